@@ -1,0 +1,192 @@
+"""All the cryptography of Chez: PyNaCl (libsodium) primitives and nothing else.
+
+    signatures      Ed25519 (RFC 8032) over a context string and length-prefixed fields
+    sealing to keys X25519 sealed boxes (libsodium crypto_box_seal)
+    sealing by key  XChaCha20-Poly1305-IETF with a random 24-byte nonce
+    derivation      keyed BLAKE2b (RFC 7693), one label per purpose
+    passphrases     Argon2id (RFC 9106)
+
+No other module of `chez` or `chez_sandbox` imports PyNaCl; import-linter holds that.
+Randomness is an argument wherever a caller must be able to replay a run.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import nacl.bindings as sodium
+import nacl.exceptions
+import nacl.pwhash.argon2id as argon2id
+import nacl.utils
+from nacl.encoding import RawEncoder
+from nacl.hash import blake2b
+
+__all__ = (
+    "KEY_BYTES", "NONCE_BYTES", "SEALED_BOX_OVERHEAD", "SIGNATURE_BYTES", "TAG_BYTES", "CryptoFailed", "Kdf",
+    "SealingKey", "SigningKey", "decrypt", "derive", "encrypt", "equal", "hash_fields", "keyed_hash",
+    "passphrase_key", "random_bytes", "seal_to", "verify",
+)
+
+KEY_BYTES: Final = 32
+NONCE_BYTES: Final = 24
+TAG_BYTES: Final = 16
+SIGNATURE_BYTES: Final = 64
+SEALED_BOX_OVERHEAD: Final = 48
+
+
+class CryptoFailed(Exception):
+    """A signature, a tag or a sealed box does not verify. Says no more on purpose."""
+
+
+def random_bytes(count: int) -> bytes:
+    """`count` bytes from the operating system's generator."""
+    return nacl.utils.random(count)
+
+
+def _encode(context: str, fields: tuple[bytes, ...]) -> bytes:
+    # Length-prefixed, so that no two lists of fields encode alike; the context comes
+    # first, so that bytes signed for one purpose never verify for another.
+    return b"".join(len(f).to_bytes(4, "big") + f for f in (context.encode(), *fields))
+
+
+def hash_fields(context: str, *fields: bytes) -> bytes:
+    """The 32-byte BLAKE2b hash of a context and length-prefixed fields."""
+    return blake2b(_encode(context, fields), digest_size=32, encoder=RawEncoder)
+
+
+def keyed_hash(key: bytes, context: str, *fields: bytes) -> bytes:
+    """A 32-byte MAC (BLAKE2b keyed mode) of a context and length-prefixed fields."""
+    return blake2b(_encode(context, fields), digest_size=32, key=key, encoder=RawEncoder)
+
+
+def derive(secret: bytes, label: str) -> bytes:
+    """Derive a 32-byte key for one purpose from a secret of 16 to 64 bytes.
+
+    Keyed BLAKE2b is a PRF, so keys under different labels are independent. Every label
+    begins with "chez/1 " and is listed in docs/formats.md.
+    """
+    return blake2b(label.encode(), digest_size=32, key=secret, encoder=RawEncoder)
+
+
+def equal(a: bytes, b: bytes) -> bool:
+    """Compare two secrets of equal length in constant time."""
+    return len(a) == len(b) and bool(sodium.sodium_memcmp(a, b))
+
+
+def encrypt(key: bytes, nonce: bytes, plaintext: bytes, associated: bytes) -> bytes:
+    """XChaCha20-Poly1305-IETF. `nonce` must be fresh: 24 random bytes never repeat.
+
+    (At 192 bits, 2^64 messages under one key collide with probability 2^-64.)
+    """
+    return sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(plaintext, associated, nonce, key)
+
+
+def decrypt(key: bytes, nonce: bytes, ciphertext: bytes, associated: bytes) -> bytes:
+    """Undo `encrypt`; raises `CryptoFailed` if key, nonce, bytes or associated data differ.
+
+    The cipher does not commit to its key; callers that accept several keys compare a
+    commitment first (`sync.entry`).
+    """
+    try:
+        return sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(ciphertext, associated, nonce, key)
+    except (nacl.exceptions.CryptoError, ValueError, TypeError):
+        raise CryptoFailed from None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SigningKey:
+    """An Ed25519 key pair; made from a 32-byte seed, which is the secret to keep."""
+
+    seed: bytes
+    public: bytes
+    _secret: bytes
+
+    @classmethod
+    def from_seed(cls, seed: bytes) -> "SigningKey":
+        """The key pair of a 32-byte seed."""
+        public, secret = sodium.crypto_sign_seed_keypair(seed)
+        return cls(seed, public, secret)
+
+    def sign(self, context: str, *fields: bytes) -> bytes:
+        """Sign a context and fields; 64 bytes."""
+        return self.sign_bytes(_encode(context, fields))
+
+    def sign_bytes(self, message: bytes) -> bytes:
+        """Sign bytes whose encoding already names its context (chez_wire.login); 64 bytes."""
+        return sodium.crypto_sign(message, self._secret)[:SIGNATURE_BYTES]
+
+    def __repr__(self) -> str:
+        return f"SigningKey(public={self.public.hex()[:16]}…)"
+
+
+def verify(public: bytes, signature: bytes, context: str, *fields: bytes) -> None:
+    """Check an Ed25519 signature; raises `CryptoFailed` if it is not by `public`."""
+    try:
+        sodium.crypto_sign_open(signature + _encode(context, fields), public)
+    except (nacl.exceptions.CryptoError, ValueError, TypeError):
+        raise CryptoFailed from None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SealingKey:
+    """An X25519 key pair that opens sealed boxes; made from a 32-byte seed."""
+
+    seed: bytes
+    public: bytes
+    _secret: bytes
+
+    @classmethod
+    def from_seed(cls, seed: bytes) -> "SealingKey":
+        """The key pair of a 32-byte seed."""
+        public, secret = sodium.crypto_box_seed_keypair(seed)
+        return cls(seed, public, secret)
+
+    def open(self, box: bytes) -> bytes:
+        """Open a sealed box; raises `CryptoFailed`. A sealed box authenticates nobody."""
+        try:
+            return sodium.crypto_box_seal_open(box, self.public, self._secret)
+        except (nacl.exceptions.CryptoError, ValueError, TypeError):
+            raise CryptoFailed from None
+
+    def __repr__(self) -> str:
+        return f"SealingKey(public={self.public.hex()[:16]}…)"
+
+
+def seal_to(public: bytes, plaintext: bytes) -> bytes:
+    """Seal bytes so that only the holder of an X25519 key reads them (48 bytes longer)."""
+    return sodium.crypto_box_seal(plaintext, public)
+
+
+@dataclass(frozen=True, slots=True)
+class Kdf:
+    """The cost of turning a passphrase into a key; stored beside what it protects.
+
+    `operations` are Argon2id passes, `memory` is in bytes.
+    """
+
+    operations: int
+    memory: int
+
+    @classmethod
+    def moderate(cls) -> "Kdf":
+        """libsodium's "moderate" cost: 256 MiB and 3 passes, under a second here."""
+        return cls(argon2id.OPSLIMIT_MODERATE, argon2id.MEMLIMIT_MODERATE)
+
+    @classmethod
+    def minimum(cls) -> "Kdf":
+        """The least libsodium accepts; for tests only."""
+        return cls(argon2id.OPSLIMIT_MIN, argon2id.MEMLIMIT_MIN)
+
+    @classmethod
+    def bounded(cls, operations: int, memory: int) -> "Kdf":
+        """A cost read from a file: refused with ValueError when it could exhaust the machine."""
+        if not (argon2id.OPSLIMIT_MIN <= operations <= 64 and argon2id.MEMLIMIT_MIN <= memory <= 2**31):
+            raise ValueError("the cost of the passphrase is out of bounds")
+        return cls(operations, memory)
+
+
+SALT_BYTES: Final = argon2id.SALTBYTES
+
+
+def passphrase_key(passphrase: str, salt: bytes, kdf: Kdf) -> bytes:
+    """Derive 32 bytes from a passphrase (UTF-8 as typed) with Argon2id (RFC 9106)."""
+    return argon2id.kdf(KEY_BYTES, passphrase.encode(), salt, opslimit=kdf.operations, memlimit=kdf.memory)

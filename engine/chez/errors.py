@@ -1,0 +1,133 @@
+"""Every error that Chez raises on purpose.
+
+    ChezError
+    ├── Misuse                the caller's request can't be served as it stands
+    │   ├── InvalidValue        a value, name or id is not allowed; names the field
+    │   ├── NotFound            no such record, collection, grant, file
+    │   └── NotAllowed          the person, a grant or a role does not permit it
+    ├── Unavailable           the surroundings: try again, or change something outside
+    │   ├── HomeMissing         there is no home at this path
+    │   ├── HomeExists          there is one already
+    │   ├── HomeBusy            another process owns it
+    │   ├── HomeLocked          no passphrase was given and no owner runs
+    │   ├── StorageFailed       disk full, read-only, unreadable
+    │   ├── RelayUnreachable    no connection, or it broke
+    │   └── RelayRefused        the relay answered, with a refusal
+    └── Untrusted             bytes from outside, or from a damaged disk, fail a check
+        ├── WrongPassphrase     the key file does not open with it
+        ├── Damaged             a file of the home fails its checks
+        ├── BadEntry            an entry fails its checks; it is set aside
+        ├── BadPairing          a pairing failed its proof; the code is burnt
+        └── RelayMisbehaved     a relay withheld, reordered, forked or rolled back
+
+Each carries `message` (what happened and why) and `hint` (what to do next). Neither
+holds a key, a passphrase or content; both may be shown to a person.
+"""
+
+from typing import ClassVar
+
+__all__ = (
+    "BadEntry", "BadPairing", "ChezError", "Damaged", "HomeBusy", "HomeExists", "HomeLocked", "HomeMissing",
+    "InvalidValue", "Misuse", "NotAllowed", "NotFound", "RelayMisbehaved", "RelayRefused",
+    "RelayUnreachable", "StorageFailed", "Unavailable", "Untrusted", "WrongPassphrase",
+)
+
+
+class ChezError(Exception):
+    """The root of all errors of Chez; raised only through its subclasses.
+
+    `recoverable` tells whether the same call may succeed later unchanged.
+    """
+
+    recoverable: ClassVar[bool] = False
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        self.message = message
+        self.hint = hint
+        super().__init__(message, hint)
+
+    @property
+    def code(self) -> str:
+        """The error's name for programs (`chez --json`, the owner's socket)."""
+        return type(self).__name__
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.hint}" if self.hint else self.message
+
+
+class Misuse(ChezError):
+    """The caller's request can't be served as it stands."""
+
+
+class InvalidValue(Misuse):
+    """A value, a name or an id is not allowed."""
+
+
+class NotFound(Misuse):
+    """Nothing has this name or id."""
+
+
+class NotAllowed(Misuse):
+    """The person, a grant or a role does not permit it."""
+
+
+class Unavailable(ChezError):
+    """Something outside the program is missing or busy."""
+
+    recoverable = True
+
+
+class HomeMissing(Unavailable):
+    """There is no home at this path."""
+
+
+class HomeExists(Unavailable):
+    """There is a home at this path already."""
+
+
+class HomeBusy(Unavailable):
+    """Another process owns the home."""
+
+
+class HomeLocked(Unavailable):
+    """No owner runs and no passphrase was given."""
+
+
+class StorageFailed(Unavailable):
+    """The disk is full, read-only or failing."""
+
+
+class RelayUnreachable(Unavailable):
+    """There is no connection to the relay."""
+
+
+class RelayRefused(Unavailable):
+    """The relay answered with a refusal; `reason` is its code."""
+
+    def __init__(self, message: str, hint: str = "", *, reason: str = "") -> None:
+        super().__init__(message, hint)
+        self.reason = reason
+
+
+class Untrusted(ChezError):
+    """Bytes from outside, or from a damaged disk, fail a check."""
+
+
+class WrongPassphrase(Untrusted):
+    """The passphrase does not open the home."""
+
+
+class Damaged(Untrusted):
+    """A file of the home is damaged."""
+
+
+class BadEntry(Untrusted):
+    """An entry fails its checks and is set aside."""
+
+
+class BadPairing(Untrusted):
+    """A pairing failed its proof; the code is burnt."""
+
+
+class RelayMisbehaved(Untrusted):
+    """A relay withheld, reordered, forked or rolled back what it had shown."""

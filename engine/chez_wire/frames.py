@@ -1,0 +1,283 @@
+"""The frames of protocol version 1: one MessagePack array per websocket message.
+
+The first element is the frame's number. Everything is decoded into the types below in
+one step, lengths and unknown frames refused before a value exists; `docs/protocol.md`
+describes each frame, its reply and its idempotence.
+
+`ref` is chosen by the client and repeated in the answer; 0 marks what nobody asked for.
+"""
+
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from chez_wire.errors import FrameError
+from chez_wire.limits import (
+    ID_BYTES,
+    MAX_CLAIMS,
+    MAX_CREDIT,
+    MAX_ENVELOPE,
+    MAX_FRAME,
+    MAX_INBOX_ITEM,
+    MAX_INBOX_TTL,
+    MAX_TEXT,
+)
+from chez_wire.login import Role
+
+__all__ = (
+    "PROTOCOL_VERSION", "Ack", "Append", "Appended", "Claim", "ClientFrame", "CreateInbox", "CreateSpace",
+    "Credit", "Done", "Entries", "Entry", "Failed", "Hello", "InboxItem", "InboxItems", "Open", "Opened",
+    "OpenedSpace", "Put", "Read", "RelayFrame", "Subscribe", "Watch", "Welcome", "decode_client",
+    "decode_relay", "encode",
+)
+
+PROTOCOL_VERSION: Final = 1
+
+Id = Annotated[bytes, Meta(min_length=ID_BYTES, max_length=ID_BYTES)]
+Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
+Offset = Annotated[int, Meta(ge=0, le=2**62)]
+Ref = Annotated[int, Meta(ge=0, lt=2**32)]
+Bytes = Annotated[int, Meta(ge=1, le=MAX_CREDIT)]
+Text = Annotated[str, Meta(max_length=MAX_TEXT)]
+Envelope = Annotated[bytes, Meta(max_length=MAX_ENVELOPE)]
+Item = Annotated[bytes, Meta(min_length=1, max_length=MAX_INBOX_ITEM)]
+
+
+class _Frame(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """A frame: an array whose first element is its number."""
+
+
+# --- from the client ---------------------------------------------------------------
+
+
+class Hello(_Frame, tag=1):
+    """First frame. `relay` is the name the client dialled (host:port)."""
+
+    versions: Annotated[list[int], Meta(min_length=1, max_length=16)]
+    nonce: Id
+    relay: Text
+
+
+class CreateSpace(_Frame, tag=2):
+    """Create a space. Its handle is the hash of `admin_key`, which signs the request."""
+
+    ref: Ref
+    admin_key: Id
+    recovery_key: Id
+    read_key: Id
+    append_key: Id
+    control_key: Id
+    signature: Signature
+    token: Text = ""
+
+
+class Claim(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """The proof of one role at one space or inbox."""
+
+    handle: Id
+    role: Role
+    signature: Signature
+
+
+class Open(_Frame, tag=3):
+    """Prove roles at any number of spaces and inboxes in one round trip."""
+
+    ref: Ref
+    claims: Annotated[list[Claim], Meta(min_length=1, max_length=MAX_CLAIMS)]
+
+
+class Append(_Frame, tag=4):
+    """Append one sealed entry; `role` says under which open credential."""
+
+    ref: Ref
+    handle: Id
+    role: Role
+    envelope: Envelope
+
+
+class Subscribe(_Frame, tag=5):
+    """Send the entries after `after`, then what comes; at most `credit` bytes ahead."""
+
+    ref: Ref
+    handle: Id
+    after: Offset
+    credit: Bytes
+
+
+class Credit(_Frame, tag=6):
+    """Allow `credit` more bytes on a subscription (what was received is durable)."""
+
+    handle: Id
+    credit: Bytes
+
+
+class Read(_Frame, tag=7):
+    """Read one page of entries after an offset."""
+
+    ref: Ref
+    handle: Id
+    after: Offset
+    limit: Bytes
+
+
+class CreateInbox(_Frame, tag=8):
+    """Create an inbox, named by the hash of `owner_key`, which signs the request."""
+
+    ref: Ref
+    owner_key: Id
+    write_key: Id
+    ttl: Annotated[int, Meta(ge=1, le=MAX_INBOX_TTL)]
+    signature: Signature
+
+
+class Put(_Frame, tag=9):
+    """Put one item into an inbox opened with role `put`."""
+
+    ref: Ref
+    inbox: Id
+    item: Item
+
+
+class Watch(_Frame, tag=10):
+    """Send the items numbered above `after` of an inbox opened with role `take`, then what comes."""
+
+    ref: Ref
+    inbox: Id
+    after: Offset
+
+
+class Ack(_Frame, tag=11):
+    """Delete the items numbered up to `upto` of an inbox opened with role `take`."""
+
+    ref: Ref
+    inbox: Id
+    upto: Offset
+
+
+# --- from the relay ----------------------------------------------------------------
+
+
+class Welcome(_Frame, tag=33):
+    """Answer to `Hello`: the version chosen, the relay's nonce and its store's incarnation."""
+
+    version: int
+    nonce: Id
+    incarnation: Id
+
+
+class Done(_Frame, tag=34):
+    """What `ref` asked for is done and durable (create, put, ack)."""
+
+    ref: Ref
+
+
+class OpenedSpace(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """One claim's outcome; `error` is empty when the role is open.
+
+    `offset` and `head` tell the last entry of a space (0 and zeros for an empty one or
+    an inbox).
+    """
+
+    handle: Id
+    role: Role
+    error: Text
+    offset: Offset
+    head: Id
+
+
+class Opened(_Frame, tag=35):
+    """Answer to `Open`, claims in the order they came."""
+
+    ref: Ref
+    spaces: Annotated[list[OpenedSpace], Meta(max_length=MAX_CLAIMS)]
+
+
+class Appended(_Frame, tag=36):
+    """The entry is durable at `offset`; `head` is the cumulative head just after it."""
+
+    ref: Ref
+    handle: Id
+    entry: Id
+    offset: Offset
+    head: Id
+
+
+class Entry(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """One stored entry and its place in the space."""
+
+    offset: Offset
+    envelope: Envelope
+
+
+class Entries(_Frame, tag=37):
+    """A page (`ref` of the Read) or a push (`ref` of the Subscribe).
+
+    `head` is the cumulative head after the last entry here; `end` the last offset the
+    relay holds.
+    """
+
+    ref: Ref
+    handle: Id
+    entries: list[Entry]
+    head: Id
+    end: Offset
+
+
+class InboxItem(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """One waiting item and its number."""
+
+    number: Offset
+    item: Item
+
+
+class InboxItems(_Frame, tag=38):
+    """Waiting items (`ref` of the Watch)."""
+
+    ref: Ref
+    inbox: Id
+    items: list[InboxItem]
+
+
+class Failed(_Frame, tag=39):
+    """What `ref` asked for was refused. `code` is for programs, `message` for people."""
+
+    ref: Ref
+    code: Text
+    message: Text
+    retry: bool = False
+
+
+ClientFrame = (
+    Hello | CreateSpace | Open | Append | Subscribe | Credit | Read | CreateInbox | Put | Watch | Ack
+)
+RelayFrame = Welcome | Done | Opened | Appended | Entries | InboxItems | Failed
+
+_encoder = msgspec.msgpack.Encoder()
+_client_decoder = msgspec.msgpack.Decoder(ClientFrame)
+_relay_decoder = msgspec.msgpack.Decoder(RelayFrame)
+
+
+def encode(frame: ClientFrame | RelayFrame) -> bytes:
+    """The bytes of one frame."""
+    return _encoder.encode(frame)
+
+
+def decode_client(data: bytes) -> ClientFrame:
+    """Decode what a client sent. Raises `FrameError`; never partially succeeds."""
+    if len(data) > MAX_FRAME:
+        raise FrameError(f"a frame has at most {MAX_FRAME} bytes, this one {len(data)}")
+    try:
+        return _client_decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise FrameError(f"no frame a client may send: {error}") from None
+
+
+def decode_relay(data: bytes) -> RelayFrame:
+    """Decode what a relay sent. Raises `FrameError`; never partially succeeds."""
+    if len(data) > MAX_FRAME:
+        raise FrameError(f"a frame has at most {MAX_FRAME} bytes, this one {len(data)}")
+    try:
+        return _relay_decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise FrameError(f"no frame a relay may send: {error}") from None

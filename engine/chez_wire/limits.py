@@ -1,0 +1,67 @@
+"""Every hard limit of protocol version 1, each with its reason.
+
+A limit is checked before memory is spent on what it bounds. Operators may lower the
+quotas of a relay; the structural limits are part of the protocol.
+"""
+
+from typing import Final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+MAX_FRAME: Final = MIB
+"""Bytes in one websocket message: large enough to amortise a round trip, small enough
+that a relay serving thousands of connections can buffer one for each."""
+
+MAX_ENVELOPE: Final = MAX_FRAME - 4 * KIB
+"""Bytes in one sealed entry: one frame minus the room for the frame's own fields."""
+
+MAX_INNER: Final = 8 * MIB
+"""Bytes of an entry after decompression. A sealed entry claiming more is refused before
+anything is decompressed: one envelope can then cost a device this much memory at most."""
+
+TARGET_INNER: Final = 512 * KIB
+"""Bytes of uncompressed changes a device puts into one entry when more is waiting."""
+
+MAX_ITEMS: Final = 4096
+"""Items (changes) in one entry: bounds the time between two commits on the receiver."""
+
+MAX_CHANGE: Final = 768 * KIB
+"""Bytes of one change: it must fit an entry even when it does not compress."""
+
+MIN_ENVELOPE: Final = KIB
+"""The floor of the padding: everything small looks the same (DESIGN section 5)."""
+
+ID_BYTES: Final = 32
+"""Bytes of every hash, handle, public key and nonce in the protocol."""
+
+MAX_CLAIMS: Final = 256
+"""Spaces opened by one frame: bounds the signatures verified for one message."""
+
+MAX_SPACES_PER_CONNECTION: Final = 4096
+"""Spaces one connection may hold open: bounds what a relay remembers of it."""
+
+MAX_PAGE: Final = 768 * KIB
+"""Bytes of envelopes in one page, so that a page and its fields fit a frame. A single
+envelope larger than this travels alone."""
+
+MAX_CREDIT: Final = 16 * MIB
+"""Bytes a subscriber may allow to be under way to it."""
+
+DEFAULT_CREDIT: Final = 2 * MIB
+"""Bytes a device allows by itself: two full frames keep both sides busy."""
+
+MAX_INBOX_ITEM: Final = 64 * KIB
+"""Bytes of one inbox item: a padded job result or a pairing message is far below."""
+
+MAX_INBOX_ITEMS: Final = 1024
+"""Items waiting in one inbox before a put is refused."""
+
+MAX_INBOX_TTL: Final = 90 * 24 * 3600
+"""Seconds an inbox, or an item in it, is kept at the most."""
+
+MAX_TEXT: Final = 512
+"""Characters of a relay name, an error message or a token in a frame."""
+
+MAX_SPACE_BYTES: Final = 1024 * MIB
+"""Bytes a relay keeps for one space unless its operator says otherwise."""
