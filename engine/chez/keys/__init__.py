@@ -1,0 +1,1 @@
+"""Person, device and epoch keys; pairing."""

@@ -1,0 +1,56 @@
+"""One generation of a space's keys, and what derives from its secret.
+
+    entry key     encrypts entries
+    key id        in every header: commits to the entry key, which the cipher does not
+    read          Ed25519 seed: proves at a relay that one may read
+    control       Ed25519 seed: proves membership at a relay, within a small quota
+
+The append credential is an independent secret, sealed to writers and owners only, so
+that a reader can't derive it.
+"""
+
+from dataclasses import dataclass, field
+
+from chez import crypto
+
+__all__ = ("Epoch",)
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """The keys of one epoch; `id` is the hash of its statement, `append_seed` may be absent."""
+
+    id: bytes
+    number: int
+    secret: bytes = field(repr=False)
+    append_seed: bytes | None = field(repr=False)
+
+    @property
+    def entry_key(self) -> bytes:
+        """The key that seals entries (32 bytes)."""
+        return crypto.derive(self.secret, "chez/1 entry key")
+
+    @property
+    def key_id(self) -> bytes:
+        """The public commitment to the entry key (32 bytes)."""
+        return commitment(self.secret)
+
+    @property
+    def read(self) -> crypto.SigningKey:
+        """The relay credential for reading."""
+        return crypto.SigningKey.from_seed(crypto.derive(self.secret, "chez/1 relay read"))
+
+    @property
+    def control(self) -> crypto.SigningKey:
+        """The relay credential for control entries."""
+        return crypto.SigningKey.from_seed(crypto.derive(self.secret, "chez/1 relay control"))
+
+    @property
+    def append(self) -> crypto.SigningKey | None:
+        """The relay credential for appending, for writers and owners."""
+        return None if self.append_seed is None else crypto.SigningKey.from_seed(self.append_seed)
+
+
+def commitment(secret: bytes) -> bytes:
+    """What an epoch's statement says of its secret, so that recipients can verify it."""
+    return crypto.derive(crypto.derive(secret, "chez/1 entry key"), "chez/1 key id")

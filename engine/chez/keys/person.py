@@ -1,0 +1,49 @@
+"""A person's keys: everything derives from 24 words (BIP-39) that are shown once.
+
+The root secret certifies the first device and is then forgotten: no device stores it.
+"""
+
+from dataclasses import dataclass
+
+from mnemonic import Mnemonic
+
+from chez import crypto
+from chez.errors import InvalidValue
+
+__all__ = ("Person", "new_words", "person_of")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What the 24 words give.
+
+    `root` signs the first device's certificate and is the person id; `recovery` opens
+    every epoch of every space the person belongs to; `relay_recovery` outranks a
+    space's admin key at relays; `locator` names the private space for a recovery.
+    """
+
+    root: crypto.SigningKey
+    recovery: crypto.SealingKey
+    relay_recovery: crypto.SigningKey
+    locator: bytes
+
+
+def new_words(entropy: bytes) -> str:
+    """The 24-word phrase of 32 random bytes (BIP-39, English list)."""
+    return str(Mnemonic("english").to_mnemonic(entropy))
+
+
+def person_of(words: str) -> Person:
+    """The keys of a phrase. Raises `InvalidValue` when a word or the checksum is wrong."""
+    phrase = " ".join(words.lower().split())
+    book = Mnemonic("english")
+    if len(phrase.split()) != 24 or not book.check(phrase):
+        raise InvalidValue("these are not 24 words of a recovery phrase",
+                           "Check the spelling and the order; the last word is a checksum.")
+    seed: bytes = book.to_seed(phrase)  # 64 bytes, PBKDF2-HMAC-SHA512 as BIP-39 says
+    return Person(
+        crypto.SigningKey.from_seed(crypto.derive(seed, "chez/1 person root")),
+        crypto.SealingKey.from_seed(crypto.derive(seed, "chez/1 person recovery")),
+        crypto.SigningKey.from_seed(crypto.derive(seed, "chez/1 person relay recovery")),
+        crypto.derive(seed, "chez/1 person locator"),
+    )

@@ -1,0 +1,1 @@
+"""Reading: filters and read-only SQL over the projection."""

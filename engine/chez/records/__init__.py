@@ -1,0 +1,1 @@
+"""Records: one Automerge document each, their values, types and collections."""

@@ -1,0 +1,178 @@
+"""The boundary to Automerge: the only module that imports the binding.
+
+A record is one Automerge document. This module makes changes, reads the header of a raw
+change without loading it, loads documents and turns them into plain values; every
+failure of the binding, its panics included, leaves here as `BadChange` (docs of the
+quirks: docs/decisions/0002-automerge-binding.md).
+
+Nothing here is deferred: the binding holds the interpreter's lock while it works, so
+callers run it in the database thread, where it delays no event loop for long.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from automerge import core
+
+from chez.errors import BadEntry
+from chez.records.values import Value
+
+__all__ = ("ROOT", "BadChange", "Document", "RawChange", "changes_of", "extract", "load", "new", "read_change", "transaction")
+
+Document = core.Document
+ROOT: Final = core.ROOT
+_MAGIC: Final = b"\x85\x6f\x4a\x83"
+_CHANGE: Final = 1
+
+
+class BadChange(BadEntry):
+    """Bytes are no change that Automerge accepts."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawChange:
+    """One uncompressed Automerge change and what its header says.
+
+    `hash` is the change's SHA-256, `actor` its author's actor id, `sequence` counts the
+    actor's changes from 1, `dependencies` are the hashes it builds on.
+    """
+
+    hash: bytes
+    actor: bytes
+    sequence: int
+    dependencies: tuple[bytes, ...]
+    bytes: bytes
+
+
+@contextmanager
+def _boundary(what: str) -> Iterator[None]:
+    # The binding's panics derive from BaseException; everything else that does
+    # (cancellation, KeyboardInterrupt) must pass.
+    try:
+        yield
+    except (MemoryError, BadChange):
+        raise
+    except Exception as error:
+        raise BadChange(f"{what}: {error}"[:300]) from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise BadChange(f"{what}: the document library gave up") from None
+
+
+def _uleb(data: bytes, at: int) -> tuple[int, int]:
+    """An unsigned LEB128 number of at most 64 bits, and where it ends."""
+    value = shift = 0
+    while shift < 64:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+    raise BadChange("a change carries a number of more than 64 bits")
+
+
+def read_change(data: bytes) -> RawChange:
+    """Read the header of one raw change.
+
+    The format is that of the Automerge binary document format, section "Change chunk":
+    magic, checksum, chunk type, length; then dependencies, actor, sequence. Compressed
+    chunks are refused: entries are compressed as a whole, and a chunk that inflates
+    would be a way around the limits.
+
+    Raises `BadChange` if the bytes are anything but exactly one well-formed chunk.
+    """
+    try:
+        if data[:4] != _MAGIC or data[8] != _CHANGE:
+            raise BadChange("these bytes are not an uncompressed change")
+        length, at = _uleb(data, 9)
+        if at + length != len(data):
+            raise BadChange("a change is cut short or followed by other bytes")
+        digest = hashlib.sha256(data[8:]).digest()
+        if digest[:4] != data[4:8]:
+            raise BadChange("a change's checksum is wrong")
+        count, at = _uleb(data, at)
+        if count > len(data) // 32:
+            raise BadChange("a change claims more dependencies than it has bytes")
+        dependencies = tuple(data[at + 32 * i : at + 32 * (i + 1)] for i in range(count))
+        size, at = _uleb(data, at + 32 * count)
+        actor = data[at : at + size]
+        sequence, _ = _uleb(data, at + size)
+    except IndexError:
+        raise BadChange("a change is cut short") from None
+    if len(actor) != size:
+        raise BadChange("a change is cut short")
+    return RawChange(digest, actor, sequence, dependencies, data)
+
+
+def new(actor: bytes) -> Document:
+    """An empty document whose changes will be by `actor`."""
+    return core.Document(actor)
+
+
+def load(data: bytes, actor: bytes) -> Document:
+    """A document from its saved form and/or concatenated raw changes, in causal order.
+
+    Raises `BadChange` for bytes Automerge refuses and for changes whose dependencies
+    are missing.
+    """
+    with _boundary("these changes do not make a document"):
+        document = core.Document.load(data)
+        document.set_actor(actor)
+        return document
+
+
+@contextmanager
+def transaction(document: Document) -> Iterator[Any]:
+    """A transaction on a document, committed as one change when the block ends."""
+    with _boundary("the edit can't be made"), document.transaction() as tx:
+        yield tx
+
+
+def last_change(document: Document) -> bytes:
+    """The raw bytes of the change made last by this document's actor."""
+    change = document.get_last_local_change()
+    if change is None:
+        raise BadChange("this document has no change of its own")
+    return bytes(change.raw_bytes)
+
+
+def changes_of(document: Document, after: Sequence[bytes] = ()) -> list[bytes]:
+    """The raw changes of a document that are not ancestors of the heads in `after`."""
+    with _boundary("the document's changes can't be read"):
+        return [bytes(change.raw_bytes) for change in document.get_changes(list(after))]
+
+
+def extract(document: Document) -> dict[str, Value]:
+    """The current value of a document as plain Python values.
+
+    Maps become dicts (keys in order), lists lists, text and strings str, timestamps
+    aware datetimes in UTC.
+    """
+    with _boundary("the document's value can't be read"):
+        return _map(document, ROOT)
+
+
+def _map(document: Document, obj: bytes) -> dict[str, Value]:
+    # keys() and values() are one call each into the binding; reading key by key, as its
+    # own extract does, takes twice as long.
+    return {
+        key: _value(document, value, child)
+        for key, (value, child) in zip(document.keys(obj), document.values(obj), strict=True)
+    }
+
+
+def _value(document: Document, value: Any, child: bytes) -> Value:
+    if type(value) is tuple:
+        scalar = value[1]
+        return scalar.replace(tzinfo=UTC) if type(scalar) is datetime else scalar
+    if value == core.ObjType.Map:
+        return _map(document, child)
+    if value == core.ObjType.List:
+        return [_value(document, item, at) for item, at in document.values(child)]
+    return document.text(child)

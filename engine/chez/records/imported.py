@@ -1,0 +1,51 @@
+"""Records that come from outside: the same on every device that imports the same thing.
+
+The id is a keyed hash of the collection and the record's identity fields, under a key
+that only members of the space have (so that a relay or a provider can confirm no
+guess). The first change is made by a reserved actor, without time, and holds the
+identity fields only; its bytes are a function of those fields, so devices that import
+separately make the very same change, and a receiver checks it by making it again.
+"""
+
+import base64
+from typing import Final
+
+import msgspec
+
+from chez import crypto
+from chez.records import automerge
+from chez.records.automerge import BadChange, RawChange
+from chez.records.diff import write_difference
+from chez.records.values import Value, to_json
+
+__all__ = ("IMPORT_ACTOR", "check_identity_change", "identity_change", "record_id")
+
+IMPORT_ACTOR: Final = b"chez/1 import actor"
+"""19 bytes, so that it can never be a device's id, which has 32."""
+
+_sorted = msgspec.json.Encoder(order="sorted")
+
+
+def record_id(key: bytes, collection: str, identity: dict[str, Value]) -> str:
+    """The id of an imported record: 26 characters (128 bits in base32)."""
+    plain = msgspec.json.decode(to_json(identity)[0])
+    digest = crypto.keyed_hash(key, "chez/1 record id", collection.encode(), _sorted.encode(plain))
+    return base64.b32encode(digest[:16]).decode().rstrip("=").lower()
+
+
+def identity_change(identity: dict[str, Value]) -> tuple[automerge.Document, bytes]:
+    """A new document that holds the identity fields, and its one change."""
+    document = automerge.new(IMPORT_ACTOR)
+    change = write_difference(document, {}, dict(sorted(identity.items())))
+    if change is None:
+        raise BadChange("an imported record needs at least one identity field")
+    return document, change
+
+
+def check_identity_change(change: RawChange, key: bytes, collection: str, id: str) -> None:
+    """Raise `BadChange` unless a change by the reserved actor is the only one it can be."""
+    if change.sequence != 1 or change.dependencies:
+        raise BadChange("the import actor makes first changes only")
+    identity = automerge.extract(automerge.load(change.bytes, IMPORT_ACTOR))
+    if identity_change(identity)[1] != change.bytes or record_id(key, collection, identity) != id:
+        raise BadChange("an imported record's first change is not the one its identity gives")

@@ -1,0 +1,305 @@
+"""Records in the database: written, imported, merged, projected.
+
+Every method runs inside a transaction of the writer's thread (`store.Database.write`)
+and touches nothing else, so that the order of commits is the order of truth. A record's
+document is loaded from its snapshot and the changes since; the ones used last stay in a
+bounded cache, which is dropped whenever some work is undone.
+
+Two fields are reserved in a document: `_deleted` (true while the record is deleted; an
+edit that was concurrent to the deletion does not bring it back) and `_source` (where an
+imported record came from).
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from chez.errors import NotFound
+from chez.records import automerge
+from chez.records.automerge import BadChange, Document, RawChange
+from chez.records.diff import write_difference
+from chez.records.imported import identity_change
+from chez.records.values import Value, from_json, to_json
+from chez.store.database import Connection
+
+__all__ = ("Incoming", "RecordStore", "Refusal")
+
+WARM: Final = 512
+"""Documents kept loaded: about 10 KB each."""
+
+SNAPSHOT_AFTER: Final = 200
+"""Changes since the last snapshot before a new one is written (loading grows with them)."""
+
+_IN_ENTRY, _OUTBOX, _WAITING = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A change from another device, for one record."""
+
+    collection: str
+    id: str
+    change: RawChange
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An incoming change that Automerge does not accept, and why."""
+
+    incoming: Incoming
+    reason: str
+
+
+@dataclass(slots=True)
+class _Row:
+    n: int
+    value: dict[str, Value]  # reserved fields included
+    tail: int
+
+
+class RecordStore:
+    """The records of one device; `actor` is its device id."""
+
+    def __init__(self, actor: bytes) -> None:
+        self.actor = actor
+        self._warm: OrderedDict[int, Document] = OrderedDict()
+        self._fields: set[tuple[str, str]] = set()
+
+    def forget(self) -> None:
+        """Drop everything cached (some work was undone)."""
+        self._warm.clear()
+        self._fields.clear()
+
+    # --- local writes ---------------------------------------------------------------
+
+    def put(self, db: Connection, space: int, collection: str, id: str, value: dict[str, Value]) -> None:
+        """Create a record, or make its value `value` by one change that says the difference."""
+        row = self._find(db, space, collection, id)
+        if row is None:
+            self._create(db, space, collection, id, value)
+            return
+        kept = {key: item for key, item in row.value.items() if key.startswith("_") and key != "_deleted"}
+        self._edit(db, row, collection, kept | value)
+
+    def apply_edit(self, db: Connection, space: int, collection: str, id: str, change: bytes) -> None:
+        """Merge one change of this device that was made on an earlier state of the record."""
+        info = automerge.read_change(change)
+        refused = self.merge(db, space, [Incoming(collection, id, info)], state=_OUTBOX)
+        if refused:
+            raise BadChange(refused[0].reason)
+
+    def delete(self, db: Connection, space: int, collection: str, id: str) -> None:
+        """Mark a record deleted. Raises `NotFound`."""
+        row = self._find(db, space, collection, id)
+        if row is None or row.value.get("_deleted"):
+            raise NotFound(f"there is no record {id!r} in {collection!r}")
+        self._edit(db, row, collection, row.value | {"_deleted": True})
+
+    def put_imported(self, db: Connection, space: int, collection: str, id: str, identity: dict[str, Value],
+                     values: dict[str, Value], source: dict[str, Value], origin: str) -> str:
+        """Bring one outside record home; returns "added", "updated" or "unchanged".
+
+        Fields the person added stay; a record the person deleted stays deleted.
+        """
+        row = self._find(db, space, collection, id)
+        if row is not None:
+            after = row.value | identity | values
+            if row.value.get("_deleted") or after == row.value:
+                return "unchanged"
+            self._edit(db, row, collection, after | {"_source": source}, origin)
+            return "updated"
+        document, first = identity_change(identity)
+        document.set_actor(self.actor)
+        value = identity | values | {"_source": source}
+        second = write_difference(document, identity, value)
+        n = self._insert(db, space, collection, id, value, tail=2)
+        self._log(db, n, first, _OUTBOX, origin)
+        self._log(db, n, second or b"", _OUTBOX, origin)
+        return "added"
+
+    def document(self, db: Connection, space: int, collection: str, id: str) -> tuple[Document, dict[str, Value]]:
+        """A record's document, to be forked for an edit, and its value. Raises `NotFound`."""
+        row = self._find(db, space, collection, id)
+        if row is None or row.value.get("_deleted"):
+            raise NotFound(f"there is no record {id!r} in {collection!r}")
+        return self._load(db, row.n), row.value
+
+    def _create(self, db: Connection, space: int, collection: str, id: str, value: dict[str, Value]) -> None:
+        document = automerge.new(self.actor)
+        # An empty record still needs a change that makes it exist elsewhere.
+        change = write_difference(document, {}, value or {"_deleted": False})
+        n = self._insert(db, space, collection, id, value, tail=1)
+        self._log(db, n, change or b"", _OUTBOX, None)
+        self._keep(n, document)
+
+    def _edit(self, db: Connection, row: _Row, collection: str, after: dict[str, Value], origin: str | None = None) -> None:
+        document = self._load(db, row.n)
+        change = write_difference(document, row.value, after)
+        if change is None:
+            return
+        self._log(db, row.n, change, _OUTBOX, origin)
+        self._project(db, row.n, collection, after, row.tail + 1)
+
+    # --- changes from elsewhere -------------------------------------------------------
+
+    def merge(self, db: Connection, space: int, incoming: Sequence[Incoming], state: int = _IN_ENTRY) -> list[Refusal]:
+        """Merge changes of other devices, all those of a record in one go.
+
+        A change whose dependencies have not arrived waits in the log. Returns what
+        Automerge refused; nothing of it is kept in a document.
+        """
+        by_record: dict[tuple[str, str], list[Incoming]] = {}
+        for item in incoming:
+            by_record.setdefault((item.collection, item.id), []).append(item)
+        refused: list[Refusal] = []
+        for (collection, id), items in by_record.items():
+            refused += self._merge_record(db, space, collection, id, items, state)
+        return refused
+
+    def _merge_record(self, db: Connection, space: int, collection: str, id: str, items: list[Incoming], state: int) -> list[Refusal]:
+        row = self._find(db, space, collection, id)
+        waiting: list[RawChange] = []
+        base = b""
+        known: set[bytes] = set()
+        if row is not None:
+            base, known, waiting = self._log_of(db, row.n)
+        fresh = [item.change for item in items if item.change.hash not in known]
+        if row is not None and not fresh:
+            return []
+        ready, blocked = self._order(waiting + fresh, known, row)
+        document, applied, bad = self._try(base, ready)
+        if document is None:  # nothing could be applied: the record has no value yet
+            value = row.value if row is not None else {"_deleted": True}
+        else:
+            value = automerge.extract(document)
+            if value == {"_deleted": False}:
+                value = {}
+        if row is None:
+            n, tail = self._insert(db, space, collection, id, value, tail=0), 0
+        else:
+            n, tail = row.n, row.tail
+        waited = {change.hash for change in waiting}
+        for change in applied:
+            if change.hash in waited:
+                db.execute("DELETE FROM change WHERE record = ? AND hash = ? AND state = 2", (n, change.hash))
+            self._log(db, n, change.bytes, state, None, change.hash)
+        for change in blocked:
+            if change.hash not in waited:
+                self._log(db, n, change.bytes, _WAITING, None, change.hash)
+        if document is not None:
+            self._project(db, n, collection, value, tail + len(applied))
+            self._keep(n, document)
+        reasons = {change.hash: reason for change, reason in bad}
+        return [Refusal(item, reasons[item.change.hash]) for item in items if item.change.hash in reasons]
+
+    def _order(self, changes: list[RawChange], known: set[bytes], row: _Row | None) -> tuple[list[RawChange], list[RawChange]]:
+        """Split changes into those that can be applied, in causal order, and the rest."""
+        ready: list[RawChange] = []
+        blocked = changes
+        progress = True
+        while progress and blocked:
+            progress, rest = False, []
+            for change in blocked:
+                if change.hash in known:
+                    continue
+                if known.issuperset(change.dependencies):
+                    known.add(change.hash)
+                    ready.append(change)
+                    progress = True
+                else:
+                    rest.append(change)
+            blocked = rest
+        return ready, blocked
+
+    def _try(self, base: bytes, ready: list[RawChange]) -> tuple[Document | None, list[RawChange], list[tuple[RawChange, str]]]:
+        """Load everything at once; if that fails, find out which change is to blame."""
+        if not base and not ready:
+            return None, [], []
+        try:
+            return automerge.load(base + b"".join(change.bytes for change in ready), self.actor), ready, []
+        except BadChange:
+            pass
+        good: list[RawChange] = []
+        bad: list[tuple[RawChange, str]] = []
+        document = automerge.load(base, self.actor) if base else None
+        for change in ready:
+            data = base + b"".join(item.bytes for item in good) + change.bytes
+            try:
+                document = automerge.load(data, self.actor)
+                good.append(change)
+            except BadChange as error:
+                bad.append((change, error.message))
+        return document, good, bad
+
+    # --- rows -----------------------------------------------------------------------
+
+    def _find(self, db: Connection, space: int, collection: str, id: str) -> _Row | None:
+        row = db.execute("SELECT n, json, kinds, deleted, tail FROM record WHERE space = ? AND collection = ? AND id = ?",
+                         (space, collection, id)).fetchone()
+        if row is None:
+            return None
+        value = from_json(row[1], row[2])
+        if row[3]:
+            value["_deleted"] = True
+        return _Row(row[0], value, row[4])
+
+    def _insert(self, db: Connection, space: int, collection: str, id: str, value: dict[str, Value], tail: int) -> int:
+        json, kinds, deleted = self._columns(db, collection, value)
+        n: int = db.execute("INSERT INTO record (space, collection, id, json, kinds, deleted, tail) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                            (space, collection, id, json, kinds, deleted, tail)).lastrowid
+        return n
+
+    def _project(self, db: Connection, n: int, collection: str, value: dict[str, Value], tail: int) -> None:
+        json, kinds, deleted = self._columns(db, collection, value)
+        if tail >= SNAPSHOT_AFTER:
+            document = self._load(db, n)
+            db.execute("INSERT OR REPLACE INTO snapshot (record, doc) VALUES (?, ?)", (n, document.save()))
+            db.execute("DELETE FROM change WHERE record = ? AND state = 0", (n,))
+            tail = 0
+        db.execute("UPDATE record SET json = ?, kinds = ?, deleted = ?, tail = ? WHERE n = ?", (json, kinds, deleted, tail, n))
+
+    def _columns(self, db: Connection, collection: str, value: dict[str, Value]) -> tuple[str, str | None, bool]:
+        deleted = value.get("_deleted") is True
+        if "_deleted" in value:
+            value = {key: item for key, item in value.items() if key != "_deleted"}
+        for key in value:
+            if (collection, key) not in self._fields:
+                db.execute("INSERT OR IGNORE INTO field (collection, name) VALUES (?, ?)", (collection, key))
+                self._fields.add((collection, key))
+        json, kinds = to_json(value)
+        return json, kinds, deleted
+
+    def _log(self, db: Connection, n: int, change: bytes, state: int, origin: str | None, hash: bytes | None = None) -> None:
+        db.execute("INSERT INTO change (record, hash, bytes, state, origin) VALUES (?, ?, ?, ?, ?)",
+                   (n, hash or automerge.read_change(change).hash, change, state, origin))
+
+    def _log_of(self, db: Connection, n: int) -> tuple[bytes, set[bytes], list[RawChange]]:
+        """A record's loadable bytes, the hashes in them, and the changes that wait."""
+        snapshot = db.execute("SELECT doc FROM snapshot WHERE record = ?", (n,)).fetchone()
+        base, known, waiting = [], set(), []
+        if snapshot is not None:
+            base.append(snapshot[0])
+            document = automerge.load(snapshot[0], self.actor)
+            known.update(automerge.read_change(change).hash for change in automerge.changes_of(document))
+        for hash, data, state in db.execute("SELECT hash, bytes, state FROM change WHERE record = ? ORDER BY n", (n,)):
+            if state == _WAITING:
+                waiting.append(automerge.read_change(data))
+            else:
+                base.append(data)
+                known.add(hash)
+        return b"".join(base), known, waiting
+
+    def _load(self, db: Connection, n: int) -> Document:
+        document = self._warm.get(n)
+        if document is None:
+            base, _, _ = self._log_of(db, n)
+            document = automerge.load(base, self.actor)
+        self._keep(n, document)
+        return document
+
+    def _keep(self, n: int, document: Document) -> None:
+        self._warm[n] = document
+        self._warm.move_to_end(n)
+        if len(self._warm) > WARM:
+            self._warm.popitem(last=False)

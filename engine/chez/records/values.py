@@ -1,0 +1,161 @@
+"""What a record may hold, checked; and its projection to JSON.
+
+A value is a JSON-like tree: maps with text keys, lists, text, whole numbers of 64 bits,
+finite floats, booleans, null, bytes, and points in time (aware datetimes, kept to the
+millisecond in UTC, which is what Automerge stores).
+
+The projection is JSON for SQL to read: times as RFC 3339 text of fixed width (so that
+text order is time order), bytes as base64; `kinds` remembers which places these were,
+so that reading a record back restores them.
+"""
+
+import base64
+import math
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from chez.errors import InvalidValue
+
+__all__ = ("MAX_DEPTH", "MAX_ID", "Value", "check_collection", "check_id", "check_value", "from_json", "time_text", "to_json")
+
+Value = Any
+"""dict[str, Value] | list[Value] | str | int | float | bool | None | bytes | datetime."""
+
+MAX_DEPTH: Final = 32
+"""Maps and lists inside each other: a bound on recursion everywhere values are walked."""
+
+MAX_ID: Final = 128
+"""Characters of a record id or a collection name."""
+
+_INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder()
+
+
+def _printable(text: str) -> bool:
+    return text.isprintable() and "\x7f" not in text
+
+
+def check_id(text: object) -> str:
+    """A record id: 1 to 128 printable characters. Raises `InvalidValue`."""
+    if not isinstance(text, str) or not 1 <= len(text) <= MAX_ID or not _printable(text):
+        raise InvalidValue(f"{text!r} can't be a record id", f"Use 1 to {MAX_ID} printable characters.")
+    return text
+
+
+def check_collection(text: object) -> str:
+    """A collection's name: letters, digits, `_`, `.` and `-`, beginning with a letter."""
+    ok = isinstance(text, str) and 1 <= len(text) <= MAX_ID and text[0].isalpha()
+    if not ok or not all(c.isalnum() or c in "_.-" for c in str(text)):
+        raise InvalidValue(f"{text!r} can't be a collection's name",
+                           "Use letters, digits, '_', '.' and '-', beginning with a letter.")
+    return str(text)
+
+
+def check_value(value: object) -> dict[str, Value]:
+    """Check a record's value and return it in stored form. Raises `InvalidValue` naming the field."""
+    if not isinstance(value, dict):
+        raise InvalidValue(f"a record is a map of fields, not {type(value).__name__}")
+    for key in value:
+        if isinstance(key, str) and key.startswith("_"):
+            raise InvalidValue(f"field {key!r}: names that begin with '_' are kept for Chez",
+                               "Choose a name that begins with a letter.")
+    return _map(value, "", 0)
+
+
+def _map(value: dict[Any, Any], path: str, depth: int) -> dict[str, Value]:
+    if depth >= MAX_DEPTH:
+        raise InvalidValue(f"field {path!r} is nested more than {MAX_DEPTH} levels deep")
+    out = {}
+    for key, item in value.items():
+        if not isinstance(key, str) or not key:
+            raise InvalidValue(f"field {path or '(top)'!r}: a key must be a non-empty text, not {key!r}")
+        out[key] = _check(item, f"{path}.{key}" if path else key, depth + 1)
+    return out
+
+
+def _check(value: Any, path: str, depth: int) -> Value:
+    kind = type(value)
+    if kind is str:
+        if not value.isascii():
+            _check_text(value, path)
+        return value
+    if kind is bool or value is None or kind is bytes:
+        return value
+    if kind is int:
+        if not _INT_MIN <= value <= _INT_MAX:
+            raise InvalidValue(f"field {path!r}: {value} does not fit 64 bits", "Store it as text.")
+        return value
+    if kind is float:
+        if not math.isfinite(value):
+            raise InvalidValue(f"field {path!r}: {value} is not a finite number", "Store None instead.")
+        return value
+    if kind is datetime:
+        if value.tzinfo is None:
+            raise InvalidValue(f"field {path!r}: a time without a time zone names no instant",
+                               "Add a tzinfo, for instance datetime.UTC.")
+        utc = value.astimezone(UTC)
+        return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
+    if isinstance(value, dict):
+        return _map(value, path, depth)
+    if isinstance(value, list | tuple):
+        if depth >= MAX_DEPTH:
+            raise InvalidValue(f"field {path!r} is nested more than {MAX_DEPTH} levels deep")
+        return [_check(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
+    raise InvalidValue(f"field {path!r}: {kind.__name__} can't be stored",
+                       "Use text, numbers, booleans, None, bytes, aware datetimes, lists and maps.")
+
+
+def _check_text(value: str, path: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidValue(f"field {path!r}: the text holds half a surrogate pair") from None
+
+
+def time_text(value: datetime) -> str:
+    """A time as the projection writes it: RFC 3339, UTC, milliseconds, always 24 characters."""
+    utc = value.astimezone(UTC)
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z".rjust(24, "0")
+
+
+_PLAIN: Final = frozenset((str, int, float, bool, type(None)))
+
+
+def to_json(value: dict[str, Value]) -> tuple[str, str | None]:
+    """The JSON of a value, and the JSON list of `[path, kind]` that restores it (None if not needed)."""
+    if all(type(item) in _PLAIN for item in value.values()):
+        return _encoder.encode(value).decode(), None
+    kinds: list[tuple[list[str | int], str]] = []
+    plain = _plain(value, [], kinds)
+    return _encoder.encode(plain).decode(), _encoder.encode(kinds).decode() if kinds else None
+
+
+def _plain(value: Value, path: list[str | int], kinds: list[tuple[list[str | int], str]]) -> Value:
+    kind = type(value)
+    if kind is dict:
+        return {key: _plain(item, [*path, key], kinds) for key, item in value.items()}
+    if kind is list:
+        return [_plain(item, [*path, i], kinds) for i, item in enumerate(value)]
+    if kind is datetime:
+        kinds.append((path, "t"))
+        return time_text(value)
+    if kind is bytes:
+        kinds.append((path, "b"))
+        return base64.b64encode(value).decode()
+    return value
+
+
+def from_json(text: str, kinds: str | None) -> dict[str, Value]:
+    """The value a projection was made from."""
+    value: dict[str, Value] = _decoder.decode(text)
+    if kinds:
+        for path, kind in _decoder.decode(kinds):
+            parent: Any = value
+            for step in path[:-1]:
+                parent = parent[step]
+            item = parent[path[-1]]
+            parent[path[-1]] = datetime.fromisoformat(item) if kind == "t" else base64.b64decode(item)
+    return value

@@ -1,0 +1,1 @@
+"""The encrypted SQLite file of a home, and the key file that opens it."""

@@ -1,0 +1,201 @@
+"""One SQLCipher file under aiosqlite: grouped durable writes, concurrent reads.
+
+Work is a plain function over a connection. `write` runs it inside a transaction on the
+writer's thread; functions that wait together share one commit, each inside a savepoint
+of its own, so that one failing leaves the others alone. A `write` that returned has
+survived `kill -9` and power loss (WAL, `synchronous=FULL`). `read` runs beside it on a
+second connection and sees the last commit.
+
+The same functions run on a bare connection (`connect`) in the simulation tests.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import aiosqlite
+import sqlcipher3
+
+from chez.errors import Damaged, StorageFailed
+
+__all__ = ("Connection", "Database", "connect", "migrate", "storage_error")
+
+Connection = Any
+"""A `sqlcipher3.Connection`: the standard library's DB-API (PEP 249)."""
+
+T = TypeVar("T")
+
+GROUP: Final = 256
+"""Writes in one commit: more saves no fsync worth having and delays the first."""
+
+SCHEMA_VERSION: Final = 1
+
+
+def connect(path: Path | str, key: bytes) -> Connection:
+    """Open the database with its raw 32-byte key.
+
+    Raises `Damaged` if the key does not open it or the file is no database, and
+    `StorageFailed` if the disk does not allow it.
+    """
+    try:
+        # Statements are cached by text; the engine uses a few dozen.
+        db = sqlcipher3.connect(str(path), check_same_thread=False, isolation_level=None, cached_statements=256)
+    except sqlcipher3.Error as error:
+        raise storage_error(error) from None
+    try:
+        db.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON",
+                       "temp_store = MEMORY", "busy_timeout = 5000", "cache_size = -16000"):
+            db.execute(f"PRAGMA {pragma}")
+    except (sqlcipher3.Error, MemoryError) as error:
+        db.close()
+        raise storage_error(error) from None
+    return db
+
+
+def storage_error(error: BaseException) -> Damaged | StorageFailed:
+    """The typed error for what SQLite reports."""
+    text = str(error)
+    if any(sign in text for sign in ("not a database", "malformed", "hmac check", "out of memory")):
+        return Damaged(f"the store of this home does not open or is damaged ({text})",
+                       "Restore a backup, or join again from another device: the relay still holds the entries.")
+    if "full" in text:
+        return StorageFailed("the disk is full, so nothing was written", "Free some space and try again.")
+    return StorageFailed(f"the disk refuses: {text}", "Check that the home's folder is writable and not on a broken disk.")
+
+
+def migrate(db: Connection) -> None:
+    """Bring an open database to the present schema; a new one gets all of it."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise Damaged(f"this home was written by a newer Chez (schema {version}, here {SCHEMA_VERSION})", "Update Chez.")
+    for number in range(version + 1, SCHEMA_VERSION + 1):
+        script = resources.files("chez.store").joinpath(f"schema/{number:04d}.sql").read_text()
+        db.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+
+
+@dataclass(slots=True)
+class _Write:
+    work: Callable[[Connection], Any]
+    done: "asyncio.Future[Any]"
+    error: BaseException | None = None
+    result: Any = None
+
+
+@dataclass(slots=True, eq=False)
+class Database:
+    """An open store. Made by `Database.open`; `close` ends it, waiting for what was begun."""
+
+    path: Path
+    _writer: aiosqlite.Connection
+    _reader: aiosqlite.Connection
+    before_commit: Callable[[Connection], None] | None = None
+    """Called inside every transaction, just before it commits."""
+    after_rollback: Callable[[], None] | None = None
+    """Called in the writer's thread when some work was undone (caches are stale then)."""
+    _queue: list[_Write] = field(default_factory=list)
+    _committer: "asyncio.Task[None] | None" = None
+    _closed: bool = False
+
+    @classmethod
+    async def open(cls, path: Path, key: bytes) -> "Database":
+        """Open, and migrate if needed. Raises `Damaged`, `StorageFailed`."""
+        writer = await aiosqlite.Connection(lambda: connect(path, key), iter_chunk_size=256)
+        try:
+            await _run(writer, migrate)
+            reader = await aiosqlite.Connection(lambda: connect(path, key), iter_chunk_size=256)
+        except BaseException:
+            await writer.close()
+            raise
+        return cls(path, writer, reader)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a transaction; returns its result once that is durable.
+
+        What `work` raises undoes `work` alone and is raised here. Raises
+        `StorageFailed` when the commit itself fails: then nothing of the group is kept.
+        """
+        if self._closed:
+            raise StorageFailed("this home is closed", "Open it again.")
+        entry = _Write(work, asyncio.get_running_loop().create_future())
+        self._queue.append(entry)
+        if self._committer is None:
+            self._committer = asyncio.create_task(self._commit_all())
+        # Shielded: a caller that is cancelled leaves its write to finish with its group.
+        result: T = await asyncio.shield(entry.done)
+        return result
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` on the reading connection; it sees everything committed before."""
+        if self._closed:
+            raise StorageFailed("this home is closed", "Open it again.")
+        return await _run(self._reader, work)
+
+    async def interrupt_read(self) -> None:
+        """Stop the statement that the reading connection is running."""
+        await self._reader.interrupt()
+
+    async def close(self) -> None:
+        """Finish what is queued, then close both connections."""
+        self._closed = True
+        if self._committer is not None:
+            await self._committer
+        await self._reader.close()
+        await self._writer.close()
+
+    async def _commit_all(self) -> None:
+        while self._queue:
+            group, self._queue = self._queue[:GROUP], self._queue[GROUP:]
+            try:
+                await _run(self._writer, lambda db, group=group: self._commit(db, group))
+            except BaseException as error:
+                for entry in group:
+                    entry.error = error if entry.error is None else entry.error
+            for entry in group:
+                if entry.done.cancelled():
+                    continue
+                if entry.error is not None:
+                    entry.done.set_exception(entry.error)
+                    entry.done.exception()  # a cancelled caller no longer looks; that is no leak
+                else:
+                    entry.done.set_result(entry.result)
+        self._committer = None
+
+    def _commit(self, db: Connection, group: list[_Write]) -> None:
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            for entry in group:
+                db.execute("SAVEPOINT work")
+                try:
+                    entry.result = entry.work(db)
+                    db.execute("RELEASE work")
+                except BaseException as error:
+                    entry.error = storage_error(error) if isinstance(error, sqlcipher3.Error) else error
+                    db.execute("ROLLBACK TO work")
+                    db.execute("RELEASE work")
+                    self._undone()
+            if self.before_commit is not None:
+                self.before_commit(db)
+            db.execute("COMMIT")
+        except BaseException as error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            self._undone()
+            if isinstance(error, sqlcipher3.Error):
+                raise storage_error(error) from None
+            raise
+
+    def _undone(self) -> None:
+        if self.after_rollback is not None:
+            self.after_rollback()
+
+
+async def _run(connection: aiosqlite.Connection, work: Callable[[Connection], T]) -> T:
+    # aiosqlite has no public call that runs a function on its thread, and a hop for each
+    # statement would cost more than the statements (recipes: one hop per commit).
+    result: T = await connection._execute(work, connection._conn)
+    return result

@@ -1,0 +1,77 @@
+"""The key file of a home: the database key, wrapped by the passphrase.
+
+    {"version": 1, "kdf": "argon2id", "operations", "memory", "salt", "nonce", "wrapped"}
+
+JSON, bytes in hex. The database key is random and never derived from the passphrase, so
+that changing the passphrase rewrites this file alone. The header is associated data:
+lowering the stored cost or swapping the salt makes it fail to open.
+"""
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from chez import crypto
+from chez.errors import Damaged, WrongPassphrase
+
+__all__ = ("KEY_FILE", "read_key", "write_key")
+
+KEY_FILE = "chez.key"
+_CONTEXT = b"chez/1 key file"
+
+
+class _KeyFile(msgspec.Struct, forbid_unknown_fields=True):
+    version: int
+    kdf: str
+    operations: int
+    memory: int
+    salt: str
+    nonce: str
+    wrapped: str
+
+
+def _associated(file: _KeyFile) -> bytes:
+    return b"|".join((_CONTEXT, str(file.version).encode(), file.kdf.encode(), str(file.operations).encode(),
+                      str(file.memory).encode(), file.salt.encode()))
+
+
+def write_key(folder: Path, key: bytes, passphrase: str, kdf: crypto.Kdf) -> None:
+    """Wrap the database key and put the file in place at once (owner-only, fsynced)."""
+    salt, nonce = crypto.random_bytes(crypto.SALT_BYTES), crypto.random_bytes(crypto.NONCE_BYTES)
+    file = _KeyFile(1, "argon2id", kdf.operations, kdf.memory, salt.hex(), nonce.hex(), "")
+    # The wrapping key is used for this nonce only: a new salt makes a new key each time.
+    wrapping = crypto.passphrase_key(passphrase, salt, kdf)
+    file.wrapped = crypto.encrypt(wrapping, nonce, key, _associated(file)).hex()
+    temporary = folder / (KEY_FILE + ".new")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        out.write(msgspec.json.format(msgspec.json.encode(file)))
+        out.flush()
+        os.fsync(out.fileno())
+    temporary.replace(folder / KEY_FILE)
+    directory = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def read_key(folder: Path, passphrase: str) -> bytes:
+    """Unwrap the database key (32 bytes).
+
+    Raises `WrongPassphrase`, and `Damaged` for a file that is not a key file. A file
+    tampered with inside its fields can't be told from a wrong passphrase, on purpose.
+    """
+    try:
+        file = msgspec.json.decode((folder / KEY_FILE).read_bytes(), type=_KeyFile)
+        salt, nonce, wrapped = (bytes.fromhex(text) for text in (file.salt, file.nonce, file.wrapped))
+        if file.version != 1 or file.kdf != "argon2id" or len(salt) != crypto.SALT_BYTES:
+            raise ValueError(f"version {file.version}, {file.kdf}")
+        kdf = crypto.Kdf.bounded(file.operations, file.memory)
+    except (OSError, ValueError) as error:
+        raise Damaged(f"the key file of this home can't be read ({error})",
+                      f"Restore {KEY_FILE} from a backup, or join again from another device.") from None
+    try:
+        return crypto.decrypt(crypto.passphrase_key(passphrase, salt, kdf), nonce, wrapped, _associated(file))
+    except crypto.CryptoFailed:
+        raise WrongPassphrase("this passphrase does not open the home", "Check capitals and keyboard layout.") from None
