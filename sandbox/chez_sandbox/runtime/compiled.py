@@ -1,0 +1,180 @@
+"""Native code: compiled once per device, checked when it is first used, then sealed in memory.
+
+Compiling the Python runtime takes some seconds and loading its code some milliseconds, so
+the code is cached. It is trusted absolutely by whoever maps it, and wasmtime accepts one
+with a flipped byte; so a cached file carries a MAC (BLAKE2b under the caller's key) over
+its name and content, and its name binds the component's hash, wasmtime's version, the
+engine's settings and the machine. The file is copied into a memory file, the copy is
+sealed against writing, and the MAC is checked over the sealed copy: whatever changes on
+the disk afterwards is never run, and later runs need no further check.
+"""
+
+import asyncio
+import fcntl
+import hashlib
+import hmac
+import mmap
+import os
+import platform
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from chez_sandbox.errors import BadComponent, WorkerFailed
+from chez_sandbox.runtime.messages import Compiled, Refused
+from chez_sandbox.runtime.process import spawn
+
+__all__ = ("COMPONENT_LIMIT", "CodeCache")
+
+COMPONENT_LIMIT = 32 << 20
+"""Bytes of a component: the Python runtime has 19 MB."""
+
+_MAC = 32
+_OPEN = 8  # sealed files kept open
+_PROFILE = "1"  # engine.PROFILE, which can't be imported here: it would load wasmtime
+_SEALS = 0x01 | 0x02 | 0x04 | 0x08  # F_SEAL_SEAL, SHRINK, GROW, WRITE
+
+
+class CodeCache:
+    """Compiled components in a folder of this device; the key is a secret of this device."""
+
+    def __init__(self, folder: Path, key: bytes) -> None:
+        self._folder = folder
+        self._key = hashlib.blake2b(key, digest_size=32, person=b"chez-code-cache").digest()
+        self._sealed: dict[str, int] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def get(self, wasm: bytes, digest: str, *, trusted: bool) -> int:
+        """A descriptor of the sealed code, which stays ours; compiles when there is none.
+
+        Raises BadComponent when it is refused, WorkerFailed when the compiler broke.
+        """
+        async with self._locks.setdefault(digest, asyncio.Lock()):
+            sealed = self._sealed.pop(digest, None)
+            if sealed is None:
+                sealed = await asyncio.to_thread(self._load, digest)
+            if sealed is None:
+                sealed = await self._compile(wasm, digest, trusted)
+            self._sealed[digest] = sealed  # the most recently used is the last
+            for old in list(self._sealed)[:-_OPEN]:
+                os.close(self._sealed.pop(old))
+            return sealed
+
+    def forget(self, digest: str) -> None:
+        """Drops code that does not load; the next `get` compiles."""
+        sealed = self._sealed.pop(digest, None)
+        if sealed is not None:
+            os.close(sealed)
+        self._path(digest).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Closes the sealed files; running workers keep their own descriptors."""
+        while self._sealed:
+            os.close(self._sealed.popitem()[1])
+
+    def _path(self, digest: str) -> Path:
+        name = f"{digest}-wasmtime{version('wasmtime')}-{_PROFILE}-{platform.machine()}.code"
+        return self._folder / name
+
+    def _mac(self, path: Path, content: mmap.mmap | memoryview) -> bytes:
+        name = path.name.encode()
+        mac = hashlib.blake2b(len(name).to_bytes(2, "big") + name, digest_size=_MAC, key=self._key)
+        mac.update(content)
+        return mac.digest()
+
+    def _load(self, digest: str) -> int | None:
+        path = self._path(digest)
+        try:
+            with path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size - _MAC
+                if size <= 0:
+                    return None
+                mac = file.read(_MAC)
+                file.seek(_MAC)
+                sealed = _memory_file()
+                try:
+                    _copy(file.fileno(), sealed, _MAC, size)
+                    readable = _seal(sealed)
+                    with mmap.mmap(readable, 0, access=mmap.ACCESS_READ) as content:
+                        genuine = hmac.compare_digest(mac, self._mac(path, content))
+                except (OSError, ValueError):
+                    os.close(sealed)
+                    return None
+        except OSError:
+            return None
+        if not genuine:
+            os.close(readable)
+            return None
+        return readable
+
+    async def _compile(self, wasm: bytes, digest: str, trusted: bool) -> int:
+        if len(wasm) > COMPONENT_LIMIT:
+            raise BadComponent(f"The component has {len(wasm)} bytes, more than {COMPONENT_LIMIT}")
+        source, target = _memory_file(), _memory_file()
+        try:
+            await asyncio.to_thread(_write, source, wasm)
+            async with spawn("chez_sandbox.runtime.compiler", [int(trusted)], [source, target]) as child:
+                try:
+                    answer = await child.receive()
+                except WorkerFailed:
+                    # Out of memory or time is the component's doing; ours is known to compile.
+                    if trusted:
+                        raise
+                    raise BadComponent("The component can't be compiled within the limits") from None
+            if isinstance(answer, Refused):
+                raise BadComponent(f"The component is refused: {answer.reason}")
+            if not isinstance(answer, Compiled):
+                raise WorkerFailed("The compiler broke its protocol")
+            readable = _seal(target)
+            target = -1
+            await asyncio.to_thread(self._store, digest, readable)
+            return readable
+        finally:
+            os.close(source)
+            if target >= 0:
+                os.close(target)
+
+    def _store(self, digest: str, sealed: int) -> None:
+        """Writes the cache file, whole or not at all; a full disk costs only the next start."""
+        path = self._path(digest)
+        temporary = ""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=".code-")
+            with open(handle, "wb") as file, mmap.mmap(sealed, 0, access=mmap.ACCESS_READ) as content:
+                file.write(self._mac(path, content))
+                file.write(content)
+            os.replace(temporary, path)
+        except OSError:
+            if temporary:
+                Path(temporary).unlink(missing_ok=True)
+
+
+def _memory_file() -> int:
+    """An unnamed file: in memory where the system has memfd, else a deleted one on the disk."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("chez-code", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    handle, name = tempfile.mkstemp()
+    os.unlink(name)
+    return handle
+
+
+def _seal(descriptor: int) -> int:
+    """Makes the file immutable for everybody (Linux) and returns a descriptor to hand out."""
+    if hasattr(os, "memfd_create"):
+        fcntl.fcntl(descriptor, 1033, _SEALS)  # F_ADD_SEALS
+    return descriptor
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _copy(source: int, target: int, offset: int, size: int) -> None:
+    while size:
+        done = os.sendfile(target, source, offset, size)
+        if not done:
+            raise OSError("the file is shorter than it was")
+        offset, size = offset + done, size - done

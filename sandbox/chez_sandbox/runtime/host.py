@@ -1,0 +1,314 @@
+"""The parent's side: `Runtime` runs a job in a fresh worker process and says how it ended.
+
+    async with Runtime(cache, mac_key) as runtime:
+        result = await runtime.run_python(source, b"{}", tables, Limits(), seed, "2026-11-24")
+
+A run is a function of source, rows, parameters, seed and date: the same ones give the
+same bytes and the same outcome (TIME aside, which is the machine's). Whatever the job
+does, the call returns a `RunResult` in bounded time; it raises SandboxError only when
+the caller's input can't be handed over or the machine fails.
+"""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import anyio
+import msgspec
+
+from chez_sandbox.errors import BadComponent, BadInput, WorkerFailed
+from chez_sandbox.runtime.artifact import find_artifact
+from chez_sandbox.runtime.compiled import CodeCache
+from chez_sandbox.runtime.messages import (
+    MESSAGE_LIMIT,
+    Done,
+    Failed,
+    FromWorker,
+    Go,
+    Limits,
+    Outcome,
+    Progress,
+    Ready,
+    Rows,
+    Scalar,
+    Start,
+    TableHead,
+)
+from chez_sandbox.runtime.process import Child, spawn
+
+__all__ = ("Limits", "Outcome", "RunResult", "Runtime", "Scalar", "Table", "doctor")
+
+SOURCE_LIMIT = 1 << 20
+"""Bytes of a job's source, and of its parameters."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_COLUMNS = 200
+_START_SECONDS = 30.0  # a loaded machine starts a process slowly
+_GRACE_SECONDS = 2.0  # the worker's own clock comes first; the parent's is for one that ignores it
+_ROWS_A_MESSAGE = 2000  # encoded in 2 ms: the event loop stays responsive
+_BASE_MEMORY = 512 << 20  # bytes of interpreter, code and answers beside rows and linear memory
+_CELL_MEMORY = 200  # bytes of one cell as tuple, SQLite row and JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A granted table: read-only, in this order. Names are SQL identifiers, cells scalars."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[Scalar, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a run ended.
+
+    `value` is the result's JSON, as the job wrote it, with OK only. `code` tells with
+    FAILED which of the closed set it was. `log` is for the person and stays on the
+    device. `runtime` is the SHA-256 of the component that ran, `walls` what stood.
+    """
+
+    outcome: Outcome
+    value: bytes | None
+    fuel: int
+    log: str
+    runtime: str
+    walls: tuple[str, ...]
+    code: str = ""
+
+
+class Runtime:
+    """Runs jobs, each in a process of its own. One per home is enough; runs may be concurrent.
+
+    `cache` is a folder for compiled code, `mac_key` a secret of this device (at least 16
+    bytes) that protects it, `required` the walls without which nothing is run.
+    """
+
+    def __init__(
+        self, cache: Path, mac_key: bytes, *, artifact: Path | None = None, required: frozenset[str] = frozenset()
+    ) -> None:
+        if not 16 <= len(mac_key) <= 64:
+            raise BadInput("The key of the code cache has 16 to 64 bytes")
+        self._cache = CodeCache(cache, mac_key)
+        self._artifact = artifact
+        self._required = required
+        self._python: tuple[bytes, str] | None = None
+        self._loading = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Frees the compiled code held in memory."""
+        self._cache.close()
+
+    async def prepare(self, component: bytes | None = None) -> None:
+        """Compiles what was not compiled yet: a component, or the Python runtime (seconds, once a device).
+
+        Raises RuntimeMissing, BadComponent, WorkerFailed.
+        """
+        if component is None:
+            wasm, digest = await self._load_python()
+            await self._cache.get(wasm, digest, trusted=True)
+        else:
+            await self._cache.get(component, hashlib.sha256(component).hexdigest(), trusted=False)
+
+    async def run_python(
+        self,
+        source: str,
+        params: bytes,
+        tables: Sequence[Table],
+        limits: Limits,
+        seed: bytes,
+        run_date: str,
+        *,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> RunResult:
+        """Runs a Python job; `on_progress(rows read, rows in all)` is called on the way.
+
+        Raises RuntimeMissing, BadInput, WorkerFailed; everything the job does is an outcome.
+        """
+        job = _start(source, params, tables, limits, seed, run_date)
+        wasm, digest = await self._load_python()
+        return await self._run(wasm, digest, True, job, tables, on_progress)
+
+    async def run_component(
+        self,
+        component: bytes,
+        params: bytes,
+        tables: Sequence[Table],
+        limits: Limits,
+        seed: bytes,
+        run_date: str,
+        *,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> RunResult:
+        """Runs a component of the world `job`; one that is refused is the outcome REFUSED."""
+        job = _start(None, params, tables, limits, seed, run_date)
+        digest = hashlib.sha256(component).hexdigest()
+        try:
+            return await self._run(component, digest, False, job, tables, on_progress)
+        except BadComponent as refusal:
+            return RunResult(Outcome.REFUSED, None, 0, str(refusal), digest, ())
+
+    async def runtime_hash(self) -> str:
+        """The SHA-256 of the Python runtime, as receipts name it; raises RuntimeMissing."""
+        return (await self._load_python())[1]
+
+    async def _load_python(self) -> tuple[bytes, str]:
+        async with self._loading:
+            if self._python is None:
+                path = self._artifact or find_artifact()
+                wasm = await asyncio.to_thread(path.read_bytes)
+                digest = await asyncio.to_thread(lambda: hashlib.sha256(wasm).hexdigest())
+                self._python = wasm, digest
+            return self._python
+
+    async def _run(
+        self,
+        wasm: bytes,
+        digest: str,
+        trusted: bool,
+        job: Start,
+        tables: Sequence[Table],
+        on_progress: Callable[[int, int], None] | None,
+    ) -> RunResult:
+        for attempt in (1, 2):
+            code = await self._cache.get(wasm, digest, trusted=trusted)
+            async with spawn("chez_sandbox.runtime.worker", _allowance(job), [code]) as child:
+                walls = await self._await_walls(child)
+                if walls is not None:
+                    done = await _converse(child, job, tables, on_progress)
+                    return RunResult(done.outcome, done.value, done.fuel, done.log, digest, walls, done.fail)
+            # Genuine code that does not load: a home moved to another processor. Compile anew, once.
+            self._cache.forget(digest)
+            if attempt == 2:
+                break
+        raise WorkerFailed("The compiled runtime does not load on this machine")
+
+    async def _await_walls(self, child: Child) -> tuple[str, ...] | None:
+        """The walls that stand, before anything of the job is sent; None when the code did not load."""
+        message: FromWorker | None = None
+        with anyio.move_on_after(_START_SECONDS):
+            message = await child.receive()
+        if isinstance(message, Failed):
+            return None
+        if not isinstance(message, Ready):
+            raise WorkerFailed("The worker process did not start in time", "Try again when the machine is less busy")
+        missing = sorted(self._required - set(message.walls))
+        if missing:
+            raise WorkerFailed(
+                f"This system lacks walls that are required: {', '.join(missing)}", "See `chez job doctor`"
+            )
+        return message.walls
+
+
+async def _converse(
+    child: Child, job: Start, tables: Sequence[Table], on_progress: Callable[[int, int], None] | None
+) -> Done:
+    """Sends the job and its rows, then waits for the end; a worker that dies or lingers is an outcome."""
+    try:
+        await child.send(job)
+        for number, table in enumerate(tables):
+            await _send_rows(child, number, table)
+        await child.send(Go())
+        total = sum(head.rows for head in job.tables)
+        with anyio.move_on_after(job.limits.seconds + _GRACE_SECONDS):
+            while True:
+                message = await child.receive()
+                if isinstance(message, Done):
+                    return _checked(message, job.limits)
+                if not isinstance(message, Progress):
+                    raise WorkerFailed("The worker broke its protocol")
+                if on_progress is not None:
+                    on_progress(min(message.rows, total), total)
+        return Done(Outcome.TIME, log="stopped: the worker was killed when its time was over")
+    except WorkerFailed as failure:
+        return Done(Outcome.CRASHED, log=f"stopped: {failure.message}")
+
+
+def _checked(done: Done, limits: Limits) -> Done:
+    """The worker's word is foreign too: a subverted one must not hand out more than an honest one."""
+    value = done.value if done.outcome is Outcome.OK else None
+    if done.outcome is Outcome.OK and (value is None or len(value) > limits.output):
+        return Done(Outcome.REFUSED, fuel=done.fuel)
+    fail = done.fail if done.outcome is Outcome.FAILED else ""
+    log = done.log[: limits.log + 1000]
+    return Done(done.outcome, value, fail, min(max(done.fuel, 0), limits.fuel), log)
+
+
+async def _send_rows(child: Child, number: int, table: Table) -> None:
+    rows, size, at = table.rows, _ROWS_A_MESSAGE, 0
+    while at < len(rows):
+        part = [tuple(row) for row in rows[at : at + size]]
+        try:
+            await child.send(Rows(number, part))
+        except ValueError:
+            if len(part) == 1:
+                raise BadInput(f"A row of the table {table.name} is longer than {MESSAGE_LIMIT} bytes") from None
+            size = max(1, len(part) // 2)
+            continue
+        except (TypeError, OverflowError, msgspec.MsgspecError):
+            raise BadInput(f"A row of the table {table.name} holds something else than text and numbers") from None
+        at += len(part)
+        await asyncio.sleep(0)
+
+
+def _allowance(job: Start) -> list[int]:
+    """Bytes of writable memory and seconds of processor for the worker's rlimits."""
+    cells = sum(head.rows * len(head.columns) for head in job.tables)
+    memory = _BASE_MEMORY + 2 * job.limits.memory + cells * _CELL_MEMORY
+    return [memory, int(job.limits.seconds) + 30]
+
+
+def _start(
+    source: str | None, params: bytes, tables: Sequence[Table], limits: Limits, seed: bytes, run_date: str
+) -> Start:
+    """Checks what the caller hands over; raises BadInput."""
+    try:
+        text = params.decode()
+        msgspec.json.decode(params)
+        (source or "").encode()
+    except (UnicodeError, msgspec.MsgspecError):
+        raise BadInput("The parameters must be JSON, and the source UTF-8 text") from None
+    if len(params) > SOURCE_LIMIT or len(source or "") > SOURCE_LIMIT:
+        raise BadInput(f"Source and parameters may have {SOURCE_LIMIT} bytes each")
+    if not 1 <= len(seed) <= 64 or not re.fullmatch(r"\d{4}-\d\d-\d\d", run_date):
+        raise BadInput("The seed has 1 to 64 bytes, and the date of the run is YYYY-MM-DD")
+    if not (limits.fuel > 0 and limits.seconds > 0 and 0 < limits.output <= MESSAGE_LIMIT // 4 >= limits.log):
+        raise BadInput("Limits must be positive, and output and log at most 2 MiB")
+    heads = [TableHead(table.name, tuple(table.columns), len(table.rows)) for table in tables]
+    names = [head.name.lower() for head in heads]
+    if len(set(names)) < len(names) or not all(map(_is_fine, heads)):
+        raise BadInput("Tables need different names, and columns different names, which are SQL identifiers")
+    return Start(source, text, run_date, seed, limits, heads)
+
+
+def _is_fine(head: TableHead) -> bool:
+    columns = [column.lower() for column in head.columns]
+    return (
+        all(_NAME.fullmatch(name) for name in (head.name, *columns))
+        and not head.name.lower().startswith("sqlite_")
+        and 1 <= len(columns) <= _COLUMNS
+        and len(set(columns)) == len(columns)
+    )
+
+
+async def doctor(runtime: Runtime) -> tuple[str, ...]:
+    """Which walls stand on this machine, found by running an empty job behind them."""
+    result = await runtime.run_python(
+        "def run(data, params):\n    return None\n", b"null", (), Limits(), b"doctor", "2000-01-01"
+    )
+    if result.outcome is not Outcome.OK:
+        raise WorkerFailed(f"An empty job ended as {result.outcome}", result.log)
+    return result.walls
