@@ -1,0 +1,1 @@
+"""The gate between a job's result and the outside: schema, bits, padding, sealing."""
