@@ -269,7 +269,7 @@ def decode_client(data: bytes) -> ClientFrame:
         raise FrameError(f"a frame has at most {MAX_FRAME} bytes, this one {len(data)}")
     try:
         return _client_decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FrameError(f"no frame a client may send: {error}") from None
 
 
@@ -279,5 +279,5 @@ def decode_relay(data: bytes) -> RelayFrame:
         raise FrameError(f"a frame has at most {MAX_FRAME} bytes, this one {len(data)}")
     try:
         return _relay_decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FrameError(f"no frame a relay may send: {error}") from None
