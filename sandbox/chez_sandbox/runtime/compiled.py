@@ -31,7 +31,7 @@ COMPONENT_LIMIT = 32 << 20
 
 _MAC = 32
 _OPEN = 8  # sealed files kept open
-_PROFILE = "1"  # engine.PROFILE, which can't be imported here: it would load wasmtime
+_ENGINE = Path(__file__).with_name("engine.py")
 _SEALS = 0x01 | 0x02 | 0x04 | 0x08  # F_SEAL_SEAL, SHRINK, GROW, WRITE
 
 
@@ -73,8 +73,8 @@ class CodeCache:
             os.close(self._sealed.popitem()[1])
 
     def _path(self, digest: str) -> Path:
-        name = f"{digest}-wasmtime{version('wasmtime')}-{_PROFILE}-{platform.machine()}.code"
-        return self._folder / name
+        settings = hashlib.sha256(_ENGINE.read_bytes()).hexdigest()[:16]
+        return self._folder / f"{digest}-wasmtime{version('wasmtime')}-{settings}-{platform.machine()}.code"
 
     def _mac(self, path: Path, content: mmap.mmap | memoryview) -> bytes:
         name = path.name.encode()

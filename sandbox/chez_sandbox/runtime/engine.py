@@ -1,20 +1,18 @@
 """How WebAssembly is compiled and run: the same settings for the compiler and the worker.
 
-Imported in child processes only (loading wasmtime costs 60 ms).
+Imported in child processes only (loading wasmtime costs 60 ms). Compiled code is bound to
+the hash of this file, so that a changed setting never meets old code.
 """
 
 import wasmtime
 from wasmtime import component as wc
 
-__all__ = ("ALLOWED_IMPORTS", "DATA", "PROFILE", "make_engine", "surplus_imports")
+__all__ = ("ALLOWED_IMPORTS", "DATA", "make_engine", "surplus_imports")
 
 DATA = "chez:job/data@0.1.0"
 """The one interface that a job may import."""
 
 ALLOWED_IMPORTS = frozenset({DATA})
-
-PROFILE = "1"
-"""Changes whenever `make_engine` does: compiled code is bound to it."""
 
 _STACK = 512 * 1024  # bytes of native stack for WebAssembly: deep recursion ends as `stack`
 _RESERVATION = 256 << 20  # address space a memory reserves; larger ones move when they grow

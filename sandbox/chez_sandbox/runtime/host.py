@@ -14,6 +14,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -52,6 +53,7 @@ _START_SECONDS = 30.0  # a loaded machine starts a process slowly
 _GRACE_SECONDS = 2.0  # the worker's own clock comes first; the parent's is for one that ignores it
 _ROWS_A_MESSAGE = 2000  # encoded in 2 ms: the event loop stays responsive
 _BASE_MEMORY = 512 << 20  # bytes of interpreter, code and answers beside rows and linear memory
+_CELLS = {type(None), bool, int, float, str}
 _CELL_MEMORY = 200  # bytes of one cell as tuple, SQLite row and JSON
 
 
@@ -90,7 +92,12 @@ class Runtime:
     """
 
     def __init__(
-        self, cache: Path, mac_key: bytes, *, artifact: Path | None = None, required: frozenset[str] = frozenset()
+        self,
+        cache: Path,
+        mac_key: bytes,
+        *,
+        artifact: Path | None = None,
+        required: frozenset[str] = frozenset(),
     ) -> None:
         if not 16 <= len(mac_key) <= 64:
             raise BadInput("The key of the code cache has 16 to 64 bytes")
@@ -204,7 +211,7 @@ class Runtime:
         if isinstance(message, Failed):
             return None
         if not isinstance(message, Ready):
-            raise WorkerFailed("The worker process did not start in time", "Try again when the machine is less busy")
+            raise WorkerFailed("The worker process did not start in time", "The machine may be too busy")
         missing = sorted(self._required - set(message.walls))
         if missing:
             raise WorkerFailed(
@@ -240,26 +247,39 @@ async def _converse(
 def _checked(done: Done, limits: Limits) -> Done:
     """The worker's word is foreign too: a subverted one must not hand out more than an honest one."""
     value = done.value if done.outcome is Outcome.OK else None
-    if done.outcome is Outcome.OK and (value is None or len(value) > limits.output):
-        return Done(Outcome.REFUSED, fuel=done.fuel)
+    if done.outcome is Outcome.OK and not _is_result(value, limits):
+        return Done(Outcome.REFUSED, fuel=min(max(done.fuel, 0), limits.fuel))
     fail = done.fail if done.outcome is Outcome.FAILED else ""
     log = done.log[: limits.log + 1000]
     return Done(done.outcome, value, fail, min(max(done.fuel, 0), limits.fuel), log)
 
 
+def _is_result(value: bytes | None, limits: Limits) -> bool:
+    if value is None or len(value) > limits.output:
+        return False
+    try:
+        msgspec.json.decode(value)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    return True
+
+
 async def _send_rows(child: Child, number: int, table: Table) -> None:
     rows, size, at = table.rows, _ROWS_A_MESSAGE, 0
+    width = {len(table.columns)}
     while at < len(rows):
         part = [tuple(row) for row in rows[at : at + size]]
+        if not (set(map(len, part)) <= width and set(map(type, chain.from_iterable(part))) <= _CELLS):
+            raise BadInput(f"A row of {table.name} has a missing cell, or one that is not text or a number")
         try:
             await child.send(Rows(number, part))
         except ValueError:
             if len(part) == 1:
-                raise BadInput(f"A row of the table {table.name} is longer than {MESSAGE_LIMIT} bytes") from None
+                raise BadInput(f"A row of {table.name} is longer than {MESSAGE_LIMIT} bytes") from None
             size = max(1, len(part) // 2)
             continue
-        except (TypeError, OverflowError, msgspec.MsgspecError):
-            raise BadInput(f"A row of the table {table.name} holds something else than text and numbers") from None
+        except (OverflowError, UnicodeError, msgspec.MsgspecError):
+            raise BadInput(f"A row of {table.name} holds a number beyond 64 bits or broken text") from None
         at += len(part)
         await asyncio.sleep(0)
 

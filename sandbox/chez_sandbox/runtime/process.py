@@ -22,7 +22,7 @@ from chez_sandbox.runtime.messages import MESSAGE_LIMIT, FromWorker, ToWorker
 
 __all__ = ("Child", "spawn")
 
-_BOOT = "import sys; sys.path[:0] = sys.argv[1].split(':'); from {module} import main; main(sys.argv[2:])"
+_BOOT = "import sys; sys.path[:0] = sys.argv[1].split('|'); from {module} import main; main(sys.argv[2:])"
 
 
 class Child:
@@ -54,7 +54,8 @@ class Child:
         if size > MESSAGE_LIMIT:
             raise WorkerFailed("The worker sent a message that is too long")
         try:
-            return self._decoder.decode(await self._exactly(size))
+            message: FromWorker = self._decoder.decode(await self._exactly(size))
+            return message
         except msgspec.MsgspecError:
             raise WorkerFailed("The worker sent a message that is none") from None
 
@@ -125,4 +126,4 @@ def _search_path() -> str:
         if spec is None or spec.origin is None:
             raise WorkerFailed(f"The package {package} is not installed", "Run bin/setup")
         folders.append(Path(spec.origin).parents[1])
-    return ":".join(dict.fromkeys(map(str, folders)))
+    return "|".join(dict.fromkeys(map(str, folders)))

@@ -150,12 +150,13 @@ class Tables:
             rows = size = 0
             while batch := cursor.fetchmany(1000):
                 rows += len(batch)
-                parts.append(msgspec.json.encode([dict(zip(columns, row, strict=True)) for row in batch])[1:-1])
+                objects = [dict(zip(columns, row, strict=True)) for row in batch]
+                parts.append(msgspec.json.encode(objects)[1:-1])
                 size += len(parts[-1]) + 1
                 if rows > limits.query_rows:
-                    raise Refusal(f"the query gives more than {limits.query_rows} rows; aggregate, or use rows()")
+                    raise Refusal(f"more than {limits.query_rows} rows; aggregate, or use rows()")
                 if size > limits.answer:
-                    raise Refusal(f"the query gives more than {limits.answer} bytes; aggregate, or use rows()")
+                    raise Refusal(f"more than {limits.answer} bytes; aggregate, or use rows()")
         finally:
             cursor.close()
         return self._budget.answer(b"[" + b",".join(parts) + b"]")
@@ -172,7 +173,7 @@ class Tables:
             database.execute("BEGIN")
             database.executemany(f"INSERT INTO {name} VALUES ({marks})", table.rows)
             database.execute("COMMIT")
-        pages = sum(database.execute(f"PRAGMA {which}").fetchone()[0] for which in ("page_count",))
+        pages = database.execute("PRAGMA page_count").fetchone()[0]
         heap = pages * 4096 + _HEAP_FLOOR + self._budget.limits.memory
         database.execute(f"PRAGMA hard_heap_limit = {heap}")
         for which, most in _SQLITE_LIMITS:

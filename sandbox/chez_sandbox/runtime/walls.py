@@ -14,7 +14,10 @@ import resource
 import struct
 import sys
 
-__all__ = ("DUMPABLE", "LANDLOCK", "NO_NEW_PRIVS", "RLIMITS", "SECCOMP", "close_door", "die_with_parent", "limit", "lock_files")  # fmt: skip  # noqa: E501
+__all__ = (
+    "DUMPABLE", "LANDLOCK", "NO_NEW_PRIVS", "RLIMITS", "SECCOMP",
+    "close_door", "die_with_parent", "limit", "lock_files",
+)  # fmt: skip
 
 RLIMITS = "rlimits"
 NO_NEW_PRIVS = "no-new-privs"
@@ -176,7 +179,8 @@ def _program(table: dict, readable: tuple[int, ...], writable: tuple[int, ...]) 
         return body + deny
 
     # Argument 2 of mmap and mprotect: the protection wanted.
-    not_executable = instruction(_LOAD, _ARGUMENT + 16) + instruction(_ANY_BIT, _PROT_EXEC, 0, 1) + deny + allow
+    protection = instruction(_LOAD, _ARGUMENT + 16)
+    not_executable = protection + instruction(_ANY_BIT, _PROT_EXEC, 0, 1) + deny + allow
     program = instruction(_LOAD, _ARCH) + instruction(_EQUAL, table["arch"], 1, 0) + deny
     program += block(table["read"], on(readable)) + block(table["write"], on(writable))
     program += block(table["mmap"], not_executable) + block(table["mprotect"], not_executable)

@@ -21,7 +21,7 @@ import wasmtime
 from wasmtime import component as wc
 
 from chez_sandbox.runtime import walls
-from chez_sandbox.runtime.engine import ALLOWED_IMPORTS, DATA, make_engine, surplus_imports
+from chez_sandbox.runtime.engine import DATA, make_engine, surplus_imports
 from chez_sandbox.runtime.messages import (
     PROGRESS_STEPS,
     Done,
@@ -161,7 +161,11 @@ def execute(
     host = _Host(start, tables, budget, progress)
     store = wasmtime.Store(engine)
     store.set_limits(
-        memory_size=limits.memory, table_elements=limits.tables, instances=limits.instances, tables=64, memories=1
+        memory_size=limits.memory,
+        table_elements=limits.tables,
+        instances=limits.instances,
+        tables=64,
+        memories=1,
     )
     store.set_fuel(limits.fuel)
     store.set_epoch_deadline(1)
@@ -189,7 +193,7 @@ def _call(
 ) -> tuple[Outcome, bytes | None, str]:
     surplus = surplus_imports(engine, component)
     if surplus:
-        host.note(f"refused: the component imports {', '.join(surplus)}; only {', '.join(ALLOWED_IMPORTS)} is there")
+        host.note(f"refused: the component imports {', '.join(surplus)}; there is only {DATA}")
         return Outcome.REFUSED, None, ""
     linker = wc.Linker(engine)  # empty: no WASI is ever added
     with linker.root() as root, root.add_instance(DATA) as data:

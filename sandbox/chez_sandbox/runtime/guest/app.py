@@ -7,6 +7,9 @@ it the look itself traps; so the search path is emptied at the end and a late im
 an ordinary ImportError.
 """
 
+# mypy: ignore-errors
+# (The bindings it imports are generated into the component and exist nowhere else.)
+
 import datetime
 import json
 import statistics

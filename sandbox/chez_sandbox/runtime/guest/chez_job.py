@@ -17,7 +17,8 @@ a provider's test or a benchmark that runs the same source natively (with traceb
 """
 
 import __future__  # noqa: F401 - so that a job's own `from __future__ import annotations` finds it
-import _strptime  # noqa: F401 - datetime.strptime imports it when first called
+
+import _strptime  # type: ignore[import-not-found]  # noqa: F401 - datetime.strptime imports it late
 import bisect
 import builtins
 import calendar
