@@ -1,0 +1,82 @@
+"""What a relay said, checked and typed: the events of a `ClientSession`."""
+
+from dataclasses import dataclass, field
+
+from chez_wire.frames import Entry, InboxItem, OpenedSpace
+
+__all__ = ("AppendDone", "Completed", "EntriesArrived", "Event", "InboxArrived", "Refused", "SpacesOpened",
+           "Welcomed")
+
+
+@dataclass(frozen=True, slots=True)
+class Welcomed:
+    """The connection stands; `incarnation` (32 bytes) names the relay's store."""
+
+    incarnation: bytes
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpacesOpened:
+    """Each claim's outcome, in the order asked; `error` is empty where the role is open."""
+
+    ref: int
+    spaces: tuple[OpenedSpace, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AppendDone:
+    """The entry is durable at `offset`; `head` is the cumulative head just after it."""
+
+    ref: int
+    handle: bytes
+    entry: bytes
+    offset: int
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EntriesArrived:
+    """A page or a push: entries in order without a gap.
+
+    `head` is the cumulative head after the last of them, refolded by the session wherever
+    it knows the head before; `end` is the last offset the relay holds.
+    """
+
+    ref: int
+    handle: bytes
+    entries: tuple[Entry, ...] = field(repr=False)
+    head: bytes
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class InboxArrived:
+    """Waiting items of a watched inbox, numbers rising; the first answer may be empty."""
+
+    ref: int
+    inbox: bytes
+    items: tuple[InboxItem, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What `ref` asked for is done and durable."""
+
+    ref: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What `ref` asked for was refused; 0 when it was the connection itself.
+
+    `code` is one of docs/protocol.md; `retry` says that the same request may succeed later.
+    """
+
+    ref: int
+    code: str
+    message: str
+    retry: bool
+
+
+Event = Welcomed | SpacesOpened | AppendDone | EntriesArrived | InboxArrived | Completed | Refused

@@ -1,0 +1,11 @@
+"""The blind relay: per-space logs of sealed entries, inboxes, and fan-out.
+
+    session.py   one connection as a state machine (no I/O, no clock, no randomness)
+    verify.py    the login signatures: all the cryptography a relay has
+    fanout.py    who is told about what was just committed
+    storage/     the log's interface, in memory and on SQLite
+    server.py    the websocket shell around all of these
+    cli.py       `chez-relay`
+
+It imports `chez_wire` and nothing else of Chez: it could not read an entry if it wanted to.
+"""

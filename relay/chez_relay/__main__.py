@@ -1,0 +1,6 @@
+"""`python -m chez_relay` is `chez-relay`."""
+
+from chez_relay.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""What a session asks of the shell that drives it."""
+
+from dataclasses import dataclass, field
+
+from chez_relay.storage import ReadItems, ReadPage, Request
+
+__all__ = ("Ask", "Close", "Effect", "Follow", "Send")
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send one frame."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Perform `request` on the storage and hand the result to `RelaySession.completed`.
+
+    `push` marks a page that no frame asked for just now: the shell may hold it back
+    while the connection has unsent bytes, and should.
+    """
+
+    ticket: int
+    request: Request
+    push: bool = False
+
+    @property
+    def pages(self) -> bool:
+        """Whether the answer is a page, up to a frame in size."""
+        return isinstance(self.request, ReadPage | ReadItems)
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """From now on tell this session when the space or inbox grows (`grew`, `inbox_grew`)."""
+
+    name: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the connection with a websocket close code (RFC 6455, 7.4.1) after what was sent."""
+
+    code: int
+    reason: str
+
+
+Effect = Send | Ask | Follow | Close

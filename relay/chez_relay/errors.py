@@ -1,0 +1,78 @@
+"""What a relay refuses, and what can go wrong inside it.
+
+    Code                the refusals a client sees (`Failed.code`, `OpenedSpace.error`)
+
+    RelayError
+    ├── StorageFailed   disk full, read-only, failing: the client may try again
+    ├── StoreUnusable   the file is no relay's store, or of a newer version
+    └── BadConfiguration an option of the operator makes no sense
+
+Messages carry no handle, no address and no content: they may be logged.
+"""
+
+import enum
+
+__all__ = ("BadConfiguration", "Code", "RelayError", "StorageFailed", "StoreUnusable")
+
+
+class Code(enum.StrEnum):
+    """Why a relay refused; docs/protocol.md says what a client does about each."""
+
+    AHEAD = "ahead"
+    """The offset asked for is beyond the end: the relay lost what it once had."""
+    BAD_ENTRY = "bad_entry"
+    """The envelope has another format, or another space's handle."""
+    DENIED = "denied"
+    """A signature does not verify with the credential stored for the role."""
+    EXISTS = "exists"
+    """The space or inbox exists with other keys."""
+    FLOOD = "flood"
+    """Too much was sent while earlier frames were waiting. Closes the connection."""
+    FULL = "full"
+    """The inbox holds as many items as it may."""
+    MALFORMED = "malformed"
+    """The message is no frame of this protocol. Closes the connection."""
+    NOT_SUBSCRIBED = "not_subscribed"
+    """Credit for a space without a subscription on this connection."""
+    OUT_OF_ORDER = "out_of_order"
+    """The frame is not allowed now: before Hello, or a second Hello."""
+    QUOTA = "quota"
+    """The space, or its control quota, is full."""
+    ROLE = "role"
+    """The role that the frame needs is not open on this connection."""
+    STORAGE = "storage"
+    """The relay's disk failed; nothing was stored, and the same request may be repeated."""
+    TOKEN = "token"
+    """The operator wants a token for creating spaces."""
+    TOO_MANY = "too_many"
+    """The connection holds as many spaces open as it may."""
+    UNKNOWN = "unknown"
+    """No such space or inbox here."""
+    VERSION = "version"
+    """No protocol version in common. Closes the connection."""
+    WRONG_RELAY = "wrong_relay"
+    """The name dialled is none of this relay's. Closes the connection."""
+
+
+class RelayError(Exception):
+    """The root of the relay's own errors; `message` and `hint` may be shown and logged."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        self.message = message
+        self.hint = hint
+        super().__init__(message, hint)
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.hint}" if self.hint else self.message
+
+
+class StorageFailed(RelayError):
+    """The disk is full, read-only or failing; nothing of the group was stored."""
+
+
+class StoreUnusable(RelayError):
+    """The file is not a relay's store, or was written by a newer version."""
+
+
+class BadConfiguration(RelayError):
+    """An option makes no sense."""

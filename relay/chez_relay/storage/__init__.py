@@ -1,0 +1,225 @@
+"""The interface of a relay's storage: requests in, results out, one group at a time.
+
+What an implementation guarantees, and the acceptance suite in tests/relay checks:
+
+- **One group, one durable transaction.** `perform` returns after everything it reports
+  as done would survive a power cut; if it raises, nothing of the group happened.
+- **In order.** Requests of a group, and groups, take effect in the order given.
+- **Alone.** A request that is refused changes nothing and disturbs no other of its group.
+- **No gaps.** Offsets of a space are 1, 2, 3, ...; numbers of an inbox's items rise and
+  are never given twice while the inbox lives.
+- **Idempotent.** Repeating a request that was done answers the same and stores nothing.
+- **Heads.** The head of entry n is `fold_head(head of n-1, entry id of n)`.
+
+Time is the storage's own (a clock argument) and decides one thing only: when an inbox
+or an item in it has expired.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from chez_relay.errors import Code
+from chez_wire.frames import Entry, InboxItem
+from chez_wire.limits import MAX_INBOX_ITEMS, MAX_SPACE_BYTES, MIB
+
+__all__ = (
+    "AddEntry", "AddInbox", "AddItem", "AddSpace", "Done", "DropItems", "Entry", "Expire", "Found",
+    "InboxInfo", "InboxItem", "ItemPage", "Lookup", "Page", "Quotas", "ReadItems", "ReadPage", "Refused",
+    "Request", "Result", "SpaceInfo", "SpaceKeys", "Storage", "Stored",
+)
+
+DEFAULT_CONTROL_BYTES: Final = 8 * MIB
+"""Control entries of one space: some thousands of device statements, far from a way
+around the quota for data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """What one space or inbox may hold, in bytes and items."""
+
+    space_bytes: int = MAX_SPACE_BYTES
+    control_bytes: int = DEFAULT_CONTROL_BYTES
+    inbox_items: int = MAX_INBOX_ITEMS
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceKeys:
+    """The public keys of a space's credentials, 32 bytes each."""
+
+    admin: bytes
+    recovery: bytes
+    read: bytes
+    append: bytes
+    control: bytes
+
+
+# --- requests ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AddSpace:
+    """Create a space -> `Done` (also when it exists with the same keys) or EXISTS."""
+
+    handle: bytes
+    keys: SpaceKeys
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What is known of these handles -> `Found`."""
+
+    handles: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AddEntry:
+    """Append one entry -> `Stored`, or UNKNOWN, QUOTA. `entry` is the hash of `envelope`."""
+
+    handle: bytes
+    entry: bytes
+    envelope: bytes = field(repr=False)
+    control: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPage:
+    """Entries after an offset -> `Page`, or UNKNOWN, AHEAD.
+
+    At most `limit` bytes of envelopes, but at least one entry where there is one.
+    """
+
+    handle: bytes
+    after: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddInbox:
+    """Create an inbox, or renew one with the same keys, for `ttl` seconds -> `Done` or EXISTS."""
+
+    inbox: bytes
+    owner_key: bytes
+    write_key: bytes
+    ttl: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddItem:
+    """Put an item -> `Done`, or UNKNOWN, FULL. The bytes of an item that waits are not stored again."""
+
+    inbox: bytes
+    item: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadItems:
+    """Items numbered above `after` -> `ItemPage`, or UNKNOWN, AHEAD; `limit` as in `ReadPage`."""
+
+    inbox: bytes
+    after: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropItems:
+    """Delete the items numbered up to `upto` -> `Done`, or UNKNOWN."""
+
+    inbox: bytes
+    upto: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """Delete expired inboxes and items -> `Done`."""
+
+
+# --- results -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """It is done and durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceInfo:
+    """A space's credentials, its last offset (0: empty) and cumulative head."""
+
+    keys: SpaceKeys
+    offset: int
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class InboxInfo:
+    """An inbox's credentials."""
+
+    owner_key: bytes
+    write_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One answer for each handle asked for; None where there is nothing."""
+
+    known: tuple[SpaceInfo | InboxInfo | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The entry is durable at `offset`, `head` the cumulative head just after it.
+
+    `fresh` is False when it had been there already.
+    """
+
+    offset: int
+    head: bytes
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Entries in order; `head` after the last of them (or at `after`), `end` the last offset stored."""
+
+    entries: tuple[Entry, ...]
+    head: bytes
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPage:
+    """Items in order; `end` is the last number ever given in this inbox."""
+
+    items: tuple[InboxItem, ...]
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The request was refused and changed nothing."""
+
+    code: Code
+    message: str
+    retry: bool = False
+
+
+Request = AddSpace | Lookup | AddEntry | ReadPage | AddInbox | AddItem | ReadItems | DropItems | Expire
+Result = Done | Found | Stored | Page | ItemPage | Refused
+
+
+class Storage(Protocol):
+    """A relay's store; see the module's guarantees."""
+
+    @property
+    def incarnation(self) -> bytes:
+        """32 random bytes made when the store was created."""
+
+    async def perform(self, requests: Sequence[Request]) -> list[Result]:
+        """Perform a group of requests in one durable transaction; results in the same order.
+
+        Raises `StorageFailed` when the store can't: then none of the group happened.
+        """
+
+    async def close(self) -> None:
+        """Finish and release the store; a second call does nothing."""

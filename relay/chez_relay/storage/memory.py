@@ -1,0 +1,221 @@
+"""A relay's store in memory: for simulations and tests, with the semantics of the real one."""
+
+import copy
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from chez_relay.storage import (
+    AddEntry,
+    AddInbox,
+    AddItem,
+    AddSpace,
+    Done,
+    DropItems,
+    Entry,
+    Expire,
+    Found,
+    InboxInfo,
+    InboxItem,
+    ItemPage,
+    Lookup,
+    Page,
+    Quotas,
+    ReadItems,
+    ReadPage,
+    Request,
+    Result,
+    SpaceInfo,
+    SpaceKeys,
+    Stored,
+)
+from chez_relay.storage.refusals import (
+    ITEMS_AHEAD,
+    NO_INBOX,
+    NO_SPACE,
+    OTHER_INBOX_KEYS,
+    OTHER_SPACE_KEYS,
+    PAGE_AHEAD,
+    full,
+    over_quota,
+)
+from chez_wire.envelope import GENESIS_HEAD, fold_head
+
+__all__ = ("MemoryStorage",)
+
+
+@dataclass(slots=True)
+class _Space:
+    keys: SpaceKeys
+    envelopes: list[bytes] = field(default_factory=list)
+    heads: list[bytes] = field(default_factory=lambda: [GENESIS_HEAD])
+    places: dict[bytes, int] = field(default_factory=dict)
+    used: dict[bool, int] = field(default_factory=lambda: {False: 0, True: 0})
+
+
+@dataclass(slots=True)
+class _Item:
+    digest: bytes
+    item: bytes
+    expires: float
+
+
+@dataclass(slots=True)
+class _Inbox:
+    owner_key: bytes
+    write_key: bytes
+    ttl: int
+    expires: float
+    items: dict[int, _Item] = field(default_factory=dict)
+    last: int = 0
+
+
+class MemoryStorage:
+    """`perform_now` is the synchronous core; `perform` the same for asynchronous callers.
+
+    `clock` gives seconds and is asked only for the expiry of inboxes.
+    """
+
+    def __init__(
+        self, incarnation: bytes, *, quotas: Quotas | None = None, clock: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        self.incarnation = incarnation
+        self._quotas = quotas or Quotas()
+        self._clock = clock
+        self._spaces: dict[bytes, _Space] = {}
+        self._inboxes: dict[bytes, _Inbox] = {}
+
+    def perform_now(self, requests: Sequence[Request]) -> list[Result]:
+        """Perform a group of requests at once; results in the same order."""
+        return [self._perform(request) for request in requests]
+
+    async def perform(self, requests: Sequence[Request]) -> list[Result]:
+        """As `Storage.perform`, except that memory does not survive the process."""
+        return self.perform_now(requests)
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+    def copy(self) -> "MemoryStorage":
+        """An independent copy: a backup that a simulation can restore later."""
+        twin = MemoryStorage(self.incarnation, quotas=self._quotas, clock=self._clock)
+        twin._spaces = copy.deepcopy(self._spaces)
+        twin._inboxes = copy.deepcopy(self._inboxes)
+        return twin
+
+    def _perform(self, request: Request) -> Result:
+        match request:
+            case AddEntry():
+                return self._add_entry(request)
+            case ReadPage():
+                return self._read_page(request)
+            case Lookup(handles):
+                return Found(tuple(self._known(handle) for handle in handles))
+            case AddSpace(handle, keys):
+                space = self._spaces.setdefault(handle, _Space(keys))
+                return Done() if space.keys == keys else OTHER_SPACE_KEYS
+            case AddInbox():
+                return self._add_inbox(request)
+            case AddItem():
+                return self._add_item(request)
+            case ReadItems():
+                return self._read_items(request)
+            case DropItems(inbox, upto):
+                if (box := self._inbox(inbox)) is None:
+                    return NO_INBOX
+                box.items = {number: item for number, item in box.items.items() if number > upto}
+                return Done()
+            case Expire():
+                for name in list(self._inboxes):
+                    if self._inbox(name) is None:
+                        del self._inboxes[name]
+                return Done()
+
+    def _known(self, handle: bytes) -> SpaceInfo | InboxInfo | None:
+        if (space := self._spaces.get(handle)) is not None:
+            return SpaceInfo(space.keys, len(space.envelopes), space.heads[-1])
+        if (box := self._inbox(handle)) is not None:
+            return InboxInfo(box.owner_key, box.write_key)
+        return None
+
+    def _add_entry(self, request: AddEntry) -> Result:
+        space = self._spaces.get(request.handle)
+        if space is None:
+            return NO_SPACE
+        if (offset := space.places.get(request.entry)) is not None:
+            return Stored(offset, space.heads[offset], fresh=False)
+        limit = self._quotas.control_bytes if request.control else self._quotas.space_bytes
+        if space.used[request.control] + len(request.envelope) > limit:
+            return over_quota(request.control, limit)
+        space.used[request.control] += len(request.envelope)
+        space.envelopes.append(request.envelope)
+        space.heads.append(fold_head(space.heads[-1], request.entry))
+        offset = len(space.envelopes)
+        space.places[request.entry] = offset
+        return Stored(offset, space.heads[-1], fresh=True)
+
+    def _read_page(self, request: ReadPage) -> Result:
+        space = self._spaces.get(request.handle)
+        if space is None:
+            return NO_SPACE
+        end = len(space.envelopes)
+        if request.after > end:
+            return PAGE_AHEAD
+        entries: list[Entry] = []
+        room = request.limit
+        for offset in range(request.after + 1, end + 1):
+            envelope = space.envelopes[offset - 1]
+            room -= len(envelope)
+            if room < 0 and entries:
+                break
+            entries.append(Entry(offset, envelope))
+        return Page(tuple(entries), space.heads[request.after + len(entries)], end)
+
+    def _inbox(self, name: bytes) -> _Inbox | None:
+        # Expiry is decided here, at each look, so that it does not matter when `Expire` comes.
+        box = self._inboxes.get(name)
+        now = self._clock()
+        if box is None or box.expires <= now:
+            return None
+        box.items = {number: item for number, item in box.items.items() if item.expires > now}
+        return box
+
+    def _add_inbox(self, request: AddInbox) -> Result:
+        expires = self._clock() + request.ttl
+        box = self._inbox(request.inbox)
+        if box is None:
+            self._inboxes[request.inbox] = _Inbox(request.owner_key, request.write_key, request.ttl, expires)
+            return Done()
+        if (box.owner_key, box.write_key) != (request.owner_key, request.write_key):
+            return OTHER_INBOX_KEYS
+        box.ttl, box.expires = request.ttl, expires
+        return Done()
+
+    def _add_item(self, request: AddItem) -> Result:
+        box = self._inbox(request.inbox)
+        if box is None:
+            return NO_INBOX
+        digest = hashlib.blake2b(request.item, digest_size=32).digest()
+        if any(item.digest == digest for item in box.items.values()):
+            return Done()
+        if len(box.items) >= self._quotas.inbox_items:
+            return full(self._quotas.inbox_items)
+        box.last += 1
+        box.items[box.last] = _Item(digest, request.item, self._clock() + box.ttl)
+        return Done()
+
+    def _read_items(self, request: ReadItems) -> Result:
+        box = self._inbox(request.inbox)
+        if box is None:
+            return NO_INBOX
+        if request.after > box.last:
+            return ITEMS_AHEAD
+        items: list[InboxItem] = []
+        room = request.limit
+        for number, item in box.items.items():
+            if number > request.after:
+                room -= len(item.item)
+                if room < 0 and items:
+                    break
+                items.append(InboxItem(number, item.item))
+        return ItemPage(tuple(items), box.last)

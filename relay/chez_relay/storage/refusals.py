@@ -1,0 +1,29 @@
+"""The refusals every storage gives in the same words."""
+
+from typing import Final
+
+from chez_relay.errors import Code
+from chez_relay.storage import Refused
+
+__all__ = (
+    "ITEMS_AHEAD", "NO_INBOX", "NO_SPACE", "OTHER_INBOX_KEYS", "OTHER_SPACE_KEYS", "PAGE_AHEAD", "full",
+    "over_quota",
+)
+
+NO_SPACE: Final = Refused(Code.UNKNOWN, "this relay has no such space")
+NO_INBOX: Final = Refused(Code.UNKNOWN, "this relay has no such inbox, or it has expired")
+OTHER_SPACE_KEYS: Final = Refused(Code.EXISTS, "the space exists with other keys")
+OTHER_INBOX_KEYS: Final = Refused(Code.EXISTS, "the inbox exists with other keys")
+PAGE_AHEAD: Final = Refused(Code.AHEAD, "the space ends before this offset: the relay lost what it once had")
+ITEMS_AHEAD: Final = Refused(Code.AHEAD, "the inbox never had this item: it expired and was made anew")
+
+
+def over_quota(control: bool, limit: int) -> Refused:
+    """The quota of a space (or for its control entries), in bytes, is used up."""
+    what = "control entries" if control else "entries"
+    return Refused(Code.QUOTA, f"the space would exceed its {limit} bytes for {what}")
+
+
+def full(limit: int) -> Refused:
+    """The inbox holds `limit` items; there is room again when its owner takes some."""
+    return Refused(Code.FULL, f"the inbox holds its {limit} items", retry=True)
