@@ -1,0 +1,146 @@
+"""What a connector is: it turns an outside file into records, one row at a time.
+
+    file ── recognise(head) ──> connector ── read(file, source) ──> Found | Reject | Progress
+
+A connector sees bytes and yields values; it opens nothing, stores nothing and knows no
+home. The import engine turns `Found` into records whose ids come from their identity
+(`chez.records.types.identity_of`), and attaches the provenance: connector and version,
+the file's SHA-256, the row.
+
+What every connector promises (tests/connectors holds the built-in ones to it):
+
+- any bytes end in `Found`, `Reject`, `Progress` or a `ChezError`, in time linear in the
+  file's size and in memory that does not grow with it beyond a small set of seen ids;
+- a bad row costs that row: it is one `Reject` with its line and the reason;
+- reading a file twice yields equal items in the same order;
+- nothing in a file is executed, expanded or followed.
+
+An installed package adds connectors through the entry point group `chez.connectors`;
+each entry point names a callable without arguments that returns a `Connector`.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol
+
+import msgspec
+
+from chez.errors import InvalidValue, NotFound, StorageFailed
+
+__all__ = (
+    "HEAD_BYTES", "MAX_EXCERPT", "MAX_YEAR", "MIN_YEAR", "Connector", "Found", "Item", "Progress", "Reject",
+    "Source", "excerpt", "open_source",
+)
+
+HEAD_BYTES: Final = 64 * 1024
+"""Bytes of a file's beginning that `Connector.recognise` sees."""
+
+MAX_EXCERPT: Final = 120
+"""Characters of a bad row that a `Reject` shows: enough to find it, not to repeat it."""
+
+MIN_YEAR: Final = 1900
+MAX_YEAR: Final = 2200
+"""Dates outside are mistakes or mischief in what people export today."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The file that is read: its name (no folder), SHA-256 (32 bytes) and size in bytes."""
+
+    name: str
+    sha256: bytes
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One record, and the line of the file (from 1) on which it began."""
+
+    record: msgspec.Struct
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that could not be read: its line (from 1), why, and its beginning, escaped."""
+
+    line: int
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Bytes of the file read so far (of `Source.size`)."""
+
+    done: int
+
+
+Item = Found | Reject | Progress
+
+
+class Connector(Protocol):
+    """Reads one format."""
+
+    @property
+    def name(self) -> str:
+        """Short and stable, in lower case: part of every record's provenance."""
+
+    @property
+    def version(self) -> int:
+        """Rises whenever the same file would give other records."""
+
+    @property
+    def title(self) -> str:
+        """What people call the format."""
+
+    def recognise(self, head: bytes, name: str) -> bool:
+        """Tell from a file's first `HEAD_BYTES` bytes and its name whether it is this format."""
+
+    def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
+        """Read a file from its beginning. Raises `InvalidValue` when it is not this format."""
+
+
+def excerpt(text: str | bytes) -> str:
+    """The beginning of a bad row, fit to be shown: control characters and bad bytes escaped."""
+    if isinstance(text, bytes):
+        text = text[:4 * MAX_EXCERPT].decode("utf-8", "surrogateescape")
+    shown = "".join(c if c.isprintable() else _escape(c) for c in text.strip()[:MAX_EXCERPT + 1])
+    return shown if len(shown) <= MAX_EXCERPT else shown[:MAX_EXCERPT - 1] + "…"
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that was no text, carried by surrogateescape
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def open_source(path: Path) -> tuple[BinaryIO, Source]:
+    """Open a regular file and describe it; the caller closes it.
+
+    Reads the file once for its hash. Raises `NotFound`, `InvalidValue` (a folder, a
+    pipe, a device, an empty file) or `StorageFailed` (unreadable).
+    """
+    try:
+        # Before opening: to open a named pipe would wait for its writer.
+        if not path.is_file():
+            if path.exists():
+                raise InvalidValue(f"{path} is not a file", "Name one file that a service let you download.")
+            raise NotFound(f"there is no file {path}")
+        file = path.open("rb")
+        try:
+            digest = hashlib.file_digest(file, "sha256").digest()
+            size = file.tell()
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+    except OSError as error:
+        raise StorageFailed(f"{path} can't be read: {error.strerror}") from error
+    if not size:
+        file.close()
+        raise InvalidValue(f"{path} is empty", "Download it again from the service.")
+    return file, Source(path.name, digest, size)

@@ -1,0 +1,110 @@
+"""Which connector reads a file, and what is said when none does."""
+
+import hashlib
+import os
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+import chez.connectors as registry
+from chez.connectors import connectors, find, open_source, read, recognise
+from chez.errors import ChezError, InvalidValue, NotFound
+from tests.connectors.support import DATA, LINKY, OFX, TEMPO
+
+
+@pytest.mark.parametrize(("path", "name"), [
+    (LINKY, "linky"), (TEMPO, "tempo"), *((path, "ofx") for path in sorted(OFX.rglob("*.ofx"))),
+], ids=lambda value: getattr(value, "name", value))
+def test_recognises_every_real_file(path: Path, name: str) -> None:
+    """Each real file is recognised by exactly its own connector."""
+    assert recognise(path).name == name
+    head = path.read_bytes()[:65536]
+    assert [c.name for c in connectors() if c.recognise(head, path.name)] == [name]
+
+
+def test_the_files_are_the_ones_attributed() -> None:
+    """tests/data/SOURCES.md names every data file with its hash, and nothing else lies there."""
+    listed = {}
+    for line in (DATA / "SOURCES.md").read_text().splitlines():
+        parts = line.split()
+        if len(parts) == 3 and len(parts[0]) == 64:
+            listed[parts[2]] = parts[0]
+    found = {str(path.relative_to(DATA)): hashlib.sha256(path.read_bytes()).hexdigest()
+             for folder in ("energy-linky-fr", "bank-ofx") for path in (DATA / folder).rglob("*") if path.is_file()}
+    assert found == listed
+
+
+@pytest.mark.parametrize("content", [
+    b"hello", b"a,b,c\n1,2,3\n", b"PK\x03\x04" + bytes(100), b"<html><body>OFX</body></html>",
+    LINKY.read_text("utf-8-sig").encode("utf-16"), bytes(1000), b"<?xml version='1.0'?><feed/>",
+])
+def test_an_unknown_format_names_the_known_ones(tmp_path: Path, content: bytes) -> None:
+    """A file of no known format is refused with the list of those that are known."""
+    path = tmp_path / "export.bin"
+    path.write_bytes(content)
+    with pytest.raises(InvalidValue) as caught:
+        recognise(path)
+    assert "linky" in caught.value.hint and "tempo" in caught.value.hint and "ofx" in caught.value.hint
+
+
+def test_paths_that_are_no_file(tmp_path: Path) -> None:
+    """A missing path, a folder, an empty file and a pipe (at once, without waiting) give typed errors."""
+    with pytest.raises(NotFound):
+        recognise(tmp_path / "missing")
+    with pytest.raises(InvalidValue):
+        recognise(tmp_path)
+    (tmp_path / "empty").touch()
+    with pytest.raises(InvalidValue):
+        recognise(tmp_path / "empty")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InvalidValue):
+        recognise(tmp_path / "pipe")
+
+
+def test_source_describes_the_file() -> None:
+    """A source carries the name without folder, the size and the SHA-256."""
+    file, source = open_source(TEMPO)
+    with file:
+        assert file.read(3) == b"01/"
+    assert (source.name, source.size) == (TEMPO.name, TEMPO.stat().st_size)
+    assert source.sha256 == hashlib.sha256(TEMPO.read_bytes()).digest()
+
+
+def test_find() -> None:
+    """A connector is found by its name; a wrong one names the right ones."""
+    assert find("linky").title
+    with pytest.raises(NotFound, match="linky"):
+        find("fax")
+
+
+class _Broken:
+    """A third party's connector with a mistake in it."""
+
+    name, version, title = "broken", 1, "a broken one"
+
+    def recognise(self, head: bytes, name: str) -> bool:
+        return head.startswith(b"broken")
+
+    def read(self, file: object, source: object) -> object:
+        raise KeyError("oops")
+
+
+def broken() -> _Broken:
+    """The entry point of `_Broken`."""
+    return _Broken()
+
+
+def test_installed_connectors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A package adds a connector by entry point; its failure is a typed error with its name."""
+    entry = EntryPoint("broken", "tests.connectors.test_registry:broken", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
+    path = tmp_path / "file"
+    path.write_bytes(b"broken")
+    assert recognise(path).name == "broken"
+    with pytest.raises(ChezError, match="'broken' failed"):
+        list(read(path))
+    missing = EntryPoint("gone", "no_such_module:thing", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [missing])
+    with pytest.raises(InvalidValue, match="'gone'"):
+        connectors()
