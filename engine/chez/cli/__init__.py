@@ -1,0 +1,17 @@
+"""`chez`: a home from the command line.
+
+    main.py        the entry point: options, errors, exit codes
+    group.py       commands found by name, loaded when they are used
+    client.py      one call: to the owner's socket, or to a home opened for it
+    terminal.py    what a person sees; `safe` against hostile text
+    passphrases.py prompt or file; never argv, never environment
+    commands/      the commands
+    reference.py   docs/cli.md, from the commands themselves
+
+The warm path (`chez get` with an owner running) imports click, msgspec and the standard
+library only; a test looks at what was imported.
+"""
+
+from chez.cli.main import main
+
+__all__ = ("main",)

@@ -1,0 +1,143 @@
+"""One call to a home: through its owner's socket, or by opening the home for it.
+
+Both ways run the same verb function and give the same result; the first costs
+milliseconds and needs no passphrase.
+"""
+
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from chez.agent import protocol
+from chez.agent.paths import connect
+from chez.cli.context import Settings, settings
+from chez.cli.terminal import Terminal
+from chez.errors import ChezError, HomeBusy, HomeMissing, Unavailable
+
+if TYPE_CHECKING:
+    from chez.agent.ui import Face
+
+__all__ = ("OwnerGone", "call", "exchange")
+
+BUSY_WAIT: Final = 5.0
+"""Seconds to wait for another short command that has the home open."""
+
+Show = Callable[[dict[str, Any]], None]
+
+
+class OwnerGone(Unavailable):
+    """The owner ended before it answered."""
+
+
+def call(ctx: click.Context, verb: str, params: dict[str, Any], *, show: Show | None = None) -> Any:
+    """Run a verb on the home of this invocation and give its result.
+
+    `show` gets the structured events (pages of rows); without it they are printed.
+    Raises what the verb raises, of the same class where it is one of `chez.errors`.
+    """
+    chosen = settings(ctx)
+    face = _Face(chosen, show)
+    try:
+        return _call(chosen, face, verb, params)
+    finally:
+        face.clear()
+
+
+def _call(chosen: Settings, face: "_Face", verb: str, params: dict[str, Any]) -> Any:
+    path = chosen.path
+    if (link := connect(path)) is not None:
+        with link:
+            return exchange(link, face, verb, params)
+    if not path.exists():
+        raise HomeMissing(f"there is no home at {path}",
+                          "chez init makes one; --home or CHEZ_HOME name another")
+    from chez.cli import passphrases
+    from chez.cli.near import run_near
+
+    passphrase = passphrases.read(chosen)
+    deadline = time.monotonic() + BUSY_WAIT
+    while True:
+        try:
+            return run_near(path, passphrase, face, verb, params)
+        except HomeBusy:
+            # Another command, or an owner that is just starting: its socket may be there by now.
+            if (link := connect(path)) is not None:
+                with link:
+                    return exchange(link, face, verb, params)
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def exchange(link: socket.socket, face: "Face", verb: str, params: dict[str, Any]) -> Any:
+    """One request on an open connection: events go to `face`, the result is returned."""
+    deframer = protocol.Deframer()
+    _send(link, protocol.Request(verb, params))
+    while data := _receive(link):
+        for body in deframer.feed(data):
+            match protocol.decode_owner(body):
+                case protocol.Result(value):
+                    return value
+                case protocol.Failed() as failed:
+                    raise protocol.error_from(failed)
+                case protocol.Say(text):
+                    face.say(text)
+                case protocol.Progress(done, total, label):
+                    face.progress(done, total, label)
+                case protocol.Show(shown):
+                    face.show(shown)
+                case protocol.Ask(question, default):
+                    _send(link, protocol.Answer(face.ask(question, default)))
+    raise _gone()
+
+
+def wait_for_end(home: Path, link: socket.socket, seconds: float) -> None:
+    """Wait until the owner at the other end has closed its home. Raises `HomeBusy` after a while."""
+    link.settimeout(seconds)
+    try:
+        while link.recv(4096):
+            pass
+    except TimeoutError:
+        raise HomeBusy(f"the owner of {home} is still finishing its work", "try again in a moment") from None
+    except OSError:
+        pass
+
+
+def _send(link: socket.socket, message: protocol.ClientMessage) -> None:
+    data = protocol.encode(message)
+    try:
+        link.sendall(data)
+    except OSError:
+        raise _gone() from None
+
+
+def _receive(link: socket.socket) -> bytes:
+    try:
+        return link.recv(256 * 1024)
+    except OSError:
+        raise _gone() from None
+
+
+def _gone() -> ChezError:
+    return OwnerGone("the owner of the home ended before it answered",
+                     "see whether it happened (chez ls), then try again")
+
+
+class _Face(Terminal):
+    """The terminal, with the command's own way to show events."""
+
+    def __init__(self, chosen: Settings, show: Show | None) -> None:
+        super().__init__(chosen)
+        self._show = show
+
+    def show(self, data: dict[str, Any]) -> None:
+        """Give the event to the command, or print it."""
+        if self._show is None:
+            super().show(data)
+        else:
+            self.clear()
+            self._show(data)

@@ -1,0 +1,3 @@
+"""The commands of `chez`, a file for each group of them."""
+
+__all__ = ()

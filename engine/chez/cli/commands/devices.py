@@ -1,0 +1,81 @@
+"""relay, sync, pair, join: this device and the others."""
+
+import asyncio
+from typing import Any
+
+import click
+
+from chez.cli.client import call
+from chez.cli.context import settings
+from chez.cli.terminal import json_line, say, table
+
+__all__ = ("join", "pair", "relay", "sync")
+
+
+@click.command()
+@click.argument("url", required=False)
+@click.pass_context
+def relay(ctx: click.Context, url: str | None) -> None:
+    """Set the relay this home uses (ws:// or wss://), or show it."""
+    done = call(ctx, "relay-set", {"url": url})
+    json_line(done) if settings(ctx).json else say(done["relay"] or "no relay is set")
+
+
+@click.command()
+@click.option("--relay", "url", metavar="URL", help="Use this relay instead of the home's.")
+@click.pass_context
+def sync(ctx: click.Context, url: str | None) -> None:
+    """Send everything that waits, fetch everything new, and return."""
+    report = call(ctx, "sync", {"url": url})
+    if settings(ctx).json:
+        json_line(report)
+    else:
+        say(f"in step with {report['relay']}: {report['sent']} sent, {report['received']} received")
+
+
+@click.command()
+@click.option("--relay", "url", metavar="URL", help="Use this relay instead of the home's.")
+@click.option("--yes", is_flag=True, help="Let the other device in without asking (for scripts).")
+@click.pass_context
+def pair(ctx: click.Context, url: str | None, yes: bool) -> None:
+    """Let another device of yours in: shows a code for `chez join` there."""
+    settings(ctx).yes = yes
+
+    def show(data: dict[str, Any]) -> None:
+        if settings(ctx).json:
+            json_line(data)
+        elif "code" in data:
+            say(f"On the other device:  chez join {data['code']}")
+            say("The code works once. Waiting …", err=True)
+
+    done = call(ctx, "pair", {"url": url}, show=show)
+    json_line(done) if settings(ctx).json else say("the other device is in")
+
+
+@click.command()
+@click.argument("code")
+@click.option("--relay", "url", metavar="URL", help="The relay, where the code does not name it.")
+@click.option("--name", help="What this device is called.")
+@click.pass_context
+def join(ctx: click.Context, code: str, url: str | None, name: str | None) -> None:
+    """Make this a device of yours, with the code that `chez pair` shows on another."""
+    import chez
+    from chez.cli import passphrases
+    from chez.cli.commands.life import device_name, refuse_existing
+
+    chosen = settings(ctx)
+    refuse_existing(chosen.path)
+    passphrase = passphrases.choose(chosen)
+
+    async def run() -> Any:
+        await chez.join(chosen.path, code, passphrase=passphrase, name=name or device_name(), relay=url)
+        async with chez.open(chosen.path, passphrase=passphrase) as home:
+            await home.sync()
+            return [(info.name, info.records) for info in await home.collections()]
+
+    held = asyncio.run(run())
+    if chosen.json:
+        json_line({"home": str(chosen.path), "collections": dict(held)})
+        return
+    say(f"joined: {chosen.path} now holds")
+    table(("collection", "records"), held, right=("records",))

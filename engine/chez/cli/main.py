@@ -1,0 +1,119 @@
+"""The entry point: the command table, and the one place where errors become lines.
+
+    exit code 0   done
+              1   Chez says no: one line (and a hint) on standard error
+              2   the command line itself is wrong
+              130 interrupted
+"""
+
+import sys
+from datetime import UTC, datetime
+from typing import Final
+
+import click
+
+from chez.cli.context import Settings, add_common
+from chez.cli.group import LazyGroup
+from chez.cli.terminal import error
+from chez.errors import ChezError
+
+__all__ = ("COMMANDS", "cli", "main")
+
+_AT: Final = "chez.cli.commands."
+COMMANDS: Final = {
+    "init": _AT + "life:init",
+    "up": _AT + "up:up",
+    "lock": _AT + "life:lock",
+    "status": _AT + "life:status",
+    "put": _AT + "records:put",
+    "get": _AT + "records:get",
+    "edit": _AT + "records:edit",
+    "rm": _AT + "records:rm",
+    "ls": _AT + "reading:ls",
+    "sql": _AT + "reading:sql",
+    "collections": _AT + "reading:collections",
+    "import": _AT + "importing:import_files",
+    "relay": _AT + "devices:relay",
+    "sync": _AT + "devices:sync",
+    "pair": _AT + "devices:pair",
+    "join": _AT + "devices:join",
+    "journal": _AT + "journal:journal",
+    "version": _AT + "life:version",
+}
+"""Where each command is; nothing is imported before its name is used."""
+
+cli: Final = add_common(LazyGroup(
+    "chez", table=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="""Your data stays at your place, and the service comes to it.
+
+    A home is an encrypted store on this device. With an owner running (chez up) every
+    command is a request to it; without one, each command unlocks the home itself.
+    """))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run `chez` and end the process with its exit code. Never shows a stack trace unasked."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    chosen = Settings()
+    # Known before parsing, so that an error of parsing is already answered in kind.
+    chosen.json = "--json" in arguments
+    try:
+        code = cli.main(arguments, prog_name="chez", standalone_mode=False, obj=chosen)
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.UsageError as wrong:
+        code = _usage(chosen, wrong)
+    except click.Abort:
+        error(chosen, "Interrupted", "interrupted", "")
+        code = 130
+    except click.ClickException as wrong:
+        error(chosen, "Misuse", wrong.format_message(), "")
+        code = 1
+    except BrokenPipeError:
+        # `chez ls | head`: the reader has enough. Nothing may be written at exit either.
+        sys.stdout = None
+        code = 1
+    except BaseException as failed:
+        code = _failed(chosen, failed)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage(chosen: Settings, wrong: click.UsageError) -> int:
+    hint = ""
+    if wrong.ctx is not None:
+        pieces = wrong.ctx.command.collect_usage_pieces(wrong.ctx)
+        hint = f"usage: {' '.join([wrong.ctx.command_path, *pieces])}"
+    error(chosen, "Usage", wrong.format_message(), hint)
+    return 2
+
+
+def _failed(chosen: Settings, failed: BaseException) -> int:
+    if isinstance(failed, SystemExit):
+        return failed.code if isinstance(failed.code, int) else 1
+    if isinstance(failed, KeyboardInterrupt):
+        error(chosen, "Interrupted", "interrupted", "")
+        return 130
+    if isinstance(failed, ChezError):
+        error(chosen, failed.code, failed.message, failed.hint)
+        return 1
+    from chez.agent.protocol import failure
+
+    if (known := failure(failed)) is not None:
+        error(chosen, known.code, known.message, known.hint)
+        return 1
+    _unexpected(chosen, failed)
+    return 1
+
+
+def _unexpected(chosen: Settings, failed: BaseException) -> None:
+    from chez.agent import reports
+
+    if chosen.debug:
+        import traceback
+
+        click.echo("".join(traceback.format_exception(failed)), err=True, nl=False)
+    when = datetime.now(UTC).isoformat()
+    where = reports.write(chosen.path, failed, when) if chosen.path.is_dir() else None
+    hint = f"please report it with {where}" if where else "please report it with what --debug shows"
+    error(chosen, "Unexpected", f"unexpected: {type(failed).__name__}", hint)

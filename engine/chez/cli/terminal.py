@@ -1,0 +1,164 @@
+"""What the person sees. Standard output is the answer, standard error the conversation.
+
+Data comes from files, other people and organisations: whatever could steer a terminal
+(escape sequences, carriage returns, direction overrides) is shown as a visible escape.
+"""
+
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import click
+import msgspec
+
+from chez.cli.context import Settings
+from chez.errors import NotAllowed
+
+__all__ = ("Terminal", "error", "json_line", "json_text", "safe", "say", "table", "value_text")
+
+_UNSAFE: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    "|[\U000e0000-\U000e007f]")
+"""C0 and C1 controls, what is invisible or turns the direction of text, lone surrogates."""
+
+_JSON_UNSAFE: Final = re.compile(
+    "[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
+
+
+def safe(text: str, *, lines: bool = False) -> str:
+    """Text that can't steer a terminal; `lines` keeps line breaks and tabs."""
+    return _UNSAFE.sub(lambda found: found[0] if lines and found[0] in "\n\t" else _visible(found[0]), text)
+
+
+def _visible(char: str) -> str:
+    point = ord(char)
+    named = {10: "\\n", 13: "\\r", 9: "\\t"}.get(point)
+    if named:
+        return named
+    return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
+
+
+def json_text(value: Any) -> str:
+    """One line of JSON of the same meaning that can't steer a terminal either."""
+    return _JSON_UNSAFE.sub(_json_escape, msgspec.json.encode(value).decode("utf-8", "surrogatepass"))
+
+
+def _json_escape(found: "re.Match[str]") -> str:
+    units = found[0].encode("utf-16-be")
+    return "".join(f"\\u{units[i:i + 2].hex()}" for i in range(0, len(units), 2))
+
+
+def json_line(value: Any) -> None:
+    """Print one line of JSON."""
+    click.echo(json_text(value))
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print text that may hold data."""
+    click.echo(safe(text, lines=True), err=err)
+
+
+def value_text(value: Any, *, wide: bool = False) -> str:
+    """A value as one cell: strings bare, the rest as JSON."""
+    text = value if isinstance(value, str) else "" if value is None and not wide else json_text(value)
+    return safe(text)
+
+
+def error(settings: Settings, code: str, message: str, hint: str) -> None:
+    """Print an error: one line, or for programs one line of JSON, on standard error."""
+    if settings.json:
+        click.echo(json_text({"error": {"code": code, "message": message, "hint": hint}}), err=True)
+        return
+    _endline()
+    click.echo(f"chez: {safe(message)}", err=True)
+    if hint:
+        click.echo(f"  {safe(hint)}", err=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> None:
+    """Print rows as a table: framed at a terminal, plain aligned text otherwise."""
+    cells = [[value_text(cell) for cell in row] for row in rows]
+    heads = [safe(column) for column in columns]
+    if sys.stdout.isatty():
+        _framed(heads, cells, right)
+        return
+    widths = [max((len(row[i]) for row in [heads, *cells]), default=0) for i in range(len(heads))]
+    for row in [heads, *cells]:
+        click.echo("  ".join(cell.rjust(width) if head in right else cell.ljust(width)
+                             for cell, width, head in zip(row, widths, heads, strict=True)).rstrip())
+
+
+def _framed(heads: list[str], cells: list[list[str]], right: Sequence[str]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    framed = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for head in heads:
+        framed.add_column(Text(head), justify="right" if head in right else "left", overflow="fold")
+    for row in cells:
+        # Text, not str: square brackets in data are no markup.
+        framed.add_row(*(Text(cell) for cell in row))
+    Console(highlight=False).print(framed)
+
+
+_WIDTH: Final = 28
+
+
+class Terminal:
+    """The `Face` of the CLI (chez.agent.ui): conversation on standard error."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._drawn = False
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self.clear()
+        say(text, err=True)
+
+    def progress(self, done: int, total: int, label: str) -> None:
+        """Draw a bar, where somebody looks."""
+        if self._settings.json or not sys.stderr.isatty():
+            return
+        if total:
+            filled = min(_WIDTH, _WIDTH * done // total)
+            bar = f"{'█' * filled}{'░' * (_WIDTH - filled)} {100 * done // total:3d} %  {done:,} of {total:,}"
+        else:
+            bar = f"{done:,}"
+        width = shutil.get_terminal_size().columns - 1
+        click.echo("\r\x1b[K" + f"{safe(label)}  {bar}"[:width], err=True, nl=False)
+        self._drawn = True
+
+    def clear(self) -> None:
+        """Take the bar away."""
+        if self._drawn:
+            _endline()
+            self._drawn = False
+
+    def ask(self, question: str, default: str | None) -> str:
+        """Ask at the terminal. Raises `NotAllowed` when nobody is there."""
+        self.clear()
+        if self._settings.yes:
+            return "yes"
+        if not sys.stdin.isatty():
+            raise NotAllowed(f"a person must answer: {question}", "run this at a terminal, or see --yes")
+        answer: str = click.prompt(safe(question), default=default, err=True)
+        return answer
+
+    def show(self, data: dict[str, Any]) -> None:
+        """Print a structured event that the command did not take for itself."""
+        self.clear()
+        if self._settings.json:
+            json_line(data)
+        else:
+            for key, value in data.items():
+                say(f"{key}: {value_text(value, wide=True)}")
+
+
+def _endline() -> None:
+    if sys.stderr.isatty():
+        click.echo("\r\x1b[K", err=True, nl=False)

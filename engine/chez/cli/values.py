@@ -1,0 +1,88 @@
+"""From words on the command line, and JSON in files, to values."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+
+from chez.errors import InvalidValue, NotFound
+
+__all__ = ("condition", "documents", "is_data", "json_object", "pairs", "word_value")
+
+_PAIR: Final = re.compile(r"([^=]+)=(.*)", re.DOTALL)
+_CONDITION: Final = re.compile(r"([^=!<>]+?)\s*(==|!=|<=|>=|=|<|>)\s*(.*)", re.DOTALL)
+
+
+def word_value(word: str) -> Any:
+    """The JSON value a word spells (3, true, null, [1,2], "3"); else the word as text."""
+    try:
+        return msgspec.json.decode(word)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return word
+
+
+def is_data(word: str) -> bool:
+    """Whether a word is a record or a part of one, rather than an id."""
+    return word.lstrip().startswith("{") or "=" in word
+
+
+def pairs(words: tuple[str, ...]) -> dict[str, Any]:
+    """The fields in words like `title=Tea` or `cups=2`. Raises UsageError."""
+    fields: dict[str, Any] = {}
+    for word in words:
+        found = _PAIR.fullmatch(word)
+        if found is None:
+            raise click.UsageError(f"{word!r} is no field=value", click.get_current_context())
+        fields[found[1]] = word_value(found[2])
+    return fields
+
+
+def condition(word: str) -> tuple[str, str, Any]:
+    """A comparison like `cups>=2` as (field, sign, value). Raises UsageError."""
+    found = _CONDITION.fullmatch(word)
+    if found is None:
+        raise click.UsageError(f"{word!r} is no comparison such as title=Tea or cups>=2",
+                               click.get_current_context())
+    return found[1].strip(), "==" if found[2] == "=" else found[2], word_value(found[3])
+
+
+def json_object(text: str | bytes, source: str) -> dict[str, Any]:
+    """The one record in a JSON text. Raises `InvalidValue`."""
+    value = _decode(text, source)
+    if not isinstance(value, dict):
+        raise InvalidValue(f"{source} is no JSON object", "a record looks like {\"title\": \"Tea\"}")
+    return value
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    """The records of a file ("-": standard input): one object, an array of them, or JSON Lines."""
+    source = "standard input" if str(path) == "-" else str(path)
+    try:
+        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except FileNotFoundError:
+        raise NotFound(f"there is no file {path}") from None
+    except OSError as error:
+        raise InvalidValue(f"{path} can't be read: {error.strerror}") from None
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    try:
+        whole = msgspec.json.decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        lines = [line for line in data.split(b"\n") if line.strip()]
+        if len(lines) < 2:
+            raise InvalidValue(f"{source} is no JSON: {error}") from None
+        return [json_object(line, f"line {number} of {source}") for number, line in enumerate(lines, 1)]
+    records = whole if isinstance(whole, list) else [whole]
+    for number, record in enumerate(records, 1):
+        if not isinstance(record, dict):
+            raise InvalidValue(f"record {number} of {source} is no JSON object")
+    return records
+
+
+def _decode(text: str | bytes, source: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise InvalidValue(f"{source} is no JSON: {error}") from None
