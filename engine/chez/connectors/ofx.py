@@ -33,7 +33,7 @@ from chez.records.types import Account, Transaction
 
 __all__ = ("Ofx",)
 
-BEGINNING: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,999}(?:OFXHEADER\s{0,9}:|<\?(?:xml|OFX)\s|<OFX>)", re.I)
+BEGINNING: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,999}(?:OFXHEADER\s?:|<\?(?:xml|OFX)\s|<OFX>)", re.I)
 DECLARED: Final = re.compile(r"<\?xml[^>]{0,200}?encoding\s{0,8}=\s{0,8}[\"']([\w-]{1,32})[\"']", re.I)
 STATEMENTS: Final = {"STMTRS": "", "CCSTMTRS": "card", "INVSTMTRS": "investment"}
 """The aggregates that are a statement, and the kind of account where it is implied."""

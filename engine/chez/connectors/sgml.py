@@ -9,7 +9,7 @@ expands nothing: document type declarations, the door of entity attacks, are ref
 import codecs
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, Final
 from xml.sax.saxutils import escape
 
@@ -98,13 +98,12 @@ def tags(file: BinaryIO, codec: str) -> Iterator[Tag]:
         match = NAME.match(piece)
         if match:
             if pending:
-                yield pending
+                yield replace(pending, text=pending.text.strip())
             slash, name, empty = match.groups()
             text = piece[match.end():]
-            pending = Tag(name.upper(), bool(slash), text.strip(), line, done, cut)
             if empty and not slash:
-                yield pending
-                pending = Tag(name.upper(), True, text.strip(), line, done, cut)
+                yield Tag(name.upper(), False, "", line, done)
+            pending = Tag(name.upper(), bool(slash or empty), text, line, done, cut)
         elif DECLARATION.match(piece):
             raise InvalidValue(f"the file declares a document type or entities on line {line}",
                                "No bank's export does; download it again from the bank itself.")
@@ -114,10 +113,9 @@ def tags(file: BinaryIO, codec: str) -> Iterator[Tag]:
                 continue
             whole = pending.text + (escape(piece[len(CDATA):].removesuffix("]]>")) if piece.startswith(CDATA)
                                     else piece.replace("<", "&lt;"))
-            pending = Tag(pending.name, pending.end, whole[:MAX_TEXT].strip(), pending.line, done,
-                          pending.overlong or cut or len(whole) > MAX_TEXT)
+            pending = replace(pending, text=whole[:MAX_TEXT], overlong=cut or len(whole) > MAX_TEXT)
     if pending:
-        yield pending
+        yield replace(pending, text=pending.text.strip())
 
 
 def blocks(stream: Iterator[Tag], names: Collection[str], parents: Collection[str]) -> Iterator[Tag | Block]:

@@ -1,0 +1,138 @@
+"""Any bytes end in found records, rejects or a typed error: every connector, every mutation."""
+
+import tracemalloc
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from chez.connectors import Connector, Found, Item, Progress, Reject, connectors, read
+from chez.connectors.linky import Linky
+from chez.connectors.ofx import Ofx
+from chez.connectors.tempo import Tempo
+from chez.errors import ChezError
+from chez.records.types import identity_of
+from tests.connectors.support import LINKY, OFX, TEMPO, read_bytes
+
+SEEDS: dict[str, list[bytes]] = {
+    "linky": [LINKY.read_bytes()[:1500], LINKY.read_bytes()[:200] + LINKY.read_bytes()[150_000:151_000]],
+    "tempo": [TEMPO.read_bytes()[:400]],
+    "ofx": [path.read_bytes() for path in sorted(OFX.rglob("*.ofx"))],
+}
+PIECES = st.sampled_from([
+    b"", b";", b"\n", b"\r", b"\xef\xbb\xbf", b"\x00", b"\xff", b"<", b">", b"</", b"&", b"&amp;",
+    b"<![CDATA[", b"]]>", b"<!--", b"<OFX>", b"</OFX>", b"<STMTTRN>", b"</STMTTRN>", b"<STMTRS>",
+    b"</BANKACCTFROM>",
+    b"<FITID>", b"<TRNAMT>NaN", b"<DTPOSTED>99999999", b"<CURDEF>", b"2024-01-01T00:00:00+99:99",
+    b"T24:00:00Z;1",
+    b"+23:59;1\n", b"-23:59;1\n", b"0001-01-01T00:00:00+14:00;1", b"\x1b[31m", "é٣\u202e".encode(), b"9" * 50,
+    b"29/02/2023;ROUGE\r\n", b"<BALAMT>1e99999", b"<!DOCTYPE", b"\xed\xa0\x80",
+    b"encoding='utf-7'", b"ENCODING:",
+])
+
+
+@st.composite
+def mutated(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
+    """A real file with pieces cut, repeated, swapped and inserted."""
+    data = bytearray(draw(st.sampled_from(seeds)))
+    for _ in range(draw(st.integers(0, 12))):
+        at = draw(st.integers(0, len(data)))
+        to = min(len(data), at + draw(st.integers(0, 40)))
+        match draw(st.integers(0, 3)):
+            case 0:
+                data[at:to] = draw(PIECES)
+            case 1:
+                data[at:at] = data[at:to] * 3
+            case 2:
+                data[at:to] = draw(st.binary(max_size=8))
+            case _:
+                del data[at:to]
+    return bytes(data)
+
+
+def check(connector: Connector, data: bytes) -> None:
+    """Read and hold the items to the connectors' promises."""
+    connector.recognise(data, "file")
+    try:
+        items = read_bytes(connector, data)
+    except ChezError as error:
+        assert error.message.isprintable()
+        return
+    assert items == read_bytes(connector, data)
+    most = data.count(b"\n") + data.count(b"\r") + 4 * data.count(b"<") + 4
+    assert len(items) <= most
+    for item in items:
+        check_item(item, data)
+
+
+def check_item(item: Item, data: bytes) -> None:
+    """One item is what it should be, and what a store can keep."""
+    if isinstance(item, Reject):
+        assert item.line >= 1 and item.reason and item.reason.isprintable()
+        assert len(item.text) <= 120 and item.text.isprintable()
+    elif isinstance(item, Progress):
+        assert 0 <= item.done <= len(data)
+    else:
+        assert isinstance(item, Found) and item.row >= 1
+        assert identity_of(item.record)[-1]
+        plain = msgspec.to_builtins(item.record)
+        assert msgspec.convert(plain, type(item.record)) == item.record
+        assert len(msgspec.json.encode(item.record)) < 64 * 1024
+        for value in msgspec.structs.asdict(item.record).values():
+            assert isinstance(value, str | int | float | date | datetime | Decimal | None)
+            if isinstance(value, date):
+                assert 1899 <= value.year <= 2201
+
+
+@pytest.mark.parametrize("connector", connectors(), ids=lambda connector: connector.name)
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_mutated_real_files(connector: Connector, data: st.DataObject) -> None:
+    """A damaged real file gives records, rejects or a typed error, twice the same."""
+    check(connector, data.draw(mutated(SEEDS[connector.name])))
+
+
+@given(st.binary(max_size=2000))
+@example(b"")
+@example(b"\xff\xfe<\x00O\x00F\x00X\x00>\x00")
+@settings(max_examples=150, deadline=None)
+def test_arbitrary_bytes(data: bytes) -> None:
+    """Arbitrary bytes, given to every connector whether it recognises them or not."""
+    for connector in connectors():
+        check(connector, data)
+
+
+@given(st.lists(PIECES, max_size=60).map(b"".join))
+@settings(max_examples=150, deadline=None)
+def test_pieces_of_formats(data: bytes) -> None:
+    """The formats' own pieces in any order, after a beginning that is recognised."""
+    check(Ofx(), b"<OFX>" + data)
+    check(Tempo(), b"01/01/2024;BLEU\n" + data)
+    check(Linky(), LINKY.read_bytes()[:250] + data)
+
+
+@pytest.mark.parametrize(("connector", "repeat"), [
+    (Tempo(), b"01/01/2024;BLEU\n"),
+    (Linky(), b"2022-07-29T00:30:00+02:00;330\n"),
+    (Ofx(), b"<STMTTRN><DTPOSTED>20240101<TRNAMT>1<NAME>x</STMTTRN>\n"),
+], ids=["tempo", "linky", "ofx"])
+def test_memory_does_not_grow_with_the_file(connector: Connector, repeat: bytes, tmp_path: Path) -> None:
+    """Reading rows, good or repeated, takes less memory than the rows."""
+    head = {"tempo": b"", "linky": LINKY.read_bytes()[:LINKY.read_bytes().index(b"2022-07-29")], "ofx":
+            b"<OFX><STMTRS><BANKACCTFROM><ACCTID>1</BANKACCTFROM>"}[connector.name]
+    path = tmp_path / "large"
+    count = 800_000 // len(repeat)
+    path.write_bytes(head + repeat * count)
+    for _ in zip(range(10), read(path, connector), strict=False):
+        pass  # what is imported lazily is not the file's
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in read(path, connector)) >= count
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 500_000, peak
