@@ -110,14 +110,15 @@ class NumberType:
 
     @property
     def max_bytes(self) -> int:
-        return max(len(self._text(self.low)), len(self._text(self.high)))
+        return max(len(self.text(self.low)), len(self.text(self.high)))
 
     @property
     def _places(self) -> int:
         exponent = self.step.normalize().as_tuple().exponent
         return max(0, -exponent) if isinstance(exponent, int) else 0
 
-    def _text(self, steps: int) -> str:
+    def text(self, steps: int) -> str:
+        """The canonical text of a number of steps."""
         # Integer arithmetic on purpose: a Decimal context would round long products.
         scaled = steps * int(self.step.scaleb(self._places))
         if not self._places:
@@ -129,8 +130,8 @@ class NumberType:
         exact = _exact(value, path)
         step = Fraction(self.step)
         if not self.low * step <= exact <= self.high * step:
-            raise ResultRefused(path, f"must be from {self._text(self.low)} to {self._text(self.high)}")
-        text = self._text(round(exact / step))
+            raise ResultRefused(path, f"must be from {self.text(self.low)} to {self.text(self.high)}")
+        text = self.text(round(exact / step))
         return (Decimal(text) if self._places else int(text)), text
 
 

@@ -1,0 +1,242 @@
+"""`chez job`: what a person does with jobs, on the command line."""
+
+import base64
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from chez.cli.client import call
+from chez.cli.context import settings
+from chez.cli.terminal import json_line, say, table
+from chez.errors import InvalidValue, NotFound
+from chez_sandbox.bundle import MAX_BUNDLE
+
+__all__ = ("job",)
+
+BUNDLE: Final = click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False))
+
+
+@click.group()
+def job() -> None:
+    """Services that come to your data: look at them, try them, grant, run, revoke."""
+
+
+def _bundle(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BUNDLE + 1)
+    except FileNotFoundError:
+        raise NotFound(f"there is no file {path}") from None
+    except OSError as error:
+        raise InvalidValue(f"{path} can't be read: {error.strerror}") from None
+
+
+def _answer(ctx: click.Context, done: Any, words: list[str]) -> None:
+    if settings(ctx).json:
+        json_line(done)
+    else:
+        say("\n".join(words))
+
+
+@job.command()
+@BUNDLE
+@click.pass_context
+def inspect(ctx: click.Context, bundle: Path) -> None:
+    """Show who asks, why, what is read and what can leave. Nothing runs."""
+    shown = call(ctx, "job-inspect", {"bundle": _bundle(bundle)})
+    _answer(ctx, {key: value for key, value in shown.items() if key != "words"}, shown["words"])
+
+
+@job.command("dry-run")
+@BUNDLE
+@click.option("--log", is_flag=True, help="Also show what the job wrote to its log, which never leaves.")
+@click.pass_context
+def dry_run(ctx: click.Context, bundle: Path, log: bool) -> None:
+    """Run a job on your data and show exactly what would leave. Nothing leaves."""
+    done = call(ctx, "job-dry-run", {"bundle": _bundle(bundle)})
+    read = ", ".join(f"{count:,} of {name}" for name, count in done["rows"].items())
+    _answer(
+        ctx,
+        done,
+        [
+            *_preview(done),
+            f"It read {read}. Nothing left, nothing was spent.",
+            *([done["log"]] if log and done["log"] else []),
+        ],
+    )
+
+
+def _preview(shown: dict[str, Any]) -> list[str]:
+    size = f"as one sealed message of {shown['message_bytes']} bytes"
+    if shown["result"] is None:
+        return [f"No result: {shown['problem']}.", f'What would leave: the code "none", {size}.']
+    return [
+        f"What would leave: {shown['result']}",
+        f"  {len(shown['result'])} bytes, {size}, at most {shown['bits']} bits of information.",
+    ]
+
+
+@job.command()
+@BUNDLE
+@click.option("--days", type=int, default=365, show_default=True, help="For how many days from today.")
+@click.option("--runs", type=int, help="At most so many runs (default: what the job asks for).")
+@click.option("--bits", type=float, help="At most so many bits over all runs.")
+@click.option("--within-the-grant", is_flag=True, help="Release results without asking each time.")
+@click.option("--yes", is_flag=True, help="Grant without asking (for scripts).")
+@click.pass_context
+def grant(
+    ctx: click.Context,
+    bundle: Path,
+    days: int,
+    runs: int | None,
+    bits: float | None,
+    within_the_grant: bool,
+    yes: bool,
+) -> None:
+    """Allow a job to run on your data; shows what it is first, and asks."""
+    chosen = settings(ctx)
+    chosen.yes = yes
+
+    def show(data: dict[str, Any]) -> None:
+        say("\n".join(data["job"]["words"]), err=chosen.json)
+
+    done = call(
+        ctx,
+        "job-grant",
+        {
+            "bundle": _bundle(bundle),
+            "days": days,
+            "runs": runs,
+            "bits": bits,
+            "review": "within-the-grant" if within_the_grant else "show-me-first",
+        },
+        show=show,
+    )
+    if done["grant"] is None:
+        _answer(ctx, done, ["Not granted."])
+        ctx.exit(1)
+    _answer(
+        ctx,
+        done,
+        [
+            f"Granted until {done['until']}, for {done['runs_allowed']} runs and "
+            f"{done['bits_allowed']:g} bits.",
+            f"Run it with: chez job run {done['grant'][:8]}",
+        ],
+    )
+
+
+@job.command()
+@click.argument("grant")
+@click.option("--yes", is_flag=True, help="Release the result without asking (for scripts).")
+@click.pass_context
+def run(ctx: click.Context, grant: str, yes: bool) -> None:
+    """Run a granted job, show exactly what would leave, and ask before it does."""
+    chosen = settings(ctx)
+    chosen.yes = yes
+
+    def show(data: dict[str, Any]) -> None:
+        say("\n".join(_preview(data["preview"])), err=chosen.json)
+
+    done = call(ctx, "job-run", {"grant": grant}, show=show)
+    size = len(done["message"]) // 2
+    left = f"released {done['result']}" if done["result"] else 'told the provider "none"'
+    words = [
+        f"Run {done['sequence']}: {left}, as one sealed message of {size} bytes.",
+        *_delivery(done["delivery"]),
+    ]
+    _answer(ctx, done, words)
+
+
+def _delivery(told: dict[str, Any]) -> list[str]:
+    if told["waiting"]:
+        return [f"Waiting to be sent: {told['waiting']} ({told['problem']}). Later: chez job send"]
+    return [f"The relay has it ({told['sent']} sent)."] if told["sent"] else ["Nothing waits to be sent."]
+
+
+@job.command()
+@click.pass_context
+def send(ctx: click.Context) -> None:
+    """Send the messages that wait for a relay."""
+    told = call(ctx, "job-send", {})
+    _answer(ctx, told, _delivery(told))
+
+
+@job.command("list")
+@click.pass_context
+def list_(ctx: click.Context) -> None:
+    """The grants, and what each has used."""
+    grants = call(ctx, "job-list", {})
+    if settings(ctx).json:
+        json_line(grants)
+        return
+    table(
+        ("grant", "job", "provider", "until", "runs", "bits", "state"),
+        [
+            (
+                one["grant"][:8],
+                f"{one['job']} {one['version']}",
+                one["provider"],
+                one["until"],
+                f"{one['runs']} of {one['runs_allowed']}",
+                f"{one['bits']:g} of {one['bits_allowed']:g}",
+                "revoked" if one["revoked"] else one["review"],
+            )
+            for one in grants
+        ],
+    )
+
+
+@job.command()
+@click.argument("grant")
+@click.pass_context
+def show(ctx: click.Context, grant: str) -> None:
+    """What a grant was given for, as it was shown then."""
+    shown = call(ctx, "job-show-grant", {"grant": grant})
+    _answer(ctx, {key: value for key, value in shown.items() if key != "words"}, shown["words"])
+
+
+@job.command("show-left")
+@click.option("--bytes", "whole", is_flag=True, help="Also print the bytes of each message (hexadecimal).")
+@click.pass_context
+def show_left(ctx: click.Context, whole: bool) -> None:
+    """Everything that ever left this device for a provider."""
+    done = call(ctx, "job-show-left", {})
+    if settings(ctx).json:
+        json_line(done)
+        return
+    for one in done["left"]:
+        what = one["result"] or f'"none" ({one["reason"]})'
+        state = "" if one["delivered"] else ", still waiting here"
+        message = base64.b64decode(one["message"])
+        say(
+            f"{one['time']}  {one['provider']}, {one['job']} {one['version']}: {what}, {len(message)} bytes{state}"
+        )
+        if whole:
+            click.echo(f"  {message.hex()}")
+    for one in done["spent"]:
+        say(f"In all to {one['provider']}: {one['bits']:g} bits at most (ceiling {one['ceiling']:g})")
+    if not done["left"]:
+        say("Nothing ever left this device for a provider.")
+
+
+@job.command()
+@click.argument("grant")
+@click.pass_context
+def revoke(ctx: click.Context, grant: str) -> None:
+    """End a grant for good."""
+    done = call(ctx, "job-revoke", {"grant": grant})
+    _answer(ctx, done, [f"Revoked: {done['job']} ({done['grant'][:8]}) will not run again."])
+
+
+@job.command()
+@click.pass_context
+def doctor(ctx: click.Context) -> None:
+    """Which walls stand around a job on this machine."""
+    done = call(ctx, "job-doctor", {})
+    _answer(
+        ctx,
+        done,
+        [f"Walls: {', '.join(done['walls']) or 'the component alone'}", f"Runtime: {done['runtime']}"],
+    )

@@ -1,0 +1,72 @@
+"""One execution of a job's code on the granted rows: sandbox, rounding, schema check.
+
+Shared by dry runs and granted runs. What comes back never leaves by itself.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from chez_sandbox.bundle import Bundle
+from chez_sandbox.job_errors import ResultRefused
+from chez_sandbox.release.schema import Admitted
+from chez_sandbox.runtime.host import Limits, Outcome, RunResult, Runtime, Table
+
+__all__ = ("Execution", "execute", "limits_of")
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """How a job ended on this device.
+
+    `admitted` is the result that may leave, or None; `problem` says in words why there is
+    none. `run` holds fuel and the log, which stay here.
+    """
+
+    admitted: Admitted | None
+    problem: str
+    run: RunResult
+
+
+def limits_of(bundle: Bundle) -> Limits:
+    """The runtime's limits for a job, from its manifest."""
+    asked = bundle.manifest.limits
+    return Limits(
+        fuel=asked.fuel, memory=asked.memory_mib << 20, seconds=asked.seconds, output=asked.output_bytes
+    )
+
+
+async def execute(
+    runtime: Runtime,
+    bundle: Bundle,
+    tables: Sequence[Table],
+    seed: bytes,
+    run_date: str,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Execution:
+    """Run a job in the sandbox and check what it hands out; whatever the job does is an Execution."""
+    limits, parameters = limits_of(bundle), bundle.manifest.parameters_json
+    if bundle.kind == "python":
+        run = await runtime.run_python(
+            bundle.code.decode(), parameters, tables, limits, seed, run_date, on_progress=on_progress
+        )
+    else:
+        run = await runtime.run_component(
+            bundle.code, parameters, tables, limits, seed, run_date, on_progress=on_progress
+        )
+    if run.outcome is not Outcome.OK or run.value is None:
+        return Execution(None, _WORDS.get(run.outcome, str(run.outcome)).format(code=run.code), run)
+    try:
+        return Execution(bundle.manifest.schema.admit(run.value), "", run)
+    except ResultRefused as refusal:
+        return Execution(None, f"the result was refused: {refusal.message}", run)
+
+
+_WORDS = {
+    Outcome.FAILED: "the job gave up ({code})",
+    Outcome.TIME: "the job took longer than it may",
+    Outcome.FUEL: "the job did more work than it may",
+    Outcome.MEMORY: "the job took more memory than it may",
+    Outcome.STACK: "the job recursed deeper than it may",
+    Outcome.REFUSED: "the job's code or output was refused",
+    Outcome.CRASHED: "the job tried something that does not exist in the sandbox, and was ended",
+}

@@ -1,0 +1,251 @@
+"""Grants: the person's recorded consent to one job, and the only way to a run.
+
+A grant is one record of the collection "chez.grants" in the private space: the signed
+body, the signature of the device that runs it, and the bundle it was given for. Reading
+one back checks the signature, and that the bundle is the one whose hash was signed: a
+record changed by whatever means is `GrantInvalid`, so new code or a wider scope can
+only come through a new grant.
+
+A revocation is a receipt of the journal and a mark on the record, so that the person's
+other devices can revoke too; either suffices, and neither is ever taken back.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+
+from chez.crypto import CryptoFailed, hash_fields, verify
+from chez.errors import InvalidValue, NotAllowed, NotFound
+from chez_sandbox.bundle import Bundle, open_bundle
+from chez_sandbox.job_errors import BundleInvalid, GrantEnded, GrantInvalid, ManifestInvalid, VersionWentBack
+
+if TYPE_CHECKING:
+    from chez.home import Home
+
+__all__ = (
+    "COLLECTION",
+    "MAX_STORED_BUNDLE",
+    "Grant",
+    "Granted",
+    "Review",
+    "grant_job",
+    "list_grants",
+    "load_grant",
+    "revoke_grant",
+)
+
+COLLECTION: Final = "chez.grants"
+CONTEXT: Final = "chez/1 grant"
+
+MAX_STORED_BUNDLE: Final = 512 * 1024
+"""Bytes of a bundle that is kept in its grant's record: it must fit one change."""
+
+Review = Literal["show-me-first", "within-the-grant"]
+
+
+class Grant(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """What the person signed. Ids and hashes are hexadecimal text."""
+
+    version: Literal[1]
+    id: str
+    """16 random bytes."""
+    job: str
+    job_version: int
+    provider: str
+    """The provider's signing key."""
+    bundle: str
+    """Hash of the bundle: manifest (parameters included), code and signature."""
+    code: str
+    device: str
+    """The one device that runs it."""
+    granted: str
+    """RFC 3339 time."""
+    until: str
+    """The last day on which it may run, RFC 3339 full-date."""
+    runs: int
+    bits: float
+    review: Review
+    seed: bytes
+    """32 random bytes: the job's random numbers follow from it and the run's number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A grant whose signature and bundle were checked; made by `grant_job` and `load_grant`."""
+
+    grant: Grant
+    bundle: Bundle
+    revoked: bool
+
+    def require_running(self, device: bytes, today: date, done: int) -> None:
+        """Raise `GrantEnded` unless this device may run it today, after `done` runs."""
+        if self.revoked:
+            raise GrantEnded("this grant was revoked", "grant the job again if you want it to run")
+        if self.grant.device != device.hex():
+            raise GrantEnded(
+                "this grant is bound to another of your devices", "run it there, or grant it here too"
+            )
+        if today.isoformat() > self.grant.until:
+            raise GrantEnded(
+                f"this grant ended on {self.grant.until}", "grant the job again if you want it to run"
+            )
+        if done >= self.grant.runs:
+            raise GrantEnded(
+                f"all {self.grant.runs} runs of this grant are used", "grant the job again for more"
+            )
+
+
+async def grant_job(
+    home: "Home",
+    bundle: Bundle,
+    *,
+    id: bytes,
+    seed: bytes,
+    now: str,
+    until: date,
+    runs: int | None = None,
+    bits: float | None = None,
+    review: Review = "show-me-first",
+) -> Granted:
+    """Record the person's consent to a job, on this device.
+
+    `runs` and `bits` may be fewer than the manifest asks for, never more. Raises
+    `VersionWentBack` for an older version than was ever granted, or other bytes under the
+    same version; `NotAllowed`, `InvalidValue` for more than the manifest asks for.
+    """
+    manifest, asked = bundle.manifest, bundle.manifest.budget
+    runs, bits = asked.runs if runs is None else runs, asked.bits if bits is None else bits
+    if not 1 <= runs <= asked.runs or not manifest.schema.bits <= bits <= asked.bits:
+        raise InvalidValue(
+            f"the job asks for {asked.runs} runs and {asked.bits:g} bits, "
+            f"and needs {manifest.schema.bits:.2f} bits a run",
+            "grant that, or less",
+        )
+    if len(bundle.encoded) > MAX_STORED_BUNDLE:
+        raise NotAllowed(
+            f"the bundle has {len(bundle.encoded)} bytes", f"at most {MAX_STORED_BUNDLE} can be granted"
+        )
+    await _require_rising(home, bundle)
+    grant = Grant(
+        1,
+        id.hex(),
+        manifest.id,
+        manifest.version,
+        manifest.provider.signing_key,
+        bundle.hash.hex(),
+        bundle.code_hash.hex(),
+        home.device_id.hex(),
+        now,
+        until.isoformat(),
+        runs,
+        bits,
+        review,
+        seed,
+    )
+    body = msgspec.msgpack.encode(grant)
+    record = {"body": body, "signature": home.sign(CONTEXT, body), "bundle": bundle.encoded, "revoked": False}
+    await home.collection(COLLECTION).put(record, id=grant.id)
+    await home.journal.append("grant", _receipt(grant, bundle, body))
+    return Granted(grant, bundle, False)
+
+
+def _receipt(grant: Grant, bundle: Bundle, body: bytes) -> dict[str, Any]:
+    manifest = bundle.manifest
+    return {
+        "grant": grant.id,
+        "job": grant.job,
+        "version": grant.job_version,
+        "provider": grant.provider,
+        "provider_name": manifest.provider.name,
+        "purpose": manifest.purpose.dpv,
+        "bundle": grant.bundle,
+        "code": grant.code,
+        "until": grant.until,
+        "runs": grant.runs,
+        "bits": grant.bits,
+        "review": grant.review,
+        "hash": hash_fields(CONTEXT, body).hex(),
+    }
+
+
+async def _require_rising(home: "Home", bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    for receipt in await home.journal.receipts("grant"):
+        before = receipt.body
+        if (before["provider"], before["job"]) != (manifest.provider.signing_key, manifest.id):
+            continue
+        if before["version"] > manifest.version:
+            raise VersionWentBack(
+                f"version {before['version']} of {manifest.id} was granted before, this is {manifest.version}",
+                "ask the provider for its newest version",
+            )
+        if before["version"] == manifest.version and before["bundle"] != bundle.hash.hex():
+            raise VersionWentBack(
+                f"another bundle was granted before as version {manifest.version} of {manifest.id}",
+                "one version is one bundle, for everybody: ask the provider why there are two",
+            )
+
+
+async def load_grant(home: "Home", id: str) -> Granted:
+    """Read and verify one grant; `id` may be a unique beginning.
+
+    Raises `NotFound`, or `GrantInvalid` when record, signature or bundle were changed.
+    """
+    full = await _find(home, id)
+    record = await home.collection(COLLECTION).get(full)
+    revoked = {receipt.body["grant"] for receipt in await home.journal.receipts("revocation")}
+    return _verify(full, record.value, full in revoked)
+
+
+async def list_grants(home: "Home") -> list[Granted]:
+    """All grants that verify, oldest first; damaged ones are left out (`load_grant` tells why)."""
+    revoked = {receipt.body["grant"] for receipt in await home.journal.receipts("revocation")}
+    found = []
+    async for record in home.collection(COLLECTION):
+        try:
+            found.append(_verify(record.id, record.value, record.id in revoked))
+        except GrantInvalid:
+            continue
+    return sorted(found, key=lambda granted: granted.grant.granted)
+
+
+async def revoke_grant(home: "Home", id: str) -> Grant:
+    """End a grant for good. Works on any of the person's devices, and on a damaged record."""
+    granted = await load_grant(home, id)
+    if not granted.revoked:
+        await home.journal.append(
+            "revocation",
+            {"grant": granted.grant.id, "job": granted.grant.job, "provider": granted.grant.provider},
+        )
+        async with home.collection(COLLECTION).edit(granted.grant.id) as draft:
+            draft["revoked"] = True
+    return granted.grant
+
+
+async def _find(home: "Home", id: str) -> str:
+    matches: list[str] = [
+        record.id async for record in home.collection(COLLECTION) if id and record.id.startswith(id)
+    ]
+    if len(matches) != 1:
+        problem = "several grants begin" if matches else "no grant begins"
+        raise NotFound(f"{problem} with {id!r}", "chez job list shows them all")
+    return matches[0]
+
+
+def _verify(id: str, value: Mapping[str, Any], revoked: bool) -> Granted:
+    hint = "it was changed after you gave it; grant the job again"
+    try:
+        body, signature, encoded = value["body"], value["signature"], value["bundle"]
+        grant = msgspec.msgpack.decode(body, type=Grant)
+        verify(bytes.fromhex(grant.device), signature, CONTEXT, body)
+        bundle = open_bundle(encoded)
+    except (CryptoFailed, BundleInvalid, ManifestInvalid) as error:
+        raise GrantInvalid(f"the grant {id[:8]} does not verify: {error}", hint) from None
+    except (KeyError, TypeError, ValueError, msgspec.DecodeError):
+        raise GrantInvalid(f"the grant {id[:8]} is not readable", hint) from None
+    if grant.id != id or grant.bundle != bundle.hash.hex():
+        raise GrantInvalid(f"the grant {id[:8]} was given for another job", hint)
+    return Granted(grant, bundle, revoked or value.get("revoked") is not False)

@@ -1,0 +1,296 @@
+"""What the owner of a home does for `chez job`: one small function per verb.
+
+The bundle comes as bytes (the caller reads the file, with the caller's rights).
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from chez.agent.ui import Ui
+from chez.agent.verbs import Verb
+from chez.errors import InvalidValue
+from chez_sandbox.bundle import Bundle, open_bundle
+from chez_sandbox.consent.accounts import Ceilings, provider_account
+from chez_sandbox.consent.delivery import Delivery, deliver
+from chez_sandbox.consent.execution import Execution, execute
+from chez_sandbox.consent.grants import Granted, Review, grant_job, list_grants, load_grant, revoke_grant
+from chez_sandbox.consent.inspect import describe, plain_words
+from chez_sandbox.consent.run import Departure, GrantedRun, authorise
+from chez_sandbox.consent.scope import granted_tables
+from chez_sandbox.release.release import message_size
+from chez_sandbox.runtime.host import Runtime, doctor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from chez.home import Home
+
+__all__ = ("VERBS",)
+
+P = TypeVar("P", bound=msgspec.Struct)
+YES: Final = frozenset({"y", "yes", "o", "oui"})
+
+
+class _Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Parameters of a verb; a wrong or unknown one is named in the error."""
+
+
+class _Bundle(_Params, frozen=True, kw_only=True):
+    bundle: bytes
+
+
+class _Grant(_Bundle, frozen=True, kw_only=True):
+    days: Annotated[int, Meta(ge=0, le=3660)] = 365
+    runs: int | None = None
+    bits: float | None = None
+    review: Review = "show-me-first"
+
+
+class _Id(_Params, frozen=True, kw_only=True):
+    grant: Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+def _read(params: Mapping[str, Any], kind: type[P]) -> P:
+    try:
+        return msgspec.convert(params, kind)
+    except msgspec.ValidationError as error:
+        raise InvalidValue(f"wrong parameters: {error}") from None
+
+
+@asynccontextmanager
+async def _runtime(home: "Home") -> "AsyncIterator[Runtime]":
+    async with Runtime(home.path / "jobs" / "compiled", home.derive_key("chez/1 compiled code")) as runtime:
+        yield runtime
+
+
+async def job_inspect(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Verify a bundle and describe it; nothing runs."""
+    return _described(open_bundle(_read(params, _Bundle).bundle))
+
+
+def _described(bundle: Bundle) -> dict[str, Any]:
+    shown = describe(bundle)
+    return {**shown, "words": plain_words(shown)}
+
+
+async def job_dry_run(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Run a job on the person's data and show what would leave. Nothing leaves, nothing is spent."""
+    bundle = open_bundle(_read(params, _Bundle).bundle)
+    today = date.today()
+    tables = await granted_tables(home, bundle.manifest, today)
+    async with _runtime(home) as runtime, _progress(ui, "dry run") as progress:
+        execution = await execute(runtime, bundle, tables, bundle.hash, today.isoformat(), progress)
+    return {**_previewed(bundle, execution), "rows": {table.name: len(table.rows) for table in tables}}
+
+
+def _previewed(bundle: Bundle, execution: Execution) -> dict[str, Any]:
+    admitted = execution.admitted
+    return {
+        "outcome": "none" if admitted is None else "result",
+        "result": None if admitted is None else admitted.encoded.decode(),
+        "problem": execution.problem,
+        "bits": round(bundle.manifest.schema.bits, 2),
+        "message_bytes": message_size(bundle.manifest.schema),
+        "fuel": execution.run.fuel,
+        "log": execution.run.log,
+        "walls": list(execution.run.walls),
+    }
+
+
+async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Show a job, ask, and record the person's consent."""
+    asked = _read(params, _Grant)
+    bundle = open_bundle(asked.bundle)
+    await ui.show({"job": _described(bundle)})
+    if (await ui.ask("Grant this? [y/N]", default="n")).strip().lower() not in YES:
+        return {"grant": None}
+    granted = await grant_job(
+        home,
+        bundle,
+        id=secrets.token_bytes(16),
+        seed=secrets.token_bytes(32),
+        now=datetime.now(UTC).isoformat(timespec="seconds"),
+        until=date.today() + timedelta(days=asked.days),
+        runs=asked.runs,
+        bits=asked.bits,
+        review=asked.review,
+    )
+    return _listed(granted, 0, 0.0)
+
+
+async def job_run(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Run a granted job, show what would leave, ask, and let it leave (or "none")."""
+    id, today = _read(params, _Id).grant, date.today()
+    try:
+        async with _runtime(home) as runtime, authorise(home, id, today) as run:
+            async with _progress(ui, "run") as progress:
+                execution = await run.execute(runtime, progress)
+            await ui.show({"preview": _previewed(run.granted.bundle, execution)})
+            departure = await _review(run, execution, ui)
+    finally:
+        # Also when the person went away: the message of an interrupted run is due.
+        delivery = await deliver(home)
+    return {**_departed(departure), "delivery": _told(delivery)}
+
+
+async def _review(run: GrantedRun, execution: Execution, ui: Ui) -> Departure:
+    """The person's word, where it is asked for; a failed run needs none, there is nothing to release."""
+    if execution.admitted is None or run.granted.grant.review == "within-the-grant":
+        return await run.release(execution)
+    question = (
+        f"Release {execution.admitted.encoded.decode()} to {run.granted.bundle.manifest.provider.name}? [y/N]"
+    )
+    if (await ui.ask(question, default="n")).strip().lower() in YES:
+        return await run.release(execution)
+    return await run.decline()
+
+
+def _departed(departure: Departure) -> dict[str, Any]:
+    return {
+        "grant": departure.grant,
+        "sequence": departure.sequence,
+        "outcome": departure.outcome,
+        "result": None if departure.result is None else departure.result.decode(),
+        "message": departure.message.hex(),
+    }
+
+
+def _told(delivery: Delivery) -> dict[str, Any]:
+    return {"sent": delivery.sent, "waiting": delivery.waiting, "problem": delivery.problem}
+
+
+async def job_send(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Send the messages that could not be sent yet."""
+    _read(params, _Params)
+    return _told(await deliver(home))
+
+
+async def job_list(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """The grants, with what each has used."""
+    _read(params, _Params)
+    runs = [receipt.body["grant"] for receipt in await home.journal.receipts("run")]
+    return [
+        _listed(granted, runs.count(granted.grant.id), await home.journal.spent(f"grant:{granted.grant.id}"))
+        for granted in await list_grants(home)
+    ]
+
+
+def _listed(granted: Granted, runs: int, spent: float) -> dict[str, Any]:
+    grant, manifest = granted.grant, granted.bundle.manifest
+    return {
+        "grant": grant.id,
+        "job": grant.job,
+        "version": grant.job_version,
+        "name": manifest.name,
+        "provider": manifest.provider.name,
+        "granted": grant.granted,
+        "until": grant.until,
+        "revoked": granted.revoked,
+        "runs": runs,
+        "runs_allowed": grant.runs,
+        "bits": round(spent, 2),
+        "bits_allowed": grant.bits,
+        "review": grant.review,
+        "device": grant.device,
+    }
+
+
+async def job_show_left(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Everything that ever left this device for a provider, with the exact bytes."""
+    _read(params, _Params)
+    delivered = {(r.body["grant"], r.body["sequence"]) for r in await home.journal.receipts("delivered")}
+    left = [*await home.journal.receipts("release"), *await home.journal.receipts("refusal")]
+    rows = [
+        {
+            "time": receipt.time,
+            "grant": receipt.body["grant"],
+            "sequence": receipt.body["sequence"],
+            "job": receipt.body["job"],
+            "version": receipt.body["version"],
+            "provider": receipt.body["provider_name"],
+            "outcome": receipt.body["outcome"],
+            "result": receipt.body["result"],
+            "reason": receipt.body["reason"],
+            "message": receipt.body["message"],
+            "delivered": (receipt.body["grant"], receipt.body["sequence"]) in delivered,
+        }
+        for receipt in sorted(left, key=lambda receipt: receipt.number)
+    ]
+    providers = {receipt.body["provider"]: receipt.body["provider_name"] for receipt in left}
+    spent = [
+        {
+            "provider": name,
+            "bits": round(await home.journal.spent(provider_account(key)), 2),
+            "ceiling": Ceilings().provider,
+        }
+        for key, name in providers.items()
+    ]
+    return {"left": rows, "spent": spent}
+
+
+async def job_revoke(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """End a grant for good; a run in progress then leaves "none"."""
+    grant = await revoke_grant(home, _read(params, _Id).grant)
+    return {"grant": grant.id, "job": grant.job, "revoked": True}
+
+
+async def job_show_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """What a grant was given for, as it was shown."""
+    granted = await load_grant(home, _read(params, _Id).grant)
+    return {**_described(granted.bundle), "grant": granted.grant.id, "revoked": granted.revoked}
+
+
+async def job_doctor(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Which walls stand around a job on this machine."""
+    _read(params, _Params)
+    async with _runtime(home) as runtime:
+        return {"walls": list(await doctor(runtime)), "runtime": await runtime.runtime_hash()}
+
+
+@asynccontextmanager
+async def _progress(ui: Ui, label: str) -> "AsyncIterator[Callable[[int, int], None]]":
+    """A plain callback whose news reaches the person while the run goes on."""
+    latest = (0, 0)
+    news = asyncio.Event()
+
+    def note(done: int, total: int) -> None:
+        nonlocal latest
+        latest = (done, total)
+        news.set()
+
+    async def pump() -> None:
+        while True:
+            await news.wait()
+            news.clear()
+            await ui.progress(*latest, label)
+
+    task = asyncio.create_task(pump())
+    try:
+        yield note
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+VERBS: Final[Mapping[str, Verb]] = {
+    "job-doctor": job_doctor,
+    "job-dry-run": job_dry_run,
+    "job-grant": job_grant,
+    "job-inspect": job_inspect,
+    "job-list": job_list,
+    "job-revoke": job_revoke,
+    "job-run": job_run,
+    "job-send": job_send,
+    "job-show-grant": job_show_grant,
+    "job-show-left": job_show_left,
+}
+"""Found by the owner of a home through the entry point group `chez.verbs`."""
