@@ -116,6 +116,10 @@ class ClientSession:
         """Requests without an answer yet."""
         return len(self._asked)
 
+    def follows(self, ref: int) -> bool:
+        """Whether `ref` is that of a subscription or a watch that stands."""
+        return any(following.ref == ref for following in self._following.values())
+
     def data_to_send(self) -> list[bytes]:
         """The frames to send now, in order; each is returned once."""
         outgoing, self._outgoing = self._outgoing, []
@@ -203,7 +207,7 @@ class ClientSession:
         return self._request(ref, lambda: frames.Put(ref, inbox, item))
 
     def watch(self, inbox: bytes, after: int = 0) -> int:
-        """Follow an inbox opened with role take -> `InboxArrived` at once (maybe empty), then as they come."""
+        """Follow an inbox opened with role take -> `InboxArrived` at once (maybe empty) and as they come."""
         ref = self._expect(_Asked(frames.InboxItems, inbox, after=after))
         self._follow_anew(inbox, _Following(ref, after))
         return self._request(ref, lambda: frames.Watch(ref, inbox, after))

@@ -1,0 +1,83 @@
+"""Sealed mailboxes at a relay: pairing, invitations, deposits, results. No home needed.
+
+The relay sees an inbox's name (the hash of its owner's key), items' sizes and times. What
+is inside is sealed, and signed if it must be authentic, by the callers of this module.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from chez.crypto import SigningKey
+from chez.errors import RelayRefused
+from chez.sync.connection import RelayConnection, connect
+from chez.sync.events import InboxArrived, Refused
+from chez.sync.session import Claim
+from chez_wire.frames import InboxItem
+from chez_wire.login import Role, inbox_of
+
+__all__ = ("InboxItem", "InboxItems", "create", "put", "watch")
+
+
+async def create(relay_url: str, owner: SigningKey, write_public: bytes, *, ttl: int) -> bytes:
+    """Create an inbox, or renew it, for `ttl` seconds; returns its name (32 bytes).
+
+    `owner` takes items, the holder of `write_public`'s secret puts them. Raises
+    `RelayUnreachable`, or `RelayRefused` when it exists with another write key.
+    """
+    async with connect(relay_url) as relay:
+        await relay.create_inbox(owner, write_public, ttl)
+    return inbox_of(owner.public)
+
+
+async def put(relay_url: str, inbox: bytes, writer: SigningKey, item: bytes) -> None:
+    """Put one item, on a connection of its own; returns when it is durable at the relay.
+
+    Repeating it while the item waits stores nothing. Raises `RelayUnreachable`, or
+    `RelayRefused` (no such inbox, wrong key, inbox full).
+    """
+    async with connect(relay_url) as relay:
+        await _open(relay, (inbox, Role.PUT, writer))
+        await relay.put(inbox, item)
+
+
+@asynccontextmanager
+async def watch(relay_url: str, owner: SigningKey, *, after: int = 0) -> AsyncIterator["InboxItems"]:
+    """Follow the owner's inbox from the items numbered above `after`."""
+    inbox = inbox_of(owner.public)
+    async with connect(relay_url) as relay:
+        await _open(relay, (inbox, Role.TAKE, owner))
+        await relay.watch(inbox, after)
+        yield InboxItems(relay, inbox)
+
+
+class InboxItems:
+    """The items of one watched inbox: iterate, make them durable, then `ack`."""
+
+    def __init__(self, relay: RelayConnection, inbox: bytes) -> None:
+        self._relay = relay
+        self._inbox = inbox
+        self._items = self._iterate()
+
+    def __aiter__(self) -> AsyncIterator[InboxItem]:
+        return self._items
+
+    async def ack(self, number: int) -> None:
+        """Delete the items numbered up to `number` at the relay."""
+        await self._relay.ack(self._inbox, number)
+
+    async def _iterate(self) -> AsyncIterator[InboxItem]:
+        async for event in self._relay.arrivals():
+            match event:
+                case InboxArrived(items=items):
+                    for item in items:
+                        yield item
+                case Refused(code=code, message=message):
+                    raise RelayRefused(f"the relay ended the watch: {message}", reason=code)
+
+
+async def _open(relay: RelayConnection, claim: Claim) -> None:
+    (outcome,) = await relay.open([claim])
+    if outcome.error:
+        unknown = outcome.error == "unknown"
+        text = "the relay has no such inbox, or it has expired" if unknown else "the relay refused the key"
+        raise RelayRefused(text, reason=outcome.error)

@@ -1,0 +1,310 @@
+"""The websocket shell around a `ClientSession`: requests that can be awaited, pushes that can be iterated.
+
+    async with connect("ws://127.0.0.1:8787") as relay:
+        await relay.open([(handle, Role.READ, key)])
+        await relay.subscribe(handle, after=0, credit=DEFAULT_CREDIT)
+        async for event in relay.arrivals():
+            ...                                   # make it durable
+            relay.credit(event.handle, size)
+
+One task reads, one writes; nothing else runs. Requests may be issued side by side: they
+go out in the order they were made, and one round trip serves them all.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, NoReturn, TypeVar, cast
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as dial
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+
+from chez import crypto
+from chez.crypto import SigningKey
+from chez.errors import ChezError, InvalidValue, RelayMisbehaved, RelayRefused, RelayUnreachable
+from chez.sync.events import (
+    AppendDone,
+    Completed,
+    EntriesArrived,
+    Event,
+    InboxArrived,
+    Refused,
+    SpacesOpened,
+    Welcomed,
+)
+from chez.sync.session import Claim, ClientSession
+from chez_wire.frames import OpenedSpace
+from chez_wire.limits import DEFAULT_CREDIT, MAX_CLAIMS, MAX_FRAME, MAX_PAGE, MIB
+from chez_wire.login import Role
+
+__all__ = ("RelayConnection", "connect", "relay_name")
+
+OPEN_SECONDS: Final = 10.0
+PING_SECONDS: Final = 20.0
+
+MAX_UNREAD: Final = 64 * MIB
+"""Bytes of pushes kept for a caller that does not read them. Subscriptions are bounded by
+their credit; this stops a relay that floods a watched inbox."""
+
+_E = TypeVar("_E", bound=Event)
+
+
+def relay_name(url: str) -> str:
+    """The name that logins are bound to: "host:port" of a ws:// or wss:// URL.
+
+    Raises `InvalidValue` for anything else.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port, parts = None, None, urlsplit("")
+    if parts.scheme not in ("ws", "wss") or not host:
+        raise InvalidValue(f"{url!r} is no relay's address", "it looks like ws://127.0.0.1:8787 or wss://host")
+    shown = f"[{host}]" if ":" in host else host
+    return f"{shown}:{port or (443 if parts.scheme == 'wss' else 80)}"
+
+
+@asynccontextmanager
+async def connect(
+    url: str, *, open_timeout: float = OPEN_SECONDS, nonce: bytes | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator["RelayConnection"]:
+    """Connect to a relay and wait for its welcome; closes on leaving.
+
+    Raises `InvalidValue` for a bad URL, `RelayUnreachable` when there is no connection
+    within `open_timeout` seconds, `RelayRefused` when the relay does not want it.
+    """
+    name = relay_name(url)
+    session = ClientSession(name, nonce or crypto.random_bytes(32))
+    try:
+        async with asyncio.timeout(open_timeout):
+            socket = await dial(
+                url, compression=None, max_size=MAX_FRAME, max_queue=4, open_timeout=None, proxy=None,
+                ping_interval=PING_SECONDS, ping_timeout=PING_SECONDS, user_agent_header=None, ssl=tls,
+            )
+    except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
+        reason = "it did not answer in time" if isinstance(error, TimeoutError) else str(error)
+        raise RelayUnreachable(f"there is no connection to {name}: {reason}",
+                               "check the address and that the relay runs") from error
+    relay = RelayConnection(socket, session, name)
+    try:
+        async with asyncio.timeout(open_timeout):
+            await relay._welcomed
+    except TimeoutError:
+        await relay.close()
+        raise RelayUnreachable(f"{name} accepted the connection and said nothing") from None
+    except ChezError:
+        await relay.close()
+        raise
+    try:
+        yield relay
+    finally:
+        await relay.close()
+
+
+class RelayConnection:
+    """One open connection; see `connect`.
+
+    Every request raises `RelayRefused` when the relay says no, `RelayUnreachable` when the
+    connection breaks first, `RelayMisbehaved` when it answers with nonsense.
+    """
+
+    def __init__(self, socket: ClientConnection, session: ClientSession, relay: str) -> None:
+        self.relay = relay
+        """The relay's name as dialled."""
+        self.incarnation = b""
+        """32 bytes naming the relay's store: a new one means that the store is another."""
+        self._socket = socket
+        self._session = session
+        self._answers: dict[int, asyncio.Future[Event]] = {}
+        self._pushes: deque[tuple[Event, int]] = deque()
+        self._unread = 0
+        self._failure: ChezError | None = None
+        self._news = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._wake.set()
+        self._welcomed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tasks = (asyncio.create_task(self._read()), asyncio.create_task(self._write()))
+
+    # --- requests -----------------------------------------------------------------------
+
+    async def open(self, claims: Sequence[Claim]) -> tuple[OpenedSpace, ...]:
+        """Prove roles; each outcome has an empty `error` where the role is open now."""
+        parts = [claims[start:start + MAX_CLAIMS] for start in range(0, len(claims), MAX_CLAIMS)]
+        answers = [self._ask(self._session.open(part), SpacesOpened) for part in parts]
+        return tuple([space for answer in answers for space in (await answer).spaces])
+
+    async def create_space(
+        self, admin: SigningKey, recovery_key: bytes, read_key: bytes, append_key: bytes, control_key: bytes,
+        token: str = "",
+    ) -> None:
+        """Create a space (again is fine)."""
+        keys = (recovery_key, read_key, append_key, control_key)
+        await self._ask(self._session.create_space(admin, *keys, token), Completed)
+
+    def append_soon(self, handle: bytes, role: Role, envelope: bytes) -> "asyncio.Future[AppendDone]":
+        """Send an entry now, in the order of the calls; the future tells when it is durable."""
+        return self._ask(self._session.append(handle, role, envelope), AppendDone)
+
+    async def append(self, handle: bytes, role: Role, envelope: bytes) -> AppendDone:
+        """Append one entry and wait until it is durable."""
+        return await self.append_soon(handle, role, envelope)
+
+    async def subscribe(
+        self, handle: bytes, after: int, credit: int = DEFAULT_CREDIT, *, head: bytes | None = None
+    ) -> None:
+        """Follow a space; its first page, and all others, come through `arrivals`."""
+        await self._ask(self._session.subscribe(handle, after, credit, head=head), EntriesArrived)
+
+    def credit(self, handle: bytes, credit: int) -> None:
+        """Allow more bytes on a subscription."""
+        self._check()
+        self._session.credit(handle, credit)
+        self._wake.set()
+
+    async def read(self, handle: bytes, after: int, limit: int = MAX_PAGE) -> EntriesArrived:
+        """One page of entries after an offset."""
+        return await self._ask(self._session.read(handle, after, limit), EntriesArrived)
+
+    async def create_inbox(self, owner: SigningKey, write_public: bytes, ttl: int) -> None:
+        """Create or renew an inbox for `ttl` seconds."""
+        await self._ask(self._session.create_inbox(owner, write_public, ttl), Completed)
+
+    async def put(self, inbox: bytes, item: bytes) -> None:
+        """Put one item into an inbox and wait until it is durable."""
+        await self._ask(self._session.put(inbox, item), Completed)
+
+    async def watch(self, inbox: bytes, after: int = 0) -> None:
+        """Follow an inbox; its items come through `arrivals`."""
+        await self._ask(self._session.watch(inbox, after), InboxArrived)
+
+    async def ack(self, inbox: bytes, upto: int) -> None:
+        """Delete an inbox's items numbered up to `upto`."""
+        await self._ask(self._session.ack(inbox, upto), Completed)
+
+    # --- what comes by itself ------------------------------------------------------------
+
+    async def arrivals(self) -> AsyncIterator[EntriesArrived | InboxArrived | Refused]:
+        """Pages of subscriptions and items of watches, in the order they came.
+
+        A `Refused` means that the relay gave up one of them. Ends by raising what broke
+        the connection. One iteration at a time.
+        """
+        while True:
+            while self._pushes:
+                event, size = self._pushes.popleft()
+                self._unread -= size
+                yield cast("EntriesArrived | InboxArrived | Refused", event)
+            self._check()
+            self._news.clear()
+            await self._news.wait()
+
+    async def close(self) -> None:
+        """Close the connection; what was not answered raises `RelayUnreachable`."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._fail(RelayUnreachable("the connection was closed"))
+        with suppress(ConnectionClosed, OSError):
+            await self._socket.close()
+
+    # --- the two tasks --------------------------------------------------------------------
+
+    def _ask(self, ref: int, _kind: type[_E]) -> "asyncio.Future[_E]":
+        self._check()
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._answers[ref] = future
+        self._wake.set()
+        return future
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            _raise(self._failure)
+
+    async def _write(self) -> None:
+        with suppress(ConnectionClosed, OSError):
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                for data in self._session.data_to_send():
+                    await self._socket.send(data)
+
+    async def _read(self) -> None:
+        try:
+            async for message in self._socket:
+                size = len(message)
+                for event in self._session.receive(message if isinstance(message, bytes) else b""):
+                    self._dispatch(event, size)
+            self._fail(self._gone())
+        except ConnectionClosed:
+            self._fail(self._gone())
+        except OSError as error:
+            self._fail(RelayUnreachable(f"the connection to {self.relay} broke: {error}"))
+        except RelayMisbehaved as error:
+            self._fail(error)
+            with suppress(ConnectionClosed, OSError):
+                await self._socket.close(1002)
+
+    def _gone(self) -> ChezError:
+        reason = self._socket.close_reason or "it went away"
+        return RelayUnreachable(f"the connection to {self.relay} ended: {reason}", "try again")
+
+    def _dispatch(self, event: Event, size: int) -> None:
+        match event:
+            case Welcomed(incarnation):
+                self.incarnation = incarnation
+                self._welcomed.set_result(None)
+            case Refused(ref=0):
+                self._fail(_refusal(event))
+            case Refused(ref=ref):
+                if (future := self._answers.pop(ref, None)) is None:
+                    self._push(event, size)
+                elif not future.done():
+                    future.set_exception(_refusal(event))
+            case EntriesArrived(ref=ref) | InboxArrived(ref=ref):
+                self._answer(ref, event)
+                if self._session.follows(ref):
+                    self._push(event, size)
+            case _:
+                self._answer(event.ref, event)
+
+    def _answer(self, ref: int, event: Event) -> None:
+        future = self._answers.pop(ref, None)
+        if future is not None and not future.done():
+            future.set_result(event)
+
+    def _push(self, event: Event, size: int) -> None:
+        self._unread += size
+        if self._unread > MAX_UNREAD:
+            raise RelayMisbehaved("the relay floods this device with items")
+        self._pushes.append((event, size))
+        self._news.set()
+
+    def _fail(self, error: ChezError) -> None:
+        # The first reason stays: a refusal is followed by the end of the connection.
+        if self._failure is None:
+            self._failure = error
+        if not self._welcomed.done():
+            self._welcomed.set_exception(self._failure)
+            self._welcomed.exception()  # nobody may be waiting for it any more
+        for future in self._answers.values():
+            if not future.done():
+                future.set_exception(self._failure)
+                future.exception()
+        self._answers.clear()
+        self._news.set()
+
+
+def _refusal(event: Refused) -> RelayRefused:
+    hint = "the same may succeed later" if event.retry else ""
+    return RelayRefused(f"the relay refused ({event.code}): {event.message}", hint, reason=event.code)
+
+
+def _raise(error: ChezError) -> NoReturn:
+    # A fresh traceback each time: one failure is raised to many callers.
+    raise error.with_traceback(None)

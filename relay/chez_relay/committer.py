@@ -1,0 +1,84 @@
+"""Group commit: whatever all connections wait for goes to the storage together.
+
+One fsync then serves everybody who asked while the one before was under way; with one
+client alone a group has one request and waits for nobody.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from chez_relay.errors import Code, StorageFailed
+from chez_relay.fanout import Growth, growth
+from chez_relay.storage import AddEntry, AddItem, ReadItems, ReadPage, Refused, Request, Result, Storage
+
+__all__ = ("Committer", "cost")
+
+MAX_GROUP: Final = 1024
+"""Requests in one group: bounds how long a commit, and the loop after it, takes."""
+
+MAX_GROUP_BYTES: Final = 8 * 1024 * 1024
+"""Bytes written or read by one group, for the same reason."""
+
+_FAILED: Final = Refused(Code.STORAGE, "the relay's storage failed; nothing was stored", retry=True)
+_log = logging.getLogger("chez_relay")
+
+
+def cost(request: Request) -> int:
+    """How many bytes a request may keep in memory until it is answered."""
+    match request:
+        case AddEntry(envelope=data) | AddItem(item=data):
+            return 512 + len(data)
+        case ReadPage(limit=limit) | ReadItems(limit=limit):
+            return 512 + limit
+        case _:
+            return 1024
+
+
+class Committer:
+    """Collects requests and performs them in groups; `grown` hears what each group added."""
+
+    def __init__(self, storage: Storage, grown: Callable[[Growth], None]) -> None:
+        self._storage = storage
+        self._grown = grown
+        self._waiting: deque[tuple[Request, Callable[[Result], None]]] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def submit(self, request: Request, done: Callable[[Result], None]) -> None:
+        """Queue a request; `done` gets its result once it is durable. Results keep the order."""
+        self._waiting.append((request, done))
+        self._wake.set()
+        self._idle.clear()
+
+    async def idle(self) -> None:
+        """Wait until nothing is queued."""
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Perform groups for ever."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                await self._commit()
+            self._idle.set()
+
+    async def _commit(self) -> None:
+        group: list[tuple[Request, Callable[[Result], None]]] = []
+        size = 0
+        while self._waiting and len(group) < MAX_GROUP and size < MAX_GROUP_BYTES:
+            group.append(self._waiting.popleft())
+            size += cost(group[-1][0])
+        requests = [request for request, _ in group]
+        try:
+            results = await self._storage.perform(requests)
+        except StorageFailed as error:
+            _log.error("%s", error)
+            results = [_FAILED] * len(group)
+        for (_, done), result in zip(group, results, strict=True):
+            done(result)
+        self._grown(growth(requests, results))

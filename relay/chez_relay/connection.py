@@ -1,0 +1,165 @@
+"""One websocket connection: carries a session's effects out, with bounded memory.
+
+What a connection can make the relay hold at any moment is its *load*: the cost of its
+requests at the storage plus the bytes not yet taken by the socket. Above the window the
+relay stops reading from this connection and holds back its pushes, which cost nothing
+while they wait, since only the session's cursors remember them.
+"""
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import Final, Protocol
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from chez_relay.committer import Committer, cost
+from chez_relay.effects import Ask, Close, Effect, Follow, Send
+from chez_relay.session import RelaySession, State
+from chez_relay.storage import Page, Result
+from chez_wire.limits import MAX_FRAME
+
+__all__ = ("GOING_AWAY", "POLICY_VIOLATION", "Connection", "Followers")
+
+GOING_AWAY: Final = 1001
+POLICY_VIOLATION: Final = 1008
+
+WINDOW: Final = 2 * MAX_FRAME
+"""Load above which a connection waits: one page under way and one being prepared."""
+
+
+class Followers(Protocol):
+    """Where a connection registers for news of a space or an inbox."""
+
+    def follow(self, name: bytes, connection: "Connection") -> None:
+        """Tell `connection` when `name` grows."""
+
+
+class Connection:
+    """Drives one `RelaySession` over one websocket until it closes (`run`)."""
+
+    def __init__(
+        self, socket: ServerConnection, session: RelaySession, committer: Committer, followers: Followers
+    ) -> None:
+        self._socket = socket
+        self._session = session
+        self._committer = committer
+        self._followers = followers
+        self._outbox: deque[bytes] = deque()
+        self._held: deque[Ask] = deque()
+        self.followed: set[bytes] = set()
+        self._load = 0
+        self._closing: Close | None = None
+        self._deaf = False
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    @property
+    def load(self) -> int:
+        """Bytes that this connection keeps in memory, at most."""
+        return self._load
+
+    async def run(self, hello_seconds: float) -> None:
+        """Serve until either side closes; a client that says no Hello in time is let go."""
+        loop = asyncio.get_running_loop()
+        late = loop.call_later(hello_seconds, self._hello_is_late)
+        writer = asyncio.create_task(self._write())
+        try:
+            async for message in self._socket:
+                if self._deaf:
+                    continue
+                # A text message is no frame, whatever its bytes: handled as an empty one.
+                self._apply(self._session.receive(message if isinstance(message, bytes) else b""))
+                if not self._room.is_set():
+                    await self._room.wait()
+        except ConnectionClosed:
+            pass
+        finally:
+            late.cancel()
+            self._deaf = True
+            self._held.clear()
+            if self._closing is None:
+                writer.cancel()
+            with suppress(asyncio.CancelledError, ConnectionClosed):
+                await writer
+
+    def grew(self, handle: bytes, page: Page) -> None:
+        """A space grew: the new entries go out at once if this connection keeps up."""
+        if self._load > WINDOW:
+            page = Page((), page.head, page.end)
+        self._apply(self._session.grew(handle, page))
+
+    def inbox_grew(self, inbox: bytes) -> None:
+        """An inbox grew."""
+        self._apply(self._session.inbox_grew(inbox))
+
+    def stop_reading(self) -> None:
+        """Ignore what still arrives; what was asked is answered."""
+        self._deaf = True
+
+    def close(self, code: int, reason: str) -> None:
+        """Close after everything in the outbox was sent."""
+        self._apply([Close(code, reason)])
+
+    def _hello_is_late(self) -> None:
+        if self._session.state is State.GREETING:
+            self.close(POLICY_VIOLATION, "no Hello in time")
+
+    def _apply(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(data):
+                    self._load += len(data)
+                    self._outbox.append(data)
+                    self._wake.set()
+                case Ask():
+                    if effect.push and self._load > WINDOW:
+                        self._held.append(effect)
+                    else:
+                        self._submit(effect)
+                case Follow(name):
+                    self.followed.add(name)
+                    self._followers.follow(name, self)
+                case Close():
+                    self._closing = effect
+                    self._deaf = True
+                    self._wake.set()
+        self._update_room()
+
+    def _submit(self, ask: Ask) -> None:
+        weight = cost(ask.request)
+        self._load += weight
+
+        def done(result: Result) -> None:
+            self._load -= weight
+            self._apply(self._session.completed(ask, result))
+
+        self._committer.submit(ask.request, done)
+
+    def _update_room(self) -> None:
+        while self._held and self._load <= WINDOW:
+            self._submit(self._held.popleft())
+        if self._deaf or (self._load <= WINDOW and not self._session.busy):
+            self._room.set()
+        else:
+            self._room.clear()
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                while self._outbox:
+                    data = self._outbox.popleft()
+                    await self._socket.send(data)
+                    self._load -= len(data)
+                    self._update_room()
+                if self._closing is not None:
+                    await self._socket.close(self._closing.code, self._closing.reason)
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+        except ConnectionClosed:
+            # The reader sees it too; it may be waiting for room.
+            self._deaf = True
+            self._room.set()

@@ -1,0 +1,194 @@
+"""The websocket shell of the relay: connections, limits, fan-out, shutdown.
+
+Logs count and never identify: no handle, address, key or content is written anywhere.
+"""
+
+import asyncio
+import http
+import logging
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Final
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request as HttpRequest
+from websockets.http11 import Response
+
+from chez_relay.committer import Committer
+from chez_relay.connection import GOING_AWAY, Connection
+from chez_relay.fanout import Growth
+from chez_relay.session import RelaySession
+from chez_relay.storage import Expire, Storage
+from chez_wire.limits import MAX_FRAME
+
+__all__ = ("Limits", "RelayServer", "serving")
+
+TRY_LATER: Final = 1013
+_log = logging.getLogger("chez_relay")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an operator may tune; times in seconds."""
+
+    connections: int = 20_000
+    connections_per_address: int = 1_000
+    hello: float = 10.0
+    ping_interval: float = 20.0
+    ping_timeout: float = 20.0
+    expiry_interval: float = 60.0
+    drain: float = 5.0
+
+
+class RelayServer:
+    """All connections of one relay process over one storage; see `serving`."""
+
+    def __init__(
+        self, storage: Storage, *, tokens: Collection[str], limits: Limits, random: Callable[[int], bytes]
+    ) -> None:
+        self._storage = storage
+        self._tokens = tokens
+        self._limits = limits
+        self._random = random
+        self._committer = Committer(storage, self._grown)
+        self._connections: dict[Connection, asyncio.Task[None] | None] = {}
+        self._followers: dict[bytes, dict[Connection, None]] = {}
+        self._addresses: Counter[str] = Counter()
+        self.names: frozenset[str] = frozenset()
+        self.port = 0
+
+    @property
+    def connections(self) -> int:
+        """Connections open now."""
+        return len(self._connections)
+
+    @property
+    def load(self) -> int:
+        """Bytes that all connections together keep in memory, at most."""
+        return sum(connection.load for connection in self._connections)
+
+    def follow(self, name: bytes, connection: Connection) -> None:
+        """Tell `connection` when the space or inbox grows."""
+        self._followers.setdefault(name, {})[connection] = None
+
+    def _grown(self, growth: Growth) -> None:
+        for handle, page in growth.spaces.items():
+            for connection in list(self._followers.get(handle, ())):
+                connection.grew(handle, page)
+        for inbox in growth.inboxes:
+            for connection in list(self._followers.get(inbox, ())):
+                connection.inbox_grew(inbox)
+
+    def admit(self, socket: ServerConnection, _request: HttpRequest) -> Response | None:
+        """Turn away a connection too many before the websocket handshake."""
+        if self._crowded(socket):
+            return socket.respond(http.HTTPStatus.TOO_MANY_REQUESTS, "too many connections\n")
+        return None
+
+    def _crowded(self, socket: ServerConnection) -> bool:
+        here = self._addresses[_address(socket)]
+        if here >= self._limits.connections_per_address:
+            return True
+        return len(self._connections) >= self._limits.connections
+
+    async def handle(self, socket: ServerConnection) -> None:
+        """Serve one accepted websocket until it closes."""
+        if self._crowded(socket):  # handshakes side by side can pass `admit` together
+            with suppress(ConnectionClosed):
+                await socket.close(TRY_LATER, "too many connections")
+            return
+        session = RelaySession(
+            names=self.names, nonce=self._random(32), incarnation=self._storage.incarnation,
+            tokens=self._tokens,
+        )
+        connection = Connection(socket, session, self._committer, self)
+        address = _address(socket)
+        self._connections[connection] = asyncio.current_task()
+        self._addresses[address] += 1
+        try:
+            await connection.run(self._limits.hello)
+        finally:
+            del self._connections[connection]
+            self._addresses[address] -= 1
+            if self._addresses[address] <= 0:
+                del self._addresses[address]
+            self._forget(connection)
+
+    def _forget(self, connection: Connection) -> None:
+        for name in connection.followed:
+            followers = self._followers.get(name)
+            if followers is not None:
+                followers.pop(connection, None)
+                if not followers:
+                    del self._followers[name]
+
+    async def commit(self) -> None:
+        """Perform what connections ask for, in groups, for ever."""
+        await self._committer.run()
+
+    async def expire(self) -> None:
+        """Delete what expired, now and then, for ever."""
+        while True:
+            self._committer.submit(Expire(), lambda _result: None)
+            await asyncio.sleep(self._limits.expiry_interval)
+
+    async def drain(self) -> None:
+        """Answer what was asked, then close all connections (1001, going away)."""
+        tasks = [task for task in self._connections.values() if task is not None]
+        for connection in list(self._connections):
+            connection.stop_reading()
+        await self._committer.idle()
+        for connection in list(self._connections):
+            connection.close(GOING_AWAY, "the relay shuts down")
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._limits.drain)
+
+
+def _address(socket: ServerConnection) -> str:
+    remote = socket.remote_address
+    return str(remote[0]) if remote else ""
+
+
+def _names(given: Collection[str], host: str, port: int) -> frozenset[str]:
+    """The names a relay answers to: those given, else the listen address and loopback's."""
+    local = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
+    own = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return frozenset(given) if given else frozenset({own, *local})
+
+
+@asynccontextmanager
+async def serving(
+    storage: Storage, host: str, port: int, *, names: Collection[str] = (), tokens: Collection[str] = (),
+    limits: Limits | None = None, random: Callable[[int], bytes] = secrets.token_bytes,
+) -> AsyncIterator[RelayServer]:
+    """Serve `storage` on host and port (0: any free one, see `.port`) while the context is open.
+
+    Leaving it stops accepting, answers what was asked, closes the connections; the
+    storage stays open. Raises OSError when the address can't be bound.
+    """
+    limits = limits or Limits()
+    server = RelayServer(storage, tokens=tokens, limits=limits, random=random)
+    quiet = logging.getLogger("chez_relay.websocket")
+    quiet.disabled = True  # websockets would log peers' addresses and headers
+    async with serve(
+        server.handle, host, port, process_request=server.admit, compression=None, max_size=MAX_FRAME,
+        max_queue=4, ping_interval=limits.ping_interval, ping_timeout=limits.ping_timeout,
+        open_timeout=limits.hello, server_header=None, logger=quiet,
+    ) as listener:
+        server.port = next(iter(listener.sockets)).getsockname()[1]
+        server.names = _names(names, host, server.port)
+        tasks = [asyncio.create_task(server.commit()), asyncio.create_task(server.expire())]
+        _log.info("listening")
+        try:
+            yield server
+        finally:
+            listener.close(close_connections=False)
+            await server.drain()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            _log.info("stopped")

@@ -1,0 +1,57 @@
+-- A relay's store, version 1. Everything in it is public keys, hashes and ciphertext.
+
+CREATE TABLE facts (
+    name  TEXT PRIMARY KEY,
+    value BLOB NOT NULL          -- 'incarnation': 32 random bytes made with this file
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE spaces (
+    space         INTEGER PRIMARY KEY,
+    handle        BLOB NOT NULL UNIQUE,  -- hash of the first admin key
+    admin_key     BLOB NOT NULL,         -- Ed25519 public keys, one for each credential
+    recovery_key  BLOB NOT NULL,
+    read_key      BLOB NOT NULL,
+    append_key    BLOB NOT NULL,
+    control_key   BLOB NOT NULL,
+    last          INTEGER NOT NULL,      -- offset of the last entry, 0 when empty
+    head          BLOB NOT NULL,         -- cumulative head after it
+    data_bytes    INTEGER NOT NULL,      -- bytes of envelopes appended with role append
+    control_bytes INTEGER NOT NULL       -- and with role control: each has its own quota
+) STRICT;
+
+CREATE TABLE entries (
+    -- space * 2^32 + offset: a space's entries lie together in the order they are paged,
+    -- without a second index (spaces stay below 2^31, offsets below 2^32).
+    place    INTEGER PRIMARY KEY,
+    space    INTEGER NOT NULL,
+    entry    BLOB NOT NULL,              -- hash of the envelope
+    head     BLOB NOT NULL,              -- cumulative head after this entry
+    envelope BLOB NOT NULL
+) STRICT;
+
+-- What makes an append idempotent.
+CREATE UNIQUE INDEX entries_once ON entries (space, entry);
+
+CREATE TABLE inboxes (
+    inbox     INTEGER PRIMARY KEY,
+    name      BLOB NOT NULL UNIQUE,      -- hash of the owner's key
+    owner_key BLOB NOT NULL,
+    write_key BLOB NOT NULL,
+    ttl       INTEGER NOT NULL,          -- seconds that an item is kept
+    expires   REAL NOT NULL,             -- seconds since 1970 by the relay's clock
+    last      INTEGER NOT NULL           -- the last number given to an item
+) STRICT;
+
+CREATE INDEX inboxes_expiry ON inboxes (expires);
+
+CREATE TABLE items (
+    inbox   INTEGER NOT NULL REFERENCES inboxes (inbox) ON DELETE CASCADE,
+    number  INTEGER NOT NULL,
+    digest  BLOB NOT NULL,               -- hash of the item: a repeated put is stored once
+    expires REAL NOT NULL,
+    item    BLOB NOT NULL,
+    PRIMARY KEY (inbox, number),
+    UNIQUE (inbox, digest)
+) STRICT;
+
+CREATE INDEX items_expiry ON items (expires);
