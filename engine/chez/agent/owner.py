@@ -126,6 +126,7 @@ class Owner:
     async def _run(self, client: "_Client", request: Request) -> bool:
         """Run one verb while listening to its client; False when the client is gone."""
         answers: asyncio.Queue[str] = asyncio.Queue(1)
+        client.asked = False
         verb = asyncio.create_task(self._outcome(client, request, answers))
         ear = asyncio.create_task(client.listen(answers))
         connection = asyncio.current_task()
@@ -225,7 +226,6 @@ class _Client:
 
     async def listen(self, answers: "asyncio.Queue[str]") -> None:
         """Pass answers on until the client hangs up. Raises `ProtocolError` for anything else."""
-        self.asked = False
         while (message := await self.receive()) is not None:
             if not isinstance(message, Answer) or not self.asked:
                 raise ProtocolError("a request or an answer came while a verb was running")

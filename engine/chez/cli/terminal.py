@@ -19,12 +19,15 @@ from chez.errors import NotAllowed
 __all__ = ("Terminal", "error", "json_line", "json_text", "safe", "say", "table", "value_text")
 
 _UNSAFE: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
     "|[\U000e0000-\U000e007f]")
-"""C0 and C1 controls, what is invisible or turns the direction of text, lone surrogates."""
+"""C0 and C1 controls, what is invisible or turns the direction of text, lone surrogates.
+
+The joiners U+200C and U+200D stay: several scripts, and emoji, are wrong without them.
+"""
 
 _JSON_UNSAFE: Final = re.compile(
-    "[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
+    "[\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
 
 
 def safe(text: str, *, lines: bool = False) -> str:
@@ -42,7 +45,14 @@ def _visible(char: str) -> str:
 
 def json_text(value: Any) -> str:
     """One line of JSON of the same meaning that can't steer a terminal either."""
-    return _JSON_UNSAFE.sub(_json_escape, msgspec.json.encode(value).decode("utf-8", "surrogatepass"))
+    try:
+        text = msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
+        # A file's name need not be text; the standard library escapes what is none.
+        import json
+
+        text = json.dumps(value, separators=(",", ":"))
+    return _JSON_UNSAFE.sub(_json_escape, text)
 
 
 def _json_escape(found: "re.Match[str]") -> str:

@@ -1,0 +1,90 @@
+"""What reaches a terminal can't steer it."""
+
+import re
+import unicodedata
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chez.cli import values
+from chez.cli.main import COMMANDS, cli
+from chez.cli.terminal import json_text, safe, value_text
+from chez.errors import InvalidValue
+
+HOSTILE = st.text(st.characters() | st.sampled_from("\x1b\x9b\x07\r\n\x08\x7f\u202e\u2066\u200b\ufeff\x00"))
+TEXT = HOSTILE.filter(lambda text: text.isascii() or not re.search("[\ud800-\udfff]", text))
+STEERS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff]")
+
+
+@given(HOSTILE)
+def test_no_text_steers_a_terminal(text: str) -> None:
+    """Controls, escapes and direction overrides never pass; ordinary text is left alone."""
+    assert not STEERS.search(safe(text))
+    assert not STEERS.search(safe(text, lines=True).replace("\n", "").replace("\t", ""))
+    if all(unicodedata.category(char)[0] in "LNPSM" or char == " " for char in text):
+        assert safe(text) == text
+
+
+@given(st.dictionaries(TEXT, TEXT | st.lists(TEXT, max_size=2), max_size=3))
+def test_json_means_the_same_and_does_not_steer(value: dict[str, object]) -> None:
+    """JSON for programs is escaped too, and decodes to what was meant."""
+    text = json_text(value)
+    assert not STEERS.search(text)
+    assert msgspec.json.decode(text) == value
+
+
+def test_a_name_that_is_no_text_is_still_json() -> None:
+    """Bytes of a file name that are not UTF-8 (surrogates in Python) are escaped, not a crash."""
+    assert json_text({"file": "a\udcff"}) == '{"file":"a\\udcff"}'
+
+
+def test_an_escape_sequence_is_shown_as_text() -> None:
+    """A title that would clear the screen shows what it is."""
+    assert safe("\x1b[2Jhi\r\x9b1m\u202e") == "\\x1b[2Jhi\\r\\x9b1m\\u202e"
+    assert value_text({"a": "\x1b]0;x\x07"}) == '{"a":"\\u001b]0;x\\u0007"}'
+
+
+@given(st.text())
+def test_any_word_is_a_value(word: str) -> None:
+    """A value on the command line is JSON or text, never an error."""
+    value = values.word_value(word)
+    assert value == word or msgspec.json.decode(word) == value
+
+
+@pytest.mark.parametrize(("word", "value"), [
+    ("3", 3), ("3.5", 3.5), ("true", True), ("null", None), ('"3"', "3"), ("[1,2]", [1, 2]), ("", ""),
+    ("Tea", "Tea"), ("007", "007"), ("1e999", "1e999"), ("[" * 100_000, "[" * 100_000),
+])
+def test_values_as_documented(word: str, value: object) -> None:
+    """JSON where it is valid JSON, else text."""
+    assert values.word_value(word) == value
+
+
+@pytest.mark.parametrize(("word", "expected"), [
+    ("a=1", ("a", "==", 1)), ("a>=2", ("a", ">=", 2)), ("a <= x=y", ("a", "<=", "x=y")),
+    ("a!=null", ("a", "!=", None)), ("a<3", ("a", "<", 3)), ("a==b", ("a", "==", "b")),
+])
+def test_comparisons_as_documented(word: str, expected: tuple[str, str, object]) -> None:
+    """A comparison is field, sign, value."""
+    assert values.condition(word) == expected
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_as_json_are_a_record_or_a_typed_error(data: bytes) -> None:
+    """A damaged JSON text gives InvalidValue and nothing else."""
+    try:
+        assert isinstance(values.json_object(data, "it"), dict)
+    except InvalidValue:
+        pass
+
+
+def test_every_command_of_the_table_loads_under_its_name() -> None:
+    """The lazy table names commands that exist, each with a help text."""
+    import click
+
+    context = click.Context(cli)
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None and command.name == name and command.help
