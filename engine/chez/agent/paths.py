@@ -12,7 +12,6 @@ import os
 import socket
 import stat
 import struct
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -95,6 +94,8 @@ def listen(home: Path) -> Listener:
         _clean(home)
         path = home / SOCKET_NAME
         if not _short(path):
+            import tempfile
+
             folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_runtime_folder()))
             path = folder / SOCKET_NAME
         link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -122,10 +123,14 @@ def _short(path: Path) -> bool:
 
 
 def _runtime_folder() -> str:
-    folder = os.environ.get("XDG_RUNTIME_DIR", "")
-    # Room for "/chez-xxxxxxxx/owner.sock".
-    return folder if folder and os.path.isdir(folder) and len(os.fsencode(folder)) <= 70 else (
-        tempfile.gettempdir() if len(os.fsencode(tempfile.gettempdir())) <= 70 else "/tmp")
+    """Where a private folder with a short path can be made."""
+    import tempfile
+
+    for folder in (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir()):
+        # Room for "/chez-xxxxxxxx/owner.sock".
+        if os.path.isdir(folder) and len(os.fsencode(folder)) <= MAX_SOCKET_PATH - 30:
+            return folder
+    return "/tmp"
 
 
 def _tighten(home: Path) -> None:
@@ -153,7 +158,8 @@ def _remove(home: Path, path: Path, folder: Path | None) -> None:
 
 
 def _write_pointer(home: Path, path: Path) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=POINTER_NAME, dir=home)
+    fresh = home / (POINTER_NAME + ".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(os.fsencode(path))
-    os.replace(name, home / POINTER_NAME)
+    os.replace(fresh, home / POINTER_NAME)

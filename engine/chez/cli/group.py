@@ -6,12 +6,14 @@ so it happens only when no built-in name fits, or when help is shown.
 """
 
 import importlib
-from importlib.metadata import EntryPoint
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from chez.cli.context import add_common
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ("LazyGroup",)
 
@@ -52,7 +54,7 @@ class LazyGroup(click.Group):
             return _broken(name, f"{name!r} is installed but can't be loaded: {missing} is missing")
         return command if isinstance(command, click.Command) else None
 
-    def _plugins(self) -> dict[str, EntryPoint]:
+    def _plugins(self) -> "dict[str, EntryPoint]":
         from importlib.metadata import entry_points
 
         return {entry.name: entry for entry in sorted(entry_points(group="chez.commands"))}

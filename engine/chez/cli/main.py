@@ -7,7 +7,6 @@
 """
 
 import sys
-from datetime import UTC, datetime
 from typing import Final
 
 import click
@@ -107,6 +106,8 @@ def _failed(chosen: Settings, failed: BaseException) -> int:
 
 
 def _unexpected(chosen: Settings, failed: BaseException) -> None:
+    from datetime import UTC, datetime
+
     from chez.agent import reports
 
     if chosen.debug:

@@ -5,7 +5,6 @@ Data comes from files, other people and organisations: whatever could steer a te
 """
 
 import re
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -139,6 +138,8 @@ class Terminal:
             bar = f"{'█' * filled}{'░' * (_WIDTH - filled)} {100 * done // total:3d} %  {done:,} of {total:,}"
         else:
             bar = f"{done:,}"
+        import shutil
+
         width = shutil.get_terminal_size().columns - 1
         click.echo("\r\x1b[K" + f"{safe(label)}  {bar}"[:width], err=True, nl=False)
         self._drawn = True

@@ -1,0 +1,126 @@
+"""put, get, edit, rm, ls, sql: through real processes, with and without an owner."""
+
+import json
+import stat
+import sys
+from pathlib import Path
+
+from tests.cli.support import Chez, Terminal
+
+
+def test_a_record_from_put_to_rm(either: Chez) -> None:
+    """A record is put, shown, edited, listed, asked for in SQL, deleted, and then unknown."""
+    put = either.json("put", "notes", "monday", '{"title": "Tea", "cups": 2}')
+    assert put == {"collection": "notes", "id": "monday"}
+    assert either.json("get", "notes", "monday")["value"] == {"title": "Tea", "cups": 2}
+    edited = either.json("edit", "notes", "monday", "cups=3", "with=[\"milk\"]")
+    assert edited["value"] == {"title": "Tea", "cups": 3, "with": ["milk"]}
+    edited = either.json("edit", "notes", "monday", "--unset", "with")
+    assert edited["value"] == {"title": "Tea", "cups": 3}
+    other = either.run("put", "notes", "title=Milk", "cups=0").stdout.strip()
+    assert either.lines("ls", "notes", "--where", "cups>=1") == [edited]
+    assert {one["id"] for one in either.lines("ls", "notes")} == {"monday", other}
+    assert either.lines("ls") == [{"name": "notes", "records": 2}]
+    found = either.lines("sql", "select title, cups from notes where cups > ?", "1")
+    assert found == [{"title": "Tea", "cups": 3}]
+    either.run("rm", "notes", "monday")
+    assert either.error("get", "notes", "monday")["code"] == "NotFound"
+
+
+def test_errors_are_the_same_with_and_without_an_owner(either: Chez) -> None:
+    """Each mistake has its code, one line for people, and no stack trace."""
+    either.run("put", "notes", "monday", "cups=1")
+    cases = {
+        ("get", "notes", "nobody"): "NotFound", ("edit", "notes", "nobody", "a=1"): "NotFound",
+        ("rm", "notes", "nobody"): "NotFound", ("ls", "nothing"): "NotFound",
+        ("put", "notes", "{broken"): "InvalidValue",
+        ("sql", "delete from notes"): "", ("sql", "select"): "",
+        ("edit", "notes", "monday", "--unset", "nothing"): "NotFound",
+        ("put", "notes", "big", "n=99999999999999999999999999"): "",
+    }
+    for words, code in cases.items():
+        error = either.error(*words)
+        assert error["code"] != "Unexpected", (words, error)
+        assert not code or error["code"] == code, (words, error)
+    people = either.run("get", "notes", "nobody", code=1)
+    assert people.stdout == "" and people.stderr.startswith("chez: ")
+    assert either.json("get", "notes", "monday")["value"] == {"cups": 1}
+
+
+def test_a_wrong_command_line_is_exit_code_2(empty: Chez) -> None:
+    """What is asked wrongly is told with how to ask, also as JSON."""
+    for words in (("get", "notes"), ("put", "notes"), ("put", "notes", "a", "b"), ("nonsense",),
+                  ("ls", "notes", "--where", "x"), ("ls", "--limit", "3"), ("ls", "notes", "--limit", "-1")):
+        assert empty.error(*words, code=2)["code"] == "Usage"
+        assert "usage: chez" in empty.run(*words, code=2).stderr
+
+
+def test_many_records_from_a_file_and_back(owned: Chez, tmp_path: Path) -> None:
+    """JSON Lines go in in batches, come out in pages, whole; tables stop at 100 and say so."""
+    rows = [{"n": n, "text": f"number {n} " + "x" * 300} for n in range(2500)]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ids = owned.lines("put", "rows", "--file", str(file))
+    assert len({one["id"] for one in ids}) == 2500
+    assert sorted((one["value"] for one in owned.lines("ls", "rows")), key=lambda row: row["n"]) == rows
+    shown = owned.run("ls", "rows", "--order-by", "n")
+    assert len(shown.stdout.splitlines()) == 101 and "more" in shown.stderr
+    assert [one["value"]["n"] for one in owned.lines("ls", "rows", "--order-by", "-n", "--limit", "3")] == [
+        2499, 2498, 2497]
+    assert owned.lines("sql", "select count(*) as c, max(n) as m from rows") == [{"c": 2500, "m": 2499}]
+    assert len(owned.lines("sql", "select n from rows", "--limit", "10")) == 10
+
+
+def test_records_from_standard_input(owned: Chez) -> None:
+    """An array, one object and JSON Lines are all read; what is no record is named."""
+    assert len(owned.lines("put", "a", "--file", "-", stdin=b'[{"x":1},{"x":2}]')) == 2
+    assert owned.json("put", "a", "one", "--file", "-", stdin=b'{"x":3}') == {"collection": "a", "id": "one"}
+    assert len(owned.lines("put", "a", "--file", "-", stdin=b'\xef\xbb\xbf{"x":4}\n\n{"x":5}\n')) == 2
+    assert "line 2" in owned.error("put", "a", "--file", "-", stdin=b'{"x":4}\n{"x":\n')["message"]
+    assert "record 2" in owned.error("put", "a", "--file", "-", stdin=b'[{"x":4}, 5]')["message"]
+    assert owned.error("put", "a", "--file", "/nowhere/file")["code"] == "NotFound"
+    assert owned.json("sql", "select count(*) as c from a") == {"c": 5}
+
+
+def test_hostile_data_is_neutralised_everywhere(owned: Chez, tmp_path: Path) -> None:
+    """Escape sequences in ids, fields, names and values never reach the terminal raw."""
+    evil = "\x1b[2J\x1b]0;owned\x07\r\u202e\x9b1m[bold]x[/bold]"
+    owned.run("put", "notes", "--id", "a\x1bb", json.dumps({evil: evil, "title": evil}))
+    for words in (("ls", "notes"), ("get", "notes", "a\x1bb"), ("sql", "select * from notes"), ("ls",),
+                  ("get", "notes", evil), ("ls", evil)):
+        for options in ((), ("--json",)):
+            terminal = Terminal(owned.arguments(*options, *words))
+            terminal.finish()
+            shown = terminal.seen.replace("\x1b[", "", 0)
+            for raw in ("\x1b[2J", "\x1b]0", "\x07", "\u202e", "\x9b"):
+                assert raw not in shown, (words, shown)
+    # Markup in data is text too.
+    terminal = Terminal(owned.arguments("ls", "notes"))
+    terminal.finish()
+    assert "[bold]" in terminal.seen
+
+
+def test_an_editor_changes_only_what_changed(owned: Chez, tmp_path: Path) -> None:
+    """$EDITOR gets the record as JSON; changed, new and removed fields become one change."""
+    owned.run("put", "notes", "monday", '{"title": "Tea", "cups": 2, "gone": true}')
+    editor = tmp_path / "editor.py"
+    editor.write_text("import json, pathlib, sys\np = pathlib.Path(sys.argv[1])\n"
+                      "v = json.loads(p.read_text())\n"
+                      "v['cups'] = 3; v['new'] = [1]; del v['gone']\n"
+                      "import os, time; p.write_text(json.dumps(v)); os.utime(p, (1, time.time() + 9))\n"
+                      f"pathlib.Path({str(tmp_path / 'mode')!r}).write_text(oct(p.stat().st_mode))\n")
+    done = owned.json("edit", "notes", "monday", env={"EDITOR": f"{sys.executable} {editor}"})
+    assert done["value"] == {"title": "Tea", "cups": 3, "new": [1]}
+    assert stat.S_IMODE(int((tmp_path / "mode").read_text(), 8)) == 0o600
+    assert "nothing changed" in owned.run("edit", "notes", "monday", env={"EDITOR": "true"}).stderr
+
+
+def test_tables_for_people(owned: Chez) -> None:
+    """Without a terminal tables are plain and aligned; at one they are framed by rich."""
+    owned.run("put", "notes", "a", "title=Tea", "cups=2")
+    owned.run("put", "notes", "b", "title=Lemonade")
+    plain = [line.split() for line in owned.run("ls", "notes", "--order-by", "cups").stdout.splitlines()]
+    assert sorted(map(sorted, plain)) == [["2", "Tea", "a"], ["Lemonade", "b"], ["cups", "id", "title"]]
+    terminal = Terminal(owned.arguments("ls", "notes"))
+    assert terminal.finish() == 0
+    assert "Lemonade" in terminal.seen and "─" in terminal.seen
