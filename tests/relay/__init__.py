@@ -1,0 +1,1 @@
+"""The relay: storage, sessions, the real server."""

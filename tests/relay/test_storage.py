@@ -1,0 +1,226 @@
+"""Every storage gives the guarantees of `chez_relay.storage`: one suite over all of them."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chez_relay import storage as s
+from chez_relay.errors import Code, StorageFailed, StoreUnusable
+from chez_relay.storage.memory import MemoryStorage
+from chez_relay.storage.sqlite import FILE_NAME, SqliteStorage, census
+from chez_relay.storage.tables import Tables
+from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
+from tests.relay.support import Space, seed
+
+SPACE = Space()
+QUOTAS = s.Quotas(space_bytes=2000, control_bytes=700, inbox_items=3)
+INBOX = s.AddInbox(seed("inbox"), seed("owner"), seed("writer"), 100)
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def entry(number: int, size: int = 300, *, control: bool = False) -> s.AddEntry:
+    envelope = SPACE.envelope(number, size)
+    return s.AddEntry(SPACE.handle, entry_id(envelope), envelope, control)
+
+
+def create() -> s.AddSpace:
+    return s.AddSpace(SPACE.handle, SPACE.keys)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[s.Storage]:
+    """An empty store with small quotas, of each kind in turn."""
+    if request.param == "memory":
+        yield MemoryStorage(seed("incarnation"), quotas=QUOTAS, clock=clock)
+    else:
+        opened = await SqliteStorage.open(tmp_path / "data", quotas=QUOTAS, clock=clock)
+        yield opened
+        await opened.close()
+
+
+async def test_offsets_have_no_gap_and_heads_fold(store: s.Storage) -> None:
+    """Entries get 1, 2, 3 and each head is the fold of the one before and the entry's id."""
+    results = await store.perform([create(), *(entry(n) for n in range(4))])
+    head = GENESIS_HEAD
+    for number, result in enumerate(results[1:], 1):
+        head = fold_head(head, entry(number - 1).entry)
+        assert result == s.Stored(number, head, fresh=True)
+
+
+async def test_repeating_an_append_answers_the_same(store: s.Storage) -> None:
+    """The same entry again gets its first offset and head, in the same group or a later one."""
+    first = await store.perform([create(), entry(1), entry(2), entry(1)])
+    again = await store.perform([entry(1)])
+    assert first[3] == again[0] == s.Stored(1, first[1].head, fresh=False)  # type: ignore[union-attr]
+    page = (await store.perform([s.ReadPage(SPACE.handle, 0, 10_000)]))[0]
+    assert isinstance(page, s.Page) and page.end == 2
+
+
+async def test_a_refusal_does_not_disturb_its_group(store: s.Storage) -> None:
+    """Unknown space and full quota refuse one request each; the others of the group are done."""
+    unknown = s.AddEntry(seed("nowhere"), seed("e"), b"x" * 300, False)
+    results = await store.perform([create(), unknown, entry(1), entry(2, 1900), entry(3)])
+    assert [getattr(result, "code", None) for result in results] == [None, Code.UNKNOWN, None, Code.QUOTA, None]
+    assert isinstance(results[4], s.Stored) and results[4].offset == 2
+
+
+async def test_control_entries_have_a_quota_of_their_own(store: s.Storage) -> None:
+    """A space full of data still takes control entries, and only as many as theirs allows."""
+    group = [create(), entry(1, 2000), entry(2), *(entry(10 + n, control=True) for n in range(3))]
+    codes = [getattr(result, "code", None) for result in await store.perform(group)]
+    assert codes == [None, None, Code.QUOTA, None, None, Code.QUOTA]
+
+
+async def test_a_repeated_append_is_answered_in_a_full_space(store: s.Storage) -> None:
+    """Idempotence outranks the quota: what is stored is acknowledged again."""
+    await store.perform([create(), entry(1, 2000)])
+    (again,) = await store.perform([entry(1, 2000)])
+    assert isinstance(again, s.Stored) and not again.fresh
+
+
+async def test_pages_respect_the_limit_and_always_move(store: s.Storage) -> None:
+    """A page stays under its limit, except that one larger entry travels alone."""
+    await store.perform([create(), *(entry(n) for n in range(6))])
+    small, two, rest, done, ahead = await store.perform([
+        s.ReadPage(SPACE.handle, 0, 1), s.ReadPage(SPACE.handle, 1, 600), s.ReadPage(SPACE.handle, 3, 10_000),
+        s.ReadPage(SPACE.handle, 6, 1), s.ReadPage(SPACE.handle, 7, 1),
+    ])
+    assert all(isinstance(page, s.Page) for page in (small, two, rest, done))
+    offsets = [[e.offset for e in page.entries] for page in (small, two, rest, done)]  # type: ignore[union-attr]
+    assert offsets == [[1], [2, 3], [4, 5, 6], []]
+    assert done.head == rest.head  # type: ignore[union-attr]
+    assert isinstance(ahead, s.Refused) and ahead.code is Code.AHEAD
+
+
+async def test_creating_is_idempotent_and_never_changes_keys(store: s.Storage) -> None:
+    """The same keys again are done; other keys under the handle are refused."""
+    other = s.AddSpace(SPACE.handle, Space("other").keys)
+    results = await store.perform([create(), create(), other, s.Lookup((SPACE.handle, seed("nowhere")))])
+    assert results[:2] == [s.Done(), s.Done()] and results[2].code is Code.EXISTS  # type: ignore[union-attr]
+    assert results[3] == s.Found((s.SpaceInfo(SPACE.keys, 0, GENESIS_HEAD), None))
+
+
+async def test_inbox_items_are_numbered_once_and_deleted_when_taken(store: s.Storage) -> None:
+    """Numbers rise over deletions, equal items wait once, and the limit holds."""
+    name = INBOX.inbox
+    put = [s.AddItem(name, item) for item in (b"a", b"b", b"a", b"c", b"d")]
+    results = await store.perform([INBOX, *put, s.DropItems(name, 2), s.AddItem(name, b"e")])
+    assert [getattr(result, "code", None) for result in results] == [None] * 5 + [Code.FULL, None, None]
+    (page,) = await store.perform([s.ReadItems(name, 0, 10_000)])
+    assert page == s.ItemPage((s.InboxItem(3, b"c"), s.InboxItem(4, b"e")), 4)
+
+
+async def test_inboxes_and_items_expire(store: s.Storage, clock: Clock) -> None:
+    """An item lives as long as the inbox's ttl, a renewed inbox longer; then it is unknown."""
+    await store.perform([INBOX, s.AddItem(INBOX.inbox, b"early")])
+    clock.now += 60
+    await store.perform([INBOX, s.AddItem(INBOX.inbox, b"late")])
+    clock.now += 60
+    (page, _) = await store.perform([s.ReadItems(INBOX.inbox, 0, 10_000), s.Expire()])
+    assert page == s.ItemPage((s.InboxItem(2, b"late"),), 2)
+    clock.now += 60
+    gone, found, _ = await store.perform([s.AddItem(INBOX.inbox, b"x"), s.Lookup((INBOX.inbox,)), s.Expire()])
+    assert isinstance(gone, s.Refused) and gone.code is Code.UNKNOWN and found == s.Found((None,))
+
+
+requests = st.one_of(
+    st.just(create()), st.builds(entry, st.integers(0, 9), st.integers(140, 900), control=st.booleans()),
+    st.builds(s.ReadPage, st.sampled_from([SPACE.handle, seed("nowhere")]), st.integers(0, 6),
+              st.integers(1, 2000)),
+    st.just(INBOX), st.builds(s.AddItem, st.just(INBOX.inbox), st.binary(min_size=1, max_size=2)),
+    st.builds(s.ReadItems, st.just(INBOX.inbox), st.integers(0, 5), st.integers(1, 4)),
+    st.builds(s.DropItems, st.just(INBOX.inbox), st.integers(0, 5)), st.just(s.Expire()),
+    st.just(s.Lookup((SPACE.handle, INBOX.inbox))),
+)
+
+
+@given(st.lists(st.lists(requests, min_size=1, max_size=6), max_size=8), st.lists(st.integers(0, 80), max_size=8))
+def test_both_storages_answer_alike(groups: Sequence[Sequence[s.Request]], steps: Sequence[int]) -> None:
+    """Whatever is asked, in whatever groups and time, memory and SQLite answer the same."""
+    clock = Clock()
+    memory = MemoryStorage(seed("incarnation"), quotas=QUOTAS, clock=clock)
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    schema = Path(s.__file__).parent / "schema"
+    for file in sorted(schema.glob("*.sql")):
+        db.executescript(file.read_text())
+    db.execute("PRAGMA foreign_keys = ON")
+    tables = Tables(db, QUOTAS, clock)
+    for number, group in enumerate(groups):
+        clock.now += steps[number] if number < len(steps) else 0
+        assert tables.perform(group) == memory.perform_now(group)
+    db.close()
+
+
+async def test_a_failing_group_leaves_nothing_behind(tmp_path: Path) -> None:
+    """When the disk refuses in the middle of a group, nothing of it is stored or remembered."""
+    store = await SqliteStorage.open(tmp_path)
+    await store.perform([create(), entry(1)])
+    outside = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    outside.execute("CREATE TRIGGER full BEFORE INSERT ON entries WHEN NEW.place % 4294967296 = 3"
+                    " BEGIN SELECT raise(ABORT, 'disk full'); END")
+    with pytest.raises(StorageFailed):
+        await store.perform([entry(2), entry(3)])
+    outside.execute("DROP TRIGGER full")
+    outside.close()
+    again, known = await store.perform([entry(3), s.Lookup((SPACE.handle,))])
+    assert isinstance(again, s.Stored) and again.offset == 2 and again.fresh
+    assert isinstance(known, s.Found) and known.known[0].offset == 2  # type: ignore[union-attr]
+    await store.close()
+
+
+
+
+async def test_a_reopened_store_is_the_same(tmp_path: Path) -> None:
+    """Incarnation, spaces, entries, heads and items survive closing and opening."""
+    store = await SqliteStorage.open(tmp_path)
+    before = await store.perform([create(), entry(1), INBOX, s.AddItem(INBOX.inbox, b"x")])
+    incarnation = store.incarnation
+    await store.close()
+    store = await SqliteStorage.open(tmp_path)
+    assert store.incarnation == incarnation and len(incarnation) == 32
+    again, items = await store.perform([entry(1), s.ReadItems(INBOX.inbox, 0, 10)])
+    assert again.head == before[1].head  # type: ignore[union-attr]
+    assert items == s.ItemPage((s.InboxItem(1, b"x"),), 1)
+    await store.close()
+
+
+async def test_two_relays_never_share_a_folder(tmp_path: Path) -> None:
+    """A second relay on the same data is refused; a census beside the first one is fine."""
+    store = await SqliteStorage.open(tmp_path)
+    await store.perform([create(), entry(1)])
+    with pytest.raises(StoreUnusable, match="another relay"):
+        await SqliteStorage.open(tmp_path)
+    found = census(tmp_path)
+    assert (found.spaces, found.entries, found.bytes) == (1, 1, 300)
+    await store.close()
+
+
+async def test_foreign_and_newer_files_are_refused(tmp_path: Path) -> None:
+    """A database of something else, or of a newer version, is not touched."""
+    for name, statement in (("foreign", "CREATE TABLE t (x)"), ("newer", "PRAGMA user_version = 99")):
+        folder = tmp_path / name
+        folder.mkdir()
+        with sqlite3.connect(folder / FILE_NAME) as db:
+            db.execute(statement)
+        db.close()
+        before = (folder / FILE_NAME).read_bytes()[100:]
+        with pytest.raises(StoreUnusable):
+            await SqliteStorage.open(folder)
+        assert (folder / FILE_NAME).read_bytes()[100:] == before
