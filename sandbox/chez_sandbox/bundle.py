@@ -27,7 +27,16 @@ from chez_sandbox.job_errors import (
 )
 from chez_sandbox.manifest import MAX_MANIFEST, Manifest, parse_manifest
 
-__all__ = ("MAX_BUNDLE", "MAX_SOURCE", "Bundle", "Kind", "build_bundle", "open_bundle")
+__all__ = (
+    "MAX_BUNDLE",
+    "MAX_SOURCE",
+    "Bundle",
+    "Kind",
+    "assemble_bundle",
+    "build_bundle",
+    "open_bundle",
+    "sign_bundle",
+)
 
 MAX_SOURCE: Final = 256 * 1024
 """Bytes of a Python job: something a person or an auditor can read."""
@@ -56,7 +65,7 @@ _decoder = msgspec.msgpack.Decoder(_File)
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified bundle; made by `build_bundle` and `open_bundle` only."""
+    """A verified bundle; made by `sign_bundle` and `open_bundle` only."""
 
     manifest: Manifest
     kind: Kind
@@ -76,17 +85,32 @@ class Bundle:
         return hashlib.sha256(self.code).digest()
 
 
-def build_bundle(manifest_text: bytes, code: bytes, kind: Kind, key: SigningKey) -> Bundle:
-    """Sign a job. Raises `ManifestInvalid` when the manifest is not valid or names another key."""
-    manifest = parse_manifest(manifest_text)
-    if manifest.provider.signing_key != key.public.hex():
-        raise ManifestInvalid(
-            "provider.signing_key", "is not the key that signs", "sign with the key of this provider"
-        )
+def assemble_bundle(manifest_text: bytes, code: bytes, kind: Kind) -> bytes:
+    """An unsigned bundle, checked but worth nothing before `sign_bundle`.
+
+    Raises `ManifestInvalid`, `BundleTooLarge`, `BundleMalformed`.
+    """
+    parse_manifest(manifest_text)
     _check_code(code, kind)
-    signature = key.sign(CONTEXT, kind.encode(), manifest_text, code)
-    encoded = _encoder.encode(_File(MAGIC, 1, kind, manifest_text, code, signature))
-    return Bundle(manifest, kind, manifest_text, code, encoded)
+    return _encoder.encode(_File(MAGIC, 1, kind, manifest_text, code, b""))
+
+
+def sign_bundle(unsigned: bytes, key: SigningKey) -> Bundle:
+    """Sign an assembled bundle (again, if need be).
+
+    Raises `ManifestInvalid` when its manifest names another key, and what `open_bundle` does.
+    """
+    file = _read(unsigned)
+    if parse_manifest(file.manifest).provider.signing_key != key.public.hex():
+        problem = "is not the key that signs"
+        raise ManifestInvalid("provider.signing_key", problem, "sign with the key that `build` was given")
+    signature = key.sign(CONTEXT, file.kind.encode(), file.manifest, file.code)
+    return open_bundle(_encoder.encode(_File(MAGIC, 1, file.kind, file.manifest, file.code, signature)))
+
+
+def build_bundle(manifest_text: bytes, code: bytes, kind: Kind, key: SigningKey) -> Bundle:
+    """Assemble and sign a job in one go; raises what `assemble_bundle` and `sign_bundle` do."""
+    return sign_bundle(assemble_bundle(manifest_text, code, kind), key)
 
 
 def open_bundle(encoded: bytes) -> Bundle:
@@ -95,19 +119,7 @@ def open_bundle(encoded: bytes) -> Bundle:
     Raises `BundleTooLarge`, `BundleMalformed` (another format, bytes to spare, another
     encoding), `BundleUnsigned`, `BundleForged`, or `ManifestInvalid`.
     """
-    if len(encoded) > MAX_BUNDLE:
-        raise BundleTooLarge(f"a bundle has at most {MAX_BUNDLE} bytes, this one {len(encoded)}")
-    try:
-        file = _decoder.decode(encoded)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BundleMalformed(
-            f"this is no bundle of version 1: {error}",
-            "ask its provider for the file that `chez-job build` wrote",
-        ) from None
-    if _encoder.encode(file) != encoded:
-        raise BundleMalformed(
-            "the bundle's encoding is not the canonical one", "it was changed after it was signed"
-        )
+    file = _read(encoded)
     if not file.signature:
         raise BundleUnsigned("the bundle is not signed", "ask its provider for a signed one")
     manifest = parse_manifest(file.manifest)
@@ -127,6 +139,24 @@ def open_bundle(encoded: bytes) -> Bundle:
         ) from None
     _check_code(file.code, file.kind)
     return Bundle(manifest, file.kind, file.manifest, file.code, encoded)
+
+
+def _read(encoded: bytes) -> _File:
+    """The parts of a bundle whose bytes are canonical; nothing of them is verified yet."""
+    if len(encoded) > MAX_BUNDLE:
+        raise BundleTooLarge(f"a bundle has at most {MAX_BUNDLE} bytes, this one {len(encoded)}")
+    try:
+        file = _decoder.decode(encoded)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BundleMalformed(
+            f"this is no bundle of version 1: {error}",
+            "ask its provider for the file that `chez-job build` wrote",
+        ) from None
+    if _encoder.encode(file) != encoded:
+        raise BundleMalformed(
+            "the bundle's encoding is not the canonical one", "it was changed after it was signed"
+        )
+    return file
 
 
 def _check_code(code: bytes, kind: Kind) -> None:

@@ -142,8 +142,8 @@ class Limits(_Part, frozen=True, kw_only=True):
 
     fuel: Annotated[int, Meta(ge=1_000_000, le=10**12)] = 20_000_000_000
     """WebAssembly instructions, about; a year of half-hours costs some 10^9."""
-    memory_mib: Annotated[int, Meta(ge=48, le=1024)] = 128
-    """Memory of the component; the Python runtime alone takes some 40 MiB."""
+    memory_mib: Annotated[int, Meta(ge=32, le=1024)] = 128
+    """Memory of the component; the Python runtime alone takes 16 MiB."""
     seconds: Annotated[float, Meta(gt=0, le=300)] = 20.0
     """Wall time, all included."""
     output_bytes: Annotated[int, Meta(ge=16, le=1 << 20)] = 64 * 1024

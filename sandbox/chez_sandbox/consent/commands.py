@@ -120,8 +120,7 @@ def grant(
         ctx,
         done,
         [
-            f"Granted until {done['until']}, for {done['runs_allowed']} runs and "
-            f"{done['bits_allowed']:g} bits.",
+            f"Granted until {done['until']}: {done['runs_allowed']} runs, {done['bits_allowed']:g} bits.",
             f"Run it with: chez job run {done['grant'][:8]}",
         ],
     )
@@ -211,7 +210,8 @@ def show_left(ctx: click.Context, whole: bool) -> None:
         state = "" if one["delivered"] else ", still waiting here"
         message = base64.b64decode(one["message"])
         say(
-            f"{one['time']}  {one['provider']}, {one['job']} {one['version']}: {what}, {len(message)} bytes{state}"
+            f"{one['time']}  {one['provider']}, {one['job']} {one['version']}: "
+            f"{what}, {len(message)} bytes{state}"
         )
         if whole:
             click.echo(f"  {message.hex()}")

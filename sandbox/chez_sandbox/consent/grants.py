@@ -179,7 +179,7 @@ async def _require_rising(home: "Home", bundle: Bundle) -> None:
             continue
         if before["version"] > manifest.version:
             raise VersionWentBack(
-                f"version {before['version']} of {manifest.id} was granted before, this is {manifest.version}",
+                f"version {before['version']} of {manifest.id} was granted before this {manifest.version}",
                 "ask the provider for its newest version",
             )
         if before["version"] == manifest.version and before["bundle"] != bundle.hash.hex():

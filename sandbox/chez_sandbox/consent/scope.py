@@ -4,23 +4,31 @@ Everything here is composed by the host from a checked manifest; names are quote
 are bound. The job's own SQL runs in the worker, on a copy of these rows alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from chez.errors import NotAllowed
 from chez_sandbox.manifest import Manifest, Read, Window
 from chez_sandbox.runtime.host import Table
 
-if TYPE_CHECKING:
-    from chez.home import Home
-
-__all__ = ("MAX_ROWS", "Period", "granted_tables", "period_of")
+__all__ = ("MAX_ROWS", "Period", "Source", "granted_tables", "period_of")
 
 MAX_ROWS: Final = 500_000
 """Rows of one table: 17 years of half-hours; more is a mistake, or an attack on memory."""
 
 _DAY: Final = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
+
+
+class Source(Protocol):
+    """Where the rows are: a `chez.Home`, or a provider's sample data."""
+
+    async def collections(self) -> Sequence[Any]:
+        """What there is; each has a `name`."""
+
+    async def sql(self, query: str, arguments: Sequence[Any] = (), *, limit: int = 10_000) -> Any:
+        """Rows (`columns`, `rows`) of one read-only statement over a view per collection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +44,24 @@ def period_of(window: Window, anchor: date) -> Period:
     return Period(anchor - timedelta(days=window.days), anchor)
 
 
-async def granted_tables(home: "Home", manifest: Manifest, today: date) -> list[Table]:
+async def granted_tables(source: Source, manifest: Manifest, today: date) -> list[Table]:
     """The tables a run gets. A collection or field there is none of gives no rows, or nulls.
 
     The rows are in a fixed order, so that the same rows give the same run everywhere.
     """
-    known = {info.name for info in await home.collections()}
-    return [await _table(home, read, today, read.collection in known) for read in manifest.reads]
+    known = {info.name for info in await source.collections()}
+    return [await _table(source, read, today, read.collection in known) for read in manifest.reads]
 
 
-async def _table(home: "Home", read: Read, today: date, known: bool) -> Table:
+async def _table(source: Source, read: Read, today: date, known: bool) -> Table:
     columns = tuple(read.fields)
     if not known:
         return Table(read.collection, columns, [])
-    view = set((await home.sql(f"select * from {_quoted(read.collection)} limit 1")).columns)
+    view = set((await source.sql(f"select * from {_quoted(read.collection)} limit 1")).columns)
     # SQLite takes a quoted name it does not know for a text, so names are looked up first.
     conditions, values = _conditions(read, view)
     if read.window is not None:
-        period = await _period(home, read, read.window, view, today, conditions, values)
+        period = await _period(source, read, read.window, view, today, conditions, values)
         if period is None:
             return Table(read.collection, columns, [])
         conditions = [*conditions, f"{_quoted(read.window.field)} >= ?", f"{_quoted(read.window.field)} < ?"]
@@ -65,7 +73,7 @@ async def _table(home: "Home", read: Read, today: date, known: bool) -> Table:
     statement = (
         f"select {', '.join(chosen)} from {_quoted(read.collection)}{_where(conditions)} order by {order}"
     )
-    rows = await home.sql(statement, values, limit=MAX_ROWS + 1)
+    rows = await source.sql(statement, values, limit=MAX_ROWS + 1)
     if len(rows.rows) > MAX_ROWS:
         raise NotAllowed(
             f"the job would read more than {MAX_ROWS} rows of {read.collection}",
@@ -75,7 +83,7 @@ async def _table(home: "Home", read: Read, today: date, known: bool) -> Table:
 
 
 async def _period(
-    home: "Home",
+    source: Source,
     read: Read,
     window: Window,
     view: set[str],
@@ -89,7 +97,7 @@ async def _period(
         return period_of(window, today)
     field = _quoted(window.field)
     days = [*conditions, f"{field} glob '{_DAY}'"]
-    newest = await home.sql(f"select max({field}) from {_quoted(read.collection)}{_where(days)}", values)
+    newest = await source.sql(f"select max({field}) from {_quoted(read.collection)}{_where(days)}", values)
     text = newest.rows[0][0]
     try:
         return None if text is None else period_of(window, date.fromisoformat(text[:10]) + timedelta(days=1))

@@ -1,0 +1,349 @@
+"""`chez-job`: what a provider does, from an empty folder to the results."""
+
+import asyncio
+import os
+import secrets
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from chez import inboxes
+from chez.cli.terminal import json_line, say
+from chez.errors import ChezError, InvalidValue, NotFound, StorageFailed
+from chez_sandbox.bundle import MAX_BUNDLE, Bundle, assemble_bundle, open_bundle, sign_bundle
+from chez_sandbox.consent.inspect import describe, fingerprint, plain_words
+from chez_sandbox.errors import SandboxError
+from chez_sandbox.provider.keys import ProviderKeys, load_keys, save_keys
+from chez_sandbox.provider.project import Project, new_project, open_project
+from chez_sandbox.provider.results import ResultBook
+from chez_sandbox.provider.trial import Trial, cache_folder, run_trial
+from chez_sandbox.release.release import message_size
+from chez_wire.limits import MAX_INBOX_TTL
+
+__all__ = ("cli", "main")
+
+FOLDER: Final = click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False))
+KEY: Final = click.option(
+    "--key", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The provider's key file."
+)
+JSON: Final = click.option("--json", "as_json", is_flag=True, help="Answer in JSON for programs.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def cli() -> None:
+    """Make a job, test it, sign it, and read its results.
+
+    A job is code that goes to people's data; only a small result, checked against the
+    manifest's schema, comes back.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run `chez-job` and end the process. Errors are one line and a hint, never a stack trace."""
+    try:
+        code = cli.main(arguments, prog_name="chez-job", standalone_mode=False)
+    except (ChezError, SandboxError) as error:
+        say(f"chez-job: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), err=True)
+        code = 1
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.Abort:
+        code = 130
+    except click.ClickException as wrong:
+        wrong.show()
+        code = wrong.exit_code
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+# --- keys --------------------------------------------------------------------------
+
+
+@cli.group()
+def keys() -> None:
+    """The provider's keys, card and inbox."""
+
+
+@keys.command("new")
+@click.option(
+    "--relay", required=True, metavar="URL", help="Where results wait: ws://HOST:PORT or wss://HOST."
+)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The key file to write."
+)
+@click.option("--name", prompt="Name that people will see", help="The provider's name.")
+@click.option("--contact", prompt="Contact for people", help="How people reach the provider.")
+@click.option("--domain", default="example.org", show_default=True, help="The provider's domain.")
+@JSON
+def keys_new(relay: str, out: Path, name: str, contact: str, domain: str, as_json: bool) -> None:
+    """Make keys and an inbox at a relay, and show the card."""
+    seeds = [secrets.token_bytes(32).hex() for _ in range(4)]
+    made = ProviderKeys(
+        name=name, contact=contact, domain=domain, relay=relay, signing_seed=seeds[0], sealing_seed=seeds[1],
+        inbox_owner_seed=seeds[2], inbox_writer_seed=seeds[3],
+    )  # fmt: skip
+    if out.exists():
+        save_keys(out, made)  # says that it exists, before an inbox is made in vain
+    _renew(made)
+    save_keys(out, made)
+    _card(made, as_json)
+
+
+@keys.command("renew")
+@KEY
+@JSON
+def keys_renew(key: Path, as_json: bool) -> None:
+    """Keep the inbox at the relay for another 90 days (reading results does it too)."""
+    loaded = load_keys(key)
+    _renew(loaded)
+    _card(loaded, as_json)
+
+
+@keys.command("card")
+@KEY
+@JSON
+def keys_card(key: Path, as_json: bool) -> None:
+    """Show what everybody may know of the provider."""
+    _card(load_keys(key), as_json)
+
+
+def _renew(loaded: ProviderKeys) -> None:
+    asyncio.run(
+        inboxes.create(loaded.relay, loaded.inbox_owner, loaded.inbox_writer.public, ttl=MAX_INBOX_TTL)
+    )
+
+
+def _card(loaded: ProviderKeys, as_json: bool) -> None:
+    card = loaded.card
+    words = fingerprint(card.signing_key)
+    if as_json:
+        json_line({**{name: getattr(card, name) for name in card.__struct_fields__}, "fingerprint": words})
+        return
+    say(
+        f"{card.name} ({card.domain}, {card.contact})\nkey       {card.signing_key}\nin words  {words}\n"
+        f"inbox     {card.inbox} at {card.relay}"
+    )
+
+
+# --- making a job ------------------------------------------------------------------
+
+
+@cli.command()
+@click.argument("name", type=click.Path(path_type=Path))
+def new(name: Path) -> None:
+    """Make a job's folder: manifest, code, sample data."""
+    new_project(name)
+    say(f"{name}/ has a job that works. Next:  cd {name} && chez-job test")
+
+
+@cli.command()
+@FOLDER
+@click.option(
+    "--sample", type=click.Path(path_type=Path, file_okay=False), help="Sample data (default: sample/)."
+)
+@click.option("--date", "run_date", help="The date of the run, YYYY-MM-DD (default: today).")
+@JSON
+@click.pass_context
+def test(ctx: click.Context, folder: Path, sample: Path | None, run_date: str | None, as_json: bool) -> None:
+    """Run the job on sample data: plain Python with tracebacks, then the real sandbox."""
+    project = open_project(folder, None)
+    try:
+        day = date.fromisoformat(run_date) if run_date else date.today()
+    except ValueError:
+        raise InvalidValue(f"{run_date} is no date", "such as 2026-01-31") from None
+    trial = asyncio.run(run_trial(project, sample or folder / "sample", day, cache_folder()))
+    if as_json:
+        json_line(_trial_facts(project, trial))
+    else:
+        say("\n".join(_trial_words(project, trial)))
+    ctx.exit(0 if trial.passed else 1)
+
+
+def _trial_facts(project: Project, trial: Trial) -> dict[str, Any]:
+    schema, sandbox, native = project.manifest.schema, trial.sandbox, trial.native
+    run = sandbox.run
+    plain = {} if native is None else {"value": _text(native.value), "trace": native.trace, "log": native.log}
+    return {
+        "passed": trial.passed,
+        "same": trial.same,
+        "rows": trial.rows,
+        "native": plain or None,
+        "sandbox": {
+            "outcome": str(run.outcome), "value": _text(run.value), "code": run.code, "fuel": run.fuel, "log": run.log
+        },
+        "result": None if sandbox.admitted is None else sandbox.admitted.encoded.decode(),
+        "problem": sandbox.problem,
+        "bits": schema.bits,
+        "results": str(schema.count),
+        "message_bytes": message_size(schema),
+    }  # fmt: skip
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode(errors="replace")
+
+
+def _trial_words(project: Project, trial: Trial) -> list[str]:
+    facts = _trial_facts(project, trial)
+    read = ", ".join(f"{count:,} rows of {name}" for name, count in facts["rows"].items())
+    lines = [f"{project.manifest.id} {project.manifest.version}, on {read}"]
+    if facts["native"] is not None:
+        lines.append(f"plain Python  {facts['native']['value'] or facts['native']['trace'].rstrip()}")
+    sandbox = facts["sandbox"]
+    lines.append(f"sandbox       {sandbox['value'] or sandbox['outcome'] + ' ' + sandbox['code']}")
+    if sandbox["value"] is None and sandbox["log"]:
+        lines.append(sandbox["log"])
+    if not facts["same"]:
+        lines.append("DIFFERENT     the two runs disagree")
+    lines.append(f"what leaves   {facts['result'] or 'nothing but the code none: ' + facts['problem']}")
+    lines.append(f"bound         {facts['bits']:.2f} bits a run ({facts['results']} possible results)")
+    lines.append(f"cost          {sandbox['fuel']:,} fuel of {project.manifest.limits.fuel:,}")
+    lines.append(f"message       {facts['message_bytes']} bytes, always")
+    return lines
+
+
+@cli.command()
+@click.argument("path", default=".", type=click.Path(path_type=Path))
+@JSON
+def check(path: Path, as_json: bool) -> None:
+    """Show a job as people will see it: a folder before it is signed, or a bundle."""
+    bundle = _folder_as_bundle(path) if path.is_dir() else open_bundle(_file(path))
+    shown = describe(bundle)
+    if as_json:
+        json_line(shown)
+        return
+    say("\n".join(plain_words(shown)))
+    say("(a folder: not signed yet)" if path.is_dir() else "The signature is the provider's.", err=True)
+
+
+cli.add_command(check, "inspect")
+
+
+def _folder_as_bundle(folder: Path) -> Bundle:
+    project = open_project(folder, None)
+    unsigned = assemble_bundle(project.manifest_text, project.code, project.kind)
+    return Bundle(project.manifest, project.kind, project.manifest_text, project.code, unsigned)
+
+
+@cli.command()
+@FOLDER
+@KEY
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Default: ID-VERSION.chez here.")
+@click.option("--sign", "also_sign", is_flag=True, help="Sign it too.")
+def build(folder: Path, key: Path, out: Path | None, also_sign: bool) -> None:
+    """Make a bundle of a job's folder; `chez-job sign` then signs it."""
+    loaded = load_keys(key)
+    project = open_project(folder, loaded)
+    encoded = assemble_bundle(project.manifest_text, project.code, project.kind)
+    target = out or Path(f"{project.manifest.id}-{project.manifest.version}.chez")
+    if also_sign:
+        encoded = sign_bundle(encoded, loaded.signing).encoded
+    _write(target, encoded)
+    if also_sign:
+        say(f"{target}: signed, {open_bundle(encoded).hash.hex()}")
+    else:
+        say(f"{target}: {len(encoded)} bytes, not signed. Next:  chez-job sign {target} --key {key}")
+
+
+@cli.command()
+@click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False))
+@KEY
+def sign(bundle: Path, key: Path) -> None:
+    """Sign a bundle, in place, after showing nothing but its hash."""
+    signed = sign_bundle(_file(bundle), load_keys(key).signing)
+    _write(bundle, signed.encoded)
+    say(f"{bundle}: signed, {signed.hash.hex()}")
+
+
+def _file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BUNDLE + 1)
+    except FileNotFoundError:
+        raise NotFound(f"there is no file {path}") from None
+    except OSError as error:
+        raise StorageFailed(f"{path} can't be read: {error.strerror}") from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        raise StorageFailed(f"{path} can't be written: {error.strerror}") from None
+
+
+# --- results -----------------------------------------------------------------------
+
+
+@cli.command()
+@KEY
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where results are kept (default: results.jsonl beside the key).",
+)
+@click.option(
+    "--bundle",
+    "bundles",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A bundle to hold results against; any number of times.",
+)
+@click.option("--follow", is_flag=True, help="Go on waiting for more.")
+@click.option(
+    "--wait",
+    type=float,
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the first message.",
+)
+@JSON
+def results(
+    key: Path, out: Path | None, bundles: tuple[Path, ...], follow: bool, wait: float, as_json: bool
+) -> None:
+    """Take results from the inbox, open and check them, keep them, print the new ones."""
+    loaded = load_keys(key)
+    known = [open_bundle(_file(path)) for path in bundles]
+    with ResultBook(out or key.with_name("results.jsonl"), loaded, known) as book:
+        count = asyncio.run(_take(loaded, book, None if follow else wait, as_json))
+    if not as_json:
+        say(f"{count} new" if count else "nothing new", err=True)
+
+
+async def _take(loaded: ProviderKeys, book: ResultBook, wait: float | None, as_json: bool) -> int:
+    """Keep what comes; with `wait`, until nothing came for so long (then only for a moment)."""
+    await inboxes.create(loaded.relay, loaded.inbox_owner, loaded.inbox_writer.public, ttl=MAX_INBOX_TTL)
+    count = 0
+    async with inboxes.watch(loaded.relay, loaded.inbox_owner) as items:
+        waiting = aiter(items)
+        while True:
+            try:
+                item = await asyncio.wait_for(anext(waiting), wait)
+            except (TimeoutError, StopAsyncIteration):
+                return count
+            line = book.keep(item.item, datetime.now(UTC))
+            await items.ack(item.number)
+            wait = None if wait is None else min(wait, 0.3)
+            if line is not None:
+                count += 1
+                _print_result(line, as_json)
+
+
+def _print_result(line: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        json_line(line)
+    elif line["outcome"] == "invalid":
+        say(f"not a result: {line['problem']}")
+    else:
+        what = line["result"] if line["outcome"] == "result" else "none"
+        say(
+            f"{line['run_date']}  {line['job'] or line['bundle'][:16]}  run {line['sequence']} of "
+            f"{line['grant'][:8]}: {what}"
+        )

@@ -1,0 +1,120 @@
+"""A provider's key file, and the card that everybody may see.
+
+The file holds four 32-byte seeds as hexadecimal text: the signing key (the provider's
+identity), the sealing key (opens results), the inbox owner's key (takes results from the
+relay) and the inbox writer's key (goes into every bundle). It is JSON, readable by its
+owner only; a file that others may read is refused, as ssh does.
+"""
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from chez.crypto import SealingKey, SigningKey
+from chez.errors import HomeExists, InvalidValue, NotAllowed, NotFound, StorageFailed
+from chez_sandbox.manifest import Provider
+from chez_sandbox.provider.toml_text import quoted
+from chez_wire.login import inbox_of
+
+__all__ = ("ProviderKeys", "load_keys", "save_keys")
+
+Seed = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
+class ProviderKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The file's content."""
+
+    chez_provider_key: Literal[1] = 1
+    name: str
+    contact: str
+    domain: str
+    relay: str
+    signing_seed: Seed
+    sealing_seed: Seed
+    inbox_owner_seed: Seed
+    inbox_writer_seed: Seed
+
+    @property
+    def signing(self) -> SigningKey:
+        """Signs bundles."""
+        return SigningKey.from_seed(bytes.fromhex(self.signing_seed))
+
+    @property
+    def sealing(self) -> SealingKey:
+        """Opens results."""
+        return SealingKey.from_seed(bytes.fromhex(self.sealing_seed))
+
+    @property
+    def inbox_owner(self) -> SigningKey:
+        """Takes results from the relay."""
+        return SigningKey.from_seed(bytes.fromhex(self.inbox_owner_seed))
+
+    @property
+    def inbox_writer(self) -> SigningKey:
+        """Puts results into the inbox; public by nature."""
+        return SigningKey.from_seed(bytes.fromhex(self.inbox_writer_seed))
+
+    @property
+    def inbox(self) -> bytes:
+        """The relay's name of the inbox (32 bytes)."""
+        return inbox_of(self.inbox_owner.public)
+
+    @property
+    def card(self) -> Provider:
+        """What bundles say of the provider."""
+        return Provider(
+            name=self.name,
+            contact=self.contact,
+            domain=self.domain,
+            signing_key=self.signing.public.hex(),
+            sealing_key=self.sealing.public.hex(),
+            relay=self.relay,
+            inbox=self.inbox.hex(),
+            inbox_write_seed=self.inbox_writer_seed,
+        )
+
+    @property
+    def card_text(self) -> bytes:
+        """The card as the [provider] table of a manifest."""
+        fields = msgspec.to_builtins(self.card)
+        lines = [f"{name} = {quoted(value)}" for name, value in fields.items()]
+        return ("\n[provider]\n" + "\n".join(lines) + "\n").encode()
+
+
+def save_keys(path: Path, keys: ProviderKeys) -> None:
+    """Write a new key file, readable by its owner only. Never overwrites one (`HomeExists`)."""
+    text = json.dumps(msgspec.to_builtins(keys), indent=1) + "\n"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        raise HomeExists(f"{path} exists", "a key is never overwritten: choose another name") from None
+    except OSError as error:
+        raise StorageFailed(f"{path} can't be written: {error.strerror}") from None
+
+
+def load_keys(path: Path) -> ProviderKeys:
+    """Read a key file. Raises `NotFound`, `NotAllowed` (others may read it), `InvalidValue`."""
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            text = file.read(64 * 1024)
+    except FileNotFoundError:
+        raise NotFound(f"there is no key file {path}", "chez-job keys new makes one") from None
+    except OSError as error:
+        raise StorageFailed(f"{path} can't be read: {error.strerror}") from None
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise NotAllowed(
+            f"{path} can be read by others", f"chmod 600 {path}; if others had it, make a new key"
+        )
+    try:
+        return msgspec.json.decode(text, type=ProviderKeys)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise InvalidValue(f"{path} is not a provider's key file") from None

@@ -1,0 +1,124 @@
+"""A job under plain CPython, for its author: full tracebacks, any debugger, no sandbox.
+
+The source runs in a process of its own with the very module the sandbox's Python uses
+(runtime/guest/chez_job.py), on the same rows in the same order with the same random
+numbers, so that a difference between the two runs is worth looking at. It has this
+computer's files and network: it is the author's own code, run at the author's word.
+"""
+
+import asyncio
+import linecache
+import sys
+import traceback
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from chez_sandbox.runtime.guest.chez_job import JobFailed, QueryError, execute
+from chez_sandbox.runtime.host import Table
+from chez_sandbox.runtime.messages import Limits, TableHead
+from chez_sandbox.runtime.tables import Budget, Refusal, Tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ("NativeRun", "run_native")
+
+T = TypeVar("T")
+
+
+class _Order(msgspec.Struct, frozen=True):
+    source: str
+    params: str
+    seed: bytes
+    run_date: str
+    tables: list[tuple[str, list[str], list[list[bool | int | float | str | None]]]]
+
+
+class NativeRun(msgspec.Struct, frozen=True):
+    """How it ended: the result's JSON, or the code of failure; the log; a traceback if it raised."""
+
+    value: bytes | None
+    code: str
+    log: str
+    trace: str
+
+
+class _Host:
+    """The five calls of the sandbox, without its limits."""
+
+    def __init__(self, order: _Order) -> None:
+        heads = [TableHead(name, tuple(columns), len(rows)) for name, columns, rows in order.tables]
+        self._tables = Tables(heads, Budget(Limits(), lambda: False))
+        for number, (_, _, rows) in enumerate(order.tables):
+            self._tables.add(number, [tuple(row) for row in rows])
+        self._order = order
+        # As the worker draws them (runtime/worker.py).
+        self._key = blake2b(order.seed, digest_size=32, person=b"chez-job-random").digest()
+        self._drawn = 0
+        self.lines: list[str] = []
+
+    def query(self, sql: str, parameters: str) -> str:
+        return self._answer(lambda: self._tables.query(sql, parameters))
+
+    def next_batch(self, table: str, max_rows: int) -> str | None:
+        return self._answer(lambda: self._tables.next_batch(table, max_rows))
+
+    def _answer(self, ask: "Callable[[], T]") -> T:
+        try:
+            return ask()
+        except Refusal as refusal:
+            raise QueryError(str(refusal)) from None
+
+    def run_date(self) -> str:
+        return self._order.run_date
+
+    def random(self) -> int:
+        self._drawn += 1
+        block = blake2b(self._drawn.to_bytes(8, "big"), digest_size=8, key=self._key)
+        return int.from_bytes(block.digest(), "big")
+
+    def log(self, line: str) -> None:
+        self.lines.append(line)
+
+
+async def run_native(
+    source: str, params: bytes, tables: Sequence[Table], seed: bytes, run_date: str
+) -> NativeRun:
+    """Run a job's source under plain CPython in a process of its own."""
+    rows = [(table.name, list(table.columns), [list(row) for row in table.rows]) for table in tables]
+    order = _Order(source, params.decode(), seed, run_date, rows)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "chez_sandbox.provider.native",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    output, _ = await process.communicate(msgspec.msgpack.encode(order))
+    if process.returncode != 0:
+        return NativeRun(None, "internal", "", f"the process ended with {process.returncode}")
+    return msgspec.msgpack.decode(output, type=NativeRun)
+
+
+def _run(order: _Order) -> NativeRun:
+    host = _Host(order)
+    # Tracebacks show the lines of a file that is not there.
+    linecache.cache["job.py"] = (len(order.source), None, order.source.splitlines(keepends=True), "job.py")
+    value, code, trace = None, "", ""
+    try:
+        value = execute(order.source, order.params, host).encode()
+    except JobFailed as failure:
+        code, trace = failure.code, f"the job gave up: {failure.code} {failure.args[1]}".rstrip()
+    except BaseException:
+        code, trace = "internal", traceback.format_exc()
+    return NativeRun(value, code, "\n".join(host.lines), trace)
+
+
+def main() -> None:
+    """The process: an order on standard input, how it ended on standard output."""
+    order = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=_Order)
+    sys.stdout.buffer.write(msgspec.msgpack.encode(_run(order)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""A job's folder: `manifest.toml`, `job.py` (or `job.wasm`), `sample/`, `README.md`."""
+
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from chez.errors import HomeExists, InvalidValue, NotFound
+from chez_sandbox.bundle import Kind
+from chez_sandbox.manifest import Manifest, parse_manifest
+from chez_sandbox.provider.keys import ProviderKeys
+from chez_sandbox.provider.toml_text import quoted
+
+__all__ = ("Project", "new_project", "open_project")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A job's folder, read; `manifest_text` already names the provider."""
+
+    folder: Path
+    manifest_text: bytes
+    manifest: Manifest
+    code: bytes
+    kind: Kind
+
+
+def open_project(folder: Path, keys: ProviderKeys | None) -> Project:
+    """Read a job's folder.
+
+    A manifest without a [provider] table gets the one of `keys`; without keys (`test`,
+    `check`) it gets a placeholder. Raises `NotFound`, `ManifestInvalid`.
+    """
+    text = _file(folder / "manifest.toml")
+    try:
+        named = "provider" in tomllib.loads(text.decode())
+    except ValueError:
+        named = True  # let parse_manifest say what is wrong
+    if not named:
+        text = text.rstrip(b"\n") + b"\n" + (keys or _placeholder()).card_text
+    code, kind = _code(folder)
+    return Project(folder, text, parse_manifest(text), code, kind)
+
+
+def _code(folder: Path) -> tuple[bytes, Kind]:
+    if (folder / "job.wasm").exists():
+        return _file(folder / "job.wasm"), "component"
+    return _file(folder / "job.py"), "python"
+
+
+def _file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise NotFound(
+            f"{path} can't be read: {error.strerror}", "chez-job new NAME makes a job's folder"
+        ) from None
+
+
+def _placeholder() -> ProviderKeys:
+    seed = "01" * 32
+    return ProviderKeys(
+        name="(the provider)", contact="(contact)", domain="example.invalid", relay="ws://localhost",
+        signing_seed=seed, sealing_seed=seed, inbox_owner_seed=seed, inbox_writer_seed=seed,
+    )  # fmt: skip
+
+
+def new_project(folder: Path) -> None:
+    """Make a job's folder from the Python template. Raises `HomeExists`, `InvalidValue`."""
+    name = folder.name
+    if not name or not name.replace("-", "").isalnum() or not name.isascii() or name != name.lower():
+        raise InvalidValue(
+            f"{name!r} can't be a job's id", "lower-case letters, digits and '-', a letter first"
+        )
+    if folder.exists():
+        raise HomeExists(f"{folder} exists", "choose another name")
+    source = files("chez_sandbox.provider") / "template"
+    (folder / "sample").mkdir(parents=True)
+    for file in source.iterdir():
+        text = file.read_text(encoding="utf-8")
+        text = text.replace('"JOB-ID"', quoted(name)).replace("JOB-ID", name)
+        target = folder / file.name.removesuffix(".template").replace("sample-", "sample/")
+        target.write_text(text, encoding="utf-8")
