@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ("up",)
 
+RETRY_SECONDS: Final = 30.0
+"""How long after a relay's refusal the owner tries again."""
+
 START_SECONDS: Final = 60.0
 """How long a detached owner may take to answer: a KDF at moderate cost takes about one."""
 
@@ -109,10 +112,15 @@ async def _in_step(home: "Home", owner: "Owner") -> AsyncIterator[None]:
             if url is None:
                 await changed.wait()
                 continue
-            async with home.connect(url):
-                while home.relay == url:
-                    await changed.wait()
-                    changed.clear()
+            with contextlib.suppress(ChezError, TimeoutError):
+                async with home.connect(url):
+                    while home.relay == url:
+                        await changed.wait()
+                        changed.clear()
+                continue
+            # The link reconnects by itself; what ends it is a refusal, which may pass.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), RETRY_SECONDS)
 
     task = asyncio.create_task(keep())
     try:

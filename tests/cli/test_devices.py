@@ -1,0 +1,141 @@
+"""relay, sync, pair, join, journal: with a real relay process."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import Chez, Terminal, until
+
+
+@pytest.fixture
+def relay(tmp_path: Path) -> Iterator[str]:
+    """The URL of a relay on loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "chez_relay", "serve", "--listen", f"127.0.0.1:{port}",
+         "--data", str(tmp_path / "relay")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: answers(port))
+        yield f"ws://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def answers(port: int) -> bool:
+    """Whether something listens."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def phone(tmp_path: Path) -> Iterator[Chez]:
+    """A second device without a home yet."""
+    device = Chez(tmp_path / "phone", tmp_path / "phone-passphrase")
+    device.passphrase_file.write_text("another passphrase\n")
+    device.passphrase_file.chmod(0o600)
+    yield device
+    device.end()
+
+
+def pair(laptop: Chez, phone: Chez, url: str) -> None:
+    """Let the phone in, both sides through the command line."""
+    import json
+
+    with subprocess.Popen(laptop.arguments("--json", "pair", "--yes"), stdout=subprocess.PIPE) as showing:
+        assert showing.stdout is not None
+        code = json.loads(showing.stdout.readline())["code"]
+        phone.run("join", code, "--relay", url, "--name", "phone")
+        assert showing.wait(timeout=40) == 0
+
+
+def test_the_relay_is_set_and_shown(either: Chez) -> None:
+    """`chez relay URL` is kept; a wrong one is refused and changes nothing."""
+    assert either.json("relay") == {"relay": None}
+    assert either.json("relay", "ws://127.0.0.1:1")["relay"] == "ws://127.0.0.1:1"
+    assert either.error("relay", "ftp://nonsense")["code"] == "InvalidValue"
+    assert either.json("relay") == {"relay": "ws://127.0.0.1:1"}
+
+
+def test_sync_without_a_relay_says_what_to_do(either: Chez) -> None:
+    """No relay set, or none there: a typed error, and local work goes on."""
+    assert either.error("sync")["hint"]
+    either.run("relay", "ws://127.0.0.1:1")
+    assert either.error("sync")["code"] == "RelayUnreachable"
+    assert either.run("put", "notes", "a=1").stdout
+
+
+def test_a_second_device_joins_and_both_converge(chez: Chez, phone: Chez, relay: str) -> None:
+    """pair and join bring everything over; edits on both meet at the relay."""
+    chez.run("put", "notes", "tea", "title=Tea", "cups=2")
+    chez.run("relay", relay)
+    chez.run("sync")
+    pair(chez, phone, relay)
+    assert phone.json("get", "notes", "tea")["value"] == {"title": "Tea", "cups": 2}
+    phone.run("edit", "notes", "tea", "cups=3")
+    chez.run("edit", "notes", "tea", "title=Green tea")
+    for device in (phone, chez, phone):
+        device.run("sync")
+    both = {"title": "Green tea", "cups": 3}
+    assert phone.json("get", "notes", "tea")["value"] == chez.json("get", "notes", "tea")["value"] == both
+
+
+def test_owners_keep_in_step_by_themselves(chez: Chez, phone: Chez, relay: str) -> None:
+    """With an owner on both devices a put here is there without anybody asking."""
+    chez.up()
+    chez.run("relay", relay)
+    pair(chez, phone, relay)
+    phone.up()
+    chez.run("put", "notes", "live", "n=1")
+
+    def arrived() -> bool:
+        done = subprocess.run(phone.arguments("get", "notes", "live"), capture_output=True, timeout=30)
+        return done.returncode == 0
+
+    until(arrived)
+
+
+def test_pairing_asks_the_person(chez: Chez, phone: Chez, relay: str) -> None:
+    """Without --yes the old device asks, and no means no."""
+    chez.run("relay", relay)
+    terminal = Terminal(chez.arguments("pair"))
+    terminal.expect("chez join ")
+    terminal.expect("\n")
+    code = terminal.seen.split("chez join ")[1].split()[0]
+    joining = subprocess.Popen(phone.arguments("join", code, "--relay", relay), stderr=subprocess.PIPE)
+    terminal.expect("?")
+    terminal.type("no\n")
+    assert terminal.finish() == 1
+    with joining:
+        assert joining.wait(timeout=40) == 1
+
+
+def test_a_wrong_code_does_not_join(chez: Chez, phone: Chez, relay: str) -> None:
+    """A made-up code ends in a typed error, and no half-made home stays in the way."""
+    chez.run("relay", relay)
+    assert phone.error("join", "1-nonsense-words", "--relay", relay)["code"] != "Unexpected"
+    pair(chez, phone, relay)
+
+
+def test_the_journal_is_shown_and_verified(either: Chez) -> None:
+    """Receipts are listed oldest first, and their chain holds."""
+    shown = either.lines("journal")
+    assert [one["number"] for one in shown] == sorted(one["number"] for one in shown)
+    found = either.json("journal", "verify")
+    assert found["ok"] is True and found["receipts"] == len(shown)
+    assert "holds" in either.run("journal", "verify").stdout
+
+
+def test_status_tells_what_waits(either: Chez) -> None:
+    """status names the device and counts records and what is not at the relay yet."""
+    either.run("put", "notes", "a", "n=1")
+    found = either.json("status")
+    assert found["name"] == "test" and found["records"] == 1 and found["pending"] >= 1
+    assert found["relay"] is None and len(found["device"]) == 64
+    assert found["device"] in either.run("status").stdout
