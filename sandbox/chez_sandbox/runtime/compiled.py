@@ -108,8 +108,9 @@ class CodeCache:
         return readable
 
     async def _compile(self, wasm: bytes, digest: str, trusted: bool) -> int:
-        if len(wasm) > COMPONENT_LIMIT:
-            raise BadComponent(f"The component has {len(wasm)} bytes, more than {COMPONENT_LIMIT}")
+        if not 0 < len(wasm) <= COMPONENT_LIMIT:
+            size = f"it has {len(wasm)} bytes, not 1 to {COMPONENT_LIMIT}"
+            raise BadComponent(f"The component is refused: {size}")
         source, target = _memory_file(), _memory_file()
         try:
             await asyncio.to_thread(_write, source, wasm)

@@ -13,7 +13,7 @@ import wasmtime
 from wasmtime import component as wc
 
 from chez_sandbox.runtime import walls
-from chez_sandbox.runtime.engine import make_engine, surplus_imports
+from chez_sandbox.runtime.engine import make_engine, objections
 from chez_sandbox.runtime.messages import Compiled, Refused, send
 
 __all__ = ("main",)
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     if not trusted:
         walls.lock_files()
         walls.limit(data=_MEMORY, address_space=_ADDRESS_SPACE, cpu_seconds=_CPU_SECONDS, file_size=_OUTPUT)
-        walls.close_door((), (channel, target))
+        walls.close_door((), (channel, target), executable=True)
     try:
         if binary[:4] != b"\0asm":  # the binding would take text too
             raise wasmtime.WasmtimeError("it is not WebAssembly")
@@ -42,9 +42,9 @@ def main(arguments: list[str]) -> None:
     except wasmtime.WasmtimeError as error:
         send(channel, Refused(str(error).strip()[:500]))
         return
-    surplus = surplus_imports(engine, component)
-    if surplus:
-        send(channel, Refused(f"it imports {', '.join(surplus)[:500]}, which does not exist for a job"))
+    reasons = objections(engine, component)
+    if reasons:
+        send(channel, Refused("; ".join(reasons)[:500]))
         return
     code = memoryview(component.serialize())
     while code:

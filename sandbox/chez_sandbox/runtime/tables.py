@@ -10,6 +10,7 @@ of SQLite's machine, rows, bytes and heap.
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import msgspec
 
@@ -23,7 +24,7 @@ _HEAP_FLOOR = 64 << 20  # bytes: SQLite's own, beside the rows
 # Deterministic, cheap, and without a view of the machine. Not here: random, the date
 # functions (they know 'now'), load_extension, everything about the schema.
 _FUNCTIONS = frozenset("""
-    abs avg ceil ceiling char coalesce count cume_dist dense_rank first_value floor glob group_concat
+    abs avg ceil ceiling char coalesce count cume_dist dense_rank first_value floor glob group_concat hex
     ifnull iif instr json_array_length json_extract lag last_value lead length like lower ltrim max min
     nth_value ntile nullif percent_rank rank replace round row_number rtrim sign substr substring sum
     total trim trunc typeof unicode upper -> ->>
@@ -150,6 +151,8 @@ class Tables:
             rows = size = 0
             while batch := cursor.fetchmany(1000):
                 rows += len(batch)
+                if bytes in set(map(type, chain.from_iterable(batch))):
+                    raise Refusal("a column holds a blob; use hex() or cast it to text")
                 objects = [dict(zip(columns, row, strict=True)) for row in batch]
                 parts.append(msgspec.json.encode(objects)[1:-1])
                 size += len(parts[-1]) + 1

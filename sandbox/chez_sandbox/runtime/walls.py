@@ -13,6 +13,7 @@ import os
 import resource
 import struct
 import sys
+from typing import Any
 
 __all__ = (
     "DUMPABLE", "LANDLOCK", "NO_NEW_PRIVS", "RLIMITS", "SECCOMP",
@@ -114,7 +115,7 @@ def _landlock(libc: ctypes.CDLL) -> bool:
 # What running WebAssembly and answering its calls needs: memory, futexes, time, signals of
 # its own, ending. Reading and writing are further down: on the one channel only. Nothing
 # opens, connects, forks, executes, traces, or asks for entropy.
-_X86_64 = {
+_X86_64: dict[str, Any] = {
     "arch": 0xC000003E, "seccomp": 317, "read": 0, "write": 1, "mmap": 9, "mprotect": 10,
     "plain": {
         "close": 3, "munmap": 11, "brk": 12, "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15,
@@ -122,7 +123,7 @@ _X86_64 = {
         "futex": 202, "restart_syscall": 219, "clock_gettime": 228, "clock_nanosleep": 230, "exit_group": 231,
     },
 }  # fmt: skip
-_AARCH64 = {
+_AARCH64: dict[str, Any] = {
     "arch": 0xC00000B7, "seccomp": 277, "read": 63, "write": 64, "mmap": 222, "mprotect": 226,
     "plain": {
         "close": 57, "munmap": 215, "brk": 214, "rt_sigaction": 134, "rt_sigprocmask": 135,
@@ -139,18 +140,21 @@ _PROT_EXEC = 4
 _SET_MODE_FILTER, _FLAG_TSYNC = 1, 1
 
 
-def close_door(readable: tuple[int, ...], writable: tuple[int, ...]) -> bool:
+def close_door(
+    readable: tuple[int, ...], writable: tuple[int, ...], *, executable: bool = False
+) -> bool:
     """The seccomp filter, on every thread: a short list of calls, all else EPERM.
 
     `read` works on the descriptors given only, `write` likewise; no memory can be made
-    executable any more (the compiled code is mapped already).
+    executable any more (the compiled code is mapped already) unless `executable`, which
+    the compiler needs: wasmtime maps what it compiled before it hands it out.
     """
     if not sys.platform.startswith("linux") or sys.byteorder != "little":
         return False
     table = {"x86_64": _X86_64, "aarch64": _AARCH64}.get(os.uname().machine)
     if table is None or ctypes.sizeof(ctypes.c_void_p) != 8:
         return False
-    program = _program(table, readable, writable)
+    program = _program(table, readable, writable, executable)
 
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
@@ -160,7 +164,9 @@ def close_door(readable: tuple[int, ...], writable: tuple[int, ...]) -> bool:
     return bool(_libc().syscall(number, _SET_MODE_FILTER, _FLAG_TSYNC, ctypes.byref(header)) == 0)
 
 
-def _program(table: dict, readable: tuple[int, ...], writable: tuple[int, ...]) -> bytes:  # type: ignore[type-arg]
+def _program(
+    table: dict[str, Any], readable: tuple[int, ...], writable: tuple[int, ...], executable: bool
+) -> bytes:
     """BPF: each rule is a block that ends in ALLOW or DENY, or falls through to the next."""
 
     def instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
@@ -180,10 +186,10 @@ def _program(table: dict, readable: tuple[int, ...], writable: tuple[int, ...]) 
 
     # Argument 2 of mmap and mprotect: the protection wanted.
     protection = instruction(_LOAD, _ARGUMENT + 16)
-    not_executable = protection + instruction(_ANY_BIT, _PROT_EXEC, 0, 1) + deny + allow
+    memory = allow if executable else protection + instruction(_ANY_BIT, _PROT_EXEC, 0, 1) + deny + allow
     program = instruction(_LOAD, _ARCH) + instruction(_EQUAL, table["arch"], 1, 0) + deny
     program += block(table["read"], on(readable)) + block(table["write"], on(writable))
-    program += block(table["mmap"], not_executable) + block(table["mprotect"], not_executable)
+    program += block(table["mmap"], memory) + block(table["mprotect"], memory)
     for number in table["plain"].values():
         program += block(number, allow)
     return program + deny

@@ -21,7 +21,7 @@ import wasmtime
 from wasmtime import component as wc
 
 from chez_sandbox.runtime import walls
-from chez_sandbox.runtime.engine import DATA, make_engine, surplus_imports
+from chez_sandbox.runtime.engine import DATA, make_engine, objections
 from chez_sandbox.runtime.messages import (
     PROGRESS_STEPS,
     Done,
@@ -191,9 +191,9 @@ def execute(
 def _call(
     engine: wasmtime.Engine, component: wc.Component, store: wasmtime.Store, start: Start, host: _Host
 ) -> tuple[Outcome, bytes | None, str]:
-    surplus = surplus_imports(engine, component)
-    if surplus:
-        host.note(f"refused: the component imports {', '.join(surplus)}; there is only {DATA}")
+    reasons = objections(engine, component)
+    if reasons:
+        host.note(f"refused: {'; '.join(reasons)}")
         return Outcome.REFUSED, None, ""
     linker = wc.Linker(engine)  # empty: no WASI is ever added
     with linker.root() as root, root.add_instance(DATA) as data:

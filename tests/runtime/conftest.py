@@ -1,0 +1,51 @@
+"""The real runtime: built by bin/build-runtime, compiled once, kept between test runs."""
+
+import asyncio
+import hashlib
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import wasmtime
+from wasmtime import component as wc
+
+from chez_sandbox.runtime.artifact import find_artifact
+from chez_sandbox.runtime.compiled import CodeCache
+from chez_sandbox.runtime.engine import make_engine
+from chez_sandbox.runtime.host import Runtime
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY = b"a key for tests, of no value...."
+
+
+@pytest.fixture(scope="session")
+def code_folder() -> Path:
+    """Compiled code survives the test run: compiling the runtime takes 13 s."""
+    subprocess.run([sys.executable, str(ROOT / "bin" / "build-runtime")], check=True)
+    return ROOT / ".cache" / "tests-runtime"
+
+
+@pytest.fixture(scope="session")
+async def runtime(code_folder: Path) -> AsyncIterator[Runtime]:
+    """One runtime for all tests; each run is a process of its own anyway."""
+    async with Runtime(code_folder, KEY) as runtime:
+        await runtime.prepare()
+        yield runtime
+
+
+@pytest.fixture(scope="session")
+def bare(code_folder: Path) -> tuple[wasmtime.Engine, wc.Component]:
+    """The Python runtime loaded into this very process: no wall but the component."""
+
+    async def load() -> tuple[wasmtime.Engine, wc.Component]:
+        cache = CodeCache(code_folder, KEY)
+        wasm = find_artifact().read_bytes()
+        code = await cache.get(wasm, hashlib.sha256(wasm).hexdigest(), trusted=True)
+        engine = make_engine()
+        component = wc.Component.deserialize_file(engine, f"/dev/fd/{code}")
+        cache.close()
+        return engine, component
+
+    return asyncio.run(load())

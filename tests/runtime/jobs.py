@@ -1,0 +1,90 @@
+"""Shorthands for tests of runs."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from chez_sandbox.runtime.host import Limits, RunResult, Runtime, Table
+
+READINGS = Table("readings", ("at", "watts"), tuple((at, 200 + at % 7) for at in range(5000)))
+
+
+async def run(
+    runtime: Runtime,
+    source: str,
+    params: Any = None,
+    tables: tuple[Table, ...] = (READINGS,),
+    seed: bytes = b"seed",
+    **limits: Any,
+) -> RunResult:
+    """A Python job with the given limits."""
+    body = msgspec.json.encode(params)
+    return await runtime.run_python(source, body, tables, Limits(**limits), seed, "2026-11-24")
+
+
+def job(expression: str, *lines: str) -> str:
+    """The source of a job that runs the lines and returns the expression."""
+    body = "".join(f"    {line}\n" for line in lines)
+    return f"def run(data, params):\n{body}    return {expression}\n"
+
+
+def workers(parent: int | None = None) -> set[int]:
+    """Process ids of this process's living workers and compilers."""
+    parent = parent or os.getpid()
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            command = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if int(fields[1]) == parent and b"chez_sandbox.runtime" in command:
+            found.add(int(entry.name))
+    return found
+
+
+def component(
+    *, imports: str = "", host: str = "", code: str = "", run: str = "", memory: str = "1", extra: str = ""
+) -> bytes:
+    """A component of the world `job`, from WebAssembly text, in a few hundred bytes.
+
+    `run` is the body of run(params) -> pointer to (tag, pointer, length); by default it
+    answers what the parameters were.
+    """
+    import wasmtime
+
+    run = run or """
+        (i32.store8 (i32.const 0) (i32.const 0))
+        (i32.store (i32.const 4) (local.get 0))
+        (i32.store (i32.const 8) (local.get 1))
+        (i32.const 0)"""
+    with_host = f'(with "host" (instance {host}))' if host else ""
+    return bytes(
+        wasmtime.wat2wasm(f"""
+    (component
+      {imports}
+      (core module $m
+        {code}
+        (memory (export "memory") {memory})
+        {extra}
+        (global $top (mut i32) (i32.const 1024))
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+          (local $at i32)
+          (local.set $at (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
+          (global.set $top (i32.add (local.get $at) (local.get 3)))
+          (local.get $at))
+        (func $run (export "run") (param i32 i32) (result i32) {run}))
+      (core instance $i (instantiate $m {with_host}))
+      (type $codes (enum
+        "bad-params" "not-enough-data" "not-applicable" "internal" "out-of-memory" "too-deep"))
+      (export $fail "fail" (type $codes))
+      (func $run (param "params" string) (result (result string (error $fail)))
+        (canon lift (core func $i "run")
+          (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+      (export "run" (func $run)))
+    """)
+    )

@@ -1,0 +1,121 @@
+"""The cache of compiled code: attacked on the disk."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from chez_sandbox.errors import BadInput, RuntimeMissing
+from chez_sandbox.runtime.host import Limits, Outcome, Runtime
+
+from .jobs import component, job, run
+
+BINARY = component()
+
+
+async def answer(folder: Path, key: bytes = b"k" * 32) -> bytes | None:
+    async with Runtime(folder, key) as runtime:
+        result = await runtime.run_component(BINARY, b"7", (), Limits(), b"s", "2026-11-24")
+        assert result.outcome is Outcome.OK, result.log
+        return result.value
+
+
+def only(folder: Path) -> Path:
+    (path,) = folder.iterdir()
+    return path
+
+
+async def test_code_is_compiled_once(tmp_path: Path) -> None:
+    """A second runtime over the same folder uses the file that is there."""
+    await answer(tmp_path)
+    before = only(tmp_path).stat()
+    await answer(tmp_path)
+    assert only(tmp_path).stat().st_ino == before.st_ino
+
+
+@pytest.mark.parametrize("where", ["mac", "start", "middle", "end"])
+async def test_a_flipped_byte_is_compiled_anew(tmp_path: Path, where: str) -> None:
+    """A changed byte anywhere is never run: the code is compiled again and the file replaced."""
+    await answer(tmp_path)
+    path = only(tmp_path)
+    good = path.read_bytes()
+    at = {"mac": 0, "start": 32, "middle": len(good) // 2, "end": len(good) - 1}[where]
+    path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+    assert await answer(tmp_path) == b"7"
+    assert path.read_bytes()[at] == good[at]
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 31, b"x" * 32, b"x" * 10_000, None])
+async def test_any_damage_is_compiled_anew(tmp_path: Path, content: bytes | None) -> None:
+    """An empty, short, foreign or cut file costs a compilation, nothing else."""
+    await answer(tmp_path)
+    path = only(tmp_path)
+    path.write_bytes(path.read_bytes()[:-1] if content is None else content)
+    assert await answer(tmp_path) == b"7"
+
+
+async def test_another_key_does_not_accept_the_file(tmp_path: Path) -> None:
+    """Code that another device's key vouches for is compiled anew."""
+    await answer(tmp_path)
+    before = only(tmp_path).read_bytes()[:32]
+    await answer(tmp_path, b"x" * 32)
+    assert only(tmp_path).read_bytes()[:32] != before
+
+
+async def test_code_of_another_component_is_not_accepted(tmp_path: Path) -> None:
+    """A genuine file under another component's name fails: the MAC covers the name."""
+    other = component(run="unreachable")
+    async with Runtime(tmp_path, b"k" * 32) as runtime:
+        await runtime.prepare(other)
+    evil = only(tmp_path)
+    content = evil.read_bytes()
+    evil.unlink()
+    await answer(tmp_path)
+    only(tmp_path).write_bytes(content)
+    assert await answer(tmp_path) == b"7"
+
+
+async def test_the_disk_does_not_matter_once_it_is_loaded(tmp_path: Path) -> None:
+    """After the first use the sealed copy is run: changing or removing the file changes nothing."""
+    async with Runtime(tmp_path, b"k" * 32) as runtime:
+        await runtime.prepare(BINARY)
+        only(tmp_path).write_bytes(b"evil")
+        result = await runtime.run_component(BINARY, b"7", (), Limits(), b"s", "2026-11-24")
+        assert result.value == b"7"
+
+
+async def test_a_folder_that_cannot_be_written_still_runs(tmp_path: Path) -> None:
+    """With nowhere to keep the code the run goes on from memory."""
+    (tmp_path / "file").write_text("in the way")
+    assert await answer(tmp_path / "file") == b"7"
+
+
+async def test_the_files_are_private(tmp_path: Path) -> None:
+    """Nobody else may read or write the folder and its files."""
+    await answer(tmp_path / "code")
+    assert (tmp_path / "code").stat().st_mode & 0o777 == 0o700
+    assert only(tmp_path / "code").stat().st_mode & 0o777 == 0o600
+
+
+async def test_descriptors_are_given_back(tmp_path: Path) -> None:
+    """Many components and many runs leave no open file behind."""
+    before = len(os.listdir("/proc/self/fd"))
+    async with Runtime(tmp_path, b"k" * 32) as runtime:
+        for number in range(12):
+            await runtime.prepare(component(run=f"(drop (i32.const {number})) unreachable"))
+        assert len(os.listdir("/proc/self/fd")) <= before + 10
+    assert len(os.listdir("/proc/self/fd")) <= before
+
+
+async def test_a_missing_runtime_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the artifact a run raises RuntimeMissing with a hint."""
+    monkeypatch.setattr("chez_sandbox.runtime.artifact._BUILT", tmp_path)
+    async with Runtime(tmp_path, b"k" * 32) as runtime:
+        with pytest.raises(RuntimeMissing, match="bin/build-runtime"):
+            await run(runtime, job("1"))
+
+
+def test_a_short_key_is_refused(tmp_path: Path) -> None:
+    """The cache's key has at least 16 bytes."""
+    with pytest.raises(BadInput):
+        Runtime(tmp_path, b"short")

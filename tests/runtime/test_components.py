@@ -1,0 +1,137 @@
+"""Jobs that are components: a few hundred bytes of WebAssembly text each."""
+
+import pytest
+
+from chez_sandbox.errors import BadComponent
+from chez_sandbox.runtime.artifact import find_artifact
+from chez_sandbox.runtime.compiled import COMPONENT_LIMIT
+from chez_sandbox.runtime.host import Limits, Outcome, RunResult, Runtime
+from chez_sandbox.runtime.worker import FAILS
+
+from .jobs import READINGS, component
+
+DATA = """
+  (import "chez:job/data@0.1.0" (instance $data
+    (export "random" (func (result u64)))
+    (export "run-date" (func (result string)))))"""
+RANDOM = {
+    "imports": DATA + '(core func $random (canon lower (func $data "random")))',
+    "host": '(export "random" (func $random))',
+    "code": '(import "host" "random" (func $random (result i64)))',
+}
+
+
+async def run(runtime: Runtime, binary: bytes, params: bytes = b'{"a":1}', **limits: int) -> RunResult:
+    return await runtime.run_component(binary, params, (READINGS,), Limits(**limits), b"s", "2026-11-24")
+
+
+async def test_a_component_of_a_few_hundred_bytes_runs(runtime: Runtime) -> None:
+    """A plain component gets the parameters and answers; its size is no matter of megabytes."""
+    binary = component()
+    assert len(binary) < 700
+    result = await run(runtime, binary)
+    assert (result.outcome, result.value) == (Outcome.OK, b'{"a":1}'), result.log
+
+
+async def test_a_component_calls_the_host(runtime: Runtime) -> None:
+    """It may import `data`, or a part of it; the random numbers are those of the seed."""
+    digit = """
+        (i32.store8 (i32.const 64)
+          (i32.add (i32.const 48) (i32.wrap_i64 (i64.rem_u (call $random) (i64.const 10)))))
+        (i32.store (i32.const 4) (i32.const 64)) (i32.store (i32.const 8) (i32.const 1)) (i32.const 0)"""
+    first, again = [await run(runtime, component(**RANDOM, run=digit)) for _ in range(2)]
+    assert first.outcome is Outcome.OK, first.log
+    assert first.value == again.value
+
+
+def answering(pointer: int, length: int) -> str:
+    """ok, with the text there."""
+    text = f"(i32.store (i32.const 4) (i32.const {pointer})) (i32.store (i32.const 8) (i32.const {length}))"
+    return text + "(i32.const 0)"
+
+
+def failing(number: int) -> str:
+    """err, with the code of this number."""
+    code = f"(i32.store8 (i32.const 4) (i32.const {number}))"
+    return f"(i32.store8 (i32.const 0) (i32.const 1)) {code} (i32.const 0)"
+
+
+@pytest.mark.parametrize(("number", "code"), list(enumerate(FAILS[:4])))
+async def test_a_component_fails_with_a_code(runtime: Runtime, number: int, code: str) -> None:
+    """Its failure is one of the closed set."""
+    result = await run(runtime, component(run=failing(number)))
+    assert (result.outcome, result.code) == (Outcome.FAILED, code)
+
+
+ATTACKS = {
+    "loops": (component(run="(loop (br 0)) unreachable"), {"fuel": 10**7}, Outcome.FUEL),
+    "recurses": (component(run="(call $run (local.get 0) (local.get 1))"), {}, Outcome.STACK),
+    "starts with too much memory": (component(memory="4000"), {}, Outcome.MEMORY),
+    "traps": (component(run="unreachable"), {}, Outcome.CRASHED),
+    "reads out of bounds": (component(run="(i32.load (i32.const -4))"), {}, Outcome.CRASHED),
+    "loops when it starts": (
+        component(extra="(func $s (loop (br 0))) (start $s)"), {"fuel": 10**7}, Outcome.FUEL),
+    "answers no JSON": (component(run=answering(0, 4)), {}, Outcome.REFUSED),
+    "answers no UTF-8": (
+        component(run="(i32.store8 (i32.const 99) (i32.const 255))" + answering(99, 1)), {}, Outcome.CRASHED),
+    "answers from beyond its memory": (component(run=answering(65000, -1)), {}, Outcome.CRASHED),
+    "answers an unknown code": (component(run=failing(77)), {}, Outcome.CRASHED),
+    "floods the host with calls": (
+        component(**RANDOM, run="(loop (drop (call $random)) (br 0)) unreachable"),
+        {"calls": 1000}, Outcome.FUEL),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+async def test_a_hostile_component_ends_in_its_outcome(runtime: Runtime, name: str) -> None:
+    """Each ends in its fixed outcome, without a value."""
+    binary, limits, outcome = ATTACKS[name]
+    result = await run(runtime, binary, **limits)  # type: ignore[arg-type]
+    assert (result.outcome, result.value) == (outcome, None), result.log
+
+
+def importing(name: str, kind: str = '(instance (export "get-random-u64" (func (result u64))))') -> bytes:
+    return component(imports=f'(import "{name}" {kind})')
+
+
+REFUSED = {
+    "random": importing("wasi:random/random@0.2.0"),
+    "files": importing("wasi:filesystem/preopens@0.2.0"),
+    "sockets": importing("wasi:sockets/tcp@0.2.0"),
+    "clock": importing("wasi:clocks/wall-clock@0.2.0"),
+    "environment": importing("wasi:cli/environment@0.2.0"),
+    "another version of data": importing("chez:job/data@0.2.0"),
+    "a function of its own": importing("now", "(func (result u64))"),
+    "a function that data does not have": component(
+        imports='(import "chez:job/data@0.1.0" (instance (export "now" (func (result u64)))))'),
+    "a function of another type": component(
+        imports='(import "chez:job/data@0.1.0" (instance (export "run-date" (func (result u64)))))'),
+    "a core module": b"\0asm\x01\0\0\0",
+    "text": b"(component)",
+    "nothing": b"",
+    "noise": b"\0asm" + bytes(range(200)),
+    "half": component()[:-20],
+    "an empty component": b"\0asm\x0d\0\x01\0",
+    "too large": b"\0asm\x0d\0\x01\0" + bytes(COMPONENT_LIMIT),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_a_component_of_another_world_is_refused_at_load(runtime: Runtime, name: str) -> None:
+    """What imports WASI, or is no component of our world, is REFUSED before anything of it runs."""
+    result = await run(runtime, REFUSED[name])
+    assert (result.outcome, result.value, result.fuel) == (Outcome.REFUSED, None, 0), result.log
+    assert "refused: " in result.log
+    assert "not permitted" not in result.log  # by our word, not by an accident of a wall
+
+
+@pytest.mark.parametrize("name", ["random", "files", "nothing", "half", "too large"])
+async def test_preparing_says_why_a_component_is_refused(runtime: Runtime, name: str) -> None:
+    """`prepare` raises BadComponent, so that a bundle can be refused before anybody consents to it."""
+    with pytest.raises(BadComponent):
+        await runtime.prepare(REFUSED[name])
+
+
+async def test_the_python_runtime_is_no_job(runtime: Runtime) -> None:
+    """The runtime's own world takes another argument: as a job it is refused."""
+    assert (await run(runtime, find_artifact().read_bytes())).outcome is Outcome.REFUSED

@@ -1,0 +1,225 @@
+"""The worker as a process: what is in it, who waits for it, how it ends."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chez_sandbox.errors import WorkerFailed
+from chez_sandbox.runtime.artifact import find_artifact
+from chez_sandbox.runtime.host import Limits, Outcome, Runtime
+from chez_sandbox.runtime.process import Child
+
+from .conftest import KEY
+from .jobs import component, job, run, workers
+
+LOOP = job("1", "while True: pass")
+LONG = {"fuel": 10**15, "seconds": 50.0}
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Waits for a condition, at most 20 s."""
+    with anyio.fail_after(20):
+        while not condition():  # noqa: ASYNC110 - what is awaited happens in another process
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("module", ["worker", "compiler"])
+def test_no_key_can_be_in_the_process(module: str) -> None:
+    """The processes that meet foreign code load nothing of chez, PyNaCl, SQLCipher or Automerge."""
+    code = f"import sys, chez_sandbox.runtime.{module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "chez_sandbox" in loaded
+    assert not loaded & {"chez", "nacl", "sqlcipher3", "automerge", "cffi", "keyring", "asyncio"}
+
+
+async def test_the_worker_inherits_nothing(runtime: Runtime) -> None:
+    """A worker has an empty environment and three null streams, one channel and nothing else open."""
+    secret = os.open("/etc/passwd", os.O_RDONLY)
+    os.set_inheritable(secret, True)
+    before = workers()
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: run(runtime, LOOP, **LONG))
+            await until(lambda: workers() - before)
+            (worker,) = workers() - before
+            await until(lambda: "seccomp" in seccomp_state(worker))
+            entry = Path("/proc") / str(worker)
+            assert (entry / "environ").read_bytes() == b""
+            links = sorted(os.readlink(link) for link in (entry / "fd").iterdir())
+            assert [link.partition(":")[0] for link in links] == ["/dev/null"] * 3 + ["socket"]
+            group.cancel_scope.cancel()
+    finally:
+        os.close(secret)
+
+
+def seccomp_state(worker: int) -> str:
+    status = (Path("/proc") / str(worker) / "status").read_text()
+    return "seccomp" if "Seccomp:\t2" in status and "NoNewPrivs:\t1" in status else ""
+
+
+async def test_the_event_loop_stays_responsive(runtime: Runtime) -> None:
+    """While a hostile job burns its time, other tasks of the engine go on."""
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.001)
+            ticks += 1
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(tick)
+        result = await run(runtime, LOOP, fuel=10**15, seconds=1.0)
+        group.cancel_scope.cancel()
+    assert result.outcome is Outcome.TIME
+    assert ticks > 50
+
+
+async def test_runs_are_concurrent(runtime: Runtime) -> None:
+    """Several runs at once do not mix."""
+    results: dict[int, bytes | None] = {}
+
+    async def one(number: int) -> None:
+        results[number] = (await run(runtime, job("params * 2"), number)).value
+
+    async with anyio.create_task_group() as group:
+        for number in range(4):
+            group.start_soon(one, number)
+    assert results == {number: str(number * 2).encode() for number in range(4)}
+
+
+async def test_cancelling_kills_the_worker(runtime: Runtime) -> None:
+    """A cancelled run leaves no process behind when the cancellation returns."""
+    before = workers()
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: run(runtime, LOOP, **LONG))
+        await until(lambda: workers() - before)
+        group.cancel_scope.cancel()
+    assert workers() <= before
+
+
+async def test_no_process_is_left(runtime: Runtime) -> None:
+    """After runs of every kind there is no worker, and no zombie."""
+    before = workers()
+    await run(runtime, job("1"))
+    await run(runtime, job("1 / 0"))
+    await run(runtime, LOOP, fuel=10**8)
+    await run(runtime, LOOP, fuel=10**15, seconds=0.2)
+    await runtime.run_component(b"nonsense", b"1", (), Limits(), b"s", "2026-11-24")
+    assert workers() <= before
+
+
+async def test_a_worker_that_ignores_its_time_is_killed(runtime: Runtime) -> None:
+    """A stopped worker can't end itself; the parent's clock does, and the outcome is TIME."""
+    before, ends = workers(), []
+
+    async def hostile() -> None:
+        ends.append((await run(runtime, LOOP, fuel=10**15, seconds=1.0)).outcome)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(hostile)
+        await until(lambda: [w for w in workers() - before if seccomp_state(w)])
+        (worker,) = workers() - before
+        os.kill(worker, signal.SIGSTOP)
+    assert ends == [Outcome.TIME]
+    assert workers() <= before
+
+
+async def test_a_worker_that_dies_is_an_outcome(runtime: Runtime) -> None:
+    """A worker killed from outside, or by a fault of its own, ends the run as CRASHED."""
+    before, ends = workers(), []
+
+    async def hostile() -> None:
+        ends.append((await run(runtime, LOOP, **LONG)).outcome)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(hostile)
+        await until(lambda: [w for w in workers() - before if seccomp_state(w)])
+        await asyncio.sleep(0.3)
+        (worker,) = workers() - before
+        os.kill(worker, signal.SIGSEGV)
+    assert ends == [Outcome.CRASHED]
+
+
+async def test_the_worker_dies_with_its_parent(code_folder: Path, runtime: Runtime) -> None:
+    """When the engine is killed in the middle of a run its worker does not stay."""
+    code = f"""
+import asyncio, pathlib
+from chez_sandbox.runtime.host import Limits, Runtime
+async def main():
+    async with Runtime(pathlib.Path({str(code_folder)!r}), {KEY!r}) as runtime:
+        await runtime.run_python({LOOP!r}, b"1", (), Limits(fuel=10**15, seconds=50), b"s", "2026-11-24")
+asyncio.run(main())
+"""
+    engine = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+    await until(lambda: [w for w in workers(engine.pid) if seccomp_state(w)])
+    (worker,) = workers(engine.pid)
+    engine.kill()
+    await engine.wait()
+    await until(lambda: not Path(f"/proc/{worker}").exists() or is_zombie(worker))
+
+
+def is_zombie(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+async def test_a_required_wall_that_is_missing_stops_everything(code_folder: Path) -> None:
+    """With a policy that wants a wall this system lacks, nothing of the job is sent."""
+    async with Runtime(code_folder, KEY, required=frozenset({"seccomp", "moat"})) as strict:
+        with pytest.raises(WorkerFailed, match="moat"):
+            await run(strict, job("1"))
+
+
+async def test_code_that_does_not_load_is_compiled_anew(tmp_path: Path) -> None:
+    """Genuine code of another processor or wasmtime is dropped and compiled again, once."""
+    binary = component()
+    async with Runtime(tmp_path, KEY) as runtime:
+        await runtime.prepare(binary)
+        # The key's holder itself vouches for code that does not load here.
+        (path,) = tmp_path.iterdir()
+        digest = path.name.partition("-")[0]
+        cache = runtime._cache
+        foreign = os.memfd_create("foreign")
+        os.write(foreign, b"\x7fELF not for this machine" * 100)
+        cache.forget(digest)
+        cache._sealed[digest] = foreign
+        result = await runtime.run_component(binary, b"7", (), Limits(), b"s", "2026-11-24")
+        assert (result.outcome, result.value) == (Outcome.OK, b"7"), result.log
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200), st.booleans())
+def test_whatever_a_worker_says_is_bounded(noise: bytes, framed: bool) -> None:
+    """Bytes that are no message, cut, too long or of no known kind are WorkerFailed, never anything else."""
+
+    async def listen() -> None:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.sendall((len(noise).to_bytes(4, "big") if framed else b"") + noise)
+        theirs.close()
+        with ours, pytest.raises(WorkerFailed):
+            child = Child(None, ours)  # type: ignore[arg-type]
+            while True:
+                await child.receive()
+
+    asyncio.run(listen())
+
+
+def test_the_artifact_is_one_file() -> None:
+    """There is exactly one built runtime, under its inputs' hash."""
+    assert find_artifact().name.startswith("python-")
+    assert len(list(find_artifact().parent.glob("python-*.wasm"))) == 1

@@ -1,0 +1,183 @@
+"""What SQL a job may run: attacked through the runtime and by generated statements."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chez_sandbox.runtime.host import Limits, Outcome, Runtime
+from chez_sandbox.runtime.messages import TableHead
+from chez_sandbox.runtime.tables import Budget, Refusal, Stop, Tables
+
+from .jobs import job, run
+
+REFUSED = [
+    "attach 'x.db' as x",
+    "attach ':memory:' as x",
+    "detach main",
+    "pragma table_info(readings)",
+    "pragma temp_store",
+    "select * from pragma_table_info('readings')",
+    "select * from pragma_function_list",
+    "select * from sqlite_master",
+    "select * from sqlite_schema",
+    "select * from main.sqlite_master",
+    "select * from temp.sqlite_master",
+    "select count(*) from sqlite_master",
+    "select (select sql from sqlite_master limit 1) from readings",
+    "select load_extension('x')",
+    "select random() from readings",
+    "select randomblob(8) from readings",
+    "select date('now')",
+    "select current_timestamp",
+    "select strftime('%s', 'now')",
+    "select sqlite_version()",
+    "select printf('%1000000d', 1)",
+    "select zeroblob(1000000000)",
+    "select changes(), last_insert_rowid(), total_changes()",
+    "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n",
+    "create table x(a)",
+    "create temp view v as select * from readings",
+    "create virtual table x using fts5(a)",
+    "insert into readings values (1, 2)",
+    "update readings set watts = 0",
+    "delete from readings",
+    "drop table readings",
+    "alter table readings rename to x",
+    "reindex",
+    "analyze",
+    "vacuum",
+    "vacuum into 'x.db'",
+    "begin",
+    "commit",
+    "savepoint x",
+    "select 1; select 2",
+    "select 1; attach 'x' as y",
+    "select * from json_each('[1]')",
+    "select * from generate_series(1, 10)",
+    "select fts3_tokenizer('x')",
+    "select at as a, watts as a from readings",
+    "",
+    "--",
+    "select ?",
+    "selec",
+    "select x'00'",
+    "select " + "(" * 200 + "1" + ")" * 200,
+    "select " + " + ".join(["1"] * 5000),
+    " union ".join(["select 1"] * 200),
+    "select 1 \x00 from readings",
+]
+
+
+@pytest.fixture
+def tables() -> Tables:
+    """A table of three rows, without a process around."""
+    return granted()
+
+
+def granted(rows: int = 3, **limits: Any) -> Tables:
+    heads = [TableHead("readings", ("at", "watts"), rows)]
+    tables = Tables(heads, Budget(Limits(**limits), lambda: False))
+    tables.add(0, [(n, n * 10) for n in range(rows)])
+    return tables
+
+
+@pytest.mark.parametrize("sql", REFUSED, ids=range(len(REFUSED)))
+def test_a_statement_beyond_select_is_refused(tables: Tables, sql: str) -> None:
+    """Each is refused with words for the author, and the tables answer as before."""
+    with pytest.raises(Refusal):
+        tables.query(sql, "[]")
+    assert tables.query("select sum(watts) as s from readings", "[]") == '[{"s":30}]'
+
+
+async def test_refusals_reach_the_job(runtime: Runtime) -> None:
+    """Inside a run every refused statement is an exception that the job can catch, and the run goes on."""
+    source = "from chez_job import QueryError\n" + job(
+        "[refused, data.query('select count(*) as n from readings')]",
+        "refused = 0",
+        "for sql in params:",
+        "    try: data.query(sql)",
+        "    except QueryError: refused += 1",
+    )
+    result = await run(runtime, source, REFUSED)
+    assert result.outcome is Outcome.OK, result.log
+    assert msgspec.json.decode(result.value or b"") == [len(REFUSED), [{"n": 5000}]]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select count(*) as n from readings a, readings b, readings c, readings d",
+        "select group_concat(a.watts) as s from readings a, readings b, readings c, readings d",
+        "select a.at from readings a, readings b, readings c, readings d order by b.watts, c.watts",
+        "select max(length(replace(a.watts, '0', 'xx'))) as n from readings a, readings b, readings c",
+    ],
+)
+def test_a_bomb_meets_a_limit(sql: str) -> None:
+    """Joins that multiply are stopped by steps, rows or bytes."""
+    with pytest.raises((Stop, Refusal)):
+        granted(500, query_steps=10**6).query(sql, "[]")
+
+
+def test_what_is_allowed(tables: Tables) -> None:
+    """Grouping, windows, subqueries, ordinary CTEs and text functions work."""
+    sql = """
+        with days as (select at / 2 as day, sum(watts) as w from readings group by 1)
+        select day, w, rank() over (order by w desc) as r, upper(typeof(w)) as t
+        from days where w > (select min(watts) from readings where at = ?) order by day
+    """
+    assert msgspec.json.decode(tables.query(sql, "[0]")) == [
+        {"day": 0, "w": 10, "r": 2, "t": "INTEGER"},
+        {"day": 1, "w": 20, "r": 1, "t": "INTEGER"},
+    ]
+
+
+WORDS = st.sampled_from(
+    """
+    select from where readings at watts sqlite_master pragma attach with recursive as union all join
+    on group by order limit count ( ) * , ; ' " ? = < || 1 0 null x'00' load_extension random date
+    'now' main . explain insert into values update set delete create table view trigger begin
+    cast ( as blob ) glob like json_each over window partition returning vacuum
+    """.split()
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.text(max_size=200), st.lists(WORDS, max_size=30).map(" ".join)), st.text(max_size=20))
+def test_any_statement_is_answered_or_refused(sql: str, parameters: str) -> None:
+    """Whatever the text, the answer is JSON or a Refusal or Stop, and the rows are unchanged."""
+    tables = granted(query_steps=10**6)
+    for given_parameters in ("[]", parameters):
+        try:
+            msgspec.json.decode(tables.query(sql, given_parameters))
+        except (Refusal, Stop):
+            pass
+    assert tables.next_batch("readings", 10) == '[{"at":0,"watts":0},{"at":1,"watts":10},{"at":2,"watts":20}]'
+
+
+CELLS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(st.characters(exclude_categories=["Cs"])),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(CELLS, CELLS), max_size=30), st.integers(0, 2**32 - 1), st.integers(60, 4000))
+def test_batches_are_the_rows(rows: list[tuple[Any, Any]], most: int, answer: int) -> None:
+    """Whatever the batch size and answer limit, the batches are the rows in order, or one is refused."""
+    tables = Tables([TableHead("t", ("a", "b"), len(rows))], Budget(Limits(answer=answer), lambda: False))
+    tables.add(0, rows)
+    got: list[dict[str, Any]] = []
+    try:
+        while (batch := tables.next_batch("t", most)) is not None:
+            assert len(batch.encode()) <= answer
+            got += msgspec.json.decode(batch)
+    except Refusal:
+        assert any(len(msgspec.json.encode([dict(zip("ab", row, strict=True))])) > answer for row in rows)
+    else:
+        assert got == [{"a": a, "b": b} for a, b in rows]

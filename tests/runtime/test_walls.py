@@ -1,0 +1,151 @@
+"""The operating system's walls, with WebAssembly out of the way: a probe attacks from behind them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from chez_sandbox.runtime import walls
+from chez_sandbox.runtime.host import Runtime
+
+from .jobs import job, run
+
+SANDBOX = Path(walls.__file__).resolve().parents[2]
+
+# What foreign native code would try in the worker. Each line is one attempt; what it
+# raises is reported by name, and what it achieves as "done".
+PROBE = r"""
+import sys; sys.path.insert(0, sys.argv[1])
+import ctypes, json, mmap, os, signal, socket, threading
+from chez_sandbox.runtime import walls
+libc = ctypes.CDLL(None, use_errno=True)
+inet, unix = socket.socket(), socket.socket(socket.AF_UNIX)
+spare = os.open("/dev/null", os.O_RDWR)
+
+def syscall(*arguments):
+    result = libc.syscall(*map(ctypes.c_long, arguments))
+    if result < 0: raise OSError(ctypes.get_errno(), "syscall")
+    return result
+
+def fork():
+    child = os.fork()
+    if child == 0: os._exit(0)
+    os.waitpid(child, 0)
+
+def thread():
+    made = threading.Thread(target=int); made.start(); made.join()
+
+def map_code():
+    mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+
+def cpu():
+    while True: pass
+
+TRIES = {
+    "open": lambda: os.open("/etc/passwd", os.O_RDONLY),
+    "create": lambda: os.open("/tmp/chez-probe", os.O_CREAT | os.O_WRONLY),
+    "list": lambda: os.listdir("/"),
+    "stat": lambda: os.stat("/etc/passwd"),
+    "unlink": lambda: os.unlink("/tmp/chez-probe-not-there"),
+    "socket": lambda: socket.socket(),
+    "connect": lambda: inet.connect(("127.0.0.1", 9)),
+    "bind": lambda: inet.bind(("127.0.0.1", 0)),
+    "abstract": lambda: unix.connect("\0chez-probe"),
+    "fork": fork,
+    "exec": lambda: os.execv("/bin/true", ["true"]),
+    "thread": thread,
+    "ptrace": lambda: syscall(101, 16, os.getppid(), 0, 0),
+    "read memory": lambda: syscall(310, os.getppid(), 0, 0, 0, 0, 0),
+    "kill": lambda: os.kill(os.getppid(), 0),
+    "map code": map_code,
+    "entropy": lambda: os.urandom(8),
+    "io_uring": lambda: syscall(425, 8, 0),
+    "bpf": lambda: syscall(321, 0, 0, 0),
+    "namespace": lambda: syscall(272, 0x10000000),
+    "keyring": lambda: syscall(250, 0, 0, 0),
+    "write elsewhere": lambda: os.write(spare, b"x"),
+    "read elsewhere": lambda: os.read(spare, 1),
+    "memory": lambda: bytearray(1 << 30),
+    "regain": lambda: walls.limit(data=1 << 40, address_space=1 << 40, cpu_seconds=99) or 1 / 0,
+}
+out = int(sys.argv[2]); which = sys.argv[3].split(",")
+standing = list(walls.lock_files()) if "files" in which else []
+if "rlimits" in which and walls.limit(data=400 << 20, address_space=1 << 32, cpu_seconds=20):
+    standing.append("rlimits")
+if "seccomp" in which and walls.close_door((out,), (out,)): standing.append("seccomp")
+report = {}
+for name, attempt in TRIES.items():
+    try: attempt(); report[name] = "done"
+    except BaseException as problem: report[name] = type(problem).__name__
+os.write(out, json.dumps([standing, report]).encode())
+os._exit(0)
+"""
+
+
+def probe(which: str) -> tuple[list[str], dict[str, str]]:
+    reading, writing = os.pipe()
+    try:
+        command = [sys.executable, "-I", "-S", "-c", PROBE, str(SANDBOX), str(writing), which]
+        subprocess.run(command, check=True, pass_fds=(writing,), env={}, timeout=30)
+        standing, report = json.loads(os.read(reading, 1 << 16))
+        return standing, report
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+ALLOWED_BY_NATURE = {"memory"}  # within its limit; not seccomp's business
+
+
+def test_all_walls_together_leave_nothing() -> None:
+    """Behind all walls every attempt fails: files, network, processes, debugger, code, entropy, memory."""
+    standing, report = probe("files,rlimits,seccomp")
+    assert set(standing) == {walls.DUMPABLE, walls.NO_NEW_PRIVS, walls.LANDLOCK, walls.RLIMITS, walls.SECCOMP}
+    assert {name for name, end in report.items() if end == "done"} == set()
+    assert report["memory"] == "MemoryError"
+
+
+def test_seccomp_alone_denies_every_call() -> None:
+    """Without Landlock and rlimits the filter alone stops everything but memory."""
+    standing, report = probe("files,seccomp")  # it needs no_new_privs when not root
+    assert walls.SECCOMP in standing
+    assert {name for name, end in report.items() if end == "done"} == ALLOWED_BY_NATURE
+    assert {report[name] for name in ("open", "socket", "fork", "exec", "ptrace")} <= {"PermissionError"}
+
+
+def test_landlock_alone_denies_files_and_network() -> None:
+    """Without the filter Landlock alone stops opening, listing, creating, executing, TCP and signals."""
+    standing, report = probe("files")
+    assert walls.LANDLOCK in standing
+    for name in ("open", "create", "list", "exec", "connect", "bind", "abstract", "kill"):
+        assert report[name] == "PermissionError" or (name == "abstract" and report[name] != "done"), name
+    assert report["stat"] == "done"  # metadata is what Landlock leaves; seccomp takes it
+
+
+def test_rlimits_alone_deny_files_and_memory() -> None:
+    """Without the other walls the limits alone stop open files, sockets and memory."""
+    standing, report = probe("rlimits")
+    assert standing == [walls.RLIMITS]
+    assert {report[name] for name in ("open", "create", "socket")} == {"OSError"}
+    assert report["memory"] == "MemoryError"
+
+
+def test_the_probe_can_do_it_without_walls() -> None:
+    """With no wall the same attempts succeed: the probe is a real one."""
+    standing, report = probe("none")
+    assert standing == []
+    able = {
+        "open", "create", "list", "stat", "socket", "bind", "fork", "thread", "kill", "map code", "entropy",
+        "write elsewhere", "read elsewhere", "memory",
+    }  # fmt: skip
+    assert able <= {name for name, end in report.items() if end == "done"}
+    Path("/tmp/chez-probe").unlink()
+
+
+async def test_the_worker_stands_behind_them(runtime: Runtime) -> None:
+    """A run reports every wall on this system."""
+    result = await run(runtime, job("1"))
+    assert set(result.walls) == {
+        walls.DUMPABLE, walls.NO_NEW_PRIVS, walls.LANDLOCK, walls.RLIMITS, walls.SECCOMP
+    }  # fmt: skip
