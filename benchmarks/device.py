@@ -1,0 +1,143 @@
+"""One device as a process: `python -m benchmarks.device HOME`, driven by JSON lines.
+
+Each line `{"do": verb, ...}` is answered by one line. Instants are CLOCK_MONOTONIC
+nanoseconds, which all processes of a machine share.
+"""
+
+import asyncio
+import sys
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import chez
+from benchmarks.store import PASSPHRASE, six_fields
+from chez.crypto import Kdf
+
+POLL: float = 0.0005
+"""Seconds between two looks of a device that waits: what is reported is late by at most this."""
+
+
+class Device:
+    """A home and what the benchmark asks of it."""
+
+    def __init__(self, path: Path, stack: AsyncExitStack) -> None:
+        self.path, self.stack = path, stack
+        self.home: Any = None
+        self.pairing: asyncio.Task[Any] | None = None
+
+    async def _open(self) -> None:
+        self.home = await self.stack.enter_async_context(chez.open(self.path, passphrase=PASSPHRASE))
+
+    async def create(self, url: str) -> dict[str, Any]:
+        """A new person with one device, and its relay."""
+        await chez.create(self.path, passphrase=PASSPHRASE, name="a", kdf=Kdf.minimum())
+        await self._open()
+        await self.home.set_relay(url)
+        await self.home.sync()
+        return {}
+
+    async def pair(self, url: str) -> dict[str, Any]:
+        """Offer to let another device in; answers the code."""
+        code: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        async def let_in() -> None:
+            try:
+                async with self.home.pair(url) as pairing:
+                    code.set_result(pairing.code)
+                    await pairing.confirm(_yes)
+            except BaseException as error:
+                if not code.done():
+                    code.set_exception(error)
+                raise
+
+        self.pairing = asyncio.create_task(let_in())
+        return {"code": await code}
+
+    async def paired(self) -> dict[str, Any]:
+        """Wait until the other device is in."""
+        if self.pairing:
+            await self.pairing
+        return {}
+
+    async def join(self, code: str, url: str) -> dict[str, Any]:
+        """Become the other device."""
+        await chez.join(self.path, code, passphrase=PASSPHRASE, name="b", relay=url)
+        await self._open()
+        await self.home.sync(url)
+        return {}
+
+    async def connect(self, url: str) -> dict[str, Any]:
+        """Live from here on."""
+        link = await self.stack.enter_async_context(self.home.connect(url))
+        await link.synced(timeout=30)
+        return {}
+
+    async def puts(self, count: int) -> dict[str, Any]:
+        """Separate puts by concurrent tasks; answers when the first began and all were durable."""
+        items = self.home.collection("items")
+        began = time.monotonic_ns()
+        await asyncio.gather(*(items.put(six_fields(number)) for number in range(count)))
+        return {"began": began, "durable": time.monotonic_ns()}
+
+    async def wait(self, count: int) -> dict[str, Any]:
+        """Wait until a query finds this many records."""
+        items = self.home.collection("items")
+        while await items.where().count() < count:  # noqa: ASYNC110 - what a user's query would see
+            await asyncio.sleep(POLL)
+        return {"at": time.monotonic_ns()}
+
+    async def one(self) -> dict[str, Any]:
+        """Make the record that `edit` changes and `watch` watches."""
+        await self.home.collection("ticks").put({"n": 0}, id="tick")
+        return {}
+
+    async def edit(self, count: int, gap: float) -> dict[str, Any]:
+        """Change the record `count` times, `gap` seconds apart; answers when each change began."""
+        ticks, sent = self.home.collection("ticks"), []
+        for number in range(1, count + 1):
+            sent.append(time.monotonic_ns())
+            async with ticks.edit("tick") as draft:
+                draft["n"] = number
+            await asyncio.sleep(gap)
+        return {"sent": sent}
+
+    async def watch(self, upto: int) -> dict[str, Any]:
+        """Look at the record until it has reached `upto`; answers when each new value was seen."""
+        ticks, seen, last = self.home.collection("ticks"), [], 0
+        while last < upto:
+            value = (await ticks.get("tick")).value["n"]
+            if value > last:
+                last = value
+                seen.append((value, time.monotonic_ns()))
+            else:
+                await asyncio.sleep(POLL)
+        return {"seen": seen}
+
+    async def has(self) -> dict[str, Any]:
+        """Wait until the record is here."""
+        while not await self.home.collection("ticks").where().count():  # noqa: ASYNC110 - as above
+            await asyncio.sleep(POLL)
+        return {}
+
+
+async def _yes(question: str, *, default: str | None = None) -> str:
+    return "yes"
+
+
+async def main(path: Path) -> None:
+    """Answer until standard input ends."""
+    async with AsyncExitStack() as stack:
+        device = Device(path, stack)
+        while line := await asyncio.to_thread(sys.stdin.buffer.readline):
+            asked = msgspec.json.decode(line, type=dict[str, Any])
+            answer = await getattr(device, asked.pop("do"))(**asked)
+            sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+            sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))

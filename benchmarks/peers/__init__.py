@@ -1,0 +1,3 @@
+"""Other software doing the same work, installed on first use into benchmarks/.cache."""
+
+__all__ = ()

@@ -1,0 +1,122 @@
+"""automerge-repo (npm): two clients and its sync server with file storage, each a process.
+
+Its conditions: plaintext, no signatures, written without fsync. The second client asks
+for each document one second after it was made, because asked at once some documents
+become "unavailable" there; that second is part of its time, as it would be of a user's.
+"""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from benchmarks.harness import ROOT, Bench, BenchmarkFailed, say
+from benchmarks.processes import Talker, free_port, start, talk, wait_for_port
+
+__all__ = ("Repo", "installed", "repo")
+
+SOURCE: Final = ROOT / "benchmarks" / "peers" / "automerge_repo"
+ASK_AFTER: Final = 1.0
+
+
+async def installed(bench: Bench) -> Path | None:
+    """The folder with the peer's packages, installed if need be; None when it can't be used here."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if not bench.installed_peers or not node or not npm:
+        return None
+    folder = bench.cache / "automerge_repo"
+    lock = (SOURCE / "package-lock.json").read_bytes()
+    done = folder / "installed.lock"
+    if not done.exists() or done.read_bytes() != lock:
+        say("  installing automerge-repo …")
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in ("package.json", "package-lock.json", ".npmrc"):
+            shutil.copy(SOURCE / file, folder / file)
+        log = folder / "install.log"
+        quiet = ("--ignore-scripts", "--no-audit", "--no-fund")
+        async with start(npm, "ci", *quiet, cwd=folder, log=log) as process:
+            if await process.wait():
+                say(f"  left out, npm failed: {log.read_text()[-300:]}")
+                return None
+        done.write_bytes(lock)
+    for file in ("server.mjs", "client.mjs"):
+        shutil.copy(SOURCE / file, folder / file)
+    return folder
+
+
+class Repo:
+    """A running server and its clients."""
+
+    def __init__(self, folder: Path, port: int, work: Path, stack: AsyncExitStack) -> None:
+        self._folder, self._port, self._work, self._stack = folder, port, work, stack
+
+    async def client(self, name: str) -> Talker:
+        """One more device, connected."""
+        client = await self._stack.enter_async_context(talk(
+            "node", "client.mjs", str(self._port), name, log=self._work / f"{name}.log", cwd=self._folder))
+        await client.answer()
+        return client
+
+    async def records(self, count: int) -> tuple[float, float]:
+        """Seconds until B has all records that A makes, and until a fresh client has caught up."""
+        a, b = await self.client("a"), await self.client("b")
+        urls: list[str] = []
+        asking: list[asyncio.Task[None]] = []
+
+        async def ask(url: str) -> None:
+            await asyncio.sleep(ASK_AFTER)
+            await b.send("find", url=url)
+
+        found = asyncio.create_task(_last_found(b, count))
+        await a.send("create", count=count)
+        began = (await a.answer())["began"]
+        for _ in range(count):
+            urls.append((await a.answer())["url"])
+            asking.append(asyncio.create_task(ask(urls[-1])))
+        live = (await found - began) / 1e9
+        await asyncio.gather(*asking)
+        c = await self.client("c")
+        found = asyncio.create_task(_last_found(c, count))
+        began = asyncio.get_running_loop().time()
+        for url in urls:
+            await c.send("find", url=url)
+        return live, await found / 1e9 - began
+
+    async def latencies(self, count: int, gap: float) -> list[float]:
+        """Seconds from each change on A until B has it, `gap` seconds apart."""
+        a, b = await self.client("a"), await self.client("b")
+        url = (await a.ask("one"))["url"]
+        await asyncio.sleep(ASK_AFTER)
+        await b.ask("watch", url=url, upto=count)
+        sent = (await a.ask("edit", count=count, gap=gap))["sent"]
+        seen = (await b.answer())["seen"]
+        return [(next(at for n, at in seen if n >= number) - began) / 1e9
+                for number, began in enumerate(sent, 1)]
+
+
+async def _last_found(client: Talker, count: int) -> float:
+    """The instant (monotonic, ns) at which the last of `count` documents was there."""
+    urls: set[str] = set()
+    last = 0.0
+    while len(urls) < count:
+        answer = await client.answer()
+        urls.add(answer["found"])
+        last = max(last, float(answer["at"]))
+    return last
+
+
+@asynccontextmanager
+async def repo(bench: Bench, folder: Path) -> AsyncIterator[Repo]:
+    """A fresh server with an empty store. Raises `BenchmarkFailed` when it does not start."""
+    work = bench.folder("repo")
+    port = free_port()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(start(
+            "node", "server.mjs", str(port), str(work / "store"), cwd=folder, log=work / "server.log"))
+        try:
+            await wait_for_port(port)
+        except BenchmarkFailed as error:
+            raise BenchmarkFailed(f"{error}: {(work / 'server.log').read_text()[-500:]}") from None
+        yield Repo(folder, port, work, stack)

@@ -1,0 +1,166 @@
+"""sync.*, relay.bytes_per_record: two devices and a relay, each a process, durable at all three."""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Final
+
+import msgspec
+import websockets
+
+from benchmarks.harness import Bench, Benchmark, Figure, Runs
+from benchmarks.peers.repo import installed, repo
+from benchmarks.processes import Talker, command, free_port, start, talk, wait_for_port
+from benchmarks.store import document, six_fields
+
+__all__ = ("benchmarks",)
+
+RECORDS: Final = 1000
+CHANGES: Final = 200
+GAP: Final = 0.03
+REPO_CHANGES: Final = 60
+REPO_GAP: Final = 0.3
+"""automerge-repo gathers changes for 100 ms; further apart it shows its best."""
+
+REPO: Final = ("automerge-repo 2.5.6 with its sync server, file storage, plaintext, no fsync; the second "
+               "client asks for each document one second after it was made, else some become unavailable")
+ECHO: Final = "a bare websocket echo of 1,200 bytes through one server process: the same two hops"
+REPO_TICK: Final = f"automerge-repo 2.5.6, one change every {REPO_GAP * 1e3:.0f} ms (it gathers for 100 ms)"
+
+
+def benchmarks() -> tuple[Benchmark, ...]:
+    """The figures of this theme."""
+    latency = (f"from the call that changes one field on A until B reads it, {CHANGES} changes "
+               f"{GAP * 1e3:.0f} ms apart")
+    return (
+        Benchmark((
+            Figure("sync.records_1000", "s", "less", f"From the first of {RECORDS:,} separate puts of "
+                   "six-field records, issued by concurrent tasks on A, until B's query finds all; A, relay "
+                   "and B each a process, durable at all three.", 0.6,
+                   {"automerge_repo": REPO,
+                    "automerge_repo_cold": "there, a fresh client catching up, with nothing waited for"}),
+            Figure("relay.bytes_per_record", "bytes", "less", "What the relay keeps of these "
+                   f"{RECORDS:,} records: sealed entries, divided by records.", None,
+                   {"change": "the raw Automerge change of one record, unsealed",
+                    "json": "the record's JSON"}),
+        ), _records),
+        Benchmark((
+            Figure("sync.latency_p50", "ms", "less", f"Median {latency}.", 6,
+                   {"echo": ECHO, "automerge_repo": REPO_TICK}),
+            Figure("sync.latency_p99", "ms", "less", f"99th percentile {latency}.", None,
+                   {"echo": ECHO, "automerge_repo": REPO_TICK}),
+        ), _latency),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Trio:
+    """A relay and two paired, connected devices."""
+
+    a: Talker
+    b: Talker
+    data: Path
+
+
+@asynccontextmanager
+async def trio(bench: Bench) -> AsyncIterator[Trio]:
+    """Start the relay and both devices, pair them and connect them."""
+    folder, port = bench.folder("trio"), free_port()
+    url, data = f"ws://127.0.0.1:{port}", folder / "relay"
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(start(
+            command("chez-relay"), "serve", "--listen", f"127.0.0.1:{port}", "--data", str(data),
+            log=folder / "relay.log"))
+        await wait_for_port(port)
+        a, b = [await stack.enter_async_context(talk(
+            *_python("benchmarks.device"), str(folder / name), log=folder / f"{name}.log")) for name in "ab"]
+        await a.ask("create", url=url)
+        code = (await a.ask("pair", url=url))["code"]
+        await b.ask("join", code=code, url=url)
+        await a.ask("paired")
+        await a.ask("connect", url=url)
+        await b.ask("connect", url=url)
+        yield Trio(a, b, data)
+
+
+def _python(module: str) -> tuple[str, ...]:
+    return sys.executable, "-m", module
+
+
+async def _held(data: Path) -> int:
+    """Bytes of sealed entries at the relay, by its own count."""
+    process = await asyncio.create_subprocess_exec(
+        command("chez-relay"), "inspect", "--data", str(data), "--json", stdout=asyncio.subprocess.PIPE)
+    out, _ = await process.communicate()
+    held: int = json.loads(out)["bytes"]
+    return held
+
+
+async def _records(bench: Bench) -> dict[str, Runs]:
+    seconds, size = Runs(), Runs()
+    values = [six_fields(number) for number in range(RECORDS)]
+    change = median(len(document(value)) for value in values)
+    plain = median(len(msgspec.json.encode(value)) for value in values)
+    peer = await installed(bench)
+    for _ in range(bench.runs):
+        async with trio(bench) as three:
+            before = await _held(three.data)
+            await three.b.send("wait", count=RECORDS)
+            began = (await three.a.ask("puts", count=RECORDS))["began"]
+            seconds.add(((await three.b.answer())["at"] - began) / 1e9)
+            size.add((await _held(three.data) - before) / RECORDS, change=change, json=plain)
+        if peer:
+            async with repo(bench, peer) as theirs:
+                live, cold = await theirs.records(RECORDS)
+            seconds.peers.setdefault("automerge_repo", []).append(live)
+            seconds.peers.setdefault("automerge_repo_cold", []).append(cold)
+    return {"sync.records_1000": seconds, "relay.bytes_per_record": size}
+
+
+async def _latency(bench: Bench) -> dict[str, Runs]:
+    p50, p99 = Runs(), Runs()
+    peer = await installed(bench)
+    for _ in range(bench.runs):
+        async with trio(bench) as three:
+            await three.a.ask("one")
+            await three.b.ask("has")
+            await three.b.send("watch", upto=CHANGES)
+            sent = (await three.a.ask("edit", count=CHANGES, gap=GAP))["sent"]
+            seen = (await three.b.answer())["seen"]
+        # A value may be overtaken by the next: it is there when a later one is.
+        ours = [(next(at for n, at in seen if n >= number) - began) / 1e6
+                for number, began in enumerate(sent, 1)]
+        echo = await _echo()
+        p50.add(median(ours), echo=median(echo))
+        p99.add(_p99(ours), echo=_p99(echo))
+        if peer:
+            async with repo(bench, peer) as running:
+                theirs = [s * 1e3 for s in await running.latencies(REPO_CHANGES, REPO_GAP)]
+            p50.peers.setdefault("automerge_repo", []).append(median(theirs))
+            p99.peers.setdefault("automerge_repo", []).append(_p99(theirs))
+    return {"sync.latency_p50": p50, "sync.latency_p99": p99}
+
+
+def _p99(values: list[float]) -> float:
+    return quantiles(values, n=100, method="inclusive")[98]
+
+
+async def _echo() -> list[float]:
+    """Milliseconds of each of 200 echoes through a server process, as far apart as our changes."""
+    port, taken = free_port(), []
+    async with start(*_python("benchmarks.echo"), str(port)):
+        await wait_for_port(port)
+        async with websockets.connect(f"ws://127.0.0.1:{port}", compression=None) as connection:
+            for _ in range(CHANGES):
+                began = time.perf_counter()
+                await connection.send(bytes(1200))
+                await connection.recv()
+                taken.append((time.perf_counter() - began) * 1e3)
+                await asyncio.sleep(GAP)
+    return taken

@@ -1,0 +1,94 @@
+"""The harness on figures made up for the purpose: shape of the JSON, medians, ratios, failures."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from benchmarks import __main__ as cli
+from benchmarks import harness, imports, jobs, store, sync
+from benchmarks.harness import Bench, Benchmark, BenchmarkFailed, Figure, Runs
+from benchmarks.report import page
+from click.testing import CliRunner
+
+FAST = Figure("fake.time", "ms", "less", "A made-up time.", 5, {"peer": "a made-up peer"})
+RATE = Figure("fake.rate", "things/s", "more", "A made-up rate.")
+
+
+async def _fake(bench: Bench) -> dict[str, Runs]:
+    assert bench.work.is_dir() and not any(bench.folder("x").iterdir())
+    times, rates = Runs(), Runs()
+    for value in (3.0, 1.0, 2.0):
+        times.add(value, peer=value * 4)
+        rates.add(value * 1000)
+    return {"fake.time": times, "fake.rate": rates}
+
+
+async def _short(bench: Bench) -> dict[str, Runs]:
+    runs = Runs()
+    runs.add(1.0)
+    return {"fake.short": runs}
+
+
+FAKES = (Benchmark((FAST, RATE), _fake),
+         Benchmark((Figure("fake.short", "s", "less", "Too few runs."),), _short))
+
+
+def test_the_json(tmp_path: Path) -> None:
+    """Results are {machine, versions, figures: {ID: {value, unit, runs, ratio}}}, value the median."""
+    results, failed = cli.run(FAKES[:1], (), tmp_path / "out.json", 3, True, tmp_path / "cache")
+    assert not failed
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert set(found) == {"machine", "versions", "figures"}
+    assert found["figures"] == {
+        "fake.time": {"value": 2.0, "unit": "ms", "runs": [3.0, 1.0, 2.0], "ratio": {"peer": 0.25}},
+        "fake.rate": {"value": 2000.0, "unit": "things/s", "runs": [3000.0, 1000.0, 2000.0], "ratio": {}},
+    }
+    assert found["machine"]["cores"] >= 1 and found["versions"]["python"]
+    assert not list((tmp_path / "cache").glob("work-*"))
+    text = page({FAST.id: FAST, RATE.id: RATE}, results)
+    assert "| `fake.time` | 2.00 ms | 1.00 to 3.00 (3) | at most 5.00 | peer: 8.00 (ratio 0.250) |" in text
+
+
+def test_one_failure_keeps_the_others(tmp_path: Path) -> None:
+    """A figure with fewer than three runs is a failure, named; the file holds what was measured before."""
+    results, failed = cli.run(FAKES, (), tmp_path / "out.json", 3, True, tmp_path)
+    assert failed == ["fake.short"] and set(results.figures) == {"fake.time", "fake.rate"}
+    assert set(json.loads((tmp_path / "out.json").read_text())["figures"]) == {"fake.time", "fake.rate"}
+
+
+def test_selecting(tmp_path: Path) -> None:
+    """IDs choose figures, of one benchmark too; an unknown one is refused with those there are."""
+    results, _ = cli.run(FAKES, ("fake.rate",), None, 3, True, tmp_path)
+    assert list(results.figures) == ["fake.rate"]
+    with pytest.raises(BenchmarkFailed, match=r"fake\.rate"):
+        cli.run(FAKES, ("nonsense",), None, 3, True, tmp_path)
+
+
+def test_a_benchmark_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No figure takes longer than its limit."""
+    async def hang(bench: Bench) -> dict[str, Runs]:
+        await asyncio.Event().wait()
+        return {}
+
+    monkeypatch.setattr(harness, "MOST_SECONDS", 0.05)
+    _, failed = cli.run((Benchmark((FAST,), hang),), (), None, 3, True, tmp_path)
+    assert failed == ["fake.time"]
+
+
+def test_the_real_figures_are_complete() -> None:
+    """Every figure that issue 3 names exists once, names a peer or a limit, and tells what it measures."""
+    figures = [f for theme in (store, sync, imports, jobs) for b in theme.benchmarks() for f in b.figures]
+    assert sorted(f.id for f in figures) == sorted([
+        "put.bulk", "put.single", "put.concurrent64", "sync.records_1000", "sync.latency_p50",
+        "sync.latency_p99", "import.linky", "cli.warm", "job.cold", "job.fresh", "job.linky_year",
+        "relay.bytes_per_record"])
+    assert all(f.peers and f.what.endswith(".") and f.better in ("less", "more") for f in figures)
+
+
+def test_the_command() -> None:
+    """`--list` shows the figures; an unknown one is a plain error."""
+    runner = CliRunner()
+    assert "put.bulk" in runner.invoke(cli.main, ["--list"]).output
+    wrong = runner.invoke(cli.main, ["no.such"])
+    assert wrong.exit_code != 0 and "no such figure" in wrong.output
