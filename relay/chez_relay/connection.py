@@ -50,6 +50,9 @@ class Connection:
         self._held: deque[Ask] = deque()
         self.followed: set[bytes] = set()
         self._load = 0
+        self._sending = False
+        self._sent = 0
+        self._sent_before = -1
         self._closing: Close | None = None
         self._deaf = False
         self._wake = asyncio.Event()
@@ -103,6 +106,19 @@ class Connection:
         """Close after everything in the outbox was sent."""
         self._apply([Close(code, reason)])
 
+    def abort(self) -> None:
+        """Drop the connection at once, whatever was not sent."""
+        self._socket.transport.abort()
+
+    def drop_if_stalled(self) -> None:
+        """Drop the connection if the client took nothing since the last call, with bytes waiting.
+
+        (Pings don't notice: behind a full socket they wait as well.)
+        """
+        if self._sending and self._sent == self._sent_before:
+            self.abort()
+        self._sent_before = self._sent
+
     def _hello_is_late(self) -> None:
         if self._session.state is State.GREETING:
             self.close(POLICY_VIOLATION, "no Hello in time")
@@ -151,7 +167,10 @@ class Connection:
             while True:
                 while self._outbox:
                     data = self._outbox.popleft()
+                    self._sending = True
                     await self._socket.send(data)
+                    self._sending = False
+                    self._sent += 1
                     self._load -= len(data)
                     self._update_room()
                 if self._closing is not None:

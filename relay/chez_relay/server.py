@@ -41,6 +41,7 @@ class Limits:
     ping_interval: float = 20.0
     ping_timeout: float = 20.0
     expiry_interval: float = 60.0
+    stall: float = 60.0
     drain: float = 5.0
 
 
@@ -136,8 +137,18 @@ class RelayServer:
             self._committer.submit(Expire(), lambda _result: None)
             await asyncio.sleep(self._limits.expiry_interval)
 
+    async def drop_stalled(self) -> None:
+        """Drop clients that take nothing of what waits for them, for ever."""
+        while True:
+            await asyncio.sleep(self._limits.stall)
+            for connection in list(self._connections):
+                connection.drop_if_stalled()
+
     async def drain(self) -> None:
-        """Answer what was asked, then close all connections (1001, going away)."""
+        """Answer what was asked, then close all connections (1001, going away).
+
+        Whoever does not take the answers within the limit is dropped.
+        """
         tasks = [task for task in self._connections.values() if task is not None]
         for connection in list(self._connections):
             connection.stop_reading()
@@ -146,6 +157,8 @@ class RelayServer:
             connection.close(GOING_AWAY, "the relay shuts down")
         if tasks:
             await asyncio.wait(tasks, timeout=self._limits.drain)
+        for connection in list(self._connections):
+            connection.abort()
 
 
 def _address(socket: ServerConnection) -> str:
@@ -181,7 +194,8 @@ async def serving(
     ) as listener:
         server.port = next(iter(listener.sockets)).getsockname()[1]
         server.names = _names(names, host, server.port)
-        tasks = [asyncio.create_task(server.commit()), asyncio.create_task(server.expire())]
+        loops = (server.commit(), server.expire(), server.drop_stalled())
+        tasks = [asyncio.create_task(loop) for loop in loops]
         _log.info("listening")
         try:
             yield server

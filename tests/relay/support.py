@@ -82,10 +82,10 @@ class Process:
 
 
 @asynccontextmanager
-async def relay(data: Path, *options: str, port: int = 0, command: Sequence[str] = ()) -> AsyncIterator[Process]:
+async def relay(data: Path, *options: str, command: Sequence[str] = ()) -> AsyncIterator[Process]:
     """A real relay over `data` on a free port of loopback, gone at the end."""
-    arguments = [*(command or (sys.executable, "-m", "chez_relay")), "serve", "--listen", f"127.0.0.1:{port}",
-                 "--data", str(data), *options]
+    program = command or (sys.executable, "-m", "chez_relay")
+    arguments = [*program, "serve", "--listen", "127.0.0.1:0", "--data", str(data), *options]
     process = await asyncio.create_subprocess_exec(
         *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )

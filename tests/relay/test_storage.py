@@ -77,7 +77,8 @@ async def test_a_refusal_does_not_disturb_its_group(store: s.Storage) -> None:
     """Unknown space and full quota refuse one request each; the others of the group are done."""
     unknown = s.AddEntry(seed("nowhere"), seed("e"), b"x" * 300, False)
     results = await store.perform([create(), unknown, entry(1), entry(2, 1900), entry(3)])
-    assert [getattr(result, "code", None) for result in results] == [None, Code.UNKNOWN, None, Code.QUOTA, None]
+    codes = [getattr(result, "code", None) for result in results]
+    assert codes == [None, Code.UNKNOWN, None, Code.QUOTA, None]
     assert isinstance(results[4], s.Stored) and results[4].offset == 2
 
 
@@ -151,7 +152,10 @@ requests = st.one_of(
 )
 
 
-@given(st.lists(st.lists(requests, min_size=1, max_size=6), max_size=8), st.lists(st.integers(0, 80), max_size=8))
+GROUPS = st.lists(st.lists(requests, min_size=1, max_size=6), max_size=8)
+
+
+@given(GROUPS, st.lists(st.integers(0, 80), max_size=8))
 def test_both_storages_answer_alike(groups: Sequence[Sequence[s.Request]], steps: Sequence[int]) -> None:
     """Whatever is asked, in whatever groups and time, memory and SQLite answer the same."""
     clock = Clock()

@@ -41,7 +41,7 @@ from chez_wire.frames import OpenedSpace
 from chez_wire.limits import DEFAULT_CREDIT, MAX_CLAIMS, MAX_FRAME, MAX_PAGE, MIB
 from chez_wire.login import Role
 
-__all__ = ("RelayConnection", "connect", "relay_name")
+__all__ = ("RelayConnection", "connect", "open_socket", "relay_name")
 
 OPEN_SECONDS: Final = 10.0
 PING_SECONDS: Final = 20.0
@@ -69,6 +69,21 @@ def relay_name(url: str) -> str:
     return f"{shown}:{port or (443 if parts.scheme == 'wss' else 80)}"
 
 
+async def open_socket(url: str, open_timeout: float = OPEN_SECONDS, tls: ssl.SSLContext | None = None) -> ClientConnection:
+    """Open the websocket, and nothing more. Raises `InvalidValue`, `RelayUnreachable`."""
+    name = relay_name(url)
+    try:
+        async with asyncio.timeout(open_timeout):
+            return await dial(
+                url, compression=None, max_size=MAX_FRAME, max_queue=4, open_timeout=None, proxy=None,
+                ping_interval=PING_SECONDS, ping_timeout=PING_SECONDS, user_agent_header=None, ssl=tls,
+            )
+    except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
+        reason = "it did not answer in time" if isinstance(error, TimeoutError) else str(error)
+        raise RelayUnreachable(f"there is no connection to {name}: {reason}",
+                               "check the address and that the relay runs") from error
+
+
 @asynccontextmanager
 async def connect(
     url: str, *, open_timeout: float = OPEN_SECONDS, nonce: bytes | None = None,
@@ -81,16 +96,7 @@ async def connect(
     """
     name = relay_name(url)
     session = ClientSession(name, nonce or crypto.random_bytes(32))
-    try:
-        async with asyncio.timeout(open_timeout):
-            socket = await dial(
-                url, compression=None, max_size=MAX_FRAME, max_queue=4, open_timeout=None, proxy=None,
-                ping_interval=PING_SECONDS, ping_timeout=PING_SECONDS, user_agent_header=None, ssl=tls,
-            )
-    except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
-        reason = "it did not answer in time" if isinstance(error, TimeoutError) else str(error)
-        raise RelayUnreachable(f"there is no connection to {name}: {reason}",
-                               "check the address and that the relay runs") from error
+    socket = await open_socket(url, open_timeout, tls)
     relay = RelayConnection(socket, session, name)
     try:
         async with asyncio.timeout(open_timeout):

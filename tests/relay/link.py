@@ -1,0 +1,119 @@
+"""Both cores joined by a fake link under one seeded scheduler: no socket, no clock, no thread."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from random import Random
+
+from chez.errors import RelayMisbehaved
+from chez.sync.events import Event
+from chez.sync.session import ClientSession
+from chez_relay.effects import Ask, Close, Effect, Send
+from chez_relay.fanout import growth
+from chez_relay.session import RelaySession
+from chez_relay.storage import Quotas
+from chez_relay.storage.memory import MemoryStorage
+from tests.relay.support import seed
+
+NAME = "relay.test:8787"
+
+
+@dataclass
+class Link:
+    """One connection: two sessions, a queue each way, and what the storage still owes.
+
+    Each of `step`'s choices moves one thing; TCP keeps order, so an honest link does too.
+    `hostile` frames of the relay are lost, repeated or swapped on the way.
+    """
+
+    world: "World"
+    client: ClientSession
+    relay: RelaySession
+    up: deque[bytes] = field(default_factory=deque)
+    down: deque[bytes] = field(default_factory=deque)
+    owed: deque[Ask] = field(default_factory=deque)
+    events: list[Event] = field(default_factory=list)
+    closed: Close | None = None
+    cut: bool = False
+    hostile: bool = False
+    caught: RelayMisbehaved | None = None
+
+    def apply(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(data):
+                    self.down.append(data)
+                case Ask():
+                    self.owed.append(effect)
+                case Close():
+                    self.closed = effect
+                case _:
+                    pass
+
+    def step(self, random: Random) -> bool:
+        """Move one thing of this link; False when nothing is left to move."""
+        if self.cut:
+            return False
+        self.up.extend(self.client.data_to_send())
+        moves = [name for name in ("up", "owed", "down") if getattr(self, name)]
+        if not moves:
+            return False
+        match random.choice(moves):
+            case "up":
+                self.apply(self.relay.receive(self.up.popleft()))
+            case "owed":
+                self.world.perform(self, self.owed.popleft())
+            case _:
+                self._deliver(random)
+        return True
+
+    def _deliver(self, random: Random) -> None:
+        data = self.down.popleft()
+        if self.hostile and random.random() < 0.2:
+            match random.randrange(3):
+                case 0:
+                    return
+                case 1:
+                    self.down.appendleft(data)
+                case _:
+                    self.down.append(data)
+                    return
+        try:
+            self.events += self.client.receive(data)
+        except RelayMisbehaved as error:
+            self.caught, self.cut = error, True
+
+
+class World:
+    """One relay's storage and all links to it, moved by a seeded scheduler."""
+
+    def __init__(self, number: int, quotas: Quotas | None = None) -> None:
+        self.random = Random(number)
+        self.storage = MemoryStorage(seed("incarnation"), quotas=quotas)
+        self.links: list[Link] = []
+
+    def connect(self, dialled: str = NAME, **options: bool) -> Link:
+        client = ClientSession(dialled, self.random.randbytes(32))
+        relay = RelaySession(names=[NAME], nonce=self.random.randbytes(32),
+                             incarnation=self.storage.incarnation)
+        link = Link(self, client, relay, **options)
+        self.links.append(link)
+        return link
+
+    def perform(self, link: Link, ask: Ask) -> None:
+        results = self.storage.perform_now([ask.request])
+        link.apply(link.relay.completed(ask, results[0]))
+        news = growth([ask.request], results)
+        for other in self.links:
+            if not other.cut:
+                for handle, page in news.spaces.items():
+                    other.apply(other.relay.grew(handle, page))
+                for inbox in news.inboxes:
+                    other.apply(other.relay.inbox_grew(inbox))
+
+    def run(self, steps: int = 100_000) -> None:
+        """Move things, in an order drawn from the seed, until nothing is left (or `steps` are done)."""
+        for _ in range(steps):
+            links = [link for link in self.links if not link.cut]
+            self.random.shuffle(links)
+            if not any(link.step(self.random) for link in links):
+                return

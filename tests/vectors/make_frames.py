@@ -1,0 +1,66 @@
+"""Prints the golden vectors of the wire: each frame with fixed fields, as hexadecimal.
+
+    python tests/vectors/make_frames.py > tests/vectors/frames.json
+
+The file changes only together with the protocol's version.
+"""
+
+import json
+import sys
+
+from chez_wire import frames
+from chez_wire.login import Role, create_message, handle_of, inbox_of, login_message
+
+__all__ = ("FRAMES", "hashes", "vectors")
+
+
+def _id(number: int) -> bytes:
+    return bytes((number,)) * 32
+
+
+def _signature(number: int) -> bytes:
+    return bytes((number,)) * 64
+
+
+FRAMES: tuple[frames.ClientFrame | frames.RelayFrame, ...] = (
+    frames.Hello([1], _id(1), "relay.example:443"),
+    frames.CreateSpace(1, _id(2), _id(3), _id(4), _id(5), _id(6), _signature(7), "token"),
+    frames.Open(2, [frames.Claim(_id(8), Role.READ, _signature(9)),
+                    frames.Claim(_id(8), Role.APPEND, _signature(9))]),
+    frames.Append(3, _id(8), Role.APPEND, b"envelope"),
+    frames.Subscribe(4, _id(8), 17, 2_097_152),
+    frames.Credit(_id(8), 65_536),
+    frames.Read(5, _id(8), 17, 786_432),
+    frames.CreateInbox(6, _id(10), _id(11), 86_400, _signature(12)),
+    frames.Put(7, _id(13), b"item"),
+    frames.Watch(8, _id(13), 0),
+    frames.Ack(9, _id(13), 3),
+    frames.Welcome(1, _id(14), _id(15)),
+    frames.Done(1),
+    frames.Opened(2, [frames.OpenedSpace(_id(8), Role.READ, "", 17, _id(16)),
+                      frames.OpenedSpace(_id(8), Role.APPEND, "denied", 0, _id(0))]),
+    frames.Appended(3, _id(8), _id(17), 18, _id(18)),
+    frames.Entries(4, _id(8), [frames.Entry(18, b"envelope")], _id(18), 19),
+    frames.InboxItems(8, _id(13), [frames.InboxItem(1, b"item")]),
+    frames.Failed(3, "quota", "the space is full", False),
+)
+"""One of each frame."""
+
+
+def hashes() -> dict[str, str]:
+    """The names and signed messages of the protocol, for fixed inputs."""
+    login = login_message("relay.example:443", _id(1), _id(14), _id(8), Role.READ)
+    keys = (_id(2), _id(3), _id(4), _id(5), _id(6))
+    create = create_message("relay.example:443", _id(1), _id(14), "space", *keys)
+    return {"handle_of": handle_of(_id(2)).hex(), "inbox_of": inbox_of(_id(10)).hex(),
+            "login_message": login.hex(), "create_message": create.hex()}
+
+
+def vectors() -> dict[str, dict[str, str]]:
+    """All vectors by kind and name."""
+    return {"frames": {type(frame).__name__: frames.encode(frame).hex() for frame in FRAMES},
+            "messages": hashes()}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(vectors(), indent=2) + "\n")

@@ -1,0 +1,1 @@
+"""The formats on the wire and the page that documents them."""

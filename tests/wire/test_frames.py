@@ -1,0 +1,106 @@
+"""The wire formats: golden vectors, round trips, and bytes that are none of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chez_wire import frames
+from chez_wire.envelope import HEADER_BYTES, Header, entry_id
+from chez_wire.errors import EnvelopeError, FrameError
+from chez_wire.limits import MAX_ENVELOPE, MAX_FRAME, MAX_PAGE
+from chez_wire.login import Role
+from tests.vectors.make_frames import FRAMES, vectors
+
+GOLDEN = Path(__file__).parent.parent / "vectors" / "frames.json"
+CLIENT = {kind.__name__ for kind in frames.ClientFrame.__args__}
+RELAY = {kind.__name__ for kind in frames.RelayFrame.__args__}
+
+
+def decode(data: bytes) -> frames.ClientFrame | frames.RelayFrame:
+    """Decode on the side that receives such a frame."""
+    return frames.decode_client(data) if data[1] < 32 else frames.decode_relay(data)
+
+
+def test_golden_vectors_hold() -> None:
+    """Frames and signed messages encode to the bytes they always had."""
+    assert json.loads(GOLDEN.read_text()) == vectors()
+
+
+def test_every_frame_has_a_vector() -> None:
+    """No frame of the protocol is missing from the vectors."""
+    assert {type(frame).__name__ for frame in FRAMES} == CLIENT | RELAY
+
+
+@pytest.mark.parametrize("frame", FRAMES, ids=lambda frame: type(frame).__name__)
+def test_frames_survive_the_wire(frame: frames.ClientFrame | frames.RelayFrame) -> None:
+    """Decoding what was encoded gives the same frame; the other side's decoder refuses it."""
+    data = frames.encode(frame)
+    assert decode(data) == frame
+    wrong = frames.decode_relay if type(frame).__name__ in CLIENT else frames.decode_client
+    with pytest.raises(FrameError):
+        wrong(data)
+
+
+@given(st.sampled_from(FRAMES), st.data())
+def test_a_truncated_or_altered_frame_is_refused_or_another_frame(
+    frame: frames.ClientFrame | frames.RelayFrame, data: st.DataObject
+) -> None:
+    """Cut anywhere it is refused; with a byte changed it is refused or decodes to a whole frame."""
+    encoded = frames.encode(frame)
+    with pytest.raises(FrameError):
+        decode(encoded[: data.draw(st.integers(2, len(encoded) - 1))])
+    with pytest.raises(FrameError):
+        decode(encoded + b"\x00")
+    place = data.draw(st.integers(2, len(encoded) - 1))
+    changed = encoded[:place] + bytes((data.draw(st.integers(0, 255)),)) + encoded[place + 1:]
+    try:
+        assert frames.encode(decode(changed))
+    except FrameError:
+        pass
+
+
+@given(st.binary(max_size=400))
+def test_arbitrary_bytes_raise_frame_error_only(data: bytes) -> None:
+    """Nothing but FrameError ever leaves the decoders."""
+    for decoder in (frames.decode_client, frames.decode_relay):
+        try:
+            decoder(data)
+        except FrameError:
+            pass
+
+
+@pytest.mark.parametrize("data", [
+    bytes(MAX_FRAME + 1), b"\x91" * 500_000, b"\xdd\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff",
+    b"\xdf\xff\xff\xff\xff",
+], ids=["giant", "nested", "array of 2^32", "bytes of 2^32", "map of 2^32"])
+def test_bombs_are_refused(data: bytes) -> None:
+    """Giant, deeply nested and falsely long messages are refused without being unpacked."""
+    for decoder in (frames.decode_client, frames.decode_relay):
+        with pytest.raises(FrameError):
+            decoder(data)
+
+
+def test_the_largest_frames_fit() -> None:
+    """The largest envelope, alone or in a page of the largest size, fits a frame."""
+    ref, name = 2**32 - 1, bytes(32)
+    append = frames.encode(frames.Append(ref, name, Role.CONTROL, bytes(MAX_ENVELOPE)))
+    alone = frames.encode(frames.Entries(ref, name, [frames.Entry(2**62, bytes(MAX_ENVELOPE))], name, 2**62))
+    small = HEADER_BYTES + 16
+    many = [frames.Entry(2**62, bytes(small))] * (MAX_PAGE // small)
+    page = frames.encode(frames.Entries(ref, name, many, name, 2**62))
+    assert max(len(append), len(alone), len(page)) <= MAX_FRAME
+
+
+@given(st.binary(max_size=300))
+def test_envelopes_decode_or_raise(data: bytes) -> None:
+    """Arbitrary bytes are no envelope or one whose header encodes to the same bytes."""
+    for candidate in (data, b"CZE\x01" + data):
+        try:
+            header = Header.decode(candidate)
+        except EnvelopeError:
+            continue
+        assert header.encode() == candidate[:HEADER_BYTES]
+        assert entry_id(candidate) != entry_id(candidate + b"\x00")
