@@ -35,8 +35,10 @@ async def installed(bench: Bench) -> Path | None:
         for file in ("package.json", "package-lock.json", ".npmrc"):
             shutil.copy(SOURCE / file, folder / file)
         log = folder / "install.log"
-        quiet = ("--ignore-scripts", "--no-audit", "--no-fund")
-        async with start(npm, "ci", *quiet, cwd=folder, log=log) as process:
+        # Not `npm ci`: some registries do not list every optional package, and then it refuses
+        # its own lock. Without the optional ones, and held to the lock, `install` does the same.
+        quiet = ("--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund")
+        async with start(npm, "install", "--no-save", *quiet, cwd=folder, log=log) as process:
             if await process.wait():
                 say(f"  left out, npm failed: {log.read_text()[-300:]}")
                 return None
