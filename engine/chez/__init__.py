@@ -1,1 +1,45 @@
-"""x"""
+"""Chez: your data stays at your place, and the service comes to it.
+
+    import chez
+
+    words = await chez.create("home", passphrase="...")     # once; keep the 24 words
+    async with chez.open("home", passphrase="...") as home:
+        notes = home.collection("notes")
+        note = await notes.put({"title": "Bread", "done": False})
+        async with notes.edit(note.id) as draft:
+            draft["done"] = True
+        async with home.connect("wss://relay.example"):      # live, encrypted sync
+            ...
+
+Names are imported when first used, so that `import chez` costs nothing by itself.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chez.errors import ChezError
+    from chez.home import Home, HomeStatus, ImportReport, SyncReport, create, join, open
+    from chez.query.filters import Query, field
+    from chez.query.sql import Rows
+    from chez.records.collection import Collection, Record
+
+__all__ = (
+    "ChezError", "Collection", "Home", "HomeStatus", "ImportReport", "Query", "Record", "Rows", "SyncReport", "create",
+    "field", "join", "open",
+)
+
+_PLACES = {
+    "ChezError": "chez.errors", "Collection": "chez.records.collection", "Home": "chez.home", "HomeStatus": "chez.home",
+    "ImportReport": "chez.home", "Query": "chez.query.filters", "Record": "chez.records.collection",
+    "Rows": "chez.query.sql", "SyncReport": "chez.home", "create": "chez.home", "field": "chez.query.filters",
+    "join": "chez.home", "open": "chez.home",
+}
+
+
+def __getattr__(name: str) -> Any:
+    place = _PLACES.get(name)
+    if place is None:
+        raise AttributeError(f"module 'chez' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(place), name)

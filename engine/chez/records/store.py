@@ -73,13 +73,18 @@ class RecordStore:
 
     # --- local writes ---------------------------------------------------------------
 
-    def put(self, db: Connection, space: int, collection: str, id: str, value: dict[str, Value]) -> None:
-        """Create a record, or make its value `value` by one change that says the difference."""
+    def put(self, db: Connection, space: int, collection: str, id: str, value: dict[str, Value],
+            known: frozenset[str] | None = None) -> None:
+        """Create a record, or make its value `value` by one change that says the difference.
+
+        `known` are the fields the caller's type has; others (written by a newer app) stay.
+        """
         row = self._find(db, space, collection, id)
         if row is None:
             self._create(db, space, collection, id, value)
             return
-        kept = {key: item for key, item in row.value.items() if key.startswith("_") and key != "_deleted"}
+        kept = {key: item for key, item in row.value.items() if key != "_deleted"
+                and (key.startswith("_") or (known is not None and key not in known))}
         self._edit(db, row, collection, kept | value)
 
     def apply_edit(self, db: Connection, space: int, collection: str, id: str, change: bytes) -> None:
@@ -119,11 +124,13 @@ class RecordStore:
         return "added"
 
     def document(self, db: Connection, space: int, collection: str, id: str) -> tuple[Document, dict[str, Value]]:
-        """A record's document, to be forked for an edit, and its value. Raises `NotFound`."""
+        """A fork of a record's document, to be edited, and its value. Raises `NotFound`."""
         row = self._find(db, space, collection, id)
         if row is None or row.value.get("_deleted"):
             raise NotFound(f"there is no record {id!r} in {collection!r}")
-        return self._load(db, row.n), row.value
+        document = self._load(db, row.n).fork()
+        document.set_actor(self.actor)
+        return document, row.value
 
     def _create(self, db: Connection, space: int, collection: str, id: str, value: dict[str, Value]) -> None:
         document = automerge.new(self.actor)

@@ -95,6 +95,8 @@ class Database:
     _reader: aiosqlite.Connection
     before_commit: Callable[[Connection], None] | None = None
     """Called inside every transaction, just before it commits."""
+    after_commit: Callable[[], None] | None = None
+    """Called in the writer's thread once a transaction is durable."""
     after_rollback: Callable[[], None] | None = None
     """Called in the writer's thread when some work was undone (caches are stale then)."""
     _queue: list[_Write] = field(default_factory=list)
@@ -181,6 +183,8 @@ class Database:
             if self.before_commit is not None:
                 self.before_commit(db)
             db.execute("COMMIT")
+            if self.after_commit is not None:
+                self.after_commit()
         except BaseException as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")

@@ -1,0 +1,8 @@
+"""A home: what a device opens. One person's encrypted store and the spaces in it."""
+
+from chez.home.home import CollectionInfo, Home, HomeStatus, SyncReport
+from chez.home.importing import ImportReport
+from chez.home.lifecycle import create, join, open
+from chez.home.pairing import Pairing
+
+__all__ = ("CollectionInfo", "Home", "HomeStatus", "ImportReport", "Pairing", "SyncReport", "create", "join", "open")

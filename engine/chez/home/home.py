@@ -1,0 +1,228 @@
+"""`Home`: the object an application holds while a home is open."""
+
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from chez import crypto
+from chez.connectors import Connector
+from chez.errors import InvalidValue, Misuse, NotFound
+from chez.home.importing import ImportReport, OnProgress, import_file
+from chez.home.pairing import Pairing, pair
+from chez.journal import Journal
+from chez.keys.device import DeviceKeys
+from chez.query.sql import Rows, run_sql
+from chez.records.collection import Collection, Engine
+from chez.records.store import RecordStore
+from chez.records.types import collection_of
+from chez.records.values import check_collection
+from chez.spaces.space import Space
+from chez.store.database import Database
+from chez.sync.connection import relay_name
+from chez.sync.link import Link, hooks
+from chez.sync.replica import Replica
+
+__all__ = ("CollectionInfo", "Home", "HomeStatus", "SyncReport")
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionInfo:
+    """A collection's name and how many records it has."""
+
+    name: str
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """What one sync did: entries sent and received, and the relay's last offset.
+
+    `quarantined` entries failed a check and were set aside; `reset` says that the
+    relay's store was another than last time, so that everything was sent again.
+    """
+
+    relay: str
+    sent: int
+    received: int
+    quarantined: int
+    offset: int
+    reset: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HomeStatus:
+    """How a home stands: records, changes not yet acknowledged by a relay, what was set aside."""
+
+    records: int
+    pending: int
+    quarantined: int
+    relay: str | None
+    offset: int
+    link: str
+    devices: tuple[str, ...]
+
+
+def unix_milliseconds() -> int:
+    """The wall clock, for histories and receipts; nothing is ordered by it."""
+    return time.time_ns() // 1_000_000
+
+
+class Home:
+    """An open home. Made by `chez.open`; all of it is local and works without a network."""
+
+    def __init__(self, path: Path, database: Database, device: DeviceKeys, name: str, person: bytes, space: Space,
+                 relay: str | None) -> None:
+        self.path = path
+        self.name = name
+        """This device's name."""
+        self.person_id = person
+        self.relay = relay
+        """The relay that `sync` and `connect` use when none is named."""
+        self._database = database
+        self._device = device
+        self._links: list[Link] = []
+        records = RecordStore(device.id)
+        self._replica = Replica(space, device, records, unix_milliseconds, crypto.random_bytes)
+
+        def undone() -> None:
+            records.forget()
+            self._replica.forget()
+
+        hooks(database, self._links, undone)
+        self._engine = Engine(database, records, space.n, crypto.random_bytes)
+        self.journal = Journal(database, device, unix_milliseconds)
+
+    def __repr__(self) -> str:
+        return f"<Home {self.name!r} at {self.path}>"
+
+    @property
+    def device_id(self) -> bytes:
+        """This device's id: its public signing key (32 bytes)."""
+        return self._device.id
+
+    # --- records ------------------------------------------------------------------------
+
+    def collection(self, what: str | type[Any], *, name: str | None = None, indexes: Sequence[str] = ()) -> Collection[Any]:
+        """A collection of the private space, of plain dicts (by name) or of a msgspec Struct.
+
+        `indexes` declares fields that filters and sorting shall find quickly.
+        """
+        if isinstance(what, str):
+            return Collection(self._engine, check_collection(what), None, indexes)
+        if not (isinstance(what, type) and issubclass(what, msgspec.Struct)):
+            raise InvalidValue("a collection is named by text or by a msgspec Struct")
+        return Collection(self._engine, check_collection(name or collection_of(what)), what, indexes)
+
+    async def collections(self) -> list[CollectionInfo]:
+        """Every collection that has records, by name."""
+        rows = await self._database.read(lambda db: db.execute(
+            "SELECT collection, count(*) FROM record WHERE deleted = 0 GROUP BY collection ORDER BY collection").fetchall())
+        return [CollectionInfo(*row) for row in rows]
+
+    async def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] = (), *, limit: int = 10_000) -> Rows:
+        """Run one SELECT over the collections (one view each, with `_id` and `_space`).
+
+        Raises `InvalidValue` with SQLite's reason, also for anything but reading.
+        """
+        return await self._database.read(lambda db: run_sql(db, query, params, limit))
+
+    async def import_file(self, path: Path | str, *, connector: Connector | str | None = None,
+                          progress: OnProgress | None = None) -> ImportReport:
+        """Bring an export home; importing it again changes nothing.
+
+        The format is recognised unless a connector is given. `progress(done, total)` in
+        bytes of the file. Raises `NotFound`, `InvalidValue` for a file of no known format.
+        """
+        return await import_file(self._engine, self.journal, self._replica.space, Path(path), connector, progress)
+
+    # --- sync ---------------------------------------------------------------------------
+
+    async def set_relay(self, url: str) -> None:
+        """Remember the relay that `sync` and `connect` use. Raises `InvalidValue`."""
+        relay_name(url)
+        await self._database.write(lambda db: db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('relay', ?)", (url,)))
+        self.relay = url
+
+    async def sync(self, url: str | None = None, *, timeout: float = 60.0) -> SyncReport:
+        """Send everything that waits, fetch everything new, and return.
+
+        Raises `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`; what is here stays.
+        """
+        if self._links:  # already kept in step in the background: wait for that
+            link = self._links[0]
+            await link.synced(timeout)
+            return self._report(link)
+        async with self._link(self._choose(url), retry=False) as link:
+            await link.synced(timeout)
+            return self._report(link)
+
+    @asynccontextmanager
+    async def connect(self, url: str | None = None) -> AsyncIterator[Link]:
+        """Keep in step with a relay while the block lasts, through lost connections."""
+        async with self._link(self._choose(url), retry=True) as link:
+            yield link
+
+    @asynccontextmanager
+    async def _link(self, url: str, *, retry: bool) -> AsyncIterator[Link]:
+        if self._links:
+            raise Misuse(f"this home is connected to {self._links[0].url} already", "One relay at a time, for now.")
+        n = await self._database.write(lambda db: _relay_row(db, url))
+        link = Link(self._database, self._replica, n, url, retry=retry)
+        self._links.append(link)
+        link.start()
+        try:
+            yield link
+        finally:
+            self._links.remove(link)
+            await link.close()
+
+    def _choose(self, url: str | None) -> str:
+        chosen = url or self.relay
+        if chosen is None:
+            raise NotFound("no relay is set", "Name one, or set it with `chez relay URL`.")
+        relay_name(chosen)
+        return chosen
+
+    def _report(self, link: Link) -> SyncReport:
+        done = link.progress
+        return SyncReport(link.url, done.sent, done.received, done.quarantined, done.end, done.reset)
+
+    async def status(self) -> HomeStatus:
+        """How the home stands, without the network."""
+        counts = await self._database.read(lambda db: db.execute(
+            "SELECT (SELECT count(*) FROM record WHERE deleted = 0), "
+            "(SELECT count(*) FROM change WHERE state = 1) + (SELECT count(*) FROM sealed WHERE envelope IS NOT NULL), "
+            "(SELECT count(*) FROM quarantine), (SELECT max(position) FROM cursor)").fetchone())
+        devices = tuple(device.name for device in self._replica.space.membership.devices.values())
+        link = self._links[0].status if self._links else "off"
+        return HomeStatus(counts[0], counts[1], counts[2], self.relay, counts[3] or 0, link, devices)
+
+    def pair(self, url: str | None = None) -> AbstractAsyncContextManager[Pairing]:
+        """Let another device of this person in: `async with home.pair() as pairing: ...`.
+
+        Show `pairing.code`, then `await pairing.confirm(ask)`.
+        """
+        return pair(self._database, self._replica, self._device, self.journal, self._choose(url))
+
+    # --- keys ---------------------------------------------------------------------------
+
+    def derive_key(self, label: str) -> bytes:
+        """A 32-byte secret of this device for one purpose, the same each time."""
+        return self._device.secret("chez/1 application " + label)
+
+    def sign(self, context: str, *fields: bytes) -> bytes:
+        """Sign with this device's key (64 bytes); verify with `chez.crypto.verify(home.device_id, ...)`."""
+        return self._device.signing.sign("chez/1 application " + context, *fields)
+
+
+def _relay_row(db: Any, url: str) -> int:
+    db.execute("INSERT OR IGNORE INTO relay (url) VALUES (?)", (url,))
+    n: int = db.execute("SELECT n FROM relay WHERE url = ?", (url,)).fetchone()[0]
+    return n

@@ -1,0 +1,223 @@
+"""Creating, opening and joining: how a home comes to be and is entered.
+
+    PATH/chez.key     the database key, wrapped by the passphrase
+    PATH/chez.db      the store (SQLCipher)
+    PATH/owner.lock   held while a process has the home open
+
+A home is made in a folder beside its own and moved into place when it is whole.
+"""
+
+import asyncio
+import fcntl
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from chez import crypto, inboxes
+from chez.errors import (
+    BadPairing,
+    Damaged,
+    HomeBusy,
+    HomeExists,
+    HomeMissing,
+    InvalidValue,
+    NotAllowed,
+    StorageFailed,
+)
+from chez.home.home import Home, unix_milliseconds
+from chez.home.pairing import split_code
+from chez.journal import Journal
+from chez.keys.device import DeviceKeys
+from chez.keys.epochs import Epoch, commitment
+from chez.keys.person import new_words, person_of
+from chez.spaces.membership import Membership
+from chez.spaces.space import create_space, load_space, store_space
+from chez.spaces.statements import Signed
+from chez.store.database import Connection, Database
+from chez.store.keyfile import KEY_FILE, read_key, write_key
+from chez.sync.pairing import Bundle, NewDevice, mailbox
+
+__all__ = ("create", "join", "open")
+
+STORE_FILE: Final = "chez.db"
+LOCK_FILE: Final = "owner.lock"
+JOIN_SECONDS: Final = 600
+
+
+async def create(path: Path | str, *, passphrase: str, name: str = "device", words: str | None = None,
+                 kdf: crypto.Kdf | None = None) -> str:
+    """Make a home for a new person (or for the one of `words`) and return the 24 words.
+
+    The words are nowhere else: show them once. Raises `HomeExists`, `InvalidValue`,
+    `StorageFailed`.
+    """
+    phrase = words or new_words(crypto.random_bytes(32))
+    person = person_of(phrase)
+    device = _device()
+    id, statements, epoch, admin = create_space("private", person, device, name, crypto.random_bytes(128))
+    public = crypto.SigningKey.from_seed(admin).public
+
+    def fill(db: Connection) -> int:
+        return store_space(db, id, "private", statements, [epoch], admin, public, sent=False)
+
+    await _make(Path(path), passphrase, kdf, device, name, person.root.public, None, fill, "home-created", {"name": name})
+    return phrase
+
+
+async def join(path: Path | str, code: str, *, passphrase: str, name: str = "device", relay: str | None = None,
+               kdf: crypto.Kdf | None = None) -> None:
+    """Make a home that is another device of the person who shows this pairing code.
+
+    `relay` is needed when the code does not name one. Afterwards open it and sync.
+    Raises `BadPairing`, `HomeExists`, `RelayUnreachable`, `InvalidValue`.
+    """
+    short, named = split_code(code)
+    url = relay or named
+    if url is None:
+        raise InvalidValue("the code names no relay", "Add it: chez join CODE --relay URL.")
+    if Path(path).exists() and any(Path(path).iterdir()):
+        raise HomeExists(f"there is something at {path} already", "Choose another folder.")
+    device = _device()
+    machine = NewDevice(short, device.signing, device.sealing.public, name, crypto.random_bytes(32))
+    bundle = await _exchange(short, url, machine)
+    statements, epochs = _check(bundle, device)
+
+    def fill(db: Connection) -> int:
+        return store_space(db, bundle.space, bundle.name, statements, epochs, bundle.admin or None, bundle.admin_public,
+                           sent=True)
+
+    await _make(Path(path), passphrase, kdf, device, name, bundle.person, url, fill, "home-joined", {"name": name})
+
+
+async def _exchange(code: str, url: str, machine: NewDevice) -> Bundle:
+    to_new, _ = mailbox(code, True)
+    to_old, old_box = mailbox(code, False)
+    answered = False
+    try:
+        async with asyncio.timeout(JOIN_SECONDS), inboxes.watch(url, to_new) as items:
+            async for item in items:
+                await items.ack(item.number)
+                if answered:
+                    return machine.welcome(item.item)
+                await inboxes.put(url, old_box, to_old, machine.answer(item.item))
+                answered = True
+    except TimeoutError:
+        pass
+    raise NotAllowed("the other device did not answer in ten minutes", "Ask for a new code there.")
+
+
+def _check(bundle: Bundle, device: DeviceKeys) -> tuple[list[Signed], list[Epoch]]:
+    """Verify what the old device gave: it is trusted with the code, not with our life."""
+    statements = [Signed.read(raw) for raw in bundle.statements]
+    membership = Membership(bundle.space)
+    membership.add(statements)
+    epochs = [Epoch(id, number, secret, append or None) for id, number, secret, append in bundle.epochs]
+    ok = (membership.create is not None and membership.create.person == bundle.person and device.id in membership.devices
+          and membership.create.admin == bundle.admin_public and bool(epochs)
+          and all(e.id in membership.epochs and membership.epochs[e.id].commitment == commitment(e.secret) for e in epochs))
+    if not ok:
+        raise BadPairing("what the other device sent does not hold together", "Update Chez on both and pair again.")
+    return statements, epochs
+
+
+def _device() -> DeviceKeys:
+    return DeviceKeys.from_seeds(crypto.random_bytes(32), crypto.random_bytes(32))
+
+
+async def _make(path: Path, passphrase: str, kdf: crypto.Kdf | None, device: DeviceKeys, name: str, person: bytes,
+                relay: str | None, fill: Callable[[Connection], int], kind: str, body: dict[str, str]) -> None:
+    if not passphrase:
+        raise InvalidValue("an empty passphrase protects nothing", "Choose a longer one.")
+    if not 1 <= len(name) <= 64 or not name.isprintable():
+        raise InvalidValue(f"{name!r} can't be a device's name", "Use 1 to 64 printable characters.")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise HomeExists(f"there is something at {path} already", "Choose another folder, or open it.")
+    building = path.with_name(path.name + ".new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir(mode=0o700)
+        key = crypto.random_bytes(32)
+        await asyncio.to_thread(write_key, building, key, passphrase, kdf or crypto.Kdf.moderate())
+        database = await Database.open(building / STORE_FILE, key)
+        try:
+            journal = Journal(database, device, unix_milliseconds)
+            await database.write(lambda db: _fill(db, journal, device, name, person, relay, fill, kind, body))
+        finally:
+            await database.close()
+        if path.exists():
+            path.rmdir()
+        building.rename(path)
+    except OSError as error:
+        raise StorageFailed(f"the home can't be made at {path}: {error.strerror}", "Check the folder's permissions.") from None
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _fill(db: Connection, journal: Journal, device: DeviceKeys, name: str, person: bytes, relay: str | None,
+          fill: Callable[[Connection], int], kind: str, body: dict[str, str]) -> None:
+    n = fill(db)
+    rows: list[tuple[str, Any]] = [
+        ("person", person), ("device.signing", device.signing.seed), ("device.sealing", device.sealing.seed),
+        ("device.name", name), ("private", n)]
+    if relay is not None:
+        rows.append(("relay", relay))
+    db.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", rows)
+    journal.record(db, kind, body)
+
+
+@asynccontextmanager
+async def open(path: Path | str, *, passphrase: str) -> AsyncIterator[Home]:
+    """Open a home; it is this process's alone until the block ends.
+
+    Raises `HomeMissing`, `HomeBusy` (naming the owner), `WrongPassphrase`, `Damaged`,
+    `StorageFailed`.
+    """
+    folder = Path(path)
+    if not (folder / KEY_FILE).is_file() or not (folder / STORE_FILE).is_file():
+        if (folder / KEY_FILE).exists() or (folder / STORE_FILE).exists():
+            missing = STORE_FILE if (folder / KEY_FILE).exists() else KEY_FILE
+            raise Damaged(f"the home at {folder} is incomplete: {missing} is missing", "Restore it from a backup.")
+        raise HomeMissing(f"there is no home at {folder}", "Make one with `chez init`, or `chez join CODE`.")
+    lock = _lock(folder)
+    try:
+        key = await asyncio.to_thread(read_key, folder, passphrase)
+        database = await Database.open(folder / STORE_FILE, key)
+        try:
+            yield await database.read(lambda db: _load(db, folder, database))
+        finally:
+            await database.close()
+    finally:
+        os.close(lock)
+
+
+def _load(db: Connection, folder: Path, database: Database) -> Home:
+    meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
+    try:
+        device = DeviceKeys.from_seeds(meta["device.signing"], meta["device.sealing"])
+        space = load_space(db, meta["private"])
+        return Home(folder, database, device, meta["device.name"], meta["person"], space, meta.get("relay"))
+    except KeyError as error:
+        raise Damaged(f"the store lacks {error}", "Restore it from a backup.") from None
+
+
+def _lock(folder: Path) -> int:
+    """Take the home for this process; the lock goes with the process, however it ends."""
+    try:
+        handle = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageFailed(f"the home at {folder} can't be written: {error.strerror}", "Check its permissions.") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        owner = os.read(handle, 32).decode(errors="replace").strip()
+        os.close(handle)
+        raise HomeBusy(f"process {owner or '(unknown)'} has this home open",
+                       "`chez lock` ends an owner; `chez` commands reach it by themselves.") from None
+    with suppress(OSError):
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    return handle

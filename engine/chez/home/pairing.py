@@ -1,0 +1,143 @@
+"""The old device's side of pairing, with its inboxes, its store and its person."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from chez import crypto, inboxes
+from chez.errors import BadPairing, ChezError, NotAllowed
+from chez.journal import Journal
+from chez.keys.device import DeviceKeys
+from chez.spaces.statements import Certify, Signed, sign_statement
+from chez.store.database import Connection, Database
+from chez.sync.pairing import Bundle, Introduction, OldDevice, mailbox, new_code
+from chez.sync.replica import Replica
+
+__all__ = ("Paired", "Pairing", "fingerprint", "full_code", "pair", "split_code")
+
+CODE_SECONDS = 600
+"""How long a code works."""
+
+Ask = Callable[..., Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """The device that was let in."""
+
+    device: bytes
+    name: str
+
+
+def full_code(code: str, url: str) -> str:
+    """A code together with the relay it works at: `48151-orbit-lemon@relay.example`."""
+    return f"{code}@{url.removeprefix('wss://')}"
+
+
+def split_code(text: str) -> tuple[str, str | None]:
+    """Undo `full_code`; the relay is None when the text names none."""
+    code, found, relay = text.strip().partition("@")
+    if not found:
+        return code, None
+    return code, relay if "://" in relay else f"wss://{relay}"
+
+
+def fingerprint(device: bytes) -> str:
+    """A device id shortened for people to compare: 48 bits in four groups."""
+    digest = crypto.hash_fields("chez/1 fingerprint", device).hex()
+    return " ".join(digest[i : i + 3] for i in range(0, 12, 3))
+
+
+class Pairing:
+    """A pairing that waits for another device; made by `Home.pair`.
+
+    `code` is to be typed on the new device; it works once, for ten minutes.
+    """
+
+    def __init__(self, database: Database, replica: Replica, device: DeviceKeys, journal: Journal, url: str) -> None:
+        self._database = database
+        self._replica = replica
+        self._device = device
+        self._journal = journal
+        self._url = url
+        self._code = new_code(crypto.random_bytes(8))
+        self._machine = OldDevice(self._code, crypto.random_bytes(32))
+        self.code = full_code(self._code, url)
+
+    async def confirm(self, ask: Ask | None = None) -> Paired:
+        """Wait for the new device, let the person confirm it, certify it.
+
+        `ask(question)` returns the person's answer; without it, the code alone decides.
+        Raises `BadPairing` when a wrong code was tried (this one is burnt then),
+        `NotAllowed` when the person says no.
+        """
+        to_new, new_box = mailbox(self._code, True)
+        to_old, _ = mailbox(self._code, False)
+        try:
+            introduction = await self._introduction(to_old)
+        except BadPairing:
+            await self._journal.append("pairing-refused", {"reason": "wrong code"})
+            raise
+        question = f"Let {introduction.name!r} (fingerprint {fingerprint(introduction.device)}) be a device of yours?"
+        if ask is not None and (await ask(question, default="no")).strip().lower() not in ("y", "yes", "o", "oui"):
+            await inboxes.put(self._url, new_box, to_new, self._machine.refuse())
+            await self._journal.append("pairing-refused", {"reason": "the person said no", "name": introduction.name})
+            raise NotAllowed("the new device was not let in", "Run `chez pair` again to try another.")
+        bundle = await self._certify(introduction)
+        await inboxes.put(self._url, new_box, to_new, self._machine.admit(bundle))
+        return Paired(introduction.device, introduction.name)
+
+    async def _open(self) -> None:
+        """Make both inboxes and leave the hello in one."""
+        for to_new in (True, False):
+            key, _ = mailbox(self._code, to_new)
+            await inboxes.create(self._url, key, key.public, ttl=CODE_SECONDS)
+        key, box = mailbox(self._code, True)
+        await inboxes.put(self._url, box, key, self._machine.hello)
+
+    async def _introduction(self, to_old: crypto.SigningKey) -> Introduction:
+        try:
+            async with asyncio.timeout(CODE_SECONDS), inboxes.watch(self._url, to_old) as items:
+                async for item in items:
+                    await items.ack(item.number)
+                    return self._machine.receive(item.item)
+        except TimeoutError:
+            pass
+        raise NotAllowed("nobody used the code in ten minutes", "Run `chez pair` again when the other device is at hand.")
+
+    async def _certify(self, who: Introduction) -> Bundle:
+        replica, device = self._replica, self._device
+
+        def work(db: Connection) -> Bundle:
+            space = replica.space
+            create = space.membership.create
+            assert create is not None  # load_space refuses a space without it
+            body = Certify(space.id, sorted(space.membership.heads), device.id, create.person, who.device, who.sealing, who.name)
+            statement = sign_statement(body, device.signing)
+            db.execute("INSERT INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 0)",
+                       (space.n, statement.hash, statement.raw))
+            space.membership.add([statement])
+            self._journal.record(db, "device-added", {"name": who.name, "device": who.device.hex()})
+            known = [Signed.read(row[0]).raw for row in
+                     db.execute("SELECT body FROM statement WHERE space = ? ORDER BY n", (space.n,))]
+            epochs = [(e.id, e.number, e.secret, e.append_seed or b"") for e in space.epochs.values()]
+            return Bundle(create.person, space.id, space.name, space.admin.seed if space.admin else b"", create.admin,
+                          known, epochs, self._url)
+
+        return await self._database.write(work)
+
+
+@asynccontextmanager
+async def pair(database: Database, replica: Replica, device: DeviceKeys, journal: Journal, url: str) -> AsyncIterator[Pairing]:
+    """Make a code and its inboxes; on leaving, what is left in them is removed."""
+    pairing = Pairing(database, replica, device, journal, url)
+    await pairing._open()
+    try:
+        yield pairing
+    finally:
+        # A hello nobody took is worth nothing by itself; a welcome must stay until taken.
+        with suppress(ChezError):
+            key, _ = mailbox(pairing._code, False)
+            async with asyncio.timeout(2), inboxes.watch(url, key) as items:
+                await items.ack(2**62)

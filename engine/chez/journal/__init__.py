@@ -1,0 +1,139 @@
+"""The journal: a person's tamper-evident record of what happened on this device.
+
+One hash chain of receipts per device. Each receipt is hashed with the one before it and
+signed by the device; the chain's head travels inside the device's entries, so that a
+journal cut short shows against what other devices have seen. Budgets are debited in the
+same transaction as the receipt that says so.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from chez import crypto
+from chez.errors import InvalidValue, NotAllowed
+from chez.keys.device import DeviceKeys
+from chez.store.database import Connection, Database
+
+__all__ = ("Journal", "Receipt", "Verification")
+
+GENESIS = bytes(32)
+_canonical = msgspec.json.Encoder(order="sorted")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One line of the journal; `time` is RFC 3339 in UTC, `hash` covers all but itself."""
+
+    number: int
+    time: str
+    kind: str
+    body: dict[str, Any]
+    previous: bytes
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether the chain holds, how many receipts it has, and otherwise what is wrong."""
+
+    ok: bool
+    receipts: int
+    problem: str = ""
+
+
+def _hash(number: int, time: str, kind: str, body: str, previous: bytes) -> bytes:
+    return crypto.hash_fields("chez/1 receipt", number.to_bytes(8, "big"), time.encode(), kind.encode(),
+                              body.encode(), previous)
+
+
+class Journal:
+    """The journal of one home; made by it. `now` gives Unix milliseconds."""
+
+    def __init__(self, database: Database, device: DeviceKeys, now: Callable[[], int]) -> None:
+        self._database = database
+        self._device = device
+        self._now = now
+
+    async def append(self, kind: str, body: Mapping[str, Any]) -> Receipt:
+        """Write a receipt; durable when it returns. `body` is JSON-able."""
+        return await self._database.write(lambda db: self.record(db, kind, body))
+
+    async def reserve(self, accounts: Mapping[str, float], bits: float, kind: str, body: Mapping[str, Any]) -> Receipt:
+        """Debit `bits` from every account (name -> limit) and write the receipt, in one transaction.
+
+        Raises `NotAllowed`, debiting nothing, when an account would exceed its limit.
+        """
+        if not bits >= 0:
+            raise InvalidValue(f"a debit is a number from 0, not {bits}")
+
+        def work(db: Connection) -> Receipt:
+            for name, limit in accounts.items():
+                spent = self._spent(db, name)
+                if spent + bits > limit + 1e-9:
+                    raise NotAllowed(f"the budget of {name} is {limit:g} bits; {spent:g} are spent and this needs {bits:g}",
+                                     "Raise the budget in a new grant, or leave it at that.")
+                db.execute("INSERT INTO account (name, spent) VALUES (?, ?) "
+                           "ON CONFLICT (name) DO UPDATE SET spent = excluded.spent", (name, spent + bits))
+            return self.record(db, kind, body)
+
+        return await self._database.write(work)
+
+    async def spent(self, account: str) -> float:
+        """The bits debited from an account so far."""
+        return await self._database.read(lambda db: self._spent(db, account))
+
+    async def receipts(self, kind: str | None = None) -> list[Receipt]:
+        """The receipts in order, all or of one kind."""
+        rows = await self._database.read(lambda db: db.execute(
+            "SELECT number, time, kind, body, previous, hash FROM receipt WHERE ? IS NULL OR kind = ? ORDER BY number",
+            (kind, kind)).fetchall())
+        return [Receipt(n, time, what, msgspec.json.decode(body), previous, hash)
+                for n, time, what, body, previous, hash in rows]
+
+    async def verify(self) -> Verification:
+        """Fold the chain again, check every signature, and the head other devices were told."""
+        return await self._database.read(self._verify)
+
+    def record(self, db: Connection, kind: str, body: Mapping[str, Any]) -> Receipt:
+        """Write a receipt inside a transaction that is open."""
+        last = db.execute("SELECT number, hash FROM receipt ORDER BY number DESC LIMIT 1").fetchone()
+        number, previous = (last[0] + 1, last[1]) if last is not None else (1, GENESIS)
+        time = datetime.fromtimestamp(self._now() / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        try:
+            text = _canonical.encode(body).decode()
+        except (TypeError, ValueError) as error:
+            raise InvalidValue(f"a receipt holds JSON values only: {error}") from None
+        digest = _hash(number, time, kind, text, previous)
+        db.execute("INSERT INTO receipt (number, time, kind, body, previous, hash, signature) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                   (number, time, kind, text, previous, digest, self._device.signing.sign("chez/1 receipt", digest)))
+        return Receipt(number, time, kind, dict(body), previous, digest)
+
+    def _spent(self, db: Connection, account: str) -> float:
+        row = db.execute("SELECT spent FROM account WHERE name = ?", (account,)).fetchone()
+        return float(row[0]) if row is not None else 0.0
+
+    def _verify(self, db: Connection) -> Verification:
+        hashes = {0: GENESIS}
+        count = 0
+        for number, time, kind, body, previous, digest, signature in db.execute(
+                "SELECT number, time, kind, body, previous, hash, signature FROM receipt ORDER BY number"):
+            count += 1
+            if number != count:
+                return Verification(False, count, f"receipt {count} is missing")
+            if previous != hashes[count - 1]:
+                return Verification(False, count, f"receipt {number} does not follow the one before it")
+            if digest != _hash(number, time, kind, body, previous):
+                return Verification(False, count, f"receipt {number} was changed")
+            try:
+                crypto.verify(self._device.id, signature, "chez/1 receipt", digest)
+            except crypto.CryptoFailed:
+                return Verification(False, count, f"receipt {number} is not signed by this device")
+            hashes[count] = digest
+        for number, digest in db.execute("SELECT number, hash FROM witness WHERE author = ?", (self._device.id,)):
+            if hashes.get(number) != digest:
+                return Verification(False, count, f"the journal was cut: other devices were told of receipt {number}")
+        return Verification(True, count)

@@ -1,0 +1,233 @@
+"""Collections: named sets of records of one type inside a space."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from chez.errors import InvalidValue, Misuse, NotFound
+from chez.query.filters import Condition, Query, column, quote
+from chez.records.diff import write_difference
+from chez.records.store import RecordStore
+from chez.records.values import Value, check_id, check_value, from_json
+from chez.store.database import Connection, Database
+
+__all__ = ("Collection", "Engine", "Record")
+
+T = TypeVar("T")
+_KEPT: Final = (bytes, datetime)  # kinds that records store as they are
+
+
+@dataclass(frozen=True, slots=True)
+class Record(Generic[T]):
+    """One record as it was when it was read. `source` says where an imported one came from."""
+
+    id: str
+    value: T
+    collection: str
+    source: dict[str, Value] | None = None
+
+
+@dataclass(slots=True)
+class Engine:
+    """What collections share: the store, this device's records, the space they are in."""
+
+    database: Database
+    records: RecordStore
+    space: int
+    entropy: Callable[[int], bytes]
+    editing: dict[tuple[str, str], "_Edit"] = field(default_factory=dict)
+
+    def new_id(self) -> str:
+        """A random record id: 26 characters (128 bits in base32)."""
+        return base64.b32encode(self.entropy(16)).decode().rstrip("=").lower()
+
+
+@dataclass(slots=True)
+class _Edit:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
+    owner: "asyncio.Task[Any] | None" = None
+
+
+class Collection(Generic[T]):
+    """Records of one type; made by `Home.collection`.
+
+    With a msgspec Struct as type, values are checked and converted; a record that does
+    not fit it raises `InvalidValue` naming the field. Without, values are dicts.
+    """
+
+    def __init__(self, engine: Engine, name: str, type: type[T] | None, indexes: Sequence[str]) -> None:
+        self._engine = engine
+        self.name = name
+        self._type = type
+        self._indexes = tuple(indexes)
+        self._declared = not indexes
+        self._known = frozenset(f.encode_name for f in msgspec.structs.fields(type)) if type is not None else None  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        return f"<Collection {self.name!r}>"
+
+    # --- writing ----------------------------------------------------------------------
+
+    async def put(self, value: T, *, id: str | None = None) -> Record[T]:
+        """Store a record; on an existing id, change only what differs.
+
+        Returns it with its id, a random one if none was given. Raises `InvalidValue`
+        naming the field that can't be stored. Durable when it returns.
+        """
+        plain = self._encode(value)
+        key = self._engine.new_id() if id is None else check_id(id)
+        await self._declare()
+        async with self._alone(key):
+            await self._engine.database.write(self._putting([(key, plain)]))
+        return Record(key, value, self.name)
+
+    async def put_many(self, values: Iterable[T], *, ids: Iterable[str] | None = None) -> list[str]:
+        """Store many records in one transaction, all or nothing; returns their ids in order."""
+        plain = [self._encode(value) for value in values]
+        keys = [self._engine.new_id() for _ in plain] if ids is None else [check_id(id) for id in ids]
+        if len(keys) != len(plain):
+            raise InvalidValue(f"{len(plain)} values came with {len(keys)} ids")
+        for key in keys:
+            self._not_mine(key)
+        await self._declare()
+        for key in [key for key in keys if (self.name, key) in self._engine.editing]:
+            async with self._alone(key):
+                pass  # an open edit ends before the batch begins
+        await self._engine.database.write(self._putting(list(zip(keys, plain, strict=True))))
+        return keys
+
+    def _putting(self, items: list[tuple[str, dict[str, Value]]]) -> Callable[[Connection], None]:
+        engine, name, known = self._engine, self.name, self._known
+
+        def work(db: Connection) -> None:
+            for key, plain in items:
+                engine.records.put(db, engine.space, name, key, plain, known)
+
+        return work
+
+    @asynccontextmanager
+    async def edit(self, id: str) -> AsyncIterator[T]:
+        """Change a record in place: `async with notes.edit(id) as draft: draft["a"] = 1`.
+
+        The draft is a plain value; when the block ends without an exception, what
+        changed in it becomes one change, made on the state the block began with, so
+        that it merges with what arrived meanwhile. Raises `NotFound`.
+        """
+        engine = self._engine
+        async with self._alone(id):
+            document, before = await engine.database.write(
+                lambda db: engine.records.document(db, engine.space, self.name, id))
+            draft = self._decode(id, _public(before))
+            yield draft
+            known = self._known
+            kept = {key: item for key, item in before.items()
+                    if key.startswith("_") or (known is not None and key not in known)}
+            change = write_difference(document, before, kept | self._encode(draft))
+            if change is not None:
+                await engine.database.write(lambda db: engine.records.apply_edit(db, engine.space, self.name, id, change))
+
+    async def delete(self, id: str) -> None:
+        """Delete a record; an edit made elsewhere meanwhile does not bring it back. Raises `NotFound`."""
+        engine = self._engine
+        async with self._alone(id):
+            await engine.database.write(lambda db: engine.records.delete(db, engine.space, self.name, id))
+
+    @asynccontextmanager
+    async def _alone(self, id: str) -> AsyncIterator[None]:
+        # Two changes of one device made on the same state would both claim its next
+        # sequence number, so writes to a record wait for an open edit of it.
+        key, editing = (self.name, id), self._engine.editing
+        self._not_mine(id)
+        edit = editing.setdefault(key, _Edit())
+        edit.users += 1
+        try:
+            async with edit.lock:
+                edit.owner = asyncio.current_task()
+                try:
+                    yield
+                finally:
+                    edit.owner = None
+        finally:
+            edit.users -= 1
+            if not edit.users:
+                editing.pop(key, None)
+
+    def _not_mine(self, id: str) -> None:
+        edit = self._engine.editing.get((self.name, id))
+        if edit is not None and edit.owner is asyncio.current_task():
+            raise Misuse(f"record {id!r} is being edited by this very task", "Leave the edit block first.")
+
+    # --- reading ----------------------------------------------------------------------
+
+    async def get(self, id: str) -> Record[T]:
+        """The record with this id. Raises `NotFound`."""
+        engine = self._engine
+        row = await engine.database.read(lambda db: db.execute(
+            "SELECT id, json, kinds FROM record WHERE space = ? AND collection = ? AND id = ? AND deleted = 0",
+            (engine.space, self.name, id)).fetchone())
+        if row is None:
+            raise NotFound(f"there is no record {id!r} in {self.name!r}")
+        return self._record(row)
+
+    def where(self, *conditions: Condition, **equals: Value) -> "Query[Record[T]]":
+        """Records that fulfil all conditions: `where(field("amount") < 0, currency="EUR")`."""
+        return Query(self._fetch, self._engine.space, self.name,
+                     (*conditions, *(Condition(name, "=", value) for name, value in equals.items())))
+
+    def __aiter__(self) -> AsyncIterator[Record[T]]:
+        return self.where().__aiter__()
+
+    async def count(self) -> int:
+        """How many records there are."""
+        return await self.where().count()
+
+    async def _fetch(self, sql: str, params: Sequence[Any], rows: bool) -> list[Any]:
+        await self._declare()
+        found = await self._engine.database.read(lambda db: db.execute(sql, params).fetchall())
+        return [self._record(row) for row in found] if rows else found
+
+    async def _declare(self) -> None:
+        """Make the declared indexes, once."""
+        if self._declared:
+            return
+        for name in self._indexes:
+            statement = _index(self.name, name)
+            await self._engine.database.write(lambda db, statement=statement: db.execute(statement))
+        self._declared = True
+
+    def _record(self, row: tuple[str, str, str | None]) -> Record[T]:
+        value = from_json(row[1], row[2])
+        return Record(row[0], self._decode(row[0], _public(value)), self.name, value.get("_source"))
+
+    def _encode(self, value: T) -> dict[str, Value]:
+        if self._type is None:
+            return check_value(value)
+        if not isinstance(value, self._type):
+            raise InvalidValue(f"{self.name!r} holds {self._type.__name__}, not {type(value).__name__}")
+        return check_value(msgspec.to_builtins(value, builtin_types=_KEPT))
+
+    def _decode(self, id: str, value: dict[str, Value]) -> T:
+        if self._type is None:
+            return value  # type: ignore[return-value]
+        try:
+            return msgspec.convert(value, self._type, builtin_types=_KEPT)
+        except msgspec.ValidationError as error:
+            raise InvalidValue(f"record {id!r} in {self.name!r} is no {self._type.__name__}: {error}",
+                               "Read it as a plain dict to see it: home.collection(name).") from None
+
+
+def _public(value: dict[str, Value]) -> dict[str, Value]:
+    return {key: item for key, item in value.items() if not key.startswith("_")}
+
+
+def _index(collection: str, name: str) -> str:
+    title = quote(f"declared {collection} {name}", '"')
+    return (f"CREATE INDEX IF NOT EXISTS {title} ON record (space, {column(name)}) "
+            f"WHERE collection = {quote(collection, chr(39))} AND deleted = 0")

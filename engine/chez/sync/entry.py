@@ -1,0 +1,205 @@
+"""Entries: what a device signs, how entries chain, how they are sealed.
+
+    inner     MessagePack array (class Inner): all that is signed
+    item hash H("chez/1 item", kind, collection, id, content hash)
+    hash      H("chez/1 entry", space, author, sequence, previous, kind, item hashes, rest)
+    rest      H("chez/1 rest", version, time, membership heads, relay head)
+    signature Ed25519 over ("chez/1 entry", space, hash) by the author
+
+The content hash of a change is Automerge's own (SHA-256), so whoever holds a record's
+document, in whatever saved form, can fold an author's chain again and check its last
+signature without having the entries. The epoch is no part of this: the same entry may
+be sealed again under a later one.
+
+    plaintext = length (4 bytes) ‖ zstd(MessagePack [inner, signature]) ‖ zeros
+    envelope  = header (chez_wire.envelope) ‖ XChaCha20-Poly1305(plaintext), the header
+                as associated data
+
+Padding is Padmé (Nikitin et al., PETS 2019, section 4), with a floor of 1 KiB.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import msgspec
+import zstandard
+from msgspec import Meta
+
+from chez import crypto
+from chez.errors import BadEntry
+from chez.keys.epochs import Epoch
+from chez.records.automerge import read_change
+from chez_wire.envelope import HEADER_BYTES, Header
+from chez_wire.limits import MAX_CHANGE, MAX_ENVELOPE, MAX_INNER, MAX_ITEMS, MIN_ENVELOPE
+
+__all__ = ("CHANGE", "CHANGES", "JOURNAL_HEAD", "STATEMENT", "STATEMENTS", "Inner", "Item", "RelayHead", "SignedEntry",
+           "pad", "read_signed", "seal", "sign_entry", "unpad", "unseal")
+
+VERSION: Final = 1
+CHANGES, STATEMENTS = 0, 1  # kinds of entries
+CHANGE, JOURNAL_HEAD, STATEMENT = 0, 1, 2  # kinds of items
+
+GENESIS: Final = bytes(32)
+"""The previous hash of an author's first entry."""
+
+Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Name = Annotated[str, Meta(max_length=128)]
+
+
+class Item(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """One thing an entry carries: a change of a record, a journal head, a statement."""
+
+    kind: Annotated[int, Meta(ge=0, le=2)]
+    collection: Name
+    id: Name
+    data: Annotated[bytes, Meta(max_length=MAX_CHANGE)]
+
+
+class RelayHead(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """What the author had last seen of a relay's log of this space."""
+
+    incarnation: Id
+    offset: Annotated[int, Meta(ge=0)]
+    head: Id
+
+
+class Inner(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """The signed content of an entry; `time` is the author's clock in Unix milliseconds.
+
+    `batch` is kept for batches larger than an entry and always empty in version 1.
+    """
+
+    version: Annotated[int, Meta(ge=1, le=1)]
+    space: Id
+    author: Id
+    sequence: Annotated[int, Meta(ge=1, le=2**62)]
+    previous: Id
+    time: Annotated[int, Meta(ge=0, le=2**62)]
+    kind: Annotated[int, Meta(ge=0, le=1)]
+    items: Annotated[list[Item], Meta(max_length=MAX_ITEMS)]
+    heads: Annotated[list[Id], Meta(max_length=64)]
+    relay: RelayHead | None
+    batch: None = None
+
+
+class _Signed(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    inner: Inner
+    signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
+
+
+_decoder = msgspec.msgpack.Decoder(_Signed)
+_encoder = msgspec.msgpack.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class SignedEntry:
+    """An entry with its hash; `packed` is the zstd of its signed bytes, as kept and sealed."""
+
+    inner: Inner
+    hash: bytes
+    packed: bytes
+
+
+def _item_hash(item: Item) -> bytes:
+    # read_change has checked the bytes against this hash when an entry comes from outside.
+    content = hashlib.sha256(item.data[8:]).digest() if item.kind == CHANGE else crypto.hash_fields("chez/1 content", item.data)
+    return crypto.hash_fields("chez/1 item", bytes((item.kind,)), item.collection.encode(), item.id.encode(), content)
+
+
+def entry_hash(inner: Inner) -> bytes:
+    """The hash that names an entry and chains the next one to it (32 bytes)."""
+    relay = _encoder.encode(inner.relay)
+    rest = crypto.hash_fields("chez/1 rest", bytes((inner.version,)), inner.time.to_bytes(8, "big"), *inner.heads, relay)
+    items = b"".join(map(_item_hash, inner.items))
+    return crypto.hash_fields("chez/1 entry", inner.space, inner.author, inner.sequence.to_bytes(8, "big"),
+                              inner.previous, bytes((inner.kind,)), items, rest)
+
+
+def sign_entry(inner: Inner, key: crypto.SigningKey) -> SignedEntry:
+    """Sign an entry with its author's key."""
+    digest = entry_hash(inner)
+    signed = _Signed(inner, key.sign("chez/1 entry", inner.space, digest))
+    return SignedEntry(inner, digest, zstandard.compress(_encoder.encode(signed), 3))
+
+
+def read_signed(packed: bytes) -> SignedEntry:
+    """Decode packed signed bytes and check everything that needs no other entry.
+
+    Raises `BadEntry`: not zstd, too large (checked before anything is inflated), not
+    the format, a change that is no change, or a signature that is not the author's.
+    """
+    try:
+        size = zstandard.frame_content_size(packed)
+        if not 0 < size <= MAX_INNER:
+            raise BadEntry(f"an entry unpacks to at most {MAX_INNER} bytes, this one claims {size}")
+        data = zstandard.ZstdDecompressor(max_window_size=2**24).decompress(packed, max_output_size=MAX_INNER,
+                                                                            allow_extra_data=False)
+        signed = _decoder.decode(data)
+    except (zstandard.ZstdError, msgspec.DecodeError, RecursionError) as error:
+        raise BadEntry(f"the entry's content can't be read: {error}") from None
+    inner = signed.inner
+    for item in inner.items:
+        if item.kind == CHANGE:
+            read_change(item.data)
+    digest = entry_hash(inner)
+    try:
+        crypto.verify(inner.author, signed.signature, "chez/1 entry", inner.space, digest)
+    except crypto.CryptoFailed:
+        raise BadEntry("the entry is not signed by its author") from None
+    return SignedEntry(inner, digest, packed)
+
+
+def padded_size(size: int) -> int:
+    """The Padmé size: at most 12% more, leaking O(log log size) bits of the size."""
+    if size <= MIN_ENVELOPE:
+        return MIN_ENVELOPE
+    exponent = size.bit_length() - 1
+    low = exponent - exponent.bit_length()
+    mask = (1 << low) - 1
+    return (size + mask) & ~mask
+
+
+def pad(data: bytes) -> bytes:
+    """Length, data, zeros up to the Padmé size."""
+    plain = len(data).to_bytes(4, "big") + data
+    return plain.ljust(padded_size(len(plain)), b"\0")
+
+
+def unpad(plain: bytes) -> bytes:
+    """Undo `pad`; raises `BadEntry` for another length or for zeros that are not."""
+    size = int.from_bytes(plain[:4], "big")
+    data, zeros = plain[4 : 4 + size], plain[4 + size :]
+    if len(data) != size or len(plain) != padded_size(4 + size) or zeros.count(0) != len(zeros):
+        raise BadEntry("the entry's padding is wrong")
+    return data
+
+
+def seal(packed: bytes, handle: bytes, epoch: Epoch, nonce: bytes) -> bytes:
+    """The envelope of a packed entry for one relay; `nonce` is 24 fresh random bytes."""
+    header = Header(handle, epoch.id, epoch.key_id, nonce).encode()
+    envelope = header + crypto.encrypt(epoch.entry_key, nonce, pad(packed), header)
+    if len(envelope) > MAX_ENVELOPE:
+        raise BadEntry("an entry grew larger than a frame")
+    return envelope
+
+
+def unseal(envelope: bytes, handle: bytes, epochs: dict[bytes, Epoch]) -> bytes:
+    """The packed signed bytes of an envelope.
+
+    Raises `BadEntry`: of another space, of an epoch whose key is not here, under a key
+    other than the epoch's (the cipher alone would not tell), or altered.
+    """
+    header = Header.decode(envelope)
+    if header.handle != handle:
+        raise BadEntry("the entry was sealed for another space")
+    epoch = epochs.get(header.epoch)
+    if epoch is None:
+        raise BadEntry("the entry is of an epoch whose key is not on this device")
+    if not crypto.equal(header.key_id, epoch.key_id):
+        raise BadEntry("the entry names another key than its epoch's")
+    try:
+        plain = crypto.decrypt(epoch.entry_key, header.nonce, envelope[HEADER_BYTES:], envelope[:HEADER_BYTES])
+    except crypto.CryptoFailed:
+        raise BadEntry("the entry was altered on its way") from None
+    return unpad(plain)

@@ -1,0 +1,214 @@
+"""The shell around a `SyncMachine`: a websocket, the store, and reconnecting.
+
+One task drives everything: it takes what arrived and what was written since it last
+looked, lets the machine react, commits all the work of this round in one group, and
+sends. A second task only reads the socket into a queue, which the subscription's credit
+bounds.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from websockets.exceptions import ConnectionClosed
+
+from chez import crypto
+from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable
+from chez.store.database import Connection, Database
+from chez.sync.connection import open_socket, relay_name
+from chez.sync.machine import Phase, Progress, SyncMachine, Work
+from chez.sync.replica import Replica, Sealed
+from chez.sync.session import ClientSession
+
+__all__ = ("Link",)
+
+FIRST_PAUSE: Final = 0.2
+LONGEST_PAUSE: Final = 60.0
+"""Seconds between attempts to connect: doubling, with jitter, so that a relay that comes
+back is not met by everybody at once."""
+
+
+class Link:
+    """One space kept in step with one relay; made by `Home.connect`.
+
+    `status` is "connecting", "syncing", "synced" or "failed"; `error` tells why it is
+    not connected; `progress` what was done since the last connection began.
+    """
+
+    def __init__(self, database: Database, replica: Replica, relay: int, url: str, *, retry: bool) -> None:
+        self.url = url
+        self.error: ChezError | None = None
+        self.progress = Progress()
+        self._database = database
+        self._replica = replica
+        self._relay = relay
+        self._retry = retry
+        self._machine: SyncMachine | None = None
+        self._sealing: list[Sealed] = []  # sealed in the transaction that is open
+        self._sealed: list[Sealed] = []  # durable, to be sent
+        self._inbox: list[bytes] = []
+        self._gone: BaseException | None = None
+        self._news = asyncio.Event()
+        self._turn = asyncio.Condition()
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def status(self) -> str:
+        """In one word, how this link stands."""
+        if self._machine is not None:
+            return "synced" if self._idle else "syncing"
+        return "failed" if self._task is not None and self._task.done() else "connecting"
+
+    @property
+    def _idle(self) -> bool:
+        return self._machine is not None and self._machine.idle and not (self._sealed or self._inbox)
+
+    def start(self) -> None:
+        """Begin, in a task of its own."""
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """End; what was not sent stays in the outbox."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def synced(self, timeout: float | None = None) -> None:
+        """Wait until everything here is durable at the relay and everything there is here.
+
+        Raises what ended the link, and `RelayUnreachable` after `timeout` seconds.
+        """
+        try:
+            async with asyncio.timeout(timeout), self._turn:
+                while not self._idle:
+                    if self._task is None or self._task.done():
+                        raise self.error or RelayUnreachable(f"the link to {self.url} is closed")
+                    await self._turn.wait()
+        except TimeoutError:
+            raise RelayUnreachable(f"not in step with {self.url} after {timeout:g} seconds",
+                                   str(self.error) if self.error else "It goes on in the background.") from None
+
+    # --- called in the writer's thread --------------------------------------------------
+
+    def before_commit(self, db: Connection) -> None:
+        """Seal what waits in the very transaction that wrote it: one commit, not two."""
+        if self._machine is not None and self._machine.phase is Phase.FOLLOWING:
+            self._sealing += self._replica.outgoing(db, self._relay)
+
+    def after_commit(self) -> None:
+        """What was sealed is durable: it may be sent."""
+        if self._sealing:
+            sealed, self._sealing = self._sealing, []
+            self._loop.call_soon_threadsafe(self._ready, sealed)
+
+    def after_rollback(self) -> None:
+        """The transaction was undone, and with it what it sealed."""
+        self._sealing = []
+
+    # --- the loop -----------------------------------------------------------------------
+
+    def _ready(self, sealed: list[Sealed]) -> None:
+        self._sealed += sealed
+        self._news.set()
+
+    async def _run(self) -> None:
+        pause = FIRST_PAUSE
+        try:
+            while True:
+                try:
+                    await self._connection()
+                except (RelayRefused, RelayMisbehaved) as error:
+                    self.error = error
+                    return
+                except RelayUnreachable as error:
+                    if self._machine is not None and self._machine.phase is Phase.FOLLOWING:
+                        pause = FIRST_PAUSE
+                    self.error = error
+                finally:
+                    self._machine = None
+                if not self._retry:
+                    return
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 2, LONGEST_PAUSE)
+        except ChezError as error:  # the store failed: nothing to retry
+            self.error = error
+        finally:
+            self._machine = None
+            await asyncio.shield(self._tell())
+
+    async def _connection(self) -> None:
+        socket = await open_socket(self.url)
+        self._inbox, self._sealed, self._gone = [], [], None
+        session = ClientSession(relay_name(self.url), crypto.random_bytes(32))
+        machine = self._machine = SyncMachine(self._replica, self._relay, session)
+        self.progress = machine.progress
+        reader = asyncio.create_task(self._read(socket))
+        try:
+            while True:
+                for data in session.data_to_send():
+                    await socket.send(data)
+                await self._tell()
+                if not (self._inbox or self._sealed):
+                    if self._gone is not None:
+                        raise RelayUnreachable(f"the connection to {self.url} ended ({self._gone})", "It is tried again.")
+                    await self._news.wait()
+                self._news.clear()
+                await self._round(machine, session)
+        except (ConnectionClosed, OSError) as error:
+            raise RelayUnreachable(f"the connection to {self.url} broke ({error})", "It is tried again.") from None
+        finally:
+            reader.cancel()
+            with suppress(ConnectionClosed, OSError, asyncio.CancelledError):
+                await socket.close()
+
+    async def _round(self, machine: SyncMachine, session: ClientSession) -> None:
+        """React to everything that happened since the last round; commit it in one group."""
+        messages, self._inbox = self._inbox, []
+        sealed, self._sealed = self._sealed, []
+        machine.send(sealed)
+        work: list[Work] = []
+        for message in messages:
+            for event in session.receive(message):
+                work += machine.handle(event)
+        while work:
+            results = await asyncio.gather(*(self._database.write(item.run) for item in work))
+            work = [more for item, result in zip(work, results, strict=True) for more in item.then(result)]
+        self.error = None
+
+    async def _read(self, socket: Any) -> None:
+        try:
+            async for message in socket:
+                self._inbox.append(message if isinstance(message, bytes) else b"")
+                self._news.set()
+            self._gone = ConnectionError("closed by the relay")
+        except (ConnectionClosed, OSError) as error:
+            self._gone = error
+        finally:
+            self._news.set()
+
+    async def _tell(self) -> None:
+        async with self._turn:
+            self._turn.notify_all()
+
+
+def hooks(database: Database, links: list[Link], undone: Callable[[], None]) -> None:
+    """Let every open link seal inside the store's transactions."""
+
+    def before_commit(db: Connection) -> None:
+        for link in links:
+            link.before_commit(db)
+
+    def after_commit() -> None:
+        for link in links:
+            link.after_commit()
+
+    def after_rollback() -> None:
+        undone()
+        for link in links:
+            link.after_rollback()
+
+    database.before_commit, database.after_commit, database.after_rollback = before_commit, after_commit, after_rollback
