@@ -24,14 +24,14 @@ from typing import Any, Final
 
 from chez_relay import verify
 from chez_relay.cursors import InboxCursor, SpaceCursor
-from chez_relay.effects import Ask, Close, Effect, Follow, Send
+from chez_relay.effects import Ask, Close, Effect, Follow
 from chez_relay.errors import Code
+from chez_relay.replies import done, entries, fail, refused, send
 from chez_relay.storage import (
     AddEntry,
     AddInbox,
     AddItem,
     AddSpace,
-    Done,
     DropItems,
     Found,
     InboxInfo,
@@ -58,8 +58,6 @@ from chez_wire.frames import (
     CreateInbox,
     CreateSpace,
     Credit,
-    Entries,
-    Failed,
     Hello,
     InboxItems,
     Open,
@@ -67,14 +65,11 @@ from chez_wire.frames import (
     OpenedSpace,
     Put,
     Read,
-    RelayFrame,
     Subscribe,
     Watch,
     Welcome,
     decode_client,
-    encode,
 )
-from chez_wire.frames import Done as DoneFrame
 from chez_wire.limits import MAX_FRAME, MAX_PAGE, MAX_SPACES_PER_CONNECTION
 from chez_wire.login import Role, handle_of, inbox_of
 
@@ -209,7 +204,7 @@ class RelaySession:
         if after is None:
             first = self._state is State.GREETING
             text = "the first frame must be Hello" if first else "Hello was said already"
-            return _fail(getattr(frame, "ref", 0), Code.OUT_OF_ORDER, text)
+            return fail(getattr(frame, "ref", 0), Code.OUT_OF_ORDER, text)
         match frame:
             case Append():
                 return self._append(frame)
@@ -246,23 +241,23 @@ class RelaySession:
             return self._end(0, Code.WRONG_RELAY, text, POLICY_VIOLATION)
         self._state = after
         self._relay, self._client_nonce = frame.relay, frame.nonce
-        return [_send(Welcome(PROTOCOL_VERSION, self._nonce, self._incarnation))]
+        return [send(Welcome(PROTOCOL_VERSION, self._nonce, self._incarnation))]
 
     def _create_space(self, frame: CreateSpace) -> list[Effect]:
         if self._tokens and not verify.token_ok(frame.token, self._tokens):
-            return _fail(frame.ref, Code.TOKEN, "this relay's operator gives out tokens for creating spaces")
+            return fail(frame.ref, Code.TOKEN, "this relay's operator gives out tokens for creating spaces")
         keys = (frame.admin_key, frame.recovery_key, frame.read_key, frame.append_key, frame.control_key)
         if not self._creation_ok(frame.signature, "space", keys):
-            return _fail(frame.ref, Code.DENIED, "the admin key did not sign this creation")
+            return fail(frame.ref, Code.DENIED, "the admin key did not sign this creation")
         request = AddSpace(handle_of(frame.admin_key), SpaceKeys(*keys))
-        return [self._ask(request, lambda r: _done(frame.ref, r))]
+        return [self._ask(request, lambda r: done(frame.ref, r))]
 
     def _create_inbox(self, frame: CreateInbox) -> list[Effect]:
         keys = (frame.owner_key, frame.write_key, frame.ttl.to_bytes(8, "big"))
         if not self._creation_ok(frame.signature, "inbox", keys):
-            return _fail(frame.ref, Code.DENIED, "the owner's key did not sign this creation")
+            return fail(frame.ref, Code.DENIED, "the owner's key did not sign this creation")
         request = AddInbox(inbox_of(frame.owner_key), frame.owner_key, frame.write_key, frame.ttl)
-        return [self._ask(request, lambda r: _done(frame.ref, r))]
+        return [self._ask(request, lambda r: done(frame.ref, r))]
 
     def _creation_ok(self, signature: bytes, kind: str, keys: tuple[bytes, ...]) -> bool:
         return verify.creation_ok(signature, relay=self._relay, client_nonce=self._client_nonce,
@@ -270,52 +265,52 @@ class RelaySession:
 
     def _append(self, frame: Append) -> list[Effect]:
         if frame.role not in (Role.APPEND, Role.CONTROL) or not self._may(frame.handle, frame.role):
-            return _fail(frame.ref, Code.ROLE, "appending needs the role append or control, opened first")
+            return fail(frame.ref, Code.ROLE, "appending needs the role append or control, opened first")
         try:
             header = Header.decode(frame.envelope)
         except EnvelopeError as error:
-            return _fail(frame.ref, Code.BAD_ENTRY, str(error))
+            return fail(frame.ref, Code.BAD_ENTRY, str(error))
         if header.handle != frame.handle:
-            return _fail(frame.ref, Code.BAD_ENTRY, "the entry is sealed for another space")
+            return fail(frame.ref, Code.BAD_ENTRY, "the entry is sealed for another space")
         entry = entry_id(frame.envelope)
         request = AddEntry(frame.handle, entry, frame.envelope, frame.role is Role.CONTROL)
 
         def then(result: Result) -> list[Effect]:
             if isinstance(result, Stored):
-                return [_send(Appended(frame.ref, frame.handle, entry, result.offset, result.head))]
-            return _refused(frame.ref, result)
+                return [send(Appended(frame.ref, frame.handle, entry, result.offset, result.head))]
+            return refused(frame.ref, result)
 
         return [self._ask(request, then)]
 
     def _read(self, frame: Read) -> list[Effect]:
         if not self._may(frame.handle, Role.READ):
-            return _fail(frame.ref, Code.ROLE, "reading needs the role read, opened first")
+            return fail(frame.ref, Code.ROLE, "reading needs the role read, opened first")
 
         def then(result: Result) -> list[Effect]:
             if isinstance(result, Page):
-                return [_entries(frame.ref, frame.handle, result)]
-            return _refused(frame.ref, result)
+                return [entries(frame.ref, frame.handle, result)]
+            return refused(frame.ref, result)
 
         return [self._ask(ReadPage(frame.handle, frame.after, min(frame.limit, MAX_PAGE)), then)]
 
     def _put(self, frame: Put) -> list[Effect]:
         if not self._may(frame.inbox, Role.PUT):
-            return _fail(frame.ref, Code.ROLE, "putting needs the role put, opened first")
-        return [self._ask(AddItem(frame.inbox, frame.item), lambda r: _done(frame.ref, r))]
+            return fail(frame.ref, Code.ROLE, "putting needs the role put, opened first")
+        return [self._ask(AddItem(frame.inbox, frame.item), lambda r: done(frame.ref, r))]
 
     def _ack(self, frame: Ack) -> list[Effect]:
         if not self._may(frame.inbox, Role.TAKE):
-            return _fail(frame.ref, Code.ROLE, "acknowledging needs the role take, opened first")
-        return [self._ask(DropItems(frame.inbox, frame.upto), lambda r: _done(frame.ref, r))]
+            return fail(frame.ref, Code.ROLE, "acknowledging needs the role take, opened first")
+        return [self._ask(DropItems(frame.inbox, frame.upto), lambda r: done(frame.ref, r))]
 
     # --- logins ---------------------------------------------------------------------
 
     def _opened(self, frame: Open, result: Result) -> list[Effect]:
         self._state = TRANSITIONS[self._state][type(result)]
         if not isinstance(result, Found):
-            return _refused(frame.ref, result)
+            return refused(frame.ref, result)
         pairs = zip(frame.claims, result.known, strict=True)
-        return [_send(Opened(frame.ref, [self._claim(claim, known) for claim, known in pairs]))]
+        return [send(Opened(frame.ref, [self._claim(claim, known) for claim, known in pairs]))]
 
     def _claim(self, claim: Claim, known: SpaceInfo | InboxInfo | None) -> OpenedSpace:
         def outcome(error: str, offset: int = 0, head: bytes = GENESIS_HEAD) -> OpenedSpace:
@@ -344,7 +339,7 @@ class RelaySession:
 
     def _subscribe(self, frame: Subscribe) -> list[Effect]:
         if not self._may(frame.handle, Role.READ):
-            return _fail(frame.ref, Code.ROLE, "subscribing needs the role read, opened first")
+            return fail(frame.ref, Code.ROLE, "subscribing needs the role read, opened first")
         # A second Subscribe replaces the first: its page under way is dropped on arrival.
         cursor = SpaceCursor(frame.ref, frame.handle, frame.after, frame.credit, end=frame.after)
         self._spaces[frame.handle] = cursor
@@ -353,7 +348,7 @@ class RelaySession:
     def _credit(self, frame: Credit) -> list[Effect]:
         cursor = self._spaces.get(frame.handle)
         if cursor is None:
-            return _fail(0, Code.NOT_SUBSCRIBED, "credit for a space without a subscription")
+            return fail(0, Code.NOT_SUBSCRIBED, "credit for a space without a subscription")
         cursor.allow(frame.credit)
         return self._pump(cursor)
 
@@ -367,16 +362,16 @@ class RelaySession:
         cursor.reading = False
         if not isinstance(result, Page):
             del self._spaces[cursor.handle]
-            return _refused(cursor.ref, result)
+            return refused(cursor.ref, result)
         return self._push(cursor, result)
 
     def _push(self, cursor: SpaceCursor, page: Page) -> list[Effect]:
         cursor.sent(page)
-        return [_entries(cursor.ref, cursor.handle, page), *self._pump(cursor)]
+        return [entries(cursor.ref, cursor.handle, page), *self._pump(cursor)]
 
     def _watch(self, frame: Watch) -> list[Effect]:
         if not self._may(frame.inbox, Role.TAKE):
-            return _fail(frame.ref, Code.ROLE, "watching needs the role take, opened first")
+            return fail(frame.ref, Code.ROLE, "watching needs the role take, opened first")
         cursor = InboxCursor(frame.ref, frame.inbox, frame.after)
         self._inboxes[frame.inbox] = cursor
         return [Follow(frame.inbox), *self._pump_inbox(cursor)]
@@ -391,11 +386,11 @@ class RelaySession:
         cursor.reading = False
         if not isinstance(result, ItemPage):
             del self._inboxes[cursor.inbox]
-            return _refused(cursor.ref, result)
+            return refused(cursor.ref, result)
         # The first answer goes out even when empty: it says that the watch stands.
         answer = bool(result.items) or not cursor.answered
         cursor.sent(result)
-        items = _send(InboxItems(cursor.ref, cursor.inbox, list(result.items)))
+        items = send(InboxItems(cursor.ref, cursor.inbox, list(result.items)))
         return [*([items] if answer else []), *self._pump_inbox(cursor)]
 
     # --- helpers --------------------------------------------------------------------
@@ -409,7 +404,7 @@ class RelaySession:
         self._state = State.CLOSED
         self._asked.clear()
         self._waiting.clear()
-        return [*_fail(ref, code, message), Close(close, code)]
+        return [*fail(ref, code, message), Close(close, code)]
 
 
 def _credential(known: SpaceInfo | InboxInfo, role: Role) -> bytes | None:
@@ -418,25 +413,3 @@ def _credential(known: SpaceInfo | InboxInfo, role: Role) -> bytes | None:
         keys = known.keys
         return {Role.READ: keys.read, Role.APPEND: keys.append, Role.CONTROL: keys.control}.get(role)
     return {Role.TAKE: known.owner_key, Role.PUT: known.write_key}.get(role)
-
-
-def _send(frame: RelayFrame) -> Send:
-    return Send(encode(frame))
-
-
-def _entries(ref: int, handle: bytes, page: Page) -> Send:
-    return _send(Entries(ref, handle, list(page.entries), page.head, page.end))
-
-
-def _fail(ref: int, code: Code, message: str, *, retry: bool = False) -> list[Effect]:
-    return [_send(Failed(ref, code, message[:512], retry))]
-
-
-def _refused(ref: int, result: Result) -> list[Effect]:
-    if isinstance(result, Refused):
-        return _fail(ref, result.code, result.message, retry=result.retry)
-    raise TypeError(f"a storage answered with {type(result).__name__}")
-
-
-def _done(ref: int, result: Result) -> list[Effect]:
-    return [_send(DoneFrame(ref))] if isinstance(result, Done) else _refused(ref, result)
