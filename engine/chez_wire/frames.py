@@ -51,7 +51,7 @@ class _Frame(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields
 # --- from the client ---------------------------------------------------------------
 
 
-class Hello(_Frame, tag=1):
+class Hello(_Frame, tag=1, frozen=True):
     """First frame. `relay` is the name the client dialled (host:port)."""
 
     versions: Annotated[list[int], Meta(min_length=1, max_length=16)]
@@ -59,7 +59,7 @@ class Hello(_Frame, tag=1):
     relay: Text
 
 
-class CreateSpace(_Frame, tag=2):
+class CreateSpace(_Frame, tag=2, frozen=True):
     """Create a space. Its handle is the hash of `admin_key`, which signs the request."""
 
     ref: Ref
@@ -80,14 +80,14 @@ class Claim(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     signature: Signature
 
 
-class Open(_Frame, tag=3):
+class Open(_Frame, tag=3, frozen=True):
     """Prove roles at any number of spaces and inboxes in one round trip."""
 
     ref: Ref
     claims: Annotated[list[Claim], Meta(min_length=1, max_length=MAX_CLAIMS)]
 
 
-class Append(_Frame, tag=4):
+class Append(_Frame, tag=4, frozen=True):
     """Append one sealed entry; `role` says under which open credential."""
 
     ref: Ref
@@ -96,7 +96,7 @@ class Append(_Frame, tag=4):
     envelope: Envelope
 
 
-class Subscribe(_Frame, tag=5):
+class Subscribe(_Frame, tag=5, frozen=True):
     """Send the entries after `after`, then what comes; at most `credit` bytes ahead."""
 
     ref: Ref
@@ -105,14 +105,14 @@ class Subscribe(_Frame, tag=5):
     credit: Bytes
 
 
-class Credit(_Frame, tag=6):
+class Credit(_Frame, tag=6, frozen=True):
     """Allow `credit` more bytes on a subscription (what was received is durable)."""
 
     handle: Id
     credit: Bytes
 
 
-class Read(_Frame, tag=7):
+class Read(_Frame, tag=7, frozen=True):
     """Read one page of entries after an offset."""
 
     ref: Ref
@@ -121,7 +121,7 @@ class Read(_Frame, tag=7):
     limit: Bytes
 
 
-class CreateInbox(_Frame, tag=8):
+class CreateInbox(_Frame, tag=8, frozen=True):
     """Create an inbox, named by the hash of `owner_key`, which signs the request."""
 
     ref: Ref
@@ -131,7 +131,7 @@ class CreateInbox(_Frame, tag=8):
     signature: Signature
 
 
-class Put(_Frame, tag=9):
+class Put(_Frame, tag=9, frozen=True):
     """Put one item into an inbox opened with role `put`."""
 
     ref: Ref
@@ -139,7 +139,7 @@ class Put(_Frame, tag=9):
     item: Item
 
 
-class Watch(_Frame, tag=10):
+class Watch(_Frame, tag=10, frozen=True):
     """Send the items numbered above `after` of an inbox opened with role `take`, then what comes."""
 
     ref: Ref
@@ -147,7 +147,7 @@ class Watch(_Frame, tag=10):
     after: Offset
 
 
-class Ack(_Frame, tag=11):
+class Ack(_Frame, tag=11, frozen=True):
     """Delete the items numbered up to `upto` of an inbox opened with role `take`."""
 
     ref: Ref
@@ -158,7 +158,7 @@ class Ack(_Frame, tag=11):
 # --- from the relay ----------------------------------------------------------------
 
 
-class Welcome(_Frame, tag=33):
+class Welcome(_Frame, tag=33, frozen=True):
     """Answer to `Hello`: the version chosen, the relay's nonce and its store's incarnation."""
 
     version: int
@@ -166,7 +166,7 @@ class Welcome(_Frame, tag=33):
     incarnation: Id
 
 
-class Done(_Frame, tag=34):
+class Done(_Frame, tag=34, frozen=True):
     """What `ref` asked for is done and durable (create, put, ack)."""
 
     ref: Ref
@@ -186,14 +186,14 @@ class OpenedSpace(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_f
     head: Id
 
 
-class Opened(_Frame, tag=35):
+class Opened(_Frame, tag=35, frozen=True):
     """Answer to `Open`, claims in the order they came."""
 
     ref: Ref
     spaces: Annotated[list[OpenedSpace], Meta(max_length=MAX_CLAIMS)]
 
 
-class Appended(_Frame, tag=36):
+class Appended(_Frame, tag=36, frozen=True):
     """The entry is durable at `offset`; `head` is the cumulative head just after it."""
 
     ref: Ref
@@ -210,7 +210,7 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     envelope: Envelope
 
 
-class Entries(_Frame, tag=37):
+class Entries(_Frame, tag=37, frozen=True):
     """A page (`ref` of the Read) or a push (`ref` of the Subscribe).
 
     `head` is the cumulative head after the last entry here; `end` the last offset the
@@ -231,7 +231,7 @@ class InboxItem(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fie
     item: Item
 
 
-class InboxItems(_Frame, tag=38):
+class InboxItems(_Frame, tag=38, frozen=True):
     """Waiting items (`ref` of the Watch)."""
 
     ref: Ref
@@ -239,7 +239,7 @@ class InboxItems(_Frame, tag=38):
     items: list[InboxItem]
 
 
-class Failed(_Frame, tag=39):
+class Failed(_Frame, tag=39, frozen=True):
     """What `ref` asked for was refused. `code` is for programs, `message` for people."""
 
     ref: Ref
@@ -268,7 +268,8 @@ def decode_client(data: bytes) -> ClientFrame:
     if len(data) > MAX_FRAME:
         raise FrameError(f"a frame has at most {MAX_FRAME} bytes, this one {len(data)}")
     try:
-        return _client_decoder.decode(data)
+        frame: ClientFrame = _client_decoder.decode(data)
+        return frame
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FrameError(f"no frame a client may send: {error}") from None
 
@@ -278,6 +279,7 @@ def decode_relay(data: bytes) -> RelayFrame:
     if len(data) > MAX_FRAME:
         raise FrameError(f"a frame has at most {MAX_FRAME} bytes, this one {len(data)}")
     try:
-        return _relay_decoder.decode(data)
+        frame: RelayFrame = _relay_decoder.decode(data)
+        return frame
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FrameError(f"no frame a relay may send: {error}") from None

@@ -51,9 +51,9 @@ class ImportReport:
 async def import_file(engine: Engine, journal: Journal, space: Space, path: Path, connector: Connector | str | None,
                       progress: OnProgress | None) -> ImportReport:
     """Import one file; see `Home.import_file`."""
-    if isinstance(connector, str):
-        connector = connectors.find(connector)
-    chosen = connector or await asyncio.to_thread(connectors.recognise, path)
+    chosen = connectors.find(connector) if isinstance(connector, str) else connector
+    if chosen is None:
+        chosen = await asyncio.to_thread(connectors.recognise, path)
     file, source = await asyncio.to_thread(connectors.open_source, path)
     report = ImportReport(chosen.name, source.name)
     digest = source.sha256.hex()

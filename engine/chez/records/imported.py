@@ -15,7 +15,7 @@ import msgspec
 from chez import crypto
 from chez.records import automerge
 from chez.records.automerge import BadChange, RawChange
-from chez.records.diff import write_difference
+from chez.records.encode import encode_fields, is_flat
 from chez.records.values import Value, to_json
 
 __all__ = ("IMPORT_ACTOR", "check_identity_change", "identity_change", "record_id")
@@ -33,13 +33,11 @@ def record_id(key: bytes, collection: str, identity: dict[str, Value]) -> str:
     return base64.b32encode(digest[:16]).decode().rstrip("=").lower()
 
 
-def identity_change(identity: dict[str, Value]) -> tuple[automerge.Document, bytes]:
-    """A new document that holds the identity fields, and its one change."""
-    document = automerge.new(IMPORT_ACTOR)
-    change = write_difference(document, {}, dict(sorted(identity.items())))
-    if change is None:
-        raise BadChange("an imported record needs at least one identity field")
-    return document, change
+def identity_change(identity: dict[str, Value]) -> RawChange:
+    """The one change that makes an imported record: its identity fields, in order of name."""
+    if not identity or not is_flat(identity):
+        raise BadChange("an imported record's identity is made of one or more plain fields")
+    return encode_fields(IMPORT_ACTOR, 1, 1, (), dict(sorted(identity.items())))
 
 
 def check_identity_change(change: RawChange, key: bytes, collection: str, id: str) -> None:
@@ -47,5 +45,5 @@ def check_identity_change(change: RawChange, key: bytes, collection: str, id: st
     if change.sequence != 1 or change.dependencies:
         raise BadChange("the import actor makes first changes only")
     identity = automerge.extract(automerge.load(change.bytes, IMPORT_ACTOR))
-    if identity_change(identity)[1] != change.bytes or record_id(key, collection, identity) != id:
+    if identity_change(identity).hash != change.hash or record_id(key, collection, identity) != id:
         raise BadChange("an imported record's first change is not the one its identity gives")

@@ -19,6 +19,7 @@ from chez.errors import NotFound
 from chez.records import automerge
 from chez.records.automerge import BadChange, Document, RawChange
 from chez.records.diff import write_difference
+from chez.records.encode import encode_fields, is_flat
 from chez.records.imported import identity_change
 from chez.records.values import Value, from_json, to_json
 from chez.store.database import Connection
@@ -102,7 +103,7 @@ class RecordStore:
         self._edit(db, row, collection, row.value | {"_deleted": True})
 
     def put_imported(self, db: Connection, space: int, collection: str, id: str, identity: dict[str, Value],
-                     values: dict[str, Value], source: dict[str, Value], origin: str) -> str:
+                     values: dict[str, Value], source: str, origin: str) -> str:
         """Bring one outside record home; returns "added", "updated" or "unchanged".
 
         Fields the person added stay; a record the person deleted stays deleted.
@@ -114,13 +115,12 @@ class RecordStore:
                 return "unchanged"
             self._edit(db, row, collection, after | {"_source": source}, origin)
             return "updated"
-        document, first = identity_change(identity)
-        document.set_actor(self.actor)
-        value = identity | values | {"_source": source}
-        second = write_difference(document, identity, value)
-        n = self._insert(db, space, collection, id, value, tail=2)
+        first = identity_change(identity)
+        rest = values | {"_source": source}
+        second = self._first_change(rest, first, len(identity) + 1)
+        n = self._insert(db, space, collection, id, identity | rest, tail=2)
         self._log(db, n, first, _OUTBOX, origin)
-        self._log(db, n, second or b"", _OUTBOX, origin)
+        self._log(db, n, second, _OUTBOX, origin)
         return "added"
 
     def document(self, db: Connection, space: int, collection: str, id: str) -> tuple[Document, dict[str, Value]]:
@@ -133,19 +133,25 @@ class RecordStore:
         return document, row.value
 
     def _create(self, db: Connection, space: int, collection: str, id: str, value: dict[str, Value]) -> None:
-        document = automerge.new(self.actor)
         # An empty record still needs a change that makes it exist elsewhere.
-        change = write_difference(document, {}, value or {"_deleted": False})
-        n = self._insert(db, space, collection, id, value, tail=1)
-        self._log(db, n, change or b"", _OUTBOX, None)
-        self._keep(n, document)
+        change = self._first_change(value or {"_deleted": False}, None, 1)
+        self._log(db, self._insert(db, space, collection, id, value, tail=1), change, _OUTBOX, None)
+
+    def _first_change(self, fields: dict[str, Value], after: RawChange | None, start: int) -> RawChange:
+        """This device's first change of a record, setting fields that nothing set before."""
+        if is_flat(fields):
+            return encode_fields(self.actor, 1, start, () if after is None else (after.hash,), fields)
+        document = automerge.new(self.actor) if after is None else automerge.load(after.bytes, self.actor)
+        change = write_difference(document, {}, fields)
+        assert change is not None  # there is at least one field
+        return automerge.read_change(change)
 
     def _edit(self, db: Connection, row: _Row, collection: str, after: dict[str, Value], origin: str | None = None) -> None:
         document = self._load(db, row.n)
         change = write_difference(document, row.value, after)
         if change is None:
             return
-        self._log(db, row.n, change, _OUTBOX, origin)
+        self._log(db, row.n, automerge.read_change(change), _OUTBOX, origin)
         self._project(db, row.n, collection, after, row.tail + 1)
 
     # --- changes from elsewhere -------------------------------------------------------
@@ -190,10 +196,10 @@ class RecordStore:
         for change in applied:
             if change.hash in waited:
                 db.execute("DELETE FROM change WHERE record = ? AND hash = ? AND state = 2", (n, change.hash))
-            self._log(db, n, change.bytes, state, None, change.hash)
+            self._log(db, n, change, state, None)
         for change in blocked:
             if change.hash not in waited:
-                self._log(db, n, change.bytes, _WAITING, None, change.hash)
+                self._log(db, n, change, _WAITING, None)
         if document is not None:
             self._project(db, n, collection, value, tail + len(applied))
             self._keep(n, document)
@@ -277,14 +283,16 @@ class RecordStore:
         json, kinds = to_json(value)
         return json, kinds, deleted
 
-    def _log(self, db: Connection, n: int, change: bytes, state: int, origin: str | None, hash: bytes | None = None) -> None:
+    def _log(self, db: Connection, n: int, change: RawChange, state: int, origin: str | None) -> None:
         db.execute("INSERT INTO change (record, hash, bytes, state, origin) VALUES (?, ?, ?, ?, ?)",
-                   (n, hash or automerge.read_change(change).hash, change, state, origin))
+                   (n, change.hash, change.bytes, state, origin))
 
     def _log_of(self, db: Connection, n: int) -> tuple[bytes, set[bytes], list[RawChange]]:
         """A record's loadable bytes, the hashes in them, and the changes that wait."""
         snapshot = db.execute("SELECT doc FROM snapshot WHERE record = ?", (n,)).fetchone()
-        base, known, waiting = [], set(), []
+        base: list[bytes] = []
+        known: set[bytes] = set()
+        waiting: list[RawChange] = []
         if snapshot is not None:
             base.append(snapshot[0])
             document = automerge.load(snapshot[0], self.actor)

@@ -29,7 +29,7 @@ class _Body(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     """A statement's content: an array whose first element is its kind."""
 
 
-class Create(_Body, tag=1):
+class Create(_Body, tag=1, frozen=True):
     """A space begins; signed by the person's root key, which is its first owner."""
 
     person: Id
@@ -40,7 +40,7 @@ class Create(_Body, tag=1):
     name: Name
 
 
-class Certify(_Body, tag=2):
+class Certify(_Body, tag=2, frozen=True):
     """A device belongs to a person; signed by the root or by an active device."""
 
     space: Id
@@ -52,7 +52,7 @@ class Certify(_Body, tag=2):
     name: Name
 
 
-class NewEpoch(_Body, tag=3):
+class NewEpoch(_Body, tag=3, frozen=True):
     """A new generation of keys; `commitment` lets who receives the secret verify it."""
 
     space: Id

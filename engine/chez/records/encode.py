@@ -1,0 +1,131 @@
+"""Write a change that sets flat fields of a map, without a document: the fast path of `put`.
+
+The bytes are those the Automerge binding makes for the same edit (tests/records compare
+them, over generated values), at a fifth of the cost: most records are born with a
+handful of scalar fields, and building a document object only to ask it for its first
+change is most of the work of a bulk write.
+
+Source: the Automerge binary format specification, "Change chunk" and "Column encoding";
+the operation columns are those of the reference implementation (automerge 0.7).
+"""
+
+import hashlib
+import struct
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from chez.records.automerge import RawChange
+from chez.records.values import Value
+
+__all__ = ("encode_fields", "is_flat")
+
+_MAGIC: Final = b"\x85\x6f\x4a\x83"
+_KEY, _INSERT, _ACTION, _META, _RAW, _PREDECESSORS = 0x15, 0x34, 0x42, 0x56, 0x57, 0x70  # column ids
+_SET: Final = 1
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_NULL, _FALSE, _TRUE, _INT, _FLOAT, _TEXT, _BYTES, _TIME = 0, 1, 2, 4, 5, 6, 7, 9
+_FLAT: Final = frozenset((str, int, float, bool, type(None), bytes, datetime))
+
+
+def is_flat(value: dict[str, Value]) -> bool:
+    """Whether every field is a scalar."""
+    return all(type(item) in _FLAT for item in value.values())
+
+
+def encode_fields(actor: bytes, sequence: int, start: int, dependencies: Sequence[bytes], fields: dict[str, Value]) -> RawChange:
+    """The change by which `actor` sets fields that no earlier change set.
+
+    `sequence` counts the actor's changes of this document from 1, `start` all its
+    operations from 1. `fields` is flat and not empty.
+    """
+    count = len(fields)
+    metas: list[int] = []
+    raws: list[bytes] = []
+    for item in fields.values():
+        kind, raw = _scalar(item)
+        metas.append(len(raw) << 4 | kind)
+        raws.append(raw)
+    names = b"".join([_uleb(len(name)) + name for name in map(str.encode, fields)])
+    columns = [
+        (_KEY, _sleb(-count) + names),
+        (_INSERT, _uleb(count)),
+        (_ACTION, _run(_SET, count)),
+        (_META, _rle(metas)),
+        (_RAW, b"".join(raws)),
+        (_PREDECESSORS, _run(0, count)),
+    ]
+    columns = [column for column in columns if column[1]]
+    body = b"".join((
+        _uleb(len(dependencies)), *dependencies, _uleb(len(actor)), actor, _uleb(sequence), _uleb(start),
+        b"\0\0\0",  # no time, no message, no other actors
+        _uleb(len(columns)), *[_uleb(id) + _uleb(len(data)) for id, data in columns], *[data for _, data in columns],
+    ))
+    tail = b"\1" + _uleb(len(body)) + body
+    digest = hashlib.sha256(tail).digest()
+    return RawChange(digest, actor, sequence, tuple(dependencies), _MAGIC + digest[:4] + tail)
+
+
+def _scalar(value: Value) -> tuple[int, bytes]:
+    kind = type(value)
+    if kind is str:
+        return _TEXT, value.encode()
+    if kind is bool:
+        return (_TRUE if value else _FALSE), b""
+    if kind is int:
+        return _INT, _sleb(value)
+    if kind is float:
+        return _FLOAT, struct.pack("<d", value)
+    if value is None:
+        return _NULL, b""
+    if kind is bytes:
+        return _BYTES, value
+    return _TIME, _sleb((value - _EPOCH) // _MILLISECOND)
+
+
+def _uleb(value: int) -> bytes:
+    if value < 0x80:
+        return bytes((value,))
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _sleb(value: int) -> bytes:
+    out = bytearray()
+    while not -64 <= value < 64:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value & 0x7F)
+    return bytes(out)
+
+
+def _run(value: int, count: int) -> bytes:
+    """Run-length encoding of one number repeated; a run of one is a literal."""
+    return _sleb(count if count > 1 else -1) + _uleb(value)
+
+
+def _rle(values: list[int]) -> bytes:
+    """Run-length encoding: repeats as (count, value), stretches without as (-count, values...)."""
+    out: list[bytes] = []
+    literal: list[int] = []
+    at = 0
+    while at < len(values):
+        end = at + 1
+        while end < len(values) and values[end] == values[at]:
+            end += 1
+        if end - at == 1:
+            literal.append(values[at])
+        else:
+            if literal:
+                out += _sleb(-len(literal)), *map(_uleb, literal)
+                literal = []
+            out += _sleb(end - at), _uleb(values[at])
+        at = end
+    if literal:
+        out += _sleb(-len(literal)), *map(_uleb, literal)
+    return b"".join(out)
