@@ -191,7 +191,7 @@ def test_minus_zero_is_zero() -> None:
     assert {schema.admit(t).encoded for t in (b"-0.0", b"0", b"-0.1", b"0.25", b"-0")} == {b"0.0"}
 
 
-OPEN = {
+OPEN: dict[str, dict[str, object]] = {
     "free text": {"type": "string"},
     "unbounded": {"type": "integer", "minimum": 0},
     "no step": {"type": "number", "minimum": 0, "maximum": 1},

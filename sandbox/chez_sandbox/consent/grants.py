@@ -38,7 +38,9 @@ __all__ = (
 )
 
 COLLECTION: Final = "chez.grants"
-CONTEXT: Final = "chez/1 grant"
+CONTEXT: Final = "grant"
+SIGNED: Final = f"chez/1 application {CONTEXT}"
+"""What `Home.sign` makes of the context."""
 
 MAX_STORED_BUNDLE: Final = 512 * 1024
 """Bytes of a bundle that is kept in its grant's record: it must fit one change."""
@@ -240,7 +242,7 @@ def _verify(id: str, value: Mapping[str, Any], revoked: bool) -> Granted:
     try:
         body, signature, encoded = value["body"], value["signature"], value["bundle"]
         grant = msgspec.msgpack.decode(body, type=Grant)
-        verify(bytes.fromhex(grant.device), signature, CONTEXT, body)
+        verify(bytes.fromhex(grant.device), signature, SIGNED, body)
         bundle = open_bundle(encoded)
     except (CryptoFailed, BundleInvalid, ManifestInvalid) as error:
         raise GrantInvalid(f"the grant {id[:8]} does not verify: {error}", hint) from None

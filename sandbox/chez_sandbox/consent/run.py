@@ -176,7 +176,7 @@ async def _write(
     grant, manifest = granted.grant, granted.bundle.manifest
     # A key for this grant alone: providers can't compare pseudonyms, nor can one provider
     # tell that two of its grants are the same person's.
-    pseudonym = SigningKey.from_seed(home.derive_key(f"chez/1 grant pseudonym {grant.id}"))
+    pseudonym = SigningKey.from_seed(home.derive_key(f"grant pseudonym {grant.id}"))
     address = Address(bytes.fromhex(manifest.provider.sealing_key), bytes.fromhex(manifest.provider.inbox))
     message = build_message(
         manifest.schema,

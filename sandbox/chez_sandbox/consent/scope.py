@@ -27,7 +27,7 @@ class Source(Protocol):
     async def collections(self) -> Sequence[Any]:
         """What there is; each has a `name`."""
 
-    async def sql(self, query: str, arguments: Sequence[Any] = (), *, limit: int = 10_000) -> Any:
+    async def sql(self, query: str, params: Sequence[Any] = (), /, *, limit: int = 10_000) -> Any:
         """Rows (`columns`, `rows`) of one read-only statement over a view per collection."""
 
 

@@ -67,7 +67,7 @@ def _read(params: Mapping[str, Any], kind: type[P]) -> P:
 
 @asynccontextmanager
 async def _runtime(home: "Home") -> "AsyncIterator[Runtime]":
-    async with Runtime(home.path / "jobs" / "compiled", home.derive_key("chez/1 compiled code")) as runtime:
+    async with Runtime(home.path / "jobs" / "compiled", home.derive_key("compiled code")) as runtime:
         yield runtime
 
 

@@ -39,9 +39,9 @@ class SampleHome:
         """One for each sample file."""
         return [_Info(name) for name in self._names]
 
-    async def sql(self, query: str, arguments: Sequence[Any] = (), *, limit: int = 10_000) -> _Rows:
+    async def sql(self, query: str, params: Sequence[Any] = (), /, *, limit: int = 10_000) -> _Rows:
         """Rows of one statement."""
-        cursor = self._database.execute(query, tuple(arguments))
+        cursor = self._database.execute(query, tuple(params))
         return _Rows(tuple(column[0] for column in cursor.description), cursor.fetchmany(limit))
 
 

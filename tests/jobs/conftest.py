@@ -1,0 +1,97 @@
+"""A real home, a real relay process and the real sandbox, for the tests of jobs."""
+
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import chez
+from chez.crypto import Kdf
+from chez_sandbox.runtime.host import Runtime
+from tests.runtime.conftest import KEY, ROOT
+
+FOLDER = ROOT / ".cache" / "tests-runtime"
+
+
+@pytest.fixture(scope="session")
+def code_folder() -> Path:
+    """The compiled code that tests/runtime keeps between test runs."""
+    subprocess.run([sys.executable, str(ROOT / "bin" / "build-runtime")], check=True)
+    return FOLDER
+
+
+@pytest.fixture(scope="session")
+async def runtime(code_folder: Path) -> AsyncIterator[Runtime]:
+    """The sandbox, its Python compiled."""
+    async with Runtime(code_folder, KEY) as runtime:
+        await runtime.prepare()
+        yield runtime
+
+
+@pytest.fixture
+def provider_cache(runtime: Runtime, tmp_path: Path) -> Path:
+    """An XDG cache folder in which chez-job finds the same compiled code."""
+    (FOLDER / "key").write_bytes(KEY)
+    (FOLDER / "key").chmod(0o600)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "chez-job").symlink_to(FOLDER)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+async def empty_home(tmp_path: Path) -> AsyncIterator[chez.Home]:
+    """A home with nothing in it."""
+    path = tmp_path / "home"
+    await chez.create(path, passphrase="correct horse", name="laptop", kdf=Kdf.minimum())
+    async with chez.open(path, passphrase="correct horse") as home:
+        yield home
+
+
+@pytest.fixture
+async def home(empty_home: chez.Home) -> chez.Home:
+    """A home with two days of half-hours: 100 W, and 400 W from 18:00 to 22:00."""
+    halves = [(day, half) for day in (20, 21) for half in range(48)]
+    readings = [
+        {
+            "meter": "09111642617347",
+            "flow": "consumption",
+            "local": f"2026-11-{day:02d}T{half // 2:02d}:{half % 2 * 30:02d}",
+            "seconds": 1800,
+            "watts": 400 if 18 <= half // 2 < 22 else 100,
+        }
+        for day, half in halves
+    ]
+    await empty_home.collection("readings").put_many(readings)
+    await empty_home.collection("diary").put({"text": "met Alice at the station"})
+    return empty_home
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """A relay process: where it listens, and where it keeps its store."""
+
+    url: str
+    data: Path
+
+
+@pytest.fixture
+def relay(tmp_path: Path) -> Iterator[Relay]:
+    """`chez-relay serve` on a free port of loopback."""
+    data = tmp_path / "relay"
+    process = subprocess.Popen(
+        [Path(sys.executable).with_name("chez-relay"), "serve", "--listen", "127.0.0.1:0", "--data", data],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        found = re.search(r"ws://\S+", process.stdout.readline())
+        assert found is not None
+        yield Relay(found[0], data)
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
