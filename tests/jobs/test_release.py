@@ -39,9 +39,7 @@ def test_the_provider_reads_what_was_released() -> None:
     assert open_message(message(None), SEALING, INBOX).outcome == "none"
 
 
-@given(
-    st.sampled_from([None, *(b'{"watts":%d}' % w for w in range(0, 10001, 10))]), st.integers(1, 2**31 - 1)
-)
+@given(st.sampled_from([None, *(b'{"watts":%d}' % w for w in range(0, 10001, 10))]), st.integers(1, 2**31 - 1))
 def test_every_message_of_a_job_has_one_length(result: bytes | None, sequence: int) -> None:
     """Neither outcome, nor value, nor the number of runs shows in the length."""
     assert len(message(result, sequence)) == message_size(SCHEMA)

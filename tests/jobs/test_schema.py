@@ -29,9 +29,7 @@ def leaf_schemas() -> st.SearchStrategy[dict[str, Any]]:
         st.integers(0, 4),
     )
     enums = st.lists(st.sampled_from(["a", "b", "null", "é", 'q"']), min_size=1, max_size=4, unique=True)
-    plain = st.one_of(
-        numbers, enums.map(lambda e: {"type": "string", "enum": e}), st.just({"type": "boolean"})
-    )
+    plain = st.one_of(numbers, enums.map(lambda e: {"type": "string", "enum": e}), st.just({"type": "boolean"}))
     nullable = plain.map(lambda schema: {**schema, "type": [schema["type"], "null"]})
     return st.one_of(plain, nullable, st.just({"type": "null"}))
 
@@ -116,9 +114,7 @@ def test_no_text_of_a_job_leaves_by_itself(schema: dict[str, Any], data: st.Data
     outputs = {parsed.admit(text.encode()).encoded for text in values(schema)}
     json_values = st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
-        lambda inner: (
-            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcd"), inner, max_size=3)
-        ),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcd"), inner, max_size=3),
         max_leaves=5,
     )
     try:

@@ -56,9 +56,7 @@ def independent_costs() -> dict[str, Fraction]:
 
 
 @pytest.mark.timeout(180)
-async def test_the_answer_is_that_of_an_independent_computation(
-    runtime: Runtime, empty_home: chez.Home
-) -> None:
+async def test_the_answer_is_that_of_an_independent_computation(runtime: Runtime, empty_home: chez.Home) -> None:
     """On the real year, sandbox, plain Python and exact arithmetic name the same tariff and saving."""
     for name in ("linky_courbe_de_charge_30min.csv", "tempo_days_2014.csv"):
         await empty_home.import_file(DATA / name)
@@ -80,7 +78,5 @@ async def test_half_a_year_gives_no_answer(runtime: Runtime, home: chez.Home) ->
     """With too few days the job says so, and nothing may leave."""
     project = open_project(JOB, None)
     bundle = build_bundle(project.manifest_text, project.code, "python", PLACEHOLDER)
-    done = await execute(
-        runtime, bundle, await granted_tables(home, bundle.manifest, DAY), bytes(32), DAY.isoformat()
-    )
+    done = await execute(runtime, bundle, await granted_tables(home, bundle.manifest, DAY), bytes(32), DAY.isoformat())
     assert done.admitted is None and done.run.code == "not-enough-data"

@@ -1,0 +1,178 @@
+"""Consent: nothing runs but what was granted, as it was granted."""
+
+from datetime import date
+from typing import Any
+
+import msgspec
+import pytest
+
+import chez
+from chez.crypto import SigningKey
+from chez.errors import InvalidValue, NotAllowed, NotFound
+from chez_sandbox.bundle import Bundle, build_bundle
+from chez_sandbox.consent.grants import COLLECTION, Grant, Granted, grant_job, list_grants, load_grant, revoke_grant
+from chez_sandbox.consent.run import GrantedRun, authorise
+from chez_sandbox.job_errors import GrantEnded, GrantInvalid, VersionWentBack
+from tests.jobs.samples import MEAN, READS, SIGNING, manifest_text
+
+TODAY = date(2026, 11, 24)
+NOW = "2026-11-24T12:00:00+00:00"
+
+
+def bundle(code: bytes = MEAN, **parts: Any) -> Bundle:
+    """A signed bundle of the sample job."""
+    return build_bundle(manifest_text(**parts), code, "python", SIGNING)
+
+
+async def grant(home: chez.Home, job: Bundle, number: int = 1, **options: Any) -> Granted:
+    """Grant a job until the end of the year."""
+    seeds = {"id": bytes([number]) * 16, "seed": bytes(32), "now": NOW, "until": date(2026, 12, 31)}
+    return await grant_job(home, job, **(seeds | options))
+
+
+async def tamper(home: chez.Home, id: str, **fields: Any) -> None:
+    """Change a grant's record as another program, or another device, could."""
+    async with home.collection(COLLECTION).edit(id) as draft:
+        draft.update(fields)
+
+
+async def test_a_grant_is_read_back_as_it_was_given(home: chez.Home) -> None:
+    """A grant survives in the store, verifies, is found by a beginning of its id, and has a receipt."""
+    given = await grant(home, bundle())
+    assert await load_grant(home, given.grant.id[:6]) == given
+    assert await list_grants(home) == [given]
+    (receipt,) = await home.journal.receipts("grant")
+    assert receipt.body["bundle"] == given.bundle.hash.hex()
+    with pytest.raises(NotFound):
+        await load_grant(home, "ffff")
+
+
+async def test_new_code_in_a_grants_record_is_refused(home: chez.Home) -> None:
+    """Another bundle of the same provider, put into the record, does not run."""
+    given = await grant(home, bundle())
+    await tamper(home, given.grant.id, bundle=bundle(MEAN + b"#").encoded)
+    with pytest.raises(GrantInvalid):
+        await load_grant(home, given.grant.id)
+    with pytest.raises(GrantInvalid):
+        async with authorise(home, given.grant.id, TODAY):
+            pass
+    assert await list_grants(home) == []
+
+
+async def test_a_wider_scope_is_refused(home: chez.Home) -> None:
+    """A bundle that reads more, signed by its provider, does not fit the old grant."""
+    given = await grant(home, bundle())
+    wider = bundle(reads=READS.replace('"local", "watts"', '"local", "watts", "meter"'))
+    await tamper(home, given.grant.id, bundle=wider.encoded)
+    with pytest.raises(GrantInvalid):
+        await load_grant(home, given.grant.id)
+
+
+async def test_a_grant_can_not_be_forged_or_stretched(home: chez.Home) -> None:
+    """A changed body, another device's signature, a foreign or missing signature: all refused."""
+    given = await grant(home, bundle())
+    body = msgspec.msgpack.encode(given.grant)
+    richer = msgspec.structs.replace(given.grant, bits=1e9, runs=10**6)
+    thief = SigningKey.from_seed(bytes(32))
+    foreign = msgspec.structs.replace(given.grant, device=thief.public.hex())
+    forgeries: list[dict[str, Any]] = [
+        {"body": msgspec.msgpack.encode(richer)},
+        {"body": body + b"\0"},
+        {"signature": thief.sign("chez/1 application grant", body)},
+        {"signature": home.sign("another purpose", body)},
+        {"signature": b""},
+        {"signature": "text"},
+        {"body": 7},
+        {"bundle": b"\x96"},
+    ]
+    record = dict((await home.collection(COLLECTION).get(given.grant.id)).value)
+    for forgery in forgeries:
+        await home.collection(COLLECTION).put({**record, **forgery}, id=given.grant.id)
+        with pytest.raises(GrantInvalid):
+            await load_grant(home, given.grant.id)
+    # Signed consistently, but by another device: it verifies, and does not run here.
+    encoded = msgspec.msgpack.encode(foreign)
+    signature = thief.sign("chez/1 application grant", encoded)
+    await home.collection(COLLECTION).put({**record, "body": encoded, "signature": signature}, id=given.grant.id)
+    with pytest.raises(GrantEnded):
+        async with authorise(home, given.grant.id, TODAY):
+            pass
+
+
+async def test_a_grants_record_under_another_id_is_refused(home: chez.Home) -> None:
+    """Copying a grant does not make two of it."""
+    given = await grant(home, bundle())
+    record = (await home.collection(COLLECTION).get(given.grant.id)).value
+    await home.collection(COLLECTION).put(record, id="02" * 16)
+    with pytest.raises(GrantInvalid):
+        await load_grant(home, "02" * 16)
+
+
+async def test_versions_only_rise(home: chez.Home) -> None:
+    """An older version, or other bytes under a granted version, can't be granted; a newer one can."""
+    await grant(home, bundle(version=2), 1)
+    with pytest.raises(VersionWentBack):
+        await grant(home, bundle(version=1), 2)
+    with pytest.raises(VersionWentBack):
+        await grant(home, bundle(MEAN + b"#", version=2), 2)
+    await grant(home, bundle(version=2), 2)
+    await grant(home, bundle(version=3), 3)
+    with pytest.raises(VersionWentBack):
+        await grant(home, bundle(version=2), 4)
+    await home.collection(COLLECTION).delete("03" * 16)
+    with pytest.raises(VersionWentBack):
+        await grant(home, bundle(version=2), 4)
+
+
+async def test_a_person_may_grant_less_but_not_more(home: chez.Home) -> None:
+    """Runs and bits can be narrowed within what the manifest asks for."""
+    given = await grant(home, bundle(), runs=2, bits=25.0)
+    assert (given.grant.runs, given.grant.bits) == (2, 25.0)
+    for options in ({"runs": 101}, {"bits": 1001.0}, {"runs": 0}, {"bits": 1.0}):
+        with pytest.raises(InvalidValue):
+            await grant(home, bundle(), 2, **options)
+
+
+async def test_a_revoked_or_ended_grant_does_not_run(home: chez.Home) -> None:
+    """Revocation holds even when the record's mark is taken back; days and runs are counted."""
+    given = await grant(home, bundle())
+    await revoke_grant(home, given.grant.id)
+    await tamper(home, given.grant.id, revoked=False)
+    with pytest.raises(GrantEnded, match="revoked"):
+        async with authorise(home, given.grant.id, TODAY):
+            pass
+    later = await grant(home, bundle(), 2)
+    with pytest.raises(GrantEnded, match="ended"):
+        async with authorise(home, later.grant.id, date(2027, 1, 1)):
+            pass
+    await tamper(home, later.grant.id, revoked=True)
+    with pytest.raises(GrantEnded, match="revoked"):
+        async with authorise(home, later.grant.id, TODAY):
+            pass
+
+
+async def test_without_a_grant_no_run_can_be_constructed(home: chez.Home) -> None:
+    """`GrantedRun` refuses every maker but `authorise`."""
+    given = await grant(home, bundle())
+    with pytest.raises(NotAllowed):
+        GrantedRun(home, given, 1, TODAY, None, object())  # type: ignore[arg-type]
+
+
+async def test_one_grant_runs_once_at_a_time(home: chez.Home) -> None:
+    """A second run of the same grant waits for the first to end, by a typed refusal."""
+    given = await grant(home, bundle())
+    async with authorise(home, given.grant.id, TODAY):
+        with pytest.raises(NotAllowed, match="running"):
+            async with authorise(home, given.grant.id, TODAY):
+                pass
+    async with authorise(home, given.grant.id, TODAY):
+        pass
+
+
+def test_a_grants_fields_are_closed() -> None:
+    """A grant with a field more, or of another version, does not decode."""
+    fields = [1, "a", "b", 1, "c", "d", "e", "f", "g", "h", 1, 1.0, "show-me-first", b""]
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(fields), type=Grant).id == "a"
+    for wrong in ([*fields, 1], [2, *fields[1:]], fields[:-1]):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.msgpack.decode(msgspec.msgpack.encode(wrong), type=Grant)
