@@ -51,7 +51,7 @@ def pair(laptop: Chez, phone: Chez, url: str) -> None:
     with subprocess.Popen(laptop.arguments("--json", "pair", "--yes"), stdout=subprocess.PIPE) as showing:
         assert showing.stdout is not None
         code = json.loads(showing.stdout.readline())["code"]
-        phone.run("join", code, "--relay", url, "--name", "phone")
+        phone.run("join", code, "--kdf", "minimum", "--relay", url, "--name", "phone")
         assert showing.wait(timeout=40) == 0
 
 
@@ -108,7 +108,8 @@ def test_pairing_asks_the_person(chez: Chez, phone: Chez, relay: str) -> None:
     terminal.expect("chez join ")
     terminal.expect("\n")
     code = terminal.seen.split("chez join ")[1].split()[0]
-    joining = subprocess.Popen(phone.arguments("join", code, "--relay", relay), stderr=subprocess.PIPE)
+    words = phone.arguments("join", code, "--kdf", "minimum", "--relay", relay)
+    joining = subprocess.Popen(words, stderr=subprocess.PIPE)
     terminal.expect("?")
     terminal.type("no\n")
     assert terminal.finish() == 1
@@ -119,7 +120,7 @@ def test_pairing_asks_the_person(chez: Chez, phone: Chez, relay: str) -> None:
 def test_a_wrong_code_does_not_join(chez: Chez, phone: Chez, relay: str) -> None:
     """A made-up code ends in a typed error, and no half-made home stays in the way."""
     chez.run("relay", relay)
-    assert phone.error("join", "1-nonsense-words", "--relay", relay)["code"] != "Unexpected"
+    assert phone.error("join", "1-nonsense-words", "--kdf", "minimum", "--relay", relay)["code"] != "Unexpected"
     pair(chez, phone, relay)
 
 

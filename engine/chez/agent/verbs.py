@@ -227,13 +227,13 @@ class _Import(_Params, frozen=True, kw_only=True):
 
 
 async def import_file(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """Import a file (an absolute path); the rejects go out in pages."""
+    """Import a file (an absolute path); the rejects go out in pages, the first so many of them."""
     asked = _read(params, _Import)
     async with _progress(ui, "import") as progress:
         report = await home.import_file(asked.path, connector=asked.connector, progress=progress)
-    rejects = await _paged(ui, "rejects", (plain(reject) for reject in report.rejects))
+    await _paged(ui, "rejects", report.rejects)
     return {"connector": report.connector, "source": str(report.source), "added": report.added,
-            "updated": report.updated, "unchanged": report.unchanged, "rejects": rejects}
+            "updated": report.updated, "unchanged": report.unchanged, "rejected": report.rejected}
 
 
 @contextlib.asynccontextmanager

@@ -142,6 +142,8 @@ async def _make(path: Path, passphrase: str, kdf: crypto.Kdf | None, device: Dev
         building.mkdir(mode=0o700)
         key = crypto.random_bytes(32)
         await asyncio.to_thread(write_key, building, key, passphrase, kdf or crypto.Kdf.moderate())
+        # Private by itself too, should somebody open the folder; WAL and index files take its mode.
+        (building / STORE_FILE).touch(0o600)
         database = await Database.open(building / STORE_FILE, key)
         try:
             journal = Journal(database, device, unix_milliseconds)

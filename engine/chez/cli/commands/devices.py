@@ -56,19 +56,22 @@ def pair(ctx: click.Context, url: str | None, yes: bool) -> None:
 @click.argument("code")
 @click.option("--relay", "url", metavar="URL", help="The relay, where the code does not name it.")
 @click.option("--name", help="What this device is called.")
+@click.option("--kdf", type=click.Choice(["moderate", "minimum"]), default="moderate", hidden=True)
 @click.pass_context
-def join(ctx: click.Context, code: str, url: str | None, name: str | None) -> None:
+def join(ctx: click.Context, code: str, url: str | None, name: str | None, kdf: str) -> None:
     """Make this a device of yours, with the code that `chez pair` shows on another."""
     import chez
     from chez.cli import passphrases
     from chez.cli.commands.life import device_name, refuse_existing
+    from chez.crypto import Kdf
 
     chosen = settings(ctx)
     refuse_existing(chosen.path)
     passphrase = passphrases.choose(chosen)
 
     async def run() -> Any:
-        await chez.join(chosen.path, code, passphrase=passphrase, name=name or device_name(), relay=url)
+        await chez.join(chosen.path, code, passphrase=passphrase, name=name or device_name(), relay=url,
+                        kdf=Kdf.minimum() if kdf == "minimum" else Kdf.moderate())
         async with chez.open(chosen.path, passphrase=passphrase) as home:
             await home.sync()
             return [(info.name, info.records) for info in await home.collections()]

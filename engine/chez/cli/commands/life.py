@@ -101,7 +101,7 @@ def lock(ctx: click.Context) -> None:
     if chosen.json:
         json_line({"locked": True, "owner": owner})
     else:
-        say(f"locked: process {owner['pid']} has ended")
+        say(f"locked: process {owner['pid']} has closed the home")
 
 
 @click.command()
