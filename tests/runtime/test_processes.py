@@ -44,7 +44,7 @@ def test_no_key_can_be_in_the_process(module: str) -> None:
 
 
 async def test_the_worker_inherits_nothing(runtime: Runtime) -> None:
-    """A worker has an empty environment and three null streams, one channel and nothing else open."""
+    """A worker has an empty environment; open are three null streams, its channel and the sealed code."""
     secret = os.open("/etc/passwd", os.O_RDONLY)
     os.set_inheritable(secret, True)
     before = workers()
@@ -57,7 +57,7 @@ async def test_the_worker_inherits_nothing(runtime: Runtime) -> None:
             entry = Path("/proc") / str(worker)
             assert (entry / "environ").read_bytes() == b""
             links = sorted(os.readlink(link) for link in (entry / "fd").iterdir())
-            assert [link.partition(":")[0] for link in links] == ["/dev/null"] * 3 + ["socket"]
+            assert [link.partition(":")[0] for link in links] == ["/dev/null"] * 3 + ["/memfd", "socket"]
             group.cancel_scope.cancel()
     finally:
         os.close(secret)
