@@ -21,7 +21,8 @@ from automerge import core
 from chez.errors import BadEntry
 from chez.records.values import Value
 
-__all__ = ("ROOT", "BadChange", "Document", "RawChange", "changes_of", "extract", "load", "new", "read_change", "transaction")
+__all__ = ("ROOT", "BadChange", "Document", "RawChange", "applied", "changes_of", "extract", "last_change", "load", "new",
+           "read_change", "transaction")
 
 Document = core.Document
 ROOT: Final = core.ROOT
@@ -125,6 +126,36 @@ def load(data: bytes, actor: bytes) -> Document:
         document = core.Document.load(data)
         document.set_actor(actor)
         return document
+
+
+def applied(document: Document, changes: Sequence[RawChange]) -> Document:
+    """A copy of a document with more changes, whose dependencies it has.
+
+    The binding takes changes into a living document only inside a sync message
+    (Automerge sync protocol, message version 1), so one is written here: no heads, no
+    needs, no haves. The copy is what may be kept: a document in which an apply failed
+    half-way is not to be trusted.
+    """
+    message = b"".join((b"\x42\0\0\0", _uleb_bytes(len(changes)),
+                        *[part for change in changes for part in (_uleb_bytes(len(change.bytes)), change.bytes)]))
+    with _boundary("these changes do not fit the document"):
+        copy = document.fork()
+        copy.set_actor(document.get_actor())
+        copy.receive_sync_message(core.SyncState(), core.Message.decode(message))
+        # A change it does not accept may be queued without a word; then it is no head.
+        inside = {hash for change in changes for hash in change.dependencies}
+        if not {change.hash for change in changes} - inside <= {bytes(head) for head in copy.get_heads()}:
+            raise BadChange("the document does not take these changes")
+        return copy
+
+
+def _uleb_bytes(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -199,7 +200,7 @@ class Collection(Generic[T]):
             return
         for name in self._indexes:
             statement = _index(self.name, name)
-            await self._engine.database.write(lambda db, statement=statement: db.execute(statement))
+            await self._engine.database.write(partial(_execute, statement=statement))
         self._declared = True
 
     def _record(self, row: tuple[str, str, str | None]) -> Record[T]:
@@ -221,6 +222,10 @@ class Collection(Generic[T]):
         except msgspec.ValidationError as error:
             raise InvalidValue(f"record {id!r} in {self.name!r} is no {self._type.__name__}: {error}",
                                "Read it as a plain dict to see it: home.collection(name).") from None
+
+
+def _execute(db: Connection, *, statement: str) -> None:
+    db.execute(statement)
 
 
 def _public(value: dict[str, Value]) -> dict[str, Value]:

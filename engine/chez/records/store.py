@@ -170,53 +170,46 @@ class RecordStore:
             refused += self._merge_record(db, space, collection, id, items, state)
         return refused
 
-    def _merge_record(self, db: Connection, space: int, collection: str, id: str, items: list[Incoming], state: int) -> list[Refusal]:
+    def _merge_record(self, db: Connection, space: int, collection: str, id: str, items: list[Incoming],
+                      state: int) -> list[Refusal]:
         row = self._find(db, space, collection, id)
-        waiting: list[RawChange] = []
-        base = b""
-        known: set[bytes] = set()
-        if row is not None:
-            base, known, waiting = self._log_of(db, row.n)
-        fresh = [item.change for item in items if item.change.hash not in known]
+        n = None if row is None else row.n
+        fresh = [item.change for item in items if not self._has(db, n, item.change.hash)]
         if row is not None and not fresh:
             return []
-        ready, blocked = self._order(waiting + fresh, known, row)
-        document, applied, bad = self._try(base, ready)
+        waiting = self._waiting(db, n)
+        ready, blocked = self._order(db, n, waiting + fresh)
+        document, done, bad = self._try(db, n, ready)
         if document is None:  # nothing could be applied: the record has no value yet
             value = row.value if row is not None else {"_deleted": True}
         else:
             value = automerge.extract(document)
-            if value == {"_deleted": False}:
-                value = {}
-        if row is None:
-            n, tail = self._insert(db, space, collection, id, value, tail=0), 0
-        else:
-            n, tail = row.n, row.tail
-        waited = {change.hash for change in waiting}
-        for change in applied:
-            if change.hash in waited:
-                db.execute("DELETE FROM change WHERE record = ? AND hash = ? AND state = 2", (n, change.hash))
+            value = {} if value == {"_deleted": False} else value
+        if n is None:
+            n = self._insert(db, space, collection, id, value, tail=0)
+        db.executemany("DELETE FROM change WHERE record = ? AND hash = ? AND state = 2",
+                       [(n, change.hash) for change in waiting])
+        for change in done:
             self._log(db, n, change, state, None)
         for change in blocked:
-            if change.hash not in waited:
-                self._log(db, n, change, _WAITING, None)
+            self._log(db, n, change, _WAITING, None)
         if document is not None:
-            self._project(db, n, collection, value, tail + len(applied))
-            self._keep(n, document)
+            self._keep(n, document)  # first: a snapshot is taken of the document that is kept
+            self._project(db, n, collection, value, (row.tail if row is not None else 0) + len(done))
         reasons = {change.hash: reason for change, reason in bad}
         return [Refusal(item, reasons[item.change.hash]) for item in items if item.change.hash in reasons]
 
-    def _order(self, changes: list[RawChange], known: set[bytes], row: _Row | None) -> tuple[list[RawChange], list[RawChange]]:
+    def _order(self, db: Connection, n: int | None, changes: list[RawChange]) -> tuple[list[RawChange], list[RawChange]]:
         """Split changes into those that can be applied, in causal order, and the rest."""
         ready: list[RawChange] = []
-        blocked = changes
-        progress = True
+        known: set[bytes] = set()
+        blocked, progress = changes, True
         while progress and blocked:
             progress, rest = False, []
             for change in blocked:
                 if change.hash in known:
                     continue
-                if known.issuperset(change.dependencies):
+                if all(hash in known or self._has(db, n, hash) for hash in change.dependencies):
                     known.add(change.hash)
                     ready.append(change)
                     progress = True
@@ -225,25 +218,32 @@ class RecordStore:
             blocked = rest
         return ready, blocked
 
-    def _try(self, base: bytes, ready: list[RawChange]) -> tuple[Document | None, list[RawChange], list[tuple[RawChange, str]]]:
-        """Load everything at once; if that fails, find out which change is to blame."""
-        if not base and not ready:
+    def _try(self, db: Connection, n: int | None,
+             ready: list[RawChange]) -> tuple[Document | None, list[RawChange], list[tuple[RawChange, str]]]:
+        """Apply everything at once; if that fails, find out which changes are to blame."""
+        warm = None if n is None else self._warm.get(n)
+        base = b"" if n is None or warm is not None else self._base(db, n)
+        if not ready:
             return None, [], []
         try:
-            return automerge.load(base + b"".join(change.bytes for change in ready), self.actor), ready, []
+            return self._apply(base, warm, ready), ready, []
         except BadChange:
             pass
         good: list[RawChange] = []
         bad: list[tuple[RawChange, str]] = []
-        document = automerge.load(base, self.actor) if base else None
+        document = None
         for change in ready:
-            data = base + b"".join(item.bytes for item in good) + change.bytes
             try:
-                document = automerge.load(data, self.actor)
+                document = self._apply(base, warm, [*good, change])
                 good.append(change)
             except BadChange as error:
                 bad.append((change, error.message))
         return document, good, bad
+
+    def _apply(self, base: bytes, warm: Document | None, changes: list[RawChange]) -> Document:
+        if warm is not None:
+            return automerge.applied(warm, changes)
+        return automerge.load(base + b"".join(change.bytes for change in changes), self.actor)
 
     # --- rows -----------------------------------------------------------------------
 
@@ -268,7 +268,7 @@ class RecordStore:
         if tail >= SNAPSHOT_AFTER:
             document = self._load(db, n)
             db.execute("INSERT OR REPLACE INTO snapshot (record, doc) VALUES (?, ?)", (n, document.save()))
-            db.execute("DELETE FROM change WHERE record = ? AND state = 0", (n,))
+            db.execute("UPDATE change SET bytes = NULL WHERE record = ? AND state = 0", (n,))
             tail = 0
         db.execute("UPDATE record SET json = ?, kinds = ?, deleted = ?, tail = ? WHERE n = ?", (json, kinds, deleted, tail, n))
 
@@ -287,29 +287,27 @@ class RecordStore:
         db.execute("INSERT INTO change (record, hash, bytes, state, origin) VALUES (?, ?, ?, ?, ?)",
                    (n, change.hash, change.bytes, state, origin))
 
-    def _log_of(self, db: Connection, n: int) -> tuple[bytes, set[bytes], list[RawChange]]:
-        """A record's loadable bytes, the hashes in them, and the changes that wait."""
+    def _has(self, db: Connection, n: int | None, hash: bytes) -> bool:
+        """Whether a record's document has a change."""
+        return n is not None and db.execute("SELECT 1 FROM change WHERE record = ? AND hash = ? AND state != 2",
+                                            (n, hash)).fetchone() is not None
+
+    def _waiting(self, db: Connection, n: int | None) -> list[RawChange]:
+        if n is None:
+            return []
+        rows = db.execute("SELECT bytes FROM change WHERE record = ? AND state = 2 ORDER BY n", (n,)).fetchall()
+        return [automerge.read_change(data) for (data,) in rows]
+
+    def _base(self, db: Connection, n: int) -> bytes:
+        """A record's loadable bytes: its snapshot and the changes since, in causal order."""
         snapshot = db.execute("SELECT doc FROM snapshot WHERE record = ?", (n,)).fetchone()
-        base: list[bytes] = []
-        known: set[bytes] = set()
-        waiting: list[RawChange] = []
-        if snapshot is not None:
-            base.append(snapshot[0])
-            document = automerge.load(snapshot[0], self.actor)
-            known.update(automerge.read_change(change).hash for change in automerge.changes_of(document))
-        for hash, data, state in db.execute("SELECT hash, bytes, state FROM change WHERE record = ? ORDER BY n", (n,)):
-            if state == _WAITING:
-                waiting.append(automerge.read_change(data))
-            else:
-                base.append(data)
-                known.add(hash)
-        return b"".join(base), known, waiting
+        rows = db.execute("SELECT bytes FROM change WHERE record = ? AND state != 2 AND bytes IS NOT NULL ORDER BY n", (n,))
+        return b"".join([snapshot[0] if snapshot is not None else b"", *[data for (data,) in rows]])
 
     def _load(self, db: Connection, n: int) -> Document:
         document = self._warm.get(n)
         if document is None:
-            base, _, _ = self._log_of(db, n)
-            document = automerge.load(base, self.actor)
+            document = automerge.load(self._base(db, n), self.actor)
         self._keep(n, document)
         return document
 

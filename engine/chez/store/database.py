@@ -12,6 +12,7 @@ The same functions run on a bare connection (`connect`) in the simulation tests.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -153,7 +154,7 @@ class Database:
         while self._queue:
             group, self._queue = self._queue[:GROUP], self._queue[GROUP:]
             try:
-                await _run(self._writer, lambda db, group=group: self._commit(db, group))
+                await _run(self._writer, partial(self._commit, group=group))
             except BaseException as error:
                 for entry in group:
                     entry.error = error if entry.error is None else entry.error
@@ -167,7 +168,7 @@ class Database:
                     entry.done.set_result(entry.result)
         self._committer = None
 
-    def _commit(self, db: Connection, group: list[_Write]) -> None:
+    def _commit(self, db: Connection, *, group: list[_Write]) -> None:
         try:
             db.execute("BEGIN IMMEDIATE")
             for entry in group:
@@ -201,5 +202,5 @@ class Database:
 async def _run(connection: aiosqlite.Connection, work: Callable[[Connection], T]) -> T:
     # aiosqlite has no public call that runs a function on its thread, and a hop for each
     # statement would cost more than the statements (recipes: one hop per commit).
-    result: T = await connection._execute(work, connection._conn)
+    result: T = await connection._execute(work, connection._conn)  # type: ignore[no-untyped-call]
     return result

@@ -61,11 +61,11 @@ CREATE TABLE change (
     n      INTEGER PRIMARY KEY,
     record INTEGER NOT NULL REFERENCES record,
     hash   BLOB NOT NULL,
-    bytes  BLOB NOT NULL,
+    bytes  BLOB,                      -- NULL once a snapshot holds it
     state  INTEGER NOT NULL,          -- 0 in an entry, 1 in the outbox, 2 waits for a dependency
     origin TEXT                       -- who provided it: NULL the person, else a connector's run
 );
-CREATE INDEX change_by_record ON change (record);
+CREATE INDEX change_by_record ON change (record, hash);
 CREATE INDEX outbox ON change (n) WHERE state = 1;
 
 -- Entries: every author's chain -----------------------------------------------------
