@@ -26,7 +26,7 @@ def bundle(code: bytes = MEAN, **parts: Any) -> Bundle:
 
 async def grant(home: chez.Home, job: Bundle, number: int = 1, **options: Any) -> Granted:
     """Grant a job until the end of the year."""
-    seeds = {"id": bytes([number]) * 16, "seed": bytes(32), "now": NOW, "until": date(2026, 12, 31)}
+    seeds: dict[str, Any] = {"id": bytes([number]) * 16, "seed": bytes(32), "now": NOW, "until": date(2026, 12, 31)}
     return await grant_job(home, job, **(seeds | options))
 
 

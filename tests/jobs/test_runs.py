@@ -193,7 +193,7 @@ async def test_the_same_rows_give_the_same_result_bytes(home: chez.Home, runtime
 SCOPES = {
     "granted fields only": (READS, 96, ("local", "watts")),
     "a filter": (READS.replace('"consumption"', '"production"'), 0, ("local", "watts")),
-    "a list filter": (READS.replace('value = "consumption"', 'op = "in", value = ["consumption"]'), 96, ("local", "watts")),
+    "a list filter": (READS.replace('"consumption"', '["consumption"], op = "in"'), 96, ("local", "watts")),
     "a window until the newest day": (READS.replace("days = 365", "days = 1"), 48, ("local", "watts")),
     "a window until the day of the run": (
         READS.replace("days = 365", "days = 3").replace('"latest"', '"run-date"'), 48, ("local", "watts")),

@@ -17,7 +17,7 @@ from chez_sandbox.consent.scope import granted_tables
 from chez_sandbox.provider.native import run_native
 from chez_sandbox.provider.project import open_project
 from chez_sandbox.runtime.host import Runtime
-from tests.jobs.conftest import ROOT
+from tests.runtime.conftest import ROOT
 
 JOB = ROOT / "examples" / "jobs" / "tariff-advisor"
 DATA = ROOT / "tests" / "data" / "energy-linky-fr"

@@ -209,10 +209,7 @@ def show_left(ctx: click.Context, whole: bool) -> None:
         what = one["result"] or f'"none" ({one["reason"]})'
         state = "" if one["delivered"] else ", still waiting here"
         message = base64.b64decode(one["message"])
-        say(
-            f"{one['time']}  {one['provider']}, {one['job']} {one['version']}: "
-            f"{what}, {len(message)} bytes{state}"
-        )
+        say(f"{one['time']}  {one['provider']}, {one['job']} {one['version']}: {what}, {len(message)} bytes{state}")
         if whole:
             click.echo(f"  {message.hex()}")
     for one in done["spent"]:

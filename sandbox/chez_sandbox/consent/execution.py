@@ -30,9 +30,7 @@ class Execution:
 def limits_of(bundle: Bundle) -> Limits:
     """The runtime's limits for a job, from its manifest."""
     asked = bundle.manifest.limits
-    return Limits(
-        fuel=asked.fuel, memory=asked.memory_mib << 20, seconds=asked.seconds, output=asked.output_bytes
-    )
+    return Limits(fuel=asked.fuel, memory=asked.memory_mib << 20, seconds=asked.seconds, output=asked.output_bytes)
 
 
 async def execute(

@@ -87,17 +87,11 @@ class Granted:
         if self.revoked:
             raise GrantEnded("this grant was revoked", "grant the job again if you want it to run")
         if self.grant.device != device.hex():
-            raise GrantEnded(
-                "this grant is bound to another of your devices", "run it there, or grant it here too"
-            )
+            raise GrantEnded("this grant is bound to another of your devices", "run it there, or grant it here too")
         if today.isoformat() > self.grant.until:
-            raise GrantEnded(
-                f"this grant ended on {self.grant.until}", "grant the job again if you want it to run"
-            )
+            raise GrantEnded(f"this grant ended on {self.grant.until}", "grant the job again if you want it to run")
         if done >= self.grant.runs:
-            raise GrantEnded(
-                f"all {self.grant.runs} runs of this grant are used", "grant the job again for more"
-            )
+            raise GrantEnded(f"all {self.grant.runs} runs of this grant are used", "grant the job again for more")
 
 
 async def grant_job(
@@ -127,9 +121,7 @@ async def grant_job(
             "grant that, or less",
         )
     if len(bundle.encoded) > MAX_STORED_BUNDLE:
-        raise NotAllowed(
-            f"the bundle has {len(bundle.encoded)} bytes", f"at most {MAX_STORED_BUNDLE} can be granted"
-        )
+        raise NotAllowed(f"the bundle has {len(bundle.encoded)} bytes", f"at most {MAX_STORED_BUNDLE} can be granted")
     await _require_rising(home, bundle)
     grant = Grant(
         1,
@@ -228,9 +220,7 @@ async def revoke_grant(home: "Home", id: str) -> Grant:
 
 
 async def _find(home: "Home", id: str) -> str:
-    matches: list[str] = [
-        record.id async for record in home.collection(COLLECTION) if id and record.id.startswith(id)
-    ]
+    matches: list[str] = [record.id async for record in home.collection(COLLECTION) if id and record.id.startswith(id)]
     if len(matches) != 1:
         problem = "several grants begin" if matches else "no grant begins"
         raise NotFound(f"{problem} with {id!r}", "chez job list shows them all")

@@ -70,9 +70,7 @@ class GrantedRun:
         if self.mint is not _MINT:
             raise NotAllowed("a run comes from a grant", "see chez_sandbox.consent.run.authorise")
 
-    async def execute(
-        self, runtime: Runtime, on_progress: Callable[[int, int], None] | None = None
-    ) -> Execution:
+    async def execute(self, runtime: Runtime, on_progress: Callable[[int, int], None] | None = None) -> Execution:
         """Debit the run's bits, receipt it, and run the code on the granted rows.
 
         Raises `BudgetSpent` (nothing ran, nothing leaves). Once per GrantedRun.
@@ -151,11 +149,7 @@ async def settle(home: "Home", granted: Granted, today: date) -> list[Departure]
     id = granted.grant.id
     if granted.grant.device != home.device_id.hex():
         return []
-    left = {
-        receipt.body["sequence"]
-        for kind in ("release", "refusal")
-        for receipt in await _of_grant(home, kind, id)
-    }
+    left = {receipt.body["sequence"] for kind in ("release", "refusal") for receipt in await _of_grant(home, kind, id)}
     return [
         await _write(
             home,

@@ -70,9 +70,7 @@ async def _table(source: Source, read: Read, today: date, known: bool) -> Table:
     chosen = [_quoted(field) if field in view else "null" for field in columns]
     leading = [_quoted(read.window.field)] if read.window is not None else []
     order = ", ".join([*leading, *(str(number) for number in range(1, len(chosen) + 1))])
-    statement = (
-        f"select {', '.join(chosen)} from {_quoted(read.collection)}{_where(conditions)} order by {order}"
-    )
+    statement = f"select {', '.join(chosen)} from {_quoted(read.collection)}{_where(conditions)} order by {order}"
     rows = await source.sql(statement, values, limit=MAX_ROWS + 1)
     if len(rows.rows) > MAX_ROWS:
         raise NotAllowed(

@@ -66,8 +66,11 @@ def _read(params: Mapping[str, Any], kind: type[P]) -> P:
 
 
 @asynccontextmanager
-async def _runtime(home: "Home") -> "AsyncIterator[Runtime]":
-    async with Runtime(home.path / "jobs" / "compiled", home.derive_key("compiled code")) as runtime:
+async def _runtime(home: "Home", ui: Ui) -> "AsyncIterator[Runtime]":
+    cache = home.path / "jobs" / "compiled"
+    if not any(cache.glob("*.code")):
+        await ui.say("Preparing the sandbox on this device, once; this takes half a minute …")
+    async with Runtime(cache, home.derive_key("compiled code")) as runtime:
         yield runtime
 
 
@@ -86,7 +89,7 @@ async def job_dry_run(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     bundle = open_bundle(_read(params, _Bundle).bundle)
     today = date.today()
     tables = await granted_tables(home, bundle.manifest, today)
-    async with _runtime(home) as runtime, _progress(ui, "dry run") as progress:
+    async with _runtime(home, ui) as runtime, _progress(ui, "dry run") as progress:
         execution = await execute(runtime, bundle, tables, bundle.hash, today.isoformat(), progress)
     return {**_previewed(bundle, execution), "rows": {table.name: len(table.rows) for table in tables}}
 
@@ -130,7 +133,7 @@ async def job_run(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Run a granted job, show what would leave, ask, and let it leave (or "none")."""
     id, today = _read(params, _Id).grant, date.today()
     try:
-        async with _runtime(home) as runtime, authorise(home, id, today) as run:
+        async with _runtime(home, ui) as runtime, authorise(home, id, today) as run:
             async with _progress(ui, "run") as progress:
                 execution = await run.execute(runtime, progress)
             await ui.show({"preview": _previewed(run.granted.bundle, execution)})
@@ -145,9 +148,7 @@ async def _review(run: GrantedRun, execution: Execution, ui: Ui) -> Departure:
     """The person's word, where it is asked for; a failed run needs none, there is nothing to release."""
     if execution.admitted is None or run.granted.grant.review == "within-the-grant":
         return await run.release(execution)
-    question = (
-        f"Release {execution.admitted.encoded.decode()} to {run.granted.bundle.manifest.provider.name}? [y/N]"
-    )
+    question = f"Release {execution.admitted.encoded.decode()} to {run.granted.bundle.manifest.provider.name}? [y/N]"
     if (await ui.ask(question, default="n")).strip().lower() in YES:
         return await run.release(execution)
     return await run.decline()
@@ -251,7 +252,7 @@ async def job_show_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 async def job_doctor(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Which walls stand around a job on this machine."""
     _read(params, _Params)
-    async with _runtime(home) as runtime:
+    async with _runtime(home, ui) as runtime:
         return {"walls": list(await doctor(runtime)), "runtime": await runtime.runtime_hash()}
 
 

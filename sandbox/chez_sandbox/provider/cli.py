@@ -69,12 +69,8 @@ def keys() -> None:
 
 
 @keys.command("new")
-@click.option(
-    "--relay", required=True, metavar="URL", help="Where results wait: ws://HOST:PORT or wss://HOST."
-)
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The key file to write."
-)
+@click.option("--relay", required=True, metavar="URL", help="Where results wait: ws://HOST:PORT or wss://HOST.")
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The key file to write.")
 @click.option("--name", prompt="Name that people will see", help="The provider's name.")
 @click.option("--contact", prompt="Contact for people", help="How people reach the provider.")
 @click.option("--domain", default="example.org", show_default=True, help="The provider's domain.")
@@ -112,9 +108,7 @@ def keys_card(key: Path, as_json: bool) -> None:
 
 
 def _renew(loaded: ProviderKeys) -> None:
-    asyncio.run(
-        inboxes.create(loaded.relay, loaded.inbox_owner, loaded.inbox_writer.public, ttl=MAX_INBOX_TTL)
-    )
+    asyncio.run(inboxes.create(loaded.relay, loaded.inbox_owner, loaded.inbox_writer.public, ttl=MAX_INBOX_TTL))
 
 
 def _card(loaded: ProviderKeys, as_json: bool) -> None:
@@ -142,9 +136,7 @@ def new(name: Path) -> None:
 
 @cli.command()
 @FOLDER
-@click.option(
-    "--sample", type=click.Path(path_type=Path, file_okay=False), help="Sample data (default: sample/)."
-)
+@click.option("--sample", type=click.Path(path_type=Path, file_okay=False), help="Sample data (default: sample/).")
 @click.option("--date", "run_date", help="The date of the run, YYYY-MM-DD (default: today).")
 @JSON
 @click.pass_context
@@ -155,7 +147,10 @@ def test(ctx: click.Context, folder: Path, sample: Path | None, run_date: str | 
         day = date.fromisoformat(run_date) if run_date else date.today()
     except ValueError:
         raise InvalidValue(f"{run_date} is no date", "such as 2026-01-31") from None
-    trial = asyncio.run(run_trial(project, sample or folder / "sample", day, cache_folder()))
+    cache = cache_folder()
+    if not any(cache.glob("*.code")):
+        say("Preparing the sandbox on this machine, once; this takes half a minute …", err=True)
+    trial = asyncio.run(run_trial(project, sample or folder / "sample", day, cache))
     if as_json:
         json_line(_trial_facts(project, trial))
     else:
@@ -305,9 +300,7 @@ def _write(path: Path, content: bytes) -> None:
     help="How long to wait for the first message.",
 )
 @JSON
-def results(
-    key: Path, out: Path | None, bundles: tuple[Path, ...], follow: bool, wait: float, as_json: bool
-) -> None:
+def results(key: Path, out: Path | None, bundles: tuple[Path, ...], follow: bool, wait: float, as_json: bool) -> None:
     """Take results from the inbox, open and check them, keep them, print the new ones."""
     loaded = load_keys(key)
     known = [open_bundle(_file(path)) for path in bundles]

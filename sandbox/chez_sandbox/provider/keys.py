@@ -111,9 +111,7 @@ def load_keys(path: Path) -> ProviderKeys:
     except OSError as error:
         raise StorageFailed(f"{path} can't be read: {error.strerror}") from None
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise NotAllowed(
-            f"{path} can be read by others", f"chmod 600 {path}; if others had it, make a new key"
-        )
+        raise NotAllowed(f"{path} can be read by others", f"chmod 600 {path}; if others had it, make a new key")
     try:
         return msgspec.json.decode(text, type=ProviderKeys)
     except (msgspec.DecodeError, UnicodeDecodeError):

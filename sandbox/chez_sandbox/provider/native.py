@@ -84,9 +84,7 @@ class _Host:
         self.lines.append(line)
 
 
-async def run_native(
-    source: str, params: bytes, tables: Sequence[Table], seed: bytes, run_date: str
-) -> NativeRun:
+async def run_native(source: str, params: bytes, tables: Sequence[Table], seed: bytes, run_date: str) -> NativeRun:
     """Run a job's source under plain CPython in a process of its own."""
     rows = [(table.name, list(table.columns), [list(row) for row in table.rows]) for table in tables]
     order = _Order(source, params.decode(), seed, run_date, rows)

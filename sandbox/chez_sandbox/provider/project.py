@@ -52,9 +52,7 @@ def _file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise NotFound(
-            f"{path} can't be read: {error.strerror}", "chez-job new NAME makes a job's folder"
-        ) from None
+        raise NotFound(f"{path} can't be read: {error.strerror}", "chez-job new NAME makes a job's folder") from None
 
 
 def _placeholder() -> ProviderKeys:
@@ -69,9 +67,7 @@ def new_project(folder: Path) -> None:
     """Make a job's folder from the Python template. Raises `HomeExists`, `InvalidValue`."""
     name = folder.name
     if not name or not name.replace("-", "").isalnum() or not name.isascii() or name != name.lower():
-        raise InvalidValue(
-            f"{name!r} can't be a job's id", "lower-case letters, digits and '-', a letter first"
-        )
+        raise InvalidValue(f"{name!r} can't be a job's id", "lower-case letters, digits and '-', a letter first")
     if folder.exists():
         raise HomeExists(f"{folder} exists", "choose another name")
     source = files("chez_sandbox.provider") / "template"
