@@ -153,8 +153,14 @@ class SealingKey:
 
 
 def seal_to(public: bytes, plaintext: bytes) -> bytes:
-    """Seal bytes so that only the holder of an X25519 key reads them (48 bytes longer)."""
-    return sodium.crypto_box_seal(plaintext, public)
+    """Seal bytes so that only the holder of an X25519 key reads them (48 bytes longer).
+
+    Raises `CryptoFailed` for a key of low order, with which everybody could read them.
+    """
+    try:
+        return sodium.crypto_box_seal(plaintext, public)
+    except nacl.exceptions.CryptoError:
+        raise CryptoFailed from None
 
 
 @dataclass(frozen=True, slots=True)
