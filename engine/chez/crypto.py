@@ -21,8 +21,8 @@ import nacl.pwhash.argon2id as argon2id
 import nacl.utils
 
 __all__ = (
-    "KEY_BYTES", "NONCE_BYTES", "SALT_BYTES", "SEALED_BOX_OVERHEAD", "SIGNATURE_BYTES", "TAG_BYTES", "CryptoFailed", "Kdf",
-    "SealingKey", "SigningKey", "decrypt", "derive", "encrypt", "equal", "hash_fields", "keyed_hash",
+    "KEY_BYTES", "NONCE_BYTES", "SALT_BYTES", "SEALED_BOX_OVERHEAD", "SIGNATURE_BYTES", "TAG_BYTES", "CryptoFailed",
+    "Kdf", "SealingKey", "SigningKey", "decrypt", "derive", "encrypt", "equal", "hash_fields", "keyed_hash",
     "passphrase_key", "random_bytes", "seal_to", "verify",
 )
 

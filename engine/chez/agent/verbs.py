@@ -273,10 +273,15 @@ class _Url(_Params, frozen=True, kw_only=True):
     url: str | None = None
 
 
+class _Sync(_Params, frozen=True, kw_only=True):
+    url: str | None = None
+    timeout: Annotated[float, Meta(gt=0, le=86_400)] = 30.0
+
+
 async def sync(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """Push everything, pull to the head of the relay."""
-    asked = _read(params, _Url)
-    return plain(await home.sync(asked.url))
+    """Push everything, pull to the head of the relay; at most `timeout` seconds."""
+    asked = _read(params, _Sync)
+    return plain(await home.sync(asked.url, timeout=asked.timeout))
 
 
 async def relay_set(home: "Home", params: dict[str, Any], ui: Ui) -> Any:

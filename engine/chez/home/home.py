@@ -109,7 +109,8 @@ class Home:
 
     # --- records ------------------------------------------------------------------------
 
-    def collection(self, what: str | type[Any], *, name: str | None = None, indexes: Sequence[str] = ()) -> Collection[Any]:
+    def collection(self, what: str | type[Any], *, name: str | None = None,
+                   indexes: Sequence[str] = ()) -> Collection[Any]:
         """A collection of the private space, of plain dicts (by name) or of a msgspec Struct.
 
         `indexes` declares fields that filters and sorting shall find quickly.
@@ -123,7 +124,8 @@ class Home:
     async def collections(self) -> list[CollectionInfo]:
         """Every collection that has records, by name."""
         rows = await self._database.read(lambda db: db.execute(
-            "SELECT collection, count(*) FROM record WHERE deleted = 0 GROUP BY collection ORDER BY collection").fetchall())
+            "SELECT collection, count(*) FROM record WHERE deleted = 0 GROUP BY collection ORDER BY collection"
+        ).fetchall())
         return [CollectionInfo(*row) for row in rows]
 
     async def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] = (), *, limit: int = 10_000) -> Rows:
@@ -147,7 +149,8 @@ class Home:
     async def set_relay(self, url: str) -> None:
         """Remember the relay that `sync` and `connect` use. Raises `InvalidValue`."""
         relay_name(url)
-        await self._database.write(lambda db: db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('relay', ?)", (url,)))
+        await self._database.write(lambda db: db.execute(
+            "INSERT OR REPLACE INTO meta (key, value) VALUES ('relay', ?)", (url,)))
         self.relay = url
 
     async def sync(self, url: str | None = None, *, timeout: float = 60.0) -> SyncReport:

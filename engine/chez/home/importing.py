@@ -67,8 +67,8 @@ async def import_file(engine: Engine, journal: Journal, space: Space, path: Path
     if progress is not None:
         progress(source.size, source.size)
     await journal.append("import", {
-        "connector": chosen.name, "version": chosen.version, "file": source.name, "sha256": digest, "added": report.added,
-        "updated": report.updated, "unchanged": report.unchanged, "rejected": report.rejected})
+        "connector": chosen.name, "version": chosen.version, "file": source.name, "sha256": digest,
+        "added": report.added, "updated": report.updated, "unchanged": report.unchanged, "rejected": report.rejected})
     return report
 
 

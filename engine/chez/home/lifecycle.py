@@ -63,7 +63,8 @@ async def create(path: Path | str, *, passphrase: str, name: str = "device", wor
     def fill(db: Connection) -> int:
         return store_space(db, id, "private", statements, [epoch], admin, public, sent=False)
 
-    await _make(Path(path), passphrase, kdf, device, name, person.root.public, None, fill, "home-created", {"name": name})
+    await _make(Path(path), passphrase, kdf, device, name, person.root.public, None, fill,
+                "home-created", {"name": name})
     return phrase
 
 
@@ -115,10 +116,10 @@ def _check(bundle: Bundle, device: DeviceKeys) -> tuple[list[Signed], list[Epoch
     membership = Membership(bundle.space)
     membership.add(statements)
     epochs = [Epoch(id, number, secret, append or None) for id, number, secret, append in bundle.epochs]
-    ok = (membership.create is not None and membership.create.person == bundle.person and device.id in membership.devices
-          and membership.create.admin == bundle.admin_public and bool(epochs)
-          and all(e.id in membership.epochs and membership.epochs[e.id].commitment == commitment(e.secret) for e in epochs))
-    if not ok:
+    create, known = membership.create, membership.epochs
+    ours = create is not None and create.person == bundle.person and create.admin == bundle.admin_public
+    keys = bool(epochs) and all(e.id in known and known[e.id].commitment == commitment(e.secret) for e in epochs)
+    if not (ours and keys and device.id in membership.devices):
         raise BadPairing("what the other device sent does not hold together", "Update Chez on both and pair again.")
     return statements, epochs
 
@@ -154,7 +155,8 @@ async def _make(path: Path, passphrase: str, kdf: crypto.Kdf | None, device: Dev
             path.rmdir()
         building.rename(path)
     except OSError as error:
-        raise StorageFailed(f"the home can't be made at {path}: {error.strerror}", "Check the folder's permissions.") from None
+        raise StorageFailed(f"the home can't be made at {path}: {error.strerror}",
+                            "Check the folder's permissions.") from None
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
@@ -211,7 +213,8 @@ def _lock(folder: Path) -> int:
     try:
         handle = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StorageFailed(f"the home at {folder} can't be written: {error.strerror}", "Check its permissions.") from None
+        raise StorageFailed(f"the home at {folder} can't be written: {error.strerror}",
+                            "Check its permissions.") from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -104,7 +104,8 @@ class Pairing:
                     return self._machine.receive(item.item)
         except TimeoutError:
             pass
-        raise NotAllowed("nobody used the code in ten minutes", "Run `chez pair` again when the other device is at hand.")
+        raise NotAllowed("nobody used the code in ten minutes",
+                         "Run `chez pair` again when the other device is at hand.")
 
     async def _certify(self, who: Introduction) -> Bundle:
         replica, device = self._replica, self._device
@@ -113,7 +114,8 @@ class Pairing:
             space = replica.space
             create = space.membership.create
             assert create is not None  # load_space refuses a space without it
-            body = Certify(space.id, sorted(space.membership.heads), device.id, create.person, who.device, who.sealing, who.name)
+            body = Certify(space.id, sorted(space.membership.heads), device.id, create.person, who.device, who.sealing,
+                           who.name)
             statement = sign_statement(body, device.signing)
             db.execute("INSERT INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 0)",
                        (space.n, statement.hash, statement.raw))
@@ -129,7 +131,8 @@ class Pairing:
 
 
 @asynccontextmanager
-async def pair(database: Database, replica: Replica, device: DeviceKeys, journal: Journal, url: str) -> AsyncIterator[Pairing]:
+async def pair(database: Database, replica: Replica, device: DeviceKeys, journal: Journal,
+               url: str) -> AsyncIterator[Pairing]:
     """Make a code and its inboxes; on leaving, what is left in them is removed."""
     pairing = Pairing(database, replica, device, journal, url)
     await pairing._open()

@@ -74,7 +74,7 @@ class Journal:
             for name, limit in accounts.items():
                 spent = self._spent(db, name)
                 if spent + bits > limit + 1e-9:
-                    raise NotAllowed(f"the budget of {name} is {limit:g} bits; {spent:g} are spent and this needs {bits:g}",
+                    raise NotAllowed(f"the budget of {name} is {limit:g} bits; {spent:g} are spent, this needs {bits:g}",
                                      "Raise the budget in a new grant, or leave it at that.")
                 db.execute("INSERT INTO account (name, spent) VALUES (?, ?) "
                            "ON CONFLICT (name) DO UPDATE SET spent = excluded.spent", (name, spent + bits))
@@ -108,7 +108,8 @@ class Journal:
         except (TypeError, ValueError) as error:
             raise InvalidValue(f"a receipt holds JSON values only: {error}") from None
         digest = _hash(number, time, kind, text, previous)
-        db.execute("INSERT INTO receipt (number, time, kind, body, previous, hash, signature) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        db.execute("INSERT INTO receipt (number, time, kind, body, previous, hash, signature) "
+                   "VALUES (?, ?, ?, ?, ?, ?, ?)",
                    (number, time, kind, text, previous, digest, self._device.signing.sign("chez/1 receipt", digest)))
         return Receipt(number, time, kind, dict(body), previous, digest)
 

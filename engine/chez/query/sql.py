@@ -57,7 +57,8 @@ def run_sql(db: Connection, query: str, params: Sequence[Any] | Mapping[str, Any
     except sqlcipher3.Error as error:
         text = str(error)
         if "prohibited" in text or "not authorized" in text:
-            raise InvalidValue("this statement does more than read collections", "Use SELECT on the collections' names.") from None
+            raise InvalidValue("this statement does more than read collections",
+                               "Use SELECT on the collections' names.") from None
         raise InvalidValue(f"SQLite does not accept this query: {text}", "`chez ls` lists the collections.") from None
     if not columns:
         raise InvalidValue("this statement reads nothing", "Use SELECT on the collections' names.")
@@ -73,9 +74,7 @@ def _views(db: Connection) -> dict[str, list[str]]:
 
 def _create(db: Connection, name: str, fields: list[str]) -> None:
     columns = ["record.id AS _id", "space.name AS _space"]
-    for item in fields:
-        if '"' not in item and "\0" not in item and "." not in item:
-            columns.append(f"{column(item)} AS {quote(item, chr(34))}")
+    columns += [f"{column(item)} AS {quote(item, chr(34))}" for item in fields if not set(item) & set('".\0')]
     view = quote(name, '"')
     db.execute(f"DROP VIEW IF EXISTS temp.{view}")
     db.execute(f"CREATE TEMP VIEW {view} AS SELECT {', '.join(columns)} FROM main.record JOIN main.space "

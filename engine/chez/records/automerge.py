@@ -21,8 +21,8 @@ from automerge import core
 from chez.errors import BadEntry
 from chez.records.values import Value
 
-__all__ = ("ROOT", "BadChange", "Document", "RawChange", "applied", "changes_of", "extract", "last_change", "load", "new",
-           "read_change", "transaction")
+__all__ = ("ROOT", "BadChange", "Document", "RawChange", "applied", "changes_of", "extract", "last_change", "load",
+           "new", "read_change", "transaction")
 
 Document = core.Document
 ROOT: Final = core.ROOT

@@ -132,7 +132,8 @@ class Collection(Generic[T]):
                     if key.startswith("_") or (known is not None and key not in known)}
             change = write_difference(document, before, kept | self._encode(draft))
             if change is not None:
-                await engine.database.write(lambda db: engine.records.apply_edit(db, engine.space, self.name, id, change))
+                await engine.database.write(
+                    lambda db: engine.records.apply_edit(db, engine.space, self.name, id, change))
 
     async def delete(self, id: str) -> None:
         """Delete a record; an edit made elsewhere meanwhile does not bring it back. Raises `NotFound`."""

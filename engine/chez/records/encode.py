@@ -34,7 +34,8 @@ def is_flat(value: dict[str, Value]) -> bool:
     return all(type(item) in _FLAT for item in value.values())
 
 
-def encode_fields(actor: bytes, sequence: int, start: int, dependencies: Sequence[bytes], fields: dict[str, Value]) -> RawChange:
+def encode_fields(actor: bytes, sequence: int, start: int, dependencies: Sequence[bytes],
+                  fields: dict[str, Value]) -> RawChange:
     """The change by which `actor` sets fields that no earlier change set.
 
     `sequence` counts the actor's changes of this document from 1, `start` all its

@@ -146,7 +146,8 @@ class RecordStore:
         assert change is not None  # there is at least one field
         return automerge.read_change(change)
 
-    def _edit(self, db: Connection, row: _Row, collection: str, after: dict[str, Value], origin: str | None = None) -> None:
+    def _edit(self, db: Connection, row: _Row, collection: str, after: dict[str, Value],
+              origin: str | None = None) -> None:
         document = self._load(db, row.n)
         change = write_difference(document, row.value, after)
         if change is None:
@@ -199,7 +200,8 @@ class RecordStore:
         reasons = {change.hash: reason for change, reason in bad}
         return [Refusal(item, reasons[item.change.hash]) for item in items if item.change.hash in reasons]
 
-    def _order(self, db: Connection, n: int | None, changes: list[RawChange]) -> tuple[list[RawChange], list[RawChange]]:
+    def _order(self, db: Connection, n: int | None,
+               changes: list[RawChange]) -> tuple[list[RawChange], list[RawChange]]:
         """Split changes into those that can be applied, in causal order, and the rest."""
         ready: list[RawChange] = []
         known: set[bytes] = set()
@@ -248,8 +250,8 @@ class RecordStore:
     # --- rows -----------------------------------------------------------------------
 
     def _find(self, db: Connection, space: int, collection: str, id: str) -> _Row | None:
-        row = db.execute("SELECT n, json, kinds, deleted, tail FROM record WHERE space = ? AND collection = ? AND id = ?",
-                         (space, collection, id)).fetchone()
+        row = db.execute("SELECT n, json, kinds, deleted, tail FROM record "
+                         "WHERE space = ? AND collection = ? AND id = ?", (space, collection, id)).fetchone()
         if row is None:
             return None
         value = from_json(row[1], row[2])
@@ -259,8 +261,8 @@ class RecordStore:
 
     def _insert(self, db: Connection, space: int, collection: str, id: str, value: dict[str, Value], tail: int) -> int:
         json, kinds, deleted = self._columns(db, collection, value)
-        n: int = db.execute("INSERT INTO record (space, collection, id, json, kinds, deleted, tail) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                            (space, collection, id, json, kinds, deleted, tail)).lastrowid
+        n: int = db.execute("INSERT INTO record (space, collection, id, json, kinds, deleted, tail) "
+                            "VALUES (?, ?, ?, ?, ?, ?, ?)", (space, collection, id, json, kinds, deleted, tail)).lastrowid
         return n
 
     def _project(self, db: Connection, n: int, collection: str, value: dict[str, Value], tail: int) -> None:
@@ -270,7 +272,8 @@ class RecordStore:
             db.execute("INSERT OR REPLACE INTO snapshot (record, doc) VALUES (?, ?)", (n, document.save()))
             db.execute("UPDATE change SET bytes = NULL WHERE record = ? AND state = 0", (n,))
             tail = 0
-        db.execute("UPDATE record SET json = ?, kinds = ?, deleted = ?, tail = ? WHERE n = ?", (json, kinds, deleted, tail, n))
+        db.execute("UPDATE record SET json = ?, kinds = ?, deleted = ?, tail = ? WHERE n = ?",
+                   (json, kinds, deleted, tail, n))
 
     def _columns(self, db: Connection, collection: str, value: dict[str, Value]) -> tuple[str, str | None, bool]:
         deleted = value.get("_deleted") is True
@@ -301,7 +304,8 @@ class RecordStore:
     def _base(self, db: Connection, n: int) -> bytes:
         """A record's loadable bytes: its snapshot and the changes since, in causal order."""
         snapshot = db.execute("SELECT doc FROM snapshot WHERE record = ?", (n,)).fetchone()
-        rows = db.execute("SELECT bytes FROM change WHERE record = ? AND state != 2 AND bytes IS NOT NULL ORDER BY n", (n,))
+        rows = db.execute("SELECT bytes FROM change WHERE record = ? AND state != 2 AND bytes IS NOT NULL "
+                          "ORDER BY n", (n,))
         return b"".join([snapshot[0] if snapshot is not None else b"", *[data for (data,) in rows]])
 
     def _load(self, db: Connection, n: int) -> Document:

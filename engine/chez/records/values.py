@@ -18,7 +18,8 @@ import msgspec
 
 from chez.errors import InvalidValue
 
-__all__ = ("MAX_DEPTH", "MAX_ID", "Value", "check_collection", "check_id", "check_value", "from_json", "time_text", "to_json")
+__all__ = ("MAX_DEPTH", "MAX_ID", "Value", "check_collection", "check_id", "check_value", "from_json", "time_text",
+           "to_json")
 
 Value = Any
 """dict[str, Value] | list[Value] | str | int | float | bool | None | bytes | datetime."""

@@ -40,7 +40,8 @@ class Space:
         return crypto.derive(first.secret, "chez/1 record id key")
 
 
-def create_space(name: str, person: Person, device: DeviceKeys, device_name: str, entropy: bytes) -> tuple[bytes, list[Signed], Epoch, bytes]:
+def create_space(name: str, person: Person, device: DeviceKeys, device_name: str,
+                 entropy: bytes) -> tuple[bytes, list[Signed], Epoch, bytes]:
     """A new space with one owner and one device.
 
     `entropy` is 128 random bytes. Returns the space's id, its first statements, its
@@ -76,7 +77,8 @@ def load_space(db: Connection, n: int) -> Space:
     """Read a space back. Raises `Damaged` when its statements do not hold together."""
     id, name, handle, admin = db.execute("SELECT id, name, handle, admin FROM space WHERE n = ?", (n,)).fetchone()
     membership = Membership(id)
-    membership.add(Signed.read(row[0]) for row in db.execute("SELECT body FROM statement WHERE space = ? ORDER BY n", (n,)))
+    membership.add(Signed.read(body) for (body,) in
+                   db.execute("SELECT body FROM statement WHERE space = ? ORDER BY n", (n,)))
     epochs = {row[0]: Epoch(*row) for row in
               db.execute("SELECT id, number, secret, append_ FROM epoch WHERE space = ?", (n,))}
     if membership.create is None or not epochs:

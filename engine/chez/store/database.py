@@ -66,14 +66,14 @@ def storage_error(error: BaseException) -> Damaged | StorageFailed:
                        "Restore a backup, or join again from another device: the relay still holds the entries.")
     if "full" in text:
         return StorageFailed("the disk is full, so nothing was written", "Free some space and try again.")
-    return StorageFailed(f"the disk refuses: {text}", "Check that the home's folder is writable and not on a broken disk.")
+    return StorageFailed(f"the disk refuses: {text}", "Check that the home's folder is writable and its disk sound.")
 
 
 def migrate(db: Connection) -> None:
     """Bring an open database to the present schema; a new one gets all of it."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
-        raise Damaged(f"this home was written by a newer Chez (schema {version}, here {SCHEMA_VERSION})", "Update Chez.")
+        raise Damaged(f"a newer Chez wrote this home (schema {version}, here {SCHEMA_VERSION})", "Update Chez.")
     for number in range(version + 1, SCHEMA_VERSION + 1):
         script = resources.files("chez.store").joinpath(f"schema/{number:04d}.sql").read_text()
         db.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")

@@ -69,7 +69,8 @@ def relay_name(url: str) -> str:
     return f"{shown}:{port or (443 if parts.scheme == 'wss' else 80)}"
 
 
-async def open_socket(url: str, open_timeout: float = OPEN_SECONDS, tls: ssl.SSLContext | None = None) -> ClientConnection:
+async def open_socket(url: str, open_timeout: float = OPEN_SECONDS,
+                      tls: ssl.SSLContext | None = None) -> ClientConnection:
     """Open the websocket, and nothing more. Raises `InvalidValue`, `RelayUnreachable`."""
     name = relay_name(url)
     try:

@@ -103,14 +103,16 @@ class SignedEntry:
 
 def _item_hash(item: Item) -> bytes:
     # read_change has checked the bytes against this hash when an entry comes from outside.
-    content = hashlib.sha256(item.data[8:]).digest() if item.kind == CHANGE else crypto.hash_fields("chez/1 content", item.data)
+    change = item.kind == CHANGE
+    content = hashlib.sha256(item.data[8:]).digest() if change else crypto.hash_fields("chez/1 content", item.data)
     return crypto.hash_fields("chez/1 item", bytes((item.kind,)), item.collection.encode(), item.id.encode(), content)
 
 
 def entry_hash(inner: Inner) -> bytes:
     """The hash that names an entry and chains the next one to it (32 bytes)."""
     relay = _encoder.encode(inner.relay)
-    rest = crypto.hash_fields("chez/1 rest", bytes((inner.version,)), inner.time.to_bytes(8, "big"), *inner.heads, relay)
+    rest = crypto.hash_fields("chez/1 rest", bytes((inner.version,)), inner.time.to_bytes(8, "big"), *inner.heads,
+                              relay)
     items = b"".join(map(_item_hash, inner.items))
     return crypto.hash_fields("chez/1 entry", inner.space, inner.author, inner.sequence.to_bytes(8, "big"),
                               inner.previous, bytes((inner.kind,)), items, rest)

@@ -54,13 +54,14 @@ class Link:
         self._turn = asyncio.Condition()
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
+        self._ended = False
 
     @property
     def status(self) -> str:
         """In one word, how this link stands."""
         if self._machine is not None:
             return "synced" if self._idle else "syncing"
-        return "failed" if self._task is not None and self._task.done() else "connecting"
+        return "failed" if self._ended else "connecting"
 
     @property
     def _idle(self) -> bool:
@@ -85,7 +86,7 @@ class Link:
         try:
             async with asyncio.timeout(timeout), self._turn:
                 while not self._idle:
-                    if self._task is None or self._task.done():
+                    if self._task is None or self._ended:
                         raise self.error or RelayUnreachable(f"the link to {self.url} is closed")
                     await self._turn.wait()
         except TimeoutError:
@@ -138,6 +139,8 @@ class Link:
             self.error = error
         finally:
             self._machine = None
+            # Not `task.done()`: those who are told here look while this task still runs.
+            self._ended = True
             await asyncio.shield(self._tell())
 
     async def _connection(self) -> None:
@@ -154,7 +157,8 @@ class Link:
                 await self._tell()
                 if not (self._inbox or self._sealed):
                     if self._gone is not None:
-                        raise RelayUnreachable(f"the connection to {self.url} ended ({self._gone})", "It is tried again.")
+                        raise RelayUnreachable(f"the connection to {self.url} ended ({self._gone})",
+                                               "It is tried again.")
                     await self._news.wait()
                 self._news.clear()
                 await self._round(machine, session)

@@ -143,7 +143,7 @@ class OldDevice:
                           *_introduce(introduction.device, introduction.sealing, introduction.name))
         except (msgspec.DecodeError, SPAKEError, AssertionError, ValueError, crypto.CryptoFailed):
             raise BadPairing("somebody answered with a wrong code; this code is burnt",
-                             "If it was you, run `chez pair` again. If not, somebody tried to get in, and did not.") from None
+                             "If it was you, run `chez pair` again; if not, somebody tried to get in.") from None
         self._secrets = secrets
         return introduction
 

@@ -44,6 +44,9 @@ from chez_wire.limits import MAX_ITEMS, TARGET_INNER
 
 __all__ = ("Cursor", "Received", "Replica", "Sealed")
 
+_Waiting = tuple[int, str, str, bytes, str | None]
+"""A change in the outbox: row, collection, id, bytes, origin."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
@@ -127,7 +130,7 @@ class Replica:
             made.append(self._append(db, CHANGES, head))  # receipts alone are witnessed too
         return made
 
-    def _batch(self, rows: list[tuple[int, str, str, bytes, str | None]]) -> list[tuple[int, str, str, bytes, str | None]]:
+    def _batch(self, rows: "list[_Waiting]") -> "list[_Waiting]":
         # One origin an entry: what an outsider wrote is never compressed together with
         # anything else, or the size would tell what the other content repeats of it.
         size, count = 0, 0
@@ -160,13 +163,14 @@ class Replica:
 
     def _chain(self, db: Connection, author: bytes) -> tuple[int, bytes]:
         """The sequence number and hash of an author's last accepted entry."""
-        row = db.execute("SELECT sequence, hash FROM entry WHERE space = ? AND author = ? ORDER BY sequence DESC LIMIT 1",
-                         (self.space.n, author)).fetchone()
+        row = db.execute("SELECT sequence, hash FROM entry WHERE space = ? AND author = ? "
+                         "ORDER BY sequence DESC LIMIT 1", (self.space.n, author)).fetchone()
         return (row[0], row[1]) if row is not None else (0, GENESIS)
 
     def _store(self, db: Connection, entry: SignedEntry) -> int:
+        inner = entry.inner
         n: int = db.execute("INSERT INTO entry (space, author, sequence, hash, inner) VALUES (?, ?, ?, ?, ?)",
-                            (self.space.n, entry.inner.author, entry.inner.sequence, entry.hash, entry.packed)).lastrowid
+                            (self.space.n, inner.author, inner.sequence, entry.hash, entry.packed)).lastrowid
         return n
 
     def outgoing(self, db: Connection, relay: int) -> list[Sealed]:

@@ -23,10 +23,12 @@ def relay(ctx: click.Context, url: str | None) -> None:
 
 @click.command()
 @click.option("--relay", "url", metavar="URL", help="Use this relay instead of the home's.")
+@click.option("--timeout", type=click.FloatRange(0.1, 86_400), default=30, show_default=True, metavar="SECONDS",
+              help="Give up after so long; what was exchanged stays.")
 @click.pass_context
-def sync(ctx: click.Context, url: str | None) -> None:
+def sync(ctx: click.Context, url: str | None, timeout: float) -> None:
     """Send everything that waits, fetch everything new, and return."""
-    report = call(ctx, "sync", {"url": url})
+    report = call(ctx, "sync", {"url": url, "timeout": timeout})
     if settings(ctx).json:
         json_line(report)
     else:
