@@ -123,17 +123,18 @@ class Collection(Generic[T]):
         """
         engine = self._engine
         async with self._alone(id):
-            document, before = await engine.database.write(
-                lambda db: engine.records.document(db, engine.space, self.name, id))
-            draft = self._decode(id, _public(before))
-            yield draft
+            draft = await engine.database.write(
+                lambda db: engine.records.begin_edit(db, engine.space, self.name, id))
+            before = draft.value
+            value = self._decode(id, _public(before))
+            yield value
             known = self._known
             kept = {key: item for key, item in before.items()
                     if key.startswith("_") or (known is not None and key not in known)}
-            change = write_difference(document, before, kept | self._encode(draft))
+            after = kept | self._encode(value)
+            change = write_difference(draft.document, before, after)
             if change is not None:
-                await engine.database.write(
-                    lambda db: engine.records.apply_edit(db, engine.space, self.name, id, change))
+                await engine.database.write(lambda db: engine.records.end_edit(db, engine.space, draft, change, after))
 
     async def delete(self, id: str) -> None:
         """Delete a record; an edit made elsewhere meanwhile does not bring it back. Raises `NotFound`."""

@@ -24,7 +24,7 @@ from chez.records.imported import identity_change
 from chez.records.values import Value, from_json, to_json
 from chez.store.database import Connection
 
-__all__ = ("Incoming", "RecordStore", "Refusal")
+__all__ = ("Draft", "Incoming", "RecordStore", "Refusal")
 
 WARM: Final = 512
 """Documents kept loaded: about 10 KB each."""
@@ -50,6 +50,17 @@ class Refusal:
 
     incoming: Incoming
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A copy of a record as an edit began: its document, that one's heads, and its value."""
+
+    collection: str
+    id: str
+    document: Document
+    heads: list[bytes]
+    value: dict[str, Value]
 
 
 @dataclass(slots=True)
@@ -88,9 +99,26 @@ class RecordStore:
                 and (key.startswith("_") or (known is not None and key not in known))}
         self._edit(db, row, collection, kept | value)
 
-    def apply_edit(self, db: Connection, space: int, collection: str, id: str, change: bytes) -> None:
-        """Merge one change of this device that was made on an earlier state of the record."""
+    def begin_edit(self, db: Connection, space: int, collection: str, id: str) -> "Draft":
+        """A copy of a record to be edited. Raises `NotFound`."""
+        row = self._find(db, space, collection, id)
+        if row is None or row.value.get("_deleted"):
+            raise NotFound(f"there is no record {id!r} in {collection!r}")
+        document = self._load(db, row.n).fork()
+        document.set_actor(self.actor)
+        return Draft(collection, id, document, document.get_heads(), row.value)
+
+    def end_edit(self, db: Connection, space: int, draft: "Draft", change: bytes, after: dict[str, Value]) -> None:
+        """Take in a draft that `change` turned into `after`; it merges with what arrived meanwhile."""
         info = automerge.read_change(change)
+        collection, id = draft.collection, draft.id
+        row = self._find(db, space, collection, id)
+        warm = None if row is None else self._warm.get(row.n)
+        if row is not None and warm is not None and warm.get_heads() == draft.heads:
+            self._log(db, row.n, info, _OUTBOX, None)
+            self._keep(row.n, draft.document)
+            self._project(db, row.n, collection, after, row.tail + 1)
+            return
         refused = self.merge(db, space, [Incoming(collection, id, info)], state=_OUTBOX)
         if refused:
             raise BadChange(refused[0].reason)
@@ -122,15 +150,6 @@ class RecordStore:
         self._log(db, n, first, _OUTBOX, origin)
         self._log(db, n, second, _OUTBOX, origin)
         return "added"
-
-    def document(self, db: Connection, space: int, collection: str, id: str) -> tuple[Document, dict[str, Value]]:
-        """A fork of a record's document, to be edited, and its value. Raises `NotFound`."""
-        row = self._find(db, space, collection, id)
-        if row is None or row.value.get("_deleted"):
-            raise NotFound(f"there is no record {id!r} in {collection!r}")
-        document = self._load(db, row.n).fork()
-        document.set_actor(self.actor)
-        return document, row.value
 
     def _create(self, db: Connection, space: int, collection: str, id: str, value: dict[str, Value]) -> None:
         # An empty record still needs a change that makes it exist elsewhere.
@@ -262,7 +281,8 @@ class RecordStore:
     def _insert(self, db: Connection, space: int, collection: str, id: str, value: dict[str, Value], tail: int) -> int:
         json, kinds, deleted = self._columns(db, collection, value)
         n: int = db.execute("INSERT INTO record (space, collection, id, json, kinds, deleted, tail) "
-                            "VALUES (?, ?, ?, ?, ?, ?, ?)", (space, collection, id, json, kinds, deleted, tail)).lastrowid
+                            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                            (space, collection, id, json, kinds, deleted, tail)).lastrowid
         return n
 
     def _project(self, db: Connection, n: int, collection: str, value: dict[str, Value], tail: int) -> None:
