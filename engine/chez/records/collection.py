@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -126,7 +127,8 @@ class Collection(Generic[T]):
             draft = await engine.database.write(
                 lambda db: engine.records.begin_edit(db, engine.space, self.name, id))
             before = draft.value
-            value = self._decode(id, _public(before))
+            # A deep copy: what is edited inside must not change what it is compared with.
+            value = self._decode(id, deepcopy(_public(before)))
             yield value
             known = self._known
             kept = {key: item for key, item in before.items()
