@@ -67,7 +67,7 @@ def test_sync_without_a_relay_says_what_to_do(either: Chez) -> None:
     """No relay set, or none there: a typed error, and local work goes on."""
     assert either.error("sync")["hint"]
     either.run("relay", "ws://127.0.0.1:1")
-    assert either.error("sync")["code"] == "RelayUnreachable"
+    assert either.error("sync", "--timeout", "3")["code"] == "RelayUnreachable"
     assert either.run("put", "notes", "a=1").stdout
 
 
