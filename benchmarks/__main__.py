@@ -1,5 +1,6 @@
 """`python -m benchmarks [ID…] [--json FILE] [--without-peers]`: see benchmarks/__init__.py."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -77,6 +78,8 @@ def main(
             raise click.UsageError("--docs needs the results: --json FILE")
         docs.write_text(page(figures, msgspec.json.decode(json_file.read_bytes(), type=Results)))
         return
+    # Ended from outside, the processes of a figure and its folder must go too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         cache = ROOT / "benchmarks" / ".cache"
         results, failed = run(benchmarks, ids, json_file, runs, not without_peers, cache)

@@ -17,7 +17,7 @@ import chez
 from benchmarks.store import PASSPHRASE, six_fields
 from chez.crypto import Kdf
 
-POLL: float = 0.0005
+POLL: float = 0.001
 """Seconds between two looks of a device that waits: what is reported is late by at most this."""
 
 
@@ -96,14 +96,15 @@ class Device:
         return {}
 
     async def edit(self, count: int, gap: float) -> dict[str, Any]:
-        """Change the record `count` times, `gap` seconds apart; answers when each change began."""
-        ticks, sent = self.home.collection("ticks"), []
+        """Change the record `count` times, `gap` seconds apart; when each change began and was durable here."""
+        ticks, sent, durable = self.home.collection("ticks"), [], []
         for number in range(1, count + 1):
             sent.append(time.monotonic_ns())
             async with ticks.edit("tick") as draft:
                 draft["n"] = number
+            durable.append(time.monotonic_ns())
             await asyncio.sleep(gap)
-        return {"sent": sent}
+        return {"sent": sent, "durable": durable}
 
     async def watch(self, upto: int) -> dict[str, Any]:
         """Look at the record until it has reached `upto`; answers when each new value was seen."""
