@@ -31,6 +31,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from chez.crypto import CryptoFailed, seal_to
 from chez_sandbox.job_errors import ManifestInvalid, SchemaInvalid
 from chez_sandbox.release.schema import Schema
 
@@ -53,12 +54,8 @@ MAX_MANIFEST: Final = 64 * 1024
 Key = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z", description="32 bytes as 64 hexadecimal digits")]
 Line = Annotated[str, Meta(min_length=1, max_length=120, description="one line of at most 120 characters")]
 Prose = Annotated[str, Meta(min_length=1, max_length=1000, description="at most 1000 characters")]
-Slug = Annotated[
-    str, Meta(pattern=r"^[a-z][a-z0-9-]{0,62}\Z", description="lower-case letters, digits and '-'")
-]
-Name = Annotated[
-    str, Meta(pattern=r"^[a-z][a-z0-9_]{0,62}\Z", description="lower-case letters, digits and '_'")
-]
+Slug = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,62}\Z", description="lower-case letters, digits and '-'")]
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,62}\Z", description="lower-case letters, digits and '_'")]
 Term = Annotated[
     str,
     Meta(pattern=r"^dpv:[A-Z][A-Za-z]{1,62}\Z", description="a DPV term such as dpv:ServicePersonalisation"),
@@ -219,21 +216,23 @@ def _check(manifest: Manifest) -> None:
         # A terminal acts on control characters and on marks that turn text around.
         if not text.replace("\n", "").isprintable() or ("\n" in text and path != "purpose.plain"):
             raise ManifestInvalid(path, "has characters that are not printable")
+    try:
+        seal_to(bytes.fromhex(manifest.provider.sealing_key), b"")
+    except CryptoFailed:
+        raise ManifestInvalid("provider.sealing_key", "is not an X25519 public key") from None
     seen: set[str] = set()
     for number, read in enumerate(manifest.reads):
         path = f"reads[{number}]"
         if read.collection in seen:
-            raise ManifestInvalid(
-                f"{path}.collection", f"{read.collection!r} is named twice", "one table for each"
-            )
+            raise ManifestInvalid(f"{path}.collection", f"{read.collection!r} is named twice", "one table for each")
+        if read.collection.startswith("sqlite_"):
+            raise ManifestInvalid(f"{path}.collection", "must not begin with sqlite_", "SQLite keeps these names")
         seen.add(read.collection)
         if len(set(read.fields)) != len(read.fields):
             raise ManifestInvalid(f"{path}.fields", "names a field twice")
         for place, row_filter in enumerate(read.where):
             if isinstance(row_filter.value, list) != (row_filter.op == "in"):
-                raise ManifestInvalid(
-                    f"{path}.where[{place}].value", 'must be a list for "in", and only then'
-                )
+                raise ManifestInvalid(f"{path}.where[{place}].value", 'must be a list for "in", and only then')
     try:
         bits = manifest.schema.bits
     except SchemaInvalid as error:

@@ -39,6 +39,8 @@ MISTAKES = {
     'relay = "ws://127.0.0.1:9"': ('relay = "http://127.0.0.1"', "provider.relay", "ws://"),
     'dpv = "dpv:': ('dpv = "', "purpose.dpv", "DPV term"),
     "retention_days = 30": ("retention_days = 30\nextra = 1", "extra", "is not a field"),
+    'sealing_key = "': (f'sealing_key = "{"00" * 32}"\n# "', "provider.sealing_key", "X25519"),
+    '"readings"\n': ('"sqlite_master"\n', "reads[0].collection", "sqlite_"),
     "[budget]": ("[budget", "", "not TOML"),
 }
 

@@ -1,7 +1,10 @@
 """The message that leaves: one length, one reader, one inbox, one sequence."""
 
+import json
 from datetime import date
+from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +17,7 @@ from chez_sandbox.release.release import Address, build_message, message_size, o
 from tests.jobs.samples import INBOX, SEALING, manifest_text
 
 SCHEMA = parse_manifest(manifest_text()).schema
+VECTOR = Path(__file__).parents[1] / "vectors" / "release.json"
 PSEUDONYM = SigningKey.from_seed(bytes([9]) * 32)
 
 
@@ -81,3 +85,13 @@ def test_any_bytes_unpad_or_fail(content: bytes) -> None:
         assert pad(unpad(content), len(content)) == content
     except ValueError:
         pass
+
+
+def test_the_golden_message_still_opens() -> None:
+    """A message of version 1 opens with the known keys to the known fields."""
+    vector = json.loads(VECTOR.read_text())
+    release = open_message(bytes.fromhex(vector["message"]), SealingKey.from_seed(bytes.fromhex(vector["seed"])),
+                           bytes.fromhex(vector["inbox"]))  # fmt: skip
+    assert msgspec.to_builtins(release, builtin_types=(bytes,)) == [
+        bytes.fromhex(field["hex"]) if isinstance(field, dict) else field for field in vector["fields"]
+    ]

@@ -1,6 +1,7 @@
 """`chez job`: what a person does with jobs, on the command line."""
 
 import base64
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -138,7 +139,8 @@ def run(ctx: click.Context, grant: str, yes: bool) -> None:
     def show(data: dict[str, Any]) -> None:
         say("\n".join(_preview(data["preview"])), err=chosen.json)
 
-    done = call(ctx, "job-run", {"grant": grant}, show=show)
+    # Asked before anything is spent, not when the answer is due.
+    done = call(ctx, "job-run", {"grant": grant, "answers": yes or sys.stdin.isatty()}, show=show)
     size = len(done["message"]) // 2
     left = f"released {done['result']}" if done["result"] else 'told the provider "none"'
     words = [

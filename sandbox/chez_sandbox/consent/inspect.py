@@ -4,6 +4,7 @@ Everything is computed from the verified bundle; nothing is the provider's word 
 and the purpose, which are shown as such.
 """
 
+import textwrap
 from typing import Any
 
 from mnemonic import Mnemonic
@@ -126,7 +127,7 @@ def plain_words(shown: dict[str, Any]) -> list[str]:
         f"{shown['name']} (job {shown['job']}, version {shown['version']})",
         f"  Who      {provider['name']}, {provider['domain']}, {provider['contact']}",
         f"           key in words: {provider['fingerprint']}",
-        f"  Why      {shown['purpose']['plain']}",
+        *_wrapped("Why", shown["purpose"]["plain"]),
         f"           ({shown['purpose']['term']}; lawful basis {shown['purpose']['lawful_basis']})",
     ]
     for number, read in enumerate(shown["reads"]):
@@ -146,3 +147,8 @@ def plain_words(shown: dict[str, Any]) -> list[str]:
         f"  Bundle   {shown['bundle']}",
     ]
     return lines
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    lines = [line for part in text.splitlines() for line in textwrap.wrap(part, 85)] or [""]
+    return [f"  {'' if number else head:8} {line}" for number, line in enumerate(lines)]

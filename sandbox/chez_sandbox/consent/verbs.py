@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from chez.agent.ui import Ui
 from chez.agent.verbs import Verb
-from chez.errors import InvalidValue
+from chez.errors import InvalidValue, NotAllowed
 from chez_sandbox.bundle import Bundle, open_bundle
 from chez_sandbox.consent.accounts import Ceilings, provider_account
 from chez_sandbox.consent.delivery import Delivery, deliver
@@ -56,6 +56,11 @@ class _Grant(_Bundle, frozen=True, kw_only=True):
 
 class _Id(_Params, frozen=True, kw_only=True):
     grant: Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class _Run(_Id, frozen=True, kw_only=True):
+    answers: bool = True
+    """Whether somebody is there to answer; else a run that would ask does not start."""
 
 
 def _read(params: Mapping[str, Any], kind: type[P]) -> P:
@@ -131,9 +136,13 @@ async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 async def job_run(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Run a granted job, show what would leave, ask, and let it leave (or "none")."""
-    id, today = _read(params, _Id).grant, date.today()
+    asked, today = _read(params, _Run), date.today()
+    if not asked.answers and (await load_grant(home, asked.grant)).grant.review == "show-me-first":
+        raise NotAllowed(
+            "a person must see the result of this grant before it leaves", "run this at a terminal, or see --yes"
+        )
     try:
-        async with _runtime(home, ui) as runtime, authorise(home, id, today) as run:
+        async with _runtime(home, ui) as runtime, authorise(home, asked.grant, today) as run:
             async with _progress(ui, "run") as progress:
                 execution = await run.execute(runtime, progress)
             await ui.show({"preview": _previewed(run.granted.bundle, execution)})

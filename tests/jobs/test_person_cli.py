@@ -1,0 +1,62 @@
+"""`chez job` through its command line, on a home of its own."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.jobs.conftest import Relay
+from tests.jobs.test_flow import BIN, provider, results, signed
+
+__all__ = ("provider",)  # the fixture
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+class Person:
+    """A home driven by `chez`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.passphrase = folder / "passphrase"
+        self.passphrase.write_text("correct horse battery\n")
+        self.passphrase.chmod(0o600)
+
+    def chez(self, *arguments: str | Path, code: int = 0, text: str = "") -> str:
+        """Run one command; its standard output, or standard error when it fails."""
+        done = subprocess.run(
+            [BIN / "chez", "--passphrase-file", self.passphrase, *arguments], input=text, capture_output=True,
+            env={**os.environ, "CHEZ_HOME": str(self.folder / "home")}, text=True, timeout=240,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout if code == 0 else done.stderr
+
+
+def test_a_person_looks_tries_grants_runs_and_revokes(provider: Path, relay: Relay, tmp_path: Path) -> None:
+    """The commands of the tutorial, in their order, each with its word on what happened."""
+    signed(provider)
+    bundle = provider / "evening.chez"
+    me = Person(tmp_path)
+    me.chez("init", "--name", "laptop", "--words-file", tmp_path / "words")
+    for hour in (17, 18, 19):
+        value = {"flow": "consumption", "local": f"2026-11-20T{hour}:00", "watts": 100 * hour}
+        me.chez("put", "readings", json.dumps(value))
+    assert "at most 8.65 bits a run" in me.chez("job", "inspect", bundle)
+    assert '{"watts":1850}' in me.chez("job", "dry-run", bundle)
+    assert "a person must answer" in me.chez("job", "grant", bundle, code=1)
+    granted = json.loads(me.chez("job", "grant", bundle, "--yes", "--json"))
+    assert granted["grant"][:8] in me.chez("job", "list")
+    assert "a person must see" in me.chez("job", "run", granted["grant"], code=1)
+    assert json.loads(me.chez("job", "list", "--json"))[0]["runs"] == 0
+    done = json.loads(me.chez("job", "run", granted["grant"], "--yes", "--json"))
+    assert (done["result"], done["delivery"]["sent"]) == ('{"watts":1850}', 1)
+    (line,) = results(provider)
+    assert line["result"] == {"watts": 1850}
+    assert done["message"] in me.chez("job", "show-left", "--bytes")
+    assert "rlimits" in me.chez("job", "doctor")
+    me.chez("job", "revoke", granted["grant"])
+    assert "revoked" in me.chez("job", "run", granted["grant"], "--yes", code=1)
+    assert json.loads(me.chez("journal", "verify", "--json"))["ok"]
