@@ -74,8 +74,8 @@ class Journal:
             for name, limit in accounts.items():
                 spent = self._spent(db, name)
                 if spent + bits > limit + 1e-9:
-                    raise NotAllowed(f"the budget of {name} is {limit:g} bits; {spent:g} are spent, this needs {bits:g}",
-                                     "Raise the budget in a new grant, or leave it at that.")
+                    why = (f"the budget of {name} is {limit:g} bits, {spent:g} are spent, this takes {bits:g}")
+                    raise NotAllowed(why, "Raise the budget in a new grant, or leave it at that.")
                 db.execute("INSERT INTO account (name, spent) VALUES (?, ?) "
                            "ON CONFLICT (name) DO UPDATE SET spent = excluded.spent", (name, spent + bits))
             return self.record(db, kind, body)

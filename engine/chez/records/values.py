@@ -118,8 +118,8 @@ def _check_text(value: str, path: str) -> None:
 
 def time_text(value: datetime) -> str:
     """A time as the projection writes it: RFC 3339, UTC, milliseconds, always 24 characters."""
-    utc = value.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z".rjust(24, "0")
+    utc = value if value.tzinfo is UTC else value.astimezone(UTC)
+    return utc.isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 _PLAIN: Final = frozenset((str, int, float, bool, type(None)))
@@ -127,10 +127,13 @@ _PLAIN: Final = frozenset((str, int, float, bool, type(None)))
 
 def to_json(value: dict[str, Value]) -> tuple[str, str | None]:
     """The JSON of a value, and the JSON list of `[path, kind]` that restores it (None if not needed)."""
-    if all(type(item) in _PLAIN for item in value.values()):
+    odd = [key for key, item in value.items() if type(item) not in _PLAIN]
+    if not odd:
         return _encoder.encode(value).decode(), None
     kinds: list[tuple[list[str | int], str]] = []
-    plain = _plain(value, [], kinds)
+    plain = dict(value)
+    for key in odd:
+        plain[key] = _plain(value[key], [key], kinds)
     return _encoder.encode(plain).decode(), _encoder.encode(kinds).decode() if kinds else None
 
 

@@ -29,7 +29,7 @@ from msgspec import Meta
 from chez import crypto
 from chez.errors import BadEntry
 from chez.keys.epochs import Epoch
-from chez.records.automerge import read_change
+from chez.records.automerge import RawChange, read_change
 from chez_wire.envelope import HEADER_BYTES, Header
 from chez_wire.limits import MAX_CHANGE, MAX_ENVELOPE, MAX_INNER, MAX_ITEMS, MIN_ENVELOPE
 
@@ -94,11 +94,15 @@ _encoder = msgspec.msgpack.Encoder()
 
 @dataclass(frozen=True, slots=True)
 class SignedEntry:
-    """An entry with its hash; `packed` is the zstd of its signed bytes, as kept and sealed."""
+    """An entry with its hash; `packed` is the zstd of its signed bytes, as kept and sealed.
+
+    `changes` has the header of each change item, for an entry that was read.
+    """
 
     inner: Inner
     hash: bytes
     packed: bytes
+    changes: tuple[RawChange, ...] = ()
 
 
 def _item_hash(item: Item) -> bytes:
@@ -141,15 +145,13 @@ def read_signed(packed: bytes) -> SignedEntry:
     except (zstandard.ZstdError, msgspec.DecodeError, RecursionError) as error:
         raise BadEntry(f"the entry's content can't be read: {error}") from None
     inner = signed.inner
-    for item in inner.items:
-        if item.kind == CHANGE:
-            read_change(item.data)
+    changes = tuple([read_change(item.data) for item in inner.items if item.kind == CHANGE])
     digest = entry_hash(inner)
     try:
         crypto.verify(inner.author, signed.signature, "chez/1 entry", inner.space, digest)
     except crypto.CryptoFailed:
         raise BadEntry("the entry is not signed by its author") from None
-    return SignedEntry(inner, digest, packed)
+    return SignedEntry(inner, digest, packed, changes)
 
 
 def padded_size(size: int) -> int:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from chez import crypto
 from chez.errors import BadEntry
 from chez.keys.device import DeviceKeys
-from chez.records.automerge import read_change
 from chez.records.imported import IMPORT_ACTOR, check_identity_change
 from chez.records.store import Incoming, RecordStore
 from chez.spaces.space import Space, load_space
@@ -265,7 +264,7 @@ class Replica:
             return
         if inner.previous != previous:
             raise BadEntry("the entry does not follow its author's last one")
-        changes = self._changes(inner)
+        changes = self._changes(signed)
         self._store(db, signed)
         self._witness(db, inner)
         ready += changes
@@ -291,12 +290,10 @@ class Replica:
             raise BadEntry(f"its author made two different entries number {inner.sequence}")
         received.duplicates += 1
 
-    def _changes(self, inner: Inner) -> list[Incoming]:
-        out = []
-        for item in inner.items:
-            if item.kind != CHANGE:
-                continue
-            change = read_change(item.data)
+    def _changes(self, signed: SignedEntry) -> list[Incoming]:
+        inner, out = signed.inner, []
+        items = [item for item in inner.items if item.kind == CHANGE]
+        for item, change in zip(items, signed.changes, strict=True):
             if change.actor == IMPORT_ACTOR:
                 check_identity_change(change, self.space.record_key, item.collection, item.id)
             elif change.actor != inner.author:
