@@ -10,6 +10,8 @@
             draft["done"] = True
         async with home.connect("wss://relay.example"):      # live, encrypted sync
             ...
+        async with chez.serve(home):                         # `chez get` etc. now reach this process
+            ...
 
 Names are imported when first used, so that `import chez` costs nothing by itself.
 """
@@ -17,6 +19,7 @@ Names are imported when first used, so that `import chez` costs nothing by itsel
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from chez.agent.owner import serve
     from chez.errors import ChezError
     from chez.home import Home, HomeStatus, ImportReport, SyncReport, create, join, open
     from chez.query.filters import Query, field
@@ -25,14 +28,14 @@ if TYPE_CHECKING:
 
 __all__ = (
     "ChezError", "Collection", "Home", "HomeStatus", "ImportReport", "Query", "Record", "Rows", "SyncReport", "create",
-    "field", "join", "open",
+    "field", "join", "open", "serve",
 )
 
 _PLACES = {
     "ChezError": "chez.errors", "Collection": "chez.records.collection", "Home": "chez.home", "HomeStatus": "chez.home",
     "ImportReport": "chez.home", "Query": "chez.query.filters", "Record": "chez.records.collection",
     "Rows": "chez.query.sql", "SyncReport": "chez.home", "create": "chez.home", "field": "chez.query.filters",
-    "join": "chez.home", "open": "chez.home",
+    "join": "chez.home", "open": "chez.home", "serve": "chez.agent.owner",
 }
 
 
