@@ -1,0 +1,1 @@
+"""The main job of Chez, played for a newcomer: `sh bin/demo`."""
