@@ -1,8 +1,9 @@
 """`Home`: the object an application holds while a home is open."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,7 +30,7 @@ from chez.sync.replica import Replica
 
 __all__ = ("CollectionInfo", "Home", "HomeStatus", "SyncReport")
 
-T = TypeVar("T", bound=msgspec.Struct)
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,9 @@ class Home:
         self._database = database
         self._device = device
         self._links: list[Link] = []
+        self._shared: dict[str, Any] = {}
+        self._stack = AsyncExitStack()
+        self._making = asyncio.Lock()
         records = RecordStore(device.id)
         self._replica = Replica(space, device, records, unix_milliseconds, crypto.random_bytes)
 
@@ -213,6 +217,25 @@ class Home:
         Show `pairing.code`, then `await pairing.confirm(ask)`.
         """
         return pair(self._database, self._replica, self._device, self.journal, self._choose(url))
+
+    # --- what lives as long as the home is open -------------------------------------------
+
+    async def shared(self, name: str, make: Callable[[], AbstractAsyncContextManager[R]]) -> R:
+        """The one thing of this name, made when first asked for and ended when the home closes.
+
+        For what is costly to begin and useful to many requests, as a sandbox is.
+        """
+        async with self._making:
+            if name not in self._shared:
+                self._shared[name] = await self._stack.enter_async_context(make())
+            found: R = self._shared[name]
+            return found
+
+    async def end_shared(self) -> None:
+        """End everything shared, last made first. Called when the home closes."""
+        async with self._making:
+            self._shared.clear()
+            await self._stack.aclose()
 
     # --- keys ---------------------------------------------------------------------------
 

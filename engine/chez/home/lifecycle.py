@@ -191,7 +191,11 @@ async def open(path: Path | str, *, passphrase: str) -> AsyncIterator[Home]:
         key = await asyncio.to_thread(read_key, folder, passphrase)
         database = await Database.open(folder / STORE_FILE, key)
         try:
-            yield await database.read(lambda db: _load(db, folder, database))
+            home = await database.read(lambda db: _load(db, folder, database))
+            try:
+                yield home
+            finally:
+                await home.end_shared()
         finally:
             await database.close()
     finally:

@@ -90,7 +90,7 @@ class Signed(msgspec.Struct, frozen=True):
             body: Body = msgspec.msgpack.decode(envelope.body, type=Body)
             issuer = body.person if isinstance(body, Create) else body.issuer
             crypto.verify(issuer, envelope.signature, "chez/1 statement", envelope.body)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise BadEntry(f"no membership statement: {error}") from None
         except crypto.CryptoFailed:
             raise BadEntry("a membership statement is not signed by its issuer") from None

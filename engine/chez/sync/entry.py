@@ -142,7 +142,7 @@ def read_signed(packed: bytes) -> SignedEntry:
         data = zstandard.ZstdDecompressor(max_window_size=2**24).decompress(packed, max_output_size=MAX_INNER,
                                                                             allow_extra_data=False)
         signed = _decoder.decode(data)
-    except (zstandard.ZstdError, msgspec.DecodeError, RecursionError) as error:
+    except (zstandard.ZstdError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadEntry(f"the entry's content can't be read: {error}") from None
     inner = signed.inner
     changes = tuple([read_change(item.data) for item in inner.items if item.kind == CHANGE])

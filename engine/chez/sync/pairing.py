@@ -187,7 +187,7 @@ class NewDevice:
             if self._secrets is None or not crypto.equal(self._secrets.confirm_a, reply.confirmation):
                 raise crypto.CryptoFailed
             return msgspec.msgpack.decode(self._secrets.open(True, reply.box), type=Bundle)
-        except (msgspec.DecodeError, crypto.CryptoFailed):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, crypto.CryptoFailed):
             raise BadPairing("the other device does not prove the same code", "Check the code and try again.") from None
 
 

@@ -229,6 +229,7 @@ class Replica:
         ready: list[Incoming] = []
         for entry in entries:
             self._take(db, relay, entry, ready, received)
+        self._unpark(db, ready, received)
         self._merge(db, ready, received)
         if entries:
             db.execute("UPDATE cursor SET position = ?, head = ? WHERE space = ? AND relay = ?",
@@ -269,7 +270,6 @@ class Replica:
         self._witness(db, inner)
         ready += changes
         received.applied += 1
-        self._unpark(db, inner.author, ready, received)
 
     def _learn(self, db: Connection, inner: Inner, received: Received) -> None:
         """Take in membership statements; each is signed, whoever's entry carries it."""
@@ -309,14 +309,18 @@ class Replica:
                 db.execute("INSERT OR REPLACE INTO witness (space, author, number, hash) VALUES (?, ?, ?, ?)",
                            (self.space.n, inner.author, int.from_bytes(item.data[:8], "big"), item.data[8:]))
 
-    def _unpark(self, db: Connection, author: bytes, ready: list[Incoming], received: Received) -> None:
-        """Accept what was parked behind an author's last entry, or behind a new certificate."""
-        authors = {author} | {statement.body.device for statement in received.statements
-                              if hasattr(statement.body, "device")}
-        for who in authors:
-            sequence, _ = self._chain(db, who)
-            for n, packed in db.execute("SELECT n, inner FROM parked WHERE space = ? AND author = ? AND sequence = ?",
-                                        (self.space.n, who, sequence + 1)).fetchall():
+    def _unpark(self, db: Connection, ready: list[Incoming], received: Received) -> None:
+        """Accept what was parked, as far as the entry before it and its author's certificate are here now."""
+        progress = True
+        while progress:
+            progress = False
+            for n, author, packed in db.execute(
+                    "SELECT n, author, inner FROM parked WHERE space = ? AND sequence <= 1 + (SELECT coalesce("
+                    "max(sequence), 0) FROM entry WHERE entry.space = parked.space AND entry.author = parked.author) "
+                    "ORDER BY n", (self.space.n,)).fetchall():
+                if author not in self.space.membership.devices:
+                    continue
+                progress = True
                 db.execute("DELETE FROM parked WHERE n = ?", (n,))
                 try:
                     self._accept(db, read_signed(packed), ready, received)

@@ -72,11 +72,11 @@ def _read(params: Mapping[str, Any], kind: type[P]) -> P:
 
 @asynccontextmanager
 async def _runtime(home: "Home", ui: Ui) -> "AsyncIterator[Runtime]":
+    """The home's one sandbox: made for its first job, ended when the home closes."""
     cache = home.path / "jobs" / "compiled"
     if not any(cache.glob("*.code")):
         await ui.say("Preparing the sandbox on this device, once; this takes half a minute …")
-    async with Runtime(cache, home.derive_key("compiled code")) as runtime:
-        yield runtime
+    yield await home.shared("sandbox", lambda: Runtime(cache, home.derive_key("compiled code")))
 
 
 async def job_inspect(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
