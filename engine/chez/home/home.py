@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +26,7 @@ from chez.spaces.space import Space
 from chez.store.database import Database
 from chez.sync.connection import relay_name
 from chez.sync.link import Link, hooks
+from chez.sync.machine import Progress
 from chez.sync.replica import Replica
 
 __all__ = ("CollectionInfo", "Home", "HomeStatus", "SyncReport")
@@ -164,11 +165,14 @@ class Home:
         """
         if self._links:  # already kept in step in the background: wait for that
             link = self._links[0]
+            if url is not None and url != link.url:
+                raise Misuse(f"this home is connected to {link.url} already", "One relay at a time, for now.")
+            before = replace(link.progress)
             await link.synced(timeout)
-            return self._report(link)
+            return _report(link, before)
         async with self._link(self._choose(url), retry=False) as link:
             await link.synced(timeout)
-            return self._report(link)
+            return _report(link, Progress())
 
     @asynccontextmanager
     async def connect(self, url: str | None = None) -> AsyncIterator[Link]:
@@ -196,10 +200,6 @@ class Home:
             raise NotFound("no relay is set", "Name one, or set it with `chez relay URL`.")
         relay_name(chosen)
         return chosen
-
-    def _report(self, link: Link) -> SyncReport:
-        done = link.progress
-        return SyncReport(link.url, done.sent, done.received, done.quarantined, done.end, done.reset)
 
     async def status(self) -> HomeStatus:
         """How the home stands, without the network."""
@@ -246,6 +246,12 @@ class Home:
     def sign(self, context: str, *fields: bytes) -> bytes:
         """Sign with this device's key (64 bytes); verify with `chez.crypto.verify(home.device_id, ...)`."""
         return self._device.signing.sign("chez/1 application " + context, *fields)
+
+
+def _report(link: Link, before: Progress) -> SyncReport:
+    done = link.progress
+    return SyncReport(link.url, done.sent - before.sent, done.received - before.received,
+                      done.quarantined - before.quarantined, done.end, done.reset)
 
 
 def _relay_row(db: Any, url: str) -> int:
