@@ -52,7 +52,17 @@ def test_what_can_not_be_read_is_an_error_and_the_rest_goes_on(owned: Chez, tmp_
 
 def test_a_bar_at_the_terminal(chez: Chez) -> None:
     """At a terminal a bar shows how far the import is."""
-    linky = DATA / "energy-linky-fr" / "linky_courbe_de_charge_30min.csv"
-    terminal = Terminal(chez.arguments("import", str(linky)))
+    terminal = Terminal(chez.arguments("import", str(TEMPO)))
     assert terminal.finish() == 0
-    assert " %" in terminal.seen and "█" in terminal.seen and "17" in terminal.seen
+    assert "100 %" in terminal.seen and "█" in terminal.seen
+
+
+@pytest.mark.slow
+def test_a_year_of_half_hours(owned: Chez) -> None:
+    """The Linky load curve comes in whole, and SQL counts it."""
+    report = owned.json("import", str(DATA / "energy-linky-fr" / "linky_courbe_de_charge_30min.csv"))
+    assert report["added"] + report["rejected"] == 17_520
+    [collection] = owned.lines("collections")
+    assert collection["records"] == report["added"]
+    counted = owned.lines("sql", f"select count(*) as c from {collection['name']}")
+    assert counted == [{"c": report["added"]}]

@@ -1,11 +1,13 @@
 """A home's life through the command line: made, opened, owned, damaged, locked."""
 
+import json
 import os
 import shutil
 import signal
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -75,10 +77,11 @@ def test_what_can_be_wrong_with_opening(chez: Chez, tmp_path: Path) -> None:
 
 
 def test_every_damaged_file_is_a_typed_error(chez: Chez, tmp_path: Path) -> None:
-    """Whichever file of a home is cut, emptied, flipped or a folder: one line, exit code 1 or all well."""
+    """Whichever file of a home is cut, emptied or flipped: noticed, and told in one line, and never a wrong answer."""
     chez.run("put", "notes", "a", "n=1")
     files = sorted(file.relative_to(chez.home) for file in chez.home.rglob("*") if file.is_file())
     assert files
+    copies: list[Chez] = []
     for name in files:
         for damage in ("empty", "half", "flip"):
             copy = Chez(tmp_path / f"{name.name}-{damage}", chez.passphrase_file)
@@ -88,10 +91,18 @@ def test_every_damaged_file_is_a_typed_error(chez: Chez, tmp_path: Path) -> None
             hurt = {"empty": b"", "half": data[:len(data) // 2],
                     "flip": data[:third] + bytes(b ^ 85 for b in data[third:third + 64]) + data[third + 64:]}
             (copy.home / name).write_bytes(hurt[damage])
-            done = subprocess.run(copy.arguments("--json", "get", "notes", "a"), capture_output=True,
-                                  timeout=50)
-            assert done.returncode in (0, 1) and b"Traceback" not in done.stderr, (name, damage, done)
-            assert b"Unexpected" not in done.stderr, (name, damage, done)
+            copies.append(copy)
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda copy: subprocess.run(
+            copy.arguments("--json", "get", "notes", "a"), capture_output=True, timeout=50), copies))
+    for copy, done in zip(copies, results, strict=True):
+        assert b"Traceback" not in done.stderr and b"Unexpected" not in done.stderr, (copy, done)
+        # The lock's content is a courtesy, and a page nobody reads is not looked at; what is cut is noticed.
+        if done.returncode == 0:
+            assert copy.home.name.startswith("owner.lock") or copy.home.name.endswith("flip"), copy
+            assert json.loads(done.stdout)["value"] == {"n": 1}
+        else:
+            assert done.returncode == 1 and json.loads(done.stderr)["error"]["code"] == "Damaged", (copy, done)
 
 
 def test_the_owner_answers_without_a_passphrase_until_lock(chez: Chez) -> None:
