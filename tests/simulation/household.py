@@ -1,0 +1,103 @@
+"""A person's private space, its first device, and others let in as pairing does it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from chez import crypto
+from chez.keys.device import DeviceKeys
+from chez.keys.epochs import Epoch
+from chez.keys.person import Person
+from chez.records.store import RecordStore
+from chez.spaces.membership import Membership
+from chez.spaces.space import create_space, load_space, store_space
+from chez.spaces.statements import Certify, Signed, sign_statement
+from chez.store.database import Connection, connect, migrate
+from chez.sync.replica import Replica
+
+__all__ = ("NOW", "Household", "Member", "certificate", "household")
+
+NOW = 1_700_000_000_000
+"""Unix milliseconds; time stands still, nothing may depend on it."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One device: its keys, and the statements its store begins with."""
+
+    name: str
+    keys: DeviceKeys
+    statements: tuple[Signed, ...]
+    first: bool = False
+
+
+@dataclass(frozen=True)
+class Household:
+    """One person's private space, and the device it was made on."""
+
+    person: bytes
+    space: bytes
+    epoch: Epoch
+    admin: bytes
+    founder: Member
+
+    def store(self, member: Member, key: bytes) -> Connection:
+        """A new store of this device, in memory, with the space in it and one relay known."""
+        db = connect(":memory:", key)
+        db.execute("PRAGMA synchronous = OFF")
+        migrate(db)
+        public = crypto.SigningKey.from_seed(self.admin).public
+        db.execute("BEGIN")
+        store_space(db, self.space, "private", member.statements, [self.epoch], self.admin, public,
+                    sent=not member.first)
+        db.execute("INSERT INTO relay (n, url) VALUES (1, 'ws://relay.test:8787')")
+        db.execute("COMMIT")
+        return db
+
+    def replica(self, member: Member, db: Connection, random: Random, records: RecordStore | None = None) -> Replica:
+        """The sync core of a device over its store."""
+        store = records or RecordStore(member.keys.id)
+        return Replica(load_space(db, 1), member.keys, store, lambda: NOW, random.randbytes)
+
+    def candidate(self, random: Random) -> DeviceKeys:
+        """The keys of a device that is not certified yet."""
+        return DeviceKeys.from_seeds(random.randbytes(32), random.randbytes(32))
+
+    def admit(self, db: Connection, replica: Replica, issuer: Member, who: DeviceKeys, name: str) -> Member:
+        """Certify a device in an open transaction of the issuer's store (as `chez.home.pairing`)."""
+        statement = certificate(replica.space.membership, issuer.keys, who, name)
+        db.execute("INSERT INTO statement (space, hash, body, sent) VALUES (1, ?, ?, 0)",
+                   (statement.hash, statement.raw))
+        replica.space.membership.add([statement])
+        known = [Signed.read(row[0]) for row in db.execute("SELECT body FROM statement ORDER BY n")]
+        return Member(name, who, tuple(known))
+
+    def members(self, random: Random, count: int) -> list[Member]:
+        """`count` devices, each certified by the one before it and by nobody's store."""
+        made = [self.founder]
+        while len(made) < count:
+            keys = self.candidate(random)
+            membership = Membership(self.space)
+            membership.add(made[-1].statements)
+            statement = certificate(membership, made[-1].keys, keys, f"device {len(made)}")
+            made.append(Member(f"device {len(made)}", keys, (*made[-1].statements, statement)))
+        return made
+
+
+def certificate(membership: Membership, issuer: DeviceKeys, who: DeviceKeys, name: str,
+                heads: Sequence[bytes] | None = None) -> Signed:
+    """A statement that `who` is a device of the space's person."""
+    assert membership.create is not None
+    seen = sorted(membership.heads) if heads is None else list(heads)
+    return sign_statement(Certify(membership.space, seen, issuer.id, membership.create.person, who.id,
+                                  who.sealing.public, name), issuer.signing)
+
+
+def household(random: Random) -> Household:
+    """A person with one device."""
+    root, recovery, relay, first, second = (random.randbytes(32) for _ in range(5))
+    person = Person(crypto.SigningKey.from_seed(root), crypto.SealingKey.from_seed(recovery),
+                    crypto.SigningKey.from_seed(relay), random.randbytes(32))
+    keys = DeviceKeys.from_seeds(first, second)
+    space, statements, epoch, admin = create_space("private", person, keys, "device 0", random.randbytes(128))
+    return Household(person.root.public, space, epoch, admin, Member("device 0", keys, tuple(statements), first=True))

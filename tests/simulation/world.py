@@ -1,0 +1,211 @@
+"""The scheduler: one seeded generator decides everything that happens, and in which order.
+
+A link is a stream (TCP), so frames keep their order on it; a lost frame is a lost
+connection. Frames under way when a device gives a connection up may still reach the
+relay later, beside those of its next connection: that is how bytes come to be repeated.
+"""
+
+import hashlib
+from collections import deque
+from dataclasses import dataclass, field
+from random import Random
+
+from chez_relay.effects import Ask, Close, Effect, Send
+from chez_relay.fanout import growth
+from chez_relay.session import RelaySession
+from chez_relay.storage.memory import MemoryStorage
+from tests.simulation.device import Device
+from tests.simulation.household import Member, household
+from tests.simulation.workload import Workload
+
+__all__ = ("World",)
+
+NAME = "relay.test:8787"
+
+
+@dataclass(eq=False)
+class Link:
+    """One connection: the relay's session, frames each way, and what its storage owes."""
+
+    device: Device
+    relay: RelaySession
+    up: deque[bytes] = field(default_factory=deque)
+    down: deque[bytes] = field(default_factory=deque)
+    owed: deque[Ask] = field(default_factory=deque)
+    open: bool = True
+    """Whether the device still listens; what it had sent may arrive all the same."""
+
+
+class World:
+    """A relay and `count` devices of one person, which join one after the other."""
+
+    def __init__(self, seed: int, count: int = 3) -> None:
+        self.random = Random(seed)
+        self.count = count
+        self.family = household(self.random)
+        self.devices: list[Device] = []
+        self._add(self.family.founder)
+        self.storage = MemoryStorage(self.random.randbytes(32))
+        self.links: list[Link] = []
+        self.apart: set[str] = set()
+        self.workload = Workload(self.random)
+        self.trace: list[str] = []
+        self.quiet = False
+
+    def note(self, who: str, what: str, data: bytes = b"") -> None:
+        """One line of the trace, with a digest of the bytes involved."""
+        self.trace.append(f"{who}: {what} {hashlib.sha256(data).hexdigest()[:12] if data else ''}".rstrip())
+
+    # --- running ------------------------------------------------------------------------
+
+    def chaos(self, steps: int) -> None:
+        """Edits and faults."""
+        for _ in range(steps):
+            self._fault() if self.random.random() < 0.03 else self._step()
+
+    def heal(self, limit: int = 100_000) -> None:
+        """No more faults or new edits: open edits end, one more device joins, until nothing is left to do."""
+        self.quiet = True
+        self.apart.clear()
+        for device in self.devices:
+            while device.edits:
+                self.note(device.name, self.workload._close(device, False) and "last edit")
+        self._pair(self.random.choice(self.devices))
+        for _ in range(limit):
+            if not self._step():
+                return
+        raise AssertionError("the devices never come to rest")
+
+    def _step(self) -> bool:
+        """One thing that can happen, happens; False when nothing can."""
+        moves = [(device, move) for device in self.devices for move in self._moves(device)]
+        carried = [(link, move) for link in self.links for move in ("up", "owed", "down")
+                   if getattr(link, move) and (move != "down" or (link.open and not link.device.works))]
+        at = self.random.randrange(len(moves) + len(carried)) if moves or carried else -1
+        if at < 0:
+            return False
+        if at < len(moves):
+            device, move = moves[at]
+            getattr(self, "_" + move)(device)
+        else:
+            link, move = carried[at - len(moves)]
+            getattr(self, "_carry_" + move)(link)
+        return True
+
+    def _moves(self, device: Device) -> list[str]:
+        moves = [] if self.quiet else ["edit"]
+        if not self.quiet and len(self.devices) < self.count and self.random.random() < 0.02:
+            moves.append("pair")
+        if device.session is None:
+            return moves if device.name in self.apart else [*moves, "connect"]
+        if device.works:
+            moves.append("work")
+        if device.sealed or device.session._outgoing:
+            moves.append("flush")
+        return moves
+
+    def _add(self, member: Member) -> None:
+        db = self.family.store(member, self.random.randbytes(32))
+        self.devices.append(Device(self.family, member, self.random, db))
+
+    def _pair(self, device: Device) -> None:
+        name, keys = f"device {len(self.devices)}", self.family.candidate(self.random)
+        self._add(device.write(lambda db: self.family.admit(db, device.replica, device.member, keys, name)))
+        self.note(device.name, f"certifies {name}")
+
+    def _edit(self, device: Device) -> None:
+        self.note(device.name, self.workload.step(device, lose=self.random.random() < 0.03))
+        self._forget_closed()
+
+    def _work(self, device: Device) -> None:
+        device.work()
+        self.note(device.name, "commits")
+
+    def _connect(self, device: Device) -> None:
+        device.dial(NAME)
+        relay = RelaySession(names=[NAME], nonce=self.random.randbytes(32), incarnation=self.storage.incarnation)
+        self.links.append(Link(device, relay))
+        self.note(device.name, "connects")
+
+    def _flush(self, device: Device) -> None:
+        link = next(link for link in self.links if link.open and link.device is device)
+        for data in device.flush():
+            link.up.append(data)
+            self.note(device.name, "sends", data)
+
+    def _carry_up(self, link: Link) -> None:
+        self._apply(link, link.relay.receive(link.up.popleft()))
+
+    def _carry_down(self, link: Link) -> None:
+        data = link.down.popleft()
+        self.note(link.device.name, "receives", data)
+        link.device.receive(data)
+
+    def _carry_owed(self, link: Link) -> None:
+        asks = [link.owed.popleft() for _ in range(self.random.randint(1, len(link.owed)))]
+        results = self.storage.perform_now([ask.request for ask in asks])
+        for ask, result in zip(asks, results, strict=True):
+            self._apply(link, link.relay.completed(ask, result))
+        news = growth([ask.request for ask in asks], results)
+        for other in self.links:
+            for handle, page in news.spaces.items():
+                self._apply(other, other.relay.grew(handle, page))
+
+    def _apply(self, link: Link, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(data):
+                    link.down.append(data)
+                case Ask():
+                    link.owed.append(effect)
+                case Close(_, reason):
+                    raise AssertionError(f"the relay closes on an honest device: {reason}")
+                case _:
+                    pass
+
+    # --- faults -------------------------------------------------------------------------
+
+    def _fault(self) -> None:
+        device = self.random.choice(self.devices)
+        match self.random.randrange(12):
+            case 0 | 1 | 2 | 3:
+                self._cut(device)
+            case 4 | 5:
+                device.start()
+                self._forget_closed()
+                self.note(device.name, "crashes")
+            case 6 | 7:
+                self.apart.add(device.name)
+                self._cut(device)
+                self.note(device.name, "is cut off")
+            case 8 | 9:
+                self.apart.clear()
+                self.note("all", "are reachable")
+            case 10:
+                self._restart("restarts")
+            case _ if self.random.random() < 0.5:
+                self.storage = MemoryStorage(self.random.randbytes(32))
+                self._restart("lost its store")
+            case _:
+                pass
+
+    def _cut(self, device: Device) -> None:
+        device.disconnect()
+        self._forget_closed()
+        self.note(device.name, "loses its connection")
+
+    def _forget_closed(self) -> None:
+        """Links whose device gave them up: some of what was under way is lost, the rest comes late."""
+        for link in self.links:
+            if link.open and link.device.session is None:
+                link.open = False
+                link.down.clear()
+                for _ in range(self.random.randint(0, len(link.up))):
+                    link.up.pop()
+        self.links = [link for link in self.links if link.open or link.up or link.owed]
+
+    def _restart(self, how: str) -> None:
+        for device in self.devices:
+            device.disconnect()
+        self.links.clear()
+        self.note("relay", how)
