@@ -167,9 +167,10 @@ class Home:
             link = self._links[0]
             if url is not None and url != link.url:
                 raise Misuse(f"this home is connected to {link.url} already", "One relay at a time, for now.")
-            before = replace(link.progress)
+            running, before = link.progress, replace(link.progress)
             await link.synced(timeout)
-            return _report(link, before)
+            # A new connection counts from zero.
+            return _report(link, before if link.progress is running else Progress())
         async with self._link(self._choose(url), retry=False) as link:
             await link.synced(timeout)
             return _report(link, Progress())

@@ -5,14 +5,20 @@ ever had; times are RFC 3339 text, nested values JSON text. Statements run on th
 reading connection behind an authorizer that allows SELECT and nothing else, and lets
 the store's own tables be read through the views only: no key, no other table, no
 PRAGMA, no ATTACH.
+
+SQLite tells the authorizer through which view a table is read, but takes the name of a
+common table expression or of a subquery for one too. So each view stands on a second
+one whose name is random and lives for one statement: a query can't borrow that name.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlcipher3
 
+from chez.crypto import random_bytes
 from chez.errors import InvalidValue
 from chez.query.filters import column, quote
 from chez.store.database import Connection
@@ -37,12 +43,12 @@ class Rows:
 
 def run_sql(db: Connection, query: str, params: Sequence[Any] | Mapping[str, Any], limit: int) -> Rows:
     """Run one SELECT on the views. Raises `InvalidValue` with SQLite's reason."""
-    views = _views(db)
     ticks = iter(range(STEPS // _TICK))
+    hidden: dict[str, str] = {}
     try:
-        for name, fields in views.items():
-            _create(db, name, fields)
-        db.set_authorizer(_authorizer(frozenset(views)))
+        hidden = _create(db, query)
+        views = frozenset(name.lower() for name in hidden)
+        db.set_authorizer(_authorizer(views, frozenset(hidden.values()), _tables(db)))
         db.set_progress_handler(lambda: next(ticks, None) is None, _TICK)
         try:
             cursor = db.execute(query, params)
@@ -60,39 +66,66 @@ def run_sql(db: Connection, query: str, params: Sequence[Any] | Mapping[str, Any
             raise InvalidValue("this statement does more than read collections",
                                "Use SELECT on the collections' names.") from None
         raise InvalidValue(f"SQLite does not accept this query: {text}", "`chez ls` lists the collections.") from None
+    except (OverflowError, TypeError, ValueError) as error:  # a number of more than 64 bits, a zero byte, half a pair
+        raise InvalidValue(f"SQLite does not accept this query or its parameters: {error}") from None
+    finally:
+        for pair in hidden.items():
+            for view in pair:
+                db.execute(f"DROP VIEW temp.{quote(view, chr(34))}")
     if not columns:
         raise InvalidValue("this statement reads nothing", "Use SELECT on the collections' names.")
     return Rows(columns, found[:limit], len(found) > limit)
 
 
-def _views(db: Connection) -> dict[str, list[str]]:
-    views: dict[str, list[str]] = {}
+def _create(db: Connection, query: str) -> dict[str, str]:
+    """Make the views that a query can mean; their names and those of the hidden ones under them."""
+    fields: dict[str, list[str]] = {}
+    low = query.lower()
     for collection, name in db.execute("SELECT collection, name FROM field"):
-        views.setdefault(collection, []).append(name)
-    return views
+        if collection.lower() in low:
+            fields.setdefault(collection, []).append(name)
+    folded = Counter(map(_fold, fields))
+    if names := ", ".join(sorted(name for name in fields if folded[_fold(name)] > 1)):
+        raise InvalidValue(f"some of these collections differ by upper and lower case only: {names}",
+                           "SQL can't tell them apart; use filters on the collection instead.")
+    hidden: dict[str, str] = {}
+    for name, known in fields.items():
+        columns = ["record.id AS _id", "space.name AS _space"]
+        columns += [f"{column(item)} AS {quote(item, chr(34))}" for item in known if not set(item) & set('".\0')]
+        under = f"chez {random_bytes(16).hex()}"
+        db.execute(f"CREATE TEMP VIEW {quote(under, chr(34))} AS SELECT {', '.join(columns)} "
+                   "FROM main.record JOIN main.space ON space.n = record.space "
+                   f"WHERE collection = {quote(name, chr(39))} AND deleted = 0")
+        db.execute(f"CREATE TEMP VIEW {quote(name, chr(34))} AS SELECT * FROM temp.{quote(under, chr(34))}")
+        hidden[name] = under
+    return hidden
 
 
-def _create(db: Connection, name: str, fields: list[str]) -> None:
-    columns = ["record.id AS _id", "space.name AS _space"]
-    columns += [f"{column(item)} AS {quote(item, chr(34))}" for item in fields if not set(item) & set('".\0')]
-    view = quote(name, '"')
-    db.execute(f"DROP VIEW IF EXISTS temp.{view}")
-    db.execute(f"CREATE TEMP VIEW {view} AS SELECT {', '.join(columns)} FROM main.record JOIN main.space "
-               f"ON space.n = record.space WHERE collection = {quote(name, chr(39))} AND deleted = 0")
+def _fold(name: str) -> str:
+    # SQLite ignores the case of ASCII letters only.
+    return "".join(c.lower() if c.isascii() else c for c in name)
 
 
-def _authorizer(views: frozenset[str]) -> Any:
+def _tables(db: Connection) -> frozenset[str]:
+    return frozenset(row[0] for row in db.execute("SELECT lower(name) FROM main.sqlite_master WHERE type = 'table'"))
+
+
+def _authorizer(views: frozenset[str], hidden: frozenset[str], tables: frozenset[str]) -> Any:
     def allow(action: int, first: str | None, second: str | None, database: str | None, inner: str | None) -> int:
         if action in (_SELECT, _RECURSIVE):
             return 0
         if action == _FUNCTION:
             return 1 if (second or "").lower() in _DENIED else 0
         if action == _READ:
-            # `inner` is the view through which a table is read; a name that is neither a
-            # store's table nor a view is a subquery's or a CTE's own.
-            # A view's table of which no column is used comes without both: (table, "", main, None).
-            joined = first in ("record", "space") and second == ""
-            return 0 if joined or inner in views or first in views or first in ("", "json_each", "json_tree") else 1
+            name = (first or "").lower()
+            if not second:
+                # No column is read, rows are only counted: of a view, a subquery, or of
+                # the tables under a view, which are named without it.
+                view = name in views and database != "main"
+                return 0 if view or name in ("record", "space") or name not in tables else 1
+            if database == "temp":
+                return 0 if name in views or first in hidden else 1
+            return 0 if name in ("json_each", "json_tree") or (name in ("record", "space") and inner in hidden) else 1
         return 1
 
     return allow

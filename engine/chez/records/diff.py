@@ -46,7 +46,7 @@ def _same(a: Value, b: Value) -> bool:
 
 
 def _map(document: Document, tx: Any, obj: bytes, before: dict[str, Value], after: dict[str, Value]) -> None:
-    for key in before.keys() - after.keys():
+    for key in sorted(before.keys() - after.keys()):  # one order, so that a run replays byte for byte
         tx.delete(obj, key)
     for key, value in after.items():
         kind = type(value)
