@@ -59,7 +59,7 @@ def play(seed: int, steps: int = STEPS) -> World:
         check(world)
     except BaseException:
         last = "\n".join(world.trace[-30:])
-        sys.stderr.write(f"\nfailing run: CHEZ_SEED={seed} CHEZ_STEPS={steps} (after {len(world.trace)} events)\n{last}")
+        sys.stderr.write(f"\nfailing run: CHEZ_SEED={seed} CHEZ_STEPS={steps} ({len(world.trace)} events)\n{last}")
         raise
     return world
 

@@ -1,0 +1,82 @@
+"""`Home.sql` reads collections and nothing else, however it is asked."""
+
+import pytest
+
+import chez
+from chez.errors import InvalidValue
+
+ATTACKS = (
+    "SELECT secret FROM epoch", "SELECT secret FROM main.epoch", "SELECT e.secret FROM main.epoch AS e",
+    "SELECT secret FROM main.epoch AS notes", "SELECT (SELECT secret FROM main.epoch notes) FROM notes",
+    "WITH notes AS (SELECT secret FROM main.epoch) SELECT secret FROM notes",
+    "WITH notes(x) AS (SELECT value FROM main.meta) SELECT count(x) FROM notes",
+    "SELECT secret FROM (SELECT secret FROM main.epoch) AS notes",
+    "SELECT * FROM notes WHERE EXISTS (SELECT 1 FROM main.epoch WHERE hex(secret) LIKE 'A%')",
+    "SELECT * FROM notes JOIN main.meta AS notes2 ON notes2.value > 1", "SELECT value FROM meta",
+    "WITH record AS (SELECT body FROM main.statement) SELECT * FROM record", "SELECT json FROM main.record",
+    "SELECT count(*) FROM main.epoch", "SELECT admin FROM main.space", "SELECT bytes FROM main.change",
+    "SELECT sql FROM sqlite_master", "SELECT name FROM sqlite_temp_master", "SELECT * FROM pragma_table_info('epoch')",
+    "PRAGMA key", "PRAGMA cipher_version", "PRAGMA table_info(epoch)", "PRAGMA query_only = 0",
+    "ATTACH DATABASE '/tmp/x.db' AS x", "DETACH DATABASE main", "VACUUM INTO '/tmp/x.db'",
+    "SELECT load_extension('/tmp/x.so')", "SELECT sqlcipher_export('main')", "SELECT fts3_tokenizer('x')",
+    "INSERT INTO notes VALUES (1)", "INSERT INTO main.meta VALUES ('a', 'b')", "UPDATE main.record SET json = '{}'",
+    "DELETE FROM main.record", "DROP TABLE main.record", "CREATE TABLE t (a)", "CREATE TEMP VIEW v AS SELECT 1",
+    "CREATE TEMP TRIGGER t AFTER INSERT ON main.record BEGIN SELECT 1; END", "BEGIN", "COMMIT", "REINDEX", "ANALYZE",
+    "SELECT 1; DROP TABLE main.record", "SELECT * FROM notes; SELECT 2", "", "-- nothing", "SELECT", "\0", "SELECT \0 1",
+    "SELECT '\ud800'", "WITH x AS (DELETE FROM main.record RETURNING json) SELECT * FROM x",
+)
+
+
+@pytest.fixture
+async def notes(home: chez.Home) -> chez.Home:
+    """A home with two collections, one of which has the name of a table of the store."""
+    await home.collection("notes").put({"title": "Bread", "price": 3, "tags": ["a", "b"]}, id="bread")
+    await home.collection("notes").put({"title": "Wine", "price": 8}, id="wine")
+    await home.collection("epoch").put({"name": "stone age"}, id="stone")
+    return home
+
+
+@pytest.mark.parametrize("query", ATTACKS)
+async def test_attacks(notes: chez.Home, query: str) -> None:
+    """Keys, other tables, writes and settings are refused with one typed error, and sql goes on working."""
+    with pytest.raises(InvalidValue):
+        await notes.sql(query)
+    assert (await notes.sql("SELECT count(*) FROM notes")).rows == [(2,)]
+    assert (await notes.collection("notes").get("wine")).value["price"] == 8
+
+
+async def test_a_collection_named_like_a_table(notes: chez.Home) -> None:
+    """A collection may have the name of one of the store's tables; its own records are what one sees."""
+    assert (await notes.sql("SELECT _id, name FROM epoch")).rows == [("stone", "stone age")]
+
+
+async def test_reading(notes: chez.Home) -> None:
+    """Views, joins, CTEs, subqueries, nested JSON, parameters and limits work."""
+    assert (await notes.sql("SELECT title FROM notes WHERE price > ?", [5])).rows == [("Wine",)]
+    assert (await notes.sql("SELECT title FROM notes WHERE price > :p", {"p": 5})).rows == [("Wine",)]
+    dear = "WITH dear AS (SELECT * FROM notes WHERE price > 5) SELECT count(*) FROM dear"
+    assert (await notes.sql(dear)).rows == [(1,)]
+    assert (await notes.sql("SELECT count(*) FROM (SELECT DISTINCT _space FROM notes)")).rows == [(1,)]
+    joined = await notes.sql("SELECT a.title, b.name FROM notes a, epoch b WHERE a._id = 'bread'")
+    assert (joined.columns, joined.rows) == (("title", "name"), [("Bread", "stone age")])
+    tags = await notes.sql("SELECT j.value FROM notes, json_each(notes.tags) j WHERE _id = 'bread' ORDER BY 1")
+    assert tags.rows == [("a",), ("b",)]
+    cut = await notes.sql("SELECT * FROM NOTES", limit=1)
+    assert len(cut.rows) == 1 and cut.truncated
+    counting = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 5) SELECT max(x) FROM n"
+    assert (await notes.sql(counting)).rows == [(5,)]
+
+
+@pytest.mark.parametrize("params", [[2**70], ["\ud800"], [object()], [], {"q": 1}])
+async def test_bad_parameters(notes: chez.Home, params: object) -> None:
+    """Parameters that SQLite can't take are a typed error."""
+    with pytest.raises(InvalidValue):
+        await notes.sql("SELECT * FROM notes WHERE price > ?", params)  # type: ignore[arg-type]
+
+
+async def test_names_that_differ_by_case(notes: chez.Home) -> None:
+    """Two collections that SQL can't tell apart are refused instead of mixed up."""
+    await notes.collection("Notes").put({"title": "other"})
+    with pytest.raises(InvalidValue, match="upper and lower case"):
+        await notes.sql("SELECT * FROM notes")
+    assert (await notes.sql("SELECT count(*) FROM epoch")).rows == [(1,)]
