@@ -15,7 +15,7 @@ import msgspec
 import websockets
 
 from benchmarks.harness import Bench, Benchmark, Figure, Runs
-from benchmarks.peers.repo import installed, repo
+from benchmarks.peers.repo import attempt, installed
 from benchmarks.processes import Talker, command, free_port, start, talk, wait_for_port
 from benchmarks.store import document, six_fields
 
@@ -115,11 +115,9 @@ async def _records(bench: Bench) -> dict[str, Runs]:
             began = (await three.a.ask("puts", count=RECORDS))["began"]
             seconds.add(((await three.b.answer())["at"] - began) / 1e9)
             size.add((await _held(three.data) - before) / RECORDS, change=change, json=plain)
-        if peer:
-            async with repo(bench, peer) as theirs:
-                live, cold = await theirs.records(RECORDS)
-            seconds.peers.setdefault("automerge_repo", []).append(live)
-            seconds.peers.setdefault("automerge_repo_cold", []).append(cold)
+        if found := await attempt(bench, peer, lambda repo: repo.records(RECORDS)):
+            seconds.peers.setdefault("automerge_repo", []).append(found[0])
+            seconds.peers.setdefault("automerge_repo_cold", []).append(found[1])
     return {"sync.records_1000": seconds, "relay.bytes_per_record": size}
 
 
@@ -139,9 +137,8 @@ async def _latency(bench: Bench) -> dict[str, Runs]:
         echo = await _echo()
         p50.add(median(ours), echo=median(echo))
         p99.add(_p99(ours), echo=_p99(echo))
-        if peer:
-            async with repo(bench, peer) as running:
-                theirs = [s * 1e3 for s in await running.latencies(REPO_CHANGES, REPO_GAP)]
+        if found := await attempt(bench, peer, lambda repo: repo.latencies(REPO_CHANGES, REPO_GAP)):
+            theirs = [second * 1e3 for second in found]
             p50.peers.setdefault("automerge_repo", []).append(median(theirs))
             p99.peers.setdefault("automerge_repo", []).append(_p99(theirs))
     return {"sync.latency_p50": p50, "sync.latency_p99": p99}

@@ -7,18 +7,22 @@ become "unavailable" there; that second is part of its time, as it would be of a
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from benchmarks.harness import ROOT, Bench, BenchmarkFailed, say
 from benchmarks.processes import Talker, free_port, start, talk, wait_for_port
 
-__all__ = ("Repo", "installed", "repo")
+__all__ = ("Repo", "attempt", "installed")
+
+T = TypeVar("T")
 
 SOURCE: Final = ROOT / "benchmarks" / "peers" / "automerge_repo"
 ASK_AFTER: Final = 1.0
+MOST_SECONDS: Final = 60.0
+"""A run of the peer that takes longer (documents that never become available) is left out."""
 
 
 async def installed(bench: Bench) -> Path | None:
@@ -65,26 +69,26 @@ class Repo:
         """Seconds until B has all records that A makes, and until a fresh client has caught up."""
         a, b = await self.client("a"), await self.client("b")
         urls: list[str] = []
-        asking: list[asyncio.Task[None]] = []
 
         async def ask(url: str) -> None:
             await asyncio.sleep(ASK_AFTER)
             await b.send("find", url=url)
 
-        found = asyncio.create_task(_last_found(b, count))
-        await a.send("create", count=count)
-        began = (await a.answer())["began"]
-        for _ in range(count):
-            urls.append((await a.answer())["url"])
-            asking.append(asyncio.create_task(ask(urls[-1])))
-        live = (await found - began) / 1e9
-        await asyncio.gather(*asking)
+        async with asyncio.TaskGroup() as group:
+            found = group.create_task(_last_found(b, count))
+            await a.send("create", count=count)
+            began = (await a.answer())["began"]
+            for _ in range(count):
+                urls.append((await a.answer())["url"])
+                group.create_task(ask(urls[-1]))
+        live = (found.result() - began) / 1e9
         c = await self.client("c")
-        found = asyncio.create_task(_last_found(c, count))
         began = asyncio.get_running_loop().time()
-        for url in urls:
-            await c.send("find", url=url)
-        return live, await found / 1e9 - began
+        async with asyncio.TaskGroup() as group:
+            found = group.create_task(_last_found(c, count))
+            for url in urls:
+                await c.send("find", url=url)
+        return live, found.result() / 1e9 - began
 
     async def latencies(self, count: int, gap: float) -> list[float]:
         """Seconds from each change on A until B has it, `gap` seconds apart."""
@@ -96,6 +100,21 @@ class Repo:
         seen = (await b.answer())["seen"]
         return [(next(at for n, at in seen if n >= number) - began) / 1e9
                 for number, began in enumerate(sent, 1)]
+
+
+async def attempt(bench: Bench, folder: Path | None, work: Callable[["Repo"], Awaitable[T]]) -> T | None:
+    """One run of the peer with an empty store; None, said aloud, when it can't be or does not end.
+
+    The peer's trouble must not cost our own figure.
+    """
+    if folder is None:
+        return None
+    try:
+        async with asyncio.timeout(MOST_SECONDS), repo(bench, folder) as running:
+            return await work(running)
+    except (TimeoutError, OSError, BenchmarkFailed, ExceptionGroup) as error:
+        say(f"  a run of automerge-repo is left out: {str(error) or f'not done in {MOST_SECONDS:.0f} s'}")
+        return None
 
 
 async def _last_found(client: Talker, count: int) -> float:
