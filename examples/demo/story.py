@@ -15,7 +15,7 @@ from examples.demo.proxy import RecordingProxy
 from examples.demo.search import search
 from examples.demo.stage import DemoFailed, Device, Stage, check, tell, title, until
 
-from chez_wire.frames import Hello, Open, Put, decode_client
+from chez_wire.frames import Append, Credit, Hello, Open, Put, decode_client
 
 __all__ = ("play",)
 
@@ -33,6 +33,8 @@ NOTE: Final = "weekend-plan"
 PLACE: Final = "by the sea"
 COMPANY: Final = "Camille and Noor"
 MEANING: Final = {
+    Append: "the journal's new head, sealed for the person's own devices, at the smallest size there is",
+    Credit: "tells the relay that its copy of that came back",
     Hello: "greets the relay: a version, a random number, the relay's name",
     Open: "proves that it may put into the provider's inbox: a signature",
     Put: "the one sealed message",
@@ -228,7 +230,10 @@ def _what_left(cast: Cast) -> None:
     frames = [decode_client(payload) for payload in cast.departed]
     for frame, payload in zip(frames, cast.departed, strict=True):
         click.echo(f"    {type(frame).__name__:6} {len(payload):5} bytes  {MEANING.get(type(frame), 'unexpected')}")
-    check([type(frame) for frame in frames] == [Hello, Open, Put], "a greeting, a proof, one message, and no more")
+    results = [type(frame) for frame in frames if not isinstance(frame, Append | Credit)]
+    check(results == [Hello, Open, Put], "to the provider: a greeting, a proof, one message, and no more")
+    heads = {len(payload) for frame, payload in zip(frames, cast.departed, strict=True) if isinstance(frame, Append)}
+    check(len(heads) <= 1, "to the person's own devices: journal heads, all of one size whatever the job found")
     message = next(frame.item for frame in frames if isinstance(frame, Put))
     left = cast.laptop.json("job", "show-left")["left"][0]
     check(base64.b64decode(left["message"]) == message, "the message is, to the byte, the one in the journal")
