@@ -1,6 +1,7 @@
 """Running foreign code: a WebAssembly component inside a walled worker process.
 
     host.py       the parent's side: `Runtime`, the public part
+    spare.py      a worker started ahead of its job
     compiled.py   native code compiled once per device, checked, in a sealed memory file
     artifact.py   where the Python runtime is
     worker.py     the worker process: one run, then it ends

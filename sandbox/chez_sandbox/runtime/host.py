@@ -40,7 +40,8 @@ from chez_sandbox.runtime.messages import (
     Start,
     TableHead,
 )
-from chez_sandbox.runtime.process import Child, spawn
+from chez_sandbox.runtime.process import Child, start
+from chez_sandbox.runtime.spare import Allowance, Spare, Standing
 
 __all__ = ("Limits", "Outcome", "RunResult", "Runtime", "Scalar", "Table", "doctor")
 
@@ -53,6 +54,9 @@ _START_SECONDS = 30.0  # a loaded machine starts a process slowly
 _GRACE_SECONDS = 2.0  # the worker's own clock comes first; the parent's is for one that ignores it
 _ROWS_A_MESSAGE = 2000  # encoded in 2 ms: the event loop stays responsive
 _BASE_MEMORY = 512 << 20  # bytes of interpreter, code and answers beside rows and linear memory
+_CODE_SPACE = 3 << 30  # address space for interpreter, code and reservations
+_SPARE_CELLS = 2_000_000  # a spare worker serves jobs of up to this many (ten years of half-hours)
+_SPARE_SECONDS = 300
 _CELLS = {type(None), bool, int, float, str}
 _CELL_MEMORY = 200  # bytes of one cell as tuple, SQLite row and JSON
 
@@ -88,7 +92,10 @@ class Runtime:
     """Runs jobs, each in a process of its own. One per home is enough; runs may be concurrent.
 
     `cache` is a folder for compiled code, `mac_key` a secret of this device (at least 16
-    bytes) that protects it, `required` the walls without which nothing is run.
+    bytes) that protects it, `required` the walls without which nothing is run. With `spare`
+    a worker for the next Python job is started in advance, by `prepare` and after each run,
+    and the run need not wait for it: for a process that lives on. Without it each run
+    starts its own.
     """
 
     def __init__(
@@ -98,12 +105,14 @@ class Runtime:
         *,
         artifact: Path | None = None,
         required: frozenset[str] = frozenset(),
+        spare: bool = False,
     ) -> None:
         if not 16 <= len(mac_key) <= 64:
             raise BadInput("The key of the code cache has 16 to 64 bytes")
         self._cache = CodeCache(cache, mac_key)
         self._artifact = artifact
         self._required = required
+        self._spare = Spare(_allowance(Limits().memory, _SPARE_SECONDS, _SPARE_CELLS)) if spare else None
         self._python: tuple[bytes, str] | None = None
         self._loading = asyncio.Lock()
 
@@ -116,8 +125,12 @@ class Runtime:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Frees the compiled code held in memory."""
-        self._cache.close()
+        """Ends the spare worker and frees the compiled code held in memory."""
+        try:
+            if self._spare is not None:
+                await self._spare.aclose()
+        finally:
+            self._cache.close()
 
     async def prepare(self, component: bytes | None = None) -> None:
         """Compiles what was not compiled yet: a component, or the Python runtime (seconds, once a device).
@@ -127,6 +140,7 @@ class Runtime:
         if component is None:
             wasm, digest = await self._load_python()
             await self._cache.get(wasm, digest, trusted=True)
+            self._refill(wasm, digest)
         else:
             await self._cache.get(component, hashlib.sha256(component).hexdigest(), trusted=False)
 
@@ -147,7 +161,10 @@ class Runtime:
         """
         job = _start(source, params, tables, limits, seed, run_date)
         wasm, digest = await self._load_python()
-        return await self._run(wasm, digest, True, job, tables, on_progress)
+        try:
+            return await self._run(wasm, digest, True, job, tables, on_progress)
+        finally:
+            self._refill(wasm, digest)
 
     async def run_component(
         self,
@@ -190,18 +207,42 @@ class Runtime:
         tables: Sequence[Table],
         on_progress: Callable[[int, int], None] | None,
     ) -> RunResult:
-        for attempt in (1, 2):
-            code = await self._cache.get(wasm, digest, trusted=trusted)
-            async with spawn("chez_sandbox.runtime.worker", _allowance(job), [code]) as child:
-                walls = await self._await_walls(child)
-                if walls is not None:
-                    done = await _converse(child, job, tables, on_progress)
-                    return RunResult(done.outcome, done.value, done.fuel, done.log, digest, walls, done.fail)
+        allowance = _allowance_of(job)
+        standing = await self._spare.take(allowance) if self._spare is not None and trusted else None
+        if standing is None:
+            standing = await self._start(wasm, digest, trusted, allowance)
+        if standing is None:
             # Genuine code that does not load: a home moved to another processor. Compile anew, once.
             self._cache.forget(digest)
-            if attempt == 2:
-                break
-        raise WorkerFailed("The compiled runtime does not load on this machine")
+            standing = await self._start(wasm, digest, trusted, allowance)
+        if standing is None:
+            self._cache.forget(digest)
+            raise WorkerFailed("The compiled runtime does not load on this machine")
+        try:
+            done = await _converse(standing.child, job, tables, on_progress)
+        finally:
+            await standing.child.end()
+        return RunResult(done.outcome, done.value, done.fuel, done.log, digest, standing.walls, done.fail)
+
+    async def _start(self, wasm: bytes, digest: str, trusted: bool, allowance: Allowance) -> Standing | None:
+        """A worker that waits for its job, all walls up; None when the code does not load here."""
+        code = await self._cache.get(wasm, digest, trusted=trusted)
+        limits = (allowance.memory, allowance.address_space, allowance.cpu_seconds)
+        child = await start("chez_sandbox.runtime.worker", limits, [code])
+        try:
+            walls = await self._await_walls(child)
+        except BaseException:
+            await child.end()
+            raise
+        if walls is None:
+            await child.end()
+            return None
+        return Standing(child, walls)
+
+    def _refill(self, wasm: bytes, digest: str) -> None:
+        """Has a spare worker for the next Python job, if one is wanted."""
+        if self._spare is not None:
+            self._spare.begin(lambda allowance: self._start(wasm, digest, True, allowance))
 
     async def _await_walls(self, child: Child) -> tuple[str, ...] | None:
         """The walls that stand, before anything of the job is sent; None when the code did not load."""
@@ -284,11 +325,15 @@ async def _send_rows(child: Child, number: int, table: Table) -> None:
         await asyncio.sleep(0)
 
 
-def _allowance(job: Start) -> list[int]:
-    """Bytes of writable memory and seconds of processor for the worker's rlimits."""
+def _allowance_of(job: Start) -> Allowance:
+    """The rlimits of a worker for this job."""
     cells = sum(head.rows * len(head.columns) for head in job.tables)
-    memory = _BASE_MEMORY + 2 * job.limits.memory + cells * _CELL_MEMORY
-    return [memory, int(job.limits.seconds) + 30]
+    return _allowance(job.limits.memory, job.limits.seconds, cells)
+
+
+def _allowance(memory: int, seconds: float, cells: int) -> Allowance:
+    writable = _BASE_MEMORY + 2 * memory + cells * _CELL_MEMORY
+    return Allowance(writable, _CODE_SPACE + writable, int(seconds) + 30)
 
 
 def _start(

@@ -16,8 +16,8 @@ import sys
 from typing import Any
 
 __all__ = (
-    "DUMPABLE", "LANDLOCK", "NO_NEW_PRIVS", "RLIMITS", "SECCOMP",
-    "close_door", "die_with_parent", "limit", "lock_files",
+    "CAN_TIGHTEN", "DUMPABLE", "LANDLOCK", "NO_NEW_PRIVS", "RLIMITS", "SECCOMP",
+    "close_door", "die_with_parent", "limit", "lock_files", "tighten",
 )  # fmt: skip
 
 RLIMITS = "rlimits"
@@ -25,6 +25,9 @@ NO_NEW_PRIVS = "no-new-privs"
 DUMPABLE = "not-dumpable"
 LANDLOCK = "landlock"
 SECCOMP = "seccomp"
+
+CAN_TIGHTEN = hasattr(resource, "prlimit")
+"""Whether `tighten` exists on this system (Linux)."""
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _SIGKILL = 9
@@ -70,6 +73,27 @@ def limit(*, data: int, address_space: int, cpu_seconds: int, file_size: int = 0
     try:
         for which, most in wanted.items():
             resource.setrlimit(which, (most, most))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def tighten(process: int, *, data: int, address_space: int, cpu_seconds: int) -> bool:
+    """Lowers the rlimits of a child of ours that waits behind its walls; True if all hold.
+
+    A hard limit only ever goes down: one that would have to rise is a refusal. See prlimit(2).
+    """
+    wanted = {
+        resource.RLIMIT_CPU: cpu_seconds,
+        resource.RLIMIT_DATA: data,
+        resource.RLIMIT_AS: address_space,
+    }
+    try:
+        for which, most in wanted.items():
+            _, hard = resource.prlimit(process, which)
+            if hard != resource.RLIM_INFINITY and hard < most:
+                return False
+            resource.prlimit(process, which, (most, most))
     except (OSError, ValueError):
         return False
     return True

@@ -6,9 +6,10 @@ is imported here; an import contract and a test hold that.
 
 Started by host.py as `python -I -S -c <BOOT>` with an empty environment; its arguments
 are the channel's descriptor, the code's descriptor, the parent's process id, bytes of
-memory to allow and seconds of processor.
+memory and of address space to allow and seconds of processor.
 """
 
+import gc
 import os
 import sys
 import threading
@@ -44,8 +45,8 @@ __all__ = ("FAILS", "Ticker", "execute", "main")
 FAILS = ("bad-params", "not-enough-data", "not-applicable", "internal", "out-of-memory", "too-deep")
 """The WIT's `fail`."""
 
+_GARBAGE = 100_000  # new objects between two collections: more than a batch of rows has
 _TICK = 0.05  # seconds between epochs once the time is over
-_CODE_SPACE = 3 << 30  # address space for interpreter, code and reservations
 
 # The words of wasmtime's last line; component calls carry no trap code.
 _TRAPS = (
@@ -265,8 +266,11 @@ def _last_line(message: str) -> str:
 
 def main(arguments: list[str]) -> None:
     """The process: see the module's word on the order."""
-    channel, code, parent, memory, cpu_seconds = map(int, arguments)
+    channel, code, parent, memory, address_space, cpu_seconds = map(int, arguments)
     walls.die_with_parent(parent)
+    gc.freeze()
+    gc.set_threshold(_GARBAGE)
+    gc.enable()
     engine = make_engine()
     try:
         component = wc.Component.deserialize_file(engine, f"/dev/fd/{code}")
@@ -277,7 +281,7 @@ def main(arguments: list[str]) -> None:
     decoder = msgspec.msgpack.Decoder[ToWorker](ToWorker)
     standing = list(walls.lock_files())
     ticker = Ticker(engine)  # a thread: after Landlock, which it inherits, and before seccomp, which it gets
-    if walls.limit(data=memory, address_space=_CODE_SPACE + memory, cpu_seconds=cpu_seconds):
+    if walls.limit(data=memory, address_space=address_space, cpu_seconds=cpu_seconds):
         standing.append(walls.RLIMITS)
     if walls.close_door((channel,), (channel,)):
         standing.append(walls.SECCOMP)

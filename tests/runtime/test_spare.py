@@ -1,0 +1,164 @@
+"""The worker that is started ahead of its job: as walled as any other, used once, never left."""
+
+import asyncio
+import os
+import resource
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from chez_sandbox.errors import WorkerFailed
+from chez_sandbox.runtime import walls
+from chez_sandbox.runtime.host import Limits, Outcome, Runtime, Table
+
+from .conftest import KEY
+from .jobs import READINGS, component, job, run, workers
+from .test_processes import LONG, LOOP, is_zombie, seccomp_state, until
+
+
+@pytest.fixture
+async def warm(code_folder: Path) -> AsyncIterator[Runtime]:
+    """A runtime that keeps a spare worker."""
+    async with Runtime(code_folder, KEY, spare=True) as runtime:
+        await runtime.prepare()
+        yield runtime
+
+
+async def waiting(before: set[int]) -> int:
+    """The spare's process id, once it stands behind its walls."""
+    await until(lambda: [worker for worker in workers() - before if seccomp_state(worker)])
+    (worker,) = workers() - before
+    return worker
+
+
+async def test_a_spare_serves_one_run_only(warm: Runtime) -> None:
+    """The run takes the waiting process, which is gone afterwards; another one waits for the next run."""
+    first = await waiting(set())
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: run(warm, LOOP, **LONG))
+        await until(lambda: limits_of(first)[resource.RLIMIT_CPU] == int(LONG["seconds"]) + 30)
+        assert workers() == {first}
+        group.cancel_scope.cancel()
+    assert first not in workers()
+    assert await waiting(set()) != first
+
+
+def limits_of(worker: int) -> dict[int, int]:
+    """Its hard limits of memory, address space and processor."""
+    which = (resource.RLIMIT_DATA, resource.RLIMIT_AS, resource.RLIMIT_CPU)
+    return {limit: resource.prlimit(worker, limit)[1] for limit in which}
+
+
+async def limits_while_running(runtime: Runtime) -> dict[int, int]:
+    """The limits of the one worker of a long run, once the job is in it."""
+    seen = asyncio.Event()
+    found: dict[int, int] = {}
+
+    def progress(_rows: int, _all: int) -> None:
+        (worker,) = workers()
+        found.update(limits_of(worker))
+        seen.set()
+
+    source = job("1", "next(data.rows('readings'))", "while True: pass")
+    async with anyio.create_task_group() as group:
+        group.start_soon(
+            lambda: runtime.run_python(
+                source, b"1", (READINGS,), Limits(fuel=10**15, seconds=50.0), b"s", "2026-11-24", on_progress=progress
+            )
+        )
+        with anyio.fail_after(20):
+            await seen.wait()
+        group.cancel_scope.cancel()
+    return found
+
+
+async def test_a_spare_is_held_to_the_limits_of_the_job(runtime: Runtime, code_folder: Path) -> None:
+    """With the job in it, a spare has the very rlimits of a worker that was started for that job."""
+    fresh = await limits_while_running(runtime)
+    async with Runtime(code_folder, KEY, spare=True) as warm:
+        await warm.prepare()
+        generous = limits_of(await waiting(set()))
+        assert all(generous[limit] > most for limit, most in fresh.items())
+        assert await limits_while_running(warm) == fresh
+
+
+async def test_a_spare_gives_the_same_result(runtime: Runtime, warm: Runtime) -> None:
+    """Value, fuel, log and walls are those of a worker started for the run."""
+    source = "import random\n" + job("[random.random(), sum(r['at'] for r in data.rows('readings'))]", "print('x')")
+    await waiting(set())
+    assert await run(warm, source) == await run(runtime, source)
+
+
+async def test_nothing_passes_from_one_run_to_the_next(warm: Runtime) -> None:
+    """What a job leaves in the interpreter is not there for the next one."""
+    leave = "import json\n" + job("1", "json.left = 1", "json.dumps.__defaults__ = None", "__builtins__['left'] = 1")
+    await run(warm, leave)
+    look = "import json\n" + job("[hasattr(json, 'left'), 'left' in __builtins__]")
+    await waiting(set())
+    assert (await run(warm, look)).value == b"[false,false]"
+
+
+async def test_a_job_beyond_the_spares_limits_has_a_worker_of_its_own(warm: Runtime) -> None:
+    """A job that may use more than the spare could is run in a fresh process; the spare stays."""
+    spare = await waiting(set())
+    result = await run(warm, job("1"), memory=1 << 30)
+    assert result.outcome is Outcome.OK
+    assert spare in workers()
+
+
+async def test_a_component_never_meets_a_spare(warm: Runtime) -> None:
+    """A provider's component runs in a process of its own, and none is started ahead for it."""
+    spare = await waiting(set())
+    binary = component()
+    await warm.prepare(binary)
+    result = await warm.run_component(binary, b"7", (), Limits(), b"s", "2026-11-24")
+    assert result.value == b"7"
+    assert workers() == {spare}
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_spare_that_died_is_replaced(warm: Runtime, how: signal.Signals) -> None:
+    """A spare that somebody ended in the meantime costs the run a start, nothing else."""
+    spare = await waiting(set())
+    os.kill(spare, how)
+    await until(lambda: is_zombie(spare))
+    assert (await run(warm, job("1"))).outcome is Outcome.OK
+
+
+async def test_no_spare_outlives_its_runtime(code_folder: Path) -> None:
+    """Whether it stands, is still starting, or its taker was cancelled: closing ends it."""
+    before = workers()
+    for moment in ("standing", "starting", "taken"):
+        async with Runtime(code_folder, KEY, spare=True) as runtime:
+            await runtime.prepare()
+            if moment == "standing":
+                await waiting(before)
+            elif moment == "starting":
+                await until(lambda: workers() - before)
+            else:
+                with anyio.move_on_after(0):
+                    await run(runtime, LOOP, **LONG)
+        assert workers() <= before, moment
+
+
+async def test_a_missing_wall_stops_a_spare_too(code_folder: Path) -> None:
+    """With a required wall missing no spare stays, and the run says why."""
+    async with Runtime(code_folder, KEY, required=frozenset({"moat"}), spare=True) as strict:
+        before = workers()
+        await strict.prepare()
+        with pytest.raises(WorkerFailed, match="moat"):
+            await run(strict, job("1"), tables=(Table("t", ("a",), ()),))
+    assert workers() <= before
+
+
+async def test_limits_are_lowered_only(warm: Runtime) -> None:
+    """A waiting worker's limits can be lowered from outside and not raised."""
+    spare = await waiting(set())
+    have = limits_of(spare)
+    data, space, cpu = (have[limit] for limit in (resource.RLIMIT_DATA, resource.RLIMIT_AS, resource.RLIMIT_CPU))
+    assert not walls.tighten(spare, data=data + 1, address_space=space, cpu_seconds=cpu)
+    assert walls.tighten(spare, data=data - 4096, address_space=space, cpu_seconds=cpu - 1)
+    assert limits_of(spare)[resource.RLIMIT_CPU] == cpu - 1
