@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from chez.agent import protocol
 from chez.agent.ui import FarUi, NearUi
 from chez.cli.client import OwnerGone, exchange
-from chez.errors import ChezError, InvalidValue
+from chez.errors import ChezError, InvalidValue, NotAllowed
 from tests.cli.test_owner import Face
 from tests.cli.test_protocol import FROM_OWNER
 
@@ -28,7 +28,7 @@ def answer_with(data: bytes) -> Any:
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_any_bytes_from_an_owner_are_a_result_or_a_typed_error(data: bytes) -> None:
     """Whatever stands in an owner's place, the client ends with an error it can show."""
     with pytest.raises(ChezError):
@@ -36,7 +36,7 @@ def test_any_bytes_from_an_owner_are_a_result_or_a_typed_error(data: bytes) -> N
 
 
 @given(st.lists(FROM_OWNER, max_size=6))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_events_before_the_result_are_all_shown(messages: list[protocol.OwnerMessage]) -> None:
     """Any order of events is followed; only the first Result or Failed ends it."""
     ends = [i for i, message in enumerate(messages) if isinstance(message, protocol.Result | protocol.Failed)]
@@ -57,6 +57,15 @@ def test_an_owner_that_dies_is_named() -> None:
     theirs.close()
     with ours, pytest.raises(OwnerGone):
         exchange(ours, Face(), "verb", {})
+
+
+def test_a_refusal_is_read_although_nothing_could_be_sent() -> None:
+    """An owner that refuses and hangs up before it reads is still heard."""
+    ours, theirs = socket.socketpair()
+    theirs.sendall(protocol.encode(protocol.Failed("NotAllowed", "not you", "")))
+    theirs.close()
+    with ours, pytest.raises(NotAllowed, match="not you"):
+        exchange(ours, Face(), "verb", {"a": "x" * 100_000})
 
 
 def test_parameters_no_message_can_carry_are_the_callers_mistake() -> None:

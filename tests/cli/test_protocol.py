@@ -1,7 +1,7 @@
 """The local protocol: whatever arrives, in whatever pieces."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez import errors
@@ -31,6 +31,7 @@ def split(data: bytes, cuts: list[int]) -> list[bytes]:
     return [*pieces, data]
 
 
+@settings(deadline=None)
 @given(st.lists(FROM_CLIENT, max_size=5), st.lists(st.integers(0, 40), max_size=20))
 def test_client_messages_survive_any_cutting(messages: list[wire.ClientMessage], cuts: list[int]) -> None:
     """Messages come out as they went in, however the stream is cut."""
@@ -40,6 +41,7 @@ def test_client_messages_survive_any_cutting(messages: list[wire.ClientMessage],
     assert [wire.decode_client(body) for body in bodies] == messages
 
 
+@settings(deadline=None)
 @given(st.lists(FROM_OWNER, max_size=5), st.lists(st.integers(0, 40), max_size=20))
 def test_owner_messages_survive_any_cutting(messages: list[wire.OwnerMessage], cuts: list[int]) -> None:
     """Events and results come out as they went in, however the stream is cut."""
@@ -49,6 +51,7 @@ def test_owner_messages_survive_any_cutting(messages: list[wire.OwnerMessage], c
     assert [wire.decode_owner(body) for body in bodies] == messages
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=60), max_size=6))
 def test_garbage_is_a_typed_error_or_nothing(pieces: list[bytes]) -> None:
     """Any bytes at all give messages or ProtocolError, and the error repeats."""
@@ -69,6 +72,7 @@ def test_garbage_is_a_typed_error_or_nothing(pieces: list[bytes]) -> None:
                     pass
 
 
+@settings(deadline=None)
 @given(FROM_OWNER, st.data())
 def test_a_mutated_message_is_a_message_or_a_typed_error(message: wire.OwnerMessage, data: st.DataObject
                                                          ) -> None:

@@ -5,7 +5,7 @@ import unicodedata
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez.cli import values
@@ -18,6 +18,7 @@ TEXT = HOSTILE.filter(lambda text: text.isascii() or not re.search("[\ud800-\udf
 STEERS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff]")
 
 
+@settings(deadline=None)
 @given(HOSTILE)
 def test_no_text_steers_a_terminal(text: str) -> None:
     """Controls, escapes and direction overrides never pass; ordinary text is left alone."""
@@ -27,6 +28,7 @@ def test_no_text_steers_a_terminal(text: str) -> None:
         assert safe(text) == text
 
 
+@settings(deadline=None)
 @given(st.dictionaries(TEXT, TEXT | st.lists(TEXT, max_size=2), max_size=3))
 def test_json_means_the_same_and_does_not_steer(value: dict[str, object]) -> None:
     """JSON for programs is escaped too, and decodes to what was meant."""
@@ -46,6 +48,7 @@ def test_an_escape_sequence_is_shown_as_text() -> None:
     assert value_text({"a": "\x1b]0;x\x07"}) == '{"a":"\\u001b]0;x\\u0007"}'
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_word_is_a_value(word: str) -> None:
     """A value on the command line is JSON or text, never an error."""
@@ -71,6 +74,7 @@ def test_comparisons_as_documented(word: str, expected: tuple[str, str, object])
     assert values.condition(word) == expected
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_as_json_are_a_record_or_a_typed_error(data: bytes) -> None:
     """A damaged JSON text gives InvalidValue and nothing else."""
