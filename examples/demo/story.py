@@ -38,8 +38,6 @@ MEANING: Final = {
     Hello: "greets the relay: a version, a random number, the relay's name",
     Open: "proves that it may put into the provider's inbox: a signature",
     Put: "the one sealed message",
-    Append: "a sealed entry for the person's own devices: the journal has grown",
-    Credit: "lets the relay send more",
 }
 
 
