@@ -22,7 +22,8 @@ ATTACKS = (
     "INSERT INTO notes VALUES (1)", "INSERT INTO main.meta VALUES ('a', 'b')", "UPDATE main.record SET json = '{}'",
     "DELETE FROM main.record", "DROP TABLE main.record", "CREATE TABLE t (a)", "CREATE TEMP VIEW v AS SELECT 1",
     "CREATE TEMP TRIGGER t AFTER INSERT ON main.record BEGIN SELECT 1; END", "BEGIN", "COMMIT", "REINDEX", "ANALYZE",
-    "SELECT 1; DROP TABLE main.record", "SELECT * FROM notes; SELECT 2", "", "-- nothing", "SELECT", "\0", "SELECT \0 1",
+    "SELECT 1; DROP TABLE main.record", "SELECT * FROM notes; SELECT 2", "", "-- nothing", "SELECT", "\0",
+    "SELECT \0 1",
     "SELECT '\ud800'", "WITH x AS (DELETE FROM main.record RETURNING json) SELECT * FROM x",
 )
 

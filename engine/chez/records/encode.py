@@ -13,6 +13,7 @@ import hashlib
 import struct
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from chez.records.automerge import RawChange
@@ -41,31 +42,36 @@ def encode_fields(actor: bytes, sequence: int, start: int, dependencies: Sequenc
     `sequence` counts the actor's changes of this document from 1, `start` all its
     operations from 1. `fields` is flat and not empty.
     """
-    count = len(fields)
     metas: list[int] = []
     raws: list[bytes] = []
     for item in fields.values():
         kind, raw = _scalar(item)
         metas.append(len(raw) << 4 | kind)
         raws.append(raw)
-    names = b"".join([_uleb(len(name)) + name for name in map(str.encode, fields)])
-    columns = [
-        (_KEY, _sleb(-count) + names),
-        (_INSERT, _uleb(count)),
-        (_ACTION, _run(_SET, count)),
-        (_META, _rle(metas)),
-        (_RAW, b"".join(raws)),
-        (_PREDECESSORS, _run(0, count)),
-    ]
-    columns = [column for column in columns if column[1]]
+    before, keys, after = _shape(tuple(fields))
+    meta, raw = _rle(metas), b"".join(raws)
+    widths = _uleb(_META) + _uleb(len(meta)) + (_uleb(_RAW) + _uleb(len(raw)) if raw else b"")
     body = b"".join((
         _uleb(len(dependencies)), *dependencies, _uleb(len(actor)), actor, _uleb(sequence), _uleb(start),
         b"\0\0\0",  # no time, no message, no other actors
-        _uleb(len(columns)), *[_uleb(id) + _uleb(len(data)) for id, data in columns], *[data for _, data in columns],
+        b"\6" if raw else b"\5", before, widths, _uleb(_PREDECESSORS) + _uleb(len(after)), keys, meta, raw, after,
     ))
     tail = b"\1" + _uleb(len(body)) + body
     digest = hashlib.sha256(tail).digest()
     return RawChange(digest, actor, sequence, tuple(dependencies), _MAGIC + digest[:4] + tail)
+
+
+@lru_cache(maxsize=1024)
+def _shape(names: tuple[str, ...]) -> tuple[bytes, bytes, bytes]:
+    """What only depends on the fields' names, which records of one collection share.
+
+    The widths of the first columns, those columns, and the last one.
+    """
+    count = len(names)
+    keys = _sleb(-count) + b"".join([_uleb(len(name)) + name for name in map(str.encode, names)])
+    columns = [(_KEY, keys), (_INSERT, _uleb(count)), (_ACTION, _run(_SET, count))]
+    widths = b"".join([_uleb(id) + _uleb(len(data)) for id, data in columns])
+    return widths, b"".join([data for _, data in columns]), _run(0, count)
 
 
 def _scalar(value: Value) -> tuple[int, bytes]:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from chez.errors import NotFound
+from chez.errors import InvalidValue, NotFound
 from chez.records import automerge
 from chez.records.automerge import BadChange, Document, RawChange
 from chez.records.diff import write_difference
@@ -23,6 +23,7 @@ from chez.records.encode import encode_fields, is_flat
 from chez.records.imported import identity_change
 from chez.records.values import Value, from_json, to_json
 from chez.store.database import Connection
+from chez_wire.limits import MAX_CHANGE
 
 __all__ = ("Draft", "Incoming", "RecordStore", "Refusal")
 
@@ -307,6 +308,9 @@ class RecordStore:
         return json, kinds, deleted
 
     def _log(self, db: Connection, n: int, change: RawChange, state: int, origin: str | None) -> None:
+        if state == _OUTBOX and len(change.bytes) > MAX_CHANGE:
+            raise InvalidValue(f"this edit takes {len(change.bytes):,} bytes; one change has at most {MAX_CHANGE:,}",
+                               "Make it in several edits, or keep large content outside records.")
         db.execute("INSERT INTO change (record, hash, bytes, state, origin) VALUES (?, ?, ?, ?, ?)",
                    (n, change.hash, change.bytes, state, origin))
 

@@ -35,6 +35,7 @@ class Membership:
     heads: set[bytes] = field(default_factory=set)
     _known: set[bytes] = field(default_factory=set)
     _held: dict[bytes, Signed] = field(default_factory=dict)
+    _certificates: dict[bytes, bytes] = field(default_factory=dict)
 
     def add(self, statements: Iterable[Signed]) -> list[Signed]:
         """Take statements in; returns those (of now and before) that took effect."""
@@ -67,8 +68,10 @@ class Membership:
         if isinstance(body, Certify):
             if body.person != self.create.person:
                 return False
-            # A device certified twice keeps the certificate of the lower hash (sorted above).
-            self.devices.setdefault(body.device, Device(body.device, body.sealing, body.person, body.issuer, body.name))
+            # A device certified twice keeps the certificate of the lower hash, whichever came first.
+            if statement.hash < self._certificates.get(body.device, b"\xff" * 33):
+                self._certificates[body.device] = statement.hash
+                self.devices[body.device] = Device(body.device, body.sealing, body.person, body.issuer, body.name)
         elif isinstance(body, NewEpoch):
             self.epochs[statement.hash] = body
         self._settle(statement, body.heads)

@@ -14,10 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from chez import crypto
-from chez.errors import BadEntry
+from chez.errors import BadEntry, InvalidValue
 from chez.keys.device import DeviceKeys
 from chez.records.imported import IMPORT_ACTOR, check_identity_change
 from chez.records.store import Incoming, RecordStore
+from chez.records.values import check_collection, check_id
 from chez.spaces.space import Space, load_space
 from chez.spaces.statements import Signed
 from chez.store.database import Connection
@@ -134,7 +135,7 @@ class Replica:
         # anything else, or the size would tell what the other content repeats of it.
         size, count = 0, 0
         for row in rows:
-            size += len(row[3])
+            size += len(row[1]) + len(row[2]) + len(row[3])
             if row[4] != rows[0][4] or (count and size > TARGET_INNER):
                 break
             count += 1
@@ -294,6 +295,11 @@ class Replica:
         inner, out = signed.inner, []
         items = [item for item in inner.items if item.kind == CHANGE]
         for item, change in zip(items, signed.changes, strict=True):
+            try:
+                check_collection(item.collection)
+                check_id(item.id)
+            except InvalidValue as error:
+                raise BadEntry(f"the entry names no record: {error.message}") from None
             if change.actor == IMPORT_ACTOR:
                 check_identity_change(change, self.space.record_key, item.collection, item.id)
             elif change.actor != inner.author:
