@@ -247,7 +247,8 @@ def _what_the_relay_holds(cast: Cast) -> None:
     stored = {path.name: path.read_bytes() for path in sorted((cast.stage.folder / "relay").iterdir())}
     log = cast.stage.folder / "relay.log"
     places = {**stored, log.name: log.read_bytes(), "the wire": cast.proxy.recorded()}
-    control = b"\0" * 100 + base64.b64encode(b"?" + needles[0]) + b"\0" * 100
+    one = cast.laptop.rows("select _id from readings limit 1")[0]["_id"].encode()
+    control = b"\0" * 100 + base64.b64encode(b"?" + one) + b"\0" * 100
     check(any(search(control, needles)), "the search finds a record's id that was hidden in base64 on purpose")
     tell(f"""Now it looks for {len(needles):,} texts (every record's id, the time of every reading, every transaction,
          names of collections, fields and devices, the job's parameters), as they are and in UTF-16, hexadecimal and
