@@ -22,7 +22,7 @@ PARAMETERS = 'MARKER_parameter_6a = "MARKER-parameter-3b"'
 
 
 async def test_no_marker_reaches_the_relay(tmp_path: Path, wire: Wire, home: chez.Home, runtime: Runtime) -> None:
-    """Records, ids, names of collections and devices, and a job's parameters are in no byte it stored, logged or carried."""
+    """Records, ids, names and a job's parameters are in no byte that it stored, logged or carried."""
     laptop, phone = tmp_path / "laptop", tmp_path / "phone"
     await chez.create(laptop, passphrase="a", name="MARKER-laptop-c4", kdf=Kdf.minimum())
     async with chez.open(laptop, passphrase="a") as first:

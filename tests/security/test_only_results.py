@@ -33,7 +33,7 @@ JOBS = {
 async def test_the_wire_tells_nothing_of_what_a_job_did(
     name: str, home: chez.Home, runtime: Runtime, wire: Wire
 ) -> None:
-    """A run sends a greeting, a proof and one message, of the same sizes for every job; its outcome is sealed inside."""
+    """A run sends a greeting, a proof and one message, of the same sizes for every job, the outcome sealed inside."""
     given = await granted_at(home, wire.proxy.url, JOBS[name].encode())
     async with home.connect(wire.proxy.url) as link:
         await link.synced(30)
