@@ -7,10 +7,11 @@ keys) without `site`, which saves a quarter of the start.
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -35,6 +36,12 @@ class Child:
     def __init__(self, process: asyncio.subprocess.Process, channel: socket.socket) -> None:
         self._process = process
         self._channel = channel
+        # A handle that can't come to mean another process, and whose use reaps nothing: asyncio's
+        # own `kill` may, and then warns of an unknown child.
+        self._handle = -1
+        if process is not None and hasattr(os, "pidfd_open"):
+            with suppress(OSError):  # it ended already, or the system has no such call
+                self._handle = os.pidfd_open(process.pid)
         self._decoder = msgspec.msgpack.Decoder(FromWorker)
 
     @property
@@ -79,11 +86,16 @@ class Child:
         """Kills the child if it still runs, and waits until it is gone; not cancellable."""
         with anyio.CancelScope(shield=True):
             self._channel.close()
-            if self._process.returncode is None:
-                try:
+            try:
+                if self._handle >= 0:
+                    signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+                elif self._process.returncode is None:
                     self._process.kill()
-                except ProcessLookupError:
-                    pass
+            except ProcessLookupError:
+                pass
+            handle, self._handle = self._handle, -1
+            if handle >= 0:
+                os.close(handle)
             await self._process.wait()
 
     async def _exactly(self, size: int) -> bytes:
