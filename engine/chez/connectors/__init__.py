@@ -8,6 +8,7 @@ See `chez.connectors.api` for what a connector is and promises.
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import BinaryIO
 
 from chez.connectors.api import (
     HEAD_BYTES,
@@ -23,6 +24,7 @@ from chez.errors import ChezError, InvalidValue, NotFound
 
 __all__ = (
     "Connector", "Found", "Item", "Progress", "Reject", "Source", "connectors", "find", "open_source", "read",
+    "read_open",
     "recognise",
 )
 
@@ -90,11 +92,16 @@ def read(path: Path, connector: Connector | None = None) -> Iterator[Item]:
         if connector is None:
             connector = _recognise(file.read(HEAD_BYTES), source)
             file.seek(0)
-        try:
-            yield from connector.read(file, source)
-        except (ChezError, GeneratorExit, OSError):
-            raise
-        except Exception as error:
-            # The boundary to code that is not ours: its mistake must not look like the person's.
-            raise InvalidValue(f"the connector {connector.name!r} failed on {source.name!r}: "
-                               f"{type(error).__name__}") from error
+        yield from read_open(connector, file, source)
+
+
+def read_open(connector: Connector, file: BinaryIO, source: Source) -> Iterator[Item]:
+    """Read an open file with a connector; raises `InvalidValue` when it fails in a way it should not."""
+    try:
+        yield from connector.read(file, source)
+    except (ChezError, GeneratorExit, OSError):
+        raise
+    except Exception as error:
+        # The boundary to code that is not ours: its mistake must not look like the person's.
+        raise InvalidValue(f"the connector {connector.name!r} failed on {source.name!r}: "
+                           f"{type(error).__name__}") from error

@@ -59,7 +59,7 @@ async def import_file(engine: Engine, journal: Journal, space: Space, path: Path
     digest = source.sha256.hex()
     provenance = f"{chosen.name}/{chosen.version} {digest[:16]}"
     with file:
-        items = chosen.read(file, source)
+        items = connectors.read_open(chosen, file, source)
         while batch := await asyncio.to_thread(_batch, items, report, progress, source.size):
             prepared = [_prepare(found, space.record_key, provenance) for found in batch]
             for outcome in await engine.database.write(_writing(engine, prepared, provenance)):
