@@ -4,7 +4,7 @@ import base64
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-__all__ = ("forms", "search")
+__all__ = ("Search", "forms", "search")
 
 SHORTEST: Final = 5
 """Bytes of a needle: shorter ones are found by chance in megabytes of random bytes."""
@@ -28,18 +28,29 @@ def forms(needle: bytes) -> set[bytes]:
 
 
 def search(data: bytes, needles: Iterable[bytes]) -> Iterator[bytes]:
-    """The forms of needles that occur in `data`; any number of needles in one pass."""
-    wanted: dict[bytes, list[bytes]] = {}
-    for needle in needles:
-        if len(needle) < SHORTEST:
-            raise ValueError(f"{needle!r} is too short to tell from chance")
-        for form in forms(needle):
-            if len(form) < PREFIX:
-                if form in data:
-                    yield form
-            else:
-                wanted.setdefault(form[:PREFIX], []).append(form)
-    for at in range(len(data) - PREFIX + 1):
-        for form in wanted.get(data[at : at + PREFIX], ()):
-            if data.startswith(form, at):
-                yield form
+    """The forms of needles that occur in `data`."""
+    return Search(needles)(data)
+
+
+class Search:
+    """Any number of needles, looked for in one pass over each data; raises ValueError for a short one."""
+
+    def __init__(self, needles: Iterable[bytes]) -> None:
+        self._short: set[bytes] = set()
+        self._long: dict[bytes, list[bytes]] = {}
+        for needle in needles:
+            if len(needle) < SHORTEST:
+                raise ValueError(f"{needle!r} is too short to tell from chance")
+            for form in forms(needle):
+                if len(form) < PREFIX:
+                    self._short.add(form)
+                else:
+                    self._long.setdefault(form[:PREFIX], []).append(form)
+
+    def __call__(self, data: bytes) -> Iterator[bytes]:
+        """The forms of the needles that occur in `data`."""
+        yield from (form for form in self._short if form in data)
+        wanted = self._long
+        for at in range(len(data) - PREFIX + 1):
+            if data[at : at + PREFIX] in wanted:
+                yield from (form for form in wanted[data[at : at + PREFIX]] if data.startswith(form, at))
