@@ -17,9 +17,11 @@ from chez.records.encode import encode_fields
 from chez.records.values import check_value
 
 ACTOR = b"A" * 32
-scalars = (st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1)
-           | st.floats(allow_nan=False, allow_infinity=False) | st.text(st.characters(exclude_categories=("Cs",)), max_size=300) | st.binary(max_size=300)
-           | st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)))
+text = st.text(st.characters(exclude_categories=("Cs",)), max_size=300)
+times = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
+floats = st.floats(allow_nan=False, allow_infinity=False)
+scalars = (st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | floats | text | st.binary(max_size=300)
+           | times)
 names = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20).filter(lambda n: n[0] != "_")
 flat = st.dictionaries(names, scalars, min_size=1, max_size=80).map(check_value)
 

@@ -11,6 +11,7 @@ import asyncio
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -136,11 +137,10 @@ async def _make(path: Path, passphrase: str, kdf: crypto.Kdf | None, device: Dev
         raise InvalidValue(f"{name!r} can't be a device's name", "Use 1 to 64 printable characters.")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise HomeExists(f"there is something at {path} already", "Choose another folder, or open it.")
-    building = path.with_name(path.name + ".new")
+    building: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(building, ignore_errors=True)
-        building.mkdir(mode=0o700)
+        building = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         key = crypto.random_bytes(32)
         await asyncio.to_thread(write_key, building, key, passphrase, kdf or crypto.Kdf.moderate())
         # Private by itself too, should somebody open the folder; WAL and index files take its mode.
@@ -158,7 +158,8 @@ async def _make(path: Path, passphrase: str, kdf: crypto.Kdf | None, device: Dev
         raise StorageFailed(f"the home can't be made at {path}: {error.strerror}",
                             "Check the folder's permissions.") from None
     finally:
-        shutil.rmtree(building, ignore_errors=True)
+        if building is not None:
+            shutil.rmtree(building, ignore_errors=True)
 
 
 def _fill(db: Connection, journal: Journal, device: DeviceKeys, name: str, person: bytes, relay: str | None,

@@ -111,6 +111,7 @@ class Pairing:
         replica, device = self._replica, self._device
 
         def work(db: Connection) -> Bundle:
+            replica.refresh(db)
             space = replica.space
             create = space.membership.create
             assert create is not None  # load_space refuses a space without it

@@ -46,7 +46,7 @@ def run_sql(db: Connection, query: str, params: Sequence[Any] | Mapping[str, Any
     ticks = iter(range(STEPS // _TICK))
     hidden: dict[str, str] = {}
     try:
-        hidden = _create(db, query)
+        _create(db, query, hidden)
         views = frozenset(name.lower() for name in hidden)
         db.set_authorizer(_authorizer(views, frozenset(hidden.values()), _tables(db)))
         db.set_progress_handler(lambda: next(ticks, None) is None, _TICK)
@@ -71,14 +71,18 @@ def run_sql(db: Connection, query: str, params: Sequence[Any] | Mapping[str, Any
     finally:
         for pair in hidden.items():
             for view in pair:
-                db.execute(f"DROP VIEW temp.{quote(view, chr(34))}")
+                db.execute(f"DROP VIEW IF EXISTS temp.{quote(view, chr(34))}")
     if not columns:
         raise InvalidValue("this statement reads nothing", "Use SELECT on the collections' names.")
     return Rows(columns, found[:limit], len(found) > limit)
 
 
-def _create(db: Connection, query: str) -> dict[str, str]:
-    """Make the views that a query can mean; their names and those of the hidden ones under them."""
+def _create(db: Connection, query: str, hidden: dict[str, str]) -> None:
+    """Make the views that a query can mean.
+
+    `hidden` gets their names and those of the hidden ones under them before each is
+    made, so that the caller can drop them whatever happens.
+    """
     fields: dict[str, list[str]] = {}
     low = query.lower()
     for collection, name in db.execute("SELECT collection, name FROM field"):
@@ -88,17 +92,15 @@ def _create(db: Connection, query: str) -> dict[str, str]:
     if names := ", ".join(sorted(name for name in fields if folded[_fold(name)] > 1)):
         raise InvalidValue(f"some of these collections differ by upper and lower case only: {names}",
                            "SQL can't tell them apart; use filters on the collection instead.")
-    hidden: dict[str, str] = {}
     for name, known in fields.items():
         columns = ["record.id AS _id", "space.name AS _space"]
-        columns += [f"{column(item)} AS {quote(item, chr(34))}" for item in known if not set(item) & set('".\0')]
-        under = f"chez {random_bytes(16).hex()}"
+        columns += [f"{column(item)} AS {quote(item, chr(34))}" for item in known
+                    if item and not set(item) & set('".\0')]
+        under = hidden[name] = f"chez {random_bytes(16).hex()}"
         db.execute(f"CREATE TEMP VIEW {quote(under, chr(34))} AS SELECT {', '.join(columns)} "
                    "FROM main.record JOIN main.space ON space.n = record.space "
                    f"WHERE collection = {quote(name, chr(39))} AND deleted = 0")
         db.execute(f"CREATE TEMP VIEW {quote(name, chr(34))} AS SELECT * FROM temp.{quote(under, chr(34))}")
-        hidden[name] = under
-    return hidden
 
 
 def _fold(name: str) -> str:

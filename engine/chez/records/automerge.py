@@ -19,7 +19,7 @@ from typing import Any, Final
 from automerge import core
 
 from chez.errors import BadEntry
-from chez.records.values import Value
+from chez.records.values import MAX_DEPTH, Value
 
 __all__ = ("ROOT", "BadChange", "Document", "RawChange", "applied", "changes_of", "extract", "last_change", "load",
            "new", "read_change", "transaction")
@@ -186,24 +186,31 @@ def extract(document: Document) -> dict[str, Value]:
     aware datetimes in UTC.
     """
     with _boundary("the document's value can't be read"):
-        return _map(document, ROOT)
+        return _map(document, ROOT, 0)
 
 
-def _map(document: Document, obj: bytes) -> dict[str, Value]:
+def _map(document: Document, obj: bytes, depth: int) -> dict[str, Value]:
     # keys() and values() are one call each into the binding; reading key by key, as its
     # own extract does, takes twice as long.
     return {
-        key: _value(document, value, child)
+        key: _value(document, value, child, depth + 1)
         for key, (value, child) in zip(document.keys(obj), document.values(obj), strict=True)
     }
 
 
-def _value(document: Document, value: Any, child: bytes) -> Value:
+def _check_depth(depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise BadChange(f"a value is nested more than {MAX_DEPTH} levels deep")
+
+
+def _value(document: Document, value: Any, child: bytes, depth: int) -> Value:
     if type(value) is tuple:
         scalar = value[1]
         return scalar.replace(tzinfo=UTC) if type(scalar) is datetime else scalar
     if value == core.ObjType.Map:
-        return _map(document, child)
+        _check_depth(depth)
+        return _map(document, child, depth)
     if value == core.ObjType.List:
-        return [_value(document, item, at) for item, at in document.values(child)]
+        _check_depth(depth)
+        return [_value(document, item, at, depth + 1) for item, at in document.values(child)]
     return document.text(child)

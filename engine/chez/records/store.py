@@ -64,6 +64,12 @@ class Draft:
     value: dict[str, Value]
 
 
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    document: Document
+    value: dict[str, Value]
+
+
 @dataclass(slots=True)
 class _Row:
     n: int
@@ -200,12 +206,11 @@ class RecordStore:
             return []
         waiting = self._waiting(db, n)
         ready, blocked = self._order(db, n, waiting + fresh)
-        document, done, bad = self._try(db, n, ready)
-        if document is None:  # nothing could be applied: the record has no value yet
+        merged, done, bad = self._try(db, n, ready)
+        if merged is None:  # nothing could be applied: the record has no value yet
             value = row.value if row is not None else {"_deleted": True}
         else:
-            value = automerge.extract(document)
-            value = {} if value == {"_deleted": False} else value
+            value = {} if merged.value == {"_deleted": False} else merged.value
         if n is None:
             n = self._insert(db, space, collection, id, value, tail=0)
         db.executemany("DELETE FROM change WHERE record = ? AND hash = ? AND state = 2",
@@ -214,8 +219,8 @@ class RecordStore:
             self._log(db, n, change, state, None)
         for change in blocked:
             self._log(db, n, change, _WAITING, None)
-        if document is not None:
-            self._keep(n, document)  # first: a snapshot is taken of the document that is kept
+        if merged is not None:
+            self._keep(n, merged.document)  # first: a snapshot is taken of the document that is kept
             self._project(db, n, collection, value, (row.tail if row is not None else 0) + len(done))
         reasons = {change.hash: reason for change, reason in bad}
         return [Refusal(item, reasons[item.change.hash]) for item in items if item.change.hash in reasons]
@@ -241,7 +246,7 @@ class RecordStore:
         return ready, blocked
 
     def _try(self, db: Connection, n: int | None,
-             ready: list[RawChange]) -> tuple[Document | None, list[RawChange], list[tuple[RawChange, str]]]:
+             ready: list[RawChange]) -> "tuple[_Merged | None, list[RawChange], list[tuple[RawChange, str]]]":
         """Apply everything at once; if that fails, find out which changes are to blame."""
         warm = None if n is None else self._warm.get(n)
         base = b"" if n is None or warm is not None else self._base(db, n)
@@ -253,19 +258,26 @@ class RecordStore:
             pass
         good: list[RawChange] = []
         bad: list[tuple[RawChange, str]] = []
-        document = None
+        merged = None
         for change in ready:
             try:
-                document = self._apply(base, warm, [*good, change])
+                merged = self._apply(base, warm, [*good, change])
                 good.append(change)
             except BadChange as error:
                 bad.append((change, error.message))
-        return document, good, bad
+        return merged, good, bad
 
-    def _apply(self, base: bytes, warm: Document | None, changes: list[RawChange]) -> Document:
+    def _apply(self, base: bytes, warm: Document | None, changes: list[RawChange]) -> "_Merged":
         if warm is not None:
-            return automerge.applied(warm, changes)
-        return automerge.load(base + b"".join(change.bytes for change in changes), self.actor)
+            document = automerge.applied(warm, changes)
+        else:
+            document = automerge.load(base + b"".join(change.bytes for change in changes), self.actor)
+        try:  # what can't be read or projected is refused with the change that brought it
+            value = automerge.extract(document)
+            to_json(value)
+        except (ValueError, OverflowError, RecursionError, TypeError) as error:
+            raise BadChange(f"the record would have no value: {error}"[:300]) from None
+        return _Merged(document, value)
 
     # --- rows -----------------------------------------------------------------------
 

@@ -137,6 +137,9 @@ class Link:
                 pause = min(pause * 2, LONGEST_PAUSE)
         except ChezError as error:  # the store failed: nothing to retry
             self.error = error
+        except Exception as error:  # a defect of ours must not pass for the end of a connection
+            self.error = RelayMisbehaved(f"syncing stopped on something unexpected ({type(error).__name__})",
+                                         "Your data is still here. Please report it.")
         finally:
             self._machine = None
             # Not `task.done()`: those who are told here look while this task still runs.

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from chez.errors import RelayMisbehaved, RelayRefused
+from chez.errors import RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.store.database import Connection
 from chez.sync.events import AppendDone, Completed, EntriesArrived, Event, Refused, SpacesOpened, Welcomed
 from chez.sync.replica import Cursor, Received, Replica, Sealed
@@ -97,6 +97,8 @@ class SyncMachine:
                 return self._arrived(event)
             case AppendDone():
                 return self._appended(event)
+            case Refused(retry=True):
+                raise RelayUnreachable(f"the relay can't just now: {event.message}", "It is tried again.")
             case Refused():
                 raise RelayRefused(f"the relay refused: {event.message}", reason=event.code)
         return []

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from chez import crypto
-from chez.errors import BadEntry, InvalidValue
+from chez.errors import BadEntry, InvalidValue, RelayUnreachable
 from chez.keys.device import DeviceKeys
 from chez.records.imported import IMPORT_ACTOR, check_identity_change
 from chez.records.store import Incoming, RecordStore
@@ -96,7 +96,8 @@ class Replica:
         """Some work was undone: what it taught of the members is read again from the store."""
         self._stale = True
 
-    def _refresh(self, db: Connection) -> None:
+    def refresh(self, db: Connection) -> None:
+        """Read the members again if some work on them was undone."""
         if self._stale:
             self.space = load_space(db, self.space.n)
             self._stale = False
@@ -111,7 +112,7 @@ class Replica:
 
     def collect(self, db: Connection) -> list[tuple[int, SignedEntry]]:
         """Put everything that waits into entries of this device's chain; (row, entry) each."""
-        self._refresh(db)
+        self.refresh(db)
         made = []
         statements = db.execute("SELECT body FROM statement WHERE space = ? AND sent = 0 ORDER BY n",
                                 (self.space.n,)).fetchall()
@@ -225,7 +226,12 @@ class Replica:
 
     def incoming(self, db: Connection, relay: int, entries: Sequence[Entry], head: bytes) -> Received:
         """Take in entries that follow the cursor, and move it to the last of them."""
-        self._refresh(db)
+        self.refresh(db)
+        position = db.execute("SELECT position FROM cursor WHERE space = ? AND relay = ?",
+                              (self.space.n, relay)).fetchone()[0]
+        if entries and entries[0].offset != position + 1:
+            # The page before was not taken in: going on would skip it for ever.
+            raise RelayUnreachable("an earlier page of entries was not taken in", "It is read again.")
         received = Received()
         ready: list[Incoming] = []
         for entry in entries:
@@ -311,7 +317,7 @@ class Replica:
 
     def _witness(self, db: Connection, inner: Inner) -> None:
         for item in inner.items:
-            if item.kind == JOURNAL_HEAD and len(item.data) == 40:
+            if item.kind == JOURNAL_HEAD and len(item.data) == 40 and item.data[0] < 0x40:
                 db.execute("INSERT OR REPLACE INTO witness (space, author, number, hash) VALUES (?, ?, ?, ?)",
                            (self.space.n, inner.author, int.from_bytes(item.data[:8], "big"), item.data[8:]))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from chez import inboxes
 from chez.crypto import SigningKey
-from chez.errors import RelayRefused, RelayUnreachable
+from chez.errors import ChezError
 
 if TYPE_CHECKING:
     from chez.home import Home
@@ -47,7 +47,7 @@ async def deliver(home: "Home") -> Delivery:
         message = base64.b64decode(body["message"])
         try:
             await inboxes.put(body["relay"], bytes.fromhex(body["inbox"]), writer, message)
-        except (RelayUnreachable, RelayRefused) as error:
+        except ChezError as error:  # one provider's relay must not hold up the others
             waiting, problem = waiting + 1, str(error)
             continue
         await home.journal.append("delivered", {"grant": grant, "sequence": sequence})
