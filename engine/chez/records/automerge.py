@@ -19,6 +19,7 @@ from typing import Any, Final
 from automerge import core
 
 from chez.errors import BadEntry
+from chez.records.columns import TooManyOperations, check_operations
 from chez.records.values import MAX_DEPTH, Value
 
 __all__ = ("ROOT", "BadChange", "Document", "RawChange", "applied", "changes_of", "extract", "last_change", "load",
@@ -103,9 +104,12 @@ def read_change(data: bytes) -> RawChange:
         dependencies = tuple(data[at + 32 * i : at + 32 * (i + 1)] for i in range(count))
         size, at = _uleb(data, at + 32 * count)
         actor = data[at : at + size]
-        sequence, _ = _uleb(data, at + size)
+        sequence, at = _uleb(data, at + size)
+        check_operations(data, at)
     except IndexError:
         raise BadChange("a change is cut short") from None
+    except TooManyOperations as error:
+        raise BadChange(f"a change has {error}") from None
     if len(actor) != size:
         raise BadChange("a change is cut short")
     return RawChange(digest, actor, sequence, dependencies, data)
