@@ -97,8 +97,16 @@ class Link:
 
     def before_commit(self, db: Connection) -> None:
         """Seal what waits in the very transaction that wrote it: one commit, not two."""
-        if self._machine is not None and self._machine.phase is Phase.FOLLOWING:
+        if self._machine is None or self._machine.phase is not Phase.FOLLOWING:
+            return
+        db.execute("SAVEPOINT sealing")
+        try:
             self._sealing += self._replica.outgoing(db, self._relay)
+        except ChezError as error:
+            # What can't be sent must not keep what is local from being saved.
+            db.execute("ROLLBACK TO sealing")
+            self.error = error
+        db.execute("RELEASE sealing")
 
     def after_commit(self) -> None:
         """What was sealed is durable: it may be sent."""
