@@ -127,8 +127,12 @@ class RecordStore:
             self._project(db, row.n, collection, after, row.tail + 1)
             return
         refused = self.merge(db, space, [Incoming(collection, id, info)], state=_OUTBOX)
-        if refused:
-            raise BadChange(refused[0].reason)
+        if refused and row is not None:
+            # An import on this very device took the sequence number meanwhile: make the
+            # same difference again, on what the record is now.
+            changed = {key: item for key, item in after.items() if draft.value.get(key, self) != item}
+            kept = {key: item for key, item in row.value.items() if key in after or key not in draft.value}
+            self._edit(db, row, collection, kept | changed)
 
     def delete(self, db: Connection, space: int, collection: str, id: str) -> None:
         """Mark a record deleted. Raises `NotFound`."""
