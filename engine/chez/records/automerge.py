@@ -19,7 +19,7 @@ from typing import Any, Final
 from automerge import core
 
 from chez.errors import BadEntry
-from chez.records.columns import TooManyOperations, check_operations
+from chez.records.columns import TooManyOperations, check_operations, read_uleb
 from chez.records.values import MAX_DEPTH, Value
 
 __all__ = ("ROOT", "BadChange", "Document", "RawChange", "applied", "changes_of", "extract", "last_change", "load",
@@ -66,19 +66,6 @@ def _boundary(what: str) -> Iterator[None]:
         raise BadChange(f"{what}: the document library gave up") from None
 
 
-def _uleb(data: bytes, at: int) -> tuple[int, int]:
-    """An unsigned LEB128 number of at most 64 bits, and where it ends."""
-    value = shift = 0
-    while shift < 64:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-    raise BadChange("a change carries a number of more than 64 bits")
-
-
 def read_change(data: bytes) -> RawChange:
     """Read the header of one raw change.
 
@@ -92,19 +79,19 @@ def read_change(data: bytes) -> RawChange:
     try:
         if data[:4] != _MAGIC or data[8] != _CHANGE:
             raise BadChange("these bytes are not an uncompressed change")
-        length, at = _uleb(data, 9)
+        length, at = read_uleb(data, 9)
         if at + length != len(data):
             raise BadChange("a change is cut short or followed by other bytes")
         digest = hashlib.sha256(data[8:]).digest()
         if digest[:4] != data[4:8]:
             raise BadChange("a change's checksum is wrong")
-        count, at = _uleb(data, at)
+        count, at = read_uleb(data, at)
         if count > len(data) // 32:
             raise BadChange("a change claims more dependencies than it has bytes")
         dependencies = tuple(data[at + 32 * i : at + 32 * (i + 1)] for i in range(count))
-        size, at = _uleb(data, at + 32 * count)
+        size, at = read_uleb(data, at + 32 * count)
         actor = data[at : at + size]
-        sequence, at = _uleb(data, at + size)
+        sequence, at = read_uleb(data, at + size)
         check_operations(data, at)
     except IndexError:
         raise BadChange("a change is cut short") from None
