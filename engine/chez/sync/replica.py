@@ -123,7 +123,8 @@ class Replica:
         while rows := db.execute(
             # CROSS JOIN: the few changes that wait come first, not every record of the space.
             "SELECT change.n, collection, id, bytes, origin FROM change INDEXED BY outbox "
-            "CROSS JOIN record ON record.n = change.record WHERE state = 1 AND record.space = ? ORDER BY change.n LIMIT ?", (self.space.n, MAX_ITEMS - 1)).fetchall():
+            "CROSS JOIN record ON record.n = change.record WHERE state = 1 AND record.space = ? "
+            "ORDER BY change.n LIMIT ?", (self.space.n, MAX_ITEMS - 1)).fetchall():
             batch = self._batch(rows)
             items = [Item(CHANGE, collection, id, data) for _, collection, id, data, _ in batch]
             made.append(self._append(db, CHANGES, items + self._journal_head(db)))
