@@ -172,8 +172,9 @@ class Replica:
 
     def _store(self, db: Connection, entry: SignedEntry) -> int:
         inner = entry.inner
-        n: int = db.execute("INSERT INTO entry (space, author, sequence, hash, inner) VALUES (?, ?, ?, ?, ?)",
-                            (self.space.n, inner.author, inner.sequence, entry.hash, entry.packed)).lastrowid
+        n: int = db.execute("INSERT INTO entry (space, author, sequence, hash, kind, inner) VALUES (?, ?, ?, ?, ?, ?)",
+                            (self.space.n, inner.author, inner.sequence, entry.hash, inner.kind,
+                             entry.packed)).lastrowid
         return n
 
     def outgoing(self, db: Connection, relay: int) -> list[Sealed]:
@@ -188,13 +189,12 @@ class Replica:
         """
         self.collect(db)
         rows = db.execute(
-            "SELECT entry.n, inner, sealed.id, envelope, sealed.entry IS NULL FROM entry "
+            "SELECT entry.n, kind, inner, sealed.id, envelope, sealed.entry IS NULL FROM entry "
             "LEFT JOIN sealed ON sealed.entry = entry.n AND sealed.relay = ? "
             "WHERE space = ? AND author = ? AND (sealed.entry IS NULL OR envelope IS NOT NULL) ORDER BY sequence",
             (relay, self.space.n, self._device.id)).fetchall()
         out = []
-        for n, packed, id, envelope, fresh in rows:
-            kind = read_signed(packed).inner.kind
+        for n, kind, packed, id, envelope, fresh in rows:
             out.append(self._seal(db, relay, n, packed, kind) if fresh else Sealed(n, id, envelope, kind == STATEMENTS))
         return out
 

@@ -76,6 +76,7 @@ CREATE TABLE entry (
     author    BLOB NOT NULL,
     sequence  INTEGER NOT NULL,
     hash      BLOB NOT NULL,
+    kind      INTEGER NOT NULL,       -- changes or statements: which credential sends it
     inner     BLOB NOT NULL,          -- signed inner bytes, zstd
     UNIQUE (space, author, sequence)
 );
