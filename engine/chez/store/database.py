@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 import aiosqlite
 import sqlcipher3
 
-from chez.errors import Damaged, StorageFailed
+from chez.errors import ChezError, Damaged, StorageFailed
 
 __all__ = ("Connection", "Database", "connect", "migrate", "storage_error")
 
@@ -107,10 +107,10 @@ class Database:
     @classmethod
     async def open(cls, path: Path, key: bytes) -> "Database":
         """Open, and migrate if needed. Raises `Damaged`, `StorageFailed`."""
-        writer = await aiosqlite.Connection(lambda: connect(path, key), iter_chunk_size=256)
+        writer = await _connected(path, key)
         try:
             await _run(writer, migrate)
-            reader = await aiosqlite.Connection(lambda: connect(path, key), iter_chunk_size=256)
+            reader = await _connected(path, key)
         except BaseException:
             await writer.close()
             raise
@@ -137,10 +137,6 @@ class Database:
         if self._closed:
             raise StorageFailed("this home is closed", "Open it again.")
         return await _run(self._reader, work)
-
-    async def interrupt_read(self) -> None:
-        """Stop the statement that the reading connection is running."""
-        await self._reader.interrupt()
 
     async def close(self) -> None:
         """Finish what is queued, then close both connections."""
@@ -197,6 +193,25 @@ class Database:
     def _undone(self) -> None:
         if self.after_rollback is not None:
             self.after_rollback()
+
+
+async def _connected(path: Path, key: bytes) -> aiosqlite.Connection:
+    failures: list[ChezError] = []
+
+    def connector() -> Connection:
+        try:
+            return connect(path, key)
+        except ChezError as error:
+            failures.append(error)
+            return sqlcipher3.connect(":memory:")
+
+    # A connector that raises leaves aiosqlite's thread unjoined, to fail later on a loop
+    # that may be closed: so a failure opens something that can be closed in order.
+    connection = await aiosqlite.Connection(connector, iter_chunk_size=256)
+    if failures:
+        await connection.close()
+        raise failures[0]
+    return connection
 
 
 async def _run(connection: aiosqlite.Connection, work: Callable[[Connection], T]) -> T:

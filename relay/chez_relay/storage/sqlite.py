@@ -55,14 +55,24 @@ class SqliteStorage:
             lock = _take_lock(folder / "relay.lock")
         except OSError as error:
             raise StorageFailed(f"the data folder can't be used: {error.strerror}") from error
-        opened: list[tuple[sqlite3.Connection, bytes]] = []
+        opened: list[tuple[sqlite3.Connection, bytes] | Exception] = []
 
         def connector() -> sqlite3.Connection:
-            opened.append(_connect(folder / FILE_NAME, random))
-            return opened[0][0]
+            try:
+                made = _connect(folder / FILE_NAME, random)
+                opened.append(made)
+                return made[0]
+            except Exception as error:
+                # Raised here, it would leave aiosqlite's thread unjoined, to fail later on
+                # a loop that may be closed: open something that can be closed in order.
+                opened.append(error)
+                return sqlite3.connect(":memory:")
 
         try:
             db = await aiosqlite.Connection(connector, iter_chunk_size=64)
+            if isinstance(opened[0], Exception):
+                await db.close()
+                raise opened[0]
         except sqlite3.Error as error:
             os.close(lock)
             raise _translated(error) from error
