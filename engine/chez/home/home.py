@@ -166,7 +166,7 @@ class Home:
         if self._links:  # already kept in step in the background: wait for that
             link = self._links[0]
             if url is not None and url != link.url:
-                raise Misuse(f"this home is connected to {link.url} already", "One relay at a time, for now.")
+                raise _connected(link)
             running, before = link.progress, replace(link.progress)
             await link.synced(timeout)
             # A new connection counts from zero.
@@ -184,7 +184,7 @@ class Home:
     @asynccontextmanager
     async def _link(self, url: str, *, retry: bool) -> AsyncIterator[Link]:
         if self._links:
-            raise Misuse(f"this home is connected to {self._links[0].url} already", "One relay at a time, for now.")
+            raise _connected(self._links[0])
         n = await self._database.write(lambda db: _relay_row(db, url))
         link = Link(self._database, self._replica, n, url, retry=retry)
         self._links.append(link)
@@ -247,6 +247,10 @@ class Home:
     def sign(self, context: str, *fields: bytes) -> bytes:
         """Sign with this device's key (64 bytes); verify with `chez.crypto.verify(home.device_id, ...)`."""
         return self._device.signing.sign("chez/1 application " + context, *fields)
+
+
+def _connected(link: Link) -> Misuse:
+    return Misuse(f"this home is connected to {link.url} already", "A home keeps in step with one relay at a time.")
 
 
 def _report(link: Link, before: Progress) -> SyncReport:

@@ -9,7 +9,7 @@ from chez import crypto, inboxes
 from chez.errors import BadPairing, ChezError, NotAllowed
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
-from chez.spaces.statements import Certify, Signed, sign_statement
+from chez.spaces.statements import Certify, sign_statement
 from chez.store.database import Connection, Database
 from chez.sync.pairing import Bundle, Introduction, OldDevice, mailbox, new_code
 from chez.sync.replica import Replica
@@ -122,8 +122,7 @@ class Pairing:
                        (space.n, statement.hash, statement.raw))
             space.membership.add([statement])
             self._journal.record(db, "device-added", {"name": who.name, "device": who.device.hex()})
-            known = [Signed.read(row[0]).raw for row in
-                     db.execute("SELECT body FROM statement WHERE space = ? ORDER BY n", (space.n,))]
+            known = [raw for (raw,) in db.execute("SELECT body FROM statement WHERE space = ? ORDER BY n", (space.n,))]
             epochs = [(e.id, e.number, e.secret, e.append_seed or b"") for e in space.epochs.values()]
             return Bundle(create.person, space.id, space.name, space.admin.seed if space.admin else b"", create.admin,
                           known, epochs, self._url)

@@ -20,6 +20,7 @@ _SCALARS: Final = {
     str: ScalarType.Str, int: ScalarType.Int, float: ScalarType.F64, bool: ScalarType.Boolean,
     bytes: ScalarType.Bytes, datetime: ScalarType.Timestamp, type(None): ScalarType.Null,
 }  # fmt: skip
+_ABSENT: Final = object()
 
 
 def write_difference(document: Document, before: dict[str, Value], after: dict[str, Value]) -> bytes | None:
@@ -50,7 +51,7 @@ def _map(document: Document, tx: Any, obj: bytes, before: dict[str, Value], afte
         tx.delete(obj, key)
     for key, value in after.items():
         kind = type(value)
-        old = before.get(key, _map)
+        old = before.get(key, _ABSENT)
         if kind is dict:
             inside = _nested(tx, obj, key, ObjType.Map) if type(old) is dict else None
             _map(document, tx, inside or tx.put_object(obj, key, ObjType.Map), old if inside else {}, value)

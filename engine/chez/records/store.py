@@ -130,7 +130,7 @@ class RecordStore:
         if refused and row is not None:
             # An import on this very device took the sequence number meanwhile: make the
             # same difference again, on what the record is now.
-            changed = {key: item for key, item in after.items() if draft.value.get(key, self) != item}
+            changed = {key: item for key, item in after.items() if key not in draft.value or draft.value[key] != item}
             kept = {key: item for key, item in row.value.items() if key in after or key not in draft.value}
             self._edit(db, row, collection, kept | changed)
 

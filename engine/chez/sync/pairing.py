@@ -11,6 +11,7 @@ code allows one guess in four million, however powerful the relay. Everything af
 key exchange is sealed under a key of this exchange alone.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Final
 
 import msgspec
@@ -191,7 +192,7 @@ class NewDevice:
             raise BadPairing("the other device does not prove the same code", "Check the code and try again.") from None
 
 
-def _fixed(entropy: bytes):  # type: ignore[no-untyped-def]
+def _fixed(entropy: bytes) -> Callable[[int], bytes]:
     """Randomness for the library: a stream from 32 bytes, so that a run can be replayed."""
     counter = iter(range(1 << 30))
 
