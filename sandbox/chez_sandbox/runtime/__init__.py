@@ -4,6 +4,7 @@
     spare.py      a worker started ahead of its job
     compiled.py   native code compiled once per device, checked, in a sealed memory file
     artifact.py   where the Python runtime is
+    build.py      how it is built, for bin/setup and for the wheel
     worker.py     the worker process: one run, then it ends
     walls.py      what the operating system denies the worker
     engine.py     how WebAssembly is compiled and run
