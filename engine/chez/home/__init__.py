@@ -4,5 +4,9 @@ from chez.home.home import CollectionInfo, Home, HomeStatus, SyncReport
 from chez.home.importing import ImportReport
 from chez.home.lifecycle import create, join, open
 from chez.home.pairing import Pairing
+from chez.home.transaction import Transaction
 
-__all__ = ("CollectionInfo", "Home", "HomeStatus", "ImportReport", "Pairing", "SyncReport", "create", "join", "open")
+__all__ = (
+    "CollectionInfo", "Home", "HomeStatus", "ImportReport", "Pairing", "SyncReport", "Transaction", "create", "join",
+    "open",
+)

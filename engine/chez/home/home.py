@@ -15,6 +15,7 @@ from chez.connectors import Connector
 from chez.errors import InvalidValue, Misuse, NotFound
 from chez.home.importing import ImportReport, OnProgress, import_file
 from chez.home.pairing import Pairing, pair
+from chez.home.transaction import Transaction, transact
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.query.sql import Rows, run_sql
@@ -148,6 +149,23 @@ class Home:
         bytes of the file. Raises `NotFound`, `InvalidValue` for a file of no known format.
         """
         return await import_file(self._engine, self.journal, self._replica.space, Path(path), connector, progress)
+
+    async def transaction(self, work: Callable[[Transaction], R]) -> R:
+        """Read and write records, receipts and accounts in one transaction: all of it or nothing.
+
+            def move(transaction: chez.Transaction) -> None:
+                note = transaction.get(drafts, "tea")
+                transaction.put(notes, note.value, id="tea")
+                transaction.delete(drafts, "tea")
+
+            await home.transaction(move)
+
+        `work` is a plain function that is quick, for everything else written waits for it.
+        It runs once, on the database's thread. Returns what it returns, durable by then;
+        what it raises undoes everything it did and is raised here. Raises `Misuse` if it
+        is a coroutine function, `StorageFailed`.
+        """
+        return await self._database.write(transact(self._engine, self.journal, work))
 
     # --- sync ---------------------------------------------------------------------------
 

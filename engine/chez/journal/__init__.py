@@ -50,6 +50,12 @@ def _hash(number: int, time: str, kind: str, body: str, previous: bytes) -> byte
                               body.encode(), previous)
 
 
+def _name(name: str) -> str:
+    if not name.isidentifier():
+        raise InvalidValue(f"{name!r} names no field of a receipt")
+    return name
+
+
 class Journal:
     """The journal of one home; made by it. `now` gives Unix milliseconds."""
 
@@ -67,39 +73,51 @@ class Journal:
 
         Raises `NotAllowed`, debiting nothing, when an account would exceed its limit.
         """
-        if not bits >= 0:
-            raise InvalidValue(f"a debit is a number from 0, not {bits}")
-
-        def work(db: Connection) -> Receipt:
-            for name, limit in accounts.items():
-                spent = self._spent(db, name)
-                if spent + bits > limit + 1e-9:
-                    why = (f"the budget of {name} is {limit:g} bits, {spent:g} are spent, this takes {bits:g}")
-                    raise NotAllowed(why, "Raise the budget in a new grant, or leave it at that.")
-                db.execute("INSERT INTO account (name, spent) VALUES (?, ?) "
-                           "ON CONFLICT (name) DO UPDATE SET spent = excluded.spent", (name, spent + bits))
-            return self.record(db, kind, body)
-
-        return await self._database.write(work)
+        return await self._database.write(lambda db: self.debit(db, accounts, bits, kind, body))
 
     async def spent(self, account: str) -> float:
         """The bits debited from an account so far."""
         return await self._database.read(lambda db: self._spent(db, account))
 
-    async def receipts(self, kind: str | None = None) -> list[Receipt]:
-        """The receipts in order, all or of one kind."""
-        rows = await self._database.read(lambda db: db.execute(
-            "SELECT number, time, kind, body, previous, hash FROM receipt WHERE ? IS NULL OR kind = ? ORDER BY number",
-            (kind, kind)).fetchall())
-        return [Receipt(n, time, what, msgspec.json.decode(body), previous, hash)
-                for n, time, what, body, previous, hash in rows]
+    async def receipts(self, kind: str | None = None, **fields: str | int) -> list[Receipt]:
+        """The receipts in order; of one kind, and whose body has these values, where given."""
+        return await self._database.read(lambda db: self.find(db, kind, fields))
 
     async def verify(self) -> Verification:
         """Fold the chain again, check every signature, and the head other devices were told."""
         return await self._database.read(self._verify)
 
+    # --- inside a transaction that is open ------------------------------------------------
+
+    def find(self, db: Connection, kind: str | None, fields: Mapping[str, str | int]) -> list[Receipt]:
+        """The receipts in order; of one kind, and whose body has these values, where given."""
+        conditions: list[str] = ["? IS NULL OR kind = ?"]
+        values: list[str | int | None] = [kind, kind]
+        for name, value in fields.items():
+            conditions.append("json_extract(body, ?) = ?")
+            values += [f'$."{_name(name)}"', value]
+        rows = db.execute("SELECT number, time, kind, body, previous, hash FROM receipt "
+                          f"WHERE ({') AND ('.join(conditions)}) ORDER BY number", values)
+        return [Receipt(n, time, what, msgspec.json.decode(body), previous, hash)
+                for n, time, what, body, previous, hash in rows]
+
+    def debit(self, db: Connection, accounts: Mapping[str, float], bits: float, kind: str,
+              body: Mapping[str, Any]) -> Receipt:
+        """What `reserve` does; the caller undoes the transaction when this raises `NotAllowed`."""
+        if not bits >= 0:
+            raise InvalidValue(f"a debit is a number from 0, not {bits}")
+        for name, limit in accounts.items():
+            spent = self._spent(db, name)
+            if spent + bits > limit + 1e-9:
+                why = (f"the budget of {name} is {limit:g} bits, {spent:g} are spent, this takes {bits:g}")
+                raise NotAllowed(why, "Raise the budget in a new grant, or leave it at that.")
+        for name in accounts:
+            db.execute("INSERT INTO account (name, spent) VALUES (?, ?) "
+                       "ON CONFLICT (name) DO UPDATE SET spent = spent + excluded.spent", (name, bits))
+        return self.record(db, kind, body)
+
     def record(self, db: Connection, kind: str, body: Mapping[str, Any]) -> Receipt:
-        """Write a receipt inside a transaction that is open."""
+        """Write a receipt."""
         last = db.execute("SELECT number, hash FROM receipt ORDER BY number DESC LIMIT 1").fetchone()
         number, previous = (last[0] + 1, last[1]) if last is not None else (1, GENESIS)
         time = datetime.fromtimestamp(self._now() / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

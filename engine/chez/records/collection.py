@@ -169,17 +169,36 @@ class Collection(Generic[T]):
         if edit is not None and edit.owner is asyncio.current_task():
             raise Misuse(f"record {id!r} is being edited by this very task", "Leave the edit block first.")
 
+    # --- inside a transaction that is open (`Home.transaction`) --------------------------
+
+    def belongs_to(self, engine: Engine) -> bool:
+        """Whether this is a collection of the home with this engine."""
+        return self._engine is engine
+
+    def get_in(self, db: Connection, id: str) -> Record[T]:
+        """The record with this id. Raises `NotFound`."""
+        row = db.execute(
+            "SELECT id, json, kinds FROM record WHERE space = ? AND collection = ? AND id = ? AND deleted = 0",
+            (self._engine.space, self.name, id)).fetchone()
+        if row is None:
+            raise NotFound(f"there is no record {id!r} in {self.name!r}")
+        return self._record(row)
+
+    def put_in(self, db: Connection, value: T, id: str | None) -> Record[T]:
+        """What `put` does; indexes are made when they are first read by. Raises `InvalidValue`."""
+        key = self._engine.new_id() if id is None else check_id(id)
+        self._putting([(key, self._encode(value))])(db)
+        return Record(key, value, self.name)
+
+    def delete_in(self, db: Connection, id: str) -> None:
+        """What `delete` does. Raises `NotFound`."""
+        self._engine.records.delete(db, self._engine.space, self.name, id)
+
     # --- reading ----------------------------------------------------------------------
 
     async def get(self, id: str) -> Record[T]:
         """The record with this id. Raises `NotFound`."""
-        engine = self._engine
-        row = await engine.database.read(lambda db: db.execute(
-            "SELECT id, json, kinds FROM record WHERE space = ? AND collection = ? AND id = ? AND deleted = 0",
-            (engine.space, self.name, id)).fetchone())
-        if row is None:
-            raise NotFound(f"there is no record {id!r} in {self.name!r}")
-        return self._record(row)
+        return await self._engine.database.read(lambda db: self.get_in(db, id))
 
     def where(self, *conditions: Condition, **equals: Value) -> "Query[Record[T]]":
         """Records that fulfil all conditions: `where(field("amount") < 0, currency="EUR")`."""

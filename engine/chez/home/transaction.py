@@ -1,0 +1,122 @@
+"""`Transaction`: records, receipts and debits that are written together or not at all.
+
+The work of one transaction is a plain function on the database's writing thread. What it
+reads is what is true until it is committed, for there is no other writer; what it raises
+undoes everything it did. So a condition that must hold for a write is checked here, not
+before.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from inspect import isawaitable, iscoroutine
+from typing import Any, TypeVar
+
+from chez.errors import Misuse, NotAllowed, NotFound
+from chez.journal import Journal, Receipt
+from chez.records.collection import Collection, Engine, Record
+from chez.store.database import Connection
+
+__all__ = ("Transaction", "transact")
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Transaction:
+    """What the function given to `Home.transaction` reads and writes with, until it returns.
+
+    Collections are those of the same home; reading sees what this transaction wrote.
+    `NotFound` and `NotAllowed` leave everything as it was and may be caught; any other
+    error of a write ends the transaction, also when it is caught. Afterwards every call
+    raises `Misuse`.
+    """
+
+    def __init__(self, db: Connection, engine: Engine, journal: Journal) -> None:
+        self._open: Connection | None = db
+        self.failed: BaseException | None = None
+        """What a write raised that may have been done by half."""
+        self._engine = engine
+        self._journal = journal
+
+    def get(self, collection: Collection[T], id: str) -> Record[T]:
+        """The record with this id. Raises `NotFound`."""
+        self._check(collection)
+        return collection.get_in(self._db, id)
+
+    def put(self, collection: Collection[T], value: T, *, id: str | None = None) -> Record[T]:
+        """Store a record, like `Collection.put`. Raises `InvalidValue`.
+
+        It does not wait for an open edit of the record: the edit merges when it ends.
+        """
+        with self._writing(collection) as db:
+            return collection.put_in(db, value, id)
+
+    def delete(self, collection: Collection[Any], id: str) -> None:
+        """Delete a record. Raises `NotFound`."""
+        with self._writing(collection) as db:
+            collection.delete_in(db, id)
+
+    def receipts(self, kind: str | None = None, **fields: str | int) -> list[Receipt]:
+        """The receipts in order; of one kind, and whose body has these values, where given."""
+        return self._journal.find(self._db, kind, fields)
+
+    def receipt(self, kind: str, body: Mapping[str, Any]) -> Receipt:
+        """Write a receipt; `body` is JSON-able. Raises `InvalidValue`."""
+        with self._writing() as db:
+            return self._journal.record(db, kind, body)
+
+    def reserve(self, accounts: Mapping[str, float], bits: float, kind: str, body: Mapping[str, Any]) -> Receipt:
+        """Debit `bits` from every account (name -> limit) and write the receipt, like `Journal.reserve`.
+
+        Raises `NotAllowed` when an account would exceed its limit, `InvalidValue`.
+        """
+        with self._writing() as db:
+            return self._journal.debit(db, accounts, bits, kind, body)
+
+    def end(self) -> None:
+        """Let nothing through any more."""
+        self._open = None
+
+    @property
+    def _db(self) -> Connection:
+        if self._open is None:
+            raise Misuse("this transaction has ended", "Read and write inside the function given to `transaction`.")
+        return self._open
+
+    @contextmanager
+    def _writing(self, collection: Collection[Any] | None = None) -> Iterator[Connection]:
+        db = self._db
+        if collection is not None:
+            self._check(collection)
+        try:
+            yield db
+        except (NotFound, NotAllowed):
+            raise
+        except BaseException as error:
+            # Half of the write may be done, in the store and in what is cached of it.
+            self.failed = error
+            raise
+
+    def _check(self, collection: Collection[Any]) -> None:
+        if not collection.belongs_to(self._engine):
+            raise Misuse(f"the collection {collection.name!r} is another home's", "One transaction is in one home.")
+
+
+def transact(engine: Engine, journal: Journal, work: Callable[[Transaction], R]) -> Callable[[Connection], R]:
+    """The work of a transaction, as a function over a connection."""
+
+    def run(db: Connection) -> R:
+        transaction = Transaction(db, engine, journal)
+        try:
+            result = work(transaction)
+        finally:
+            transaction.end()
+        if transaction.failed is not None:
+            raise transaction.failed
+        if isawaitable(result):
+            if iscoroutine(result):
+                result.close()
+            raise Misuse("the work of a transaction is a plain function", "It can't wait: fetch what it needs before.")
+        return result
+
+    return run

@@ -1,0 +1,151 @@
+"""Transactions: records, receipts and debits together, or not at all."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import chez
+from chez.crypto import Kdf
+from chez.errors import InvalidValue, Misuse, NotAllowed, NotFound
+
+HUGE = "x" * (2 << 20)
+"""More than one change may hold."""
+
+
+async def everything(home: chez.Home) -> dict[str, Any]:
+    """All records and the kinds of all receipts."""
+    found: dict[str, Any] = {"receipts": [receipt.kind for receipt in await home.journal.receipts()]}
+    for info in await home.collections():
+        found[info.name] = {record.id: record.value async for record in home.collection(info.name)}
+    return found
+
+
+async def test_records_and_receipts_are_written_together(home: chez.Home) -> None:
+    """One transaction puts into two collections, deletes, debits and receipts; it reads what it wrote."""
+    notes, drafts = home.collection("notes"), home.collection("drafts")
+    await drafts.put({"title": "Tea"}, id="tea")
+
+    def move(transaction: chez.Transaction) -> str:
+        draft = transaction.get(drafts, "tea")
+        note = transaction.put(notes, draft.value)
+        transaction.delete(drafts, "tea")
+        with pytest.raises(NotFound):
+            transaction.get(drafts, "tea")
+        transaction.reserve({"account": 2.0}, 1.5, "spent", {"note": note.id})
+        transaction.receipt("moved", {"note": note.id})
+        (receipt,) = transaction.receipts("moved", note=note.id)
+        assert receipt == transaction.receipts()[-1] and transaction.receipts("moved", note="another") == []
+        return note.id
+
+    id = await home.transaction(move)
+    assert (await notes.get(id)).value == {"title": "Tea"}
+    assert await home.journal.spent("account") == 1.5
+    assert (await everything(home))["receipts"][-2:] == ["spent", "moved"]
+    assert (await home.journal.verify()).ok
+
+
+async def test_what_raises_leaves_nothing(home: chez.Home) -> None:
+    """An error at the end undoes every write before it, what is cached of them included."""
+    notes = home.collection("notes")
+    await notes.put({"cups": 1}, id="tea")
+    before = await everything(home)
+
+    def half(transaction: chez.Transaction) -> None:
+        transaction.put(notes, {"cups": 2}, id="tea")
+        transaction.put(home.collection("drafts"), {"cups": 3})
+        transaction.reserve({"account": 2.0}, 1.5, "spent", {})
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await home.transaction(half)
+    assert await everything(home) == before and await home.journal.spent("account") == 0
+    await notes.put({"cups": 4}, id="tea")
+    assert (await notes.get("tea")).value == {"cups": 4}
+
+
+async def test_a_caught_refusal_leaves_the_rest(home: chez.Home) -> None:
+    """`NotFound` and `NotAllowed` wrote nothing, so a transaction may go on after them."""
+    notes = home.collection("notes")
+
+    def work(transaction: chez.Transaction) -> None:
+        with pytest.raises(NotFound):
+            transaction.delete(notes, "nothing")
+        with pytest.raises(NotAllowed):
+            transaction.reserve({"large": 9.0, "small": 1.0}, 2.0, "spent", {})
+        transaction.put(notes, {"cups": 1}, id="tea")
+
+    await home.transaction(work)
+    assert (await notes.get("tea")).value == {"cups": 1} and await home.journal.spent("large") == 0
+
+
+@pytest.mark.parametrize("write", ["put", "receipt", "reserve"])
+async def test_a_caught_failure_of_a_write_still_undoes_everything(write: str, home: chez.Home) -> None:
+    """A write that failed halfway is not kept because the work went on."""
+    notes = home.collection("notes")
+    await notes.put({"cups": 1}, id="tea")
+    before = await everything(home)
+    not_json: dict[str, Any] = {"what": object()}
+
+    def work(transaction: chez.Transaction) -> None:
+        with pytest.raises(InvalidValue):
+            if write == "put":
+                transaction.put(notes, {"cups": HUGE}, id="tea")
+            elif write == "receipt":
+                transaction.receipt("kind", not_json)
+            else:
+                transaction.reserve({"account": 9.0}, 1.0, "kind", not_json)
+        transaction.put(notes, {"cups": 3}, id="coffee")
+
+    with pytest.raises(InvalidValue):
+        await home.transaction(work)
+    assert await everything(home) == before and await home.journal.spent("account") == 0
+    async with notes.edit("tea") as draft:
+        draft["cups"] += 1
+    assert (await notes.get("tea")).value == {"cups": 2}
+
+
+async def test_reading_and_writing_is_one_step(home: chez.Home) -> None:
+    """A hundred transactions that add one to what they read add a hundred."""
+    counts = home.collection("counts")
+    await counts.put({"n": 0}, id="all")
+
+    def add(transaction: chez.Transaction) -> None:
+        transaction.put(counts, {"n": transaction.get(counts, "all").value["n"] + 1}, id="all")
+
+    await asyncio.gather(*(home.transaction(add) for _ in range(100)))
+    assert (await counts.get("all")).value == {"n": 100}
+
+
+async def test_an_edit_that_is_open_merges(home: chez.Home) -> None:
+    """A transaction does not wait for an edit of the same record; both are in it afterwards."""
+    notes = home.collection("notes")
+    await notes.put({"cups": 1}, id="tea")
+    async with notes.edit("tea") as draft:
+        draft["mine"] = "kept"
+        await home.transaction(lambda transaction: transaction.put(notes, {"cups": 2}, id="tea"))
+    assert (await notes.get("tea")).value == {"cups": 2, "mine": "kept"}
+
+
+async def test_misuse_is_told(home: chez.Home, tmp_path: Path) -> None:
+    """A coroutine function, a transaction that ended, another home's collection, a field that is none: typed errors."""
+    kept: list[chez.Transaction] = []
+
+    async def waits(transaction: chez.Transaction) -> None:
+        """Never run."""
+
+    with pytest.raises(Misuse, match="plain function"):
+        await home.transaction(waits)  # type: ignore[unused-coroutine]  # the checker says so too
+    await home.transaction(kept.append)
+    for late in (lambda: kept[0].receipt("late", {}), lambda: kept[0].receipts()):
+        with pytest.raises(Misuse, match="ended"):
+            late()
+    await chez.create(tmp_path / "other", passphrase="x", kdf=Kdf.minimum())
+    async with chez.open(tmp_path / "other", passphrase="x") as other:
+        foreign = other.collection("notes")
+        for use in (lambda t: t.put(foreign, {}), lambda t: t.get(foreign, "a"), lambda t: t.delete(foreign, "a")):
+            with pytest.raises(Misuse, match="another home"):
+                await home.transaction(use)
+    with pytest.raises(InvalidValue, match="names no field"):
+        await home.transaction(lambda transaction: transaction.receipts("kind", **{'a"b': 1}))
