@@ -10,6 +10,7 @@ tells the provider when the job ran. Its size and that there is exactly one tell
 
 import base64
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from chez import inboxes
@@ -17,7 +18,7 @@ from chez.crypto import SigningKey
 from chez.errors import ChezError
 
 if TYPE_CHECKING:
-    from chez.home import Home
+    from chez.home import Home, Transaction
 
 __all__ = ("Delivery", "deliver")
 
@@ -50,6 +51,13 @@ async def deliver(home: "Home") -> Delivery:
         except ChezError as error:  # one provider's relay must not hold up the others
             waiting, problem = waiting + 1, str(error)
             continue
-        await home.journal.append("delivered", {"grant": grant, "sequence": sequence})
-        sent += 1
+        sent += await home.transaction(partial(_delivered, grant=grant, sequence=sequence))
     return Delivery(sent, waiting, problem)
+
+
+def _delivered(transaction: "Transaction", *, grant: str, sequence: int) -> bool:
+    """Receipt a delivery, unless another one that went on beside this was first."""
+    if transaction.receipts("delivered", grant=grant, sequence=sequence):
+        return False
+    transaction.receipt("delivered", {"grant": grant, "sequence": sequence})
+    return True

@@ -8,9 +8,12 @@ only come through a new grant.
 
 A revocation is a receipt of the journal and a mark on the record, so that the person's
 other devices can revoke too; either suffices, and neither is ever taken back.
+
+Record and receipt are written in one transaction, with the conditions they stand on, so
+that nothing that races or crashes leaves one without the other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -23,7 +26,8 @@ from chez_sandbox.bundle import Bundle, open_bundle
 from chez_sandbox.job_errors import BundleInvalid, GrantEnded, GrantInvalid, ManifestInvalid, VersionWentBack
 
 if TYPE_CHECKING:
-    from chez.home import Home
+    from chez.home import Home, Transaction
+    from chez.journal import Receipt
 
 __all__ = (
     "COLLECTION",
@@ -31,6 +35,7 @@ __all__ = (
     "Grant",
     "Granted",
     "Review",
+    "current_grant",
     "grant_job",
     "list_grants",
     "load_grant",
@@ -122,7 +127,6 @@ async def grant_job(
         )
     if len(bundle.encoded) > MAX_STORED_BUNDLE:
         raise NotAllowed(f"the bundle has {len(bundle.encoded)} bytes", f"at most {MAX_STORED_BUNDLE} can be granted")
-    await _require_rising(home, bundle)
     grant = Grant(
         1,
         id.hex(),
@@ -141,8 +145,13 @@ async def grant_job(
     )
     body = msgspec.msgpack.encode(grant)
     record = {"body": body, "signature": home.sign(CONTEXT, body), "bundle": bundle.encoded, "revoked": False}
-    await home.collection(COLLECTION).put(record, id=grant.id)
-    await home.journal.append("grant", _receipt(grant, bundle, body))
+
+    def work(transaction: "Transaction") -> None:
+        _require_rising(transaction.receipts("grant", provider=grant.provider, job=grant.job), bundle)
+        transaction.put(home.collection(COLLECTION), record, id=grant.id)
+        transaction.receipt("grant", _receipt(grant, bundle, body))
+
+    await home.transaction(work)
     return Granted(grant, bundle, False)
 
 
@@ -165,12 +174,11 @@ def _receipt(grant: Grant, bundle: Bundle, body: bytes) -> dict[str, Any]:
     }
 
 
-async def _require_rising(home: "Home", bundle: Bundle) -> None:
+def _require_rising(earlier: Sequence["Receipt"], bundle: Bundle) -> None:
+    """`earlier` are the grants there were of this provider's job."""
     manifest = bundle.manifest
-    for receipt in await home.journal.receipts("grant"):
+    for receipt in earlier:
         before = receipt.body
-        if (before["provider"], before["job"]) != (manifest.provider.signing_key, manifest.id):
-            continue
         if before["version"] > manifest.version:
             raise VersionWentBack(
                 f"version {before['version']} of {manifest.id} was granted before this {manifest.version}",
@@ -194,6 +202,12 @@ async def load_grant(home: "Home", id: str) -> Granted:
     return _verify(full, record.value, full in revoked)
 
 
+def current_grant(home: "Home", transaction: "Transaction", id: str) -> Granted:
+    """The grant with this whole id as it stands in a transaction; raises like `load_grant`."""
+    record = transaction.get(home.collection(COLLECTION), id)
+    return _verify(id, record.value, bool(transaction.receipts("revocation", grant=id)))
+
+
 async def list_grants(home: "Home") -> list[Granted]:
     """All grants that verify, oldest first; damaged ones are left out (`load_grant` tells why)."""
     revoked = {receipt.body["grant"] for receipt in await home.journal.receipts("revocation")}
@@ -207,16 +221,37 @@ async def list_grants(home: "Home") -> list[Granted]:
 
 
 async def revoke_grant(home: "Home", id: str) -> Grant:
-    """End a grant for good. Works on any of the person's devices, and on a damaged record."""
-    granted = await load_grant(home, id)
-    if not granted.revoked:
-        await home.journal.append(
-            "revocation",
-            {"grant": granted.grant.id, "job": granted.grant.job, "provider": granted.grant.provider},
-        )
-        async with home.collection(COLLECTION).edit(granted.grant.id) as draft:
-            draft["revoked"] = True
-    return granted.grant
+    """End a grant for good; `id` may be a unique beginning. Works on any of the person's devices.
+
+    Raises `NotFound`, and `GrantInvalid` for a record that was changed: it is revoked all
+    the same, lest it be changed back.
+    """
+    full = await _find(home, id)
+    revoked = await home.transaction(lambda transaction: _revoke(home, transaction, full))
+    if isinstance(revoked, GrantInvalid):
+        raise GrantInvalid(f"{revoked.message}; it is revoked all the same", revoked.hint)
+    return revoked
+
+
+def _revoke(home: "Home", transaction: "Transaction", id: str) -> Grant | GrantInvalid:
+    """Write of a revocation what is not there yet."""
+    grants = home.collection(COLLECTION)
+    record = transaction.get(grants, id).value
+    body, found = {"grant": id}, _verified(id, record)
+    if isinstance(found, Grant):
+        body |= {"job": found.job, "provider": found.provider}
+    if not transaction.receipts("revocation", grant=id):
+        transaction.receipt("revocation", body)
+    if record.get("revoked") is not True:
+        transaction.put(grants, {**record, "revoked": True}, id=id)
+    return found
+
+
+def _verified(id: str, record: Mapping[str, Any]) -> Grant | GrantInvalid:
+    try:
+        return _verify(id, record, True).grant
+    except GrantInvalid as error:
+        return error
 
 
 async def _find(home: "Home", id: str) -> str:

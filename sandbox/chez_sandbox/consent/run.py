@@ -7,7 +7,9 @@
 `GrantedRun` is a capability: only `authorise` makes one, from a grant that verified, so
 without a grant there is nothing to run or release. Each run that was debited leaves
 exactly one message of the job's constant size; what crashed in between is settled as
-"none" before the grant's next run (`settle`). A message is in the journal before it is
+"none" before the grant's next run (`settle`). Each step is one transaction, which checks
+what it stands on in the journal, so that release, refusal and settling exclude each other
+and a revocation that was there first is heeded. A message is in the journal before it is
 sent, and sent again, as the same bytes, until the relay has it.
 """
 
@@ -26,14 +28,14 @@ from chez.crypto import SigningKey, derive
 from chez.errors import NotAllowed
 from chez_sandbox.consent.accounts import Ceilings, accounts_of
 from chez_sandbox.consent.execution import Execution, execute
-from chez_sandbox.consent.grants import Granted, load_grant
+from chez_sandbox.consent.grants import Granted, current_grant, load_grant
 from chez_sandbox.consent.scope import granted_tables
 from chez_sandbox.job_errors import BudgetSpent
 from chez_sandbox.release.release import Address, build_message
 from chez_sandbox.runtime.host import Runtime
 
 if TYPE_CHECKING:
-    from chez.home import Home
+    from chez.home import Home, Transaction
 
 __all__ = ("Departure", "GrantedRun", "authorise", "settle")
 
@@ -63,8 +65,8 @@ class GrantedRun:
     today: date
     ceilings: Ceilings
     mint: object = field(repr=False)
-    debited: bool = False
-    departed: bool = False
+    ended: bool = False
+    """Set when the block of `authorise` is left: the right ends with it."""
 
     def __post_init__(self) -> None:
         if self.mint is not _MINT:
@@ -73,10 +75,9 @@ class GrantedRun:
     async def execute(self, runtime: Runtime, on_progress: Callable[[int, int], None] | None = None) -> Execution:
         """Debit the run's bits, receipt it, and run the code on the granted rows.
 
-        Raises `BudgetSpent` (nothing ran, nothing leaves). Once per GrantedRun.
+        Raises `BudgetSpent`, and `GrantEnded` when the grant was revoked meanwhile; nothing
+        ran then and nothing leaves. Once per GrantedRun.
         """
-        if self.debited:
-            raise NotAllowed("this run was executed before", "authorise another one")
         grant, bundle = self.granted.grant, self.granted.bundle
         tables = await granted_tables(self.home, bundle.manifest, self.today)
         seed = derive(grant.seed, f"chez/1 run seed {self.sequence}")
@@ -93,33 +94,46 @@ class GrantedRun:
             "bits": bundle.manifest.schema.bits,
             "rows": {table.name: len(table.rows) for table in tables},
         }
-        accounts = accounts_of(grant.id, bundle.manifest, grant.bits, self.ceilings)
-        try:
-            await self.home.journal.reserve(accounts, bundle.manifest.schema.bits, "run", body)
-        except NotAllowed as refusal:
-            raise BudgetSpent(refusal.message, refusal.hint or "nothing ran and nothing left") from None
-        self.debited = True
+        await self.home.transaction(lambda transaction: self._debit(transaction, body))
         return await execute(runtime, bundle, tables, seed, self.today.isoformat(), on_progress)
 
+    def _debit(self, transaction: "Transaction", body: dict[str, Any]) -> None:
+        grant, manifest = self.granted.grant, self.granted.bundle.manifest
+        done = len(transaction.receipts("run", grant=grant.id))
+        if self.ended or done >= self.sequence:
+            raise NotAllowed("this run was executed before, or its block was left", "authorise another one")
+        current_grant(self.home, transaction, grant.id).require_running(self.home.device_id, self.today, done)
+        accounts = accounts_of(grant.id, manifest, grant.bits, self.ceilings)
+        try:
+            transaction.reserve(accounts, manifest.schema.bits, "run", body)
+        except NotAllowed as refusal:
+            raise BudgetSpent(refusal.message, refusal.hint or "nothing ran and nothing left") from None
+
     async def release(self, execution: Execution) -> Departure:
-        """Receipt the message with the run's result (or "none" when there is none)."""
-        current = await load_grant(self.home, self.granted.grant.id)
-        if current.revoked:
-            return await self._depart(None, "revoked")
-        if execution.admitted is None:
-            return await self._depart(None, "job")
-        return await self._depart(execution.admitted.encoded, "")
+        """Receipt the message with the run's result (or "none": there is none, or the grant was revoked).
 
-    async def decline(self, reason: Reason = "declined") -> Departure:
-        """Receipt a message that says "none": the person said no."""
-        return await self._depart(None, reason)
+        Raises `NotAllowed` when this run's message is made already, or nothing ran.
+        """
+        admitted = execution.admitted
 
-    async def _depart(self, result: bytes | None, reason: Reason) -> Departure:
-        if not self.debited or self.departed:
+        def work(transaction: "Transaction") -> Departure:
+            if current_grant(self.home, transaction, self.granted.grant.id).revoked:
+                return self._depart(transaction, None, "revoked")
+            if admitted is None:
+                return self._depart(transaction, None, "job")
+            return self._depart(transaction, admitted.encoded, "")
+
+        return await self.home.transaction(work)
+
+    async def decline(self) -> Departure:
+        """Receipt a message that says "none": the person said no. Raises like `release`."""
+        return await self.home.transaction(lambda transaction: self._depart(transaction, None, "declined"))
+
+    def _depart(self, transaction: "Transaction", result: bytes | None, reason: Reason) -> Departure:
+        id = self.granted.grant.id
+        if self.sequence not in _due(transaction, id):
             raise NotAllowed("a run leaves exactly one message")
-        departure = await _write(self.home, self.granted, self.sequence, self.today, result, reason)
-        self.departed = True
-        return departure
+        return _write(self.home, transaction, self.granted, self.sequence, self.today, result, reason)
 
 
 @asynccontextmanager
@@ -133,39 +147,49 @@ async def authorise(
     granted = await load_grant(home, grant_id)
     with _alone(home, granted.grant.id):
         await settle(home, granted, today)
-        done = len(await _of_grant(home, "run", granted.grant.id))
+        done = len(await home.journal.receipts("run", grant=granted.grant.id))
         granted.require_running(home.device_id, today, done)
         run = GrantedRun(home, granted, done + 1, today, ceilings or Ceilings(), _MINT)
         try:
             yield run
         finally:
-            if run.debited and not run.departed:
-                with anyio.CancelScope(shield=True):
-                    await run.decline("interrupted")
+            run.ended = True
+            # Asked of the journal: a cancelled task does not know how far its last step came.
+            with anyio.CancelScope(shield=True):
+                await settle(home, granted, today)
 
 
 async def settle(home: "Home", granted: Granted, today: date) -> list[Departure]:
     """Make the messages of runs that were debited but never left (the process was killed)."""
-    id = granted.grant.id
     if granted.grant.device != home.device_id.hex():
         return []
-    left = {receipt.body["sequence"] for kind in ("release", "refusal") for receipt in await _of_grant(home, kind, id)}
-    return [
-        await _write(
-            home,
-            granted,
-            receipt.body["sequence"],
-            date.fromisoformat(receipt.body["date"]),
-            None,
-            "interrupted",
-        )
-        for receipt in await _of_grant(home, "run", id)
-        if receipt.body["sequence"] not in left
-    ]
+
+    def work(transaction: "Transaction") -> list[Departure]:
+        return [
+            _write(home, transaction, granted, sequence, date.fromisoformat(run_date), None, "interrupted")
+            for sequence, run_date in _due(transaction, granted.grant.id).items()
+        ]
+
+    return await home.transaction(work)
 
 
-async def _write(
-    home: "Home", granted: Granted, sequence: int, run_date: date, result: bytes | None, reason: Reason
+def _due(transaction: "Transaction", id: str) -> dict[int, str]:
+    """The runs of a grant that were debited and have not left: sequence -> day."""
+    runs = {receipt.body["sequence"]: receipt.body["date"] for receipt in transaction.receipts("run", grant=id)}
+    for kind in ("release", "refusal"):
+        for receipt in transaction.receipts(kind, grant=id):
+            runs.pop(receipt.body["sequence"], None)
+    return runs
+
+
+def _write(
+    home: "Home",
+    transaction: "Transaction",
+    granted: Granted,
+    sequence: int,
+    run_date: date,
+    result: bytes | None,
+    reason: Reason,
 ) -> Departure:
     grant, manifest = granted.grant, granted.bundle.manifest
     # A key for this grant alone: providers can't compare pseudonyms, nor can one provider
@@ -197,12 +221,8 @@ async def _write(
         "inbox_write_seed": manifest.provider.inbox_write_seed,
         "message": base64.b64encode(message).decode(),
     }
-    await home.journal.append("refusal" if result is None else "release", body)
+    transaction.receipt("refusal" if result is None else "release", body)
     return Departure(grant.id, sequence, "none" if result is None else "result", result, message)
-
-
-async def _of_grant(home: "Home", kind: str, id: str) -> list[Any]:
-    return [receipt for receipt in await home.journal.receipts(kind) if receipt.body["grant"] == id]
 
 
 async def _runtime_hash(runtime: Runtime, kind: str) -> str | None:
