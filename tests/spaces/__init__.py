@@ -1,0 +1,1 @@
+"""Spaces: statements and members."""

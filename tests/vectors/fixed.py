@@ -1,0 +1,35 @@
+"""The person, devices and epoch that all golden vectors speak of: every secret is one repeated byte."""
+
+from chez import crypto
+from chez.keys.device import DeviceKeys
+from chez.keys.epochs import Epoch, commitment
+from chez.keys.person import new_words, person_of
+from chez.spaces.statements import Certify, Create, NewEpoch, sign_statement
+from chez_wire.login import handle_of
+
+__all__ = ("ADMIN", "APPEND_SEED", "CERTIFY", "CREATE", "ENTROPY", "EPOCH", "HANDLE", "LAPTOP", "NEW_EPOCH",
+           "NEW_EPOCH_BODY", "PERSON", "PHONE", "SECRET", "WORDS", "filled")
+
+
+def filled(number: int, size: int = 32) -> bytes:
+    """Bytes that are all the same."""
+    return bytes((number,)) * size
+
+
+ENTROPY = bytes(range(32))
+WORDS = new_words(ENTROPY)
+PERSON = person_of(WORDS)
+LAPTOP = DeviceKeys.from_seeds(filled(0x11), filled(0x12))
+PHONE = DeviceKeys.from_seeds(filled(0x13), filled(0x14))
+ADMIN = crypto.SigningKey.from_seed(filled(0x21))
+SECRET, APPEND_SEED = filled(0x22), filled(0x23)
+HANDLE = handle_of(ADMIN.public)
+
+CREATE = sign_statement(Create(PERSON.root.public, PERSON.recovery.public, PERSON.relay_recovery.public, ADMIN.public,
+                               filled(0x24), "private"), PERSON.root)
+CERTIFY = sign_statement(Certify(CREATE.hash, [CREATE.hash], PERSON.root.public, PERSON.root.public, LAPTOP.id,
+                                 LAPTOP.sealing.public, "laptop"), PERSON.root)
+NEW_EPOCH_BODY = NewEpoch(CREATE.hash, [CERTIFY.hash], LAPTOP.id, 1, b"", commitment(SECRET),
+                          crypto.SigningKey.from_seed(APPEND_SEED).public)
+NEW_EPOCH = sign_statement(NEW_EPOCH_BODY, LAPTOP.signing)
+EPOCH = Epoch(NEW_EPOCH.hash, 1, SECRET, APPEND_SEED)

@@ -1,0 +1,106 @@
+"""Prints the golden vectors of entries: hashes, signed bytes, a sealed envelope, padding, a vector.
+
+    python -m tests.vectors.make_entries > tests/vectors/entries.json
+
+Hashes are computed here from the layouts in chez/sync/entry.py, not by its code. What
+zstd writes may change from one of its releases to the next, so the envelope's frame is
+one that stores its content as it is: every reader takes it, and its bytes stay.
+"""
+
+import hashlib
+import json
+import sys
+from typing import Any
+
+import msgspec
+
+from chez import crypto
+from chez.records.encode import encode_fields
+from chez.records.imported import identity_change, record_id
+from chez.sync.entry import (
+    CHANGE,
+    CHANGES,
+    GENESIS,
+    JOURNAL_HEAD,
+    STATEMENT,
+    STATEMENTS,
+    Inner,
+    Item,
+    RelayHead,
+    padded_size,
+    seal,
+)
+from chez.sync.vector import encode_vector
+from tests.vectors.fixed import CERTIFY, CREATE, EPOCH, HANDLE, LAPTOP, NEW_EPOCH, PHONE, filled
+from tests.vectors.make_keys import COLLECTION, IDENTITY
+
+__all__ = ("INNERS", "NONCE", "SIZES", "stored", "vectors")
+
+NONCE = filled(0x31, 24)
+SIZES = (0, 1, 1023, 1024, 1025, 2000, 4097, 65_536, 1_000_000)
+_RECORD_KEY = crypto.derive(EPOCH.secret, "chez/1 record id key")
+_TEA = encode_fields(LAPTOP.id, 1, 1, (), {"title": "Tea", "cups": 2, "hot": True})
+
+
+def stored(data: bytes) -> bytes:
+    """A zstd frame (RFC 8878) of one raw block; for 256 to 65,791 bytes."""
+    header = b"\x28\xb5\x2f\xfd\x60" + (len(data) - 256).to_bytes(2, "little")
+    return header + (len(data) << 3 | 1).to_bytes(3, "little") + data
+
+
+def _content(item: Item) -> bytes:
+    if item.kind == CHANGE:
+        return hashlib.sha256(item.data[8:]).digest()
+    return crypto.hash_fields("chez/1 content", item.data)
+
+
+def _item_hash(item: Item) -> bytes:
+    return crypto.hash_fields("chez/1 item", bytes((item.kind,)), item.collection.encode(), item.id.encode(),
+                              _content(item))
+
+
+def _hash(inner: Inner) -> bytes:
+    rest = crypto.hash_fields("chez/1 rest", b"\1", inner.time.to_bytes(8, "big"), *inner.heads,
+                              msgspec.msgpack.encode(inner.relay))
+    return crypto.hash_fields("chez/1 entry", inner.space, inner.author, inner.sequence.to_bytes(8, "big"),
+                              inner.previous, bytes((inner.kind,)), b"".join(map(_item_hash, inner.items)), rest)
+
+
+FIRST = Inner(1, CREATE.hash, LAPTOP.id, 1, GENESIS, 1_767_225_600_000, STATEMENTS, [
+    Item(STATEMENT, "", "", statement.raw) for statement in (CREATE, CERTIFY, NEW_EPOCH)
+], [], None)
+SECOND = Inner(1, CREATE.hash, LAPTOP.id, 2, _hash(FIRST), 1_767_225_600_001, CHANGES, [
+    Item(CHANGE, "notes", "tea", _TEA.bytes),
+    Item(CHANGE, COLLECTION, record_id(_RECORD_KEY, COLLECTION, IDENTITY), identity_change(IDENTITY).bytes),
+    Item(JOURNAL_HEAD, "", "", (7).to_bytes(8, "big") + filled(0x32)),
+], [NEW_EPOCH.hash], RelayHead(filled(0x33), 17, filled(0x34)))
+INNERS = {"statements": FIRST, "changes": SECOND}
+"""Two entries of one device, the second chained to the first."""
+
+
+def _entry(inner: Inner) -> dict[str, Any]:
+    digest = _hash(inner)
+    signature = LAPTOP.signing.sign("chez/1 entry", inner.space, digest)
+    signed = msgspec.msgpack.encode([inner, signature])
+    return {
+        "key": LAPTOP.signing.seed.hex(), "sequence": inner.sequence, "previous": inner.previous.hex(),
+        "items": [_item_hash(item).hex() for item in inner.items], "hash": digest.hex(),
+        "signature": signature.hex(), "signed": signed.hex(),
+        "envelope": seal(stored(signed), HANDLE, EPOCH, NONCE).hex(),
+    }
+
+
+def vectors() -> dict[str, Any]:
+    """All vectors by kind and name."""
+    vector = {PHONE.id: (3, filled(0x41)), LAPTOP.id: (2, _hash(SECOND))}
+    return {
+        "epoch": {"id": EPOCH.id.hex(), "secret": EPOCH.secret.hex(), "handle": HANDLE.hex(), "nonce": NONCE.hex()},
+        "entries": {name: _entry(inner) for name, inner in INNERS.items()},
+        "padded_size": {str(size): padded_size(size) for size in SIZES},
+        "vector": {"authors": {author.hex(): [sequence, hash.hex()] for author, (sequence, hash) in vector.items()},
+                   "bytes": encode_vector(vector).hex()},
+    }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(vectors(), indent=2) + "\n")

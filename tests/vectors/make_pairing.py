@@ -1,0 +1,44 @@
+"""Prints the golden vectors of pairing: a code's inboxes and the whole exchange with fixed randomness.
+
+    python -m tests.vectors.make_pairing > tests/vectors/pairing.json
+"""
+
+import json
+import sys
+
+from chez.sync.pairing import Bundle, NewDevice, OldDevice, mailbox, new_code
+from tests.vectors.fixed import ADMIN, APPEND_SEED, CERTIFY, CREATE, EPOCH, NEW_EPOCH, PERSON, PHONE, SECRET, filled
+
+__all__ = ("BUNDLE", "CODE", "new_device", "old_device", "vectors")
+
+CODE = new_code(filled(0x61, 8))
+BUNDLE = Bundle(PERSON.root.public, CREATE.hash, "private", ADMIN.seed, ADMIN.public,
+                [statement.raw for statement in (CREATE, CERTIFY, NEW_EPOCH)],
+                [(EPOCH.id, 1, SECRET, APPEND_SEED)], "wss://relay.example")
+
+
+def old_device() -> OldDevice:
+    """The device that shows the code, as it begins."""
+    return OldDevice(CODE, filled(0x62))
+
+
+def new_device() -> NewDevice:
+    """The device on which the code is typed, as it begins."""
+    return NewDevice(CODE, PHONE.signing, PHONE.sealing.public, "phone", filled(0x63))
+
+
+def vectors() -> dict[str, dict[str, str]]:
+    """The inboxes and the messages."""
+    old, new = old_device(), new_device()
+    reply = new.answer(old.hello)
+    old.receive(reply)
+    boxes = {name: mailbox(CODE, to_new) for name, to_new in (("to_new", True), ("to_old", False))}
+    inboxes = {name: box.hex() for name, (_, box) in boxes.items()}
+    keys = {f"{name}_seed": key.seed.hex() for name, (key, _) in boxes.items()}
+    return {"code": {"entropy": filled(0x61, 8).hex(), "code": CODE}, "inboxes": inboxes | keys,
+            "messages": {"hello": old.hello.hex(), "reply": reply.hex(), "welcome": old.admit(BUNDLE).hex(),
+                         "refused": old.refuse().hex()}}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(vectors(), indent=2) + "\n")
