@@ -13,7 +13,7 @@ from chez.errors import NotAllowed
 from chez.journal import Journal, Receipt
 from chez_sandbox.consent.delivery import deliver
 from chez_sandbox.consent.grants import COLLECTION, list_grants, load_grant, revoke_grant
-from chez_sandbox.consent.run import Departure, authorise, settle
+from chez_sandbox.consent.run import Departure, authorise, settle, settle_all
 from chez_sandbox.job_errors import GrantEnded, GrantInvalid, VersionWentBack
 from chez_sandbox.runtime.host import Outcome, RunResult
 from tests.jobs.interleaving import Seeded
@@ -155,6 +155,21 @@ async def test_a_run_that_is_cancelled_in_a_step_departs_once(
         await task
     (left,) = await departures(home, given.grant.id)
     assert left.kind == ("refusal" if step == "run" else "release")
+
+
+async def test_what_a_killed_process_left_is_settled_for_every_grant(home: chez.Home) -> None:
+    """Debited runs of any grant get their "none"; not one that is running, nor one whose record was changed."""
+    for number in (1, 2, 3):
+        given = await grant(home, bundle(), number)
+        await home.journal.reserve({}, 1.0, "run", {"grant": given.grant.id, "sequence": 1, "date": "2026-11-23"})
+    await tamper(home, "02" * 16, signature=b"")
+    running = await grant(home, bundle(), 4)
+    async with authorise(home, running.grant.id, TODAY) as run:
+        execution = await run.execute(INSTANT)
+        assert [one.grant for one in await settle_all(home, TODAY)] == ["01" * 16, "03" * 16]
+        assert (await run.release(execution)).outcome == "result"
+    assert await settle_all(home, TODAY) == []
+    assert len(await departures(home, "01" * 16)) == 1
 
 
 async def test_a_message_is_delivered_once_in_the_journal(home: chez.Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,13 +7,14 @@
 `GrantedRun` is a capability: only `authorise` makes one, from a grant that verified, so
 without a grant there is nothing to run or release. Each run that was debited leaves
 exactly one message of the job's constant size; what crashed in between is settled as
-"none" before the grant's next run (`settle`). Each step is one transaction, which checks
+"none" before the next run, of any grant (`settle`). Each step is one transaction, which checks
 what it stands on in the journal, so that release, refusal and settling exclude each other
 and a revocation that was there first is heeded. A message is in the journal before it is
 sent, and sent again, as the same bytes, until the relay has it.
 """
 
 import base64
+import contextlib
 import fcntl
 import os
 from collections.abc import AsyncIterator, Callable
@@ -25,19 +26,20 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import anyio
 
 from chez.crypto import SigningKey, derive
-from chez.errors import NotAllowed
+from chez.errors import NotAllowed, NotFound
 from chez_sandbox.consent.accounts import Ceilings, accounts_of
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.grants import Granted, current_grant, load_grant
 from chez_sandbox.consent.scope import granted_tables
-from chez_sandbox.job_errors import BudgetSpent
+from chez_sandbox.job_errors import BudgetSpent, GrantInvalid
 from chez_sandbox.release.release import Address, build_message
 from chez_sandbox.runtime.host import Runtime
 
 if TYPE_CHECKING:
     from chez.home import Home, Transaction
+    from chez.journal import Receipt
 
-__all__ = ("Departure", "GrantedRun", "authorise", "settle")
+__all__ = ("Departure", "GrantedRun", "authorise", "settle", "settle_all")
 
 _MINT: Final = object()
 
@@ -131,7 +133,7 @@ class GrantedRun:
 
     def _depart(self, transaction: "Transaction", result: bytes | None, reason: Reason) -> Departure:
         id = self.granted.grant.id
-        if self.sequence not in _due(transaction, id):
+        if (id, self.sequence) not in _due(transaction, grant=id):
             raise NotAllowed("a run leaves exactly one message")
         return _write(self.home, transaction, self.granted, self.sequence, self.today, result, reason)
 
@@ -167,19 +169,35 @@ async def settle(home: "Home", granted: Granted, today: date) -> list[Departure]
     def work(transaction: "Transaction") -> list[Departure]:
         return [
             _write(home, transaction, granted, sequence, date.fromisoformat(run_date), None, "interrupted")
-            for sequence, run_date in _due(transaction, granted.grant.id).items()
+            for (_, sequence), run_date in _due(transaction, grant=granted.grant.id).items()
         ]
 
     return await home.transaction(work)
 
 
-def _due(transaction: "Transaction", id: str) -> dict[int, str]:
-    """The runs of a grant that were debited and have not left: sequence -> day."""
-    runs = {receipt.body["sequence"]: receipt.body["date"] for receipt in transaction.receipts("run", grant=id)}
+async def settle_all(home: "Home", today: date) -> list[Departure]:
+    """`settle` for every grant that has such runs; one that is running just now settles itself.
+
+    A grant whose record was changed since stays as it is: nobody knows to whom it would say "none".
+    """
+    made = []
+    for id in await home.transaction(lambda transaction: sorted({grant for grant, _ in _due(transaction)})):
+        with contextlib.suppress(GrantInvalid, NotFound, NotAllowed), _alone(home, id):
+            made += await settle(home, await load_grant(home, id), today)
+    return made
+
+
+def _due(transaction: "Transaction", **fields: str) -> dict[tuple[str, int], str]:
+    """The runs that were debited and have not left: (grant, sequence) -> day."""
+    runs = {_run_of(receipt): receipt.body["date"] for receipt in transaction.receipts("run", **fields)}
     for kind in ("release", "refusal"):
-        for receipt in transaction.receipts(kind, grant=id):
-            runs.pop(receipt.body["sequence"], None)
+        for receipt in transaction.receipts(kind, **fields):
+            runs.pop(_run_of(receipt), None)
     return runs
+
+
+def _run_of(receipt: "Receipt") -> tuple[str, int]:
+    return receipt.body["grant"], receipt.body["sequence"]
 
 
 def _write(

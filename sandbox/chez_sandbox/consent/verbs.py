@@ -23,7 +23,7 @@ from chez_sandbox.consent.delivery import Delivery, deliver
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.grants import Granted, Review, grant_job, list_grants, load_grant, revoke_grant
 from chez_sandbox.consent.inspect import describe, plain_words
-from chez_sandbox.consent.run import Departure, GrantedRun, authorise
+from chez_sandbox.consent.run import Departure, GrantedRun, authorise, settle_all
 from chez_sandbox.consent.scope import granted_tables
 from chez_sandbox.release.release import message_size
 from chez_sandbox.runtime.host import Runtime, doctor
@@ -149,7 +149,7 @@ async def job_run(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
             departure = await _review(run, execution, ui)
     finally:
         # Also when the person went away: the message of an interrupted run is due.
-        delivery = await deliver(home)
+        delivery = await _deliver(home)
     return {**_departed(departure), "delivery": _told(delivery)}
 
 
@@ -180,7 +180,13 @@ def _told(delivery: Delivery) -> dict[str, Any]:
 async def job_send(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Send the messages that could not be sent yet."""
     _read(params, _Params)
-    return _told(await deliver(home))
+    return _told(await _deliver(home))
+
+
+async def _deliver(home: "Home") -> Delivery:
+    """Send what is due, the "none" of runs that a killed process left behind included."""
+    await settle_all(home, date.today())
+    return await deliver(home)
 
 
 async def job_list(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
