@@ -17,6 +17,7 @@
         ├── WrongPassphrase     the key file does not open with it
         ├── Damaged             a file of the home fails its checks
         ├── BadEntry            an entry fails its checks; it is set aside
+        ├── HomeCopied          another copy of this home writes in its name
         ├── BadPairing          a pairing failed its proof; the code is burnt
         └── RelayMisbehaved     a relay withheld, reordered, forked or rolled back
 
@@ -27,8 +28,8 @@ holds a key, a passphrase or content; both may be shown to a person.
 from typing import ClassVar
 
 __all__ = (
-    "BadEntry", "BadPairing", "ChezError", "Damaged", "HomeBusy", "HomeExists", "HomeLocked", "HomeMissing",
-    "InvalidValue", "Misuse", "NotAllowed", "NotFound", "RelayMisbehaved", "RelayRefused",
+    "BadEntry", "BadPairing", "ChezError", "Damaged", "HomeBusy", "HomeCopied", "HomeExists", "HomeLocked",
+    "HomeMissing", "InvalidValue", "Misuse", "NotAllowed", "NotFound", "RelayMisbehaved", "RelayRefused",
     "RelayUnreachable", "StorageFailed", "Unavailable", "Untrusted", "WrongPassphrase",
 )
 
@@ -123,6 +124,10 @@ class Damaged(Untrusted):
 
 class BadEntry(Untrusted):
     """An entry fails its checks and is set aside."""
+
+
+class HomeCopied(Untrusted):
+    """Another copy of this home is in use, or was: both would write in one device's name."""
 
 
 class BadPairing(Untrusted):

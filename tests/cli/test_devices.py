@@ -1,5 +1,6 @@
 """relay, sync, pair, join, journal: with a real relay process."""
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -140,3 +141,34 @@ def test_status_tells_what_waits(either: Chez) -> None:
     assert found["name"] == "test" and found["records"] == 1 and found["pending"] >= 1
     assert found["relay"] is None and len(found["device"]) == 64
     assert found["device"] in either.run("status").stdout
+
+
+def test_a_copied_home_says_so_instead_of_forking(chez: Chez, relay: str, tmp_path: Path) -> None:
+    """Two copies of one folder, both written to: the second to sync is told, and keeps what it has."""
+    chez.run("relay", relay)
+    chez.run("put", "notes", "a", "n=1")
+    chez.run("sync")
+    copy = Chez(tmp_path / "copy", chez.passphrase_file)
+    shutil.copytree(chez.home, copy.home)
+    chez.run("put", "notes", "b", "from=original")
+    chez.run("sync")
+    copy.run("put", "notes", "c", "from=copy")
+    for _ in range(2):  # the second time too
+        failed = copy.run("sync", code=1)
+        assert "new device" in failed.stderr and "copies" in failed.stderr
+    assert copy.json("get", "notes", "c")["value"] == {"from": "copy"}
+    chez.run("sync")
+    assert chez.json("get", "notes", "b")["value"] == {"from": "original"}
+
+
+def test_a_restored_home_that_wrote_nothing_new_is_told_too(chez: Chez, relay: str, tmp_path: Path) -> None:
+    """A folder restored from yesterday finds its own later entries at the relay: it stops before it writes over them."""
+    chez.run("relay", relay)
+    chez.run("put", "notes", "a", "n=1")
+    chez.run("sync")
+    old = Chez(tmp_path / "old", chez.passphrase_file)
+    shutil.copytree(chez.home, old.home)
+    chez.run("put", "notes", "b", "n=2")
+    chez.run("sync")
+    assert "new device" in old.run("sync", code=1).stderr
+    assert old.json("get", "notes", "a")["value"] == {"n": 1}

@@ -71,3 +71,17 @@ def test_a_whole_chain_behind_its_first_entry_is_accepted() -> None:
     entries = [device.entry(device.change("notes", f"n{n}")) for n in range(600)]
     device.receive(*entries[1:], entries[0])
     assert (device.count("record"), device.count("parked"), device.count("quarantine")) == (600, 0, 0)
+
+
+def test_a_chain_that_broke_a_rule_is_set_aside_and_others_go_on() -> None:
+    """A change in another's name ends its author's chain: what follows is kept and reported, nothing waits for ever."""
+    device = Device()
+    foreign = Item(CHANGE, "notes", "a", encode_fields(b"z" * 32, 1, 1, (), {"x": 1}).bytes)
+    entries = [device.entry(device.change("notes", "n0")), device.entry(foreign),
+               *[device.entry(device.change("notes", f"n{n}")) for n in range(1, 9)]]
+    early, bad, late = entries[0], entries[1], entries[2:]
+    device.receive(early, late[5], late[4], bad, *late[:4], late[6], late[7])
+    assert (device.count("record"), device.count("parked"), device.count("quarantine")) == (1, 0, 9)
+    reasons = {reason for (reason,) in device.db.execute("SELECT reason FROM quarantine")}
+    assert reasons == {"the entry carries a change in another device's name",
+                       "its author's chain is set aside from entry 2 on"}

@@ -13,13 +13,13 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from automerge import core
 
 from chez.errors import BadEntry
-from chez.records.columns import TooManyOperations, check_operations, read_uleb
+from chez.records.columns import BadColumns, check_columns, read_uleb
 from chez.records.values import MAX_DEPTH, Value
 
 __all__ = ("ROOT", "BadChange", "Document", "RawChange", "applied", "changes_of", "extract", "last_change", "load",
@@ -40,13 +40,16 @@ class RawChange:
     """One uncompressed Automerge change and what its header says.
 
     `hash` is the change's SHA-256, `actor` its author's actor id, `sequence` counts the
-    actor's changes from 1, `dependencies` are the hashes it builds on.
+    actor's changes from 1, `dependencies` are the hashes it builds on, `first` and `last`
+    the numbers of its operations.
     """
 
     hash: bytes
     actor: bytes
     sequence: int
     dependencies: tuple[bytes, ...]
+    first: int
+    last: int
     bytes: bytes
 
 
@@ -92,14 +95,14 @@ def read_change(data: bytes) -> RawChange:
         size, at = read_uleb(data, at + 32 * count)
         actor = data[at : at + size]
         sequence, at = read_uleb(data, at + size)
-        check_operations(data, at)
+        first, last = check_columns(data, at)
     except IndexError:
         raise BadChange("a change is cut short") from None
-    except TooManyOperations as error:
+    except BadColumns as error:
         raise BadChange(f"a change has {error}") from None
     if len(actor) != size:
         raise BadChange("a change is cut short")
-    return RawChange(digest, actor, sequence, dependencies, data)
+    return RawChange(digest, actor, sequence, dependencies, first, last, data)
 
 
 def new(actor: bytes) -> Document:
@@ -158,10 +161,11 @@ def transaction(document: Document) -> Iterator[Any]:
 
 def last_change(document: Document) -> bytes:
     """The raw bytes of the change made last by this document's actor."""
-    change = document.get_last_local_change()
-    if change is None:
-        raise BadChange("this document has no change of its own")
-    return bytes(change.raw_bytes)
+    with _boundary("the change just made can't be read"):
+        change = document.get_last_local_change()
+        if change is None:
+            raise BadChange("this document has no change of its own")
+        return bytes(change.raw_bytes)
 
 
 def changes_of(document: Document, after: Sequence[bytes] = ()) -> list[bytes]:
@@ -174,7 +178,9 @@ def extract(document: Document) -> dict[str, Value]:
     """The current value of a document as plain Python values.
 
     Maps become dicts (keys in order), lists lists, text and strings str, timestamps
-    aware datetimes in UTC.
+    aware datetimes in UTC; what is nested more than `MAX_DEPTH` levels deep is None.
+    A document of changes that were taken in always has a value: whether one is taken in
+    must not depend on what else arrived before it.
     """
     with _boundary("the document's value can't be read"):
         return _map(document, ROOT, 0)
@@ -189,19 +195,21 @@ def _map(document: Document, obj: bytes, depth: int) -> dict[str, Value]:
     }
 
 
-def _check_depth(depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise BadChange(f"a value is nested more than {MAX_DEPTH} levels deep")
-
-
 def _value(document: Document, value: Any, child: bytes, depth: int) -> Value:
     if type(value) is tuple:
         scalar = value[1]
-        return scalar.replace(tzinfo=UTC) if type(scalar) is datetime else scalar
+        return _time(scalar) if type(scalar) is datetime else scalar
+    if value not in (core.ObjType.Map, core.ObjType.List):
+        return document.text(child)
+    if depth > MAX_DEPTH:
+        return None
     if value == core.ObjType.Map:
-        _check_depth(depth)
         return _map(document, child, depth)
-    if value == core.ObjType.List:
-        _check_depth(depth)
-        return [_value(document, item, at, depth + 1) for item, at in document.values(child)]
-    return document.text(child)
+    return [_value(document, item, at, depth + 1) for item, at in document.values(child)]
+
+
+def _time(value: datetime) -> datetime:
+    # The binding goes through a float, which misses the millisecond in far centuries.
+    if off := value.microsecond % 1000:
+        value += timedelta(microseconds=1000 - off if off >= 500 else -off)
+    return value.replace(tzinfo=UTC)

@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from chez.errors import InvalidValue, Misuse, NotFound
-from chez.query.filters import Condition, Query, column, quote
+from chez.query.filters import Condition, Query, column, index_name, quote
 from chez.records.diff import write_difference
 from chez.records.store import RecordStore
 from chez.records.values import Value, check_id, check_value, from_json
@@ -203,7 +203,8 @@ class Collection(Generic[T]):
     def where(self, *conditions: Condition, **equals: Value) -> "Query[Record[T]]":
         """Records that fulfil all conditions: `where(field("amount") < 0, currency="EUR")`."""
         return Query(self._fetch, self._engine.space, self.name,
-                     (*conditions, *(Condition(name, "=", value) for name, value in equals.items())))
+                     (*conditions, *(Condition(name, "=", value) for name, value in equals.items())),
+                     _indexes=frozenset(self._indexes))
 
     def __aiter__(self) -> AsyncIterator[Record[T]]:
         return self.where().__aiter__()
@@ -256,6 +257,6 @@ def _public(value: dict[str, Value]) -> dict[str, Value]:
 
 
 def _index(collection: str, name: str) -> str:
-    title = quote(f"declared {collection} {name}", '"')
-    return (f"CREATE INDEX IF NOT EXISTS {title} ON record (space, {column(name)}) "
+    # With the id, as it breaks ties in every order.
+    return (f"CREATE INDEX IF NOT EXISTS {index_name(collection, name)} ON record (space, {column(name)}, id) "
             f"WHERE collection = {quote(collection, chr(39))} AND deleted = 0")

@@ -1,26 +1,45 @@
-"""How many operations a change claims, counted before anything is unpacked.
+"""What a change's columns claim, looked at before the document library unpacks them.
 
-A change's columns are run-length encoded: a run of ten million operations takes a few
-bytes, and unpacking it exhausts a device's memory inside the document library, which
-then ends the process. So each column's run counts are added up here first; a change
-that claims more than `MAX_OPERATIONS` is refused.
+They are run-length encoded: a run of ten million operations takes a few bytes, and
+unpacking it exhausts a device's memory inside the library, which then ends the process.
+So each column's run counts are added up first; a change that claims more than
+`MAX_OPERATIONS` is refused. So is one with a value that no record holds and that the
+library gives up on when it is read (docs/decisions/0002): a counter, a kind yet
+unknown, a time outside 0001-01-02 to 9999-12-31. Both depend on the change's bytes alone, so
+every device refuses the same.
 
 Source: the Automerge binary format specification, "Change chunk" and "Column encoding".
 """
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
-__all__ = ("MAX_OPERATIONS", "TooManyOperations", "check_operations", "read_uleb")
+__all__ = ("MAX_OPERATIONS", "BadColumns", "check_columns", "read_uleb")
 
 MAX_OPERATIONS: Final = 131_072
 """Operations in one change: about half a second to load, and tens of megabytes."""
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_SHORT: Final = 1024
+"""Bytes of a column whose count is remembered."""
+
 _GROUP, _ACTOR, _UINT, _DELTA, _BOOLEAN, _STRING, _META, _RAW = range(8)
 
+_ACTION: Final = 0x42
+"""The column that says what each operation does: every operation has a value there."""
 
-class TooManyOperations(ValueError):
-    """A change claims more operations than any edit makes, or its columns are malformed."""
+_TIME: Final = 9
+_KINDS: Final = frozenset((0, 1, 2, 3, 4, 5, 6, 7, _TIME))
+"""Null, false, true, unsigned, signed, float, text, bytes, time."""
+
+_FIRST_TIME, _LAST_TIME = -62_135_510_400_000, 253_402_300_799_999  # Unix milliseconds
+
+
+class BadColumns(ValueError):
+    """A change claims more than any edit makes, holds what no record holds, or is malformed."""
 
 
 def read_uleb(data: bytes, at: int) -> tuple[int, int]:
@@ -33,15 +52,16 @@ def read_uleb(data: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
         shift += 7
-    raise TooManyOperations("a number of more than 64 bits")
+    raise BadColumns("a number of more than 64 bits")
 
 
-def check_operations(data: bytes, at: int) -> None:
+def check_columns(data: bytes, at: int) -> tuple[int, int]:
     """Check a change's columns; `at` is where its start operation is written.
 
-    Raises `TooManyOperations`, and IndexError when the bytes end too soon.
+    Returns the numbers of its first and last operation (the last is one less than the
+    first when it has none). Raises `BadColumns`, and IndexError when the bytes end too soon.
     """
-    _, at = read_uleb(data, at)  # start operation
+    start, at = read_uleb(data, at)
     _, at = read_uleb(data, at)  # time: signed, of the same length
     size, at = read_uleb(data, at)  # message
     actors, at = read_uleb(data, at + size)
@@ -49,24 +69,48 @@ def check_operations(data: bytes, at: int) -> None:
         size, at = read_uleb(data, at)
         at += size
         if at > len(data):
-            raise TooManyOperations("an actor that is cut short")
+            raise BadColumns("an actor that is cut short")
     count, at = read_uleb(data, at)
     columns = []
     for _ in range(count):
         kind, at = read_uleb(data, at)
         size, at = read_uleb(data, at)
         columns.append((kind, size))
+    runs: tuple[tuple[int, int], ...] = ()
+    operations = 0
     for kind, size in columns:
         if kind & 8:  # a deflated column is refused like a deflated change
-            raise TooManyOperations("a compressed column")
-        if kind & 7 != _RAW and _count(kind & 7, data[at : at + size]) > MAX_OPERATIONS:
-            raise TooManyOperations(f"more than {MAX_OPERATIONS:,} operations")
+            raise BadColumns("a compressed column")
+        values = 0 if kind & 7 == _RAW else _count(kind & 7, data[at : at + size])
+        if values > MAX_OPERATIONS:
+            raise BadColumns(f"more than {MAX_OPERATIONS:,} operations")
+        if kind == _ACTION:
+            operations = values
+        if kind & 7 == _META:
+            runs = _kinds(data[at : at + size])
+            if any(meta & 15 not in _KINDS for _, meta in runs):
+                raise BadColumns("a kind of value that records don't hold")
+        elif kind & 7 == _RAW:
+            _check_times(runs, data[at : at + size])
+            runs = ()
         at += size
+    return start, start + operations - 1
 
 
-@lru_cache(maxsize=4096)
+def _remembered(function: Callable[P, R]) -> Callable[P, R]:
+    """For short columns only: records of one collection share most of theirs, and what
+    others send must not fill memory."""
+    cached = lru_cache(maxsize=4096)(function)
+
+    def call(*arguments: P.args, **_: P.kwargs) -> R:
+        return (cached if len(arguments[-1]) <= _SHORT else function)(*arguments)  # type: ignore[arg-type, call-arg]
+
+    return call
+
+
+@_remembered
 def _count(kind: int, column: bytes) -> int:
-    """Values in one column. Cached: records of one collection share most of their columns."""
+    """Values in one column."""
     total = at = 0
     while at < len(column) and total <= MAX_OPERATIONS:
         begin = at
@@ -87,6 +131,42 @@ def _count(kind: int, column: bytes) -> int:
             nulls, at = read_uleb(column, at)
             total += nulls
     return total
+
+
+@_remembered
+def _kinds(column: bytes) -> tuple[tuple[int, int], ...]:
+    """The runs of a column of kinds and sizes, once its count is known to be small."""
+    runs: list[tuple[int, int]] = []
+    at = 0
+    while at < len(column):
+        begin = at
+        run, at = read_uleb(column, at)
+        if column[at - 1] & 0x40:
+            for _ in range((1 << 7 * (at - begin)) - run):
+                meta, at = read_uleb(column, at)
+                runs.append((1, meta))
+        elif run:
+            meta, at = read_uleb(column, at)
+            runs.append((run, meta))
+        else:
+            nulls, at = read_uleb(column, at)
+            runs.append((nulls, 0))
+    return tuple(runs)
+
+
+def _check_times(runs: tuple[tuple[int, int], ...], raw: bytes) -> None:
+    if all(meta & 15 != _TIME for _, meta in runs):
+        return
+    at = 0
+    for run, meta in runs:
+        size = meta >> 4
+        for start in range(at, at + run * size, size) if meta & 15 == _TIME and size else ():
+            number, end = read_uleb(raw, start)
+            if raw[end - 1] & 0x40:
+                number -= 1 << 7 * (end - start)
+            if not _FIRST_TIME <= number <= _LAST_TIME:
+                raise BadColumns("a time outside the calendar")
+        at += run * size
 
 
 def _skip(kind: int, column: bytes, at: int) -> int:

@@ -30,6 +30,9 @@ MAX_DEPTH: Final = 32
 MAX_ID: Final = 128
 """Characters of a record id or a collection name."""
 
+EARLIEST: Final = datetime(1, 1, 2, tzinfo=UTC)
+"""The first time that can be stored: the document library reads none before it."""
+
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
@@ -98,7 +101,13 @@ def _check(value: Any, path: str, depth: int) -> Value:
         if value.tzinfo is None:
             raise InvalidValue(f"field {path!r}: a time without a time zone names no instant",
                                "Add a tzinfo, for instance datetime.UTC.")
-        utc = value.astimezone(UTC)
+        try:
+            utc = value.astimezone(UTC)
+        except OverflowError:
+            utc = datetime.min.replace(tzinfo=UTC)
+        if utc < EARLIEST:
+            raise InvalidValue(f"field {path!r}: in UTC, {value} is not within {EARLIEST.date()} and 9999-12-31",
+                               "Store it as text.")
         return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
     if isinstance(value, dict):
         return _map(value, path, depth)

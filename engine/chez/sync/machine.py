@@ -74,6 +74,9 @@ class SyncMachine:
     _applying: int = 0
     _cursor: Cursor | None = None
     _ref: int = 0
+    _until: int = 0
+    """Nothing is sent before everything up to this offset was taken in: a restored copy of a
+    home finds its own later entries there, and must not write over them."""
 
     @property
     def idle(self) -> bool:
@@ -109,7 +112,7 @@ class SyncMachine:
         for entry in sealed:
             if entry.id not in under_way:
                 self._queue.setdefault(entry.id, entry)
-        if self.phase is not Phase.FOLLOWING:
+        if self.phase is not Phase.FOLLOWING or self.progress.position < self._until:
             return
         while self._queue and (not self._flying or self._bytes < WINDOW):
             _, entry = self._queue.popitem(last=False)
@@ -152,7 +155,7 @@ class SyncMachine:
         if end < cursor.position:
             raise RelayMisbehaved(f"the relay shows {end} entries where it had shown {cursor.position}",
                                   "Your data is still here. Its store was rolled back, or it hides entries.")
-        self.progress.end = end
+        self.progress.end = self._until = end
         self.phase = Phase.FOLLOWING
         self.session.subscribe(self.replica.space.handle, cursor.position, DEFAULT_CREDIT, head=cursor.head)
         return [Work(lambda db: self.replica.unacknowledged(db, self.relay), self._send)]
@@ -184,6 +187,7 @@ class SyncMachine:
             self.progress.quarantined += received.quarantined
             self.progress.position = event.entries[-1].offset
             self.session.credit(event.handle, size)
+            self.send([])
             return []
 
         return [Work(lambda db: self.replica.incoming(db, self.relay, event.entries, event.head), done)]

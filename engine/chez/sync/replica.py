@@ -14,13 +14,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from chez import crypto
-from chez.errors import BadEntry, InvalidValue, RelayUnreachable
+from chez.errors import BadEntry, HomeCopied, InvalidValue, RelayUnreachable
 from chez.keys.device import DeviceKeys
+from chez.records.automerge import RawChange
 from chez.records.imported import IMPORT_ACTOR, check_identity_change
 from chez.records.store import Incoming, RecordStore
 from chez.records.values import check_collection, check_id
 from chez.spaces.space import Space, load_space
-from chez.spaces.statements import Signed
+from chez.spaces.statements import Certify, Signed
 from chez.store.database import Connection
 from chez.sync.entry import (
     CHANGE,
@@ -128,7 +129,8 @@ class Replica:
             batch = self._batch(rows)
             items = [Item(CHANGE, collection, id, data) for _, collection, id, data, _ in batch]
             made.append(self._append(db, CHANGES, items + self._journal_head(db)))
-            db.executemany("UPDATE change SET state = 0 WHERE n = ?", [(row[0],) for row in batch])
+            entry = made[-1][0]
+            db.executemany("UPDATE change SET state = 0, entry = ? WHERE n = ?", [(entry, row[0]) for row in batch])
         if not made and (head := self._journal_head(db)):
             made.append(self._append(db, CHANGES, head))  # receipts alone are witnessed too
         return made
@@ -238,7 +240,6 @@ class Replica:
         ready: list[Incoming] = []
         for entry in entries:
             self._take(db, relay, entry, ready, received)
-        self._unpark(db, ready, received)
         self._merge(db, ready, received)
         if entries:
             db.execute("UPDATE cursor SET position = ?, head = ? WHERE space = ? AND relay = ?",
@@ -250,16 +251,23 @@ class Replica:
         if db.execute("SELECT 1 FROM sealed JOIN entry ON entry.n = sealed.entry WHERE sealed.id = ? AND relay = ? "
                       "AND entry.space = ?", (id, relay, self.space.n)).fetchone():
             return  # this device's own, coming back
+        certified = len(received.statements)
         try:
             signed = read_signed(unseal(entry.envelope, self.space.handle, self.space.epochs))
-            self._accept(db, signed, ready, received)
         except ValueError as error:  # an envelope of another format
             self._quarantine(db, relay, entry.offset, str(error), entry.envelope, received)
+            return
         except BadEntry as error:
             self._quarantine(db, relay, entry.offset, error.message, entry.envelope, received)
+            return
+        try:
+            self._accept(db, signed, ready, received)
+        except BadEntry as error:
+            self._quarantine(db, relay, entry.offset, error.message, entry.envelope, received)
+        self._unpark(db, signed.inner.author, certified, ready, received)
 
     def _accept(self, db: Connection, signed: SignedEntry, ready: list[Incoming], received: Received) -> None:
-        """Accept an entry, or park it until what it follows is there. Raises `BadEntry`."""
+        """Accept an entry, or park it until what it follows is there. Raises `BadEntry`, `HomeCopied`."""
         inner = signed.inner
         if inner.space != self.space.id:
             raise BadEntry("the entry belongs to another space")
@@ -268,17 +276,31 @@ class Replica:
         if inner.sequence <= sequence:
             self._repeat(db, signed, received)
             return
+        if inner.author == self._device.id:
+            raise _copied()
+        self._check_aside(db, inner)
         if inner.sequence > sequence + 1 or inner.author not in self.space.membership.devices:
-            db.execute("INSERT OR IGNORE INTO parked (space, author, sequence, inner) VALUES (?, ?, ?, ?)",
-                       (self.space.n, inner.author, inner.sequence, signed.packed))
+            db.execute("INSERT OR IGNORE INTO parked (space, author, sequence, hash, inner) VALUES (?, ?, ?, ?, ?)",
+                       (self.space.n, inner.author, inner.sequence, signed.hash, signed.packed))
             return
         if inner.previous != previous:
             raise BadEntry("the entry does not follow its author's last one")
-        changes = self._changes(signed)
-        self._store(db, signed)
+        try:
+            items = self._changes(signed)
+        except BadEntry:
+            self._set_aside(db, inner, received)
+            raise
+        row = self._store(db, signed)
         self._witness(db, inner)
-        ready += changes
+        ready += [Incoming(item.collection, item.id, change, row) for item, change in items]
         received.applied += 1
+
+    def _check_aside(self, db: Connection, inner: Inner) -> None:
+        """Nothing is taken in of a chain after an entry that is set aside: what follows builds on it."""
+        row = db.execute("SELECT sequence FROM set_aside WHERE space = ? AND author = ?",
+                         (self.space.n, inner.author)).fetchone()
+        if row is not None:
+            raise BadEntry(f"its author's chain is set aside from entry {row[0]} on")
 
     def _learn(self, db: Connection, inner: Inner, received: Received) -> None:
         """Take in membership statements; each is signed, whoever's entry carries it."""
@@ -296,26 +318,40 @@ class Replica:
         known = db.execute("SELECT hash FROM entry WHERE space = ? AND author = ? AND sequence = ?",
                            (self.space.n, inner.author, inner.sequence)).fetchone()
         if known is None or known[0] != signed.hash:
+            if inner.author == self._device.id:
+                raise _copied()
             raise BadEntry(f"its author made two different entries number {inner.sequence}")
         received.duplicates += 1
 
-    def _changes(self, signed: SignedEntry) -> list[Incoming]:
-        inner, out = signed.inner, []
-        items = [item for item in inner.items if item.kind == CHANGE]
-        for item, change in zip(items, signed.changes, strict=True):
-            try:
-                check_collection(item.collection)
-                check_id(item.id)
-            except InvalidValue as error:
-                raise BadEntry(f"the entry names no record: {error.message}") from None
-            if change.actor == IMPORT_ACTOR:
-                check_identity_change(change, self.space.record_key, item.collection, item.id)
-            elif change.actor != inner.author:
-                # Or a member could spend another's sequence numbers, and devices would
-                # differ by which change came first.
-                raise BadEntry("the entry carries a change in another device's name")
-            out.append(Incoming(item.collection, item.id, change))
-        return out
+    def _set_aside(self, db: Connection, inner: Inner, received: Received) -> None:
+        """An author broke a rule in its next entry: its chain ends here, what is parked of it included."""
+        key = (self.space.n, inner.author)
+        db.execute("INSERT INTO set_aside (space, author, sequence) VALUES (?, ?, ?)", (*key, inner.sequence))
+        for (packed,) in db.execute("SELECT inner FROM parked WHERE space = ? AND author = ?", key).fetchall():
+            self._quarantine(db, None, None, f"its author's chain is set aside from entry {inner.sequence} on", packed,
+                             received)
+        db.execute("DELETE FROM parked WHERE space = ? AND author = ?", key)
+
+    def _changes(self, signed: SignedEntry) -> list[tuple[Item, RawChange]]:
+        """An entry's changes, each checked against the entry's author. Raises `BadEntry`."""
+        items = [item for item in signed.inner.items if item.kind == CHANGE]
+        found = list(zip(items, signed.changes, strict=True))
+        for item, change in found:
+            self._check_change(signed.inner, item, change)
+        return found
+
+    def _check_change(self, inner: Inner, item: Item, change: RawChange) -> None:
+        try:
+            check_collection(item.collection)
+            check_id(item.id)
+        except InvalidValue as error:
+            raise BadEntry(f"the entry names no record: {error.message}") from None
+        if change.actor == IMPORT_ACTOR:
+            check_identity_change(change, self.space.record_key, item.collection, item.id)
+        elif change.actor != inner.author:
+            # Or a member could spend another's sequence numbers, and devices would
+            # differ by which change came first.
+            raise BadEntry("the entry carries a change in another device's name")
 
     def _witness(self, db: Connection, inner: Inner) -> None:
         for item in inner.items:
@@ -323,23 +359,28 @@ class Replica:
                 db.execute("INSERT OR REPLACE INTO witness (space, author, number, hash) VALUES (?, ?, ?, ?)",
                            (self.space.n, inner.author, int.from_bytes(item.data[:8], "big"), item.data[8:]))
 
-    def _unpark(self, db: Connection, ready: list[Incoming], received: Received) -> None:
-        """Accept what was parked, as far as the entry before it and its author's certificate are here now."""
-        progress = True
-        while progress:
-            progress = False
-            for n, author, packed in db.execute(
-                    "SELECT n, author, inner FROM parked WHERE space = ? AND sequence <= 1 + (SELECT coalesce("
-                    "max(sequence), 0) FROM entry WHERE entry.space = parked.space AND entry.author = parked.author) "
-                    "ORDER BY n", (self.space.n,)).fetchall():
-                if author not in self.space.membership.devices:
-                    continue
-                progress = True
-                db.execute("DELETE FROM parked WHERE n = ?", (n,))
+    def _unpark(self, db: Connection, author: bytes, certified: int, ready: list[Incoming],
+                received: Received) -> None:
+        """Accept what was parked and waited for an author's entry, or for a certificate (from `certified` on)."""
+        authors = [author]
+        while authors or certified < len(received.statements):
+            authors += [statement.body.device for statement in received.statements[certified:]
+                        if isinstance(statement.body, Certify)]
+            certified = len(received.statements)
+            author = authors.pop() if authors else b""
+            if author not in self.space.membership.devices:
+                continue
+            rows = db.execute("SELECT hash, inner FROM parked WHERE space = ? AND author = ? AND sequence <= ? "
+                              "ORDER BY sequence, hash",
+                              (self.space.n, author, self._chain(db, author)[0] + 1)).fetchall()
+            for hash, packed in rows:
+                db.execute("DELETE FROM parked WHERE space = ? AND author = ? AND hash = ?",
+                           (self.space.n, author, hash))
                 try:
                     self._accept(db, read_signed(packed), ready, received)
                 except BadEntry as error:
                     self._quarantine(db, None, None, error.message, packed, received)
+            authors += [author] if rows else []
 
     def _merge(self, db: Connection, ready: list[Incoming], received: Received) -> None:
         for refusal in self._records.merge(db, self.space.n, ready):
@@ -351,3 +392,9 @@ class Replica:
         db.execute("INSERT INTO quarantine (space, relay, position, reason, bytes) VALUES (?, ?, ?, ?, ?)",
                    (self.space.n, url, offset, reason, data))
         received.quarantined += 1
+
+
+def _copied() -> HomeCopied:
+    return HomeCopied("this device's own name stands under entries that it did not write",
+                      "Two copies of this home are in use, or it was restored from an older copy: "
+                      "what is here stays; join as a new device to go on.")

@@ -41,7 +41,7 @@ CREATE TABLE record (
     id         TEXT NOT NULL,
     json       TEXT NOT NULL,         -- the current value
     kinds      TEXT,                  -- which places of it are times or bytes
-    deleted    INTEGER NOT NULL,
+    deleted    INTEGER NOT NULL,      -- 0 here, 1 deleted, 2 all that arrived waits for something
     tail       INTEGER NOT NULL,      -- changes since the snapshot
     UNIQUE (space, collection, id)
 );
@@ -58,14 +58,18 @@ CREATE TABLE snapshot (
 );
 
 CREATE TABLE change (
-    n      INTEGER PRIMARY KEY,
-    record INTEGER NOT NULL REFERENCES record,
-    hash   BLOB NOT NULL,
-    bytes  BLOB,                      -- NULL once a snapshot holds it
-    state  INTEGER NOT NULL,          -- 0 in an entry, 1 in the outbox, 2 waits for a dependency
-    origin TEXT                       -- who provided it: NULL the person, else a connector's run
+    n        INTEGER PRIMARY KEY,
+    record   INTEGER NOT NULL REFERENCES record,
+    hash     BLOB NOT NULL,
+    bytes    BLOB,                    -- NULL once a snapshot holds it
+    sequence INTEGER NOT NULL,        -- its author's number in this record; 0: takes none
+    last     INTEGER NOT NULL,        -- the number of its last operation
+    entry    INTEGER REFERENCES entry,-- what brought it, and tells its author; NULL in the outbox
+    state    INTEGER NOT NULL,        -- 0 in an entry, 1 in the outbox, 2 waits for another, 3 refused
+    origin   TEXT                     -- who provided it: NULL the person, else a connector's run
 );
 CREATE INDEX change_by_record ON change (record, hash);
+CREATE INDEX change_by_number ON change (record, sequence);
 CREATE INDEX outbox ON change (n) WHERE state = 1;
 
 -- Entries: every author's chain -----------------------------------------------------
@@ -82,13 +86,20 @@ CREATE TABLE entry (
 );
 
 CREATE TABLE parked (                 -- arrived before what they follow
-    n         INTEGER PRIMARY KEY,
     space     INTEGER NOT NULL REFERENCES space,
     author    BLOB NOT NULL,
     sequence  INTEGER NOT NULL,
+    hash      BLOB NOT NULL,
     inner     BLOB NOT NULL,
-    UNIQUE (space, author, sequence, inner)
-);
+    PRIMARY KEY (space, author, sequence, hash)
+) WITHOUT ROWID;
+
+CREATE TABLE set_aside (              -- authors whose chain is not taken in from some entry on
+    space     INTEGER NOT NULL REFERENCES space,
+    author    BLOB NOT NULL,
+    sequence  INTEGER NOT NULL,
+    PRIMARY KEY (space, author)
+) WITHOUT ROWID;
 
 CREATE TABLE quarantine (             -- failed a check: kept, never applied
     n         INTEGER PRIMARY KEY,

@@ -1,0 +1,225 @@
+"""Changes of other devices, merged into their records.
+
+All changes of a record are applied in one go. What every device must do alike, in
+whatever order entries arrive, follows from each author's chain alone: an author numbers
+its changes of a record 1, 2, 3 …, each building on the one before, and the operations in
+them go on from the last ones it builds on (Lamport's clock), so that no two operations
+of a document have one name. A change that breaks this is refused, and so is whatever
+builds on a change that was refused. A change that builds on one that has not arrived
+waits in the log.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from chez.records import automerge
+from chez.records.automerge import BadChange, Document, RawChange
+from chez.records.imported import IMPORT_ACTOR
+from chez.records.rows import IN_ENTRY, REFUSED, WAITING, Rows, Tip
+from chez.store.database import Connection
+
+__all__ = ("Incoming", "Refusal", "merge")
+
+_BUILDS: Final = "the change builds on one that was refused"
+_NUMBER: Final = "the change does not carry its author's next number in this record"
+_CLOCK: Final = "the change's operations do not go on from those it builds on"
+
+_Known = Callable[[bytes], tuple[int, int] | None]
+"""State and last operation of a change in the log, by its hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A change for one record; `entry` is the row of the entry that brought it."""
+
+    collection: str
+    id: str
+    change: RawChange
+    entry: int | None = None
+    origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An incoming change that is not taken in, and why."""
+
+    incoming: Incoming
+    reason: str
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Changes of one record as a graph: what builds on what, and what can't be taken in, and why."""
+
+    items: list[Incoming]
+    ready: list[Incoming] = field(default_factory=list)
+    doomed: dict[bytes, str] = field(default_factory=dict)
+    dependents: dict[bytes, list[Incoming]] = field(default_factory=dict)
+
+    def doom(self, item: Incoming, reason: str) -> None:
+        """Refuse a change, and all of the batch that builds on it."""
+        self.doomed[item.change.hash] = reason
+        queue = deque([item])
+        while queue:
+            for other in self.dependents.get(queue.popleft().change.hash, ()):
+                if other.change.hash not in self.doomed:
+                    self.doomed[other.change.hash] = _BUILDS
+                    queue.append(other)
+
+
+def merge(rows: Rows, db: Connection, space: int, incoming: Sequence[Incoming],
+          state: int = IN_ENTRY) -> list[Refusal]:
+    """Merge changes, all those of a record in one go, in an open transaction.
+
+    Returns what was refused; nothing of it is in a document.
+    """
+    by_record: dict[tuple[str, str], list[Incoming]] = {}
+    for item in incoming:
+        by_record.setdefault((item.collection, item.id), []).append(item)
+    refused: list[Refusal] = []
+    for items in by_record.values():
+        refused += _merge_record(rows, db, space, items, state)
+    return refused
+
+
+def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming], state: int) -> list[Refusal]:
+    collection, id = items[0].collection, items[0].id
+    row = rows.find(db, space, collection, id)
+    n = None if row is None else row.n
+    tips = {} if n is None else rows.tips(db, n)
+    states: dict[bytes, tuple[int, int] | None] = {}
+
+    def known(hash: bytes) -> tuple[int, int] | None:
+        if hash not in states:
+            states[hash] = rows.logged(db, n, hash)
+        return states[hash]
+
+    fresh, strange = _numbered(rows.actor, tips, items, known)
+    if not fresh and not strange:
+        return []
+    held = [] if n is None else [Incoming(collection, id, automerge.read_change(data), entry, origin)
+                                 for data, entry, origin in rows.waiting(db, n)]
+    batch = _ordered([*held, *fresh], known, lambda change: rows.before(db, n, change))
+    for item in batch.items:
+        if tips.get(item.change.actor, Tip()).broken:
+            batch.doom(item, _BUILDS)
+    document, done = _settle(rows, db, n, batch)
+    value = None if document is None else automerge.extract(document)
+    if n is None:
+        n = rows.insert(db, space, collection, id, value, len(done))
+    _log(rows, db, n, batch, {item.change.hash for item in held}, done, state)
+    for item in strange:
+        rows.log(db, n, item.change, REFUSED, item.origin, item.entry, counted=False)
+    for item in batch.items:
+        if item.change.hash in batch.doomed:
+            tips.setdefault(item.change.actor, Tip()).broken = True
+    if document is not None and value is not None:
+        rows.keep(n, document, tips)  # first: a snapshot is taken of the document that is kept
+        if row is not None:
+            rows.project(db, n, collection, value, row.tail + len(done))
+    return [Refusal(item, _NUMBER) for item in strange] + [
+        Refusal(item, batch.doomed[item.change.hash]) for item in batch.items if item.change.hash in batch.doomed]
+
+
+def _numbered(actor: bytes, tips: dict[bytes, Tip], items: list[Incoming],
+              known: _Known) -> tuple[list[Incoming], list[Incoming]]:
+    """Changes not seen before, and those of them whose number is not their author's next."""
+    fresh: dict[bytes, Incoming] = {}
+    strange: dict[bytes, Incoming] = {}
+    for item in items:
+        change = item.change
+        if change.hash in fresh or change.hash in strange or known(change.hash) is not None:
+            continue
+        if change.actor not in (IMPORT_ACTOR, actor):
+            tip = tips.setdefault(change.actor, Tip())
+            if change.sequence != tip.sequence + 1:
+                strange[change.hash] = item
+                continue
+            tip.sequence = change.sequence
+        fresh[change.hash] = item
+    return list(fresh.values()), list(strange.values())
+
+
+def _ordered(items: list[Incoming], known: _Known, before: Callable[[RawChange], bytes | None]) -> _Batch:
+    """What can be applied, in causal order (Kahn 1962), and what builds on a refused change.
+
+    `before` finds in the log the change that its author made just before another.
+    """
+    batch = _Batch(items)
+    here = {item.change.hash for item in items}
+    numbers = {(item.change.actor, item.change.sequence): item.change.hash for item in items}
+    missing: dict[bytes, int] = {}
+    last: dict[bytes, int] = {}  # of what each builds on
+    for item in items:
+        change = item.change
+        missing[change.hash] = last[change.hash] = 0
+        needs = set(change.dependencies)
+        # Automerge takes an author's changes by number only, whatever they say to build on.
+        if previous := numbers.get((change.actor, change.sequence - 1)) or before(change):
+            needs.add(previous)
+        for hash in needs:
+            if hash in here:
+                batch.dependents.setdefault(hash, []).append(item)
+                missing[change.hash] += 1
+            elif (found := known(hash)) is None:
+                missing[change.hash] += 1
+            elif found[0] == REFUSED:
+                batch.doomed[change.hash] = _BUILDS
+            else:
+                last[change.hash] = max(last[change.hash], found[1])
+    for item in items:
+        if item.change.hash in batch.doomed:
+            batch.doom(item, _BUILDS)
+    queue = deque(item for item in items if not missing[item.change.hash])
+    while queue:
+        item = queue.popleft()
+        if item.change.first != last[item.change.hash] + 1 and item.change.hash not in batch.doomed:
+            batch.doom(item, _CLOCK)
+        batch.ready.append(item)
+        for other in batch.dependents.get(item.change.hash, ()):
+            last[other.change.hash] = max(last[other.change.hash], item.change.last)
+            missing[other.change.hash] -= 1
+            if not missing[other.change.hash]:
+                queue.append(other)
+    return batch
+
+
+def _settle(rows: Rows, db: Connection, n: int | None, batch: _Batch) -> tuple[Document | None, list[Incoming]]:
+    """Apply what is ready, all at once; when that fails, halve it until the change to blame is alone."""
+    document = None if n is None else rows.warm(n)
+    base = b"" if n is None or document is not None else rows.base(db, n)
+    done: list[Incoming] = []
+    stack = [batch.ready]
+    while stack:
+        part = [item for item in stack.pop() if item.change.hash not in batch.doomed]
+        if not part:
+            continue
+        try:
+            if document is not None:
+                document = automerge.applied(document, [item.change for item in part])
+            else:
+                document = automerge.load(base + b"".join([item.change.bytes for item in part]), rows.actor)
+            done += part
+        except BadChange as error:
+            if len(part) == 1:
+                batch.doom(part[0], error.message)
+            else:
+                stack += part[len(part) // 2:], part[:len(part) // 2]
+    return (document if done else None), done
+
+
+def _log(rows: Rows, db: Connection, n: int, batch: _Batch, held: set[bytes], done: list[Incoming],
+         state: int) -> None:
+    """Write what became of each change: applied (in causal order), refused, or waiting."""
+    applied = {item.change.hash for item in done}
+    rest = [item for item in batch.items if item.change.hash not in applied]
+    for item in [*done, *rest]:
+        hash = item.change.hash
+        becomes = state if hash in applied else REFUSED if hash in batch.doomed else WAITING
+        if hash in held:
+            if becomes == WAITING:
+                continue
+            rows.unlog(db, n, hash)  # the log is in causal order: after what it waited for
+        rows.log(db, n, item.change, becomes, item.origin, item.entry)

@@ -1,0 +1,201 @@
+"""A record's rows: its projection, its log of changes, and the documents kept loaded.
+
+Every method runs inside a transaction of the writer's thread. A record's document is
+loaded from its snapshot and the changes since; the ones used last stay in a bounded
+cache, which is dropped whenever some work is undone.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final
+
+from chez.records import automerge
+from chez.records.automerge import Document, RawChange
+from chez.records.imported import IMPORT_ACTOR
+from chez.records.values import Value, from_json, to_json
+from chez.store.database import Connection
+
+__all__ = ("ABSENT", "DELETED", "HERE", "IN_ENTRY", "OUTBOX", "REFUSED", "WAITING", "Row", "Rows", "Tip")
+
+WARM: Final = 512
+"""Documents kept loaded: about 10 KB each."""
+
+SNAPSHOT_AFTER: Final = 200
+"""Changes since the last snapshot before a new one is written (loading grows with them)."""
+
+IN_ENTRY, OUTBOX, WAITING, REFUSED = 0, 1, 2, 3
+"""States of a change; those below WAITING are in the document."""
+
+HERE, DELETED, ABSENT = 0, 1, 2
+"""States of a record; ABSENT while all that arrived of it waits for something."""
+
+
+@dataclass(slots=True)
+class Row:
+    """A record as its projection has it; `value` with the reserved fields."""
+
+    n: int
+    value: dict[str, Value]
+    tail: int
+    state: int
+
+
+@dataclass(slots=True)
+class Tip:
+    """How far an author's changes of one record came: the last one's number, and whether one was refused."""
+
+    sequence: int = 0
+    broken: bool = False
+
+
+@dataclass(slots=True)
+class _Warm:
+    document: Document
+    tips: dict[bytes, Tip] | None = None
+
+
+@dataclass(slots=True)
+class Rows:
+    """The rows of one device's records; `actor` is its device id."""
+
+    actor: bytes
+    _warm: "OrderedDict[int, _Warm]" = field(default_factory=OrderedDict)
+    _fields: set[tuple[str, str]] = field(default_factory=set)
+
+    def forget(self) -> None:
+        """Drop everything cached (some work was undone)."""
+        self._warm.clear()
+        self._fields.clear()
+
+    # --- the projection ---------------------------------------------------------------
+
+    def find(self, db: Connection, space: int, collection: str, id: str) -> Row | None:
+        """A record's row, whatever its state."""
+        row = db.execute("SELECT n, json, kinds, tail, deleted FROM record "
+                         "WHERE space = ? AND collection = ? AND id = ?", (space, collection, id)).fetchone()
+        if row is None:
+            return None
+        value = from_json(row[1], row[2])
+        if row[4] == DELETED:
+            value["_deleted"] = True
+        return Row(row[0], value, row[3], row[4])
+
+    def insert(self, db: Connection, space: int, collection: str, id: str, value: dict[str, Value] | None,
+               tail: int) -> int:
+        """A new record; without a value it is ABSENT."""
+        json, kinds, state = ("{}", None, ABSENT) if value is None else self._columns(db, collection, value)
+        n: int = db.execute("INSERT INTO record (space, collection, id, json, kinds, deleted, tail) "
+                            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                            (space, collection, id, json, kinds, state, tail)).lastrowid
+        return n
+
+    def project(self, db: Connection, n: int, collection: str, value: dict[str, Value], tail: int) -> None:
+        """Show a record's new value; once in a while, a snapshot takes in what its log has."""
+        json, kinds, state = self._columns(db, collection, value)
+        if tail >= SNAPSHOT_AFTER:
+            document = self.load(db, n)
+            db.execute("INSERT OR REPLACE INTO snapshot (record, doc) VALUES (?, ?)", (n, document.save()))
+            db.execute("UPDATE change SET bytes = NULL WHERE record = ? AND state = 0", (n,))
+            tail = 0
+        db.execute("UPDATE record SET json = ?, kinds = ?, deleted = ?, tail = ? WHERE n = ?",
+                   (json, kinds, state, tail, n))
+
+    def _columns(self, db: Connection, collection: str, value: dict[str, Value]) -> tuple[str, str | None, int]:
+        state = DELETED if value.get("_deleted") is True else HERE
+        if "_deleted" in value:
+            value = {key: item for key, item in value.items() if key != "_deleted"}
+        for key in value:
+            if (collection, key) not in self._fields:
+                db.execute("INSERT OR IGNORE INTO field (collection, name) VALUES (?, ?)", (collection, key))
+                self._fields.add((collection, key))
+        json, kinds = to_json(value)
+        return json, kinds, state
+
+    # --- the log ----------------------------------------------------------------------
+
+    def log(self, db: Connection, n: int, change: RawChange, state: int, origin: str | None = None,
+            entry: int | None = None, *, counted: bool = True) -> None:
+        """Add a change to a record's log. `entry` is the row of the entry that brought it.
+
+        One that is not `counted` is kept, and takes none of its author's numbers.
+        """
+        sequence = change.sequence if counted and change.actor != IMPORT_ACTOR else 0
+        db.execute("INSERT INTO change (record, hash, bytes, sequence, last, entry, state, origin) "
+                   "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                   (n, change.hash, change.bytes, sequence, change.last, entry, state, origin))
+
+    def logged(self, db: Connection, n: int | None, hash: bytes) -> tuple[int, int] | None:
+        """State and last operation of a change in a record's log, None when it never came."""
+        if n is None:
+            return None
+        row = db.execute("SELECT state, last FROM change WHERE record = ? AND hash = ?", (n, hash)).fetchone()
+        return None if row is None else (row[0], row[1])
+
+    def waiting(self, db: Connection, n: int) -> list[tuple[bytes, int | None, str | None]]:
+        """The changes of a record that wait for something: bytes, entry, origin."""
+        rows = db.execute("SELECT bytes, entry, origin FROM change WHERE record = ? AND state = 2 ORDER BY n", (n,))
+        return list(rows)
+
+    def unlog(self, db: Connection, n: int, hash: bytes) -> None:
+        """Take a waiting change out of a record's log, to be put in again as what it became."""
+        db.execute("DELETE FROM change WHERE record = ? AND hash = ? AND state = 2", (n, hash))
+
+    def own_sequence(self, db: Connection, n: int) -> int:
+        """The number of this device's last change of a record."""
+        row = db.execute("SELECT max(change.sequence) FROM change LEFT JOIN entry ON entry.n = change.entry "
+                         "WHERE record = ? AND (entry IS NULL OR author = ?)", (n, self.actor)).fetchone()
+        return row[0] or 0
+
+    def tips(self, db: Connection, n: int) -> dict[bytes, Tip]:
+        """Of each author, how far its changes of a record came; the caller keeps them current."""
+        warm = self._warm.get(n)
+        if warm is not None and warm.tips is not None:
+            return warm.tips
+        rows = db.execute("SELECT author, max(change.sequence), max(state) = 3 FROM change "
+                          "JOIN entry ON entry.n = change.entry WHERE record = ? AND change.sequence > 0 "
+                          "GROUP BY author", (n,))
+        return {author: Tip(sequence, bool(broken)) for author, sequence, broken in rows}
+
+    def before(self, db: Connection, n: int | None, change: RawChange) -> bytes | None:
+        """The change of a record that its author made just before another, if it is in the log."""
+        if n is None or change.sequence < 2 or change.actor == IMPORT_ACTOR:
+            return None
+        for (hash,) in db.execute(
+                "SELECT change.hash FROM change LEFT JOIN entry ON entry.n = change.entry WHERE record = ? "
+                "AND change.sequence = ? AND coalesce(author, ?) = ?",
+                (n, change.sequence - 1, self.actor, change.actor)):
+            return bytes(hash)
+        return None
+
+    # --- documents --------------------------------------------------------------------
+
+    def base(self, db: Connection, n: int) -> bytes:
+        """A record's loadable bytes: its snapshot and the changes since, in causal order."""
+        snapshot = db.execute("SELECT doc FROM snapshot WHERE record = ?", (n,)).fetchone()
+        rows = db.execute("SELECT bytes FROM change WHERE record = ? AND state < 2 AND bytes IS NOT NULL "
+                          "ORDER BY n", (n,))
+        return b"".join([snapshot[0] if snapshot is not None else b"", *[data for (data,) in rows]])
+
+    def warm(self, n: int) -> Document | None:
+        """A record's document, if it is loaded."""
+        warm = self._warm.get(n)
+        return None if warm is None else warm.document
+
+    def load(self, db: Connection, n: int) -> Document:
+        """A record's document."""
+        warm = self._warm.get(n)
+        document = automerge.load(self.base(db, n), self.actor) if warm is None else warm.document
+        self.keep(n, document)
+        return document
+
+    def keep(self, n: int, document: Document, tips: dict[bytes, Tip] | None = None) -> None:
+        """Keep a document loaded as the record's present one."""
+        warm = self._warm.get(n)
+        if warm is None:
+            self._warm[n] = _Warm(document, tips)
+        else:
+            warm.document = document
+            warm.tips = tips if tips is not None else warm.tips
+        self._warm.move_to_end(n)
+        if len(self._warm) > WARM:
+            self._warm.popitem(last=False)

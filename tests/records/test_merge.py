@@ -1,0 +1,66 @@
+"""Changes that arrive before what they build on, and what happens to the record meanwhile."""
+
+from typing import Any
+
+from chez.errors import NotFound
+from chez.records import automerge
+from chez.records.encode import encode_fields
+from chez.records.imported import identity_change, record_id
+from chez.records.store import Incoming, RecordStore
+from chez.store.database import Connection, connect, migrate
+
+IDENTITY = {"meter": "m", "number": 7}
+ID = record_id(bytes(32), "readings", IDENTITY)
+OTHER = b"b" * 32
+
+
+def _device(actor: bytes) -> tuple[Connection, RecordStore]:
+    db = connect(":memory:", bytes(32))
+    migrate(db)
+    db.execute("INSERT INTO space (n, id, name, handle) VALUES (1, x'00', 'private', x'00')")
+    db.execute("INSERT INTO entry (n, space, author, sequence, hash, kind, inner) "
+               "VALUES (1, 1, ?, 1, x'00', 0, x'00')", (OTHER,))
+    return db, RecordStore(actor)
+
+
+def _shown(db: Connection) -> list[Any]:
+    return db.execute("SELECT json, deleted FROM record WHERE deleted < 2").fetchall()
+
+
+def _waiting(store: RecordStore, db: Connection) -> None:
+    """The other device's values of an imported record arrive, its first change does not."""
+    first = identity_change(IDENTITY)
+    values = encode_fields(OTHER, 1, 3, (first.hash,), {"watts": 2.5})
+    assert store.merge(db, 1, [Incoming("readings", ID, values, 1)]) == []
+    assert _shown(db) == []
+
+
+def test_an_import_is_not_lost_on_a_record_that_waits() -> None:
+    """The same reading imported here while the other's values wait: it is there at once, with both devices' fields."""
+    db, store = _device(b"a" * 32)
+    _waiting(store, db)
+    assert store.put_imported(db, 1, "readings", ID, IDENTITY, {"edition": 1}, "file 7", "run") == "added"
+    document = automerge.extract(store._rows.load(db, db.execute("SELECT n FROM record").fetchone()[0]))
+    assert document == {"_source": "file 7", "edition": 1, "meter": "m", "number": 7, "watts": 2.5}
+    assert store.put_imported(db, 1, "readings", ID, IDENTITY, {"edition": 1}, "file 7", "run") == "unchanged"
+    assert store.merge(db, 1, [Incoming("readings", ID, identity_change(IDENTITY), 1)]) == []
+    assert len(_shown(db)) == 1
+
+
+def test_a_record_that_waits_is_neither_here_nor_deleted() -> None:
+    """Until something of it can be shown, a record can be put but not edited or deleted."""
+    db, store = _device(b"a" * 32)
+    _waiting(store, db)
+    for act in (store.begin_edit, store.delete):
+        try:
+            act(db, 1, "readings", ID)
+        except NotFound:
+            continue
+        raise AssertionError(act)
+    store.put(db, 1, "readings", ID, {"note": "by hand"})
+    assert _shown(db) == [('{"note":"by hand"}', 0)]
+    store.forget()
+    assert store.merge(db, 1, [Incoming("readings", ID, identity_change(IDENTITY), 1)]) == []
+    assert _shown(db) == [('{"meter":"m","note":"by hand","number":7,"watts":2.5}', 0)]
+    store.forget()
+    assert store.begin_edit(db, 1, "readings", ID).value["watts"] == 2.5
