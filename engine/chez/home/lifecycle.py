@@ -36,7 +36,7 @@ from chez.keys.epochs import Epoch, commitment
 from chez.keys.person import new_words, person_of
 from chez.spaces.membership import Membership
 from chez.spaces.space import create_space, load_space, store_space
-from chez.spaces.statements import Signed
+from chez.spaces.statements import NewEpoch, Signed
 from chez.store.database import Connection, Database
 from chez.store.keyfile import KEY_FILE, read_key, write_key
 from chez.sync.pairing import Bundle, NewDevice, mailbox
@@ -119,10 +119,21 @@ def _check(bundle: Bundle, device: DeviceKeys) -> tuple[list[Signed], list[Epoch
     epochs = [Epoch(id, number, secret, append or None) for id, number, secret, append in bundle.epochs]
     create, known = membership.create, membership.epochs
     ours = create is not None and create.person == bundle.person and create.admin == bundle.admin_public
-    keys = bool(epochs) and all(e.id in known and known[e.id].commitment == commitment(e.secret) for e in epochs)
+    keys = bool(epochs) and all(e.id in known and _holds(e, known[e.id]) for e in epochs)
+    keys = keys and (not bundle.admin or _is_seed_of(bundle.admin, bundle.admin_public))
     if not (ours and keys and device.id in membership.devices):
         raise BadPairing("what the other device sent does not hold together", "Update Chez on both and pair again.")
     return statements, epochs
+
+
+def _holds(epoch: Epoch, said: NewEpoch) -> bool:
+    """Whether an epoch's keys are those its statement speaks of."""
+    append = epoch.append_seed is None or _is_seed_of(epoch.append_seed, said.append)
+    return append and epoch.number == said.number and commitment(epoch.secret) == said.commitment
+
+
+def _is_seed_of(seed: bytes, public: bytes) -> bool:
+    return len(seed) == crypto.KEY_BYTES and crypto.SigningKey.from_seed(seed).public == public
 
 
 def _device() -> DeviceKeys:

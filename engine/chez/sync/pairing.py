@@ -18,6 +18,7 @@ import msgspec
 from mnemonic import Mnemonic
 from msgspec import Meta
 from spake2 import SPAKE2_A, SPAKE2_B
+from spake2.ed25519_basic import NotOnCurve
 from spake2.spake2 import SPAKEError
 
 from chez import crypto
@@ -27,6 +28,8 @@ from chez_wire.login import inbox_of
 __all__ = ("Bundle", "Introduction", "NewDevice", "OldDevice", "Refused", "mailbox", "new_code")
 
 Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Seed = Annotated[bytes, Meta(max_length=32)]
+"""A seed of 32 bytes, or none for who may not have it."""
 NAMEPLATES: Final = 100_000
 _TO_NEW, _TO_OLD = "to new", "to old"
 
@@ -41,15 +44,15 @@ class Introduction(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_
 
 
 class Bundle(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """What the new device needs to be a device of the person."""
+    """What the new device needs to be a device of the person; `epochs` are ids, numbers, secrets, append seeds."""
 
     person: Id
     space: Id
     name: str
-    admin: bytes
+    admin: Seed
     admin_public: Id
     statements: list[bytes]
-    epochs: list[tuple[bytes, int, bytes, bytes]]
+    epochs: list[tuple[Id, Annotated[int, Meta(ge=1, le=2**31)], Id, Seed]]
     relay: str
 
 
@@ -73,6 +76,8 @@ class Refused(msgspec.Struct, array_like=True, frozen=True, tag=4, forbid_unknow
 
 
 _encode = msgspec.msgpack.encode
+_NO_SHARE: Final = (SPAKEError, NotOnCurve, AssertionError, ValueError)
+"""What the library raises for bytes that are no share; half of all bytes are no point of the curve."""
 
 
 def new_code(entropy: bytes) -> str:
@@ -142,7 +147,7 @@ class OldDevice:
             introduction = msgspec.msgpack.decode(secrets.open(False, reply.box), type=Introduction)
             crypto.verify(introduction.device, introduction.signature, "chez/1 introduction",
                           *_introduce(introduction.device, introduction.sealing, introduction.name))
-        except (msgspec.DecodeError, SPAKEError, AssertionError, ValueError, crypto.CryptoFailed):
+        except (*_NO_SHARE, msgspec.DecodeError, RecursionError, crypto.CryptoFailed):
             raise BadPairing("somebody answered with a wrong code; this code is burnt",
                              "If it was you, run `chez pair` again; if not, somebody tried to get in.") from None
         self._secrets = secrets
@@ -171,11 +176,11 @@ class NewDevice:
 
     def answer(self, message: bytes) -> bytes:
         """The reply to the old device's hello. Raises `BadPairing`."""
-        share = self._spake.start()
         try:
+            share = self._spake.start()
             hello = msgspec.msgpack.decode(message, type=_Hello)
             self._secrets = _Secrets(self._spake.finish(hello.share), hello.share, share)
-        except (msgspec.DecodeError, SPAKEError, AssertionError, ValueError):
+        except (*_NO_SHARE, msgspec.DecodeError, RecursionError):
             raise BadPairing("the other side does not speak this pairing", "Ask for a new code.") from None
         return _encode(_Reply(share, self._secrets.confirm_b, self._secrets.seal(False, _encode(self._introduction))))
 

@@ -1,0 +1,1 @@
+"""Arbitrary and mutated bytes, given to everything that reads bytes from outside."""

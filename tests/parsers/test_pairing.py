@@ -1,0 +1,119 @@
+"""Pairing: whatever a stranger, a relay, or a device with the right code sends, ends in `BadPairing`."""
+
+from functools import cache
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+
+from chez.errors import BadPairing
+from chez.home.lifecycle import _check
+from chez.sync.pairing import NewDevice, _Secrets
+from tests.parsers.mutations import MESSAGEPACK, attempt, beginnings, bytes_like
+from tests.vectors.fixed import LAPTOP, filled
+from tests.vectors.golden import golden
+from tests.vectors.make_pairing import BUNDLE, new_device, old_device
+
+HELLO, REPLY, WELCOME, REFUSED = (bytes.fromhex(golden("pairing")["messages"][name])
+                                  for name in ("hello", "reply", "welcome", "refused"))
+_, SHARE, CONFIRM_B, _ = msgspec.msgpack.decode(REPLY)
+_, CONFIRM_A, _ = msgspec.msgpack.decode(WELCOME)
+
+
+@cache
+def _paired() -> tuple[NewDevice, _Secrets]:
+    """A new device that has answered, and the keys it shares with the old one."""
+    new = new_device()
+    new.answer(HELLO)
+    assert new._secrets is not None
+    return new, new._secrets
+
+
+def _receive(message: bytes) -> object:
+    return old_device().receive(message)
+
+
+def _introduce(plain: bytes) -> object:
+    """What a device with the right code may do: seal any introduction."""
+    return _receive(msgspec.msgpack.encode([2, SHARE, CONFIRM_B, _paired()[1].seal(False, plain)]))
+
+
+def _admit(plain: bytes) -> object:
+    """What the old device may do: seal any bundle."""
+    new, secrets = _paired()
+    return new.welcome(msgspec.msgpack.encode([3, CONFIRM_A, secrets.seal(True, plain)]))
+
+
+INTRODUCTION = _paired()[1].open(False, msgspec.msgpack.decode(REPLY)[3])
+GIVEN = msgspec.msgpack.encode(BUNDLE)
+
+
+@given(bytes_like([REPLY, HELLO, WELCOME], MESSAGEPACK))
+@settings(max_examples=60, deadline=None)
+def test_the_old_device_takes_any_reply(message: bytes) -> None:
+    """Any reply is a proof of the code or burns it."""
+    attempt(_receive, message, BadPairing)
+
+
+@given(bytes_like([INTRODUCTION], MESSAGEPACK))
+@settings(max_examples=40, deadline=None)
+@example(b"\x91" * 3000)
+@example(b"\xa4\xff\xff\xff\xff")
+def test_the_old_device_takes_any_introduction(plain: bytes) -> None:
+    """So does a reply that proves the code and introduces nobody."""
+    attempt(_introduce, plain, BadPairing)
+
+
+@given(bytes_like([HELLO, REPLY, WELCOME], MESSAGEPACK))
+@settings(max_examples=60, deadline=None)
+def test_the_new_device_takes_any_hello(message: bytes) -> None:
+    """Any hello is answered or refused."""
+    attempt(new_device().answer, message, BadPairing)
+
+
+@given(bytes_like([WELCOME, REFUSED, REPLY], MESSAGEPACK))
+@settings(max_examples=100, deadline=None)
+def test_the_new_device_takes_any_welcome(message: bytes) -> None:
+    """Any welcome is a bundle or refused."""
+    attempt(_paired()[0].welcome, message, BadPairing)
+
+
+def test_every_share_is_refused_alike() -> None:
+    """Shares that are no point of the curve, zero, of another side or our own are wrong codes, like any other."""
+    shares = [filled(number) for number in range(12)] + [b"", b"x", filled(0, 31), filled(255, 33), SHARE[1:]]
+    for share in [side + share for share in shares for side in (b"A", b"B")] + [b"", b"S" + SHARE[1:]]:
+        assert not attempt(_receive, msgspec.msgpack.encode([2, share, CONFIRM_B, b""]), BadPairing)
+        attempt(new_device().answer, msgspec.msgpack.encode([1, share]), BadPairing)
+
+
+def test_messages_out_of_turn_are_refused() -> None:
+    """A second reply, a second hello, and a welcome before any hello are refused with the same error."""
+    old, new = old_device(), new_device()
+    assert not attempt(new.welcome, WELCOME, BadPairing)
+    assert attempt(new.answer, HELLO) and not attempt(new.answer, HELLO, BadPairing)
+    assert attempt(old.receive, REPLY) and not attempt(old.receive, REPLY, BadPairing)
+    with pytest.raises(BadPairing):
+        old_device().admit(BUNDLE)
+
+
+def test_a_wrong_value_in_every_place_of_a_bundle() -> None:
+    """Every kind of value in place of each of a bundle's first bytes is a bundle or refused."""
+    for plain in beginnings(GIVEN, MESSAGEPACK):
+        attempt(_admit, plain, BadPairing)
+
+
+def test_a_bundle_that_does_not_hold_together_is_refused() -> None:
+    """Keys that are not those the statements speak of, of whatever length, make no home."""
+    epoch = BUNDLE.epochs[0]
+    _check(BUNDLE, LAPTOP)
+    wrong: list[dict[str, object]] = [{"admin": seed} for seed in (b"x", bytes(31), bytes(32))]
+    wrong += [{"epochs": [other]} for other in (
+        (bytes(32), *epoch[1:]), (epoch[0], 2, *epoch[2:]), (*epoch[:2], bytes(32), epoch[3]),
+        (*epoch[:3], b"x"), (*epoch[:3], bytes(32)))]
+    wrong += [{"epochs": []}, {"statements": []}, {"space": bytes(32)}, {"person": bytes(32)},
+              {"admin_public": bytes(32)}]
+    for change in wrong:
+        with pytest.raises(BadPairing):
+            _check(msgspec.structs.replace(BUNDLE, **change), LAPTOP)
+    for missing in ({"admin": b""}, {"epochs": [(*epoch[:3], b"")]}):  # a reader has neither
+        _check(msgspec.structs.replace(BUNDLE, **missing), LAPTOP)
