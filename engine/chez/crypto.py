@@ -192,5 +192,11 @@ class Kdf:
 
 
 def passphrase_key(passphrase: str, salt: bytes, kdf: Kdf) -> bytes:
-    """Derive 32 bytes from a passphrase (UTF-8 as typed) with Argon2id (RFC 9106)."""
-    return argon2id.kdf(KEY_BYTES, passphrase.encode(), salt, opslimit=kdf.operations, memlimit=kdf.memory)
+    """Derive 32 bytes from a passphrase (UTF-8 as typed) with Argon2id (RFC 9106).
+
+    Raises MemoryError when the machine can't spare what `kdf` asks for.
+    """
+    try:
+        return argon2id.kdf(KEY_BYTES, passphrase.encode(), salt, opslimit=kdf.operations, memlimit=kdf.memory)
+    except nacl.exceptions.RuntimeError:  # with arguments in bounds, libsodium fails for nothing else
+        raise MemoryError from None

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from chez import crypto
-from chez.errors import Damaged, WrongPassphrase
+from chez.errors import Damaged, Unavailable, WrongPassphrase
 
 __all__ = ("KEY_FILE", "read_key", "write_key")
 
@@ -36,12 +36,23 @@ def _associated(file: _KeyFile) -> bytes:
                       str(file.memory).encode(), file.salt.encode()))
 
 
+def _wrapping_key(passphrase: str, salt: bytes, kdf: crypto.Kdf) -> bytes:
+    try:
+        return crypto.passphrase_key(passphrase, salt, kdf)
+    except MemoryError:
+        raise Unavailable(f"there is too little free memory for the passphrase: {kdf.memory // 2**20} MiB are needed",
+                          "End other programs and try again.") from None
+
+
 def write_key(folder: Path, key: bytes, passphrase: str, kdf: crypto.Kdf) -> None:
-    """Wrap the database key and put the file in place at once (owner-only, fsynced)."""
+    """Wrap the database key and put the file in place at once (owner-only, fsynced).
+
+    Raises `Unavailable` when there is too little memory to.
+    """
     salt, nonce = crypto.random_bytes(crypto.SALT_BYTES), crypto.random_bytes(crypto.NONCE_BYTES)
     file = _KeyFile(1, "argon2id", kdf.operations, kdf.memory, salt.hex(), nonce.hex(), "")
     # The wrapping key is used for this nonce only: a new salt makes a new key each time.
-    wrapping = crypto.passphrase_key(passphrase, salt, kdf)
+    wrapping = _wrapping_key(passphrase, salt, kdf)
     file.wrapped = crypto.encrypt(wrapping, nonce, key, _associated(file)).hex()
     temporary = folder / (KEY_FILE + ".new")
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
@@ -59,8 +70,9 @@ def write_key(folder: Path, key: bytes, passphrase: str, kdf: crypto.Kdf) -> Non
 def read_key(folder: Path, passphrase: str) -> bytes:
     """Unwrap the database key (32 bytes).
 
-    Raises `WrongPassphrase`, and `Damaged` for a file that is not a key file. A file
-    tampered with inside its fields can't be told from a wrong passphrase, on purpose.
+    Raises `WrongPassphrase`, `Damaged` for a file that is not a key file, `Unavailable`
+    when there is too little memory. A file tampered with inside its fields can't be told
+    from a wrong passphrase, on purpose.
     """
     try:
         file = msgspec.json.decode((folder / KEY_FILE).read_bytes(), type=_KeyFile)
@@ -72,6 +84,6 @@ def read_key(folder: Path, passphrase: str) -> bytes:
         raise Damaged(f"the key file of this home can't be read ({error})",
                       f"Restore {KEY_FILE} from a backup, or join again from another device.") from None
     try:
-        return crypto.decrypt(crypto.passphrase_key(passphrase, salt, kdf), nonce, wrapped, _associated(file))
+        return crypto.decrypt(_wrapping_key(passphrase, salt, kdf), nonce, wrapped, _associated(file))
     except crypto.CryptoFailed:
         raise WrongPassphrase("this passphrase does not open the home", "Check capitals and keyboard layout.") from None
