@@ -197,7 +197,7 @@ def parse_manifest(text: bytes) -> Manifest:
         raise ManifestInvalid("", f"is not TOML: {error}", "see toml.io") from None
     try:
         # Exact decimals matter in the schema only; elsewhere a float is what JSON would say.
-        plain = {key: value if key == "result" else _floats(value) for key, value in tables.items()}
+        plain = {key: _plain(value, key, exact=key == "result") for key, value in tables.items()}
         manifest = msgspec.convert(plain, Manifest)
     except (msgspec.ValidationError, RecursionError) as error:
         raise _explain(str(error)) from None
@@ -248,12 +248,15 @@ def _check(manifest: Manifest) -> None:
     _check_parameter(manifest.parameters, "parameters")
 
 
-def _floats(value: object) -> object:
+def _plain(value: object, path: str, exact: bool) -> object:
     if isinstance(value, dict):
-        return {key: _floats(item) for key, item in value.items()}
+        return {key: _plain(item, f"{path}.{key}", exact) for key, item in value.items()}
     if isinstance(value, list):
-        return [_floats(item) for item in value]
-    return float(value) if isinstance(value, Decimal) else value
+        return [_plain(item, f"{path}[{number}]", exact) for number, item in enumerate(value)]
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        # TOML asks for this; and Python refuses to write much longer ones as text.
+        raise ManifestInvalid(path, "is a whole number of more than 64 bits")
+    return float(value) if isinstance(value, Decimal) and not exact else value
 
 
 def _check_parameter(value: object, path: str) -> None:

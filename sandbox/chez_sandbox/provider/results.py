@@ -8,6 +8,7 @@ kept as a line too, with the reason, and never stops what follows.
 
 import base64
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -53,7 +54,7 @@ class ResultBook:
             try:
                 kept = json.loads(line)
                 self._seen.add((kept["pseudonym"], kept["grant"], kept["sequence"]))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # a line cut by a crash, or one that did not open
         if text and not text.endswith(b"\n"):
             os.write(self._file, b"\n")
@@ -107,4 +108,10 @@ class ResultBook:
 
 def _plain(result: bytes) -> object:
     read_json(result)  # refuses what Python's reader would tolerate
-    return json.loads(result)
+    return json.loads(result, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    if math.isinf(number := float(text)):
+        raise ResultRefused("result", "has a number larger than JSON's readers take")
+    return number
