@@ -192,7 +192,8 @@ def unseal(envelope: bytes, handle: bytes, epochs: dict[bytes, Epoch]) -> bytes:
     """The packed signed bytes of an envelope.
 
     Raises `BadEntry`: of another space, of an epoch whose key is not here, under a key
-    other than the epoch's (the cipher alone would not tell), or altered.
+    other than the epoch's (the cipher alone would not tell), or altered. Raises
+    `EnvelopeError` for bytes that are no envelope of this version.
     """
     header = Header.decode(envelope)
     if header.handle != handle:
