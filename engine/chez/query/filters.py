@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar
 from chez.errors import InvalidValue
 from chez.records.values import time_text
 
-__all__ = ("Condition", "Field", "Query", "column", "field", "quote")
+__all__ = ("Condition", "Field", "Query", "column", "field", "index_name", "quote")
 
 R = TypeVar("R")
 _PAGE: Final = 1000
@@ -29,6 +29,12 @@ def column(name: str) -> str:
         raise InvalidValue(f"{name!r} can't be the name of a field in a query")
     path = "$" + "".join(f'."{step}"' for step in name.split("."))
     return f"json_extract(json, {quote(path, chr(39))})"
+
+
+def index_name(collection: str, name: str) -> str:
+    """The declared index on a field of a collection, as SQL writes it."""
+    # SQLite ignores the case of names, collections and fields do not: hence the hex.
+    return quote(f"declared {collection} {name} {f'{collection} {name}'.encode().hex()}", '"')
 
 
 def _parameter(value: Any) -> Any:
@@ -111,6 +117,7 @@ class Query(Generic[R]):
     _conditions: tuple[Condition, ...] = ()
     _order: tuple[str, ...] = ()
     _limit: int | None = None
+    _indexes: frozenset[str] = frozenset()
 
     def where(self, *conditions: Condition, **equals: Any) -> "Query[R]":
         """The same with more conditions."""
@@ -136,7 +143,19 @@ class Query(Generic[R]):
             clause, values = condition.sql()
             clauses.append(clause)
             params += values
-        return f"SELECT {what} FROM record WHERE {' AND '.join(clauses)}", params
+        return f"SELECT {what} FROM record{self._by()} WHERE {' AND '.join(clauses)}", params
+
+    def _by(self) -> str:
+        """The declared index to use, if one serves a condition or else the order.
+
+        It is named because SQLite, which has no figures about the data, takes every
+        collection for ten records and would walk through all of it instead.
+        """
+        equal = [one.name for one in self._conditions if one.operator in ("=", "in")]
+        ranges = [one.name for one in self._conditions if one.operator in ("<", "<=", ">", ">=")]
+        order = [name.lstrip("-") for name in self._order[:1]]
+        chosen = next((name for name in (*equal, *ranges, *order) if name in self._indexes), None)
+        return "" if chosen is None else f" INDEXED BY {index_name(self._collection, chosen)}"
 
     async def all(self) -> list[R]:
         """Every matching record."""
@@ -169,11 +188,15 @@ class Query(Generic[R]):
             for record in await self.all():
                 yield record
             return
-        after = ""
-        while page := await self.where(Condition("_id", ">", after))._page():
+        page = await self._page()
+        while page:
             for record in page:
                 yield record
-            after = page[-1].id  # type: ignore[attr-defined]
+            if len(page) < _PAGE:
+                return
+            # On by id: through a declared index each page would go through all matches.
+            after: str = page[-1].id  # type: ignore[attr-defined]
+            page = await replace(self.where(Condition("_id", ">", after)), _indexes=frozenset())._page()
 
     async def _page(self) -> list[R]:
         return await self.limit(_PAGE).all()
