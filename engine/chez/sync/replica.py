@@ -3,9 +3,8 @@
 Out: changes waiting in the outbox become entries of this device's chain, are signed,
 sealed for a relay, and the sealed bytes are stored; only then may they be sent.
 
-In: entries of other devices are opened and checked one by one, held until what they
-follow is there, and their changes merged together. What fails a check is set aside in
-`quarantine` with the reason; the rest goes on. Nothing depends on the order of arrival.
+In: what a relay hands out is checked and merged (`sync.intake`), in one transaction with
+the cursor that says how far it was read.
 
 Time and randomness are arguments, so that a simulation replays exactly.
 """
@@ -14,19 +13,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from chez import crypto
-from chez.errors import BadEntry, HomeCopied, InvalidValue, RelayUnreachable
+from chez.errors import RelayUnreachable
 from chez.keys.device import DeviceKeys
-from chez.records.automerge import RawChange
-from chez.records.imported import IMPORT_ACTOR, check_identity_change
-from chez.records.store import Incoming, RecordStore
-from chez.records.values import check_collection, check_id
+from chez.records.store import RecordStore
 from chez.spaces.space import Space, load_space
-from chez.spaces.statements import Certify, Signed
 from chez.store.database import Connection
+from chez.sync.chains import keep_entry, last_entry
 from chez.sync.entry import (
     CHANGE,
     CHANGES,
-    GENESIS,
     JOURNAL_HEAD,
     STATEMENT,
     STATEMENTS,
@@ -34,11 +29,10 @@ from chez.sync.entry import (
     Item,
     RelayHead,
     SignedEntry,
-    read_signed,
     seal,
     sign_entry,
-    unseal,
 )
+from chez.sync.intake import Intake, Received
 from chez_wire.envelope import GENESIS_HEAD, entry_id
 from chez_wire.frames import Entry
 from chez_wire.limits import MAX_ITEMS, TARGET_INNER
@@ -65,16 +59,6 @@ class Cursor:
 
     position: int
     head: bytes
-
-
-@dataclass(slots=True)
-class Received:
-    """What a page of entries led to."""
-
-    applied: int = 0
-    duplicates: int = 0
-    quarantined: int = 0
-    statements: list[Signed] = field(default_factory=list)
 
 
 class Replica:
@@ -158,26 +142,13 @@ class Replica:
         return [Item(JOURNAL_HEAD, "", "", head[0].to_bytes(8, "big") + head[1])]
 
     def _append(self, db: Connection, kind: int, items: list[Item]) -> tuple[int, SignedEntry]:
-        sequence, previous = self._chain(db, self._device.id)
+        sequence, previous = last_entry(db, self.space.n, self._device.id)
         seen = db.execute("SELECT incarnation, position, head FROM cursor WHERE space = ? ORDER BY relay LIMIT 1",
                           (self.space.n,)).fetchone()
         heads = sorted(self.space.membership.heads)[:64]
         entry = sign_entry(Inner(1, self.space.id, self._device.id, sequence + 1, previous, self._now(), kind, items,
                                  heads, RelayHead(*seen) if seen else None), self._device.signing)
-        return self._store(db, entry), entry
-
-    def _chain(self, db: Connection, author: bytes) -> tuple[int, bytes]:
-        """The sequence number and hash of an author's last accepted entry."""
-        row = db.execute("SELECT sequence, hash FROM entry WHERE space = ? AND author = ? "
-                         "ORDER BY sequence DESC LIMIT 1", (self.space.n, author)).fetchone()
-        return (row[0], row[1]) if row is not None else (0, GENESIS)
-
-    def _store(self, db: Connection, entry: SignedEntry) -> int:
-        inner = entry.inner
-        n: int = db.execute("INSERT INTO entry (space, author, sequence, hash, kind, inner) VALUES (?, ?, ?, ?, ?, ?)",
-                            (self.space.n, inner.author, inner.sequence, entry.hash, inner.kind,
-                             entry.packed)).lastrowid
-        return n
+        return keep_entry(db, self.space.n, entry), entry
 
     def outgoing(self, db: Connection, relay: int) -> list[Sealed]:
         """Collect what waits and seal it for a relay; the bytes returned are stored first."""
@@ -236,165 +207,8 @@ class Replica:
         if entries and entries[0].offset != position + 1:
             # The page before was not taken in: going on would skip it for ever.
             raise RelayUnreachable("an earlier page of entries was not taken in", "It is read again.")
-        received = Received()
-        ready: list[Incoming] = []
-        for entry in entries:
-            self._take(db, relay, entry, ready, received)
-        self._merge(db, ready, received)
+        received = Intake(db, relay, self.space, self._device.id, self._records).take(entries)
         if entries:
             db.execute("UPDATE cursor SET position = ?, head = ? WHERE space = ? AND relay = ?",
                        (entries[-1].offset, head, self.space.n, relay))
         return received
-
-    def _take(self, db: Connection, relay: int, entry: Entry, ready: list[Incoming], received: Received) -> None:
-        id = entry_id(entry.envelope)
-        if db.execute("SELECT 1 FROM sealed JOIN entry ON entry.n = sealed.entry WHERE sealed.id = ? AND relay = ? "
-                      "AND entry.space = ?", (id, relay, self.space.n)).fetchone():
-            return  # this device's own, coming back
-        certified = len(received.statements)
-        try:
-            signed = read_signed(unseal(entry.envelope, self.space.handle, self.space.epochs))
-        except ValueError as error:  # an envelope of another format
-            self._quarantine(db, relay, entry.offset, str(error), entry.envelope, received)
-            return
-        except BadEntry as error:
-            self._quarantine(db, relay, entry.offset, error.message, entry.envelope, received)
-            return
-        try:
-            self._accept(db, signed, ready, received)
-        except BadEntry as error:
-            self._quarantine(db, relay, entry.offset, error.message, entry.envelope, received)
-        self._unpark(db, signed.inner.author, certified, ready, received)
-
-    def _accept(self, db: Connection, signed: SignedEntry, ready: list[Incoming], received: Received) -> None:
-        """Accept an entry, or park it until what it follows is there. Raises `BadEntry`, `HomeCopied`."""
-        inner = signed.inner
-        if inner.space != self.space.id:
-            raise BadEntry("the entry belongs to another space")
-        self._learn(db, inner, received)
-        sequence, previous = self._chain(db, inner.author)
-        if inner.sequence <= sequence:
-            self._repeat(db, signed, received)
-            return
-        if inner.author == self._device.id:
-            raise _copied()
-        self._check_aside(db, inner)
-        if inner.sequence > sequence + 1 or inner.author not in self.space.membership.devices:
-            db.execute("INSERT OR IGNORE INTO parked (space, author, sequence, hash, inner) VALUES (?, ?, ?, ?, ?)",
-                       (self.space.n, inner.author, inner.sequence, signed.hash, signed.packed))
-            return
-        if inner.previous != previous:
-            raise BadEntry("the entry does not follow its author's last one")
-        try:
-            items = self._changes(signed)
-        except BadEntry:
-            self._set_aside(db, inner, received)
-            raise
-        row = self._store(db, signed)
-        self._witness(db, inner)
-        ready += [Incoming(item.collection, item.id, change, row) for item, change in items]
-        received.applied += 1
-
-    def _check_aside(self, db: Connection, inner: Inner) -> None:
-        """Nothing is taken in of a chain after an entry that is set aside: what follows builds on it."""
-        row = db.execute("SELECT sequence FROM set_aside WHERE space = ? AND author = ?",
-                         (self.space.n, inner.author)).fetchone()
-        if row is not None:
-            raise BadEntry(f"its author's chain is set aside from entry {row[0]} on")
-
-    def _learn(self, db: Connection, inner: Inner, received: Received) -> None:
-        """Take in membership statements; each is signed, whoever's entry carries it."""
-        if inner.kind != STATEMENTS:
-            return
-        statements = [Signed.read(item.data) for item in inner.items if item.kind == STATEMENT]
-        for statement in statements:
-            db.execute("INSERT OR IGNORE INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 1)",
-                       (self.space.n, statement.hash, statement.raw))
-        effective = self.space.membership.add(statements)
-        received.statements += effective
-
-    def _repeat(self, db: Connection, signed: SignedEntry, received: Received) -> None:
-        inner = signed.inner
-        known = db.execute("SELECT hash FROM entry WHERE space = ? AND author = ? AND sequence = ?",
-                           (self.space.n, inner.author, inner.sequence)).fetchone()
-        if known is None or known[0] != signed.hash:
-            if inner.author == self._device.id:
-                raise _copied()
-            raise BadEntry(f"its author made two different entries number {inner.sequence}")
-        received.duplicates += 1
-
-    def _set_aside(self, db: Connection, inner: Inner, received: Received) -> None:
-        """An author broke a rule in its next entry: its chain ends here, what is parked of it included."""
-        key = (self.space.n, inner.author)
-        db.execute("INSERT INTO set_aside (space, author, sequence) VALUES (?, ?, ?)", (*key, inner.sequence))
-        for (packed,) in db.execute("SELECT inner FROM parked WHERE space = ? AND author = ?", key).fetchall():
-            self._quarantine(db, None, None, f"its author's chain is set aside from entry {inner.sequence} on", packed,
-                             received)
-        db.execute("DELETE FROM parked WHERE space = ? AND author = ?", key)
-
-    def _changes(self, signed: SignedEntry) -> list[tuple[Item, RawChange]]:
-        """An entry's changes, each checked against the entry's author. Raises `BadEntry`."""
-        items = [item for item in signed.inner.items if item.kind == CHANGE]
-        found = list(zip(items, signed.changes, strict=True))
-        for item, change in found:
-            self._check_change(signed.inner, item, change)
-        return found
-
-    def _check_change(self, inner: Inner, item: Item, change: RawChange) -> None:
-        try:
-            check_collection(item.collection)
-            check_id(item.id)
-        except InvalidValue as error:
-            raise BadEntry(f"the entry names no record: {error.message}") from None
-        if change.actor == IMPORT_ACTOR:
-            check_identity_change(change, self.space.record_key, item.collection, item.id)
-        elif change.actor != inner.author:
-            # Or a member could spend another's sequence numbers, and devices would
-            # differ by which change came first.
-            raise BadEntry("the entry carries a change in another device's name")
-
-    def _witness(self, db: Connection, inner: Inner) -> None:
-        for item in inner.items:
-            if item.kind == JOURNAL_HEAD and len(item.data) == 40 and item.data[0] < 0x40:
-                db.execute("INSERT OR REPLACE INTO witness (space, author, number, hash) VALUES (?, ?, ?, ?)",
-                           (self.space.n, inner.author, int.from_bytes(item.data[:8], "big"), item.data[8:]))
-
-    def _unpark(self, db: Connection, author: bytes, certified: int, ready: list[Incoming],
-                received: Received) -> None:
-        """Accept what was parked and waited for an author's entry, or for a certificate (from `certified` on)."""
-        authors = [author]
-        while authors or certified < len(received.statements):
-            authors += [statement.body.device for statement in received.statements[certified:]
-                        if isinstance(statement.body, Certify)]
-            certified = len(received.statements)
-            author = authors.pop() if authors else b""
-            if author not in self.space.membership.devices:
-                continue
-            rows = db.execute("SELECT hash, inner FROM parked WHERE space = ? AND author = ? AND sequence <= ? "
-                              "ORDER BY sequence, hash",
-                              (self.space.n, author, self._chain(db, author)[0] + 1)).fetchall()
-            for hash, packed in rows:
-                db.execute("DELETE FROM parked WHERE space = ? AND author = ? AND hash = ?",
-                           (self.space.n, author, hash))
-                try:
-                    self._accept(db, read_signed(packed), ready, received)
-                except BadEntry as error:
-                    self._quarantine(db, None, None, error.message, packed, received)
-            authors += [author] if rows else []
-
-    def _merge(self, db: Connection, ready: list[Incoming], received: Received) -> None:
-        for refusal in self._records.merge(db, self.space.n, ready):
-            self._quarantine(db, None, None, refusal.reason, refusal.incoming.change.bytes, received)
-
-    def _quarantine(self, db: Connection, relay: int | None, offset: int | None, reason: str, data: bytes,
-                    received: Received) -> None:
-        url = None if relay is None else db.execute("SELECT url FROM relay WHERE n = ?", (relay,)).fetchone()[0]
-        db.execute("INSERT INTO quarantine (space, relay, position, reason, bytes) VALUES (?, ?, ?, ?, ?)",
-                   (self.space.n, url, offset, reason, data))
-        received.quarantined += 1
-
-
-def _copied() -> HomeCopied:
-    return HomeCopied("this device's own name stands under entries that it did not write",
-                      "Two copies of this home are in use, or it was restored from an older copy: "
-                      "what is here stays; join as a new device to go on.")

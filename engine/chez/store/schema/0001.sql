@@ -131,6 +131,7 @@ CREATE TABLE sealed (                 -- own entries on their way to one relay
     envelope BLOB,                    -- NULL once acknowledged
     PRIMARY KEY (entry, relay)
 ) WITHOUT ROWID;
+CREATE INDEX sealed_by_id ON sealed (relay, id);
 CREATE INDEX unacknowledged ON sealed (relay, entry) WHERE envelope IS NOT NULL;
 
 -- The journal ------------------------------------------------------------------------

@@ -1,0 +1,21 @@
+"""Accepted entries in the store: every author's chain of them."""
+
+from chez.store.database import Connection
+from chez.sync.entry import GENESIS, SignedEntry
+
+__all__ = ("keep_entry", "last_entry")
+
+
+def last_entry(db: Connection, space: int, author: bytes) -> tuple[int, bytes]:
+    """The sequence number and hash of an author's last accepted entry; (0, zeros) before the first."""
+    row = db.execute("SELECT sequence, hash FROM entry WHERE space = ? AND author = ? "
+                     "ORDER BY sequence DESC LIMIT 1", (space, author)).fetchone()
+    return (row[0], row[1]) if row is not None else (0, GENESIS)
+
+
+def keep_entry(db: Connection, space: int, entry: SignedEntry) -> int:
+    """Store an entry at the end of its author's chain; returns its row."""
+    inner = entry.inner
+    n: int = db.execute("INSERT INTO entry (space, author, sequence, hash, kind, inner) VALUES (?, ?, ?, ?, ?, ?)",
+                        (space, inner.author, inner.sequence, entry.hash, inner.kind, entry.packed)).lastrowid
+    return n

@@ -1,0 +1,221 @@
+"""Taking in what a relay hands out: each entry is checked, then held, accepted or set aside.
+
+An entry is held (`parked`) until the one before it in its author's chain is there, and
+its author's certificate. What fails a check goes to `quarantine` with the reason; the
+chain of an author that broke a rule is set aside from there on. Nothing depends on the
+order of arrival. The changes of a whole page are merged together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from chez.errors import BadEntry, HomeCopied, InvalidValue
+from chez.records.automerge import RawChange
+from chez.records.imported import IMPORT_ACTOR, check_identity_change
+from chez.records.store import Incoming, RecordStore
+from chez.records.values import check_collection, check_id
+from chez.spaces.space import Space
+from chez.spaces.statements import Certify, Signed
+from chez.store.database import Connection
+from chez.sync.chains import keep_entry, last_entry
+from chez.sync.entry import (
+    CHANGE,
+    JOURNAL_HEAD,
+    STATEMENT,
+    STATEMENTS,
+    Inner,
+    Item,
+    SignedEntry,
+    read_signed,
+    unseal,
+)
+from chez_wire.envelope import entry_id
+from chez_wire.frames import Entry
+
+__all__ = ("Intake", "Received")
+
+
+@dataclass(slots=True)
+class Received:
+    """What a page of entries led to."""
+
+    applied: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+    statements: list[Signed] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Intake:
+    """One page being taken in, inside one open transaction; `relay` is the relay's row in the store."""
+
+    db: Connection
+    relay: int
+    space: Space
+    device: bytes
+    records: RecordStore
+    received: Received = field(default_factory=Received)
+    ready: list[Incoming] = field(default_factory=list)
+
+    def take(self, entries: Sequence[Entry]) -> Received:
+        """Take in a page of the relay's log; what fails a check is set aside. Raises `HomeCopied`."""
+        for entry in entries:
+            self._take(entry)
+        self._merge()
+        return self.received
+
+    def _take(self, entry: Entry) -> None:
+        own = self.db.execute("SELECT 1 FROM sealed JOIN entry ON entry.n = sealed.entry "
+                              "WHERE relay = ? AND sealed.id = ? AND entry.space = ?",
+                              (self.relay, entry_id(entry.envelope), self.space.n)).fetchone()
+        if own:  # coming back
+            return
+        certified = len(self.received.statements)
+        try:
+            signed = read_signed(unseal(entry.envelope, self.space.handle, self.space.epochs))
+        except ValueError as error:  # an envelope of another format
+            self._quarantine(entry.offset, str(error), entry.envelope)
+            return
+        except BadEntry as error:
+            self._quarantine(entry.offset, error.message, entry.envelope)
+            return
+        try:
+            self._accept(signed)
+        except BadEntry as error:
+            self._quarantine(entry.offset, error.message, entry.envelope)
+        self._unpark(signed.inner.author, certified)
+
+    def _accept(self, signed: SignedEntry) -> None:
+        """Accept an entry, or park it until what it follows is there. Raises `BadEntry`, `HomeCopied`."""
+        inner = signed.inner
+        if inner.space != self.space.id:
+            raise BadEntry("the entry belongs to another space")
+        sequence, previous = last_entry(self.db, self.space.n, inner.author)
+        follows = inner.sequence == sequence + 1 and inner.previous == previous
+        try:
+            self._learn(inner)
+            items = self._changes(signed)
+        except BadEntry:
+            if follows:
+                self._set_aside(inner)
+            raise
+        if inner.sequence <= sequence:
+            self._repeat(signed)
+            return
+        if inner.author == self.device:
+            raise _copied()
+        self._check_aside(inner)
+        if inner.sequence > sequence + 1 or inner.author not in self.space.membership.devices:
+            self.db.execute(
+                "INSERT OR IGNORE INTO parked (space, author, sequence, hash, inner) VALUES (?, ?, ?, ?, ?)",
+                (self.space.n, inner.author, inner.sequence, signed.hash, signed.packed))
+            return
+        if not follows:
+            raise BadEntry("the entry does not follow its author's last one")
+        row = keep_entry(self.db, self.space.n, signed)
+        self._witness(inner)
+        self.ready += [Incoming(item.collection, item.id, change, row) for item, change in items]
+        self.received.applied += 1
+
+    def _check_aside(self, inner: Inner) -> None:
+        """Nothing is taken in of a chain after an entry that is set aside: what follows builds on it."""
+        row = self.db.execute("SELECT sequence FROM set_aside WHERE space = ? AND author = ?",
+                              (self.space.n, inner.author)).fetchone()
+        if row is not None:
+            raise BadEntry(f"its author's chain is set aside from entry {row[0]} on")
+
+    def _learn(self, inner: Inner) -> None:
+        """Take in membership statements; each is signed, whoever's entry carries it."""
+        if inner.kind != STATEMENTS:
+            return
+        statements = [Signed.read(item.data) for item in inner.items if item.kind == STATEMENT]
+        for statement in statements:
+            self.db.execute("INSERT OR IGNORE INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 1)",
+                            (self.space.n, statement.hash, statement.raw))
+        effective = self.space.membership.add(statements)
+        self.received.statements += effective
+
+    def _repeat(self, signed: SignedEntry) -> None:
+        inner = signed.inner
+        known = self.db.execute("SELECT hash FROM entry WHERE space = ? AND author = ? AND sequence = ?",
+                                (self.space.n, inner.author, inner.sequence)).fetchone()
+        if known is None or known[0] != signed.hash:
+            if inner.author == self.device:
+                raise _copied()
+            raise BadEntry(f"its author made two different entries number {inner.sequence}")
+        self.received.duplicates += 1
+
+    def _set_aside(self, inner: Inner) -> None:
+        """An author broke a rule in its next entry: its chain ends here, what is parked of it included."""
+        key = (self.space.n, inner.author)
+        self.db.execute("INSERT INTO set_aside (space, author, sequence) VALUES (?, ?, ?)", (*key, inner.sequence))
+        for (packed,) in self.db.execute("SELECT inner FROM parked WHERE space = ? AND author = ?", key).fetchall():
+            self._quarantine(None, f"its author's chain is set aside from entry {inner.sequence} on", packed)
+        self.db.execute("DELETE FROM parked WHERE space = ? AND author = ?", key)
+
+    def _changes(self, signed: SignedEntry) -> list[tuple[Item, RawChange]]:
+        """An entry's changes, each checked against the entry's author. Raises `BadEntry`."""
+        items = [item for item in signed.inner.items if item.kind == CHANGE]
+        found = list(zip(items, signed.changes, strict=True))
+        for item, change in found:
+            self._check_change(signed.inner, item, change)
+        return found
+
+    def _check_change(self, inner: Inner, item: Item, change: RawChange) -> None:
+        try:
+            check_collection(item.collection)
+            check_id(item.id)
+        except InvalidValue as error:
+            raise BadEntry(f"the entry names no record: {error.message}") from None
+        if change.actor == IMPORT_ACTOR:
+            check_identity_change(change, self.space.record_key, item.collection, item.id)
+        elif change.actor != inner.author:
+            # Or a member could spend another's sequence numbers, and devices would
+            # differ by which change came first.
+            raise BadEntry("the entry carries a change in another device's name")
+
+    def _witness(self, inner: Inner) -> None:
+        for item in inner.items:
+            if item.kind == JOURNAL_HEAD and len(item.data) == 40 and item.data[0] < 0x40:
+                self.db.execute("INSERT OR REPLACE INTO witness (space, author, number, hash) VALUES (?, ?, ?, ?)",
+                                (self.space.n, inner.author, int.from_bytes(item.data[:8], "big"), item.data[8:]))
+
+    def _unpark(self, author: bytes, certified: int) -> None:
+        """Accept what was parked and waited for an author's entry, or for a certificate (from `certified` on)."""
+        authors = [author]
+        while authors or certified < len(self.received.statements):
+            authors += [statement.body.device for statement in self.received.statements[certified:]
+                        if isinstance(statement.body, Certify)]
+            certified = len(self.received.statements)
+            author = authors.pop() if authors else b""
+            if author not in self.space.membership.devices:
+                continue
+            rows = self.db.execute("SELECT hash, inner FROM parked WHERE space = ? AND author = ? AND sequence <= ? "
+                                   "ORDER BY sequence, hash",
+                                   (self.space.n, author, last_entry(self.db, self.space.n, author)[0] + 1)).fetchall()
+            for hash, packed in rows:
+                self.db.execute("DELETE FROM parked WHERE space = ? AND author = ? AND hash = ?",
+                                (self.space.n, author, hash))
+                try:
+                    self._accept(read_signed(packed))
+                except BadEntry as error:
+                    self._quarantine(None, error.message, packed)
+            authors += [author] if rows else []
+
+    def _merge(self) -> None:
+        for refusal in self.records.merge(self.db, self.space.n, self.ready):
+            self._quarantine(None, refusal.reason, refusal.incoming.change.bytes)
+
+    def _quarantine(self, offset: int | None, reason: str, data: bytes) -> None:
+        url = None
+        if offset is not None:
+            url = self.db.execute("SELECT url FROM relay WHERE n = ?", (self.relay,)).fetchone()[0]
+        self.db.execute("INSERT INTO quarantine (space, relay, position, reason, bytes) VALUES (?, ?, ?, ?, ?)",
+                        (self.space.n, url, offset, reason, data))
+        self.received.quarantined += 1
+
+
+def _copied() -> HomeCopied:
+    return HomeCopied("this device's own name stands under entries that it did not write",
+                      "Two copies of this home are in use, or it was restored from an older copy: "
+                      "what is here stays; join as a new device to go on.")
