@@ -8,6 +8,7 @@ A home is made in a folder beside its own and moved into place when it is whole.
 """
 
 import asyncio
+import errno
 import fcntl
 import os
 import shutil
@@ -166,8 +167,9 @@ async def _make(path: Path, passphrase: str, kdf: crypto.Kdf | None, device: Dev
             path.rmdir()
         building.rename(path)
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise StorageFailed(f"the home can't be made at {path}: {error.strerror}",
-                            "Check the folder's permissions.") from None
+                            "Free some space and try again." if full else "Check the folder's permissions.") from None
     finally:
         if building is not None:
             shutil.rmtree(building, ignore_errors=True)

@@ -174,6 +174,8 @@ class Database:
                     db.execute("RELEASE work")
                 except BaseException as error:
                     entry.error = storage_error(error) if isinstance(error, sqlcipher3.Error) else error
+                    if not db.in_transaction:  # on a full disk SQLite may undo the whole group by itself
+                        raise
                     db.execute("ROLLBACK TO work")
                     db.execute("RELEASE work")
                     self._undone()
