@@ -194,13 +194,18 @@ class Opened(_Frame, tag=35, frozen=True):
 
 
 class Appended(_Frame, tag=36, frozen=True):
-    """The entry is durable at `offset`; `head` is the cumulative head just after it."""
+    """The entry is durable at `offset`; `head` is the cumulative head just after it.
+
+    `passed` is the ref of this connection's subscription to the space when that stood
+    just before the entry: it stands after it now, and the entry is not sent back. Else 0.
+    """
 
     ref: Ref
     handle: Id
     entry: Id
     offset: Offset
     head: Id
+    passed: Ref
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):

@@ -50,6 +50,18 @@ class SpaceCursor:
         self.credit -= sum(len(entry.envelope) for entry in page.entries)
         self.end = max(self.end, page.end)
 
+    def passes(self, offset: int) -> bool:
+        """Move past an entry that this very connection appended, if it stands just before it."""
+        if self.reading or offset != self.offset + 1:
+            return False
+        self.offset = offset
+        self.end = max(self.end, offset)
+        return True
+
+    def rest(self, page: Page) -> Page:
+        """What of the entries just committed is still to be sent."""
+        return Page(tuple(entry for entry in page.entries if entry.offset > self.offset), page.head, page.end)
+
     def takes(self, page: Page) -> bool:
         """Whether entries just committed can go out as they are, without a read."""
         return (

@@ -177,7 +177,7 @@ class RelaySession:
         cursor = self._spaces.get(handle)
         if cursor is None or self._state is State.CLOSED or page.end <= cursor.offset:
             return []
-        if cursor.takes(page):
+        if cursor.takes(page := cursor.rest(page)):
             return self._push(cursor, page)
         cursor.end = max(cursor.end, page.end)
         return self._pump(cursor)
@@ -277,7 +277,9 @@ class RelaySession:
 
         def then(result: Result) -> list[Effect]:
             if isinstance(result, Stored):
-                return [send(Appended(frame.ref, frame.handle, entry, result.offset, result.head))]
+                cursor = self._spaces.get(frame.handle)
+                passed = cursor.ref if cursor is not None and result.fresh and cursor.passes(result.offset) else 0
+                return [send(Appended(frame.ref, frame.handle, entry, result.offset, result.head, passed))]
             return refused(frame.ref, result)
 
         return [self._ask(request, then)]

@@ -56,9 +56,20 @@ def envelopes(link: Link) -> list[bytes]:
     return [entry.envelope for event in kinds(link, EntriesArrived) for entry in event.entries]
 
 
+def followed(link: Link) -> list[tuple[int, bytes]]:
+    """Offset and id of each entry that a subscription stood at: sent to it, or its own and passed over."""
+    seen = []
+    for event in link.events:
+        if isinstance(event, EntriesArrived):
+            seen += [(entry.offset, entry_id(entry.envelope)) for entry in event.entries]
+        elif isinstance(event, AppendDone) and event.passed:
+            seen.append((event.offset, event.entry))
+    return seen
+
+
 @given(st.integers(0, 2**32))
 def test_everybody_sees_the_same_log(number: int) -> None:
-    """Two writers and a reader, any interleaving: all see one log, each entry acknowledged in it."""
+    """Two writers and a reader, any interleaving: all see one log, each entry once and acknowledged in it."""
     world = World(number)
     links = [opened(world) for _ in range(3)]
     for index, link in enumerate(links):
@@ -66,12 +77,33 @@ def test_everybody_sees_the_same_log(number: int) -> None:
         for part in range(4 * (index < 2)):
             link.client.append(SPACE.handle, Role.APPEND, SPACE.envelope(10 * index + part))
     world.run()
-    logs = [envelopes(link) for link in links]
-    assert logs[0] == logs[1] == logs[2] and len(logs[0]) == 8
+    logs = [followed(link) for link in links]
+    assert logs[0] == logs[1] == logs[2] and [offset for offset, _ in logs[0]] == list(range(1, 9))
     for link in links:
         for done in kinds(link, AppendDone):
-            assert entry_id(logs[0][done.offset - 1]) == done.entry
+            assert logs[0][done.offset - 1] == (done.offset, done.entry)
     assert not any(link.client.unanswered for link in links)
+
+
+def test_an_own_entry_does_not_come_back() -> None:
+    """A writer that is up to date gets no copy of what it sent; one that is behind gets all of it in order."""
+    world = World(5)
+    writer, other = opened(world), opened(world)
+    writer.client.subscribe(SPACE.handle, 0, 100_000)
+    world.run()
+    for part in range(3):
+        writer.client.append(SPACE.handle, Role.APPEND, SPACE.envelope(part))
+        world.run()
+    assert envelopes(writer) == []
+    assert [done.passed for done in kinds(writer, AppendDone)] == [True] * 3
+    other.client.append(SPACE.handle, Role.APPEND, SPACE.envelope(3))
+    world.run()
+    writer.client.append(SPACE.handle, Role.APPEND, SPACE.envelope(4))
+    world.run()
+    assert envelopes(writer) == [SPACE.envelope(3)]
+    other.client.subscribe(SPACE.handle, 0, 100_000)
+    world.run()
+    assert envelopes(other) == [SPACE.envelope(part) for part in range(5)]
 
 
 @given(st.integers(0, 2**32), st.integers(0, 60))
@@ -389,9 +421,17 @@ def greeted() -> ClientSession:
 
 HEAD = seed("head")
 LIES = {
-    "an acknowledgement of nothing": lambda s: frames.Appended(9, SPACE.handle, HEAD, 1, HEAD),
+    "an acknowledgement of nothing": lambda s: frames.Appended(9, SPACE.handle, HEAD, 1, HEAD, 0),
     "another entry's acknowledgement": lambda s: frames.Appended(
-        s.append(SPACE.handle, Role.APPEND, SPACE.envelope(1)), SPACE.handle, HEAD, 1, HEAD),
+        s.append(SPACE.handle, Role.APPEND, SPACE.envelope(1)), SPACE.handle, HEAD, 1, HEAD, 0),
+    "an own entry passed over that does not come next": lambda s: frames.Appended(
+        s.append(SPACE.handle, Role.APPEND, SPACE.envelope(1)), SPACE.handle, entry_id(SPACE.envelope(1)), 2, HEAD,
+        s.subscribe(SPACE.handle, 0, 1000)),
+    "an own entry passed over under another head": lambda s: frames.Appended(
+        s.append(SPACE.handle, Role.APPEND, SPACE.envelope(1)), SPACE.handle, entry_id(SPACE.envelope(1)), 1, HEAD,
+        s.subscribe(SPACE.handle, 0, 1000)),
+    "an own entry passed over without a subscription": lambda s: frames.Appended(
+        s.append(SPACE.handle, Role.APPEND, SPACE.envelope(1)), SPACE.handle, entry_id(SPACE.envelope(1)), 1, HEAD, 7),
     "another kind of answer": lambda s: frames.Done(s.read(SPACE.handle, 0)),
     "other claims": lambda s: frames.Opened(s.open(SPACE.claims(Role.READ)), []),
     "a gap": lambda s: frames.Entries(

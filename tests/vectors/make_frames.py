@@ -39,7 +39,7 @@ FRAMES: tuple[frames.ClientFrame | frames.RelayFrame, ...] = (
     frames.Done(1),
     frames.Opened(2, [frames.OpenedSpace(_id(8), Role.READ, "", 17, _id(16)),
                       frames.OpenedSpace(_id(8), Role.APPEND, "denied", 0, _id(0))]),
-    frames.Appended(3, _id(8), _id(17), 18, _id(18)),
+    frames.Appended(3, _id(8), _id(17), 18, _id(18), 4),
     frames.Entries(4, _id(8), [frames.Entry(18, b"envelope")], _id(18), 19),
     frames.InboxItems(8, _id(13), [frames.InboxItem(1, b"item")]),
     frames.Failed(3, "quota", "the space is full", False),

@@ -26,13 +26,17 @@ class SpacesOpened:
 
 @dataclass(frozen=True, slots=True)
 class AppendDone:
-    """The entry is durable at `offset`; `head` is the cumulative head just after it."""
+    """The entry is durable at `offset`; `head` is the cumulative head just after it.
+
+    `passed`: the subscription to the space stands after the entry, which does not come back.
+    """
 
     ref: int
     handle: bytes
     entry: bytes
     offset: int
     head: bytes
+    passed: bool
 
 
 @dataclass(frozen=True, slots=True)

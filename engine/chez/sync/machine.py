@@ -198,11 +198,15 @@ class SyncMachine:
             raise RelayMisbehaved("the relay acknowledged another entry than the one sent")
         self._bytes -= len(entry.envelope)
         self._applying += 1
+        passed = Cursor(event.offset, event.head) if event.passed else None
+        self.progress.end = max(self.progress.end, event.offset)
 
         def done(_: None) -> list[Work]:
             self._applying -= 1
             self.progress.sent += 1
+            if passed is not None:
+                self.progress.position = passed.position
             self.send([])
             return []
 
-        return [Work(lambda db: self.replica.acknowledged(db, self.relay, [entry.row]), done)]
+        return [Work(lambda db: self.replica.acknowledged(db, self.relay, entry.row, passed), done)]

@@ -177,9 +177,11 @@ class Replica:
         db.execute("INSERT INTO sealed (entry, relay, id, envelope) VALUES (?, ?, ?, ?)", (row, relay, id, envelope))
         return Sealed(row, id, envelope, kind == STATEMENTS)
 
-    def acknowledged(self, db: Connection, relay: int, rows: Sequence[int]) -> None:
-        """A relay holds these own entries durably."""
-        db.executemany("UPDATE sealed SET envelope = NULL WHERE relay = ? AND entry = ?", [(relay, n) for n in rows])
+    def acknowledged(self, db: Connection, relay: int, row: int, passed: Cursor | None) -> None:
+        """A relay holds an own entry durably; `passed` is where the cursor is now, if the entry does not come back."""
+        db.execute("UPDATE sealed SET envelope = NULL WHERE relay = ? AND entry = ?", (relay, row))
+        if passed is not None:
+            self._move(db, relay, passed.position, passed)
 
     # --- in -------------------------------------------------------------------------
 
@@ -202,13 +204,13 @@ class Replica:
     def incoming(self, db: Connection, relay: int, entries: Sequence[Entry], head: bytes) -> Received:
         """Take in entries that follow the cursor, and move it to the last of them."""
         self.refresh(db)
-        position = db.execute("SELECT position FROM cursor WHERE space = ? AND relay = ?",
-                              (self.space.n, relay)).fetchone()[0]
-        if entries and entries[0].offset != position + 1:
+        if entries:
+            self._move(db, relay, entries[0].offset, Cursor(entries[-1].offset, head))
+        return Intake(db, relay, self.space, self._device.id, self._records).take(entries)
+
+    def _move(self, db: Connection, relay: int, first: int, to: Cursor) -> None:
+        moved = db.execute("UPDATE cursor SET position = ?, head = ? WHERE space = ? AND relay = ? AND position = ?",
+                           (to.position, to.head, self.space.n, relay, first - 1)).rowcount
+        if not moved:
             # The page before was not taken in: going on would skip it for ever.
             raise RelayUnreachable("an earlier page of entries was not taken in", "It is read again.")
-        received = Intake(db, relay, self.space, self._device.id, self._records).take(entries)
-        if entries:
-            db.execute("UPDATE cursor SET position = ?, head = ? WHERE space = ? AND relay = ?",
-                       (entries[-1].offset, head, self.space.n, relay))
-        return received

@@ -245,11 +245,8 @@ class ClientSession:
         match frame:
             case frames.Entries():
                 return self._entries(frame)
-            case frames.Appended(ref, handle, entry, offset, head):
-                asked = self._answered(ref, frames.Appended)
-                if (asked.name, asked.entry) != (handle, entry) or offset == 0:
-                    self._misbehaved("the relay acknowledged an entry that was not sent")
-                return AppendDone(ref, handle, entry, offset, head)
+            case frames.Appended():
+                return self._appended(frame)
             case frames.Done(ref):
                 self._answered(ref, frames.Done)
                 return Completed(ref)
@@ -272,6 +269,20 @@ class ClientSession:
         early, self._early = self._early, []
         self._outgoing += [frames.encode(build()) for build in early]
         return Welcomed(frame.incarnation, frame.version)
+
+    def _appended(self, frame: frames.Appended) -> AppendDone:
+        asked = self._answered(frame.ref, frames.Appended)
+        if (asked.name, asked.entry) != (frame.handle, frame.entry) or frame.offset == 0:
+            self._misbehaved("the relay acknowledged an entry that was not sent")
+        following = self._following.get(frame.handle)
+        passed = frame.passed != 0 and frame.passed not in self._replaced
+        if passed:
+            if following is None or (following.ref, following.position + 1) != (frame.passed, frame.offset):
+                self._misbehaved("the relay passes over entries that it did not send")
+            if following.head is not None and fold_head(following.head, frame.entry) != frame.head:
+                self._misbehaved("the relay's head does not follow from the entry it acknowledged")
+            following.position, following.head = frame.offset, frame.head
+        return AppendDone(frame.ref, frame.handle, frame.entry, frame.offset, frame.head, passed)
 
     def _failed(self, frame: frames.Failed) -> Refused:
         if frame.ref:
