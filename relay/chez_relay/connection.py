@@ -123,13 +123,16 @@ class Connection:
         if self._session.state is State.GREETING:
             self.close(POLICY_VIOLATION, "no Hello in time")
 
-    def _apply(self, effects: list[Effect]) -> None:
+    def _apply(self, effects: list[Effect], *, soon: bool = False) -> None:
         for effect in effects:
             match effect:
                 case Send(data):
                     self._load += len(data)
                     self._outbox.append(data)
-                    self._wake.set()
+                    if soon:
+                        asyncio.get_running_loop().call_soon(self._wake.set)
+                    else:
+                        self._wake.set()
                 case Ask():
                     if effect.push and self._load > WINDOW:
                         self._held.append(effect)
@@ -150,7 +153,9 @@ class Connection:
 
         def done(result: Result) -> None:
             self._load -= weight
-            self._apply(self._session.completed(ask, result))
+            # Those who follow what was just stored come first: nobody waits for an answer
+            # as long as they wait for news.
+            self._apply(self._session.completed(ask, result), soon=True)
 
         self._committer.submit(ask.request, done)
 

@@ -10,27 +10,31 @@ that a reader can't derive it.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from chez import crypto
 
 __all__ = ("Epoch",)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Epoch:
-    """The keys of one epoch; `id` is the hash of its statement, `append_seed` may be absent."""
+    """The keys of one epoch; `id` is the hash of its statement, `append_seed` may be absent.
+
+    What derives from the secret is derived once: an epoch seals and opens many entries.
+    """
 
     id: bytes
     number: int
     secret: bytes = field(repr=False)
     append_seed: bytes | None = field(repr=False)
 
-    @property
+    @cached_property
     def entry_key(self) -> bytes:
         """The key that seals entries (32 bytes)."""
         return crypto.derive(self.secret, "chez/1 entry key")
 
-    @property
+    @cached_property
     def key_id(self) -> bytes:
         """The public commitment to the entry key (32 bytes)."""
         return commitment(self.secret)

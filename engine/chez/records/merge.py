@@ -96,12 +96,16 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
             states[hash] = rows.logged(db, n, hash)
         return states[hash]
 
-    fresh, strange = _numbered(rows.actor, tips, items, known)
+    previous: dict[bytes, bytes] = {}
+    fresh, strange = _numbered(rows.actor, tips, items, known, previous)
     if not fresh and not strange:
         return []
     held = [] if n is None else [Incoming(collection, id, automerge.read_change(data), entry, origin)
                                  for data, entry, origin in rows.waiting(db, n)]
-    batch = _ordered([*held, *fresh], known, lambda change: rows.before(db, n, change))
+    for item in held:
+        if before := rows.before(db, n, item.change):
+            previous[item.change.hash] = before
+    batch = _ordered([*held, *fresh], known, previous)
     for item in batch.items:
         if tips.get(item.change.actor, Tip()).broken:
             batch.doom(item, _BUILDS)
@@ -124,8 +128,11 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
 
 
 def _numbered(actor: bytes, tips: dict[bytes, Tip], items: list[Incoming],
-              known: _Known) -> tuple[list[Incoming], list[Incoming]]:
-    """Changes not seen before, and those of them whose number is not their author's next."""
+              known: _Known, previous: dict[bytes, bytes]) -> tuple[list[Incoming], list[Incoming]]:
+    """Changes not seen before, and those of them whose number is not their author's next.
+
+    Fills in `previous`: for a change, the one that its author made just before.
+    """
     fresh: dict[bytes, Incoming] = {}
     strange: dict[bytes, Incoming] = {}
     for item in items:
@@ -137,19 +144,17 @@ def _numbered(actor: bytes, tips: dict[bytes, Tip], items: list[Incoming],
             if change.sequence != tip.sequence + 1:
                 strange[change.hash] = item
                 continue
-            tip.sequence = change.sequence
+            if tip.sequence:
+                previous[change.hash] = tip.hash
+            tip.sequence, tip.hash = change.sequence, change.hash
         fresh[change.hash] = item
     return list(fresh.values()), list(strange.values())
 
 
-def _ordered(items: list[Incoming], known: _Known, before: Callable[[RawChange], bytes | None]) -> _Batch:
-    """What can be applied, in causal order (Kahn 1962), and what builds on a refused change.
-
-    `before` finds in the log the change that its author made just before another.
-    """
+def _ordered(items: list[Incoming], known: _Known, previous: dict[bytes, bytes]) -> _Batch:
+    """What can be applied, in causal order (Kahn 1962), and what builds on a refused change."""
     batch = _Batch(items)
     here = {item.change.hash for item in items}
-    numbers = {(item.change.actor, item.change.sequence): item.change.hash for item in items}
     missing: dict[bytes, int] = {}
     last: dict[bytes, int] = {}  # of what each builds on
     for item in items:
@@ -157,8 +162,8 @@ def _ordered(items: list[Incoming], known: _Known, before: Callable[[RawChange],
         missing[change.hash] = last[change.hash] = 0
         needs = set(change.dependencies)
         # Automerge takes an author's changes by number only, whatever they say to build on.
-        if previous := numbers.get((change.actor, change.sequence - 1)) or before(change):
-            needs.add(previous)
+        if change.hash in previous:
+            needs.add(previous[change.hash])
         for hash in needs:
             if hash in here:
                 batch.dependents.setdefault(hash, []).append(item)

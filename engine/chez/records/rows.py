@@ -42,9 +42,10 @@ class Row:
 
 @dataclass(slots=True)
 class Tip:
-    """How far an author's changes of one record came: the last one's number, and whether one was refused."""
+    """How far an author's changes of one record came: the last one's number and hash, and whether one was refused."""
 
     sequence: int = 0
+    hash: bytes = b""
     broken: bool = False
 
 
@@ -133,7 +134,8 @@ class Rows:
 
     def waiting(self, db: Connection, n: int) -> list[tuple[bytes, int | None, str | None]]:
         """The changes of a record that wait for something: bytes, entry, origin."""
-        rows = db.execute("SELECT bytes, entry, origin FROM change WHERE record = ? AND state = 2 ORDER BY n", (n,))
+        rows = db.execute("SELECT bytes, entry, origin FROM change INDEXED BY waiting WHERE record = ? AND state = 2 "
+                          "ORDER BY n", (n,))
         return list(rows)
 
     def unlog(self, db: Connection, n: int, hash: bytes) -> None:
@@ -151,10 +153,11 @@ class Rows:
         warm = self._warm.get(n)
         if warm is not None and warm.tips is not None:
             return warm.tips
-        rows = db.execute("SELECT author, max(change.sequence), max(state) = 3 FROM change "
+        # SQLite takes a bare column from the row that has the maximum.
+        rows = db.execute("SELECT author, max(change.sequence), change.hash, sum(state = 3) FROM change "
                           "JOIN entry ON entry.n = change.entry WHERE record = ? AND change.sequence > 0 "
                           "GROUP BY author", (n,))
-        return {author: Tip(sequence, bool(broken)) for author, sequence, broken in rows}
+        return {author: Tip(sequence, hash, refused > 0) for author, sequence, hash, refused in rows}
 
     def before(self, db: Connection, n: int | None, change: RawChange) -> bytes | None:
         """The change of a record that its author made just before another, if it is in the log."""

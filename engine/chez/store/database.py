@@ -124,13 +124,18 @@ class Database:
         """
         if self._closed:
             raise StorageFailed("this home is closed", "Open it again.")
+        # Shielded: a caller that is cancelled leaves its write to finish with its group.
+        return await asyncio.shield(self.submit(work))
+
+    def submit(self, work: Callable[[Connection], T]) -> "asyncio.Future[T]":
+        """As `write`, at once: writes are done in the order of these calls."""
+        if self._closed:
+            raise StorageFailed("this home is closed", "Open it again.")
         entry = _Write(work, asyncio.get_running_loop().create_future())
         self._queue.append(entry)
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_all())
-        # Shielded: a caller that is cancelled leaves its write to finish with its group.
-        result: T = await asyncio.shield(entry.done)
-        return result
+        return entry.done
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on the reading connection; it sees everything committed before."""
@@ -167,6 +172,7 @@ class Database:
     def _commit(self, db: Connection, *, group: list[_Write]) -> None:
         try:
             db.execute("BEGIN IMMEDIATE")
+            before = db.total_changes
             for entry in group:
                 db.execute("SAVEPOINT work")
                 try:
@@ -179,7 +185,7 @@ class Database:
                     db.execute("ROLLBACK TO work")
                     db.execute("RELEASE work")
                     self._undone()
-            if self.before_commit is not None:
+            if self.before_commit is not None and db.total_changes != before:
                 self.before_commit(db)
             db.execute("COMMIT")
             if self.after_commit is not None:

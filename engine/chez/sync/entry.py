@@ -19,7 +19,9 @@ Padding is Padmé (Nikitin et al., PETS 2019, section 4), with a floor of 1 KiB.
 """
 
 import hashlib
+import threading
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Final
 
 import msgspec
@@ -92,6 +94,19 @@ _decoder = msgspec.msgpack.Decoder(_Signed)
 _encoder = msgspec.msgpack.Encoder()
 
 
+class _Zstd(threading.local):
+    """A thread's contexts: making one costs as much as compressing a small entry."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=3)
+        self.decompressor = zstandard.ZstdDecompressor(max_window_size=2**24)
+
+
+@lru_cache(maxsize=1)
+def _zstd() -> _Zstd:
+    return _Zstd()
+
+
 @dataclass(frozen=True, slots=True)
 class SignedEntry:
     """An entry with its hash; `packed` is the zstd of its signed bytes, as kept and sealed.
@@ -126,7 +141,7 @@ def sign_entry(inner: Inner, key: crypto.SigningKey) -> SignedEntry:
     """Sign an entry with its author's key."""
     digest = entry_hash(inner)
     signed = _Signed(inner, key.sign("chez/1 entry", inner.space, digest))
-    return SignedEntry(inner, digest, zstandard.compress(_encoder.encode(signed), 3))
+    return SignedEntry(inner, digest, _zstd().compressor.compress(_encoder.encode(signed)))
 
 
 def read_signed(packed: bytes) -> SignedEntry:
@@ -139,8 +154,7 @@ def read_signed(packed: bytes) -> SignedEntry:
         size = zstandard.frame_content_size(packed)
         if not 0 < size <= MAX_INNER:
             raise BadEntry(f"an entry unpacks to at most {MAX_INNER} bytes, this one claims {size}")
-        data = zstandard.ZstdDecompressor(max_window_size=2**24).decompress(packed, max_output_size=MAX_INNER,
-                                                                            allow_extra_data=False)
+        data = _zstd().decompressor.decompress(packed, max_output_size=MAX_INNER, allow_extra_data=False)
         signed = _decoder.decode(data)
     except (zstandard.ZstdError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadEntry(f"the entry's content can't be read: {error}") from None

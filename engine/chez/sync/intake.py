@@ -29,7 +29,6 @@ from chez.sync.entry import (
     read_signed,
     unseal,
 )
-from chez_wire.envelope import entry_id
 from chez_wire.frames import Entry
 
 __all__ = ("Intake", "Received")
@@ -56,6 +55,10 @@ class Intake:
     records: RecordStore
     received: Received = field(default_factory=Received)
     ready: list[Incoming] = field(default_factory=list)
+    _parked: bool = False
+
+    def __post_init__(self) -> None:
+        self._parked = self.db.execute("SELECT EXISTS (SELECT 1 FROM parked)").fetchone()[0] == 1
 
     def take(self, entries: Sequence[Entry]) -> Received:
         """Take in a page of the relay's log; what fails a check is set aside. Raises `HomeCopied`."""
@@ -65,11 +68,6 @@ class Intake:
         return self.received
 
     def _take(self, entry: Entry) -> None:
-        own = self.db.execute("SELECT 1 FROM sealed JOIN entry ON entry.n = sealed.entry "
-                              "WHERE relay = ? AND sealed.id = ? AND entry.space = ?",
-                              (self.relay, entry_id(entry.envelope), self.space.n)).fetchone()
-        if own:  # coming back
-            return
         certified = len(self.received.statements)
         try:
             signed = read_signed(unseal(entry.envelope, self.space.handle, self.space.epochs))
@@ -83,7 +81,8 @@ class Intake:
             self._accept(signed)
         except BadEntry as error:
             self._quarantine(entry.offset, error.message, entry.envelope)
-        self._unpark(signed.inner.author, certified)
+        if self._parked:
+            self._unpark(signed.inner.author, certified)
 
     def _accept(self, signed: SignedEntry) -> None:
         """Accept an entry, or park it until what it follows is there. Raises `BadEntry`, `HomeCopied`."""
@@ -106,6 +105,7 @@ class Intake:
             raise _copied()
         self._check_aside(inner)
         if inner.sequence > sequence + 1 or inner.author not in self.space.membership.devices:
+            self._parked = True
             self.db.execute(
                 "INSERT OR IGNORE INTO parked (space, author, sequence, hash, inner) VALUES (?, ?, ?, ?, ?)",
                 (self.space.n, inner.author, inner.sequence, signed.hash, signed.packed))

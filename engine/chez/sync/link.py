@@ -190,8 +190,8 @@ class Link:
             for event in session.receive(message):
                 work += machine.handle(event)
         while work:
-            results = await asyncio.gather(*(self._database.write(item.run) for item in work))
-            work = [more for item, result in zip(work, results, strict=True) for more in item.then(result)]
+            begun = [(item, self._database.submit(item.run)) for item in work]
+            work = [more for item, done in begun for more in item.then(await done)]
         self.error = None
 
     async def _read(self, socket: Any) -> None:

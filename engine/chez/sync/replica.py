@@ -90,14 +90,19 @@ class Replica:
     # --- out ------------------------------------------------------------------------
 
     def pending(self, db: Connection) -> bool:
-        """Whether something waits that is in no entry yet."""
+        """Whether something waits that is in no entry yet, the journal's head included."""
         row = db.execute("SELECT EXISTS (SELECT 1 FROM change WHERE state = 1) "
-                         "OR EXISTS (SELECT 1 FROM statement WHERE space = ? AND sent = 0)", (self.space.n,)).fetchone()
+                         "OR EXISTS (SELECT 1 FROM statement WHERE space = ? AND sent = 0) "
+                         "OR coalesce((SELECT max(number) FROM receipt), 0) > "
+                         "coalesce((SELECT number FROM witness WHERE space = ? AND author = ?), 0)",
+                         (self.space.n, self.space.n, self._device.id)).fetchone()
         return bool(row[0])
 
     def collect(self, db: Connection) -> list[tuple[int, SignedEntry]]:
         """Put everything that waits into entries of this device's chain; (row, entry) each."""
         self.refresh(db)
+        if not self.pending(db):
+            return []
         made = []
         statements = db.execute("SELECT body FROM statement WHERE space = ? AND sent = 0 ORDER BY n",
                                 (self.space.n,)).fetchall()
@@ -115,6 +120,8 @@ class Replica:
             made.append(self._append(db, CHANGES, items + self._journal_head(db)))
             entry = made[-1][0]
             db.executemany("UPDATE change SET state = 0, entry = ? WHERE n = ?", [(entry, row[0]) for row in batch])
+            if len(batch) == len(rows) < MAX_ITEMS - 1:
+                break
         if not made and (head := self._journal_head(db)):
             made.append(self._append(db, CHANGES, head))  # receipts alone are witnessed too
         return made

@@ -71,6 +71,7 @@ CREATE TABLE change (
 CREATE INDEX change_by_record ON change (record, hash);
 CREATE INDEX change_by_number ON change (record, sequence);
 CREATE INDEX outbox ON change (n) WHERE state = 1;
+CREATE INDEX waiting ON change (record) WHERE state = 2;
 
 -- Entries: every author's chain -----------------------------------------------------
 
@@ -131,7 +132,6 @@ CREATE TABLE sealed (                 -- own entries on their way to one relay
     envelope BLOB,                    -- NULL once acknowledged
     PRIMARY KEY (entry, relay)
 ) WITHOUT ROWID;
-CREATE INDEX sealed_by_id ON sealed (relay, id);
 CREATE INDEX unacknowledged ON sealed (relay, entry) WHERE envelope IS NOT NULL;
 
 -- The journal ------------------------------------------------------------------------
