@@ -107,15 +107,12 @@ class Device:
         return {"sent": sent, "durable": durable}
 
     async def watch(self, upto: int) -> dict[str, Any]:
-        """Look at the record until it has reached `upto`; answers when each new value was seen."""
-        ticks, seen, last = self.home.collection("ticks"), [], 0
-        while last < upto:
-            value = (await ticks.get("tick")).value["n"]
-            if value > last:
-                last = value
-                seen.append((value, time.monotonic_ns()))
-            else:
-                await asyncio.sleep(POLL)
+        """Follow the record until it has reached `upto`; answers when each new value was here to be used."""
+        seen: list[tuple[int, int]] = []
+        async for record in self.home.collection("ticks").live("tick"):
+            seen.append((record.value["n"], time.monotonic_ns()))
+            if record.value["n"] >= upto:
+                break
         return {"seen": seen}
 
     async def has(self) -> dict[str, Any]:

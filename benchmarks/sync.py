@@ -36,7 +36,7 @@ REPO_TICK: Final = f"automerge-repo 2.5.6, one change every {REPO_GAP * 1e3:.0f}
 
 def benchmarks() -> tuple[Benchmark, ...]:
     """The figures of this theme."""
-    latency = (f"from the call that changes one field on A until B reads it, {CHANGES} changes "
+    latency = (f"from the call that changes one field on A until B's live answer has it, {CHANGES} changes "
                f"{GAP * 1e3:.0f} ms apart")
     return (
         Benchmark((

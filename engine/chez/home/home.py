@@ -20,6 +20,7 @@ from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.query.sql import Rows, run_sql
 from chez.records.collection import Collection, Engine
+from chez.records.news import News
 from chez.records.store import RecordStore
 from chez.records.types import collection_of
 from chez.records.values import check_collection
@@ -94,15 +95,16 @@ class Home:
         self._shared: dict[str, Any] = {}
         self._stack = AsyncExitStack()
         self._making = asyncio.Lock()
-        records = RecordStore(device.id)
+        news = News()
+        records = RecordStore(device.id, news.touch)
         self._replica = Replica(space, device, records, unix_milliseconds, crypto.random_bytes)
 
         def undone() -> None:
             records.forget()
             self._replica.forget()
 
-        hooks(database, self._links, undone)
-        self._engine = Engine(database, records, space.n, crypto.random_bytes)
+        hooks(database, self._links, news.publish, undone)
+        self._engine = Engine(database, records, space.n, crypto.random_bytes, news)
         self.journal = Journal(database, device, unix_milliseconds)
 
     def __repr__(self) -> str:
@@ -251,7 +253,8 @@ class Home:
             return found
 
     async def end_shared(self) -> None:
-        """End everything shared, last made first. Called when the home closes."""
+        """End everything shared, last made first, and live answers. Called when the home closes."""
+        self._engine.news.close()
         async with self._making:
             self._shared.clear()
             await self._stack.aclose()

@@ -1,12 +1,14 @@
 """Filters over a collection, compiled to SQL over the projection."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final, Generic, TypeVar
 
-from chez.errors import InvalidValue
+from chez.errors import InvalidValue, Misuse
+from chez.query.live import Following, live
 from chez.records.values import time_text
 
 __all__ = ("Condition", "Field", "Query", "column", "field", "index_name", "quote")
@@ -118,6 +120,7 @@ class Query(Generic[R]):
     _order: tuple[str, ...] = ()
     _limit: int | None = None
     _indexes: frozenset[str] = frozenset()
+    _follow: Callable[[], AbstractContextManager[Following]] | None = None
 
     def where(self, *conditions: Condition, **equals: Any) -> "Query[R]":
         """The same with more conditions."""
@@ -163,6 +166,18 @@ class Query(Generic[R]):
         if self._limit is not None:
             sql += f" LIMIT {self._limit}"
         return await self._fetch(sql, params, True)
+
+    async def live(self) -> AsyncIterator[list[R]]:
+        """The matching records now, and again whenever the answer has changed, from wherever.
+
+        Commits that come while an answer is being used are one; the last state is never
+        missed. Ends when the home closes.
+        """
+        if self._follow is None:
+            raise Misuse("this query does not belong to a collection", "Begin with `collection.where(...)`.")
+        with self._follow() as follower:
+            async for records in live(self.all, follower):
+                yield records
 
     async def first(self) -> R | None:
         """The first matching record, or None."""

@@ -23,7 +23,7 @@ from chez.records.columns import BadColumns, check_columns, read_uleb
 from chez.records.values import MAX_DEPTH, Value
 
 __all__ = ("ROOT", "BadChange", "Document", "RawChange", "applied", "changes_of", "extract", "last_change", "load",
-           "new", "read_change", "transaction")
+           "new", "read_change", "saved", "transaction")
 
 Document = core.Document
 ROOT: Final = core.ROOT
@@ -172,6 +172,22 @@ def changes_of(document: Document, after: Sequence[bytes] = ()) -> list[bytes]:
     """The raw changes of a document that are not ancestors of the heads in `after`."""
     with _boundary("the document's changes can't be read"):
         return [bytes(change.raw_bytes) for change in document.get_changes(list(after))]
+
+
+def saved(document: Document) -> bytes | None:
+    """A document's saved form, or None when that does not load to the same state.
+
+    Changes that were written by hand, in an encoding other than the library's own, may
+    load and yet save to what is refused; the changes themselves are then all there is.
+    """
+    with _boundary("the document can't be saved"):
+        data = bytes(document.save())
+        heads = sorted(document.get_heads())
+    try:
+        again = load(data, document.get_actor())
+    except BadChange:
+        return None
+    return data if sorted(again.get_heads()) == heads else None
 
 
 def extract(document: Document) -> dict[str, Value]:

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +14,9 @@ import msgspec
 
 from chez.errors import InvalidValue, Misuse, NotFound
 from chez.query.filters import Condition, Query, column, index_name, quote
+from chez.query.live import live
 from chez.records.diff import write_difference
+from chez.records.news import Follower, News
 from chez.records.store import RecordStore
 from chez.records.values import Value, check_id, check_value, from_json
 from chez.store.database import Connection, Database
@@ -43,6 +45,7 @@ class Engine:
     records: RecordStore
     space: int
     entropy: Callable[[int], bytes]
+    news: News
     editing: dict[tuple[str, str], "_Edit"] = field(default_factory=dict)
 
     def new_id(self) -> str:
@@ -204,7 +207,7 @@ class Collection(Generic[T]):
         """Records that fulfil all conditions: `where(field("amount") < 0, currency="EUR")`."""
         return Query(self._fetch, self._engine.space, self.name,
                      (*conditions, *(Condition(name, "=", value) for name, value in equals.items())),
-                     _indexes=frozenset(self._indexes))
+                     _indexes=frozenset(self._indexes), _follow=self._follow)
 
     def __aiter__(self) -> AsyncIterator[Record[T]]:
         return self.where().__aiter__()
@@ -212,6 +215,25 @@ class Collection(Generic[T]):
     async def count(self) -> int:
         """How many records there are."""
         return await self.where().count()
+
+    async def live(self, id: str) -> "AsyncIterator[Record[T] | None]":
+        """The record now (None while there is none), and again whenever it has changed, from wherever.
+
+        Changes that come while an answer is being used are one; the last state is never
+        missed. Ends when the home closes.
+        """
+        async def ask() -> Record[T] | None:
+            try:
+                return await self.get(id)
+            except NotFound:
+                return None
+
+        with self._engine.news.follow(self.name, id) as follower:
+            async for record in live(ask, follower):
+                yield record
+
+    def _follow(self) -> "AbstractContextManager[Follower]":
+        return self._engine.news.follow(self.name)
 
     async def _fetch(self, sql: str, params: Sequence[Any], rows: bool) -> list[Any]:
         await self._declare()

@@ -122,7 +122,7 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
     if document is not None and value is not None:
         rows.keep(n, document, tips)  # first: a snapshot is taken of the document that is kept
         if row is not None:
-            rows.project(db, n, collection, value, row.tail + len(done))
+            rows.project(db, row, value, row.tail + len(done))
     return [Refusal(item, _NUMBER) for item in strange] + [
         Refusal(item, batch.doomed[item.change.hash]) for item in batch.items if item.change.hash in batch.doomed]
 

@@ -6,6 +6,7 @@ cache, which is dropped whenever some work is undone.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -35,6 +36,8 @@ class Row:
     """A record as its projection has it; `value` with the reserved fields."""
 
     n: int
+    collection: str
+    id: str
     value: dict[str, Value]
     tail: int
     state: int
@@ -57,9 +60,10 @@ class _Warm:
 
 @dataclass(slots=True)
 class Rows:
-    """The rows of one device's records; `actor` is its device id."""
+    """The rows of one device's records; `actor` is its device id, `touch` hears of each record changed."""
 
     actor: bytes
+    touch: Callable[[str, str], None] | None = None
     _warm: "OrderedDict[int, _Warm]" = field(default_factory=OrderedDict)
     _fields: set[tuple[str, str]] = field(default_factory=set)
 
@@ -79,24 +83,30 @@ class Rows:
         value = from_json(row[1], row[2])
         if row[4] == DELETED:
             value["_deleted"] = True
-        return Row(row[0], value, row[3], row[4])
+        return Row(row[0], collection, id, value, row[3], row[4])
 
     def insert(self, db: Connection, space: int, collection: str, id: str, value: dict[str, Value] | None,
                tail: int) -> int:
         """A new record; without a value it is ABSENT."""
+        if self.touch is not None:
+            self.touch(collection, id)
         json, kinds, state = ("{}", None, ABSENT) if value is None else self._columns(db, collection, value)
         n: int = db.execute("INSERT INTO record (space, collection, id, json, kinds, deleted, tail) "
                             "VALUES (?, ?, ?, ?, ?, ?, ?)",
                             (space, collection, id, json, kinds, state, tail)).lastrowid
         return n
 
-    def project(self, db: Connection, n: int, collection: str, value: dict[str, Value], tail: int) -> None:
+    def project(self, db: Connection, row: Row, value: dict[str, Value], tail: int) -> None:
         """Show a record's new value; once in a while, a snapshot takes in what its log has."""
-        json, kinds, state = self._columns(db, collection, value)
+        n = row.n
+        if self.touch is not None:
+            self.touch(row.collection, row.id)
+        json, kinds, state = self._columns(db, row.collection, value)
         if tail >= SNAPSHOT_AFTER:
-            document = self.load(db, n)
-            db.execute("INSERT OR REPLACE INTO snapshot (record, doc) VALUES (?, ?)", (n, document.save()))
-            db.execute("UPDATE change SET bytes = NULL WHERE record = ? AND state = 0", (n,))
+            # What does not load again from its saved form is kept as the changes it is of.
+            if (saved := automerge.saved(self.load(db, n))) is not None:
+                db.execute("INSERT OR REPLACE INTO snapshot (record, doc) VALUES (?, ?)", (n, saved))
+                db.execute("UPDATE change SET bytes = NULL WHERE record = ? AND state = 0", (n,))
             tail = 0
         db.execute("UPDATE record SET json = ?, kinds = ?, deleted = ?, tail = ? WHERE n = ?",
                    (json, kinds, state, tail, n))

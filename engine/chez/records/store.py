@@ -8,7 +8,7 @@ edit that was concurrent to the deletion does not bring it back) and `_source` (
 imported record came from).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chez.errors import InvalidValue, NotFound
@@ -38,11 +38,11 @@ class Draft:
 
 
 class RecordStore:
-    """The records of one device; `actor` is its device id."""
+    """The records of one device; `actor` is its device id, `touch` hears collection and id of each one changed."""
 
-    def __init__(self, actor: bytes) -> None:
+    def __init__(self, actor: bytes, touch: Callable[[str, str], None] | None = None) -> None:
         self.actor = actor
-        self._rows = Rows(actor)
+        self._rows = Rows(actor, touch)
 
     def forget(self) -> None:
         """Drop everything cached (some work was undone)."""
@@ -83,7 +83,7 @@ class RecordStore:
         if warm is not None and warm.get_heads() == draft.heads:
             self._log(db, row.n, info, None)
             self._rows.keep(row.n, draft.document)
-            self._rows.project(db, row.n, draft.collection, after, row.tail + 1)
+            self._rows.project(db, row, after, row.tail + 1)
         elif self._rows.own_sequence(db, row.n) == info.sequence - 1:
             self._check_size(info)
             merge(self._rows, db, space, [Incoming(draft.collection, draft.id, info)], OUTBOX)
@@ -160,7 +160,7 @@ class RecordStore:
         if change is None:
             return
         self._log(db, row.n, automerge.read_change(change), origin)
-        self._rows.project(db, row.n, collection, after, row.tail + 1)
+        self._rows.project(db, row, after, row.tail + 1)
 
     def _log(self, db: Connection, n: int, change: RawChange, origin: str | None) -> None:
         self._check_size(change)

@@ -210,14 +210,15 @@ class Link:
             self._turn.notify_all()
 
 
-def hooks(database: Database, links: list[Link], undone: Callable[[], None]) -> None:
-    """Let every open link seal inside the store's transactions."""
+def hooks(database: Database, links: list[Link], committed: Callable[[], None], undone: Callable[[], None]) -> None:
+    """Let every open link seal inside the store's transactions; `committed` and `undone` hear how each ended."""
 
     def before_commit(db: Connection) -> None:
         for link in links:
             link.before_commit(db)
 
     def after_commit() -> None:
+        committed()
         for link in links:
             link.after_commit()
 
