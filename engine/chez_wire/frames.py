@@ -15,6 +15,8 @@ from msgspec import Meta
 from chez_wire.errors import FrameError
 from chez_wire.limits import (
     ID_BYTES,
+    MAX_CHUNK,
+    MAX_CHUNK_IDS,
     MAX_CLAIMS,
     MAX_CREDIT,
     MAX_ENVELOPE,
@@ -26,10 +28,10 @@ from chez_wire.limits import (
 from chez_wire.login import Role
 
 __all__ = (
-    "PROTOCOL_VERSION", "Ack", "Append", "Appended", "Claim", "ClientFrame", "CreateInbox", "CreateSpace",
-    "Credit", "Done", "Entries", "Entry", "Failed", "Hello", "InboxItem", "InboxItems", "Open", "Opened",
-    "OpenedSpace", "Put", "Read", "RelayFrame", "Subscribe", "Watch", "Welcome", "decode_client",
-    "decode_relay", "encode",
+    "PROTOCOL_VERSION", "Ack", "Append", "Appended", "Chunk", "ChunksHeld", "Claim", "ClientFrame", "CreateInbox",
+    "CreateSpace", "Credit", "Done", "Entries", "Entry", "Failed", "GetChunk", "HasChunks", "Hello", "InboxItem",
+    "InboxItems", "Open", "Opened", "OpenedSpace", "Put", "PutChunk", "Read", "RelayFrame", "Subscribe", "Watch",
+    "Welcome", "decode_client", "decode_relay", "encode",
 )
 
 PROTOCOL_VERSION: Final = 1
@@ -42,6 +44,7 @@ Bytes = Annotated[int, Meta(ge=1, le=MAX_CREDIT)]
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Envelope = Annotated[bytes, Meta(max_length=MAX_ENVELOPE)]
 Item = Annotated[bytes, Meta(min_length=1, max_length=MAX_INBOX_ITEM)]
+Sealed = Annotated[bytes, Meta(min_length=1, max_length=MAX_CHUNK)]
 
 
 class _Frame(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -155,6 +158,30 @@ class Ack(_Frame, tag=11, frozen=True):
     upto: Offset
 
 
+class PutChunk(_Frame, tag=12, frozen=True):
+    """Store one sealed piece of an attachment under the hash of its bytes; needs the role append."""
+
+    ref: Ref
+    handle: Id
+    data: Sealed
+
+
+class GetChunk(_Frame, tag=13, frozen=True):
+    """Get one piece of an attachment by its id; needs the role read."""
+
+    ref: Ref
+    handle: Id
+    chunk: Id
+
+
+class HasChunks(_Frame, tag=14, frozen=True):
+    """Ask which pieces the relay holds for a space opened with role read."""
+
+    ref: Ref
+    handle: Id
+    chunks: Annotated[list[Id], Meta(min_length=1, max_length=MAX_CHUNK_IDS)]
+
+
 # --- from the relay ----------------------------------------------------------------
 
 
@@ -167,7 +194,7 @@ class Welcome(_Frame, tag=33, frozen=True):
 
 
 class Done(_Frame, tag=34, frozen=True):
-    """What `ref` asked for is done and durable (create, put, ack)."""
+    """What `ref` asked for is done and durable (create, put, put chunk, ack)."""
 
     ref: Ref
 
@@ -253,10 +280,25 @@ class Failed(_Frame, tag=39, frozen=True):
     retry: bool = False
 
 
+class Chunk(_Frame, tag=40, frozen=True):
+    """One piece of an attachment (`ref` of the GetChunk)."""
+
+    ref: Ref
+    data: Sealed
+
+
+class ChunksHeld(_Frame, tag=41, frozen=True):
+    """For each chunk asked about, in order, whether it is there (`ref` of the HasChunks)."""
+
+    ref: Ref
+    held: Annotated[list[bool], Meta(max_length=MAX_CHUNK_IDS)]
+
+
 ClientFrame = (
     Hello | CreateSpace | Open | Append | Subscribe | Credit | Read | CreateInbox | Put | Watch | Ack
+    | PutChunk | GetChunk | HasChunks
 )
-RelayFrame = Welcome | Done | Opened | Appended | Entries | InboxItems | Failed
+RelayFrame = Welcome | Done | Opened | Appended | Entries | InboxItems | Failed | Chunk | ChunksHeld
 
 _encoder = msgspec.msgpack.Encoder()
 _client_decoder = msgspec.msgpack.Decoder(ClientFrame)

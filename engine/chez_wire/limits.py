@@ -60,8 +60,18 @@ MAX_INBOX_ITEMS: Final = 1024
 MAX_INBOX_TTL: Final = 90 * 24 * 3600
 """Seconds an inbox, or an item in it, is kept at the most."""
 
+MAX_CHUNK: Final = 576 * KIB
+"""Bytes of one sealed piece of an attachment: 512 KiB of content with its tag, or a list of
+8192 ids, padded. Half a frame, so that two are under way where one frame may be."""
+
+MAX_CHUNK_IDS: Final = 1024
+"""Chunks asked about by one frame: bounds the look-ups made for one message."""
+
 MAX_TEXT: Final = 512
 """Characters of a relay name, an error message or a token in a frame."""
 
 MAX_SPACE_BYTES: Final = 1024 * MIB
 """Bytes a relay keeps for one space unless its operator says otherwise."""
+
+MAX_BLOB_BYTES: Final = 16 * 1024 * MIB
+"""Bytes of attachments' chunks a relay keeps for one space unless its operator says otherwise."""

@@ -15,7 +15,7 @@ from chez_relay.server import serving
 from chez_relay.storage import Quotas
 from chez_relay.storage.sqlite import SqliteStorage, census
 from chez_wire.frames import PROTOCOL_VERSION
-from chez_wire.limits import MAX_SPACE_BYTES
+from chez_wire.limits import MAX_BLOB_BYTES, MAX_SPACE_BYTES
 
 __all__ = ("main",)
 
@@ -61,12 +61,14 @@ def _tokens(file: Path | None) -> tuple[str, ...]:
 @click.option("--name", "names", multiple=True, metavar="HOST:PORT",
               help="A name that devices dial (repeatable). Without one: the listen address and localhost.")
 @click.option("--space-quota", default=MAX_SPACE_BYTES, show_default=True, type=click.IntRange(min=1),
-              metavar="BYTES", help="Bytes kept for one space.")
+              metavar="BYTES", help="Bytes of entries kept for one space.")
+@click.option("--blob-quota", default=MAX_BLOB_BYTES, show_default=True, type=click.IntRange(min=0),
+              metavar="BYTES", help="Bytes of attachments kept for one space.")
 @click.option("--token-file", type=click.Path(dir_okay=False, path_type=Path),
               help="Tokens that allow creating spaces, one a line. Without: everybody may.")
 @click.option("--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the log there.")
 def serve(
-    listen: str, data: Path, names: tuple[str, ...], space_quota: int, token_file: Path | None,
+    listen: str, data: Path, names: tuple[str, ...], space_quota: int, blob_quota: int, token_file: Path | None,
     log_file: Path | None,
 ) -> None:
     """Serve devices until SIGTERM or Ctrl-C."""
@@ -77,7 +79,7 @@ def serve(
         handlers = [logging.FileHandler(log_file, encoding="utf-8")] if log_file else None
         layout = "%(asctime)s %(levelname)s %(message)s"
         logging.basicConfig(level=logging.INFO, format=layout, handlers=handlers)
-        quotas = Quotas(space_bytes=space_quota)
+        quotas = Quotas(space_bytes=space_quota, blob_bytes=blob_quota)
         asyncio.run(_serve(host, port, data, names, quotas, _tokens(token_file)))
     except RelayError as error:
         raise _Refusal(error) from error
@@ -119,6 +121,7 @@ def inspect(data: Path, as_json: bool) -> None:
     click.echo(f"spaces   {found.spaces}")
     click.echo(f"entries  {found.entries}")
     click.echo(f"bytes    {found.bytes}")
+    click.echo(f"chunks   {found.chunks} holding {found.blob_bytes} bytes of attachments")
     click.echo(f"inboxes  {found.inboxes} holding {found.items} items")
     for number, size in enumerate(found.sizes, 1):
         click.echo(f"  space {number}: {size.entries} entries, {size.bytes} bytes")

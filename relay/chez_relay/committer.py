@@ -12,7 +12,20 @@ from typing import Final
 
 from chez_relay.errors import Code, StorageFailed
 from chez_relay.fanout import Growth, growth
-from chez_relay.storage import AddEntry, AddItem, ReadItems, ReadPage, Refused, Request, Result, Storage
+from chez_relay.storage import (
+    AddChunk,
+    AddEntry,
+    AddItem,
+    FindChunks,
+    ReadChunk,
+    ReadItems,
+    ReadPage,
+    Refused,
+    Request,
+    Result,
+    Storage,
+)
+from chez_wire.limits import MAX_CHUNK
 
 __all__ = ("Committer", "cost")
 
@@ -29,8 +42,12 @@ _log = logging.getLogger("chez_relay")
 def cost(request: Request) -> int:
     """How many bytes a request may keep in memory until it is answered."""
     match request:
-        case AddEntry(envelope=data) | AddItem(item=data):
+        case AddEntry(envelope=data) | AddItem(item=data) | AddChunk(data=data):
             return 512 + len(data)
+        case ReadChunk():
+            return 512 + MAX_CHUNK
+        case FindChunks(chunks=chunks):
+            return 512 + 64 * len(chunks)
         case ReadPage(limit=limit) | ReadItems(limit=limit):
             return 512 + limit
         case _:

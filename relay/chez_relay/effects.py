@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from chez_relay.storage import ReadItems, ReadPage, Request
+from chez_relay.storage import ReadChunk, ReadItems, ReadPage, Request
 
 __all__ = ("Ask", "Close", "Effect", "Follow", "Send")
 
@@ -29,7 +29,7 @@ class Ask:
     @property
     def pages(self) -> bool:
         """Whether the answer is a page, up to a frame in size."""
-        return isinstance(self.request, ReadPage | ReadItems)
+        return isinstance(self.request, ReadPage | ReadItems | ReadChunk)
 
 
 @dataclass(frozen=True, slots=True)

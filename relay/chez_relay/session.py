@@ -23,6 +23,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from chez_relay import verify
+from chez_relay.chunks import ChunkFrame, plan
 from chez_relay.cursors import InboxCursor, SpaceCursor
 from chez_relay.effects import Ask, Close, Effect, Follow
 from chez_relay.errors import Code
@@ -58,12 +59,15 @@ from chez_wire.frames import (
     CreateInbox,
     CreateSpace,
     Credit,
+    GetChunk,
+    HasChunks,
     Hello,
     InboxItems,
     Open,
     Opened,
     OpenedSpace,
     Put,
+    PutChunk,
     Read,
     Subscribe,
     Watch,
@@ -95,7 +99,7 @@ class State(enum.Enum):
     CLOSED = enum.auto()
 
 
-_REQUESTS = (CreateSpace, Append, Subscribe, Credit, Read, CreateInbox, Put, Watch, Ack)
+_REQUESTS = (CreateSpace, Append, Subscribe, Credit, Read, CreateInbox, Put, Watch, Ack, PutChunk, GetChunk, HasChunks)
 
 TRANSITIONS: Final[Mapping[State, Mapping[type[Any], State]]] = MappingProxyType({
     # state: {what happens: the state after it}; `Found` is the storage's answer to an Open
@@ -216,6 +220,8 @@ class RelaySession:
                 return self._subscribe(frame)
             case Put():
                 return self._put(frame)
+            case PutChunk() | GetChunk() | HasChunks():
+                return self._chunk(frame)
             case Watch():
                 return self._watch(frame)
             case Ack():
@@ -299,6 +305,12 @@ class RelaySession:
         if not self._may(frame.inbox, Role.PUT):
             return fail(frame.ref, Code.ROLE, "putting needs the role put, opened first")
         return [self._ask(AddItem(frame.inbox, frame.item), lambda r: done(frame.ref, r))]
+
+    def _chunk(self, frame: ChunkFrame) -> list[Effect]:
+        plans = plan(frame)
+        if not self._may(frame.handle, plans.role):
+            return fail(frame.ref, Code.ROLE, f"this needs the role {plans.role}, opened first")
+        return [self._ask(plans.request, plans.then)]
 
     def _ack(self, frame: Ack) -> list[Effect]:
         if not self._may(frame.inbox, Role.TAKE):

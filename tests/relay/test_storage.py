@@ -13,11 +13,12 @@ from chez_relay.errors import Code, StorageFailed, StoreUnusable
 from chez_relay.storage.memory import MemoryStorage
 from chez_relay.storage.sqlite import FILE_NAME, SqliteStorage, census
 from chez_relay.storage.tables import Tables
+from chez_wire.chunks import chunk_id
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 from tests.relay.support import Space, seed
 
 SPACE = Space()
-QUOTAS = s.Quotas(space_bytes=2000, control_bytes=700, inbox_items=3)
+QUOTAS = s.Quotas(space_bytes=2000, control_bytes=700, inbox_items=3, blob_bytes=1000)
 INBOX = s.AddInbox(seed("inbox"), seed("owner"), seed("writer"), 100)
 
 
@@ -33,6 +34,11 @@ class Clock:
 def entry(number: int, size: int = 300, *, control: bool = False) -> s.AddEntry:
     envelope = SPACE.envelope(number, size)
     return s.AddEntry(SPACE.handle, entry_id(envelope), envelope, control)
+
+
+def chunk(number: int, size: int = 300) -> s.AddChunk:
+    data = bytes((number,)) * size
+    return s.AddChunk(SPACE.handle, chunk_id(data), data)
 
 
 def create() -> s.AddSpace:
@@ -128,6 +134,37 @@ async def test_inbox_items_are_numbered_once_and_deleted_when_taken(store: s.Sto
     assert page == s.ItemPage((s.InboxItem(3, b"c"), s.InboxItem(4, b"e")), 4)
 
 
+async def test_chunks_are_kept_once_and_given_back_whole(store: s.Storage) -> None:
+    """A chunk is stored under its id, once; asking tells which are there; what is not is missing."""
+    one, two = chunk(1), chunk(2, 1)
+    nowhere = seed("nowhere")
+    results = await store.perform([
+        create(), one, two, one, s.ReadChunk(SPACE.handle, two.chunk), s.ReadChunk(SPACE.handle, nowhere),
+        s.FindChunks(SPACE.handle, (nowhere, two.chunk, one.chunk)), s.ReadChunk(nowhere, one.chunk),
+        s.AddChunk(nowhere, one.chunk, one.data), s.FindChunks(nowhere, (one.chunk,)),
+    ])
+    assert results[:5] == [s.Done(), s.Done(), s.Done(), s.Done(), s.ChunkData(two.data)]
+    assert results[6] == s.FoundChunks((False, True, True))
+    codes = [getattr(result, "code", None) for result in (results[5], *results[7:])]
+    assert codes == [Code.MISSING, Code.UNKNOWN, Code.UNKNOWN, Code.UNKNOWN]
+
+
+async def test_chunks_have_a_quota_of_their_own(store: s.Storage) -> None:
+    """A space full of chunks takes no more, repeats those it has, counts each once, and still takes entries."""
+    full = [chunk(1), chunk(1), chunk(2), chunk(3), chunk(4, 101), chunk(4, 100), chunk(5, 1), chunk(1)]
+    codes = [getattr(result, "code", None) for result in await store.perform([create(), *full, entry(1, 2000)])]
+    assert codes == [None, None, None, None, None, Code.QUOTA, None, Code.QUOTA, None, None]
+
+
+async def test_a_chunk_of_one_space_is_not_in_another(store: s.Storage) -> None:
+    """Who may read one space gets nothing of another by knowing an id."""
+    other = Space("other")
+    (*_, found, read) = await store.perform([
+        create(), s.AddSpace(other.handle, other.keys), chunk(1),
+        s.FindChunks(other.handle, (chunk(1).chunk,)), s.ReadChunk(other.handle, chunk(1).chunk)])
+    assert found == s.FoundChunks((False,)) and read.code is Code.MISSING  # type: ignore[union-attr]
+
+
 async def test_inboxes_and_items_expire(store: s.Storage, clock: Clock) -> None:
     """An item lives as long as the inbox's ttl, a renewed inbox longer; then it is unknown."""
     await store.perform([INBOX, s.AddItem(INBOX.inbox, b"early")])
@@ -148,7 +185,9 @@ requests = st.one_of(
     st.just(INBOX), st.builds(s.AddItem, st.just(INBOX.inbox), st.binary(min_size=1, max_size=2)),
     st.builds(s.ReadItems, st.just(INBOX.inbox), st.integers(0, 5), st.integers(1, 4)),
     st.builds(s.DropItems, st.just(INBOX.inbox), st.integers(0, 5)), st.just(s.Expire()),
-    st.just(s.Lookup((SPACE.handle, INBOX.inbox))),
+    st.just(s.Lookup((SPACE.handle, INBOX.inbox))), st.builds(chunk, st.integers(0, 5), st.integers(1, 600)),
+    st.builds(s.ReadChunk, st.sampled_from([SPACE.handle, seed("nowhere")]), st.just(chunk(1).chunk)),
+    st.just(s.FindChunks(SPACE.handle, tuple(chunk(n).chunk for n in range(6)))),
 )
 
 
@@ -194,12 +233,14 @@ async def test_a_failing_group_leaves_nothing_behind(tmp_path: Path) -> None:
 async def test_a_reopened_store_is_the_same(tmp_path: Path) -> None:
     """Incarnation, spaces, entries, heads and items survive closing and opening."""
     store = await SqliteStorage.open(tmp_path)
-    before = await store.perform([create(), entry(1), INBOX, s.AddItem(INBOX.inbox, b"x")])
+    before = await store.perform([create(), entry(1), INBOX, s.AddItem(INBOX.inbox, b"x"), chunk(1, 700)])
     incarnation = store.incarnation
     await store.close()
-    store = await SqliteStorage.open(tmp_path)
+    store = await SqliteStorage.open(tmp_path, quotas=QUOTAS)
     assert store.incarnation == incarnation and len(incarnation) == 32
-    again, items = await store.perform([entry(1), s.ReadItems(INBOX.inbox, 0, 10)])
+    again, items, data, more = await store.perform([
+        entry(1), s.ReadItems(INBOX.inbox, 0, 10), s.ReadChunk(SPACE.handle, chunk(1, 700).chunk), chunk(2, 301)])
+    assert data == s.ChunkData(chunk(1, 700).data) and more.code is Code.QUOTA  # type: ignore[union-attr]
     assert again.head == before[1].head  # type: ignore[union-attr]
     assert items == s.ItemPage((s.InboxItem(1, b"x"),), 1)
     await store.close()
@@ -208,11 +249,11 @@ async def test_a_reopened_store_is_the_same(tmp_path: Path) -> None:
 async def test_two_relays_never_share_a_folder(tmp_path: Path) -> None:
     """A second relay on the same data is refused; a census beside the first one is fine."""
     store = await SqliteStorage.open(tmp_path)
-    await store.perform([create(), entry(1)])
+    await store.perform([create(), entry(1), chunk(1, 50), chunk(2, 60)])
     with pytest.raises(StoreUnusable, match="another relay"):
         await SqliteStorage.open(tmp_path)
     found = census(tmp_path)
-    assert (found.spaces, found.entries, found.bytes) == (1, 1, 300)
+    assert (found.spaces, found.entries, found.bytes, found.chunks, found.blob_bytes) == (1, 1, 300, 2, 110)
     await store.close()
 
 

@@ -9,6 +9,7 @@ import json
 import sys
 
 from chez_wire import frames
+from chez_wire.chunks import chunk_id
 from chez_wire.login import Role, create_message, handle_of, inbox_of, login_message
 
 __all__ = ("FRAMES", "hashes", "vectors")
@@ -35,6 +36,9 @@ FRAMES: tuple[frames.ClientFrame | frames.RelayFrame, ...] = (
     frames.Put(7, _id(13), b"item"),
     frames.Watch(8, _id(13), 0),
     frames.Ack(9, _id(13), 3),
+    frames.PutChunk(10, _id(8), b"chunk"),
+    frames.GetChunk(11, _id(8), _id(19)),
+    frames.HasChunks(12, _id(8), [_id(19), _id(20)]),
     frames.Welcome(1, _id(14), _id(15)),
     frames.Done(1),
     frames.Opened(2, [frames.OpenedSpace(_id(8), Role.READ, "", 17, _id(16)),
@@ -43,6 +47,8 @@ FRAMES: tuple[frames.ClientFrame | frames.RelayFrame, ...] = (
     frames.Entries(4, _id(8), [frames.Entry(18, b"envelope")], _id(18), 19),
     frames.InboxItems(8, _id(13), [frames.InboxItem(1, b"item")]),
     frames.Failed(3, "quota", "the space is full", False),
+    frames.Chunk(11, b"chunk"),
+    frames.ChunksHeld(12, [True, False]),
 )
 """One of each frame."""
 
@@ -53,6 +59,7 @@ def hashes() -> dict[str, str]:
     keys = (_id(2), _id(3), _id(4), _id(5), _id(6))
     create = create_message("relay.example:443", _id(1), _id(14), "space", *keys)
     return {"handle_of": handle_of(_id(2)).hex(), "inbox_of": inbox_of(_id(10)).hex(),
+            "chunk_id": chunk_id(b"chunk").hex(),
             "login_message": login.hex(), "create_message": create.hex()}
 
 

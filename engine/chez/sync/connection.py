@@ -28,6 +28,8 @@ from chez.crypto import SigningKey
 from chez.errors import ChezError, InvalidValue, RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.sync.events import (
     AppendDone,
+    ChunkArrived,
+    ChunksFound,
     Completed,
     EntriesArrived,
     Event,
@@ -193,6 +195,18 @@ class RelayConnection:
     async def ack(self, inbox: bytes, upto: int) -> None:
         """Delete an inbox's items numbered up to `upto`."""
         await self._ask(self._session.ack(inbox, upto), Completed)
+
+    def put_chunk_soon(self, handle: bytes, data: bytes) -> "asyncio.Future[Completed]":
+        """Send a piece of an attachment now; the future tells when it is durable."""
+        return self._ask(self._session.put_chunk(handle, data), Completed)
+
+    def get_chunk_soon(self, handle: bytes, chunk: bytes) -> "asyncio.Future[ChunkArrived]":
+        """Ask for a piece of an attachment now; the future has it, checked against its id."""
+        return self._ask(self._session.get_chunk(handle, chunk), ChunkArrived)
+
+    async def has_chunks(self, handle: bytes, chunks: Sequence[bytes]) -> tuple[bool, ...]:
+        """Which of up to 1024 chunks the relay holds."""
+        return (await self._ask(self._session.has_chunks(handle, chunks), ChunksFound)).held
 
     # --- what comes by itself ------------------------------------------------------------
 

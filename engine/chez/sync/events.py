@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from chez_wire.frames import Entry, InboxItem, OpenedSpace
 
-__all__ = ("AppendDone", "Completed", "EntriesArrived", "Event", "InboxArrived", "Refused", "SpacesOpened",
-           "Welcomed")
+__all__ = ("AppendDone", "ChunkArrived", "ChunksFound", "Completed", "EntriesArrived", "Event", "InboxArrived",
+           "Refused", "SpacesOpened", "Welcomed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,22 @@ class InboxArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class ChunkArrived:
+    """One piece of an attachment; its bytes have the id that was asked for."""
+
+    ref: int
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunksFound:
+    """For each chunk asked about, in order, whether the relay says that it holds it."""
+
+    ref: int
+    held: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Completed:
     """What `ref` asked for is done and durable."""
 
@@ -83,4 +99,7 @@ class Refused:
     retry: bool
 
 
-Event = Welcomed | SpacesOpened | AppendDone | EntriesArrived | InboxArrived | Completed | Refused
+Event = (
+    Welcomed | SpacesOpened | AppendDone | EntriesArrived | InboxArrived | ChunkArrived | ChunksFound | Completed
+    | Refused
+)

@@ -24,6 +24,8 @@ from chez.crypto import SigningKey
 from chez.errors import InvalidValue, RelayMisbehaved
 from chez.sync.events import (
     AppendDone,
+    ChunkArrived,
+    ChunksFound,
     Completed,
     EntriesArrived,
     Event,
@@ -33,9 +35,19 @@ from chez.sync.events import (
     Welcomed,
 )
 from chez_wire import frames
+from chez_wire.chunks import chunk_id
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 from chez_wire.errors import FrameError
-from chez_wire.limits import MAX_CLAIMS, MAX_CREDIT, MAX_ENVELOPE, MAX_INBOX_ITEM, MAX_INBOX_TTL, MAX_PAGE
+from chez_wire.limits import (
+    MAX_CHUNK,
+    MAX_CHUNK_IDS,
+    MAX_CLAIMS,
+    MAX_CREDIT,
+    MAX_ENVELOPE,
+    MAX_INBOX_ITEM,
+    MAX_INBOX_TTL,
+    MAX_PAGE,
+)
 from chez_wire.login import Role, create_message, inbox_of, login_message
 
 __all__ = ("TRANSITIONS", "Claim", "ClientSession", "State")
@@ -55,7 +67,8 @@ class State(enum.Enum):
     BROKEN = enum.auto()
 
 
-_ANSWERS = (frames.Done, frames.Opened, frames.Appended, frames.Entries, frames.InboxItems)
+_ANSWERS = (frames.Done, frames.Opened, frames.Appended, frames.Entries, frames.InboxItems, frames.Chunk,
+            frames.ChunksHeld)
 
 TRANSITIONS: Final[Mapping[State, Mapping[type[Any], State]]] = MappingProxyType({
     # A `Failed` with ref 0 is about the connection; one with a ref changes no state.
@@ -68,11 +81,15 @@ TRANSITIONS: Final[Mapping[State, Mapping[type[Any], State]]] = MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What an answer must match: its type, the space or inbox, and what was sent."""
+    """What an answer must match: its type, the space or inbox, and what was sent.
+
+    `entry` is an entry's or a chunk's id, `count` the number of chunks asked about.
+    """
 
     answer: type[Any]
     name: bytes = b""
     entry: bytes = b""
+    count: int = 0
     claims: tuple[tuple[bytes, Role], ...] = ()
     after: int = 0
 
@@ -217,6 +234,25 @@ class ClientSession:
         ref = self._expect(_Asked(frames.Done, inbox))
         return self._request(ref, lambda: frames.Ack(ref, inbox, upto))
 
+    def put_chunk(self, handle: bytes, data: bytes) -> int:
+        """Store one piece of an attachment, with role append -> `Completed`. Safe to repeat."""
+        if not 1 <= len(data) <= MAX_CHUNK:
+            raise InvalidValue(f"a sealed chunk has 1 to {MAX_CHUNK} bytes, not {len(data)}")
+        ref = self._expect(_Asked(frames.Done, handle))
+        return self._request(ref, lambda: frames.PutChunk(ref, handle, data))
+
+    def get_chunk(self, handle: bytes, chunk: bytes) -> int:
+        """Get one piece of an attachment by its id, with role read -> `ChunkArrived`."""
+        ref = self._expect(_Asked(frames.Chunk, handle, entry=chunk))
+        return self._request(ref, lambda: frames.GetChunk(ref, handle, chunk))
+
+    def has_chunks(self, handle: bytes, chunks: Sequence[bytes]) -> int:
+        """Ask which of up to 1024 chunks are there, with role read -> `ChunksFound`."""
+        if not 1 <= len(chunks) <= MAX_CHUNK_IDS:
+            raise InvalidValue(f"one request asks about 1 to {MAX_CHUNK_IDS} chunks, not {len(chunks)}")
+        ref = self._expect(_Asked(frames.ChunksHeld, handle, count=len(chunks)))
+        return self._request(ref, lambda: frames.HasChunks(ref, handle, list(chunks)))
+
     # --- what arrives -------------------------------------------------------------------
 
     def receive(self, data: bytes) -> list[Event]:
@@ -257,6 +293,14 @@ class ClientSession:
                 return SpacesOpened(ref, tuple(spaces))
             case frames.InboxItems():
                 return self._items(frame)
+            case frames.Chunk(ref, data):
+                if chunk_id(data) != self._answered(ref, frames.Chunk).entry:
+                    self._misbehaved("the relay sent other bytes than the chunk that was asked for")
+                return ChunkArrived(ref, data)
+            case frames.ChunksHeld(ref, held):
+                if len(held) != self._answered(ref, frames.ChunksHeld).count:
+                    self._misbehaved("the relay answered about other chunks than were asked about")
+                return ChunksFound(ref, tuple(held))
             case frames.Failed():
                 return self._failed(frame)
             case frames.Welcome():

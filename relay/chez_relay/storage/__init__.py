@@ -8,6 +8,7 @@ What an implementation guarantees, and the acceptance suite in tests/relay check
 - **Alone.** A request that is refused changes nothing and disturbs no other of its group.
 - **No gaps.** Offsets of a space are 1, 2, 3, ...; numbers of an inbox's items rise and
   are never given twice while the inbox lives.
+- **Whole.** A chunk is stored once per space under its id, counts once, and is never altered.
 - **Idempotent.** Repeating a request that was done answers the same and stores nothing.
 - **Heads.** The head of entry n is `fold_head(head of n-1, entry id of n)`.
 
@@ -21,12 +22,13 @@ from typing import Final, Protocol
 
 from chez_relay.errors import Code
 from chez_wire.frames import Entry, InboxItem
-from chez_wire.limits import MAX_INBOX_ITEMS, MAX_SPACE_BYTES, MIB
+from chez_wire.limits import MAX_BLOB_BYTES, MAX_INBOX_ITEMS, MAX_SPACE_BYTES, MIB
 
 __all__ = (
-    "AddEntry", "AddInbox", "AddItem", "AddSpace", "Done", "DropItems", "Entry", "Expire", "Found",
-    "InboxInfo", "InboxItem", "ItemPage", "Lookup", "Page", "Quotas", "ReadItems", "ReadPage", "Refused",
-    "Request", "Result", "SpaceInfo", "SpaceKeys", "Storage", "Stored",
+    "AddChunk", "AddEntry", "AddInbox", "AddItem", "AddSpace", "ChunkData", "Done", "DropItems", "Entry", "Expire",
+    "FindChunks", "Found", "FoundChunks", "InboxInfo", "InboxItem", "ItemPage", "Lookup", "Page", "Quotas",
+    "ReadChunk", "ReadItems", "ReadPage", "Refused", "Request", "Result", "SpaceInfo", "SpaceKeys", "Storage",
+    "Stored",
 )
 
 DEFAULT_CONTROL_BYTES: Final = 8 * MIB
@@ -41,6 +43,7 @@ class Quotas:
     space_bytes: int = MAX_SPACE_BYTES
     control_bytes: int = DEFAULT_CONTROL_BYTES
     inbox_items: int = MAX_INBOX_ITEMS
+    blob_bytes: int = MAX_BLOB_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,31 @@ class DropItems:
 
 
 @dataclass(frozen=True, slots=True)
+class AddChunk:
+    """Store one chunk of an attachment -> `Done`, or UNKNOWN, QUOTA. `chunk` is the hash of `data`."""
+
+    handle: bytes
+    chunk: bytes
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadChunk:
+    """One chunk of a space -> `ChunkData`, or UNKNOWN, MISSING."""
+
+    handle: bytes
+    chunk: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FindChunks:
+    """Which of these chunks a space has -> `FoundChunks`, or UNKNOWN."""
+
+    handle: bytes
+    chunks: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Expire:
     """Delete expired inboxes and items -> `Done`."""
 
@@ -196,6 +224,20 @@ class ItemPage:
 
 
 @dataclass(frozen=True, slots=True)
+class ChunkData:
+    """The bytes of one chunk."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundChunks:
+    """For each chunk asked about, in order, whether it is there."""
+
+    held: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """The request was refused and changed nothing."""
 
@@ -204,8 +246,11 @@ class Refused:
     retry: bool = False
 
 
-Request = AddSpace | Lookup | AddEntry | ReadPage | AddInbox | AddItem | ReadItems | DropItems | Expire
-Result = Done | Found | Stored | Page | ItemPage | Refused
+Request = (
+    AddSpace | Lookup | AddEntry | ReadPage | AddInbox | AddItem | ReadItems | DropItems | AddChunk | ReadChunk
+    | FindChunks | Expire
+)
+Result = Done | Found | Stored | Page | ItemPage | ChunkData | FoundChunks | Refused
 
 
 class Storage(Protocol):

@@ -6,21 +6,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from chez_relay.storage import (
+    AddChunk,
     AddEntry,
     AddInbox,
     AddItem,
     AddSpace,
+    ChunkData,
     Done,
     DropItems,
     Entry,
     Expire,
+    FindChunks,
     Found,
+    FoundChunks,
     InboxInfo,
     InboxItem,
     ItemPage,
     Lookup,
     Page,
     Quotas,
+    ReadChunk,
     ReadItems,
     ReadPage,
     Request,
@@ -31,12 +36,14 @@ from chez_relay.storage import (
 )
 from chez_relay.storage.refusals import (
     ITEMS_AHEAD,
+    NO_CHUNK,
     NO_INBOX,
     NO_SPACE,
     OTHER_INBOX_KEYS,
     OTHER_SPACE_KEYS,
     PAGE_AHEAD,
     full,
+    over_blob_quota,
     over_quota,
 )
 from chez_wire.envelope import GENESIS_HEAD, fold_head
@@ -51,6 +58,7 @@ class _Space:
     heads: list[bytes] = field(default_factory=lambda: [GENESIS_HEAD])
     places: dict[bytes, int] = field(default_factory=dict)
     used: dict[bool, int] = field(default_factory=lambda: {False: 0, True: 0})
+    chunks: dict[bytes, bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -125,6 +133,16 @@ class MemoryStorage:
                     return NO_INBOX
                 box.items = {number: item for number, item in box.items.items() if number > upto}
                 return Done()
+            case AddChunk():
+                return self._add_chunk(request)
+            case ReadChunk(handle, chunk):
+                if (held := self._chunks(handle)) is None:
+                    return NO_SPACE
+                return ChunkData(held[chunk]) if chunk in held else NO_CHUNK
+            case FindChunks(handle, chunks):
+                if (held := self._chunks(handle)) is None:
+                    return NO_SPACE
+                return FoundChunks(tuple([chunk in held for chunk in chunks]))
             case Expire():
                 for name in list(self._inboxes):
                     if self._inbox(name) is None:
@@ -170,6 +188,22 @@ class MemoryStorage:
                 break
             entries.append(Entry(offset, envelope))
         return Page(tuple(entries), space.heads[request.after + len(entries)], end)
+
+    def _chunks(self, handle: bytes) -> dict[bytes, bytes] | None:
+        space = self._spaces.get(handle)
+        return None if space is None else space.chunks
+
+    def _add_chunk(self, request: AddChunk) -> Result:
+        space = self._spaces.get(request.handle)
+        if space is None:
+            return NO_SPACE
+        if request.chunk in space.chunks:
+            return Done()
+        used = sum(len(data) for data in space.chunks.values())
+        if used + len(request.data) > self._quotas.blob_bytes:
+            return over_blob_quota(self._quotas.blob_bytes)
+        space.chunks[request.chunk] = request.data
+        return Done()
 
     def _inbox(self, name: bytes) -> _Inbox | None:
         # Expiry is decided here, at each look, so that it does not matter when `Expire` comes.

@@ -6,12 +6,13 @@ from chez_relay.errors import Code
 from chez_relay.storage import Refused
 
 __all__ = (
-    "ITEMS_AHEAD", "NO_INBOX", "NO_SPACE", "OTHER_INBOX_KEYS", "OTHER_SPACE_KEYS", "PAGE_AHEAD", "full",
-    "over_quota",
+    "ITEMS_AHEAD", "NO_CHUNK", "NO_INBOX", "NO_SPACE", "OTHER_INBOX_KEYS", "OTHER_SPACE_KEYS", "PAGE_AHEAD",
+    "full", "over_blob_quota", "over_quota",
 )
 
 NO_SPACE: Final = Refused(Code.UNKNOWN, "this relay has no such space")
 NO_INBOX: Final = Refused(Code.UNKNOWN, "this relay has no such inbox, or it has expired")
+NO_CHUNK: Final = Refused(Code.MISSING, "this relay does not hold this chunk")
 OTHER_SPACE_KEYS: Final = Refused(Code.EXISTS, "the space exists with other keys")
 OTHER_INBOX_KEYS: Final = Refused(Code.EXISTS, "the inbox exists with other keys")
 PAGE_AHEAD: Final = Refused(Code.AHEAD, "the space ends before this offset: the relay lost what it once had")
@@ -22,6 +23,11 @@ def over_quota(control: bool, limit: int) -> Refused:
     """The quota of a space (or for its control entries), in bytes, is used up."""
     what = "control entries" if control else "entries"
     return Refused(Code.QUOTA, f"the space would exceed its {limit} bytes for {what}")
+
+
+def over_blob_quota(limit: int) -> Refused:
+    """The quota of a space for attachments, in bytes, is used up."""
+    return Refused(Code.QUOTA, f"the space would exceed its {limit} bytes for attachments")
 
 
 def full(limit: int) -> Refused:

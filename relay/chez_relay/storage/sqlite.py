@@ -174,6 +174,8 @@ class SpaceSize:
 
     entries: int
     bytes: int
+    chunks: int
+    blob_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,8 @@ class Census:
     spaces: int
     entries: int
     bytes: int
+    chunks: int
+    blob_bytes: int
     inboxes: int
     items: int
     sizes: tuple[SpaceSize, ...]
@@ -202,11 +206,14 @@ def census(folder: Path) -> Census:
         with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as db:
             db.execute("BEGIN")
             (incarnation,) = db.execute("SELECT value FROM facts WHERE name = 'incarnation'").fetchone()
-            rows = db.execute("SELECT last, data_bytes + control_bytes FROM spaces ORDER BY space").fetchall()
+            rows = db.execute(
+                "SELECT last, data_bytes + control_bytes,"
+                " (SELECT count(*) FROM chunks WHERE chunks.space = spaces.space), blob_bytes"
+                " FROM spaces ORDER BY space").fetchall()
             (inboxes,) = db.execute("SELECT count(*) FROM inboxes").fetchone()
             (items,) = db.execute("SELECT count(*) FROM items").fetchone()
     except sqlite3.Error as error:
         raise StoreUnusable(f"the store can't be read: {error}") from error
     sizes = tuple(SpaceSize(*row) for row in rows)
     return Census(incarnation.hex(), len(sizes), sum(s.entries for s in sizes), sum(s.bytes for s in sizes),
-                  inboxes, items, sizes)
+                  sum(s.chunks for s in sizes), sum(s.blob_bytes for s in sizes), inboxes, items, sizes)

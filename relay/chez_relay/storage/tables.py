@@ -12,21 +12,26 @@ from dataclasses import dataclass
 from typing import Final
 
 from chez_relay.storage import (
+    AddChunk,
     AddEntry,
     AddInbox,
     AddItem,
     AddSpace,
+    ChunkData,
     Done,
     DropItems,
     Entry,
     Expire,
+    FindChunks,
     Found,
+    FoundChunks,
     InboxInfo,
     InboxItem,
     ItemPage,
     Lookup,
     Page,
     Quotas,
+    ReadChunk,
     ReadItems,
     ReadPage,
     Request,
@@ -37,12 +42,14 @@ from chez_relay.storage import (
 )
 from chez_relay.storage.refusals import (
     ITEMS_AHEAD,
+    NO_CHUNK,
     NO_INBOX,
     NO_SPACE,
     OTHER_INBOX_KEYS,
     OTHER_SPACE_KEYS,
     PAGE_AHEAD,
     full,
+    over_blob_quota,
     over_quota,
 )
 from chez_wire.envelope import GENESIS_HEAD, fold_head
@@ -53,7 +60,7 @@ PLACES: Final = 2**32
 MAX_CACHED_SPACES: Final = 16_384
 """Spaces remembered between groups, about 1 KB each."""
 
-_READING: Final = (Lookup, ReadPage, ReadItems)
+_READING: Final = (Lookup, ReadPage, ReadItems, ReadChunk, FindChunks)
 
 
 @dataclass(slots=True)
@@ -64,6 +71,7 @@ class _Space:
     head: bytes
     data_bytes: int
     control_bytes: int
+    blob_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +130,12 @@ class Tables:
                 return self._read_items(request)
             case DropItems():
                 return self._drop_items(request)
+            case AddChunk():
+                return self._add_chunk(request)
+            case ReadChunk():
+                return self._read_chunk(request)
+            case FindChunks():
+                return self._find_chunks(request)
             case Expire():
                 self._db.execute("DELETE FROM inboxes WHERE expires <= ?", (self._now,))
                 self._db.execute("DELETE FROM items WHERE expires <= ?", (self._now,))
@@ -134,7 +148,7 @@ class Tables:
             return space
         row = self._db.execute(
             "SELECT space, admin_key, recovery_key, read_key, append_key, control_key, last, head,"
-            " data_bytes, control_bytes FROM spaces WHERE handle = ?", (handle,)
+            " data_bytes, control_bytes, blob_bytes FROM spaces WHERE handle = ?", (handle,)
         ).fetchone()
         if row is None:
             return None
@@ -147,8 +161,8 @@ class Tables:
 
     def _write_spaces(self) -> None:
         self._db.executemany(
-            "UPDATE spaces SET last = ?, head = ?, data_bytes = ?, control_bytes = ? WHERE space = ?",
-            [(s.last, s.head, s.data_bytes, s.control_bytes, s.number) for s in self._changed.values()],
+            "UPDATE spaces SET last = ?, head = ?, data_bytes = ?, control_bytes = ?, blob_bytes = ? WHERE space = ?",
+            [(s.last, s.head, s.data_bytes, s.control_bytes, s.blob_bytes, s.number) for s in self._changed.values()],
         )
         self._changed.clear()
 
@@ -165,7 +179,7 @@ class Tables:
         keys = request.keys
         self._db.execute(
             "INSERT INTO spaces (handle, admin_key, recovery_key, read_key, append_key, control_key, last,"
-            " head, data_bytes, control_bytes) VALUES (?, ?, ?, ?, ?, ?, 0, ?, 0, 0)",
+            " head, data_bytes, control_bytes, blob_bytes) VALUES (?, ?, ?, ?, ?, ?, 0, ?, 0, 0, 0)",
             (request.handle, keys.admin, keys.recovery, keys.read, keys.append, keys.control, GENESIS_HEAD),
         )
         return Done()
@@ -223,6 +237,38 @@ class Tables:
             head = after
         rows.close()
         return Page(tuple(entries), head, space.last)
+
+    # --- chunks of attachments ------------------------------------------------------------
+
+    def _add_chunk(self, request: AddChunk) -> Result:
+        space = self._space(request.handle)
+        if space is None:
+            return NO_SPACE
+        if self._chunk(space, request.chunk):
+            return Done()
+        if space.blob_bytes + len(request.data) > self._quotas.blob_bytes:
+            return over_blob_quota(self._quotas.blob_bytes)
+        self._db.execute("INSERT INTO chunks (space, chunk, data) VALUES (?, ?, ?)",
+                         (space.number, request.chunk, request.data))
+        space.blob_bytes += len(request.data)
+        self._changed[request.handle] = space
+        return Done()
+
+    def _read_chunk(self, request: ReadChunk) -> Result:
+        space = self._space(request.handle)
+        if space is None:
+            return NO_SPACE
+        row = self._db.execute("SELECT data FROM chunks WHERE space = ? AND chunk = ?",
+                               (space.number, request.chunk)).fetchone()
+        return NO_CHUNK if row is None else ChunkData(row[0])
+
+    def _find_chunks(self, request: FindChunks) -> Result:
+        space = self._space(request.handle)
+        return NO_SPACE if space is None else FoundChunks(tuple([self._chunk(space, c) for c in request.chunks]))
+
+    def _chunk(self, space: _Space, chunk: bytes) -> bool:
+        row = self._db.execute("SELECT 1 FROM chunks WHERE space = ? AND chunk = ?", (space.number, chunk)).fetchone()
+        return row is not None
 
     # --- inboxes ------------------------------------------------------------------------
 

@@ -16,7 +16,8 @@ CREATE TABLE spaces (
     last          INTEGER NOT NULL,      -- offset of the last entry, 0 when empty
     head          BLOB NOT NULL,         -- cumulative head after it
     data_bytes    INTEGER NOT NULL,      -- bytes of envelopes appended with role append
-    control_bytes INTEGER NOT NULL       -- and with role control: each has its own quota
+    control_bytes INTEGER NOT NULL,      -- and with role control: each has its own quota
+    blob_bytes    INTEGER NOT NULL       -- bytes of attachments' chunks, with a quota of their own too
 ) STRICT;
 
 CREATE TABLE entries (
@@ -31,6 +32,14 @@ CREATE TABLE entries (
 
 -- What makes an append idempotent.
 CREATE UNIQUE INDEX entries_once ON entries (space, entry);
+
+CREATE TABLE chunks (
+    number INTEGER PRIMARY KEY,          -- order of arrival: large rows are only ever added at the end
+    space  INTEGER NOT NULL,
+    chunk  BLOB NOT NULL,                -- hash of the data
+    data   BLOB NOT NULL,
+    UNIQUE (space, chunk)
+) STRICT;
 
 CREATE TABLE inboxes (
     inbox     INTEGER PRIMARY KEY,
