@@ -4,12 +4,11 @@ A value is a JSON-like tree: maps with text keys, lists, text, whole numbers of 
 finite floats, booleans, null, bytes, and points in time (aware datetimes, kept to the
 millisecond in UTC, which is what Automerge stores).
 
-The projection is JSON for SQL to read: times as RFC 3339 text of fixed width (so that
-text order is time order), bytes as base64; `kinds` remembers which places these were,
-so that reading a record back restores them.
+The projection is JSON for SQL to read: times as RFC 3339 text of fixed width, bytes as
+hexadecimal text, so that the order of the texts is theirs; `kinds` remembers which places
+these were, so that reading a record back restores them.
 """
 
-import base64
 import math
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -158,7 +157,7 @@ def _plain(value: Value, path: list[str | int], kinds: list[tuple[list[str | int
         return time_text(value)
     if kind is bytes:
         kinds.append((path, "b"))
-        return base64.b64encode(value).decode()
+        return value.hex()
     return value
 
 
@@ -171,5 +170,5 @@ def from_json(text: str, kinds: str | None) -> dict[str, Value]:
             for step in path[:-1]:
                 parent = parent[step]
             item = parent[path[-1]]
-            parent[path[-1]] = datetime.fromisoformat(item) if kind == "t" else base64.b64decode(item)
+            parent[path[-1]] = datetime.fromisoformat(item) if kind == "t" else bytes.fromhex(item)
     return value
