@@ -17,6 +17,7 @@ from chez.query.filters import Condition, Query, column, index_name, quote
 from chez.query.live import live
 from chez.records.diff import write_difference
 from chez.records.news import Follower, News
+from chez.records.reference import revived
 from chez.records.store import RecordStore
 from chez.records.values import Value, check_id, check_value, from_json
 from chez.store.database import Connection, Database
@@ -25,6 +26,7 @@ __all__ = ("Collection", "Engine", "Record")
 
 T = TypeVar("T")
 _KEPT: Final = (bytes, datetime)  # kinds that records store as they are
+_NESTED: Final = frozenset((dict, list))
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +277,8 @@ def _execute(db: Connection, *, statement: str) -> None:
 
 
 def _public(value: dict[str, Value]) -> dict[str, Value]:
-    return {key: item for key, item in value.items() if not key.startswith("_")}
+    return {key: revived(item) if type(item) in _NESTED else item
+            for key, item in value.items() if not key.startswith("_")}
 
 
 def _index(collection: str, name: str) -> str:

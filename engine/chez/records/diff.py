@@ -12,6 +12,7 @@ from typing import Any, Final
 from automerge.core import ObjType, ScalarType
 
 from chez.records.automerge import ROOT, Document, last_change, transaction
+from chez.records.reference import is_reference
 from chez.records.values import Value
 
 __all__ = ("write_difference",)
@@ -53,13 +54,21 @@ def _map(document: Document, tx: Any, obj: bytes, before: dict[str, Value], afte
         kind = type(value)
         old = before.get(key, _ABSENT)
         if kind is dict:
-            inside = _nested(tx, obj, key, ObjType.Map) if type(old) is dict else None
+            inside = _nested(tx, obj, key, ObjType.Map) if _edited_inside(old, value) else None
             _map(document, tx, inside or tx.put_object(obj, key, ObjType.Map), old if inside else {}, value)
         elif kind is list:
             inside = _nested(tx, obj, key, ObjType.List) if type(old) is list else None
             _list(document, tx, inside or tx.put_object(obj, key, ObjType.List), old if inside else [], value)
         elif type(old) is not kind or old != value:
             tx.put(obj, key, _SCALARS[kind], value)
+
+
+def _edited_inside(old: Value, value: Value) -> bool:
+    """Whether a map becomes another by edits inside: a reference to an attachment is replaced whole, or not at all.
+
+    Else of two that were set at once a part of each could win.
+    """
+    return type(old) is dict and (not (is_reference(old) or is_reference(value)) or _same(old, value))
 
 
 def _nested(tx: Any, obj: bytes, key: str | int, kind: Any) -> bytes | None:
@@ -88,7 +97,7 @@ def _list(document: Document, tx: Any, obj: bytes, before: list[Value], after: l
 
 def _item(document: Document, tx: Any, obj: bytes, at: int, old: Value, value: Value) -> None:
     kind = type(value)
-    if kind is dict and type(old) is dict and (inside := _nested(tx, obj, at, ObjType.Map)):
+    if kind is dict and _edited_inside(old, value) and (inside := _nested(tx, obj, at, ObjType.Map)):
         _map(document, tx, inside, old, value)
     elif kind is list and type(old) is list and (inside := _nested(tx, obj, at, ObjType.List)):
         _list(document, tx, inside, old, value)

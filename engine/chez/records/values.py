@@ -16,12 +16,13 @@ from typing import Any, Final
 import msgspec
 
 from chez.errors import InvalidValue
+from chez.records.reference import Blob, field_of
 
 __all__ = ("MAX_DEPTH", "MAX_ID", "Value", "check_collection", "check_id", "check_value", "from_json", "time_text",
            "to_json")
 
 Value = Any
-"""dict[str, Value] | list[Value] | str | int | float | bool | None | bytes | datetime."""
+"""dict[str, Value] | list[Value] | str | int | float | bool | None | bytes | datetime | Blob."""
 
 MAX_DEPTH: Final = 32
 """Maps and lists inside each other: a bound on recursion everywhere values are walked."""
@@ -108,6 +109,8 @@ def _check(value: Any, path: str, depth: int) -> Value:
             raise InvalidValue(f"field {path!r}: in UTC, {value} is not within {EARLIEST.date()} and 9999-12-31",
                                "Store it as text.")
         return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
+    if kind is Blob:
+        return field_of(value)
     if isinstance(value, dict):
         return _map(value, path, depth)
     if isinstance(value, list | tuple):
@@ -115,7 +118,7 @@ def _check(value: Any, path: str, depth: int) -> Value:
             raise InvalidValue(f"field {path!r} is nested more than {MAX_DEPTH} levels deep")
         return [_check(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
     raise InvalidValue(f"field {path!r}: {kind.__name__} can't be stored",
-                       "Use text, numbers, booleans, None, bytes, aware datetimes, lists and maps.")
+                       "Use text, numbers, booleans, None, bytes, aware datetimes, attachments, lists and maps.")
 
 
 def _check_text(value: str, path: str) -> None:

@@ -158,3 +158,68 @@ CREATE TABLE witness (                -- the last journal head each device claim
     hash   BLOB NOT NULL,
     PRIMARY KEY (space, author)
 ) WITHOUT ROWID;
+
+-- Attachments ------------------------------------------------------------------------
+
+CREATE TABLE blob (
+    n       INTEGER PRIMARY KEY,
+    space   INTEGER NOT NULL REFERENCES space,
+    id      TEXT UNIQUE,              -- hash of the sealed manifest, in hexadecimal; NULL while it is being added
+    size    INTEGER,                  -- bytes of content; NULL until the manifest was read
+    content BLOB,                     -- hash of the content, once it was seen whole on this device
+    pinned  INTEGER NOT NULL,
+    idle    INTEGER                   -- the collector's pass that first found no record holding it
+);
+CREATE INDEX blob_by_content ON blob (space, content);
+
+CREATE TABLE chunk (                  -- what a blob consists of, as far as that is known here
+    blob     INTEGER NOT NULL REFERENCES blob,
+    position INTEGER NOT NULL,        -- 0, 1, ... of the content; -1 the manifest, -2, -3, ... pages of a long list
+    id       BLOB NOT NULL,           -- hash of the sealed bytes: the file's name, and the relay's
+    size     INTEGER NOT NULL,        -- sealed bytes; 0 until they were here
+    held     INTEGER NOT NULL,        -- whether the file is durable here
+    PRIMARY KEY (blob, position)
+) WITHOUT ROWID;
+CREATE INDEX chunk_by_id ON chunk (id);
+
+CREATE TABLE doomed (                 -- files to be removed, if no chunk has their name by then
+    id BLOB PRIMARY KEY
+) WITHOUT ROWID;
+
+CREATE TABLE blob_relay (             -- how much of a blob a relay holds durably
+    blob  INTEGER NOT NULL REFERENCES blob,
+    relay INTEGER NOT NULL REFERENCES relay,
+    sent  INTEGER,                    -- the content's chunks before this position; NULL: all of it
+    PRIMARY KEY (blob, relay)
+) WITHOUT ROWID;
+
+CREATE TABLE blob_reference (         -- which records hold which blobs; kept by the triggers below
+    record INTEGER NOT NULL,
+    blob   TEXT NOT NULL,             -- its id; a member may write one that nobody has
+    PRIMARY KEY (record, blob)
+) WITHOUT ROWID;
+CREATE INDEX blob_reference_by_blob ON blob_reference (blob);
+
+-- In step with the projection, whoever writes it, and in the same transaction. Records without
+-- an attachment (nearly all) cost one search in their text.
+CREATE TRIGGER record_inserted AFTER INSERT ON record WHEN instr(NEW.json, '"_blob"') BEGIN
+    INSERT OR IGNORE INTO blob_reference (record, blob)
+        SELECT NEW.n, value FROM json_tree(NEW.json) WHERE key = '_blob' AND type = 'text' AND length(value) = 64;
+END;
+CREATE TRIGGER record_updated AFTER UPDATE OF json ON record
+    WHEN OLD.json <> NEW.json AND (instr(OLD.json, '"_blob"') OR instr(NEW.json, '"_blob"')) BEGIN
+    DELETE FROM blob_reference WHERE record = OLD.n;
+    INSERT OR IGNORE INTO blob_reference (record, blob)
+        SELECT NEW.n, value FROM json_tree(NEW.json) WHERE key = '_blob' AND type = 'text' AND length(value) = 64;
+END;
+CREATE TRIGGER record_deleted AFTER DELETE ON record WHEN instr(OLD.json, '"_blob"') BEGIN
+    DELETE FROM blob_reference WHERE record = OLD.n;
+END;
+
+-- A relay met for the first time, or with another store than before: it is asked what it has.
+CREATE TRIGGER relay_reset AFTER INSERT ON cursor BEGIN
+    DELETE FROM blob_relay WHERE relay = NEW.relay AND blob IN (SELECT n FROM blob WHERE space = NEW.space);
+END;
+CREATE TRIGGER relay_changed AFTER UPDATE OF incarnation ON cursor WHEN OLD.incarnation <> NEW.incarnation BEGIN
+    DELETE FROM blob_relay WHERE relay = NEW.relay AND blob IN (SELECT n FROM blob WHERE space = NEW.space);
+END;
