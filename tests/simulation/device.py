@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from chez.records.store import RecordStore
 from chez.store.database import Connection
-from chez.sync.machine import Phase, SyncMachine, Work
+from chez.sync.machine import SyncMachine, Work
 from chez.sync.replica import Replica, Sealed
 from chez.sync.session import ClientSession
 from tests.simulation.household import Household, Member
@@ -79,7 +79,7 @@ class Device:
             raise
         self.db.execute("RELEASE work")
         sealing = []
-        if self.machine is not None and self.machine.phase is Phase.FOLLOWING:
+        if self.machine is not None and self.machine.sealing:
             sealing = self.replica.outgoing(self.db, RELAY)
         if lose:
             self.db.execute("ROLLBACK")

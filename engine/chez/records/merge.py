@@ -102,9 +102,11 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
         return []
     held = [] if n is None else [Incoming(collection, id, automerge.read_change(data), entry, origin)
                                  for data, entry, origin in rows.waiting(db, n)]
-    for item in held:
-        if before := rows.before(db, n, item.change):
-            previous[item.change.hash] = before
+    if held and n is not None:
+        numbers = rows.numbers(db, n)
+        for item in held:
+            if before := numbers.get((item.change.actor, item.change.sequence - 1)):
+                previous[item.change.hash] = before
     batch = _ordered([*held, *fresh], known, previous)
     for item in batch.items:
         if tips.get(item.change.actor, Tip()).broken:

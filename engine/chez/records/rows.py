@@ -169,16 +169,12 @@ class Rows:
                           "GROUP BY author", (n,))
         return {author: Tip(sequence, hash, refused > 0) for author, sequence, hash, refused in rows}
 
-    def before(self, db: Connection, n: int | None, change: RawChange) -> bytes | None:
-        """The change of a record that its author made just before another, if it is in the log."""
-        if n is None or change.sequence < 2 or change.actor == IMPORT_ACTOR:
-            return None
-        for (hash,) in db.execute(
-                "SELECT change.hash FROM change LEFT JOIN entry ON entry.n = change.entry WHERE record = ? "
-                "AND change.sequence = ? AND coalesce(author, ?) = ?",
-                (n, change.sequence - 1, self.actor, change.actor)):
-            return bytes(hash)
-        return None
+    def numbers(self, db: Connection, n: int) -> dict[tuple[bytes, int], bytes]:
+        """The hash of each counted change of a record, by author and number."""
+        rows = db.execute("SELECT coalesce(author, ?), change.sequence, change.hash FROM change "
+                          "LEFT JOIN entry ON entry.n = change.entry WHERE record = ? AND change.sequence > 0",
+                          (self.actor, n))
+        return {(author, sequence): hash for author, sequence, hash in rows}
 
     # --- documents --------------------------------------------------------------------
 

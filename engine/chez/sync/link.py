@@ -97,7 +97,7 @@ class Link:
 
     def before_commit(self, db: Connection) -> None:
         """Seal what waits in the very transaction that wrote it: one commit, not two."""
-        if self._machine is None or self._machine.phase is not Phase.FOLLOWING:
+        if self._machine is None or not self._machine.sealing:
             return
         db.execute("SAVEPOINT sealing")
         try:

@@ -67,6 +67,9 @@ class SyncMachine:
     relay: int
     session: ClientSession
     phase: Phase = Phase.GREETING
+    sealing: bool = False
+    """Whether transactions seal what they write: once everything before is sealed, for
+    entries are sealed in the order of their chain."""
     progress: Progress = field(default_factory=Progress)
     _queue: "OrderedDict[bytes, Sealed]" = field(default_factory=OrderedDict)
     _flying: "dict[int, Sealed]" = field(default_factory=dict)
@@ -120,12 +123,6 @@ class SyncMachine:
             self._flying[self.session.append(self.replica.space.handle, role, entry.envelope)] = entry
             self._bytes += len(entry.envelope)
 
-    def wake(self) -> list[Work]:
-        """Something was written locally: collect, seal and send it."""
-        if self.phase is not Phase.FOLLOWING:
-            return []
-        return [Work(lambda db: self.replica.outgoing(db, self.relay), self._send)]
-
     # --- steps ------------------------------------------------------------------------
 
     def _resumed(self, result: tuple[Cursor, bool]) -> list[Work]:
@@ -158,7 +155,7 @@ class SyncMachine:
         self.progress.end = self._until = end
         self.phase = Phase.FOLLOWING
         self.session.subscribe(self.replica.space.handle, cursor.position, DEFAULT_CREDIT, head=cursor.head)
-        return [Work(lambda db: self.replica.unacknowledged(db, self.relay), self._send)]
+        return [Work(lambda db: self.replica.unacknowledged(db, self.relay), self._begin_sealing)]
 
     def _create(self) -> None:
         space = self.replica.space
@@ -169,6 +166,12 @@ class SyncMachine:
         self.phase = Phase.CREATING
         self._ref = self.session.create_space(space.admin, create.relay_recovery, epoch.read.public,
                                               epoch.append.public, epoch.control.public)
+
+    def _begin_sealing(self, sealed: list[Sealed]) -> list[Work]:
+        self.sealing = True
+        self.send(sealed)
+        # What was written since that work and before this line was sealed by neither.
+        return [Work(lambda db: self.replica.outgoing(db, self.relay), self._send)]
 
     def _send(self, sealed: list[Sealed]) -> list[Work]:
         self.send(sealed)
@@ -209,4 +212,4 @@ class SyncMachine:
             self.send([])
             return []
 
-        return [Work(lambda db: self.replica.acknowledged(db, self.relay, entry.row, passed), done)]
+        return [Work(lambda db: self.replica.acknowledged(db, self.relay, entry, passed), done)]

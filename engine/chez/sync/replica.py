@@ -45,9 +45,10 @@ _Waiting = tuple[int, str, str, bytes, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """An own entry, sealed for a relay and durable here, ready to be sent."""
+    """An own entry, sealed for a relay and durable here, ready to be sent; `row` is that of `sealed`, `entry` its own."""
 
     row: int
+    entry: int
     id: bytes
     envelope: bytes = field(repr=False)
     control: bool
@@ -168,25 +169,30 @@ class Replica:
         relay (it is new, or lost its store) are sealed now.
         """
         self.collect(db)
-        rows = db.execute(
-            "SELECT entry.n, kind, inner, sealed.id, envelope, sealed.entry IS NULL FROM entry "
-            "LEFT JOIN sealed ON sealed.entry = entry.n AND sealed.relay = ? "
-            "WHERE space = ? AND author = ? AND (sealed.entry IS NULL OR envelope IS NOT NULL) ORDER BY sequence",
-            (relay, self.space.n, self._device.id)).fetchall()
-        out = []
-        for n, kind, packed, id, envelope, fresh in rows:
-            out.append(self._seal(db, relay, n, packed, kind) if fresh else Sealed(n, id, envelope, kind == STATEMENTS))
+        space = self.space.n
+        out = [Sealed(row, entry, id, envelope, kind == STATEMENTS) for row, entry, id, envelope, kind in db.execute(
+            "SELECT sealed.n, entry.n, sealed.id, envelope, kind FROM sealed JOIN entry ON entry.n = sealed.entry "
+            "WHERE relay = ? AND space = ? ORDER BY sealed.n", (relay, space))]
+        there = db.execute("SELECT acknowledged FROM cursor WHERE space = ? AND relay = ?", (space, relay)).fetchone()[0]
+        last = max([there, *[sealed.entry for sealed in out]])
+        for row, packed, kind in db.execute(
+                "SELECT n, inner, kind FROM entry WHERE space = ? AND author = ? AND n > ? ORDER BY n",
+                (space, self._device.id, last)).fetchall():
+            out.append(self._seal(db, relay, row, packed, kind))
         return out
 
-    def _seal(self, db: Connection, relay: int, row: int, packed: bytes, kind: int) -> Sealed:
+    def _seal(self, db: Connection, relay: int, entry: int, packed: bytes, kind: int) -> Sealed:
         envelope = seal(packed, self.space.handle, self.space.epoch, self._entropy(crypto.NONCE_BYTES))
         id = entry_id(envelope)
-        db.execute("INSERT INTO sealed (entry, relay, id, envelope) VALUES (?, ?, ?, ?)", (row, relay, id, envelope))
-        return Sealed(row, id, envelope, kind == STATEMENTS)
+        row = db.execute("INSERT INTO sealed (entry, relay, id, envelope) VALUES (?, ?, ?, ?)",
+                         (entry, relay, id, envelope)).lastrowid
+        return Sealed(row, entry, id, envelope, kind == STATEMENTS)
 
-    def acknowledged(self, db: Connection, relay: int, row: int, passed: Cursor | None) -> None:
+    def acknowledged(self, db: Connection, relay: int, sealed: Sealed, passed: Cursor | None) -> None:
         """A relay holds an own entry durably; `passed` is where the cursor is now, if the entry does not come back."""
-        db.execute("UPDATE sealed SET envelope = NULL WHERE relay = ? AND entry = ?", (relay, row))
+        db.execute("DELETE FROM sealed WHERE n = ?", (sealed.row,))
+        db.execute("UPDATE cursor SET acknowledged = max(acknowledged, ?) WHERE space = ? AND relay = ?",
+                   (sealed.entry, self.space.n, relay))
         if passed is not None:
             self._move(db, relay, passed.position, passed)
 
@@ -201,8 +207,8 @@ class Replica:
                          (self.space.n, relay)).fetchone()
         if row is not None and row[0] == incarnation:
             return Cursor(row[1], row[2]), False
-        db.execute("INSERT OR REPLACE INTO cursor (space, relay, incarnation, position, head) VALUES (?, ?, ?, 0, ?)",
-                   (self.space.n, relay, incarnation, GENESIS_HEAD))
+        db.execute("INSERT OR REPLACE INTO cursor (space, relay, incarnation, position, head, acknowledged) "
+                   "VALUES (?, ?, ?, 0, ?, 0)", (self.space.n, relay, incarnation, GENESIS_HEAD))
         if row is not None:
             db.execute("DELETE FROM sealed WHERE relay = ? AND entry IN (SELECT n FROM entry WHERE space = ?)",
                        (relay, self.space.n))

@@ -52,6 +52,21 @@ CREATE TABLE field (                  -- every top-level field ever seen, for th
     PRIMARY KEY (collection, name)
 ) WITHOUT ROWID;
 
+CREATE TABLE decimal_field (          -- fields that a type declares as decimals: text here, numbers to queries
+    collection TEXT NOT NULL,
+    name       TEXT NOT NULL,         -- dots lead inside
+    PRIMARY KEY (collection, name)
+) WITHOUT ROWID;
+
+CREATE TABLE search (                 -- full-text indexes: a table of FTS5, a view and triggers each
+    n          INTEGER PRIMARY KEY,
+    space      INTEGER NOT NULL REFERENCES space,
+    collection TEXT NOT NULL,
+    fields     TEXT NOT NULL,         -- JSON list of what is searched
+    upto       INTEGER NOT NULL,      -- records up to this row are in it; all, once it is built
+    UNIQUE (space, collection)
+);
+
 CREATE TABLE snapshot (
     record INTEGER PRIMARY KEY REFERENCES record,
     doc    BLOB NOT NULL              -- saved form, up to some change
@@ -69,7 +84,6 @@ CREATE TABLE change (
     origin   TEXT                     -- who provided it: NULL the person, else a connector's run
 );
 CREATE INDEX change_by_record ON change (record, hash);
-CREATE INDEX change_by_number ON change (record, sequence);
 CREATE INDEX outbox ON change (n) WHERE state = 1;
 CREATE INDEX waiting ON change (record) WHERE state = 2;
 
@@ -116,23 +130,23 @@ CREATE TABLE relay (
     url         TEXT NOT NULL UNIQUE
 );
 
-CREATE TABLE cursor (                 -- what was read of one relay's log of one space
-    space       INTEGER NOT NULL REFERENCES space,
-    relay       INTEGER NOT NULL REFERENCES relay,
-    incarnation BLOB NOT NULL,
-    position    INTEGER NOT NULL,     -- offset of the last entry read
-    head        BLOB NOT NULL,        -- cumulative hash up to it
+CREATE TABLE cursor (                 -- one relay's log of one space: what was read, what was sent
+    space        INTEGER NOT NULL REFERENCES space,
+    relay        INTEGER NOT NULL REFERENCES relay,
+    incarnation  BLOB NOT NULL,
+    position     INTEGER NOT NULL,    -- offset of the last entry read
+    head         BLOB NOT NULL,       -- cumulative hash up to it
+    acknowledged INTEGER NOT NULL,    -- own entries up to this row are there, or in `sealed`
     PRIMARY KEY (space, relay)
 ) WITHOUT ROWID;
 
-CREATE TABLE sealed (                 -- own entries on their way to one relay
+CREATE TABLE sealed (                 -- own entries on their way to one relay, until acknowledged
+    n        INTEGER PRIMARY KEY,     -- order of sealing
     entry    INTEGER NOT NULL REFERENCES entry,
     relay    INTEGER NOT NULL REFERENCES relay,
     id       BLOB NOT NULL,           -- of the envelope
-    envelope BLOB,                    -- NULL once acknowledged
-    PRIMARY KEY (entry, relay)
-) WITHOUT ROWID;
-CREATE INDEX unacknowledged ON sealed (relay, entry) WHERE envelope IS NOT NULL;
+    envelope BLOB NOT NULL
+);
 
 -- The journal ------------------------------------------------------------------------
 
