@@ -21,18 +21,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from chez.agent.owner import serve
     from chez.errors import ChezError
-    from chez.home import Home, HomeStatus, ImportReport, SyncReport, Transaction, create, join, open
+    from chez.home import ExportReport, Home, HomeStatus, ImportReport, SyncReport, Transaction, create, join, open
     from chez.query.filters import Query, field
     from chez.query.sql import Rows
     from chez.records.collection import Collection, Record
 
 __all__ = (
-    "ChezError", "Collection", "Home", "HomeStatus", "ImportReport", "Query", "Record", "Rows", "SyncReport",
-    "Transaction", "create", "field", "join", "open", "serve",
+    "ChezError", "Collection", "ExportReport", "Home", "HomeStatus", "ImportReport", "Query", "Record", "Rows",
+    "SyncReport", "Transaction", "create", "field", "join", "open", "serve",
 )
 
 _PLACES = {
-    "ChezError": "chez.errors", "Collection": "chez.records.collection", "Home": "chez.home", "HomeStatus": "chez.home",
+    "ChezError": "chez.errors", "Collection": "chez.records.collection", "ExportReport": "chez.home",
+    "Home": "chez.home", "HomeStatus": "chez.home",
     "ImportReport": "chez.home", "Query": "chez.query.filters", "Record": "chez.records.collection",
     "Rows": "chez.query.sql", "SyncReport": "chez.home", "Transaction": "chez.home", "create": "chez.home",
     "field": "chez.query.filters", "join": "chez.home", "open": "chez.home", "serve": "chez.agent.owner",

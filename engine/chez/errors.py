@@ -17,6 +17,7 @@
         ├── WrongPassphrase     the key file does not open with it
         ├── Damaged             a file of the home fails its checks
         ├── BadEntry            an entry fails its checks; it is set aside
+        ├── BadArchive          an export or a backup is incomplete or was altered
         ├── HomeCopied          another copy of this home writes in its name
         ├── BadPairing          a pairing failed its proof; the code is burnt
         └── RelayMisbehaved     a relay withheld, reordered, forked or rolled back
@@ -28,8 +29,8 @@ holds a key, a passphrase or content; both may be shown to a person.
 from typing import ClassVar
 
 __all__ = (
-    "BadEntry", "BadPairing", "ChezError", "Damaged", "HomeBusy", "HomeCopied", "HomeExists", "HomeLocked",
-    "HomeMissing", "InvalidValue", "Misuse", "NotAllowed", "NotFound", "RelayMisbehaved", "RelayRefused",
+    "BadArchive", "BadEntry", "BadPairing", "ChezError", "Damaged", "HomeBusy", "HomeCopied", "HomeExists",
+    "HomeLocked", "HomeMissing", "InvalidValue", "Misuse", "NotAllowed", "NotFound", "RelayMisbehaved", "RelayRefused",
     "RelayUnreachable", "StorageFailed", "Unavailable", "Untrusted", "WrongPassphrase",
 )
 
@@ -120,6 +121,10 @@ class WrongPassphrase(Untrusted):
 
 class Damaged(Untrusted):
     """A file of the home is damaged."""
+
+
+class BadArchive(Untrusted):
+    """An export or a backup is incomplete, or was altered."""
 
 
 class BadEntry(Untrusted):

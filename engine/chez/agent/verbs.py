@@ -10,85 +10,29 @@ Values are made JSON-able here, so that both ways print the same: timestamps as 
 text, bytes as base64, decimals as text.
 """
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
 
+from chez.agent.asking import Params, paged, plain, read_params, reporting
 from chez.agent.ui import Ui
-from chez.errors import InvalidValue, NotFound
+from chez.errors import NotFound
 
 if TYPE_CHECKING:
     from chez.home import Home
 
-__all__ = ("VERBS", "Verb", "find", "plain")
+__all__ = ("VERBS", "Verb", "find")
 
 Verb = Callable[["Home", dict[str, Any], Ui], Awaitable[Any]]
 
-PAGE_BYTES: Final = 256 * 1024
-"""Bytes of rows in one page: large enough to amortise a message, small enough to stream."""
-
-PAGE_ROWS: Final = 1000
-
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
 Condition = tuple[str, Literal["==", "!=", "<", "<=", ">", ">="], Any]
-P = TypeVar("P", bound=msgspec.Struct)
-
-
-class _Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Parameters of a verb; a wrong or unknown one is named in the error."""
-
-
-def _read(params: Mapping[str, Any], kind: type[P]) -> P:
-    try:
-        return msgspec.convert(params, kind)
-    except msgspec.ValidationError as error:
-        raise InvalidValue(f"wrong parameters: {error}") from None
-
-
-def plain(value: Any) -> Any:
-    """The JSON-able form of a value. Raises `InvalidValue` for what has none."""
-    try:
-        return msgspec.to_builtins(value, str_keys=True)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidValue(f"this value has no JSON form: {error}") from None
-
-
-async def _paged(ui: Ui, key: str, rows: AsyncIterator[Any] | Iterable[Any], **first: Any) -> int:
-    """Send rows in pages; `first` goes with the first page, which is sent even when empty."""
-    page: list[Any] = []
-    size = count = 0
-    sent = False
-    encode = msgspec.json.Encoder().encode
-    async for row in _each(rows):
-        value = plain(row)
-        page.append(value)
-        size += len(encode(value))
-        count += 1
-        if size >= PAGE_BYTES or len(page) >= PAGE_ROWS:
-            await ui.show({key: page, **({} if sent else first)})
-            page, size, sent = [], 0, True
-    if page or not sent:
-        await ui.show({key: page, **({} if sent else first)})
-    return count
-
-
-async def _each(rows: AsyncIterator[Any] | Iterable[Any]) -> AsyncIterator[Any]:
-    if isinstance(rows, AsyncIterator):
-        async for row in rows:
-            yield row
-    else:
-        for row in rows:
-            yield row
-
 
 # --- records -----------------------------------------------------------------------
 
 
-class _Put(_Params, frozen=True, kw_only=True):
+class _Put(Params, frozen=True, kw_only=True):
     collection: Name
     id: str | None = None
     value: dict[str, Any]
@@ -96,12 +40,12 @@ class _Put(_Params, frozen=True, kw_only=True):
 
 async def put(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Put one record; durable when this returns."""
-    asked = _read(params, _Put)
+    asked = read_params(params, _Put)
     record = await home.collection(asked.collection).put(asked.value, id=asked.id)
     return {"collection": asked.collection, "id": record.id}
 
 
-class _PutMany(_Params, frozen=True, kw_only=True):
+class _PutMany(Params, frozen=True, kw_only=True):
     collection: Name
     values: list[dict[str, Any]]
     ids: list[str] | None = None
@@ -109,32 +53,32 @@ class _PutMany(_Params, frozen=True, kw_only=True):
 
 async def put_many(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Put records in one transaction: all or nothing."""
-    asked = _read(params, _PutMany)
+    asked = read_params(params, _PutMany)
     ids = await home.collection(asked.collection).put_many(asked.values, ids=asked.ids)
     return {"collection": asked.collection, "ids": list(ids)}
 
 
-class _One(_Params, frozen=True, kw_only=True):
+class _One(Params, frozen=True, kw_only=True):
     collection: Name
     id: Name
 
 
 async def get(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Get one record."""
-    asked = _read(params, _One)
+    asked = read_params(params, _One)
     return _record(await home.collection(asked.collection).get(asked.id))
 
 
-class _Edit(_Params, frozen=True, kw_only=True):
+class _Edit(Params, frozen=True, kw_only=True):
     collection: Name
     id: Name
-    set: dict[str, Any] = {}
-    unset: list[str] = []
+    set: dict[str, Any] = field(default_factory=dict)
+    unset: list[str] = field(default_factory=list)
 
 
 async def edit(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Set and remove fields of a record in one change; the others stay as they are."""
-    asked = _read(params, _Edit)
+    asked = read_params(params, _Edit)
     collection = home.collection(asked.collection)
     async with collection.edit(asked.id) as draft:
         if missing := [name for name in asked.unset if name not in draft]:
@@ -147,23 +91,23 @@ async def edit(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 async def rm(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Delete one record."""
-    asked = _read(params, _One)
+    asked = read_params(params, _One)
     await home.collection(asked.collection).delete(asked.id)
     return {"collection": asked.collection, "id": asked.id}
 
 
-class _Ls(_Params, frozen=True, kw_only=True):
+class _Ls(Params, frozen=True, kw_only=True):
     collection: Name
-    where: list[Condition] = []
+    where: list[Condition] = field(default_factory=list)
     order_by: str | None = None
     limit: Annotated[int, Meta(ge=0)] = 0
 
 
 async def ls(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """List records in pages; `more` tells whether the limit (0: none) cut the list."""
-    from chez import field
+    from chez import field as of
 
-    asked = _read(params, _Ls)
+    asked = read_params(params, _Ls)
     known = {info.name for info in await home.collections()}
     if asked.collection not in known:
         raise NotFound(f"there is no collection {asked.collection!r} in this home",
@@ -173,7 +117,7 @@ async def ls(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
         "<=": lambda f, v: f <= v, ">": lambda f, v: f > v, ">=": lambda f, v: f >= v,
     }
     query = home.collection(asked.collection).where(
-        *(compare[sign](field(name), value) for name, sign, value in asked.where))
+        *(compare[sign](of(name), value) for name, sign, value in asked.where))
     if asked.order_by:
         query = query.order_by(asked.order_by)
     if asked.limit:
@@ -190,27 +134,27 @@ async def ls(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
             seen += 1
             yield _record(record)
 
-    count = await _paged(ui, "records", rows())
+    count = await paged(ui, "records", rows())
     return {"records": count, "more": more}
 
 
-class _Sql(_Params, frozen=True, kw_only=True):
+class _Sql(Params, frozen=True, kw_only=True):
     query: str
-    arguments: list[Any] = []
+    arguments: list[Any] = field(default_factory=list)
     limit: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
 
 
 async def sql(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Run one read-only statement; rows go out in pages, the columns with the first."""
-    asked = _read(params, _Sql)
+    asked = read_params(params, _Sql)
     rows = await home.sql(asked.query, asked.arguments, limit=asked.limit)
-    count = await _paged(ui, "rows", (list(row) for row in rows.rows), columns=list(rows.columns))
+    count = await paged(ui, "rows", (list(row) for row in rows.rows), columns=list(rows.columns))
     return {"rows": count, "limit": asked.limit}
 
 
 async def collections(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """The collections of the home, with how many records each has."""
-    _read(params, _Params)
+    read_params(params, Params)
     return [{"name": info.name, "records": info.records} for info in await home.collections()]
 
 
@@ -221,72 +165,42 @@ def _record(record: Any) -> dict[str, Any]:
 # --- data from outside -------------------------------------------------------------
 
 
-class _Import(_Params, frozen=True, kw_only=True):
+class _Import(Params, frozen=True, kw_only=True):
     path: str
     connector: str | None = None
 
 
 async def import_file(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Import a file (an absolute path); the rejects go out in pages, the first so many of them."""
-    asked = _read(params, _Import)
-    async with _progress(ui, "import") as progress:
+    asked = read_params(params, _Import)
+    async with reporting(ui, "import") as progress:
         report = await home.import_file(asked.path, connector=asked.connector, progress=progress)
-    await _paged(ui, "rejects", report.rejects)
+    await paged(ui, "rejects", report.rejects)
     return {"connector": report.connector, "source": str(report.source), "added": report.added,
             "updated": report.updated, "unchanged": report.unchanged, "rejected": report.rejected}
-
-
-@contextlib.asynccontextmanager
-async def _progress(ui: Ui, label: str) -> AsyncIterator[Callable[..., None]]:
-    """A plain callback `(done, total)` whose last news reaches `ui`, however fast it is called."""
-    news = asyncio.Event()
-    latest = (0, 0)
-
-    def note(done: int, total: int | None = None, *_: Any) -> None:
-        nonlocal latest
-        latest = (done, total or 0)
-        news.set()
-
-    async def pump() -> None:
-        while True:
-            await news.wait()
-            news.clear()
-            await ui.progress(*latest, label)
-            # A person can't read more than ten states a second; events in between are skipped.
-            await asyncio.sleep(0.1)
-
-    task = asyncio.create_task(pump())
-    try:
-        yield note
-        if latest != (0, 0):
-            await ui.progress(*latest, label)
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 # --- relay and devices -------------------------------------------------------------
 
 
-class _Url(_Params, frozen=True, kw_only=True):
+class _Url(Params, frozen=True, kw_only=True):
     url: str | None = None
 
 
-class _Sync(_Params, frozen=True, kw_only=True):
+class _Sync(Params, frozen=True, kw_only=True):
     url: str | None = None
     timeout: Annotated[float, Meta(gt=0, le=86_400)] = 30.0
 
 
 async def sync(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Push everything, pull to the head of the relay; at most `timeout` seconds."""
-    asked = _read(params, _Sync)
+    asked = read_params(params, _Sync)
     return plain(await home.sync(asked.url, timeout=asked.timeout))
 
 
 async def relay_set(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Set the home's relay; without a url, tell which it is."""
-    asked = _read(params, _Url)
+    asked = read_params(params, _Url)
     if asked.url is not None:
         await home.set_relay(asked.url)
     return {"relay": home.relay}
@@ -294,7 +208,7 @@ async def relay_set(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 async def pair(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Show a pairing code, wait for the other device, ask, and let it in."""
-    asked = _read(params, _Url)
+    asked = read_params(params, _Url)
     async with home.pair(asked.url) as pairing:
         await ui.show({"code": pairing.code})
         return plain(await pairing.confirm(ui.ask))
@@ -302,7 +216,7 @@ async def pair(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 async def status(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Who this home is, what it holds, and what waits to leave."""
-    _read(params, _Params)
+    read_params(params, Params)
     return {"home": str(home.path), "name": home.name, "person": home.person_id.hex(),
             "device": home.device_id.hex(), **plain(await home.status())}
 
@@ -310,22 +224,22 @@ async def status(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 # --- the journal -------------------------------------------------------------------
 
 
-class _Journal(_Params, frozen=True, kw_only=True):
+class _Journal(Params, frozen=True, kw_only=True):
     kind: str | None = None
 
 
 async def journal(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """The receipts, oldest first, in pages."""
-    asked = _read(params, _Journal)
+    asked = read_params(params, _Journal)
     receipts = await home.journal.receipts(asked.kind)
-    return {"receipts": await _paged(ui, "receipts", ({
+    return {"receipts": await paged(ui, "receipts", ({
         "number": one.number, "time": one.time, "kind": one.kind, "body": one.body, "hash": one.hash.hex(),
     } for one in receipts))}
 
 
 async def journal_verify(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Recompute the chain of receipts."""
-    _read(params, _Params)
+    read_params(params, Params)
     return plain(await home.journal.verify())
 
 
@@ -343,6 +257,10 @@ def find(name: str) -> Verb:
         return verb
     from importlib.metadata import entry_points
 
+    from chez.agent import keeping
+
+    if (verb := keeping.VERBS.get(name)) is not None:
+        return verb
     for entry in entry_points(group="chez.verbs"):
         try:
             module = entry.load()

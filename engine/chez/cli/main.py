@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "sql": _AT + "reading:sql",
     "collections": _AT + "reading:collections",
     "import": _AT + "importing:import_files",
+    "export": _AT + "keeping:export",
     "relay": _AT + "devices:relay",
     "sync": _AT + "devices:sync",
     "pair": _AT + "devices:pair",

@@ -1,5 +1,6 @@
 """A home: what a device opens. One person's encrypted store and the spaces in it."""
 
+from chez.home.exporting import ExportReport
 from chez.home.home import CollectionInfo, Home, HomeStatus, SyncReport
 from chez.home.importing import ImportReport
 from chez.home.lifecycle import create, join, open
@@ -7,6 +8,6 @@ from chez.home.pairing import Pairing
 from chez.home.transaction import Transaction
 
 __all__ = (
-    "CollectionInfo", "Home", "HomeStatus", "ImportReport", "Pairing", "SyncReport", "Transaction", "create", "join",
-    "open",
+    "CollectionInfo", "ExportReport", "Home", "HomeStatus", "ImportReport", "Pairing", "SyncReport", "Transaction",
+    "create", "join", "open",
 )

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +14,10 @@ import msgspec
 from chez import crypto
 from chez.connectors import Connector
 from chez.errors import InvalidValue, Misuse, NotFound
+from chez.home.archive import is_export
+from chez.home.exporting import Exporter, ExportReport
 from chez.home.importing import ImportReport, OnProgress, import_file
+from chez.home.importing_export import import_export
 from chez.home.pairing import Pairing, pair
 from chez.home.transaction import Transaction, transact
 from chez.journal import Journal
@@ -23,7 +27,7 @@ from chez.records.collection import Collection, Engine
 from chez.records.news import News
 from chez.records.store import RecordStore
 from chez.records.types import collection_of
-from chez.records.values import check_collection
+from chez.records.values import check_collection, time_text
 from chez.spaces.space import Space
 from chez.store.database import Database
 from chez.sync.connection import relay_name
@@ -145,12 +149,31 @@ class Home:
 
     async def import_file(self, path: Path | str, *, connector: Connector | str | None = None,
                           progress: OnProgress | None = None) -> ImportReport:
-        """Bring an export home; importing it again changes nothing.
+        """Bring an outside file home, or a folder that `export` wrote; doing it again changes nothing.
 
-        The format is recognised unless a connector is given. `progress(done, total)` in
-        bytes of the file. Raises `NotFound`, `InvalidValue` for a file of no known format.
+        A file's format is recognised unless a connector is given. `progress(done, total)` in
+        bytes. Of an export every record becomes as it was then, those deleted since included;
+        other records stay. Raises `NotFound`, `InvalidValue` for a file of no known format,
+        `BadArchive` for an export that is incomplete or was altered.
         """
-        return await import_file(self._engine, self.journal, self._replica.space, Path(path), connector, progress)
+        chosen = Path(path)
+        if connector is None and is_export(chosen):
+            return await import_export(self._engine, self.journal, chosen, progress)
+        return await import_file(self._engine, self.journal, self._replica.space, chosen, connector, progress)
+
+    async def export(self, path: Path | str, *, history: bool = False,
+                     progress: OnProgress | None = None) -> ExportReport:
+        """Write all records into a new folder as plain JSON Lines, and with `history` every change.
+
+        `import_file` reads it back, in any home. The folder appears when it is whole, and shows
+        one state of the home; other work goes on meanwhile. `progress(done, total)` in records.
+        It is plaintext, readable by its owner only, and the journal says that it was made.
+        Raises `InvalidValue` when something is there, `StorageFailed`, `Damaged`.
+        """
+        made = time_text(datetime.now(UTC))
+        exporter = Exporter(self._database, self.journal, self._engine.space, self.person_id, self.device_id,
+                            self.name, made)
+        return await exporter.export(Path(path), history, progress)
 
     async def transaction(self, work: Callable[[Transaction], R]) -> R:
         """Read and write records, receipts and accounts in one transaction: all of it or nothing.

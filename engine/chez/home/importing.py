@@ -25,7 +25,7 @@ from chez.records.values import Value, check_value
 from chez.spaces.space import Space
 from chez.store.database import Connection
 
-__all__ = ("ImportReport", "OnProgress", "import_file")
+__all__ = ("BATCH", "ImportReport", "OnProgress", "import_file", "reject")
 
 OnProgress = Callable[[int, int], None]
 BATCH: Final = 512
@@ -72,6 +72,13 @@ async def import_file(engine: Engine, journal: Journal, space: Space, path: Path
     return report
 
 
+def reject(report: ImportReport, item: Reject) -> None:
+    """Count a row that could not be read; the first so many are kept."""
+    report.rejected += 1
+    if len(report.rejects) < MAX_REJECTS:
+        report.rejects.append(item)
+
+
 def _batch(items: Iterator[Any], report: ImportReport, progress: OnProgress | None, size: int) -> list[Found]:
     found: list[Found] = []
     for item in items:
@@ -80,9 +87,7 @@ def _batch(items: Iterator[Any], report: ImportReport, progress: OnProgress | No
             if len(found) == BATCH:
                 break
         elif isinstance(item, Reject):
-            report.rejected += 1
-            if len(report.rejects) < MAX_REJECTS:
-                report.rejects.append(item)
+            reject(report, item)
         elif isinstance(item, Progress) and progress is not None:
             progress(item.done, size)
     return found

@@ -8,11 +8,8 @@ A home is made in a folder beside its own and moved into place when it is whole.
 """
 
 import asyncio
-import errno
 import fcntl
 import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -29,6 +26,7 @@ from chez.errors import (
     NotAllowed,
     StorageFailed,
 )
+from chez.home.building import building
 from chez.home.home import Home, unix_milliseconds
 from chez.home.pairing import split_code
 from chez.journal import Journal
@@ -147,32 +145,22 @@ async def _make(path: Path, passphrase: str, kdf: crypto.Kdf | None, device: Dev
         raise InvalidValue("an empty passphrase protects nothing", "Choose a longer one.")
     if not 1 <= len(name) <= 64 or not name.isprintable():
         raise InvalidValue(f"{name!r} can't be a device's name", "Use 1 to 64 printable characters.")
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise HomeExists(f"there is something at {path} already", "Choose another folder, or open it.")
-    building: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    with building(path, lambda: home_exists(path)) as folder:
         key = crypto.random_bytes(32)
-        await asyncio.to_thread(write_key, building, key, passphrase, kdf or crypto.Kdf.moderate())
+        await asyncio.to_thread(write_key, folder, key, passphrase, kdf or crypto.Kdf.moderate())
         # Private by itself too, should somebody open the folder; WAL and index files take its mode.
-        (building / STORE_FILE).touch(0o600)
-        database = await Database.open(building / STORE_FILE, key)
+        (folder / STORE_FILE).touch(0o600)
+        database = await Database.open(folder / STORE_FILE, key)
         try:
             journal = Journal(database, device, unix_milliseconds)
             await database.write(lambda db: _fill(db, journal, device, name, person, relay, fill, kind, body))
         finally:
             await database.close()
-        if path.exists():
-            path.rmdir()
-        building.rename(path)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise StorageFailed(f"the home can't be made at {path}: {error.strerror}",
-                            "Free some space and try again." if full else "Check the folder's permissions.") from None
-    finally:
-        if building is not None:
-            shutil.rmtree(building, ignore_errors=True)
+
+
+def home_exists(path: Path) -> HomeExists:
+    """The answer to a home that should be made where something is."""
+    return HomeExists(f"there is something at {path} already", "Choose another folder, or open it.")
 
 
 def _fill(db: Connection, journal: Journal, device: DeviceKeys, name: str, person: bytes, relay: str | None,

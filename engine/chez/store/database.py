@@ -10,6 +10,7 @@ The same functions run on a bare connection (`connect`) in the simulation tests.
 """
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -94,6 +95,7 @@ class Database:
     path: Path
     _writer: aiosqlite.Connection
     _reader: aiosqlite.Connection
+    _key: bytes = field(repr=False)
     before_commit: Callable[[Connection], None] | None = None
     """Called inside every transaction, just before it commits."""
     after_commit: Callable[[], None] | None = None
@@ -114,7 +116,7 @@ class Database:
         except BaseException:
             await writer.close()
             raise
-        return cls(path, writer, reader)
+        return cls(path, writer, reader, key)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction; returns its result once that is durable.
@@ -142,6 +144,34 @@ class Database:
         if self._closed:
             raise StorageFailed("this home is closed", "Open it again.")
         return await _run(self._reader, work)
+
+    async def aside(self, work: Callable[[Connection], T]) -> T:
+        """Run long `work` on a connection and a thread of its own: nothing else waits for it.
+
+        A caller that is cancelled waits until `work` has ended: its statements fail from then on.
+        """
+        if self._closed:
+            raise StorageFailed("this home is closed", "Open it again.")
+        unwanted = threading.Event()
+
+        def run() -> T:
+            db = connect(self.path, self._key)
+            db.set_progress_handler(unwanted.is_set, 10_000)  # ends the statement when it says yes
+            try:
+                return work(db)
+            except sqlcipher3.Error as error:
+                raise storage_error(error) from None
+            finally:
+                db.close()
+
+        task = asyncio.create_task(asyncio.to_thread(run))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            unwanted.set()
+            await asyncio.wait((task,))
+            task.exception()  # what it ended with is of no interest any more
+            raise
 
     async def close(self) -> None:
         """Finish what is queued, then close both connections."""

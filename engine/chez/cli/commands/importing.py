@@ -21,7 +21,7 @@ REJECTS_SHOWN: Final = 20
 @click.option("--connector", help="Read the files as this kind instead of recognising it.")
 @click.pass_context
 def import_files(ctx: click.Context, files: tuple[Path, ...], connector: str | None) -> None:
-    """Bring data home from exported files.
+    """Bring data home from files that services export, or from a folder that chez export wrote.
 
     The kind of each file is recognised. Importing a file again changes nothing. Rows that
     can't be read are listed with line and reason; the others are kept.

@@ -1,0 +1,28 @@
+"""Verbs that keep a home's data safe: export, backup, doctor."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from chez.agent.asking import Params, plain, read_params, reporting
+from chez.agent.ui import Ui
+
+if TYPE_CHECKING:
+    from chez.agent.verbs import Verb
+    from chez.home import Home
+
+__all__ = ("VERBS",)
+
+
+class _Export(Params, frozen=True, kw_only=True):
+    path: str
+    history: bool = False
+
+
+async def export(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Write all records into a new folder (an absolute path) as JSON Lines."""
+    asked = read_params(params, _Export)
+    async with reporting(ui, "export") as progress:
+        return plain(await home.export(asked.path, history=asked.history, progress=progress))
+
+
+VERBS: Final[Mapping[str, "Verb"]] = {"export": export}

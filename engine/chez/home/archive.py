@@ -1,0 +1,134 @@
+"""An export: what a home holds, as files that any program reads.
+
+    DIR/manifest.json             what is here: written last, so an export without it is incomplete
+    DIR/records/COLLECTION.jsonl  one record a line, by id
+    DIR/history/COLLECTION.jsonl  one change a line, each record's in causal order (where asked for)
+
+A record's line is a JSON object (UTF-8, one line, ended by a line feed):
+
+    id       the record's id
+    value    its fields; what JSON has no form for as text (times in RFC 3339, bytes in hexadecimal)
+    kinds    [[path, kind], ...]: which places of `value` are such text ("t" a time, "b" bytes;
+             all kinds are in chez/records/values.py); absent if there are none
+    about    what Chez keeps beside the fields, such as the `source` of an import (absent if nothing)
+
+A change's line: `id` of the record, `hash`, `author` (the device, or "import"), `sequence`
+(the author's number in this record), `builds_on`, `time` (the author's clock, Unix
+milliseconds; null while in no entry), `origin`, and `change`: the Automerge change in base64.
+A record's changes in order are an Automerge document. Deleted records are in the history
+only. Integers have 64 bits: a reader that turns them into floats loses digits.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from chez.errors import BadArchive
+
+__all__ = ("CHANGES", "MANIFEST", "MAX_LINE", "NO_KINDS", "RECORDS", "ChangeLine", "File", "Manifest", "RecordLine",
+           "file_name", "is_export", "read_manifest")
+
+MANIFEST: Final = "manifest.json"
+FORMAT: Final = "chez export"
+RECORDS: Final = "records"
+CHANGES: Final = "history"
+
+MAX_LINE: Final = 64 * 1024 * 1024
+"""Bytes of one line: a record takes at most a few changes' worth, and this is far more."""
+
+MAX_MANIFEST: Final = 64 * 1024 * 1024
+"""Bytes of the manifest: two hundred for each file."""
+
+NO_KINDS: Final = msgspec.Raw(b"")
+"""`kinds` of a record whose value is plain JSON."""
+
+_PLAIN: Final = re.compile(r"[a-z][a-z0-9_.-]{0,99}")
+_DEVICES: Final = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
+_PATH: Final = re.compile(r"(records|history)/[a-z~][a-z0-9_.~-]{0,127}\.jsonl")
+
+
+class File(msgspec.Struct, frozen=True):
+    """One file of an export: how many lines and bytes, and their hash."""
+
+    path: str
+    collection: str
+    holds: Literal["records", "history"]
+    lines: Annotated[int, Meta(ge=0)]
+    bytes: Annotated[int, Meta(ge=0)]
+    sha256: Annotated[str, Meta(min_length=64, max_length=64)]
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What an export says of itself; ids in hexadecimal, `made` in RFC 3339."""
+
+    format: Literal["chez export"] = "chez export"
+    version: Annotated[int, Meta(ge=1, le=1)] = 1
+    made: str
+    person: str
+    device: str
+    name: str
+    history: bool
+    files: list[File]
+
+
+class RecordLine(msgspec.Struct, omit_defaults=True):
+    """A record as a line of its collection's file."""
+
+    id: str
+    value: dict[str, msgspec.Raw]
+    kinds: msgspec.Raw = NO_KINDS
+    about: dict[str, msgspec.Raw] | None = None
+
+
+class ChangeLine(msgspec.Struct):
+    """A change as a line of its collection's history."""
+
+    id: str
+    hash: str
+    author: str
+    sequence: int
+    builds_on: list[str]
+    time: int | None
+    origin: str | None
+    change: bytes
+
+
+def file_name(collection: str) -> str:
+    """The name of a collection's file: its own where every file system takes it as it is.
+
+    Others (capitals, which some systems don't tell from small letters; letters beyond
+    ASCII; names of devices) get a hash behind what is left of them.
+    """
+    if _PLAIN.fullmatch(collection) and not _DEVICES.fullmatch(collection):
+        return f"{collection}.jsonl"
+    rest = re.sub(r"[^a-z0-9_-]", "", collection.lower())[:40].lstrip("0123456789_-")
+    return f"{rest}~{hashlib.sha256(collection.encode()).hexdigest()[:16]}.jsonl"
+
+
+def is_export(path: Path) -> bool:
+    """Whether a path names an export, whole or not: its folder or its manifest."""
+    return path.is_dir() or path.name == MANIFEST
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of an export. Raises `BadArchive` when there is none or it is not one."""
+    try:
+        with (folder / MANIFEST).open("rb") as file:
+            data = file.read(MAX_MANIFEST + 1)
+    except OSError as error:
+        raise BadArchive(f"{folder} is no complete export: {MANIFEST} can't be read ({error.strerror})",
+                         "Export again: the manifest is written last.") from None
+    try:
+        if len(data) > MAX_MANIFEST:
+            raise ValueError("it is too large")
+        manifest = msgspec.json.decode(data, type=Manifest)
+        bad = [file.path for file in manifest.files if not _PATH.fullmatch(file.path)]
+        if bad:
+            raise ValueError(f"{bad[0]!r} is no file of an export")
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+        raise BadArchive(f"{folder / MANIFEST} is no manifest of an export: {error}", "Export again.") from None
+    return manifest

@@ -1,0 +1,32 @@
+"""chez export and back, through real processes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import Chez
+
+
+def test_export_and_import(either: Chez, empty: Chez, tmp_path: Path) -> None:
+    """What was put is in plain files, comes back after it was deleted, and the journal notes the export."""
+    either.run("put", "notes", "tea", "title=Tea", "cups=2")
+    done = either.json("export", str(tmp_path / "out"), "--history")
+    assert done["records"] == 1 and done["changes"] == 1
+    line = json.loads((tmp_path / "out" / "records" / "notes.jsonl").read_text())
+    assert line == {"id": "tea", "value": {"title": "Tea", "cups": 2}}
+    assert either.error("export", str(tmp_path / "out"))["code"] == "InvalidValue"
+    either.run("rm", "notes", "tea")
+    assert either.json("import", str(tmp_path / "out"))["added"] == 1
+    assert either.json("get", "notes", "tea")["value"] == {"title": "Tea", "cups": 2}
+    assert {"export", "export-complete", "import"} <= {one["kind"] for one in either.lines("journal")}
+    assert "readable by anybody" in either.run("export", str(tmp_path / "again")).stdout
+
+
+def test_relative_folders_are_the_callers(owned: Chez, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The owner sits in another folder; a relative one still means what it means here."""
+    monkeypatch.chdir(tmp_path)
+    owned.run("put", "notes", "a", "n=1")
+    owned.run("export", "out")
+    (tmp_path / "out" / "manifest.json").unlink()
+    assert owned.run("import", "out", code=1).stderr.count("no complete export") == 1
