@@ -10,6 +10,7 @@
     │   ├── HomeExists          there is one already
     │   ├── HomeBusy            another process owns it
     │   ├── HomeLocked          no passphrase was given and no owner runs
+    │   ├── BlobMissing         an attachment is not on this device, and can't be fetched now
     │   ├── StorageFailed       disk full, read-only, unreadable
     │   ├── RelayUnreachable    no connection, or it broke
     │   └── RelayRefused        the relay answered, with a refusal
@@ -17,7 +18,7 @@
         ├── WrongPassphrase     the key file does not open with it
         ├── Damaged             a file of the home fails its checks
         ├── BadEntry            an entry fails its checks; it is set aside
-        ├── BadArchive          an export or a backup is incomplete or was altered
+        ├── BlobDamaged         an attachment, or a piece of it, fails its checks
         ├── HomeCopied          another copy of this home writes in its name
         ├── BadPairing          a pairing failed its proof; the code is burnt
         └── RelayMisbehaved     a relay withheld, reordered, forked or rolled back
@@ -29,8 +30,8 @@ holds a key, a passphrase or content; both may be shown to a person.
 from typing import ClassVar
 
 __all__ = (
-    "BadArchive", "BadEntry", "BadPairing", "ChezError", "Damaged", "HomeBusy", "HomeCopied", "HomeExists",
-    "HomeLocked", "HomeMissing", "InvalidValue", "Misuse", "NotAllowed", "NotFound", "RelayMisbehaved", "RelayRefused",
+    "BadEntry", "BadPairing", "BlobDamaged", "BlobMissing", "ChezError", "Damaged", "HomeBusy", "HomeCopied",
+    "HomeExists", "HomeLocked", "HomeMissing", "InvalidValue", "Misuse", "NotAllowed", "NotFound", "RelayMisbehaved", "RelayRefused",
     "RelayUnreachable", "StorageFailed", "Unavailable", "Untrusted", "WrongPassphrase",
 )
 
@@ -95,6 +96,10 @@ class HomeLocked(Unavailable):
     """No owner runs and no passphrase was given."""
 
 
+class BlobMissing(Unavailable):
+    """A piece of an attachment is not on this device, and can't be fetched now."""
+
+
 class StorageFailed(Unavailable):
     """The disk is full, read-only or failing."""
 
@@ -123,12 +128,12 @@ class Damaged(Untrusted):
     """A file of the home is damaged."""
 
 
-class BadArchive(Untrusted):
-    """An export or a backup is incomplete, or was altered."""
-
-
 class BadEntry(Untrusted):
     """An entry fails its checks and is set aside."""
+
+
+class BlobDamaged(Untrusted):
+    """An attachment, or a piece of it, fails its checks."""
 
 
 class HomeCopied(Untrusted):
