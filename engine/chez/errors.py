@@ -18,6 +18,7 @@
         ├── WrongPassphrase     the key file does not open with it
         ├── Damaged             a file of the home fails its checks
         ├── BadEntry            an entry fails its checks; it is set aside
+        ├── BadArchive          an export or a backup is incomplete or was altered
         ├── BlobDamaged         an attachment, or a piece of it, fails its checks
         ├── HomeCopied          another copy of this home writes in its name
         ├── BadPairing          a pairing failed its proof; the code is burnt
@@ -30,9 +31,10 @@ holds a key, a passphrase or content; both may be shown to a person.
 from typing import ClassVar
 
 __all__ = (
-    "BadEntry", "BadPairing", "BlobDamaged", "BlobMissing", "ChezError", "Damaged", "HomeBusy", "HomeCopied",
-    "HomeExists", "HomeLocked", "HomeMissing", "InvalidValue", "Misuse", "NotAllowed", "NotFound", "RelayMisbehaved", "RelayRefused",
-    "RelayUnreachable", "StorageFailed", "Unavailable", "Untrusted", "WrongPassphrase",
+    "BadArchive", "BadEntry", "BadPairing", "BlobDamaged", "BlobMissing", "ChezError", "Damaged", "HomeBusy",
+    "HomeCopied", "HomeExists", "HomeLocked", "HomeMissing", "InvalidValue", "Misuse", "NotAllowed", "NotFound",
+    "RelayMisbehaved", "RelayRefused", "RelayUnreachable", "StorageFailed", "Unavailable", "Untrusted",
+    "WrongPassphrase",
 )
 
 
@@ -126,6 +128,10 @@ class WrongPassphrase(Untrusted):
 
 class Damaged(Untrusted):
     """A file of the home is damaged."""
+
+
+class BadArchive(Untrusted):
+    """An export or a backup is incomplete, or was altered."""
 
 
 class BadEntry(Untrusted):
