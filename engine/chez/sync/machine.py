@@ -75,6 +75,7 @@ class SyncMachine:
     _flying: "dict[int, Sealed]" = field(default_factory=dict)
     _bytes: int = 0
     _applying: int = 0
+    _owed: int = 0
     _cursor: Cursor | None = None
     _ref: int = 0
     _until: int = 0
@@ -189,11 +190,18 @@ class SyncMachine:
             self.progress.received += received.applied
             self.progress.quarantined += received.quarantined
             self.progress.position = event.entries[-1].offset
-            self.session.credit(event.handle, size)
+            self._credit(event.handle, size)
             self.send([])
             return []
 
         return [Work(lambda db: self.replica.incoming(db, self.relay, event.entries, event.head), done)]
+
+    def _credit(self, handle: bytes, size: int) -> None:
+        """Give back credit in large pieces: a frame for each small entry costs both sides more than the entry."""
+        self._owed += size
+        if self._owed >= DEFAULT_CREDIT // 2:
+            self.session.credit(handle, self._owed)
+            self._owed = 0
 
     def _appended(self, event: AppendDone) -> list[Work]:
         entry = self._flying.pop(event.ref)
