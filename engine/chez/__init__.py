@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from chez.agent.owner import serve
     from chez.errors import ChezError
     from chez.home import ExportReport, Home, HomeStatus, ImportReport, SyncReport, Transaction, create, join, open
-    from chez.query.filters import Query, field
+    from chez.query.aggregates import count
+    from chez.query.fields import field
+    from chez.query.filters import Query
     from chez.query.sql import Rows
     from chez.records.collection import Collection, Record
 
 __all__ = (
     "ChezError", "Collection", "ExportReport", "Home", "HomeStatus", "ImportReport", "Query", "Record", "Rows",
-    "SyncReport", "Transaction", "create", "field", "join", "open", "serve",
+    "SyncReport", "Transaction", "count", "create", "field", "join", "open", "serve",
 )
 
 _PLACES = {
@@ -36,7 +38,8 @@ _PLACES = {
     "Home": "chez.home", "HomeStatus": "chez.home",
     "ImportReport": "chez.home", "Query": "chez.query.filters", "Record": "chez.records.collection",
     "Rows": "chez.query.sql", "SyncReport": "chez.home", "Transaction": "chez.home", "create": "chez.home",
-    "field": "chez.query.filters", "join": "chez.home", "open": "chez.home", "serve": "chez.agent.owner",
+    "count": "chez.query.aggregates", "field": "chez.query.fields", "join": "chez.home", "open": "chez.home",
+    "serve": "chez.agent.owner",
 }
 
 

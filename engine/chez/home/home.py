@@ -22,6 +22,7 @@ from chez.home.pairing import Pairing, pair
 from chez.home.transaction import Transaction, transact
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
+from chez.query.indexes import Declared
 from chez.query.sql import Rows, run_sql
 from chez.records.collection import Collection, Engine
 from chez.records.news import News
@@ -122,10 +123,11 @@ class Home:
     # --- records ------------------------------------------------------------------------
 
     def collection(self, what: str | type[Any], *, name: str | None = None,
-                   indexes: Sequence[str] = ()) -> Collection[Any]:
+                   indexes: Sequence[Declared] = ()) -> Collection[Any]:
         """A collection of the private space, of plain dicts (by name) or of a msgspec Struct.
 
-        `indexes` declares fields that filters and sorting shall find quickly.
+        `indexes` declares what filters and sorting shall find quickly: fields, or several
+        together, as in `indexes=("cups", ("city", "name"))`.
         """
         if isinstance(what, str):
             return Collection(self._engine, check_collection(what), None, indexes)

@@ -1,171 +1,152 @@
-"""Filters over a collection, compiled to SQL over the projection."""
+"""Queries over a collection: immutable, compiled to SQL over the projection when they run.
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+The cost of a query that a declared index serves grows with its answer. Without one it
+walks through the collection, never through the rest of the store.
+"""
+
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import date, datetime
-from decimal import Decimal
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar, overload
+
+import msgspec
 
 from chez.errors import InvalidValue, Misuse
+from chez.query.aggregates import Aggregate, plan
+from chez.query.conditions import AllOf, AnyOf, Comparison, Condition, key_of
+from chez.query.decimals import number_of
+from chez.query.indexes import Index, best, expression
 from chez.query.live import Following, live
-from chez.records.values import time_text
+from chez.query.paths import quote, steps
+from chez.records.values import Value, from_json
 
-__all__ = ("Condition", "Field", "Query", "column", "field", "index_name", "quote")
+__all__ = ("Facts", "Groups", "Query", "Source", "conditions")
 
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+S = TypeVar("S")
 _PAGE: Final = 1000
-
-
-def quote(text: str, mark: str) -> str:
-    """A name or text as SQL writes it."""
-    return mark + text.replace(mark, mark * 2) + mark
-
-
-def column(name: str) -> str:
-    """The SQL expression of a field; declared indexes are on this very expression.
-
-    Dots lead inside: `address.city`.
-    """
-    if not name or '"' in name or "\0" in name:
-        raise InvalidValue(f"{name!r} can't be the name of a field in a query")
-    path = "$" + "".join(f'."{step}"' for step in name.split("."))
-    return f"json_extract(json, {quote(path, chr(39))})"
-
-
-def index_name(collection: str, name: str) -> str:
-    """The declared index on a field of a collection, as SQL writes it."""
-    # SQLite ignores the case of names, collections and fields do not: hence the hex.
-    return quote(f"declared {collection} {name} {f'{collection} {name}'.encode().hex()}", '"')
-
-
-def _parameter(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return time_text(value)
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return str(value)
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    raise InvalidValue(f"a query can't compare with {type(value).__name__}")
+_MOST: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """A field compared with a value."""
+class Facts:
+    """What a collection's store knows that queries go by: its declared indexes and which fields are decimals."""
 
-    name: str
-    operator: str
-    value: Any
-
-    def sql(self) -> tuple[str, list[Any]]:
-        """The SQL condition and its parameters."""
-        left = "id" if self.name == "_id" else column(self.name)
-        if self.operator == "in":
-            values = [_parameter(item) for item in self.value]
-            return f"{left} IN ({', '.join('?' * len(values))})", values
-        if self.value is None:
-            return f"{left} IS {'NOT ' if self.operator == '!=' else ''}NULL", []
-        return f"{left} {self.operator} ?", [_parameter(self.value)]
+    indexes: frozenset[Index] = frozenset()
+    numeric: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Field:
-    """A field to compare: `field("amount") < 0`, `field("kind").in_(["a", "b"])`."""
+class Source(Protocol[R_co]):
+    """What a query reads from: a collection of one space."""
 
-    name: str
+    @property
+    def space(self) -> int:
+        """The row of the space."""
 
-    def __eq__(self, other: object) -> Condition:  # type: ignore[override]
-        return Condition(self.name, "=", other)
+    @property
+    def collection(self) -> str:
+        """The collection's name."""
 
-    def __ne__(self, other: object) -> Condition:  # type: ignore[override]
-        return Condition(self.name, "!=", other)
+    async def facts(self) -> Facts:
+        """What queries go by, once what was declared has been made."""
 
-    def __lt__(self, other: Any) -> Condition:
-        return Condition(self.name, "<", other)
+    async def fetch(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows of a statement."""
 
-    def __le__(self, other: Any) -> Condition:
-        return Condition(self.name, "<=", other)
+    def record(self, row: Sequence[Any]) -> R_co:
+        """The record of a row that begins with id, json, kinds."""
 
-    def __gt__(self, other: Any) -> Condition:
-        return Condition(self.name, ">", other)
-
-    def __ge__(self, other: Any) -> Condition:
-        return Condition(self.name, ">=", other)
-
-    def in_(self, values: Sequence[Any]) -> Condition:
-        """Equal to one of these."""
-        return Condition(self.name, "in", tuple(values))
-
-    __hash__ = None  # type: ignore[assignment]
+    def follow(self) -> AbstractContextManager[Following]:
+        """Be told of commits that touch the collection."""
 
 
-def field(name: str) -> Field:
-    """A field of a record, for conditions. Dots lead inside: `field("address.city")`."""
-    return Field(name)
+def conditions(given: Sequence[Condition], equals: dict[str, Any]) -> tuple[Condition, ...]:
+    """The conditions given to a `where`. Raises `Misuse` for what is none."""
+    for one in given:
+        if not isinstance(one, Condition):
+            raise Misuse(f"{one!r} is no condition", 'Conditions look like field("cups") >= 3.')
+    return (*given, *(Comparison(name, "=", value) for name, value in equals.items()))
 
 
 @dataclass(frozen=True, slots=True)
 class Query(Generic[R]):
     """Records of a collection that fulfil conditions; immutable, runs when it is read.
 
-    Without `order_by` records come in the order of their ids.
+    Without `order_by` records come in the order of their ids. What comparisons mean is
+    said in `chez.query.conditions`; every method that reads raises `InvalidValue` for what
+    can't be compared.
     """
 
-    _fetch: Callable[[str, Sequence[Any], bool], Awaitable[list[Any]]]
-    _space: int
-    _collection: str
+    _source: Source[R]
     _conditions: tuple[Condition, ...] = ()
     _order: tuple[str, ...] = ()
     _limit: int | None = None
-    _indexes: frozenset[str] = frozenset()
-    _follow: Callable[[], AbstractContextManager[Following]] | None = None
+    _offset: int = 0
 
-    def where(self, *conditions: Condition, **equals: Any) -> "Query[R]":
-        """The same with more conditions."""
-        more = (*conditions, *(Condition(name, "=", value) for name, value in equals.items()))
-        return replace(self, _conditions=self._conditions + more)
+    @property
+    def collection(self) -> str:
+        """The collection that is read."""
+        return self._source.collection
+
+    @property
+    def ids(self) -> frozenset[str] | None:
+        """The only records that the answer can depend on, where the conditions name them."""
+        for one in AllOf(self._conditions).parts:
+            if isinstance(one, Comparison) and one.name == "_id" and one.operator in ("=", "in"):
+                values = one.value if one.operator == "in" else (one.value,)
+                return frozenset(value for value in values if isinstance(value, str))
+        return None
+
+    # --- saying what is wanted ----------------------------------------------------------
+
+    def where(self, *given: Condition, **equals: Any) -> "Query[R]":
+        """The same with more conditions: `where(field("amount") < 0, currency="EUR")`."""
+        return replace(self, _conditions=(*self._conditions, *conditions(given, equals)))
 
     def order_by(self, *names: str) -> "Query[R]":
-        """Sorted by fields; a `-` before the name turns the order round."""
+        """Sorted by fields; a `-` before the name turns the order round.
+
+        None and missing come first, then numbers (true is 1), then text (times, bytes, and
+        lists and maps as their JSON among it). Equal ones come by their ids, downwards if
+        the last field does.
+        """
+        for name in names:
+            steps(name.removeprefix("-") if isinstance(name, str) else name)
         return replace(self, _order=names)
 
     def limit(self, count: int) -> "Query[R]":
         """At most `count` records."""
-        if count < 0:
-            raise InvalidValue(f"a limit is a number from 0, not {count}")
-        return replace(self, _limit=count)
+        return replace(self, _limit=_whole(count, "limit"))
 
-    def sql(self, what: str = "id, json, kinds") -> tuple[str, list[Any]]:
-        """The statement and its parameters, before order and limit."""
-        # The collection is written out: partial indexes are matched by the text.
-        clauses = [f"space = {self._space}", f"collection = {quote(self._collection, chr(39))}", "deleted = 0"]
-        params: list[Any] = []
-        for condition in self._conditions:
-            clause, values = condition.sql()
-            clauses.append(clause)
-            params += values
-        return f"SELECT {what} FROM record{self._by()} WHERE {' AND '.join(clauses)}", params
+    def offset(self, count: int) -> "Query[R]":
+        """Without the first `count` records; they cost their time all the same."""
+        return replace(self, _offset=_whole(count, "offset"))
 
-    def _by(self) -> str:
-        """The declared index to use, if one serves a condition or else the order.
+    def group_by(self, *names: str, **named: str) -> "Groups[R]":
+        """Records with equal fields together: `group_by("city", town="address.town")`."""
+        groups = {name: name for name in names} | named
+        for name in groups.values():
+            steps(name)
+        return Groups(self, groups)
 
-        It is named because SQLite, which has no figures about the data, takes every
-        collection for ten records and would walk through all of it instead.
-        """
-        equal = [one.name for one in self._conditions if one.operator in ("=", "in")]
-        ranges = [one.name for one in self._conditions if one.operator in ("<", "<=", ">", ">=")]
-        order = [name.lstrip("-") for name in self._order[:1]]
-        chosen = next((name for name in (*equal, *ranges, *order) if name in self._indexes), None)
-        return "" if chosen is None else f" INDEXED BY {index_name(self._collection, chosen)}"
+    # --- reading records ----------------------------------------------------------------
 
     async def all(self) -> list[R]:
         """Every matching record."""
-        sql, params = self._ordered()
-        if self._limit is not None:
-            sql += f" LIMIT {self._limit}"
-        return await self._fetch(sql, params, True)
+        sql, params = self.sql("id, json, kinds", await self._source.facts())
+        return [self._source.record(row) for row in await self._source.fetch(sql, params)]
+
+    async def first(self) -> R | None:
+        """The first matching record, or None."""
+        found = await self.limit(1 if self._limit is None else min(self._limit, 1)).all()
+        return found[0] if found else None
+
+    async def exists(self) -> bool:
+        """Whether any record matches."""
+        one = self.limit(1 if self._limit is None else min(self._limit, 1))
+        sql, params = one.sql("1", await self._source.facts())
+        return bool(await self._source.fetch(sql, params))
 
     async def live(self) -> AsyncIterator[list[R]]:
         """The matching records now, and again whenever the answer has changed, from wherever.
@@ -173,45 +154,229 @@ class Query(Generic[R]):
         Commits that come while an answer is being used are one; the last state is never
         missed. Ends when the home closes.
         """
-        if self._follow is None:
-            raise Misuse("this query does not belong to a collection", "Begin with `collection.where(...)`.")
-        with self._follow() as follower:
+        with self._source.follow() as follower:
             async for records in live(self.all, follower):
                 yield records
 
-    async def first(self) -> R | None:
-        """The first matching record, or None."""
-        found = await self.limit(1).all()
-        return found[0] if found else None
+    async def __aiter__(self) -> AsyncIterator[R]:
+        """Matching records one by one; memory stays at a page of them, and a number for each if sorted or filtered."""
+        facts = await self._source.facts()
+        if self._limit is not None and self._limit <= _PAGE:
+            for record in await self.all():
+                yield record
+        elif self._order or self._limit is not None or self._offset or self._served(facts):
+            async for record in self._numbered(facts):
+                yield record
+        else:
+            async for record in self._walked(facts):
+                yield record
+
+    async def _walked(self, facts: Facts) -> AsyncIterator[R]:
+        """Through the collection by id, page after page."""
+        after: str | None = None
+        while True:
+            more = self if after is None else self.where(Comparison("_id", ">", after))
+            sql, params = more.limit(_PAGE).sql("id, json, kinds", facts)
+            rows = await self._source.fetch(sql, params)
+            for row in rows:
+                yield self._source.record(row)
+            if len(rows) < _PAGE:
+                return
+            after = rows[-1][0]
+
+    async def _numbered(self, facts: Facts) -> AsyncIterator[R]:
+        """First the rows' numbers in order, then the records page by page: each as it is then, if it still matches."""
+        sql, params = self.sql("n", facts)
+        numbers = [n for (n,) in await self._source.fetch(sql, params)]
+        bare = replace(self, _order=(), _limit=None, _offset=0)
+        for start in range(0, len(numbers), _PAGE):
+            page = numbers[start:start + _PAGE]
+            sql, params = bare.sql("id, json, kinds, n", facts, page)
+            rows = {row[3]: row for row in await self._source.fetch(sql, params)}
+            for n in page:
+                if n in rows:
+                    yield self._source.record(rows[n])
+
+    # --- reading numbers ----------------------------------------------------------------
 
     async def count(self) -> int:
         """How many records match."""
-        sql, params = self.sql("1")
+        facts = await self._source.facts()
+        sql, params = self.sql("1", facts, sort=self._cut)
+        return int((await self._source.fetch(f"SELECT count(*) FROM ({sql})", params))[0][0])
+
+    async def sum(self, name: str) -> Any:
+        """The sum of the numbers in a field: whole if they all are, exact for decimals, 0 without any."""
+        return (await self.aggregate(value=Aggregate("sum", name)))["value"]
+
+    async def avg(self, name: str) -> Any:
+        """The mean of the numbers in a field, None without any."""
+        return (await self.aggregate(value=Aggregate("avg", name)))["value"]
+
+    async def min(self, name: str) -> Any:
+        """The first value of a field in the order of `order_by`, None and missing left out; None without any."""
+        return await self._end(name, "")
+
+    async def max(self, name: str) -> Any:
+        """The last value of a field, likewise."""
+        return await self._end(name, "-")
+
+    async def _end(self, name: str, direction: str) -> Any:
+        if self._cut:
+            function: Any = "min" if not direction else "max"
+            return (await self.aggregate(value=Aggregate(function, name)))["value"]
+        facts = await self._source.facts()
+        there = self.where(~Comparison(name, "null")).order_by(direction + name).limit(1)
+        sql, params = there.sql("id, json, kinds", facts)
+        rows = await self._source.fetch(sql, params)
+        if not rows:
+            return None
+        value: Any = from_json(rows[0][1], rows[0][2])
+        for step in steps(name):
+            value = rows[0][0] if step == "_id" else value[step]
+        return number_of(value) if name in facts.numeric else value
+
+    async def aggregate(self, **wanted: Aggregate) -> dict[str, Any]:
+        """Several numbers about the matching records at once: `aggregate(n=chez.count(), most=field("cups").max())`."""
+        return (await Groups(self, {}).aggregate(**wanted))[0]
+
+    # --- as SQL -------------------------------------------------------------------------
+
+    @property
+    def _cut(self) -> bool:
+        return self._limit is not None or self._offset > 0
+
+    def sql(self, what: str, facts: Facts, numbers: Sequence[int] | None = None, *, sort: bool = True
+            ) -> tuple[str, list[Any]]:
+        """The statement that selects `what`, and its parameters; of these rows only, if `numbers` are given."""
+        required = AllOf(self._conditions)
+        clauses: list[str] = [self._base()]
+        params: list[Any] = []
+        rows = "record"
+        if numbers is not None:
+            clauses.append("n IN (SELECT value FROM json_each(?))")
+            params.append(msgspec.json.encode(numbers).decode())
+            rows = "record NOT INDEXED"
+        elif (index := best(facts.indexes, [*required.bounds(facts.numeric)], self._keys(facts))) is not None:
+            rows = f"record INDEXED BY {quote(index.name, chr(34))}"
+        elif (found := self._any(facts)) is not None:
+            # The order of a cross join is kept: first what the indexes find, then the records.
+            rows = f"({found[0]}) CROSS JOIN record ON n = hit"
+            params += found[1]
+        if required.parts:
+            condition = required.sql(facts.numeric)
+            clauses.append(condition.text)
+            params += condition.params
+        order = self._sorting(facts) if sort else ""
+        limit = ""
+        if self._cut:
+            limit = " LIMIT ? OFFSET ?"
+            params += [-1 if self._limit is None else self._limit, self._offset]
+        return f"SELECT {what} FROM {rows} WHERE {' AND '.join(clauses)}{order}{limit}", params
+
+    def _base(self) -> str:
+        # The collection is written out: partial indexes are matched by the text.
+        return f"space = {self._source.space} AND collection = {quote(self.collection, chr(39))} AND deleted = 0"
+
+    def _served(self, facts: Facts) -> bool:
+        bounds = [*AllOf(self._conditions).bounds(facts.numeric)]
+        return best(facts.indexes, bounds, ()) is not None or self._any(facts) is not None
+
+    def _any(self, facts: Facts) -> tuple[str, list[Any]] | None:
+        """The rows that one of several alternatives finds, if an index serves each of them."""
+        for part in self._conditions:
+            if not isinstance(part, AnyOf):
+                continue
+            branches = []
+            params: list[Any] = []
+            for one in part.parts:
+                index = best(facts.indexes, [*one.bounds(facts.numeric)], ())
+                if index is None:
+                    break
+                condition = one.sql(facts.numeric)
+                branches.append(f"SELECT n AS hit FROM record INDEXED BY {quote(index.name, chr(34))} "
+                                f"WHERE {self._base()} AND {condition.text}")
+                params += condition.params
+            else:
+                if len(branches) <= _BRANCHES:
+                    return " UNION ".join(branches), params
+        return None
+
+    def _keys(self, facts: Facts) -> list[tuple[str, bool]]:
+        return [key_of(name.removeprefix("-"), facts.numeric) for name in self._order]
+
+    def _sorting(self, facts: Facts) -> str:
+        ways = [" DESC" if name.startswith("-") else "" for name in self._order]
+        keys = [expression(key) + way for key, way in zip(self._keys(facts), ways, strict=True)]
+        return f" ORDER BY {', '.join([*keys, 'id' + (ways[-1] if ways else '')])}"
+
+
+_BRANCHES: Final = 100
+"""SQLite takes at most 500 SELECTs in one; beyond some, a walk through the collection is no worse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Groups(Generic[R]):
+    """The records of a query in groups; `aggregate` reads them."""
+
+    _query: Query[R]
+    _groups: dict[str, str]
+    _order: tuple[str, ...] = ()
+    _limit: int | None = None
+
+    def order_by(self, *names: str) -> "Groups[R]":
+        """Sorted by what `aggregate` gives, by name; a `-` before it turns the order round."""
+        return replace(self, _order=names)
+
+    def limit(self, count: int) -> "Groups[R]":
+        """At most `count` groups."""
+        return replace(self, _limit=_whole(count, "limit"))
+
+    @overload
+    async def aggregate(self, into: None = None, /, **wanted: Aggregate) -> list[dict[str, Value]]: ...
+
+    @overload
+    async def aggregate(self, into: type[S], /, **wanted: Aggregate) -> list[S]: ...
+
+    async def aggregate(self, into: type[Any] | None = None, /, **wanted: Aggregate) -> list[Any]:
+        """One row for each group: its fields and what is asked for, by name, or as a Struct.
+
+            await notes.group_by("city").aggregate(n=chez.count(), cups=field("cups").sum())
+
+        Without `order_by` in the order of the groups' fields. Raises `InvalidValue`, also
+        when a row does not fit `into`.
+        """
+        query = self._query
+        facts = await query._source.facts()
+        chosen = plan(self._groups, wanted, facts.numeric)
+        sorted_by = query if query._cut else replace(query, _order=tuple(self._groups.values()))
+        sql, params = sorted_by.sql(", ".join(chosen.inner), facts, sort=query._cut)
+        order = self._sorting([column.name for column in chosen.columns],
+                              {n for n, column in enumerate(chosen.columns) if column.form == "decimal"})
         if self._limit is not None:
-            sql += f" LIMIT {self._limit}"
-        rows = await self._fetch(f"SELECT count(*) FROM ({sql})", params, False)
-        return int(rows[0][0])
+            order, params = f"{order} LIMIT ?", [*params, self._limit]
+        rows = [chosen.row(row) for row in await query._source.fetch(chosen.statement(sql, order), params)]
+        if into is None:
+            return rows
+        try:
+            return msgspec.convert(rows, list[into], strict=False)  # type: ignore[valid-type]
+        except (msgspec.ValidationError, TypeError) as error:
+            raise InvalidValue(f"what was asked for is no {into.__name__}: {error}",
+                               "Name groups and aggregates as its fields.") from None
 
-    def _ordered(self) -> tuple[str, list[Any]]:
-        sql, params = self.sql()
-        keys = [f"{column(name.lstrip('-'))}{' DESC' if name.startswith('-') else ''}" for name in self._order]
-        return f"{sql} ORDER BY {', '.join([*keys, 'id'])}", params
+    def _sorting(self, names: list[str], decimals: set[int]) -> str:
+        wanted = []
+        for name in self._order:
+            if name.removeprefix("-") not in names:
+                raise InvalidValue(f"{name!r} is not among what is asked for: {', '.join(names)}")
+            n = names.index(name.removeprefix("-"))
+            wanted.append((n, " DESC" if name.startswith("-") else ""))
+        wanted += [(n, "") for n in range(len(self._groups)) if n not in {m for m, _ in wanted}]
+        keys = [f"{f'CAST(o{n} AS REAL)' if n in decimals else f'o{n}'}{way}" for n, way in wanted]
+        return f" ORDER BY {', '.join(keys)}" if keys else ""
 
-    async def __aiter__(self) -> AsyncIterator[R]:
-        """Matching records one by one; memory stays at a page of them."""
-        if self._order or self._limit is not None:
-            for record in await self.all():
-                yield record
-            return
-        page = await self._page()
-        while page:
-            for record in page:
-                yield record
-            if len(page) < _PAGE:
-                return
-            # On by id: through a declared index each page would go through all matches.
-            after: str = page[-1].id  # type: ignore[attr-defined]
-            page = await replace(self.where(Condition("_id", ">", after)), _indexes=frozenset())._page()
 
-    async def _page(self) -> list[R]:
-        return await self.limit(_PAGE).all()
+def _whole(count: Any, what: str) -> int:
+    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        raise InvalidValue(f"{what} is a whole number from 0, not {count!r}")
+    return min(count, _MOST)

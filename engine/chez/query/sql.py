@@ -20,7 +20,7 @@ import sqlcipher3
 
 from chez.crypto import random_bytes
 from chez.errors import InvalidValue
-from chez.query.filters import column, quote
+from chez.query.paths import column, quote
 from chez.store.database import Connection
 
 __all__ = ("Rows", "run_sql")
@@ -94,7 +94,7 @@ def _create(db: Connection, query: str, hidden: dict[str, str]) -> None:
                            "SQL can't tell them apart; use filters on the collection instead.")
     for name, known in fields.items():
         columns = ["record.id AS _id", "space.name AS _space"]
-        columns += [f"{column(item)} AS {quote(item, chr(34))}" for item in known
+        columns += [f"{column((item,))} AS {quote(item, chr(34))}" for item in known
                     if item and not set(item) & set('".\0')]
         under = hidden[name] = f"chez {random_bytes(16).hex()}"
         db.execute(f"CREATE TEMP VIEW {quote(under, chr(34))} AS SELECT {', '.join(columns)} "

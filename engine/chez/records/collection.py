@@ -7,16 +7,18 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
 from chez.errors import InvalidValue, Misuse, NotFound
-from chez.query.filters import Condition, Query, column, index_name, quote
+from chez.query.conditions import Condition
+from chez.query.filters import Query, conditions
+from chez.query.indexes import Declared
 from chez.query.live import live
 from chez.records.diff import write_difference
 from chez.records.news import Follower, News
+from chez.records.reading import Reader
 from chez.records.reference import revived
 from chez.records.store import RecordStore
 from chez.records.values import Value, check_id, check_value, from_json
@@ -69,12 +71,11 @@ class Collection(Generic[T]):
     not fit it raises `InvalidValue` naming the field. Without, values are dicts.
     """
 
-    def __init__(self, engine: Engine, name: str, type: type[T] | None, indexes: Sequence[str]) -> None:
+    def __init__(self, engine: Engine, name: str, type: type[T] | None, indexes: Iterable[Declared] = ()) -> None:
         self._engine = engine
         self.name = name
         self._type = type
-        self._indexes = tuple(indexes)
-        self._declared = not indexes
+        self._reader = Reader(engine.database, engine.space, name, type, indexes, self._record, self._follow)
         self._known = frozenset(f.encode_name for f in msgspec.structs.fields(type)) if type is not None else None  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
@@ -90,7 +91,7 @@ class Collection(Generic[T]):
         """
         plain = self._encode(value)
         key = self._engine.new_id() if id is None else check_id(id)
-        await self._declare()
+        await self._reader.facts()
         async with self._alone(key):
             await self._engine.database.write(self._putting([(key, plain)]))
         return Record(key, value, self.name)
@@ -103,7 +104,7 @@ class Collection(Generic[T]):
             raise InvalidValue(f"{len(plain)} values came with {len(keys)} ids")
         for key in keys:
             self._not_mine(key)
-        await self._declare()
+        await self._reader.facts()
         for key in [key for key in keys if (self.name, key) in self._engine.editing]:
             async with self._alone(key):
                 pass  # an open edit ends before the batch begins
@@ -205,11 +206,9 @@ class Collection(Generic[T]):
         """The record with this id. Raises `NotFound`."""
         return await self._engine.database.read(lambda db: self.get_in(db, id))
 
-    def where(self, *conditions: Condition, **equals: Value) -> "Query[Record[T]]":
+    def where(self, *given: Condition, **equals: Value) -> "Query[Record[T]]":
         """Records that fulfil all conditions: `where(field("amount") < 0, currency="EUR")`."""
-        return Query(self._fetch, self._engine.space, self.name,
-                     (*conditions, *(Condition(name, "=", value) for name, value in equals.items())),
-                     _indexes=frozenset(self._indexes), _follow=self._follow)
+        return Query(self._reader, conditions(given, equals))
 
     def __aiter__(self) -> AsyncIterator[Record[T]]:
         return self.where().__aiter__()
@@ -237,21 +236,7 @@ class Collection(Generic[T]):
     def _follow(self) -> "AbstractContextManager[Follower]":
         return self._engine.news.follow(self.name)
 
-    async def _fetch(self, sql: str, params: Sequence[Any], rows: bool) -> list[Any]:
-        await self._declare()
-        found = await self._engine.database.read(lambda db: db.execute(sql, params).fetchall())
-        return [self._record(row) for row in found] if rows else found
-
-    async def _declare(self) -> None:
-        """Make the declared indexes, once."""
-        if self._declared:
-            return
-        for name in self._indexes:
-            statement = _index(self.name, name)
-            await self._engine.database.write(partial(_execute, statement=statement))
-        self._declared = True
-
-    def _record(self, row: tuple[str, str, str | None]) -> Record[T]:
+    def _record(self, row: Sequence[Any]) -> Record[T]:
         value = from_json(row[1], row[2])
         return Record(row[0], self._decode(row[0], _public(value)), self.name, value.get("_source"))
 
@@ -272,16 +257,6 @@ class Collection(Generic[T]):
                                "Read it as a plain dict to see it: home.collection(name).") from None
 
 
-def _execute(db: Connection, *, statement: str) -> None:
-    db.execute(statement)
-
-
 def _public(value: dict[str, Value]) -> dict[str, Value]:
     return {key: revived(item) if type(item) in _NESTED else item
             for key, item in value.items() if not key.startswith("_")}
-
-
-def _index(collection: str, name: str) -> str:
-    # With the id, as it breaks ties in every order.
-    return (f"CREATE INDEX IF NOT EXISTS {index_name(collection, name)} ON record (space, {column(name)}, id) "
-            f"WHERE collection = {quote(collection, chr(39))} AND deleted = 0")

@@ -1,0 +1,99 @@
+"""Declared indexes: how they are made, and which of them serves a query.
+
+An index is on the expressions that conditions and sorting are compiled to, in one
+collection, with the record's id last, for it breaks ties in every order. What it is on can
+be read from its name, so the store itself tells which there are, to any process.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from chez.errors import InvalidValue
+from chez.query.conditions import Bound, Key
+from chez.query.decimals import decimal_column
+from chez.query.paths import column, quote, steps
+from chez.store.database import Connection
+
+__all__ = ("Declared", "Index", "best", "check", "expression", "present")
+
+Declared = str | Sequence[str]
+"""What `indexes=` takes for one index: a field, or several."""
+
+_MOST: Final = 8
+_MARK: Final = "declared "
+
+
+def check(indexes: Iterable[Any]) -> tuple[tuple[str, ...], ...]:
+    """The fields of each index that is declared. Raises `InvalidValue`."""
+    if isinstance(indexes, str):
+        raise InvalidValue("indexes are a list of fields", f"Write indexes=({indexes!r},).")
+    found = [tuple(one) if isinstance(one, list | tuple) else (one,) for one in indexes]
+    for fields in found:
+        if not fields or len(fields) > _MOST or len(set(fields)) < len(fields):
+            raise InvalidValue(f"an index is on 1 to {_MOST} fields, each named once, not on {fields!r}")
+        for name in fields:
+            if steps(name) == ("_id",):
+                raise InvalidValue("the id needs no index: it has one")
+    return tuple(found)
+
+
+def expression(key: Key) -> str:
+    """The SQL expression of a key."""
+    name, decimal = key
+    return decimal_column(steps(name)) if decimal else column(steps(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A declared index: the keys it is on, in their order."""
+
+    collection: str
+    keys: tuple[Key, ...]
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        fields = " ".join("".join(c if c.isprintable() else "?" for c in name) for name, _ in self.keys)
+        # SQLite ignores the case of names, collections and fields do not: hence the hex, which also says it all.
+        return f"{_MARK}{self.collection} {fields} {msgspec.json.encode((self.collection, self.keys)).hex()}"
+
+    def statement(self) -> str:
+        """What makes it."""
+        columns = ", ".join(expression(key) for key in self.keys)
+        return (f"CREATE INDEX IF NOT EXISTS {quote(self.name, chr(34))} ON record (space, {columns}, id) "
+                f"WHERE collection = {quote(self.collection, chr(39))} AND deleted = 0")
+
+
+def present(db: Connection, collection: str) -> frozenset[Index]:
+    """The declared indexes that the store has for a collection."""
+    names = db.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'record' "
+                       "AND name GLOB 'declared *'").fetchall()
+    kind = tuple[str, tuple[Key, ...]]
+    found = (msgspec.json.decode(bytes.fromhex(name.rpartition(" ")[2]), type=kind) for (name,) in names)
+    return frozenset(Index(of, keys) for of, keys in found if of == collection)
+
+
+def best(indexes: Iterable[Index], bounds: Sequence[Bound], order: Sequence[Key]) -> Index | None:
+    """The index that narrows a query most, or else one that has its order.
+
+    It is named in the statement because SQLite, which has no figures about the data, takes
+    every collection for ten records and would walk through all of it instead.
+    """
+    equal = {bound.key for bound in bounds if bound.equal}
+    ranges = {bound.key for bound in bounds if not bound.equal}
+
+    def worth(index: Index) -> tuple[Any, ...]:
+        pinned = next((n for n, key in enumerate(index.keys) if key not in equal), len(index.keys))
+        rest = index.keys[pinned:]
+        ranged = bool(rest) and rest[0] in ranges
+        wanted = [key for key in order if key not in equal]
+        ordered = next((n for n, (a, b) in enumerate(zip(rest, wanted, strict=False)) if a != b),
+                       min(len(rest), len(wanted)))
+        return pinned, ranged, ordered
+
+    # The shortest of equals, then by name: the same choice in every run.
+    chosen = max(indexes, key=lambda index: (*worth(index), -len(index.keys), index.name), default=None)
+    return chosen if chosen is not None and any(worth(chosen)) else None

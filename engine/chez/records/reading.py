@@ -1,0 +1,82 @@
+"""How a collection is read: what was declared for it, and rows as records."""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Generic, TypeVar
+
+import sqlcipher3
+
+from chez.errors import InvalidValue
+from chez.query import decimals
+from chez.query.filters import Facts
+from chez.query.indexes import Declared, Index, check, present
+from chez.query.live import Following
+from chez.store.database import Connection, Database, storage_error
+
+__all__ = ("Reader",)
+
+R = TypeVar("R")
+
+
+class Reader(Generic[R]):
+    """What the queries of one collection read from (`chez.query.filters.Source`).
+
+    What is declared is made on the first read: an index takes a transaction, but only
+    where it is missing. What anybody declared before serves these queries too.
+    """
+
+    def __init__(self, database: Database, space: int, collection: str, type: type[Any] | None,
+                 indexes: Iterable[Declared], record: Callable[[Sequence[Any]], R],
+                 follow: Callable[[], AbstractContextManager[Following]]) -> None:
+        self._database = database
+        self.space = space
+        self.collection = collection
+        self._indexes = check(indexes)
+        self._numeric = decimals.fields_of(type) if type is not None else frozenset()
+        self.record = record
+        self.follow = follow
+        self._facts: Facts | None = None
+
+    async def facts(self) -> Facts:
+        """The indexes that there are, and which fields are decimals; makes what was declared and is missing."""
+        if self._facts is not None:
+            return self._facts
+        found, missing = await self._database.read(self._look)
+        if missing:
+            await self._database.write(self._declare)
+            found, _ = await self._database.read(self._look)
+        self._facts = found
+        return found
+
+    def _look(self, db: Connection) -> tuple[Facts, bool]:
+        numeric = decimals.declared(db, self.collection)
+        # An index on a field as text is none on it as a number, and the other way round.
+        there = frozenset(index for index in present(db, self.collection)
+                          if all(decimal == (name in numeric) for name, decimal in index.keys))
+        missing = bool(self._numeric - numeric) or not there.issuperset(self._wanted(numeric))
+        return Facts(there, numeric), missing
+
+    def _declare(self, db: Connection) -> None:
+        decimals.declare(db, self.collection, self._numeric)
+        for index in self._wanted(decimals.declared(db, self.collection)):
+            db.execute(index.statement())
+
+    def _wanted(self, numeric: frozenset[str]) -> list[Index]:
+        return [Index(self.collection, tuple((name, name in numeric) for name in fields)) for fields in self._indexes]
+
+    async def fetch(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows of a statement. Raises `InvalidValue` for what is too much for SQLite, `Damaged`."""
+        def work(db: Connection) -> list[tuple[Any, ...]]:
+            decimals.equip(db, sql)
+            try:
+                found: list[tuple[Any, ...]] = db.execute(sql, params).fetchall()
+            except sqlcipher3.Error as error:
+                text = str(error)
+                if "integer overflow" in text:
+                    raise InvalidValue("the sum does not fit 64 bits", "Sum up a part, or store floats.") from None
+                if "too large" in text or "too many" in text or "too big" in text:
+                    raise InvalidValue(f"this query is too much for SQLite ({text})", "Ask in several parts.") from None
+                raise storage_error(error) from None
+            return found
+
+        return await self._database.read(work)
