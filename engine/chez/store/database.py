@@ -6,10 +6,16 @@ of its own, so that one failing leaves the others alone. A `write` that returned
 survived `kill -9` and power loss (WAL, `synchronous=FULL`). `read` runs beside it on a
 second connection and sees the last commit.
 
+What is held durably elsewhere (entries that a relay handed out) may be *shown first*: it
+can be read once it is committed, and is made durable a moment later, before its write
+returns. A power cut in between loses nothing: the cursor goes back with it, and the
+relay hands it out again. A group with any other write in it is durable before it shows.
+
 The same functions run on a bare connection (`connect`) in the simulation tests.
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -84,6 +90,7 @@ def migrate(db: Connection) -> None:
 class _Write:
     work: Callable[[Connection], Any]
     done: "asyncio.Future[Any]"
+    shown_first: bool
     error: BaseException | None = None
     result: Any = None
 
@@ -99,7 +106,7 @@ class Database:
     before_commit: Callable[[Connection], None] | None = None
     """Called inside every transaction, just before it commits."""
     after_commit: Callable[[], None] | None = None
-    """Called in the writer's thread once a transaction is durable."""
+    """Called in the writer's thread once a transaction is committed (and durable, unless it is shown first)."""
     after_rollback: Callable[[], None] | None = None
     """Called in the writer's thread when some work was undone (caches are stale then)."""
     _queue: list[_Write] = field(default_factory=list)
@@ -129,11 +136,11 @@ class Database:
         # Shielded: a caller that is cancelled leaves its write to finish with its group.
         return await asyncio.shield(self.submit(work))
 
-    def submit(self, work: Callable[[Connection], T]) -> "asyncio.Future[T]":
+    def submit(self, work: Callable[[Connection], T], *, shown_first: bool = False) -> "asyncio.Future[T]":
         """As `write`, at once: writes are done in the order of these calls."""
         if self._closed:
             raise StorageFailed("this home is closed", "Open it again.")
-        entry = _Write(work, asyncio.get_running_loop().create_future())
+        entry = _Write(work, asyncio.get_running_loop().create_future(), shown_first)
         self._queue.append(entry)
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_all())
@@ -200,7 +207,9 @@ class Database:
         self._committer = None
 
     def _commit(self, db: Connection, *, group: list[_Write]) -> None:
+        shown_first = all(entry.shown_first for entry in group)
         try:
+            db.execute(f"PRAGMA synchronous = {'NORMAL' if shown_first else 'FULL'}")
             db.execute("BEGIN IMMEDIATE")
             before = db.total_changes
             for entry in group:
@@ -215,11 +224,17 @@ class Database:
                     db.execute("ROLLBACK TO work")
                     db.execute("RELEASE work")
                     self._undone()
-            if self.before_commit is not None and db.total_changes != before:
+            worked = db.total_changes
+            if self.before_commit is not None and worked != before:
                 self.before_commit(db)
+            sealed = db.total_changes != worked
             db.execute("COMMIT")
+            if shown_first and sealed:  # what leaves after this commit has to be durable before
+                self._sync_log()
             if self.after_commit is not None:
                 self.after_commit()
+            if shown_first and not sealed:
+                self._sync_log()
         except BaseException as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")
@@ -227,6 +242,17 @@ class Database:
             if isinstance(error, sqlcipher3.Error):
                 raise storage_error(error) from None
             raise
+
+    def _sync_log(self) -> None:
+        """Make what was committed durable: with `synchronous=NORMAL` the log is not synced by SQLite."""
+        try:
+            log = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fdatasync(log)
+            finally:
+                os.close(log)
+        except OSError as error:
+            raise StorageFailed(f"the disk refuses: {error.strerror}", "Check that the disk is sound.") from None
 
     def _undone(self) -> None:
         if self.after_rollback is not None:

@@ -190,7 +190,7 @@ class Link:
             for event in session.receive(message):
                 work += machine.handle(event)
         while work:
-            begun = [(item, self._database.submit(item.run)) for item in work]
+            begun = [(item, self._database.submit(item.run, shown_first=item.repeatable)) for item in work]
             work = [more for item, done in begun for more in item.then(await done)]
         self.error = None
 

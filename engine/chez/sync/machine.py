@@ -32,10 +32,14 @@ WINDOW: Final = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """`run` in one transaction, then give its result to `then`, which may return more work."""
+    """`run` in one transaction, then give its result to `then`, which may return more work.
+
+    `repeatable`: if a crash undoes it, the relay leads to the same work again.
+    """
 
     run: Callable[[Connection], Any]
     then: Callable[[Any], "list[Work]"]
+    repeatable: bool = False
 
 
 class Phase(enum.Enum):
@@ -194,7 +198,8 @@ class SyncMachine:
             self.send([])
             return []
 
-        return [Work(lambda db: self.replica.incoming(db, self.relay, event.entries, event.head), done)]
+        return [Work(lambda db: self.replica.incoming(db, self.relay, event.entries, event.head), done,
+                     repeatable=True)]
 
     def _credit(self, handle: bytes, size: int) -> None:
         """Give back credit in large pieces: a frame for each small entry costs both sides more than the entry."""
@@ -220,4 +225,4 @@ class SyncMachine:
             self.send([])
             return []
 
-        return [Work(lambda db: self.replica.acknowledged(db, self.relay, entry, passed), done)]
+        return [Work(lambda db: self.replica.acknowledged(db, self.relay, entry, passed), done, repeatable=True)]

@@ -45,7 +45,10 @@ _Waiting = tuple[int, str, str, bytes, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """An own entry, sealed for a relay and durable here, ready to be sent; `row` is that of `sealed`, `entry` its own."""
+    """An own entry, sealed for a relay and durable here, ready to be sent.
+
+    `row` is its row among what is sealed, `entry` that of the entry.
+    """
 
     row: int
     entry: int
@@ -173,7 +176,8 @@ class Replica:
         out = [Sealed(row, entry, id, envelope, kind == STATEMENTS) for row, entry, id, envelope, kind in db.execute(
             "SELECT sealed.n, entry.n, sealed.id, envelope, kind FROM sealed JOIN entry ON entry.n = sealed.entry "
             "WHERE relay = ? AND space = ? ORDER BY sealed.n", (relay, space))]
-        there = db.execute("SELECT acknowledged FROM cursor WHERE space = ? AND relay = ?", (space, relay)).fetchone()[0]
+        (there,) = db.execute("SELECT acknowledged FROM cursor WHERE space = ? AND relay = ?",
+                              (space, relay)).fetchone()
         last = max([there, *[sealed.entry for sealed in out]])
         for row, packed, kind in db.execute(
                 "SELECT n, inner, kind FROM entry WHERE space = ? AND author = ? AND n > ? ORDER BY n",

@@ -1,0 +1,86 @@
+"""When a commit shows and when it is durable: never later than what was promised of it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from chez.errors import StorageFailed
+from chez.store.database import Connection, Database
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    """An open store."""
+    opened = await Database.open(tmp_path / "chez.db", bytes(32))
+    yield opened
+    await opened.close()
+
+
+class Story:
+    """What happened to a store, in order: "shown" (readers see it), "durable" (synced by hand)."""
+
+    def __init__(self, database: Database, patch: pytest.MonkeyPatch) -> None:
+        self.events: list[str] = []
+        database.after_commit = lambda: self.events.append("shown")
+        sync = Database._sync_log
+
+        def durable(of: Database) -> None:
+            sync(of)
+            self.events.append("durable")
+
+        patch.setattr(Database, "_sync_log", durable)
+
+
+def _note(db: Connection) -> str:
+    db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('note', x'01')")
+    return "full" if db.execute("PRAGMA synchronous").fetchone() == (2,) else "normal"
+
+
+async def test_an_ordinary_write_is_durable_before_it_shows(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite syncs its log inside the commit; nothing is left to do after it."""
+    story = Story(database, monkeypatch)
+    assert await database.write(_note) == "full"
+    assert story.events == ["shown"]
+
+
+async def test_what_a_relay_holds_shows_first_and_is_durable_when_it_returns(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader does not wait for the disk; whoever awaits the write does. The next ordinary write syncs again."""
+    story = Story(database, monkeypatch)
+    assert await database.submit(_note, shown_first=True) == "normal"
+    assert story.events == ["shown", "durable"]
+    assert await database.write(_note) == "full"
+
+
+async def test_one_ordinary_write_makes_its_whole_group_durable_first(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writes that share a commit with a promise share the promise."""
+    story = Story(database, monkeypatch)
+    both = database.submit(_note, shown_first=True), database.submit(_note)
+    assert [await write for write in both] == ["full", "full"]
+    assert story.events == ["shown"]
+
+
+async def test_what_leaves_after_a_commit_is_durable_before(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes sealed in a transaction may be sent once it is told of: by then they have survived."""
+    story = Story(database, monkeypatch)
+    database.before_commit = lambda db: db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('sealed', x'02')")
+    await database.submit(_note, shown_first=True)
+    assert story.events == ["durable", "shown"]
+
+
+async def test_a_disk_that_does_not_sync_is_told(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sync that fails is an error of the write, not a silence."""
+    def fails(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("os.fdatasync", fails)
+    with pytest.raises(StorageFailed, match="Input/output"):
+        await database.submit(_note, shown_first=True)
