@@ -27,14 +27,17 @@ if TYPE_CHECKING:
     from chez.query.filters import Query
     from chez.query.sql import Rows
     from chez.records.collection import Collection, Record
+    from chez.records.counter import Counter
+    from chez.records.text import Mark, Text
 
 __all__ = (
-    "ChezError", "Collection", "ExportReport", "Home", "HomeStatus", "ImportReport", "Query", "Record", "Rows",
-    "SyncReport", "Transaction", "count", "create", "field", "join", "open", "serve",
+    "ChezError", "Collection", "Counter", "ExportReport", "Home", "HomeStatus", "ImportReport", "Mark", "Query",
+    "Record", "Rows", "SyncReport", "Text", "Transaction", "count", "create", "field", "join", "open", "serve",
 )
 
 _PLACES = {
     "ChezError": "chez.errors", "Collection": "chez.records.collection", "ExportReport": "chez.home",
+    "Counter": "chez.records.counter", "Mark": "chez.records.text", "Text": "chez.records.text",
     "Home": "chez.home", "HomeStatus": "chez.home",
     "ImportReport": "chez.home", "Query": "chez.query.filters", "Record": "chez.records.collection",
     "Rows": "chez.query.sql", "SyncReport": "chez.home", "Transaction": "chez.home", "create": "chez.home",

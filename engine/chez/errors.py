@@ -3,6 +3,7 @@
     ChezError
     ├── Misuse                the caller's request can't be served as it stands
     │   ├── InvalidValue        a value, name or id is not allowed; names the field
+    │   ├── MigrationFailed     an app's migration raised on a record, or made what can't be stored
     │   ├── NotFound            no such record, collection, grant, file
     │   └── NotAllowed          the person, a grant or a role does not permit it
     ├── Unavailable           the surroundings: try again, or change something outside
@@ -32,9 +33,9 @@ from typing import ClassVar
 
 __all__ = (
     "BadArchive", "BadEntry", "BadPairing", "BlobDamaged", "BlobMissing", "ChezError", "Damaged", "HomeBusy",
-    "HomeCopied", "HomeExists", "HomeLocked", "HomeMissing", "InvalidValue", "Misuse", "NotAllowed", "NotFound",
-    "RelayMisbehaved", "RelayRefused", "RelayUnreachable", "StorageFailed", "Unavailable", "Untrusted",
-    "WrongPassphrase",
+    "HomeCopied", "HomeExists", "HomeLocked", "HomeMissing", "InvalidValue", "MigrationFailed", "Misuse",
+    "NotAllowed", "NotFound", "RelayMisbehaved", "RelayRefused", "RelayUnreachable", "StorageFailed", "Unavailable",
+    "Untrusted", "WrongPassphrase",
 )
 
 
@@ -66,6 +67,10 @@ class Misuse(ChezError):
 
 class InvalidValue(Misuse):
     """A value, a name or an id is not allowed."""
+
+
+class MigrationFailed(Misuse):
+    """A record of an older version can't be brought to the app's."""
 
 
 class NotFound(Misuse):

@@ -11,14 +11,17 @@ from hypothesis import strategies as st
 from chez.records import automerge
 from chez.records.automerge import BadChange, read_change
 from chez.records.columns import read_uleb
+from chez.records.counter import Counter
 from chez.records.diff import write_difference
 from chez.records.encode import _MAGIC, _uleb, encode_fields
+from chez.records.text import Mark, Text
 from chez.records.values import from_json, to_json
 from tests.parsers.mutations import attempt, bytes_like
 
 ACTOR, OTHER = b"a" * 32, b"b" * 32
 RICH: dict[str, Any] = {"t": "é" * 3, "n": -5, "f": 1.5, "b": True, "z": None, "y": b"\0\1", "l": [1, 2, {"a": [b"x"]}],
-                        "when": datetime(2020, 1, 1, tzinfo=UTC), "m": {"k": {"v": 1}}}
+                        "when": datetime(2020, 1, 1, tzinfo=UTC), "m": {"k": {"v": 1}}, "c": Counter(3),
+                        "x": Text("marked", (Mark(0, 4, "bold", True), Mark(2, 6, "link", "a")))}
 LEB = (b"\0", b"\x7f", b"\x80\1", b"\xff\xff\x03", b"\xff" * 9 + b"\1", b"\xff" * 12, b"\x40", b"\x80\x80\x40")
 """Numbers at the edges of their encodings."""
 
@@ -45,7 +48,7 @@ def _body(change: bytes) -> bytes:
 def _changes() -> list[bytes]:
     document = automerge.new(ACTOR)
     first = write_difference(document, {}, RICH)
-    second = write_difference(document, RICH, RICH | {"n": 7, "l": [1, {"a": []}], "t": None})
+    second = write_difference(document, RICH, RICH | {"n": 7, "l": [1, {"a": []}], "t": None, "c": 5, "x": "markers"})
     flat = encode_fields(ACTOR, 1, 1, (), {"a": 1, "b": "x", "c": RICH["when"], "d": 1.5, "e": b"bytes"})
     assert first is not None and second is not None
     return [first, second, flat.bytes]
@@ -61,7 +64,9 @@ def _use(data: bytes) -> None:
     value = automerge.extract(document)
     assert from_json(*to_json(value)).keys() == value.keys()
     automerge.changes_of(document)
-    write_difference(document, value, value | {"new": 1})
+    after = value | {"new": 1, "x": "edited", "c": Counter(9)}
+    change = write_difference(document, value, after)
+    assert change is not None and automerge.extract(document)["new"] == 1
 
 
 @given(bytes_like(CHANGES, LEB))
@@ -105,4 +110,4 @@ def test_a_document_that_gives_up_on_an_edit_is_a_typed_error() -> None:
     document = automerge.load(GIVES_UP, OTHER)
     value = automerge.extract(document)
     with pytest.raises(BadChange, match="gave up"):
-        write_difference(document, value, value | {"new": 1})
+        write_difference(document, value, value | {"t": 1})

@@ -9,6 +9,8 @@ import msgspec
 
 from chez.agent.ui import Ui
 from chez.errors import InvalidValue
+from chez.records.counter import Counter
+from chez.records.text import Text
 
 __all__ = ("Params", "paged", "plain", "read_params", "reporting")
 
@@ -35,9 +37,17 @@ def read_params(params: Mapping[str, Any], kind: type[P]) -> P:
 def plain(value: Any) -> Any:
     """The JSON-able form of a value. Raises `InvalidValue` for what has none."""
     try:
-        return msgspec.to_builtins(value, str_keys=True)
+        return msgspec.to_builtins(value, str_keys=True, enc_hook=_shown)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidValue(f"this value has no JSON form: {error}") from None
+
+
+def _shown(item: Any) -> Any:
+    if isinstance(item, Text):
+        return str(item)
+    if isinstance(item, Counter):
+        return int(item)
+    raise TypeError(f"{type(item).__name__} has none")
 
 
 async def paged(ui: Ui, key: str, rows: AsyncIterator[Any] | Iterable[Any], **first: Any) -> int:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from chez import crypto
+from chez.blobs.attachments import Blobs
 from chez.connectors import Connector
 from chez.errors import InvalidValue, Misuse, NotFound
 from chez.home.archive import is_export
@@ -27,6 +28,7 @@ from chez.query.sql import Rows, run_sql
 from chez.records.collection import Collection, Engine
 from chez.records.news import News
 from chez.records.store import RecordStore
+from chez.records.typed import Migration
 from chez.records.types import collection_of
 from chez.records.values import check_collection, time_text
 from chez.spaces.space import Space
@@ -67,7 +69,10 @@ class SyncReport:
 
 @dataclass(frozen=True, slots=True)
 class HomeStatus:
-    """How a home stands: records, changes not yet acknowledged by a relay, what was set aside."""
+    """How a home stands: records, changes not yet acknowledged by a relay, what was set aside.
+
+    `attachments` counts those that are whole here and not at a relay yet.
+    """
 
     records: int
     pending: int
@@ -76,6 +81,7 @@ class HomeStatus:
     offset: int
     link: str
     devices: tuple[str, ...]
+    attachments: int = 0
 
 
 def unix_milliseconds() -> int:
@@ -111,6 +117,9 @@ class Home:
         hooks(database, self._links, news.publish, undone)
         self._engine = Engine(database, records, space.n, crypto.random_bytes, news)
         self.journal = Journal(database, device, unix_milliseconds)
+        self.blobs = Blobs(path, database, lambda: self._replica.space, crypto.random_bytes,
+                           lambda: self._links[0].url if self._links else self.relay)
+        """Attachments: files beside records."""
 
     def __repr__(self) -> str:
         return f"<Home {self.name!r} at {self.path}>"
@@ -123,17 +132,20 @@ class Home:
     # --- records ------------------------------------------------------------------------
 
     def collection(self, what: str | type[Any], *, name: str | None = None,
-                   indexes: Sequence[Declared] = ()) -> Collection[Any]:
+                   indexes: Sequence[Declared] = (), version: int = 1,
+                   migrations: Mapping[int, Migration] | None = None) -> Collection[Any]:
         """A collection of the private space, of plain dicts (by name) or of a msgspec Struct.
 
         `indexes` declares what filters and sorting shall find quickly: fields, or several
         together, as in `indexes=("cups", ("city", "name"))`.
         """
         if isinstance(what, str):
-            return Collection(self._engine, check_collection(what), None, indexes)
+            return Collection(self._engine, check_collection(what), None, indexes, version=version,
+                              migrations=migrations)
         if not (isinstance(what, type) and issubclass(what, msgspec.Struct)):
             raise InvalidValue("a collection is named by text or by a msgspec Struct")
-        return Collection(self._engine, check_collection(name or collection_of(what)), what, indexes)
+        return Collection(self._engine, check_collection(name or collection_of(what)), what, indexes,
+                          version=version, migrations=migrations)
 
     async def collections(self) -> list[CollectionInfo]:
         """Every collection that has records, by name."""
@@ -214,16 +226,18 @@ class Home:
                 raise _connected(link)
             running, before = link.progress, replace(link.progress)
             await link.synced(timeout)
+            await self.blobs.sent(link, timeout)
             # A new connection counts from zero.
             return _report(link, before if link.progress is running else Progress())
         async with self._link(self._choose(url), retry=False) as link:
             await link.synced(timeout)
+            await self.blobs.sent(link, timeout)
             return _report(link, Progress())
 
     @asynccontextmanager
     async def connect(self, url: str | None = None) -> AsyncIterator[Link]:
         """Keep in step with a relay while the block lasts, through lost connections."""
-        async with self._link(self._choose(url), retry=True) as link:
+        async with self._link(self._choose(url), retry=True) as link, self.blobs.keep_sending(link):
             yield link
 
     @asynccontextmanager
@@ -251,11 +265,12 @@ class Home:
         """How the home stands, without the network."""
         counts = await self._database.read(lambda db: db.execute(
             "SELECT (SELECT count(*) FROM record WHERE deleted = 0), "
-            "(SELECT count(*) FROM change WHERE state = 1) + (SELECT count(*) FROM sealed WHERE envelope IS NOT NULL), "
+            "(SELECT count(*) FROM change WHERE state = 1) + (SELECT count(*) FROM sealed), "
             "(SELECT count(*) FROM quarantine), (SELECT max(position) FROM cursor)").fetchone())
         devices = tuple(device.name for device in self._replica.space.membership.devices.values())
         link = self._links[0].status if self._links else "off"
-        return HomeStatus(counts[0], counts[1], counts[2], self.relay, counts[3] or 0, link, devices)
+        waiting = (await self.blobs.status()).waiting
+        return HomeStatus(counts[0], counts[1], counts[2], self.relay, counts[3] or 0, link, devices, waiting)
 
     def pair(self, url: str | None = None) -> AbstractAsyncContextManager[Pairing]:
         """Let another device of this person in: `async with home.pair() as pairing: ...`.

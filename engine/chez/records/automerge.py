@@ -18,12 +18,14 @@ from typing import Any, Final
 
 from automerge import core
 
-from chez.errors import BadEntry
+from chez.errors import BadEntry, ChezError
 from chez.records.columns import BadColumns, check_columns, read_uleb
+from chez.records.reserved import Raw, fold, is_reserved, operation
+from chez.records.text import Mark, Text
 from chez.records.values import MAX_DEPTH, Value
 
-__all__ = ("ROOT", "BadChange", "Document", "RawChange", "applied", "changes_of", "extract", "last_change", "load",
-           "new", "read_change", "saved", "transaction")
+__all__ = ("ROOT", "BadChange", "Document", "Past", "RawChange", "applied", "changes_of", "extract", "history",
+           "last_change", "load", "merged", "new", "read_change", "saved", "since", "transaction", "written_by")
 
 Document = core.Document
 ROOT: Final = core.ROOT
@@ -53,13 +55,23 @@ class RawChange:
     bytes: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A change that is in a document: its hash, its actor, the numbers of its operations."""
+
+    hash: bytes
+    actor: bytes
+    first: int
+    last: int
+
+
 @contextmanager
 def _boundary(what: str) -> Iterator[None]:
     # The binding's panics derive from BaseException; everything else that does
     # (cancellation, KeyboardInterrupt) must pass.
     try:
         yield
-    except (MemoryError, BadChange):
+    except (MemoryError, ChezError):
         raise
     except Exception as error:
         raise BadChange(f"{what}: {error}"[:300]) from None
@@ -143,6 +155,23 @@ def applied(document: Document, changes: Sequence[RawChange]) -> Document:
         return copy
 
 
+def since(document: Document, heads: Sequence[bytes], actor: bytes) -> Document:
+    """A copy of a document as it was at some heads, whose changes will be by `actor`."""
+    with _boundary("the document as it was can't be read"):
+        copy: Document = document.fork_at(list(heads))  # type: ignore[attr-defined]
+        copy.set_actor(actor)
+        return copy
+
+
+def merged(document: Document, other: Document) -> Document:
+    """A copy of a document with all changes of another one."""
+    with _boundary("these documents do not fit together"):
+        copy = document.fork()
+        copy.set_actor(document.get_actor())
+        copy.merge(other)
+        return copy
+
+
 def _uleb_bytes(value: int) -> bytes:
     out = bytearray()
     while value >= 0x80:
@@ -174,6 +203,20 @@ def changes_of(document: Document, after: Sequence[bytes] = ()) -> list[bytes]:
         return [bytes(change.raw_bytes) for change in document.get_changes(list(after))]
 
 
+def history(document: Document) -> list[Past]:
+    """The changes of a document, in causal order."""
+    with _boundary("the document's changes can't be read"):
+        return [Past(bytes(one.hash), bytes(one.actor_id), one.start_op, one.max_op)
+                for one in document.get_changes([])]
+
+
+def written_by(document: Document, field: str) -> tuple[bytes, int] | None:
+    """The actor and the number of the operation that set what a field shows; None when it is not there."""
+    with _boundary("the document's value can't be read"):
+        found = document.get(ROOT, field)
+        return None if found is None else operation(found[1])
+
+
 def saved(document: Document) -> bytes | None:
     """A document's saved form, or None when that does not load to the same state.
 
@@ -190,38 +233,58 @@ def saved(document: Document) -> bytes | None:
     return data if sorted(again.get_heads()) == heads else None
 
 
-def extract(document: Document) -> dict[str, Value]:
+def extract(document: Document, stand_in: bytes | None = None) -> dict[str, Value]:
     """The current value of a document as plain Python values.
 
-    Maps become dicts (keys in order), lists lists, text and strings str, timestamps
-    aware datetimes in UTC; what is nested more than `MAX_DEPTH` levels deep is None.
-    A document of changes that were taken in always has a value: whether one is taken in
-    must not depend on what else arrived before it.
+    Maps become dicts (keys in order), lists lists, strings str, texts `Text` with their
+    marks, counters `Counter` (records/reserved.py), timestamps aware datetimes in UTC;
+    what is nested more than `MAX_DEPTH` levels deep is None. A document of changes that
+    were taken in always has a value: whether one is taken in must not depend on what
+    else arrived before it. `stand_in` is an actor that wrote in its device's place.
     """
     with _boundary("the document's value can't be read"):
-        return _map(document, ROOT, 0)
+        return _Reader(document, stand_in).map(ROOT, 0)
 
 
-def _map(document: Document, obj: bytes, depth: int) -> dict[str, Value]:
-    # keys() and values() are one call each into the binding; reading key by key, as its
-    # own extract does, takes twice as long.
-    return {
-        key: _value(document, value, child, depth + 1)
-        for key, (value, child) in zip(document.keys(obj), document.values(obj), strict=True)
-    }
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    document: Document
+    stand_in: bytes | None
+
+    def map(self, obj: bytes, depth: int) -> dict[str, Value]:
+        # keys() and values() are one call each into the binding; reading key by key, as its
+        # own extract does, takes twice as long.
+        out: dict[str, Value] = {}
+        raw: list[Raw] = []
+        for key, (value, child) in zip(self.document.keys(obj), self.document.values(obj), strict=True):
+            if key[:1] == "_" and is_reserved(key, depth == 0):
+                raw.append((key, value, child))
+            else:
+                out[key] = self.value(value, child, depth + 1)
+        return fold(out, raw, depth == 0, self.stand_in) if raw else out
+
+    def value(self, value: Any, child: bytes, depth: int) -> Value:
+        if type(value) is tuple:
+            scalar = value[1]
+            return _time(scalar) if type(scalar) is datetime else scalar
+        if value not in (core.ObjType.Map, core.ObjType.List):
+            return Text(self.document.text(child), _marks(self.document, child))
+        if depth > MAX_DEPTH:
+            return None
+        if value == core.ObjType.Map:
+            return self.map(child, depth)
+        return [self.value(item, at, depth + 1) for item, at in self.document.values(child)]
 
 
-def _value(document: Document, value: Any, child: bytes, depth: int) -> Value:
-    if type(value) is tuple:
-        scalar = value[1]
-        return _time(scalar) if type(scalar) is datetime else scalar
-    if value not in (core.ObjType.Map, core.ObjType.List):
-        return document.text(child)
-    if depth > MAX_DEPTH:
-        return None
-    if value == core.ObjType.Map:
-        return _map(document, child, depth)
-    return [_value(document, item, at, depth + 1) for item, at in document.values(child)]
+def _marks(document: Document, text: bytes) -> tuple[Mark, ...]:
+    """The marks of a text; what no `Text.mark` makes shows as nothing."""
+    try:
+        with _boundary("the marks can't be read"):
+            found = document.marks(text)
+    except BadChange:
+        return ()
+    return tuple([Mark(one.start, one.end, one.name, one.value[1]) for one in found
+                  if one.end > one.start and isinstance(one.value[1], str | int | float | bool | None)])
 
 
 def _time(value: datetime) -> datetime:

@@ -2,16 +2,12 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
-from copy import deepcopy
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-import msgspec
-
-from chez.errors import InvalidValue, Misuse, NotFound
+from chez.errors import ChezError, InvalidValue, MigrationFailed, Misuse, NotFound
 from chez.query.conditions import Condition
 from chez.query.filters import Query, conditions
 from chez.query.indexes import Declared
@@ -19,26 +15,39 @@ from chez.query.live import live
 from chez.records.diff import write_difference
 from chez.records.news import Follower, News
 from chez.records.reading import Reader
-from chez.records.reference import revived
-from chez.records.store import RecordStore
-from chez.records.values import Value, check_id, check_value, from_json
+from chez.records.store import Over, RecordStore
+from chez.records.typed import Form, Migration
+from chez.records.values import Value, check_id, from_json
 from chez.store.database import Connection, Database
 
 __all__ = ("Collection", "Engine", "Record")
 
 T = TypeVar("T")
-_KEPT: Final = (bytes, datetime)  # kinds that records store as they are
-_NESTED: Final = frozenset((dict, list))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Record(Generic[T]):
-    """One record as it was when it was read. `source` says where an imported one came from."""
+    """One record as it was when it was read.
+
+    `source` says where an imported one came from. `error` says why it has no value: it
+    does not fit the collection's type, or its migration failed.
+    """
 
     id: str
-    value: T
+    _value: T | None
     collection: str
     source: dict[str, Value] | None = None
+    error: ChezError | None = field(default=None, compare=False)
+
+    @property
+    def value(self) -> T:
+        """Its content. Raises `error`, if there is one."""
+        if self.error is not None:
+            raise self.error
+        return self._value  # type: ignore[return-value]
+
+    def __repr__(self) -> str:
+        return f"<Record {self.id!r} of {self.collection!r}>"
 
 
 @dataclass(slots=True)
@@ -68,15 +77,16 @@ class Collection(Generic[T]):
     """Records of one type; made by `Home.collection`.
 
     With a msgspec Struct as type, values are checked and converted; a record that does
-    not fit it raises `InvalidValue` naming the field. Without, values are dicts.
+    not fit it raises `InvalidValue` naming the field (read among others, only once its
+    value is asked for). Without, values are dicts.
     """
 
-    def __init__(self, engine: Engine, name: str, type: type[T] | None, indexes: Iterable[Declared] = ()) -> None:
+    def __init__(self, engine: Engine, name: str, type: type[T] | None, indexes: Iterable[Declared] = (), *,
+                 version: int = 1, migrations: Mapping[int, Migration] | None = None) -> None:
         self._engine = engine
         self.name = name
-        self._type = type
+        self._form = Form(name, type, version, migrations)
         self._reader = Reader(engine.database, engine.space, name, type, indexes, self._record, self._follow)
-        self._known = frozenset(f.encode_name for f in msgspec.structs.fields(type)) if type is not None else None  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
         return f"<Collection {self.name!r}>"
@@ -89,34 +99,35 @@ class Collection(Generic[T]):
         Returns it with its id, a random one if none was given. Raises `InvalidValue`
         naming the field that can't be stored. Durable when it returns.
         """
-        plain = self._encode(value)
         key = self._engine.new_id() if id is None else check_id(id)
+        put = self._form.put(key, value)
         await self._reader.facts()
         async with self._alone(key):
-            await self._engine.database.write(self._putting([(key, plain)]))
+            await self._engine.database.write(self._putting([(key, *put)]))
         return Record(key, value, self.name)
 
     async def put_many(self, values: Iterable[T], *, ids: Iterable[str] | None = None) -> list[str]:
         """Store many records in one transaction, all or nothing; returns their ids in order."""
-        plain = [self._encode(value) for value in values]
-        keys = [self._engine.new_id() for _ in plain] if ids is None else [check_id(id) for id in ids]
-        if len(keys) != len(plain):
-            raise InvalidValue(f"{len(plain)} values came with {len(keys)} ids")
+        given = list(values)
+        keys = [self._engine.new_id() for _ in given] if ids is None else [check_id(id) for id in ids]
+        if len(keys) != len(given):
+            raise InvalidValue(f"{len(given)} values came with {len(keys)} ids")
+        items = [(key, *self._form.put(key, value)) for key, value in zip(keys, given, strict=True)]
         for key in keys:
             self._not_mine(key)
         await self._reader.facts()
         for key in [key for key in keys if (self.name, key) in self._engine.editing]:
             async with self._alone(key):
                 pass  # an open edit ends before the batch begins
-        await self._engine.database.write(self._putting(list(zip(keys, plain, strict=True))))
+        await self._engine.database.write(self._putting(items))
         return keys
 
-    def _putting(self, items: list[tuple[str, dict[str, Value]]]) -> Callable[[Connection], None]:
-        engine, name, known = self._engine, self.name, self._known
+    def _putting(self, items: list[tuple[str, dict[str, Value], Over]]) -> Callable[[Connection], None]:
+        engine, name = self._engine, self.name
 
         def work(db: Connection) -> None:
-            for key, plain in items:
-                engine.records.put(db, engine.space, name, key, plain, known)
+            for key, plain, over in items:
+                engine.records.put(db, engine.space, name, key, plain, over)
 
         return work
 
@@ -126,23 +137,24 @@ class Collection(Generic[T]):
 
         The draft is a plain value; when the block ends without an exception, what
         changed in it becomes one change, made on the state the block began with, so
-        that it merges with what arrived meanwhile. Raises `NotFound`.
+        that it merges with what arrived meanwhile. Raises `NotFound`, and as `get` does.
         """
         engine = self._engine
         async with self._alone(id):
             draft = await engine.database.write(
                 lambda db: engine.records.begin_edit(db, engine.space, self.name, id))
-            before = draft.value
-            # A deep copy: what is edited inside must not change what it is compared with.
-            value = self._decode(id, deepcopy(_public(before)))
-            yield value
-            known = self._known
-            kept = {key: item for key, item in before.items()
-                    if key.startswith("_") or (known is not None and key not in known)}
-            after = kept | self._encode(value)
-            change = write_difference(draft.document, before, after)
+            opened = self._form.open(id, draft.value)
+            try:
+                yield opened.value
+            finally:
+                opened.pen.lifted = True
+            wanted = self._form.close(opened)
+            if wanted.migrated is not None:
+                draft = draft.migrated(wanted.migrated)
+            change = write_difference(draft.document, draft.value, wanted.after)
             if change is not None:
-                await engine.database.write(lambda db: engine.records.end_edit(db, engine.space, draft, change, after))
+                await engine.database.write(lambda db: engine.records.end_edit(
+                    db, engine.space, draft, change, wanted.after))
 
     async def delete(self, id: str) -> None:
         """Delete a record; an edit made elsewhere meanwhile does not bring it back. Raises `NotFound`."""
@@ -182,18 +194,21 @@ class Collection(Generic[T]):
         return self._engine is engine
 
     def get_in(self, db: Connection, id: str) -> Record[T]:
-        """The record with this id. Raises `NotFound`."""
+        """The record with this id. Raises `NotFound`, and `InvalidValue` or `MigrationFailed` if it has no value."""
         row = db.execute(
             "SELECT id, json, kinds FROM record WHERE space = ? AND collection = ? AND id = ? AND deleted = 0",
             (self._engine.space, self.name, id)).fetchone()
         if row is None:
             raise NotFound(f"there is no record {id!r} in {self.name!r}")
-        return self._record(row)
+        record = self._record(row)
+        if record.error is not None:
+            raise record.error
+        return record
 
     def put_in(self, db: Connection, value: T, id: str | None) -> Record[T]:
         """What `put` does; indexes are made when they are first read by. Raises `InvalidValue`."""
         key = self._engine.new_id() if id is None else check_id(id)
-        self._putting([(key, self._encode(value))])(db)
+        self._putting([(key, *self._form.put(key, value))])(db)
         return Record(key, value, self.name)
 
     def delete_in(self, db: Connection, id: str) -> None:
@@ -203,7 +218,7 @@ class Collection(Generic[T]):
     # --- reading ----------------------------------------------------------------------
 
     async def get(self, id: str) -> Record[T]:
-        """The record with this id. Raises `NotFound`."""
+        """The record with this id. Raises `NotFound`, and `InvalidValue` or `MigrationFailed` if it has no value."""
         return await self._engine.database.read(lambda db: self.get_in(db, id))
 
     def where(self, *given: Condition, **equals: Value) -> "Query[Record[T]]":
@@ -237,26 +252,8 @@ class Collection(Generic[T]):
         return self._engine.news.follow(self.name)
 
     def _record(self, row: Sequence[Any]) -> Record[T]:
-        value = from_json(row[1], row[2])
-        return Record(row[0], self._decode(row[0], _public(value)), self.name, value.get("_source"))
-
-    def _encode(self, value: T) -> dict[str, Value]:
-        if self._type is None:
-            return check_value(value)
-        if not isinstance(value, self._type):
-            raise InvalidValue(f"{self.name!r} holds {self._type.__name__}, not {type(value).__name__}")
-        return check_value(msgspec.to_builtins(value, builtin_types=_KEPT))
-
-    def _decode(self, id: str, value: dict[str, Value]) -> T:
-        if self._type is None:
-            return value  # type: ignore[return-value]
+        stored = from_json(row[1], row[2])
         try:
-            return msgspec.convert(value, self._type, builtin_types=_KEPT)
-        except msgspec.ValidationError as error:
-            raise InvalidValue(f"record {id!r} in {self.name!r} is no {self._type.__name__}: {error}",
-                               "Read it as a plain dict to see it: home.collection(name).") from None
-
-
-def _public(value: dict[str, Value]) -> dict[str, Value]:
-    return {key: revived(item) if type(item) in _NESTED else item
-            for key, item in value.items() if not key.startswith("_")}
+            return Record(row[0], self._form.decode(row[0], stored), self.name, stored.get("_source"))
+        except (InvalidValue, MigrationFailed) as error:  # it costs this record, not those beside it
+            return Record(row[0], None, self.name, stored.get("_source"), error)

@@ -2,65 +2,215 @@
 
 Maps are compared key by key and lists by their longest common runs; what did not change
 is not written, so two devices that edit different fields, or insert at different places
-of one list, both keep their work.
+of one list, both keep their work. In the place of a text, a str is the smallest edit of
+it; in the place of a counter, a whole number adds the difference.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from difflib import SequenceMatcher
 from typing import Any, Final
 
-from automerge.core import ObjType, ScalarType
+from automerge.core import ExpandMark, ObjType, ScalarType
 
+from chez.errors import InvalidValue
 from chez.records.automerge import ROOT, Document, last_change, transaction
+from chez.records.counter import Counter
 from chez.records.reference import is_reference
+from chez.records.reserved import is_reserved, operation, part_key, parts_by_name, version_key
+from chez.records.text import Marking, Splice, Text, Unmarking, splices
 from chez.records.values import Value
 
-__all__ = ("write_difference",)
+__all__ = ("same", "write_difference")
 
 _SCALARS: Final = {
     str: ScalarType.Str, int: ScalarType.Int, float: ScalarType.F64, bool: ScalarType.Boolean,
     bytes: ScalarType.Bytes, datetime: ScalarType.Timestamp, type(None): ScalarType.Null,
 }  # fmt: skip
+_EXPAND: Final = {"none": ExpandMark.Neither, "before": ExpandMark.Before, "after": ExpandMark.After,
+                  "both": ExpandMark.Both}
 _ABSENT: Final = object()
 
 
-def write_difference(document: Document, before: dict[str, Value], after: dict[str, Value]) -> bytes | None:
+def write_difference(document: Document, before: dict[str, Value], after: dict[str, Value],
+                     device: bytes | None = None) -> bytes | None:
     """Edit a document whose value is `before` so that it becomes `after`.
 
     Returns the raw bytes of the one change made, or None when the values are equal.
+    `device` is whose parts of counters are written, if not those of the document's actor.
+    Raises `InvalidValue` when a counter's part would not fit 64 bits.
     """
-    if _same(before, after):
+    if same(before, after):
         return None
+    heads, name = document.get_heads(), device or bytes(document.get_actor())
     with transaction(document) as tx:
-        _map(document, tx, ROOT, before, after)
-    return last_change(document)
+        _Writer(tx, name).map(ROOT, before, after)
+    # Nothing is written for a version that is known, or an edit that takes itself back.
+    return None if document.get_heads() == heads else last_change(document)
 
 
-def _same(a: Value, b: Value) -> bool:
-    """Equal, with the kinds of numbers told apart (1 is not True, 1.0 is not 1)."""
+def same(a: Value, b: Value) -> bool:
+    """Whether putting `b` where `a` is writes nothing (1 is not True, 1.0 is not 1)."""
     if type(a) is not type(b):
-        return False
+        return _same_plain(a, b)
     if type(a) is dict:
-        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if type(a) is list:
-        return len(a) == len(b) and all(map(_same, a, b))
+        return len(a) == len(b) and all(map(same, a, b))
+    if type(a) is Text:
+        return str(a) == str(b) and all(type(step) is Splice for step in b.steps)
+    if type(a) is Counter:
+        return (b.added if b.drafted else int(b) - int(a)) == 0
     return bool(a == b)
 
 
-def _map(document: Document, tx: Any, obj: bytes, before: dict[str, Value], after: dict[str, Value]) -> None:
-    for key in sorted(before.keys() - after.keys()):  # one order, so that a run replays byte for byte
-        tx.delete(obj, key)
-    for key, value in after.items():
+def _same_plain(a: Value, b: Value) -> bool:
+    """The same for a str where a text is, an int where a counter is, and a str that a draft shows as a text."""
+    if type(a) is Text:
+        return type(b) is str and str(a) == b
+    if type(a) is Counter:
+        return type(b) is int and int(a) == b
+    return type(b) is Text and type(a) is str and b.untouched and str(b) == a
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """One transaction, and the device in whose name counters are added to."""
+
+    tx: Any
+    device: bytes
+
+    # --- maps -----------------------------------------------------------------------------
+
+    def map(self, obj: bytes, before: dict[str, Value], after: dict[str, Value]) -> None:
+        keys: list[str] = self.tx.keys(obj)
+        parts = parts_by_name(keys)
+        root = obj == ROOT
+        for key in sorted(before.keys() - after.keys()):  # one order, so that a run replays byte for byte
+            if not (root and is_reserved(key, root)):
+                self._clear(obj, parts.get(key, []))
+                self.tx.delete(obj, key)
+        for key, value in after.items():
+            old = before.get(key, _ABSENT)
+            if root and is_reserved(key, root):
+                if old is _ABSENT or value > old:
+                    self.tx.put(obj, version_key(value), ScalarType.Boolean, True)
+            elif type(value) is Counter or (type(old) is Counter and type(value) is int):
+                self.counter(obj, key, old, value)
+            elif not same(old, value):
+                self._clear(obj, parts.get(key, []))
+                self.put(obj, key, old, value)
+
+    def _clear(self, obj: bytes, parts: list[str]) -> None:
+        """Take away what was added to a counter, before something else is put in its place."""
+        for part in parts:
+            self.tx.delete(obj, part)
+
+    def counter(self, obj: bytes, name: str, old: Value, value: Value) -> None:
+        """Add to this device's part of a counter; a whole number that stands there remains its base."""
+        counted = type(old) is Counter or type(old) is int
+        if type(value) is Counter and value.drafted and counted:
+            amount = value.added
+        else:
+            amount = int(value) - (int(old) if counted else 0)
+        if type(old) is Counter and not amount:
+            return
+        if not counted and old is not _ABSENT:
+            self._clear(obj, parts_by_name(self.tx.keys(obj)).get(name, []))
+            self.tx.delete(obj, name)
+        key = part_key(self.device, name)
+        found = self.tx.get(obj, key)
+        own = found is not None and type(found[0]) is tuple and found[0][0] == ScalarType.Int and (
+            operation(found[1])[0] == self.device)
+        total = (found[0][1] if own else 0) + amount
+        if not -(2**63) <= total < 2**63:
+            raise InvalidValue(f"field {name!r}: what this device added to the counter does not fit 64 bits")
+        self.tx.put(obj, key, ScalarType.Int, total)
+
+    # --- lists ----------------------------------------------------------------------------
+
+    def list(self, obj: bytes, before: list[Value], after: list[Value]) -> None:
+        tokens = [_token(item) for item in before], [_token(item) for item in after]
+        shift = 0
+        for tag, i1, i2, j1, j2 in SequenceMatcher(None, *tokens, autojunk=False).get_opcodes():
+            if tag == "equal":
+                for k in range(i2 - i1):  # a mark in a text is no other token
+                    if not same(before[i1 + k], after[j1 + k]):
+                        self.put(obj, i1 + k + shift, before[i1 + k], after[j1 + k])
+                continue
+            both = min(i2 - i1, j2 - j1)
+            for k in range(both):  # replaced in place: nested values keep their identity
+                self.put(obj, i1 + k + shift, before[i1 + k], after[j1 + k])
+            at = i1 + both + shift
+            for _ in range(i2 - i1 - both):
+                self.tx.delete(obj, at)
+                shift -= 1
+            for j in range(j1 + both, j2):
+                self.insert(obj, i2 + shift, after[j])
+                shift += 1
+
+    def insert(self, obj: bytes, at: int, value: Value) -> None:
         kind = type(value)
-        old = before.get(key, _ABSENT)
         if kind is dict:
-            inside = _nested(tx, obj, key, ObjType.Map) if _edited_inside(old, value) else None
-            _map(document, tx, inside or tx.put_object(obj, key, ObjType.Map), old if inside else {}, value)
+            self.map(self.tx.insert_object(obj, at, ObjType.Map), {}, value)
         elif kind is list:
-            inside = _nested(tx, obj, key, ObjType.List) if type(old) is list else None
-            _list(document, tx, inside or tx.put_object(obj, key, ObjType.List), old if inside else [], value)
-        elif type(old) is not kind or old != value:
-            tx.put(obj, key, _SCALARS[kind], value)
+            self.list(self.tx.insert_object(obj, at, ObjType.List), [], value)
+        elif kind is Text:
+            self.new_text(self.tx.insert_object(obj, at, ObjType.Text), value)
+        else:
+            self.tx.insert(obj, at, _SCALARS[kind], value)
+
+    # --- one place of a map or a list -------------------------------------------------------
+
+    def put(self, obj: bytes, key: str | int, old: Value, value: Value) -> None:
+        """Make what is at a key or an index, `old`, be `value`."""
+        kind = type(value)
+        if kind is dict:
+            inside = self._nested(obj, key, ObjType.Map) if _edited_inside(old, value) else None
+            self.map(inside or self.tx.put_object(obj, key, ObjType.Map), old if inside else {}, value)
+        elif kind is list:
+            inside = self._nested(obj, key, ObjType.List) if type(old) is list else None
+            self.list(inside or self.tx.put_object(obj, key, ObjType.List), old if inside else [], value)
+        elif (kind is Text or kind is str) and type(old) is Text and (inside := self._nested(obj, key, ObjType.Text)):
+            self.text(inside, old, value)
+        elif kind is Text:
+            self.new_text(self.tx.put_object(obj, key, ObjType.Text), value)
+        else:
+            self.tx.put(obj, key, _SCALARS[kind], value)
+
+    def _nested(self, obj: bytes, key: str | int, kind: Any) -> bytes | None:
+        """The object stored at a key, when it is of the wanted kind."""
+        found = self.tx.get(obj, key)
+        return found[1] if found is not None and found[0] == kind else None
+
+    # --- texts ----------------------------------------------------------------------------
+
+    def text(self, obj: bytes, old: Text, value: Value) -> None:
+        """Edit a text: by the very steps of a draft that began with it, else by the difference."""
+        if type(value) is Text and value.base == str(old):
+            self._steps(obj, value)
+        else:
+            for one in splices(str(old), str(value)):
+                self.tx.splice_text(obj, one.at, one.delete, one.insert)
+
+    def new_text(self, obj: bytes, value: Text) -> None:
+        self.tx.splice_text(obj, 0, 0, value.base)
+        for one in value.marks:
+            self._mark(obj, Marking(one, "after"))
+        self._steps(obj, value)
+
+    def _steps(self, obj: bytes, value: Text) -> None:
+        for step in value.steps:
+            if type(step) is Splice:
+                self.tx.splice_text(obj, step.at, step.delete, step.insert)
+            elif type(step) is Marking:
+                self._mark(obj, step)
+            elif type(step) is Unmarking:
+                self.tx.unmark(obj, step.start, step.end, step.name, _EXPAND[step.expand])
+
+    def _mark(self, obj: bytes, step: Marking) -> None:
+        one = step.mark
+        self.tx.mark(obj, one.start, one.end, one.name, _SCALARS[type(one.value)], one.value, _EXPAND[step.expand])
 
 
 def _edited_inside(old: Value, value: Value) -> bool:
@@ -68,55 +218,7 @@ def _edited_inside(old: Value, value: Value) -> bool:
 
     Else of two that were set at once a part of each could win.
     """
-    return type(old) is dict and (not (is_reference(old) or is_reference(value)) or _same(old, value))
-
-
-def _nested(tx: Any, obj: bytes, key: str | int, kind: Any) -> bytes | None:
-    """The object stored at a key, when it is of the wanted kind."""
-    found = tx.get(obj, key)
-    return found[1] if found is not None and found[0] == kind else None
-
-
-def _list(document: Document, tx: Any, obj: bytes, before: list[Value], after: list[Value]) -> None:
-    tokens = [_token(item) for item in before], [_token(item) for item in after]
-    shift = 0
-    for tag, i1, i2, j1, j2 in SequenceMatcher(None, *tokens, autojunk=False).get_opcodes():
-        if tag == "equal":
-            continue
-        both = min(i2 - i1, j2 - j1)
-        for k in range(both):  # replaced in place: nested values keep their identity
-            _item(document, tx, obj, i1 + k + shift, before[i1 + k], after[j1 + k])
-        at = i1 + both + shift
-        for _ in range(i2 - i1 - both):
-            tx.delete(obj, at)
-            shift -= 1
-        for j in range(j1 + both, j2):
-            _insert(document, tx, obj, i2 + shift, after[j])
-            shift += 1
-
-
-def _item(document: Document, tx: Any, obj: bytes, at: int, old: Value, value: Value) -> None:
-    kind = type(value)
-    if kind is dict and _edited_inside(old, value) and (inside := _nested(tx, obj, at, ObjType.Map)):
-        _map(document, tx, inside, old, value)
-    elif kind is list and type(old) is list and (inside := _nested(tx, obj, at, ObjType.List)):
-        _list(document, tx, inside, old, value)
-    elif kind is dict:
-        _map(document, tx, tx.put_object(obj, at, ObjType.Map), {}, value)
-    elif kind is list:
-        _list(document, tx, tx.put_object(obj, at, ObjType.List), [], value)
-    else:
-        tx.put(obj, at, _SCALARS[kind], value)
-
-
-def _insert(document: Document, tx: Any, obj: bytes, at: int, value: Value) -> None:
-    kind = type(value)
-    if kind is dict:
-        _map(document, tx, tx.insert_object(obj, at, ObjType.Map), {}, value)
-    elif kind is list:
-        _list(document, tx, tx.insert_object(obj, at, ObjType.List), [], value)
-    else:
-        tx.insert(obj, at, _SCALARS[kind], value)
+    return type(old) is dict and (not (is_reference(old) or is_reference(value)) or same(old, value))
 
 
 def _token(value: Value) -> object:
@@ -125,4 +227,8 @@ def _token(value: Value) -> object:
         return "map", tuple((key, _token(item)) for key, item in sorted(value.items()))
     if type(value) is list:
         return "list", tuple(_token(item) for item in value)
+    if type(value) is Text:
+        return "text", str(value)
+    if type(value) is Counter:
+        return "counter", int(value)
     return type(value).__name__, value

@@ -17,9 +17,11 @@ from functools import lru_cache
 from typing import Final
 
 from chez.records.automerge import RawChange
+from chez.records.counter import Counter
+from chez.records.reserved import part_key, version_key
 from chez.records.values import Value
 
-__all__ = ("encode_fields", "is_flat")
+__all__ = ("encode_fields", "expanded", "is_flat")
 
 _MAGIC: Final = b"\x85\x6f\x4a\x83"
 _KEY, _INSERT, _ACTION, _META, _RAW, _PREDECESSORS = 0x15, 0x34, 0x42, 0x56, 0x57, 0x70  # column ids
@@ -33,6 +35,20 @@ _FLAT: Final = frozenset((str, int, float, bool, type(None), bytes, datetime))
 def is_flat(value: dict[str, Value]) -> bool:
     """Whether every field is a scalar."""
     return all(type(item) in _FLAT for item in value.values())
+
+
+def expanded(fields: dict[str, Value], device: bytes) -> dict[str, Value]:
+    """A new record's fields as its document keeps them, where a device's counters and the version have own keys."""
+    if "_version" not in fields and Counter not in map(type, fields.values()):
+        return fields
+    return {_kept_at(key, item, device): int(item) if type(item) is Counter else item if key != "_version" else True
+            for key, item in fields.items()}
+
+
+def _kept_at(key: str, item: Value, device: bytes) -> str:
+    if type(item) is Counter:
+        return part_key(device, key)
+    return version_key(item) if key == "_version" else key
 
 
 def encode_fields(actor: bytes, sequence: int, start: int, dependencies: Sequence[bytes],

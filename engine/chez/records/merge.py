@@ -16,7 +16,7 @@ from typing import Final
 
 from chez.records import automerge
 from chez.records.automerge import BadChange, Document, RawChange
-from chez.records.imported import IMPORT_ACTOR
+from chez.records.derived import DEVICE_ID
 from chez.records.rows import IN_ENTRY, REFUSED, WAITING, Rows, Tip
 from chez.store.database import Connection
 
@@ -141,7 +141,7 @@ def _numbered(actor: bytes, tips: dict[bytes, Tip], items: list[Incoming],
         change = item.change
         if change.hash in fresh or change.hash in strange or known(change.hash) is not None:
             continue
-        if change.actor not in (IMPORT_ACTOR, actor):
+        if change.actor != actor and len(change.actor) == DEVICE_ID:  # others make one change each
             tip = tips.setdefault(change.actor, Tip())
             if change.sequence != tip.sequence + 1:
                 strange[change.hash] = item

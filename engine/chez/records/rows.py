@@ -12,7 +12,7 @@ from typing import Final
 
 from chez.records import automerge
 from chez.records.automerge import Document, RawChange
-from chez.records.imported import IMPORT_ACTOR
+from chez.records.derived import DEVICE_ID
 from chez.records.values import Value, from_json, to_json
 from chez.store.database import Connection
 
@@ -130,7 +130,7 @@ class Rows:
 
         One that is not `counted` is kept, and takes none of its author's numbers.
         """
-        sequence = change.sequence if counted and change.actor != IMPORT_ACTOR else 0
+        sequence = change.sequence if counted and len(change.actor) == DEVICE_ID else 0
         db.execute("INSERT INTO change (record, hash, bytes, sequence, last, entry, state, origin) "
                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                    (n, change.hash, change.bytes, sequence, change.last, entry, state, origin))

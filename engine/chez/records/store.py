@@ -3,38 +3,58 @@
 Every method runs inside a transaction of the writer's thread (`store.Database.write`)
 and touches nothing else, so that the order of commits is the order of truth.
 
-Two fields are reserved in a document: `_deleted` (true while the record is deleted; an
-edit that was concurrent to the deletion does not bring it back) and `_source` (where an
-imported record came from).
+Three fields are reserved in a document: `_deleted` (true while the record is deleted; an
+edit that was concurrent to the deletion does not bring it back), `_source` (where an
+imported record came from) and `_version` (of its form; see `records/reserved.py`).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from chez.errors import InvalidValue, NotFound
 from chez.records import automerge
 from chez.records.automerge import Document, RawChange
+from chez.records.derived import derive
 from chez.records.diff import write_difference
-from chez.records.encode import encode_fields, is_flat
+from chez.records.encode import encode_fields, expanded, is_flat
 from chez.records.imported import identity_change
 from chez.records.merge import Incoming, Refusal, merge
+from chez.records.reserved import check_reserved
 from chez.records.rows import ABSENT, HERE, OUTBOX, Row, Rows
-from chez.records.values import Value
+from chez.records.typed import Wanted
+from chez.records.values import Value, is_plain
 from chez.store.database import Connection
 from chez_wire.limits import MAX_CHANGE
 
-__all__ = ("Draft", "Incoming", "RecordStore", "Refusal")
+__all__ = ("Draft", "Incoming", "Over", "RecordStore", "Refusal")
+
+Over = Callable[[dict[str, Value]], Wanted]
+"""What a record is to hold, given what it holds."""
+
+_STAND_IN: Final = b"edit"
+"""The actor of an edit that is made once more: it never leaves the device."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A copy of a record as an edit began: its document, that one's heads, and its value."""
+    """A copy of a record as an edit began: its document, that one's heads, and its value.
+
+    `first` are the changes of a migration that the edit builds on.
+    """
 
     collection: str
     id: str
     document: Document
     heads: list[bytes]
     value: dict[str, Value]
+    first: tuple[RawChange, ...] = ()
+
+    def migrated(self, value: dict[str, Value]) -> "Draft":
+        """The same upon a migration to `value`."""
+        document, first = derive(self.document, self.value, value)
+        return Draft(self.collection, self.id, document, document.get_heads(), automerge.extract(document),
+                     tuple(first))
 
 
 class RecordStore:
@@ -51,20 +71,30 @@ class RecordStore:
     # --- local writes ---------------------------------------------------------------
 
     def put(self, db: Connection, space: int, collection: str, id: str, value: dict[str, Value],
-            known: frozenset[str] | None = None) -> None:
+            over: Over | None = None) -> None:
         """Create a record, or make its value `value` by one change that says the difference.
 
-        `known` are the fields the caller's type has; others (written by a newer app) stay.
+        `over` tells what an existing record is to hold; without, `value` and what is reserved.
+        Raises `InvalidValue` for reserved fields that are none.
         """
+        check_reserved(value)
         row = self._rows.find(db, space, collection, id)
         if row is None or row.state == ABSENT:
             # An empty record still needs a change that makes it exist elsewhere.
             change = self._first_change(value or {"_deleted": False}, None, 1)
-            self._begin(db, space, collection, id, row, value, [change], None)
+            shown = value if is_plain(value) else automerge.extract(automerge.load(change.bytes, self.actor))
+            self._begin(db, space, collection, id, row, shown, [change], None)
             return
-        kept = {key: item for key, item in row.value.items() if key != "_deleted"
-                and (key.startswith("_") or (known is not None and key not in known))}
-        self._edit(db, row, collection, kept | value)
+        stored = {key: item for key, item in row.value.items() if key != "_deleted"}
+        if over is None:
+            self._edit(db, row, collection, {key: stored[key] for key in stored if key.startswith("_")} | value)
+            return
+        wanted = over(stored)
+        if wanted.migrated is not None and wanted.after != stored:
+            _, first = derive(self._rows.load(db, row.n), row.value, wanted.migrated)
+            self._take(db, space, collection, id, first)
+            row = self._rows.find(db, space, collection, id) or row
+        self._edit(db, row, collection, wanted.after)
 
     def begin_edit(self, db: Connection, space: int, collection: str, id: str) -> "Draft":
         """A copy of a record to be edited. Raises `NotFound`."""
@@ -76,23 +106,25 @@ class RecordStore:
     def end_edit(self, db: Connection, space: int, draft: "Draft", change: bytes, after: dict[str, Value]) -> None:
         """Take in a draft that `change` turned into `after`; it merges with what arrived meanwhile."""
         info = automerge.read_change(change)
+        self._take(db, space, draft.collection, draft.id, draft.first)
         row = self._rows.find(db, space, draft.collection, draft.id)
         if row is None:
             raise NotFound(f"there is no record {draft.id!r} in {draft.collection!r} any more")
         warm = self._rows.warm(row.n)
-        if warm is not None and warm.get_heads() == draft.heads:
+        if warm is not None and sorted(warm.get_heads()) == sorted(draft.heads):
             self._log(db, row.n, info, None)
             self._rows.keep(row.n, draft.document)
-            self._rows.project(db, row, after, row.tail + 1)
+            self._rows.project(db, row, _shown(draft.document, draft.value, after), row.tail + 1)
         elif self._rows.own_sequence(db, row.n) == info.sequence - 1:
-            self._check_size(info)
-            merge(self._rows, db, space, [Incoming(draft.collection, draft.id, info)], OUTBOX)
+            self._take(db, space, draft.collection, draft.id, [info])
         else:
-            # An import on this very device took the sequence number meanwhile: make the
-            # same difference again, on what the record is now.
-            changed = {key: item for key, item in after.items() if key not in draft.value or draft.value[key] != item}
-            kept = {key: item for key, item in row.value.items() if key in after or key not in draft.value}
-            self._edit(db, row, draft.collection, kept | changed)
+            # An import on this very device took the sequence number meanwhile: the same
+            # edit, made by a stand-in on what the draft began with, merges with it.
+            document = self._rows.load(db, row.n)
+            edited = automerge.since(document, draft.heads, _STAND_IN)
+            write_difference(edited, draft.value, after, self.actor)
+            wanted = automerge.extract(automerge.merged(document, edited), _STAND_IN)
+            self._edit(db, row, draft.collection, wanted)
 
     def delete(self, db: Connection, space: int, collection: str, id: str) -> None:
         """Mark a record deleted. Raises `NotFound`."""
@@ -140,14 +172,22 @@ class RecordStore:
             for change in changes:
                 self._log(db, n, change, origin)
             return
+        self._take(db, space, collection, id, changes, origin)
+
+    def _take(self, db: Connection, space: int, collection: str, id: str, changes: Sequence[RawChange],
+              origin: str | None = None) -> None:
+        """Merge changes made here with what the record has; those it has already are nothing new."""
         for change in changes:
             self._check_size(change)
-        merge(self._rows, db, space, [Incoming(collection, id, change, None, origin) for change in changes], OUTBOX)
+        if changes:
+            merge(self._rows, db, space, [Incoming(collection, id, change, None, origin) for change in changes],
+                  OUTBOX)
 
     def _first_change(self, fields: dict[str, Value], after: RawChange | None, start: int) -> RawChange:
         """This device's first change of a record, setting fields that nothing set before."""
-        if is_flat(fields):
-            return encode_fields(self.actor, 1, start, () if after is None else (after.hash,), fields)
+        kept = expanded(fields, self.actor)
+        if is_flat(kept):
+            return encode_fields(self.actor, 1, start, () if after is None else (after.hash,), kept)
         document = automerge.new(self.actor) if after is None else automerge.load(after.bytes, self.actor)
         change = write_difference(document, {}, fields)
         assert change is not None  # there is at least one field
@@ -160,7 +200,7 @@ class RecordStore:
         if change is None:
             return
         self._log(db, row.n, automerge.read_change(change), origin)
-        self._rows.project(db, row, after, row.tail + 1)
+        self._rows.project(db, row, _shown(document, row.value, after), row.tail + 1)
 
     def _log(self, db: Connection, n: int, change: RawChange, origin: str | None) -> None:
         self._check_size(change)
@@ -170,3 +210,8 @@ class RecordStore:
         if len(change.bytes) > MAX_CHANGE:
             raise InvalidValue(f"this edit takes {len(change.bytes):,} bytes; one change has at most {MAX_CHANGE:,}",
                                "Make it in several edits, or keep large content outside records.")
+
+
+def _shown(document: Document, before: dict[str, Value], after: dict[str, Value]) -> dict[str, Value]:
+    """The value of a document that was edited: a text or a counter in it may not be as it was put."""
+    return after if is_plain(before) and is_plain(after) else automerge.extract(document)

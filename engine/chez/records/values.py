@@ -1,12 +1,14 @@
 """What a record may hold, checked; and its projection to JSON.
 
 A value is a JSON-like tree: maps with text keys, lists, text, whole numbers of 64 bits,
-finite floats, booleans, null, bytes, and points in time (aware datetimes, kept to the
-millisecond in UTC, which is what Automerge stores).
+finite floats, booleans, null, bytes, points in time (aware datetimes, kept to the
+millisecond in UTC, which is what Automerge stores), collaborative texts (`Text`), and in
+maps counters (`Counter`).
 
 The projection is JSON for SQL to read: times as RFC 3339 text of fixed width, bytes as
-hexadecimal text, so that the order of the texts is theirs; `kinds` remembers which places
-these were, so that reading a record back restores them.
+hexadecimal text, so that the order of the texts is theirs; a `Text` as text, a `Counter`
+as a number. `kinds` remembers which places these were, so that reading a record back
+restores them.
 """
 
 import math
@@ -16,13 +18,16 @@ from typing import Any, Final
 import msgspec
 
 from chez.errors import InvalidValue
+from chez.records.counter import Counter
 from chez.records.reference import Blob, field_of
+from chez.records.reserved import COUNTER
+from chez.records.text import Mark, Pen, Text, check_mark
 
-__all__ = ("MAX_DEPTH", "MAX_ID", "Value", "check_collection", "check_id", "check_value", "from_json", "time_text",
-           "to_json")
+__all__ = ("MAX_DEPTH", "MAX_ID", "Value", "check_collection", "check_id", "check_value", "from_json", "is_plain",
+           "opened", "time_text", "to_json", "without_kinds")
 
 Value = Any
-"""dict[str, Value] | list[Value] | str | int | float | bool | None | bytes | datetime | Blob."""
+"""dict[str, Value] | list[Value] | str | int | float | bool | None | bytes | datetime | Blob | Text | Counter."""
 
 MAX_DEPTH: Final = 32
 """Maps and lists inside each other: a bound on recursion everywhere values are walked."""
@@ -77,6 +82,9 @@ def _map(value: dict[Any, Any], path: str, depth: int) -> dict[str, Value]:
     for key, item in value.items():
         if not isinstance(key, str) or not key:
             raise InvalidValue(f"field {path or '(top)'!r}: a key must be a non-empty text, not {key!r}")
+        if key[0] == "_" and key.startswith(COUNTER):
+            raise InvalidValue(f"field {path!r}: keys that begin with {COUNTER!r} are kept for counters",
+                               "Put a `chez.Counter` under a name of your own.")
         out[key] = _check(item, f"{path}.{key}" if path else key, depth + 1)
     return out
 
@@ -111,11 +119,21 @@ def _check(value: Any, path: str, depth: int) -> Value:
         return utc.replace(microsecond=utc.microsecond // 1000 * 1000)
     if kind is Blob:
         return field_of(value)
+    if kind is Text:
+        _check_text(str(value), path)
+        for one in value.marks:
+            check_mark(one, len(value.base))
+        return value
+    if kind is Counter:
+        return value
     if isinstance(value, dict):
         return _map(value, path, depth)
     if isinstance(value, list | tuple):
         if depth >= MAX_DEPTH:
             raise InvalidValue(f"field {path!r} is nested more than {MAX_DEPTH} levels deep")
+        if any(type(item) is Counter for item in value):
+            raise InvalidValue(f"field {path!r}: a counter has a name in a map, it can't be an item of a list",
+                               "Put it into a map in the list: [{\"count\": chez.Counter()}].")
         return [_check(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
     raise InvalidValue(f"field {path!r}: {kind.__name__} can't be stored",
                        "Use text, numbers, booleans, None, bytes, aware datetimes, attachments, lists and maps.")
@@ -137,19 +155,52 @@ def time_text(value: datetime) -> str:
 _PLAIN: Final = frozenset((str, int, float, bool, type(None)))
 
 
+def is_plain(value: Value) -> bool:
+    """Whether no text and no counter is in it, at any depth."""
+    kind = type(value)
+    if kind is dict:
+        return all(map(is_plain, value.values()))
+    if kind is list:
+        return all(map(is_plain, value))
+    return kind is not Text and kind is not Counter
+
+
+def opened(value: Value, pen: Pen) -> Value:
+    """A copy for a draft: maps and lists anew, texts and counters open to edits."""
+    kind = type(value)
+    if kind is dict:
+        return {key: opened(item, pen) for key, item in value.items()}
+    if kind is list:
+        return [opened(item, pen) for item in value]
+    return value.opened(pen) if kind is Text or kind is Counter else value
+
+
+def without_kinds(value: Value) -> Value:
+    """A copy with texts as str and counters as int."""
+    kind = type(value)
+    if kind is dict:
+        return {key: without_kinds(item) for key, item in value.items()}
+    if kind is list:
+        return [without_kinds(item) for item in value]
+    return str(value) if kind is Text else int(value) if kind is Counter else value
+
+
+_Kinds = list[tuple[Any, ...]]
+
+
 def to_json(value: dict[str, Value]) -> tuple[str, str | None]:
     """The JSON of a value, and the JSON list of `[path, kind]` that restores it (None if not needed)."""
     odd = [key for key, item in value.items() if type(item) not in _PLAIN]
     if not odd:
         return _encoder.encode(value).decode(), None
-    kinds: list[tuple[list[str | int], str]] = []
+    kinds: _Kinds = []
     plain = dict(value)
     for key in odd:
         plain[key] = _plain(value[key], [key], kinds)
     return _encoder.encode(plain).decode(), _encoder.encode(kinds).decode() if kinds else None
 
 
-def _plain(value: Value, path: list[str | int], kinds: list[tuple[list[str | int], str]]) -> Value:
+def _plain(value: Value, path: list[str | int], kinds: _Kinds) -> Value:
     kind = type(value)
     if kind is dict:
         return {key: _plain(item, [*path, key], kinds) for key, item in value.items()}
@@ -161,6 +212,13 @@ def _plain(value: Value, path: list[str | int], kinds: list[tuple[list[str | int
     if kind is bytes:
         kinds.append((path, "b"))
         return value.hex()
+    if kind is Text:
+        marks = [(one.start, one.end, one.name, one.value) for one in value.marks]
+        kinds.append((path, "x", marks) if marks else (path, "x"))
+        return str(value)
+    if kind is Counter:
+        kinds.append((path, "c"))
+        return int(value)
     return value
 
 
@@ -168,10 +226,19 @@ def from_json(text: str, kinds: str | None) -> dict[str, Value]:
     """The value a projection was made from."""
     value: dict[str, Value] = _decoder.decode(text)
     if kinds:
-        for path, kind in _decoder.decode(kinds):
+        for path, kind, *more in _decoder.decode(kinds):
             parent: Any = value
             for step in path[:-1]:
                 parent = parent[step]
-            item = parent[path[-1]]
-            parent[path[-1]] = datetime.fromisoformat(item) if kind == "t" else bytes.fromhex(item)
+            parent[path[-1]] = _restored(parent[path[-1]], kind, more)
     return value
+
+
+def _restored(item: Any, kind: str, more: list[Any]) -> Value:
+    if kind == "t":
+        return datetime.fromisoformat(item)
+    if kind == "b":
+        return bytes.fromhex(item)
+    if kind == "c":
+        return Counter(item)
+    return Text(item, tuple([Mark(*one) for one in more[0]]) if more else ())

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from chez.errors import BadEntry, HomeCopied, InvalidValue
 from chez.records.automerge import RawChange
+from chez.records.derived import DEVICE_ID, check_derived
 from chez.records.imported import IMPORT_ACTOR, check_identity_change
 from chez.records.store import Incoming, RecordStore
 from chez.records.values import check_collection, check_id
@@ -172,7 +173,9 @@ class Intake:
         elif change.actor != inner.author:
             # Or a member could spend another's sequence numbers, and devices would
             # differ by which change came first.
-            raise BadEntry("the entry carries a change in another device's name")
+            if len(change.actor) == DEVICE_ID:
+                raise BadEntry("the entry carries a change in another device's name")
+            check_derived(change)
 
     def _witness(self, inner: Inner) -> None:
         for item in inner.items:

@@ -1,0 +1,92 @@
+"""Changes that are named after what they hold, so that two devices make the very same one.
+
+When devices migrate one record at once, each would put its own copy of every migrated
+field in place, and an edit made inside one copy would vanish with it. So a migration
+writes each field by a change of its own, that follows from the field's old and new value
+alone: its actor is the hash of the rest of its bytes, and it builds on the change that
+wrote the old value (on none for a new field). Two devices that come to the same value
+make the same bytes; what they then edit inside merges.
+
+Nobody can make two different changes of one such actor, so it needs no author to answer
+for its numbers; a receiver recomputes the hash. Who sends one is known by the entry.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+from chez import crypto
+from chez.records import automerge
+from chez.records.automerge import BadChange, Document, RawChange
+from chez.records.columns import BadColumns, read_uleb
+from chez.records.counter import Counter
+from chez.records.diff import same, write_difference
+from chez.records.values import Value
+
+__all__ = ("DEVICE_ID", "check_derived", "derive")
+
+DEVICE_ID: Final = 32
+"""Bytes of a device's id; an actor of another length is no device."""
+
+_SIZE: Final = 24
+_UNNAMED: Final = bytes(_SIZE)
+_ABSENT: Final = object()
+
+
+def check_derived(change: RawChange) -> None:
+    """Raise `BadChange` unless a change's actor is the hash of the rest, and it is that actor's only one."""
+    if change.sequence != 1 or len(change.actor) != _SIZE or _name(change.bytes) != change.actor:
+        raise BadChange("the entry carries a change in a name that is neither its author's nor its content's")
+
+
+def derive(document: Document, stored: dict[str, Value], wanted: dict[str, Value]) -> tuple[Document, list[RawChange]]:
+    """Set the fields of a record that differ from what is stored, by changes named after what they hold.
+
+    Returns a copy of the document with them, and those that it did not have. Fields that
+    `wanted` has not stay; counters become their number; reserved fields are left alone.
+    """
+    history = automerge.history(document)
+    known = {change.hash for change in history}
+    made = [_derived(document, history, key, _uncounted(wanted[key])) for key in sorted(wanted)
+            if key[0] != "_" and not same(stored.get(key, _ABSENT), wanted[key])]
+    fresh = [change for change in made if change.hash not in known]
+    return (automerge.applied(document, fresh) if fresh else document), fresh
+
+
+def _derived(document: Document, history: Sequence[automerge.Past], key: str, value: Value) -> RawChange:
+    found = automerge.written_by(document, key)
+    if found is None:
+        scratch = automerge.new(_UNNAMED)
+    else:
+        actor, number = found
+        base = [past.hash for past in history if past.actor == actor and past.first <= number <= past.last]
+        scratch = automerge.since(document, base, _UNNAMED)
+    change = write_difference(scratch, {}, {key: value})
+    assert change is not None  # it sets a field
+    at = _actor_at(change)
+    tail = change[8:at] + _name(change) + change[at + _SIZE :]
+    return automerge.read_change(change[:4] + hashlib.sha256(tail).digest()[:4] + tail)
+
+
+def _uncounted(value: Value) -> Value:
+    """A counter's first value is the number at its name; devices add their parts to that (records/reserved.py)."""
+    if type(value) is dict:
+        return {key: _uncounted(item) for key, item in value.items()}
+    if type(value) is list:
+        return [_uncounted(item) for item in value]
+    return int(value) if type(value) is Counter else value
+
+
+def _actor_at(change: bytes) -> int:
+    """Where the actor stands in a change that was read before (automerge.read_change)."""
+    _, at = read_uleb(change, 9)
+    count, at = read_uleb(change, at)
+    return read_uleb(change, at + 32 * count)[1]
+
+
+def _name(change: bytes) -> bytes:
+    try:
+        at = _actor_at(change)
+    except (IndexError, BadColumns):
+        raise BadChange("a change is cut short") from None
+    return crypto.hash_fields("chez/1 migration actor", change[8:at], change[at + _SIZE :])[:_SIZE]
