@@ -2,6 +2,7 @@
 
     PATH/chez.key     the database key, wrapped by the passphrase
     PATH/chez.db      the store (SQLCipher)
+    PATH/blobs/       sealed pieces of attachments (chez.blobs.files), made with the first
     PATH/owner.lock   held while a process has the home open
 
 A home is made in a folder beside its own and moved into place when it is whole.
@@ -195,8 +196,10 @@ async def open(path: Path | str, *, passphrase: str) -> AsyncIterator[Home]:
         try:
             home = await database.read(lambda db: _load(db, folder, database))
             try:
+                await home.blobs.start()
                 yield home
             finally:
+                await home.blobs.close()
                 await home.end_shared()
         finally:
             await database.close()

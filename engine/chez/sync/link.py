@@ -64,6 +64,11 @@ class Link:
         return "failed" if self._ended else "connecting"
 
     @property
+    def relay(self) -> int:
+        """The relay's row in the store."""
+        return self._relay
+
+    @property
     def _idle(self) -> bool:
         return self._machine is not None and self._machine.idle and not (self._sealed or self._inbox)
 
@@ -77,6 +82,11 @@ class Link:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+
+    async def turn(self) -> None:
+        """Wait until something was done, or how this link stands changed; that may be nothing of interest."""
+        async with self._turn:
+            await self._turn.wait()
 
     async def synced(self, timeout: float | None = None) -> None:
         """Wait until everything here is durable at the relay and everything there is here.

@@ -1,0 +1,363 @@
+"""`Blobs`: the attachments of a home, as applications use them (`home.blobs`)."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from chez.blobs import adding, collector, tables
+from chez.blobs.adding import OnProgress, Source
+from chez.blobs.files import FOLDER, PieceFiles
+from chez.blobs.format import CHUNK, Content
+from chez.blobs.pieces import Reader, reading
+from chez.blobs.saving import Target
+from chez.blobs.shared import Shared
+from chez.blobs.transfer import Sender
+from chez.errors import BlobDamaged, ChezError, InvalidValue, NotAllowed, NotFound, RelayUnreachable
+from chez.records.reference import DEFAULT_TYPE, Blob
+from chez.spaces.space import Space
+from chez.store.database import Connection, Database
+from chez.sync.link import Link
+
+__all__ = ("BlobInfo", "BlobStatus", "Blobs")
+
+FIRST_PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 60.0
+"""Seconds between attempts to send to a relay that refuses or is gone: doubling."""
+
+EVENTS: Final = 16
+"""Additions, fetches and evictions after which the collector makes a pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlobInfo:
+    """How one attachment stands: whether all of it is on this device, is kept there, and is at a relay."""
+
+    complete: bool
+    pinned: bool
+    at_relay: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BlobStatus:
+    """How the attachments of a home stand.
+
+    `known` to this device, `complete` on it, `bytes` of sealed pieces on its disk;
+    `waiting` are those in records that are whole here and not at the relay yet.
+    `problem` tells why sending stopped, empty if it did not.
+    """
+
+    known: int
+    complete: int
+    bytes: int
+    waiting: int
+    problem: str
+
+
+class Blobs:
+    """Files beside records: added as a stream, sealed, kept once, fetched when they are read.
+
+        photo = await home.blobs.add("photo.jpg", media_type="image/jpeg")
+        await notes.put({"title": "Summer", "photo": photo})
+        async for piece in home.blobs.read(photo):
+            ...
+
+    Memory stays flat whatever the size. What no record holds is freed by and by.
+    """
+
+    def __init__(self, folder: Path, database: Database, space: Callable[[], Space],
+                 entropy: Callable[[int], bytes], relay: Callable[[], str | None]) -> None:
+        self._shared = Shared(database, PieceFiles(folder / FOLDER), space, entropy)
+        self._database = database
+        self._relay = relay
+        self._recovery: asyncio.Task[None] | None = None
+        self._tidying: asyncio.Task[None] | None = None
+        self._sending = asyncio.Lock()
+        self._events = 0
+        self._any = False
+        self._unsent = False
+        self._problem = ""
+
+    # --- adding and reading ---------------------------------------------------------------
+
+    async def add(self, source: Source, *, media_type: str = DEFAULT_TYPE, name: str | None = None,
+                  progress: OnProgress | None = None) -> Blob:
+        """Add a file (by its path), bytes, or an asynchronous stream of bytes; put the result into a record.
+
+        `name` is the file's own where that is left out. A content that is here already is
+        not kept twice. `progress(done, total)` in bytes, total 0 for a stream. Durable when
+        it returns. Raises `NotFound`, `InvalidValue`, `StorageFailed` (disk full): then, and
+        when it is cancelled, nothing stays.
+        """
+        if name is None:
+            name = Path(source).name if isinstance(source, Path | str) else ""
+        _checked("0" * 64, 0, media_type, name)  # before anything is read
+        await self._recovered()
+        self._any = True
+        try:
+            id, size = await adding.add(self._shared, source, progress)
+        finally:
+            self._event()
+        self._unsent = True
+        return _checked(id, size, media_type, name)
+
+    async def read(self, blob: Blob, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The content from byte `start` to before byte `end`, in parts of up to 512 KiB.
+
+        What is not on this device is fetched from the relay and stays here. Each part is
+        checked before it is given; read from first to last, the whole is checked too, at
+        the end. Raises `BlobMissing` (try later: it goes on where it was), `BlobDamaged`,
+        `InvalidValue`, `StorageFailed`, `RelayRefused`, `RelayMisbehaved`.
+        """
+        size = blob.size
+        stop = size if end is None else min(end, size)
+        if start < 0 or (end is not None and end < start):
+            raise InvalidValue(f"bytes {start} to {end} are no part of an attachment")
+        async with reading(self._shared, blob, self._relay()) as reader:
+            if (start, stop) == (0, size):
+                async for part in self._whole(reader):
+                    yield part
+                return
+            for position in range(start // CHUNK, -(-stop // CHUNK)):
+                data = await reader.chunk(position)
+                at = position * CHUNK
+                if part := data[max(start - at, 0) : stop - at]:
+                    yield part
+
+    async def _whole(self, reader: Reader) -> AsyncIterator[bytes]:
+        content = Content()
+        for position in range(reader.count):
+            data = await reader.chunk(position)  # those of padding too: else what is fetched tells the size
+            if data:
+                content.update(data)
+                yield data
+        if content.digest() != reader.manifest.content:
+            raise BlobDamaged("an attachment's content is not what its manifest says",
+                              "Whoever added it made it so: do not use it.")
+        await reader.settle()
+        if not reader.whole:
+            self._any = self._unsent = True
+            await self._database.write(lambda db: tables.seen_whole(db, reader.n, content.digest()))
+            self._event()
+
+    async def save(self, blob: Blob, path: Path | str, *, overwrite: bool = False,
+                   progress: OnProgress | None = None) -> None:
+        """Write the content to a file, which appears only when all of it is there and checked.
+
+        Raises `NotAllowed` when the file exists, and what `read` raises.
+        """
+        async with Target.open(Path(path), overwrite=overwrite) as target:
+            done = 0
+            async for part in self.read(blob):
+                await target.write(part)
+                done += len(part)
+                if progress is not None:
+                    progress(done, blob.size)
+
+    # --- what is kept on this device ------------------------------------------------------
+
+    async def pin(self, blob: Blob, *, progress: OnProgress | None = None) -> None:
+        """Fetch all of an attachment and keep it on this device, whatever records hold. Raises as `read`."""
+        done = 0
+        async for part in self.read(blob):
+            done += len(part)
+            if progress is not None:
+                progress(done, blob.size)
+        await self._set_pinned(blob, True)
+
+    async def unpin(self, blob: Blob) -> None:
+        """Let an attachment be freed or given up again; what is here stays for now. Raises `NotFound`."""
+        await self._set_pinned(blob, False)
+
+    async def _set_pinned(self, blob: Blob, pinned: bool) -> None:
+        def work(db: Connection) -> None:
+            known = _known(db, blob)
+            db.execute("UPDATE blob SET pinned = ? WHERE n = ?", (pinned, known.n))
+
+        await self._database.write(work)
+
+    async def evict(self, blob: Blob) -> None:
+        """Free an attachment's space on this device; it is fetched again when it is read.
+
+        Raises `NotFound`, and `NotAllowed` for one that is pinned, being read, or only here.
+        """
+        def work(db: Connection) -> None:
+            known = _known(db, blob)
+            if known.pinned:
+                raise NotAllowed("this attachment is pinned", "Unpin it first.")
+            if self._shared.is_read(known.id):
+                raise NotAllowed("this attachment is being read or sent", "Try again later.")
+            if not tables.at_relay(db, known.n):
+                raise NotAllowed("this attachment is on no relay yet", "Sync first.")
+            tables.unhold(db, known.n)
+
+        await self._database.write(work)
+        self._event()
+
+    async def info(self, blob: Blob) -> BlobInfo:
+        """How an attachment stands, without the network."""
+        def work(db: Connection) -> BlobInfo:
+            known = tables.get(db, blob.id)
+            if known is None:
+                return BlobInfo(False, False, False)
+            return BlobInfo(tables.complete(db, known.n), known.pinned, tables.at_relay(db, known.n))
+
+        return await self._database.read(work)
+
+    async def status(self) -> BlobStatus:
+        """How all attachments stand, without the network."""
+        n = self._shared.space().n
+        known, complete, size, waiting = await self._database.read(lambda db: tables.totals(db, n))
+        return BlobStatus(known, complete, size, waiting, self._problem)
+
+    # --- freeing --------------------------------------------------------------------------
+
+    async def collect(self) -> int:
+        """Make one pass of the collector now; how many attachments were freed.
+
+        One that no record holds is freed by the second pass after the one that finds it so.
+        """
+        await self._recovered()
+        return await self._tidy()
+
+    async def _tidy(self) -> int:
+        shared = self._shared
+
+        def work(db: Connection) -> list[str]:
+            collector.drop_unfinished(db, shared.adding)
+            return collector.collect(db, shared.in_use(db))
+
+        freed = await self._database.write(work)
+        await self._remove()
+        return len(freed)
+
+    async def _remove(self) -> None:
+        while await self._database.write(lambda db: collector.remove(db, self._shared.files.remove)):
+            pass
+
+    def _event(self) -> None:
+        """Something was added, fetched or given up: now and then that is an occasion for a pass."""
+        self._events += 1
+        if self._tidying is None or self._tidying.done():
+            due = self._events >= EVENTS
+            self._events = 0 if due else self._events
+            self._tidying = asyncio.create_task(self._in_background(self._tidy if due else self._remove))
+
+    async def _in_background(self, work: Callable[[], Awaitable[object]]) -> None:
+        # What fails here is tried again at the next occasion, and nobody waits for it.
+        with suppress(ChezError):
+            await work()
+
+    async def _recover(self) -> None:
+        """After an addition was cut off, what it wrote belongs to no row: those files go."""
+        shared = self._shared
+        left = await self._database.write(lambda db: collector.drop_unfinished(db, shared.adding))
+        if left:
+            await asyncio.to_thread(shared.files.clear_new)
+            batches = shared.files.names()
+            while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+                known = await self._database.read(partial(tables.known_of, ids=batch))
+                for id in set(batch) - known:
+                    await asyncio.to_thread(shared.files.remove, id)
+        await self._tidy()
+
+    async def _recovered(self) -> None:
+        """Wait until what an earlier process left is cleared up."""
+        if self._recovery is not None:
+            await asyncio.shield(self._recovery)
+
+    async def start(self) -> None:
+        """Begin: what was left is cleared up, and a pass made, in the background. Called when the home opens."""
+        self._any = await self._database.read(tables.anything)
+        if self._any:
+            self._recovery = asyncio.create_task(self._in_background(self._recover))
+
+    async def close(self) -> None:
+        """End what runs in the background. Called when the home closes."""
+        for task in (self._recovery, self._tidying):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    # --- sending --------------------------------------------------------------------------
+
+    async def send(self, link: Link) -> int:
+        """Send what the relay of a link does not hold; how many attachments that was.
+
+        Raises `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`.
+        """
+        async with self._sending:
+            try:
+                sent = await Sender(self._shared, link.relay, link.url).send_waiting()
+            except ChezError as error:
+                self._problem = str(error)
+                raise
+            self._problem = ""
+            return sent
+
+    async def sent(self, link: Link, timeout: float | None) -> None:
+        """Send what waits, at the longest for so many seconds. Raises as `send`."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self.send(link)
+        except TimeoutError:
+            raise RelayUnreachable(f"the attachments were not all sent after {timeout:g} seconds",
+                                   "What was sent stays there: the next time goes on.") from None
+
+    @asynccontextmanager
+    async def keep_sending(self, link: Link) -> AsyncIterator[None]:
+        """Send in the background while the block lasts: what was added, once a record holds it."""
+        turned = asyncio.Event()
+        self._unsent = self._any  # the relay may have lost what it had
+
+        async def listen() -> None:
+            while True:
+                await link.turn()
+                turned.set()
+
+        tasks = (asyncio.create_task(listen()), asyncio.create_task(self._keep_sending(link, turned)))
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _keep_sending(self, link: Link, turned: asyncio.Event) -> None:
+        pause, seen = FIRST_PAUSE, link.progress
+        while True:
+            await turned.wait()
+            turned.clear()
+            if link.progress is not seen:  # connected anew: to another store, maybe
+                seen, self._unsent = link.progress, self._any
+            if not self._unsent or link.status not in ("syncing", "synced"):
+                continue
+            try:
+                await self.send(link)
+                self._unsent = await self._database.read(
+                    lambda db: tables.unreferenced(db, list(self._shared.fresh)))
+                pause = FIRST_PAUSE
+            except ChezError:  # `status` tells; a relay that refuses is not asked all the time
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+                turned.set()
+
+
+def _known(db: Connection, blob: Blob) -> tables.Known:
+    known = tables.get(db, blob.id)
+    if known is None:
+        raise NotFound("nothing of this attachment is on this device", "Read it first.")
+    return known
+
+
+def _checked(id: str, size: int, media_type: str, name: str) -> Blob:
+    try:
+        return Blob(id=id, size=size, media_type=media_type, name=name)
+    except (ValueError, TypeError, msgspec.ValidationError) as error:
+        raise InvalidValue(str(error)) from None

@@ -1,0 +1,160 @@
+"""Sealed pieces as files of a home: whole or absent, each named by the hash of its bytes.
+
+    blobs/ab/cdef…     one piece (the id in hexadecimal)
+    blobs/new/…        being written; emptied when the home opens
+    blobs/damaged/…    what failed its hash: kept aside, never read again
+
+Everything here is ciphertext, names included. The calls block: they run in a thread, and
+may run side by side, for a file appears by one rename and two that write the same piece
+write the same bytes. That a file is there says nothing: the database does, and only once
+`settle` has made names durable too.
+"""
+
+import errno
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from chez.errors import StorageFailed
+from chez_wire.chunks import chunk_id
+from chez_wire.limits import ID_BYTES, MAX_CHUNK
+
+__all__ = ("FOLDER", "DamagedPiece", "PieceFiles", "disk_error")
+
+FOLDER: Final = "blobs"
+_NEW, _DAMAGED = "new", "damaged"
+
+NAMES: Final = 512
+"""Ids that `names` gives at a time."""
+
+
+class DamagedPiece(Exception):
+    """A file's bytes are not those of its name; it was put aside."""
+
+
+def disk_error(error: OSError, what: str) -> StorageFailed:
+    """The typed error for what the disk reports; `what` could not be done."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StorageFailed(f"{what}: the disk is full", "Free some space and try again.")
+    return StorageFailed(f"{what}: {error.strerror or error}", "Check that the disk is sound and may be written.")
+
+
+@dataclass(slots=True)
+class PieceFiles:
+    """The pieces in one folder, which is made when it is first written to."""
+
+    folder: Path
+    _unsettled: set[Path] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def path(self, id: bytes) -> Path:
+        """Where a piece is, or would be."""
+        name = id.hex()
+        return self.folder / name[:2] / name[2:]
+
+    def write(self, id: bytes, data: bytes) -> None:
+        """Store a piece, its bytes durable. Its name is after `settle`. Raises `StorageFailed`."""
+        target = self.path(id)
+        new = self.folder / _NEW / secrets.token_hex(16)
+        try:
+            for folder in (self.folder, new.parent, target.parent):
+                if not folder.is_dir():
+                    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    self._unsettle(folder.parent)
+            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+                out.write(data)
+                out.flush()
+                os.fsync(out.fileno())
+            new.replace(target)
+        except OSError as error:
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
+            raise disk_error(error, "an attachment can't be stored") from None
+        self._unsettle(target.parent)
+
+    def settle(self) -> None:
+        """Make the names of all that was written durable. Raises `StorageFailed`."""
+        # Under the lock to its end: whoever finds nothing to do knows that it is done.
+        with self._lock:
+            try:
+                for folder in self._unsettled:
+                    _sync_folder(folder)
+            except OSError as error:
+                raise disk_error(error, "an attachment can't be stored") from None
+            self._unsettled.clear()
+
+    def read(self, id: bytes) -> bytes | None:
+        """A piece's bytes, None when it is not there.
+
+        Raises `DamagedPiece` when they are others, `StorageFailed` when the disk refuses.
+        """
+        try:
+            with self.path(id).open("rb") as file:
+                data = file.read(MAX_CHUNK + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno == errno.EIO:  # an unreadable sector is a damaged piece
+                self._set_aside(id)
+                raise DamagedPiece from None
+            raise disk_error(error, "an attachment can't be read") from None
+        if chunk_id(data) != id:
+            self._set_aside(id)
+            raise DamagedPiece
+        return data
+
+    def remove(self, id: bytes) -> None:
+        """Remove a piece; it may be gone already. Raises `StorageFailed`."""
+        try:
+            self.path(id).unlink(missing_ok=True)
+        except OSError as error:
+            raise disk_error(error, "an attachment can't be removed") from None
+
+    def clear_new(self) -> None:
+        """Remove what was being written when a process ended; nobody may be writing now."""
+        with suppress(OSError):
+            for file in (self.folder / _NEW).iterdir():
+                file.unlink(missing_ok=True)
+
+    def names(self) -> Iterator[list[bytes]]:
+        """The ids of all pieces there are, some at a time."""
+        for prefix in range(256):
+            try:
+                names = os.listdir(self.folder / f"{prefix:02x}")
+            except OSError:
+                continue
+            ids = [id for name in names if (id := _id(prefix, name)) is not None]
+            for at in range(0, len(ids), NAMES):
+                yield ids[at : at + NAMES]
+
+    def _unsettle(self, folder: Path) -> None:
+        with self._lock:
+            self._unsettled.add(folder)
+
+    def _set_aside(self, id: bytes) -> None:
+        aside = self.folder / _DAMAGED
+        with suppress(OSError):
+            aside.mkdir(mode=0o700, exist_ok=True)
+            self.path(id).replace(aside / id.hex())
+
+
+def _id(prefix: int, name: str) -> bytes | None:
+    """The id that a file's name is, None when it is no name of ours."""
+    try:
+        id = bytes((prefix,)) + bytes.fromhex(name)
+    except ValueError:
+        return None
+    return id if len(id) == ID_BYTES and id.hex()[2:] == name else None
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,80 @@
+"""Writing an attachment's content to a file of the person's: whole, or not at all."""
+
+import asyncio
+import errno
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from chez.blobs.files import disk_error
+from chez.errors import NotAllowed, NotFound
+
+__all__ = ("Target",)
+
+
+class Target:
+    """A file being written under another name beside its own; see `open`."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: Path, *, overwrite: bool) -> AsyncIterator["Target"]:
+        """Write to `path`, where the file appears when the block ends without an exception.
+
+        It is private to this user. Raises `NotAllowed` when there is one and `overwrite` is
+        not given, `NotFound` for a folder that is not there, `StorageFailed`.
+        """
+        if not overwrite and os.path.lexists(path):
+            raise _exists(path)
+        new = path.parent / f".{path.name[:100]}.{secrets.token_hex(8)}"
+        try:
+            file = await asyncio.to_thread(_create, new)
+        except FileNotFoundError:
+            raise NotFound(f"there is no folder {path.parent}") from None
+        except OSError as error:
+            raise disk_error(error, f"{path} can't be written") from None
+        try:
+            try:
+                yield cls(file)
+                await asyncio.to_thread(_finish, file, new, path, overwrite)
+            finally:
+                file.close()
+        except FileExistsError:
+            raise _exists(path) from None
+        except OSError as error:
+            raise disk_error(error, f"{path} can't be written") from None
+        finally:
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
+
+    async def write(self, data: bytes) -> None:
+        """Write the next part."""
+        await asyncio.to_thread(self._file.write, data)
+
+
+def _create(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+def _finish(file: BinaryIO, new: Path, path: Path, overwrite: bool) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+    if not overwrite:
+        try:
+            os.link(new, path)  # fails where a file came up meanwhile; a rename would write over it
+            return
+        except FileExistsError:
+            raise
+        except OSError:  # a disk without hard links: as near as it gets
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, "exists") from None
+    new.replace(path)
+
+
+def _exists(path: Path) -> NotAllowed:
+    return NotAllowed(f"there is a file {path} already", "Choose another name, or say to overwrite it.")
