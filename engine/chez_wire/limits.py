@@ -26,6 +26,16 @@ TARGET_INNER: Final = 512 * KIB
 MAX_ITEMS: Final = 4096
 """Items (changes) in one entry: bounds the time between two commits on the receiver."""
 
+MAX_PARTS: Final = 64
+"""Entries in one batch, which a device merges in one go."""
+
+MAX_BATCH_CHANGES: Final = MAX_PARTS // 2 * (MAX_ITEMS - 1)
+"""Changes that one transaction may write. Cut into entries both by number and by bytes, and
+each cut wasting less than half an entry, it never needs more than `MAX_PARTS`."""
+
+MAX_BATCH_BYTES: Final = MAX_PARTS // 2 * TARGET_INNER
+"""Bytes of changes, with 256 for the names of each, that one transaction may write."""
+
 MAX_CHANGE: Final = 768 * KIB
 """Bytes of one change: it must fit an entry even when it does not compress."""
 

@@ -13,9 +13,8 @@ import chez
 from chez import field
 from chez.crypto import Kdf
 from chez.records.news import News
+from tests.home.pairing import PASSPHRASE, paired
 from tests.relay.support import relay as running_relay
-
-PASSPHRASE = "correct horse"
 
 
 @pytest.fixture
@@ -151,29 +150,16 @@ async def test_what_was_undone_is_no_answer(home: chez.Home) -> None:
 
 async def test_what_arrives_from_another_device_is_news(tmp_path: Path) -> None:
     """A change made on one device wakes a live query on another, through the relay."""
-    async with running_relay(tmp_path / "relay") as relay:
-        await chez.create(tmp_path / "a", passphrase=PASSPHRASE, kdf=Kdf.minimum())
-        async with chez.open(tmp_path / "a", passphrase=PASSPHRASE) as a:
-            await a.set_relay(relay.url)
-            await a.sync()
-
-            async def yes(question: str, *, default: str | None = None) -> str:
-                return "yes"
-
-            async with a.pair(relay.url) as pairing:
-                joined = asyncio.create_task(chez.join(
-                    tmp_path / "b", pairing.code, passphrase=PASSPHRASE, relay=relay.url, kdf=Kdf.minimum()))
-                await pairing.confirm(yes)
-                await joined
-            async with (chez.open(tmp_path / "b", passphrase=PASSPHRASE) as b, a.connect(),
-                        b.connect(relay.url) as link, aclosing(b.collection("notes").where().live()) as answers):
-                await link.synced(30)
-                assert await anext(answers) == []
-                await a.collection("notes").put({"n": 1}, id="far")
-                assert _titles(await anext(answers)) == ["far"]
-                async with a.collection("notes").edit("far") as draft:
-                    draft["n"] = 2
-                assert (await anext(answers))[0].value == {"n": 2}
+    async with running_relay(tmp_path / "relay") as relay, paired(tmp_path, relay.url) as (a, b):
+        async with (a.connect(relay.url), b.connect(relay.url) as link,
+                    aclosing(b.collection("notes").where().live()) as answers):
+            await link.synced(30)
+            assert await anext(answers) == []
+            await a.collection("notes").put({"n": 1}, id="far")
+            assert _titles(await anext(answers)) == ["far"]
+            async with a.collection("notes").edit("far") as draft:
+                draft["n"] = 2
+            assert (await anext(answers))[0].value == {"n": 2}
 
 
 async def test_a_commit_of_many_records_is_remembered_by_its_collection() -> None:

@@ -1,6 +1,7 @@
 """Transactions: records, receipts and debits together, or not at all."""
 
 import asyncio
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 import chez
 from chez.crypto import Kdf
 from chez.errors import InvalidValue, Misuse, NotAllowed, NotFound
+from tests.home.pairing import paired
+from tests.relay.support import relay as running_relay
 
 HUGE = "x" * (2 << 20)
 """More than one change may hold."""
@@ -149,3 +152,39 @@ async def test_misuse_is_told(home: chez.Home, tmp_path: Path) -> None:
                 await home.transaction(use)
     with pytest.raises(InvalidValue, match="names no field"):
         await home.transaction(lambda transaction: transaction.receipts("kind", **{'a"b': 1}))
+
+
+async def test_a_transaction_shows_elsewhere_together(tmp_path: Path) -> None:
+    """However large it is (here three entries), another device sees all of its records in one answer."""
+    async with running_relay(tmp_path / "relay") as relay, paired(tmp_path, relay.url) as (a, b):
+        notes, tasks = a.collection("notes"), a.collection("tasks")
+
+        def work(transaction: chez.Transaction) -> None:
+            for number in range(40):
+                transaction.put(notes, {"body": f"{number} " + "x" * 30_000})
+            transaction.put(tasks, {"done": False}, id="one")
+
+        async with a.connect(relay.url) as theirs, b.connect(relay.url) as ours:
+            await theirs.synced(30)
+            await ours.synced(30)
+            answers = b.collection("notes").where().live()
+            async with aclosing(answers):
+                assert await anext(answers) == []
+                await a.transaction(work)
+                assert len(await anext(answers)) == 40
+            assert (await b.collection("tasks").get("one")).value == {"done": False}
+        parts = await a._database.read(lambda db: db.execute("SELECT part FROM entry ORDER BY sequence").fetchall())
+        assert [part for (part,) in parts][-3:] == [0, 1, None]
+
+
+async def test_a_transaction_too_large_to_show_together_is_refused_at_once(home: chez.Home) -> None:
+    """What could not be sent as one is not written at all."""
+    notes = home.collection("notes")
+
+    def work(transaction: chez.Transaction) -> None:
+        for _ in range(30):
+            transaction.put(notes, {"body": "x" * 700_000})
+
+    with pytest.raises(InvalidValue, match="transaction"):
+        await home.transaction(work)
+    assert await notes.count() == 0

@@ -102,12 +102,16 @@ class Reader:
     """An honest device that takes in what others wrote."""
 
     def __init__(self, house: Household, member: Member, random: Random) -> None:
-        self.house, self.random = house, random
+        self.house, self.member, self.random = house, member, random
         self.db: Connection = house.store(member, bytes(32))
-        self.records = RecordStore(member.keys.id)
-        self.replica: Replica = house.replica(member, self.db, random, self.records)
-        self.replica.resume(self.db, 1, bytes(32))
         self.offset = 0
+        self.restart()
+        self.replica.resume(self.db, 1, bytes(32))
+
+    def restart(self) -> None:
+        """Begin again from what is stored."""
+        self.records = RecordStore(self.member.keys.id)
+        self.replica: Replica = self.house.replica(self.member, self.db, self.random, self.records)
 
     def receive(self, entries: list[SignedEntry]) -> None:
         """One page."""

@@ -40,12 +40,14 @@ class Workload:
     marks: set[tuple[Key, str]] = field(default_factory=set)
     tokens: set[tuple[Key, str]] = field(default_factory=set)
     removed: set[tuple[Key, str]] = field(default_factory=set)
+    together: list[tuple[str, tuple[Key, ...]]] = field(default_factory=list)
+    """Marks that one transaction wrote into several records: they show together or not at all."""
 
     def step(self, device: Device, lose: bool) -> str:
         """One local write (or the begin or end of an edit); returns what it was."""
         self.count += 1
         kind = self.random.choice(("create", "shared", "change", "change", "change", "list", "list", "delete", "import",
-                                   "open", "open", "fail"))
+                                   "together", "together", "open", "open", "fail"))
         if device.edits and self.random.random() < 0.4:
             kind = "close"
         try:
@@ -105,6 +107,29 @@ class Workload:
             self._put(device, key, value, lose)
             self.tokens.add((key, token))
         return True
+
+    def _together(self, device: Device, lose: bool) -> bool:
+        """One mark into several records, old and new, in one transaction."""
+        keys = {self._existing(device), self._existing(device)} - {None}
+        found = sorted(key for key in keys if key is not None)
+        found.append((self.random.choice(COLLECTIONS), f"own {device.name[-1]} {self.count}"))
+        mark = self._mark(device)
+        values = {key: check_value((_current(device.db, key) or {}) | {mark: "together"}) for key in found}
+
+        def work(db: Connection) -> None:
+            with device.records.together(db):
+                for key, value in values.items():
+                    device.records.put(db, 1, *key, value)
+
+        device.write(work, lose=lose)
+        self.marks |= {(key, mark) for key in found}
+        self.together.append((mark, tuple(found)))
+        return True
+
+    def torn(self, db: Connection) -> list[str]:
+        """Transactions of late that a device shows by half."""
+        return [mark for mark, keys in self.together[-8:]
+                if len({mark in (_current(db, key) or {}) for key in keys}) > 1]
 
     def _delete(self, device: Device, lose: bool) -> bool:
         key = self._existing(device)

@@ -26,6 +26,7 @@ from chez.sync.entry import (
     STATEMENTS,
     Inner,
     Item,
+    Part,
     RelayHead,
     padded_size,
     seal,
@@ -60,8 +61,8 @@ def _item_hash(item: Item) -> bytes:
 
 
 def _hash(inner: Inner) -> bytes:
-    rest = crypto.hash_fields("chez/1 rest", b"\1", inner.time.to_bytes(8, "big"), *inner.heads,
-                              msgspec.msgpack.encode(inner.relay))
+    rest = crypto.hash_fields("chez/1 rest", b"\1", inner.time.to_bytes(8, "big"), msgspec.msgpack.encode(inner.relay),
+                              msgspec.msgpack.encode(inner.part), *inner.heads)
     return crypto.hash_fields("chez/1 entry", inner.space, inner.author, inner.sequence.to_bytes(8, "big"),
                               inner.previous, bytes((inner.kind,)), b"".join(map(_item_hash, inner.items)), rest)
 
@@ -74,8 +75,11 @@ SECOND = Inner(1, CREATE.hash, LAPTOP.id, 2, _hash(FIRST), 1_767_225_600_001, CH
     Item(CHANGE, COLLECTION, record_id(_RECORD_KEY, COLLECTION, IDENTITY), identity_change(IDENTITY).bytes),
     Item(JOURNAL_HEAD, "", "", (7).to_bytes(8, "big") + filled(0x32)),
 ], [NEW_EPOCH.hash], RelayHead(filled(0x33), 17, filled(0x34)))
-INNERS = {"statements": FIRST, "changes": SECOND}
-"""Two entries of one device, the second chained to the first."""
+THIRD = Inner(1, CREATE.hash, LAPTOP.id, 3, _hash(SECOND), 1_767_225_600_002, CHANGES, [
+    Item(CHANGE, "notes", "milk", encode_fields(LAPTOP.id, 1, 1, (), {"title": "Milk"}).bytes),
+], [NEW_EPOCH.hash], None, Part(1, True))
+INNERS = {"statements": FIRST, "changes": SECOND, "last part of a batch": THIRD}
+"""Three entries of one device, each chained to the one before."""
 
 
 def _entry(inner: Inner) -> dict[str, Any]:

@@ -108,7 +108,8 @@ def transact(engine: Engine, journal: Journal, work: Callable[[Transaction], R])
     def run(db: Connection) -> R:
         transaction = Transaction(db, engine, journal)
         try:
-            result = work(transaction)
+            with engine.records.together(db):
+                result = work(transaction)
         finally:
             transaction.end()
         if transaction.failed is not None:

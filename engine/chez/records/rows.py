@@ -64,6 +64,8 @@ class Rows:
 
     actor: bytes
     touch: Callable[[str, str], None] | None = None
+    batch: int | None = None
+    """The transaction whose changes are being logged, if they are to be sent as one."""
     _warm: "OrderedDict[int, _Warm]" = field(default_factory=OrderedDict)
     _fields: set[tuple[str, str]] = field(default_factory=set)
 
@@ -131,9 +133,10 @@ class Rows:
         One that is not `counted` is kept, and takes none of its author's numbers.
         """
         sequence = change.sequence if counted and len(change.actor) == DEVICE_ID else 0
-        db.execute("INSERT INTO change (record, hash, bytes, sequence, last, entry, state, origin) "
-                   "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                   (n, change.hash, change.bytes, sequence, change.last, entry, state, origin))
+        batch = self.batch if state == OUTBOX else None
+        db.execute("INSERT INTO change (record, hash, bytes, sequence, last, entry, state, origin, batch) "
+                   "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                   (n, change.hash, change.bytes, sequence, change.last, entry, state, origin, batch))
 
     def logged(self, db: Connection, n: int | None, hash: bytes) -> tuple[int, int] | None:
         """State and last operation of a change in a record's log, None when it never came."""

@@ -8,7 +8,8 @@ edit that was concurrent to the deletion does not bring it back), `_source` (whe
 imported record came from) and `_version` (of its form; see `records/reserved.py`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,7 +26,7 @@ from chez.records.rows import ABSENT, HERE, OUTBOX, Row, Rows
 from chez.records.typed import Wanted
 from chez.records.values import Value, is_plain
 from chez.store.database import Connection
-from chez_wire.limits import MAX_CHANGE
+from chez_wire.limits import MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_CHANGE
 
 __all__ = ("Draft", "Incoming", "Over", "RecordStore", "Refusal")
 
@@ -149,6 +150,22 @@ class RecordStore:
         second = self._first_change(rest, first, len(identity) + 1)
         self._begin(db, space, collection, id, row, identity | rest, [first, second], origin)
         return "added"
+
+    @contextmanager
+    def together(self, db: Connection) -> Iterator[None]:
+        """What is written inside is sent as one, and becomes visible elsewhere together. Raises `InvalidValue`."""
+        first: int = db.execute("SELECT coalesce(max(n), 0) + 1 FROM change").fetchone()[0]
+        self._rows.batch = first
+        try:
+            yield
+        finally:
+            self._rows.batch = None
+        count, size = db.execute("SELECT count(*), coalesce(sum(length(bytes) + 256), 0) FROM change "
+                                 "WHERE n >= ? AND batch = ?", (first, first)).fetchone()
+        if count > MAX_BATCH_CHANGES or size > MAX_BATCH_BYTES:
+            raise InvalidValue(
+                f"this transaction writes {count:,} changes of {size:,} bytes; at most {MAX_BATCH_CHANGES:,} changes "
+                f"and {MAX_BATCH_BYTES:,} bytes become visible together", "Make it in several transactions.")
 
     # --- changes from elsewhere -------------------------------------------------------
 

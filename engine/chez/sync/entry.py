@@ -3,7 +3,7 @@
     inner     MessagePack array (class Inner): all that is signed
     item hash H("chez/1 item", kind, collection, id, content hash)
     hash      H("chez/1 entry", space, author, sequence, previous, kind, item hashes, rest)
-    rest      H("chez/1 rest", version, time, membership heads, relay head)
+    rest      H("chez/1 rest", version, time, relay head, batch, membership heads)
     signature Ed25519 over ("chez/1 entry", space, hash) by the author
 
 The content hash of a change is Automerge's own (SHA-256), so whoever holds a record's
@@ -33,10 +33,10 @@ from chez.errors import BadEntry
 from chez.keys.epochs import Epoch
 from chez.records.automerge import RawChange, read_change
 from chez_wire.envelope import HEADER_BYTES, Header
-from chez_wire.limits import MAX_CHANGE, MAX_ENVELOPE, MAX_INNER, MAX_ITEMS, MIN_ENVELOPE
+from chez_wire.limits import MAX_CHANGE, MAX_ENVELOPE, MAX_INNER, MAX_ITEMS, MAX_PARTS, MIN_ENVELOPE
 
-__all__ = ("CHANGE", "CHANGES", "JOURNAL_HEAD", "STATEMENT", "STATEMENTS", "Inner", "Item", "RelayHead", "SignedEntry",
-           "pad", "read_signed", "seal", "sign_entry", "unpad", "unseal")
+__all__ = ("CHANGE", "CHANGES", "JOURNAL_HEAD", "STATEMENT", "STATEMENTS", "Inner", "Item", "Part", "RelayHead",
+           "SignedEntry", "pad", "read_signed", "seal", "sign_entry", "unpad", "unseal")
 
 VERSION: Final = 1
 CHANGES, STATEMENTS = 0, 1  # kinds of entries
@@ -66,10 +66,18 @@ class RelayHead(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fie
     head: Id
 
 
+class Part(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """A batch too large for one entry: which of its entries this is, from 0, and whether it is the last."""
+
+    number: Annotated[int, Meta(ge=0, lt=MAX_PARTS)]
+    last: bool
+
+
 class Inner(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """The signed content of an entry; `time` is the author's clock in Unix milliseconds.
 
-    `batch` is kept for batches larger than an entry and always empty in version 1.
+    The changes of an entry become visible together; with `part`, when the last entry of
+    the batch is there. Its entries follow each other in their author's chain.
     """
 
     version: Annotated[int, Meta(ge=1, le=1)]
@@ -82,7 +90,7 @@ class Inner(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     items: Annotated[list[Item], Meta(max_length=MAX_ITEMS)]
     heads: Annotated[list[Id], Meta(max_length=64)]
     relay: RelayHead | None
-    batch: None = None
+    part: Part | None = None
 
 
 class _Signed(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -129,9 +137,8 @@ def _item_hash(item: Item) -> bytes:
 
 def entry_hash(inner: Inner) -> bytes:
     """The hash that names an entry and chains the next one to it (32 bytes)."""
-    relay = _encoder.encode(inner.relay)
-    rest = crypto.hash_fields("chez/1 rest", bytes((inner.version,)), inner.time.to_bytes(8, "big"), *inner.heads,
-                              relay)
+    rest = crypto.hash_fields("chez/1 rest", bytes((inner.version,)), inner.time.to_bytes(8, "big"),
+                              _encoder.encode(inner.relay), _encoder.encode(inner.part), *inner.heads)
     items = b"".join(map(_item_hash, inner.items))
     return crypto.hash_fields("chez/1 entry", inner.space, inner.author, inner.sequence.to_bytes(8, "big"),
                               inner.previous, bytes((inner.kind,)), items, rest)

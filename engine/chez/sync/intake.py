@@ -90,11 +90,13 @@ class Intake:
         inner = signed.inner
         if inner.space != self.space.id:
             raise BadEntry("the entry belongs to another space")
-        sequence, previous = last_entry(self.db, self.space.n, inner.author)
+        sequence, previous, part = last_entry(self.db, self.space.n, inner.author)
         follows = inner.sequence == sequence + 1 and inner.previous == previous
         try:
             self._learn(inner)
             items = self._changes(signed)
+            if follows:
+                _check_part(inner, part)
         except BadEntry:
             if follows:
                 self._set_aside(inner)
@@ -115,8 +117,19 @@ class Intake:
             raise BadEntry("the entry does not follow its author's last one")
         row = keep_entry(self.db, self.space.n, signed)
         self._witness(inner)
-        self.ready += [Incoming(item.collection, item.id, change, row) for item, change in items]
         self.received.applied += 1
+        if inner.part is None or inner.part.last:  # else it is shown together with what follows
+            if inner.part is not None:
+                self._gather(inner, inner.part.number)
+            self.ready += [Incoming(item.collection, item.id, change, row) for item, change in items]
+
+    def _gather(self, inner: Inner, count: int) -> None:
+        """The changes of the `count` entries before the last one of a batch."""
+        for row, packed in self.db.execute(
+                "SELECT n, inner FROM entry WHERE space = ? AND author = ? AND sequence >= ? AND sequence < ? "
+                "ORDER BY sequence", (self.space.n, inner.author, inner.sequence - count, inner.sequence)).fetchall():
+            self.ready += [Incoming(item.collection, item.id, change, row)
+                           for item, change in self._changes(read_signed(packed))]
 
     def _check_aside(self, inner: Inner) -> None:
         """Nothing is taken in of a chain after an entry that is set aside: what follows builds on it."""
@@ -216,6 +229,13 @@ class Intake:
         self.db.execute("INSERT INTO quarantine (space, relay, position, reason, bytes) VALUES (?, ?, ?, ?, ?)",
                         (self.space.n, url, offset, reason, data))
         self.received.quarantined += 1
+
+
+def _check_part(inner: Inner, before: int | None) -> None:
+    """The parts of a batch follow each other in their author's chain, from 0 to the last. Raises `BadEntry`."""
+    number = None if inner.part is None else inner.part.number
+    if number != (0 if before is None else before + 1) and not (number is None and before is None):
+        raise BadEntry("the entry is no part of the batch that its author began")
 
 
 def _copied() -> HomeCopied:

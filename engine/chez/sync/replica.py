@@ -27,21 +27,18 @@ from chez.sync.entry import (
     STATEMENTS,
     Inner,
     Item,
+    Part,
     RelayHead,
     SignedEntry,
     seal,
     sign_entry,
 )
 from chez.sync.intake import Intake, Received
+from chez.sync.planning import Waiting, plan
 from chez_wire.envelope import GENESIS_HEAD, entry_id
 from chez_wire.frames import Entry
-from chez_wire.limits import MAX_ITEMS, TARGET_INNER
 
 __all__ = ("Cursor", "Received", "Replica", "Sealed")
-
-_Waiting = tuple[int, str, str, bytes, str | None]
-"""A change in the outbox: row, collection, id, bytes, origin."""
-
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
@@ -114,32 +111,27 @@ class Replica:
             items = [Item(STATEMENT, "", "", body) for (body,) in statements]
             made.append(self._append(db, STATEMENTS, items))
             db.execute("UPDATE statement SET sent = 1 WHERE space = ?", (self.space.n,))
-        while rows := db.execute(
-            # CROSS JOIN: the few changes that wait come first, not every record of the space.
-            "SELECT change.n, collection, id, bytes, origin FROM change INDEXED BY outbox "
-            "CROSS JOIN record ON record.n = change.record WHERE state = 1 AND record.space = ? "
-            "ORDER BY change.n LIMIT ?", (self.space.n, MAX_ITEMS - 1)).fetchall():
-            batch = self._batch(rows)
-            items = [Item(CHANGE, collection, id, data) for _, collection, id, data, _ in batch]
-            made.append(self._append(db, CHANGES, items + self._journal_head(db)))
+        for batch, part in plan(self._waiting(db)):
+            made.append(self._append(db, CHANGES, self._items(db, batch) + self._journal_head(db), part))
             entry = made[-1][0]
-            db.executemany("UPDATE change SET state = 0, entry = ? WHERE n = ?", [(entry, row[0]) for row in batch])
-            if len(batch) == len(rows) < MAX_ITEMS - 1:
-                break
+            db.executemany("UPDATE change SET state = 0, entry = ? WHERE n = ?", [(entry, one.n) for one in batch])
         if not made and (head := self._journal_head(db)):
             made.append(self._append(db, CHANGES, head))  # receipts alone are witnessed too
         return made
 
-    def _batch(self, rows: "list[_Waiting]") -> "list[_Waiting]":
-        # One origin an entry: what an outsider wrote is never compressed together with
-        # anything else, or the size would tell what the other content repeats of it.
-        size, count = 0, 0
-        for row in rows:
-            size += len(row[1]) + len(row[2]) + len(row[3])
-            if row[4] != rows[0][4] or (count and size > TARGET_INNER):
-                break
-            count += 1
-        return rows[:count]
+    def _waiting(self, db: Connection) -> list[Waiting]:
+        # CROSS JOIN: the few changes that wait come first, not every record of the space.
+        return [Waiting(*row) for row in db.execute(
+            "SELECT change.n, length(bytes) + length(collection) + length(id), origin, batch "
+            "FROM change INDEXED BY outbox CROSS JOIN record ON record.n = change.record "
+            "WHERE state = 1 AND record.space = ? ORDER BY change.n", (self.space.n,))]
+
+    def _items(self, db: Connection, batch: list[Waiting]) -> list[Item]:
+        rows = db.execute(
+            "SELECT collection, id, bytes FROM change INDEXED BY outbox CROSS JOIN record ON record.n = change.record "
+            "WHERE state = 1 AND change.n BETWEEN ? AND ? AND record.space = ? ORDER BY change.n",
+            (batch[0].n, batch[-1].n, self.space.n))
+        return [Item(CHANGE, collection, id, data) for collection, id, data in rows]
 
     def _journal_head(self, db: Connection) -> list[Item]:
         """The head of this device's journal, when it moved since an entry last said it."""
@@ -152,13 +144,14 @@ class Replica:
                    (self.space.n, self._device.id, *head))
         return [Item(JOURNAL_HEAD, "", "", head[0].to_bytes(8, "big") + head[1])]
 
-    def _append(self, db: Connection, kind: int, items: list[Item]) -> tuple[int, SignedEntry]:
-        sequence, previous = last_entry(db, self.space.n, self._device.id)
+    def _append(self, db: Connection, kind: int, items: list[Item],
+                part: Part | None = None) -> tuple[int, SignedEntry]:
+        sequence, previous, _ = last_entry(db, self.space.n, self._device.id)
         seen = db.execute("SELECT incarnation, position, head FROM cursor WHERE space = ? ORDER BY relay LIMIT 1",
                           (self.space.n,)).fetchone()
         heads = sorted(self.space.membership.heads)[:64]
         entry = sign_entry(Inner(1, self.space.id, self._device.id, sequence + 1, previous, self._now(), kind, items,
-                                 heads, RelayHead(*seen) if seen else None), self._device.signing)
+                                 heads, RelayHead(*seen) if seen else None, part), self._device.signing)
         return keep_entry(db, self.space.n, entry), entry
 
     def outgoing(self, db: Connection, relay: int) -> list[Sealed]:

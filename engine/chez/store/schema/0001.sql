@@ -81,7 +81,8 @@ CREATE TABLE change (
     last     INTEGER NOT NULL,        -- the number of its last operation
     entry    INTEGER REFERENCES entry,-- what brought it, and tells its author; NULL in the outbox
     state    INTEGER NOT NULL,        -- 0 in an entry, 1 in the outbox, 2 waits for another, 3 refused
-    origin   TEXT                     -- who provided it: NULL the person, else a connector's run
+    origin   TEXT,                    -- who provided it: NULL the person, else a connector's run
+    batch    INTEGER                  -- the transaction that wrote it here, to be sent as one; NULL alone
 );
 CREATE INDEX change_by_record ON change (record, hash);
 CREATE INDEX outbox ON change (n) WHERE state = 1;
@@ -96,6 +97,7 @@ CREATE TABLE entry (
     sequence  INTEGER NOT NULL,
     hash      BLOB NOT NULL,
     kind      INTEGER NOT NULL,       -- changes or statements: which credential sends it
+    part      INTEGER,                -- which part of a batch it is, when more must follow
     inner     BLOB NOT NULL,          -- signed inner bytes, zstd
     UNIQUE (space, author, sequence)
 );

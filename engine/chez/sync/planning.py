@@ -1,0 +1,65 @@
+"""Which waiting changes go into which entry: a plain function of their sizes.
+
+What one transaction wrote stays in one entry, so that it becomes visible together; when it
+is larger than an entry, it becomes a batch of entries of its own. What different outsiders
+wrote is never in one entry: compressed together, the size would tell what the one repeats
+of the other.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from chez.sync.entry import Part
+from chez_wire.limits import MAX_ITEMS, TARGET_INNER
+
+__all__ = ("Waiting", "plan")
+
+_ROOM: Final = MAX_ITEMS - 1  # an entry may carry the journal's head as well
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A change in the outbox: its row, its bytes with its names, who provided it, its transaction."""
+
+    n: int
+    size: int
+    origin: str | None
+    batch: int | None
+
+
+def plan(waiting: Iterable[Waiting]) -> Iterator[tuple[list[Waiting], Part | None]]:
+    """Entries in order: the changes of each, and which part of a batch it is."""
+    entry: list[Waiting] = []
+    for _, items in groupby(waiting, lambda one: (one.batch, one.n if one.batch is None else 0)):
+        group = list(items)
+        if _fits(group) or len(group) == 1:
+            if entry and (entry[0].origin != group[0].origin or not _fits(entry + group)):
+                yield entry, None
+                entry = []
+            entry += group
+            continue
+        if entry:
+            yield entry, None
+            entry = []
+        pieces = list(_cut(group))
+        yield from ((piece, Part(number, number == len(pieces) - 1)) for number, piece in enumerate(pieces))
+    if entry:
+        yield entry, None
+
+
+def _fits(group: list[Waiting]) -> bool:
+    return len(group) <= _ROOM and sum(one.size for one in group) <= TARGET_INNER
+
+
+def _cut(group: list[Waiting]) -> Iterator[list[Waiting]]:
+    piece: list[Waiting] = []
+    size = 0
+    for one in group:
+        if piece and (size + one.size > TARGET_INNER or len(piece) == _ROOM):
+            yield piece
+            piece, size = [], 0
+        piece.append(one)
+        size += one.size
+    yield piece

@@ -1,0 +1,65 @@
+"""What a transaction wrote stays together on the wire, and nothing else is said by how entries are cut."""
+
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chez.sync.planning import Waiting, plan
+from chez_wire.limits import MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_CHANGE, MAX_ITEMS, MAX_PARTS, TARGET_INNER
+
+SIZES = st.one_of(st.integers(100, 400), st.integers(TARGET_INNER // 4, MAX_CHANGE))
+
+
+@st.composite
+def outboxes(draw: st.DrawFn) -> list[Waiting]:
+    """Changes alone, of imports, and of transactions, in the order they were written."""
+    waiting: list[Waiting] = []
+    for batch in range(draw(st.integers(0, 12))):
+        origin = draw(st.sampled_from((None, None, "run 1", "run 2")))
+        together = origin is None and draw(st.booleans())
+        for size in draw(st.lists(SIZES, min_size=1, max_size=8)):
+            waiting.append(Waiting(len(waiting) + 1, size, origin, batch if together else None))
+    return waiting
+
+
+@given(outboxes())
+def test_every_change_once_in_order_and_batches_whole(waiting: list[Waiting]) -> None:
+    """Entries hold everything in order, within the limits, of one origin; a batch is in one, or in parts of its own."""
+    entries = list(plan(waiting))
+    assert [one for entry, _ in entries for one in entry] == waiting
+    expected = 0
+    for entry, part in entries:
+        assert entry and len(entry) < MAX_ITEMS
+        assert len(entry) == 1 or sum(one.size for one in entry) <= TARGET_INNER
+        assert len({one.origin for one in entry}) == 1
+        if part is None:
+            assert expected == 0
+        else:
+            assert part.number == expected and len({one.batch for one in entry}) == 1
+            expected = 0 if part.last else expected + 1
+    assert expected == 0
+    for batch in {one.batch for one in waiting} - {None}:
+        holding = [part for entry, part in entries if any(one.batch == batch for one in entry)]
+        assert len(holding) == 1 or [part.number for part in holding if part is not None] == list(range(len(holding)))
+
+
+@given(st.lists(SIZES, min_size=1, max_size=40), st.integers(1, 60), st.randoms())
+def test_a_transaction_within_its_limits_never_needs_too_many_parts(
+    sizes: list[int], repeat: int, random: Random
+) -> None:
+    """However a transaction's bytes are spread over its changes, it fits the parts that a batch may have."""
+    sizes = sizes * repeat
+    random.shuffle(sizes)
+    while len(sizes) > MAX_BATCH_CHANGES or sum(sizes) + 256 * len(sizes) > MAX_BATCH_BYTES:
+        sizes.pop()
+    parts = [part for _, part in plan(Waiting(n, size, None, 1) for n, size in enumerate(sizes, 1))]
+    assert len(parts) <= MAX_PARTS
+
+
+def test_the_most_changes_and_the_most_bytes_fit() -> None:
+    """At both limits at once, in the order that wastes most."""
+    small = (MAX_BATCH_BYTES // 2) // 356
+    large = (MAX_BATCH_BYTES // 2) // (MAX_CHANGE + 356 + 256)
+    sizes = [100] * small + [size for _ in range(large) for size in (MAX_CHANGE, 100)]
+    assert len(list(plan(Waiting(n, size, None, 1) for n, size in enumerate(sizes, 1)))) <= MAX_PARTS
