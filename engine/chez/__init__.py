@@ -25,20 +25,21 @@ if TYPE_CHECKING:
     from chez.query.aggregates import count
     from chez.query.fields import field
     from chez.query.filters import Query
+    from chez.query.fulltext import Hit
     from chez.query.sql import Rows
     from chez.records.collection import Collection, Record
     from chez.records.counter import Counter
     from chez.records.text import Mark, Text
 
 __all__ = (
-    "ChezError", "Collection", "Counter", "ExportReport", "Home", "HomeStatus", "ImportReport", "Mark", "Query",
+    "ChezError", "Collection", "Counter", "ExportReport", "Hit", "Home", "HomeStatus", "ImportReport", "Mark", "Query",
     "Record", "Rows", "SyncReport", "Text", "Transaction", "count", "create", "field", "join", "open", "serve",
 )
 
 _PLACES = {
     "ChezError": "chez.errors", "Collection": "chez.records.collection", "ExportReport": "chez.home",
     "Counter": "chez.records.counter", "Mark": "chez.records.text", "Text": "chez.records.text",
-    "Home": "chez.home", "HomeStatus": "chez.home",
+    "Hit": "chez.query.fulltext", "Home": "chez.home", "HomeStatus": "chez.home",
     "ImportReport": "chez.home", "Query": "chez.query.filters", "Record": "chez.records.collection",
     "Rows": "chez.query.sql", "SyncReport": "chez.home", "Transaction": "chez.home", "create": "chez.home",
     "count": "chez.query.aggregates", "field": "chez.query.fields", "join": "chez.home", "open": "chez.home",

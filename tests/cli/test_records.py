@@ -27,6 +27,21 @@ def test_a_record_from_put_to_rm(either: Chez) -> None:
     assert either.error("get", "notes", "monday")["code"] == "NotFound"
 
 
+def test_words_are_found(either: Chez) -> None:
+    """Fields are declared once, words are found with what is around them, and before that one is told how."""
+    either.run("put", "notes", "tea", "title=Green tea", "body=with milk")
+    either.run("put", "notes", "milk", "title=Milk")
+    assert "--field" in either.error("search", "notes", "tea")["hint"]
+    found = either.lines("search", "notes", "--field", "title", "--field", "body", "MILK")
+    assert [one["id"] for one in found] == ["milk", "tea"] and found[0]["snippet"] == "[Milk]"
+    assert found[1]["value"]["title"] == "Green tea" and found[0]["rank"] <= found[1]["rank"]
+    assert [one["id"] for one in either.lines("search", "notes", "gre*", "milk")] == ["tea"]
+    assert either.lines("search", "notes", "tea green") == []
+    people = either.run("search", "notes", "green tea").stdout
+    assert "[Green] [tea]" in people or "[Green tea]" in people
+    assert either.lines("search", "notes", "'\"*(") == []
+
+
 def test_errors_are_the_same_with_and_without_an_owner(either: Chez) -> None:
     """Each mistake has its code, one line for people, and no stack trace."""
     either.run("put", "notes", "monday", "cups=1")

@@ -1,5 +1,6 @@
 """Whether a home's store agrees with itself."""
 
+from chez.query import fulltext
 from chez.records import automerge
 from chez.records.values import Value, from_json
 from chez.store.database import Connection
@@ -10,6 +11,7 @@ def problems(db: Connection, actor: bytes) -> list[str]:
     found = [f"integrity: {row}" for row in db.execute("PRAGMA integrity_check").fetchall() if row != ("ok",)]
     found += [f"page: {row}" for row in db.execute("PRAGMA cipher_integrity_check").fetchall()]
     found += [f"reference: {row}" for row in db.execute("PRAGMA foreign_key_check").fetchall()]
+    found += fulltext.problems(db)
     fields = set(db.execute("SELECT collection, name FROM field").fetchall())
     for n, collection, id, json, kinds, deleted in db.execute(
             "SELECT n, collection, id, json, kinds, deleted FROM record").fetchall():

@@ -1,9 +1,18 @@
 """`Home.sql` reads collections and nothing else, however it is asked."""
 
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
 import pytest
 
 import chez
+from chez import field
 from chez.errors import InvalidValue
+
+BANK = Path(__file__).parent.parent / "data" / "bank-ofx" / "checking.ofx"
 
 ATTACKS = (
     "SELECT secret FROM epoch", "SELECT secret FROM main.epoch", "SELECT e.secret FROM main.epoch AS e",
@@ -19,6 +28,15 @@ ATTACKS = (
     "PRAGMA key", "PRAGMA cipher_version", "PRAGMA table_info(epoch)", "PRAGMA query_only = 0",
     "ATTACH DATABASE '/tmp/x.db' AS x", "DETACH DATABASE main", "VACUUM INTO '/tmp/x.db'",
     "SELECT load_extension('/tmp/x.so')", "SELECT sqlcipher_export('main')", "SELECT fts3_tokenizer('x')",
+    'SELECT * FROM "search 1"', 'SELECT c0 FROM main."search 1"', 'SELECT count(*) FROM main."search 1"',
+    """SELECT rowid FROM main."search 1" WHERE "search 1" MATCH 'bread'""",
+    """SELECT snippet("search 1", 0, '', '', '', 9) FROM "search 1"('bread')""", 'SELECT block FROM "search 1_data"',
+    'SELECT count(*) FROM "search 1_data"', 'SELECT * FROM "search 1_idx"', 'SELECT sz FROM "search 1_docsize"',
+    'SELECT * FROM "search 1_config"', 'SELECT c0 FROM "search 1 rows"', 'SELECT count(*) FROM main."search 1 rows"',
+    "SELECT fields FROM main.search", "SELECT count(*) FROM main.search", "SELECT name FROM decimal_field",
+    """INSERT INTO "search 1"("search 1") VALUES ('delete-all')""", "SELECT * FROM fts5vocab",
+    "CREATE VIRTUAL TABLE temp.v USING fts5vocab(main, 'search 1', 'row')", "SELECT fts5('x')",
+    "WITH notes AS (SELECT block FROM main.\"search 1_data\") SELECT * FROM notes",
     "INSERT INTO notes VALUES (1)", "INSERT INTO main.meta VALUES ('a', 'b')", "UPDATE main.record SET json = '{}'",
     "DELETE FROM main.record", "DROP TABLE main.record", "CREATE TABLE t (a)", "CREATE TEMP VIEW v AS SELECT 1",
     "CREATE TEMP TRIGGER t AFTER INSERT ON main.record BEGIN SELECT 1; END", "BEGIN", "COMMIT", "REINDEX", "ANALYZE",
@@ -34,6 +52,7 @@ async def notes(home: chez.Home) -> chez.Home:
     await home.collection("notes").put({"title": "Bread", "price": 3, "tags": ["a", "b"]}, id="bread")
     await home.collection("notes").put({"title": "Wine", "price": 8}, id="wine")
     await home.collection("epoch").put({"name": "stone age"}, id="stone")
+    assert len(await home.collection("notes", search=("title",)).search("bread")) == 1
     return home
 
 
@@ -81,3 +100,42 @@ async def test_names_that_differ_by_case(notes: chez.Home) -> None:
     with pytest.raises(InvalidValue, match="upper and lower case"):
         await notes.sql("SELECT * FROM notes")
     assert (await notes.sql("SELECT count(*) FROM epoch")).rows == [(1,)]
+
+
+class Cost(msgspec.Struct):
+    """A record with a decimal and fields with odd names."""
+
+    __collection__: ClassVar[str] = "costs"
+
+    amount: Decimal
+    tax: Decimal | None = None
+    day: date | None = None
+
+
+async def test_decimals_are_numbers_with_their_exact_text_beside(home: chez.Home) -> None:
+    """What a type declares as a decimal is compared and summed as a number, and can be had exactly."""
+    costs = home.collection(Cost)
+    await costs.put_many([Cost(Decimal("9.50")), Cost(Decimal("-12.25"), Decimal("0.10")), Cost(Decimal("100"))])
+    await home.collection("costs").put({"amount": "much"}, id="strange")
+    assert (await home.sql("SELECT sum(amount), sum(tax) FROM costs WHERE amount > 9")).rows == [(109.5, None)]
+    assert (await home.sql("SELECT _exact_amount FROM costs ORDER BY amount")).rows == [
+        ("much",), ("-12.25",), ("9.50",), ("100",)]
+    assert (await home.sql("SELECT amount, typeof(amount) FROM costs WHERE _id = 'strange'")).rows == [(None, "null")]
+    assert (await home.sql("SELECT count(*) FROM costs WHERE amount < 0")).rows == [(1,)]
+
+
+async def test_an_import_knows_its_decimals(home: chez.Home) -> None:
+    """Records that a connector brought are summed without anybody having declared their type."""
+    await home.import_file(BANK)
+    summed = (await home.sql("SELECT sum(amount), count(*) FROM transactions WHERE amount < 0")).rows[0]
+    assert summed[0] < 0 and summed[1] > 0
+    assert await home.collection("transactions").where(field("amount") < 0).count() == summed[1]
+
+
+async def test_fields_of_any_name_are_columns(home: chez.Home) -> None:
+    """Dots, quotes and spaces are quoted, names that differ by case are told apart, bytes can be had back."""
+    await home.collection("odd").put({"a.b": 1, 'q"t': 2, "it's": 3, "zero\0": 5, "raw": b"\0\xff"})
+    assert (await home.sql("""SELECT "a.b", "q""t", "it's", unhex(raw) FROM odd""")).rows == [(1, 2, 3, b"\0\xff")]
+    await home.collection("cased").put({"title": 1, "Title": 2})
+    found = await home.sql("SELECT * FROM cased")
+    assert sorted(found.rows[0][2:]) == [1, 2]

@@ -138,6 +138,22 @@ async def ls(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return {"records": count, "more": more}
 
 
+class _Search(Params, frozen=True, kw_only=True):
+    collection: Name
+    words: str
+    fields: list[str] = field(default_factory=list)
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 20
+
+
+async def search(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Find records by their words, the best first; `fields` declares where to look, once and for all."""
+    asked = read_params(params, _Search)
+    hits = await home.collection(asked.collection, search=asked.fields).search(
+        asked.words, limit=asked.limit, marks=("[", "]"))
+    count = await paged(ui, "hits", (_record(hit.record) | {"rank": hit.rank, "snippet": hit.snippet} for hit in hits))
+    return {"hits": count, "limit": asked.limit}
+
+
 class _Sql(Params, frozen=True, kw_only=True):
     query: str
     arguments: list[Any] = field(default_factory=list)
@@ -246,7 +262,7 @@ async def journal_verify(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 VERBS: Final[Mapping[str, Verb]] = {
     "collections": collections, "edit": edit, "get": get, "import": import_file, "journal": journal,
     "journal-verify": journal_verify, "ls": ls, "pair": pair, "put": put, "put-many": put_many,
-    "relay-set": relay_set, "rm": rm, "sql": sql, "status": status, "sync": sync,
+    "relay-set": relay_set, "rm": rm, "search": search, "sql": sql, "status": status, "sync": sync,
 }
 """The built-in verbs. `lock` and `owner` are answered by the owner itself (owner.py)."""
 

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "edit": _AT + "records:edit",
     "rm": _AT + "records:rm",
     "ls": _AT + "reading:ls",
+    "search": _AT + "reading:search",
     "sql": _AT + "reading:sql",
     "collections": _AT + "reading:collections",
     "import": _AT + "importing:import_files",

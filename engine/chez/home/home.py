@@ -132,19 +132,20 @@ class Home:
     # --- records ------------------------------------------------------------------------
 
     def collection(self, what: str | type[Any], *, name: str | None = None,
-                   indexes: Sequence[Declared] = (), version: int = 1,
+                   indexes: Sequence[Declared] = (), search: Sequence[str] = (), version: int = 1,
                    migrations: Mapping[int, Migration] | None = None) -> Collection[Any]:
         """A collection of the private space, of plain dicts (by name) or of a msgspec Struct.
 
         `indexes` declares what filters and sorting shall find quickly: fields, or several
-        together, as in `indexes=("cups", ("city", "name"))`.
+        together, as in `indexes=("cups", ("city", "name"))`. `search` declares the fields
+        whose words `Collection.search` finds.
         """
         if isinstance(what, str):
-            return Collection(self._engine, check_collection(what), None, indexes, version=version,
+            return Collection(self._engine, check_collection(what), None, indexes, search, version=version,
                               migrations=migrations)
         if not (isinstance(what, type) and issubclass(what, msgspec.Struct)):
             raise InvalidValue("a collection is named by text or by a msgspec Struct")
-        return Collection(self._engine, check_collection(name or collection_of(what)), what, indexes,
+        return Collection(self._engine, check_collection(name or collection_of(what)), what, indexes, search,
                           version=version, migrations=migrations)
 
     async def collections(self) -> list[CollectionInfo]:

@@ -18,6 +18,7 @@ import msgspec
 from chez import connectors
 from chez.connectors import Connector, Found, Progress, Reject
 from chez.journal import Journal
+from chez.query import decimals
 from chez.records.collection import Engine
 from chez.records.imported import record_id
 from chez.records.types import collection_of
@@ -95,6 +96,7 @@ def _batch(items: Iterator[Any], report: ImportReport, progress: OnProgress | No
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
+    kind: type[msgspec.Struct]
     collection: str
     id: str
     identity: dict[str, Value]
@@ -108,11 +110,17 @@ def _prepare(found: Found, key: bytes, provenance: str) -> _Prepared:
     names = kind.__identity__  # type: ignore[attr-defined]
     identity = {name: plain.pop(name) for name in sorted(names)}
     collection = collection_of(kind)
-    return _Prepared(collection, record_id(key, collection, identity), identity, plain, f"{provenance} {found.row}")
+    id = record_id(key, collection, identity)
+    return _Prepared(kind, collection, id, identity, plain, f"{provenance} {found.row}")
 
 
 def _writing(engine: Engine, prepared: list[_Prepared], origin: str) -> Callable[[Connection], list[str]]:
+    numeric = {collection: decimals.fields_of(kind) for collection, kind in
+               {item.collection: item.kind for item in prepared}.items()}
+
     def work(db: Connection) -> list[str]:
+        for collection, names in numeric.items():
+            decimals.declare(db, collection, names)
         return [engine.records.put_imported(db, engine.space, item.collection, item.id, item.identity, item.values,
                                             item.source, origin) for item in prepared]
 

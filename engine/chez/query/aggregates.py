@@ -11,7 +11,7 @@ from chez.query.decimals import decimal_column, exact
 from chez.query.paths import column, kind_of, steps
 from chez.records.values import from_json
 
-__all__ = ("Aggregate", "Column", "Plan", "count", "plan")
+__all__ = ("Aggregate", "Column", "Plan", "count", "plan", "restored")
 
 Function = Literal["count", "sum", "avg", "min", "max"]
 
@@ -42,7 +42,7 @@ class Column:
             return None
         if self.form == "decimal":
             return Decimal(found)
-        return _restored(found, kind) if self.form == "kind" else found
+        return restored(found, kind) if self.form == "kind" else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +126,12 @@ def _aggregate(what: Aggregate, numeric: frozenset[str]) -> _Part:
     return _Part(numbers, "NULL", answer, "NULL", "plain")
 
 
-def _restored(found: Any, kind: Any) -> Any:
+def restored(found: Any, kind: Any) -> Any:
+    """What SQL shows of a field, as the value that it was in the record, by its kind (`paths.kind_of`)."""
     if kind in ("true", "false"):
         return bool(found)
     if kind in ("array", "object"):
         return msgspec.json.decode(found)
-    if kind in (None, "text", "integer", "real"):
-        return found
+    if kind not in ("t", "b"):
+        return found  # texts and counters are plain ones here
     return from_json(msgspec.json.encode({"v": found}).decode(), msgspec.json.encode([(("v",), kind)]).decode())["v"]

@@ -11,12 +11,14 @@ import decimal
 import math
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import cache
 from typing import Any, Final
 
 import msgspec
 import msgspec.inspect
 
 from chez.query.paths import column, place
+from chez.records.types import VOCABULARY, collection_of
 from chez.store.database import Connection
 
 __all__ = ("compare", "decimal_column", "declare", "declared", "equip", "exact", "fields_of", "number_of")
@@ -83,9 +85,15 @@ def _step(name: str) -> str:
 
 
 def declared(db: Connection, collection: str) -> frozenset[str]:
-    """The fields of a collection that some type used in this home declares as decimals."""
+    """The fields of a collection that some type used in this home, or the vocabulary, declares as decimals."""
     rows = db.execute("SELECT name FROM decimal_field WHERE collection = ?", (collection,))
-    return frozenset(name for (name,) in rows)
+    return frozenset(name for (name,) in rows) | _vocabulary(collection)
+
+
+@cache
+def _vocabulary(collection: str) -> frozenset[str]:
+    # Also where such records came from another device and nobody named their type.
+    return frozenset(name for kind in VOCABULARY if collection_of(kind) == collection for name in fields_of(kind))
 
 
 def declare(db: Connection, collection: str, names: Sequence[str] | frozenset[str]) -> None:

@@ -12,15 +12,15 @@ from typing import Any, Final, Generic, Protocol, TypeVar, overload
 import msgspec
 
 from chez.errors import InvalidValue, Misuse
-from chez.query.aggregates import Aggregate, plan
+from chez.query.aggregates import Aggregate, plan, restored
 from chez.query.conditions import AllOf, AnyOf, Comparison, Condition, key_of
 from chez.query.decimals import number_of
 from chez.query.indexes import Index, best, expression
 from chez.query.live import Following, live
-from chez.query.paths import quote, steps
-from chez.records.values import Value, from_json
+from chez.query.paths import column, kind_of, quote, steps
+from chez.records.values import Value
 
-__all__ = ("Facts", "Groups", "Query", "Source", "conditions")
+__all__ = ("Facts", "Groups", "Query", "Source", "conditions", "whole")
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -117,11 +117,11 @@ class Query(Generic[R]):
 
     def limit(self, count: int) -> "Query[R]":
         """At most `count` records."""
-        return replace(self, _limit=_whole(count, "limit"))
+        return replace(self, _limit=whole(count, "limit"))
 
     def offset(self, count: int) -> "Query[R]":
         """Without the first `count` records; they cost their time all the same."""
-        return replace(self, _offset=_whole(count, "offset"))
+        return replace(self, _offset=whole(count, "offset"))
 
     def group_by(self, *names: str, **named: str) -> "Groups[R]":
         """Records with equal fields together: `group_by("city", town="address.town")`."""
@@ -227,14 +227,11 @@ class Query(Generic[R]):
             return (await self.aggregate(value=Aggregate(function, name)))["value"]
         facts = await self._source.facts()
         there = self.where(~Comparison(name, "null")).order_by(direction + name).limit(1)
-        sql, params = there.sql("id, json, kinds", facts)
-        rows = await self._source.fetch(sql, params)
-        if not rows:
-            return None
-        value: Any = from_json(rows[0][1], rows[0][2])
-        for step in steps(name):
-            value = rows[0][0] if step == "_id" else value[step]
-        return number_of(value) if name in facts.numeric else value
+        path = steps(name)
+        sql, params = there.sql(f"{column(path)}, {kind_of(path)}", facts)
+        for found, kind in await self._source.fetch(sql, params):
+            return number_of(found) if name in facts.numeric else restored(found, kind)
+        return None
 
     async def aggregate(self, **wanted: Aggregate) -> dict[str, Any]:
         """Several numbers about the matching records at once: `aggregate(n=chez.count(), most=field("cups").max())`."""
@@ -330,7 +327,7 @@ class Groups(Generic[R]):
 
     def limit(self, count: int) -> "Groups[R]":
         """At most `count` groups."""
-        return replace(self, _limit=_whole(count, "limit"))
+        return replace(self, _limit=whole(count, "limit"))
 
     @overload
     async def aggregate(self, into: None = None, /, **wanted: Aggregate) -> list[dict[str, Value]]: ...
@@ -376,7 +373,8 @@ class Groups(Generic[R]):
         return f" ORDER BY {', '.join(keys)}" if keys else ""
 
 
-def _whole(count: Any, what: str) -> int:
+def whole(count: Any, what: str) -> int:
+    """A number of records. Raises `InvalidValue`."""
     if not isinstance(count, int) or isinstance(count, bool) or count < 0:
         raise InvalidValue(f"{what} is a whole number from 0, not {count!r}")
     return min(count, _MOST)

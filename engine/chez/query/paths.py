@@ -16,7 +16,7 @@ import msgspec
 from chez.errors import InvalidValue
 from chez.records.values import time_text
 
-__all__ = ("KIND", "column", "kind_of", "not_nested", "parameter", "place", "quote", "steps")
+__all__ = ("column", "kind_of", "not_nested", "parameter", "place", "quote", "steps")
 
 _DOT: Final = re.compile(r"(?<!\\)\.")
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
@@ -49,13 +49,13 @@ def place(path: tuple[str, ...]) -> str:
     return quote("$" + "".join("." + _json.encode(step).decode() for step in path), "'")
 
 
-def column(path: tuple[str, ...]) -> str:
+def column(path: tuple[str, ...], source: str = "json") -> str:
     """The SQL expression of a field; declared indexes are on this very expression.
 
     It is NULL for null and where there is none, 1 and 0 for booleans, a number, or text:
     times and bytes as the projection writes them, lists and maps as their JSON.
     """
-    return "id" if path == ("_id",) else f"json_extract(json, {place(path)})"
+    return "id" if path == ("_id",) else f"json_extract({source}, {place(path)})"
 
 
 def not_nested(path: tuple[str, ...]) -> str:
@@ -63,15 +63,12 @@ def not_nested(path: tuple[str, ...]) -> str:
     return f"json_type(json, {place(path)}) NOT IN ('array', 'object')"
 
 
-KIND: Final = "record.kinds"
-
-
 def kind_of(path: tuple[str, ...]) -> str:
     """The SQL expression of what a field holds: a mark of `kinds`, else JSON's own type."""
     if path == ("_id",):
         return "'text'"
     way = quote(_json.encode(path).decode(), "'")
-    return (f"coalesce((SELECT k.value ->> 1 FROM json_each({KIND}) AS k WHERE k.value -> 0 = {way}), "
+    return (f"coalesce((SELECT k.value ->> 1 FROM json_each(record.kinds) AS k WHERE k.value -> 0 = {way}), "
             f"json_type(json, {place(path)}))")
 
 

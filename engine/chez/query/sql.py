@@ -1,8 +1,10 @@
 """Read-only SQL over the projection: one view per collection.
 
 A view has `_id`, `_space` and every top-level field that any record of the collection
-ever had; times are RFC 3339 text, nested values JSON text. Statements run on the
-reading connection behind an authorizer that allows SELECT and nothing else, and lets
+ever had. Times are RFC 3339 text, bytes hexadecimal text (`unhex` gives them back), nested
+values JSON text. A field that a type declares as a decimal is a number there, to compare
+and sum up (64-bit floats, exact to 15 digits), and its exact text is `_exact_` and its
+name. Statements run on the reading connection behind an authorizer that allows SELECT and nothing else, and lets
 the store's own tables be read through the views only: no key, no other table, no
 PRAGMA, no ATTACH.
 
@@ -20,13 +22,16 @@ import sqlcipher3
 
 from chez.crypto import random_bytes
 from chez.errors import InvalidValue
-from chez.query.paths import column, quote
+from chez.query import decimals
+from chez.query.decimals import decimal_column
+from chez.query.paths import column, quote, steps
 from chez.store.database import Connection
 
 __all__ = ("Rows", "run_sql")
 
 _SELECT, _READ, _FUNCTION, _RECURSIVE = 21, 20, 31, 33  # sqlite3.h, action codes
-_DENIED: Final = frozenset(("load_extension", "fts3_tokenizer", "sqlcipher_export", "readfile", "writefile", "edit"))
+_DENIED: Final = frozenset((
+    "load_extension", "fts3_tokenizer", "fts5", "sqlcipher_export", "readfile", "writefile", "edit"))
 STEPS: Final = 2_000_000_000
 """Virtual-machine steps of one statement, about a minute: a forgotten join condition ends by itself."""
 _TICK: Final = 10_000_000
@@ -93,14 +98,26 @@ def _create(db: Connection, query: str, hidden: dict[str, str]) -> None:
         raise InvalidValue(f"some of these collections differ by upper and lower case only: {names}",
                            "SQL can't tell them apart; use filters on the collection instead.")
     for name, known in fields.items():
-        columns = ["record.id AS _id", "space.name AS _space"]
-        columns += [f"{column((item,))} AS {quote(item, chr(34))}" for item in known
-                    if item and not set(item) & set('".\0')]
+        columns = ["record.id AS _id", "space.name AS _space", *_columns(known, decimals.declared(db, name))]
         under = hidden[name] = f"chez {random_bytes(16).hex()}"
         db.execute(f"CREATE TEMP VIEW {quote(under, chr(34))} AS SELECT {', '.join(columns)} "
                    "FROM main.record JOIN main.space ON space.n = record.space "
                    f"WHERE collection = {quote(name, chr(39))} AND deleted = 0")
         db.execute(f"CREATE TEMP VIEW {quote(name, chr(34))} AS SELECT * FROM temp.{quote(under, chr(34))}")
+
+
+def _columns(fields: list[str], declared: frozenset[str]) -> list[str]:
+    """The columns of a view: each field, and for decimals the number and the text."""
+    numbers = {path[0] for path in map(steps, declared) if len(path) == 1}
+    found = []
+    for name in fields:
+        if "\0" in name:
+            continue  # no SQL can name it
+        value = column((name,))
+        found.append(f"{decimal_column((name,)) if name in numbers else value} AS {quote(name, chr(34))}")
+        if name in numbers:
+            found.append(f"{value} AS {quote(f'_exact_{name}', chr(34))}")
+    return found
 
 
 def _fold(name: str) -> str:
@@ -109,7 +126,8 @@ def _fold(name: str) -> str:
 
 
 def _tables(db: Connection) -> frozenset[str]:
-    return frozenset(row[0] for row in db.execute("SELECT lower(name) FROM main.sqlite_master WHERE type = 'table'"))
+    return frozenset(row[0] for row in db.execute(
+        "SELECT lower(name) FROM main.sqlite_master WHERE type IN ('table', 'view')"))
 
 
 def _authorizer(views: frozenset[str], hidden: frozenset[str], tables: frozenset[str]) -> Any:

@@ -9,7 +9,8 @@ from typing import Any, Generic, TypeVar
 
 from chez.errors import ChezError, InvalidValue, MigrationFailed, Misuse, NotFound
 from chez.query.conditions import Condition
-from chez.query.filters import Query, conditions
+from chez.query.filters import Query, conditions, whole
+from chez.query.fulltext import Hit
 from chez.query.indexes import Declared
 from chez.query.live import live
 from chez.records.diff import write_difference
@@ -81,12 +82,14 @@ class Collection(Generic[T]):
     value is asked for). Without, values are dicts.
     """
 
-    def __init__(self, engine: Engine, name: str, type: type[T] | None, indexes: Iterable[Declared] = (), *,
+    def __init__(self, engine: Engine, name: str, type: type[T] | None, indexes: Iterable[Declared] = (),
+                 search: Iterable[str] = (), *,
                  version: int = 1, migrations: Mapping[int, Migration] | None = None) -> None:
         self._engine = engine
         self.name = name
         self._form = Form(name, type, version, migrations)
-        self._reader = Reader(engine.database, engine.space, name, type, indexes, self._record, self._follow)
+        self._reader = Reader(engine.database, engine.space, name, type, indexes, search, self._record,
+                              self._follow)
 
     def __repr__(self) -> str:
         return f"<Collection {self.name!r}>"
@@ -227,6 +230,19 @@ class Collection(Generic[T]):
 
     def __aiter__(self) -> AsyncIterator[Record[T]]:
         return self.where().__aiter__()
+
+    async def search(self, words: str, *, limit: int = 20, offset: int = 0,
+                     marks: tuple[str, str] = ("", "")) -> list[Hit[Record[T]]]:
+        """The records where all these words are, the best first, each with its rank and a snippet.
+
+        `"two words"` stand next to each other, `tea*` is every word that begins so; the rest
+        is plain text, so that whatever a person types can be given. `marks` are put around
+        the words in the snippet. The fields are those that some part of an app declared by
+        `home.collection(name, search=("title", "body"))`; the first search builds the index on
+        records that were there before, while other work goes on. Raises `Misuse` when no
+        field was ever declared, `InvalidValue` for more than 64 words.
+        """
+        return await self._reader.search(words, whole(limit, "limit"), whole(offset, "offset"), marks)
 
     async def count(self) -> int:
         """How many records there are."""

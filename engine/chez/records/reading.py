@@ -6,9 +6,10 @@ from typing import Any, Generic, TypeVar
 
 import sqlcipher3
 
-from chez.errors import InvalidValue
-from chez.query import decimals
+from chez.errors import InvalidValue, Misuse
+from chez.query import decimals, fulltext
 from chez.query.filters import Facts
+from chez.query.fulltext import Hit
 from chez.query.indexes import Declared, Index, check, present
 from chez.query.live import Following
 from chez.store.database import Connection, Database, storage_error
@@ -16,6 +17,7 @@ from chez.store.database import Connection, Database, storage_error
 __all__ = ("Reader",)
 
 R = TypeVar("R")
+S = TypeVar("S")
 
 
 class Reader(Generic[R]):
@@ -26,12 +28,13 @@ class Reader(Generic[R]):
     """
 
     def __init__(self, database: Database, space: int, collection: str, type: type[Any] | None,
-                 indexes: Iterable[Declared], record: Callable[[Sequence[Any]], R],
+                 indexes: Iterable[Declared], search: Iterable[str], record: Callable[[Sequence[Any]], R],
                  follow: Callable[[], AbstractContextManager[Following]]) -> None:
         self._database = database
         self.space = space
         self.collection = collection
         self._indexes = check(indexes)
+        self._searched = fulltext.check_fields(search)
         self._numeric = decimals.fields_of(type) if type is not None else frozenset()
         self.record = record
         self.follow = follow
@@ -54,12 +57,17 @@ class Reader(Generic[R]):
         there = frozenset(index for index in present(db, self.collection)
                           if all(decimal == (name in numeric) for name, decimal in index.keys))
         missing = bool(self._numeric - numeric) or not there.issuperset(self._wanted(numeric))
+        if self._searched and not missing:
+            found = fulltext.present(db, self.space, self.collection)
+            missing = found is None or found.fields != self._searched
         return Facts(there, numeric), missing
 
     def _declare(self, db: Connection) -> None:
         decimals.declare(db, self.collection, self._numeric)
         for index in self._wanted(decimals.declared(db, self.collection)):
             db.execute(index.statement())
+        if self._searched:
+            fulltext.declare(db, self.space, self.collection, self._searched)
 
     def _wanted(self, numeric: frozenset[str]) -> list[Index]:
         return [Index(self.collection, tuple((name, name in numeric) for name in fields)) for fields in self._indexes]
@@ -68,8 +76,15 @@ class Reader(Generic[R]):
         """The rows of a statement. Raises `InvalidValue` for what is too much for SQLite, `Damaged`."""
         def work(db: Connection) -> list[tuple[Any, ...]]:
             decimals.equip(db, sql)
+            found: list[tuple[Any, ...]] = db.execute(sql, params).fetchall()
+            return found
+
+        return await self._read(work)
+
+    async def _read(self, work: Callable[[Connection], S]) -> S:
+        def reading(db: Connection) -> S:
             try:
-                found: list[tuple[Any, ...]] = db.execute(sql, params).fetchall()
+                return work(db)
             except sqlcipher3.Error as error:
                 text = str(error)
                 if "integer overflow" in text:
@@ -77,6 +92,24 @@ class Reader(Generic[R]):
                 if "too large" in text or "too many" in text or "too big" in text:
                     raise InvalidValue(f"this query is too much for SQLite ({text})", "Ask in several parts.") from None
                 raise storage_error(error) from None
-            return found
 
-        return await self._database.read(work)
+        return await self._database.read(reading)
+
+    async def search(self, words: str, limit: int, offset: int, marks: tuple[str, str]) -> list[Hit[R]]:
+        """The records where these words are, the best first. Raises `InvalidValue`, `Misuse` without an index."""
+        match = fulltext.matching(words)
+        await self.facts()
+        while (rows := await self._read(lambda db: self._found(db, match, limit, offset, marks))) is None:
+            await self._database.write(lambda db: fulltext.build(db, self.space, self.collection))
+        return [Hit(self.record(row), row[3], row[4] or "") for row in rows]
+
+    def _found(self, db: Connection, match: str | None, limit: int, offset: int, marks: tuple[str, str]
+               ) -> list[tuple[Any, ...]] | None:
+        index = fulltext.present(db, self.space, self.collection)
+        if index is None:
+            raise Misuse(f"no full text is searched in {self.collection!r}",
+                         f'Declare it: home.collection({self.collection!r}, search=("title",)), '
+                         "or chez search --field.")
+        if not index.built:
+            return None
+        return [] if match is None else fulltext.find(db, index, match, limit, offset, marks)

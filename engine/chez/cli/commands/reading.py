@@ -1,4 +1,4 @@
-"""ls, sql, collections: many records at a time."""
+"""ls, search, sql, collections: many records at a time."""
 
 from typing import Any, Final
 
@@ -9,7 +9,7 @@ from chez.cli.context import settings
 from chez.cli.terminal import json_line, say, table
 from chez.cli.values import condition, word_value
 
-__all__ = ("collections", "ls", "sql")
+__all__ = ("collections", "ls", "search", "sql")
 
 ROWS_FOR_PEOPLE: Final = 100
 """Rows of a table unless --limit says otherwise; programs get everything."""
@@ -49,6 +49,36 @@ def ls(ctx: click.Context, collection: str | None, conditions: tuple[str, ...], 
     table(("id", *fields), ((record["id"], *map(record["value"].get, fields)) for record in kept))
     if done["more"]:
         say(f"… and more: this shows {done['records']}; --limit 0 shows all", err=True)
+
+
+@click.command()
+@click.argument("collection")
+@click.argument("words", nargs=-1, required=True)
+@click.option("--field", "fields", multiple=True, metavar="FIELD",
+              help="Search these fields from now on; repeat it for several. Needed once, unless an app declared them.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="At most so many.")
+@click.pass_context
+def search(ctx: click.Context, collection: str, words: tuple[str, ...], fields: tuple[str, ...], limit: int) -> None:
+    """Find the records of a COLLECTION where all the WORDS are, the best first.
+
+    tea* stands for every word that begins so; a WORD of several must occur as it is. Case
+    and accents make no difference.
+
+    \b
+      chez search notes --field title --field body tea milk
+      chez search notes 'green tea' mil*
+    """
+    asked = " ".join(f'"{word}"' if " " in word.strip() and '"' not in word else word for word in words)
+    as_json = settings(ctx).json
+    hits: list[dict[str, Any]] = []
+
+    def page(data: dict[str, Any]) -> None:
+        for hit in data["hits"]:
+            json_line(hit) if as_json else hits.append(hit)
+
+    call(ctx, "search", {"collection": collection, "words": asked, "fields": list(fields), "limit": limit}, show=page)
+    if not as_json:
+        table(("id", "found"), ((hit["id"], hit["snippet"]) for hit in hits))
 
 
 @click.command()
