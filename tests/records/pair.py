@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chez.records import automerge
+from chez.records.counter import Counter
 from chez.records.diff import write_difference
 from chez.records.store import Incoming, RecordStore
+from chez.records.text import Text
 from chez.records.typed import Form
 from chez.records.values import from_json
 from chez.store.database import Connection, connect, migrate
@@ -37,7 +39,8 @@ class Device:
         n, json, kinds = self.db.execute("SELECT n, json, kinds FROM record WHERE id = ?", (id,)).fetchone()
         value = from_json(json, kinds)
         document = automerge.load(self.store._rows.base(self.db, n), self.actor)
-        assert value == {key: item for key, item in automerge.extract(document).items() if key != "_deleted"}
+        shown = {key: item for key, item in automerge.extract(document).items() if key != "_deleted"}
+        assert typed(value) == typed(shown)
         return value
 
     def put(self, value: Any, id: str = "r", form: "Form[Any] | None" = None) -> None:
@@ -73,6 +76,19 @@ class Device:
             Incoming(collection, id, automerge.read_change(data), entry) for _, collection, id, data in rows])
         assert refused == []
         self.given = max([self.given, *[row[0] for row in rows]])
+
+
+def typed(value: Any) -> Any:
+    """A value with its types told apart, to compare: 1, 1.0 and True, a text and a str, are not equal."""
+    if isinstance(value, dict):
+        return {key: typed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [typed(item) for item in value]
+    if isinstance(value, Text):
+        return "text", str(value), value.marks
+    if isinstance(value, float):
+        return "float", value.hex()
+    return type(value).__name__, int(value) if isinstance(value, Counter) else value
 
 
 def pair() -> tuple[Device, Device]:

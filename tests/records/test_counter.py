@@ -1,5 +1,6 @@
 """Counters: what several devices add at once is summed, and nothing else counts."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,6 +19,10 @@ BIG = 2**63 - 1
 amounts = st.lists(st.integers(-(10**6), 10**6), max_size=5)
 
 
+def _adding(amount: int, nested: bool) -> Callable[[Any], None]:
+    return lambda draft: (draft["m"] if nested else draft)["n"].add(amount)
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.integers(-9, 9), st.booleans(), st.lists(st.tuples(amounts, amounts), max_size=3))
 def test_what_two_devices_add_at_once_is_summed(start: int, nested: bool, rounds: list[tuple[Any, Any]]) -> None:
@@ -29,7 +34,7 @@ def test_what_two_devices_add_at_once_is_summed(start: int, nested: bool, rounds
     for mine, theirs in rounds:
         for device, added in ((a, mine), (b, theirs)):
             for amount in added:
-                device.edit(lambda draft, amount=amount: (draft["m"] if nested else draft)["n"].add(amount))()
+                device.edit(_adding(amount, nested))()
                 total += amount
         meet(a, b)
         value = a.stored()

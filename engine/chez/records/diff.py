@@ -1,19 +1,19 @@
 """Turn one value into another with the fewest operations, so that concurrent edits merge.
 
-Maps are compared key by key and lists by their longest common runs; what did not change
-is not written, so two devices that edit different fields, or insert at different places
+Maps are compared key by key and lists by what became what; what did not change is not
+written, so two devices that edit different fields, or insert at different places
 of one list, both keep their work. In the place of a text, a str is the smallest edit of
 it; in the place of a counter, a whole number adds the difference.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import SequenceMatcher
 from typing import Any, Final
 
 from automerge.core import ExpandMark, ObjType, ScalarType
 
 from chez.errors import InvalidValue
+from chez.records.alignment import aligned
 from chez.records.automerge import ROOT, Document, last_change, transaction
 from chez.records.counter import Counter
 from chez.records.reference import is_reference
@@ -130,24 +130,17 @@ class _Writer:
     # --- lists ----------------------------------------------------------------------------
 
     def list(self, obj: bytes, before: list[Value], after: list[Value]) -> None:
-        tokens = [_token(item) for item in before], [_token(item) for item in after]
-        shift = 0
-        for tag, i1, i2, j1, j2 in SequenceMatcher(None, *tokens, autojunk=False).get_opcodes():
-            if tag == "equal":
-                for k in range(i2 - i1):  # a mark in a text is no other token
-                    if not same(before[i1 + k], after[j1 + k]):
-                        self.put(obj, i1 + k + shift, before[i1 + k], after[j1 + k])
-                continue
-            both = min(i2 - i1, j2 - j1)
-            for k in range(both):  # replaced in place: nested values keep their identity
-                self.put(obj, i1 + k + shift, before[i1 + k], after[j1 + k])
-            at = i1 + both + shift
-            for _ in range(i2 - i1 - both):
-                self.tx.delete(obj, at)
-                shift -= 1
-            for j in range(j1 + both, j2):
-                self.insert(obj, i2 + shift, after[j])
+        shift = i = j = 0
+        for to_i, to_j in [*aligned(before, after), (len(before), len(after))]:
+            for _ in range(i, to_i):
+                self.tx.delete(obj, i + shift)
+            shift -= to_i - i
+            for item in after[j:to_j]:
+                self.insert(obj, to_i + shift, item)
                 shift += 1
+            if to_i < len(before) and not same(before[to_i], after[to_j]):
+                self.put(obj, to_i + shift, before[to_i], after[to_j])  # nested values keep their identity
+            i, j = to_i + 1, to_j + 1
 
     def insert(self, obj: bytes, at: int, value: Value) -> None:
         kind = type(value)
@@ -219,16 +212,3 @@ def _edited_inside(old: Value, value: Value) -> bool:
     Else of two that were set at once a part of each could win.
     """
     return type(old) is dict and (not (is_reference(old) or is_reference(value)) or same(old, value))
-
-
-def _token(value: Value) -> object:
-    """A hashable stand-in for a value: equal tokens mean equal values."""
-    if type(value) is dict:
-        return "map", tuple((key, _token(item)) for key, item in sorted(value.items()))
-    if type(value) is list:
-        return "list", tuple(_token(item) for item in value)
-    if type(value) is Text:
-        return "text", str(value)
-    if type(value) is Counter:
-        return "counter", int(value)
-    return type(value).__name__, value

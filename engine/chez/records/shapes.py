@@ -7,13 +7,13 @@ for a value made anew, to the Struct in the same place.
 """
 
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 from msgspec import inspect
 
+from chez.records.alignment import aligned
 from chez.records.counter import Counter
 from chez.records.reference import Blob
 from chez.records.text import Pen, Text
@@ -119,7 +119,7 @@ def carry(shape: Shape, encoded: Any, stored: Value) -> None:
         _carry_struct(shape, shape.fields, encoded, shape.origin if shape.origin is not None else stored)
         return
     if type(encoded) is list:
-        stood = _aligned(shape, encoded, stored if type(stored) is list else [])
+        stood: Any = _stood(shape, encoded, stored if type(stored) is list else [])
     else:
         stood = stored if type(stored) is dict else {}
     for key, inner in shape.inner.items():
@@ -144,23 +144,11 @@ def _is_default(item: Value, default: Value) -> bool:
     return type(item) is type(default) and item == default and not (type(item) is Text and item.steps)
 
 
-def _aligned(shape: Shape, encoded: list[Value], stored: list[Value]) -> dict[int, Value]:
-    """Where each item of a list stood, by its longest common runs with the stored one (as records/diff.py has it).
+def _stood(shape: Shape, encoded: list[Value], stored: list[Value]) -> dict[int, Value]:
+    """Where each item of a list stood that shares something with one that was there (records/alignment.py).
 
     Once some items are known to come from the list, those of which that is not known are new.
     """
     if any(inner.origin is not None for inner in shape.inner.values()):
         return {}
-    known = frozenset[str]().union(*[inner.fields.known for inner in shape.inner.values() if inner.fields])
-    before, after = [_token(item, known) for item in stored], [_token(item, known) for item in encoded]
-    out: dict[int, Value] = {}
-    for _, i1, i2, j1, j2 in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
-        out.update(zip(range(j1, j2), stored[i1:i2], strict=False))
-    return out
-
-
-def _token(item: Value, known: frozenset[str]) -> str:
-    """What is known of an item, to tell items apart."""
-    if type(item) is dict:
-        return repr(sorted((key, str(value)) for key, value in item.items() if key in known))
-    return repr(item)
+    return {j: stored[i] for i, j in aligned(stored, encoded, gaps=False)}
