@@ -29,14 +29,16 @@ if TYPE_CHECKING:
     from chez.query.sql import Rows
     from chez.records.collection import Collection, Record
     from chez.records.counter import Counter
+    from chez.records.reference import Blob
     from chez.records.text import Mark, Text
 
 __all__ = (
-    "ChezError", "Collection", "Counter", "ExportReport", "Hit", "Home", "HomeStatus", "ImportReport", "Mark", "Query",
-    "Record", "Rows", "SyncReport", "Text", "Transaction", "count", "create", "field", "join", "open", "serve",
+    "Blob", "ChezError", "Collection", "Counter", "ExportReport", "Hit", "Home", "HomeStatus", "ImportReport", "Mark",
+    "Query", "Record", "Rows", "SyncReport", "Text", "Transaction", "count", "create", "field", "join", "open", "serve",
 )
 
 _PLACES = {
+    "Blob": "chez.records.reference",
     "ChezError": "chez.errors", "Collection": "chez.records.collection", "ExportReport": "chez.home",
     "Counter": "chez.records.counter", "Mark": "chez.records.text", "Text": "chez.records.text",
     "Hit": "chez.query.fulltext", "Home": "chez.home", "HomeStatus": "chez.home",
