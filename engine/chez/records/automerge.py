@@ -24,8 +24,9 @@ from chez.records.reserved import Raw, fold, is_reserved, operation
 from chez.records.text import Mark, Text
 from chez.records.values import MAX_DEPTH, Value
 
-__all__ = ("ROOT", "BadChange", "Document", "Past", "RawChange", "applied", "changes_of", "extract", "history",
-           "last_change", "load", "merged", "new", "read_change", "saved", "since", "transaction", "written_by")
+__all__ = ("ROOT", "BadChange", "Document", "Past", "RawChange", "applied", "changes_of", "character", "characters",
+           "extract", "history", "last_change", "length", "load", "merged", "new", "read_change", "saved", "since",
+           "text_at", "transaction", "written_by")
 
 Document = core.Document
 ROOT: Final = core.ROOT
@@ -215,6 +216,44 @@ def written_by(document: Document, field: str) -> tuple[bytes, int] | None:
     with _boundary("the document's value can't be read"):
         found = document.get(ROOT, field)
         return None if found is None else operation(found[1])
+
+
+def text_at(document: Document, path: Sequence[str | int]) -> bytes | None:
+    """The text that keys of maps and indexes of lists lead to, None when there is none."""
+    with _boundary("the document's value can't be read"):
+        at = ROOT
+        for step in path:
+            wanted = core.ObjType.Map if isinstance(step, str) else core.ObjType.List
+            within = isinstance(step, str) or 0 <= step < document.length(at)
+            found = document.get(at, step) if within and document.object_type(at) == wanted else None
+            if found is None or type(found[0]) is tuple:
+                return None
+            at = found[1]
+        return at if document.object_type(at) == core.ObjType.Text else None
+
+
+def length(document: Document, text: bytes) -> int:
+    """Characters of a text."""
+    with _boundary("the text can't be read"):
+        return int(document.length(text))
+
+
+def character(document: Document, text: bytes, position: int) -> bytes:
+    """The id of the operation that put a character in."""
+    with _boundary("the text can't be read"):
+        found = document.get(text, position)
+        if found is None:
+            raise BadChange("the text has no such character")
+        return bytes(found[1])
+
+
+def characters(document: Document, text: bytes, heads: Sequence[bytes] | None = None) -> list[tuple[str, bytes]]:
+    """Each character of a text, now or at some heads, and the id of the operation that put it in."""
+    with _boundary("the text can't be read"):
+        found = document.values(text, None if heads is None else list(heads))
+        # The ends of marks are among them, as if they were text.
+        return [(value[1], id) for value, id in found
+                if type(value) is tuple and type(value[1]) is str and value[1] not in ("markBegin", "markEnd")]
 
 
 def saved(document: Document) -> bytes | None:

@@ -13,6 +13,7 @@ from chez.query.filters import Query, conditions, whole
 from chez.query.fulltext import Hit
 from chez.query.indexes import Declared
 from chez.query.live import live
+from chez.records.cursors import Path
 from chez.records.diff import write_difference
 from chez.records.news import Follower, News
 from chez.records.reading import Reader
@@ -158,6 +159,23 @@ class Collection(Generic[T]):
             if change is not None:
                 await engine.database.write(lambda db: engine.records.end_edit(
                     db, engine.space, draft, change, wanted.after))
+
+    async def cursor(self, id: str, path: Path, position: int) -> str:
+        """A cursor in a text: it keeps its place while others type (a caret, an end of a selection).
+
+        `path` is a field, or the way to it: `cursor(id, ("parts", 0, "body"), 12)`. The
+        cursor is text that may be kept, and sent to other devices. Raises `NotFound`,
+        `InvalidValue` for a position outside the text.
+        """
+        engine = self._engine
+        return await engine.database.write(
+            lambda db: engine.records.cursor(db, engine.space, self.name, id, path, position))
+
+    async def position(self, id: str, path: Path, cursor: str) -> int:
+        """Where a cursor is now. Raises `NotFound`, also while its place has not arrived here; `InvalidValue`."""
+        engine = self._engine
+        return await engine.database.write(
+            lambda db: engine.records.position(db, engine.space, self.name, id, path, cursor))
 
     async def delete(self, id: str) -> None:
         """Delete a record; an edit made elsewhere meanwhile does not bring it back. Raises `NotFound`."""

@@ -16,13 +16,14 @@ from typing import Final
 from chez.errors import InvalidValue, NotFound
 from chez.records import automerge
 from chez.records.automerge import Document, RawChange
+from chez.records.cursors import Path, cursor_at, position_of
 from chez.records.derived import derive
 from chez.records.diff import write_difference
 from chez.records.encode import encode_fields, expanded, is_flat
 from chez.records.imported import identity_change
 from chez.records.merge import Incoming, Refusal, merge
 from chez.records.reserved import check_reserved
-from chez.records.rows import ABSENT, HERE, OUTBOX, Row, Rows
+from chez.records.rows import ABSENT, DELETED, HERE, OUTBOX, Row, Rows
 from chez.records.typed import Wanted
 from chez.records.values import Value, is_plain
 from chez.store.database import Connection
@@ -87,7 +88,7 @@ class RecordStore:
             self._begin(db, space, collection, id, row, shown, [change], None)
             return
         stored = {key: item for key, item in row.value.items() if key != "_deleted"}
-        if over is None:
+        if over is None or row.state == DELETED:  # what was deleted is begun anew
             self._edit(db, row, collection, {key: stored[key] for key in stored if key.startswith("_")} | value)
             return
         wanted = over(stored)
@@ -126,6 +127,14 @@ class RecordStore:
             write_difference(edited, draft.value, after, self.actor)
             wanted = automerge.extract(automerge.merged(document, edited), _STAND_IN)
             self._edit(db, row, draft.collection, wanted)
+
+    def cursor(self, db: Connection, space: int, collection: str, id: str, path: Path, position: int) -> str:
+        """A cursor in a text. Raises `NotFound`, `InvalidValue` (see `records.cursors`)."""
+        return cursor_at(self._rows.load(db, self._here(db, space, collection, id).n), path, position)
+
+    def position(self, db: Connection, space: int, collection: str, id: str, path: Path, cursor: str) -> int:
+        """Where a cursor is now. Raises `NotFound`, `InvalidValue` (see `records.cursors`)."""
+        return position_of(self._rows.load(db, self._here(db, space, collection, id).n), path, cursor)
 
     def delete(self, db: Connection, space: int, collection: str, id: str) -> None:
         """Mark a record deleted. Raises `NotFound`."""
@@ -212,6 +221,8 @@ class RecordStore:
 
     def _edit(self, db: Connection, row: Row, collection: str, after: dict[str, Value],
               origin: str | None = None) -> None:
+        if version := row.value.get("_version"):
+            after = after | {"_version": max(version, after.get("_version", 1))}  # no edit lowers it
         document = self._rows.load(db, row.n)
         change = write_difference(document, row.value, after)
         if change is None:
