@@ -1,5 +1,6 @@
 """Versions: read anew, written with the next edit only, and never in each other's way."""
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -27,7 +28,8 @@ def _nest(value: dict[str, Any]) -> dict[str, Any]:
 
 
 STEPS = {1: _split, 2: _nest}
-TWO, THREE = Form("notes", None, 2, {1: _split}), Form("notes", None, 3, STEPS)
+TWO: Form[Any] = Form("notes", None, 2, {1: _split})
+THREE: Form[Any] = Form("notes", None, 3, STEPS)
 OLD = {"name": "Ada Byron", "tags": "x,y", "city": "London", "body": "Dear", "n": 4, "note": ""}
 
 
@@ -53,7 +55,7 @@ def edits(draw: st.DrawFn) -> list[Any]:
                                    st.integers(0, 9)), min_size=1, max_size=5))
 
 
-def _act(draft: dict[str, Any], steps: list[Any], who: str) -> None:
+def _act(steps: list[Any], who: str, draft: dict[str, Any]) -> None:
     for what, number in steps:
         match what:
             case "tag":
@@ -100,7 +102,7 @@ def test_two_devices_that_migrate_at_once_keep_what_both_did(mine: list[Any], th
         a.put(OLD | {"note": str(number)})
     a.put(OLD)
     meet(a, b)
-    ends = [device.edit(lambda draft, steps=steps, who=who: _act(draft, steps, who), form=THREE)
+    ends = [device.edit(partial(_act, steps, who), form=THREE)
             for device, steps, who in ((a, mine, "a"), (b, theirs, "b"))]
     for end in ends:
         end()
@@ -119,7 +121,7 @@ def test_an_edit_in_the_old_form_meets_a_migration(mine: list[Any], theirs: list
     meet(a, b)
     a.put(OLD | {before: 7 if before == "n" else "changed"})
     for device, steps, who in ((a, mine, "a"), (b, theirs, "b")):
-        device.edit(lambda draft, steps=steps, who=who: _act(draft, steps, who), form=THREE)()
+        device.edit(partial(_act, steps, who), form=THREE)()
     meet(a, b)
     value = a.read(form=THREE)
     assert value.keys() == {"name", "tags", "note", "address", "body", "n"}

@@ -225,7 +225,11 @@ def test_apps_may_differ_about_what_is_a_text() -> None:
     a.put(Rich(chez.Text("one two"), chez.Counter(1)), form=rich)
     meet(a, b)
     a.edit(lambda value: (value.body.append("!"), value.n.add(4)), form=rich)()
-    b.edit(lambda value: (setattr(value, "body", "zero " + value.body), setattr(value, "n", 3)), form=plain)()
+
+    def act(value: Plain) -> None:
+        value.body, value.n = "zero " + value.body, 3
+
+    b.edit(act, form=plain)()
     meet(a, b)
     assert b.read(form=plain) == Plain("zero one two!", 7)
     a.put({"body": "str", "n": 1}, id="s")

@@ -23,7 +23,7 @@ from chez.records.counter import Counter
 from chez.records.diff import same, write_difference
 from chez.records.values import Value
 
-__all__ = ("DEVICE_ID", "check_derived", "derive")
+__all__ = ("DEVICE_ID", "check_derived", "derive", "named")
 
 DEVICE_ID: Final = 32
 """Bytes of a device's id; an actor of another length is no device."""
@@ -37,6 +37,13 @@ def check_derived(change: RawChange) -> None:
     """Raise `BadChange` unless a change's actor is the hash of the rest, and it is that actor's only one."""
     if change.sequence != 1 or len(change.actor) != _SIZE or _name(change.bytes) != change.actor:
         raise BadChange("the entry carries a change in a name that is neither its author's nor its content's")
+
+
+def named(change: bytes) -> RawChange:
+    """A first change of an actor of 24 bytes, in the name of what it holds."""
+    at = _actor_at(change)
+    tail = change[8:at] + _name(change) + change[at + _SIZE :]
+    return automerge.read_change(change[:4] + hashlib.sha256(tail).digest()[:4] + tail)
 
 
 def derive(document: Document, stored: dict[str, Value], wanted: dict[str, Value]) -> tuple[Document, list[RawChange]]:
@@ -65,9 +72,7 @@ def _derived(document: Document, history: Sequence[automerge.Past], key: str, va
     change = write_difference(scratch, {}, {key: value})
     if change is None:  # it is there, below what was put over it
         return None
-    at = _actor_at(change)
-    tail = change[8:at] + _name(change) + change[at + _SIZE :]
-    return automerge.read_change(change[:4] + hashlib.sha256(tail).digest()[:4] + tail)
+    return named(change)
 
 
 def _uncounted(value: Value) -> Value:
