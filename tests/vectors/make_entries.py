@@ -62,7 +62,8 @@ def _item_hash(item: Item) -> bytes:
 
 def _hash(inner: Inner) -> bytes:
     rest = crypto.hash_fields("chez/1 rest", b"\1", inner.time.to_bytes(8, "big"), msgspec.msgpack.encode(inner.relay),
-                              msgspec.msgpack.encode(inner.part), *inner.heads)
+                              msgspec.msgpack.encode(inner.part),
+                              msgspec.msgpack.encode([item.age for item in inner.items]), *inner.heads)
     return crypto.hash_fields("chez/1 entry", inner.space, inner.author, inner.sequence.to_bytes(8, "big"),
                               inner.previous, bytes((inner.kind,)), b"".join(map(_item_hash, inner.items)), rest)
 
@@ -71,7 +72,7 @@ FIRST = Inner(1, CREATE.hash, LAPTOP.id, 1, GENESIS, 1_767_225_600_000, STATEMEN
     Item(STATEMENT, "", "", statement.raw) for statement in (CREATE, CERTIFY, NEW_EPOCH)
 ], [], None)
 SECOND = Inner(1, CREATE.hash, LAPTOP.id, 2, _hash(FIRST), 1_767_225_600_001, CHANGES, [
-    Item(CHANGE, "notes", "tea", _TEA.bytes),
+    Item(CHANGE, "notes", "tea", _TEA.bytes, 60_000),
     Item(CHANGE, COLLECTION, record_id(_RECORD_KEY, COLLECTION, IDENTITY), identity_change(IDENTITY).bytes),
     Item(JOURNAL_HEAD, "", "", (7).to_bytes(8, "big") + filled(0x32)),
 ], [NEW_EPOCH.hash], RelayHead(filled(0x33), 17, filled(0x34)))

@@ -9,7 +9,6 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -23,7 +22,6 @@ from chez.records import automerge
 from chez.records.imported import IMPORT_ACTOR
 from chez.records.rows import Rows
 from chez.store.database import Connection, Database
-from chez.sync.entry import read_signed
 
 __all__ = ("ExportReport", "Exporter", "OnProgress", "on_loop")
 
@@ -110,7 +108,6 @@ class _Writing:
         self._note = note
         self._done = self._total = 0
         self._encode = msgspec.json.Encoder().encode
-        self._time = lru_cache(maxsize=256)(self._entry_time)
 
     def write(self, path: Path, history: bool) -> ExportReport:
         self._db.execute("BEGIN")  # all that follows reads one state of the store
@@ -172,8 +169,8 @@ class _Writing:
         rows = Rows(self._exporter.device)
         for n, id in self._db.execute("SELECT n, id FROM record WHERE space = ? AND collection = ? ORDER BY id",
                                       (self._exporter.space, collection)):
-            brought = {hash: (entry, origin) for hash, entry, origin in self._db.execute(
-                "SELECT hash, entry, origin FROM change WHERE record = ? AND state < 2", (n,))}
+            made = {hash: (time, origin) for hash, time, origin in self._db.execute(
+                "SELECT hash, time, origin FROM change WHERE record = ? AND state < 2", (n,))}
             try:
                 document = automerge.load(rows.base(self._db, n), self._exporter.device)
                 changes = [automerge.read_change(data) for data in automerge.changes_of(document, ())]
@@ -181,13 +178,9 @@ class _Writing:
                 raise Damaged(f"the history of record {id!r} in {collection!r} can't be read: {error.message}",
                               "Run `chez doctor`; an export without history leaves it out.") from None
             for change in changes:
-                entry, origin = brought.get(change.hash, (None, None))
+                time, origin = made.get(change.hash, (0, None))
                 author = "import" if change.actor == IMPORT_ACTOR else change.actor.hex()
                 yield self._encode(ChangeLine(
                     id, change.hash.hex(), author, change.sequence, [hash.hex() for hash in change.dependencies],
-                    None if entry is None else self._time(entry), origin, change.bytes))
+                    time or None, origin, change.bytes))
             self._step()
-
-    def _entry_time(self, entry: int) -> int:
-        (packed,) = self._db.execute("SELECT inner FROM entry WHERE n = ?", (entry,)).fetchone()
-        return read_signed(packed).inner.time

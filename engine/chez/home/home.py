@@ -107,7 +107,7 @@ class Home:
         self._stack = AsyncExitStack()
         self._making = asyncio.Lock()
         news = News()
-        records = RecordStore(device.id, news.touch)
+        records = RecordStore(device.id, news.touch, unix_milliseconds)
         self._replica = Replica(space, device, records, unix_milliseconds, crypto.random_bytes)
 
         def undone() -> None:

@@ -32,13 +32,17 @@ _Known = Callable[[bytes], tuple[int, int] | None]
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A change for one record; `entry` is the row of the entry that brought it."""
+    """A change for one record; `entry` is the row of the entry that brought it.
+
+    `time` is when its author made it (Unix milliseconds, None: now, on this device).
+    """
 
     collection: str
     id: str
     change: RawChange
     entry: int | None = None
     origin: str | None = None
+    time: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +104,8 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
     fresh, strange = _numbered(rows.actor, tips, items, known, previous)
     if not fresh and not strange:
         return []
-    held = [] if n is None else [Incoming(collection, id, automerge.read_change(data), entry, origin)
-                                 for data, entry, origin in rows.waiting(db, n)]
+    held = [] if n is None else [Incoming(collection, id, automerge.read_change(data), entry, origin, time)
+                                 for data, entry, origin, time in rows.waiting(db, n)]
     if held and n is not None:
         numbers = rows.numbers(db, n)
         for item in held:
@@ -117,7 +121,7 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
         n = rows.insert(db, space, collection, id, value, len(done))
     _log(rows, db, n, batch, {item.change.hash for item in held}, done, state)
     for item in strange:
-        rows.log(db, n, item.change, REFUSED, item.origin, item.entry, counted=False)
+        rows.log(db, n, item.change, REFUSED, item.origin, item.entry, item.time, counted=False)
     for item in batch.items:
         if item.change.hash in batch.doomed:
             tips.setdefault(item.change.actor, Tip()).broken = True
@@ -229,4 +233,4 @@ def _log(rows: Rows, db: Connection, n: int, batch: _Batch, held: set[bytes], do
             if becomes == WAITING:
                 continue
             rows.unlog(db, n, hash)  # the log is in causal order: after what it waited for
-        rows.log(db, n, item.change, becomes, item.origin, item.entry)
+        rows.log(db, n, item.change, becomes, item.origin, item.entry, item.time)

@@ -60,10 +60,14 @@ class _Warm:
 
 @dataclass(slots=True)
 class Rows:
-    """The rows of one device's records; `actor` is its device id, `touch` hears of each record changed."""
+    """The rows of one device's records; `actor` is its device id, `touch` hears of each record changed.
+
+    `now` gives Unix milliseconds, for history.
+    """
 
     actor: bytes
     touch: Callable[[str, str], None] | None = None
+    now: Callable[[], int] = int
     batch: int | None = None
     """The transaction whose changes are being logged, if they are to be sent as one."""
     _warm: "OrderedDict[int, _Warm]" = field(default_factory=OrderedDict)
@@ -127,16 +131,17 @@ class Rows:
     # --- the log ----------------------------------------------------------------------
 
     def log(self, db: Connection, n: int, change: RawChange, state: int, origin: str | None = None,
-            entry: int | None = None, *, counted: bool = True) -> None:
-        """Add a change to a record's log. `entry` is the row of the entry that brought it.
+            entry: int | None = None, time: int | None = None, *, counted: bool = True) -> None:
+        """Add a change to a record's log. `entry` is the row of the entry that brought it; `time` is now, without.
 
         One that is not `counted` is kept, and takes none of its author's numbers.
         """
         sequence = change.sequence if counted and len(change.actor) == DEVICE_ID else 0
         batch = self.batch if state == OUTBOX else None
-        db.execute("INSERT INTO change (record, hash, bytes, sequence, last, entry, state, origin, batch) "
-                   "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                   (n, change.hash, change.bytes, sequence, change.last, entry, state, origin, batch))
+        db.execute("INSERT INTO change (record, hash, bytes, sequence, last, entry, state, origin, batch, time) "
+                   "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                   (n, change.hash, change.bytes, sequence, change.last, entry, state, origin, batch,
+                    self.now() if time is None else time))
 
     def logged(self, db: Connection, n: int | None, hash: bytes) -> tuple[int, int] | None:
         """State and last operation of a change in a record's log, None when it never came."""
@@ -145,10 +150,10 @@ class Rows:
         row = db.execute("SELECT state, last FROM change WHERE record = ? AND hash = ?", (n, hash)).fetchone()
         return None if row is None else (row[0], row[1])
 
-    def waiting(self, db: Connection, n: int) -> list[tuple[bytes, int | None, str | None]]:
-        """The changes of a record that wait for something: bytes, entry, origin."""
-        rows = db.execute("SELECT bytes, entry, origin FROM change INDEXED BY waiting WHERE record = ? AND state = 2 "
-                          "ORDER BY n", (n,))
+    def waiting(self, db: Connection, n: int) -> list[tuple[bytes, int | None, str | None, int]]:
+        """The changes of a record that wait for something: bytes, entry, origin, time."""
+        rows = db.execute("SELECT bytes, entry, origin, time FROM change INDEXED BY waiting "
+                          "WHERE record = ? AND state = 2 ORDER BY n", (n,))
         return list(rows)
 
     def unlog(self, db: Connection, n: int, hash: bytes) -> None:

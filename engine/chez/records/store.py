@@ -60,11 +60,15 @@ class Draft:
 
 
 class RecordStore:
-    """The records of one device; `actor` is its device id, `touch` hears collection and id of each one changed."""
+    """The records of one device; `actor` is its device id, `touch` hears collection and id of each one changed.
 
-    def __init__(self, actor: bytes, touch: Callable[[str, str], None] | None = None) -> None:
+    `now` gives Unix milliseconds: when a change was made is shown, and nothing is ordered by it.
+    """
+
+    def __init__(self, actor: bytes, touch: Callable[[str, str], None] | None = None,
+                 now: Callable[[], int] = int) -> None:
         self.actor = actor
-        self._rows = Rows(actor, touch)
+        self._rows = Rows(actor, touch, now)
 
     def forget(self) -> None:
         """Drop everything cached (some work was undone)."""

@@ -3,7 +3,7 @@
     inner     MessagePack array (class Inner): all that is signed
     item hash H("chez/1 item", kind, collection, id, content hash)
     hash      H("chez/1 entry", space, author, sequence, previous, kind, item hashes, rest)
-    rest      H("chez/1 rest", version, time, relay head, batch, membership heads)
+    rest      H("chez/1 rest", version, time, relay head, batch, ages, membership heads)
     signature Ed25519 over ("chez/1 entry", space, hash) by the author
 
 The content hash of a change is Automerge's own (SHA-256), so whoever holds a record's
@@ -50,12 +50,17 @@ Name = Annotated[str, Meta(max_length=128)]
 
 
 class Item(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """One thing an entry carries: a change of a record, a journal head, a statement."""
+    """One thing an entry carries: a change of a record, a journal head, a statement.
+
+    `age` is how long before the entry a change was made, in milliseconds: an edit made
+    offline waits for its entry. For people's eyes; nothing is ordered by it.
+    """
 
     kind: Annotated[int, Meta(ge=0, le=2)]
     collection: Name
     id: Name
     data: Annotated[bytes, Meta(max_length=MAX_CHANGE)]
+    age: Annotated[int, Meta(ge=0, le=2**62)] = 0
 
 
 class RelayHead(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -138,7 +143,8 @@ def _item_hash(item: Item) -> bytes:
 def entry_hash(inner: Inner) -> bytes:
     """The hash that names an entry and chains the next one to it (32 bytes)."""
     rest = crypto.hash_fields("chez/1 rest", bytes((inner.version,)), inner.time.to_bytes(8, "big"),
-                              _encoder.encode(inner.relay), _encoder.encode(inner.part), *inner.heads)
+                              _encoder.encode(inner.relay), _encoder.encode(inner.part),
+                              _encoder.encode([item.age for item in inner.items]), *inner.heads)
     items = b"".join(map(_item_hash, inner.items))
     return crypto.hash_fields("chez/1 entry", inner.space, inner.author, inner.sequence.to_bytes(8, "big"),
                               inner.previous, bytes((inner.kind,)), items, rest)

@@ -121,15 +121,20 @@ class Intake:
         if inner.part is None or inner.part.last:  # else it is shown together with what follows
             if inner.part is not None:
                 self._gather(inner, inner.part.number)
-            self.ready += [Incoming(item.collection, item.id, change, row) for item, change in items]
+            self._show(inner, items, row)
 
     def _gather(self, inner: Inner, count: int) -> None:
         """The changes of the `count` entries before the last one of a batch."""
         for row, packed in self.db.execute(
                 "SELECT n, inner FROM entry WHERE space = ? AND author = ? AND sequence >= ? AND sequence < ? "
                 "ORDER BY sequence", (self.space.n, inner.author, inner.sequence - count, inner.sequence)).fetchall():
-            self.ready += [Incoming(item.collection, item.id, change, row)
-                           for item, change in self._changes(read_signed(packed))]
+            signed = read_signed(packed)
+            self._show(signed.inner, self._changes(signed), row)
+
+    def _show(self, inner: Inner, items: list[tuple[Item, RawChange]], row: int) -> None:
+        """The changes of an entry are to be merged; `row` is the entry's."""
+        self.ready += [Incoming(item.collection, item.id, change, row, None, max(0, inner.time - item.age))
+                       for item, change in items]
 
     def _check_aside(self, inner: Inner) -> None:
         """Nothing is taken in of a chain after an entry that is set aside: what follows builds on it."""

@@ -127,11 +127,13 @@ class Replica:
             "WHERE state = 1 AND record.space = ? ORDER BY change.n", (self.space.n,))]
 
     def _items(self, db: Connection, batch: list[Waiting]) -> list[Item]:
+        now = self._now()
         rows = db.execute(
-            "SELECT collection, id, bytes FROM change INDEXED BY outbox CROSS JOIN record ON record.n = change.record "
-            "WHERE state = 1 AND change.n BETWEEN ? AND ? AND record.space = ? ORDER BY change.n",
+            "SELECT collection, id, bytes, time FROM change INDEXED BY outbox "
+            "CROSS JOIN record ON record.n = change.record WHERE state = 1 AND change.n BETWEEN ? AND ? AND record.space = ? ORDER BY change.n",
             (batch[0].n, batch[-1].n, self.space.n))
-        return [Item(CHANGE, collection, id, data) for collection, id, data in rows]
+        return [Item(CHANGE, collection, id, data, max(0, now - time) if time else 0)
+                for collection, id, data, time in rows]
 
     def _journal_head(self, db: Connection) -> list[Item]:
         """The head of this device's journal, when it moved since an entry last said it."""

@@ -82,6 +82,7 @@ CREATE TABLE change (
     entry    INTEGER REFERENCES entry,-- what brought it, and tells its author; NULL in the outbox
     state    INTEGER NOT NULL,        -- 0 in an entry, 1 in the outbox, 2 waits for another, 3 refused
     origin   TEXT,                    -- who provided it: NULL the person, else a connector's run
+    time     INTEGER NOT NULL,        -- its author's clock when it was made, Unix milliseconds; 0 unknown
     batch    INTEGER                  -- the transaction that wrote it here, to be sent as one; NULL alone
 );
 CREATE INDEX change_by_record ON change (record, hash);
