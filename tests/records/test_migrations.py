@@ -203,6 +203,23 @@ async def test_a_migration_that_fails_costs_that_record_alone(home: chez.Home) -
     assert (await notes.get("a")).value == {"name": "raises secret"}
 
 
+async def test_a_collection_is_brought_up_to_date_on_demand(home: chez.Home) -> None:
+    """Every older record gets the version, in pages; those that fail are told and stay; again, nothing is left."""
+    notes = home.collection("notes")
+    names = [f"n{number}" for number in range(230)]
+    await notes.put_many([{"name": name} for name in [*names, "nan"]], ids=[*names, "bad"])
+    await notes.delete("n7")
+    newer = home.collection("notes", version=2, migrations={1: lambda value: _bad(value) | {"more": [1]}})
+    async with newer.edit("n3") as draft:  # open while the migration takes its number
+        draft["more"].append(2)
+        done = await newer.migrate()
+    assert (done.written, len(done.failed)) == (229, 1) and "'bad'" in str(done.failed[0])
+    assert (await home.sql("SELECT count(*) FROM notes WHERE _version = 2")).rows == [(229,)]
+    assert (await newer.get("n3")).value == {"name": "n3", "more": [1, 2]}
+    again = await newer.migrate()
+    assert (again.written, len(again.failed)) == (0, 1)
+
+
 @pytest.mark.parametrize("wrong", [
     {"version": 0}, {"version": True}, {"version": 2, "migrations": {2: _nest}}, {"migrations": {1: _split}},
     {"version": 2, "migrations": {1: "x"}}, {"version": 10**9},

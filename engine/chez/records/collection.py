@@ -18,7 +18,7 @@ from chez.records.diff import write_difference
 from chez.records.news import Follower, News
 from chez.records.reading import Reader
 from chez.records.store import Over, RecordStore
-from chez.records.typed import Form, Migration
+from chez.records.typed import Form, Migrated, Migration
 from chez.records.values import Value, check_id, from_json
 from chez.store.database import Connection, Database
 
@@ -159,6 +159,21 @@ class Collection(Generic[T]):
             if change is not None:
                 await engine.database.write(lambda db: engine.records.end_edit(
                     db, engine.space, draft, change, wanted.after))
+
+    async def migrate(self) -> Migrated:
+        """Write the collection's version into every record that has an older one, so that SQL sees it.
+
+        Reading and editing do not need it. Page by page, each durable; other devices may do
+        the same at once. Records whose migration fails stay as they are.
+        """
+        engine, last, total = self._engine, "", Migrated(0)
+        while True:
+            last, page = await engine.database.write(
+                lambda db, last=last: engine.records.renew(  # type: ignore[misc]
+                    db, engine.space, self.name, self._form, last))
+            if not last:
+                return total
+            total = Migrated(total.written + page.written, total.failed + page.failed)
 
     async def cursor(self, id: str, path: Path, position: int) -> str:
         """A cursor in a text: it keeps its place while others type (a caret, an end of a selection).

@@ -11,9 +11,10 @@ imported record came from) and `_version` (of its form; see `records/reserved.py
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
-from chez.errors import InvalidValue, NotFound
+from chez.errors import InvalidValue, MigrationFailed, NotFound
 from chez.records import automerge
 from chez.records.automerge import Document, RawChange
 from chez.records.cursors import Path, cursor_at, position_of
@@ -24,7 +25,7 @@ from chez.records.imported import identity_change
 from chez.records.merge import Incoming, Refusal, merge
 from chez.records.reserved import check_reserved
 from chez.records.rows import ABSENT, DELETED, HERE, OUTBOX, Row, Rows
-from chez.records.typed import Wanted
+from chez.records.typed import Form, Migrated, Wanted
 from chez.records.values import Value, is_plain
 from chez.store.database import Connection
 from chez_wire.limits import MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_CHANGE
@@ -33,6 +34,9 @@ __all__ = ("Draft", "Incoming", "Over", "RecordStore", "Refusal")
 
 Over = Callable[[dict[str, Value]], Wanted]
 """What a record is to hold, given what it holds."""
+
+_PAGE: Final = 100
+"""Records that one transaction migrates: others' writes wait for it."""
 
 _STAND_IN: Final = b"edit"
 """The actor of an edit that is made once more: it never leaves the device."""
@@ -131,6 +135,23 @@ class RecordStore:
             write_difference(edited, draft.value, after, self.actor)
             wanted = automerge.extract(automerge.merged(document, edited), _STAND_IN)
             self._edit(db, row, draft.collection, wanted)
+
+    def renew(self, db: Connection, space: int, collection: str, form: Form[Any], after: str) -> tuple[str, Migrated]:
+        """Write a form's version into the records of older ones, a page of them from behind the id `after`.
+
+        Returns the page's last id, empty when there are none left, and what was done.
+        """
+        ids = [id for (id,) in db.execute(
+            "SELECT id FROM record WHERE space = ? AND collection = ? AND id > ? AND deleted = 0 "
+            "AND coalesce(json_extract(json, '$._version'), 1) < ? ORDER BY id LIMIT ?",
+            (space, collection, after, form.version, _PAGE))]
+        failed = []
+        for id in ids:
+            try:
+                self.put(db, space, collection, id, {}, partial(form.renew, id))
+            except MigrationFailed as error:
+                failed.append(error)
+        return ids[-1] if ids else "", Migrated(len(ids) - len(failed), tuple(failed))
 
     def cursor(self, db: Connection, space: int, collection: str, id: str, path: Path, position: int) -> str:
         """A cursor in a text. Raises `NotFound`, `InvalidValue` (see `records.cursors`)."""

@@ -24,7 +24,7 @@ from chez.records.shapes import Origins, Shape, carry, shape_of, trace
 from chez.records.text import Pen, Text
 from chez.records.values import Value, check_value, is_plain, opened, without_kinds
 
-__all__ = ("Form", "Migration", "Opened", "Wanted")
+__all__ = ("Form", "Migrated", "Migration", "Opened", "Wanted")
 
 T = TypeVar("T")
 _KEPT: Final = (bytes, datetime)  # kinds that records store as they are
@@ -40,6 +40,14 @@ class Wanted:
 
     after: dict[str, Value]
     migrated: dict[str, Value] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What `Collection.migrate` did: how many records it wrote, and why others stay as they are."""
+
+    written: int
+    failed: tuple[MigrationFailed, ...] = ()
 
 
 @dataclass(slots=True)
@@ -65,7 +73,7 @@ class Form(Generic[T]):
                  migrations: Mapping[int, Migration] | None) -> None:
         self._collection = collection
         self._type = type
-        self._version = version
+        self.version = version
         self._migrations = dict(migrations or {})
         if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= MAX_VERSION:
             raise InvalidValue(f"a collection's version is a number from 1, not {version!r}")
@@ -102,12 +110,17 @@ class Form(Generic[T]):
         def over(stored: dict[str, Value]) -> Wanted:
             return self._wanted(stored, self._migrated(id, stored), plain, shape)
 
-        return (plain if self._version == 1 else plain | {"_version": self._version}), over
+        return (plain if self.version == 1 else plain | {"_version": self.version}), over
 
     def close(self, draft: Opened[T]) -> Wanted:
         """What a record is to hold after an edit. Raises `InvalidValue`."""
         plain, shape = self._encode(draft.value, draft.origins)
         return self._wanted(draft.stored, draft.migrated, plain, shape)
+
+    def renew(self, id: str, stored: dict[str, Value]) -> Wanted:
+        """What a record is to hold to have the present version, and nothing else new. Raises `MigrationFailed`."""
+        migrated = self._migrated(id, stored)
+        return Wanted(migrated | {"_version": self.version}, migrated)
 
     def _wanted(self, stored: dict[str, Value], migrated: dict[str, Value], plain: dict[str, Value],
                 shape: Shape | None) -> Wanted:
@@ -117,18 +130,18 @@ class Form(Generic[T]):
         after = {key: item for key, item in migrated.items() if key.startswith("_")} | plain
         if same(migrated, after):
             return Wanted(stored)
-        if _version(stored) >= self._version:
+        if _version(stored) >= self.version:
             return Wanted(after)
-        return Wanted(after | {"_version": self._version}, migrated)
+        return Wanted(after | {"_version": self.version}, migrated)
 
     # --- versions -----------------------------------------------------------------------
 
     def _migrated(self, id: str, stored: dict[str, Value]) -> dict[str, Value]:
         begin = _version(stored)
-        if begin >= self._version:
+        if begin >= self.version:
             return stored
         value = deepcopy(_public(stored))
-        for version in range(begin, self._version):
+        for version in range(begin, self.version):
             function = self._migrations.get(version)
             try:
                 # What a migration returns is held to the same rules as what an app puts.
