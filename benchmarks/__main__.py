@@ -8,7 +8,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from benchmarks import imports, jobs, store, sync
+from benchmarks import imports, jobs, queries, store, sync
 from benchmarks.harness import (
     LEAST_RUNS,
     ROOT,
@@ -66,7 +66,8 @@ def main(
     docs: Path | None,
 ) -> None:
     """Measure figures by ID (all without one), print a table, exit 1 if one can't be measured."""
-    benchmarks = (*store.benchmarks(), *sync.benchmarks(), *imports.benchmarks(), *jobs.benchmarks())
+    benchmarks = (*store.benchmarks(), *queries.benchmarks(), *sync.benchmarks(), *imports.benchmarks(),
+                  *jobs.benchmarks())
     figures = {figure.id: figure for benchmark in benchmarks for figure in benchmark.figures}
     console = Console(width=None if sys.stdout.isatty() else 120)
     if only_list:

@@ -149,6 +149,51 @@ async def test_an_index_serves_whoever_did_not_declare_it(filled: chez.Home) -> 
     assert "SEARCH record USING INDEX declared notes cups" in way
 
 
+@pytest.mark.parametrize(("condition", "searched"), [
+    (field("_id") == "00007", "id=?"), (field("_id").in_(["00007", "x"]), "id=?"), (field("_id") > "02498", "id>?"),
+    (field("_id").prefix("0000"), "id>? AND id<?"), (field("_id").between("00003", "00005"), "id>? AND id<?")])
+async def test_ids_need_no_declaration(filled: chez.Home, condition: Any, searched: str) -> None:
+    """Records are found by their ids, or the beginnings of them, and sorted by them, as they lie."""
+    for order in ("_id", "-_id"):
+        found, (way,) = await plans(filled, filled.collection("notes").where(condition).order_by(order).all)
+        assert found and f"(space=? AND collection=? AND {searched})" in way and "TEMP" not in way
+
+
+async def test_the_cost_grows_with_the_answer(home: chez.Home) -> None:
+    """Steps of SQLite's machine: twenty records cost the same among four thousand as among four hundred."""
+    notes = home.collection("notes", indexes=("city", ("done", "n")), search=("city",))
+    asked: list[Callable[[], Awaitable[Any]]] = [
+        notes.where(city="city 003").all, notes.where(city="city 003").count, notes.where().order_by("city").first,
+        notes.where(field("city").prefix("city 003")).all, notes.where(done=True).order_by("-n").limit(20).all,
+        notes.where((field("city") == "city 003") | (field("city") == "city 005")).all,
+        lambda: notes.where().max("city"), notes.where(field("_id") > "z").all, lambda: notes.get("a"),
+        lambda: notes.search("003")]
+    costs = []
+    for size in (20, 200):
+        await notes.put_many([{"city": f"city {n % size:03d}", "done": n % 2 == 0, "n": n} for n in range(size * 20)],
+                             ids=[f"{n:05d}" for n in range(size * 20)])
+        await notes.put({"n": 0}, id="a")
+        costs.append([await steps(home, ask) for ask in asked])
+    for few, many in zip(*costs, strict=True):
+        assert many <= few * 1.3 + 50, costs
+
+
+async def steps(home: chez.Home, ask: Callable[[], Awaitable[Any]]) -> int:
+    """Instructions that SQLite runs to answer."""
+    seen = 0
+
+    def step() -> int:
+        nonlocal seen
+        seen += 1
+        return 0
+
+    await ask()
+    await home._database.read(lambda db: db.set_progress_handler(step, 1))
+    await ask()
+    await home._database.read(lambda db: db.set_progress_handler(None, 0))
+    return seen
+
+
 async def test_declaring_again_writes_nothing(filled: chez.Home) -> None:
     """With its indexes in place a collection is read without a transaction of the writer."""
     await filled.collection("notes", indexes=("cups", ("n", "cups"))).count()

@@ -253,6 +253,9 @@ async def test_wrong_queries(home: chez.Home) -> None:
         await made.where(field("a") < None).all()
     with pytest.raises(InvalidValue):
         await made.where(field("a").prefix(3)).all()  # type: ignore[arg-type]
+    for several in ("abc", b"abc", 3, None):
+        with pytest.raises(InvalidValue):
+            field("a").in_(several)  # type: ignore[arg-type]
     with pytest.raises(Misuse, match="&"):
         made.where(field("a") == 1 and field("a") == 2)
     with pytest.raises(Misuse, match="between"):
@@ -285,6 +288,7 @@ async def test_a_query_tells_what_it_is_about(home: chez.Home) -> None:
     assert query.collection == made.name and query.ids == {"000", "x"} and made.where(a=1).ids is None
     assert query == made.where(field("_id").in_(["000", "x"]), a=1) != made.where()
     assert await answer(query) == await answer(query) == ["000"]
+    assert made.where((field("a") > 0) & (field("_id") == "000")).ids == {"000"}
     assert made.where(_id="000").ids == {"000"} and made.where(field("_id") > "0").ids is None
 
 

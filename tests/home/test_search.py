@@ -87,6 +87,13 @@ async def test_what_can_not_be_searched_for(home: chez.Home, words: Any) -> None
         await home.collection("notes", search=("text",)).search(words)
 
 
+@pytest.mark.parametrize("marks", ["<>", ("<",), (1, 2), ("<", "\ud800"), None])
+async def test_wrong_marks(home: chez.Home, marks: Any) -> None:
+    """What can't be put around a word is a typed error."""
+    with pytest.raises(InvalidValue):
+        await home.collection("notes", search=("text",)).search("tea", marks=marks)
+
+
 @pytest.mark.parametrize("fields", ["title", ["a", "a"], [""], ["_id"], [3], [f"f{n}" for n in range(33)]])
 async def test_what_can_not_be_declared(home: chez.Home, fields: Any) -> None:
     """A wrong declaration is refused when it is made."""

@@ -20,7 +20,7 @@ from chez.errors import InvalidValue, Misuse
 from chez.query import decimals
 from chez.query.paths import column, not_nested, parameter, steps
 
-__all__ = ("AllOf", "AnyOf", "Bound", "Comparison", "Condition", "Key", "Not", "Sql", "key_of")
+__all__ = ("AllOf", "AnyOf", "Bound", "Comparison", "Condition", "Key", "Not", "Sql", "key_of", "required")
 
 Key = tuple[str, bool]
 """What an index is on: a field's name, and whether its number as a decimal is meant."""
@@ -159,6 +159,15 @@ class Not(Condition):
         if isinstance(self.part, Comparison) and (
                 self.part.operator == "null" or (self.part.operator == "=" and self.part.value is None)):
             yield Bound((self.part.name, False), False)
+
+
+def required(conditions: Iterable[Condition]) -> Iterator[Condition]:
+    """Each condition that must be true by itself for all of these to be."""
+    for one in conditions:
+        if isinstance(one, AllOf):
+            yield from required(one.parts)
+        else:
+            yield one
 
 
 def key_of(name: str, numeric: frozenset[str]) -> Key:

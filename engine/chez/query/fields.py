@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from chez.errors import InvalidValue
 from chez.query.aggregates import Aggregate
 from chez.query.conditions import AllOf, Comparison, Condition, Not
 from chez.query.paths import steps
@@ -38,7 +39,10 @@ class Field:
     __hash__ = None  # type: ignore[assignment]
 
     def in_(self, values: Iterable[Any]) -> Condition:
-        """Equal to one of these."""
+        """Equal to one of these. Raises `InvalidValue` for a text, which is one value."""
+        if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+            raise InvalidValue(f"{self.name!r} is looked for among several values, not in {type(values).__name__}",
+                               "Give a list, or use ==.")
         return Comparison(self.name, "in", tuple(values))
 
     def between(self, low: Any, high: Any) -> Condition:

@@ -13,7 +13,7 @@ import msgspec
 
 from chez.errors import InvalidValue, Misuse
 from chez.query.aggregates import Aggregate, plan, restored
-from chez.query.conditions import AllOf, AnyOf, Comparison, Condition, key_of
+from chez.query.conditions import AllOf, AnyOf, Comparison, Condition, key_of, required
 from chez.query.decimals import number_of
 from chez.query.indexes import Index, best, expression
 from chez.query.live import Following, live
@@ -92,7 +92,7 @@ class Query(Generic[R]):
     @property
     def ids(self) -> frozenset[str] | None:
         """The only records that the answer can depend on, where the conditions name them."""
-        for one in AllOf(self._conditions).parts:
+        for one in required(self._conditions):
             if isinstance(one, Comparison) and one.name == "_id" and one.operator in ("=", "in"):
                 values = one.value if one.operator == "in" else (one.value,)
                 return frozenset(value for value in values if isinstance(value, str))
@@ -202,7 +202,7 @@ class Query(Generic[R]):
     async def count(self) -> int:
         """How many records match."""
         facts = await self._source.facts()
-        sql, params = self.sql("1", facts, sort=self._cut)
+        sql, params = self.sql("1", facts, sort=False)
         return int((await self._source.fetch(f"SELECT count(*) FROM ({sql})", params))[0][0])
 
     async def sum(self, name: str) -> Any:
@@ -246,7 +246,7 @@ class Query(Generic[R]):
     def sql(self, what: str, facts: Facts, numbers: Sequence[int] | None = None, *, sort: bool = True
             ) -> tuple[str, list[Any]]:
         """The statement that selects `what`, and its parameters; of these rows only, if `numbers` are given."""
-        required = AllOf(self._conditions)
+        every = AllOf(self._conditions)
         clauses: list[str] = [self._base()]
         params: list[Any] = []
         rows = "record"
@@ -254,14 +254,14 @@ class Query(Generic[R]):
             clauses.append("n IN (SELECT value FROM json_each(?))")
             params.append(msgspec.json.encode(numbers).decode())
             rows = "record NOT INDEXED"
-        elif (index := best(facts.indexes, [*required.bounds(facts.numeric)], self._keys(facts))) is not None:
+        elif (index := best(facts.indexes, [*every.bounds(facts.numeric)], self._keys(facts))) is not None:
             rows = f"record INDEXED BY {quote(index.name, chr(34))}"
         elif (found := self._any(facts)) is not None:
             # The order of a cross join is kept: first what the indexes find, then the records.
             rows = f"({found[0]}) CROSS JOIN record ON n = hit"
             params += found[1]
-        if required.parts:
-            condition = required.sql(facts.numeric)
+        if every.parts:
+            condition = every.sql(facts.numeric)
             clauses.append(condition.text)
             params += condition.params
         order = self._sorting(facts) if sort else ""
@@ -281,7 +281,7 @@ class Query(Generic[R]):
 
     def _any(self, facts: Facts) -> tuple[str, list[Any]] | None:
         """The rows that one of several alternatives finds, if an index serves each of them."""
-        for part in self._conditions:
+        for part in required(self._conditions):
             if not isinstance(part, AnyOf):
                 continue
             branches = []

@@ -12,6 +12,7 @@ from chez.query.filters import Facts
 from chez.query.fulltext import Hit
 from chez.query.indexes import Declared, Index, check, present
 from chez.query.live import Following
+from chez.query.paths import parameter
 from chez.store.database import Connection, Database, storage_error
 
 __all__ = ("Reader",)
@@ -98,6 +99,8 @@ class Reader(Generic[R]):
     async def search(self, words: str, limit: int, offset: int, marks: tuple[str, str]) -> list[Hit[R]]:
         """The records where these words are, the best first. Raises `InvalidValue`, `Misuse` without an index."""
         match = fulltext.matching(words)
+        if not (isinstance(marks, tuple) and len(marks) == 2 and all(isinstance(parameter(one), str) for one in marks)):
+            raise InvalidValue("the marks around what was found are two texts", 'Such as marks=("<b>", "</b>").')
         await self.facts()
         while (rows := await self._read(lambda db: self._found(db, match, limit, offset, marks))) is None:
             await self._database.write(lambda db: fulltext.build(db, self.space, self.collection))
