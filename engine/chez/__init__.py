@@ -31,16 +31,19 @@ if TYPE_CHECKING:
     from chez.records.counter import Counter
     from chez.records.reference import Blob
     from chez.records.text import Mark, Text
+    from chez.records.typed import Migrated
 
 __all__ = (
     "Blob", "ChezError", "Collection", "Counter", "ExportReport", "Hit", "Home", "HomeStatus", "ImportReport", "Mark",
-    "Query", "Record", "Rows", "SyncReport", "Text", "Transaction", "count", "create", "field", "join", "open", "serve",
+    "Migrated", "Query", "Record", "Rows", "SyncReport", "Text", "Transaction", "count", "create", "field", "join",
+    "open", "serve",
 )
 
 _PLACES = {
     "Blob": "chez.records.reference",
     "ChezError": "chez.errors", "Collection": "chez.records.collection", "ExportReport": "chez.home",
-    "Counter": "chez.records.counter", "Mark": "chez.records.text", "Text": "chez.records.text",
+    "Counter": "chez.records.counter", "Mark": "chez.records.text", "Migrated": "chez.records.typed",
+    "Text": "chez.records.text",
     "Hit": "chez.query.fulltext", "Home": "chez.home", "HomeStatus": "chez.home",
     "ImportReport": "chez.home", "Query": "chez.query.filters", "Record": "chez.records.collection",
     "Rows": "chez.query.sql", "SyncReport": "chez.home", "Transaction": "chez.home", "create": "chez.home",

@@ -23,7 +23,7 @@ def _adding(amount: int, nested: bool) -> Callable[[Any], None]:
     return lambda draft: (draft["m"] if nested else draft)["n"].add(amount)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(-9, 9), st.booleans(), st.lists(st.tuples(amounts, amounts), max_size=3))
 def test_what_two_devices_add_at_once_is_summed(start: int, nested: bool, rounds: list[tuple[Any, Any]]) -> None:
     """After each meeting both show the start and everything either added."""

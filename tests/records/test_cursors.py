@@ -20,7 +20,7 @@ def _position(device: Device, cursor: str, path: Any = "body") -> int:
     return device.store.position(device.db, 1, "notes", "r", path, cursor)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.sampled_from("abcdef🙂é"), unique=True, max_size=8).map("".join), st.data(),
        st.lists(st.tuples(st.floats(0, 1), st.integers(0, 2), st.text("xyz", max_size=3)), max_size=5))
 def test_a_cursor_stays_with_its_character(start: str, data: st.DataObject, steps: list[Any]) -> None:

@@ -28,7 +28,7 @@ def _type(data: st.DataObject, letters: str) -> Any:
     return act
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(words, st.data())
 def test_two_devices_that_type_at_once_keep_what_both_typed(start: str, data: st.DataObject) -> None:
     """Each device's insertions survive the other's, in order; both show the same text."""

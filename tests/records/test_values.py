@@ -45,7 +45,7 @@ def _plain(value: Any) -> Any:
     return Text(str(value)) if isinstance(value, Text) else value
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=35, deadline=None)
 @given(values, values)
 def test_values_come_back_as_they_were_put(first: dict[str, Any], second: dict[str, Any]) -> None:
     """Put, and put again over what was there: equal with the types told apart, on both devices."""
@@ -70,7 +70,7 @@ def _settles(old: Any, new: Any) -> bool:
     return not (isinstance(old, Text | Counter) and isinstance(new, str | int))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=35, deadline=None)
 @given(values, values)
 def test_drafts_become_what_was_made_of_them(first: dict[str, Any], second: dict[str, Any]) -> None:
     """A draft whose fields are replaced one by one, deleted and added ends as it was left."""

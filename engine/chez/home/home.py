@@ -138,7 +138,9 @@ class Home:
 
         `indexes` declares what filters and sorting shall find quickly: fields, or several
         together, as in `indexes=("cups", ("city", "name"))`. `search` declares the fields
-        whose words `Collection.search` finds.
+        whose words `Collection.search` finds. `version` is that of the records' form, and
+        `migrations` are pure functions on plain dicts, by the version each starts from
+        (docs/records.md). Raises `InvalidValue`.
         """
         if isinstance(what, str):
             return Collection(self._engine, check_collection(what), None, indexes, search, version=version,

@@ -24,6 +24,7 @@ __all__ = ("Origins", "Shape", "carry", "shape_of", "trace")
 Origins = dict[int, tuple[object, dict[str, Value]]]
 """By identity: a Struct that was decoded (held, so that the identity stays its own) and from what."""
 
+_NESTED: Final = frozenset((dict, list))
 _KINDS: Final = {Text: str, Counter: int}
 
 
@@ -88,9 +89,9 @@ def shape_of(value: Any, encoded: Value, origins: Origins) -> Shape | None:
 
     What a field declares as a text or a counter and holds as a plain str or int is made one.
     """
-    shape = Shape()
     if isinstance(value, Blob):
         return None  # replaced whole
+    shape = Shape()
     if isinstance(value, msgspec.Struct) and type(encoded) is dict:
         shape.fields = _fields_of(type(value))
         shape.origin = origins.get(id(value), (None, None))[1]
@@ -102,14 +103,14 @@ def shape_of(value: Any, encoded: Value, origins: Origins) -> Shape | None:
         return shape
     if isinstance(value, list | tuple) and type(encoded) is list:
         _inside(shape, list(enumerate(value)), encoded, origins)
-    elif type(value) is dict and type(encoded) is dict:
+    elif type(value) is dict and type(encoded) is dict and len(value) == len(encoded):
         _inside(shape, list(zip(encoded, value.values(), strict=True)), encoded, origins)
     return shape if shape.inner else None
 
 
 def _inside(shape: Shape, items: list[tuple[Any, Any]], encoded: Any, origins: Origins) -> None:
     for key, item in items:
-        if (inner := shape_of(item, encoded[key], origins)) is not None:
+        if type(encoded[key]) in _NESTED and (inner := shape_of(item, encoded[key], origins)) is not None:
             shape.inner[key] = inner
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from chez.errors import InvalidValue, MigrationFailed, NotFound
 from chez.records import automerge
-from chez.records.automerge import Document, RawChange
+from chez.records.automerge import BadChange, Document, RawChange
 from chez.records.cursors import Path, cursor_at, position_of
 from chez.records.derived import derive
 from chez.records.diff import write_difference
@@ -26,7 +26,7 @@ from chez.records.merge import Incoming, Refusal, merge
 from chez.records.reserved import check_reserved
 from chez.records.rows import ABSENT, DELETED, HERE, OUTBOX, Row, Rows
 from chez.records.typed import Form, Migrated, Wanted
-from chez.records.values import Value, is_plain
+from chez.records.values import Value, is_plain, is_settled
 from chez.store.database import Connection
 from chez_wire.limits import MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_CHANGE
 
@@ -92,7 +92,7 @@ class RecordStore:
         if row is None or row.state == ABSENT:
             # An empty record still needs a change that makes it exist elsewhere.
             change = self._first_change(value or {"_deleted": False}, None, 1)
-            shown = value if is_plain(value) else automerge.extract(automerge.load(change.bytes, self.actor))
+            shown = value if is_settled(value) else automerge.extract(automerge.load(change.bytes, self.actor))
             self._begin(db, space, collection, id, row, shown, [change], None)
             return
         stored = {key: item for key, item in row.value.items() if key != "_deleted"}
@@ -100,7 +100,7 @@ class RecordStore:
             self._edit(db, row, collection, {key: stored[key] for key in stored if key.startswith("_")} | value)
             return
         wanted = over(stored)
-        if wanted.migrated is not None and wanted.after != stored:
+        if wanted.migrated is not None:
             _, first = derive(self._rows.load(db, row.n), row.value, wanted.migrated)
             self._take(db, space, collection, id, first)
             row = self._rows.find(db, space, collection, id) or row
@@ -230,9 +230,10 @@ class RecordStore:
         """Merge changes made here with what the record has; those it has already are nothing new."""
         for change in changes:
             self._check_size(change)
-        if changes:
-            merge(self._rows, db, space, [Incoming(collection, id, change, None, origin) for change in changes],
-                  OUTBOX)
+        refused = merge(self._rows, db, space, [Incoming(collection, id, change, None, origin) for change in changes],
+                        OUTBOX)
+        if refused:  # nothing made here may be lost without a word
+            raise BadChange(refused[0].reason)
 
     def _first_change(self, fields: dict[str, Value], after: RawChange | None, start: int) -> RawChange:
         """This device's first change of a record, setting fields that nothing set before."""

@@ -77,6 +77,8 @@ class Form(Generic[T]):
         self._migrations = dict(migrations or {})
         if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= MAX_VERSION:
             raise InvalidValue(f"a collection's version is a number from 1, not {version!r}")
+        if type is not None:
+            _check_type(type)
         for start, function in self._migrations.items():
             if isinstance(start, bool) or start not in range(1, version) or not callable(function):
                 raise InvalidValue(f"a migration is a function that starts from a version below {version}, "
@@ -208,6 +210,15 @@ class Form(Generic[T]):
                 raise
         # A text where the type says str, a counter where it says int: another app declares them.
         return msgspec.convert(without_kinds(value), self._type, builtin_types=_KEPT, str_keys=True, dec_hook=hook)
+
+
+def _check_type(kind: type[Any]) -> None:
+    try:
+        msgspec.convert(None, kind)
+    except msgspec.ValidationError:  # None is no such Struct; but the type is one that can be converted to
+        pass
+    except (TypeError, NameError) as error:
+        raise InvalidValue(f"{kind.__name__} can't be the type of a collection: {error}") from None
 
 
 def _public(value: dict[str, Value]) -> dict[str, Value]:

@@ -24,7 +24,7 @@ from chez.records.reserved import COUNTER
 from chez.records.text import Mark, Pen, Text, check_mark
 
 __all__ = ("MAX_DEPTH", "MAX_ID", "Value", "check_collection", "check_id", "check_value", "from_json", "is_plain",
-           "opened", "time_text", "to_json", "without_kinds")
+           "is_settled", "opened", "time_text", "to_json", "without_kinds")
 
 Value = Any
 """dict[str, Value] | list[Value] | str | int | float | bool | None | bytes | datetime | Blob | Text | Counter."""
@@ -163,6 +163,16 @@ def is_plain(value: Value) -> bool:
     if kind is list:
         return all(map(is_plain, value))
     return kind is not Text and kind is not Counter
+
+
+def is_settled(value: Value) -> bool:
+    """Whether a value that is written anew shows as it is: no text in it has marks or steps of a draft."""
+    kind = type(value)
+    if kind is dict:
+        return all(map(is_settled, value.values()))
+    if kind is list:
+        return all(map(is_settled, value))
+    return kind is not Text or not (value.marks or value.steps)
 
 
 def opened(value: Value, pen: Pen) -> Value:
