@@ -10,10 +10,11 @@ import pytest
 from examples.demo.search import search
 
 import chez
-from chez.blobs import format
+from chez.blobs import format, tables
 from chez.blobs.attachments import BlobInfo
 from chez.blobs.files import PieceFiles
 from chez.blobs.format import chunk_count
+from chez.blobs.pieces import reading
 from chez.blobs.transfer import Sender, open_roles
 from chez.errors import BlobDamaged, BlobMissing, RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.records.reference import Blob
@@ -296,3 +297,16 @@ async def test_the_relay_learns_padded_sizes_and_nothing_else(tmp_path: Path) ->
     headers = 16, 4 + 32 + 24 + 16  # a chunk's tag; a manifest's magic, epoch, nonce and tag
     assert sizes == sorted([1024 + headers[0], 1024 + headers[1], 1024 + headers[1], CHUNK + 16, padded - CHUNK + 16])
     assert padded > len(data) and not re.search(str(len(data)).encode(), seen["log"])
+
+
+async def test_what_is_still_on_the_disk_is_not_fetched(tmp_path: Path, server: Process) -> None:
+    """Read right after it was given up, before its files are gone: they serve, and nothing is asked of the relay."""
+    async with made(tmp_path / "laptop", server.url) as home:
+        blob = await attached(home, content(9 * CHUNK))
+        await home.sync()
+        await home._database.write(lambda db: tables.unhold(db, tables.ensure(db, 1, blob.id).n))
+        async with reading(home.blobs._shared, blob, server.url) as reader:
+            for position in range(reader.count):
+                await reader.chunk(position)
+            assert not reader._fetcher._tasks and reader._fetcher._relay is None
+        assert await read(home, blob) == content(9 * CHUNK)

@@ -88,6 +88,10 @@ class PieceFiles:
                 raise disk_error(error, "an attachment can't be stored") from None
             self._unsettled.clear()
 
+    def has(self, id: bytes) -> bool:
+        """Whether there is a file of this name, whatever is in it."""
+        return self.path(id).exists()
+
     def read(self, id: bytes) -> bytes | None:
         """A piece's bytes, None when it is not there.
 

@@ -97,8 +97,9 @@ class Reader:
         `RelayRefused`, `RelayMisbehaved`.
         """
         ahead = await self._listed(position)
-        for row in ahead[:AHEAD]:
-            if not row.held:
+        for row in ahead:
+            # One that was given up a moment ago may still be here: what is not waited for must not be asked for.
+            if not row.held and not self._shared.files.has(row.id):
                 self._fetcher.begin(row.id)
         data = await self._piece(ahead[0])
         return await asyncio.to_thread(open_chunk, self.manifest, self._space.id, position, data)
