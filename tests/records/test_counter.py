@@ -66,6 +66,22 @@ def test_a_whole_number_in_a_counters_place_adds_the_difference() -> None:
     assert a.stored() == {"n": 19} and type(a.stored()["n"]) is Counter
 
 
+def test_counters_that_change_places_take_their_numbers_along() -> None:
+    """In a draft, a counter put in another's place, or into a new field, is that number there."""
+    a, b = pair()
+    a.put({"x": Counter(1), "y": Counter(10)})
+    meet(a, b)
+
+    def act(draft: Any) -> None:
+        draft["x"].add(1)
+        draft["x"], draft["y"], draft["z"] = draft["y"], draft["x"], draft["x"]
+
+    a.edit(act)()
+    b.edit(lambda draft: draft["x"].add(100))()
+    meet(a, b)
+    assert a.stored() == {"x": 110, "y": 2, "z": 2}
+
+
 @pytest.mark.parametrize("other", ["text", 1.5, True, None, [1], {"x": 1}, chez.Text("t")])
 def test_anything_else_in_a_counters_place_ends_it(other: Any) -> None:
     """What was added is gone for good, also when a number or a counter comes back."""

@@ -30,22 +30,15 @@ class Counter:
     `Misuse`. A plain whole number put in its place adds the difference.
     """
 
-    __slots__ = ("_pen", "_value", "added")
+    __slots__ = ("_pen", "_value")
 
     def __init__(self, value: int = 0, *, pen: Pen | None = None) -> None:
         self._value = _whole(value, 0)
         self._pen = pen
-        self.added = 0
-        """What its draft added, for the engine."""
 
     def opened(self, pen: Pen) -> "Counter":
         """The same counter as a draft has it."""
         return Counter(self._value, pen=pen)
-
-    @property
-    def drafted(self) -> bool:
-        """Whether it belongs to a draft, so that `added` says what was done to it."""
-        return self._pen is not None
 
     @property
     def value(self) -> int:
@@ -60,7 +53,6 @@ class Counter:
         if self._pen is None or self._pen.lifted:
             raise Misuse("a counter is added to inside a draft", "async with rooms.edit(id) as draft: ...")
         self._value = _whole(self._value, amount)
-        self.added += amount
 
     def __iadd__(self, amount: int) -> "Counter":
         self.add(amount)

@@ -60,7 +60,7 @@ def same(a: Value, b: Value) -> bool:
     if type(a) is Text:
         return str(a) == str(b) and all(type(step) is Splice for step in b.steps)
     if type(a) is Counter:
-        return (b.added if b.drafted else int(b) - int(a)) == 0
+        return int(a) == int(b)
     return bool(a == b)
 
 
@@ -109,10 +109,7 @@ class _Writer:
     def counter(self, obj: bytes, name: str, old: Value, value: Value) -> None:
         """Add to this device's part of a counter; a whole number that stands there remains its base."""
         counted = type(old) is Counter or type(old) is int
-        if type(value) is Counter and value.drafted and counted:
-            amount = value.added
-        else:
-            amount = int(value) - (int(old) if counted else 0)
+        amount = int(value) - (int(old) if counted else 0)
         if type(old) is Counter and not amount:
             return
         if not counted and old is not _ABSENT:
