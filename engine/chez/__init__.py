@@ -21,7 +21,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from chez.agent.owner import serve
     from chez.errors import ChezError
-    from chez.home import ExportReport, Home, HomeStatus, ImportReport, SyncReport, Transaction, create, join, open
+    from chez.home import (
+        BackupReport,
+        ExportReport,
+        Home,
+        HomeStatus,
+        ImportReport,
+        Renewal,
+        Restored,
+        SyncReport,
+        Transaction,
+        become_new_device,
+        create,
+        join,
+        open,
+        restore,
+    )
     from chez.query.aggregates import count
     from chez.query.fields import field
     from chez.query.filters import Query
@@ -34,20 +49,20 @@ if TYPE_CHECKING:
     from chez.records.typed import Migrated
 
 __all__ = (
-    "Blob", "ChezError", "Collection", "Counter", "ExportReport", "Hit", "Home", "HomeStatus", "ImportReport", "Mark",
-    "Migrated", "Query", "Record", "Rows", "SyncReport", "Text", "Transaction", "count", "create", "field", "join",
-    "open", "serve",
+    "BackupReport", "Blob", "ChezError", "Collection", "Counter", "ExportReport", "Hit", "Home", "HomeStatus",
+    "ImportReport", "Mark", "Migrated", "Query", "Record", "Renewal", "Restored", "Rows", "SyncReport", "Text",
+    "Transaction", "become_new_device", "count", "create", "field", "join", "open", "restore", "serve",
 )
 
 _PLACES = {
-    "Blob": "chez.records.reference",
-    "ChezError": "chez.errors", "Collection": "chez.records.collection", "ExportReport": "chez.home",
-    "Counter": "chez.records.counter", "Mark": "chez.records.text", "Migrated": "chez.records.typed",
-    "Text": "chez.records.text",
-    "Hit": "chez.query.fulltext", "Home": "chez.home", "HomeStatus": "chez.home",
-    "ImportReport": "chez.home", "Query": "chez.query.filters", "Record": "chez.records.collection",
-    "Rows": "chez.query.sql", "SyncReport": "chez.home", "Transaction": "chez.home", "create": "chez.home",
-    "count": "chez.query.aggregates", "field": "chez.query.fields", "join": "chez.home", "open": "chez.home",
+    "BackupReport": "chez.home", "Blob": "chez.records.reference", "ChezError": "chez.errors",
+    "Collection": "chez.records.collection", "Counter": "chez.records.counter", "ExportReport": "chez.home",
+    "Hit": "chez.query.fulltext", "Home": "chez.home", "HomeStatus": "chez.home", "ImportReport": "chez.home",
+    "Mark": "chez.records.text", "Migrated": "chez.records.typed", "Query": "chez.query.filters",
+    "Record": "chez.records.collection", "Renewal": "chez.home", "Restored": "chez.home", "Rows": "chez.query.sql",
+    "SyncReport": "chez.home", "Text": "chez.records.text", "Transaction": "chez.home",
+    "become_new_device": "chez.home", "count": "chez.query.aggregates", "create": "chez.home",
+    "field": "chez.query.fields", "join": "chez.home", "open": "chez.home", "restore": "chez.home",
     "serve": "chez.agent.owner",
 }
 

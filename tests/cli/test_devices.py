@@ -159,6 +159,13 @@ def test_a_copied_home_says_so_instead_of_forking(chez: Chez, relay: str, tmp_pa
     assert copy.json("get", "notes", "c")["value"] == {"from": "copy"}
     chez.run("sync")
     assert chez.json("get", "notes", "b")["value"] == {"from": "original"}
+    done = copy.json("doctor", "--as-new-device", "--name", "copy")
+    assert done["former"] == chez.json("status")["device"] != done["device"]
+    for device in (copy, chez):
+        device.run("sync")
+        assert {one["id"] for one in device.lines("ls", "notes")} == {"a", "b", "c"}
+    copy.up()
+    assert copy.error("doctor", "--as-new-device")["code"] == "HomeBusy"
 
 
 def test_a_restored_home_that_wrote_nothing_new_is_told_too(chez: Chez, relay: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""chez export and back, through real processes."""
+"""chez export, backup, and back, through real processes."""
 
 import json
 from pathlib import Path
@@ -30,3 +30,27 @@ def test_relative_folders_are_the_callers(owned: Chez, tmp_path: Path, monkeypat
     owned.run("export", "out")
     (tmp_path / "out" / "manifest.json").unlink()
     assert owned.run("import", "out", code=1).stderr.count("no complete export") == 1
+
+
+def test_backup_and_restore(either: Chez, tmp_path: Path) -> None:
+    """A backup restores to a new device that holds what was put; a wrong passphrase or file is told."""
+    either.run("put", "notes", "tea", "title=Tea")
+    done = either.json("backup", str(tmp_path / "backup"), "--verify")
+    assert done["verified"] and done["bytes"] == (tmp_path / "backup").stat().st_size
+    assert either.error("backup", str(tmp_path / "backup"))["code"] == "InvalidValue"
+    words = ("restore", str(tmp_path / "backup"), str(tmp_path / "again"), "--kdf", "minimum")
+    made = either.json(*words, "--name", "again")
+    again = Chez(tmp_path / "again", either.passphrase_file)
+    assert again.json("get", "notes", "tea")["value"] == {"title": "Tea"}
+    assert again.json("status")["device"] == made["device"] != either.json("status")["device"] == made["former"]
+    assert either.error(*words)["code"] == "HomeExists"
+    wrong = tmp_path / "wrong"
+    wrong.write_text("wrong\n")
+    wrong.chmod(0o600)
+    other = Chez(either.home, wrong)
+    assert other.error(*words[:2], str(tmp_path / "third"), "--kdf", "minimum")["code"] == "WrongPassphrase"
+    assert either.error("restore", str(wrong), str(tmp_path / "third"))["code"] == "BadArchive"
+    assert either.error("restore", str(tmp_path / "no"), str(tmp_path / "third"))["code"] == "NotFound"
+    assert not (tmp_path / "third").exists()
+    text = either.run("restore", str(tmp_path / "backup"), str(tmp_path / "third"), "--kdf", "minimum").stdout
+    assert "new device" in text and "chez sync" in text

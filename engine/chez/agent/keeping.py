@@ -25,4 +25,16 @@ async def export(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
         return plain(await home.export(asked.path, history=asked.history, progress=progress))
 
 
-VERBS: Final[Mapping[str, "Verb"]] = {"export": export}
+class _Backup(Params, frozen=True, kw_only=True):
+    path: str
+    verify: bool = False
+
+
+async def backup(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Write everything into one encrypted, signed file (an absolute path)."""
+    asked = read_params(params, _Backup)
+    async with reporting(ui, "backup") as progress:
+        return plain(await home.backup(asked.path, verify=asked.verify, progress=progress))
+
+
+VERBS: Final[Mapping[str, "Verb"]] = {"backup": backup, "export": export}

@@ -19,14 +19,14 @@ __all__ = ("choose", "from_pipe", "read")
 MAX_BYTES: Final = 64 * 1024
 
 
-def read(settings: Settings) -> str:
-    """The passphrase of an existing home. Raises `HomeLocked` when nobody can be asked."""
+def read(settings: Settings, what: str | None = None) -> str:
+    """The passphrase of `what`, by default the home. Raises `HomeLocked` when nobody can be asked."""
     if settings.passphrase_file is not None:
         return _from_file(settings.passphrase_file)
     if not sys.stdin.isatty():
-        raise HomeLocked(f"the home {settings.path} is locked and there is no terminal to ask at",
+        raise HomeLocked(f"{what or f'the home {settings.path}'} is locked and there is no terminal to ask at",
                          "start an owner (chez up), or give --passphrase-file")
-    answer: str = click.prompt("Passphrase", hide_input=True, err=True)
+    answer: str = click.prompt(f"Passphrase of {what}" if what else "Passphrase", hide_input=True, err=True)
     return answer
 
 

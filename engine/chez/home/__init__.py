@@ -1,13 +1,16 @@
 """A home: what a device opens. One person's encrypted store and the spaces in it."""
 
+from chez.home.backup import BackupReport
 from chez.home.exporting import ExportReport
 from chez.home.home import CollectionInfo, Home, HomeStatus, SyncReport
 from chez.home.importing import ImportReport
 from chez.home.lifecycle import create, join, open
 from chez.home.pairing import Pairing
+from chez.home.renewal import Renewal
+from chez.home.restoring import Restored, become_new_device, restore
 from chez.home.transaction import Transaction
 
 __all__ = (
-    "CollectionInfo", "ExportReport", "Home", "HomeStatus", "ImportReport", "Pairing", "SyncReport", "Transaction",
-    "create", "join", "open",
+    "BackupReport", "CollectionInfo", "ExportReport", "Home", "HomeStatus", "ImportReport", "Pairing", "Renewal",
+    "Restored", "SyncReport", "Transaction", "become_new_device", "create", "join", "open", "restore",
 )

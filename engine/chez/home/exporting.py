@@ -59,7 +59,8 @@ class Exporter:
                                                  "Name a folder that does not exist yet.")) as folder:
             await self.journal.append("export", {"to": str(path), "history": history})
             note = on_loop(progress)
-            report = await self.database.aside(lambda db: _Writing(db, self, folder, note).write(path, history))
+            report = await self.database.aside(
+                lambda db, check: _Writing(db, self, folder, note, check).write(path, history))
             await self.journal.append("export-complete", {
                 "to": str(path), "records": report.records, "changes": report.changes, "manifest": report.sha256})
         return report
@@ -101,11 +102,13 @@ class _Lines:
 class _Writing:
     """One export being written, on a connection of its own."""
 
-    def __init__(self, db: Connection, exporter: Exporter, folder: Path, note: OnProgress) -> None:
+    def __init__(self, db: Connection, exporter: Exporter, folder: Path, note: OnProgress,
+                 check: Callable[[], None]) -> None:
         self._db = db
         self._exporter = exporter
         self._folder = folder
         self._note = note
+        self._check = check
         self._done = self._total = 0
         self._encode = msgspec.json.Encoder().encode
 
@@ -152,6 +155,7 @@ class _Writing:
     def _step(self) -> None:
         self._done += 1
         if self._done % STEP == 0:
+            self._check()
             self._note(self._done, self._total)
 
     def _records(self, collection: str) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ from chez.blobs.attachments import Blobs
 from chez.connectors import Connector
 from chez.errors import InvalidValue, Misuse, NotFound
 from chez.home.archive import is_export
+from chez.home.backup import About, Backup, BackupReport
 from chez.home.exporting import Exporter, ExportReport
 from chez.home.importing import ImportReport, OnProgress, import_file
 from chez.home.importing_export import import_export
@@ -191,6 +192,20 @@ class Home:
         exporter = Exporter(self._database, self.journal, self._engine.space, self.person_id, self.device_id,
                             self.name, made)
         return await exporter.export(Path(path), history, progress)
+
+    async def backup(self, path: Path | str, *, verify: bool = False,
+                     progress: OnProgress | None = None) -> BackupReport:
+        """Write everything this home holds into one encrypted, signed file; other work goes on meanwhile.
+
+        It opens with the passphrase that this home has now (`chez.restore`), and holds one
+        moment of it. `verify` restores it to try, beside the home, and checks what came out.
+        The folder of the home needs room for a copy of the store while it is made.
+        `progress(done, total)` in bytes. Raises `InvalidValue` when something is there,
+        `StorageFailed`, `Damaged`.
+        """
+        about = About(1, self.person_id, self.device_id, self.name, time_text(datetime.now(UTC)))
+        return await Backup(self._database, self.journal, self._device, self.path, about).write(
+            Path(path), verify, progress)
 
     async def transaction(self, work: Callable[[Transaction], R]) -> R:
         """Read and write records, receipts and accounts in one transaction: all of it or nothing.

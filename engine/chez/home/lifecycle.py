@@ -11,8 +11,9 @@ A home is made in a folder beside its own and moved into place when it is whole.
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from chez.errors import (
     NotAllowed,
     StorageFailed,
 )
+from chez.home.backup import SCRATCH, STORE_FILE
 from chez.home.building import building
 from chez.home.home import Home, unix_milliseconds
 from chez.home.pairing import split_code
@@ -41,9 +43,8 @@ from chez.store.database import Connection, Database
 from chez.store.keyfile import KEY_FILE, read_key, write_key
 from chez.sync.pairing import Bundle, NewDevice, mailbox
 
-__all__ = ("create", "join", "open")
+__all__ = ("LOCK_FILE", "check_name", "create", "home_exists", "join", "locked", "new_device", "open")
 
-STORE_FILE: Final = "chez.db"
 LOCK_FILE: Final = "owner.lock"
 JOIN_SECONDS: Final = 600
 
@@ -57,7 +58,7 @@ async def create(path: Path | str, *, passphrase: str, name: str = "device", wor
     """
     phrase = words or new_words(crypto.random_bytes(32))
     person = person_of(phrase)
-    device = _device()
+    device = new_device()
     id, statements, epoch, admin = create_space("private", person, device, name, crypto.random_bytes(128))
     public = crypto.SigningKey.from_seed(admin).public
 
@@ -82,7 +83,7 @@ async def join(path: Path | str, code: str, *, passphrase: str, name: str = "dev
         raise InvalidValue("the code names no relay", "Add it: chez join CODE --relay URL.")
     if Path(path).exists() and any(Path(path).iterdir()):
         raise HomeExists(f"there is something at {path} already", "Choose another folder.")
-    device = _device()
+    device = new_device()
     machine = NewDevice(short, device.signing, device.sealing.public, name, crypto.random_bytes(32))
     bundle = await _exchange(short, url, machine)
     statements, epochs = _check(bundle, device)
@@ -136,7 +137,8 @@ def _is_seed_of(seed: bytes, public: bytes) -> bool:
     return len(seed) == crypto.KEY_BYTES and crypto.SigningKey.from_seed(seed).public == public
 
 
-def _device() -> DeviceKeys:
+def new_device() -> DeviceKeys:
+    """Fresh keys."""
     return DeviceKeys.from_seeds(crypto.random_bytes(32), crypto.random_bytes(32))
 
 
@@ -144,8 +146,7 @@ async def _make(path: Path, passphrase: str, kdf: crypto.Kdf | None, device: Dev
                 relay: str | None, fill: Callable[[Connection], int], kind: str, body: dict[str, str]) -> None:
     if not passphrase:
         raise InvalidValue("an empty passphrase protects nothing", "Choose a longer one.")
-    if not 1 <= len(name) <= 64 or not name.isprintable():
-        raise InvalidValue(f"{name!r} can't be a device's name", "Use 1 to 64 printable characters.")
+    check_name(name)
     with building(path, lambda: home_exists(path)) as folder:
         key = crypto.random_bytes(32)
         await asyncio.to_thread(write_key, folder, key, passphrase, kdf or crypto.Kdf.moderate())
@@ -157,6 +158,13 @@ async def _make(path: Path, passphrase: str, kdf: crypto.Kdf | None, device: Dev
             await database.write(lambda db: _fill(db, journal, device, name, person, relay, fill, kind, body))
         finally:
             await database.close()
+
+
+def check_name(name: str) -> str:
+    """A device's name. Raises `InvalidValue`."""
+    if not 1 <= len(name) <= 64 or not name.isprintable():
+        raise InvalidValue(f"{name!r} can't be a device's name", "Use 1 to 64 printable characters.")
+    return name
 
 
 def home_exists(path: Path) -> HomeExists:
@@ -184,13 +192,7 @@ async def open(path: Path | str, *, passphrase: str) -> AsyncIterator[Home]:
     `StorageFailed`.
     """
     folder = Path(path)
-    if not (folder / KEY_FILE).is_file() or not (folder / STORE_FILE).is_file():
-        if (folder / KEY_FILE).exists() or (folder / STORE_FILE).exists():
-            missing = STORE_FILE if (folder / KEY_FILE).exists() else KEY_FILE
-            raise Damaged(f"the home at {folder} is incomplete: {missing} is missing", "Restore it from a backup.")
-        raise HomeMissing(f"there is no home at {folder}", "Make one with `chez init`, or `chez join CODE`.")
-    lock = _lock(folder)
-    try:
+    with locked(folder):
         key = await asyncio.to_thread(read_key, folder, passphrase)
         database = await Database.open(folder / STORE_FILE, key)
         try:
@@ -203,6 +205,24 @@ async def open(path: Path | str, *, passphrase: str) -> AsyncIterator[Home]:
                 await home.end_shared()
         finally:
             await database.close()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a home for this process, while the block lasts.
+
+    Raises `HomeMissing`, `Damaged` when a file of it is missing, `HomeBusy`, `StorageFailed`.
+    """
+    if not (folder / KEY_FILE).is_file() or not (folder / STORE_FILE).is_file():
+        if (folder / KEY_FILE).exists() or (folder / STORE_FILE).exists():
+            missing = STORE_FILE if (folder / KEY_FILE).exists() else KEY_FILE
+            raise Damaged(f"the home at {folder} is incomplete: {missing} is missing", "Restore it from a backup.")
+        raise HomeMissing(f"there is no home at {folder}", "Make one with `chez init`, or `chez join CODE`.")
+    lock = _lock(folder)
+    try:
+        for left in folder.glob(SCRATCH + "*"):  # by a process that was killed: whoever had the home is gone
+            shutil.rmtree(left, ignore_errors=True)
+        yield
     finally:
         os.close(lock)
 

@@ -6,7 +6,8 @@ journal cut short shows against what other devices have seen. Budgets are debite
 same transaction as the receipt that says so.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +22,7 @@ from chez.store.database import Connection, Database
 __all__ = ("Journal", "Receipt", "Verification")
 
 GENESIS = bytes(32)
+_COLUMNS = "number, time, kind, body, previous, hash, signature"
 _canonical = msgspec.json.Encoder(order="sorted")
 
 
@@ -83,9 +85,21 @@ class Journal:
         """The receipts in order; of one kind, and whose body has these values, where given."""
         return await self._database.read(lambda db: self.find(db, kind, fields))
 
+    async def former(self) -> list[tuple[bytes, Receipt]]:
+        """The receipts of the devices that this home was before it was restored or copied, with their ids."""
+        return await self._database.read(lambda db: [
+            (device, Receipt(n, time, kind, msgspec.json.decode(body), previous, hash))
+            for device, n, time, kind, body, previous, hash in db.execute(
+                "SELECT device, number, time, kind, body, previous, hash FROM former_receipt "
+                "ORDER BY time, device, number")])
+
     async def verify(self) -> Verification:
-        """Fold the chain again, check every signature, and the head other devices were told."""
-        return await self._database.read(self._verify)
+        """Fold the chain again, check every signature, and the head other devices were told.
+
+        The same for the journals of devices that this home was before, up to the heads
+        that its own journal names.
+        """
+        return await self._database.read(self.check)
 
     # --- inside a transaction that is open ------------------------------------------------
 
@@ -108,6 +122,10 @@ class Journal:
             raise InvalidValue(f"a debit is a number from 0, not {bits}")
         for name, limit in accounts.items():
             spent = self._spent(db, name)
+            if spent == math.inf:
+                raise NotAllowed(f"the account of {name} is closed on this device, which was restored or copied: "
+                                 "what was left of it is the former device's",
+                                 "Run the job on another of your devices.")
             if spent + bits > limit + 1e-9:
                 why = (f"the budget of {name} is {limit:g} bits, {spent:g} are spent, this takes {bits:g}")
                 raise NotAllowed(why, "Raise the budget in a new grant, or leave it at that.")
@@ -135,24 +153,56 @@ class Journal:
         row = db.execute("SELECT spent FROM account WHERE name = ?", (account,)).fetchone()
         return float(row[0]) if row is not None else 0.0
 
-    def _verify(self, db: Connection) -> Verification:
-        hashes = {0: GENESIS}
-        count = 0
-        for number, time, kind, body, previous, digest, signature in db.execute(
-                "SELECT number, time, kind, body, previous, hash, signature FROM receipt ORDER BY number"):
-            count += 1
-            if number != count:
-                return Verification(False, count, f"receipt {count} is missing")
-            if previous != hashes[count - 1]:
-                return Verification(False, count, f"receipt {number} does not follow the one before it")
-            if digest != _hash(number, time, kind, body, previous):
-                return Verification(False, count, f"receipt {number} was changed")
-            try:
-                crypto.verify(self._device.id, signature, "chez/1 receipt", digest)
-            except crypto.CryptoFailed:
-                return Verification(False, count, f"receipt {number} is not signed by this device")
-            hashes[count] = digest
+    def succeed(self, db: Connection, former: bytes, why: str) -> None:
+        """Begin this device's journal where a former device's ends; its receipts stay, bound by the first line."""
+        head = db.execute("SELECT number, hash FROM receipt ORDER BY number DESC LIMIT 1").fetchone() or (0, GENESIS)
+        db.execute(f"INSERT INTO former_receipt (device, {_COLUMNS}) SELECT ?, {_COLUMNS} FROM receipt", (former,))
+        db.execute("DELETE FROM receipt")
+        self.record(db, "device-renewed", {"former": former.hex(), "why": why, "receipts": head[0],
+                                           "head": head[1].hex()})
+
+    def check(self, db: Connection) -> Verification:
+        """What `verify` does, on a connection."""
+        own = _fold(db.execute(f"SELECT {_COLUMNS} FROM receipt ORDER BY number"), self._device.id)
+        if isinstance(own, Verification):
+            return own
         for number, digest in db.execute("SELECT number, hash FROM witness WHERE author = ?", (self._device.id,)):
-            if hashes.get(number) != digest:
-                return Verification(False, count, f"the journal was cut: other devices were told of receipt {number}")
-        return Verification(True, count)
+            if own.get(number) != digest:
+                return Verification(False, len(own) - 1,
+                                    f"the journal was cut: other devices were told of receipt {number}")
+        return self._check_former(db) or Verification(True, len(own) - 1)
+
+    def _check_former(self, db: Connection) -> Verification | None:
+        """What is wrong with the journals before this one; each names the one before it in its first line."""
+        first = db.execute("SELECT kind, body FROM receipt WHERE number = 1").fetchone()
+        while first is not None and first[0] == "device-renewed":
+            said = msgspec.json.decode(first[1])
+            device = bytes.fromhex(said["former"])
+            chain = _fold(db.execute(f"SELECT {_COLUMNS} FROM former_receipt WHERE device = ? ORDER BY number",
+                                     (device,)), device)
+            if isinstance(chain, Verification):
+                return Verification(False, chain.receipts,
+                                    f"in the journal of device {device.hex()[:16]}: {chain.problem}")
+            if max(chain) != said["receipts"] or chain[said["receipts"]].hex() != said["head"]:
+                return Verification(False, max(chain), f"the journal of device {device.hex()[:16]} was cut")
+            first = db.execute("SELECT kind, body FROM former_receipt WHERE device = ? AND number = 1",
+                               (device,)).fetchone()
+        return None
+
+
+def _fold(rows: Iterable[Any], device: bytes) -> dict[int, bytes] | Verification:
+    """The hash of each receipt of a chain by its number, with the beginning's at 0; or what is wrong with it."""
+    hashes = {0: GENESIS}
+    for count, (number, time, kind, body, previous, digest, signature) in enumerate(rows, 1):
+        if number != count:
+            return Verification(False, count, f"receipt {count} is missing")
+        if previous != hashes[count - 1]:
+            return Verification(False, count, f"receipt {number} does not follow the one before it")
+        if digest != _hash(number, time, kind, body, previous):
+            return Verification(False, count, f"receipt {number} was changed")
+        try:
+            crypto.verify(device, signature, "chez/1 receipt", digest)
+        except crypto.CryptoFailed:
+            return Verification(False, count, f"receipt {number} is not signed by this device")
+        hashes[count] = digest
+    return hashes

@@ -16,10 +16,11 @@ from typing import Any, Final
 
 from chez.errors import InvalidValue, MigrationFailed, NotFound
 from chez.records import automerge
+from chez.records.anew import settle
 from chez.records.automerge import BadChange, Document, RawChange
 from chez.records.cursors import Path, cursor_at, position_of
 from chez.records.derived import derive
-from chez.records.diff import write_difference
+from chez.records.diff import same, write_difference
 from chez.records.encode import encode_fields, expanded, is_flat
 from chez.records.imported import identity_change
 from chez.records.merge import Incoming, Refusal, merge
@@ -121,7 +122,13 @@ class RecordStore:
         if row is None:
             raise NotFound(f"there is no record {draft.id!r} in {draft.collection!r} any more")
         warm = self._rows.warm(row.n)
-        if warm is not None and sorted(warm.get_heads()) == sorted(draft.heads):
+        if not all(self._rows.logged(db, row.n, head) for head in draft.heads):
+            # What the draft builds on was made anew meanwhile (`records.anew`): field by field.
+            changed = {key: item for key, item in after.items()
+                       if key not in draft.value or not same(draft.value[key], item)}
+            kept = {key: item for key, item in row.value.items() if key in after or key not in draft.value}
+            self._edit(db, row, draft.collection, kept | changed)
+        elif warm is not None and sorted(warm.get_heads()) == sorted(draft.heads):
             self._log(db, row.n, info, None)
             self._rows.keep(row.n, draft.document)
             self._rows.project(db, row, _shown(draft.document, draft.value, after), row.tail + 1)
@@ -206,6 +213,10 @@ class RecordStore:
     def merge(self, db: Connection, space: int, incoming: Sequence[Incoming]) -> list[Refusal]:
         """Merge changes of other devices; returns what is refused (see `records.merge`)."""
         return merge(self._rows, db, space, incoming)
+
+    def settle(self, db: Connection, space: int) -> None:
+        """What has arrived of work made anew is not said twice (see `records.anew`)."""
+        settle(self._rows, db, space)
 
     # --- helpers ----------------------------------------------------------------------
 

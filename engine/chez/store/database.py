@@ -29,7 +29,7 @@ import sqlcipher3
 
 from chez.errors import ChezError, Damaged, StorageFailed
 
-__all__ = ("Connection", "Database", "connect", "migrate", "storage_error")
+__all__ = ("Connection", "Database", "connect", "migrate", "rekey", "storage_error")
 
 Connection = Any
 """A `sqlcipher3.Connection`: the standard library's DB-API (PEP 249)."""
@@ -63,6 +63,19 @@ def connect(path: Path | str, key: bytes) -> Connection:
         db.close()
         raise storage_error(error) from None
     return db
+
+
+def rekey(path: Path, old: bytes, new: bytes) -> None:
+    """Encrypt a store that nobody has open under another key. Raises `Damaged`, `StorageFailed`."""
+    db = connect(path, old)
+    try:
+        # In one file: what a log beside it held would be under the old key.
+        db.execute("PRAGMA journal_mode = DELETE")
+        db.execute(f"PRAGMA rekey = \"x'{new.hex()}'\"")
+    except sqlcipher3.Error as error:
+        raise storage_error(error) from None
+    finally:
+        db.close()
 
 
 def storage_error(error: BaseException) -> Damaged | StorageFailed:
@@ -102,7 +115,7 @@ class Database:
     path: Path
     _writer: aiosqlite.Connection
     _reader: aiosqlite.Connection
-    _key: bytes = field(repr=False)
+    key: bytes = field(repr=False)
     before_commit: Callable[[Connection], None] | None = None
     """Called inside every transaction, just before it commits."""
     after_commit: Callable[[], None] | None = None
@@ -152,20 +165,25 @@ class Database:
             raise StorageFailed("this home is closed", "Open it again.")
         return await _run(self._reader, work)
 
-    async def aside(self, work: Callable[[Connection], T]) -> T:
+    async def aside(self, work: Callable[[Connection, Callable[[], None]], T]) -> T:
         """Run long `work` on a connection and a thread of its own: nothing else waits for it.
 
-        A caller that is cancelled waits until `work` has ended: its statements fail from then on.
+        A caller that is cancelled waits until `work` has ended: from then on its statements
+        fail, and so does the second argument, which `work` calls between them.
         """
         if self._closed:
             raise StorageFailed("this home is closed", "Open it again.")
         unwanted = threading.Event()
 
+        def check() -> None:
+            if unwanted.is_set():
+                raise StorageFailed("this was cancelled")
+
         def run() -> T:
-            db = connect(self.path, self._key)
+            db = connect(self.path, self.key)
             db.set_progress_handler(unwanted.is_set, 10_000)  # ends the statement when it says yes
             try:
-                return work(db)
+                return work(db, check)
             except sqlcipher3.Error as error:
                 raise storage_error(error) from None
             finally:

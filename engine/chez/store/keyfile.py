@@ -15,7 +15,7 @@ import msgspec
 from chez import crypto
 from chez.errors import Damaged, Unavailable, WrongPassphrase
 
-__all__ = ("KEY_FILE", "read_key", "write_key")
+__all__ = ("KEY_FILE", "read_key", "unwrap_key", "wrap_key", "write_key")
 
 KEY_FILE = "chez.key"
 _CONTEXT = b"chez/1 key file"
@@ -44,19 +44,47 @@ def _wrapping_key(passphrase: str, salt: bytes, kdf: crypto.Kdf) -> bytes:
                           "End other programs and try again.") from None
 
 
-def write_key(folder: Path, key: bytes, passphrase: str, kdf: crypto.Kdf) -> None:
-    """Wrap the database key and put the file in place at once (owner-only, fsynced).
-
-    Raises `Unavailable` when there is too little memory to.
-    """
+def wrap_key(key: bytes, passphrase: str, kdf: crypto.Kdf) -> bytes:
+    """The key file of a database key, as bytes. Raises `Unavailable` when there is too little memory."""
     salt, nonce = crypto.random_bytes(crypto.SALT_BYTES), crypto.random_bytes(crypto.NONCE_BYTES)
     file = _KeyFile(1, "argon2id", kdf.operations, kdf.memory, salt.hex(), nonce.hex(), "")
     # The wrapping key is used for this nonce only: a new salt makes a new key each time.
     wrapping = _wrapping_key(passphrase, salt, kdf)
     file.wrapped = crypto.encrypt(wrapping, nonce, key, _associated(file)).hex()
+    return msgspec.json.format(msgspec.json.encode(file))
+
+
+def unwrap_key(data: bytes, passphrase: str) -> bytes:
+    """The database key (32 bytes) in the bytes of a key file.
+
+    Raises `WrongPassphrase`, `Damaged` for bytes that are no key file, `Unavailable` when
+    there is too little memory. What was tampered with inside its fields can't be told from
+    a wrong passphrase, on purpose.
+    """
+    try:
+        file = msgspec.json.decode(data, type=_KeyFile)
+        salt, nonce, wrapped = (bytes.fromhex(text) for text in (file.salt, file.nonce, file.wrapped))
+        if file.version != 1 or file.kdf != "argon2id" or len(salt) != crypto.SALT_BYTES:
+            raise ValueError(f"version {file.version}, {file.kdf}")
+        kdf = crypto.Kdf.bounded(file.operations, file.memory)
+    except ValueError as error:
+        raise Damaged(f"the wrapped key can't be read ({error})",
+                      f"Restore {KEY_FILE} from a backup, or join again from another device.") from None
+    try:
+        return crypto.decrypt(_wrapping_key(passphrase, salt, kdf), nonce, wrapped, _associated(file))
+    except crypto.CryptoFailed:
+        raise WrongPassphrase("this passphrase does not open the home", "Check capitals and keyboard layout.") from None
+
+
+def write_key(folder: Path, key: bytes, passphrase: str, kdf: crypto.Kdf) -> None:
+    """Wrap the database key and put the file in place at once (owner-only, fsynced).
+
+    Raises `Unavailable` when there is too little memory to.
+    """
+    data = wrap_key(key, passphrase, kdf)
     temporary = folder / (KEY_FILE + ".new")
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        out.write(msgspec.json.format(msgspec.json.encode(file)))
+        out.write(data)
         out.flush()
         os.fsync(out.fileno())
     temporary.replace(folder / KEY_FILE)
@@ -68,22 +96,10 @@ def write_key(folder: Path, key: bytes, passphrase: str, kdf: crypto.Kdf) -> Non
 
 
 def read_key(folder: Path, passphrase: str) -> bytes:
-    """Unwrap the database key (32 bytes).
-
-    Raises `WrongPassphrase`, `Damaged` for a file that is not a key file, `Unavailable`
-    when there is too little memory. A file tampered with inside its fields can't be told
-    from a wrong passphrase, on purpose.
-    """
+    """Unwrap the database key of a home (32 bytes); raises like `unwrap_key`."""
     try:
-        file = msgspec.json.decode((folder / KEY_FILE).read_bytes(), type=_KeyFile)
-        salt, nonce, wrapped = (bytes.fromhex(text) for text in (file.salt, file.nonce, file.wrapped))
-        if file.version != 1 or file.kdf != "argon2id" or len(salt) != crypto.SALT_BYTES:
-            raise ValueError(f"version {file.version}, {file.kdf}")
-        kdf = crypto.Kdf.bounded(file.operations, file.memory)
-    except (OSError, ValueError) as error:
-        raise Damaged(f"the key file of this home can't be read ({error})",
+        data = (folder / KEY_FILE).read_bytes()
+    except OSError as error:
+        raise Damaged(f"the key file of this home can't be read ({error.strerror})",
                       f"Restore {KEY_FILE} from a backup, or join again from another device.") from None
-    try:
-        return crypto.decrypt(_wrapping_key(passphrase, salt, kdf), nonce, wrapped, _associated(file))
-    except crypto.CryptoFailed:
-        raise WrongPassphrase("this passphrase does not open the home", "Check capitals and keyboard layout.") from None
+    return unwrap_key(data, passphrase)

@@ -246,4 +246,4 @@ def _check_part(inner: Inner, before: int | None) -> None:
 def _copied() -> HomeCopied:
     return HomeCopied("this device's own name stands under entries that it did not write",
                       "Two copies of this home are in use, or it was restored from an older copy: "
-                      "what is here stays; join as a new device to go on.")
+                      "what is here stays. `chez doctor --as-new-device` makes this one a new device of its own.")

@@ -89,8 +89,8 @@ class SyncMachine:
     @property
     def idle(self) -> bool:
         """Whether everything known of either side has reached the other."""
-        return (self.phase is Phase.FOLLOWING and not self._queue and not self._flying and not self._applying
-                and self.progress.position >= self.progress.end)
+        return (self.phase is Phase.FOLLOWING and self.sealing and not self._queue and not self._flying
+                and not self._applying and self.progress.position >= self.progress.end)
 
     def handle(self, event: Event) -> list[Work]:
         """React to one event of the session.
@@ -160,6 +160,12 @@ class SyncMachine:
         self.progress.end = self._until = end
         self.phase = Phase.FOLLOWING
         self.session.subscribe(self.replica.space.handle, cursor.position, DEFAULT_CREDIT, head=cursor.head)
+        return self._seal()
+
+    def _seal(self) -> list[Work]:
+        """Seal what waits, and from then on what is written; a home that became a new device reads first."""
+        if self.sealing or (self.replica.unsettled and self.progress.position < self._until):
+            return []
         return [Work(lambda db: self.replica.unacknowledged(db, self.relay), self._begin_sealing)]
 
     def _create(self) -> None:
@@ -196,7 +202,7 @@ class SyncMachine:
             self.progress.position = event.entries[-1].offset
             self._credit(event.handle, size)
             self.send([])
-            return []
+            return self._seal() if self.replica.unsettled else []
 
         return [Work(lambda db: self.replica.incoming(db, self.relay, event.entries, event.head), done,
                      repeatable=True)]

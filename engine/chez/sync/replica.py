@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from chez import crypto
 from chez.errors import RelayUnreachable
 from chez.keys.device import DeviceKeys
+from chez.records.anew import settled, unsettled
 from chez.records.store import RecordStore
 from chez.spaces.space import Space, load_space
 from chez.store.database import Connection
@@ -77,6 +78,8 @@ class Replica:
         self._now = now
         self._entropy = entropy
         self._stale = False
+        self.unsettled = False
+        """Whether work of the device this home was waits for what a relay has of it (`records.anew`)."""
 
     def forget(self) -> None:
         """Some work was undone: what it taught of the members is read again from the store."""
@@ -163,9 +166,14 @@ class Replica:
     def unacknowledged(self, db: Connection, relay: int) -> list[Sealed]:
         """Everything of this device that a relay has not acknowledged, in chain order.
 
+        While the replica is `unsettled` this comes after the relay was read to its end.
+
         Bytes sealed before are repeated as they were; entries never sealed for this
         relay (it is new, or lost its store) are sealed now.
         """
+        if self.unsettled:
+            settled(db, self.space.n)
+            self.unsettled = False
         self.collect(db)
         space = self.space.n
         out = [Sealed(row, entry, id, envelope, kind == STATEMENTS) for row, entry, id, envelope, kind in db.execute(
@@ -202,6 +210,7 @@ class Replica:
 
         In that case everything is read, and everything of this device sent, again.
         """
+        self.unsettled = unsettled(db, self.space.n)
         row = db.execute("SELECT incarnation, position, head FROM cursor WHERE space = ? AND relay = ?",
                          (self.space.n, relay)).fetchone()
         if row is not None and row[0] == incarnation:
@@ -218,7 +227,10 @@ class Replica:
         self.refresh(db)
         if entries:
             self._move(db, relay, entries[0].offset, Cursor(entries[-1].offset, head))
-        return Intake(db, relay, self.space, self._device.id, self._records).take(entries)
+        received = Intake(db, relay, self.space, self._device.id, self._records).take(entries)
+        if self.unsettled:
+            self._records.settle(db, self.space.n)
+        return received
 
     def _move(self, db: Connection, relay: int, first: int, to: Cursor) -> None:
         moved = db.execute("UPDATE cursor SET position = ?, head = ? WHERE space = ? AND relay = ? AND position = ?",

@@ -1,15 +1,20 @@
-"""export: what a home holds, out of it in a form that any program reads."""
+"""export, backup, restore, doctor: what a home holds, out of it and back, and sound."""
 
+import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import click
+import msgspec
 
+from chez.agent.paths import connect
 from chez.cli.client import call
 from chez.cli.context import settings
 from chez.cli.terminal import json_line, say
+from chez.errors import HomeBusy, NotFound
 
-__all__ = ("export",)
+__all__ = ("backup", "doctor", "export", "restore")
 
 
 @click.command()
@@ -28,3 +33,92 @@ def export(ctx: click.Context, folder: Path, history: bool) -> None:
         return
     changes = f" and {done['changes']:,} changes" if history else ""
     say(f"{done['records']:,} records{changes} are in {folder}, readable by anybody who can open that folder")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--verify", is_flag=True, help="Restore it to try, and check what came out.")
+@click.pass_context
+def backup(ctx: click.Context, file: Path, verify: bool) -> None:
+    """Write everything into one new file, encrypted and signed; chez restore brings it back.
+
+    It opens with the passphrase that this home has now, and needs nothing else: keep both.
+    """
+    done = call(ctx, "backup", {"path": os.path.abspath(file), "verify": verify})
+    if settings(ctx).json:
+        json_line(done)
+    else:
+        say(f"{file} holds this home, {done['bytes']:,} bytes{', tried by restoring it' if verify else ''}")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("path", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--name", help="What the new device is called. Default: as the one in the backup.")
+@click.option("--kdf", type=click.Choice(["moderate", "minimum"]), default="moderate", hidden=True)
+@click.pass_context
+def restore(ctx: click.Context, file: Path, path: Path, name: str | None, kdf: str) -> None:
+    """Make a home in a new folder PATH from a backup.
+
+    It is a new device of yours, also where the one in the backup lives on: both can go on.
+    What that one had not sent yet goes out with the next sync, once the relay was read.
+    Grants and allowances stay with the device they were given to.
+    """
+    import chez
+    from chez.cli import passphrases
+    from chez.cli.commands.life import refuse_existing
+    from chez.cli.terminal import Terminal
+    from chez.crypto import Kdf
+
+    refuse_existing(path)
+    if not file.is_file():
+        raise NotFound(f"there is no file {file}")
+    chosen = settings(ctx)
+    face = Terminal(chosen)
+    passphrase = passphrases.read(chosen, "the backup")
+    try:
+        done: Any = asyncio.run(chez.restore(
+            file, path, passphrase=passphrase, name=name, kdf=Kdf.minimum() if kdf == "minimum" else Kdf.moderate(),
+            progress=lambda done, total: face.progress(done, total, "restore")))
+    finally:
+        face.clear()
+    if chosen.json:
+        json_line({"home": str(path), **msgspec.to_builtins(done), "device": done.device.hex(),
+                   "former": done.former.hex()})
+        return
+    say(f"{path} is a new device of yours, {done.name!r}, with {done.records:,} records as of {done.made}")
+    if done.unsent:
+        say(f"{done.unsent:,} of them hold work that may not have reached your other devices: chez sync sends it")
+
+
+@click.command()
+@click.option("--as-new-device", is_flag=True,
+              help="This home is a copy of another that is in use: make it a device of its own.")
+@click.option("--name", help="What the new device is called. Default: as before.")
+@click.pass_context
+def doctor(ctx: click.Context, as_new_device: bool, name: str | None) -> None:
+    """Help a home that is not as it should be.
+
+    Of two copies of a home that are both in use, one must become a device of its own: with
+    --as-new-device here, the other stays what it is. What was not sent goes out anew.
+    """
+    if not as_new_device:
+        raise click.UsageError("say what should be done: --as-new-device", ctx)
+    import chez
+    from chez.cli import passphrases
+
+    chosen = settings(ctx)
+    refuse_owned(chosen.path)
+    done = asyncio.run(chez.become_new_device(chosen.path, passphrase=passphrases.read(chosen), name=name))
+    if chosen.json:
+        json_line({"device": done.device.hex(), "former": done.former.hex(), "unsent": done.records})
+    else:
+        say(f"{chosen.path} is a new device of yours now; chez sync sends what waits ({done.records:,} records)")
+
+
+def refuse_owned(path: Path) -> None:
+    """Raise `HomeBusy` while an owner has the home open."""
+    link = connect(path)
+    if link is not None:
+        link.close()
+        raise HomeBusy(f"{path} has an owner, which must not have it open meanwhile", "end it with chez lock")

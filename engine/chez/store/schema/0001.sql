@@ -89,6 +89,12 @@ CREATE INDEX change_by_record ON change (record, hash);
 CREATE INDEX outbox ON change (n) WHERE state = 1;
 CREATE INDEX waiting ON change (record) WHERE state = 2;
 
+CREATE TABLE unsent (                 -- work of the device this home was, until it is known what of it arrived
+    record  INTEGER PRIMARY KEY REFERENCES record ON DELETE CASCADE,
+    base    BLOB NOT NULL,            -- the record's changes without it
+    changes BLOB NOT NULL             -- MessagePack list of it
+);
+
 -- Entries: every author's chain -----------------------------------------------------
 
 CREATE TABLE entry (
@@ -162,6 +168,18 @@ CREATE TABLE receipt (
     hash      BLOB NOT NULL,
     signature BLOB NOT NULL
 );
+
+CREATE TABLE former_receipt (         -- the journals of the devices that this home was before
+    device    BLOB NOT NULL,
+    number    INTEGER NOT NULL,
+    time      TEXT NOT NULL,
+    kind      TEXT NOT NULL,
+    body      TEXT NOT NULL,
+    previous  BLOB NOT NULL,
+    hash      BLOB NOT NULL,
+    signature BLOB NOT NULL,
+    PRIMARY KEY (device, number)
+) WITHOUT ROWID;
 
 CREATE TABLE account (
     name  TEXT PRIMARY KEY,

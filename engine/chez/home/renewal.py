@@ -1,0 +1,164 @@
+"""A home becomes a new device: after it was restored from a backup, or because it is a copy.
+
+Two copies of one home would both write in one device's name, with the same numbers, and
+neither could be told from an impostor. So the one that is restored, or says that it is
+the copy, gets keys of its own, in one transaction:
+
+- the old device's key, which is here, certifies the new one in every space;
+- the old chain of entries ends where it is known to have reached a relay; what this home
+  had in later entries, or had not put into one, the new device says anew (`records.anew`);
+- every relay is read again from its beginning, so that what the old device sent since, or
+  sends yet, comes in as any other device's entries do;
+- the journal begins anew; the old receipts stay beside it, bound by its first line;
+- the accounts are closed: the device that this home is a copy of may spend what was left,
+  and two must not. Grants name the device that runs them, so none of them runs here.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from chez.errors import Damaged
+from chez.journal import Journal
+from chez.keys.device import DeviceKeys
+from chez.records import automerge
+from chez.records.anew import remake, together
+from chez.records.rows import Rows
+from chez.spaces.space import Space, load_space
+from chez.spaces.statements import Certify, Signed, sign_statement
+from chez.store.database import Connection
+from chez.sync.entry import STATEMENT, STATEMENTS, read_signed
+from chez_wire.envelope import GENESIS_HEAD
+
+__all__ = ("Renewal", "own_device", "renew")
+
+Reason = Literal["restored", "copied"]
+CLOSED: Final = float("inf")
+"""What a closed account has spent: no debit fits any limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What the device was and is, by id, and how many records had unsent work."""
+
+    former: bytes
+    device: bytes
+    records: int
+
+
+def own_device(db: Connection) -> DeviceKeys:
+    """The keys of the device that a store is. Raises `Damaged`."""
+    found = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('device.signing', 'device.sealing')").fetchall())
+    if len(found) != 2:
+        raise Damaged("the store lacks this device's keys", "Restore a backup, or join again from another device.")
+    return DeviceKeys.from_seeds(found["device.signing"], found["device.sealing"])
+
+
+def renew(db: Connection, former: DeviceKeys, device: DeviceKeys, name: str, journal: Journal,
+          why: Reason) -> Renewal:
+    """Become `device`, in an open transaction; `journal` is the new device's.
+
+    Raises `Damaged` when a record with unsent work can't be read.
+    """
+    touched = 0
+    for (n,) in db.execute("SELECT n FROM space").fetchall():
+        space = load_space(db, n)
+        touched += _emit(db, space, former.id, device.id)
+        _certify(db, space, former, device, name)
+    db.execute("UPDATE cursor SET position = 0, head = ?, acknowledged = 0", (GENESIS_HEAD,))
+    db.executemany("UPDATE meta SET value = ? WHERE key = ?", [
+        (device.signing.seed, "device.signing"), (device.sealing.seed, "device.sealing"), (name, "device.name")])
+    db.execute("UPDATE account SET spent = ?", (CLOSED,))
+    journal.succeed(db, former.id, why)
+    return Renewal(former.id, device.id, touched)
+
+
+def _certify(db: Connection, space: Space, former: DeviceKeys, device: DeviceKeys, name: str) -> None:
+    create = space.membership.create
+    assert create is not None  # load_space refuses a space without it
+    statement = sign_statement(Certify(space.id, sorted(space.membership.heads), former.id, create.person, device.id,
+                                       device.sealing.public, name), former.signing)
+    db.execute("INSERT INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 0)",
+               (space.n, statement.hash, statement.raw))
+
+
+def _emit(db: Connection, space: Space, former: bytes, device: bytes) -> int:
+    """Cut the former chain where it is known to have arrived; what is behind becomes the new device's."""
+    first = _first_undelivered(db, space.n, former)
+    behind = ("SELECT n FROM entry WHERE space = ? AND author = ? AND sequence >= ?", (space.n, former, first))
+    for (packed,) in db.execute("SELECT inner FROM entry WHERE space = ? AND author = ? AND sequence >= ? "
+                                "AND kind = ?", (space.n, former, first, STATEMENTS)).fetchall():
+        statements = [Signed.read(item.data).hash for item in read_signed(packed).inner.items if item.kind == STATEMENT]
+        db.executemany("UPDATE statement SET sent = 0 WHERE space = ? AND hash = ?",
+                       [(space.n, hash) for hash in statements])
+    records = _remake(db, space.n, device, behind)
+    db.execute("DELETE FROM sealed WHERE entry IN (SELECT n FROM entry WHERE space = ?)", (space.n,))
+    db.execute("DELETE FROM entry WHERE space = ? AND author = ? AND sequence >= ?", behind[1])
+    return records
+
+
+def _remake(db: Connection, space: int, device: bytes, behind: tuple[str, tuple[Any, ...]]) -> int:
+    """Make anew what waits and what is in the entries `behind`; how many records that were."""
+    waiting = f"(state = 1 OR entry IN ({behind[0]}))"
+    records = db.execute(f"SELECT record FROM change JOIN record ON record.n = change.record "
+                         f"WHERE record.space = ? AND {waiting} GROUP BY record ORDER BY min(change.n)",
+                         (space, *behind[1])).fetchall()
+    met = db.execute("SELECT EXISTS (SELECT 1 FROM cursor WHERE space = ?)", (space,)).fetchone()[0]
+    rows = Rows(device)
+    for (n,) in records:
+        unsent = dict(db.execute(f"SELECT hash, origin FROM change WHERE record = ? AND {waiting}",
+                                 (n, *behind[1])).fetchall())
+        try:
+            remake(rows, db, n, unsent, keep=bool(met))
+        except automerge.BadChange as error:
+            raise Damaged(f"a record with work that was not sent can't be read ({error.message})",
+                          "Run `chez doctor --repair` first.") from None
+    together(db, space)
+    return len(records)
+
+
+def _first_undelivered(db: Connection, space: int, author: bytes) -> int:
+    """The number from which on a chain may not have reached anybody."""
+    # Sent in the order of the chain, so what a relay acknowledged is a beginning of it, but
+    # for what is still under way to it.
+    found = db.execute(
+        "SELECT min(sequence) FROM entry WHERE space = ? AND author = ? AND NOT EXISTS ("
+        "SELECT 1 FROM cursor WHERE cursor.space = entry.space AND entry.n <= acknowledged AND NOT EXISTS ("
+        "SELECT 1 FROM sealed WHERE sealed.entry = entry.n AND sealed.relay = cursor.relay))", (space, author))
+    first: int | None = found.fetchone()[0]
+    if first is None:
+        first = db.execute("SELECT coalesce(max(sequence), 0) + 1 FROM entry WHERE space = ? AND author = ?",
+                           (space, author)).fetchone()[0]
+    elif last := _built_upon(db, space, author, first):
+        # A batch is built upon when all of it is there.
+        first = db.execute("SELECT min(sequence) + 1 FROM entry WHERE space = ? AND author = ? AND sequence >= ? "
+                           "AND part IS NULL", (space, author, last)).fetchone()[0] or last + 1
+    assert first is not None
+    # A batch of which a part is missing is shown nowhere.
+    open_ = db.execute("SELECT part FROM entry WHERE space = ? AND author = ? AND sequence = ?",
+                       (space, author, first - 1)).fetchone()
+    return first if open_ is None or open_[0] is None else first - open_[0] - 1
+
+
+def _built_upon(db: Connection, space: int, author: bytes, first: int) -> int:
+    """The last entry from `first` on that another device built upon, so it did arrive; 0 if there is none."""
+    # Only its own changes: what no device answers for, another device may have made itself.
+    doubtful: dict[bytes, int] = dict(db.execute(
+        "SELECT change.hash, entry.sequence FROM change JOIN entry ON entry.n = change.entry "
+        "WHERE space = ? AND author = ? AND entry.sequence >= ? AND change.sequence > 0",
+        (space, author, first)).fetchall())
+    if not doubtful:
+        return 0
+    last = 0
+    rows = Rows(author)
+    records = db.execute("SELECT DISTINCT record FROM change JOIN entry ON entry.n = change.entry "
+                         "WHERE space = ? AND author = ? AND entry.sequence >= ?", (space, author, first)).fetchall()
+    others = ("SELECT EXISTS (SELECT 1 FROM change JOIN entry ON entry.n = change.entry "
+              "WHERE record = ? AND author <> ?)")
+    for (n,) in records:
+        if not db.execute(others, (n, author)).fetchone()[0]:
+            continue
+        for raw in automerge.changes_of(automerge.load(rows.base(db, n), author)):
+            change = automerge.read_change(raw)
+            if change.actor != author:
+                last = max([last, *[doubtful.get(hash, 0) for hash in change.dependencies]])
+    return last

@@ -1,0 +1,120 @@
+"""Restoring a backup, and making a copied home a device of its own.
+
+Both end in `home.renewal`: what comes out is a new device of the same person, so that it
+and the one it comes from can both go on.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from chez import crypto
+from chez.errors import BadArchive, Damaged
+from chez.home.backup import STORE_FILE, About, open_backup, unseal
+from chez.home.building import building
+from chez.home.exporting import OnProgress, on_loop
+from chez.home.home import unix_milliseconds
+from chez.home.lifecycle import check_name, home_exists, locked, new_device
+from chez.home.renewal import Reason, Renewal, own_device, renew
+from chez.journal import Journal
+from chez.spaces.space import load_space
+from chez.store.database import Connection, Database, rekey
+from chez.store.keyfile import read_key, unwrap_key, write_key
+from chez.store.sealed import Header
+
+__all__ = ("Restored", "become_new_device", "restore")
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was restored: when the backup was made, the device it is now and was, its records.
+
+    `unsent` of them held work that may not have reached any relay: it goes out anew.
+    """
+
+    made: str
+    name: str
+    device: bytes
+    former: bytes
+    records: int
+    unsent: int
+
+
+async def restore(file: Path | str, path: Path | str, *, passphrase: str, name: str | None = None,
+                  kdf: crypto.Kdf | None = None, progress: OnProgress | None = None) -> Restored:
+    """Make a home from a backup: a new device of its person, which holds what the backup holds.
+
+    `passphrase` is the one the home had when the backup was made, and the new home's.
+    `name` is what the new device is called; by default as the old one. Nothing is at `path`
+    until all of it was checked. `progress(done, total)` in bytes. Raises `HomeExists`,
+    `NotFound`, `WrongPassphrase`, `BadArchive`, `StorageFailed`, `InvalidValue`.
+    """
+    folder = Path(path)
+    if name is not None:
+        check_name(name)
+    note = on_loop(progress)
+    with building(folder, lambda: home_exists(folder)) as made:
+        about, old = await asyncio.to_thread(_take_apart, Path(file), passphrase, made, note)
+        key = crypto.random_bytes(32)
+        await asyncio.to_thread(rekey, made / STORE_FILE, old, key)
+        await asyncio.to_thread(write_key, made, key, passphrase, kdf or crypto.Kdf.moderate())
+        database = await Database.open(made / STORE_FILE, key)
+        try:
+            await database.read(lambda db: _is_of(db, about))
+            renewal = await _renewed(database, name or about.name, "restored")
+            records = await database.read(
+                lambda db: db.execute("SELECT count(*) FROM record WHERE deleted = 0").fetchone()[0])
+        finally:
+            await database.close()
+    return Restored(about.made, name or about.name, renewal.device, renewal.former, records, renewal.records)
+
+
+async def become_new_device(path: Path | str, *, passphrase: str, name: str | None = None) -> Renewal:
+    """Make a copied home a device of its own, in place: certified, with its unsent work, without its allowances.
+
+    One transaction: killed at any instant, the home is as it was or done. Raises as `open`
+    does, and `Damaged` when a record with unsent work can't be read.
+    """
+    folder = Path(path)
+    if name is not None:
+        check_name(name)
+    with locked(folder):
+        database = await Database.open(folder / STORE_FILE, await asyncio.to_thread(read_key, folder, passphrase))
+        try:
+            called = await database.read(lambda db: db.execute(
+                "SELECT value FROM meta WHERE key = 'device.name'").fetchone())
+            return await _renewed(database, name or (called[0] if called else "device"), "copied")
+        finally:
+            await database.close()
+
+
+async def _renewed(database: Database, name: str, why: Reason) -> Renewal:
+    device = new_device()
+    journal = Journal(database, device, unix_milliseconds)
+    return await database.write(lambda db: renew(db, own_device(db), device, name, journal, why))
+
+
+def _take_apart(file: Path, passphrase: str, folder: Path, note: OnProgress) -> tuple[About, bytes]:
+    keys: list[bytes] = []
+
+    def secret(header: Header) -> bytes:
+        try:
+            keys.append(unwrap_key(header.wrapped, passphrase))
+        except Damaged as error:
+            raise BadArchive(f"the backup's header was altered: {error.message}", "Use another backup.") from None
+        return keys[0]
+
+    with open_backup(file) as opened:
+        size = file.stat().st_size
+        about = unseal(opened, secret, folder, lambda done: note(min(done, size), size))
+    note(size, size)
+    return about, keys[0]
+
+
+def _is_of(db: Connection, about: About) -> None:
+    """The store must be that of the device that signed. Raises `BadArchive`, `Damaged`."""
+    meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
+    device = own_device(db).id
+    ours = (meta.get("person"), device) == (about.person, about.device) and "private" in meta
+    if not ours or device not in load_space(db, meta["private"]).membership.devices:
+        raise BadArchive("the backup's store is not the one that its signature speaks of", "Use another backup.")

@@ -1,0 +1,203 @@
+"""Unsent work of the device that a home was, made anew by the device that it became.
+
+A change carries its author, so what was written and not sent before a home was restored
+or copied can't leave in the new device's name. It is taken out of its record and written
+again: the new device makes the difference between the record without it and with it.
+
+It may have arrived all the same: the acknowledgement was lost, or the device that this
+home is a copy of sent it later. So what was taken out is kept (`unsent`) until a relay was
+read to its end, and nothing is sent before. As it arrives it is not said twice: the
+difference is made once more, from the record with what arrived to the record as the person
+left it (`settle`).
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Final
+
+import msgspec
+
+from chez.records import automerge
+from chez.records.automerge import BadChange, Document, RawChange
+from chez.records.derived import DEVICE_ID
+from chez.records.diff import write_difference
+from chez.records.rows import IN_ENTRY, OUTBOX, Row, Rows
+from chez.store.database import Connection
+from chez_wire.limits import MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_CHANGE
+
+__all__ = ("remake", "settle", "settled", "together", "unsettled")
+
+_Made = tuple[RawChange, str | None]
+"""A change and its origin."""
+
+_changes: Final = msgspec.msgpack.Decoder(list[bytes])
+
+
+def remake(rows: Rows, db: Connection, n: int, unsent: Mapping[bytes, str | None], *, keep: bool) -> None:
+    """Make a record's unsent changes (hash -> origin) anew; `rows.actor` is the new device.
+
+    Changes that no device answers for (the first one of an imported record, a migration's)
+    go out as they are, unless they build on one that does not. `keep` says that some of it
+    may have arrived somewhere (`settle`). Raises `BadChange` when the record's document does
+    not load.
+    """
+    work: list[RawChange] = []
+    base: list[RawChange] = []
+    gone: set[bytes] = set()
+    for change in _all(rows.base(db, n), rows.actor):
+        mine = change.hash in unsent and len(change.actor) == DEVICE_ID
+        if mine or not gone.isdisjoint(change.dependencies):
+            work.append(change)
+            gone.add(change.hash)
+        else:
+            base.append(change)
+    _unroll(db, n, base, work)
+    db.executemany("UPDATE change SET entry = NULL, state = ? WHERE record = ? AND hash = ?",
+                   [(OUTBOX, n, change.hash) for change in base if change.hash in unsent])
+    if keep and work:
+        # A row that is there tells of an earlier time, and what it says still holds.
+        db.execute("INSERT OR IGNORE INTO unsent (record, base, changes) VALUES (?, ?, ?)",
+                   (n, _joined(base), msgspec.msgpack.encode([change.bytes for change in work])))
+    document, made = _again(rows.actor, _joined(base), [(change, unsent.get(change.hash)) for change in work])
+    _take(rows, db, n, document, made, len(base))
+
+
+def unsettled(db: Connection, space: int) -> bool:
+    """Whether some work was made anew and it is not known yet what of it had arrived."""
+    row = db.execute("SELECT EXISTS (SELECT 1 FROM unsent JOIN record ON record.n = unsent.record WHERE space = ?)",
+                     (space,)).fetchone()
+    return bool(row[0])
+
+
+def settle(rows: Rows, db: Connection, space: int) -> None:
+    """Entries came in: what had arrived of the work made anew is not said twice; the rest may still come.
+
+    In the transaction that took them in, before anything of this device is in an entry.
+    """
+    found = db.execute("SELECT record FROM unsent JOIN record ON record.n = unsent.record WHERE space = ?",
+                       (space,)).fetchall()
+    again = False
+    for (n,) in found:
+        base, packed = db.execute("SELECT base, changes FROM unsent WHERE record = ?", (n,)).fetchone()
+        arrived: list[bytes] = []
+        rest: list[bytes] = []
+        for data in _changes.decode(packed):
+            state = rows.logged(db, n, automerge.read_change(data).hash)
+            (arrived if state is not None and state[0] == IN_ENTRY else rest).append(data)
+        if arrived:
+            others = _merge_again(rows, db, n, base, b"".join(arrived))
+            db.execute("UPDATE unsent SET base = ?, changes = ? WHERE record = ?",
+                       (_joined(others), msgspec.msgpack.encode(rest), n))
+            again = True
+    if again:
+        together(db, space)
+
+
+def together(db: Connection, space: int) -> None:
+    """Let the person's work that waits be seen elsewhere together, as far as a batch holds it.
+
+    What was written together must not come apart, and what is made anew of several
+    transactions is one change in a record. What connectors brought goes out behind it in
+    entries of its own, and so do the person's edits of it, which build on it.
+    """
+    waits = ("SELECT change.n FROM change INDEXED BY outbox CROSS JOIN record ON record.n = change.record "
+             "WHERE state = 1 AND record.space = ?")
+    brought = f"{waits} AND origin IS NOT NULL"
+    db.execute(f"UPDATE change SET origin = (SELECT min(other.origin) FROM change AS other "
+               f"WHERE other.record = change.record AND other.state = 1) WHERE n IN ({waits}) AND origin IS NULL "
+               f"AND record IN (SELECT record FROM change WHERE n IN ({brought}))", (space, space))
+    (last,) = db.execute("SELECT coalesce(max(n), 0) FROM change").fetchone()
+    # All of these records' rows: a record's log is in causal order.
+    db.execute(f"UPDATE change SET n = n + ? WHERE record IN (SELECT record FROM change WHERE n IN ({brought}))",
+               (last, space))
+    mine = f"{waits} AND origin IS NULL"
+    first, count, size = db.execute(f"SELECT min(n), count(*), coalesce(sum(length(bytes) + 256), 0) FROM change "
+                                    f"WHERE n IN ({mine})", (space,)).fetchone()
+    if count <= MAX_BATCH_CHANGES and size <= MAX_BATCH_BYTES:
+        db.execute(f"UPDATE change SET batch = ? WHERE n IN ({mine})", (first, space))
+
+
+def settled(db: Connection, space: int) -> None:
+    """A relay was read to its end: what has not come of that work will not, as far as can be known."""
+    db.execute("DELETE FROM unsent WHERE record IN (SELECT n FROM record WHERE space = ?)", (space,))
+
+
+def _merge_again(rows: Rows, db: Connection, n: int, base: bytes, arrived: bytes) -> list[RawChange]:
+    """Make this device's changes of a record once more, on what arrived; returns all other changes of it."""
+    own = [(automerge.read_change(data), origin) for data, origin in db.execute(
+        "SELECT bytes, origin FROM change WHERE record = ? AND state = ? ORDER BY n", (n, OUTBOX))]
+    own = [made for made in own if made[0].actor == rows.actor]
+    gone = {change.hash for change, _ in own}
+    others = [change for change in _all(rows.base(db, n), rows.actor) if change.hash not in gone]
+    try:
+        wanted = automerge.extract(automerge.load(base + _joined([change for change, _ in own]), rows.actor))
+        document = automerge.load(base + arrived, rows.actor)
+    except BadChange:
+        # What is here does not build on what is known to have been here: it stays beside
+        # what arrived. Devices agree all the same; an item added to a list is there twice.
+        return others
+    data = write_difference(document, automerge.extract(document), wanted)
+    if data is not None and len(data) > MAX_CHANGE:
+        return others
+    origins = {origin for _, origin in own} - {None}
+    made = [] if data is None else [(automerge.read_change(data), min(origins) if origins else None)]
+    _unroll(db, n, others, [change for change, _ in own])
+    merged = automerge.load(_joined([*others, *[change for change, _ in made]]), rows.actor)
+    _take(rows, db, n, merged, made, len(others))
+    return others
+
+
+def _again(actor: bytes, base: bytes, work: Sequence[_Made]) -> tuple[Document, list[_Made]]:
+    """The document with the work made anew by `actor`, and the changes that make it.
+
+    One change for what came from one origin; several where one would be too large, as the
+    work itself was.
+    """
+    document = automerge.load(base, actor) if base else automerge.new(actor)
+    made: list[_Made] = []
+    parts = deque((origin, [change for change, _ in part]) for origin, part in groupby(work, key=lambda item: item[1]))
+    while parts:
+        origin, part = parts.popleft()
+        after = base + _joined(part)
+        draft = document.fork()
+        draft.set_actor(actor)
+        data = write_difference(draft, automerge.extract(draft), automerge.extract(automerge.load(after, actor)))
+        if data is not None and len(data) > MAX_CHANGE and len(part) > 1:
+            half = len(part) // 2
+            parts.extendleft([(origin, part[half:]), (origin, part[:half])])
+            continue
+        document, base = draft, after
+        if data is not None:
+            made.append((automerge.read_change(data), origin))
+    return document, made
+
+
+def _unroll(db: Connection, n: int, kept: Sequence[RawChange], gone: Sequence[RawChange]) -> None:
+    """Take changes out of a record's log, and the others out of its snapshot into the log."""
+    db.executemany("DELETE FROM change WHERE record = ? AND hash = ?", [(n, change.hash) for change in gone])
+    db.execute("DELETE FROM snapshot WHERE record = ?", (n,))
+    db.executemany("UPDATE change SET bytes = ? WHERE record = ? AND hash = ?",
+                   [(change.bytes, n, change.hash) for change in kept])
+
+
+def _take(rows: Rows, db: Connection, n: int, document: Document, made: Sequence[_Made], before: int) -> None:
+    for change, origin in made:
+        rows.log(db, n, change, OUTBOX, origin)
+    rows.keep(n, document)
+    rows.project(db, _row(rows, db, n), automerge.extract(document), before + len(made))
+
+
+def _row(rows: Rows, db: Connection, n: int) -> Row:
+    row = rows.find(db, *db.execute("SELECT space, collection, id FROM record WHERE n = ?", (n,)).fetchone())
+    assert row is not None  # it was just read
+    return row
+
+
+def _all(data: bytes, actor: bytes) -> list[RawChange]:
+    """The changes of a document, in causal order."""
+    return [automerge.read_change(raw) for raw in automerge.changes_of(automerge.load(data, actor))] if data else []
+
+
+def _joined(changes: Sequence[RawChange]) -> bytes:
+    return b"".join([change.bytes for change in changes])

@@ -1,0 +1,273 @@
+"""Backups: what is in them comes out again or a typed error does, and nothing stays by half."""
+
+import asyncio
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import chez
+from chez import crypto
+from chez.crypto import Kdf
+from chez.errors import BadArchive, ChezError, HomeExists, InvalidValue, NotFound, WrongPassphrase
+from chez.store.sealed import CHUNK, Header, SealedReader, SealedWriter, read_header
+from tests.home.conftest import PASSPHRASE
+from tests.home.test_import_twice import everything
+
+SECRET = b"s" * 32
+
+
+async def restored(file: Path, path: Path, **options: str) -> chez.Restored:
+    """Restore at the least cost."""
+    return await chez.restore(file, path, **{"passphrase": PASSPHRASE, **options}, kdf=Kdf.minimum())  # type: ignore[arg-type]
+
+
+async def test_what_was_backed_up_is_restored(home: chez.Home, tmp_path: Path) -> None:
+    """Records of all kinds, settings and receipts are there again, on a device with keys of its own."""
+    notes = home.collection("notes")
+    await notes.put({"at": datetime(2024, 1, 1, tzinfo=UTC), "raw": b"\0", "list": [1, {"a": None}]}, id="a")
+    await notes.put({"n": 1}, id="gone")
+    await notes.delete("gone")
+    await home.set_relay("ws://127.0.0.1:1")
+    for number in range(250):
+        await notes.put({"n": number}, id="long")
+    report = await home.backup(tmp_path / "backup", verify=True)
+    assert report.verified and report.bytes == (tmp_path / "backup").stat().st_size
+    assert oct((tmp_path / "backup").stat().st_mode & 0o777) == "0o600"
+    assert (await home.journal.receipts())[-1].body["sha256"] == report.sha256
+    before = await everything(home)
+    done = await restored(tmp_path / "backup", tmp_path / "again", name="second")
+    assert (done.name, done.former, done.records) == ("second", home.device_id, 2)
+    async with chez.open(tmp_path / "again", passphrase=PASSPHRASE) as again:
+        assert await everything(again) == before
+        assert again.device_id == done.device != home.device_id
+        assert (again.person_id, again.name, again.relay) == (home.person_id, "second", "ws://127.0.0.1:1")
+        await again.collection("notes").put({"writes": "again"})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "backup", "home"]
+    assert not list(home.path.glob(".backup-*"))
+
+
+async def test_a_backup_is_one_moment_of_a_home_in_use(home: chez.Home, tmp_path: Path) -> None:
+    """Records that change together are never apart in a backup made while they change."""
+    notes = home.collection("notes")
+    await notes.put_many([{"n": 0, "pad": "x" * 500} for _ in range(2000)], ids=[f"{n:04d}" for n in range(2000)])
+    making = asyncio.create_task(home.backup(tmp_path / "backup"))
+    turns = 0
+    while not making.done():
+        turns += 1
+        await notes.put_many([{"n": turns}, {"n": turns}], ids=["0000", "1999"])
+    await making
+    await restored(tmp_path / "backup", tmp_path / "again")
+    async with chez.open(tmp_path / "again", passphrase=PASSPHRASE) as again:
+        first, last = [(await again.collection("notes").get(id)).value for id in ("0000", "1999")]
+        assert turns > 1 and first["n"] == last["n"]
+        assert await again.collection("notes").count() == 2000
+
+
+async def test_the_journal_goes_on_where_the_old_one_ends(home: chez.Home, tmp_path: Path) -> None:
+    """The old receipts stay, bound by the new journal's first line: cut or changed, it does not verify."""
+    await home.collection("notes").put({"n": 1})
+    await home.journal.append("told", {"what": "before"})
+    old = await home.journal.receipts()
+    await home.backup(tmp_path / "backup")
+    await restored(tmp_path / "backup", tmp_path / "again")
+    async with chez.open(tmp_path / "again", passphrase=PASSPHRASE) as again:
+        assert [receipt.kind for receipt in await again.journal.receipts()] == ["device-renewed"]
+        assert [receipt for _, receipt in await again.journal.former()] == old
+        assert (await again.journal.verify()).ok
+        await again.backup(tmp_path / "second")
+        await again._database.write(lambda db: db.execute("DELETE FROM former_receipt WHERE number = 2"))
+        assert "cut" in (await again.journal.verify()).problem
+    await restored(tmp_path / "second", tmp_path / "third")
+    async with chez.open(tmp_path / "third", passphrase=PASSPHRASE) as third:
+        assert (await third.journal.verify()).ok and len(await third.journal.former()) == 3
+        await third._database.write(lambda db: db.execute(
+            "UPDATE former_receipt SET body = '{}' WHERE device = ? AND number = 2", (home.device_id,)))
+        assert "changed" in (await third.journal.verify()).problem
+
+
+async def test_a_restored_device_has_nothing_to_spend(home: chez.Home, tmp_path: Path) -> None:
+    """Accounts are closed: what was left is the former device's, which may spend it still; new ones open as ever."""
+    await home.journal.reserve({"provider:x": 100.0}, 40.0, "run", {})
+    await home.backup(tmp_path / "backup")
+    await restored(tmp_path / "backup", tmp_path / "again")
+    async with chez.open(tmp_path / "again", passphrase=PASSPHRASE) as again:
+        with pytest.raises(chez.ChezError) as caught:
+            await again.journal.reserve({"provider:x": 100.0}, 1.0, "run", {})
+        assert caught.value.code == "NotAllowed" and "closed" in str(caught.value)
+        await again.journal.reserve({"provider:y": 100.0}, 1.0, "run", {})
+    await home.journal.reserve({"provider:x": 100.0}, 60.0, "run", {})
+
+
+async def test_what_is_in_the_way_stays(home: chez.Home, tmp_path: Path) -> None:
+    """Neither a backup nor a restored home is written over anything; what is missing is told."""
+    await home.backup(tmp_path / "backup")
+    with pytest.raises(InvalidValue):
+        await home.backup(tmp_path / "backup")
+    with pytest.raises(HomeExists):
+        await restored(tmp_path / "backup", home.path)
+    with pytest.raises(NotFound):
+        await restored(tmp_path / "nothing", tmp_path / "again")
+    with pytest.raises(InvalidValue):
+        await restored(tmp_path / "backup", tmp_path / "again", name="")
+    with pytest.raises(ChezError):
+        await home.backup(tmp_path / "no folder" / "backup")
+    assert not (tmp_path / "again").exists()
+
+
+async def test_progress_and_cancelling(home: chez.Home, tmp_path: Path) -> None:
+    """Progress rises to the total, over the trial too; a backup that is cancelled leaves nothing."""
+    await home.collection("notes").put_many([{"pad": crypto.random_bytes(500)} for _ in range(4000)])
+    seen: list[tuple[int, int]] = []
+    await home.backup(tmp_path / "backup", verify=True, progress=lambda done, total: seen.append((done, total)))
+    await asyncio.sleep(0)
+    assert seen == sorted(seen) and seen[-1][0] == seen[-1][1] and len(seen) > 10
+    started = asyncio.Event()
+    task = asyncio.create_task(home.backup(tmp_path / "cut", progress=lambda *_: started.set()))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup", "home"]
+    assert not list(home.path.glob(".backup-*"))
+
+
+@pytest.fixture(scope="module")
+def backup(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One backup to be harmed."""
+    folder = tmp_path_factory.mktemp("backup")
+
+    async def make() -> None:
+        await chez.create(folder / "home", passphrase=PASSPHRASE, kdf=Kdf.minimum())
+        async with chez.open(folder / "home", passphrase=PASSPHRASE) as home:
+            await home.collection("notes").put({"n": 1}, id="a")
+            await home.backup(folder / "backup")
+
+    asyncio.run(make())
+    return folder / "backup"
+
+
+async def test_a_wrong_passphrase(backup: Path, tmp_path: Path) -> None:
+    """It is told as such, and nothing is made."""
+    with pytest.raises(WrongPassphrase):
+        await restored(backup, tmp_path / "again", passphrase="wrong")
+    assert list(tmp_path.iterdir()) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_harmed_backups(backup: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Flipped, cut, extended, reordered: a typed error and nothing at the place, never another home."""
+    whole = backup.read_bytes()
+    kind = data.draw(st.sampled_from(["flip", "cut", "extend", "swap", "repeat", "drop"]))
+    start = whole.index(b"CZB") + 8 + int.from_bytes(whole[4:8], "big")
+    sealed = CHUNK + crypto.TAG_BYTES
+    chunks = [whole[at:at + sealed] for at in range(start, len(whole), sealed)]
+    if kind == "flip":
+        at, bit = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.integers(0, 7))
+        harmed = whole[:at] + bytes((whole[at] ^ 1 << bit,)) + whole[at + 1:]
+    elif kind == "cut":
+        harmed = whole[:data.draw(st.integers(0, len(whole) - 1) | st.sampled_from([start + sealed, start]))]
+    elif kind == "extend":
+        harmed = whole + data.draw(st.binary(min_size=1, max_size=40) | st.just(chunks[-1]))
+    else:
+        at = data.draw(st.integers(0, len(chunks) - 2))
+        if kind == "swap":
+            chunks[at], chunks[at + 1] = chunks[at + 1], chunks[at]
+        elif kind == "repeat":
+            chunks.insert(at, chunks[at])
+        else:
+            del chunks[at]
+        harmed = whole[:start] + b"".join(chunks)
+    folder = tmp_path_factory.mktemp("harmed")
+    (folder / "backup").write_bytes(harmed)
+    with pytest.MonkeyPatch.context() as patch:
+        # What an altered header asks of the passphrase may take hours, within bounds.
+        patch.setattr(crypto, "passphrase_key", _cheap(crypto.passphrase_key))
+        with pytest.raises((BadArchive, WrongPassphrase)):
+            asyncio.run(restored(folder / "backup", folder / "again"))
+    assert sorted(path.name for path in folder.iterdir()) == ["backup"]
+
+
+def _cheap(real):  # type: ignore[no-untyped-def]
+    return lambda passphrase, salt, kdf: real(passphrase, salt, kdf) if kdf == Kdf.minimum() else bytes(32)
+
+
+async def test_a_store_of_somebody_else_in_a_signed_backup(home: chez.Home, backup: Path, tmp_path: Path) -> None:
+    """A backup whose store is not of the device that signed it is refused."""
+    from chez.home.backup import About, Backup
+
+    other = About(1, b"p" * 32, b"d" * 32, "other", "2024")
+    await Backup(home._database, home.journal, home._device, home.path, other).write(tmp_path / "forged", False, None)
+    with pytest.raises(BadArchive, match="not signed"):
+        await restored(tmp_path / "forged", tmp_path / "again")
+    other = About(1, b"p" * 32, home.device_id, "other", "2024")
+    await Backup(home._database, home.journal, home._device, home.path, other).write(tmp_path / "wrong", False, None)
+    with pytest.raises(BadArchive, match="not the one"):
+        await restored(tmp_path / "wrong", tmp_path / "again")
+
+
+# --- the sealed file ---------------------------------------------------------------
+
+
+def seal(content: bytes, pieces: list[int]) -> bytes:
+    """A sealed file of content that is written in pieces."""
+    out = BytesIO()
+    writer = SealedWriter(out, Header(b"\1" * 32, b"wrapped"), SECRET)
+    at = 0
+    for size in pieces:
+        writer.write(content[at:at + size])
+        at += size
+    writer.write(content[at:])
+    writer.close()
+    return out.getvalue()
+
+
+@settings(deadline=None)
+@given(st.sampled_from([0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 3 * CHUNK + 7]),
+       st.lists(st.integers(0, 2 * CHUNK), max_size=4), st.lists(st.integers(0, 2 * CHUNK), max_size=4))
+def test_sealed_files_give_back_their_content(size: int, written: list[int], read: list[int]) -> None:
+    """Whatever the pieces in which it is written and read, and each length around a chunk's."""
+    content = (b"0123456789abcdef" * (size // 16 + 1))[:size]
+    sealed = seal(content, written)
+    assert sealed == seal(content, [])
+    file = BytesIO(sealed)
+    reader = SealedReader(file, read_header(file), SECRET)
+    out = b""
+    for piece in read:
+        out += reader.read(min(piece, size - len(out)))
+    out += reader.read(size - len(out))
+    reader.end()
+    assert out == content
+    with pytest.raises(BadArchive):
+        reader.read(1)
+
+
+@given(st.binary(max_size=200))
+def test_headers_of_any_bytes(data: bytes) -> None:
+    """A header is read or refused with a typed error."""
+    for start in (b"", b"CZB\x01", b"CZB\x01" + len(data).to_bytes(4, "big")):
+        try:
+            read_header(BytesIO(start + data))
+        except BadArchive:
+            pass
+
+
+def test_a_chunk_opens_in_its_own_file_only() -> None:
+    """Two files under one secret: their chunks can't be exchanged, for each has a salt."""
+    files = []
+    for salt in (b"\1", b"\2"):
+        out = BytesIO()
+        writer = SealedWriter(out, Header(salt * 32, b""), SECRET)
+        writer.write(b"x" * CHUNK * 2)
+        writer.close()
+        files.append(out.getvalue())
+    assert len(files[0]) == len(files[1])
+    start = len(files[0]) - 2 * (CHUNK + crypto.TAG_BYTES)
+    file = BytesIO(files[0][:start] + files[1][start:])
+    reader = SealedReader(file, read_header(file), SECRET)
+    with pytest.raises(BadArchive):
+        reader.read(1)

@@ -1,0 +1,165 @@
+"""A restored or copied home beside the device it comes from, at a real relay: both go on, and all agree."""
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import chez
+from chez.crypto import Kdf
+from chez.errors import HomeBusy, HomeCopied
+from tests.home.conftest import PASSPHRASE
+from tests.home.test_import_twice import Pair, everything, pair
+
+__all__ = ("pair",)
+
+BANK = Path(__file__).parents[1] / "data" / "bank-ofx" / "checking.ofx"
+
+
+@pytest.fixture
+async def offline(pair: Pair, tmp_path: Path) -> AsyncIterator[Pair]:
+    """A pair in step, and then work on the laptop that was not sent, and a backup of it."""
+    notes = pair.laptop.collection("notes")
+    await notes.put({"list": ["first"], "title": "Tea"}, id="sent")
+    await pair.meet()
+    async with notes.edit("sent") as draft:
+        draft["list"].append("unsent")
+        draft["cups"] = 2
+    await notes.put({"list": [{"n": 1}]}, id="new")
+    await pair.laptop.import_file(BANK)
+    await pair.laptop.backup(tmp_path / "backup")
+    yield pair
+
+
+async def again(tmp_path: Path) -> Path:
+    """The backup, restored."""
+    await chez.restore(tmp_path / "backup", tmp_path / "again", passphrase=PASSPHRASE, name="again", kdf=Kdf.minimum())
+    return tmp_path / "again"
+
+
+async def agree(*homes: chez.Home, url: str) -> dict[tuple[str, str], Any]:
+    """All in step, and what they all hold."""
+    for _ in range(2):
+        for home in homes:
+            assert (await home.sync(url)).quarantined == 0
+    found = [await everything(home) for home in homes]
+    assert all(one == found[0] for one in found)
+    return found[0]
+
+
+async def test_what_a_lost_device_had_not_sent_arrives(offline: Pair, tmp_path: Path) -> None:
+    """The laptop is lost: the phone gets its unsent work from the restored home, and both go on."""
+    before = await everything(offline.laptop)
+    async with chez.open(await again(tmp_path), passphrase=PASSPHRASE) as home:
+        assert await everything(home) == before
+        assert await agree(home, offline.phone, url=offline.url) == before
+        await offline.phone.collection("notes").put({"from": "phone"}, id="p")
+        await home.collection("notes").put({"from": "again"}, id="a")
+        found = await agree(home, offline.phone, url=offline.url)
+        assert found["notes", "p"][0] == {"from": "phone"} and found["notes", "a"][0] == {"from": "again"}
+        assert set((await offline.phone.status()).devices) == {"laptop", "phone", "again"}
+
+
+async def test_what_the_lost_device_sent_after_all_is_not_there_twice(offline: Pair, tmp_path: Path) -> None:
+    """The laptop sent its work after the backup was made: nothing is doubled, and edits made meanwhile stay."""
+    before = await everything(offline.laptop)
+    async with chez.open(await again(tmp_path), passphrase=PASSPHRASE) as home:
+        async with home.collection("notes").edit("sent") as draft:
+            draft["list"].append("restored")
+        await offline.laptop.sync(offline.url)
+        found = await agree(home, offline.phone, offline.laptop, url=offline.url)
+        assert found["notes", "sent"][0] == {"list": ["first", "unsent", "restored"], "title": "Tea", "cups": 2}
+        assert {**found, ("notes", "sent"): None} == {**before, ("notes", "sent"): None}
+
+
+async def test_an_edit_that_is_open_while_the_work_arrives_is_kept(offline: Pair, tmp_path: Path) -> None:
+    """What the edit builds on is made anew under it; what the person changed is there all the same."""
+    async with chez.open(await again(tmp_path), passphrase=PASSPHRASE) as home:
+        await offline.laptop.sync(offline.url)
+        async with home.collection("notes").edit("sent") as draft:
+            draft["cups"] = 3
+            draft["more"] = True
+            await home.sync(offline.url)
+        found = await agree(home, offline.phone, url=offline.url)
+        assert found["notes", "sent"][0] == {"list": ["first", "unsent"], "title": "Tea", "cups": 3, "more": True}
+
+
+async def test_both_go_on(offline: Pair, tmp_path: Path) -> None:
+    """The laptop was not lost, and sends its work later: all three agree, and neither is taken for an impostor."""
+    async with chez.open(await again(tmp_path), passphrase=PASSPHRASE) as home:
+        await agree(home, offline.phone, url=offline.url)
+        await offline.laptop.collection("notes").put({"from": "laptop"}, id="l")
+        await home.collection("notes").put({"from": "again"}, id="a")
+        found = await agree(offline.laptop, home, offline.phone, url=offline.url)
+        assert found["notes", "l"][0] == {"from": "laptop"} and found["notes", "a"][0] == {"from": "again"}
+        assert found["notes", "sent"][0]["cups"] == 2
+        for one in (home, offline.laptop, offline.phone):
+            assert (await one.journal.verify()).ok
+
+
+async def test_a_home_that_never_met_a_relay(home: chez.Home, tmp_path: Path) -> None:
+    """All of it is unsent: it goes out in the new device's name, its beginning included, and another joins."""
+    from tests.relay.support import relay
+
+    await home.collection("notes").put({"list": [1]}, id="a")
+    await home.import_file(BANK)
+    before = await everything(home)
+    await home.backup(tmp_path / "backup")
+    async with (relay(tmp_path / "relay") as process,
+                chez.open(await again(tmp_path), passphrase=PASSPHRASE) as restored):
+        await restored.sync(process.url)
+        async with restored.pair(process.url) as pairing:
+            import asyncio
+
+            await asyncio.gather(pairing.confirm(), chez.join(
+                tmp_path / "phone", pairing.code, passphrase=PASSPHRASE, name="phone", kdf=Kdf.minimum()))
+        async with chez.open(tmp_path / "phone", passphrase=PASSPHRASE) as phone:
+            assert await agree(phone, restored, url=process.url) == before
+
+
+async def test_a_copied_folder_becomes_a_device_of_its_own(pair: Pair, tmp_path: Path) -> None:
+    """Both copies wrote: the second to sync is told, becomes a new device in place, and its work arrives."""
+    await pair.laptop.collection("notes").put({"n": 1}, id="a")
+    await pair.meet()
+    shutil.copytree(pair.laptop.path, tmp_path / "copy")
+    await pair.laptop.collection("notes").put({"from": "laptop"}, id="l")
+    await pair.laptop.sync(pair.url)
+    async with chez.open(tmp_path / "copy", passphrase=PASSPHRASE) as copy:
+        await copy.collection("notes").put({"from": "copy"}, id="c")
+        with pytest.raises(HomeCopied) as caught:
+            await copy.sync(pair.url)
+        assert "--as-new-device" in caught.value.hint
+        with pytest.raises(HomeBusy):
+            await chez.become_new_device(tmp_path / "copy", passphrase=PASSPHRASE)
+    done = await chez.become_new_device(tmp_path / "copy", passphrase=PASSPHRASE, name="copy")
+    assert done.former == pair.laptop.device_id != done.device and done.records == 1
+    async with chez.open(tmp_path / "copy", passphrase=PASSPHRASE) as copy:
+        found = await agree(copy, pair.phone, pair.laptop, url=pair.url)
+        assert {id for _, id in found} == {"a", "l", "c"}
+        assert [receipt.body["why"] for receipt in await copy.journal.receipts("device-renewed")] == ["copied"]
+
+
+async def test_large_and_many_changes_are_made_anew(home: chez.Home, tmp_path: Path) -> None:
+    """More than one change can hold, a record with a snapshot, and texts, counters and deletions among them."""
+    notes = home.collection("notes")
+    await notes.put({"a": "x" * 600_000}, id="large")
+    async with notes.edit("large") as draft:
+        draft["b"] = "y" * 600_000
+    for number in range(210):
+        await notes.put({"n": number}, id="long")
+    await notes.put({"text": chez.Text("Tea"), "count": chez.Counter(3), "gone": None}, id="rich")
+    async with notes.edit("rich") as draft:
+        draft["text"].insert(3, " time")
+        draft["count"] += 2
+        del draft["gone"]
+    await notes.put({"n": 1}, id="deleted")
+    await notes.delete("deleted")
+    before = await everything(home)
+    await home.backup(tmp_path / "backup")
+    async with chez.open(await again(tmp_path), passphrase=PASSPHRASE) as restored:
+        assert await everything(restored) == before
+        assert await restored._database.write(restored._replica.collect)  # it fits into entries
+        with pytest.raises(chez.ChezError):
+            await restored.collection("notes").get("deleted")
