@@ -1,8 +1,8 @@
 """`Blobs`: the attachments of a home, as applications use them (`home.blobs`)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -106,7 +106,7 @@ class Blobs:
         self._unsent = True
         return _checked(id, size, media_type, name)
 
-    async def read(self, blob: Blob, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def read(self, blob: Blob, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
         """The content from byte `start` to before byte `end`, in parts of up to 512 KiB.
 
         What is not on this device is fetched from the relay and stays here. Each part is
@@ -123,8 +123,9 @@ class Blobs:
                 async for part in self._whole(reader):
                     yield part
                 return
-            for position in range(start // CHUNK, -(-stop // CHUNK)):
-                data = await reader.chunk(position)
+            end_of = -(-stop // CHUNK)
+            for position in range(start // CHUNK, end_of):
+                data = await reader.chunk(position, end_of)
                 at = position * CHUNK
                 if part := data[max(start - at, 0) : stop - at]:
                     yield part
@@ -132,7 +133,8 @@ class Blobs:
     async def _whole(self, reader: Reader) -> AsyncIterator[bytes]:
         content = Content()
         for position in range(reader.count):
-            data = await reader.chunk(position)  # those of padding too: else what is fetched tells the size
+            # Those of padding too: else what is fetched would tell the size.
+            data = await reader.chunk(position, reader.count)
             if data:
                 content.update(data)
                 yield data
@@ -153,21 +155,23 @@ class Blobs:
         """
         async with Target.open(Path(path), overwrite=overwrite) as target:
             done = 0
-            async for part in self.read(blob):
-                await target.write(part)
-                done += len(part)
-                if progress is not None:
-                    progress(done, blob.size)
+            async with aclosing(self.read(blob)) as parts:
+                async for part in parts:
+                    await target.write(part)
+                    done += len(part)
+                    if progress is not None:
+                        progress(done, blob.size)
 
     # --- what is kept on this device ------------------------------------------------------
 
     async def pin(self, blob: Blob, *, progress: OnProgress | None = None) -> None:
         """Fetch all of an attachment and keep it on this device, whatever records hold. Raises as `read`."""
         done = 0
-        async for part in self.read(blob):
-            done += len(part)
-            if progress is not None:
-                progress(done, blob.size)
+        async with aclosing(self.read(blob)) as parts:
+            async for part in parts:
+                done += len(part)
+                if progress is not None:
+                    progress(done, blob.size)
         await self._set_pinned(blob, True)
 
     async def unpin(self, blob: Blob) -> None:
@@ -258,7 +262,6 @@ class Blobs:
         shared = self._shared
         left = await self._database.write(lambda db: collector.drop_unfinished(db, shared.adding))
         if left:
-            await asyncio.to_thread(shared.files.clear_new)
             batches = shared.files.names()
             while (batch := await asyncio.to_thread(next, batches, None)) is not None:
                 known = await self._database.read(partial(tables.known_of, ids=batch))
@@ -275,6 +278,7 @@ class Blobs:
         """Begin: what was left is cleared up, and a pass made, in the background. Called when the home opens."""
         self._any = await self._database.read(tables.anything)
         if self._any:
+            await asyncio.to_thread(self._shared.files.clear_new)
             self._recovery = asyncio.create_task(self._in_background(self._recover))
 
     async def close(self) -> None:
@@ -347,6 +351,9 @@ class Blobs:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
                 turned.set()
+            except Exception as error:  # a defect of ours must not pass for a quiet relay
+                self._problem = f"sending stopped on something unexpected ({type(error).__name__}); please report it"
+                return
 
 
 def _known(db: Connection, blob: Blob) -> tables.Known:

@@ -89,14 +89,14 @@ class Reader:
             await self._shared.database.write(
                 lambda db: tables.list_manifest(db, self.n, manifest, split_ids(manifest.ids)))
 
-    async def chunk(self, position: int) -> bytes:
-        """The content of a chunk (empty where it is padding alone); those after it are asked for meanwhile.
+    async def chunk(self, position: int, until: int) -> bytes:
+        """The content of a chunk, empty where it is padding alone; some more before `until` are asked for meanwhile.
 
         Raises `BlobMissing` when it is neither here nor to be had, `BlobDamaged` when it
         is not what the manifest says, or is damaged here and not to be had; `StorageFailed`,
         `RelayRefused`, `RelayMisbehaved`.
         """
-        ahead = await self._listed(position)
+        ahead = await self._listed(position, until)
         for row in ahead:
             # One that was given up a moment ago may still be here: what is not waited for must not be asked for.
             if not row.held and not self._shared.files.has(row.id):
@@ -115,9 +115,9 @@ class Reader:
     async def _rows(self, first: int, last: int) -> list[tables.Row]:
         return await self._shared.database.read(lambda db: tables.rows(db, self.n, first, last))
 
-    async def _listed(self, position: int) -> list[tables.Row]:
+    async def _listed(self, position: int, until: int) -> list[tables.Row]:
         """The row of a chunk and those after it, as far as they are known; its page is read if need be."""
-        last = min(position + AHEAD, self.count) - 1
+        last = min(position + AHEAD, until) - 1
         rows = await self._rows(position, last)
         if not rows or rows[0].position != position:
             number = position // LISTED
