@@ -47,6 +47,22 @@ def test_an_import_is_not_lost_on_a_record_that_waits() -> None:
     assert len(_shown(db)) == 1
 
 
+def test_a_record_damaged_here_refuses_nothing() -> None:
+    """What arrives for a record whose bytes here do not load waits, and is in once they are whole."""
+    db, store = _device(b"a" * 32)
+    store.put(db, 1, "notes", "n", {"mine": 1})
+    first = db.execute("SELECT bytes FROM change").fetchone()[0]
+    theirs = [encode_fields(OTHER, 1, 1, (), {"one": 1})]
+    theirs.append(encode_fields(OTHER, 2, 2, (theirs[0].hash,), {"two": 2}))
+    db.execute("UPDATE change SET bytes = x'00112233'")
+    store.forget()
+    assert store.merge(db, 1, [Incoming("notes", "n", change, 1) for change in theirs[:1]]) == []
+    db.execute("UPDATE change SET bytes = ? WHERE state < 2", (first,))
+    store.forget()
+    assert store.merge(db, 1, [Incoming("notes", "n", change, 1) for change in theirs[1:]]) == []
+    assert _shown(db) == [('{"mine":1,"one":1,"two":2}', 0)]
+
+
 def test_a_record_that_waits_is_neither_here_nor_deleted() -> None:
     """Until something of it can be shown, a record can be put but not edited or deleted."""
     db, store = _device(b"a" * 32)

@@ -215,10 +215,20 @@ def _settle(rows: Rows, db: Connection, n: int | None, batch: _Batch) -> tuple[D
             done += part
         except BadChange as error:
             if len(part) == 1:
+                if base and document is None and not _loads(base, rows.actor):
+                    return None, []  # damaged here: that is no fault of who wrote these, so all of it waits
                 batch.doom(part[0], error.message)
             else:
                 stack += part[len(part) // 2:], part[:len(part) // 2]
     return (document if done else None), done
+
+
+def _loads(base: bytes, actor: bytes) -> bool:
+    try:
+        automerge.load(base, actor)
+    except BadChange:
+        return False
+    return True
 
 
 def _log(rows: Rows, db: Connection, n: int, batch: _Batch, held: set[bytes], done: list[Incoming],
