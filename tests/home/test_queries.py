@@ -210,6 +210,33 @@ async def test_values_come_back_as_what_they_were(home: chez.Home) -> None:
         {"k": [1, "a"], "n": 2}, {"k": {"x": 1}, "n": 1}]
 
 
+async def test_texts_and_counters_are_text_and_numbers(home: chez.Home) -> None:
+    """What merges by itself is compared, sorted, summed and grouped as what it says."""
+    made = await filled(home, [{"t": chez.Text("tea"), "n": chez.Counter(3)}, {"t": "milk", "n": 2},
+                               {"t": "tea", "n": 3}])
+    assert await answer(made.where(t="tea", n=3)) == ["000", "002"]
+    assert await answer(made.where(t=chez.Text("tea")).where(field("n") >= chez.Counter(3))) == ["000", "002"]
+    assert await answer(made.where().order_by("t", "-n")) == ["001", "002", "000"]
+    assert await made.where().sum("n") == 8 and await made.where().max("n") == 3
+    rows = await made.where().group_by("t").aggregate(n=field("n").sum())
+    assert rows == [{"t": "milk", "n": 2}, {"t": "tea", "n": 6}]
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+async def test_what_is_no_number_among_decimals(home: chez.Home, indexed: bool) -> None:
+    """A text that another app left in a field of decimals is in no comparison, sum, least or greatest with them."""
+    costs = home.collection(Cost, name=f"c{next(FRESH)}", indexes=("amount",) if indexed else ())
+    await costs.put_many([Cost(Decimal("3")), Cost(Decimal("-1.5"))], ids=["a", "b"])
+    plain = home.collection(costs.name)
+    await plain.put_many([{"amount": one} for one in ("much", [1], 2, None)], ids=["c", "d", "e", "f"])
+    query = plain.where()
+    assert (await query.min("amount"), await query.max("amount")) == (Decimal("-1.5"), Decimal("3"))
+    assert (await query.limit(9).min("amount"), await query.sum("amount")) == (Decimal("-1.5"), Decimal("3.5"))
+    assert await answer(plain.where(field("amount") > -2)) == ["a", "b", "e"]
+    assert await answer(plain.where(amount="much")) == ["c"]
+    assert await answer(query.order_by("amount")) == ["c", "d", "f", "b", "e", "a"]
+
+
 async def test_times_and_dates_are_compared_as_instants(home: chez.Home) -> None:
     """A time is found by any of its spellings, and a day stands before every time on it."""
     made = await filled(home, [{"t": datetime(2024, 2, 29, 23, 30, tzinfo=UTC)},

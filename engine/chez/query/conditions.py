@@ -20,7 +20,7 @@ from chez.errors import InvalidValue, Misuse
 from chez.query import decimals
 from chez.query.paths import column, not_nested, parameter, steps
 
-__all__ = ("AllOf", "AnyOf", "Bound", "Comparison", "Condition", "Key", "Not", "Sql", "key_of", "required")
+__all__ = ("AllOf", "AnyOf", "Bound", "Comparison", "Condition", "Key", "Not", "Number", "Sql", "key_of", "required")
 
 Key = tuple[str, bool]
 """What an index is on: a field's name, and whether its number as a decimal is meant."""
@@ -112,6 +112,21 @@ class Comparison(Condition):
         number = _numeric(self.name, value, numeric) is not None
         # An equal decimal is a small range of floats.
         yield Bound((self.name, number), self.operator in ("=", "null") and not number)
+
+
+@dataclass(frozen=True, slots=True)
+class Number(Condition):
+    """A field that is a number as a decimal."""
+
+    name: str
+
+    def sql(self, numeric: frozenset[str], depth: int = 0) -> Sql:
+        """The condition in SQL."""
+        return Sql(f"({decimals.decimal_column(steps(self.name))} IS NOT NULL)")
+
+    def bounds(self, numeric: frozenset[str]) -> Iterator[Bound]:
+        """All numbers are a range."""
+        yield Bound((self.name, True), False)
 
 
 @dataclass(frozen=True, slots=True)

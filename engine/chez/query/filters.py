@@ -13,7 +13,7 @@ import msgspec
 
 from chez.errors import InvalidValue, Misuse
 from chez.query.aggregates import Aggregate, plan, restored
-from chez.query.conditions import AllOf, AnyOf, Comparison, Condition, key_of, required
+from chez.query.conditions import AllOf, AnyOf, Comparison, Condition, Number, key_of, required
 from chez.query.decimals import number_of
 from chez.query.indexes import Index, best, expression
 from chez.query.live import Following, live
@@ -108,8 +108,8 @@ class Query(Generic[R]):
         """Sorted by fields; a `-` before the name turns the order round.
 
         None and missing come first, then numbers (true is 1), then text (times, bytes, and
-        lists and maps as their JSON among it). Equal ones come by their ids, downwards if
-        the last field does.
+        lists and maps as their JSON among it). Where a type declares decimals, what is no
+        number is with None. Equal ones come by their ids, downwards if the last field does.
         """
         for name in names:
             steps(name.removeprefix("-") if isinstance(name, str) else name)
@@ -145,7 +145,7 @@ class Query(Generic[R]):
     async def exists(self) -> bool:
         """Whether any record matches."""
         one = self.limit(1 if self._limit is None else min(self._limit, 1))
-        sql, params = one.sql("1", await self._source.facts())
+        sql, params = one.sql("1", await self._source.facts(), sort=False)
         return bool(await self._source.fetch(sql, params))
 
     async def live(self) -> AsyncIterator[list[R]]:
@@ -226,7 +226,8 @@ class Query(Generic[R]):
             function: Any = "min" if not direction else "max"
             return (await self.aggregate(value=Aggregate(function, name)))["value"]
         facts = await self._source.facts()
-        there = self.where(~Comparison(name, "null")).order_by(direction + name).limit(1)
+        any_value = Number(name) if name in facts.numeric else ~Comparison(name, "null")
+        there = self.where(any_value).order_by(direction + name).limit(1)
         path = steps(name)
         sql, params = there.sql(f"{column(path)}, {kind_of(path)}", facts)
         for found, kind in await self._source.fetch(sql, params):

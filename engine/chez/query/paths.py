@@ -14,6 +14,8 @@ from typing import Any, Final
 import msgspec
 
 from chez.errors import InvalidValue
+from chez.records.counter import Counter
+from chez.records.text import Text
 from chez.records.values import time_text
 
 __all__ = ("column", "kind_of", "not_nested", "parameter", "place", "quote", "steps")
@@ -79,6 +81,10 @@ def parameter(value: Any) -> str | int | float | Decimal | None:
     """
     if isinstance(value, Enum):
         value = value.value
+    if isinstance(value, Text):
+        value = str(value)
+    if isinstance(value, Counter):
+        value = int(value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
