@@ -1,0 +1,42 @@
+"""Texts, counters and versions on their way through the rest: export and import, transactions, deletion, JSON."""
+
+from pathlib import Path
+
+import chez
+from chez.agent.asking import plain
+from chez.crypto import Kdf
+
+VALUE = {"body": chez.Text("Hello", (chez.Mark(0, 4, "bold", True),)), "n": chez.Counter(7),
+         "in": [{"t": chez.Text("x"), "c": chez.Counter(-1)}], "plain": "Hello", "number": 7}
+
+
+async def test_an_export_brings_texts_counters_and_versions_back(home: chez.Home, tmp_path: Path) -> None:
+    """Imported elsewhere, and again over itself: the same values of the same kinds, with marks and version."""
+    notes = home.collection("notes", version=4)
+    await notes.put(VALUE, id="n")
+    await home.export(tmp_path / "export")
+    assert (await home.import_file(tmp_path / "export")).updated == 0
+    await chez.create(tmp_path / "other", passphrase="x", name="other", kdf=Kdf.minimum())
+    async with chez.open(tmp_path / "other", passphrase="x") as other:
+        assert (await other.import_file(tmp_path / "export")).added == 1
+        found = (await other.collection("notes").get("n")).value
+        assert found == VALUE and all(type(item) is type(VALUE[key]) for key, item in found.items())
+        assert found["body"].marks == VALUE["body"].marks  # type: ignore[attr-defined]
+        assert (await other.sql("SELECT _version FROM notes")).rows == [(4,)]
+
+
+async def test_transactions_and_deletion_keep_kinds(home: chez.Home) -> None:
+    """A record moved in a transaction keeps its kinds; one put over a deleted one is new, its counter too."""
+    notes, done = home.collection("notes"), home.collection("done")
+    await notes.put(VALUE, id="n")
+
+    def move(transaction: chez.Transaction) -> None:
+        transaction.put(done, transaction.get(notes, "n").value, id="n")
+        transaction.delete(notes, "n")
+
+    await home.transaction(move)
+    assert (await done.get("n")).value == VALUE
+    await notes.put({"n": chez.Counter(1), "body": chez.Text("new")}, id="n")
+    assert (await notes.get("n")).value == {"n": 1, "body": "new"}
+    assert plain((await done.get("n")).value) == {"body": "Hello", "n": 7, "in": [{"t": "x", "c": -1}],
+                                                  "plain": "Hello", "number": 7}
