@@ -43,24 +43,30 @@ if TYPE_CHECKING:
     from chez.query.fulltext import Hit
     from chez.query.sql import Rows
     from chez.records.collection import Collection, Record
+    from chez.records.conflicts import Conflict, Version
     from chez.records.counter import Counter
+    from chez.records.past import Change, Difference
     from chez.records.reference import Blob
+    from chez.records.reversals import Reversal
     from chez.records.text import Mark, Text
     from chez.records.typed import Migrated
 
 __all__ = (
-    "BackupReport", "Blob", "ChezError", "Collection", "Counter", "ExportReport", "Hit", "Home", "HomeStatus",
-    "ImportReport", "Mark", "Migrated", "Query", "Record", "Renewal", "Restored", "Rows", "SyncReport", "Text",
-    "Transaction", "become_new_device", "count", "create", "field", "join", "open", "restore", "serve",
+    "BackupReport", "Blob", "Change", "ChezError", "Collection", "Conflict", "Counter", "Difference",
+    "ExportReport", "Hit", "Home", "HomeStatus", "ImportReport", "Mark", "Migrated", "Query", "Record", "Renewal",
+    "Restored", "Reversal", "Rows", "SyncReport", "Text", "Transaction", "Version", "become_new_device", "count",
+    "create", "field", "join", "open", "restore", "serve",
 )
 
 _PLACES = {
-    "BackupReport": "chez.home", "Blob": "chez.records.reference", "ChezError": "chez.errors",
-    "Collection": "chez.records.collection", "Counter": "chez.records.counter", "ExportReport": "chez.home",
+    "BackupReport": "chez.home", "Blob": "chez.records.reference", "Change": "chez.records.past",
+    "ChezError": "chez.errors", "Collection": "chez.records.collection", "Conflict": "chez.records.conflicts",
+    "Counter": "chez.records.counter", "Difference": "chez.records.past", "ExportReport": "chez.home",
     "Hit": "chez.query.fulltext", "Home": "chez.home", "HomeStatus": "chez.home", "ImportReport": "chez.home",
     "Mark": "chez.records.text", "Migrated": "chez.records.typed", "Query": "chez.query.filters",
-    "Record": "chez.records.collection", "Renewal": "chez.home", "Restored": "chez.home", "Rows": "chez.query.sql",
-    "SyncReport": "chez.home", "Text": "chez.records.text", "Transaction": "chez.home",
+    "Record": "chez.records.collection", "Renewal": "chez.home", "Restored": "chez.home",
+    "Reversal": "chez.records.reversals", "Rows": "chez.query.sql", "SyncReport": "chez.home",
+    "Text": "chez.records.text", "Transaction": "chez.home", "Version": "chez.records.conflicts",
     "become_new_device": "chez.home", "count": "chez.query.aggregates", "create": "chez.home",
     "field": "chez.query.fields", "join": "chez.home", "open": "chez.home", "restore": "chez.home",
     "serve": "chez.agent.owner",

@@ -13,7 +13,7 @@ from chez.records.automerge import BadChange, read_change
 from chez.records.columns import read_uleb
 from chez.records.counter import Counter
 from chez.records.diff import write_difference
-from chez.records.encode import _MAGIC, _uleb, encode_fields
+from chez.records.encode import _MAGIC, encode_fields, uleb
 from chez.records.text import Mark, Text
 from chez.records.values import from_json, to_json
 from tests.parsers.mutations import attempt, bytes_like
@@ -37,7 +37,7 @@ GIVES_UP = bytes.fromhex(
 
 def _chunk(body: bytes) -> bytes:
     """A change with this body, its length and checksum right."""
-    tail = b"\1" + _uleb(len(body)) + body
+    tail = b"\1" + uleb(len(body)) + body
     return _MAGIC + hashlib.sha256(tail).digest()[:4] + tail
 
 

@@ -8,7 +8,7 @@ from chez.records import automerge
 from chez.records.automerge import BadChange
 from chez.records.columns import MAX_OPERATIONS
 from chez.records.diff import write_difference
-from chez.records.encode import _MAGIC, _run, _sleb, _uleb
+from chez.records.encode import _MAGIC, _run, sleb, uleb
 from chez.records.rows import SNAPSHOT_AFTER
 from chez.records.store import Incoming, RecordStore
 from chez.store.database import connect, migrate
@@ -16,11 +16,11 @@ from chez.store.database import connect, migrate
 
 def _bomb(count: int) -> bytes:
     """A valid change of `count` operations on one key, in under a hundred bytes."""
-    columns = [(0x15, _sleb(count) + _uleb(1) + b"a"), (0x34, _uleb(count)), (0x42, _run(1, count)),
+    columns = [(0x15, sleb(count) + uleb(1) + b"a"), (0x34, uleb(count)), (0x42, _run(1, count)),
                (0x56, _run(0, count)), (0x70, _run(0, count))]
-    body = b"".join((_uleb(0), _uleb(32), b"a" * 32, _uleb(1), _uleb(1), b"\0\0\0", _uleb(len(columns)),
-                     *[_uleb(id) + _uleb(len(data)) for id, data in columns], *[data for _, data in columns]))
-    tail = b"\1" + _uleb(len(body)) + body
+    body = b"".join((uleb(0), uleb(32), b"a" * 32, uleb(1), uleb(1), b"\0\0\0", uleb(len(columns)),
+                     *[uleb(id) + uleb(len(data)) for id, data in columns], *[data for _, data in columns]))
+    tail = b"\1" + uleb(len(body)) + body
     return _MAGIC + hashlib.sha256(tail).digest()[:4] + tail
 
 
@@ -57,13 +57,13 @@ def test_a_column_yet_unknown_is_refused() -> None:
 
 def _by_hand(actor: bytes) -> automerge.RawChange:
     """A valid change of three fields whose columns are encoded as the library never does: runs cut in two."""
-    keys = b"".join(_sleb(-1) + _uleb(1) + name for name in (b"a", b"b", b"c"))
-    twice = _run(1, 2) + _sleb(-1) + _uleb(1)  # 1, 1 and 1, where one run of three belongs
-    columns = [(0x15, keys), (0x34, _uleb(3)), (0x42, twice), (0x56, _run(0, 2) + _sleb(-1) + _uleb(0)),
+    keys = b"".join(sleb(-1) + uleb(1) + name for name in (b"a", b"b", b"c"))
+    twice = _run(1, 2) + sleb(-1) + uleb(1)  # 1, 1 and 1, where one run of three belongs
+    columns = [(0x15, keys), (0x34, uleb(3)), (0x42, twice), (0x56, _run(0, 2) + sleb(-1) + uleb(0)),
                (0x70, _run(0, 3))]
-    body = b"".join((_uleb(0), _uleb(32), actor, _uleb(1), _uleb(1), b"\0\0\0", _uleb(len(columns)),
-                     *[_uleb(id) + _uleb(len(data)) for id, data in columns], *[data for _, data in columns]))
-    tail = b"\1" + _uleb(len(body)) + body
+    body = b"".join((uleb(0), uleb(32), actor, uleb(1), uleb(1), b"\0\0\0", uleb(len(columns)),
+                     *[uleb(id) + uleb(len(data)) for id, data in columns], *[data for _, data in columns]))
+    tail = b"\1" + uleb(len(body)) + body
     return automerge.read_change(_MAGIC + hashlib.sha256(tail).digest()[:4] + tail)
 
 

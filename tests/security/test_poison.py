@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from chez.records import automerge
 from chez.records.automerge import BadChange
 from chez.records.diff import write_difference
-from chez.records.encode import _MAGIC, _sleb, _uleb, encode_fields
+from chez.records.encode import _MAGIC, encode_fields, sleb, uleb
 from chez.records.store import RecordStore
 from chez.store.database import Connection
 from chez.sync.entry import CHANGE, CHANGES, GENESIS, Inner, Item, SignedEntry, seal, sign_entry
@@ -32,12 +32,12 @@ RECORDS = ("a", "b")
 
 def scalar_change(kind: int, raw: bytes, actor: bytes = b"x" * 32) -> bytes:
     """A change that sets one field to a scalar of any kind code and any bytes."""
-    columns = [(0x15, _sleb(-1) + _uleb(1) + b"k"), (0x34, _uleb(1)), (0x42, _sleb(-1) + _uleb(1)),
-               (0x56, _sleb(-1) + _uleb(len(raw) << 4 | kind)), (0x57, raw), (0x70, _sleb(-1) + _uleb(0))]
+    columns = [(0x15, sleb(-1) + uleb(1) + b"k"), (0x34, uleb(1)), (0x42, sleb(-1) + uleb(1)),
+               (0x56, sleb(-1) + uleb(len(raw) << 4 | kind)), (0x57, raw), (0x70, sleb(-1) + uleb(0))]
     columns = [column for column in columns if column[1]]
-    body = b"".join((_uleb(0), _uleb(32), actor, _uleb(1), _uleb(1), b"\0\0\0", _uleb(len(columns)),
-                     *[_uleb(id) + _uleb(len(data)) for id, data in columns], *[data for _, data in columns]))
-    return sealed(b"\1" + _uleb(len(body)) + body)
+    body = b"".join((uleb(0), uleb(32), actor, uleb(1), uleb(1), b"\0\0\0", uleb(len(columns)),
+                     *[uleb(id) + uleb(len(data)) for id, data in columns], *[data for _, data in columns]))
+    return sealed(b"\1" + uleb(len(body)) + body)
 
 
 def sealed(tail: bytes) -> bytes:
@@ -210,16 +210,16 @@ def test_devices_agree_on_hostile_changes_in_any_order(seed: int) -> None:
     first.check()
 
 
-@pytest.mark.parametrize(("kind", "raw"), [(8, _sleb(5)), (10, b"abc"), (15, b""), (9, _sleb(2**62)),
-                                           (9, _sleb(-(2**62))), (9, _sleb(253_402_300_800_000))])
+@pytest.mark.parametrize(("kind", "raw"), [(8, sleb(5)), (10, b"abc"), (15, b""), (9, sleb(2**62)),
+                                           (9, sleb(-(2**62))), (9, sleb(253_402_300_800_000))])
 def test_values_that_no_record_holds_are_refused_by_their_bytes(kind: int, raw: bytes) -> None:
     """A counter, a kind yet unknown, a time of no calendar: no device loads them, whatever it holds."""
     with pytest.raises(BadChange):
         automerge.read_change(scalar_change(kind, raw))
 
 
-@pytest.mark.parametrize(("kind", "raw"), [(9, _sleb(253_402_300_799_999)), (9, _sleb(-62_135_510_400_000)),
-                                           (3, b"\xff" * 9 + b"\x01"), (5, b"\xff" * 8), (4, _sleb(-(2**63)))])
+@pytest.mark.parametrize(("kind", "raw"), [(9, sleb(253_402_300_799_999)), (9, sleb(-62_135_510_400_000)),
+                                           (3, b"\xff" * 9 + b"\x01"), (5, b"\xff" * 8), (4, sleb(-(2**63)))])
 def test_values_at_the_edge_are_taken_in_and_shown(kind: int, raw: bytes) -> None:
     """What the library can read gives a record, however odd."""
     change = automerge.read_change(scalar_change(kind, raw))

@@ -116,7 +116,7 @@ class Home:
             self._replica.forget()
 
         hooks(database, self._links, news.publish, undone)
-        self._engine = Engine(database, records, space.n, crypto.random_bytes, news)
+        self._engine = Engine(database, records, space.n, crypto.random_bytes, news, self._name_of)
         self.journal = Journal(database, device, unix_milliseconds)
         self.blobs = Blobs(path, database, lambda: self._replica.space, crypto.random_bytes,
                            lambda: self._links[0].url if self._links else self.relay)
@@ -129,6 +129,10 @@ class Home:
     def device_id(self) -> bytes:
         """This device's id: its public signing key (32 bytes)."""
         return self._device.id
+
+    def _name_of(self, device: bytes) -> str | None:
+        known = self._replica.space.membership.devices.get(device)
+        return None if known is None else known.name
 
     # --- records ------------------------------------------------------------------------
 

@@ -25,8 +25,8 @@ from chez.records.text import Mark, Text
 from chez.records.values import MAX_DEPTH, Value
 
 __all__ = ("ROOT", "BadChange", "Document", "Past", "RawChange", "applied", "changes_of", "character", "characters",
-           "extract", "history", "last_change", "length", "load", "merged", "new", "read_change", "saved", "since",
-           "text_at", "transaction", "written_by")
+           "contents", "extract", "history", "inside", "last_change", "length", "load", "merged", "new", "plain",
+           "read_change", "saved", "since", "text_at", "transaction", "written_by")
 
 Document = core.Document
 ROOT: Final = core.ROOT
@@ -157,11 +157,19 @@ def applied(document: Document, changes: Sequence[RawChange]) -> Document:
 
 
 def since(document: Document, heads: Sequence[bytes], actor: bytes) -> Document:
-    """A copy of a document as it was at some heads, whose changes will be by `actor`."""
+    """A copy of a document as it was at some heads, whose changes will be by `actor`.
+
+    Made of the changes up to there: the binding's `fork_at` gives up on plain histories,
+    for instance when a value is set, set back, and set by another device.
+    """
     with _boundary("the document as it was can't be read"):
-        copy: Document = document.fork_at(list(heads))  # type: ignore[attr-defined]
-        copy.set_actor(actor)
-        return copy
+        changes = document.get_changes([])
+        wanted, parts = set(map(bytes, heads)), []
+        for change in reversed(changes):  # each comes after what it builds on
+            if bytes(change.hash) in wanted:
+                wanted.update(map(bytes, change.deps))
+                parts.append(bytes(change.raw_bytes))
+    return load(b"".join(reversed(parts)), actor) if parts else new(actor)
 
 
 def merged(document: Document, other: Document) -> Document:
@@ -285,6 +293,21 @@ def extract(document: Document, stand_in: bytes | None = None) -> dict[str, Valu
         return _Reader(document, stand_in).map(ROOT, 0)
 
 
+def inside(document: Document, kind: Any, id: bytes) -> Value:
+    """The value of a map, a list or a text, by the id of the operation that made it; it need not be what shows."""
+    with _boundary("the document's value can't be read"):
+        return _Reader(document, None).value(kind, id, 1)
+
+
+def contents(document: Document, obj: bytes, heads: Sequence[bytes]) -> list[tuple[str | None, Any, bytes]]:
+    """What a map, a list or a text held at some heads: key, what the binding says of it, id of its operation."""
+    with _boundary("the document as it was can't be read"):
+        held = document.values(obj, list(heads))
+        keyed = document.object_type(obj) == core.ObjType.Map
+        keys: Sequence[str | None] = document.keys(obj, list(heads)) if keyed else [None] * len(held)
+        return [(key, value, id) for key, (value, id) in zip(keys, held, strict=True)]
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader:
     document: Document
@@ -324,6 +347,11 @@ def _marks(document: Document, text: bytes) -> tuple[Mark, ...]:
         return ()
     return tuple([Mark(one.start, one.end, one.name, one.value[1]) for one in found
                   if one.end > one.start and isinstance(one.value[1], str | int | float | bool | None)])
+
+
+def plain(value: Any) -> Value:
+    """A scalar as a record has it."""
+    return _time(value) if type(value) is datetime else value
 
 
 def _time(value: datetime) -> datetime:

@@ -13,10 +13,14 @@ from chez.query.filters import Query, conditions, whole
 from chez.query.fulltext import Hit
 from chez.query.indexes import Declared
 from chez.query.live import live
+from chez.records import automerge
+from chez.records.conflicts import Conflict, conflicts_of
 from chez.records.cursors import Path
 from chez.records.diff import write_difference
 from chez.records.news import Follower, News
+from chez.records.past import Change, Difference, NameOf, Past, differences, open_past
 from chez.records.reading import Reader
+from chez.records.reversals import Reversal
 from chez.records.store import Over, RecordStore
 from chez.records.typed import Form, Migrated, Migration
 from chez.records.values import Value, check_id, from_json
@@ -25,6 +29,7 @@ from chez.store.database import Connection, Database
 __all__ = ("Collection", "Engine", "Record")
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -61,6 +66,7 @@ class Engine:
     space: int
     entropy: Callable[[int], bytes]
     news: News
+    name_of: NameOf = lambda device: None
     editing: dict[tuple[str, str], "_Edit"] = field(default_factory=dict)
 
     def new_id(self) -> str:
@@ -222,6 +228,66 @@ class Collection(Generic[T]):
         edit = self._engine.editing.get((self.name, id))
         if edit is not None and edit.owner is asyncio.current_task():
             raise Misuse(f"record {id!r} is being edited by this very task", "Leave the edit block first.")
+
+    # --- the past -----------------------------------------------------------------------
+
+    async def history(self, id: str, *, limit: int = 100, before: str | None = None) -> list[Change]:
+        """A record's changes, the newest first: at most `limit`, those before the change with the hash `before`.
+
+        The order is one in which each change comes after all that it builds on, the same
+        on every device that has the same changes. Raises `NotFound`.
+        """
+        if limit < 1:
+            raise InvalidValue(f"a page of a history has at least one change, not {limit}")
+        return await self._past(id, lambda past: past.page(self._engine.name_of, limit, before))
+
+    async def at(self, id: str, point: str) -> T:
+        """A record's value as of a change, by its hash or the first characters of it.
+
+        Raises `NotFound`, `InvalidValue`.
+        """
+        return self._form.decode(id, await self._past(id, lambda past: past.value(point)))
+
+    async def diff(self, id: str, a: str, b: str | None = None) -> list[Difference]:
+        """What differs between a record's value as of two changes; without `b`, as it is now. Raises as `at` does."""
+        return await self._past(id, lambda past: differences(
+            past.value(a), automerge.extract(past.document) if b is None else past.value(b)))
+
+    async def undo(self, id: str) -> Reversal:
+        """Undo this device's last change of a record that is not undone, whatever others changed since.
+
+        What others wrote at the same place, since or at the same time, stays and is
+        reported (`Reversal.left`); see `records/undo.py` for the rules. Undoing the change
+        that made a record deletes it. What an import brought is not undone. Raises
+        `NotFound` when there is nothing to undo, `NotAllowed`.
+        """
+        return await self._reverse(id, redo=False)
+
+    async def redo(self, id: str) -> Reversal:
+        """Take back the last undo, if this device changed nothing in the record since. Raises `NotFound`."""
+        return await self._reverse(id, redo=True)
+
+    async def conflicts(self, id: str) -> list[Conflict]:
+        """The fields that devices set at once, each with all its values. Raises `NotFound`."""
+        return await self._past(id, lambda past: conflicts_of(past, self._engine.name_of))
+
+    async def resolve(self, id: str, field: str, choice: str) -> None:
+        """Settle a conflict: the version with this `choice` stays, edits inside it go on merging. Raises `NotFound`."""
+        engine = self._engine
+        async with self._alone(id):
+            await engine.database.write(
+                lambda db: engine.records.resolve(db, engine.space, self.name, id, field, choice))
+
+    async def _reverse(self, id: str, *, redo: bool) -> Reversal:
+        engine = self._engine
+        async with self._alone(id):
+            return await engine.database.write(
+                lambda db: engine.records.undo(db, engine.space, self.name, id, redo=redo))
+
+    async def _past(self, id: str, look: Callable[[Past], R]) -> R:
+        engine = self._engine
+        return await engine.database.read(
+            lambda db: look(open_past(db, engine.space, self.name, id, engine.records.actor)))
 
     # --- inside a transaction that is open (`Home.transaction`) --------------------------
 

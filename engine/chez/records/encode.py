@@ -21,14 +21,14 @@ from chez.records.counter import Counter
 from chez.records.reserved import part_key, version_key
 from chez.records.values import Value
 
-__all__ = ("encode_fields", "expanded", "is_flat")
+__all__ = ("UINT", "encode_fields", "expanded", "is_flat", "scalar", "sleb", "uleb")
 
 _MAGIC: Final = b"\x85\x6f\x4a\x83"
 _KEY, _INSERT, _ACTION, _META, _RAW, _PREDECESSORS = 0x15, 0x34, 0x42, 0x56, 0x57, 0x70  # column ids
 _SET: Final = 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_NULL, _FALSE, _TRUE, _INT, _FLOAT, _TEXT, _BYTES, _TIME = 0, 1, 2, 4, 5, 6, 7, 9
+_NULL, _FALSE, _TRUE, UINT, _INT, _FLOAT, _TEXT, _BYTES, _TIME = 0, 1, 2, 3, 4, 5, 6, 7, 9
 _FLAT: Final = frozenset((str, int, float, bool, type(None), bytes, datetime))
 
 
@@ -61,18 +61,18 @@ def encode_fields(actor: bytes, sequence: int, start: int, dependencies: Sequenc
     metas: list[int] = []
     raws: list[bytes] = []
     for item in fields.values():
-        kind, raw = _scalar(item)
+        kind, raw = scalar(item)
         metas.append(len(raw) << 4 | kind)
         raws.append(raw)
     before, keys, after = _shape(tuple(fields))
     meta, raw = _rle(metas), b"".join(raws)
-    widths = _uleb(_META) + _uleb(len(meta)) + (_uleb(_RAW) + _uleb(len(raw)) if raw else b"")
+    widths = uleb(_META) + uleb(len(meta)) + (uleb(_RAW) + uleb(len(raw)) if raw else b"")
     body = b"".join((
-        _uleb(len(dependencies)), *dependencies, _uleb(len(actor)), actor, _uleb(sequence), _uleb(start),
+        uleb(len(dependencies)), *dependencies, uleb(len(actor)), actor, uleb(sequence), uleb(start),
         b"\0\0\0",  # no time, no message, no other actors
-        b"\6" if raw else b"\5", before, widths, _uleb(_PREDECESSORS) + _uleb(len(after)), keys, meta, raw, after,
+        b"\6" if raw else b"\5", before, widths, uleb(_PREDECESSORS) + uleb(len(after)), keys, meta, raw, after,
     ))
-    tail = b"\1" + _uleb(len(body)) + body
+    tail = b"\1" + uleb(len(body)) + body
     digest = hashlib.sha256(tail).digest()
     return RawChange(digest, actor, sequence, tuple(dependencies), start, start + len(fields) - 1,
                      _MAGIC + digest[:4] + tail)
@@ -85,30 +85,32 @@ def _shape(names: tuple[str, ...]) -> tuple[bytes, bytes, bytes]:
     The widths of the first columns, those columns, and the last one.
     """
     count = len(names)
-    keys = _sleb(-count) + b"".join([_uleb(len(name)) + name for name in map(str.encode, names)])
-    columns = [(_KEY, keys), (_INSERT, _uleb(count)), (_ACTION, _run(_SET, count))]
-    widths = b"".join([_uleb(id) + _uleb(len(data)) for id, data in columns])
+    keys = sleb(-count) + b"".join([uleb(len(name)) + name for name in map(str.encode, names)])
+    columns = [(_KEY, keys), (_INSERT, uleb(count)), (_ACTION, _run(_SET, count))]
+    widths = b"".join([uleb(id) + uleb(len(data)) for id, data in columns])
     return widths, b"".join([data for _, data in columns]), _run(0, count)
 
 
-def _scalar(value: Value) -> tuple[int, bytes]:
+def scalar(value: Value) -> tuple[int, bytes]:
+    """A scalar as the format has it: its kind, and its bytes."""
     kind = type(value)
     if kind is str:
         return _TEXT, value.encode()
     if kind is bool:
         return (_TRUE if value else _FALSE), b""
     if kind is int:
-        return _INT, _sleb(value)
+        return _INT, sleb(value)
     if kind is float:
         return _FLOAT, struct.pack("<d", value)
     if value is None:
         return _NULL, b""
     if kind is bytes:
         return _BYTES, value
-    return _TIME, _sleb((value - _EPOCH) // _MILLISECOND)
+    return _TIME, sleb((value - _EPOCH) // _MILLISECOND)
 
 
-def _uleb(value: int) -> bytes:
+def uleb(value: int) -> bytes:
+    """An unsigned LEB128 number."""
     if value < 0x80:
         return bytes((value,))
     out = bytearray()
@@ -119,7 +121,8 @@ def _uleb(value: int) -> bytes:
     return bytes(out)
 
 
-def _sleb(value: int) -> bytes:
+def sleb(value: int) -> bytes:
+    """A signed LEB128 number."""
     out = bytearray()
     while not -64 <= value < 64:
         out.append(value & 0x7F | 0x80)
@@ -130,7 +133,7 @@ def _sleb(value: int) -> bytes:
 
 def _run(value: int, count: int) -> bytes:
     """Run-length encoding of one number repeated; a run of one is a literal."""
-    return _sleb(count if count > 1 else -1) + _uleb(value)
+    return sleb(count if count > 1 else -1) + uleb(value)
 
 
 def _rle(values: list[int]) -> bytes:
@@ -146,10 +149,10 @@ def _rle(values: list[int]) -> bytes:
             literal.append(values[at])
         else:
             if literal:
-                out += _sleb(-len(literal)), *map(_uleb, literal)
+                out += sleb(-len(literal)), *map(uleb, literal)
                 literal = []
-            out += _sleb(end - at), _uleb(values[at])
+            out += sleb(end - at), uleb(values[at])
         at = end
     if literal:
-        out += _sleb(-len(literal)), *map(_uleb, literal)
+        out += sleb(-len(literal)), *map(uleb, literal)
     return b"".join(out)

@@ -18,13 +18,16 @@ from chez.errors import InvalidValue, MigrationFailed, NotFound
 from chez.records import automerge
 from chez.records.anew import settle
 from chez.records.automerge import BadChange, Document, RawChange
+from chez.records.conflicts import resolution
 from chez.records.cursors import Path, cursor_at, position_of
 from chez.records.derived import derive
 from chez.records.diff import same, write_difference
 from chez.records.encode import encode_fields, expanded, is_flat
 from chez.records.imported import identity_change
 from chez.records.merge import Incoming, Refusal, merge
+from chez.records.past import open_past
 from chez.records.reserved import check_reserved
+from chez.records.reversals import Reversal, Reversals
 from chez.records.rows import ABSENT, DELETED, HERE, OUTBOX, Row, Rows
 from chez.records.typed import Form, Migrated, Wanted
 from chez.records.values import Value, is_plain, is_settled
@@ -172,6 +175,23 @@ class RecordStore:
         """Mark a record deleted. Raises `NotFound`."""
         row = self._here(db, space, collection, id)
         self._edit(db, row, collection, row.value | {"_deleted": True})
+
+    def undo(self, db: Connection, space: int, collection: str, id: str, *, redo: bool = False) -> Reversal:
+        """Undo this device's last change of a record, or take back the last undo (see `records.reversals`)."""
+        row = self._rows.find(db, space, collection, id)
+        if row is None or row.state >= ABSENT:
+            raise NotFound(f"there is no record {id!r} in {collection!r}")
+        reversals = Reversals(self._rows, db, row)
+        change, told = reversals.redo() if redo else reversals.undo()
+        self._take(db, space, collection, id, () if change is None else (change,))
+        return told
+
+    def resolve(self, db: Connection, space: int, collection: str, id: str, field: str, choice: str) -> None:
+        """Leave one version of a field that has several (see `records.conflicts`). Raises `NotFound`."""
+        n = self._here(db, space, collection, id).n
+        past = open_past(db, space, collection, id, self.actor)
+        self._take(db, space, collection, id, (
+            resolution(past, field, choice, self._rows.own_sequence(db, n) + 1, self.actor),))
 
     def put_imported(self, db: Connection, space: int, collection: str, id: str, identity: dict[str, Value],
                      values: dict[str, Value], source: str, origin: str) -> str:

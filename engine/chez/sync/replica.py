@@ -133,7 +133,8 @@ class Replica:
         now = self._now()
         rows = db.execute(
             "SELECT collection, id, bytes, time FROM change INDEXED BY outbox "
-            "CROSS JOIN record ON record.n = change.record WHERE state = 1 AND change.n BETWEEN ? AND ? AND record.space = ? ORDER BY change.n",
+            "CROSS JOIN record ON record.n = change.record "
+            "WHERE state = 1 AND change.n BETWEEN ? AND ? AND record.space = ? ORDER BY change.n",
             (batch[0].n, batch[-1].n, self.space.n))
         return [Item(CHANGE, collection, id, data, max(0, now - time) if time else 0)
                 for collection, id, data, time in rows]

@@ -95,6 +95,17 @@ CREATE TABLE unsent (                 -- work of the device this home was, until
     changes BLOB NOT NULL             -- MessagePack list of it
 );
 
+CREATE TABLE reversal (               -- what this device undid, and did again
+    n      INTEGER PRIMARY KEY,
+    record INTEGER NOT NULL REFERENCES record,
+    redo   INTEGER NOT NULL,          -- 0 an undo, 1 the redo of the last one
+    target BLOB NOT NULL,             -- hash of the change that was undone, or done again
+    made   BLOB,                      -- hash of the change that did so; NULL: nothing was left to do
+    upto   INTEGER NOT NULL,          -- this device's last number in the record by then
+    moved  BLOB NOT NULL              -- which operations stand for which (records/undo.py)
+);
+CREATE INDEX reversal_by_record ON reversal (record);
+
 -- Entries: every author's chain -----------------------------------------------------
 
 CREATE TABLE entry (

@@ -1,0 +1,100 @@
+"""Conflicts: places where devices set something at once, so that one value shows and the others stand beside it.
+
+Nothing is lost by a conflict, and nothing must be done about it: the same value shows on
+every device (Automerge's choice, by the operations' numbers). To resolve one is to take
+away the others: what was chosen stays as it is, so that edits inside it go on merging.
+"""
+
+from dataclasses import dataclass
+
+from chez.errors import NotFound
+from chez.records import automerge
+from chez.records.automerge import Document, RawChange
+from chez.records.operations import DELETE, MAKE_TEXT, Operation, OpId, encode, is_make
+from chez.records.past import NameOf, Past
+from chez.records.places import Place, Places, binding_id, escaped, operation_id, value_of
+from chez.records.values import Value
+
+__all__ = ("Conflict", "Version", "conflicts_of", "resolution")
+
+
+_Found = tuple[str, Place, list[Operation]]
+"""A name, a place, and what is in force there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One of the values that stand at a place. `choice` names it to `Collection.resolve`."""
+
+    choice: str
+    value: Value
+    device: bytes
+    device_name: str | None
+    shows: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A field with several values, the one that shows first. Dots lead inside, an item of a list is `items[2]`."""
+
+    field: str
+    versions: tuple[Version, ...]
+
+
+def conflicts_of(past: Past, names: NameOf) -> list[Conflict]:
+    """Every conflict in what a record shows, in order of the fields."""
+    out = []
+    for name, _, found in _walk(past.document, past.places, None, ""):
+        authors = {one.id: _author(past, one.id) for one in found}
+        out.append(Conflict(name, tuple([
+            Version(_choice(one.id), value_of(past.document, one), authors[one.id], names(authors[one.id]), n == 0)
+            for n, one in enumerate(reversed(found))])))
+    return sorted(out, key=lambda conflict: conflict.field)
+
+
+def resolution(past: Past, field: str, choice: str, sequence: int, actor: bytes) -> RawChange:
+    """The change by `actor`, its `sequence`th, that leaves one version of a field. Raises `NotFound`."""
+    for name, place, found in _walk(past.document, past.places, None, ""):
+        if name == field and choice in map(_choice, [one.id for one in found]):
+            others = tuple([one.id for one in found if _choice(one.id) != choice])
+            start = max(change.last for change in past.changes) + 1
+            obj, key = place
+            remove = Operation((start, actor), obj, key, False, DELETE, 0, b"", others)
+            heads = [bytes(head) for head in past.document.get_heads()]
+            return encode(actor, sequence, start, heads, [remove])
+    raise NotFound(f"the field {field!r} of record {past.id!r} has no such version any more",
+                   "Look at its conflicts again.")
+
+
+def _walk(document: Document, places: Places, obj: OpId | None, prefix: str) -> list[_Found]:
+    """The conflicts of a map or a list and of what it shows."""
+    out = []
+    for place, name in _shown(document, places, obj, prefix):
+        found = places.in_force(place)
+        if len({(one.action, one.kind, one.raw, one.id if is_make(one.action) else None) for one in found}) > 1:
+            out.append((name, place, found))
+        if found and is_make(found[-1].action) and found[-1].action != MAKE_TEXT:
+            out += _walk(document, places, found[-1].id, name)
+    return out
+
+
+def _shown(document: Document, places: Places, obj: OpId | None, prefix: str) -> list[tuple[Place, str]]:
+    """The places of a map or a list, and their names."""
+    held = automerge.contents(document, binding_id(obj), document.get_heads())
+    if obj is None or any(key is not None for key, _, _ in held):
+        return [((obj, key), f"{prefix}.{escaped(key)}" if prefix else escaped(key))
+                for key, _, _ in held if key is not None and not key.startswith("_")]
+    elements = {one.id: place for place, found in places.at.items() if place[0] == obj for one in found}
+    shown = [elements.get(operation_id(id)) for _, _, id in held]
+    return [(place, f"{prefix}[{n}]") for n, place in enumerate(shown) if place is not None]
+
+
+def _choice(id: OpId) -> str:
+    return f"{id[0]}@{id[1].hex()}"
+
+
+def _author(past: Past, id: OpId) -> bytes:
+    for change in past.changes:
+        if change.actor == id[1] and change.first <= id[0] <= change.last:
+            return past.known.get(change.hash, (change.actor, 0))[0]
+    return id[1]

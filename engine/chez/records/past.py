@@ -1,0 +1,178 @@
+"""A record's past: its changes, its value at each of them, and what differs between two.
+
+The document has it all. The log adds who brought a change and when it was made. Changes
+are in Lamport's order (CACM 21:7, 1978): by the number of their last operation, then by
+hash, so that every device that has the same ones shows them alike, whatever arrived first.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Final, Literal
+
+from chez.errors import InvalidValue, NotFound
+from chez.records import automerge
+from chez.records.automerge import Document, RawChange
+from chez.records.derived import DEVICE_ID
+from chez.records.imported import IMPORT_ACTOR
+from chez.records.operations import DELETE, Operation, decode
+from chez.records.places import Places, escaped
+from chez.records.rows import ABSENT, Rows
+from chez.records.values import Value
+from chez.store.database import Connection
+
+__all__ = ("Change", "Difference", "Kind", "NameOf", "Past", "differences", "moment", "open_past")
+
+NameOf = Callable[[bytes], str | None]
+"""What a device is called, by its id."""
+
+Kind = Literal["created", "edited", "deleted", "restored", "imported", "migrated"]
+PREFIX: Final = 4
+"""Characters of a change's hash that are enough to name it, if no other begins so."""
+
+_ABSENT: Final = object()
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of a record.
+
+    `hash` names it everywhere. `device` made it (or imported it), `time` is that one's
+    clock then, None if not known: nothing is ordered by it. `fields` are those it
+    touched, dots lead inside.
+    """
+
+    hash: str
+    kind: Kind
+    device: bytes
+    device_name: str | None
+    time: datetime | None
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A field that differs: dots lead inside. `before` is None for one that was added, `after` for one removed."""
+
+    field: str
+    kind: Literal["added", "removed", "changed"]
+    before: Value
+    after: Value
+
+
+@dataclass
+class Past:
+    """A record's document, and what the log knows of its changes: author, time."""
+
+    collection: str
+    id: str
+    document: Document
+    known: dict[bytes, tuple[bytes, int]]
+
+    @cached_property
+    def changes(self) -> list[RawChange]:
+        """All of them, in order."""
+        found = [automerge.read_change(data) for data in automerge.changes_of(self.document)]
+        return sorted(found, key=lambda one: (one.last, one.first, one.hash))
+
+    @cached_property
+    def places(self) -> Places:
+        """What all operations do."""
+        places = Places()
+        for change in self.changes:
+            places.add(decode(change))
+        return places
+
+    def find(self, point: str) -> RawChange:
+        """The change of this hash, or whose hash begins so. Raises `NotFound`, `InvalidValue`."""
+        wanted = point.lower()
+        if len(wanted) < PREFIX or set(wanted) - set("0123456789abcdef"):
+            raise InvalidValue(f"{point!r} names no change", f"Give the first {PREFIX} or more characters of its hash.")
+        found = [change for change in self.changes if change.hash.hex().startswith(wanted)]
+        if len(found) > 1:
+            raise InvalidValue(f"{len(found)} changes begin with {point!r}", "Give more of the hash.")
+        if not found:
+            raise NotFound(f"the record {self.id!r} in {self.collection!r} has no change {point!r}")
+        return found[0]
+
+    def value(self, point: str) -> dict[str, Value]:
+        """The value as of a change: with it and all that it builds on. Raises as `find` does."""
+        return automerge.extract(automerge.since(self.document, [self.find(point).hash], b"past"))
+
+    def page(self, names: NameOf, limit: int, before: str | None) -> list[Change]:
+        """The newest changes first, or those before one. Raises as `find` does."""
+        end = len(self.changes) if before is None else self.changes.index(self.find(before))
+        return [self._change(change, names) for change in reversed(self.changes[max(0, end - limit):end])]
+
+    def _change(self, change: RawChange, names: NameOf) -> Change:
+        operations = decode(change)
+        author, time = self.known.get(change.hash, (change.actor, 0))
+        fields: dict[str, None] = {}
+        for one in operations:
+            if (name := self._field(one)) is not None:
+                fields[name] = None
+        return Change(change.hash.hex(), _kind(change, operations), author, names(author), moment(time), tuple(fields))
+
+    def _field(self, one: Operation) -> str | None:
+        # Most records are flat: only for what is nested all other changes are looked at.
+        return (Places() if one.obj is None else self.places).path(one.place)
+
+
+def open_past(db: Connection, space: int, collection: str, id: str, actor: bytes) -> Past:
+    """A record's past, of a deleted one as well; `actor` is this device. Raises `NotFound`."""
+    rows = Rows(actor)
+    row = rows.find(db, space, collection, id)
+    if row is None or row.state >= ABSENT:
+        raise NotFound(f"there is no record {id!r} in {collection!r}")
+    known = {hash: (author, time) for hash, author, time in db.execute(
+        "SELECT change.hash, coalesce(author, ?), time FROM change LEFT JOIN entry ON entry.n = change.entry "
+        "WHERE record = ? AND state < 2", (actor, row.n))}
+    return Past(collection, id, rows.load(db, row.n), known)
+
+
+def moment(milliseconds: int) -> datetime | None:
+    """A time of the log; None for one that is not known, or that no calendar has."""
+    try:
+        return _EPOCH + timedelta(milliseconds=milliseconds) if milliseconds > 0 else None
+    except OverflowError:
+        return None
+
+
+def _kind(change: RawChange, operations: list[Operation]) -> Kind:
+    keys = {one.key: one for one in operations if one.obj is None}
+    if change.actor == IMPORT_ACTOR or "_source" in keys:
+        return "imported"
+    if len(change.actor) != DEVICE_ID:
+        return "migrated"
+    if not change.dependencies:
+        return "created"
+    if (one := keys.get("_deleted")) is not None:
+        return "restored" if one.action == DELETE else "deleted"
+    return "edited"
+
+
+def differences(before: dict[str, Value], after: dict[str, Value]) -> list[Difference]:
+    """What differs between two values of a record, field by field; lists and texts as a whole."""
+    return _differences("", _public(before), _public(after))
+
+
+def _public(value: dict[str, Value]) -> dict[str, Value]:
+    return {key: item for key, item in value.items() if not key.startswith("_")}
+
+
+def _differences(prefix: str, before: dict[str, Value], after: dict[str, Value]) -> list[Difference]:
+    out: list[Difference] = []
+    for key in sorted(before.keys() | after.keys()):
+        a, b = before.get(key, _ABSENT), after.get(key, _ABSENT)
+        name = prefix + escaped(key)
+        if type(a) is dict and type(b) is dict:
+            out += _differences(name + ".", a, b)
+        elif a is _ABSENT:
+            out.append(Difference(name, "added", None, b))
+        elif b is _ABSENT:
+            out.append(Difference(name, "removed", a, None))
+        elif type(a) is not type(b) or a != b:
+            out.append(Difference(name, "changed", a, b))
+    return out

@@ -1,0 +1,145 @@
+"""The places of a document: what is in force at each, and what people call it.
+
+Built from the operations of all changes of a document (`records/operations.py`), which
+takes a few microseconds each; only history, conflicts and undo need it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from struct import unpack
+from typing import Final
+
+from automerge.core import ObjType
+
+from chez.records import automerge
+from chez.records.automerge import ROOT, Document
+from chez.records.columns import read_uleb
+from chez.records.encode import uleb
+from chez.records.operations import (
+    DELETE,
+    MAKE_LIST,
+    MAKE_MAP,
+    MAKE_TEXT,
+    MARK,
+    Operation,
+    OpId,
+    decode,
+    is_make,
+    signed,
+)
+from chez.records.reserved import operation, part_name
+from chez.records.values import Value
+
+__all__ = ("Place", "Places", "binding_id", "escaped", "operation_id", "value_of")
+
+Place = tuple[OpId | None, str | OpId]
+"""A key of a map, or an element of a list: the object and the key."""
+
+_KINDS: Final = {MAKE_MAP: ObjType.Map, MAKE_LIST: ObjType.List, MAKE_TEXT: ObjType.Text}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Places:
+    """What the operations of some changes do, place by place."""
+
+    made: dict[OpId, Operation] = field(default_factory=dict)
+    """The maps, lists and texts, by what made them."""
+    at: dict[Place, list[Operation]] = field(default_factory=dict)
+    """The operations that set something at a place."""
+    replaced: dict[OpId, list[Operation]] = field(default_factory=dict)
+    """Those that an operation was replaced by."""
+
+    @classmethod
+    def of(cls, document: Document) -> "Places":
+        """All of a document."""
+        places = cls()
+        for raw in automerge.changes_of(document):
+            places.add(decode(automerge.read_change(raw)))
+        return places
+
+    def add(self, operations: Iterable[Operation]) -> None:
+        """Take in more operations, in whatever order."""
+        for one in operations:
+            if is_make(one.action):
+                self.made[one.id] = one
+            if one.action not in (DELETE, MARK):
+                self.at.setdefault(one.place, []).append(one)
+            for id in one.before:
+                self.replaced.setdefault(id, []).append(one)
+
+    def in_force(self, place: Place) -> list[Operation]:
+        """What stands at a place; the last one shows, the others are beside it."""
+        return sorted([one for one in self.at.get(place, ()) if one.id not in self.replaced], key=lambda one: one.id)
+
+    def within(self, obj: OpId | None, outer: OpId) -> bool:
+        """Whether an object is another one, or inside it."""
+        while obj is not None and obj != outer:
+            maker = self.made.get(obj)
+            obj = None if maker is None else maker.obj
+        return obj == outer
+
+    def path(self, place: Place) -> str | None:
+        """What people call a place: dots lead into maps, a list is one field. None for what is Chez's own."""
+        steps: list[str] = []
+        obj, key = place
+        while True:
+            if isinstance(key, str):
+                steps.append(part_name(key) or key)
+            else:
+                steps.clear()
+            if obj is None:
+                break
+            maker = self.made.get(obj)
+            if maker is None:
+                return None
+            obj, key = maker.obj, maker.id if maker.insert else maker.key
+        if not steps or steps[-1].startswith("_"):
+            return None
+        return ".".join(map(escaped, reversed(steps)))
+
+
+def escaped(step: str) -> str:
+    """A step of a path, as `chez.query.paths` reads it."""
+    return step.replace(".", "\\.")
+
+
+def binding_id(id: OpId | None) -> bytes:
+    """How the binding calls an object: tag, actor, that one's index (which it does not need), number."""
+    if id is None:
+        return ROOT
+    return b"".join((b"\x10", uleb(len(id[1])), id[1], b"\0", uleb(id[0])))
+
+
+def operation_id(id: bytes) -> OpId:
+    """The operation that the binding calls so."""
+    actor, number = operation(id)
+    return number, actor
+
+
+def value_of(document: Document, one: Operation) -> Value:
+    """What an operation set, whether it shows or not."""
+    if one.action in _KINDS:
+        return automerge.inside(document, _KINDS[one.action], binding_id(one.id))
+    return _scalar(one.kind, one.raw)
+
+
+def _scalar(kind: int, raw: bytes) -> Value:
+    match kind:
+        case 1 | 2:
+            return kind == 2
+        case 3:
+            return read_uleb(raw, 0)[0]
+        case 4:
+            return signed(raw, 0)[0]
+        case 5:
+            return unpack("<d", raw)[0]
+        case 6:
+            return raw.decode(errors="replace")
+        case 7:
+            return raw
+        case 9:
+            return _EPOCH + timedelta(milliseconds=signed(raw, 0)[0])
+        case _:
+            return None

@@ -1,0 +1,64 @@
+"""Changes unpacked into operations, and written from them."""
+
+from typing import Any
+
+from automerge.core import ROOT, ObjType, ScalarType
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chez.records import automerge
+from chez.records.operations import decode, encode
+
+KEYS = ("a", "b", "cé")
+steps = st.lists(st.tuples(st.integers(0, 9), st.sampled_from(KEYS), st.integers(-10**9, 10**9)), min_size=1,
+                 max_size=8)
+
+
+def _edit(document: Any, plan: list[tuple[int, str, int]]) -> None:
+    with document.transaction() as tx:
+        for what, key, number in plan:
+            held = tx.get(ROOT, "l"), tx.get(ROOT, "t")
+            if what == 0:
+                tx.put(ROOT, key, ScalarType.Int, number)
+            elif what == 1:
+                tx.put(ROOT, key, ScalarType.Str, "é" * (number % 5))
+            elif what == 2 and tx.get(ROOT, key):
+                tx.delete(ROOT, key)
+            elif what == 3:
+                tx.put_object(ROOT, "l", ObjType.List)
+            elif what == 4:
+                tx.splice_text(tx.put_object(ROOT, "t", ObjType.Text), 0, 0, "hello")
+            elif what == 5 and held[1]:
+                at = number % (tx.length(held[1][1]) + 1)
+                tx.splice_text(held[1][1], at, (tx.length(held[1][1]) - at) // 2, key)
+            elif what > 5 and held[0]:
+                _edit_list(tx, held[0][1], what, number)
+
+
+def _edit_list(tx: Any, items: bytes, what: int, number: int) -> None:
+    size = tx.length(items)
+    if what == 6 and size:
+        tx.delete(items, number % size)
+    elif what == 7 and size:
+        tx.put(items, number % size, ScalarType.F64, number / 7)
+    elif what == 8:
+        tx.put(tx.insert_object(items, number % (size + 1), ObjType.Map), "q", ScalarType.Null, None)
+    else:
+        tx.insert(items, number % (size + 1), ScalarType.Bytes, b"x" * (number % 3))
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), steps, st.booleans()), min_size=1, max_size=12))
+def test_a_change_is_written_again_byte_for_byte(plan: list[tuple[int, list[tuple[int, str, int]], bool]]) -> None:
+    """Any change of any of three devices that edit and meet is the same bytes after decode and encode."""
+    documents = [automerge.new(bytes((65 + n,)) * 32) for n in range(3)]
+    for who, edits, meets in plan:
+        _edit(documents[who], edits)
+        if meets:
+            documents[who].merge(documents[who - 1])
+    for other in documents[1:]:
+        documents[0].merge(other)
+    for raw in automerge.changes_of(documents[0]):
+        change = automerge.read_change(raw)
+        operations = decode(change)
+        assert [one.id[0] for one in operations] == list(range(change.first, change.last + 1))
+        assert encode(change.actor, change.sequence, change.first, change.dependencies, operations) == change

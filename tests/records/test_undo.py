@@ -1,0 +1,274 @@
+"""Undo and redo: one's own changes go back and forth, and nobody else's work is touched."""
+
+from contextlib import suppress
+from copy import deepcopy
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chez.errors import Misuse, NotAllowed, NotFound
+from chez.records import rows
+from chez.records.counter import Counter
+from chez.records.reversals import Reversal
+from chez.records.store import RecordStore
+from chez.records.text import Text
+from tests.records.pair import Device, meet, pair, typed
+
+
+def undo(device: Device, *, redo: bool = False) -> Reversal:
+    """Undo or redo on a device."""
+    return device.store.undo(device.db, 1, "notes", "r", redo=redo)
+
+
+def change(device: Device, act: Any) -> None:
+    """One edit, made whole."""
+    device.edit(act)()
+
+
+def deleted(device: Device) -> bool:
+    """Whether the record is deleted."""
+    return bool(device.db.execute("SELECT deleted FROM record").fetchone() == (1,))
+
+
+def _play(value: dict[str, Any], random: Random) -> None:
+    """Something random is done to a draft."""
+    for _ in range(random.randint(1, 3)):
+        match random.randrange(9):
+            case 0 | 1:
+                value[random.choice("ab")] = random.choice([random.randint(0, 3), "x", None, b"y", 2.5])
+            case 2:
+                value.pop(random.choice(sorted(value)), None) if value else None
+            case 3:
+                value["list"] = [random.randint(0, 3) for _ in range(random.randint(0, 4))]
+            case 4:
+                value["map"] = {"deep": {"k": random.randint(0, 3)}, "t": Text("some text")}
+            case 5 if isinstance(value.get("list"), list):
+                _list(value["list"], random)
+            case 6 if isinstance(value.get("map"), dict):
+                value["map"].setdefault("deep", {})[random.choice("kl")] = random.randint(4, 9)
+            case 7 if isinstance(value.get("map"), dict) and isinstance(value["map"].get("t"), Text):
+                text = value["map"]["t"]
+                at = random.randint(0, len(text))
+                with suppress(Misuse):  # made in this very draft
+                    text.splice(at, random.randint(0, len(text) - at), random.choice(["", "é", "abc"]))
+            case _:
+                with suppress(Misuse):
+                    value.setdefault("n", Counter()).add(random.randint(1, 5))
+
+
+def _list(items: list[Any], random: Random) -> None:
+    at = random.randint(0, len(items))
+    if items and random.random() < 0.6:
+        at = min(at, len(items) - 1)
+        if random.random() < 0.5:
+            del items[at]
+        else:
+            items[at] = random.choice([random.randint(10, 19), {"in": 1}, [7, 8]])
+    else:
+        items.insert(at, random.choice([random.randint(20, 29), {"in": 2}]))
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=35, deadline=None)
+def test_back_through_every_state_and_forth_again(seed: int) -> None:
+    """Undo shows each earlier value, in whatever depth the edits were, and redo each later one; restarts in between."""
+    random = Random(seed)
+    device = pair()[0]
+    device.put({"a": 1, "list": [1, 2, 3]})
+    states = [typed(device.read())]
+    for _ in range(random.randint(1, 8)):
+        before = device.db.execute("SELECT count(*) FROM change").fetchone()
+        change(device, lambda value: _play(value, random))
+        if device.db.execute("SELECT count(*) FROM change").fetchone() != before:
+            states.append(typed(device.read()))
+    at = len(states) - 1
+    for _ in range(3 * len(states)):
+        redo = at < len(states) - 1 and (at == 0 or random.random() < 0.4)
+        if at == 0 and not redo:
+            break
+        undo(device, redo=redo)
+        at += 1 if redo else -1
+        assert _plain(typed(device.read())) == _plain(states[at])
+        if random.random() < 0.3:
+            device.store = RecordStore(device.actor)
+    for _ in range(at):
+        undo(device)
+    assert not deleted(device)
+    undo(device)
+    assert deleted(device)  # the change that made it
+    with pytest.raises(NotFound):
+        undo(device)
+    undo(device, redo=True)
+    assert not deleted(device) and _plain(typed(device.read())) == _plain(states[0])
+
+
+def _plain(value: Any) -> Any:
+    """Counters inside of what was put back are numbers."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return ("int", value[1]) if value[0] == "Counter" else value
+
+
+edits = st.lists(st.tuples(st.booleans(), st.dictionaries(st.sampled_from("abcd"), st.integers(0, 9), min_size=1),
+                           st.booleans()), max_size=8)
+
+
+@given(edits, st.integers(1, 4))
+@settings(max_examples=100, deadline=None)
+def test_a_field_that_somebody_else_set_is_left(plan: list[tuple[bool, dict[str, int], bool]], times: int) -> None:
+    """Of each change undone: a field of it goes back unless the other device wrote it since or at the same time."""
+    a, b = pair()
+    a.put(dict.fromkeys("abcd", 0))
+    meet(a, b)
+    history: list[tuple[bool, dict[str, int], dict[str, int], int]] = []  # own, set, before, met
+    met = 0
+    for own, fields, meets in plan:
+        device = a if own else b
+        before = device.read()
+        set_ = {key: value for key, value in fields.items() if before[key] != value}
+        change(device, lambda draft, fields=fields: draft.update(fields))
+        if set_:
+            history.append((own, set_, before, met))
+        if meets:
+            meet(a, b)
+            met += 1
+    meet(a, b)
+    shown = a.read()
+    own_changes = [n for n, (own, *_) in enumerate(history) if own]
+    expected = dict(shown)
+    for n in reversed(own_changes[-times:]):
+        told = undo(a)
+        _, set_, before, when = history[n]
+        now = a.read()
+        for key in "abcd":
+            theirs = [other for m, (mine, other, _, then) in enumerate(history) if not mine and key in other
+                      and (then >= when or m > n)]
+            if key not in set_:
+                assert now[key] == expected[key]
+            elif not theirs:
+                assert now[key] == before[key]
+            else:
+                assert now[key] in {expected[key], *(other[key] for other in theirs)}
+        expected = now
+        assert set(told.left) <= set(set_)
+    meet(a, b)
+    assert typed(a.read()) == typed(b.read())
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=35, deadline=None)
+def test_what_another_device_wrote_inside_stays(seed: int) -> None:
+    """One device types and inserts, another too; when the first undoes all it did, the other's part is all there."""
+    random = Random(seed)
+    a, b = pair()
+    b.put({"text": Text("The base."), "list": ["x", "y"], "map": {"k": 0}})
+    meet(a, b)
+    marks = iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    own = 0
+    theirs: list[str] = []
+    for _ in range(random.randint(2, 12)):
+        device, mark = random.choice([(a, "-"), (b, next(marks))])
+
+        def act(value: Any, mark: str = mark) -> None:
+            if random.random() < 0.5:
+                value["text"].insert(random.randint(0, len(value["text"])), mark)
+            else:
+                value["list"].insert(random.randint(0, len(value["list"])), mark)
+
+        change(device, act)
+        if device is a:
+            own += 1
+        else:
+            theirs.append(mark)
+        if random.random() < 0.4:
+            meet(a, b)
+    meet(a, b)
+    before = deepcopy(a.read())
+    for _ in range(own):
+        assert undo(a).left == ()
+    meet(a, b)
+    after = b.read()
+    assert str(after["text"]) == str(before["text"]).replace("-", "")
+    assert after["list"] == [item for item in before["list"] if item != "-"]
+    for _ in range(own):
+        undo(a, redo=True)
+    meet(a, b)
+    again = b.read()
+    assert sorted(str(again["text"])) == sorted(str(before["text"])) and sorted(again["list"]) == sorted(before["list"])
+
+
+def test_of_two_values_set_at_once_only_the_own_one_goes() -> None:
+    """After an undo the other device's value shows, whichever showed before, and what is edited inside it goes on."""
+    for first in (0, 1):
+        a, b = pair()
+        a.put({"title": "old"})
+        meet(a, b)
+        mine, theirs = (a, b) if first == 0 else (b, a)
+        change(mine, lambda draft: draft.update(title="mine"))
+        change(theirs, lambda draft: draft.update(title={"theirs": [1]}))
+        meet(a, b)
+        change(theirs, lambda draft: draft.update(other=1))
+        told = undo(mine)
+        assert told.fields == ("title",) and told.left == ()
+        meet(a, b)
+        assert mine.read() == {"title": {"theirs": [1]}, "other": 1}
+        change(theirs, lambda draft: draft["title"]["theirs"].append(2))
+        meet(a, b)
+        assert mine.read()["title"] == {"theirs": [1, 2]}
+
+
+def test_a_map_that_others_wrote_in_stays() -> None:
+    """What was made, and is lived in by now, is left and reported; so is a record that others have written in."""
+    a, b = pair()
+    a.put({"title": "t"})
+    change(a, lambda draft: draft.update(box={"mine": 1}))
+    meet(a, b)
+    change(b, lambda draft: draft["box"].update(theirs=2))
+    meet(a, b)
+    assert undo(a).left == ("box",)
+    assert a.read() == {"title": "t", "box": {"mine": 1, "theirs": 2}}
+    with pytest.raises(NotAllowed):
+        undo(a)
+    with pytest.raises(NotFound):
+        undo(b, redo=True)
+
+
+def test_a_new_change_takes_the_place_of_what_was_undone() -> None:
+    """Redo is there until this device changes the record again; the other device's changes do not take it away."""
+    a, b = pair()
+    a.put({"n": 0})
+    for n in (1, 2):
+        change(a, lambda draft, n=n: draft.update(n=n))
+    meet(a, b)
+    undo(a)
+    change(b, lambda draft: draft.update(other=1))
+    meet(a, b)
+    undo(a, redo=True)
+    assert a.read() == {"n": 2, "other": 1}
+    undo(a)
+    change(a, lambda draft: draft.update(m=1))
+    with pytest.raises(NotFound):
+        undo(a, redo=True)
+    undo(a)
+    undo(a)
+    assert a.read() == {"n": 0, "other": 1}
+
+
+def test_undo_reaches_behind_a_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changes whose bytes were given to a snapshot are undone as well."""
+    monkeypatch.setattr(rows, "SNAPSHOT_AFTER", 20)
+    a, _ = pair()
+    a.put({"n": 0})
+    for n in range(1, 60):
+        if n == 30:
+            a.db.execute("UPDATE change SET state = 0, entry = 1")
+        change(a, lambda draft, n=n: draft.update(n=n))
+    assert a.db.execute("SELECT count(*) FROM change WHERE bytes IS NULL").fetchone() > (20,)
+    for n in range(58, -1, -1):
+        undo(a)
+        assert a.read() == {"n": n}
