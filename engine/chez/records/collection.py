@@ -17,6 +17,7 @@ from chez.records import automerge
 from chez.records.conflicts import Conflict, conflicts_of
 from chez.records.cursors import Path
 from chez.records.diff import write_difference
+from chez.records.feed import Feed, FeedPage
 from chez.records.news import Follower, News
 from chez.records.past import Change, Difference, NameOf, Past, differences, open_past
 from chez.records.reading import Reader
@@ -68,6 +69,10 @@ class Engine:
     news: News
     name_of: NameOf = lambda device: None
     editing: dict[tuple[str, str], "_Edit"] = field(default_factory=dict)
+
+    def feed(self, collection: str | None, record: "Callable[[str, Sequence[Any]], Record[T]]") -> Feed[T]:
+        """The feed of a collection, or of all."""
+        return Feed(self.database, self.news, self.space, self.records.actor, self.name_of, collection, record)
 
     def new_id(self) -> str:
         """A random record id: 26 characters (128 bits in base32)."""
@@ -228,6 +233,24 @@ class Collection(Generic[T]):
         edit = self._engine.editing.get((self.name, id))
         if edit is not None and edit.owner is asyncio.current_task():
             raise Misuse(f"record {id!r} is being edited by this very task", "Leave the edit block first.")
+
+    async def changes(self, since: str | None = None, *, live: bool = True) -> AsyncIterator[FeedPage[T]]:
+        """What changed since a cursor, in pages, from wherever it came; then on as it happens, if `live`.
+
+            async for page in notes.changes(since=cursor):
+                for change in page.changes:
+                    ...                     # change.kind, change.id, change.record, change.device_name
+                cursor = page.cursor
+
+        Without a cursor it begins with every record. A record that changed several times
+        comes once, as it is now. **Exactly once**, if what the app makes of a page and the
+        page's cursor are written in one `home.transaction` (`Transaction.save_cursor`).
+        **At least once**, if the cursor is kept anywhere else: after a crash between the
+        two, the page comes again. Ends when the home closes. Raises `InvalidValue` for a
+        cursor of another device's store.
+        """
+        async for page in self._engine.feed(self.name, lambda name, row: self._record(row)).pages(since, live):
+            yield page
 
     # --- the past -----------------------------------------------------------------------
 

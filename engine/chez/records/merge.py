@@ -118,7 +118,7 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
     document, done = _settle(rows, db, n, batch)
     value = None if document is None else automerge.extract(document)
     if n is None:
-        n = rows.insert(db, space, collection, id, value, len(done))
+        n = rows.insert(db, space, collection, id, value, len(done), _entry(done))
     _log(rows, db, n, batch, {item.change.hash for item in held}, done, state)
     for item in strange:
         rows.log(db, n, item.change, REFUSED, item.origin, item.entry, item.time, counted=False)
@@ -128,9 +128,13 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
     if document is not None and value is not None:
         rows.keep(n, document, tips)  # first: a snapshot is taken of the document that is kept
         if row is not None:
-            rows.project(db, row, value, row.tail + len(done))
+            rows.project(db, row, value, row.tail + len(done), _entry(done))
     return [Refusal(item, _NUMBER) for item in strange] + [
         Refusal(item, batch.doomed[item.change.hash]) for item in batch.items if item.change.hash in batch.doomed]
+
+
+def _entry(done: list[Incoming]) -> int | None:
+    return done[-1].entry if done else None
 
 
 def _numbered(actor: bytes, tips: dict[bytes, Tip], items: list[Incoming],

@@ -20,9 +20,9 @@ MOST_IDS: Final = 4096
 
 @dataclass(slots=True, eq=False)
 class Follower:
-    """One who follows a collection, or one record of it."""
+    """One who follows a collection, one record of it, or (without a collection) everything."""
 
-    collection: str
+    collection: str | None
     id: str | None
     _flag: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: bool = False
@@ -44,7 +44,7 @@ class News:
     """The followers of one home's records; they share one event loop."""
 
     _touched: dict[str, set[str] | None] = field(default_factory=dict)
-    _followers: dict[str, set[Follower]] = field(default_factory=dict)
+    _followers: dict[str | None, set[Follower]] = field(default_factory=dict)
     _loop: asyncio.AbstractEventLoop | None = None
     _closed: bool = False
 
@@ -65,15 +65,16 @@ class News:
         before this commit.
         """
         touched, self._touched = self._touched, {}
-        touched = {collection: ids for collection, ids in touched.items() if collection in self._followers}
+        if None not in self._followers:
+            touched = {collection: ids for collection, ids in touched.items() if collection in self._followers}
         if touched and self._loop is not None:
             self._loop.call_soon_threadsafe(self._tell, touched)
 
     # --- on the event loop ----------------------------------------------------------------
 
     @contextmanager
-    def follow(self, collection: str, id: str | None = None) -> Iterator[Follower]:
-        """Be told of every commit that touches the collection, or the record, from now on."""
+    def follow(self, collection: str | None, id: str | None = None) -> Iterator[Follower]:
+        """Be told of every commit that touches the collection, the record, or anything, from now on."""
         self._loop = asyncio.get_running_loop()
         follower = Follower(collection, id)
         if self._closed:
@@ -94,6 +95,8 @@ class News:
                 follower.wake(end=True)
 
     def _tell(self, touched: dict[str, set[str] | None]) -> None:
+        for follower in self._followers.get(None, ()):
+            follower.wake()
         for collection, ids in touched.items():
             for follower in self._followers.get(collection, ()):
                 if follower.id is None or ids is None or follower.id in ids:

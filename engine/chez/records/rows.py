@@ -92,18 +92,23 @@ class Rows:
         return Row(row[0], collection, id, value, row[3], row[4])
 
     def insert(self, db: Connection, space: int, collection: str, id: str, value: dict[str, Value] | None,
-               tail: int) -> int:
-        """A new record; without a value it is ABSENT."""
+               tail: int, entry: int | None = None) -> int:
+        """A new record; without a value it is ABSENT. `entry` is the row of what brought its last change."""
         if self.touch is not None:
             self.touch(collection, id)
         json, kinds, state = ("{}", None, ABSENT) if value is None else self._columns(db, collection, value)
-        n: int = db.execute("INSERT INTO record (space, collection, id, json, kinds, deleted, tail) "
-                            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                            (space, collection, id, json, kinds, state, tail)).lastrowid
+        next = self._next(db)
+        n: int = db.execute("INSERT INTO record (space, collection, id, json, kinds, deleted, tail, changed, born, "
+                            "editor) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                            (space, collection, id, json, kinds, state, tail, next, next, entry)).lastrowid
         return n
 
-    def project(self, db: Connection, row: Row, value: dict[str, Value], tail: int) -> None:
-        """Show a record's new value; once in a while, a snapshot takes in what its log has."""
+    def project(self, db: Connection, row: Row, value: dict[str, Value], tail: int,
+                entry: int | None = None) -> None:
+        """Show a record's new value; once in a while, a snapshot takes in what its log has.
+
+        `entry` is the row of what brought its last change, None for one made here.
+        """
         n = row.n
         if self.touch is not None:
             self.touch(row.collection, row.id)
@@ -114,8 +119,15 @@ class Rows:
                 db.execute("INSERT OR REPLACE INTO snapshot (record, doc) VALUES (?, ?)", (n, saved))
                 db.execute("UPDATE change SET bytes = NULL WHERE record = ? AND state = 0", (n,))
             tail = 0
-        db.execute("UPDATE record SET json = ?, kinds = ?, deleted = ?, tail = ? WHERE n = ?",
-                   (json, kinds, state, tail, n))
+        next = self._next(db)
+        db.execute("UPDATE record SET json = ?, kinds = ?, deleted = ?, tail = ?, changed = ?, editor = ?, "
+                   "born = CASE WHEN deleted = 0 THEN born ELSE ? END WHERE n = ?",
+                   (json, kinds, state, tail, next, entry, next, n))
+
+    def _next(self, db: Connection) -> int:
+        """The next number of a write; the last one is never taken away, so none is given twice."""
+        next: int = db.execute("SELECT coalesce(max(changed), 0) + 1 FROM record").fetchone()[0]
+        return next
 
     def _columns(self, db: Connection, collection: str, value: dict[str, Value]) -> tuple[str, str | None, int]:
         state = DELETED if value.get("_deleted") is True else HERE

@@ -43,8 +43,12 @@ CREATE TABLE record (
     kinds      TEXT,                  -- which places of it are times or bytes
     deleted    INTEGER NOT NULL,      -- 0 here, 1 deleted, 2 all that arrived waits for something
     tail       INTEGER NOT NULL,      -- changes since the snapshot
+    changed    INTEGER NOT NULL,      -- number of its last write, counted over all records: the change feed's order
+    born       INTEGER NOT NULL,      -- number of the write that brought it (back) here
+    editor     INTEGER REFERENCES entry, -- what brought its last change; NULL: made on this device
     UNIQUE (space, collection, id)
 );
+CREATE UNIQUE INDEX record_by_change ON record (changed, collection);
 
 CREATE TABLE field (                  -- every top-level field ever seen, for the views
     collection TEXT NOT NULL,

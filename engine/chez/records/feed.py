@@ -1,0 +1,123 @@
+"""The change feed: what happened to records since a cursor, in pages, and on as it happens.
+
+Every write of a record's projection gives it the next number of this store, in the same
+transaction. A feed reads records in the order of these numbers, so a record that changed
+several times since the cursor comes once, as it is now: changes are coalesced, and the
+last state is never missed. A cursor is a number with the name of the store that counted;
+it means nothing to another device.
+
+What is handed out is durable: had it been only shown (`store.database`), a power cut could
+take it back, and the numbers would be given again behind the cursor's back.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
+
+from chez.errors import InvalidValue
+from chez.records.past import NameOf
+from chez.records.rows import ABSENT, HERE
+from chez.store.database import Connection, Database
+
+if TYPE_CHECKING:
+    from chez.records.collection import Record
+    from chez.records.news import News
+
+__all__ = ("Changed", "Feed", "FeedPage", "check_cursor")
+
+T = TypeVar("T")
+PAGE: Final = 1000
+"""Records in one page: a few milliseconds to read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed(Generic[T]):
+    """What happened to a record since the cursor, and as it is now.
+
+    `kind` is "created" if it was not there at the cursor (or was deleted since and put
+    back), "deleted" for one that is gone, purged ones included (then `record` is None).
+    `device` made the last of the changes.
+    """
+
+    collection: str
+    id: str
+    kind: Literal["created", "updated", "deleted"]
+    record: "Record[T] | None"
+    device: bytes
+    device_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPage(Generic[T]):
+    """Some of what changed, in order, and the cursor after it: text to be kept, and given to `changes(since=...)`."""
+
+    changes: tuple[Changed[T], ...]
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Feed(Generic[T]):
+    """What a feed reads: one collection of a space, or all of them; `record` makes a record of a row of its."""
+
+    database: Database
+    news: "News"
+    space: int
+    device: bytes
+    name_of: NameOf
+    collection: str | None
+    record: "Callable[[str, Sequence[Any]], Record[T]]"
+
+    async def pages(self, since: str | None, live: bool) -> AsyncIterator[FeedPage[T]]:
+        """The pages after a cursor; ends when all was read, or (`live`) when the home closes. Raises `InvalidValue`."""
+        at = 0 if since is None else check_cursor(since, self.device)
+        with self.news.follow(self.collection) as follower:
+            while True:
+                rows, upto = await self.database.read(lambda db, at=at: self._read(db, at))
+                full = len(rows) == PAGE
+                if rows:
+                    # Behind everything that was committed before: from here on it is durable.
+                    await self.database.write(lambda db: None)
+                    page = FeedPage(tuple([self._changed(row, at) for row in rows]),
+                                    _cursor(self.device, rows[-1][0] if full else upto))
+                at = rows[-1][0] if full else upto
+                if rows:
+                    yield page
+                if not full and (not live or not await follower.news()):
+                    return
+
+    def _read(self, db: Connection, at: int) -> tuple[list[tuple[Any, ...]], int]:
+        (upto,) = db.execute("SELECT coalesce(max(changed), 0) FROM record").fetchone()
+        if at > upto:
+            raise InvalidValue("this cursor is ahead of the store: it is of a later state than the one that is open",
+                               "Read from the beginning: changes() without a cursor.")
+        one = "" if self.collection is None else "AND collection = ? "
+        rows = db.execute(
+            "SELECT changed, collection, id, json, kinds, deleted, born, author FROM record INDEXED BY record_by_change "
+            f"LEFT JOIN entry ON entry.n = editor WHERE changed > ? AND changed <= ? {one}AND record.space = ? "
+            f"AND deleted <> {ABSENT} ORDER BY changed LIMIT {PAGE}",
+            (at, upto, *([] if self.collection is None else [self.collection]), self.space)).fetchall()
+        return rows, upto
+
+    def _changed(self, row: Sequence[Any], at: int) -> Changed[T]:
+        _, collection, id, json, kinds, state, born, author = row
+        device = self.device if author is None else author
+        if state != HERE:
+            return Changed(collection, id, "deleted", None, device, self.name_of(device))
+        return Changed(collection, id, "created" if born > at else "updated",
+                       self.record(collection, (id, json, kinds)), device, self.name_of(device))
+
+
+def _cursor(device: bytes, position: int) -> str:
+    return f"1.{device[:8].hex()}.{position}"
+
+
+def check_cursor(cursor: str, device: bytes) -> int:
+    """The number in a cursor of this device's store. Raises `InvalidValue`."""
+    version, _, rest = cursor.partition(".") if isinstance(cursor, str) else ("", "", "")
+    store, _, digits = rest.partition(".")
+    if version != "1" or not (digits.isascii() and digits.isdecimal()) or len(digits) > 18:
+        raise InvalidValue(f"{cursor!r} is no cursor of a change feed", "Give what a page had as `cursor`, or None.")
+    if store != device[:8].hex():
+        raise InvalidValue("this cursor is another device's: each counts its own changes",
+                           "Read from the beginning: changes() without a cursor.")
+    return int(digits)
