@@ -21,12 +21,13 @@ from chez.home.exporting import Exporter, ExportReport
 from chez.home.importing import ImportReport, OnProgress, import_file
 from chez.home.importing_export import import_export
 from chez.home.pairing import Pairing, pair
-from chez.home.transaction import Transaction, transact
+from chez.home.transaction import Transaction, cursor_key, transact
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.query.indexes import Declared
 from chez.query.sql import Rows, run_sql
-from chez.records.collection import Collection, Engine
+from chez.records.collection import Collection, Engine, Record
+from chez.records.feed import FeedPage
 from chez.records.news import News
 from chez.records.store import RecordStore
 from chez.records.typed import Migration
@@ -161,6 +162,27 @@ class Home:
             "SELECT collection, count(*) FROM record WHERE deleted = 0 GROUP BY collection ORDER BY collection"
         ).fetchall())
         return [CollectionInfo(*row) for row in rows]
+
+    async def changes(self, since: str | None = None, *, live: bool = True) -> AsyncIterator[FeedPage[dict[str, Any]]]:
+        """What changed in all collections since a cursor; see `Collection.changes`.
+
+        An app that follows everything and writes records because of it meets these again.
+        """
+        made: dict[str, Collection[Any]] = {}
+
+        def record(name: str, row: Sequence[Any]) -> Record[Any]:
+            if name not in made:
+                made[name] = Collection(self._engine, name, None)
+            return made[name].record_from(row)
+
+        async for page in self._engine.feed(None, record).pages(since, live):
+            yield page
+
+    async def saved_cursor(self, name: str) -> str | None:
+        """The cursor that `Transaction.save_cursor` kept under a name on this device, None if there is none."""
+        row = await self._database.read(lambda db: db.execute(
+            "SELECT value FROM meta WHERE key = ?", (cursor_key(name),)).fetchone())
+        return None if row is None else row[0].decode()
 
     async def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] = (), *, limit: int = 10_000) -> Rows:
         """Run one SELECT over the collections (one view each, with `_id` and `_space`).

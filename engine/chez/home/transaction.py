@@ -14,9 +14,11 @@ from typing import Any, TypeVar
 from chez.errors import Misuse, NotAllowed, NotFound
 from chez.journal import Journal, Receipt
 from chez.records.collection import Collection, Engine, Record
+from chez.records.feed import check_cursor
+from chez.records.values import check_id
 from chez.store.database import Connection
 
-__all__ = ("Transaction", "transact")
+__all__ = ("Transaction", "cursor_key", "transact")
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -73,6 +75,17 @@ class Transaction:
         with self._writing() as db:
             return self._journal.debit(db, accounts, bits, kind, body)
 
+    def save_cursor(self, name: str, cursor: str) -> None:
+        """Keep the cursor of a change feed on this device under a name (`Home.saved_cursor` has it again).
+
+        Written together with what was made of the page it came with, each page is made use
+        of exactly once. Raises `InvalidValue` for what is no cursor of this home.
+        """
+        with self._writing() as db:
+            check_cursor(cursor, self._engine.records.actor)
+            db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+                       (cursor_key(name), cursor.encode()))
+
     def end(self) -> None:
         """Let nothing through any more."""
         self._open = None
@@ -100,6 +113,11 @@ class Transaction:
     def _check(self, collection: Collection[Any]) -> None:
         if not collection.belongs_to(self._engine):
             raise Misuse(f"the collection {collection.name!r} is another home's", "One transaction is in one home.")
+
+
+def cursor_key(name: str) -> str:
+    """Where the cursor of this name is kept. Raises `InvalidValue`."""
+    return f"cursor {check_id(name)}"
 
 
 def transact(engine: Engine, journal: Journal, work: Callable[[Transaction], R]) -> Callable[[Connection], R]:

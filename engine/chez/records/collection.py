@@ -100,7 +100,7 @@ class Collection(Generic[T]):
         self._engine = engine
         self.name = name
         self._form = Form(name, type, version, migrations)
-        self._reader = Reader(engine.database, engine.space, name, type, indexes, search, self._record,
+        self._reader = Reader(engine.database, engine.space, name, type, indexes, search, self.record_from,
                               self._follow)
 
     def __repr__(self) -> str:
@@ -249,7 +249,7 @@ class Collection(Generic[T]):
         two, the page comes again. Ends when the home closes. Raises `InvalidValue` for a
         cursor of another device's store.
         """
-        async for page in self._engine.feed(self.name, lambda name, row: self._record(row)).pages(since, live):
+        async for page in self._engine.feed(self.name, lambda name, row: self.record_from(row)).pages(since, live):
             yield page
 
     # --- the past -----------------------------------------------------------------------
@@ -325,7 +325,7 @@ class Collection(Generic[T]):
             (self._engine.space, self.name, id)).fetchone()
         if row is None:
             raise NotFound(f"there is no record {id!r} in {self.name!r}")
-        record = self._record(row)
+        record = self.record_from(row)
         if record.error is not None:
             raise record.error
         return record
@@ -389,7 +389,8 @@ class Collection(Generic[T]):
     def _follow(self) -> "AbstractContextManager[Follower]":
         return self._engine.news.follow(self.name)
 
-    def _record(self, row: Sequence[Any]) -> Record[T]:
+    def record_from(self, row: Sequence[Any]) -> Record[T]:
+        """A record of this collection from a row of the store: id, json, kinds."""
         stored = from_json(row[1], row[2])
         try:
             return Record(row[0], self._form.decode(row[0], stored), self.name, stored.get("_source"))
