@@ -18,7 +18,7 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from chez.crypto import SigningKey
 from chez.errors import InvalidValue, RelayMisbehaved
@@ -34,9 +34,10 @@ from chez.sync.events import (
     SpacesOpened,
     Welcomed,
 )
+from chez.sync.following import Following, check_run, misbehaved
 from chez_wire import frames
 from chez_wire.chunks import chunk_id
-from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
+from chez_wire.envelope import GENESIS_HEAD, entry_id
 from chez_wire.errors import FrameError
 from chez_wire.limits import (
     MAX_CHUNK,
@@ -94,16 +95,6 @@ class _Asked:
     after: int = 0
 
 
-@dataclass(slots=True)
-class _Following:
-    """A subscription or a watch as this side sees it; `head` is None until it is known."""
-
-    ref: int
-    position: int
-    credit: int = 0
-    head: bytes | None = None
-
-
 class ClientSession:
     """One connection to a relay.
 
@@ -117,7 +108,7 @@ class ClientSession:
         self._state = State.GREETING
         self._refs = 0
         self._asked: dict[int, _Asked] = {}
-        self._following: dict[bytes, _Following] = {}
+        self._following: dict[bytes, Following] = {}
         self._replaced: dict[int, bytes] = {}
         self._early: list[Callable[[], frames.ClientFrame]] = []
         hello = frames.Hello([frames.PROTOCOL_VERSION], nonce, relay)
@@ -185,7 +176,7 @@ class ClientSession:
         """
         _check_credit(credit)
         ref = self._expect(_Asked(frames.Entries, handle, after=after))
-        self._follow_anew(handle, _Following(ref, after, credit, GENESIS_HEAD if after == 0 else head))
+        self._follow_anew(handle, Following(ref, after, credit, GENESIS_HEAD if after == 0 else head))
         return self._request(ref, lambda: frames.Subscribe(ref, handle, after, credit))
 
     def credit(self, handle: bytes, credit: int) -> None:
@@ -226,7 +217,7 @@ class ClientSession:
     def watch(self, inbox: bytes, after: int = 0) -> int:
         """Follow an inbox opened with role take -> `InboxArrived` at once (maybe empty) and as they come."""
         ref = self._expect(_Asked(frames.InboxItems, inbox, after=after))
-        self._follow_anew(inbox, _Following(ref, after))
+        self._follow_anew(inbox, Following(ref, after))
         return self._request(ref, lambda: frames.Watch(ref, inbox, after))
 
     def ack(self, inbox: bytes, upto: int) -> int:
@@ -263,15 +254,22 @@ class ClientSession:
         """
         if self._state is State.REFUSED:
             return []
+        try:
+            return self._receive(data)
+        except RelayMisbehaved:
+            self._state = State.BROKEN
+            raise
+
+    def _receive(self, data: bytes) -> list[Event]:
         if self._state is State.BROKEN:
-            self._misbehaved("the relay goes on after it broke the protocol")
+            misbehaved("the relay goes on after it broke the protocol")
         try:
             frame = frames.decode_relay(data)
         except FrameError as error:
-            self._misbehaved(f"the relay sent what is no frame: {error}")
+            misbehaved(f"the relay sent what is no frame: {error}")
         after = TRANSITIONS[self._state].get(type(frame))
         if after is None:
-            self._misbehaved(f"the relay sent {type(frame).__name__} in state {self._state.name}")
+            misbehaved(f"the relay sent {type(frame).__name__} in state {self._state.name}")
         self._state = after
         if getattr(frame, "ref", 0) in self._replaced:
             return []
@@ -289,17 +287,17 @@ class ClientSession:
             case frames.Opened(ref, spaces):
                 asked = self._answered(ref, frames.Opened)
                 if asked.claims != tuple((space.handle, space.role) for space in spaces):
-                    self._misbehaved("the relay answered other claims than were made")
+                    misbehaved("the relay answered other claims than were made")
                 return SpacesOpened(ref, tuple(spaces))
             case frames.InboxItems():
                 return self._items(frame)
             case frames.Chunk(ref, data):
                 if chunk_id(data) != self._answered(ref, frames.Chunk).entry:
-                    self._misbehaved("the relay sent other bytes than the chunk that was asked for")
+                    misbehaved("the relay sent other bytes than the chunk that was asked for")
                 return ChunkArrived(ref, data)
             case frames.ChunksHeld(ref, held):
                 if len(held) != self._answered(ref, frames.ChunksHeld).count:
-                    self._misbehaved("the relay answered about other chunks than were asked about")
+                    misbehaved("the relay answered about other chunks than were asked about")
                 return ChunksFound(ref, tuple(held))
             case frames.Failed():
                 return self._failed(frame)
@@ -308,7 +306,7 @@ class ClientSession:
 
     def _welcome(self, frame: frames.Welcome) -> Welcomed:
         if frame.version != frames.PROTOCOL_VERSION:
-            self._misbehaved("the relay chose a version that was not offered")
+            misbehaved("the relay chose a version that was not offered")
         self._relay_nonce = frame.nonce
         early, self._early = self._early, []
         self._outgoing += [frames.encode(build()) for build in early]
@@ -317,15 +315,13 @@ class ClientSession:
     def _appended(self, frame: frames.Appended) -> AppendDone:
         asked = self._answered(frame.ref, frames.Appended)
         if (asked.name, asked.entry) != (frame.handle, frame.entry) or frame.offset == 0:
-            self._misbehaved("the relay acknowledged an entry that was not sent")
+            misbehaved("the relay acknowledged an entry that was not sent")
         following = self._following.get(frame.handle)
         passed = frame.passed != 0 and frame.passed not in self._replaced
         if passed:
-            if following is None or (following.ref, following.position + 1) != (frame.passed, frame.offset):
-                self._misbehaved("the relay passes over entries that it did not send")
-            if following.head is not None and fold_head(following.head, frame.entry) != frame.head:
-                self._misbehaved("the relay's head does not follow from the entry it acknowledged")
-            following.position, following.head = frame.offset, frame.head
+            if following is None:
+                misbehaved("the relay passes over entries of no subscription")
+            following.pass_over(frame)
         return AppendDone(frame.ref, frame.handle, frame.entry, frame.offset, frame.head, passed)
 
     def _failed(self, frame: frames.Failed) -> Refused:
@@ -342,24 +338,25 @@ class ClientSession:
         for name, following in self._following.items():
             if following.ref == ref:
                 return name
-        self._misbehaved("the relay refused what nobody asked for")
+        misbehaved("the relay refused what nobody asked for")
 
     def _entries(self, frame: frames.Entries) -> EntriesArrived:
         event = EntriesArrived(frame.ref, frame.handle, tuple(frame.entries), frame.head, frame.end)
         asked = self._asked.pop(frame.ref, None)
         if asked is not None and (asked.answer is not frames.Entries or asked.name != frame.handle):
-            self._misbehaved("the relay answered another question with entries")
+            misbehaved("the relay answered another question with entries")
         following = self._following.get(frame.handle)
         if following is not None and following.ref == frame.ref:
-            self._follow(following, event)
+            self._stands(event.handle)
+            following.take(event)
         elif asked is not None:
             known = GENESIS_HEAD if asked.after == 0 else None
-            self._check_run(event, asked.after, known)
+            check_run(event, asked.after, known)
         else:
-            self._misbehaved("the relay sent entries that nobody asked for")
+            misbehaved("the relay sent entries that nobody asked for")
         return event
 
-    def _follow_anew(self, name: bytes, following: _Following) -> None:
+    def _follow_anew(self, name: bytes, following: Following) -> None:
         # What the relay sent for the earlier one may still be under way; it is dropped
         # until the first answer to the new one, after which none can come.
         if (earlier := self._following.get(name)) is not None:
@@ -370,41 +367,17 @@ class ClientSession:
     def _stands(self, name: bytes) -> None:
         self._replaced = {ref: other for ref, other in self._replaced.items() if other != name}
 
-    def _follow(self, following: _Following, event: EntriesArrived) -> None:
-        self._stands(event.handle)
-        if event.entries and following.credit <= 0:
-            self._misbehaved("the relay sent more than its credit allows")
-        following.head = self._check_run(event, following.position, following.head)
-        following.position += len(event.entries)
-        following.credit -= sum(len(entry.envelope) for entry in event.entries)
-
-    def _check_run(self, event: EntriesArrived, after: int, head: bytes | None) -> bytes:
-        """Check that entries follow `after` without a gap and refold to the head claimed."""
-        for expected, entry in enumerate(event.entries, after + 1):
-            if entry.offset != expected:
-                self._misbehaved(f"the relay sent entry {entry.offset} where {expected} comes next")
-            if head is not None:
-                head = fold_head(head, entry_id(entry.envelope))
-        if event.end < after + len(event.entries):
-            self._misbehaved("the relay sent entries beyond its own end")
-        if head is not None and head != event.head:
-            self._misbehaved("the relay's head does not follow from the entries it sent")
-        return event.head
-
     def _items(self, frame: frames.InboxItems) -> InboxArrived:
         following = self._following.get(frame.inbox)
         asked = self._asked.pop(frame.ref, None)
         if asked is not None and (asked.answer is not frames.InboxItems or asked.name != frame.inbox):
-            self._misbehaved("the relay answered another question with items")
+            misbehaved("the relay answered another question with items")
         if following is None or following.ref != frame.ref:
             if asked is None:
-                self._misbehaved("the relay sent items that nobody asked for")
+                misbehaved("the relay sent items that nobody asked for")
         else:
             self._stands(frame.inbox)
-            for item in frame.items:
-                if item.number <= following.position:
-                    self._misbehaved("the relay sent an inbox item twice or out of order")
-                following.position = item.number
+            following.take_items(frame.items)
         return InboxArrived(frame.ref, frame.inbox, tuple(frame.items))
 
     # --- helpers ------------------------------------------------------------------------
@@ -429,7 +402,7 @@ class ClientSession:
     def _answered(self, ref: int, kind: type[Any]) -> _Asked:
         asked = self._asked.pop(ref, None)
         if asked is None or asked.answer is not kind:
-            self._misbehaved(f"the relay sent {kind.__name__} for nothing that was asked")
+            misbehaved(f"the relay sent {kind.__name__} for nothing that was asked")
         return asked
 
     def _login(self, handle: bytes, role: Role, key: SigningKey) -> bytes:
@@ -437,10 +410,6 @@ class ClientSession:
 
     def _creation(self, kind: str, key: SigningKey, keys: tuple[bytes, ...]) -> bytes:
         return key.sign_bytes(create_message(self._relay, self._nonce, self._relay_nonce, kind, *keys))
-
-    def _misbehaved(self, message: str) -> NoReturn:
-        self._state = State.BROKEN
-        raise RelayMisbehaved(message, "nothing here is lost; try another relay, or tell its operator")
 
 
 def _check_credit(credit: int) -> None:
