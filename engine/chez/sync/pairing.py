@@ -17,9 +17,6 @@ from typing import Annotated, Final
 import msgspec
 from mnemonic import Mnemonic
 from msgspec import Meta
-from spake2 import SPAKE2_A, SPAKE2_B
-from spake2.ed25519_basic import NotOnCurve
-from spake2.spake2 import SPAKEError
 
 from chez import crypto
 from chez.errors import BadPairing, InvalidValue
@@ -76,8 +73,16 @@ class Refused(msgspec.Struct, array_like=True, frozen=True, tag=4, forbid_unknow
 
 
 _encode = msgspec.msgpack.encode
-_NO_SHARE: Final = (SPAKEError, NotOnCurve, AssertionError, ValueError)
-"""What the library raises for bytes that are no share; half of all bytes are no point of the curve."""
+
+
+def _no_share() -> tuple[type[Exception], ...]:
+    """What the library raises for bytes that are no share; half of all bytes are no point of the curve."""
+    # Imported where it is used: it computes its group when it is loaded, 25 ms that every
+    # command would pay, and few pair.
+    from spake2.ed25519_basic import NotOnCurve
+    from spake2.spake2 import SPAKEError
+
+    return SPAKEError, NotOnCurve, AssertionError, ValueError
 
 
 def new_code(entropy: bytes) -> str:
@@ -132,7 +137,9 @@ class OldDevice:
 
     def __init__(self, code: str, entropy: bytes) -> None:
         _, password = _split(code)
-        self._spake = SPAKE2_A(password, entropy_f=_fixed(entropy))
+        import spake2
+
+        self._spake = spake2.SPAKE2_A(password, entropy_f=_fixed(entropy))
         self._share = self._spake.start()
         self.hello: bytes = _encode(_Hello(self._share))
         self._secrets: _Secrets | None = None
@@ -147,7 +154,7 @@ class OldDevice:
             introduction = msgspec.msgpack.decode(secrets.open(False, reply.box), type=Introduction)
             crypto.verify(introduction.device, introduction.signature, "chez/1 introduction",
                           *_introduce(introduction.device, introduction.sealing, introduction.name))
-        except (*_NO_SHARE, msgspec.DecodeError, RecursionError, crypto.CryptoFailed):
+        except (*_no_share(), msgspec.DecodeError, RecursionError, crypto.CryptoFailed):
             raise BadPairing("somebody answered with a wrong code; this code is burnt",
                              "If it was you, run `chez pair` again; if not, somebody tried to get in.") from None
         self._secrets = secrets
@@ -169,7 +176,9 @@ class NewDevice:
 
     def __init__(self, code: str, signing: crypto.SigningKey, sealing: bytes, name: str, entropy: bytes) -> None:
         _, password = _split(code)
-        self._spake = SPAKE2_B(password, entropy_f=_fixed(entropy))
+        import spake2
+
+        self._spake = spake2.SPAKE2_B(password, entropy_f=_fixed(entropy))
         fields = _introduce(signing.public, sealing, name)
         self._introduction = Introduction(signing.public, sealing, name, signing.sign("chez/1 introduction", *fields))
         self._secrets: _Secrets | None = None
@@ -180,7 +189,7 @@ class NewDevice:
             share = self._spake.start()
             hello = msgspec.msgpack.decode(message, type=_Hello)
             self._secrets = _Secrets(self._spake.finish(hello.share), hello.share, share)
-        except (*_NO_SHARE, msgspec.DecodeError, RecursionError):
+        except (*_no_share(), msgspec.DecodeError, RecursionError):
             raise BadPairing("the other side does not speak this pairing", "Ask for a new code.") from None
         return _encode(_Reply(share, self._secrets.confirm_b, self._secrets.seal(False, _encode(self._introduction))))
 
