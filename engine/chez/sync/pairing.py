@@ -75,14 +75,15 @@ class Refused(msgspec.Struct, array_like=True, frozen=True, tag=4, forbid_unknow
 _encode = msgspec.msgpack.encode
 
 
-def _no_share() -> tuple[type[Exception], ...]:
-    """What the library raises for bytes that are no share; half of all bytes are no point of the curve."""
+def _not_understood() -> tuple[type[Exception], ...]:
+    """What is raised for a message that is none, the library's own errors included: half of all bytes are no share."""
     # Imported where it is used: it computes its group when it is loaded, 25 ms that every
     # command would pay, and few pair.
     from spake2.ed25519_basic import NotOnCurve
     from spake2.spake2 import SPAKEError
 
-    return SPAKEError, NotOnCurve, AssertionError, ValueError
+    return (SPAKEError, NotOnCurve, AssertionError, ValueError, msgspec.DecodeError, RecursionError,
+            crypto.CryptoFailed)
 
 
 def new_code(entropy: bytes) -> str:
@@ -154,7 +155,7 @@ class OldDevice:
             introduction = msgspec.msgpack.decode(secrets.open(False, reply.box), type=Introduction)
             crypto.verify(introduction.device, introduction.signature, "chez/1 introduction",
                           *_introduce(introduction.device, introduction.sealing, introduction.name))
-        except (*_no_share(), msgspec.DecodeError, RecursionError, crypto.CryptoFailed):
+        except _not_understood():
             raise BadPairing("somebody answered with a wrong code; this code is burnt",
                              "If it was you, run `chez pair` again; if not, somebody tried to get in.") from None
         self._secrets = secrets
@@ -189,7 +190,7 @@ class NewDevice:
             share = self._spake.start()
             hello = msgspec.msgpack.decode(message, type=_Hello)
             self._secrets = _Secrets(self._spake.finish(hello.share), hello.share, share)
-        except (*_no_share(), msgspec.DecodeError, RecursionError):
+        except _not_understood():
             raise BadPairing("the other side does not speak this pairing", "Ask for a new code.") from None
         return _encode(_Reply(share, self._secrets.confirm_b, self._secrets.seal(False, _encode(self._introduction))))
 
