@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from chez.records.collection import Collection, Record
     from chez.records.conflicts import Conflict, Version
     from chez.records.counter import Counter
+    from chez.records.feed import Changed, FeedPage
     from chez.records.past import Change, Difference
     from chez.records.reference import Blob
     from chez.records.reversals import Reversal
@@ -52,24 +53,24 @@ if TYPE_CHECKING:
     from chez.records.typed import Migrated
 
 __all__ = (
-    "BackupReport", "Blob", "Change", "ChezError", "Collection", "Conflict", "Counter", "Difference",
-    "ExportReport", "Hit", "Home", "HomeStatus", "ImportReport", "Mark", "Migrated", "Query", "Record", "Renewal",
-    "Restored", "Reversal", "Rows", "SyncReport", "Text", "Transaction", "Version", "become_new_device", "count",
-    "create", "field", "join", "open", "restore", "serve",
+    "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Counter", "Difference",
+    "ExportReport", "FeedPage", "Hit", "Home", "HomeStatus", "ImportReport", "Mark", "Migrated", "Query", "Record",
+    "Renewal", "Restored", "Reversal", "Rows", "SyncReport", "Text", "Transaction", "Version", "become_new_device",
+    "count", "create", "field", "join", "open", "restore", "serve",
 )
 
 _PLACES = {
     "BackupReport": "chez.home", "Blob": "chez.records.reference", "Change": "chez.records.past",
-    "ChezError": "chez.errors", "Collection": "chez.records.collection", "Conflict": "chez.records.conflicts",
-    "Counter": "chez.records.counter", "Difference": "chez.records.past", "ExportReport": "chez.home",
-    "Hit": "chez.query.fulltext", "Home": "chez.home", "HomeStatus": "chez.home", "ImportReport": "chez.home",
-    "Mark": "chez.records.text", "Migrated": "chez.records.typed", "Query": "chez.query.filters",
-    "Record": "chez.records.collection", "Renewal": "chez.home", "Restored": "chez.home",
-    "Reversal": "chez.records.reversals", "Rows": "chez.query.sql", "SyncReport": "chez.home",
-    "Text": "chez.records.text", "Transaction": "chez.home", "Version": "chez.records.conflicts",
-    "become_new_device": "chez.home", "count": "chez.query.aggregates", "create": "chez.home",
-    "field": "chez.query.fields", "join": "chez.home", "open": "chez.home", "restore": "chez.home",
-    "serve": "chez.agent.owner",
+    "Changed": "chez.records.feed", "ChezError": "chez.errors", "Collection": "chez.records.collection",
+    "Conflict": "chez.records.conflicts", "Counter": "chez.records.counter", "Difference": "chez.records.past",
+    "ExportReport": "chez.home", "FeedPage": "chez.records.feed", "Hit": "chez.query.fulltext", "Home": "chez.home",
+    "HomeStatus": "chez.home", "ImportReport": "chez.home", "Mark": "chez.records.text",
+    "Migrated": "chez.records.typed", "Query": "chez.query.filters", "Record": "chez.records.collection",
+    "Renewal": "chez.home", "Restored": "chez.home", "Reversal": "chez.records.reversals", "Rows": "chez.query.sql",
+    "SyncReport": "chez.home", "Text": "chez.records.text", "Transaction": "chez.home",
+    "Version": "chez.records.conflicts", "become_new_device": "chez.home", "count": "chez.query.aggregates",
+    "create": "chez.home", "field": "chez.query.fields", "join": "chez.home", "open": "chez.home",
+    "restore": "chez.home", "serve": "chez.agent.owner",
 }
 
 

@@ -91,6 +91,9 @@ def _emit(db: Connection, space: Space, former: bytes, device: bytes) -> int:
         db.executemany("UPDATE statement SET sent = 0 WHERE space = ? AND hash = ?",
                        [(space.n, hash) for hash in statements])
     records = _remake(db, space.n, device, behind)
+    # What the former device undid is not this one's to do again, and its change feed counted on elsewhere.
+    db.execute("DELETE FROM reversal WHERE record IN (SELECT n FROM record WHERE space = ?)", (space.n,))
+    db.execute("DELETE FROM meta WHERE key GLOB 'cursor *'")
     db.execute("DELETE FROM sealed WHERE entry IN (SELECT n FROM entry WHERE space = ?)", (space.n,))
     db.execute("DELETE FROM entry WHERE space = ? AND author = ? AND sequence >= ?", behind[1])
     return records

@@ -3,15 +3,17 @@
 Every write of a record's projection gives it the next number of this store, in the same
 transaction. A feed reads records in the order of these numbers, so a record that changed
 several times since the cursor comes once, as it is now: changes are coalesced, and the
-last state is never missed. A cursor is a number with the name of the store that counted;
-it means nothing to another device.
+last state is never missed. A cursor is such a number, with the one at which the feed was
+last caught up and the name of the store that counts: it means nothing to another device.
 
 What is handed out is durable: had it been only shown (`store.database`), a power cut could
 take it back, and the numbers would be given again behind the cursor's back.
 """
 
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 from chez.errors import InvalidValue
@@ -34,8 +36,10 @@ PAGE: Final = 1000
 class Changed(Generic[T]):
     """What happened to a record since the cursor, and as it is now.
 
-    `kind` is "created" if it was not there at the cursor (or was deleted since and put
-    back), "deleted" for one that is gone, purged ones included (then `record` is None).
+    `kind` is "created" if it was not there when the feed was last caught up (or was deleted
+    since and put back): a feed that is behind may say so twice, and never says "updated" of
+    what it did not tell before. It is "deleted" for one that is gone, purged ones included;
+    then `record` is None.
     `device` made the last of the changes.
     """
 
@@ -69,19 +73,18 @@ class Feed(Generic[T]):
 
     async def pages(self, since: str | None, live: bool) -> AsyncIterator[FeedPage[T]]:
         """The pages after a cursor; ends when all was read, or (`live`) when the home closes. Raises `InvalidValue`."""
-        at = 0 if since is None else check_cursor(since, self.device)
+        at, base = (0, 0) if since is None else check_cursor(since, self.device)
         with self.news.follow(self.collection) as follower:
             while True:
-                rows, upto = await self.database.read(lambda db, at=at: self._read(db, at))
+                rows, upto = await self.database.read(partial(self._read, at=at))
                 full = len(rows) == PAGE
+                known, at = base, rows[-1][0] if full else upto
+                base = base if full else at
                 if rows:
                     # Behind everything that was committed before: from here on it is durable.
                     await self.database.write(lambda db: None)
-                    page = FeedPage(tuple([self._changed(row, at) for row in rows]),
-                                    _cursor(self.device, rows[-1][0] if full else upto))
-                at = rows[-1][0] if full else upto
-                if rows:
-                    yield page
+                    yield FeedPage(tuple([self._changed(row, known) for row in rows]),
+                                   f"1.{self.device[:8].hex()}.{at}.{base}")
                 if not full and (not live or not await follower.news()):
                     return
 
@@ -92,32 +95,31 @@ class Feed(Generic[T]):
                                "Read from the beginning: changes() without a cursor.")
         one = "" if self.collection is None else "AND collection = ? "
         rows = db.execute(
-            "SELECT changed, collection, id, json, kinds, deleted, born, author FROM record INDEXED BY record_by_change "
+            "SELECT changed, collection, id, json, kinds, deleted, born, author "
+            "FROM record INDEXED BY record_by_change "
             f"LEFT JOIN entry ON entry.n = editor WHERE changed > ? AND changed <= ? {one}AND record.space = ? "
             f"AND deleted <> {ABSENT} ORDER BY changed LIMIT {PAGE}",
             (at, upto, *([] if self.collection is None else [self.collection]), self.space)).fetchall()
         return rows, upto
 
-    def _changed(self, row: Sequence[Any], at: int) -> Changed[T]:
+    def _changed(self, row: Sequence[Any], known: int) -> Changed[T]:
         _, collection, id, json, kinds, state, born, author = row
         device = self.device if author is None else author
         if state != HERE:
             return Changed(collection, id, "deleted", None, device, self.name_of(device))
-        return Changed(collection, id, "created" if born > at else "updated",
+        return Changed(collection, id, "created" if born > known else "updated",
                        self.record(collection, (id, json, kinds)), device, self.name_of(device))
 
 
-def _cursor(device: bytes, position: int) -> str:
-    return f"1.{device[:8].hex()}.{position}"
+_CURSOR: Final = re.compile(r"1\.([0-9a-f]{16})\.([0-9]{1,18})\.([0-9]{1,18})")
 
 
-def check_cursor(cursor: str, device: bytes) -> int:
-    """The number in a cursor of this device's store. Raises `InvalidValue`."""
-    version, _, rest = cursor.partition(".") if isinstance(cursor, str) else ("", "", "")
-    store, _, digits = rest.partition(".")
-    if version != "1" or not (digits.isascii() and digits.isdecimal()) or len(digits) > 18:
+def check_cursor(cursor: str, device: bytes) -> tuple[int, int]:
+    """The numbers in a cursor of this device's store: what was read, and when all was. Raises `InvalidValue`."""
+    found = _CURSOR.fullmatch(cursor) if isinstance(cursor, str) else None
+    if found is None:
         raise InvalidValue(f"{cursor!r} is no cursor of a change feed", "Give what a page had as `cursor`, or None.")
-    if store != device[:8].hex():
+    if found[1] != device[:8].hex():
         raise InvalidValue("this cursor is another device's: each counts its own changes",
                            "Read from the beginning: changes() without a cursor.")
-    return int(digits)
+    return int(found[2]), int(found[3])
