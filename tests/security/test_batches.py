@@ -81,3 +81,22 @@ def test_parts_that_make_no_batch_end_their_authors_chain(wrong: list[tuple[int 
     reasons = [reason for (reason,) in reader.db.execute("SELECT reason FROM quarantine ORDER BY n")]
     assert reasons[0] == "the entry is no part of the batch that its author began"
     assert all("set aside" in reason for reason in reasons[1:])
+
+
+def test_a_rule_broken_again_is_set_aside_again() -> None:
+    """What ends a chain may come twice, and beside another that ends it, on one page or later, held or not."""
+    author, reader = _pair()
+    first = author.part(None)
+    begun = author.sequence, author.previous
+    wrong = []
+    for number in (1, 2):
+        author.sequence, author.previous = begun
+        wrong.append(author.part(number))
+    reader.receive(wrong)  # held until the entry before them is there
+    reader.receive([first])
+    reader.receive([wrong[0], wrong[0], wrong[1]])
+    reader.restart()
+    reader.receive([wrong[1]])
+    assert _shown(reader) == 1
+    assert reader.db.execute("SELECT sequence FROM set_aside").fetchall() == [(2,)]
+    assert reader.db.execute("SELECT count(*) FROM quarantine").fetchone() == (6,)

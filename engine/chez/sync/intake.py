@@ -165,9 +165,13 @@ class Intake:
         self.received.duplicates += 1
 
     def _set_aside(self, inner: Inner) -> None:
-        """An author broke a rule in its next entry: its chain ends here, what is parked of it included."""
+        """An author broke a rule in its next entry: its chain ends here, what is parked of it included.
+
+        Entries that break one there may come any number of times.
+        """
         key = (self.space.n, inner.author)
-        self.db.execute("INSERT INTO set_aside (space, author, sequence) VALUES (?, ?, ?)", (*key, inner.sequence))
+        self.db.execute("INSERT OR IGNORE INTO set_aside (space, author, sequence) VALUES (?, ?, ?)",
+                        (*key, inner.sequence))
         for (packed,) in self.db.execute("SELECT inner FROM parked WHERE space = ? AND author = ?", key).fetchall():
             self._quarantine(None, f"its author's chain is set aside from entry {inner.sequence} on", packed)
         self.db.execute("DELETE FROM parked WHERE space = ? AND author = ?", key)
@@ -215,8 +219,9 @@ class Intake:
                                    "ORDER BY sequence, hash",
                                    (self.space.n, author, last_entry(self.db, self.space.n, author)[0] + 1)).fetchall()
             for hash, packed in rows:
-                self.db.execute("DELETE FROM parked WHERE space = ? AND author = ? AND hash = ?",
-                                (self.space.n, author, hash))
+                if not self.db.execute("DELETE FROM parked WHERE space = ? AND author = ? AND hash = ?",
+                                       (self.space.n, author, hash)).rowcount:
+                    continue  # set aside with the one before
                 try:
                     self._accept(read_signed(packed))
                 except BadEntry as error:
