@@ -13,12 +13,15 @@
         async with chez.serve(home):                         # `chez get` etc. now reach this process
             ...
 
+Programs without an event loop use `chez.blocking`: all of this without `async` and `await`.
+
 Names are imported when first used, so that `import chez` costs nothing by itself.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from chez import blocking
     from chez.agent.owner import serve
     from chez.errors import ChezError
     from chez.home import (
@@ -56,7 +59,7 @@ __all__ = (
     "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Counter", "Difference",
     "ExportReport", "FeedPage", "Hit", "Home", "HomeStatus", "ImportReport", "Mark", "Migrated", "Query", "Record",
     "Renewal", "Restored", "Reversal", "Rows", "SyncReport", "Text", "Transaction", "Version", "become_new_device",
-    "count", "create", "field", "join", "open", "restore", "serve",
+    "blocking", "count", "create", "field", "join", "open", "restore", "serve",
 )
 
 _PLACES = {
@@ -75,9 +78,11 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name == "blocking":
+        return import_module("chez.blocking")
     place = _PLACES.get(name)
     if place is None:
         raise AttributeError(f"module 'chez' has no attribute {name!r}")
-    from importlib import import_module
-
     return getattr(import_module(place), name)

@@ -56,7 +56,9 @@ class Owner:
 
     def __init__(self, home: "Home", listener: paths.Listener, find: Callable[[str], verbs.Verb]) -> None:
         self.stopped = asyncio.Event()
+        """Set once it was told to end (`chez lock`)."""
         self.path: Path = listener.path
+        """The socket it listens on."""
         self._home = home
         self._find = find
         self._listener = listener

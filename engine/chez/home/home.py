@@ -97,9 +97,11 @@ class Home:
     def __init__(self, path: Path, database: Database, device: DeviceKeys, name: str, person: bytes, space: Space,
                  relay: str | None) -> None:
         self.path = path
+        """The folder it is in."""
         self.name = name
         """This device's name."""
         self.person_id = person
+        """Whose home it is: the person's public root key (32 bytes)."""
         self.relay = relay
         """The relay that `sync` and `connect` use when none is named."""
         self._database = database
@@ -119,6 +121,7 @@ class Home:
         hooks(database, self._links, news.publish, undone)
         self._engine = Engine(database, records, space.n, crypto.random_bytes, news, self._name_of)
         self.journal = Journal(database, device, unix_milliseconds)
+        """The receipts of this device."""
         self.blobs = Blobs(path, database, lambda: self._replica.space, crypto.random_bytes,
                            lambda: self._links[0].url if self._links else self.relay)
         """Attachments: files beside records."""

@@ -63,7 +63,8 @@ class Pairing:
         self._url = url
         self._code = new_code(crypto.random_bytes(8))
         self._machine = OldDevice(self._code, crypto.random_bytes(32))
-        self.code = full_code(self._code, url)
+        self.code: str = full_code(self._code, url)
+        """What is typed on the new device: a secret while it works."""
 
     async def confirm(self, ask: Ask | None = None) -> Paired:
         """Wait for the new device, let the person confirm it, certify it.

@@ -17,6 +17,7 @@ from chez.records import automerge
 from chez.records.conflicts import Conflict, conflicts_of
 from chez.records.cursors import Path
 from chez.records.diff import write_difference
+from chez.records.editor import editor
 from chez.records.feed import Feed, FeedPage
 from chez.records.news import Follower, News
 from chez.records.past import Change, Difference, NameOf, Past, differences, open_past
@@ -83,7 +84,7 @@ class Engine:
 class _Edit:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     users: int = 0
-    owner: "asyncio.Task[Any] | None" = None
+    owner: object = None
 
 
 class Collection(Generic[T]):
@@ -99,6 +100,7 @@ class Collection(Generic[T]):
                  version: int = 1, migrations: Mapping[int, Migration] | None = None) -> None:
         self._engine = engine
         self.name = name
+        """Its name, one for all spaces."""
         self._form = Form(name, type, version, migrations)
         self._reader = Reader(engine.database, engine.space, name, type, indexes, search, self.record_from,
                               self._follow)
@@ -219,7 +221,7 @@ class Collection(Generic[T]):
         edit.users += 1
         try:
             async with edit.lock:
-                edit.owner = asyncio.current_task()
+                edit.owner = editor()
                 try:
                     yield
                 finally:
@@ -231,7 +233,7 @@ class Collection(Generic[T]):
 
     def _not_mine(self, id: str) -> None:
         edit = self._engine.editing.get((self.name, id))
-        if edit is not None and edit.owner is asyncio.current_task():
+        if edit is not None and edit.owner == editor():
             raise Misuse(f"record {id!r} is being edited by this very task", "Leave the edit block first.")
 
     async def changes(self, since: str | None = None, *, live: bool = True) -> AsyncIterator[FeedPage[T]]:
@@ -351,6 +353,7 @@ class Collection(Generic[T]):
         return Query(self._reader, conditions(given, equals))
 
     def __aiter__(self) -> AsyncIterator[Record[T]]:
+        """Every record, one by one, in the order of their ids; memory stays at a page of them."""
         return self.where().__aiter__()
 
     async def search(self, words: str, *, limit: int = 20, offset: int = 0,

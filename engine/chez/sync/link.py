@@ -39,8 +39,11 @@ class Link:
 
     def __init__(self, database: Database, replica: Replica, relay: int, url: str, *, retry: bool) -> None:
         self.url = url
+        """The relay's address."""
         self.error: ChezError | None = None
+        """Why it is not connected, or why something can't be sent."""
         self.progress = Progress()
+        """What was done since the last connection began."""
         self._database = database
         self._replica = replica
         self._relay = relay

@@ -1,0 +1,897 @@
+# Generated from the asynchronous SDK by `python -m tools.blocking`: change that, not this file.
+"""Chez for programs without an event loop: scripts, notebooks, a Python prompt.
+
+    from chez import blocking as chez
+
+    words = chez.create("home", passphrase="...")           # once; keep the 24 words
+    with chez.open("home", passphrase="...") as home:
+        notes = home.collection("notes")
+        note = notes.put({"title": "Bread", "done": False})
+        with notes.edit(note.id) as draft:
+            draft["done"] = True
+        for record in notes.where(done=True):
+            print(record.value["title"])
+        for records in notes.where().live():                 # until Ctrl-C
+            ...
+
+It is all of `chez`, where each `await`, `async with` and `async for` is an ordinary call,
+`with` and `for`. In a notebook, where a block can't span cells: `home = chez.open(...)`, and
+`home.close()` at the end.
+
+An open home has one thread with an event loop of its own, so this works where a loop runs
+already, as in Jupyter; but whoever calls waits, and so does the loop that it runs on: an
+asynchronous application uses `chez`. Any thread may use a home and all that comes from it.
+What is raised is what `chez` raises. Ctrl-C cancels the call that waits, waits until that
+has ended, and is raised then; a second one at once. Functions given to a call (progress,
+questions) run in the thread that waits, and what they raise ends the call. The function
+given to `transaction` runs in the store's thread and can use nothing but the transaction:
+the rest raises `Misuse` there, as does every call on the home's own thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar, overload
+
+from chez import crypto
+from chez.agent.owner import Owner as AsyncOwner
+from chez.agent.owner import serve as async_serve
+from chez.blobs.adding import OnProgress
+from chez.blobs.attachments import BlobInfo, BlobStatus
+from chez.blobs.attachments import Blobs as AsyncBlobs
+from chez.blocking.calls import Source
+from chez.blocking.shapes import BATCH, Block, Event, Front, Items, Opened, alone, inside, same
+from chez.connectors.api import Connector
+from chez.errors import ChezError
+from chez.home.backup import BackupReport
+from chez.home.exporting import ExportReport
+from chez.home.home import CollectionInfo, HomeStatus, SyncReport
+from chez.home.home import Home as AsyncHome
+from chez.home.importing import ImportReport
+from chez.home.lifecycle import create as async_create
+from chez.home.lifecycle import join as async_join
+from chez.home.lifecycle import open as async_open
+from chez.home.pairing import Paired
+from chez.home.pairing import Pairing as AsyncPairing
+from chez.home.renewal import Renewal
+from chez.home.restoring import Restored
+from chez.home.restoring import become_new_device as async_become_new_device
+from chez.home.restoring import restore as async_restore
+from chez.home.transaction import Transaction as AsyncTransaction
+from chez.journal import Journal as AsyncJournal
+from chez.journal import Receipt, Verification
+from chez.query.aggregates import Aggregate, count
+from chez.query.conditions import Condition
+from chez.query.fields import field
+from chez.query.filters import Groups as AsyncGroups
+from chez.query.filters import Query as AsyncQuery
+from chez.query.fulltext import Hit
+from chez.query.indexes import Declared
+from chez.query.sql import Rows
+from chez.records.collection import Collection as AsyncCollection
+from chez.records.collection import Record
+from chez.records.conflicts import Conflict, Version
+from chez.records.counter import Counter
+from chez.records.cursors import Path as CursorsPath
+from chez.records.feed import Changed, FeedPage
+from chez.records.past import Change, Difference
+from chez.records.reference import DEFAULT_TYPE, Blob
+from chez.records.reversals import Reversal
+from chez.records.text import Mark, Text
+from chez.records.typed import Migrated, Migration
+from chez.records.values import Value
+from chez.sync.link import Link as AsyncLink
+from chez.sync.machine import Progress
+
+__all__ = (
+    "BackupReport",
+    "Blob",
+    "Blobs",
+    "Change",
+    "Changed",
+    "ChezError",
+    "Collection",
+    "Conflict",
+    "Counter",
+    "Difference",
+    "ExportReport",
+    "FeedPage",
+    "Groups",
+    "Hit",
+    "Home",
+    "HomeStatus",
+    "ImportReport",
+    "Journal",
+    "Link",
+    "Mark",
+    "Migrated",
+    "Owner",
+    "Pairing",
+    "Query",
+    "Record",
+    "Renewal",
+    "Restored",
+    "Reversal",
+    "Rows",
+    "SyncReport",
+    "Text",
+    "Transaction",
+    "Version",
+    "become_new_device",
+    "count",
+    "create",
+    "field",
+    "join",
+    "open",
+    "restore",
+    "serve",
+)
+R = TypeVar("R")
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class Blobs(Front[AsyncBlobs]):
+    """Files beside records: added as a stream, sealed, kept once, fetched when they are read.
+
+        photo = home.blobs.add("photo.jpg", media_type="image/jpeg")
+        notes.put({"title": "Summer", "photo": photo})
+        for piece in home.blobs.read(photo):
+            ...
+
+    Memory stays flat whatever the size. What no record holds is freed by and by.
+    """
+
+    def add(
+        self,
+        source: Source,
+        *,
+        media_type: str = DEFAULT_TYPE,
+        name: str | None = None,
+        progress: OnProgress | None = None,
+    ) -> Blob:
+        """Add a file (by its path), bytes, or an iterable of bytes; put the result into a record.
+
+        `name` is the file's own where that is left out. A content that is here already is
+        not kept twice. `progress(done, total)` in bytes, total 0 for an iterable. Durable when
+        it returns. Raises `NotFound`, `InvalidValue`, `StorageFailed` (disk full): then, and
+        when it is cancelled, nothing stays.
+        """
+        return self._portal.call(
+            lambda call: self._inner.add(
+                call.stream(source), media_type=media_type, name=name, progress=call.told(progress)
+            )
+        )
+
+    def read(self, blob: Blob, start: int = 0, end: int | None = None) -> Items[bytes]:
+        """The content from byte `start` to before byte `end`, in parts of up to 512 KiB.
+
+        What is not on this device is fetched from the relay and stays here. Each part is
+        checked before it is given; read from first to last, the whole is checked too, at
+        the end. Raises `BlobMissing` (try later: it goes on where it was), `BlobDamaged`,
+        `InvalidValue`, `StorageFailed`, `RelayRefused`, `RelayMisbehaved`.
+        """
+        return Items(self._portal, lambda: self._inner.read(blob, start, end))
+
+    def save(
+        self, blob: Blob, path: Path | str, *, overwrite: bool = False, progress: OnProgress | None = None
+    ) -> None:
+        """Write the content to a file, which appears only when all of it is there and checked.
+
+        Raises `NotAllowed` when the file exists, and what `read` raises.
+        """
+        self._portal.call(lambda call: self._inner.save(blob, path, overwrite=overwrite, progress=call.told(progress)))
+
+    def pin(self, blob: Blob, *, progress: OnProgress | None = None) -> None:
+        """Fetch all of an attachment and keep it on this device, whatever records hold. Raises as `read`."""
+        self._portal.call(lambda call: self._inner.pin(blob, progress=call.told(progress)))
+
+    def unpin(self, blob: Blob) -> None:
+        """Let an attachment be freed or given up again; what is here stays for now. Raises `NotFound`."""
+        self._portal.call(lambda call: self._inner.unpin(blob))
+
+    def evict(self, blob: Blob) -> None:
+        """Free an attachment's space on this device; it is fetched again when it is read.
+
+        Raises `NotFound`, and `NotAllowed` for one that is pinned, being read, or only here.
+        """
+        self._portal.call(lambda call: self._inner.evict(blob))
+
+    def info(self, blob: Blob) -> BlobInfo:
+        """How an attachment stands, without the network."""
+        return self._portal.call(lambda call: self._inner.info(blob))
+
+    def status(self) -> BlobStatus:
+        """How all attachments stand, without the network."""
+        return self._portal.call(lambda call: self._inner.status())
+
+    def collect(self) -> int:
+        """Make one pass of the collector now; how many attachments were freed.
+
+        One that no record holds is freed by the second pass after the one that finds it so.
+        """
+        return self._portal.call(lambda call: self._inner.collect())
+
+
+class Collection(Front[AsyncCollection[T]], Generic[T]):
+    """Records of one type; made by `Home.collection`.
+
+    With a msgspec Struct as type, values are checked and converted; a record that does
+    not fit it raises `InvalidValue` naming the field (read among others, only once its
+    value is asked for). Without, values are dicts.
+    """
+
+    @property
+    def name(self) -> str:
+        """Its name, one for all spaces."""
+        return self._inner.name
+
+    def put(self, value: T, *, id: str | None = None) -> Record[T]:
+        """Store a record; on an existing id, change only what differs.
+
+        Returns it with its id, a random one if none was given. Raises `InvalidValue`
+        naming the field that can't be stored. Durable when it returns.
+        """
+        return self._portal.call(lambda call: self._inner.put(value, id=id))
+
+    def put_many(self, values: Iterable[T], *, ids: Iterable[str] | None = None) -> list[str]:
+        """Store many records in one transaction, all or nothing; returns their ids in order."""
+        return self._portal.call(
+            lambda call: self._inner.put_many(list(values), ids=None if ids is None else list(ids))
+        )
+
+    def edit(self, id: str) -> Block[T]:
+        """Change a record in place: `with notes.edit(id) as draft: draft["a"] = 1`.
+
+        The draft is a plain value; when the block ends without an exception, what
+        changed in it becomes one change, made on the state the block began with, so
+        that it merges with what arrived meanwhile. Raises `NotFound`, and as `get` does.
+        """
+        return Block(self._portal, lambda call: self._inner.edit(id), same)
+
+    def migrate(self) -> Migrated:
+        """Write the collection's version into every record that has an older one, so that SQL sees it.
+
+        Reading and editing do not need it. Page by page, each durable; other devices may do
+        the same at once. Records whose migration fails stay as they are.
+        """
+        return self._portal.call(lambda call: self._inner.migrate())
+
+    def cursor(self, id: str, path: CursorsPath, position: int) -> str:
+        """A cursor in a text: it keeps its place while others type (a caret, an end of a selection).
+
+        `path` is a field, or the way to it: `cursor(id, ("parts", 0, "body"), 12)`. The
+        cursor is text that may be kept, and sent to other devices. Raises `NotFound`,
+        `InvalidValue` for a position outside the text.
+        """
+        return self._portal.call(lambda call: self._inner.cursor(id, path, position))
+
+    def position(self, id: str, path: CursorsPath, cursor: str) -> int:
+        """Where a cursor is now. Raises `NotFound`, also while its place has not arrived here; `InvalidValue`."""
+        return self._portal.call(lambda call: self._inner.position(id, path, cursor))
+
+    def delete(self, id: str) -> None:
+        """Delete a record; an edit made elsewhere meanwhile does not bring it back. Raises `NotFound`."""
+        self._portal.call(lambda call: self._inner.delete(id))
+
+    def changes(self, since: str | None = None, *, live: bool = True) -> Items[FeedPage[T]]:
+        """What changed since a cursor, in pages, from wherever it came; then on as it happens, if `live`.
+
+            for page in notes.changes(since=cursor):
+                for change in page.changes:
+                    ...                     # change.kind, change.id, change.record, change.device_name
+                cursor = page.cursor
+
+        Without a cursor it begins with every record. A record that changed several times
+        comes once, as it is now. **Exactly once**, if what the app makes of a page and the
+        page's cursor are written in one `home.transaction` (`Transaction.save_cursor`).
+        **At least once**, if the cursor is kept anywhere else: after a crash between the
+        two, the page comes again. Ends when the home closes. Raises `InvalidValue` for a
+        cursor of another device's store.
+        """
+        return Items(self._portal, lambda: self._inner.changes(since, live=live), ends=True)
+
+    def history(self, id: str, *, limit: int = 100, before: str | None = None) -> list[Change]:
+        """A record's changes, the newest first: at most `limit`, those before the change with the hash `before`.
+
+        The order is one in which each change comes after all that it builds on, the same
+        on every device that has the same changes. Raises `NotFound`.
+        """
+        return self._portal.call(lambda call: self._inner.history(id, limit=limit, before=before))
+
+    def at(self, id: str, point: str) -> T:
+        """A record's value as of a change, by its hash or the first characters of it.
+
+        Raises `NotFound`, `InvalidValue`.
+        """
+        return self._portal.call(lambda call: self._inner.at(id, point))
+
+    def diff(self, id: str, a: str, b: str | None = None) -> list[Difference]:
+        """What differs between a record's value as of two changes; without `b`, as it is now. Raises as `at` does."""
+        return self._portal.call(lambda call: self._inner.diff(id, a, b))
+
+    def undo(self, id: str) -> Reversal:
+        """Undo this device's last change of a record that is not undone, whatever others changed since.
+
+        What others wrote at the same place, since or at the same time, stays and is
+        reported (`Reversal.left`); see `records/undo.py` for the rules. Undoing the change
+        that made a record deletes it. What an import brought is not undone. Raises
+        `NotFound` when there is nothing to undo, `NotAllowed`.
+        """
+        return self._portal.call(lambda call: self._inner.undo(id))
+
+    def redo(self, id: str) -> Reversal:
+        """Take back the last undo, if this device changed nothing in the record since. Raises `NotFound`."""
+        return self._portal.call(lambda call: self._inner.redo(id))
+
+    def conflicts(self, id: str) -> list[Conflict]:
+        """The fields that devices set at once, each with all its values. Raises `NotFound`."""
+        return self._portal.call(lambda call: self._inner.conflicts(id))
+
+    def resolve(self, id: str, field: str, choice: str) -> None:
+        """Settle a conflict: the version with this `choice` stays, edits inside it go on merging. Raises `NotFound`."""
+        self._portal.call(lambda call: self._inner.resolve(id, field, choice))
+
+    def get(self, id: str) -> Record[T]:
+        """The record with this id. Raises `NotFound`, and `InvalidValue` or `MigrationFailed` if it has no value."""
+        return self._portal.call(lambda call: self._inner.get(id))
+
+    def where(self, *given: Condition, **equals: Value) -> Query[Record[T]]:
+        """Records that fulfil all conditions: `where(field("amount") < 0, currency="EUR")`."""
+        return Query(self._portal, self._portal.do(lambda: self._inner.where(*given, **equals)))
+
+    def __iter__(self) -> Items[Record[T]]:
+        """Every record, one by one, in the order of their ids; memory stays at a page of them."""
+        return Items(self._portal, lambda: self._inner.__aiter__(), batch=BATCH)
+
+    def search(
+        self, words: str, *, limit: int = 20, offset: int = 0, marks: tuple[str, str] = ("", "")
+    ) -> list[Hit[Record[T]]]:
+        """The records where all these words are, the best first, each with its rank and a snippet.
+
+        `"two words"` stand next to each other, `tea*` is every word that begins so; the rest
+        is plain text, so that whatever a person types can be given. `marks` are put around
+        the words in the snippet. The fields are those that some part of an app declared by
+        `home.collection(name, search=("title", "body"))`; the first search builds the index on
+        records that were there before, while other work goes on. Raises `Misuse` when no
+        field was ever declared, `InvalidValue` for more than 64 words.
+        """
+        return self._portal.call(lambda call: self._inner.search(words, limit=limit, offset=offset, marks=marks))
+
+    def count(self) -> int:
+        """How many records there are."""
+        return self._portal.call(lambda call: self._inner.count())
+
+    def live(self, id: str) -> Items[Record[T] | None]:
+        """The record now (None while there is none), and again whenever it has changed, from wherever.
+
+        Changes that come while an answer is being used are one; the last state is never
+        missed. Ends when the home closes.
+        """
+        return Items(self._portal, lambda: self._inner.live(id), ends=True)
+
+    def record_from(self, row: Sequence[Any]) -> Record[T]:
+        """A record of this collection from a row of the store: id, json, kinds."""
+        return self._portal.do(lambda: self._inner.record_from(row))
+
+
+class Groups(Front[AsyncGroups[R]], Generic[R]):
+    """The records of a query in groups; `aggregate` reads them."""
+
+    def order_by(self, *names: str) -> Groups[R]:
+        """Sorted by what `aggregate` gives, by name; a `-` before it turns the order round."""
+        return Groups(self._portal, self._inner.order_by(*names))
+
+    def limit(self, count: int) -> Groups[R]:
+        """At most `count` groups."""
+        return Groups(self._portal, self._inner.limit(count))
+
+    @overload
+    def aggregate(self, into: None = None, /, **wanted: Aggregate) -> list[dict[str, Value]]: ...
+    @overload
+    def aggregate(self, into: type[S], /, **wanted: Aggregate) -> list[S]: ...
+    def aggregate(self, into: type[Any] | None = None, /, **wanted: Aggregate) -> list[Any]:
+        """One row for each group: its fields and what is asked for, by name, or as a Struct.
+
+            notes.group_by("city").aggregate(n=chez.count(), cups=field("cups").sum())
+
+        Without `order_by` in the order of the groups' fields. Raises `InvalidValue`, also
+        when a row does not fit `into`.
+        """
+        return self._portal.call(lambda call: self._inner.aggregate(into, **wanted))
+
+
+class Home(Opened[AsyncHome]):
+    """An open home. Made by `chez.open`; all of it is local and works without a network."""
+
+    @property
+    def path(self) -> Path:
+        """The folder it is in."""
+        return self._inner.path
+
+    @property
+    def name(self) -> str:
+        """This device's name."""
+        return self._inner.name
+
+    @property
+    def person_id(self) -> bytes:
+        """Whose home it is: the person's public root key (32 bytes)."""
+        return self._inner.person_id
+
+    @property
+    def relay(self) -> str | None:
+        """The relay that `sync` and `connect` use when none is named."""
+        return self._inner.relay
+
+    @property
+    def journal(self) -> Journal:
+        """The receipts of this device."""
+        return Journal(self._portal, self._inner.journal)
+
+    @property
+    def blobs(self) -> Blobs:
+        """Attachments: files beside records."""
+        return Blobs(self._portal, self._inner.blobs)
+
+    @property
+    def device_id(self) -> bytes:
+        """This device's id: its public signing key (32 bytes)."""
+        return self._inner.device_id
+
+    def collection(
+        self,
+        what: str | type[Any],
+        *,
+        name: str | None = None,
+        indexes: Sequence[Declared] = (),
+        search: Sequence[str] = (),
+        version: int = 1,
+        migrations: Mapping[int, Migration] | None = None,
+    ) -> Collection[Any]:
+        """A collection of the private space, of plain dicts (by name) or of a msgspec Struct.
+
+        `indexes` declares what filters and sorting shall find quickly: fields, or several
+        together, as in `indexes=("cups", ("city", "name"))`. `search` declares the fields
+        whose words `Collection.search` finds. `version` is that of the records' form, and
+        `migrations` are pure functions on plain dicts, by the version each starts from
+        (docs/records.md). Raises `InvalidValue`.
+        """
+        return Collection(
+            self._portal,
+            self._portal.do(
+                lambda: self._inner.collection(
+                    what, name=name, indexes=indexes, search=search, version=version, migrations=migrations
+                )
+            ),
+        )
+
+    def collections(self) -> list[CollectionInfo]:
+        """Every collection that has records, by name."""
+        return self._portal.call(lambda call: self._inner.collections())
+
+    def changes(self, since: str | None = None, *, live: bool = True) -> Items[FeedPage[dict[str, Any]]]:
+        """What changed in all collections since a cursor; see `Collection.changes`.
+
+        An app that follows everything and writes records because of it meets these again.
+        """
+        return Items(self._portal, lambda: self._inner.changes(since, live=live))
+
+    def saved_cursor(self, name: str) -> str | None:
+        """The cursor that `Transaction.save_cursor` kept under a name on this device, None if there is none."""
+        return self._portal.call(lambda call: self._inner.saved_cursor(name))
+
+    def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] = (), *, limit: int = 10000) -> Rows:
+        """Run one SELECT over the collections (one view each, with `_id` and `_space`).
+
+        Raises `InvalidValue` with SQLite's reason, also for anything but reading.
+        """
+        return self._portal.call(lambda call: self._inner.sql(query, params, limit=limit))
+
+    def import_file(
+        self, path: Path | str, *, connector: Connector | str | None = None, progress: OnProgress | None = None
+    ) -> ImportReport:
+        """Bring an outside file home, or a folder that `export` wrote; doing it again changes nothing.
+
+        A file's format is recognised unless a connector is given. `progress(done, total)` in
+        bytes. Of an export every record becomes as it was then, those deleted since included;
+        other records stay. Raises `NotFound`, `InvalidValue` for a file of no known format,
+        `BadArchive` for an export that is incomplete or was altered.
+        """
+        return self._portal.call(
+            lambda call: self._inner.import_file(path, connector=connector, progress=call.told(progress))
+        )
+
+    def export(self, path: Path | str, *, history: bool = False, progress: OnProgress | None = None) -> ExportReport:
+        """Write all records into a new folder as plain JSON Lines, and with `history` every change.
+
+        `import_file` reads it back, in any home. The folder appears when it is whole, and shows
+        one state of the home; other work goes on meanwhile. `progress(done, total)` in records.
+        It is plaintext, readable by its owner only, and the journal says that it was made.
+        Raises `InvalidValue` when something is there, `StorageFailed`, `Damaged`.
+        """
+        return self._portal.call(lambda call: self._inner.export(path, history=history, progress=call.told(progress)))
+
+    def backup(self, path: Path | str, *, verify: bool = False, progress: OnProgress | None = None) -> BackupReport:
+        """Write everything this home holds into one encrypted, signed file; other work goes on meanwhile.
+
+        It opens with the passphrase that this home has now (`chez.restore`), and holds one
+        moment of it. `verify` restores it to try, beside the home, and checks what came out.
+        The folder of the home needs room for a copy of the store while it is made.
+        `progress(done, total)` in bytes. Raises `InvalidValue` when something is there,
+        `StorageFailed`, `Damaged`.
+        """
+        return self._portal.call(lambda call: self._inner.backup(path, verify=verify, progress=call.told(progress)))
+
+    def transaction(self, work: Callable[[Transaction], R]) -> R:
+        """Read and write records, receipts and accounts in one transaction: all of it or nothing.
+
+            def move(transaction: chez.Transaction) -> None:
+                note = transaction.get(drafts, "tea")
+                transaction.put(notes, note.value, id="tea")
+                transaction.delete(drafts, "tea")
+
+            home.transaction(move)
+
+        `work` is a plain function that is quick, for everything else written waits for it.
+        It runs once, on the database's thread. Returns what it returns, durable by then;
+        what it raises undoes everything it did and is raised here. Raises `Misuse` if it
+        is a coroutine function, `StorageFailed`.
+        """
+        return self._portal.call(lambda call: self._inner.transaction(inside(self._portal, work, Transaction)))
+
+    def set_relay(self, url: str) -> None:
+        """Remember the relay that `sync` and `connect` use. Raises `InvalidValue`."""
+        self._portal.call(lambda call: self._inner.set_relay(url))
+
+    def sync(self, url: str | None = None, *, timeout: float = 60.0) -> SyncReport:
+        """Send everything that waits, fetch everything new, and return.
+
+        Raises `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`; what is here stays.
+        """
+        return self._portal.call(lambda call: self._inner.sync(url, timeout=timeout))
+
+    def connect(self, url: str | None = None) -> Block[Link]:
+        """Keep in step with a relay while the block lasts, through lost connections."""
+        return Block(self._portal, lambda call: self._inner.connect(url), lambda inner: Link(self._portal, inner))
+
+    def status(self) -> HomeStatus:
+        """How the home stands, without the network."""
+        return self._portal.call(lambda call: self._inner.status())
+
+    def pair(self, url: str | None = None) -> Block[Pairing]:
+        """Let another device of this person in: `with home.pair() as pairing: ...`.
+
+        Show `pairing.code`, then `pairing.confirm(ask)`.
+        """
+        return Block(self._portal, lambda call: self._inner.pair(url), lambda inner: Pairing(self._portal, inner))
+
+    def derive_key(self, label: str) -> bytes:
+        """A 32-byte secret of this device for one purpose, the same each time."""
+        return self._portal.do(lambda: self._inner.derive_key(label))
+
+    def sign(self, context: str, *fields: bytes) -> bytes:
+        """Sign with this device's key (64 bytes); verify with `chez.crypto.verify(home.device_id, ...)`."""
+        return self._portal.do(lambda: self._inner.sign(context, *fields))
+
+
+class Journal(Front[AsyncJournal]):
+    """The journal of one home; made by it. `now` gives Unix milliseconds."""
+
+    def append(self, kind: str, body: Mapping[str, Any]) -> Receipt:
+        """Write a receipt; durable when it returns. `body` is JSON-able."""
+        return self._portal.call(lambda call: self._inner.append(kind, body))
+
+    def reserve(self, accounts: Mapping[str, float], bits: float, kind: str, body: Mapping[str, Any]) -> Receipt:
+        """Debit `bits` from every account (name -> limit) and write the receipt, in one transaction.
+
+        Raises `NotAllowed`, debiting nothing, when an account would exceed its limit.
+        """
+        return self._portal.call(lambda call: self._inner.reserve(accounts, bits, kind, body))
+
+    def spent(self, account: str) -> float:
+        """The bits debited from an account so far."""
+        return self._portal.call(lambda call: self._inner.spent(account))
+
+    def receipts(self, kind: str | None = None, **fields: str | int) -> list[Receipt]:
+        """The receipts in order; of one kind, and whose body has these values, where given."""
+        return self._portal.call(lambda call: self._inner.receipts(kind, **fields))
+
+    def former(self) -> list[tuple[bytes, Receipt]]:
+        """The receipts of the devices that this home was before it was restored or copied, with their ids."""
+        return self._portal.call(lambda call: self._inner.former())
+
+    def verify(self) -> Verification:
+        """Fold the chain again, check every signature, and the head other devices were told.
+
+        The same for the journals of devices that this home was before, up to the heads
+        that its own journal names.
+        """
+        return self._portal.call(lambda call: self._inner.verify())
+
+
+class Link(Front[AsyncLink]):
+    """One space kept in step with one relay; made by `Home.connect`.
+
+    `status` is "connecting", "syncing", "synced" or "failed"; `error` tells why it is
+    not connected; `progress` what was done since the last connection began.
+    """
+
+    @property
+    def url(self) -> str:
+        """The relay's address."""
+        return self._inner.url
+
+    @property
+    def error(self) -> ChezError | None:
+        """Why it is not connected, or why something can't be sent."""
+        return self._inner.error
+
+    @property
+    def progress(self) -> Progress:
+        """What was done since the last connection began."""
+        return self._inner.progress
+
+    @property
+    def status(self) -> str:
+        """In one word, how this link stands."""
+        return self._inner.status
+
+    def synced(self, timeout: float | None = None) -> None:
+        """Wait until everything here is durable at the relay and everything there is here.
+
+        Raises what ended the link, and `RelayUnreachable` after `timeout` seconds.
+        """
+        self._portal.call(lambda call: self._inner.synced(timeout))
+
+
+class Owner(Front[AsyncOwner]):
+    """A running server: `path` of its socket, `stopped` set once it was told to end."""
+
+    @property
+    def stopped(self) -> Event:
+        """Set once it was told to end (`chez lock`)."""
+        return Event(self._portal, self._inner.stopped)
+
+    @property
+    def path(self) -> Path:
+        """The socket it listens on."""
+        return self._inner.path
+
+
+class Pairing(Front[AsyncPairing]):
+    """A pairing that waits for another device; made by `Home.pair`.
+
+    `code` is to be typed on the new device; it works once, for ten minutes.
+    """
+
+    @property
+    def code(self) -> str:
+        """What is typed on the new device: a secret while it works."""
+        return self._inner.code
+
+    def confirm(self, ask: Callable[..., str] | None = None) -> Paired:
+        """Wait for the new device, let the person confirm it, certify it.
+
+        `ask(question)` returns the person's answer; without it, the code alone decides.
+        Raises `BadPairing` when a wrong code was tried (this one is burnt then),
+        `NotAllowed` when the person says no.
+        """
+        return self._portal.call(lambda call: self._inner.confirm(call.asking(ask)))
+
+
+class Query(Front[AsyncQuery[R]], Generic[R]):
+    """Records of a collection that fulfil conditions; immutable, runs when it is read.
+
+    Without `order_by` records come in the order of their ids. What comparisons mean is
+    said in `chez.query.conditions`; every method that reads raises `InvalidValue` for what
+    can't be compared.
+    """
+
+    @property
+    def collection(self) -> str:
+        """The collection that is read."""
+        return self._inner.collection
+
+    @property
+    def ids(self) -> frozenset[str] | None:
+        """The only records that the answer can depend on, where the conditions name them."""
+        return self._inner.ids
+
+    def where(self, *given: Condition, **equals: Any) -> Query[R]:
+        """The same with more conditions: `where(field("amount") < 0, currency="EUR")`."""
+        return Query(self._portal, self._inner.where(*given, **equals))
+
+    def order_by(self, *names: str) -> Query[R]:
+        """Sorted by fields; a `-` before the name turns the order round.
+
+        None and missing come first, then numbers (true is 1), then text (times, bytes, and
+        lists and maps as their JSON among it). Where a type declares decimals, what is no
+        number is with None. Equal ones come by their ids, downwards if the last field does.
+        """
+        return Query(self._portal, self._inner.order_by(*names))
+
+    def limit(self, count: int) -> Query[R]:
+        """At most `count` records."""
+        return Query(self._portal, self._inner.limit(count))
+
+    def offset(self, count: int) -> Query[R]:
+        """Without the first `count` records; they cost their time all the same."""
+        return Query(self._portal, self._inner.offset(count))
+
+    def group_by(self, *names: str, **named: str) -> Groups[R]:
+        """Records with equal fields together: `group_by("city", town="address.town")`."""
+        return Groups(self._portal, self._inner.group_by(*names, **named))
+
+    def all(self) -> list[R]:
+        """Every matching record."""
+        return self._portal.call(lambda call: self._inner.all())
+
+    def first(self) -> R | None:
+        """The first matching record, or None."""
+        return self._portal.call(lambda call: self._inner.first())
+
+    def exists(self) -> bool:
+        """Whether any record matches."""
+        return self._portal.call(lambda call: self._inner.exists())
+
+    def live(self) -> Items[list[R]]:
+        """The matching records now, and again whenever the answer has changed, from wherever.
+
+        Commits that come while an answer is being used are one; the last state is never
+        missed. Ends when the home closes.
+        """
+        return Items(self._portal, lambda: self._inner.live(), ends=True)
+
+    def __iter__(self) -> Items[R]:
+        """Matching records one by one; memory stays at a page of them, and a number for each if sorted or filtered."""
+        return Items(self._portal, lambda: self._inner.__aiter__(), batch=BATCH)
+
+    def count(self) -> int:
+        """How many records match."""
+        return self._portal.call(lambda call: self._inner.count())
+
+    def sum(self, name: str) -> Any:
+        """The sum of the numbers in a field: whole if they all are, exact for decimals, 0 without any."""
+        return self._portal.call(lambda call: self._inner.sum(name))
+
+    def avg(self, name: str) -> Any:
+        """The mean of the numbers in a field, None without any."""
+        return self._portal.call(lambda call: self._inner.avg(name))
+
+    def min(self, name: str) -> Any:
+        """The first value of a field in the order of `order_by`, None and missing left out; None without any."""
+        return self._portal.call(lambda call: self._inner.min(name))
+
+    def max(self, name: str) -> Any:
+        """The last value of a field, likewise."""
+        return self._portal.call(lambda call: self._inner.max(name))
+
+    def aggregate(self, **wanted: Aggregate) -> dict[str, Any]:
+        """Several numbers about the matching records at once: `aggregate(n=chez.count(), most=field("cups").max())`."""
+        return self._portal.call(lambda call: self._inner.aggregate(**wanted))
+
+
+class Transaction(Front[AsyncTransaction]):
+    """What the function given to `Home.transaction` reads and writes with, until it returns.
+
+    Collections are those of the same home; reading sees what this transaction wrote.
+    `NotFound` and `NotAllowed` leave everything as it was and may be caught; any other
+    error of a write ends the transaction, also when it is caught. Afterwards every call
+    raises `Misuse`.
+    """
+
+    def get(self, collection: Collection[T], id: str) -> Record[T]:
+        """The record with this id. Raises `NotFound`."""
+        return self._inner.get(collection._inner, id)
+
+    def put(self, collection: Collection[T], value: T, *, id: str | None = None) -> Record[T]:
+        """Store a record, like `Collection.put`. Raises `InvalidValue`.
+
+        It does not wait for an open edit of the record: the edit merges when it ends.
+        """
+        return self._inner.put(collection._inner, value, id=id)
+
+    def delete(self, collection: Collection[Any], id: str) -> None:
+        """Delete a record. Raises `NotFound`."""
+        self._inner.delete(collection._inner, id)
+
+    def receipts(self, kind: str | None = None, **fields: str | int) -> list[Receipt]:
+        """The receipts in order; of one kind, and whose body has these values, where given."""
+        return self._inner.receipts(kind, **fields)
+
+    def receipt(self, kind: str, body: Mapping[str, Any]) -> Receipt:
+        """Write a receipt; `body` is JSON-able. Raises `InvalidValue`."""
+        return self._inner.receipt(kind, body)
+
+    def reserve(self, accounts: Mapping[str, float], bits: float, kind: str, body: Mapping[str, Any]) -> Receipt:
+        """Debit `bits` from every account (name -> limit) and write the receipt, like `Journal.reserve`.
+
+        Raises `NotAllowed` when an account would exceed its limit, `InvalidValue`.
+        """
+        return self._inner.reserve(accounts, bits, kind, body)
+
+    def save_cursor(self, name: str, cursor: str) -> None:
+        """Keep the cursor of a change feed on this device under a name (`Home.saved_cursor` has it again).
+
+        Written together with what was made of the page it came with, each page is made use
+        of exactly once. Raises `InvalidValue` for what is no cursor of this home.
+        """
+        self._inner.save_cursor(name, cursor)
+
+
+def become_new_device(path: Path | str, *, passphrase: str, name: str | None = None) -> Renewal:
+    """Make a copied home a device of its own, in place: certified, with its unsent work, without its allowances.
+
+    One transaction: killed at any instant, the home is as it was or done. Raises as `open`
+    does, and `Damaged` when a record with unsent work can't be read.
+    """
+    return alone(lambda call: async_become_new_device(path, passphrase=passphrase, name=name))
+
+
+def create(
+    path: Path | str, *, passphrase: str, name: str = "device", words: str | None = None, kdf: crypto.Kdf | None = None
+) -> str:
+    """Make a home for a new person (or for the one of `words`) and return the 24 words.
+
+    The words are nowhere else: show them once. Raises `HomeExists`, `InvalidValue`,
+    `StorageFailed`.
+    """
+    return alone(lambda call: async_create(path, passphrase=passphrase, name=name, words=words, kdf=kdf))
+
+
+def join(
+    path: Path | str,
+    code: str,
+    *,
+    passphrase: str,
+    name: str = "device",
+    relay: str | None = None,
+    kdf: crypto.Kdf | None = None,
+) -> None:
+    """Make a home that is another device of the person who shows this pairing code.
+
+    `relay` is needed when the code does not name one. Afterwards open it and sync.
+    Raises `BadPairing`, `HomeExists`, `RelayUnreachable`, `InvalidValue`.
+    """
+    alone(lambda call: async_join(path, code, passphrase=passphrase, name=name, relay=relay, kdf=kdf))
+
+
+def open(path: Path | str, *, passphrase: str) -> Home:
+    """Open a home; it is this process's alone until the block ends.
+
+    Raises `HomeMissing`, `HomeBusy` (naming the owner), `WrongPassphrase`, `Damaged`,
+    `StorageFailed`.
+    """
+    return Home.opened(lambda: async_open(path, passphrase=passphrase))
+
+
+def restore(
+    file: Path | str,
+    path: Path | str,
+    *,
+    passphrase: str,
+    name: str | None = None,
+    kdf: crypto.Kdf | None = None,
+    progress: OnProgress | None = None,
+) -> Restored:
+    """Make a home from a backup: a new device of its person, which holds what the backup holds.
+
+    `passphrase` is the one the home had when the backup was made, and the new home's.
+    `name` is what the new device is called; by default as the old one. Nothing is at `path`
+    until all of it was checked. `progress(done, total)` in bytes. Raises `HomeExists`,
+    `NotFound`, `WrongPassphrase`, `BadArchive`, `StorageFailed`, `InvalidValue`.
+    """
+    return alone(
+        lambda call: async_restore(file, path, passphrase=passphrase, name=name, kdf=kdf, progress=call.told(progress))
+    )
+
+
+def serve(home: Home) -> Block[Owner]:
+    """Serve the verbs of an open home on its private socket until the block ends.
+
+    The caller's process owns the home. Raises `StorageFailed` when the socket can't be
+    made. On the way out verbs under way get some seconds to finish, then are cancelled.
+    """
+    return Block(home._portal, lambda call: async_serve(home._inner), lambda inner: Owner(home._portal, inner))

@@ -1,0 +1,228 @@
+"""Threads, running loops, Ctrl-C and programs that end: what surrounds a home without an event loop."""
+
+import asyncio
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chez import blocking
+from chez.errors import Misuse, StorageFailed
+from tests.blocking.conftest import PASSPHRASE
+
+
+def test_many_threads_share_a_home(home: blocking.Home) -> None:
+    """Threads write and edit at once; each edit waits for the one before it, none is lost."""
+    notes = home.collection("notes")
+    notes.put({"cups": 0}, id="tea")
+
+    def work(number: int) -> None:
+        notes.put({"cups": number})
+        with notes.edit("tea") as draft:
+            draft["cups"] += 1
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(work, range(64)))
+    assert notes.get("tea").value == {"cups": 64} and notes.count() == 65
+
+
+def test_a_home_works_inside_a_running_loop(path: Path) -> None:
+    """As in a notebook, whose cells run inside the kernel's own loop."""
+    async def cell() -> int:
+        with blocking.open(path, passphrase=PASSPHRASE) as home:
+            notes = home.collection("notes")
+            notes.put({"title": "Tea"})
+            with notes.live("tea") as answers:
+                assert next(answers) is None
+            return len([*notes])
+
+    assert asyncio.run(cell()) == 1
+
+
+def test_the_homes_own_thread_can_not_wait_for_itself(home: blocking.Home) -> None:
+    """A function that runs on the home's loop gets `Misuse` instead of a deadlock."""
+    def there() -> None:
+        with pytest.raises(Misuse, match="own thread"):
+            home.status()
+        with pytest.raises(Misuse, match="own thread"):
+            home.close()
+
+    home._portal.do(there)
+
+
+def test_closing_ends_what_other_threads_do(path: Path) -> None:
+    """Closing saves no open edit and lets no call wait: both end with `StorageFailed` in their threads."""
+    home = blocking.open(path, passphrase=PASSPHRASE)
+    notes = home.collection("notes")
+    notes.put({"cups": 1}, id="tea")
+    editing, closed = threading.Event(), threading.Event()
+    outcomes: list[str] = []
+
+    def edit() -> None:
+        try:
+            with notes.edit("tea") as draft:
+                draft["cups"] = 2
+                editing.set()
+                closed.wait(20)
+        except StorageFailed as error:
+            outcomes.append(error.message)
+
+    def wait() -> None:
+        try:
+            with notes.edit("tea"):  # waits for the other edit
+                pass
+        except StorageFailed as error:
+            outcomes.append(error.message)
+
+    first, second = threading.Thread(target=edit), threading.Thread(target=wait)
+    first.start()
+    editing.wait(20)
+    second.start()
+    home.close()
+    closed.set()
+    first.join(20)
+    second.join(20)
+    assert outcomes == ["this home is closed"] * 2
+    with blocking.open(path, passphrase=PASSPHRASE) as again:
+        assert again.collection("notes").get("tea").value == {"cups": 1}
+
+
+def test_a_block_raises_its_own_error_though_the_home_was_closed(path: Path) -> None:
+    """What a block raises is not hidden by the home's having been closed inside it."""
+    home = blocking.open(path, passphrase=PASSPHRASE)
+    home.collection("notes").put({"cups": 1}, id="tea")
+    with pytest.raises(ZeroDivisionError), home.collection("notes").edit("tea"):
+        home.close()
+        raise ZeroDivisionError
+
+
+def test_a_block_is_entered_once(home: blocking.Home) -> None:
+    """A block that was used can't be used again."""
+    home.collection("notes").put({"cups": 1}, id="tea")
+    block = home.collection("notes").edit("tea")
+    with block:
+        pass
+    with pytest.raises(Misuse, match="before"), block:
+        pass
+
+
+def interrupted_once(begun: Callable[[], bool]) -> threading.Thread:
+    """A thread that sends this process Ctrl-C as soon as something has begun."""
+    def send() -> None:
+        while not begun():
+            threading.Event().wait(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    return thread
+
+
+def test_ctrl_c_cancels_the_call_that_waits(home: blocking.Home) -> None:
+    """The call is cancelled and has ended when KeyboardInterrupt is raised; the home goes on."""
+    notes = home.collection("notes")
+    answers = notes.live("tea")
+    assert next(answers) is None
+    pending = home._portal._calls
+    while pending:  # the call before
+        home.name  # noqa: B018
+    sender = interrupted_once(lambda: bool(pending))
+    with pytest.raises(KeyboardInterrupt):
+        next(answers)
+    sender.join()
+    assert all(task.done() for task in [*pending]) and list(answers) == []
+    notes.put({"title": "Tea"}, id="tea")
+    assert notes.count() == 1
+
+
+def test_ctrl_c_in_a_block_discards_the_edit(home: blocking.Home) -> None:
+    """A KeyboardInterrupt inside a block goes through it like any exception, and not into the home's thread."""
+    notes = home.collection("notes")
+    notes.put({"cups": 1}, id="tea")
+    with pytest.raises(KeyboardInterrupt), notes.edit("tea") as draft:
+        draft["cups"] = 2
+        raise KeyboardInterrupt
+    assert notes.get("tea").value == {"cups": 1}
+
+
+def test_an_interrupted_opening_leaves_the_home_closed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the passphrase is being checked leaves no thread and no lock behind."""
+    from chez.home import lifecycle
+
+    begun = threading.Event()
+    original = lifecycle.read_key
+
+    def slow(folder: Path, passphrase: str) -> bytes:
+        begun.set()
+        threading.Event().wait(0.05)
+        return original(folder, passphrase)
+
+    monkeypatch.setattr(lifecycle, "read_key", slow)
+
+    def send() -> None:
+        begun.wait(20)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    with pytest.raises(KeyboardInterrupt):
+        blocking.open(path, passphrase=PASSPHRASE)
+    sender.join()
+    monkeypatch.undo()
+    assert [thread.name for thread in threading.enumerate() if thread.name == "chez home"] == []
+    blocking.open(path, passphrase=PASSPHRASE).close()
+
+
+def test_a_home_that_is_forgotten_is_closed_and_said(path: Path) -> None:
+    """A home that nobody holds any more is closed, with a ResourceWarning like an open file's."""
+    home: Any = blocking.open(path, passphrase=PASSPHRASE)
+    thread = home._portal._thread
+    with pytest.warns(ResourceWarning, match="never closed"):
+        del home
+        gc.collect()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+PROGRAM = """
+import sys
+from chez import blocking
+home = blocking.open(sys.argv[1], passphrase=sys.argv[2])
+home.collection("notes").put({"title": "Tea"}, id="tea")
+print("written", flush=True)
+if sys.argv[3] == "wait":
+    for note in home.collection("notes").live("tea"):
+        print("waiting", flush=True)
+"""
+
+
+def test_a_program_that_forgets_its_home_ends(path: Path) -> None:
+    """A script that neither closes its home nor uses a block ends by itself, cleanly and with its writes kept."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM, path, PASSPHRASE, "end"], capture_output=True, text=True,
+                          timeout=40, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "written\n", "")
+    with blocking.open(path, passphrase=PASSPHRASE) as home:
+        assert home.collection("notes").get("tea").value == {"title": "Tea"}
+
+
+def test_ctrl_c_ends_a_program_that_waits(path: Path) -> None:
+    """A script in a live loop ends on Ctrl-C with one KeyboardInterrupt, nothing of ours left running."""
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, path, PASSPHRASE, "wait"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as program, ExitStack() as stack:
+        stack.callback(program.kill)
+        assert program.stdout is not None and program.stderr is not None
+        assert [program.stdout.readline(), program.stdout.readline()] == ["written\n", "waiting\n"]
+        program.send_signal(signal.SIGINT)
+        said = program.stderr.read()
+        assert program.wait(20) == -signal.SIGINT
+    assert said.rstrip().endswith("KeyboardInterrupt") and said.count("Traceback") == 1
+    blocking.open(path, passphrase=PASSPHRASE).close()
