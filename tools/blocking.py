@@ -29,7 +29,7 @@ ASYNC_ONLY: Final = {
 
 GIVEN: Final = {
     "OnProgress | None": ("OnProgress | None", "call.told({})"),
-    "Ask | None": ("Callable[..., str] | None", "call.asking({})"),
+    "Ask | None": ("Ask | None", "call.asking({})"),
     "Iterable[T]": ("Iterable[T]", "list({})"),
     "Iterable[str] | None": ("Iterable[str] | None", "None if {0} is None else list({0})"),
     "Source": ("Source", "call.stream({})"),
@@ -77,12 +77,12 @@ the rest raises `Misuse` there, as does every call on the home's own thread.
 _FROM: Final = {
     "collections.abc": ("Callable", "Iterable"),
     "typing": ("Any", "Generic", "TypeVar", "overload"),
-    "chez.blocking.calls": ("Source",),
+    "chez.blocking.calls": ("Ask", "Source"),
     "chez.blocking.shapes": ("BATCH", "Block", "Event", "Front", "Items", "Opened", "alone", "inside", "same"),
 }
 """What the file may use beside the SDK."""
 
-_WRITTEN: Final = {"Callable", "Event", "Iterable", "Source"}
+_WRITTEN: Final = {"Ask", "Callable", "Event", "Iterable", "Source"}
 """Names in types that are from there."""
 
 _ENDS: Final = "Ends when the home closes"

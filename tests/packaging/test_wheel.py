@@ -89,7 +89,8 @@ def test_the_wheel_has_every_file_and_the_runtime(wheel: Path) -> None:
         runtimes = [name for name in archive.namelist() if name.endswith(".wasm")]
     assert runtimes == [f"chez_sandbox/runtime/_built/{artifact.name}"]
     for name in ("chez_sandbox/wit/job.wit", "chez_sandbox/runtime/guest/app.py", "chez/store/schema/0001.sql",
-                 "chez_relay/storage/schema/0001.sql", "chez_sandbox/provider/template/job.py.template"):
+                 "chez_relay/storage/schema/0001.sql", "chez_sandbox/provider/template/job.py.template",
+                 "chez/py.typed", "chez_wire/py.typed", "chez_relay/py.typed", "chez_sandbox/py.typed"):
         assert name in wanted
 
 
@@ -105,6 +106,15 @@ def test_an_installed_wheel_runs_a_python_job(installed: Installed) -> None:
     installed.run("chez-job", "new", "my-job")
     facts = json.loads(installed.run("chez-job", "test", "--json", "my-job"))
     assert facts["passed"] and facts["same"] and facts["result"] == '{"watts":1100}'
+
+
+def test_an_installed_wheel_is_typed(installed: Installed) -> None:
+    """mypy takes the types of the installed packages (py.typed), and finds every mistake with them."""
+    programs = sorted((ROOT / "tests" / "typing" / "programs").glob("*.py"))
+    python = installed.folder / "venv" / "bin" / "python"
+    said = call(sys.executable, "-m", "mypy", "--config-file=", "--strict", "--python-executable", python,
+                "--cache-dir", installed.folder / "types", *programs, cwd=installed.folder)
+    assert f"no issues found in {len(programs)} source files" in said
 
 
 def test_the_programs_of_an_installed_wheel(installed: Installed) -> None:

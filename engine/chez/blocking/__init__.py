@@ -40,7 +40,7 @@ from chez.agent.owner import serve as async_serve
 from chez.blobs.adding import OnProgress
 from chez.blobs.attachments import BlobInfo, BlobStatus
 from chez.blobs.attachments import Blobs as AsyncBlobs
-from chez.blocking.calls import Source
+from chez.blocking.calls import Ask, Source
 from chez.blocking.shapes import BATCH, Block, Event, Front, Items, Opened, alone, inside, same
 from chez.connectors.api import Connector
 from chez.errors import ChezError
@@ -440,6 +440,28 @@ class Home(Opened[AsyncHome]):
         """This device's id: its public signing key (32 bytes)."""
         return self._inner.device_id
 
+    @overload
+    def collection(
+        self,
+        what: str,
+        *,
+        name: str | None = ...,
+        indexes: Sequence[Declared] = ...,
+        search: Sequence[str] = ...,
+        version: int = ...,
+        migrations: Mapping[int, Migration] | None = ...,
+    ) -> Collection[dict[str, Any]]: ...
+    @overload
+    def collection(
+        self,
+        what: type[S],
+        *,
+        name: str | None = ...,
+        indexes: Sequence[Declared] = ...,
+        search: Sequence[str] = ...,
+        version: int = ...,
+        migrations: Mapping[int, Migration] | None = ...,
+    ) -> Collection[S]: ...
     def collection(
         self,
         what: str | type[Any],
@@ -671,7 +693,7 @@ class Pairing(Front[AsyncPairing]):
         """What is typed on the new device: a secret while it works."""
         return self._inner.code
 
-    def confirm(self, ask: Callable[..., str] | None = None) -> Paired:
+    def confirm(self, ask: Ask | None = None) -> Paired:
         """Wait for the new device, let the person confirm it, certify it.
 
         `ask(question)` returns the person's answer; without it, the code alone decides.

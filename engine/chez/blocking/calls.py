@@ -15,9 +15,9 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Final, Generic, ParamSpec, TypeVar, cast
+from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, cast
 
-__all__ = ("LOOK_SECONDS", "Call", "Source")
+__all__ = ("LOOK_SECONDS", "Ask", "Call", "Source")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,6 +25,14 @@ A = TypeVar("A")
 
 Source = Path | str | bytes | Iterable[bytes]
 """A file's path, bytes, or parts of them, one after the other."""
+
+
+class Ask(Protocol):
+    """A question to the person, and the answer; `default` is what no answer means."""
+
+    def __call__(self, question: str, *, default: str = "no") -> str:
+        """The answer."""
+
 
 LOOK_SECONDS: Final = 0.25
 """How often a thread that waits looks up. Ctrl-C that comes in the very instant before Python

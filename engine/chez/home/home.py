@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import msgspec
 
@@ -43,6 +43,7 @@ from chez.sync.replica import Replica
 __all__ = ("CollectionInfo", "Home", "HomeStatus", "SyncReport")
 
 R = TypeVar("R")
+S = TypeVar("S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,16 @@ class Home:
         return None if known is None else known.name
 
     # --- records ------------------------------------------------------------------------
+
+    @overload
+    def collection(self, what: str, *, name: str | None = ..., indexes: Sequence[Declared] = ...,
+                   search: Sequence[str] = ..., version: int = ...,
+                   migrations: Mapping[int, Migration] | None = ...) -> Collection[dict[str, Any]]: ...
+
+    @overload
+    def collection(self, what: type[S], *, name: str | None = ..., indexes: Sequence[Declared] = ...,
+                   search: Sequence[str] = ..., version: int = ...,
+                   migrations: Mapping[int, Migration] | None = ...) -> Collection[S]: ...
 
     def collection(self, what: str | type[Any], *, name: str | None = None,
                    indexes: Sequence[Declared] = (), search: Sequence[str] = (), version: int = 1,

@@ -1,0 +1,1 @@
+"""What type checkers make of programs that use Chez."""
