@@ -53,13 +53,14 @@ if TYPE_CHECKING:
     from chez.records.reference import Blob
     from chez.records.reversals import Reversal
     from chez.records.text import Mark, Text
+    from chez.records.trash import Trashed
     from chez.records.typed import Migrated
 
 __all__ = (
     "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Counter", "Difference",
     "ExportReport", "FeedPage", "Hit", "Home", "HomeStatus", "ImportReport", "Mark", "Migrated", "Query", "Record",
-    "Renewal", "Restored", "Reversal", "Rows", "SyncReport", "Text", "Transaction", "Version", "become_new_device",
-    "blocking", "count", "create", "field", "join", "open", "restore", "serve",
+    "Renewal", "Restored", "Reversal", "Rows", "SyncReport", "Text", "Transaction", "Trashed", "Version",
+    "become_new_device", "blocking", "count", "create", "field", "join", "open", "restore", "serve",
 )
 
 _PLACES = {
@@ -71,9 +72,9 @@ _PLACES = {
     "Migrated": "chez.records.typed", "Query": "chez.query.filters", "Record": "chez.records.collection",
     "Renewal": "chez.home", "Restored": "chez.home", "Reversal": "chez.records.reversals", "Rows": "chez.query.sql",
     "SyncReport": "chez.home", "Text": "chez.records.text", "Transaction": "chez.home",
-    "Version": "chez.records.conflicts", "become_new_device": "chez.home", "count": "chez.query.aggregates",
-    "create": "chez.home", "field": "chez.query.fields", "join": "chez.home", "open": "chez.home",
-    "restore": "chez.home", "serve": "chez.agent.owner",
+    "Trashed": "chez.records.trash", "Version": "chez.records.conflicts", "become_new_device": "chez.home",
+    "count": "chez.query.aggregates", "create": "chez.home", "field": "chez.query.fields", "join": "chez.home",
+    "open": "chez.home", "restore": "chez.home", "serve": "chez.agent.owner",
 }
 
 

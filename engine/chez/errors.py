@@ -6,6 +6,7 @@
     │   ├── MigrationFailed     an app's migration raised on a record, or made what can't be stored
     │   ├── NotFound            no such record, collection, grant, file
     │   └── NotAllowed          the person, a grant or a role does not permit it
+    │       └── RecordPurged      a record of this id was purged, and stays so
     ├── Unavailable           the surroundings: try again, or change something outside
     │   ├── HomeMissing         there is no home at this path
     │   ├── HomeExists          there is one already
@@ -34,8 +35,8 @@ from typing import ClassVar
 __all__ = (
     "BadArchive", "BadEntry", "BadPairing", "BlobDamaged", "BlobMissing", "ChezError", "Damaged", "HomeBusy",
     "HomeCopied", "HomeExists", "HomeLocked", "HomeMissing", "InvalidValue", "MigrationFailed", "Misuse",
-    "NotAllowed", "NotFound", "RelayMisbehaved", "RelayRefused", "RelayUnreachable", "StorageFailed", "Unavailable",
-    "Untrusted", "WrongPassphrase",
+    "NotAllowed", "NotFound", "RecordPurged", "RelayMisbehaved", "RelayRefused", "RelayUnreachable", "StorageFailed",
+    "Unavailable", "Untrusted", "WrongPassphrase",
 )
 
 
@@ -79,6 +80,10 @@ class NotFound(Misuse):
 
 class NotAllowed(Misuse):
     """The person, a grant or a role does not permit it."""
+
+
+class RecordPurged(NotAllowed):
+    """A record of this id was purged: it never comes back."""
 
 
 class Unavailable(ChezError):

@@ -16,7 +16,7 @@ __all__ = ("pair",)
 
 
 async def test_a_note_goes_back_and_forth(path: Path) -> None:
-    """History with names and times, values at points, what differs; an undo survives a restart and is redone after it."""
+    """History with names and times, values at points, what differs; an undo is redone after a restart."""
     async with chez.open(path, passphrase=PASSPHRASE) as home:
         notes = home.collection("notes")
         await notes.put({"title": "Tea", "cups": 1}, id="tea")

@@ -23,7 +23,7 @@ class Device:
     actor: bytes
     db: Connection = field(init=False)
     store: RecordStore = field(init=False)
-    given: int = 0
+    given: set[tuple[str, bytes]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.db = connect(":memory:", bytes(32))
@@ -69,13 +69,14 @@ class Device:
 
     def give(self, other: "Device") -> None:
         """Hand over what was made here since the last time."""
-        rows = self.db.execute("SELECT change.n, collection, id, bytes FROM change JOIN record ON record.n = record "
-                               "WHERE state = 1 AND change.n > ? ORDER BY change.n", (self.given,)).fetchall()
+        rows = self.db.execute("SELECT hash, collection, id, bytes FROM change JOIN record ON record.n = record "
+                               "WHERE state = 1 ORDER BY change.n").fetchall()
+        rows = [row for row in rows if (row[2], row[0]) not in self.given]
         entry = 1 + NAMES.index(self.actor)
         refused = other.store.merge(other.db, 1, [
             Incoming(collection, id, automerge.read_change(data), entry) for _, collection, id, data in rows])
         assert refused == []
-        self.given = max([self.given, *[row[0] for row in rows]])
+        self.given.update((row[2], row[0]) for row in rows)
 
 
 def typed(value: Any) -> Any:

@@ -193,7 +193,8 @@ async def import_file(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
         report = await home.import_file(asked.path, connector=asked.connector, progress=progress)
     await paged(ui, "rejects", report.rejects)
     return {"connector": report.connector, "source": str(report.source), "added": report.added,
-            "updated": report.updated, "unchanged": report.unchanged, "rejected": report.rejected}
+            "updated": report.updated, "unchanged": report.unchanged, "purged": report.purged,
+            "rejected": report.rejected}
 
 
 # --- relay and devices -------------------------------------------------------------

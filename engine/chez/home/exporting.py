@@ -20,7 +20,7 @@ from chez.home.building import building, sync_folder
 from chez.journal import Journal
 from chez.records import automerge
 from chez.records.imported import IMPORT_ACTOR
-from chez.records.rows import Rows
+from chez.records.rows import PURGED, Rows
 from chez.store.database import Connection, Database
 
 __all__ = ("ExportReport", "Exporter", "OnProgress", "on_loop")
@@ -116,7 +116,8 @@ class _Writing:
         self._db.execute("BEGIN")  # all that follows reads one state of the store
         here = "SELECT collection, count(*) FROM record WHERE space = ?{} GROUP BY collection ORDER BY collection"
         records = self._db.execute(here.format(" AND deleted = 0"), (self._exporter.space,)).fetchall()
-        all = self._db.execute(here.format(""), (self._exporter.space,)).fetchall() if history else []
+        past = here.format(f" AND deleted <> {PURGED}")
+        all = self._db.execute(past, (self._exporter.space,)).fetchall() if history else []
         self._total = sum(count for _, count in [*records, *all])
         (self._folder / RECORDS).mkdir(mode=0o700)
         files = [self._file(RECORDS, name, self._records(name)) for name, _ in records]
@@ -171,8 +172,8 @@ class _Writing:
 
     def _changes(self, collection: str) -> Iterator[bytes]:
         rows = Rows(self._exporter.device)
-        for n, id in self._db.execute("SELECT n, id FROM record WHERE space = ? AND collection = ? ORDER BY id",
-                                      (self._exporter.space, collection)):
+        for n, id in self._db.execute("SELECT n, id FROM record WHERE space = ? AND collection = ? "
+                                      f"AND deleted <> {PURGED} ORDER BY id", (self._exporter.space, collection)):
             made = {hash: (time, origin) for hash, time, origin in self._db.execute(
                 "SELECT hash, time, origin FROM change WHERE record = ? AND state < 2", (n,))}
             try:

@@ -120,9 +120,10 @@ class Home:
             self._replica.forget()
 
         hooks(database, self._links, news.publish, undone)
-        self._engine = Engine(database, records, space.n, crypto.random_bytes, news, self._name_of)
         self.journal = Journal(database, device, unix_milliseconds)
         """The receipts of this device."""
+        self._engine = Engine(database, records, space.n, crypto.random_bytes, news, self._name_of,
+                              self.journal.record)
         self.blobs = Blobs(path, database, lambda: self._replica.space, crypto.random_bytes,
                            lambda: self._links[0].url if self._links else self.relay)
         """Attachments: files beside records."""

@@ -38,13 +38,17 @@ MAX_REJECTS: Final = 10_000
 
 @dataclass(slots=True)
 class ImportReport:
-    """What an import did. `rejects` has the rows that could not be read, with reasons."""
+    """What an import did. `rejects` has the rows that could not be read, with reasons.
+
+    `purged` records were in the source, and are not brought back.
+    """
 
     connector: str
     source: str
     added: int = 0
     updated: int = 0
     unchanged: int = 0
+    purged: int = 0
     rejected: int = 0
     rejects: list[Reject] = field(default_factory=list)
 
@@ -69,7 +73,8 @@ async def import_file(engine: Engine, journal: Journal, space: Space, path: Path
         progress(source.size, source.size)
     await journal.append("import", {
         "connector": chosen.name, "version": chosen.version, "file": source.name, "sha256": digest,
-        "added": report.added, "updated": report.updated, "unchanged": report.unchanged, "rejected": report.rejected})
+        "added": report.added, "updated": report.updated, "unchanged": report.unchanged, "purged": report.purged,
+        "rejected": report.rejected})
     return report
 
 

@@ -21,6 +21,7 @@ from chez.home.archive import MANIFEST, MAX_LINE, RECORDS, File, RecordLine, rea
 from chez.home.importing import BATCH, ImportReport, OnProgress, reject
 from chez.journal import Journal
 from chez.records.collection import Engine
+from chez.records.rows import PURGED
 from chez.records.values import Value, check_collection, check_id, check_value, from_json
 from chez.store.database import Connection
 
@@ -54,7 +55,8 @@ async def import_export(engine: Engine, journal: Journal, path: Path, progress: 
         progress(total, total)
     await journal.append("import", {
         "connector": CONNECTOR, "version": manifest.version, "file": folder.name, "sha256": digest,
-        "added": report.added, "updated": report.updated, "unchanged": report.unchanged, "rejected": report.rejected})
+        "added": report.added, "updated": report.updated, "unchanged": report.unchanged, "purged": report.purged,
+        "rejected": report.rejected})
     return report
 
 
@@ -121,6 +123,9 @@ def _writing(engine: Engine, collection: str, batch: list[_Line]) -> Callable[[C
         for line in batch:
             at: tuple[Any, ...] = (engine.space, collection, line.id)
             before = db.execute(find, at).fetchone()
+            if before is not None and before[2] == PURGED:
+                outcomes.append("purged")
+                continue
             engine.records.put(db, engine.space, collection, line.id, line.value)
             same = before == db.execute(find, at).fetchone()
             outcomes.append("unchanged" if same else "added" if before is None or before[2] else "updated")

@@ -22,7 +22,8 @@ from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.records import automerge
 from chez.records.anew import remake, together
-from chez.records.rows import Rows
+from chez.records.purging import purge_change
+from chez.records.rows import OUTBOX, PURGED, Rows
 from chez.spaces.space import Space, load_space
 from chez.spaces.statements import Certify, Signed, sign_statement
 from chez.store.database import Connection
@@ -110,6 +111,8 @@ def _remake(db: Connection, space: int, device: bytes, behind: tuple[str, tuple[
     for (n,) in records:
         unsent = dict(db.execute(f"SELECT hash, origin FROM change WHERE record = ? AND {waiting}",
                                  (n, *behind[1])).fetchall())
+        if _purged(rows, db, n):
+            continue
         try:
             remake(rows, db, n, unsent, keep=bool(met))
         except automerge.BadChange as error:
@@ -117,6 +120,15 @@ def _remake(db: Connection, space: int, device: bytes, behind: tuple[str, tuple[
                           "Run `chez doctor --repair` first.") from None
     together(db, space)
     return len(records)
+
+
+def _purged(rows: Rows, db: Connection, n: int) -> bool:
+    """Of a record that was purged and may not have been anywhere else: say so in the new device's name."""
+    (state,) = db.execute("SELECT deleted FROM record WHERE n = ?", (n,)).fetchone()
+    if state == PURGED:
+        db.execute("DELETE FROM change WHERE record = ?", (n,))
+        rows.log(db, n, purge_change(rows.actor), OUTBOX, counted=False)
+    return bool(state == PURGED)
 
 
 def _first_undelivered(db: Connection, space: int, author: bytes) -> int:

@@ -159,6 +159,15 @@ def _statements(index: SearchIndex) -> list[str]:
     ]
 
 
+def compact(db: Connection, space: int, collection: str) -> None:
+    """Merge a collection's index, if it has one: words of what was taken out are in no part of it any more.
+
+    It takes time by the size of the index, a second for some hundred thousand records.
+    """
+    if (index := present(db, space, collection)) is not None:
+        db.execute(f"INSERT INTO {index.table} ({index.table}) VALUES ('optimize')")
+
+
 def drop(db: Connection, index: SearchIndex) -> None:
     """Remove an index."""
     for end in _TRIGGERS:

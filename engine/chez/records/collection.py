@@ -24,6 +24,7 @@ from chez.records.past import Change, Difference, NameOf, Past, differences, ope
 from chez.records.reading import Reader
 from chez.records.reversals import Reversal
 from chez.records.store import Over, RecordStore
+from chez.records.trash import Trashed, find_trash
 from chez.records.typed import Form, Migrated, Migration
 from chez.records.values import Value, check_id, from_json
 from chez.store.database import Connection, Database
@@ -69,6 +70,8 @@ class Engine:
     entropy: Callable[[int], bytes]
     news: News
     name_of: NameOf = lambda device: None
+    receipt: Callable[[Connection, str, Mapping[str, Any]], Any] = lambda db, kind, body: None
+    """Writes a receipt in an open transaction."""
     editing: dict[tuple[str, str], "_Edit"] = field(default_factory=dict)
 
     def feed(self, collection: str | None, record: "Callable[[str, Sequence[Any]], Record[T]]") -> Feed[T]:
@@ -210,6 +213,43 @@ class Collection(Generic[T]):
         engine = self._engine
         async with self._alone(id):
             await engine.database.write(lambda db: engine.records.delete(db, engine.space, self.name, id))
+
+    async def trash(self, limit: int = 1000) -> list[Trashed[T]]:
+        """The deleted records, those that changed last first, with who deleted them and when.
+
+        One that does not fit the collection's type is left out; as plain dicts all are there.
+        """
+        engine = self._engine
+        found = await engine.database.read(
+            lambda db: find_trash(db, engine.space, self.name, engine.records.actor, limit))
+        out = []
+        for one in found:
+            record = self.record_from(one.row)
+            if record.error is None:
+                out.append(Trashed(record.id, record.value, one.device, engine.name_of(one.device), one.time))
+        return out
+
+    async def restore(self, id: str) -> None:
+        """Take a record out of the trash, with what others edited in it meanwhile. Raises `NotFound`."""
+        engine = self._engine
+        async with self._alone(id):
+            await engine.database.write(lambda db: engine.records.restore(db, engine.space, self.name, id))
+
+    async def purge(self, id: str) -> None:
+        """Erase a record for good, deleted or not, on this device and on each that hears of it.
+
+        It never comes back: edits made elsewhere are dropped, `put` raises `RecordPurged`,
+        an import leaves it out. The journal notes it. What was sent before remains in signed
+        entries until checkpoints replace them (docs/security.md). Raises `NotFound`.
+        """
+        engine = self._engine
+
+        def work(db: Connection) -> None:
+            engine.records.purge(db, engine.space, self.name, id)
+            engine.receipt(db, "purge", {"collection": self.name, "id": id})
+
+        async with self._alone(id):
+            await engine.database.write(work)
 
     @asynccontextmanager
     async def _alone(self, id: str) -> AsyncIterator[None]:

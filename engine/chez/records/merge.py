@@ -17,7 +17,8 @@ from typing import Final
 from chez.records import automerge
 from chez.records.automerge import BadChange, Document, RawChange
 from chez.records.derived import DEVICE_ID
-from chez.records.rows import IN_ENTRY, REFUSED, WAITING, Rows, Tip
+from chez.records.purging import erase, is_purge
+from chez.records.rows import ABSENT, IN_ENTRY, PURGED, REFUSED, WAITING, Row, Rows, Tip
 from chez.store.database import Connection
 
 __all__ = ("Incoming", "Refusal", "merge")
@@ -91,6 +92,8 @@ def merge(rows: Rows, db: Connection, space: int, incoming: Sequence[Incoming],
 def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming], state: int) -> list[Refusal]:
     collection, id = items[0].collection, items[0].id
     row = rows.find(db, space, collection, id)
+    if (row is not None and row.state == PURGED) or _purged(rows, db, space, row, items, state):
+        return []
     n = None if row is None else row.n
     tips = {} if n is None else rows.tips(db, n)
     states: dict[bytes, tuple[int, int] | None] = {}
@@ -131,6 +134,18 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
             rows.project(db, row, value, row.tail + len(done), _entry(done))
     return [Refusal(item, _NUMBER) for item in strange] + [
         Refusal(item, batch.doomed[item.change.hash]) for item in batch.items if item.change.hash in batch.doomed]
+
+
+def _purged(rows: Rows, db: Connection, space: int, row: Row | None, items: list[Incoming], state: int) -> bool:
+    """Purge the record if one of the changes says so."""
+    item = next((item for item in items if is_purge(item.change)), None)
+    if item is None:
+        return False
+    if row is None:
+        n = rows.insert(db, space, item.collection, item.id, None, 0)
+        row = Row(n, item.collection, item.id, {}, 0, ABSENT)
+    erase(rows, db, space, row, item.change, state, item.entry, item.time)
+    return True
 
 
 def _entry(done: list[Incoming]) -> int | None:

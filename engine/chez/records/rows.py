@@ -16,7 +16,7 @@ from chez.records.derived import DEVICE_ID
 from chez.records.values import Value, from_json, to_json
 from chez.store.database import Connection
 
-__all__ = ("ABSENT", "DELETED", "HERE", "IN_ENTRY", "OUTBOX", "REFUSED", "WAITING", "Row", "Rows", "Tip")
+__all__ = ("ABSENT", "DELETED", "HERE", "IN_ENTRY", "OUTBOX", "PURGED", "REFUSED", "WAITING", "Row", "Rows", "Tip")
 
 WARM: Final = 512
 """Documents kept loaded: about 10 KB each."""
@@ -27,7 +27,7 @@ SNAPSHOT_AFTER: Final = 200
 IN_ENTRY, OUTBOX, WAITING, REFUSED = 0, 1, 2, 3
 """States of a change; those below WAITING are in the document."""
 
-HERE, DELETED, ABSENT = 0, 1, 2
+HERE, DELETED, ABSENT, PURGED = 0, 1, 2, 3
 """States of a record; ABSENT while all that arrived of it waits for something."""
 
 
@@ -123,6 +123,14 @@ class Rows:
         db.execute("UPDATE record SET json = ?, kinds = ?, deleted = ?, tail = ?, changed = ?, editor = ?, "
                    "born = CASE WHEN deleted = 0 THEN born ELSE ? END WHERE n = ?",
                    (json, kinds, state, tail, next, entry, next, n))
+
+    def blank(self, db: Connection, row: Row, state: int, entry: int | None) -> None:
+        """Show nothing of a record any more; `entry` is the row of what brought that."""
+        if self.touch is not None:
+            self.touch(row.collection, row.id)
+        self._warm.pop(row.n, None)
+        db.execute("UPDATE record SET json = '{}', kinds = NULL, deleted = ?, tail = 0, changed = ?, editor = ? "
+                   "WHERE n = ?", (state, self._next(db), entry, row.n))
 
     def _next(self, db: Connection) -> int:
         """The next number of a write; the last one is never taken away, so none is given twice."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from chez.errors import InvalidValue, MigrationFailed, NotFound
+from chez.errors import InvalidValue, MigrationFailed, NotFound, RecordPurged
 from chez.records import automerge
 from chez.records.anew import settle
 from chez.records.automerge import BadChange, Document, RawChange
@@ -26,9 +26,10 @@ from chez.records.encode import encode_fields, expanded, is_flat
 from chez.records.imported import identity_change
 from chez.records.merge import Incoming, Refusal, merge
 from chez.records.past import open_past
+from chez.records.purging import erase, purge_change
 from chez.records.reserved import check_reserved
 from chez.records.reversals import Reversal, Reversals
-from chez.records.rows import ABSENT, DELETED, HERE, OUTBOX, Row, Rows
+from chez.records.rows import ABSENT, DELETED, HERE, OUTBOX, PURGED, Row, Rows
 from chez.records.typed import Form, Migrated, Wanted
 from chez.records.values import Value, is_plain, is_settled
 from chez.store.database import Connection
@@ -93,6 +94,7 @@ class RecordStore:
         """
         check_reserved(value)
         row = self._rows.find(db, space, collection, id)
+        _not_purged(row)
         if row is None or row.state == ABSENT:
             # An empty record still needs a change that makes it exist elsewhere.
             change = self._first_change(value or {"_deleted": False}, None, 1)
@@ -122,6 +124,7 @@ class RecordStore:
         info = automerge.read_change(change)
         self._take(db, space, draft.collection, draft.id, draft.first)
         row = self._rows.find(db, space, draft.collection, draft.id)
+        _not_purged(row)
         if row is None:
             raise NotFound(f"there is no record {draft.id!r} in {draft.collection!r} any more")
         warm = self._rows.warm(row.n)
@@ -176,6 +179,20 @@ class RecordStore:
         row = self._here(db, space, collection, id)
         self._edit(db, row, collection, row.value | {"_deleted": True})
 
+    def restore(self, db: Connection, space: int, collection: str, id: str) -> None:
+        """Take a record out of the trash, as it is now. Raises `NotFound`."""
+        row = self._rows.find(db, space, collection, id)
+        if row is None or row.state != DELETED:
+            raise NotFound(f"there is no record {id!r} in the trash of {collection!r}")
+        self._edit(db, row, collection, {key: item for key, item in row.value.items() if key != "_deleted"})
+
+    def purge(self, db: Connection, space: int, collection: str, id: str) -> None:
+        """Erase a record for good, here and wherever this arrives (see `records.purging`). Raises `NotFound`."""
+        row = self._rows.find(db, space, collection, id)
+        if row is None or row.state >= ABSENT:
+            raise NotFound(f"there is no record {id!r} in {collection!r}, nor in its trash")
+        erase(self._rows, db, space, row, purge_change(self.actor), OUTBOX)
+
     def undo(self, db: Connection, space: int, collection: str, id: str, *, redo: bool = False) -> Reversal:
         """Undo this device's last change of a record, or take back the last undo (see `records.reversals`)."""
         row = self._rows.find(db, space, collection, id)
@@ -195,11 +212,14 @@ class RecordStore:
 
     def put_imported(self, db: Connection, space: int, collection: str, id: str, identity: dict[str, Value],
                      values: dict[str, Value], source: str, origin: str) -> str:
-        """Bring one outside record home; returns "added", "updated" or "unchanged".
+        """Bring one outside record home; returns "added", "updated", "unchanged" or "purged".
 
-        Fields the person added stay; a record the person deleted stays deleted.
+        Fields the person added stay; a record the person deleted stays deleted, and one
+        that was purged stays purged.
         """
         row = self._rows.find(db, space, collection, id)
+        if row is not None and row.state == PURGED:
+            return "purged"
         if row is not None and row.state != ABSENT:
             after = row.value | identity | values
             if row.state != HERE or after == row.value:
@@ -295,6 +315,12 @@ class RecordStore:
         if len(change.bytes) > MAX_CHANGE:
             raise InvalidValue(f"this edit takes {len(change.bytes):,} bytes; one change has at most {MAX_CHANGE:,}",
                                "Make it in several edits, or keep large content outside records.")
+
+
+def _not_purged(row: Row | None) -> None:
+    if row is not None and row.state == PURGED:
+        raise RecordPurged(f"a record {row.id!r} in {row.collection!r} was purged, and stays so",
+                           "Put it under a new id.")
 
 
 def _shown(document: Document, before: dict[str, Value], after: dict[str, Value]) -> dict[str, Value]:

@@ -49,12 +49,13 @@ def _import(ctx: click.Context, path: Path, connector: str | None) -> bool:
         json_line({**report, "file": str(path), "rejects": rejects})
     else:
         _tell(path, report, rejects)
-    return not report["rejected"] or report["added"] + report["updated"] + report["unchanged"] > 0
+    return not report["rejected"] or report["added"] + report["updated"] + report["unchanged"] + report["purged"] > 0
 
 
 def _tell(path: Path, report: dict[str, Any], rejects: list[dict[str, Any]]) -> None:
     say(f"{path.name}: {report['connector']}, {report['added']} added, {report['updated']} updated, "
-        f"{report['unchanged']} unchanged, {report['rejected']} rejected")
+        f"{report['unchanged']} unchanged, {report['rejected']} rejected"
+        + (f", {report['purged']} purged before and not brought back" if report["purged"] else ""))
     for reject in rejects[:REJECTS_SHOWN]:
         click.echo(f"  line {reject.get('line', '?')}: {safe(str(reject.get('reason', '')))}", err=True)
     if (more := report["rejected"] - REJECTS_SHOWN) > 0:

@@ -41,7 +41,7 @@ CREATE TABLE record (
     id         TEXT NOT NULL,
     json       TEXT NOT NULL,         -- the current value
     kinds      TEXT,                  -- which places of it are times or bytes
-    deleted    INTEGER NOT NULL,      -- 0 here, 1 deleted, 2 all that arrived waits for something
+    deleted    INTEGER NOT NULL,      -- 0 here, 1 deleted, 2 all that arrived waits for something, 3 purged
     tail       INTEGER NOT NULL,      -- changes since the snapshot
     changed    INTEGER NOT NULL,      -- number of its last write, counted over all records: the change feed's order
     born       INTEGER NOT NULL,      -- number of the write that brought it (back) here
@@ -49,6 +49,7 @@ CREATE TABLE record (
     UNIQUE (space, collection, id)
 );
 CREATE UNIQUE INDEX record_by_change ON record (changed, collection);
+CREATE INDEX trash ON record (collection, changed) WHERE deleted = 1;
 
 CREATE TABLE field (                  -- every top-level field ever seen, for the views
     collection TEXT NOT NULL,

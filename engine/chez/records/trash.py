@@ -1,0 +1,58 @@
+"""The trash: deleted records, with who deleted them and when.
+
+A deletion sets `_deleted` in the record's document. Edits that did not know of it are
+merged and do not bring the record back; only somebody who saw it deleted can restore it
+(or put it anew), and then it has those edits.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar
+
+from chez.records import automerge
+from chez.records.past import moment
+from chez.records.rows import DELETED, Rows
+from chez.store.database import Connection
+
+__all__ = ("Deleted", "Trashed", "find_trash")
+
+T = TypeVar("T")
+_FIELD: Final = "_deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Trashed(Generic[T]):
+    """A deleted record as it is now. `device` deleted it, `time` is that one's clock then, None if not known."""
+
+    id: str
+    value: T
+    device: bytes
+    device_name: str | None
+    time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A deleted record in the store: id, json and kinds of its row, who deleted it, and when."""
+
+    row: Sequence[Any]
+    device: bytes
+    time: datetime | None
+
+
+def find_trash(db: Connection, space: int, collection: str, actor: bytes, limit: int) -> list[Deleted]:
+    """The deleted records of a collection, those that changed last first; `actor` is this device."""
+    rows = Rows(actor)
+    found = db.execute(
+        f"SELECT n, id, json, kinds FROM record INDEXED BY trash WHERE space = ? AND collection = ? "
+        f"AND deleted = {DELETED} ORDER BY changed DESC LIMIT ?", (space, collection, limit)).fetchall()
+    return [Deleted(row[1:], *_by_whom(rows, db, row[0])) for row in found]
+
+
+def _by_whom(rows: Rows, db: Connection, n: int) -> tuple[bytes, datetime | None]:
+    device, number = automerge.written_by(rows.load(db, n), _FIELD) or (b"", 0)
+    row = db.execute("SELECT time FROM change LEFT JOIN entry ON entry.n = change.entry WHERE record = ? AND state < 2 "
+                     "AND coalesce(author, ?) = ? AND last >= ? ORDER BY last LIMIT 1",
+                     (n, rows.actor, device, number)).fetchone()
+    return device, None if row is None else moment(row[0])
