@@ -114,8 +114,7 @@ class _Maker:
 
     def text(self) -> str:
         """The whole file."""
-        values = {name: object for name, object in self._named.items()
-                  if name not in self._fronts and not inspect.ismodule(object)}
+        values = {name: object for name, object in self._named.items() if name not in self._fronts}
         functions = [name for name, object in values.items()
                      if isinstance(found := find(object), Function) and found.kind != "plain"]
         body = "\n".join([*map(self._class, self._fronts.values()),

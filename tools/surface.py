@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
-__all__ = ("ENGINE", "Class", "Function", "Module", "Variable", "find", "module_of", "names_in", "parameters", "public",
-           "unquoted")
+__all__ = ("ENGINE", "Alias", "Class", "Function", "Module", "Variable", "aliases", "find", "led_to", "module_of",
+           "names_in", "parameters", "public", "unquoted")
 
 ENGINE_TYPES: Final = frozenset((
     "Connection", "Engine", "Facts", "Pen", "Database", "Follower", "Following", "Replica", "RecordStore", "Space"))
@@ -99,6 +99,15 @@ class Class:
         return tuple(member for member in self.members if isinstance(member, Variable))
 
 
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A name for a type, such as `Source = Path | str | bytes`."""
+
+    name: str
+    text: str
+    doc: str
+
+
 @dataclass(slots=True)
 class Module:
     """The source of one module."""
@@ -154,10 +163,13 @@ def find(object: Any) -> Class | Function | None:
 
 
 def public() -> tuple[dict[str, Any], list[Class]]:
-    """The names of `chez.__all__` with what they are; then the classes that signatures lead to from there."""
+    """The names of `chez.__all__` with what they are; then the classes that signatures lead to from there.
+
+    Without `chez.blocking`, which is made of them.
+    """
     import chez
 
-    named = {name: getattr(chez, name) for name in chez.__all__}
+    named = {name: getattr(chez, name) for name in chez.__all__ if name != "blocking"}
     known = [found for object in named.values() if isinstance(found := find(object), Class)]
     reached: list[Class] = []
     waiting: list[Any] = [*named.values()]
@@ -172,10 +184,16 @@ def public() -> tuple[dict[str, Any], list[Class]]:
 
 def led_to(object: Any) -> Iterator[Any]:
     """The classes of ours that the public signatures of a class or function name."""
+    module = None if find(object) is None else module_of(object.__module__)
+    if module is not None:
+        for annotation in annotations_of(object):
+            yield from _classes(module, annotation)
+
+
+def annotations_of(object: Any) -> list[ast.expr]:
+    """All annotations in the public signatures and attributes of a class or function."""
     found = find(object)
-    if found is None:
-        return
-    module = module_of(object.__module__)
+    assert found is not None  # ours
     functions = [found] if isinstance(found, Function) else found.functions
     annotations: list[ast.expr] = [] if isinstance(found, Function) else [one.type for one in found.variables]
     for function in functions:
@@ -186,11 +204,39 @@ def led_to(object: Any) -> Iterator[Any]:
             annotations.append(function.returns)
     if inspect.isclass(object):
         annotations += [ast.parse(base.__name__, mode="eval").body for base in object.__bases__ if find(base)]
-    for annotation in annotations:
-        yield from _classes(module, annotation)
+    return annotations
+
+
+def aliases() -> list[Alias]:
+    """The names for types that public signatures use, each once, by name."""
+    named, reached = public()
+    found: dict[tuple[str, str], Alias] = {}
+    for object in [*(one for one in named.values() if find(one) is not None), *(one.object for one in reached)]:
+        module = module_of(object.__module__)
+        for name in (name for annotation in annotations_of(object) for name in names_in(annotation)):
+            if (alias := _alias(module, name)) is not None:
+                found[alias.name, alias.text] = alias
+    return [found[key] for key in sorted(found)]
+
+
+def _alias(module: Module, name: str) -> Alias | None:
+    place = module.where(name)
+    if place is None or not place[0].startswith("chez") or inspect.isclass(module.resolve(name)):
+        return None
+    body = module_of(place[0]).tree.body
+    for at, node in enumerate(body):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == place[1] \
+                and not isinstance(module.resolve(name), TypeVar):
+            return Alias(name, ast.unparse(node.value), _text(body[at + 1] if at + 1 < len(body) else None))
+    return None
 
 
 def _classes(module: Module, annotation: ast.expr, depth: int = 0) -> Iterator[Any]:
+    for node in ast.walk(annotation):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):  # crypto.Kdf
+            named = getattr(module.resolve(node.value.id), node.attr, None)
+            if inspect.isclass(named):
+                yield named
     for name in names_in(annotation):
         object = module.resolve(name)
         if inspect.isclass(object):

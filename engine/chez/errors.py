@@ -43,6 +43,7 @@ __all__ = (
 class ChezError(Exception):
     """The root of all errors of Chez; raised only through its subclasses.
 
+    `message` says what happened and why, `hint` what to do next (it may be empty);
     `recoverable` tells whether the same call may succeed later unchanged.
     """
 

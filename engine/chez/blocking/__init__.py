@@ -73,12 +73,13 @@ from chez.records.collection import Collection as AsyncCollection
 from chez.records.collection import Record
 from chez.records.conflicts import Conflict, Version
 from chez.records.counter import Counter
-from chez.records.cursors import Path as CursorsPath
+from chez.records.cursors import FieldPath
 from chez.records.feed import Changed, FeedPage
 from chez.records.past import Change, Difference
 from chez.records.reference import DEFAULT_TYPE, Blob
 from chez.records.reversals import Reversal
 from chez.records.text import Mark, Text
+from chez.records.trash import Trashed
 from chez.records.typed import Migrated, Migration
 from chez.records.values import Value
 from chez.sync.link import Link as AsyncLink
@@ -117,6 +118,7 @@ __all__ = (
     "SyncReport",
     "Text",
     "Transaction",
+    "Trashed",
     "Version",
     "become_new_device",
     "count",
@@ -258,7 +260,7 @@ class Collection(Front[AsyncCollection[T]], Generic[T]):
         """
         return self._portal.call(lambda call: self._inner.migrate())
 
-    def cursor(self, id: str, path: CursorsPath, position: int) -> str:
+    def cursor(self, id: str, path: FieldPath, position: int) -> str:
         """A cursor in a text: it keeps its place while others type (a caret, an end of a selection).
 
         `path` is a field, or the way to it: `cursor(id, ("parts", 0, "body"), 12)`. The
@@ -267,13 +269,33 @@ class Collection(Front[AsyncCollection[T]], Generic[T]):
         """
         return self._portal.call(lambda call: self._inner.cursor(id, path, position))
 
-    def position(self, id: str, path: CursorsPath, cursor: str) -> int:
+    def position(self, id: str, path: FieldPath, cursor: str) -> int:
         """Where a cursor is now. Raises `NotFound`, also while its place has not arrived here; `InvalidValue`."""
         return self._portal.call(lambda call: self._inner.position(id, path, cursor))
 
     def delete(self, id: str) -> None:
         """Delete a record; an edit made elsewhere meanwhile does not bring it back. Raises `NotFound`."""
         self._portal.call(lambda call: self._inner.delete(id))
+
+    def trash(self, limit: int = 1000) -> list[Trashed[T]]:
+        """The deleted records, those that changed last first, with who deleted them and when.
+
+        One that does not fit the collection's type is left out; as plain dicts all are there.
+        """
+        return self._portal.call(lambda call: self._inner.trash(limit))
+
+    def restore(self, id: str) -> None:
+        """Take a record out of the trash, with what others edited in it meanwhile. Raises `NotFound`."""
+        self._portal.call(lambda call: self._inner.restore(id))
+
+    def purge(self, id: str) -> None:
+        """Erase a record for good, deleted or not, on this device and on each that hears of it.
+
+        It never comes back: edits made elsewhere are dropped, `put` raises `RecordPurged`,
+        an import leaves it out. The journal notes it. What was sent before remains in signed
+        entries until checkpoints replace them (docs/security.md). Raises `NotFound`.
+        """
+        self._portal.call(lambda call: self._inner.purge(id))
 
     def changes(self, since: str | None = None, *, live: bool = True) -> Items[FeedPage[T]]:
         """What changed since a cursor, in pages, from wherever it came; then on as it happens, if `live`.

@@ -79,6 +79,7 @@ class Progress:
 
 
 Item = Found | Reject | Progress
+"""What reading a file gives, one after the other."""
 
 
 class Connector(Protocol):

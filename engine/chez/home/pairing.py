@@ -20,6 +20,7 @@ CODE_SECONDS = 600
 """How long a code works."""
 
 Ask = Callable[..., Awaitable[str]]
+"""Asks the person: `await ask(question, default="no")` gives the answer."""
 
 
 @dataclass(frozen=True, slots=True)

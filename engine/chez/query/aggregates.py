@@ -14,6 +14,7 @@ from chez.records.values import from_json
 __all__ = ("Aggregate", "Column", "Plan", "count", "plan", "restored")
 
 Function = Literal["count", "sum", "avg", "min", "max"]
+"""What is made of many values."""
 
 
 @dataclass(frozen=True, slots=True)

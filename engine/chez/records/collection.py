@@ -15,7 +15,7 @@ from chez.query.indexes import Declared
 from chez.query.live import live
 from chez.records import automerge
 from chez.records.conflicts import Conflict, conflicts_of
-from chez.records.cursors import Path
+from chez.records.cursors import FieldPath
 from chez.records.diff import write_difference
 from chez.records.editor import editor
 from chez.records.feed import Feed, FeedPage
@@ -191,7 +191,7 @@ class Collection(Generic[T]):
                 return total
             total = Migrated(total.written + page.written, total.failed + page.failed)
 
-    async def cursor(self, id: str, path: Path, position: int) -> str:
+    async def cursor(self, id: str, path: FieldPath, position: int) -> str:
         """A cursor in a text: it keeps its place while others type (a caret, an end of a selection).
 
         `path` is a field, or the way to it: `cursor(id, ("parts", 0, "body"), 12)`. The
@@ -202,7 +202,7 @@ class Collection(Generic[T]):
         return await engine.database.write(
             lambda db: engine.records.cursor(db, engine.space, self.name, id, path, position))
 
-    async def position(self, id: str, path: Path, cursor: str) -> int:
+    async def position(self, id: str, path: FieldPath, cursor: str) -> int:
         """Where a cursor is now. Raises `NotFound`, also while its place has not arrived here; `InvalidValue`."""
         engine = self._engine
         return await engine.database.write(

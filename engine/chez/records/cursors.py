@@ -17,16 +17,16 @@ from chez.records import automerge
 from chez.records.automerge import Document
 from chez.records.reserved import operation
 
-__all__ = ("Path", "cursor_at", "position_of")
+__all__ = ("FieldPath", "cursor_at", "position_of")
 
-Path = str | Sequence[str | int]
+FieldPath = str | Sequence[str | int]
 """A field, or the way to it through maps (by key) and lists (by index)."""
 
 _END: Final = "end"
 _DIGITS: Final = 20
 
 
-def cursor_at(document: Document, path: Path, position: int) -> str:
+def cursor_at(document: Document, path: FieldPath, position: int) -> str:
     """A cursor for the place before a character of a text, or for its end.
 
     Raises `NotFound` if there is no text, `InvalidValue` for a position outside it.
@@ -41,7 +41,7 @@ def cursor_at(document: Document, path: Path, position: int) -> str:
     return f"{number}@{actor.hex()}"
 
 
-def position_of(document: Document, path: Path, cursor: str) -> int:
+def position_of(document: Document, path: FieldPath, cursor: str) -> int:
     """Where a cursor is now.
 
     Raises `NotFound` if there is no text, or its character has not arrived here yet, and
@@ -84,7 +84,7 @@ def _read(cursor: str) -> tuple[bytes, int]:
     raise InvalidValue("this is no cursor of a text", "Use what `cursor` returned.")
 
 
-def _text(document: Document, path: Path) -> bytes:
+def _text(document: Document, path: FieldPath) -> bytes:
     text = automerge.text_at(document, (path,) if isinstance(path, str) else path)
     if text is None:
         raise NotFound(f"there is no text at {path!r}")

@@ -28,6 +28,8 @@ NameOf = Callable[[bytes], str | None]
 """What a device is called, by its id."""
 
 Kind = Literal["created", "edited", "deleted", "restored", "imported", "migrated"]
+"""What a change did to its record."""
+
 PREFIX: Final = 4
 """Characters of a change's hash that are enough to name it, if no other begins so."""
 

@@ -19,7 +19,7 @@ from chez.records import automerge
 from chez.records.anew import settle
 from chez.records.automerge import BadChange, Document, RawChange
 from chez.records.conflicts import resolution
-from chez.records.cursors import Path, cursor_at, position_of
+from chez.records.cursors import FieldPath, cursor_at, position_of
 from chez.records.derived import derive
 from chez.records.diff import same, write_difference
 from chez.records.encode import encode_fields, expanded, is_flat
@@ -166,11 +166,11 @@ class RecordStore:
                 failed.append(error)
         return ids[-1] if ids else "", Migrated(len(ids) - len(failed), tuple(failed))
 
-    def cursor(self, db: Connection, space: int, collection: str, id: str, path: Path, position: int) -> str:
+    def cursor(self, db: Connection, space: int, collection: str, id: str, path: FieldPath, position: int) -> str:
         """A cursor in a text. Raises `NotFound`, `InvalidValue` (see `records.cursors`)."""
         return cursor_at(self._rows.load(db, self._here(db, space, collection, id).n), path, position)
 
-    def position(self, db: Connection, space: int, collection: str, id: str, path: Path, cursor: str) -> int:
+    def position(self, db: Connection, space: int, collection: str, id: str, path: FieldPath, cursor: str) -> int:
         """Where a cursor is now. Raises `NotFound`, `InvalidValue` (see `records.cursors`)."""
         return position_of(self._rows.load(db, self._here(db, space, collection, id).n), path, cursor)
 
