@@ -274,9 +274,9 @@ def find(name: str) -> Verb:
         return verb
     from importlib.metadata import entry_points
 
-    from chez.agent import attachments, keeping
+    from chez.agent import attachments, keeping, pasts
 
-    if (verb := keeping.VERBS.get(name) or attachments.VERBS.get(name)) is not None:
+    if (verb := keeping.VERBS.get(name) or attachments.VERBS.get(name) or pasts.VERBS.get(name)) is not None:
         return verb
     for entry in entry_points(group="chez.verbs"):
         try:

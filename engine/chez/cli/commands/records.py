@@ -153,7 +153,7 @@ def _in_editor(ctx: click.Context, collection: str, identity: str) -> dict[str, 
 @click.argument("identity", metavar="ID")
 @click.pass_context
 def rm(ctx: click.Context, collection: str, identity: str) -> None:
-    """Delete a record."""
+    """Delete a record: it goes to the trash (chez trash)."""
     done = call(ctx, "rm", {"collection": collection, "id": identity})
     if settings(ctx).json:
         json_line(done)

@@ -1,0 +1,182 @@
+"""history, undo, redo, conflicts, resolve, trash, undelete, purge: what was, and what goes for good."""
+
+from typing import Any, Final
+
+import click
+
+from chez.cli.client import call
+from chez.cli.context import settings
+from chez.cli.terminal import json_line, say, table
+
+__all__ = ("conflicts", "history", "purge", "redo", "resolve", "trash", "undelete", "undo")
+
+SHORT: Final = 12
+"""Characters of a change's hash that are shown to people."""
+
+
+@click.command()
+@click.argument("collection")
+@click.argument("identity", metavar="ID")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="At most so many.")
+@click.option("--before", metavar="CHANGE", help="Only those before this one.")
+@click.option("--at", "point", metavar="CHANGE", help="Show the record as it was with this change.")
+@click.option("--diff", "since", metavar="CHANGE", help="Show what differs since this change (with --at: up to that).")
+@click.pass_context
+def history(ctx: click.Context, collection: str, identity: str, limit: int, before: str | None, point: str | None,
+            since: str | None) -> None:
+    """Show the changes of a record, the newest first: who, when, which fields.
+
+    A CHANGE is named by the first characters of its hash.
+
+    \b
+      chez history notes tea
+      chez history notes tea --at 3f2a91
+      chez history notes tea --diff 3f2a91
+    """
+    one = {"collection": collection, "id": identity}
+    if since is not None:
+        _diff(ctx, one | {"a": since, "b": point})
+    elif point is not None:
+        record = call(ctx, "at", one | {"point": point})
+        if settings(ctx).json:
+            json_line(record)
+        else:
+            table(("field", "value"), list(record["value"].items()))
+    else:
+        found = _rows(ctx, "history", one | {"limit": limit, "before": before}, "changes")
+        if not settings(ctx).json:
+            table(("change", "when", "device", "what", "fields"), [
+                (row["hash"][:SHORT], row["time"] or "", _who(row), row["kind"], " ".join(row["fields"]))
+                for row in found])
+            if len(found) == limit:
+                say(f"… and maybe more: --before {found[-1]['hash'][:SHORT]}", err=True)
+
+
+def _diff(ctx: click.Context, params: dict[str, Any]) -> None:
+    found = _rows(ctx, "diff", params, "differences")
+    if not settings(ctx).json:
+        table(("field", "what", "before", "after"),
+              [(row["field"], row["kind"], row["before"], row["after"]) for row in found])
+
+
+@click.command()
+@click.argument("collection")
+@click.argument("identity", metavar="ID")
+@click.pass_context
+def undo(ctx: click.Context, collection: str, identity: str) -> None:
+    """Undo this device's last change of a record, whatever other devices changed since.
+
+    What others wrote at the same place stays, and is named. Again and again it goes further
+    back; undoing the change that made a record deletes it.
+    """
+    _reversed(ctx, "undo", "undone", collection, identity)
+
+
+@click.command()
+@click.argument("collection")
+@click.argument("identity", metavar="ID")
+@click.pass_context
+def redo(ctx: click.Context, collection: str, identity: str) -> None:
+    """Take back the last undo, unless this device changed the record since."""
+    _reversed(ctx, "redo", "done again", collection, identity)
+
+
+def _reversed(ctx: click.Context, verb: str, how: str, collection: str, identity: str) -> None:
+    done = call(ctx, verb, {"collection": collection, "id": identity})
+    if settings(ctx).json:
+        json_line(done)
+        return
+    say(f"{how}: {' '.join(done['fields']) or 'change ' + done['change'][:SHORT]}")
+    if done["left"]:
+        say(f"left as others wrote it: {' '.join(done['left'])}", err=True)
+
+
+@click.command()
+@click.argument("collection")
+@click.argument("identity", metavar="ID")
+@click.pass_context
+def conflicts(ctx: click.Context, collection: str, identity: str) -> None:
+    """Show the fields of a record that devices set at the same time, with every value.
+
+    The first version of each is the one that shows.
+    """
+    found = _rows(ctx, "conflicts", {"collection": collection, "id": identity}, "conflicts")
+    if not settings(ctx).json:
+        table(("field", "number", "device", "value"), [
+            (row["field"], number, _who(version), version["value"])
+            for row in found for number, version in enumerate(row["versions"], 1)], right=("number",))
+
+
+@click.command()
+@click.argument("collection")
+@click.argument("identity", metavar="ID")
+@click.argument("field")
+@click.argument("number", type=click.IntRange(min=1))
+@click.pass_context
+def resolve(ctx: click.Context, collection: str, identity: str, field: str, number: int) -> None:
+    """Settle a conflict: the version with this NUMBER stays, the others go.
+
+    FIELD and NUMBER are as `chez conflicts` shows them.
+    """
+    done = call(ctx, "resolve", {"collection": collection, "id": identity, "field": field, "number": number})
+    if settings(ctx).json:
+        json_line(done)
+
+
+@click.command()
+@click.argument("collection")
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, help="At most so many.")
+@click.pass_context
+def trash(ctx: click.Context, collection: str, limit: int) -> None:
+    """List the deleted records of a COLLECTION: who deleted them, and when."""
+    found = _rows(ctx, "trash", {"collection": collection, "limit": limit}, "records")
+    if not settings(ctx).json:
+        table(("id", "deleted by", "when", "value"),
+              [(row["id"], _who(row), row["time"] or "", row["value"]) for row in found])
+
+
+@click.command()
+@click.argument("collection")
+@click.argument("identity", metavar="ID")
+@click.pass_context
+def undelete(ctx: click.Context, collection: str, identity: str) -> None:
+    """Take a record out of the trash."""
+    _done(ctx, call(ctx, "undelete", {"collection": collection, "id": identity}))
+
+
+@click.command()
+@click.argument("collection")
+@click.argument("identity", metavar="ID")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_context
+def purge(ctx: click.Context, collection: str, identity: str, yes: bool) -> None:
+    """Erase a record for good, here and on your other devices. It never comes back.
+
+    What was sent before stays, sealed, in entries at the relay and on your devices until
+    checkpoints replace them.
+    """
+    if not yes:
+        click.confirm(f"Erase {identity} of {collection} for good?", abort=True, err=True)
+    _done(ctx, call(ctx, "purge", {"collection": collection, "id": identity}))
+
+
+def _done(ctx: click.Context, done: dict[str, Any]) -> None:
+    if settings(ctx).json:
+        json_line(done)
+
+
+def _rows(ctx: click.Context, verb: str, params: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """What a verb sends in pages; for programs printed line by line as it comes."""
+    kept: list[dict[str, Any]] = []
+    as_json = settings(ctx).json
+
+    def page(data: dict[str, Any]) -> None:
+        for row in data[key]:
+            json_line(row) if as_json else kept.append(row)
+
+    call(ctx, verb, params, show=page)
+    return kept
+
+
+def _who(row: dict[str, Any]) -> str:
+    return str(row["device_name"] or row["device"][:SHORT])

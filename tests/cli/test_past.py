@@ -1,0 +1,51 @@
+"""history, undo, redo, conflicts, resolve, trash, undelete, purge: through real processes."""
+
+from tests.cli.support import Chez
+
+
+def test_a_record_goes_back_and_forth(either: Chez) -> None:
+    """Changes are listed and named by the beginning of their hash, shown at a point, compared, undone and redone."""
+    either.run("put", "notes", "tea", "title=Tea", "cups=1")
+    either.run("edit", "notes", "tea", "cups=2")
+    newest, oldest = either.lines("history", "notes", "tea")
+    assert (newest["kind"], newest["fields"]) == ("edited", ["cups"]) and newest["device_name"] and newest["time"]
+    assert either.json("history", "notes", "tea", "--at", oldest["hash"][:8])["value"] == {"title": "Tea", "cups": 1}
+    assert either.lines("history", "notes", "tea", "--diff", oldest["hash"]) == [
+        {"field": "cups", "kind": "changed", "before": 1, "after": 2}]
+    assert either.lines("history", "notes", "tea", "--limit", "1", "--before", newest["hash"][:8]) == [oldest]
+    assert either.json("undo", "notes", "tea") == {"change": newest["hash"], "fields": ["cups"], "left": []}
+    assert either.json("get", "notes", "tea")["value"]["cups"] == 1
+    assert "done again: cups" in either.run("redo", "notes", "tea").stdout
+    assert either.json("get", "notes", "tea")["value"]["cups"] == 2
+
+
+def test_what_is_deleted_is_in_the_trash(owned: Chez) -> None:
+    """It is listed with who and when, comes back, and once purged never does; a purge asks first."""
+    owned.run("put", "notes", "tea", "title=Tea")
+    owned.run("rm", "notes", "tea")
+    (found,) = owned.lines("trash", "notes")
+    assert (found["id"], found["value"]) == ("tea", {"title": "Tea"}) and found["device_name"] and found["time"]
+    owned.run("undelete", "notes", "tea")
+    assert owned.lines("trash", "notes") == []
+    owned.run("purge", "notes", "tea", stdin=b"n\n", code=130)
+    assert owned.json("get", "notes", "tea")["value"] == {"title": "Tea"}
+    owned.run("purge", "notes", "tea", "--yes")
+    assert owned.error("get", "notes", "tea")["code"] == "NotFound"
+    assert owned.error("put", "notes", "tea", "title=Tea")["code"] == "RecordPurged"
+    assert [one["kind"] for one in owned.lines("journal", "--kind", "purge")] == ["purge"]
+
+
+def test_mistakes_are_told(owned: Chez) -> None:
+    """What there is nothing of has its code, one line for people, and no stack trace."""
+    owned.run("put", "notes", "tea", "title=Tea")
+    cases = {
+        ("history", "notes", "nobody"): "NotFound", ("history", "notes", "tea", "--at", "0000"): "NotFound",
+        ("history", "notes", "tea", "--at", "x"): "InvalidValue", ("redo", "notes", "tea"): "NotFound",
+        ("undo", "notes", "nobody"): "NotFound", ("undelete", "notes", "tea"): "NotFound",
+        ("resolve", "notes", "tea", "title", "1"): "NotFound", ("purge", "notes", "nobody", "--yes"): "NotFound",
+    }
+    for words, code in cases.items():
+        assert owned.error(*words)["code"] == code, words
+    assert owned.lines("conflicts", "notes", "tea") == [] and owned.lines("trash", "nothing") == []
+    plain = [line.split() for line in owned.run("history", "notes", "tea").stdout.splitlines()]
+    assert plain[0] == ["change", "when", "device", "what", "fields"] and plain[1][-2:] == ["created", "title"]
