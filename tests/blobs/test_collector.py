@@ -64,7 +64,7 @@ class Freeing(RuleBasedStateMachine):
         mine = pieces[-1][1].hex()
 
         def work(db: Any) -> str:
-            known, id = tables.finish(db, n, mine, 1024, content.to_bytes(32, "big"))
+            known, id = tables.finish(db, n, mine, 1024, content.to_bytes(32, "big"), self.files.__contains__)
             db.execute("UPDATE blob SET idle = NULL WHERE n = ?", (known,))
             return id
 
@@ -95,8 +95,9 @@ class Freeing(RuleBasedStateMachine):
         id = data.draw(st.sampled_from(sorted(self.blobs)))
         json = msgspec.json.encode({"a": {"_blob": id, "size": 1024}}).decode()
         self._work(lambda db: db.execute(
-            "INSERT INTO record (n, space, collection, id, json, deleted, tail) VALUES (?, 1, 'notes', ?, ?, 0, 0) "
-            "ON CONFLICT (n) DO UPDATE SET json = excluded.json", (record, str(record), json)), crash=crash)
+            "INSERT INTO record (n, space, collection, id, json, deleted, tail, changed, born) "
+            "VALUES (?1, 1, 'notes', ?2, ?3, 0, 0, ?1, ?1) ON CONFLICT (n) DO UPDATE SET json = excluded.json",
+            (record, str(record), json)), crash=crash)
         if not crash:
             self.records[record] = id
 

@@ -262,3 +262,14 @@ async def test_what_is_being_read_is_not_freed(home: chez.Home) -> None:
     assert b"".join(parts) == data
     freed = [await home.blobs.collect() for _ in range(3)]
     assert freed == [0, 0, 1] and files(home.path) == set()
+
+
+async def test_what_is_added_again_because_its_copy_was_lost_stays(home: chez.Home) -> None:
+    """A content whose files are gone from the disk is not taken for one that is here: the new copy is kept."""
+    data = content(2 * CHUNK)
+    first = await home.blobs.add(data)
+    drop(home.path)
+    again = await home.blobs.add(data)
+    await settled(home)
+    assert again.id != first.id and await read(home, again) == data
+    assert (await home.blobs.add(data)).id == again.id

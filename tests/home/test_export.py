@@ -215,7 +215,7 @@ def rewrite(folder: Path, lines: list[bytes]) -> None:
     file = folder / "records" / "notes.jsonl"
     file.write_bytes(b"\n".join(lines) + b"\n")
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"][0]["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    manifest["files"][0] |= {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "bytes": file.stat().st_size}
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 

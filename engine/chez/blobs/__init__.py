@@ -5,6 +5,7 @@
     tables.py      what the database knows of blobs, as functions over an open transaction
     collector.py   freeing what no record holds
     adding.py      a stream of content becomes a blob
+    whole.py       the content of a blob that is all here, read by a plain function
     pieces.py      the pieces of one blob, from the disk or from a relay
     transfer.py    connections to a relay that carry chunks
     attachments.py `Blobs`: what an application uses, as `home.blobs`

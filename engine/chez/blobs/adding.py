@@ -97,7 +97,8 @@ class _Addition:
 
         def work(db: Connection) -> str:
             assert self._n is not None  # begin() was called
-            n, id = tables.finish(db, self._n, self._last.hex(), sealer.size, sealer.content)
+            n, id = tables.finish(db, self._n, self._last.hex(), sealer.size, sealer.content,
+                                 shared.files.has)
             shared.fresh.add(id)
             db.execute("UPDATE blob SET idle = NULL WHERE n = ?", (n,))
             return id

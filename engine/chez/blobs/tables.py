@@ -5,7 +5,7 @@ whether its file is durable here. A row without an id is an addition under way, 
 that was cut off.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from chez.blobs.format import MANIFEST, Manifest, chunk_count, page_count
@@ -66,15 +66,25 @@ def add_pieces(db: Connection, n: int, pieces: Iterable[Piece]) -> None:
                    [(n, *piece) for piece in pieces])
 
 
-def finish(db: Connection, n: int, id: str, size: int, content: bytes) -> tuple[int, str]:
-    """End an addition: its row and id, or those of a blob held here that has the same content."""
-    twin = db.execute(
+def finish(db: Connection, n: int, id: str, size: int, content: bytes,
+           there: Callable[[bytes], bool]) -> tuple[int, str]:
+    """End an addition: its row and id, or those of a blob held here that has the same content.
+
+    `there` tells whether a piece's file exists: else what was added because the other copy
+    was lost would be thrown away for that copy.
+    """
+    twins = db.execute(
         "SELECT n, id FROM blob WHERE space = (SELECT space FROM blob WHERE n = ?) AND content = ? AND size = ? "
         "AND id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM chunk WHERE blob = blob.n AND held = 0)",
-        (n, content, size)).fetchone()
-    if twin is not None:
-        abandon(db, n)
-        return twin[0], twin[1]
+        (n, content, size)).fetchall()
+    for twin, known in twins:
+        pieces = db.execute("SELECT id FROM chunk WHERE blob = ?", (twin,))
+        lost = [piece for (piece,) in pieces.fetchall() if not there(piece)]
+        if not lost:
+            abandon(db, n)
+            return twin, known
+        for piece in lost:
+            forget_piece(db, piece)
     db.execute("UPDATE blob SET id = ?, size = ?, content = ? WHERE n = ?", (id, size, content, n))
     return n, id
 

@@ -3,6 +3,8 @@
     DIR/manifest.json             what is here: written last, so an export without it is incomplete
     DIR/records/COLLECTION.jsonl  one record a line, by id
     DIR/history/COLLECTION.jsonl  one change a line, each record's in causal order (where asked for)
+    DIR/attachments/ID            the content of one attachment: what `{"_blob": ID, ...}` in a record stands for
+    DIR/attachments/index.jsonl   which ones are here, one a line (where there are any)
 
 A record's line is a JSON object (UTF-8, one line, ended by a line feed):
 
@@ -17,10 +19,19 @@ A change's line: `id` of the record, `hash`, `author` (the device, or "import"),
 made, Unix milliseconds; null if not known), `origin`, and `change`: the Automerge change in base64.
 A record's changes in order are an Automerge document. Deleted records are in the history
 only. Integers have 64 bits: a reader that turns them into floats loses digits.
+
+An attachment's line: `id`, `bytes`, `sha256`. One that was not whole on the exporting
+device is not here; what only deleted records or older values hold is not either.
+
+Whoever made an export may have made it to do harm: a file of it is named by a pattern that
+leads nowhere else, and read only if it is a plain file of the size that its line says.
 """
 
 import hashlib
+import os
 import re
+import stat
+from io import BufferedReader
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -28,14 +39,18 @@ import msgspec
 from msgspec import Meta
 
 from chez.errors import BadArchive
+from chez.records.reference import MAX_SIZE
 
-__all__ = ("CHANGES", "MANIFEST", "MAX_LINE", "NO_KINDS", "RECORDS", "ChangeLine", "File", "Manifest", "RecordLine",
-           "file_name", "is_export", "read_manifest")
+__all__ = ("ATTACHMENTS", "CHANGES", "INDEX", "MANIFEST", "MAX_LINE", "NO_KINDS", "RECORDS", "AttachmentLine",
+           "ChangeLine", "File", "Holds", "Manifest", "RecordLine", "file_name", "is_export", "open_file",
+           "read_manifest")
 
 MANIFEST: Final = "manifest.json"
 FORMAT: Final = "chez export"
 RECORDS: Final = "records"
 CHANGES: Final = "history"
+ATTACHMENTS: Final = "attachments"
+INDEX: Final = f"{ATTACHMENTS}/index.jsonl"
 
 MAX_LINE: Final = 64 * 1024 * 1024
 """Bytes of one line: a record takes at most a few changes' worth, and this is far more."""
@@ -48,7 +63,12 @@ NO_KINDS: Final = msgspec.Raw(b"")
 
 _PLAIN: Final = re.compile(r"[a-z][a-z0-9_.-]{0,99}")
 _DEVICES: Final = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
-_PATH: Final = re.compile(r"(records|history)/[a-z~][a-z0-9_.~-]{0,127}\.jsonl")
+_PATH: Final = re.compile(r"(records|history)/[a-z~][a-z0-9_.~-]{0,127}\.jsonl|attachments/index\.jsonl")
+_HEX: Final = r"^[0-9a-f]{64}\Z"
+
+
+Holds = Literal["records", "history", "attachments"]
+"""What the lines of a file are: also the folder that it is in."""
 
 
 class File(msgspec.Struct, frozen=True):
@@ -56,7 +76,7 @@ class File(msgspec.Struct, frozen=True):
 
     path: str
     collection: str
-    holds: Literal["records", "history"]
+    holds: Holds
     lines: Annotated[int, Meta(ge=0)]
     bytes: Annotated[int, Meta(ge=0)]
     sha256: Annotated[str, Meta(min_length=64, max_length=64)]
@@ -97,6 +117,19 @@ class ChangeLine(msgspec.Struct):
     change: bytes
 
 
+class AttachmentLine(msgspec.Struct):
+    """An attachment as a line of their index."""
+
+    id: Annotated[str, Meta(pattern=_HEX)]
+    bytes: Annotated[int, Meta(ge=0, le=MAX_SIZE)]
+    sha256: Annotated[str, Meta(pattern=_HEX)]
+
+    @property
+    def path(self) -> str:
+        """Where its content is."""
+        return f"{ATTACHMENTS}/{self.id}"
+
+
 def file_name(collection: str) -> str:
     """The name of a collection's file: its own where every file system takes it as it is.
 
@@ -126,9 +159,27 @@ def read_manifest(folder: Path) -> Manifest:
         if len(data) > MAX_MANIFEST:
             raise ValueError("it is too large")
         manifest = msgspec.json.decode(data, type=Manifest)
-        bad = [file.path for file in manifest.files if not _PATH.fullmatch(file.path)]
+        bad = [file.path for file in manifest.files
+               if not _PATH.fullmatch(file.path) or file.path.partition("/")[0] != file.holds]
         if bad:
             raise ValueError(f"{bad[0]!r} is no file of an export")
+        if len({file.path for file in manifest.files}) < len(manifest.files):
+            raise ValueError("it names a file twice")
     except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise BadArchive(f"{folder / MANIFEST} is no manifest of an export: {error}", "Export again.") from None
     return manifest
+
+
+def open_file(folder: Path, path: str, size: int) -> BufferedReader:
+    """Open a file of an export; `path` is as in its manifest or index. Raises `BadArchive`."""
+    try:
+        # Not through a link, which may lead out of the folder; and not waiting at a pipe.
+        handle = os.open(folder / path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise BadArchive(f"this export lacks {path} ({error.strerror})", "Export again.") from None
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode) or found.st_size != size:
+        os.close(handle)
+        raise BadArchive(f"{path} is not what the manifest says: it has another size, or is no plain file",
+                         "Export again.")
+    return open(handle, "rb")

@@ -14,8 +14,23 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from chez.blobs.attachments import Blobs
 from chez.errors import Damaged, InvalidValue
-from chez.home.archive import CHANGES, MANIFEST, NO_KINDS, RECORDS, ChangeLine, File, Manifest, RecordLine, file_name
+from chez.home.archive import (
+    ATTACHMENTS,
+    CHANGES,
+    INDEX,
+    MANIFEST,
+    NO_KINDS,
+    RECORDS,
+    ChangeLine,
+    File,
+    Holds,
+    Manifest,
+    RecordLine,
+    file_name,
+)
+from chez.home.attached import Attached
 from chez.home.building import building, sync_folder
 from chez.journal import Journal
 from chez.records import automerge
@@ -32,13 +47,18 @@ STEP: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What an export wrote: records and changes, bytes of all files, and the manifest's SHA-256."""
+    """What an export wrote: records, changes and attachments, bytes of all files, and the manifest's SHA-256.
+
+    `missing` attachments are held by records and not whole on this device, so not in it.
+    """
 
     path: str
     records: int
     changes: int
     bytes: int
     sha256: str
+    attachments: int = 0
+    missing: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +67,7 @@ class Exporter:
 
     database: Database
     journal: Journal
+    blobs: Blobs
     space: int
     person: bytes
     device: bytes
@@ -62,7 +83,8 @@ class Exporter:
             report = await self.database.aside(
                 lambda db, check: _Writing(db, self, folder, note, check).write(path, history))
             await self.journal.append("export-complete", {
-                "to": str(path), "records": report.records, "changes": report.changes, "manifest": report.sha256})
+                "to": str(path), "records": report.records, "changes": report.changes, "manifest": report.sha256,
+                "attachments": report.attachments})
         return report
 
 
@@ -124,7 +146,11 @@ class _Writing:
         if history:
             (self._folder / CHANGES).mkdir(mode=0o700)
             files += [self._file(CHANGES, name, self._changes(name)) for name, _ in all]
-        for folder in (RECORDS, CHANGES) if history else (RECORDS,):
+        attached = Attached(self._db, self._exporter.blobs, self._folder, self._check)
+        if attached.any(self._exporter.space):
+            (self._folder / ATTACHMENTS).mkdir(mode=0o700)
+            files.append(self._file(ATTACHMENTS, "", attached.lines(self._exporter.space)))
+        for folder in {file.holds for file in files} | {RECORDS}:
             sync_folder(self._folder / folder)
         who = self._exporter
         manifest = msgspec.json.format(self._encode(Manifest(
@@ -133,19 +159,18 @@ class _Writing:
         self._store(MANIFEST, manifest)
         self._note(self._total, self._total)
         lines = {holds: sum(file.lines for file in files if file.holds == holds) for holds in (RECORDS, CHANGES)}
-        return ExportReport(str(path), lines[RECORDS], lines[CHANGES], sum(file.bytes for file in files),
-                            hashlib.sha256(manifest).hexdigest())
+        return ExportReport(str(path), lines[RECORDS], lines[CHANGES], sum(file.bytes for file in files) +
+                            attached.bytes, hashlib.sha256(manifest).hexdigest(), attached.written, attached.missing)
 
-    def _file(self, holds: str, collection: str, lines: Iterator[bytes]) -> File:
-        path = f"{holds}/{file_name(collection)}"
+    def _file(self, holds: Holds, collection: str, lines: Iterator[bytes]) -> File:
+        path = INDEX if holds == ATTACHMENTS else f"{holds}/{file_name(collection)}"
         with open(os.open(self._folder / path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             out = _Lines(file)
             for line in lines:
                 out.write(line)
             file.flush()
             os.fsync(file.fileno())
-        return File(path, collection, "records" if holds == RECORDS else "history", out.lines, out.size,
-                    out.sha256())
+        return File(path, collection, holds, out.lines, out.size, out.sha256())
 
     def _store(self, name: str, data: bytes) -> None:
         with open(os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

@@ -217,21 +217,22 @@ class Home:
         """
         chosen = Path(path)
         if connector is None and is_export(chosen):
-            return await import_export(self._engine, self.journal, chosen, progress)
+            return await import_export(self._engine, self.journal, self.blobs, chosen, progress)
         return await import_file(self._engine, self.journal, self._replica.space, chosen, connector, progress)
 
     async def export(self, path: Path | str, *, history: bool = False,
                      progress: OnProgress | None = None) -> ExportReport:
         """Write all records into a new folder as plain JSON Lines, and with `history` every change.
 
+        Attachments that are whole on this device are files in it; the report counts others.
         `import_file` reads it back, in any home. The folder appears when it is whole, and shows
         one state of the home; other work goes on meanwhile. `progress(done, total)` in records.
         It is plaintext, readable by its owner only, and the journal says that it was made.
         Raises `InvalidValue` when something is there, `StorageFailed`, `Damaged`.
         """
         made = time_text(datetime.now(UTC))
-        exporter = Exporter(self._database, self.journal, self._engine.space, self.person_id, self.device_id,
-                            self.name, made)
+        exporter = Exporter(self._database, self.journal, self.blobs, self._engine.space, self.person_id,
+                            self.device_id, self.name, made)
         return await exporter.export(Path(path), history, progress)
 
     async def backup(self, path: Path | str, *, verify: bool = False,

@@ -1,23 +1,25 @@
 """Reading an export back: what `chez export` wrote becomes equal records, in this or another home.
 
-Every file's hash is checked before anything is written. Then lines are read and written
-in batches, each durable by itself, so that an import that was cut off is finished by
-running it again. A line that can't be stored costs that line.
+Every file's hash is checked before anything is written. Then attachments are added, and
+lines are read and written in batches, each durable by itself, so that an import that was
+cut off is finished by running it again. A line that can't be stored costs that line.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from chez.blobs.attachments import Blobs
 from chez.connectors import Reject
 from chez.connectors.api import excerpt
 from chez.errors import BadArchive, ChezError, InvalidValue
-from chez.home.archive import MANIFEST, MAX_LINE, RECORDS, File, RecordLine, read_manifest
+from chez.home.archive import ATTACHMENTS, MANIFEST, MAX_LINE, RECORDS, File, RecordLine, open_file, read_manifest
+from chez.home.attached import bring_back, index_lines, retargeted
 from chez.home.importing import BATCH, ImportReport, OnProgress, reject
 from chez.journal import Journal
 from chez.records.collection import Engine
@@ -28,31 +30,43 @@ from chez.store.database import Connection
 __all__ = ("import_export",)
 
 CONNECTOR: Final = "chez-export"
+BATCH_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of lines in one transaction: a few that are as long as may be are not held together."""
+
 _decode = msgspec.json.Decoder(RecordLine).decode
 _encode = msgspec.json.Encoder().encode
 
 
-async def import_export(engine: Engine, journal: Journal, path: Path, progress: OnProgress | None) -> ImportReport:
+async def import_export(engine: Engine, journal: Journal, blobs: Blobs, path: Path,
+                        progress: OnProgress | None) -> ImportReport:
     """Import an export's records; see `Home.import_file`."""
     folder = path if path.is_dir() else path.parent
     manifest = await asyncio.to_thread(read_manifest, folder)
     files = [file for file in manifest.files if file.holds == RECORDS]
     for file in files:
         check_collection(file.collection)
-    await asyncio.to_thread(_verify, folder, manifest.files)
+    total = sum(file.bytes for file in files) + await asyncio.to_thread(_verify, folder, manifest.files)
     digest = hashlib.sha256(await asyncio.to_thread((folder / MANIFEST).read_bytes)).hexdigest()
     report = ImportReport(CONNECTOR, folder.name)
-    total, before = sum(file.bytes for file in files), 0
+    before = 0
+
+    def note(done: int) -> None:
+        if progress is not None:
+            progress(done, total)
+
+    ids: dict[str, str] = {}
+    for file in manifest.files:
+        if file.holds == ATTACHMENTS:
+            ids = await bring_back(blobs, folder, index_lines(folder, file.path, file.bytes), note)
+            before = total - sum(file.bytes for file in files)
     for file in files:
-        lines = _lines(folder, file, report)
+        lines = _lines(folder, file, report, ids)
         while batch := await asyncio.to_thread(_batch, lines):
-            for outcome in await engine.database.write(_writing(engine, file.collection, batch)):
+            for outcome in await _write(engine, file, batch, report):
                 setattr(report, outcome, getattr(report, outcome) + 1)
-            if progress is not None:
-                progress(before + batch[-1].end, total)
+            note(before + batch[-1].end)
         before += file.bytes
-    if progress is not None:
-        progress(total, total)
+    note(total)
     await journal.append("import", {
         "connector": CONNECTOR, "version": manifest.version, "file": folder.name, "sha256": digest,
         "added": report.added, "updated": report.updated, "unchanged": report.unchanged, "purged": report.purged,
@@ -60,34 +74,54 @@ async def import_export(engine: Engine, journal: Journal, path: Path, progress: 
     return report
 
 
-def _verify(folder: Path, files: list[File]) -> None:
+def _verify(folder: Path, files: list[File]) -> int:
+    """Check all files; returns how many bytes the attachments have."""
+    size = 0
     for file in files:
-        try:
-            with (folder / file.path).open("rb") as opened:
-                same = hashlib.file_digest(opened, "sha256").hexdigest() == file.sha256
-        except OSError as error:
-            raise BadArchive(f"this export lacks {file.path} ({error.strerror})", "Export again.") from None
-        if not same:
-            raise BadArchive(f"{file.path} is not what the manifest says: it was altered or cut short",
-                             "Export again; to bring edited records home, use `chez put COLLECTION --file`.")
+        _check_hash(folder, file.path, file.bytes, file.sha256)
+    for file in files:
+        if file.holds == ATTACHMENTS:
+            for line in index_lines(folder, file.path, file.bytes):
+                _check_hash(folder, line.path, line.bytes, line.sha256)
+                size += line.bytes
+    return size
+
+
+def _check_hash(folder: Path, path: str, size: int, sha256: str) -> None:
+    try:
+        with open_file(folder, path, size) as opened:
+            same = hashlib.file_digest(opened, "sha256").hexdigest() == sha256
+    except OSError as error:
+        raise BadArchive(f"{path} can't be read ({error.strerror})", "Export again.") from None
+    if not same:
+        raise BadArchive(f"{path} is not what the manifest says: it was altered or cut short",
+                         "Export again; to bring edited records home, use `chez put COLLECTION --file`.")
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
     """A record that was read, and where its line ends in the file."""
 
+    number: int
     id: str
     value: dict[str, Value]
+    size: int
     end: int
 
 
 def _batch(lines: Iterator[_Line]) -> list[_Line]:
-    return [line for line, _ in zip(lines, range(BATCH), strict=False)]
+    batch, size = [], 0
+    for line in lines:
+        batch.append(line)
+        size += line.size
+        if len(batch) == BATCH or size >= BATCH_BYTES:
+            break
+    return batch
 
 
-def _lines(folder: Path, file: File, report: ImportReport) -> Iterator[_Line]:
+def _lines(folder: Path, file: File, report: ImportReport, ids: Mapping[str, str]) -> Iterator[_Line]:
     try:
-        with (folder / file.path).open("rb") as opened:
+        with open_file(folder, file.path, file.bytes) as opened:
             number = 0
             while raw := opened.readline(MAX_LINE + 1):
                 number += 1
@@ -97,7 +131,7 @@ def _lines(folder: Path, file: File, report: ImportReport) -> Iterator[_Line]:
                     why = error.message if isinstance(error, ChezError) else str(error) or type(error).__name__
                     reject(report, Reject(number, f"{file.path}: {why}", excerpt(raw)))
                 else:
-                    yield _Line(id, value, opened.tell())
+                    yield _Line(number, id, retargeted(value, ids) if ids else value, len(raw), opened.tell())
     except OSError as error:
         raise BadArchive(f"{file.path} can't be read any more ({error.strerror})", "Import it again.") from None
 
@@ -113,6 +147,20 @@ def _record(raw: bytes) -> tuple[str, dict[str, Value]]:
     whole = from_json(_encode(line.value | about).decode(), bytes(line.kinds).decode() or None)
     kept = check_value({name[1:]: whole.pop(name) for name in about})
     return check_id(line.id), check_value(whole) | {"_" + name: item for name, item in kept.items()}
+
+
+async def _write(engine: Engine, file: File, batch: list[_Line], report: ImportReport) -> list[str]:
+    """Write a batch; what became of each line that was written.
+
+    What the store does not take (a field kept for Chez, a record too large) costs itself alone.
+    """
+    try:
+        return await engine.database.write(_writing(engine, file.collection, batch))
+    except InvalidValue as error:
+        if len(batch) == 1:
+            reject(report, Reject(batch[0].number, f"{file.path}: {error.message}", excerpt(batch[0].id.encode())))
+            return []
+    return [outcome for line in batch for outcome in await _write(engine, file, [line], report)]
 
 
 def _writing(engine: Engine, collection: str, batch: list[_Line]) -> Callable[[Connection], list[str]]:

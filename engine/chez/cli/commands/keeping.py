@@ -22,7 +22,7 @@ __all__ = ("backup", "doctor", "export", "restore")
 @click.option("--history", is_flag=True, help="Also every change of every record, deleted ones included.")
 @click.pass_context
 def export(ctx: click.Context, folder: Path, history: bool) -> None:
-    """Write everything into a new folder as plain JSON Lines, one file a collection.
+    """Write everything into a new folder as plain JSON Lines, one file a collection, and attachments as files.
 
     Any program can read it, and chez import brings it back, here or into another home. The
     folder appears when it is complete. It is NOT encrypted; the journal notes that it was made.
@@ -32,7 +32,12 @@ def export(ctx: click.Context, folder: Path, history: bool) -> None:
         json_line(done)
         return
     changes = f" and {done['changes']:,} changes" if history else ""
-    say(f"{done['records']:,} records{changes} are in {folder}, readable by anybody who can open that folder")
+    attachments = f", with {done['attachments']:,} attachments," if done["attachments"] else ""
+    say(f"{done['records']:,} records{changes}{attachments} are in {folder}, "
+        "readable by anybody who can open that folder")
+    if done["missing"]:
+        say(f"{done['missing']:,} attachments are not in it, for they are not whole on this device: "
+            "chez fetch gets them")
 
 
 @click.command()
