@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from chez.records import automerge
+from chez.records.rows import PURGED
 from chez.records.values import to_json
 from chez.store.database import Connection
 from tests.simulation.world import World
@@ -26,6 +27,9 @@ def records(db: Connection) -> dict[tuple[str, str], tuple[str, str | None, int,
     out = {}
     rows = db.execute("SELECT n, collection, id, json, kinds, deleted FROM record").fetchall()
     for n, collection, id, json, kinds, deleted in rows:
+        if deleted == PURGED:
+            out[collection, id] = (json, kinds, deleted, "")
+            continue
         base = [row[0] for row in db.execute("SELECT doc FROM snapshot WHERE record = ?", (n,))]
         base += [row[0] for row in db.execute("SELECT bytes FROM change WHERE record = ? AND bytes IS NOT NULL "
                                               "ORDER BY n", (n,))]

@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
+from chez.errors import NotAllowed, NotFound
 from chez.records.diff import write_difference
 from chez.records.imported import record_id
+from chez.records.rows import PURGED
 from chez.records.values import check_value, from_json
 from chez.store.database import Connection
 from tests.simulation.device import Device, Undone
@@ -40,6 +42,8 @@ class Workload:
     marks: set[tuple[Key, str]] = field(default_factory=set)
     tokens: set[tuple[Key, str]] = field(default_factory=set)
     removed: set[tuple[Key, str]] = field(default_factory=set)
+    purged: set[Key] = field(default_factory=set)
+    """Records that must be gone everywhere in the end, whatever was written to them."""
     together: list[tuple[str, tuple[Key, ...]]] = field(default_factory=list)
     """Marks that one transaction wrote into several records: they show together or not at all."""
 
@@ -47,7 +51,7 @@ class Workload:
         """One local write (or the begin or end of an edit); returns what it was."""
         self.count += 1
         kind = self.random.choice(("create", "shared", "change", "change", "change", "list", "list", "delete", "import",
-                                   "together", "together", "open", "open", "fail"))
+                                   "together", "together", "open", "open", "fail", "undo", "purge"))
         if device.edits and self.random.random() < 0.4:
             kind = "close"
         try:
@@ -129,7 +133,7 @@ class Workload:
     def torn(self, db: Connection) -> list[str]:
         """Transactions of late that a device shows by half."""
         return [mark for mark, keys in self.together[-8:]
-                if len({mark in (_current(db, key) or {}) for key in keys}) > 1]
+                if len({mark in (_current(db, key) or {}) for key in keys if key not in self.purged}) > 1]
 
     def _delete(self, device: Device, lose: bool) -> bool:
         key = self._existing(device)
@@ -192,6 +196,31 @@ class Workload:
         plain = check_value(value)
         device.write(lambda db: device.records.put(db, 1, *key, plain), lose=lose)
 
+    def _undo(self, device: Device, lose: bool) -> bool:
+        """Undo and redo at once: nothing that is shown differs, and two changes more are on their way."""
+        key = self._existing(device)
+        if key is None:
+            return False
+
+        def work(db: Connection) -> bool:
+            try:
+                device.records.undo(db, 1, *key)
+            except (NotFound, NotAllowed):
+                return False
+            device.records.undo(db, 1, *key, redo=True)
+            return True
+
+        return device.write(work, lose=lose)
+
+    def _purge(self, device: Device, lose: bool) -> bool:
+        """One record that one device alone created, and not often: most are to live."""
+        key = self._existing(device)
+        if key is None or not key[1].startswith("own") or self.random.random() < 0.8:
+            return False
+        device.write(lambda db: device.records.purge(db, 1, *key), lose=lose)
+        self.purged.add(key)
+        return True
+
     def _existing(self, device: Device) -> Key | None:
         rows = device.db.execute("SELECT collection, id FROM record WHERE deleted = 0 "
                                  "ORDER BY collection, id").fetchall()
@@ -224,7 +253,10 @@ class Workload:
         """Acknowledged writes that a device's store does not show."""
         values = {(collection, id): from_json(json, kinds) for collection, id, json, kinds in
                   db.execute("SELECT collection, id, json, kinds FROM record")}
-        gone = [f"{key} {mark}" for key, mark in sorted(self.marks) if mark not in values.get(key, {})]
-        gone += [f"{key} {token}" for key, token in sorted(self.tokens - self.removed)
+        gone = [f"{key} {mark}" for key, mark in sorted(self.marks)
+                if key not in self.purged and mark not in values.get(key, {})]
+        gone += [f"{key} {token}" for key, token in sorted(self.tokens - self.removed) if key not in self.purged
                  if type(values.get(key, {}).get("list")) is not list or token not in values[key]["list"]]
-        return gone
+        states = {(collection, id): state for collection, id, state in
+                  db.execute("SELECT collection, id, deleted FROM record")}
+        return gone + [f"{key} is not purged" for key in sorted(self.purged) if states.get(key) != PURGED]
