@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,11 @@ from hypothesis import strategies as st
 import chez
 from chez import crypto
 from chez.crypto import Kdf
-from chez.errors import BadArchive, ChezError, HomeExists, InvalidValue, NotFound, WrongPassphrase
+from chez.errors import BadArchive, ChezError, Damaged, HomeExists, InvalidValue, NotFound, WrongPassphrase
+from chez.home.backup import About, _Writing
+from chez.home.lifecycle import new_device
+from chez.store.database import connect
+from chez.store.keyfile import wrap_key
 from chez.store.sealed import CHUNK, Header, SealedReader, SealedWriter, read_header
 from tests.home.conftest import PASSPHRASE
 from tests.home.test_import_twice import everything
@@ -271,3 +276,45 @@ def test_a_chunk_opens_in_its_own_file_only() -> None:
     reader = SealedReader(file, read_header(file), SECRET)
     with pytest.raises(BadArchive):
         reader.read(1)
+
+
+@pytest.mark.parametrize("script", [
+    "", "CREATE TABLE other (a);", "CREATE TABLE meta (key, value);", "PRAGMA user_version = -5;",
+    "PRAGMA user_version = 99;", "PRAGMA user_version = 1; CREATE TABLE meta (key, value);",
+    "CREATE TABLE meta (key, value); INSERT INTO meta VALUES ('device.signing', 'a'), ('device.sealing', 7); "
+    + "PRAGMA user_version = 1;",
+])
+async def test_a_backup_that_somebody_made_up(tmp_path: Path, script: str) -> None:
+    """A file that is sealed and signed as it should be, with any database inside: a typed error, and nothing stays."""
+    secret, device = b"k" * 32, new_device()
+    store = connect(tmp_path / "made.db", secret)
+    store.executescript("PRAGMA journal_mode = DELETE;" + script)
+    store.close()
+    header = Header(b"s" * 32, wrap_key(secret, PASSPHRASE, Kdf.minimum()))
+    with (tmp_path / "backup").open("wb") as file:
+        parts = _Writing(SealedWriter(file, header, secret), header)
+        parts.begin("about", msgspec.msgpack.encode(About(1, b"p" * 32, device.id, "name", "today")))
+        parts.begin("chez.db", (tmp_path / "made.db").read_bytes())
+        parts.sign(device)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises((BadArchive, Damaged)):
+        await restored(tmp_path / "backup", tmp_path / "again")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+async def test_parts_of_two_backups_do_not_mix(home: chez.Home, tmp_path: Path) -> None:
+    """Two backups of one home have keys of their own: no chunk, nor a header, of one fits into the other."""
+    await home.blobs.add(b"x" * 300_000)
+    await home.backup(tmp_path / "one")
+    await home.backup(tmp_path / "two")
+    one, two = (tmp_path / "one").read_bytes(), (tmp_path / "two").read_bytes()
+    head, sealed = 8 + int.from_bytes(one[4:8], "big"), CHUNK + crypto.TAG_BYTES
+    assert not {one[at : at + 32] for at in range(head, len(one), sealed)} & {
+        two[at : at + 32] for at in range(head, len(two), sealed)}
+    first = head + sealed
+    for mixed in (two[:head] + one[head:], one[:first] + two[first:], one[:first] + one[first + sealed:],
+                  one[:first] + one[head:first] + one[first:], one[:first], one + two[head:]):
+        (tmp_path / "mixed").write_bytes(mixed)
+        with pytest.raises(BadArchive):
+            await restored(tmp_path / "mixed", tmp_path / "again")
+    assert not (tmp_path / "again").exists()

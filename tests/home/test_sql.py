@@ -139,3 +139,26 @@ async def test_fields_of_any_name_are_columns(home: chez.Home) -> None:
     await home.collection("cased").put({"title": 1, "Title": 2})
     found = await home.sql("SELECT * FROM cased")
     assert sorted(found.rows[0][2:]) == [1, 2]
+
+
+@pytest.mark.parametrize("query", [
+    "SELECT count(*) FROM (SELECT randomblob(1000000) AS x FROM many ORDER BY x)",
+    "SELECT randomblob(1000000) FROM many",
+    "SELECT count(*) FROM (SELECT DISTINCT a.n, b.n, randomblob(1000) FROM many AS a, many AS b)",
+])
+async def test_a_query_ends_before_memory_does(notes: chez.Home, query: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What sorts, returns or remembers gigabytes is ended with a reason, and the next query works."""
+    monkeypatch.setattr("chez.query.sql.MEMORY", 64 * 1024 * 1024)
+    many = "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 5000) "
+    with pytest.raises(InvalidValue) as caught:
+        await notes.sql(many + query)
+    assert "memory" in caught.value.message and caught.value.hint
+    assert (await notes.sql("SELECT count(*) FROM notes")).rows == [(2,)]
+
+
+async def test_a_statement_that_the_engine_prepared_before_is_asked_for_permission(notes: chez.Home) -> None:
+    """Statements are kept by their text: the engine's own, on this connection, opens nothing to the same text here."""
+    query = "SELECT value FROM meta WHERE key = 'device.signing'"
+    assert await notes._database.read(lambda db: db.execute(query).fetchone())
+    with pytest.raises(InvalidValue):
+        await notes.sql(query)

@@ -8,6 +8,8 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+import sqlcipher3
+
 from chez import crypto
 from chez.errors import BadArchive, Damaged
 from chez.home.backup import STORE_FILE, About, open_backup, unseal
@@ -58,15 +60,24 @@ async def restore(file: Path | str, path: Path | str, *, passphrase: str, name: 
         key = crypto.random_bytes(32)
         await asyncio.to_thread(rekey, made / STORE_FILE, old, key)
         await asyncio.to_thread(write_key, made, key, passphrase, kdf or crypto.Kdf.moderate())
-        database = await Database.open(made / STORE_FILE, key)
+        renewal, records = await _renewed_if_sound(made / STORE_FILE, key, about, name or about.name)
+    return Restored(about.made, name or about.name, renewal.device, renewal.former, records, renewal.records)
+
+
+async def _renewed_if_sound(path: Path, key: bytes, about: About, name: str) -> tuple[Renewal, int]:
+    """Make a restored store a new device; also the number of its records. Raises `BadArchive`, `Damaged`."""
+    try:
+        database = await Database.open(path, key)
         try:
             await database.read(lambda db: _is_of(db, about))
-            renewal = await _renewed(database, name or about.name, "restored")
-            records = await database.read(
+            renewal = await _renewed(database, name, "restored")
+            return renewal, await database.read(
                 lambda db: db.execute("SELECT count(*) FROM record WHERE deleted = 0").fetchone()[0])
         finally:
             await database.close()
-    return Restored(about.made, name or about.name, renewal.device, renewal.former, records, renewal.records)
+    except (sqlcipher3.Error, ValueError, TypeError, LookupError, OSError) as error:
+        # Whoever signed a backup may have put anything in the place of its store.
+        raise BadArchive(f"what is in the backup is no store of a home ({error})", "Use another backup.") from None
 
 
 async def become_new_device(path: Path | str, *, passphrase: str, name: str | None = None) -> Renewal:

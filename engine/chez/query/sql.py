@@ -13,6 +13,8 @@ common table expression or of a subquery for one too. So each view stands on a s
 one whose name is random and lives for one statement: a query can't borrow that name.
 """
 
+import resource
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +36,13 @@ _DENIED: Final = frozenset((
     "load_extension", "fts3_tokenizer", "fts5", "sqlcipher_export", "readfile", "writefile", "edit"))
 STEPS: Final = 2_000_000_000
 """Virtual-machine steps of one statement, about a minute: a forgotten join condition ends by itself."""
-_TICK: Final = 10_000_000
+MEMORY: Final = 512 * 1024 * 1024
+"""Bytes by which the process may outgrow its greatest size so far, by sorting a whole join or making large values.
+
+A bound on accidents: one step may make a value of 1 GB, and what other threads take counts too.
+"""
+_TICK: Final = 1_000
+"""Steps between two looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +56,13 @@ class Rows:
 
 def run_sql(db: Connection, query: str, params: Sequence[Any] | Mapping[str, Any], limit: int) -> Rows:
     """Run one SELECT on the views. Raises `InvalidValue` with SQLite's reason."""
-    ticks = iter(range(STEPS // _TICK))
+    watch = _Watch()
     hidden: dict[str, str] = {}
     try:
         _create(db, query, hidden)
         views = frozenset(name.lower() for name in hidden)
         db.set_authorizer(_authorizer(views, frozenset(hidden.values()), _tables(db)))
-        db.set_progress_handler(lambda: next(ticks, None) is None, _TICK)
+        db.set_progress_handler(watch.over, _TICK)
         try:
             cursor = db.execute(query, params)
             found = cursor.fetchmany(limit + 1)
@@ -67,6 +75,8 @@ def run_sql(db: Connection, query: str, params: Sequence[Any] | Mapping[str, Any
         raise InvalidValue(f"one statement at a time ({error})") from None
     except sqlcipher3.Error as error:
         text = str(error)
+        if watch.ended:
+            raise InvalidValue(f"this query was ended: {watch.ended}", "Give it conditions, or a limit.") from None
         if "prohibited" in text or "not authorized" in text:
             raise InvalidValue("this statement does more than read collections",
                                "Use SELECT on the collections' names.") from None
@@ -80,6 +90,29 @@ def run_sql(db: Connection, query: str, params: Sequence[Any] | Mapping[str, Any
     if not columns:
         raise InvalidValue("this statement reads nothing", "Use SELECT on the collections' names.")
     return Rows(columns, found[:limit], len(found) > limit)
+
+
+class _Watch:
+    """Whether a statement takes too much."""
+
+    def __init__(self) -> None:
+        self.ended = ""
+        self._steps = 0
+        self._most = _peak() + MEMORY
+
+    def over(self) -> bool:
+        """Called every so many steps; True ends the statement."""
+        self._steps += _TICK
+        if self._steps > STEPS:
+            self.ended = "it takes too long"
+        elif _peak() > self._most:
+            self.ended = f"it takes more than {MEMORY // 2**20} MiB of memory"
+        return bool(self.ended)
+
+
+def _peak() -> int:
+    """The greatest size of this process so far, in bytes. Linux counts in KiB, macOS in bytes (getrusage(2))."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _create(db: Connection, query: str, hidden: dict[str, str]) -> None:
