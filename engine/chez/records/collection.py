@@ -350,9 +350,10 @@ class Collection(Generic[T]):
                 lambda db: engine.records.undo(db, engine.space, self.name, id, redo=redo))
 
     async def _past(self, id: str, look: Callable[[Past], R]) -> R:
+        # A long history takes seconds: nobody else waits for it.
         engine = self._engine
-        return await engine.database.read(
-            lambda db: look(open_past(db, engine.space, self.name, id, engine.records.actor)))
+        return await engine.database.aside(
+            lambda db, check: look(open_past(db, engine.space, self.name, id, engine.records.actor)))
 
     # --- inside a transaction that is open (`Home.transaction`) --------------------------
 

@@ -13,7 +13,7 @@ from chez.records.automerge import Document, RawChange
 from chez.records.operations import DELETE, MAKE_TEXT, Operation, OpId, encode, is_make
 from chez.records.past import NameOf, Past
 from chez.records.places import Place, Places, binding_id, escaped, operation_id, value_of
-from chez.records.values import Value
+from chez.records.values import MAX_DEPTH, Value
 
 __all__ = ("Conflict", "Version", "conflicts_of", "resolution")
 
@@ -66,15 +66,15 @@ def resolution(past: Past, field: str, choice: str, sequence: int, actor: bytes)
                    "Look at its conflicts again.")
 
 
-def _walk(document: Document, places: Places, obj: OpId | None, prefix: str) -> list[_Found]:
+def _walk(document: Document, places: Places, obj: OpId | None, prefix: str, depth: int = 0) -> list[_Found]:
     """The conflicts of a map or a list and of what it shows."""
     out = []
     for place, name in _shown(document, places, obj, prefix):
         found = places.in_force(place)
         if len({(one.action, one.kind, one.raw, one.id if is_make(one.action) else None) for one in found}) > 1:
             out.append((name, place, found))
-        if found and is_make(found[-1].action) and found[-1].action != MAKE_TEXT:
-            out += _walk(document, places, found[-1].id, name)
+        if found and is_make(found[-1].action) and found[-1].action != MAKE_TEXT and depth < MAX_DEPTH:
+            out += _walk(document, places, found[-1].id, name, depth + 1)
     return out
 
 
@@ -84,8 +84,7 @@ def _shown(document: Document, places: Places, obj: OpId | None, prefix: str) ->
     if obj is None or any(key is not None for key, _, _ in held):
         return [((obj, key), f"{prefix}.{escaped(key)}" if prefix else escaped(key))
                 for key, _, _ in held if key is not None and not key.startswith("_")]
-    elements = {one.id: place for place, found in places.at.items() if place[0] == obj for one in found}
-    shown = [elements.get(operation_id(id)) for _, _, id in held]
+    shown = [places.where.get(operation_id(id)) for _, _, id in held]
     return [(place, f"{prefix}[{n}]") for n, place in enumerate(shown) if place is not None]
 
 

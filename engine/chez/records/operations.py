@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from chez.records.automerge import RawChange
-from chez.records.columns import read_uleb
+from chez.records.automerge import BadChange, RawChange
+from chez.records.columns import MAX_OPERATIONS, read_uleb
 from chez.records.encode import sleb, uleb
 
 __all__ = ("DELETE", "HEAD", "MAKE_LIST", "MAKE_MAP", "MAKE_TEXT", "MARK", "SET", "OpId", "Operation", "decode",
@@ -72,9 +72,18 @@ def is_make(action: int) -> bool:
 
 
 def decode(change: RawChange) -> list[Operation]:
-    """A change's operations; it was read before (`automerge.read_change`), so its counts are bounded."""
-    data = change.bytes
-    actors, columns = _header(data)
+    """A change's operations; it was read before (`automerge.read_change`), so its counts are bounded.
+
+    Raises `BadChange` for columns that do not fit together.
+    """
+    try:
+        return _decoded(change)
+    except (IndexError, TypeError, ValueError) as error:
+        raise BadChange(f"a change's operations can't be read: {error}"[:300]) from None
+
+
+def _decoded(change: RawChange) -> list[Operation]:
+    actors, columns = _header(change.bytes)
     names = [change.actor, *actors]
 
     def ids(who: Iterable[Any], number: Iterable[Any]) -> list[OpId | None]:
@@ -83,7 +92,7 @@ def decode(change: RawChange) -> list[Operation]:
     count = change.last - change.first + 1
 
     def column(kind: int, read: Callable[[bytes], list[Any]], default: Any = None, wanted: int = count) -> list[Any]:
-        found = read(columns.get(kind, b""))
+        found = read(columns.get(kind, b""))[:wanted]
         return found + [default] * (wanted - len(found))
 
     objects = ids(column(_OBJECT_ACTOR, _numbers), column(_OBJECT, _numbers))
@@ -94,6 +103,8 @@ def decode(change: RawChange) -> list[Operation]:
     metas = column(_META, _numbers, 0)
     groups = [size or 0 for size in column(_GROUP, _numbers, 0)]
     total = sum(groups)
+    if total > MAX_OPERATIONS:
+        raise ValueError("more operations are replaced than there can be")
     before = ids(column(_BEFORE_ACTOR, _numbers, None, total), column(_BEFORE, _deltas, None, total))
     raw, at, first, out = columns.get(_RAW, b""), 0, 0, []
     for n in range(count):

@@ -7,6 +7,7 @@ takes a few microseconds each; only history, conflicts and undo need it.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from struct import error as StructError
 from struct import unpack
 from typing import Final
 
@@ -50,6 +51,8 @@ class Places:
     """The operations that set something at a place."""
     replaced: dict[OpId, list[Operation]] = field(default_factory=dict)
     """Those that an operation was replaced by."""
+    where: dict[OpId, Place] = field(default_factory=dict)
+    """The place of each operation that set something."""
 
     @classmethod
     def of(cls, document: Document) -> "Places":
@@ -66,6 +69,7 @@ class Places:
                 self.made[one.id] = one
             if one.action not in (DELETE, MARK):
                 self.at.setdefault(one.place, []).append(one)
+                self.where[one.id] = one.place
             for id in one.before:
                 self.replaced.setdefault(id, []).append(one)
 
@@ -76,9 +80,13 @@ class Places:
     def within(self, obj: OpId | None, outer: OpId) -> bool:
         """Whether an object is another one, or inside it."""
         while obj is not None and obj != outer:
-            maker = self.made.get(obj)
-            obj = None if maker is None else maker.obj
+            obj = self._around(obj)
         return obj == outer
+
+    def _around(self, obj: OpId) -> OpId | None:
+        """The object that another one is in. Numbers rise inwards, so that no way out is endless."""
+        maker = self.made.get(obj)
+        return None if maker is None or maker.obj is None or maker.obj >= obj else maker.obj
 
     def path(self, place: Place) -> str | None:
         """What people call a place: dots lead into maps, a list is one field. None for what is Chez's own."""
@@ -92,7 +100,7 @@ class Places:
             if obj is None:
                 break
             maker = self.made.get(obj)
-            if maker is None:
+            if maker is None or (maker.obj is not None and maker.obj >= obj):
                 return None
             obj, key = maker.obj, maker.id if maker.insert else maker.key
         if not steps or steps[-1].startswith("_"):
@@ -122,7 +130,10 @@ def value_of(document: Document, one: Operation) -> Value:
     """What an operation set, whether it shows or not."""
     if one.action in _KINDS:
         return automerge.inside(document, _KINDS[one.action], binding_id(one.id))
-    return _scalar(one.kind, one.raw)
+    try:
+        return _scalar(one.kind, one.raw)
+    except (IndexError, ValueError, OverflowError, StructError):
+        return None
 
 
 def _scalar(kind: int, raw: bytes) -> Value:

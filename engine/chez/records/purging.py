@@ -16,10 +16,10 @@ and at the relay, until checkpoints replace them (docs/security.md).
 from typing import Final
 
 from chez.query.fulltext import compact
-from chez.records.automerge import RawChange
+from chez.records.automerge import BadChange, RawChange
 from chez.records.encode import encode_fields
 from chez.records.operations import SET, decode
-from chez.records.rows import PURGED, Row, Rows
+from chez.records.rows import ABSENT, PURGED, Row, Rows
 from chez.store.database import Connection
 
 __all__ = ("PURGE", "erase", "is_purge", "purge_change")
@@ -34,9 +34,14 @@ def purge_change(actor: bytes) -> RawChange:
 
 
 def is_purge(change: RawChange) -> bool:
-    """Whether a change purges its record."""
-    return PURGE.encode() in change.bytes and any(
-        one.obj is None and one.key == PURGE and one.action == SET and one.kind == _TRUE for one in decode(change))
+    """Whether a change purges its record: this follows from its bytes alone."""
+    if PURGE.encode() not in change.bytes:
+        return False
+    try:
+        operations = decode(change)
+    except BadChange:
+        return False
+    return any(one.obj is None and one.key == PURGE and one.action == SET and one.kind == _TRUE for one in operations)
 
 
 def erase(rows: Rows, db: Connection, space: int, row: Row, change: RawChange, state: int, entry: int | None = None,
@@ -51,5 +56,6 @@ def erase(rows: Rows, db: Connection, space: int, row: Row, change: RawChange, s
         db.execute(f"DELETE FROM {table} WHERE record = ?", (n,))
     rows.blank(db, row, PURGED, entry)
     rows.log(db, n, change, state, None, entry, time, counted=False)
-    compact(db, space, row.collection)
+    if row.state < ABSENT:
+        compact(db, space, row.collection)
     db.execute(f"PRAGMA secure_delete = {int(before)}")
