@@ -63,3 +63,17 @@ def test_without_a_name_it_goes_under_its_own(chez: Chez, tmp_path: Path) -> Non
                           timeout=50, check=True)
     assert "11 bytes" in done.stdout.decode()
     assert (folder / "letter.txt").read_text() == "Dear reader"
+
+
+def test_a_name_that_would_hide_is_not_taken(chez: Chez, tmp_path: Path) -> None:
+    """What somebody else named like a program's settings, or like an option, is not written under that name."""
+    (tmp_path / "x").write_text("evil")
+    folder = tmp_path / "here"
+    folder.mkdir()
+    chez.run("put", "notes", "tea", "title=Tea")
+    for name in (".bashrc", "-rf"):
+        chez.run("attach", "notes", "tea", "file", str(tmp_path / "x"), f"--name={name}")
+        done = subprocess.run(chez.arguments("--json", "fetch", "notes", "tea", "file"), cwd=folder,
+                              capture_output=True, timeout=50, check=False)
+        assert json.loads(done.stderr)["error"]["code"] == "InvalidValue"
+    assert not list(folder.iterdir())

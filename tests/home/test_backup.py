@@ -278,11 +278,13 @@ def test_a_chunk_opens_in_its_own_file_only() -> None:
         reader.read(1)
 
 
+META = "PRAGMA user_version = 1; CREATE TABLE meta (key, value); "
+
+
 @pytest.mark.parametrize("script", [
     "", "CREATE TABLE other (a);", "CREATE TABLE meta (key, value);", "PRAGMA user_version = -5;",
-    "PRAGMA user_version = 99;", "PRAGMA user_version = 1; CREATE TABLE meta (key, value);",
-    "CREATE TABLE meta (key, value); INSERT INTO meta VALUES ('device.signing', 'a'), ('device.sealing', 7); "
-    + "PRAGMA user_version = 1;",
+    "PRAGMA user_version = 99;", META,
+    META + "INSERT INTO meta VALUES ('device.signing', 'abc'), ('device.sealing', 7);",
 ])
 async def test_a_backup_that_somebody_made_up(tmp_path: Path, script: str) -> None:
     """A file that is sealed and signed as it should be, with any database inside: a typed error, and nothing stays."""

@@ -61,6 +61,9 @@ async def fetch(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     if asked.into_folder:
         if not blob.name:
             raise InvalidValue("the attachment has no name of its own", "Give the file's name.")
+        # Somebody else may have chosen it: a file that programs look for and people don't see, or an option.
+        if blob.name[0] in ".-~":
+            raise InvalidValue(f"the attachment's own name begins with {blob.name[0]!r}", "Give the file's name.")
         path /= blob.name
     async with reporting(ui, "fetch") as progress:
         await home.blobs.save(blob, path, overwrite=asked.overwrite, progress=progress)

@@ -1,7 +1,7 @@
 """`Blobs`: the attachments of a home, as applications use them (`home.blobs`)."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,6 @@ from chez.blobs.pieces import Reader, reading
 from chez.blobs.saving import Target
 from chez.blobs.shared import Shared
 from chez.blobs.transfer import Sender
-from chez.blobs.whole import content_of
 from chez.errors import BlobDamaged, ChezError, InvalidValue, NotAllowed, NotFound, RelayUnreachable
 from chez.records.reference import DEFAULT_TYPE, Blob
 from chez.spaces.space import Space
@@ -162,10 +161,6 @@ class Blobs:
                     done += len(part)
                     if progress is not None:
                         progress(done, blob.size)
-
-    def content_in(self, db: Connection, id: str) -> Iterator[bytes]:
-        """The content of an attachment that is whole here, in any thread, on its connection. Raises as `content_of`."""
-        return content_of(db, self._shared.files, self._shared.space(), id)
 
     # --- what is kept on this device ------------------------------------------------------
 

@@ -21,7 +21,10 @@ from chez.home.archive import AttachmentLine, open_file
 from chez.records.reference import KEY
 from chez.store.database import Connection
 
-__all__ = ("Attached", "bring_back", "index_lines", "retargeted")
+__all__ = ("Attached", "ContentOf", "bring_back", "index_lines", "retargeted")
+
+ContentOf = Callable[[Connection, str], Iterator[bytes]]
+"""Gives the content of an attachment that is whole here, as `content_of` does."""
 
 PART: Final = 1024 * 1024
 """Bytes read at a time."""
@@ -34,9 +37,9 @@ _encode = msgspec.json.Encoder().encode
 class Attached:
     """Writes the attachments that a space's records hold into a folder; `missing` counts those that are not here."""
 
-    def __init__(self, db: Connection, blobs: Blobs, folder: Path, check: Callable[[], None]) -> None:
+    def __init__(self, db: Connection, content: ContentOf, folder: Path, check: Callable[[], None]) -> None:
         self._db = db
-        self._blobs = blobs
+        self._content = content
         self._folder = folder
         self._check = check
         self.written = self.missing = self.bytes = 0
@@ -65,7 +68,7 @@ class Attached:
 
     def _write(self, id: str) -> AttachmentLine:
         # Before there is a file: what a member wrote as an id may be any text, what is whole here has a plain one.
-        parts = self._blobs.content_in(self._db, id)
+        parts = self._content(self._db, id)
         first = next(parts)
         line = AttachmentLine(id, 0, "")
         path = self._folder / line.path

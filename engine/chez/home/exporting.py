@@ -14,7 +14,6 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from chez.blobs.attachments import Blobs
 from chez.errors import Damaged, InvalidValue
 from chez.home.archive import (
     ATTACHMENTS,
@@ -30,7 +29,7 @@ from chez.home.archive import (
     RecordLine,
     file_name,
 )
-from chez.home.attached import Attached
+from chez.home.attached import Attached, ContentOf
 from chez.home.building import building, sync_folder
 from chez.journal import Journal
 from chez.records import automerge
@@ -67,7 +66,7 @@ class Exporter:
 
     database: Database
     journal: Journal
-    blobs: Blobs
+    content: ContentOf
     space: int
     person: bytes
     device: bytes
@@ -146,7 +145,7 @@ class _Writing:
         if history:
             (self._folder / CHANGES).mkdir(mode=0o700)
             files += [self._file(CHANGES, name, self._changes(name)) for name, _ in all]
-        attached = Attached(self._db, self._exporter.blobs, self._folder, self._check)
+        attached = Attached(self._db, self._exporter.content, self._folder, self._check)
         if attached.any(self._exporter.space):
             (self._folder / ATTACHMENTS).mkdir(mode=0o700)
             files.append(self._file(ATTACHMENTS, "", attached.lines(self._exporter.space)))

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,6 +13,8 @@ import msgspec
 
 from chez import crypto
 from chez.blobs.attachments import Blobs
+from chez.blobs.files import FOLDER, PieceFiles
+from chez.blobs.whole import content_of
 from chez.connectors import Connector
 from chez.errors import InvalidValue, Misuse, NotFound
 from chez.home.archive import is_export
@@ -34,7 +36,7 @@ from chez.records.typed import Migration
 from chez.records.types import collection_of
 from chez.records.values import check_collection, time_text
 from chez.spaces.space import Space
-from chez.store.database import Database
+from chez.store.database import Connection, Database
 from chez.sync.connection import relay_name
 from chez.sync.link import Link, hooks
 from chez.sync.machine import Progress
@@ -231,8 +233,13 @@ class Home:
         Raises `InvalidValue` when something is there, `StorageFailed`, `Damaged`.
         """
         made = time_text(datetime.now(UTC))
-        exporter = Exporter(self._database, self.journal, self.blobs, self._engine.space, self.person_id,
-                            self.device_id, self.name, made)
+        files = PieceFiles(self.path / FOLDER)
+
+        def content(db: Connection, id: str) -> Iterator[bytes]:
+            return content_of(db, files, self._replica.space, id)
+
+        exporter = Exporter(self._database, self.journal, content, self._engine.space, self.person_id, self.device_id,
+                            self.name, made)
         return await exporter.export(Path(path), history, progress)
 
     async def backup(self, path: Path | str, *, verify: bool = False,
