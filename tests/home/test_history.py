@@ -2,10 +2,13 @@
 
 import asyncio
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 import chez
+from chez.agent.pasts import VERBS
+from chez.agent.ui import Ui
 from chez.crypto import Kdf
 from chez.errors import InvalidValue, NotFound
 from tests.home.conftest import PASSPHRASE
@@ -80,12 +83,17 @@ async def test_devices_settle_a_conflict(pair: Pair) -> None:
         async with notes.edit("tea") as draft:
             draft["title"] = title
     await pair.meet()
+    ui = cast("Ui", None)  # this verb says nothing
     (conflict,) = await phone.conflicts("tea")
     assert [conflict] == await laptop.conflicts("tea")
     assert {version.device_name: version.value for version in conflict.versions} == {
         "laptop": "Green tea", "phone": "Black tea"}
     hidden = conflict.versions[1]
-    await phone.resolve("tea", conflict.field, hidden.choice)
+    asked = {"collection": "notes", "id": "tea", "field": "title"}
+    for number, refusal in ((3, InvalidValue), (1, NotFound)):
+        with pytest.raises(refusal):
+            await VERBS["resolve"](pair.phone, asked | {"number": number, "field": "title" if number == 3 else "x"}, ui)
+    await VERBS["resolve"](pair.phone, asked | {"number": 2}, ui)  # as `chez resolve notes tea title 2`
     await pair.meet()
     assert (await laptop.get("tea")).value == (await phone.get("tea")).value == {"title": hidden.value}
     assert await laptop.conflicts("tea") == []

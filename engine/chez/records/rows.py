@@ -30,6 +30,9 @@ IN_ENTRY, OUTBOX, WAITING, REFUSED = 0, 1, 2, 3
 HERE, DELETED, ABSENT, PURGED = 0, 1, 2, 3
 """States of a record; ABSENT while all that arrived of it waits for something."""
 
+_NEXT: Final = "(SELECT coalesce(max(changed), 0) + 1 FROM record)"
+"""The next number of a write. No record's row is ever taken away, so none is given twice."""
+
 
 @dataclass(slots=True)
 class Row:
@@ -97,10 +100,9 @@ class Rows:
         if self.touch is not None:
             self.touch(collection, id)
         json, kinds, state = ("{}", None, ABSENT) if value is None else self._columns(db, collection, value)
-        next = self._next(db)
         n: int = db.execute("INSERT INTO record (space, collection, id, json, kinds, deleted, tail, changed, born, "
-                            "editor) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                            (space, collection, id, json, kinds, state, tail, next, next, entry)).lastrowid
+                            f"editor) VALUES (?, ?, ?, ?, ?, ?, ?, {_NEXT}, {_NEXT}, ?)",
+                            (space, collection, id, json, kinds, state, tail, entry)).lastrowid
         return n
 
     def project(self, db: Connection, row: Row, value: dict[str, Value], tail: int,
@@ -119,23 +121,17 @@ class Rows:
                 db.execute("INSERT OR REPLACE INTO snapshot (record, doc) VALUES (?, ?)", (n, saved))
                 db.execute("UPDATE change SET bytes = NULL WHERE record = ? AND state = 0", (n,))
             tail = 0
-        next = self._next(db)
-        db.execute("UPDATE record SET json = ?, kinds = ?, deleted = ?, tail = ?, changed = ?, editor = ?, "
-                   "born = CASE WHEN deleted = 0 THEN born ELSE ? END WHERE n = ?",
-                   (json, kinds, state, tail, next, entry, next, n))
+        db.execute(f"UPDATE record SET json = ?, kinds = ?, deleted = ?, tail = ?, changed = {_NEXT}, editor = ?, "
+                   f"born = CASE WHEN deleted = 0 THEN born ELSE {_NEXT} END WHERE n = ?",
+                   (json, kinds, state, tail, entry, n))
 
     def blank(self, db: Connection, row: Row, state: int, entry: int | None) -> None:
         """Show nothing of a record any more; `entry` is the row of what brought that."""
         if self.touch is not None:
             self.touch(row.collection, row.id)
         self._warm.pop(row.n, None)
-        db.execute("UPDATE record SET json = '{}', kinds = NULL, deleted = ?, tail = 0, changed = ?, editor = ? "
-                   "WHERE n = ?", (state, self._next(db), entry, row.n))
-
-    def _next(self, db: Connection) -> int:
-        """The next number of a write; the last one is never taken away, so none is given twice."""
-        next: int = db.execute("SELECT coalesce(max(changed), 0) + 1 FROM record").fetchone()[0]
-        return next
+        db.execute(f"UPDATE record SET json = '{{}}', kinds = NULL, deleted = ?, tail = 0, changed = {_NEXT}, "
+                   "editor = ? WHERE n = ?", (state, entry, row.n))
 
     def _columns(self, db: Connection, collection: str, value: dict[str, Value]) -> tuple[str, str | None, int]:
         state = DELETED if value.get("_deleted") is True else HERE
