@@ -239,6 +239,7 @@ def test_two_devices_pair_and_sync(home: blocking.Home, relay: str, tmp_path: Pa
 
     home.collection("notes").put({"title": "Tea"}, id="tea")
     with home.pair(relay) as pairing:
+        assert repr(pairing) == f"<Pairing at {relay}>"
         joining = threading.Thread(target=lambda: blocking.join(
             tmp_path / "phone", pairing.code, passphrase=PASSPHRASE, name="phone", kdf=Kdf.minimum()))
         joining.start()

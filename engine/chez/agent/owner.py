@@ -68,6 +68,9 @@ class Owner:
         self._since = datetime.now(UTC).isoformat(timespec="seconds")
         self._after: list[Callable[[str], None]] = []
 
+    def __repr__(self) -> str:
+        return f"<Owner at {self.path}>"
+
     def after_each(self, notify: Callable[[str], None]) -> None:
         """Call `notify(verb)` after each verb that succeeded."""
         self._after.append(notify)

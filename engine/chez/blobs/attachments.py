@@ -83,6 +83,9 @@ class Blobs:
         self._unsent = False
         self._problem = ""
 
+    def __repr__(self) -> str:
+        return f"<Blobs in {self._database.path.parent}>"
+
     # --- adding and reading ---------------------------------------------------------------
 
     async def add(self, source: Source, *, media_type: str = DEFAULT_TYPE, name: str | None = None,

@@ -21,7 +21,7 @@ each entry point names a callable without arguments that returns a `Connector`.
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
@@ -58,7 +58,7 @@ class Source:
 class Found:
     """One record, and the line of the file (from 1) on which it began."""
 
-    record: msgspec.Struct
+    record: msgspec.Struct = field(repr=False)
     row: int
 
 
@@ -67,8 +67,8 @@ class Reject:
     """A row that could not be read: its line (from 1), why, and its beginning, escaped."""
 
     line: int
-    reason: str
-    text: str
+    reason: str = field(repr=False)
+    text: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class ImportReport:
     unchanged: int = 0
     purged: int = 0
     rejected: int = 0
-    rejects: list[Reject] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list, repr=False)
 
 
 async def import_file(engine: Engine, journal: Journal, space: Space, path: Path, connector: Connector | str | None,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chez import crypto, inboxes
 from chez.errors import BadPairing, ChezError, NotAllowed
@@ -27,7 +27,7 @@ Ask = Callable[..., Awaitable[str]]
 class Paired:
     """The device that was let in."""
 
-    device: bytes
+    device: bytes = field(repr=False)
     name: str
 
 
@@ -66,6 +66,9 @@ class Pairing:
         self._machine = OldDevice(self._code, crypto.random_bytes(32))
         self.code: str = full_code(self._code, url)
         """What is typed on the new device: a secret while it works."""
+
+    def __repr__(self) -> str:
+        return f"<Pairing at {self._url}>"  # the code is a secret
 
     async def confirm(self, ask: Ask | None = None) -> Paired:
         """Wait for the new device, let the person confirm it, certify it.

@@ -40,6 +40,9 @@ class Transaction:
         self._engine = engine
         self._journal = journal
 
+    def __repr__(self) -> str:
+        return f"<Transaction, {'ended' if self._open is None else 'open'}>"
+
     def get(self, collection: Collection[T], id: str) -> Record[T]:
         """The record with this id. Raises `NotFound`."""
         self._check(collection)

@@ -8,7 +8,7 @@ same transaction as the receipt that says so.
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,9 +33,9 @@ class Receipt:
     number: int
     time: str
     kind: str
-    body: dict[str, Any]
-    previous: bytes
-    hash: bytes
+    body: dict[str, Any] = field(repr=False)
+    previous: bytes = field(repr=False)
+    hash: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,9 @@ class Journal:
         self._database = database
         self._device = device
         self._now = now
+
+    def __repr__(self) -> str:
+        return f"<Journal of device {self._device.id.hex()[:8]}…>"
 
     async def append(self, kind: str, body: Mapping[str, Any]) -> Receipt:
         """Write a receipt; durable when it returns. `body` is JSON-able."""

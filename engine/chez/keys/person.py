@@ -3,7 +3,7 @@
 The root secret certifies the first device and is then forgotten: no device stores it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mnemonic import Mnemonic
 
@@ -25,7 +25,7 @@ class Person:
     root: crypto.SigningKey
     recovery: crypto.SealingKey
     relay_recovery: crypto.SigningKey
-    locator: bytes
+    locator: bytes = field(repr=False)
 
 
 def new_words(entropy: bytes) -> str:

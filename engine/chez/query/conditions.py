@@ -27,6 +27,8 @@ Key = tuple[str, bool]
 
 Operator = Literal["=", "<", "<=", ">", ">=", "in", "prefix", "null"]
 _DEEPEST: Final = 200
+_SHOWN: Final = 4
+"""Levels of a condition, and alternatives in it, that its repr shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,13 @@ class Condition:
     def __invert__(self) -> "Condition":
         return self.part if isinstance(self, Not) else Not(self)
 
+    def __repr__(self) -> str:
+        return self.shown(_SHOWN)
+
+    def shown(self, depth: int) -> str:
+        """The condition for people, to so many levels, with a question mark for each value."""
+        raise NotImplementedError
+
     def __bool__(self) -> bool:
         raise Misuse("a condition is not true or false by itself, so `and`, `or`, `not` and `a < field < b` don't work",
                      "Use &, | and ~ with parentheses, and field.between(a, b).")
@@ -72,13 +81,17 @@ class Condition:
         return iter(())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison(Condition):
     """A field compared with a value."""
 
     name: str
     operator: Operator
     value: Any = None
+
+    def shown(self, depth: int) -> str:
+        """As `cups > ?`."""
+        return f"{self.name} is null" if self.operator == "null" else f"{self.name} {self.operator} ?"
 
     def sql(self, numeric: frozenset[str], depth: int = 0) -> Sql:
         """The comparison in SQL."""
@@ -129,11 +142,15 @@ class Number(Condition):
         yield Bound((self.name, True), False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class AllOf(Condition):
     """Several conditions, all of them true."""
 
     parts: tuple[Condition, ...]
+
+    def shown(self, depth: int) -> str:
+        """As `(cups > ? & title = ?)`."""
+        return _shown(self.parts, "&", depth)
 
     def sql(self, numeric: frozenset[str], depth: int = 0) -> Sql:
         """The conditions in SQL."""
@@ -145,22 +162,30 @@ class AllOf(Condition):
             yield from part.bounds(numeric)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class AnyOf(Condition):
     """Several conditions, at least one of them true."""
 
     parts: tuple[Condition, ...]
+
+    def shown(self, depth: int) -> str:
+        """As `(cups > ? | title = ?)`."""
+        return _shown(self.parts, "|", depth)
 
     def sql(self, numeric: frozenset[str], depth: int = 0) -> Sql:
         """The conditions in SQL."""
         return _joined(self.parts, "OR", numeric, depth)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Not(Condition):
     """A condition that is not true."""
 
     part: Condition
+
+    def shown(self, depth: int) -> str:
+        """As `~(cups > ?)`."""
+        return f"~({self.part.shown(depth - 1)})" if depth else "…"
 
     def sql(self, numeric: frozenset[str], depth: int = 0) -> Sql:
         """The opposite in SQL; where a comparison is NULL it is not true either."""
@@ -185,6 +210,13 @@ def required(conditions: Iterable[Condition]) -> Iterator[Condition]:
             yield one
 
 
+def _shown(parts: tuple[Condition, ...], sign: str, depth: int) -> str:
+    if not depth:
+        return "…"
+    texts = [part.shown(depth - 1) for part in parts[:_SHOWN]] + ["…"] * (len(parts) > _SHOWN)
+    return f"({f' {sign} '.join(texts)})"
+
+
 def key_of(name: str, numeric: frozenset[str]) -> Key:
     """What a field is sorted by."""
     return name, name in numeric
@@ -192,7 +224,8 @@ def key_of(name: str, numeric: frozenset[str]) -> Key:
 
 def _condition(value: object) -> Condition:
     if not isinstance(value, Condition):
-        raise Misuse(f"{value!r} is no condition", 'Conditions look like field("cups") >= 3.')
+        raise Misuse(f"a value of type {type(value).__name__} is no condition",
+                     'Conditions look like field("cups") >= 3.')
     return value
 
 

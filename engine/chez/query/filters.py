@@ -19,6 +19,7 @@ from chez.query.indexes import Index, best, expression
 from chez.query.live import Following, live
 from chez.query.paths import column, kind_of, quote, steps
 from chez.records.values import Value
+from chez.shown import listed
 
 __all__ = ("Facts", "Groups", "Query", "Source", "conditions", "whole")
 
@@ -65,11 +66,12 @@ def conditions(given: Sequence[Condition], equals: dict[str, Any]) -> tuple[Cond
     """The conditions given to a `where`. Raises `Misuse` for what is none."""
     for one in given:
         if not isinstance(one, Condition):
-            raise Misuse(f"{one!r} is no condition", 'Conditions look like field("cups") >= 3.')
+            raise Misuse(f"a value of type {type(one).__name__} is no condition",
+                         'Conditions look like field("cups") >= 3.')
     return (*given, *(Comparison(name, "=", value) for name, value in equals.items()))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Query(Generic[R]):
     """Records of a collection that fulfil conditions; immutable, runs when it is read.
 
@@ -83,6 +85,12 @@ class Query(Generic[R]):
     _order: tuple[str, ...] = ()
     _limit: int | None = None
     _offset: int = 0
+
+    def __repr__(self) -> str:
+        where = AllOf(self._conditions).shown(2) if self._conditions else "all"
+        order = f", by {listed(self._order)}" if self._order else ""
+        limit = "" if self._limit is None else f", at most {self._limit:,}"
+        return f"<Query of {self.collection!r}: {where}{order}{limit}{f', from {self._offset:,}' * bool(self._offset)}>"
 
     @property
     def collection(self) -> str:
@@ -313,7 +321,7 @@ _BRANCHES: Final = 100
 """SQLite takes at most 500 SELECTs in one; beyond some, a walk through the collection is no worse."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Groups(Generic[R]):
     """The records of a query in groups; `aggregate` reads them."""
 
@@ -321,6 +329,9 @@ class Groups(Generic[R]):
     _groups: dict[str, str]
     _order: tuple[str, ...] = ()
     _limit: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<Groups by {listed(self._groups)} of {self._query!r}>"
 
     def order_by(self, *names: str) -> "Groups[R]":
         """Sorted by what `aggregate` gives, by name; a `-` before it turns the order round."""

@@ -16,7 +16,7 @@ Words are found whatever their case and accents (FTS5's unicode61).
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -53,7 +53,7 @@ class Hit(Generic[R]):
 
     record: R
     rank: float
-    snippet: str
+    snippet: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from chez.errors import InvalidValue
 from chez.query import decimals
 from chez.query.decimals import decimal_column
 from chez.query.paths import column, quote, steps
+from chez.shown import listed
 from chez.store.database import Connection
 
 __all__ = ("Rows", "run_sql")
@@ -45,13 +46,16 @@ _TICK: Final = 1_000
 """Steps between two looks."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Rows:
     """A result: the columns' names and the rows. `truncated` says that a limit cut it."""
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
     truncated: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Rows: {len(self.rows):,}{' and more' if self.truncated else ''} of ({listed(self.columns)})>"
 
 
 def run_sql(db: Connection, query: str, params: Sequence[Any] | Mapping[str, Any], limit: int) -> Rows:

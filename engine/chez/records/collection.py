@@ -27,6 +27,7 @@ from chez.records.store import Over, RecordStore
 from chez.records.trash import Trashed, find_trash
 from chez.records.typed import Form, Migrated, Migration
 from chez.records.values import Value, check_id, from_json
+from chez.shown import listed
 from chez.store.database import Connection, Database
 
 __all__ = ("Collection", "Engine", "Record")
@@ -57,7 +58,11 @@ class Record(Generic[T]):
         return self._value  # type: ignore[return-value]
 
     def __repr__(self) -> str:
-        return f"<Record {self.id!r} of {self.collection!r}>"
+        if self.error is not None:
+            return f"<Record {self.id!r} of {self.collection!r}: {self.error.code}>"
+        value: Any = self._value
+        names = value if isinstance(value, dict) else getattr(value, "__struct_fields__", ())
+        return f"<Record {self.id!r} of {self.collection!r}: {listed(map(str, names))}>"
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ every device (Automerge's choice, by the operations' numbers). To resolve one is
 away the others: what was chosen stays as it is, so that edits inside it go on merging.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chez.errors import NotFound
 from chez.records import automerge
@@ -27,8 +27,8 @@ class Version:
     """One of the values that stand at a place. `choice` names it to `Collection.resolve`."""
 
     choice: str
-    value: Value
-    device: bytes
+    value: Value = field(repr=False)
+    device: bytes = field(repr=False)
     device_name: str | None
     shows: bool
 

@@ -12,7 +12,7 @@ take it back, and the numbers would be given again behind the cursor's back.
 
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
@@ -47,16 +47,19 @@ class Changed(Generic[T]):
     id: str
     kind: Literal["created", "updated", "deleted"]
     record: "Record[T] | None"
-    device: bytes
+    device: bytes = field(repr=False)
     device_name: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FeedPage(Generic[T]):
     """Some of what changed, in order, and the cursor after it: text to be kept, and given to `changes(since=...)`."""
 
     changes: tuple[Changed[T], ...]
     cursor: str
+
+    def __repr__(self) -> str:
+        return f"<FeedPage of {len(self.changes):,} changes, up to {self.cursor}>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ are in Lamport's order (CACM 21:7, 1978): by the number of their last operation,
 hash, so that every device that has the same ones shows them alike, whatever arrived first.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -48,7 +49,7 @@ class Change:
 
     hash: str
     kind: Kind
-    device: bytes
+    device: bytes = dataclasses.field(repr=False)
     device_name: str | None
     time: datetime | None
     fields: tuple[str, ...]
@@ -60,8 +61,8 @@ class Difference:
 
     field: str
     kind: Literal["added", "removed", "changed"]
-    before: Value
-    after: Value
+    before: Value = dataclasses.field(repr=False)
+    after: Value = dataclasses.field(repr=False)
 
 
 @dataclass

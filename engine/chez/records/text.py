@@ -8,7 +8,7 @@ the document. Positions count code points, as Python's do.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any, Final, Literal
 
@@ -39,7 +39,7 @@ class Mark:
     start: int
     end: int
     name: str
-    value: str | int | float | bool | None
+    value: str | int | float | bool | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Splice:
 
     at: int
     delete: int
-    insert: str
+    insert: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,9 @@ class Link:
         self._task: asyncio.Task[None] | None = None
         self._ended = False
 
+    def __repr__(self) -> str:
+        return f"<Link to {self.url}: {self.status}>"
+
     @property
     def status(self) -> str:
         """In one word, how this link stands."""

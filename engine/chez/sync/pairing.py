@@ -52,6 +52,9 @@ class Bundle(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields
     epochs: list[tuple[Id, Annotated[int, Meta(ge=1, le=2**31)], Id, Seed]]
     relay: str
 
+    def __repr__(self) -> str:
+        return f"<Bundle for person {self.person.hex()[:8]}…, {len(self.epochs)} epochs>"
+
 
 class _Hello(msgspec.Struct, array_like=True, frozen=True, tag=1, forbid_unknown_fields=True):
     share: bytes
