@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from chez.errors import Misuse, NotAllowed, NotFound
 from chez.records import rows
+from chez.records.conflicts import conflicts_of
 from chez.records.counter import Counter
+from chez.records.past import open_past
 from chez.records.reversals import Reversal
 from chez.records.store import RecordStore
 from chez.records.text import Text
@@ -220,6 +222,45 @@ def test_of_two_values_set_at_once_only_the_own_one_goes() -> None:
         change(theirs, lambda draft: draft["title"]["theirs"].append(2))
         meet(a, b)
         assert mine.read()["title"] == {"theirs": [1, 2]}
+
+
+def test_a_conflict_that_was_settled_shows_as_before() -> None:
+    """Undoing a resolve shows what showed before it, in fields and in items of lists, for either choice."""
+    for number in (0, 1):
+        for key in ("title", "list[0]"):
+            a, b = pair()
+            a.put({"title": "old", "list": ["old", "last"]})
+            meet(a, b)
+            for device, mark in ((a, "of a"), (b, "of b")):
+                change(device, lambda draft, mark=mark: draft.update(title=mark, list=[mark, "last"]))
+            meet(a, b)
+            before = a.read()
+            found = {one.field: one for one in conflicts_of(open_past(a.db, 1, "notes", "r", a.actor), lambda _: None)}
+            a.store.resolve(a.db, 1, "notes", "r", key, found[key].versions[number].choice)
+            settled = a.read()
+            assert (settled == before) == (number == 0)
+            undo(a)
+            assert a.read() == before
+            undo(a, redo=True)
+            meet(a, b)
+            assert a.read() == b.read() == settled
+
+
+def test_redo_does_not_hide_what_showed() -> None:
+    """Of two values set at once the other device's shows: undo and redo of the own one leave it so."""
+    a, b = pair()
+    a.put({"title": "old"})
+    meet(a, b)
+    change(a, lambda draft: draft.update(title="mine"))
+    change(b, lambda draft: draft.update(title="theirs"))
+    meet(a, b)
+    hidden = a if a.read()["title"] == "theirs" else b
+    shown = a.read()
+    undo(hidden)
+    assert hidden.read() == shown
+    undo(hidden, redo=True)
+    meet(a, b)
+    assert a.read() == b.read() == shown
 
 
 def test_a_map_that_others_wrote_in_stays() -> None:

@@ -84,6 +84,7 @@ class _Inverter:
         self._document = document
         self._operations = {one.id: one for one in decode(change)}
         self._heads = change.dependencies
+        self._hash = change.hash
         self._moved = dict(moved)
         self._actor = actor
         self._next = start
@@ -139,8 +140,8 @@ class _Inverter:
 
     def _restore(self, one: Operation) -> None:
         old = self._old(one)
-        if not old:  # what it deleted was its own
-            return
+        if not old or not any(operation_id(id) in self._contents(one.obj) for _, _, id in old):
+            return  # what it deleted was its own, or did not show
         inside = self._stands_for(one.obj)
         obj = one.obj if inside is None else inside.id
         if isinstance(one.key, str):
@@ -150,6 +151,8 @@ class _Inverter:
                 self._put_back(old, obj, one.key)
         elif inside is None and self._in_force(Spot(one.id, obj, one.key), own=False):
             self._leave(Spot(one.id, obj, one.key), True)
+        elif inside is None and self._survived(one):
+            self._put_back(old, obj, one.key)
         else:
             new = self._copy(old[-1], obj, one.key if inside is None else self._anchor(one, old[-1]), insert=True)
             self._put_back(old[:-1], obj, new)
@@ -216,6 +219,16 @@ class _Inverter:
             held = automerge.contents(self._document, binding_id(obj), self._heads) if self._heads else []
             self._held[obj] = {operation_id(id): (key, value, id) for key, value, id in held}
         return self._held[obj]
+
+    def _survived(self, one: Operation) -> bool:
+        """Whether something else stood at an element when a change had deleted what showed there: a conflict settled."""
+        held = automerge.contents(self._document, binding_id(one.obj), [self._hash])
+        after = {operation_id(id) for _, _, id in held}
+        beside = after - self._contents(one.obj).keys() - self._operations.keys()
+        if not beside:
+            return False
+        places = Places.of(self._document)
+        return any(places.where.get(id) == (one.obj, one.key) for id in beside)
 
     def _anchor(self, one: Operation, old: _Held) -> OpId:
         """Where an element belongs in the copy of its list: after the nearest one before it that was copied."""
