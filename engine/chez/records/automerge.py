@@ -58,12 +58,14 @@ class RawChange:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A change that is in a document: its hash, its actor, the numbers of its operations."""
+    """A change that is in a document: its hash, its actor, the numbers of its operations, what it builds on."""
 
     hash: bytes
     actor: bytes
     first: int
     last: int
+    dependencies: tuple[bytes, ...]
+    bytes: bytes
 
 
 @contextmanager
@@ -212,11 +214,11 @@ def changes_of(document: Document, after: Sequence[bytes] = ()) -> list[bytes]:
         return [bytes(change.raw_bytes) for change in document.get_changes(list(after))]
 
 
-def history(document: Document) -> list[Past]:
-    """The changes of a document, in causal order."""
+def history(document: Document, after: Sequence[bytes] = ()) -> list[Past]:
+    """The changes of a document that are not ancestors of the heads in `after`, in causal order."""
     with _boundary("the document's changes can't be read"):
-        return [Past(bytes(one.hash), bytes(one.actor_id), one.start_op, one.max_op)
-                for one in document.get_changes([])]
+        return [Past(bytes(one.hash), bytes(one.actor_id), one.start_op, one.max_op, tuple(map(bytes, one.deps)),
+                     bytes(one.raw_bytes)) for one in document.get_changes(list(after))]
 
 
 def written_by(document: Document, field: str) -> tuple[bytes, int] | None:

@@ -17,6 +17,7 @@ from typing import Final
 from chez.records import automerge
 from chez.records.automerge import BadChange, Document, RawChange
 from chez.records.derived import DEVICE_ID
+from chez.records.ground import Ground, is_new
 from chez.records.purging import erase, is_purge
 from chez.records.rows import ABSENT, IN_ENTRY, PURGED, REFUSED, WAITING, Row, Rows, Tip
 from chez.store.database import Connection
@@ -116,9 +117,9 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
                 previous[item.change.hash] = before
     batch = _ordered([*held, *fresh], known, previous)
     for item in batch.items:
-        if tips.get(item.change.actor, Tip()).broken:
+        if tips.get(item.change.actor, Tip()).refuses(item.change.sequence):
             batch.doom(item, _BUILDS)
-    document, done = _settle(rows, db, n, batch)
+    document, done, ground = _settle(rows, db, n, batch)
     value = None if document is None else automerge.extract(document)
     if n is None:
         n = rows.insert(db, space, collection, id, value, len(done), _entry(done))
@@ -127,9 +128,10 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
         rows.log(db, n, item.change, REFUSED, item.origin, item.entry, item.time, counted=False)
     for item in batch.items:
         if item.change.hash in batch.doomed:
-            tips.setdefault(item.change.actor, Tip()).broken = True
+            tip = tips.setdefault(item.change.actor, Tip())
+            tip.broken = min(item.change.sequence, tip.broken or item.change.sequence)
     if document is not None and value is not None:
-        rows.keep(n, document, tips)  # first: a snapshot is taken of the document that is kept
+        rows.keep(n, document, tips, ground)  # first: a snapshot is taken of the document that is kept
         if row is not None:
             rows.project(db, row, value, row.tail + len(done), _entry(done))
     return [Refusal(item, _NUMBER) for item in strange] + [
@@ -216,10 +218,20 @@ def _ordered(items: list[Incoming], known: _Known, previous: dict[bytes, bytes])
     return batch
 
 
-def _settle(rows: Rows, db: Connection, n: int | None, batch: _Batch) -> tuple[Document | None, list[Incoming]]:
+def _settle(rows: Rows, db: Connection, n: int | None, batch: _Batch
+            ) -> tuple[Document | None, list[Incoming], Ground | None]:
     """Apply what is ready, all at once; when that fails, halve it until the change to blame is alone."""
     document = None if n is None else rows.warm(n)
     base = b"" if n is None or document is not None else rows.base(db, n)
+    ground = None
+    if not all(is_new(item.change) for item in batch.ready):
+        if base:
+            try:
+                document, base = automerge.load(base, rows.actor), b""
+            except BadChange:  # damaged here: that is no fault of who wrote these, so all of it waits
+                return None, [], None
+        ground = (None if n is None else rows.ground(n)) or Ground()
+        _stand(ground, document, batch)
     done: list[Incoming] = []
     stack = [batch.ready]
     while stack:
@@ -235,11 +247,23 @@ def _settle(rows: Rows, db: Connection, n: int | None, batch: _Batch) -> tuple[D
         except BadChange as error:
             if len(part) == 1:
                 if base and document is None and not _loads(base, rows.actor):
-                    return None, []  # damaged here: that is no fault of who wrote these, so all of it waits
+                    return None, [], None  # as above
                 batch.doom(part[0], error.message)
             else:
                 stack += part[len(part) // 2:], part[:len(part) // 2]
-    return (document if done else None), done
+    return (document if done else None), done, ground
+
+
+def _stand(ground: Ground, document: Document | None, batch: _Batch) -> None:
+    """Refuse what does not fit what it builds on: the document library would take it in here, and not elsewhere."""
+    if document is not None:
+        ground.learn(document)
+    for item in batch.ready:
+        if item.change.hash not in batch.doomed:
+            try:
+                ground.take(item.change)
+            except BadChange as error:
+                batch.doom(item, error.message)
 
 
 def _loads(base: bytes, actor: bytes) -> bool:

@@ -16,14 +16,15 @@ Source: the Automerge binary format specification, "Change chunk" and "Column en
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from chez.records.automerge import BadChange, RawChange
-from chez.records.columns import MAX_OPERATIONS, read_uleb
+from chez.records.columns import MAX_OPERATIONS, BadColumns, read_uleb
 from chez.records.encode import sleb, uleb
 
 __all__ = ("DELETE", "HEAD", "MAKE_LIST", "MAKE_MAP", "MAKE_TEXT", "MARK", "SET", "OpId", "Operation", "decode",
-           "encode", "is_make", "signed")
+           "encode", "is_make", "only_sets", "signed")
 
 OpId = tuple[int, bytes]
 """An operation's number and its actor; in this order, Lamport's."""
@@ -36,7 +37,8 @@ MAKE_MAP, SET, MAKE_LIST, DELETE, MAKE_TEXT, _INCREMENT, _MAKE_TABLE, MARK = ran
 
 _OBJECT_ACTOR, _OBJECT, _KEY_ACTOR, _KEY_NUMBER, _KEY, _INSERT, _ACTION, _META, _RAW = (
     0x01, 0x02, 0x11, 0x13, 0x15, 0x34, 0x42, 0x56, 0x57)
-_GROUP, _BEFORE_ACTOR, _BEFORE = 0x70, 0x71, 0x73
+_GROUP, _BEFORE_ACTOR, _BEFORE, _EXPAND, _MARK_NAME = 0x70, 0x71, 0x73, 0x94, 0xA5
+_FLAT: Final = frozenset((_KEY, _INSERT, _ACTION, _META, _RAW, _GROUP))
 _MAGIC: Final = b"\x85\x6f\x4a\x83"
 
 
@@ -85,37 +87,112 @@ def decode(change: RawChange) -> list[Operation]:
 def _decoded(change: RawChange) -> list[Operation]:
     actors, columns = _header(change.bytes)
     names = [change.actor, *actors]
-
-    def ids(who: Iterable[Any], number: Iterable[Any]) -> list[OpId | None]:
-        return [None if n is None else HEAD if a is None else (n, names[a]) for a, n in zip(who, number, strict=True)]
-
+    if actors != sorted(set(actors) - {change.actor}):
+        raise BadColumns("actors that are out of order")
     count = change.last - change.first + 1
 
-    def column(kind: int, read: Callable[[bytes], list[Any]], default: Any = None, wanted: int = count) -> list[Any]:
-        found = read(columns.get(kind, b""))[:wanted]
-        return found + [default] * (wanted - len(found))
+    def column(kind: int, read: Callable[[bytes], list[Any]], wanted: int = count, needed: bool = False) -> list[Any]:
+        found = read(columns[kind]) if kind in columns else [None] * wanted
+        if len(found) != wanted or (needed and None in found):
+            raise BadColumns("columns of different lengths")
+        return found
 
-    objects = ids(column(_OBJECT_ACTOR, _numbers), column(_OBJECT, _numbers))
-    elements = ids(column(_KEY_ACTOR, _numbers), column(_KEY_NUMBER, _deltas))
+    objects = _ids(column(_OBJECT_ACTOR, _numbers), column(_OBJECT, _numbers), names)
+    elements = _ids(column(_KEY_ACTOR, _numbers), column(_KEY_NUMBER, _deltas), names)
     keys = column(_KEY, _texts)
-    inserts = column(_INSERT, _booleans, False)
-    actions = column(_ACTION, _numbers, SET)
-    metas = column(_META, _numbers, 0)
-    groups = [size or 0 for size in column(_GROUP, _numbers, 0)]
+    inserts = column(_INSERT, _booleans, needed=True)
+    actions = column(_ACTION, _numbers, needed=True)
+    metas = column(_META, _numbers, needed=True)
+    groups = column(_GROUP, _numbers, needed=True)
+    marked = column(_MARK_NAME, _texts)
+    column(_EXPAND, _booleans)
     total = sum(groups)
     if total > MAX_OPERATIONS:
-        raise ValueError("more operations are replaced than there can be")
-    before = ids(column(_BEFORE_ACTOR, _numbers, None, total), column(_BEFORE, _deltas, None, total))
+        raise BadColumns("more predecessors than operations")
+    before = _ids(column(_BEFORE_ACTOR, _numbers, total, True), column(_BEFORE, _deltas, total, True), names)
     raw, at, first, out = columns.get(_RAW, b""), 0, 0, []
     for n in range(count):
-        size = (metas[n] or 0) >> 4
-        key = keys[n] if keys[n] is not None else elements[n] or HEAD
+        size = metas[n] >> 4
+        key = keys[n] if elements[n] is None else elements[n]
+        if key is None or (keys[n] is not None and elements[n] is not None) or objects[n] == HEAD or (
+                marked[n] is not None and actions[n] != MARK):
+            raise BadColumns("an operation in no place")
         named = tuple([one for one in before[first : first + groups[n]] if one is not None])
         out.append(Operation((change.first + n, change.actor), objects[n], key, inserts[n], actions[n],
-                             (metas[n] or 0) & 15, raw[at : at + size], named))
+                             metas[n] & 15, _value(metas[n] & 15, raw[at : at + size], size), named))
         at += size
         first += groups[n]
+    if at != len(raw):
+        raise BadColumns("values of another length")
     return out
+
+
+def only_sets(change: RawChange) -> bool:
+    """Whether a change sets keys of the root to scalars, and replaces nothing: what fits any past.
+
+    Records are born by these. Told from the columns' bytes as the encoders write them, without unpacking.
+    """
+    try:
+        return _only_sets(change)
+    except (IndexError, ValueError):
+        return False
+
+
+def _only_sets(change: RawChange) -> bool:
+    actors, columns = _header(change.bytes)
+    count = change.last - change.first + 1
+    metas, keys = columns.get(_META, b""), columns.get(_KEY, b"")
+    if (actors or not columns.keys() <= _FLAT or len(metas) + len(keys) > 1024  # what is remembered is small
+            or columns.get(_INSERT) != uleb(count) or columns.get(_ACTION) != _run(SET, count)
+            or columns.get(_GROUP) != _run(0, count) or not _all_named(keys, count)):
+        return False
+    raw, at, sizes = columns.get(_RAW, b""), 0, _sizes(metas)
+    if len(sizes) != count:
+        return False
+    for size, kind in sizes:
+        _value(kind, raw[at : at + size], size)
+        at += size
+    return at == len(raw)
+
+
+def _run(value: int, count: int) -> bytes:
+    return sleb(count if count > 1 else -1) + uleb(value)
+
+
+@lru_cache(maxsize=1024)
+def _all_named(keys: bytes, count: int) -> bool:
+    names = _texts(keys)
+    return len(names) == count and all(names)
+
+
+@lru_cache(maxsize=1024)
+def _sizes(metas: bytes) -> tuple[tuple[int, int], ...]:
+    return tuple([(meta >> 4, meta & 15) for meta in _numbers(metas) if meta is not None])
+
+
+def _ids(who: Iterable[int | None], number: Iterable[int | None], names: Sequence[bytes]) -> list[OpId | None]:
+    """Operations by actor and number; the beginning of a list has no actor."""
+    out: list[OpId | None] = []
+    for a, n in zip(who, number, strict=True):
+        if a is None:
+            if n:
+                raise BadColumns("an operation of nobody")
+            out.append(None if n is None else HEAD)
+        elif n is None or n < 1:
+            raise BadColumns("an operation without a number")
+        else:
+            out.append((n, names[a]))
+    return out
+
+
+def _value(kind: int, raw: bytes, size: int) -> bytes:
+    """The bytes of a value, which are those that its kind has."""
+    if kind == 6:
+        raw.decode()
+    elif len(raw) != size or (kind < 3 and raw) or (kind == 5 and size != 8) or (
+            kind == 3 and uleb(read_uleb(raw, 0)[0]) != raw) or (kind in (4, 9) and sleb(signed(raw, 0)[0]) != raw):
+        raise BadColumns("a value that is none")
+    return raw
 
 
 def _header(data: bytes) -> tuple[list[bytes], dict[int, bytes]]:
@@ -186,7 +263,7 @@ def _deltas(data: bytes) -> list[int | None]:
 
 def _text(data: bytes, at: int) -> tuple[str, int]:
     size, at = read_uleb(data, at)
-    return data[at : at + size].decode(errors="replace"), at + size
+    return data[at : at + size].decode(), at + size
 
 
 def _texts(data: bytes) -> list[str | None]:

@@ -13,6 +13,7 @@ from typing import Final
 from chez.records import automerge
 from chez.records.automerge import Document, RawChange
 from chez.records.derived import DEVICE_ID
+from chez.records.ground import Ground
 from chez.records.values import Value, from_json, to_json
 from chez.store.database import Connection
 
@@ -48,17 +49,22 @@ class Row:
 
 @dataclass(slots=True)
 class Tip:
-    """How far an author's changes of one record came: the last one's number and hash, and whether one was refused."""
+    """How far an author's changes of one record came: the last one's number and hash, and the first number refused."""
 
     sequence: int = 0
     hash: bytes = b""
-    broken: bool = False
+    broken: int | None = None
+
+    def refuses(self, sequence: int) -> bool:
+        """Whether a change of this number comes after one that was refused; what came before may still wait."""
+        return self.broken is not None and sequence > self.broken
 
 
 @dataclass(slots=True)
 class _Warm:
     document: Document
     tips: dict[bytes, Tip] | None = None
+    ground: Ground | None = None
 
 
 @dataclass(slots=True)
@@ -187,11 +193,14 @@ class Rows:
         warm = self._warm.get(n)
         if warm is not None and warm.tips is not None:
             return warm.tips
+        refused = dict(db.execute("SELECT author, min(change.sequence) FROM change "
+                                  "JOIN entry ON entry.n = change.entry WHERE record = ? AND state = 3 "
+                                  "AND change.sequence > 0 GROUP BY author", (n,)))
         # SQLite takes a bare column from the row that has the maximum.
-        rows = db.execute("SELECT author, max(change.sequence), change.hash, sum(state = 3) FROM change "
+        rows = db.execute("SELECT author, max(change.sequence), change.hash FROM change "
                           "JOIN entry ON entry.n = change.entry WHERE record = ? AND change.sequence > 0 "
                           "GROUP BY author", (n,))
-        return {author: Tip(sequence, hash, refused > 0) for author, sequence, hash, refused in rows}
+        return {author: Tip(sequence, hash, refused.get(author)) for author, sequence, hash in rows}
 
     def numbers(self, db: Connection, n: int) -> dict[tuple[bytes, int], bytes]:
         """The hash of each counted change of a record, by author and number."""
@@ -221,14 +230,21 @@ class Rows:
         self.keep(n, document)
         return document
 
-    def keep(self, n: int, document: Document, tips: dict[bytes, Tip] | None = None) -> None:
+    def ground(self, n: int) -> Ground | None:
+        """What is known of the operations of a record that is loaded."""
+        warm = self._warm.get(n)
+        return None if warm is None else warm.ground
+
+    def keep(self, n: int, document: Document, tips: dict[bytes, Tip] | None = None,
+             ground: Ground | None = None) -> None:
         """Keep a document loaded as the record's present one."""
         warm = self._warm.get(n)
         if warm is None:
-            self._warm[n] = _Warm(document, tips)
+            self._warm[n] = _Warm(document, tips, ground)
         else:
             warm.document = document
             warm.tips = tips if tips is not None else warm.tips
+            warm.ground = ground if ground is not None else warm.ground
         self._warm.move_to_end(n)
         if len(self._warm) > WARM:
             self._warm.popitem(last=False)

@@ -1,0 +1,192 @@
+"""What a change's operations stand on: each names operations that are there, in what it builds on, and that fit.
+
+The document library believes what a change says. An operation inside a map that is a
+number, one that replaces what stands elsewhere, or one of a change that it does not
+build on, is taken in or refused there by what else the document holds, and by whether it
+is loaded or already open; some are taken in, and the document can't be read afterwards. So
+two devices would differ, or lose a record. Here that is decided by the change and its
+past alone, before the library sees it.
+
+Of each change is kept which others are in its past: of each device the last operation
+(a vector clock; Fidge 1988, Mattern 1989), and one bit for each change in no device's name.
+"""
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from chez.records import automerge
+from chez.records.automerge import BadChange, Document, Past, RawChange
+from chez.records.derived import DEVICE_ID
+from chez.records.operations import (
+    DELETE,
+    HEAD,
+    MAKE_LIST,
+    MAKE_MAP,
+    MAKE_TEXT,
+    MARK,
+    SET,
+    Operation,
+    OpId,
+    decode,
+    only_sets,
+)
+
+__all__ = ("Ground", "is_new")
+
+_KNOWN: Final = frozenset((MAKE_MAP, MAKE_LIST, MAKE_TEXT, SET, DELETE, MARK))
+_MAKES: Final = frozenset((MAKE_MAP, MAKE_LIST, MAKE_TEXT))
+_UNPACKED: Final = 200_000
+"""Operations kept unpacked: some tens of megabytes."""
+
+
+def is_new(change: RawChange) -> bool:
+    """Whether a change only sets fields that it builds on nobody for: whatever the past, that fits it."""
+    return not change.dependencies and change.sequence == 1 and only_sets(change)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A change of the record, and what is in its past: each device's last operation, and the others' bits."""
+
+    change: Past | RawChange
+    devices: dict[bytes, int]
+    others: int
+
+
+class Ground:
+    """The changes of one record, and what its operations are."""
+
+    def __init__(self) -> None:
+        self._heads: list[bytes] = []
+        self._changes: dict[bytes, _Seen] = {}
+        self._of: dict[bytes, tuple[list[int], list[_Seen]]] = {}  # by actor: where each change begins, and it
+        self._bits: dict[bytes, int] = {}
+        self._unpacked: OrderedDict[bytes, list[Operation]] = OrderedDict()
+        self._room = _UNPACKED
+
+    def learn(self, document: Document) -> None:
+        """Take in what a record's document holds by now."""
+        for past in automerge.history(document, self._heads):
+            if past.hash not in self._changes:
+                self._add(past, past.dependencies)
+        self._heads = [bytes(head) for head in document.get_heads()]
+
+    def take(self, change: RawChange) -> None:
+        """Take in a change, all it builds on being there. Raises `BadChange` when its operations don't fit."""
+        seen = self._seen(change, change.dependencies)
+        _Check(self, seen, decode(change)).all()
+        self._add(change, change.dependencies)
+
+    def _add(self, change: Past | RawChange, dependencies: Iterable[bytes]) -> None:
+        seen = self._seen(change, dependencies)
+        if len(change.actor) != DEVICE_ID:
+            self._bits[change.hash] = 1 << len(self._bits)
+        self._changes[change.hash] = seen
+        firsts, changes = self._of.setdefault(change.actor, ([], []))
+        firsts.append(change.first)
+        changes.append(seen)
+
+    def _seen(self, change: Past | RawChange, dependencies: Iterable[bytes]) -> _Seen:
+        needs = {hash: self._changes[hash] for hash in dependencies if hash in self._changes}
+        own = self._of[change.actor][1][-1] if change.actor in self._of else None
+        if own is not None and len(change.actor) == DEVICE_ID:
+            needs[own.change.hash] = own  # a device's changes follow each other, whatever they say to build on
+        if own is not None and len(needs) == 1 and own.change.hash in needs:
+            return _Seen(change, own.devices, own.others)
+        devices: dict[bytes, int] = {}
+        others = 0
+        for hash, seen in needs.items():
+            others |= seen.others | self._bits.get(hash, 0)
+            for device, last in (*seen.devices.items(), (seen.change.actor, seen.change.last)):
+                if len(device) == DEVICE_ID and device != change.actor:
+                    devices[device] = max(last, devices.get(device, 0))
+        return _Seen(change, devices, others)
+
+    def find(self, by: _Seen, id: OpId) -> Operation | None:
+        """An operation in a change's past."""
+        number, actor = id
+        firsts, changes = self._of.get(actor, ((), ()))
+        if not (at := bisect_right(firsts, number)):
+            return None
+        seen = changes[at - 1]
+        change = seen.change
+        if number > change.last:
+            return None
+        if actor != by.change.actor and not (
+                by.devices.get(actor, 0) >= change.last if len(actor) == DEVICE_ID
+                else by.others & self._bits[change.hash]):
+            return None
+        return self._operations(change)[number - change.first]
+
+    def _operations(self, change: Past | RawChange) -> list[Operation]:
+        found = self._unpacked.get(change.hash)
+        if found is None:
+            raw = change if isinstance(change, RawChange) else automerge.read_change(change.bytes)
+            found = self._unpacked[change.hash] = decode(raw)
+            self._room -= len(found)
+            while self._room < 0 and len(self._unpacked) > 1:
+                self._room += len(self._unpacked.popitem(last=False)[1])
+        self._unpacked.move_to_end(change.hash)
+        return found
+
+
+class _Check:
+    """The operations of one change, held against what they name."""
+
+    def __init__(self, ground: Ground, by: _Seen, operations: list[Operation]) -> None:
+        self._ground = ground
+        self._by = by
+        self._operations = operations
+        self._first = by.change.first
+        self._obj: OpId | None = None  # the one looked at last, and what made it
+        self._made = MAKE_MAP
+
+    def all(self) -> None:
+        """Raise `BadChange` unless every one of them fits."""
+        for one in self._operations:
+            if one.action not in _KNOWN or ((one.raw or one.kind) and one.action not in (SET, MARK)):
+                raise BadChange("a change has an operation that no edit makes")
+            if one.obj != self._obj:
+                made = None if one.obj is None else self._find(one, one.obj)
+                if one.obj is not None and (made is None or made.action not in _MAKES):
+                    raise BadChange("an operation acts inside of what is not there")
+                self._obj, self._made = one.obj, MAKE_MAP if made is None else made.action
+            self._key(one)
+            self._before(one)
+
+    def _key(self, one: Operation) -> None:
+        """A map has keys, a list and a text have elements."""
+        fits = isinstance(one.key, str) == (self._made == MAKE_MAP)
+        if isinstance(one.key, str):
+            fits = fits and one.key != "" and not one.insert
+        elif one.key == HEAD:
+            fits = fits and one.insert
+        elif fits:
+            element = self._find(one, one.key)
+            fits = element is not None and element.insert and element.obj == one.obj and (
+                one.insert or element.action != MARK)
+        if one.action == MARK:
+            fits = fits and one.insert and self._made == MAKE_TEXT
+        if not fits:
+            raise BadChange("an operation acts on a place that is not there")
+
+    def _before(self, one: Operation) -> None:
+        """What is replaced stands in the same place, and is told in order; a deletion replaces something."""
+        fits = not one.insert if one.before else one.action != DELETE
+        last: OpId = HEAD
+        for id in one.before:
+            found = self._find(one, id)
+            fits = fits and found is not None and found.place == one.place and found.action != DELETE and id > last
+            last = id
+        if not fits:
+            raise BadChange("an operation replaces what is not there")
+
+    def _find(self, one: Operation, id: OpId) -> Operation | None:
+        if id >= one.id:
+            return None
+        if id[1] == self._by.change.actor and id[0] >= self._first:
+            return self._operations[id[0] - self._first]
+        return self._ground.find(self._by, id)
