@@ -221,7 +221,7 @@ class _Inverter:
         return self._held[obj]
 
     def _survived(self, one: Operation) -> bool:
-        """Whether something else stood at an element once a change had deleted what showed there (a settled conflict)."""
+        """Whether something else stood at an element after a change deleted what showed there (a settled conflict)."""
         held = automerge.contents(self._document, binding_id(one.obj), [self._hash])
         after = {operation_id(id) for _, _, id in held}
         beside = after - self._contents(one.obj).keys() - self._operations.keys()
