@@ -1,6 +1,7 @@
 """Backups: what is in them comes out again or a typed error does, and nothing stays by half."""
 
 import asyncio
+import os
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +20,8 @@ from chez.home.lifecycle import new_device
 from chez.store.database import connect
 from chez.store.keyfile import wrap_key
 from chez.store.sealed import CHUNK, Header, SealedReader, SealedWriter, read_header
+from tests.blobs.support import CHUNK as PIECE
+from tests.blobs.support import content, read
 from tests.home.conftest import PASSPHRASE
 from tests.home.test_import_twice import everything
 
@@ -320,3 +323,31 @@ async def test_parts_of_two_backups_do_not_mix(home: chez.Home, tmp_path: Path) 
         with pytest.raises(BadArchive):
             await restored(tmp_path / "mixed", tmp_path / "again")
     assert not (tmp_path / "again").exists()
+
+
+async def test_attachments_are_in_a_backup(home: chez.Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their sealed pieces come out again, private to the person; trying a backup takes no room for them."""
+    data = content(3 * PIECE + 5)
+    blob = await home.blobs.add(data)
+    await home.collection("notes").put({"file": blob}, id="a")
+    made: list[str] = []
+
+    def watched(path: Path, *args: int) -> int:
+        made.append(str(path))
+        return os_open(path, *args)
+
+    os_open = os.open
+    monkeypatch.setattr("chez.home.backup.os.open", watched)
+    await home.backup(tmp_path / "backup", verify=True)
+    assert made and not any("blobs" in name for name in made)
+    monkeypatch.undo()
+    assert data[:64] not in (tmp_path / "backup").read_bytes()
+    await restored(tmp_path / "backup", tmp_path / "again")
+    async with chez.open(tmp_path / "again", passphrase=PASSPHRASE) as again:
+        kept = (await again.collection("notes").get("a")).value["file"]
+        assert kept == blob and await read(again, kept) == data
+        assert (await again.blobs.info(kept)).at_relay is False
+    for path in (tmp_path / "again" / "blobs").rglob("*"):
+        assert oct(path.stat().st_mode & 0o777) == ("0o700" if path.is_dir() else "0o600")
+    assert all(not path.stat().st_mode & 0o077 for path in (tmp_path / "again").glob("chez*"))
+    assert not (tmp_path / "again" / "blobs").stat().st_mode & 0o077

@@ -164,7 +164,7 @@ class Backup:
             note(size + min(done, size), 2 * size)
 
         file.seek(0)
-        unseal(file, lambda header: self.database.key, scratch, step)
+        unseal(file, lambda header: self.database.key, scratch, step, pieces=False)
         db = connect(scratch / STORE_FILE, self.database.key)
         try:
             if found := store_problems(db):
@@ -198,19 +198,25 @@ class _Writing:
         self._out.close()
 
 
-def unseal(file: BinaryIO, secret: Callable[[Header], bytes], folder: Path, step: Callable[[int], Any]) -> About:
+def unseal(file: BinaryIO, secret: Callable[[Header], bytes], folder: Path, step: Callable[[int], Any], *,
+           pieces: bool = True) -> About:
     """Take a backup apart into a folder, checking all of it; `step` hears how many bytes are done.
+
+    Without `pieces` those of attachments are checked and not written: they may need more room
+    than there is.
 
     Raises `BadArchive`, what `secret` raises, and OSError for what the disk does not allow.
     The folder is worth nothing when this raises.
     """
     header = read_header(file)
-    return _Reading(SealedReader(file, header, secret(header)), header, folder, step).take()
+    return _Reading(SealedReader(file, header, secret(header)), header, folder, step, pieces).take()
 
 
 class _Reading:
-    def __init__(self, source: SealedReader, header: Header, folder: Path, step: Callable[[int], Any]) -> None:
+    def __init__(self, source: SealedReader, header: Header, folder: Path, step: Callable[[int], Any],
+                 pieces: bool) -> None:
         self._source = source
+        self._pieces = pieces
         self._folder = folder
         self._step = step
         self._hash = hashlib.blake2b(header.digest(), digest_size=32)
@@ -227,7 +233,10 @@ class _Reading:
             if part.name in seen or not (part.name == STORE_FILE or _PIECE.fullmatch(part.name)):
                 raise BadArchive(f"the backup holds {part.name!r}, which is no part of a home", "Use another backup.")
             seen.add(part.name)
-            self._file(part)
+            if self._pieces or part.name == STORE_FILE:
+                self._file(part)
+            else:
+                self._content(part, lambda data: None)
         if part.size != crypto.SIGNATURE_BYTES or STORE_FILE not in seen:
             raise BadArchive("the backup lacks its store or its signature", "Use another backup.")
         try:
@@ -235,6 +244,10 @@ class _Reading:
         except crypto.CryptoFailed:
             raise BadArchive("the backup is not signed by the device it is of", "Use another backup.") from None
         self._source.end()
+        if self._pieces:
+            folders = {(self._folder / name).parent for name in seen}
+            for folder in folders | {folder.parent for folder in folders if folder != self._folder}:
+                sync_folder(folder)
         return about
 
     def _read(self, size: int) -> bytes:
@@ -264,17 +277,21 @@ class _Reading:
 
     def _file(self, part: _Part) -> None:
         path = self._folder / part.name
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (path.parent.parent, path.parent):  # with `parents`, only the last would get the mode
+            folder.mkdir(mode=0o700, exist_ok=True)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-            left = part.size
-            while left:
-                data = self._read(min(left, CHUNK))
-                out.write(data)
-                left -= len(data)
-                self._done += len(data)
-                self._step(self._done)
+            self._content(part, out.write)
             out.flush()
             os.fsync(out.fileno())
+
+    def _content(self, part: _Part, take: Callable[[bytes], Any]) -> None:
+        left = part.size
+        while left:
+            data = self._read(min(left, CHUNK))
+            take(data)
+            left -= len(data)
+            self._done += len(data)
+            self._step(self._done)
 
 
 def open_backup(path: Path) -> BinaryIO:
