@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from chez.errors import ChezError
     from chez.home import (
         BackupReport,
+        Diagnosis,
         ExportReport,
+        Finding,
         Home,
         HomeStatus,
         ImportReport,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
         Transaction,
         become_new_device,
         create,
+        doctor,
         join,
         open,
         restore,
@@ -57,24 +60,26 @@ if TYPE_CHECKING:
     from chez.records.typed import Migrated
 
 __all__ = (
-    "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Counter", "Difference",
-    "ExportReport", "FeedPage", "Hit", "Home", "HomeStatus", "ImportReport", "Mark", "Migrated", "Query", "Record",
-    "Renewal", "Restored", "Reversal", "Rows", "SyncReport", "Text", "Transaction", "Trashed", "Version",
-    "become_new_device", "blocking", "count", "create", "field", "join", "open", "restore", "serve",
+    "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Counter", "Diagnosis",
+    "Difference", "ExportReport", "FeedPage", "Finding", "Hit", "Home", "HomeStatus", "ImportReport", "Mark",
+    "Migrated", "Query", "Record", "Renewal", "Restored", "Reversal", "Rows", "SyncReport", "Text", "Transaction",
+    "Trashed", "Version", "become_new_device", "blocking", "count", "create", "doctor", "field", "join", "open",
+    "restore", "serve",
 )
 
 _PLACES = {
     "BackupReport": "chez.home", "Blob": "chez.records.reference", "Change": "chez.records.past",
     "Changed": "chez.records.feed", "ChezError": "chez.errors", "Collection": "chez.records.collection",
-    "Conflict": "chez.records.conflicts", "Counter": "chez.records.counter", "Difference": "chez.records.past",
-    "ExportReport": "chez.home", "FeedPage": "chez.records.feed", "Hit": "chez.query.fulltext", "Home": "chez.home",
-    "HomeStatus": "chez.home", "ImportReport": "chez.home", "Mark": "chez.records.text",
-    "Migrated": "chez.records.typed", "Query": "chez.query.filters", "Record": "chez.records.collection",
-    "Renewal": "chez.home", "Restored": "chez.home", "Reversal": "chez.records.reversals", "Rows": "chez.query.sql",
+    "Conflict": "chez.records.conflicts", "Counter": "chez.records.counter", "Diagnosis": "chez.home",
+    "Difference": "chez.records.past", "ExportReport": "chez.home", "FeedPage": "chez.records.feed",
+    "Finding": "chez.home", "Hit": "chez.query.fulltext", "Home": "chez.home", "HomeStatus": "chez.home",
+    "ImportReport": "chez.home", "Mark": "chez.records.text", "Migrated": "chez.records.typed",
+    "Query": "chez.query.filters", "Record": "chez.records.collection", "Renewal": "chez.home",
+    "Restored": "chez.home", "Reversal": "chez.records.reversals", "Rows": "chez.query.sql",
     "SyncReport": "chez.home", "Text": "chez.records.text", "Transaction": "chez.home",
     "Trashed": "chez.records.trash", "Version": "chez.records.conflicts", "become_new_device": "chez.home",
-    "count": "chez.query.aggregates", "create": "chez.home", "field": "chez.query.fields", "join": "chez.home",
-    "open": "chez.home", "restore": "chez.home", "serve": "chez.agent.owner",
+    "count": "chez.query.aggregates", "create": "chez.home", "doctor": "chez.home", "field": "chez.query.fields",
+    "join": "chez.home", "open": "chez.home", "restore": "chez.home", "serve": "chez.agent.owner",
 }
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import Chez
+from chez.store.database import connect
+from chez.store.keyfile import read_key
+from tests.cli.support import PASSPHRASE, Chez
 
 
 def test_export_and_import(either: Chez, empty: Chez, tmp_path: Path) -> None:
@@ -54,3 +56,36 @@ def test_backup_and_restore(either: Chez, tmp_path: Path) -> None:
     assert not (tmp_path / "third").exists()
     text = either.run("restore", str(tmp_path / "backup"), str(tmp_path / "third"), "--kdf", "minimum").stdout
     assert "new device" in text and "chez sync" in text
+
+
+def test_doctor_finds_explains_and_repairs(either: Chez) -> None:
+    """A sound home, then a damaged one: told beside an owner too, mended without one, exit code 1 while it is wrong."""
+    either.run("put", "notes", "tea", "title=Tea")
+    assert "sound" in either.run("doctor").stdout
+    assert either.json("doctor") == {"findings": [], "done": []}
+    harm(either.home, "UPDATE record SET json = '{}'")
+    found = either.json("doctor", code=1)
+    assert [one["kind"] for one in found["findings"]] == ["projection"]
+    assert "tea" in either.run("doctor", code=1).stdout
+    if either.made:
+        assert either.error("doctor", "--repair")["code"] == "HomeBusy"
+        either.run("lock")
+    assert "done:" in either.run("doctor", "--repair").stdout
+    assert either.json("get", "notes", "tea")["value"] == {"title": "Tea"}
+    assert either.json("doctor", "--rebuild")["done"]
+    assert either.error("doctor", "--repair", "--as-new-device", code=2)["code"] == "Usage"
+
+
+def test_doctor_on_a_store_that_does_not_open(chez: Chez) -> None:
+    """A file that is no store any more: one line that says what to do, never a stack trace."""
+    (chez.home / "chez.db").write_bytes(b"nothing" * 1000)
+    for words in (("doctor",), ("doctor", "--repair")):
+        failed = chez.error(*words)
+        assert failed["code"] == "Damaged" and "join again" in failed["hint"]
+
+
+def harm(home: Path, sql: str) -> None:
+    """Change the store behind the back of whoever has it open."""
+    db = connect(home / "chez.db", read_key(home, PASSPHRASE))
+    db.execute(sql)
+    db.close()

@@ -163,6 +163,8 @@ async def test_an_export_shows_one_state_while_others_write(home: chez.Home, tmp
     await exporting
     lines = [json.loads(line) for line in (tmp_path / "out" / "records" / "notes.jsonl").read_text().splitlines()]
     assert turns > 1 and len(lines) == 2000 and lines[0]["value"]["n"] == lines[-1]["value"]["n"]
+    report = await home.import_file(tmp_path / "out")  # several batches of lines, none of them lost
+    assert (report.added, report.updated + report.unchanged) == (0, 2000)
 
 
 async def test_progress_and_cancelling(home: chez.Home, tmp_path: Path) -> None:

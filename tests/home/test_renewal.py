@@ -23,11 +23,14 @@ async def offline(pair: Pair, tmp_path: Path) -> AsyncIterator[Pair]:
     """A pair in step, and then work on the laptop that was not sent, and a backup of it."""
     notes = pair.laptop.collection("notes")
     await notes.put({"list": ["first"], "title": "Tea"}, id="sent")
+    await notes.put({"secret": 1}, id="purged")
     await pair.meet()
     async with notes.edit("sent") as draft:
         draft["list"].append("unsent")
         draft["cups"] = 2
     await notes.put({"list": [{"n": 1}]}, id="new")
+    await notes.delete("purged")
+    await notes.purge("purged")
     await pair.laptop.import_file(BANK)
     await pair.laptop.backup(tmp_path / "backup")
     yield pair
@@ -55,6 +58,8 @@ async def test_what_a_lost_device_had_not_sent_arrives(offline: Pair, tmp_path: 
     async with chez.open(await again(tmp_path), passphrase=PASSPHRASE) as home:
         assert await everything(home) == before
         assert await agree(home, offline.phone, url=offline.url) == before
+        with pytest.raises(chez.ChezError, match="purged"):
+            await offline.phone.collection("notes").put({}, id="purged")
         await offline.phone.collection("notes").put({"from": "phone"}, id="p")
         await home.collection("notes").put({"from": "again"}, id="a")
         found = await agree(home, offline.phone, url=offline.url)

@@ -7,8 +7,6 @@ import pytest
 
 from chez import crypto
 from chez.home.renewal import renew
-from chez.journal import Journal
-from chez.keys.device import DeviceKeys
 from chez.records.anew import unsettled
 from chez.store.database import Connection, connect
 from tests.simulation.device import Device
@@ -63,7 +61,7 @@ class Renewals(World):
         former, keys = device.member, self.family.candidate(self.random)
         name = f"device {self.random.randrange(10**6)}"
         device.edits.clear()
-        device.write(lambda db: renew(db, former.keys, keys, name, journal(keys), "restored"))
+        device.write(lambda db: renew(db, former.keys, keys, name, NOW, "restored"))
         device.member = Member(name, keys, former.statements)
         device.start()
         self.renewed += 1
@@ -88,11 +86,6 @@ class Renewals(World):
         check(self)
         for device in self.devices:
             assert not unsettled(device.db, 1)
-
-
-def journal(keys: DeviceKeys) -> Journal:
-    """A journal that is written inside transactions only."""
-    return Journal(None, keys, lambda: NOW)  # type: ignore[arg-type]
 
 
 def copied(db: Connection) -> Connection:

@@ -8,9 +8,9 @@ from chez.agent.ui import Ui
 
 if TYPE_CHECKING:
     from chez.agent.verbs import Verb
-    from chez.home import Home
+    from chez.home import Finding, Home
 
-__all__ = ("VERBS",)
+__all__ = ("VERBS", "plain_finding")
 
 
 class _Export(Params, frozen=True, kw_only=True):
@@ -37,4 +37,17 @@ async def backup(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
         return plain(await home.backup(asked.path, verify=asked.verify, progress=progress))
 
 
-VERBS: Final[Mapping[str, "Verb"]] = {"backup": backup, "export": export}
+async def doctor(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """What is wrong with the home's store; mending needs the home for itself."""
+    read_params(params, Params)
+    async with reporting(ui, "doctor") as progress:
+        return [plain_finding(one) for one in await home.examine(progress=progress)]
+
+
+def plain_finding(finding: "Finding") -> dict[str, Any]:
+    """A finding for programs."""
+    return {"kind": finding.kind, "where": finding.where, "meaning": finding.meaning, "cure": finding.cure,
+            "harm": finding.harm}
+
+
+VERBS: Final[Mapping[str, "Verb"]] = {"backup": backup, "doctor": doctor, "export": export}

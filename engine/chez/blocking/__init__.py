@@ -45,6 +45,9 @@ from chez.blocking.shapes import BATCH, Block, Event, Front, Items, Opened, alon
 from chez.connectors.api import Connector
 from chez.errors import ChezError
 from chez.home.backup import BackupReport
+from chez.home.diagnosis import Diagnosis
+from chez.home.diagnosis import doctor as async_doctor
+from chez.home.examine import Finding
 from chez.home.exporting import ExportReport
 from chez.home.home import CollectionInfo, HomeStatus, SyncReport
 from chez.home.home import Home as AsyncHome
@@ -95,9 +98,11 @@ __all__ = (
     "Collection",
     "Conflict",
     "Counter",
+    "Diagnosis",
     "Difference",
     "ExportReport",
     "FeedPage",
+    "Finding",
     "Groups",
     "Hit",
     "Home",
@@ -123,6 +128,7 @@ __all__ = (
     "become_new_device",
     "count",
     "create",
+    "doctor",
     "field",
     "join",
     "open",
@@ -558,6 +564,10 @@ class Home(Opened[AsyncHome]):
         """
         return self._portal.call(lambda call: self._inner.export(path, history=history, progress=call.told(progress)))
 
+    def examine(self, *, progress: OnProgress | None = None) -> list[Finding]:
+        """What is wrong with this home's store, in plain words (see `chez.doctor`); other work goes on meanwhile."""
+        return self._portal.call(lambda call: self._inner.examine(progress=call.told(progress)))
+
     def backup(self, path: Path | str, *, verify: bool = False, progress: OnProgress | None = None) -> BackupReport:
         """Write everything this home holds into one encrypted, signed file; other work goes on meanwhile.
 
@@ -886,6 +896,27 @@ def create(
     return alone(lambda call: async_create(path, passphrase=passphrase, name=name, words=words, kdf=kdf))
 
 
+def doctor(
+    path: Path | str,
+    *,
+    passphrase: str,
+    repair: bool = False,
+    rebuild: bool = False,
+    progress: OnProgress | None = None,
+) -> Diagnosis:
+    """Examine a home; with `repair` mend what is found, with `rebuild` make every record again from the log.
+
+    Examining alone changes nothing, and may be done while an owner has the home open.
+    `progress(done, total)` in steps of whatever is under way. Raises as `open` does;
+    `Damaged` when the keys are lost or the file does not open at all.
+    """
+    return alone(
+        lambda call: async_doctor(
+            path, passphrase=passphrase, repair=repair, rebuild=rebuild, progress=call.told(progress)
+        )
+    )
+
+
 def join(
     path: Path | str,
     code: str,
@@ -903,13 +934,15 @@ def join(
     alone(lambda call: async_join(path, code, passphrase=passphrase, name=name, relay=relay, kdf=kdf))
 
 
-def open(path: Path | str, *, passphrase: str) -> Home:
+def open(path: Path | str, *, passphrase: str, read_only: bool = False) -> Home:
     """Open a home; it is this process's alone until the block ends.
 
-    Raises `HomeMissing`, `HomeBusy` (naming the owner), `WrongPassphrase`, `Damaged`,
-    `StorageFailed`.
+    With `read_only` it opens beside the process that owns it, or without one: it sees what
+    is committed each time it looks, is told of nothing (live answers come once), and every
+    write raises `NotAllowed`. Raises `HomeMissing`, `HomeBusy` (naming the owner),
+    `WrongPassphrase`, `Damaged`, `StorageFailed`.
     """
-    return Home.opened(lambda: async_open(path, passphrase=passphrase))
+    return Home.opened(lambda: async_open(path, passphrase=passphrase, read_only=read_only))
 
 
 def restore(

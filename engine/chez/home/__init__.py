@@ -1,6 +1,8 @@
 """A home: what a device opens. One person's encrypted store and the spaces in it."""
 
 from chez.home.backup import BackupReport
+from chez.home.diagnosis import Diagnosis, doctor
+from chez.home.examine import Finding
 from chez.home.exporting import ExportReport
 from chez.home.home import CollectionInfo, Home, HomeStatus, SyncReport
 from chez.home.importing import ImportReport
@@ -11,6 +13,7 @@ from chez.home.restoring import Restored, become_new_device, restore
 from chez.home.transaction import Transaction
 
 __all__ = (
-    "BackupReport", "CollectionInfo", "ExportReport", "Home", "HomeStatus", "ImportReport", "Pairing", "Renewal",
-    "Restored", "SyncReport", "Transaction", "become_new_device", "create", "join", "open", "restore",
+    "BackupReport", "CollectionInfo", "Diagnosis", "ExportReport", "Finding", "Home", "HomeStatus", "ImportReport",
+    "Pairing", "Renewal", "Restored", "SyncReport", "Transaction", "become_new_device", "create", "doctor", "join",
+    "open", "restore",
 )

@@ -19,7 +19,8 @@ from chez.connectors import Connector
 from chez.errors import InvalidValue, Misuse, NotFound
 from chez.home.archive import is_export
 from chez.home.backup import About, Backup, BackupReport
-from chez.home.exporting import Exporter, ExportReport
+from chez.home.examine import Finding, examine
+from chez.home.exporting import Exporter, ExportReport, on_loop
 from chez.home.importing import ImportReport, OnProgress, import_file
 from chez.home.importing_export import import_export
 from chez.home.pairing import Pairing, pair
@@ -241,6 +242,19 @@ class Home:
         exporter = Exporter(self._database, self.journal, content, self._engine.space, self.person_id, self.device_id,
                             self.name, made)
         return await exporter.export(Path(path), history, progress)
+
+    async def examine(self, *, progress: OnProgress | None = None) -> list[Finding]:
+        """What is wrong with this home's store, in plain words (see `chez.doctor`); other work goes on meanwhile."""
+        note = on_loop(progress)
+
+        def work(db: Connection, check: Callable[[], None]) -> list[Finding]:
+            def step(done: int, total: int) -> None:
+                check()
+                note(done, total)
+
+            return examine(db, step)
+
+        return await self._database.aside(work)
 
     async def backup(self, path: Path | str, *, verify: bool = False,
                      progress: OnProgress | None = None) -> BackupReport:

@@ -13,7 +13,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,7 +43,7 @@ from chez.store.database import Connection, Database
 from chez.store.keyfile import KEY_FILE, read_key, write_key
 from chez.sync.pairing import Bundle, NewDevice, mailbox
 
-__all__ = ("LOCK_FILE", "check_name", "create", "home_exists", "join", "locked", "new_device", "open")
+__all__ = ("LOCK_FILE", "check_home", "check_name", "create", "home_exists", "join", "locked", "new_device", "open")
 
 LOCK_FILE: Final = "owner.lock"
 JOIN_SECONDS: Final = 600
@@ -185,20 +185,24 @@ def _fill(db: Connection, journal: Journal, device: DeviceKeys, name: str, perso
 
 
 @asynccontextmanager
-async def open(path: Path | str, *, passphrase: str) -> AsyncIterator[Home]:
+async def open(path: Path | str, *, passphrase: str, read_only: bool = False) -> AsyncIterator[Home]:
     """Open a home; it is this process's alone until the block ends.
 
-    Raises `HomeMissing`, `HomeBusy` (naming the owner), `WrongPassphrase`, `Damaged`,
-    `StorageFailed`.
+    With `read_only` it opens beside the process that owns it, or without one: it sees what
+    is committed each time it looks, is told of nothing (live answers come once), and every
+    write raises `NotAllowed`. Raises `HomeMissing`, `HomeBusy` (naming the owner),
+    `WrongPassphrase`, `Damaged`, `StorageFailed`.
     """
     folder = Path(path)
-    with locked(folder):
+    check_home(folder)
+    with nullcontext() if read_only else locked(folder):
         key = await asyncio.to_thread(read_key, folder, passphrase)
-        database = await Database.open(folder / STORE_FILE, key)
+        database = await Database.open(folder / STORE_FILE, key, read_only=read_only)
         try:
             home = await database.read(lambda db: _load(db, folder, database))
             try:
-                await home.blobs.start()
+                if not read_only:
+                    await home.blobs.start()
                 yield home
             finally:
                 await home.blobs.close()
@@ -207,17 +211,23 @@ async def open(path: Path | str, *, passphrase: str) -> AsyncIterator[Home]:
             await database.close()
 
 
+def check_home(folder: Path) -> None:
+    """Raise `HomeMissing` when there is no home in a folder, `Damaged` when a file of it is missing."""
+    if (folder / KEY_FILE).is_file() and (folder / STORE_FILE).is_file():
+        return
+    if (folder / KEY_FILE).exists() or (folder / STORE_FILE).exists():
+        missing = STORE_FILE if (folder / KEY_FILE).exists() else KEY_FILE
+        raise Damaged(f"the home at {folder} is incomplete: {missing} is missing", "Restore it from a backup.")
+    raise HomeMissing(f"there is no home at {folder}", "Make one with `chez init`, or `chez join CODE`.")
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a home for this process, while the block lasts.
 
     Raises `HomeMissing`, `Damaged` when a file of it is missing, `HomeBusy`, `StorageFailed`.
     """
-    if not (folder / KEY_FILE).is_file() or not (folder / STORE_FILE).is_file():
-        if (folder / KEY_FILE).exists() or (folder / STORE_FILE).exists():
-            missing = STORE_FILE if (folder / KEY_FILE).exists() else KEY_FILE
-            raise Damaged(f"the home at {folder} is incomplete: {missing} is missing", "Restore it from a backup.")
-        raise HomeMissing(f"there is no home at {folder}", "Make one with `chez init`, or `chez join CODE`.")
+    check_home(folder)
     lock = _lock(folder)
     try:
         for left in folder.glob(SCRATCH + "*"):  # by a process that was killed: whoever had the home is gone

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from chez.errors import Damaged
-from chez.journal import Journal
+from chez.journal import succeed
 from chez.keys.device import DeviceKeys
 from chez.records import automerge
 from chez.records.anew import remake, together
@@ -32,7 +32,7 @@ from chez_wire.envelope import GENESIS_HEAD
 
 __all__ = ("Renewal", "own_device", "renew")
 
-Reason = Literal["restored", "copied"]
+Reason = Literal["restored", "copied", "repaired"]
 CLOSED: Final = float("inf")
 """What a closed account has spent: no debit fits any limit."""
 
@@ -54,9 +54,8 @@ def own_device(db: Connection) -> DeviceKeys:
     return DeviceKeys.from_seeds(found["device.signing"], found["device.sealing"])
 
 
-def renew(db: Connection, former: DeviceKeys, device: DeviceKeys, name: str, journal: Journal,
-          why: Reason) -> Renewal:
-    """Become `device`, in an open transaction; `journal` is the new device's.
+def renew(db: Connection, former: DeviceKeys, device: DeviceKeys, name: str, now: int, why: Reason) -> Renewal:
+    """Become `device`, in an open transaction; `now` is in Unix milliseconds.
 
     Raises `Damaged` when a record with unsent work can't be read.
     """
@@ -69,7 +68,7 @@ def renew(db: Connection, former: DeviceKeys, device: DeviceKeys, name: str, jou
     db.executemany("UPDATE meta SET value = ? WHERE key = ?", [
         (device.signing.seed, "device.signing"), (device.sealing.seed, "device.sealing"), (name, "device.name")])
     db.execute("UPDATE account SET spent = ?", (CLOSED,))
-    journal.succeed(db, former.id, why)
+    succeed(db, device, now, former.id, why)
     return Renewal(former.id, device.id, touched)
 
 

@@ -18,7 +18,6 @@ from chez.home.exporting import OnProgress, on_loop
 from chez.home.home import unix_milliseconds
 from chez.home.lifecycle import check_name, home_exists, locked, new_device
 from chez.home.renewal import Reason, Renewal, own_device, renew
-from chez.journal import Journal
 from chez.spaces.space import load_space
 from chez.store.database import Connection, Database, rekey
 from chez.store.keyfile import read_key, unwrap_key, write_key
@@ -101,8 +100,7 @@ async def become_new_device(path: Path | str, *, passphrase: str, name: str | No
 
 async def _renewed(database: Database, name: str, why: Reason) -> Renewal:
     device = new_device()
-    journal = Journal(database, device, unix_milliseconds)
-    return await database.write(lambda db: renew(db, own_device(db), device, name, journal, why))
+    return await database.write(lambda db: renew(db, own_device(db), device, name, unix_milliseconds(), why))
 
 
 def _take_apart(file: Path, passphrase: str, folder: Path, note: OnProgress) -> tuple[About, bytes]:

@@ -19,7 +19,7 @@ from chez.errors import InvalidValue, NotAllowed
 from chez.keys.device import DeviceKeys
 from chez.store.database import Connection, Database
 
-__all__ = ("Journal", "Receipt", "Verification")
+__all__ = ("Journal", "Receipt", "Verification", "succeed", "verify_journal", "write_receipt")
 
 GENESIS = bytes(32)
 _COLUMNS = "number, time, kind, body, previous, hash, signature"
@@ -102,7 +102,7 @@ class Journal:
         The same for the journals of devices that this home was before, up to the heads
         that its own journal names.
         """
-        return await self._database.read(self.check)
+        return await self._database.read(lambda db: verify_journal(db, self._device.id))
 
     # --- inside a transaction that is open ------------------------------------------------
 
@@ -139,58 +139,66 @@ class Journal:
 
     def record(self, db: Connection, kind: str, body: Mapping[str, Any]) -> Receipt:
         """Write a receipt."""
-        last = db.execute("SELECT number, hash FROM receipt ORDER BY number DESC LIMIT 1").fetchone()
-        number, previous = (last[0] + 1, last[1]) if last is not None else (1, GENESIS)
-        time = datetime.fromtimestamp(self._now() / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        try:
-            text = _canonical.encode(body).decode()
-        except (TypeError, ValueError) as error:
-            raise InvalidValue(f"a receipt holds JSON values only: {error}") from None
-        digest = _hash(number, time, kind, text, previous)
-        db.execute("INSERT INTO receipt (number, time, kind, body, previous, hash, signature) "
-                   "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                   (number, time, kind, text, previous, digest, self._device.signing.sign("chez/1 receipt", digest)))
-        return Receipt(number, time, kind, dict(body), previous, digest)
+        return write_receipt(db, self._device, self._now(), kind, body)
 
     def _spent(self, db: Connection, account: str) -> float:
         row = db.execute("SELECT spent FROM account WHERE name = ?", (account,)).fetchone()
         return float(row[0]) if row is not None else 0.0
 
-    def succeed(self, db: Connection, former: bytes, why: str) -> None:
-        """Begin this device's journal where a former device's ends; its receipts stay, bound by the first line."""
-        head = db.execute("SELECT number, hash FROM receipt ORDER BY number DESC LIMIT 1").fetchone() or (0, GENESIS)
-        db.execute(f"INSERT INTO former_receipt (device, {_COLUMNS}) SELECT ?, {_COLUMNS} FROM receipt", (former,))
-        db.execute("DELETE FROM receipt")
-        self.record(db, "device-renewed", {"former": former.hex(), "why": why, "receipts": head[0],
-                                           "head": head[1].hex()})
 
-    def check(self, db: Connection) -> Verification:
-        """What `verify` does, on a connection."""
-        own = _fold(db.execute(f"SELECT {_COLUMNS} FROM receipt ORDER BY number"), self._device.id)
-        if isinstance(own, Verification):
-            return own
-        for number, digest in db.execute("SELECT number, hash FROM witness WHERE author = ?", (self._device.id,)):
-            if own.get(number) != digest:
-                return Verification(False, len(own) - 1,
-                                    f"the journal was cut: other devices were told of receipt {number}")
-        return self._check_former(db) or Verification(True, len(own) - 1)
+def write_receipt(db: Connection, device: DeviceKeys, now: int, kind: str, body: Mapping[str, Any]) -> Receipt:
+    """Write a receipt of a device, in an open transaction; `now` is in Unix milliseconds. Raises `InvalidValue`."""
+    last = db.execute("SELECT number, hash FROM receipt ORDER BY number DESC LIMIT 1").fetchone()
+    number, previous = (last[0] + 1, last[1]) if last is not None else (1, GENESIS)
+    time = datetime.fromtimestamp(now / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    try:
+        text = _canonical.encode(body).decode()
+    except (TypeError, ValueError) as error:
+        raise InvalidValue(f"a receipt holds JSON values only: {error}") from None
+    digest = _hash(number, time, kind, text, previous)
+    db.execute("INSERT INTO receipt (number, time, kind, body, previous, hash, signature) "
+               "VALUES (?, ?, ?, ?, ?, ?, ?)",
+               (number, time, kind, text, previous, digest, device.signing.sign("chez/1 receipt", digest)))
+    return Receipt(number, time, kind, dict(body), previous, digest)
 
-    def _check_former(self, db: Connection) -> Verification | None:
-        """What is wrong with the journals before this one; each names the one before it in its first line."""
-        first = db.execute("SELECT kind, body FROM receipt WHERE number = 1").fetchone()
-        while first is not None and first[0] == "device-renewed":
-            said = msgspec.json.decode(first[1])
-            device = bytes.fromhex(said["former"])
-            chain = _fold(db.execute(f"SELECT {_COLUMNS} FROM former_receipt WHERE device = ? ORDER BY number",
-                                     (device,)), device)
-            if isinstance(chain, Verification):
-                return Verification(False, chain.receipts,
-                                    f"in the journal of device {device.hex()[:16]}: {chain.problem}")
-            if max(chain) != said["receipts"] or chain[said["receipts"]].hex() != said["head"]:
-                return Verification(False, max(chain), f"the journal of device {device.hex()[:16]} was cut")
-            first = db.execute("SELECT kind, body FROM former_receipt WHERE device = ? AND number = 1",
-                               (device,)).fetchone()
-        return None
+
+def succeed(db: Connection, device: DeviceKeys, now: int, former: bytes, why: str) -> None:
+    """Begin a device's journal where a former device's ends; its receipts stay, bound by the first line."""
+    head = db.execute("SELECT number, hash FROM receipt ORDER BY number DESC LIMIT 1").fetchone() or (0, GENESIS)
+    db.execute(f"INSERT INTO former_receipt (device, {_COLUMNS}) SELECT ?, {_COLUMNS} FROM receipt", (former,))
+    db.execute("DELETE FROM receipt")
+    write_receipt(db, device, now, "device-renewed",
+                  {"former": former.hex(), "why": why, "receipts": head[0], "head": head[1].hex()})
+
+
+def verify_journal(db: Connection, device: bytes) -> Verification:
+    """What `Journal.verify` does, on a connection, for the device that the store is."""
+    own = _fold(db.execute(f"SELECT {_COLUMNS} FROM receipt ORDER BY number"), device)
+    if isinstance(own, Verification):
+        return own
+    for number, digest in db.execute("SELECT number, hash FROM witness WHERE author = ?", (device,)):
+        if own.get(number) != digest:
+            return Verification(False, len(own) - 1,
+                                f"the journal was cut: other devices were told of receipt {number}")
+    return _verify_former(db) or Verification(True, len(own) - 1)
+
+
+def _verify_former(db: Connection) -> Verification | None:
+    """What is wrong with the journals before this one; each names the one before it in its first line."""
+    first = db.execute("SELECT kind, body FROM receipt WHERE number = 1").fetchone()
+    while first is not None and first[0] == "device-renewed":
+        said = msgspec.json.decode(first[1])
+        device = bytes.fromhex(said["former"])
+        chain = _fold(db.execute(f"SELECT {_COLUMNS} FROM former_receipt WHERE device = ? ORDER BY number",
+                                 (device,)), device)
+        if isinstance(chain, Verification):
+            return Verification(False, chain.receipts,
+                                f"in the journal of device {device.hex()[:16]}: {chain.problem}")
+        if max(chain) != said["receipts"] or chain[said["receipts"]].hex() != said["head"]:
+            return Verification(False, max(chain), f"the journal of device {device.hex()[:16]} was cut")
+        first = db.execute("SELECT kind, body FROM former_receipt WHERE device = ? AND number = 1",
+                           (device,)).fetchone()
+    return None
 
 
 def _fold(rows: Iterable[Any], device: bytes) -> dict[int, bytes] | Verification:

@@ -22,7 +22,8 @@ from chez.records import automerge
 from chez.records.automerge import BadChange, Document, RawChange
 from chez.records.derived import DEVICE_ID
 from chez.records.diff import write_difference
-from chez.records.rows import IN_ENTRY, OUTBOX, Row, Rows
+from chez.records.purging import purge_change
+from chez.records.rows import IN_ENTRY, OUTBOX, PURGED, Row, Rows
 from chez.store.database import Connection
 from chez_wire.limits import MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_CHANGE
 
@@ -45,6 +46,9 @@ def remake(rows: Rows, db: Connection, n: int, unsent: Mapping[bytes, str | None
     work: list[RawChange] = []
     base: list[RawChange] = []
     gone: set[bytes] = set()
+    if _row(rows, db, n).state == PURGED:
+        _purge_again(rows, db, n)
+        return
     for change in _all(rows.base(db, n), rows.actor):
         mine = change.hash in unsent and len(change.actor) == DEVICE_ID
         if mine or not gone.isdisjoint(change.dependencies):
@@ -61,6 +65,12 @@ def remake(rows: Rows, db: Connection, n: int, unsent: Mapping[bytes, str | None
                    (n, _joined(base), msgspec.msgpack.encode([change.bytes for change in work])))
     document, made = _again(rows.actor, _joined(base), [(change, unsent.get(change.hash)) for change in work])
     _take(rows, db, n, document, made, len(base))
+
+
+def _purge_again(rows: Rows, db: Connection, n: int) -> None:
+    """A purge says the same, whoever's it is."""
+    db.execute("DELETE FROM change WHERE record = ?", (n,))
+    rows.log(db, n, purge_change(rows.actor), OUTBOX, counted=False)
 
 
 def unsettled(db: Connection, space: int) -> bool:

@@ -47,7 +47,8 @@ class Reader(Generic[R]):
             return self._facts
         found, missing = await self._database.read(self._look)
         if missing:
-            await self._database.write(self._declare)
+            if not self._database.read_only:  # without indexes the answers are the same
+                await self._database.write(self._declare)
             found, _ = await self._database.read(self._look)
         self._facts = found
         return found

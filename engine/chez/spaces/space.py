@@ -82,5 +82,6 @@ def load_space(db: Connection, n: int) -> Space:
     epochs = {row[0]: Epoch(*row) for row in
               db.execute("SELECT id, number, secret, append_ FROM epoch WHERE space = ?", (n,))}
     if membership.create is None or not epochs:
-        raise Damaged(f"the statements or keys of space {name!r} are missing", "Restore a backup or join again.")
+        raise Damaged(f"the statements or keys of space {name!r} are missing",
+                      "Restore a backup, or join again from another device.")
     return Space(n, id, name, handle, None if admin is None else crypto.SigningKey.from_seed(admin), membership, epochs)

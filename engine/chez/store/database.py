@@ -27,7 +27,7 @@ from typing import Any, Final, TypeVar
 import aiosqlite
 import sqlcipher3
 
-from chez.errors import ChezError, Damaged, StorageFailed
+from chez.errors import ChezError, Damaged, NotAllowed, StorageFailed
 
 __all__ = ("Connection", "Database", "connect", "migrate", "rekey", "storage_error")
 
@@ -42,21 +42,25 @@ GROUP: Final = 256
 SCHEMA_VERSION: Final = 1
 
 
-def connect(path: Path | str, key: bytes) -> Connection:
-    """Open the database with its raw 32-byte key.
+def connect(path: Path | str, key: bytes, *, read_only: bool = False) -> Connection:
+    """Open the database with its raw 32-byte key; `read_only` opens beside whoever writes to it.
 
     Raises `Damaged` if the key does not open it or the file is no database, and
     `StorageFailed` if the disk does not allow it.
     """
     try:
         # Statements are cached by text; the engine uses a few dozen.
-        db = sqlcipher3.connect(str(path), check_same_thread=False, isolation_level=None, cached_statements=256)
+        name = f"{Path(path).absolute().as_uri()}?mode=ro" if read_only else str(path)
+        db = sqlcipher3.connect(name, check_same_thread=False, isolation_level=None, cached_statements=256,
+                                uri=read_only)
     except sqlcipher3.Error as error:
         raise storage_error(error) from None
     try:
+        # What SQLCipher would write to standard error for a damaged page is raised as well.
+        db.execute("PRAGMA cipher_log_level = NONE")
         db.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
         db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON",
+        for pragma in (*(() if read_only else ("journal_mode = WAL",)), "synchronous = FULL", "foreign_keys = ON",
                        "temp_store = MEMORY", "busy_timeout = 5000", "cache_size = -16000"):
             db.execute(f"PRAGMA {pragma}")
     except (sqlcipher3.Error, MemoryError) as error:
@@ -89,11 +93,21 @@ def storage_error(error: BaseException) -> Damaged | StorageFailed:
     return StorageFailed(f"the disk refuses: {text}", "Check that the home's folder is writable and its disk sound.")
 
 
+def check_schema(db: Connection) -> None:
+    """Raise `Damaged` unless the database has the present schema."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise Damaged(f"a newer Chez wrote this home (schema {version}, here {SCHEMA_VERSION})", "Update Chez.")
+    if version < SCHEMA_VERSION:
+        raise Damaged(f"an older Chez wrote this home (schema {version}, here {SCHEMA_VERSION})",
+                      "Open it once for writing, which brings it up to date.")
+
+
 def migrate(db: Connection) -> None:
     """Bring an open database to the present schema; a new one gets all of it."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
-        raise Damaged(f"a newer Chez wrote this home (schema {version}, here {SCHEMA_VERSION})", "Update Chez.")
+        check_schema(db)
     for number in range(version + 1, SCHEMA_VERSION + 1):
         script = resources.files("chez.store").joinpath(f"schema/{number:04d}.sql").read_text()
         db.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
@@ -116,6 +130,7 @@ class Database:
     _writer: aiosqlite.Connection
     _reader: aiosqlite.Connection
     key: bytes = field(repr=False)
+    read_only: bool = False
     before_commit: Callable[[Connection], None] | None = None
     """Called inside every transaction, just before it commits."""
     after_commit: Callable[[], None] | None = None
@@ -127,16 +142,19 @@ class Database:
     _closed: bool = False
 
     @classmethod
-    async def open(cls, path: Path, key: bytes) -> "Database":
-        """Open, and migrate if needed. Raises `Damaged`, `StorageFailed`."""
-        writer = await _connected(path, key)
+    async def open(cls, path: Path, key: bytes, *, read_only: bool = False) -> "Database":
+        """Open, and migrate if needed. Raises `Damaged`, `StorageFailed`.
+
+        `read_only` opens beside whoever writes: every write raises `NotAllowed`.
+        """
+        writer = await _connected(path, key, read_only)
         try:
-            await _run(writer, migrate)
-            reader = await _connected(path, key)
+            await _run(writer, check_schema if read_only else migrate)
+            reader = await _connected(path, key, read_only)
         except BaseException:
             await writer.close()
             raise
-        return cls(path, writer, reader, key)
+        return cls(path, writer, reader, key, read_only)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction; returns its result once that is durable.
@@ -153,6 +171,8 @@ class Database:
         """As `write`, at once: writes are done in the order of these calls."""
         if self._closed:
             raise StorageFailed("this home is closed", "Open it again.")
+        if self.read_only:
+            raise NotAllowed("this home was opened for reading only", "Open it without read_only=True to write.")
         entry = _Write(work, asyncio.get_running_loop().create_future(), shown_first)
         self._queue.append(entry)
         if self._committer is None:
@@ -180,7 +200,7 @@ class Database:
                 raise StorageFailed("this was cancelled")
 
         def run() -> T:
-            db = connect(self.path, self.key)
+            db = connect(self.path, self.key, read_only=self.read_only)
             db.set_progress_handler(unwanted.is_set, 10_000)  # ends the statement when it says yes
             try:
                 return work(db, check)
@@ -277,12 +297,12 @@ class Database:
             self.after_rollback()
 
 
-async def _connected(path: Path, key: bytes) -> aiosqlite.Connection:
+async def _connected(path: Path, key: bytes, read_only: bool) -> aiosqlite.Connection:
     failures: list[ChezError] = []
 
     def connector() -> Connection:
         try:
-            return connect(path, key)
+            return connect(path, key, read_only=read_only)
         except ChezError as error:
             failures.append(error)
             return sqlcipher3.connect(":memory:")

@@ -3,11 +3,12 @@
 import asyncio
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
 
+from chez.agent.keeping import plain_finding
 from chez.agent.paths import connect
 from chez.cli.client import call
 from chez.cli.context import settings
@@ -15,6 +16,8 @@ from chez.cli.terminal import json_line, say
 from chez.errors import HomeBusy, NotFound
 
 __all__ = ("backup", "doctor", "export", "restore")
+
+FINDINGS_SHOWN: Final = 40
 
 
 @click.command()
@@ -97,18 +100,73 @@ def restore(ctx: click.Context, file: Path, path: Path, name: str | None, kdf: s
 
 
 @click.command()
+@click.option("--repair", is_flag=True, help="Mend what is found. What can't be read any more is kept aside.")
+@click.option("--rebuild", is_flag=True, help="Make every record again from the log, whatever is found.")
 @click.option("--as-new-device", is_flag=True,
               help="This home is a copy of another that is in use: make it a device of its own.")
-@click.option("--name", help="What the new device is called. Default: as before.")
+@click.option("--name", help="With --as-new-device: what it is called. Default: as before.")
 @click.pass_context
-def doctor(ctx: click.Context, as_new_device: bool, name: str | None) -> None:
-    """Help a home that is not as it should be.
+def doctor(ctx: click.Context, repair: bool, rebuild: bool, as_new_device: bool, name: str | None) -> None:
+    """Examine the home, and tell what is wrong with it in plain words. Changes nothing unless told to.
+
+    --repair and --rebuild need the home for themselves. A store with damaged pages is kept
+    as it is, under another name; what can be read goes into a new one, and what the relay
+    still has is read again. The exit code is 1 while something is wrong.
 
     Of two copies of a home that are both in use, one must become a device of its own: with
     --as-new-device here, the other stays what it is. What was not sent goes out anew.
     """
-    if not as_new_device:
-        raise click.UsageError("say what should be done: --as-new-device", ctx)
+    if as_new_device and (repair or rebuild):
+        raise click.UsageError("one thing after the other: --as-new-device alone", ctx)
+    if as_new_device:
+        _as_new_device(ctx, name)
+        return
+    findings, done = _look(ctx, repair or rebuild, rebuild)
+    if settings(ctx).json:
+        json_line({"findings": findings, "done": done})
+    else:
+        _tell(findings, done)
+    if any(one["harm"] for one in findings) and not done:
+        ctx.exit(1)
+
+
+def _tell(findings: list[dict[str, Any]], done: list[str]) -> None:
+    for one in findings[:FINDINGS_SHOWN]:
+        say(f"{one['where']}: {one['meaning']}")
+        if not done:
+            say(f"    {one['cure']}")
+    if (more := len(findings) - FINDINGS_SHOWN) > 0:
+        say(f"… and {more:,} more (--json lists them)")
+    if not findings:
+        say("the home is sound")
+    for line in done:
+        say(f"done: {line}")
+
+
+def _look(ctx: click.Context, repair: bool, rebuild: bool) -> tuple[list[dict[str, Any]], list[str]]:
+    """Findings, and what was done; by this process where no owner runs, for a damaged home may not open."""
+    import chez
+    from chez.cli import passphrases
+    from chez.cli.terminal import Terminal
+
+    chosen = settings(ctx)
+    link = connect(chosen.path)
+    if link is not None:
+        link.close()
+        if repair:
+            refuse_owned(chosen.path)
+        return call(ctx, "doctor", {}), []
+    face = Terminal(chosen)
+    try:
+        diagnosis = asyncio.run(chez.doctor(
+            chosen.path, passphrase=passphrases.read(chosen), repair=repair, rebuild=rebuild,
+            progress=lambda done, total: face.progress(done, total, "doctor")))
+    finally:
+        face.clear()
+    return [plain_finding(one) for one in diagnosis.findings], list(diagnosis.done)
+
+
+def _as_new_device(ctx: click.Context, name: str | None) -> None:
     import chez
     from chez.cli import passphrases
 

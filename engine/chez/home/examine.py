@@ -1,0 +1,196 @@
+"""What is wrong with a home's store, in plain words. Reads only.
+
+    store       the file: pages, trees, references (SQLCipher, SQLite)
+    keys        the device's keys, its spaces, their statements
+    record      a record's document can't be read
+    projection  what queries see of a record is not what its document holds
+    entry       an author's chain of entries has a gap or an entry that fails its checks
+    outbox      changes that nothing will send, or that are not this device's to send
+    journal     the receipts do not verify
+    set-aside   what failed its checks when it came in, and was never applied
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import sqlcipher3
+
+from chez.errors import BadEntry, ChezError
+from chez.home.renewal import own_device
+from chez.journal import verify_journal
+from chez.keys.device import DeviceKeys
+from chez.records import automerge
+from chez.records.derived import DEVICE_ID
+from chez.records.rows import ABSENT, DELETED, PURGED, Rows
+from chez.records.values import from_json
+from chez.spaces.space import load_space
+from chez.store.checks import store_problems
+from chez.store.database import Connection
+from chez.sync.entry import GENESIS, read_signed
+
+__all__ = ("Finding", "Kind", "examine", "first_bad_entry", "own_entries_lost")
+
+Kind = Literal["store", "keys", "record", "projection", "entry", "outbox", "journal", "set-aside"]
+"""What a finding is about (see the module)."""
+
+_REPAIR: Final = "chez doctor --repair"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be: where, what it means, what can be done.
+
+    `key` says which record (collection, id) or whose chain (author, sequence) it is about.
+    Findings that are no `harm` are there to be known.
+    """
+
+    kind: Kind
+    where: str
+    meaning: str
+    cure: str
+    key: tuple[Any, ...] = ()
+    harm: bool = True
+
+
+def examine(db: Connection, step: Callable[[int, int], Any] = lambda done, total: None) -> list[Finding]:
+    """All findings about a store, from the file up to what is shown of it.
+
+    What is damaged in the file hides the rest, so that is all that is told then.
+    `step(done, total)` in records.
+    """
+    if found := [Finding("store", "the file", problem, f"{_REPAIR} saves all that can be read into a new file")
+                 for problem in store_problems(db)]:
+        return found
+    try:
+        device = own_device(db)
+        spaces = [row[0] for row in db.execute("SELECT n FROM space ORDER BY n").fetchall()]
+        for n in spaces:
+            if device.id not in load_space(db, n).membership.devices:
+                raise BadEntry("no statement certifies this device")
+    except (ChezError, sqlcipher3.Error) as error:
+        why = error.message if isinstance(error, ChezError) else str(error)
+        return [Finding("keys", "the device and its spaces", why,
+                        "restore a backup, or join again from another device")]
+    try:
+        return [*_records(db, device.id, step), *_chains(db, device.id, spaces), *_outbox(db, device.id),
+                *_journal(db, device), *_set_aside(db)]
+    except sqlcipher3.Error as error:
+        return [Finding("store", "the file", str(error), f"{_REPAIR} saves all that can be read into a new file")]
+
+
+def _records(db: Connection, device: bytes, step: Callable[[int, int], Any]) -> Iterator[Finding]:
+    rows = Rows(device)
+    fields = set(db.execute("SELECT collection, name FROM field").fetchall())
+    (total,) = db.execute("SELECT count(*) FROM record").fetchone()
+    for done, (n, collection, id, json, kinds, state) in enumerate(db.execute(
+            "SELECT n, collection, id, json, kinds, deleted FROM record"), 1):
+        where = f"record {id!r} in {collection!r}"
+        if state not in (ABSENT, PURGED):
+            try:
+                value = automerge.extract(automerge.load(rows.base(db, n), device))
+            except automerge.BadChange as error:
+                yield Finding("record", where, f"its history can't be read ({error.message})",
+                              f"{_REPAIR} makes it again from the entries, and what was not sent from what is shown",
+                              (collection, id))
+                continue
+            deleted = value.pop("_deleted", False) is True
+            if not _shows(json, kinds, value) or deleted != (state == DELETED):
+                yield Finding("projection", where, "what is shown of it is not what its history gives",
+                              f"{_REPAIR} shows what the history gives", (collection, id))
+            elif not {(collection, name) for name in value} <= fields:
+                yield Finding("projection", where, "one of its fields is not known to queries",
+                              f"{_REPAIR} makes it known", (collection, id))
+        if done % 256 == 0 or done == total:
+            step(done, total)
+
+
+def _shows(json: str, kinds: str | None, value: dict[str, Any]) -> bool:
+    try:
+        return bool(from_json(json, kinds) == value)
+    except (ValueError, TypeError, LookupError):
+        return False
+
+
+def _chains(db: Connection, device: bytes, spaces: list[int]) -> Iterator[Finding]:
+    for space in spaces:
+        if own_entries_lost(db, space, device):
+            yield Finding("entry", "this device's own entries", "the last of them are missing, which a relay has",
+                          f"{_REPAIR} makes this home a new device, which reads them from the relay",
+                          (space, device, 2**62))
+    for space, author in db.execute("SELECT DISTINCT space, author FROM entry ORDER BY space, author").fetchall():
+        if (bad := first_bad_entry(db, space, author)) is not None:
+            sequence, why = bad
+            yield Finding("entry", f"entry {sequence} of device {author.hex()[:16]}", why,
+                          f"{_REPAIR} lets go of it and what follows; the relay still has them for the next sync",
+                          (space, author, sequence))
+
+
+def own_entries_lost(db: Connection, space: int, device: bytes) -> bool:
+    """Whether this device's last entries are gone: a relay acknowledged one that is not here."""
+    row = db.execute("SELECT EXISTS (SELECT 1 FROM cursor WHERE space = ? AND acknowledged > 0 AND acknowledged NOT IN "
+                     "(SELECT n FROM entry WHERE author = ?))", (space, device)).fetchone()
+    return bool(row[0])
+
+
+def first_bad_entry(db: Connection, space: int, author: bytes) -> tuple[int, str] | None:
+    """The first entry of a chain that is missing or fails its checks, by number, and why."""
+    expected, previous = 1, GENESIS
+    for sequence, hash, packed in db.execute(
+            "SELECT sequence, hash, inner FROM entry WHERE space = ? AND author = ? ORDER BY sequence",
+            (space, author)):
+        if sequence != expected:
+            return expected, "it is missing"
+        try:
+            entry = read_signed(packed)
+        except BadEntry as error:
+            return sequence, error.message
+        inner = entry.inner
+        if (entry.hash, inner.author, inner.sequence, inner.previous) != (hash, author, sequence, previous):
+            return sequence, "it is not the one that belongs here"
+        expected, previous = sequence + 1, hash
+    return None
+
+
+def _outbox(db: Connection, device: bytes) -> Iterator[Finding]:
+    rows = db.execute("SELECT collection, id, change.state, change.entry, bytes FROM change "
+                      "JOIN record ON record.n = change.record WHERE state = 1 OR (state = 0 AND entry IS NULL)")
+    for collection, id, state, entry, data in rows.fetchall():
+        if (why := _unsendable(device, state, entry, data)) is not None:
+            yield Finding("outbox", f"record {id!r} in {collection!r}", why,
+                          f"{_REPAIR} makes it again from what is shown", (collection, id))
+
+
+def _unsendable(device: bytes, state: int, entry: int | None, data: bytes | None) -> str | None:
+    if state == 0:
+        return "a change of it is in no entry, and nothing will send it"
+    if entry is not None:
+        return "a change of it waits to be sent although it is in an entry"
+    if data is None:
+        return "the bytes of a change that waits to be sent are missing"
+    try:
+        change = automerge.read_change(data)
+    except automerge.BadChange as error:
+        return f"a change that waits to be sent can't be read ({error.message})"
+    if change.actor == device or len(change.actor) != DEVICE_ID:
+        return None
+    return "a change that waits to be sent is another device's"
+
+
+def _journal(db: Connection, device: DeviceKeys) -> Iterator[Finding]:
+    verified = verify_journal(db, device.id)
+    if not verified.ok:
+        yield Finding("journal", "the receipts", verified.problem,
+                      "nothing changes it: compare it with what other devices were told, or with a backup")
+
+
+def _set_aside(db: Connection) -> Iterator[Finding]:
+    reasons = Counter(reason for (reason,) in db.execute("SELECT reason FROM quarantine"))
+    for reason, count in sorted(reasons.items()):
+        yield Finding("set-aside", f"{count} of what came in", reason,
+                      "it was never applied, and is kept for whoever looks into it", harm=False)
+    for author, sequence in db.execute("SELECT author, sequence FROM set_aside ORDER BY author"):
+        yield Finding("set-aside", f"device {author.hex()[:16]}",
+                      f"it broke a rule in entry {sequence}; nothing of it is taken in from there on",
+                      "update Chez there; if it is not yours, remove it", harm=False)

@@ -1,0 +1,312 @@
+"""`chez.doctor` on homes that were really damaged: found, told, and cured at the least loss."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+import chez
+from chez.crypto import Kdf
+from chez.errors import Damaged, HomeBusy
+from chez.store.database import Connection, connect
+from chez.store.keyfile import read_key
+from tests.home.conftest import PASSPHRASE
+from tests.home.test_import_twice import Pair, everything, pair
+
+__all__ = ("pair",)
+
+PAGE = 4096
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with some of everything, to be copied and damaged."""
+    path = tmp_path_factory.mktemp("template") / "home"
+
+    async def make() -> None:
+        await chez.create(path, passphrase=PASSPHRASE, kdf=Kdf.minimum())
+        async with chez.open(path, passphrase=PASSPHRASE) as home:
+            notes = home.collection("notes")
+            await notes.put_many([{"n": n, "pad": f"{n}" * 40, "list": [n]} for n in range(300)],
+                                 ids=[f"{n:03d}" for n in range(300)])
+            for number in range(220):  # a snapshot
+                await notes.put({"n": number}, id="long")
+                if number % 90 == 0:
+                    await home._database.write(home._replica.collect)
+            await home._database.write(home._replica.collect)
+            await notes.put({"n": "unsent"}, id="long")
+            await notes.put({"unsent": True}, id="new")
+            for id in ("deleted", "purged"):
+                await notes.put({"n": 1}, id=id)
+                await notes.delete(id)
+            await notes.purge("purged")
+
+    asyncio.run(make())
+    return path
+
+
+@pytest.fixture
+def home(template: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    shutil.copytree(template, tmp_path / "home")
+    return tmp_path / "home"
+
+
+async def held(path: Path) -> dict[tuple[str, str], Any]:
+    """What a home holds; its store is sound."""
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        return await everything(home)
+
+
+def harm(path: Path, work: Callable[[Connection], Any]) -> None:
+    """Change the store behind Chez's back."""
+    db = connect(path / "chez.db", read_key(path, PASSPHRASE))
+    db.execute("PRAGMA foreign_keys = OFF")
+    work(db)
+    db.close()
+
+
+async def cured(path: Path, **options: bool) -> chez.Diagnosis:
+    """Examine, mend, and find nothing any more."""
+    found = await chez.doctor(path, passphrase=PASSPHRASE)
+    assert not found.sound and found.done == ()
+    assert all(one.meaning and one.cure and one.where for one in found.findings)
+    mended = await chez.doctor(path, passphrase=PASSPHRASE, **(options or {"repair": True}))
+    assert mended.done
+    after = await chez.doctor(path, passphrase=PASSPHRASE)
+    assert after.sound, after
+    return mended
+
+
+async def test_a_sound_home(home: Path) -> None:
+    """Nothing is found, and repairing it changes nothing."""
+    before = (home / "chez.db").read_bytes()
+    for repair in (False, True):
+        diagnosis = await chez.doctor(home, passphrase=PASSPHRASE, repair=repair)
+        assert diagnosis == chez.Diagnosis(())
+    assert (home / "chez.db").read_bytes() == before
+
+
+DAMAGES: dict[str, tuple[str, str]] = {
+    "projection": ("""UPDATE record SET json = '{"n":999}' WHERE id = '007'""", "projection"),
+    "no json": ("UPDATE record SET json = 'nonsense' WHERE id = '007'", "projection"),
+    "deleted": ("UPDATE record SET deleted = 1 WHERE id = '007'", "projection"),
+    "field": ("DELETE FROM field WHERE name = 'list'", "projection"),
+    "change": ("UPDATE change SET bytes = x'00' WHERE record = (SELECT n FROM record WHERE id = '007')", "record"),
+    "flipped": ("UPDATE change SET bytes = unhex(replace(hex(bytes), hex('7777'), hex('7737')))", "record"),
+    "snapshot": ("UPDATE snapshot SET doc = substr(doc, 1, 50)", "record"),
+    "no snapshot": ("DELETE FROM snapshot", "record"),
+    "unsent": ("UPDATE change SET bytes = x'00' WHERE record = (SELECT n FROM record WHERE id = 'new')", "record"),
+    "unsent later": ("UPDATE change SET bytes = x'00' WHERE state = 1 AND bytes IS NOT NULL", "record"),
+    "unsent gone": ("UPDATE change SET bytes = NULL WHERE record = (SELECT n FROM record WHERE id = 'new')", "outbox"),
+    "in no entry": ("UPDATE change SET entry = NULL WHERE record = (SELECT n FROM record WHERE id = '007')", "outbox"),
+    "entry": ("UPDATE entry SET inner = x'00' WHERE sequence = 2", "entry"),
+    "swapped": ("UPDATE entry SET inner = (SELECT inner FROM entry WHERE sequence = 3) WHERE sequence = 2", "entry"),
+    "no entry": ("DELETE FROM entry WHERE sequence = 2", "store"),
+    "tombstone": ("UPDATE change SET bytes = x'00' WHERE record = (SELECT n FROM record WHERE deleted = 3)", "outbox"),
+    "no entries": ("DELETE FROM entry", "store"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+async def test_damage_inside_the_store(home: Path, name: str) -> None:
+    """Rows changed behind Chez's back are found and told, and after the repair every record is as it was."""
+    before = await held(home)
+    sql, kind = DAMAGES[name]
+    harm(home, lambda db: db.execute(sql))
+    found = await chez.doctor(home, passphrase=PASSPHRASE)
+    assert kind in {finding.kind for finding in found.findings}
+    await cured(home)
+    assert await held(home) == before
+    async with chez.open(home, passphrase=PASSPHRASE) as again:
+        purged = again.collection("notes").put({"n": 1}, id="purged")
+        with pytest.raises(chez.ChezError):
+            await purged
+        assert (await again.journal.receipts("repaired")) and (await again.journal.verify()).ok
+        await again.collection("notes").put({"n": 1}, id="007")
+        await again._database.write(again._replica.collect)
+
+
+async def test_everything_is_made_again_from_the_log(home: Path) -> None:
+    """--rebuild: all projections, snapshots and rows of changes are gone, and every record comes back."""
+    before = await held(home)
+
+    def wipe(db: Connection) -> None:
+        db.execute("DELETE FROM change WHERE state = 0")
+        db.execute("DELETE FROM snapshot")
+        db.execute("DELETE FROM field")
+        db.execute("UPDATE record SET json = '{}' WHERE id NOT IN ('new', 'deleted')")
+
+    harm(home, wipe)
+    await cured(home, rebuild=True)
+    after = await held(home)
+    # What was not sent is in no entry: of this record only what was in one is left.
+    assert {**after, ("notes", "long"): None} == {**before, ("notes", "long"): None}
+
+
+async def test_the_journal_is_evidence(home: Path) -> None:
+    """A journal that does not verify is told, and nothing pretends to mend it."""
+    harm(home, lambda db: db.execute("""UPDATE receipt SET body = '{"forged":1}'"""))
+    for repair in (False, True):
+        (finding,) = (await chez.doctor(home, passphrase=PASSPHRASE, repair=repair)).findings
+        assert finding.kind == "journal"
+
+
+async def test_lost_keys(home: Path) -> None:
+    """Without its keys a home is nothing: a typed error says where to go, and nothing is changed."""
+    harm(home, lambda db: db.execute("DELETE FROM meta WHERE key = 'device.signing'"))
+    assert (await chez.doctor(home, passphrase=PASSPHRASE)).findings[0].kind == "keys"
+    with pytest.raises(Damaged) as caught:
+        await chez.doctor(home, passphrase=PASSPHRASE, repair=True)
+    assert "backup" in caught.value.hint
+
+
+async def test_what_is_set_aside_is_told_and_does_no_harm(home: Path) -> None:
+    """Quarantined entries are shown with their reasons."""
+    harm(home, lambda db: db.execute("INSERT INTO quarantine (space, reason, bytes) VALUES (1, 'it lies', x'00')"))
+    diagnosis = await chez.doctor(home, passphrase=PASSPHRASE)
+    assert diagnosis.sound and diagnosis.findings[0].meaning == "it lies"
+
+
+def flip(path: Path, page: int) -> None:
+    """Damage one page."""
+    with (path / "chez.db").open("r+b") as file:
+        file.seek((page - 1) * PAGE + 100)
+        byte = file.read(1)[0]
+        file.seek((page - 1) * PAGE + 100)
+        file.write(bytes((byte ^ 0xFF,)))
+
+
+def pages(path: Path) -> range:
+    """All pages but the first, which holds the salt that everything else needs."""
+    return range(2, (path / "chez.db").stat().st_size // PAGE + 1)
+
+
+async def mended_after(home: Path, page: int, before: dict[tuple[str, str], Any]) -> chez.Diagnosis | None:
+    """Damage one page and repair: what is in an entry comes back, and the damaged file stays aside.
+
+    None when that page was one without which nothing is.
+    """
+    flip(home, page)
+    damaged = (home / "chez.db").read_bytes()
+    try:
+        found = await chez.doctor(home, passphrase=PASSPHRASE)
+        assert found.findings[0].kind == "store"
+        mended = await chez.doctor(home, passphrase=PASSPHRASE, repair=True)
+    except Damaged as error:
+        assert "join again" in error.hint  # the keys were there, or the store's own table of contents
+        return None
+    assert mended.damaged is not None and Path(mended.damaged).read_bytes() == damaged
+    after = await chez.doctor(home, passphrase=PASSPHRASE)
+    assert all(finding.kind in ("journal", "set-aside") for finding in after.findings), after
+    now = await held(home)
+    lost = {id for (_, id), value in before.items() if now.get(("notes", id)) != value}
+    assert mended.renewed or lost <= {"long", "new"}, (page, lost)
+    return mended
+
+
+@pytest.mark.parametrize("part", range(6))
+async def test_a_damaged_page(home: Path, part: int) -> None:
+    """One page anywhere: that page's records at the most, none that is in an entry, and the rest goes on."""
+    before = await held(home)
+    here = pages(home)
+    await mended_after(home, here[part * len(here) // 6], before)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_every_page(template: Path, tmp_path: Path) -> None:
+    """The same for each page of the file in turn; few of them hold the keys, some this device's own entries."""
+    shutil.copytree(template, tmp_path / "home")
+    before = await held(tmp_path / "home")
+    outcomes = []
+    for page in pages(tmp_path / "home"):
+        copy = tmp_path / str(page)
+        shutil.copytree(tmp_path / "home", copy)
+        outcomes.append(await mended_after(copy, page, before))
+        shutil.rmtree(copy)
+    assert outcomes.count(None) <= len(outcomes) // 5
+    assert any(one is not None and one.renewed for one in outcomes)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_random_pages(home: Path, seed: int) -> None:
+    """Several pages at once, anywhere but the first: a sound home or a typed error, and the old file is still there."""
+    random = Random(seed)
+    for page in random.sample(pages(home), 5):
+        flip(home, page)
+    damaged = (home / "chez.db").read_bytes()
+    try:
+        mended = await chez.doctor(home, passphrase=PASSPHRASE, repair=True)
+    except Damaged as error:
+        assert "join again" in error.hint
+        return
+    after = await chez.doctor(home, passphrase=PASSPHRASE)
+    assert all(finding.kind in ("journal", "set-aside") for finding in after.findings), after
+    if mended.damaged is not None:
+        assert Path(mended.damaged).read_bytes() == damaged
+    async with chez.open(home, passphrase=PASSPHRASE) as again:
+        await again.collection("notes").put({"writes": "again"})
+
+
+@pytest.mark.parametrize("size", [0, 100, PAGE, 10 * PAGE, -PAGE])
+async def test_a_truncated_file(home: Path, size: int) -> None:
+    """Cut short: a typed error that says what to do, or what is left is saved."""
+    whole = (home / "chez.db").read_bytes()
+    (home / "chez.db").write_bytes(whole[:size])
+    for name in ("chez.db-wal", "chez.db-shm"):
+        (home / name).unlink(missing_ok=True)
+    try:
+        await chez.doctor(home, passphrase=PASSPHRASE, repair=True)
+    except chez.ChezError as error:
+        assert error.hint
+    else:
+        assert all(finding.kind in ("journal", "set-aside")
+                   for finding in (await chez.doctor(home, passphrase=PASSPHRASE)).findings)
+
+
+async def test_beside_an_owner(home: Path) -> None:
+    """Examining goes beside an owner, and as its own call; mending does not."""
+    async with chez.open(home, passphrase=PASSPHRASE) as owner:
+        await owner.collection("notes").put({"n": 1})
+        assert (await chez.doctor(home, passphrase=PASSPHRASE)).sound
+        assert await owner.examine() == []
+        with pytest.raises(HomeBusy):
+            await chez.doctor(home, passphrase=PASSPHRASE, repair=True)
+
+
+@pytest.fixture
+async def met(pair: Pair) -> AsyncIterator[Pair]:
+    """Two devices in step, with work of both."""
+    for number in range(30):
+        await pair.laptop.collection("notes").put({"from": "laptop", "n": number}, id=f"l{number}")
+        await pair.phone.collection("notes").put({"from": "phone", "n": number}, id=f"p{number}")
+        if number % 10 == 0:
+            await pair.meet()
+    await pair.laptop.set_relay(pair.url)
+    await pair.meet()
+    yield pair
+
+
+@pytest.mark.parametrize("whose", ["own", "other"])
+async def test_lost_entries_are_fetched_again(met: Pair, tmp_path: Path, whose: str) -> None:
+    """A damaged entry, of the other device or its own: the relay has it still, and the repair reads it again."""
+    before = await everything(met.laptop)
+    shutil.copytree(met.laptop.path, tmp_path / "damaged")
+    sign = "=" if whose == "own" else "<>"
+    harm(tmp_path / "damaged", lambda db: db.execute(
+        f"UPDATE entry SET inner = x'00' WHERE sequence = 2 AND author {sign} ?", (met.laptop.device_id,)))
+    mended = await chez.doctor(tmp_path / "damaged", passphrase=PASSPHRASE, repair=True)
+    assert mended.fetch and mended.renewed == (whose == "own") and any("read again" in line for line in mended.done)
+    async with chez.open(tmp_path / "damaged", passphrase=PASSPHRASE) as home:
+        await home.sync()
+        assert await everything(home) == before
+        if whose == "own":
+            await home.collection("notes").put({"from": "mended"}, id="m")
+            await home.sync()
+            await met.meet()
+            assert await everything(met.phone) == await everything(met.laptop) == await everything(home)
