@@ -1,10 +1,14 @@
 """A batch larger than an entry: all of it or nothing shows elsewhere, whatever its author or the relay does."""
 
+from collections.abc import Sequence
 from random import Random
 
 import pytest
 
 from chez.records.encode import encode_fields
+from chez.records.store import Incoming, RecordStore, Refusal
+from chez.store.database import Connection
+from chez.sync import intake
 from chez.sync.entry import CHANGE, CHANGES, Inner, Item, Part, SignedEntry, sign_entry
 from tests.security.test_poison import Author, Reader
 from tests.simulation.household import NOW, household
@@ -100,3 +104,21 @@ def test_a_rule_broken_again_is_set_aside_again() -> None:
     assert _shown(reader) == 1
     assert reader.db.execute("SELECT sequence FROM set_aside").fetchall() == [(2,)]
     assert reader.db.execute("SELECT count(*) FROM quarantine").fetchone() == (6,)
+
+
+def test_a_page_that_unfolds_is_merged_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small envelopes may hold much: no more than a bound of it is kept before it is merged, batches included."""
+    monkeypatch.setattr(intake, "_AT_ONCE", 1000)
+    author, reader = _pair()
+    merged: list[int] = []
+    merge = RecordStore.merge
+
+    def counted(self: RecordStore, db: Connection, space: int, incoming: Sequence[Incoming]) -> list[Refusal]:
+        merged.append(len(incoming))
+        return merge(self, db, space, incoming)
+
+    monkeypatch.setattr(RecordStore, "merge", counted)
+    reader.receive([*[author.part(None) for _ in range(20)], *[author.part(n, n == 19) for n in range(20)]])
+    assert _shown(reader) == sum(merged) == 40
+    assert max(merged) < 16
+    reader.check()

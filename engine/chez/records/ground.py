@@ -39,7 +39,10 @@ __all__ = ("Ground", "is_new")
 _KNOWN: Final = frozenset((MAKE_MAP, MAKE_LIST, MAKE_TEXT, SET, DELETE, MARK))
 _MAKES: Final = frozenset((MAKE_MAP, MAKE_LIST, MAKE_TEXT))
 _UNPACKED: Final = 200_000
-"""Operations kept unpacked: some tens of megabytes."""
+"""Operations kept unpacked while changes are taken in: some tens of megabytes."""
+
+_KEPT: Final = 2_000
+"""Operations of one record kept unpacked in between: many records are kept at once."""
 
 
 def is_new(change: RawChange) -> bool:
@@ -65,7 +68,7 @@ class Ground:
         self._of: dict[bytes, tuple[list[int], list[_Seen]]] = {}  # by actor: where each change begins, and it
         self._bits: dict[bytes, int] = {}
         self._unpacked: OrderedDict[bytes, list[Operation]] = OrderedDict()
-        self._room = _UNPACKED
+        self._count = 0  # of what is unpacked
 
     def learn(self, document: Document) -> None:
         """Take in what a record's document holds by now."""
@@ -79,6 +82,11 @@ class Ground:
         seen = self._seen(change, change.dependencies)
         _Check(self, seen, decode(change)).all()
         self._add(change, change.dependencies)
+
+    def rest(self) -> None:
+        """Let go of most of what is unpacked, until more is taken in."""
+        while self._count > _KEPT:
+            self._count -= len(self._unpacked.popitem(last=False)[1])
 
     def _add(self, change: Past | RawChange, dependencies: Iterable[bytes]) -> None:
         seen = self._seen(change, dependencies)
@@ -126,9 +134,9 @@ class Ground:
         if found is None:
             raw = change if isinstance(change, RawChange) else automerge.read_change(change.bytes)
             found = self._unpacked[change.hash] = decode(raw)
-            self._room -= len(found)
-            while self._room < 0 and len(self._unpacked) > 1:
-                self._room += len(self._unpacked.popitem(last=False)[1])
+            self._count += len(found)
+            while self._count > _UNPACKED and len(self._unpacked) > 1:
+                self._count -= len(self._unpacked.popitem(last=False)[1])
         self._unpacked.move_to_end(change.hash)
         return found
 

@@ -264,6 +264,7 @@ def _stand(ground: Ground, document: Document | None, batch: _Batch) -> None:
                 ground.take(item.change)
             except BadChange as error:
                 batch.doom(item, error.message)
+    ground.rest()
 
 
 def _loads(base: bytes, actor: bytes) -> bool:

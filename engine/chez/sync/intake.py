@@ -8,6 +8,7 @@ order of arrival. The changes of a whole page are merged together.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from chez.errors import BadEntry, HomeCopied, InvalidValue
 from chez.records.automerge import RawChange
@@ -31,8 +32,12 @@ from chez.sync.entry import (
     unseal,
 )
 from chez_wire.frames import Entry
+from chez_wire.limits import MIB
 
 __all__ = ("Intake", "Received")
+
+_AT_ONCE: Final = 16 * MIB
+"""Bytes of changes merged at once: a page of small envelopes may unfold to gigabytes."""
 
 
 @dataclass(slots=True)
@@ -56,6 +61,8 @@ class Intake:
     records: RecordStore
     received: Received = field(default_factory=Received)
     ready: list[Incoming] = field(default_factory=list)
+    _size: int = 0
+    """Bytes of the changes that are ready."""
     _parked: bool = False
 
     def __post_init__(self) -> None:
@@ -135,6 +142,9 @@ class Intake:
         """The changes of an entry are to be merged; `row` is the entry's."""
         self.ready += [Incoming(item.collection, item.id, change, row, None, max(0, inner.time - item.age))
                        for item, change in items]
+        self._size += sum(len(item.data) for item, _ in items)
+        if self._size > _AT_ONCE:
+            self._merge()
 
     def _check_aside(self, inner: Inner) -> None:
         """Nothing is taken in of a chain after an entry that is set aside: what follows builds on it."""
@@ -229,7 +239,8 @@ class Intake:
             authors += [author] if rows else []
 
     def _merge(self) -> None:
-        for refusal in self.records.merge(self.db, self.space.n, self.ready):
+        ready, self.ready, self._size = self.ready, [], 0
+        for refusal in self.records.merge(self.db, self.space.n, ready):
             self._quarantine(None, refusal.reason, refusal.incoming.change.bytes)
 
     def _quarantine(self, offset: int | None, reason: str, data: bytes) -> None:
