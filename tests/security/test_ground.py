@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from chez.records import automerge, rows
 from chez.records.diff import write_difference
-from chez.records.encode import encode_fields
+from chez.records.encode import encode_fields, uleb
 from chez.records.imported import record_id
-from chez.records.operations import Operation
+from chez.records.operations import Operation, encode
 from chez.records.past import open_past
 from chez.records.rows import HERE
 from chez.sync.entry import CHANGE, Item, SignedEntry, read_signed
@@ -121,3 +121,16 @@ def test_a_change_that_waits_is_not_refused_for_a_later_one_that_is() -> None:
         shown.append((reader.shown(), reader.applied()))
     assert shown[0][0] == [("a", '{"x":1,"y":1}', 0)]
     assert all(one == shown[0] for one in shown)
+
+
+@pytest.mark.parametrize(("number", "taken"), [(2**63 - 1, True), (2**63, False), (2**64 - 1, False)])
+def test_a_number_that_no_edit_could_write_back_is_refused(number: int, taken: bool) -> None:
+    """An unsigned number beyond what records hold would make every later edit of its record fail."""
+    random = Random(4)
+    house = household(random)
+    members = house.members(random, 3)
+    author, reader = Author(house, members[1], random), Reader(house, members[2], random)
+    one = Operation((1, members[1].keys.id), None, "k", False, 1, 3, uleb(number), ())
+    change = encode(members[1].keys.id, 1, 1, [], [one])
+    reader.receive([author.entry(Item(CHANGE, COLLECTION, "a", change.bytes))])
+    assert (reader.shown() != []) is taken

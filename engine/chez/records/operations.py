@@ -186,11 +186,12 @@ def _ids(who: Iterable[int | None], number: Iterable[int | None], names: Sequenc
 
 
 def _value(kind: int, raw: bytes, size: int) -> bytes:
-    """The bytes of a value, which are those that its kind has."""
+    """The bytes of a value, which are those that its kind has; a number beyond 63 bits could not be written back."""
     if kind == 6:
         raw.decode()
-    elif len(raw) != size or (kind < 3 and raw) or (kind == 5 and size != 8) or (
-            kind == 3 and uleb(read_uleb(raw, 0)[0]) != raw) or (kind in (4, 9) and sleb(signed(raw, 0)[0]) != raw):
+    elif (len(raw) != size or (kind < 3 and raw) or (kind == 5 and size != 8)
+          or (kind == 3 and (uleb(read_uleb(raw, 0)[0]) != raw or read_uleb(raw, 0)[0] >> 63))
+          or (kind in (4, 9) and sleb(signed(raw, 0)[0]) != raw)):
         raise BadColumns("a value that is none")
     return raw
 
