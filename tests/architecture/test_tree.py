@@ -59,5 +59,6 @@ def test_no_file_names_this_machine_or_a_registry() -> None:
     """Neither a folder of a machine nor a package registry's address is in the repository."""
     wrong = re.compile(rb"/ho" rb"me/[a-z]+/|/wo" rb"rk/(main|shared)|file:///o" rb"pt/|pypi\.o" rb"rg/simple")
     assert [path.name for path in tracked() if wrong.search(path.read_bytes())] == []
-    lock = (ROOT / "requirements.lock").read_text()
-    assert "://" not in lock and "--index" not in lock and "--find-links" not in lock
+    for path in (ROOT / "requirements.lock", ROOT / "examples" / "requirements.lock"):
+        lock = path.read_text()
+        assert "://" not in lock and "--index" not in lock and "--find-links" not in lock
