@@ -12,7 +12,7 @@ callers run it in the database thread, where it delays no event loop for long.
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -53,7 +53,7 @@ class RawChange:
     dependencies: tuple[bytes, ...]
     first: int
     last: int
-    bytes: bytes
+    bytes: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Past:
     first: int
     last: int
     dependencies: tuple[bytes, ...]
-    bytes: bytes
+    bytes: bytes = field(repr=False)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ Source: the Automerge binary format specification, "Change chunk" and "Column en
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
@@ -56,7 +56,7 @@ class Operation:
     insert: bool
     action: int
     kind: int
-    raw: bytes
+    raw: bytes = field(repr=False)
     before: tuple[OpId, ...]
 
     @property
