@@ -217,6 +217,20 @@ async def test_a_damaged_page(home: Path, part: int) -> None:
     await mended_after(home, here[part * len(here) // 6], before)
 
 
+async def test_a_lost_account_is_nothing_to_spend_again(home: Path) -> None:
+    """A home that forgot what it had spent becomes a new device: no grant of before runs on it."""
+    async with chez.open(home, passphrase=PASSPHRASE) as opened:
+        await opened.journal.reserve({"provider": 10.0}, 10.0, "run", {"grant": "g"})
+        device = opened.device_id
+    root: list[int] = []
+    harm(home, lambda db: root.extend(
+        page for (page,) in db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'account'")))
+    mended = await mended_after(home, root[0], await held(home))
+    assert mended is not None and mended.renewed
+    async with chez.open(home, passphrase=PASSPHRASE) as opened:
+        assert opened.device_id != device
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 async def test_every_page(template: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A real home, a real relay process and the real sandbox, for the tests of jobs."""
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -32,8 +33,20 @@ async def runtime(code_folder: Path) -> AsyncIterator[Runtime]:
         yield runtime
 
 
+@pytest.fixture(scope="session")
+def compiled(code_folder: Path) -> Path:
+    """The folder of the compiled Python runtime, for tests that have no event loop."""
+
+    async def compile_once() -> None:
+        async with Runtime(code_folder, KEY) as runtime:
+            await runtime.prepare()
+
+    asyncio.run(compile_once())
+    return code_folder
+
+
 @pytest.fixture
-def provider_cache(runtime: Runtime, tmp_path: Path) -> Path:
+def provider_cache(compiled: Path, tmp_path: Path) -> Path:
     """An XDG cache folder in which chez-job finds the same compiled code."""
     (FOLDER / "key").write_bytes(KEY)
     (FOLDER / "key").chmod(0o600)

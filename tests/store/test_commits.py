@@ -81,6 +81,12 @@ async def test_a_disk_that_does_not_sync_is_told(database: Database, monkeypatch
     def fails(_: int) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("os.fdatasync", fails)
-    with pytest.raises(StorageFailed, match="Input/output"):
-        await database.submit(_note, shown_first=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fdatasync", fails)
+        with pytest.raises(StorageFailed, match="Input/output"):
+            await database.submit(_note, shown_first=True)
+        with pytest.raises(StorageFailed, match="Input/output"):  # until it is durable, nothing goes on
+            await database.write(lambda db: None)
+    story = Story(database, monkeypatch)
+    await database.write(lambda db: None)
+    assert story.events == ["durable", "shown"]

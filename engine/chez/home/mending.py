@@ -9,7 +9,7 @@ its unsent work. All of it is one transaction.
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from chez.home.examine import Finding, first_bad_entry, own_entries_lost
 from chez.home.renewal import own_device, renew
@@ -27,6 +27,10 @@ from chez_wire.envelope import GENESIS_HEAD
 __all__ = ("Mended", "mend", "settle_references")
 
 Key = tuple[str, str]
+
+_RENEWS: Final = frozenset(("entry", "account", "receipt"))
+"""Tables whose lost rows make the home a new device: it must not use the numbers of entries that it
+forgot, nor spend again what it forgot to have spent (grants name the device that runs them)."""
 
 
 @dataclass(slots=True)
@@ -47,7 +51,7 @@ def mend(db: Connection, findings: Sequence[Finding], fresh: DeviceKeys, now: in
     or entries were lost, perhaps its own last ones, whose numbers it must not use again.
     `now` is in Unix milliseconds.
     """
-    device, done = own_device(db), Mended(renewed=lost is not None and "entry" in lost)
+    device, done = own_device(db), Mended(renewed=not _RENEWS.isdisjoint(lost or ()))
     for (space,) in db.execute("SELECT n FROM space").fetchall():
         keys = {finding.key for finding in findings if finding.kind in ("record", "projection", "outbox")}
         _keep_aside(db, space, device.id, [finding.key for finding in findings if finding.kind == "record"])

@@ -140,6 +140,7 @@ class Database:
     _queue: list[_Write] = field(default_factory=list)
     _committer: "asyncio.Task[None] | None" = None
     _closed: bool = False
+    _unsynced: bool = False
 
     @classmethod
     async def open(cls, path: Path, key: bytes, *, read_only: bool = False) -> "Database":
@@ -247,6 +248,8 @@ class Database:
     def _commit(self, db: Connection, *, group: list[_Write]) -> None:
         shown_first = all(entry.shown_first for entry in group)
         try:
+            if self._unsynced:  # what failed to become durable before comes first: this may send it
+                self._sync_log()
             db.execute(f"PRAGMA synchronous = {'NORMAL' if shown_first else 'FULL'}")
             db.execute("BEGIN IMMEDIATE")
             before = db.total_changes
@@ -283,6 +286,7 @@ class Database:
 
     def _sync_log(self) -> None:
         """Make what was committed durable: with `synchronous=NORMAL` the log is not synced by SQLite."""
+        self._unsynced = True
         try:
             log = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
             try:
@@ -291,6 +295,7 @@ class Database:
                 os.close(log)
         except OSError as error:
             raise StorageFailed(f"the disk refuses: {error.strerror}", "Check that the disk is sound.") from None
+        self._unsynced = False
 
     def _undone(self) -> None:
         if self.after_rollback is not None:
