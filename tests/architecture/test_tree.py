@@ -2,6 +2,8 @@
 
 import ast
 import importlib
+import inspect
+import pkgutil
 import re
 import subprocess
 from pathlib import Path
@@ -30,6 +32,27 @@ def test_everything_public_is_there(package: str) -> None:
     """Each name in a package's `__all__` resolves."""
     module = importlib.import_module(package)
     assert all(hasattr(module, name) for name in getattr(module, "__all__", ()))
+
+
+@pytest.mark.parametrize("package", ["chez", "chez_wire", "chez_relay", "chez_sandbox"])
+def test_every_module_has_an_exact_all(package: str) -> None:
+    """A module's `__all__` is a tuple of what is there, with every function and class that has no underscore.
+
+    Modules of verbs hand those over in `VERBS`.
+    """
+    wrong = []
+    for found in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+        if found.name.endswith("__main__"):
+            continue
+        module = importlib.import_module(found.name)
+        names = getattr(module, "__all__", ())
+        given = {*names, *(verb.__name__ for verb in getattr(module, "VERBS", {}).values())}
+        own = {name for name, thing in vars(module).items()
+               if (inspect.isclass(thing) or inspect.isfunction(thing))
+               and thing.__module__ == found.name and not name.startswith("_")}
+        if not isinstance(names, tuple) or own - given or [name for name in names if not hasattr(module, name)]:
+            wrong.append((found.name, sorted(own - given)))
+    assert wrong == []
 
 
 def test_the_public_surface_is_exact() -> None:

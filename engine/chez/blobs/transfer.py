@@ -21,7 +21,7 @@ from chez.sync.events import ChunkArrived, Completed
 from chez_wire.limits import MAX_CHUNK_IDS
 from chez_wire.login import Role
 
-__all__ = ("AHEAD", "Fetcher", "Sender")
+__all__ = ("AHEAD", "Fetcher", "Sender", "open_roles")
 
 AHEAD: Final = 4
 """Chunks under way at a time: 2 MiB, enough to fill a round trip and no more memory than that."""

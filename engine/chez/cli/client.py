@@ -22,7 +22,7 @@ from chez.errors import ChezError, HomeBusy, HomeMissing, Unavailable
 if TYPE_CHECKING:
     from chez.agent.ui import Face
 
-__all__ = ("OwnerGone", "call", "exchange")
+__all__ = ("OwnerGone", "call", "exchange", "wait_for_end")
 
 BUSY_WAIT: Final = 5.0
 """Seconds to wait for another short command that has the home open."""

@@ -43,7 +43,7 @@ from chez.sync.link import Link, hooks
 from chez.sync.machine import Progress
 from chez.sync.replica import Replica
 
-__all__ = ("CollectionInfo", "Home", "HomeStatus", "SyncReport")
+__all__ = ("CollectionInfo", "Home", "HomeStatus", "SyncReport", "unix_milliseconds")
 
 R = TypeVar("R")
 S = TypeVar("S")

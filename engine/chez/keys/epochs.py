@@ -14,7 +14,7 @@ from functools import cached_property
 
 from chez import crypto
 
-__all__ = ("Epoch",)
+__all__ = ("Epoch", "commitment")
 
 
 @dataclass(frozen=True)

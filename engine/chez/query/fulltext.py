@@ -26,8 +26,8 @@ from chez.errors import InvalidValue
 from chez.query.paths import column, quote, steps
 from chez.store.database import Connection
 
-__all__ = ("Hit", "SearchIndex", "build", "check_fields", "declare", "drop", "find", "matching", "present", "problems",
-           "reset")
+__all__ = ("Hit", "SearchIndex", "build", "check_fields", "compact", "declare", "drop", "find", "matching", "present",
+           "problems", "reset")
 
 R = TypeVar("R")
 

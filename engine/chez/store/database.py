@@ -29,7 +29,7 @@ import sqlcipher3
 
 from chez.errors import ChezError, Damaged, NotAllowed, StorageFailed
 
-__all__ = ("Connection", "Database", "connect", "migrate", "rekey", "storage_error")
+__all__ = ("Connection", "Database", "check_schema", "connect", "migrate", "rekey", "storage_error")
 
 Connection = Any
 """A `sqlcipher3.Connection`: the standard library's DB-API (PEP 249)."""

@@ -36,7 +36,7 @@ from chez_wire.envelope import HEADER_BYTES, Header
 from chez_wire.limits import MAX_CHANGE, MAX_ENVELOPE, MAX_INNER, MAX_ITEMS, MAX_PARTS, MIN_ENVELOPE
 
 __all__ = ("CHANGE", "CHANGES", "JOURNAL_HEAD", "STATEMENT", "STATEMENTS", "Inner", "Item", "Part", "RelayHead",
-           "SignedEntry", "pad", "read_signed", "seal", "sign_entry", "unpad", "unseal")
+           "SignedEntry", "entry_hash", "pad", "padded_size", "read_signed", "seal", "sign_entry", "unpad", "unseal")
 
 VERSION: Final = 1
 CHANGES, STATEMENTS = 0, 1  # kinds of entries

@@ -22,7 +22,7 @@ from chez.sync.machine import Phase, Progress, SyncMachine, Work
 from chez.sync.replica import Replica, Sealed
 from chez.sync.session import ClientSession
 
-__all__ = ("Link",)
+__all__ = ("Link", "hooks")
 
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 60.0

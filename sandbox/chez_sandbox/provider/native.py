@@ -24,7 +24,7 @@ from chez_sandbox.runtime.tables import Budget, Refusal, Tables
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ("NativeRun", "run_native")
+__all__ = ("NativeRun", "main", "run_native")
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from chez.cli.context import settings
 from chez.cli.terminal import json_line, say
 from chez.errors import HomeBusy, NotFound
 
-__all__ = ("backup", "doctor", "export", "restore")
+__all__ = ("backup", "doctor", "export", "refuse_owned", "restore")
 
 FINDINGS_SHOWN: Final = 40
 
