@@ -27,6 +27,12 @@ ASYNC_ONLY: Final = {
     "Owner.release": "for the one who closes the home after that: `chez up`",
 }
 
+DIRECT: Final = {"Collection.where", "Home.collection"}
+"""Plain methods of objects with state that only make something: called in the caller's own thread.
+
+Others run on the loop, for only there is the state of the SDK's objects safe to touch.
+"""
+
 GIVEN: Final = {
     "OnProgress | None": ("OnProgress | None", "call.told({})"),
     "Ask | None": ("Ask | None", "call.asking({})"),
@@ -145,7 +151,8 @@ class _Maker:
         for member in one.members:
             if f"{one.name}.{member.name}" in ASYNC_ONLY:
                 continue
-            lines.append(self._variable(member) if isinstance(member, Variable) else self._method(member, direct))
+            here = direct or f"{one.name}.{member.name}" in DIRECT
+            lines.append(self._variable(member) if isinstance(member, Variable) else self._method(member, here))
         return "\n".join(lines)
 
     def _variable(self, one: Variable) -> str:

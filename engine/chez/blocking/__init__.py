@@ -367,7 +367,7 @@ class Collection(Front[AsyncCollection[T]], Generic[T]):
 
     def where(self, *given: Condition, **equals: Value) -> Query[Record[T]]:
         """Records that fulfil all conditions: `where(field("amount") < 0, currency="EUR")`."""
-        return Query(self._portal, self._portal.do(lambda: self._inner.where(*given, **equals)))
+        return Query(self._portal, self._inner.where(*given, **equals))
 
     def __iter__(self) -> Items[Record[T]]:
         """Every record, one by one, in the order of their ids; memory stays at a page of them."""
@@ -510,10 +510,8 @@ class Home(Opened[AsyncHome]):
         """
         return Collection(
             self._portal,
-            self._portal.do(
-                lambda: self._inner.collection(
-                    what, name=name, indexes=indexes, search=search, version=version, migrations=migrations
-                )
+            self._inner.collection(
+                what, name=name, indexes=indexes, search=search, version=version, migrations=migrations
             ),
         )
 
