@@ -197,7 +197,8 @@ class _Maker:
 
     def _body(self, one: Function, kind: str, inner: str, portal: str) -> str:
         if kind == "iterator":
-            manner = ", batch=BATCH" if one.name == "__aiter__" else ", ends=True" if _ENDS in one.doc else ""
+            ends = "live" if any(arg.arg == "live" for arg in parameters(one.arguments)) else "True"
+            manner = ", batch=BATCH" if one.name == "__aiter__" else f", ends={ends}" if _ENDS in one.doc else ""
             return f"return Items({portal}, lambda: {inner}{manner})"
         if kind == "block":
             convert = self._wrapped(one.returns, "inner", portal)

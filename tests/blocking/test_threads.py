@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from chez import blocking
+from chez.blocking.calls import Call
+from chez.crypto import Kdf
 from chez.errors import Misuse, StorageFailed
 from tests.blocking.conftest import PASSPHRASE
 
@@ -113,6 +115,43 @@ def test_a_block_is_entered_once(home: blocking.Home) -> None:
         pass
     with pytest.raises(Misuse, match="before"), block:
         pass
+
+
+def test_a_call_that_nobody_will_end_ends() -> None:
+    """A call that was handed to a loop in the instant of its end raises, instead of waiting for ever."""
+    call: Call[None] = Call(lambda: StorageFailed("this home is closed"))
+    with pytest.raises(StorageFailed):
+        call.result(lambda: None)
+
+
+def test_changes_are_read_to_the_end_or_until_the_home_closes(path: Path) -> None:
+    """A feed that was to end by itself says so if the home closes before; one that follows just ends."""
+    home = blocking.open(path, passphrase=PASSPHRASE)
+    notes = home.collection("notes")
+    notes.put({"title": "Tea"}, id="tea")
+    assert [change.id for page in notes.changes(live=False) for change in page.changes] == ["tea"]
+    following, reading = notes.changes(), notes.changes(live=False)
+    assert len(next(following).changes) == len(next(reading).changes) == 1
+    home.close()
+    assert list(following) == []
+    with pytest.raises(StorageFailed):
+        next(reading)
+
+
+def test_a_home_freed_anywhere_is_closed(tmp_path: Path) -> None:
+    """Python may free a forgotten home in any thread, its own included: nothing is raised there."""
+    other = tmp_path / "other"
+    blocking.create(other, passphrase=PASSPHRASE, kdf=Kdf.minimum())
+    forgotten = [blocking.open(other, passphrase=PASSPHRASE)]
+    thread = forgotten[0]._portal._thread
+
+    def free() -> None:
+        with pytest.warns(ResourceWarning):
+            forgotten.clear()
+
+    forgotten[0]._portal.do(free)
+    thread.join(20)
+    assert not thread.is_alive()
 
 
 def interrupted_once(begun: Callable[[], bool]) -> threading.Thread:

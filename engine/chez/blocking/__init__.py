@@ -318,7 +318,7 @@ class Collection(Front[AsyncCollection[T]], Generic[T]):
         two, the page comes again. Ends when the home closes. Raises `InvalidValue` for a
         cursor of another device's store.
         """
-        return Items(self._portal, lambda: self._inner.changes(since, live=live), ends=True)
+        return Items(self._portal, lambda: self._inner.changes(since, live=live), ends=live)
 
     def history(self, id: str, *, limit: int = 100, before: str | None = None) -> list[Change]:
         """A record's changes, the newest first: at most `limit`, those before the change with the hash `before`.
@@ -523,8 +523,9 @@ class Home(Opened[AsyncHome]):
         """What changed in all collections since a cursor; see `Collection.changes`.
 
         An app that follows everything and writes records because of it meets these again.
+        Ends when the home closes.
         """
-        return Items(self._portal, lambda: self._inner.changes(since, live=live))
+        return Items(self._portal, lambda: self._inner.changes(since, live=live), ends=live)
 
     def saved_cursor(self, name: str) -> str | None:
         """The cursor that `Transaction.save_cursor` kept under a name on this device, None if there is none."""

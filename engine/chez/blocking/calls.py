@@ -42,9 +42,13 @@ _END: Final = object()
 
 
 class Call(Generic[R]):
-    """What one thread waits for. Made and waited for in that thread, ended on the event loop."""
+    """What one thread waits for. Made and waited for in that thread, ended on the event loop.
 
-    def __init__(self) -> None:
+    `gone` gives the error to raise once nothing can end it any more, None until then.
+    """
+
+    def __init__(self, gone: Callable[[], BaseException | None] = lambda: None) -> None:
+        self._gone = gone
         self._inbox: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._value: Any = None
         self._error: BaseException | None = None
@@ -115,6 +119,10 @@ class Call(Generic[R]):
         while True:
             with suppress(Empty):
                 return self._inbox.get(timeout=LOOK_SECONDS)
+            # The loop may have ended in the instant in which this call was handed to it.
+            error = self._gone()
+            if error is not None and self._inbox.empty():
+                raise error
 
     # --- what a caller gives, as the asynchronous SDK takes it ------------------------------
 

@@ -72,7 +72,7 @@ class Portal:
         the function given to a transaction.
         """
         self._check()
-        call: Call[R] = Call()
+        call: Call[R] = Call(self._gone)
         context = copy_context()
         context.run(EDITOR.set, threading.get_ident())
         try:
@@ -102,7 +102,8 @@ class Portal:
         Blocks that are still open are left with an error, calls under way end with
         `StorageFailed`. Ctrl-C is raised when all that is done; a second one at once.
         """
-        self._check_thread()
+        if wait:
+            self._check_thread()
         self._post(self._close)
         interrupted: KeyboardInterrupt | None = None
         while wait and self._thread.is_alive():
@@ -143,6 +144,9 @@ class Portal:
         if here == self._working:
             raise Misuse("inside a transaction nothing but the transaction can be used",
                          "Use its get, put and delete; do the rest before or after.")
+
+    def _gone(self) -> StorageFailed | None:
+        return None if self._thread.is_alive() else closed()
 
     def _post(self, function: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # the loop has ended, and with it whatever is meant

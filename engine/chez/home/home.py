@@ -185,6 +185,7 @@ class Home:
         """What changed in all collections since a cursor; see `Collection.changes`.
 
         An app that follows everything and writes records because of it meets these again.
+        Ends when the home closes.
         """
         made: dict[str, Collection[Any]] = {}
 
