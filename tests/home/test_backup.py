@@ -47,12 +47,14 @@ async def test_what_was_backed_up_is_restored(home: chez.Home, tmp_path: Path) -
     assert oct((tmp_path / "backup").stat().st_mode & 0o777) == "0o600"
     assert (await home.journal.receipts())[-1].body["sha256"] == report.sha256
     before = await everything(home)
+    made = (await notes.history("a"))[-1].time
     done = await restored(tmp_path / "backup", tmp_path / "again", name="second")
     assert (done.name, done.former, done.records) == ("second", home.device_id, 2)
     async with chez.open(tmp_path / "again", passphrase=PASSPHRASE) as again:
         assert await everything(again) == before
         assert again.device_id == done.device != home.device_id
         assert (again.person_id, again.name, again.relay) == (home.person_id, "second", "ws://127.0.0.1:1")
+        assert (await again.collection("notes").history("a"))[-1].time == made  # though it is said anew
         await again.collection("notes").put({"writes": "again"})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "backup", "home"]
     assert not list(home.path.glob(".backup-*"))

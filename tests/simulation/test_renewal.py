@@ -117,6 +117,11 @@ def test_convergence_of_restored_and_copied_homes(seed: int, copies: bool) -> No
     play(seed, copies)
 
 
+def test_what_was_known_of_changes_made_once_more_is_forgotten() -> None:
+    """A run in which an edit was undone of a record whose changes had been made once more as others arrived."""
+    play(1014, False, 450)
+
+
 def test_homes_are_renewed_in_these_runs() -> None:
     """The runs above are about what they say, and a seed is a run."""
     assert sum(play(seed, False).renewed for seed in SEEDS[:3]) >= 3

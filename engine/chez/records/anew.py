@@ -29,8 +29,8 @@ from chez_wire.limits import MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_CHANGE
 
 __all__ = ("remake", "settle", "settled", "together", "unsettled")
 
-_Made = tuple[RawChange, str | None]
-"""A change and its origin."""
+_Made = tuple[RawChange, str | None, int | None]
+"""A change, its origin, and when it was made (None: now)."""
 
 _changes: Final = msgspec.msgpack.Decoder(list[bytes])
 
@@ -56,6 +56,7 @@ def remake(rows: Rows, db: Connection, n: int, unsent: Mapping[bytes, str | None
             gone.add(change.hash)
         else:
             base.append(change)
+    times: dict[bytes, int] = dict(db.execute("SELECT hash, time FROM change WHERE record = ?", (n,)).fetchall())
     _unroll(db, n, base, work)
     db.executemany("UPDATE change SET entry = NULL, state = ? WHERE record = ? AND hash = ?",
                    [(OUTBOX, n, change.hash) for change in base if change.hash in unsent])
@@ -63,7 +64,8 @@ def remake(rows: Rows, db: Connection, n: int, unsent: Mapping[bytes, str | None
         # A row that is there tells of an earlier time, and what it says still holds.
         db.execute("INSERT OR IGNORE INTO unsent (record, base, changes) VALUES (?, ?, ?)",
                    (n, _joined(base), msgspec.msgpack.encode([change.bytes for change in work])))
-    document, made = _again(rows.actor, _joined(base), [(change, unsent.get(change.hash)) for change in work])
+    document, made = _again(rows.actor, _joined(base), [
+        (change, unsent.get(change.hash), times.get(change.hash)) for change in work])
     _take(rows, db, n, document, made, len(base))
 
 
@@ -135,13 +137,13 @@ def settled(db: Connection, space: int) -> None:
 
 def _merge_again(rows: Rows, db: Connection, n: int, base: bytes, arrived: bytes) -> list[RawChange]:
     """Make this device's changes of a record once more, on what arrived; returns all other changes of it."""
-    own = [(automerge.read_change(data), origin) for data, origin in db.execute(
-        "SELECT bytes, origin FROM change WHERE record = ? AND state = ? ORDER BY n", (n, OUTBOX))]
+    own: list[_Made] = [(automerge.read_change(data), origin, time) for data, origin, time in db.execute(
+        "SELECT bytes, origin, time FROM change WHERE record = ? AND state = ? ORDER BY n", (n, OUTBOX))]
     own = [made for made in own if made[0].actor == rows.actor]
-    gone = {change.hash for change, _ in own}
+    gone = {change.hash for change, *_ in own}
     others = [change for change in _all(rows.base(db, n), rows.actor) if change.hash not in gone]
     try:
-        wanted = automerge.extract(automerge.load(base + _joined([change for change, _ in own]), rows.actor))
+        wanted = automerge.extract(automerge.load(base + _joined([change for change, *_ in own]), rows.actor))
         document = automerge.load(base + arrived, rows.actor)
     except BadChange:
         # What is here does not build on what is known to have been here: it stays beside
@@ -150,10 +152,13 @@ def _merge_again(rows: Rows, db: Connection, n: int, base: bytes, arrived: bytes
     data = write_difference(document, automerge.extract(document), wanted)
     if data is not None and len(data) > MAX_CHANGE:
         return others
-    origins = {origin for _, origin in own} - {None}
-    made = [] if data is None else [(automerge.read_change(data), min(origins) if origins else None)]
-    _unroll(db, n, others, [change for change, _ in own])
-    merged = automerge.load(_joined([*others, *[change for change, _ in made]]), rows.actor)
+    origins = {origin for _, origin, _ in own if origin is not None}
+    last = max((time for *_, time in own if time is not None), default=None)
+    made: list[_Made] = []
+    if data is not None:
+        made.append((automerge.read_change(data), min(origins) if origins else None, last))
+    _unroll(db, n, others, [change for change, *_ in own])
+    merged = automerge.load(_joined([*others, *[change for change, *_ in made]]), rows.actor)
     _take(rows, db, n, merged, made, len(others))
     return others
 
@@ -166,10 +171,10 @@ def _again(actor: bytes, base: bytes, work: Sequence[_Made]) -> tuple[Document, 
     """
     document = automerge.load(base, actor) if base else automerge.new(actor)
     made: list[_Made] = []
-    parts = deque((origin, [change for change, _ in part]) for origin, part in groupby(work, key=lambda item: item[1]))
+    parts = deque((origin, list(part)) for origin, part in groupby(work, key=lambda item: item[1]))
     while parts:
         origin, part = parts.popleft()
-        after = base + _joined(part)
+        after = base + _joined([change for change, *_ in part])
         draft = document.fork()
         draft.set_actor(actor)
         data = write_difference(draft, automerge.extract(draft), automerge.extract(automerge.load(after, actor)))
@@ -179,7 +184,8 @@ def _again(actor: bytes, base: bytes, work: Sequence[_Made]) -> tuple[Document, 
             continue
         document, base = draft, after
         if data is not None:
-            made.append((automerge.read_change(data), origin))
+            last = max((time for *_, time in part if time is not None), default=None)
+            made.append((automerge.read_change(data), origin, last))
     return document, made
 
 
@@ -192,8 +198,9 @@ def _unroll(db: Connection, n: int, kept: Sequence[RawChange], gone: Sequence[Ra
 
 
 def _take(rows: Rows, db: Connection, n: int, document: Document, made: Sequence[_Made], before: int) -> None:
-    for change, origin in made:
-        rows.log(db, n, change, OUTBOX, origin)
+    for change, origin, time in made:
+        rows.log(db, n, change, OUTBOX, origin, time=time)
+    rows.drop(n)  # with what was known of the changes that are no more
     rows.keep(n, document)
     rows.project(db, _row(rows, db, n), automerge.extract(document), before + len(made))
 

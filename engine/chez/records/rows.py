@@ -235,6 +235,10 @@ class Rows:
         warm = self._warm.get(n)
         return None if warm is None else warm.ground
 
+    def drop(self, n: int) -> None:
+        """Keep nothing of a record loaded: its log was written anew."""
+        self._warm.pop(n, None)
+
     def keep(self, n: int, document: Document, tips: dict[bytes, Tip] | None = None,
              ground: Ground | None = None) -> None:
         """Keep a document loaded as the record's present one."""
