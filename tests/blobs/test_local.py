@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import chez
+from chez.blobs.adding import _Addition
 from chez.blobs.attachments import BlobInfo
 from chez.crypto import Kdf
 from chez.errors import BlobDamaged, BlobMissing, InvalidValue, NotAllowed, NotFound, StorageFailed
@@ -273,3 +274,29 @@ async def test_what_is_added_again_because_its_copy_was_lost_stays(home: chez.Ho
     await settled(home)
     assert again.id != first.id and await read(home, again) == data
     assert (await home.blobs.add(data)).id == again.id
+
+
+
+async def test_an_addition_whose_content_was_here_ends_no_other(
+    home: chez.Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of a row that is given up may be another addition's before the first one ends: that one goes on."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    end, others = _Addition.end, list[asyncio.Task[Blob]]()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        begun.set()
+        await go_on.wait()
+        yield b"another" * 100_000
+
+    async def end_late(self: _Addition) -> None:
+        if not others:
+            others.append(asyncio.create_task(home.blobs.add(slowly())))
+            await begun.wait()
+        await end(self)
+
+    await home.blobs.add(b"here already")
+    monkeypatch.setattr(_Addition, "end", end_late)
+    await home.blobs.add(b"here already")
+    go_on.set()
+    assert b"".join([part async for part in home.blobs.read(await others[0])]) == b"another" * 100_000

@@ -101,6 +101,10 @@ class _Addition:
                                  shared.files.has)
             shared.fresh.add(id)
             db.execute("UPDATE blob SET idle = NULL WHERE n = ?", (n,))
+            # Its row may be gone, for that of a blob with this content, and the number be
+            # another addition's before this one ends.
+            shared.adding.discard(self._n)
+            self._n = None
             return id
 
         return await shared.database.write(work), sealer.size
