@@ -37,12 +37,14 @@ REPO_TICK: Final = f"automerge-repo 2.5.6, one change every {REPO_GAP * 1e3:.0f}
 def benchmarks() -> tuple[Benchmark, ...]:
     """The figures of this theme."""
     latency = (f"from the call that changes one field on A until B's live answer has it, {CHANGES} changes "
-               f"{GAP * 1e3:.0f} ms apart")
+               f"{GAP * 1e3:.0f} ms apart; durable at A and the relay before, at B right after it shows "
+            "(docs/decisions/0007)")
     return (
         Benchmark((
             Figure("sync.records_1000", "s", "less", f"From the first of {RECORDS:,} separate puts of "
                    "six-field records, issued by concurrent tasks on A, until B's query finds all; A, relay "
-                   "and B each a process, durable at all three.", 0.6,
+                   "and B each a process, durable at A and the relay before, at B right after it shows "
+                   "(docs/decisions/0007).", 0.6,
                    {"automerge_repo": REPO,
                     "automerge_repo_cold": "there, a fresh client catching up, with nothing waited for"}),
             Figure("relay.bytes_per_record", "bytes", "less", "What the relay keeps of these "
