@@ -165,7 +165,10 @@ def test_a_copied_home_says_so_instead_of_forking(chez: Chez, relay: str, tmp_pa
         device.run("sync")
         assert {one["id"] for one in device.lines("ls", "notes")} == {"a", "b", "c"}
     copy.up()
-    assert copy.error("doctor", "--as-new-device")["code"] == "HomeBusy"
+    try:
+        assert copy.error("doctor", "--as-new-device")["code"] == "HomeBusy"
+    finally:
+        copy.end()
 
 
 def test_a_restored_home_that_wrote_nothing_new_is_told_too(chez: Chez, relay: str, tmp_path: Path) -> None:
