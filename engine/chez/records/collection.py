@@ -1,13 +1,12 @@
 """Collections: named sets of records of one type inside a space."""
 
-import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from chez.errors import ChezError, InvalidValue, MigrationFailed, Misuse, NotFound
+from chez.errors import ChezError, InvalidValue, MigrationFailed, NotFound
 from chez.query.conditions import Condition
 from chez.query.filters import Query, conditions, whole
 from chez.query.fulltext import Hit
@@ -17,7 +16,7 @@ from chez.records import automerge
 from chez.records.conflicts import Conflict, conflicts_of
 from chez.records.cursors import FieldPath
 from chez.records.diff import write_difference
-from chez.records.editor import editor
+from chez.records.editor import Editing
 from chez.records.feed import Feed, FeedPage
 from chez.records.news import Follower, News
 from chez.records.past import Change, Difference, NameOf, Past, differences, open_past
@@ -77,7 +76,7 @@ class Engine:
     name_of: NameOf = lambda device: None
     receipt: Callable[[Connection, str, Mapping[str, Any]], Any] = lambda db, kind, body: None
     """Writes a receipt in an open transaction."""
-    editing: dict[tuple[str, str], "_Edit"] = field(default_factory=dict)
+    editing: Editing = field(default_factory=Editing)
 
     def feed(self, collection: str | None, record: "Callable[[str, Sequence[Any]], Record[T]]") -> Feed[T]:
         """The feed of a collection, or of all."""
@@ -86,13 +85,6 @@ class Engine:
     def new_id(self) -> str:
         """A random record id: 26 characters (128 bits in base32)."""
         return base64.b32encode(self.entropy(16)).decode().rstrip("=").lower()
-
-
-@dataclass(slots=True)
-class _Edit:
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    users: int = 0
-    owner: object = None
 
 
 class Collection(Generic[T]):
@@ -139,9 +131,9 @@ class Collection(Generic[T]):
             raise InvalidValue(f"{len(given)} values came with {len(keys)} ids")
         items = [(key, *self._form.put(key, value)) for key, value in zip(keys, given, strict=True)]
         for key in keys:
-            self._not_mine(key)
+            self._engine.editing.refuse_own(self.name, key)
         await self._reader.facts()
-        for key in [key for key in keys if (self.name, key) in self._engine.editing]:
+        for key in [key for key in keys if self._engine.editing.under_way(self.name, key)]:
             async with self._alone(key):
                 pass  # an open edit ends before the batch begins
         await self._engine.database.write(self._putting(items))
@@ -256,30 +248,8 @@ class Collection(Generic[T]):
         async with self._alone(id):
             await engine.database.write(work)
 
-    @asynccontextmanager
-    async def _alone(self, id: str) -> AsyncIterator[None]:
-        # Two changes of one device made on the same state would both claim its next
-        # sequence number, so writes to a record wait for an open edit of it.
-        key, editing = (self.name, id), self._engine.editing
-        self._not_mine(id)
-        edit = editing.setdefault(key, _Edit())
-        edit.users += 1
-        try:
-            async with edit.lock:
-                edit.owner = editor()
-                try:
-                    yield
-                finally:
-                    edit.owner = None
-        finally:
-            edit.users -= 1
-            if not edit.users:
-                editing.pop(key, None)
-
-    def _not_mine(self, id: str) -> None:
-        edit = self._engine.editing.get((self.name, id))
-        if edit is not None and edit.owner == editor():
-            raise Misuse(f"record {id!r} is being edited by this very task", "Leave the edit block first.")
+    def _alone(self, id: str) -> AbstractAsyncContextManager[None]:
+        return self._engine.editing.alone(self.name, id)
 
     async def changes(self, since: str | None = None, *, live: bool = True) -> AsyncIterator[FeedPage[T]]:
         """What changed since a cursor, in pages, from wherever it came; then on as it happens, if `live`.
