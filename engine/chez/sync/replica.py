@@ -108,18 +108,19 @@ class Replica:
         if not self.pending(db):
             return []
         made = []
+        now = self._now()  # one for all: an item's age counts from its entry's time
         statements = db.execute("SELECT body FROM statement WHERE space = ? AND sent = 0 ORDER BY n",
                                 (self.space.n,)).fetchall()
         if statements:
             items = [Item(STATEMENT, "", "", body) for (body,) in statements]
-            made.append(self._append(db, STATEMENTS, items))
+            made.append(self._append(db, now, STATEMENTS, items))
             db.execute("UPDATE statement SET sent = 1 WHERE space = ?", (self.space.n,))
         for batch, part in plan(self._waiting(db)):
-            made.append(self._append(db, CHANGES, self._items(db, batch) + self._journal_head(db), part))
+            made.append(self._append(db, now, CHANGES, self._items(db, batch, now) + self._journal_head(db), part))
             entry = made[-1][0]
             db.executemany("UPDATE change SET state = 0, entry = ? WHERE n = ?", [(entry, one.n) for one in batch])
         if not made and (head := self._journal_head(db)):
-            made.append(self._append(db, CHANGES, head))  # receipts alone are witnessed too
+            made.append(self._append(db, now, CHANGES, head))  # receipts alone are witnessed too
         return made
 
     def _waiting(self, db: Connection) -> list[Waiting]:
@@ -129,8 +130,7 @@ class Replica:
             "FROM change INDEXED BY outbox CROSS JOIN record ON record.n = change.record "
             "WHERE state = 1 AND record.space = ? ORDER BY change.n", (self.space.n,))]
 
-    def _items(self, db: Connection, batch: list[Waiting]) -> list[Item]:
-        now = self._now()
+    def _items(self, db: Connection, batch: list[Waiting], now: int) -> list[Item]:
         rows = db.execute(
             "SELECT collection, id, bytes, time FROM change INDEXED BY outbox "
             "CROSS JOIN record ON record.n = change.record "
@@ -150,13 +150,13 @@ class Replica:
                    (self.space.n, self._device.id, *head))
         return [Item(JOURNAL_HEAD, "", "", head[0].to_bytes(8, "big") + head[1])]
 
-    def _append(self, db: Connection, kind: int, items: list[Item],
+    def _append(self, db: Connection, now: int, kind: int, items: list[Item],
                 part: Part | None = None) -> tuple[int, SignedEntry]:
         sequence, previous, _ = last_entry(db, self.space.n, self._device.id)
         seen = db.execute("SELECT incarnation, position, head FROM cursor WHERE space = ? ORDER BY relay LIMIT 1",
                           (self.space.n,)).fetchone()
         heads = sorted(self.space.membership.heads)[:64]
-        entry = sign_entry(Inner(1, self.space.id, self._device.id, sequence + 1, previous, self._now(), kind, items,
+        entry = sign_entry(Inner(1, self.space.id, self._device.id, sequence + 1, previous, now, kind, items,
                                  heads, RelayHead(*seen) if seen else None, part), self._device.signing)
         return keep_entry(db, self.space.n, entry), entry
 
