@@ -48,11 +48,12 @@ if TYPE_CHECKING:
     from chez.query.filters import Query
     from chez.query.fulltext import Hit
     from chez.query.sql import Rows
-    from chez.records.collection import Collection, Record
+    from chez.records.collection import Collection
     from chez.records.conflicts import Conflict, Version
     from chez.records.counter import Counter
     from chez.records.feed import Changed, FeedPage
     from chez.records.past import Change, Difference
+    from chez.records.record import Record
     from chez.records.reference import Blob
     from chez.records.reversals import Reversal
     from chez.records.text import Mark, Text
@@ -74,7 +75,7 @@ _PLACES = {
     "Difference": "chez.records.past", "ExportReport": "chez.home", "FeedPage": "chez.records.feed",
     "Finding": "chez.home", "Hit": "chez.query.fulltext", "Home": "chez.home", "HomeStatus": "chez.home",
     "ImportReport": "chez.home", "Mark": "chez.records.text", "Migrated": "chez.records.typed",
-    "Query": "chez.query.filters", "Record": "chez.records.collection", "Renewal": "chez.home",
+    "Query": "chez.query.filters", "Record": "chez.records.record", "Renewal": "chez.home",
     "Restored": "chez.home", "Reversal": "chez.records.reversals", "Rows": "chez.query.sql",
     "SyncReport": "chez.home", "Text": "chez.records.text", "Transaction": "chez.home",
     "Trashed": "chez.records.trash", "Version": "chez.records.conflicts", "become_new_device": "chez.home",

@@ -49,7 +49,6 @@ from chez.home.diagnosis import Diagnosis
 from chez.home.diagnosis import doctor as async_doctor
 from chez.home.examine import Finding
 from chez.home.exporting import ExportReport
-from chez.home.home import CollectionInfo, HomeStatus, SyncReport
 from chez.home.home import Home as AsyncHome
 from chez.home.importing import ImportReport
 from chez.home.lifecycle import create as async_create
@@ -58,6 +57,7 @@ from chez.home.lifecycle import open as async_open
 from chez.home.pairing import Paired
 from chez.home.pairing import Pairing as AsyncPairing
 from chez.home.renewal import Renewal
+from chez.home.reports import CollectionInfo, HomeStatus, SyncReport
 from chez.home.restoring import Restored
 from chez.home.restoring import become_new_device as async_become_new_device
 from chez.home.restoring import restore as async_restore
@@ -73,12 +73,12 @@ from chez.query.fulltext import Hit
 from chez.query.indexes import Declared
 from chez.query.sql import Rows
 from chez.records.collection import Collection as AsyncCollection
-from chez.records.collection import Record
 from chez.records.conflicts import Conflict, Version
 from chez.records.counter import Counter
 from chez.records.cursors import FieldPath
 from chez.records.feed import Changed, FeedPage
 from chez.records.past import Change, Difference
+from chez.records.record import Record
 from chez.records.reference import DEFAULT_TYPE, Blob
 from chez.records.reversals import Reversal
 from chez.records.text import Mark, Text

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -24,14 +24,17 @@ from chez.home.exporting import Exporter, ExportReport, on_loop
 from chez.home.importing import ImportReport, OnProgress, import_file
 from chez.home.importing_export import import_export
 from chez.home.pairing import Pairing, pair
+from chez.home.reports import CollectionInfo, HomeStatus, SyncReport
 from chez.home.transaction import Transaction, cursor_key, transact
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.query.indexes import Declared
 from chez.query.sql import Rows, run_sql
-from chez.records.collection import Collection, Engine, Record
+from chez.records.collection import Collection
+from chez.records.engine import Engine
 from chez.records.feed import FeedPage
 from chez.records.news import News
+from chez.records.record import Record
 from chez.records.store import RecordStore
 from chez.records.typed import Migration
 from chez.records.types import collection_of
@@ -43,51 +46,10 @@ from chez.sync.link import Link, hooks
 from chez.sync.machine import Progress
 from chez.sync.replica import Replica
 
-__all__ = ("CollectionInfo", "Home", "HomeStatus", "SyncReport", "unix_milliseconds")
+__all__ = ("Home", "unix_milliseconds")
 
 R = TypeVar("R")
 S = TypeVar("S")
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionInfo:
-    """A collection's name and how many records it has."""
-
-    name: str
-    records: int
-
-
-@dataclass(frozen=True, slots=True)
-class SyncReport:
-    """What one sync did: entries sent and received, and the relay's last offset.
-
-    `quarantined` entries failed a check and were set aside; `reset` says that the
-    relay's store was another than last time, so that everything was sent again.
-    """
-
-    relay: str
-    sent: int
-    received: int
-    quarantined: int
-    offset: int
-    reset: bool
-
-
-@dataclass(frozen=True, slots=True)
-class HomeStatus:
-    """How a home stands: records, changes not yet acknowledged by a relay, what was set aside.
-
-    `attachments` counts those that are whole here and not at a relay yet.
-    """
-
-    records: int
-    pending: int
-    quarantined: int
-    relay: str | None
-    offset: int
-    link: str
-    devices: tuple[str, ...]
-    attachments: int = 0
 
 
 def unix_milliseconds() -> int:

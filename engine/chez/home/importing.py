@@ -19,7 +19,7 @@ from chez import connectors
 from chez.connectors import Connector, Found, Progress, Reject
 from chez.journal import Journal
 from chez.query import decimals
-from chez.records.collection import Engine
+from chez.records.engine import Engine
 from chez.records.imported import record_id
 from chez.records.types import collection_of
 from chez.records.values import Value, check_value

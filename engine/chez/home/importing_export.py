@@ -22,7 +22,7 @@ from chez.home.archive import ATTACHMENTS, MANIFEST, MAX_LINE, RECORDS, File, Re
 from chez.home.attached import bring_back, index_lines, retargeted
 from chez.home.importing import BATCH, ImportReport, OnProgress, reject
 from chez.journal import Journal
-from chez.records.collection import Engine
+from chez.records.engine import Engine
 from chez.records.rows import PURGED
 from chez.records.values import Value, check_collection, check_id, check_value, from_json
 from chez.store.database import Connection

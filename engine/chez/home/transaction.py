@@ -13,8 +13,10 @@ from typing import Any, TypeVar
 
 from chez.errors import Misuse, NotAllowed, NotFound
 from chez.journal import Journal, Receipt
-from chez.records.collection import Collection, Engine, Record
+from chez.records.collection import Collection
+from chez.records.engine import Engine
 from chez.records.feed import check_cursor
+from chez.records.record import Record
 from chez.records.values import check_id
 from chez.store.database import Connection
 

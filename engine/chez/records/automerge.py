@@ -24,7 +24,7 @@ from chez.records.reserved import Raw, fold, is_reserved, operation
 from chez.records.text import Mark, Text
 from chez.records.values import MAX_DEPTH, Value
 
-__all__ = ("ROOT", "BadChange", "Document", "Past", "RawChange", "applied", "changes_of", "character", "characters",
+__all__ = ("ROOT", "BadChange", "Document", "Held", "RawChange", "applied", "changes_of", "character", "characters",
            "contents", "extract", "history", "inside", "last_change", "length", "load", "merged", "new", "plain",
            "read_change", "saved", "since", "text_at", "transaction", "written_by")
 
@@ -57,8 +57,8 @@ class RawChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
-    """A change that is in a document: its hash, its actor, the numbers of its operations, what it builds on."""
+class Held:
+    """A change that a document holds: its hash, its actor, the numbers of its operations, what it builds on."""
 
     hash: bytes
     actor: bytes
@@ -214,10 +214,10 @@ def changes_of(document: Document, after: Sequence[bytes] = ()) -> list[bytes]:
         return [bytes(change.raw_bytes) for change in document.get_changes(list(after))]
 
 
-def history(document: Document, after: Sequence[bytes] = ()) -> list[Past]:
+def history(document: Document, after: Sequence[bytes] = ()) -> list[Held]:
     """The changes of a document that are not ancestors of the heads in `after`, in causal order."""
     with _boundary("the document's changes can't be read"):
-        return [Past(bytes(one.hash), bytes(one.actor_id), one.start_op, one.max_op, tuple(map(bytes, one.deps)),
+        return [Held(bytes(one.hash), bytes(one.actor_id), one.start_op, one.max_op, tuple(map(bytes, one.deps)),
                      bytes(one.raw_bytes)) for one in document.get_changes(list(after))]
 
 

@@ -1,12 +1,10 @@
 """Collections: named sets of records of one type inside a space."""
 
-import base64
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from chez.errors import ChezError, InvalidValue, MigrationFailed, NotFound
+from chez.errors import InvalidValue, MigrationFailed, NotFound
 from chez.query.conditions import Condition
 from chez.query.filters import Query, conditions, whole
 from chez.query.fulltext import Hit
@@ -16,75 +14,23 @@ from chez.records import automerge
 from chez.records.conflicts import Conflict, conflicts_of
 from chez.records.cursors import FieldPath
 from chez.records.diff import write_difference
-from chez.records.editor import Editing
-from chez.records.feed import Feed, FeedPage
-from chez.records.news import Follower, News
-from chez.records.past import Change, Difference, NameOf, Past, differences, open_past
+from chez.records.engine import Engine
+from chez.records.feed import FeedPage
+from chez.records.news import Follower
+from chez.records.past import Change, Difference, Past, differences, open_past
 from chez.records.reading import Reader
+from chez.records.record import Record
 from chez.records.reversals import Reversal
-from chez.records.store import Over, RecordStore
+from chez.records.store import Over
 from chez.records.trash import Trashed, find_trash
 from chez.records.typed import Form, Migrated, Migration
 from chez.records.values import Value, check_id, from_json
-from chez.shown import listed
-from chez.store.database import Connection, Database
+from chez.store.database import Connection
 
-__all__ = ("Collection", "Engine", "Record")
+__all__ = ("Collection",)
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Record(Generic[T]):
-    """One record as it was when it was read.
-
-    `source` says where an imported one came from. `error` says why it has no value: it
-    does not fit the collection's type, or its migration failed.
-    """
-
-    id: str
-    _value: T | None
-    collection: str
-    source: dict[str, Value] | None = None
-    error: ChezError | None = field(default=None, compare=False)
-
-    @property
-    def value(self) -> T:
-        """Its content. Raises `error`, if there is one."""
-        if self.error is not None:
-            raise self.error
-        return self._value  # type: ignore[return-value]
-
-    def __repr__(self) -> str:
-        if self.error is not None:
-            return f"<Record {self.id!r} of {self.collection!r}: {self.error.code}>"
-        value: Any = self._value
-        names = value if isinstance(value, dict) else getattr(value, "__struct_fields__", ())
-        return f"<Record {self.id!r} of {self.collection!r}: {listed(map(str, names))}>"
-
-
-@dataclass(slots=True)
-class Engine:
-    """What collections share: the store, this device's records, the space they are in."""
-
-    database: Database
-    records: RecordStore
-    space: int
-    entropy: Callable[[int], bytes]
-    news: News
-    name_of: NameOf = lambda device: None
-    receipt: Callable[[Connection, str, Mapping[str, Any]], Any] = lambda db, kind, body: None
-    """Writes a receipt in an open transaction."""
-    editing: Editing = field(default_factory=Editing)
-
-    def feed(self, collection: str | None, record: "Callable[[str, Sequence[Any]], Record[T]]") -> Feed[T]:
-        """The feed of a collection, or of all."""
-        return Feed(self.database, self.news, self.space, self.records.actor, self.name_of, collection, record)
-
-    def new_id(self) -> str:
-        """A random record id: 26 characters (128 bits in base32)."""
-        return base64.b32encode(self.entropy(16)).decode().rstrip("=").lower()
 
 
 class Collection(Generic[T]):

@@ -61,7 +61,7 @@ def derive(document: Document, stored: dict[str, Value], wanted: dict[str, Value
     return (automerge.applied(document, fresh) if fresh else document), fresh
 
 
-def _derived(document: Document, history: Sequence[automerge.Past], key: str, value: Value) -> RawChange | None:
+def _derived(document: Document, history: Sequence[automerge.Held], key: str, value: Value) -> RawChange | None:
     found = automerge.written_by(document, key)
     if found is None:
         scratch = automerge.new(_UNNAMED)

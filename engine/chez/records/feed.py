@@ -22,8 +22,8 @@ from chez.records.rows import ABSENT, HERE
 from chez.store.database import Connection, Database
 
 if TYPE_CHECKING:
-    from chez.records.collection import Record
     from chez.records.news import News
+    from chez.records.record import Record
 
 __all__ = ("Changed", "Feed", "FeedPage", "check_cursor")
 

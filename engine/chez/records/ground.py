@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chez.records import automerge
-from chez.records.automerge import BadChange, Document, Past, RawChange
+from chez.records.automerge import BadChange, Document, Held, RawChange
 from chez.records.derived import DEVICE_ID
 from chez.records.operations import (
     DELETE,
@@ -54,7 +54,7 @@ def is_new(change: RawChange) -> bool:
 class _Seen:
     """A change of the record, and what is in its past: each device's last operation, and the others' bits."""
 
-    change: Past | RawChange
+    change: Held | RawChange
     devices: dict[bytes, int]
     others: int
 
@@ -88,7 +88,7 @@ class Ground:
         while self._count > _KEPT:
             self._count -= len(self._unpacked.popitem(last=False)[1])
 
-    def _add(self, change: Past | RawChange, dependencies: Iterable[bytes]) -> None:
+    def _add(self, change: Held | RawChange, dependencies: Iterable[bytes]) -> None:
         seen = self._seen(change, dependencies)
         if len(change.actor) != DEVICE_ID:
             self._bits[change.hash] = 1 << len(self._bits)
@@ -97,7 +97,7 @@ class Ground:
         firsts.append(change.first)
         changes.append(seen)
 
-    def _seen(self, change: Past | RawChange, dependencies: Iterable[bytes]) -> _Seen:
+    def _seen(self, change: Held | RawChange, dependencies: Iterable[bytes]) -> _Seen:
         needs = {hash: self._changes[hash] for hash in dependencies if hash in self._changes}
         own = self._of[change.actor][1][-1] if change.actor in self._of else None
         if own is not None and len(change.actor) == DEVICE_ID:
@@ -129,7 +129,7 @@ class Ground:
             return None
         return self._operations(change)[number - change.first]
 
-    def _operations(self, change: Past | RawChange) -> list[Operation]:
+    def _operations(self, change: Held | RawChange) -> list[Operation]:
         found = self._unpacked.get(change.hash)
         if found is None:
             raw = change if isinstance(change, RawChange) else automerge.read_change(change.bytes)

@@ -1,0 +1,41 @@
+"""What the collections of a home share."""
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from chez.records.editor import Editing
+from chez.records.feed import Feed
+from chez.records.news import News
+from chez.records.past import NameOf
+from chez.records.record import Record
+from chez.records.store import RecordStore
+from chez.store.database import Connection, Database
+
+__all__ = ("Engine",)
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Engine:
+    """What collections share: the store, this device's records, the space they are in."""
+
+    database: Database
+    records: RecordStore
+    space: int
+    entropy: Callable[[int], bytes]
+    news: News
+    name_of: NameOf = lambda device: None
+    receipt: Callable[[Connection, str, Mapping[str, Any]], Any] = lambda db, kind, body: None
+    """Writes a receipt in an open transaction."""
+    editing: Editing = field(default_factory=Editing)
+
+    def feed(self, collection: str | None, record: Callable[[str, Sequence[Any]], Record[T]]) -> Feed[T]:
+        """The feed of a collection, or of all."""
+        return Feed(self.database, self.news, self.space, self.records.actor, self.name_of, collection, record)
+
+    def new_id(self) -> str:
+        """A random record id: 26 characters (128 bits in base32)."""
+        return base64.b32encode(self.entropy(16)).decode().rstrip("=").lower()
