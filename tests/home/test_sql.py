@@ -1,16 +1,22 @@
 """`Home.sql` reads collections and nothing else, however it is asked."""
 
+import asyncio
+import subprocess
+import sys
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
 
 import chez
 from chez import field
-from chez.errors import InvalidValue
+from chez.crypto import Kdf
+from chez.errors import InvalidValue, StorageFailed
+from chez.store.ceilings import little_heap
+from tests.home.conftest import PASSPHRASE
 
 BANK = Path(__file__).parent.parent / "data" / "bank-ofx" / "checking.ofx"
 
@@ -159,6 +165,90 @@ async def test_a_query_ends_before_memory_does(notes: chez.Home, query: str, mon
 async def test_a_statement_that_the_engine_prepared_before_is_asked_for_permission(notes: chez.Home) -> None:
     """Statements are kept by their text: the engine's own, on this connection, opens nothing to the same text here."""
     query = "SELECT value FROM meta WHERE key = 'device.signing'"
-    assert await notes._database.read(lambda db: db.execute(query).fetchone())
+    assert await notes._database.ask(lambda db: db.execute(query).fetchone())
     with pytest.raises(InvalidValue):
         await notes.sql(query)
+
+
+ONE_STEP = (
+    "SELECT length(zeroblob(1000000000))", "SELECT zeroblob(999999999)", "SELECT hex(zeroblob(400000000))",
+    "SELECT printf('%.*c', 2000000000, 'x')", "SELECT format('%1000000000d', 1)", "SELECT quote(zeroblob(300000000))",
+    "SELECT replace(replace(hex(zeroblob(4000)), '0', hex(zeroblob(4000))), '0', hex(zeroblob(4000)))",
+    "SELECT group_concat(hex(zeroblob(100000)), '') FROM many",
+    "SELECT json_group_array(hex(zeroblob(100000))) FROM many",
+    "SELECT length(randomblob(900000000))", "SELECT char(1) || zeroblob(999999990)",
+    f"SELECT {', '.join(['randomblob(16000000)'] * 1000)}", f"SELECT {', '.join(['zeroblob(16000000)'] * 1000)}",
+    f"SELECT length({' || '.join(['hex(zeroblob(1000000))'] * 500)})",
+    f"SELECT max({', '.join(['hex(zeroblob(8000000))'] * 100)})",
+    "SELECT hex(zeroblob(7000000)) || '\U0001f375' FROM many", "SELECT randomblob(1000000) FROM many",
+    "SELECT count(*) FROM (SELECT randomblob(1000000) AS x FROM many ORDER BY x)",
+    "SELECT count(*) FROM many WHERE hex(zeroblob(8000000)) LIKE '%' || hex(zeroblob(200)) || '%'",
+)
+
+GROWTH = """
+import asyncio, resource, sys
+import chez
+from chez.errors import InvalidValue
+
+MANY = "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 3000) "
+
+async def main(path, queries):
+    async with chez.open(path, passphrase="correct horse") as home:
+        notes = home.collection("notes")
+        await notes.put({"title": "Tea"}, id="tea")
+        await home.sql("SELECT 1")
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for query in queries:
+            try:
+                await home.sql(MANY + query)
+            except InvalidValue as error:
+                assert error.hint, query
+            else:
+                sys.exit("not refused: " + query[:80])
+            await notes.put({"title": query[:20]}, id="tea")
+        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+
+asyncio.run(main(sys.argv[1], sys.argv[2:]))
+"""
+
+
+async def test_one_step_makes_no_gigabyte(path: Path) -> None:
+    """No single function, nest of them, row or answer makes a process outgrow the ceiling, and writing goes on."""
+    ran = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", GROWTH, str(path), *ONE_STEP],
+                                  capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert int(ran.stdout) < 700  # MiB: SQLite's 256, and as many of the answer
+
+
+async def test_queries_side_by_side_are_bounded_until_the_last_ends(path: Path, tmp_path: Path) -> None:
+    """Two homes in one process may ask at once; while neither asks, nothing of SQLite is bounded."""
+    other = tmp_path / "other"
+    await chez.create(other, passphrase=PASSPHRASE, kdf=Kdf.minimum())
+    async with chez.open(path, passphrase=PASSPHRASE) as home, chez.open(other, passphrase=PASSPHRASE) as second:
+        counting = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 20000) SELECT sum(x) FROM n"
+        answers = await asyncio.gather(*[one.sql(counting) for one in (home, second) * 4])
+        assert {answer.rows[0][0] for answer in answers} == {200010000}
+        with pytest.raises(InvalidValue, match="memory"):
+            await home.sql(f"SELECT {', '.join(['randomblob(16000000)'] * 50)}")
+        limit = await home._database.read(lambda db: db.execute("PRAGMA hard_heap_limit").fetchone())
+        assert limit == (0,)
+        large = "x" * 20_000_000  # the engine's own connections read and write what they like
+        assert await home._database.read(lambda db: len(db.execute("SELECT ?", (large,)).fetchone()[0])) == len(large)
+
+
+async def test_a_write_that_gets_no_memory_is_undone_and_says_so(home: chez.Home) -> None:
+    """A write that is refused memory, whoever took it, is a typed error, kept in no part; the next succeeds."""
+    notes = home.collection("notes")
+    await notes.put({"title": "Tea"}, id="tea")
+
+    def starved(db: Any) -> None:
+        db.execute("INSERT INTO meta (key, value) VALUES ('half', x'00')")
+        with little_heap(0):
+            db.execute("INSERT INTO meta (key, value) VALUES ('whole', ?)", (bytes(1_000_000),))
+
+    with pytest.raises(StorageFailed, match="memory"):
+        await home._database.write(starved)
+    assert await home._database.read(lambda db: db.execute("SELECT count(*) FROM meta WHERE key IN ('half', 'whole')"
+                                                           ).fetchone()) == (0,)
+    await notes.put({"title": "Tea, green"}, id="tea")
+    assert (await notes.get("tea")).value["title"] == "Tea, green"

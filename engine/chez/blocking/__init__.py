@@ -534,7 +534,8 @@ class Home(Opened[AsyncHome]):
     def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] = (), *, limit: int = 10000) -> Rows:
         """Run one SELECT over the collections (one view each, with `_id` and `_space`).
 
-        Raises `InvalidValue` with SQLite's reason, also for anything but reading.
+        Raises `InvalidValue` with SQLite's reason, also for anything but reading, and for what
+        takes too long or too much memory.
         """
         return self._portal.call(lambda call: self._inner.sql(query, params, limit=limit))
 

@@ -168,9 +168,10 @@ class Home:
     async def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] = (), *, limit: int = 10_000) -> Rows:
         """Run one SELECT over the collections (one view each, with `_id` and `_space`).
 
-        Raises `InvalidValue` with SQLite's reason, also for anything but reading.
+        Raises `InvalidValue` with SQLite's reason, also for anything but reading, and for what
+        takes too long or too much memory.
         """
-        return await self._database.read(lambda db: run_sql(db, query, params, limit))
+        return await self._database.ask(lambda db: run_sql(db, query, params, limit))
 
     async def import_file(self, path: Path | str, *, connector: Connector | str | None = None,
                           progress: OnProgress | None = None) -> ImportReport:

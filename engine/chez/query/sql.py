@@ -13,7 +13,6 @@ common table expression or of a subquery for one too. So each view stands on a s
 one whose name is random and lives for one statement: a query can't borrow that name.
 """
 
-import resource
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,6 +27,7 @@ from chez.query import decimals
 from chez.query.decimals import decimal_column
 from chez.query.paths import column, quote, steps
 from chez.shown import listed
+from chez.store.ceilings import VALUE, little_heap
 from chez.store.database import Connection
 
 __all__ = ("Rows", "run_sql")
@@ -37,11 +37,8 @@ _DENIED: Final = frozenset((
     "load_extension", "fts3_tokenizer", "fts5", "sqlcipher_export", "readfile", "writefile", "edit"))
 STEPS: Final = 2_000_000_000
 """Virtual-machine steps of one statement, about a minute: a forgotten join condition ends by itself."""
-MEMORY: Final = 512 * 1024 * 1024
-"""Bytes by which the process may outgrow its greatest size so far, by sorting a whole join or making large values.
-
-A bound on accidents: one step may make a value of 1 GB, and what other threads take counts too.
-"""
+MEMORY: Final = 256 * 1024 * 1024
+"""Bytes that SQLite may take for a statement, and as many its answer may have (sorted joins, large values)."""
 _TICK: Final = 1_000
 """Steps between two looks."""
 
@@ -68,19 +65,23 @@ def run_sql(db: Connection, query: str, params: Sequence[Any] | Mapping[str, Any
         db.set_authorizer(_authorizer(views, frozenset(hidden.values()), _tables(db)))
         db.set_progress_handler(watch.over, _TICK)
         try:
-            cursor = db.execute(query, params)
-            found = cursor.fetchmany(limit + 1)
-            columns = tuple(item[0] for item in cursor.description or ())
-            cursor.close()
+            with little_heap(MEMORY):
+                columns, found = _answer(db, query, params, limit + 1)
         finally:
             db.set_authorizer(None)
             db.set_progress_handler(None, 0)
+    except MemoryError:
+        raise InvalidValue(f"this query was ended: it takes more than {MEMORY // 2**20} MiB of memory",
+                           "Give it conditions, or a limit.") from None
     except sqlcipher3.Warning as error:
         raise InvalidValue(f"one statement at a time ({error})") from None
     except sqlcipher3.Error as error:
         text = str(error)
         if watch.ended:
             raise InvalidValue(f"this query was ended: {watch.ended}", "Give it conditions, or a limit.") from None
+        if "too big" in text:
+            raise InvalidValue(f"this query makes or reads a value of more than {VALUE // 2**20} MiB",
+                               "Take a part of it with substr, or get the record itself.") from None
         if "prohibited" in text or "not authorized" in text:
             raise InvalidValue("this statement does more than read collections",
                                "Use SELECT on the collections' names.") from None
@@ -102,21 +103,30 @@ class _Watch:
     def __init__(self) -> None:
         self.ended = ""
         self._steps = 0
-        self._most = _peak() + MEMORY
 
     def over(self) -> bool:
         """Called every so many steps; True ends the statement."""
         self._steps += _TICK
         if self._steps > STEPS:
             self.ended = "it takes too long"
-        elif _peak() > self._most:
-            self.ended = f"it takes more than {MEMORY // 2**20} MiB of memory"
         return bool(self.ended)
 
 
-def _peak() -> int:
-    """The greatest size of this process so far, in bytes. Linux counts in KiB, macOS in bytes (getrusage(2))."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+def _answer(db: Connection, query: str, params: Sequence[Any] | Mapping[str, Any], most: int
+            ) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """The columns and the first rows. Raises MemoryError for those that take too much."""
+    cursor = db.execute(query, params)
+    try:
+        found: list[tuple[Any, ...]] = []
+        left = MEMORY
+        while len(found) < most and (row := cursor.fetchone()) is not None:
+            left -= sum(map(sys.getsizeof, row))
+            if left < 0:
+                raise MemoryError
+            found.append(row)
+        return tuple(item[0] for item in cursor.description or ()), found
+    finally:
+        cursor.close()
 
 
 def _create(db: Connection, query: str, hidden: dict[str, str]) -> None:

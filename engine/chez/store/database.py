@@ -28,6 +28,7 @@ import aiosqlite
 import sqlcipher3
 
 from chez.errors import ChezError, Damaged, NotAllowed, StorageFailed
+from chez.store.ceilings import STATEMENT, lowered
 
 __all__ = ("Connection", "Database", "check_schema", "connect", "migrate", "rekey", "storage_error")
 
@@ -41,18 +42,22 @@ GROUP: Final = 256
 
 SCHEMA_VERSION: Final = 1
 
+_FROM_SQLITE: Final = (sqlcipher3.Error, MemoryError)
 
-def connect(path: Path | str, key: bytes, *, read_only: bool = False) -> Connection:
+
+def connect(path: Path | str, key: bytes, *, read_only: bool = False, bounded: bool = False) -> Connection:
     """Open the database with its raw 32-byte key; `read_only` opens beside whoever writes to it.
 
-    Raises `Damaged` if the key does not open it or the file is no database, and
-    `StorageFailed` if the disk does not allow it.
+    One that is `bounded` is for statements that others wrote (`store.ceilings`). Raises
+    `Damaged` if the key does not open it or the file is no database, and `StorageFailed` if
+    the disk does not allow it.
     """
     try:
         # Statements are cached by text; the engine uses a few dozen.
         name = f"{Path(path).absolute().as_uri()}?mode=ro" if read_only else str(path)
-        db = sqlcipher3.connect(name, check_same_thread=False, isolation_level=None, cached_statements=256,
-                                uri=read_only)
+        begin = partial(sqlcipher3.connect, name, check_same_thread=False, isolation_level=None,
+                        cached_statements=256, uri=read_only)
+        db = lowered(begin, STATEMENT) if bounded else begin()
     except sqlcipher3.Error as error:
         raise storage_error(error) from None
     try:
@@ -63,7 +68,10 @@ def connect(path: Path | str, key: bytes, *, read_only: bool = False) -> Connect
         for pragma in (*(() if read_only else ("journal_mode = WAL",)), "synchronous = FULL", "foreign_keys = ON",
                        "temp_store = MEMORY", "busy_timeout = 5000", "cache_size = -16000"):
             db.execute(f"PRAGMA {pragma}")
-    except (sqlcipher3.Error, MemoryError) as error:
+    except MemoryError:  # what SQLCipher says of a page that is too damaged to be read
+        db.close()
+        raise storage_error(sqlcipher3.DatabaseError("out of memory")) from None
+    except sqlcipher3.Error as error:
         db.close()
         raise storage_error(error) from None
     return db
@@ -84,6 +92,8 @@ def rekey(path: Path, old: bytes, new: bytes) -> None:
 
 def storage_error(error: BaseException) -> Damaged | StorageFailed:
     """The typed error for what SQLite reports."""
+    if isinstance(error, MemoryError):
+        return StorageFailed("there is not enough memory for this, so nothing was written", "Try again.")
     text = str(error)
     if any(sign in text for sign in ("not a database", "malformed", "hmac check", "out of memory")):
         return Damaged(f"the store of this home does not open or is damaged ({text})",
@@ -140,6 +150,8 @@ class Database:
     _queue: list[_Write] = field(default_factory=list)
     _committer: "asyncio.Task[None] | None" = None
     _closed: bool = False
+    _asker: aiosqlite.Connection | None = None
+    _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _unsynced: bool = False
 
     @classmethod
@@ -186,6 +198,18 @@ class Database:
             raise StorageFailed("this home is closed", "Open it again.")
         return await _run(self._reader, work)
 
+    async def ask(self, work: Callable[[Connection], T]) -> T:
+        """As `read`, for statements that others wrote: on a bounded connection that nothing else waits for.
+
+        Raises `StorageFailed` if nothing can be bounded here.
+        """
+        async with self._asking:
+            if self._closed:
+                raise StorageFailed("this home is closed", "Open it again.")
+            if self._asker is None:
+                self._asker = await _connected(self.path, self.key, self.read_only, bounded=True)
+        return await _run(self._asker, work)
+
     async def aside(self, work: Callable[[Connection, Callable[[], None]], T]) -> T:
         """Run long `work` on a connection and a thread of its own: nothing else waits for it.
 
@@ -224,6 +248,9 @@ class Database:
         self._closed = True
         if self._committer is not None:
             await self._committer
+        async with self._asking:
+            if self._asker is not None:
+                await self._asker.close()
         await self._reader.close()
         await self._writer.close()
 
@@ -259,7 +286,7 @@ class Database:
                     entry.result = entry.work(db)
                     db.execute("RELEASE work")
                 except BaseException as error:
-                    entry.error = storage_error(error) if isinstance(error, sqlcipher3.Error) else error
+                    entry.error = storage_error(error) if isinstance(error, _FROM_SQLITE) else error
                     if not db.in_transaction:  # on a full disk SQLite may undo the whole group by itself
                         raise
                     db.execute("ROLLBACK TO work")
@@ -280,7 +307,7 @@ class Database:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             self._undone()
-            if isinstance(error, sqlcipher3.Error):
+            if isinstance(error, _FROM_SQLITE):
                 raise storage_error(error) from None
             raise
 
@@ -302,12 +329,12 @@ class Database:
             self.after_rollback()
 
 
-async def _connected(path: Path, key: bytes, read_only: bool) -> aiosqlite.Connection:
+async def _connected(path: Path, key: bytes, read_only: bool, *, bounded: bool = False) -> aiosqlite.Connection:
     failures: list[ChezError] = []
 
     def connector() -> Connection:
         try:
-            return connect(path, key, read_only=read_only)
+            return connect(path, key, read_only=read_only, bounded=bounded)
         except ChezError as error:
             failures.append(error)
             return sqlcipher3.connect(":memory:")
