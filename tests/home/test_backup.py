@@ -2,9 +2,13 @@
 
 import asyncio
 import os
+import shutil
+import sqlite3
 from datetime import UTC, datetime
+from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import pytest
@@ -307,6 +311,82 @@ async def test_a_backup_that_somebody_made_up(tmp_path: Path, script: str) -> No
     with pytest.raises((BadArchive, Damaged)):
         await restored(tmp_path / "backup", tmp_path / "again")
     assert sorted(tmp_path.iterdir()) == before
+
+
+DECLARED = '"declared notes cups {}"'.format(b'["notes",[["cups",false]]]'.hex())
+
+FOREIGN = (
+    "CREATE TRIGGER more AFTER INSERT ON record BEGIN UPDATE meta SET value = x'00' WHERE key = 'relay'; END",
+    "CREATE TRIGGER less BEFORE DELETE ON change BEGIN SELECT RAISE(IGNORE); END",
+    "CREATE VIEW unused AS SELECT secret FROM epoch", "CREATE TABLE unused (a)", "CREATE INDEX unused ON record (json)",
+    "CREATE VIRTUAL TABLE unused USING fts5(a)", "CREATE TABLE sneaky AS SELECT * FROM epoch",
+    "DROP TRIGGER record_updated", "DROP INDEX change_by_record", "DROP TABLE witness",
+    "DROP TABLE search; CREATE VIEW search AS SELECT 1 AS n, 1 AS space, 'x' AS collection, '[]' AS fields, 0 AS upto",
+    "ALTER TABLE receipt ADD COLUMN more TEXT DEFAULT 'x'", "ALTER TABLE account RENAME COLUMN spent TO unspent",
+    "CREATE INDEX \"declared notes cups 00\" ON record (json)",
+    "CREATE INDEX \"declared notes cups zz\" ON record (json)",
+    f"DROP INDEX {DECLARED}; CREATE INDEX {DECLARED} ON record (space, json) WHERE collection = 'notes'",
+    "UPDATE search SET fields = '[\"body\"]'", "UPDATE search SET fields = 'no list'",
+    "UPDATE search SET fields = x'ff'",
+    "UPDATE search SET collection = 7", "DELETE FROM search", "INSERT INTO search VALUES (9, 1, 'x', '[\"a\"]', 0)",
+    'DROP TRIGGER "search 1 added"; CREATE TRIGGER "search 1 added" AFTER INSERT ON record BEGIN SELECT 1; END',
+    "DROP TRIGGER record_deleted; CREATE TRIGGER record_deleted AFTER DELETE ON record BEGIN SELECT 1; END",
+)
+
+
+@pytest.mark.parametrize("script", FOREIGN)
+async def test_a_schema_that_chez_does_not_write(home: chez.Home, tmp_path: Path, script: str) -> None:
+    """A provider's own backup, sealed and signed as it should be, brings no trigger, view or table, and lacks none."""
+    await home.collection("notes", indexes=("cups",), search=("title",)).search("tea")
+    await home.backup(tmp_path / "sound")
+    await restored(tmp_path / "sound", tmp_path / "fine")
+    await home._database.write(lambda db: [db.execute(part) for part in _statements(script)])
+    await home.backup(tmp_path / "backup")
+    with pytest.raises(BadArchive, match="not written by this Chez"):
+        await restored(tmp_path / "backup", tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+def _statements(script: str) -> list[str]:
+    """The statements of a script, by SQLite's own reading."""
+    found, text = [], ""
+    for part in script.split(";"):
+        text += part
+        if sqlite3.complete_statement(text + ";"):
+            found.append(text)
+            text = ""
+        else:
+            text += ";"
+    return found
+
+
+async def test_a_copy_of_a_home_with_a_schema_of_its_own(home: chez.Home, path: Path, tmp_path: Path) -> None:
+    """A folder that somebody gave away does not become a device of its own with a trigger in it."""
+    await home._database.write(lambda db: db.execute(FOREIGN[0]))
+    shutil.copytree(path, tmp_path / "copy")
+    with pytest.raises(BadArchive):
+        await chez.become_new_device(tmp_path / "copy", passphrase=PASSPHRASE)
+
+
+async def test_every_index_a_home_has_is_known_when_it_is_restored(home: chez.Home, tmp_path: Path) -> None:
+    """Indexes on odd names, on decimals, on several fields, and full text that was replaced: all is ours."""
+    odd = home.collection("odd-name.x", indexes=('a"b\'c', ("x", "y\\.z")), search=("t", "u.v"))
+    await odd.put({'a"b\'c': 1, "x": 2, "t": "tea"}, id="a")
+    assert len(await odd.search("tea")) == 1
+    assert len(await home.collection("odd-name.x", search=("u.v",)).search("tea")) == 0
+    await odd.purge("a")
+    assert await home.collection(Cost, indexes=("amount", ("paid", "amount"))).where().count() == 0
+    await home.backup(tmp_path / "backup", verify=True)
+    assert (await restored(tmp_path / "backup", tmp_path / "again")).records == 0
+
+
+class Cost(msgspec.Struct):
+    """Has a decimal, which indexes see as a number."""
+
+    __collection__: ClassVar[str] = "costs"
+
+    amount: Decimal
+    paid: bool = False
 
 
 async def test_parts_of_two_backups_do_not_mix(home: chez.Home, tmp_path: Path) -> None:

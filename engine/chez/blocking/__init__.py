@@ -880,7 +880,8 @@ def become_new_device(path: Path | str, *, passphrase: str, name: str | None = N
     """Make a copied home a device of its own, in place: certified, with its unsent work, without its allowances.
 
     One transaction: killed at any instant, the home is as it was or done. Raises as `open`
-    does, and `Damaged` when a record with unsent work can't be read.
+    does, `Damaged` when a record with unsent work can't be read, and `BadArchive` when the
+    store has tables, views or triggers that Chez does not make.
     """
     return alone(lambda call: async_become_new_device(path, passphrase=passphrase, name=name))
 

@@ -18,8 +18,9 @@ from chez.home.exporting import OnProgress, on_loop
 from chez.home.home import unix_milliseconds
 from chez.home.lifecycle import check_name, home_exists, locked, new_device
 from chez.home.renewal import Reason, Renewal, own_device, renew
+from chez.home.schema import check_written_here
 from chez.spaces.space import load_space
-from chez.store.database import Connection, Database, rekey
+from chez.store.database import Connection, Database, connect, rekey
 from chez.store.keyfile import read_key, unwrap_key, write_key
 from chez.store.sealed import Header
 
@@ -66,6 +67,7 @@ async def restore(file: Path | str, path: Path | str, *, passphrase: str, name: 
 async def _renewed_if_sound(path: Path, key: bytes, about: About, name: str) -> tuple[Renewal, int]:
     """Make a restored store a new device; also the number of its records. Raises `BadArchive`, `Damaged`."""
     try:
+        await asyncio.to_thread(_check_schema, path, key)
         database = await Database.open(path, key)
         try:
             await database.read(lambda db: _is_of(db, about))
@@ -83,13 +85,16 @@ async def become_new_device(path: Path | str, *, passphrase: str, name: str | No
     """Make a copied home a device of its own, in place: certified, with its unsent work, without its allowances.
 
     One transaction: killed at any instant, the home is as it was or done. Raises as `open`
-    does, and `Damaged` when a record with unsent work can't be read.
+    does, `Damaged` when a record with unsent work can't be read, and `BadArchive` when the
+    store has tables, views or triggers that Chez does not make.
     """
     folder = Path(path)
     if name is not None:
         check_name(name)
     with locked(folder):
-        database = await Database.open(folder / STORE_FILE, await asyncio.to_thread(read_key, folder, passphrase))
+        key = await asyncio.to_thread(read_key, folder, passphrase)
+        await asyncio.to_thread(_check_schema, folder / STORE_FILE, key)
+        database = await Database.open(folder / STORE_FILE, key)
         try:
             called = await database.read(lambda db: db.execute(
                 "SELECT value FROM meta WHERE key = 'device.name'").fetchone())
@@ -101,6 +106,14 @@ async def become_new_device(path: Path | str, *, passphrase: str, name: str | No
 async def _renewed(database: Database, name: str, why: Reason) -> Renewal:
     device = new_device()
     return await database.write(lambda db: renew(db, own_device(db), device, name, unix_milliseconds(), why))
+
+
+def _check_schema(path: Path, key: bytes) -> None:
+    db = connect(path, key)
+    try:
+        check_written_here(db)
+    finally:
+        db.close()
 
 
 def _take_apart(file: Path, passphrase: str, folder: Path, note: OnProgress) -> tuple[About, bytes]:

@@ -27,7 +27,7 @@ from chez.query.paths import column, quote, steps
 from chez.store.database import Connection
 
 __all__ = ("Hit", "SearchIndex", "build", "check_fields", "compact", "declare", "drop", "find", "matching", "present",
-           "problems", "reset")
+           "problems", "reset", "statements")
 
 R = TypeVar("R")
 
@@ -157,6 +157,15 @@ def _statements(index: SearchIndex) -> list[str]:
         (f"CREATE TRIGGER {changed} AFTER UPDATE OF json, deleted ON record WHEN {mine('NEW')} AND {differs} "
          f"BEGIN {take} {add} END"),
     ]
+
+
+def statements(db: Connection) -> list[str]:
+    """What made the full-text indexes of a store, by its list of them. Raises `InvalidValue`, ValueError."""
+    found = []
+    for one in _all(db):
+        check_fields(one.fields)
+        found += _statements(one)
+    return found
 
 
 def compact(db: Connection, space: int, collection: str) -> None:

@@ -17,7 +17,7 @@ from chez.query.decimals import decimal_column
 from chez.query.paths import column, quote, steps
 from chez.store.database import Connection
 
-__all__ = ("Declared", "Index", "best", "check", "expression", "present")
+__all__ = ("Declared", "Index", "best", "check", "expression", "named", "present")
 
 Declared = str | Sequence[str]
 """What `indexes=` takes for one index: a field, or several."""
@@ -69,11 +69,16 @@ class Index:
 
 def present(db: Connection, collection: str) -> frozenset[Index]:
     """The declared indexes that the store has for a collection."""
+    return frozenset(index for index in named(db) if index.collection == collection)
+
+
+def named(db: Connection) -> list[Index]:
+    """The declared indexes of a store, as their names say. Raises ValueError for a name that says none."""
     names = db.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'record' "
                        "AND name GLOB 'declared *'").fetchall()
     kind = tuple[str, tuple[Key, ...]]
     found = (msgspec.json.decode(bytes.fromhex(name.rpartition(" ")[2]), type=kind) for (name,) in names)
-    return frozenset(Index(of, keys) for of, keys in found if of == collection)
+    return [Index(of, keys) for of, keys in found]
 
 
 def best(indexes: Iterable[Index], bounds: Sequence[Bound], order: Sequence[Key]) -> Index | None:

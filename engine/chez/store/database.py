@@ -66,7 +66,7 @@ def connect(path: Path | str, key: bytes, *, read_only: bool = False, bounded: b
         db.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
         db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         for pragma in (*(() if read_only else ("journal_mode = WAL",)), "synchronous = FULL", "foreign_keys = ON",
-                       "temp_store = MEMORY", "busy_timeout = 5000", "cache_size = -16000"):
+                       "trusted_schema = OFF", "temp_store = MEMORY", "busy_timeout = 5000", "cache_size = -16000"):
             db.execute(f"PRAGMA {pragma}")
     except MemoryError:  # what SQLCipher says of a page that is too damaged to be read
         db.close()
