@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import chez
 from chez import crypto
 from chez.crypto import Kdf
-from chez.errors import BadArchive, ChezError, Damaged, HomeExists, InvalidValue, NotFound, WrongPassphrase
+from chez.errors import BadArchive, ChezError, Damaged, HomeExists, InvalidValue, NotAllowed, NotFound, WrongPassphrase
 from chez.home.backup import About, _Writing
 from chez.home.lifecycle import new_device
 from chez.store.database import connect
@@ -104,15 +104,33 @@ async def test_the_journal_goes_on_where_the_old_one_ends(home: chez.Home, tmp_p
 
 
 async def test_a_restored_device_has_nothing_to_spend(home: chez.Home, tmp_path: Path) -> None:
-    """Accounts are closed: what was left is the former device's, which may spend it still; new ones open as ever."""
+    """Accounts are closed, those that the backup did not know among them, until the person allows something anew."""
     await home.journal.reserve({"provider:x": 100.0}, 40.0, "run", {})
+    await home.journal.allow(["provider:x", "provider:z"], 50.0)  # says nothing where no account is closed, or later
     await home.backup(tmp_path / "backup")
     await restored(tmp_path / "backup", tmp_path / "again")
     async with chez.open(tmp_path / "again", passphrase=PASSPHRASE) as again:
-        with pytest.raises(chez.ChezError) as caught:
-            await again.journal.reserve({"provider:x": 100.0}, 1.0, "run", {})
-        assert caught.value.code == "NotAllowed" and "closed" in str(caught.value)
-        await again.journal.reserve({"provider:y": 100.0}, 1.0, "run", {})
+        for name in ("provider:x", "provider:y", "provider:z"):
+            with pytest.raises(NotAllowed, match="closed"):
+                await again.journal.reserve({name: 100.0}, 1.0, "run", {})
+        await again.journal.allow(["provider:x", "provider:y"], 10.0)
+        await again.journal.allow(["provider:y"], 10.0)
+        await again.journal.reserve({"provider:x": 100.0, "provider:y": 100.0}, 9.0, "run", {})
+        with pytest.raises(NotAllowed, match="closed"):
+            await again.journal.reserve({"provider:x": 100.0, "provider:y": 100.0}, 9.0, "run", {})
+        await again.journal.reserve({"provider:y": 100.0}, 11.0, "run", {})
+        assert [await again.journal.spent(f"provider:{one}") for one in "xyz"] == [49.0, 20.0, 0.0]
+        await again.journal.allow(["provider:x"], 1000.0)
+        with pytest.raises(NotAllowed, match="budget"):  # what the former device spent counts
+            await again.journal.reserve({"provider:x": 100.0}, 52.0, "run", {})
+        for strange in (-1.0, float("nan"), float("inf")):
+            with pytest.raises(InvalidValue):
+                await again.journal.allow(["provider:x"], strange)
+        await again.backup(tmp_path / "second")
+    await restored(tmp_path / "second", tmp_path / "third")
+    async with chez.open(tmp_path / "third", passphrase=PASSPHRASE) as third:  # another device again
+        with pytest.raises(NotAllowed, match="closed"):
+            await third.journal.reserve({"provider:x": 100.0}, 1.0, "run", {})
     await home.journal.reserve({"provider:x": 100.0}, 60.0, "run", {})
 
 

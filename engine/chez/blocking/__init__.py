@@ -641,9 +641,18 @@ class Journal(Front[AsyncJournal]):
     def reserve(self, accounts: Mapping[str, float], bits: float, kind: str, body: Mapping[str, Any]) -> Receipt:
         """Debit `bits` from every account (name -> limit) and write the receipt, in one transaction.
 
-        Raises `NotAllowed`, debiting nothing, when an account would exceed its limit.
+        Raises `NotAllowed`, debiting nothing, when an account would exceed its limit, or on a
+        device that was restored or copied what was allowed there since.
         """
         return self._portal.call(lambda call: self._inner.reserve(accounts, bits, kind, body))
+
+    def allow(self, accounts: Iterable[str], bits: float) -> None:
+        """Let so many more bits be debited from each of these accounts, where a restored or copied device has none.
+
+        The person's word on this device, as a grant is. A limit still bounds what is spent in
+        all, and on any other device nothing changes. Raises `InvalidValue`.
+        """
+        self._portal.call(lambda call: self._inner.allow(accounts, bits))
 
     def spent(self, account: str) -> float:
         """The bits debited from an account so far."""
@@ -866,6 +875,17 @@ class Transaction(Front[AsyncTransaction]):
         Raises `NotAllowed` when an account would exceed its limit, `InvalidValue`.
         """
         return self._inner.reserve(accounts, bits, kind, body)
+
+    def former_receipts(self, kind: str | None = None, **fields: str | int) -> list[Receipt]:
+        """As `receipts`, of the devices that this home was before it was restored or copied."""
+        return self._inner.former_receipts(kind, **fields)
+
+    def allow(self, accounts: Iterable[str], bits: float) -> None:
+        """Let so many more bits be debited from accounts that are closed here, like `Journal.allow`.
+
+        Raises `InvalidValue`.
+        """
+        self._inner.allow(accounts, bits)
 
     def save_cursor(self, name: str, cursor: str) -> None:
         """Keep the cursor of a change feed on this device under a name (`Home.saved_cursor` has it again).

@@ -28,9 +28,10 @@ __all__ = ("Mended", "mend", "settle_references")
 
 Key = tuple[str, str]
 
-_RENEWS: Final = frozenset(("entry", "account", "receipt"))
+_RENEWS: Final = frozenset(("entry", "account", "receipt", "meta"))
 """Tables whose lost rows make the home a new device: it must not use the numbers of entries that it
-forgot, nor spend again what it forgot to have spent (grants name the device that runs them)."""
+forgot, nor spend again what it forgot to have spent (grants name the device that runs them), or forget
+that its accounts are closed."""
 
 
 @dataclass(slots=True)

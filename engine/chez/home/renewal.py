@@ -10,15 +10,16 @@ the copy, gets keys of its own, in one transaction:
 - every relay is read again from its beginning, so that what the old device sent since, or
   sends yet, comes in as any other device's entries do;
 - the journal begins anew; the old receipts stay beside it, bound by its first line;
-- the accounts are closed: the device that this home is a copy of may spend what was left,
-  and two must not. Grants name the device that runs them, so none of them runs here.
+- the accounts are closed, also those that this home does not know yet: the device that it
+  is a copy of may spend what was left, and two must not. A grant on this device opens its
+  accounts for what it grants; those before name the device that runs them, which is not this.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from chez.errors import Damaged
-from chez.journal import succeed
+from chez.journal import close_accounts, succeed
 from chez.keys.device import DeviceKeys
 from chez.records import automerge
 from chez.records.anew import remake, together
@@ -33,8 +34,6 @@ from chez_wire.envelope import GENESIS_HEAD
 __all__ = ("Renewal", "own_device", "renew")
 
 Reason = Literal["restored", "copied", "repaired"]
-CLOSED: Final = float("inf")
-"""What a closed account has spent: no debit fits any limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ def renew(db: Connection, former: DeviceKeys, device: DeviceKeys, name: str, now
     db.execute("UPDATE cursor SET position = 0, head = ?, acknowledged = 0", (GENESIS_HEAD,))
     db.executemany("UPDATE meta SET value = ? WHERE key = ?", [
         (device.signing.seed, "device.signing"), (device.sealing.seed, "device.sealing"), (name, "device.name")])
-    db.execute("UPDATE account SET spent = ?", (CLOSED,))
+    close_accounts(db)
     succeed(db, device, now, former.id, why)
     return Renewal(former.id, device.id, touched)
 

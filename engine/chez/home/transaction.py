@@ -6,7 +6,7 @@ undoes everything it did. So a condition that must hold for a write is checked h
 before.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from inspect import isawaitable, iscoroutine
 from typing import Any, TypeVar
@@ -79,6 +79,18 @@ class Transaction:
         """
         with self._writing() as db:
             return self._journal.debit(db, accounts, bits, kind, body)
+
+    def former_receipts(self, kind: str | None = None, **fields: str | int) -> list[Receipt]:
+        """As `receipts`, of the devices that this home was before it was restored or copied."""
+        return self._journal.find_former(self._db, kind, fields)
+
+    def allow(self, accounts: Iterable[str], bits: float) -> None:
+        """Let so many more bits be debited from accounts that are closed here, like `Journal.allow`.
+
+        Raises `InvalidValue`.
+        """
+        with self._writing() as db:
+            self._journal.allow_in(db, accounts, bits)
 
     def save_cursor(self, name: str, cursor: str) -> None:
         """Keep the cursor of a change feed on this device under a name (`Home.saved_cursor` has it again).

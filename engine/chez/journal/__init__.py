@@ -4,6 +4,10 @@ One hash chain of receipts per device. Each receipt is hashed with the one befor
 signed by the device; the chain's head travels inside the device's entries, so that a
 journal cut short shows against what other devices have seen. Budgets are debited in the
 same transaction as the receipt that says so.
+
+A device that was restored or copied starts at zero: whatever an account's limit, nothing is
+debited from it but what was allowed on this device since. For what was left belongs to the
+device that this one was, which may spend it still.
 """
 
 import math
@@ -19,10 +23,12 @@ from chez.errors import InvalidValue, NotAllowed
 from chez.keys.device import DeviceKeys
 from chez.store.database import Connection, Database
 
-__all__ = ("Journal", "Receipt", "Verification", "succeed", "verify_journal", "write_receipt")
+__all__ = ("Journal", "Receipt", "Verification", "close_accounts", "succeed", "verify_journal", "write_receipt")
 
 GENESIS = bytes(32)
 _COLUMNS = "number, time, kind, body, previous, hash, signature"
+_CLOSED = "accounts.closed"
+"""A setting that is there once this home was another device."""
 _canonical = msgspec.json.Encoder(order="sorted")
 
 
@@ -76,9 +82,19 @@ class Journal:
     async def reserve(self, accounts: Mapping[str, float], bits: float, kind: str, body: Mapping[str, Any]) -> Receipt:
         """Debit `bits` from every account (name -> limit) and write the receipt, in one transaction.
 
-        Raises `NotAllowed`, debiting nothing, when an account would exceed its limit.
+        Raises `NotAllowed`, debiting nothing, when an account would exceed its limit, or on a
+        device that was restored or copied what was allowed there since.
         """
         return await self._database.write(lambda db: self.debit(db, accounts, bits, kind, body))
+
+    async def allow(self, accounts: Iterable[str], bits: float) -> None:
+        """Let so many more bits be debited from each of these accounts, where a restored or copied device has none.
+
+        The person's word on this device, as a grant is. A limit still bounds what is spent in
+        all, and on any other device nothing changes. Raises `InvalidValue`.
+        """
+        names = tuple(accounts)
+        await self._database.write(lambda db: self.allow_in(db, names, bits))
 
     async def spent(self, account: str) -> float:
         """The bits debited from an account so far."""
@@ -108,34 +124,41 @@ class Journal:
 
     def find(self, db: Connection, kind: str | None, fields: Mapping[str, str | int]) -> list[Receipt]:
         """The receipts in order; of one kind, and whose body has these values, where given."""
-        conditions: list[str] = ["? IS NULL OR kind = ?"]
-        values: list[str | int | None] = [kind, kind]
-        for name, value in fields.items():
-            conditions.append("json_extract(body, ?) = ?")
-            values += [f'$."{_name(name)}"', value]
-        rows = db.execute("SELECT number, time, kind, body, previous, hash FROM receipt "
-                          f"WHERE ({') AND ('.join(conditions)}) ORDER BY number", values)
-        return [Receipt(n, time, what, msgspec.json.decode(body), previous, hash)
-                for n, time, what, body, previous, hash in rows]
+        return _find(db, "receipt", "number", kind, fields)
+
+    def find_former(self, db: Connection, kind: str | None, fields: Mapping[str, str | int]) -> list[Receipt]:
+        """The same of the devices that this home was before."""
+        return _find(db, "former_receipt", "time, device, number", kind, fields)
 
     def debit(self, db: Connection, accounts: Mapping[str, float], bits: float, kind: str,
               body: Mapping[str, Any]) -> Receipt:
         """What `reserve` does; the caller undoes the transaction when this raises `NotAllowed`."""
         if not bits >= 0:
             raise InvalidValue(f"a debit is a number from 0, not {bits}")
+        closed = db.execute("SELECT 1 FROM meta WHERE key = ?", (_CLOSED,)).fetchone() is not None
         for name, limit in accounts.items():
-            spent = self._spent(db, name)
-            if spent == math.inf:
+            spent, allowed = db.execute("SELECT spent, allowed FROM account WHERE name = ?",
+                                        (name,)).fetchone() or (0.0, 0.0)
+            if closed and spent + bits > allowed + 1e-9:
                 raise NotAllowed(f"the account of {name} is closed on this device, which was restored or copied: "
-                                 "what was left of it is the former device's",
-                                 "Run the job on another of your devices.")
+                                 f"{allowed - spent:g} bits were allowed here since, this takes {bits:g}; what was "
+                                 "left of it is the former device's",
+                                 "Grant the job anew on this device, or run it on another.")
             if spent + bits > limit + 1e-9:
                 why = (f"the budget of {name} is {limit:g} bits, {spent:g} are spent, this takes {bits:g}")
                 raise NotAllowed(why, "Raise the budget in a new grant, or leave it at that.")
         for name in accounts:
-            db.execute("INSERT INTO account (name, spent) VALUES (?, ?) "
+            db.execute("INSERT INTO account (name, spent, allowed) VALUES (?, ?, 0) "
                        "ON CONFLICT (name) DO UPDATE SET spent = spent + excluded.spent", (name, bits))
         return self.record(db, kind, body)
+
+    def allow_in(self, db: Connection, accounts: Iterable[str], bits: float) -> None:
+        """What `allow` does."""
+        if not 0 <= bits < math.inf:
+            raise InvalidValue(f"what is allowed is a number of bits from 0, not {bits}")
+        db.executemany("INSERT INTO account (name, spent, allowed) VALUES (?, 0, ?) "
+                       "ON CONFLICT (name) DO UPDATE SET allowed = allowed + excluded.allowed",
+                       [(name, bits) for name in accounts])
 
     def record(self, db: Connection, kind: str, body: Mapping[str, Any]) -> Receipt:
         """Write a receipt."""
@@ -144,6 +167,18 @@ class Journal:
     def _spent(self, db: Connection, account: str) -> float:
         row = db.execute("SELECT spent FROM account WHERE name = ?", (account,)).fetchone()
         return float(row[0]) if row is not None else 0.0
+
+
+def _find(db: Connection, table: str, order: str, kind: str | None, fields: Mapping[str, str | int]) -> list[Receipt]:
+    conditions: list[str] = ["? IS NULL OR kind = ?"]
+    values: list[str | int | None] = [kind, kind]
+    for name, value in fields.items():
+        conditions.append("json_extract(body, ?) = ?")
+        values += [f'$."{_name(name)}"', value]
+    rows = db.execute(f"SELECT number, time, kind, body, previous, hash FROM {table} "
+                      f"WHERE ({') AND ('.join(conditions)}) ORDER BY {order}", values)
+    return [Receipt(n, time, what, msgspec.json.decode(body), previous, hash)
+            for n, time, what, body, previous, hash in rows]
 
 
 def write_receipt(db: Connection, device: DeviceKeys, now: int, kind: str, body: Mapping[str, Any]) -> Receipt:
@@ -160,6 +195,12 @@ def write_receipt(db: Connection, device: DeviceKeys, now: int, kind: str, body:
                "VALUES (?, ?, ?, ?, ?, ?, ?)",
                (number, time, kind, text, previous, digest, device.signing.sign("chez/1 receipt", digest)))
     return Receipt(number, time, kind, dict(body), previous, digest)
+
+
+def close_accounts(db: Connection) -> None:
+    """From now on nothing is debited but what is allowed anew, from whichever account, in an open transaction."""
+    db.execute("UPDATE account SET allowed = spent")
+    db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, x'01')", (_CLOSED,))
 
 
 def succeed(db: Connection, device: DeviceKeys, now: int, former: bytes, why: str) -> None:

@@ -5,6 +5,9 @@
     collection:NAME  all that may leave of one collection, whoever asks: a provider that
                      comes back under a new key gets no fresh budget here
 
+A device that was restored or copied has none of this until a job is granted on it, and then
+what is granted, within the same ceilings.
+
 Declining, failing and being refused still spend: a provider must not learn for nothing.
 """
 
@@ -13,7 +16,7 @@ from dataclasses import dataclass
 
 from chez_sandbox.manifest import Manifest
 
-__all__ = ("Ceilings", "accounts_of", "grant_account", "provider_account")
+__all__ = ("Ceilings", "account_names", "accounts_of", "grant_account", "provider_account")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,13 @@ def provider_account(signing_key: str) -> str:
     return f"provider:{signing_key}"
 
 
+def account_names(grant_id: str, manifest: Manifest) -> tuple[str, ...]:
+    """The accounts that a run under a grant is debited from."""
+    collections = [f"collection:{read.collection}" for read in manifest.reads]
+    return grant_account(grant_id), provider_account(manifest.provider.signing_key), *collections
+
+
 def accounts_of(grant_id: str, manifest: Manifest, bits: float, ceilings: Ceilings) -> Mapping[str, float]:
     """Account names and their limits for a run under a grant of `bits`."""
-    accounts = {
-        grant_account(grant_id): bits,
-        provider_account(manifest.provider.signing_key): ceilings.provider,
-    }
-    accounts.update({f"collection:{read.collection}": ceilings.collection for read in manifest.reads})
-    return accounts
+    grant, provider, *collections = account_names(grant_id, manifest)
+    return {grant: bits, provider: ceilings.provider, **dict.fromkeys(collections, ceilings.collection)}

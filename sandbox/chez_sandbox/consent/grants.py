@@ -23,6 +23,7 @@ import msgspec
 from chez.crypto import CryptoFailed, hash_fields, verify
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.bundle import Bundle, open_bundle
+from chez_sandbox.consent.accounts import account_names
 from chez_sandbox.job_errors import BundleInvalid, GrantEnded, GrantInvalid, ManifestInvalid, VersionWentBack
 
 if TYPE_CHECKING:
@@ -147,7 +148,10 @@ async def grant_job(
     record = {"body": body, "signature": home.sign(CONTEXT, body), "bundle": bundle.encoded, "revoked": False}
 
     def work(transaction: "Transaction") -> None:
-        _require_rising(transaction.receipts("grant", provider=grant.provider, job=grant.job), bundle)
+        job = {"provider": grant.provider, "job": grant.job}
+        _require_rising([*transaction.former_receipts("grant", **job), *transaction.receipts("grant", **job)], bundle)
+        # On a device that was restored or copied: what is granted there, and no more, may be spent there.
+        transaction.allow(account_names(grant.id, manifest), grant.bits)
         transaction.put(home.collection(COLLECTION), record, id=grant.id)
         transaction.receipt("grant", _receipt(grant, bundle, body))
 

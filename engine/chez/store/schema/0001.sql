@@ -198,8 +198,9 @@ CREATE TABLE former_receipt (         -- the journals of the devices that this h
 ) WITHOUT ROWID;
 
 CREATE TABLE account (
-    name  TEXT PRIMARY KEY,
-    spent REAL NOT NULL
+    name    TEXT PRIMARY KEY,
+    spent   REAL NOT NULL,
+    allowed REAL NOT NULL             -- once this home was another device before: at most so much may be spent in all
 ) WITHOUT ROWID;
 
 CREATE TABLE witness (                -- the last journal head each device claimed in its entries
