@@ -45,6 +45,11 @@ def test_backup_and_restore(either: Chez, tmp_path: Path) -> None:
     again = Chez(tmp_path / "again", either.passphrase_file)
     assert again.json("get", "notes", "tea")["value"] == {"title": "Tea"}
     assert again.json("status")["device"] == made["device"] != either.json("status")["device"] == made["former"]
+    former = again.lines("journal", "--former")
+    assert former and {one.pop("device") for one in former} == {made["former"]}
+    assert either.lines("journal")[: len(former)] == former
+    assert again.lines("journal", "--former", "--kind", "purge") == [] == either.lines("journal", "--former")
+    assert made["former"][:12] in again.run("journal", "--former").stdout
     assert either.error(*words)["code"] == "HomeExists"
     wrong = tmp_path / "wrong"
     wrong.write_text("wrong\n")

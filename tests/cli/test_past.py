@@ -1,5 +1,7 @@
 """history, undo, redo, conflicts, resolve, trash, undelete, purge: through real processes."""
 
+import re
+
 from tests.cli.support import Chez
 
 
@@ -49,3 +51,15 @@ def test_mistakes_are_told(owned: Chez) -> None:
     assert owned.lines("conflicts", "notes", "tea") == [] and owned.lines("trash", "nothing") == []
     plain = [line.split() for line in owned.run("history", "notes", "tea").stdout.splitlines()]
     assert plain[0] == ["change", "when", "device", "what", "fields"] and plain[1][-2:] == ["created", "title"]
+
+
+def test_times_for_people_and_for_programs(owned: Chez) -> None:
+    """People read local time to the second, everywhere alike; --json has all that is known, in UTC."""
+    owned.run("put", "notes", "tea", "title=Tea")
+    owned.run("rm", "notes", "tea")
+    iso = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+05:30"
+    for words in (("history", "notes", "tea"), ("trash", "notes"), ("journal",)):
+        shown = owned.run(*words, env={"TZ": "Asia/Kolkata"}).stdout.splitlines()
+        assert len(shown) > 1 and all(len(re.findall(iso, line)) == 1 for line in shown[1:]), shown
+        for one in owned.lines(*words):
+            assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,6}Z", one["time"]), one

@@ -1,7 +1,9 @@
 """What reaches a terminal can't steer it."""
 
 import re
+import time
 import unicodedata
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from chez.cli import values
 from chez.cli.main import COMMANDS, cli
-from chez.cli.terminal import json_text, safe, value_text
+from chez.cli.terminal import json_text, safe, value_text, when
 from chez.errors import InvalidValue
 
 HOSTILE = st.text(st.characters() | st.sampled_from("\x1b\x9b\x07\r\n\x08\x7f\u202e\u2066\u200b\ufeff\x00"))
@@ -92,3 +94,24 @@ def test_every_command_of_the_table_loads_under_its_name() -> None:
     for name in COMMANDS:
         command = cli.get_command(context, name)
         assert command is not None and command.name == name and command.help
+
+
+def test_times_are_local_and_to_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person reads ISO 8601 with seconds and the distance from UTC, in summer as in winter."""
+    monkeypatch.setenv("TZ", "Europe/Paris")
+    time.tzset()
+    try:
+        assert when("2024-07-01T22:30:05.123Z") == "2024-07-02T00:30:05+02:00"
+        assert when("2024-01-01T22:30:05.999999Z") == "2024-01-01T23:30:05+01:00"
+        assert when("2024-01-01T22:30:05Z") == "2024-01-01T23:30:05+01:00"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@settings(deadline=None)
+@given(st.text() | st.none() | st.datetimes(timezones=st.just(UTC)).map(datetime.isoformat))
+def test_any_time_is_shown(text: str | None) -> None:
+    """What is no time, or one of another age, is shown as it is or as a time: never an error."""
+    shown = when(text)
+    assert shown == (text or "") or datetime.fromisoformat(shown).microsecond == 0

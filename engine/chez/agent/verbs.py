@@ -243,15 +243,20 @@ async def status(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 class _Journal(Params, frozen=True, kw_only=True):
     kind: str | None = None
+    former: bool = False
 
 
 async def journal(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """The receipts, oldest first, in pages."""
+    """The receipts, oldest first, in pages; of the former devices those, each with its device."""
     asked = read_params(params, _Journal)
-    receipts = await home.journal.receipts(asked.kind)
+    if asked.former:
+        found = [(one, {"device": device.hex()}) for device, one in await home.journal.former()
+                 if asked.kind in (None, one.kind)]
+    else:
+        found = [(one, {}) for one in await home.journal.receipts(asked.kind)]
     return {"receipts": await paged(ui, "receipts", ({
-        "number": one.number, "time": one.time, "kind": one.kind, "body": one.body, "hash": one.hash.hex(),
-    } for one in receipts))}
+        **device, "number": one.number, "time": one.time, "kind": one.kind, "body": one.body, "hash": one.hash.hex(),
+    } for one, device in found))}
 
 
 async def journal_verify(home: "Home", params: dict[str, Any], ui: Ui) -> Any:

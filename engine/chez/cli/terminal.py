@@ -7,6 +7,7 @@ Data comes from files, other people and organisations: whatever could steer a te
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import click
@@ -15,7 +16,7 @@ import msgspec
 from chez.cli.context import Settings
 from chez.errors import NotAllowed
 
-__all__ = ("Terminal", "error", "json_line", "json_text", "safe", "say", "table", "value_text")
+__all__ = ("Terminal", "error", "json_line", "json_text", "safe", "say", "table", "value_text", "when")
 
 _UNSAFE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
@@ -73,6 +74,17 @@ def value_text(value: Any, *, wide: bool = False) -> str:
     """A value as one cell: strings bare, the rest as JSON."""
     text = value if isinstance(value, str) else "" if value is None and not wide else json_text(value)
     return safe(text)
+
+
+def when(time: str | None) -> str:
+    """A time (RFC 3339) as a person reads it: local, to the second, with its distance from UTC (ISO 8601).
+
+    What is none, or none that this machine's calendar has, is shown as it is.
+    """
+    try:
+        return datetime.fromisoformat(time or "").astimezone().isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return time or ""
 
 
 def error(settings: Settings, code: str, message: str, hint: str) -> None:

@@ -9,7 +9,7 @@ import click
 
 from chez.cli.client import call
 from chez.cli.context import settings
-from chez.cli.terminal import json_line, say, table
+from chez.cli.terminal import json_line, say, table, when
 from chez.errors import InvalidValue, NotFound
 from chez_sandbox.bundle import MAX_BUNDLE
 
@@ -211,7 +211,8 @@ def show_left(ctx: click.Context, whole: bool) -> None:
         what = one["result"] or f'"none" ({one["reason"]})'
         state = "" if one["delivered"] else ", still waiting here"
         message = base64.b64decode(one["message"])
-        say(f"{one['time']}  {one['provider']}, {one['job']} {one['version']}: {what}, {len(message)} bytes{state}")
+        job = f"{one['provider']}, {one['job']} {one['version']}"
+        say(f"{when(one['time'])}  {job}: {what}, {len(message)} bytes{state}")
         if whole:
             click.echo(f"  {message.hex()}")
     for one in done["spent"]:

@@ -1,22 +1,30 @@
 """journal: the receipts of this device, and whether their chain holds."""
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from chez.cli.client import call
 from chez.cli.context import settings
-from chez.cli.terminal import json_line, json_text, say, table
+from chez.cli.terminal import json_line, json_text, say, table, when
 from chez.errors import Damaged
 
 __all__ = ("journal",)
 
+SHORT: Final = 12
+"""Characters of a device's id that are shown to people."""
+
 
 @click.group(invoke_without_command=True)
 @click.option("--kind", help="Only receipts of this kind.")
+@click.option("--former", is_flag=True, help="Those of the devices that this home was before, with their ids.")
 @click.pass_context
-def journal(ctx: click.Context, kind: str | None) -> None:
-    """Show the journal: every grant, run, release, refusal and membership change."""
+def journal(ctx: click.Context, kind: str | None, former: bool) -> None:
+    """Show the journal: every grant, run, release, refusal and membership change.
+
+    A home that was restored or copied is a new device with a journal of its own; the
+    receipts of the device it was stay, bound by the first line of its journal.
+    """
     if ctx.invoked_subcommand is not None:
         return
     as_json = settings(ctx).json
@@ -27,11 +35,12 @@ def journal(ctx: click.Context, kind: str | None) -> None:
             if as_json:
                 json_line(one)
             else:
-                rows.append([one["number"], one["time"], one["kind"], json_text(one["body"])])
+                device = [one["device"][:SHORT]] if former else []
+                rows.append([*device, one["number"], when(one["time"]), one["kind"], json_text(one["body"])])
 
-    call(ctx, "journal", {"kind": kind}, show=page)
+    call(ctx, "journal", {"kind": kind, "former": former}, show=page)
     if not as_json:
-        table(("no", "time", "kind", "what"), rows, right=("no",))
+        table((*(("device",) if former else ()), "no", "time", "kind", "what"), rows, right=("no",))
 
 
 @journal.command()

@@ -12,7 +12,7 @@ from chez.agent.keeping import plain_finding
 from chez.agent.paths import connect
 from chez.cli.client import call
 from chez.cli.context import settings
-from chez.cli.terminal import json_line, say
+from chez.cli.terminal import json_line, say, when
 from chez.errors import HomeBusy, NotFound
 
 __all__ = ("backup", "doctor", "export", "refuse_owned", "restore")
@@ -94,7 +94,7 @@ def restore(ctx: click.Context, file: Path, path: Path, name: str | None, kdf: s
         json_line({"home": str(path), **msgspec.to_builtins(done), "device": done.device.hex(),
                    "former": done.former.hex()})
         return
-    say(f"{path} is a new device of yours, {done.name!r}, with {done.records:,} records as of {done.made}")
+    say(f"{path} is a new device of yours, {done.name!r}, with {done.records:,} records as of {when(done.made)}")
     if done.unsent:
         say(f"{done.unsent:,} of them hold work that may not have reached your other devices: chez sync sends it")
 

@@ -6,7 +6,7 @@ import click
 
 from chez.cli.client import call
 from chez.cli.context import settings
-from chez.cli.terminal import json_line, say, table
+from chez.cli.terminal import json_line, say, table, when
 
 __all__ = ("conflicts", "history", "purge", "redo", "resolve", "trash", "undelete", "undo")
 
@@ -46,7 +46,7 @@ def history(ctx: click.Context, collection: str, identity: str, limit: int, befo
         found = _rows(ctx, "history", one | {"limit": limit, "before": before}, "changes")
         if not settings(ctx).json:
             table(("change", "when", "device", "what", "fields"), [
-                (row["hash"][:SHORT], row["time"] or "", _who(row), row["kind"], " ".join(row["fields"]))
+                (row["hash"][:SHORT], when(row["time"]), _who(row), row["kind"], " ".join(row["fields"]))
                 for row in found])
             if len(found) == limit:
                 say(f"… and maybe more: --before {found[-1]['hash'][:SHORT]}", err=True)
@@ -132,7 +132,7 @@ def trash(ctx: click.Context, collection: str, limit: int) -> None:
     found = _rows(ctx, "trash", {"collection": collection, "limit": limit}, "records")
     if not settings(ctx).json:
         table(("id", "deleted by", "when", "value"),
-              [(row["id"], _who(row), row["time"] or "", row["value"]) for row in found])
+              [(row["id"], _who(row), when(row["time"]), row["value"]) for row in found])
 
 
 @click.command()
