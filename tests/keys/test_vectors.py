@@ -29,11 +29,13 @@ def test_a_persons_keys_derive_from_the_words_alone() -> None:
     assert new_words(bytes.fromhex(vector["entropy"])) == vector["words"]
     person = person_of(vector["words"].upper().replace(" ", "\n "))
     seed = bytes.fromhex(vector["bip39_seed"])
-    for name, key in (("root", person.root), ("recovery", person.recovery), ("relay recovery", person.relay_recovery)):
+    keys = (("root", person.root), ("recovery", person.recovery), ("relay recovery", person.relay_recovery))
+    for name, key in keys:
         field = name.replace(" ", "_")
         assert (key.seed.hex(), key.public.hex()) == (vector[f"{field}_seed"], vector[f"{field}_public"])
         assert crypto.derive(seed, f"chez/1 person {name}") == key.seed
-    assert person.locator.hex() == vector["locator"] == crypto.derive(seed, "chez/1 person locator").hex()
+    assert person.admin.public.hex() == vector["admin_public"]
+    assert person.admin.seed == crypto.derive(seed, "chez/1 private space admin")
 
 
 def test_a_wrong_word_is_refused() -> None:

@@ -83,7 +83,7 @@ class Crook(Author):
     def _signed(self, items: list[Item], part: Part | None) -> SignedEntry:
         self.sequence += 1
         signed = sign_entry(Inner(1, self.house.space, self.keys.id, self.sequence, self.previous, NOW, CHANGES, items,
-                                  [], None, part), self.keys.signing)
+                                  self.heads, None, part), self.keys.signing)
         self.previous = signed.hash
         return signed
 

@@ -22,7 +22,7 @@ class Batcher(Author):
         self.sequence += 1
         change = encode_fields(self.keys.id, 1, 1, (), {"n": self.sequence})
         inner = Inner(1, self.house.space, self.keys.id, self.sequence, self.previous, NOW, CHANGES,
-                      [Item(CHANGE, "notes", f"n{self.sequence}", change.bytes)], [], None,
+                      [Item(CHANGE, "notes", f"n{self.sequence}", change.bytes)], self.heads, None,
                       None if number is None else Part(number, last))
         signed = sign_entry(inner, self.keys.signing)
         self.previous = signed.hash

@@ -50,6 +50,7 @@ class Author:
 
     def __init__(self, house: Household, member: Member, random: Random) -> None:
         self.house, self.keys, self.random = house, member.keys, random
+        self.heads = member.heads
         self.sequence, self.previous = 0, GENESIS
         self.documents: dict[str, automerge.Document] = {}
         self.number = dict.fromkeys(RECORDS, 0)
@@ -57,8 +58,8 @@ class Author:
     def entry(self, *items: Item) -> SignedEntry:
         """The next entry of the chain."""
         self.sequence += 1
-        inner = Inner(1, self.house.space, self.keys.id, self.sequence, self.previous, NOW, CHANGES, list(items), [],
-                      None)
+        inner = Inner(1, self.house.space, self.keys.id, self.sequence, self.previous, NOW, CHANGES, list(items),
+                      self.heads, None)
         signed = sign_entry(inner, self.keys.signing)
         self.previous = signed.hash
         return signed

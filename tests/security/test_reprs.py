@@ -27,14 +27,15 @@ PASSPHRASE = "passphrase of Quetzalcoatl"
 CONTENT = "Marmalade"
 LONGEST = 1000
 
-SECRET_NAMES = {"seed", "_secret", "secret", "key", "append_seed", "passphrase", "words", "phrase", "locator", "epochs"}
+SECRET_NAMES = {"seed", "_secret", "secret", "key", "append_seed", "passphrase", "words", "phrase", "epochs"}
 PUBLIC_KEYS = {
     "chez.agent.verbs._Search.words": "what a person looks for, in a request that nothing logs",
     "chez.home.examine.Finding.key": "which record or chain a finding is about",
     "chez.query.conditions.Bound.key": "a field's name",
     "chez.records.operations.Operation.key": "a field's name",
     "chez.records.undo.Spot.key": "a field's name",
-    "chez.spaces.membership.Membership.epochs": "statements, which hold no key",
+    "chez.spaces.state.State.epochs": "statements, which hold no key",
+    "chez.spaces.statements.Invite.key": "the public half",
 }
 
 
@@ -230,6 +231,6 @@ def test_keys_and_what_is_given_to_a_new_device_hide_themselves() -> None:
     epochs = [(b"e" * 32, 1, b"secret" * 5, b"")]
     bundle = Bundle(b"p" * 32, b"s" * 32, "private", b"admin" * 6, b"a" * 32, [], epochs, "")
     assert repr(key) == f"SigningKey(public={key.public.hex()[:16]}…)"
-    for thing, secret in ((key, b"seedseed"), (person, person.locator[:8]), (person, person.root.seed[:8]),
+    for thing, secret in ((key, b"seedseed"), (person, person.admin.seed[:8]), (person, person.root.seed[:8]),
                           (bundle, b"adminadm"), (bundle, b"secretse")):
         assert secret.hex() not in repr(thing) and repr(secret)[2:-1] not in repr(thing)

@@ -24,7 +24,7 @@ class Device:
         self.house: Household = household(self.random)
         self.author: DeviceKeys
         members = self.house.members(self.random, 3)
-        self.author = members[1].keys
+        self.author, self.heads = members[1].keys, members[1].heads
         self.db: Connection = self.house.store(members[2], bytes(32))
         self.replica: Replica = self.house.replica(members[2], self.db, self.random, RecordStore(members[2].keys.id))
         self.replica.resume(self.db, 1, bytes(32))
@@ -34,7 +34,7 @@ class Device:
         """The author's next entry."""
         self._sequence += 1
         inner = Inner(1, self.house.space, self.author.id, self._sequence, self._previous, NOW, CHANGES, list(items),
-                      [], None)
+                      self.heads, None)
         signed = sign_entry(inner, self.author.signing)
         self._previous = signed.hash
         return signed

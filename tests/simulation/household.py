@@ -9,9 +9,10 @@ from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
 from chez.keys.person import Person
 from chez.records.store import RecordStore
+from chez.spaces.enrolment import enrol, own_certificate
 from chez.spaces.membership import Membership
 from chez.spaces.space import create_space, load_space, store_space
-from chez.spaces.statements import Certify, Signed, sign_statement
+from chez.spaces.statements import Kind, Signed
 from chez.store.database import Connection, connect, migrate
 from chez.sync.replica import Replica
 
@@ -29,6 +30,12 @@ class Member:
     keys: DeviceKeys
     statements: tuple[Signed, ...]
     first: bool = False
+
+    @property
+    def heads(self) -> list[bytes]:
+        """The statements it begins with that no other builds on: what its first entry names."""
+        built_on = {head for statement in self.statements for head in statement.heads}
+        return sorted({statement.hash for statement in self.statements} - built_on)
 
 
 @dataclass(frozen=True)
@@ -88,16 +95,19 @@ def certificate(membership: Membership, issuer: DeviceKeys, who: DeviceKeys, nam
                 heads: Sequence[bytes] | None = None) -> Signed:
     """A statement that `who` is a device of the space's person."""
     assert membership.create is not None
-    seen = sorted(membership.heads) if heads is None else list(heads)
-    return sign_statement(Certify(membership.space, seen, issuer.id, membership.create.person, who.id,
-                                  who.sealing.public, name), issuer.signing)
+    person = membership.create.person
+    seen = membership.person_heads(person) if heads is None else list(heads)
+    return own_certificate(person, seen, issuer.signing, who, name)
 
 
 def household(random: Random) -> Household:
     """A person with one device."""
     root, recovery, relay, first, second = (random.randbytes(32) for _ in range(5))
     person = Person(crypto.SigningKey.from_seed(root), crypto.SealingKey.from_seed(recovery),
-                    crypto.SigningKey.from_seed(relay), random.randbytes(32))
+                    crypto.SigningKey.from_seed(relay), crypto.SigningKey.from_seed(random.randbytes(32)))
     keys = DeviceKeys.from_seeds(first, second)
-    space, statements, epoch, admin = create_space("private", person, keys, "device 0", random.randbytes(128))
-    return Household(person.root.public, space, epoch, admin, Member("device 0", keys, tuple(statements), first=True))
+    log = enrol(person, keys, "device 0", random.randbytes(32))
+    space, statements, epoch = create_space("private", Kind.PRIVATE, person.root.public, log, keys, person.admin.seed,
+                                            random.randbytes(96))
+    return Household(person.root.public, space, epoch, person.admin.seed,
+                     Member("device 0", keys, tuple(statements), first=True))

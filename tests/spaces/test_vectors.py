@@ -1,5 +1,7 @@
 """Statements keep the bytes, hashes and signatures they always had."""
 
+from typing import get_args
+
 import msgspec
 import pytest
 
@@ -17,7 +19,7 @@ KINDS = sorted(GOLDEN)
 def test_golden_vectors_hold() -> None:
     """Statements are signed to the bytes they always had, and each kind has a vector."""
     assert vectors() == GOLDEN
-    assert {kind.__name__ for kind in Body.__args__} == set(STATEMENTS) == set(GOLDEN)
+    assert {kind.__name__ for kind in get_args(Body)} == set(STATEMENTS) == set(GOLDEN)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -32,9 +34,10 @@ def test_a_statement_reads_back(kind: str) -> None:
 
 def test_together_they_make_a_space() -> None:
     """Taken in any order the pinned statements give the space, its device and its epoch."""
-    statements = [Signed.read(bytes.fromhex(GOLDEN[kind]["raw"])) for kind in ("NewEpoch", "Certify", "Create")]
+    kinds = ("NewEpoch", "Certify", "Create", "Enrol")
+    statements = [Signed.read(bytes.fromhex(GOLDEN[kind]["raw"])) for kind in kinds]
     membership = Membership(bytes.fromhex(GOLDEN["Create"]["hash"]))
-    assert len(membership.add(statements)) == 3
+    assert len(membership.add(statements)) == 4
     assert [device.name for device in membership.devices.values()] == ["laptop"]
     assert [epoch.hex() for epoch in membership.epochs] == [GOLDEN["NewEpoch"]["hash"]]
 
@@ -51,9 +54,9 @@ def test_a_changed_statement_is_refused(kind: str) -> None:
 
 def test_a_signature_is_of_one_statement_and_one_issuer() -> None:
     """A body under another one's signature, or signed by another key, is refused."""
-    create, certify = (msgspec.msgpack.decode(bytes.fromhex(GOLDEN[kind]["raw"])) for kind in ("Create", "Certify"))
+    create, enrol = (msgspec.msgpack.decode(bytes.fromhex(GOLDEN[kind]["raw"])) for kind in ("Create", "Enrol"))
     with pytest.raises(BadEntry, match="issuer"):
-        Signed.read(msgspec.msgpack.encode([create[0], certify[1]]))
-    forged = sign_statement(STATEMENTS["NewEpoch"][0].body, STATEMENTS["Create"][1])
+        Signed.read(msgspec.msgpack.encode([create[0], enrol[1]]))
+    forged = sign_statement(STATEMENTS["NewEpoch"][0].body, STATEMENTS["Enrol"][1])
     with pytest.raises(BadEntry, match="issuer"):
         Signed.read(forged.raw)

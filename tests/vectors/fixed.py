@@ -4,11 +4,13 @@ from chez import crypto
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch, commitment
 from chez.keys.person import new_words, person_of
-from chez.spaces.statements import Certify, Create, NewEpoch, sign_statement
+from chez.spaces.enrolment import enrol
+from chez.spaces.statements import Create, Kind, NewEpoch, sign_statement
 from chez_wire.login import handle_of
 
-__all__ = ("ADMIN", "APPEND_SEED", "CERTIFY", "CREATE", "ENTROPY", "EPOCH", "HANDLE", "LAPTOP", "NEW_EPOCH",
-           "NEW_EPOCH_BODY", "PERSON", "PHONE", "SECRET", "WORDS", "filled")
+__all__ = ("ADMIN", "APPEND_SEED", "CERTIFY", "CREATE", "ENROL", "ENTROPY", "EPOCH",
+           "FIRST_STATEMENTS", "HANDLE", "LAPTOP", "NEW_EPOCH", "NEW_EPOCH_BODY", "PERSON", "PHONE", "SECRET", "WORDS",
+           "filled")
 
 
 def filled(number: int, size: int = 32) -> bytes:
@@ -25,11 +27,12 @@ ADMIN = crypto.SigningKey.from_seed(filled(0x21))
 SECRET, APPEND_SEED = filled(0x22), filled(0x23)
 HANDLE = handle_of(ADMIN.public)
 
-CREATE = sign_statement(Create(PERSON.root.public, PERSON.recovery.public, PERSON.relay_recovery.public, ADMIN.public,
-                               filled(0x24), "private"), PERSON.root)
-CERTIFY = sign_statement(Certify(CREATE.hash, [CREATE.hash], PERSON.root.public, PERSON.root.public, LAPTOP.id,
-                                 LAPTOP.sealing.public, "laptop"), PERSON.root)
-NEW_EPOCH_BODY = NewEpoch(CREATE.hash, [CERTIFY.hash], LAPTOP.id, 1, b"", commitment(SECRET),
-                          crypto.SigningKey.from_seed(APPEND_SEED).public)
+ENROL, CERTIFY = enrol(PERSON, LAPTOP, "laptop", filled(0x24))
+_create = Create([CERTIFY.hash], LAPTOP.id, PERSON.root.public, Kind.PRIVATE, ADMIN.public, filled(0x24), "private")
+CREATE = sign_statement(_create, LAPTOP.signing)
+NEW_EPOCH_BODY = NewEpoch(CREATE.hash, [CREATE.hash], LAPTOP.id, 1, [], commitment(SECRET),
+                          crypto.SigningKey.from_seed(APPEND_SEED).public, ADMIN.public)
 NEW_EPOCH = sign_statement(NEW_EPOCH_BODY, LAPTOP.signing)
 EPOCH = Epoch(NEW_EPOCH.hash, 1, SECRET, APPEND_SEED)
+FIRST_STATEMENTS = (ENROL, CERTIFY, CREATE, NEW_EPOCH)
+"""All that the private space begins with."""

@@ -32,7 +32,7 @@ from chez.sync.entry import (
     seal,
 )
 from chez.sync.vector import encode_vector
-from tests.vectors.fixed import CERTIFY, CREATE, EPOCH, HANDLE, LAPTOP, NEW_EPOCH, PHONE, filled
+from tests.vectors.fixed import CREATE, EPOCH, FIRST_STATEMENTS, HANDLE, LAPTOP, NEW_EPOCH, PHONE, filled
 from tests.vectors.make_keys import COLLECTION, IDENTITY
 
 __all__ = ("INNERS", "NONCE", "SIZES", "stored", "vectors")
@@ -69,7 +69,7 @@ def _hash(inner: Inner) -> bytes:
 
 
 FIRST = Inner(1, CREATE.hash, LAPTOP.id, 1, GENESIS, 1_767_225_600_000, STATEMENTS, [
-    Item(STATEMENT, "", "", statement.raw) for statement in (CREATE, CERTIFY, NEW_EPOCH)
+    Item(STATEMENT, "", "", statement.raw) for statement in FIRST_STATEMENTS
 ], [], None)
 SECOND = Inner(1, CREATE.hash, LAPTOP.id, 2, _hash(FIRST), 1_767_225_600_001, CHANGES, [
     Item(CHANGE, "notes", "tea", _TEA.bytes, 60_000),

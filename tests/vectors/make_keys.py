@@ -29,7 +29,7 @@ def _person() -> dict[str, str]:
         "root_seed": PERSON.root.seed.hex(), "root_public": PERSON.root.public.hex(),
         "recovery_seed": PERSON.recovery.seed.hex(), "recovery_public": PERSON.recovery.public.hex(),
         "relay_recovery_seed": PERSON.relay_recovery.seed.hex(),
-        "relay_recovery_public": PERSON.relay_recovery.public.hex(), "locator": PERSON.locator.hex(),
+        "relay_recovery_public": PERSON.relay_recovery.public.hex(), "admin_public": PERSON.admin.public.hex(),
     }
 
 

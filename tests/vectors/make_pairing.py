@@ -7,19 +7,19 @@ import json
 import sys
 
 from chez.sync.pairing import Bundle, NewDevice, OldDevice, mailbox, new_code
-from tests.vectors.fixed import ADMIN, APPEND_SEED, CERTIFY, CREATE, EPOCH, NEW_EPOCH, PERSON, PHONE, SECRET, filled
+from tests.vectors.fixed import ADMIN, APPEND_SEED, CREATE, EPOCH, FIRST_STATEMENTS, PERSON, PHONE, SECRET, filled
 
 __all__ = ("BUNDLE", "CODE", "new_device", "old_device", "vectors")
 
 CODE = new_code(filled(0x61, 8))
 BUNDLE = Bundle(PERSON.root.public, CREATE.hash, "private", ADMIN.seed, ADMIN.public,
-                [statement.raw for statement in (CREATE, CERTIFY, NEW_EPOCH)],
+                [statement.raw for statement in FIRST_STATEMENTS],
                 [(EPOCH.id, 1, SECRET, APPEND_SEED)], "wss://relay.example")
 
 
 def old_device() -> OldDevice:
     """The device that shows the code, as it begins."""
-    return OldDevice(CODE, filled(0x62))
+    return OldDevice(CODE, filled(0x62), PERSON.root.public)
 
 
 def new_device() -> NewDevice:

@@ -10,13 +10,49 @@ import sys
 
 import msgspec
 
-from chez.spaces.statements import Signed
-from tests.vectors.fixed import CERTIFY, CREATE, LAPTOP, NEW_EPOCH, PERSON
+from chez.spaces.statements import (
+    Add,
+    Archive,
+    Cut,
+    Expel,
+    Invite,
+    Move,
+    Pick,
+    Remove,
+    Rename,
+    RenameDevice,
+    Retire,
+    Revoke,
+    Role,
+    SetRole,
+    Signed,
+    sign_statement,
+)
+from tests.vectors.fixed import CERTIFY, CREATE, ENROL, LAPTOP, NEW_EPOCH, PERSON, PHONE, filled
 
 __all__ = ("STATEMENTS", "vectors")
 
-STATEMENTS = {"Create": (CREATE, PERSON.root), "Certify": (CERTIFY, PERSON.root),
-              "NewEpoch": (NEW_EPOCH, LAPTOP.signing)}
+_heads = [NEW_EPOCH.hash]
+_space, _laptop, _person = CREATE.hash, LAPTOP.id, PERSON.root.public
+_cut = Cut(PHONE.id, 7, filled(0x31))
+_said = (
+    Expel(_person, [CERTIFY.hash], _person, PHONE.id, [CERTIFY.hash]),
+    RenameDevice(_person, [CERTIFY.hash], _laptop, _laptop, "old laptop"),
+    Add(_space, _heads, _laptop, filled(0x32), Role.WRITER, b""),
+    Remove(_space, _heads, _laptop, filled(0x32), [_cut]),
+    SetRole(_space, _heads, _laptop, filled(0x32), Role.READER, [_cut]),
+    Retire(_space, _heads, _laptop, _cut),
+    Rename(_space, _heads, _laptop, "ours"),
+    Archive(_space, _heads, _laptop, True),
+    Move(_space, _heads, _laptop, filled(0x33)),
+    Invite(_space, _heads, _laptop, filled(0x34), Role.READER, 3, 1_767_225_600_000),
+    Revoke(_space, _heads, _laptop, filled(0x35)),
+    Pick(_space, _heads, _laptop, _cut),
+)
+STATEMENTS = {type(one.body).__name__: (one, key) for one, key in (
+    (ENROL, PERSON.root), (CERTIFY, PERSON.root), (CREATE, LAPTOP.signing), (NEW_EPOCH, LAPTOP.signing),
+    *((sign_statement(body, key), key) for body in _said
+      for key in (PERSON.root if body.issuer == _person else LAPTOP.signing,)))}
 """One of each statement, and the key of its issuer."""
 
 

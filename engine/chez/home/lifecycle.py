@@ -36,9 +36,10 @@ from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch, commitment
 from chez.keys.person import new_words, person_of
+from chez.spaces.enrolment import enrol
 from chez.spaces.membership import Membership
 from chez.spaces.space import create_space, load_space, store_space
-from chez.spaces.statements import NewEpoch, Signed
+from chez.spaces.statements import Kind, NewEpoch, Signed
 from chez.store.database import Connection, Database
 from chez.store.keyfile import KEY_FILE, read_key, write_key
 from chez.sync.pairing import Bundle, NewDevice, mailbox
@@ -59,11 +60,12 @@ async def create(path: Path | str, *, passphrase: str, name: str = "device", wor
     phrase = words or new_words(crypto.random_bytes(32))
     person = person_of(phrase)
     device = new_device()
-    id, statements, epoch, admin = create_space("private", person, device, name, crypto.random_bytes(128))
-    public = crypto.SigningKey.from_seed(admin).public
+    log = enrol(person, device, name, crypto.random_bytes(32))
+    id, statements, epoch = create_space("private", Kind.PRIVATE, person.root.public, log, device, person.admin.seed,
+                                         crypto.random_bytes(96))
 
     def fill(db: Connection) -> int:
-        return store_space(db, id, "private", statements, [epoch], admin, public, sent=False)
+        return store_space(db, id, "private", statements, [epoch], person.admin.seed, person.admin.public, sent=False)
 
     await _make(Path(path), passphrase, kdf, device, name, person.root.public, None, fill,
                 "home-created", {"name": name})

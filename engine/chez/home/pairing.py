@@ -9,7 +9,7 @@ from chez import crypto, inboxes
 from chez.errors import BadPairing, ChezError, NotAllowed
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
-from chez.spaces.statements import Certify, sign_statement
+from chez.spaces.enrolment import certificate
 from chez.store.database import Connection, Database
 from chez.sync.pairing import Bundle, Introduction, OldDevice, mailbox, new_code
 from chez.sync.replica import Replica
@@ -56,14 +56,15 @@ class Pairing:
     `code` is to be typed on the new device; it works once, for ten minutes.
     """
 
-    def __init__(self, database: Database, replica: Replica, device: DeviceKeys, journal: Journal, url: str) -> None:
+    def __init__(self, database: Database, replica: Replica, device: DeviceKeys, journal: Journal, url: str,
+                 person: bytes) -> None:
         self._database = database
         self._replica = replica
         self._device = device
         self._journal = journal
         self._url = url
         self._code = new_code(crypto.random_bytes(8))
-        self._machine = OldDevice(self._code, crypto.random_bytes(32))
+        self._machine = OldDevice(self._code, crypto.random_bytes(32), person)
         self.code: str = full_code(self._code, url)
         """What is typed on the new device: a secret while it works."""
 
@@ -120,9 +121,8 @@ class Pairing:
             space = replica.space
             create = space.membership.create
             assert create is not None  # load_space refuses a space without it
-            body = Certify(space.id, sorted(space.membership.heads), device.id, create.person, who.device, who.sealing,
-                           who.name)
-            statement = sign_statement(body, device.signing)
+            statement = certificate(create.person, space.membership.person_heads(create.person), device.signing,
+                                    who.device, who.sealing, who.name, self._machine.salt, who.consent)
             db.execute("INSERT INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 0)",
                        (space.n, statement.hash, statement.raw))
             space.membership.add([statement])
@@ -139,7 +139,9 @@ class Pairing:
 async def pair(database: Database, replica: Replica, device: DeviceKeys, journal: Journal,
                url: str) -> AsyncIterator[Pairing]:
     """Make a code and its inboxes; on leaving, what is left in them is removed."""
-    pairing = Pairing(database, replica, device, journal, url)
+    create = replica.space.membership.create
+    assert create is not None  # load_space refuses a space without it
+    pairing = Pairing(database, replica, device, journal, url, create.person)
     await pairing._open()
     try:
         yield pairing

@@ -25,8 +25,9 @@ from chez.records import automerge
 from chez.records.anew import remake, together
 from chez.records.purging import purge_change
 from chez.records.rows import OUTBOX, PURGED, Rows
+from chez.spaces.enrolment import own_certificate
 from chez.spaces.space import Space, load_space
-from chez.spaces.statements import Certify, Signed, sign_statement
+from chez.spaces.statements import Signed
 from chez.store.database import Connection
 from chez.sync.entry import STATEMENT, STATEMENTS, read_signed
 from chez_wire.envelope import GENESIS_HEAD
@@ -74,8 +75,8 @@ def renew(db: Connection, former: DeviceKeys, device: DeviceKeys, name: str, now
 def _certify(db: Connection, space: Space, former: DeviceKeys, device: DeviceKeys, name: str) -> None:
     create = space.membership.create
     assert create is not None  # load_space refuses a space without it
-    statement = sign_statement(Certify(space.id, sorted(space.membership.heads), former.id, create.person, device.id,
-                                       device.sealing.public, name), former.signing)
+    statement = own_certificate(create.person, space.membership.person_heads(create.person), former.signing, device,
+                                name)
     db.execute("INSERT INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 0)",
                (space.n, statement.hash, statement.raw))
 

@@ -3,7 +3,7 @@
 The root secret certifies the first device and is then forgotten: no device stores it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from mnemonic import Mnemonic
 
@@ -19,13 +19,14 @@ class Person:
 
     `root` signs the first device's certificate and is the person id; `recovery` opens
     every epoch of every space the person belongs to; `relay_recovery` outranks a
-    space's admin key at relays; `locator` names the private space for a recovery.
+    space's admin key at relays; `admin`, the first admin key of the private space, names
+    that at relays, so that a recovery finds it by the words alone.
     """
 
     root: crypto.SigningKey
     recovery: crypto.SealingKey
     relay_recovery: crypto.SigningKey
-    locator: bytes = field(repr=False)
+    admin: crypto.SigningKey
 
 
 def new_words(entropy: bytes) -> str:
@@ -45,5 +46,5 @@ def person_of(words: str) -> Person:
         crypto.SigningKey.from_seed(crypto.derive(seed, "chez/1 person root")),
         crypto.SealingKey.from_seed(crypto.derive(seed, "chez/1 person recovery")),
         crypto.SigningKey.from_seed(crypto.derive(seed, "chez/1 person relay recovery")),
-        crypto.derive(seed, "chez/1 person locator"),
+        crypto.SigningKey.from_seed(crypto.derive(seed, "chez/1 private space admin")),
     )

@@ -1,15 +1,14 @@
 """A space as this device holds it: its keys and members, read from the store."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from chez import crypto
 from chez.errors import Damaged
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch, commitment
-from chez.keys.person import Person
 from chez.spaces.membership import Membership
-from chez.spaces.statements import Certify, Create, NewEpoch, Signed, sign_statement
+from chez.spaces.statements import Create, Kind, NewEpoch, Signed, sign_statement
 from chez.store.database import Connection
 from chez_wire.login import handle_of
 
@@ -40,23 +39,22 @@ class Space:
         return crypto.derive(first.secret, "chez/1 record id key")
 
 
-def create_space(name: str, person: Person, device: DeviceKeys, device_name: str,
-                 entropy: bytes) -> tuple[bytes, list[Signed], Epoch, bytes]:
-    """A new space with one owner and one device.
+def create_space(name: str, kind: Kind, person: bytes, log: Sequence[Signed], device: DeviceKeys,
+                 admin_seed: bytes, entropy: bytes) -> tuple[bytes, list[Signed], Epoch]:
+    """A new space that a device of `person` owns.
 
-    `entropy` is 128 random bytes. Returns the space's id, its first statements, its
-    first epoch and the seed of its admin key.
+    `log` are the statements about the person, all of them; `entropy` is 96 random bytes.
+    Returns the space's id, its first statements, those of the person included, and its
+    first epoch.
     """
-    admin_seed, nonce, secret, append_seed = (entropy[i : i + 32] for i in range(0, 128, 32))
-    admin = crypto.SigningKey.from_seed(admin_seed)
-    create = sign_statement(Create(person.root.public, person.recovery.public, person.relay_recovery.public,
-                                   admin.public, nonce, name), person.root)
-    first = sign_statement(Certify(create.hash, [create.hash], person.root.public, person.root.public,
-                                   device.id, device.sealing.public, device_name), person.root)
-    append = crypto.SigningKey.from_seed(append_seed)
-    epoch = sign_statement(NewEpoch(create.hash, [first.hash], device.id, 1, b"", commitment(secret), append.public),
-                           device.signing)
-    return create.hash, [create, first, epoch], Epoch(epoch.hash, 1, secret, append_seed), admin_seed
+    nonce, secret, append_seed = (entropy[i : i + 32] for i in range(0, 96, 32))
+    admin = crypto.SigningKey.from_seed(admin_seed).public
+    built_on = {head for statement in log for head in statement.heads}
+    heads = sorted(statement.hash for statement in log if statement.hash not in built_on)
+    create = sign_statement(Create(heads, device.id, person, kind, admin, nonce, name), device.signing)
+    epoch = sign_statement(NewEpoch(create.hash, [create.hash], device.id, 1, [], commitment(secret),
+                                    crypto.SigningKey.from_seed(append_seed).public, admin), device.signing)
+    return create.hash, [*log, create, epoch], Epoch(epoch.hash, 1, secret, append_seed)
 
 
 def store_space(db: Connection, id: bytes, name: str, statements: Iterable[Signed], epochs: Iterable[Epoch],
@@ -77,7 +75,7 @@ def load_space(db: Connection, n: int) -> Space:
     """Read a space back. Raises `Damaged` when its statements do not hold together."""
     id, name, handle, admin = db.execute("SELECT id, name, handle, admin FROM space WHERE n = ?", (n,)).fetchone()
     membership = Membership(id)
-    membership.add(Signed.read(body) for (body,) in
+    membership.add(Signed.kept(body) for (body,) in
                    db.execute("SELECT body FROM statement WHERE space = ? ORDER BY n", (n,)))
     epochs = {row[0]: Epoch(*row) for row in
               db.execute("SELECT id, number, secret, append_ FROM epoch WHERE space = ?", (n,))}

@@ -1,7 +1,7 @@
 """Taking in what a relay hands out: each entry is checked, then held, accepted or set aside.
 
 An entry is held (`parked`) until the one before it in its author's chain is there, and
-its author's certificate. What fails a check goes to `quarantine` with the reason; the
+the membership statements that it names. What fails a check goes to `quarantine` with the reason; the
 chain of an author that broke a rule is set aside from there on. Nothing depends on the
 order of arrival. The changes of a whole page are merged together.
 """
@@ -17,11 +17,12 @@ from chez.records.imported import IMPORT_ACTOR, check_identity_change
 from chez.records.store import Incoming, RecordStore
 from chez.records.values import check_collection, check_id
 from chez.spaces.space import Space
-from chez.spaces.statements import Certify, Signed
+from chez.spaces.statements import Role, Signed
 from chez.store.database import Connection
 from chez.sync.chains import keep_entry, last_entry
 from chez.sync.entry import (
     CHANGE,
+    CHANGES,
     JOURNAL_HEAD,
     STATEMENT,
     STATEMENTS,
@@ -114,7 +115,7 @@ class Intake:
         if inner.author == self.device:
             raise _copied()
         self._check_aside(inner)
-        if inner.sequence > sequence + 1 or inner.author not in self.space.membership.devices:
+        if inner.sequence > sequence + 1 or not self.space.membership.knows(inner.heads):
             self._parked = True
             self.db.execute(
                 "INSERT OR IGNORE INTO parked (space, author, sequence, hash, inner) VALUES (?, ?, ?, ?, ?)",
@@ -122,6 +123,11 @@ class Intake:
             return
         if not follows:
             raise BadEntry("the entry does not follow its author's last one")
+        try:
+            self._check_right(inner)
+        except BadEntry:
+            self._set_aside(inner)
+            raise
         row = keep_entry(self.db, self.space.n, signed)
         self._witness(inner)
         self.received.applied += 1
@@ -152,6 +158,14 @@ class Intake:
                               (self.space.n, inner.author)).fetchone()
         if row is not None:
             raise BadEntry(f"its author's chain is set aside from entry {row[0]} on")
+
+    def _check_right(self, inner: Inner) -> None:
+        """What an author says needs the right to, in what the entry itself knows of the members. Raises `BadEntry`."""
+        right = self.space.membership.right(inner.author, inner.heads)
+        if right.role is None:
+            raise BadEntry("its author is no device of a member, by what the entry itself names")
+        if inner.kind == CHANGES and right.role < Role.WRITER and any(item.kind == CHANGE for item in inner.items):
+            raise BadEntry("its author may read here, not write")
 
     def _learn(self, inner: Inner) -> None:
         """Take in membership statements; each is signed, whoever's entry carries it."""
@@ -216,18 +230,19 @@ class Intake:
                                 (self.space.n, inner.author, int.from_bytes(item.data[:8], "big"), item.data[8:]))
 
     def _unpark(self, author: bytes, certified: int) -> None:
-        """Accept what was parked and waited for an author's entry, or for a certificate (from `certified` on)."""
+        """Accept what was parked and waited for an author's entry, or for statements (from `certified` on)."""
         authors = [author]
         while authors or certified < len(self.received.statements):
-            authors += [statement.body.device for statement in self.received.statements[certified:]
-                        if isinstance(statement.body, Certify)]
-            certified = len(self.received.statements)
-            author = authors.pop() if authors else b""
-            if author not in self.space.membership.devices:
+            if certified < len(self.received.statements):
+                certified = len(self.received.statements)
+                authors = [one for (one,) in self.db.execute("SELECT DISTINCT author FROM parked WHERE space = ?",
+                                                             (self.space.n,))]
                 continue
+            author = authors.pop()
+            before = last_entry(self.db, self.space.n, author)[0]
             rows = self.db.execute("SELECT hash, inner FROM parked WHERE space = ? AND author = ? AND sequence <= ? "
                                    "ORDER BY sequence, hash",
-                                   (self.space.n, author, last_entry(self.db, self.space.n, author)[0] + 1)).fetchall()
+                                   (self.space.n, author, before + 1)).fetchall()
             for hash, packed in rows:
                 if not self.db.execute("DELETE FROM parked WHERE space = ? AND author = ? AND hash = ?",
                                        (self.space.n, author, hash)).rowcount:
@@ -236,7 +251,7 @@ class Intake:
                     self._accept(read_signed(packed))
                 except BadEntry as error:
                     self._quarantine(None, error.message, packed)
-            authors += [author] if rows else []
+            authors += [author] if last_entry(self.db, self.space.n, author)[0] > before else []
 
     def _merge(self) -> None:
         ready, self.ready, self._size = self.ready, [], 0

@@ -171,11 +171,12 @@ class SyncMachine:
     def _create(self) -> None:
         space = self.replica.space
         create, epoch = space.membership.create, space.epoch
-        if space.admin is None or create is None or epoch.append is None:
+        person = None if create is None else space.membership.state.persons.get(create.person)
+        if space.admin is None or person is None or epoch.append is None:
             raise RelayRefused("the relay does not know this space", "Only an owner's device can create it there.",
                                reason="unknown")
         self.phase = Phase.CREATING
-        self._ref = self.session.create_space(space.admin, create.relay_recovery, epoch.read.public,
+        self._ref = self.session.create_space(space.admin, person.relay_recovery, epoch.read.public,
                                               epoch.append.public, epoch.control.public)
 
     def _begin_sealing(self, sealed: list[Sealed]) -> list[Work]:

@@ -1,6 +1,6 @@
 """Pairing two devices over a relay's inboxes, as state machines without I/O.
 
-    old -> new   [1, SPAKE2 message A]
+    old -> new   [1, SPAKE2 message A, commitment to the person]
     new -> old   [2, SPAKE2 message B, confirmation B, sealed introduction]
     old -> new   [3, confirmation A, sealed bundle]     or   [4]  when the person says no
 
@@ -20,6 +20,7 @@ from msgspec import Meta
 
 from chez import crypto
 from chez.errors import BadPairing, InvalidValue
+from chez.spaces.statements import commitment_of, consent
 from chez_wire.login import inbox_of
 
 __all__ = ("Bundle", "Introduction", "NewDevice", "OldDevice", "Refused", "mailbox", "new_code")
@@ -32,11 +33,15 @@ _TO_NEW, _TO_OLD = "to new", "to old"
 
 
 class Introduction(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """What the new device says of itself; the signature proves it holds the key."""
+    """What the new device says of itself; the signature proves it holds the key.
+
+    `consent` is its word that it belongs to the person behind the commitment in the hello.
+    """
 
     device: Id
     sealing: Id
     name: Annotated[str, Meta(min_length=1, max_length=128)]
+    consent: Annotated[bytes, Meta(min_length=64, max_length=64)]
     signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
 
 
@@ -58,6 +63,7 @@ class Bundle(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields
 
 class _Hello(msgspec.Struct, array_like=True, frozen=True, tag=1, forbid_unknown_fields=True):
     share: bytes
+    commitment: Id
 
 
 class _Reply(msgspec.Struct, array_like=True, frozen=True, tag=2, forbid_unknown_fields=True):
@@ -132,20 +138,25 @@ class _Secrets:
         return crypto.decrypt(self._to_new if to_new else self._to_old, bytes(24), box, b"")
 
 
-def _introduce(device: bytes, sealing: bytes, name: str) -> tuple[bytes, ...]:
-    return device, sealing, name.encode()
+def _introduce(device: bytes, sealing: bytes, name: str, word: bytes) -> tuple[bytes, ...]:
+    return device, sealing, name.encode(), word
 
 
 class OldDevice:
-    """The side that shows the code. `hello` is to be sent; then `receive`, then `admit`."""
+    """The side that shows the code, of a device of `person`. `hello` is to be sent; then `receive`, then `admit`.
 
-    def __init__(self, code: str, entropy: bytes) -> None:
+    `salt` opens the commitment that the hello makes to the person.
+    """
+
+    def __init__(self, code: str, entropy: bytes, person: bytes) -> None:
         _, password = _split(code)
         import spake2
 
         self._spake = spake2.SPAKE2_A(password, entropy_f=_fixed(entropy))
         self._share = self._spake.start()
-        self.hello: bytes = _encode(_Hello(self._share))
+        self.salt = crypto.derive(entropy, "chez/1 pairing salt")
+        self._commitment = commitment_of(person, self.salt)
+        self.hello: bytes = _encode(_Hello(self._share, self._commitment))
         self._secrets: _Secrets | None = None
 
     def receive(self, message: bytes) -> Introduction:
@@ -157,7 +168,9 @@ class OldDevice:
                 raise crypto.CryptoFailed
             introduction = msgspec.msgpack.decode(secrets.open(False, reply.box), type=Introduction)
             crypto.verify(introduction.device, introduction.signature, "chez/1 introduction",
-                          *_introduce(introduction.device, introduction.sealing, introduction.name))
+                          *_introduce(introduction.device, introduction.sealing, introduction.name,
+                                      introduction.consent))
+            crypto.verify(introduction.device, introduction.consent, "chez/1 consent", self._commitment)
         except _not_understood():
             raise BadPairing("somebody answered with a wrong code; this code is burnt",
                              "If it was you, run `chez pair` again; if not, somebody tried to get in.") from None
@@ -183,8 +196,7 @@ class NewDevice:
         import spake2
 
         self._spake = spake2.SPAKE2_B(password, entropy_f=_fixed(entropy))
-        fields = _introduce(signing.public, sealing, name)
-        self._introduction = Introduction(signing.public, sealing, name, signing.sign("chez/1 introduction", *fields))
+        self._signing, self._sealing, self._name = signing, sealing, name
         self._secrets: _Secrets | None = None
 
     def answer(self, message: bytes) -> bytes:
@@ -195,7 +207,14 @@ class NewDevice:
             self._secrets = _Secrets(self._spake.finish(hello.share), hello.share, share)
         except _not_understood():
             raise BadPairing("the other side does not speak this pairing", "Ask for a new code.") from None
-        return _encode(_Reply(share, self._secrets.confirm_b, self._secrets.seal(False, _encode(self._introduction))))
+        introduction = self._introduce(hello.commitment)
+        return _encode(_Reply(share, self._secrets.confirm_b, self._secrets.seal(False, _encode(introduction))))
+
+    def _introduce(self, commitment: bytes) -> Introduction:
+        word = consent(self._signing, commitment)
+        fields = _introduce(self._signing.public, self._sealing, self._name, word)
+        return Introduction(self._signing.public, self._sealing, self._name, word,
+                            self._signing.sign("chez/1 introduction", *fields))
 
     def welcome(self, message: bytes) -> Bundle:
         """What the old device gave. Raises `BadPairing`."""

@@ -1,0 +1,155 @@
+"""Who may say what: whether a statement is right in the state that its author knew."""
+
+from dataclasses import dataclass
+
+from chez.spaces.state import State
+from chez.spaces.statements import (
+    Add,
+    Certify,
+    Create,
+    Enrol,
+    Expel,
+    Kind,
+    NewEpoch,
+    PersonBody,
+    Remove,
+    RenameDevice,
+    Retire,
+    Role,
+    SetRole,
+    Signed,
+    SpaceBody,
+)
+
+__all__ = ("Word", "judge")
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What a statement is, seen from its own past.
+
+    `strong`: it takes rights away, so it stands beside what is said at the same time.
+    `root`: a person's root key says it. `targets`: the devices that an `Expel` concerns.
+    `certificates` and `grants`: what its issuer's right rests on, one of each at least;
+    empty for what needs none. `persons`: whose members' word it is in a space, who need
+    the role `needs` for it.
+    """
+
+    strong: bool = False
+    root: bool = False
+    targets: frozenset[bytes] = frozenset()
+    certificates: frozenset[bytes] = frozenset()
+    grants: frozenset[bytes] = frozenset()
+    persons: frozenset[bytes] = frozenset()
+    needs: Role = Role.READER
+
+
+def judge(statement: Signed, space: bytes, view: State) -> Word | str:
+    """What a statement is in the state of its own past; or why its issuer may not say it."""
+    body = statement.body
+    if isinstance(body, Enrol):
+        return Word(root=True)
+    if isinstance(body, PersonBody):
+        return _person(body, view)
+    if isinstance(body, Create):
+        return _create(statement, body, space, view)
+    if body.space != space or view.create is None:
+        return "it is about another space"
+    right = view.right(body.issuer)
+    if right is None:
+        return "its author is no member here"
+    if right < _needed(body, view):
+        return f"it needs an owner, and its author is a {right.name.lower()}"
+    reason = _space(body, view)
+    if reason is not None:
+        return reason
+    persons = view.persons_of(body.issuer)
+    grants = frozenset(hash for person in persons for hash in view.grants.get(person, ()))
+    strong = isinstance(body, Remove | Retire) or (isinstance(body, SetRole) and _lowers(body, view))
+    return Word(strong, certificates=frozenset(view.certificates[body.issuer]), grants=grants, persons=persons,
+                needs=_needed(body, view))
+
+
+def _needed(body: SpaceBody, view: State) -> Role:
+    """The role that a statement about a space needs."""
+    own = view.persons_of(body.issuer)
+    if isinstance(body, Retire):
+        return Role.READER
+    if isinstance(body, Remove) and body.person in own:
+        return Role.READER
+    if isinstance(body, SetRole) and body.person in own and _lowers(body, view):
+        return Role.READER
+    return Role.OWNER
+
+
+def _person(body: Certify | Expel | RenameDevice, view: State) -> Word | str:
+    if body.person not in view.persons:
+        return "its person is not known"
+    root = body.issuer == body.person
+    if not root and not (view.active(body.issuer) and body.person in view.persons_of(body.issuer)):
+        return "its author is no device of the person"
+    if isinstance(body, Certify):
+        if body.device in view.expelled:
+            return "the device was expelled: it can join again with new keys only"
+    elif body.person not in view.persons_of(body.device):
+        return "it is about a device that is not the person's"
+    certificates = frozenset[bytes]() if root else frozenset(view.certificates[body.issuer])
+    if isinstance(body, Expel):
+        return Word(True, root, _targets(body, view), certificates)
+    return Word(False, root, certificates=certificates)
+
+
+def _targets(body: Expel, view: State) -> frozenset[bytes]:
+    """The device, and those it had let in, and those they had, unless their certificates are kept."""
+    targets, kept = {body.device}, set(body.keep)
+    grew = True
+    while grew:
+        grew = False
+        for device, held in view.certificates.items():
+            valid = {hash for hash, certificate in held.items() if certificate.issuer not in targets or hash in kept}
+            if device not in targets and not valid:
+                targets.add(device)
+                grew = True
+    return frozenset(targets)
+
+
+def _create(statement: Signed, body: Create, space: bytes, view: State) -> Word | str:
+    if statement.hash != space or view.create is not None:
+        return "it creates another space"
+    if not (view.active(body.issuer) and body.person in view.persons_of(body.issuer)):
+        return "its author is no device of the person"
+    return Word(certificates=frozenset(view.certificates[body.issuer]))
+
+
+def _space(body: SpaceBody, view: State) -> str | None:
+    """Why a statement makes no sense in the state of its past, whoever says it."""
+    match body:
+        case Add():
+            if view.create is not None and view.create.kind == Kind.PRIVATE:
+                return "a private space has one member"
+            if body.person not in view.persons:
+                return "it adds a person whose statements are not known"
+            if view.role(body.person) is not None:
+                return "it adds who is a member already"
+        case Remove() | SetRole():
+            role = view.role(body.person)
+            if role is None:
+                return "it is about who is no member"
+            if isinstance(body, SetRole) and body.role == role:
+                return "it gives a role that is there already"
+        case Retire():
+            device = body.cut.device
+            if device not in view.expelled or not view.persons_of(device) & view.persons_of(body.issuer):
+                return "it retires a device that its person did not expel"
+        case NewEpoch():
+            numbers = [view.epochs[one.epoch].number for one in body.previous if one.epoch in view.epochs]
+            if len(numbers) != len(body.previous) or body.number != 1 + max(numbers, default=0):
+                return "it is not numbered after the epochs it follows"
+            if {one.epoch for one in body.previous} != view.epoch_heads:
+                return "it does not follow every epoch that its author knew"
+    return None
+
+
+def _lowers(body: SetRole, view: State) -> bool:
+    role = view.role(body.person)
+    return role is not None and body.role < role

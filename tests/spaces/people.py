@@ -1,0 +1,101 @@
+"""Persons, devices and statements for the tests of membership, all from small numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from chez import crypto
+from chez.keys.device import DeviceKeys
+from chez.spaces.statements import (
+    Add,
+    Body,
+    Certify,
+    Create,
+    Cut,
+    Enrol,
+    Expel,
+    Kind,
+    NewEpoch,
+    Previous,
+    Remove,
+    Retire,
+    Role,
+    SetRole,
+    Signed,
+    commitment_of,
+    consent,
+    sign_statement,
+)
+
+ZEROS = bytes(32)
+
+
+def seed(*parts: object) -> bytes:
+    return crypto.hash_fields("test", repr(parts).encode())
+
+
+@dataclass
+class Person:
+    """A person with a root key and devices, of which none is certified yet."""
+
+    name: str
+    root: crypto.SigningKey = field(init=False)
+    devices: list[DeviceKeys] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.root = crypto.SigningKey.from_seed(seed(self.name, "root"))
+        self.devices = [DeviceKeys.from_seeds(seed(self.name, n, "sign"), seed(self.name, n, "seal")) for n in range(3)]
+
+    @property
+    def id(self) -> bytes:
+        return self.root.public
+
+    def enrol(self) -> Signed:
+        return sign_statement(Enrol(self.id, seed(self.name, "recovery"), seed(self.name, "relay"), ZEROS, self.name),
+                              self.root)
+
+    def certify(self, heads: Sequence[bytes], number: int, by: crypto.SigningKey) -> Signed:
+        device, salt = self.devices[number], seed(self.name, number, "salt")
+        word = consent(device.signing, commitment_of(self.id, salt))
+        return sign_statement(Certify(self.id, list(heads), by.public, device.id, device.sealing.public,
+                                      f"{self.name}{number}", salt, word), by)
+
+    def expel(self, heads: Sequence[bytes], device: bytes, by: crypto.SigningKey, keep: Sequence[bytes] = ()) -> Signed:
+        return sign_statement(Expel(self.id, list(heads), by.public, device, list(keep)), by)
+
+
+@dataclass
+class Author:
+    """Says things in a space as a device."""
+
+    space: bytes
+    key: crypto.SigningKey
+
+    def sign(self, body: Body) -> Signed:
+        return sign_statement(body, self.key)
+
+    def add(self, heads: Sequence[bytes], person: bytes, role: Role) -> Signed:
+        return self.sign(Add(self.space, list(heads), self.key.public, person, role, b""))
+
+    def remove(self, heads: Sequence[bytes], person: bytes, cuts: Sequence[Cut] = ()) -> Signed:
+        return self.sign(Remove(self.space, list(heads), self.key.public, person, list(cuts)))
+
+    def set_role(self, heads: Sequence[bytes], person: bytes, role: Role, cuts: Sequence[Cut] = ()) -> Signed:
+        return self.sign(SetRole(self.space, list(heads), self.key.public, person, role, list(cuts)))
+
+    def retire(self, heads: Sequence[bytes], cut: Cut) -> Signed:
+        return self.sign(Retire(self.space, list(heads), self.key.public, cut))
+
+    def epoch(self, heads: Sequence[bytes], number: int, previous: Sequence[bytes]) -> Signed:
+        links = [Previous(epoch, seed("sealed", epoch)) for epoch in previous]
+        return self.sign(NewEpoch(self.space, list(heads), self.key.public, number, links, seed("secret"),
+                                  seed("append"), seed("admin")))
+
+
+def begin(person: Person, kind: Kind = Kind.SHARED) -> list[Signed]:
+    """A person with one device, and a space that it created: enrol, certify, create."""
+    enrol = person.enrol()
+    certify = person.certify([enrol.hash], 0, person.root)
+    device = person.devices[0].signing
+    create = sign_statement(Create([certify.hash], device.public, person.id, kind, seed("first admin"), ZEROS, "ours"),
+                            device)
+    return [enrol, certify, create]
