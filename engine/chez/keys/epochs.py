@@ -19,7 +19,10 @@ __all__ = ("Epoch", "commitment")
 
 @dataclass(frozen=True)
 class Epoch:
-    """The keys of one epoch; `id` is the hash of its statement, `append_seed` may be absent.
+    """The keys of one epoch; `id` is the hash of its statement.
+
+    `append_seed` is there for writers and owners, `admin_seed` for owners; neither is for an
+    epoch that was known only after it had ended.
 
     What derives from the secret is derived once: an epoch seals and opens many entries.
     """
@@ -28,6 +31,7 @@ class Epoch:
     number: int
     secret: bytes = field(repr=False)
     append_seed: bytes | None = field(repr=False)
+    admin_seed: bytes | None = field(repr=False, default=None)
 
     @cached_property
     def entry_key(self) -> bytes:
@@ -53,6 +57,11 @@ class Epoch:
     def append(self) -> crypto.SigningKey | None:
         """The relay credential for appending, for writers and owners."""
         return None if self.append_seed is None else crypto.SigningKey.from_seed(self.append_seed)
+
+    @property
+    def admin(self) -> crypto.SigningKey | None:
+        """The key whose word relays take for a change of credentials, for owners."""
+        return None if self.admin_seed is None else crypto.SigningKey.from_seed(self.admin_seed)
 
 
 def commitment(secret: bytes) -> bytes:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from chez import crypto
 from chez.errors import Damaged
 from chez.keys.device import DeviceKeys
-from chez.keys.epochs import Epoch, commitment
+from chez.keys.epochs import Epoch
 from chez.spaces.membership import Membership
-from chez.spaces.statements import Create, Kind, NewEpoch, Signed, sign_statement
+from chez.spaces.rotation import first_epoch
+from chez.spaces.statements import Create, Kind, Signed, sign_statement
 from chez.store.database import Connection
 from chez_wire.login import handle_of
 
@@ -47,14 +48,13 @@ def create_space(name: str, kind: Kind, person: bytes, log: Sequence[Signed], de
     Returns the space's id, its first statements, those of the person included, and its
     first epoch.
     """
-    nonce, secret, append_seed = (entropy[i : i + 32] for i in range(0, 96, 32))
+    nonce = entropy[:32]
     admin = crypto.SigningKey.from_seed(admin_seed).public
     built_on = {head for statement in log for head in statement.heads}
     heads = sorted(statement.hash for statement in log if statement.hash not in built_on)
     create = sign_statement(Create(heads, device.id, person, kind, admin, nonce, name), device.signing)
-    epoch = sign_statement(NewEpoch(create.hash, [create.hash], device.id, 1, [], commitment(secret),
-                                    crypto.SigningKey.from_seed(append_seed).public, admin), device.signing)
-    return create.hash, [*log, create, epoch], Epoch(epoch.hash, 1, secret, append_seed)
+    first = first_epoch(create, device.signing, admin_seed, entropy[32:])
+    return create.hash, [*log, create, first.statement], first.epoch
 
 
 def store_space(db: Connection, id: bytes, name: str, statements: Iterable[Signed], epochs: Iterable[Epoch],

@@ -1,0 +1,205 @@
+"""A new epoch of a space: its keys, for whom they are sealed, and how they are recognised.
+
+    packet    sealed box of: length (1 byte), MessagePack [space, epoch, number, secret, append
+              seed, admin seed], zeros up to 208 bytes
+    tag       H("chez/1 mailbox", space, sealing key): where a recipient's packet lies at relays
+    link      nonce ‖ XChaCha20-Poly1305(the previous epoch's secret) under a key derived from
+              the new secret ("chez/1 epoch link"), associated data H(space, previous epoch)
+
+Readers get the secret, writers the append seed as well, owners the admin seed too; a
+person's recovery key gets what the person gets. A sealed box authenticates nobody: an
+epoch from a packet is worth nothing before its statement takes effect and commits to it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from chez import crypto
+from chez.errors import BadEntry, NotAllowed
+from chez.keys.epochs import Epoch, commitment
+from chez.spaces.membership import Membership
+from chez.spaces.state import State
+from chez.spaces.statements import Create, NewEpoch, Previous, Role, Signed, sign_statement
+
+__all__ = ("PACKET_BYTES", "Packet", "Rotation", "accept_packet", "first_epoch", "holds", "new_epoch", "packets_for",
+           "tag_of", "unlock")
+
+PACKET_PLAIN: Final = 208
+PACKET_BYTES: Final = PACKET_PLAIN + crypto.SEALED_BOX_OVERHEAD
+"""Bytes of every packet: 256, whoever it is for."""
+
+_LEAST_PACKETS: Final = 4
+
+Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Seed = Annotated[bytes, Meta(max_length=32)]
+
+
+class _Keys(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """What is inside a packet; an empty seed for who may not have it."""
+
+    space: Id
+    epoch: Id
+    number: Annotated[int, Meta(ge=1, le=2**31)]
+    secret: Id
+    append: Seed
+    admin: Seed
+
+    def __repr__(self) -> str:
+        return f"<keys of epoch {self.number}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """An epoch's keys on their way to one recipient, or a decoy."""
+
+    tag: bytes
+    box: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """A new epoch as its author has it: the statement, and the keys."""
+
+    statement: Signed
+    epoch: Epoch
+
+
+def first_epoch(create: Signed, device: crypto.SigningKey, admin_seed: bytes, entropy: bytes) -> Rotation:
+    """The epoch that a space begins with; `entropy` is 64 random bytes."""
+    body = create.body
+    if not isinstance(body, Create):
+        raise TypeError("a space begins with its Create")
+    return _make(create.hash, [create.hash], device, 1, [], entropy[:32], entropy[32:64], admin_seed)
+
+
+def new_epoch(membership: Membership, epochs: Mapping[bytes, Epoch], device: crypto.SigningKey,
+              entropy: Callable[[int], bytes]) -> Rotation:
+    """The epoch that follows all that are known; all three keys are new.
+
+    Raises `NotAllowed` for who is no owner, or has no key of an epoch to be followed yet.
+    """
+    state = membership.state
+    if state.right(device.public) is not Role.OWNER:
+        raise NotAllowed("only an owner's device starts a new epoch", "Ask an owner of the space.")
+    secret = entropy(32)
+    previous = []
+    for id in sorted(state.epoch_heads):
+        if id not in epochs:
+            raise NotAllowed("the keys of an epoch that another owner started are not here yet",
+                             "Sync first: they come with the next contact.")
+        previous.append(Previous(id, _link(membership.space, id, secret, epochs[id].secret, entropy(24))))
+    number = 1 + max(state.epochs[id].number for id in state.epoch_heads)
+    return _make(membership.space, sorted(membership.heads)[:64], device, number, previous, secret, entropy(32),
+                 entropy(32))
+
+
+def _make(space: bytes, heads: list[bytes], device: crypto.SigningKey, number: int, previous: list[Previous],
+          secret: bytes, append: bytes, admin: bytes) -> Rotation:
+    public = [crypto.SigningKey.from_seed(seed).public for seed in (append, admin)]
+    statement = sign_statement(NewEpoch(space, heads, device.public, number, previous, commitment(secret), *public),
+                               device)
+    return Rotation(statement, Epoch(statement.hash, number, secret, append, admin))
+
+
+def _link_key(secret: bytes) -> bytes:
+    return crypto.derive(secret, "chez/1 epoch link")
+
+
+def _link_data(space: bytes, epoch: bytes) -> bytes:
+    return crypto.hash_fields("chez/1 epoch link", space, epoch)
+
+
+def _link(space: bytes, epoch: bytes, secret: bytes, previous: bytes, nonce: bytes) -> bytes:
+    return nonce + crypto.encrypt(_link_key(secret), nonce, previous, _link_data(space, epoch))
+
+
+def unlock(membership: Membership, epochs: Mapping[bytes, Epoch]) -> Iterator[Epoch]:
+    """The epochs before those whose keys are here, by the links between them; each committed to by its statement."""
+    known = membership.state.epochs
+    have = dict(epochs)
+    ready = list(have)
+    while ready:
+        id = ready.pop()
+        body = known.get(id)
+        if body is None or not holds(have[id], body):
+            continue
+        for one in body.previous:
+            before = known.get(one.epoch)
+            if one.epoch in have or before is None:
+                continue
+            epoch = _unlink(membership.space, have[id].secret, one, before)
+            if epoch is not None:
+                have[epoch.id] = epoch
+                ready.append(epoch.id)
+                yield epoch
+
+
+def _unlink(space: bytes, secret: bytes, link: Previous, body: NewEpoch) -> Epoch | None:
+    try:
+        before = crypto.decrypt(_link_key(secret), link.sealed[:24], link.sealed[24:], _link_data(space, link.epoch))
+    except crypto.CryptoFailed:
+        return None
+    epoch = Epoch(link.epoch, body.number, before, None)
+    return epoch if len(before) == 32 and holds(epoch, body) else None
+
+
+def holds(epoch: Epoch, said: NewEpoch) -> bool:
+    """Whether an epoch's keys are those that its statement speaks of."""
+    pairs = ((epoch.append_seed, said.append), (epoch.admin_seed, said.admin))
+    return epoch.number == said.number and commitment(epoch.secret) == said.commitment and all(
+        seed is None or crypto.SigningKey.from_seed(seed).public == public for seed, public in pairs)
+
+
+# --- packets ----------------------------------------------------------------------------
+
+
+def tag_of(space: bytes, sealing: bytes) -> bytes:
+    """Where the packet of a recipient, who has this sealing key, lies at relays (32 bytes)."""
+    return crypto.hash_fields("chez/1 mailbox", space, sealing)
+
+
+def packets_for(space: bytes, state: State, epoch: Epoch, entropy: Callable[[int], bytes]) -> list[Packet]:
+    """The packets of an epoch whose three keys are here, for every device and recovery key; decoys among them.
+
+    In order of their tags, their number a power of two: it tells the members' number roughly.
+    """
+    roles: dict[bytes, Role] = {}
+    for device in state.devices.values():
+        right = state.right(device.id)
+        if right is not None:
+            roles[device.sealing] = max(right, roles.get(device.sealing, Role.READER))
+    for member in state.members.values():
+        recovery = state.persons[member.person].recovery
+        roles[recovery] = max(member.role, roles.get(recovery, Role.READER))
+    packets = []
+    for sealing, role in roles.items():
+        try:
+            packets.append(Packet(tag_of(space, sealing), _seal(space, epoch, role, sealing)))
+        except crypto.CryptoFailed:
+            continue  # a key with which everybody could read it: its owner locked itself out
+    least = max(_LEAST_PACKETS, 1 << (len(packets) - 1).bit_length()) if packets else _LEAST_PACKETS
+    packets += [Packet(entropy(32), entropy(PACKET_BYTES)) for _ in range(least - len(packets))]
+    return sorted(packets, key=lambda packet: packet.tag)
+
+
+def _seal(space: bytes, epoch: Epoch, role: Role, sealing: bytes) -> bytes:
+    append = epoch.append_seed or b"" if role >= Role.WRITER else b""
+    admin = epoch.admin_seed or b"" if role >= Role.OWNER else b""
+    keys = msgspec.msgpack.encode(_Keys(space, epoch.id, epoch.number, epoch.secret, append, admin))
+    return crypto.seal_to(sealing, (bytes((len(keys),)) + keys).ljust(PACKET_PLAIN, b"\0"))
+
+
+def accept_packet(space: bytes, box: bytes, key: crypto.SealingKey) -> Epoch:
+    """The epoch in a packet: provisional until its statement takes effect and commits to it. Raises `BadEntry`."""
+    try:
+        plain = key.open(box)
+        keys = msgspec.msgpack.decode(plain[1 : 1 + plain[0]] if len(plain) == PACKET_PLAIN else b"", type=_Keys)
+    except (crypto.CryptoFailed, msgspec.DecodeError):
+        raise BadEntry("the packet with an epoch's keys can't be read") from None
+    if keys.space != space:
+        raise BadEntry("the packet has keys of another space")
+    return Epoch(keys.epoch, keys.number, keys.secret, keys.append or None, keys.admin or None)

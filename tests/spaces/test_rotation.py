@@ -1,0 +1,134 @@
+"""A new epoch reaches those who remain and nobody else, and leads back to what was before."""
+
+from random import Random
+
+import pytest
+
+from chez import crypto
+from chez.errors import BadEntry, NotAllowed
+from chez.keys.device import DeviceKeys
+from chez.keys.epochs import Epoch
+from chez.spaces.membership import Membership
+from chez.spaces.rotation import (
+    PACKET_BYTES,
+    Rotation,
+    accept_packet,
+    first_epoch,
+    new_epoch,
+    packets_for,
+    tag_of,
+    unlock,
+)
+from chez.spaces.statements import Role
+from tests.spaces.people import Author, Person, begin
+
+
+class World:
+    """Alice's space with Bob as a writer and Carol as a reader, of one device each."""
+
+    def __init__(self) -> None:
+        self.random = Random(5)
+        self.alice, self.bob, self.carol = (Person(name) for name in ("alice", "bob", "carol"))
+        first = begin(self.alice)
+        self.space = first[-1].hash
+        self.members = Membership(self.space)
+        self.members.add(first)
+        for person in (self.bob, self.carol):
+            enrol = person.enrol()
+            self.members.add([enrol, person.certify([enrol.hash], 0, person.root)])
+        self.author = Author(self.space, self.alice.devices[0].signing)
+        self.first = first_epoch(first[-1], self.author.key, self.random.randbytes(32), self.random.randbytes(64))
+        self.members.add([self.first.statement])
+        self.say(self.author.add(self.heads, self.bob.id, Role.WRITER))
+        self.say(self.author.add(self.heads, self.carol.id, Role.READER))
+
+    @property
+    def heads(self) -> list[bytes]:
+        return sorted(self.members.heads)
+
+    def say(self, statement: object) -> None:
+        self.members.add([statement])  # type: ignore[list-item]
+
+    def rotate(self, epochs: dict[bytes, Epoch], by: DeviceKeys | None = None) -> Rotation:
+        made = new_epoch(self.members, epochs, (by or self.alice.devices[0]).signing, self.random.randbytes)
+        self.members.add([made.statement])
+        return made
+
+    def packets(self, epoch: Epoch) -> dict[bytes, bytes]:
+        return {one.tag: one.box for one in packets_for(self.space, self.members.state, epoch, self.random.randbytes)}
+
+    def open(self, packets: dict[bytes, bytes], device: DeviceKeys) -> Epoch:
+        return accept_packet(self.space, packets[tag_of(self.space, device.sealing.public)], device.sealing)
+
+
+def test_each_role_gets_the_keys_it_may_have() -> None:
+    """Owners get all three keys, writers two, readers one; what they get is what the statement commits to."""
+    world = World()
+    made = world.rotate({world.first.epoch.id: world.first.epoch})
+    packets = world.packets(made.epoch)
+    for person, seeds in ((world.alice, (True, True)), (world.bob, (True, False)), (world.carol, (False, False))):
+        epoch = world.open(packets, person.devices[0])
+        assert (epoch.secret, epoch.number, epoch.id) == (made.epoch.secret, 2, made.statement.hash)
+        assert (epoch.append_seed is not None, epoch.admin_seed is not None) == seeds
+    recovery = crypto.SealingKey.from_seed(bytes(32))
+    assert tag_of(world.space, recovery.public) not in packets
+
+
+def test_who_was_removed_has_no_packet_and_all_packets_look_alike() -> None:
+    """After a removal no packet opens for who is gone; every packet has one size, their number is a power of two."""
+    world = World()
+    world.say(world.author.remove(world.heads, world.bob.id))
+    assert world.members.state.rotation_owed
+    packets = world.packets(world.rotate({world.first.epoch.id: world.first.epoch}).epoch)
+    assert not world.members.state.rotation_owed
+    assert {len(box) for box in packets.values()} == {PACKET_BYTES} and len(packets) & (len(packets) - 1) == 0
+    gone = world.bob.devices[0]
+    assert tag_of(world.space, gone.sealing.public) not in packets
+    for box in packets.values():
+        with pytest.raises(BadEntry):
+            accept_packet(world.space, box, gone.sealing)
+
+
+def test_a_newcomer_reads_back_to_the_first_epoch() -> None:
+    """From the newest epoch alone every one before it is unlocked, through a merge of two made at once."""
+    world = World()
+    known = {world.first.epoch.id: world.first.epoch}
+    for _ in range(3):
+        made = world.rotate(known)
+        known[made.epoch.id] = made.epoch
+    side = Membership(world.space)
+    side.add(world.members.statements)
+    left = world.rotate(known)
+    right = new_epoch(side, known, world.alice.devices[0].signing, world.random.randbytes)
+    world.members.add([right.statement])
+    assert len(world.members.state.epoch_heads) == 2 and world.members.state.rotation_owed
+    known |= {left.epoch.id: left.epoch, right.epoch.id: right.epoch}
+    merged = world.rotate(known)
+    assert not world.members.state.rotation_owed
+    found = {epoch.id: epoch for epoch in unlock(world.members, {merged.epoch.id: merged.epoch})}
+    assert {id: epoch.secret for id, epoch in found.items()} == {id: epoch.secret for id, epoch in known.items()}
+
+
+def test_only_an_owner_who_has_the_keys_before_rotates() -> None:
+    """A writer may not; an owner who lacks the keys of an epoch to be followed is told to sync first."""
+    world = World()
+    with pytest.raises(NotAllowed, match="owner"):
+        world.rotate({world.first.epoch.id: world.first.epoch}, world.bob.devices[0])
+    with pytest.raises(NotAllowed, match="keys"):
+        world.rotate({})
+
+
+def test_a_false_link_and_a_false_packet_lead_nowhere() -> None:
+    """A link that opens to another secret than was committed to is passed over; other spaces' packets are refused."""
+    world = World()
+    made = world.rotate({world.first.epoch.id: Epoch(world.first.epoch.id, 1, bytes(32), None)})
+    assert list(unlock(world.members, {made.epoch.id: made.epoch})) == []
+    forged = Epoch(made.epoch.id, 2, bytes(32), None)
+    assert list(unlock(world.members, {forged.id: forged})) == []
+    packets = world.packets(made.epoch)
+    box = packets[tag_of(world.space, world.bob.devices[0].sealing.public)]
+    with pytest.raises(BadEntry, match="another space"):
+        accept_packet(bytes(32), box, world.bob.devices[0].sealing)
+    for bad in (b"", box[:-1], box[:-1] + b"\0", crypto.seal_to(world.bob.devices[0].sealing.public, b"")):
+        with pytest.raises(BadEntry):
+            accept_packet(world.space, bad, world.bob.devices[0].sealing)
