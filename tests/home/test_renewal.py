@@ -104,6 +104,74 @@ async def test_both_go_on(offline: Pair, tmp_path: Path) -> None:
             assert (await one.journal.verify()).ok
 
 
+async def test_one_backup_restored_twice_says_its_work_once(pair: Pair, tmp_path: Path) -> None:
+    """Two devices restored from one backup both send its unsent work: it is there once, and edits of both merge."""
+    notes = pair.laptop.collection("notes")
+    await notes.put({"list": ["first"], "cups": chez.Counter(1), "body": chez.Text("Tea")}, id="sent")
+    await pair.meet()
+    async with notes.edit("sent") as draft:
+        draft["list"].append("unsent")
+        draft["cups"] += 5
+        draft["body"].append(" and milk")
+    await notes.put({"list": [1], "cups": chez.Counter(2), "parts": {"in": chez.Counter(3)}}, id="new")
+    async with notes.edit("new") as draft:
+        draft["list"].append(2)
+        draft["parts"]["in"] += 10
+    await pair.laptop.import_file(BANK)
+    accounts = pair.laptop.collection("accounts")
+    async with accounts.edit((await accounts.where().all())[0].id) as account:
+        account["tags"] = ["mine"]
+    before = await everything(pair.laptop)
+    await pair.laptop.backup(tmp_path / "backup")
+    for name in ("one", "two"):
+        await chez.restore(tmp_path / "backup", tmp_path / name, passphrase=PASSPHRASE, name=name, kdf=Kdf.minimum())
+    async with (chez.open(tmp_path / "one", passphrase=PASSPHRASE) as one,
+                chez.open(tmp_path / "two", passphrase=PASSPHRASE) as two):
+        hashes = [await home._database.read(lambda db: sorted(db.execute(
+            "SELECT hash, bytes FROM change WHERE state = 1").fetchall())) for home in (one, two)]
+        assert hashes[0] == hashes[1]
+        async with one.collection("notes").edit("new") as draft:
+            draft["list"].append("one")
+            draft["parts"]["in"] += 100
+        async with two.collection("notes").edit("new") as draft:
+            draft["list"].insert(0, "two")
+            draft["parts"]["in"] += 1000
+        found = await agree(one, two, pair.phone, url=pair.url)
+        assert found["notes", "sent"][0] == {"body": chez.Text("Tea and milk"), "cups": 6, "list": ["first", "unsent"]}
+        assert found["notes", "new"][0] == {"cups": 2, "list": ["two", 1, 2, "one"], "parts": {"in": 1113}}
+        assert {**found, ("notes", "new"): None} == {**before, ("notes", "new"): None}
+        kinds = [change.kind for change in await pair.phone.collection("notes").history("sent")]
+        assert kinds == ["edited", "created"]
+        for home in (one, two):
+            assert (await home.status()).pending == 0
+
+
+async def test_the_second_copy_restored_later_still_says_nothing_twice(pair: Pair, tmp_path: Path) -> None:
+    """What the first copy sent is known everywhere, and edited, before the second copy comes with the same work."""
+    notes = pair.laptop.collection("notes")
+    await notes.put({"cups": chez.Counter(1)}, id="a")
+    await pair.meet()
+    async with notes.edit("a") as draft:
+        draft["cups"] += 5
+    await pair.laptop.backup(tmp_path / "backup")
+    names = ("one", "two")
+    for name in names:
+        await chez.restore(tmp_path / "backup", tmp_path / name, passphrase=PASSPHRASE, name=name, kdf=Kdf.minimum())
+    async with chez.open(tmp_path / "one", passphrase=PASSPHRASE) as one:
+        await one.sync(pair.url)
+        await pair.phone.sync(pair.url)
+        for home in (one, pair.phone):
+            async with home.collection("notes").edit("a") as draft:
+                draft["cups"] += 10
+        await pair.phone.sync(pair.url)
+        async with chez.open(tmp_path / "two", passphrase=PASSPHRASE) as two:
+            async with two.collection("notes").edit("a") as draft:
+                draft["cups"] += 100
+            found = await agree(two, one, pair.phone, url=pair.url)
+            assert found["notes", "a"][0] == {"cups": 126}
+            assert (await two.status()).pending == 0
+
+
 async def test_a_home_that_never_met_a_relay(home: chez.Home, tmp_path: Path) -> None:
     """All of it is unsent: it goes out in the new device's name, its beginning included, and another joins."""
     from tests.relay.support import relay

@@ -2,7 +2,9 @@
 
 A change carries its author, so what was written and not sent before a home was restored
 or copied can't leave in the new device's name. It is taken out of its record and written
-again: the new device makes the difference between the record without it and with it.
+again: the new device makes the difference between the record without it and with it. That
+difference is named after what it holds (`records.derived`), so that when one backup is
+restored twice both devices make the very same change, and nothing counts or shows twice.
 
 It may have arrived all the same: the acknowledgement was lost, or the device that this
 home is a copy of sent it later. So what was taken out is kept (`unsent`) until a relay was
@@ -20,10 +22,12 @@ import msgspec
 
 from chez.records import automerge
 from chez.records.automerge import BadChange, Document, RawChange
-from chez.records.derived import DEVICE_ID
+from chez.records.derived import DEVICE_ID, made_anew
 from chez.records.diff import write_difference
 from chez.records.purging import purge_change
+from chez.records.reserved import REMADE
 from chez.records.rows import IN_ENTRY, OUTBOX, PURGED, Row, Rows
+from chez.records.values import Value
 from chez.store.database import Connection
 from chez_wire.limits import MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_CHANGE
 
@@ -62,8 +66,8 @@ def remake(rows: Rows, db: Connection, n: int, unsent: Mapping[bytes, str | None
                    [(OUTBOX, n, change.hash) for change in base if change.hash in unsent])
     if keep and work:
         # A row that is there tells of an earlier time, and what it says still holds.
-        db.execute("INSERT OR IGNORE INTO unsent (record, base, changes) VALUES (?, ?, ?)",
-                   (n, _joined(base), msgspec.msgpack.encode([change.bytes for change in work])))
+        db.execute("INSERT OR IGNORE INTO unsent (record, first, base, changes) VALUES (?, ?, ?, ?)",
+                   (n, work[0].hash, _joined(base), msgspec.msgpack.encode([change.bytes for change in work])))
     document, made = _again(rows.actor, _joined(base), [
         (change, unsent.get(change.hash), times.get(change.hash)) for change in work])
     _take(rows, db, n, document, made, len(base))
@@ -91,14 +95,14 @@ def settle(rows: Rows, db: Connection, space: int) -> None:
                        (space,)).fetchall()
     again = False
     for (n,) in found:
-        base, packed = db.execute("SELECT base, changes FROM unsent WHERE record = ?", (n,)).fetchone()
+        first, base, packed = db.execute("SELECT first, base, changes FROM unsent WHERE record = ?", (n,)).fetchone()
         arrived: list[bytes] = []
         rest: list[bytes] = []
         for data in _changes.decode(packed):
             state = rows.logged(db, n, automerge.read_change(data).hash)
             (arrived if state is not None and state[0] == IN_ENTRY else rest).append(data)
         if arrived:
-            others = _merge_again(rows, db, n, base, b"".join(arrived))
+            others = _merge_again(rows, db, n, base, b"".join(arrived), first)
             db.execute("UPDATE unsent SET base = ?, changes = ? WHERE record = ?",
                        (_joined(others), msgspec.msgpack.encode(rest), n))
             again = True
@@ -135,36 +139,62 @@ def settled(db: Connection, space: int) -> None:
     db.execute("DELETE FROM unsent WHERE record IN (SELECT n FROM record WHERE space = ?)", (space,))
 
 
-def _merge_again(rows: Rows, db: Connection, n: int, base: bytes, arrived: bytes) -> list[RawChange]:
-    """Make this device's changes of a record once more, on what arrived; returns all other changes of it."""
-    own: list[_Made] = [(automerge.read_change(data), origin, time) for data, origin, time in db.execute(
-        "SELECT bytes, origin, time FROM change WHERE record = ? AND state = ? ORDER BY n", (n, OUTBOX))]
-    own = [made for made in own if made[0].actor == rows.actor]
-    gone = {change.hash for change, *_ in own}
-    others = [change for change in _all(rows.base(db, n), rows.actor) if change.hash not in gone]
+def _merge_again(rows: Rows, db: Connection, n: int, base: bytes, arrived: bytes, first: bytes) -> list[RawChange]:
+    """Make what waits of a record once more, on what arrived; returns all other changes of it.
+
+    First what was made anew, under its own names, then what this device wrote since.
+    """
+    everything = _all(rows.base(db, n), rows.actor)
+    remade, edits = _waiting(rows, db, n, everything)
+    gone = [change for change, *_ in (*remade, *edits)]
+    hashes = {change.hash for change in gone}
+    others = [change for change in everything if change.hash not in hashes]
+    made: list[_Made] = []
     try:
-        wanted = automerge.extract(automerge.load(base + _joined([change for change, *_ in own]), rows.actor))
-        document = automerge.load(base + arrived, rows.actor)
+        document, upon = automerge.load(base + arrived, rows.actor), base
+        for part in (remade, edits):
+            upon += _joined([change for change, *_ in part])
+            wanted = automerge.extract(automerge.load(upon, rows.actor)) if part else {}
+            change = _once_more(document, wanted, first if part is remade else None) if part else None
+            if change is not None:
+                document = automerge.applied(document, [change])
+                made.append((change, _origin(part), _last(part)))
     except BadChange:
         # What is here does not build on what is known to have been here: it stays beside
         # what arrived. Devices agree all the same; an item added to a list is there twice.
         return others
-    data = write_difference(document, automerge.extract(document), wanted)
-    if data is not None and len(data) > MAX_CHANGE:
+    fresh = [change for change, *_ in made]
+    if any(len(change.bytes) > MAX_CHANGE for change in fresh):
         return others
-    origins = {origin for _, origin, _ in own if origin is not None}
-    last = max((time for *_, time in own if time is not None), default=None)
-    made: list[_Made] = []
-    if data is not None:
-        made.append((automerge.read_change(data), min(origins) if origins else None, last))
-    _unroll(db, n, others, [change for change, *_ in own])
-    merged = automerge.load(_joined([*others, *[change for change, *_ in made]]), rows.actor)
-    _take(rows, db, n, merged, made, len(others))
+    _unroll(db, n, others, gone)
+    _take(rows, db, n, automerge.load(_joined([*others, *fresh]), rows.actor), made, len(others))
     return others
 
 
+def _waiting(rows: Rows, db: Connection, n: int, everything: Sequence[RawChange]) -> tuple[list[_Made], list[_Made]]:
+    """What waits to be sent of a record and nobody else builds on: made anew, and written since."""
+    own: list[_Made] = [(automerge.read_change(data), origin, time) for data, origin, time in db.execute(
+        "SELECT bytes, origin, time FROM change WHERE record = ? AND state = ? ORDER BY n", (n, OUTBOX))]
+    free = {change.hash for change, *_ in own if len(change.actor) == REMADE or change.actor == rows.actor}
+    for change in reversed(everything):
+        if change.hash not in free:  # another device made the same one, and what builds on it came before it
+            free.difference_update(change.dependencies)
+    edits = [made for made in own if made[0].hash in free and made[0].actor == rows.actor]
+    return [made for made in own if made[0].hash in free and made[0].actor != rows.actor], edits
+
+
+def _once_more(document: Document, wanted: dict[str, Value], first: bytes | None) -> RawChange | None:
+    """The change from a document's value to another: named after what it holds, or this device's own."""
+    if first is not None:
+        return made_anew(document, wanted, first)
+    draft = document.fork()
+    draft.set_actor(document.get_actor())
+    data = write_difference(draft, automerge.extract(draft), wanted)
+    return None if data is None else automerge.read_change(data)
+
+
 def _again(actor: bytes, base: bytes, work: Sequence[_Made]) -> tuple[Document, list[_Made]]:
-    """The document with the work made anew by `actor`, and the changes that make it.
+    """The document with the work made anew, and the changes that make it.
 
     One change for what came from one origin; several where one would be too large, as the
     work itself was.
@@ -175,18 +205,24 @@ def _again(actor: bytes, base: bytes, work: Sequence[_Made]) -> tuple[Document, 
     while parts:
         origin, part = parts.popleft()
         after = base + _joined([change for change, *_ in part])
-        draft = document.fork()
-        draft.set_actor(actor)
-        data = write_difference(draft, automerge.extract(draft), automerge.extract(automerge.load(after, actor)))
-        if data is not None and len(data) > MAX_CHANGE and len(part) > 1:
+        change = made_anew(document, automerge.extract(automerge.load(after, actor)), part[0][0].hash)
+        if change is not None and len(change.bytes) > MAX_CHANGE and len(part) > 1:
             half = len(part) // 2
             parts.extendleft([(origin, part[half:]), (origin, part[:half])])
             continue
-        document, base = draft, after
-        if data is not None:
-            last = max((time for *_, time in part if time is not None), default=None)
-            made.append((automerge.read_change(data), origin, last))
+        base = after
+        if change is not None:
+            document = automerge.applied(document, [change])
+            made.append((change, origin, _last(part)))
     return document, made
+
+
+def _origin(part: Sequence[_Made]) -> str | None:
+    return min((origin for _, origin, _ in part if origin is not None), default=None)
+
+
+def _last(part: Sequence[_Made]) -> int | None:
+    return max((time for *_, time in part if time is not None), default=None)
 
 
 def _unroll(db: Connection, n: int, kept: Sequence[RawChange], gone: Sequence[RawChange]) -> None:

@@ -7,6 +7,11 @@ alone: its actor is the hash of the rest of its bytes, and it builds on the chan
 wrote the old value (on none for a new field). Two devices that come to the same value
 make the same bytes; what they then edit inside merges.
 
+Work that a device had not sent is the same case when its backup is restored twice, or a
+home was copied twice: each new device would say it in its own name, and all of them would
+count (records/anew.py). So what it is made anew by is named after what it holds too, under
+names of another length.
+
 Nobody can make two different changes of one such actor, so it needs no author to answer
 for its numbers; a receiver recomputes the hash. Who sends one is known by the entry.
 """
@@ -21,28 +26,33 @@ from chez.records.automerge import BadChange, Document, RawChange
 from chez.records.columns import BadColumns, read_uleb
 from chez.records.counter import Counter
 from chez.records.diff import same, write_difference
+from chez.records.reserved import REMADE
 from chez.records.values import Value
 
-__all__ = ("DEVICE_ID", "check_derived", "derive", "named")
+__all__ = ("DEVICE_ID", "MIGRATION", "check_derived", "derive", "made_anew", "named")
 
 DEVICE_ID: Final = 32
 """Bytes of a device's id; an actor of another length is no device."""
 
-_SIZE: Final = 24
-_UNNAMED: Final = bytes(_SIZE)
+MIGRATION: Final = 24
+"""Bytes of the actor of a change that migrates a field, or makes it an empty one; `REMADE` is the other length."""
+
+_CONTEXTS: Final = {MIGRATION: "chez/1 migration actor", REMADE: "chez/1 remade actor"}
+_UNNAMED: Final = bytes(MIGRATION)
 _ABSENT: Final = object()
 
 
 def check_derived(change: RawChange) -> None:
     """Raise `BadChange` unless a change's actor is the hash of the rest, and it is that actor's only one."""
-    if change.sequence != 1 or len(change.actor) != _SIZE or _name(change.bytes) != change.actor:
+    size = len(change.actor)
+    if change.sequence != 1 or size not in _CONTEXTS or _name(change.bytes, size) != change.actor:
         raise BadChange("the entry carries a change in a name that is neither its author's nor its content's")
 
 
-def named(change: bytes) -> RawChange:
-    """A first change of an actor of 24 bytes, in the name of what it holds."""
+def named(change: bytes, size: int = MIGRATION) -> RawChange:
+    """A first change of an actor of `size` bytes, in the name of what it holds."""
     at = _actor_at(change)
-    tail = change[8:at] + _name(change) + change[at + _SIZE :]
+    tail = change[8:at] + _name(change, size) + change[at + size :]
     return automerge.read_change(change[:4] + hashlib.sha256(tail).digest()[:4] + tail)
 
 
@@ -75,6 +85,17 @@ def _derived(document: Document, history: Sequence[automerge.Held], key: str, va
     return named(change)
 
 
+def made_anew(document: Document, wanted: dict[str, Value], work: bytes) -> RawChange | None:
+    """The change that makes a document's value `wanted`, named after what it holds; None if it is that.
+
+    `work` is the hash of a change (32 bytes) that says whose part of counters it is.
+    """
+    draft = document.fork()
+    draft.set_actor(bytes(REMADE))
+    change = write_difference(draft, automerge.extract(draft), wanted, work)
+    return None if change is None else named(change, REMADE)
+
+
 def _uncounted(value: Value) -> Value:
     """A counter's first value is the number at its name; devices add their parts to that (records/reserved.py)."""
     if type(value) is dict:
@@ -91,9 +112,9 @@ def _actor_at(change: bytes) -> int:
     return read_uleb(change, at + 32 * count)[1]
 
 
-def _name(change: bytes) -> bytes:
+def _name(change: bytes, size: int) -> bytes:
     try:
         at = _actor_at(change)
     except (IndexError, BadColumns):
         raise BadChange("a change is cut short") from None
-    return crypto.hash_fields("chez/1 migration actor", change[8:at], change[at + _SIZE :])[:_SIZE]
+    return crypto.hash_fields(_CONTEXTS[size], change[8:at], change[at + size :])[:size]

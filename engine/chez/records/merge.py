@@ -19,7 +19,8 @@ from chez.records.automerge import BadChange, Document, RawChange
 from chez.records.derived import DEVICE_ID
 from chez.records.ground import Ground, is_new
 from chez.records.purging import erase, is_purge
-from chez.records.rows import ABSENT, IN_ENTRY, PURGED, REFUSED, WAITING, Row, Rows, Tip
+from chez.records.reserved import REMADE
+from chez.records.rows import ABSENT, IN_ENTRY, OUTBOX, PURGED, REFUSED, WAITING, Row, Rows, Tip
 from chez.store.database import Connection
 
 __all__ = ("Incoming", "Refusal", "merge")
@@ -106,6 +107,10 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
 
     previous: dict[bytes, bytes] = {}
     fresh, strange = _numbered(rows.actor, tips, items, known, previous)
+    for item in items:
+        if n is not None and item.entry is not None and len(item.change.actor) == REMADE and (
+                known(item.change.hash) or (IN_ENTRY, 0))[0] == OUTBOX:
+            rows.delivered(db, n, item.change.hash, item.entry)
     if not fresh and not strange:
         return []
     held = [] if n is None else [Incoming(collection, id, automerge.read_change(data), entry, origin, time)

@@ -15,7 +15,7 @@ from typing import Final, Literal
 from chez.errors import InvalidValue, NotFound
 from chez.records import automerge
 from chez.records.automerge import Document, RawChange
-from chez.records.derived import DEVICE_ID
+from chez.records.derived import MIGRATION
 from chez.records.imported import IMPORT_ACTOR
 from chez.records.operations import DELETE, Operation, decode
 from chez.records.places import Places, escaped
@@ -147,7 +147,7 @@ def _kind(change: RawChange, operations: list[Operation]) -> Kind:
     keys = {one.key: one for one in operations if one.obj is None}
     if change.actor == IMPORT_ACTOR or "_source" in keys:
         return "imported"
-    if len(change.actor) != DEVICE_ID:
+    if len(change.actor) == MIGRATION:
         return "migrated"
     if not change.dependencies:
         return "created"

@@ -5,7 +5,8 @@ Where two devices would write one key at once, one of them would lose. So
 - a counter `name` is the whole number at `name`, if there is one, plus its parts: one
   key `_counter:<device id in hex>:<name>` beside it for each device that added, with
   what that device added in all. Only the device itself writes its part: one that
-  another wrote is not counted.
+  another wrote is not counted. What is made anew of unsent work (records/derived.py) has
+  a part too, under the hash of a change of that work in the place of a device's id.
 - the version of a record's form is the highest of the keys `_version:<n>` that are
   true, so that of two devices that migrate to different versions the newer one counts.
 
@@ -22,13 +23,15 @@ from chez.errors import InvalidValue
 from chez.records.columns import BadColumns, read_uleb
 from chez.records.counter import Counter, bounded
 
-__all__ = ("COUNTER", "MAX_VERSION", "VERSION", "Raw", "check_reserved", "fold", "is_reserved", "operation", "part_key",
-           "part_name", "parts_by_name", "version_key")
+__all__ = ("COUNTER", "MAX_VERSION", "REMADE", "VERSION", "Raw", "check_reserved", "fold", "is_reserved", "operation",
+           "part_key", "part_name", "parts_by_name", "version_key")
 
 COUNTER: Final = "_counter:"
 VERSION: Final = "_version:"
 _HEX: Final = 64
 _NAME: Final = len(COUNTER) + _HEX + 1
+REMADE: Final = 28
+"""Bytes of the actor of a change by which unsent work is made anew."""
 _FIELDS: Final = frozenset(("_deleted", "_source", "_version"))
 MAX_VERSION: Final = 999_999_999
 
@@ -103,7 +106,8 @@ def fold(shown: dict[str, Any], raw: Iterable[Raw], root: bool, stand_in: bytes 
             version = max(version, _version(key, value))
         elif value[0] == ScalarType.Int and (name := part_name(key)) is not None:
             by = operation(id)[0]
-            if (by.hex() == key[len(COUNTER) : _NAME - 1] or by == stand_in) and not (root and name[0] == "_"):
+            mine = by.hex() == key[len(COUNTER) : _NAME - 1] or by == stand_in or len(by) == REMADE
+            if mine and not (root and name[0] == "_"):
                 sums[name] = sums.get(name, 0) + value[1]
     for name, total in sums.items():
         base = shown.get(name, 0)

@@ -182,6 +182,14 @@ class Rows:
         """Take a waiting change out of a record's log, to be put in again as what it became."""
         db.execute("DELETE FROM change WHERE record = ? AND hash = ? AND state = 2", (n, hash))
 
+    def delivered(self, db: Connection, n: int, hash: bytes, entry: int) -> None:
+        """A change that waits to be sent came in an entry of another device, which made the very same one.
+
+        Others may build on it by now, so it is not this device's any more to make once more.
+        """
+        db.execute("UPDATE change SET state = ?, entry = ?, batch = NULL WHERE record = ? AND hash = ?",
+                   (IN_ENTRY, entry, n, hash))
+
     def own_sequence(self, db: Connection, n: int) -> int:
         """The number of this device's last change of a record."""
         row = db.execute("SELECT max(change.sequence) FROM change LEFT JOIN entry ON entry.n = change.entry "

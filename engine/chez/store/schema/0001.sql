@@ -96,6 +96,7 @@ CREATE INDEX waiting ON change (record) WHERE state = 2;
 
 CREATE TABLE unsent (                 -- work of the device this home was, until it is known what of it arrived
     record  INTEGER PRIMARY KEY REFERENCES record ON DELETE CASCADE,
+    first   BLOB NOT NULL,            -- hash of its first change
     base    BLOB NOT NULL,            -- the record's changes without it
     changes BLOB NOT NULL             -- MessagePack list of it
 );

@@ -1,0 +1,101 @@
+"""Unsent work made anew: alike on every device that makes it, whatever it is."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chez.records import automerge
+from chez.records.anew import remake
+from chez.records.automerge import BadChange
+from chez.records.counter import Counter
+from chez.records.derived import check_derived, made_anew, named
+from chez.records.encode import encode_fields
+from chez.records.reserved import REMADE, part_key
+from chez.records.rows import Rows
+from chez.records.store import Incoming
+from chez.records.text import Text
+from chez.store.database import Connection, connect
+from tests.records.pair import Device, pair, typed
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=4) | st.binary(max_size=2)
+    | st.text(max_size=4).map(Text) | st.integers(-9, 9).map(Counter),
+    lambda inner: st.lists(inner.filter(lambda one: type(one) is not Counter), max_size=3)
+    | st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=6)
+RECORDS = st.dictionaries(st.sampled_from("abcd"), VALUES, max_size=4)
+ORIGINS = st.sampled_from((None, None, "bank"))
+
+
+def copied(db: Connection) -> Connection:
+    """Another store with the same content."""
+    copy = connect(":memory:", bytes(32))
+    db.backup(copy)
+    return copy
+
+
+def remade(db: Connection, actor: bytes, sent: int) -> tuple[list[tuple[bytes, bytes]], Any]:
+    """A copy of a store in which another device made anew all but the first changes: what it would send, the value."""
+    copy = copied(db)
+    changes = copy.execute("SELECT hash, origin FROM change ORDER BY n").fetchall()
+    copy.executemany("UPDATE change SET state = 0, entry = 1 WHERE hash = ?", [(one,) for one, _ in changes[:sent]])
+    remake(Rows(actor), copy, 1, dict(changes[sent:]), keep=True)
+    out = copy.execute("SELECT hash, bytes FROM change WHERE state = 1 ORDER BY n").fetchall()
+    (value,) = [row.value for row in [Rows(actor).find(copy, 1, "notes", "r")] if row is not None]
+    return out, value
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(RECORDS, ORIGINS), min_size=1, max_size=4), st.integers(0, 3))
+def test_devices_make_the_same_changes(values: list[tuple[dict[str, Any], str | None]], sent: int) -> None:
+    """Whatever was written and however much of it was sent: two devices make the very same bytes, of the same value."""
+    device = Device(b"a" * 32)
+    for value, origin in values:
+        device.put(value)
+        device.db.execute("UPDATE change SET origin = ? WHERE n = (SELECT max(n) FROM change)", (origin,))
+    before = device.store._rows.find(device.db, 1, "notes", "r")
+    assert before is not None
+    (one, first), (two, second) = (remade(device.db, actor * 32, sent) for actor in (b"x", b"\1"))
+    assert one == two
+    assert typed(first) == typed(second) == typed(before.value)
+    for hash, data in one:
+        change = automerge.read_change(data)
+        check_derived(change)
+        assert change.hash == hash and len(change.actor) == REMADE
+
+
+def test_a_change_in_a_remade_name_that_is_not_its_own_is_refused() -> None:
+    """Content, number and length are bound by the name; neither of the two kinds of names stands for the other."""
+    good = made_anew(automerge.new(bytes(32)), {"a": 1}, b"w" * 32)
+    assert good is not None
+    check_derived(good)
+    other = made_anew(automerge.new(bytes(32)), {"a": 2}, b"w" * 32)
+    assert other is not None and other.actor != good.actor
+    for forged in (encode_fields(good.actor, 1, 1, (), {"a": 2}), encode_fields(good.actor, 2, 1, (), {"a": 1}),
+                   encode_fields(bytes(REMADE), 1, 1, (), {"a": 1}), encode_fields(good.actor[:24], 1, 1, (), {"a": 1}),
+                   encode_fields(good.actor + b"four", 1, 1, (), {"a": 1})):
+        with pytest.raises(BadChange):
+            check_derived(forged)
+
+
+def test_parts_of_counters_under_a_remade_name_are_counted_alike() -> None:
+    """Also one that a member makes up over a device's own part: all show the same, and go on adding."""
+    a, b = pair()
+    a.put({"n": Counter(1)})
+    a.give(b)
+    for forged in ({part_key(b"w" * 32, "n"): 40}, {part_key(a.actor, "n"): 7}):
+        base = encode_fields(bytes(REMADE), 1, 1, (), forged)
+        change = named(base.bytes, REMADE)
+        check_derived(change)
+        for device in (a, b):
+            assert device.store.merge(device.db, 1, [Incoming("notes", "r", change, 2)]) == []
+    assert a.stored() == b.stored()
+
+    def more(draft: Any) -> None:
+        draft["n"] += 2
+
+    shown = int(a.stored()["n"])
+    a.edit(more)()
+    a.give(b)
+    assert int(a.stored()["n"]) == int(b.stored()["n"]) != shown
