@@ -130,7 +130,7 @@ def test_whole_state_does_not_depend_on_arrival(seed: int) -> None:
 def _plain(state: object) -> dict[str, object]:
     """A state's fields, its collections without the order they were filled in."""
     plain = {}
-    for name in state.__slots__:  # type: ignore[attr-defined]
+    for name in state.__struct_fields__:  # type: ignore[attr-defined]
         value = getattr(state, name)
         plain[name] = {key: sorted(one) if isinstance(one, tuple) else one for key, one in value.items()} \
             if hasattr(value, "items") else value

@@ -75,6 +75,8 @@ class Membership:
         self._waiting: dict[bytes, list[bytes]] = {}
         self._words: list[Word | str] = []
         self._strong: list[int] = []
+        self._about: dict[bytes, int] = {}
+        """By person, the statements about it, as bits."""
         self._views: OrderedDict[tuple[int, ...], _View] = OrderedDict()
         self._rights: dict[tuple[bytes, tuple[int, ...]], Right] = {}
 
@@ -105,6 +107,8 @@ class Membership:
             word = self._words[number]
             if isinstance(word, Word) and word.strong:
                 self._strong.append(number)
+            if isinstance(one.body, PersonBody):
+                self._about[one.body.person] = self._about.get(one.body.person, 0) | 1 << number
             joined.append(one)
             ready += [self._held[hash] for hash in self._waiting.pop(one.hash, ())]
 
@@ -231,10 +235,17 @@ class Membership:
         return view
 
     def _base(self, top: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
-        """A set that all the rest builds on as a whole, and the rest: only that is gone through."""
+        """A set that nothing of the rest can change, and the rest: only that is gone through.
+
+        For the rest builds on it as a whole, or is about persons who are new to it.
+        """
         if len(top) == 1:
             return self._top(self._dag.statements[top[0]].heads), 1 << top[0]
         bits = self._dag.closure_of(top)
+        most = max(top, key=lambda number: self._dag.past(number).bit_count())
+        base = self._dag.past(most) | 1 << most
+        if self._strangers(bits & ~base, base):
+            return (most,), bits & ~base
         common = bits
         for head in top:
             common &= self._dag.past(head)
@@ -247,6 +258,14 @@ class Membership:
             if all(self._dag.past(one) >> number & 1 for one in numbers_of(region)):
                 return (number,), region
         return (), bits
+
+    def _strangers(self, region: int, base: int) -> bool:
+        """Whether a region is about persons of whom a base knows nothing: they have no part in it."""
+        for number in numbers_of(region):
+            body = self._dag.statements[number].body
+            if not isinstance(body, PersonBody) or self._about[body.person] & base:
+                return False
+        return True
 
     def _advance(self, base: _View, region: int) -> _View:
         """The state after a region that builds, as a whole, on a base."""

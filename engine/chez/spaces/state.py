@@ -7,9 +7,12 @@ each rule below gives the same result for concurrent statements in either order.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from chez.spaces.statements import (
     Add,
@@ -67,27 +70,26 @@ class Member:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(msgspec.Struct, frozen=True):
     """Who belongs to a person and to a space, as a set of statements says."""
 
-    persons: Mapping[bytes, Enrol] = field(default_factory=dict)
-    certificates: Mapping[bytes, Mapping[bytes, Certify]] = field(default_factory=dict)
+    persons: Mapping[bytes, Enrol] = {}
+    certificates: Mapping[bytes, Mapping[bytes, Certify]] = {}
     """By device, the certificates that took effect, by hash."""
-    names: Mapping[bytes, str] = field(default_factory=dict)
+    names: Mapping[bytes, str] = {}
     """By device, the name that it was given after its certificate."""
     expelled: frozenset[bytes] = frozenset()
     retired: frozenset[bytes] = frozenset()
     create: Create | None = None
-    grants: Mapping[bytes, Mapping[bytes, Role]] = field(default_factory=dict)
+    grants: Mapping[bytes, Mapping[bytes, Role]] = {}
     """By person, what gives it a role, by hash; of several, the lowest counts."""
-    removals: Mapping[bytes, tuple[bytes, ...]] = field(default_factory=dict)
+    removals: Mapping[bytes, tuple[bytes, ...]] = {}
     """By person, the statements that removed it."""
     admissions: frozenset[bytes] = frozenset()
     """The persons who were ever let in."""
-    expulsions: Mapping[bytes, tuple[bytes, ...]] = field(default_factory=dict)
+    expulsions: Mapping[bytes, tuple[bytes, ...]] = {}
     """By person, the statements that expelled devices of it."""
-    epochs: Mapping[bytes, NewEpoch] = field(default_factory=dict)
+    epochs: Mapping[bytes, NewEpoch] = {}
     epoch_heads: frozenset[bytes] = frozenset()
     """The epochs that no other follows: more than one when owners made them at once."""
     uncovered: frozenset[bytes] = frozenset()
@@ -96,10 +98,10 @@ class State:
     archived: bool = False
     admins: tuple[bytes, ...] = ()
     """The first admin keys of the handles that the space had, the current one last."""
-    invites: Mapping[bytes, Invite] = field(default_factory=dict)
-    picks: Mapping[tuple[bytes, int], bytes] = field(default_factory=dict)
+    invites: Mapping[bytes, Invite] = {}
+    picks: Mapping[tuple[bytes, int], bytes] = {}
     """By author and sequence number, the hash of the entry that an owner picked."""
-    origins: Mapping[bytes, str] = field(default_factory=dict)
+    origins: Mapping[bytes, str] = {}
     """By person, the hash of the invitation that it came by, in hexadecimal."""
 
     # --- questions ----------------------------------------------------------------------
