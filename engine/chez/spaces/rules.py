@@ -145,7 +145,8 @@ def _space(body: SpaceBody, view: State) -> str | None:
             numbers = [view.epochs[one.epoch].number for one in body.previous if one.epoch in view.epochs]
             if len(numbers) != len(body.previous) or body.number != 1 + max(numbers, default=0):
                 return "it is not numbered after the epochs it follows"
-            if {one.epoch for one in body.previous} != view.epoch_heads:
+            follows = [one.epoch for one in body.previous]
+            if set(follows) != view.epoch_heads or len(follows) != len(view.epoch_heads):
                 return "it does not follow every epoch that its author knew"
     return None
 
