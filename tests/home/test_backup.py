@@ -346,7 +346,7 @@ FOREIGN = (
     f"DROP INDEX {DECLARED}; CREATE INDEX {DECLARED} ON record (space, json) WHERE collection = 'notes'",
     "UPDATE search SET fields = '[\"body\"]'", "UPDATE search SET fields = 'no list'",
     "UPDATE search SET fields = x'ff'",
-    "UPDATE search SET collection = 7", "DELETE FROM search", "INSERT INTO search VALUES (9, 1, 'x', '[\"a\"]', 0)",
+    "UPDATE search SET collection = 7", "DELETE FROM search", "INSERT INTO search VALUES (9, 1, 'x', '[\"a\"]', 0, 0)",
     'DROP TRIGGER "search 1 added"; CREATE TRIGGER "search 1 added" AFTER INSERT ON record BEGIN SELECT 1; END',
     "DROP TRIGGER record_deleted; CREATE TRIGGER record_deleted AFTER DELETE ON record BEGIN SELECT 1; END",
 )

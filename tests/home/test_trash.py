@@ -96,6 +96,32 @@ async def test_no_trace_is_left_in_the_store(path: Path, tmp_path: Path) -> None
         assert len(await notes.search("other")) == 1
 
 
+async def test_many_purges_merge_an_index_once_for_each_commit(pair: Pair) -> None:
+    """Two hundred purges at once, and two hundred that arrive: the words are gone, without a pass for each of them."""
+    ids = [f"n{number:03d}" for number in range(200)]
+    for home in (pair.laptop, pair.phone):
+        notes = home.collection("notes", search=("title",))
+        if home is pair.laptop:
+            await notes.put_many([{"title": f"qzx{id} tea"} for id in ids], ids=ids)
+            await notes.put({"title": "kept tea"}, id="kept")
+            await pair.meet()
+        assert len(await notes.search("tea", limit=300)) == 201
+    merges: dict[str, list[str]] = {"laptop": [], "phone": []}
+    for home in (pair.laptop, pair.phone):
+        seen = merges[home.name]
+        await home._database.write(lambda db, seen=seen: db.set_trace_callback(seen.append))  # type: ignore[misc]
+    await asyncio.gather(*[pair.laptop.collection("notes").purge(id) for id in ids])
+    await pair.meet()
+    for home in (pair.laptop, pair.phone):
+        await home._database.write(lambda db: db.set_trace_callback(None))
+        asked = [text for text in merges[home.name] if "'optimize'" in text]
+        assert 1 <= len(asked) <= merges[home.name].count("COMMIT") < 60
+        assert [hit.record.id for hit in await home.collection("notes").search("tea")] == ["kept"]
+        parts = await home._database.read(lambda db: db.execute('SELECT block FROM "search 1_data"').fetchall())
+        assert not any(b"qzxn" in block for (block,) in parts)
+        assert await home._database.read(lambda db: db.execute("SELECT sum(purged) FROM search").fetchone()) == (0,)
+
+
 async def test_it_waits_for_an_open_edit_and_stays_through_restarts(path: Path) -> None:
     """A purge asked for during an edit comes after it; a live record ends with None; after a restart it is gone."""
     async with chez.open(path, passphrase=PASSPHRASE) as home:

@@ -84,7 +84,7 @@ class Home:
             records.forget()
             self._replica.forget()
 
-        hooks(database, self._links, news.publish, undone)
+        hooks(database, self._links, records.before_commit, news.publish, undone)
         self.journal = Journal(database, device, unix_milliseconds)
         """The receipts of this device."""
         self._engine = Engine(database, records, space.n, crypto.random_bytes, news, self._name_of,

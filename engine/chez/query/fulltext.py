@@ -168,13 +168,16 @@ def statements(db: Connection) -> list[str]:
     return found
 
 
-def compact(db: Connection, space: int, collection: str) -> None:
-    """Merge a collection's index, if it has one: words of what was taken out are in no part of it any more.
+def compact(db: Connection) -> None:
+    """Merge each index that had a record purged: its words are in no part of it any more.
 
     It takes time by the size of the index, a second for some hundred thousand records.
     """
-    if (index := present(db, space, collection)) is not None:
-        db.execute(f"INSERT INTO {index.table} ({index.table}) VALUES ('optimize')")
+    purged = {n for (n,) in db.execute("SELECT n FROM search WHERE purged = 1")}
+    for index in _all(db):
+        if index.n in purged:
+            db.execute(f"INSERT INTO {index.table} ({index.table}) VALUES ('optimize')")
+    db.execute("UPDATE search SET purged = 0 WHERE purged = 1")
 
 
 def drop(db: Connection, index: SearchIndex) -> None:

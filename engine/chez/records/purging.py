@@ -9,10 +9,14 @@ stays for ever.
 
 Erased are the record's value, its snapshot and the bytes of its changes (those that were
 not sent yet never will be), its words in full-text indexes, what undo kept, and what was
-set aside of it. What was sent before is part of signed entries, here, on the other devices
-and at the relay, until checkpoints replace them (docs/security.md).
+set aside of it. The words go at the end of the transaction, once for all that it purged
+(`settle_purges`): an index is merged as a whole for it. What was sent before is part of
+signed entries, here, on the other devices and at the relay, until checkpoints replace them
+(docs/security.md).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from chez.query.fulltext import compact
@@ -22,7 +26,7 @@ from chez.records.operations import SET, decode
 from chez.records.rows import ABSENT, PURGED, Row, Rows
 from chez.store.database import Connection
 
-__all__ = ("PURGE", "erase", "is_purge", "purge_change")
+__all__ = ("PURGE", "erase", "is_purge", "purge_change", "settle_purges")
 
 PURGE: Final = "_purged"
 _TRUE: Final = 2
@@ -47,15 +51,33 @@ def is_purge(change: RawChange) -> bool:
 def erase(rows: Rows, db: Connection, space: int, row: Row, change: RawChange, state: int, entry: int | None = None,
           time: int | None = None) -> None:
     """Purge a record because of `change`, in an open transaction; `entry` brought it, None: made here."""
-    # Freed pages are overwritten: they may stay in the file for long.
+    n = row.n
+    with _overwritten(db):
+        db.execute("DELETE FROM quarantine WHERE bytes IN (SELECT bytes FROM change WHERE record = ? AND state = 3)",
+                   (n,))
+        for table in ("snapshot", "change", "reversal", "unsent"):
+            db.execute(f"DELETE FROM {table} WHERE record = ?", (n,))
+        rows.blank(db, row, PURGED, entry)
+        rows.log(db, n, change, state, None, entry, time, counted=False)
+    if row.state < ABSENT:
+        db.execute("UPDATE search SET purged = 1 WHERE space = ? AND collection = ?", (space, row.collection))
+        rows.purged = True
+
+
+def settle_purges(rows: Rows, db: Connection) -> None:
+    """Take the words of what was purged out of full-text indexes, before the transaction is committed."""
+    if rows.purged:
+        with _overwritten(db):
+            compact(db)
+        rows.purged = False
+
+
+@contextmanager
+def _overwritten(db: Connection) -> Iterator[None]:
+    """Pages that are freed meanwhile are overwritten: they may stay in the file for long."""
     (before,) = db.execute("PRAGMA secure_delete").fetchone()
     db.execute("PRAGMA secure_delete = ON")
-    n = row.n
-    db.execute("DELETE FROM quarantine WHERE bytes IN (SELECT bytes FROM change WHERE record = ? AND state = 3)", (n,))
-    for table in ("snapshot", "change", "reversal", "unsent"):
-        db.execute(f"DELETE FROM {table} WHERE record = ?", (n,))
-    rows.blank(db, row, PURGED, entry)
-    rows.log(db, n, change, state, None, entry, time, counted=False)
-    if row.state < ABSENT:
-        compact(db, space, row.collection)
-    db.execute(f"PRAGMA secure_delete = {int(before)}")
+    try:
+        yield
+    finally:
+        db.execute(f"PRAGMA secure_delete = {int(before)}")

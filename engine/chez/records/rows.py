@@ -79,6 +79,8 @@ class Rows:
     now: Callable[[], int] = int
     batch: int | None = None
     """The transaction whose changes are being logged, if they are to be sent as one."""
+    purged: bool = True
+    """Whether something may have been purged whose words are still in an index; so it may be when a store is opened."""
     _warm: "OrderedDict[int, _Warm]" = field(default_factory=OrderedDict)
     _fields: set[tuple[str, str]] = field(default_factory=set)
 
@@ -86,6 +88,7 @@ class Rows:
         """Drop everything cached (some work was undone)."""
         self._warm.clear()
         self._fields.clear()
+        self.purged = True
 
     # --- the projection ---------------------------------------------------------------
 

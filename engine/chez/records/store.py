@@ -26,7 +26,7 @@ from chez.records.encode import encode_fields, expanded, is_flat
 from chez.records.imported import identity_change
 from chez.records.merge import Incoming, Refusal, merge
 from chez.records.past import open_past
-from chez.records.purging import erase, purge_change
+from chez.records.purging import erase, purge_change, settle_purges
 from chez.records.reserved import check_reserved
 from chez.records.reversals import Reversal, Reversals
 from chez.records.rows import ABSENT, DELETED, HERE, OUTBOX, PURGED, Row, Rows
@@ -257,6 +257,10 @@ class RecordStore:
     def settle(self, db: Connection, space: int) -> None:
         """What has arrived of work made anew is not said twice (see `records.anew`)."""
         settle(self._rows, db, space)
+
+    def before_commit(self, db: Connection) -> None:
+        """What is done once for all that a transaction did, just before it is committed."""
+        settle_purges(self._rows, db)
 
     # --- helpers ----------------------------------------------------------------------
 

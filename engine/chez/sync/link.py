@@ -226,10 +226,16 @@ class Link:
             self._turn.notify_all()
 
 
-def hooks(database: Database, links: list[Link], committed: Callable[[], None], undone: Callable[[], None]) -> None:
-    """Let every open link seal inside the store's transactions; `committed` and `undone` hear how each ended."""
+def hooks(database: Database, links: list[Link], finish: Callable[[Connection], None], committed: Callable[[], None],
+          undone: Callable[[], None]) -> None:
+    """Let every open link seal inside the store's transactions.
+
+    `finish` does what is done once for all of a transaction; `committed` and `undone` hear
+    how each ended.
+    """
 
     def before_commit(db: Connection) -> None:
+        finish(db)
         for link in links:
             link.before_commit(db)
 

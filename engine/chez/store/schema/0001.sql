@@ -69,6 +69,7 @@ CREATE TABLE search (                 -- full-text indexes: a table of FTS5, a v
     collection TEXT NOT NULL,
     fields     TEXT NOT NULL,         -- JSON list of what is searched
     upto       INTEGER NOT NULL,      -- records up to this row are in it; all, once it is built
+    purged     INTEGER NOT NULL DEFAULT 0, -- 1: words of records that were purged may still be in parts of it
     UNIQUE (space, collection)
 );
 
