@@ -1,7 +1,9 @@
 """Declared indexes are what queries go by: the plans of the statements that SQLite really ran."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
@@ -10,6 +12,8 @@ import pytest
 import chez
 from chez import field
 from chez.errors import InvalidValue
+from chez.query.indexes import KEPT, present
+from tests.home.conftest import PASSPHRASE
 
 COUNT = 2500  # more than two pages of an iteration
 Notes = Any
@@ -268,3 +272,68 @@ async def test_an_index_follows_edits_and_deletions(filled: chez.Home) -> None:
     await notes.delete("00103")
     assert [record.id for record in await notes.where(cups=77).all()] == ["00003", "00053"]
     assert [record.id for record in await notes.where(cups=3).limit(2).all()] == ["00153", "00203"]
+
+
+async def there(home: chez.Home, collection: str = "notes") -> set[str]:
+    """The fields of the declared indexes that the store has."""
+    return {" ".join(name for name, _ in index.keys)
+            for index in await home._database.read(lambda db: present(db, collection))}
+
+
+async def opened(path: Path, *declared: str) -> set[str]:
+    """Open a home, read a collection with these indexes, close; which indexes were there after that."""
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        notes = home.collection("notes", indexes=declared)
+        assert [record.id for record in await notes.where(old=1, new=2).all()] == ["a"]
+        return await there(home)
+
+
+async def test_an_index_that_nobody_declares_any_more_is_dropped(path: Path) -> None:
+    """After so many openings that declared its collection without it, and not before; the answers stay the same."""
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        await home.collection("notes").put({"old": 1, "new": 2}, id="a")
+        await home.collection("others", indexes=("old",)).put({"old": 1})
+    assert await opened(path, "old") == {"old"}
+    for number in range(KEPT - 1):
+        assert await opened(path, "new") == {"old", "new"}, number
+        assert await opened(path) == {"old", "new"}  # the command line, or a script, declares nothing
+    assert await opened(path, "new") == {"new"}
+    assert await opened(path, "old") == {"old", "new"}
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        assert await there(home, "others") == {"old"}  # of a collection that nobody declared meanwhile
+
+
+async def test_two_apps_keep_each_others_indexes(path: Path) -> None:
+    """Apps that share a home by turns, or parts of one app that declare a collection each in its way, lose nothing."""
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        await home.collection("notes").put({"old": 1, "new": 2}, id="a")
+    for _ in range(KEPT):
+        await opened(path, "old")
+        assert await opened(path, "new") == ({"old", "new"})
+    for _ in range(KEPT + 1):
+        async with chez.open(path, passphrase=PASSPHRASE) as home:
+            for declared in ("new", "old", "new"):
+                await asyncio.gather(*[home.collection("notes", indexes=(declared,)).count() for _ in range(3)])
+            assert await there(home) == {"old", "new"}
+
+
+async def test_a_query_outlives_the_index_it_would_go_by(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index that is dropped under a collection, an iteration or a reader beside changes no answer."""
+    monkeypatch.setattr("chez.query.indexes.KEPT", 1)
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        await home.collection("notes").put_many([{"old": 1, "new": n} for n in range(2500)])
+        early = home.collection("notes", indexes=("old",))
+        assert await early.where(old=1).count() == 2500
+    async with (chez.open(path, passphrase=PASSPHRASE) as home,
+                chez.open(path, passphrase=PASSPHRASE, read_only=True) as beside):
+        early, reader = home.collection("notes"), beside.collection("notes")
+        assert await early.where(old=1).count() == await reader.where(old=1).count() == 2500
+        counted = 0
+        async for _ in early.where(old=1):
+            if not counted:
+                assert await home.collection("notes", indexes=("new",)).where(new=3).count() == 1
+                assert await there(home) == {"new"}
+            counted += 1
+        assert counted == 2500
+        assert await early.where(old=1).count() == await reader.where(old=1).count() == 2500
+        assert await reader.where(old=1).max("new") == 2499

@@ -2,9 +2,11 @@
 
 An index is on the expressions that conditions and sorting are compiled to, in one
 collection, with the record's id last, for it breaks ties in every order. What it is on can
-be read from its name, so the store itself tells which there are, to any process.
+be read from its name, so the store itself tells which there are, to any process. One that
+nobody declares any more is dropped in the end (`tend`).
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,13 +19,17 @@ from chez.query.decimals import decimal_column
 from chez.query.paths import column, quote, steps
 from chez.store.database import Connection
 
-__all__ = ("Declared", "Index", "best", "check", "expression", "named", "present")
+__all__ = ("Declared", "Index", "best", "check", "expression", "named", "neglected", "present", "tend", "unhinted")
 
 Declared = str | Sequence[str]
 """What `indexes=` takes for one index: a field, or several."""
 
+KEPT: Final = 16
+"""Openings of a home that declare a collection without one of its indexes, until that one is dropped."""
+
 _MOST: Final = 8
 _MARK: Final = "declared "
+_HINT: Final = re.compile(f'INDEXED BY "{_MARK}(?:[^"]|"")*"')
 
 
 def check(indexes: Iterable[Any]) -> tuple[tuple[str, ...], ...]:
@@ -79,6 +85,37 @@ def named(db: Connection) -> list[Index]:
     kind = tuple[str, tuple[Key, ...]]
     found = (msgspec.json.decode(bytes.fromhex(name.rpartition(" ")[2]), type=kind) for (name,) in names)
     return [Index(of, keys) for of, keys in found]
+
+
+def neglected(db: Connection, wanted: Iterable[Index]) -> bool:
+    """Whether one of these indexes is counted as one that is declared no more."""
+    unused = {name for (name,) in db.execute("SELECT name FROM unused_index")}
+    return any(index.name in unused for index in wanted)
+
+
+def tend(db: Connection, collection: str, wanted: Sequence[Index], *, anew: bool) -> None:
+    """Make the indexes that are declared of a collection; `anew` says that it is the first time since opening.
+
+    Others are counted then, and dropped after `KEPT` openings in a row: another app, or
+    another part of this one, may declare them still. Dropping loses nothing but the time to
+    make one again.
+    """
+    for index in wanted:
+        db.execute(index.statement())
+        db.execute("DELETE FROM unused_index WHERE name = ?", (index.name,))
+    if not (anew and wanted):
+        return
+    for index in present(db, collection) - frozenset(wanted):
+        (openings,) = db.execute("INSERT INTO unused_index (name, openings) VALUES (?, 1) ON CONFLICT (name) "
+                                 "DO UPDATE SET openings = openings + 1 RETURNING openings", (index.name,)).fetchone()
+        if openings >= KEPT:
+            db.execute(f"DROP INDEX {quote(index.name, chr(34))}")
+            db.execute("DELETE FROM unused_index WHERE name = ?", (index.name,))
+
+
+def unhinted(sql: str) -> str:
+    """A statement without the names of declared indexes it should go by: its answers are the same."""
+    return _HINT.sub("", sql)
 
 
 def best(indexes: Iterable[Index], bounds: Sequence[Bound], order: Sequence[Key]) -> Index | None:

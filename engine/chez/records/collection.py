@@ -49,7 +49,7 @@ class Collection(Generic[T]):
         """Its name, one for all spaces."""
         self._form = Form(name, type, version, migrations)
         self._reader = Reader(engine.database, engine.space, name, type, indexes, search, self.record_from,
-                              self._follow)
+                              self._follow, engine.tended)
 
     def __repr__(self) -> str:
         return f"<Collection {self.name!r}>"

@@ -31,6 +31,8 @@ class Engine:
     receipt: Callable[[Connection, str, Mapping[str, Any]], Any] = lambda db, kind, body: None
     """Writes a receipt in an open transaction."""
     editing: Editing = field(default_factory=Editing)
+    tended: set[str] = field(default_factory=set)
+    """The collections that were declared with indexes since the home was opened."""
 
     def feed(self, collection: str | None, record: Callable[[str, Sequence[Any]], Record[T]]) -> Feed[T]:
         """The feed of a collection, or of all."""

@@ -10,7 +10,7 @@ from chez.errors import InvalidValue, Misuse
 from chez.query import decimals, fulltext
 from chez.query.filters import Facts
 from chez.query.fulltext import Hit
-from chez.query.indexes import Declared, Index, check, present
+from chez.query.indexes import Declared, Index, check, neglected, present, tend, unhinted
 from chez.query.live import Following
 from chez.query.paths import parameter
 from chez.store.database import Connection, Database, storage_error
@@ -25,12 +25,13 @@ class Reader(Generic[R]):
     """What the queries of one collection read from (`chez.query.filters.Source`).
 
     What is declared is made on the first read: an index takes a transaction, but only
-    where it is missing. What anybody declared before serves these queries too.
+    where it is missing. What anybody declared before serves these queries too. `tended` are
+    the collections that were declared with indexes since the home was opened.
     """
 
     def __init__(self, database: Database, space: int, collection: str, type: type[Any] | None,
                  indexes: Iterable[Declared], search: Iterable[str], record: Callable[[Sequence[Any]], R],
-                 follow: Callable[[], AbstractContextManager[Following]]) -> None:
+                 follow: Callable[[], AbstractContextManager[Following]], tended: set[str]) -> None:
         self._database = database
         self.space = space
         self.collection = collection
@@ -39,6 +40,7 @@ class Reader(Generic[R]):
         self._numeric = decimals.fields_of(type) if type is not None else frozenset()
         self.record = record
         self.follow = follow
+        self._tended = tended
         self._facts: Facts | None = None
 
     async def facts(self) -> Facts:
@@ -58,7 +60,10 @@ class Reader(Generic[R]):
         # An index on a field as text is none on it as a number, and the other way round.
         there = frozenset(index for index in present(db, self.collection)
                           if all(decimal == (name in numeric) for name, decimal in index.keys))
-        missing = bool(self._numeric - numeric) or not there.issuperset(self._wanted(numeric))
+        wanted = self._wanted(numeric)
+        missing = bool(self._numeric - numeric) or not there.issuperset(wanted) or neglected(db, wanted)
+        if wanted and self.collection not in self._tended:
+            missing = missing or bool(present(db, self.collection) - frozenset(wanted))
         if self._searched and not missing:
             found = fulltext.present(db, self.space, self.collection)
             missing = found is None or found.fields != self._searched
@@ -66,8 +71,10 @@ class Reader(Generic[R]):
 
     def _declare(self, db: Connection) -> None:
         decimals.declare(db, self.collection, self._numeric)
-        for index in self._wanted(decimals.declared(db, self.collection)):
-            db.execute(index.statement())
+        wanted = self._wanted(decimals.declared(db, self.collection))
+        tend(db, self.collection, wanted, anew=self.collection not in self._tended)
+        if wanted:
+            self._tended.add(self.collection)
         if self._searched:
             fulltext.declare(db, self.space, self.collection, self._searched)
 
@@ -78,7 +85,14 @@ class Reader(Generic[R]):
         """The rows of a statement. Raises `InvalidValue` for what is too much for SQLite, `Damaged`."""
         def work(db: Connection) -> list[tuple[Any, ...]]:
             decimals.equip(db, sql)
-            found: list[tuple[Any, ...]] = db.execute(sql, params).fetchall()
+            try:
+                found: list[tuple[Any, ...]] = db.execute(sql, params).fetchall()
+            except sqlcipher3.OperationalError as error:
+                if "no such index" not in str(error):
+                    raise
+                # It was dropped since: the same answers in more time, and the next query asks what there is.
+                self._facts = None
+                found = db.execute(unhinted(sql), params).fetchall()
             return found
 
         return await self._read(work)

@@ -19,7 +19,7 @@ from chez.store.database import Connection, connect, migrate
 
 __all__ = ("Salvage", "require", "salvage")
 
-DERIVED: Final = ("search", "decimal_field", "blob_reference")
+DERIVED: Final = ("search", "decimal_field", "unused_index", "blob_reference")
 """Tables that are made again from others."""
 
 FARTHEST: Final = 2**40

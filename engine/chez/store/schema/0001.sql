@@ -63,6 +63,11 @@ CREATE TABLE decimal_field (          -- fields that a type declares as decimals
     PRIMARY KEY (collection, name)
 ) WITHOUT ROWID;
 
+CREATE TABLE unused_index (           -- indexes of records that an app declared once, and none did of late
+    name     TEXT PRIMARY KEY,
+    openings INTEGER NOT NULL         -- of the home since, in which its collection was declared without it
+) WITHOUT ROWID;
+
 CREATE TABLE search (                 -- full-text indexes: a table of FTS5, a view and triggers each
     n          INTEGER PRIMARY KEY,
     space      INTEGER NOT NULL REFERENCES space,
