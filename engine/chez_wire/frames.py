@@ -23,15 +23,18 @@ from chez_wire.limits import (
     MAX_FRAME,
     MAX_INBOX_ITEM,
     MAX_INBOX_TTL,
+    MAX_PACKETS,
     MAX_TEXT,
+    PACKET_BYTES,
 )
 from chez_wire.login import Role
 
 __all__ = (
     "PROTOCOL_VERSION", "Ack", "Append", "Appended", "Chunk", "ChunksHeld", "Claim", "ClientFrame", "CreateInbox",
-    "CreateSpace", "Credit", "Done", "Entries", "Entry", "Failed", "GetChunk", "HasChunks", "Hello", "InboxItem",
-    "InboxItems", "Open", "Opened", "OpenedSpace", "Put", "PutChunk", "Read", "RelayFrame", "Subscribe", "Watch",
-    "Welcome", "decode_client", "decode_relay", "encode",
+    "CreateSpace", "Credit", "DeleteSpace", "Done", "Ended", "Entries", "Entry", "Failed", "GetChunk", "GetPacket",
+    "HasChunks", "Hello", "InboxItem", "InboxItems", "Open", "Opened", "OpenedSpace", "Packet", "Put", "PutChunk",
+    "Read", "RelayFrame", "Rotate", "SealedPacket", "Subscribe", "Watch", "Welcome", "decode_client", "decode_relay",
+    "encode",
 )
 
 PROTOCOL_VERSION: Final = 1
@@ -45,6 +48,7 @@ Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Envelope = Annotated[bytes, Meta(max_length=MAX_ENVELOPE)]
 Item = Annotated[bytes, Meta(min_length=1, max_length=MAX_INBOX_ITEM)]
 Sealed = Annotated[bytes, Meta(min_length=1, max_length=MAX_CHUNK)]
+Box = Annotated[bytes, Meta(min_length=PACKET_BYTES, max_length=PACKET_BYTES)]
 
 
 class _Frame(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -62,6 +66,16 @@ class Hello(_Frame, tag=1, frozen=True):
     relay: Text
 
 
+class SealedPacket(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Epoch keys sealed to one member, and the tag that this member asks for them by."""
+
+    tag: Id
+    box: Box
+
+
+Packets = Annotated[list[SealedPacket], Meta(max_length=MAX_PACKETS)]
+
+
 class CreateSpace(_Frame, tag=2, frozen=True):
     """Create a space. Its handle is the hash of `admin_key`, which signs the request."""
 
@@ -71,6 +85,7 @@ class CreateSpace(_Frame, tag=2, frozen=True):
     read_key: Id
     append_key: Id
     control_key: Id
+    packets: Packets
     signature: Signature
     token: Text = ""
 
@@ -182,6 +197,41 @@ class HasChunks(_Frame, tag=14, frozen=True):
     chunks: Annotated[list[Id], Meta(min_length=1, max_length=MAX_CHUNK_IDS)]
 
 
+class Rotate(_Frame, tag=15, frozen=True):
+    """Replace a space's admin key, credentials and packets, if `previous_read` is still its read key.
+
+    `signer`, the space's admin key or its relay recovery key, signs the request.
+    """
+
+    ref: Ref
+    handle: Id
+    signer: Id
+    previous_read: Id
+    admin_key: Id
+    read_key: Id
+    append_key: Id
+    control_key: Id
+    packets: Packets
+    signature: Signature
+
+
+class GetPacket(_Frame, tag=16, frozen=True):
+    """Get the packet under a tag of a space; needs no role."""
+
+    ref: Ref
+    handle: Id
+    tag: Id
+
+
+class DeleteSpace(_Frame, tag=17, frozen=True):
+    """Delete a space with all that is in it; signed by `signer` as in `Rotate`."""
+
+    ref: Ref
+    handle: Id
+    signer: Id
+    signature: Signature
+
+
 # --- from the relay ----------------------------------------------------------------
 
 
@@ -194,7 +244,7 @@ class Welcome(_Frame, tag=33, frozen=True):
 
 
 class Done(_Frame, tag=34, frozen=True):
-    """What `ref` asked for is done and durable (create, put, put chunk, ack)."""
+    """What `ref` asked for is done and durable (create, rotate, delete, put, put chunk, ack)."""
 
     ref: Ref
 
@@ -294,11 +344,27 @@ class ChunksHeld(_Frame, tag=41, frozen=True):
     held: Annotated[list[bool], Meta(max_length=MAX_CHUNK_IDS)]
 
 
+class Packet(_Frame, tag=42, frozen=True):
+    """One packet of epoch keys (`ref` of the GetPacket)."""
+
+    ref: Ref
+    box: Box
+
+
+class Ended(_Frame, tag=43, frozen=True):
+    """All roles that were open at a space, and a subscription to it, ended: `code` tells why."""
+
+    handle: Id
+    code: Text
+
+
 ClientFrame = (
     Hello | CreateSpace | Open | Append | Subscribe | Credit | Read | CreateInbox | Put | Watch | Ack
-    | PutChunk | GetChunk | HasChunks
+    | PutChunk | GetChunk | HasChunks | Rotate | GetPacket | DeleteSpace
 )
-RelayFrame = Welcome | Done | Opened | Appended | Entries | InboxItems | Failed | Chunk | ChunksHeld
+RelayFrame = (
+    Welcome | Done | Opened | Appended | Entries | InboxItems | Failed | Chunk | ChunksHeld | Packet | Ended
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _client_decoder = msgspec.msgpack.Decoder(ClientFrame)

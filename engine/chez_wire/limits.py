@@ -77,6 +77,13 @@ MAX_CHUNK: Final = 576 * KIB
 MAX_CHUNK_IDS: Final = 1024
 """Chunks asked about by one frame: bounds the look-ups made for one message."""
 
+PACKET_BYTES: Final = 256
+"""Bytes of one sealed packet of epoch keys, always: 48 of the sealed box (X25519 and a tag), and room
+for two ids, a number and three secrets of 32 bytes. All alike, so that a size tells no role."""
+
+MAX_PACKETS: Final = 2048
+"""Packets of one space: 0.6 MiB in one frame, so that a rotation is one request and takes effect whole."""
+
 MAX_TEXT: Final = 512
 """Characters of a relay name, an error message or a token in a frame."""
 

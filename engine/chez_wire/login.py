@@ -1,15 +1,22 @@
-"""What is signed to prove a role, as canonical bytes (no key in here).
+"""What is signed to prove a role or to change a space, as canonical bytes (no key in here).
 
-Both sides' fresh nonces make a login worthless a second time; the relay's dialled name
-makes it worthless at another relay; handle and role, for another space or purpose.
+Both sides' fresh nonces make a signature worthless on another connection; the relay's
+dialled name makes it worthless at another relay; handle and role, for another space or
+purpose; the request's `ref`, which rises, a second time on the same connection.
 """
 
 import enum
 import hashlib
+from typing import Final
 
 from chez_wire.limits import ID_BYTES
 
-__all__ = ("Role", "create_message", "handle_of", "inbox_of", "login_message")
+__all__ = ("ANY_KEY", "Role", "create_message", "delete_message", "handle_of", "inbox_of", "login_message",
+           "rotate_message")
+
+ANY_KEY: Final = bytes(ID_BYTES)
+"""Instead of the read key that a rotation replaces: whichever stands. For the relay recovery key alone,
+whose holder cannot know it when somebody else rotated last."""
 
 
 class Role(enum.StrEnum):
@@ -37,9 +44,28 @@ def login_message(relay: str, client_nonce: bytes, relay_nonce: bytes, handle: b
     return _fields("chez/1 login", relay.encode(), client_nonce, relay_nonce, handle, role.encode())
 
 
-def create_message(relay: str, client_nonce: bytes, relay_nonce: bytes, kind: str, *keys: bytes) -> bytes:
-    """The bytes that an admin (or inbox owner) signs to create a space (or inbox) with these keys."""
-    return _fields("chez/1 create " + kind, relay.encode(), client_nonce, relay_nonce, *keys)
+def create_message(relay: str, client_nonce: bytes, relay_nonce: bytes, kind: str, *fields: bytes) -> bytes:
+    """The bytes that an admin (or inbox owner) signs to create a space (or inbox).
+
+    The fields are all its keys, and for a space `packets_hash` of its packets, for an inbox its ttl.
+    """
+    return _fields("chez/1 create " + kind, relay.encode(), client_nonce, relay_nonce, *fields)
+
+
+def rotate_message(
+    relay: str, client_nonce: bytes, relay_nonce: bytes, ref: int, handle: bytes, *fields: bytes
+) -> bytes:
+    """The bytes that a space's admin or relay recovery key signs to rotate its credentials.
+
+    The fields: the read key that is replaced, the new admin, read, append and control key,
+    and `packets_hash` of the new packets.
+    """
+    return _fields("chez/1 rotate", relay.encode(), client_nonce, relay_nonce, ref.to_bytes(4, "big"), handle, *fields)
+
+
+def delete_message(relay: str, client_nonce: bytes, relay_nonce: bytes, ref: int, handle: bytes) -> bytes:
+    """The bytes that a space's admin or relay recovery key signs to delete it."""
+    return _fields("chez/1 delete", relay.encode(), client_nonce, relay_nonce, ref.to_bytes(4, "big"), handle)
 
 
 def handle_of(admin_key: bytes) -> bytes:

@@ -17,10 +17,10 @@ ChunkFrame = PutChunk | GetChunk | HasChunks
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The role that a frame needs, its request, and what its result becomes."""
+    """The role that a frame needs, its request under that role's credential, and what its result becomes."""
 
     role: Role
-    request: Request
+    request: Callable[[bytes], Request]
     then: Callable[[Result], list[Effect]]
 
 
@@ -28,11 +28,13 @@ def plan(frame: ChunkFrame) -> Plan:
     """What to do about a frame, provided its role is open."""
     match frame:
         case PutChunk(ref, handle, data):
-            return Plan(Role.APPEND, AddChunk(handle, chunk_id(data), data), lambda result: done(ref, result))
+            return Plan(Role.APPEND, lambda under: AddChunk(handle, chunk_id(data), data, under),
+                        lambda result: done(ref, result))
         case GetChunk(ref, handle, chunk):
-            return Plan(Role.READ, ReadChunk(handle, chunk), lambda result: _chunk(ref, result))
+            return Plan(Role.READ, lambda under: ReadChunk(handle, chunk, under), lambda result: _chunk(ref, result))
         case HasChunks(ref, handle, chunks):
-            return Plan(Role.READ, FindChunks(handle, tuple(chunks)), lambda result: _held(ref, result))
+            return Plan(Role.READ, lambda under: FindChunks(handle, tuple(chunks), under),
+                        lambda result: _held(ref, result))
 
 
 def _chunk(ref: int, result: Result) -> list[Effect]:

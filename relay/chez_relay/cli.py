@@ -122,6 +122,7 @@ def inspect(data: Path, as_json: bool) -> None:
     click.echo(f"entries  {found.entries}")
     click.echo(f"bytes    {found.bytes}")
     click.echo(f"chunks   {found.chunks} holding {found.blob_bytes} bytes of attachments")
+    click.echo(f"packets  {found.packets}")
     click.echo(f"inboxes  {found.inboxes} holding {found.items} items")
     for number, size in enumerate(found.sizes, 1):
         click.echo(f"  space {number}: {size.entries} entries, {size.bytes} bytes")

@@ -16,6 +16,7 @@ from chez_relay.storage import (
     AddChunk,
     AddEntry,
     AddItem,
+    AddSpace,
     FindChunks,
     ReadChunk,
     ReadItems,
@@ -23,6 +24,7 @@ from chez_relay.storage import (
     Refused,
     Request,
     Result,
+    RotateSpace,
     Storage,
 )
 from chez_wire.limits import MAX_CHUNK
@@ -35,6 +37,9 @@ MAX_GROUP: Final = 1024
 MAX_GROUP_BYTES: Final = 8 * 1024 * 1024
 """Bytes written or read by one group, for the same reason."""
 
+PACKET_MEMORY: Final = 512
+"""Bytes that one packet of a request takes: its tag and box, and the objects around them."""
+
 _FAILED: Final = Refused(Code.STORAGE, "the relay's storage failed; nothing was stored", retry=True)
 _log = logging.getLogger("chez_relay")
 
@@ -44,6 +49,8 @@ def cost(request: Request) -> int:
     match request:
         case AddEntry(envelope=data) | AddItem(item=data) | AddChunk(data=data):
             return 512 + len(data)
+        case AddSpace(packets=packets) | RotateSpace(packets=packets):
+            return 1024 + PACKET_MEMORY * len(packets)
         case ReadChunk():
             return 512 + MAX_CHUNK
         case FindChunks(chunks=chunks):

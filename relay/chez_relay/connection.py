@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from chez_relay.committer import Committer, cost
 from chez_relay.effects import Ask, Close, Effect, Follow, Send
 from chez_relay.session import RelaySession, State
-from chez_relay.storage import Page, Result
+from chez_relay.storage import Credentials, Page, Result
 from chez_wire.limits import MAX_FRAME
 
 __all__ = ("GOING_AWAY", "POLICY_VIOLATION", "Connection", "Followers")
@@ -33,7 +33,7 @@ class Followers(Protocol):
     """Where a connection registers for news of a space or an inbox."""
 
     def follow(self, name: bytes, connection: "Connection") -> None:
-        """Tell `connection` when `name` grows."""
+        """Tell `connection` when `name` grows, or its credentials are replaced."""
 
 
 class Connection:
@@ -97,6 +97,10 @@ class Connection:
     def inbox_grew(self, inbox: bytes) -> None:
         """An inbox grew."""
         self._apply(self._session.inbox_grew(inbox))
+
+    def rotated(self, handle: bytes, credentials: Credentials | None) -> None:
+        """A space has other credentials now, or was deleted (None)."""
+        self._apply(self._session.rotated(handle, credentials))
 
     def stop_reading(self) -> None:
         """Ignore what still arrives; what was asked is answered."""

@@ -20,6 +20,8 @@ __all__ = ("InboxCursor", "SpaceCursor")
 class SpaceCursor:
     """One subscription: the entries up to `offset` were sent, `credit` bytes may still go.
 
+    `under` is the public key that proved the role read when it was made.
+
     The last entry of a page may exceed the credit, which then goes below zero: otherwise
     an entry larger than a small credit could never travel. So at most the credit and one
     envelope are ever under way.
@@ -30,7 +32,9 @@ class SpaceCursor:
     offset: int
     credit: int
     end: int
+    under: bytes
     reading: bool = False
+    answered: bool = False
 
     def allow(self, credit: int) -> None:
         """Add credit, up to the protocol's maximum."""
@@ -41,7 +45,7 @@ class SpaceCursor:
         if self.reading or self.credit <= 0 or (self.offset >= self.end and not first):
             return None
         self.reading = True
-        return ReadPage(self.handle, self.offset, min(self.credit, MAX_PAGE))
+        return ReadPage(self.handle, self.offset, min(self.credit, MAX_PAGE), self.under)
 
     def sent(self, page: Page) -> None:
         """Account for a page that is being sent."""
@@ -49,6 +53,7 @@ class SpaceCursor:
             self.offset = page.entries[-1].offset
         self.credit -= sum(len(entry.envelope) for entry in page.entries)
         self.end = max(self.end, page.end)
+        self.answered = True
 
     def passes(self, offset: int) -> bool:
         """Move past an entry that this very connection appended, if it stands just before it."""

@@ -34,7 +34,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """From now on tell this session when the space or inbox grows (`grew`, `inbox_grew`)."""
+    """From now on tell this session of the space or inbox (`grew`, `inbox_grew`, `rotated`)."""
 
     name: bytes
 

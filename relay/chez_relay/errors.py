@@ -1,6 +1,6 @@
 """What a relay refuses, and what can go wrong inside it.
 
-    Code                the refusals a client sees (`Failed.code`, `OpenedSpace.error`)
+    Code                the refusals a client sees (`Failed.code`, `OpenedSpace.error`, `Ended.code`)
 
     RelayError
     ├── StorageFailed   disk full, read-only, failing: the client may try again
@@ -22,6 +22,10 @@ class Code(enum.StrEnum):
     """The offset asked for is beyond the end: the relay lost what it once had."""
     BAD_ENTRY = "bad_entry"
     """The envelope has another format, or another space's handle."""
+    BAD_PACKETS = "bad_packets"
+    """The packets are not in the order of their tags, or a tag is there twice."""
+    DELETED = "deleted"
+    """The space was deleted while its roles were open (`Ended.code`)."""
     DENIED = "denied"
     """A signature does not verify with the credential stored for the role."""
     EXISTS = "exists"
@@ -42,12 +46,18 @@ class Code(enum.StrEnum):
     """The space, its control quota or its quota for chunks is full."""
     ROLE = "role"
     """The role that the frame needs is not open on this connection."""
+    ROTATED = "rotated"
+    """The role's credential was replaced since it was opened (also `Ended.code`)."""
+    STALE = "stale"
+    """A rotation builds on another read key than the space has now."""
     STORAGE = "storage"
     """The relay's disk failed; nothing was stored, and the same request may be repeated."""
     TOKEN = "token"
     """The operator wants a token for creating spaces."""
     TOO_MANY = "too_many"
     """The connection holds as many spaces open as it may."""
+    TOO_OFTEN = "too_often"
+    """More packets were asked for than this connection or address may just now."""
     UNKNOWN = "unknown"
     """No such space or inbox here."""
     VERSION = "version"

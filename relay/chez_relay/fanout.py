@@ -1,4 +1,4 @@
-"""What a committed group made grow: who must be told, with the entries at hand.
+"""What a committed group made grow, and whose roles it ended: who must be told, with the entries at hand.
 
 Subscribers that are up to date get these entries without another read; all others page
 from storage, so that a slow one costs no memory.
@@ -7,21 +7,39 @@ from storage, so that a slow one costs no memory.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chez_relay.storage import AddEntry, AddItem, Done, Entry, Page, Request, Result, Stored
+from chez_relay.storage import (
+    AddEntry,
+    AddItem,
+    Credentials,
+    Done,
+    DropSpace,
+    Entry,
+    Page,
+    Request,
+    Result,
+    RotateSpace,
+    Stored,
+)
 
 __all__ = ("Growth", "growth")
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """The new entries of each space (in order, without a gap) and the inboxes with a new item."""
+    """What is new after a group. Tell `rotated` first: whose roles ended is sent no entry after it.
 
+    `rotated` has the credentials of each space that was rotated, None where it was deleted;
+    `spaces` the new entries of each (in order, without a gap); `inboxes` those with a new item.
+    """
+
+    rotated: dict[bytes, Credentials | None]
     spaces: dict[bytes, Page]
     inboxes: tuple[bytes, ...]
 
 
 def growth(requests: Sequence[Request], results: Sequence[Result]) -> Growth:
     """What one performed group added. Entries that had been there already are not new."""
+    rotated: dict[bytes, Credentials | None] = {}
     entries: dict[bytes, list[Entry]] = {}
     heads: dict[bytes, bytes] = {}
     inboxes: dict[bytes, None] = {}
@@ -29,7 +47,16 @@ def growth(requests: Sequence[Request], results: Sequence[Result]) -> Growth:
         if isinstance(request, AddEntry) and isinstance(result, Stored) and result.fresh:
             entries.setdefault(request.handle, []).append(Entry(result.offset, request.envelope))
             heads[request.handle] = result.head
-        elif isinstance(request, AddItem) and isinstance(result, Done):
-            inboxes[request.inbox] = None
+        elif isinstance(result, Done):
+            match request:
+                case AddItem(inbox):
+                    inboxes[inbox] = None
+                case RotateSpace(handle):
+                    rotated[handle] = request.credentials
+                case DropSpace(handle):
+                    rotated[handle] = None
+                    entries.pop(handle, None)
+                case _:
+                    pass
     pages = {handle: Page(tuple(new), heads[handle], new[-1].offset) for handle, new in entries.items()}
-    return Growth(pages, tuple(inboxes))
+    return Growth(rotated, pages, tuple(inboxes))

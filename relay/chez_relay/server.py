@@ -7,6 +7,7 @@ import asyncio
 import http
 import logging
 import secrets
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
@@ -18,11 +19,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 
+from chez_relay.buckets import Bucket, Buckets
 from chez_relay.committer import Committer
 from chez_relay.connection import GOING_AWAY, Connection
 from chez_relay.fanout import Growth
 from chez_relay.session import RelaySession
-from chez_relay.storage import Expire, Storage
+from chez_relay.storage import Expire, Expired, Result, Storage
 from chez_wire.limits import MAX_FRAME
 
 __all__ = ("Limits", "RelayServer", "serving")
@@ -33,7 +35,11 @@ _log = logging.getLogger("chez_relay")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an operator may tune; times in seconds."""
+    """What an operator may tune; times in seconds.
+
+    Packets may be asked for without any role, so their number is bounded: a burst, which a
+    device with thousands of rotated spaces needs at most, and then so many each second.
+    """
 
     connections: int = 20_000
     connections_per_address: int = 1_000
@@ -43,18 +49,25 @@ class Limits:
     expiry_interval: float = 60.0
     stall: float = 60.0
     drain: float = 5.0
+    packets_burst: float = 4096.0
+    packets_rate: float = 16.0
+    packets_burst_per_address: float = 16_384.0
+    packets_rate_per_address: float = 64.0
 
 
 class RelayServer:
     """All connections of one relay process over one storage; see `serving`."""
 
     def __init__(
-        self, storage: Storage, *, tokens: Collection[str], limits: Limits, random: Callable[[int], bytes]
+        self, storage: Storage, *, tokens: Collection[str], limits: Limits, random: Callable[[int], bytes],
+        clock: Callable[[], float],
     ) -> None:
         self._storage = storage
         self._tokens = tokens
         self._limits = limits
         self._random = random
+        self._clock = clock
+        self._packets = Buckets(limits.packets_burst_per_address, limits.packets_rate_per_address)
         self._committer = Committer(storage, self._grown)
         self._connections: dict[Connection, asyncio.Task[None] | None] = {}
         self._followers: dict[bytes, dict[Connection, None]] = {}
@@ -73,10 +86,13 @@ class RelayServer:
         return sum(connection.load for connection in self._connections)
 
     def follow(self, name: bytes, connection: Connection) -> None:
-        """Tell `connection` when the space or inbox grows."""
+        """Tell `connection` when the space or inbox grows, or its credentials are replaced."""
         self._followers.setdefault(name, {})[connection] = None
 
     def _grown(self, growth: Growth) -> None:
+        for handle, credentials in growth.rotated.items():
+            for connection in list(self._followers.get(handle, ())):
+                connection.rotated(handle, credentials)
         for handle, page in growth.spaces.items():
             for connection in list(self._followers.get(handle, ())):
                 connection.grew(handle, page)
@@ -102,12 +118,12 @@ class RelayServer:
             with suppress(ConnectionClosed):
                 await socket.close(TRY_LATER, "too many connections")
             return
+        address = _address(socket)
         session = RelaySession(
             names=self.names, nonce=self._random(32), incarnation=self._storage.incarnation,
-            tokens=self._tokens,
+            tokens=self._tokens, lookup=self._lookup(address),
         )
         connection = Connection(socket, session, self._committer, self)
-        address = _address(socket)
         self._connections[connection] = asyncio.current_task()
         self._addresses[address] += 1
         try:
@@ -118,6 +134,16 @@ class RelayServer:
             if self._addresses[address] <= 0:
                 del self._addresses[address]
             self._forget(connection)
+
+    def _lookup(self, address: str) -> Callable[[], bool]:
+        """Whether a connection may look up one more packet, by its own bucket and its address's."""
+        own = Bucket(self._limits.packets_burst, self._limits.packets_rate)
+
+        def lookup() -> bool:
+            now = self._clock()
+            return own.take(now) and self._packets.take(address, now)
+
+        return lookup
 
     def _forget(self, connection: Connection) -> None:
         for name in connection.followed:
@@ -132,10 +158,18 @@ class RelayServer:
         await self._committer.run()
 
     async def expire(self) -> None:
-        """Delete what expired, now and then, for ever."""
+        """Delete what expired, now and then, and what deleted spaces held, at once but in slices; for ever."""
         while True:
-            self._committer.submit(Expire(), lambda _result: None)
-            await asyncio.sleep(self._limits.expiry_interval)
+            result = await self._expired()
+            if not (isinstance(result, Expired) and result.more):
+                self._packets.forget_full(self._clock())
+                await asyncio.sleep(self._limits.expiry_interval)
+
+    async def _expired(self) -> Result:
+        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        # Shutting down, the answer may come when nobody waits any more.
+        self._committer.submit(Expire(), lambda result: None if done.done() else done.set_result(result))
+        return await done
 
     async def drop_stalled(self) -> None:
         """Drop clients that take nothing of what waits for them, for ever."""
@@ -177,6 +211,7 @@ def _names(given: Collection[str], host: str, port: int) -> frozenset[str]:
 async def serving(
     storage: Storage, host: str, port: int, *, names: Collection[str] = (), tokens: Collection[str] = (),
     limits: Limits | None = None, random: Callable[[int], bytes] = secrets.token_bytes,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[RelayServer]:
     """Serve `storage` on host and port (0: any free one, see `.port`) while the context is open.
 
@@ -184,7 +219,7 @@ async def serving(
     storage stays open. Raises OSError when the address can't be bound.
     """
     limits = limits or Limits()
-    server = RelayServer(storage, tokens=tokens, limits=limits, random=random)
+    server = RelayServer(storage, tokens=tokens, limits=limits, random=random, clock=clock)
     quiet = logging.getLogger("chez_relay.websocket")
     quiet.disabled = True  # websockets would log peers' addresses and headers
     async with serve(

@@ -3,8 +3,8 @@
 Theory of operation. The session does no I/O and knows no clock and no randomness: it is
 a function of its constructor's arguments and the calls made on it, so a simulation
 replays it exactly. A shell feeds it websocket messages (`receive`), storage results
-(`completed`) and notices of growth (`grew`, `inbox_grew`), and carries out the effects
-each call returns, in order.
+(`completed`) and news of what others did (`grew`, `inbox_grew`, `rotated`), and carries out
+the effects each call returns, in order.
 
     GREETING   waiting for Hello: versions, the client's nonce, the relay's dialled name
     READY      every other frame is allowed
@@ -24,29 +24,31 @@ from typing import Any, Final
 
 from chez_relay import verify
 from chez_relay.chunks import ChunkFrame, plan
-from chez_relay.cursors import InboxCursor, SpaceCursor
 from chez_relay.effects import Ask, Close, Effect, Follow
 from chez_relay.errors import Code
 from chez_relay.replies import done, entries, fail, refused, send
+from chez_relay.roles import OpenRoles, credential
+from chez_relay.signed import Signatures
 from chez_relay.storage import (
     AddEntry,
-    AddInbox,
     AddItem,
-    AddSpace,
+    Credentials,
     DropItems,
     Found,
     InboxInfo,
-    ItemPage,
     Lookup,
+    PacketData,
     Page,
+    ReadPacket,
     ReadPage,
     Refused,
     Request,
     Result,
     SpaceInfo,
-    SpaceKeys,
     Stored,
 )
+from chez_relay.subscriptions import Subscriptions
+from chez_relay.tickets import Tickets
 from chez_wire.envelope import GENESIS_HEAD, Header, entry_id
 from chez_wire.errors import EnvelopeError, FrameError
 from chez_wire.frames import (
@@ -59,23 +61,27 @@ from chez_wire.frames import (
     CreateInbox,
     CreateSpace,
     Credit,
+    DeleteSpace,
+    Ended,
     GetChunk,
+    GetPacket,
     HasChunks,
     Hello,
-    InboxItems,
     Open,
     Opened,
     OpenedSpace,
+    Packet,
     Put,
     PutChunk,
     Read,
+    Rotate,
     Subscribe,
     Watch,
     Welcome,
     decode_client,
 )
-from chez_wire.limits import MAX_FRAME, MAX_PAGE, MAX_SPACES_PER_CONNECTION
-from chez_wire.login import Role, handle_of, inbox_of
+from chez_wire.limits import MAX_FRAME, MAX_PAGE
+from chez_wire.login import Role, login_message
 
 __all__ = ("MAX_WAITING_BYTES", "MAX_WAITING_FRAMES", "TRANSITIONS", "RelaySession", "State")
 
@@ -99,7 +105,8 @@ class State(enum.Enum):
     CLOSED = enum.auto()
 
 
-_REQUESTS = (CreateSpace, Append, Subscribe, Credit, Read, CreateInbox, Put, Watch, Ack, PutChunk, GetChunk, HasChunks)
+_REQUESTS = (CreateSpace, Append, Subscribe, Credit, Read, CreateInbox, Put, Watch, Ack, PutChunk, GetChunk, HasChunks,
+             Rotate, GetPacket, DeleteSpace)
 
 TRANSITIONS: Final[Mapping[State, Mapping[type[Any], State]]] = MappingProxyType({
     # state: {what happens: the state after it}; `Found` is the storage's answer to an Open
@@ -115,24 +122,23 @@ class RelaySession:
 
     `names` are the host:port names this relay answers to; `nonce` is 32 fresh random
     bytes; `incarnation` the storage's; `tokens` what an operator accepts for creating
-    spaces (empty: everybody may).
+    spaces (empty: everybody may); `lookup` is asked before each packet is looked up, which
+    needs no role, and may say that there were too many.
     """
 
     def __init__(
-        self, *, names: Collection[str], nonce: bytes, incarnation: bytes, tokens: Collection[str] = ()
+        self, *, names: Collection[str], nonce: bytes, incarnation: bytes, tokens: Collection[str] = (),
+        lookup: Callable[[], bool] = lambda: True,
     ) -> None:
         self._names = frozenset(name.lower() for name in names)
-        self._nonce = nonce
         self._incarnation = incarnation
         self._tokens = tuple(tokens)
+        self._lookup = lookup
         self._state = State.GREETING
-        self._relay = ""
-        self._client_nonce = b""
-        self._roles: dict[bytes, frozenset[Role]] = {}
-        self._spaces: dict[bytes, SpaceCursor] = {}
-        self._inboxes: dict[bytes, InboxCursor] = {}
-        self._tickets = 0
-        self._asked: dict[int, Callable[[Result], list[Effect]]] = {}
+        self._signatures = Signatures("", b"", nonce)
+        self._roles = OpenRoles()
+        self._tickets = Tickets()
+        self._subscriptions = Subscriptions(self._tickets)
         self._waiting: deque[ClientFrame] = deque()
         self._waiting_bytes = 0
 
@@ -162,7 +168,7 @@ class RelaySession:
 
     def completed(self, ask: Ask, result: Result) -> list[Effect]:
         """The storage's result of an `Ask` of this session (each one once, in order of asking)."""
-        then = self._asked.pop(ask.ticket, None)
+        then = self._tickets.take(ask)
         if then is None or self._state is State.CLOSED:
             return []
         effects = then(result)
@@ -178,21 +184,22 @@ class RelaySession:
         `page` holds them (or none, which makes a subscriber read them from storage) and
         the space's new end and head.
         """
-        cursor = self._spaces.get(handle)
-        if cursor is None or self._state is State.CLOSED or page.end <= cursor.offset:
-            return []
-        if cursor.takes(page := cursor.rest(page)):
-            return self._push(cursor, page)
-        cursor.end = max(cursor.end, page.end)
-        return self._pump(cursor)
+        return [] if self._state is State.CLOSED else self._subscriptions.grew(handle, page)
 
     def inbox_grew(self, inbox: bytes) -> list[Effect]:
         """An item was put into an inbox, by this or any connection."""
-        cursor = self._inboxes.get(inbox)
-        if cursor is None or self._state is State.CLOSED:
+        return [] if self._state is State.CLOSED else self._subscriptions.inbox_grew(inbox)
+
+    def rotated(self, handle: bytes, credentials: Credentials | None) -> list[Effect]:
+        """A space has these credentials now, or was deleted (None), on the word of this or any connection.
+
+        Roles that were opened under these credentials already stay; all earlier ones end.
+        """
+        if self._state is State.CLOSED or not self._roles.outdated(handle, credentials):
             return []
-        cursor.more = True
-        return self._pump_inbox(cursor)
+        code = Code.DELETED if credentials is None else Code.ROTATED
+        self._roles.end(handle, code)
+        return [*self._subscriptions.end(handle, code), send(Ended(handle, code))]
 
     # --- frames ---------------------------------------------------------------------
 
@@ -213,7 +220,7 @@ class RelaySession:
             case Append():
                 return self._append(frame)
             case Credit():
-                return self._credit(frame)
+                return self._subscriptions.credit(frame)
             case Read():
                 return self._read(frame)
             case Subscribe():
@@ -226,14 +233,14 @@ class RelaySession:
                 return self._watch(frame)
             case Ack():
                 return self._ack(frame)
-            case CreateSpace():
-                return self._create_space(frame)
-            case CreateInbox():
-                return self._create_inbox(frame)
+            case GetPacket():
+                return self._packet(frame)
+            case CreateSpace() | CreateInbox() | Rotate() | DeleteSpace():
+                return self._signed(frame)
             case Open():
                 self._state = after
                 lookup = Lookup(tuple(claim.handle for claim in frame.claims))
-                return [self._ask(lookup, lambda r: self._opened(frame, r))]
+                return [self._tickets.ask(lookup, lambda r: self._opened(frame, r))]
             case Hello():
                 return self._hello(frame, after)
 
@@ -246,32 +253,40 @@ class RelaySession:
                     "its operator adds names with `chez-relay serve --name HOST:PORT`")
             return self._end(0, Code.WRONG_RELAY, text, POLICY_VIOLATION)
         self._state = after
-        self._relay, self._client_nonce = frame.relay, frame.nonce
-        return [send(Welcome(PROTOCOL_VERSION, self._nonce, self._incarnation))]
+        nonce = self._signatures.relay_nonce
+        self._signatures = Signatures(frame.relay, frame.nonce, nonce)
+        return [send(Welcome(PROTOCOL_VERSION, nonce, self._incarnation))]
 
-    def _create_space(self, frame: CreateSpace) -> list[Effect]:
-        if self._tokens and not verify.token_ok(frame.token, self._tokens):
-            return fail(frame.ref, Code.TOKEN, "this relay's operator gives out tokens for creating spaces")
-        keys = (frame.admin_key, frame.recovery_key, frame.read_key, frame.append_key, frame.control_key)
-        if not self._creation_ok(frame.signature, "space", keys):
-            return fail(frame.ref, Code.DENIED, "the admin key did not sign this creation")
-        request = AddSpace(handle_of(frame.admin_key), SpaceKeys(*keys))
-        return [self._ask(request, lambda r: done(frame.ref, r))]
+    def _signed(self, frame: CreateSpace | CreateInbox | Rotate | DeleteSpace) -> list[Effect]:
+        request: Request | Refused
+        match frame:
+            case CreateSpace():
+                request = self._signatures.creation(frame, self._tokens)
+            case CreateInbox():
+                request = self._signatures.inbox(frame)
+            case Rotate():
+                request = self._signatures.rotation(frame)
+            case DeleteSpace():
+                request = self._signatures.deletion(frame)
+        if isinstance(request, Refused):
+            return refused(frame.ref, request)
+        return [self._tickets.ask(request, lambda r: done(frame.ref, r))]
 
-    def _create_inbox(self, frame: CreateInbox) -> list[Effect]:
-        keys = (frame.owner_key, frame.write_key, frame.ttl.to_bytes(8, "big"))
-        if not self._creation_ok(frame.signature, "inbox", keys):
-            return fail(frame.ref, Code.DENIED, "the owner's key did not sign this creation")
-        request = AddInbox(inbox_of(frame.owner_key), frame.owner_key, frame.write_key, frame.ttl)
-        return [self._ask(request, lambda r: done(frame.ref, r))]
+    def _packet(self, frame: GetPacket) -> list[Effect]:
+        if not self._lookup():
+            return fail(frame.ref, Code.TOO_OFTEN, "too many packets were asked for from here just now", retry=True)
 
-    def _creation_ok(self, signature: bytes, kind: str, keys: tuple[bytes, ...]) -> bool:
-        return verify.creation_ok(signature, relay=self._relay, client_nonce=self._client_nonce,
-                                  relay_nonce=self._nonce, kind=kind, keys=keys)
+        def then(result: Result) -> list[Effect]:
+            if isinstance(result, PacketData):
+                return [send(Packet(frame.ref, result.box))]
+            return refused(frame.ref, result)
+
+        return [self._tickets.ask(ReadPacket(frame.handle, frame.tag), then)]
 
     def _append(self, frame: Append) -> list[Effect]:
-        if frame.role not in (Role.APPEND, Role.CONTROL) or not self._may(frame.handle, frame.role):
-            return fail(frame.ref, Code.ROLE, "appending needs the role append or control, opened first")
+        under = self._roles.under(frame.handle, frame.role)
+        if frame.role not in (Role.APPEND, Role.CONTROL) or under is None:
+            return self._closed(frame.ref, frame.handle, "appending needs the role append or control, opened first")
         try:
             header = Header.decode(frame.envelope)
         except EnvelopeError as error:
@@ -279,43 +294,58 @@ class RelaySession:
         if header.handle != frame.handle:
             return fail(frame.ref, Code.BAD_ENTRY, "the entry is sealed for another space")
         entry = entry_id(frame.envelope)
-        request = AddEntry(frame.handle, entry, frame.envelope, frame.role is Role.CONTROL)
+        request = AddEntry(frame.handle, entry, frame.envelope, frame.role is Role.CONTROL, under)
 
         def then(result: Result) -> list[Effect]:
             if isinstance(result, Stored):
-                cursor = self._spaces.get(frame.handle)
-                passed = cursor.ref if cursor is not None and result.fresh and cursor.passes(result.offset) else 0
+                passed = self._subscriptions.passes(frame.handle, result.offset) if result.fresh else 0
                 return [send(Appended(frame.ref, frame.handle, entry, result.offset, result.head, passed))]
             return refused(frame.ref, result)
 
-        return [self._ask(request, then)]
+        return [self._tickets.ask(request, then)]
 
     def _read(self, frame: Read) -> list[Effect]:
-        if not self._may(frame.handle, Role.READ):
-            return fail(frame.ref, Code.ROLE, "reading needs the role read, opened first")
+        under = self._roles.under(frame.handle, Role.READ)
+        if under is None:
+            return self._closed(frame.ref, frame.handle, "reading needs the role read, opened first")
 
         def then(result: Result) -> list[Effect]:
             if isinstance(result, Page):
                 return [entries(frame.ref, frame.handle, result)]
             return refused(frame.ref, result)
 
-        return [self._ask(ReadPage(frame.handle, frame.after, min(frame.limit, MAX_PAGE)), then)]
+        return [self._tickets.ask(ReadPage(frame.handle, frame.after, min(frame.limit, MAX_PAGE), under), then)]
 
     def _put(self, frame: Put) -> list[Effect]:
-        if not self._may(frame.inbox, Role.PUT):
-            return fail(frame.ref, Code.ROLE, "putting needs the role put, opened first")
-        return [self._ask(AddItem(frame.inbox, frame.item), lambda r: done(frame.ref, r))]
+        if self._roles.under(frame.inbox, Role.PUT) is None:
+            return self._closed(frame.ref, frame.inbox, "putting needs the role put, opened first")
+        return [self._tickets.ask(AddItem(frame.inbox, frame.item), lambda r: done(frame.ref, r))]
 
     def _chunk(self, frame: ChunkFrame) -> list[Effect]:
         plans = plan(frame)
-        if not self._may(frame.handle, plans.role):
-            return fail(frame.ref, Code.ROLE, f"this needs the role {plans.role}, opened first")
-        return [self._ask(plans.request, plans.then)]
+        under = self._roles.under(frame.handle, plans.role)
+        if under is None:
+            return self._closed(frame.ref, frame.handle, f"this needs the role {plans.role}, opened first")
+        return [self._tickets.ask(plans.request(under), plans.then)]
 
     def _ack(self, frame: Ack) -> list[Effect]:
-        if not self._may(frame.inbox, Role.TAKE):
-            return fail(frame.ref, Code.ROLE, "acknowledging needs the role take, opened first")
-        return [self._ask(DropItems(frame.inbox, frame.upto), lambda r: done(frame.ref, r))]
+        if self._roles.under(frame.inbox, Role.TAKE) is None:
+            return self._closed(frame.ref, frame.inbox, "acknowledging needs the role take, opened first")
+        return [self._tickets.ask(DropItems(frame.inbox, frame.upto), lambda r: done(frame.ref, r))]
+
+    def _subscribe(self, frame: Subscribe) -> list[Effect]:
+        under = self._roles.under(frame.handle, Role.READ)
+        if under is None:
+            return self._closed(frame.ref, frame.handle, "subscribing needs the role read, opened first")
+        return self._subscriptions.subscribe(frame, under)
+
+    def _watch(self, frame: Watch) -> list[Effect]:
+        if self._roles.under(frame.inbox, Role.TAKE) is None:
+            return self._closed(frame.ref, frame.inbox, "watching needs the role take, opened first")
+        return self._subscriptions.watch(frame)
+
+    def _closed(self, ref: int, name: bytes, message: str) -> list[Effect]:
+        return fail(ref, self._roles.refusal(name), message)
 
     # --- logins ---------------------------------------------------------------------
 
@@ -323,8 +353,14 @@ class RelaySession:
         self._state = TRANSITIONS[self._state][type(result)]
         if not isinstance(result, Found):
             return refused(frame.ref, result)
-        pairs = zip(frame.claims, result.known, strict=True)
-        return [send(Opened(frame.ref, [self._claim(claim, known) for claim, known in pairs]))]
+        effects: list[Effect] = []
+        for claim, known in zip(frame.claims, result.known, strict=True):
+            # News of a rotation comes after all results of its group, and this may be one of them.
+            if isinstance(known, SpaceInfo):
+                effects += self.rotated(claim.handle, known.keys.credentials)
+        outcomes = [self._claim(claim, known) for claim, known in zip(frame.claims, result.known, strict=True)]
+        follows = [Follow(outcome.handle) for outcome in outcomes if not outcome.error]
+        return [*effects, *follows, send(Opened(frame.ref, outcomes))]
 
     def _claim(self, claim: Claim, known: SpaceInfo | InboxInfo | None) -> OpenedSpace:
         def outcome(error: str, offset: int = 0, head: bytes = GENESIS_HEAD) -> OpenedSpace:
@@ -332,98 +368,19 @@ class RelaySession:
 
         if known is None:
             return outcome(Code.UNKNOWN)
-        key = _credential(known, claim.role)
-        if key is None or not verify.login_ok(
-            key, claim.signature, relay=self._relay, client_nonce=self._client_nonce, relay_nonce=self._nonce,
-            handle=claim.handle, role=claim.role,
-        ):
+        key, by = credential(known, claim.role), self._signatures
+        message = login_message(by.relay, by.client_nonce, by.relay_nonce, claim.handle, claim.role)
+        if key is None or not verify.signed_by(key, claim.signature, message):
             return outcome(Code.DENIED)
-        if claim.handle not in self._roles and len(self._roles) >= MAX_SPACES_PER_CONNECTION:
+        if not self._roles.open(claim.handle, known, claim.role, key):
             return outcome(Code.TOO_MANY)
-        self._roles[claim.handle] = self._roles.get(claim.handle, frozenset()) | {claim.role}
         # A writer that may not read learns nothing of the log, not even how long it is.
         if isinstance(known, SpaceInfo) and claim.role is Role.READ:
             return outcome("", known.offset, known.head)
         return outcome("")
 
-    def _may(self, handle: bytes, role: Role) -> bool:
-        return role in self._roles.get(handle, ())
-
-    # --- subscriptions and watches --------------------------------------------------
-
-    def _subscribe(self, frame: Subscribe) -> list[Effect]:
-        if not self._may(frame.handle, Role.READ):
-            return fail(frame.ref, Code.ROLE, "subscribing needs the role read, opened first")
-        # A second Subscribe replaces the first: its page under way is dropped on arrival.
-        cursor = SpaceCursor(frame.ref, frame.handle, frame.after, frame.credit, end=frame.after)
-        self._spaces[frame.handle] = cursor
-        return [Follow(frame.handle), *self._pump(cursor, first=True)]
-
-    def _credit(self, frame: Credit) -> list[Effect]:
-        cursor = self._spaces.get(frame.handle)
-        if cursor is None:
-            return fail(0, Code.NOT_SUBSCRIBED, "credit for a space without a subscription")
-        cursor.allow(frame.credit)
-        return self._pump(cursor)
-
-    def _pump(self, cursor: SpaceCursor, *, first: bool = False) -> list[Effect]:
-        request = cursor.next_page(first=first)
-        return [] if request is None else [self._ask(request, lambda r: self._paged(cursor, r), push=True)]
-
-    def _paged(self, cursor: SpaceCursor, result: Result) -> list[Effect]:
-        if self._spaces.get(cursor.handle) is not cursor:
-            return []
-        cursor.reading = False
-        if not isinstance(result, Page):
-            del self._spaces[cursor.handle]
-            return refused(cursor.ref, result)
-        return self._push(cursor, result)
-
-    def _push(self, cursor: SpaceCursor, page: Page) -> list[Effect]:
-        cursor.sent(page)
-        return [entries(cursor.ref, cursor.handle, page), *self._pump(cursor)]
-
-    def _watch(self, frame: Watch) -> list[Effect]:
-        if not self._may(frame.inbox, Role.TAKE):
-            return fail(frame.ref, Code.ROLE, "watching needs the role take, opened first")
-        cursor = InboxCursor(frame.ref, frame.inbox, frame.after)
-        self._inboxes[frame.inbox] = cursor
-        return [Follow(frame.inbox), *self._pump_inbox(cursor)]
-
-    def _pump_inbox(self, cursor: InboxCursor) -> list[Effect]:
-        request = cursor.next_page()
-        return [] if request is None else [self._ask(request, lambda r: self._items(cursor, r), push=True)]
-
-    def _items(self, cursor: InboxCursor, result: Result) -> list[Effect]:
-        if self._inboxes.get(cursor.inbox) is not cursor:
-            return []
-        cursor.reading = False
-        if not isinstance(result, ItemPage):
-            del self._inboxes[cursor.inbox]
-            return refused(cursor.ref, result)
-        # The first answer goes out even when empty: it says that the watch stands.
-        answer = bool(result.items) or not cursor.answered
-        cursor.sent(result)
-        items = send(InboxItems(cursor.ref, cursor.inbox, list(result.items)))
-        return [*([items] if answer else []), *self._pump_inbox(cursor)]
-
-    # --- helpers --------------------------------------------------------------------
-
-    def _ask(self, request: Request, then: Callable[[Result], list[Effect]], *, push: bool = False) -> Ask:
-        self._tickets += 1
-        self._asked[self._tickets] = then
-        return Ask(self._tickets, request, push)
-
     def _end(self, ref: int, code: Code, message: str, close: int) -> list[Effect]:
         self._state = State.CLOSED
-        self._asked.clear()
+        self._tickets.forget()
         self._waiting.clear()
         return [*fail(ref, code, message), Close(close, code)]
-
-
-def _credential(known: SpaceInfo | InboxInfo, role: Role) -> bytes | None:
-    """The public key that proves a role, or None where the role makes no sense."""
-    if isinstance(known, SpaceInfo):
-        keys = known.keys
-        return {Role.READ: keys.read, Role.APPEND: keys.append, Role.CONTROL: keys.control}.get(role)
-    return {Role.TAKE: known.owner_key, Role.PUT: known.write_key}.get(role)

@@ -1,4 +1,4 @@
-"""The login signatures: all the cryptography a relay has.
+"""Signatures: all the cryptography a relay has.
 
 Ed25519 verification (RFC 8032) with public keys only, and the comparison of an
 operator's token. Nothing here, or anywhere in this package, can open an entry.
@@ -10,33 +10,16 @@ from collections.abc import Iterable
 import nacl.bindings as sodium
 import nacl.exceptions
 
-from chez_wire.login import Role, create_message, login_message
-
-__all__ = ("creation_ok", "login_ok", "token_ok")
+__all__ = ("signed_by", "token_ok")
 
 
-def _verifies(public: bytes, signature: bytes, message: bytes) -> bool:
+def signed_by(public: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether the holder of `public`'s secret signed exactly these bytes (chez_wire.login makes them)."""
     try:
         sodium.crypto_sign_open(signature + message, public)
     except (nacl.exceptions.CryptoError, ValueError, TypeError):
         return False
     return True
-
-
-def login_ok(
-    public: bytes, signature: bytes, *, relay: str, client_nonce: bytes, relay_nonce: bytes, handle: bytes,
-    role: Role,
-) -> bool:
-    """Whether `signature` proves `role` at `handle` on exactly this connection to this relay."""
-    return _verifies(public, signature, login_message(relay, client_nonce, relay_nonce, handle, role))
-
-
-def creation_ok(
-    signature: bytes, *, relay: str, client_nonce: bytes, relay_nonce: bytes, kind: str,
-    keys: tuple[bytes, ...],
-) -> bool:
-    """Whether the first of `keys` signed the creation of a "space" or an "inbox" with all of them."""
-    return _verifies(keys[0], signature, create_message(relay, client_nonce, relay_nonce, kind, *keys))
 
 
 def token_ok(given: str, accepted: Iterable[str]) -> bool:

@@ -5,14 +5,16 @@ from dataclasses import dataclass, field
 from random import Random
 
 from chez.errors import RelayMisbehaved
-from chez.sync.events import Event
+from chez.sync.events import AppendDone, Completed, EntriesArrived, Event, Refused, SpacesOpened
 from chez.sync.session import ClientSession
 from chez_relay.effects import Ask, Close, Effect, Send
 from chez_relay.fanout import growth
 from chez_relay.session import RelaySession
 from chez_relay.storage import Quotas
 from chez_relay.storage.memory import MemoryStorage
-from tests.relay.support import seed
+from chez_wire.envelope import entry_id
+from chez_wire.login import Role
+from tests.relay.support import Space, seed
 
 NAME = "relay.test:8787"
 
@@ -105,6 +107,8 @@ class World:
         news = growth([ask.request], results)
         for other in self.links:
             if not other.cut:
+                for handle, credentials in news.rotated.items():
+                    other.apply(other.relay.rotated(handle, credentials))
                 for handle, page in news.spaces.items():
                     other.apply(other.relay.grew(handle, page))
                 for inbox in news.inboxes:
@@ -117,3 +121,44 @@ class World:
             self.random.shuffle(links)
             if not any(link.step(self.random) for link in links):
                 return
+
+
+def completed(link: Link) -> set[int]:
+    """The refs of what was done."""
+    return {event.ref for event in link.events if isinstance(event, Completed)}
+
+
+def opened(world: World, *roles: Role, space: Space | None = None, **options: bool) -> Link:
+    """A link whose client created the space and opened roles at it."""
+    space = space or Space()
+    link = world.connect(**options)
+    link.client.create_space(space.admin, *space.others)
+    link.client.open(space.claims(*roles))
+    return link
+
+
+def kinds(link: Link, kind: type) -> list:  # type: ignore[type-arg]
+    return [event for event in link.events if isinstance(event, kind)]
+
+
+def refusals(link: Link) -> list[str]:
+    return [event.code for event in kinds(link, Refused)]
+
+
+def outcomes(link: Link) -> list[str]:
+    return [space.error for event in kinds(link, SpacesOpened) for space in event.spaces]
+
+
+def envelopes(link: Link) -> list[bytes]:
+    return [entry.envelope for event in kinds(link, EntriesArrived) for entry in event.entries]
+
+
+def followed(link: Link) -> list[tuple[int, bytes]]:
+    """Offset and id of each entry that a subscription stood at: sent to it, or its own and passed over."""
+    seen = []
+    for event in link.events:
+        if isinstance(event, EntriesArrived):
+            seen += [(entry.offset, entry_id(entry.envelope)) for entry in event.entries]
+        elif isinstance(event, AppendDone) and event.passed:
+            seen.append((event.offset, event.entry))
+    return seen

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chez.crypto import SigningKey
-from chez.sync.session import Claim
+from chez.sync.session import Claim, Rotation
 from chez_relay.storage import SpaceKeys
 from chez_wire.envelope import Header
+from chez_wire.frames import SealedPacket
 from chez_wire.login import Role, handle_of
 
 
@@ -26,19 +27,39 @@ def key(name: str) -> SigningKey:
     return SigningKey.from_seed(seed(name))
 
 
+def packet(member: str, generation: int = 0) -> SealedPacket:
+    """What a member's mailbox holds, as a relay sees it."""
+    return SealedPacket(seed(f"mailbox of {member}"), hashlib.shake_128(f"{member} {generation}".encode()).digest(256))
+
+
 @dataclass(frozen=True)
 class Space:
-    """One space's credentials, made from a name."""
+    """One space's credentials, made from a name; `born` is its first name, when it was rotated since."""
 
     name: str = "space"
+    born: str = ""
+
+    def rotated(self, to: str = "next") -> "Space":
+        """The same space after a rotation."""
+        return Space(f"{self.name}/{to}", self.born or self.name)
+
+    def rotation(self, *packets: SealedPacket, previous: bytes = b"") -> Rotation:
+        """What makes these keys the space's, in place of the first ones."""
+        _, read, append, control = self.others
+        replaced = previous or Space(self.born).credential(Role.READ).public
+        return Rotation(replaced, self.admin.public, read, append, control, packets)
 
     @property
     def admin(self) -> SigningKey:
         return key(self.name + "/admin")
 
     @property
+    def recovery(self) -> SigningKey:
+        return key((self.born or self.name) + "/recovery")
+
+    @property
     def handle(self) -> bytes:
-        return handle_of(self.admin.public)
+        return handle_of(key((self.born or self.name) + "/admin").public)
 
     def credential(self, role: Role) -> SigningKey:
         return key(f"{self.name}/{role}")
@@ -48,7 +69,7 @@ class Space:
         """The public keys a creation names beside the admin's."""
         roles = (Role.READ, Role.APPEND, Role.CONTROL)
         read, append, control = (self.credential(role).public for role in roles)
-        return key(self.name + "/recovery").public, read, append, control
+        return self.recovery.public, read, append, control
 
     @property
     def keys(self) -> SpaceKeys:

@@ -1,7 +1,7 @@
 """Every storage gives the guarantees of `chez_relay.storage`: one suite over all of them."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,52 +13,10 @@ from chez_relay.errors import Code, StorageFailed, StoreUnusable
 from chez_relay.storage.memory import MemoryStorage
 from chez_relay.storage.sqlite import FILE_NAME, SqliteStorage, census
 from chez_relay.storage.tables import Tables
-from chez_wire.chunks import chunk_id
-from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
-from tests.relay.support import Space, seed
-
-SPACE = Space()
-QUOTAS = s.Quotas(space_bytes=2000, control_bytes=700, inbox_items=3, blob_bytes=1000)
-INBOX = s.AddInbox(seed("inbox"), seed("owner"), seed("writer"), 100)
-
-
-class Clock:
-    """A clock that the test moves."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def entry(number: int, size: int = 300, *, control: bool = False) -> s.AddEntry:
-    envelope = SPACE.envelope(number, size)
-    return s.AddEntry(SPACE.handle, entry_id(envelope), envelope, control)
-
-
-def chunk(number: int, size: int = 300) -> s.AddChunk:
-    data = bytes((number,)) * size
-    return s.AddChunk(SPACE.handle, chunk_id(data), data)
-
-
-def create() -> s.AddSpace:
-    return s.AddSpace(SPACE.handle, SPACE.keys)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[s.Storage]:
-    """An empty store with small quotas, of each kind in turn."""
-    if request.param == "memory":
-        yield MemoryStorage(seed("incarnation"), quotas=QUOTAS, clock=clock)
-    else:
-        opened = await SqliteStorage.open(tmp_path / "data", quotas=QUOTAS, clock=clock)
-        yield opened
-        await opened.close()
+from chez_wire.envelope import GENESIS_HEAD, fold_head
+from chez_wire.login import ANY_KEY
+from tests.relay.storing import APPEND, INBOX, QUOTAS, READ, SPACE, Clock, chunk, create, entry, rotate
+from tests.relay.support import Space, packet, seed
 
 
 async def test_offsets_have_no_gap_and_heads_fold(store: s.Storage) -> None:
@@ -75,13 +33,13 @@ async def test_repeating_an_append_answers_the_same(store: s.Storage) -> None:
     first = await store.perform([create(), entry(1), entry(2), entry(1)])
     again = await store.perform([entry(1)])
     assert first[3] == again[0] == s.Stored(1, first[1].head, fresh=False)  # type: ignore[union-attr]
-    page = (await store.perform([s.ReadPage(SPACE.handle, 0, 10_000)]))[0]
+    page = (await store.perform([s.ReadPage(SPACE.handle, 0, 10_000, READ)]))[0]
     assert isinstance(page, s.Page) and page.end == 2
 
 
 async def test_a_refusal_does_not_disturb_its_group(store: s.Storage) -> None:
     """Unknown space and full quota refuse one request each; the others of the group are done."""
-    unknown = s.AddEntry(seed("nowhere"), seed("e"), b"x" * 300, False)
+    unknown = s.AddEntry(seed("nowhere"), seed("e"), b"x" * 300, False, APPEND)
     results = await store.perform([create(), unknown, entry(1), entry(2, 1900), entry(3)])
     codes = [getattr(result, "code", None) for result in results]
     assert codes == [None, Code.UNKNOWN, None, Code.QUOTA, None]
@@ -106,8 +64,7 @@ async def test_pages_respect_the_limit_and_always_move(store: s.Storage) -> None
     """A page stays under its limit, except that one larger entry travels alone."""
     await store.perform([create(), *(entry(n) for n in range(6))])
     small, two, rest, done, ahead = await store.perform([
-        s.ReadPage(SPACE.handle, 0, 1), s.ReadPage(SPACE.handle, 1, 600), s.ReadPage(SPACE.handle, 3, 10_000),
-        s.ReadPage(SPACE.handle, 6, 1), s.ReadPage(SPACE.handle, 7, 1),
+        s.ReadPage(SPACE.handle, after, limit, READ) for after, limit in ((0, 1), (1, 600), (3, 10_000), (6, 1), (7, 1))
     ])
     assert all(isinstance(page, s.Page) for page in (small, two, rest, done))
     offsets = [[e.offset for e in page.entries] for page in (small, two, rest, done)]  # type: ignore[union-attr]
@@ -139,9 +96,9 @@ async def test_chunks_are_kept_once_and_given_back_whole(store: s.Storage) -> No
     one, two = chunk(1), chunk(2, 1)
     nowhere = seed("nowhere")
     results = await store.perform([
-        create(), one, two, one, s.ReadChunk(SPACE.handle, two.chunk), s.ReadChunk(SPACE.handle, nowhere),
-        s.FindChunks(SPACE.handle, (nowhere, two.chunk, one.chunk)), s.ReadChunk(nowhere, one.chunk),
-        s.AddChunk(nowhere, one.chunk, one.data), s.FindChunks(nowhere, (one.chunk,)),
+        create(), one, two, one, s.ReadChunk(SPACE.handle, two.chunk, READ), s.ReadChunk(SPACE.handle, nowhere, READ),
+        s.FindChunks(SPACE.handle, (nowhere, two.chunk, one.chunk), READ), s.ReadChunk(nowhere, one.chunk, READ),
+        s.AddChunk(nowhere, one.chunk, one.data, APPEND), s.FindChunks(nowhere, (one.chunk,), READ),
     ])
     assert results[:5] == [s.Done(), s.Done(), s.Done(), s.Done(), s.ChunkData(two.data)]
     assert results[6] == s.FoundChunks((False, True, True))
@@ -161,7 +118,8 @@ async def test_a_chunk_of_one_space_is_not_in_another(store: s.Storage) -> None:
     other = Space("other")
     (*_, found, read) = await store.perform([
         create(), s.AddSpace(other.handle, other.keys), chunk(1),
-        s.FindChunks(other.handle, (chunk(1).chunk,)), s.ReadChunk(other.handle, chunk(1).chunk)])
+        s.FindChunks(other.handle, (chunk(1).chunk,), other.keys.read),
+        s.ReadChunk(other.handle, chunk(1).chunk, other.keys.read)])
     assert found == s.FoundChunks((False,)) and read.code is Code.MISSING  # type: ignore[union-attr]
 
 
@@ -178,16 +136,24 @@ async def test_inboxes_and_items_expire(store: s.Storage, clock: Clock) -> None:
     assert isinstance(gone, s.Refused) and gone.code is Code.UNKNOWN and found == s.Found((None,))
 
 
+NEXT, HANDLES = Space("next"), st.sampled_from([SPACE.handle, seed("nowhere")])
+READERS = st.sampled_from([READ, NEXT.keys.read])
+SIGNERS = st.sampled_from([SPACE.keys.admin, NEXT.keys.admin, SPACE.keys.recovery, seed("somebody")])
 requests = st.one_of(
-    st.just(create()), st.builds(entry, st.integers(0, 9), st.integers(140, 900), control=st.booleans()),
-    st.builds(s.ReadPage, st.sampled_from([SPACE.handle, seed("nowhere")]), st.integers(0, 6),
-              st.integers(1, 2000)),
+    st.builds(create, st.integers(0, 2)),
+    st.builds(entry, st.integers(0, 9), st.integers(140, 900), control=st.booleans(),
+              space=st.sampled_from([SPACE, NEXT])),
+    st.builds(s.ReadPage, HANDLES, st.integers(0, 6), st.integers(1, 2000), READERS),
     st.just(INBOX), st.builds(s.AddItem, st.just(INBOX.inbox), st.binary(min_size=1, max_size=2)),
     st.builds(s.ReadItems, st.just(INBOX.inbox), st.integers(0, 5), st.integers(1, 4)),
     st.builds(s.DropItems, st.just(INBOX.inbox), st.integers(0, 5)), st.just(s.Expire()),
     st.just(s.Lookup((SPACE.handle, INBOX.inbox))), st.builds(chunk, st.integers(0, 5), st.integers(1, 600)),
-    st.builds(s.ReadChunk, st.sampled_from([SPACE.handle, seed("nowhere")]), st.just(chunk(1).chunk)),
-    st.just(s.FindChunks(SPACE.handle, tuple(chunk(n).chunk for n in range(6)))),
+    st.builds(s.ReadChunk, HANDLES, st.just(chunk(1).chunk), READERS),
+    st.builds(s.FindChunks, HANDLES, st.just(tuple(chunk(n).chunk for n in range(6))), READERS),
+    st.builds(rotate, st.sampled_from([SPACE, NEXT, Space("third")]), st.sampled_from([0, 1, 3, 7]), by=SIGNERS,
+              previous=st.sampled_from([READ, NEXT.keys.read, ANY_KEY])),
+    st.builds(s.ReadPacket, HANDLES, st.sampled_from([packet("0").tag, packet("2").tag, seed("none")])),
+    st.builds(s.DropSpace, HANDLES, SIGNERS),
 )
 
 
@@ -239,7 +205,7 @@ async def test_a_reopened_store_is_the_same(tmp_path: Path) -> None:
     store = await SqliteStorage.open(tmp_path, quotas=QUOTAS)
     assert store.incarnation == incarnation and len(incarnation) == 32
     again, items, data, more = await store.perform([
-        entry(1), s.ReadItems(INBOX.inbox, 0, 10), s.ReadChunk(SPACE.handle, chunk(1, 700).chunk), chunk(2, 301)])
+        entry(1), s.ReadItems(INBOX.inbox, 0, 10), s.ReadChunk(SPACE.handle, chunk(1, 700).chunk, READ), chunk(2, 301)])
     assert data == s.ChunkData(chunk(1, 700).data) and more.code is Code.QUOTA  # type: ignore[union-attr]
     assert again.head == before[1].head  # type: ignore[union-attr]
     assert items == s.ItemPage((s.InboxItem(1, b"x"),), 1)

@@ -151,6 +151,8 @@ class World:
             self._apply(link, link.relay.completed(ask, result))
         news = growth([ask.request for ask in asks], results)
         for other in self.links:
+            for handle, credentials in news.rotated.items():
+                self._apply(other, other.relay.rotated(handle, credentials))
             for handle, page in news.spaces.items():
                 self._apply(other, other.relay.grew(handle, page))
 

@@ -10,7 +10,16 @@ import sys
 
 from chez_wire import frames
 from chez_wire.chunks import chunk_id
-from chez_wire.login import Role, create_message, handle_of, inbox_of, login_message
+from chez_wire.login import (
+    Role,
+    create_message,
+    delete_message,
+    handle_of,
+    inbox_of,
+    login_message,
+    rotate_message,
+)
+from chez_wire.packets import packets_hash
 
 __all__ = ("FRAMES", "hashes", "vectors")
 
@@ -23,9 +32,13 @@ def _signature(number: int) -> bytes:
     return bytes((number,)) * 64
 
 
+def _packet(number: int) -> frames.SealedPacket:
+    return frames.SealedPacket(_id(number), bytes((number,)) * 256)
+
+
 FRAMES: tuple[frames.ClientFrame | frames.RelayFrame, ...] = (
     frames.Hello([1], _id(1), "relay.example:443"),
-    frames.CreateSpace(1, _id(2), _id(3), _id(4), _id(5), _id(6), _signature(7), "token"),
+    frames.CreateSpace(1, _id(2), _id(3), _id(4), _id(5), _id(6), [_packet(21)], _signature(7), "token"),
     frames.Open(2, [frames.Claim(_id(8), Role.READ, _signature(9)),
                     frames.Claim(_id(8), Role.APPEND, _signature(9))]),
     frames.Append(3, _id(8), Role.APPEND, b"envelope"),
@@ -39,6 +52,10 @@ FRAMES: tuple[frames.ClientFrame | frames.RelayFrame, ...] = (
     frames.PutChunk(10, _id(8), b"chunk"),
     frames.GetChunk(11, _id(8), _id(19)),
     frames.HasChunks(12, _id(8), [_id(19), _id(20)]),
+    frames.Rotate(13, _id(8), _id(2), _id(4), _id(22), _id(23), _id(24), _id(25), [_packet(21), _packet(26)],
+                  _signature(27)),
+    frames.GetPacket(14, _id(8), _id(21)),
+    frames.DeleteSpace(15, _id(8), _id(22), _signature(28)),
     frames.Welcome(1, _id(14), _id(15)),
     frames.Done(1),
     frames.Opened(2, [frames.OpenedSpace(_id(8), Role.READ, "", 17, _id(16)),
@@ -49,18 +66,26 @@ FRAMES: tuple[frames.ClientFrame | frames.RelayFrame, ...] = (
     frames.Failed(3, "quota", "the space is full", False),
     frames.Chunk(11, b"chunk"),
     frames.ChunksHeld(12, [True, False]),
+    frames.Packet(14, bytes((21,)) * 256),
+    frames.Ended(_id(8), "rotated"),
 )
 """One of each frame."""
 
 
 def hashes() -> dict[str, str]:
     """The names and signed messages of the protocol, for fixed inputs."""
-    login = login_message("relay.example:443", _id(1), _id(14), _id(8), Role.READ)
+    greeting = ("relay.example:443", _id(1), _id(14))
     keys = (_id(2), _id(3), _id(4), _id(5), _id(6))
-    create = create_message("relay.example:443", _id(1), _id(14), "space", *keys)
+    packets = packets_hash([_packet(21), _packet(26)])
+    messages = {
+        "login_message": login_message(*greeting, _id(8), Role.READ),
+        "create_message": create_message(*greeting, "space", *keys, packets_hash([_packet(21)])),
+        "rotate_message": rotate_message(*greeting, 13, _id(8), _id(4), _id(22), _id(23), _id(24), _id(25), packets),
+        "delete_message": delete_message(*greeting, 15, _id(8)),
+    }
     return {"handle_of": handle_of(_id(2)).hex(), "inbox_of": inbox_of(_id(10)).hex(),
-            "chunk_id": chunk_id(b"chunk").hex(),
-            "login_message": login.hex(), "create_message": create.hex()}
+            "chunk_id": chunk_id(b"chunk").hex(), "packets_hash": packets.hex(),
+            **{name: message.hex() for name, message in messages.items()}}
 
 
 def vectors() -> dict[str, dict[str, str]]:

@@ -34,12 +34,14 @@ from chez.sync.events import (
     EntriesArrived,
     Event,
     InboxArrived,
+    PacketArrived,
     Refused,
+    RolesEnded,
     SpacesOpened,
     Welcomed,
 )
-from chez.sync.session import Claim, ClientSession
-from chez_wire.frames import OpenedSpace
+from chez.sync.session import Claim, ClientSession, Rotation
+from chez_wire.frames import OpenedSpace, SealedPacket
 from chez_wire.limits import DEFAULT_CREDIT, MAX_CLAIMS, MAX_FRAME, MAX_PAGE, MIB
 from chez_wire.login import Role
 
@@ -150,11 +152,23 @@ class RelayConnection:
 
     async def create_space(
         self, admin: SigningKey, recovery_key: bytes, read_key: bytes, append_key: bytes, control_key: bytes,
-        token: str = "",
+        token: str = "", packets: Sequence[SealedPacket] = (),
     ) -> None:
         """Create a space (again is fine)."""
         keys = (recovery_key, read_key, append_key, control_key)
-        await self._ask(self._session.create_space(admin, *keys, token), Completed)
+        await self._ask(self._session.create_space(admin, *keys, token, packets), Completed)
+
+    async def rotate(self, handle: bytes, signer: SigningKey, rotation: Rotation) -> None:
+        """Replace a space's admin key, credentials and packets (again is fine)."""
+        await self._ask(self._session.rotate(handle, signer, rotation), Completed)
+
+    async def get_packet(self, handle: bytes, tag: bytes) -> bytes:
+        """The box under a tag of a space; needs no role. `RelayRefused` with reason "unknown" when there is none."""
+        return (await self._ask(self._session.get_packet(handle, tag), PacketArrived)).box
+
+    async def delete_space(self, handle: bytes, signer: SigningKey) -> None:
+        """Delete a space with all that is in it (again is fine)."""
+        await self._ask(self._session.delete_space(handle, signer), Completed)
 
     def append_soon(self, handle: bytes, role: Role, envelope: bytes) -> "asyncio.Future[AppendDone]":
         """Send an entry now, in the order of the calls; the future tells when it is durable."""
@@ -210,17 +224,18 @@ class RelayConnection:
 
     # --- what comes by itself ------------------------------------------------------------
 
-    async def arrivals(self) -> AsyncIterator[EntriesArrived | InboxArrived | Refused]:
+    async def arrivals(self) -> AsyncIterator[EntriesArrived | InboxArrived | Refused | RolesEnded]:
         """Pages of subscriptions and items of watches, in the order they came.
 
-        A `Refused` means that the relay gave up one of them. Ends by raising what broke
+        A `Refused` means that the relay gave up one of them, a `RolesEnded` that all roles at
+        a space ended, because it was rotated or deleted. Ends by raising what broke
         the connection. One iteration at a time.
         """
         while True:
             while self._pushes:
                 event, size = self._pushes.popleft()
                 self._unread -= size
-                yield cast("EntriesArrived | InboxArrived | Refused", event)
+                yield cast("EntriesArrived | InboxArrived | Refused | RolesEnded", event)
             self._check()
             self._news.clear()
             await self._news.wait()
@@ -287,6 +302,8 @@ class RelayConnection:
                     self._push(event, size)
                 elif not future.done():
                     future.set_exception(_refusal(event))
+            case RolesEnded():
+                self._push(event, size)
             case EntriesArrived(ref=ref) | InboxArrived(ref=ref):
                 self._answer(ref, event)
                 if self._session.follows(ref):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from chez_wire.frames import Entry, InboxItem, OpenedSpace
 
 __all__ = ("AppendDone", "ChunkArrived", "ChunksFound", "Completed", "EntriesArrived", "Event", "InboxArrived",
-           "Refused", "SpacesOpened", "Welcomed")
+           "PacketArrived", "Refused", "RolesEnded", "SpacesOpened", "Welcomed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,26 @@ class ChunksFound:
 
 
 @dataclass(frozen=True, slots=True)
+class PacketArrived:
+    """One packet of epoch keys, sealed (256 bytes)."""
+
+    ref: int
+    box: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RolesEnded:
+    """All roles at a space that were open on this connection ended, and with them a subscription to it.
+
+    `code` is "rotated" (open it again with the new credentials, which a packet has) or
+    "deleted". Requests under way are refused with the same code; nothing else comes for them.
+    """
+
+    handle: bytes
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class Completed:
     """What `ref` asked for is done and durable."""
 
@@ -100,6 +120,6 @@ class Refused:
 
 
 Event = (
-    Welcomed | SpacesOpened | AppendDone | EntriesArrived | InboxArrived | ChunkArrived | ChunksFound | Completed
-    | Refused
+    Welcomed | SpacesOpened | AppendDone | EntriesArrived | InboxArrived | ChunkArrived | ChunksFound | PacketArrived
+    | RolesEnded | Completed | Refused
 )

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from chez.errors import RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.store.database import Connection
-from chez.sync.events import AppendDone, Completed, EntriesArrived, Event, Refused, SpacesOpened, Welcomed
+from chez.sync.events import AppendDone, Completed, EntriesArrived, Event, Refused, RolesEnded, SpacesOpened, Welcomed
 from chez.sync.replica import Cursor, Received, Replica, Sealed
 from chez.sync.session import ClientSession
 from chez_wire.limits import DEFAULT_CREDIT
@@ -108,6 +108,8 @@ class SyncMachine:
                 return self._arrived(event)
             case AppendDone():
                 return self._appended(event)
+            case RolesEnded():
+                raise RelayUnreachable("the keys of this space at the relay were replaced", "It is opened anew.")
             case Refused(retry=True):
                 raise RelayUnreachable(f"the relay can't just now: {event.message}", "It is tried again.")
             case Refused():

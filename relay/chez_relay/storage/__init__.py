@@ -11,6 +11,10 @@ What an implementation guarantees, and the acceptance suite in tests/relay check
 - **Whole.** A chunk is stored once per space under its id, counts once, and is never altered.
 - **Idempotent.** Repeating a request that was done answers the same and stores nothing.
 - **Heads.** The head of entry n is `fold_head(head of n-1, entry id of n)`.
+- **Rights are looked at when they are used.** A request names the credential that allows it
+  (`under`); once that was replaced, the request is refused, however early it was asked.
+- **Gone is gone.** What a deleted space held is never seen again, also not in a space that is
+  later made under the same handle; its bytes are given back a slice at a time (`Expire`).
 
 Time is the storage's own (a clock argument) and decides one thing only: when an inbox
 or an item in it has expired.
@@ -21,14 +25,14 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from chez_relay.errors import Code
-from chez_wire.frames import Entry, InboxItem
+from chez_wire.frames import Entry, InboxItem, SealedPacket
 from chez_wire.limits import MAX_BLOB_BYTES, MAX_INBOX_ITEMS, MAX_SPACE_BYTES, MIB
 
 __all__ = (
-    "AddChunk", "AddEntry", "AddInbox", "AddItem", "AddSpace", "ChunkData", "Done", "DropItems", "Entry", "Expire",
-    "FindChunks", "Found", "FoundChunks", "InboxInfo", "InboxItem", "ItemPage", "Lookup", "Page", "Quotas",
-    "ReadChunk", "ReadItems", "ReadPage", "Refused", "Request", "Result", "SpaceInfo", "SpaceKeys", "Storage",
-    "Stored",
+    "AddChunk", "AddEntry", "AddInbox", "AddItem", "AddSpace", "ChunkData", "Credentials", "Done", "DropItems",
+    "DropSpace", "Entry", "Expire", "Expired", "FindChunks", "Found", "FoundChunks", "InboxInfo", "InboxItem",
+    "ItemPage", "Lookup", "PacketData", "Page", "Quotas", "ReadChunk", "ReadItems", "ReadPacket", "ReadPage",
+    "Refused", "Request", "Result", "RotateSpace", "SealedPacket", "SpaceInfo", "SpaceKeys", "Storage", "Stored",
 )
 
 DEFAULT_CONTROL_BYTES: Final = 8 * MIB
@@ -47,8 +51,17 @@ class Quotas:
 
 
 @dataclass(frozen=True, slots=True)
+class Credentials:
+    """The public keys that prove a space's roles, 32 bytes each."""
+
+    read: bytes
+    append: bytes
+    control: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class SpaceKeys:
-    """The public keys of a space's credentials, 32 bytes each."""
+    """The public keys of a space, 32 bytes each: who may change it, and its credentials."""
 
     admin: bytes
     recovery: bytes
@@ -56,16 +69,58 @@ class SpaceKeys:
     append: bytes
     control: bytes
 
+    @property
+    def credentials(self) -> Credentials:
+        """The keys that prove its roles."""
+        return Credentials(self.read, self.append, self.control)
+
 
 # --- requests ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class AddSpace:
-    """Create a space -> `Done` (also when it exists with the same keys) or EXISTS."""
+    """Create a space -> `Done` (also when it exists with the same keys and packets), or EXISTS, QUOTA.
+
+    Packets are in the order of their tags, here and in `RotateSpace`.
+    """
 
     handle: bytes
     keys: SpaceKeys
+    packets: tuple[SealedPacket, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RotateSpace:
+    """Replace admin key, credentials and packets of a space -> `Done`, or UNKNOWN, DENIED, STALE, QUOTA.
+
+    `signer` must be the space's admin or relay recovery key, and `previous_read` its read
+    key; with the recovery key it may be `ANY_KEY`. What is as requested already is `Done`,
+    whoever signed: so a request whose answer was lost may be repeated.
+    """
+
+    handle: bytes
+    signer: bytes
+    previous_read: bytes
+    admin: bytes
+    credentials: Credentials
+    packets: tuple[SealedPacket, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DropSpace:
+    """Delete a space signed for by its admin or relay recovery key -> `Done` (also when it is not there), or DENIED."""
+
+    handle: bytes
+    signer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPacket:
+    """The packet under a tag of a space -> `PacketData`, or UNKNOWN alike without the space and without the tag."""
+
+    handle: bytes
+    tag: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +132,18 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class AddEntry:
-    """Append one entry -> `Stored`, or UNKNOWN, QUOTA. `entry` is the hash of `envelope`."""
+    """Append one entry -> `Stored`, or UNKNOWN, ROTATED, QUOTA. `entry` is the hash of `envelope`."""
 
     handle: bytes
     entry: bytes
     envelope: bytes = field(repr=False)
     control: bool
+    under: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class ReadPage:
-    """Entries after an offset -> `Page`, or UNKNOWN, AHEAD.
+    """Entries after an offset -> `Page`, or UNKNOWN, ROTATED, AHEAD.
 
     At most `limit` bytes of envelopes, but at least one entry where there is one.
     """
@@ -95,6 +151,7 @@ class ReadPage:
     handle: bytes
     after: int
     limit: int
+    under: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,32 +191,35 @@ class DropItems:
 
 @dataclass(frozen=True, slots=True)
 class AddChunk:
-    """Store one chunk of an attachment -> `Done`, or UNKNOWN, QUOTA. `chunk` is the hash of `data`."""
+    """Store one chunk of an attachment -> `Done`, or UNKNOWN, ROTATED, QUOTA. `chunk` is the hash of `data`."""
 
     handle: bytes
     chunk: bytes
     data: bytes = field(repr=False)
+    under: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class ReadChunk:
-    """One chunk of a space -> `ChunkData`, or UNKNOWN, MISSING."""
+    """One chunk of a space -> `ChunkData`, or UNKNOWN, ROTATED, MISSING."""
 
     handle: bytes
     chunk: bytes
+    under: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class FindChunks:
-    """Which of these chunks a space has -> `FoundChunks`, or UNKNOWN."""
+    """Which of these chunks a space has -> `FoundChunks`, or UNKNOWN, ROTATED."""
 
     handle: bytes
     chunks: tuple[bytes, ...]
+    under: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Expire:
-    """Delete expired inboxes and items -> `Done`."""
+    """Delete expired inboxes and items, and a slice of what deleted spaces held -> `Expired`."""
 
 
 # --- results -----------------------------------------------------------------------
@@ -238,6 +298,20 @@ class FoundChunks:
 
 
 @dataclass(frozen=True, slots=True)
+class PacketData:
+    """The box of one packet."""
+
+    box: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """`more`: deleted spaces still hold bytes; another `Expire` goes on with them."""
+
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """The request was refused and changed nothing."""
 
@@ -247,10 +321,10 @@ class Refused:
 
 
 Request = (
-    AddSpace | Lookup | AddEntry | ReadPage | AddInbox | AddItem | ReadItems | DropItems | AddChunk | ReadChunk
-    | FindChunks | Expire
+    AddSpace | RotateSpace | DropSpace | ReadPacket | Lookup | AddEntry | ReadPage | AddInbox | AddItem | ReadItems
+    | DropItems | AddChunk | ReadChunk | FindChunks | Expire
 )
-Result = Done | Found | Stored | Page | ItemPage | ChunkData | FoundChunks | Refused
+Result = Done | Found | Stored | Page | ItemPage | ChunkData | FoundChunks | PacketData | Expired | Refused
 
 
 class Storage(Protocol):

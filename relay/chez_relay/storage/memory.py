@@ -14,8 +14,10 @@ from chez_relay.storage import (
     ChunkData,
     Done,
     DropItems,
+    DropSpace,
     Entry,
     Expire,
+    Expired,
     FindChunks,
     Found,
     FoundChunks,
@@ -23,13 +25,18 @@ from chez_relay.storage import (
     InboxItem,
     ItemPage,
     Lookup,
+    PacketData,
     Page,
     Quotas,
     ReadChunk,
     ReadItems,
+    ReadPacket,
     ReadPage,
+    Refused,
     Request,
     Result,
+    RotateSpace,
+    SealedPacket,
     SpaceInfo,
     SpaceKeys,
     Stored,
@@ -38,15 +45,20 @@ from chez_relay.storage.refusals import (
     ITEMS_AHEAD,
     NO_CHUNK,
     NO_INBOX,
+    NO_PACKET,
     NO_SPACE,
+    NOT_OWNER,
     OTHER_INBOX_KEYS,
     OTHER_SPACE_KEYS,
     PAGE_AHEAD,
+    ROTATED,
     full,
     over_blob_quota,
     over_quota,
 )
+from chez_relay.storage.rotation import packets_over_quota, rotated
 from chez_wire.envelope import GENESIS_HEAD, fold_head
+from chez_wire.packets import PACKET_COST, packets_hash
 
 __all__ = ("MemoryStorage",)
 
@@ -54,6 +66,7 @@ __all__ = ("MemoryStorage",)
 @dataclass(slots=True)
 class _Space:
     keys: SpaceKeys
+    packets: tuple[SealedPacket, ...] = ()
     envelopes: list[bytes] = field(default_factory=list)
     heads: list[bytes] = field(default_factory=lambda: [GENESIS_HEAD])
     places: dict[bytes, int] = field(default_factory=dict)
@@ -119,9 +132,20 @@ class MemoryStorage:
                 return self._read_page(request)
             case Lookup(handles):
                 return Found(tuple(self._known(handle) for handle in handles))
-            case AddSpace(handle, keys):
-                space = self._spaces.setdefault(handle, _Space(keys))
-                return Done() if space.keys == keys else OTHER_SPACE_KEYS
+            case AddSpace():
+                return self._add_space(request)
+            case RotateSpace():
+                return self._rotate(request)
+            case DropSpace(handle, signer):
+                space = self._spaces.get(handle)
+                if space is not None and signer not in (space.keys.admin, space.keys.recovery):
+                    return NOT_OWNER
+                self._spaces.pop(handle, None)
+                return Done()
+            case ReadPacket(handle, tag):
+                space = self._spaces.get(handle)
+                boxes = {packet.tag: packet.box for packet in (space.packets if space else ())}
+                return PacketData(boxes[tag]) if tag in boxes else NO_PACKET
             case AddInbox():
                 return self._add_inbox(request)
             case AddItem():
@@ -135,19 +159,21 @@ class MemoryStorage:
                 return Done()
             case AddChunk():
                 return self._add_chunk(request)
-            case ReadChunk(handle, chunk):
-                if (held := self._chunks(handle)) is None:
-                    return NO_SPACE
+            case ReadChunk(handle, chunk, under):
+                held = self._chunks(handle, under)
+                if isinstance(held, Refused):
+                    return held
                 return ChunkData(held[chunk]) if chunk in held else NO_CHUNK
-            case FindChunks(handle, chunks):
-                if (held := self._chunks(handle)) is None:
-                    return NO_SPACE
+            case FindChunks(handle, chunks, under):
+                held = self._chunks(handle, under)
+                if isinstance(held, Refused):
+                    return held
                 return FoundChunks(tuple([chunk in held for chunk in chunks]))
             case Expire():
                 for name in list(self._inboxes):
                     if self._inbox(name) is None:
                         del self._inboxes[name]
-                return Done()
+                return Expired(more=False)
 
     def _known(self, handle: bytes) -> SpaceInfo | InboxInfo | None:
         if (space := self._spaces.get(handle)) is not None:
@@ -156,14 +182,38 @@ class MemoryStorage:
             return InboxInfo(box.owner_key, box.write_key)
         return None
 
+    def _add_space(self, request: AddSpace) -> Result:
+        space = self._spaces.get(request.handle)
+        if space is not None:
+            same = (space.keys, space.packets) == (request.keys, request.packets)
+            return Done() if same else OTHER_SPACE_KEYS
+        if (refusal := packets_over_quota(request.packets, self._quotas)) is not None:
+            return refusal
+        self._spaces[request.handle] = _Space(request.keys, request.packets)
+        return Done()
+
+    def _rotate(self, request: RotateSpace) -> Result:
+        space = self._spaces.get(request.handle)
+        if space is None:
+            return NO_SPACE
+        held, digest = packets_hash(space.packets), packets_hash(request.packets)
+        outcome = rotated(space.keys, held, request, digest, self._quotas)
+        if not isinstance(outcome, SpaceKeys):
+            return outcome
+        space.keys, space.packets = outcome, request.packets
+        return Done()
+
     def _add_entry(self, request: AddEntry) -> Result:
         space = self._spaces.get(request.handle)
         if space is None:
             return NO_SPACE
+        if request.under != (space.keys.control if request.control else space.keys.append):
+            return ROTATED
         if (offset := space.places.get(request.entry)) is not None:
             return Stored(offset, space.heads[offset], fresh=False)
         limit = self._quotas.control_bytes if request.control else self._quotas.space_bytes
-        if space.used[request.control] + len(request.envelope) > limit:
+        beside = 0 if request.control else len(space.packets) * PACKET_COST
+        if space.used[request.control] + beside + len(request.envelope) > limit:
             return over_quota(request.control, limit)
         space.used[request.control] += len(request.envelope)
         space.envelopes.append(request.envelope)
@@ -176,6 +226,8 @@ class MemoryStorage:
         space = self._spaces.get(request.handle)
         if space is None:
             return NO_SPACE
+        if request.under != space.keys.read:
+            return ROTATED
         end = len(space.envelopes)
         if request.after > end:
             return PAGE_AHEAD
@@ -189,14 +241,18 @@ class MemoryStorage:
             entries.append(Entry(offset, envelope))
         return Page(tuple(entries), space.heads[request.after + len(entries)], end)
 
-    def _chunks(self, handle: bytes) -> dict[bytes, bytes] | None:
+    def _chunks(self, handle: bytes, under: bytes) -> dict[bytes, bytes] | Refused:
         space = self._spaces.get(handle)
-        return None if space is None else space.chunks
+        if space is None:
+            return NO_SPACE
+        return space.chunks if under == space.keys.read else ROTATED
 
     def _add_chunk(self, request: AddChunk) -> Result:
         space = self._spaces.get(request.handle)
         if space is None:
             return NO_SPACE
+        if request.under != space.keys.append:
+            return ROTATED
         if request.chunk in space.chunks:
             return Done()
         used = sum(len(data) for data in space.chunks.values())

@@ -176,6 +176,7 @@ class SpaceSize:
     bytes: int
     chunks: int
     blob_bytes: int
+    packets: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,7 @@ class Census:
     bytes: int
     chunks: int
     blob_bytes: int
+    packets: int
     inboxes: int
     items: int
     sizes: tuple[SpaceSize, ...]
@@ -208,7 +210,7 @@ def census(folder: Path) -> Census:
             (incarnation,) = db.execute("SELECT value FROM facts WHERE name = 'incarnation'").fetchone()
             rows = db.execute(
                 "SELECT last, data_bytes + control_bytes,"
-                " (SELECT count(*) FROM chunks WHERE chunks.space = spaces.space), blob_bytes"
+                " (SELECT count(*) FROM chunks WHERE chunks.space = spaces.space), blob_bytes, packets"
                 " FROM spaces ORDER BY space").fetchall()
             (inboxes,) = db.execute("SELECT count(*) FROM inboxes").fetchone()
             (items,) = db.execute("SELECT count(*) FROM items").fetchone()
@@ -216,4 +218,5 @@ def census(folder: Path) -> Census:
         raise StoreUnusable(f"the store can't be read: {error}") from error
     sizes = tuple(SpaceSize(*row) for row in rows)
     return Census(incarnation.hex(), len(sizes), sum(s.entries for s in sizes), sum(s.bytes for s in sizes),
-                  sum(s.chunks for s in sizes), sum(s.blob_bytes for s in sizes), inboxes, items, sizes)
+                  sum(s.chunks for s in sizes), sum(s.blob_bytes for s in sizes), sum(s.packets for s in sizes),
+                  inboxes, items, sizes)

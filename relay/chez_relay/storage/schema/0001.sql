@@ -6,18 +6,33 @@ CREATE TABLE facts (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE spaces (
-    space         INTEGER PRIMARY KEY,
+    space         INTEGER PRIMARY KEY AUTOINCREMENT,  -- a deleted space's number names no other
     handle        BLOB NOT NULL UNIQUE,  -- hash of the first admin key
-    admin_key     BLOB NOT NULL,         -- Ed25519 public keys, one for each credential
+    admin_key     BLOB NOT NULL,         -- Ed25519 public keys: who may rotate and delete,
     recovery_key  BLOB NOT NULL,
-    read_key      BLOB NOT NULL,
+    read_key      BLOB NOT NULL,         -- and one for each credential
     append_key    BLOB NOT NULL,
     control_key   BLOB NOT NULL,
     last          INTEGER NOT NULL,      -- offset of the last entry, 0 when empty
     head          BLOB NOT NULL,         -- cumulative head after it
     data_bytes    INTEGER NOT NULL,      -- bytes of envelopes appended with role append
     control_bytes INTEGER NOT NULL,      -- and with role control: each has its own quota
-    blob_bytes    INTEGER NOT NULL       -- bytes of attachments' chunks, with a quota of their own too
+    blob_bytes    INTEGER NOT NULL,      -- bytes of attachments' chunks, with a quota of their own too
+    packets       INTEGER NOT NULL,      -- how many packets it has; they count with the data
+    packets_hash  BLOB NOT NULL          -- over all of them: tells a repeated rotation at one look
+) STRICT;
+
+-- The newest epoch's keys on their way: replaced as a whole with the credentials.
+CREATE TABLE packets (
+    space INTEGER NOT NULL,
+    tag   BLOB NOT NULL,                 -- names a member's mailbox, to those who can compute it
+    box   BLOB NOT NULL,
+    PRIMARY KEY (space, tag)
+) STRICT, WITHOUT ROWID;
+
+-- Deleted spaces whose entries and chunks are not all removed yet.
+CREATE TABLE leftovers (
+    space INTEGER PRIMARY KEY
 ) STRICT;
 
 CREATE TABLE entries (

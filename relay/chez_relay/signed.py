@@ -1,0 +1,80 @@
+"""Requests that carry a signature of their own: making spaces and inboxes, rotating and deleting.
+
+They need no open role. A signature holds for one connection (both nonces), relay and
+purpose. Rotating and deleting could be undone by somebody else before they are said again,
+so their `ref` is signed and must rise: not even this connection can carry one twice.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chez_relay import verify
+from chez_relay.errors import Code
+from chez_relay.storage import AddInbox, AddSpace, Credentials, DropSpace, Refused, RotateSpace, SpaceKeys
+from chez_wire.frames import CreateInbox, CreateSpace, DeleteSpace, Rotate
+from chez_wire.login import create_message, delete_message, handle_of, inbox_of, rotate_message
+from chez_wire.packets import in_order, packets_hash
+
+__all__ = ("Signatures",)
+
+_TWICE = Refused(Code.DENIED, "the refs of signed requests must rise on a connection: this one may be a repetition")
+_UNSIGNED = Refused(Code.DENIED, "the key it names did not sign this request")
+_DISORDER = Refused(Code.BAD_PACKETS, "packets must be in the order of their tags, each tag once")
+
+
+@dataclass(slots=True)
+class Signatures:
+    """What signatures on one connection must be over: the relay's name as dialled, and both nonces."""
+
+    relay: str
+    client_nonce: bytes
+    relay_nonce: bytes
+    _last_ref: int = 0
+
+    def creation(self, frame: CreateSpace, tokens: Sequence[str]) -> AddSpace | Refused:
+        """What a creation asks of the storage, if it has a token (where one is wanted) and the admin key's word."""
+        if tokens and not verify.token_ok(frame.token, tokens):
+            return Refused(Code.TOKEN, "this relay's operator gives out tokens for creating spaces")
+        if not in_order(frame.packets):
+            return _DISORDER
+        keys = (frame.admin_key, frame.recovery_key, frame.read_key, frame.append_key, frame.control_key)
+        message = create_message(*self._greeting, "space", *keys, packets_hash(frame.packets))
+        if not verify.signed_by(frame.admin_key, frame.signature, message):
+            return _UNSIGNED
+        return AddSpace(handle_of(frame.admin_key), SpaceKeys(*keys), tuple(frame.packets))
+
+    def inbox(self, frame: CreateInbox) -> AddInbox | Refused:
+        """What the creation of an inbox asks of the storage, if its owner's key signed it."""
+        fields = (frame.owner_key, frame.write_key, frame.ttl.to_bytes(8, "big"))
+        message = create_message(*self._greeting, "inbox", *fields)
+        if not verify.signed_by(frame.owner_key, frame.signature, message):
+            return _UNSIGNED
+        return AddInbox(inbox_of(frame.owner_key), frame.owner_key, frame.write_key, frame.ttl)
+
+    def rotation(self, frame: Rotate) -> RotateSpace | Refused:
+        """What a rotation asks of the storage, which alone knows whether its signer may."""
+        if not in_order(frame.packets):
+            return _DISORDER
+        fields = (frame.previous_read, frame.admin_key, frame.read_key, frame.append_key, frame.control_key)
+        message = rotate_message(*self._greeting, frame.ref, frame.handle, *fields, packets_hash(frame.packets))
+        if (refusal := self._once(frame, message)) is not None:
+            return refusal
+        new = Credentials(frame.read_key, frame.append_key, frame.control_key)
+        return RotateSpace(frame.handle, frame.signer, frame.previous_read, frame.admin_key, new, tuple(frame.packets))
+
+    def deletion(self, frame: DeleteSpace) -> DropSpace | Refused:
+        """What a deletion asks of the storage, which alone knows whether its signer may."""
+        refusal = self._once(frame, delete_message(*self._greeting, frame.ref, frame.handle))
+        return DropSpace(frame.handle, frame.signer) if refusal is None else refusal
+
+    @property
+    def _greeting(self) -> tuple[str, bytes, bytes]:
+        return self.relay, self.client_nonce, self.relay_nonce
+
+    def _once(self, frame: Rotate | DeleteSpace, message: bytes) -> Refused | None:
+        if frame.ref <= self._last_ref:
+            return _TWICE
+        if not verify.signed_by(frame.signer, frame.signature, message):
+            return _UNSIGNED
+        self._last_ref = frame.ref
+        return None

@@ -1,0 +1,125 @@
+"""The tables of inboxes and their items, on the open transaction of `Tables`."""
+
+import hashlib
+import sqlite3
+from dataclasses import dataclass
+
+from chez_relay.storage import (
+    AddInbox,
+    AddItem,
+    Done,
+    DropItems,
+    InboxInfo,
+    InboxItem,
+    ItemPage,
+    Quotas,
+    ReadItems,
+    Result,
+)
+from chez_relay.storage.refusals import ITEMS_AHEAD, NO_INBOX, OTHER_INBOX_KEYS, full
+
+__all__ = ("InboxRows",)
+
+
+@dataclass(frozen=True, slots=True)
+class _Inbox:
+    number: int
+    owner_key: bytes
+    write_key: bytes
+    ttl: int
+    last: int
+
+
+class InboxRows:
+    """Inboxes on `db`; `now` is the time of the group that is performed, in seconds."""
+
+    def __init__(self, db: sqlite3.Connection, quotas: Quotas) -> None:
+        self._db = db
+        self._quotas = quotas
+        self.now = 0.0
+
+    def info(self, name: bytes) -> InboxInfo | None:
+        """An inbox's credentials, if it is there and has not expired."""
+        box = self._inbox(name)
+        return None if box is None else InboxInfo(box.owner_key, box.write_key)
+
+    def expire(self) -> None:
+        """Delete inboxes and items whose time is over."""
+        self._db.execute("DELETE FROM inboxes WHERE expires <= ?", (self.now,))
+        self._db.execute("DELETE FROM items WHERE expires <= ?", (self.now,))
+
+    def _inbox(self, name: bytes) -> _Inbox | None:
+        row = self._db.execute(
+            "SELECT inbox, owner_key, write_key, ttl, last FROM inboxes WHERE name = ? AND expires > ?",
+            (name, self.now),
+        ).fetchone()
+        return None if row is None else _Inbox(*row)
+
+    def add_inbox(self, request: AddInbox) -> Result:
+        """Make an inbox, or renew it."""
+        expires = self.now + request.ttl
+        box = self._inbox(request.inbox)
+        if box is None:
+            self._db.execute("DELETE FROM inboxes WHERE name = ?", (request.inbox,))
+            self._db.execute(
+                "INSERT INTO inboxes (name, owner_key, write_key, ttl, expires, last)"
+                " VALUES (?, ?, ?, ?, ?, 0)",
+                (request.inbox, request.owner_key, request.write_key, request.ttl, expires),
+            )
+            return Done()
+        if (box.owner_key, box.write_key) != (request.owner_key, request.write_key):
+            return OTHER_INBOX_KEYS
+        self._db.execute(
+            "UPDATE inboxes SET ttl = ?, expires = ? WHERE inbox = ?", (request.ttl, expires, box.number)
+        )
+        return Done()
+
+    def add_item(self, request: AddItem) -> Result:
+        """Put an item, once."""
+        box = self._inbox(request.inbox)
+        if box is None:
+            return NO_INBOX
+        digest = hashlib.blake2b(request.item, digest_size=32).digest()
+        self._db.execute("DELETE FROM items WHERE inbox = ? AND expires <= ?", (box.number, self.now))
+        waiting, same = self._db.execute(
+            "SELECT count(*), coalesce(sum(digest = ?), 0) FROM items WHERE inbox = ?", (digest, box.number)
+        ).fetchone()
+        if same:
+            return Done()
+        if waiting >= self._quotas.inbox_items:
+            return full(self._quotas.inbox_items)
+        self._db.execute("UPDATE inboxes SET last = last + 1 WHERE inbox = ?", (box.number,))
+        self._db.execute(
+            "INSERT INTO items (inbox, number, digest, expires, item) VALUES (?, ?, ?, ?, ?)",
+            (box.number, box.last + 1, digest, self.now + box.ttl, request.item),
+        )
+        return Done()
+
+    def read_items(self, request: ReadItems) -> Result:
+        """A page of items."""
+        box = self._inbox(request.inbox)
+        if box is None:
+            return NO_INBOX
+        if request.after > box.last:
+            return ITEMS_AHEAD
+        rows = self._db.execute(
+            "SELECT number, item FROM items WHERE inbox = ? AND number > ? AND expires > ? ORDER BY number",
+            (box.number, request.after, self.now),
+        )
+        items: list[InboxItem] = []
+        room = request.limit
+        for number, item in rows:
+            room -= len(item)
+            if room < 0 and items:
+                break
+            items.append(InboxItem(number, item))
+        rows.close()
+        return ItemPage(tuple(items), box.last)
+
+    def drop_items(self, request: DropItems) -> Result:
+        """Delete what was taken."""
+        box = self._inbox(request.inbox)
+        if box is None:
+            return NO_INBOX
+        self._db.execute("DELETE FROM items WHERE inbox = ? AND number <= ?", (box.number, request.upto))
+        return Done()

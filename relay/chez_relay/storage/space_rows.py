@@ -1,0 +1,195 @@
+"""The table of spaces, their packets, and what deleted ones leave behind, on the open transaction of `Tables`.
+
+Spaces that are written to are remembered between groups (this process is the only writer),
+so that an append is one insert, and a space's row is updated once per group.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Final
+
+from chez_relay.storage import (
+    AddSpace,
+    Done,
+    DropSpace,
+    PacketData,
+    Quotas,
+    ReadPacket,
+    Result,
+    RotateSpace,
+    SealedPacket,
+    SpaceKeys,
+)
+from chez_relay.storage.refusals import NO_PACKET, NO_SPACE, NOT_OWNER, OTHER_SPACE_KEYS
+from chez_relay.storage.rotation import packets_over_quota, rotated
+from chez_wire.envelope import GENESIS_HEAD
+from chez_wire.limits import MIB
+from chez_wire.packets import PACKET_COST, packets_hash
+
+__all__ = ("PLACES", "SpaceRow", "SpaceRows")
+
+PLACES: Final = 2**32
+"""Places of entries for each space: see the schema."""
+
+MAX_CACHED_SPACES: Final = 16_384
+"""Spaces remembered between groups, about 1 KB each."""
+
+SWEEP_BYTES: Final = 8 * MIB
+"""Bytes of deleted spaces that one `Expire` removes: a group takes no longer than another."""
+
+SWEEP_ROWS: Final = 1024
+"""Rows that one `Expire` removes at most, for the same reason."""
+
+
+@dataclass(slots=True)
+class SpaceRow:
+    """One row of the table, with what this group changed in it."""
+
+    number: int
+    keys: SpaceKeys
+    last: int
+    head: bytes
+    data_bytes: int
+    control_bytes: int
+    blob_bytes: int
+    packets: int
+    packets_hash: bytes
+
+    @property
+    def used(self) -> int:
+        """Bytes that count in the quota for entries."""
+        return self.data_bytes + self.packets * PACKET_COST
+
+
+class SpaceRows:
+    """The spaces on `db`."""
+
+    def __init__(self, db: sqlite3.Connection, quotas: Quotas) -> None:
+        self._db = db
+        self._quotas = quotas
+        self._spaces: dict[bytes, SpaceRow] = {}
+        self._changed: dict[bytes, SpaceRow] = {}
+
+    def get(self, handle: bytes) -> SpaceRow | None:
+        """A space, if it is there."""
+        if (space := self._spaces.get(handle)) is not None:
+            return space
+        row = self._db.execute(
+            "SELECT space, admin_key, recovery_key, read_key, append_key, control_key, last, head,"
+            " data_bytes, control_bytes, blob_bytes, packets, packets_hash FROM spaces WHERE handle = ?", (handle,)
+        ).fetchone()
+        if row is None:
+            return None
+        space = SpaceRow(row[0], SpaceKeys(*row[1:6]), *row[6:])
+        if len(self._spaces) >= MAX_CACHED_SPACES:
+            self.write()
+            self._spaces.clear()
+        self._spaces[handle] = space
+        return space
+
+    def changed(self, handle: bytes, space: SpaceRow) -> None:
+        """Its counters changed: `write` stores them."""
+        self._changed[handle] = space
+
+    def write(self) -> None:
+        """Store the counters of all spaces that changed."""
+        self._db.executemany(
+            "UPDATE spaces SET last = ?, head = ?, data_bytes = ?, control_bytes = ?, blob_bytes = ? WHERE space = ?",
+            [(s.last, s.head, s.data_bytes, s.control_bytes, s.blob_bytes, s.number) for s in self._changed.values()],
+        )
+        self._changed.clear()
+
+    def forget(self) -> None:
+        """The transaction was undone: what is remembered may be ahead of the file."""
+        self._spaces.clear()
+        self._changed.clear()
+
+    # --- keys and packets ---------------------------------------------------------------
+
+    def add(self, request: AddSpace) -> Result:
+        """Make a space."""
+        digest, keys = packets_hash(request.packets), request.keys
+        if (space := self.get(request.handle)) is not None:
+            return Done() if (space.keys, space.packets_hash) == (keys, digest) else OTHER_SPACE_KEYS
+        if (refusal := packets_over_quota(request.packets, self._quotas)) is not None:
+            return refusal
+        made = self._db.execute(
+            "INSERT INTO spaces (handle, admin_key, recovery_key, read_key, append_key, control_key, last, head,"
+            " data_bytes, control_bytes, blob_bytes, packets, packets_hash)"
+            " VALUES (?, ?, ?, ?, ?, ?, 0, ?, 0, 0, 0, ?, ?)",
+            (request.handle, keys.admin, keys.recovery, keys.read, keys.append, keys.control, GENESIS_HEAD,
+             len(request.packets), digest),
+        )
+        self._put_packets(made.lastrowid or 0, request.packets)
+        return Done()
+
+    def rotate(self, request: RotateSpace) -> Result:
+        """Replace a space's admin key, credentials and packets."""
+        if (space := self.get(request.handle)) is None:
+            return NO_SPACE
+        digest = packets_hash(request.packets)
+        keys = rotated(space.keys, space.packets_hash, request, digest, self._quotas)
+        if not isinstance(keys, SpaceKeys):
+            return keys
+        self._db.execute("DELETE FROM packets WHERE space = ?", (space.number,))
+        self._put_packets(space.number, request.packets)
+        self._db.execute(
+            "UPDATE spaces SET admin_key = ?, read_key = ?, append_key = ?, control_key = ?, packets = ?,"
+            " packets_hash = ? WHERE space = ?",
+            (keys.admin, keys.read, keys.append, keys.control, len(request.packets), digest, space.number),
+        )
+        space.keys, space.packets, space.packets_hash = keys, len(request.packets), digest
+        return Done()
+
+    def _put_packets(self, space: int, packets: tuple[SealedPacket, ...]) -> None:
+        self._db.executemany("INSERT INTO packets (space, tag, box) VALUES (?, ?, ?)",
+                             [(space, packet.tag, packet.box) for packet in packets])
+
+    def packet(self, request: ReadPacket) -> Result:
+        """One packet. One statement, so that no time tells a space without the tag from no space."""
+        row = self._db.execute(
+            "SELECT box FROM packets WHERE space = (SELECT space FROM spaces WHERE handle = ?) AND tag = ?",
+            (request.handle, request.tag),
+        ).fetchone()
+        return NO_PACKET if row is None else PacketData(row[0])
+
+    # --- deletion -----------------------------------------------------------------------
+
+    def drop(self, request: DropSpace) -> Result:
+        """Delete a space: its row at once, what may be large by and by (`sweep`)."""
+        if (space := self.get(request.handle)) is None:
+            return Done()
+        if request.signer not in (space.keys.admin, space.keys.recovery):
+            return NOT_OWNER
+        self._spaces.pop(request.handle, None)
+        self._changed.pop(request.handle, None)
+        self._db.execute("DELETE FROM packets WHERE space = ?", (space.number,))
+        self._db.execute("DELETE FROM spaces WHERE space = ?", (space.number,))
+        self._db.execute("INSERT INTO leftovers (space) VALUES (?)", (space.number,))
+        return Done()
+
+    def sweep(self) -> bool:
+        """Remove a slice of what deleted spaces held; whether there is more."""
+        row = self._db.execute("SELECT space FROM leftovers ORDER BY space LIMIT 1").fetchone()
+        if row is None:
+            return False
+        first = row[0] * PLACES
+        gone = self._slice("SELECT place, length(envelope) FROM entries WHERE place >= ? AND place < ?"
+                           " ORDER BY place LIMIT ?", (first, first + PLACES, SWEEP_ROWS))
+        self._db.executemany("DELETE FROM entries WHERE place = ?", gone)
+        if not gone:
+            gone = self._slice("SELECT number, length(data) FROM chunks WHERE space = ? LIMIT ?", (row[0], SWEEP_ROWS))
+            self._db.executemany("DELETE FROM chunks WHERE number = ?", gone)
+        if not gone:
+            self._db.execute("DELETE FROM leftovers WHERE space = ?", row)
+        return self._db.execute("SELECT 1 FROM leftovers").fetchone() is not None
+
+    def _slice(self, query: str, values: tuple[int, ...]) -> list[tuple[int]]:
+        rows: list[tuple[int]] = []
+        room = SWEEP_BYTES
+        for number, size in self._db.execute(query, values).fetchall():
+            room -= size
+            if room < 0 and rows:
+                break
+            rows.append((number,))
+        return rows

@@ -1,0 +1,28 @@
+"""Each kind of storage, behind one fixture."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from chez_relay import storage as s
+from chez_relay.storage.memory import MemoryStorage
+from chez_relay.storage.sqlite import SqliteStorage
+from tests.relay.storing import QUOTAS, Clock
+from tests.relay.support import seed
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[s.Storage]:
+    """An empty store with small quotas, of each kind in turn."""
+    if request.param == "memory":
+        yield MemoryStorage(seed("incarnation"), quotas=QUOTAS, clock=clock)
+    else:
+        opened = await SqliteStorage.open(tmp_path / "data", quotas=QUOTAS, clock=clock)
+        yield opened
+        await opened.close()

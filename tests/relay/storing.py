@@ -1,0 +1,56 @@
+"""Requests to a relay's storage, for one space and one inbox with small quotas."""
+
+from collections.abc import Sequence
+
+from chez_relay import storage as s
+from chez_wire.chunks import chunk_id
+from chez_wire.envelope import entry_id
+from chez_wire.frames import SealedPacket
+from tests.relay.support import Space, packet, seed
+
+SPACE = Space()
+READ, APPEND, CONTROL = SPACE.keys.read, SPACE.keys.append, SPACE.keys.control
+QUOTAS = s.Quotas(space_bytes=2000, control_bytes=700, inbox_items=3, blob_bytes=1000)
+INBOX = s.AddInbox(seed("inbox"), seed("owner"), seed("writer"), 100)
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def entry(number: int, size: int = 300, *, control: bool = False, space: Space = SPACE) -> s.AddEntry:
+    """An append, under the credential that `space` has for it."""
+    envelope = SPACE.envelope(number, size)
+    under = space.keys.control if control else space.keys.append
+    return s.AddEntry(SPACE.handle, entry_id(envelope), envelope, control, under)
+
+
+def chunk(number: int, size: int = 300) -> s.AddChunk:
+    """A piece of an attachment."""
+    data = bytes((number,)) * size
+    return s.AddChunk(SPACE.handle, chunk_id(data), data, APPEND)
+
+
+def create(packets: int = 0) -> s.AddSpace:
+    """The space, with that many packets."""
+    return s.AddSpace(SPACE.handle, SPACE.keys, table(packets))
+
+
+def table(count: int, generation: int = 0) -> tuple[SealedPacket, ...]:
+    """That many packets, in order; the same tags hold others in each generation."""
+    return tuple(sorted((packet(f"{number}", generation) for number in range(count)), key=lambda one: one.tag))
+
+
+def codes(results: Sequence[s.Result]) -> list[object]:
+    """What was refused, and why; None for what was not."""
+    return [getattr(result, "code", None) for result in results]
+
+
+def rotate(space: Space, packets: int = 0, *, by: bytes = SPACE.keys.admin, previous: bytes = READ) -> s.RotateSpace:
+    """Give the space the keys of another one, and new packets."""
+    return s.RotateSpace(SPACE.handle, by, previous, space.keys.admin, space.keys.credentials, table(packets, 1))

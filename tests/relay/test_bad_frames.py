@@ -1,0 +1,214 @@
+"""Frames out of order, floods, lies and any bytes at all: typed answers from both cores, within bounds."""
+
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chez.errors import InvalidValue, RelayMisbehaved
+from chez.sync import session as client
+from chez.sync.events import RolesEnded, Welcomed
+from chez.sync.session import ClientSession
+from chez_relay import session as relay
+from chez_relay.effects import Close, Send
+from chez_relay.errors import Code
+from chez_relay.session import RelaySession
+from chez_wire import frames
+from chez_wire.envelope import entry_id
+from chez_wire.login import Role
+from tests.relay.link import NAME
+from tests.relay.support import Space, key, seed
+
+SPACE = Space()
+
+
+SAMPLES: dict[type, frames.ClientFrame] = {
+    frames.Hello: frames.Hello([1], seed("c"), NAME),
+    frames.CreateSpace: frames.CreateSpace(1, *[seed("k")] * 5, [], bytes(64)),
+    frames.Open: frames.Open(1, [frames.Claim(SPACE.handle, Role.READ, bytes(64))]),
+    frames.Append: frames.Append(1, SPACE.handle, Role.APPEND, b""),
+    frames.Subscribe: frames.Subscribe(1, SPACE.handle, 0, 1),
+    frames.Credit: frames.Credit(SPACE.handle, 1),
+    frames.Read: frames.Read(1, SPACE.handle, 0, 1),
+    frames.CreateInbox: frames.CreateInbox(1, seed("o"), seed("w"), 1, bytes(64)),
+    frames.Put: frames.Put(1, seed("i"), b"x"),
+    frames.Watch: frames.Watch(1, seed("i"), 0),
+    frames.Ack: frames.Ack(1, seed("i"), 0),
+    frames.PutChunk: frames.PutChunk(1, SPACE.handle, b"x"),
+    frames.GetChunk: frames.GetChunk(1, SPACE.handle, seed("x")),
+    frames.HasChunks: frames.HasChunks(1, SPACE.handle, [seed("x")]),
+    frames.Rotate: frames.Rotate(1, SPACE.handle, *[seed("k")] * 6, [], bytes(64)),
+    frames.GetPacket: frames.GetPacket(1, SPACE.handle, seed("t")),
+    frames.DeleteSpace: frames.DeleteSpace(1, SPACE.handle, seed("k"), bytes(64)),
+}
+
+
+def test_every_frame_has_a_sample() -> None:
+    """The table is tried with each frame that a client may send."""
+    assert set(SAMPLES) == set(frames.ClientFrame.__args__)
+
+
+@pytest.mark.parametrize("kind", SAMPLES, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("state", [relay.State.GREETING, relay.State.READY])
+def test_the_table_decides_which_frames_are_allowed(state: relay.State, kind: type) -> None:
+    """A frame outside the table is answered with out_of_order and changes no state."""
+    session = RelaySession(names=[NAME], nonce=seed("n"), incarnation=seed("i"))
+    if state is relay.State.READY:
+        session.receive(frames.encode(SAMPLES[frames.Hello]))
+    effects = session.receive(frames.encode(SAMPLES[kind]))
+    after = relay.TRANSITIONS[state].get(kind)
+    assert session.state is (after or state)
+    codes = [answer.code for effect in effects if isinstance(effect, Send)
+             and isinstance(answer := frames.decode_relay(effect.data), frames.Failed)]
+    assert (Code.OUT_OF_ORDER in codes) is (after is None)
+
+
+def test_versions_are_negotiated() -> None:
+    """A client without a version in common is told which one there is."""
+    session = RelaySession(names=[NAME], nonce=seed("n"), incarnation=seed("i"))
+    effects = session.receive(frames.encode(frames.Hello([7, 9], seed("c"), NAME)))
+    assert isinstance(effects[-1], Close) and effects[-1].reason == Code.VERSION
+    assert session.receive(frames.encode(SAMPLES[frames.Hello])) == []
+
+
+def test_what_waits_behind_an_open_is_bounded() -> None:
+    """A client that floods while its login is checked is let go; memory stays bounded."""
+    session = RelaySession(names=[NAME], nonce=seed("n"), incarnation=seed("i"))
+    session.receive(frames.encode(SAMPLES[frames.Hello]))
+    session.receive(frames.encode(SAMPLES[frames.Open]))
+    assert session.busy
+    big = frames.encode(frames.Append(1, SPACE.handle, Role.APPEND, bytes(900_000)))
+    for data in (big, frames.encode(SAMPLES[frames.Read])):
+        twin = RelaySession(names=[NAME], nonce=seed("n"), incarnation=seed("i"))
+        twin.receive(frames.encode(SAMPLES[frames.Hello]))
+        twin.receive(frames.encode(SAMPLES[frames.Open]))
+        sent = 0
+        while twin.state is not relay.State.CLOSED:
+            twin.receive(data)
+            sent += 1
+        assert sent <= relay.MAX_WAITING_FRAMES + 1
+        assert sent * len(data) <= relay.MAX_WAITING_BYTES + len(data)
+
+
+def test_a_client_refuses_to_ask_for_the_impossible() -> None:
+    """Sizes outside the protocol are the caller's error, before anything is sent."""
+    session = ClientSession(NAME, seed("n"))
+    session.data_to_send()
+    for call in (
+        lambda: session.open([]), lambda: session.append(SPACE.handle, Role.APPEND, bytes(2**20)),
+        lambda: session.subscribe(SPACE.handle, 0, 0), lambda: session.credit(SPACE.handle, 5),
+        lambda: session.put(seed("i"), b""), lambda: session.create_inbox(key("o"), key("w").public, 0),
+    ):
+        with pytest.raises(InvalidValue):
+            call()
+    assert session.data_to_send() == []
+
+
+def greeted() -> ClientSession:
+    session = ClientSession(NAME, seed("n"))
+    (event,) = session.receive(frames.encode(frames.Welcome(1, seed("r"), seed("i"))))
+    assert isinstance(event, Welcomed)
+    session.data_to_send()
+    return session
+
+
+HEAD = seed("head")
+LIES = {
+    "an acknowledgement of nothing": lambda s: frames.Appended(9, SPACE.handle, HEAD, 1, HEAD, 0),
+    "another entry's acknowledgement": lambda s: frames.Appended(
+        s.append(SPACE.handle, Role.APPEND, SPACE.envelope(1)), SPACE.handle, HEAD, 1, HEAD, 0),
+    "an own entry passed over that does not come next": lambda s: frames.Appended(
+        s.append(SPACE.handle, Role.APPEND, SPACE.envelope(1)), SPACE.handle, entry_id(SPACE.envelope(1)), 2, HEAD,
+        s.subscribe(SPACE.handle, 0, 1000)),
+    "an own entry passed over under another head": lambda s: frames.Appended(
+        s.append(SPACE.handle, Role.APPEND, SPACE.envelope(1)), SPACE.handle, entry_id(SPACE.envelope(1)), 1, HEAD,
+        s.subscribe(SPACE.handle, 0, 1000)),
+    "an own entry passed over without a subscription": lambda s: frames.Appended(
+        s.append(SPACE.handle, Role.APPEND, SPACE.envelope(1)), SPACE.handle, entry_id(SPACE.envelope(1)), 1, HEAD, 7),
+    "another kind of answer": lambda s: frames.Done(s.read(SPACE.handle, 0)),
+    "other claims": lambda s: frames.Opened(s.open(SPACE.claims(Role.READ)), []),
+    "a gap": lambda s: frames.Entries(
+        s.subscribe(SPACE.handle, 0, 1000), SPACE.handle, [frames.Entry(2, b"x")], HEAD, 2),
+    "a head that does not fold": lambda s: frames.Entries(
+        s.subscribe(SPACE.handle, 0, 1000), SPACE.handle, [frames.Entry(1, b"x")], HEAD, 1),
+    "another space": lambda s: frames.Entries(s.read(SPACE.handle, 0), HEAD, [], HEAD, 1),
+    "entries beyond the end": lambda s: frames.Entries(
+        s.read(SPACE.handle, 4), SPACE.handle, [frames.Entry(5, b"x")], HEAD, 3),
+    "items nobody asked for": lambda s: frames.InboxItems(3, HEAD, []),
+    "an item twice": lambda s: frames.InboxItems(
+        s.watch(HEAD), HEAD, [frames.InboxItem(1, b"x"), frames.InboxItem(1, b"x")]),
+    "a second welcome": lambda s: frames.Welcome(1, HEAD, HEAD),
+    "an end of roles that are not open": lambda s: frames.Ended(SPACE.handle, "rotated"),
+    "a packet for another question": lambda s: frames.Packet(s.get_chunk(SPACE.handle, HEAD), bytes(256)),
+    "a rotation answered with a packet": lambda s: frames.Packet(
+        s.rotate(SPACE.handle, SPACE.admin, SPACE.rotated().rotation()), bytes(256)),
+    "a refusal of nothing": lambda s: frames.Failed(77, "quota", "no"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lying_relay_is_named(lie: str) -> None:
+    """An answer that can't be true raises RelayMisbehaved and breaks the session for good."""
+    session = greeted()
+    data = frames.encode(LIES[lie](session))
+    for _ in range(2):
+        with pytest.raises(RelayMisbehaved):
+            session.receive(data)
+    assert session.state is client.State.BROKEN
+
+
+def test_an_end_of_roles_is_believed_once() -> None:
+    """Roles that were opened end once; a second end, or entries for the subscription that ended, are named."""
+    for lie in (frames.Ended(SPACE.handle, "rotated"), frames.Entries(2, SPACE.handle, [], HEAD, 0)):
+        session = greeted()
+        ref = session.open(SPACE.claims(Role.READ))
+        session.subscribe(SPACE.handle, 0, 1000)
+        opened = frames.OpenedSpace(SPACE.handle, Role.READ, "", 0, bytes(32))
+        for answer in (frames.Opened(ref, [opened]), frames.Entries(ref + 1, SPACE.handle, [], bytes(32), 0),
+                       frames.Ended(SPACE.handle, "rotated")):
+            (event,) = session.receive(frames.encode(answer))
+        assert event == RolesEnded(SPACE.handle, "rotated")
+        with pytest.raises(InvalidValue):
+            session.credit(SPACE.handle, 1)
+        with pytest.raises(RelayMisbehaved):
+            session.receive(frames.encode(lie))
+
+
+def test_more_than_the_credit_is_named() -> None:
+    """A relay that pushes past the credit is caught."""
+    session = greeted()
+    ref = session.subscribe(SPACE.handle, 5, 10)
+    session.receive(frames.encode(frames.Entries(ref, SPACE.handle, [frames.Entry(6, b"x" * 10)], HEAD, 9)))
+    with pytest.raises(RelayMisbehaved):
+        session.receive(frames.encode(frames.Entries(ref, SPACE.handle, [frames.Entry(7, b"x")], HEAD, 9)))
+
+
+nested = st.integers(0, 400_000).map(lambda depth: b"\x91" * depth)
+shaped = st.recursive(
+    st.none() | st.booleans() | st.integers(-2**63, 2**64 - 1) | st.binary(max_size=70) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=9), max_leaves=20,
+)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.one_of(
+    st.binary(max_size=200), nested, st.just(bytes(2**20 + 1)),
+    st.tuples(st.integers(0, 45), st.lists(shaped, max_size=8)).map(
+        lambda pair: frames._encoder.encode([pair[0], *pair[1]])),
+), max_size=6), st.booleans())
+def test_any_bytes_give_typed_results_only(messages: list[bytes], ready: bool) -> None:
+    """Arbitrary, huge, deeply nested messages: the relay answers Failed, the client raises typed errors."""
+    server = RelaySession(names=[NAME], nonce=seed("n"), incarnation=seed("i"))
+    device = ClientSession(NAME, seed("n"))
+    if ready:
+        server.receive(frames.encode(SAMPLES[frames.Hello]))
+        device = greeted()
+        device.subscribe(SPACE.handle, 0, 1000)
+    for data in messages:
+        for effect in server.receive(data):
+            if isinstance(effect, Send):
+                frames.decode_relay(effect.data)
+        try:
+            device.receive(data)
+        except RelayMisbehaved:
+            assert device.state is client.State.BROKEN
