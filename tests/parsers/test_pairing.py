@@ -104,16 +104,17 @@ def test_a_wrong_value_in_every_place_of_a_bundle() -> None:
 
 def test_a_bundle_that_does_not_hold_together_is_refused() -> None:
     """Keys that are not those the statements speak of, of whatever length, make no home."""
-    epoch = BUNDLE.epochs[0]
+    change, space = msgspec.structs.replace, BUNDLE.spaces[0]
+    epoch = space.epochs[0]
     _check(BUNDLE, LAPTOP)
-    wrong: list[dict[str, object]] = [{"admin": seed} for seed in (b"x", bytes(31), bytes(32))]
-    wrong += [{"epochs": [other]} for other in (
-        (bytes(32), *epoch[1:]), (epoch[0], 2, *epoch[2:]), (*epoch[:2], bytes(32), epoch[3]),
-        (*epoch[:3], b"x"), (*epoch[:3], bytes(32)))]
-    wrong += [{"epochs": []}, {"statements": []}, {"space": bytes(32)}, {"person": bytes(32)},
-              {"admin_public": bytes(32)}]
-    for change in wrong:
+    seeds = (b"x", bytes(31), bytes(32))
+    wrong: list[dict[str, object]] = [{name: seed} for name in ("admin", "append") for seed in seeds]
+    wrong += [{"id": bytes(32)}, {"number": 2}, {"secret": bytes(32)}]
+    spaces = [change(space, epochs=[change(epoch, **one)]) for one in wrong]
+    spaces += [change(space, epochs=[]), change(space, statements=[]), change(space, space=bytes(32))]
+    bundles = [change(BUNDLE, spaces=[one]) for one in spaces] + [change(BUNDLE, spaces=[space, one]) for one in spaces]
+    for bundle in [*bundles, change(BUNDLE, person=bytes(32))]:
         with pytest.raises(BadPairing):
-            _check(msgspec.structs.replace(BUNDLE, **change), LAPTOP)
-    for missing in ({"admin": b""}, {"epochs": [(*epoch[:3], b"")]}):  # a reader has neither
-        _check(msgspec.structs.replace(BUNDLE, **missing), LAPTOP)
+            _check(bundle, LAPTOP)
+    for missing in ({"admin": b""}, {"append": b"", "admin": b""}):  # a writer lacks one, a reader both
+        _check(change(BUNDLE, spaces=[change(space, epochs=[change(epoch, **missing)])]), LAPTOP)

@@ -21,6 +21,7 @@ from chez import blocking, field
 from chez.crypto import Kdf, SigningKey
 from chez.errors import ChezError
 from chez.keys.person import person_of
+from chez.spaces.handover import EpochKeys, Handover
 from chez.sync.pairing import Bundle
 
 PASSPHRASE = "passphrase of Quetzalcoatl"
@@ -228,9 +229,9 @@ def shown_fields(kind: type[Any]) -> list[str]:
 def test_keys_and_what_is_given_to_a_new_device_hide_themselves() -> None:
     """A key pair, a person and what pairing hands over show who they belong to, and nothing more."""
     key, person = SigningKey.from_seed(b"seed" * 8), person_of("abandon " * 23 + "art")
-    epochs = [(b"e" * 32, 1, b"secret" * 5, b"")]
-    bundle = Bundle(b"p" * 32, b"s" * 32, "private", b"admin" * 6, b"a" * 32, [], epochs, "")
+    space = Handover(b"s" * 32, "", [], [EpochKeys(b"e" * 32, 1, b"secret" * 5, b"", b"admin" * 6)])
+    bundle = Bundle(b"p" * 32, [space], "")
     assert repr(key) == f"SigningKey(public={key.public.hex()[:16]}…)"
     for thing, secret in ((key, b"seedseed"), (person, person.admin.seed[:8]), (person, person.root.seed[:8]),
-                          (bundle, b"adminadm"), (bundle, b"secretse")):
+                          (bundle, b"adminadm"), (space, b"secretse"), (space.epochs[0], b"secretse")):
         assert secret.hex() not in repr(thing) and repr(secret)[2:-1] not in repr(thing)

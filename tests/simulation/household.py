@@ -15,6 +15,7 @@ from chez.spaces.space import create_space, load_space, store_space
 from chez.spaces.statements import Kind, Signed
 from chez.store.database import Connection, connect, migrate
 from chez.sync.replica import Replica
+from chez_wire.login import handle_of
 
 __all__ = ("NOW", "Household", "Member", "certificate", "household")
 
@@ -45,7 +46,7 @@ class Household:
     person: bytes
     space: bytes
     epoch: Epoch
-    admin: bytes
+    handle: bytes
     founder: Member
 
     def store(self, member: Member, key: bytes) -> Connection:
@@ -53,9 +54,8 @@ class Household:
         db = connect(":memory:", key)
         db.execute("PRAGMA synchronous = OFF")
         migrate(db)
-        public = crypto.SigningKey.from_seed(self.admin).public
         db.execute("BEGIN")
-        store_space(db, self.space, "private", member.statements, [self.epoch], self.admin, public,
+        store_space(db, self.space, "private", member.statements, [self.epoch], self.handle,
                     sent=not member.first)
         db.execute("INSERT INTO relay (n, url) VALUES (1, 'ws://relay.test:8787')")
         db.execute("COMMIT")
@@ -109,5 +109,5 @@ def household(random: Random) -> Household:
     log = enrol(person, keys, "device 0", random.randbytes(32))
     space, statements, epoch = create_space("private", Kind.PRIVATE, person.root.public, log, keys, person.admin.seed,
                                             random.randbytes(96))
-    return Household(person.root.public, space, epoch, person.admin.seed,
+    return Household(person.root.public, space, epoch, handle_of(person.admin.public),
                      Member("device 0", keys, tuple(statements), first=True))

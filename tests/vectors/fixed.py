@@ -33,6 +33,6 @@ CREATE = sign_statement(_create, LAPTOP.signing)
 NEW_EPOCH_BODY = NewEpoch(CREATE.hash, [CREATE.hash], LAPTOP.id, 1, [], commitment(SECRET),
                           crypto.SigningKey.from_seed(APPEND_SEED).public, ADMIN.public)
 NEW_EPOCH = sign_statement(NEW_EPOCH_BODY, LAPTOP.signing)
-EPOCH = Epoch(NEW_EPOCH.hash, 1, SECRET, APPEND_SEED)
+EPOCH = Epoch(NEW_EPOCH.hash, 1, SECRET, APPEND_SEED, ADMIN.seed)
 FIRST_STATEMENTS = (ENROL, CERTIFY, CREATE, NEW_EPOCH)
 """All that the private space begins with."""

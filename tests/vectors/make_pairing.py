@@ -6,15 +6,16 @@
 import json
 import sys
 
+from chez.spaces.handover import EpochKeys, Handover
 from chez.sync.pairing import Bundle, NewDevice, OldDevice, mailbox, new_code
-from tests.vectors.fixed import ADMIN, APPEND_SEED, CREATE, EPOCH, FIRST_STATEMENTS, PERSON, PHONE, SECRET, filled
+from tests.vectors.fixed import CREATE, EPOCH, FIRST_STATEMENTS, PERSON, PHONE, filled
 
 __all__ = ("BUNDLE", "CODE", "new_device", "old_device", "vectors")
 
 CODE = new_code(filled(0x61, 8))
-BUNDLE = Bundle(PERSON.root.public, CREATE.hash, "private", ADMIN.seed, ADMIN.public,
-                [statement.raw for statement in FIRST_STATEMENTS],
-                [(EPOCH.id, 1, SECRET, APPEND_SEED)], "wss://relay.example")
+BUNDLE = Bundle(PERSON.root.public, [
+    Handover(CREATE.hash, "wss://relay.example", [statement.raw for statement in FIRST_STATEMENTS],
+             [EpochKeys.of(EPOCH)])], "wss://relay.example")
 
 
 def old_device() -> OldDevice:

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from chez import crypto, inboxes
 from chez.errors import (
+    BadEntry,
     BadPairing,
     Damaged,
     HomeBusy,
@@ -34,15 +35,16 @@ from chez.home.home import Home, unix_milliseconds
 from chez.home.pairing import split_code
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
-from chez.keys.epochs import Epoch, commitment
+from chez.keys.epochs import Epoch
 from chez.keys.person import new_words, person_of
 from chez.spaces.enrolment import enrol
 from chez.spaces.membership import Membership
 from chez.spaces.space import create_space, load_space, store_space
-from chez.spaces.statements import Kind, NewEpoch, Signed
+from chez.spaces.statements import Kind, Signed
 from chez.store.database import Connection, Database
 from chez.store.keyfile import KEY_FILE, read_key, write_key
 from chez.sync.pairing import Bundle, NewDevice, mailbox
+from chez_wire.login import handle_of
 
 __all__ = ("LOCK_FILE", "check_home", "check_name", "create", "home_exists", "join", "locked", "new_device", "open")
 
@@ -65,7 +67,7 @@ async def create(path: Path | str, *, passphrase: str, name: str = "device", wor
                                          crypto.random_bytes(96))
 
     def fill(db: Connection) -> int:
-        return store_space(db, id, "private", statements, [epoch], person.admin.seed, person.admin.public, sent=False)
+        return store_space(db, id, "private", statements, [epoch], handle_of(person.admin.public), sent=False)
 
     await _make(Path(path), passphrase, kdf, device, name, person.root.public, None, fill,
                 "home-created", {"name": name})
@@ -88,11 +90,13 @@ async def join(path: Path | str, code: str, *, passphrase: str, name: str = "dev
     device = new_device()
     machine = NewDevice(short, device.signing, device.sealing.public, name, crypto.random_bytes(32))
     bundle = await _exchange(short, url, machine)
-    statements, epochs = _check(bundle, device)
+    spaces = _check(bundle, device)
 
     def fill(db: Connection) -> int:
-        return store_space(db, bundle.space, bundle.name, statements, epochs, bundle.admin or None, bundle.admin_public,
-                           sent=True)
+        rows = [store_space(db, membership.space, membership.state.name, statements, epochs,
+                            handle_of(membership.state.admins[-1]), sent=True)
+                for membership, statements, epochs in spaces]
+        return rows[0]
 
     await _make(Path(path), passphrase, kdf, device, name, bundle.person, url, fill, "home-joined", {"name": name})
 
@@ -114,29 +118,18 @@ async def _exchange(code: str, url: str, machine: NewDevice) -> Bundle:
     raise NotAllowed("the other device did not answer in ten minutes", "Ask for a new code there.")
 
 
-def _check(bundle: Bundle, device: DeviceKeys) -> tuple[list[Signed], list[Epoch]]:
+def _check(bundle: Bundle, device: DeviceKeys) -> list[tuple[Membership, list[Signed], list[Epoch]]]:
     """Verify what the old device gave: it is trusted with the code, not with our life."""
-    statements = [Signed.read(raw) for raw in bundle.statements]
-    membership = Membership(bundle.space)
-    membership.add(statements)
-    epochs = [Epoch(id, number, secret, append or None) for id, number, secret, append in bundle.epochs]
-    create, known = membership.create, membership.epochs
-    ours = create is not None and create.person == bundle.person and create.admin == bundle.admin_public
-    keys = bool(epochs) and all(e.id in known and _holds(e, known[e.id]) for e in epochs)
-    keys = keys and (not bundle.admin or _is_seed_of(bundle.admin, bundle.admin_public))
-    if not (ours and keys and device.id in membership.devices):
+    try:
+        spaces = [handover.check() for handover in bundle.spaces]
+    except BadEntry as error:
+        raise BadPairing(f"what the other device sent does not hold together: {error.message}",
+                         "Update Chez on both and pair again.") from None
+    create = spaces[0][0].create
+    ours = create is not None and create.person == bundle.person and create.kind is Kind.PRIVATE
+    if not ours or not all(device.id in membership.devices for membership, _, _ in spaces):
         raise BadPairing("what the other device sent does not hold together", "Update Chez on both and pair again.")
-    return statements, epochs
-
-
-def _holds(epoch: Epoch, said: NewEpoch) -> bool:
-    """Whether an epoch's keys are those its statement speaks of."""
-    append = epoch.append_seed is None or _is_seed_of(epoch.append_seed, said.append)
-    return append and epoch.number == said.number and commitment(epoch.secret) == said.commitment
-
-
-def _is_seed_of(seed: bytes, public: bytes) -> bool:
-    return len(seed) == crypto.KEY_BYTES and crypto.SigningKey.from_seed(seed).public == public
+    return spaces
 
 
 def new_device() -> DeviceKeys:

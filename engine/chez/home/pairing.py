@@ -10,6 +10,7 @@ from chez.errors import BadPairing, ChezError, NotAllowed
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.spaces.enrolment import certificate
+from chez.spaces.handover import EpochKeys, Handover
 from chez.store.database import Connection, Database
 from chez.sync.pairing import Bundle, Introduction, OldDevice, mailbox, new_code
 from chez.sync.replica import Replica
@@ -128,9 +129,8 @@ class Pairing:
             space.membership.add([statement])
             self._journal.record(db, "device-added", {"name": who.name, "device": who.device.hex()})
             known = [raw for (raw,) in db.execute("SELECT body FROM statement WHERE space = ? ORDER BY n", (space.n,))]
-            epochs = [(e.id, e.number, e.secret, e.append_seed or b"") for e in space.epochs.values()]
-            return Bundle(create.person, space.id, space.name, space.admin.seed if space.admin else b"", create.admin,
-                          known, epochs, self._url)
+            epochs = [EpochKeys.of(epoch) for epoch in space.epochs.values()]
+            return Bundle(create.person, [Handover(space.id, self._url, known, epochs)], self._url)
 
         return await self._database.write(work)
 

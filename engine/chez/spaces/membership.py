@@ -122,6 +122,10 @@ class Membership:
 
     # --- the whole ----------------------------------------------------------------------
 
+    def __len__(self) -> int:
+        """How many statements have all they build on here."""
+        return len(self._dag)
+
     @property
     def state(self) -> State:
         """What all statements that are here amount to."""

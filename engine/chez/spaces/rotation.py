@@ -151,7 +151,8 @@ def holds(epoch: Epoch, said: NewEpoch) -> bool:
     """Whether an epoch's keys are those that its statement speaks of."""
     pairs = ((epoch.append_seed, said.append), (epoch.admin_seed, said.admin))
     return epoch.number == said.number and commitment(epoch.secret) == said.commitment and all(
-        seed is None or crypto.SigningKey.from_seed(seed).public == public for seed, public in pairs)
+        seed is None or (len(seed) == 32 and crypto.SigningKey.from_seed(seed).public == public)
+        for seed, public in pairs)
 
 
 # --- packets ----------------------------------------------------------------------------

@@ -8,12 +8,11 @@ from chez.errors import Damaged
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
 from chez.spaces.membership import Membership
-from chez.spaces.rotation import first_epoch
+from chez.spaces.rotation import first_epoch, holds
 from chez.spaces.statements import Create, Kind, Signed, sign_statement
 from chez.store.database import Connection
-from chez_wire.login import handle_of
 
-__all__ = ("Space", "create_space", "load_space", "store_space")
+__all__ = ("Space", "create_space", "load_space", "store_epoch", "store_space")
 
 
 @dataclass(slots=True)
@@ -24,14 +23,33 @@ class Space:
     id: bytes
     name: str
     handle: bytes
-    admin: crypto.SigningKey | None = field(repr=False)
     membership: Membership
     epochs: dict[bytes, Epoch] = field(repr=False)
+    _chosen: tuple[tuple[int, int], Epoch] | None = field(default=None, repr=False)
 
     @property
     def epoch(self) -> Epoch:
-        """The newest epoch whose key this device has."""
-        return max(self.epochs.values(), key=lambda epoch: (epoch.number, epoch.id))
+        """The epoch to seal under: the newest that an owner started and whose keys are here."""
+        known = (len(self.membership), len(self.epochs))
+        if self._chosen is None or self._chosen[0] != known:
+            self._chosen = known, self._choose()
+        return self._chosen[1]
+
+    def _choose(self) -> Epoch:
+        state = self.membership.state
+        proven = [epoch for epoch in self.epochs.values() if self.proven(epoch)]
+        heads = [epoch for epoch in proven if epoch.id in state.epoch_heads]
+        return max(heads or proven or self.epochs.values(), key=lambda epoch: (epoch.number, epoch.id))
+
+    def proven(self, epoch: Epoch) -> bool:
+        """Whether an owner's statement commits to these keys; until then they read, and nothing is sealed by them."""
+        said = self.membership.state.epochs.get(epoch.id)
+        return said is not None and holds(epoch, said)
+
+    @property
+    def admin(self) -> crypto.SigningKey | None:
+        """The key whose word relays take for the space, for owners."""
+        return self.epoch.admin
 
     @property
     def record_key(self) -> bytes:
@@ -58,28 +76,34 @@ def create_space(name: str, kind: Kind, person: bytes, log: Sequence[Signed], de
 
 
 def store_space(db: Connection, id: bytes, name: str, statements: Iterable[Signed], epochs: Iterable[Epoch],
-                admin_seed: bytes | None, admin_public: bytes, *, sent: bool) -> int:
+                handle: bytes, *, sent: bool) -> int:
     """Write a new space; `sent` tells whether its statements are already in somebody's entries."""
-    n: int = db.execute("INSERT INTO space (id, name, handle, admin) VALUES (?, ?, ?, ?)",
-                        (id, name, handle_of(admin_public), admin_seed)).lastrowid
+    n: int = db.execute("INSERT INTO space (id, name, handle) VALUES (?, ?, ?)", (id, name, handle)).lastrowid
     for statement in statements:
         db.execute("INSERT INTO statement (space, hash, body, sent) VALUES (?, ?, ?, ?)",
                    (n, statement.hash, statement.raw, sent))
     for epoch in epochs:
-        db.execute("INSERT INTO epoch (space, id, number, secret, append_) VALUES (?, ?, ?, ?, ?)",
-                   (n, epoch.id, epoch.number, epoch.secret, epoch.append_seed))
+        store_epoch(db, n, epoch)
     return n
+
+
+def store_epoch(db: Connection, n: int, epoch: Epoch) -> None:
+    """Keep the keys of an epoch of the space in row `n`; those that are known of it stay."""
+    db.execute("INSERT INTO epoch (space, id, number, secret, append_, admin) VALUES (?, ?, ?, ?, ?, ?) "
+               "ON CONFLICT (space, id) DO UPDATE SET append_ = coalesce(append_, excluded.append_), "
+               "admin = coalesce(admin, excluded.admin) WHERE secret = excluded.secret",
+               (n, epoch.id, epoch.number, epoch.secret, epoch.append_seed, epoch.admin_seed))
 
 
 def load_space(db: Connection, n: int) -> Space:
     """Read a space back. Raises `Damaged` when its statements do not hold together."""
-    id, name, handle, admin = db.execute("SELECT id, name, handle, admin FROM space WHERE n = ?", (n,)).fetchone()
+    id, name, handle = db.execute("SELECT id, name, handle FROM space WHERE n = ?", (n,)).fetchone()
     membership = Membership(id)
     membership.add(Signed.kept(body) for (body,) in
                    db.execute("SELECT body FROM statement WHERE space = ? ORDER BY n", (n,)))
     epochs = {row[0]: Epoch(*row) for row in
-              db.execute("SELECT id, number, secret, append_ FROM epoch WHERE space = ?", (n,))}
+              db.execute("SELECT id, number, secret, append_, admin FROM epoch WHERE space = ?", (n,))}
     if membership.create is None or not epochs:
         raise Damaged(f"the statements or keys of space {name!r} are missing",
                       "Restore a backup, or join again from another device.")
-    return Space(n, id, name, handle, None if admin is None else crypto.SigningKey.from_seed(admin), membership, epochs)
+    return Space(n, id, name, handle, membership, epochs)

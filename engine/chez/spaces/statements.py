@@ -20,9 +20,36 @@ from msgspec import Meta
 from chez import crypto
 from chez.errors import BadEntry
 
-__all__ = ("Add", "Archive", "Body", "Certify", "Create", "Cut", "Enrol", "Expel", "Invite", "Kind", "Move", "NewEpoch",
-           "PersonBody", "Pick", "Previous", "Remove", "Rename", "RenameDevice", "Retire", "Revoke", "Role", "SetRole",
-           "Signed", "SpaceBody", "commitment_of", "consent", "sign_statement")
+__all__ = (
+    "MAX_STATEMENT",
+    "Add",
+    "Archive",
+    "Body",
+    "Certify",
+    "Create",
+    "Cut",
+    "Enrol",
+    "Expel",
+    "Invite",
+    "Kind",
+    "Move",
+    "NewEpoch",
+    "PersonBody",
+    "Pick",
+    "Previous",
+    "Remove",
+    "Rename",
+    "RenameDevice",
+    "Retire",
+    "Revoke",
+    "Role",
+    "SetRole",
+    "Signed",
+    "SpaceBody",
+    "commitment_of",
+    "consent",
+    "sign_statement",
+)
 
 MAX_STATEMENT: Final = 16 * 1024
 MAX_HEADS: Final = 64

@@ -20,14 +20,13 @@ from msgspec import Meta
 
 from chez import crypto
 from chez.errors import BadPairing, InvalidValue
+from chez.spaces.handover import Handover
 from chez.spaces.statements import commitment_of, consent
 from chez_wire.login import inbox_of
 
 __all__ = ("Bundle", "Introduction", "NewDevice", "OldDevice", "Refused", "mailbox", "new_code")
 
 Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
-Seed = Annotated[bytes, Meta(max_length=32)]
-"""A seed of 32 bytes, or none for who may not have it."""
 NAMEPLATES: Final = 100_000
 _TO_NEW, _TO_OLD = "to new", "to old"
 
@@ -46,19 +45,14 @@ class Introduction(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_
 
 
 class Bundle(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """What the new device needs to be a device of the person; `epochs` are ids, numbers, secrets, append seeds."""
+    """What the new device needs to be a device of the person: its spaces, the private one first."""
 
     person: Id
-    space: Id
-    name: str
-    admin: Seed
-    admin_public: Id
-    statements: list[bytes]
-    epochs: list[tuple[Id, Annotated[int, Meta(ge=1, le=2**31)], Id, Seed]]
+    spaces: Annotated[list[Handover], Meta(min_length=1)]
     relay: str
 
     def __repr__(self) -> str:
-        return f"<Bundle for person {self.person.hex()[:8]}…, {len(self.epochs)} epochs>"
+        return f"<Bundle for person {self.person.hex()[:8]}…, {len(self.spaces)} spaces>"
 
 
 class _Hello(msgspec.Struct, array_like=True, frozen=True, tag=1, forbid_unknown_fields=True):

@@ -10,8 +10,7 @@ CREATE TABLE space (
     n      INTEGER PRIMARY KEY,
     id     BLOB NOT NULL UNIQUE,      -- hash of its create statement
     name   TEXT NOT NULL,
-    handle BLOB NOT NULL,             -- what relays call it
-    admin  BLOB                       -- seed of the admin key, for owners
+    handle BLOB NOT NULL              -- what relays call it
 );
 
 CREATE TABLE statement (
@@ -29,6 +28,7 @@ CREATE TABLE epoch (
     number  INTEGER NOT NULL,
     secret  BLOB NOT NULL,            -- 32 bytes
     append_ BLOB,                     -- seed of the append credential, for writers
+    admin   BLOB,                     -- seed of the admin key, for owners
     PRIMARY KEY (space, id)
 ) WITHOUT ROWID;
 
