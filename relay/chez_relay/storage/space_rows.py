@@ -170,26 +170,36 @@ class SpaceRows:
 
     def sweep(self) -> bool:
         """Remove a slice of what deleted spaces held; whether there is more."""
-        row = self._db.execute("SELECT space FROM leftovers ORDER BY space LIMIT 1").fetchone()
-        if row is None:
-            return False
-        first = row[0] * PLACES
-        gone = self._slice("SELECT place, length(envelope) FROM entries WHERE place >= ? AND place < ?"
-                           " ORDER BY place LIMIT ?", (first, first + PLACES, SWEEP_ROWS))
-        self._db.executemany("DELETE FROM entries WHERE place = ?", gone)
-        if not gone:
-            gone = self._slice("SELECT number, length(data) FROM chunks WHERE space = ? LIMIT ?", (row[0], SWEEP_ROWS))
-            self._db.executemany("DELETE FROM chunks WHERE number = ?", gone)
-        if not gone:
-            self._db.execute("DELETE FROM leftovers WHERE space = ?", row)
+        room = _Room(SWEEP_ROWS, SWEEP_BYTES)
+        for (space,) in self._db.execute("SELECT space FROM leftovers ORDER BY space LIMIT ?", (room.rows,)).fetchall():
+            first = space * PLACES
+            if not (
+                self._emptied("SELECT place, length(envelope) FROM entries WHERE place >= ? AND place < ? LIMIT ?",
+                              (first, first + PLACES), "DELETE FROM entries WHERE place = ?", room)
+                and self._emptied("SELECT number, length(data) FROM chunks WHERE space = ? LIMIT ?",
+                                  (space,), "DELETE FROM chunks WHERE number = ?", room)
+            ):
+                return True
+            self._db.execute("DELETE FROM leftovers WHERE space = ?", (space,))
         return self._db.execute("SELECT 1 FROM leftovers").fetchone() is not None
 
-    def _slice(self, query: str, values: tuple[int, ...]) -> list[tuple[int]]:
-        rows: list[tuple[int]] = []
-        room = SWEEP_BYTES
-        for number, size in self._db.execute(query, values).fetchall():
-            room -= size
-            if room < 0 and rows:
-                break
-            rows.append((number,))
-        return rows
+    def _emptied(self, query: str, values: tuple[int, ...], delete: str, room: "_Room") -> bool:
+        rows = self._db.execute(query, (*values, room.rows + 1)).fetchall()
+        gone = [(number,) for number, size in rows if room.take(size)]
+        self._db.executemany(delete, gone)
+        return len(gone) == len(rows)
+
+
+@dataclass(slots=True)
+class _Room:
+    """How much one sweep may still remove; the last row may exceed the bytes."""
+
+    rows: int
+    bytes: int
+
+    def take(self, size: int) -> bool:
+        """Whether one more row may go."""
+        if self.rows <= 0 or self.bytes <= 0:
+            return False
+        self.rows, self.bytes = self.rows - 1, self.bytes - size
+        return True
