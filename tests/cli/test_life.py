@@ -42,7 +42,7 @@ def test_words_go_to_an_owner_only_file(empty: Chez, tmp_path: Path) -> None:
 
 def test_a_passphrase_is_typed_at_the_terminal(empty: Chez) -> None:
     """init asks twice and never echoes; later commands ask once."""
-    terminal = Terminal(empty.arguments("init", "--kdf", "minimum", passphrase=False))
+    terminal = Terminal(empty.arguments("init", "--kdf", "minimum", "--no-confirm", passphrase=False))
     terminal.expect("Choose a passphrase")
     terminal.type("typed secret\n")
     terminal.expect("Once more")

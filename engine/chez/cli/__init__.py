@@ -5,6 +5,7 @@
     client.py      one call: to the owner's socket, or to a home opened for it
     terminal.py    what a person sees; `safe` against hostile text
     passphrases.py prompt or file; never argv, never environment
+    words.py       the 24 words and their shares: shown, asked back, typed
     commands/      the commands
     reference.py   docs/cli.md, from the commands themselves
 

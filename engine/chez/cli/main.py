@@ -52,6 +52,7 @@ COMMANDS: Final = {
     "sync": _AT + "devices:sync",
     "pair": _AT + "devices:pair",
     "join": _AT + "devices:join",
+    "recovery": _AT + "recovery:recovery",
     "journal": _AT + "journal:journal",
     "version": _AT + "life:version",
 }

@@ -10,7 +10,7 @@ from mnemonic import Mnemonic
 from chez import crypto
 from chez.errors import InvalidValue
 
-__all__ = ("Person", "new_words", "person_of")
+__all__ = ("Person", "entropy_of", "new_words", "person_of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,22 @@ def new_words(entropy: bytes) -> str:
     return str(Mnemonic("english").to_mnemonic(entropy))
 
 
-def person_of(words: str) -> Person:
-    """The keys of a phrase. Raises `InvalidValue` when a word or the checksum is wrong."""
+def _checked(words: str) -> str:
     phrase = " ".join(words.lower().split())
-    book = Mnemonic("english")
-    if len(phrase.split()) != 24 or not book.check(phrase):
+    if len(phrase.split()) != 24 or not Mnemonic("english").check(phrase):
         raise InvalidValue("these are not 24 words of a recovery phrase",
                            "Check the spelling and the order; the last word is a checksum.")
-    seed: bytes = book.to_seed(phrase)  # 64 bytes, PBKDF2-HMAC-SHA512 as BIP-39 says
+    return phrase
+
+
+def entropy_of(words: str) -> bytes:
+    """The 32 bytes that a phrase was made of. Raises `InvalidValue` when a word or the checksum is wrong."""
+    return bytes(Mnemonic("english").to_entropy(_checked(words)))
+
+
+def person_of(words: str) -> Person:
+    """The keys of a phrase. Raises `InvalidValue` when a word or the checksum is wrong."""
+    seed: bytes = Mnemonic("english").to_seed(_checked(words))  # 64 bytes, PBKDF2-HMAC-SHA512 as BIP-39 says
     return Person(
         crypto.SigningKey.from_seed(crypto.derive(seed, "chez/1 person root")),
         crypto.SealingKey.from_seed(crypto.derive(seed, "chez/1 person recovery")),

@@ -1,8 +1,8 @@
 """init, lock, status, version: a home from its first minute."""
 
 import asyncio
-import os
 import platform
+import sys
 from pathlib import Path
 
 import click
@@ -11,7 +11,7 @@ from chez.agent.paths import connect
 from chez.cli.client import call, exchange, wait_for_end
 from chez.cli.context import settings
 from chez.cli.terminal import Terminal, json_line, say, table
-from chez.errors import HomeExists, InvalidValue
+from chez.errors import ChezError, HomeExists, InvalidValue
 
 __all__ = ("device_name", "init", "lock", "refuse_existing", "status", "version")
 
@@ -20,59 +20,52 @@ __all__ = ("device_name", "init", "lock", "refuse_existing", "status", "version"
 @click.option("--name", help="What this device is called. Default: this machine's name.")
 @click.option("--words-file", type=click.Path(path_type=Path, dir_okay=False),
               help="Write the 24 words into a new file only you can read, instead of showing them.")
+@click.option("--no-confirm", is_flag=True, help="Show the words without asking three of them back.")
 @click.option("--kdf", type=click.Choice(["moderate", "minimum"]), default="moderate", hidden=True)
 @click.pass_context
-def init(ctx: click.Context, name: str | None, words_file: Path | None, kdf: str) -> None:
+def init(ctx: click.Context, name: str | None, words_file: Path | None, no_confirm: bool, kdf: str) -> None:
     """Make a home: an encrypted store, your keys, and 24 words to recover them.
 
-    The words are shown once and kept nowhere.
+    The words are shown once and kept nowhere. At a terminal three of them are asked back
+    before the home is made, so that what is on your paper is known to be right.
     """
     import chez
-    from chez.cli import passphrases
-    from chez.crypto import Kdf
+    from chez.cli import passphrases, words
+    from chez.crypto import Kdf, random_bytes
+    from chez.keys import new_words
 
     chosen = settings(ctx)
     refuse_existing(chosen.path)
-    if words_file is not None and words_file.exists():
-        raise HomeExists(f"there is a file {words_file} already", "words are never written over anything")
-    passphrase = passphrases.choose(chosen)
-    cost = Kdf.minimum() if kdf == "minimum" else Kdf.moderate()
-    words = asyncio.run(chez.create(chosen.path, passphrase=passphrase, name=name or device_name(), kdf=cost))
     if words_file is not None:
-        _write_words(words_file, words)
+        words.refuse_file(words_file)
+    passphrase = passphrases.choose(chosen)
+    phrase = new_words(random_bytes(32))
+    asked = words_file is None and not (chosen.json or no_confirm) and sys.stdin.isatty()
+    if asked:
+        words.confirm_words(phrase)
+    cost = Kdf.minimum() if kdf == "minimum" else Kdf.moderate()
+    asyncio.run(chez.create(chosen.path, passphrase=passphrase, name=name or device_name(), words=phrase, kdf=cost))
+    if words_file is not None:
+        _write_words(words_file, phrase)
     if chosen.json:
-        json_line({"home": str(chosen.path), **({"words": words} if words_file is None else {})})
+        json_line({"home": str(chosen.path), **({"words": phrase} if words_file is None else {})})
         return
     say(f"Your home is {chosen.path}")
-    if words_file is None:
-        _show_words(words)
-    else:
+    if words_file is not None:
         say(f"Your 24 recovery words are in {words_file}. Move them off this machine.")
+    elif not asked:
+        words.show_words(phrase)
 
 
-def _show_words(words: str) -> None:
-    each = words.split()
-    rows = [[f"{number:2}. {each[number - 1]}" for number in range(row, len(each) + 1, 6)]
-            for row in range(1, 7)]
-    click.echo("\nYour 24 recovery words. They are shown ONCE and kept nowhere.\n")
-    for row in rows:
-        click.echo("   " + "".join(cell.ljust(18) for cell in row).rstrip())
-    click.echo("\nWrite them on paper, in this order. Whoever has them has everything of yours;\n"
-               "without them, data on a lost device can't be recovered, by us or by anybody.\n")
+def _write_words(path: Path, phrase: str) -> None:
+    from chez.cli import words
 
-
-def _write_words(path: Path, words: str) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(words + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
+        words.write_private(path, phrase + "\n")
+    except ChezError as error:
         # The home exists by now: the words must not be lost for a full disk.
-        _show_words(words)
-        raise InvalidValue(f"{path} can't be written: {error.strerror}",
-                           "the home is made; its words are shown here instead") from None
+        words.show_words(phrase)
+        raise InvalidValue(error.message, "the home is made; its words are shown here instead") from None
 
 
 def refuse_existing(path: Path) -> None:
