@@ -17,7 +17,7 @@ from chez.records import automerge
 from chez.records.automerge import Document, RawChange
 from chez.records.derived import MIGRATION
 from chez.records.imported import IMPORT_ACTOR
-from chez.records.operations import DELETE, Operation, decode
+from chez.records.operations import DELETE, Operation, decode, is_make
 from chez.records.places import Places, escaped
 from chez.records.rows import ABSENT, Rows
 from chez.records.values import Value
@@ -148,7 +148,8 @@ def _kind(change: RawChange, operations: list[Operation]) -> Kind:
     if change.actor == IMPORT_ACTOR or "_source" in keys:
         return "imported"
     if len(change.actor) == MIGRATION:
-        return "migrated"
+        begins = len(operations) == 1 and is_make(operations[0].action)  # a list, map or text, for the edit after it
+        return "edited" if begins else "migrated"
     if not change.dependencies:
         return "created"
     if (one := keys.get("_deleted")) is not None:

@@ -6,6 +6,7 @@ was decoded from that very place when the edit began, also where it moved within
 for a value made anew, to the Struct in the same place.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
@@ -13,24 +14,27 @@ from typing import Any, Final
 import msgspec
 from msgspec import inspect
 
+from chez.errors import InvalidValue
 from chez.records.alignment import aligned
 from chez.records.counter import Counter
-from chez.records.reference import Blob
+from chez.records.diff import same
+from chez.records.reference import Blob, is_reference
 from chez.records.text import Pen, Text
-from chez.records.values import Value
+from chez.records.values import Value, check_value, is_plain
 
-__all__ = ("Origins", "Shape", "carry", "shape_of", "trace")
+__all__ = ("Origins", "Shape", "beginnings", "carry", "shape_of", "trace")
 
 Origins = dict[int, tuple[object, dict[str, Value]]]
 """By identity: a Struct that was decoded (held, so that the identity stays its own) and from what."""
 
 _NESTED: Final = frozenset((dict, list))
 _KINDS: Final = {Text: str, Counter: int}
+_UNKNOWN: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
 class _Fields:
-    """The fields of a Struct: attributes with their keys, every key, and those of texts and counters."""
+    """The fields of a Struct: attributes with their keys, every key, texts and counters, defaults as stored."""
 
     names: tuple[tuple[str, str], ...]
     known: frozenset[str]
@@ -55,15 +59,23 @@ def _fields_of(kind: type[msgspec.Struct]) -> _Fields:
     assert isinstance(info, inspect.StructType)
     for one in info.fields:
         names.append((one.name, one.encode_name))
+        default = one.default if one.default_factory is msgspec.NODEFAULT else one.default_factory()
+        if default is not msgspec.NODEFAULT and (stored := _stored(default)) is not _UNKNOWN:
+            defaults[one.encode_name] = stored
         options = one.type.types if isinstance(one.type, inspect.UnionType) else (one.type,)
         for option in options:
             if isinstance(option, inspect.CustomType) and option.cls in _KINDS:
                 kinds[one.encode_name] = option.cls
-                default = one.default if one.default_factory is msgspec.NODEFAULT else one.default_factory()
-                if type(default) is option.cls:
-                    defaults[one.encode_name] = default
     known = {key for _, key in names} | ({info.tag_field} if info.tag_field else set())
     return _Fields(tuple(names), frozenset(known), info.tag_field, kinds, defaults)
+
+
+def _stored(default: Any) -> Any:
+    """A default as a record holds it, `_UNKNOWN` if it can't be told."""
+    try:
+        return default if type(default) in _KINDS else check_value({"default": default})["default"]
+    except InvalidValue:
+        return _UNKNOWN
 
 
 def trace(value: Any, stored: Value, origins: Origins, pen: Pen) -> None:
@@ -132,17 +144,46 @@ def _carry_struct(shape: Shape, fields: _Fields, encoded: dict[str, Value], stoo
         stood = {}
     else:
         encoded.update({key: item for key, item in stood.items() if key not in fields.known})
-        # A default that nobody set stays unsaid: two devices that each made the text would have two.
-        for key, default in fields.defaults.items():
-            if key not in stood and key in encoded and _is_default(encoded[key], default):
-                del encoded[key]
+        _unsay(fields, encoded, stood)
     for key, inner in shape.inner.items():
         if key in encoded:
             carry(inner, encoded[key], stood.get(key))
 
 
+def beginnings(shape: Shape, stored: dict[str, Value], after: dict[str, Value]) -> dict[str, Value]:
+    """The lists, maps and texts that a Struct's fields get where nothing stood, each as it begins, by field.
+
+    Empty, or as the type's default has them: so they are the same whoever begins them, and
+    what devices that do so at once put inside merges. Not those that are one value as a
+    whole: references to attachments, and Structs of which there are several kinds. Of a
+    Struct that begins in `after`, defaults that nobody set are taken out.
+    """
+    found: dict[str, Value] = {}
+    for key, value in after.items():
+        if shape.fields is None or key not in shape.fields.known or stored.get(key) is not None:
+            continue
+        inner = shape.inner.get(key)
+        if is_reference(value) or (inner is not None and inner.fields is not None and inner.fields.tag is not None):
+            continue
+        if type(value) is Text:
+            found[key] = Text("")
+        elif type(value) is list or type(value) is dict:
+            default = shape.fields.defaults.get(key)
+            found[key] = deepcopy(default) if type(default) is type(value) and is_plain(default) else type(value)()
+            if inner is not None and inner.fields is not None and type(value) is dict:
+                _unsay(inner.fields, value, {})
+    return found
+
+
+def _unsay(fields: _Fields, encoded: dict[str, Value], stood: dict[str, Value]) -> None:
+    """A default that nobody set stays unsaid: it would hide what another device sets at the same time."""
+    for key, default in fields.defaults.items():
+        if key not in stood and key in encoded and _is_default(encoded[key], default):
+            del encoded[key]
+
+
 def _is_default(item: Value, default: Value) -> bool:
-    return type(item) is type(default) and item == default and not (type(item) is Text and item.steps)
+    return same(default, item) and type(item) is type(default) and not (type(item) is Text and item.steps)
 
 
 def _stood(shape: Shape, encoded: list[Value], stored: list[Value]) -> dict[int, Value]:

@@ -4,7 +4,8 @@ A collection of a msgspec Struct converts and checks; a plain one takes dicts as
 are. What the app's type does not know was written by a newer app: it stays in the
 record, also inside nested Structs. A record of an older version is migrated by pure
 functions whenever it is read, and what they make of it is written together with the next
-edit only (records/derived.py).
+edit only (records/derived.py). Likewise a list, map or text that a field gets where nothing
+stood begins the same on every device, so that what two of them put into it at once merges.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +21,7 @@ from chez.records.counter import Counter
 from chez.records.diff import same
 from chez.records.reference import revived
 from chez.records.reserved import MAX_VERSION
-from chez.records.shapes import Origins, Shape, carry, shape_of, trace
+from chez.records.shapes import Origins, Shape, beginnings, carry, shape_of, trace
 from chez.records.text import Pen, Text
 from chez.records.values import Value, check_value, is_plain, opened, without_kinds
 
@@ -36,7 +37,11 @@ Migration = Callable[[dict[str, Value]], dict[str, Value]]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a record is to hold; `migrated` is what its stored value is in a newer version, if the app has one."""
+    """What a record is to hold.
+
+    `migrated` is what its stored value is in a newer version, if the app has one, and with
+    the lists, maps and texts that this edit begins.
+    """
 
     after: dict[str, Value]
     migrated: dict[str, Value] | None = None
@@ -132,9 +137,10 @@ class Form(Generic[T]):
         after = {key: item for key, item in migrated.items() if key.startswith("_")} | plain
         if same(migrated, after):
             return Wanted(stored)
+        begun = beginnings(shape, migrated, after) if shape is not None else {}
         if _version(stored) >= self.version:
-            return Wanted(after)
-        return Wanted(after | {"_version": self.version}, migrated)
+            return Wanted(after, stored | begun if begun else None)
+        return Wanted(after | {"_version": self.version}, migrated | begun)
 
     # --- versions -----------------------------------------------------------------------
 
