@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from automerge import core
 from hypothesis import HealthCheck, given, settings
@@ -122,6 +123,22 @@ async def test_history_has_every_change(home: chez.Home, tmp_path: Path) -> None
     document = core.Document.load(b"".join(base64.b64decode(change["change"]) for change in changes))
     assert document.get(core.ROOT, "n")[0][1] == 229
     assert not (tmp_path / "out" / "records" / "notes.jsonl").exists()
+
+
+async def test_history_names_the_device_of_every_change(home: chez.Home, tmp_path: Path) -> None:
+    """Also of those that no device answers for, which are named after what they hold."""
+
+    class Note(msgspec.Struct):
+        title: str
+        tags: list[str] = []
+
+    await home.collection("notes").put({"title": "Tea"}, id="tea")
+    async with home.collection(Note, name="notes").edit("tea") as draft:
+        draft.tags.append("hot")
+    await home.export(tmp_path / "out", history=True)
+    lines = [json.loads(line) for line in (tmp_path / "out" / "history" / "notes.jsonl").read_text().splitlines()]
+    assert [line["author"] for line in lines] == [home.device_id.hex()] * 3
+    assert all(line["time"] for line in lines)
 
 
 async def test_imported_records_stay_what_they_are(home: chez.Home, template: Path, tmp_path: Path) -> None:

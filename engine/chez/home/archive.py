@@ -14,8 +14,9 @@ A record's line is a JSON object (UTF-8, one line, ended by a line feed):
              all kinds are in chez/records/values.py); absent if there are none
     about    what Chez keeps beside the fields, such as the `source` of an import (absent if nothing)
 
-A change's line: `id` of the record, `hash`, `author` (the device, or "import"), `sequence`
-(the author's number in this record), `builds_on`, `time` (its author's clock when it was
+A change's line: `id` of the record, `hash`, `author` (the device, or "import"; of a change
+that is named after what it holds, as a migration's is, the device that brought it),
+`sequence` (its actor's number in this record), `builds_on`, `time` (its author's clock when it was
 made, Unix milliseconds; null if not known), `origin`, and `change`: the Automerge change in base64.
 A record's changes in order are an Automerge document. Deleted records are in the history
 only. Integers have 64 bits: a reader that turns them into floats loses digits.

@@ -198,8 +198,9 @@ class _Writing:
         rows = Rows(self._exporter.device)
         for n, id in self._db.execute("SELECT n, id FROM record WHERE space = ? AND collection = ? "
                                       f"AND deleted <> {PURGED} ORDER BY id", (self._exporter.space, collection)):
-            made = {hash: (time, origin) for hash, time, origin in self._db.execute(
-                "SELECT hash, time, origin FROM change WHERE record = ? AND state < 2", (n,))}
+            made = {hash: (device, time, origin) for hash, device, time, origin in self._db.execute(
+                "SELECT change.hash, coalesce(author, ?), time, origin FROM change LEFT JOIN entry "
+                "ON entry.n = change.entry WHERE record = ? AND state < 2", (self._exporter.device, n))}
             try:
                 document = automerge.load(rows.base(self._db, n), self._exporter.device)
                 changes = [automerge.read_change(data) for data in automerge.changes_of(document, ())]
@@ -207,8 +208,8 @@ class _Writing:
                 raise Damaged(f"the history of record {id!r} in {collection!r} can't be read: {error.message}",
                               "Run `chez doctor`; an export without history leaves it out.") from None
             for change in changes:
-                time, origin = made.get(change.hash, (0, None))
-                author = "import" if change.actor == IMPORT_ACTOR else change.actor.hex()
+                device, time, origin = made.get(change.hash, (change.actor, 0, None))
+                author = "import" if change.actor == IMPORT_ACTOR else device.hex()
                 yield self._encode(ChangeLine(
                     id, change.hash.hex(), author, change.sequence, [hash.hex() for hash in change.dependencies],
                     time or None, origin, change.bytes))
