@@ -25,7 +25,7 @@ class Code(enum.StrEnum):
     BAD_PACKETS = "bad_packets"
     """The packets are not in the order of their tags, or a tag is there twice."""
     DELETED = "deleted"
-    """The space was deleted while its roles were open (`Ended.code`)."""
+    """The space was deleted (also `Ended.code`)."""
     DENIED = "denied"
     """A signature does not verify with the credential stored for the role."""
     EXISTS = "exists"

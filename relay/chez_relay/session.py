@@ -35,6 +35,7 @@ from chez_relay.storage import (
     Credentials,
     DropItems,
     Found,
+    Gone,
     InboxInfo,
     Lookup,
     PacketData,
@@ -362,12 +363,12 @@ class RelaySession:
         follows = [Follow(outcome.handle) for outcome in outcomes if not outcome.error]
         return [*effects, *follows, send(Opened(frame.ref, outcomes))]
 
-    def _claim(self, claim: Claim, known: SpaceInfo | InboxInfo | None) -> OpenedSpace:
+    def _claim(self, claim: Claim, known: SpaceInfo | InboxInfo | Gone | None) -> OpenedSpace:
         def outcome(error: str, offset: int = 0, head: bytes = GENESIS_HEAD) -> OpenedSpace:
             return OpenedSpace(claim.handle, claim.role, error, offset, head)
 
-        if known is None:
-            return outcome(Code.UNKNOWN)
+        if known is None or isinstance(known, Gone):
+            return outcome(Code.UNKNOWN if known is None else Code.DELETED)
         key, by = credential(known, claim.role), self._signatures
         message = login_message(by.relay, by.client_nonce, by.relay_nonce, claim.handle, claim.role)
         if key is None or not verify.signed_by(key, claim.signature, message):

@@ -345,6 +345,22 @@ def test_the_recovery_key_takes_a_space_back() -> None:
     assert [refused(hostile, ref) for ref in (back, any_key, gone)] == [Code.DENIED, Code.STALE, Code.DENIED]
 
 
+def test_an_owner_does_not_shake_off_the_recovery_key() -> None:
+    """Deleting the space and making it anew with another recovery key is refused, also much later."""
+    world = World(12)
+    hostile = owner(world)
+    hostile.client.rotate(HANDLE, SPACE.admin, NEXT.rotation())
+    hostile.client.delete_space(HANDLE, NEXT.admin)
+    _, *keys = SPACE.others
+    other = hostile.client.create_space(SPACE.admin, key("hostile").public, *keys)
+    same = hostile.client.create_space(SPACE.admin, *SPACE.others)
+    hostile.client.open(SPACE.claims(Role.READ))
+    again = hostile.client.create_space(SPACE.admin, key("hostile").public, *keys)
+    world.run()
+    assert [refused(hostile, ref) for ref in (other, same, again)] == [Code.EXISTS, "", Code.EXISTS]
+    assert outcomes(hostile) == [""]
+
+
 def test_a_packet_needs_a_tag_and_nothing_else() -> None:
     """Whoever holds a tag gets its box, before and after a rotation; all else is unknown in the same words."""
     world = World(10)
@@ -376,7 +392,7 @@ def test_asking_for_packets_is_held_to_what_the_shell_allows() -> None:
 
 @given(st.integers(0, 2**32))
 def test_a_deleted_space_ends_for_everybody_and_may_be_made_anew(number: int) -> None:
-    """Any interleaving: roles end by name, logins find nothing, repeating is done, a new one begins empty."""
+    """Any interleaving: roles end by name, logins hear why, repeating is done, a new one begins empty."""
     world = World(number)
     admin, member = owner(world), following(world)
     member.client.append(HANDLE, Role.APPEND, SPACE.envelope(1))
@@ -389,7 +405,7 @@ def test_a_deleted_space_ends_for_everybody_and_may_be_made_anew(number: int) ->
     append = member.client.append(HANDLE, Role.APPEND, SPACE.envelope(2))
     member.client.open(SPACE.claims(*ALL))
     world.run()
-    assert refused(member, append) == Code.DELETED and outcomes(member)[-3:] == [Code.UNKNOWN] * 3
+    assert refused(member, append) == Code.DELETED and outcomes(member)[-3:] == [Code.DELETED] * 3
     admin.client.create_space(SPACE.admin, *SPACE.others)
     admin.client.open(SPACE.claims(*ALL))
     admin.client.subscribe(HANDLE, 0, 1000)

@@ -84,7 +84,7 @@ async def test_deletion_ends_all_and_survives(tmp_path: Path) -> None:
         assert await asyncio.wait_for(ended(member), 10) == RolesEnded(HANDLE, "deleted")
         await process.kill()
     async with relay(tmp_path) as process, connect(process.url) as member:
-        assert await opens(member, SPACE, Role.READ) == ["unknown"]
+        assert await opens(member, SPACE, Role.READ) == ["deleted"]
         assert census(tmp_path).spaces == 0 and census(tmp_path).packets == 0
 
 

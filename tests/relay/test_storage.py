@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,7 @@ READERS = st.sampled_from([READ, NEXT.keys.read])
 SIGNERS = st.sampled_from([SPACE.keys.admin, NEXT.keys.admin, SPACE.keys.recovery, seed("somebody")])
 requests = st.one_of(
     st.builds(create, st.integers(0, 2)),
+    st.just(s.AddSpace(SPACE.handle, replace(SPACE.keys, recovery=seed("other")))),
     st.builds(entry, st.integers(0, 9), st.integers(140, 900), control=st.booleans(),
               space=st.sampled_from([SPACE, NEXT])),
     st.builds(s.ReadPage, HANDLES, st.integers(0, 6), st.integers(1, 2000), READERS),

@@ -1,6 +1,7 @@
 """Rotation, packets and deletion: what every storage guarantees of a space's keys."""
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,11 @@ NEXT, THIRD = SPACE.rotated(), SPACE.rotated("third")
 HANDLE, RECOVERY = SPACE.handle, SPACE.keys.recovery
 
 
-def known(result: s.Result) -> s.SpaceKeys | None:
-    """The keys that a Lookup of one space found."""
+def known(result: s.Result) -> s.SpaceKeys | s.Gone | None:
+    """The keys that a Lookup of one space found, or that it was deleted."""
     assert isinstance(result, s.Found)
     info = result.known[0]
-    return info.keys if isinstance(info, s.SpaceInfo) else None
+    return info.keys if isinstance(info, s.SpaceInfo) else info if isinstance(info, s.Gone) else None
 
 
 LOOK = s.Lookup((HANDLE,))
@@ -131,12 +132,22 @@ async def test_a_deleted_space_is_gone_and_its_handle_is_free(store: s.Storage) 
     asks = [s.ReadPage(HANDLE, 0, 1000, READ), s.ReadChunk(HANDLE, chunk(1).chunk, READ),
             s.ReadPacket(HANDLE, packet("0").tag), entry(2), rotate(NEXT)]
     results = await store.perform([create(1), entry(1), chunk(1), gone, gone, LOOK, *asks, s.Expire()])
-    assert codes(results[:5]) == [None] * 5 and known(results[5]) is None
+    assert codes(results[:5]) == [None] * 5 and known(results[5]) == s.Gone()
     assert codes(results[6:]) == [*[Code.UNKNOWN] * 5, None]
     anew = await store.perform([create(), LOOK, *asks[:3], entry(1)])
     assert known(anew[1]) == SPACE.keys and anew[2] == s.Page((), GENESIS_HEAD, 0)
     assert codes(anew[3:5]) == [Code.MISSING, Code.UNKNOWN]
     assert isinstance(anew[5], s.Stored) and anew[5].offset == 1 and anew[5].fresh
+
+
+async def test_a_deleted_handle_keeps_its_recovery_key(store: s.Storage) -> None:
+    """Made anew under another recovery key it would be another's space: refused until it has the same."""
+    other = s.AddSpace(HANDLE, replace(SPACE.keys, recovery=seed("other")))
+    results = await store.perform([
+        create(), s.DropSpace(HANDLE, SPACE.keys.admin), other, create(), s.DropSpace(HANDLE, RECOVERY), LOOK])
+    assert codes(results) == [None, None, Code.EXISTS, None, None, None] and known(results[5]) == s.Gone()
+    never, again = await store.perform([s.Lookup((seed("nowhere"),)), other])
+    assert known(never) is None and codes([again]) == [Code.EXISTS]
 
 
 async def test_what_a_deleted_space_held_is_removed_in_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ from chez_wire.limits import MAX_BLOB_BYTES, MAX_INBOX_ITEMS, MAX_SPACE_BYTES, M
 
 __all__ = (
     "AddChunk", "AddEntry", "AddInbox", "AddItem", "AddSpace", "ChunkData", "Credentials", "Done", "DropItems",
-    "DropSpace", "Entry", "Expire", "Expired", "FindChunks", "Found", "FoundChunks", "InboxInfo", "InboxItem",
+    "DropSpace", "Entry", "Expire", "Expired", "FindChunks", "Found", "FoundChunks", "Gone", "InboxInfo", "InboxItem",
     "ItemPage", "Lookup", "PacketData", "Page", "Quotas", "ReadChunk", "ReadItems", "ReadPacket", "ReadPage",
     "Refused", "Request", "Result", "RotateSpace", "SealedPacket", "SpaceInfo", "SpaceKeys", "Storage", "Stored",
 )
@@ -82,7 +82,8 @@ class SpaceKeys:
 class AddSpace:
     """Create a space -> `Done` (also when it exists with the same keys and packets), or EXISTS, QUOTA.
 
-    Packets are in the order of their tags, here and in `RotateSpace`.
+    A handle that was deleted may be used again with the recovery key that it had: else an
+    owner could free himself from that key. Packets are in the order of their tags, here and in `RotateSpace`.
     """
 
     handle: bytes
@@ -248,10 +249,15 @@ class InboxInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """One answer for each handle asked for; None where there is nothing."""
+class Gone:
+    """A space was deleted, and not made anew."""
 
-    known: tuple[SpaceInfo | InboxInfo | None, ...]
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One answer for each handle asked for; None where there never was anything."""
+
+    known: tuple[SpaceInfo | InboxInfo | Gone | None, ...]
 
 
 @dataclass(frozen=True, slots=True)

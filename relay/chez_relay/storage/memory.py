@@ -21,6 +21,7 @@ from chez_relay.storage import (
     FindChunks,
     Found,
     FoundChunks,
+    Gone,
     InboxInfo,
     InboxItem,
     ItemPage,
@@ -49,6 +50,7 @@ from chez_relay.storage.refusals import (
     NO_SPACE,
     NOT_OWNER,
     OTHER_INBOX_KEYS,
+    OTHER_RECOVERY_KEY,
     OTHER_SPACE_KEYS,
     PAGE_AHEAD,
     ROTATED,
@@ -104,6 +106,7 @@ class MemoryStorage:
         self._quotas = quotas or Quotas()
         self._clock = clock
         self._spaces: dict[bytes, _Space] = {}
+        self._deleted: dict[bytes, bytes] = {}
         self._inboxes: dict[bytes, _Inbox] = {}
 
     def perform_now(self, requests: Sequence[Request]) -> list[Result]:
@@ -121,6 +124,7 @@ class MemoryStorage:
         """An independent copy: a backup that a simulation can restore later."""
         twin = MemoryStorage(self.incarnation, quotas=self._quotas, clock=self._clock)
         twin._spaces = copy.deepcopy(self._spaces)
+        twin._deleted = dict(self._deleted)
         twin._inboxes = copy.deepcopy(self._inboxes)
         return twin
 
@@ -136,12 +140,8 @@ class MemoryStorage:
                 return self._add_space(request)
             case RotateSpace():
                 return self._rotate(request)
-            case DropSpace(handle, signer):
-                space = self._spaces.get(handle)
-                if space is not None and signer not in (space.keys.admin, space.keys.recovery):
-                    return NOT_OWNER
-                self._spaces.pop(handle, None)
-                return Done()
+            case DropSpace():
+                return self._drop_space(request)
             case ReadPacket(handle, tag):
                 space = self._spaces.get(handle)
                 boxes = {packet.tag: packet.box for packet in (space.packets if space else ())}
@@ -175,21 +175,34 @@ class MemoryStorage:
                         del self._inboxes[name]
                 return Expired(more=False)
 
-    def _known(self, handle: bytes) -> SpaceInfo | InboxInfo | None:
+    def _known(self, handle: bytes) -> SpaceInfo | InboxInfo | Gone | None:
         if (space := self._spaces.get(handle)) is not None:
             return SpaceInfo(space.keys, len(space.envelopes), space.heads[-1])
         if (box := self._inbox(handle)) is not None:
             return InboxInfo(box.owner_key, box.write_key)
-        return None
+        return Gone() if handle in self._deleted else None
 
     def _add_space(self, request: AddSpace) -> Result:
         space = self._spaces.get(request.handle)
         if space is not None:
             same = (space.keys, space.packets) == (request.keys, request.packets)
             return Done() if same else OTHER_SPACE_KEYS
+        if self._deleted.get(request.handle, request.keys.recovery) != request.keys.recovery:
+            return OTHER_RECOVERY_KEY
         if (refusal := packets_over_quota(request.packets, self._quotas)) is not None:
             return refusal
+        self._deleted.pop(request.handle, None)
         self._spaces[request.handle] = _Space(request.keys, request.packets)
+        return Done()
+
+    def _drop_space(self, request: DropSpace) -> Result:
+        space = self._spaces.get(request.handle)
+        if space is None:
+            return Done()
+        if request.signer not in (space.keys.admin, space.keys.recovery):
+            return NOT_OWNER
+        self._deleted[request.handle] = space.keys.recovery
+        del self._spaces[request.handle]
         return Done()
 
     def _rotate(self, request: RotateSpace) -> Result:

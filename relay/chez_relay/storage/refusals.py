@@ -7,7 +7,7 @@ from chez_relay.storage import Refused
 
 __all__ = (
     "ITEMS_AHEAD", "NOT_OWNER", "NO_CHUNK", "NO_INBOX", "NO_PACKET", "NO_SPACE", "OTHER_INBOX_KEYS",
-    "OTHER_SPACE_KEYS", "PAGE_AHEAD", "ROTATED", "STALE", "full", "over_blob_quota", "over_quota",
+    "OTHER_RECOVERY_KEY", "OTHER_SPACE_KEYS", "PAGE_AHEAD", "ROTATED", "STALE", "full", "over_blob_quota", "over_quota",
 )
 
 NO_SPACE: Final = Refused(Code.UNKNOWN, "this relay has no such space")
@@ -18,6 +18,7 @@ NOT_OWNER: Final = Refused(Code.DENIED, "neither the space's admin key nor its r
 ROTATED: Final = Refused(Code.ROTATED, "the space's credentials were replaced: open it with the new ones")
 STALE: Final = Refused(Code.STALE, "the space has another read key now: the rotation builds on an earlier one")
 OTHER_SPACE_KEYS: Final = Refused(Code.EXISTS, "the space exists with other keys or packets")
+OTHER_RECOVERY_KEY: Final = Refused(Code.EXISTS, "a space under this handle was deleted, with another recovery key")
 OTHER_INBOX_KEYS: Final = Refused(Code.EXISTS, "the inbox exists with other keys")
 PAGE_AHEAD: Final = Refused(Code.AHEAD, "the space ends before this offset: the relay lost what it once had")
 ITEMS_AHEAD: Final = Refused(Code.AHEAD, "the inbox never had this item: it expired and was made anew")

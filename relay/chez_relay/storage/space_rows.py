@@ -20,7 +20,7 @@ from chez_relay.storage import (
     SealedPacket,
     SpaceKeys,
 )
-from chez_relay.storage.refusals import NO_PACKET, NO_SPACE, NOT_OWNER, OTHER_SPACE_KEYS
+from chez_relay.storage.refusals import NO_PACKET, NO_SPACE, NOT_OWNER, OTHER_RECOVERY_KEY, OTHER_SPACE_KEYS
 from chez_relay.storage.rotation import packets_over_quota, rotated
 from chez_wire.envelope import GENESIS_HEAD
 from chez_wire.limits import MIB
@@ -111,8 +111,11 @@ class SpaceRows:
         digest, keys = packets_hash(request.packets), request.keys
         if (space := self.get(request.handle)) is not None:
             return Done() if (space.keys, space.packets_hash) == (keys, digest) else OTHER_SPACE_KEYS
+        if (self.deleted(request.handle) or keys.recovery) != keys.recovery:
+            return OTHER_RECOVERY_KEY
         if (refusal := packets_over_quota(request.packets, self._quotas)) is not None:
             return refusal
+        self._db.execute("DELETE FROM deleted WHERE handle = ?", (request.handle,))
         made = self._db.execute(
             "INSERT INTO spaces (handle, admin_key, recovery_key, read_key, append_key, control_key, last, head,"
             " data_bytes, control_bytes, blob_bytes, packets, packets_hash)"
@@ -166,7 +169,14 @@ class SpaceRows:
         self._db.execute("DELETE FROM packets WHERE space = ?", (space.number,))
         self._db.execute("DELETE FROM spaces WHERE space = ?", (space.number,))
         self._db.execute("INSERT INTO leftovers (space) VALUES (?)", (space.number,))
+        self._db.execute("INSERT INTO deleted (handle, recovery_key) VALUES (?, ?)",
+                         (request.handle, space.keys.recovery))
         return Done()
+
+    def deleted(self, handle: bytes) -> bytes | None:
+        """The recovery key of a space that was deleted and not made anew."""
+        row = self._db.execute("SELECT recovery_key FROM deleted WHERE handle = ?", (handle,)).fetchone()
+        return None if row is None else bytes(row[0])
 
     def sweep(self) -> bool:
         """Remove a slice of what deleted spaces held; whether there is more."""

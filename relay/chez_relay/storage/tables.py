@@ -24,6 +24,7 @@ from chez_relay.storage import (
     FindChunks,
     Found,
     FoundChunks,
+    Gone,
     InboxInfo,
     Lookup,
     Page,
@@ -109,10 +110,10 @@ class Tables:
                 self._inboxes.expire()
                 return Expired(self._spaces.sweep())
 
-    def _known(self, handle: bytes) -> SpaceInfo | InboxInfo | None:
+    def _known(self, handle: bytes) -> SpaceInfo | InboxInfo | Gone | None:
         if (space := self._spaces.get(handle)) is not None:
             return SpaceInfo(space.keys, space.last, space.head)
-        return self._inboxes.info(handle)
+        return self._inboxes.info(handle) or (Gone() if self._spaces.deleted(handle) is not None else None)
 
     # --- the log ------------------------------------------------------------------------
 

@@ -30,6 +30,12 @@ CREATE TABLE packets (
     PRIMARY KEY (space, tag)
 ) STRICT, WITHOUT ROWID;
 
+-- Handles of deleted spaces: who makes one anew must leave the same recovery key above itself.
+CREATE TABLE deleted (
+    handle       BLOB PRIMARY KEY,
+    recovery_key BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Deleted spaces whose entries and chunks are not all removed yet.
 CREATE TABLE leftovers (
     space INTEGER PRIMARY KEY
