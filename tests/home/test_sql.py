@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any, ClassVar
 
 import msgspec
 import pytest
+import sqlcipher3
 
 import chez
 from chez import field
 from chez.crypto import Kdf
 from chez.errors import InvalidValue, StorageFailed
 from chez.store.ceilings import little_heap
+from chez.store.database import connect
 from tests.home.conftest import PASSPHRASE
 
 BANK = Path(__file__).parent.parent / "data" / "bank-ofx" / "checking.ofx"
@@ -252,3 +255,19 @@ async def test_a_write_that_gets_no_memory_is_undone_and_says_so(home: chez.Home
                                                            ).fetchone()) == (0,)
     await notes.put({"title": "Tea, green"}, id="tea")
     assert (await notes.get("tea")).value["title"] == "Tea, green"
+
+
+def test_only_who_asks_for_it_is_bounded() -> None:
+    """Connections opened by many threads at once: those with ceilings have them, the others have none."""
+    def length(bounded: bool) -> bool:
+        db = connect(":memory:", bytes(32), bounded=bounded)
+        try:
+            return bool(db.execute("SELECT length(zeroblob(20000000))").fetchone())
+        except sqlcipher3.Error:
+            return False
+        finally:
+            db.close()
+
+    asked = [True, False] * 100
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(length, asked)) == [not one for one in asked]

@@ -38,39 +38,54 @@ STATEMENT: Final[Mapping[int, int]] = MappingProxyType({
 _Opened = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 
 
-@cache
-def _library() -> Any:
-    """The library of the binding. Raises `StorageFailed` if it hides what is needed: without it nothing is bounded."""
-    library = ctypes.CDLL(import_module("sqlcipher3._sqlite3").__file__)
-    try:
-        library.sqlite3_limit.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_int)
-        library.sqlite3_auto_extension.argtypes = library.sqlite3_cancel_auto_extension.argtypes = (_Opened,)
-        library.sqlite3_hard_heap_limit64.argtypes = (ctypes.c_int64,)
-        library.sqlite3_hard_heap_limit64.restype = library.sqlite3_memory_used.restype = ctypes.c_int64
-    except AttributeError:
-        raise StorageFailed("this build of SQLCipher lets nobody bound what a statement takes",
-                            "Install the sqlcipher3 that Chez names, or ask by filters instead of SQL.") from None
-    return library
+class _Library:
+    """The library that the binding is. Raises `StorageFailed` if it hides what is needed to bound anything.
+
+    The binding tells nobody a connection's handle; SQLite tells it to what is registered for
+    new connections, in the thread that opens one. What is registered stays so: a thread may
+    be about to call it at any time.
+    """
+
+    def __init__(self) -> None:
+        library = ctypes.CDLL(import_module("sqlcipher3._sqlite3").__file__)
+        try:
+            library.sqlite3_limit.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_int)
+            library.sqlite3_auto_extension.argtypes = (_Opened,)
+            library.sqlite3_hard_heap_limit64.argtypes = (ctypes.c_int64,)
+            library.sqlite3_hard_heap_limit64.restype = library.sqlite3_memory_used.restype = ctypes.c_int64
+        except AttributeError:
+            raise StorageFailed("this build of SQLCipher lets nobody bound what a statement takes",
+                                "Install the sqlcipher3 that Chez names, or ask by filters instead of SQL.") from None
+        self.c: Any = library
+        self.wanted = threading.local()
+        self._opened = _Opened(self._lower)
+        if failed := library.sqlite3_auto_extension(self._opened):
+            raise StorageFailed(f"SQLite can't bound what a statement takes (error {failed})", "Try again.")
+
+    def _lower(self, handle: int, message: int, routines: int) -> int:
+        for which, most in getattr(self.wanted, "ceilings", {}).items():
+            self.c.sqlite3_limit(handle, which, most)
+        return 0
+
+
+_once: Final = threading.Lock()
+_made: Final = cache(_Library)
+
+
+def _library() -> _Library:
+    # One for ever: SQLite would call into a second that was made at the same time and let go.
+    with _once:
+        return _made()
 
 
 def lowered(connect: Callable[[], T], ceilings: Mapping[int, int]) -> T:
     """Call `connect`, which opens a connection in this thread, and lower its ceilings. Raises `StorageFailed`."""
-    library, thread = _library(), threading.get_ident()
-
-    def opened(handle: int, message: int, routines: int) -> int:
-        # Called in every thread that opens a connection meanwhile.
-        if threading.get_ident() == thread:
-            for which, most in ceilings.items():
-                library.sqlite3_limit(handle, which, most)
-        return 0
-
-    # The binding tells nobody its handle; SQLite tells it to what is registered for new connections.
-    callback = _Opened(opened)
-    library.sqlite3_auto_extension(callback)
+    wanted = _library().wanted
+    wanted.ceilings = ceilings
     try:
         return connect()
     finally:
-        library.sqlite3_cancel_auto_extension(callback)
+        del wanted.ceilings
 
 
 class _Heap:
@@ -82,7 +97,7 @@ class _Heap:
 
     @contextmanager
     def little(self, more: int) -> Iterator[None]:
-        library = _library()
+        library = _library().c
         with self._lock:
             most = library.sqlite3_memory_used() + more
             library.sqlite3_hard_heap_limit64(max(most, library.sqlite3_hard_heap_limit64(-1)))
