@@ -324,3 +324,22 @@ async def test_lost_entries_are_fetched_again(met: Pair, tmp_path: Path, whose: 
             await home.sync()
             await met.meet()
             assert await everything(met.phone) == await everything(met.laptop) == await everything(home)
+
+
+async def test_a_page_that_the_log_holds_is_not_damaged(home: Path, tmp_path: Path) -> None:
+    """Power cut while the log is written back leaves torn pages in the file, which the log has whole."""
+    async with chez.open(home, passphrase=PASSPHRASE) as owner:
+        await owner.collection("notes").put({"n": 1}, id="in the log")
+        shutil.copytree(home, tmp_path / "cut")  # as it is on the disk of a home in use
+    log = (tmp_path / "cut" / "chez.db-wal").read_bytes()
+    frames = {int.from_bytes(log[at : at + 4], "big") for at in range(32, len(log), PAGE + 24)}
+    torn = next(page for page in sorted(frames) if page in pages(tmp_path / "cut"))
+    flip(tmp_path / "cut", torn)
+    for repair in (False, True):
+        assert (await chez.doctor(tmp_path / "cut", passphrase=PASSPHRASE, repair=repair)) == chez.Diagnosis(())
+    async with chez.open(tmp_path / "cut", passphrase=PASSPHRASE) as opened:
+        assert await opened.examine() == []  # and with that the log is written back
+        assert (await opened.collection("notes").get("in the log")).value == {"n": 1}
+    assert ("notes", "in the log") in await held(tmp_path / "cut")
+    flip(tmp_path / "cut", torn)  # now it is
+    assert not (await chez.doctor(tmp_path / "cut", passphrase=PASSPHRASE)).sound

@@ -7,6 +7,7 @@ import json
 import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 import chez
 from chez.crypto import Kdf
 from chez.errors import BadArchive, Damaged, InvalidValue
+from chez.home import unfinished
 from chez.records.values import check_value
 from tests.home.conftest import PASSPHRASE
 
@@ -265,3 +267,58 @@ async def test_a_poison_document_stops_only_the_history(home: chez.Home, tmp_pat
     with pytest.raises(Damaged) as caught:
         await home.export(tmp_path / "more", history=True)
     assert "doctor" in caught.value.hint and not (tmp_path / "more").exists()
+
+
+def left_behind(folder: Path, name: str) -> Path:
+    """A folder as an export leaves it that was cut off."""
+    made = folder / name / "records"
+    made.mkdir(parents=True)
+    (made / "notes.jsonl").write_text('{"id": "plain')
+    return folder / name
+
+
+async def note(path: Path, *folders: Path) -> None:
+    """Say in a home's store that exports are under way, as one does before it makes its folder."""
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        for folder in folders:
+            await home._database.write(partial(unfinished.begin, folder=folder))
+
+
+async def test_plaintext_of_an_export_that_was_cut_off_is_removed(path: Path, tmp_path: Path) -> None:
+    """Whoever opens the home next removes it, once, and the journal says so; what is not here is asked for again."""
+    left, moved = left_behind(tmp_path, ".out.0123abcd"), tmp_path / "unplugged" / ".out.0123abcd"
+    await note(path, left, moved, tmp_path / ".never.0123abcd")
+    for _ in range(2):
+        async with chez.open(path, passphrase=PASSPHRASE) as home:
+            assert not left.exists()
+            assert [receipt.body for receipt in await home.journal.receipts("export-removed")] == [
+                {"folder": str(left)}]
+            assert await home._database.read(lambda db: db.execute(
+                "SELECT key FROM meta WHERE key GLOB 'export*'").fetchall()) == [(f"export in {moved}",)]
+    left_behind(tmp_path / "unplugged", moved.name)
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        assert not moved.exists() and len(await home.journal.receipts("export-removed")) == 2
+
+
+@pytest.mark.parametrize("name", ["documents", ".config", ".out.0123abcd.d", "link"])
+async def test_a_note_removes_nothing_but_an_exports_folder(path: Path, tmp_path: Path, name: str) -> None:
+    """Whatever a store says: only a folder that is called as exports call theirs goes, and no link is followed."""
+    other = left_behind(tmp_path, "other" if name == "link" else name)
+    if name == "link":
+        (tmp_path / ".out.0123abcd").symlink_to(other)
+    await note(path, tmp_path / ".out.0123abcd" if name == "link" else other)
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        assert (other / "records" / "notes.jsonl").exists()
+        assert await home.journal.receipts("export-removed") == []
+
+
+async def test_a_restored_home_removes_nothing_of_its_former_self(path: Path, tmp_path: Path) -> None:
+    """Its store may come from anybody who had the words of its person: the folders that it names are left alone."""
+    left = left_behind(tmp_path, ".out.0123abcd")
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        await home._database.write(partial(unfinished.begin, folder=left))
+        await home.backup(tmp_path / "backup")
+        await home._database.write(partial(unfinished.end, folder=left))
+    await chez.restore(tmp_path / "backup", tmp_path / "again", passphrase=PASSPHRASE, kdf=Kdf.minimum())
+    async with chez.open(tmp_path / "again", passphrase=PASSPHRASE):
+        assert left.exists()

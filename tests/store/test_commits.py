@@ -1,5 +1,6 @@
 """When a commit shows and when it is durable: never later than what was promised of it."""
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -90,3 +91,30 @@ async def test_a_disk_that_does_not_sync_is_told(database: Database, monkeypatch
     story = Story(database, monkeypatch)
     await database.write(lambda db: None)
     assert story.events == ["durable", "shown"]
+
+
+async def test_what_a_failed_sync_gave_up_is_written_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel says yes to the sync after one that failed, whatever it lost: so it gets the whole log again."""
+    def fails(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fdatasync", fails)
+        with pytest.raises(StorageFailed):
+            await database.submit(_note, shown_first=True)
+    log = (database.path.with_name("chez.db-wal")).read_bytes()
+    written: list[tuple[int, bytes]] = []
+    pwrite = os.pwrite
+
+    def watched(file: int, data: bytes, at: int) -> int:
+        written.append((at, bytes(data)))
+        return pwrite(file, data, at)
+
+    monkeypatch.setattr("os.pwrite", watched)
+    await database.write(lambda db: None)
+    assert b"".join(data for _, data in written) == log and written[0][0] == 0
+    written.clear()
+    await database.submit(_note, shown_first=True)
+    assert written == []

@@ -16,11 +16,11 @@ from typing import BinaryIO, Final
 
 from chez import crypto
 from chez.blobs import tables
-from chez.blobs.files import disk_error
 from chez.blobs.format import CHUNK, Piece, Sealer
 from chez.blobs.shared import Shared
 from chez.errors import ChezError, InvalidValue, NotFound
 from chez.store.database import Connection
+from chez.store.disk import disk_error
 
 __all__ = ("OnProgress", "Source", "add")
 

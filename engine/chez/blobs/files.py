@@ -20,11 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from chez.errors import StorageFailed
+from chez.store.disk import disk_error, sync_folder
 from chez_wire.chunks import chunk_id
 from chez_wire.limits import ID_BYTES, MAX_CHUNK
 
-__all__ = ("FOLDER", "DamagedPiece", "PieceFiles", "disk_error")
+__all__ = ("FOLDER", "DamagedPiece", "PieceFiles")
 
 FOLDER: Final = "blobs"
 _NEW, _DAMAGED = "new", "damaged"
@@ -35,13 +35,6 @@ NAMES: Final = 512
 
 class DamagedPiece(Exception):
     """A file's bytes are not those of its name; it was put aside."""
-
-
-def disk_error(error: OSError, what: str) -> StorageFailed:
-    """The typed error for what the disk reports; `what` could not be done."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return StorageFailed(f"{what}: the disk is full", "Free some space and try again.")
-    return StorageFailed(f"{what}: {error.strerror or error}", "Check that the disk is sound and may be written.")
 
 
 @dataclass(slots=True)
@@ -83,7 +76,7 @@ class PieceFiles:
         with self._lock:
             try:
                 for folder in self._unsettled:
-                    _sync_folder(folder)
+                    sync_folder(folder)
             except OSError as error:
                 raise disk_error(error, "an attachment can't be stored") from None
             self._unsettled.clear()
@@ -154,11 +147,3 @@ def _id(prefix: int, name: str) -> bytes | None:
     except ValueError:
         return None
     return id if len(id) == ID_BYTES and id.hex()[2:] == name else None
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

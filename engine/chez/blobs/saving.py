@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from chez.blobs.files import disk_error
 from chez.errors import NotAllowed, NotFound
+from chez.store.disk import disk_error, sync_folder
 
 __all__ = ("Target",)
 
@@ -64,16 +64,22 @@ def _create(path: Path) -> BinaryIO:
 def _finish(file: BinaryIO, new: Path, path: Path, overwrite: bool) -> None:
     file.flush()
     os.fsync(file.fileno())
-    if not overwrite:
-        try:
-            os.link(new, path)  # fails where a file came up meanwhile; a rename would write over it
-            return
-        except FileExistsError:
-            raise
-        except OSError:  # a disk without hard links: as near as it gets
-            if os.path.lexists(path):
-                raise FileExistsError(errno.EEXIST, "exists") from None
-    new.replace(path)
+    if overwrite or not _linked(new, path):
+        new.replace(path)
+    sync_folder(path.parent)
+
+
+def _linked(new: Path, path: Path) -> bool:
+    """Give a file its name unless one came up there meanwhile; False on a disk without hard links."""
+    try:
+        os.link(new, path)  # where a rename would write over what is there
+    except FileExistsError:
+        raise
+    except OSError:
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, "exists") from None
+        return False
+    return True
 
 
 def _exists(path: Path) -> NotAllowed:

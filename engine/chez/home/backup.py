@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final
@@ -29,12 +29,12 @@ from msgspec import Meta
 
 from chez import crypto
 from chez.errors import BadArchive, Damaged, InvalidValue, NotFound, StorageFailed
-from chez.home.building import sync_folder, unwritable
 from chez.home.exporting import OnProgress, on_loop
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.store.checks import store_problems
 from chez.store.database import Connection, Database, connect
+from chez.store.disk import disk_error, sync_folder
 from chez.store.keyfile import KEY_FILE
 from chez.store.sealed import CHUNK, Header, SealedReader, SealedWriter, read_header
 
@@ -98,7 +98,10 @@ class Backup:
 
     def _write(self, db: Connection, path: Path, verify: bool, note: OnProgress,
                check: Callable[[], None]) -> BackupReport:
-        scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=self.home))
+        try:
+            scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=self.home))
+        except OSError as error:
+            raise disk_error(error, f"{self.home} can't be written") from None
         fresh = path.with_name(f".{path.name[:200]}.{crypto.random_bytes(4).hex()}")
         try:
             db.execute("VACUUM INTO ?", (str(scratch / STORE_FILE),))  # under the same key
@@ -118,7 +121,7 @@ class Backup:
             fresh.rename(path)
             sync_folder(path.parent)
         except OSError as error:
-            raise unwritable(path, error) from None
+            raise disk_error(error, f"{path} can't be made") from None
         finally:
             with contextlib.suppress(OSError):
                 fresh.unlink()
@@ -128,12 +131,12 @@ class Backup:
     def _seal(self, file: BinaryIO, store: Path, turns: int, note: OnProgress, check: Callable[[], None]) -> int:
         """Write the file; returns how much content it has."""
         header = Header(crypto.random_bytes(32), (self.home / KEY_FILE).read_bytes())
-        pieces = list(self._pieces())
-        total = store.stat().st_size + sum(size for _, size in pieces)
+        pieces = [self.home / name for name in self._pieces(store)]
+        total = store.stat().st_size + sum(path.stat().st_size for path in pieces if path.exists())
         parts = _Writing(SealedWriter(file, header, self.database.key), header)
         parts.begin("about", msgspec.msgpack.encode(self.about))
         done = 0
-        for name, source in ((STORE_FILE, store), *((name, self.home / name) for name, _ in pieces)):
+        for name, source in ((STORE_FILE, store), *((path.relative_to(self.home).as_posix(), path) for path in pieces)):
             try:
                 opened = source.open("rb")
             except FileNotFoundError:
@@ -148,15 +151,14 @@ class Backup:
         parts.sign(self.device)
         return total
 
-    def _pieces(self) -> Iterator[tuple[str, int]]:
-        """The files of attachments in the home: name and size."""
-        for folder, _, names in os.walk(self.home / _BLOBS):
-            for name in sorted(names):
-                path = Path(folder, name)
-                known = path.relative_to(self.home).as_posix()
-                if _PIECE.fullmatch(known):
-                    with contextlib.suppress(FileNotFoundError):
-                        yield known, path.stat().st_size
+    def _pieces(self, store: Path) -> list[str]:
+        """The files of attachments that the store in this backup holds: what was added since is nobody's in it."""
+        db = connect(store, self.database.key)
+        try:
+            ids = sorted({id for (id,) in db.execute("SELECT id FROM chunk WHERE held = 1")})
+        finally:
+            db.close()
+        return [f"{_BLOBS}/{id.hex()[:2]}/{id.hex()[2:]}" for id in ids]
 
     def _verify(self, file: BinaryIO, scratch: Path, size: int, note: OnProgress, check: Callable[[], None]) -> None:
         def step(done: int) -> None:

@@ -24,13 +24,13 @@ import sqlcipher3
 
 from chez.errors import ChezError, Damaged
 from chez.home.backup import SCRATCH, STORE_FILE
-from chez.home.building import sync_folder
 from chez.home.examine import Finding, examine
 from chez.home.exporting import OnProgress, on_loop
 from chez.home.home import unix_milliseconds
 from chez.home.lifecycle import check_home, locked, new_device, open
 from chez.home.mending import Mended, mend, settle_references
-from chez.store.database import Connection, connect, storage_error
+from chez.store.database import Connection, connect
+from chez.store.disk import disk_error, storage_error, sync_folder
 from chez.store.keyfile import read_key
 from chez.store.salvage import Salvage, require, salvage
 
@@ -72,7 +72,8 @@ async def doctor(path: Path | str, *, passphrase: str, repair: bool = False, reb
         return await asyncio.to_thread(_examined, folder, key, note)
     with locked(folder):
         key = await asyncio.to_thread(read_key, folder, passphrase)
-        diagnosis = await asyncio.to_thread(_mended, folder, key, rebuild, note)
+        with _typed(folder):
+            diagnosis = await asyncio.to_thread(_mended, folder, key, rebuild, note)
     return await _fetched(folder, passphrase, diagnosis) if diagnosis.fetch else diagnosis
 
 
@@ -95,6 +96,17 @@ def _examined(folder: Path, key: bytes, step: Callable[[int, int], Any]) -> Diag
         return Diagnosis(tuple(examine(db, step)))
 
 
+@contextmanager
+def _typed(folder: Path) -> Iterator[None]:
+    """What the disk refuses, as an error for people."""
+    try:
+        yield
+    except sqlcipher3.Error as error:
+        raise storage_error(error) from None
+    except OSError as error:
+        raise disk_error(error, f"the home in {folder} can't be mended") from None
+
+
 def _mended(folder: Path, key: bytes, rebuild: bool, step: Callable[[int, int], Any]) -> Diagnosis:
     store = folder / STORE_FILE
     found = list(_examined(folder, key, step).findings)
@@ -106,10 +118,13 @@ def _mended(folder: Path, key: bytes, rebuild: bool, step: Callable[[int, int], 
     with _store(store, key) as db:
         if not any(finding.kind == "store" for finding in found):
             return _told(found, _cure(db, found, step, everything=rebuild))
-        # All of it into one file, so that the file is the store.
-        if db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-            raise Damaged("the store's log can't be written into it", "End other programs that have it open.")
+        _written_back(db)  # so that the file is the store
     return _replaced(folder, key, found, step)
+
+
+def _written_back(db: Connection) -> None:
+    if db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        raise Damaged("the store's log can't be written into it", "End other programs that have it open.")
 
 
 def _replaced(folder: Path, key: bytes, found: list[Finding], step: Callable[[int, int], Any]) -> Diagnosis:
@@ -127,7 +142,9 @@ def _replaced(folder: Path, key: bytes, found: list[Finding], step: Callable[[in
             db.execute("PRAGMA foreign_keys = ON")
             more = _beyond_the_file(db)
             mended = _cure(db, [*found, *more], step, everything=True, lost=saved.lost)
-            db.execute("PRAGMA journal_mode = DELETE")  # one file, to be moved as one
+            # All of it into one file, to be moved as one. It keeps its way of logging: set back by the
+            # next who opens it, a process that is killed then would leave what readers can't undo.
+            _written_back(db)
         with fresh.open("rb") as file:
             os.fsync(file.fileno())
         kept = next(at for n in range(1, 10_000) if not (at := folder / f"{STORE_FILE}.damaged-{n}").exists())

@@ -8,13 +8,15 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import msgspec
 
-from chez.errors import Damaged, InvalidValue
+from chez.errors import ChezError, Damaged, InvalidValue
+from chez.home import unfinished
 from chez.home.archive import (
     ATTACHMENTS,
     CHANGES,
@@ -30,12 +32,13 @@ from chez.home.archive import (
     file_name,
 )
 from chez.home.attached import Attached, ContentOf
-from chez.home.building import building, sync_folder
+from chez.home.building import beside, building, ensure_free
 from chez.journal import Journal
 from chez.records import automerge
 from chez.records.imported import IMPORT_ACTOR
 from chez.records.rows import PURGED, Rows
 from chez.store.database import Connection, Database
+from chez.store.disk import sync_folder
 
 __all__ = ("ExportReport", "Exporter", "OnProgress", "on_loop")
 
@@ -75,15 +78,28 @@ class Exporter:
 
     async def export(self, path: Path, history: bool, progress: OnProgress | None) -> ExportReport:
         """Write an export; see `Home.export`."""
-        with building(path, lambda: InvalidValue(f"there is something at {path} already",
-                                                 "Name a folder that does not exist yet.")) as folder:
-            await self.journal.append("export", {"to": str(path), "history": history})
-            note = on_loop(progress)
-            report = await self.database.aside(
-                lambda db, check: _Writing(db, self, folder, note, check).write(path, history))
-            await self.journal.append("export-complete", {
-                "to": str(path), "records": report.records, "changes": report.changes, "manifest": report.sha256,
-                "attachments": report.attachments})
+        def taken() -> InvalidValue:
+            return InvalidValue(f"there is something at {path} already", "Name a folder that does not exist yet.")
+
+        def begin(db: Connection) -> None:
+            unfinished.begin(db, scratch)
+            self.journal.record(db, "export", {"to": str(path), "history": history})
+
+        ensure_free(path, taken)
+        scratch = beside(path)
+        await self.database.write(begin)
+        try:
+            with building(path, taken, scratch) as folder:
+                note = on_loop(progress)
+                report = await self.database.aside(
+                    lambda db, check: _Writing(db, self, folder, note, check).write(path, history))
+                await self.journal.append("export-complete", {
+                    "to": str(path), "records": report.records, "changes": report.changes, "manifest": report.sha256,
+                    "attachments": report.attachments})
+        finally:
+            # A store that refuses this does it when it is opened again.
+            with suppress(ChezError):
+                await self.database.write(lambda db: unfinished.end(db, scratch))
         return report
 
 

@@ -29,6 +29,7 @@ from chez.errors import (
     NotAllowed,
     StorageFailed,
 )
+from chez.home import unfinished
 from chez.home.backup import SCRATCH, STORE_FILE
 from chez.home.building import building
 from chez.home.home import Home, unix_milliseconds
@@ -197,6 +198,9 @@ async def open(path: Path | str, *, passphrase: str, read_only: bool = False) ->
             home = await database.read(lambda db: _load(db, folder, database))
             try:
                 if not read_only:
+                    # A full disk keeps no home from opening: the next time tries again.
+                    with suppress(StorageFailed):
+                        await unfinished.remove(database, home.journal)
                     await home.blobs.start()
                 yield home
             finally:

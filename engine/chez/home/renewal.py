@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from chez.errors import Damaged
+from chez.home import unfinished
 from chez.journal import close_accounts, succeed
 from chez.keys.device import DeviceKeys
 from chez.records import automerge
@@ -68,6 +69,8 @@ def renew(db: Connection, former: DeviceKeys, device: DeviceKeys, name: str, now
     db.executemany("UPDATE meta SET value = ? WHERE key = ?", [
         (device.signing.seed, "device.signing"), (device.sealing.seed, "device.sealing"), (name, "device.name")])
     close_accounts(db)
+    if why != "repaired":
+        unfinished.forget(db)
     succeed(db, device, now, former.id, why)
     return Renewal(former.id, device.id, touched)
 

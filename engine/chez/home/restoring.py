@@ -21,6 +21,7 @@ from chez.home.renewal import Reason, Renewal, own_device, renew
 from chez.home.schema import check_written_here
 from chez.spaces.space import load_space
 from chez.store.database import Connection, Database, connect, rekey
+from chez.store.disk import is_of_the_file, storage_error
 from chez.store.keyfile import read_key, unwrap_key, write_key
 from chez.store.sealed import Header
 
@@ -77,6 +78,8 @@ async def _renewed_if_sound(path: Path, key: bytes, about: About, name: str) -> 
         finally:
             await database.close()
     except (sqlcipher3.Error, ValueError, TypeError, LookupError, OSError) as error:
+        if is_of_the_file(error):
+            raise storage_error(error) from None
         # Whoever signed a backup may have put anything in the place of its store.
         raise BadArchive(f"what is in the backup is no store of a home ({error})", "Use another backup.") from None
 

@@ -13,7 +13,8 @@ from chez.query.fulltext import Hit
 from chez.query.indexes import Declared, Index, check, neglected, present, tend, unhinted
 from chez.query.live import Following
 from chez.query.paths import parameter
-from chez.store.database import Connection, Database, storage_error
+from chez.store.database import Connection, Database
+from chez.store.disk import storage_error
 
 __all__ = ("Reader",)
 

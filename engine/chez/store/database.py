@@ -29,8 +29,9 @@ import sqlcipher3
 
 from chez.errors import ChezError, Damaged, NotAllowed, StorageFailed
 from chez.store.ceilings import STATEMENT, lowered
+from chez.store.disk import is_of_the_file, storage_error
 
-__all__ = ("Connection", "Database", "check_schema", "connect", "migrate", "rekey", "storage_error")
+__all__ = ("Connection", "Database", "check_schema", "connect", "migrate", "rekey")
 
 Connection = Any
 """A `sqlcipher3.Connection`: the standard library's DB-API (PEP 249)."""
@@ -78,7 +79,10 @@ def connect(path: Path | str, key: bytes, *, read_only: bool = False, bounded: b
 
 
 def rekey(path: Path, old: bytes, new: bytes) -> None:
-    """Encrypt a store that nobody has open under another key. Raises `Damaged`, `StorageFailed`."""
+    """Encrypt a store that nobody has open under another key. Raises `Damaged`, `StorageFailed`.
+
+    It is worth nothing when this raises.
+    """
     db = connect(path, old)
     try:
         # In one file: what a log beside it held would be under the old key.
@@ -88,19 +92,11 @@ def rekey(path: Path, old: bytes, new: bytes) -> None:
         raise storage_error(error) from None
     finally:
         db.close()
-
-
-def storage_error(error: BaseException) -> Damaged | StorageFailed:
-    """The typed error for what SQLite reports."""
-    if isinstance(error, MemoryError):
-        return StorageFailed("there is not enough memory for this, so nothing was written", "Try again.")
-    text = str(error)
-    if any(sign in text for sign in ("not a database", "malformed", "hmac check", "out of memory")):
-        return Damaged(f"the store of this home does not open or is damaged ({text})",
-                       "Restore a backup, or join again from another device: the relay still holds the entries.")
-    if "full" in text:
-        return StorageFailed("the disk is full, so nothing was written", "Free some space and try again.")
-    return StorageFailed(f"the disk refuses: {text}", "Check that the home's folder is writable and its disk sound.")
+    try:  # the pragma tells of no error of the disk
+        connect(path, new, read_only=True).close()
+    except Damaged:
+        raise StorageFailed("the disk refuses: the store could not be written under its new key",
+                            "Check that the disk is sound and has room.") from None
 
 
 def check_schema(db: Connection) -> None:
@@ -162,7 +158,7 @@ class Database:
         """
         writer = await _connected(path, key, read_only)
         try:
-            await _run(writer, check_schema if read_only else migrate)
+            await _run(writer, partial(_prepare, read_only))
             reader = await _connected(path, key, read_only)
         except BaseException:
             await writer.close()
@@ -196,7 +192,7 @@ class Database:
         """Run `work` on the reading connection; it sees everything committed before."""
         if self._closed:
             raise StorageFailed("this home is closed", "Open it again.")
-        return await _run(self._reader, work)
+        return await _run(self._reader, partial(_reading, work))
 
     async def ask(self, work: Callable[[Connection], T]) -> T:
         """As `read`, for statements that others wrote: on a bounded connection that nothing else waits for.
@@ -312,11 +308,18 @@ class Database:
             raise
 
     def _sync_log(self) -> None:
-        """Make what was committed durable: with `synchronous=NORMAL` the log is not synced by SQLite."""
-        self._unsynced = True
+        """Make what was committed durable: with `synchronous=NORMAL` the log is not synced by SQLite.
+
+        After an fsync that failed the next one says yes to what the kernel gave up (Rebello and
+        others, "Can Applications Recover from fsync Failures?", USENIX ATC 2020), so the log is
+        written over with what it holds before it is tried again.
+        """
+        again, self._unsynced = self._unsynced, True
         try:
-            log = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+            log = os.open(f"{self.path}-wal", os.O_RDWR | os.O_CLOEXEC)
             try:
+                if again:
+                    _write_over(log)
                 os.fdatasync(log)
             finally:
                 os.close(log)
@@ -327,6 +330,29 @@ class Database:
     def _undone(self) -> None:
         if self.after_rollback is not None:
             self.after_rollback()
+
+
+def _reading(work: Callable[[Connection], T], db: Connection) -> T:
+    try:
+        return work(db)
+    except sqlcipher3.Error as error:
+        if is_of_the_file(error):  # others are about the statement
+            raise storage_error(error) from None
+        raise
+
+
+def _write_over(file: int) -> None:
+    """Write a file's bytes into their places again, so that they are to be synced."""
+    at = 0
+    while data := os.pread(file, 1 << 20, at):
+        at += os.pwrite(file, data, at)
+
+
+def _prepare(read_only: bool, db: Connection) -> None:
+    try:
+        check_schema(db) if read_only else migrate(db)
+    except sqlcipher3.Error as error:
+        raise storage_error(error) from None
 
 
 async def _connected(path: Path, key: bytes, read_only: bool, *, bounded: bool = False) -> aiosqlite.Connection:

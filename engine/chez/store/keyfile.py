@@ -14,6 +14,7 @@ import msgspec
 
 from chez import crypto
 from chez.errors import Damaged, Unavailable, WrongPassphrase
+from chez.store.disk import disk_error, sync_folder
 
 __all__ = ("KEY_FILE", "read_key", "unwrap_key", "wrap_key", "write_key")
 
@@ -79,20 +80,19 @@ def unwrap_key(data: bytes, passphrase: str) -> bytes:
 def write_key(folder: Path, key: bytes, passphrase: str, kdf: crypto.Kdf) -> None:
     """Wrap the database key and put the file in place at once (owner-only, fsynced).
 
-    Raises `Unavailable` when there is too little memory to.
+    Raises `Unavailable` when there is too little memory to, `StorageFailed`.
     """
     data = wrap_key(key, passphrase, kdf)
     temporary = folder / (KEY_FILE + ".new")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(folder / KEY_FILE)
-    directory = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+            out.write(data)
+            out.flush()
+            os.fsync(out.fileno())
+        temporary.replace(folder / KEY_FILE)
+        sync_folder(folder)
+    except OSError as error:
+        raise disk_error(error, f"the key file in {folder} can't be written") from None
 
 
 def read_key(folder: Path, passphrase: str) -> bytes:

@@ -1,0 +1,50 @@
+"""What goes wrong with files, as typed errors, whoever reports it; and durable names."""
+
+import errno
+import os
+from pathlib import Path
+from typing import Final
+
+from chez.errors import Damaged, StorageFailed
+
+__all__ = ("disk_error", "is_of_the_file", "storage_error", "sync_folder")
+
+_OF_THE_FILE: Final = frozenset((8, 10, 11, 13, 14, 26))
+"""SQLITE_READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _NOTADB (sqlite.org/rescode.html)."""
+
+
+def disk_error(error: OSError, what: str) -> StorageFailed:
+    """The typed error for what the disk reports; `what` could not be done."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StorageFailed(f"{what}: the disk is full", "Free some space and try again.")
+    return StorageFailed(f"{what}: {error.strerror or error}", "Check that the disk is sound and may be written.")
+
+
+def storage_error(error: BaseException) -> Damaged | StorageFailed:
+    """The typed error for what SQLite reports."""
+    if isinstance(error, MemoryError):
+        return StorageFailed("there is not enough memory for this, so nothing was written", "Try again.")
+    text = str(error)
+    if any(sign in text for sign in ("not a database", "malformed", "hmac check", "out of memory")):
+        return Damaged(f"the store of this home does not open or is damaged ({text})",
+                       "Restore a backup, or join again from another device: the relay still holds the entries.")
+    if "full" in text:
+        return StorageFailed("the disk is full, so nothing was written", "Free some space and try again.")
+    return StorageFailed(f"the disk refuses: {text}", "Check that the home's folder is writable and its disk sound.")
+
+
+def is_of_the_file(error: BaseException) -> bool:
+    """Whether what SQLite reports is about the file or its disk, and not about a statement."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_FILE
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable: what was made, renamed and removed there. Raises OSError.
+
+    A file that was fsynced may still lose its name in a power cut (fsync(2)).
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
