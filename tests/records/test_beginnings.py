@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chez
+from chez.records.past import open_past
 from chez.records.typed import Form
 from tests.records.pair import meet, pair
 
 
 class Place(msgspec.Struct):
-    """A Struct inside."""
+    """A Struct inside, which is nothing without its city."""
 
-    city: str = ""
-    street: str = ""
+    city: str
 
 
 class Cat(msgspec.Struct, tag=True):
@@ -38,8 +38,8 @@ class Note(msgspec.Struct):
     tags: list[str] = []
     kept: list[str] = msgspec.field(default_factory=lambda: ["new"])
     parts: dict[str, int] = {}
+    body: chez.Text = msgspec.field(default_factory=chez.Text)
     place: Place | None = None
-    body: chez.Text | None = None
     pet: Cat | Dog | None = None
     file: chez.Blob | None = None
 
@@ -59,56 +59,61 @@ def _act(steps: list[tuple[str, int]], who: str, draft: Note) -> None:
                 draft.kept.append(name)
             case "part":
                 draft.parts[name] = number
-            case "place":
-                draft.place = draft.place or Place()
-                setattr(draft.place, "city" if who == "a" else "street", name)
             case "body":
-                draft.body = chez.Text(f"{draft.body or ''}{name} ")
+                draft.body.append(f"{name} ")
             case _:
                 draft.title = name
 
 
-STEPS = st.lists(st.tuples(st.sampled_from(("tag", "kept", "part", "place", "body", "title")), st.integers(1, 99)),
+STEPS = st.lists(st.tuples(st.sampled_from(("tag", "kept", "part", "body", "title")), st.integers(1, 99)),
                  max_size=5, unique_by=lambda step: step[1])
 
 
 @settings(deadline=None, max_examples=80)
-@given(STEPS, STEPS, st.booleans(), st.sampled_from(({}, {"place": None, "body": None})))
-def test_what_both_begin_is_all_there(mine: Any, theirs: Any, whole: bool, empty: dict[str, None]) -> None:
-    """By edit or by put of the whole value, where nothing or None stood: items, keys and words of both, each once."""
+@given(STEPS, STEPS, st.booleans())
+def test_what_both_begin_is_all_there(mine: Any, theirs: Any, whole: bool) -> None:
+    """By edit or by put of the whole value, where nothing stood: items, keys and words of both, each once."""
     a, b = pair()
-    a.put(OLD | empty)
+    a.put(OLD)
     meet(a, b)
     for device, steps, who in ((a, mine, "a"), (b, theirs, "b")):
         if whole and device is b:
             value = device.read(form=FORM)
-            _act(steps, who, value)
+            words = [f"{who}{number} " for what, number in steps if what == "body"]
+            _act([step for step in steps if step[0] != "body"], who, value)
+            value.body = chez.Text("".join(words))
             device.put(value, form=FORM)
         else:
             device.edit(lambda draft, steps=steps, who=who: _act(steps, who, draft), form=FORM)()
     meet(a, b)
     found = b.read(form=FORM)
     names = {what: [f"{who}{number}" for steps, who in ((mine, "a"), (theirs, "b")) for one, number in steps
-                    if one == what] for what in ("tag", "kept", "part", "place", "body")}
+                    if one == what] for what in ("tag", "kept", "part", "body")}
     assert sorted(found.tags) == sorted(names["tag"])
     assert sorted(found.kept) == sorted(["new", *names["kept"]])
     assert sorted(found.parts) == sorted(names["part"])
-    assert sorted(str(found.body or "").split()) == sorted(names["body"])
-    for who, field in (("a", "city"), ("b", "street")):
-        wanted = [name for name in names["place"] if name[0] == who]
-        assert (getattr(found.place, field) if found.place else "") == (wanted[-1] if wanted else "")
+    assert sorted(str(found.body).split()) == sorted(names["body"])
+    told = [open_past(device.db, 1, "notes", "r", device.actor).changes for device in (a, b)]
+    assert [one.hash for one in told[0]] == [one.hash for one in told[1]] and told[0][0].actor == a.actor
+    seen: set[bytes] = set()
+    for change in told[0]:
+        assert seen.issuperset(change.dependencies)
+        seen.add(change.hash)
 
 
 def test_what_is_one_value_is_taken_whole() -> None:
-    """A Struct of several kinds and an attachment, set by two devices at once: one of them, and no mixture."""
+    """Structs and attachments where the type has none to begin with: of two set at once one, and no mixture."""
     a, b = pair()
     a.put(OLD)
     meet(a, b)
-    a.edit(lambda draft: (setattr(draft, "pet", Cat()), setattr(draft, "file", FIRST)), form=FORM)()
-    b.edit(lambda draft: (setattr(draft, "pet", Dog(["sit"])), setattr(draft, "file", SECOND)), form=FORM)()
+    a.edit(lambda draft: (setattr(draft, "pet", Cat()), setattr(draft, "file", FIRST),
+                           setattr(draft, "place", Place("Uji"))), form=FORM)()
+    b.edit(lambda draft: (setattr(draft, "pet", Dog(["sit"])), setattr(draft, "file", SECOND),
+                           setattr(draft, "place", Place("Kyoto"))), form=FORM)()
     meet(a, b)
     found = a.read(form=FORM)
     assert found.pet in (Cat(), Dog(["sit"])) and found.file in (FIRST, SECOND)
+    assert found.place in (Place("Uji"), Place("Kyoto"))
     assert a.stored()["pet"] in ({"type": "Cat", "lives": 9}, {"type": "Dog", "tricks": ["sit"]})
 
 
@@ -153,11 +158,17 @@ def test_an_edit_that_begins_nothing_is_one_change() -> None:
 
 async def test_history_and_undo_of_what_began(home: chez.Home) -> None:
     """Beginning a list is told as an edit; to undo the edit takes out what it put in, and redo brings that back."""
-    await home.collection("notes").put(OLD, id="tea")
+    await home.collection("notes").put({"title": "Tea", "a": 1, "b": 2, "c": 3}, id="tea")
     notes = home.collection(Note, name="notes")
     async with notes.edit("tea") as draft:
         draft.tags.append("hot")
-    assert [change.kind for change in await notes.history("tea")] == ["edited", "edited", "created"]
+    async with notes.edit("tea") as draft:
+        draft.place, draft.parts = Place("Uji"), {"pot": 1}
+    told = [(change.kind, change.fields) for change in await notes.history("tea")]
+    assert told == [("edited", ("parts.pot", "place", "place.city")), ("edited", ("parts",)),
+                    ("edited", ("tags",)), ("edited", ("tags",)), ("created", ("title", "a", "b", "c"))]
+    assert set((await notes.undo("tea")).fields) == {"parts.pot", "place"}
+    assert (await notes.get("tea")).value == Note("Tea", tags=["hot"])
     assert (await notes.undo("tea")).fields == ("tags",)
     assert (await notes.get("tea")).value.tags == []
     await notes.redo("tea")

@@ -115,6 +115,8 @@ def _check_schema(path: Path, key: bytes) -> None:
     db = connect(path, key)
     try:
         check_written_here(db)
+    except sqlcipher3.Error as error:
+        raise storage_error(error) from None
     finally:
         db.close()
 

@@ -45,6 +45,9 @@ def check_written_here(db: Connection) -> None:
 
 def _declare(db: Connection, ours: Connection) -> None:
     """Make here the indexes that the store says it has: what was declared is in their names and in `search`."""
+    (count,) = db.execute("SELECT count(*) FROM search").fetchone()
+    if count > MOST:
+        raise _foreign(f"it lists {count:,} full-text indexes")
     for index in indexes.named(db):
         ours.execute(index.statement())
     for statement in fulltext.statements(db):

@@ -2,7 +2,8 @@
 
 The document has it all. The log adds who brought a change and when it was made. Changes
 are in Lamport's order (CACM 21:7, 1978): by the number of their last operation, then by
-hash, so that every device that has the same ones shows them alike, whatever arrived first.
+hash, those of a migration with the edit they were made for; so that every device that has
+the same ones shows them alike, whatever arrived first.
 """
 
 import dataclasses
@@ -78,7 +79,7 @@ class Past:
     def changes(self) -> list[RawChange]:
         """All of them, in order."""
         found = [automerge.read_change(data) for data in automerge.changes_of(self.document)]
-        return sorted(found, key=lambda one: (one.last, one.first, one.hash))
+        return _with_their_edits(sorted(found, key=lambda one: (one.last, one.first, one.hash)))
 
     @cached_property
     def places(self) -> Places:
@@ -121,6 +122,22 @@ class Past:
     def _field(self, one: Operation) -> str | None:
         # Most records are flat: only for what is nested all other changes are looked at.
         return (Places() if one.obj is None else self.places).path(one.place)
+
+
+def _with_their_edits(ordered: list[RawChange]) -> list[RawChange]:
+    """Changes named after what they hold come just before the first one that builds on them.
+
+    They build on little, or on nothing, so by their number they would stand before the
+    record was made.
+    """
+    places = {change.hash: at for at, change in enumerate(ordered)}
+    before: dict[bytes, int] = {}  # the place of the first change that builds on it
+    for change in reversed(ordered):
+        if len(change.actor) == MIGRATION:
+            places[change.hash] = before.get(change.hash, places[change.hash])
+        for hash in change.dependencies:
+            before[hash] = min(before.get(hash, places[change.hash]), places[change.hash])
+    return sorted(ordered, key=lambda one: (places[one.hash], len(one.actor) != MIGRATION))
 
 
 def open_past(db: Connection, space: int, collection: str, id: str, actor: bytes) -> Past:

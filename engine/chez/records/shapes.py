@@ -18,9 +18,9 @@ from chez.errors import InvalidValue
 from chez.records.alignment import aligned
 from chez.records.counter import Counter
 from chez.records.diff import same
-from chez.records.reference import Blob, is_reference
+from chez.records.reference import Blob
 from chez.records.text import Pen, Text
-from chez.records.values import Value, check_value, is_plain
+from chez.records.values import Value, check_value
 
 __all__ = ("Origins", "Shape", "beginnings", "carry", "shape_of", "trace")
 
@@ -29,6 +29,7 @@ Origins = dict[int, tuple[object, dict[str, Value]]]
 
 _NESTED: Final = frozenset((dict, list))
 _KINDS: Final = {Text: str, Counter: int}
+_BEGIN: Final = frozenset((dict, list, Text))
 _UNKNOWN: Final = object()
 
 
@@ -151,28 +152,15 @@ def _carry_struct(shape: Shape, fields: _Fields, encoded: dict[str, Value], stoo
 
 
 def beginnings(shape: Shape, stored: dict[str, Value], after: dict[str, Value]) -> dict[str, Value]:
-    """The lists, maps and texts that a Struct's fields get where nothing stood, each as it begins, by field.
+    """The lists, maps and texts that a Struct's fields get where nothing stood, as the type's defaults have them.
 
-    Empty, or as the type's default has them: so they are the same whoever begins them, and
-    what devices that do so at once put inside merges. Not those that are one value as a
-    whole: references to attachments, and Structs of which there are several kinds. Of a
-    Struct that begins in `after`, defaults that nobody set are taken out.
+    So they begin the same whoever begins them, and what devices that do so at once put
+    inside merges. A field whose default is none of these is one value: it had no list to
+    begin with, and has none again when this is undone.
     """
-    found: dict[str, Value] = {}
-    for key, value in after.items():
-        if shape.fields is None or key not in shape.fields.known or stored.get(key) is not None:
-            continue
-        inner = shape.inner.get(key)
-        if is_reference(value) or (inner is not None and inner.fields is not None and inner.fields.tag is not None):
-            continue
-        if type(value) is Text:
-            found[key] = Text("")
-        elif type(value) is list or type(value) is dict:
-            default = shape.fields.defaults.get(key)
-            found[key] = deepcopy(default) if type(default) is type(value) and is_plain(default) else type(value)()
-            if inner is not None and inner.fields is not None and type(value) is dict:
-                _unsay(inner.fields, value, {})
-    return found
+    defaults = shape.fields.defaults if shape.fields is not None else {}
+    return {key: deepcopy(default) for key, default in defaults.items()
+            if key not in stored and type(default) in _BEGIN and type(after.get(key)) is type(default)}
 
 
 def _unsay(fields: _Fields, encoded: dict[str, Value], stood: dict[str, Value]) -> None:
