@@ -24,7 +24,7 @@ from chez.crypto import Kdf
 from chez.query import fulltext
 from chez.store.database import Connection
 
-__all__ = ("benchmarks", "filled_home", "records")
+__all__ = ("RECORDS", "benchmarks", "filled_home", "records", "statement", "timed")
 
 COUNT: Final = 100_000
 BATCH: Final = 5_000
@@ -97,18 +97,18 @@ async def opened(bench: Bench) -> AsyncIterator[Any]:
         yield home
 
 
-async def _timed(home: Any, statement: str, params: tuple[Any, ...]) -> float:
+async def timed(home: Any, sql: str) -> float:
     """Seconds of a bare statement, inside the database's thread."""
     def work(db: Connection) -> float:
         began = time.perf_counter()
-        db.execute(statement, params).fetchall()
+        db.execute(sql).fetchall()
         return time.perf_counter() - began
 
     found: float = await home._database.read(work)
     return found
 
 
-async def _statement(home: Any, ask: Any) -> str:
+async def statement(home: Any, ask: Any) -> str:
     """The statement over records that a query runs, with its parameters in it."""
     seen: list[str] = []
     await home._database.read(lambda db: db.set_trace_callback(seen.append))
@@ -132,8 +132,8 @@ async def _asked(bench: Bench, figure: str, ask: Any, expected: int) -> dict[str
                     raise BenchmarkFailed(f"{len(found)} records were found, not {expected}")
             for _ in range(ASKED // 10):
                 number = chance.randrange(CITIES)
-                statement = await _statement(home, lambda number=number: ask(people, number))
-                theirs.append(await _timed(home, statement, ()))
+                sql = await statement(home, lambda number=number: ask(people, number))
+                theirs.append(await timed(home, sql))
             if run:  # the first round warms
                 runs.add(median(ours) * 1e3, sqlcipher=median(theirs) * 1e3)
     return {figure: runs}

@@ -43,7 +43,6 @@ ENGINE: Final = {
     "Text.untouched": "whether its draft did anything",
     "Transaction.end": "called by `transaction`",
     "Transaction.failed": "read by `transaction`",
-    "Query.sql": "how the engine reads",
     "serve(find)": "for tests of the owner",
 }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks import __main__ as cli
-from benchmarks import harness, imports, jobs, store, sync
+from benchmarks import feeds, harness, imports, jobs, live, queries, store, sync
 from benchmarks.harness import Bench, Benchmark, BenchmarkFailed, Figure, Runs
 from benchmarks.report import page
 from click.testing import CliRunner
@@ -77,12 +77,14 @@ def test_a_benchmark_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_the_real_figures_are_complete() -> None:
-    """Every figure that issue 3 names exists once, names a peer or a limit, and tells what it measures."""
-    figures = [f for theme in (store, sync, imports, jobs) for b in theme.benchmarks() for f in b.figures]
+    """Every figure that issues 3 and 4 name exists once, names a peer or a limit, and tells what it measures."""
+    themes = (store, queries, live, sync, imports, jobs, feeds)
+    figures = [f for theme in themes for b in theme.benchmarks() for f in b.figures]
     assert sorted(f.id for f in figures) == sorted([
         "put.bulk", "put.single", "put.concurrent64", "sync.records_1000", "sync.latency_p50",
         "sync.latency_p99", "import.linky", "cli.warm", "job.cold", "job.fresh", "job.linky_year",
-        "relay.bytes_per_record"])
+        "relay.bytes_per_record", "query.indexed", "query.fulltext", "query.live", "query.live_unindexed",
+        "open.first_query", "scan.rss", "feed.rate"])
     assert all(f.peers and f.what.endswith(".") and f.better in ("less", "more") for f in figures)
 
 

@@ -165,7 +165,7 @@ async def test_what_arrives_from_another_device_is_news(tmp_path: Path) -> None:
 async def test_a_commit_of_many_records_is_remembered_by_its_collection() -> None:
     """However many records a transaction touches, what is kept of it is bounded, and followers of one record hear."""
     news = News()
-    with news.follow("notes", "n7") as follower:
+    with news.follow("notes", frozenset(("n7",))) as follower:
         for n in range(100_000):
             news.touch("notes", f"n{n}")
         assert news._touched == {"notes": None}

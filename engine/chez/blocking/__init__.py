@@ -804,7 +804,9 @@ class Query(Front[AsyncQuery[R]], Generic[R]):
         """The matching records now, and again whenever the answer has changed, from wherever.
 
         Commits that come while an answer is being used are one; the last state is never
-        missed. Ends when the home closes.
+        missed. What a commit costs grows with the answer and with what it wrote, whether or
+        not an index serves the query; with a `limit`, a record that leaves the answer has it
+        asked in full. Ends when the home closes.
         """
         return Items(self._portal, lambda: self._inner.live(), ends=True)
 

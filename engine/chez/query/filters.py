@@ -13,29 +13,20 @@ import msgspec
 
 from chez.errors import InvalidValue, Misuse
 from chez.query.aggregates import Aggregate, plan, restored
-from chez.query.conditions import AllOf, AnyOf, Comparison, Condition, Number, key_of, required
+from chez.query.conditions import AllOf, Comparison, Condition, Number, required
 from chez.query.decimals import number_of
-from chez.query.indexes import Index, best, expression
-from chez.query.live import Following, live
-from chez.query.paths import column, kind_of, quote, steps
+from chez.query.live import Following, live_records
+from chez.query.paths import column, kind_of, steps
+from chez.query.selection import MOST, Facts, Selection
 from chez.records.values import Value
 from chez.shown import listed
 
-__all__ = ("Facts", "Groups", "Query", "Source", "conditions", "whole")
+__all__ = ("Groups", "Query", "Source", "conditions", "whole")
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
 _PAGE: Final = 1000
-_MOST: Final = 2**63 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a collection's store knows that queries go by: its declared indexes and which fields are decimals."""
-
-    indexes: frozenset[Index] = frozenset()
-    numeric: frozenset[str] = frozenset()
 
 
 class Source(Protocol[R_co]):
@@ -58,8 +49,8 @@ class Source(Protocol[R_co]):
     def record(self, row: Sequence[Any]) -> R_co:
         """The record of a row that begins with id, json, kinds."""
 
-    def follow(self) -> AbstractContextManager[Following]:
-        """Be told of commits that touch the collection."""
+    def follow(self, ids: frozenset[str] | None) -> AbstractContextManager[Following]:
+        """Be told of commits that touch the collection, or only these records of it."""
 
 
 def conditions(given: Sequence[Condition], equals: dict[str, Any]) -> tuple[Condition, ...]:
@@ -142,7 +133,7 @@ class Query(Generic[R]):
 
     async def all(self) -> list[R]:
         """Every matching record."""
-        sql, params = self.sql("id, json, kinds", await self._source.facts())
+        sql, params = self._selection.sql("id, json, kinds", await self._source.facts())
         return [self._source.record(row) for row in await self._source.fetch(sql, params)]
 
     async def first(self) -> R | None:
@@ -153,17 +144,19 @@ class Query(Generic[R]):
     async def exists(self) -> bool:
         """Whether any record matches."""
         one = self.limit(1 if self._limit is None else min(self._limit, 1))
-        sql, params = one.sql("1", await self._source.facts(), sort=False)
+        sql, params = one._selection.sql("1", await self._source.facts(), sort=False)
         return bool(await self._source.fetch(sql, params))
 
     async def live(self) -> AsyncIterator[list[R]]:
         """The matching records now, and again whenever the answer has changed, from wherever.
 
         Commits that come while an answer is being used are one; the last state is never
-        missed. Ends when the home closes.
+        missed. What a commit costs grows with the answer and with what it wrote, whether or
+        not an index serves the query; with a `limit`, a record that leaves the answer has it
+        asked in full. Ends when the home closes.
         """
-        with self._source.follow() as follower:
-            async for records in live(self.all, follower):
+        with self._source.follow(self.ids) as follower:
+            async for records in live_records(self._source, self._selection, follower):
                 yield records
 
     async def __aiter__(self) -> AsyncIterator[R]:
@@ -172,7 +165,7 @@ class Query(Generic[R]):
         if self._limit is not None and self._limit <= _PAGE:
             for record in await self.all():
                 yield record
-        elif self._order or self._limit is not None or self._offset or self._served(facts):
+        elif self._order or self._limit is not None or self._offset or self._selection.served(facts):
             async for record in self._numbered(facts):
                 yield record
         else:
@@ -184,7 +177,7 @@ class Query(Generic[R]):
         after: str | None = None
         while True:
             more = self if after is None else self.where(Comparison("_id", ">", after))
-            sql, params = more.limit(_PAGE).sql("id, json, kinds", facts)
+            sql, params = more.limit(_PAGE)._selection.sql("id, json, kinds", facts)
             rows = await self._source.fetch(sql, params)
             for row in rows:
                 yield self._source.record(row)
@@ -194,12 +187,12 @@ class Query(Generic[R]):
 
     async def _numbered(self, facts: Facts) -> AsyncIterator[R]:
         """First the rows' numbers in order, then the records page by page: each as it is then, if it still matches."""
-        sql, params = self.sql("n", facts)
+        sql, params = self._selection.sql("n", facts)
         numbers = [n for (n,) in await self._source.fetch(sql, params)]
         bare = replace(self, _order=(), _limit=None, _offset=0)
         for start in range(0, len(numbers), _PAGE):
             page = numbers[start:start + _PAGE]
-            sql, params = bare.sql("id, json, kinds, n", facts, page)
+            sql, params = bare._selection.sql("id, json, kinds, n", facts, page)
             rows = {row[3]: row for row in await self._source.fetch(sql, params)}
             for n in page:
                 if n in rows:
@@ -210,7 +203,7 @@ class Query(Generic[R]):
     async def count(self) -> int:
         """How many records match."""
         facts = await self._source.facts()
-        sql, params = self.sql("1", facts, sort=False)
+        sql, params = self._selection.sql("1", facts, sort=False)
         return int((await self._source.fetch(f"SELECT count(*) FROM ({sql})", params))[0][0])
 
     async def sum(self, name: str) -> Any:
@@ -230,14 +223,14 @@ class Query(Generic[R]):
         return await self._end(name, "-")
 
     async def _end(self, name: str, direction: str) -> Any:
-        if self._cut:
+        if self._selection.cut:
             function: Any = "min" if not direction else "max"
             return (await self.aggregate(value=Aggregate(function, name)))["value"]
         facts = await self._source.facts()
         any_value = Number(name) if name in facts.numeric else ~Comparison(name, "null")
         there = self.where(any_value).order_by(direction + name).limit(1)
         path = steps(name)
-        sql, params = there.sql(f"{column(path)}, {kind_of(path)}", facts)
+        sql, params = there._selection.sql(f"{column(path)}, {kind_of(path)}", facts)
         for found, kind in await self._source.fetch(sql, params):
             return number_of(found) if name in facts.numeric else restored(found, kind)
         return None
@@ -246,79 +239,10 @@ class Query(Generic[R]):
         """Several numbers about the matching records at once: `aggregate(n=chez.count(), most=field("cups").max())`."""
         return (await Groups(self, {}).aggregate(**wanted))[0]
 
-    # --- as SQL -------------------------------------------------------------------------
-
     @property
-    def _cut(self) -> bool:
-        return self._limit is not None or self._offset > 0
-
-    def sql(self, what: str, facts: Facts, numbers: Sequence[int] | None = None, *, sort: bool = True
-            ) -> tuple[str, list[Any]]:
-        """The statement that selects `what`, and its parameters; of these rows only, if `numbers` are given."""
-        every = AllOf(self._conditions)
-        clauses: list[str] = [self._base()]
-        params: list[Any] = []
-        rows = "record"
-        if numbers is not None:
-            clauses.append("n IN (SELECT value FROM json_each(?))")
-            params.append(msgspec.json.encode(numbers).decode())
-            rows = "record NOT INDEXED"
-        elif (index := best(facts.indexes, [*every.bounds(facts.numeric)], self._keys(facts))) is not None:
-            rows = f"record INDEXED BY {quote(index.name, chr(34))}"
-        elif (found := self._any(facts)) is not None:
-            # The order of a cross join is kept: first what the indexes find, then the records.
-            rows = f"({found[0]}) CROSS JOIN record ON n = hit"
-            params += found[1]
-        if every.parts:
-            condition = every.sql(facts.numeric)
-            clauses.append(condition.text)
-            params += condition.params
-        order = self._sorting(facts) if sort else ""
-        limit = ""
-        if self._cut:
-            limit = " LIMIT ? OFFSET ?"
-            params += [-1 if self._limit is None else self._limit, self._offset]
-        return f"SELECT {what} FROM {rows} WHERE {' AND '.join(clauses)}{order}{limit}", params
-
-    def _base(self) -> str:
-        # The collection is written out: partial indexes are matched by the text.
-        return f"space = {self._source.space} AND collection = {quote(self.collection, chr(39))} AND deleted = 0"
-
-    def _served(self, facts: Facts) -> bool:
-        bounds = [*AllOf(self._conditions).bounds(facts.numeric)]
-        return best(facts.indexes, bounds, ()) is not None or self._any(facts) is not None
-
-    def _any(self, facts: Facts) -> tuple[str, list[Any]] | None:
-        """The rows that one of several alternatives finds, if an index serves each of them."""
-        for part in required(self._conditions):
-            if not isinstance(part, AnyOf):
-                continue
-            branches = []
-            params: list[Any] = []
-            for one in part.parts:
-                index = best(facts.indexes, [*one.bounds(facts.numeric)], ())
-                if index is None:
-                    break
-                condition = one.sql(facts.numeric)
-                branches.append(f"SELECT n AS hit FROM record INDEXED BY {quote(index.name, chr(34))} "
-                                f"WHERE {self._base()} AND {condition.text}")
-                params += condition.params
-            else:
-                if len(branches) <= _BRANCHES:
-                    return " UNION ".join(branches), params
-        return None
-
-    def _keys(self, facts: Facts) -> list[tuple[str, bool]]:
-        return [key_of(name.removeprefix("-"), facts.numeric) for name in self._order]
-
-    def _sorting(self, facts: Facts) -> str:
-        ways = [" DESC" if name.startswith("-") else "" for name in self._order]
-        keys = [expression(key) + way for key, way in zip(self._keys(facts), ways, strict=True)]
-        return f" ORDER BY {', '.join([*keys, 'id' + (ways[-1] if ways else '')])}"
-
-
-_BRANCHES: Final = 100
-"""SQLite takes at most 500 SELECTs in one; beyond some, a walk through the collection is no worse."""
+    def _selection(self) -> Selection:
+        source = self._source
+        return Selection(source.space, source.collection, self._conditions, self._order, self._limit, self._offset)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -358,8 +282,8 @@ class Groups(Generic[R]):
         query = self._query
         facts = await query._source.facts()
         chosen = plan(self._groups, wanted, facts.numeric)
-        sorted_by = query if query._cut else replace(query, _order=tuple(self._groups.values()))
-        sql, params = sorted_by.sql(", ".join(chosen.inner), facts, sort=query._cut)
+        sorted_by = query if query._selection.cut else replace(query, _order=tuple(self._groups.values()))
+        sql, params = sorted_by._selection.sql(", ".join(chosen.inner), facts, sort=query._selection.cut)
         order = self._sorting([column.name for column in chosen.columns],
                               {n for n, column in enumerate(chosen.columns) if column.form == "decimal"})
         if self._limit is not None:
@@ -389,4 +313,4 @@ def whole(count: Any, what: str) -> int:
     """A number of records. Raises `InvalidValue`."""
     if not isinstance(count, int) or isinstance(count, bool) or count < 0:
         raise InvalidValue(f"{what} is a whole number from 0, not {count!r}")
-    return min(count, _MOST)
+    return min(count, MOST)

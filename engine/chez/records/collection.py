@@ -347,12 +347,12 @@ class Collection(Generic[T]):
             except NotFound:
                 return None
 
-        with self._engine.news.follow(self.name, id) as follower:
+        with self._engine.news.follow(self.name, frozenset((id,))) as follower:
             async for record in live(ask, follower):
                 yield record
 
-    def _follow(self) -> "AbstractContextManager[Follower]":
-        return self._engine.news.follow(self.name)
+    def _follow(self, ids: frozenset[str] | None) -> "AbstractContextManager[Follower]":
+        return self._engine.news.follow(self.name, ids)
 
     def record_from(self, row: Sequence[Any]) -> Record[T]:
         """A record of this collection from a row of the store: id, json, kinds."""

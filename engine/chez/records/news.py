@@ -20,10 +20,10 @@ MOST_IDS: Final = 4096
 
 @dataclass(slots=True, eq=False)
 class Follower:
-    """One who follows a collection, one record of it, or (without a collection) everything."""
+    """One who follows a collection, some records of it, or (without a collection) everything."""
 
     collection: str | None
-    id: str | None
+    ids: frozenset[str] | None
     _flag: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: bool = False
 
@@ -73,10 +73,10 @@ class News:
     # --- on the event loop ----------------------------------------------------------------
 
     @contextmanager
-    def follow(self, collection: str | None, id: str | None = None) -> Iterator[Follower]:
-        """Be told of every commit that touches the collection, the record, or anything, from now on."""
+    def follow(self, collection: str | None, ids: frozenset[str] | None = None) -> Iterator[Follower]:
+        """Be told of every commit that touches the collection, these records of it, or anything, from now on."""
         self._loop = asyncio.get_running_loop()
-        follower = Follower(collection, id)
+        follower = Follower(collection, ids)
         if self._closed:
             follower.wake(end=True)
         self._followers.setdefault(collection, set()).add(follower)
@@ -99,5 +99,5 @@ class News:
             follower.wake()
         for collection, ids in touched.items():
             for follower in self._followers.get(collection, ()):
-                if follower.id is None or ids is None or follower.id in ids:
+                if follower.ids is None or ids is None or not follower.ids.isdisjoint(ids):
                     follower.wake()

@@ -8,11 +8,11 @@ import sqlcipher3
 
 from chez.errors import InvalidValue, Misuse
 from chez.query import decimals, fulltext
-from chez.query.filters import Facts
 from chez.query.fulltext import Hit
 from chez.query.indexes import Declared, Index, check, neglected, present, tend, unhinted
 from chez.query.live import Following
 from chez.query.paths import parameter
+from chez.query.selection import Facts
 from chez.store.database import Connection, Database
 from chez.store.disk import storage_error
 
@@ -32,7 +32,8 @@ class Reader(Generic[R]):
 
     def __init__(self, database: Database, space: int, collection: str, type: type[Any] | None,
                  indexes: Iterable[Declared], search: Iterable[str], record: Callable[[Sequence[Any]], R],
-                 follow: Callable[[], AbstractContextManager[Following]], tended: set[str]) -> None:
+                 follow: Callable[[frozenset[str] | None], AbstractContextManager[Following]],
+                 tended: set[str]) -> None:
         self._database = database
         self.space = space
         self.collection = collection
