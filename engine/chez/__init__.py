@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         SyncReport,
         Transaction,
         become_new_device,
+        change_passphrase,
         create,
         doctor,
         join,
@@ -64,8 +65,8 @@ __all__ = (
     "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Counter", "Diagnosis",
     "Difference", "ExportReport", "FeedPage", "Finding", "Hit", "Home", "HomeStatus", "ImportReport", "Mark",
     "Migrated", "Query", "Record", "Renewal", "Restored", "Reversal", "Rows", "SyncReport", "Text", "Transaction",
-    "Trashed", "Version", "become_new_device", "blocking", "count", "create", "doctor", "field", "join", "open",
-    "restore", "serve",
+    "Trashed", "Version", "become_new_device", "blocking", "change_passphrase", "count", "create", "doctor", "field",
+    "join", "open", "restore", "serve",
 )
 
 _PLACES = {
@@ -75,10 +76,10 @@ _PLACES = {
     "Difference": "chez.records.past", "ExportReport": "chez.home", "FeedPage": "chez.records.feed",
     "Finding": "chez.home", "Hit": "chez.query.fulltext", "Home": "chez.home", "HomeStatus": "chez.home",
     "ImportReport": "chez.home", "Mark": "chez.records.text", "Migrated": "chez.records.typed",
-    "Query": "chez.query.filters", "Record": "chez.records.record", "Renewal": "chez.home",
-    "Restored": "chez.home", "Reversal": "chez.records.reversals", "Rows": "chez.query.sql",
-    "SyncReport": "chez.home", "Text": "chez.records.text", "Transaction": "chez.home",
-    "Trashed": "chez.records.trash", "Version": "chez.records.conflicts", "become_new_device": "chez.home",
+    "Query": "chez.query.filters", "Record": "chez.records.record", "Renewal": "chez.home", "Restored": "chez.home",
+    "Reversal": "chez.records.reversals", "Rows": "chez.query.sql", "SyncReport": "chez.home",
+    "Text": "chez.records.text", "Transaction": "chez.home", "Trashed": "chez.records.trash",
+    "Version": "chez.records.conflicts", "become_new_device": "chez.home", "change_passphrase": "chez.home",
     "count": "chez.query.aggregates", "create": "chez.home", "doctor": "chez.home", "field": "chez.query.fields",
     "join": "chez.home", "open": "chez.home", "restore": "chez.home", "serve": "chez.agent.owner",
 }

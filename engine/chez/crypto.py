@@ -179,6 +179,11 @@ class Kdf:
         return cls(argon2id.OPSLIMIT_MODERATE, argon2id.MEMLIMIT_MODERATE)
 
     @classmethod
+    def sensitive(cls) -> "Kdf":
+        """libsodium's "sensitive" cost: 1 GiB and 4 passes, some seconds."""
+        return cls(argon2id.OPSLIMIT_SENSITIVE, argon2id.MEMLIMIT_SENSITIVE)
+
+    @classmethod
     def minimum(cls) -> "Kdf":
         """The least libsodium accepts; for tests only."""
         return cls(argon2id.OPSLIMIT_MIN, argon2id.MEMLIMIT_MIN)

@@ -11,7 +11,8 @@
     │   ├── HomeMissing         there is no home at this path
     │   ├── HomeExists          there is one already
     │   ├── HomeBusy            another process owns it
-    │   ├── HomeLocked          no passphrase was given and no owner runs
+    │   ├── HomeLocked          no passphrase was given and no owner runs, or it locked itself
+    │   ├── KeyringUnavailable  the operating system's keyring is missing, locked or refuses
     │   ├── BlobMissing         an attachment is not on this device, and can't be fetched now
     │   ├── StorageFailed       disk full, read-only, unreadable
     │   ├── RelayUnreachable    no connection, or it broke
@@ -34,9 +35,9 @@ from typing import ClassVar
 
 __all__ = (
     "BadArchive", "BadEntry", "BadPairing", "BlobDamaged", "BlobMissing", "ChezError", "Damaged", "HomeBusy",
-    "HomeCopied", "HomeExists", "HomeLocked", "HomeMissing", "InvalidValue", "MigrationFailed", "Misuse",
-    "NotAllowed", "NotFound", "RecordPurged", "RelayMisbehaved", "RelayRefused", "RelayUnreachable", "StorageFailed",
-    "Unavailable", "Untrusted", "WrongPassphrase",
+    "HomeCopied", "HomeExists", "HomeLocked", "HomeMissing", "InvalidValue", "KeyringUnavailable", "MigrationFailed",
+    "Misuse", "NotAllowed", "NotFound", "RecordPurged", "RelayMisbehaved", "RelayRefused", "RelayUnreachable",
+    "StorageFailed", "Unavailable", "Untrusted", "WrongPassphrase",
 )
 
 
@@ -106,7 +107,11 @@ class HomeBusy(Unavailable):
 
 
 class HomeLocked(Unavailable):
-    """No owner runs and no passphrase was given."""
+    """No owner runs and no passphrase was given, or the owner has locked itself."""
+
+
+class KeyringUnavailable(Unavailable):
+    """The operating system's keyring is not there, is locked, or refuses."""
 
 
 class BlobMissing(Unavailable):

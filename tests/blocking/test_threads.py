@@ -198,14 +198,14 @@ def test_an_interrupted_opening_leaves_the_home_closed(path: Path, monkeypatch: 
     from chez.home import lifecycle
 
     begun = threading.Event()
-    original = lifecycle.read_key
+    original = lifecycle.database_key
 
-    def slow(folder: Path, passphrase: str) -> bytes:
+    def slow(folder: Path, passphrase: str | None) -> bytes:
         begun.set()
         threading.Event().wait(0.05)
         return original(folder, passphrase)
 
-    monkeypatch.setattr(lifecycle, "read_key", slow)
+    monkeypatch.setattr(lifecycle, "database_key", slow)
 
     def send() -> None:
         begun.wait(20)

@@ -279,10 +279,11 @@ def find(name: str) -> Verb:
         return verb
     from importlib.metadata import entry_points
 
-    from chez.agent import attachments, keeping, pasts
+    from chez.agent import attachments, keeping, pasts, unlocking
 
-    if (verb := keeping.VERBS.get(name) or attachments.VERBS.get(name) or pasts.VERBS.get(name)) is not None:
-        return verb
+    for table in (keeping.VERBS, attachments.VERBS, pasts.VERBS, unlocking.VERBS):
+        if (verb := table.get(name)) is not None:
+            return verb
     for entry in entry_points(group="chez.verbs"):
         try:
             module = entry.load()

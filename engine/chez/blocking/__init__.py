@@ -56,12 +56,14 @@ from chez.home.lifecycle import join as async_join
 from chez.home.lifecycle import open as async_open
 from chez.home.pairing import Paired
 from chez.home.pairing import Pairing as AsyncPairing
+from chez.home.passphrases import change_passphrase as async_change_passphrase
 from chez.home.renewal import Renewal
 from chez.home.reports import CollectionInfo, HomeStatus, SyncReport
 from chez.home.restoring import Restored
 from chez.home.restoring import become_new_device as async_become_new_device
 from chez.home.restoring import restore as async_restore
 from chez.home.transaction import Transaction as AsyncTransaction
+from chez.home.unlocking import Keyring as AsyncKeyring
 from chez.journal import Journal as AsyncJournal
 from chez.journal import Receipt, Verification
 from chez.query.aggregates import Aggregate, count
@@ -85,6 +87,7 @@ from chez.records.text import Mark, Text
 from chez.records.trash import Trashed
 from chez.records.typed import Migrated, Migration
 from chez.records.values import Value
+from chez.store.keyring import KeyringStatus
 from chez.sync.link import Link as AsyncLink
 from chez.sync.machine import Progress
 
@@ -109,6 +112,7 @@ __all__ = (
     "HomeStatus",
     "ImportReport",
     "Journal",
+    "Keyring",
     "Link",
     "Mark",
     "Migrated",
@@ -126,6 +130,7 @@ __all__ = (
     "Trashed",
     "Version",
     "become_new_device",
+    "change_passphrase",
     "count",
     "create",
     "doctor",
@@ -459,6 +464,11 @@ class Home(Opened[AsyncHome]):
         return Journal(self._portal, self._inner.journal)
 
     @property
+    def keyring(self) -> Keyring:
+        """The operating system's keyring as a second way to open this home."""
+        return Keyring(self._portal, self._inner.keyring)
+
+    @property
     def blobs(self) -> Blobs:
         """Attachments: files beside records."""
         return Blobs(self._portal, self._inner.blobs)
@@ -622,6 +632,14 @@ class Home(Opened[AsyncHome]):
         """
         return Block(self._portal, lambda call: self._inner.pair(url), lambda inner: Pairing(self._portal, inner))
 
+    def change_passphrase(self, old: str, new: str, *, kdf: crypto.Kdf | None = None) -> None:
+        """Let `new` open this home instead of `old`; see `chez.change_passphrase`.
+
+        Raises `WrongPassphrase` when `old` is not the one it has, also where the home is open
+        already, `InvalidValue`, `NotAllowed` when it was changed meanwhile, `StorageFailed`.
+        """
+        self._portal.call(lambda call: self._inner.change_passphrase(old, new, kdf=kdf))
+
     def derive_key(self, label: str) -> bytes:
         """A 32-byte secret of this device for one purpose, the same each time."""
         return self._portal.do(lambda: self._inner.derive_key(label))
@@ -673,6 +691,28 @@ class Journal(Front[AsyncJournal]):
         that its own journal names.
         """
         return self._portal.call(lambda call: self._inner.verify())
+
+
+class Keyring(Front[AsyncKeyring]):
+    """The operating system's keyring as a second way to open a home; `home.keyring`.
+
+    Whoever can ask the keyring while it is unlocked can open the home (docs/security.md).
+    """
+
+    def add(self) -> str:
+        """Let the keyring open this home, without its passphrase, from now on; give the keyring's name.
+
+        Raises `KeyringUnavailable` when there is none, or it refuses.
+        """
+        return self._portal.call(lambda call: self._inner.add())
+
+    def remove(self) -> bool:
+        """The keyring opens this home no longer; whether it did. Works without a keyring, too."""
+        return self._portal.call(lambda call: self._inner.remove())
+
+    def status(self) -> KeyringStatus:
+        """Whether the keyring opens this home, and if not, why."""
+        return self._portal.call(lambda call: self._inner.status())
 
 
 class Link(Front[AsyncLink]):
@@ -898,7 +938,7 @@ class Transaction(Front[AsyncTransaction]):
         self._inner.save_cursor(name, cursor)
 
 
-def become_new_device(path: Path | str, *, passphrase: str, name: str | None = None) -> Renewal:
+def become_new_device(path: Path | str, *, passphrase: str | None = None, name: str | None = None) -> Renewal:
     """Make a copied home a device of its own, in place: certified, with its unsent work, without its allowances.
 
     One transaction: killed at any instant, the home is as it was or done. Raises as `open`
@@ -906,6 +946,17 @@ def become_new_device(path: Path | str, *, passphrase: str, name: str | None = N
     store has tables, views or triggers that Chez does not make.
     """
     return alone(lambda call: async_become_new_device(path, passphrase=passphrase, name=name))
+
+
+def change_passphrase(path: Path | str, old: str, new: str, *, kdf: crypto.Kdf | None = None) -> None:
+    """Let `new` open a home instead of `old`; of an open home see `Home.change_passphrase`.
+
+    Only the key file is written: the store and its key stay. Killed at any instant, one of
+    the two opens the home. Copies of the old key file, backups among them, go on opening
+    with the old passphrase. `kdf` is what guessing costs; by default as it was. Raises
+    `InvalidValue` for an empty passphrase, and as `open` does.
+    """
+    alone(lambda call: async_change_passphrase(path, old, new, kdf=kdf))
 
 
 def create(
@@ -922,7 +973,7 @@ def create(
 def doctor(
     path: Path | str,
     *,
-    passphrase: str,
+    passphrase: str | None = None,
     repair: bool = False,
     rebuild: bool = False,
     progress: OnProgress | None = None,
@@ -957,8 +1008,11 @@ def join(
     alone(lambda call: async_join(path, code, passphrase=passphrase, name=name, relay=relay, kdf=kdf))
 
 
-def open(path: Path | str, *, passphrase: str, read_only: bool = False) -> Home:
+def open(path: Path | str, *, passphrase: str | None = None, read_only: bool = False) -> Home:
     """Open a home; it is this process's alone until the block ends.
+
+    Without a passphrase the operating system's keyring opens it, where `home.keyring.add()`
+    allowed that; else `HomeLocked` or `KeyringUnavailable` is raised.
 
     With `read_only` it opens beside the process that owns it, or without one: it sees what
     is committed each time it looks, is told of nothing (live answers come once), and every

@@ -59,7 +59,7 @@ def _call(chosen: Settings, face: "_Face", verb: str, params: dict[str, Any]) ->
     from chez.cli import passphrases
     from chez.cli.near import run_near
 
-    passphrase = passphrases.read(chosen)
+    passphrase = passphrases.unlock(chosen)
     deadline = time.monotonic() + BUSY_WAIT
     while True:
         try:

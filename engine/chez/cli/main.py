@@ -53,6 +53,8 @@ COMMANDS: Final = {
     "pair": _AT + "devices:pair",
     "join": _AT + "devices:join",
     "recovery": _AT + "recovery:recovery",
+    "passphrase": _AT + "unlocking:passphrase",
+    "keyring": _AT + "unlocking:keyring",
     "journal": _AT + "journal:journal",
     "version": _AT + "life:version",
 }

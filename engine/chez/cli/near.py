@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ("run_near",)
 
 
-def run_near(path: Path, passphrase: str, face: "Face", verb: str, params: dict[str, Any]) -> Any:
+def run_near(path: Path, passphrase: str | None, face: "Face", verb: str, params: dict[str, Any]) -> Any:
     """Open the home, run one verb, close it. Raises what either raises."""
     import chez
 

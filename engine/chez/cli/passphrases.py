@@ -1,4 +1,4 @@
-"""Where a passphrase comes from: the person at the terminal, a file, or a pipe.
+"""Where a passphrase comes from: the person at the terminal, a file, or a pipe; or none, for the keyring.
 
 Never the command line or the environment, which other processes can read.
 """
@@ -12,9 +12,10 @@ from typing import Final
 import click
 
 from chez.cli.context import Settings
-from chez.errors import HomeLocked, InvalidValue, NotFound
+from chez.cli.terminal import say
+from chez.errors import ChezError, HomeLocked, InvalidValue, NotFound
 
-__all__ = ("choose", "from_pipe", "read")
+__all__ = ("choose", "from_pipe", "read", "unlock")
 
 MAX_BYTES: Final = 64 * 1024
 
@@ -30,21 +31,42 @@ def read(settings: Settings, what: str | None = None) -> str:
     return answer
 
 
-def choose(settings: Settings) -> str:
-    """A new passphrase: typed twice, or from the file."""
+def unlock(settings: Settings) -> str | None:
+    """The passphrase of the home, or None when the operating system's keyring opens it.
+
+    A file that is named comes first. Where the keyring fails, the person is told, and
+    asked. Raises `HomeLocked` when nobody can be.
+    """
+    if settings.passphrase_file is not None or not (settings.path / "chez.keyring").exists():
+        return read(settings)
+    from chez.store.keyring import keyring_key
+
+    try:
+        keyring_key(settings.path)
+    except ChezError as error:
+        if not sys.stdin.isatty():
+            raise HomeLocked(f"the home {settings.path} is locked: {error.message}", error.hint) from None
+        say(f"{error.message}: the passphrase is needed", err=True)
+        return read(settings)
+    return None
+
+
+def choose(settings: Settings, what: str = "a new home") -> str:
+    """A new passphrase for `what`: typed twice, or from the file. Raises `InvalidValue` when nobody can be asked."""
     if settings.passphrase_file is not None:
         return _from_file(settings.passphrase_file)
     if not sys.stdin.isatty():
-        raise InvalidValue("a new home needs a passphrase and there is no terminal to ask at",
-                           "give --passphrase-file")
+        raise InvalidValue(f"{what} needs a passphrase and there is no terminal to ask at",
+                           "give it in a file")
     answer: str = click.prompt("Choose a passphrase", hide_input=True,
                                confirmation_prompt="Once more", err=True)
     return answer
 
 
-def from_pipe() -> str:
-    """The passphrase a parent process wrote to our standard input (`chez up --detach`)."""
-    return _decode(sys.stdin.buffer.read(MAX_BYTES + 1), "the pipe", whole=True)
+def from_pipe() -> str | None:
+    """The passphrase a parent process wrote to our standard input (`chez up --detach`); nothing is the keyring."""
+    data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    return _decode(data, "the pipe", whole=True) if data else None
 
 
 def _from_file(path: Path) -> str:

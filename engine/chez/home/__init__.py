@@ -8,13 +8,16 @@ from chez.home.home import Home
 from chez.home.importing import ImportReport
 from chez.home.lifecycle import create, join, open
 from chez.home.pairing import Pairing
+from chez.home.passphrases import change_passphrase
 from chez.home.renewal import Renewal
 from chez.home.reports import CollectionInfo, HomeStatus, SyncReport
 from chez.home.restoring import Restored, become_new_device, restore
 from chez.home.transaction import Transaction
+from chez.home.unlocking import Keyring
+from chez.store.keyring import KeyringStatus
 
 __all__ = (
     "BackupReport", "CollectionInfo", "Diagnosis", "ExportReport", "Finding", "Home", "HomeStatus", "ImportReport",
-    "Pairing", "Renewal", "Restored", "SyncReport", "Transaction", "become_new_device", "create", "doctor", "join",
-    "open", "restore",
+    "Keyring", "KeyringStatus", "Pairing", "Renewal", "Restored", "SyncReport", "Transaction", "become_new_device",
+    "change_passphrase", "create", "doctor", "join", "open", "restore",
 )

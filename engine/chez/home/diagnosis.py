@@ -31,7 +31,7 @@ from chez.home.lifecycle import check_home, locked, new_device, open
 from chez.home.mending import Mended, mend, settle_references
 from chez.store.database import Connection, connect
 from chez.store.disk import disk_error, storage_error, sync_folder
-from chez.store.keyfile import read_key
+from chez.store.keyring import database_key
 from chez.store.salvage import Salvage, require, salvage
 
 __all__ = ("Diagnosis", "doctor")
@@ -57,7 +57,7 @@ class Diagnosis:
         return not any(finding.harm for finding in self.findings)
 
 
-async def doctor(path: Path | str, *, passphrase: str, repair: bool = False, rebuild: bool = False,
+async def doctor(path: Path | str, *, passphrase: str | None = None, repair: bool = False, rebuild: bool = False,
                  progress: OnProgress | None = None) -> Diagnosis:
     """Examine a home; with `repair` mend what is found, with `rebuild` make every record again from the log.
 
@@ -68,16 +68,16 @@ async def doctor(path: Path | str, *, passphrase: str, repair: bool = False, reb
     folder, note = Path(path), on_loop(progress)
     check_home(folder)
     if not (repair or rebuild):
-        key = await asyncio.to_thread(read_key, folder, passphrase)
+        key = await asyncio.to_thread(database_key, folder, passphrase)
         return await asyncio.to_thread(_examined, folder, key, note)
     with locked(folder):
-        key = await asyncio.to_thread(read_key, folder, passphrase)
+        key = await asyncio.to_thread(database_key, folder, passphrase)
         with _typed(folder):
             diagnosis = await asyncio.to_thread(_mended, folder, key, rebuild, note)
     return await _fetched(folder, passphrase, diagnosis) if diagnosis.fetch else diagnosis
 
 
-async def _fetched(folder: Path, passphrase: str, diagnosis: Diagnosis) -> Diagnosis:
+async def _fetched(folder: Path, passphrase: str | None, diagnosis: Diagnosis) -> Diagnosis:
     """Read again from the relay what was lost, if that is possible now."""
     async with open(folder, passphrase=passphrase) as home:
         if home.relay is None:

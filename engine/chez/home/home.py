@@ -26,6 +26,7 @@ from chez.home.importing_export import import_export
 from chez.home.pairing import Pairing, pair
 from chez.home.reports import CollectionInfo, HomeStatus, SyncReport
 from chez.home.transaction import Transaction, cursor_key, transact
+from chez.home.unlocking import Keyring, change_key_file
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.query.indexes import Declared
@@ -87,6 +88,8 @@ class Home:
         hooks(database, self._links, records.before_commit, news.publish, undone)
         self.journal = Journal(database, device, unix_milliseconds)
         """The receipts of this device."""
+        self.keyring = Keyring(path, database, self.journal)
+        """The operating system's keyring as a second way to open this home."""
         self._engine = Engine(database, records, space.n, crypto.random_bytes, news, self._name_of,
                               self.journal.record)
         self.blobs = Blobs(path, database, lambda: self._replica.space, crypto.random_bytes,
@@ -345,6 +348,14 @@ class Home:
             await self._stack.aclose()
 
     # --- keys ---------------------------------------------------------------------------
+
+    async def change_passphrase(self, old: str, new: str, *, kdf: crypto.Kdf | None = None) -> None:
+        """Let `new` open this home instead of `old`; see `chez.change_passphrase`.
+
+        Raises `WrongPassphrase` when `old` is not the one it has, also where the home is open
+        already, `InvalidValue`, `NotAllowed` when it was changed meanwhile, `StorageFailed`.
+        """
+        await change_key_file(self.path, self._database, self.journal, old, new, kdf)
 
     def derive_key(self, label: str) -> bytes:
         """A 32-byte secret of this device for one purpose, the same each time."""

@@ -1,6 +1,7 @@
 """Creating, opening and joining: how a home comes to be and is entered.
 
     PATH/chez.key     the database key, wrapped by the passphrase
+    PATH/chez.keyring the same, wrapped by what the system's keyring keeps (chez.store.keyring)
     PATH/chez.db      the store (SQLCipher)
     PATH/blobs/       sealed pieces of attachments (chez.blobs.files), made with the first
     PATH/owner.lock   held while a process has the home open
@@ -34,6 +35,7 @@ from chez.home.backup import SCRATCH, STORE_FILE
 from chez.home.building import building
 from chez.home.home import Home, unix_milliseconds
 from chez.home.pairing import split_code
+from chez.home.unlocking import note_key_file
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
@@ -43,11 +45,13 @@ from chez.spaces.membership import Membership
 from chez.spaces.space import create_space, load_space, store_space
 from chez.spaces.statements import Kind, Signed
 from chez.store.database import Connection, Database
-from chez.store.keyfile import KEY_FILE, read_key, write_key
+from chez.store.keyfile import KEY_FILE, write_key
+from chez.store.keyring import database_key
 from chez.sync.pairing import Bundle, NewDevice, mailbox
 from chez_wire.login import handle_of
 
-__all__ = ("LOCK_FILE", "check_home", "check_name", "create", "home_exists", "join", "locked", "new_device", "open")
+__all__ = ("LOCK_FILE", "check_home", "check_name", "create", "home_exists", "join", "locked", "new_device", "open",
+           "opened")
 
 LOCK_FILE: Final = "owner.lock"
 JOIN_SECONDS: Final = 600
@@ -181,8 +185,11 @@ def _fill(db: Connection, journal: Journal, device: DeviceKeys, name: str, perso
 
 
 @asynccontextmanager
-async def open(path: Path | str, *, passphrase: str, read_only: bool = False) -> AsyncIterator[Home]:
+async def open(path: Path | str, *, passphrase: str | None = None, read_only: bool = False) -> AsyncIterator[Home]:
     """Open a home; it is this process's alone until the block ends.
+
+    Without a passphrase the operating system's keyring opens it, where `home.keyring.add()`
+    allowed that; else `HomeLocked` or `KeyringUnavailable` is raised.
 
     With `read_only` it opens beside the process that owns it, or without one: it sees what
     is committed each time it looks, is told of nothing (live answers come once), and every
@@ -192,22 +199,30 @@ async def open(path: Path | str, *, passphrase: str, read_only: bool = False) ->
     folder = Path(path)
     check_home(folder)
     with nullcontext() if read_only else locked(folder):
-        key = await asyncio.to_thread(read_key, folder, passphrase)
-        database = await Database.open(folder / STORE_FILE, key, read_only=read_only)
+        key = await asyncio.to_thread(database_key, folder, passphrase)
+        async with opened(folder, key, read_only=read_only) as home:
+            yield home
+
+
+@asynccontextmanager
+async def opened(folder: Path, key: bytes, *, read_only: bool = False) -> AsyncIterator[Home]:
+    """A home opened by its database key; the caller has it for itself (`locked`), or only reads."""
+    database = await Database.open(folder / STORE_FILE, key, read_only=read_only)
+    try:
+        home = await database.read(lambda db: _load(db, folder, database))
         try:
-            home = await database.read(lambda db: _load(db, folder, database))
-            try:
-                if not read_only:
-                    # A full disk keeps no home from opening: the next time tries again.
-                    with suppress(StorageFailed):
-                        await unfinished.remove(database, home.journal)
-                    await home.blobs.start()
-                yield home
-            finally:
-                await home.blobs.close()
-                await home.end_shared()
+            if not read_only:
+                # A full disk keeps no home from opening: the next time tries again.
+                with suppress(StorageFailed):
+                    await unfinished.remove(database, home.journal)
+                    await note_key_file(folder, database, home.journal)
+                await home.blobs.start()
+            yield home
         finally:
-            await database.close()
+            await home.blobs.close()
+            await home.end_shared()
+    finally:
+        await database.close()
 
 
 def check_home(folder: Path) -> None:

@@ -68,6 +68,7 @@ def renew(db: Connection, former: DeviceKeys, device: DeviceKeys, name: str, now
     db.execute("UPDATE cursor SET position = 0, head = ?, acknowledged = 0", (GENESIS_HEAD,))
     db.executemany("UPDATE meta SET value = ? WHERE key = ?", [
         (device.signing.seed, "device.signing"), (device.sealing.seed, "device.sealing"), (name, "device.name")])
+    db.execute("DELETE FROM meta WHERE key = 'key.file'")  # a restored home has a key file of its own
     close_accounts(db)
     if why != "repaired":
         unfinished.forget(db)

@@ -22,7 +22,8 @@ from chez.home.schema import check_written_here
 from chez.spaces.space import load_space
 from chez.store.database import Connection, Database, connect, rekey
 from chez.store.disk import is_of_the_file, storage_error
-from chez.store.keyfile import read_key, unwrap_key, write_key
+from chez.store.keyfile import unwrap_key, write_key
+from chez.store.keyring import database_key
 from chez.store.sealed import Header
 
 __all__ = ("Restored", "become_new_device", "restore")
@@ -84,7 +85,7 @@ async def _renewed_if_sound(path: Path, key: bytes, about: About, name: str) -> 
         raise BadArchive(f"what is in the backup is no store of a home ({error})", "Use another backup.") from None
 
 
-async def become_new_device(path: Path | str, *, passphrase: str, name: str | None = None) -> Renewal:
+async def become_new_device(path: Path | str, *, passphrase: str | None = None, name: str | None = None) -> Renewal:
     """Make a copied home a device of its own, in place: certified, with its unsent work, without its allowances.
 
     One transaction: killed at any instant, the home is as it was or done. Raises as `open`
@@ -95,7 +96,7 @@ async def become_new_device(path: Path | str, *, passphrase: str, name: str | No
     if name is not None:
         check_name(name)
     with locked(folder):
-        key = await asyncio.to_thread(read_key, folder, passphrase)
+        key = await asyncio.to_thread(database_key, folder, passphrase)
         await asyncio.to_thread(_check_schema, folder / STORE_FILE, key)
         database = await Database.open(folder / STORE_FILE, key)
         try:

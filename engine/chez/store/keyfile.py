@@ -16,7 +16,7 @@ from chez import crypto
 from chez.errors import Damaged, Unavailable, WrongPassphrase
 from chez.store.disk import disk_error, sync_folder
 
-__all__ = ("KEY_FILE", "read_key", "unwrap_key", "wrap_key", "write_key")
+__all__ = ("KEY_FILE", "cost_of", "put_file", "read_key", "read_key_file", "unwrap_key", "wrap_key", "write_key")
 
 KEY_FILE = "chez.key"
 _CONTEXT = b"chez/1 key file"
@@ -55,6 +55,23 @@ def wrap_key(key: bytes, passphrase: str, kdf: crypto.Kdf) -> bytes:
     return msgspec.json.format(msgspec.json.encode(file))
 
 
+def _parsed(data: bytes) -> tuple[_KeyFile, bytes, bytes, bytes, crypto.Kdf]:
+    try:
+        file = msgspec.json.decode(data, type=_KeyFile)
+        salt, nonce, wrapped = (bytes.fromhex(text) for text in (file.salt, file.nonce, file.wrapped))
+        if file.version != 1 or file.kdf != "argon2id" or len(salt) != crypto.SALT_BYTES:
+            raise ValueError(f"version {file.version}, {file.kdf}")
+        return file, salt, nonce, wrapped, crypto.Kdf.bounded(file.operations, file.memory)
+    except ValueError as error:
+        raise Damaged(f"the wrapped key can't be read ({error})",
+                      f"Restore {KEY_FILE} from a backup, or join again from another device.") from None
+
+
+def cost_of(data: bytes) -> crypto.Kdf:
+    """What a key file's passphrase costs to try. Raises `Damaged`."""
+    return _parsed(data)[4]
+
+
 def unwrap_key(data: bytes, passphrase: str) -> bytes:
     """The database key (32 bytes) in the bytes of a key file.
 
@@ -62,15 +79,7 @@ def unwrap_key(data: bytes, passphrase: str) -> bytes:
     there is too little memory. What was tampered with inside its fields can't be told from
     a wrong passphrase, on purpose.
     """
-    try:
-        file = msgspec.json.decode(data, type=_KeyFile)
-        salt, nonce, wrapped = (bytes.fromhex(text) for text in (file.salt, file.nonce, file.wrapped))
-        if file.version != 1 or file.kdf != "argon2id" or len(salt) != crypto.SALT_BYTES:
-            raise ValueError(f"version {file.version}, {file.kdf}")
-        kdf = crypto.Kdf.bounded(file.operations, file.memory)
-    except ValueError as error:
-        raise Damaged(f"the wrapped key can't be read ({error})",
-                      f"Restore {KEY_FILE} from a backup, or join again from another device.") from None
+    file, salt, nonce, wrapped, kdf = _parsed(data)
     try:
         return crypto.decrypt(_wrapping_key(passphrase, salt, kdf), nonce, wrapped, _associated(file))
     except crypto.CryptoFailed:
@@ -82,24 +91,35 @@ def write_key(folder: Path, key: bytes, passphrase: str, kdf: crypto.Kdf) -> Non
 
     Raises `Unavailable` when there is too little memory to, `StorageFailed`.
     """
-    data = wrap_key(key, passphrase, kdf)
-    temporary = folder / (KEY_FILE + ".new")
+    put_file(folder / KEY_FILE, wrap_key(key, passphrase, kdf))
+
+
+def put_file(path: Path, data: bytes) -> None:
+    """Put a private file in place of another: killed or cut off at any instant, one of the two is there, whole.
+
+    Raises `StorageFailed`.
+    """
+    temporary = path.with_name(path.name + ".new")
     try:
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
             out.write(data)
             out.flush()
             os.fsync(out.fileno())
-        temporary.replace(folder / KEY_FILE)
-        sync_folder(folder)
+        temporary.replace(path)
+        sync_folder(path.parent)
     except OSError as error:
-        raise disk_error(error, f"the key file in {folder} can't be written") from None
+        raise disk_error(error, f"the key file in {path.parent} can't be written") from None
+
+
+def read_key_file(folder: Path) -> bytes:
+    """The bytes of a home's key file. Raises `Damaged`."""
+    try:
+        return (folder / KEY_FILE).read_bytes()
+    except OSError as error:
+        raise Damaged(f"the key file of this home can't be read ({error.strerror})",
+                      f"Restore {KEY_FILE} from a backup, or join again from another device.") from None
 
 
 def read_key(folder: Path, passphrase: str) -> bytes:
     """Unwrap the database key of a home (32 bytes); raises like `unwrap_key`."""
-    try:
-        data = (folder / KEY_FILE).read_bytes()
-    except OSError as error:
-        raise Damaged(f"the key file of this home can't be read ({error.strerror})",
-                      f"Restore {KEY_FILE} from a backup, or join again from another device.") from None
-    return unwrap_key(data, passphrase)
+    return unwrap_key(read_key_file(folder), passphrase)

@@ -25,6 +25,8 @@ async def homes() -> None:
         assert_type(await home.sync(), chez.SyncReport)
         assert_type(await home.import_file("checking.ofx"), chez.ImportReport)
         assert_type(await home.export("all", progress=lambda done, total: None), chez.ExportReport)
+        assert_type(await home.keyring.add(), str)
+        await home.change_passphrase("...", "new")
         assert_type((await home.sql("select 1")).rows, list[tuple[Any, ...]])
 
 

@@ -25,7 +25,7 @@ async def asynchronous(home: chez.Home) -> None:
     for _ in notes:  # type: ignore[attr-defined]
         pass
     await home.sync(timeout="long")  # type: ignore[arg-type]
-    chez.open("home")  # type: ignore[call-arg]
+    chez.open("home", passphrase=b"...")  # type: ignore[arg-type]
     blocking.serve(home)  # type: ignore[arg-type]
 
 

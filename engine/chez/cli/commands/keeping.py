@@ -159,7 +159,7 @@ def _look(ctx: click.Context, repair: bool, rebuild: bool) -> tuple[list[dict[st
     face = Terminal(chosen)
     try:
         diagnosis = asyncio.run(chez.doctor(
-            chosen.path, passphrase=passphrases.read(chosen), repair=repair, rebuild=rebuild,
+            chosen.path, passphrase=passphrases.unlock(chosen), repair=repair, rebuild=rebuild,
             progress=lambda done, total: face.progress(done, total, "doctor")))
     finally:
         face.clear()
@@ -172,7 +172,7 @@ def _as_new_device(ctx: click.Context, name: str | None) -> None:
 
     chosen = settings(ctx)
     refuse_owned(chosen.path)
-    done = asyncio.run(chez.become_new_device(chosen.path, passphrase=passphrases.read(chosen), name=name))
+    done = asyncio.run(chez.become_new_device(chosen.path, passphrase=passphrases.unlock(chosen), name=name))
     if chosen.json:
         json_line({"device": done.device.hex(), "former": done.former.hex(), "unsent": done.records})
     else:

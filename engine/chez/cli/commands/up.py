@@ -53,7 +53,7 @@ def up(ctx: click.Context, detach: bool, from_pipe: bool) -> None:
     _refuse_second(chosen)
     if not chosen.path.exists():
         raise HomeMissing(f"there is no home at {chosen.path}", "chez init makes one")
-    passphrase = passphrases.read(chosen)
+    passphrase = passphrases.unlock(chosen)
     if detach:
         _tell(chosen, _spawn(chosen, passphrase))
     else:
@@ -80,7 +80,7 @@ def _refuse_second(chosen: Settings) -> None:
 # --- the owner itself --------------------------------------------------------------
 
 
-async def _own(path: Path, passphrase: str, ready: Any) -> None:
+async def _own(path: Path, passphrase: str | None, ready: Any) -> None:
     """Open the home and serve it until told to stop."""
     import chez
     from chez.agent.owner import serve
@@ -137,7 +137,7 @@ async def _in_step(home: "Home", owner: "Owner") -> AsyncIterator[None]:
 # standard output: {"pid", "socket"} or {"error"}.
 
 
-def _child(chosen: Settings, passphrase: str) -> None:
+def _child(chosen: Settings, passphrase: str | None) -> None:
     sys.stdin.close()
     os.chdir("/")
     try:
@@ -161,13 +161,13 @@ def _report(news: dict[str, Any]) -> None:
     os.close(nowhere)
 
 
-def _spawn(chosen: Settings, passphrase: str) -> dict[str, Any]:
+def _spawn(chosen: Settings, passphrase: str | None) -> dict[str, Any]:
     child = subprocess.Popen(
         [sys.executable, "-m", "chez.cli", "--home", str(chosen.path), "up", "--from-pipe"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
     assert child.stdin is not None and child.stdout is not None
     with contextlib.suppress(BrokenPipeError):
-        child.stdin.write(passphrase.encode())
+        child.stdin.write((passphrase or "").encode())
         child.stdin.close()
     with child.stdout:
         line = _line(child, child.stdout.fileno())

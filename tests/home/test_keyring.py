@@ -1,0 +1,181 @@
+"""A home opens by the operating system's keyring where its person said so, and only with both halves."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import keyring
+import pytest
+from hypothesis import example, given, settings
+from keyring.backend import KeyringBackend
+from keyring.backends import fail
+
+import chez
+from chez.errors import ChezError, Damaged, HomeLocked, KeyringUnavailable, WrongPassphrase
+from chez.store.keyfile import KEY_FILE
+from chez.store.keyring import KEYRING_FILE, add_key, keyring_key, keyring_status
+from tests.home.conftest import PASSPHRASE
+from tests.home.rings import Deaf, Locked, MemoryRing
+from tests.parsers.mutations import attempt, bytes_like
+
+Ring = Callable[[KeyringBackend], None]
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Ring:
+    """Make a backend the one that keyring uses."""
+    before = keyring.get_keyring()
+    monkeypatch.setattr("keyring.core._keyring_backend", before)  # put back at the end
+
+    def chosen(backend: KeyringBackend) -> None:
+        keyring.set_keyring(backend)
+
+    return chosen
+
+
+async def added(path: Path, ring: KeyringBackend, use: Ring) -> None:
+    """Let a keyring open a home."""
+    use(ring)
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        assert await home.keyring.add() == ring.name
+
+
+async def test_a_home_opens_without_its_passphrase_once_added(path: Path, use: Ring) -> None:
+    """add lets it open, remove ends that; both are receipts, and the passphrase works throughout."""
+    ring = MemoryRing()
+    with pytest.raises(HomeLocked):
+        async with chez.open(path):
+            pass
+    await added(path, ring, use)
+    async with chez.open(path) as home:
+        assert (await home.keyring.status()).opens
+        assert await home.keyring.remove() and not await home.keyring.remove()
+        kinds = [one.kind for one in await home.journal.receipts()]
+        assert kinds[-2:] == ["keyring-added", "keyring-removed"]
+    assert ring.kept == {} and not (path / KEYRING_FILE).exists()
+    with pytest.raises(HomeLocked):
+        async with chez.open(path):
+            pass
+    async with chez.open(path, passphrase=PASSPHRASE):
+        pass
+
+
+async def test_neither_half_opens_it_alone(path: Path, use: Ring) -> None:
+    """The keyring holds no key of the home, and the file none either; the passphrase is in neither."""
+    ring = MemoryRing()
+    await added(path, ring, use)
+    async with chez.open(path) as home:
+        key = home._database.key.hex()
+    [(_, secret)] = ring.kept.items()
+    assert key not in secret and PASSPHRASE not in secret
+    assert key not in (path / KEYRING_FILE).read_text() and secret not in (path / KEYRING_FILE).read_text()
+    assert (path / KEYRING_FILE).stat().st_mode & 0o077 == 0
+    kept = dict(ring.kept)
+    ring.kept.clear()
+    with pytest.raises(HomeLocked, match="no longer holds"):
+        keyring_key(path)
+    ring.kept.update(dict.fromkeys(kept, "00" * 32))
+    with pytest.raises(Damaged):
+        keyring_key(path)
+    ring.kept.update(dict.fromkeys(kept, "no hex"))
+    with pytest.raises(Damaged):
+        keyring_key(path)
+
+
+async def test_a_new_passphrase_leaves_the_keyring_alone(path: Path, use: Ring) -> None:
+    """The keyring wraps the database's key, which a change of the passphrase does not touch."""
+    await added(path, MemoryRing(), use)
+    await chez.change_passphrase(path, PASSPHRASE, "new")
+    async with chez.open(path):
+        pass
+    with pytest.raises(WrongPassphrase):
+        async with chez.open(path, passphrase=PASSPHRASE):
+            pass
+
+
+async def test_a_damaged_key_file_does_not_matter_to_the_keyring(path: Path, use: Ring) -> None:
+    """The keyring opens a home whose key file no passphrase opens any more; the journal says that it changed."""
+    await added(path, MemoryRing(), use)
+    (path / KEY_FILE).write_bytes(b"nonsense")
+    async with chez.open(path) as home:
+        assert (await home.journal.receipts())[-1].body == {"damaged": True}
+
+
+async def test_adding_again_leaves_one_secret(path: Path, use: Ring) -> None:
+    """A second add replaces the first: nothing piles up in the keyring."""
+    ring = MemoryRing()
+    await added(path, ring, use)
+    await added(path, ring, use)
+    assert len(ring.kept) == 1
+    async with chez.open(path):
+        pass
+
+
+@pytest.mark.parametrize(("backend", "words"), [
+    (fail.Keyring, "no keyring on this system"), (Locked, "refuses"), (Deaf, "does not keep")])
+async def test_a_keyring_that_is_none_says_so(path: Path, use: Ring, backend: type[KeyringBackend],
+                                               words: str) -> None:
+    """None there, a locked one, one that forgets: a typed error each, no file, and the passphrase opens as before."""
+    use(backend())
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        with pytest.raises(KeyringUnavailable, match=words) as error:
+            await home.keyring.add()
+        assert error.value.hint and "secret text" not in str(error.value)
+        status = await home.keyring.status()
+        assert not (status.added or status.opens)
+    assert not (path / KEYRING_FILE).exists()
+
+
+async def test_a_keyring_that_goes_away_later_is_named(path: Path, use: Ring) -> None:
+    """Removing works without it, and opening says what is wrong."""
+    await added(path, MemoryRing(), use)
+    use(Locked())
+    with pytest.raises(KeyringUnavailable):
+        async with chez.open(path):
+            pass
+    status = keyring_status(path)
+    assert status.added and not status.opens and "refuses" in status.problem
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        assert await home.keyring.remove()
+    assert not keyring_status(path).added
+
+
+async def test_without_the_library_it_says_what_to_install(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library is an extra: without it, the error names it, and a passphrase opens as ever."""
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        with pytest.raises(KeyringUnavailable, match="not installed") as error:
+            await home.keyring.add()
+    assert "chez[keyring]" in error.value.hint
+
+
+FILE = b'{"version": 1, "id": "%s", "nonce": "%s", "wrapped": "%s"}' % (b"01" * 16, b"02" * 24, b"03" * 48)
+
+
+@given(bytes_like([FILE], (b'"', b"\\", b"9" * 30, b"null", b"{}", b"[" * 3000, b"\xff", "é".encode())))
+@settings(max_examples=100, deadline=None)
+@example(b"")
+@example(FILE)
+def test_any_keyring_file_is_opened_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    """A damaged file is damaged, and never asks the keyring for something strange."""
+    folder = tmp_path_factory.mktemp("ring")
+    (folder / KEYRING_FILE).write_bytes(data)
+    before = keyring.get_keyring()
+    keyring.set_keyring(MemoryRing())
+    try:
+        attempt(lambda _: keyring_key(folder), data, Damaged, HomeLocked)
+    finally:
+        keyring.set_keyring(before)
+
+
+def test_every_flipped_bit_of_the_file_is_noticed(tmp_path: Path, use: Ring) -> None:
+    """Whatever is changed in the file, it does not open with another key."""
+    use(MemoryRing())
+    add_key(tmp_path, bytes(32))
+    good = (tmp_path / KEYRING_FILE).read_bytes()
+    for at in range(len(good)):
+        (tmp_path / KEYRING_FILE).write_bytes(good[:at] + bytes((good[at] ^ 1,)) + good[at + 1:])
+        try:
+            assert keyring_key(tmp_path) == bytes(32)  # the case of a hexadecimal digit, a space
+        except ChezError:
+            pass

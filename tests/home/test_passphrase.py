@@ -1,0 +1,144 @@
+"""Changing the passphrase: one of the two opens the home at every instant, and the journal tells of it."""
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import chez
+from chez.crypto import Kdf
+from chez.errors import HomeBusy, InvalidValue, NotAllowed, StorageFailed, WrongPassphrase
+from chez.store.keyfile import KEY_FILE, cost_of, read_key
+from tests.home.changing import NEW, OLD
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+async def opens(path: Path, passphrase: str) -> bool:
+    """Whether a passphrase opens a home; the journal must hold then."""
+    try:
+        async with chez.open(path, passphrase=passphrase) as home:
+            assert (await home.journal.verify()).ok
+            return True
+    except WrongPassphrase:
+        return False
+
+
+async def kinds(path: Path, passphrase: str) -> list[str]:
+    """The kinds of the receipts."""
+    async with chez.open(path, passphrase=passphrase) as home:
+        return [one.kind for one in await home.journal.receipts()]
+
+
+async def test_the_new_one_opens_and_the_old_one_does_not(path: Path) -> None:
+    """Only the key file changes, its cost stays, and there is one receipt, also after later openings."""
+    before = (path / KEY_FILE).read_bytes()
+    key = read_key(path, OLD)
+    await chez.change_passphrase(path, OLD, NEW)
+    assert read_key(path, NEW) == key and not await opens(path, OLD) and await opens(path, NEW)
+    assert cost_of((path / KEY_FILE).read_bytes()) == cost_of(before) == Kdf.minimum()
+    assert (await kinds(path, NEW)).count("passphrase-changed") == 1
+    assert (path / KEY_FILE).stat().st_mode & 0o077 == 0 and not (path / (KEY_FILE + ".new")).exists()
+
+
+async def test_the_cost_of_guessing_can_be_raised(path: Path) -> None:
+    """With a cost given the new file has that; the receipt says which."""
+    await chez.change_passphrase(path, OLD, OLD, kdf=Kdf(2, 16 * 1024))
+    assert cost_of((path / KEY_FILE).read_bytes()) == Kdf(2, 16 * 1024)
+    async with chez.open(path, passphrase=OLD) as home:
+        assert (await home.journal.receipts("passphrase-changed"))[0].body == {"passes": 2, "memory": 16 * 1024}
+
+
+async def test_what_is_refused_changes_nothing(home: chez.Home, path: Path) -> None:
+    """A wrong old passphrase, an empty new one, a home that is open elsewhere: the file stays, byte for byte."""
+    before = (path / KEY_FILE).read_bytes()
+    with pytest.raises(WrongPassphrase):
+        await home.change_passphrase("wrong", NEW)
+    with pytest.raises(InvalidValue, match="empty"):
+        await home.change_passphrase(OLD, "")
+    with pytest.raises(InvalidValue, match="empty"):
+        await chez.change_passphrase(path, OLD, "")
+    with pytest.raises(HomeBusy):
+        await chez.change_passphrase(path, OLD, NEW)
+    assert (path / KEY_FILE).read_bytes() == before
+    assert await home.journal.receipts("passphrase-changed") == []
+
+
+async def test_two_changes_at_once_have_one_winner(home: chez.Home, path: Path) -> None:
+    """Who is told that it worked has the passphrase that opens; the other is told that it did not."""
+    results = await asyncio.gather(*[home.change_passphrase(OLD, f"new {n}") for n in range(3)],
+                                   return_exceptions=True)
+    [winner] = [n for n, result in enumerate(results) if result is None]
+    assert read_key(path, f"new {winner}")
+    assert all(isinstance(result, NotAllowed) for n, result in enumerate(results) if n != winner)
+    assert len(await home.journal.receipts("passphrase-changed")) == 1
+
+
+async def test_a_failing_disk_leaves_the_old_one(home: chez.Home, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the file can't be written, and when the commit fails after it was: the old one opens, as the error says."""
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(StorageFailed, match="disk is full"):
+            await home.change_passphrase(OLD, NEW)
+    assert read_key(path, OLD)
+
+    def failing(db: object) -> None:
+        raise StorageFailed("the disk is full")
+
+    home._database.before_commit, before = failing, home._database.before_commit
+    with pytest.raises(StorageFailed):
+        await home.change_passphrase(OLD, NEW)
+    home._database.before_commit = before
+    assert read_key(path, OLD) and await home.journal.receipts("passphrase-changed") == []
+    await home.change_passphrase(OLD, NEW)
+    assert read_key(path, NEW)
+
+
+async def test_killed_at_any_call_one_of_the_two_opens(path: Path, tmp_path: Path) -> None:
+    """A process that dies before or after each call to the system leaves a home that old or new opens, never neither.
+
+    Where it is the new one, the journal has a receipt: the change's own, or that the opening saw another key file.
+    """
+    async with chez.open(path, passphrase=OLD):
+        pass  # the store knows its key file
+
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-m", "tests.home.changing", str(path), str(folder)],
+                            check=True, timeout=50, cwd=ROOT)
+    found = {}
+    for copy in sorted(folder.iterdir()):
+        old, new = await opens(copy, OLD), await opens(copy, NEW)
+        assert old != new, copy
+        found[copy.name] = "new" if new else "old"
+        written = await kinds(copy, NEW if new else OLD)
+        changed = written.count("passphrase-changed") + written.count("key-file-changed")
+        assert changed == (1 if new else 0), (copy, written)
+    assert len(found) >= 8 and set(found.values()) == {"old", "new"}
+
+
+async def test_a_key_file_put_back_is_seen(path: Path, tmp_path: Path) -> None:
+    """Who puts an old key file back opens the home with the old passphrase; the journal says that it changed."""
+    async with chez.open(path, passphrase=OLD):
+        pass
+    shutil.copy(path / KEY_FILE, tmp_path / "kept")
+    await chez.change_passphrase(path, OLD, NEW)
+    shutil.copy(tmp_path / "kept", path / KEY_FILE)
+    assert (await kinds(path, OLD))[-1] == "key-file-changed"
+    assert (await kinds(path, OLD)).count("key-file-changed") == 1
+
+
+async def test_a_backup_keeps_the_passphrase_it_was_made_with(home: chez.Home, tmp_path: Path) -> None:
+    """A backup made before opens with the old one; the home that comes of it has no false receipt."""
+    await home.backup(tmp_path / "backup")
+    await home.change_passphrase(OLD, NEW)
+    with pytest.raises(WrongPassphrase):
+        await chez.restore(tmp_path / "backup", tmp_path / "again", passphrase=NEW, kdf=Kdf.minimum())
+    await chez.restore(tmp_path / "backup", tmp_path / "again", passphrase=OLD, kdf=Kdf.minimum())
+    assert not {"passphrase-changed", "key-file-changed"} & set(await kinds(tmp_path / "again", OLD))
