@@ -2,8 +2,10 @@
 
     harness.py   figures, runs, results; the JSON and its shape
     report.py    the table on the terminal, and docs/benchmarks.md
-    store.py queries.py sync.py imports.py jobs.py    what is measured, by theme
-    device.py echo.py job_once.py query_once.py       processes that the themes start
+    side_by_side.py plot.py numbers.py    the stores' table and plot on that page
+    store.py stores.py queries.py live.py sync.py     what is measured, by theme
+    imports.py jobs.py feeds.py membership.py
+    device.py echo.py job_once.py query_once.py store_once.py    processes that the themes start
     peers/       other software doing the same work, installed on first use
 """
 

@@ -8,7 +8,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from benchmarks import feeds, imports, jobs, live, membership, queries, store, sync
+from benchmarks import feeds, imports, jobs, live, membership, queries, store, stores, sync
 from benchmarks.harness import (
     LEAST_RUNS,
     ROOT,
@@ -23,7 +23,7 @@ from benchmarks.harness import (
     workplace,
     write,
 )
-from benchmarks.report import page, table
+from benchmarks.report import table, write_page
 
 __all__ = ("main", "run")
 
@@ -60,14 +60,15 @@ def run(
 @click.option("--without-peers", is_flag=True, help="Leave out peers that need an installation.")
 @click.option("--list", "only_list", is_flag=True, help="Show what can be measured.")
 @click.option("--docs", type=click.Path(path_type=Path, dir_okay=False),
-              help="Measure nothing: write this page from the results in --json.")
+              help="Measure nothing: write this page, and its plot, from the results in --json.")
 def main(
     ids: tuple[str, ...], json_file: Path | None, runs: int, without_peers: bool, only_list: bool,
     docs: Path | None,
 ) -> None:
     """Measure figures by ID (all without one), print a table, exit 1 if one can't be measured."""
-    benchmarks = (*store.benchmarks(), *queries.benchmarks(), *live.benchmarks(), *sync.benchmarks(),
-                  *imports.benchmarks(), *jobs.benchmarks(), *feeds.benchmarks(), *membership.benchmarks())
+    benchmarks = (*store.benchmarks(), *stores.benchmarks(), *queries.benchmarks(), *live.benchmarks(),
+                  *sync.benchmarks(), *imports.benchmarks(), *jobs.benchmarks(), *feeds.benchmarks(),
+                  *membership.benchmarks())
     figures = {figure.id: figure for benchmark in benchmarks for figure in benchmark.figures}
     console = Console(width=None if sys.stdout.isatty() else 120)
     if only_list:
@@ -77,7 +78,10 @@ def main(
     if docs:
         if not json_file:
             raise click.UsageError("--docs needs the results: --json FILE")
-        docs.write_text(page(figures, msgspec.json.decode(json_file.read_bytes(), type=Results)))
+        try:
+            write_page(docs, figures, msgspec.json.decode(json_file.read_bytes(), type=Results))
+        except BenchmarkFailed as error:
+            raise click.ClickException(str(error)) from None
         return
     # Ended from outside, the processes of a figure and its folder must go too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -95,12 +95,13 @@ class Benchmark:
 
 
 class Result(msgspec.Struct, frozen=True):
-    """One figure as it is written: the median, its unit, every run, ratios to the peers."""
+    """One figure as it is written: the median, its unit, every run, ratios to the peers, and their runs."""
 
     value: float
     unit: str
     runs: list[float]
     ratio: dict[str, float]
+    peers: dict[str, list[float]] = {}
 
 
 class Results(msgspec.Struct):
@@ -116,13 +117,16 @@ def select(
 ) -> list[tuple[Benchmark, tuple[Figure, ...]]]:
     """The benchmarks that measure these figures (all, without ids), with the figures asked for.
 
-    Raises `BenchmarkFailed` for an id that no benchmark has.
+    An id may be the beginning of several, up to a dot. Raises `BenchmarkFailed` for one that
+    no benchmark has.
     """
     benchmarks = tuple(benchmarks)
     known = {figure.id for benchmark in benchmarks for figure in benchmark.figures}
-    if unknown := sorted(set(ids) - known):
+    asked = {id: {one for one in known if one == id or one.startswith(f"{id}.")} for id in ids}
+    if unknown := sorted(id for id, found in asked.items() if not found):
         raise BenchmarkFailed(f"no such figure: {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
-    chosen = [(b, tuple(f for f in b.figures if not ids or f.id in ids)) for b in benchmarks]
+    wanted = set().union(*asked.values()) if ids else known
+    chosen = [(b, tuple(f for f in b.figures if f.id in wanted)) for b in benchmarks]
     return [(benchmark, figures) for benchmark, figures in chosen if figures]
 
 
@@ -144,7 +148,7 @@ def _result(figure: Figure, runs: Runs, least: int) -> Result:
         raise BenchmarkFailed(f"{figure.id} has {len(runs.values)} runs, at least {least} are needed")
     value = statistics.median(runs.values)
     medians = {name: statistics.median(values) for name, values in runs.peers.items() if values}
-    return Result(value, figure.unit, runs.values, {n: value / m for n, m in medians.items() if m})
+    return Result(value, figure.unit, runs.values, {n: value / m for n, m in medians.items() if m}, runs.peers)
 
 
 @contextmanager

@@ -1,20 +1,17 @@
 """Results for people: the table on the terminal, and the page docs/benchmarks.md."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import rich.box
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import Figure, Result, Results
+from benchmarks.numbers import number
+from benchmarks.side_by_side import PLOT, family, plot, section
 
-__all__ = ("number", "page", "table")
-
-
-def number(value: float) -> str:
-    """Three significant digits, thousands apart, no exponent."""
-    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
-    return f"{value:,.{digits}f}"
+__all__ = ("page", "table", "write_page")
 
 
 def reached(figure: Figure, result: Result) -> bool | None:
@@ -46,8 +43,17 @@ def table(figures: Mapping[str, Figure], results: Results, console: Console) -> 
     console.print(shown)
 
 
-def page(figures: Mapping[str, Figure], results: Results) -> str:
-    """The page for docs/: what was measured, how, beside what, on which machine."""
+def write_page(path: Path, figures: Mapping[str, Figure], results: Results) -> None:
+    """Write the page, and its plot into a folder of the page's name beside it. Raises `BenchmarkFailed`."""
+    folder, drawn = path.with_suffix(""), plot(figures, results)
+    path.write_text(page(figures, results, folder.name))
+    if drawn is not None:
+        folder.mkdir(exist_ok=True)
+        (folder / PLOT).write_text(drawn)
+
+
+def page(figures: Mapping[str, Figure], results: Results, folder: str = "benchmarks") -> str:
+    """The page for docs/: what was measured, how, beside what, on which machine; `folder` has its plot."""
     lines = [
         "# Benchmarks",
         "",
@@ -59,17 +65,20 @@ def page(figures: Mapping[str, Figure], results: Results) -> str:
         "Machine: " + ", ".join(f"{key} {value}" for key, value in results.machine.items()) + ".",
         "Versions: " + ", ".join(f"{key} {value}" for key, value in results.versions.items()) + ".",
         "",
-        "| figure | value | runs | goal | beside |",
-        "|---|---:|---|---|---|",
     ]
-    for name, result in results.figures.items():
+    single = {name: result for name, result in results.figures.items() if not family(name)}
+    if single:
+        lines += ["| figure | value | runs | goal | beside |", "|---|---:|---|---|---|"]
+    for name, result in single.items():
         beside = "; ".join(f"{peer}: {number(result.value / ratio)} (ratio {number(ratio)})"
                            for peer, ratio in result.ratio.items())
         spread = f"{number(min(result.runs))} to {number(max(result.runs))} ({len(result.runs)})"
         lines.append(f"| `{name}` | {number(result.value)} {result.unit} | {spread} | "
                      f"{goal(figures[name], result)} | {beside} |")
-    lines += ["", "## What is measured", ""]
-    for name in results.figures:
+    lines += ["", *section(figures, results, folder)] if single else section(figures, results, folder)
+    if single:
+        lines += ["## What is measured", ""]
+    for name in single:
         figure = figures[name]
         lines.append(f"- **`{name}`** ({figure.unit}): {figure.what}")
         lines += [f"  - beside `{peer}`: {what}" for peer, what in figure.peers.items()]

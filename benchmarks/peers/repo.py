@@ -47,8 +47,8 @@ async def installed(bench: Bench) -> Path | None:
                 say(f"  left out, npm failed: {log.read_text()[-300:]}")
                 return None
         done.write_bytes(lock)
-    for file in ("server.mjs", "client.mjs"):
-        shutil.copy(SOURCE / file, folder / file)
+    for program in SOURCE.glob("*.mjs"):
+        shutil.copy(program, folder / program.name)
     return folder
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks import __main__ as cli
-from benchmarks import feeds, harness, imports, jobs, live, queries, store, sync
+from benchmarks import feeds, harness, imports, jobs, live, queries, store, stores, sync
 from benchmarks.harness import Bench, Benchmark, BenchmarkFailed, Figure, Runs
 from benchmarks.report import page
 from click.testing import CliRunner
@@ -35,14 +35,16 @@ FAKES = (Benchmark((FAST, RATE), _fake),
 
 
 def test_the_json(tmp_path: Path) -> None:
-    """Results are {machine, versions, figures: {ID: {value, unit, runs, ratio}}}, value the median."""
+    """Results are {machine, versions, figures: {ID: {value, unit, runs, ratio, peers}}}, value the median."""
     results, failed = cli.run(FAKES[:1], (), tmp_path / "out.json", 3, True, tmp_path / "cache")
     assert not failed
     found = json.loads((tmp_path / "out.json").read_text())
     assert set(found) == {"machine", "versions", "figures"}
     assert found["figures"] == {
-        "fake.time": {"value": 2.0, "unit": "ms", "runs": [3.0, 1.0, 2.0], "ratio": {"peer": 0.25}},
-        "fake.rate": {"value": 2000.0, "unit": "things/s", "runs": [3000.0, 1000.0, 2000.0], "ratio": {}},
+        "fake.time": {"value": 2.0, "unit": "ms", "runs": [3.0, 1.0, 2.0], "ratio": {"peer": 0.25},
+                      "peers": {"peer": [12.0, 4.0, 8.0]}},
+        "fake.rate": {"value": 2000.0, "unit": "things/s", "runs": [3000.0, 1000.0, 2000.0], "ratio": {},
+                      "peers": {}},
     }
     assert found["machine"]["cores"] >= 1 and found["versions"]["python"]
     assert not list((tmp_path / "cache").glob("work-*"))
@@ -78,13 +80,14 @@ def test_a_benchmark_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_the_real_figures_are_complete() -> None:
     """Every figure that issues 3 and 4 name exists once, names a peer or a limit, and tells what it measures."""
-    themes = (store, queries, live, sync, imports, jobs, feeds)
+    themes = (store, stores, queries, live, sync, imports, jobs, feeds)
     figures = [f for theme in themes for b in theme.benchmarks() for f in b.figures]
     assert sorted(f.id for f in figures) == sorted([
         "put.bulk", "put.single", "put.concurrent64", "sync.records_1000", "sync.latency_p50",
         "sync.latency_p99", "import.linky", "cli.warm", "job.cold", "job.fresh", "job.linky_year",
         "relay.bytes_per_record", "query.indexed", "query.fulltext", "query.live", "query.live_unindexed",
-        "open.first_query", "scan.rss", "feed.rate"])
+        "open.first_query", "scan.rss", "feed.rate",
+        *(f"store.peers.{name}" for name in ("create", "read", "query", "update", "open", "disk"))])
     assert all(f.peers and f.what.endswith(".") and f.better in ("less", "more") for f in figures)
 
 
