@@ -15,7 +15,7 @@ from chez.errors import InvalidValue, Misuse
 from chez.query.aggregates import Aggregate, plan, restored
 from chez.query.conditions import AllOf, Comparison, Condition, Number, required
 from chez.query.decimals import number_of
-from chez.query.live import Following, live_records
+from chez.query.live import Followed, Following, live_records
 from chez.query.paths import column, kind_of, steps
 from chez.query.selection import MOST, Facts, Selection
 from chez.records.values import Value
@@ -29,7 +29,7 @@ S = TypeVar("S")
 _PAGE: Final = 1000
 
 
-class Source(Protocol[R_co]):
+class Source(Followed[R_co], Protocol[R_co]):
     """What a query reads from: a collection of one space."""
 
     @property
@@ -39,15 +39,6 @@ class Source(Protocol[R_co]):
     @property
     def collection(self) -> str:
         """The collection's name."""
-
-    async def facts(self) -> Facts:
-        """What queries go by, once what was declared has been made."""
-
-    async def fetch(self, sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """The rows of a statement."""
-
-    def record(self, row: Sequence[Any]) -> R_co:
-        """The record of a row that begins with id, json, kinds."""
 
     def follow(self, ids: frozenset[str] | None) -> AbstractContextManager[Following]:
         """Be told of commits that touch the collection, or only these records of it."""

@@ -36,7 +36,7 @@ class Following(Protocol):
 
 
 class Followed(Protocol[R_co]):
-    """What the records of a live query are read from (`chez.query.filters.Source`)."""
+    """What the records of a query are read from."""
 
     async def facts(self) -> Facts:
         """What queries go by, once what was declared has been made."""
