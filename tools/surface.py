@@ -43,6 +43,13 @@ ENGINE: Final = {
     "Text.untouched": "whether its draft did anything",
     "Transaction.end": "called by `transaction`",
     "Transaction.failed": "read by `transaction`",
+    "Owner.asked": "called by the owner process",
+    "Owner.ended": "called by the owner process",
+    "Owner.finish": "called when the home closes",
+    "Owner.keep": "called by the owner process",
+    "Owner.look": "called by the owner itself",
+    "Owner.open": "called by `serve`",
+    "serve(clock)": "for tests of the owner",
     "serve(find)": "for tests of the owner",
 }
 

@@ -12,11 +12,11 @@ import anyio
 import pytest
 
 from chez.agent import paths, protocol
-from chez.agent.owner import Owner, serve
+from chez.agent.owner import Owner, serve, serving
 from chez.agent.ui import Ui
 from chez.agent.verbs import Verb
 from chez.cli.client import OwnerGone, exchange
-from chez.errors import NotAllowed, NotFound
+from chez.errors import HomeLocked, InvalidValue, NotAllowed, NotFound, WrongPassphrase
 
 
 class Face:
@@ -389,3 +389,104 @@ async def test_leaving_cancels_what_is_left(home: FakeHome) -> None:
     assert home.cancelled.is_set()
     with pytest.raises(OwnerGone):
         await waiting
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_an_owner_that_nobody_uses_locks_itself(home: FakeHome) -> None:
+    """After so long without a request it answers that it is locked; a verb under way and `touch` are use."""
+    clock = Clock()
+    async with serve(home, find=find, lock_after=60, clock=clock) as owner:  # type: ignore[arg-type]
+        waiting = asyncio.create_task(ask(home, "wait"))
+        await home.entered.wait()
+        clock.now += 1000
+        assert owner.look() > 0 and not owner.locked.is_set()
+        home.gate.set()
+        assert await waiting == "through"
+        await until(lambda: not owner._busy)
+        clock.now += 59
+        owner.touch()
+        clock.now += 59
+        assert owner.look() == pytest.approx(1)
+        assert await ask(home, "echo", n=1) == {"n": 1}
+        await until(lambda: not owner._busy)
+        clock.now += 59
+        assert (await ask(home, "owner"))["locked"] is False  # who asks how it is does not use it
+        clock.now += 1
+        assert owner.look() == 0 and owner.locked.is_set()
+        with pytest.raises(HomeLocked, match="locked itself"):
+            await ask(home, "echo")
+        assert (await ask(home, "owner"))["locked"] is True
+        with pytest.raises(NotAllowed, match="an app owns"):
+            await ask(home, "unlock", passphrase="x")
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan")])
+async def test_a_time_to_lock_after_that_is_none_is_refused(home: FakeHome, seconds: float) -> None:
+    """Never and at once are no times to lock after."""
+    with pytest.raises(InvalidValue):
+        async with serve(home, find=find, lock_after=seconds):  # type: ignore[arg-type]
+            pass
+
+
+async def test_passphrases_are_tried_one_at_a_time_with_a_pause(home: FakeHome) -> None:
+    """A wrong one makes the next wait, twice as long each time, and parallel ones do not get round it."""
+    clock, tried = Clock(), []
+
+    async def opening(owner: Owner) -> None:
+        while (request := await owner.asked()) is not None:
+            tried.append(request.passphrase)
+            if request.passphrase == "right":
+                owner.open(home)  # type: ignore[arg-type]
+                request.settle()
+            else:
+                request.settle(WrongPassphrase("no", "try"))
+
+    async with serving(home.path, paths.listen(home.path), find=find, lock_after=60, clock=clock) as owner:
+        task = asyncio.create_task(opening(owner))
+        await until(lambda: owner._asked is not None)
+        at_once = await asyncio.gather(*[ask(home, "unlock", passphrase=f"wrong {n}") for n in range(5)],
+                                       return_exceptions=True)
+        assert sorted(type(one).__name__ for one in at_once) == ["NotAllowed"] * 4 + ["WrongPassphrase"]
+        assert len(tried) == 1
+        for pause in (1, 2, 4):
+            clock.now += pause - 0.5
+            with pytest.raises(NotAllowed, match="next try"):
+                await ask(home, "unlock", passphrase="right")
+            clock.now += 0.5
+            with pytest.raises(WrongPassphrase):
+                await ask(home, "unlock", passphrase="wrong")
+        clock.now += 8
+        assert await ask(home, "unlock", passphrase="right") == {"unlocked": True}
+        assert await ask(home, "echo", n=1) == {"n": 1}
+        owner.stopped.set()
+        await task
+
+
+async def test_a_socket_is_taken_over_by_the_program_that_follows(home: FakeHome) -> None:
+    """What was left with `keep` is listened on again; a descriptor of anything else is refused."""
+    async with serving(home.path, paths.listen(home.path), find=find) as owner:
+        kept = owner.keep()
+        path = owner.path
+    assert path.exists() and os.get_inheritable(kept)
+    early = dial(home)  # a client that comes while nobody listens waits
+    async with serving(home.path, paths.adopt(home.path, kept), find=find) as again:
+        assert not os.get_inheritable(kept)
+        again.open(home)  # type: ignore[arg-type]
+        assert await asyncio.to_thread(exchange, early, Face(), "echo", {"n": 1}) == {"n": 1}
+        early.close()
+    assert not path.exists()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    with pytest.raises(InvalidValue):
+        paths.adopt(home.path, nothing)
+    os.close(nothing)
+    with socket.socket(socket.AF_UNIX) as other, pytest.raises(InvalidValue):
+        paths.adopt(home.path, os.dup(other.fileno()))

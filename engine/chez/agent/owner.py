@@ -4,6 +4,10 @@
         await owner.stopped.wait()      # somebody said `chez lock`
     owner.release()                     # the home is closed: tell whoever waits
 
+With `lock_after` it locks itself when nobody asked for anything for so long: `owner.locked`
+is set, every request is answered with `HomeLocked` from then on, and the app leaves both
+blocks. The owner process of `chez up` goes on listening, and opens again (running.py).
+
 Each connection is a task of its own and runs one verb at a time; a client that hangs up
 cancels its verb. Errors raised on purpose travel as they are; any other becomes one
 line, its details in a file of the home (reports.py). The process never dies of a request.
@@ -11,14 +15,18 @@ line, its details in a file of the home (reports.py). The process never dies of 
 
 import asyncio
 import contextlib
+import math
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from chez.agent import paths, reports, verbs
+from chez.agent.asking import Params, read_params
+from chez.agent.idle import Guesses, Idle, awake_clock
 from chez.agent.protocol import (
     VERSION,
     Answer,
@@ -35,12 +43,12 @@ from chez.agent.protocol import (
     failure,
 )
 from chez.agent.ui import FarUi
-from chez.errors import ChezError, NotAllowed
+from chez.errors import ChezError, HomeLocked, InvalidValue, NotAllowed, WrongPassphrase
 
 if TYPE_CHECKING:
     from chez.home import Home
 
-__all__ = ("MAX_CONNECTIONS", "Owner", "serve")
+__all__ = ("MAX_CONNECTIONS", "Owner", "Unlocking", "serve", "serving")
 
 MAX_CONNECTIONS: Final = 128
 """Clients at one time: far more than a person's tools, and a bound on what they can hold."""
@@ -48,20 +56,59 @@ MAX_CONNECTIONS: Final = 128
 GRACE: Final = 5.0
 """Seconds that verbs under way get to finish once the owner was told to stop."""
 
+LOOK: Final = 15.0
+"""Seconds between two looks at the clock, at most: timers stand still while a machine sleeps."""
+
 _READ: Final = 256 * 1024
+
+
+class _Unlock(Params, frozen=True, kw_only=True):
+    passphrase: str | None = None
+
+    def __repr__(self) -> str:
+        return "<request to unlock>"
+
+
+@dataclass(frozen=True, slots=True)
+class Unlocking:
+    """Somebody asks that the home be opened: with a passphrase, or by the keyring. `done` is what they wait for."""
+
+    passphrase: str | None = field(repr=False)
+    done: "asyncio.Future[None]"
+
+    def settle(self, error: ChezError | None = None) -> None:
+        """Tell who waits that the home is open, or why it is not."""
+        if self.done.done():  # who asked has hung up
+            return
+        if error is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(error)
 
 
 class Owner:
     """A running server: `path` of its socket, `stopped` set once it was told to end."""
 
-    def __init__(self, home: "Home", listener: paths.Listener, find: Callable[[str], verbs.Verb]) -> None:
+    def __init__(self, folder: Path, listener: paths.Listener, find: Callable[[str], verbs.Verb],
+                 lock_after: float | None, clock: Callable[[], float]) -> None:
         self.stopped = asyncio.Event()
         """Set once it was told to end (`chez lock`)."""
+        self.locked = asyncio.Event()
+        """Set once nobody asked for anything for `lock_after` seconds: from then on it answers that it is locked."""
         self.path: Path = listener.path
         """The socket it listens on."""
-        self._home = home
+        self._home: Home | None = None
+        self._folder = folder
+        self._clock = clock
+        self._idle = None if lock_after is None else Idle(lock_after, clock())
+        self._used = asyncio.Event()
+        self._guesses = Guesses()
+        self._one_guess = asyncio.Lock()
+        self._asked: asyncio.Queue[Unlocking] | None = None
         self._find = find
         self._listener = listener
+        self._kept = False
+        self._accepting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[asyncio.Task[None] | None] = set()
         self._waiting: list[socket.socket] = []
@@ -79,6 +126,74 @@ class Owner:
         """Hang up on those who wait for the end (`chez lock`). Call it when the home is closed."""
         while self._waiting:
             self._waiting.pop().close()
+
+    def touch(self) -> None:
+        """Count as used now: for an app whose person uses it otherwise than through the socket."""
+        if self._idle is not None:
+            self._idle.touch(self._clock())
+
+    def open(self, home: "Home") -> None:
+        """Serve this home from now on."""
+        self.touch()
+        self._home = home
+
+    async def asked(self) -> Unlocking | None:
+        """Wait until somebody asks that the home be opened; None when it is told to end."""
+        self._asked = self._asked or asyncio.Queue()
+        asking, stopped = asyncio.create_task(self._asked.get()), asyncio.create_task(self.stopped.wait())
+        try:
+            await asyncio.wait((asking, stopped), return_when=asyncio.FIRST_COMPLETED)
+            return asking.result() if asking.done() else None
+        finally:
+            await _cancel(asking, stopped)
+
+    async def ended(self) -> None:
+        """Wait until it is told to end, or locks itself."""
+        waiting = [asyncio.create_task(self.stopped.wait()), asyncio.create_task(self._watch())]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _cancel(*waiting)
+
+    def keep(self) -> int:
+        """Leave the socket as it is at the end; its descriptor, for the program that this process becomes."""
+        self._kept = True
+        return self._listener.inherit()
+
+    def look(self) -> float:
+        """Lock it if it was idle for long enough; the seconds until then (0: it has locked itself)."""
+        left = math.inf if self._idle is None or self._home is None else self._idle.left(self._clock())
+        if left == 0:
+            self._home = None
+            self.locked.set()
+        return left
+
+    async def _watch(self) -> None:
+        while (left := self.look()) > 0:
+            self._used.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._used.wait(), min(left, LOOK))
+
+    async def _unlock(self, params: dict[str, Any]) -> dict[str, bool]:
+        """What `chez unlock` asks for. One try at a time, and a pause after each that was wrong."""
+        asked = read_params(params, _Unlock)
+        async with self._one_guess:
+            if self._home is not None:
+                return {"unlocked": False}
+            if self._asked is None:
+                raise NotAllowed("an app owns this home, and it has locked it", "Open it in the app.")
+            if (wait := self._guesses.wait(self._clock())) > 0:
+                raise NotAllowed(f"a wrong passphrase was given: the next try is heard in {math.ceil(wait)} seconds",
+                                 "Wait, and check capitals and keyboard layout.")
+            request = Unlocking(asked.passphrase, asyncio.get_running_loop().create_future())
+            self._asked.put_nowait(request)
+            try:
+                await request.done
+            except WrongPassphrase:
+                self._guesses.wrong(self._clock())
+                raise
+            self._guesses.right()
+            return {"unlocked": True}
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
@@ -136,6 +251,9 @@ class Owner:
         ear = asyncio.create_task(client.listen(answers))
         connection = asyncio.current_task()
         self._busy.add(connection)
+        idle = None if request.verb == "owner" else self._idle
+        if idle is not None:
+            idle.begin()
         try:
             await asyncio.wait((verb, ear), return_when=asyncio.FIRST_COMPLETED)
             if not verb.done():
@@ -147,6 +265,9 @@ class Owner:
         finally:
             await _cancel(verb, ear)
             self._busy.discard(connection)
+            if idle is not None:
+                idle.end(self._clock())
+                self._used.set()
         if isinstance(verb.result(), Result):
             for notify in self._after:
                 notify(request.verb)
@@ -162,6 +283,10 @@ class Owner:
         try:
             if request.verb == "owner":
                 return Result(self._describe())
+            if request.verb == "unlock":
+                return Result(await self._unlock(request.params))
+            if self._home is None:
+                raise HomeLocked("the home has locked itself, for nobody used it", "chez unlock opens it again")
             verb = self._find(request.verb)
             result = Result(await verb(self._home, request.params, FarUi(client.send, ask)))
             encode(result)  # a verb's wrong result is the verb's failure
@@ -172,15 +297,25 @@ class Owner:
             return failure(error) or self._unexpected(error)
 
     def _unexpected(self, error: BaseException) -> Failed:
-        where = reports.write(Path(self._home.path), error, datetime.now(UTC).isoformat())
+        where = reports.write(self._folder, error, datetime.now(UTC).isoformat())
         hint = f"please report it with {where}" if where else "please report it"
         return Failed("Unexpected", f"unexpected: {type(error).__name__} in the owner", hint)
 
     def _describe(self) -> dict[str, Any]:
-        return {"pid": os.getpid(), "socket": str(self.path), "since": self._since, "protocol": VERSION}
+        return {"pid": os.getpid(), "socket": str(self.path), "since": self._since, "protocol": VERSION,
+                "locked": self._home is None}
 
-    async def _finish(self) -> None:
-        """Let verbs under way end, for a while; then cancel them."""
+    async def finish(self) -> None:
+        """Take no more clients, let verbs under way end, for a while; then cancel them.
+
+        The home may be closed afterwards. Idempotent.
+        """
+        if self._accepting is not None:
+            await _cancel(self._accepting)
+        if not self._kept:
+            self._listener.close()
+        elif self._listener.socket.fileno() >= 0:
+            self._listener.socket.detach()
         for task in self._tasks - self._busy:
             task.cancel()
         if self._busy and self.stopped.is_set():
@@ -239,19 +374,36 @@ class _Client:
 
 
 @contextlib.asynccontextmanager
-async def serve(home: "Home", *, find: Callable[[str], verbs.Verb] = verbs.find) -> AsyncIterator[Owner]:
+async def serve(home: "Home", *, lock_after: float | None = None, find: Callable[[str], verbs.Verb] = verbs.find,
+                clock: Callable[[], float] = awake_clock) -> AsyncIterator[Owner]:
     """Serve the verbs of an open home on its private socket until the block ends.
 
-    The caller's process owns the home. Raises `StorageFailed` when the socket can't be
-    made. On the way out verbs under way get some seconds to finish, then are cancelled.
+    The caller's process owns the home. With `lock_after` (seconds) the owner sets `locked`,
+    and answers no more, once nobody asked for anything for so long (`Owner.touch` counts,
+    too): leave the block of `chez.open`, which closes the home. Raises `StorageFailed` when
+    the socket can't be made, `InvalidValue`. On the way out verbs under way get some
+    seconds to finish, then are cancelled.
     """
-    listener = paths.listen(Path(home.path))
-    owner = Owner(home, listener, find)
-    accepting = asyncio.create_task(owner._accept())
+    folder = Path(home.path)
+    if lock_after is not None and not 0 < lock_after < math.inf:
+        raise InvalidValue(f"{lock_after} is no number of seconds to lock after")
+    async with serving(folder, paths.listen(folder), lock_after=lock_after, find=find, clock=clock) as owner:
+        owner.open(home)
+        watching = asyncio.create_task(owner._watch())
+        try:
+            yield owner
+        finally:
+            await _cancel(watching)
+
+
+@contextlib.asynccontextmanager
+async def serving(folder: Path, listener: paths.Listener, *, lock_after: float | None = None,
+                  find: Callable[[str], verbs.Verb] = verbs.find,
+                  clock: Callable[[], float] = awake_clock) -> AsyncIterator[Owner]:
+    """Answer on a home's socket while the block lasts, with a home or (`Owner.open`) without one yet."""
+    owner = Owner(folder, listener, find, lock_after, clock)
+    owner._accepting = asyncio.create_task(owner._accept())
     try:
         yield owner
     finally:
-        accepting.cancel()
-        await asyncio.gather(accepting, return_exceptions=True)
-        listener.close()
-        await owner._finish()
+        await owner.finish()

@@ -15,9 +15,9 @@ import struct
 from pathlib import Path
 from typing import Final
 
-from chez.errors import StorageFailed
+from chez.errors import InvalidValue, StorageFailed
 
-__all__ = ("MAX_SOCKET_PATH", "Listener", "connect", "listen", "peer_uid", "socket_path")
+__all__ = ("MAX_SOCKET_PATH", "Listener", "adopt", "connect", "listen", "peer_uid", "socket_path")
 
 MAX_SOCKET_PATH: Final = 100
 """Bytes of a socket's path: Linux allows 107, macOS 103."""
@@ -77,6 +77,11 @@ class Listener:
         self._home = home
         self._folder = folder
 
+    def inherit(self) -> int:
+        """The socket's descriptor, for the program that this process becomes (`adopt`)."""
+        self.socket.set_inheritable(True)
+        return self.socket.fileno()
+
     def close(self) -> None:
         """Stop listening and leave nothing behind. Idempotent."""
         self.socket.close()
@@ -116,6 +121,25 @@ def listen(home: Path) -> Listener:
         raise StorageFailed(f"the owner's socket can't be made in {home}: {error.strerror or error}",
                             "check the folder's owner and free space") from None
     return Listener(home, path, link, folder)
+
+
+def adopt(home: Path, descriptor: int) -> Listener:
+    """Go on listening for this home on a socket that this process had before it replaced its program.
+
+    Raises `InvalidValue` when the descriptor is none of the home's.
+    """
+    path = socket_path(home)
+    try:
+        link = socket.socket(fileno=descriptor)
+        link.set_inheritable(False)
+        link.setblocking(False)
+        name = link.getsockname()
+    except OSError as error:
+        raise InvalidValue(f"descriptor {descriptor} is no socket: {error.strerror}") from None
+    if path is None or name != os.fspath(path):
+        link.close()
+        raise InvalidValue(f"descriptor {descriptor} is not this home's socket")
+    return Listener(home, path, link, None if path.parent == home else path.parent)
 
 
 def _short(path: Path) -> bool:

@@ -759,9 +759,18 @@ class Owner(Front[AsyncOwner]):
         return Event(self._portal, self._inner.stopped)
 
     @property
+    def locked(self) -> Event:
+        """Set once nobody asked for anything for `lock_after` seconds: from then on it answers that it is locked."""
+        return Event(self._portal, self._inner.locked)
+
+    @property
     def path(self) -> Path:
         """The socket it listens on."""
         return self._inner.path
+
+    def touch(self) -> None:
+        """Count as used now: for an app whose person uses it otherwise than through the socket."""
+        self._portal.do(lambda: self._inner.touch())
 
 
 class Pairing(Front[AsyncPairing]):
@@ -1043,10 +1052,17 @@ def restore(
     )
 
 
-def serve(home: Home) -> Block[Owner]:
+def serve(home: Home, *, lock_after: float | None = None) -> Block[Owner]:
     """Serve the verbs of an open home on its private socket until the block ends.
 
-    The caller's process owns the home. Raises `StorageFailed` when the socket can't be
-    made. On the way out verbs under way get some seconds to finish, then are cancelled.
+    The caller's process owns the home. With `lock_after` (seconds) the owner sets `locked`,
+    and answers no more, once nobody asked for anything for so long (`Owner.touch` counts,
+    too): leave the block of `chez.open`, which closes the home. Raises `StorageFailed` when
+    the socket can't be made, `InvalidValue`. On the way out verbs under way get some
+    seconds to finish, then are cancelled.
     """
-    return Block(home._portal, lambda call: async_serve(home._inner), lambda inner: Owner(home._portal, inner))
+    return Block(
+        home._portal,
+        lambda call: async_serve(home._inner, lock_after=lock_after),
+        lambda inner: Owner(home._portal, inner),
+    )

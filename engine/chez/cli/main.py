@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "init": _AT + "life:init",
     "up": _AT + "up:up",
     "lock": _AT + "life:lock",
+    "unlock": _AT + "up:unlock",
     "status": _AT + "life:status",
     "put": _AT + "records:put",
     "get": _AT + "records:get",

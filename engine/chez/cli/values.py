@@ -10,10 +10,24 @@ import msgspec
 
 from chez.errors import InvalidValue, NotFound
 
-__all__ = ("condition", "documents", "is_data", "json_object", "pairs", "word_value")
+__all__ = ("condition", "documents", "duration", "is_data", "json_object", "pairs", "word_value")
 
 _PAIR: Final = re.compile(r"([^=]+)=(.*)", re.DOTALL)
 _CONDITION: Final = re.compile(r"([^=!<>]+?)\s*(==|!=|<=|>=|=|<|>)\s*(.*)", re.DOTALL)
+
+
+_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd])")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+LONGEST: Final = 366 * 86_400
+
+
+def duration(word: str) -> float:
+    """The seconds that a word like `90s`, `15m`, `8h` or `2d` says. Raises `InvalidValue`."""
+    found = _DURATION.fullmatch(word.strip().lower())
+    seconds = float(found[1]) * _SECONDS[found[2]] if found else 0.0
+    if not 0 < seconds <= LONGEST:
+        raise InvalidValue(f"{word!r} is no time span", "use a number and s, m, h or d: 90s, 15m, 8h, at most 366d")
+    return seconds
 
 
 def word_value(word: str) -> Any:

@@ -133,7 +133,7 @@ class Backup:
         header = Header(crypto.random_bytes(32), (self.home / KEY_FILE).read_bytes())
         pieces = [self.home / name for name in self._pieces(store)]
         total = store.stat().st_size + sum(path.stat().st_size for path in pieces if path.exists())
-        parts = _Writing(SealedWriter(file, header, self.database.key), header)
+        parts = _Writing(SealedWriter(file, header, bytes(self.database.key)), header)
         parts.begin("about", msgspec.msgpack.encode(self.about))
         done = 0
         for name, source in ((STORE_FILE, store), *((path.relative_to(self.home).as_posix(), path) for path in pieces)):
@@ -153,7 +153,7 @@ class Backup:
 
     def _pieces(self, store: Path) -> list[str]:
         """The files of attachments that the store in this backup holds: what was added since is nobody's in it."""
-        db = connect(store, self.database.key)
+        db = connect(store, bytes(self.database.key))
         try:
             ids = sorted({id for (id,) in db.execute("SELECT id FROM chunk WHERE held = 1")})
         finally:
@@ -166,8 +166,8 @@ class Backup:
             note(size + min(done, size), 2 * size)
 
         file.seek(0)
-        unseal(file, lambda header: self.database.key, scratch, step, pieces=False)
-        db = connect(scratch / STORE_FILE, self.database.key)
+        unseal(file, lambda header: bytes(self.database.key), scratch, step, pieces=False)
+        db = connect(scratch / STORE_FILE, bytes(self.database.key))
         try:
             if found := store_problems(db):
                 raise Damaged(f"what this backup restores is damaged: {found[0]}",

@@ -199,8 +199,9 @@ async def open(path: Path | str, *, passphrase: str | None = None, read_only: bo
     folder = Path(path)
     check_home(folder)
     with nullcontext() if read_only else locked(folder):
-        key = await asyncio.to_thread(database_key, folder, passphrase)
-        async with opened(folder, key, read_only=read_only) as home:
+        # No name for the key here: it would live as long as the home is open.
+        async with opened(folder, await asyncio.to_thread(database_key, folder, passphrase),
+                          read_only=read_only) as home:
             yield home
 
 
@@ -208,6 +209,7 @@ async def open(path: Path | str, *, passphrase: str | None = None, read_only: bo
 async def opened(folder: Path, key: bytes, *, read_only: bool = False) -> AsyncIterator[Home]:
     """A home opened by its database key; the caller has it for itself (`locked`), or only reads."""
     database = await Database.open(folder / STORE_FILE, key, read_only=read_only)
+    del key
     try:
         home = await database.read(lambda db: _load(db, folder, database))
         try:
@@ -236,17 +238,19 @@ def check_home(folder: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a home for this process, while the block lasts.
+def locked(folder: Path, handle: int | None = None) -> Iterator[int]:
+    """Hold a home for this process, while the block lasts; gives the lock's descriptor.
+
+    `handle` is one that this process holds already, from before it replaced its program.
 
     Raises `HomeMissing`, `Damaged` when a file of it is missing, `HomeBusy`, `StorageFailed`.
     """
     check_home(folder)
-    lock = _lock(folder)
+    lock = _lock(folder) if handle is None else handle
     try:
         for left in folder.glob(SCRATCH + "*"):  # by a process that was killed: whoever had the home is gone
             shutil.rmtree(left, ignore_errors=True)
-        yield
+        yield lock
     finally:
         os.close(lock)
 

@@ -46,7 +46,7 @@ SCHEMA_VERSION: Final = 1
 _FROM_SQLITE: Final = (sqlcipher3.Error, MemoryError)
 
 
-def connect(path: Path | str, key: bytes, *, read_only: bool = False, bounded: bool = False) -> Connection:
+def connect(path: Path | str, key: bytes | bytearray, *, read_only: bool = False, bounded: bool = False) -> Connection:
     """Open the database with its raw 32-byte key; `read_only` opens beside whoever writes to it.
 
     One that is `bounded` is for statements that others wrote (`store.ceilings`). Raises
@@ -78,7 +78,7 @@ def connect(path: Path | str, key: bytes, *, read_only: bool = False, bounded: b
     return db
 
 
-def rekey(path: Path, old: bytes, new: bytes) -> None:
+def rekey(path: Path, old: bytes | bytearray, new: bytes) -> None:
     """Encrypt a store that nobody has open under another key. Raises `Damaged`, `StorageFailed`.
 
     It is worth nothing when this raises.
@@ -135,7 +135,8 @@ class Database:
     path: Path
     _writer: aiosqlite.Connection
     _reader: aiosqlite.Connection
-    key: bytes = field(repr=False)
+    key: bytearray = field(repr=False)
+    """The database key; zeros once it is closed."""
     read_only: bool = False
     before_commit: Callable[[Connection], None] | None = None
     """Called inside every transaction, just before it commits."""
@@ -163,7 +164,7 @@ class Database:
         except BaseException:
             await writer.close()
             raise
-        return cls(path, writer, reader, key, read_only)
+        return cls(path, writer, reader, bytearray(key), read_only)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction; returns its result once that is durable.
@@ -249,6 +250,7 @@ class Database:
                 await self._asker.close()
         await self._reader.close()
         await self._writer.close()
+        self.key[:] = bytes(len(self.key))
 
     async def _commit_all(self) -> None:
         while self._queue:
@@ -355,7 +357,8 @@ def _prepare(read_only: bool, db: Connection) -> None:
         raise storage_error(error) from None
 
 
-async def _connected(path: Path, key: bytes, read_only: bool, *, bounded: bool = False) -> aiosqlite.Connection:
+async def _connected(path: Path, key: bytes | bytearray, read_only: bool, *,
+                     bounded: bool = False) -> aiosqlite.Connection:
     failures: list[ChezError] = []
 
     def connector() -> Connection:

@@ -1,16 +1,12 @@
 """up: the owner process of a home, in the foreground or detached."""
 
-import asyncio
 import contextlib
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 import msgspec
@@ -20,16 +16,10 @@ from chez.agent.protocol import Failed, error_from, failure
 from chez.cli.client import exchange
 from chez.cli.context import Settings, settings
 from chez.cli.terminal import Terminal, json_line, say
-from chez.errors import ChezError, HomeBusy, HomeMissing, Unavailable
+from chez.cli.values import duration
+from chez.errors import ChezError, HomeBusy, HomeMissing, NotFound, Unavailable
 
-if TYPE_CHECKING:
-    from chez.agent.owner import Owner
-    from chez.home import Home
-
-__all__ = ("up",)
-
-RETRY_SECONDS: Final = 30.0
-"""How long after a relay's refusal the owner tries again."""
+__all__ = ("unlock", "up")
 
 START_SECONDS: Final = 60.0
 """How long a detached owner may take to answer: a KDF at moderate cost takes about one."""
@@ -37,27 +27,69 @@ START_SECONDS: Final = 60.0
 
 @click.command()
 @click.option("--detach", is_flag=True, help="Return when the owner answers, and leave it running.")
+@click.option("--lock-after", metavar="TIME", help="Lock when nobody used it for so long: 90s, 15m, 8h. Until "
+              "`chez unlock` the owner holds no key, and does not sync.")
 @click.option("--from-pipe", is_flag=True, hidden=True)
+@click.option("--resume", metavar="LOCK:SOCKET", hidden=True)
 @click.pass_context
-def up(ctx: click.Context, detach: bool, from_pipe: bool) -> None:
+def up(ctx: click.Context, detach: bool, lock_after: str | None, from_pipe: bool, resume: str | None) -> None:
     """Unlock the home once and serve it: other commands then need no passphrase.
 
-    Keeps in step with the home's relay. Ends with `chez lock` or Ctrl-C.
+    Keeps in step with the home's relay. Ends with `chez lock` or Ctrl-C. Every command that
+    is answered counts as use for --lock-after.
     """
     from chez.cli import passphrases
 
     chosen = settings(ctx)
+    after = None if lock_after is None else duration(lock_after)
+    if resume is not None:
+        lock, _, socket = resume.partition(":")
+        _own(chosen, None, lambda _: None, after, (int(lock), int(socket)))
+        return
     if from_pipe:
-        _child(chosen, passphrases.from_pipe())
+        _child(chosen, passphrases.from_pipe(), after)
         return
     _refuse_second(chosen)
     if not chosen.path.exists():
         raise HomeMissing(f"there is no home at {chosen.path}", "chez init makes one")
     passphrase = passphrases.unlock(chosen)
     if detach:
-        _tell(chosen, _spawn(chosen, passphrase))
+        _tell(chosen, _spawn(chosen, passphrase, lock_after))
     else:
-        asyncio.run(_own(chosen.path, passphrase, lambda owner: _tell(chosen, owner)))
+        _own(chosen, passphrase, lambda owner: _tell(chosen, owner), after)
+
+
+@click.command()
+@click.pass_context
+def unlock(ctx: click.Context) -> None:
+    """Open the home again whose owner locked itself (chez up --lock-after)."""
+    from chez.cli import passphrases
+
+    chosen = settings(ctx)
+    link = connect(chosen.path)
+    if link is None:
+        raise NotFound(f"{chosen.path} has no owner", "chez up starts one")
+    with link:
+        face = Terminal(chosen)
+        locked = exchange(link, face, "owner", {})["locked"]
+        done = exchange(link, face, "unlock", {"passphrase": passphrases.unlock(chosen)}) if locked else {
+            "unlocked": False}
+    if chosen.json:
+        json_line(done)
+    else:
+        say(f"{chosen.path} is open again" if done["unlocked"] else f"{chosen.path} is open already")
+
+
+def _own(chosen: Settings, passphrase: str | None, ready: Any, lock_after: float | None,
+         resumed: tuple[int, int] | None = None) -> None:
+    from chez.agent.running import own
+
+    def become(lock: int, socket: int) -> NoReturn:
+        say(f"{chosen.path} has locked itself; chez unlock opens it again", err=True)
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "chez.cli", "--home", str(chosen.path), "up",
+                                  "--resume", f"{lock}:{socket}", "--lock-after", f"{lock_after}s"])
+
+    own(chosen.path, passphrase, ready, become, lock_after=lock_after, resumed=resumed)
 
 
 def _tell(chosen: Settings, owner: dict[str, Any]) -> None:
@@ -77,59 +109,6 @@ def _refuse_second(chosen: Settings) -> None:
                    f"{owner['socket']}", "use it as it is, or end it with chez lock")
 
 
-# --- the owner itself --------------------------------------------------------------
-
-
-async def _own(path: Path, passphrase: str | None, ready: Any) -> None:
-    """Open the home and serve it until told to stop."""
-    import chez
-    from chez.agent.owner import serve
-
-    owner: Owner | None = None
-    try:
-        async with (chez.open(path, passphrase=passphrase) as home, serve(home) as owner,
-                    _in_step(home, owner)):
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, owner.stopped.set)
-            ready({"pid": os.getpid(), "socket": str(owner.path)})
-            await owner.stopped.wait()
-    finally:
-        if owner is not None:
-            owner.release()
-
-
-@contextlib.asynccontextmanager
-async def _in_step(home: "Home", owner: "Owner") -> AsyncIterator[None]:
-    """Keep a live connection to the home's relay, whichever it is at the moment."""
-    changed = asyncio.Event()
-    owner.after_each(lambda verb: changed.set() if verb == "relay-set" else None)
-
-    async def keep() -> None:
-        while True:
-            changed.clear()
-            url = home.relay
-            if url is None:
-                await changed.wait()
-                continue
-            with contextlib.suppress(ChezError, TimeoutError):
-                async with home.connect(url):
-                    while home.relay == url:
-                        await changed.wait()
-                        changed.clear()
-                continue
-            # The link reconnects by itself; what ends it is a refusal, which may pass.
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), RETRY_SECONDS)
-
-    task = asyncio.create_task(keep())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 # --- detached ----------------------------------------------------------------------
 #
 # The parent spawns a fresh interpreter (never fork: threads and keys do not survive it
@@ -137,11 +116,13 @@ async def _in_step(home: "Home", owner: "Owner") -> AsyncIterator[None]:
 # standard output: {"pid", "socket"} or {"error"}.
 
 
-def _child(chosen: Settings, passphrase: str | None) -> None:
+def _child(chosen: Settings, passphrase: str | None, lock_after: float | None) -> None:
     sys.stdin.close()
+    if found := os.environ.get("PYTHONPATH"):  # the program that this process may become reads it in another folder
+        os.environ["PYTHONPATH"] = os.pathsep.join(os.path.abspath(one) for one in found.split(os.pathsep))
     os.chdir("/")
     try:
-        asyncio.run(_own(chosen.path, passphrase, _report))
+        _own(chosen, passphrase, _report, lock_after)
     except ChezError as error:
         _report({"error": msgspec.to_builtins(failure(error))})
     except BaseExceptionGroup as group:
@@ -161,9 +142,10 @@ def _report(news: dict[str, Any]) -> None:
     os.close(nowhere)
 
 
-def _spawn(chosen: Settings, passphrase: str | None) -> dict[str, Any]:
+def _spawn(chosen: Settings, passphrase: str | None, lock_after: str | None) -> dict[str, Any]:
+    more = [] if lock_after is None else ["--lock-after", lock_after]
     child = subprocess.Popen(
-        [sys.executable, "-m", "chez.cli", "--home", str(chosen.path), "up", "--from-pipe"],
+        [sys.executable, "-m", "chez.cli", "--home", str(chosen.path), "up", "--from-pipe", *more],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
     assert child.stdin is not None and child.stdout is not None
     with contextlib.suppress(BrokenPipeError):

@@ -1,0 +1,149 @@
+"""An owner that locks itself: it keeps its socket and its place, and no key."""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import chez
+from tests.cli.support import PASSPHRASE, Chez, alive, until
+
+
+def up(home: Chez, *more: str) -> int:
+    """Start a detached owner that locks itself after a second."""
+    pid: int = home.json("up", "--detach", "--lock-after", "1s", *more)["pid"]
+    home.made.append(pid)
+    return pid
+
+
+def locked(home: Chez) -> bool:
+    """Whether the owner has locked itself; asking that is no use of the home."""
+    from chez.agent import paths
+    from chez.cli.client import exchange
+    from chez.errors import Unavailable
+
+    link = paths.connect(home.home)
+    if link is None:
+        return False
+    with link:
+        try:
+            return bool(exchange(link, None, "owner", {})["locked"])  # type: ignore[arg-type]
+        except Unavailable:  # just in the middle of it
+            return False
+
+
+def test_an_owner_locks_itself_and_opens_again(chez: Chez, tmp_path: Path) -> None:
+    """Locked it says so and what to do; the right passphrase opens it in the same process, a wrong one waits."""
+    pid = up(chez)
+    chez.run("put", "notes", "a", "n=1", passphrase=False)
+    until(lambda: locked(chez))
+    for words in (("get", "notes", "a"), ("status",), ("put", "notes", "n=2")):
+        error = chez.error(*words)
+        assert error["code"] == "HomeLocked" and "chez unlock" in error["hint"]
+    assert chez.error("up", "--detach")["code"] == "HomeBusy"
+    (tmp_path / "wrong").write_text("not it\n")
+    (tmp_path / "wrong").chmod(0o600)
+    wrong = Chez(chez.home, tmp_path / "wrong")
+    assert wrong.error("unlock")["code"] == "WrongPassphrase"
+    assert alive(pid) and locked(chez)
+    until(lambda: subprocess.run(chez.arguments("unlock"), capture_output=True, timeout=50).returncode == 0)
+    assert chez.json("get", "notes", "a", passphrase=False)["value"] == {"n": 1}
+    assert chez.json("unlock") == {"unlocked": False}
+    until(lambda: locked(chez))  # once more, from the second program on
+    assert chez.json("unlock") == {"unlocked": True}
+    assert chez.json("lock", passphrase=False)["owner"]["pid"] == pid
+    until(lambda: not alive(pid))
+    assert not (chez.home / "owner.sock").exists()
+    assert chez.json("get", "notes", "a")["value"] == {"n": 1}
+
+
+@pytest.mark.parametrize("how", ["lock", "SIGTERM"])
+def test_a_locked_owner_ends_when_told(chez: Chez, how: str) -> None:
+    """`chez lock` and a signal end it as they end an open one: no socket stays, and the home is free."""
+    pid = up(chez)
+    until(lambda: locked(chez))
+    if how == "lock":
+        chez.run("lock", passphrase=False)
+    else:
+        os.kill(pid, signal.SIGTERM)
+    until(lambda: not alive(pid))
+    assert not (chez.home / "owner.sock").exists()
+    assert chez.run("status")
+
+
+def test_use_keeps_it_open(chez: Chez) -> None:
+    """A command under way is use for as long as it takes: a pairing that waits for its device is not cut off."""
+    up(chez)
+    chez.run("relay", "ws://127.0.0.1:1", passphrase=False)
+    assert chez.error("sync", "--timeout", "1.5", passphrase=False)["code"] == "RelayUnreachable"
+    until(lambda: locked(chez))
+
+
+def held(pid: int, secrets: dict[str, bytes]) -> set[str]:
+    """Which of the secrets a process has anywhere in its memory, as bytes or in hexadecimal."""
+    found = set()
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in maps:
+            start, end, rights = re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+)", line).groups()  # type: ignore[union-attr]
+            if "r" not in rights or "[v" in line:
+                continue
+            try:
+                memory.seek(int(start, 16))
+                data = memory.read(int(end, 16) - int(start, 16))
+            except OSError:
+                continue
+            found |= {name for name, secret in secrets.items()
+                      if secret in data or secret.hex().encode() in data or secret.hex().upper().encode() in data}
+    return found
+
+
+async def secrets_of(home: Path) -> dict[str, bytes]:
+    """What only an open home may hold: keys, a record's content."""
+    async with chez.open(home, passphrase=PASSPHRASE) as opened:
+        space = opened._replica.space
+        [epoch] = space.epochs.values()
+        return {"the database key": bytes(opened._database.key), "the signing key": opened._device.signing.seed,
+                "the sealing key": opened._device.sealing.seed, "the epoch": epoch.secret,
+                "the entry key": epoch.entry_key, "a record": CONTENT.encode(), "the passphrase": PASSPHRASE.encode()}
+
+
+CONTENT = "Quetzalcoatl takes his tea at four"
+
+
+def test_locked_it_holds_no_secret_anywhere(chez: Chez, tmp_path: Path) -> None:
+    """Every byte of the process is searched: open it holds keys and content, locked none, and not the passphrase."""
+    chez.run("put", "notes", "tea", f"title={CONTENT}")
+    copy = tmp_path / "copy"
+    shutil.copytree(chez.home, copy)
+    secrets = asyncio.run(secrets_of(copy))
+    with subprocess.Popen(chez.arguments("up", "--lock-after", "1s"), stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as owner:
+        assert owner.stdout is not None and b"is open" in owner.stdout.readline()
+        chez.run("get", "notes", "tea", passphrase=False)
+        assert {"the signing key", "the epoch", "a record"} <= held(owner.pid, secrets)
+        until(lambda: locked(chez))
+        assert held(owner.pid, secrets) == set()
+        chez.run("unlock")
+        assert "the signing key" in held(owner.pid, secrets)
+        owner.terminate()
+        assert owner.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize("word", ["", "15", "m", "0s", "-1s", "1e9s", "367d", "15 minutes", "nan"])
+def test_a_time_span_that_is_none_is_refused(word: str) -> None:
+    """Nothing starts that would lock itself never or at once."""
+    from chez.cli.values import duration
+    from chez.errors import InvalidValue
+
+    with pytest.raises(InvalidValue):
+        duration(word)
+
+
+def test_unlock_without_an_owner_says_what_to_do(chez: Chez) -> None:
+    """There is nothing to unlock then."""
+    assert chez.error("unlock")["code"] == "NotFound"
