@@ -1,5 +1,6 @@
 """What is freed and when, against a simple model, whatever happens in whatever order."""
 
+from functools import partial
 from typing import Any
 
 import hypothesis.strategies as st
@@ -189,16 +190,19 @@ class Freeing(RuleBasedStateMachine):
     @rule(crash=CRASHES)
     def remove(self, crash: bool) -> None:
         """Files are taken away; a crash leaves the names for the next time."""
-        self._work(lambda db: collector.remove(db, self.files.discard), crash=crash)
+        ids = self._work(lambda db: collector.remove(db, self.files.discard), crash=crash)
+        if not crash:
+            self._work(lambda db: collector.removed(db, ids, self.files.__contains__))
 
     @rule()
     def restart(self) -> None:
         """The process is gone and comes back: what is in memory is not, and what was cut off goes."""
         self.fresh.clear()
         self.reading.clear()
-        if self._work(lambda db: collector.drop_unfinished(db, ())):
+        if collector.unfinished(self.db, ()):
             self.files &= tables.known_of(self.db, self.files) | {
                 id for (id,) in self.db.execute("SELECT id FROM doomed")}
+            self._work(lambda db: collector.drop_unfinished(db, ()))
 
     # --- what always holds ----------------------------------------------------------------
 
@@ -216,8 +220,8 @@ class Freeing(RuleBasedStateMachine):
         self.restart()
         for _ in range(collector.GRACE + 1):
             self.collect(crash=False)
-        while self._work(lambda db: collector.remove(db, self.files.discard)):
-            pass
+        while ids := self._work(lambda db: collector.remove(db, self.files.discard)):
+            self._work(partial(collector.removed, ids=ids, there=self.files.__contains__))
         assert set(self.blobs) == set(self.records.values()) | (self.pinned & set(self.blobs))
         held = {id for (id,) in self.db.execute("SELECT id FROM chunk WHERE held = 1")}
         # A piece that arrived just before a crash is found when it is next wanted, or goes with its blob.

@@ -118,3 +118,18 @@ async def test_what_a_failed_sync_gave_up_is_written_again(
     written.clear()
     await database.submit(_note, shown_first=True)
     assert written == []
+
+
+async def test_the_log_is_written_back_after_it_was_synced(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite would sync the log first and hide that it failed, so commits that show first write back by themselves."""
+    def fill(db: Connection) -> int:
+        db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (hex(randomblob(8)), randomblob(400000))")
+        found: int = db.execute("PRAGMA wal_autocheckpoint").fetchone()[0]
+        return found
+
+    file, log = database.path, database.path.with_name("chez.db-wal")
+    assert {await database.submit(fill, shown_first=True) for _ in range(40)} == {0}
+    assert file.stat().st_size > 8_000_000 and log.stat().st_size < 8_000_000
+    assert await database.write(fill) > 0

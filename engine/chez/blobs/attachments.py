@@ -235,17 +235,15 @@ class Blobs:
     async def _tidy(self) -> int:
         shared = self._shared
 
-        def work(db: Connection) -> list[str]:
-            collector.drop_unfinished(db, shared.adding)
-            return collector.collect(db, shared.in_use(db))
-
-        freed = await self._database.write(work)
+        freed = await self._database.write(lambda db: collector.collect(db, shared.in_use(db)))
         await self._remove()
         return len(freed)
 
     async def _remove(self) -> None:
-        while await self._database.write(lambda db: collector.remove(db, self._shared.files.remove)):
-            pass
+        files, left = self._shared.files, 1
+        while left and (ids := await self._database.write(lambda db: collector.remove(db, files.remove))):
+            await asyncio.to_thread(files.settle)
+            left = await self._database.write(partial(collector.removed, ids=ids, there=files.has))
 
     def _event(self) -> None:
         """Something was added, fetched or given up: now and then that is an occasion for a pass."""
@@ -263,13 +261,15 @@ class Blobs:
     async def _recover(self) -> None:
         """After an addition was cut off, what it wrote belongs to no row: those files go."""
         shared = self._shared
-        left = await self._database.write(lambda db: collector.drop_unfinished(db, shared.adding))
-        if left:
+        # Their rows go last: they tell whoever is killed in between, and comes again, to look.
+        if await self._database.read(lambda db: collector.unfinished(db, shared.adding)):
             batches = shared.files.names()
             while (batch := await asyncio.to_thread(next, batches, None)) is not None:
                 known = await self._database.read(partial(tables.known_of, ids=batch))
                 for id in set(batch) - known:
                     await asyncio.to_thread(shared.files.remove, id)
+            await asyncio.to_thread(shared.files.settle)
+            await self._database.write(lambda db: collector.drop_unfinished(db, shared.adding))
         await self._tidy()
 
     async def _recovered(self) -> None:

@@ -6,10 +6,10 @@ finds it so, freed at the pass `GRACE` later if that is still so, and unmarked w
 record holds it again. What is in use (being read, or added in this session and in no
 record yet) is passed over.
 
-Freeing has two steps, so that a crash between them loses nothing but time: rows go and
-the names of their files are noted (`doomed`) in one transaction; then `remove` takes the
-files away, each in a transaction of the only writer that looks once more whether a piece
-of that name is held.
+Freeing has steps, so that a crash between them loses nothing but time: rows go and the
+names of their files are noted (`doomed`) in one transaction; then `remove` takes the files
+away, each in a transaction of the only writer that looks once more whether a piece of that
+name is held; and when that is durable too, `removed` forgets the names.
 """
 
 from collections.abc import Callable, Collection
@@ -18,7 +18,7 @@ from typing import Final
 from chez.blobs.tables import abandon
 from chez.store.database import Connection
 
-__all__ = ("GRACE", "collect", "drop_unfinished", "remove")
+__all__ = ("GRACE", "collect", "drop_unfinished", "remove", "removed", "unfinished")
 
 GRACE: Final = 2
 """Passes for which a blob stays after one that found no record holding it: an undo, or an
@@ -54,19 +54,34 @@ def _next_pass(db: Connection) -> int:
     return int(number)
 
 
-def drop_unfinished(db: Connection, under_way: Collection[int]) -> int:
-    """Forget additions that were cut off; how many. Pieces of theirs may be in files that no row names."""
-    left = [n for (n,) in db.execute("SELECT n FROM blob WHERE id IS NULL").fetchall() if n not in under_way]
-    for n in left:
+def unfinished(db: Connection, under_way: Collection[int]) -> list[int]:
+    """The rows of additions that were cut off. Pieces of theirs may be in files that no row names."""
+    return [n for (n,) in db.execute("SELECT n FROM blob WHERE id IS NULL").fetchall() if n not in under_way]
+
+
+def drop_unfinished(db: Connection, under_way: Collection[int]) -> None:
+    """Forget additions that were cut off, once the files that no row names are gone."""
+    for n in unfinished(db, under_way):
         abandon(db, n)
-    return len(left)
 
 
-def remove(db: Connection, unlink: Callable[[bytes], None]) -> int:
-    """Take away some of the doomed files; how many are left."""
-    for (id,) in db.execute("SELECT id FROM doomed LIMIT ?", (REMOVED,)).fetchall():
-        if db.execute("SELECT 1 FROM chunk WHERE id = ? AND held = 1", (id,)).fetchone() is None:
+def remove(db: Connection, unlink: Callable[[bytes], None]) -> list[bytes]:
+    """Take away some of the doomed files; the ids of those that were looked at, for `removed`."""
+    ids = [id for (id,) in db.execute("SELECT id FROM doomed LIMIT ?", (REMOVED,)).fetchall()]
+    for id in ids:
+        if not _held(db, id):
             unlink(id)
-        db.execute("DELETE FROM doomed WHERE id = ?", (id,))
+    return ids
+
+
+def removed(db: Connection, ids: Collection[bytes], there: Callable[[bytes], bool]) -> int:
+    """Forget the names of doomed files that are gone for good; how many are left."""
+    for id in ids:
+        if _held(db, id) or not there(id):
+            db.execute("DELETE FROM doomed WHERE id = ?", (id,))
     left: int = db.execute("SELECT count(*) FROM doomed").fetchone()[0]
     return left
+
+
+def _held(db: Connection, id: bytes) -> bool:
+    return db.execute("SELECT 1 FROM chunk WHERE id = ? AND held = 1", (id,)).fetchone() is not None

@@ -71,7 +71,7 @@ class PieceFiles:
         self._unsettle(target.parent)
 
     def settle(self) -> None:
-        """Make the names of all that was written durable. Raises `StorageFailed`."""
+        """Make durable what was written by name, and what was removed. Raises `StorageFailed`."""
         # Under the lock to its end: whoever finds nothing to do knows that it is done.
         with self._lock:
             try:
@@ -106,11 +106,14 @@ class PieceFiles:
         return data
 
     def remove(self, id: bytes) -> None:
-        """Remove a piece; it may be gone already. Raises `StorageFailed`."""
+        """Remove a piece; it may be gone already. It is for good after `settle`. Raises `StorageFailed`."""
         try:
-            self.path(id).unlink(missing_ok=True)
+            self.path(id).unlink()
+        except FileNotFoundError:
+            return
         except OSError as error:
             raise disk_error(error, "an attachment can't be removed") from None
+        self._unsettle(self.path(id).parent)
 
     def clear_new(self) -> None:
         """Remove what was being written when a process ended; nobody may be writing now."""

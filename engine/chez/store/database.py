@@ -43,6 +43,9 @@ GROUP: Final = 256
 
 SCHEMA_VERSION: Final = 1
 
+CHECKPOINT: Final = 1000
+"""Pages in the log from which on it is written back."""
+
 _FROM_SQLITE: Final = (sqlcipher3.Error, MemoryError)
 
 
@@ -276,6 +279,7 @@ class Database:
             if self._unsynced:  # what failed to become durable before comes first: this may send it
                 self._sync_log()
             db.execute(f"PRAGMA synchronous = {'NORMAL' if shown_first else 'FULL'}")
+            db.execute(f"PRAGMA wal_autocheckpoint = {0 if shown_first else CHECKPOINT}")
             db.execute("BEGIN IMMEDIATE")
             before = db.total_changes
             for entry in group:
@@ -301,6 +305,8 @@ class Database:
                 self.after_commit()
             if shown_first and not sealed:
                 self._sync_log()
+            if shown_first:
+                self._write_back(db)
         except BaseException as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")
@@ -328,6 +334,17 @@ class Database:
         except OSError as error:
             raise StorageFailed(f"the disk refuses: {error.strerror}", "Check that the disk is sound.") from None
         self._unsynced = False
+
+    def _write_back(self, db: Connection) -> None:
+        """Write the log back into the file when it is long, as SQLite does by itself after other commits.
+
+        It would sync the log first, and tell nobody if that failed: so not before ours succeeded.
+        """
+        try:
+            if db.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()[1] >= CHECKPOINT:
+                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlcipher3.Error:  # what was committed is durable; the next time tries again
+            self._unsynced = True
 
     def _undone(self) -> None:
         if self.after_rollback is not None:
