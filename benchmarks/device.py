@@ -5,6 +5,7 @@ nanoseconds, which all processes of a machine share.
 """
 
 import asyncio
+import resource
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -16,6 +17,7 @@ import msgspec
 import chez
 from benchmarks.store import PASSPHRASE, six_fields
 from chez.crypto import Kdf
+from chez.errors import BlobMissing
 
 POLL: float = 0.001
 """Seconds between two looks of a device that waits: what is reported is late by at most this."""
@@ -120,6 +122,30 @@ class Device:
         while not await self.home.collection("ticks").where().count():  # noqa: ASYNC110 - as above
             await asyncio.sleep(POLL)
         return {}
+
+    async def attach(self, path: str, id: str) -> dict[str, Any]:
+        """Attach a file to a record; answers when that began."""
+        began = time.monotonic_ns()
+        blob = await self.home.blobs.add(path)
+        await self.home.collection("files").put({"file": blob}, id=id)
+        return {"began": began}
+
+    async def fetch(self, id: str) -> dict[str, Any]:
+        """Read what is attached to a record, as soon as it can be read; answers when that was done."""
+        while not (found := [record async for record in self.home.collection("files") if record.id == id]):  # noqa: ASYNC110
+            await asyncio.sleep(POLL)
+        while True:
+            try:
+                async for _ in self.home.blobs.read(found[0].value["file"]):
+                    pass
+            except BlobMissing:  # the other device is still sending
+                await asyncio.sleep(0.05)
+            else:
+                return {"at": time.monotonic_ns()}
+
+    async def peak(self) -> dict[str, Any]:
+        """The most memory that this process has had."""
+        return {"kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
 
 
 async def _yes(question: str, *, default: str | None = None) -> str:

@@ -13,10 +13,13 @@ from pathlib import Path
 import chez
 from tests.blobs.support import made
 
+__all__ = ("MIB", "peak")
+
 MIB = 1024 * 1024
 
 
-def _peak() -> int:
+def peak() -> int:
+    """The most memory that this process has had, in KiB."""
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1])
 
@@ -48,9 +51,9 @@ async def main() -> None:
     folder, url, mib = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     async with made(folder / "home", url) as home:
         await _through(home, folder, 16 * MIB)
-        before = _peak()
+        before = peak()
         await _through(home, folder, mib * MIB)
-        sys.stdout.write(f"{_peak() - before}\n")
+        sys.stdout.write(f"{peak() - before}\n")
 
 
 if __name__ == "__main__":
