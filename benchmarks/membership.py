@@ -118,7 +118,7 @@ async def _epoch(bench: Bench) -> dict[str, Runs]:
     for _ in range(bench.runs):
         began = time.perf_counter()
         made = new_epoch(membership, {log.epoch.id: log.epoch}, log.owner.signing, log.random.randbytes)
-        packets = packets_for(log.space, membership.state, made.epoch, log.random.randbytes)
+        packets = packets_for(log.space, membership.state, made.epoch, log.owner.signing, log.random.randbytes)
         ours = time.perf_counter() - began
         assert len(packets) >= 2 * PERSONS
         began = time.perf_counter()

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from chez.errors import ChezError
     from chez.home import (
         BackupReport,
+        DeviceInfo,
+        Devices,
         Diagnosis,
         ExportReport,
         Finding,
@@ -62,17 +64,18 @@ if TYPE_CHECKING:
     from chez.records.typed import Migrated
 
 __all__ = (
-    "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Counter", "Diagnosis",
-    "Difference", "ExportReport", "FeedPage", "Finding", "Hit", "Home", "HomeStatus", "ImportReport", "Mark",
-    "Migrated", "Query", "Record", "Renewal", "Restored", "Reversal", "Rows", "SyncReport", "Text", "Transaction",
-    "Trashed", "Version", "become_new_device", "blocking", "change_passphrase", "count", "create", "doctor", "field",
-    "join", "open", "restore", "serve",
+    "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Counter", "DeviceInfo",
+    "Devices", "Diagnosis", "Difference", "ExportReport", "FeedPage", "Finding", "Hit", "Home", "HomeStatus",
+    "ImportReport", "Mark", "Migrated", "Query", "Record", "Renewal", "Restored", "Reversal", "Rows",
+    "SyncReport", "Text", "Transaction", "Trashed", "Version", "become_new_device", "blocking",
+    "change_passphrase", "count", "create", "doctor", "field", "join", "open", "restore", "serve",
 )
 
 _PLACES = {
     "BackupReport": "chez.home", "Blob": "chez.records.reference", "Change": "chez.records.past",
     "Changed": "chez.records.feed", "ChezError": "chez.errors", "Collection": "chez.records.collection",
-    "Conflict": "chez.records.conflicts", "Counter": "chez.records.counter", "Diagnosis": "chez.home",
+    "Conflict": "chez.records.conflicts", "Counter": "chez.records.counter", "DeviceInfo": "chez.home",
+    "Devices": "chez.home", "Diagnosis": "chez.home",
     "Difference": "chez.records.past", "ExportReport": "chez.home", "FeedPage": "chez.records.feed",
     "Finding": "chez.home", "Hit": "chez.query.fulltext", "Home": "chez.home", "HomeStatus": "chez.home",
     "ImportReport": "chez.home", "Mark": "chez.records.text", "Migrated": "chez.records.typed",

@@ -105,7 +105,7 @@ class Device:
         if self.session is None or self.machine is None:
             return []
         sealed, self.sealed = self.sealed, []
-        self.machine.send(sealed)
+        self.works += self.machine.send(sealed)
         return self.session.data_to_send()
 
     @property

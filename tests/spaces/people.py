@@ -86,7 +86,7 @@ class Author:
         return self.sign(Retire(self.space, list(heads), self.key.public, cut))
 
     def epoch(self, heads: Sequence[bytes], number: int, previous: Sequence[bytes]) -> Signed:
-        links = [Previous(epoch, seed("sealed", epoch)) for epoch in previous]
+        links = [Previous(epoch, number - 1, seed("sealed", epoch)) for epoch in previous]
         return self.sign(NewEpoch(self.space, list(heads), self.key.public, number, links, seed("secret"),
                                   seed("append"), seed("admin")))
 

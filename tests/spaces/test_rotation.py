@@ -11,6 +11,7 @@ from chez.keys.epochs import Epoch
 from chez.spaces.membership import Membership
 from chez.spaces.rotation import (
     PACKET_BYTES,
+    Farewell,
     Rotation,
     accept_packet,
     first_epoch,
@@ -55,10 +56,13 @@ class World:
         return made
 
     def packets(self, epoch: Epoch) -> dict[bytes, bytes]:
-        return {one.tag: one.box for one in packets_for(self.space, self.members.state, epoch, self.random.randbytes)}
+        made = packets_for(self.space, self.members.state, epoch, self.author.key, self.random.randbytes)
+        return {one.tag: one.box for one in made}
 
     def open(self, packets: dict[bytes, bytes], device: DeviceKeys) -> Epoch:
-        return accept_packet(self.space, packets[tag_of(self.space, device.sealing.public)], device.sealing)
+        found = accept_packet(self.space, packets[tag_of(self.space, device.sealing.public)], device.sealing)
+        assert isinstance(found, Epoch)
+        return found
 
 
 def test_each_role_gets_the_keys_it_may_have() -> None:
@@ -74,8 +78,9 @@ def test_each_role_gets_the_keys_it_may_have() -> None:
     assert tag_of(world.space, recovery.public) not in packets
 
 
-def test_who_was_removed_has_no_packet_and_all_packets_look_alike() -> None:
-    """After a removal no packet opens for who is gone; every packet has one size, their number is a power of two."""
+def test_who_was_removed_gets_a_farewell_and_all_packets_look_alike() -> None:
+    """After a removal who is gone finds a farewell and no key; every packet has one size, their number is a power of
+    two."""
     world = World()
     world.say(world.author.remove(world.heads, world.bob.id))
     assert world.members.state.rotation_owed
@@ -83,7 +88,15 @@ def test_who_was_removed_has_no_packet_and_all_packets_look_alike() -> None:
     assert not world.members.state.rotation_owed
     assert {len(box) for box in packets.values()} == {PACKET_BYTES} and len(packets) & (len(packets) - 1) == 0
     gone = world.bob.devices[0]
-    assert tag_of(world.space, gone.sealing.public) not in packets
+    farewell = accept_packet(world.space, packets.pop(tag_of(world.space, gone.sealing.public)), gone.sealing)
+    assert isinstance(farewell, Farewell)
+    before = Membership(world.space)
+    before.add(world.members.statements[:-2])
+    assert farewell.proves(before.state, gone.id, gone.sealing.public)
+    other = world.carol.devices[0]
+    assert not farewell.proves(before.state, other.id, other.sealing.public)
+    reader = Farewell(world.space, other.id, other.signing.sign("chez/1 farewell", world.space, gone.sealing.public))
+    assert not reader.proves(before.state, gone.id, gone.sealing.public)
     for box in packets.values():
         with pytest.raises(BadEntry):
             accept_packet(world.space, box, gone.sealing)

@@ -1,4 +1,4 @@
-"""What a space's sync makes of events that end its connection."""
+"""What a space's sync makes of roles that end."""
 
 from typing import cast
 
@@ -11,9 +11,14 @@ from chez.sync.replica import Replica
 from chez.sync.session import ClientSession
 
 
-@pytest.mark.parametrize("code", ["rotated", "deleted"])
-def test_roles_that_end_end_the_connection_and_not_the_link(code: str) -> None:
-    """Nothing comes any more for roles that ended: the next connection learns what the relay says to a login."""
+def test_a_deletion_ends_the_connection_and_not_the_link() -> None:
+    """Whether a space was deleted for good, the next connection learns from what the relay says to a login."""
     machine = SyncMachine(cast("Replica", None), 1, ClientSession("relay.test:1", bytes(32)))
     with pytest.raises(RelayUnreachable):
-        machine.handle(RolesEnded(bytes(32), code))
+        machine.handle(RolesEnded(bytes(32), "deleted"))
+
+
+def test_a_rotation_opens_the_space_anew() -> None:
+    """After a rotation the same connection goes on: the store is asked where to, and with which credentials."""
+    machine = SyncMachine(cast("Replica", None), 1, ClientSession("relay.test:1", bytes(32)))
+    assert len(machine.handle(RolesEnded(bytes(32), "rotated"))) == 1 and not machine.sealing and not machine.idle

@@ -45,6 +45,8 @@ from chez.blocking.shapes import BATCH, Block, Event, Front, Items, Opened, alon
 from chez.connectors.api import Connector
 from chez.errors import ChezError
 from chez.home.backup import BackupReport
+from chez.home.devices import DeviceInfo
+from chez.home.devices import Devices as AsyncDevices
 from chez.home.diagnosis import Diagnosis
 from chez.home.diagnosis import doctor as async_doctor
 from chez.home.examine import Finding
@@ -101,6 +103,8 @@ __all__ = (
     "Collection",
     "Conflict",
     "Counter",
+    "DeviceInfo",
+    "Devices",
     "Diagnosis",
     "Difference",
     "ExportReport",
@@ -409,6 +413,31 @@ class Collection(Front[AsyncCollection[T]], Generic[T]):
         return self._portal.do(lambda: self._inner.record_from(row))
 
 
+class Devices(Front[AsyncDevices]):
+    """The devices of a home's person: `home.devices`."""
+
+    def all(self) -> list[DeviceInfo]:
+        """Every device that ever was one, this one first, then by name."""
+        return self._portal.call(lambda call: self._inner.all())
+
+    def rename(self, which: str | bytes, name: str) -> None:
+        """Call a device differently, everywhere. Raises `NotFound`, `InvalidValue`, `NotAllowed`."""
+        self._portal.call(lambda call: self._inner.rename(which, name))
+
+    def remove(self, which: str | bytes, *, too: Sequence[str | bytes] = ()) -> DeviceInfo:
+        """Take a device out, and start a new epoch at once; returns what is known of it.
+
+        Devices that it had let in stay, except those named in `too`: look at `let_in_by` first,
+        for who has a stolen device may have let in another. Raises `NotFound`, `NotAllowed`
+        for this very device, or when it was taken out itself.
+        """
+        return self._portal.call(lambda call: self._inner.remove(which, too=too))
+
+    def rotate(self) -> None:
+        """Start a new epoch: whoever has older keys only reads nothing that is written from now on."""
+        self._portal.call(lambda call: self._inner.rotate())
+
+
 class Groups(Front[AsyncGroups[R]], Generic[R]):
     """The records of a query in groups; `aggregate` reads them."""
 
@@ -467,6 +496,11 @@ class Home(Opened[AsyncHome]):
     def keyring(self) -> Keyring:
         """The operating system's keyring as a second way to open this home."""
         return Keyring(self._portal, self._inner.keyring)
+
+    @property
+    def devices(self) -> Devices:
+        """The person's devices."""
+        return Devices(self._portal, self._inner.devices)
 
     @property
     def blobs(self) -> Blobs:

@@ -1,6 +1,7 @@
 """A home: what a device opens. One person's encrypted store and the spaces in it."""
 
 from chez.home.backup import BackupReport
+from chez.home.devices import DeviceInfo, Devices
 from chez.home.diagnosis import Diagnosis, doctor
 from chez.home.examine import Finding
 from chez.home.exporting import ExportReport
@@ -17,7 +18,7 @@ from chez.home.unlocking import Keyring
 from chez.store.keyring import KeyringStatus
 
 __all__ = (
-    "BackupReport", "CollectionInfo", "Diagnosis", "ExportReport", "Finding", "Home", "HomeStatus", "ImportReport",
-    "Keyring", "KeyringStatus", "Pairing", "Renewal", "Restored", "SyncReport", "Transaction", "become_new_device",
-    "change_passphrase", "create", "doctor", "join", "open", "restore",
+    "BackupReport", "CollectionInfo", "DeviceInfo", "Devices", "Diagnosis", "ExportReport", "Finding", "Home",
+    "HomeStatus", "ImportReport", "Keyring", "KeyringStatus", "Pairing", "Renewal", "Restored", "SyncReport",
+    "Transaction", "become_new_device", "change_passphrase", "create", "doctor", "join", "open", "restore",
 )

@@ -19,6 +19,7 @@ from chez.connectors import Connector
 from chez.errors import InvalidValue, Misuse, NotFound
 from chez.home.archive import is_export
 from chez.home.backup import About, Backup, BackupReport
+from chez.home.devices import Devices
 from chez.home.examine import Finding, examine
 from chez.home.exporting import Exporter, ExportReport, on_loop
 from chez.home.importing import ImportReport, OnProgress, import_file
@@ -92,6 +93,8 @@ class Home:
         """The operating system's keyring as a second way to open this home."""
         self._engine = Engine(database, records, space.n, crypto.random_bytes, news, self._name_of,
                               self.journal.record)
+        self.devices = Devices(database, self._replica, device, self.journal)
+        """The person's devices."""
         self.blobs = Blobs(path, database, lambda: self._replica.space, crypto.random_bytes,
                            lambda: self._links[0].url if self._links else self.relay)
         """Attachments: files beside records."""
@@ -105,7 +108,7 @@ class Home:
         return self._device.id
 
     def _name_of(self, device: bytes) -> str | None:
-        known = self._replica.space.membership.devices.get(device)
+        known = self._replica.space.membership.state.device(device)
         return None if known is None else known.name
 
     # --- records ------------------------------------------------------------------------
@@ -318,7 +321,8 @@ class Home:
         devices = tuple(device.name for device in self._replica.space.membership.devices.values())
         link = self._links[0].status if self._links else "off"
         waiting = (await self.blobs.status()).waiting
-        return HomeStatus(counts[0], counts[1], counts[2], self.relay, counts[3] or 0, link, devices, waiting)
+        return HomeStatus(counts[0], counts[1], counts[2], self.relay, counts[3] or 0, link, devices, waiting,
+                          self._replica.removed)
 
     def pair(self, url: str | None = None) -> AbstractAsyncContextManager[Pairing]:
         """Let another device of this person in: `async with home.pair() as pairing: ...`.

@@ -33,7 +33,8 @@ class SyncReport:
 class HomeStatus:
     """How a home stands: records, changes not yet acknowledged by a relay, what was set aside.
 
-    `attachments` counts those that are whole here and not at a relay yet.
+    `attachments` counts those that are whole here and not at a relay yet; `removed` says that
+    another device of the person has taken this one out.
     """
 
     records: int
@@ -44,3 +45,4 @@ class HomeStatus:
     link: str
     devices: tuple[str, ...]
     attachments: int = 0
+    removed: bool = False

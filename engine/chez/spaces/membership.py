@@ -166,6 +166,11 @@ class Membership:
         numbers = [self._dag.number(statement.hash) for statement in self.person_log(person)]
         return sorted(self._dag.statements[number].hash for number in self._dag.maximal(numbers))
 
+    def epoch(self, id: bytes) -> NewEpoch | None:
+        """The signed words about an epoch, if they are here, even if what they build on is not."""
+        held = self._held.get(id) or (self._dag.statements[self._dag.number(id)] if id in self._dag else None)
+        return held.body if held is not None and isinstance(held.body, NewEpoch) else None
+
     def knows(self, heads: Iterable[bytes]) -> bool:
         """Whether all these statements are here, with all they build on."""
         return all(head in self._dag for head in heads)

@@ -1,7 +1,7 @@
 """A new epoch of a space: its keys, for whom they are sealed, and how they are recognised.
 
-    packet    sealed box of: length (1 byte), MessagePack [space, epoch, number, secret, append
-              seed, admin seed], zeros up to 208 bytes
+    packet    sealed box of: length (1 byte), MessagePack [1, space, epoch, number, secret, append
+              seed, admin seed] or [2, space, issuer, signature], zeros up to 208 bytes
     tag       H("chez/1 mailbox", space, sealing key): where a recipient's packet lies at relays
     link      nonce ‖ XChaCha20-Poly1305(the previous epoch's secret) under a key derived from
               the new secret ("chez/1 epoch link"), associated data H(space, previous epoch)
@@ -9,9 +9,12 @@
 Readers get the secret, writers the append seed as well, owners the admin seed too; a
 person's recovery key gets what the person gets. A sealed box authenticates nobody: an
 epoch from a packet is worth nothing before its statement takes effect and commits to it.
+A device that was taken out finds a farewell, signed by who started the epoch: it can read
+the log no more, and would not know why.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
@@ -25,8 +28,8 @@ from chez.spaces.membership import Membership
 from chez.spaces.state import State
 from chez.spaces.statements import Create, NewEpoch, Previous, Role, Signed, sign_statement
 
-__all__ = ("PACKET_BYTES", "Packet", "Rotation", "accept_packet", "first_epoch", "holds", "new_epoch", "packets_for",
-           "tag_of", "unlock")
+__all__ = ("PACKET_BYTES", "Farewell", "Packet", "Rotation", "accept_packet", "first_epoch", "holds", "new_epoch",
+           "packets_for", "tag_of", "unlock")
 
 PACKET_PLAIN: Final = 208
 PACKET_BYTES: Final = PACKET_PLAIN + crypto.SEALED_BOX_OVERHEAD
@@ -38,7 +41,7 @@ Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Seed = Annotated[bytes, Meta(max_length=32)]
 
 
-class _Keys(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+class _Keys(msgspec.Struct, array_like=True, frozen=True, tag=1, forbid_unknown_fields=True):
     """What is inside a packet; an empty seed for who may not have it."""
 
     space: Id
@@ -50,6 +53,23 @@ class _Keys(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
 
     def __repr__(self) -> str:
         return f"<keys of epoch {self.number}>"
+
+
+class Farewell(msgspec.Struct, array_like=True, frozen=True, tag=2, forbid_unknown_fields=True):
+    """Inside the packet of a device that was taken out; signed by who took it out."""
+
+    space: Id
+    issuer: Id
+    signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
+
+    def proves(self, state: State, device: bytes, sealing: bytes) -> bool:
+        """Whether somebody says it who might: an owner, or another device of the same person."""
+        try:
+            crypto.verify(self.issuer, self.signature, "chez/1 farewell", self.space, sealing)
+        except crypto.CryptoFailed:
+            return False
+        kin = bool(state.persons_of(self.issuer) & state.persons_of(device)) and self.issuer != device
+        return state.right(self.issuer) is Role.OWNER or (kin and state.active(self.issuer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +111,8 @@ def new_epoch(membership: Membership, epochs: Mapping[bytes, Epoch], device: cry
         if id not in epochs:
             raise NotAllowed("the keys of an epoch that another owner started are not here yet",
                              "Sync first: they come with the next contact.")
-        previous.append(Previous(id, _link(membership.space, id, secret, epochs[id].secret, entropy(24))))
+        link = _link(membership.space, id, secret, epochs[id].secret, entropy(24))
+        previous.append(Previous(id, state.epochs[id].number, link))
     number = 1 + max(state.epochs[id].number for id in state.epoch_heads)
     return _make(membership.space, sorted(membership.heads)[:64], device, number, previous, secret, entropy(32),
                  entropy(32))
@@ -118,33 +139,36 @@ def _link(space: bytes, epoch: bytes, secret: bytes, previous: bytes, nonce: byt
 
 
 def unlock(membership: Membership, epochs: Mapping[bytes, Epoch]) -> Iterator[Epoch]:
-    """The epochs before those whose keys are here, by the links between them; each committed to by its statement."""
-    known = membership.state.epochs
+    """The epochs before those whose keys are here, by the links between them.
+
+    The words about them may still be under them: as a packet's, such keys read, and seal
+    nothing until a statement that takes effect commits to them.
+    """
     have = dict(epochs)
     ready = list(have)
     while ready:
         id = ready.pop()
-        body = known.get(id)
+        body = membership.epoch(id)
         if body is None or not holds(have[id], body):
             continue
         for one in body.previous:
-            before = known.get(one.epoch)
-            if one.epoch in have or before is None:
+            if one.epoch in have:
                 continue
-            epoch = _unlink(membership.space, have[id].secret, one, before)
-            if epoch is not None:
+            secret = _unlink(membership.space, have[id].secret, one)
+            epoch = None if secret is None else Epoch(one.epoch, one.number, secret, None)
+            said = membership.epoch(one.epoch)
+            if epoch is not None and (said is None or holds(epoch, said)):
                 have[epoch.id] = epoch
                 ready.append(epoch.id)
                 yield epoch
 
 
-def _unlink(space: bytes, secret: bytes, link: Previous, body: NewEpoch) -> Epoch | None:
+def _unlink(space: bytes, secret: bytes, link: Previous) -> bytes | None:
     try:
         before = crypto.decrypt(_link_key(secret), link.sealed[:24], link.sealed[24:], _link_data(space, link.epoch))
     except crypto.CryptoFailed:
         return None
-    epoch = Epoch(link.epoch, body.number, before, None)
-    return epoch if len(before) == 32 and holds(epoch, body) else None
+    return before if len(before) == crypto.KEY_BYTES else None
 
 
 def holds(epoch: Epoch, said: NewEpoch) -> bool:
@@ -163,10 +187,14 @@ def tag_of(space: bytes, sealing: bytes) -> bytes:
     return crypto.hash_fields("chez/1 mailbox", space, sealing)
 
 
-def packets_for(space: bytes, state: State, epoch: Epoch, entropy: Callable[[int], bytes]) -> list[Packet]:
+def packets_for(space: bytes, state: State, epoch: Epoch, signer: crypto.SigningKey,
+                entropy: Callable[[int], bytes]) -> list[Packet]:
     """The packets of an epoch whose three keys are here, for every device and recovery key; decoys among them.
 
+    Farewells, signed by `signer`, for those that were taken out.
+
     In order of their tags, their number a power of two: it tells the members' number roughly.
+    The decoys' tags stay the same from one epoch to the next, as the members' do.
     """
     roles: dict[bytes, Role] = {}
     for device in state.devices.values():
@@ -182,25 +210,47 @@ def packets_for(space: bytes, state: State, epoch: Epoch, entropy: Callable[[int
             packets.append(Packet(tag_of(space, sealing), _seal(space, epoch, role, sealing)))
         except crypto.CryptoFailed:
             continue  # a key with which everybody could read it: its owner locked itself out
+    packets += _farewells(space, state, signer, set(roles))
     least = max(_LEAST_PACKETS, 1 << (len(packets) - 1).bit_length()) if packets else _LEAST_PACKETS
-    packets += [Packet(entropy(32), entropy(PACKET_BYTES)) for _ in range(least - len(packets))]
+    packets += [Packet(crypto.hash_fields("chez/1 mailbox", space, n.to_bytes(4, "big")), entropy(PACKET_BYTES))
+                for n in range(least - len(packets))]
     return sorted(packets, key=lambda packet: packet.tag)
+
+
+def _farewells(space: bytes, state: State, signer: crypto.SigningKey, staying: set[bytes]) -> Iterator[Packet]:
+    for id in state.certificates:
+        gone = state.device(id)
+        if gone is None or gone.sealing in staying or not state.persons_of(id) & state.admissions:
+            continue
+        word = signer.sign("chez/1 farewell", space, gone.sealing)
+        with suppress(crypto.CryptoFailed):
+            yield Packet(tag_of(space, gone.sealing), _boxed(gone.sealing, Farewell(space, signer.public, word)))
+
+
+def _boxed(sealing: bytes, content: "_Keys | Farewell") -> bytes:
+    plain = msgspec.msgpack.encode(content)
+    return crypto.seal_to(sealing, (bytes((len(plain),)) + plain).ljust(PACKET_PLAIN, b"\0"))
 
 
 def _seal(space: bytes, epoch: Epoch, role: Role, sealing: bytes) -> bytes:
     append = epoch.append_seed or b"" if role >= Role.WRITER else b""
     admin = epoch.admin_seed or b"" if role >= Role.OWNER else b""
-    keys = msgspec.msgpack.encode(_Keys(space, epoch.id, epoch.number, epoch.secret, append, admin))
-    return crypto.seal_to(sealing, (bytes((len(keys),)) + keys).ljust(PACKET_PLAIN, b"\0"))
+    return _boxed(sealing, _Keys(space, epoch.id, epoch.number, epoch.secret, append, admin))
 
 
-def accept_packet(space: bytes, box: bytes, key: crypto.SealingKey) -> Epoch:
-    """The epoch in a packet: provisional until its statement takes effect and commits to it. Raises `BadEntry`."""
+def accept_packet(space: bytes, box: bytes, key: crypto.SealingKey) -> Epoch | Farewell:
+    """The epoch in a packet: provisional until its statement takes effect and commits to it; or a farewell.
+
+    Raises `BadEntry`.
+    """
     try:
         plain = key.open(box)
-        keys = msgspec.msgpack.decode(plain[1 : 1 + plain[0]] if len(plain) == PACKET_PLAIN else b"", type=_Keys)
+        keys = msgspec.msgpack.decode(plain[1 : 1 + plain[0]] if len(plain) == PACKET_PLAIN else b"",
+                                      type=_Keys | Farewell)
     except (crypto.CryptoFailed, msgspec.DecodeError):
         raise BadEntry("the packet with an epoch's keys can't be read") from None
     if keys.space != space:
         raise BadEntry("the packet has keys of another space")
+    if isinstance(keys, Farewell):
+        return keys
     return Epoch(keys.epoch, keys.number, keys.secret, keys.append or None, keys.admin or None)

@@ -142,7 +142,8 @@ def _space(body: SpaceBody, view: State) -> str | None:
             if device not in view.expelled or not view.persons_of(device) & view.persons_of(body.issuer):
                 return "it retires a device that its person did not expel"
         case NewEpoch():
-            numbers = [view.epochs[one.epoch].number for one in body.previous if one.epoch in view.epochs]
+            numbers = [one.number for one in body.previous
+                       if one.epoch in view.epochs and view.epochs[one.epoch].number == one.number]
             if len(numbers) != len(body.previous) or body.number != 1 + max(numbers, default=0):
                 return "it is not numbered after the epochs it follows"
             follows = [one.epoch for one in body.previous]

@@ -25,6 +25,8 @@ class Space:
     handle: bytes
     membership: Membership
     epochs: dict[bytes, Epoch] = field(repr=False)
+    farewell: bool = False
+    """Whether somebody who might told this device that it was taken out."""
     _chosen: tuple[tuple[int, int], Epoch] | None = field(default=None, repr=False)
 
     @property
@@ -97,7 +99,7 @@ def store_epoch(db: Connection, n: int, epoch: Epoch) -> None:
 
 def load_space(db: Connection, n: int) -> Space:
     """Read a space back. Raises `Damaged` when its statements do not hold together."""
-    id, name, handle = db.execute("SELECT id, name, handle FROM space WHERE n = ?", (n,)).fetchone()
+    id, name, handle, farewell = db.execute("SELECT id, name, handle, farewell FROM space WHERE n = ?", (n,)).fetchone()
     membership = Membership(id)
     membership.add(Signed.kept(body) for (body,) in
                    db.execute("SELECT body FROM statement WHERE space = ? ORDER BY n", (n,)))
@@ -106,4 +108,4 @@ def load_space(db: Connection, n: int) -> Space:
     if membership.create is None or not epochs:
         raise Damaged(f"the statements or keys of space {name!r} are missing",
                       "Restore a backup, or join again from another device.")
-    return Space(n, id, name, handle, membership, epochs)
+    return Space(n, id, name, handle, membership, epochs, bool(farewell))

@@ -92,6 +92,7 @@ class Previous(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fiel
     """An epoch before this one, and its secret sealed under this one's."""
 
     epoch: Id
+    number: Annotated[int, Meta(ge=1, le=2**31)]
     sealed: Annotated[bytes, Meta(min_length=32, max_length=256)]
 
 

@@ -36,7 +36,8 @@ from chez_wire.envelope import HEADER_BYTES, Header
 from chez_wire.limits import MAX_CHANGE, MAX_ENVELOPE, MAX_INNER, MAX_ITEMS, MAX_PARTS, MIN_ENVELOPE
 
 __all__ = ("CHANGE", "CHANGES", "JOURNAL_HEAD", "STATEMENT", "STATEMENTS", "Inner", "Item", "Part", "RelayHead",
-           "SignedEntry", "entry_hash", "pad", "padded_size", "read_signed", "seal", "sign_entry", "unpad", "unseal")
+           "SignedEntry", "UnknownEpoch", "entry_hash", "pad", "padded_size", "read_signed", "seal", "sign_entry",
+           "unpad", "unseal")
 
 VERSION: Final = 1
 CHANGES, STATEMENTS = 0, 1  # kinds of entries
@@ -215,10 +216,18 @@ def seal(packed: bytes, handle: bytes, epoch: Epoch, nonce: bytes) -> bytes:
     return envelope
 
 
+class UnknownEpoch(BadEntry):
+    """An entry is of an epoch whose key is not on this device, or not yet."""
+
+    def __init__(self, epoch: bytes) -> None:
+        super().__init__("the entry is of an epoch whose key is not on this device")
+        self.epoch = epoch
+
+
 def unseal(envelope: bytes, handle: bytes, epochs: dict[bytes, Epoch]) -> bytes:
     """The packed signed bytes of an envelope.
 
-    Raises `BadEntry`: of another space, of an epoch whose key is not here, under a key
+    Raises `UnknownEpoch` when the key is not here, `BadEntry`: of another space, under a key
     other than the epoch's (the cipher alone would not tell), or altered. Raises
     `EnvelopeError` for bytes that are no envelope of this version.
     """
@@ -227,7 +236,7 @@ def unseal(envelope: bytes, handle: bytes, epochs: dict[bytes, Epoch]) -> bytes:
         raise BadEntry("the entry was sealed for another space")
     epoch = epochs.get(header.epoch)
     if epoch is None:
-        raise BadEntry("the entry is of an epoch whose key is not on this device")
+        raise UnknownEpoch(header.epoch)
     if not crypto.equal(header.key_id, epoch.key_id):
         raise BadEntry("the entry names another key than its epoch's")
     try:

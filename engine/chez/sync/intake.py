@@ -29,9 +29,11 @@ from chez.sync.entry import (
     Inner,
     Item,
     SignedEntry,
+    UnknownEpoch,
     read_signed,
     unseal,
 )
+from chez_wire.envelope import entry_id
 from chez_wire.frames import Entry
 from chez_wire.limits import MIB
 
@@ -49,6 +51,10 @@ class Received:
     duplicates: int = 0
     quarantined: int = 0
     statements: list[Signed] = field(default_factory=list)
+    said: bool = False
+    """Whether any statement came, even one that has not all it builds on yet: it may lead to keys."""
+    owed: bool = False
+    """Whether the statements left a new epoch owed, which is this device's to start before others'."""
 
 
 @dataclass(slots=True)
@@ -80,6 +86,9 @@ class Intake:
         certified = len(self.received.statements)
         try:
             signed = read_signed(unseal(entry.envelope, self.space.handle, self.space.epochs))
+        except UnknownEpoch as error:
+            self._lock(error.epoch, entry)
+            return
         except ValueError as error:  # an envelope of another format
             self._quarantine(entry.offset, str(error), entry.envelope)
             return
@@ -92,6 +101,29 @@ class Intake:
             self._quarantine(entry.offset, error.message, entry.envelope)
         if self._parked:
             self._unpark(signed.inner.author, certified)
+
+    def _lock(self, epoch: bytes, entry: Entry) -> None:
+        """Keep an entry until the key of its epoch is here: a device that was away meets these."""
+        self.db.execute("INSERT OR IGNORE INTO locked (space, id, epoch, relay, position, envelope) "
+                        "VALUES (?, ?, ?, ?, ?, ?)", (self.space.n, entry_id(entry.envelope), epoch, self.relay,
+                                                      entry.offset, entry.envelope))
+
+    def take_locked(self) -> int:
+        """Take in what was locked and can be opened now; how many entries that were. Raises `HomeCopied`."""
+        ready = [epoch for (epoch,) in self.db.execute("SELECT DISTINCT epoch FROM locked WHERE space = ?",
+                                                       (self.space.n,)) if epoch in self.space.epochs]
+        taken = 0
+        for epoch in ready:
+            rows = self.db.execute("SELECT id, position FROM locked WHERE space = ? AND epoch = ? ORDER BY position",
+                                   (self.space.n, epoch)).fetchall()
+            for id, position in rows:
+                (envelope,) = self.db.execute("SELECT envelope FROM locked WHERE space = ? AND id = ?",
+                                              (self.space.n, id)).fetchone()
+                self._take(Entry(position, envelope))
+            self.db.execute("DELETE FROM locked WHERE space = ? AND epoch = ?", (self.space.n, epoch))
+            taken += len(rows)
+        self._merge()
+        return taken
 
     def _accept(self, signed: SignedEntry) -> None:
         """Accept an entry, or park it until what it follows is there. Raises `BadEntry`, `HomeCopied`."""
@@ -175,6 +207,7 @@ class Intake:
         for statement in statements:
             self.db.execute("INSERT OR IGNORE INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 1)",
                             (self.space.n, statement.hash, statement.raw))
+        self.received.said = self.received.said or bool(statements)
         effective = self.space.membership.add(statements)
         self.received.statements += effective
 

@@ -200,8 +200,7 @@ class Link:
         """React to everything that happened since the last round; commit it in one group."""
         messages, self._inbox = self._inbox, []
         sealed, self._sealed = self._sealed, []
-        machine.send(sealed)
-        work: list[Work] = []
+        work: list[Work] = machine.send(sealed)
         for message in messages:
             for event in session.receive(message):
                 work += machine.handle(event)

@@ -8,19 +8,36 @@ scheduler. Work is saved before what it sends, so a crash between any two steps 
 nothing and repeats only bytes that are idempotent.
 
     start -> greeted -> resumed -> opened (or created, then opened) -> following
+
+A space is opened with the credentials of the epoch that the relay had last; when it
+refuses them, with those of the newest epoch here, then with those in this device's packet.
+While following, an owner's device replaces the relay's keys when a newer epoch is sealed
+under, and what ends somebody's rights has left; then the space is opened anew.
 """
 
 import enum
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
+from chez.crypto import SigningKey
 from chez.errors import RelayMisbehaved, RelayRefused, RelayUnreachable
+from chez.keys.epochs import Epoch
 from chez.store.database import Connection
-from chez.sync.events import AppendDone, Completed, EntriesArrived, Event, Refused, RolesEnded, SpacesOpened, Welcomed
-from chez.sync.replica import Cursor, Received, Replica, Sealed
-from chez.sync.session import ClientSession
+from chez.sync.events import (
+    AppendDone,
+    Completed,
+    EntriesArrived,
+    Event,
+    PacketArrived,
+    Refused,
+    RolesEnded,
+    SpacesOpened,
+    Welcomed,
+)
+from chez.sync.replica import Creation, Cursor, Received, Replica, Sealed
+from chez.sync.session import ClientSession, Rotation
 from chez_wire.limits import DEFAULT_CREDIT
 from chez_wire.login import Role
 
@@ -48,6 +65,8 @@ class Phase(enum.Enum):
     GREETING = enum.auto()
     OPENING = enum.auto()
     CREATING = enum.auto()
+    FETCHING = enum.auto()
+    ROTATING = enum.auto()
     FOLLOWING = enum.auto()
 
 
@@ -82,6 +101,13 @@ class SyncMachine:
     _owed: int = 0
     _cursor: Cursor | None = None
     _ref: int = 0
+    _created_before: bool = False
+    _no_rotation: tuple[bytes, bytes] = (b"", b"")
+    """The epoch at the relay, and the one here that turned out not to follow it."""
+    _incarnation: bytes = b""
+    _epoch: Epoch | None = None
+    """Whose credentials were tried last."""
+    _tried: set[bytes] = field(default_factory=set)
     _until: int = 0
     """Nothing is sent before everything up to this offset was taken in: a restored copy of a
     home finds its own later entries there, and must not write over them."""
@@ -90,7 +116,7 @@ class SyncMachine:
     def idle(self) -> bool:
         """Whether everything known of either side has reached the other."""
         return (self.phase is Phase.FOLLOWING and self.sealing and not self._queue and not self._flying
-                and not self._applying and self.progress.position >= self.progress.end)
+                and not self._applying and self.progress.position >= self.progress.end and not self._rotates())
 
     def handle(self, event: Event) -> list[Work]:
         """React to one event of the session.
@@ -99,48 +125,78 @@ class SyncMachine:
         """
         match event:
             case Welcomed():
-                return [Work(lambda db: self.replica.resume(db, self.relay, event.incarnation), self._resumed)]
-            case SpacesOpened():
+                self._incarnation = event.incarnation
+                return self._resume()
+            case SpacesOpened() if event.ref == self._ref and self.phase is Phase.OPENING:
                 return self._opened(event)
+            case Completed() if event.ref == self._ref and self.phase is Phase.ROTATING:
+                return []  # the roles end next, and it is opened anew
             case Completed() if event.ref == self._ref and self.phase is Phase.CREATING:
-                self._open()
+                if self._epoch is not None:
+                    self._open(self._epoch)
+            case PacketArrived() if event.ref == self._ref and self.phase is Phase.FETCHING:
+                return [Work(lambda db: self.replica.take_packet(db, self.relay, event.box), self._fetched)]
             case EntriesArrived():
                 return self._arrived(event)
             case AppendDone():
                 return self._appended(event)
+            case RolesEnded(code="rotated"):
+                return self._resume()
             case RolesEnded():
-                raise RelayUnreachable("the keys of this space at the relay were replaced", "It is opened anew.")
+                raise RelayUnreachable("this space was deleted at the relay", "It is asked again.")
+            case Refused(code="rotated"):
+                # What was under way is among what is sealed anew when the space is open again.
+                if (entry := self._flying.pop(event.ref, None)) is not None:
+                    self._bytes -= len(entry.envelope)
+                return []
+            case Refused(code="exists") if self.phase is Phase.CREATING and self._epoch is not None:
+                self._open(self._epoch)  # another device was first, or this one before a crash
+            case Refused(code="stale"):  # another device was first; if that ended our roles already, we are on it
+                return self._resume() if self.phase is Phase.ROTATING else []
+            case Refused(code="unknown") if self.phase is Phase.FETCHING:
+                self._shut_out()
             case Refused(retry=True):
                 raise RelayUnreachable(f"the relay can't just now: {event.message}", "It is tried again.")
             case Refused():
                 raise RelayRefused(f"the relay refused: {event.message}", reason=event.code)
         return []
 
-    def send(self, sealed: list[Sealed]) -> None:
-        """Send own entries that are durable here, as far as the window allows."""
+    def send(self, sealed: list[Sealed]) -> list[Work]:
+        """Send own entries that are durable here, as far as the window allows; what is to be done next."""
         under_way = {entry.id for entry in self._flying.values()} if sealed else set()
         for entry in sealed:
             if entry.id not in under_way:
                 self._queue.setdefault(entry.id, entry)
         if self.phase is not Phase.FOLLOWING or self.progress.position < self._until:
-            return
+            return []
         while self._queue and (not self._flying or self._bytes < WINDOW):
-            _, entry = self._queue.popitem(last=False)
-            role = Role.CONTROL if entry.control else Role.APPEND
-            self._flying[self.session.append(self.replica.space.handle, role, entry.envelope)] = entry
-            self._bytes += len(entry.envelope)
+            _, following = self._queue.popitem(last=False)
+            role = Role.CONTROL if following.control else Role.APPEND
+            ref = self.session.append(self.replica.space.handle, role, following.envelope)
+            self._flying[ref] = following
+            self._bytes += len(following.envelope)
+        return self._rotate()
 
     # --- steps ------------------------------------------------------------------------
 
-    def _resumed(self, result: tuple[Cursor, bool]) -> list[Work]:
-        self._cursor, self.progress.reset = result
+    def _resume(self) -> list[Work]:
+        """Begin, or begin anew: the relay's keys were replaced."""
+        self.phase, self.sealing = Phase.GREETING, False
+        self._queue.clear()
+        self._tried.clear()
+        return [Work(lambda db: self.replica.resume(db, self.relay, self._incarnation), self._resumed)]
+
+    def _resumed(self, result: tuple[Cursor, bool, Epoch]) -> list[Work]:
+        self._cursor, reset, epoch = result
+        self.progress.reset = self.progress.reset or reset
         self.progress.position = self._cursor.position
-        self._open()
+        self._open(epoch)
         return []
 
-    def _open(self) -> None:
-        self.phase = Phase.OPENING
-        epoch, handle = self.replica.space.epoch, self.replica.space.handle
+    def _open(self, epoch: Epoch) -> None:
+        self.phase, self._epoch = Phase.OPENING, epoch
+        self._tried.add(epoch.id)
+        handle = self.replica.space.handle
         claims = [(handle, Role.READ, epoch.read), (handle, Role.CONTROL, epoch.control)]
         if epoch.append is not None:
             claims.append((handle, Role.APPEND, epoch.append))
@@ -148,9 +204,11 @@ class SyncMachine:
 
     def _opened(self, event: SpacesOpened) -> list[Work]:
         refusals = {space.error for space in event.spaces if space.error}
-        if refusals == {"unknown"} and self.replica.space.admin is not None and self.phase is Phase.OPENING:
-            self._create()
-            return []
+        if refusals == {"unknown"} and not self._created_before:
+            self._created_before = True
+            return self._create()
+        if "denied" in refusals:
+            return self._denied()
         if refusals:
             raise RelayRefused(f"the relay does not open this space ({', '.join(sorted(refusals))})",
                                "It may hold another epoch's credentials, or none.", reason=min(refusals))
@@ -162,7 +220,70 @@ class SyncMachine:
         self.progress.end = self._until = end
         self.phase = Phase.FOLLOWING
         self.session.subscribe(self.replica.space.handle, cursor.position, DEFAULT_CREDIT, head=cursor.head)
-        return self._seal()
+        return [Work(lambda db: self._let_in(db), self._follow)]
+
+    def _let_in(self, db: Connection) -> None:
+        if self._epoch is not None:
+            self.replica.let_in(db, self.relay, self._epoch)
+
+    def _follow(self, _: None) -> list[Work]:
+        more = self._seal()
+        if self._until <= self.progress.position:
+            more.append(Work(self.replica.discharge, self._settled))
+        return more
+
+    def _settled(self, _: None) -> list[Work]:
+        return self._rotate()
+
+    # --- a new epoch --------------------------------------------------------------------
+
+    def _rotates(self) -> bool:
+        """Whether the relay seems to have the keys of an earlier epoch, which this device can replace."""
+        current, there = self.replica.current, self._epoch
+        return (self.sealing and there is not None and current.number > there.number
+                and there.admin_seed is not None and current.admin_seed is not None
+                and (there.id, current.id) != self._no_rotation)
+
+    def _rotate(self) -> list[Work]:
+        """Replace the relay's keys, once what is sealed under the earlier ones has arrived."""
+        epoch = self._epoch
+        if epoch is None or self.phase is not Phase.FOLLOWING or not self._rotates() or (
+                self.progress.position < self._until) or any(
+                entry.epoch == epoch.id for entry in (*self._flying.values(), *self._queue.values())):
+            return []
+        self.phase = Phase.ROTATING
+        return [Work(lambda db: self.replica.rotation(db, epoch), self._replace)]
+
+    def _replace(self, made: tuple[SigningKey, Rotation] | None) -> list[Work]:
+        if self.phase is not Phase.ROTATING:
+            return []  # another device was first
+        if made is None:
+            self._no_rotation = (self._epoch.id if self._epoch else b"", self.replica.current.id)
+            self.phase = Phase.FOLLOWING
+            return self.send([])
+        self._ref = self.session.rotate(self.replica.space.handle, *made)
+        return []
+
+    def _denied(self) -> list[Work]:
+        """The relay has other credentials: those of the newest epoch here, or else what this device's packet has."""
+        newest = max(self.replica.space.epochs.values(), key=lambda epoch: (epoch.number, epoch.id))
+        if newest.id not in self._tried:
+            self._open(newest)
+        else:
+            self.phase = Phase.FETCHING
+            self._ref = self.session.get_packet(self.replica.space.handle, self.replica.tag)
+        return []
+
+    def _fetched(self, epoch: Epoch | None) -> list[Work]:
+        if epoch is None or epoch.id in self._tried:
+            self._shut_out()
+        self._open(epoch)
+        return []
+
+    def _shut_out(self) -> NoReturn:
+        raise RelayRefused("the relay lets this device into the space no more, and has no keys for it",
+                           "It was removed from the space, or the relay holds an older state. What is here stays.",
+                           reason="denied")
 
     def _seal(self) -> list[Work]:
         """Seal what waits, and from then on what is written; a home that became a new device reads first."""
@@ -170,26 +291,23 @@ class SyncMachine:
             return []
         return [Work(lambda db: self.replica.unacknowledged(db, self.relay), self._begin_sealing)]
 
-    def _create(self) -> None:
-        space = self.replica.space
-        create, epoch = space.membership.create, space.epoch
-        person = None if create is None else space.membership.state.persons.get(create.person)
-        if space.admin is None or person is None or epoch.append is None:
-            raise RelayRefused("the relay does not know this space", "Only an owner's device can create it there.",
-                               reason="unknown")
+    def _create(self) -> list[Work]:
         self.phase = Phase.CREATING
-        self._ref = self.session.create_space(space.admin, person.relay_recovery, epoch.read.public,
-                                              epoch.append.public, epoch.control.public)
+        return [Work(self.replica.creation, self._created)]
+
+    def _created(self, made: Creation) -> list[Work]:
+        self._epoch = made.epoch
+        self._ref = self.session.create_space(made.admin, made.recovery, made.epoch.read.public, made.append,
+                                              made.epoch.control.public, packets=made.packets)
+        return []
 
     def _begin_sealing(self, sealed: list[Sealed]) -> list[Work]:
         self.sealing = True
-        self.send(sealed)
         # What was written since that work and before this line was sealed by neither.
-        return [Work(lambda db: self.replica.outgoing(db, self.relay), self._send)]
+        return [*self.send(sealed), Work(lambda db: self.replica.outgoing(db, self.relay), self._send)]
 
     def _send(self, sealed: list[Sealed]) -> list[Work]:
-        self.send(sealed)
-        return []
+        return self.send(sealed)
 
     def _arrived(self, event: EntriesArrived) -> list[Work]:
         self.progress.end = max(self.progress.end, event.end)
@@ -202,10 +320,13 @@ class SyncMachine:
             self._applying -= 1
             self.progress.received += received.applied
             self.progress.quarantined += received.quarantined
-            self.progress.position = event.entries[-1].offset
+            before, self.progress.position = self.progress.position, event.entries[-1].offset
             self._credit(event.handle, size)
-            self.send([])
-            return self._seal() if self.replica.unsettled else []
+            more = self.send([])
+            more += self._seal() if self.replica.unsettled else []
+            if received.owed or before < self._until <= self.progress.position:
+                more.append(Work(self.replica.discharge, self._settled))
+            return more
 
         return [Work(lambda db: self.replica.incoming(db, self.relay, event.entries, event.head), done,
                      repeatable=True)]
@@ -231,7 +352,6 @@ class SyncMachine:
             self.progress.sent += 1
             if passed is not None:
                 self.progress.position = passed.position
-            self.send([])
-            return []
+            return self.send([])
 
         return [Work(lambda db: self.replica.acknowledged(db, self.relay, entry, passed), done, repeatable=True)]

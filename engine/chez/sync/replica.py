@@ -9,15 +9,18 @@ the cursor that says how far it was read.
 Time and randomness are arguments, so that a simulation replays exactly.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from chez import crypto
-from chez.errors import RelayUnreachable
+from chez.errors import RelayRefused, RelayUnreachable
 from chez.keys.device import DeviceKeys
+from chez.keys.epochs import Epoch
 from chez.records.anew import settled, unsettled
 from chez.records.store import RecordStore
+from chez.spaces.rotation import tag_of
 from chez.spaces.space import Space, load_space
+from chez.spaces.statements import NewEpoch, Role, Signed
 from chez.store.database import Connection
 from chez.sync.chains import keep_entry, last_entry
 from chez.sync.entry import (
@@ -31,15 +34,19 @@ from chez.sync.entry import (
     Part,
     RelayHead,
     SignedEntry,
+    read_signed,
     seal,
     sign_entry,
 )
 from chez.sync.intake import Intake, Received
 from chez.sync.planning import Waiting, plan
-from chez_wire.envelope import GENESIS_HEAD, entry_id
-from chez_wire.frames import Entry
+from chez.sync.rotating import learn_epochs, rotation_at, sealed_packets, start_epoch, take_packet, takes_rights
+from chez.sync.session import Rotation
+from chez_wire.envelope import GENESIS_HEAD, Header, entry_id
+from chez_wire.frames import Entry, SealedPacket
+from chez_wire.login import handle_of
 
-__all__ = ("Cursor", "Received", "Replica", "Sealed")
+__all__ = ("Creation", "Cursor", "Received", "Replica", "Sealed")
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
@@ -54,6 +61,11 @@ class Sealed:
     envelope: bytes = field(repr=False)
     control: bool
 
+    @property
+    def epoch(self) -> bytes:
+        """The epoch that it is sealed under."""
+        return Header.decode(self.envelope).epoch
+
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
@@ -61,6 +73,29 @@ class Cursor:
 
     position: int
     head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """What creates a space at a relay: its first credentials, and the packets of its epoch."""
+
+    epoch: Epoch
+    admin: crypto.SigningKey
+    recovery: bytes
+    append: bytes
+    packets: tuple[SealedPacket, ...] = field(repr=False)
+
+
+def _by_epoch(statements: list[bytes]) -> Iterator[list[Item]]:
+    """Statements as items of entries: one before each new epoch, for it may be sealed under the old."""
+    entry: list[Item] = []
+    for body in statements:
+        if entry and isinstance(Signed.kept(body).body, NewEpoch):
+            yield entry
+            entry = []
+        entry.append(Item(STATEMENT, "", "", body))
+    if entry:
+        yield entry
 
 
 class Replica:
@@ -78,6 +113,8 @@ class Replica:
         self._now = now
         self._entropy = entropy
         self._stale = False
+        self.current = space.epoch
+        """The epoch that is sealed under, as the last transaction here left it; read from any thread."""
         self.unsettled = False
         """Whether work of the device this home was waits for what a relay has of it (`records.anew`)."""
 
@@ -90,6 +127,7 @@ class Replica:
         if self._stale:
             self.space = load_space(db, self.space.n)
             self._stale = False
+        self.current = self.space.epoch
 
     # --- out ------------------------------------------------------------------------
 
@@ -111,10 +149,8 @@ class Replica:
         now = self._now()  # one for all: an item's age counts from its entry's time
         statements = db.execute("SELECT body FROM statement WHERE space = ? AND sent = 0 ORDER BY n",
                                 (self.space.n,)).fetchall()
-        if statements:
-            items = [Item(STATEMENT, "", "", body) for (body,) in statements]
-            made.append(self._append(db, now, STATEMENTS, items))
-            db.execute("UPDATE statement SET sent = 1 WHERE space = ?", (self.space.n,))
+        made += [self._append(db, now, STATEMENTS, items) for items in _by_epoch([body for (body,) in statements])]
+        db.execute("UPDATE statement SET sent = 1 WHERE space = ? AND sent = 0", (self.space.n,))
         for batch, part in plan(self._waiting(db)):
             made.append(self._append(db, now, CHANGES, self._items(db, batch, now) + self._journal_head(db), part))
             entry = made[-1][0]
@@ -182,19 +218,92 @@ class Replica:
             "WHERE relay = ? AND space = ? ORDER BY sealed.n", (relay, space))]
         (there,) = db.execute("SELECT acknowledged FROM cursor WHERE space = ? AND relay = ?",
                               (space, relay)).fetchone()
-        last = max([there, *[sealed.entry for sealed in out]])
         for row, packed, kind in db.execute(
-                "SELECT n, inner, kind FROM entry WHERE space = ? AND author = ? AND n > ? ORDER BY n",
-                (space, self._device.id, last)).fetchall():
+                "SELECT n, inner, kind FROM entry WHERE space = ? AND author = ? AND n > ? "
+                "AND n NOT IN (SELECT entry FROM sealed WHERE relay = ?) ORDER BY n",
+                (space, self._device.id, there, relay)).fetchall():
             out.append(self._seal(db, relay, row, packed, kind))
         return out
 
     def _seal(self, db: Connection, relay: int, entry: int, packed: bytes, kind: int) -> Sealed:
-        envelope = seal(packed, self.space.handle, self.space.epoch, self._entropy(crypto.NONCE_BYTES))
+        ends = kind == STATEMENTS and takes_rights(read_signed(packed).inner)
+        epoch = self._epoch_at(db, relay) if ends else self.space.epoch
+        envelope = seal(packed, self.space.handle, epoch, self._entropy(crypto.NONCE_BYTES))
         id = entry_id(envelope)
         row = db.execute("INSERT INTO sealed (entry, relay, id, envelope) VALUES (?, ?, ?, ?)",
                          (entry, relay, id, envelope)).lastrowid
         return Sealed(row, entry, id, envelope, kind == STATEMENTS)
+
+    # --- epochs ---------------------------------------------------------------------
+
+    @property
+    def removed(self) -> bool:
+        """Whether this device has no part in the space any more, by the statements that are here or a farewell."""
+        return self.space.farewell or self.space.membership.state.right(self._device.id) is None
+
+    @property
+    def tag(self) -> bytes:
+        """Where this device's packet with the keys of a new epoch lies at relays."""
+        return tag_of(self.space.id, self._device.sealing.public)
+
+    def _epoch_at(self, db: Connection, relay: int) -> Epoch:
+        """The epoch whose credentials a relay has, as far as is known here."""
+        row = db.execute("SELECT epoch FROM cursor WHERE space = ? AND relay = ?", (self.space.n, relay)).fetchone()
+        return self.space.epochs.get(row[0] if row else b"", self.space.epoch)
+
+    def let_in(self, db: Connection, relay: int, epoch: Epoch) -> None:
+        """A relay took the credentials of this epoch."""
+        self.refresh(db)
+        db.execute("UPDATE cursor SET epoch = ? WHERE space = ? AND relay = ?", (epoch.id, self.space.n, relay))
+
+    def _owes(self, *, first: bool) -> bool:
+        """Whether a new epoch is owed that this device can start; with `first`, being the first of those who can."""
+        state = self.space.membership.state
+        if not state.rotation_owed or state.right(self._device.id) is not Role.OWNER or not all(
+                id in self.space.epochs for id in state.epoch_heads):
+            return False
+        return not first or self._device.id == min(id for id in state.devices if state.right(id) is Role.OWNER)
+
+    def discharge(self, db: Connection) -> None:
+        """Start the epoch that is owed, if it still is."""
+        self.refresh(db)
+        if self._owes(first=False):
+            self.rotate(db)
+
+    def rotate(self, db: Connection) -> None:
+        """Start a new epoch. Raises `NotAllowed`."""
+        self.refresh(db)
+        start_epoch(db, self.space, self._device, self._entropy)
+        self.current = self.space.epoch
+
+    def rotation(self, db: Connection, at: Epoch) -> tuple[crypto.SigningKey, Rotation] | None:
+        """What replaces the keys of the epoch `at` at a relay, and who signs for it; None when nothing does."""
+        self.refresh(db)
+        return rotation_at(self.space, at, self._device, self._entropy)
+
+    def creation(self, db: Connection) -> Creation:
+        """What a relay is asked for that does not know the space. Raises `RelayRefused` for who is no owner."""
+        self.refresh(db)
+        create, epoch = self.space.membership.create, self.space.epoch
+        person = None if create is None else self.space.membership.state.persons.get(create.person)
+        if epoch.admin is None or person is None or epoch.append is None or handle_of(
+                epoch.admin.public) != self.space.handle:
+            raise RelayRefused("the relay does not know this space", "Only an owner's device can create it there.",
+                               reason="unknown")
+        return Creation(epoch, epoch.admin, person.relay_recovery, epoch.append.public,
+                        sealed_packets(self.space, self._device, self._entropy))
+
+    def take_packet(self, db: Connection, relay: int, box: bytes) -> Epoch | None:
+        """The epoch in this device's packet, None when it is no packet for it."""
+        self.refresh(db)
+        under = self.space.epoch.id
+        epoch = take_packet(db, self.space, box, self._device)
+        if epoch is not None:
+            self._unlock(db, relay, under, Received())
+        self.current = self.space.epoch
+        return epoch
+
+    # --- acknowledgements -----------------------------------------------------------
 
     def acknowledged(self, db: Connection, relay: int, sealed: Sealed, passed: Cursor | None) -> None:
         """A relay holds an own entry durably; `passed` is where the cursor is now, if the entry does not come back."""
@@ -206,8 +315,8 @@ class Replica:
 
     # --- in -------------------------------------------------------------------------
 
-    def resume(self, db: Connection, relay: int, incarnation: bytes) -> tuple[Cursor, bool]:
-        """Where to go on reading a relay, and whether its store is another than last time.
+    def resume(self, db: Connection, relay: int, incarnation: bytes) -> tuple[Cursor, bool, Epoch]:
+        """Where to go on reading a relay, whether its store is another than last time, and whose credentials it has.
 
         In that case everything is read, and everything of this device sent, again.
         """
@@ -215,23 +324,36 @@ class Replica:
         row = db.execute("SELECT incarnation, position, head FROM cursor WHERE space = ? AND relay = ?",
                          (self.space.n, relay)).fetchone()
         if row is not None and row[0] == incarnation:
-            return Cursor(row[1], row[2]), False
+            return Cursor(row[1], row[2]), False, self._epoch_at(db, relay)
         db.execute("INSERT OR REPLACE INTO cursor (space, relay, incarnation, position, head, acknowledged) "
                    "VALUES (?, ?, ?, 0, ?, 0)", (self.space.n, relay, incarnation, GENESIS_HEAD))
         if row is not None:
             db.execute("DELETE FROM sealed WHERE relay = ? AND entry IN (SELECT n FROM entry WHERE space = ?)",
                        (relay, self.space.n))
-        return Cursor(0, GENESIS_HEAD), row is not None
+        return Cursor(0, GENESIS_HEAD), row is not None, self.space.epoch
 
     def incoming(self, db: Connection, relay: int, entries: Sequence[Entry], head: bytes) -> Received:
         """Take in entries that follow the cursor, and move it to the last of them."""
         self.refresh(db)
         if entries:
             self._move(db, relay, entries[0].offset, Cursor(entries[-1].offset, head))
+        under = self.space.epoch.id
         received = Intake(db, relay, self.space, self._device.id, self._records).take(entries)
+        if received.said:
+            self._unlock(db, relay, under, received)
+            received.owed = self._owes(first=True)
+        self.current = self.space.epoch
         if self.unsettled:
             self._records.settle(db, self.space.n)
         return received
+
+    def _unlock(self, db: Connection, relay: int, under: bytes, received: Received) -> None:
+        """Statements lead to keys, keys to entries that were locked, and these to statements."""
+        while True:
+            learn_epochs(db, self.space, under)
+            under = self.space.epoch.id
+            if not Intake(db, relay, self.space, self._device.id, self._records, received).take_locked():
+                return
 
     def _move(self, db: Connection, relay: int, first: int, to: Cursor) -> None:
         moved = db.execute("UPDATE cursor SET position = ?, head = ? WHERE space = ? AND relay = ? AND position = ?",

@@ -10,7 +10,8 @@ CREATE TABLE space (
     n      INTEGER PRIMARY KEY,
     id     BLOB NOT NULL UNIQUE,      -- hash of its create statement
     name   TEXT NOT NULL,
-    handle BLOB NOT NULL              -- what relays call it
+    handle BLOB NOT NULL,             -- what relays call it
+    farewell INTEGER NOT NULL DEFAULT 0 -- whether this device was told that it was taken out
 );
 
 CREATE TABLE statement (
@@ -141,6 +142,16 @@ CREATE TABLE parked (                 -- arrived before what they follow
     PRIMARY KEY (space, author, sequence, hash)
 ) WITHOUT ROWID;
 
+CREATE TABLE locked (                 -- arrived before the keys of their epoch
+    space    INTEGER NOT NULL REFERENCES space,
+    id       BLOB NOT NULL,           -- of the envelope
+    epoch    BLOB NOT NULL,
+    relay    INTEGER NOT NULL REFERENCES relay,
+    position INTEGER NOT NULL,
+    envelope BLOB NOT NULL,
+    PRIMARY KEY (space, id)
+) WITHOUT ROWID;
+
 CREATE TABLE set_aside (              -- authors whose chain is not taken in from some entry on
     space     INTEGER NOT NULL REFERENCES space,
     author    BLOB NOT NULL,
@@ -169,6 +180,7 @@ CREATE TABLE cursor (                 -- one relay's log of one space: what was 
     position     INTEGER NOT NULL,    -- offset of the last entry read
     head         BLOB NOT NULL,       -- cumulative hash up to it
     acknowledged INTEGER NOT NULL,    -- own entries up to this row are there, or in `sealed`
+    epoch        BLOB,                -- whose credentials it let this device in with last
     PRIMARY KEY (space, relay)
 ) WITHOUT ROWID;
 

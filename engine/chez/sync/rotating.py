@@ -1,0 +1,123 @@
+"""Epochs in the store: a new one started, one taken from a packet, those before it unlocked.
+
+Works on an open transaction. A removal leaves under the epoch that it ends, so that whom
+it concerns hears of it; everything else that waits is sealed anew under the new epoch.
+"""
+
+from collections.abc import Callable
+
+from chez import crypto
+from chez.errors import BadEntry
+from chez.keys.device import DeviceKeys
+from chez.keys.epochs import Epoch
+from chez.spaces.rotation import Farewell, accept_packet, holds, new_epoch, packets_for, unlock
+from chez.spaces.space import Space, store_epoch
+from chez.spaces.statements import Expel, Remove, Retire, SetRole, Signed
+from chez.store.database import Connection
+from chez.sync.entry import STATEMENT, STATEMENTS, Inner, read_signed
+from chez.sync.session import Rotation
+from chez_wire.frames import SealedPacket
+
+__all__ = ("keep_statement", "learn_epochs", "rotation_at", "sealed_packets", "start_epoch", "take_packet",
+           "takes_rights")
+
+
+def keep_statement(db: Connection, space: Space, statement: Signed) -> None:
+    """A statement made here: it is in effect, and waits for its entry."""
+    db.execute("INSERT INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 0)",
+               (space.n, statement.hash, statement.raw))
+    space.membership.add([statement])
+
+
+def start_epoch(db: Connection, space: Space, device: DeviceKeys, entropy: Callable[[int], bytes]) -> Epoch:
+    """Start a new epoch of a space; what waits to be sent is sealed under it. Raises `NotAllowed`."""
+    made = new_epoch(space.membership, space.epochs, device.signing, entropy)
+    keep_statement(db, space, made.statement)
+    _keep(db, space, made.epoch)
+    _seal_anew(db, space)
+    return made.epoch
+
+
+def take_packet(db: Connection, space: Space, box: bytes, device: DeviceKeys) -> Epoch | None:
+    """The epoch in this device's packet, which reads, and seals nothing yet.
+
+    None when the packet is none, or a farewell: if it is true, the space remembers.
+    """
+    try:
+        epoch = accept_packet(space.id, box, device.sealing)
+    except BadEntry:
+        return None
+    if isinstance(epoch, Farewell):
+        if epoch.proves(space.membership.state, device.id, device.sealing.public):
+            db.execute("UPDATE space SET farewell = 1 WHERE n = ?", (space.n,))
+            space.farewell = True
+        return None
+    known = space.epochs.get(epoch.id)
+    if known is not None and known.secret != epoch.secret:
+        return None
+    _keep(db, space, epoch)
+    return space.epochs[epoch.id]
+
+
+def learn_epochs(db: Connection, space: Space, sealed_under: bytes) -> None:
+    """Keep the keys that statements and keys lead to; `sealed_under` is the epoch that was sealed under before.
+
+    Keys to which the words about their epoch do not commit are forgotten.
+    """
+    false = [id for id, epoch in space.epochs.items()
+             if (said := space.membership.epoch(id)) is not None and not holds(epoch, said)]
+    for id in false:
+        db.execute("DELETE FROM epoch WHERE space = ? AND id = ?", (space.n, id))
+    space.epochs = {id: epoch for id, epoch in space.epochs.items() if id not in false}
+    for epoch in list(unlock(space.membership, space.epochs)):
+        _keep(db, space, epoch)
+    if space.epoch.id != sealed_under:
+        _seal_anew(db, space)
+
+
+def _keep(db: Connection, space: Space, epoch: Epoch) -> None:
+    store_epoch(db, space.n, epoch)
+    known = space.epochs.get(epoch.id)
+    if known is not None:
+        epoch = Epoch(epoch.id, epoch.number, epoch.secret, known.append_seed or epoch.append_seed,
+                      known.admin_seed or epoch.admin_seed)
+    space.epochs = {**space.epochs, epoch.id: epoch}
+
+
+def _seal_anew(db: Connection, space: Space) -> None:
+    """Forget what was sealed under an earlier epoch and is not known to have arrived, except what ends that epoch."""
+    for n, relay, entry, packed, kind in db.execute(
+            "SELECT sealed.n, relay, entry.n, inner, kind FROM sealed JOIN entry ON entry.n = sealed.entry "
+            "WHERE entry.space = ?", (space.n,)).fetchall():
+        if kind != STATEMENTS or not takes_rights(read_signed(packed).inner):
+            db.execute("DELETE FROM sealed WHERE n = ?", (n,))
+            db.execute("UPDATE cursor SET acknowledged = min(acknowledged, ?) WHERE space = ? AND relay = ?",
+                       (entry - 1, space.n, relay))
+
+
+def takes_rights(inner: Inner) -> bool:
+    """Whether an entry tells somebody that its rights end: it is sealed so that they can read it."""
+    bodies = (Signed.kept(item.data).body for item in inner.items if item.kind == STATEMENT)
+    return any(isinstance(body, Remove | SetRole | Retire | Expel) for body in bodies)
+
+
+def sealed_packets(space: Space, device: DeviceKeys, entropy: Callable[[int], bytes]) -> tuple[SealedPacket, ...]:
+    """The packets with which the epoch that is sealed under goes to everybody who belongs."""
+    packets = packets_for(space.id, space.membership.state, space.epoch, device.signing, entropy)
+    return tuple(SealedPacket(packet.tag, packet.box) for packet in packets)
+
+
+def rotation_at(space: Space, at: Epoch, device: DeviceKeys,
+                entropy: Callable[[int], bytes]) -> tuple[crypto.SigningKey, Rotation] | None:
+    """Who signs and what replaces the keys that a relay has, those of the epoch `at`.
+
+    None when there is nothing to replace, or this device may not: an epoch from a packet, whose
+    statement was not read yet, is never replaced by one that does not follow it.
+    """
+    epoch = space.epoch
+    if at.admin is None or epoch.append is None or epoch.admin is None or not space.proven(at):
+        return None
+    if not space.membership.before(at.id, epoch.id):
+        return None
+    return at.admin, Rotation(at.read.public, epoch.admin.public, epoch.read.public, epoch.append.public,
+                              epoch.control.public, sealed_packets(space, device, entropy))

@@ -1,0 +1,1 @@
+"""Persons, devices and spaces, with real relay processes."""

@@ -1,0 +1,163 @@
+"""A device is taken out: it reads nothing new, writes nothing that counts, and hears of it; the others go on."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from chez.errors import ChezError, InvalidValue, NotAllowed, NotFound, RelayRefused
+from chez.sync.entry import unseal
+from chez_wire.envelope import Header
+from tests.home.pairing import paired
+from tests.people.support import ids, join, open_again, raw_entries
+from tests.relay.support import Process
+
+
+async def test_devices_are_listed_named_and_found(tmp_path: Path, server: Process) -> None:
+    """Both devices show both, with who let in whom and when they were last seen; a new name arrives everywhere."""
+    async with paired(tmp_path, server.url) as (a, b):
+        await b.collection("notes").put({"n": 1})
+        await b.sync(server.url)
+        await a.sync(server.url)
+        listed = {info.name: info for info in await a.devices.all()}
+        assert set(listed) == {"a", "b"}
+        assert listed["a"].own and listed["a"].let_in_by is None and listed["b"].let_in_by == "a"
+        assert all(info.active and info.seen is not None for info in listed.values())
+        await a.devices.rename("b", "phone")
+        await a.sync(server.url)
+        await b.sync(server.url)
+        assert [info.name for info in await b.devices.all()] == ["phone", "a"]
+        with pytest.raises(NotFound):
+            await a.devices.rename("b", "x")
+        with pytest.raises(InvalidValue):
+            await a.devices.rename("phone", "")
+
+
+async def test_a_removed_device_is_sent_no_later_key_and_nothing_it_could_read(
+        tmp_path: Path, server: Process) -> None:
+    """All that the relay hands out after the removal, tried with every key the removed device has: nothing opens."""
+    async with paired(tmp_path, server.url) as (a, b):
+        notes = a.collection("notes")
+        await notes.put({"text": "before"}, id="before")
+        await a.sync(server.url)
+        await b.sync(server.url)
+        removed = await a.devices.remove("b")
+        assert removed.id == b.device_id
+        await notes.put({"text": "after"}, id="after")
+        await a.sync(server.url)
+        with pytest.raises(RelayRefused):
+            await b.sync(server.url)
+        assert await ids(b) == {"before"}
+        assert [(info.name, info.active) for info in await a.devices.all()] == [("a", True), ("b", False)]
+        held = b._replica.space.epochs
+        known = set(held)
+        later = [entry for entry in raw_entries(tmp_path / "relay") if Header.decode(entry).epoch not in known]
+        assert later, "what was written after the removal is under another epoch"
+        for entry in later:
+            with pytest.raises(ChezError):
+                unseal(entry, b._replica.space.handle, held)
+        assert not any(epoch.id in known for epoch in a._replica.space.epochs.values() if epoch.number == 2)
+
+
+async def test_a_removed_device_hears_of_it(tmp_path: Path, server: Process) -> None:
+    """Connected or not, the removed device learns that it was taken out, can't act for the person, keeps its data."""
+    async with paired(tmp_path, server.url) as (a, b), b.connect(server.url) as link:
+        await link.synced(20)
+        await a.devices.remove("b")
+        await a.sync(server.url)
+        async with asyncio.timeout(20):
+            while not (await b.status()).removed:
+                await link.turn()
+        for act in (b.devices.rename("a", "mine"), b.devices.remove("a"), b.devices.rotate()):
+            with pytest.raises(NotAllowed):
+                await act
+        with pytest.raises(NotAllowed):
+            await a.devices.remove("a")
+
+
+async def test_a_device_that_was_away_gets_the_keys_of_every_epoch_it_missed(
+        tmp_path: Path, server: Process) -> None:
+    """Three rotations and changes under each pass while a device is away: at its next contact it reads all of them."""
+    async with paired(tmp_path, server.url) as (a, b):
+        notes = a.collection("notes")
+        for number in range(3):
+            await a.devices.rotate()
+            await notes.put({"n": number}, id=f"n{number}")
+            await a.sync(server.url)
+        await b.collection("notes").put({"n": 9}, id="offline")
+        await b.sync(server.url)
+        assert await ids(b) == {"n0", "n1", "n2", "offline"}
+        await a.sync(server.url)
+        assert "offline" in await ids(a)
+        assert b._replica.space.epoch == a._replica.space.epoch
+        assert b._replica.space.epoch.number == 4
+
+
+async def test_a_rotation_while_others_are_connected_interrupts_nobody(tmp_path: Path, server: Process) -> None:
+    """Live links on both sides go on through rotations made on either, with changes under way."""
+    async with paired(tmp_path, server.url) as (a, b), a.connect(server.url) as one, b.connect(server.url) as two:
+        for number in range(6):
+            home = (a, b)[number % 2]
+            await home.collection("notes").put({"n": number}, id=f"{number}-before")
+            await home.devices.rotate()
+            await home.collection("notes").put({"n": number}, id=f"{number}-after")
+            await one.synced(20)
+            await two.synced(20)
+        async with asyncio.timeout(20):
+            for home in (a, b):
+                async for notes in home.collection("notes").where().live():
+                    if len(notes) == 12:
+                        break
+        assert one.error is None and two.error is None
+
+
+async def test_two_owners_rotate_at_once_and_a_merge_follows(tmp_path: Path, server: Process) -> None:
+    """Two epochs started apart both stand until a device that knows both starts one after them."""
+    async with paired(tmp_path, server.url) as (a, b):
+        await a.devices.rotate()
+        await b.devices.rotate()
+        await a.collection("notes").put({"n": 1}, id="a")
+        await b.collection("notes").put({"n": 1}, id="b")
+        for home in (a, b, a, b, a):
+            await home.sync(server.url)
+        for home in (a, b):
+            state = home._replica.space.membership.state
+            assert not state.rotation_owed and len(state.epoch_heads) == 1
+            assert await ids(home) == {"a", "b"}
+        assert a._replica.space.epoch == b._replica.space.epoch and a._replica.space.epoch.number == 3
+
+
+async def test_a_newcomer_reads_everything_at_once(tmp_path: Path, server: Process) -> None:
+    """A device paired after several epochs reads what was written under each, with no edit by anybody."""
+    async with paired(tmp_path, server.url) as (a, _):
+        for number in range(3):
+            await a.collection("notes").put({"n": number}, id=f"n{number}")
+            await a.sync(server.url)
+            await a.devices.rotate()
+        await a.sync(server.url)
+        async with join(a, tmp_path / "c", "c", server.url) as c:
+            assert await ids(c) == {"n0", "n1", "n2"}
+
+
+async def test_a_removal_made_offline_is_carried_out_at_the_next_contact(tmp_path: Path, server: Process) -> None:
+    """A removal made without a relay, the home closed and reopened: then the relay's keys are replaced."""
+    async with paired(tmp_path, server.url) as (a, _):
+        await a.devices.remove("b")
+        await a.collection("notes").put({"n": 1}, id="secret")
+    async with open_again(tmp_path / "a") as again:
+        await again.sync(server.url)
+        assert again._replica.space.epoch.number == 2
+    async with open_again(tmp_path / "b") as b:
+        with pytest.raises(RelayRefused):
+            await b.sync(server.url)
+        assert await ids(b) == set() and (await b.status()).removed
+
+
+async def test_the_journal_tells_who_was_taken_out(tmp_path: Path, server: Process) -> None:
+    """A removal, a new name and a new epoch are receipts."""
+    async with paired(tmp_path, server.url) as (a, _):
+        await a.devices.rename("b", "phone")
+        await a.devices.rotate()
+        await a.devices.remove("phone")
+        kinds = [receipt.kind for receipt in await a.journal.receipts()]
+        assert kinds[-3:] == ["device-renamed", "epoch-started", "device-removed"]
