@@ -118,8 +118,7 @@ class Backup:
                 whole = file.seek(0, os.SEEK_END)
             if path.exists():
                 raise InvalidValue(f"there is something at {path} by now", "A backup is never written over anything.")
-            fresh.rename(path)
-            sync_folder(path.parent)
+            _put_in_place(fresh, path)
         except OSError as error:
             raise disk_error(error, f"{path} can't be made") from None
         finally:
@@ -174,6 +173,15 @@ class Backup:
                               "Run `chez doctor`, then make the backup again.")
         finally:
             db.close()
+
+
+def _put_in_place(fresh: Path, path: Path) -> None:
+    fresh.rename(path)
+    try:
+        sync_folder(path.parent)
+    except OSError:
+        path.unlink()  # or it would be there, and its maker told that it is not
+        raise
 
 
 class _Writing:

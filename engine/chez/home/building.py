@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from chez.errors import ChezError
-from chez.store.disk import disk_error, sync_folder
+from chez.store.disk import disk_error, make_folders, sync_folder
 
 __all__ = ("beside", "building", "ensure_free")
 
@@ -34,7 +34,7 @@ def building(path: Path, taken: Callable[[], ChezError], scratch: Path | None = 
     ensure_free(path, taken)
     made: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent)
         made = scratch or beside(path)
         made.mkdir(mode=0o700)
         yield made
@@ -42,7 +42,9 @@ def building(path: Path, taken: Callable[[], ChezError], scratch: Path | None = 
         if path.exists():
             path.rmdir()
         made.rename(path)
+        made = path  # taken back, if its name can't be made durable
         sync_folder(path.parent)
+        made = None
     except OSError as error:
         raise disk_error(error, f"{path} can't be made") from None
     finally:

@@ -2,12 +2,13 @@
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from chez.errors import Damaged, StorageFailed
 
-__all__ = ("disk_error", "is_of_the_file", "storage_error", "sync_folder")
+__all__ = ("disk_error", "is_of_the_file", "make_folders", "storage_error", "sync_folder")
 
 _OF_THE_FILE: Final = frozenset((8, 10, 11, 13, 14, 26))
 """SQLITE_READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _NOTADB (sqlite.org/rescode.html)."""
@@ -36,6 +37,20 @@ def storage_error(error: BaseException) -> Damaged | StorageFailed:
 def is_of_the_file(error: BaseException) -> bool:
     """Whether what SQLite reports is about the file or its disk, and not about a statement."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_FILE
+
+
+def make_folders(path: Path) -> None:
+    """Make a folder and those above it that are missing, durably, or none of them. Raises OSError."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        for folder in missing:
+            sync_folder(folder.parent)
+    except OSError:
+        for folder in missing:  # there, they would pass for durable the next time
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def sync_folder(path: Path) -> None:

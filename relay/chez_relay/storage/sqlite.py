@@ -11,7 +11,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -51,7 +51,7 @@ class SqliteStorage:
         a running relay, `StorageFailed` when the disk refuses.
         """
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _make(folder)
             lock = _take_lock(folder / "relay.lock")
         except OSError as error:
             raise StorageFailed(f"the data folder can't be used: {error.strerror}") from error
@@ -108,6 +108,28 @@ class SqliteStorage:
             await self._db.close()
             os.close(self._lock)
             self._lock = -1
+
+
+def _make(folder: Path) -> None:
+    """Make the data folder and those above it, durably: with its name all that is acknowledged would be lost."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for path in missing:
+            _sync(path.parent)
+    except OSError:
+        for path in missing:  # there, they would pass for durable the next time
+            with suppress(OSError):
+                path.rmdir()
+        raise
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _take_lock(path: Path) -> int:

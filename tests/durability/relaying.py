@@ -1,0 +1,83 @@
+"""Scenario: a relay's store, which is a SQLite of its own, under appends and chunks."""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from chez_relay import storage as s
+from chez_relay.errors import StorageFailed
+from chez_relay.storage.sqlite import FILE_NAME, SqliteStorage
+from tests.durability.scene import Place, Scenario
+from tests.relay.test_storage import INBOX, READ, SPACE, chunk, create, entry
+
+__all__ = ("STORING",)
+
+GROUPS: Final[tuple[tuple[s.Request, ...], ...]] = (
+    (create(),), (entry(1),), tuple(entry(n, 1500) for n in range(2, 6)), (chunk(1, 9000), chunk(2)), (entry(6),),
+    (INBOX, s.AddItem(INBOX.inbox, b"item")))
+"""What is asked, a group at a time."""
+
+ENTRIES: Final = (0, 1, 5, 5, 6, 6)
+"""How many entries there are once each is done."""
+
+CHUNKS: Final = 3
+"""After which group the chunks are there."""
+
+
+async def _nothing(folder: Path) -> None:
+    pass
+
+
+async def _store(place: Place) -> None:
+    for number, group in enumerate(GROUPS):
+        try:
+            await _asked(place.folder, group)
+        except StorageFailed:  # and from then on of everything, until the relay is started again
+            place.relieve()
+            await _asked(place.folder, group)
+        place.say(f"group {number}")
+
+
+async def _asked(folder: Path, group: Sequence[s.Request]) -> None:
+    storage = await SqliteStorage.open(folder / "data")
+    try:
+        results = await storage.perform(group)
+        assert not any(isinstance(result, s.Refused) for result in results)
+    finally:
+        await storage.close()
+
+
+async def _stored(folder: Path, acknowledged: Sequence[str]) -> None:
+    done = len(acknowledged)
+    storage = await SqliteStorage.open(folder / "data")
+    try:
+        held = await _entries(storage)
+        assert held in ({0, *ENTRIES} if not done else ENTRIES[done - 1 : done + 1]), (done, held)
+        (found,) = await storage.perform([s.FindChunks(SPACE.handle, (chunk(1, 9000).chunk, chunk(2).chunk), READ)])
+        there = isinstance(found, s.FoundChunks) and found.held
+        assert there in ((True, True), (False, False), False) and (there == (True, True) or done <= CHUNKS)
+        for group in GROUPS:  # repeating what was done answers the same and stores nothing
+            assert not any(isinstance(result, s.Refused) for result in await storage.perform(group))
+        assert await _entries(storage) == ENTRIES[-1]
+        (data,) = await storage.perform([s.ReadChunk(SPACE.handle, chunk(1, 9000).chunk, READ)])
+        assert data == s.ChunkData(chunk(1, 9000).data)
+    finally:
+        await storage.close()
+    with sqlite3.connect(folder / "data" / FILE_NAME) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    db.close()
+
+
+async def _entries(storage: SqliteStorage) -> int:
+    """How many entries the space holds, the first ones of those that were asked, each whole and in its place."""
+    (page,) = await storage.perform([s.ReadPage(SPACE.handle, 0, 100_000, READ)])
+    if isinstance(page, s.Refused):
+        return 0
+    assert isinstance(page, s.Page)
+    wanted = [request.envelope for group in GROUPS for request in group if isinstance(request, s.AddEntry)]
+    assert [(one.offset, one.envelope) for one in page.entries] == list(enumerate(wanted, 1))[: len(page.entries)]
+    return len(page.entries)
+
+
+STORING = Scenario(_nothing, _store, _stored)

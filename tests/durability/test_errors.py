@@ -1,0 +1,46 @@
+"""A disk that refuses: EIO once, or ENOSPC until there is room again, at every boundary.
+
+The program hears a typed error with a hint, or nothing where nothing of it was lost; once
+the disk is well the same is done again in the same session, and the home holds it.
+"""
+
+import pytest
+
+from tests.durability.scenarios import SCENARIOS
+from tests.durability.tape import Fault
+from tests.durability.trial import Bench, sample
+
+every_scenario = pytest.mark.parametrize("bench", SCENARIOS, indirect=True)
+SOME = 2
+
+
+@every_scenario
+def test_some_errors(bench: Bench) -> None:
+    """At a few boundaries of each scenario."""
+    boundaries = bench.run().boundaries
+    bench.clear()
+    for number, at in enumerate(sample(f"{bench.name} fails", boundaries, SOME)):
+        bench.strike(Fault("enospc" if number % 2 else "eio", at))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@every_scenario
+def test_an_error_at_every_boundary(bench: Bench) -> None:
+    """EIO at each, until the scenario ends without meeting the fault."""
+    at = 1
+    while bench.strike(Fault("eio", at)):
+        at += 1
+    assert at > 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@every_scenario
+def test_a_full_disk_at_every_boundary_that_needs_room(bench: Bench) -> None:
+    """ENOSPC from there on, until the program hears of it."""
+    growing = bench.run().growing
+    bench.clear()
+    for at in growing:  # which is another boundary now and then: tasks run side by side
+        bench.strike(Fault("enospc", at))
+    assert len(growing) > 1
