@@ -62,20 +62,21 @@ if TYPE_CHECKING:
     from chez.records.text import Mark, Text
     from chez.records.trash import Trashed
     from chez.records.typed import Migrated
+    from chez.sync.heads import Alarm
 
 __all__ = (
-    "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Counter", "DeviceInfo",
-    "Devices", "Diagnosis", "Difference", "ExportReport", "FeedPage", "Finding", "Hit", "Home", "HomeStatus",
-    "ImportReport", "Mark", "Migrated", "Query", "Record", "Renewal", "Restored", "Reversal", "Rows",
-    "SyncReport", "Text", "Transaction", "Trashed", "Version", "become_new_device", "blocking",
+    "Alarm", "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Counter",
+    "DeviceInfo", "Devices", "Diagnosis", "Difference", "ExportReport", "FeedPage", "Finding", "Hit", "Home",
+    "HomeStatus", "ImportReport", "Mark", "Migrated", "Query", "Record", "Renewal", "Restored", "Reversal",
+    "Rows", "SyncReport", "Text", "Transaction", "Trashed", "Version", "become_new_device", "blocking",
     "change_passphrase", "count", "create", "doctor", "field", "join", "open", "restore", "serve",
 )
 
 _PLACES = {
-    "BackupReport": "chez.home", "Blob": "chez.records.reference", "Change": "chez.records.past",
-    "Changed": "chez.records.feed", "ChezError": "chez.errors", "Collection": "chez.records.collection",
-    "Conflict": "chez.records.conflicts", "Counter": "chez.records.counter", "DeviceInfo": "chez.home",
-    "Devices": "chez.home", "Diagnosis": "chez.home",
+    "Alarm": "chez.sync.heads", "BackupReport": "chez.home", "Blob": "chez.records.reference",
+    "Change": "chez.records.past", "Changed": "chez.records.feed", "ChezError": "chez.errors",
+    "Collection": "chez.records.collection", "Conflict": "chez.records.conflicts",
+    "Counter": "chez.records.counter", "DeviceInfo": "chez.home", "Devices": "chez.home", "Diagnosis": "chez.home",
     "Difference": "chez.records.past", "ExportReport": "chez.home", "FeedPage": "chez.records.feed",
     "Finding": "chez.home", "Hit": "chez.query.fulltext", "Home": "chez.home", "HomeStatus": "chez.home",
     "ImportReport": "chez.home", "Mark": "chez.records.text", "Migrated": "chez.records.typed",

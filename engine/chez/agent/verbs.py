@@ -207,12 +207,13 @@ class _Url(Params, frozen=True, kw_only=True):
 class _Sync(Params, frozen=True, kw_only=True):
     url: str | None = None
     timeout: Annotated[float, Meta(gt=0, le=86_400)] = 30.0
+    reseed: bool = False
 
 
 async def sync(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Push everything, pull to the head of the relay; at most `timeout` seconds."""
     asked = read_params(params, _Sync)
-    return plain(await home.sync(asked.url, timeout=asked.timeout))
+    return plain(await home.sync(asked.url, timeout=asked.timeout, reseed=asked.reseed))
 
 
 async def relay_set(home: "Home", params: dict[str, Any], ui: Ui) -> Any:

@@ -90,10 +90,12 @@ from chez.records.trash import Trashed
 from chez.records.typed import Migrated, Migration
 from chez.records.values import Value
 from chez.store.keyring import KeyringStatus
+from chez.sync.heads import Alarm
 from chez.sync.link import Link as AsyncLink
 from chez.sync.machine import Progress
 
 __all__ = (
+    "Alarm",
     "BackupReport",
     "Blob",
     "Blobs",
@@ -644,12 +646,18 @@ class Home(Opened[AsyncHome]):
         """Remember the relay that `sync` and `connect` use. Raises `InvalidValue`."""
         self._portal.call(lambda call: self._inner.set_relay(url))
 
-    def sync(self, url: str | None = None, *, timeout: float = 60.0) -> SyncReport:
+    def sync(self, url: str | None = None, *, timeout: float = 60.0, reseed: bool = False) -> SyncReport:
         """Send everything that waits, fetch everything new, and return.
 
-        Raises `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`; what is here stays.
+        With `reseed` the relay is read from its beginning, and sent every entry that it lacks,
+        whoever wrote it: for one that lost some, or that shows devices different logs. Raises
+        `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`; what is here stays.
         """
-        return self._portal.call(lambda call: self._inner.sync(url, timeout=timeout))
+        return self._portal.call(lambda call: self._inner.sync(url, timeout=timeout, reseed=reseed))
+
+    def alarms(self) -> list[Alarm]:
+        """What showed that a relay showed two devices different logs; nothing is taken back."""
+        return self._portal.call(lambda call: self._inner.alarms())
 
     def connect(self, url: str | None = None) -> Block[Link]:
         """Keep in step with a relay while the block lasts, through lost connections."""
@@ -775,6 +783,10 @@ class Link(Front[AsyncLink]):
     def status(self) -> str:
         """In one word, how this link stands."""
         return self._inner.status
+
+    def begin_anew(self) -> None:
+        """End the connection; the next one begins from what the store says."""
+        self._portal.do(lambda: self._inner.begin_anew())
 
     def synced(self, timeout: float | None = None) -> None:
         """Wait until everything here is durable at the relay and everything there is here.

@@ -44,6 +44,7 @@ from chez.records.values import check_collection, time_text
 from chez.spaces.space import Space
 from chez.store.database import Connection, Database
 from chez.sync.connection import relay_name
+from chez.sync.heads import Alarm, alarms
 from chez.sync.link import Link, hooks
 from chez.sync.machine import Progress
 from chez.sync.replica import Replica
@@ -266,11 +267,15 @@ class Home:
             "INSERT OR REPLACE INTO meta (key, value) VALUES ('relay', ?)", (url,)))
         self.relay = url
 
-    async def sync(self, url: str | None = None, *, timeout: float = 60.0) -> SyncReport:
+    async def sync(self, url: str | None = None, *, timeout: float = 60.0, reseed: bool = False) -> SyncReport:
         """Send everything that waits, fetch everything new, and return.
 
-        Raises `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`; what is here stays.
+        With `reseed` the relay is read from its beginning, and sent every entry that it lacks,
+        whoever wrote it: for one that lost some, or that shows devices different logs. Raises
+        `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`; what is here stays.
         """
+        if reseed:
+            await self._reseed(self._choose(url))
         if self._links:  # already kept in step in the background: wait for that
             link = self._links[0]
             if url is not None and url != link.url:
@@ -284,6 +289,19 @@ class Home:
             await link.synced(timeout)
             await self.blobs.sent(link, timeout)
             return _report(link, Progress())
+
+    async def _reseed(self, url: str) -> None:
+        def work(db: Connection) -> None:
+            self._replica.refresh(db)
+            self._replica.reseed(db, _relay_row(db, url))
+
+        await self._database.write(work)
+        for link in self._links:
+            link.begin_anew()
+
+    async def alarms(self) -> list[Alarm]:
+        """What showed that a relay showed two devices different logs; nothing is taken back."""
+        return await self._database.read(alarms)
 
     @asynccontextmanager
     async def connect(self, url: str | None = None) -> AsyncIterator[Link]:

@@ -33,6 +33,7 @@ from chez.sync.entry import (
     read_signed,
     unseal,
 )
+from chez.sync.heads import Alarm, check_claim
 from chez_wire.envelope import entry_id
 from chez_wire.frames import Entry
 from chez_wire.limits import MIB
@@ -53,6 +54,8 @@ class Received:
     statements: list[Signed] = field(default_factory=list)
     said: bool = False
     """Whether any statement came, even one that has not all it builds on yet: it may lead to keys."""
+    alarms: list[Alarm] = field(default_factory=list)
+    """What shows that the relay showed another device other entries."""
     owed: bool = False
     """Whether the statements left a new epoch owed, which is this device's to start before others'."""
 
@@ -162,6 +165,7 @@ class Intake:
             raise
         row = keep_entry(self.db, self.space.n, signed)
         self._witness(inner)
+        self.received.alarms += check_claim(self.db, self.space.n, inner)
         self.received.applied += 1
         if inner.part is None or inner.part.last:  # else it is shown together with what follows
             if inner.part is not None:
@@ -213,12 +217,13 @@ class Intake:
 
     def _repeat(self, signed: SignedEntry) -> None:
         inner = signed.inner
-        known = self.db.execute("SELECT hash FROM entry WHERE space = ? AND author = ? AND sequence = ?",
+        known = self.db.execute("SELECT hash, n FROM entry WHERE space = ? AND author = ? AND sequence = ?",
                                 (self.space.n, inner.author, inner.sequence)).fetchone()
         if known is None or known[0] != signed.hash:
             if inner.author == self.device:
                 raise _copied()
             raise BadEntry(f"its author made two different entries number {inner.sequence}")
+        self.db.execute("DELETE FROM lacking WHERE relay = ? AND entry = ?", (self.relay, known[1]))
         self.received.duplicates += 1
 
     def _set_aside(self, inner: Inner) -> None:

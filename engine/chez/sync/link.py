@@ -89,6 +89,11 @@ class Link:
             with suppress(asyncio.CancelledError):
                 await self._task
 
+    def begin_anew(self) -> None:
+        """End the connection; the next one begins from what the store says."""
+        self._machine, self._gone = None, ConnectionError("begun anew")
+        self._news.set()
+
     async def turn(self) -> None:
         """Wait until something was done, or how this link stands changed; that may be nothing of interest."""
         async with self._turn:

@@ -36,6 +36,7 @@ from chez.sync.events import (
     SpacesOpened,
     Welcomed,
 )
+from chez.sync.heads import Alarm
 from chez.sync.replica import Creation, Cursor, Received, Replica, Sealed
 from chez.sync.session import ClientSession, Rotation
 from chez_wire.limits import DEFAULT_CREDIT
@@ -102,6 +103,8 @@ class SyncMachine:
     _cursor: Cursor | None = None
     _ref: int = 0
     _created_before: bool = False
+    _begun: bool = False
+    """Whether what waits is being sealed."""
     _no_rotation: tuple[bytes, bytes] = (b"", b"")
     """The epoch at the relay, and the one here that turned out not to follow it."""
     _incarnation: bytes = b""
@@ -181,7 +184,7 @@ class SyncMachine:
 
     def _resume(self) -> list[Work]:
         """Begin, or begin anew: the relay's keys were replaced."""
-        self.phase, self.sealing = Phase.GREETING, False
+        self.phase, self.sealing, self._begun = Phase.GREETING, False, False
         self._queue.clear()
         self._tried.clear()
         return [Work(lambda db: self.replica.resume(db, self.relay, self._incarnation), self._resumed)]
@@ -217,6 +220,9 @@ class SyncMachine:
         if end < cursor.position:
             raise RelayMisbehaved(f"the relay shows {end} entries where it had shown {cursor.position}",
                                   "Your data is still here. Its store was rolled back, or it hides entries.")
+        if end == cursor.position and any(space.head != cursor.head for space in event.spaces if space.offset == end):
+            raise RelayMisbehaved("the relay shows other entries than it had shown before",
+                                  "Your data is still here. Its store was rolled back, or it shows different logs.")
         self.progress.end = self._until = end
         self.phase = Phase.FOLLOWING
         self.session.subscribe(self.replica.space.handle, cursor.position, DEFAULT_CREDIT, head=cursor.head)
@@ -229,11 +235,25 @@ class SyncMachine:
     def _follow(self, _: None) -> list[Work]:
         more = self._seal()
         if self._until <= self.progress.position:
-            more.append(Work(self.replica.discharge, self._settled))
+            more.append(self._caught_up())
         return more
 
-    def _settled(self, _: None) -> list[Work]:
+    def _caught_up(self) -> Work:
+        end = self.progress.position
+        return Work(lambda db: self.replica.caught_up(db, self.relay, end), self._settled)
+
+    def _settled(self, found: list[Alarm]) -> list[Work]:
+        self._alarmed(found)
         return self._rotate()
+
+    def _alarmed(self, found: list[Alarm]) -> None:
+        """What was found is kept by now; the connection to the relay that it is about ends with it."""
+        for alarm in found:
+            if alarm.row != self.relay:
+                continue
+            what = "does not show entries here that it showed" if alarm.hidden else "showed other entries to"
+            raise RelayMisbehaved(f"the relay {what} another device of the space (at entry {alarm.offset})",
+                                  "What is here stays. `chez sync --reseed` sends it what it lacks; use another relay.")
 
     # --- a new epoch --------------------------------------------------------------------
 
@@ -287,8 +307,10 @@ class SyncMachine:
 
     def _seal(self) -> list[Work]:
         """Seal what waits, and from then on what is written; a home that became a new device reads first."""
-        if self.sealing or (self.replica.unsettled and self.progress.position < self._until):
+        if self.sealing or self._begun or ((self.replica.unsettled or self.replica.reseeding)
+                                           and self.progress.position < self._until):
             return []
+        self._begun = True
         return [Work(lambda db: self.replica.unacknowledged(db, self.relay), self._begin_sealing)]
 
     def _create(self) -> list[Work]:
@@ -323,9 +345,10 @@ class SyncMachine:
             before, self.progress.position = self.progress.position, event.entries[-1].offset
             self._credit(event.handle, size)
             more = self.send([])
-            more += self._seal() if self.replica.unsettled else []
+            more += [] if self.sealing else self._seal()
             if received.owed or before < self._until <= self.progress.position:
-                more.append(Work(self.replica.discharge, self._settled))
+                more.append(self._caught_up())
+            self._alarmed(received.alarms)
             return more
 
         return [Work(lambda db: self.replica.incoming(db, self.relay, event.entries, event.head), done,

@@ -38,6 +38,7 @@ from chez.sync.entry import (
     seal,
     sign_entry,
 )
+from chez.sync.heads import Alarm, forget_heads, hidden, note_head, note_heads
 from chez.sync.intake import Intake, Received
 from chez.sync.planning import Waiting, plan
 from chez.sync.rotating import learn_epochs, rotation_at, sealed_packets, start_epoch, take_packet, takes_rights
@@ -115,6 +116,8 @@ class Replica:
         self._stale = False
         self.current = space.epoch
         """The epoch that is sealed under, as the last transaction here left it; read from any thread."""
+        self.reseeding = False
+        """Whether a relay is read from its beginning to learn what it lacks."""
         self.unsettled = False
         """Whether work of the device this home was waits for what a relay has of it (`records.anew`)."""
 
@@ -213,6 +216,11 @@ class Replica:
             self.unsettled = False
         self.collect(db)
         space = self.space.n
+        for row, packed, kind in self._lacking(db, relay):
+            self._seal(db, relay, row, packed, kind)
+        db.execute("DELETE FROM lacking WHERE relay = ? AND entry IN (SELECT n FROM entry WHERE space = ?)",
+                   (relay, space))
+        self.reseeding = False
         out = [Sealed(row, entry, id, envelope, kind == STATEMENTS) for row, entry, id, envelope, kind in db.execute(
             "SELECT sealed.n, entry.n, sealed.id, envelope, kind FROM sealed JOIN entry ON entry.n = sealed.entry "
             "WHERE relay = ? AND space = ? ORDER BY sealed.n", (relay, space))]
@@ -224,6 +232,10 @@ class Replica:
                 (space, self._device.id, there, relay)).fetchall():
             out.append(self._seal(db, relay, row, packed, kind))
         return out
+
+    def _lacking(self, db: Connection, relay: int) -> list[tuple[int, bytes, int]]:
+        return list(db.execute("SELECT n, inner, kind FROM entry JOIN lacking ON lacking.entry = entry.n "
+                               "WHERE lacking.relay = ? AND space = ? ORDER BY n", (relay, self.space.n)))
 
     def _seal(self, db: Connection, relay: int, entry: int, packed: bytes, kind: int) -> Sealed:
         ends = kind == STATEMENTS and takes_rights(read_signed(packed).inner)
@@ -263,6 +275,11 @@ class Replica:
                 id in self.space.epochs for id in state.epoch_heads):
             return False
         return not first or self._device.id == min(id for id in state.devices if state.right(id) is Role.OWNER)
+
+    def caught_up(self, db: Connection, relay: int, end: int) -> list[Alarm]:
+        """A relay was read to its end: start the epoch that is owed, if it still is; what it does not show."""
+        self.discharge(db)
+        return hidden(db, self.space.n, relay, end)
 
     def discharge(self, db: Connection) -> None:
         """Start the epoch that is owed, if it still is."""
@@ -312,33 +329,50 @@ class Replica:
                    (sealed.entry, self.space.n, relay))
         if passed is not None:
             self._move(db, relay, passed.position, passed)
+            note_head(db, self.space.n, relay, passed.position, passed.head)
 
     # --- in -------------------------------------------------------------------------
 
     def resume(self, db: Connection, relay: int, incarnation: bytes) -> tuple[Cursor, bool, Epoch]:
         """Where to go on reading a relay, whether its store is another than last time, and whose credentials it has.
 
-        In that case everything is read, and everything of this device sent, again.
+        In that case everything is read again, and then what it lacks is sent, whoever's it is:
+        who wrote it may not come again.
         """
         self.unsettled = unsettled(db, self.space.n)
         row = db.execute("SELECT incarnation, position, head FROM cursor WHERE space = ? AND relay = ?",
                          (self.space.n, relay)).fetchone()
         if row is not None and row[0] == incarnation:
+            self.reseeding = self._lacking(db, relay) != []
             return Cursor(row[1], row[2]), False, self._epoch_at(db, relay)
         db.execute("INSERT OR REPLACE INTO cursor (space, relay, incarnation, position, head, acknowledged) "
                    "VALUES (?, ?, ?, 0, ?, 0)", (self.space.n, relay, incarnation, GENESIS_HEAD))
-        if row is not None:
-            db.execute("DELETE FROM sealed WHERE relay = ? AND entry IN (SELECT n FROM entry WHERE space = ?)",
-                       (relay, self.space.n))
+        self.reseed(db, relay)
         return Cursor(0, GENESIS_HEAD), row is not None, self.space.epoch
+
+    def reseed(self, db: Connection, relay: int) -> None:
+        """Read a relay from its beginning, then send it every entry that it turns out not to have."""
+        forget_heads(db, self.space.n, relay)
+        db.execute("DELETE FROM sealed WHERE relay = ? AND entry IN (SELECT n FROM entry WHERE space = ?)",
+                   (relay, self.space.n))
+        db.execute("INSERT OR IGNORE INTO lacking (relay, entry) SELECT ?, n FROM entry WHERE space = ?",
+                   (relay, self.space.n))
+        db.execute("UPDATE cursor SET position = 0, head = ?, acknowledged = coalesce((SELECT max(n) FROM entry), 0) "
+                   "WHERE space = ? AND relay = ?", (GENESIS_HEAD, self.space.n, relay))
+        self.reseeding = True
 
     def incoming(self, db: Connection, relay: int, entries: Sequence[Entry], head: bytes) -> Received:
         """Take in entries that follow the cursor, and move it to the last of them."""
         self.refresh(db)
+        found: list[Alarm] = []
         if entries:
+            (before,) = db.execute("SELECT head FROM cursor WHERE space = ? AND relay = ?",
+                                   (self.space.n, relay)).fetchone()
             self._move(db, relay, entries[0].offset, Cursor(entries[-1].offset, head))
+            found = note_heads(db, self.space.n, relay, before, entries)
         under = self.space.epoch.id
         received = Intake(db, relay, self.space, self._device.id, self._records).take(entries)
+        received.alarms += found
         if received.said:
             self._unlock(db, relay, under, received)
             received.owed = self._owes(first=True)

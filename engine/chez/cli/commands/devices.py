@@ -25,10 +25,12 @@ def relay(ctx: click.Context, url: str | None) -> None:
 @click.option("--relay", "url", metavar="URL", help="Use this relay instead of the home's.")
 @click.option("--timeout", type=click.FloatRange(0.1, 86_400), default=30, show_default=True, metavar="SECONDS",
               help="Give up after so long; what was exchanged stays.")
+@click.option("--reseed", is_flag=True,
+              help="Read the relay from its beginning, and send it every entry that it lacks, whoever wrote it.")
 @click.pass_context
-def sync(ctx: click.Context, url: str | None, timeout: float) -> None:
+def sync(ctx: click.Context, url: str | None, timeout: float, reseed: bool) -> None:
     """Send everything that waits, fetch everything new, and return."""
-    report = call(ctx, "sync", {"url": url, "timeout": timeout})
+    report = call(ctx, "sync", {"url": url, "timeout": timeout, "reseed": reseed})
     if settings(ctx).json:
         json_line(report)
     else:

@@ -184,6 +184,38 @@ CREATE TABLE cursor (                 -- one relay's log of one space: what was 
     PRIMARY KEY (space, relay)
 ) WITHOUT ROWID;
 
+CREATE TABLE relay_head (             -- what a relay showed: the head of its log after each entry
+    space    INTEGER NOT NULL REFERENCES space,
+    relay    INTEGER NOT NULL REFERENCES relay,
+    position INTEGER NOT NULL,
+    head     BLOB NOT NULL,
+    PRIMARY KEY (space, relay, position)
+) WITHOUT ROWID;
+
+CREATE TABLE claim (                  -- a head that another device had seen, further on than was read here
+    space    INTEGER NOT NULL REFERENCES space,
+    relay    INTEGER NOT NULL REFERENCES relay,
+    author   BLOB NOT NULL,
+    position INTEGER NOT NULL,
+    head     BLOB NOT NULL,
+    PRIMARY KEY (space, relay, author)
+) WITHOUT ROWID;
+
+CREATE TABLE alarm (                  -- a relay that showed two devices different logs
+    space    INTEGER NOT NULL REFERENCES space,
+    relay    INTEGER NOT NULL REFERENCES relay,
+    author   BLOB NOT NULL,
+    position INTEGER NOT NULL,
+    hidden   INTEGER NOT NULL,        -- 1: it does not show so many entries here
+    PRIMARY KEY (space, relay, author, position)
+) WITHOUT ROWID;
+
+CREATE TABLE lacking (                -- entries of any author that a relay is not known to have: sent when it was read
+    relay INTEGER NOT NULL REFERENCES relay,
+    entry INTEGER NOT NULL REFERENCES entry,
+    PRIMARY KEY (relay, entry)
+) WITHOUT ROWID;
+
 CREATE TABLE sealed (                 -- own entries on their way to one relay, until acknowledged
     n        INTEGER PRIMARY KEY,     -- order of sealing
     entry    INTEGER NOT NULL REFERENCES entry,

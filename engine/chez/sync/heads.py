@@ -1,0 +1,103 @@
+"""What devices tell each other of a relay's log, held against what it showed this one.
+
+Every entry carries the last head of the relay that its author had seen (DESIGN section 5).
+A head stands for all entries up to an offset, so two devices that were shown different
+entries have different heads there, and the first entry that crosses from one to the other
+tells. The heads seen here are kept for each offset: 40 bytes an entry.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from chez.store.database import Connection
+from chez.sync.entry import Inner
+from chez_wire.envelope import entry_id, fold_head
+from chez_wire.frames import Entry
+
+__all__ = ("Alarm", "alarms", "check_claim", "forget_heads", "hidden", "note_head", "note_heads")
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A relay showed two devices different logs: `author` had seen another head at `offset` than was shown here.
+
+    With `hidden` the relay does not show so many entries here at all. `row` is the relay's.
+    """
+
+    relay: str
+    author: bytes = field(repr=False)
+    offset: int
+    hidden: bool
+    row: int = field(repr=False)
+
+
+def forget_heads(db: Connection, space: int, relay: int) -> None:
+    """The relay has another store than before: what was seen of the former one says nothing."""
+    db.execute("DELETE FROM relay_head WHERE space = ? AND relay = ?", (space, relay))
+    db.execute("DELETE FROM claim WHERE space = ? AND relay = ?", (space, relay))
+
+
+def note_heads(db: Connection, space: int, relay: int, before: bytes, entries: Sequence[Entry]) -> list[Alarm]:
+    """Keep the heads after each of these entries, which follow the head `before`; what others had claimed of them."""
+    rows, head = [], before
+    for entry in entries:
+        head = fold_head(head, entry_id(entry.envelope))
+        rows.append((space, relay, entry.offset, head))
+    return _note(db, space, relay, rows)
+
+
+def note_head(db: Connection, space: int, relay: int, offset: int, head: bytes) -> list[Alarm]:
+    """Keep one head: after an own entry that does not come back."""
+    return _note(db, space, relay, [(space, relay, offset, head)])
+
+
+def _note(db: Connection, space: int, relay: int, rows: list[tuple[int, int, int, bytes]]) -> list[Alarm]:
+    if not rows:
+        return []
+    db.executemany("INSERT OR REPLACE INTO relay_head (space, relay, position, head) VALUES (?, ?, ?, ?)", rows)
+    told = db.execute(
+        "SELECT claim.author, claim.position, claim.head = relay_head.head FROM claim "
+        "JOIN relay_head USING (space, relay, position) WHERE claim.space = ? AND claim.relay = ? "
+        "AND claim.position BETWEEN ? AND ?", (space, relay, rows[0][2], rows[-1][2])).fetchall()
+    if told:
+        db.execute("DELETE FROM claim WHERE space = ? AND relay = ? AND position BETWEEN ? AND ?",
+                   (space, relay, rows[0][2], rows[-1][2]))
+    return [_raise(db, space, relay, author, offset, False) for author, offset, alike in told if not alike]
+
+
+def check_claim(db: Connection, space: int, inner: Inner) -> list[Alarm]:
+    """What an accepted entry says of a relay's log; kept until this device has read so far, if it has not."""
+    if inner.relay is None or inner.relay.offset == 0:
+        return []
+    found = []
+    for (relay,) in db.execute("SELECT relay FROM cursor WHERE space = ? AND incarnation = ?",
+                               (space, inner.relay.incarnation)).fetchall():
+        row = db.execute("SELECT head FROM relay_head WHERE space = ? AND relay = ? AND position = ?",
+                         (space, relay, inner.relay.offset)).fetchone()
+        if row is None:
+            db.execute("INSERT OR REPLACE INTO claim (space, relay, author, position, head) VALUES (?, ?, ?, ?, ?)",
+                       (space, relay, inner.author, inner.relay.offset, inner.relay.head))
+        elif row[0] != inner.relay.head:
+            found.append(_raise(db, space, relay, inner.author, inner.relay.offset, False))
+    return found
+
+
+def hidden(db: Connection, space: int, relay: int, end: int) -> list[Alarm]:
+    """Entries that others had seen at a relay, whose log ends before them here: to be asked when it was read whole."""
+    rows = db.execute("SELECT author, position FROM claim WHERE space = ? AND relay = ? AND position > ?",
+                      (space, relay, end)).fetchall()
+    return [_raise(db, space, relay, author, offset, True) for author, offset in rows]
+
+
+def _raise(db: Connection, space: int, relay: int, author: bytes, offset: int, hidden: bool) -> Alarm:
+    db.execute("INSERT OR IGNORE INTO alarm (space, relay, author, position, hidden) VALUES (?, ?, ?, ?, ?)",
+               (space, relay, author, offset, hidden))
+    (url,) = db.execute("SELECT url FROM relay WHERE n = ?", (relay,)).fetchone()
+    return Alarm(url, author, offset, hidden, relay)
+
+
+def alarms(db: Connection) -> list[Alarm]:
+    """All that was found so far."""
+    return [Alarm(url, author, offset, bool(hidden), row) for url, author, offset, hidden, row in db.execute(
+        "SELECT url, author, position, hidden, relay.n FROM alarm JOIN relay ON relay.n = alarm.relay "
+        "ORDER BY url, position, author")]

@@ -1,0 +1,60 @@
+"""One address behind which relays change: what a relay that lies, or lost its store, looks like."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from tests.relay.support import Process, relay
+
+
+class Proxy:
+    """Forwards connections to whichever relay `target` names at that time."""
+
+    def __init__(self) -> None:
+        self.target = ""
+        self.url = ""
+
+    @property
+    def name(self) -> str:
+        """What clients dial; relays behind it must go by it."""
+        return self.url.removeprefix("ws://")
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, both ways, until either side ends."""
+        host, port = self.target.removeprefix("ws://").split(":")
+        there, back = await asyncio.open_connection(host, int(port))
+        with suppress(OSError):
+            ways = [asyncio.ensure_future(_copy(*way)) for way in ((reader, back), (there, writer))]
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        for side in (back, writer):
+            side.close()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+
+
+@asynccontextmanager
+async def proxy() -> AsyncIterator[Proxy]:
+    """A proxy on a free port of loopback."""
+    made = Proxy()
+    server = await asyncio.start_server(made.carry, "127.0.0.1", 0)
+    made.url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield made
+    finally:
+        server.close()
+
+
+@asynccontextmanager
+async def behind(front: Proxy, data: Path, *others: Proxy) -> AsyncIterator[Process]:
+    """A relay over `data`, to which the proxy leads from now on, and these others."""
+    names = [option for each in (front, *others) for option in ("--name", each.name)]
+    async with relay(data, *names) as server:
+        for each in (front, *others):
+            each.target = server.url
+        yield server
