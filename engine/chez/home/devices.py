@@ -54,6 +54,9 @@ class Devices:
         self._device = device
         self._journal = journal
 
+    def __repr__(self) -> str:
+        return f"<Devices of space {self._replica.space.id.hex()[:8]}…>"
+
     async def all(self) -> list[DeviceInfo]:
         """Every device that ever was one, this one first, then by name."""
         return await self._database.read(self._all)
