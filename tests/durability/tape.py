@@ -125,6 +125,12 @@ class Recording:
     struck: str = ""
     """What the fault met."""
 
+    @property
+    def last(self) -> int:
+        """How much is on the tape up to the last thing that the program was told was done; all, if nothing was."""
+        told = [place for place, op in enumerate(self.ops, 1) if isinstance(op, Acknowledged)]
+        return told[-1] if told else len(self.ops)
+
     def acknowledged(self, until: int | None = None) -> list[str]:
         """What the program was told was done, up to a place of the tape."""
         return [op.what for op in self.ops[:until] if isinstance(op, Acknowledged)]
