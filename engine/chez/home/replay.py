@@ -104,7 +104,7 @@ def _replay_record(rows: Rows, db: Connection, space: int, collection: str, id: 
         incoming.append(Incoming(collection, id, change, entry, origins.get(change.hash), time))
     merge(rows, db, space, incoming)
     merge(rows, db, space, [Incoming(collection, id, change, None, origin, time)
-                            for change, origin, time in unsent.changes], OUTBOX)
+                            for change, origin, time in unsent.changes])
     row = rows.find(db, space, collection, id)
     if row is not None and unsent.shown is not None and not unsent.awaited and (salvaged or not unsent.whole):
         _show_again(rows, db, row.n, unsent.shown, space, collection, id)
@@ -168,4 +168,4 @@ def _show_again(rows: Rows, db: Connection, n: int, shown: dict[str, Value], spa
     document = automerge.load(base, rows.actor) if base else automerge.new(rows.actor)
     data = write_difference(document, automerge.extract(document), shown)
     if data is not None and len(data) <= MAX_CHANGE:
-        merge(rows, db, space, [Incoming(collection, id, automerge.read_change(data))], OUTBOX)
+        merge(rows, db, space, [Incoming(collection, id, automerge.read_change(data))])

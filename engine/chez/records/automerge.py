@@ -44,7 +44,7 @@ class RawChange:
 
     `hash` is the change's SHA-256, `actor` its author's actor id, `sequence` counts the
     actor's changes from 1, `dependencies` are the hashes it builds on, `first` and `last`
-    the numbers of its operations.
+    the numbers of its operations, `weight` how many it has and replaces.
     """
 
     hash: bytes
@@ -53,6 +53,7 @@ class RawChange:
     dependencies: tuple[bytes, ...]
     first: int
     last: int
+    weight: int
     bytes: bytes = field(repr=False)
 
 
@@ -110,14 +111,14 @@ def read_change(data: bytes) -> RawChange:
         size, at = read_uleb(data, at + 32 * count)
         actor = data[at : at + size]
         sequence, at = read_uleb(data, at + size)
-        first, last = check_columns(data, at)
+        first, last, weight = check_columns(data, at)
     except IndexError:
         raise BadChange("a change is cut short") from None
     except BadColumns as error:
         raise BadChange(f"a change has {error}") from None
     if len(actor) != size:
         raise BadChange("a change is cut short")
-    return RawChange(digest, actor, sequence, dependencies, first, last, data)
+    return RawChange(digest, actor, sequence, dependencies, first, last, weight, data)
 
 
 def new(actor: bytes) -> Document:

@@ -75,7 +75,7 @@ def encode_fields(actor: bytes, sequence: int, start: int, dependencies: Sequenc
     tail = b"\1" + uleb(len(body)) + body
     digest = hashlib.sha256(tail).digest()
     return RawChange(digest, actor, sequence, tuple(dependencies), start, start + len(fields) - 1,
-                     _MAGIC + digest[:4] + tail)
+                     len(fields), _MAGIC + digest[:4] + tail)
 
 
 @lru_cache(maxsize=1024)

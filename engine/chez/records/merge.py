@@ -6,46 +6,28 @@ its changes of a record 1, 2, 3 …, each building on the one before, and the op
 them go on from the last ones it builds on (Lamport's clock), so that no two operations
 of a document have one name. A change that breaks this is refused, and so is whatever
 builds on a change that was refused. A change that builds on one that has not arrived
-waits in the log.
+waits in the log (`records.waiting`), and so does, for its turn, what a budget leaves over:
+however much arrives at once, other work has its turn in between (`work_off`).
 """
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from chez.records import automerge
-from chez.records.automerge import BadChange, Document, RawChange
+from chez.records import automerge, waiting
+from chez.records.automerge import BadChange, Document
 from chez.records.derived import DEVICE_ID
+from chez.records.graph import BUILDS, Graph, Incoming, Known, Node
 from chez.records.ground import Ground, is_new
 from chez.records.purging import erase, is_purge
 from chez.records.reserved import REMADE
 from chez.records.rows import ABSENT, IN_ENTRY, OUTBOX, PURGED, REFUSED, WAITING, Row, Rows, Tip
+from chez.records.waiting import Budget
 from chez.store.database import Connection
 
-__all__ = ("Incoming", "Refusal", "merge")
+__all__ = ("Incoming", "Refusal", "merge", "work_off")
 
-_BUILDS: Final = "the change builds on one that was refused"
 _NUMBER: Final = "the change does not carry its author's next number in this record"
-_CLOCK: Final = "the change's operations do not go on from those it builds on"
-
-_Known = Callable[[bytes], tuple[int, int] | None]
-"""State and last operation of a change in the log, by its hash."""
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A change for one record; `entry` is the row of the entry that brought it.
-
-    `time` is when its author made it (Unix milliseconds, None: now, on this device).
-    """
-
-    collection: str
-    id: str
-    change: RawChange
-    entry: int | None = None
-    origin: str | None = None
-    time: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,94 +38,163 @@ class Refusal:
     reason: str
 
 
-@dataclass(slots=True)
-class _Batch:
-    """Changes of one record as a graph: what builds on what, and what can't be taken in, and why."""
-
-    items: list[Incoming]
-    ready: list[Incoming] = field(default_factory=list)
-    doomed: dict[bytes, str] = field(default_factory=dict)
-    dependents: dict[bytes, list[Incoming]] = field(default_factory=dict)
-
-    def doom(self, item: Incoming, reason: str) -> None:
-        """Refuse a change, and all of the batch that builds on it."""
-        self.doomed[item.change.hash] = reason
-        queue = deque([item])
-        while queue:
-            for other in self.dependents.get(queue.popleft().change.hash, ()):
-                if other.change.hash not in self.doomed:
-                    self.doomed[other.change.hash] = _BUILDS
-                    queue.append(other)
-
-
 def merge(rows: Rows, db: Connection, space: int, incoming: Sequence[Incoming],
-          state: int = IN_ENTRY) -> list[Refusal]:
+          budget: Budget | None = None) -> list[Refusal]:
     """Merge changes, all those of a record in one go, in an open transaction.
 
-    Returns what was refused; nothing of it is in a document.
+    All of `incoming` is merged, whatever the budget; of what waited for it, as much as the
+    budget allows. Returns what was refused; nothing of it is in a document.
     """
     by_record: dict[tuple[str, str], list[Incoming]] = {}
     for item in incoming:
         by_record.setdefault((item.collection, item.id), []).append(item)
     refused: list[Refusal] = []
     for items in by_record.values():
-        refused += _merge_record(rows, db, space, items, state)
+        refused += _merge_record(rows, db, space, items, budget)
     return refused
 
 
-def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming], state: int) -> list[Refusal]:
+def work_off(rows: Rows, db: Connection, budget: Budget) -> list[tuple[int, Refusal]]:
+    """Merge what is due, as much as the budget allows; returns what was refused, with its space."""
+    refused: list[tuple[int, Refusal]] = []
+    n = 0
+    while not budget.spent and (found := waiting.owing(db, n)) is not None:
+        n, space, collection, id = found
+        if n in rows.damaged:
+            continue
+        row = rows.find(db, space, collection, id)
+        assert row is not None  # it was just found
+        refused += [(space, one) for one in _Step(rows, db, space, collection, id, row, budget).run([], {})]
+    return refused
+
+
+def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
+                  budget: Budget | None) -> list[Refusal]:
     collection, id = items[0].collection, items[0].id
     row = rows.find(db, space, collection, id)
-    if (row is not None and row.state == PURGED) or _purged(rows, db, space, row, items, state):
+    if (row is not None and row.state == PURGED) or _purged(rows, db, space, row, items):
         return []
-    n = None if row is None else row.n
-    tips = {} if n is None else rows.tips(db, n)
-    states: dict[bytes, tuple[int, int] | None] = {}
-
-    def known(hash: bytes) -> tuple[int, int] | None:
-        if hash not in states:
-            states[hash] = rows.logged(db, n, hash)
-        return states[hash]
-
+    step = _Step(rows, db, space, collection, id, row, budget)
     previous: dict[bytes, bytes] = {}
-    fresh, strange = _numbered(rows.actor, tips, items, known, previous)
+    fresh, strange = _numbered(rows.actor, step.tips, items, step.known, previous)
     for item in items:
-        if n is not None and item.entry is not None and len(item.change.actor) == REMADE and (
-                known(item.change.hash) or (IN_ENTRY, 0))[0] == OUTBOX:
-            rows.delivered(db, n, item.change.hash, item.entry)
+        if row is not None and item.entry is not None and len(item.change.actor) == REMADE and (
+                step.known(item.change.hash) or (IN_ENTRY, 0))[0] == OUTBOX:
+            rows.delivered(db, row.n, item.change.hash, item.entry)
     if not fresh and not strange:
         return []
-    held = [] if n is None else [Incoming(collection, id, automerge.read_change(data), entry, origin, time)
-                                 for data, entry, origin, time in rows.waiting(db, n)]
-    if held and n is not None:
-        numbers = rows.numbers(db, n)
-        for item in held:
-            if before := numbers.get((item.change.actor, item.change.sequence - 1)):
-                previous[item.change.hash] = before
-    batch = _ordered([*held, *fresh], known, previous)
-    for item in batch.items:
-        if tips.get(item.change.actor, Tip()).refuses(item.change.sequence):
-            batch.doom(item, _BUILDS)
-    document, done, ground = _settle(rows, db, n, batch)
-    value = None if document is None else automerge.extract(document)
-    if n is None:
-        n = rows.insert(db, space, collection, id, value, len(done), _entry(done))
-    _log(rows, db, n, batch, {item.change.hash for item in held}, done, state)
+    refused = step.run(fresh, previous)
     for item in strange:
-        rows.log(db, n, item.change, REFUSED, item.origin, item.entry, item.time, counted=False)
-    for item in batch.items:
-        if item.change.hash in batch.doomed:
-            tip = tips.setdefault(item.change.actor, Tip())
-            tip.broken = min(item.change.sequence, tip.broken or item.change.sequence)
-    if document is not None and value is not None:
-        rows.keep(n, document, tips, ground)  # first: a snapshot is taken of the document that is kept
-        if row is not None:
-            rows.project(db, row, value, row.tail + len(done), _entry(done))
-    return [Refusal(item, _NUMBER) for item in strange] + [
-        Refusal(item, batch.doomed[item.change.hash]) for item in batch.items if item.change.hash in batch.doomed]
+        rows.log(db, step.record, item.change, REFUSED, item.origin, item.entry, item.time, counted=False)
+    return [*[Refusal(item, _NUMBER) for item in strange], *refused]
 
 
-def _purged(rows: Rows, db: Connection, space: int, row: Row | None, items: list[Incoming], state: int) -> bool:
+class _Step:
+    """What one transaction does to one record."""
+
+    def __init__(self, rows: Rows, db: Connection, space: int, collection: str, id: str, row: Row | None,
+                 budget: Budget | None) -> None:
+        self._rows, self._db, self._space, self._row = rows, db, space, row
+        self._name = collection, id
+        self._budget = budget
+        self._n = None if row is None else row.n
+        self.tips = {} if row is None else rows.tips(db, row.n)
+        self._states: dict[bytes, tuple[int, int] | None] = {}
+
+    @property
+    def record(self) -> int:
+        """The record's row; it has one once something was logged."""
+        assert self._n is not None
+        return self._n
+
+    def known(self, hash: bytes) -> tuple[int, int] | None:
+        """State and last operation of a change in the log."""
+        if hash not in self._states:
+            self._states[hash] = self._rows.logged(self._db, self._n, hash)
+        return self._states[hash]
+
+    def run(self, fresh: list[Incoming], previous: dict[bytes, bytes]) -> list[Refusal]:
+        """Merge what is new and what is due; what waits for a change that is refused is refused too."""
+        graph = self._graph()
+        for item in fresh:
+            graph.arrived(item, previous.get(item.change.hash), self.known)
+            if self._budget is not None:
+                self._budget.spend(item.change.weight)
+            if self.tips.get(item.change.actor, Tip()).refuses(item.change.sequence):
+                graph.doomed[item.change.hash] = BUILDS
+        document, done, ground = self._apply(graph)
+        if self._n is None:
+            value = None if document is None else automerge.extract(document)
+            self._n = self._rows.insert(self._db, self._space, *self._name, value, len(done), _entry(done))
+            self._log(graph, done)
+            if document is not None:
+                self._rows.keep(self._n, document, self.tips, ground)
+        else:
+            self._log(graph, done)
+            if document is not None and self._row is not None:
+                # Kept first: a snapshot is taken of the document that is kept.
+                self._rows.keep(self._n, document, self.tips, ground)
+                self._rows.project(self._db, self._row, automerge.extract(document), self._row.tail + len(done),
+                                   _entry(done))
+        refused = _refused(graph)
+        while graph.doomed and not graph.unreadable:
+            graph = self._graph()
+            graph.order()  # all that is due now waited for what was refused, or was left by the budget
+            self._log(graph, [])
+            refused += _refused(graph)
+        return refused
+
+    def _graph(self) -> Graph:
+        graph = Graph(self._db, self._n, self._budget)
+        if self._n is not None:
+            graph.waits = waiting.wants(self._db, self._n)
+            graph.due(*self._name, waiting.due(self._db, self._n, self._budget))
+        return graph
+
+    def _apply(self, graph: Graph) -> tuple[Document | None, list[Incoming], Ground | None]:
+        graph.order()
+        document, done, ground = _settle(self._rows, self._db, self._n, graph) if graph.ready else (None, [], None)
+        if self._n is not None:
+            if graph.unreadable:
+                self._rows.damaged.add(self._n)
+            elif done:
+                self._rows.damaged.discard(self._n)
+        return document, done, ground
+
+    def _log(self, graph: Graph, done: list[Incoming]) -> None:
+        """Write what became of each change: applied (in causal order), refused, or waiting."""
+        db, n = self._db, self.record
+        nodes = {node.hash: node for node in graph.nodes}
+        for item in done:
+            self._write(nodes[item.change.hash], OUTBOX if item.entry is None else IN_ENTRY)
+        applied = {item.change.hash for item in done}
+        for hash, node in nodes.items():
+            change = node.item.change
+            if hash in graph.doomed:
+                self._write(node, REFUSED)
+                tip = self.tips.setdefault(change.actor, Tip())
+                tip.broken = min(change.sequence, tip.broken or change.sequence)
+            elif hash not in applied and node.row is None:
+                row = self._write(node, WAITING)
+                waiting.park(db, n, row, change.weight, node.floor, set(node.needs) - applied)
+        if graph.waits:
+            for item in done:
+                waiting.fulfil(db, n, item.change.hash, item.change.last)
+            for hash in graph.doomed:
+                waiting.refuse(db, n, hash)
+
+    def _write(self, node: Node, state: int) -> int:
+        item = node.item
+        if node.row is not None:
+            self._rows.unlog(self._db, node.row)  # the log is in causal order: after what it waited for
+        return self._rows.log(self._db, self.record, item.change, state, item.origin, item.entry, item.time)
+
+
+def _refused(graph: Graph) -> list[Refusal]:
+    return [Refusal(node.item, graph.doomed[node.hash]) for node in graph.nodes if node.hash in graph.doomed]
+
+
+def _purged(rows: Rows, db: Connection, space: int, row: Row | None, items: list[Incoming]) -> bool:
     """Purge the record if one of the changes says so."""
     item = next((item for item in items if is_purge(item.change)), None)
     if item is None:
@@ -151,7 +202,7 @@ def _purged(rows: Rows, db: Connection, space: int, row: Row | None, items: list
     if row is None:
         n = rows.insert(db, space, item.collection, item.id, None, 0)
         row = Row(n, item.collection, item.id, {}, 0, ABSENT)
-    erase(rows, db, space, row, item.change, state, item.entry, item.time)
+    erase(rows, db, space, row, item.change, OUTBOX if item.entry is None else IN_ENTRY, item.entry, item.time)
     return True
 
 
@@ -160,7 +211,7 @@ def _entry(done: list[Incoming]) -> int | None:
 
 
 def _numbered(actor: bytes, tips: dict[bytes, Tip], items: list[Incoming],
-              known: _Known, previous: dict[bytes, bytes]) -> tuple[list[Incoming], list[Incoming]]:
+              known: Known, previous: dict[bytes, bytes]) -> tuple[list[Incoming], list[Incoming]]:
     """Changes not seen before, and those of them whose number is not their author's next.
 
     Fills in `previous`: for a change, the one that its author made just before.
@@ -183,64 +234,25 @@ def _numbered(actor: bytes, tips: dict[bytes, Tip], items: list[Incoming],
     return list(fresh.values()), list(strange.values())
 
 
-def _ordered(items: list[Incoming], known: _Known, previous: dict[bytes, bytes]) -> _Batch:
-    """What can be applied, in causal order (Kahn 1962), and what builds on a refused change."""
-    batch = _Batch(items)
-    here = {item.change.hash for item in items}
-    missing: dict[bytes, int] = {}
-    last: dict[bytes, int] = {}  # of what each builds on
-    for item in items:
-        change = item.change
-        missing[change.hash] = last[change.hash] = 0
-        needs = set(change.dependencies)
-        # Automerge takes an author's changes by number only, whatever they say to build on.
-        if change.hash in previous:
-            needs.add(previous[change.hash])
-        for hash in needs:
-            if hash in here:
-                batch.dependents.setdefault(hash, []).append(item)
-                missing[change.hash] += 1
-            elif (found := known(hash)) is None:
-                missing[change.hash] += 1
-            elif found[0] == REFUSED:
-                batch.doomed[change.hash] = _BUILDS
-            else:
-                last[change.hash] = max(last[change.hash], found[1])
-    for item in items:
-        if item.change.hash in batch.doomed:
-            batch.doom(item, _BUILDS)
-    queue = deque(item for item in items if not missing[item.change.hash])
-    while queue:
-        item = queue.popleft()
-        if item.change.first != last[item.change.hash] + 1 and item.change.hash not in batch.doomed:
-            batch.doom(item, _CLOCK)
-        batch.ready.append(item)
-        for other in batch.dependents.get(item.change.hash, ()):
-            last[other.change.hash] = max(last[other.change.hash], item.change.last)
-            missing[other.change.hash] -= 1
-            if not missing[other.change.hash]:
-                queue.append(other)
-    return batch
-
-
-def _settle(rows: Rows, db: Connection, n: int | None, batch: _Batch
+def _settle(rows: Rows, db: Connection, n: int | None, graph: Graph
             ) -> tuple[Document | None, list[Incoming], Ground | None]:
     """Apply what is ready, all at once; when that fails, halve it until the change to blame is alone."""
     document = None if n is None else rows.warm(n)
     base = b"" if n is None or document is not None else rows.base(db, n)
     ground = None
-    if not all(is_new(item.change) for item in batch.ready):
+    if not all(is_new(item.change) for item in graph.ready):
         if base:
             try:
                 document, base = automerge.load(base, rows.actor), b""
             except BadChange:  # damaged here: that is no fault of who wrote these, so all of it waits
+                graph.unreadable = True
                 return None, [], None
         ground = (None if n is None else rows.ground(n)) or Ground()
-        _stand(ground, document, batch)
+        _stand(ground, document, graph)
     done: list[Incoming] = []
-    stack = [batch.ready]
+    stack = [graph.ready]
     while stack:
-        part = [item for item in stack.pop() if item.change.hash not in batch.doomed]
+        part = [item for item in stack.pop() if item.change.hash not in graph.doomed]
         if not part:
             continue
         try:
@@ -252,23 +264,24 @@ def _settle(rows: Rows, db: Connection, n: int | None, batch: _Batch
         except BadChange as error:
             if len(part) == 1:
                 if base and document is None and not _loads(base, rows.actor):
-                    return None, [], None  # as above
-                batch.doom(part[0], error.message)
+                    graph.unreadable = True  # as above
+                    return None, [], None
+                graph.doom(part[0].change.hash, error.message)
             else:
                 stack += part[len(part) // 2:], part[:len(part) // 2]
     return (document if done else None), done, ground
 
 
-def _stand(ground: Ground, document: Document | None, batch: _Batch) -> None:
+def _stand(ground: Ground, document: Document | None, graph: Graph) -> None:
     """Refuse what does not fit what it builds on: the document library would take it in here, and not elsewhere."""
     if document is not None:
         ground.learn(document)
-    for item in batch.ready:
-        if item.change.hash not in batch.doomed:
+    for item in graph.ready:
+        if item.change.hash not in graph.doomed:
             try:
                 ground.take(item.change)
             except BadChange as error:
-                batch.doom(item, error.message)
+                graph.doom(item.change.hash, error.message)
     ground.rest()
 
 
@@ -278,18 +291,3 @@ def _loads(base: bytes, actor: bytes) -> bool:
     except BadChange:
         return False
     return True
-
-
-def _log(rows: Rows, db: Connection, n: int, batch: _Batch, held: set[bytes], done: list[Incoming],
-         state: int) -> None:
-    """Write what became of each change: applied (in causal order), refused, or waiting."""
-    applied = {item.change.hash for item in done}
-    rest = [item for item in batch.items if item.change.hash not in applied]
-    for item in [*done, *rest]:
-        hash = item.change.hash
-        becomes = state if hash in applied else REFUSED if hash in batch.doomed else WAITING
-        if hash in held:
-            if becomes == WAITING:
-                continue
-            rows.unlog(db, n, hash)  # the log is in causal order: after what it waited for
-        rows.log(db, n, item.change, becomes, item.origin, item.entry, item.time)

@@ -300,7 +300,7 @@ def encode(actor: bytes, sequence: int, start: int, dependencies: Sequence[bytes
     tail = b"\1" + uleb(len(body)) + body
     digest = hashlib.sha256(tail).digest()
     return RawChange(digest, actor, sequence, tuple(sorted(dependencies)), start, start + len(operations) - 1,
-                     _MAGIC + digest[:4] + tail)
+                     len(operations) + sum(len(one.before) for one in operations), _MAGIC + digest[:4] + tail)
 
 
 def _named(one: Operation) -> list[OpId]:

@@ -81,6 +81,8 @@ class Rows:
     """The transaction whose changes are being logged, if they are to be sent as one."""
     purged: bool = True
     """Whether something may have been purged whose words are still in an index; so it may be when a store is opened."""
+    damaged: set[int] = field(default_factory=set)
+    """Records whose bytes here do not load: what is due of them waits, and is not tried again and again."""
     _warm: "OrderedDict[int, _Warm]" = field(default_factory=OrderedDict)
     _fields: set[tuple[str, str]] = field(default_factory=set)
 
@@ -88,6 +90,7 @@ class Rows:
         """Drop everything cached (some work was undone)."""
         self._warm.clear()
         self._fields.clear()
+        self.damaged.clear()
         self.purged = True
 
     # --- the projection ---------------------------------------------------------------
@@ -156,17 +159,19 @@ class Rows:
     # --- the log ----------------------------------------------------------------------
 
     def log(self, db: Connection, n: int, change: RawChange, state: int, origin: str | None = None,
-            entry: int | None = None, time: int | None = None, *, counted: bool = True) -> None:
-        """Add a change to a record's log. `entry` is the row of the entry that brought it; `time` is now, without.
+            entry: int | None = None, time: int | None = None, *, counted: bool = True) -> int:
+        """Add a change to a record's log; its row there. `entry` is that of the entry that brought it.
 
-        One that is not `counted` is kept, and takes none of its author's numbers.
+        `time` is now, without. One that is not `counted` is kept, and takes none of its author's numbers.
         """
         sequence = change.sequence if counted and len(change.actor) == DEVICE_ID else 0
         batch = self.batch if state == OUTBOX else None
-        db.execute("INSERT INTO change (record, hash, bytes, sequence, last, entry, state, origin, batch, time) "
-                   "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                   (n, change.hash, change.bytes, sequence, change.last, entry, state, origin, batch,
-                    self.now() if time is None else time))
+        row: int = db.execute(
+            "INSERT INTO change (record, hash, bytes, sequence, last, entry, state, origin, batch, time) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (n, change.hash, change.bytes, sequence, change.last, entry, state, origin, batch,
+             self.now() if time is None else time)).lastrowid
+        return row
 
     def logged(self, db: Connection, n: int | None, hash: bytes) -> tuple[int, int] | None:
         """State and last operation of a change in a record's log, None when it never came."""
@@ -175,15 +180,9 @@ class Rows:
         row = db.execute("SELECT state, last FROM change WHERE record = ? AND hash = ?", (n, hash)).fetchone()
         return None if row is None else (row[0], row[1])
 
-    def waiting(self, db: Connection, n: int) -> list[tuple[bytes, int | None, str | None, int]]:
-        """The changes of a record that wait for something: bytes, entry, origin, time."""
-        rows = db.execute("SELECT bytes, entry, origin, time FROM change INDEXED BY waiting "
-                          "WHERE record = ? AND state = 2 ORDER BY n", (n,))
-        return list(rows)
-
-    def unlog(self, db: Connection, n: int, hash: bytes) -> None:
-        """Take a waiting change out of a record's log, to be put in again as what it became."""
-        db.execute("DELETE FROM change WHERE record = ? AND hash = ? AND state = 2", (n, hash))
+    def unlog(self, db: Connection, row: int) -> None:
+        """Take a waiting change, by its row, out of a record's log, to be put in again as what it became."""
+        db.execute("DELETE FROM change WHERE n = ? AND state = 2", (row,))
 
     def delivered(self, db: Connection, n: int, hash: bytes, entry: int) -> None:
         """A change that waits to be sent came in an entry of another device, which made the very same one.
@@ -212,13 +211,6 @@ class Rows:
                           "JOIN entry ON entry.n = change.entry WHERE record = ? AND change.sequence > 0 "
                           "GROUP BY author", (n,))
         return {author: Tip(sequence, hash, refused.get(author)) for author, sequence, hash in rows}
-
-    def numbers(self, db: Connection, n: int) -> dict[tuple[bytes, int], bytes]:
-        """The hash of each counted change of a record, by author and number."""
-        rows = db.execute("SELECT coalesce(author, ?), change.sequence, change.hash FROM change "
-                          "LEFT JOIN entry ON entry.n = change.entry WHERE record = ? AND change.sequence > 0",
-                          (self.actor, n))
-        return {(author, sequence): hash for author, sequence, hash in rows}
 
     # --- documents --------------------------------------------------------------------
 

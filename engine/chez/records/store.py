@@ -8,7 +8,7 @@ edit that was concurrent to the deletion does not bring it back), `_source` (whe
 imported record came from) and `_version` (of its form; see `records/reserved.py`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,7 @@ from chez.records.derived import derive
 from chez.records.diff import same, write_difference
 from chez.records.encode import encode_fields, expanded, is_flat
 from chez.records.imported import identity_change
-from chez.records.merge import Incoming, Refusal, merge
+from chez.records.merge import Incoming, Refusal, merge, work_off
 from chez.records.past import open_past
 from chez.records.purging import erase, purge_change, settle_purges
 from chez.records.reserved import check_reserved
@@ -32,6 +32,7 @@ from chez.records.reversals import Reversal, Reversals
 from chez.records.rows import ABSENT, DELETED, HERE, OUTBOX, PURGED, Row, Rows
 from chez.records.typed import Form, Migrated, Wanted
 from chez.records.values import Value, is_plain, is_settled
+from chez.records.waiting import Budget, owed
 from chez.store.database import Connection
 from chez_wire.limits import MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_CHANGE
 
@@ -42,6 +43,9 @@ Over = Callable[[dict[str, Value]], Wanted]
 
 _PAGE: Final = 100
 """Records that one transaction migrates: others' writes wait for it."""
+
+_RELEASED: Final = 32_768
+"""Operations of others' changes that a write made here merges, if they waited for it."""
 
 _STAND_IN: Final = b"edit"
 """The actor of an edit that is made once more: it never leaves the device."""
@@ -250,9 +254,30 @@ class RecordStore:
 
     # --- changes from elsewhere -------------------------------------------------------
 
-    def merge(self, db: Connection, space: int, incoming: Sequence[Incoming]) -> list[Refusal]:
-        """Merge changes of other devices; returns what is refused (see `records.merge`)."""
-        return merge(self._rows, db, space, incoming)
+    def merge(self, db: Connection, space: int, incoming: Sequence[Incoming],
+              budget: Budget | None = None) -> list[Refusal]:
+        """Merge changes of other devices; returns what is refused, and set aside (see `records.merge`).
+
+        What the budget leaves over is `owed`.
+        """
+        refused = merge(self._rows, db, space, incoming, budget)
+        self._set_aside(db, space, refused)
+        return refused
+
+    def owed(self, db: Connection) -> bool:
+        """Whether changes are here whose turn to be merged has not come (`work_off`)."""
+        return owed(db, self._rows.damaged)
+
+    def work_off(self, db: Connection, budget: Budget) -> int:
+        """Merge changes that are owed, as far as the budget goes; returns how many were refused, and set aside."""
+        refused = work_off(self._rows, db, budget)
+        for space, refusal in refused:
+            self._set_aside(db, space, [refusal])
+        return len(refused)
+
+    def _set_aside(self, db: Connection, space: int, refused: Iterable[Refusal]) -> None:
+        db.executemany("INSERT INTO quarantine (space, reason, bytes) VALUES (?, ?, ?)",
+                       [(space, refusal.reason, refusal.incoming.change.bytes) for refusal in refused])
 
     def settle(self, db: Connection, space: int) -> None:
         """What has arrived of work made anew is not said twice (see `records.anew`)."""
@@ -286,9 +311,11 @@ class RecordStore:
         for change in changes:
             self._check_size(change)
         refused = merge(self._rows, db, space, [Incoming(collection, id, change, None, origin) for change in changes],
-                        OUTBOX)
-        if refused:  # nothing made here may be lost without a word
-            raise BadChange(refused[0].reason)
+                        Budget(_RELEASED))
+        for refusal in refused:
+            if refusal.incoming.entry is None:  # nothing made here may be lost without a word
+                raise BadChange(refusal.reason)
+        self._set_aside(db, space, refused)
 
     def _first_change(self, fields: dict[str, Value], after: RawChange | None, start: int) -> RawChange:
         """This device's first change of a record, setting fields that nothing set before."""

@@ -293,8 +293,7 @@ class Intake:
 
     def _merge(self) -> None:
         ready, self.ready, self._size = self.ready, [], 0
-        for refusal in self.records.merge(self.db, self.space.n, ready):
-            self._quarantine(None, refusal.reason, refusal.incoming.change.bytes)
+        self.received.quarantined += len(self.records.merge(self.db, self.space.n, ready))
 
     def _quarantine(self, offset: int | None, reason: str, data: bytes) -> None:
         url = None

@@ -99,7 +99,24 @@ CREATE TABLE change (
 );
 CREATE INDEX change_by_record ON change (record, hash);
 CREATE INDEX outbox ON change (n) WHERE state = 1;
-CREATE INDEX waiting ON change (record) WHERE state = 2;
+
+CREATE TABLE waiting (                -- changes in the log (state 2) whose turn has not come
+    change  INTEGER PRIMARY KEY REFERENCES change ON DELETE CASCADE ON UPDATE CASCADE,
+    record  INTEGER NOT NULL REFERENCES record,
+    weight  INTEGER NOT NULL,         -- what it costs to apply, in operations
+    missing INTEGER NOT NULL,         -- how many rows it has in `missing`; 0: it is due, and only its turn is to come
+    floor   INTEGER NOT NULL,         -- the last operation of what it builds on, as far as that is in the document
+    refused INTEGER NOT NULL          -- 1: it builds on what was refused, and is to be refused
+);
+CREATE INDEX due ON waiting (record) WHERE missing = 0;
+
+CREATE TABLE missing (                -- what each of them builds on that is not in the document
+    record INTEGER NOT NULL REFERENCES record,
+    hash   BLOB NOT NULL,
+    change INTEGER NOT NULL REFERENCES waiting ON DELETE CASCADE ON UPDATE CASCADE,
+    PRIMARY KEY (record, hash, change)
+) WITHOUT ROWID;
+CREATE INDEX missing_by_change ON missing (change);
 
 CREATE TABLE unsent (                 -- work of the device this home was, until it is known what of it arrived
     record  INTEGER PRIMARY KEY REFERENCES record ON DELETE CASCADE,
