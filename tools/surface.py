@@ -32,6 +32,7 @@ ENGINE: Final = {
     "Condition.sql": "how the engine reads",
     "Counter.added": "what its draft did",
     "Counter.drafted": "whether its draft did it",
+    "Home.begin": "called when the home opens",
     "Home.end_shared": "called when the home closes",
     "Link.after_commit": "called by the store",
     "Link.after_rollback": "called by the store",

@@ -26,14 +26,23 @@ TARGET_INNER: Final = 512 * KIB
 MAX_ITEMS: Final = 4096
 """Items (changes) in one entry: bounds the time between two commits on the receiver."""
 
-MAX_PARTS: Final = 64
-"""Entries in one batch, which a device merges in one go."""
+MAX_ENTRY_OPERATIONS: Final = 262_144
+"""Operations that the changes of one entry have and replace, which are merged in one go: twice what
+one change may have, and about a second of work where each is costly. A few bytes tell thousands of
+them (a text deleted, a list of equal items), so bytes alone bound nothing."""
 
-MAX_BATCH_CHANGES: Final = MAX_PARTS // 2 * (MAX_ITEMS - 1)
+MAX_BATCH_OPERATIONS: Final = 4 * MAX_ENTRY_OPERATIONS
+"""Operations that one transaction may write: all of them show together, so a device merges them in one go."""
+
+MAX_PARTS: Final = 72
+"""Entries in one batch: 64, and 8 for those that hold the most operations, any two of which that
+follow each other hold more than one entry may."""
+
+MAX_BATCH_CHANGES: Final = (MAX_PARTS - 8) // 2 * (MAX_ITEMS - 1)
 """Changes that one transaction may write. Cut into entries both by number and by bytes, and
-each cut wasting less than half an entry, it never needs more than `MAX_PARTS`."""
+each cut wasting less than half an entry, it never needs more than 64."""
 
-MAX_BATCH_BYTES: Final = MAX_PARTS // 2 * TARGET_INNER
+MAX_BATCH_BYTES: Final = (MAX_PARTS - 8) // 2 * TARGET_INNER
 """Bytes of changes, with 256 for the names of each, that one transaction may write."""
 
 MAX_CHANGE: Final = 768 * KIB

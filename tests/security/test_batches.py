@@ -7,6 +7,7 @@ import pytest
 
 from chez.records.encode import encode_fields
 from chez.records.store import Incoming, RecordStore, Refusal
+from chez.records.waiting import Budget
 from chez.store.database import Connection
 from chez.sync import intake
 from chez.sync.entry import CHANGE, CHANGES, Inner, Item, Part, SignedEntry, sign_entry
@@ -113,9 +114,10 @@ def test_a_page_that_unfolds_is_merged_piece_by_piece(monkeypatch: pytest.Monkey
     merged: list[int] = []
     merge = RecordStore.merge
 
-    def counted(self: RecordStore, db: Connection, space: int, incoming: Sequence[Incoming]) -> list[Refusal]:
+    def counted(self: RecordStore, db: Connection, space: int, incoming: Sequence[Incoming],
+                budget: Budget | None = None) -> list[Refusal]:
         merged.append(len(incoming))
-        return merge(self, db, space, incoming)
+        return merge(self, db, space, incoming, budget)
 
     monkeypatch.setattr(RecordStore, "merge", counted)
     reader.receive([*[author.part(None) for _ in range(20)], *[author.part(n, n == 19) for n in range(20)]])

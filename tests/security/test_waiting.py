@@ -66,7 +66,8 @@ class Store:
         assert len({hash for hash, *_ in log}) == len(log)
         applied = {hash for hash, state, _ in log if state < 2}
         for n, state, data in self.db.execute("SELECT n, state, bytes FROM change").fetchall():
-            row = self.db.execute("SELECT missing, weight FROM waiting WHERE change = ?", (n,)).fetchone()
+            row = self.db.execute("SELECT missing, weight FROM waiting JOIN change ON n = change WHERE n = ?",
+                                  (n,)).fetchone()
             assert (row is not None) == (state == 2)
             if row is not None:
                 needs = {one for (one,) in self.db.execute("SELECT hash FROM missing WHERE change = ?", (n,))}
@@ -198,7 +199,7 @@ def test_what_is_released_at_once_is_worked_off_in_steps(reads: list[int]) -> No
     for number in range(2, 301):
         made.append(encode_fields(AUTHORS[1], number, number + 1, [made[-1].hash], {f"b{number}": number}))
     store.take(made)
-    store.take([ground], Budget(1))
+    store.take([ground], Budget(0))
     shown = [store.db.execute("SELECT count(*) FROM change WHERE state = 0").fetchone()[0]]
     while store.records.owed(store.db):
         store.restart()
@@ -217,7 +218,7 @@ def test_what_waits_for_a_refused_change_is_refused_in_steps() -> None:
     for number in range(2, 201):
         made.append(encode_fields(AUTHORS[1], number, number + 5, [made[-1].hash], {f"b{number}": number}))
     store.take(made)
-    store.take([ground], Budget(1))
+    store.take([ground], Budget(0))
     assert store.settle(20 * waiting.PER_CHANGE) >= 10
     assert store.db.execute("SELECT state, count(*) FROM change GROUP BY state").fetchall() == [(3, 201)]
     assert store.db.execute("SELECT count(DISTINCT bytes), count(*) FROM quarantine").fetchone() == (201, 201)

@@ -16,6 +16,7 @@ from chez.records import automerge
 from chez.records.rows import PURGED
 from chez.records.values import to_json
 from chez.store.database import Connection
+from chez.sync import arrivals
 from tests.simulation.world import World
 
 STEPS = int(os.environ.get("CHEZ_STEPS", "400"))
@@ -95,6 +96,13 @@ def digest(seed: int) -> str:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_convergence(seed: int) -> None:
     """After cuts, crashes, partitions and lost relay stores, all devices hold every acknowledged write."""
+    play(seed)
+
+
+@pytest.mark.parametrize("seed", SEEDS[:6])
+def test_convergence_in_small_turns(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same where a page is worked off a few operations at a time, with edits, cuts and crashes in between."""
+    monkeypatch.setattr(arrivals, "TURN", 1 + seed * 20)
     play(seed)
 
 

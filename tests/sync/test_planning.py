@@ -6,8 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chez.sync.planning import Waiting, plan
-from chez_wire.limits import MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_CHANGE, MAX_ITEMS, MAX_PARTS, TARGET_INNER
+from chez_wire.limits import (
+    MAX_BATCH_BYTES,
+    MAX_BATCH_CHANGES,
+    MAX_BATCH_OPERATIONS,
+    MAX_CHANGE,
+    MAX_ENTRY_OPERATIONS,
+    MAX_ITEMS,
+    MAX_PARTS,
+    TARGET_INNER,
+)
 
+WEIGHTS = st.one_of(st.integers(1, 20), st.integers(MAX_ENTRY_OPERATIONS // 4, MAX_ENTRY_OPERATIONS))
 SIZES = st.one_of(st.integers(100, 400), st.integers(TARGET_INNER // 4, MAX_CHANGE))
 
 
@@ -19,7 +29,7 @@ def outboxes(draw: st.DrawFn) -> list[Waiting]:
         origin = draw(st.sampled_from((None, None, "run 1", "run 2")))
         together = origin is None and draw(st.booleans())
         for size in draw(st.lists(SIZES, min_size=1, max_size=8)):
-            waiting.append(Waiting(len(waiting) + 1, size, origin, batch if together else None))
+            waiting.append(Waiting(len(waiting) + 1, size, origin, batch if together else None, draw(WEIGHTS)))
     return waiting
 
 
@@ -32,6 +42,7 @@ def test_every_change_once_in_order_and_batches_whole(waiting: list[Waiting]) ->
     for entry, part in entries:
         assert entry and len(entry) < MAX_ITEMS
         assert len(entry) == 1 or sum(one.size for one in entry) <= TARGET_INNER
+        assert sum(one.weight for one in entry) <= MAX_ENTRY_OPERATIONS
         assert len({one.origin for one in entry}) == 1
         if part is None:
             assert expected == 0
@@ -44,16 +55,21 @@ def test_every_change_once_in_order_and_batches_whole(waiting: list[Waiting]) ->
         assert len(holding) == 1 or [part.number for part in holding if part is not None] == list(range(len(holding)))
 
 
-@given(st.lists(SIZES, min_size=1, max_size=40), st.integers(1, 60), st.randoms())
+@given(st.lists(SIZES, min_size=1, max_size=40), st.lists(WEIGHTS, max_size=12), st.integers(1, 60), st.randoms())
 def test_a_transaction_within_its_limits_never_needs_too_many_parts(
-    sizes: list[int], repeat: int, random: Random
+    sizes: list[int], weights: list[int], repeat: int, random: Random
 ) -> None:
-    """However a transaction's bytes are spread over its changes, it fits the parts that a batch may have."""
+    """However a transaction's bytes and operations are spread over its changes, it fits the parts of a batch."""
     sizes = sizes * repeat
     random.shuffle(sizes)
     while len(sizes) > MAX_BATCH_CHANGES or sum(sizes) + 256 * len(sizes) > MAX_BATCH_BYTES:
         sizes.pop()
-    parts = [part for _, part in plan(Waiting(n, size, None, 1) for n, size in enumerate(sizes, 1))]
+    while sum(weights) + len(sizes) > MAX_BATCH_OPERATIONS:
+        weights.pop()
+    weights = (weights + [1] * len(sizes))[:len(sizes)]
+    random.shuffle(weights)
+    parts = [part for _, part in plan(Waiting(n, size, None, 1, weight) for n, (size, weight) in enumerate(
+        zip(sizes, weights, strict=True), 1))]
     assert len(parts) <= MAX_PARTS
 
 

@@ -43,6 +43,7 @@ from chez.records.types import collection_of
 from chez.records.values import check_collection, time_text
 from chez.spaces.space import Space
 from chez.store.database import Connection, Database
+from chez.sync.backlog import Backlog
 from chez.sync.connection import relay_name
 from chez.sync.heads import Alarm, alarms
 from chez.sync.link import Link, hooks
@@ -87,7 +88,12 @@ class Home:
             records.forget()
             self._replica.forget()
 
-        hooks(database, self._links, records.before_commit, news.publish, undone)
+        def committed() -> None:
+            news.publish()
+            self._backlog.committed()
+
+        self._backlog = Backlog(database, self._replica, records)
+        hooks(database, self._links, records.before_commit, committed, undone)
         self.journal = Journal(database, device, unix_milliseconds)
         """The receipts of this device."""
         self.keyring = Keyring(path, database, self.journal)
@@ -361,6 +367,10 @@ class Home:
                 self._shared[name] = await self._stack.enter_async_context(make())
             found: R = self._shared[name]
             return found
+
+    async def begin(self) -> None:
+        """Begin what goes on by itself while the home is open. Called when it opens."""
+        await self._stack.enter_async_context(self._backlog)
 
     async def end_shared(self) -> None:
         """End everything shared, last made first, and live answers. Called when the home closes."""

@@ -219,6 +219,7 @@ async def opened(folder: Path, key: bytes, *, read_only: bool = False) -> AsyncI
                     await unfinished.remove(database, home.journal)
                     await note_key_file(folder, database, home.journal)
                 await home.blobs.start()
+                await home.begin()
             yield home
         finally:
             await home.blobs.close()

@@ -29,7 +29,7 @@ from chez.records.reserved import REMADE
 from chez.records.rows import IN_ENTRY, OUTBOX, PURGED, Row, Rows
 from chez.records.values import Value
 from chez.store.database import Connection
-from chez_wire.limits import MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_CHANGE
+from chez_wire.limits import MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_BATCH_OPERATIONS, MAX_CHANGE
 
 __all__ = ("remake", "settle", "settled", "together", "unsettled")
 
@@ -128,9 +128,10 @@ def together(db: Connection, space: int) -> None:
     db.execute(f"UPDATE change SET n = n + ? WHERE record IN (SELECT record FROM change WHERE n IN ({brought}))",
                (last, space))
     mine = f"{waits} AND origin IS NULL"
-    first, count, size = db.execute(f"SELECT min(n), count(*), coalesce(sum(length(bytes) + 256), 0) FROM change "
-                                    f"WHERE n IN ({mine})", (space,)).fetchone()
-    if count <= MAX_BATCH_CHANGES and size <= MAX_BATCH_BYTES:
+    first, count, size, weight = db.execute(
+        "SELECT min(n), count(*), coalesce(sum(length(bytes) + 256), 0), coalesce(sum(weight), 0) FROM change "
+        f"WHERE n IN ({mine})", (space,)).fetchone()
+    if count <= MAX_BATCH_CHANGES and size <= MAX_BATCH_BYTES and weight <= MAX_BATCH_OPERATIONS:
         db.execute(f"UPDATE change SET batch = ? WHERE n IN ({mine})", (first, space))
 
 

@@ -42,8 +42,8 @@ def merge(rows: Rows, db: Connection, space: int, incoming: Sequence[Incoming],
           budget: Budget | None = None) -> list[Refusal]:
     """Merge changes, all those of a record in one go, in an open transaction.
 
-    All of `incoming` is merged, whatever the budget; of what waited for it, as much as the
-    budget allows. Returns what was refused; nothing of it is in a document.
+    All of `incoming` is merged, whatever the budget, which whoever brings it spends; of what
+    waited for it, as much as is left of the budget. Returns what was refused; nothing of it is in a document.
     """
     by_record: dict[tuple[str, str], list[Incoming]] = {}
     for item in incoming:
@@ -118,8 +118,6 @@ class _Step:
         graph = self._graph()
         for item in fresh:
             graph.arrived(item, previous.get(item.change.hash), self.known)
-            if self._budget is not None:
-                self._budget.spend(item.change.weight)
             if self.tips.get(item.change.actor, Tip()).refuses(item.change.sequence):
                 graph.doomed[item.change.hash] = BUILDS
         document, done, ground = self._apply(graph)
@@ -176,7 +174,7 @@ class _Step:
                 tip.broken = min(change.sequence, tip.broken or change.sequence)
             elif hash not in applied and node.row is None:
                 row = self._write(node, WAITING)
-                waiting.park(db, n, row, change.weight, node.floor, set(node.needs) - applied)
+                waiting.park(db, n, row, node.floor, set(node.needs) - applied)
         if graph.waits:
             for item in done:
                 waiting.fulfil(db, n, item.change.hash, item.change.last)

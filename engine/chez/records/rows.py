@@ -25,6 +25,10 @@ WARM: Final = 512
 SNAPSHOT_AFTER: Final = 200
 """Changes since the last snapshot before a new one is written (loading grows with them)."""
 
+_SHARE: Final = 4
+"""And a part of those that it holds, one in so many: writing it takes as long as they are many, so that
+all snapshots of a record together cost a few times the last one, however often it is changed."""
+
 IN_ENTRY, OUTBOX, WAITING, REFUSED = 0, 1, 2, 3
 """States of a change; those below WAITING are in the document."""
 
@@ -127,15 +131,25 @@ class Rows:
         if self.touch is not None:
             self.touch(row.collection, row.id)
         json, kinds, state = self._columns(db, row.collection, value)
-        if tail >= SNAPSHOT_AFTER:
-            # What does not load again from its saved form is kept as the changes it is of.
+        if tail >= SNAPSHOT_AFTER and tail >= self._held(db, n) // _SHARE:
+            (count,) = db.execute("SELECT count(*) FROM change WHERE record = ? AND state < 2", (n,)).fetchone()
+            # What does not load again from its saved form is kept as the changes it is of, and
+            # tried again once there are as many more as if it had been.
             if (saved := automerge.saved(self.load(db, n))) is not None:
-                db.execute("INSERT OR REPLACE INTO snapshot (record, doc) VALUES (?, ?)", (n, saved))
-                db.execute("UPDATE change SET bytes = NULL WHERE record = ? AND state = 0", (n,))
-            tail = 0
+                db.execute("INSERT OR REPLACE INTO snapshot (record, doc, changes) VALUES (?, ?, ?)",
+                           (n, saved, count))
+                db.execute("UPDATE change SET bytes = NULL WHERE record = ? AND state = 0 AND bytes IS NOT NULL", (n,))
+                tail = 0
+            else:
+                tail = -count // _SHARE
         db.execute(f"UPDATE record SET json = ?, kinds = ?, deleted = ?, tail = ?, changed = {_NEXT}, editor = ?, "
                    f"born = CASE WHEN deleted = 0 THEN born ELSE {_NEXT} END WHERE n = ?",
                    (json, kinds, state, tail, entry, n))
+
+    def _held(self, db: Connection, n: int) -> int:
+        """Changes that a record's snapshot holds."""
+        row = db.execute("SELECT changes FROM snapshot WHERE record = ?", (n,)).fetchone()
+        return 0 if row is None else row[0]
 
     def blank(self, db: Connection, row: Row, state: int, entry: int | None) -> None:
         """Show nothing of a record any more; `entry` is the row of what brought that."""
@@ -167,9 +181,9 @@ class Rows:
         sequence = change.sequence if counted and len(change.actor) == DEVICE_ID else 0
         batch = self.batch if state == OUTBOX else None
         row: int = db.execute(
-            "INSERT INTO change (record, hash, bytes, sequence, last, entry, state, origin, batch, time) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (n, change.hash, change.bytes, sequence, change.last, entry, state, origin, batch,
+            "INSERT INTO change (record, hash, bytes, sequence, last, weight, entry, state, origin, batch, time) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (n, change.hash, change.bytes, sequence, change.last, change.weight, entry, state, origin, batch,
              self.now() if time is None else time)).lastrowid
         return row
 

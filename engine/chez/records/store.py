@@ -34,7 +34,7 @@ from chez.records.typed import Form, Migrated, Wanted
 from chez.records.values import Value, is_plain, is_settled
 from chez.records.waiting import Budget, owed
 from chez.store.database import Connection
-from chez_wire.limits import MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_CHANGE
+from chez_wire.limits import MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_BATCH_OPERATIONS, MAX_CHANGE
 
 __all__ = ("Draft", "Incoming", "Over", "RecordStore", "Refusal")
 
@@ -81,6 +81,8 @@ class RecordStore:
     def __init__(self, actor: bytes, touch: Callable[[str, str], None] | None = None,
                  now: Callable[[], int] = int) -> None:
         self.actor = actor
+        self.left = False
+        """Whether a write on this device released more of others' changes than it merged."""
         self._rows = Rows(actor, touch, now)
 
     def forget(self) -> None:
@@ -245,8 +247,13 @@ class RecordStore:
             yield
         finally:
             self._rows.batch = None
-        count, size = db.execute("SELECT count(*), coalesce(sum(length(bytes) + 256), 0) FROM change "
-                                 "WHERE n >= ? AND batch = ?", (first, first)).fetchone()
+        count, size, weight = db.execute(
+            "SELECT count(*), coalesce(sum(length(bytes) + 256), 0), coalesce(sum(weight), 0) FROM change "
+            "WHERE n >= ? AND batch = ?", (first, first)).fetchone()
+        if weight > MAX_BATCH_OPERATIONS:
+            raise InvalidValue(f"this transaction makes and replaces {weight:,} fields, items and characters; "
+                               f"at most {MAX_BATCH_OPERATIONS:,} become visible together",
+                               "Make it in several transactions.")
         if count > MAX_BATCH_CHANGES or size > MAX_BATCH_BYTES:
             raise InvalidValue(
                 f"this transaction writes {count:,} changes of {size:,} bytes; at most {MAX_BATCH_CHANGES:,} changes "
@@ -316,6 +323,7 @@ class RecordStore:
             if refusal.incoming.entry is None:  # nothing made here may be lost without a word
                 raise BadChange(refusal.reason)
         self._set_aside(db, space, refused)
+        self.left = self.left or self.owed(db)
 
     def _first_change(self, fields: dict[str, Value], after: RawChange | None, start: int) -> RawChange:
         """This device's first change of a record, setting fields that nothing set before."""

@@ -63,11 +63,11 @@ _DUE = ("SELECT change.n, hash, floor, weight, refused, entry, origin, time, byt
         "JOIN change ON change.n = waiting.change WHERE ")
 
 
-def park(db: Connection, record: int, row: int, weight: int, floor: int, needs: Iterable[bytes]) -> None:
+def park(db: Connection, record: int, row: int, floor: int, needs: Iterable[bytes]) -> None:
     """Let a change in a record's log wait for others; for its turn alone if there are none."""
     missing = set(needs)
-    db.execute("INSERT INTO waiting (change, record, weight, missing, floor, refused) VALUES (?, ?, ?, ?, ?, 0)",
-               (row, record, weight, len(missing), floor))
+    db.execute("INSERT INTO waiting (change, record, missing, floor, refused) VALUES (?, ?, ?, ?, 0)",
+               (row, record, len(missing), floor))
     db.executemany("INSERT INTO missing (record, hash, change) VALUES (?, ?, ?)",
                    [(record, hash, row) for hash in missing])
 
@@ -82,7 +82,8 @@ def wanting(db: Connection, record: int, hash: bytes) -> list[Wanting]:
     """The changes of a record that wait for one."""
     return [Wanting(*row) for row in db.execute(
         "SELECT waiting.change, waiting.missing, floor, weight FROM missing "
-        "JOIN waiting ON waiting.change = missing.change WHERE missing.record = ? AND hash = ? ORDER BY waiting.change",
+        "JOIN waiting ON waiting.change = missing.change JOIN change ON change.n = waiting.change "
+        "WHERE missing.record = ? AND missing.hash = ? ORDER BY waiting.change",
         (record, hash))]
 
 

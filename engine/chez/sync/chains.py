@@ -21,6 +21,6 @@ def keep_entry(db: Connection, space: int, entry: SignedEntry) -> int:
     inner = entry.inner
     part = None if inner.part is None or inner.part.last else inner.part.number
     n: int = db.execute(
-        "INSERT INTO entry (space, author, sequence, hash, kind, part, inner) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (space, inner.author, inner.sequence, entry.hash, inner.kind, part, entry.packed)).lastrowid
+        "INSERT INTO entry (space, author, sequence, hash, kind, part, weight, inner) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (space, inner.author, inner.sequence, entry.hash, inner.kind, part, entry.weight, entry.packed)).lastrowid
     return n

@@ -37,7 +37,7 @@ from chez_wire.limits import MAX_CHANGE, MAX_ENVELOPE, MAX_INNER, MAX_ITEMS, MAX
 
 __all__ = ("CHANGE", "CHANGES", "JOURNAL_HEAD", "STATEMENT", "STATEMENTS", "Inner", "Item", "Part", "RelayHead",
            "SignedEntry", "UnknownEpoch", "entry_hash", "pad", "padded_size", "read_signed", "seal", "sign_entry",
-           "unpad", "unseal")
+           "unpacked_size", "unpad", "unseal")
 
 VERSION: Final = 1
 CHANGES, STATEMENTS = 0, 1  # kinds of entries
@@ -133,6 +133,11 @@ class SignedEntry:
     packed: bytes
     changes: tuple[RawChange, ...] = ()
 
+    @property
+    def weight(self) -> int:
+        """What its changes cost to merge, in operations."""
+        return sum(change.weight for change in self.changes)
+
 
 def _item_hash(item: Item) -> bytes:
     # read_change has checked the bytes against this hash when an entry comes from outside.
@@ -156,6 +161,15 @@ def sign_entry(inner: Inner, key: crypto.SigningKey) -> SignedEntry:
     digest = entry_hash(inner)
     signed = _Signed(inner, key.sign("chez/1 entry", inner.space, digest))
     return SignedEntry(inner, digest, _zstd().compressor.compress(_encoder.encode(signed)))
+
+
+def unpacked_size(packed: bytes) -> int:
+    """How many bytes `read_signed` would unpack at most."""
+    try:
+        size = zstandard.frame_content_size(packed)
+    except zstandard.ZstdError:
+        return 0
+    return size if 0 < size <= MAX_INNER else 0
 
 
 def read_signed(packed: bytes) -> SignedEntry:

@@ -14,7 +14,7 @@ from chez.sync.entry import Inner
 from chez_wire.envelope import entry_id, fold_head
 from chez_wire.frames import Entry
 
-__all__ = ("Alarm", "alarms", "check_claim", "forget_heads", "hidden", "note_head", "note_heads")
+__all__ = ("Alarm", "alarms", "check_claim", "forget_heads", "head_after", "hidden", "note_head", "note_heads")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,13 @@ def forget_heads(db: Connection, space: int, relay: int) -> None:
     """The relay has another store than before: what was seen of the former one says nothing."""
     db.execute("DELETE FROM relay_head WHERE space = ? AND relay = ?", (space, relay))
     db.execute("DELETE FROM claim WHERE space = ? AND relay = ?", (space, relay))
+
+
+def head_after(before: bytes, entries: Sequence[Entry]) -> bytes:
+    """The head of a log after entries that follow the head `before`."""
+    for entry in entries:
+        before = fold_head(before, entry_id(entry.envelope))
+    return before
 
 
 def note_heads(db: Connection, space: int, relay: int, before: bytes, entries: Sequence[Entry]) -> list[Alarm]:

@@ -3,7 +3,9 @@
 An entry is held (`parked`) until the one before it in its author's chain is there, and
 the membership statements that it names. What fails a check goes to `quarantine` with the reason; the
 chain of an author that broke a rule is set aside from there on. Nothing depends on the
-order of arrival. The changes of a whole page are merged together.
+order of arrival. The changes of a whole page are merged together, as far as one
+transaction's budget goes: what a page leads to may be far more than its bytes tell. What is
+left over stays where it is, on the page, parked or in the log, and is worked off in the next.
 """
 
 from collections.abc import Sequence
@@ -16,6 +18,7 @@ from chez.records.derived import DEVICE_ID, check_derived
 from chez.records.imported import IMPORT_ACTOR, check_identity_change
 from chez.records.store import Incoming, RecordStore
 from chez.records.values import check_collection, check_id
+from chez.records.waiting import Budget
 from chez.spaces.space import Space
 from chez.spaces.statements import Role, Signed
 from chez.store.database import Connection
@@ -31,14 +34,21 @@ from chez.sync.entry import (
     SignedEntry,
     UnknownEpoch,
     read_signed,
+    unpacked_size,
     unseal,
 )
 from chez.sync.heads import Alarm, check_claim
 from chez_wire.envelope import entry_id
 from chez_wire.frames import Entry
-from chez_wire.limits import MIB
+from chez_wire.limits import MAX_BATCH_OPERATIONS, MAX_ENTRY_OPERATIONS, MIB
 
-__all__ = ("Intake", "Received")
+__all__ = ("TURN", "Intake", "Received")
+
+TURN: Final = 65_536
+"""What one transaction takes in, in operations, before others have their turn: a few tenths of a second."""
+
+_READ: Final = 64
+"""Bytes of an entry that take as long to unpack, to hash and to read as an operation to merge."""
 
 _AT_ONCE: Final = 16 * MIB
 """Bytes of changes merged at once: a page of small envelopes may unfold to gigabytes."""
@@ -46,8 +56,13 @@ _AT_ONCE: Final = 16 * MIB
 
 @dataclass(slots=True)
 class Received:
-    """What a page of entries led to."""
+    """What a page of entries led to; `entries` is how many of them were looked at.
 
+    `left`: more of what is here waits for its turn.
+    """
+
+    entries: int = 0
+    left: bool = False
     applied: int = 0
     duplicates: int = 0
     quarantined: int = 0
@@ -62,13 +77,18 @@ class Received:
 
 @dataclass(slots=True)
 class Intake:
-    """One page being taken in, inside one open transaction; `relay` is the relay's row in the store."""
+    """One page being taken in, inside one open transaction; `relay` is the relay's row in the store, 0
+    for what was left over before.
+
+    Without a budget, all of it and all that it leads to.
+    """
 
     db: Connection
     relay: int
     space: Space
     device: bytes
     records: RecordStore
+    budget: Budget | None = None
     received: Received = field(default_factory=Received)
     ready: list[Incoming] = field(default_factory=list)
     _size: int = 0
@@ -81,14 +101,43 @@ class Intake:
     def take(self, entries: Sequence[Entry]) -> Received:
         """Take in a page of the relay's log; what fails a check is set aside. Raises `HomeCopied`."""
         for entry in entries:
+            if self._spent:
+                break
             self._take(entry)
+            self.received.entries += 1
+        return self._end()
+
+    def go_on(self) -> Received:
+        """Take in what was parked and left over, then what is left over of changes. Raises `HomeCopied`."""
+        self._unpark()
+        self.received.said = self.received.said or bool(self._unlocked())
+        self._merge()
+        if self.budget is not None and not self._spent:
+            self.received.quarantined += self.records.work_off(self.db, self.budget)
+        return self._end()
+
+    def _end(self) -> Received:
         self._merge()
         return self.received
 
+    def left(self) -> bool:
+        """Whether something that is here waits for its turn."""
+        return self.records.owed(self.db) or (self._parked and self._ready() is not None) or bool(self._unlocked())
+
+    @property
+    def _spent(self) -> bool:
+        return self.budget is not None and self.budget.spent
+
+    def _spend(self, weight: int, changes: int = 1) -> None:
+        if self.budget is not None:
+            self.budget.spend(weight, changes)
+
     def _take(self, entry: Entry) -> None:
-        certified = len(self.received.statements)
+        before = self._progress
         try:
-            signed = read_signed(unseal(entry.envelope, self.space.handle, self.space.epochs))
+            packed = unseal(entry.envelope, self.space.handle, self.space.epochs)
+            self._spend(unpacked_size(packed) // _READ)
+            signed = read_signed(packed)
         except UnknownEpoch as error:
             self._lock(error.epoch, entry)
             return
@@ -103,7 +152,8 @@ class Intake:
         except BadEntry as error:
             self._quarantine(entry.offset, error.message, entry.envelope)
         if self._parked:
-            self._unpark(signed.inner.author, certified)
+            self._stir(signed.inner.author, before)
+            self._unpark()
 
     def _lock(self, epoch: bytes, entry: Entry) -> None:
         """Keep an entry until the key of its epoch is here: a device that was away meets these."""
@@ -113,20 +163,24 @@ class Intake:
 
     def take_locked(self) -> int:
         """Take in what was locked and can be opened now; how many entries that were. Raises `HomeCopied`."""
-        ready = [epoch for (epoch,) in self.db.execute("SELECT DISTINCT epoch FROM locked WHERE space = ?",
-                                                       (self.space.n,)) if epoch in self.space.epochs]
         taken = 0
-        for epoch in ready:
-            rows = self.db.execute("SELECT id, position FROM locked WHERE space = ? AND epoch = ? ORDER BY position",
-                                   (self.space.n, epoch)).fetchall()
-            for id, position in rows:
-                (envelope,) = self.db.execute("SELECT envelope FROM locked WHERE space = ? AND id = ?",
+        for epoch in self._unlocked():
+            rows = self.db.execute("SELECT id, relay, position FROM locked WHERE space = ? AND epoch = ? "
+                                   "ORDER BY position", (self.space.n, epoch)).fetchall()
+            for id, self.relay, position in rows:
+                if self._spent:
+                    break
+                (envelope,) = self.db.execute("DELETE FROM locked WHERE space = ? AND id = ? RETURNING envelope",
                                               (self.space.n, id)).fetchone()
                 self._take(Entry(position, envelope))
-            self.db.execute("DELETE FROM locked WHERE space = ? AND epoch = ?", (self.space.n, epoch))
-            taken += len(rows)
+                taken += 1
         self._merge()
         return taken
+
+    def _unlocked(self) -> list[bytes]:
+        """The epochs of entries that were locked, whose keys are here by now."""
+        return [epoch for (epoch,) in self.db.execute("SELECT DISTINCT epoch FROM locked WHERE space = ?",
+                                                      (self.space.n,)) if epoch in self.space.epochs]
 
     def _accept(self, signed: SignedEntry) -> None:
         """Accept an entry, or park it until what it follows is there. Raises `BadEntry`, `HomeCopied`."""
@@ -139,7 +193,7 @@ class Intake:
             self._learn(inner)
             items = self._changes(signed)
             if follows:
-                _check_part(inner, part)
+                self._check_part(signed, part)
         except BadEntry:
             if follows:
                 self._set_aside(inner)
@@ -185,6 +239,7 @@ class Intake:
         self.ready += [Incoming(item.collection, item.id, change, row, None, max(0, inner.time - item.age))
                        for item, change in items]
         self._size += sum(len(item.data) for item, _ in items)
+        self._spend(sum(change.weight for _, change in items), len(items))
         if self._size > _AT_ONCE:
             self._merge()
 
@@ -240,6 +295,9 @@ class Intake:
 
     def _changes(self, signed: SignedEntry) -> list[tuple[Item, RawChange]]:
         """An entry's changes, each checked against the entry's author. Raises `BadEntry`."""
+        if signed.weight > MAX_ENTRY_OPERATIONS:
+            raise BadEntry(f"the entry has {signed.weight:,} operations; at most {MAX_ENTRY_OPERATIONS:,} are merged "
+                           "in one go")
         items = [item for item in signed.inner.items if item.kind == CHANGE]
         found = list(zip(items, signed.changes, strict=True))
         for item, change in found:
@@ -267,33 +325,56 @@ class Intake:
                 self.db.execute("INSERT OR REPLACE INTO witness (space, author, number, hash) VALUES (?, ?, ?, ?)",
                                 (self.space.n, inner.author, int.from_bytes(item.data[:8], "big"), item.data[8:]))
 
-    def _unpark(self, author: bytes, certified: int) -> None:
-        """Accept what was parked and waited for an author's entry, or for statements (from `certified` on)."""
-        authors = [author]
-        while authors or certified < len(self.received.statements):
-            if certified < len(self.received.statements):
-                certified = len(self.received.statements)
-                authors = [one for (one,) in self.db.execute("SELECT DISTINCT author FROM parked WHERE space = ?",
-                                                             (self.space.n,))]
-                continue
-            author = authors.pop()
-            before = last_entry(self.db, self.space.n, author)[0]
-            rows = self.db.execute("SELECT hash, inner FROM parked WHERE space = ? AND author = ? AND sequence <= ? "
-                                   "ORDER BY sequence, hash",
-                                   (self.space.n, author, before + 1)).fetchall()
-            for hash, packed in rows:
-                if not self.db.execute("DELETE FROM parked WHERE space = ? AND author = ? AND hash = ?",
-                                       (self.space.n, author, hash)).rowcount:
-                    continue  # set aside with the one before
-                try:
-                    self._accept(read_signed(packed))
-                except BadEntry as error:
-                    self._quarantine(None, error.message, packed)
-            authors += [author] if last_entry(self.db, self.space.n, author)[0] > before else []
+    def _check_part(self, signed: SignedEntry, before: int | None) -> None:
+        """The parts of a batch follow each other in their author's chain, from 0 to the last. Raises `BadEntry`."""
+        inner = signed.inner
+        number = None if inner.part is None else inner.part.number
+        if number != (0 if before is None else before + 1) and not (number is None and before is None):
+            raise BadEntry("the entry is no part of the batch that its author began")
+        if number:
+            (before_it,) = self.db.execute(
+                "SELECT sum(weight) FROM entry WHERE space = ? AND author = ? AND sequence >= ?",
+                (self.space.n, inner.author, inner.sequence - number)).fetchone()
+            if before_it + signed.weight > MAX_BATCH_OPERATIONS:
+                raise BadEntry(f"the batch has more than {MAX_BATCH_OPERATIONS:,} operations, which show together")
+
+    @property
+    def _progress(self) -> tuple[int, int]:
+        return self.received.applied, len(self.received.statements)
+
+    def _stir(self, author: bytes, before: tuple[int, int]) -> None:
+        """What was parked and waited for an author's entry, or for statements, is ready if one was accepted since."""
+        applied, statements = self._progress
+        if (applied, statements) == before:
+            return
+        self.db.execute(
+            "UPDATE parked SET ready = 1 WHERE space = ? AND author = coalesce(?, author) AND sequence <= 1 + "
+            "coalesce((SELECT max(sequence) FROM entry WHERE entry.space = parked.space "
+            "AND entry.author = parked.author), 0)", (self.space.n, author if statements == before[1] else None))
+
+    def _ready(self) -> tuple[bytes, int, bytes, bytes] | None:
+        row: tuple[bytes, int, bytes, bytes] | None = self.db.execute(
+            "SELECT author, sequence, hash, inner FROM parked WHERE space = ? AND ready = 1 LIMIT 1",
+            (self.space.n,)).fetchone()
+        return row
+
+    def _unpark(self) -> None:
+        """Accept what was parked and is ready, one after the other."""
+        while not self._spent and (row := self._ready()) is not None:
+            author, sequence, hash, packed = row
+            self.db.execute("DELETE FROM parked WHERE space = ? AND author = ? AND sequence = ? AND hash = ?",
+                            (self.space.n, author, sequence, hash))
+            self._spend(unpacked_size(packed) // _READ)
+            before = self._progress
+            try:
+                self._accept(read_signed(packed))
+            except BadEntry as error:
+                self._quarantine(None, error.message, packed)
+            self._stir(author, before)
 
     def _merge(self) -> None:
         ready, self.ready, self._size = self.ready, [], 0
-        self.received.quarantined += len(self.records.merge(self.db, self.space.n, ready))
+        self.received.quarantined += len(self.records.merge(self.db, self.space.n, ready, self.budget))
 
     def _quarantine(self, offset: int | None, reason: str, data: bytes) -> None:
         url = None
@@ -302,13 +383,6 @@ class Intake:
         self.db.execute("INSERT INTO quarantine (space, relay, position, reason, bytes) VALUES (?, ?, ?, ?, ?)",
                         (self.space.n, url, offset, reason, data))
         self.received.quarantined += 1
-
-
-def _check_part(inner: Inner, before: int | None) -> None:
-    """The parts of a batch follow each other in their author's chain, from 0 to the last. Raises `BadEntry`."""
-    number = None if inner.part is None else inner.part.number
-    if number != (0 if before is None else before + 1) and not (number is None and before is None):
-        raise BadEntry("the entry is no part of the batch that its author began")
 
 
 def _copied() -> HomeCopied:

@@ -7,6 +7,9 @@ order given and hands results back; the simulation does the same with a seeded
 scheduler. Work is saved before what it sends, so a crash between any two steps loses
 nothing and repeats only bytes that are idempotent.
 
+What arrives is taken in in turns (`sync.arrivals`), and this device's own reads and writes
+come in between. The relay gets credit for what was taken in, so what waits here is bounded.
+
     start -> greeted -> resumed -> opened (or created, then opened) -> following
 
 A space is opened with the credentials of the epoch that the relay had last; when it
@@ -25,6 +28,7 @@ from chez.crypto import SigningKey
 from chez.errors import RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.keys.epochs import Epoch
 from chez.store.database import Connection
+from chez.sync.arrivals import Arrivals
 from chez.sync.events import (
     AppendDone,
     Completed,
@@ -37,7 +41,8 @@ from chez.sync.events import (
     Welcomed,
 )
 from chez.sync.heads import Alarm
-from chez.sync.replica import Creation, Cursor, Received, Replica, Sealed
+from chez.sync.replica import Cursor, Received, Replica, Sealed
+from chez.sync.rotating import Creation
 from chez.sync.session import ClientSession, Rotation
 from chez_wire.limits import DEFAULT_CREDIT
 from chez_wire.login import Role
@@ -95,6 +100,8 @@ class SyncMachine:
     """Whether transactions seal what they write: once everything before is sealed, for
     entries are sealed in the order of their chain."""
     progress: Progress = field(default_factory=Progress)
+    arrivals: Arrivals = field(init=False)
+    """What came and was not worked on yet."""
     _queue: "OrderedDict[bytes, Sealed]" = field(default_factory=OrderedDict)
     _flying: "dict[int, Sealed]" = field(default_factory=dict)
     _bytes: int = 0
@@ -115,11 +122,15 @@ class SyncMachine:
     """Nothing is sent before everything up to this offset was taken in: a restored copy of a
     home finds its own later entries there, and must not write over them."""
 
+    def __post_init__(self) -> None:
+        self.arrivals = Arrivals(self.replica, self.relay)
+
     @property
     def idle(self) -> bool:
         """Whether everything known of either side has reached the other."""
         return (self.phase is Phase.FOLLOWING and self.sealing and not self._queue and not self._flying
-                and not self._applying and self.progress.position >= self.progress.end and not self._rotates())
+                and not self._applying and self.arrivals.idle and self.progress.position >= self.progress.end
+                and not self._rotates())
 
     def handle(self, event: Event) -> list[Work]:
         """React to one event of the session.
@@ -191,6 +202,7 @@ class SyncMachine:
 
     def _resumed(self, result: tuple[Cursor, bool, Epoch]) -> list[Work]:
         self._cursor, reset, epoch = result
+        self.arrivals.clear()
         self.progress.reset = self.progress.reset or reset
         self.progress.position = self._cursor.position
         self._open(epoch)
@@ -233,7 +245,7 @@ class SyncMachine:
             self.replica.let_in(db, self.relay, self._epoch)
 
     def _follow(self, _: None) -> list[Work]:
-        more = self._seal()
+        more = [*self._seal(), *self._take()]
         if self._until <= self.progress.position:
             more.append(self._caught_up())
         return more
@@ -308,7 +320,7 @@ class SyncMachine:
     def _seal(self) -> list[Work]:
         """Seal what waits, and from then on what is written; a home that became a new device reads first."""
         if self.sealing or self._begun or ((self.replica.unsettled or self.replica.reseeding)
-                                           and self.progress.position < self._until):
+                                           and (self.replica.left or self.progress.position < self._until)):
             return []
         self._begun = True
         return [Work(lambda db: self.replica.unacknowledged(db, self.relay), self._begin_sealing)]
@@ -335,24 +347,30 @@ class SyncMachine:
         self.progress.end = max(self.progress.end, event.end)
         if not event.entries:
             return []
-        size = sum(len(entry.envelope) for entry in event.entries)
-        self._applying += 1
+        self.arrivals.page(event)
+        return self._take()
 
-        def done(received: Received) -> list[Work]:
-            self._applying -= 1
-            self.progress.received += received.applied
-            self.progress.quarantined += received.quarantined
-            before, self.progress.position = self.progress.position, event.entries[-1].offset
-            self._credit(event.handle, size)
-            more = self.send([])
-            more += [] if self.sealing else self._seal()
-            if received.owed or before < self._until <= self.progress.position:
-                more.append(self._caught_up())
-            self._alarmed(received.alarms)
-            return more
+    def _take(self) -> list[Work]:
+        """The next turn of what arrived, or was left over before."""
+        if self.phase not in (Phase.FOLLOWING, Phase.ROTATING) or not self.arrivals.begin():
+            return []
+        return [Work(self.arrivals.turn, self._taken, repeatable=True)]
 
-        return [Work(lambda db: self.replica.incoming(db, self.relay, event.entries, event.head), done,
-                     repeatable=True)]
+    def _taken(self, done: list[Received | None]) -> list[Work]:
+        moved = self.arrivals.end(done)
+        self.progress.received += moved.applied
+        self.progress.quarantined += moved.quarantined
+        self.progress.sent += moved.passed
+        before = self.progress.position
+        if moved.position is not None:
+            self.progress.position = moved.position
+        self._credit(self.replica.space.handle, moved.done)
+        more = self.send([])
+        more += [] if self.sealing else self._seal()
+        if moved.owed or before < self._until <= self.progress.position:
+            more.append(self._caught_up())
+        self._alarmed(moved.alarms)
+        return more + self._take()
 
     def _credit(self, handle: bytes, size: int) -> None:
         """Give back credit in large pieces: a frame for each small entry costs both sides more than the entry."""
@@ -366,15 +384,15 @@ class SyncMachine:
         if entry.id != event.entry:
             raise RelayMisbehaved("the relay acknowledged another entry than the one sent")
         self._bytes -= len(entry.envelope)
-        self._applying += 1
-        passed = Cursor(event.offset, event.head) if event.passed else None
         self.progress.end = max(self.progress.end, event.offset)
+        if event.passed:  # the cursor passes it in its turn, behind what came before
+            self.arrivals.passed(entry, Cursor(event.offset, event.head))
+            return self._take()
+        self._applying += 1
 
         def done(_: None) -> list[Work]:
             self._applying -= 1
             self.progress.sent += 1
-            if passed is not None:
-                self.progress.position = passed.position
             return self.send([])
 
-        return [Work(lambda db: self.replica.acknowledged(db, self.relay, entry, passed), done, repeatable=True)]
+        return [Work(lambda db: self.replica.acknowledged(db, self.relay, entry, None), done, repeatable=True)]

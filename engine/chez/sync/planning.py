@@ -1,4 +1,4 @@
-"""Which waiting changes go into which entry: a plain function of their sizes.
+"""Which waiting changes go into which entry: a plain function of their sizes and of their operations.
 
 What one transaction wrote stays in one entry, so that it becomes visible together; when it
 is larger than an entry, it becomes a batch of entries of its own. What different outsiders
@@ -11,22 +11,24 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from chez.sync.entry import Part
-from chez_wire.limits import MAX_ITEMS, TARGET_INNER
+from chez.spaces.statements import NewEpoch, Signed
+from chez.sync.entry import STATEMENT, Item, Part
+from chez_wire.limits import MAX_ENTRY_OPERATIONS, MAX_ITEMS, TARGET_INNER
 
-__all__ = ("Waiting", "plan")
+__all__ = ("Waiting", "by_epoch", "plan")
 
 _ROOM: Final = MAX_ITEMS - 1  # an entry may carry the journal's head as well
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A change in the outbox: its row, its bytes with its names, who provided it, its transaction."""
+    """A change in the outbox: its row, its bytes with its names, who provided it, its transaction, its operations."""
 
     n: int
     size: int
     origin: str | None
     batch: int | None
+    weight: int = 1
 
 
 def plan(waiting: Iterable[Waiting]) -> Iterator[tuple[list[Waiting], Part | None]]:
@@ -50,16 +52,31 @@ def plan(waiting: Iterable[Waiting]) -> Iterator[tuple[list[Waiting], Part | Non
 
 
 def _fits(group: list[Waiting]) -> bool:
-    return len(group) <= _ROOM and sum(one.size for one in group) <= TARGET_INNER
+    return len(group) <= _ROOM and sum(one.size for one in group) <= TARGET_INNER and (
+        sum(one.weight for one in group) <= MAX_ENTRY_OPERATIONS)
 
 
 def _cut(group: list[Waiting]) -> Iterator[list[Waiting]]:
     piece: list[Waiting] = []
-    size = 0
+    size = weight = 0
     for one in group:
-        if piece and (size + one.size > TARGET_INNER or len(piece) == _ROOM):
+        if piece and (size + one.size > TARGET_INNER or weight + one.weight > MAX_ENTRY_OPERATIONS
+                      or len(piece) == _ROOM):
             yield piece
-            piece, size = [], 0
+            piece, size, weight = [], 0, 0
         piece.append(one)
         size += one.size
+        weight += one.weight
     yield piece
+
+
+def by_epoch(statements: list[bytes]) -> Iterator[list[Item]]:
+    """Statements as items of entries: one before each new epoch, for it may be sealed under the old."""
+    entry: list[Item] = []
+    for body in statements:
+        if entry and isinstance(Signed.kept(body).body, NewEpoch):
+            yield entry
+            entry = []
+        entry.append(Item(STATEMENT, "", "", body))
+    if entry:
+        yield entry

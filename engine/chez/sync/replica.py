@@ -9,7 +9,7 @@ the cursor that says how far it was read.
 Time and randomness are arguments, so that a simulation replays exactly.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from chez import crypto
@@ -18,16 +18,16 @@ from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
 from chez.records.anew import settled, unsettled
 from chez.records.store import RecordStore
+from chez.records.waiting import Budget
 from chez.spaces.rotation import tag_of
 from chez.spaces.space import Space, load_space
-from chez.spaces.statements import NewEpoch, Role, Signed
+from chez.spaces.statements import Role
 from chez.store.database import Connection
 from chez.sync.chains import keep_entry, last_entry
 from chez.sync.entry import (
     CHANGE,
     CHANGES,
     JOURNAL_HEAD,
-    STATEMENT,
     STATEMENTS,
     Inner,
     Item,
@@ -38,16 +38,24 @@ from chez.sync.entry import (
     seal,
     sign_entry,
 )
-from chez.sync.heads import Alarm, forget_heads, hidden, note_head, note_heads
+from chez.sync.heads import Alarm, forget_heads, head_after, hidden, note_head, note_heads
 from chez.sync.intake import Intake, Received
-from chez.sync.planning import Waiting, plan
-from chez.sync.rotating import learn_epochs, rotation_at, sealed_packets, start_epoch, take_packet, takes_rights
+from chez.sync.planning import Waiting, by_epoch, plan
+from chez.sync.rotating import (
+    Creation,
+    learn_epochs,
+    rotation_at,
+    sealed_packets,
+    start_epoch,
+    take_packet,
+    takes_rights,
+)
 from chez.sync.session import Rotation
 from chez_wire.envelope import GENESIS_HEAD, Header, entry_id
-from chez_wire.frames import Entry, SealedPacket
+from chez_wire.frames import Entry
 from chez_wire.login import handle_of
 
-__all__ = ("Creation", "Cursor", "Received", "Replica", "Sealed")
+__all__ = ("Cursor", "Received", "Replica", "Sealed")
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
@@ -76,29 +84,6 @@ class Cursor:
     head: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Creation:
-    """What creates a space at a relay: its first credentials, and the packets of its epoch."""
-
-    epoch: Epoch
-    admin: crypto.SigningKey
-    recovery: bytes
-    append: bytes
-    packets: tuple[SealedPacket, ...] = field(repr=False)
-
-
-def _by_epoch(statements: list[bytes]) -> Iterator[list[Item]]:
-    """Statements as items of entries: one before each new epoch, for it may be sealed under the old."""
-    entry: list[Item] = []
-    for body in statements:
-        if entry and isinstance(Signed.kept(body).body, NewEpoch):
-            yield entry
-            entry = []
-        entry.append(Item(STATEMENT, "", "", body))
-    if entry:
-        yield entry
-
-
 class Replica:
     """The sync logic of one space on one device.
 
@@ -120,6 +105,8 @@ class Replica:
         """Whether a relay is read from its beginning to learn what it lacks."""
         self.unsettled = False
         """Whether work of the device this home was waits for what a relay has of it (`records.anew`)."""
+        self.left = True
+        """Whether something that came before may wait for its turn; until `go_on` was asked, nobody knows."""
 
     def forget(self) -> None:
         """Some work was undone: what it taught of the members is read again from the store."""
@@ -152,7 +139,7 @@ class Replica:
         now = self._now()  # one for all: an item's age counts from its entry's time
         statements = db.execute("SELECT body FROM statement WHERE space = ? AND sent = 0 ORDER BY n",
                                 (self.space.n,)).fetchall()
-        made += [self._append(db, now, STATEMENTS, items) for items in _by_epoch([body for (body,) in statements])]
+        made += [self._append(db, now, STATEMENTS, items) for items in by_epoch([body for (body,) in statements])]
         db.execute("UPDATE statement SET sent = 1 WHERE space = ? AND sent = 0", (self.space.n,))
         for batch, part in plan(self._waiting(db)):
             made.append(self._append(db, now, CHANGES, self._items(db, batch, now) + self._journal_head(db), part))
@@ -165,7 +152,7 @@ class Replica:
     def _waiting(self, db: Connection) -> list[Waiting]:
         # CROSS JOIN: the few changes that wait come first, not every record of the space.
         return [Waiting(*row) for row in db.execute(
-            "SELECT change.n, length(bytes) + length(collection) + length(id), origin, batch "
+            "SELECT change.n, length(bytes) + length(collection) + length(id), origin, batch, weight "
             "FROM change INDEXED BY outbox CROSS JOIN record ON record.n = change.record "
             "WHERE state = 1 AND record.space = ? ORDER BY change.n", (self.space.n,))]
 
@@ -361,32 +348,55 @@ class Replica:
                    "WHERE space = ? AND relay = ?", (GENESIS_HEAD, self.space.n, relay))
         self.reseeding = True
 
-    def incoming(self, db: Connection, relay: int, entries: Sequence[Entry], head: bytes) -> Received:
-        """Take in entries that follow the cursor, and move it to the last of them."""
+    def incoming(self, db: Connection, relay: int, entries: Sequence[Entry], head: bytes,
+                 budget: Budget | None = None) -> Received:
+        """Take in entries that follow the cursor, as far as the budget goes, and move it to the last one taken.
+
+        `head` is the relay's head after all of them.
+        """
         self.refresh(db)
-        found: list[Alarm] = []
+        received = Received()
         if entries:
             (before,) = db.execute("SELECT head FROM cursor WHERE space = ? AND relay = ?",
                                    (self.space.n, relay)).fetchone()
             self._move(db, relay, entries[0].offset, Cursor(entries[-1].offset, head))
-            found = note_heads(db, self.space.n, relay, before, entries)
-        under = self.space.epoch.id
-        received = Intake(db, relay, self.space, self._device.id, self._records).take(entries)
-        received.alarms += found
+            intake = Intake(db, relay, self.space, self._device.id, self._records, budget)
+            received = self._taken(db, relay, intake.take(entries), budget)
+            taken = entries[:received.entries]
+            received.alarms += note_heads(db, self.space.n, relay, before, taken)
+            if len(taken) < len(entries):
+                there = Cursor(entries[0].offset - 1 + len(taken), head_after(before, taken))
+                self._move(db, relay, entries[-1].offset + 1, there)
+        return received
+
+    def leaves(self, db: Connection) -> bool:
+        """Whether something that came before waits for its turn (`go_on`)."""
+        return Intake(db, 0, self.space, self._device.id, self._records).left()
+
+    def go_on(self, db: Connection, budget: Budget) -> Received:
+        """Take in what is `left`, as far as the budget goes. Raises `HomeCopied`."""
+        self.refresh(db)
+        intake = Intake(db, 0, self.space, self._device.id, self._records, budget)
+        return self._taken(db, 0, intake.go_on(), budget)
+
+    def _taken(self, db: Connection, relay: int, received: Received, budget: Budget | None) -> Received:
+        under = self.current.id
         if received.said:
-            self._unlock(db, relay, under, received)
+            self._unlock(db, relay, under, received, budget)
             received.owed = self._owes(first=True)
+        self.left = received.left = self.leaves(db)
         self.current = self.space.epoch
         if self.unsettled:
             self._records.settle(db, self.space.n)
         return received
 
-    def _unlock(self, db: Connection, relay: int, under: bytes, received: Received) -> None:
+    def _unlock(self, db: Connection, relay: int, under: bytes, received: Received,
+                budget: Budget | None = None) -> None:
         """Statements lead to keys, keys to entries that were locked, and these to statements."""
         while True:
             learn_epochs(db, self.space, under)
             under = self.space.epoch.id
-            if not Intake(db, relay, self.space, self._device.id, self._records, received).take_locked():
+            if not Intake(db, relay, self.space, self._device.id, self._records, budget, received).take_locked():
                 return
 
     def _move(self, db: Connection, relay: int, first: int, to: Cursor) -> None:

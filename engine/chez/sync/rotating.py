@@ -5,6 +5,7 @@ it concerns hears of it; everything else that waits is sealed anew under the new
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from chez import crypto
 from chez.errors import BadEntry
@@ -18,8 +19,19 @@ from chez.sync.entry import STATEMENT, STATEMENTS, Inner, read_signed
 from chez.sync.session import Rotation
 from chez_wire.frames import SealedPacket
 
-__all__ = ("keep_statement", "learn_epochs", "rotation_at", "sealed_packets", "start_epoch", "take_packet",
-           "takes_rights")
+__all__ = ("Creation", "keep_statement", "learn_epochs", "rotation_at", "sealed_packets", "start_epoch",
+           "take_packet", "takes_rights")
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """What creates a space at a relay: its first credentials, and the packets of its epoch."""
+
+    epoch: Epoch
+    admin: crypto.SigningKey
+    recovery: bytes
+    append: bytes
+    packets: tuple[SealedPacket, ...] = field(repr=False)
 
 
 def keep_statement(db: Connection, space: Space, statement: Signed) -> None:

@@ -80,8 +80,9 @@ CREATE TABLE search (                 -- full-text indexes: a table of FTS5, a v
 );
 
 CREATE TABLE snapshot (
-    record INTEGER PRIMARY KEY REFERENCES record,
-    doc    BLOB NOT NULL              -- saved form, up to some change
+    record  INTEGER PRIMARY KEY REFERENCES record,
+    doc     BLOB NOT NULL,            -- saved form, up to some change
+    changes INTEGER NOT NULL          -- how many it holds
 );
 
 CREATE TABLE change (
@@ -91,6 +92,7 @@ CREATE TABLE change (
     bytes    BLOB,                    -- NULL once a snapshot holds it
     sequence INTEGER NOT NULL,        -- its author's number in this record; 0: takes none
     last     INTEGER NOT NULL,        -- the number of its last operation
+    weight   INTEGER NOT NULL,        -- how many operations it has and replaces: what it costs to apply
     entry    INTEGER REFERENCES entry,-- what brought it, and tells its author; NULL in the outbox
     state    INTEGER NOT NULL,        -- 0 in an entry, 1 in the outbox, 2 waits for another, 3 refused
     origin   TEXT,                    -- who provided it: NULL the person, else a connector's run
@@ -103,7 +105,6 @@ CREATE INDEX outbox ON change (n) WHERE state = 1;
 CREATE TABLE waiting (                -- changes in the log (state 2) whose turn has not come
     change  INTEGER PRIMARY KEY REFERENCES change ON DELETE CASCADE ON UPDATE CASCADE,
     record  INTEGER NOT NULL REFERENCES record,
-    weight  INTEGER NOT NULL,         -- what it costs to apply, in operations
     missing INTEGER NOT NULL,         -- how many rows it has in `missing`; 0: it is due, and only its turn is to come
     floor   INTEGER NOT NULL,         -- the last operation of what it builds on, as far as that is in the document
     refused INTEGER NOT NULL          -- 1: it builds on what was refused, and is to be refused
@@ -146,6 +147,7 @@ CREATE TABLE entry (
     hash      BLOB NOT NULL,
     kind      INTEGER NOT NULL,       -- changes or statements: which credential sends it
     part      INTEGER,                -- which part of a batch it is, when more must follow
+    weight    INTEGER NOT NULL DEFAULT 0, -- of the changes in it, when another device wrote it
     inner     BLOB NOT NULL,          -- signed inner bytes, zstd
     UNIQUE (space, author, sequence)
 );
@@ -156,8 +158,10 @@ CREATE TABLE parked (                 -- arrived before what they follow
     sequence  INTEGER NOT NULL,
     hash      BLOB NOT NULL,
     inner     BLOB NOT NULL,
+    ready     INTEGER NOT NULL DEFAULT 0, -- 1: what it waited for is here, and its turn is to come
     PRIMARY KEY (space, author, sequence, hash)
 ) WITHOUT ROWID;
+CREATE INDEX parked_ready ON parked (space) WHERE ready = 1;
 
 CREATE TABLE locked (                 -- arrived before the keys of their epoch
     space    INTEGER NOT NULL REFERENCES space,
@@ -168,6 +172,7 @@ CREATE TABLE locked (                 -- arrived before the keys of their epoch
     envelope BLOB NOT NULL,
     PRIMARY KEY (space, id)
 ) WITHOUT ROWID;
+CREATE INDEX locked_by_epoch ON locked (space, epoch);
 
 CREATE TABLE set_aside (              -- authors whose chain is not taken in from some entry on
     space     INTEGER NOT NULL REFERENCES space,

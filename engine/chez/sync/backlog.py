@@ -1,0 +1,63 @@
+"""What is owed is merged while a home is open, with or without a relay.
+
+A transaction takes in a bounded amount (`sync.intake.TURN`). What it leaves over while a
+relay is connected is worked off by that link; what an earlier process left, and what a
+write on this device released, is worked off here. Each turn is a transaction of its own,
+so that the app's reads and writes come in between.
+"""
+
+import asyncio
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from chez.errors import ChezError
+from chez.records.store import RecordStore
+from chez.records.waiting import Budget
+from chez.store.database import Database
+from chez.sync.intake import TURN
+from chez.sync.replica import Replica
+
+__all__ = ("Backlog",)
+
+
+class Backlog:
+    """The task that merges what is owed; it runs inside `async with`."""
+
+    def __init__(self, database: Database, replica: Replica, records: RecordStore) -> None:
+        self._database = database
+        self._replica = replica
+        self._records = records
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        if await self._database.read(self._replica.leaves):
+            self._news.set()
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                        trace: TracebackType | None) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def committed(self) -> None:
+        """A transaction was committed; called in the writer's thread."""
+        if self._records.left and self._loop is not None:
+            self._records.left = False
+            self._loop.call_soon_threadsafe(self._news.set)
+
+    async def _run(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            # What fails is left for the next time: a link says why, and so does the next write.
+            with suppress(ChezError):
+                while (await self._database.submit(lambda db: self._replica.go_on(db, Budget(TURN)))).left:
+                    pass
