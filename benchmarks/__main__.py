@@ -83,8 +83,11 @@ def main(
         except BenchmarkFailed as error:
             raise click.ClickException(str(error)) from None
         return
-    # Ended from outside, the processes of a figure and its folder must go too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # Ended from outside, the processes of a figure and its folder must go too. As an interrupt it cancels what
+    # runs; an exit raised inside the event loop would leave a home open, whose threads keep the process. A shell
+    # that starts it in the background has it ignore interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         cache = ROOT / "benchmarks" / ".cache"
         results, failed = run(benchmarks, ids, json_file, runs, not without_peers, cache)

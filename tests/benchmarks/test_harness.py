@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,16 @@ def test_the_command() -> None:
     assert "put.bulk" in runner.invoke(cli.main, ["--list"]).output
     wrong = runner.invoke(cli.main, ["no.such"])
     assert wrong.exit_code != 0 and "no such figure" in wrong.output
+
+
+def test_ended_from_outside_it_ends() -> None:
+    """A termination ends the run with its open homes, also where a shell had it ignore interrupts."""
+    started = ("sh", "-c", f"trap '' INT; exec {sys.executable} -m benchmarks put.bulk")
+    with subprocess.Popen(started, cwd=harness.ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        try:
+            assert process.stdout is not None and b"measuring" in process.stdout.readline()
+            process.terminate()
+            words, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 1 and b"Aborted" in words
