@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         Restored,
         SyncReport,
         Transaction,
+        Wiped,
         become_new_device,
         change_passphrase,
         create,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         join,
         open,
         restore,
+        wipe,
     )
     from chez.query.aggregates import count
     from chez.query.fields import field
@@ -67,9 +69,9 @@ if TYPE_CHECKING:
 __all__ = (
     "Alarm", "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Counter",
     "DeviceInfo", "Devices", "Diagnosis", "Difference", "ExportReport", "FeedPage", "Finding", "Hit", "Home",
-    "HomeStatus", "ImportReport", "Mark", "Migrated", "Query", "Record", "Renewal", "Restored", "Reversal",
-    "Rows", "SyncReport", "Text", "Transaction", "Trashed", "Version", "become_new_device", "blocking",
-    "change_passphrase", "count", "create", "doctor", "field", "join", "open", "restore", "serve",
+    "HomeStatus", "ImportReport", "Mark", "Migrated", "Query", "Record", "Renewal", "Restored", "Reversal", "Rows",
+    "SyncReport", "Text", "Transaction", "Trashed", "Version", "Wiped", "become_new_device", "blocking",
+    "change_passphrase", "count", "create", "doctor", "field", "join", "open", "restore", "serve", "wipe",
 )
 
 _PLACES = {
@@ -83,9 +85,10 @@ _PLACES = {
     "Query": "chez.query.filters", "Record": "chez.records.record", "Renewal": "chez.home", "Restored": "chez.home",
     "Reversal": "chez.records.reversals", "Rows": "chez.query.sql", "SyncReport": "chez.home",
     "Text": "chez.records.text", "Transaction": "chez.home", "Trashed": "chez.records.trash",
-    "Version": "chez.records.conflicts", "become_new_device": "chez.home", "change_passphrase": "chez.home",
-    "count": "chez.query.aggregates", "create": "chez.home", "doctor": "chez.home", "field": "chez.query.fields",
-    "join": "chez.home", "open": "chez.home", "restore": "chez.home", "serve": "chez.agent.owner",
+    "Version": "chez.records.conflicts", "Wiped": "chez.home", "become_new_device": "chez.home",
+    "change_passphrase": "chez.home", "count": "chez.query.aggregates", "create": "chez.home", "doctor": "chez.home",
+    "field": "chez.query.fields", "join": "chez.home", "open": "chez.home", "restore": "chez.home",
+    "serve": "chez.agent.owner", "wipe": "chez.home",
 }
 
 

@@ -1,6 +1,6 @@
-"""Changes the passphrase of copies of a home, each in a process that dies at its n-th call to the system.
+"""Changes the passphrase of copies of a home, or wipes them; each process dies at its n-th call to the system.
 
-    python -m tests.home.changing HOME FOLDER
+    python -m tests.home.changing change|wipe HOME FOLDER
 
 FOLDER/before-n died before that call, FOLDER/after-n right after it; the last of each came through.
 """
@@ -11,50 +11,42 @@ import shutil
 import sys
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import chez
+import chez.home  # here, or each child would load it
+from tests.home.dying import DIED, die_at
 
 __all__ = ("NEW", "OLD")
 
 OLD, NEW = "correct horse", "new passphrase"
-CALLS = ("open", "fsync", "replace", "fdatasync")
-DIED = 9
-
-
-def _dying(name: str, left: list[int], when: str) -> None:
-    """Let a function of `os` end the process, as a power cut would, when it is its turn."""
-    true: Any = getattr(os, name)
-
-    def call(*arguments: Any, **options: Any) -> Any:
-        left[0] -= 1
-        if left[0] == 0 and when == "before":
-            os._exit(DIED)
-        result = true(*arguments, **options)
-        if left[0] == 0:
-            os._exit(DIED)
-        return result
-
-    setattr(os, name, call)
+CALLS = {
+    "change": ("open", "fsync", "replace", "fdatasync"),
+    "wipe": ("open", "fsync", "pwrite", "unlink", "rmdir"),
+}
 
 
 async def _change(path: Path, number: int, when: str) -> None:
     async with chez.open(path, passphrase=OLD) as home:
-        left = [number]
-        for name in CALLS:
-            _dying(name, left, when)
+        die_at(number, when, CALLS["change"])
         await home.change_passphrase(OLD, NEW)
         os._exit(0)
 
 
-def _main(home: Path, folder: Path) -> None:
+async def _wipe(path: Path, number: int, when: str) -> None:
+    die_at(number, when, CALLS["wipe"])
+    await chez.wipe(path)
+    os._exit(0)
+
+
+def _main(what: str, home: Path, folder: Path) -> None:
+    work = {"change": _change, "wipe": _wipe}[what]
     for when in ("before", "after"):
         for number in count(1):
             copy = folder / f"{when}-{number}"
             shutil.copytree(home, copy)
             child = os.fork()  # no thread and no loop runs yet
             if child == 0:
-                asyncio.run(_change(copy, number, when))
+                asyncio.run(work(copy, number, when))
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             if code == 0:
                 break
@@ -63,4 +55,4 @@ def _main(home: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]), Path(sys.argv[2]))
+    _main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

@@ -66,6 +66,8 @@ from chez.home.restoring import become_new_device as async_become_new_device
 from chez.home.restoring import restore as async_restore
 from chez.home.transaction import Transaction as AsyncTransaction
 from chez.home.unlocking import Keyring as AsyncKeyring
+from chez.home.wiping import Wiped
+from chez.home.wiping import wipe as async_wipe
 from chez.journal import Journal as AsyncJournal
 from chez.journal import Receipt, Verification
 from chez.query.aggregates import Aggregate, count
@@ -135,6 +137,7 @@ __all__ = (
     "Transaction",
     "Trashed",
     "Version",
+    "Wiped",
     "become_new_device",
     "change_passphrase",
     "count",
@@ -145,6 +148,7 @@ __all__ = (
     "open",
     "restore",
     "serve",
+    "wipe",
 )
 R = TypeVar("R")
 S = TypeVar("S")
@@ -1112,3 +1116,14 @@ def serve(home: Home, *, lock_after: float | None = None) -> Block[Owner]:
         lambda call: async_serve(home._inner, lock_after=lock_after),
         lambda inner: Owner(home._portal, inner),
     )
+
+
+def wipe(path: Path | str) -> Wiped:
+    """Wipe a home from this device for ever; nobody may have it open. Asks nothing, and needs no passphrase.
+
+    What had not reached a relay or another device is lost; what had, a device of yours or the
+    24 words bring back. Interrupted, the home does not open any more, and another call goes
+    on. The keyring forgets the home. Raises `HomeMissing` where no home is, `HomeBusy`,
+    `StorageFailed`.
+    """
+    return alone(lambda call: async_wipe(path))

@@ -49,6 +49,7 @@ COMMANDS: Final = {
     "backup": _AT + "keeping:backup",
     "restore": _AT + "keeping:restore",
     "doctor": _AT + "keeping:doctor",
+    "wipe": _AT + "wiping:wipe",
     "relay": _AT + "devices:relay",
     "sync": _AT + "devices:sync",
     "pair": _AT + "devices:pair",

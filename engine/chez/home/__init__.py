@@ -15,10 +15,12 @@ from chez.home.reports import CollectionInfo, HomeStatus, SyncReport
 from chez.home.restoring import Restored, become_new_device, restore
 from chez.home.transaction import Transaction
 from chez.home.unlocking import Keyring
+from chez.home.wiping import Wiped, wipe
 from chez.store.keyring import KeyringStatus
 
 __all__ = (
     "BackupReport", "CollectionInfo", "DeviceInfo", "Devices", "Diagnosis", "ExportReport", "Finding", "Home",
     "HomeStatus", "ImportReport", "Keyring", "KeyringStatus", "Pairing", "Renewal", "Restored", "SyncReport",
-    "Transaction", "become_new_device", "change_passphrase", "create", "doctor", "join", "open", "restore",
+    "Transaction", "Wiped", "become_new_device", "change_passphrase", "create", "doctor", "join", "open", "restore",
+    "wipe",
 )

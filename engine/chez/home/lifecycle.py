@@ -45,13 +45,15 @@ from chez.spaces.membership import Membership
 from chez.spaces.space import create_space, load_space, store_space
 from chez.spaces.statements import Kind, Signed
 from chez.store.database import Connection, Database
-from chez.store.keyfile import KEY_FILE, write_key
+from chez.store.keyfile import KEY_FILE, WIPING_FILE, write_key
 from chez.store.keyring import database_key
 from chez.sync.pairing import Bundle, NewDevice, mailbox
 from chez_wire.login import handle_of
 
-__all__ = ("LOCK_FILE", "check_home", "check_name", "create", "home_exists", "join", "locked", "new_device", "open",
-           "opened")
+__all__ = (
+    "LOCK_FILE", "check_home", "check_name", "create", "hold", "home_exists", "join", "locked", "new_device", "open",
+    "opened",
+)
 
 LOCK_FILE: Final = "owner.lock"
 JOIN_SECONDS: Final = 600
@@ -230,6 +232,8 @@ async def opened(folder: Path, key: bytes, *, read_only: bool = False) -> AsyncI
 
 def check_home(folder: Path) -> None:
     """Raise `HomeMissing` when there is no home in a folder, `Damaged` when a file of it is missing."""
+    if (folder / WIPING_FILE).exists():
+        raise HomeMissing(f"the home at {folder} was being wiped", "`chez wipe` ends that.")
     if (folder / KEY_FILE).is_file() and (folder / STORE_FILE).is_file():
         return
     if (folder / KEY_FILE).exists() or (folder / STORE_FILE).exists():
@@ -247,8 +251,9 @@ def locked(folder: Path, handle: int | None = None) -> Iterator[int]:
     Raises `HomeMissing`, `Damaged` when a file of it is missing, `HomeBusy`, `StorageFailed`.
     """
     check_home(folder)
-    lock = _lock(folder) if handle is None else handle
+    lock = hold(folder) if handle is None else handle
     try:
+        check_home(folder)  # it may have been wiped just before
         for left in folder.glob(SCRATCH + "*"):  # by a process that was killed: whoever had the home is gone
             shutil.rmtree(left, ignore_errors=True)
         yield lock
@@ -266,8 +271,11 @@ def _load(db: Connection, folder: Path, database: Database) -> Home:
         raise Damaged(f"the store lacks {error}", "Restore it from a backup.") from None
 
 
-def _lock(folder: Path) -> int:
-    """Take the home for this process; the lock goes with the process, however it ends."""
+def hold(folder: Path) -> int:
+    """Take a folder for this process: a lock's descriptor, which goes with the process, however that ends.
+
+    Raises `HomeBusy`, `StorageFailed`.
+    """
     try:
         handle = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:

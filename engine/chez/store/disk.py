@@ -8,7 +8,7 @@ from typing import Final
 
 from chez.errors import Damaged, StorageFailed
 
-__all__ = ("disk_error", "is_of_the_file", "make_folders", "storage_error", "sync_folder")
+__all__ = ("disk_error", "erase", "is_of_the_file", "make_folders", "storage_error", "sync_folder")
 
 _OF_THE_FILE: Final = frozenset((8, 10, 11, 13, 14, 26))
 """SQLITE_READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _NOTADB (sqlite.org/rescode.html)."""
@@ -63,3 +63,21 @@ def sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def erase(path: Path) -> None:
+    """Overwrite a file that holds a key and remove it, durably; nothing where there is none. Raises OSError.
+
+    That the disk keeps no older copy of its blocks is more than a program can see to.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        os.pwrite(handle, os.urandom(os.fstat(handle).st_size), 0)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    path.unlink()
+    sync_folder(path.parent)

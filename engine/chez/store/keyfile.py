@@ -16,9 +16,14 @@ from chez import crypto
 from chez.errors import Damaged, Unavailable, WrongPassphrase
 from chez.store.disk import disk_error, sync_folder
 
-__all__ = ("KEY_FILE", "cost_of", "put_file", "read_key", "read_key_file", "unwrap_key", "wrap_key", "write_key")
+__all__ = (
+    "KEY_FILE", "WIPING_FILE", "cost_of", "put_file", "read_key", "read_key_file", "unwrap_key", "wrap_key",
+    "write_key",
+)
 
 KEY_FILE = "chez.key"
+WIPING_FILE = "chez.wiping"
+"""There from the first step of a wipe to its last: such a home never opens again."""
 _CONTEXT = b"chez/1 key file"
 
 

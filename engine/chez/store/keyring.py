@@ -23,7 +23,7 @@ import msgspec
 
 from chez import crypto
 from chez.errors import ChezError, Damaged, HomeLocked, KeyringUnavailable
-from chez.store.disk import disk_error, sync_folder
+from chez.store.disk import disk_error, erase
 from chez.store.keyfile import put_file, read_key
 
 __all__ = ("KEYRING_FILE", "KeyringStatus", "add_key", "database_key", "keyring_key", "keyring_status", "remove_key")
@@ -115,9 +115,7 @@ def remove_key(folder: Path) -> bool:
         id = None
     there = path.exists()
     try:
-        path.unlink(missing_ok=True)
-        if there:
-            sync_folder(folder)
+        erase(path)
     except OSError as error:
         raise disk_error(error, f"{KEYRING_FILE} can't be removed") from None
     if id is not None:
