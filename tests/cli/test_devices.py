@@ -182,3 +182,16 @@ def test_a_restored_home_that_wrote_nothing_new_is_told_too(chez: Chez, relay: s
     chez.run("sync")
     assert "new device" in old.run("sync", code=1).stderr
     assert old.json("get", "notes", "a")["value"] == {"n": 1}
+
+
+def test_a_pairing_code_is_shown_as_a_qr_code(chez: Chez, phone: Chez, relay: str) -> None:
+    """--qr shows the same text in blocks, dark on light at a terminal; join takes what a camera reads there."""
+    from chez.qr import blocks
+
+    chez.run("relay", relay)
+    terminal = Terminal(chez.arguments("pair", "--qr", "--yes"))
+    terminal.expect("Waiting")
+    code = terminal.seen.split("chez join ")[1].split()[0]
+    assert all(line in terminal.seen for line in blocks(code)) and "\x1b[30m\x1b[107m" in terminal.seen
+    phone.run("join", code, "--kdf", "minimum")
+    assert terminal.finish() == 0

@@ -674,7 +674,8 @@ class Home(Opened[AsyncHome]):
     def pair(self, url: str | None = None) -> Block[Pairing]:
         """Let another device of this person in: `with home.pair() as pairing: ...`.
 
-        Show `pairing.code`, then `pairing.confirm(ask)`.
+        Show `pairing.code`, then `pairing.confirm(ask)`. Raises `NotAllowed` when five
+        wrong codes were tried within the last hour: somebody may be guessing.
         """
         return Block(self._portal, lambda call: self._inner.pair(url), lambda inner: Pairing(self._portal, inner))
 

@@ -351,9 +351,10 @@ class Home:
     def pair(self, url: str | None = None) -> AbstractAsyncContextManager[Pairing]:
         """Let another device of this person in: `async with home.pair() as pairing: ...`.
 
-        Show `pairing.code`, then `await pairing.confirm(ask)`.
+        Show `pairing.code`, then `await pairing.confirm(ask)`. Raises `NotAllowed` when five
+        wrong codes were tried within the last hour: somebody may be guessing.
         """
-        return pair(self._database, self._replica, self._device, self.journal, self._choose(url))
+        return pair(self._database, self._replica, self._device, self.journal, self._choose(url), unix_milliseconds)
 
     # --- what lives as long as the home is open -------------------------------------------
 

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from chez import crypto, inboxes
 from chez.errors import BadPairing, ChezError, NotAllowed
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
+from chez.records.values import time_text
 from chez.spaces.enrolment import certificate
 from chez.spaces.handover import EpochKeys, Handover
 from chez.store.database import Connection, Database
@@ -19,6 +21,12 @@ __all__ = ("Paired", "Pairing", "fingerprint", "full_code", "pair", "split_code"
 
 CODE_SECONDS = 600
 """How long a code works."""
+
+MAX_WRONG = 5
+"""Wrong codes within WINDOW seconds, after which no new code is made: one guess each is one in four million."""
+
+WINDOW = 3600
+WRONG = "wrong code"
 
 Ask = Callable[..., Awaitable[str]]
 """Asks the person: `await ask(question, default="no")` gives the answer."""
@@ -84,7 +92,7 @@ class Pairing:
         try:
             introduction = await self._introduction(to_old)
         except BadPairing:
-            await self._journal.append("pairing-refused", {"reason": "wrong code"})
+            await self._journal.append("pairing-refused", {"reason": WRONG})
             raise
         question = f"Let {introduction.name!r} (fingerprint {fingerprint(introduction.device)}) be a device of yours?"
         if ask is not None and (await ask(question, default="no")).strip().lower() not in ("y", "yes", "o", "oui"):
@@ -136,9 +144,17 @@ class Pairing:
 
 
 @asynccontextmanager
-async def pair(database: Database, replica: Replica, device: DeviceKeys, journal: Journal,
-               url: str) -> AsyncIterator[Pairing]:
-    """Make a code and its inboxes; on leaving, what is left in them is removed."""
+async def pair(database: Database, replica: Replica, device: DeviceKeys, journal: Journal, url: str,
+               now: Callable[[], int]) -> AsyncIterator[Pairing]:
+    """Make a code and its inboxes; on leaving, what is left in them is removed.
+
+    `now` gives Unix milliseconds. Raises `NotAllowed` after too many wrong codes.
+    """
+    since = time_text(datetime.fromtimestamp(now() / 1000 - WINDOW, UTC))
+    wrong = [one for one in await journal.receipts("pairing-refused", reason=WRONG) if one.time >= since]
+    if len(wrong) >= MAX_WRONG:
+        raise NotAllowed(f"{len(wrong)} wrong codes were tried within an hour, so no new one is made for a while",
+                         "If it was not you, somebody is guessing: `chez journal --kind pairing-refused` tells when.")
     create = replica.space.membership.create
     assert create is not None  # load_space refuses a space without it
     pairing = Pairing(database, replica, device, journal, url, create.person)

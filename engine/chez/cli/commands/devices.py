@@ -39,10 +39,15 @@ def sync(ctx: click.Context, url: str | None, timeout: float, reseed: bool) -> N
 
 @click.command()
 @click.option("--relay", "url", metavar="URL", help="Use this relay instead of the home's.")
+@click.option("--qr", is_flag=True, help="Show the code as a QR code, too, for a device with a camera.")
 @click.option("--yes", is_flag=True, help="Let the other device in without asking (for scripts).")
 @click.pass_context
-def pair(ctx: click.Context, url: str | None, yes: bool) -> None:
-    """Let another device of yours in: shows a code for `chez join` there."""
+def pair(ctx: click.Context, url: str | None, qr: bool, yes: bool) -> None:
+    """Let another device of yours in: shows a code for `chez join` there.
+
+    A code works once, for ten minutes. One wrong try burns it, and is told to you; after
+    five within an hour no new code is made until that hour is over.
+    """
     settings(ctx).yes = yes
 
     def show(data: dict[str, Any]) -> None:
@@ -50,10 +55,20 @@ def pair(ctx: click.Context, url: str | None, yes: bool) -> None:
             json_line(data)
         elif "code" in data:
             say(f"On the other device:  chez join {data['code']}")
+            if qr:
+                _show_qr(data["code"])
             say("The code works once. Waiting …", err=True)
 
     done = call(ctx, "pair", {"url": url}, show=show)
     json_line(done) if settings(ctx).json else say("the other device is in")
+
+
+def _show_qr(text: str) -> None:
+    from chez.qr import blocks
+
+    for line in blocks(text):
+        # In dark on light whatever the terminal's own colours are; without them in a pipe.
+        click.echo(click.style(line, fg="black", bg="bright_white"))
 
 
 @click.command()

@@ -1,0 +1,120 @@
+"""Who guesses a pairing code has one try, which burns it and is reported; who keeps at it is stopped."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import chez
+from chez import crypto, inboxes
+from chez.crypto import Kdf
+from chez.errors import BadPairing, NotAllowed
+from chez.home import lifecycle, pairing
+from chez.home.pairing import split_code
+from chez.journal import write_receipt
+from chez.sync.pairing import NewDevice, mailbox
+from tests.home.conftest import PASSPHRASE
+from tests.relay.support import relay
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[chez.Home]:
+    """A home with a relay."""
+    await chez.create(tmp_path / "home", passphrase=PASSPHRASE, name="laptop", kdf=Kdf.minimum())
+    async with relay(tmp_path / "relay") as process, chez.open(tmp_path / "home", passphrase=PASSPHRASE) as home:
+        await home.set_relay(process.url)
+        await home.sync()
+        yield home
+
+
+async def guess(code: str) -> None:
+    """Try the code of somebody who knows where the inboxes are, as the relay's operator does, and not the words."""
+    short, url = split_code(code)
+    assert url is not None
+    plate, first, second = short.split("-")
+    wrong = f"{plate}-{'zoo' if first != 'zoo' else 'zone'}-{second}"
+    to_new, _ = mailbox(wrong, True)
+    to_old, box = mailbox(wrong, False)
+    keys = lifecycle.new_device()
+    machine = NewDevice(wrong, keys.signing, keys.sealing.public, "thief", crypto.random_bytes(32))
+    async with inboxes.watch(url, to_new) as items:
+        async for item in items:
+            await inboxes.put(url, box, to_old, machine.answer(item.item))
+            return
+
+
+async def receipts(home: chez.Home) -> list[dict[str, object]]:
+    """What the journal tells of pairings that were refused."""
+    return [one.body for one in await home.journal.receipts("pairing-refused")]
+
+
+async def test_one_wrong_guess_burns_the_code_and_is_reported(home: chez.Home, tmp_path: Path,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old device says so and keeps a receipt; the right code does not work any more, nor does a second confirm."""
+    async with home.pair() as waiting:
+        await asyncio.gather(guess(waiting.code), refused(waiting))
+        assert await receipts(home) == [{"reason": "wrong code"}]
+        monkeypatch.setattr(lifecycle, "JOIN_SECONDS", 1)
+        monkeypatch.setattr(pairing, "CODE_SECONDS", 20)
+        late = asyncio.create_task(waiting.confirm())
+        with pytest.raises((NotAllowed, BadPairing)):
+            await chez.join(tmp_path / "late", waiting.code, passphrase=PASSPHRASE, kdf=Kdf.minimum())
+        with pytest.raises(BadPairing):
+            await late
+    assert not (tmp_path / "late").exists()
+    assert list((await home.status()).devices) == ["laptop"]
+
+
+async def refused(waiting: chez.home.Pairing) -> None:
+    """Wait for the new device, who turns out to be none."""
+    with pytest.raises(BadPairing, match="burnt"):
+        await waiting.confirm()
+
+
+async def test_an_unused_code_expires(home: chez.Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When nobody comes in time the wait ends, as said; the relay is told the same time for the inboxes."""
+    asked: list[int] = []
+    create = inboxes.create
+
+    async def noted(url: str, key: crypto.SigningKey, writer: bytes, *, ttl: int) -> None:
+        asked.append(ttl)
+        await create(url, key, writer, ttl=ttl)
+
+    monkeypatch.setattr(inboxes, "create", noted)
+    async with home.pair() as waiting:
+        assert asked == [600, 600] == [pairing.CODE_SECONDS] * 2
+        monkeypatch.setattr(pairing, "CODE_SECONDS", 0)
+        with pytest.raises(NotAllowed, match="ten minutes"):
+            await waiting.confirm()
+
+
+async def wrong_codes(home: chez.Home, count: int, ago: int) -> None:
+    """So many wrong tries, so many seconds ago."""
+    from chez.home.home import unix_milliseconds
+
+    for _ in range(count):
+        await home._database.write(lambda db: write_receipt(
+            db, home._device, unix_milliseconds() - ago * 1000, "pairing-refused", {"reason": "wrong code"}))
+
+
+async def test_who_keeps_guessing_is_stopped(home: chez.Home) -> None:
+    """After five wrong codes within an hour no new code is made; older ones, or a person saying no, do not count."""
+    await wrong_codes(home, 20, ago=3700)
+    await wrong_codes(home, 4, ago=60)
+    await home.journal.append("pairing-refused", {"reason": "the person said no", "name": "x"})
+    async with home.pair() as waiting:
+        await asyncio.gather(guess(waiting.code), refused(waiting))
+    with pytest.raises(NotAllowed, match="5 wrong codes"):
+        async with home.pair():
+            pass
+
+
+async def test_codes_do_not_repeat(home: chez.Home) -> None:
+    """Each code is a new one: what was overheard of the last says nothing about the next."""
+    codes = set()
+    for _ in range(3):
+        async with home.pair() as waiting:
+            codes.add(waiting.code)
+            assert waiting.code not in repr(waiting)
+    assert len(codes) == 3
