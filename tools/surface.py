@@ -52,6 +52,8 @@ ENGINE: Final = {
     "Owner.keep": "called by the owner process",
     "Owner.look": "called by the owner itself",
     "Owner.open": "called by `serve`",
+    "Owner.served": "read by the owner process",
+    "Owner.settle": "called by the owner process",
     "serve(clock)": "for tests of the owner",
     "serve(find)": "for tests of the owner",
 }
