@@ -27,7 +27,7 @@ ASYNC_ONLY: Final = {
     "Owner.release": "for the one who closes the home after that: `chez up`",
 }
 
-DIRECT: Final = {"Collection.where", "Home.collection"}
+DIRECT: Final = {"Collection.where", "Home.collection", "Space.collection"}
 """Plain methods of objects with state that only make something: called in the caller's own thread.
 
 Others run on the loop, for only there is the state of the SDK's objects safe to touch.
@@ -262,6 +262,8 @@ class _Maker:
             return f"Event({portal}, {value})"
         if (outer := _outer(type)) in self._fronts:
             return f"{outer}({portal}, {value})"
+        if outer == "list" and isinstance(type, ast.Subscript) and (item := _outer(type.slice)) in self._fronts:
+            return f"[{item}({portal}, one) for one in {value}]"
         self._no_fronts(type)
         return value
 

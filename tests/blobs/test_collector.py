@@ -139,7 +139,7 @@ class Freeing(RuleBasedStateMachine):
     def evict_and_fetch(self, data: st.DataObject, removing: set[int], ends: str) -> None:
         """Chunks are given up and come back, files first; the remover may come at any time, a crash too."""
         id = data.draw(st.sampled_from(sorted(self.blobs)))
-        known = tables.get(self.db, id)
+        known = tables.get(self.db, 1, id)
         assert known is not None
         chunks = set(self.blobs[id][:2])
         self._work(lambda db: tables.unhold(db, known.n))

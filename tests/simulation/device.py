@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 from chez.records.store import RecordStore
 from chez.store.database import Connection
-from chez.sync.machine import SyncMachine, Work
+from chez.sync.lanes import Job, Lane, Lanes
+from chez.sync.machine import SyncMachine
+from chez.sync.outbox import waiting_spaces
 from chez.sync.replica import Replica, Sealed
 from chez.sync.session import ClientSession
 from tests.simulation.household import Household, Member
@@ -32,12 +34,11 @@ class Device:
     random: Random
     db: Connection
     records: RecordStore = field(init=False)
-    replica: Replica = field(init=False)
-    session: ClientSession | None = None
-    machine: SyncMachine | None = None
-    works: deque[Work] = field(default_factory=deque)
-    sealed: list[Sealed] = field(default_factory=list)
-    edits: dict[tuple[str, str], Any] = field(default_factory=dict)
+    replicas: dict[int, Replica] = field(default_factory=dict)
+    lanes: Lanes | None = None
+    jobs: deque[Job] = field(default_factory=deque)
+    sealed: list[tuple[Lane, SyncMachine, list[Sealed]]] = field(default_factory=list)
+    edits: dict[tuple[bytes, str, str], Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.start()
@@ -46,24 +47,45 @@ class Device:
     def name(self) -> str:
         return self.member.name
 
+    @property
+    def replica(self) -> Replica:
+        """The private space's."""
+        return self.replicas[1]
+
+    @property
+    def spaces(self) -> dict[bytes, int]:
+        """The rows of the spaces that are here, by id, the private one first."""
+        return {replica.space.id: n for n, replica in self.replicas.items()}
+
     def start(self) -> None:
         """From the store alone, as a process that was just started."""
         self.records = RecordStore(self.member.keys.id)
-        self.replica = self.household.replica(self.member, self.db, self.random, self.records)
+        self.replicas = {}
         self.edits.clear()
         self.disconnect()
+        for (n,) in self.db.execute("SELECT n FROM space ORDER BY n").fetchall():
+            self.open(n)
+
+    def open(self, n: int) -> None:
+        """A space is here, or there is more of it than was known."""
+        if n in self.replicas:
+            self.replicas[n].forget()
+            return
+        self.replicas[n] = self.household.replica(self.member, self.db, self.random, self.records, n)
+        if self.lanes is not None:
+            self.lanes.add(self.replicas[n])
 
     def disconnect(self) -> None:
         """The connection is gone, and with it what was to be sent and done because of it."""
-        self.session = self.machine = None
-        self.works.clear()
+        self.lanes = None
+        self.jobs.clear()
         self.sealed.clear()
 
-    def dial(self, relay: str) -> ClientSession:
+    def dial(self, relay: str) -> None:
         """Begin a connection; its frames are the caller's to carry."""
-        self.session = ClientSession(relay, self.random.randbytes(32))
-        self.machine = SyncMachine(self.replica, RELAY, self.session)
-        return self.session
+        self.lanes = Lanes(ClientSession(relay, self.random.randbytes(32)), RELAY, rests=True)
+        for replica in self.replicas.values():
+            self.lanes.add(replica)
 
     def write(self, work: Callable[[Connection], T], *, lose: bool = False) -> T:
         """As `Database.write`: own savepoint, then sealing, then the commit (or a crash just before it)."""
@@ -74,13 +96,16 @@ class Device:
         except Undone:
             self.db.execute("ROLLBACK TO work")
             self.records.forget()
-            self.replica.forget()
+            for replica in self.replicas.values():
+                replica.forget()
             self.db.execute("COMMIT")
             raise
         self.db.execute("RELEASE work")
         sealing = []
-        if self.machine is not None and self.machine.sealing:
-            sealing = self.replica.outgoing(self.db, RELAY)
+        if self.lanes is not None:
+            waiting = waiting_spaces(self.db, self.member.keys.id)
+            sealing = [(lane, lane.machine, lane.replica.outgoing(self.db, RELAY)) for lane in self.lanes.all
+                       if lane.seals and lane.replica.space.n in waiting]
         if lose:
             self.db.execute("ROLLBACK")
             self.start()
@@ -91,24 +116,38 @@ class Device:
 
     def receive(self, message: bytes) -> None:
         """A frame from the relay: what it leads to is queued."""
-        assert self.session is not None and self.machine is not None
-        for event in self.session.receive(message):
-            self.works += self.machine.handle(event)
+        assert self.lanes is not None
+        self.lanes.receive(message)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is work to do because of what arrived."""
+        return bool(self.jobs) or (self.lanes is not None and self.lanes.busy)
 
     def work(self) -> None:
         """Commit the next piece of queued work and react to its result."""
-        work = self.works.popleft()
-        self.works.extendleft(reversed(work.then(self.write(work.run))))
+        assert self.lanes is not None
+        self.jobs = self.jobs or deque(self.lanes.take())
+        job = self.jobs.popleft()
+        self.lanes.done(job, self.write(job.work.run))
+        while self.lanes.found:
+            self.open(self.lanes.found.pop())
+
+    @property
+    def sends(self) -> bool:
+        """Whether there is anything to send."""
+        return bool(self.sealed) or (self.lanes is not None and self.lanes.sends)
 
     def flush(self) -> list[bytes]:
         """What is to be sent now."""
-        if self.session is None or self.machine is None:
+        if self.lanes is None:
             return []
         sealed, self.sealed = self.sealed, []
-        self.works += self.machine.send(sealed)
-        return self.session.data_to_send()
+        for lane, machine, entries in sealed:
+            self.lanes.sealed(lane, machine, entries)
+        return self.lanes.data_to_send()
 
     @property
     def idle(self) -> bool:
-        """In step with the relay, nothing left to do."""
-        return self.machine is not None and self.machine.idle and not self.works and not self.sealed
+        """In step with the relay in every space, nothing left to do."""
+        return self.lanes is not None and all(lane.idle for lane in self.lanes.all) and not (self.busy or self.sealed)

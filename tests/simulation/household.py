@@ -1,4 +1,4 @@
-"""A person's private space, its first device, and others let in as pairing does it."""
+"""A person's private space, its first device, others let in as pairing does it, and more spaces."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,11 @@ from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
 from chez.keys.person import Person
 from chez.records.store import RecordStore
+from chez.spaces.copies import say_everywhere
 from chez.spaces.enrolment import enrol, own_certificate
+from chez.spaces.handover import announce
 from chez.spaces.membership import Membership
-from chez.spaces.space import create_space, load_space, store_space
+from chez.spaces.space import Space, create_space, load_space, store_space
 from chez.spaces.statements import Kind, Signed
 from chez.store.database import Connection, connect, migrate
 from chez.sync.replica import Replica
@@ -58,25 +60,25 @@ class Household:
         store_space(db, self.space, "private", member.statements, [self.epoch], self.handle,
                     sent=not member.first)
         db.execute("INSERT INTO relay (n, url) VALUES (1, 'ws://relay.test:8787')")
+        db.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", [("person", self.person), ("private", 1)])
         db.execute("COMMIT")
         return db
 
-    def replica(self, member: Member, db: Connection, random: Random, records: RecordStore | None = None) -> Replica:
-        """The sync core of a device over its store."""
+    def replica(self, member: Member, db: Connection, random: Random, records: RecordStore | None = None,
+                n: int = 1) -> Replica:
+        """The sync core of a device over its store, for the space in row `n`."""
         store = records or RecordStore(member.keys.id)
-        return Replica(load_space(db, 1), member.keys, store, lambda: NOW, random.randbytes)
+        return Replica(load_space(db, n), member.keys, store, lambda: NOW, random.randbytes)
 
     def candidate(self, random: Random) -> DeviceKeys:
         """The keys of a device that is not certified yet."""
         return DeviceKeys.from_seeds(random.randbytes(32), random.randbytes(32))
 
-    def admit(self, db: Connection, replica: Replica, issuer: Member, who: DeviceKeys, name: str) -> Member:
-        """Certify a device in an open transaction of the issuer's store (as `chez.home.pairing`)."""
-        statement = certificate(replica.space.membership, issuer.keys, who, name)
-        db.execute("INSERT INTO statement (space, hash, body, sent) VALUES (1, ?, ?, 0)",
-                   (statement.hash, statement.raw))
-        replica.space.membership.add([statement])
-        known = [Signed.read(row[0]) for row in db.execute("SELECT body FROM statement ORDER BY n")]
+    def admit(self, db: Connection, spaces: Sequence[Space], issuer: Member, who: DeviceKeys, name: str) -> Member:
+        """Certify a device in an open transaction of the issuer's store, the private space first (as pairing does)."""
+        say_everywhere(db, spaces, certificate(spaces[0].membership, issuer.keys, who, name))
+        announce(db)
+        known = [Signed.read(row[0]) for row in db.execute("SELECT body FROM statement WHERE space = 1 ORDER BY n")]
         return Member(name, who, tuple(known))
 
     def members(self, random: Random, count: int) -> list[Member]:

@@ -17,19 +17,21 @@ from chez.records.rows import PURGED
 from chez.records.values import to_json
 from chez.store.database import Connection
 from chez.sync import arrivals
+from tests.simulation.device import Device
 from tests.simulation.world import World
 
 STEPS = int(os.environ.get("CHEZ_STEPS", "400"))
 SEEDS = [int(os.environ["CHEZ_SEED"])] if "CHEZ_SEED" in os.environ else list(range(25))
 
 
-def records(db: Connection) -> dict[tuple[str, str], tuple[str, str | None, int, str]]:
-    """Every record as a device's projection has it, after checking it against its document."""
+def records(db: Connection) -> dict[tuple[bytes, str, str], tuple[str, str | None, int, str]]:
+    """Every record of every space as a device's projection has it, after checking it against its document."""
     out = {}
-    rows = db.execute("SELECT n, collection, id, json, kinds, deleted FROM record").fetchall()
-    for n, collection, id, json, kinds, deleted in rows:
+    rows = db.execute("SELECT record.n, space.id, collection, record.id, json, kinds, deleted FROM record "
+                      "JOIN space ON space.n = record.space").fetchall()
+    for n, space, collection, id, json, kinds, deleted in rows:
         if deleted == PURGED:
-            out[collection, id] = (json, kinds, deleted, "")
+            out[space, collection, id] = (json, kinds, deleted, "")
             continue
         base = [row[0] for row in db.execute("SELECT doc FROM snapshot WHERE record = ?", (n,))]
         base += [row[0] for row in db.execute("SELECT bytes FROM change WHERE record = ? AND bytes IS NOT NULL "
@@ -41,7 +43,7 @@ def records(db: Connection) -> dict[tuple[str, str], tuple[str, str | None, int,
         shown = automerge_order(json)
         assert ordered[0] == shown, (collection, id)
         heads = ",".join(sorted(head.hex() for head in document.get_heads()))
-        out[collection, id] = (shown, kinds_in_order(kinds), deleted, heads)
+        out[space, collection, id] = (shown, kinds_in_order(kinds), deleted, heads)
     return out
 
 
@@ -80,12 +82,18 @@ def check(world: World) -> None:
         assert {key: (mine[key], first[key]) for key in mine if mine[key] != first[key]} == {}, device.name
         assert world.workload.missing(device.db) == [], device.name
         for table, condition in (("quarantine", ""), ("parked", ""), ("change", " WHERE state <> 0"),
-                                 ("sealed", ""), ("statement", " WHERE sent = 0")):
+                                 ("sealed", ""), ("statement", " WHERE sent = 0"),
+                                 ("space", " WHERE announce = 1")):
             left = device.db.execute(f"SELECT count(*) FROM {table}{condition}").fetchone()[0]
             assert left == 0, (device.name, table)
-        members = device.replica.space.membership
-        assert (members.devices, members.heads) == (world.devices[0].replica.space.membership.devices,
-                                                    world.devices[0].replica.space.membership.heads)
+        assert members(device) == members(world.devices[0]), device.name
+
+
+def members(device: Device) -> dict[bytes, tuple[object, ...]]:
+    """For each space that a device has, who belongs to it and by which statements, and the keys that are here."""
+    spaces = {replica.space.id: replica.space for replica in device.replicas.values()}
+    return {id: (space.membership.devices, space.membership.heads, sorted(space.epochs), space.name, space.handle)
+            for id, space in spaces.items()}
 
 
 def digest(seed: int) -> str:

@@ -62,7 +62,7 @@ class Renewals(World):
         # Edits of what a connector brought leave in its entries when they are made anew, apart
         # from the rest of their transaction.
         self.workload.together = [(mark, keys) for mark, keys in self.workload.together
-                                  if "readings" not in {collection for collection, _ in keys}]
+                                  if "readings" not in {collection for _, collection, _ in keys}]
 
     def _become_new(self, device: Device) -> None:
         self._cut(device)
@@ -95,7 +95,7 @@ class Renewals(World):
             self.workload.tokens.clear()
         check(self)
         for device in self.devices:
-            assert not unsettled(device.db, 1)
+            assert not any(unsettled(device.db, n) for n in device.replicas)
 
 
 def copied(db: Connection) -> Connection:

@@ -15,17 +15,25 @@ from tests.simulation.device import Device, Undone
 
 __all__ = ("Workload",)
 
-Key = tuple[str, str]
+Key = tuple[bytes, str, str]
+"""The id of a record's space, its collection and its own id."""
+
 COLLECTIONS = ("notes", "tasks")
 
 
 def _current(db: Connection, key: Key) -> dict[str, Any] | None:
     """A record's fields, also of a deleted one: to put it again without them would take their marks."""
-    row = db.execute("SELECT json, kinds FROM record WHERE space = 1 AND collection = ? AND id = ?", key).fetchone()
+    row = db.execute("SELECT json, kinds FROM record JOIN space ON space.n = record.space "
+                     "WHERE space.id = ? AND collection = ? AND record.id = ?", key).fetchone()
     if row is None:
         return None
     value = from_json(*row)
     return {name: item for name, item in value.items() if not name.startswith("_")}
+
+
+def _place(device: Device, key: Key) -> tuple[int, str, str]:
+    """Where a device has a record: the space's row, the collection and the id."""
+    return device.spaces[key[0]], key[1], key[2]
 
 
 @dataclass
@@ -66,7 +74,7 @@ class Workload:
         return f"mark {device.name[-1]} {self.count}"
 
     def _create(self, device: Device, lose: bool) -> bool:
-        key = self.random.choice(COLLECTIONS), f"own {device.name[-1]} {self.count}"
+        key = self._space(device), self.random.choice(COLLECTIONS), f"own {device.name[-1]} {self.count}"
         mark = self._mark(device)
         value = {mark: self.count, "title": f"title {self.count}", "list": ["first", "last"],
                  "inner": {"a": [1, {"b": 2}]}, "raw": bytes([self.count % 256]),
@@ -77,7 +85,7 @@ class Workload:
 
     def _shared(self, device: Device, lose: bool) -> bool:
         """Devices create and replace the same few records, knowing nothing of each other."""
-        key = COLLECTIONS[0], f"shared {self.random.randrange(3)}"
+        key = self._space(device), COLLECTIONS[0], f"shared {self.random.randrange(3)}"
         if key in device.edits:
             return False
         mark = self._mark(device)
@@ -98,7 +106,7 @@ class Workload:
         """One token into, or one out of, a list that one device alone created."""
         key = self._existing(device)
         value = _current(device.db, key) if key is not None else None
-        if key is None or value is None or not key[1].startswith("own") or type(value.get("list")) is not list:
+        if key is None or value is None or not key[2].startswith("own") or type(value.get("list")) is not list:
             return False
         items, at = value["list"], self.random.randrange(len(value["list"]) + 1)
         if at < len(items) and self.random.random() < 0.3:
@@ -116,18 +124,19 @@ class Workload:
         """One mark into several records, old and new, in one transaction."""
         keys = {self._existing(device), self._existing(device)} - {None}
         found = sorted(key for key in keys if key is not None)
-        found.append((self.random.choice(COLLECTIONS), f"own {device.name[-1]} {self.count}"))
+        found.append((self._space(device), self.random.choice(COLLECTIONS), f"own {device.name[-1]} {self.count}"))
         mark = self._mark(device)
         values = {key: check_value((_current(device.db, key) or {}) | {mark: "together"}) for key in found}
 
         def work(db: Connection) -> None:
             with device.records.together(db):
                 for key, value in values.items():
-                    device.records.put(db, 1, *key, value)
+                    device.records.put(db, *_place(device, key), value)
 
         device.write(work, lose=lose)
         self.marks |= {(key, mark) for key in found}
-        self.together.append((mark, tuple(found)))
+        for space in sorted({space for space, _, _ in found}):  # elsewhere each space shows its part when it has it
+            self.together.append((mark, tuple([key for key in found if key[0] == space])))
         return True
 
     def torn(self, db: Connection) -> list[str]:
@@ -139,7 +148,7 @@ class Workload:
         key = self._existing(device)
         if key is None or self.random.random() < 0.5:
             return False
-        device.write(lambda db: device.records.delete(db, 1, *key), lose=lose)
+        device.write(lambda db: device.records.delete(db, *_place(device, key)), lose=lose)
         return True
 
     def _import(self, device: Device, lose: bool) -> bool:
@@ -147,12 +156,14 @@ class Workload:
         number = self.random.randrange(6)
         identity = {"meter": "m", "number": number}
         values = {"watts": self.random.choice((1.5, 2.5)), "edition": self.random.randrange(2)}
-        id = record_id(device.replica.space.record_key, "readings", identity)
-        if ("readings", id) in device.edits:
+        space = self._space(device)
+        secret = device.replicas[device.spaces[space]].space.record_key
+        key = space, "readings", record_id(secret, "readings", identity)
+        if key in device.edits:
             return False
         device.write(lambda db: device.records.put_imported(
-            db, 1, "readings", id, identity, values, f"file {number}", "run"), lose=lose)
-        self.marks.add((("readings", id), "meter"))
+            db, *_place(device, key), identity, values, f"file {number}", "run"), lose=lose)
+        self.marks.add((key, "meter"))
         return True
 
     def _open(self, device: Device, lose: bool) -> bool:
@@ -160,7 +171,7 @@ class Workload:
         key = self._existing(device)
         if key is None or lose:
             return False
-        device.edits[key] = device.write(lambda db: device.records.begin_edit(db, 1, *key))
+        device.edits[key] = device.write(lambda db: device.records.begin_edit(db, *_place(device, key)))
         return True
 
     def _close(self, device: Device, lose: bool) -> bool:
@@ -173,7 +184,7 @@ class Workload:
         after = check_value(self._mutated(public) | {mark: "edited"}) | kept
         change = write_difference(draft.document, before, after)
         assert change is not None
-        device.write(lambda db: device.records.end_edit(db, 1, draft, change, after), lose=lose)
+        device.write(lambda db: device.records.end_edit(db, device.spaces[key[0]], draft, change, after), lose=lose)
         self.marks.add((key, mark))
         return True
 
@@ -184,7 +195,7 @@ class Workload:
             return False
 
         def work(db: Connection) -> None:
-            device.records.put(db, 1, *key, {"never": "seen"})
+            device.records.put(db, *_place(device, key), {"never": "seen"})
             raise Undone
 
         device.write(work)
@@ -194,7 +205,7 @@ class Workload:
 
     def _put(self, device: Device, key: Key, value: dict[str, Any], lose: bool) -> None:
         plain = check_value(value)
-        device.write(lambda db: device.records.put(db, 1, *key, plain), lose=lose)
+        device.write(lambda db: device.records.put(db, *_place(device, key), plain), lose=lose)
 
     def _undo(self, device: Device, lose: bool) -> bool:
         """Undo and redo at once: nothing that is shown differs, and two changes more are on their way."""
@@ -204,10 +215,10 @@ class Workload:
 
         def work(db: Connection) -> bool:
             try:
-                device.records.undo(db, 1, *key)
+                device.records.undo(db, *_place(device, key))
             except (NotFound, NotAllowed):
                 return False
-            device.records.undo(db, 1, *key, redo=True)
+            device.records.undo(db, *_place(device, key), redo=True)
             return True
 
         return device.write(work, lose=lose)
@@ -215,15 +226,21 @@ class Workload:
     def _purge(self, device: Device, lose: bool) -> bool:
         """One record that one device alone created, and not often: most are to live."""
         key = self._existing(device)
-        if key is None or not key[1].startswith("own") or self.random.random() < 0.8:
+        if key is None or not key[2].startswith("own") or self.random.random() < 0.8:
             return False
-        device.write(lambda db: device.records.purge(db, 1, *key), lose=lose)
+        device.write(lambda db: device.records.purge(db, *_place(device, key)), lose=lose)
         self.purged.add(key)
         return True
 
+    def _space(self, device: Device) -> bytes:
+        """One of the spaces that the device has, the private one as often as all others."""
+        first, *more = device.spaces
+        return self.random.choice(more) if more and self.random.random() < 0.5 else first
+
     def _existing(self, device: Device) -> Key | None:
-        rows = device.db.execute("SELECT collection, id FROM record WHERE deleted = 0 "
-                                 "ORDER BY collection, id").fetchall()
+        rows = device.db.execute("SELECT space.id, collection, record.id FROM record "
+                                 "JOIN space ON space.n = record.space WHERE deleted = 0 "
+                                 "ORDER BY space.id, collection, record.id").fetchall()
         free = [row for row in rows if row not in device.edits]
         return self.random.choice(free) if free else None
 
@@ -251,12 +268,12 @@ class Workload:
 
     def missing(self, db: Connection) -> list[str]:
         """Acknowledged writes that a device's store does not show."""
-        values = {(collection, id): from_json(json, kinds) for collection, id, json, kinds in
-                  db.execute("SELECT collection, id, json, kinds FROM record")}
+        rows = db.execute("SELECT space.id, collection, record.id, json, kinds, deleted FROM record "
+                          "JOIN space ON space.n = record.space").fetchall()
+        values = {(space, collection, id): from_json(json, kinds) for space, collection, id, json, kinds, _ in rows}
         gone = [f"{key} {mark}" for key, mark in sorted(self.marks)
                 if key not in self.purged and mark not in values.get(key, {})]
         gone += [f"{key} {token}" for key, token in sorted(self.tokens - self.removed) if key not in self.purged
                  if type(values.get(key, {}).get("list")) is not list or token not in values[key]["list"]]
-        states = {(collection, id): state for collection, id, state in
-                  db.execute("SELECT collection, id, deleted FROM record")}
+        states = {(space, collection, id): state for space, collection, id, _, _, state in rows}
         return gone + [f"{key} is not purged" for key in sorted(self.purged) if states.get(key) != PURGED]

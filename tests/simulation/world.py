@@ -12,6 +12,8 @@ from random import Random
 
 import msgspec
 
+from chez.spaces.space import make_space
+from chez.spaces.statements import Kind
 from chez_relay.effects import Ask, Close, Effect, Send
 from chez_relay.fanout import growth
 from chez_relay.session import RelaySession
@@ -24,6 +26,9 @@ from tests.simulation.workload import Workload
 __all__ = ("World",)
 
 NAME = "relay.test:8787"
+
+SPACES = 3
+"""A device that knows fewer makes another, now and then."""
 
 
 @dataclass(eq=False)
@@ -84,7 +89,7 @@ class World:
         """One thing that can happen, happens; False when nothing can."""
         moves = [(device, move) for device in self.devices for move in self._moves(device)]
         carried = [(link, move) for link in self.links for move in ("up", "owed", "down")
-                   if getattr(link, move) and (move != "down" or (link.open and not link.device.works))]
+                   if getattr(link, move) and (move != "down" or (link.open and not link.device.busy))]
         at = self.random.randrange(len(moves) + len(carried)) if moves or carried else -1
         if at < 0:
             return False
@@ -100,11 +105,13 @@ class World:
         moves = [] if self.quiet else ["edit"]
         if not self.quiet and len(self.devices) < self.count and self.random.random() < 0.02:
             moves.append("pair")
-        if device.session is None:
+        if not self.quiet and len(device.replicas) < SPACES and self.random.random() < 0.02:
+            moves.append("make")
+        if device.lanes is None:
             return moves if device.name in self.apart else [*moves, "connect"]
-        if device.works:
+        if device.busy:
             moves.append("work")
-        if device.sealed or device.session._outgoing:
+        if device.sends:
             moves.append("flush")
         return moves
 
@@ -114,8 +121,15 @@ class World:
 
     def _pair(self, device: Device) -> None:
         name, keys = f"device {len(self.devices)}", self.family.candidate(self.random)
-        self._add(device.write(lambda db: self.family.admit(db, device.replica, device.member, keys, name)))
+        spaces = [replica.space for replica in device.replicas.values()]
+        self._add(device.write(lambda db: self.family.admit(db, spaces, device.member, keys, name)))
         self.note(device.name, f"certifies {name}")
+
+    def _make(self, device: Device) -> None:
+        device.open(device.write(lambda db: make_space(
+            db, device.replica.space, device.member.keys, f"space of {device.name}", Kind.SHARED,
+            self.random.randbytes)))
+        self.note(device.name, "makes a space")
 
     def _edit(self, device: Device) -> None:
         self.note(device.name, self.workload.step(device, lose=self.random.random() < 0.03))
@@ -206,7 +220,7 @@ class World:
     def _forget_closed(self) -> None:
         """Links whose device gave them up: some of what was under way is lost, the rest comes late."""
         for link in self.links:
-            if link.open and link.device.session is None:
+            if link.open and link.device.lanes is None:
                 link.open = False
                 link.down.clear()
                 for _ in range(self.random.randint(0, len(link.up))):

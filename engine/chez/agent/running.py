@@ -11,7 +11,6 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -125,11 +124,11 @@ async def _until_opened(path: Path, owner: Owner) -> None:
     while (request := await owner.asked()) is not None:
         try:
             key = await asyncio.to_thread(database_key, path, request.passphrase)
-            await _open(path, key, owner, partial(owner.settle, request))
+            await _open(path, key, owner, request.settle)
         except ChezError as error:
-            if owner.served:
+            if request.done.done():
                 raise
-            owner.settle(request, error)
+            request.settle(error)
         else:
             return
 

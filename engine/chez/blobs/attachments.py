@@ -68,13 +68,16 @@ class Blobs:
             ...
 
     Memory stays flat whatever the size. What no record holds is freed by and by.
+
+    An attachment is of one space: its keys open it, its relay has it, and a reference to it is
+    worth something in records of that space.
     """
 
-    def __init__(self, folder: Path, database: Database, space: Callable[[], Space],
-                 entropy: Callable[[int], bytes], relay: Callable[[], str | None]) -> None:
-        self._shared = Shared(database, PieceFiles(folder / FOLDER), space, entropy)
-        self._database = database
+    def __init__(self, shared: Shared, relay: Callable[[], str | None], first: "Blobs | None" = None) -> None:
+        self._shared = shared
+        self._database = shared.database
         self._relay = relay
+        self._first = first
         self._recovery: asyncio.Task[None] | None = None
         self._tidying: asyncio.Task[None] | None = None
         self._sending = asyncio.Lock()
@@ -85,6 +88,16 @@ class Blobs:
 
     def __repr__(self) -> str:
         return f"<Blobs in {self._database.path.parent}>"
+
+    @classmethod
+    def of(cls, folder: Path, database: Database, space: Callable[[], Space], entropy: Callable[[int], bytes],
+           relay: Callable[[], str | None]) -> "Blobs":
+        """Those of a home's private space; `space` gives it as it is now, `relay` where pieces are fetched."""
+        return cls(Shared(database, PieceFiles(folder / FOLDER), space, entropy), relay)
+
+    def elsewhere(self, space: Callable[[], Space], relay: Callable[[], str | None]) -> "Blobs":
+        """Those of another space of the same home, whose files lie beside these."""
+        return Blobs(self._shared.elsewhere(space), relay, self)
 
     # --- adding and reading ---------------------------------------------------------------
 
@@ -183,7 +196,7 @@ class Blobs:
 
     async def _set_pinned(self, blob: Blob, pinned: bool) -> None:
         def work(db: Connection) -> None:
-            known = _known(db, blob)
+            known = self._known(db, blob)
             db.execute("UPDATE blob SET pinned = ? WHERE n = ?", (pinned, known.n))
 
         await self._database.write(work)
@@ -194,7 +207,7 @@ class Blobs:
         Raises `NotFound`, and `NotAllowed` for one that is pinned, being read, or only here.
         """
         def work(db: Connection) -> None:
-            known = _known(db, blob)
+            known = self._known(db, blob)
             if known.pinned:
                 raise NotAllowed("this attachment is pinned", "Unpin it first.")
             if self._shared.is_read(known.id):
@@ -206,10 +219,16 @@ class Blobs:
         await self._database.write(work)
         self._event()
 
+    def _known(self, db: Connection, blob: Blob) -> tables.Known:
+        known = tables.get(db, self._shared.space().n, blob.id)
+        if known is None:
+            raise NotFound("nothing of this attachment is on this device", "Read it first.")
+        return known
+
     async def info(self, blob: Blob) -> BlobInfo:
         """How an attachment stands, without the network."""
         def work(db: Connection) -> BlobInfo:
-            known = tables.get(db, blob.id)
+            known = tables.get(db, self._shared.space().n, blob.id)
             if known is None:
                 return BlobInfo(False, False, False)
             return BlobInfo(tables.complete(db, known.n), known.pinned, tables.at_relay(db, known.n))
@@ -221,6 +240,11 @@ class Blobs:
         n = self._shared.space().n
         known, complete, size, waiting = await self._database.read(lambda db: tables.totals(db, n))
         return BlobStatus(known, complete, size, waiting, self._problem)
+
+    @property
+    def problem(self) -> str:
+        """Why sending stopped, empty if it did not."""
+        return self._problem
 
     # --- freeing --------------------------------------------------------------------------
 
@@ -274,13 +298,14 @@ class Blobs:
 
     async def _recovered(self) -> None:
         """Wait until what an earlier process left is cleared up."""
-        if self._recovery is not None:
-            await asyncio.shield(self._recovery)
+        first = self._first or self
+        if first._recovery is not None:
+            await asyncio.shield(first._recovery)
 
     async def start(self) -> None:
         """Begin: what was left is cleared up, and a pass made, in the background. Called when the home opens."""
         self._any = await self._database.read(tables.anything)
-        if self._any:
+        if self._any and self._first is None:
             await asyncio.to_thread(self._shared.files.clear_new)
             self._recovery = asyncio.create_task(self._in_background(self._recover))
 
@@ -337,12 +362,12 @@ class Blobs:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _keep_sending(self, link: Link, turned: asyncio.Event) -> None:
-        pause, seen = FIRST_PAUSE, link.progress
+        pause, seen = FIRST_PAUSE, link.connections
         while True:
             await turned.wait()
             turned.clear()
-            if link.progress is not seen:  # connected anew: to another store, maybe
-                seen, self._unsent = link.progress, self._any
+            if link.connections != seen:  # connected anew: to another store, maybe
+                seen, self._unsent = link.connections, self._any
             if not self._unsent or link.status not in ("syncing", "synced"):
                 continue
             try:
@@ -357,13 +382,6 @@ class Blobs:
             except Exception as error:  # a defect of ours must not pass for a quiet relay
                 self._problem = f"sending stopped on something unexpected ({type(error).__name__}); please report it"
                 return
-
-
-def _known(db: Connection, blob: Blob) -> tables.Known:
-    known = tables.get(db, blob.id)
-    if known is None:
-        raise NotFound("nothing of this attachment is on this device", "Read it first.")
-    return known
 
 
 def _checked(id: str, size: int, media_type: str, name: str) -> Blob:

@@ -44,7 +44,7 @@ async def reading(shared: Shared, blob: Blob, url: str | None) -> AsyncIterator[
     """
     space = shared.space()
     with shared.reading(blob.id):
-        known = await shared.database.read(lambda db: tables.get_complete(db, blob.id))
+        known = await shared.database.read(lambda db: tables.get_complete(db, space.n, blob.id))
         if known is None:
             known = await shared.database.write(lambda db: tables.ensure(db, space.n, blob.id))
         fetcher = Fetcher(url, space)

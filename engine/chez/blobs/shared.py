@@ -14,7 +14,7 @@ __all__ = ("Shared",)
 
 @dataclass(slots=True)
 class Shared:
-    """One home's attachments; `space` gives the space as it is now, `entropy` fresh random bytes."""
+    """The attachments of one space of a home; `space` gives it as it is now, `entropy` fresh random bytes."""
 
     database: Database
     files: PieceFiles
@@ -25,6 +25,10 @@ class Shared:
     fresh: set[str] = field(default_factory=set)
     """Blobs added in this session that no record has held yet: a record is about to."""
     _reading: "Counter[str]" = field(default_factory=Counter)
+
+    def elsewhere(self, space: Callable[[], Space]) -> "Shared":
+        """The same for another space of the home: the files and who uses what are one."""
+        return Shared(self.database, self.files, space, self.entropy, self.adding, self.fresh, self._reading)
 
     def in_use(self, db: Connection) -> set[str]:
         """The blobs that must not be freed now; in the writer's thread."""

@@ -100,21 +100,22 @@ def abandon(db: Connection, n: int) -> None:
 # --- knowing ------------------------------------------------------------------------
 
 
-def get(db: Connection, id: str) -> Known | None:
-    """What is known of a blob."""
-    row = db.execute("SELECT n, id, size, pinned, content IS NOT NULL FROM blob WHERE id = ?", (id,)).fetchone()
+def get(db: Connection, space: int, id: str) -> Known | None:
+    """What is known of a blob of a space."""
+    row = db.execute("SELECT n, id, size, pinned, content IS NOT NULL FROM blob WHERE id = ? AND space = ?",
+                     (id, space)).fetchone()
     return None if row is None else Known(row[0], row[1], row[2], bool(row[3]), bool(row[4]))
 
 
-def get_complete(db: Connection, id: str) -> Known | None:
-    """What is known of a blob of which every piece is held here, else None."""
-    known = get(db, id)
+def get_complete(db: Connection, space: int, id: str) -> Known | None:
+    """What is known of a blob of a space of which every piece is held here, else None."""
+    known = get(db, space, id)
     return known if known is not None and complete(db, known.n) else None
 
 
 def ensure(db: Connection, space: int, id: str) -> Known:
     """What is known of a blob that is about to be read; a new one is known by its id alone."""
-    known = get(db, id)
+    known = get(db, space, id)
     if known is None:
         n = begin(db, space)
         db.execute("UPDATE blob SET id = ? WHERE n = ?", (id, n))

@@ -21,7 +21,7 @@ def content_of(db: Connection, files: PieceFiles, space: Space, id: str) -> Iter
 
     Raises `BlobMissing` for one that is not all here, `BlobDamaged`, `StorageFailed`.
     """
-    known = tables.get_complete(db, id)
+    known = tables.get_complete(db, space.n, id)
     if known is None:
         raise BlobMissing("the attachment is not all on this device", "Fetch it first: `home.blobs.pin`.")
     manifest = open_manifest(_piece(files, bytes.fromhex(known.id)), space.id, space.epochs)

@@ -60,10 +60,11 @@ from chez.home.pairing import Paired
 from chez.home.pairing import Pairing as AsyncPairing
 from chez.home.passphrases import change_passphrase as async_change_passphrase
 from chez.home.renewal import Renewal
-from chez.home.reports import CollectionInfo, HomeStatus, SyncReport
+from chez.home.reports import CollectionInfo, HomeStatus, SpaceStatus, SyncReport
 from chez.home.restoring import Restored
 from chez.home.restoring import become_new_device as async_become_new_device
 from chez.home.restoring import restore as async_restore
+from chez.home.space import Space as AsyncSpace
 from chez.home.transaction import Transaction as AsyncTransaction
 from chez.home.unlocking import Keyring as AsyncKeyring
 from chez.home.wiping import Wiped
@@ -87,16 +88,14 @@ from chez.records.past import Change, Difference
 from chez.records.record import Record
 from chez.records.reference import DEFAULT_TYPE, Blob
 from chez.records.reversals import Reversal
-from chez.records.session import WITHIN
-from chez.records.session import Typing as AsyncTyping
-from chez.records.text import Mark, Splice, Text
+from chez.records.text import Mark, Text
 from chez.records.trash import Trashed
 from chez.records.typed import Migrated, Migration
 from chez.records.values import Value
 from chez.store.keyring import KeyringStatus
 from chez.sync.heads import Alarm
 from chez.sync.link import Link as AsyncLink
-from chez.sync.machine import Progress
+from chez.sync.work import Progress
 
 __all__ = (
     "Alarm",
@@ -134,12 +133,12 @@ __all__ = (
     "Restored",
     "Reversal",
     "Rows",
-    "Splice",
+    "Space",
+    "SpaceStatus",
     "SyncReport",
     "Text",
     "Transaction",
     "Trashed",
-    "Typing",
     "Version",
     "Wiped",
     "become_new_device",
@@ -168,6 +167,9 @@ class Blobs(Front[AsyncBlobs]):
             ...
 
     Memory stays flat whatever the size. What no record holds is freed by and by.
+
+    An attachment is of one space: its keys open it, its relay has it, and a reference to it is
+    worth something in records of that space.
     """
 
     def add(
@@ -233,6 +235,11 @@ class Blobs(Front[AsyncBlobs]):
         """How all attachments stand, without the network."""
         return self._portal.call(lambda call: self._inner.status())
 
+    @property
+    def problem(self) -> str:
+        """Why sending stopped, empty if it did not."""
+        return self._inner.problem
+
     def collect(self) -> int:
         """Make one pass of the collector now; how many attachments were freed.
 
@@ -276,21 +283,6 @@ class Collection(Front[AsyncCollection[T]], Generic[T]):
         that it merges with what arrived meanwhile. Raises `NotFound`, and as `get` does.
         """
         return Block(self._portal, lambda call: self._inner.edit(id), same)
-
-    def typing(self, id: str, path: FieldPath, *, within: float = WITHIN) -> Block[Typing]:
-        """Type in a text: `with notes.typing(id, "body") as text: text.splice(12, 0, "e")`.
-
-        For an editor's keystrokes. Each splice shows at once and is a change by itself; they are
-        written in batches, `within` so many seconds, sooner when 3,000 are waiting, at `text.flush()`,
-        and when the block ends, also by an exception. Others may write in the record meanwhile: `text.arrivals()`
-        tells what they do to the text. Raises `NotFound` where no text is, and when the block
-        ends what the last attempt to write raised, if something is not written.
-        """
-        return Block(
-            self._portal,
-            lambda call: self._inner.typing(id, path, within=within),
-            lambda inner: Typing(self._portal, inner),
-        )
 
     def migrate(self) -> Migrated:
         """Write the collection's version into every record that has an older one, so that SQL sees it.
@@ -450,7 +442,9 @@ class Devices(Front[AsyncDevices]):
         self._portal.call(lambda call: self._inner.rename(which, name))
 
     def remove(self, which: str | bytes, *, too: Sequence[str | bytes] = ()) -> DeviceInfo:
-        """Take a device out, and start a new epoch at once; returns what is known of it.
+        """Take a device out of all spaces, and start a new epoch in each; returns what is known of it.
+
+        In a space that others own, they start it when they hear of it.
 
         Devices that it had let in stay, except those named in `too`: look at `let_in_by` first,
         for who has a stolen device may have let in another. Raises `NotFound`, `NotAllowed`
@@ -529,13 +523,33 @@ class Home(Opened[AsyncHome]):
 
     @property
     def blobs(self) -> Blobs:
-        """Attachments: files beside records."""
+        """Attachments of the private space: files beside records."""
         return Blobs(self._portal, self._inner.blobs)
 
     @property
     def device_id(self) -> bytes:
         """This device's id: its public signing key (32 bytes)."""
         return self._inner.device_id
+
+    def spaces(self) -> list[Space]:
+        """The spaces that this device has, the private one first, the others by name."""
+        return [Space(self._portal, one) for one in self._portal.call(lambda call: self._inner.spaces())]
+
+    def space(self, what: str) -> Space:
+        """A space by its name, its id, or the first characters of that (8 or more).
+
+        Raises `NotFound`, and `InvalidValue` when several are called so.
+        """
+        return Space(self._portal, self._portal.do(lambda: self._inner.space(what)))
+
+    def create_space(self, name: str, *, relay: str | None = None) -> Space:
+        """Make a space of one's own, which all devices of this person then have.
+
+        It is kept in step where the private space is, or at a `relay` of its own. Durable here
+        when it returns, whether a relay can be reached or not. Raises `InvalidValue` for a name
+        that can't be one, or that a space here has.
+        """
+        return Space(self._portal, self._portal.call(lambda call: self._inner.create_space(name, relay=relay)))
 
     @overload
     def collection(
@@ -585,7 +599,7 @@ class Home(Opened[AsyncHome]):
         )
 
     def collections(self) -> list[CollectionInfo]:
-        """Every collection that has records, by name."""
+        """Every collection that has records in some space, by name, all spaces together."""
         return self._portal.call(lambda call: self._inner.collections())
 
     def changes(self, since: str | None = None, *, live: bool = True) -> Items[FeedPage[dict[str, Any]]]:
@@ -670,11 +684,13 @@ class Home(Opened[AsyncHome]):
         self._portal.call(lambda call: self._inner.set_relay(url))
 
     def sync(self, url: str | None = None, *, timeout: float = 60.0, reseed: bool = False) -> SyncReport:
-        """Send everything that waits, fetch everything new, and return.
+        """Send everything that waits, fetch everything new, in all spaces, and return.
 
-        With `reseed` the relay is read from its beginning, and sent every entry that it lacks,
-        whoever wrote it: for one that lost some, or that shows devices different logs. Raises
-        `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`; what is here stays.
+        With `reseed` relays are read from their beginning, and sent every entry that they lack,
+        whoever wrote it: for one that lost some, or that shows devices different logs. Spaces
+        that have no relay of their own go where the private one goes. What keeps one of them
+        from being in step is in the report (`problems`), and stops no other. Raises for the
+        private one `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`; what is here stays.
         """
         return self._portal.call(lambda call: self._inner.sync(url, timeout=timeout, reseed=reseed))
 
@@ -683,7 +699,10 @@ class Home(Opened[AsyncHome]):
         return self._portal.call(lambda call: self._inner.alarms())
 
     def connect(self, url: str | None = None) -> Block[Link]:
-        """Keep in step with a relay while the block lasts, through lost connections."""
+        """Keep all spaces in step with their relays while the block lasts, through lost connections.
+
+        Gives the link of the private one, to `url` or the home's relay.
+        """
         return Block(self._portal, lambda call: self._inner.connect(url), lambda inner: Link(self._portal, inner))
 
     def status(self) -> HomeStatus:
@@ -782,10 +801,10 @@ class Keyring(Front[AsyncKeyring]):
 
 
 class Link(Front[AsyncLink]):
-    """One space kept in step with one relay; made by `Home.connect`.
+    """Spaces kept in step with one relay; made by `Home.connect`.
 
     `status` is "connecting", "syncing", "synced" or "failed"; `error` tells why it is
-    not connected; `progress` what was done since the last connection began.
+    not connected; `problems` which spaces alone are not in step, and why.
     """
 
     @property
@@ -799,14 +818,28 @@ class Link(Front[AsyncLink]):
         return self._inner.error
 
     @property
-    def progress(self) -> Progress:
-        """What was done since the last connection began."""
-        return self._inner.progress
+    def connections(self) -> int:
+        """How many connections were begun: with each, `progress` begins anew."""
+        return self._inner.connections
 
     @property
     def status(self) -> str:
         """In one word, how this link stands."""
         return self._inner.status
+
+    def status_of(self, space: bytes) -> str:
+        """The same of one space, by its id."""
+        return self._portal.do(lambda: self._inner.status_of(space))
+
+    @property
+    def progress(self) -> Progress:
+        """What was done since the last connection began, for all spaces together."""
+        return self._inner.progress
+
+    @property
+    def problems(self) -> dict[bytes, ChezError]:
+        """The spaces, by id, that are not in step although the relay can be reached, and why."""
+        return self._inner.problems
 
     def begin_anew(self) -> None:
         """End the connection; the next one begins from what the store says."""
@@ -815,7 +848,8 @@ class Link(Front[AsyncLink]):
     def synced(self, timeout: float | None = None) -> None:
         """Wait until everything here is durable at the relay and everything there is here.
 
-        Raises what ended the link, and `RelayUnreachable` after `timeout` seconds.
+        Spaces that the relay alone refuses are not waited for (`problems`). Raises what ended
+        the link, or the first of its spaces, and `RelayUnreachable` after `timeout` seconds.
         """
         self._portal.call(lambda call: self._inner.synced(timeout))
 
@@ -958,6 +992,84 @@ class Query(Front[AsyncQuery[R]], Generic[R]):
         return self._portal.call(lambda call: self._inner.aggregate(**wanted))
 
 
+class Space(Front[AsyncSpace]):
+    """One space of a home: records that are kept, and shared, together; made by `Home.space`.
+
+        trip = home.create_space("Trip to Rome")
+        trip.collection("costs").put({"what": "Train", "euros": 84})
+
+    A record's id is its own within its space and collection: two spaces may have one each.
+    """
+
+    @property
+    def id(self) -> str:
+        """What names it everywhere and for ever: 64 hexadecimal digits."""
+        return self._inner.id
+
+    @property
+    def name(self) -> str:
+        """Its name, for people: several spaces may have one."""
+        return self._inner.name
+
+    @property
+    def private(self) -> bool:
+        """Whether it is the person's own space, which is shared with nobody."""
+        return self._inner.private
+
+    @property
+    def blobs(self) -> Blobs:
+        """Attachments of its records."""
+        return Blobs(self._portal, self._inner.blobs)
+
+    @overload
+    def collection(
+        self,
+        what: str,
+        *,
+        name: str | None = ...,
+        indexes: Sequence[Declared] = ...,
+        search: Sequence[str] = ...,
+        version: int = ...,
+        migrations: Mapping[int, Migration] | None = ...,
+    ) -> Collection[dict[str, Any]]: ...
+    @overload
+    def collection(
+        self,
+        what: type[S],
+        *,
+        name: str | None = ...,
+        indexes: Sequence[Declared] = ...,
+        search: Sequence[str] = ...,
+        version: int = ...,
+        migrations: Mapping[int, Migration] | None = ...,
+    ) -> Collection[S]: ...
+    def collection(
+        self,
+        what: str | type[Any],
+        *,
+        name: str | None = None,
+        indexes: Sequence[Declared] = (),
+        search: Sequence[str] = (),
+        version: int = 1,
+        migrations: Mapping[int, Migration] | None = None,
+    ) -> Collection[Any]:
+        """A collection of this space; see `Home.collection`. Raises `InvalidValue`."""
+        return Collection(
+            self._portal,
+            self._inner.collection(
+                what, name=name, indexes=indexes, search=search, version=version, migrations=migrations
+            ),
+        )
+
+    def collections(self) -> list[CollectionInfo]:
+        """Every collection that has records in this space, by name."""
+        return self._portal.call(lambda call: self._inner.collections())
+
+    def status(self) -> SpaceStatus:
+        """How it stands with its relay, without the network."""
+        return self._portal.do(lambda: self._inner.status())
+
+
 class Transaction(Front[AsyncTransaction]):
     """What the function given to `Home.transaction` reads and writes with, until it returns.
 
@@ -1015,95 +1127,6 @@ class Transaction(Front[AsyncTransaction]):
         of exactly once. Raises `InvalidValue` for what is no cursor of this home.
         """
         self._inner.save_cursor(name, cursor)
-
-
-class Typing(Front[AsyncTyping]):
-    """A text being typed in; made by `Collection.typing`.
-
-    It reads as what is in front of the person who types: what they typed, at once, and what
-    others wrote up to the last `take` (or step of `arrivals`). Positions count code points of
-    that.
-    """
-
-    @property
-    def content(self) -> str:
-        """What the text reads."""
-        return self._inner.content
-
-    @property
-    def pending(self) -> int:
-        """How many strokes are not durable yet: a crash now would lose these, the last ones."""
-        return self._inner.pending
-
-    @property
-    def error(self) -> Exception | None:
-        """Why the last attempt to write failed; None when it did not.
-
-        What was typed stays in the session; typing goes on, and each `flush` and each stroke
-        that follows lead to another attempt.
-        """
-        return self._inner.error
-
-    def splice(self, at: int, delete: int = 0, insert: str = "") -> None:
-        """Take out `delete` characters at a position and put in others: shown at once, durable soon.
-
-        Each call is a change of the record by itself; one of more than 32,768 characters is several.
-        Raises `InvalidValue` for a position outside the text, and `Misuse` once the block has ended;
-        then nothing has changed.
-        """
-        self._portal.do(lambda: self._inner.splice(at, delete, insert))
-
-    def insert(self, at: int, text: str) -> None:
-        """Put characters in at a position. Raises as `splice` does."""
-        self._portal.do(lambda: self._inner.insert(at, text))
-
-    def delete(self, at: int, count: int = 1) -> None:
-        """Take characters out at a position. Raises as `splice` does."""
-        self._portal.do(lambda: self._inner.delete(at, count))
-
-    def append(self, text: str) -> None:
-        """Put characters in at the end. Raises as `splice` does."""
-        self._portal.do(lambda: self._inner.append(text))
-
-    def undo(self) -> tuple[Splice, ...]:
-        """Take back what was last typed here in one go, leaving alone what others wrote.
-
-        In one go is what was typed on at one place, without a pause of over a second. It is an edit as any
-        other, a change more. Returns what it did to the text, to be applied one step after the other; nothing when
-        nothing is left to undo. Up to 1,000 steps of this session can be undone. Raises `Misuse`
-        once the block has ended.
-        """
-        return self._portal.do(lambda: self._inner.undo())
-
-    def redo(self) -> tuple[Splice, ...]:
-        """Take back the last undo, if nothing was typed since. Returns, and raises, as `undo` does."""
-        return self._portal.do(lambda: self._inner.redo())
-
-    def flush(self) -> None:
-        """Return once all that was typed before is durable, and what others wrote until now can be taken.
-
-        Raises `StorageFailed` when the disk refuses, `NotFound` while the record is deleted or when the text is
-        gone, `RecordPurged`; what was typed stays in the session. Raises `Misuse` once the block has ended.
-        """
-        self._portal.call(lambda call: self._inner.flush())
-
-    def take(self) -> tuple[Splice, ...]:
-        """Show what others wrote, as far as it has arrived in the session.
-
-        Returns what that did to the text: to be applied, one step after the other, to whatever shows it.
-        """
-        return self._portal.do(lambda: self._inner.take())
-
-    def arrivals(self) -> Items[tuple[Splice, ...]]:
-        """What others write (on other devices, and elsewhere on this one), as it arrives: `take`, again and again.
-
-            for steps in text.arrivals():
-                for step in steps:                  # one after the other, before anything else is typed
-                    view.replace(step.at, step.at + step.delete, step.insert)
-
-        Ends when the home closes, or the block ends.
-        """
-        return Items(self._portal, lambda: self._inner.arrivals(), ends=True)
 
 
 def become_new_device(path: Path | str, *, passphrase: str | None = None, name: str | None = None) -> Renewal:

@@ -11,8 +11,9 @@ from chez.home.lifecycle import create, join, open
 from chez.home.pairing import Pairing
 from chez.home.passphrases import change_passphrase
 from chez.home.renewal import Renewal
-from chez.home.reports import CollectionInfo, HomeStatus, SyncReport
+from chez.home.reports import CollectionInfo, HomeStatus, SpaceStatus, SyncReport
 from chez.home.restoring import Restored, become_new_device, restore
+from chez.home.space import Space
 from chez.home.transaction import Transaction
 from chez.home.unlocking import Keyring
 from chez.home.wiping import Wiped, wipe
@@ -20,7 +21,7 @@ from chez.store.keyring import KeyringStatus
 
 __all__ = (
     "BackupReport", "CollectionInfo", "DeviceInfo", "Devices", "Diagnosis", "ExportReport", "Finding", "Home",
-    "HomeStatus", "ImportReport", "Keyring", "KeyringStatus", "Pairing", "Renewal", "Restored", "SyncReport",
-    "Transaction", "Wiped", "become_new_device", "change_passphrase", "create", "doctor", "join", "open", "restore",
-    "wipe",
+    "HomeStatus", "ImportReport", "Keyring", "KeyringStatus", "Pairing", "Renewal", "Restored", "Space",
+    "SpaceStatus", "SyncReport", "Transaction", "Wiped", "become_new_device", "change_passphrase", "create",
+    "doctor", "join", "open", "restore", "wipe",
 )

@@ -10,15 +10,16 @@ from datetime import UTC, datetime
 from typing import Final
 
 from chez.errors import InvalidValue, NotAllowed, NotFound
+from chez.home.held import HeldSpaces
 from chez.home.pairing import fingerprint
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
+from chez.spaces.copies import copy_person, say_everywhere
 from chez.spaces.space import Space
-from chez.spaces.statements import Certify, Cut, Expel, RenameDevice, Retire, Signed, sign_statement
+from chez.spaces.statements import Certify, Cut, Expel, RenameDevice, Retire, Role, Signed, sign_statement
 from chez.store.database import Connection, Database
 from chez.sync.chains import last_entry
 from chez.sync.entry import read_signed
-from chez.sync.replica import Replica
 from chez.sync.rotating import keep_statement
 
 __all__ = ("DeviceInfo", "Devices")
@@ -48,9 +49,10 @@ class DeviceInfo:
 class Devices:
     """The devices of a home's person: `home.devices`."""
 
-    def __init__(self, database: Database, replica: Replica, device: DeviceKeys, journal: Journal) -> None:
+    def __init__(self, database: Database, spaces: HeldSpaces, device: DeviceKeys, journal: Journal) -> None:
         self._database = database
-        self._replica = replica
+        self._spaces = spaces
+        self._replica = spaces.private.replica
         self._device = device
         self._journal = journal
 
@@ -70,14 +72,16 @@ class Devices:
             space, person = self._space(db)
             id = self._find(space, which)
             heads = space.membership.person_heads(person)
-            keep_statement(db, space, sign_statement(RenameDevice(person, heads, self._device.id, id, name),
-                                                     self._device.signing))
+            say_everywhere(db, self._everywhere(db), sign_statement(
+                RenameDevice(person, heads, self._device.id, id, name), self._device.signing))
             self._journal.record(db, "device-renamed", {"device": id.hex(), "name": name})
 
         await self._database.write(work)
 
     async def remove(self, which: str | bytes, *, too: Sequence[str | bytes] = ()) -> DeviceInfo:
-        """Take a device out, and start a new epoch at once; returns what is known of it.
+        """Take a device out of all spaces, and start a new epoch in each; returns what is known of it.
+
+        In a space that others own, they start it when they hear of it.
 
         Devices that it had let in stay, except those named in `too`: look at `let_in_by` first,
         for who has a stolen device may have let in another. Raises `NotFound`, `NotAllowed`
@@ -89,10 +93,13 @@ class Devices:
             if self._device.id in ids:
                 raise NotAllowed("a device does not take out itself", "Do it on another one; `chez wipe` empties this.")
             infos = {info.id: info for info in self._all(db)}
+            spaces = self._everywhere(db)
             for id in ids:
-                self._expel(db, space, person, id, set(ids))
+                self._expel(db, spaces, person, id, set(ids))
                 self._journal.record(db, "device-removed", {"device": id.hex(), "name": infos[id].name})
-            self._replica.rotate(db)
+            for held in list(self._spaces.all.values()):
+                if held.space.membership.state.right(self._device.id) is Role.OWNER:
+                    held.replica.rotate(db)
             return infos[ids[0]]
 
         return await self._database.write(work)
@@ -116,16 +123,25 @@ class Devices:
             raise NotAllowed("this device was taken out by another one of yours", "Use that one, or your 24 words.")
         return space, create.person
 
-    def _expel(self, db: Connection, space: Space, person: bytes, id: bytes, going: set[bytes]) -> None:
-        members, key = space.membership, self._device.signing
+    def _everywhere(self, db: Connection) -> list[Space]:
+        """All spaces, with what there is to say of the person's devices already said in each."""
+        for held in list(self._spaces.all.values()):
+            held.replica.refresh(db)
+            copy_person(db, held.space.n, held.space.membership)
+        return [held.space for held in self._spaces.all.values()]
+
+    def _expel(self, db: Connection, spaces: list[Space], person: bytes, id: bytes, going: set[bytes]) -> None:
+        members, key = spaces[0].membership, self._device.signing
         let_in = [statement for statement in members.person_log(person)
                   if isinstance(statement.body, Certify) and statement.body.issuer == id]
         keep = [one.hash for one in let_in if _certified(one) not in going]
-        keep_statement(db, space, sign_statement(
+        say_everywhere(db, spaces, sign_statement(
             Expel(person, members.person_heads(person), self._device.id, id, keep), key))
-        sequence, last, _ = last_entry(db, space.n, id)
-        keep_statement(db, space, sign_statement(
-            Retire(space.id, sorted(members.heads)[:64], self._device.id, Cut(id, sequence, last)), key))
+        for space in spaces:
+            if space.membership.state.right(self._device.id) is not None:
+                sequence, last, _ = last_entry(db, space.n, id)
+                keep_statement(db, space, sign_statement(Retire(
+                    space.id, sorted(space.membership.heads)[:64], self._device.id, Cut(id, sequence, last)), key))
 
     def _all(self, db: Connection) -> list[DeviceInfo]:
         self._replica.refresh(db)

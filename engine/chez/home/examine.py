@@ -42,7 +42,8 @@ _REPAIR: Final = "chez doctor --repair"
 class Finding:
     """One thing that is not as it should be: where, what it means, what can be done.
 
-    `key` says which record (collection, id) or whose chain (author, sequence) it is about.
+    `key` says which record (space's row, collection, id) or whose chain (space's row, author,
+    sequence) it is about.
     Findings that are no `harm` are there to be known.
     """
 
@@ -84,24 +85,24 @@ def _records(db: Connection, device: bytes, step: Callable[[int, int], Any]) -> 
     rows = Rows(device)
     fields = set(db.execute("SELECT collection, name FROM field").fetchall())
     (total,) = db.execute("SELECT count(*) FROM record").fetchone()
-    for done, (n, collection, id, json, kinds, state) in enumerate(db.execute(
-            "SELECT n, collection, id, json, kinds, deleted FROM record"), 1):
-        where = f"record {id!r} in {collection!r}"
+    for done, (n, space, collection, id, json, kinds, state) in enumerate(db.execute(
+            "SELECT n, space, collection, id, json, kinds, deleted FROM record"), 1):
+        where, key = f"record {id!r} in {collection!r}", (space, collection, id)
         if state not in (ABSENT, PURGED):
             try:
                 value = automerge.extract(automerge.load(rows.base(db, n), device))
             except automerge.BadChange as error:
                 yield Finding("record", where, f"its history can't be read ({error.message})",
                               f"{_REPAIR} makes it again from the entries, and what was not sent from what is shown",
-                              (collection, id))
+                              key)
                 continue
             deleted = value.pop("_deleted", False) is True
             if not _shows(json, kinds, value) or deleted != (state == DELETED):
                 yield Finding("projection", where, "what is shown of it is not what its history gives",
-                              f"{_REPAIR} shows what the history gives", (collection, id))
+                              f"{_REPAIR} shows what the history gives", key)
             elif not {(collection, name) for name in value} <= fields:
                 yield Finding("projection", where, "one of its fields is not known to queries",
-                              f"{_REPAIR} makes it known", (collection, id))
+                              f"{_REPAIR} makes it known", key)
         if done % 256 == 0 or done == total:
             step(done, total)
 
@@ -154,12 +155,12 @@ def first_bad_entry(db: Connection, space: int, author: bytes) -> tuple[int, str
 
 
 def _outbox(db: Connection, device: bytes) -> Iterator[Finding]:
-    rows = db.execute("SELECT collection, id, change.state, change.entry, bytes FROM change "
+    rows = db.execute("SELECT space, collection, id, change.state, change.entry, bytes FROM change "
                       "JOIN record ON record.n = change.record WHERE state = 1 OR (state = 0 AND entry IS NULL)")
-    for collection, id, state, entry, data in rows.fetchall():
+    for space, collection, id, state, entry, data in rows.fetchall():
         if (why := _unsendable(device, state, entry, data)) is not None:
             yield Finding("outbox", f"record {id!r} in {collection!r}", why,
-                          f"{_REPAIR} makes it again from what is shown", (collection, id))
+                          f"{_REPAIR} makes it again from what is shown", (space, collection, id))
 
 
 def _unsendable(device: bytes, state: int, entry: int | None, data: bytes | None) -> str | None:

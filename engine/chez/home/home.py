@@ -4,28 +4,27 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, overload
-
-import msgspec
 
 from chez import crypto
 from chez.blobs.attachments import Blobs
 from chez.blobs.files import FOLDER, PieceFiles
 from chez.blobs.whole import content_of
 from chez.connectors import Connector
-from chez.errors import InvalidValue, Misuse, NotFound
 from chez.home.archive import is_export
 from chez.home.backup import About, Backup, BackupReport
 from chez.home.devices import Devices
 from chez.home.examine import Finding, examine
 from chez.home.exporting import Exporter, ExportReport, on_loop
+from chez.home.held import HeldSpaces
 from chez.home.importing import ImportReport, OnProgress, import_file
 from chez.home.importing_export import import_export
 from chez.home.pairing import Pairing, pair
 from chez.home.reports import CollectionInfo, HomeStatus, SyncReport
+from chez.home.space import Space, collection_in
+from chez.home.syncing import Syncing
 from chez.home.transaction import Transaction, cursor_key, transact
 from chez.home.unlocking import Keyring, change_key_file
 from chez.journal import Journal
@@ -33,22 +32,18 @@ from chez.keys.device import DeviceKeys
 from chez.query.indexes import Declared
 from chez.query.sql import Rows, run_sql
 from chez.records.collection import Collection
-from chez.records.engine import Engine
 from chez.records.feed import FeedPage
-from chez.records.news import News
 from chez.records.record import Record
-from chez.records.store import RecordStore
 from chez.records.typed import Migration
-from chez.records.types import collection_of
-from chez.records.values import check_collection, time_text
-from chez.spaces.space import Space
+from chez.records.values import time_text
+from chez.spaces.space import Space as SpaceKeys
+from chez.spaces.space import make_space
+from chez.spaces.statements import Kind
 from chez.store.database import Connection, Database
 from chez.sync.backlog import Backlog
 from chez.sync.connection import relay_name
 from chez.sync.heads import Alarm, alarms
 from chez.sync.link import Link, hooks
-from chez.sync.machine import Progress
-from chez.sync.replica import Replica
 
 __all__ = ("Home", "unix_milliseconds")
 
@@ -64,47 +59,42 @@ def unix_milliseconds() -> int:
 class Home:
     """An open home. Made by `chez.open`; all of it is local and works without a network."""
 
-    def __init__(self, path: Path, database: Database, device: DeviceKeys, name: str, person: bytes, space: Space,
-                 relay: str | None) -> None:
+    def __init__(self, path: Path, database: Database, device: DeviceKeys, name: str, person: bytes,
+                 spaces: Sequence[SpaceKeys]) -> None:
         self.path = path
         """The folder it is in."""
         self.name = name
         """This device's name."""
         self.person_id = person
         """Whose home it is: the person's public root key (32 bytes)."""
-        self.relay = relay
+        self.relay: str | None = spaces[0].relay
         """The relay that `sync` and `connect` use when none is named."""
         self._database = database
         self._device = device
-        self._links: list[Link] = []
         self._shared: dict[str, Any] = {}
         self._stack = AsyncExitStack()
         self._making = asyncio.Lock()
-        news = News()
-        records = RecordStore(device.id, news.touch, unix_milliseconds)
-        self._replica = Replica(space, device, records, unix_milliseconds, crypto.random_bytes)
-
-        def undone() -> None:
-            records.forget()
-            self._replica.forget()
-
-        def committed() -> None:
-            news.publish()
-            self._backlog.committed()
-
-        self._backlog = Backlog(database, self._replica, records)
-        hooks(database, self._links, records.before_commit, committed, undone)
         self.journal = Journal(database, device, unix_milliseconds)
         """The receipts of this device."""
         self.keyring = Keyring(path, database, self.journal)
         """The operating system's keyring as a second way to open this home."""
-        self._engine = Engine(database, records, space.n, crypto.random_bytes, news, self._name_of,
-                              self.journal.record)
-        self.devices = Devices(database, self._replica, device, self.journal)
+        self._syncing = Syncing(database, device.id, lambda: self.relay)
+        self._spaces = HeldSpaces(path, database, device, self.journal, spaces, unix_milliseconds,
+                                  self._syncing.relay_of)
+        self._syncing.serve(self._spaces)
+        self._backlog = Backlog(database, self._spaces.replicas, self._spaces.records, self._syncing.found)
+
+        def committed() -> None:
+            self._spaces.news.publish()
+            self._backlog.committed()
+
+        hooks(database, self._syncing.links, self._spaces.records.before_commit, committed, self._spaces.forget)
+        self._replica, self._engine = self._spaces.private.replica, self._spaces.private.engine
+        self._private = Space(self._spaces.private, self._syncing)
+        self.devices = Devices(database, self._spaces, device, self.journal)
         """The person's devices."""
-        self.blobs = Blobs(path, database, lambda: self._replica.space, crypto.random_bytes,
-                           lambda: self._links[0].url if self._links else self.relay)
-        """Attachments: files beside records."""
+        self.blobs: Blobs = self._private.blobs
+        """Attachments of the private space: files beside records."""
 
     def __repr__(self) -> str:
         return f"<Home {self.name!r} at {self.path}>"
@@ -114,9 +104,43 @@ class Home:
         """This device's id: its public signing key (32 bytes)."""
         return self._device.id
 
-    def _name_of(self, device: bytes) -> str | None:
-        known = self._replica.space.membership.state.device(device)
-        return None if known is None else known.name
+    # --- spaces -------------------------------------------------------------------------
+
+    async def spaces(self) -> list[Space]:
+        """The spaces that this device has, the private one first, the others by name."""
+        private, *others = self._spaces.all.values()
+        others.sort(key=lambda held: (held.space.name, held.id))
+        return [Space(held, self._syncing) for held in (private, *others)]
+
+    def space(self, what: str) -> Space:
+        """A space by its name, its id, or the first characters of that (8 or more).
+
+        Raises `NotFound`, and `InvalidValue` when several are called so.
+        """
+        return Space(self._spaces.find(what), self._syncing)
+
+    async def create_space(self, name: str, *, relay: str | None = None) -> Space:
+        """Make a space of one's own, which all devices of this person then have.
+
+        It is kept in step where the private space is, or at a `relay` of its own. Durable here
+        when it returns, whether a relay can be reached or not. Raises `InvalidValue` for a name
+        that can't be one, or that a space here has.
+        """
+        spaces, device = self._spaces, self._device
+        if relay is not None:
+            relay_name(relay)
+
+        def work(db: Connection) -> int:
+            spaces.check_name(name)
+            spaces.private.replica.refresh(db)
+            n = make_space(db, spaces.private.space, device, name, Kind.SHARED, crypto.random_bytes, relay)
+            (id,) = db.execute("SELECT id FROM space WHERE n = ?", (n,)).fetchone()
+            self.journal.record(db, "space-created", {"name": name, "space": id.hex()})
+            return n
+
+        n = await self._database.write(work)
+        await self._syncing.found(n)
+        return Space(self._spaces.all[n], self._syncing)
 
     # --- records ------------------------------------------------------------------------
 
@@ -141,16 +165,10 @@ class Home:
         `migrations` are pure functions on plain dicts, by the version each starts from
         (docs/records.md). Raises `InvalidValue`.
         """
-        if isinstance(what, str):
-            return Collection(self._engine, check_collection(what), None, indexes, search, version=version,
-                              migrations=migrations)
-        if not (isinstance(what, type) and issubclass(what, msgspec.Struct)):
-            raise InvalidValue("a collection is named by text or by a msgspec Struct")
-        return Collection(self._engine, check_collection(name or collection_of(what)), what, indexes, search,
-                          version=version, migrations=migrations)
+        return collection_in(self._engine, what, name, indexes, search, version, migrations)
 
     async def collections(self) -> list[CollectionInfo]:
-        """Every collection that has records, by name."""
+        """Every collection that has records in some space, by name, all spaces together."""
         rows = await self._database.read(lambda db: db.execute(
             "SELECT collection, count(*) FROM record WHERE deleted = 0 GROUP BY collection ORDER BY collection"
         ).fetchall())
@@ -269,41 +287,20 @@ class Home:
     async def set_relay(self, url: str) -> None:
         """Remember the relay that `sync` and `connect` use. Raises `InvalidValue`."""
         relay_name(url)
-        await self._database.write(lambda db: db.execute(
-            "INSERT OR REPLACE INTO meta (key, value) VALUES ('relay', ?)", (url,)))
-        self.relay = url
+        space = self._replica.space
+        await self._database.write(lambda db: db.execute("UPDATE space SET relay = ? WHERE n = ?", (url, space.n)))
+        self.relay = space.relay = url
 
     async def sync(self, url: str | None = None, *, timeout: float = 60.0, reseed: bool = False) -> SyncReport:
-        """Send everything that waits, fetch everything new, and return.
+        """Send everything that waits, fetch everything new, in all spaces, and return.
 
-        With `reseed` the relay is read from its beginning, and sent every entry that it lacks,
-        whoever wrote it: for one that lost some, or that shows devices different logs. Raises
-        `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`; what is here stays.
+        With `reseed` relays are read from their beginning, and sent every entry that they lack,
+        whoever wrote it: for one that lost some, or that shows devices different logs. Spaces
+        that have no relay of their own go where the private one goes. What keeps one of them
+        from being in step is in the report (`problems`), and stops no other. Raises for the
+        private one `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`; what is here stays.
         """
-        if reseed:
-            await self._reseed(self._choose(url))
-        if self._links:  # already kept in step in the background: wait for that
-            link = self._links[0]
-            if url is not None and url != link.url:
-                raise _connected(link)
-            running, before = link.progress, replace(link.progress)
-            await link.synced(timeout)
-            await self.blobs.sent(link, timeout)
-            # A new connection counts from zero.
-            return _report(link, before if link.progress is running else Progress())
-        async with self._link(self._choose(url), retry=False) as link:
-            await link.synced(timeout)
-            await self.blobs.sent(link, timeout)
-            return _report(link, Progress())
-
-    async def _reseed(self, url: str) -> None:
-        def work(db: Connection) -> None:
-            self._replica.refresh(db)
-            self._replica.reseed(db, _relay_row(db, url))
-
-        await self._database.write(work)
-        for link in self._links:
-            link.begin_anew()
+        return await self._syncing.sync(url, timeout, reseed)
 
     async def alarms(self) -> list[Alarm]:
         """What showed that a relay showed two devices different logs; nothing is taken back."""
@@ -311,30 +308,12 @@ class Home:
 
     @asynccontextmanager
     async def connect(self, url: str | None = None) -> AsyncIterator[Link]:
-        """Keep in step with a relay while the block lasts, through lost connections."""
-        async with self._link(self._choose(url), retry=True) as link, self.blobs.keep_sending(link):
-            yield link
+        """Keep all spaces in step with their relays while the block lasts, through lost connections.
 
-    @asynccontextmanager
-    async def _link(self, url: str, *, retry: bool) -> AsyncIterator[Link]:
-        if self._links:
-            raise _connected(self._links[0])
-        n = await self._database.write(lambda db: _relay_row(db, url))
-        link = Link(self._database, self._replica, n, url, retry=retry)
-        self._links.append(link)
-        link.start()
-        try:
+        Gives the link of the private one, to `url` or the home's relay.
+        """
+        async with self._syncing.connected(self._syncing.choose(url), retry=True, send=True) as link:
             yield link
-        finally:
-            self._links.remove(link)
-            await link.close()
-
-    def _choose(self, url: str | None) -> str:
-        chosen = url or self.relay
-        if chosen is None:
-            raise NotFound("no relay is set", "Name one, or set it with `chez relay URL`.")
-        relay_name(chosen)
-        return chosen
 
     async def status(self) -> HomeStatus:
         """How the home stands, without the network."""
@@ -343,10 +322,10 @@ class Home:
             "(SELECT count(*) FROM change WHERE state = 1) + (SELECT count(*) FROM sealed), "
             "(SELECT count(*) FROM quarantine), (SELECT max(position) FROM cursor)").fetchone())
         devices = tuple(device.name for device in self._replica.space.membership.devices.values())
-        link = self._links[0].status if self._links else "off"
-        waiting = (await self.blobs.status()).waiting
-        return HomeStatus(counts[0], counts[1], counts[2], self.relay, counts[3] or 0, link, devices, waiting,
-                          self._replica.removed)
+        spaces = tuple(self._syncing.status())
+        waiting = sum([(await held.blobs.status()).waiting for held in list(self._spaces.all.values())])
+        return HomeStatus(counts[0], counts[1], counts[2], self.relay, counts[3] or 0, spaces[0].link, devices, waiting,
+                          self._replica.removed, spaces)
 
     def pair(self, url: str | None = None) -> AbstractAsyncContextManager[Pairing]:
         """Let another device of this person in: `async with home.pair() as pairing: ...`.
@@ -354,7 +333,8 @@ class Home:
         Show `pairing.code`, then `await pairing.confirm(ask)`. Raises `NotAllowed` when five
         wrong codes were tried within the last hour: somebody may be guessing.
         """
-        return pair(self._database, self._replica, self._device, self.journal, self._choose(url), unix_milliseconds)
+        return pair(self._database, self._spaces, self._device, self.journal, self._syncing.choose(url),
+                    unix_milliseconds)
 
     # --- what lives as long as the home is open -------------------------------------------
 
@@ -375,7 +355,7 @@ class Home:
 
     async def end_shared(self) -> None:
         """End everything shared, last made first, and live answers. Called when the home closes."""
-        self._engine.news.close()
+        self._spaces.news.close()
         async with self._making:
             self._shared.clear()
             await self._stack.aclose()
@@ -397,19 +377,3 @@ class Home:
     def sign(self, context: str, *fields: bytes) -> bytes:
         """Sign with this device's key (64 bytes); verify with `chez.crypto.verify(home.device_id, ...)`."""
         return self._device.signing.sign("chez/1 application " + context, *fields)
-
-
-def _connected(link: Link) -> Misuse:
-    return Misuse(f"this home is connected to {link.url} already", "A home keeps in step with one relay at a time.")
-
-
-def _report(link: Link, before: Progress) -> SyncReport:
-    done = link.progress
-    return SyncReport(link.url, done.sent - before.sent, done.received - before.received,
-                      done.quarantined - before.quarantined, done.end, done.reset)
-
-
-def _relay_row(db: Any, url: str) -> int:
-    db.execute("INSERT OR IGNORE INTO relay (url) VALUES (?)", (url,))
-    n: int = db.execute("SELECT n FROM relay WHERE url = ?", (url,)).fetchone()[0]
-    return n

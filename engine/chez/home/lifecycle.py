@@ -181,7 +181,7 @@ def _fill(db: Connection, journal: Journal, device: DeviceKeys, name: str, perso
         ("person", person), ("device.signing", device.signing.seed), ("device.sealing", device.sealing.seed),
         ("device.name", name), ("private", n)]
     if relay is not None:
-        rows.append(("relay", relay))
+        db.execute("UPDATE space SET relay = ? WHERE n = ?", (relay, n))
     db.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", rows)
     journal.record(db, kind, body)
 
@@ -220,11 +220,11 @@ async def opened(folder: Path, key: bytes, *, read_only: bool = False) -> AsyncI
                 with suppress(StorageFailed):
                     await unfinished.remove(database, home.journal)
                     await note_key_file(folder, database, home.journal)
-                await home.blobs.start()
+                await home._spaces.start()
                 await home.begin()
             yield home
         finally:
-            await home.blobs.close()
+            await home._spaces.close()
             await home.end_shared()
     finally:
         await database.close()
@@ -265,8 +265,9 @@ def _load(db: Connection, folder: Path, database: Database) -> Home:
     meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
     try:
         device = DeviceKeys.from_seeds(meta["device.signing"], meta["device.sealing"])
-        space = load_space(db, meta["private"])
-        return Home(folder, database, device, meta["device.name"], meta["person"], space, meta.get("relay"))
+        private: int = meta["private"]
+        rows = [n for (n,) in db.execute("SELECT n FROM space ORDER BY n <> ?, n", (private,)).fetchall()]
+        return Home(folder, database, device, meta["device.name"], meta["person"], [load_space(db, n) for n in rows])
     except KeyError as error:
         raise Damaged(f"the store lacks {error}", "Restore it from a backup.") from None
 

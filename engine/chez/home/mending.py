@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from chez.errors import BadEntry
 from chez.home.examine import Finding, first_bad_entry, own_entries_lost
 from chez.home.renewal import own_device, renew
 from chez.home.replay import replay
@@ -19,9 +20,10 @@ from chez.keys.device import DeviceKeys
 from chez.query import fulltext
 from chez.records import automerge
 from chez.records.rows import Rows
+from chez.spaces.handover import read_offer, take_offer
 from chez.spaces.statements import Signed
 from chez.store.database import Connection
-from chez.sync.entry import STATEMENT, STATEMENTS, read_signed
+from chez.sync.entry import CHANGES, SPACE, STATEMENT, STATEMENTS, read_signed
 from chez_wire.envelope import GENESIS_HEAD
 
 __all__ = ("Mended", "mend", "settle_references")
@@ -53,9 +55,11 @@ def mend(db: Connection, findings: Sequence[Finding], fresh: DeviceKeys, now: in
     `now` is in Unix milliseconds.
     """
     device, done = own_device(db), Mended(renewed=not _RENEWS.isdisjoint(lost or ()))
+    _spaces_again(db)
     for (space,) in db.execute("SELECT n FROM space").fetchall():
-        keys = {finding.key for finding in findings if finding.kind in ("record", "projection", "outbox")}
-        _keep_aside(db, space, device.id, [finding.key for finding in findings if finding.kind == "record"])
+        here = [(finding.kind, finding.key[1:]) for finding in findings if finding.key and finding.key[0] == space]
+        keys = {key for kind, key in here if kind in ("record", "projection", "outbox")}
+        _keep_aside(db, space, device.id, [key for kind, key in here if kind == "record"])
         touched = _let_go(db, space, device.id, done)
         _statements_again(db, space)
         if everything or touched or keys:
@@ -104,6 +108,19 @@ def _statements_again(db: Connection, space: int) -> None:
                 statement = Signed.read(item.data)
                 db.execute("INSERT OR IGNORE INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 1)",
                            (space, statement.hash, statement.raw))
+
+
+def _spaces_again(db: Connection) -> None:
+    """Entries of the private space say how to open the others: those whose rows were lost are put back."""
+    for (packed,) in db.execute("SELECT inner FROM entry JOIN meta ON key = 'private' AND value = space "
+                                "WHERE kind = ? ORDER BY n", (CHANGES,)).fetchall():
+        try:
+            items = read_signed(packed).inner.items
+        except BadEntry:
+            continue  # of a chain that is cut there
+        for item in items:
+            if item.kind == SPACE:
+                take_offer(db, read_offer(item.data))
 
 
 def _keep_aside(db: Connection, space: int, device: bytes, keys: Sequence[Key]) -> None:

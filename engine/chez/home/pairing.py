@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 
 from chez import crypto, inboxes
 from chez.errors import BadPairing, ChezError, NotAllowed
+from chez.home.held import HeldSpaces
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.records.values import time_text
+from chez.spaces.copies import copy_person, say_everywhere
 from chez.spaces.enrolment import certificate
-from chez.spaces.handover import EpochKeys, Handover
+from chez.spaces.handover import announce, hand_over
 from chez.store.database import Connection, Database
 from chez.sync.pairing import Bundle, Introduction, OldDevice, mailbox, new_code
-from chez.sync.replica import Replica
 
 __all__ = ("Paired", "Pairing", "fingerprint", "full_code", "pair", "split_code")
 
@@ -65,10 +66,10 @@ class Pairing:
     `code` is to be typed on the new device; it works once, for ten minutes.
     """
 
-    def __init__(self, database: Database, replica: Replica, device: DeviceKeys, journal: Journal, url: str,
+    def __init__(self, database: Database, spaces: HeldSpaces, device: DeviceKeys, journal: Journal, url: str,
                  person: bytes) -> None:
         self._database = database
-        self._replica = replica
+        self._spaces = spaces
         self._device = device
         self._journal = journal
         self._url = url
@@ -123,28 +124,29 @@ class Pairing:
                          "Run `chez pair` again when the other device is at hand.")
 
     async def _certify(self, who: Introduction) -> Bundle:
-        replica, device = self._replica, self._device
+        """Let a device in, in all spaces; the private one is handed over, where it finds the others."""
+        device = self._device
 
         def work(db: Connection) -> Bundle:
-            replica.refresh(db)
-            space = replica.space
-            create = space.membership.create
+            replicas = [held.replica for held in self._spaces.all.values()]
+            for replica in replicas:
+                replica.refresh(db)
+                copy_person(db, replica.space.n, replica.space.membership)
+            private = replicas[0].space
+            create = private.membership.create
             assert create is not None  # load_space refuses a space without it
-            statement = certificate(create.person, space.membership.person_heads(create.person), device.signing,
+            statement = certificate(create.person, private.membership.person_heads(create.person), device.signing,
                                     who.device, who.sealing, who.name, self._machine.salt, who.consent)
-            db.execute("INSERT INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 0)",
-                       (space.n, statement.hash, statement.raw))
-            space.membership.add([statement])
+            say_everywhere(db, [replica.space for replica in replicas], statement)
+            announce(db)
             self._journal.record(db, "device-added", {"name": who.name, "device": who.device.hex()})
-            known = [raw for (raw,) in db.execute("SELECT body FROM statement WHERE space = ? ORDER BY n", (space.n,))]
-            epochs = [EpochKeys.of(epoch) for epoch in space.epochs.values()]
-            return Bundle(create.person, [Handover(space.id, self._url, known, epochs)], self._url)
+            return Bundle(create.person, [hand_over(private, self._url)], self._url)
 
         return await self._database.write(work)
 
 
 @asynccontextmanager
-async def pair(database: Database, replica: Replica, device: DeviceKeys, journal: Journal, url: str,
+async def pair(database: Database, spaces: HeldSpaces, device: DeviceKeys, journal: Journal, url: str,
                now: Callable[[], int]) -> AsyncIterator[Pairing]:
     """Make a code and its inboxes; on leaving, what is left in them is removed.
 
@@ -155,9 +157,9 @@ async def pair(database: Database, replica: Replica, device: DeviceKeys, journal
     if len(wrong) >= MAX_WRONG:
         raise NotAllowed(f"{len(wrong)} wrong codes were tried within an hour, so no new one is made for a while",
                          "If it was not you, somebody is guessing: `chez journal --kind pairing-refused` tells when.")
-    create = replica.space.membership.create
+    create = spaces.private.space.membership.create
     assert create is not None  # load_space refuses a space without it
-    pairing = Pairing(database, replica, device, journal, url, create.person)
+    pairing = Pairing(database, spaces, device, journal, url, create.person)
     await pairing._open()
     try:
         yield pairing

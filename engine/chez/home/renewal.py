@@ -26,7 +26,9 @@ from chez.records import automerge
 from chez.records.anew import remake, together
 from chez.records.purging import purge_change
 from chez.records.rows import OUTBOX, PURGED, Rows
+from chez.spaces.copies import copy_person, say_everywhere
 from chez.spaces.enrolment import own_certificate
+from chez.spaces.handover import announce
 from chez.spaces.space import Space, load_space
 from chez.spaces.statements import Signed
 from chez.store.database import Connection
@@ -60,11 +62,12 @@ def renew(db: Connection, former: DeviceKeys, device: DeviceKeys, name: str, now
 
     Raises `Damaged` when a record with unsent work can't be read.
     """
-    touched = 0
-    for (n,) in db.execute("SELECT n FROM space").fetchall():
-        space = load_space(db, n)
-        touched += _emit(db, space, former.id, device.id)
-        _certify(db, space, former, device, name)
+    spaces = [load_space(db, n) for (n,) in db.execute("SELECT n FROM space ORDER BY n").fetchall()]
+    touched = sum(_emit(db, space, former.id, device.id) for space in spaces)
+    _certify(db, spaces, former, device, name)
+    # What told the person's devices of a space may be among what did not arrive.
+    db.execute("UPDATE epoch SET announced = 0")
+    announce(db)
     db.execute("UPDATE cursor SET position = 0, head = ?, acknowledged = 0", (GENESIS_HEAD,))
     db.executemany("UPDATE meta SET value = ? WHERE key = ?", [
         (device.signing.seed, "device.signing"), (device.sealing.seed, "device.sealing"), (name, "device.name")])
@@ -76,13 +79,14 @@ def renew(db: Connection, former: DeviceKeys, device: DeviceKeys, name: str, now
     return Renewal(former.id, device.id, touched)
 
 
-def _certify(db: Connection, space: Space, former: DeviceKeys, device: DeviceKeys, name: str) -> None:
-    create = space.membership.create
+def _certify(db: Connection, spaces: list[Space], former: DeviceKeys, device: DeviceKeys, name: str) -> None:
+    private = next(space for space in spaces if space.private)
+    create = private.membership.create
     assert create is not None  # load_space refuses a space without it
-    statement = own_certificate(create.person, space.membership.person_heads(create.person), former.signing, device,
-                                name)
-    db.execute("INSERT INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 0)",
-               (space.n, statement.hash, statement.raw))
+    for space in spaces:  # what the certificate builds on has to be there
+        copy_person(db, space.n, space.membership)
+    say_everywhere(db, spaces, own_certificate(
+        create.person, private.membership.person_heads(create.person), former.signing, device, name))
 
 
 def _emit(db: Connection, space: Space, former: bytes, device: bytes) -> int:

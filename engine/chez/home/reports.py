@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ("CollectionInfo", "HomeStatus", "SyncReport")
+__all__ = ("CollectionInfo", "HomeStatus", "SpaceStatus", "SyncReport")
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +14,29 @@ class CollectionInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class SpaceStatus:
+    """How one space stands with its relay.
+
+    `link` is "off", "connecting", "syncing", "synced" or "failed"; `problem` tells why it is
+    not in step, empty if it is or is about to be. `removed` says that this device has no part
+    in it any more.
+    """
+
+    id: str
+    name: str
+    relay: str | None
+    link: str
+    problem: str = ""
+    removed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SyncReport:
-    """What one sync did: entries sent and received, and the relay's last offset.
+    """What one sync did in all spaces: entries sent and received, and the relay's last offsets, added up.
 
     `quarantined` entries failed a check and were set aside; `reset` says that the
     relay's store was another than last time, so that everything was sent again.
+    `problems` are the spaces, other than the private one, that could not be brought in step.
     """
 
     relay: str
@@ -27,14 +45,16 @@ class SyncReport:
     quarantined: int
     offset: int
     reset: bool
+    problems: tuple[SpaceStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class HomeStatus:
-    """How a home stands: records, changes not yet acknowledged by a relay, what was set aside.
+    """How a home stands, all spaces together: records, changes not acknowledged by a relay, what was set aside.
 
     `attachments` counts those that are whole here and not at a relay yet; `removed` says that
-    another device of the person has taken this one out.
+    another device of the person has taken this one out; `spaces` tells how each space stands,
+    the private one first.
     """
 
     records: int
@@ -46,3 +66,4 @@ class HomeStatus:
     devices: tuple[str, ...]
     attachments: int = 0
     removed: bool = False
+    spaces: tuple[SpaceStatus, ...] = ()

@@ -54,17 +54,17 @@ def merge(rows: Rows, db: Connection, space: int, incoming: Sequence[Incoming],
     return refused
 
 
-def work_off(rows: Rows, db: Connection, budget: Budget) -> list[tuple[int, Refusal]]:
-    """Merge what is due, as much as the budget allows; returns what was refused, with its space."""
-    refused: list[tuple[int, Refusal]] = []
+def work_off(rows: Rows, db: Connection, space: int, budget: Budget) -> list[Refusal]:
+    """Merge what is due in a space, as much as the budget allows; returns what was refused."""
+    refused: list[Refusal] = []
     n = 0
-    while not budget.spent and (found := waiting.owing(db, n)) is not None:
-        n, space, collection, id = found
+    while not budget.spent and (found := waiting.owing(db, space, n)) is not None:
+        n, collection, id = found
         if n in rows.damaged:
             continue
         row = rows.find(db, space, collection, id)
         assert row is not None  # it was just found
-        refused += [(space, one) for one in _Step(rows, db, space, collection, id, row, budget).run([], {})]
+        refused += _Step(rows, db, space, collection, id, row, budget).run([], {})
     return refused
 
 

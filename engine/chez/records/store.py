@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 from chez.errors import InvalidValue, MigrationFailed, NotFound, RecordPurged
-from chez.records import automerge, scribe
+from chez.records import automerge
 from chez.records.anew import settle
 from chez.records.automerge import BadChange, Document, RawChange
 from chez.records.conflicts import resolution
@@ -81,7 +81,6 @@ class RecordStore:
     def __init__(self, actor: bytes, touch: Callable[[str, str], None] | None = None,
                  now: Callable[[], int] = int) -> None:
         self.actor = actor
-        self.now = now
         self.left = False
         """Whether a write on this device released more of others' changes than it merged."""
         self._rows = Rows(actor, touch, now)
@@ -181,16 +180,6 @@ class RecordStore:
         """Where a cursor is now. Raises `NotFound`, `InvalidValue` (see `records.cursors`)."""
         return position_of(self._rows.load(db, self._here(db, space, collection, id).n), path, cursor)
 
-    def begin_typing(self, db: Connection, space: int, collection: str, id: str,
-                     path: Sequence[str | int]) -> scribe.Known:
-        """A text that is about to be typed in (see `records.scribe`). Raises `NotFound`, `RecordPurged`."""
-        return scribe.begin(self._rows, db, space, collection, id, path)
-
-    def take_down(self, db: Connection, space: int, collection: str, id: str, path: Sequence[str | int],
-                  known: scribe.Known, strokes: Sequence[scribe.Stroke]) -> scribe.Taken:
-        """Write what was typed in a text (see `records.scribe`). Raises `NotFound`, `RecordPurged`."""
-        return scribe.take_down(self._rows, db, space, collection, id, path, known, strokes)
-
     def delete(self, db: Connection, space: int, collection: str, id: str) -> None:
         """Mark a record deleted. Raises `NotFound`."""
         row = self._here(db, space, collection, id)
@@ -282,15 +271,14 @@ class RecordStore:
         self._set_aside(db, space, refused)
         return refused
 
-    def owed(self, db: Connection) -> bool:
-        """Whether changes are here whose turn to be merged has not come (`work_off`)."""
-        return owed(db, self._rows.damaged)
+    def owed(self, db: Connection, space: int) -> bool:
+        """Whether changes of a space are here whose turn to be merged has not come (`work_off`)."""
+        return owed(db, self._rows.damaged, space)
 
-    def work_off(self, db: Connection, budget: Budget) -> int:
+    def work_off(self, db: Connection, space: int, budget: Budget) -> int:
         """Merge changes that are owed, as far as the budget goes; returns how many were refused, and set aside."""
-        refused = work_off(self._rows, db, budget)
-        for space, refusal in refused:
-            self._set_aside(db, space, [refusal])
+        refused = work_off(self._rows, db, space, budget)
+        self._set_aside(db, space, refused)
         return len(refused)
 
     def _set_aside(self, db: Connection, space: int, refused: Iterable[Refusal]) -> None:
@@ -334,7 +322,7 @@ class RecordStore:
             if refusal.incoming.entry is None:  # nothing made here may be lost without a word
                 raise BadChange(refusal.reason)
         self._set_aside(db, space, refused)
-        self.left = self.left or self.owed(db)
+        self.left = self.left or self.owed(db, space)
 
     def _first_change(self, fields: dict[str, Value], after: RawChange | None, start: int) -> RawChange:
         """This device's first change of a record, setting fields that nothing set before."""

@@ -118,18 +118,21 @@ def due(db: Connection, record: int, budget: Budget | None) -> list[Due]:
     return out
 
 
-def owing(db: Connection, after: int) -> tuple[int, int, str, str] | None:
-    """The next record behind the row `after` of which something is due: row, space, collection and id."""
-    row: tuple[int, int, str, str] | None = db.execute(
-        "SELECT record.n, space, collection, id FROM waiting JOIN record ON record.n = waiting.record "
-        "WHERE missing = 0 AND waiting.record > ? ORDER BY waiting.record LIMIT 1", (after,)).fetchone()
+def owing(db: Connection, space: int, after: int) -> tuple[int, str, str] | None:
+    """The next record of a space behind the row `after` of which something is due: row, collection and id."""
+    row: tuple[int, str, str] | None = db.execute(
+        "SELECT record.n, collection, id FROM waiting JOIN record ON record.n = waiting.record "
+        "WHERE missing = 0 AND waiting.record > ? AND space = ? ORDER BY waiting.record LIMIT 1",
+        (after, space)).fetchone()
     return row
 
 
-def owed(db: Connection, but: Iterable[int]) -> bool:
-    """Whether something is due, of other records than these."""
+def owed(db: Connection, but: Iterable[int], space: int) -> bool:
+    """Whether something is due in a space, of other records than these."""
     aside = set(but)
-    return any(n not in aside for (n,) in db.execute("SELECT DISTINCT record FROM waiting WHERE missing = 0"))
+    return any(n not in aside for (n,) in db.execute(
+        "SELECT DISTINCT record.n FROM waiting JOIN record ON record.n = waiting.record "
+        "WHERE missing = 0 AND space = ?", (space,)))
 
 
 def _due(row: tuple[int, bytes, int, int, int, int | None, str | None, int, bytes]) -> Due:

@@ -1,18 +1,31 @@
-"""All that a device needs to open a space: handed to a new device, a member, another device of one's own."""
+"""All that a device needs to open a space: handed to a new device, a member, another device of one's own.
 
-from typing import Annotated
+A device pairs with the private space alone. The other spaces of its person it finds in that
+one's entries, each as the device said it that made it or joined it, and again when there
+were keys that none had said. What is newest counts, for each space and epoch.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
 from chez.errors import BadEntry
 from chez.keys.epochs import Epoch
+from chez.spaces.copies import copy_person
 from chez.spaces.membership import Membership
 from chez.spaces.rotation import holds
-from chez.spaces.statements import MAX_STATEMENT, Signed
-from chez_wire.limits import MAX_TEXT
+from chez.spaces.space import Space, store_epoch, store_space
+from chez.spaces.statements import MAX_STATEMENT, Kind, Signed
+from chez.store.database import Connection
+from chez_wire.limits import MAX_CHANGE, MAX_TEXT
+from chez_wire.login import handle_of
 
-__all__ = ("EpochKeys", "Handover")
+__all__ = ("EpochKeys", "Handover", "Offer", "announce", "announced", "hand_over", "read_offer", "take_offer")
+
+ROOM: Final = MAX_CHANGE // 2
+"""Bytes of statements that one handover has room for; who opens the space reads the rest at its relay."""
 
 Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Seed = Annotated[bytes, Meta(max_length=32)]
@@ -53,10 +66,11 @@ class Handover(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fiel
     def __repr__(self) -> str:
         return f"<handover of space {self.space.hex()[:8]}…, {len(self.epochs)} epochs>"
 
-    def check(self) -> tuple[Membership, list[Signed], list[Epoch]]:
+    def check(self, *, whole: bool = True) -> tuple[Membership, list[Signed], list[Epoch]]:
         """Its members, statements and epochs, each checked against the others. Raises `BadEntry`.
 
-        Who handed it over is trusted with that, not with what it says.
+        Who handed it over is trusted with that, not with what it says. Unless it is `whole`,
+        there may be keys whose statement is still to be read: they seal nothing before.
         """
         statements = [Signed.read(raw) for raw in self.statements]
         membership = Membership(self.space)
@@ -65,6 +79,80 @@ class Handover(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fiel
         epochs = [keys.epoch for keys in self.epochs]
         if membership.create is None or not epochs:
             raise BadEntry("a space was handed over without its beginning, or without keys")
-        if not all(epoch.id in known and holds(epoch, known[epoch.id]) for epoch in epochs):
+        if not all(holds(epoch, known[epoch.id]) if epoch.id in known else not whole for epoch in epochs):
             raise BadEntry("keys were handed over that are not those of the space's epochs")
         return membership, statements, epochs
+
+
+def hand_over(space: Space, relay: str) -> Handover:
+    """What is here of a space, as much of its statements as there is room for, each with all it builds on."""
+    statements, size = [], 0
+    for statement in space.membership.statements:
+        size += len(statement.raw)
+        if size > ROOM:
+            break
+        statements.append(statement.raw)
+    return Handover(space.id, relay, statements, [EpochKeys.of(epoch) for epoch in space.epochs.values()])
+
+
+# --- among the devices of one person ----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A space that another device of the person says how to open, checked."""
+
+    handover: Handover
+    membership: Membership = field(repr=False)
+    statements: list[Signed] = field(repr=False)
+    epochs: list[Epoch] = field(repr=False)
+
+
+def read_offer(data: bytes) -> Offer:
+    """What an entry of the private space says of another. Raises `BadEntry`."""
+    try:
+        handover = msgspec.msgpack.decode(data, type=Handover)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadEntry(f"the entry hands over no space: {error}") from None
+    offer = Offer(handover, *handover.check(whole=False))
+    create = offer.membership.create
+    if create is None or create.kind is Kind.PRIVATE:
+        raise BadEntry("the entry hands over a private space, of which a person has one")
+    return offer
+
+
+def take_offer(db: Connection, offer: Offer) -> int:
+    """Keep a space that another device of the person offered; returns its row.
+
+    Of a space that is here already, statements and keys that are new are added.
+    """
+    given, state = offer.handover, offer.membership.state
+    row = db.execute("SELECT n FROM space WHERE id = ?", (given.space,)).fetchone()
+    if row is None:
+        n = store_space(db, given.space, state.name, offer.statements, offer.epochs, handle_of(state.admins[-1]),
+                        sent=True, relay=given.relay or None)
+    else:
+        n = row[0]
+        for statement in offer.statements:
+            db.execute("INSERT OR IGNORE INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 1)",
+                       (n, statement.hash, statement.raw))
+        for epoch in offer.epochs:
+            store_epoch(db, n, epoch)
+    copy_person(db, n, offer.membership)
+    db.executemany("UPDATE epoch SET announced = 1 WHERE space = ? AND id = ?",
+                   [(n, epoch.id) for epoch in offer.epochs])
+    db.execute("UPDATE space SET announce = 0 WHERE n = ? AND NOT EXISTS "
+               "(SELECT 1 FROM epoch WHERE space = n AND announced = 0)", (n,))
+    return n
+
+
+def announce(db: Connection) -> None:
+    """Let the private space tell of each space that has keys of which no entry told the person's devices."""
+    db.execute("UPDATE space SET announce = 1 WHERE n IN (SELECT space FROM epoch WHERE announced = 0) "
+               "AND n <> (SELECT value FROM meta WHERE key = 'private')")
+
+
+def announced(db: Connection, n: int) -> None:
+    """An entry of the private space tells all that is here of the keys of the space in row `n`."""
+    db.execute("UPDATE space SET announce = 0 WHERE n = ?", (n,))
+    db.execute("UPDATE epoch SET announced = 1 WHERE space = ?", (n,))

@@ -1,6 +1,6 @@
 """A space as this device holds it: its keys and members, read from the store."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from chez import crypto
@@ -11,8 +11,9 @@ from chez.spaces.membership import Membership
 from chez.spaces.rotation import first_epoch, holds
 from chez.spaces.statements import Create, Kind, Signed, sign_statement
 from chez.store.database import Connection
+from chez_wire.login import handle_of
 
-__all__ = ("Space", "create_space", "load_space", "store_epoch", "store_space")
+__all__ = ("Space", "create_space", "load_space", "make_space", "store_epoch", "store_space")
 
 
 @dataclass(slots=True)
@@ -27,6 +28,10 @@ class Space:
     epochs: dict[bytes, Epoch] = field(repr=False)
     farewell: bool = False
     """Whether somebody who might told this device that it was taken out."""
+    private: bool = False
+    """Whether it is the person's own: it carries the journal's heads, and the keys of the others."""
+    relay: str | None = None
+    """The relay where it is kept in step; None: where the private space is."""
     _chosen: tuple[tuple[int, int], Epoch] | None = field(default=None, repr=False)
 
     @property
@@ -77,10 +82,31 @@ def create_space(name: str, kind: Kind, person: bytes, log: Sequence[Signed], de
     return create.hash, [*log, create, first.statement], first.epoch
 
 
+def make_space(db: Connection, private: Space, device: DeviceKeys, name: str, kind: Kind,
+               entropy: Callable[[int], bytes], relay: str | None = None) -> int:
+    """Make a space of the person whose private one this is, in an open transaction; returns its row.
+
+    The person's other devices will hear of it. `relay` is where it is kept in step, if not
+    where the private space is.
+    """
+    create = private.membership.create
+    assert create is not None  # load_space refuses a space without it
+    seed = entropy(32)
+    id, statements, epoch = create_space(name, kind, create.person, private.membership.person_log(create.person),
+                                         device, seed, entropy(96))
+    return store_space(db, id, name, statements, [epoch], handle_of(crypto.SigningKey.from_seed(seed).public),
+                       sent=False, relay=relay, announce=True)
+
+
 def store_space(db: Connection, id: bytes, name: str, statements: Iterable[Signed], epochs: Iterable[Epoch],
-                handle: bytes, *, sent: bool) -> int:
-    """Write a new space; `sent` tells whether its statements are already in somebody's entries."""
-    n: int = db.execute("INSERT INTO space (id, name, handle) VALUES (?, ?, ?)", (id, name, handle)).lastrowid
+                handle: bytes, *, sent: bool, relay: str | None = None, announce: bool = False) -> int:
+    """Write a new space; returns its row.
+
+    `sent` tells whether its statements are already in somebody's entries, `announce`
+    whether the person's other devices are still to be told of it.
+    """
+    n: int = db.execute("INSERT INTO space (id, name, handle, relay, announce) VALUES (?, ?, ?, ?, ?)",
+                        (id, name, handle, relay, announce)).lastrowid
     for statement in statements:
         db.execute("INSERT INTO statement (space, hash, body, sent) VALUES (?, ?, ?, ?)",
                    (n, statement.hash, statement.raw, sent))
@@ -99,7 +125,8 @@ def store_epoch(db: Connection, n: int, epoch: Epoch) -> None:
 
 def load_space(db: Connection, n: int) -> Space:
     """Read a space back. Raises `Damaged` when its statements do not hold together."""
-    id, name, handle, farewell = db.execute("SELECT id, name, handle, farewell FROM space WHERE n = ?", (n,)).fetchone()
+    id, name, handle, farewell, relay = db.execute("SELECT id, name, handle, farewell, relay FROM space WHERE n = ?",
+                                                   (n,)).fetchone()
     membership = Membership(id)
     membership.add(Signed.kept(body) for (body,) in
                    db.execute("SELECT body FROM statement WHERE space = ? ORDER BY n", (n,)))
@@ -108,4 +135,4 @@ def load_space(db: Connection, n: int) -> Space:
     if membership.create is None or not epochs:
         raise Damaged(f"the statements or keys of space {name!r} are missing",
                       "Restore a backup, or join again from another device.")
-    return Space(n, id, name, handle, membership, epochs, bool(farewell))
+    return Space(n, id, name, handle, membership, epochs, bool(farewell), membership.create.kind is Kind.PRIVATE, relay)

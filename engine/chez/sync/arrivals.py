@@ -14,7 +14,8 @@ from chez.store.database import Connection
 from chez.sync.events import EntriesArrived
 from chez.sync.heads import Alarm
 from chez.sync.intake import TURN
-from chez.sync.replica import Cursor, Received, Replica, Sealed
+from chez.sync.received import Received
+from chez.sync.replica import Cursor, Replica, Sealed
 
 __all__ = ("Arrivals", "Moved")
 
@@ -34,6 +35,8 @@ class Moved:
     passed: int = 0
     owed: bool = False
     alarms: list[Alarm] = field(default_factory=list)
+    spaces: list[int] = field(default_factory=list)
+    """The rows of the spaces that it told of."""
 
 
 @dataclass(slots=True)
@@ -95,6 +98,7 @@ class Arrivals:
                 moved.quarantined += received.quarantined
                 moved.owed = moved.owed or received.owed
                 moved.alarms += received.alarms
+                moved.spaces += received.spaces
             if isinstance(arrived, EntriesArrived) and received is not None:
                 self._moved(arrived, received.entries, moved)
             elif isinstance(arrived, tuple):

@@ -7,6 +7,7 @@ so that the app's reads and writes come in between.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -22,20 +23,26 @@ __all__ = ("Backlog",)
 
 
 class Backlog:
-    """The task that merges what is owed; it runs inside `async with`."""
+    """The task that merges what is owed in all spaces; it runs inside `async with`.
 
-    def __init__(self, database: Database, replica: Replica, records: RecordStore) -> None:
+    `found` hears of the spaces that it tells of, by their rows.
+    """
+
+    def __init__(self, database: Database, replicas: Callable[[], Iterable[Replica]], records: RecordStore,
+                 found: Callable[[int], Awaitable[None]]) -> None:
         self._database = database
-        self._replica = replica
+        self._replicas = replicas
         self._records = records
+        self._found = found
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        if await self._database.read(self._replica.leaves):
-            self._news.set()
+        for replica in self._replicas():
+            if await self._database.read(replica.leaves):
+                self._news.set()
         self._task = asyncio.create_task(self._run())
         return self
 
@@ -59,5 +66,12 @@ class Backlog:
             self._news.clear()
             # What fails is left for the next time: a link says why, and so does the next write.
             with suppress(ChezError):
-                while (await self._database.submit(lambda db: self._replica.go_on(db, Budget(TURN)))).left:
+                while any([await self._turn(replica) for replica in list(self._replicas())]):
                     pass
+
+    async def _turn(self, replica: Replica) -> bool:
+        """One turn of one space; whether something is left over there."""
+        received = await self._database.submit(lambda db: replica.go_on(db, Budget(TURN)))
+        for n in received.spaces:
+            await self._found(n)
+        return received.left

@@ -35,13 +35,13 @@ from chez.records.automerge import RawChange, read_change
 from chez_wire.envelope import HEADER_BYTES, Header
 from chez_wire.limits import MAX_CHANGE, MAX_ENVELOPE, MAX_INNER, MAX_ITEMS, MAX_PARTS, MIN_ENVELOPE
 
-__all__ = ("CHANGE", "CHANGES", "JOURNAL_HEAD", "STATEMENT", "STATEMENTS", "Inner", "Item", "Part", "RelayHead",
-           "SignedEntry", "UnknownEpoch", "entry_hash", "pad", "padded_size", "read_signed", "seal", "sign_entry",
-           "unpacked_size", "unpad", "unseal")
+__all__ = ("CHANGE", "CHANGES", "JOURNAL_HEAD", "SPACE", "STATEMENT", "STATEMENTS", "Inner", "Item", "Part",
+           "RelayHead", "SignedEntry", "UnknownEpoch", "entry_hash", "pad", "padded_size", "read_signed", "seal",
+           "sign_entry", "unpacked_size", "unpad", "unseal")
 
 VERSION: Final = 1
 CHANGES, STATEMENTS = 0, 1  # kinds of entries
-CHANGE, JOURNAL_HEAD, STATEMENT = 0, 1, 2  # kinds of items
+CHANGE, JOURNAL_HEAD, STATEMENT, SPACE = 0, 1, 2, 3  # kinds of items
 
 GENESIS: Final = bytes(32)
 """The previous hash of an author's first entry."""
@@ -51,17 +51,23 @@ Name = Annotated[str, Meta(max_length=128)]
 
 
 class Item(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """One thing an entry carries: a change of a record, a journal head, a statement.
+    """One thing an entry carries: a change of a record, a journal head, a statement, another space.
+
+    A journal head and another space (what the person's devices need to open it,
+    `chez.spaces.handover`) are of worth in the private space only.
 
     `age` is how long before the entry a change was made, in milliseconds: an edit made
     offline waits for its entry. For people's eyes; nothing is ordered by it.
     """
 
-    kind: Annotated[int, Meta(ge=0, le=2)]
+    kind: Annotated[int, Meta(ge=0, le=3)]
     collection: Name
     id: Name
     data: Annotated[bytes, Meta(max_length=MAX_CHANGE)]
     age: Annotated[int, Meta(ge=0, le=2**62)] = 0
+
+    def __repr__(self) -> str:
+        return f"<Item of kind {self.kind}, {len(self.data):,} bytes>"
 
 
 class RelayHead(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):

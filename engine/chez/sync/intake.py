@@ -19,6 +19,7 @@ from chez.records.imported import IMPORT_ACTOR, check_identity_change
 from chez.records.store import Incoming, RecordStore
 from chez.records.values import check_collection, check_id
 from chez.records.waiting import Budget
+from chez.spaces.handover import Offer, read_offer, take_offer
 from chez.spaces.space import Space
 from chez.spaces.statements import Role, Signed
 from chez.store.database import Connection
@@ -27,6 +28,7 @@ from chez.sync.entry import (
     CHANGE,
     CHANGES,
     JOURNAL_HEAD,
+    SPACE,
     STATEMENT,
     STATEMENTS,
     Inner,
@@ -37,12 +39,13 @@ from chez.sync.entry import (
     unpacked_size,
     unseal,
 )
-from chez.sync.heads import Alarm, check_claim
+from chez.sync.heads import check_claim
+from chez.sync.received import Received
 from chez_wire.envelope import entry_id
 from chez_wire.frames import Entry
 from chez_wire.limits import MAX_BATCH_OPERATIONS, MAX_ENTRY_OPERATIONS, MIB
 
-__all__ = ("TURN", "Intake", "Received")
+__all__ = ("TURN", "Intake")
 
 TURN: Final = 65_536
 """What one transaction takes in, in operations, before others have their turn: a few tenths of a second."""
@@ -52,27 +55,6 @@ _READ: Final = 64
 
 _AT_ONCE: Final = 16 * MIB
 """Bytes of changes merged at once: a page of small envelopes may unfold to gigabytes."""
-
-
-@dataclass(slots=True)
-class Received:
-    """What a page of entries led to; `entries` is how many of them were looked at.
-
-    `left`: more of what is here waits for its turn.
-    """
-
-    entries: int = 0
-    left: bool = False
-    applied: int = 0
-    duplicates: int = 0
-    quarantined: int = 0
-    statements: list[Signed] = field(default_factory=list)
-    said: bool = False
-    """Whether any statement came, even one that has not all it builds on yet: it may lead to keys."""
-    alarms: list[Alarm] = field(default_factory=list)
-    """What shows that the relay showed another device other entries."""
-    owed: bool = False
-    """Whether the statements left a new epoch owed, which is this device's to start before others'."""
 
 
 @dataclass(slots=True)
@@ -96,7 +78,8 @@ class Intake:
     _parked: bool = False
 
     def __post_init__(self) -> None:
-        self._parked = self.db.execute("SELECT EXISTS (SELECT 1 FROM parked)").fetchone()[0] == 1
+        self._parked = self.db.execute("SELECT EXISTS (SELECT 1 FROM parked WHERE space = ?)",
+                                       (self.space.n,)).fetchone()[0] == 1
 
     def take(self, entries: Sequence[Entry]) -> Received:
         """Take in a page of the relay's log; what fails a check is set aside. Raises `HomeCopied`."""
@@ -113,7 +96,7 @@ class Intake:
         self.received.said = self.received.said or bool(self._unlocked())
         self._merge()
         if self.budget is not None and not self._spent:
-            self.received.quarantined += self.records.work_off(self.db, self.budget)
+            self.received.quarantined += self.records.work_off(self.db, self.space.n, self.budget)
         return self._end()
 
     def _end(self) -> Received:
@@ -122,7 +105,8 @@ class Intake:
 
     def left(self) -> bool:
         """Whether something that is here waits for its turn."""
-        return self.records.owed(self.db) or (self._parked and self._ready() is not None) or bool(self._unlocked())
+        return self.records.owed(self.db, self.space.n) or bool(self._unlocked()) or (
+            self._parked and self._ready() is not None)
 
     @property
     def _spent(self) -> bool:
@@ -191,7 +175,7 @@ class Intake:
         follows = inner.sequence == sequence + 1 and inner.previous == previous
         try:
             self._learn(inner)
-            items = self._changes(signed)
+            items, offers = self._changes(signed), self._offers(inner)
             if follows:
                 self._check_part(signed, part)
         except BadEntry:
@@ -219,6 +203,7 @@ class Intake:
             raise
         row = keep_entry(self.db, self.space.n, signed)
         self._witness(inner)
+        self.received.spaces += [take_offer(self.db, offer) for offer in offers]
         self.received.alarms += check_claim(self.db, self.space.n, inner)
         self.received.applied += 1
         if inner.part is None or inner.part.last:  # else it is shown together with what follows
@@ -264,7 +249,9 @@ class Intake:
             return
         statements = [Signed.read(item.data) for item in inner.items if item.kind == STATEMENT]
         for statement in statements:
-            self.db.execute("INSERT OR IGNORE INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 1)",
+            # What was to be said here too has been said.
+            self.db.execute("INSERT INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 1) "
+                            "ON CONFLICT (space, hash) DO UPDATE SET sent = 1 WHERE sent = 0",
                             (self.space.n, statement.hash, statement.raw))
         self.received.said = self.received.said or bool(statements)
         effective = self.space.membership.add(statements)
@@ -304,6 +291,14 @@ class Intake:
             self._check_change(signed.inner, item, change)
         return found
 
+    def _offers(self, inner: Inner) -> list[Offer]:
+        """What an entry says of other spaces, checked. Raises `BadEntry`."""
+        offered = [item.data for item in inner.items if item.kind == SPACE]
+        if offered and not self.space.private:
+            # Whoever shares one space with this person must not put another into its home.
+            raise BadEntry("the entry hands over a space, which is done in a private one")
+        return [read_offer(data) for data in offered]
+
     def _check_change(self, inner: Inner, item: Item, change: RawChange) -> None:
         try:
             check_collection(item.collection)
@@ -320,6 +315,8 @@ class Intake:
             check_derived(change)
 
     def _witness(self, inner: Inner) -> None:
+        if not self.space.private:
+            return
         for item in inner.items:
             if item.kind == JOURNAL_HEAD and len(item.data) == 40 and item.data[0] < 0x40:
                 self.db.execute("INSERT OR REPLACE INTO witness (space, author, number, hash) VALUES (?, ?, ?, ?)",

@@ -1,14 +1,14 @@
-"""The shell around a `SyncMachine`: a websocket, the store, and reconnecting.
+"""The shell around the `Lanes` of a connection: a websocket, the store, and reconnecting.
 
 One task drives everything: it takes what arrived and what was written since it last
-looked, lets the machine react, commits all the work of this round in one group, and
-sends. A second task only reads the socket into a queue, which the subscription's credit
+looked, lets the machines react, commits a pass of the work there is in one group, and
+sends. A second task only reads the socket into a queue, which the subscriptions' credit
 bounds.
 """
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -18,9 +18,12 @@ from chez import crypto
 from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.store.database import Connection, Database
 from chez.sync.connection import open_socket, relay_name
-from chez.sync.machine import Phase, Progress, SyncMachine, Work
+from chez.sync.lanes import Lane, Lanes, State
+from chez.sync.machine import SyncMachine
+from chez.sync.outbox import waiting_spaces
 from chez.sync.replica import Replica, Sealed
 from chez.sync.session import ClientSession
+from chez.sync.work import Progress
 
 __all__ = ("Link", "hooks")
 
@@ -30,27 +33,36 @@ LONGEST_PAUSE: Final = 60.0
 back is not met by everybody at once."""
 
 
+Found = Callable[[int], Awaitable[None]]
+"""Hears of a space that another device told of, by its row: it is to be opened, or read again."""
+
+
 class Link:
-    """One space kept in step with one relay; made by `Home.connect`.
+    """Spaces kept in step with one relay; made by `Home.connect`.
 
     `status` is "connecting", "syncing", "synced" or "failed"; `error` tells why it is
-    not connected; `progress` what was done since the last connection began.
+    not connected; `problems` which spaces alone are not in step, and why.
     """
 
-    def __init__(self, database: Database, replica: Replica, relay: int, url: str, *, retry: bool) -> None:
+    def __init__(self, database: Database, device: bytes, replicas: Iterable[Replica], relay: int, url: str, *,
+                 retry: bool, found: Found) -> None:
         self.url = url
         """The relay's address."""
         self.error: ChezError | None = None
         """Why it is not connected, or why something can't be sent."""
-        self.progress = Progress()
-        """What was done since the last connection began."""
+        self.connections = 0
+        """How many connections were begun: with each, `progress` begins anew."""
         self._database = database
-        self._replica = replica
+        self._device = device
+        self._replicas = list(replicas)
         self._relay = relay
         self._retry = retry
-        self._machine: SyncMachine | None = None
-        self._sealing: list[Sealed] = []  # sealed in the transaction that is open
-        self._sealed: list[Sealed] = []  # durable, to be sent
+        self._found = found
+        self._lanes: Lanes | None = None
+        self._before = Progress()
+        self._problems: dict[bytes, ChezError] = {}
+        self._sealing: list[tuple[Lane, SyncMachine, list[Sealed]]] = []  # in the transaction that is open
+        self._sealed: list[tuple[Lane, SyncMachine, list[Sealed]]] = []  # durable, to be sent
         self._inbox: list[bytes] = []
         self._gone: BaseException | None = None
         self._news = asyncio.Event()
@@ -65,9 +77,27 @@ class Link:
     @property
     def status(self) -> str:
         """In one word, how this link stands."""
-        if self._machine is not None:
+        if self._lanes is not None:
             return "synced" if self._idle else "syncing"
         return "failed" if self._ended else "connecting"
+
+    def status_of(self, space: bytes) -> str:
+        """The same of one space, by its id."""
+        lanes = () if self._lanes is None else self._lanes.all
+        lane = next((lane for lane in lanes if lane.replica.space.id == space), None)
+        if lane is None or lane.idle:
+            return self.status if lane is None else "synced"
+        return "syncing" if lane.state is State.LIVE else "failed"
+
+    @property
+    def progress(self) -> Progress:
+        """What was done since the last connection began, for all spaces together."""
+        return self._before if self._lanes is None else self._lanes.progress
+
+    @property
+    def problems(self) -> dict[bytes, ChezError]:
+        """The spaces, by id, that are not in step although the relay can be reached, and why."""
+        return self._problems if self._lanes is None else self._lanes.problems
 
     @property
     def relay(self) -> int:
@@ -76,7 +106,14 @@ class Link:
 
     @property
     def _idle(self) -> bool:
-        return self._machine is not None and self._machine.idle and not (self._sealed or self._inbox)
+        return self._lanes is not None and self._lanes.settled and not (self._sealed or self._inbox)
+
+    def add(self, replica: Replica) -> None:
+        """Keep one more space in step, from now on."""
+        self._replicas.append(replica)
+        if self._lanes is not None:
+            self._lanes.add(replica)
+            self._news.set()
 
     def start(self) -> None:
         """Begin, in a task of its own."""
@@ -91,7 +128,8 @@ class Link:
 
     def begin_anew(self) -> None:
         """End the connection; the next one begins from what the store says."""
-        self._machine, self._gone = None, ConnectionError("begun anew")
+        self._disconnected()
+        self._gone = ConnectionError("begun anew")
         self._news.set()
 
     async def turn(self) -> None:
@@ -102,7 +140,8 @@ class Link:
     async def synced(self, timeout: float | None = None) -> None:
         """Wait until everything here is durable at the relay and everything there is here.
 
-        Raises what ended the link, and `RelayUnreachable` after `timeout` seconds.
+        Spaces that the relay alone refuses are not waited for (`problems`). Raises what ended
+        the link, or the first of its spaces, and `RelayUnreachable` after `timeout` seconds.
         """
         try:
             async with asyncio.timeout(timeout), self._turn:
@@ -110,6 +149,8 @@ class Link:
                     if self._task is None or self._ended:
                         raise self.error or RelayUnreachable(f"the link to {self.url} is closed")
                     await self._turn.wait()
+                if self._replicas and (error := self.problems.get(self._replicas[0].space.id)) is not None:
+                    raise error
         except TimeoutError:
             raise RelayUnreachable(f"not in step with {self.url} after {timeout:g} seconds",
                                    str(self.error) if self.error else "It goes on in the background.") from None
@@ -118,15 +159,22 @@ class Link:
 
     def before_commit(self, db: Connection) -> None:
         """Seal what waits in the very transaction that wrote it: one commit, not two."""
-        if self._machine is None or not self._machine.sealing:
+        lanes = self._lanes  # the loop may hang up meanwhile
+        sealing = [] if lanes is None else [lane for lane in lanes.all if lane.seals]
+        if not sealing or not (waiting := waiting_spaces(db, self._device)):
             return
+        for lane in sealing:
+            if lane.replica.space.n in waiting:
+                self._seal(db, lane)
+
+    def _seal(self, db: Connection, lane: Lane) -> None:
         db.execute("SAVEPOINT sealing")
         try:
-            self._sealing += self._replica.outgoing(db, self._relay)
+            self._sealing.append((lane, lane.machine, lane.replica.outgoing(db, self._relay)))
         except ChezError as error:
             # What can't be sent must not keep what is local from being saved.
             db.execute("ROLLBACK TO sealing")
-            self.error = error
+            self.error = lane.error = error
         db.execute("RELEASE sealing")
 
     def after_commit(self) -> None:
@@ -141,7 +189,7 @@ class Link:
 
     # --- the loop -----------------------------------------------------------------------
 
-    def _ready(self, sealed: list[Sealed]) -> None:
+    def _ready(self, sealed: list[tuple[Lane, SyncMachine, list[Sealed]]]) -> None:
         self._sealed += sealed
         self._news.set()
 
@@ -155,11 +203,11 @@ class Link:
                     self.error = error
                     return
                 except RelayUnreachable as error:
-                    if self._machine is not None and self._machine.phase is Phase.FOLLOWING:
+                    if self._lanes is not None and self._lanes.following:
                         pause = FIRST_PAUSE
                     self.error = error
                 finally:
-                    self._machine = None
+                    self._disconnected()
                 if not self._retry:
                     return
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
@@ -170,30 +218,37 @@ class Link:
             self.error = RelayMisbehaved(f"syncing stopped on something unexpected ({type(error).__name__})",
                                          "Your data is still here. Please report it.")
         finally:
-            self._machine = None
+            self._disconnected()
             # Not `task.done()`: those who are told here look while this task still runs.
             self._ended = True
             await asyncio.shield(self._tell())
+
+    def _disconnected(self) -> None:
+        if self._lanes is not None:
+            self._before, self._problems = self._lanes.progress, self._lanes.problems
+            self._lanes = None
 
     async def _connection(self) -> None:
         socket = await open_socket(self.url)
         self._inbox, self._sealed, self._gone = [], [], None
         session = ClientSession(relay_name(self.url), crypto.random_bytes(32))
-        machine = self._machine = SyncMachine(self._replica, self._relay, session)
-        self.progress = machine.progress
+        lanes = Lanes(session, self._relay, rests=self._retry)
+        for replica in self._replicas:
+            lanes.add(replica)
+        self._lanes, self.connections = lanes, self.connections + 1
         reader = asyncio.create_task(self._read(socket))
         try:
             while True:
-                for data in session.data_to_send():
+                for data in lanes.data_to_send():
                     await socket.send(data)
                 await self._tell()
-                if not (self._inbox or self._sealed):
+                if not (self._inbox or self._sealed or lanes.busy):
                     if self._gone is not None:
                         raise RelayUnreachable(f"the connection to {self.url} ended ({self._gone})",
                                                "It is tried again.")
                     await self._news.wait()
                 self._news.clear()
-                await self._round(machine, session)
+                await self._round(lanes)
         except (ConnectionClosed, OSError) as error:
             raise RelayUnreachable(f"the connection to {self.url} broke ({error})", "It is tried again.") from None
         finally:
@@ -201,18 +256,37 @@ class Link:
             with suppress(ConnectionClosed, OSError, asyncio.CancelledError):
                 await socket.close()
 
-    async def _round(self, machine: SyncMachine, session: ClientSession) -> None:
-        """React to everything that happened since the last round; commit it in one group."""
+    async def _round(self, lanes: Lanes) -> None:
+        """React to everything that happened since the last round; commit a pass of the work in one group."""
         messages, self._inbox = self._inbox, []
         sealed, self._sealed = self._sealed, []
-        work: list[Work] = machine.send(sealed)
+        for lane, machine, entries in sealed:
+            lanes.sealed(lane, machine, entries)
         for message in messages:
-            for event in session.receive(message):
-                work += machine.handle(event)
-        while work:
-            begun = [(item, self._database.submit(item.run, shown_first=item.repeatable)) for item in work]
-            work = [more for item, done in begun for more in item.then(await done)]
+            lanes.receive(message)
+        begun = [(job, self._database.submit(job.work.run, shown_first=job.work.repeatable)) for job in lanes.take()]
+        for job, done in begun:
+            try:
+                result = await done
+            except ChezError as error:
+                lanes.failed(job, error)
+            else:
+                lanes.done(job, result)
+        while lanes.found:
+            await self._found(lanes.found.pop())
+        while lanes.resting:
+            self._rest(lanes, lanes.resting.pop())
         self.error = None
+
+    def _rest(self, lanes: Lanes, lane: Lane) -> None:
+        """Let a space that could not go on be begun anew after a pause, the longer the oftener that was."""
+        pause = min(FIRST_PAUSE * 2 ** min(lane.rests - 1, 10), LONGEST_PAUSE)
+        self._loop.call_later(pause * random.uniform(0.5, 1.0), self._again, lanes, lane)
+
+    def _again(self, lanes: Lanes, lane: Lane) -> None:
+        if self._lanes is lanes:
+            lanes.again(lane)
+            self._news.set()
 
     async def _read(self, socket: Any) -> None:
         try:

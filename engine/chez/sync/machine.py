@@ -1,7 +1,7 @@
 """Keeping one space in step with one relay over one connection, as a state machine.
 
 The machine neither waits nor writes. It turns session events and local writes into
-frames (through its `ClientSession`) and into *work*: a function for the store's
+frames (through its `Channel`) and into *work*: a function for the store's
 transaction and what to do with its result. The shell (`sync.link`) commits work in the
 order given and hands results back; the simulation does the same with a seeded
 scheduler. Work is saved before what it sends, so a crash between any two steps loses
@@ -20,15 +20,15 @@ under, and what ends somebody's rights has left; then the space is opened anew.
 
 import enum
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from chez.crypto import SigningKey
 from chez.errors import RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.keys.epochs import Epoch
 from chez.store.database import Connection
 from chez.sync.arrivals import Arrivals
+from chez.sync.channel import Channel
 from chez.sync.events import (
     AppendDone,
     Completed,
@@ -41,28 +41,21 @@ from chez.sync.events import (
     Welcomed,
 )
 from chez.sync.heads import Alarm
-from chez.sync.replica import Cursor, Received, Replica, Sealed
+from chez.sync.received import Received
+from chez.sync.replica import Cursor, Replica, Sealed
 from chez.sync.rotating import Creation
-from chez.sync.session import ClientSession, Rotation
+from chez.sync.session import Rotation
+from chez.sync.work import Progress, Work
 from chez_wire.limits import DEFAULT_CREDIT
 from chez_wire.login import Role
 
-__all__ = ("Phase", "Progress", "SyncMachine", "Work")
+__all__ = ("Phase", "SyncMachine")
 
 WINDOW: Final = 4 * 1024 * 1024
 """Bytes of own entries under way to the relay: a few full frames keep both sides busy."""
 
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """`run` in one transaction, then give its result to `then`, which may return more work.
-
-    `repeatable`: if a crash undoes it, the relay leads to the same work again.
-    """
-
-    run: Callable[[Connection], Any]
-    then: Callable[[Any], "list[Work]"]
-    repeatable: bool = False
+LEAST_WINDOW: Final = 128 * 1024
+"""What a space may have under way at least, however many share the connection."""
 
 
 class Phase(enum.Enum):
@@ -77,24 +70,14 @@ class Phase(enum.Enum):
 
 
 @dataclass(slots=True)
-class Progress:
-    """What was done on this connection so far; `end` is the last offset the relay showed."""
-
-    sent: int = 0
-    received: int = 0
-    quarantined: int = 0
-    position: int = 0
-    end: int = 0
-    reset: bool = False
-
-
-@dataclass(slots=True)
 class SyncMachine:
     """One space on one connection; `relay` is the relay's row in the store."""
 
     replica: Replica
     relay: int
-    session: ClientSession
+    session: Channel
+    share: int = 1
+    """How many spaces share the connection: so much less may be under way for each."""
     phase: Phase = Phase.GREETING
     sealing: bool = False
     """Whether transactions seal what they write: once everything before is sealed, for
@@ -102,10 +85,13 @@ class SyncMachine:
     progress: Progress = field(default_factory=Progress)
     arrivals: Arrivals = field(init=False)
     """What came and was not worked on yet."""
+    spaces: list[int] = field(default_factory=list)
+    """The rows of the spaces that what came told of: for the shell to take out and open."""
     _queue: "OrderedDict[bytes, Sealed]" = field(default_factory=OrderedDict)
     _flying: "dict[int, Sealed]" = field(default_factory=dict)
     _bytes: int = 0
     _applying: int = 0
+    _credit: int = DEFAULT_CREDIT
     _owed: int = 0
     _cursor: Cursor | None = None
     _ref: int = 0
@@ -183,13 +169,17 @@ class SyncMachine:
                 self._queue.setdefault(entry.id, entry)
         if self.phase is not Phase.FOLLOWING or self.progress.position < self._until:
             return []
-        while self._queue and (not self._flying or self._bytes < WINDOW):
+        while self._queue and (not self._flying or self._bytes < self._window):
             _, following = self._queue.popitem(last=False)
             role = Role.CONTROL if following.control else Role.APPEND
             ref = self.session.append(self.replica.space.handle, role, following.envelope)
             self._flying[ref] = following
             self._bytes += len(following.envelope)
         return self._rotate()
+
+    @property
+    def _window(self) -> int:
+        return max(LEAST_WINDOW, WINDOW // self.share)
 
     # --- steps ------------------------------------------------------------------------
 
@@ -237,7 +227,8 @@ class SyncMachine:
                                   "Your data is still here. Its store was rolled back, or it shows different logs.")
         self.progress.end = self._until = end
         self.phase = Phase.FOLLOWING
-        self.session.subscribe(self.replica.space.handle, cursor.position, DEFAULT_CREDIT, head=cursor.head)
+        self._credit = max(LEAST_WINDOW, DEFAULT_CREDIT // self.share)
+        self.session.subscribe(self.replica.space.handle, cursor.position, self._credit, head=cursor.head)
         return [Work(lambda db: self._let_in(db), self._follow)]
 
     def _let_in(self, db: Connection) -> None:
@@ -306,7 +297,9 @@ class SyncMachine:
             self._ref = self.session.get_packet(self.replica.space.handle, self.replica.tag)
         return []
 
-    def _fetched(self, epoch: Epoch | None) -> list[Work]:
+    def _fetched(self, taken: tuple[Epoch | None, Received]) -> list[Work]:
+        epoch, received = taken
+        self.spaces += received.spaces
         if epoch is None or epoch.id in self._tried:
             self._shut_out()
         self._open(epoch)
@@ -319,8 +312,10 @@ class SyncMachine:
 
     def _seal(self) -> list[Work]:
         """Seal what waits, and from then on what is written; a home that became a new device reads first."""
-        if self.sealing or self._begun or ((self.replica.unsettled or self.replica.reseeding)
-                                           and (self.replica.left or self.progress.position < self._until)):
+        if self.phase is not Phase.FOLLOWING or self.sealing or self._begun:
+            return []  # while it is opened anew, what a page led to may still come
+        if (self.replica.unsettled or self.replica.reseeding) and (
+                self.replica.left or self.progress.position < self._until):
             return []
         self._begun = True
         return [Work(lambda db: self.replica.unacknowledged(db, self.relay), self._begin_sealing)]
@@ -336,6 +331,8 @@ class SyncMachine:
         return []
 
     def _begin_sealing(self, sealed: list[Sealed]) -> list[Work]:
+        if not self._begun:
+            return []  # the relay's keys were replaced meanwhile
         self.sealing = True
         # What was written since that work and before this line was sealed by neither.
         return [*self.send(sealed), Work(lambda db: self.replica.outgoing(db, self.relay), self._send)]
@@ -361,10 +358,11 @@ class SyncMachine:
         self.progress.received += moved.applied
         self.progress.quarantined += moved.quarantined
         self.progress.sent += moved.passed
+        self.spaces += moved.spaces
         before = self.progress.position
         if moved.position is not None:
             self.progress.position = moved.position
-        self._credit(self.replica.space.handle, moved.done)
+        self._give_back(self.replica.space.handle, moved.done)
         more = self.send([])
         more += [] if self.sealing else self._seal()
         if moved.owed or before < self._until <= self.progress.position:
@@ -372,10 +370,10 @@ class SyncMachine:
         self._alarmed(moved.alarms)
         return more + self._take()
 
-    def _credit(self, handle: bytes, size: int) -> None:
+    def _give_back(self, handle: bytes, size: int) -> None:
         """Give back credit in large pieces: a frame for each small entry costs both sides more than the entry."""
         self._owed += size
-        if self._owed >= DEFAULT_CREDIT // 2:
+        if self._owed >= self._credit // 2:
             self.session.credit(handle, self._owed)
             self._owed = 0
 

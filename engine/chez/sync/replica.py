@@ -19,13 +19,13 @@ from chez.keys.epochs import Epoch
 from chez.records.anew import settled, unsettled
 from chez.records.store import RecordStore
 from chez.records.waiting import Budget
+from chez.spaces.copies import copy_person
 from chez.spaces.rotation import tag_of
 from chez.spaces.space import Space, load_space
 from chez.spaces.statements import Role
 from chez.store.database import Connection
 from chez.sync.chains import keep_entry, last_entry
 from chez.sync.entry import (
-    CHANGE,
     CHANGES,
     JOURNAL_HEAD,
     STATEMENTS,
@@ -39,8 +39,10 @@ from chez.sync.entry import (
     sign_entry,
 )
 from chez.sync.heads import Alarm, forget_heads, head_after, hidden, note_head, note_heads
-from chez.sync.intake import Intake, Received
-from chez.sync.planning import Waiting, by_epoch, plan
+from chez.sync.intake import Intake
+from chez.sync.outbox import change_items, offers, waiting_changes
+from chez.sync.planning import by_epoch, plan
+from chez.sync.received import Received
 from chez.sync.rotating import (
     Creation,
     learn_epochs,
@@ -55,7 +57,7 @@ from chez_wire.envelope import GENESIS_HEAD, Header, entry_id
 from chez_wire.frames import Entry
 from chez_wire.login import handle_of
 
-__all__ = ("Cursor", "Received", "Replica", "Sealed")
+__all__ = ("Cursor", "Replica", "Sealed")
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
@@ -121,52 +123,30 @@ class Replica:
 
     # --- out ------------------------------------------------------------------------
 
-    def pending(self, db: Connection) -> bool:
-        """Whether something waits that is in no entry yet, the journal's head included."""
-        row = db.execute("SELECT EXISTS (SELECT 1 FROM change WHERE state = 1) "
-                         "OR EXISTS (SELECT 1 FROM statement WHERE space = ? AND sent = 0) "
-                         "OR coalesce((SELECT max(number) FROM receipt), 0) > "
-                         "coalesce((SELECT number FROM witness WHERE space = ? AND author = ?), 0)",
-                         (self.space.n, self.space.n, self._device.id)).fetchone()
-        return bool(row[0])
-
     def collect(self, db: Connection) -> list[tuple[int, SignedEntry]]:
         """Put everything that waits into entries of this device's chain; (row, entry) each."""
         self.refresh(db)
-        if not self.pending(db):
-            return []
         made = []
         now = self._now()  # one for all: an item's age counts from its entry's time
         statements = db.execute("SELECT body FROM statement WHERE space = ? AND sent = 0 ORDER BY n",
                                 (self.space.n,)).fetchall()
         made += [self._append(db, now, STATEMENTS, items) for items in by_epoch([body for (body,) in statements])]
         db.execute("UPDATE statement SET sent = 1 WHERE space = ? AND sent = 0", (self.space.n,))
-        for batch, part in plan(self._waiting(db)):
-            made.append(self._append(db, now, CHANGES, self._items(db, batch, now) + self._journal_head(db), part))
+        for batch, part in plan(waiting_changes(db, self.space.n)):
+            items = change_items(db, self.space.n, batch, now) + self._journal_head(db)
+            made.append(self._append(db, now, CHANGES, items, part))
             entry = made[-1][0]
             db.executemany("UPDATE change SET state = 0, entry = ? WHERE n = ?", [(entry, one.n) for one in batch])
+        if self.space.private:
+            made += [self._append(db, now, CHANGES, [item]) for item in offers(db)]
         if not made and (head := self._journal_head(db)):
             made.append(self._append(db, now, CHANGES, head))  # receipts alone are witnessed too
         return made
 
-    def _waiting(self, db: Connection) -> list[Waiting]:
-        # CROSS JOIN: the few changes that wait come first, not every record of the space.
-        return [Waiting(*row) for row in db.execute(
-            "SELECT change.n, length(bytes) + length(collection) + length(id), origin, batch, weight "
-            "FROM change INDEXED BY outbox CROSS JOIN record ON record.n = change.record "
-            "WHERE state = 1 AND record.space = ? ORDER BY change.n", (self.space.n,))]
-
-    def _items(self, db: Connection, batch: list[Waiting], now: int) -> list[Item]:
-        rows = db.execute(
-            "SELECT collection, id, bytes, time FROM change INDEXED BY outbox "
-            "CROSS JOIN record ON record.n = change.record "
-            "WHERE state = 1 AND change.n BETWEEN ? AND ? AND record.space = ? ORDER BY change.n",
-            (batch[0].n, batch[-1].n, self.space.n))
-        return [Item(CHANGE, collection, id, data, max(0, now - time) if time else 0)
-                for collection, id, data, time in rows]
-
     def _journal_head(self, db: Connection) -> list[Item]:
-        """The head of this device's journal, when it moved since an entry last said it."""
+        """The head of this device's journal, when it moved since an entry of the private space last said it."""
+        if not self.space.private:
+            return []
         head = db.execute("SELECT number, hash FROM receipt ORDER BY number DESC LIMIT 1").fetchone()
         said = db.execute("SELECT number FROM witness WHERE space = ? AND author = ?",
                           (self.space.n, self._device.id)).fetchone()
@@ -297,15 +277,16 @@ class Replica:
         return Creation(epoch, epoch.admin, person.relay_recovery, epoch.append.public,
                         sealed_packets(self.space, self._device, self._entropy))
 
-    def take_packet(self, db: Connection, relay: int, box: bytes) -> Epoch | None:
-        """The epoch in this device's packet, None when it is no packet for it."""
+    def take_packet(self, db: Connection, relay: int, box: bytes) -> tuple[Epoch | None, Received]:
+        """The epoch in this device's packet, None when it is no packet for it; and what that unlocked."""
         self.refresh(db)
         under = self.space.epoch.id
         epoch = take_packet(db, self.space, box, self._device)
+        received = Received()
         if epoch is not None:
-            self._unlock(db, relay, under, Received())
+            self._unlock(db, relay, under, received)
         self.current = self.space.epoch
-        return epoch
+        return epoch, received
 
     # --- acknowledgements -----------------------------------------------------------
 
@@ -326,6 +307,8 @@ class Replica:
         In that case everything is read again, and then what it lacks is sent, whoever's it is:
         who wrote it may not come again.
         """
+        self.refresh(db)
+        copy_person(db, self.space.n, self.space.membership)
         self.unsettled = unsettled(db, self.space.n)
         row = db.execute("SELECT incarnation, position, head FROM cursor WHERE space = ? AND relay = ?",
                          (self.space.n, relay)).fetchone()

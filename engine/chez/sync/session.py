@@ -117,6 +117,11 @@ class ClientSession:
         """Whether `ref` is that of a subscription or a watch that stands."""
         return self._answers.follows(ref)
 
+    @property
+    def sends(self) -> bool:
+        """Whether there are frames to send."""
+        return bool(self._outgoing)
+
     def data_to_send(self) -> list[bytes]:
         """The frames to send now, in order; each is returned once."""
         outgoing, self._outgoing = self._outgoing, []

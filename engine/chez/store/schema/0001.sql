@@ -7,10 +7,12 @@ CREATE TABLE meta (
 ) WITHOUT ROWID;
 
 CREATE TABLE space (
-    n      INTEGER PRIMARY KEY,
-    id     BLOB NOT NULL UNIQUE,      -- hash of its create statement
-    name   TEXT NOT NULL,
-    handle BLOB NOT NULL,             -- what relays call it
+    n        INTEGER PRIMARY KEY,
+    id       BLOB NOT NULL UNIQUE,    -- hash of its create statement
+    name     TEXT NOT NULL,
+    handle   BLOB NOT NULL,           -- what relays call it
+    relay    TEXT,                    -- where it is kept in step; NULL: where the private space is
+    announce INTEGER NOT NULL DEFAULT 0, -- 1: the private space is still to tell the person's devices
     farewell INTEGER NOT NULL DEFAULT 0 -- whether this device was told that it was taken out
 );
 
@@ -22,14 +24,16 @@ CREATE TABLE statement (
     sent  INTEGER NOT NULL,           -- 0: still to be put into an entry
     UNIQUE (space, hash)
 );
+CREATE INDEX unsent_statement ON statement (space) WHERE sent = 0;
 
 CREATE TABLE epoch (
-    space   INTEGER NOT NULL REFERENCES space,
-    id      BLOB NOT NULL,            -- hash of its statement
-    number  INTEGER NOT NULL,
-    secret  BLOB NOT NULL,            -- 32 bytes
-    append_ BLOB,                     -- seed of the append credential, for writers
-    admin   BLOB,                     -- seed of the admin key, for owners
+    space     INTEGER NOT NULL REFERENCES space,
+    id        BLOB NOT NULL,          -- hash of its statement
+    number    INTEGER NOT NULL,
+    secret    BLOB NOT NULL,          -- 32 bytes
+    append_   BLOB,                   -- seed of the append credential, for writers
+    admin     BLOB,                   -- seed of the admin key, for owners
+    announced INTEGER NOT NULL DEFAULT 0, -- 1: an entry of the private space has it
     PRIMARY KEY (space, id)
 ) WITHOUT ROWID;
 
@@ -81,9 +85,8 @@ CREATE TABLE search (                 -- full-text indexes: a table of FTS5, a v
 
 CREATE TABLE snapshot (
     record  INTEGER PRIMARY KEY REFERENCES record,
-    doc     BLOB NOT NULL,            -- saved form
-    changes INTEGER NOT NULL,         -- how many it holds
-    upto    INTEGER NOT NULL          -- all of the record's up to this row
+    doc     BLOB NOT NULL,            -- saved form, up to some change
+    changes INTEGER NOT NULL          -- how many it holds
 );
 
 CREATE TABLE change (
@@ -290,11 +293,12 @@ CREATE TABLE witness (                -- the last journal head each device claim
 CREATE TABLE blob (
     n       INTEGER PRIMARY KEY,
     space   INTEGER NOT NULL REFERENCES space,
-    id      TEXT UNIQUE,              -- hash of the sealed manifest, in hexadecimal; NULL while it is being added
+    id      TEXT,                     -- hash of the sealed manifest, in hexadecimal; NULL while it is being added
     size    INTEGER,                  -- bytes of content; NULL until the manifest was read
     content BLOB,                     -- hash of the content, once it was seen whole on this device
     pinned  INTEGER NOT NULL,
-    idle    INTEGER                   -- the collector's pass that first found no record holding it
+    idle    INTEGER,                  -- the collector's pass that first found no record holding it
+    UNIQUE (id, space)
 );
 CREATE INDEX blob_by_content ON blob (space, content);
 

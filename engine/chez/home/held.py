@@ -1,0 +1,146 @@
+"""The spaces of an open home: each with how it is kept in step, written and read."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from chez import crypto
+from chez.blobs.attachments import Blobs
+from chez.errors import InvalidValue, NotFound
+from chez.journal import Journal
+from chez.keys.device import DeviceKeys
+from chez.records.engine import Engine
+from chez.records.news import News
+from chez.records.store import RecordStore
+from chez.spaces.space import Space, load_space
+from chez.store.database import Connection, Database
+from chez.sync.replica import Replica
+
+__all__ = ("PRIVATE", "Held", "HeldSpaces")
+
+PRIVATE: Final = "private"
+"""The name of the person's own space, which no other may have."""
+
+LEAST_PREFIX: Final = 8
+"""Characters of a space's id that may stand for it, when no other begins so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One space that the home has open."""
+
+    replica: Replica
+    engine: Engine
+    blobs: Blobs
+
+    @property
+    def space(self) -> Space:
+        """Its keys and members as they are now."""
+        return self.replica.space
+
+    @property
+    def id(self) -> str:
+        """Its id as people and programs see it."""
+        return self.space.id.hex()
+
+
+class HeldSpaces:
+    """All spaces of a home, by row, the private one first. `relay_of` tells where pieces of one are fetched."""
+
+    def __init__(self, path: Path, database: Database, device: DeviceKeys, journal: Journal, spaces: Iterable[Space],
+                 now: Callable[[], int], relay_of: Callable[[Space], str | None]) -> None:
+        self.news = News()
+        self.records = RecordStore(device.id, self.news.touch, now)
+        self._path = path
+        self._database = database
+        self._device = device
+        self._journal = journal
+        self._now = now
+        self._relay_of = relay_of
+        self._tended: set[str] = set()
+        self.all: dict[int, Held] = {}
+        for space in spaces:
+            self._add(space)
+
+    @property
+    def private(self) -> Held:
+        """The person's own."""
+        return next(iter(self.all.values()))
+
+    def replicas(self) -> list[Replica]:
+        """How each is kept in step."""
+        return [held.replica for held in list(self.all.values())]
+
+    def forget(self) -> None:
+        """Some work was undone: what it taught is read again from the store."""
+        self.records.forget()
+        for held in list(self.all.values()):
+            held.replica.forget()
+
+    async def start(self) -> None:
+        """Begin what runs in the background. Called when the home opens."""
+        for held in list(self.all.values()):
+            await held.blobs.start()
+
+    async def close(self) -> None:
+        """End what runs in the background. Called when the home closes."""
+        for held in list(self.all.values()):
+            await held.blobs.close()
+
+    async def open(self, n: int) -> Held | None:
+        """There is a space in row `n`, or more of it than before; returns it if it is new."""
+        if n in self.all:
+            self.all[n].replica.forget()
+            return None
+        # In the writer's thread: it may be shown there and not durable yet.
+        space = await self._database.write(lambda db: load_space(db, n))
+        held = self._add(space)
+        await held.blobs.start()
+        return held
+
+    def find(self, what: str) -> Held:
+        """A space by its name, its id, or the first characters of that. Raises `NotFound`, `InvalidValue`."""
+        spaces = list(self.all.values())
+        found = [held for held in spaces if held.id == what or held.space.name == what]
+        if not found and len(what) >= LEAST_PREFIX:
+            found = [held for held in spaces if held.id.startswith(what)]
+        if not found:
+            raise NotFound(f"there is no space {what!r} on this device",
+                           "`chez space list` shows those that there are.")
+        if len(found) > 1:
+            raise InvalidValue(f"{len(found)} spaces here are called {what!r}",
+                               f"Name one by its id: {', '.join(held.id[:LEAST_PREFIX] for held in found)}.")
+        return found[0]
+
+    def check_name(self, name: str) -> str:
+        """The name of a new space. Raises `InvalidValue`, also for one that a space here has."""
+        if not isinstance(name, str) or not 1 <= len(name) <= 64 or not name.isprintable() or name != name.strip():
+            raise InvalidValue(f"{name!r} can't be a space's name",
+                               "Use 1 to 64 printable characters, no blank first or last.")
+        if name == PRIVATE or any(name in (held.space.name, held.id) for held in self.all.values()):
+            raise InvalidValue(f"there is a space called {name!r} already", "Choose another name.")
+        return name
+
+    def _add(self, space: Space) -> Held:
+        n = space.n
+        replica = Replica(space, self._device, self.records, self._now, crypto.random_bytes)
+
+        def name_of(device: bytes) -> str | None:
+            known = replica.space.membership.state.device(device)
+            return None if known is None else known.name
+
+        def receipt(db: Connection, kind: str, body: Mapping[str, Any]) -> None:
+            self._journal.record(db, kind, body if space.private else {**body, "space": space.id.hex()})
+
+        def relay() -> str | None:
+            return self._relay_of(replica.space)
+
+        engine = Engine(self._database, self.records, n, crypto.random_bytes, self.news, name_of, receipt,
+                        tended=self._tended)
+        if self.all:
+            blobs = self.private.blobs.elsewhere(lambda: replica.space, relay)
+        else:
+            blobs = Blobs.of(self._path, self._database, lambda: replica.space, crypto.random_bytes, relay)
+        held = self.all[n] = Held(replica, engine, blobs)
+        return held

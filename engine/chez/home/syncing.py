@@ -1,0 +1,207 @@
+"""A home kept in step: one link for each relay that its spaces are at.
+
+The private space goes to the relay that is named, or the home's; the spaces that have no
+relay of their own go with it. A space that is made, or that another device tells of, while
+the home is connected joins the link of its relay, or begins one.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
+
+from chez.errors import ChezError, Misuse, NotFound
+from chez.home.held import Held, HeldSpaces
+from chez.home.reports import SpaceStatus, SyncReport
+from chez.spaces.space import Space
+from chez.store.database import Connection, Database
+from chez.sync.connection import relay_name
+from chez.sync.link import Link
+from chez.sync.work import Progress
+
+__all__ = ("Syncing",)
+
+
+@dataclass(slots=True)
+class _Running:
+    """What lasts as long as the home is connected."""
+
+    url: str
+    retry: bool
+    send: bool
+    stack: AsyncExitStack
+
+
+class Syncing:
+    """The links of one home; `relay` gives the home's relay."""
+
+    def __init__(self, database: Database, device: bytes, relay: Callable[[], str | None]) -> None:
+        self.links: list[Link] = []
+        """Those that run, that of the private space first."""
+        self._database = database
+        self._device = device
+        self._relay = relay
+        self._spaces: HeldSpaces | None = None
+        self._running: _Running | None = None
+
+    def serve(self, spaces: HeldSpaces) -> None:
+        """These are the spaces to be kept in step."""
+        self._spaces = spaces
+
+    def choose(self, url: str | None) -> str:
+        """The relay that is named, or else the home's. Raises `NotFound`, `InvalidValue`."""
+        chosen = url or self._relay()
+        if chosen is None:
+            raise NotFound("no relay is set", "Name one, or set it with `chez relay URL`.")
+        relay_name(chosen)
+        return chosen
+
+    def relay_of(self, space: Space) -> str | None:
+        """Where a space is kept in step: now, or when the home connects."""
+        running = self._running
+        return (None if space.private else space.relay) or (running.url if running is not None else self._relay())
+
+    def link_of(self, space: Space) -> Link | None:
+        """The link that keeps a space in step now."""
+        url = self.relay_of(space)
+        return next((link for link in self.links if link.url == url), None)
+
+    @asynccontextmanager
+    async def connected(self, url: str, *, retry: bool, send: bool) -> AsyncIterator[Link]:
+        """Keep all spaces in step while the block lasts; with `send` their attachments too, in the background."""
+        if self.links:
+            raise _connected(self.links[0])
+        assert self._spaces is not None  # the home serves them when it opens
+        spaces = list(self._spaces.all.values())  # whatever comes from here on joins by itself
+        async with AsyncExitStack() as stack:
+            self._running = _Running(url, retry, send, stack)
+            stack.callback(self._stopped)
+            groups: dict[str, list[Held]] = {}
+            for held in spaces:
+                groups.setdefault(self.relay_of(held.space) or url, []).append(held)
+            for one, group in groups.items():
+                await self._begin(one, group)
+            for held in spaces:
+                await self._keep_sending(held)
+            yield self.links[0]
+
+    async def _join(self, held: Held) -> None:
+        if self._running is None:
+            return
+        link = self.link_of(held.space)
+        if link is None:
+            await self._begin(self.relay_of(held.space) or self._running.url, [held])
+        else:
+            link.add(held.replica)
+        await self._keep_sending(held)
+
+    async def _begin(self, url: str, spaces: list[Held]) -> None:
+        assert self._running is not None
+        n = await self._database.write(lambda db: _relay_row(db, url))
+        link = Link(self._database, self._device, [held.replica for held in spaces], n, url,
+                    retry=self._running.retry, found=self.found)
+        self.links.append(link)
+        self._running.stack.push_async_callback(self._end, link)
+        link.start()
+
+    async def _end(self, link: Link) -> None:
+        self.links.remove(link)
+        await link.close()
+
+    async def _keep_sending(self, held: Held) -> None:
+        link = self.link_of(held.space)
+        if link is not None and self._running is not None and self._running.send:
+            await self._running.stack.enter_async_context(held.blobs.keep_sending(link))
+
+    async def found(self, n: int) -> None:
+        """There is a space in row `n` of the store, or more of it than before."""
+        assert self._spaces is not None
+        held = await self._spaces.open(n)
+        if held is not None:
+            await self._join(held)
+
+    def _stopped(self) -> None:
+        self._running = None
+
+    # --- once -----------------------------------------------------------------------------
+
+    async def sync(self, url: str | None, timeout: float, reseed: bool) -> SyncReport:
+        """Send everything that waits and fetch everything new; see `Home.sync`."""
+        if reseed:
+            await self._reseed(self.choose(url))
+        if self.links:  # already kept in step in the background: wait for that
+            link = self.links[0]
+            if url is not None and url != link.url:
+                raise _connected(link)
+            begun = {link: (link.connections, replace(link.progress)) for link in self.links}
+            return await self._synced(begun, timeout)
+        async with self.connected(self.choose(url), retry=False, send=False):
+            return await self._synced({}, timeout)
+
+    async def _reseed(self, url: str) -> None:
+        """Read each space's relay from its beginning, and send it what it lacks, with the next connection."""
+        assert self._spaces is not None
+        spaces = list(self._spaces.all.values())
+
+        def work(db: Connection) -> None:
+            for held in spaces:
+                held.replica.refresh(db)
+                at = (None if held.space.private else held.space.relay) or url
+                held.replica.reseed(db, _relay_row(db, at))
+
+        await self._database.write(work)
+        for link in self.links:
+            link.begin_anew()
+
+    async def _synced(self, begun: dict[Link, tuple[int, Progress]], timeout: float) -> SyncReport:
+        assert self._spaces is not None
+        await self.links[0].synced(timeout)
+        done = 1
+        while done < len(self.links):  # what came may have told of a space at another relay
+            with suppress(ChezError):  # told below
+                await self.links[done].synced(timeout)
+            done += 1
+        for held in list(self._spaces.all.values()):
+            link = self.link_of(held.space)
+            if link is None or held.space.id in link.problems or link.status == "failed":
+                continue
+            with nullcontext() if held.space.private else suppress(ChezError):
+                await held.blobs.sent(link, timeout)
+        return self._report(begun)
+
+    def _report(self, begun: dict[Link, tuple[int, Progress]]) -> SyncReport:
+        total = Progress()
+        for link in self.links:
+            connection, before = begun.get(link, (0, Progress()))
+            # A new connection counts from zero.
+            before = before if connection == link.connections else Progress()
+            now = link.progress
+            total.sent += now.sent - before.sent
+            total.received += now.received - before.received
+            total.quarantined += now.quarantined - before.quarantined
+            total.reset = total.reset or now.reset
+        problems = [status for status in self.status() if status.problem]
+        return SyncReport(self.links[0].url, total.sent, total.received, total.quarantined,
+                          self.links[0].progress.end, total.reset, tuple(problems))
+
+    def status(self) -> list[SpaceStatus]:
+        """How each space stands with its relay."""
+        return [] if self._spaces is None else [self.status_of(held) for held in self._spaces.all.values()]
+
+    def status_of(self, held: Held) -> SpaceStatus:
+        """How a space stands with its relay."""
+        link = self.link_of(held.space)
+        if link is None:
+            return SpaceStatus(held.id, held.space.name, self.relay_of(held.space), "off", "", held.replica.removed)
+        error = link.problems.get(held.space.id) or link.error
+        return SpaceStatus(held.id, held.space.name, link.url, link.status_of(held.space.id),
+                           held.blobs.problem if error is None else str(error), held.replica.removed)
+
+
+def _connected(link: Link) -> Misuse:
+    return Misuse(f"this home is connected to {link.url} already", "A home keeps in step with one relay at a time.")
+
+
+def _relay_row(db: Connection, url: str) -> int:
+    db.execute("INSERT OR IGNORE INTO relay (url) VALUES (?)", (url,))
+    n: int = db.execute("SELECT n FROM relay WHERE url = ?", (url,)).fetchone()[0]
+    return n

@@ -1,0 +1,48 @@
+"""What is said of a person's devices, copied into every space that the person is in.
+
+Whoever says something of a device says it in the private space and in each other space that
+it knows (`say_everywhere`). A space that it did not know yet is opened by some device of
+the person later, which copies what is missing there (`copy_person`), as every device does
+when it connects: so a device that was let in, or removed, is so in all of them.
+"""
+
+from collections.abc import Iterable
+
+from chez.spaces.membership import Membership
+from chez.spaces.space import Space
+from chez.spaces.statements import PersonBody, Signed
+from chez.store.database import Connection
+
+__all__ = ("copy_person", "say_everywhere")
+
+
+def say_everywhere(db: Connection, spaces: Iterable[Space], statement: Signed) -> None:
+    """Keep a statement made here about a device of the home's person, to be sent in each of these that has the person.
+
+    It is in effect there from now on.
+    """
+    assert isinstance(statement.body, PersonBody)
+    for space in spaces:
+        if space.membership.state.role(statement.body.person) is not None:
+            db.execute("INSERT OR IGNORE INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 0)",
+                       (space.n, statement.hash, statement.raw))
+            space.membership.add([statement])
+
+
+def copy_person(db: Connection, n: int, membership: Membership) -> None:
+    """Copy what the private space has about the home's person into the space in row `n`, to be sent there.
+
+    Nothing is copied to where the person does not belong. What is copied is in effect.
+    """
+    own = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('private', 'person')").fetchall())
+    if own.get("private") in (n, None) or membership.state.role(own["person"]) is None:
+        return
+    missing = db.execute("SELECT body FROM statement AS own WHERE space = ? AND NOT EXISTS "
+                         "(SELECT 1 FROM statement WHERE space = ? AND hash = own.hash) ORDER BY n",
+                         (own["private"], n)).fetchall()
+    statements = [Signed.kept(raw) for (raw,) in missing]
+    found = [one for one in statements if isinstance(one.body, PersonBody) and one.body.person == own["person"]]
+    for statement in found:
+        db.execute("INSERT INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 0)",
+                   (n, statement.hash, statement.raw))
+    membership.add(found)

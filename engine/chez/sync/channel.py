@@ -1,0 +1,73 @@
+"""What a space's machine asks of a connection that it shares with other spaces.
+
+Requests go straight into the session, which orders them, and the channel notes that the
+answers are its space's. Claims wait until all spaces that are to be opened have said theirs
+(`chez.sync.lanes`): they leave together.
+"""
+
+from collections.abc import Sequence
+
+from chez.crypto import SigningKey
+from chez.sync.session import Claim, ClientSession, Rotation
+from chez_wire.frames import SealedPacket
+from chez_wire.login import Role
+
+__all__ = ("Channel",)
+
+
+class Channel:
+    """One space's way to the relay; see `ClientSession` for what each request does.
+
+    `asked` has, for all spaces of the connection, whose answer a ref is.
+    """
+
+    def __init__(self, session: ClientSession, asked: "dict[int, Channel]") -> None:
+        self._session = session
+        self._asked = asked
+        self._subscription = 0
+        self._tickets = 0
+        self.claims: list[Claim] = []
+        """The roles that are to be opened next."""
+
+    def open(self, claims: Sequence[Claim]) -> int:
+        """Prove roles, together with what other spaces prove -> `SpacesOpened`, under the number returned."""
+        self.claims = list(claims)
+        self._tickets -= 1  # refs of the connection's own are positive
+        return self._tickets
+
+    @property
+    def ticket(self) -> int:
+        """The number of what was asked to be opened last."""
+        return self._tickets
+
+    def create_space(self, admin: SigningKey, recovery_key: bytes, read_key: bytes, append_key: bytes,
+                     control_key: bytes, packets: Sequence[SealedPacket] = ()) -> int:
+        """Create the space -> `Completed`."""
+        return self._note(self._session.create_space(admin, recovery_key, read_key, append_key, control_key,
+                                                     packets=packets))
+
+    def rotate(self, handle: bytes, signer: SigningKey, rotation: Rotation) -> int:
+        """Replace the space's keys and packets at the relay -> `Completed`."""
+        return self._note(self._session.rotate(handle, signer, rotation))
+
+    def get_packet(self, handle: bytes, tag: bytes) -> int:
+        """Get the packet under a tag of the space -> `PacketArrived`."""
+        return self._note(self._session.get_packet(handle, tag))
+
+    def append(self, handle: bytes, role: Role, envelope: bytes) -> int:
+        """Append one sealed entry -> `AppendDone`."""
+        return self._note(self._session.append(handle, role, envelope))
+
+    def subscribe(self, handle: bytes, after: int, credit: int, *, head: bytes | None = None) -> int:
+        """Follow the space from an offset -> `EntriesArrived`, at once and as they come."""
+        self._asked.pop(self._subscription, None)
+        self._subscription = self._note(self._session.subscribe(handle, after, credit, head=head))
+        return self._subscription
+
+    def credit(self, handle: bytes, credit: int) -> None:
+        """Allow more bytes on the subscription."""
+        self._session.credit(handle, credit)
+
+    def _note(self, ref: int) -> int:
+        self._asked[ref] = self
+        return ref

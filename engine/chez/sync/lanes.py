@@ -1,0 +1,306 @@
+"""The spaces that share one connection to a relay, each in a lane of its own, as a state machine.
+
+A lane is a space's `SyncMachine` with what is to be done for it. The connection is opened
+for all lanes at once: their claims leave in as few frames as the protocol's limits allow,
+so it takes as many round trips for a thousand spaces as for one. What arrives goes to the
+lane that it is about.
+
+A lane goes its own way. One that the relay refuses, or whose store or log is damaged, stops
+with its error and the others go on (STOPPED); one that can't go on just now is begun again
+on the same connection (RESTING, until `again`). Only what concerns every space is raised: a
+relay that breaks the protocol, a store that fails, a home that was copied, or that no lane
+is left to go on.
+
+Work is handed out in passes (`take`). Of what a relay brings a lane has one turn in each
+(`sync.arrivals`), which is bounded, so a space that brings gigabytes delays no other by more.
+"""
+
+import enum
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from chez.errors import ChezError, HomeCopied, RelayMisbehaved, RelayRefused, RelayUnreachable, StorageFailed
+from chez.sync.channel import Channel
+from chez.sync.events import (
+    AppendDone,
+    Completed,
+    EntriesArrived,
+    Event,
+    PacketArrived,
+    Refused,
+    RolesEnded,
+    SpacesOpened,
+    Welcomed,
+)
+from chez.sync.machine import Phase, SyncMachine
+from chez.sync.replica import Replica, Sealed
+from chez.sync.session import Claim, ClientSession
+from chez.sync.work import Progress, Work
+from chez_wire.limits import MAX_CLAIMS
+
+__all__ = ("Job", "Lane", "Lanes", "State")
+
+class State(enum.Enum):
+    """Whether a lane goes on, waits to be begun again, or ended with its error."""
+
+    LIVE = enum.auto()
+    RESTING = enum.auto()
+    STOPPED = enum.auto()
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """One space on the connection; `error` tells why it is not kept in step."""
+
+    replica: Replica
+    channel: Channel
+    machine: SyncMachine
+    state: State = State.LIVE
+    error: ChezError | None = None
+    works: list[Work] = field(default_factory=list)
+    rests: int = 0
+    """How often it could not go on since it last could."""
+
+    @property
+    def seals(self) -> bool:
+        """Whether transactions seal what they write in this space."""
+        return self.state is State.LIVE and self.machine.sealing
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything known of either side has reached the other."""
+        return self.state is State.LIVE and self.machine.idle and not self.works
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Work of a lane that is being done; it is nobody's any more once the lane has another machine."""
+
+    lane: Lane
+    machine: SyncMachine
+    work: Work
+
+
+class Lanes:
+    """The spaces of one connection; `relay` is the relay's row in the store.
+
+    With `rests`, a lane that can't go on just now waits to be begun again; without, it stops.
+    """
+
+    def __init__(self, session: ClientSession, relay: int, *, rests: bool) -> None:
+        self._session = session
+        self._relay = relay
+        self._rests = rests
+        self._welcomed: Welcomed | None = None
+        self._opening: dict[int, list[tuple[Channel, int]]] = {}
+        self._asked: dict[int, Channel] = {}
+        self._lanes: dict[Channel, Lane] = {}
+        self.all: tuple[Lane, ...] = ()
+        """Every lane, in the order they were added. Replaced, never changed: another thread reads it."""
+        self.found: set[int] = set()
+        """The rows of the spaces that what came told of: for the shell to take out and open."""
+        self.resting: list[Lane] = []
+        """The lanes that began to rest: for the shell to take out, and to begin `again` after a while."""
+
+    # --- what the shell tells -----------------------------------------------------------
+
+    def add(self, replica: Replica) -> None:
+        """Keep one more space in step; on a connection that stands it is opened now."""
+        channel, machine = self._begin(replica, Progress())
+        lane = self._lanes[channel] = Lane(replica, channel, machine)
+        same = next((one for one in self.all if one.replica.space.handle == replica.space.handle), None)
+        self.all = (*self.all, lane)
+        for one in self.all:
+            one.machine.share = len(self.all)
+        if same is not None:
+            # Answers name the handle alone. Whoever makes a space may give it that of another.
+            self._end(lane, RelayRefused(f"the space goes by the same name at relays as {same.replica.space.name!r}",
+                                         "One of the two was made to be confused with the other.", reason="handle"))
+        elif self._welcomed is not None:
+            self._feed(lane, self._welcomed)
+
+    def receive(self, message: bytes) -> None:
+        """One websocket message. Raises `RelayMisbehaved`, and when no lane is left, what the first one ended with."""
+        for event in self._session.receive(message):
+            self._event(event)
+        self._check()
+
+    def sealed(self, lane: Lane, machine: SyncMachine, sealed: list[Sealed]) -> None:
+        """Own entries of a lane were sealed and are durable; a machine that came after finds them in the store."""
+        if lane.machine is machine and lane.state is State.LIVE:
+            lane.works += machine.send(sealed)
+
+    def again(self, lane: Lane) -> None:
+        """Begin a lane that rests anew."""
+        if lane.state is State.RESTING and self._welcomed is not None:
+            lane.channel, lane.machine = self._begin(lane.replica, lane.machine.progress)
+            lane.state = State.LIVE
+            self._lanes[lane.channel] = lane
+            self._feed(lane, self._welcomed)
+
+    # --- what the shell does ------------------------------------------------------------
+
+    def data_to_send(self) -> list[bytes]:
+        """The frames to send now, in order; each is returned once."""
+        self._open()
+        return self._session.data_to_send()
+
+    @property
+    def sends(self) -> bool:
+        """Whether there is anything to send."""
+        return self._session.sends or any(lane.channel.claims for lane in self.all)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is work to take."""
+        return any(lane.works for lane in self.all)
+
+    def take(self) -> list[Job]:
+        """The work to do next, in order: all that is there."""
+        jobs = [Job(lane, lane.machine, work) for lane in self.all for work in lane.works]
+        for lane in self.all:
+            lane.works.clear()
+        return jobs
+
+    def done(self, job: Job, result: Any) -> None:
+        """Work is committed. Raises as `receive`."""
+        if job.lane.machine is not job.machine or job.lane.state is not State.LIVE:
+            return
+        try:
+            job.lane.works += job.work.then(result)
+            if job.lane.machine.spaces:
+                self.found |= set(job.lane.machine.spaces)
+                job.lane.machine.spaces.clear()
+        except (RelayRefused, RelayMisbehaved, RelayUnreachable) as error:
+            self._end(job.lane, error)
+        else:
+            job.lane.error = None
+        self._check()
+
+    def failed(self, job: Job, error: ChezError) -> None:
+        """Work raised, and left no trace. Raises what concerns every space, else as `receive`."""
+        if isinstance(error, HomeCopied | StorageFailed):
+            raise error
+        if job.lane.machine is job.machine:
+            self._end(job.lane, error)
+        self._check()
+
+    # --- how things stand ---------------------------------------------------------------
+
+    @property
+    def settled(self) -> bool:
+        """Whether every lane is in step, or stopped."""
+        return self._welcomed is not None and all(lane.idle or lane.state is State.STOPPED for lane in self.all)
+
+    @property
+    def progress(self) -> Progress:
+        """What was done on this connection so far, for all spaces together."""
+        parts = [lane.machine.progress for lane in self.all]
+        return Progress(sum(one.sent for one in parts), sum(one.received for one in parts),
+                        sum(one.quarantined for one in parts), sum(one.position for one in parts),
+                        sum(one.end for one in parts), any(one.reset for one in parts))
+
+    @property
+    def problems(self) -> dict[bytes, ChezError]:
+        """The spaces, by id, that are not in step, and why."""
+        return {lane.replica.space.id: lane.error for lane in self.all
+                if lane.state is not State.LIVE and lane.error is not None}
+
+    @property
+    def following(self) -> bool:
+        """Whether the connection came so far that some space was followed."""
+        return any(lane.machine.phase is Phase.FOLLOWING for lane in self.all)
+
+    # --- the session's events -----------------------------------------------------------
+
+    def _event(self, event: Event) -> None:
+        match event:
+            case Welcomed():
+                self._welcomed = event
+                for lane in self.all:
+                    self._feed(lane, event)
+            case SpacesOpened(ref=ref):
+                for channel, ticket in self._opening.pop(ref, ()):
+                    self._opened(channel, ticket, event)
+            case Refused(ref=ref) if ref in self._opening:
+                for channel, ticket in self._opening.pop(ref):
+                    self._feed(self._whose(channel), replace(event, ref=ticket))
+            case Refused(ref=0):
+                raise _refusal(event)
+            case EntriesArrived(ref=ref):
+                self._feed(self._whose(self._asked.get(ref)), event)
+            case RolesEnded(handle=handle):
+                for lane in self.all:
+                    if lane.replica.space.handle == handle:
+                        self._feed(lane, event)
+            case AppendDone(ref=ref) | Completed(ref=ref) | PacketArrived(ref=ref) | Refused(ref=ref):
+                self._feed(self._whose(self._asked.pop(ref, None)), event)
+            case _:
+                pass
+
+    def _opened(self, channel: Channel, ticket: int, event: SpacesOpened) -> None:
+        """What a relay answered to many is each lane's for its own space."""
+        if (lane := self._whose(channel)) is not None:
+            handle = lane.replica.space.handle
+            self._feed(lane, SpacesOpened(ticket, tuple(one for one in event.spaces if one.handle == handle)))
+
+    def _whose(self, channel: Channel | None) -> Lane | None:
+        """The lane that a channel is of; None when the lane ended or was begun again."""
+        return None if channel is None else self._lanes.get(channel)
+
+    def _feed(self, lane: Lane | None, event: Event) -> None:
+        if lane is None or lane.state is not State.LIVE:
+            return
+        try:
+            lane.works += lane.machine.handle(event)
+            if lane.machine.phase is Phase.FOLLOWING:
+                lane.rests = 0
+        except (RelayRefused, RelayMisbehaved, RelayUnreachable) as error:
+            self._end(lane, error)
+
+    def _open(self) -> None:
+        """Send the claims that are there, those of each space in one frame."""
+        claims: list[Claim] = []
+        asked: list[tuple[Channel, int]] = []
+        for lane in self.all:
+            if not lane.channel.claims:
+                continue
+            if len(claims) + len(lane.channel.claims) > MAX_CLAIMS:
+                self._opening[self._session.open(claims)] = asked
+                claims, asked = [], []
+            claims += lane.channel.claims
+            asked.append((lane.channel, lane.channel.ticket))
+            lane.channel.claims = []
+        if claims:
+            self._opening[self._session.open(claims)] = asked
+
+    # --- lanes that end -----------------------------------------------------------------
+
+    def _begin(self, replica: Replica, progress: Progress) -> tuple[Channel, SyncMachine]:
+        channel = Channel(self._session, self._asked)
+        return channel, SyncMachine(replica, self._relay, channel, progress=progress, share=max(1, len(self.all)))
+
+    def _end(self, lane: Lane, error: ChezError) -> None:
+        rests = self._rests and isinstance(error, RelayUnreachable)
+        lane.state = State.RESTING if rests else State.STOPPED
+        if rests:
+            lane.rests += 1
+            self.resting.append(lane)
+        lane.error = error
+        lane.works.clear()
+        lane.channel.claims = []
+        # What is still under way to it is nobody's.
+        self._lanes.pop(lane.channel, None)
+
+    def _check(self) -> None:
+        """Raise what the first lane ended with when none goes on."""
+        if self.all and all(lane.state is not State.LIVE for lane in self.all):
+            ended = [lane.error for lane in self.all if lane.error is not None]
+            # One that only rests is worth another connection.
+            raise next((error for error in ended if isinstance(error, RelayUnreachable)), ended[0])
+
+
+def _refusal(event: Refused) -> ChezError:
+    if event.retry:
+        return RelayUnreachable(f"the relay can't just now: {event.message}", "It is tried again.")
+    return RelayRefused(f"the relay refused: {event.message}", reason=event.code)

@@ -1,0 +1,64 @@
+"""What waits on this device to be put into entries.
+
+    statements   of a space, that no entry of anybody has yet
+    changes      of its records, by the transactions that wrote them
+    offers       in the private space: the other spaces, which the person's devices are to be told of
+    the journal  in the private space: its head, when it moved
+"""
+
+import msgspec
+
+from chez.spaces.handover import announced, hand_over
+from chez.spaces.space import load_space
+from chez.store.database import Connection
+from chez.sync.entry import CHANGE, SPACE, Item
+from chez.sync.planning import Waiting
+
+__all__ = ("change_items", "offers", "waiting_changes", "waiting_spaces")
+
+
+def waiting_spaces(db: Connection, device: bytes) -> set[int]:
+    """The rows of the spaces where something waits that is in no entry of this device yet.
+
+    In the private space the journal's head may, and what others are to be told of a space.
+    """
+    found = {n for (n,) in db.execute("SELECT DISTINCT space FROM statement WHERE sent = 0")}
+    if db.execute("SELECT EXISTS (SELECT 1 FROM change WHERE state = 1)").fetchone()[0]:
+        # CROSS JOIN: the few changes that wait come first, not every record.
+        found |= {n for (n,) in db.execute("SELECT DISTINCT record.space FROM change INDEXED BY outbox "
+                                           "CROSS JOIN record ON record.n = change.record WHERE state = 1")}
+    private = db.execute(
+        "SELECT space.n FROM meta CROSS JOIN space ON space.n = meta.value WHERE key = 'private' AND ("
+        "EXISTS (SELECT 1 FROM space WHERE announce = 1) OR coalesce((SELECT max(number) FROM receipt), 0) > "
+        "coalesce((SELECT number FROM witness WHERE witness.space = space.n AND author = ?), 0))",
+        (device,)).fetchone()
+    return found if private is None else found | {private[0]}
+
+
+def waiting_changes(db: Connection, space: int) -> list[Waiting]:
+    """The changes of a space that are in no entry yet, in order."""
+    # CROSS JOIN: the few changes that wait come first, not every record of the space.
+    return [Waiting(*row) for row in db.execute(
+        "SELECT change.n, length(bytes) + length(collection) + length(id), origin, batch, weight "
+        "FROM change INDEXED BY outbox CROSS JOIN record ON record.n = change.record "
+        "WHERE state = 1 AND record.space = ? ORDER BY change.n", (space,))]
+
+
+def change_items(db: Connection, space: int, batch: list[Waiting], now: int) -> list[Item]:
+    """The items of an entry that carries these changes; `now` is the entry's time."""
+    rows = db.execute(
+        "SELECT collection, id, bytes, time FROM change INDEXED BY outbox "
+        "CROSS JOIN record ON record.n = change.record "
+        "WHERE state = 1 AND change.n BETWEEN ? AND ? AND record.space = ? ORDER BY change.n",
+        (batch[0].n, batch[-1].n, space))
+    return [Item(CHANGE, collection, id, data, max(0, now - time) if time else 0)
+            for collection, id, data, time in rows]
+
+
+def offers(db: Connection) -> list[Item]:
+    """What the person's other devices need to open the spaces that they are to be told of."""
+    items = []
+    for n, relay in db.execute("SELECT n, relay FROM space WHERE announce = 1 ORDER BY n").fetchall():
+        items.append(Item(SPACE, "", "", msgspec.msgpack.encode(hand_over(load_space(db, n), relay or ""))))
+        announced(db, n)
+    return items

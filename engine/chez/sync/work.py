@@ -1,0 +1,33 @@
+"""What a space's machine asks of the shell, and what it counts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from chez.store.database import Connection
+
+__all__ = ("Progress", "Work")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """`run` in one transaction, then give its result to `then`, which may return more work.
+
+    `repeatable`: if a crash undoes it, the relay leads to the same work again.
+    """
+
+    run: Callable[[Connection], Any]
+    then: Callable[[Any], "list[Work]"]
+    repeatable: bool = False
+
+
+@dataclass(slots=True)
+class Progress:
+    """What was done on this connection so far; `end` is the last offset the relay showed."""
+
+    sent: int = 0
+    received: int = 0
+    quarantined: int = 0
+    position: int = 0
+    end: int = 0
+    reset: bool = False

@@ -1,0 +1,218 @@
+"""Several spaces in one home: on one device, between a person's devices, over one connection."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import chez
+from chez.crypto import Kdf
+from chez.errors import InvalidValue, NotFound, RelayRefused
+from tests.home.pairing import PASSPHRASE, paired
+from tests.relay.support import Process
+from tests.relay.support import relay as running_relay
+
+
+@pytest.fixture
+async def relay(tmp_path: Path) -> AsyncIterator[Process]:
+    """A relay process."""
+    async with running_relay(tmp_path / "relay") as process:
+        yield process
+
+
+async def join(folder: Path, name: str, host: chez.Home, url: str) -> None:
+    """Make the home `folder`/`name`, another device of the host's person."""
+    async def yes(question: str, *, default: str | None = None) -> str:
+        return "yes"
+
+    async with host.pair(url) as pairing:
+        joined = asyncio.create_task(chez.join(folder / name, pairing.code, passphrase=PASSPHRASE, name=name,
+                                               relay=url, kdf=Kdf.minimum()))
+        await pairing.confirm(yes)
+        await joined
+
+
+def names(spaces: list[chez.Space]) -> list[str]:
+    """What spaces are called."""
+    return [space.name for space in spaces]
+
+
+async def test_records_of_one_id_in_two_spaces_are_two(home: chez.Home) -> None:
+    """A record's id is its own within its space: writing, reading, deleting one leaves the other."""
+    trip = await home.create_space("Trip")
+    mine, ours = home.collection("notes"), trip.collection("notes")
+    await mine.put({"title": "mine"}, id="a")
+    await ours.put({"title": "ours"}, id="a")
+    assert (await mine.get("a")).value == {"title": "mine"}
+    assert (await ours.get("a")).value == {"title": "ours"}
+    await mine.delete("a")
+    assert [record.value async for record in ours] == [{"title": "ours"}]
+    assert [one.id for one in await mine.trash()] == ["a"] and await ours.trash() == []
+    assert await ours.count() == 1 and await mine.count() == 0
+
+
+async def test_spaces_are_found_by_name_and_by_id(home: chez.Home) -> None:
+    """A space is named by its name, its id or the beginning of that; what names none or two is refused."""
+    trip = await home.create_space("Trip")
+    assert names(await home.spaces()) == ["private", "Trip"]
+    assert home.space("Trip") == home.space(trip.id) == home.space(trip.id[:8]) == trip
+    assert home.space("private").private and not trip.private
+    for nothing in ("", "trip", trip.id[:7], "0" * 64):
+        with pytest.raises(NotFound):
+            home.space(nothing)
+    for bad in ("private", "Trip", "", " x", "a\nb", "x" * 65, trip.id):
+        with pytest.raises(InvalidValue):
+            await home.create_space(bad)
+
+
+async def test_a_space_survives_its_home(path: Path) -> None:
+    """A space and its records are there again when the home is opened again, and the journal says that it was made."""
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        trip = await home.create_space("Trip")
+        await trip.collection("notes").put({"n": 1}, id="a")
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        assert home.space("Trip").id == trip.id
+        assert (await home.space("Trip").collection("notes").get("a")).value == {"n": 1}
+        (receipt,) = await home.journal.receipts("space-created")
+        assert receipt.body == {"name": "Trip", "space": trip.id}
+
+
+async def test_one_transaction_writes_into_several_spaces(home: chez.Home) -> None:
+    """A transaction over spaces is done whole, or not at all."""
+    trip = await home.create_space("Trip")
+    mine, ours = home.collection("notes"), trip.collection("notes")
+
+    def move(transaction: chez.Transaction) -> None:
+        note = transaction.get(mine, "a")
+        transaction.put(ours, note.value, id="a")
+        transaction.delete(mine, "a")
+
+    def fail(transaction: chez.Transaction) -> None:
+        transaction.put(mine, {"n": 2}, id="b")
+        transaction.put(ours, {"n": 2}, id="b")
+        raise LookupError
+
+    await mine.put({"n": 1}, id="a")
+    await home.transaction(move)
+    with pytest.raises(LookupError):
+        await home.transaction(fail)
+    assert [record.id async for record in ours] == ["a"] and await mine.count() == 0
+
+
+async def test_devices_that_were_there_and_one_that_comes_have_every_space(tmp_path: Path, relay: Process) -> None:
+    """A space made on one device is opened by a device paired before, and by one paired after, each both ways."""
+    async with paired(tmp_path, relay.url) as (a, b):
+        trip = await a.create_space("Trip")
+        await trip.collection("notes").put({"by": "a"}, id="a")
+        await a.sync(relay.url)
+        await b.sync(relay.url)
+        there = b.space("Trip")
+        assert there.id == trip.id and (await there.collection("notes").get("a")).value == {"by": "a"}
+        await there.collection("notes").put({"by": "b"}, id="b")
+        await b.sync(relay.url)
+        await join(tmp_path, "c", b, relay.url)
+        await b.sync(relay.url)
+        async with chez.open(tmp_path / "c", passphrase=PASSPHRASE) as c:
+            assert names(await c.spaces()) == ["private"]
+            await c.sync()
+            notes = c.space("Trip").collection("notes")
+            assert sorted([record.id async for record in notes]) == ["a", "b"]
+            await notes.put({"by": "c"}, id="c")
+            await c.sync()
+            await a.sync(relay.url)
+            assert (await trip.collection("notes").get("c")).value == {"by": "c"}
+            assert (await a.status()).quarantined == 0
+
+
+async def test_a_device_is_let_in_by_one_that_knew_less(tmp_path: Path, relay: Process) -> None:
+    """A device finds a space that the device which let it in did not know yet, and is believed there."""
+    async with paired(tmp_path, relay.url) as (a, b):
+        trip = await a.create_space("Trip")  # before b hears of it, b lets c in
+        await join(tmp_path, "c", b, relay.url)
+        await b.sync(relay.url)
+        await a.sync(relay.url)
+        async with chez.open(tmp_path / "c", passphrase=PASSPHRASE) as c:
+            await c.sync()
+            await c.space("Trip").collection("notes").put({"by": "c"}, id="c")
+            await c.sync()
+            await a.sync(relay.url)
+            assert (await trip.collection("notes").get("c")).value == {"by": "c"}
+            assert (await a.status()).quarantined == 0
+
+
+async def test_a_space_made_while_connected_goes_over_the_connection(tmp_path: Path, relay: Process) -> None:
+    """Two connected devices: one makes a space, and the other shows its records, on the connections that stand."""
+    async with paired(tmp_path, relay.url) as (a, b), a.connect(relay.url) as here, b.connect(relay.url) as there:
+        await here.synced(10)
+        await there.synced(10)
+        trip = await a.create_space("Trip")
+        await trip.collection("notes").put({"n": 1}, id="a")
+        async with asyncio.timeout(10):
+            while names(await b.spaces()) != ["private", "Trip"]:
+                await there.turn()
+            async for record in b.space("Trip").collection("notes").live("a"):
+                if record is not None:
+                    break
+        assert record is not None and record.value == {"n": 1}
+        assert (here.connections, there.connections) == (1, 1)
+        await there.synced(10)
+        status = await b.status()
+        assert [(space.name, space.link, space.problem) for space in status.spaces] == [
+            ("private", "synced", ""), ("Trip", "synced", "")]
+
+
+async def test_a_space_that_the_relay_refuses_stops_no_other(tmp_path: Path, relay: Process) -> None:
+    """What a relay says no to is told of that space alone; the others are in step."""
+    async with paired(tmp_path, relay.url) as (a, b):
+        await a.create_space("Trip")
+        await a.create_space("Garden")
+        await a.sync(relay.url)
+        await b.sync(relay.url)
+        # As if the relay had other credentials for it, and no packet for this device.
+        broken = a._spaces.find("Trip").replica
+        await a._database.write(lambda db: db.execute(
+            "UPDATE epoch SET secret = zeroblob(32) WHERE space = ?", (broken.space.n,)))
+        broken.forget()
+        await a.space("Garden").collection("notes").put({"n": 1}, id="a")
+        await a.collection("notes").put({"n": 1}, id="a")
+        report = await a.sync(relay.url)
+        assert [(space.name, space.link) for space in report.problems] == [("Trip", "failed")]
+        assert "lets this device into the space no more" in report.problems[0].problem
+        await b.sync(relay.url)
+        assert await b.space("Garden").collection("notes").count() == await b.collection("notes").count() == 1
+        async with a.connect(relay.url) as link:
+            await link.synced(10)
+            assert [type(error) for error in link.problems.values()] == [RelayRefused]
+
+
+async def test_attachments_are_of_their_space(tmp_path: Path, relay: Process) -> None:
+    """An attachment of a space reaches the other device by that space, and reads there only."""
+    async with paired(tmp_path, relay.url) as (a, b):
+        trip = await a.create_space("Trip")
+        photo = await trip.blobs.add(b"x" * 5000, name="photo")
+        await trip.collection("photos").put({"photo": photo}, id="a")
+        await a.sync(relay.url)
+        await b.sync(relay.url)
+        there = b.space("Trip")
+        (found,) = [record.value["photo"] async for record in there.collection("photos")]
+        assert b"".join([part async for part in there.blobs.read(found)]) == b"x" * 5000
+        assert (await b.blobs.info(found)).complete is False
+        assert (await a.status()).attachments == 0
+
+
+async def test_the_home_and_a_space_have_relays_of_their_own(tmp_path: Path, relay: Process) -> None:
+    """A space that is kept at another relay goes there, and a device told of it finds it there."""
+    async with running_relay(tmp_path / "second") as second, paired(tmp_path, relay.url) as (a, b):
+        trip = await a.create_space("Trip", relay=second.url)
+        await trip.collection("notes").put({"n": 1}, id="a")
+        await a.sync(relay.url)
+        await b.sync(relay.url)
+        assert (await b.space("Trip").collection("notes").get("a")).value == {"n": 1}
+        assert [space.relay for space in (await b.status()).spaces] == [b.relay, second.url]
+        await second.kill()
+        await b.collection("notes").put({"n": 2}, id="b")
+        report = await b.sync(relay.url)
+        assert [space.name for space in report.problems] == ["Trip"]
+        await a.sync(relay.url)
+        assert await a.collection("notes").count() == 1
