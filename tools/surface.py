@@ -42,6 +42,8 @@ ENGINE: Final = {
     "Text.base": "what its draft began with",
     "Text.steps": "what its draft did",
     "Text.untouched": "whether its draft did anything",
+    "Typing.end": "called when its block ends",
+    "Typing.start": "called when its block begins",
     "Transaction.end": "called by `transaction`",
     "Transaction.failed": "read by `transaction`",
     "Owner.asked": "called by the owner process",
@@ -50,6 +52,8 @@ ENGINE: Final = {
     "Owner.keep": "called by the owner process",
     "Owner.look": "called by the owner itself",
     "Owner.open": "called by `serve`",
+    "Owner.served": "read by the owner process",
+    "Owner.settle": "called by the owner process",
     "serve(clock)": "for tests of the owner",
     "serve(find)": "for tests of the owner",
 }

@@ -63,7 +63,8 @@ if TYPE_CHECKING:
     from chez.records.record import Record
     from chez.records.reference import Blob
     from chez.records.reversals import Reversal
-    from chez.records.text import Mark, Text
+    from chez.records.session import Typing
+    from chez.records.text import Mark, Splice, Text
     from chez.records.trash import Trashed
     from chez.records.typed import Migrated
     from chez.sync.heads import Alarm
@@ -71,10 +72,10 @@ if TYPE_CHECKING:
 __all__ = (
     "Alarm", "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Counter",
     "DeviceInfo", "Devices", "Diagnosis", "Difference", "ExportReport", "FeedPage", "Finding", "Hit", "Home",
-    "HomeStatus", "ImportReport", "Mark", "Migrated", "Query", "Record", "Renewal", "Restored", "Reversal", "Rows",
-    "Space", "SpaceStatus", "SyncReport", "Text", "Transaction", "Trashed", "Version", "Wiped", "become_new_device",
-    "blocking", "change_passphrase", "count", "create", "doctor", "field", "join", "open", "restore", "serve",
-    "wipe",
+    "HomeStatus", "ImportReport", "Mark", "Migrated", "Query", "Record", "Renewal", "Restored", "Reversal",
+    "Rows", "Space", "SpaceStatus", "Splice", "SyncReport", "Text", "Transaction", "Trashed", "Typing", "Version",
+    "Wiped", "become_new_device", "blocking", "change_passphrase", "count", "create", "doctor", "field", "join",
+    "open", "restore", "serve", "wipe",
 )
 
 _PLACES = {
@@ -87,8 +88,9 @@ _PLACES = {
     "ImportReport": "chez.home", "Mark": "chez.records.text", "Migrated": "chez.records.typed",
     "Query": "chez.query.filters", "Record": "chez.records.record", "Renewal": "chez.home", "Restored": "chez.home",
     "Reversal": "chez.records.reversals", "Rows": "chez.query.sql", "Space": "chez.home",
-    "SpaceStatus": "chez.home", "SyncReport": "chez.home", "Text": "chez.records.text", "Transaction": "chez.home",
-    "Trashed": "chez.records.trash", "Version": "chez.records.conflicts", "Wiped": "chez.home",
+    "SpaceStatus": "chez.home", "Splice": "chez.records.text", "SyncReport": "chez.home",
+    "Text": "chez.records.text", "Transaction": "chez.home", "Trashed": "chez.records.trash",
+    "Typing": "chez.records.session", "Version": "chez.records.conflicts", "Wiped": "chez.home",
     "become_new_device": "chez.home", "change_passphrase": "chez.home", "count": "chez.query.aggregates",
     "create": "chez.home", "doctor": "chez.home", "field": "chez.query.fields", "join": "chez.home",
     "open": "chez.home", "restore": "chez.home", "serve": "chez.agent.owner", "wipe": "chez.home",

@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 
 import chez
+from chez.agent import paths, protocol
+from chez.cli.client import exchange
+from chez.cli.values import duration
+from chez.errors import InvalidValue, Unavailable
 from tests.cli.support import PASSPHRASE, Chez, alive, until
 
 
@@ -23,10 +27,6 @@ def up(home: Chez, *more: str) -> int:
 
 def locked(home: Chez) -> bool:
     """Whether the owner has locked itself; asking that is no use of the home."""
-    from chez.agent import paths
-    from chez.cli.client import exchange
-    from chez.errors import Unavailable
-
     link = paths.connect(home.home)
     if link is None:
         return False
@@ -49,7 +49,11 @@ def test_an_owner_locks_itself_and_opens_again(chez: Chez, tmp_path: Path) -> No
     (tmp_path / "wrong").write_text("not it\n")
     (tmp_path / "wrong").chmod(0o600)
     wrong = Chez(chez.home, tmp_path / "wrong")
-    assert wrong.error("unlock")["code"] == "WrongPassphrase"
+    link = paths.connect(chez.home)
+    assert link is not None
+    link.sendall(protocol.encode(protocol.Request("unlock", {"passphrase": "not it"})))
+    link.close()  # who hangs up before the answer ends nothing
+    until(lambda: wrong.error("unlock")["code"] == "WrongPassphrase")
     assert alive(pid) and locked(chez)
     until(lambda: subprocess.run(chez.arguments("unlock"), capture_output=True, timeout=50).returncode == 0)
     assert chez.json("get", "notes", "a", passphrase=False)["value"] == {"n": 1}
@@ -137,9 +141,6 @@ def test_locked_it_holds_no_secret_anywhere(chez: Chez, tmp_path: Path) -> None:
 @pytest.mark.parametrize("word", ["", "15", "m", "0s", "-1s", "1e9s", "367d", "15 minutes", "nan"])
 def test_a_time_span_that_is_none_is_refused(word: str) -> None:
     """Nothing starts that would lock itself never or at once."""
-    from chez.cli.values import duration
-    from chez.errors import InvalidValue
-
     with pytest.raises(InvalidValue):
         duration(word)
 

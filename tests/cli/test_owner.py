@@ -439,25 +439,36 @@ async def test_a_time_to_lock_after_that_is_none_is_refused(home: FakeHome, seco
 
 async def test_passphrases_are_tried_one_at_a_time_with_a_pause(home: FakeHome) -> None:
     """A wrong one makes the next wait, twice as long each time, and parallel ones do not get round it."""
-    clock, tried = Clock(), []
+    clock, tried, gate = Clock(), [], asyncio.Event()
 
     async def opening(owner: Owner) -> None:
         while (request := await owner.asked()) is not None:
             tried.append(request.passphrase)
             if request.passphrase == "right":
                 owner.open(home)  # type: ignore[arg-type]
-                request.settle()
+                owner.settle(request)
             else:
-                request.settle(WrongPassphrase("no", "try"))
+                await gate.wait()
+                owner.settle(request, WrongPassphrase("no", "try"))
 
     async with serving(home.path, paths.listen(home.path), find=find, lock_after=60, clock=clock) as owner:
         task = asyncio.create_task(opening(owner))
         await until(lambda: owner._asked is not None)
+        left = dial(home)  # who hangs up before the answer has used up the try all the same
+        left.sendall(protocol.encode(protocol.Request("unlock", {"passphrase": "wrong"})))
+        await until(lambda: bool(tried))
+        left.close()
+        await until(lambda: not owner._busy)
+        gate.set()
+        at_once = await asyncio.gather(*[ask(home, "unlock", passphrase=f"wrong {n}") for n in range(5)],
+                                       return_exceptions=True)
+        assert {type(one) for one in at_once} == {NotAllowed} and len(tried) == 1
+        clock.now += 1
         at_once = await asyncio.gather(*[ask(home, "unlock", passphrase=f"wrong {n}") for n in range(5)],
                                        return_exceptions=True)
         assert sorted(type(one).__name__ for one in at_once) == ["NotAllowed"] * 4 + ["WrongPassphrase"]
-        assert len(tried) == 1
-        for pause in (1, 2, 4):
+        assert len(tried) == 2
+        for pause in (2, 4):
             clock.now += pause - 0.5
             with pytest.raises(NotAllowed, match="next try"):
                 await ask(home, "unlock", passphrase="right")

@@ -11,7 +11,7 @@ from keyring.backend import KeyringBackend
 from keyring.backends import fail
 
 import chez
-from chez.errors import ChezError, Damaged, HomeLocked, KeyringUnavailable, WrongPassphrase
+from chez.errors import ChezError, Damaged, HomeLocked, KeyringUnavailable, StorageFailed, WrongPassphrase
 from chez.store.keyfile import KEY_FILE
 from chez.store.keyring import KEYRING_FILE, add_key, keyring_key, keyring_status
 from tests.home.conftest import PASSPHRASE
@@ -91,6 +91,40 @@ async def test_a_new_passphrase_leaves_the_keyring_alone(path: Path, use: Ring) 
     with pytest.raises(WrongPassphrase):
         async with chez.open(path, passphrase=PASSPHRASE):
             pass
+
+
+async def test_a_keyring_that_refuses_a_second_add_leaves_the_first(path: Path, use: Ring,
+                                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    """What opened the home goes on opening it, whether the keyring refuses or the disk does; no entry is left over."""
+    ring = MemoryRing()
+    await added(path, ring, use)
+    kept = dict(ring.kept)
+    async with chez.open(path) as home:
+        use(Deaf())
+        with pytest.raises(KeyringUnavailable):
+            await home.keyring.add()
+        use(ring)
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("os.fsync", full)
+            with pytest.raises(StorageFailed):
+                await home.keyring.add()
+    assert ring.kept == kept
+    async with chez.open(path):
+        pass
+
+
+async def test_a_keyring_that_does_not_load_says_so(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that is named in the environment and is not there, or breaks, is an error of the keyring."""
+    monkeypatch.setattr("keyring.core._keyring_backend", None)
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "nowhere.Keyring")
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        with pytest.raises(KeyringUnavailable, match="refuses"):
+            await home.keyring.add()
+        assert "refuses" in (await home.keyring.status()).problem
 
 
 async def test_a_damaged_key_file_does_not_matter_to_the_keyring(path: Path, use: Ring) -> None:

@@ -27,18 +27,15 @@ from typing import TYPE_CHECKING, Any, Final
 from chez.agent import paths, reports, verbs
 from chez.agent.asking import Params, read_params
 from chez.agent.idle import Guesses, Idle, awake_clock
+from chez.agent.links import ClientLink, Gone
 from chez.agent.protocol import (
     VERSION,
-    Answer,
     Ask,
-    ClientMessage,
-    Deframer,
     Failed,
     OwnerMessage,
     ProtocolError,
     Request,
     Result,
-    decode_client,
     encode,
     failure,
 )
@@ -59,9 +56,6 @@ GRACE: Final = 5.0
 LOOK: Final = 15.0
 """Seconds between two looks at the clock, at most: timers stand still while a machine sleeps."""
 
-_READ: Final = 256 * 1024
-
-
 class _Unlock(Params, frozen=True, kw_only=True):
     passphrase: str | None = None
 
@@ -76,15 +70,6 @@ class Unlocking:
     passphrase: str | None = field(repr=False)
     done: "asyncio.Future[None]"
 
-    def settle(self, error: ChezError | None = None) -> None:
-        """Tell who waits that the home is open, or why it is not."""
-        if self.done.done():  # who asked has hung up
-            return
-        if error is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(error)
-
 
 class Owner:
     """A running server: `path` of its socket, `stopped` set once it was told to end."""
@@ -97,13 +82,14 @@ class Owner:
         """Set once nobody asked for anything for `lock_after` seconds: from then on it answers that it is locked."""
         self.path: Path = listener.path
         """The socket it listens on."""
+        self.served = False
+        """Whether it has had a home to serve."""
         self._home: Home | None = None
         self._folder = folder
         self._clock = clock
         self._idle = None if lock_after is None else Idle(lock_after, clock())
         self._used = asyncio.Event()
         self._guesses = Guesses()
-        self._one_guess = asyncio.Lock()
         self._asked: asyncio.Queue[Unlocking] | None = None
         self._find = find
         self._listener = listener
@@ -135,17 +121,39 @@ class Owner:
     def open(self, home: "Home") -> None:
         """Serve this home from now on."""
         self.touch()
-        self._home = home
+        self._home, self.served = home, True
 
     async def asked(self) -> Unlocking | None:
-        """Wait until somebody asks that the home be opened; None when it is told to end."""
+        """Wait until somebody asks that the home be opened, and may; None when it is told to end.
+
+        Whoever asks within the pause after a wrong passphrase is refused here, where one
+        comes after the other: hanging up early, or asking many times at once, gains nothing.
+        """
         self._asked = self._asked or asyncio.Queue()
-        asking, stopped = asyncio.create_task(self._asked.get()), asyncio.create_task(self.stopped.wait())
+        stopped = asyncio.create_task(self.stopped.wait())
         try:
-            await asyncio.wait((asking, stopped), return_when=asyncio.FIRST_COMPLETED)
-            return asking.result() if asking.done() else None
+            while not stopped.done():
+                asking = asyncio.create_task(self._asked.get())
+                await asyncio.wait((asking, stopped), return_when=asyncio.FIRST_COMPLETED)
+                if not asking.done():
+                    await _cancel(asking)
+                elif not (request := asking.result()).done.done():
+                    if not (wait := math.ceil(self._guesses.wait(self._clock()))):
+                        return request
+                    _tell(request, NotAllowed(
+                        f"a wrong passphrase was given: the next try is heard in {wait} seconds",
+                        "Wait, and check capitals and keyboard layout."))
+            return None
         finally:
-            await _cancel(asking, stopped)
+            await _cancel(stopped)
+
+    def settle(self, request: Unlocking, error: ChezError | None = None) -> None:
+        """Tell who asked that the home is open, or why it is not; a wrong passphrase counts, whoever still waits."""
+        if isinstance(error, WrongPassphrase):
+            self._guesses.wrong(self._clock())
+        elif error is None:
+            self._guesses.right()
+        _tell(request, error)
 
     async def ended(self) -> None:
         """Wait until it is told to end, or locks itself."""
@@ -175,25 +183,16 @@ class Owner:
                 await asyncio.wait_for(self._used.wait(), min(left, LOOK))
 
     async def _unlock(self, params: dict[str, Any]) -> dict[str, bool]:
-        """What `chez unlock` asks for. One try at a time, and a pause after each that was wrong."""
+        """What `chez unlock` asks for."""
         asked = read_params(params, _Unlock)
-        async with self._one_guess:
-            if self._home is not None:
-                return {"unlocked": False}
-            if self._asked is None:
-                raise NotAllowed("an app owns this home, and it has locked it", "Open it in the app.")
-            if (wait := self._guesses.wait(self._clock())) > 0:
-                raise NotAllowed(f"a wrong passphrase was given: the next try is heard in {math.ceil(wait)} seconds",
-                                 "Wait, and check capitals and keyboard layout.")
-            request = Unlocking(asked.passphrase, asyncio.get_running_loop().create_future())
-            self._asked.put_nowait(request)
-            try:
-                await request.done
-            except WrongPassphrase:
-                self._guesses.wrong(self._clock())
-                raise
-            self._guesses.right()
-            return {"unlocked": True}
+        if self._home is not None:
+            return {"unlocked": False}
+        if self._asked is None:
+            raise NotAllowed("an app owns this home, and it has locked it", "Open it in the app.")
+        request = Unlocking(asked.passphrase, asyncio.get_running_loop().create_future())
+        self._asked.put_nowait(request)
+        await request.done
+        return {"unlocked": True}
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
@@ -211,8 +210,8 @@ class Owner:
     async def _serve_link(self, link: socket.socket) -> None:
         with link:
             link.setblocking(False)
-            client = _Client(link)
-            with contextlib.suppress(_Gone):
+            client = ClientLink(link)
+            with contextlib.suppress(Gone):
                 refusal = self._refusal(link)
                 if refusal is not None:
                     await client.send(Failed(refusal.code, refusal.message, refusal.hint))
@@ -230,7 +229,7 @@ class Owner:
                               "try again in a moment")
         return None
 
-    async def _serve_client(self, client: "_Client") -> None:
+    async def _serve_client(self, client: ClientLink) -> None:
         while (message := await client.receive()) is not None:
             if not isinstance(message, Request):
                 raise ProtocolError("an answer came without a question")
@@ -243,7 +242,7 @@ class Owner:
             if not await self._run(client, message) or self.stopped.is_set():
                 return
 
-    async def _run(self, client: "_Client", request: Request) -> bool:
+    async def _run(self, client: ClientLink, request: Request) -> bool:
         """Run one verb while listening to its client; False when the client is gone."""
         answers: asyncio.Queue[str] = asyncio.Queue(1)
         client.asked = False
@@ -273,7 +272,7 @@ class Owner:
                 notify(request.verb)
         return True
 
-    async def _outcome(self, client: "_Client", request: Request, answers: "asyncio.Queue[str]"
+    async def _outcome(self, client: ClientLink, request: Request, answers: "asyncio.Queue[str]"
                        ) -> OwnerMessage:
         async def ask(question: Ask) -> str:
             client.asked = True
@@ -291,7 +290,7 @@ class Owner:
             result = Result(await verb(self._home, request.params, FarUi(client.send, ask)))
             encode(result)  # a verb's wrong result is the verb's failure
             return result
-        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit, _Gone):
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit, Gone):
             raise
         except BaseException as error:  # a panic of the Rust binding is no Exception
             return failure(error) or self._unexpected(error)
@@ -323,54 +322,19 @@ class Owner:
         await _cancel(*self._tasks)
 
 
+def _tell(request: Unlocking, error: ChezError | None) -> None:
+    if request.done.done():  # who asked has hung up
+        return
+    if error is None:
+        request.done.set_result(None)
+    else:
+        request.done.set_exception(error)
+
+
 async def _cancel(*tasks: "asyncio.Task[Any]") -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-class _Gone(Exception):
-    """The client hung up in the middle."""
-
-
-class _Client:
-    """One connection: messages in and out."""
-
-    def __init__(self, link: socket.socket) -> None:
-        self.link = link
-        self.asked = False
-        self._deframer = Deframer()
-        self._bodies: list[bytes] = []
-        self._sending = asyncio.Lock()
-
-    async def send(self, message: OwnerMessage) -> None:
-        """Send one message whole; waits while the client does not read. Raises `_Gone`."""
-        data = encode(message)
-        async with self._sending:
-            try:
-                await asyncio.get_running_loop().sock_sendall(self.link, data)
-            except OSError:
-                raise _Gone from None
-
-    async def receive(self) -> ClientMessage | None:
-        """The next message, or None when the client hung up. Raises `ProtocolError`."""
-        while not self._bodies:
-            try:
-                data = await asyncio.get_running_loop().sock_recv(self.link, _READ)
-            except OSError:
-                return None
-            if not data:
-                return None
-            self._bodies += self._deframer.feed(data)
-        return decode_client(self._bodies.pop(0))
-
-    async def listen(self, answers: "asyncio.Queue[str]") -> None:
-        """Pass answers on until the client hangs up. Raises `ProtocolError` for anything else."""
-        while (message := await self.receive()) is not None:
-            if not isinstance(message, Answer) or not self.asked:
-                raise ProtocolError("a request or an answer came while a verb was running")
-            self.asked = False
-            answers.put_nowait(message.text)
 
 
 @contextlib.asynccontextmanager

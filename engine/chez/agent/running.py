@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -124,11 +125,11 @@ async def _until_opened(path: Path, owner: Owner) -> None:
     while (request := await owner.asked()) is not None:
         try:
             key = await asyncio.to_thread(database_key, path, request.passphrase)
-            await _open(path, key, owner, request.settle)
+            await _open(path, key, owner, partial(owner.settle, request))
         except ChezError as error:
-            if request.done.done():
+            if owner.served:
                 raise
-            request.settle(error)
+            owner.settle(request, error)
         else:
             return
 

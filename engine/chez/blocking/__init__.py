@@ -88,7 +88,9 @@ from chez.records.past import Change, Difference
 from chez.records.record import Record
 from chez.records.reference import DEFAULT_TYPE, Blob
 from chez.records.reversals import Reversal
-from chez.records.text import Mark, Text
+from chez.records.session import WITHIN
+from chez.records.session import Typing as AsyncTyping
+from chez.records.text import Mark, Splice, Text
 from chez.records.trash import Trashed
 from chez.records.typed import Migrated, Migration
 from chez.records.values import Value
@@ -135,10 +137,12 @@ __all__ = (
     "Rows",
     "Space",
     "SpaceStatus",
+    "Splice",
     "SyncReport",
     "Text",
     "Transaction",
     "Trashed",
+    "Typing",
     "Version",
     "Wiped",
     "become_new_device",
@@ -283,6 +287,21 @@ class Collection(Front[AsyncCollection[T]], Generic[T]):
         that it merges with what arrived meanwhile. Raises `NotFound`, and as `get` does.
         """
         return Block(self._portal, lambda call: self._inner.edit(id), same)
+
+    def typing(self, id: str, path: FieldPath, *, within: float = WITHIN) -> Block[Typing]:
+        """Type in a text: `with notes.typing(id, "body") as text: text.splice(12, 0, "e")`.
+
+        For an editor's keystrokes. Each splice shows at once and is a change by itself; they are
+        written in batches, `within` so many seconds, sooner when 3,000 are waiting, at `text.flush()`,
+        and when the block ends, also by an exception. Others may write in the record meanwhile: `text.arrivals()`
+        tells what they do to the text. Raises `NotFound` where no text is, and when the block
+        ends what the last attempt to write raised, if something is not written.
+        """
+        return Block(
+            self._portal,
+            lambda call: self._inner.typing(id, path, within=within),
+            lambda inner: Typing(self._portal, inner),
+        )
 
     def migrate(self) -> Migrated:
         """Write the collection's version into every record that has an older one, so that SQL sees it.
@@ -1127,6 +1146,95 @@ class Transaction(Front[AsyncTransaction]):
         of exactly once. Raises `InvalidValue` for what is no cursor of this home.
         """
         self._inner.save_cursor(name, cursor)
+
+
+class Typing(Front[AsyncTyping]):
+    """A text being typed in; made by `Collection.typing`.
+
+    It reads as what is in front of the person who types: what they typed, at once, and what
+    others wrote up to the last `take` (or step of `arrivals`). Positions count code points of
+    that.
+    """
+
+    @property
+    def content(self) -> str:
+        """What the text reads."""
+        return self._inner.content
+
+    @property
+    def pending(self) -> int:
+        """How many strokes are not durable yet: a crash now would lose these, the last ones."""
+        return self._inner.pending
+
+    @property
+    def error(self) -> Exception | None:
+        """Why the last attempt to write failed; None when it did not.
+
+        What was typed stays in the session; typing goes on, and each `flush` and each stroke
+        that follows lead to another attempt.
+        """
+        return self._inner.error
+
+    def splice(self, at: int, delete: int = 0, insert: str = "") -> None:
+        """Take out `delete` characters at a position and put in others: shown at once, durable soon.
+
+        Each call is a change of the record by itself; one of more than 32,768 characters is several.
+        Raises `InvalidValue` for a position outside the text, and `Misuse` once the block has ended;
+        then nothing has changed.
+        """
+        self._portal.do(lambda: self._inner.splice(at, delete, insert))
+
+    def insert(self, at: int, text: str) -> None:
+        """Put characters in at a position. Raises as `splice` does."""
+        self._portal.do(lambda: self._inner.insert(at, text))
+
+    def delete(self, at: int, count: int = 1) -> None:
+        """Take characters out at a position. Raises as `splice` does."""
+        self._portal.do(lambda: self._inner.delete(at, count))
+
+    def append(self, text: str) -> None:
+        """Put characters in at the end. Raises as `splice` does."""
+        self._portal.do(lambda: self._inner.append(text))
+
+    def undo(self) -> tuple[Splice, ...]:
+        """Take back what was last typed here in one go, leaving alone what others wrote.
+
+        In one go is what was typed on at one place, without a pause of over a second. It is an edit as any
+        other, a change more. Returns what it did to the text, to be applied one step after the other; nothing when
+        nothing is left to undo. Up to 1,000 steps of this session can be undone. Raises `Misuse`
+        once the block has ended.
+        """
+        return self._portal.do(lambda: self._inner.undo())
+
+    def redo(self) -> tuple[Splice, ...]:
+        """Take back the last undo, if nothing was typed since. Returns, and raises, as `undo` does."""
+        return self._portal.do(lambda: self._inner.redo())
+
+    def flush(self) -> None:
+        """Return once all that was typed before is durable, and what others wrote until now can be taken.
+
+        Raises `StorageFailed` when the disk refuses, `NotFound` while the record is deleted or when the text is
+        gone, `RecordPurged`; what was typed stays in the session. Raises `Misuse` once the block has ended.
+        """
+        self._portal.call(lambda call: self._inner.flush())
+
+    def take(self) -> tuple[Splice, ...]:
+        """Show what others wrote, as far as it has arrived in the session.
+
+        Returns what that did to the text: to be applied, one step after the other, to whatever shows it.
+        """
+        return self._portal.do(lambda: self._inner.take())
+
+    def arrivals(self) -> Items[tuple[Splice, ...]]:
+        """What others write (on other devices, and elsewhere on this one), as it arrives: `take`, again and again.
+
+            for steps in text.arrivals():
+                for step in steps:                  # one after the other, before anything else is typed
+                    view.replace(step.at, step.at + step.delete, step.insert)
+
+        Ends when the home closes, or the block ends.
+        """
+        return Items(self._portal, lambda: self._inner.arrivals(), ends=True)
 
 
 def become_new_device(path: Path | str, *, passphrase: str | None = None, name: str | None = None) -> Renewal:

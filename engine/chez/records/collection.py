@@ -21,6 +21,7 @@ from chez.records.past import Change, Difference, Past, differences, open_past
 from chez.records.reading import Reader
 from chez.records.record import Record
 from chez.records.reversals import Reversal
+from chez.records.session import WITHIN, Typing, typing
 from chez.records.store import Over
 from chez.records.trash import Trashed, find_trash
 from chez.records.typed import Form, Migrated, Migration
@@ -118,6 +119,17 @@ class Collection(Generic[T]):
             if change is not None:
                 await engine.database.write(lambda db: engine.records.end_edit(
                     db, engine.space, draft, change, wanted.after))
+
+    def typing(self, id: str, path: FieldPath, *, within: float = WITHIN) -> AbstractAsyncContextManager[Typing]:
+        """Type in a text: `async with notes.typing(id, "body") as text: text.splice(12, 0, "e")`.
+
+        For an editor's keystrokes. Each splice shows at once and is a change by itself; they are
+        written in batches, `within` so many seconds, sooner when 3,000 are waiting, at `await text.flush()`,
+        and when the block ends, also by an exception. Others may write in the record meanwhile: `text.arrivals()`
+        tells what they do to the text. Raises `NotFound` where no text is, and when the block
+        ends what the last attempt to write raised, if something is not written.
+        """
+        return typing(self._engine, self.name, id, path, within)
 
     async def migrate(self) -> Migrated:
         """Write the collection's version into every record that has an older one, so that SQL sees it.

@@ -7,13 +7,16 @@ is loaded or already open; some are taken in, and the document can't be read aft
 two devices would differ, or lose a record. Here that is decided by the change and its
 past alone, before the library sees it.
 
+What a change tells by runs is looked at by runs (`records.runs`): whether they fit then follows from
+one of their operations and from what they name, where it goes up in step with them.
+
 Of each change is kept which others are in its past: of each device the last operation
 (a vector clock; Fidge 1988, Mattern 1989), and one bit for each change in no device's name.
 """
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,19 +33,19 @@ from chez.records.operations import (
     SET,
     Operation,
     OpId,
-    decode,
     only_sets,
 )
+from chez.records.runs import Run, Runs, unpack
 
 __all__ = ("Ground", "is_new")
 
 _KNOWN: Final = frozenset((MAKE_MAP, MAKE_LIST, MAKE_TEXT, SET, DELETE, MARK))
 _MAKES: Final = frozenset((MAKE_MAP, MAKE_LIST, MAKE_TEXT))
 _UNPACKED: Final = 200_000
-"""Operations kept unpacked while changes are taken in: some tens of megabytes."""
+"""Runs of operations kept unpacked while changes are taken in: some tens of megabytes."""
 
 _KEPT: Final = 2_000
-"""Operations of one record kept unpacked in between: many records are kept at once."""
+"""Runs of one record kept unpacked in between: many records are kept at once."""
 
 
 def is_new(change: RawChange) -> bool:
@@ -67,7 +70,7 @@ class Ground:
         self._changes: dict[bytes, _Seen] = {}
         self._of: dict[bytes, tuple[list[int], list[_Seen]]] = {}  # by actor: where each change begins, and it
         self._bits: dict[bytes, int] = {}
-        self._unpacked: OrderedDict[bytes, list[Operation]] = OrderedDict()
+        self._unpacked: OrderedDict[bytes, Runs] = OrderedDict()
         self._count = 0  # of what is unpacked
 
     def learn(self, document: Document) -> None:
@@ -80,7 +83,7 @@ class Ground:
     def take(self, change: RawChange) -> None:
         """Take in a change, all it builds on being there. Raises `BadChange` when its operations don't fit."""
         seen = self._seen(change, change.dependencies)
-        _Check(self, seen, decode(change)).all()
+        _Check(self, seen, unpack(change)).all()
         self._add(change, change.dependencies)
 
     def rest(self) -> None:
@@ -116,24 +119,38 @@ class Ground:
     def find(self, by: _Seen, id: OpId) -> Operation | None:
         """An operation in a change's past."""
         number, actor = id
+        change = self._holder(by, actor, number)
+        return None if change is None else self._operations(change).find(number)
+
+    def between(self, by: _Seen, actor: bytes, first: int, last: int) -> Iterator[Run | None]:
+        """The runs of an actor's operations from `first` to `last` that are in a change's past; None for a gap."""
+        while first <= last:
+            change = self._holder(by, actor, first)
+            if change is None:
+                yield None
+                return
+            yield from self._operations(change).between(first, min(last, change.last))
+            first = change.last + 1
+
+    def _holder(self, by: _Seen, actor: bytes, number: int) -> Held | RawChange | None:
+        """The change in another's past that has an operation."""
         firsts, changes = self._of.get(actor, ((), ()))
         if not (at := bisect_right(firsts, number)):
             return None
-        seen = changes[at - 1]
-        change = seen.change
+        change = changes[at - 1].change
         if number > change.last:
             return None
         if actor != by.change.actor and not (
                 by.devices.get(actor, 0) >= change.last if len(actor) == DEVICE_ID
                 else by.others & self._bits[change.hash]):
             return None
-        return self._operations(change)[number - change.first]
+        return change
 
-    def _operations(self, change: Held | RawChange) -> list[Operation]:
+    def _operations(self, change: Held | RawChange) -> Runs:
         found = self._unpacked.get(change.hash)
         if found is None:
             raw = change if isinstance(change, RawChange) else automerge.read_change(change.bytes)
-            found = self._unpacked[change.hash] = decode(raw)
+            found = self._unpacked[change.hash] = unpack(raw)
             self._count += len(found)
             while self._count > _UNPACKED and len(self._unpacked) > 1:
                 self._count -= len(self._unpacked.popitem(last=False)[1])
@@ -144,7 +161,7 @@ class Ground:
 class _Check:
     """The operations of one change, held against what they name."""
 
-    def __init__(self, ground: Ground, by: _Seen, operations: list[Operation]) -> None:
+    def __init__(self, ground: Ground, by: _Seen, operations: Runs) -> None:
         self._ground = ground
         self._by = by
         self._operations = operations
@@ -154,16 +171,48 @@ class _Check:
 
     def all(self) -> None:
         """Raise `BadChange` unless every one of them fits."""
-        for one in self._operations:
-            if one.action not in _KNOWN or ((one.raw or one.kind) and one.action not in (SET, MARK)):
-                raise BadChange("a change has an operation that no edit makes")
-            if one.obj != self._obj:
-                made = None if one.obj is None else self._find(one, one.obj)
-                if one.obj is not None and (made is None or made.action not in _MAKES):
-                    raise BadChange("an operation acts inside of what is not there")
-                self._obj, self._made = one.obj, MAKE_MAP if made is None else made.action
-            self._key(one)
-            self._before(one)
+        for run in self._operations.all:
+            self._one(run.at(0))
+            if run.count > 1 and not self._in_step(run):
+                for n in range(1, run.count):
+                    self._one(run.at(n))
+
+    def _one(self, one: Operation) -> None:
+        if one.action not in _KNOWN or ((one.raw or one.kind) and one.action not in (SET, MARK)):
+            raise BadChange("a change has an operation that no edit makes")
+        if one.obj != self._obj:
+            made = None if one.obj is None else self._find(one, one.obj)
+            if one.obj is not None and (made is None or made.action not in _MAKES):
+                raise BadChange("an operation acts inside of what is not there")
+            self._obj, self._made = one.obj, MAKE_MAP if made is None else made.action
+        self._key(one)
+        self._before(one)
+
+    def _in_step(self, run: Run) -> bool:
+        """Whether all of a run fits because its first operation does. What can't be told so is looked at one by one.
+
+        What stays the same from one operation to the next fits as it did. Elements that are
+        neighbours in number fit if all are elements of the object; and what each of them
+        replaces does, if that is the element's own insertion.
+        """
+        if run.before and (run.before[0] != run.key or run.back != run.step):
+            return not run.step and not run.back
+        if not run.step:
+            return True
+        if run.step not in (1, -1) or not isinstance(run.key, tuple):
+            return False
+        (number, actor), reach = run.key, run.step * (run.count - 1)
+        for held in self._between(actor, min(number, number + reach), max(number, number + reach)):
+            if held is None or not held.insert or held.obj != run.obj or (held.action == MARK and not run.insert):
+                return False
+        return True
+
+    def _between(self, actor: bytes, first: int, last: int) -> Iterator[Run | None]:
+        own = actor == self._by.change.actor
+        if not own or first < self._first:
+            yield from self._ground.between(self._by, actor, first, min(last, self._first - 1) if own else last)
+        if own and last >= self._first:
+            yield from self._operations.between(max(first, self._first), last)
 
     def _key(self, one: Operation) -> None:
         """A map has keys, a list and a text have elements."""
@@ -196,5 +245,5 @@ class _Check:
         if id >= one.id:
             return None
         if id[1] == self._by.change.actor and id[0] >= self._first:
-            return self._operations[id[0] - self._first]
+            return self._operations.find(id[0])
         return self._ground.find(self._by, id)

@@ -23,8 +23,10 @@ from chez.records.automerge import BadChange, RawChange
 from chez.records.columns import MAX_OPERATIONS, BadColumns, read_uleb
 from chez.records.encode import sleb, uleb
 
-__all__ = ("DELETE", "HEAD", "MAKE_LIST", "MAKE_MAP", "MAKE_TEXT", "MARK", "SET", "OpId", "Operation", "decode",
-           "encode", "is_make", "only_sets", "signed")
+__all__ = ("ACTION", "BEFORE", "BEFORE_ACTOR", "DELETE", "EXPAND", "GROUP", "HEAD", "INSERT", "KEY", "KEY_ACTOR",
+           "KEY_NUMBER", "MAKE_LIST", "MAKE_MAP", "MAKE_TEXT", "MARK", "MARK_NAME", "META", "OBJECT", "OBJECT_ACTOR",
+           "RAW", "SET", "OpId", "Operation", "check_value", "decode", "encode", "header", "is_make", "only_sets",
+           "read_text", "signed")
 
 OpId = tuple[int, bytes]
 """An operation's number and its actor; in this order, Lamport's."""
@@ -35,10 +37,12 @@ HEAD: Final[OpId] = (0, b"")
 MAKE_MAP, SET, MAKE_LIST, DELETE, MAKE_TEXT, _INCREMENT, _MAKE_TABLE, MARK = range(8)
 """What operations do."""
 
-_OBJECT_ACTOR, _OBJECT, _KEY_ACTOR, _KEY_NUMBER, _KEY, _INSERT, _ACTION, _META, _RAW = (
+OBJECT_ACTOR, OBJECT, KEY_ACTOR, KEY_NUMBER, KEY, INSERT, ACTION, META, RAW = (
     0x01, 0x02, 0x11, 0x13, 0x15, 0x34, 0x42, 0x56, 0x57)
-_GROUP, _BEFORE_ACTOR, _BEFORE, _EXPAND, _MARK_NAME = 0x70, 0x71, 0x73, 0x94, 0xA5
-_FLAT: Final = frozenset((_KEY, _INSERT, _ACTION, _META, _RAW, _GROUP))
+GROUP, BEFORE_ACTOR, BEFORE, EXPAND, MARK_NAME = 0x70, 0x71, 0x73, 0x94, 0xA5
+"""The columns."""
+
+_FLAT: Final = frozenset((KEY, INSERT, ACTION, META, RAW, GROUP))
 _MAGIC: Final = b"\x85\x6f\x4a\x83"
 
 
@@ -85,7 +89,7 @@ def decode(change: RawChange) -> list[Operation]:
 
 
 def _decoded(change: RawChange) -> list[Operation]:
-    actors, columns = _header(change.bytes)
+    actors, columns = header(change.bytes)
     names = [change.actor, *actors]
     if actors != sorted(set(actors) - {change.actor}):
         raise BadColumns("actors that are out of order")
@@ -97,20 +101,20 @@ def _decoded(change: RawChange) -> list[Operation]:
             raise BadColumns("columns of different lengths")
         return found
 
-    objects = _ids(column(_OBJECT_ACTOR, _numbers), column(_OBJECT, _numbers), names)
-    elements = _ids(column(_KEY_ACTOR, _numbers), column(_KEY_NUMBER, _deltas), names)
-    keys = column(_KEY, _texts)
-    inserts = column(_INSERT, _booleans, needed=True)
-    actions = column(_ACTION, _numbers, needed=True)
-    metas = column(_META, _numbers, needed=True)
-    groups = column(_GROUP, _numbers, needed=True)
-    marked = column(_MARK_NAME, _texts)
-    column(_EXPAND, _booleans)
+    objects = _ids(column(OBJECT_ACTOR, _numbers), column(OBJECT, _numbers), names)
+    elements = _ids(column(KEY_ACTOR, _numbers), column(KEY_NUMBER, _deltas), names)
+    keys = column(KEY, _texts)
+    inserts = column(INSERT, _booleans, needed=True)
+    actions = column(ACTION, _numbers, needed=True)
+    metas = column(META, _numbers, needed=True)
+    groups = column(GROUP, _numbers, needed=True)
+    marked = column(MARK_NAME, _texts)
+    column(EXPAND, _booleans)
     total = sum(groups)
     if total > MAX_OPERATIONS:
         raise BadColumns("more predecessors than operations")
-    before = _ids(column(_BEFORE_ACTOR, _numbers, total, True), column(_BEFORE, _deltas, total, True), names)
-    raw, at, first, out = columns.get(_RAW, b""), 0, 0, []
+    before = _ids(column(BEFORE_ACTOR, _numbers, total, True), column(BEFORE, _deltas, total, True), names)
+    raw, at, first, out = columns.get(RAW, b""), 0, 0, []
     for n in range(count):
         size = metas[n] >> 4
         key = keys[n] if elements[n] is None else elements[n]
@@ -119,7 +123,7 @@ def _decoded(change: RawChange) -> list[Operation]:
             raise BadColumns("an operation in no place")
         named = tuple([one for one in before[first : first + groups[n]] if one is not None])
         out.append(Operation((change.first + n, change.actor), objects[n], key, inserts[n], actions[n],
-                             metas[n] & 15, _value(metas[n] & 15, raw[at : at + size], size), named))
+                             metas[n] & 15, check_value(metas[n] & 15, raw[at : at + size], size), named))
         at += size
         first += groups[n]
     if at != len(raw):
@@ -139,18 +143,18 @@ def only_sets(change: RawChange) -> bool:
 
 
 def _only_sets(change: RawChange) -> bool:
-    actors, columns = _header(change.bytes)
+    actors, columns = header(change.bytes)
     count = change.last - change.first + 1
-    metas, keys = columns.get(_META, b""), columns.get(_KEY, b"")
+    metas, keys = columns.get(META, b""), columns.get(KEY, b"")
     if (actors or not columns.keys() <= _FLAT or len(metas) + len(keys) > 1024  # what is remembered is small
-            or columns.get(_INSERT) != uleb(count) or columns.get(_ACTION) != _run(SET, count)
-            or columns.get(_GROUP) != _run(0, count) or not _all_named(keys, count)):
+            or columns.get(INSERT) != uleb(count) or columns.get(ACTION) != _run(SET, count)
+            or columns.get(GROUP) != _run(0, count) or not _all_named(keys, count)):
         return False
-    raw, at, sizes = columns.get(_RAW, b""), 0, _sizes(metas)
+    raw, at, sizes = columns.get(RAW, b""), 0, _sizes(metas)
     if len(sizes) != count:
         return False
     for size, kind in sizes:
-        _value(kind, raw[at : at + size], size)
+        check_value(kind, raw[at : at + size], size)
         at += size
     return at == len(raw)
 
@@ -185,7 +189,7 @@ def _ids(who: Iterable[int | None], number: Iterable[int | None], names: Sequenc
     return out
 
 
-def _value(kind: int, raw: bytes, size: int) -> bytes:
+def check_value(kind: int, raw: bytes, size: int) -> bytes:
     """The bytes of a value, which are those that its kind has; a number beyond 63 bits could not be written back."""
     if kind == 6:
         raw.decode()
@@ -196,7 +200,7 @@ def _value(kind: int, raw: bytes, size: int) -> bytes:
     return raw
 
 
-def _header(data: bytes) -> tuple[list[bytes], dict[int, bytes]]:
+def header(data: bytes) -> tuple[list[bytes], dict[int, bytes]]:
     """The other actors that a change names, and its columns."""
     _, at = read_uleb(data, 9)
     count, at = read_uleb(data, at)
@@ -262,13 +266,14 @@ def _deltas(data: bytes) -> list[int | None]:
     return out
 
 
-def _text(data: bytes, at: int) -> tuple[str, int]:
+def read_text(data: bytes, at: int) -> tuple[str, int]:
+    """A text with its length before it, and where it ends."""
     size, at = read_uleb(data, at)
     return data[at : at + size].decode(), at + size
 
 
 def _texts(data: bytes) -> list[str | None]:
-    return _runs(data, _text)
+    return _runs(data, read_text)
 
 
 def _booleans(data: bytes) -> list[bool]:
@@ -313,18 +318,18 @@ def _columns(operations: Sequence[Operation], index: dict[bytes, int]) -> list[t
     elements = [one.key if isinstance(one.key, tuple) else None for one in operations]
     before = [id for one in operations for id in sorted(one.before)]
     found = [
-        (_OBJECT_ACTOR, _packed([None if id is None else index[id[1]] for id in objects], uleb)),
-        (_OBJECT, _packed([None if id is None else id[0] for id in objects], uleb)),
-        (_KEY_ACTOR, _packed([None if id in (None, HEAD) else index[id[1]] for id in elements], uleb)),
-        (_KEY_NUMBER, _packed(_steps([None if id is None else id[0] for id in elements]), sleb)),
-        (_KEY, _packed([one.key if isinstance(one.key, str) else None for one in operations], _string)),
-        (_INSERT, _switches([one.insert for one in operations])),
-        (_ACTION, _packed([one.action for one in operations], uleb)),
-        (_META, _packed([len(one.raw) << 4 | one.kind for one in operations], uleb)),
-        (_RAW, b"".join([one.raw for one in operations])),
-        (_GROUP, _packed([len(one.before) for one in operations], uleb)),
-        (_BEFORE_ACTOR, _packed([index[id[1]] for id in before], uleb)),
-        (_BEFORE, _packed(_steps([id[0] for id in before]), sleb)),
+        (OBJECT_ACTOR, _packed([None if id is None else index[id[1]] for id in objects], uleb)),
+        (OBJECT, _packed([None if id is None else id[0] for id in objects], uleb)),
+        (KEY_ACTOR, _packed([None if id in (None, HEAD) else index[id[1]] for id in elements], uleb)),
+        (KEY_NUMBER, _packed(_steps([None if id is None else id[0] for id in elements]), sleb)),
+        (KEY, _packed([one.key if isinstance(one.key, str) else None for one in operations], _string)),
+        (INSERT, _switches([one.insert for one in operations])),
+        (ACTION, _packed([one.action for one in operations], uleb)),
+        (META, _packed([len(one.raw) << 4 | one.kind for one in operations], uleb)),
+        (RAW, b"".join([one.raw for one in operations])),
+        (GROUP, _packed([len(one.before) for one in operations], uleb)),
+        (BEFORE_ACTOR, _packed([index[id[1]] for id in before], uleb)),
+        (BEFORE, _packed(_steps([id[0] for id in before]), sleb)),
     ]
     return [(kind, data) for kind, data in found if data]
 

@@ -6,7 +6,7 @@ cache, which is dropped whenever some work is undone.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -34,6 +34,9 @@ IN_ENTRY, OUTBOX, WAITING, REFUSED = 0, 1, 2, 3
 
 HERE, DELETED, ABSENT, PURGED = 0, 1, 2, 3
 """States of a record; ABSENT while all that arrived of it waits for something."""
+
+_LOG: Final = ("INSERT INTO change (record, hash, bytes, sequence, last, weight, entry, state, origin, batch, time) "
+               "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
 
 _NEXT: Final = "(SELECT coalesce(max(changed), 0) + 1 FROM record)"
 """The next number of a write. No record's row is ever taken away, so none is given twice."""
@@ -69,6 +72,8 @@ class _Warm:
     document: Document
     tips: dict[bytes, Tip] | None = None
     ground: Ground | None = None
+    own: tuple[int, bytes] | None = None
+    """The number and hash of this device's last change, once they were asked for."""
 
 
 @dataclass(slots=True)
@@ -136,8 +141,8 @@ class Rows:
             # What does not load again from its saved form is kept as the changes it is of, and
             # tried again once there are as many more as if it had been.
             if (saved := automerge.saved(self.load(db, n))) is not None:
-                db.execute("INSERT OR REPLACE INTO snapshot (record, doc, changes) VALUES (?, ?, ?)",
-                           (n, saved, count))
+                db.execute("INSERT OR REPLACE INTO snapshot (record, doc, changes, upto) VALUES (?, ?, ?, "
+                           "(SELECT max(n) FROM change WHERE record = ? AND state < 2))", (n, saved, count, n))
                 db.execute("UPDATE change SET bytes = NULL WHERE record = ? AND state = 0 AND bytes IS NOT NULL", (n,))
                 tail = 0
             else:
@@ -180,12 +185,22 @@ class Rows:
         """
         sequence = change.sequence if counted and len(change.actor) == DEVICE_ID else 0
         batch = self.batch if state == OUTBOX else None
-        row: int = db.execute(
-            "INSERT INTO change (record, hash, bytes, sequence, last, weight, entry, state, origin, batch, time) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (n, change.hash, change.bytes, sequence, change.last, change.weight, entry, state, origin, batch,
-             self.now() if time is None else time)).lastrowid
+        row: int = db.execute(_LOG, (n, change.hash, change.bytes, sequence, change.last, change.weight, entry, state,
+                                     origin, batch, self.now() if time is None else time)).lastrowid
+        if change.actor == self.actor and counted:
+            self._count(n, change)
         return row
+
+    def log_made(self, db: Connection, n: int, changes: Sequence[RawChange], times: Sequence[int]) -> None:
+        """Add changes that this device made to a record's log: they wait to be sent. `times` is when each was made."""
+        db.executemany(_LOG, [(n, change.hash, change.bytes, change.sequence, change.last, change.weight, None,
+                               OUTBOX, None, self.batch, time) for change, time in zip(changes, times, strict=True)])
+        self._count(n, changes[-1])
+
+    def _count(self, n: int, change: RawChange) -> None:
+        warm = self._warm.get(n)
+        if warm is not None and warm.own is not None:
+            warm.own = max(warm.own, (change.sequence, change.hash))
 
     def logged(self, db: Connection, n: int | None, hash: bytes) -> tuple[int, int] | None:
         """State and last operation of a change in a record's log, None when it never came."""
@@ -208,9 +223,21 @@ class Rows:
 
     def own_sequence(self, db: Connection, n: int) -> int:
         """The number of this device's last change of a record."""
-        row = db.execute("SELECT max(change.sequence) FROM change LEFT JOIN entry ON entry.n = change.entry "
-                         "WHERE record = ? AND (entry IS NULL OR author = ?)", (n, self.actor)).fetchone()
-        return row[0] or 0
+        return self.own_last(db, n)[0]
+
+    def own_last(self, db: Connection, n: int) -> tuple[int, bytes]:
+        """The number and hash of this device's last change of a record; 0 when it made none."""
+        warm = self._warm.get(n)
+        if warm is not None and warm.own is not None:
+            return warm.own
+        # SQLite takes a bare column from the row that has the maximum.
+        number, hash = db.execute(
+            "SELECT max(change.sequence), change.hash FROM change LEFT JOIN entry ON entry.n = change.entry "
+            "WHERE record = ? AND (entry IS NULL OR author = ?)", (n, self.actor)).fetchone()
+        found = (number, hash) if number else (0, b"")
+        if warm is not None:
+            warm.own = found
+        return found
 
     def tips(self, db: Connection, n: int) -> dict[bytes, Tip]:
         """Of each author, how far its changes of a record came; the caller keeps them current."""
@@ -230,10 +257,10 @@ class Rows:
 
     def base(self, db: Connection, n: int) -> bytes:
         """A record's loadable bytes: its snapshot and the changes since, in causal order."""
-        snapshot = db.execute("SELECT doc FROM snapshot WHERE record = ?", (n,)).fetchone()
-        rows = db.execute("SELECT bytes FROM change WHERE record = ? AND state < 2 AND bytes IS NOT NULL "
-                          "ORDER BY n", (n,))
-        return b"".join([snapshot[0] if snapshot is not None else b"", *[data for (data,) in rows]])
+        doc, upto = db.execute("SELECT doc, upto FROM snapshot WHERE record = ?", (n,)).fetchone() or (b"", 0)
+        rows = db.execute("SELECT bytes FROM change WHERE record = ? AND n > ? AND state < 2 AND bytes IS NOT NULL "
+                          "ORDER BY n", (n, upto))
+        return b"".join([doc, *[data for (data,) in rows]])
 
     def warm(self, n: int) -> Document | None:
         """A record's document, if it is loaded."""

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 from chez.errors import InvalidValue, MigrationFailed, NotFound, RecordPurged
-from chez.records import automerge
+from chez.records import automerge, scribe
 from chez.records.anew import settle
 from chez.records.automerge import BadChange, Document, RawChange
 from chez.records.conflicts import resolution
@@ -81,6 +81,7 @@ class RecordStore:
     def __init__(self, actor: bytes, touch: Callable[[str, str], None] | None = None,
                  now: Callable[[], int] = int) -> None:
         self.actor = actor
+        self.now = now
         self.left = False
         """Whether a write on this device released more of others' changes than it merged."""
         self._rows = Rows(actor, touch, now)
@@ -179,6 +180,16 @@ class RecordStore:
     def position(self, db: Connection, space: int, collection: str, id: str, path: FieldPath, cursor: str) -> int:
         """Where a cursor is now. Raises `NotFound`, `InvalidValue` (see `records.cursors`)."""
         return position_of(self._rows.load(db, self._here(db, space, collection, id).n), path, cursor)
+
+    def begin_typing(self, db: Connection, space: int, collection: str, id: str,
+                     path: Sequence[str | int]) -> scribe.Known:
+        """A text that is about to be typed in (see `records.scribe`). Raises `NotFound`, `RecordPurged`."""
+        return scribe.begin(self._rows, db, space, collection, id, path)
+
+    def take_down(self, db: Connection, space: int, collection: str, id: str, path: Sequence[str | int],
+                  known: scribe.Known, strokes: Sequence[scribe.Stroke]) -> scribe.Taken:
+        """Write what was typed in a text (see `records.scribe`). Raises `NotFound`, `RecordPurged`."""
+        return scribe.take_down(self._rows, db, space, collection, id, path, known, strokes)
 
     def delete(self, db: Connection, space: int, collection: str, id: str) -> None:
         """Mark a record deleted. Raises `NotFound`."""

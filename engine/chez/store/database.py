@@ -138,8 +138,7 @@ class Database:
     path: Path
     _writer: aiosqlite.Connection
     _reader: aiosqlite.Connection
-    key: bytearray = field(repr=False)
-    """The database key; zeros once it is closed."""
+    key: bytearray = field(repr=False)  # zeros once it is closed
     read_only: bool = False
     before_commit: Callable[[Connection], None] | None = None
     """Called inside every transaction, just before it commits."""

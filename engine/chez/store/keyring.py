@@ -88,9 +88,9 @@ def add_key(folder: Path, key: bytes | bytearray) -> str:
     """Let the keyring open this home from now on; give the keyring's name.
 
     Raises `KeyringUnavailable`, also when the keyring takes the secret and does not give it
-    back; `chez.keyring` is not there then.
+    back, and `StorageFailed`; what opened the home before does so still, then.
     """
-    remove_key(folder)
+    before = _id(folder)
     secret, id = crypto.random_bytes(crypto.KEY_BYTES), crypto.random_bytes(ID_BYTES).hex()
     nonce = crypto.random_bytes(crypto.NONCE_BYTES)
     file = _File(1, id, nonce.hex(), "")
@@ -99,7 +99,12 @@ def add_key(folder: Path, key: bytes | bytearray) -> str:
     if _asked(lambda library: library.get_password(SERVICE, id)) != secret.hex():
         raise KeyringUnavailable(f"the keyring ({_backend()}) does not keep what it is given",
                                  "Set up another keyring, or go on with the passphrase.")
-    put_file(folder / KEYRING_FILE, msgspec.json.format(msgspec.json.encode(file)))
+    try:
+        put_file(folder / KEYRING_FILE, msgspec.json.format(msgspec.json.encode(file)))
+    except ChezError:
+        _forget(id)
+        raise
+    _forget(before)
     return _backend()
 
 
@@ -109,19 +114,28 @@ def remove_key(folder: Path) -> bool:
     Never fails for the keyring: the file goes first. Raises `StorageFailed`.
     """
     path = folder / KEYRING_FILE
-    try:
-        id = _read(folder).id
-    except ChezError:
-        id = None
+    id = _id(folder)
     there = path.exists()
     try:
         erase(path)
     except OSError as error:
         raise disk_error(error, f"{KEYRING_FILE} can't be removed") from None
+    _forget(id)
+    return there
+
+
+def _id(folder: Path) -> str | None:
+    try:
+        return _read(folder).id
+    except ChezError:
+        return None
+
+
+def _forget(id: str | None) -> None:
+    """Remove an entry, where the keyring does it; without its file it opens nothing."""
     if id is not None:
         with suppress(KeyringUnavailable):
             _asked(lambda library: library.delete_password(SERVICE, id))
-    return there
 
 
 def keyring_status(folder: Path) -> KeyringStatus:
@@ -158,21 +172,17 @@ def _asked(ask: Callable[[ModuleType], Any]) -> Any:
     from keyring.backends import fail
     from keyring.errors import NoKeyringError
 
-    if isinstance(library.get_keyring(), fail.Keyring):
-        raise _none()
     try:
-        return ask(library)
+        if not isinstance(library.get_keyring(), fail.Keyring):
+            return ask(library)
     except NoKeyringError:
-        raise _none() from None
+        pass
     except Exception as error:  # each system's backend has errors of its own
         raise KeyringUnavailable(f"the keyring refuses ({type(error).__name__})",
                                  "Unlock it, or go on with the passphrase.") from None
-
-
-def _none() -> KeyringUnavailable:
-    return KeyringUnavailable("there is no keyring on this system, or none that runs",
-                              "A desktop has one (GNOME Keyring, KWallet, the macOS keychain); without, the "
-                              "passphrase opens the home.")
+    raise KeyringUnavailable("there is no keyring on this system, or none that runs",
+                             "A desktop has one (GNOME Keyring, KWallet, the macOS keychain); without, the "
+                             "passphrase opens the home.")
 
 
 def _associated(file: _File) -> bytes:

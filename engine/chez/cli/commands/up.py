@@ -44,6 +44,8 @@ def up(ctx: click.Context, detach: bool, lock_after: str | None, from_pipe: bool
     after = None if lock_after is None else duration(lock_after)
     if resume is not None:
         lock, _, socket = resume.partition(":")
+        if not (lock.isdecimal() and socket.isdecimal()):
+            raise click.UsageError(f"{resume!r} are no descriptors", ctx)
         _own(chosen, None, lambda _: None, after, (int(lock), int(socket)))
         return
     if from_pipe:

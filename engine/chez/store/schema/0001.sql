@@ -85,8 +85,9 @@ CREATE TABLE search (                 -- full-text indexes: a table of FTS5, a v
 
 CREATE TABLE snapshot (
     record  INTEGER PRIMARY KEY REFERENCES record,
-    doc     BLOB NOT NULL,            -- saved form, up to some change
-    changes INTEGER NOT NULL          -- how many it holds
+    doc     BLOB NOT NULL,            -- saved form
+    changes INTEGER NOT NULL,         -- how many it holds
+    upto    INTEGER NOT NULL          -- all of the record's up to this row
 );
 
 CREATE TABLE change (
