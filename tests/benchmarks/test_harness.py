@@ -1,6 +1,7 @@
 """The harness on figures made up for the purpose: shape of the JSON, medians, ratios, failures."""
 
 import asyncio
+import gzip
 import json
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks import __main__ as cli
-from benchmarks import feeds, harness, imports, jobs, live, queries, store, stores, sync
+from benchmarks import feeds, harness, imports, jobs, live, queries, store, stores, sync, texts
 from benchmarks.harness import Bench, Benchmark, BenchmarkFailed, Figure, Runs
 from benchmarks.report import page
 from click.testing import CliRunner
@@ -82,15 +83,36 @@ def test_a_benchmark_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_the_real_figures_are_complete() -> None:
     """Every figure that issues 3 and 4 name exists once, names a peer or a limit, and tells what it measures."""
-    themes = (store, stores, queries, live, sync, imports, jobs, feeds)
+    themes = (store, stores, queries, live, sync, imports, jobs, feeds, texts)
     figures = [f for theme in themes for b in theme.benchmarks() for f in b.figures]
     assert sorted(f.id for f in figures) == sorted([
         "put.bulk", "put.single", "put.concurrent64", "sync.records_1000", "sync.latency_p50",
         "sync.latency_p99", "import.linky", "cli.warm", "job.cold", "job.fresh", "job.linky_year",
         "relay.bytes_per_record", "query.indexed", "query.fulltext", "query.live", "query.live_unindexed",
-        "open.first_query", "scan.rss", "feed.rate",
+        "open.first_query", "scan.rss", "feed.rate", "text.trace", "text.open", "text.resume",
         *(f"store.peers.{name}" for name in ("create", "read", "query", "update", "open", "disk"))])
     assert all(f.peers and f.what.endswith(".") and f.better in ("less", "more") for f in figures)
+
+
+def test_a_trace_that_is_not_there_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without its file nothing else is measured instead: the figure is missing, and it is said what it needs."""
+    results, failed = cli.run(texts.benchmarks(), (), None, 3, True, tmp_path)
+    assert (results.figures, failed) == ({}, ["text.trace, text.open, text.resume"])
+    assert "not measured: needs automerge-paper.json.gz in benchmarks/.cache" in capsys.readouterr().err
+
+
+def test_a_trace_is_read_and_held_to_its_format(tmp_path: Path) -> None:
+    """Edits and the last content are read; what is no trace is told by name."""
+    file = tmp_path / texts.TRACE
+    whole = b'{"startContent":"","endContent":"b","txns":[{"time":"","patches":[[0,0,"a"],[0,1,"b"]]}]}'
+    file.write_bytes(gzip.compress(whole))
+    trace = texts.read_trace(tmp_path)
+    assert (trace.edits, trace.end) == ([(0, 0, "a"), (0, 1, "b")], "b")
+    begun = whole.replace(b'""', b'"x"', 1)
+    for broken in (b"{}", gzip.compress(b"{}"), gzip.compress(whole)[:-9], gzip.compress(begun)):
+        file.write_bytes(broken)
+        with pytest.raises(BenchmarkFailed, match="automerge-paper"):
+            texts.read_trace(tmp_path)
 
 
 def test_the_command() -> None:

@@ -21,6 +21,17 @@ def test_a_record_goes_back_and_forth(either: Chez) -> None:
     assert either.json("get", "notes", "tea")["value"]["cups"] == 2
 
 
+def test_what_was_done_in_one_sitting_is_one_line(owned: Chez) -> None:
+    """Edits of the same fields in a row are one line for people, and each one with --each or --json."""
+    owned.run("put", "notes", "tea", "title=Tea", "cups=1")
+    for cups in (2, 3):
+        owned.run("edit", "notes", "tea", f"cups={cups}")
+    lines = owned.run("history", "notes", "tea").stdout.splitlines()
+    assert len(lines) == 3 and "edited, 2 times since" in lines[1]
+    assert len(owned.run("history", "notes", "tea", "--each").stdout.splitlines()) == 4
+    assert [one["count"] for one in owned.lines("history", "notes", "tea")] == [1, 1, 1]
+
+
 def test_what_is_deleted_is_in_the_trash(owned: Chez) -> None:
     """It is listed with who and when, comes back, and once purged never does; a purge asks first."""
     owned.run("put", "notes", "tea", "title=Tea")

@@ -36,6 +36,65 @@ def fields_of(device: Device) -> list[tuple[str, str | None, tuple[str, ...]]]:
     return [(one.kind, one.device_name, one.fields) for one in reversed(past(device).page(names, 99, None))]
 
 
+def test_a_sitting_is_one_line_to_people() -> None:
+    """Grouped, edits of one device in the same fields are one as long as it does not pause; paging loses none."""
+    a, b = pair()
+    clock = [1_000_000]
+    a.store._rows.now = lambda: clock[0]
+    a.put({"n": 0, "text": Text("")})
+    for n in range(1, 8):
+        clock[0] += 1_000_000 if n == 5 else 60_000
+        change(a, lambda draft: draft["text"].append("x"))
+    change(a, lambda draft: draft.update(n=1))
+    meet(a, b)
+    change(b, lambda draft: draft.update(n=2))
+    meet(a, b)
+    each = past(a).page(names, 99, None)
+    grouped = past(a).page(names, 99, None, grouped=True)
+    assert [(one.kind, one.device_name, one.fields, one.count) for one in grouped] == [
+        ("edited", "b", ("n",), 1), ("edited", "a", ("n",), 1), ("edited", "a", ("text",), 3),
+        ("edited", "a", ("text",), 4), ("created", "a", ("n", "text"), 1)]
+    at = 0
+    for one in grouped:
+        newest, oldest = each[at], each[at + one.count - 1]
+        assert (one.hash, one.time, one.oldest, one.since) == (
+            newest.hash, newest.time, oldest.hash, oldest.time)
+        at += one.count
+    pages, before = [], None
+    while page := past(a).page(names, 2, before, grouped=True):
+        pages += page
+        before = page[-1].oldest
+    assert pages == grouped
+
+
+def test_places_that_do_not_show_have_a_name_too() -> None:
+    """A change inside of a map that lost to another one, or is deleted by now, is called as it was."""
+    a, b = pair()
+    a.put({"n": 0})
+    meet(a, b)
+    for device, value in ((a, 1), (b, 2)):
+        change(device, lambda draft: draft.update(box={"in": {"n": 0}}))
+        change(device, lambda draft, value=value: draft["box"]["in"].update(n=value))
+    meet(a, b)
+    change(a, lambda draft: draft.pop("box"))
+    meet(a, b)
+    for device in (a, b):
+        assert [one.fields for one in past(device).page(names, 99, None)].count(("box.in.n",)) == 2
+
+
+def test_a_grouped_page_is_of_a_bounded_number_of_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sitting that is longer goes on in the next page."""
+    monkeypatch.setattr("chez.records.past.LOOKED_AT", 3)
+    a, _ = pair()
+    a.store._rows.now = lambda: 1_000_000
+    a.put({"text": Text("")})
+    for _ in range(4):
+        change(a, lambda draft: draft["text"].append("x"))
+    (first,) = past(a).page(names, 99, None, grouped=True)
+    rest = past(a).page(names, 99, first.oldest, grouped=True)
+    assert (first.count, [one.count for one in rest]) == (3, [1, 1])
+
+
 def test_each_change_tells_who_touched_which_fields() -> None:
     """Fields inside maps are named with dots, lists and texts as one, and both devices tell the same."""
     a, b = pair()

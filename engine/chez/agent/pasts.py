@@ -32,15 +32,18 @@ class _History(Params, frozen=True, kw_only=True):
     id: Name
     limit: Annotated[int, Meta(ge=1, le=100_000)] = 100
     before: str | None = None
+    grouped: bool = False
 
 
 async def history(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """A record's changes in pages, the newest first."""
     asked = read_params(params, _History)
-    found = await home.collection(asked.collection).history(asked.id, limit=asked.limit, before=asked.before)
+    found = await home.collection(asked.collection).history(asked.id, limit=asked.limit, before=asked.before,
+                                                              grouped=asked.grouped)
     return {"changes": await paged(ui, "changes", (
         {"hash": one.hash, "kind": one.kind, "device": one.device.hex(), "device_name": one.device_name,
-         "time": one.time, "fields": list(one.fields)} for one in found))}
+         "time": one.time, "fields": list(one.fields), "oldest": one.oldest, "since": one.since, "count": one.count}
+        for one in found))}
 
 
 class _At(Params, frozen=True, kw_only=True):

@@ -365,13 +365,15 @@ class Collection(Front[AsyncCollection[T]], Generic[T]):
         """
         return Items(self._portal, lambda: self._inner.changes(since, live=live), ends=live)
 
-    def history(self, id: str, *, limit: int = 100, before: str | None = None) -> list[Change]:
+    def history(self, id: str, *, limit: int = 100, before: str | None = None, grouped: bool = False) -> list[Change]:
         """A record's changes, the newest first: at most `limit`, those before the change with the hash `before`.
 
         The order is one in which each change comes after all that it builds on, the same
-        on every device that has the same changes. Raises `NotFound`.
+        on every device that has the same changes. `grouped` is for people: what a device did in the same
+        fields in one sitting is one (a page is of 10,000 changes at most). Either way `before=page[-1].oldest` goes
+        on, until a page is empty. Raises `NotFound`.
         """
-        return self._portal.call(lambda call: self._inner.history(id, limit=limit, before=before))
+        return self._portal.call(lambda call: self._inner.history(id, limit=limit, before=before, grouped=grouped))
 
     def at(self, id: str, point: str) -> T:
         """A record's value as of a change, by its hash or the first characters of it.

@@ -15,11 +15,11 @@ from typing import Final, Literal
 
 from chez.errors import InvalidValue, NotFound
 from chez.records import automerge
-from chez.records.automerge import Document, RawChange
+from chez.records.automerge import Document, Held, RawChange
 from chez.records.derived import MIGRATION
 from chez.records.imported import IMPORT_ACTOR
 from chez.records.operations import DELETE, Operation, decode, is_make
-from chez.records.places import Places, escaped
+from chez.records.places import Names, Places, escaped
 from chez.records.rows import ABSENT, Rows
 from chez.records.values import Value
 from chez.store.database import Connection
@@ -35,6 +35,12 @@ Kind = Literal["created", "edited", "deleted", "restored", "imported", "migrated
 PREFIX: Final = 4
 """Characters of a change's hash that are enough to name it, if no other begins so."""
 
+PAUSE: Final = timedelta(minutes=5)
+"""What one device does in the same fields without a longer pause is shown as one, in a grouped history."""
+
+LOOKED_AT: Final = 10_000
+"""Changes that a page is made of at most: half a second."""
+
 _ABSENT: Final = object()
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -46,6 +52,9 @@ class Change:
     `hash` names it everywhere. `device` made it (or imported it), `time` is that one's
     clock then, None if not known: nothing is ordered by it. `fields` are those it
     touched, dots lead inside.
+
+    In a grouped history it stands for `count` edits of one device in the same fields, each within five minutes of the
+    one before: `hash` and `time` are those of the last, `oldest` and `since` those of the first.
     """
 
     hash: str
@@ -54,6 +63,18 @@ class Change:
     device_name: str | None
     time: datetime | None
     fields: tuple[str, ...]
+    oldest: str
+    since: datetime | None
+    count: int = 1
+
+    def goes_on(self, older: "Change") -> bool:
+        """Whether it belongs to what somebody did just before, to people."""
+        return (self.kind == older.kind == "edited" and self.device == older.device and self.fields == older.fields
+                and self.since is not None and older.time is not None and abs(self.since - older.time) <= PAUSE)
+
+    def joined(self, older: "Change") -> "Change":
+        """Both as one."""
+        return dataclasses.replace(self, oldest=older.oldest, since=older.since, count=self.count + older.count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +97,24 @@ class Past:
     known: dict[bytes, tuple[bytes, int]]
 
     @cached_property
-    def changes(self) -> list[RawChange]:
+    def changes(self) -> list[Held]:
         """All of them, in order."""
-        found = [automerge.read_change(data) for data in automerge.changes_of(self.document)]
-        return _with_their_edits(sorted(found, key=lambda one: (one.last, one.first, one.hash)))
+        return _with_their_edits(sorted(automerge.history(self.document),
+                                        key=lambda one: (one.last, one.first, one.hash)))
 
     @cached_property
     def places(self) -> Places:
         """What all operations do."""
         places = Places()
         for change in self.changes:
-            places.add(decode(change))
+            places.add(decode(automerge.read_change(change.bytes)))
         return places
 
-    def find(self, point: str) -> RawChange:
+    @cached_property
+    def _names(self) -> Names:
+        return Names(self.document)
+
+    def find(self, point: str) -> Held:
         """The change of this hash, or whose hash begins so. Raises `NotFound`, `InvalidValue`."""
         wanted = point.lower()
         if len(wanted) < PREFIX or set(wanted) - set("0123456789abcdef"):
@@ -105,26 +130,32 @@ class Past:
         """The value as of a change: with it and all that it builds on. Raises as `find` does."""
         return automerge.extract(automerge.since(self.document, [self.find(point).hash], b"past"))
 
-    def page(self, names: NameOf, limit: int, before: str | None) -> list[Change]:
+    def page(self, names: NameOf, limit: int, before: str | None, *, grouped: bool = False) -> list[Change]:
         """The newest changes first, or those before one. Raises as `find` does."""
         end = len(self.changes) if before is None else self.changes.index(self.find(before))
-        return [self._change(change, names) for change in reversed(self.changes[max(0, end - limit):end])]
+        out: list[Change] = []
+        for held in reversed(self.changes[max(0, end - (LOOKED_AT if grouped else limit)):end]):
+            change = self._change(automerge.read_change(held.bytes), names)
+            if grouped and out and out[-1].goes_on(change):
+                out[-1] = out[-1].joined(change)
+            elif len(out) == limit:
+                break
+            else:
+                out.append(change)
+        return out
 
     def _change(self, change: RawChange, names: NameOf) -> Change:
         operations = decode(change)
-        author, time = self.known.get(change.hash, (change.actor, 0))
+        author, milliseconds = self.known.get(change.hash, (change.actor, 0))
         fields: dict[str, None] = {}
         for one in operations:
-            if (name := self._field(one)) is not None:
+            if (name := self._names.path(one.place)) is not None:
                 fields[name] = None
-        return Change(change.hash.hex(), _kind(change, operations), author, names(author), moment(time), tuple(fields))
-
-    def _field(self, one: Operation) -> str | None:
-        # Most records are flat: only for what is nested all other changes are looked at.
-        return (Places() if one.obj is None else self.places).path(one.place)
+        time, hash = moment(milliseconds), change.hash.hex()
+        return Change(hash, _kind(change, operations), author, names(author), time, tuple(fields), hash, time)
 
 
-def _with_their_edits(ordered: list[RawChange]) -> list[RawChange]:
+def _with_their_edits(ordered: list[Held]) -> list[Held]:
     """Changes named after what they hold come just before the first one that builds on them.
 
     They build on little, or on nothing, so by their number they would stand before the

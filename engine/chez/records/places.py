@@ -7,6 +7,7 @@ takes a few microseconds each; only history, conflicts and undo need it.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from struct import error as StructError
 from struct import unpack
 from typing import Final
@@ -30,14 +31,15 @@ from chez.records.operations import (
     signed,
 )
 from chez.records.reserved import operation, part_name
-from chez.records.values import Value
+from chez.records.values import MAX_DEPTH, Value
 
-__all__ = ("Place", "Places", "binding_id", "escaped", "operation_id", "value_of")
+__all__ = ("Names", "Place", "Places", "binding_id", "escaped", "operation_id", "value_of")
 
 Place = tuple[OpId | None, str | OpId]
 """A key of a map, or an element of a list: the object and the key."""
 
 _KINDS: Final = {MAKE_MAP: ObjType.Map, MAKE_LIST: ObjType.List, MAKE_TEXT: ObjType.Text}
+_MAKES: Final = tuple((kind, action) for action, kind in _KINDS.items())
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -106,6 +108,43 @@ class Places:
         if not steps or steps[-1].startswith("_"):
             return None
         return ".".join(map(escaped, reversed(steps)))
+
+
+class Names:
+    """What people call the places of a document.
+
+    Those in what it shows are read from it; only for one that is elsewhere are all its changes
+    looked at, which takes seconds in a long history. `more` are operations that are not in it yet.
+    """
+
+    def __init__(self, document: Document, more: Iterable[Operation] = ()) -> None:
+        self._document = document
+        self._more = tuple(more)
+        self._shown = Places()
+        self._walk(None, 0)
+        self._shown.add(self._more)
+
+    def path(self, place: Place) -> str | None:
+        """What a place is called (see `Places.path`)."""
+        known = place[0] is None or place[0] in self._shown.made
+        return (self._shown if known else self._all).path(place)
+
+    @cached_property
+    def _all(self) -> Places:
+        places = Places.of(self._document)
+        places.add(self._more)
+        return places
+
+    def _walk(self, obj: OpId | None, depth: int) -> None:
+        """Note what makes the objects that a map or a list shows."""
+        for key, kind, id in automerge.contents(self._document, binding_id(obj), self._document.get_heads()):
+            if type(kind) is not tuple:
+                made = operation_id(id)
+                place = made if key is None else key
+                self._shown.made[made] = Operation(made, obj, place, key is None,
+                                                    next(action for one, action in _MAKES if one == kind), 0, b"", ())
+                if kind != ObjType.Text and depth < MAX_DEPTH:
+                    self._walk(made, depth + 1)
 
 
 def escaped(step: str) -> str:

@@ -16,7 +16,7 @@ from chez.records.automerge import RawChange
 from chez.records.columns import MAX_OPERATIONS
 from chez.records.encode import scalar
 from chez.records.operations import SET, Operation, encode
-from chez.records.places import Places
+from chez.records.places import Names, Places
 from chez.records.rows import Row, Rows
 from chez.records.undo import Inverse, Moved, Spot, inverse
 from chez.store.database import Connection
@@ -131,12 +131,9 @@ class Reversals:
         return new, self._told(target, found)
 
     def _told(self, target: bytes, found: Inverse) -> Reversal:
-        touched = [*[one.place for one in found.operations], *found.left]
-        # Only for what is nested all changes are looked at.
-        places = Places.of(self._document) if any(obj is not None for obj, _ in touched) else Places()
-        places.add(found.operations)
-        done = {name: None for one in found.operations if (name := places.path(one.place)) is not None}
-        left = {name: None for place in found.left if (name := places.path(place)) is not None}
+        names = Names(self._document, found.operations)
+        done = {name: None for one in found.operations if (name := names.path(one.place)) is not None}
+        left = {name: None for place in found.left if (name := names.path(place)) is not None}
         return Reversal(target.hex(), tuple(done), tuple(left))
 
 

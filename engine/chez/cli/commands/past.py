@@ -10,6 +10,9 @@ from chez.cli.terminal import json_line, say, table, when
 
 __all__ = ("conflicts", "history", "purge", "redo", "resolve", "trash", "undelete", "undo")
 
+LOOKED_AT: Final = 10_000
+"""Changes that an answer is of at most: then there may be more, though it has fewer lines than asked for."""
+
 SHORT: Final = 12
 """Characters of a change's hash that are shown to people."""
 
@@ -19,14 +22,16 @@ SHORT: Final = 12
 @click.argument("identity", metavar="ID")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="At most so many.")
 @click.option("--before", metavar="CHANGE", help="Only those before this one.")
+@click.option("--each", is_flag=True, help="Every change by itself, as with --json.")
 @click.option("--at", "point", metavar="CHANGE", help="Show the record as it was with this change.")
 @click.option("--diff", "since", metavar="CHANGE", help="Show what differs since this change (with --at: up to that).")
 @click.pass_context
-def history(ctx: click.Context, collection: str, identity: str, limit: int, before: str | None, point: str | None,
-            since: str | None) -> None:
+def history(ctx: click.Context, collection: str, identity: str, limit: int, before: str | None, each: bool,
+            point: str | None, since: str | None) -> None:
     """Show the changes of a record, the newest first: who, when, which fields.
 
-    A CHANGE is named by the first characters of its hash.
+    What a device did in the same fields without a pause of five minutes is one line, named by its last
+    change. A CHANGE is named by the first characters of its hash.
 
     \b
       chez history notes tea
@@ -43,13 +48,19 @@ def history(ctx: click.Context, collection: str, identity: str, limit: int, befo
         else:
             table(("field", "value"), list(record["value"].items()))
     else:
-        found = _rows(ctx, "history", one | {"limit": limit, "before": before}, "changes")
+        found = _rows(ctx, "history", one | {
+            "limit": limit, "before": before, "grouped": not (each or settings(ctx).json)}, "changes")
         if not settings(ctx).json:
             table(("change", "when", "device", "what", "fields"), [
-                (row["hash"][:SHORT], when(row["time"]), _who(row), row["kind"], " ".join(row["fields"]))
+                (row["hash"][:SHORT], when(row["time"]), _who(row), _what(row), " ".join(row["fields"]))
                 for row in found])
-            if len(found) == limit:
-                say(f"… and maybe more: --before {found[-1]['hash'][:SHORT]}", err=True)
+            if len(found) == limit or sum(row["count"] for row in found) >= LOOKED_AT:
+                say(f"… and maybe more: --before {found[-1]['oldest'][:SHORT]}", err=True)
+
+
+def _what(row: dict[str, Any]) -> str:
+    kind: str = row["kind"]
+    return kind if row["count"] == 1 else f"{kind}, {row['count']:,} times since {when(row['since'])}"
 
 
 def _diff(ctx: click.Context, params: dict[str, Any]) -> None:
