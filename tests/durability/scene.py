@@ -9,8 +9,8 @@ from typing import Any
 import chez
 from chez.crypto import Kdf
 from chez.errors import StorageFailed
+from chez.query import fulltext
 from chez.store import database
-from tests.home.consistency import problems
 
 __all__ = ("PASSPHRASE", "Everything", "Place", "Scenario", "Step", "everything", "follow", "made", "opened",
            "write_back_often")
@@ -88,7 +88,7 @@ async def opened(path: Path, passphrase: str = PASSPHRASE) -> AsyncIterator[chez
     """A home that opens, of which the doctor finds nothing, and which takes writes again; open."""
     async with chez.open(path, passphrase=passphrase) as home:
         assert await home.examine() == []
-        assert await home._database.read(lambda db: problems(db, home.device_id)) == []
+        assert await home._database.read(fulltext.problems) == []
         assert (await home.journal.verify()).ok
         assert not list(path.glob(".backup-*"))
         yield home

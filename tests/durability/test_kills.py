@@ -11,7 +11,7 @@ from tests.durability.tape import Fault
 from tests.durability.trial import Bench, sample
 
 every_scenario = pytest.mark.parametrize("bench", SCENARIOS, indirect=True)
-SOME = 3
+SOME = 2
 
 
 @every_scenario
