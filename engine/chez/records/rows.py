@@ -25,7 +25,7 @@ WARM: Final = 512
 SNAPSHOT_AFTER: Final = 200
 """Changes since the last snapshot before a new one is written (loading grows with them)."""
 
-_SHARE: Final = 4
+_SHARE: Final = 2
 """And a part of those that it holds, one in so many: writing it takes as long as they are many, so that
 all snapshots of a record together cost a few times the last one, however often it is changed."""
 
@@ -137,16 +137,7 @@ class Rows:
             self.touch(row.collection, row.id)
         json, kinds, state = self._columns(db, row.collection, value)
         if tail >= SNAPSHOT_AFTER and tail >= self._held(db, n) // _SHARE:
-            (count,) = db.execute("SELECT count(*) FROM change WHERE record = ? AND state < 2", (n,)).fetchone()
-            # What does not load again from its saved form is kept as the changes it is of, and
-            # tried again once there are as many more as if it had been.
-            if (saved := automerge.saved(self.load(db, n))) is not None:
-                db.execute("INSERT OR REPLACE INTO snapshot (record, doc, changes, upto) VALUES (?, ?, ?, "
-                           "(SELECT max(n) FROM change WHERE record = ? AND state < 2))", (n, saved, count, n))
-                db.execute("UPDATE change SET bytes = NULL WHERE record = ? AND state = 0 AND bytes IS NOT NULL", (n,))
-                tail = 0
-            else:
-                tail = -count // _SHARE
+            tail = self._snapshot(db, n)
         db.execute(f"UPDATE record SET json = ?, kinds = ?, deleted = ?, tail = ?, changed = {_NEXT}, editor = ?, "
                    f"born = CASE WHEN deleted = 0 THEN born ELSE {_NEXT} END WHERE n = ?",
                    (json, kinds, state, tail, entry, n))
@@ -155,6 +146,34 @@ class Rows:
         """Changes that a record's snapshot holds."""
         row = db.execute("SELECT changes FROM snapshot WHERE record = ?", (n,)).fetchone()
         return 0 if row is None else row[0]
+
+    def _snapshot(self, db: Connection, n: int) -> int:
+        """Take a snapshot; what a record's tail is then.
+
+        What it reads of the log is what was new since the last one: rows of a long history lie
+        all over the file.
+        """
+        count: int
+        count, upto, freed = db.execute("SELECT changes, upto, freed FROM snapshot WHERE record = ?",
+                                        (n,)).fetchone() or (0, 0, 0)
+        new: int
+        new, last = db.execute("SELECT count(*), max(n) FROM change INDEXED BY change_by_record "
+                               "WHERE record = ? AND n > ? AND state < 2", (n, upto)).fetchone()
+        saved = automerge.saved(self.load(db, n))
+        if saved is None:
+            # What does not load again from its saved form is kept as the changes it is of, and
+            # tried again once there are as many more as if it had been.
+            return -((count + new) // _SHARE)
+        # What is sent is sent in order: from the first that is not, bytes are kept until a later snapshot.
+        unsent = db.execute("SELECT min(n) FROM change INDEXED BY outbox WHERE state = 1 AND record = ? AND n > ?",
+                            (n, freed)).fetchone()[0]
+        upto = last or upto
+        free = upto if unsent is None else unsent - 1
+        db.execute("UPDATE change INDEXED BY change_by_record SET bytes = NULL "
+                   "WHERE record = ? AND n > ? AND n <= ? AND state = 0 AND bytes IS NOT NULL", (n, freed, free))
+        db.execute("INSERT OR REPLACE INTO snapshot (record, doc, changes, upto, freed) VALUES (?, ?, ?, ?, ?)",
+                   (n, saved, count + new, upto, free))
+        return 0
 
     def blank(self, db: Connection, row: Row, state: int, entry: int | None) -> None:
         """Show nothing of a record any more; `entry` is the row of what brought that."""

@@ -87,7 +87,8 @@ CREATE TABLE snapshot (
     record  INTEGER PRIMARY KEY REFERENCES record,
     doc     BLOB NOT NULL,            -- saved form
     changes INTEGER NOT NULL,         -- how many it holds
-    upto    INTEGER NOT NULL          -- all of the record's up to this row
+    upto    INTEGER NOT NULL,         -- all of the record's up to this row
+    freed   INTEGER NOT NULL          -- up to this row their bytes are not kept beside it
 );
 
 CREATE TABLE change (
