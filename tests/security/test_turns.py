@@ -292,7 +292,7 @@ async def test_what_is_owed_is_merged_when_the_home_opens_again(tmp_path: Path) 
         records = RecordStore(b"a" * 32)
         records.merge(db, 1, [Incoming("notes", "n", held, 78)])
         records.merge(db, 1, [Incoming("notes", "n", ground, 77)], Budget(0))
-        assert records.owed(db)
+        assert records.owed(db, 1)
 
     async with chez.open(path, passphrase=PASSPHRASE) as home:
         await home._database.write(leave)
