@@ -43,9 +43,9 @@ class Store:
     def settle(self, budget: int) -> int:
         """Merge what is owed, in steps; how many it took."""
         steps = 0
-        while self.records.owed(self.db):
+        while self.records.owed(self.db, 1):
             before = self.due()
-            self.records.work_off(self.db, Budget(budget))
+            self.records.work_off(self.db, 1, Budget(budget))
             assert self.due() != before  # each step gets somewhere
             steps += 1
         return steps
@@ -138,7 +138,7 @@ def test_any_order_any_pages_and_any_budget_give_the_same(seed: int) -> None:
             if random.random() < 0.3:
                 store.restart()
             if random.random() < 0.3 and budget is not None:
-                store.records.work_off(store.db, Budget(budget))
+                store.records.work_off(store.db, 1, Budget(budget))
         store.settle(budget or 1)
         outcomes.append(store)
     for store in outcomes:
@@ -201,9 +201,9 @@ def test_what_is_released_at_once_is_worked_off_in_steps(reads: list[int]) -> No
     store.take(made)
     store.take([ground], Budget(0))
     shown = [store.db.execute("SELECT count(*) FROM change WHERE state = 0").fetchone()[0]]
-    while store.records.owed(store.db):
+    while store.records.owed(store.db, 1):
         store.restart()
-        store.records.work_off(store.db, Budget(50 * (1 + waiting.PER_CHANGE)))
+        store.records.work_off(store.db, 1, Budget(50 * (1 + waiting.PER_CHANGE)))
         shown.append(store.db.execute("SELECT count(*) FROM change WHERE state = 0").fetchone()[0])
     assert shown == [1, 51, 101, 151, 201, 251, 301]
     assert len(reads) == 300
@@ -256,6 +256,6 @@ def test_waiting_changes_that_are_damaged_here_hold_up_nothing() -> None:
     store.db.execute("UPDATE change SET bytes = x'0011' WHERE state = 2")
     store.take([ground])
     assert store.db.execute("SELECT json FROM record").fetchone() == ('{"a":1}',)
-    assert not store.records.owed(store.db)
+    assert not store.records.owed(store.db, 1)
     with pytest.raises(BadEntry):
         automerge.read_change(b"\0\x11")
