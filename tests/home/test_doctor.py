@@ -106,7 +106,7 @@ DAMAGES: dict[str, tuple[str, str]] = {
     "in no entry": ("UPDATE change SET entry = NULL WHERE record = (SELECT n FROM record WHERE id = '007')", "outbox"),
     "entry": ("UPDATE entry SET inner = x'00' WHERE sequence = 2", "entry"),
     "swapped": ("UPDATE entry SET inner = (SELECT inner FROM entry WHERE sequence = 3) WHERE sequence = 2", "entry"),
-    "no entry": ("DELETE FROM entry WHERE sequence = 3", "store"),
+    "no entry": ("DELETE FROM entry WHERE sequence = 2", "store"),
     "tombstone": ("UPDATE change SET bytes = x'00' WHERE record = (SELECT n FROM record WHERE deleted = 3)", "outbox"),
     "no entries": ("DELETE FROM entry", "store"),
 }

@@ -74,7 +74,8 @@ def by_epoch(statements: list[bytes]) -> Iterator[list[Item]]:
     """Statements as items of entries: one before each new epoch, for it may be sealed under the old."""
     entry: list[Item] = []
     for body in statements:
-        if entry and isinstance(Signed.kept(body).body, NewEpoch):
+        said = Signed.kept(body).body
+        if entry and isinstance(said, NewEpoch) and said.previous:
             yield entry
             entry = []
         entry.append(Item(STATEMENT, "", "", body))
