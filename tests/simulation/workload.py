@@ -177,6 +177,8 @@ class Workload:
     def _close(self, device: Device, lose: bool) -> bool:
         key = self.random.choice(sorted(device.edits))
         draft = device.edits.pop(key)
+        if key in self.purged:  # somebody purged it meanwhile: the edit would be refused once that arrived
+            return False
         before = draft.value
         mark = self._mark(device)
         kept = {name: item for name, item in before.items() if name.startswith("_")}
