@@ -12,7 +12,7 @@ from chez.spaces.membership import Membership
 from chez.spaces.rotation import (
     PACKET_BYTES,
     Farewell,
-    Rotation,
+    StartedEpoch,
     accept_packet,
     first_epoch,
     new_epoch,
@@ -50,7 +50,7 @@ class World:
     def say(self, statement: object) -> None:
         self.members.add([statement])  # type: ignore[list-item]
 
-    def rotate(self, epochs: dict[bytes, Epoch], by: DeviceKeys | None = None) -> Rotation:
+    def rotate(self, epochs: dict[bytes, Epoch], by: DeviceKeys | None = None) -> StartedEpoch:
         made = new_epoch(self.members, epochs, (by or self.alice.devices[0]).signing, self.random.randbytes)
         self.members.add([made.statement])
         return made

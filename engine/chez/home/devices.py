@@ -15,12 +15,11 @@ from chez.home.pairing import fingerprint
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.spaces.copies import copy_person, say_everywhere
-from chez.spaces.space import Space
+from chez.spaces.space import Space, keep_statement
 from chez.spaces.statements import Certify, Cut, Expel, RenameDevice, Retire, Role, Signed, sign_statement
 from chez.store.database import Connection, Database
 from chez.sync.chains import last_entry
 from chez.sync.entry import read_signed
-from chez.sync.rotating import keep_statement
 
 __all__ = ("DeviceInfo", "Devices")
 
@@ -140,8 +139,8 @@ class Devices:
         for space in spaces:
             if space.membership.state.right(self._device.id) is not None:
                 sequence, last, _ = last_entry(db, space.n, id)
-                keep_statement(db, space, sign_statement(Retire(
-                    space.id, sorted(space.membership.heads)[:64], self._device.id, Cut(id, sequence, last)), key))
+                keep_statement(db, space.n, space.membership, sign_statement(Retire(
+                    space.id, space.membership.named_heads, self._device.id, Cut(id, sequence, last)), key))
 
     def _all(self, db: Connection) -> list[DeviceInfo]:
         self._replica.refresh(db)

@@ -9,7 +9,7 @@ when it connects: so a device that was let in, or removed, is so in all of them.
 from collections.abc import Iterable
 
 from chez.spaces.membership import Membership
-from chez.spaces.space import Space
+from chez.spaces.space import Space, keep_statement
 from chez.spaces.statements import PersonBody, Signed
 from chez.store.database import Connection
 
@@ -24,9 +24,7 @@ def say_everywhere(db: Connection, spaces: Iterable[Space], statement: Signed) -
     assert isinstance(statement.body, PersonBody)
     for space in spaces:
         if space.membership.state.role(statement.body.person) is not None:
-            db.execute("INSERT OR IGNORE INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 0)",
-                       (space.n, statement.hash, statement.raw))
-            space.membership.add([statement])
+            keep_statement(db, space.n, space.membership, statement)
 
 
 def copy_person(db: Connection, n: int, membership: Membership) -> None:
@@ -41,8 +39,6 @@ def copy_person(db: Connection, n: int, membership: Membership) -> None:
                          "(SELECT 1 FROM statement WHERE space = ? AND hash = own.hash) ORDER BY n",
                          (own["private"], n)).fetchall()
     statements = [Signed.kept(raw) for (raw,) in missing]
-    found = [one for one in statements if isinstance(one.body, PersonBody) and one.body.person == own["person"]]
-    for statement in found:
-        db.execute("INSERT INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 0)",
-                   (n, statement.hash, statement.raw))
-    membership.add(found)
+    for statement in statements:
+        if isinstance(statement.body, PersonBody) and statement.body.person == own["person"]:
+            keep_statement(db, n, membership, statement)

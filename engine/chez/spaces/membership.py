@@ -24,6 +24,7 @@ from chez.spaces.dag import Dag, numbers_of
 from chez.spaces.rules import Word, judge
 from chez.spaces.state import Device, State
 from chez.spaces.statements import (
+    MAX_HEADS,
     Create,
     Cut,
     Expel,
@@ -148,8 +149,13 @@ class Membership:
 
     @property
     def heads(self) -> set[bytes]:
-        """The statements that no other builds on: what a new one names, and an entry."""
+        """The statements that no other builds on."""
         return set(self._dag.heads)
+
+    @property
+    def named_heads(self) -> list[bytes]:
+        """Of these, in order, as many as a new statement or an entry may name."""
+        return sorted(self._dag.heads)[:MAX_HEADS]
 
     @property
     def statements(self) -> list[Signed]:

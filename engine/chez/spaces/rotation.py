@@ -28,7 +28,7 @@ from chez.spaces.membership import Membership
 from chez.spaces.state import State
 from chez.spaces.statements import Create, NewEpoch, Previous, Role, Signed, sign_statement
 
-__all__ = ("PACKET_BYTES", "Farewell", "Packet", "Rotation", "accept_packet", "first_epoch", "holds", "new_epoch",
+__all__ = ("PACKET_BYTES", "Farewell", "Packet", "StartedEpoch", "accept_packet", "first_epoch", "holds", "new_epoch",
            "packets_for", "tag_of", "unlock")
 
 PACKET_PLAIN: Final = 208
@@ -81,14 +81,14 @@ class Packet:
 
 
 @dataclass(frozen=True, slots=True)
-class Rotation:
+class StartedEpoch:
     """A new epoch as its author has it: the statement, and the keys."""
 
     statement: Signed
     epoch: Epoch
 
 
-def first_epoch(create: Signed, device: crypto.SigningKey, admin_seed: bytes, entropy: bytes) -> Rotation:
+def first_epoch(create: Signed, device: crypto.SigningKey, admin_seed: bytes, entropy: bytes) -> StartedEpoch:
     """The epoch that a space begins with; `entropy` is 64 random bytes."""
     body = create.body
     if not isinstance(body, Create):
@@ -97,7 +97,7 @@ def first_epoch(create: Signed, device: crypto.SigningKey, admin_seed: bytes, en
 
 
 def new_epoch(membership: Membership, epochs: Mapping[bytes, Epoch], device: crypto.SigningKey,
-              entropy: Callable[[int], bytes]) -> Rotation:
+              entropy: Callable[[int], bytes]) -> StartedEpoch:
     """The epoch that follows all that are known; all three keys are new.
 
     Raises `NotAllowed` for who is no owner, or has no key of an epoch to be followed yet.
@@ -114,16 +114,16 @@ def new_epoch(membership: Membership, epochs: Mapping[bytes, Epoch], device: cry
         link = _link(membership.space, id, secret, epochs[id].secret, entropy(24))
         previous.append(Previous(id, state.epochs[id].number, link))
     number = 1 + max(state.epochs[id].number for id in state.epoch_heads)
-    return _make(membership.space, sorted(membership.heads)[:64], device, number, previous, secret, entropy(32),
+    return _make(membership.space, membership.named_heads, device, number, previous, secret, entropy(32),
                  entropy(32))
 
 
 def _make(space: bytes, heads: list[bytes], device: crypto.SigningKey, number: int, previous: list[Previous],
-          secret: bytes, append: bytes, admin: bytes) -> Rotation:
+          secret: bytes, append: bytes, admin: bytes) -> StartedEpoch:
     public = [crypto.SigningKey.from_seed(seed).public for seed in (append, admin)]
     statement = sign_statement(NewEpoch(space, heads, device.public, number, previous, commitment(secret), *public),
                                device)
-    return Rotation(statement, Epoch(statement.hash, number, secret, append, admin))
+    return StartedEpoch(statement, Epoch(statement.hash, number, secret, append, admin))
 
 
 def _link_key(secret: bytes) -> bytes:

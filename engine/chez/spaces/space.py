@@ -13,7 +13,7 @@ from chez.spaces.statements import Create, Kind, Signed, sign_statement
 from chez.store.database import Connection
 from chez_wire.login import handle_of
 
-__all__ = ("Space", "create_space", "load_space", "make_space", "store_epoch", "store_space")
+__all__ = ("Space", "create_space", "keep_statement", "load_space", "make_space", "store_epoch", "store_space")
 
 
 @dataclass(slots=True)
@@ -113,6 +113,13 @@ def store_space(db: Connection, id: bytes, name: str, statements: Iterable[Signe
     for epoch in epochs:
         store_epoch(db, n, epoch)
     return n
+
+
+def keep_statement(db: Connection, n: int, membership: Membership, statement: Signed) -> None:
+    """A statement made or copied here, about the space in row `n`: it is in effect, and waits for its entry."""
+    db.execute("INSERT OR IGNORE INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 0)",
+               (n, statement.hash, statement.raw))
+    membership.add([statement])
 
 
 def store_epoch(db: Connection, n: int, epoch: Epoch) -> None:

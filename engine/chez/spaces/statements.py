@@ -21,6 +21,7 @@ from chez import crypto
 from chez.errors import BadEntry
 
 __all__ = (
+    "MAX_HEADS",
     "MAX_STATEMENT",
     "Add",
     "Archive",

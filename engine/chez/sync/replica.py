@@ -161,7 +161,7 @@ class Replica:
         sequence, previous, _ = last_entry(db, self.space.n, self._device.id)
         seen = db.execute("SELECT incarnation, position, head FROM cursor WHERE space = ? ORDER BY relay LIMIT 1",
                           (self.space.n,)).fetchone()
-        heads = sorted(self.space.membership.heads)[:64]
+        heads = self.space.membership.named_heads
         entry = sign_entry(Inner(1, self.space.id, self._device.id, sequence + 1, previous, now, kind, items,
                                  heads, RelayHead(*seen) if seen else None, part), self._device.signing)
         return keep_entry(db, self.space.n, entry), entry

@@ -12,14 +12,14 @@ from chez.errors import BadEntry
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
 from chez.spaces.rotation import Farewell, accept_packet, holds, new_epoch, packets_for, unlock
-from chez.spaces.space import Space, store_epoch
+from chez.spaces.space import Space, keep_statement, store_epoch
 from chez.spaces.statements import Expel, Remove, Retire, SetRole, Signed
 from chez.store.database import Connection
 from chez.sync.entry import STATEMENT, STATEMENTS, Inner, read_signed
 from chez.sync.session import Rotation
 from chez_wire.frames import SealedPacket
 
-__all__ = ("Creation", "keep_statement", "learn_epochs", "rotation_at", "sealed_packets", "start_epoch",
+__all__ = ("Creation", "learn_epochs", "rotation_at", "sealed_packets", "start_epoch",
            "take_packet", "takes_rights")
 
 
@@ -34,17 +34,10 @@ class Creation:
     packets: tuple[SealedPacket, ...] = field(repr=False)
 
 
-def keep_statement(db: Connection, space: Space, statement: Signed) -> None:
-    """A statement made here: it is in effect, and waits for its entry."""
-    db.execute("INSERT INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 0)",
-               (space.n, statement.hash, statement.raw))
-    space.membership.add([statement])
-
-
 def start_epoch(db: Connection, space: Space, device: DeviceKeys, entropy: Callable[[int], bytes]) -> Epoch:
     """Start a new epoch of a space; what waits to be sent is sealed under it. Raises `NotAllowed`."""
     made = new_epoch(space.membership, space.epochs, device.signing, entropy)
-    keep_statement(db, space, made.statement)
+    keep_statement(db, space.n, space.membership, made.statement)
     _keep(db, space, made.epoch)
     _seal_anew(db, space)
     return made.epoch
