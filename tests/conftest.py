@@ -1,6 +1,14 @@
 """What every test shares."""
 
+import signal
+
 import pytest
+
+# A shell starts what it runs in the background with interrupts ignored, and children inherit
+# that. With a handler here, those that the tests start begin with the default again, as they
+# do at a terminal, and can be interrupted.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
