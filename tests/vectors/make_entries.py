@@ -79,14 +79,34 @@ SECOND = Inner(1, CREATE.hash, LAPTOP.id, 2, _hash(FIRST), 1_767_225_600_001, CH
 THIRD = Inner(1, CREATE.hash, LAPTOP.id, 3, _hash(SECOND), 1_767_225_600_002, CHANGES, [
     Item(CHANGE, "notes", "milk", encode_fields(LAPTOP.id, 1, 1, (), {"title": "Milk"}).bytes),
 ], [NEW_EPOCH.hash], None, Part(1, True))
-INNERS = {"statements": FIRST, "changes": SECOND, "last part of a batch": THIRD}
-"""Three entries of one device, each chained to the one before."""
+_SOUP = encode_fields(LAPTOP.id, 1, 1, (), {"title": "Soup", "cups": 4})
+_SALT = encode_fields(LAPTOP.id, 2, 3, (_SOUP.hash,), {"salt": 1})
+_HOT = encode_fields(LAPTOP.id, 3, 4, (_SALT.hash,), {"hot": True})
+FOURTH = Inner(1, CREATE.hash, LAPTOP.id, 4, _hash(THIRD), 1_767_225_600_003, CHANGES, [
+    Item(CHANGE, "notes", "soup", change.bytes) for change in (_SOUP, _SALT, _HOT)], [NEW_EPOCH.hash], None)
+INNERS = {"statements": FIRST, "changes": SECOND, "last part of a batch": THIRD, "changes in a row": FOURTH}
+"""Four entries of one device, each chained to the one before."""
+
+
+def _short(data: bytes, step: int) -> bytes:
+    """A change that goes on from the one before (chez/sync/short.py); all numbers in its header are small."""
+    header = 4 + 4 + 1 + 1 + (1 + 32) + (1 + 32) + 1 + 1  # to the length; what it builds on, actor, two numbers
+    return bytes((0, step)) + data[header:]
+
+
+def _written(inner: Inner) -> Inner:
+    if inner is not FOURTH:
+        return inner
+    whole = inner.items
+    items = [whole[0], *(msgspec.structs.replace(item, data=_short(item.data, step))
+                         for item, step in zip(whole[1:], (2, 1), strict=True))]
+    return msgspec.structs.replace(inner, items=items)
 
 
 def _entry(inner: Inner) -> dict[str, Any]:
     digest = _hash(inner)
     signature = LAPTOP.signing.sign("chez/1 entry", inner.space, digest)
-    signed = msgspec.msgpack.encode([inner, signature])
+    signed = msgspec.msgpack.encode([_written(inner), signature])
     return {
         "key": LAPTOP.signing.seed.hex(), "sequence": inner.sequence, "previous": inner.previous.hex(),
         "items": [_item_hash(item).hex() for item in inner.items], "hash": digest.hex(),

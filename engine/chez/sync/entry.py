@@ -11,7 +11,8 @@ document, in whatever saved form, can fold an author's chain again and check its
 signature without having the entries. The epoch is no part of this: the same entry may
 be sealed again under a later one.
 
-    plaintext = length (4 bytes) ‖ zstd(MessagePack [inner, signature]) ‖ zeros
+    plaintext = length (4 bytes) ‖ zstd(MessagePack [inner, signature]) ‖ zeros, where a change
+                that goes on from the one before it is written short (chez/sync/short.py)
     envelope  = header (chez_wire.envelope) ‖ XChaCha20-Poly1305(plaintext), the header
                 as associated data
 
@@ -20,6 +21,7 @@ Padding is Padmé (Nikitin et al., PETS 2019, section 4), with a floor of 1 KiB.
 
 import hashlib
 import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Final
@@ -32,6 +34,7 @@ from chez import crypto
 from chez.errors import BadEntry
 from chez.keys.epochs import Epoch
 from chez.records.automerge import RawChange, read_change
+from chez.sync.short import expanded, shortened
 from chez_wire.envelope import HEADER_BYTES, Header
 from chez_wire.limits import MAX_CHANGE, MAX_ENVELOPE, MAX_INNER, MAX_ITEMS, MAX_PARTS, MIN_ENVELOPE
 
@@ -165,8 +168,16 @@ def entry_hash(inner: Inner) -> bytes:
 def sign_entry(inner: Inner, key: crypto.SigningKey) -> SignedEntry:
     """Sign an entry with its author's key."""
     digest = entry_hash(inner)
-    signed = _Signed(inner, key.sign("chez/1 entry", inner.space, digest))
+    signed = _Signed(_with(inner, shortened), key.sign("chez/1 entry", inner.space, digest))
     return SignedEntry(inner, digest, _zstd().compressor.compress(_encoder.encode(signed)))
+
+
+def _with(inner: Inner, form: Callable[[Iterable[bytes]], list[bytes]]) -> Inner:
+    """The same with its changes in another form."""
+    changes = iter(form(item.data for item in inner.items if item.kind == CHANGE))
+    items = [item if item.kind != CHANGE or (data := next(changes)) is item.data
+             else Item(CHANGE, item.collection, item.id, data, item.age) for item in inner.items]
+    return msgspec.structs.replace(inner, items=items)
 
 
 def unpacked_size(packed: bytes) -> int:
@@ -190,9 +201,9 @@ def read_signed(packed: bytes) -> SignedEntry:
             raise BadEntry(f"an entry unpacks to at most {MAX_INNER} bytes, this one claims {size}")
         data = _zstd().decompressor.decompress(packed, max_output_size=MAX_INNER, allow_extra_data=False)
         signed = _decoder.decode(data)
-    except (zstandard.ZstdError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        inner = _with(signed.inner, expanded)
+    except (zstandard.ZstdError, ValueError, RecursionError) as error:
         raise BadEntry(f"the entry's content can't be read: {error}") from None
-    inner = signed.inner
     changes = tuple([read_change(item.data) for item in inner.items if item.kind == CHANGE])
     digest = entry_hash(inner)
     try:

@@ -1,0 +1,106 @@
+"""Changes of an entry, written without what the change before them tells.
+
+What is typed is a long row of small changes, each of which builds on the one before: of its
+110 bytes, two thirds are the header, and the hash in it compresses to nothing. Such a change
+is written as
+
+    0 ‖ number of its first operation, less that of the change before (ULEB128) ‖ all that
+    follows this number in the change chunk (time, message, actors, columns)
+
+and made whole from the change before it in the entry: of the same actor (a device: 32 bytes), with the
+next sequence number, and depending on that change alone. A whole one begins with 0x85.
+Hashes and signatures are those of the whole changes. One grows by at most 100 bytes.
+
+Source: the Automerge binary format specification, "Change chunk".
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from chez.records.columns import BadColumns, read_uleb
+from chez.records.derived import DEVICE_ID
+from chez.records.encode import uleb
+
+__all__ = ("expanded", "shortened")
+
+_MAGIC: Final = b"\x85\x6f\x4a\x83"
+_SHORT: Final = b"\0"
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What a change's header says; `end` is where it ends."""
+
+    hash: bytes
+    actor: bytes
+    sequence: int
+    start: int
+    builds_on: bytes | None
+    end: int
+
+
+def shortened(changes: Iterable[bytes]) -> list[bytes]:
+    """The changes of an entry, in order, as they are written."""
+    out = []
+    before: _Head | None = None
+    for data in changes:
+        head = _read(data)
+        short = None
+        if (head is not None and before is not None and head.builds_on == before.hash and head.actor == before.actor
+                and head.start > before.start):
+            short = _SHORT + uleb(head.start - before.start) + data[head.end :]
+            if _whole(short, before)[0] != data:
+                short = None
+        out.append(data if short is None else short)
+        before = head
+    return out
+
+
+def expanded(written: Iterable[bytes]) -> list[bytes]:
+    """The changes of an entry, each whole. Raises `ValueError` for a short one without one to go on from."""
+    out: list[bytes] = []
+    before: _Head | None = None
+    for data in written:
+        if data[:1] == _SHORT:
+            if before is None and out:
+                before = _read(out[-1])
+            if before is None:
+                raise ValueError("a change is written short, and what it goes on from is not there")
+            data, before = _whole(data, before)
+        else:
+            before = None  # read once it is needed
+        out.append(data)
+    return out
+
+
+def _read(data: bytes) -> _Head | None:
+    """The header of a change that another may go on from; None for one of no device, or that is none."""
+    try:
+        count, at = read_uleb(data, read_uleb(data, 9)[1])
+        size, end = read_uleb(data, at + 32 * count)
+        actor = data[end : end + size]
+        sequence, last = read_uleb(data, end + size)
+        start, last = read_uleb(data, last)
+    except (IndexError, BadColumns):
+        return None
+    if size != DEVICE_ID or len(actor) != size or data[:4] != _MAGIC:
+        return None
+    builds_on = data[at : at + 32] if count == 1 else None
+    return _Head(hashlib.sha256(data[8:]).digest(), actor, sequence, start, builds_on, last)
+
+
+def _whole(short: bytes, before: _Head) -> tuple[bytes, _Head]:
+    """A short change made whole, and its header. Raises `ValueError`."""
+    try:
+        step, at = read_uleb(short, 1)
+    except IndexError:
+        raise ValueError("a change is cut short") from None
+    sequence, start = before.sequence + 1, before.start + step
+    head = b"".join((b"\1", before.hash, uleb(DEVICE_ID), before.actor, uleb(sequence), uleb(start)))
+    size = uleb(len(head) + len(short) - at)
+    tail = b"".join((b"\1", size, head, short[at:]))
+    digest = hashlib.sha256(tail).digest()
+    return _MAGIC + digest[:4] + tail, _Head(digest, before.actor, sequence, start, before.hash,
+                                             9 + len(size) + len(head))
