@@ -74,13 +74,3 @@ def test_few_strokes_are_left_to_the_library() -> None:
     assert is_worth_it(3_000, 300_000)
     assert not is_worth_it(500, 300_000)
 
-
-def test_ends_of_marks_are_seen_also_where_nothing_is_left_of_the_mark() -> None:
-    """A text whose marked stretch was taken out still holds the mark's ends."""
-    document, text = _made((A, B), [])
-    assert not automerge.has_marks(document, text)
-    with automerge.transaction(document) as tx:
-        tx.mark(text, 1, 3, "bold", core.ScalarType.Boolean, True, core.ExpandMark.Both)
-    automerge.splice(document, text, [(0, 5, "x")])
-    assert automerge.content(document, text) == "x"
-    assert automerge.has_marks(document, text)

@@ -3,15 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import pytest
+from automerge import core
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez.errors import InvalidValue, NotFound
+from chez.records import automerge
 from chez.records.sheet import BATCH, LARGEST, PAUSE, UNDOABLE, Sheet
+from chez.records.store import Incoming
 from chez.records.text import Text
-from tests.records.pair import Device, meet, pair
+from tests.records.pair import NAMES, Device, meet, pair
 
 
 @dataclass
@@ -305,3 +309,59 @@ def test_a_visit_takes_a_bounded_number_of_strokes_along() -> None:
     assert session.sheet.pending == 10
     assert str(a.stored()["body"]) == "x" * BATCH
     session.settle()
+
+
+def _crafted(a: Device, b: Device, act: Callable[[Any, bytes], None]) -> None:
+    """A change of the second device in the text's document, as no edit of Chez makes it; both have it."""
+    (n,) = b.db.execute("SELECT n FROM record").fetchone()
+    document = automerge.load(b.store._rows.base(b.db, n), b.actor)
+    text = automerge.text_at(document, ("body",))
+    assert text is not None
+    with automerge.transaction(document) as tx:
+        act(tx, text)
+    change = automerge.read_change(automerge.last_change(document))
+    for device in (a, b):
+        assert device.store.merge(device.db, 1, [Incoming("notes", "r", change, 1 + NAMES.index(b.actor))]) == []
+
+
+@pytest.mark.parametrize("first", (0, 200))
+@pytest.mark.parametrize("act", (
+    lambda tx, text: tx.put(text, 2, core.ScalarType.Str, "Z"),
+    lambda tx, text: tx.insert(text, 2, core.ScalarType.Str, "wide"),
+    lambda tx, text: tx.insert(text, 2, core.ScalarType.Int, 7),
+    lambda tx, text: tx.insert_object(text, 2, core.ObjType.Map),
+    lambda tx, text: tx.mark(text, 1, 4, "bold", core.ScalarType.Boolean, True, core.ExpandMark.Both),
+), ids=("a value over a character", "a wide character", "a number", "a map", "a mark"))
+def test_what_others_craft_into_a_text_spoils_no_stroke(act: Callable[[Any, bytes], None], first: int) -> None:
+    """However many are typed beside it at once, the other devices take them in."""
+    a, b = _start("abcdef")
+    session = Session(a)
+    for n in range(first):  # by now it is known that the text is plain
+        session.type(n, 0, "-")
+    session.settle()
+    meet(a, b)
+    _crafted(a, b, act)
+    session.visit()
+    session.follow(session.sheet.take())
+    for at in range(len(session.shown), -1, -1):
+        session.type(at, 0, "x")
+    for n in range(200):
+        session.type(n, 0, "y")
+    for _ in range(8):
+        session.type(len(session.shown) - 2, 1, "")
+    session.settle()
+    meet(a, b)  # nothing is refused
+
+
+def test_a_large_paste_is_undone_in_changes_that_others_take_in() -> None:
+    """What was put in by several changes is taken back by several, each of a bounded size."""
+    a, b = _start("abc")
+    session = Session(a)
+    session.type(1, 0, "x" * (5 * LARGEST))
+    session.settle()
+    while steps := session.sheet.undo():
+        assert sum(one.delete for one in steps) <= LARGEST
+        session.follow(steps)
+    assert session.shown == "abc"
+    session.settle()
+    meet(a, b)

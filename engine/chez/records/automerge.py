@@ -25,8 +25,8 @@ from chez.records.text import Mark, Text
 from chez.records.values import MAX_DEPTH, Value
 
 __all__ = ("ROOT", "BadChange", "Document", "Held", "RawChange", "applied", "changes_of", "character", "characters",
-           "content", "contents", "extract", "has_marks", "history", "inside", "last_change", "length", "load",
-           "merged", "new", "plain", "read_change", "saved", "since", "splice", "text_at", "transaction", "written_by")
+           "content", "contents", "extract", "history", "inside", "last_change", "length", "load", "merged", "new",
+           "plain", "read_change", "saved", "since", "splice", "text_at", "transaction", "written_by")
 
 Document = core.Document
 ROOT: Final = core.ROOT
@@ -260,12 +260,6 @@ def splice(document: Document, text: bytes, steps: Sequence[tuple[int, int, str]
     with transaction(document) as tx:
         for at, delete, insert in steps:
             tx.splice_text(text, at, delete, insert)
-
-
-def has_marks(document: Document, text: bytes) -> bool:
-    """Whether a text has ends of marks in it, of those too that nothing is left of."""
-    with _boundary("the text can't be read"):
-        return len(document.values(text)) != document.length(text)
 
 
 def character(document: Document, text: bytes, position: int) -> bytes:

@@ -19,12 +19,14 @@ from chez.records.automerge import Document, RawChange
 from chez.records.encode import sleb, uleb
 from chez.records.operations import DELETE, HEAD, SET, Operation, OpId, encode
 from chez.records.patches import Patch
-from chez.records.reserved import operation
+from chez.records.places import operation_id
 
-__all__ = ("changes_by_hand", "changes_by_library", "is_worth_it")
+__all__ = ("TEXT", "changes_by_hand", "changes_by_library", "is_worth_it")
 
 _MAGIC: Final = b"\x85\x6f\x4a\x83"
-_TEXT: Final = 6
+TEXT: Final = 6
+"""The kind of a value that is a string, as the format has it."""
+
 _FEW: Final = 64
 
 
@@ -53,12 +55,13 @@ def changes_by_hand(document: Document, text: bytes, own: tuple[int, bytes], las
     """The same changes, made beside the document, which is to take them in.
 
     `own` are the number and hash of its actor's last change (0 for none), `last` is the number of the last
-    operation that its heads know of. For texts without marks only: what is typed at the edge of a mark belongs to
-    it or not, as the library decides.
+    operation that its heads know of. For a text of which each character is an operation that put it in, and no
+    other stands over it; and without marks: what is typed at the edge of one belongs to it or not, as the library
+    decides.
     """
     actor = bytes(document.get_actor())
     line = _Line(document, text, actor)
-    writer = _Writer(actor, _id(text))
+    writer = _Writer(actor, operation_id(text))
     sequence, previous = own
     dependencies = sorted({*map(bytes, document.get_heads()), *([previous] if sequence else [])})
     start = last + 1
@@ -68,11 +71,6 @@ def changes_by_hand(document: Document, text: bytes, own: tuple[int, bytes], las
         start, dependencies = change.last + 1, [change.hash]
         out.append(change)
     return out
-
-
-def _id(id: bytes) -> OpId:
-    actor, number = operation(id)
-    return number, actor
 
 
 class _Line:
@@ -102,7 +100,7 @@ class _Line:
             first, size, new = self._pieces[self._at + 1]
         if new:
             return first + position - begin, self._actor
-        return _id(automerge.character(self._document, self._text, first + position - begin))
+        return operation_id(automerge.character(self._document, self._text, first + position - begin))
 
     def splice(self, at: int, delete: int, first: int, count: int) -> None:
         """Characters go, and `count` come, put in by the operations from the number `first` on."""
@@ -187,7 +185,7 @@ class _Writer:
     def _put_in(self, after: OpId, raw: bytes) -> bytes:
         """The columns of one character that comes."""
         key = b"\x7f" + sleb(after[0])
-        meta = b"\x7f" + uleb(len(raw) << 4 | _TEXT)
+        meta = b"\x7f" + uleb(len(raw) << 4 | TEXT)
         who, count = (b"", b"\x08") if after is HEAD else (b"\x11\2", b"\x09")
         return b"".join((
             count, self._widths, who, b"\x13", uleb(len(key)), b"\x34\2\x42\2\x56", uleb(len(meta)), b"\x57",
@@ -218,7 +216,7 @@ class _Writer:
         return encode(self._actor, sequence, start, dependencies, operations)
 
     def _insertion(self, number: int, after: OpId, letter: str) -> Operation:
-        return Operation((number, self._actor), self._text, after, True, SET, _TEXT, letter.encode(), ())
+        return Operation((number, self._actor), self._text, after, True, SET, TEXT, letter.encode(), ())
 
     def _deletion(self, number: int, gone: OpId) -> Operation:
         return Operation((number, self._actor), self._text, gone, False, DELETE, 0, b"", (gone,))

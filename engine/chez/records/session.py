@@ -18,8 +18,9 @@ from chez.records.text import Splice
 
 __all__ = ("WITHIN", "Typing", "typing")
 
-WITHIN: Final = 0.05
-"""Seconds after which what was typed is being written: a person notices nothing, and strokes share a commit."""
+WITHIN: Final = 0.2
+"""Seconds after which what was typed is being written: strokes share a commit, and while the home is connected an
+entry, which takes 1 KiB at least."""
 
 
 @asynccontextmanager

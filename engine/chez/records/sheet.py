@@ -39,11 +39,13 @@ UNDOABLE: Final = 1_000
 
 @dataclass(slots=True)
 class _Turn:
-    """What one undo takes back: the patch of the text that does so, where the last stroke ended, and when it was."""
+    """What one undo takes back: the patch of the text that does so, where the last stroke ended, when it was,
+    and how many characters came and went."""
 
     patch: Patch = field(repr=False)
     caret: int
     time: int
+    size: int
 
 
 class Sheet:
@@ -130,8 +132,9 @@ class Sheet:
         self._redo.clear()
         back = Splice(at, len(insert), gone)
         last = self._undo[-1] if self._undo else None
-        if last is None or time - last.time > PAUSE or last.caret not in (at, at + len(gone)):
-            self._undo.append(_Turn((back,), at + len(insert), time))
+        if (last is None or time - last.time > PAUSE or last.caret not in (at, at + len(gone))
+                or last.size + len(gone) + len(insert) > LARGEST):
+            self._undo.append(_Turn((back,), at + len(insert), time, len(gone) + len(insert)))
             if len(self._undo) > UNDOABLE:
                 del self._undo[0]
             return
@@ -141,13 +144,14 @@ class Sheet:
         else:
             last.patch = composed((back,), last.patch)
         last.caret, last.time = at + len(insert), time
+        last.size += len(gone) + len(insert)
 
     def _reverse(self, turns: list[_Turn], back: list[_Turn]) -> Patch:
         while turns:
             turn = turns.pop()
             if turn.patch:
                 steps = stepwise(turn.patch)
-                back.append(_Turn(inverse(str(self._shown), turn.patch), -1, 0))
+                back.append(_Turn(inverse(str(self._shown), turn.patch), -1, 0, 0))
                 for one in steps:
                     self._shown.splice(one.at, one.delete, one.insert)
                 self._add(turn.patch, self._now())
@@ -179,10 +183,11 @@ class Sheet:
         return self._known, self._inflight
 
     def written(self, taken: Taken) -> bool:
-        """What the visit took along is durable. Returns whether others have written since the last one."""
+        """What the visit took along is durable. Returns whether the text is another than what was typed makes it."""
         told = taken.arrived
         for stroke in self._inflight if told else ():
             _, told = over(stroke.patch, told)
+        told = composed(told, taken.corrected)
         if told:
             typed, self._typed = self._typed, []
             for stroke in typed:
