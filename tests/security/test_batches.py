@@ -9,7 +9,7 @@ from chez.records.encode import encode_fields
 from chez.records.store import Incoming, RecordStore, Refusal
 from chez.records.waiting import Budget
 from chez.store.database import Connection
-from chez.sync import intake
+from chez.sync import tally
 from chez.sync.entry import CHANGE, CHANGES, Inner, Item, Part, SignedEntry, sign_entry
 from tests.security.test_poison import Author, Reader
 from tests.simulation.household import NOW, household
@@ -103,13 +103,13 @@ def test_a_rule_broken_again_is_set_aside_again() -> None:
     reader.restart()
     reader.receive([wrong[1]])
     assert _shown(reader) == 1
-    assert reader.db.execute("SELECT sequence FROM set_aside").fetchall() == [(2,)]
+    assert reader.db.execute("SELECT sequence FROM set_aside").fetchall() == [(2,), (2,)]
     assert reader.db.execute("SELECT count(*) FROM quarantine").fetchone() == (6,)
 
 
 def test_a_page_that_unfolds_is_merged_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small envelopes may hold much: no more than a bound of it is kept before it is merged, batches included."""
-    monkeypatch.setattr(intake, "_AT_ONCE", 1000)
+    monkeypatch.setattr(tally, "_AT_ONCE", 1000)
     author, reader = _pair()
     merged: list[int] = []
     merge = RecordStore.merge

@@ -49,6 +49,7 @@ from chez.home.devices import DeviceInfo
 from chez.home.devices import Devices as AsyncDevices
 from chez.home.diagnosis import Diagnosis
 from chez.home.diagnosis import doctor as async_doctor
+from chez.home.evidence import Evidence
 from chez.home.examine import Finding
 from chez.home.exporting import ExportReport
 from chez.home.home import Home as AsyncHome
@@ -114,6 +115,7 @@ __all__ = (
     "Devices",
     "Diagnosis",
     "Difference",
+    "Evidence",
     "ExportReport",
     "FeedPage",
     "Finding",
@@ -718,6 +720,14 @@ class Home(Opened[AsyncHome]):
     def alarms(self) -> list[Alarm]:
         """What showed that a relay showed two devices different logs; nothing is taken back."""
         return self._portal.call(lambda call: self._inner.alarms())
+
+    def audit(self) -> list[Evidence]:
+        """What devices did that does not count: entries beyond their removal, and two under one number."""
+        return self._portal.call(lambda call: self._inner.audit())
+
+    def pick(self, entry: str) -> None:
+        """Say, as an owner, which entry of a fork counts, by its hash in `audit`. Raises `NotFound`, `NotAllowed`."""
+        self._portal.call(lambda call: self._inner.pick(entry))
 
     def connect(self, url: str | None = None) -> Block[Link]:
         """Keep all spaces in step with their relays while the block lasts, through lost connections.

@@ -3,6 +3,7 @@
 from chez.home.backup import BackupReport
 from chez.home.devices import DeviceInfo, Devices
 from chez.home.diagnosis import Diagnosis, doctor
+from chez.home.evidence import Evidence
 from chez.home.examine import Finding
 from chez.home.exporting import ExportReport
 from chez.home.home import Home
@@ -20,8 +21,8 @@ from chez.home.wiping import Wiped, wipe
 from chez.store.keyring import KeyringStatus
 
 __all__ = (
-    "BackupReport", "CollectionInfo", "DeviceInfo", "Devices", "Diagnosis", "ExportReport", "Finding", "Home",
-    "HomeStatus", "ImportReport", "Keyring", "KeyringStatus", "Pairing", "Renewal", "Restored", "Space",
+    "BackupReport", "CollectionInfo", "DeviceInfo", "Devices", "Diagnosis", "Evidence", "ExportReport", "Finding",
+    "Home", "HomeStatus", "ImportReport", "Keyring", "KeyringStatus", "Pairing", "Renewal", "Restored", "Space",
     "SpaceStatus", "SyncReport", "Transaction", "Wiped", "become_new_device", "change_passphrase", "create",
     "doctor", "join", "open", "restore", "wipe",
 )

@@ -18,7 +18,7 @@ from chez.spaces.copies import copy_person, say_everywhere
 from chez.spaces.space import Space, keep_statement
 from chez.spaces.statements import Certify, Cut, Expel, RenameDevice, Retire, Role, Signed, sign_statement
 from chez.store.database import Connection, Database
-from chez.sync.chains import last_entry
+from chez.sync.chains import last_counted
 from chez.sync.entry import read_signed
 
 __all__ = ("DeviceInfo", "Devices")
@@ -99,6 +99,7 @@ class Devices:
             for held in list(self._spaces.all.values()):
                 if held.space.membership.state.right(self._device.id) is Role.OWNER:
                     held.replica.rotate(db)
+                held.replica.recount(db)
             return infos[ids[0]]
 
         return await self._database.write(work)
@@ -138,7 +139,7 @@ class Devices:
             Expel(person, members.person_heads(person), self._device.id, id, keep), key))
         for space in spaces:
             if space.membership.state.right(self._device.id) is not None:
-                sequence, last, _ = last_entry(db, space.n, id)
+                sequence, last = last_counted(db, space.n, id)
                 keep_statement(db, space.n, space.membership, sign_statement(Retire(
                     space.id, space.membership.named_heads, self._device.id, Cut(id, sequence, last)), key))
 

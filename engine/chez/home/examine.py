@@ -22,6 +22,7 @@ from chez.home.renewal import own_device
 from chez.journal import verify_journal
 from chez.keys.device import DeviceKeys
 from chez.records import automerge
+from chez.records.counting import BEYOND
 from chez.records.derived import DEVICE_ID
 from chez.records.rows import ABSENT, DELETED, PURGED, Rows
 from chez.records.values import from_json
@@ -137,20 +138,22 @@ def own_entries_lost(db: Connection, space: int, device: bytes) -> bool:
 
 def first_bad_entry(db: Connection, space: int, author: bytes) -> tuple[int, str] | None:
     """The first entry of a chain that is missing or fails its checks, by number, and why."""
-    expected, previous = 1, GENESIS
+    number, before, here = 0, {GENESIS}, {GENESIS}  # a chain that forks has several under one number
     for sequence, hash, packed in db.execute(
-            "SELECT sequence, hash, inner FROM entry WHERE space = ? AND author = ? ORDER BY sequence",
+            "SELECT sequence, hash, inner FROM entry WHERE space = ? AND author = ? ORDER BY sequence, branch",
             (space, author)):
-        if sequence != expected:
-            return expected, "it is missing"
+        if sequence > number + 1:
+            return number + 1, "it is missing"
+        if sequence > number:
+            number, before, here = sequence, here, set()
         try:
             entry = read_signed(packed)
         except BadEntry as error:
             return sequence, error.message
         inner = entry.inner
-        if (entry.hash, inner.author, inner.sequence, inner.previous) != (hash, author, sequence, previous):
+        if (entry.hash, inner.author, inner.sequence) != (hash, author, sequence) or inner.previous not in before:
             return sequence, "it is not the one that belongs here"
-        expected, previous = sequence + 1, hash
+        here.add(hash)
     return None
 
 
@@ -191,7 +194,13 @@ def _set_aside(db: Connection) -> Iterator[Finding]:
     for reason, count in sorted(reasons.items()):
         yield Finding("set-aside", f"{count} of what came in", reason,
                       "it was never applied, and is kept for whoever looks into it", harm=False)
-    for author, sequence in db.execute("SELECT author, sequence FROM set_aside ORDER BY author"):
+    for author, sequence in db.execute("SELECT author, min(sequence) FROM set_aside GROUP BY author ORDER BY author"):
         yield Finding("set-aside", f"device {author.hex()[:16]}",
                       f"it broke a rule in entry {sequence}; nothing of it is taken in from there on",
                       "update Chez there; if it is not yours, remove it", harm=False)
+    for author, standing, count in db.execute("SELECT author, standing, count(*) FROM entry WHERE standing > 0 "
+                                              "GROUP BY author, standing ORDER BY author, standing"):
+        yield Finding("set-aside", f"{count} entries of device {author.hex()[:16]}",
+                      "they came after what its removal accepted" if standing == BEYOND else
+                      "it made two different ones under one number",
+                      "they count for nothing, and are kept as evidence", harm=False)

@@ -124,14 +124,14 @@ class HeldSpaces:
 
     def _add(self, space: Space) -> Held:
         n = space.n
-        replica = Replica(space, self._device, self.records, self._now, crypto.random_bytes)
-
         def name_of(device: bytes) -> str | None:
             known = replica.space.membership.state.device(device)
             return None if known is None else known.name
 
         def receipt(db: Connection, kind: str, body: Mapping[str, Any]) -> None:
             self._journal.record(db, kind, body if space.private else {**body, "space": space.id.hex()})
+
+        replica = Replica(space, self._device, self.records, self._now, crypto.random_bytes, receipt)
 
         def relay() -> str | None:
             return self._relay_of(replica.space)

@@ -16,6 +16,7 @@ from chez.connectors import Connector
 from chez.home.archive import is_export
 from chez.home.backup import About, Backup, BackupReport
 from chez.home.devices import Devices
+from chez.home.evidence import Evidence, audit, pick
 from chez.home.examine import Finding, examine
 from chez.home.exporting import Exporter, ExportReport, on_loop
 from chez.home.held import HeldSpaces
@@ -305,6 +306,14 @@ class Home:
     async def alarms(self) -> list[Alarm]:
         """What showed that a relay showed two devices different logs; nothing is taken back."""
         return await self._database.read(alarms)
+
+    async def audit(self) -> list[Evidence]:
+        """What devices did that does not count: entries beyond their removal, and two under one number."""
+        return await self._database.read(lambda db: audit(db, self._spaces.all.values()))
+
+    async def pick(self, entry: str) -> None:
+        """Say, as an owner, which entry of a fork counts, by its hash in `audit`. Raises `NotFound`, `NotAllowed`."""
+        await self._database.write(lambda db: pick(db, self._spaces.all.values(), self._device, self.journal, entry))
 
     @asynccontextmanager
     async def connect(self, url: str | None = None) -> AsyncIterator[Link]:

@@ -21,9 +21,12 @@ from chez.query import fulltext
 from chez.records import automerge
 from chez.records.rows import Rows
 from chez.spaces.handover import read_offer, take_offer
+from chez.spaces.space import load_space
 from chez.spaces.statements import Signed
 from chez.store.database import Connection
+from chez.sync.chains import relearn
 from chez.sync.entry import CHANGES, SPACE, STATEMENT, STATEMENTS, read_signed
+from chez.sync.standing import reconsider, writers
 from chez_wire.envelope import GENESIS_HEAD
 
 __all__ = ("Mended", "mend", "settle_references")
@@ -62,6 +65,8 @@ def mend(db: Connection, findings: Sequence[Finding], fresh: DeviceKeys, now: in
         _keep_aside(db, space, device.id, [key for kind, key in here if kind == "record"])
         touched = _let_go(db, space, device.id, done)
         _statements_again(db, space)
+        if everything or touched:
+            _decide_again(db, space, device.id, now)
         if everything or touched or keys:
             done.records += replay(db, space, device.id, None if everything else keys | touched, step,
                                    salvaged=lost is not None)
@@ -90,7 +95,8 @@ def _let_go(db: Connection, space: int, device: bytes, done: Mended) -> set[Key]
         db.executemany("DELETE FROM sealed WHERE entry = ?", [(n,) for n, _ in rows])
         db.execute("PRAGMA defer_foreign_keys = ON")  # the changes that name them are seen to below
         db.execute("DELETE FROM entry WHERE space = ? AND author = ? AND sequence >= ?", at)
-        db.execute("DELETE FROM parked WHERE space = ? AND author = ?", (space, author))
+        for table in ("parked", "set_aside"):
+            db.execute(f"DELETE FROM {table} WHERE space = ? AND author = ?", (space, author))
         done.entries += max(1, len(rows))
         done.renewed = done.renewed or author == device
     db.execute("UPDATE record SET editor = NULL WHERE editor NOT IN (SELECT n FROM entry)")
@@ -121,6 +127,14 @@ def _spaces_again(db: Connection) -> None:
         for item in items:
             if item.kind == SPACE:
                 take_offer(db, read_offer(item.data))
+
+
+def _decide_again(db: Connection, n: int, device: bytes, now: int) -> None:
+    """Which entries count follows from the entries and statements that are here."""
+    relearn(db, n, now)
+    space = load_space(db, n)
+    reconsider(db, space, device, writers(db, n))
+    db.execute("UPDATE space SET decided = ? WHERE n = ?", (space.membership.decisions, n))
 
 
 def _keep_aside(db: Connection, space: int, device: bytes, keys: Sequence[Key]) -> None:

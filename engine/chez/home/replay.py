@@ -13,6 +13,7 @@ from typing import Any
 from chez.errors import ChezError
 from chez.records import automerge
 from chez.records.automerge import BadChange, RawChange
+from chez.records.counting import COUNTS, Carried, counted
 from chez.records.derived import DEVICE_ID
 from chez.records.diff import write_difference
 from chez.records.merge import Incoming, merge
@@ -21,6 +22,7 @@ from chez.records.rows import ABSENT, DELETED, OUTBOX, PURGED, Rows
 from chez.records.values import Value, from_json
 from chez.store.database import Connection
 from chez.sync.entry import CHANGE, read_signed
+from chez.sync.recount import SHOWN, settle_asides
 from chez_wire.limits import MAX_CHANGE
 
 __all__ = ("replay",)
@@ -72,10 +74,7 @@ def replay(db: Connection, space: int, device: bytes, keys: Iterable[Key] | None
 def _entries(db: Connection, space: int) -> Iterator[tuple[int, int, list[Any]]]:
     """Row, time and items of each entry that is shown, in the order of their arrival."""
     # A batch whose last part is not there yet is not shown.
-    open_ = ("SELECT 1 FROM entry AS part WHERE part.space = entry.space AND part.author = entry.author "
-             "AND part.sequence >= entry.sequence AND part.part IS NULL")
-    for (n,) in db.execute(f"SELECT n FROM entry WHERE space = ? AND EXISTS ({open_}) ORDER BY n",
-                           (space,)).fetchall():
+    for (n,) in db.execute(f"SELECT n FROM entry WHERE space = ? AND {SHOWN} ORDER BY n", (space,)).fetchall():
         inner = read_signed(db.execute("SELECT inner FROM entry WHERE n = ?", (n,)).fetchone()[0]).inner
         yield n, inner.time, inner.items
 
@@ -88,26 +87,37 @@ def _replay_record(rows: Rows, db: Connection, space: int, collection: str, id: 
     if found is not None:
         n, json, kinds, state = found
         if state == PURGED:
-            _purged_again(rows, db, n)
-            return
-        unsent = _unsent(db, rows.actor, n, json, kinds, state)
+            if not _purge_counts_no_more(db, n):
+                _purged_again(rows, db, n)
+                return
+        else:
+            unsent = _unsent(db, rows.actor, n, json, kinds, state)
         origins = dict(db.execute("SELECT hash, origin FROM change WHERE record = ?", (n,)).fetchall())
         db.execute("DELETE FROM change WHERE record = ?", (n,))
         db.execute("DELETE FROM snapshot WHERE record = ?", (n,))
         db.execute("UPDATE record SET json = '{}', kinds = NULL, deleted = ?, tail = 0, editor = NULL WHERE n = ?",
                    (ABSENT, n))
     rows.forget()
-    incoming = []
-    for entry, time, data in db.execute("SELECT entry, time, bytes FROM replay WHERE collection = ? AND id = ? "
-                                        "ORDER BY rowid", (collection, id)).fetchall():
-        change = automerge.read_change(data)
-        incoming.append(Incoming(collection, id, change, entry, origins.get(change.hash), time))
-    merge(rows, db, space, incoming)
+    items = [Carried(automerge.read_change(data), entry, author, time, standing)
+             for entry, author, time, standing, data in db.execute(
+                 "SELECT entry, author, time, standing, bytes FROM replay JOIN entry ON entry.n = replay.entry "
+                 "WHERE collection = ? AND id = ? ORDER BY replay.rowid", (collection, id)).fetchall()]
+    counts = counted(items)
+    merge(rows, db, space, [Incoming(collection, id, item.change, item.entry, origins.get(item.change.hash), item.time)
+                            for item, counts_ in zip(items, counts, strict=True) if counts_])
+    settle_asides(db, space, (collection, id), items, counts)
     merge(rows, db, space, [Incoming(collection, id, change, None, origin, time)
                             for change, origin, time in unsent.changes])
     row = rows.find(db, space, collection, id)
     if row is not None and unsent.shown is not None and not unsent.awaited and (salvaged or not unsent.whole):
         _show_again(rows, db, row.n, unsent.shown, space, collection, id)
+
+
+def _purge_counts_no_more(db: Connection, n: int) -> bool:
+    """Whether the entry that purged a record is one that does not count."""
+    row = db.execute("SELECT standing FROM change JOIN entry ON entry.n = change.entry WHERE record = ? "
+                     "AND change.state = 0", (n,)).fetchone()
+    return row is not None and row[0] != COUNTS
 
 
 def _purged_again(rows: Rows, db: Connection, n: int) -> None:

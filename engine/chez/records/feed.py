@@ -101,7 +101,7 @@ class Feed(Generic[T]):
             "SELECT changed, collection, id, json, kinds, deleted, born, author "
             "FROM record INDEXED BY record_by_change "
             f"LEFT JOIN entry ON entry.n = editor WHERE changed > ? AND changed <= ? {one}AND record.space = ? "
-            f"AND deleted <> {ABSENT} ORDER BY changed LIMIT {PAGE}",
+            f"AND (deleted <> {ABSENT} OR changed > born) ORDER BY changed LIMIT {PAGE}",
             (at, upto, *([] if self.collection is None else [self.collection]), self.space)).fetchall()
         return rows, upto
 

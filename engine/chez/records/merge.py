@@ -82,11 +82,22 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
                 step.known(item.change.hash) or (IN_ENTRY, 0))[0] == OUTBOX:
             rows.delivered(db, row.n, item.change.hash, item.entry)
     if not fresh and not strange:
+        _again(db, step, items)
         return []
     refused = step.run(fresh, previous)
     for item in strange:
         rows.log(db, step.record, item.change, REFUSED, item.origin, item.entry, item.time, counted=False)
+    if len(fresh) + len(strange) < len(items):
+        _again(db, step, items)
     return [*[Refusal(item, _NUMBER) for item in strange], *refused]
+
+
+def _again(db: Connection, step: "_Step", items: list[Incoming]) -> None:
+    """Keep which entries brought a change that another had brought: that one may come not to count."""
+    db.executemany("INSERT OR IGNORE INTO carried (record, entry) SELECT record, ? FROM change "
+                   "WHERE record = ? AND hash = ? AND entry IS NOT ?",
+                   [(item.entry, step.record, item.change.hash, item.entry) for item in items
+                    if item.entry is not None])
 
 
 class _Step:

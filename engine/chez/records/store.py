@@ -296,6 +296,15 @@ class RecordStore:
         db.executemany("INSERT INTO quarantine (space, reason, bytes) VALUES (?, ?, ?)",
                        [(space, refusal.reason, refusal.incoming.change.bytes) for refusal in refused])
 
+    @property
+    def rows(self) -> Rows:
+        """The rows of the records, for what makes records again (`chez.sync.recount`)."""
+        return self._rows
+
+    def quarantine(self, db: Connection, space: int, refused: Iterable[Refusal]) -> None:
+        """Keep what was refused."""
+        self._set_aside(db, space, refused)
+
     def settle(self, db: Connection, space: int) -> None:
         """What has arrived of work made anew is not said twice (see `records.anew`)."""
         settle(self._rows, db, space)

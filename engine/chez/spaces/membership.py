@@ -16,7 +16,7 @@ local-first access control knows it; docs/membership.md has the table and its re
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +30,7 @@ from chez.spaces.statements import (
     Expel,
     NewEpoch,
     PersonBody,
+    Pick,
     Remove,
     Retire,
     Role,
@@ -74,6 +75,8 @@ class Membership:
         self._dag = Dag()
         self._held: dict[bytes, Signed] = {}
         self._waiting: dict[bytes, list[bytes]] = {}
+        self.decisions = 0
+        """How many statements are here that can decide which entries count."""
         self._words: list[Word | str] = []
         self._strong: list[int] = []
         self._about: dict[bytes, int] = {}
@@ -110,6 +113,8 @@ class Membership:
                 self._strong.append(number)
             if isinstance(one.body, PersonBody):
                 self._about[one.body.person] = self._about.get(one.body.person, 0) | 1 << number
+            if isinstance(one.body, Remove | SetRole | Retire | Expel | Pick):
+                self.decisions += 1
             joined.append(one)
             ready += [self._held[hash] for hash in self._waiting.pop(one.hash, ())]
 
@@ -223,6 +228,13 @@ class Membership:
             if found:  # of several who removed the same, the one who had seen most
                 cuts.append(max(found, key=lambda cut: (cut.sequence, cut.hash)))
         return Right(role, min(cuts, key=lambda cut: (cut.sequence, cut.hash), default=None))
+
+    def cuts(self, device: bytes) -> list[Cut]:
+        """Where removals that take effect cut a device's chain, the furthest first."""
+        effective = self._view(self._dag.heads).effective
+        bodies = [self._dag.statements[number].body for number in self._strong if effective >> number & 1]
+        found = {(cut.sequence, cut.hash): cut for body in bodies for cut in _named(body) if cut.device == device}
+        return [found[key] for key in sorted(found, key=lambda key: (-key[0], key[1]))]
 
     # --- which take effect --------------------------------------------------------------
 
@@ -363,6 +375,13 @@ class Membership:
             case SetRole():
                 return body.person in word.persons and word.needs > body.role
         return False
+
+
+def _named(body: object) -> Sequence[Cut]:
+    """The cuts that a removal names."""
+    if isinstance(body, Retire):
+        return (body.cut,)
+    return body.cuts if isinstance(body, Remove | SetRole) else ()
 
 
 def _cuts(body: object, device: bytes, role: Role, persons: frozenset[bytes]) -> Iterator[Cut]:

@@ -20,10 +20,12 @@ from chez.records.store import Incoming, RecordStore
 from chez.records.values import check_collection, check_id
 from chez.records.waiting import Budget
 from chez.spaces.handover import Offer, read_offer, take_offer
+from chez.spaces.membership import Right
 from chez.spaces.space import Space
 from chez.spaces.statements import Role, Signed
 from chez.store.database import Connection
-from chez.sync.chains import keep_entry, last_entry
+from chez.sync import parking
+from chez.sync.chains import Place, back, branch_after, keep_entry, place_of, weight_before
 from chez.sync.entry import (
     CHANGE,
     CHANGES,
@@ -41,9 +43,10 @@ from chez.sync.entry import (
 )
 from chez.sync.heads import check_claim
 from chez.sync.received import Received
+from chez.sync.tally import Tally
 from chez_wire.envelope import entry_id
 from chez_wire.frames import Entry
-from chez_wire.limits import MAX_BATCH_OPERATIONS, MAX_ENTRY_OPERATIONS, MIB
+from chez_wire.limits import MAX_BATCH_OPERATIONS, MAX_ENTRY_OPERATIONS
 
 __all__ = ("TURN", "Intake")
 
@@ -52,9 +55,6 @@ TURN: Final = 65_536
 
 _READ: Final = 64
 """Bytes of an entry that take as long to unpack, to hash and to read as an operation to merge."""
-
-_AT_ONCE: Final = 16 * MIB
-"""Bytes of changes merged at once: a page of small envelopes may unfold to gigabytes."""
 
 
 @dataclass(slots=True)
@@ -72,12 +72,13 @@ class Intake:
     records: RecordStore
     budget: Budget | None = None
     received: Received = field(default_factory=Received)
-    ready: list[Incoming] = field(default_factory=list)
-    _size: int = 0
-    """Bytes of the changes that are ready."""
+    now: int = 0
+    """Unix milliseconds, for what is kept as evidence."""
+    _tally: Tally = field(init=False)
     _parked: bool = False
 
     def __post_init__(self) -> None:
+        self._tally = Tally(self.db, self.space, self.device, self.records, self.budget)
         self._parked = self.db.execute("SELECT EXISTS (SELECT 1 FROM parked WHERE space = ?)",
                                        (self.space.n,)).fetchone()[0] == 1
 
@@ -100,13 +101,16 @@ class Intake:
         return self._end()
 
     def _end(self) -> Received:
-        self._merge()
+        self._tally.end()
+        self.received.quarantined += self._tally.refused
+        self.received.notices += self._tally.notices
+        self._tally.refused, self._tally.notices = 0, []
         return self.received
 
     def left(self) -> bool:
         """Whether something that is here waits for its turn."""
-        return self.records.owed(self.db, self.space.n) or bool(self._unlocked()) or (
-            self._parked and self._ready() is not None)
+        return self.records.owed(self.db, self.space.n) or bool(self._unlocked()) or self._tally.owed() or (
+            self._parked and parking.ready(self.db, self.space.n))
 
     @property
     def _spent(self) -> bool:
@@ -136,7 +140,7 @@ class Intake:
         except BadEntry as error:
             self._quarantine(entry.offset, error.message, entry.envelope)
         if self._parked:
-            self._stir(signed.inner.author, before)
+            self._stir(signed, before)
             self._unpark()
 
     def _lock(self, epoch: bytes, entry: Entry) -> None:
@@ -158,7 +162,7 @@ class Intake:
                                               (self.space.n, id)).fetchone()
                 self._take(Entry(position, envelope))
                 taken += 1
-        self._merge()
+        self._end()
         return taken
 
     def _unlocked(self) -> list[bytes]:
@@ -171,41 +175,51 @@ class Intake:
         inner = signed.inner
         if inner.space != self.space.id:
             raise BadEntry("the entry belongs to another space")
-        sequence, previous, part = last_entry(self.db, self.space.n, inner.author)
-        follows = inner.sequence == sequence + 1 and inner.previous == previous
+        parent = place_of(self.db, self.space.n, inner.author, inner.sequence - 1, inner.previous)
         try:
             self._learn(inner)
             items, offers = self._changes(signed), self._offers(inner)
-            if follows:
-                self._check_part(signed, part)
+            if parent is not None:
+                self._check_part(signed, parent.part)
         except BadEntry:
-            if follows:
-                self._set_aside(inner)
+            if self._repeated(signed):
+                return
+            if inner.author == self.device:
+                raise _copied() from None
+            if parent is None:
+                self._park(signed)  # where it is in its author's chain is not known yet
+                return
+            self._set_aside(signed)
             raise
-        if inner.sequence <= sequence:
-            self._repeat(signed)
+        if self._repeated(signed):
             return
         if inner.author == self.device:
             raise _copied()
-        self._check_aside(inner)
-        if inner.sequence > sequence + 1 or not self.space.membership.knows(inner.heads):
-            self._parked = True
-            self.db.execute(
-                "INSERT OR IGNORE INTO parked (space, author, sequence, hash, inner) VALUES (?, ?, ?, ?, ?)",
-                (self.space.n, inner.author, inner.sequence, signed.hash, signed.packed))
+        broken = parking.broken_before(self.db, self.space.n, inner.author, inner.sequence, inner.previous)
+        if broken is not None:
+            self._set_aside(signed, broken)
+            raise BadEntry(f"its author's chain is set aside from entry {broken} on")
+        if parent is None or not self.space.membership.knows(inner.heads):
+            self._park(signed)
             return
-        if not follows:
-            raise BadEntry("the entry does not follow its author's last one")
         try:
-            self._check_right(inner)
+            right = self._check_right(inner)
         except BadEntry:
-            self._set_aside(inner)
+            self._set_aside(signed)
             raise
-        row = keep_entry(self.db, self.space.n, signed)
-        self._witness(inner)
         self.received.spaces += [take_offer(self.db, offer) for offer in offers]
+        self._keep(signed, items, parent, bound=right.cut is not None)
+
+    def _keep(self, signed: SignedEntry, items: list[tuple[Item, RawChange]], parent: Place, *, bound: bool) -> None:
+        """An entry has its place in its author's chain; `bound`: somebody took its author's right away."""
+        inner = signed.inner
+        branch, forks = branch_after(self.db, self.space.n, inner.author, parent, self.now)
+        row = keep_entry(self.db, self.space.n, signed, branch)
+        self._witness(inner)
         self.received.alarms += check_claim(self.db, self.space.n, inner)
         self.received.applied += 1
+        if bound or forks or self._tally.doubtful(inner.author):
+            self._tally.doubt(inner.author)
         if inner.part is None or inner.part.last:  # else it is shown together with what follows
             if inner.part is not None:
                 self._gather(inner, inner.part.number)
@@ -213,35 +227,29 @@ class Intake:
 
     def _gather(self, inner: Inner, count: int) -> None:
         """The changes of the `count` entries before the last one of a batch."""
-        for row, packed in self.db.execute(
-                "SELECT n, inner FROM entry WHERE space = ? AND author = ? AND sequence >= ? AND sequence < ? "
-                "ORDER BY sequence", (self.space.n, inner.author, inner.sequence - count, inner.sequence)).fetchall():
+        for row, packed in reversed(list(back(self.db, self.space.n, inner.author, inner.sequence, inner.previous,
+                                              count))):
             signed = read_signed(packed)
             self._show(signed.inner, self._changes(signed), row)
 
     def _show(self, inner: Inner, items: list[tuple[Item, RawChange]], row: int) -> None:
         """The changes of an entry are to be merged; `row` is the entry's."""
-        self.ready += [Incoming(item.collection, item.id, change, row, None, max(0, inner.time - item.age))
-                       for item, change in items]
-        self._size += sum(len(item.data) for item, _ in items)
         self._spend(sum(change.weight for _, change in items), len(items))
-        if self._size > _AT_ONCE:
-            self._merge()
+        self._tally.add(inner.author, [Incoming(item.collection, item.id, change, row, None,
+                                                max(0, inner.time - item.age)) for item, change in items])
 
-    def _check_aside(self, inner: Inner) -> None:
-        """Nothing is taken in of a chain after an entry that is set aside: what follows builds on it."""
-        row = self.db.execute("SELECT sequence FROM set_aside WHERE space = ? AND author = ?",
-                              (self.space.n, inner.author)).fetchone()
-        if row is not None:
-            raise BadEntry(f"its author's chain is set aside from entry {row[0]} on")
+    def _park(self, signed: SignedEntry) -> None:
+        self._parked = True
+        parking.park(self.db, self.space.n, signed)
 
-    def _check_right(self, inner: Inner) -> None:
+    def _check_right(self, inner: Inner) -> Right:
         """What an author says needs the right to, in what the entry itself knows of the members. Raises `BadEntry`."""
         right = self.space.membership.right(inner.author, inner.heads)
         if right.role is None:
             raise BadEntry("its author is no device of a member, by what the entry itself names")
         if inner.kind == CHANGES and right.role < Role.WRITER and any(item.kind == CHANGE for item in inner.items):
             raise BadEntry("its author may read here, not write")
+        return right
 
     def _learn(self, inner: Inner) -> None:
         """Take in membership statements; each is signed, whoever's entry carries it."""
@@ -257,28 +265,25 @@ class Intake:
         effective = self.space.membership.add(statements)
         self.received.statements += effective
 
-    def _repeat(self, signed: SignedEntry) -> None:
+    def _repeated(self, signed: SignedEntry) -> bool:
+        """Whether an entry is here already."""
         inner = signed.inner
-        known = self.db.execute("SELECT hash, n FROM entry WHERE space = ? AND author = ? AND sequence = ?",
-                                (self.space.n, inner.author, inner.sequence)).fetchone()
-        if known is None or known[0] != signed.hash:
-            if inner.author == self.device:
-                raise _copied()
-            raise BadEntry(f"its author made two different entries number {inner.sequence}")
-        self.db.execute("DELETE FROM lacking WHERE relay = ? AND entry = ?", (self.relay, known[1]))
+        known = place_of(self.db, self.space.n, inner.author, inner.sequence, signed.hash)
+        if known is None:
+            return False
+        self.db.execute("DELETE FROM lacking WHERE relay = ? AND entry = ?", (self.relay, known.row))
         self.received.duplicates += 1
+        return True
 
-    def _set_aside(self, inner: Inner) -> None:
-        """An author broke a rule in its next entry: its chain ends here, what is parked of it included.
+    def _set_aside(self, signed: SignedEntry, first: int = 0) -> None:
+        """An entry broke a rule, or follows one that did (the `first`): nothing that follows it is taken in.
 
-        Entries that break one there may come any number of times.
+        It counts as another entry of its author beside those that may follow the same one.
         """
-        key = (self.space.n, inner.author)
-        self.db.execute("INSERT OR IGNORE INTO set_aside (space, author, sequence) VALUES (?, ?, ?)",
-                        (*key, inner.sequence))
-        for (packed,) in self.db.execute("SELECT inner FROM parked WHERE space = ? AND author = ?", key).fetchall():
-            self._quarantine(None, f"its author's chain is set aside from entry {inner.sequence} on", packed)
-        self.db.execute("DELETE FROM parked WHERE space = ? AND author = ?", key)
+        for parked in parking.break_off(self.db, self.space.n, signed, self.now):
+            self._quarantine(None, f"its author's chain is set aside from entry {first or signed.inner.sequence} on",
+                             parked.packed)
+        self._tally.doubt(signed.inner.author)
 
     def _changes(self, signed: SignedEntry) -> list[tuple[Item, RawChange]]:
         """An entry's changes, each checked against the entry's author. Raises `BadEntry`."""
@@ -329,9 +334,7 @@ class Intake:
         if number != (0 if before is None else before + 1) and not (number is None and before is None):
             raise BadEntry("the entry is no part of the batch that its author began")
         if number:
-            (before_it,) = self.db.execute(
-                "SELECT sum(weight) FROM entry WHERE space = ? AND author = ? AND sequence >= ?",
-                (self.space.n, inner.author, inner.sequence - number)).fetchone()
+            before_it = weight_before(self.db, self.space.n, inner.author, inner.sequence, inner.previous, number)
             if before_it + signed.weight > MAX_BATCH_OPERATIONS:
                 raise BadEntry(f"the batch has more than {MAX_BATCH_OPERATIONS:,} operations, which show together")
 
@@ -339,39 +342,28 @@ class Intake:
     def _progress(self) -> tuple[int, int]:
         return self.received.applied, len(self.received.statements)
 
-    def _stir(self, author: bytes, before: tuple[int, int]) -> None:
-        """What was parked and waited for an author's entry, or for statements, is ready if one was accepted since."""
+    def _stir(self, signed: SignedEntry, before: tuple[int, int]) -> None:
+        """What was parked and waited for an entry, or for statements, is ready if that is here since."""
         applied, statements = self._progress
-        if (applied, statements) == before:
-            return
-        self.db.execute(
-            "UPDATE parked SET ready = 1 WHERE space = ? AND author = coalesce(?, author) AND sequence <= 1 + "
-            "coalesce((SELECT max(sequence) FROM entry WHERE entry.space = parked.space "
-            "AND entry.author = parked.author), 0)", (self.space.n, author if statements == before[1] else None))
-
-    def _ready(self) -> tuple[bytes, int, bytes, bytes] | None:
-        row: tuple[bytes, int, bytes, bytes] | None = self.db.execute(
-            "SELECT author, sequence, hash, inner FROM parked WHERE space = ? AND ready = 1 LIMIT 1",
-            (self.space.n,)).fetchone()
-        return row
+        if statements != before[1]:
+            parking.stir(self.db, self.space.n, None)
+        elif applied != before[0]:
+            parking.stir(self.db, self.space.n, (signed.inner.author, signed.inner.sequence, signed.hash))
 
     def _unpark(self) -> None:
         """Accept what was parked and is ready, one after the other."""
-        while not self._spent and (row := self._ready()) is not None:
-            author, sequence, hash, packed = row
-            self.db.execute("DELETE FROM parked WHERE space = ? AND author = ? AND sequence = ? AND hash = ?",
-                            (self.space.n, author, sequence, hash))
-            self._spend(unpacked_size(packed) // _READ)
+        while not self._spent and (parked := parking.take(self.db, self.space.n)) is not None:
+            self._spend(unpacked_size(parked.packed) // _READ)
             before = self._progress
+            signed = read_signed(parked.packed)
             try:
-                self._accept(read_signed(packed))
+                self._accept(signed)
             except BadEntry as error:
-                self._quarantine(None, error.message, packed)
-            self._stir(author, before)
+                self._quarantine(None, error.message, parked.packed)
+            self._stir(signed, before)
 
     def _merge(self) -> None:
-        ready, self.ready, self._size = self.ready, [], 0
-        self.received.quarantined += len(self.records.merge(self.db, self.space.n, ready, self.budget))
+        self._tally.merge()
 
     def _quarantine(self, offset: int | None, reason: str, data: bytes) -> None:
         url = None

@@ -11,10 +11,10 @@ import msgspec
 from chez.spaces.handover import announced, hand_over
 from chez.spaces.space import load_space
 from chez.store.database import Connection
-from chez.sync.entry import CHANGE, SPACE, Item
+from chez.sync.entry import CHANGE, JOURNAL_HEAD, SPACE, Item
 from chez.sync.planning import Waiting
 
-__all__ = ("change_items", "offers", "waiting_changes", "waiting_spaces")
+__all__ = ("change_items", "journal_head", "offers", "waiting_changes", "waiting_spaces")
 
 
 def waiting_spaces(db: Connection, device: bytes) -> set[int]:
@@ -62,3 +62,14 @@ def offers(db: Connection) -> list[Item]:
         items.append(Item(SPACE, "", "", msgspec.msgpack.encode(hand_over(load_space(db, n), relay or ""))))
         announced(db, n)
     return items
+
+
+def journal_head(db: Connection, space: int, device: bytes) -> list[Item]:
+    """The head of a device's journal, when it moved since an entry of the private space last said it."""
+    head = db.execute("SELECT number, hash FROM receipt ORDER BY number DESC LIMIT 1").fetchone()
+    said = db.execute("SELECT number FROM witness WHERE space = ? AND author = ?", (space, device)).fetchone()
+    if head is None or (said is not None and said[0] >= head[0]):
+        return []
+    db.execute("INSERT OR REPLACE INTO witness (space, author, number, hash) VALUES (?, ?, ?, ?)",
+               (space, device, *head))
+    return [Item(JOURNAL_HEAD, "", "", head[0].to_bytes(8, "big") + head[1])]

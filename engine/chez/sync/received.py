@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from chez.spaces.statements import Signed
 from chez.sync.heads import Alarm
+from chez.sync.tally import Notice
 
 __all__ = ("Received",)
 
@@ -25,6 +26,8 @@ class Received:
     """Whether any statement came, even one that has not all it builds on yet: it may lead to keys."""
     alarms: list[Alarm] = field(default_factory=list)
     """What shows that the relay showed another device other entries."""
+    notices: list[Notice] = field(default_factory=list)
+    """What the person should know of."""
     owed: bool = False
     """Whether the statements left a new epoch owed, which is this device's to start before others'."""
     spaces: list[int] = field(default_factory=list)

@@ -11,6 +11,7 @@ Time and randomness are arguments, so that a simulation replays exactly.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from chez import crypto
 from chez.errors import RelayRefused, RelayUnreachable
@@ -27,7 +28,6 @@ from chez.store.database import Connection
 from chez.sync.chains import keep_entry, last_entry
 from chez.sync.entry import (
     CHANGES,
-    JOURNAL_HEAD,
     STATEMENTS,
     Inner,
     Item,
@@ -39,8 +39,8 @@ from chez.sync.entry import (
     sign_entry,
 )
 from chez.sync.heads import Alarm, forget_heads, head_after, hidden, note_head, note_heads
-from chez.sync.intake import Intake
-from chez.sync.outbox import change_items, offers, waiting_changes
+from chez.sync.intake import TURN, Intake
+from chez.sync.outbox import change_items, journal_head, offers, waiting_changes
 from chez.sync.planning import by_epoch, plan
 from chez.sync.received import Received
 from chez.sync.rotating import (
@@ -53,6 +53,7 @@ from chez.sync.rotating import (
     takes_rights,
 )
 from chez.sync.session import Rotation
+from chez.sync.tally import Notice, Tally
 from chez_wire.envelope import GENESIS_HEAD, Header, entry_id
 from chez_wire.frames import Entry
 from chez_wire.login import handle_of
@@ -90,16 +91,18 @@ class Replica:
     """The sync logic of one space on one device.
 
     `now` gives Unix milliseconds (for history, never for order), `entropy` fresh random
-    bytes.
+    bytes; `note` writes a receipt, given its kind and body.
     """
 
     def __init__(self, space: Space, device: DeviceKeys, records: RecordStore, now: Callable[[], int],
-                 entropy: Callable[[int], bytes]) -> None:
+                 entropy: Callable[[int], bytes],
+                 note: Callable[[Connection, str, dict[str, Any]], object] = lambda db, kind, body: None) -> None:
         self.space = space
         self._device = device
         self._records = records
         self._now = now
         self._entropy = entropy
+        self._note = note
         self._stale = False
         self.current = space.epoch
         """The epoch that is sealed under, as the last transaction here left it; read from any thread."""
@@ -144,17 +147,7 @@ class Replica:
         return made
 
     def _journal_head(self, db: Connection) -> list[Item]:
-        """The head of this device's journal, when it moved since an entry of the private space last said it."""
-        if not self.space.private:
-            return []
-        head = db.execute("SELECT number, hash FROM receipt ORDER BY number DESC LIMIT 1").fetchone()
-        said = db.execute("SELECT number FROM witness WHERE space = ? AND author = ?",
-                          (self.space.n, self._device.id)).fetchone()
-        if head is None or (said is not None and said[0] >= head[0]):
-            return []
-        db.execute("INSERT OR REPLACE INTO witness (space, author, number, hash) VALUES (?, ?, ?, ?)",
-                   (self.space.n, self._device.id, *head))
-        return [Item(JOURNAL_HEAD, "", "", head[0].to_bytes(8, "big") + head[1])]
+        return journal_head(db, self.space.n, self._device.id) if self.space.private else []
 
     def _append(self, db: Connection, now: int, kind: int, items: list[Item],
                 part: Part | None = None) -> tuple[int, SignedEntry]:
@@ -343,7 +336,7 @@ class Replica:
             (before,) = db.execute("SELECT head FROM cursor WHERE space = ? AND relay = ?",
                                    (self.space.n, relay)).fetchone()
             self._move(db, relay, entries[0].offset, Cursor(entries[-1].offset, head))
-            intake = Intake(db, relay, self.space, self._device.id, self._records, budget)
+            intake = Intake(db, relay, self.space, self._device.id, self._records, budget, now=self._now())
             received = self._taken(db, relay, intake.take(entries), budget)
             taken = entries[:received.entries]
             received.alarms += note_heads(db, self.space.n, relay, before, taken)
@@ -359,14 +352,27 @@ class Replica:
     def go_on(self, db: Connection, budget: Budget) -> Received:
         """Take in what is `left`, as far as the budget goes. Raises `HomeCopied`."""
         self.refresh(db)
-        intake = Intake(db, 0, self.space, self._device.id, self._records, budget)
+        intake = Intake(db, 0, self.space, self._device.id, self._records, budget, now=self._now())
         return self._taken(db, 0, intake.go_on(), budget)
+
+    def recount(self, db: Connection) -> None:
+        """A statement made here may decide which entries count: records follow, what is `left` of it in turns."""
+        self.refresh(db)
+        tally = Tally(db, self.space, self._device.id, self._records, Budget(TURN))
+        self._tell(db, tally.end())
+        if tally.owed():
+            self.left = self._records.left = True
+
+    def _tell(self, db: Connection, notices: list[Notice]) -> None:
+        for kind, body in notices:
+            self._note(db, kind, body)
 
     def _taken(self, db: Connection, relay: int, received: Received, budget: Budget | None) -> Received:
         under = self.current.id
         if received.said:
             self._unlock(db, relay, under, received, budget)
             received.owed = self._owes(first=True)
+        self._tell(db, received.notices)
         self.left = received.left = self.leaves(db)
         self.current = self.space.epoch
         if self.unsettled:
@@ -379,7 +385,8 @@ class Replica:
         while True:
             learn_epochs(db, self.space, under)
             under = self.space.epoch.id
-            if not Intake(db, relay, self.space, self._device.id, self._records, budget, received).take_locked():
+            intake = Intake(db, relay, self.space, self._device.id, self._records, budget, received, self._now())
+            if not intake.take_locked():
                 return
 
     def _move(self, db: Connection, relay: int, first: int, to: Cursor) -> None:

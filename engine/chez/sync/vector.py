@@ -29,8 +29,9 @@ class _Vector(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_field
 
 def vector_of(db: Connection, space: int) -> Vector:
     """What a device has accepted of a space, by its row in the store."""
-    rows = db.execute("SELECT author, sequence, hash FROM entry WHERE space = ? AND (author, sequence) IN "
-                      "(SELECT author, max(sequence) FROM entry WHERE space = ? GROUP BY author)", (space, space))
+    rows = db.execute("SELECT author, sequence, hash FROM entry WHERE space = ? AND branch = 0 AND (author, sequence) "
+                      "IN (SELECT author, max(sequence) FROM entry WHERE space = ? AND branch = 0 GROUP BY author)",
+                      (space, space))
     return {author: (sequence, hash) for author, sequence, hash in rows}
 
 

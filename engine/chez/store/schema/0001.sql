@@ -13,7 +13,8 @@ CREATE TABLE space (
     handle   BLOB NOT NULL,           -- what relays call it
     relay    TEXT,                    -- where it is kept in step; NULL: where the private space is
     announce INTEGER NOT NULL DEFAULT 0, -- 1: the private space is still to tell the person's devices
-    farewell INTEGER NOT NULL DEFAULT 0 -- whether this device was told that it was taken out
+    farewell INTEGER NOT NULL DEFAULT 0, -- whether this device was told that it was taken out
+    decided  INTEGER NOT NULL DEFAULT 0 -- how many statements are in what `entry.standing` says (sync/tally.py)
 );
 
 CREATE TABLE statement (
@@ -154,15 +155,62 @@ CREATE TABLE entry (
     kind      INTEGER NOT NULL,       -- changes or statements: which credential sends it
     part      INTEGER,                -- which part of a batch it is, when more must follow
     weight    INTEGER NOT NULL DEFAULT 0, -- of the changes in it, when another device wrote it
+    branch    INTEGER NOT NULL DEFAULT 0, -- of its author's chain, when that forks: numbered as they came here
+    standing  INTEGER NOT NULL DEFAULT 0, -- 0 it counts, 1 beyond a removal's cut, 2 on a fork (sync/standing.py)
     inner     BLOB NOT NULL,          -- signed inner bytes, zstd
-    UNIQUE (space, author, sequence)
+    UNIQUE (space, author, sequence, branch)
 );
+CREATE INDEX entry_excluded ON entry (space, author, sequence) WHERE standing > 0;
+
+CREATE TABLE named (                  -- which statements an author's entries name, where that changes along its chain
+    space    INTEGER NOT NULL REFERENCES space,
+    author   BLOB NOT NULL,
+    branch   INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,        -- from this entry on
+    heads    BLOB NOT NULL,           -- their hashes, one after the other
+    PRIMARY KEY (space, author, branch, sequence)
+) WITHOUT ROWID;
+
+CREATE TABLE branch (                 -- where an author made a second entry on one that had a next
+    space    INTEGER NOT NULL REFERENCES space,
+    author   BLOB NOT NULL,
+    branch   INTEGER NOT NULL,        -- 1, 2, ...
+    parent   INTEGER NOT NULL,        -- the branch that it leaves
+    sequence INTEGER NOT NULL,        -- of its own first entry
+    found    INTEGER NOT NULL,        -- when, Unix milliseconds
+    PRIMARY KEY (space, author, branch)
+) WITHOUT ROWID;
+
+CREATE TABLE aside (                  -- changes that entries carry and that count in no record
+    space      INTEGER NOT NULL REFERENCES space,
+    collection TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    hash       BLOB NOT NULL,
+    entry      INTEGER NOT NULL REFERENCES entry ON DELETE CASCADE,
+    PRIMARY KEY (space, collection, id, hash, entry)
+) WITHOUT ROWID;
+CREATE INDEX aside_by_entry ON aside (entry);
+
+CREATE TABLE carried (                -- entries that brought a record a change which another had brought before
+    record INTEGER NOT NULL REFERENCES record,
+    entry  INTEGER NOT NULL REFERENCES entry ON DELETE CASCADE,
+    PRIMARY KEY (record, entry)
+) WITHOUT ROWID;
+CREATE INDEX carried_by_entry ON carried (entry);
+
+CREATE TABLE recount (                -- records to be made again from the entries that count
+    space      INTEGER NOT NULL REFERENCES space,
+    collection TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    PRIMARY KEY (space, collection, id)
+) WITHOUT ROWID;
 
 CREATE TABLE parked (                 -- arrived before what they follow
     space     INTEGER NOT NULL REFERENCES space,
     author    BLOB NOT NULL,
     sequence  INTEGER NOT NULL,
     hash      BLOB NOT NULL,
+    previous  BLOB NOT NULL,          -- the one that it follows
     inner     BLOB NOT NULL,
     ready     INTEGER NOT NULL DEFAULT 0, -- 1: what it waited for is here, and its turn is to come
     PRIMARY KEY (space, author, sequence, hash)
@@ -180,11 +228,14 @@ CREATE TABLE locked (                 -- arrived before the keys of their epoch
 ) WITHOUT ROWID;
 CREATE INDEX locked_by_epoch ON locked (space, epoch);
 
-CREATE TABLE set_aside (              -- authors whose chain is not taken in from some entry on
+CREATE TABLE set_aside (              -- entries that broke a rule, and those that follow them: only their hashes
     space     INTEGER NOT NULL REFERENCES space,
     author    BLOB NOT NULL,
     sequence  INTEGER NOT NULL,
-    PRIMARY KEY (space, author)
+    hash      BLOB NOT NULL,
+    previous  BLOB NOT NULL,
+    found     INTEGER NOT NULL,       -- when, Unix milliseconds
+    PRIMARY KEY (space, author, sequence, hash)
 ) WITHOUT ROWID;
 
 CREATE TABLE quarantine (             -- failed a check: kept, never applied

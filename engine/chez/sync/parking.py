@@ -1,0 +1,77 @@
+"""Entries that arrived before what they follow, and those that broke a rule, with all that follow them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from chez.store.database import Connection
+from chez.sync.entry import SignedEntry
+
+__all__ = ("Parked", "break_off", "broken_before", "park", "ready", "stir", "take")
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """An entry that waits, by its names, and its packed bytes."""
+
+    author: bytes
+    sequence: int
+    hash: bytes
+    packed: bytes
+
+
+def park(db: Connection, space: int, signed: SignedEntry) -> None:
+    """Keep an entry until the one before it is here, and the statements that it names."""
+    inner = signed.inner
+    db.execute("INSERT OR IGNORE INTO parked (space, author, sequence, hash, previous, inner) "
+               "VALUES (?, ?, ?, ?, ?, ?)",
+               (space, inner.author, inner.sequence, signed.hash, inner.previous, signed.packed))
+
+
+def stir(db: Connection, space: int, followed: tuple[bytes, int, bytes] | None) -> None:
+    """What was parked is ready: whatever follows an entry (author, number, hash), or, without, anything here."""
+    if followed is not None:
+        db.execute("UPDATE parked SET ready = 1 WHERE space = ? AND author = ? AND sequence = ? + 1 AND previous = ?",
+                   (space, *followed))
+        return
+    db.execute("UPDATE parked SET ready = 1 WHERE space = ? AND (sequence = 1 OR EXISTS (SELECT 1 FROM entry "
+               "WHERE entry.space = parked.space AND entry.author = parked.author "
+               "AND entry.sequence = parked.sequence - 1 AND entry.hash = parked.previous))", (space,))
+
+
+def ready(db: Connection, space: int) -> bool:
+    """Whether something that was parked can be accepted now."""
+    row = db.execute("SELECT EXISTS (SELECT 1 FROM parked WHERE space = ? AND ready = 1)", (space,)).fetchone()
+    return bool(row[0])
+
+
+def take(db: Connection, space: int) -> Parked | None:
+    """Take out one entry that is ready."""
+    row = db.execute("SELECT author, sequence, hash, inner FROM parked WHERE space = ? AND ready = 1 LIMIT 1",
+                     (space,)).fetchone()
+    if row is None:
+        return None
+    db.execute("DELETE FROM parked WHERE space = ? AND author = ? AND sequence = ? AND hash = ?", (space, *row[:3]))
+    return Parked(*row)
+
+
+def break_off(db: Connection, space: int, signed: SignedEntry, now: int) -> Iterator[Parked]:
+    """An entry broke a rule: nothing that follows it is taken in. Yields what was parked of that, taken out."""
+    inner = signed.inner
+    broken = [(inner.sequence, signed.hash, inner.previous)]
+    while broken:
+        sequence, hash, previous = broken.pop()
+        db.execute("INSERT OR IGNORE INTO set_aside (space, author, sequence, hash, previous, found) "
+                   "VALUES (?, ?, ?, ?, ?, ?)", (space, inner.author, sequence, hash, previous, now))
+        for follower, packed in db.execute("DELETE FROM parked WHERE space = ? AND author = ? AND sequence = ? "
+                                           "AND previous = ? RETURNING hash, inner",
+                                           (space, inner.author, sequence + 1, hash)).fetchall():
+            broken.append((sequence + 1, follower, hash))
+            yield Parked(inner.author, sequence + 1, follower, packed)
+
+
+def broken_before(db: Connection, space: int, author: bytes, sequence: int, previous: bytes) -> int | None:
+    """The first number from which on an author's chain is set aside, if the entry before this one is."""
+    row = db.execute("SELECT (SELECT min(sequence) FROM set_aside WHERE space = ?1 AND author = ?2) FROM set_aside "
+                     "WHERE space = ?1 AND author = ?2 AND sequence = ?3 AND hash = ?4",
+                     (space, author, sequence - 1, previous)).fetchone()
+    return None if row is None else row[0]

@@ -1,0 +1,161 @@
+"""A device makes two different entries under one number: both are kept, and neither counts until an owner picks one."""
+
+import pytest
+
+from chez.records.derived import named
+from chez.records.encode import encode_fields
+from chez.records.typed import Wanted
+from chez.spaces.statements import Cut
+from chez.sync import intake
+from chez.sync.entry import CHANGE, Item, Part
+from tests.security.chains import NOTES, Node, World
+
+
+def test_both_branches_are_kept_and_neither_counts() -> None:
+    """From the fork on nothing of the device counts, on whichever branch, and it is told once."""
+    world = World()
+    bad, friend, reader = Node(world.bad), Node(world.friend), world.reads()
+    first = world.put(bad, "a", {"n": 1})
+    other = world.fork(bad)
+    one = [world.put(bad, "a", {"n": 2}), world.put(bad, "b", {"n": 2})]
+    two = [world.put(other, "a", {"n": 3}), world.put(other, "c", {"n": 3})]
+    reader.receive(first, *one)
+    assert reader.shown() == {"a": {"n": 2}, "b": {"n": 2}}
+    reader.receive(*two, world.put(friend, "d", {"n": 4}))
+    assert reader.shown() == {"a": {"n": 1}, "d": {"n": 4}}
+    kept = {hash for (hash,) in reader.db.execute("SELECT hash FROM entry WHERE author = ?", (world.bad.keys.id,))}
+    assert kept == {entry.hash for entry in (first, *one, *two)}
+    assert reader.receipts == [("equivocation", {"device": world.bad.keys.id.hex(), "from": 2})]
+
+
+def test_an_owner_picks_and_that_branch_counts() -> None:
+    """Once an owner picked an entry, its branch counts, and what comes on it; the other one does not."""
+    world = World()
+    bad, owner, reader = Node(world.bad), Node(world.owner), world.reads()
+    first = world.put(bad, "a", {"n": 1})
+    other = world.fork(bad)
+    one = world.put(bad, "a", {"n": 2})
+    two = world.put(other, "a", {"n": 3})
+    reader.receive(two, one, first)
+    assert reader.shown() == {"a": {"n": 1}}
+    reader.receive(world.pick(owner, Cut(world.bad.keys.id, 2, one.hash)))
+    assert reader.shown() == {"a": {"n": 2}}
+    reader.restart()
+    reader.receive(world.put(bad, "a", {"n": 4}), world.put(other, "b", {"n": 5}))
+    assert reader.shown() == {"a": {"n": 4}}
+    reader.receive(world.pick(owner, Cut(world.bad.keys.id, 2, two.hash)))  # and thinks better of it
+    assert reader.shown() == {"a": {"n": 3}, "b": {"n": 5}}
+
+
+def test_a_removal_that_names_a_branch_picks_it() -> None:
+    """The cut of a removal says which branch its author had accepted, and up to where."""
+    world = World()
+    bad, owner, reader = Node(world.bad), Node(world.owner), world.reads()
+    first = world.put(bad, "a", {"n": 1})
+    other = world.fork(bad)
+    branch = [world.put(bad, "a", {"n": 2}), world.put(bad, "a", {"n": 3})]
+    reader.receive(first, *branch, world.put(other, "a", {"n": 9}))
+    reader.receive(world.remove(owner, Cut(world.bad.keys.id, 2, branch[0].hash)))
+    assert reader.shown() == {"a": {"n": 2}}
+
+
+def test_an_entry_that_breaks_a_rule_beside_a_good_one_is_a_fork_in_any_order() -> None:
+    """Whether the good or the broken entry of one number arrives first: nothing counts from there on."""
+    for last in (False, True):
+        world = World()
+        bad, reader = Node(world.bad), world.reads()
+        first = world.put(bad, "a", {"n": 1})
+        other = world.fork(bad)
+        good = [world.put(bad, "a", {"n": 2}), world.put(bad, "b", {"n": 3})]
+        foreign = Item(CHANGE, NOTES, "a", encode_fields(b"z" * 32, 1, 1, (), {"x": 1}).bytes)
+        broken = [world.entry(other, [], items=[foreign]), world.put(other, "c", {"n": 1})]
+        pages = (good, broken) if last else (broken, good)
+        reader.receive(first)
+        for page in pages:
+            reader.receive(*page)
+        assert reader.shown() == {"a": {"n": 1}}
+        assert reader.db.execute("SELECT hash FROM set_aside ORDER BY sequence").fetchall() == [
+            (entry.hash,) for entry in broken]
+
+
+def test_forks_without_end_cost_one_look_a_page() -> None:
+    """Hundreds of entries under one number are kept, told once, and change nothing more."""
+    world = World()
+    bad, reader = Node(world.bad), world.reads()
+    first = world.put(bad, "a", {"n": 1})
+    many = [world.put(world.fork(bad), "a", {"n": number}) for number in range(2, 202)]
+    reader.receive(first)
+    for at in range(0, 200, 40):
+        reader.receive(*many[at : at + 40])
+    assert reader.shown() == {"a": {"n": 1}}
+    assert reader.count("branch") == 199 and len(reader.receipts) == 1
+
+
+def test_unsent_work_on_what_counts_no_more_is_made_anew() -> None:
+    """This device's unsent edit of a record stays, field by field, when what it built on goes.
+
+    And an unsent edit that builds on what stays goes out as it was made.
+    """
+    world = World()
+    bad, friend, reader = Node(world.bad), Node(world.friend), world.reads()
+    first = world.put(bad, "a", {"n": 1})
+    other = world.fork(bad)
+    one = world.put(bad, "b", {"n": 2, "cups": 1})
+    reader.receive(first, one, world.put(friend, "c", {"n": 3}))
+    for id in ("a", "b", "c"):
+        reader.records.put(reader.db, 1, NOTES, id, {}, lambda stored: Wanted({**stored, "mine": 1}))
+    before = dict(reader.db.execute("SELECT id, hash FROM change JOIN record ON record.n = change.record "
+                                    "WHERE state = 1").fetchall())
+    reader.receive(world.put(other, "b", {"n": 9}))
+    assert reader.shown() == {"a": {"mine": 1, "n": 1}, "b": {"mine": 1}, "c": {"mine": 1, "n": 3}}
+    after = dict(reader.db.execute("SELECT id, hash FROM change JOIN record ON record.n = change.record "
+                                   "WHERE state = 1").fetchall())
+    assert (after["a"], after["c"]) == (before["a"], before["c"]) and after["b"] != before["b"]
+    reader.restart()
+    assert len(reader.replica.collect(reader.db)) == 1
+
+
+def test_a_record_that_goes_and_comes_back_is_told_to_the_feed() -> None:
+    """Whoever follows the changes hears that a record is gone when it counts no more, and of its return."""
+    world = World()
+    bad, owner, reader = Node(world.bad), Node(world.owner), world.reads()
+    other = world.fork(bad)
+    one = world.put(bad, "a", {"n": 1})
+    touched: list[str] = []
+    reader.records.rows.touch = lambda collection, id: touched.append(id)
+    reader.receive(one)
+    feed = "SELECT deleted, changed > born FROM record WHERE id = 'a'"
+    assert reader.db.execute(feed).fetchone() == (0, 0)
+    reader.receive(world.put(other, "b", {"n": 2}))
+    assert reader.db.execute(feed).fetchone() == (2, 1) and touched[-1] == "a"
+    reader.receive(world.pick(owner, Cut(world.bad.keys.id, 1, one.hash)))
+    assert reader.db.execute(feed).fetchone() == (0, 0) and touched[-1] == "a"
+
+
+def test_a_change_that_another_brought_too_stays() -> None:
+    """What a device on a fork brought first, and a member brought as well, as a migration is, counts by the member."""
+    world = World()
+    bad, friend, reader = Node(world.bad), Node(world.friend), world.reads()
+    other = world.fork(bad)
+    shared = named(encode_fields(bytes(24), 1, 1, (), {"city": "Lyon"}).bytes)
+    reader.receive(world.entry(bad, [("a", shared)]), world.entry(friend, [("a", shared)]))
+    assert reader.shown() == {"a": {"city": "Lyon"}}
+    reader.receive(world.put(other, "b", {"n": 1}))
+    assert reader.shown() == {"a": {"city": "Lyon"}}
+
+
+def test_each_branch_of_a_fork_has_batches_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another branch holds makes no batch too large, so a branch is whole in whatever order both come."""
+    monkeypatch.setattr(intake, "MAX_BATCH_OPERATIONS", 3)
+    for last in (False, True):
+        world = World()
+        bad, owner, reader = Node(world.bad), Node(world.owner), world.reads()
+        first = world.put(bad, "a", {"n": 1}, part=Part(0, last=False))
+        other = world.fork(bad)
+        ways = [[world.put(node, "b", {"n": n}, part=Part(1, last=False)),
+                 world.put(node, "c", {"n": n}, part=Part(2, last=True))] for n, node in ((2, bad), (3, other))]
+        reader.receive(first, *ways[last], *ways[not last])
+        assert reader.shown() == {}
+        assert reader.db.execute("SELECT reason FROM quarantine").fetchall() == []
+        reader.receive(world.pick(owner, Cut(world.bad.keys.id, 2, ways[0][0].hash)))
+        assert reader.shown() == {"a": {"n": 1}, "b": {"n": 2}, "c": {"n": 2}}
