@@ -10,7 +10,7 @@ import pytest
 
 import chez
 from chez.blobs.adding import _Addition
-from chez.blobs.attachments import BlobInfo
+from chez.blobs.reports import BlobInfo
 from chez.crypto import Kdf
 from chez.errors import BlobDamaged, BlobMissing, InvalidValue, NotAllowed, NotFound, StorageFailed
 from chez.records.reference import Blob

@@ -11,10 +11,10 @@ from examples.demo.search import search
 
 import chez
 from chez.blobs import format, tables
-from chez.blobs.attachments import BlobInfo
 from chez.blobs.files import PieceFiles
 from chez.blobs.format import chunk_count
 from chez.blobs.pieces import reading
+from chez.blobs.reports import BlobInfo
 from chez.blobs.transfer import Sender, open_roles
 from chez.errors import BlobDamaged, BlobMissing, RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.records.reference import Blob

@@ -216,3 +216,128 @@ async def test_the_home_and_a_space_have_relays_of_their_own(tmp_path: Path, rel
         assert [space.name for space in report.problems] == ["Trip"]
         await a.sync(relay.url)
         assert await a.collection("notes").count() == 1
+
+
+async def test_sql_crosses_collections_and_spaces(home: chez.Home) -> None:
+    """One view has a collection's records of all spaces, told apart by name and id of the space."""
+    trip = await home.create_space("Trip")
+    await home.collection("costs").put({"euros": 1}, id="a")
+    await trip.collection("costs").put({"euros": 2}, id="a")
+    await trip.collection("people").put({"name": "Ada"}, id="p")
+    rows = await home.sql("SELECT _space, _space_id, _id, euros FROM costs ORDER BY euros")
+    private = home.space()
+    assert rows.rows == [("private", private.id, "a", 1), ("Trip", trip.id, "a", 2)]
+    joined = await home.sql("SELECT name, sum(euros) FROM costs JOIN people USING (_space_id)")
+    assert joined.rows == [("Ada", 2)]
+    assert [(one.name, one.records) for one in await home.collections()] == [("costs", 2), ("people", 1)]
+    assert [(one.name, one.records) for one in await trip.collections()] == [("costs", 1), ("people", 1)]
+
+
+async def test_a_feed_is_of_a_space_or_of_all(home: chez.Home) -> None:
+    """The home's feed tells of every space and in which a record changed; a space's and a collection's of theirs."""
+    trip = await home.create_space("Trip")
+    await home.collection("notes").put({"n": 1}, id="a")
+    await trip.collection("notes").put({"n": 2}, id="a")
+    everything = [(one.space, one.id, one.record and one.record.value) async for page in home.changes(live=False)
+                  for one in page.changes]
+    assert everything == [(home.space().id, "a", {"n": 1}), (trip.id, "a", {"n": 2})]
+    for what in (trip, trip.collection("notes")):
+        assert [one.space async for page in what.changes(live=False) for one in page.changes] == [trip.id]
+
+
+async def test_an_open_edit_of_one_space_holds_up_no_other(home: chez.Home) -> None:
+    """A record of the same name in another space is another record: it can be written meanwhile."""
+    trip = await home.create_space("Trip")
+    mine, ours = home.collection("notes"), trip.collection("notes")
+    await mine.put({"n": 1}, id="a")
+    await ours.put({"n": 1}, id="a")
+    async with mine.edit("a") as draft:
+        await ours.put({"n": 2}, id="a")
+        draft["n"] = 3
+    assert ((await mine.get("a")).value, (await ours.get("a")).value) == ({"n": 3}, {"n": 2})
+
+
+async def test_an_export_has_every_space_and_comes_back(home: chez.Home, tmp_path: Path) -> None:
+    """Each space is exported with its attachments, and imported into itself; where it is not, into a space by hand."""
+    trip = await home.create_space("Trip")
+    photo = await trip.blobs.add(b"x" * 3000, name="photo")
+    await trip.collection("photos").put({"photo": photo}, id="a")
+    await home.collection("notes").put({"n": 1}, id="a")
+    report = await home.export(tmp_path / "all", history=True)
+    assert (report.records, report.attachments) == (2, 1)
+    await trip.collection("photos").delete("a")
+    again = await home.import_file(tmp_path / "all")
+    assert (again.added, again.unchanged, again.skipped) == (1, 1, [])
+    assert (await trip.collection("photos").get("a")).value["photo"].size == 3000
+    assert await home.collection("photos").count() == 0
+    await chez.create(tmp_path / "other", passphrase=PASSPHRASE, kdf=Kdf.minimum())
+    async with chez.open(tmp_path / "other", passphrase=PASSPHRASE) as other:
+        missed = await other.import_file(tmp_path / "all")
+        assert (missed.added, missed.skipped) == (1, ["Trip"])
+        mine = await other.create_space("Mine")
+        part = await mine.import_file(tmp_path / "all" / "spaces" / trip.id)
+        assert (part.added, part.skipped) == (1, [])
+        (found,) = [record.value["photo"] async for record in mine.collection("photos")]
+        assert b"".join([data async for data in mine.blobs.read(found)]) == b"x" * 3000
+
+
+async def test_one_space_is_exported_alone(home: chez.Home, tmp_path: Path) -> None:
+    """A space's own export has nothing of another."""
+    trip = await home.create_space("Trip")
+    await trip.collection("notes").put({"n": 2}, id="a")
+    await home.collection("notes").put({"n": 1}, id="secret")
+    report = await trip.export(tmp_path / "trip")
+    assert report.records == 1
+    assert "secret" not in "".join(path.read_text() for path in (tmp_path / "trip").rglob("*") if path.is_file())
+
+
+async def test_a_backup_and_a_new_device_keep_every_space(tmp_path: Path, relay: Process) -> None:
+    """A restored home has its spaces, is a device of each, and what was not sent there goes out."""
+    async with paired(tmp_path, relay.url) as (a, b):
+        trip = await a.create_space("Trip")
+        await trip.collection("notes").put({"n": 1}, id="sent")
+        await a.sync(relay.url)
+        await trip.collection("notes").put({"n": 2}, id="unsent")
+        await a.backup(tmp_path / "backup", verify=True)
+        await b.sync(relay.url)
+        await chez.restore(tmp_path / "backup", tmp_path / "c", passphrase=PASSPHRASE, kdf=Kdf.minimum())
+        async with chez.open(tmp_path / "c", passphrase=PASSPHRASE) as c:
+            await c.sync(relay.url)
+            await b.sync(relay.url)
+            assert sorted([record.id async for record in b.space("Trip").collection("notes")]) == ["sent", "unsent"]
+            assert (await b.status()).quarantined == 0
+
+
+async def test_a_device_that_is_taken_out_is_out_of_every_space(tmp_path: Path, relay: Process) -> None:
+    """Taking a device out starts a new epoch in each space, and what it writes there afterwards is not read."""
+    async with paired(tmp_path, relay.url) as (a, b):
+        trip = await a.create_space("Trip")
+        await a.sync(relay.url)
+        await b.sync(relay.url)
+        await a.devices.remove("b")
+        await a.sync(relay.url)
+        await trip.collection("notes").put({"n": 1}, id="after")
+        await a.sync(relay.url)
+        with pytest.raises(RelayRefused):
+            await b.sync(relay.url)
+        there = b.space("Trip")
+        assert await there.collection("notes").count() == 0
+        assert [space.removed for space in (await b.status()).spaces] == [True, True]
+
+
+async def test_doctor_examines_every_space(path: Path) -> None:
+    """Damage in one space is found and mended there; a record of the same name in another stays as it was."""
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        trip = await home.create_space("Trip")
+        for where in (home, trip):
+            await where.collection("notes").put({"title": where is home}, id="a")
+        n = trip._held.space.n
+        await home._database.write(lambda db: db.execute(
+            "UPDATE record SET json = '{}' WHERE space = ? AND id = 'a'", (n,)))
+    found = await chez.doctor(path, passphrase=PASSPHRASE)
+    assert [finding.kind for finding in found.findings] == ["projection"]
+    await chez.doctor(path, passphrase=PASSPHRASE, repair=True)
+    assert (await chez.doctor(path, passphrase=PASSPHRASE)).sound
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        assert (await home.space("Trip").collection("notes").get("a")).value == {"title": False}
+        assert (await home.collection("notes").get("a")).value == {"title": True}

@@ -13,7 +13,7 @@ from chez.spaces.copies import say_everywhere
 from chez.spaces.enrolment import enrol, own_certificate
 from chez.spaces.handover import announce
 from chez.spaces.membership import Membership
-from chez.spaces.space import Space, create_space, load_space, store_space
+from chez.spaces.space import SpaceKeys, create_space, load_space, store_space
 from chez.spaces.statements import Kind, Signed
 from chez.store.database import Connection, connect, migrate
 from chez.sync.replica import Replica
@@ -74,7 +74,7 @@ class Household:
         """The keys of a device that is not certified yet."""
         return DeviceKeys.from_seeds(random.randbytes(32), random.randbytes(32))
 
-    def admit(self, db: Connection, spaces: Sequence[Space], issuer: Member, who: DeviceKeys, name: str) -> Member:
+    def admit(self, db: Connection, spaces: Sequence[SpaceKeys], issuer: Member, who: DeviceKeys, name: str) -> Member:
         """Certify a device in an open transaction of the issuer's store, the private space first (as pairing does)."""
         say_everywhere(db, spaces, certificate(spaces[0].membership, issuer.keys, who, name))
         announce(db)

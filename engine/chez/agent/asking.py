@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -12,7 +12,10 @@ from chez.errors import InvalidValue
 from chez.records.counter import Counter
 from chez.records.text import Text
 
-__all__ = ("Params", "paged", "plain", "read_params", "reporting")
+if TYPE_CHECKING:
+    from chez.home import Home, Space
+
+__all__ = ("Params", "Placed", "paged", "plain", "read_params", "reporting")
 
 PAGE_BYTES: Final = 256 * 1024
 """Bytes of rows in one page: large enough to amortise a message, small enough to stream."""
@@ -24,6 +27,16 @@ P = TypeVar("P", bound=msgspec.Struct)
 
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Parameters of a verb; a wrong or unknown one is named in the error."""
+
+
+class Placed(Params, frozen=True, kw_only=True):
+    """Parameters of a verb about one space: its name, id or the beginning of that; the private one without."""
+
+    space: str | None = None
+
+    def of(self, home: "Home") -> "Space":
+        """The space that was asked about. Raises `NotFound`, `InvalidValue`."""
+        return home.space(self.space)
 
 
 def read_params(params: Mapping[str, Any], kind: type[P]) -> P:

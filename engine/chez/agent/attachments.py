@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from msgspec import Meta
 
-from chez.agent.asking import Params, plain, read_params, reporting
+from chez.agent.asking import Placed, plain, read_params, reporting
 from chez.agent.ui import Ui
 from chez.errors import InvalidValue, NotFound
 from chez.records.reference import DEFAULT_TYPE, Blob
@@ -21,7 +21,7 @@ __all__ = ("VERBS",)
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
-class _Field(Params, frozen=True, kw_only=True):
+class _Field(Placed, frozen=True, kw_only=True):
     collection: Name
     id: Name
     field: Name
@@ -36,12 +36,13 @@ class _Attach(_Field, frozen=True, kw_only=True):
 async def attach(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Add a file (an absolute path) and put it into a field of a record that exists."""
     asked = read_params(params, _Attach)
-    collection = home.collection(asked.collection)
+    collection = asked.of(home).collection(asked.collection)
     await collection.get(asked.id)  # before a large file is read for nothing
     guessed = mimetypes.guess_type(asked.name or asked.path, strict=True)[0]
     async with reporting(ui, "attach") as progress:
-        blob = await home.blobs.add(Path(asked.path), media_type=asked.media_type or guessed or DEFAULT_TYPE,
-                                    name=asked.name, progress=progress)
+        blob = await asked.of(home).blobs.add(
+            Path(asked.path), media_type=asked.media_type or guessed or DEFAULT_TYPE, name=asked.name,
+            progress=progress)
     async with collection.edit(asked.id) as draft:
         draft[asked.field] = blob
     return _shown(blob)
@@ -66,7 +67,7 @@ async def fetch(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
             raise InvalidValue(f"the attachment's own name begins with {blob.name[0]!r}", "Give the file's name.")
         path /= blob.name
     async with reporting(ui, "fetch") as progress:
-        await home.blobs.save(blob, path, overwrite=asked.overwrite, progress=progress)
+        await asked.of(home).blobs.save(blob, path, overwrite=asked.overwrite, progress=progress)
     return {**_shown(blob), "path": str(path)}
 
 
@@ -81,24 +82,24 @@ async def keep(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     match asked.do:
         case "pin":
             async with reporting(ui, "fetch") as progress:
-                await home.blobs.pin(blob, progress=progress)
+                await asked.of(home).blobs.pin(blob, progress=progress)
         case "unpin":
-            await home.blobs.unpin(blob)
+            await asked.of(home).blobs.unpin(blob)
         case "evict":
-            await home.blobs.evict(blob)
+            await asked.of(home).blobs.evict(blob)
         case "info":
             pass
-    return {**_shown(blob), **plain(await home.blobs.info(blob))}
+    return {**_shown(blob), **plain(await asked.of(home).blobs.info(blob))}
 
 
 async def status(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """How the attachments of the home stand."""
-    read_params(params, Params)
-    return plain(await home.blobs.status())
+    asked = read_params(params, Placed)
+    return plain(await asked.of(home).blobs.status())
 
 
 async def _blob(home: "Home", asked: _Field) -> Blob:
-    record = await home.collection(asked.collection).get(asked.id)
+    record = await asked.of(home).collection(asked.collection).get(asked.id)
     found = record.value.get(asked.field)
     if not isinstance(found, Blob):
         raise NotFound(f"the record {asked.id!r} has no attachment in {asked.field!r}", "chez get shows its fields.")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from chez.agent.asking import Params, plain, read_params, reporting
+from chez.agent.asking import Params, Placed, plain, read_params, reporting
 from chez.agent.ui import Ui
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ("VERBS", "plain_finding")
 
 
-class _Export(Params, frozen=True, kw_only=True):
+class _Export(Placed, frozen=True, kw_only=True):
     path: str
     history: bool = False
 
@@ -22,7 +22,8 @@ async def export(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Write all records into a new folder (an absolute path) as JSON Lines."""
     asked = read_params(params, _Export)
     async with reporting(ui, "export") as progress:
-        return plain(await home.export(asked.path, history=asked.history, progress=progress))
+        what = home if asked.space is None else asked.of(home)
+        return plain(await what.export(asked.path, history=asked.history, progress=progress))
 
 
 class _Backup(Params, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from msgspec import Meta
 
-from chez.agent.asking import Params, paged, plain, read_params
+from chez.agent.asking import Placed, paged, plain, read_params
 from chez.agent.ui import Ui
 from chez.errors import InvalidValue, NotFound
 
@@ -22,12 +22,12 @@ __all__ = ("VERBS",)
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
-class _One(Params, frozen=True, kw_only=True):
+class _One(Placed, frozen=True, kw_only=True):
     collection: Name
     id: Name
 
 
-class _History(Params, frozen=True, kw_only=True):
+class _History(Placed, frozen=True, kw_only=True):
     collection: Name
     id: Name
     limit: Annotated[int, Meta(ge=1, le=100_000)] = 100
@@ -38,15 +38,15 @@ class _History(Params, frozen=True, kw_only=True):
 async def history(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """A record's changes in pages, the newest first."""
     asked = read_params(params, _History)
-    found = await home.collection(asked.collection).history(asked.id, limit=asked.limit, before=asked.before,
-                                                              grouped=asked.grouped)
+    found = await asked.of(home).collection(asked.collection).history(asked.id, limit=asked.limit, before=asked.before,
+                                                                      grouped=asked.grouped)
     return {"changes": await paged(ui, "changes", (
         {"hash": one.hash, "kind": one.kind, "device": one.device.hex(), "device_name": one.device_name,
          "time": one.time, "fields": list(one.fields), "oldest": one.oldest, "since": one.since, "count": one.count}
         for one in found))}
 
 
-class _At(Params, frozen=True, kw_only=True):
+class _At(Placed, frozen=True, kw_only=True):
     collection: Name
     id: Name
     point: str
@@ -55,11 +55,11 @@ class _At(Params, frozen=True, kw_only=True):
 async def at(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """A record's value as of a change."""
     asked = read_params(params, _At)
-    value = await home.collection(asked.collection).at(asked.id, asked.point)
+    value = await asked.of(home).collection(asked.collection).at(asked.id, asked.point)
     return {"collection": asked.collection, "id": asked.id, "value": plain(value)}
 
 
-class _Diff(Params, frozen=True, kw_only=True):
+class _Diff(Placed, frozen=True, kw_only=True):
     collection: Name
     id: Name
     a: str
@@ -69,7 +69,7 @@ class _Diff(Params, frozen=True, kw_only=True):
 async def diff(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """What differs between two points of a record's history, in pages."""
     asked = read_params(params, _Diff)
-    found = await home.collection(asked.collection).diff(asked.id, asked.a, asked.b)
+    found = await asked.of(home).collection(asked.collection).diff(asked.id, asked.a, asked.b)
     return {"differences": await paged(ui, "differences", (
         {"field": one.field, "kind": one.kind, "before": one.before, "after": one.after} for one in found))}
 
@@ -77,19 +77,19 @@ async def diff(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 async def undo(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Undo this device's last change of a record."""
     asked = read_params(params, _One)
-    return plain(await home.collection(asked.collection).undo(asked.id))
+    return plain(await asked.of(home).collection(asked.collection).undo(asked.id))
 
 
 async def redo(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Take back the last undo."""
     asked = read_params(params, _One)
-    return plain(await home.collection(asked.collection).redo(asked.id))
+    return plain(await asked.of(home).collection(asked.collection).redo(asked.id))
 
 
 async def conflicts(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """The fields of a record that devices set at once, with all values, in pages."""
     asked = read_params(params, _One)
-    found = await home.collection(asked.collection).conflicts(asked.id)
+    found = await asked.of(home).collection(asked.collection).conflicts(asked.id)
     return {"conflicts": await paged(ui, "conflicts", map(_conflict, found))}
 
 
@@ -99,7 +99,7 @@ def _conflict(conflict: "Conflict") -> dict[str, Any]:
          "shows": one.shows} for one in conflict.versions]}
 
 
-class _Resolve(Params, frozen=True, kw_only=True):
+class _Resolve(Placed, frozen=True, kw_only=True):
     collection: Name
     id: Name
     field: str
@@ -109,7 +109,7 @@ class _Resolve(Params, frozen=True, kw_only=True):
 async def resolve(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Leave one version of a field, by its number among those that `conflicts` lists."""
     asked = read_params(params, _Resolve)
-    collection = home.collection(asked.collection)
+    collection = asked.of(home).collection(asked.collection)
     found = {conflict.field: conflict for conflict in await collection.conflicts(asked.id)}
     if (conflict := found.get(asked.field)) is None:
         raise NotFound(f"the record {asked.id!r} has no conflict in {asked.field!r}",
@@ -120,7 +120,7 @@ async def resolve(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return {"collection": asked.collection, "id": asked.id, "field": asked.field}
 
 
-class _Trash(Params, frozen=True, kw_only=True):
+class _Trash(Placed, frozen=True, kw_only=True):
     collection: Name
     limit: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
 
@@ -128,7 +128,7 @@ class _Trash(Params, frozen=True, kw_only=True):
 async def trash(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """The deleted records of a collection, in pages."""
     asked = read_params(params, _Trash)
-    found = await home.collection(asked.collection).trash(asked.limit)
+    found = await asked.of(home).collection(asked.collection).trash(asked.limit)
     return {"records": await paged(ui, "records", (
         {"id": one.id, "value": one.value, "device": one.device.hex(), "device_name": one.device_name,
          "time": one.time} for one in found))}
@@ -137,14 +137,14 @@ async def trash(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 async def undelete(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Take a record out of the trash."""
     asked = read_params(params, _One)
-    await home.collection(asked.collection).restore(asked.id)
+    await asked.of(home).collection(asked.collection).restore(asked.id)
     return {"collection": asked.collection, "id": asked.id}
 
 
 async def purge(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Erase a record for good."""
     asked = read_params(params, _One)
-    await home.collection(asked.collection).purge(asked.id)
+    await asked.of(home).collection(asked.collection).purge(asked.id)
     return {"collection": asked.collection, "id": asked.id}
 
 

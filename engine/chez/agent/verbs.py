@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from msgspec import Meta, field
 
-from chez.agent.asking import Params, paged, plain, read_params, reporting
+from chez.agent.asking import Params, Placed, paged, plain, read_params, reporting
 from chez.agent.ui import Ui
 from chez.errors import NotFound
 
@@ -32,7 +32,7 @@ Condition = tuple[str, Literal["==", "!=", "<", "<=", ">", ">="], Any]
 # --- records -----------------------------------------------------------------------
 
 
-class _Put(Params, frozen=True, kw_only=True):
+class _Put(Placed, frozen=True, kw_only=True):
     collection: Name
     id: str | None = None
     value: dict[str, Any]
@@ -41,11 +41,11 @@ class _Put(Params, frozen=True, kw_only=True):
 async def put(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Put one record; durable when this returns."""
     asked = read_params(params, _Put)
-    record = await home.collection(asked.collection).put(asked.value, id=asked.id)
+    record = await asked.of(home).collection(asked.collection).put(asked.value, id=asked.id)
     return {"collection": asked.collection, "id": record.id}
 
 
-class _PutMany(Params, frozen=True, kw_only=True):
+class _PutMany(Placed, frozen=True, kw_only=True):
     collection: Name
     values: list[dict[str, Any]]
     ids: list[str] | None = None
@@ -54,11 +54,11 @@ class _PutMany(Params, frozen=True, kw_only=True):
 async def put_many(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Put records in one transaction: all or nothing."""
     asked = read_params(params, _PutMany)
-    ids = await home.collection(asked.collection).put_many(asked.values, ids=asked.ids)
+    ids = await asked.of(home).collection(asked.collection).put_many(asked.values, ids=asked.ids)
     return {"collection": asked.collection, "ids": list(ids)}
 
 
-class _One(Params, frozen=True, kw_only=True):
+class _One(Placed, frozen=True, kw_only=True):
     collection: Name
     id: Name
 
@@ -66,10 +66,10 @@ class _One(Params, frozen=True, kw_only=True):
 async def get(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Get one record."""
     asked = read_params(params, _One)
-    return _record(await home.collection(asked.collection).get(asked.id))
+    return _record(await asked.of(home).collection(asked.collection).get(asked.id))
 
 
-class _Edit(Params, frozen=True, kw_only=True):
+class _Edit(Placed, frozen=True, kw_only=True):
     collection: Name
     id: Name
     set: dict[str, Any] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class _Edit(Params, frozen=True, kw_only=True):
 async def edit(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Set and remove fields of a record in one change; the others stay as they are."""
     asked = read_params(params, _Edit)
-    collection = home.collection(asked.collection)
+    collection = asked.of(home).collection(asked.collection)
     async with collection.edit(asked.id) as draft:
         if missing := [name for name in asked.unset if name not in draft]:
             raise NotFound(f"the record {asked.id!r} has no field {missing[0]!r}")
@@ -92,11 +92,11 @@ async def edit(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 async def rm(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Delete one record."""
     asked = read_params(params, _One)
-    await home.collection(asked.collection).delete(asked.id)
+    await asked.of(home).collection(asked.collection).delete(asked.id)
     return {"collection": asked.collection, "id": asked.id}
 
 
-class _Ls(Params, frozen=True, kw_only=True):
+class _Ls(Placed, frozen=True, kw_only=True):
     collection: Name
     where: list[Condition] = field(default_factory=list)
     order_by: str | None = None
@@ -108,7 +108,7 @@ async def ls(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     from chez import field as of
 
     asked = read_params(params, _Ls)
-    known = {info.name for info in await home.collections()}
+    known = {info.name for info in await asked.of(home).collections()}
     if asked.collection not in known:
         raise NotFound(f"there is no collection {asked.collection!r} in this home",
                        "chez ls shows which there are")
@@ -116,7 +116,7 @@ async def ls(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
         "==": lambda f, v: f == v, "!=": lambda f, v: f != v, "<": lambda f, v: f < v,
         "<=": lambda f, v: f <= v, ">": lambda f, v: f > v, ">=": lambda f, v: f >= v,
     }
-    query = home.collection(asked.collection).where(
+    query = asked.of(home).collection(asked.collection).where(
         *(compare[sign](of(name), value) for name, sign, value in asked.where))
     if asked.order_by:
         query = query.order_by(asked.order_by)
@@ -138,7 +138,7 @@ async def ls(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return {"records": count, "more": more}
 
 
-class _Search(Params, frozen=True, kw_only=True):
+class _Search(Placed, frozen=True, kw_only=True):
     collection: Name
     words: str
     fields: list[str] = field(default_factory=list)
@@ -148,7 +148,7 @@ class _Search(Params, frozen=True, kw_only=True):
 async def search(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Find records by their words, the best first; `fields` declares where to look, once and for all."""
     asked = read_params(params, _Search)
-    hits = await home.collection(asked.collection, search=asked.fields).search(
+    hits = await asked.of(home).collection(asked.collection, search=asked.fields).search(
         asked.words, limit=asked.limit, marks=("[", "]"))
     count = await paged(ui, "hits", (_record(hit.record) | {"rank": hit.rank, "snippet": hit.snippet} for hit in hits))
     return {"hits": count, "limit": asked.limit}
@@ -169,9 +169,10 @@ async def sql(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 
 async def collections(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """The collections of the home, with how many records each has."""
-    read_params(params, Params)
-    return [{"name": info.name, "records": info.records} for info in await home.collections()]
+    """The collections of a space, or of the home, with how many records each has."""
+    asked = read_params(params, Placed)
+    what = home if asked.space is None else asked.of(home)
+    return [{"name": info.name, "records": info.records} for info in await what.collections()]
 
 
 def _record(record: Any) -> dict[str, Any]:
@@ -181,7 +182,7 @@ def _record(record: Any) -> dict[str, Any]:
 # --- data from outside -------------------------------------------------------------
 
 
-class _Import(Params, frozen=True, kw_only=True):
+class _Import(Placed, frozen=True, kw_only=True):
     path: str
     connector: str | None = None
 
@@ -190,11 +191,11 @@ async def import_file(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Import a file (an absolute path); the rejects go out in pages, the first so many of them."""
     asked = read_params(params, _Import)
     async with reporting(ui, "import") as progress:
-        report = await home.import_file(asked.path, connector=asked.connector, progress=progress)
+        report = await asked.of(home).import_file(asked.path, connector=asked.connector, progress=progress)
     await paged(ui, "rejects", report.rejects)
     return {"connector": report.connector, "source": str(report.source), "added": report.added,
             "updated": report.updated, "unchanged": report.unchanged, "purged": report.purged,
-            "rejected": report.rejected}
+            "rejected": report.rejected, "skipped": report.skipped}
 
 
 # --- relay and devices -------------------------------------------------------------
@@ -280,9 +281,9 @@ def find(name: str) -> Verb:
         return verb
     from importlib.metadata import entry_points
 
-    from chez.agent import attachments, keeping, pasts, unlocking
+    from chez.agent import attachments, keeping, pasts, spaces, unlocking
 
-    for table in (keeping.VERBS, attachments.VERBS, pasts.VERBS, unlocking.VERBS):
+    for table in (keeping.VERBS, attachments.VERBS, pasts.VERBS, spaces.VERBS, unlocking.VERBS):
         if (verb := table.get(name)) is not None:
             return verb
     for entry in entry_points(group="chez.verbs"):

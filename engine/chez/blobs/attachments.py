@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -15,16 +14,17 @@ from chez.blobs.adding import OnProgress, Source
 from chez.blobs.files import FOLDER, PieceFiles
 from chez.blobs.format import CHUNK, Content
 from chez.blobs.pieces import Reader, reading
+from chez.blobs.reports import BlobInfo, BlobStatus
 from chez.blobs.saving import Target
 from chez.blobs.shared import Shared
 from chez.blobs.transfer import Sender
 from chez.errors import BlobDamaged, ChezError, InvalidValue, NotAllowed, NotFound, RelayUnreachable
 from chez.records.reference import DEFAULT_TYPE, Blob
-from chez.spaces.space import Space
+from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection, Database
 from chez.sync.link import Link
 
-__all__ = ("BlobInfo", "BlobStatus", "Blobs")
+__all__ = ("Blobs", "blobs_beside", "blobs_of")
 
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 60.0
@@ -32,31 +32,6 @@ LONGEST_PAUSE: Final = 60.0
 
 EVENTS: Final = 16
 """Additions, fetches and evictions after which the collector makes a pass."""
-
-
-@dataclass(frozen=True, slots=True)
-class BlobInfo:
-    """How one attachment stands: whether all of it is on this device, is kept there, and is at a relay."""
-
-    complete: bool
-    pinned: bool
-    at_relay: bool
-
-
-@dataclass(frozen=True, slots=True)
-class BlobStatus:
-    """How the attachments of a home stand.
-
-    `known` to this device, `complete` on it, `bytes` of sealed pieces on its disk;
-    `waiting` are those in records that are whole here and not at the relay yet.
-    `problem` tells why sending stopped, empty if it did not.
-    """
-
-    known: int
-    complete: int
-    bytes: int
-    waiting: int
-    problem: str
 
 
 class Blobs:
@@ -82,22 +57,12 @@ class Blobs:
         self._tidying: asyncio.Task[None] | None = None
         self._sending = asyncio.Lock()
         self._events = 0
-        self._any = False
+        self._used = asyncio.Event()  # set once there is, or was lately, an attachment
         self._unsent = False
         self._problem = ""
 
     def __repr__(self) -> str:
         return f"<Blobs in {self._database.path.parent}>"
-
-    @classmethod
-    def of(cls, folder: Path, database: Database, space: Callable[[], Space], entropy: Callable[[int], bytes],
-           relay: Callable[[], str | None]) -> "Blobs":
-        """Those of a home's private space; `space` gives it as it is now, `relay` where pieces are fetched."""
-        return cls(Shared(database, PieceFiles(folder / FOLDER), space, entropy), relay)
-
-    def elsewhere(self, space: Callable[[], Space], relay: Callable[[], str | None]) -> "Blobs":
-        """Those of another space of the same home, whose files lie beside these."""
-        return Blobs(self._shared.elsewhere(space), relay, self)
 
     # --- adding and reading ---------------------------------------------------------------
 
@@ -114,7 +79,7 @@ class Blobs:
             name = Path(source).name if isinstance(source, Path | str) else ""
         _checked("0" * 64, 0, media_type, name)  # before anything is read
         await self._recovered()
-        self._any = True
+        self._used.set()
         try:
             id, size = await adding.add(self._shared, source, progress)
         finally:
@@ -159,7 +124,8 @@ class Blobs:
                               "Whoever added it made it so: do not use it.")
         await reader.settle()
         if not reader.whole:
-            self._any = self._unsent = True
+            self._used.set()
+            self._unsent = True
             await self._database.write(lambda db: tables.seen_whole(db, reader.n, content.digest()))
             self._event()
 
@@ -304,8 +270,11 @@ class Blobs:
 
     async def start(self) -> None:
         """Begin: what was left is cleared up, and a pass made, in the background. Called when the home opens."""
-        self._any = await self._database.read(tables.anything)
-        if self._any and self._first is None:
+        n = self._shared.space().n
+        here, anywhere = await self._database.read(lambda db: tables.anything(db, n))
+        if here:
+            self._used.set()
+        if anywhere and self._first is None:
             await asyncio.to_thread(self._shared.files.clear_new)
             self._recovery = asyncio.create_task(self._in_background(self._recover))
 
@@ -345,21 +314,31 @@ class Blobs:
     @asynccontextmanager
     async def keep_sending(self, link: Link) -> AsyncIterator[None]:
         """Send in the background while the block lasts: what was added, once a record holds it."""
+        self._unsent = self._used.is_set()  # the relay may have lost what it had
+        task = asyncio.create_task(self._listen(link))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _listen(self, link: Link) -> None:
+        # A space without attachments, as most are, is not woken by every turn of the link.
+        await self._used.wait()
         turned = asyncio.Event()
-        self._unsent = self._any  # the relay may have lost what it had
+        turned.set()
 
         async def listen() -> None:
             while True:
                 await link.turn()
                 turned.set()
 
-        tasks = (asyncio.create_task(listen()), asyncio.create_task(self._keep_sending(link, turned)))
+        listener = asyncio.create_task(listen())
         try:
-            yield
+            await self._keep_sending(link, turned)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            listener.cancel()
+            await asyncio.gather(listener, return_exceptions=True)
 
     async def _keep_sending(self, link: Link, turned: asyncio.Event) -> None:
         pause, seen = FIRST_PAUSE, link.connections
@@ -367,7 +346,7 @@ class Blobs:
             await turned.wait()
             turned.clear()
             if link.connections != seen:  # connected anew: to another store, maybe
-                seen, self._unsent = link.connections, self._any
+                seen, self._unsent = link.connections, True
             if not self._unsent or link.status not in ("syncing", "synced"):
                 continue
             try:
@@ -389,3 +368,14 @@ def _checked(id: str, size: int, media_type: str, name: str) -> Blob:
         return Blob(id=id, size=size, media_type=media_type, name=name)
     except (ValueError, TypeError, msgspec.ValidationError) as error:
         raise InvalidValue(str(error)) from None
+
+
+def blobs_of(folder: Path, database: Database, space: Callable[[], SpaceKeys], entropy: Callable[[int], bytes],
+             relay: Callable[[], str | None]) -> Blobs:
+    """Those of a home's private space; `space` gives it as it is now, `relay` where pieces are fetched."""
+    return Blobs(Shared(database, PieceFiles(folder / FOLDER), space, entropy), relay)
+
+
+def blobs_beside(first: Blobs, space: Callable[[], SpaceKeys], relay: Callable[[], str | None]) -> Blobs:
+    """Those of another space of the same home: the files lie beside those of the first."""
+    return Blobs(first._shared.elsewhere(space), relay, first)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from chez.blobs.files import PieceFiles
-from chez.spaces.space import Space
+from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection, Database
 
 __all__ = ("Shared",)
@@ -18,7 +18,7 @@ class Shared:
 
     database: Database
     files: PieceFiles
-    space: Callable[[], Space]
+    space: Callable[[], SpaceKeys]
     entropy: Callable[[int], bytes]
     adding: set[int] = field(default_factory=set)
     """Rows of additions under way. Changed in the writer's thread alone, as `fresh` is."""
@@ -26,7 +26,7 @@ class Shared:
     """Blobs added in this session that no record has held yet: a record is about to."""
     _reading: "Counter[str]" = field(default_factory=Counter)
 
-    def elsewhere(self, space: Callable[[], Space]) -> "Shared":
+    def elsewhere(self, space: Callable[[], SpaceKeys]) -> "Shared":
         """The same for another space of the home: the files and who uses what are one."""
         return Shared(self.database, self.files, space, self.entropy, self.adding, self.fresh, self._reading)
 

@@ -226,9 +226,11 @@ def at_relay(db: Connection, n: int) -> bool:
 # --- how things stand -----------------------------------------------------------------
 
 
-def anything(db: Connection) -> bool:
-    """Whether there is, or was lately, any attachment on this device."""
-    return bool(db.execute("SELECT EXISTS (SELECT 1 FROM blob) OR EXISTS (SELECT 1 FROM doomed)").fetchone()[0])
+def anything(db: Connection, space: int) -> tuple[bool, bool]:
+    """Whether there is, or was lately, any attachment of a space on this device, and any at all."""
+    here, anywhere = db.execute("SELECT EXISTS (SELECT 1 FROM blob WHERE space = ?), EXISTS (SELECT 1 FROM blob) "
+                                "OR EXISTS (SELECT 1 FROM doomed)", (space,)).fetchone()
+    return bool(here), bool(anywhere)
 
 
 def unreferenced(db: Connection, ids: Iterable[str]) -> bool:
@@ -244,5 +246,6 @@ def totals(db: Connection, space: int) -> tuple[int, int, int, int]:
         "AND EXISTS (SELECT 1 FROM blob_reference AS held_by WHERE held_by.blob = b.id) "
         "AND NOT EXISTS (SELECT 1 FROM blob_relay AS there WHERE there.blob = b.n AND there.sent IS NULL)), 0) "
         "FROM blob AS b WHERE space = ? AND id IS NOT NULL", (space,)).fetchone()
-    size: int = db.execute("SELECT coalesce(sum(size), 0) FROM chunk WHERE held = 1").fetchone()[0]
+    size: int = db.execute("SELECT coalesce(sum(chunk.size), 0) FROM chunk JOIN blob ON blob.n = chunk.blob "
+                           "WHERE held = 1 AND space = ?", (space,)).fetchone()[0]
     return known, complete, size, alone

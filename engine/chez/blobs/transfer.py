@@ -15,7 +15,7 @@ from chez.blobs.files import DamagedPiece
 from chez.blobs.format import MANIFEST, chunk_count, page_count
 from chez.blobs.shared import Shared
 from chez.errors import BlobMissing, RelayRefused, RelayUnreachable
-from chez.spaces.space import Space
+from chez.spaces.space import SpaceKeys
 from chez.sync.connection import RelayConnection, connect
 from chez.sync.events import ChunkArrived, Completed
 from chez_wire.limits import MAX_CHUNK_IDS
@@ -36,7 +36,7 @@ class Fetcher:
     `get` begins and returns at once, so that several are under way.
     """
 
-    def __init__(self, url: str | None, space: Space) -> None:
+    def __init__(self, url: str | None, space: SpaceKeys) -> None:
         self._url = url
         self._space = space
         self._stack = AsyncExitStack()
@@ -112,7 +112,7 @@ def _missing(why: str, hint: str) -> BlobMissing:
     return BlobMissing(f"a piece of the attachment is not on this device, and {why}", hint)
 
 
-async def open_roles(relay: RelayConnection, space: Space, *roles: Role) -> None:
+async def open_roles(relay: RelayConnection, space: SpaceKeys, *roles: Role) -> None:
     """Open a space for fetching or sending chunks. Raises `BlobMissing`, `RelayRefused`."""
     keys = {Role.READ: space.epoch.read, Role.APPEND: space.epoch.append}
     claims = [(space.handle, role, key) for role in roles if (key := keys[role]) is not None]

@@ -7,7 +7,7 @@ from chez.blobs import tables
 from chez.blobs.files import DamagedPiece, PieceFiles
 from chez.blobs.format import Content, chunk_count, open_chunk, open_manifest
 from chez.errors import BlobDamaged, BlobMissing
-from chez.spaces.space import Space
+from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
 
 __all__ = ("content_of",)
@@ -16,7 +16,7 @@ ROWS: Final = 256
 """Pieces looked up at a time: 128 MiB of content."""
 
 
-def content_of(db: Connection, files: PieceFiles, space: Space, id: str) -> Iterator[bytes]:
+def content_of(db: Connection, files: PieceFiles, space: SpaceKeys, id: str) -> Iterator[bytes]:
     """The content in parts, each checked, and at the end the whole.
 
     Raises `BlobMissing` for one that is not all here, `BlobDamaged`, `StorageFailed`.

@@ -38,8 +38,8 @@ from chez import crypto
 from chez.agent.owner import Owner as AsyncOwner
 from chez.agent.owner import serve as async_serve
 from chez.blobs.adding import OnProgress
-from chez.blobs.attachments import BlobInfo, BlobStatus
 from chez.blobs.attachments import Blobs as AsyncBlobs
+from chez.blobs.reports import BlobInfo, BlobStatus
 from chez.blocking.calls import Ask, Source
 from chez.blocking.shapes import BATCH, Block, Event, Front, Items, Opened, alone, inside, same
 from chez.connectors.api import Connector
@@ -558,8 +558,8 @@ class Home(Opened[AsyncHome]):
         """The spaces that this device has, the private one first, the others by name."""
         return [Space(self._portal, one) for one in self._portal.call(lambda call: self._inner.spaces())]
 
-    def space(self, what: str) -> Space:
-        """A space by its name, its id, or the first characters of that (8 or more).
+    def space(self, what: str | None = None) -> Space:
+        """A space by its name, its id, or the first characters of that (8 or more); without, the private one.
 
         Raises `NotFound`, and `InvalidValue` when several are called so.
         """
@@ -626,10 +626,10 @@ class Home(Opened[AsyncHome]):
         return self._portal.call(lambda call: self._inner.collections())
 
     def changes(self, since: str | None = None, *, live: bool = True) -> Items[FeedPage[dict[str, Any]]]:
-        """What changed in all collections since a cursor; see `Collection.changes`.
+        """What changed in all collections of all spaces since a cursor; see `Collection.changes`.
 
-        An app that follows everything and writes records because of it meets these again.
-        Ends when the home closes.
+        `Changed.space` tells in which. An app that follows everything and writes records
+        because of it meets these again. Ends when the home closes.
         """
         return Items(self._portal, lambda: self._inner.changes(since, live=live), ends=live)
 
@@ -638,7 +638,7 @@ class Home(Opened[AsyncHome]):
         return self._portal.call(lambda call: self._inner.saved_cursor(name))
 
     def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] = (), *, limit: int = 10000) -> Rows:
-        """Run one SELECT over the collections (one view each, with `_id` and `_space`).
+        """Run one SELECT over the collections: one view each over all spaces, with `_id`, `_space` and `_space_id`.
 
         Raises `InvalidValue` with SQLite's reason, also for anything but reading, and for what
         takes too long or too much memory.
@@ -650,17 +650,18 @@ class Home(Opened[AsyncHome]):
     ) -> ImportReport:
         """Bring an outside file home, or a folder that `export` wrote; doing it again changes nothing.
 
-        A file's format is recognised unless a connector is given. `progress(done, total)` in
-        bytes. Of an export every record becomes as it was then, those deleted since included;
-        other records stay. Raises `NotFound`, `InvalidValue` for a file of no known format,
-        `BadArchive` for an export that is incomplete or was altered.
+        Records come into the private space; those of other spaces in an export into these, where
+        they are here. A file's format is recognised unless a connector is given.
+        `progress(done, total)` in bytes. Of an export every record becomes as it was then, those
+        deleted since included; other records stay. Raises `NotFound`, `InvalidValue` for a file
+        of no known format, `BadArchive` for an export that is incomplete or was altered.
         """
         return self._portal.call(
             lambda call: self._inner.import_file(path, connector=connector, progress=call.told(progress))
         )
 
     def export(self, path: Path | str, *, history: bool = False, progress: OnProgress | None = None) -> ExportReport:
-        """Write all records into a new folder as plain JSON Lines, and with `history` every change.
+        """Write all records of all spaces into a new folder as plain JSON Lines, and with `history` every change.
 
         Attachments that are whole on this device are files in it; the report counts others.
         `import_file` reads it back, in any home. The folder appears when it is whole, and shows
@@ -1095,6 +1096,25 @@ class Space(Front[AsyncSpace]):
     def collections(self) -> list[CollectionInfo]:
         """Every collection that has records in this space, by name."""
         return self._portal.call(lambda call: self._inner.collections())
+
+    def changes(self, since: str | None = None, *, live: bool = True) -> Items[FeedPage[dict[str, Any]]]:
+        """What changed in all collections of this space since a cursor; see `Collection.changes`.
+
+        Ends when the home closes.
+        """
+        return Items(self._portal, lambda: self._inner.changes(since, live=live), ends=live)
+
+    def import_file(
+        self, path: Path | str, *, connector: Connector | str | None = None, progress: OnProgress | None = None
+    ) -> ImportReport:
+        """Bring an outside file, or a folder that `export` wrote, into this space; see `Home.import_file`."""
+        return self._portal.call(
+            lambda call: self._inner.import_file(path, connector=connector, progress=call.told(progress))
+        )
+
+    def export(self, path: Path | str, *, history: bool = False, progress: OnProgress | None = None) -> ExportReport:
+        """Write all records of this space into a new folder; see `Home.export`."""
+        return self._portal.call(lambda call: self._inner.export(path, history=history, progress=call.told(progress)))
 
     def status(self) -> SpaceStatus:
         """How it stands with its relay, without the network."""

@@ -42,6 +42,8 @@ def call(ctx: click.Context, verb: str, params: dict[str, Any], *, show: Show | 
     """
     chosen = settings(ctx)
     face = _Face(chosen, show)
+    if chosen.space is not None:
+        params = {**params, "space": chosen.space}
     try:
         return _call(chosen, face, verb, params)
     finally:

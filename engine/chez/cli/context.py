@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ("COMMON", "Settings", "add_common", "settings")
+__all__ = ("COMMON", "Settings", "add_common", "in_space", "settings")
 
 C = TypeVar("C", bound=click.Command)
 
@@ -26,6 +26,8 @@ class Settings:
     json: bool = False
     debug: bool = False
     yes: bool = False
+    space: str | None = None
+    """Which space the command is about: the private one without."""
 
     @property
     def path(self) -> Path:
@@ -61,6 +63,12 @@ def _options() -> list[click.Option]:
         click.Option(["--debug"], is_flag=True, expose_value=False, callback=_keep("debug"),
                      help="Show the details of unexpected errors."),
     ]
+
+
+def in_space(command: Callable[..., None]) -> Callable[..., None]:
+    """The option of a command about one space's records: `call` hands on what it says."""
+    return click.option("--space", metavar="NAME", expose_value=False, callback=_keep("space"),
+                        help="The space, by name or id. Default: the private one.")(command)
 
 
 COMMON = ("--home", "--passphrase-file", "--json", "--debug")

@@ -57,6 +57,7 @@ COMMANDS: Final = {
     "recovery": _AT + "recovery:recovery",
     "passphrase": _AT + "unlocking:passphrase",
     "keyring": _AT + "unlocking:keyring",
+    "space": _AT + "spaces:space",
     "journal": _AT + "journal:journal",
     "version": _AT + "life:version",
 }

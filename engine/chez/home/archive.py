@@ -5,6 +5,7 @@
     DIR/history/COLLECTION.jsonl  one change a line, each record's in causal order (where asked for)
     DIR/attachments/ID            the content of one attachment: what `{"_blob": ID, ...}` in a record stands for
     DIR/attachments/index.jsonl   which ones are here, one a line (where there are any)
+    DIR/spaces/ID/...             each other space that was exported with it: an export by itself
 
 A record's line is a JSON object (UTF-8, one line, ended by a line feed):
 
@@ -42,15 +43,16 @@ from msgspec import Meta
 from chez.errors import BadArchive
 from chez.records.reference import MAX_SIZE
 
-__all__ = ("ATTACHMENTS", "CHANGES", "INDEX", "MANIFEST", "MAX_LINE", "NO_KINDS", "RECORDS", "AttachmentLine",
-           "ChangeLine", "File", "Holds", "Manifest", "RecordLine", "file_name", "is_export", "open_file",
-           "read_manifest")
+__all__ = ("ATTACHMENTS", "CHANGES", "INDEX", "MANIFEST", "MAX_LINE", "NO_KINDS", "RECORDS", "SPACES",
+           "AttachmentLine", "ChangeLine", "File", "Holds", "Manifest", "Part", "RecordLine", "file_name", "is_export",
+           "open_file", "read_manifest")
 
 MANIFEST: Final = "manifest.json"
 FORMAT: Final = "chez export"
 RECORDS: Final = "records"
 CHANGES: Final = "history"
 ATTACHMENTS: Final = "attachments"
+SPACES: Final = "spaces"
 INDEX: Final = f"{ATTACHMENTS}/index.jsonl"
 
 MAX_LINE: Final = 64 * 1024 * 1024
@@ -83,8 +85,24 @@ class File(msgspec.Struct, frozen=True):
     sha256: Annotated[str, Meta(min_length=64, max_length=64)]
 
 
+class Part(msgspec.Struct, frozen=True):
+    """Another space, exported with this one: its id, its name, and the SHA-256 of its manifest."""
+
+    id: Annotated[str, Meta(pattern=_HEX)]
+    name: str
+    sha256: Annotated[str, Meta(pattern=_HEX)]
+
+    @property
+    def path(self) -> str:
+        """The folder that it is in."""
+        return f"{SPACES}/{self.id}"
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What an export says of itself; ids in hexadecimal, `made` in RFC 3339."""
+    """What an export says of itself; ids in hexadecimal, `made` in RFC 3339.
+
+    `space` is what was exported, by its name; `spaces` are the others that were with it.
+    """
 
     format: Literal["chez export"] = "chez export"
     version: Annotated[int, Meta(ge=1, le=1)] = 1
@@ -93,7 +111,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     name: str
     history: bool
+    space: str = ""
     files: list[File]
+    spaces: list[Part] = []
 
 
 class RecordLine(msgspec.Struct, omit_defaults=True):
@@ -166,6 +186,8 @@ def read_manifest(folder: Path) -> Manifest:
             raise ValueError(f"{bad[0]!r} is no file of an export")
         if len({file.path for file in manifest.files}) < len(manifest.files):
             raise ValueError("it names a file twice")
+        if len({part.id for part in manifest.spaces}) < len(manifest.spaces):
+            raise ValueError("it names a space twice")
     except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise BadArchive(f"{folder / MANIFEST} is no manifest of an export: {error}", "Export again.") from None
     return manifest

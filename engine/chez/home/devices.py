@@ -15,7 +15,7 @@ from chez.home.pairing import fingerprint
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.spaces.copies import copy_person, say_everywhere
-from chez.spaces.space import Space, keep_statement
+from chez.spaces.space import SpaceKeys, keep_statement
 from chez.spaces.statements import Certify, Cut, Expel, RenameDevice, Retire, Role, Signed, sign_statement
 from chez.store.database import Connection, Database
 from chez.sync.chains import last_counted
@@ -114,7 +114,7 @@ class Devices:
 
     # --- in the database's thread -----------------------------------------------------------
 
-    def _space(self, db: Connection) -> tuple[Space, bytes]:
+    def _space(self, db: Connection) -> tuple[SpaceKeys, bytes]:
         self._replica.refresh(db)
         space = self._replica.space
         create = space.membership.create
@@ -123,14 +123,14 @@ class Devices:
             raise NotAllowed("this device was taken out by another one of yours", "Use that one, or your 24 words.")
         return space, create.person
 
-    def _everywhere(self, db: Connection) -> list[Space]:
+    def _everywhere(self, db: Connection) -> list[SpaceKeys]:
         """All spaces, with what there is to say of the person's devices already said in each."""
         for held in list(self._spaces.all.values()):
             held.replica.refresh(db)
             copy_person(db, held.space.n, held.space.membership)
         return [held.space for held in self._spaces.all.values()]
 
-    def _expel(self, db: Connection, spaces: list[Space], person: bytes, id: bytes, going: set[bytes]) -> None:
+    def _expel(self, db: Connection, spaces: list[SpaceKeys], person: bytes, id: bytes, going: set[bytes]) -> None:
         members, key = spaces[0].membership, self._device.signing
         let_in = [statement for statement in members.person_log(person)
                   if isinstance(statement.body, Certify) and statement.body.issuer == id]
@@ -158,7 +158,7 @@ class Devices:
                                     state.right(id) is not None))
         return sorted(infos, key=lambda info: (not info.own, not info.active, info.name, info.id))
 
-    def _find(self, space: Space, which: str | bytes) -> bytes:
+    def _find(self, space: SpaceKeys, which: str | bytes) -> bytes:
         """A device that is not taken out, by its id, the beginning of that in hexadecimal, or its name."""
         devices = space.membership.state.devices
         if isinstance(which, bytes):

@@ -7,7 +7,7 @@ the store, and again when the export is whole. The folder appears at its place o
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +24,12 @@ from chez.home.archive import (
     MANIFEST,
     NO_KINDS,
     RECORDS,
+    SPACES,
     ChangeLine,
     File,
     Holds,
     Manifest,
+    Part,
     RecordLine,
     file_name,
 )
@@ -40,7 +42,7 @@ from chez.records.rows import PURGED, Rows
 from chez.store.database import Connection, Database
 from chez.store.disk import sync_folder
 
-__all__ = ("ExportReport", "Exporter", "OnProgress", "on_loop")
+__all__ = ("ExportReport", "Exported", "Exporter", "OnProgress", "on_loop")
 
 OnProgress = Callable[[int, int], None]
 STEP: Final = 256
@@ -64,13 +66,22 @@ class ExportReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Exported:
+    """A space to be exported: its row, id and name, and what gives the contents of its attachments."""
+
+    n: int
+    id: str
+    name: str
+    content: ContentOf
+
+
+@dataclass(frozen=True, slots=True)
 class Exporter:
-    """What an export needs of a home; `space` is its row, `made` the time in RFC 3339."""
+    """What an export needs of a home: the spaces, of which the others come with the first; `made` in RFC 3339."""
 
     database: Database
     journal: Journal
-    content: ContentOf
-    space: int
+    spaces: Sequence[Exported]
     person: bytes
     device: bytes
     name: str
@@ -83,7 +94,8 @@ class Exporter:
 
         def begin(db: Connection) -> None:
             unfinished.begin(db, scratch)
-            self.journal.record(db, "export", {"to": str(path), "history": history})
+            self.journal.record(db, "export", {"to": str(path), "history": history,
+                                               "spaces": [space.name for space in self.spaces]})
 
         ensure_free(path, taken)
         scratch = beside(path)
@@ -92,7 +104,7 @@ class Exporter:
             with building(path, taken, scratch) as folder:
                 note = on_loop(progress)
                 report = await self.database.aside(
-                    lambda db, check: _Writing(db, self, folder, note, check).write(path, history))
+                    lambda db, check: _Export(db, self, note, check, history).write(folder, path))
                 await self.journal.append("export-complete", {
                     "to": str(path), "records": report.records, "changes": report.changes, "manifest": report.sha256,
                     "attachments": report.attachments})
@@ -136,50 +148,98 @@ class _Lines:
         return self._digest.hexdigest()
 
 
-class _Writing:
-    """One export being written, on a connection of its own."""
+class _Export:
+    """One export being written, on a connection of its own: one state of the store."""
 
-    def __init__(self, db: Connection, exporter: Exporter, folder: Path, note: OnProgress,
-                 check: Callable[[], None]) -> None:
-        self._db = db
-        self._exporter = exporter
-        self._folder = folder
+    def __init__(self, db: Connection, exporter: Exporter, note: OnProgress, check: Callable[[], None],
+                 history: bool) -> None:
+        self.db = db
+        self.about = exporter
+        self.check = check
+        self.history = history
         self._note = note
-        self._check = check
         self._done = self._total = 0
-        self._encode = msgspec.json.Encoder().encode
 
-    def write(self, path: Path, history: bool) -> ExportReport:
-        self._db.execute("BEGIN")  # all that follows reads one state of the store
-        here = "SELECT collection, count(*) FROM record WHERE space = ?{} GROUP BY collection ORDER BY collection"
-        records = self._db.execute(here.format(" AND deleted = 0"), (self._exporter.space,)).fetchall()
-        past = here.format(f" AND deleted <> {PURGED}")
-        all = self._db.execute(past, (self._exporter.space,)).fetchall() if history else []
-        self._total = sum(count for _, count in [*records, *all])
-        (self._folder / RECORDS).mkdir(mode=0o700)
-        files = [self._file(RECORDS, name, self._records(name)) for name, _ in records]
-        if history:
-            (self._folder / CHANGES).mkdir(mode=0o700)
-            files += [self._file(CHANGES, name, self._changes(name)) for name, _ in all]
-        attached = Attached(self._db, self._exporter.content, self._folder, self._check)
-        if attached.any(self._exporter.space):
-            (self._folder / ATTACHMENTS).mkdir(mode=0o700)
-            files.append(self._file(ATTACHMENTS, "", attached.lines(self._exporter.space)))
-        for folder in {file.holds for file in files} | {RECORDS}:
-            sync_folder(self._folder / folder)
-        who = self._exporter
-        manifest = msgspec.json.format(self._encode(Manifest(
-            made=who.made, person=who.person.hex(), device=who.device.hex(), name=who.name, history=history,
-            files=files)))
-        self._store(MANIFEST, manifest)
+    def write(self, folder: Path, path: Path) -> ExportReport:
+        self.db.execute("BEGIN")  # all that follows reads one state of the store
+        (first, *others) = [_Writing(self, space) for space in self.about.spaces]
+        self._total = sum(one.lines for one in (first, *others))
+        parts = []
+        if others:
+            (folder / SPACES).mkdir(mode=0o700)
+        for one in others:
+            part = Part(one.space.id, one.space.name, "")
+            (folder / part.path).mkdir(mode=0o700)
+            parts.append(Part(part.id, part.name, one.write(folder / part.path)))
+        sha256 = first.write(folder, parts)
         self._note(self._total, self._total)
-        lines = {holds: sum(file.lines for file in files if file.holds == holds) for holds in (RECORDS, CHANGES)}
-        return ExportReport(str(path), lines[RECORDS], lines[CHANGES], sum(file.bytes for file in files) +
-                            attached.bytes, hashlib.sha256(manifest).hexdigest(), attached.written, attached.missing)
+        all = (first, *others)
+        return ExportReport(str(path), sum(one.count(RECORDS) for one in all), sum(one.count(CHANGES) for one in all),
+                            sum(one.bytes for one in all), sha256, sum(one.attachments for one in all),
+                            sum(one.missing for one in all))
 
-    def _file(self, holds: Holds, collection: str, lines: Iterator[bytes]) -> File:
+    def step(self) -> None:
+        """A line was written."""
+        self._done += 1
+        if self._done % STEP == 0:
+            self.check()
+            self._note(self._done, self._total)
+
+
+class _Writing:
+    """One space of an export being written."""
+
+    def __init__(self, export: _Export, space: Exported) -> None:
+        self.space = space
+        self.bytes = self.attachments = self.missing = 0
+        self._export = export
+        self._db = export.db
+        self._encode = msgspec.json.Encoder().encode
+        self._files: list[File] = []
+        here = "SELECT collection, count(*) FROM record WHERE space = ?{} GROUP BY collection ORDER BY collection"
+        self._here = self._db.execute(here.format(" AND deleted = 0"), (space.n,)).fetchall()
+        past = here.format(f" AND deleted <> {PURGED}")
+        self._past = self._db.execute(past, (space.n,)).fetchall() if export.history else []
+
+    @property
+    def lines(self) -> int:
+        """How many there are to write."""
+        return sum(count for _, count in [*self._here, *self._past])
+
+    def count(self, holds: Holds) -> int:
+        """How many of a kind were written."""
+        return sum(file.lines for file in self._files if file.holds == holds)
+
+    def write(self, folder: Path, parts: Sequence[Part] = ()) -> str:
+        """Write all of it; the manifest's SHA-256."""
+        (folder / RECORDS).mkdir(mode=0o700)
+        files = [self._file(folder, RECORDS, name, self._records(name)) for name, _ in self._here]
+        if self._export.history:
+            (folder / CHANGES).mkdir(mode=0o700)
+            files += [self._file(folder, CHANGES, name, self._changes(name)) for name, _ in self._past]
+        attached = Attached(self._db, self.space.content, folder, self._export.check)
+        if attached.any(self.space.n):
+            (folder / ATTACHMENTS).mkdir(mode=0o700)
+            files.append(self._file(folder, ATTACHMENTS, "", attached.lines(self.space.n)))
+        for name in {file.holds for file in files} | {RECORDS}:
+            sync_folder(folder / name)
+        for part in parts:
+            sync_folder(folder / part.path)
+        if parts:
+            sync_folder(folder / SPACES)
+        who = self._export.about
+        manifest = msgspec.json.format(self._encode(Manifest(
+            made=who.made, person=who.person.hex(), device=who.device.hex(), name=who.name,
+            history=self._export.history, space=self.space.name, files=files, spaces=list(parts))))
+        _store(folder / MANIFEST, manifest)
+        self._files = files
+        self.bytes = sum(file.bytes for file in files) + attached.bytes
+        self.attachments, self.missing = attached.written, attached.missing
+        return hashlib.sha256(manifest).hexdigest()
+
+    def _file(self, folder: Path, holds: Holds, collection: str, lines: Iterator[bytes]) -> File:
         path = INDEX if holds == ATTACHMENTS else f"{holds}/{file_name(collection)}"
-        with open(os.open(self._folder / path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with open(os.open(folder / path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             out = _Lines(file)
             for line in lines:
                 out.write(line)
@@ -187,38 +247,26 @@ class _Writing:
             os.fsync(file.fileno())
         return File(path, collection, holds, out.lines, out.size, out.sha256())
 
-    def _store(self, name: str, data: bytes) -> None:
-        with open(os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-
-    def _step(self) -> None:
-        self._done += 1
-        if self._done % STEP == 0:
-            self._check()
-            self._note(self._done, self._total)
-
     def _records(self, collection: str) -> Iterator[bytes]:
         decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
         for id, json, kinds in self._db.execute(
                 "SELECT id, json, kinds FROM record WHERE space = ? AND collection = ? AND deleted = 0 ORDER BY id",
-                (self._exporter.space, collection)):
+                (self.space.n, collection)):
             fields = decode(json)
             about = {name[1:]: fields.pop(name) for name in list(fields) if name.startswith("_")}
             yield self._encode(RecordLine(id, fields, NO_KINDS if kinds is None else msgspec.Raw(kinds.encode()),
                                           about or None))
-            self._step()
+            self._export.step()
 
     def _changes(self, collection: str) -> Iterator[bytes]:
-        rows = Rows(self._exporter.device)
+        rows = Rows(self._export.about.device)
         for n, id in self._db.execute("SELECT n, id FROM record WHERE space = ? AND collection = ? "
-                                      f"AND deleted <> {PURGED} ORDER BY id", (self._exporter.space, collection)):
+                                      f"AND deleted <> {PURGED} ORDER BY id", (self.space.n, collection)):
             made = {hash: (device, time, origin) for hash, device, time, origin in self._db.execute(
                 "SELECT change.hash, coalesce(author, ?), time, origin FROM change LEFT JOIN entry "
-                "ON entry.n = change.entry WHERE record = ? AND state < 2", (self._exporter.device, n))}
+                "ON entry.n = change.entry WHERE record = ? AND state < 2", (self._export.about.device, n))}
             try:
-                document = automerge.load(rows.base(self._db, n), self._exporter.device)
+                document = automerge.load(rows.base(self._db, n), self._export.about.device)
                 changes = [automerge.read_change(data) for data in automerge.changes_of(document, ())]
             except automerge.BadChange as error:
                 raise Damaged(f"the history of record {id!r} in {collection!r} can't be read: {error.message}",
@@ -229,4 +277,11 @@ class _Writing:
                 yield self._encode(ChangeLine(
                     id, change.hash.hex(), author, change.sequence, [hash.hex() for hash in change.dependencies],
                     time or None, origin, change.bytes))
-            self._step()
+            self._export.step()
+
+
+def _store(path: Path, data: bytes) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

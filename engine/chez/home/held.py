@@ -1,19 +1,20 @@
 """The spaces of an open home: each with how it is kept in step, written and read."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from chez import crypto
-from chez.blobs.attachments import Blobs
+from chez.blobs.attachments import Blobs, blobs_beside, blobs_of
 from chez.errors import InvalidValue, NotFound
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.records.engine import Engine
 from chez.records.news import News
 from chez.records.store import RecordStore
-from chez.spaces.space import Space, load_space
+from chez.spaces.space import SpaceKeys, load_space
 from chez.store.database import Connection, Database
 from chez.sync.replica import Replica
 
@@ -35,7 +36,7 @@ class Held:
     blobs: Blobs
 
     @property
-    def space(self) -> Space:
+    def space(self) -> SpaceKeys:
         """Its keys and members as they are now."""
         return self.replica.space
 
@@ -48,8 +49,9 @@ class Held:
 class HeldSpaces:
     """All spaces of a home, by row, the private one first. `relay_of` tells where pieces of one are fetched."""
 
-    def __init__(self, path: Path, database: Database, device: DeviceKeys, journal: Journal, spaces: Iterable[Space],
-                 now: Callable[[], int], relay_of: Callable[[Space], str | None]) -> None:
+    def __init__(self, path: Path, database: Database, device: DeviceKeys, journal: Journal,
+                 spaces: Iterable[SpaceKeys], now: Callable[[], int],
+                 relay_of: Callable[[SpaceKeys], str | None]) -> None:
         self.news = News()
         self.records = RecordStore(device.id, self.news.touch, now)
         self._path = path
@@ -59,6 +61,7 @@ class HeldSpaces:
         self._now = now
         self._relay_of = relay_of
         self._tended: set[str] = set()
+        self._opening = asyncio.Lock()
         self.all: dict[int, Held] = {}
         for space in spaces:
             self._add(space)
@@ -89,13 +92,14 @@ class HeldSpaces:
             await held.blobs.close()
 
     async def open(self, n: int) -> Held | None:
-        """There is a space in row `n`, or more of it than before; returns it if it is new."""
-        if n in self.all:
-            self.all[n].replica.forget()
-            return None
-        # In the writer's thread: it may be shown there and not durable yet.
-        space = await self._database.write(lambda db: load_space(db, n))
-        held = self._add(space)
+        """There is a space in row `n`, or more of it than before; returns it if it is new here."""
+        async with self._opening:
+            if n in self.all:
+                self.all[n].replica.forget()
+                return None
+            # In the writer's thread: it may be shown there and not durable yet.
+            space = await self._database.write(lambda db: load_space(db, n))
+            held = self._add(space)
         await held.blobs.start()
         return held
 
@@ -113,6 +117,11 @@ class HeldSpaces:
                                f"Name one by its id: {', '.join(held.id[:LEAST_PREFIX] for held in found)}.")
         return found[0]
 
+    def into(self, id: str) -> tuple[Engine, Blobs] | None:
+        """Where records of the space with this id are written; None for one that is not here."""
+        held = next((held for held in list(self.all.values()) if held.id == id), None)
+        return None if held is None else (held.engine, held.blobs)
+
     def check_name(self, name: str) -> str:
         """The name of a new space. Raises `InvalidValue`, also for one that a space here has."""
         if not isinstance(name, str) or not 1 <= len(name) <= 64 or not name.isprintable() or name != name.strip():
@@ -122,7 +131,7 @@ class HeldSpaces:
             raise InvalidValue(f"there is a space called {name!r} already", "Choose another name.")
         return name
 
-    def _add(self, space: Space) -> Held:
+    def _add(self, space: SpaceKeys) -> Held:
         n = space.n
         def name_of(device: bytes) -> str | None:
             known = replica.space.membership.state.device(device)
@@ -139,8 +148,8 @@ class HeldSpaces:
         engine = Engine(self._database, self.records, n, crypto.random_bytes, self.news, name_of, receipt,
                         tended=self._tended)
         if self.all:
-            blobs = self.private.blobs.elsewhere(lambda: replica.space, relay)
+            blobs = blobs_beside(self.private.blobs, lambda: replica.space, relay)
         else:
-            blobs = Blobs.of(self._path, self._database, lambda: replica.space, crypto.random_bytes, relay)
+            blobs = blobs_of(self._path, self._database, lambda: replica.space, crypto.random_bytes, relay)
         held = self.all[n] = Held(replica, engine, blobs)
         return held

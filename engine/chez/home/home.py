@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,21 +10,18 @@ from typing import Any, TypeVar, overload
 
 from chez import crypto
 from chez.blobs.attachments import Blobs
-from chez.blobs.files import FOLDER, PieceFiles
-from chez.blobs.whole import content_of
+from chez.blobs.tables import totals
 from chez.connectors import Connector
-from chez.home.archive import is_export
 from chez.home.backup import About, Backup, BackupReport
 from chez.home.devices import Devices
 from chez.home.evidence import Evidence, audit, pick
 from chez.home.examine import Finding, examine
-from chez.home.exporting import Exporter, ExportReport, on_loop
+from chez.home.exporting import ExportReport, on_loop
 from chez.home.held import HeldSpaces
-from chez.home.importing import ImportReport, OnProgress, import_file
-from chez.home.importing_export import import_export
+from chez.home.importing import ImportReport, OnProgress
 from chez.home.pairing import Pairing, pair
 from chez.home.reports import CollectionInfo, HomeStatus, SyncReport
-from chez.home.space import Space, collection_in
+from chez.home.space import OpenHome, Space, collection_in
 from chez.home.syncing import Syncing
 from chez.home.transaction import Transaction, cursor_key, transact
 from chez.home.unlocking import Keyring, change_key_file
@@ -33,12 +30,10 @@ from chez.keys.device import DeviceKeys
 from chez.query.indexes import Declared
 from chez.query.sql import Rows, run_sql
 from chez.records.collection import Collection
-from chez.records.feed import FeedPage
-from chez.records.record import Record
+from chez.records.feed import Feed, FeedPage, Source
 from chez.records.typed import Migration
 from chez.records.values import time_text
-from chez.spaces.space import Space as SpaceKeys
-from chez.spaces.space import make_space
+from chez.spaces.space import SpaceKeys, make_space
 from chez.spaces.statements import Kind
 from chez.store.database import Connection, Database
 from chez.sync.backlog import Backlog
@@ -91,7 +86,8 @@ class Home:
 
         hooks(database, self._syncing.links, self._spaces.records.before_commit, committed, self._spaces.forget)
         self._replica, self._engine = self._spaces.private.replica, self._spaces.private.engine
-        self._private = Space(self._spaces.private, self._syncing)
+        self._open = OpenHome(path, database, self.journal, person, device.id, name, self._spaces, self._syncing)
+        self._private = Space(self._spaces.private, self._open)
         self.devices = Devices(database, self._spaces, device, self.journal)
         """The person's devices."""
         self.blobs: Blobs = self._private.blobs
@@ -111,14 +107,15 @@ class Home:
         """The spaces that this device has, the private one first, the others by name."""
         private, *others = self._spaces.all.values()
         others.sort(key=lambda held: (held.space.name, held.id))
-        return [Space(held, self._syncing) for held in (private, *others)]
+        return [Space(held, self._open) for held in (private, *others)]
 
-    def space(self, what: str) -> Space:
-        """A space by its name, its id, or the first characters of that (8 or more).
+    def space(self, what: str | None = None) -> Space:
+        """A space by its name, its id, or the first characters of that (8 or more); without, the private one.
 
         Raises `NotFound`, and `InvalidValue` when several are called so.
         """
-        return Space(self._spaces.find(what), self._syncing)
+        held = self._spaces.private if what is None else self._spaces.find(what)
+        return Space(held, self._open)
 
     async def create_space(self, name: str, *, relay: str | None = None) -> Space:
         """Make a space of one's own, which all devices of this person then have.
@@ -141,7 +138,7 @@ class Home:
 
         n = await self._database.write(work)
         await self._syncing.found(n)
-        return Space(self._spaces.all[n], self._syncing)
+        return Space(self._spaces.all[n], self._open)
 
     # --- records ------------------------------------------------------------------------
 
@@ -176,19 +173,19 @@ class Home:
         return [CollectionInfo(*row) for row in rows]
 
     async def changes(self, since: str | None = None, *, live: bool = True) -> AsyncIterator[FeedPage[dict[str, Any]]]:
-        """What changed in all collections since a cursor; see `Collection.changes`.
+        """What changed in all collections of all spaces since a cursor; see `Collection.changes`.
 
-        An app that follows everything and writes records because of it meets these again.
-        Ends when the home closes.
+        `Changed.space` tells in which. An app that follows everything and writes records
+        because of it meets these again. Ends when the home closes.
         """
-        made: dict[str, Collection[Any]] = {}
+        async def source(n: int, name: str) -> Source[dict[str, Any]]:
+            if n not in self._spaces.all:  # it came just now
+                await self._syncing.found(n)
+            engine = self._spaces.all[n].engine
+            return Source(engine.name_of, Collection[dict[str, Any]](engine, name, None).record_from)
 
-        def record(name: str, row: Sequence[Any]) -> Record[Any]:
-            if name not in made:
-                made[name] = Collection(self._engine, name, None)
-            return made[name].record_from(row)
-
-        async for page in self._engine.feed(None, record).pages(since, live):
+        feed = Feed(self._database, self._spaces.news, None, self.device_id, None, source)
+        async for page in feed.pages(since, live):
             yield page
 
     async def saved_cursor(self, name: str) -> str | None:
@@ -198,7 +195,7 @@ class Home:
         return None if row is None else row[0].decode()
 
     async def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] = (), *, limit: int = 10_000) -> Rows:
-        """Run one SELECT over the collections (one view each, with `_id` and `_space`).
+        """Run one SELECT over the collections: one view each over all spaces, with `_id`, `_space` and `_space_id`.
 
         Raises `InvalidValue` with SQLite's reason, also for anything but reading, and for what
         takes too long or too much memory.
@@ -209,19 +206,17 @@ class Home:
                           progress: OnProgress | None = None) -> ImportReport:
         """Bring an outside file home, or a folder that `export` wrote; doing it again changes nothing.
 
-        A file's format is recognised unless a connector is given. `progress(done, total)` in
-        bytes. Of an export every record becomes as it was then, those deleted since included;
-        other records stay. Raises `NotFound`, `InvalidValue` for a file of no known format,
-        `BadArchive` for an export that is incomplete or was altered.
+        Records come into the private space; those of other spaces in an export into these, where
+        they are here. A file's format is recognised unless a connector is given.
+        `progress(done, total)` in bytes. Of an export every record becomes as it was then, those
+        deleted since included; other records stay. Raises `NotFound`, `InvalidValue` for a file
+        of no known format, `BadArchive` for an export that is incomplete or was altered.
         """
-        chosen = Path(path)
-        if connector is None and is_export(chosen):
-            return await import_export(self._engine, self.journal, self.blobs, chosen, progress)
-        return await import_file(self._engine, self.journal, self._replica.space, chosen, connector, progress)
+        return await self._private.import_file(path, connector=connector, progress=progress)
 
     async def export(self, path: Path | str, *, history: bool = False,
                      progress: OnProgress | None = None) -> ExportReport:
-        """Write all records into a new folder as plain JSON Lines, and with `history` every change.
+        """Write all records of all spaces into a new folder as plain JSON Lines, and with `history` every change.
 
         Attachments that are whole on this device are files in it; the report counts others.
         `import_file` reads it back, in any home. The folder appears when it is whole, and shows
@@ -229,15 +224,7 @@ class Home:
         It is plaintext, readable by its owner only, and the journal says that it was made.
         Raises `InvalidValue` when something is there, `StorageFailed`, `Damaged`.
         """
-        made = time_text(datetime.now(UTC))
-        files = PieceFiles(self.path / FOLDER)
-
-        def content(db: Connection, id: str) -> Iterator[bytes]:
-            return content_of(db, files, self._replica.space, id)
-
-        exporter = Exporter(self._database, self.journal, content, self._engine.space, self.person_id, self.device_id,
-                            self.name, made)
-        return await exporter.export(Path(path), history, progress)
+        return await self._open.exporter(list(self._spaces.all.values())).export(Path(path), history, progress)
 
     async def examine(self, *, progress: OnProgress | None = None) -> list[Finding]:
         """What is wrong with this home's store, in plain words (see `chez.doctor`); other work goes on meanwhile."""
@@ -332,7 +319,8 @@ class Home:
             "(SELECT count(*) FROM quarantine), (SELECT max(position) FROM cursor)").fetchone())
         devices = tuple(device.name for device in self._replica.space.membership.devices.values())
         spaces = tuple(self._syncing.status())
-        waiting = sum([(await held.blobs.status()).waiting for held in list(self._spaces.all.values())])
+        rows = list(self._spaces.all)
+        waiting = await self._database.read(lambda db: sum(totals(db, n)[3] for n in rows))
         return HomeStatus(counts[0], counts[1], counts[2], self.relay, counts[3] or 0, spaces[0].link, devices, waiting,
                           self._replica.removed, spaces)
 

@@ -23,7 +23,7 @@ from chez.records.engine import Engine
 from chez.records.imported import record_id
 from chez.records.types import collection_of
 from chez.records.values import Value, check_value
-from chez.spaces.space import Space
+from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
 
 __all__ = ("BATCH", "ImportReport", "OnProgress", "import_file", "reject")
@@ -40,7 +40,8 @@ MAX_REJECTS: Final = 10_000
 class ImportReport:
     """What an import did. `rejects` has the rows that could not be read, with reasons.
 
-    `purged` records were in the source, and are not brought back.
+    `purged` records were in the source, and are not brought back. `skipped` are the spaces in
+    an export, by name, that are not on this device: nothing of them was brought home.
     """
 
     connector: str
@@ -51,9 +52,10 @@ class ImportReport:
     purged: int = 0
     rejected: int = 0
     rejects: list[Reject] = field(default_factory=list, repr=False)
+    skipped: list[str] = field(default_factory=list)
 
 
-async def import_file(engine: Engine, journal: Journal, space: Space, path: Path, connector: Connector | str | None,
+async def import_file(engine: Engine, journal: Journal, space: SpaceKeys, path: Path, connector: Connector | str | None,
                       progress: OnProgress | None) -> ImportReport:
     """Import one file; see `Home.import_file`."""
     chosen = connectors.find(connector) if isinstance(connector, str) else connector

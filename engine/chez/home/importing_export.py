@@ -18,7 +18,17 @@ from chez.blobs.attachments import Blobs
 from chez.connectors import Reject
 from chez.connectors.api import excerpt
 from chez.errors import BadArchive, ChezError, InvalidValue
-from chez.home.archive import ATTACHMENTS, MANIFEST, MAX_LINE, RECORDS, File, RecordLine, open_file, read_manifest
+from chez.home.archive import (
+    ATTACHMENTS,
+    MANIFEST,
+    MAX_LINE,
+    RECORDS,
+    File,
+    Manifest,
+    RecordLine,
+    open_file,
+    read_manifest,
+)
 from chez.home.attached import bring_back, index_lines, retargeted
 from chez.home.importing import BATCH, ImportReport, OnProgress, reject
 from chez.journal import Journal
@@ -37,41 +47,87 @@ _decode = msgspec.json.Decoder(RecordLine).decode
 _encode = msgspec.json.Encoder().encode
 
 
-async def import_export(engine: Engine, journal: Journal, blobs: Blobs, path: Path,
+Into = Callable[[str], "tuple[Engine, Blobs] | None"]
+"""Where the records of a space go, by its id; None for one that is not here."""
+
+
+async def import_export(engine: Engine, journal: Journal, blobs: Blobs, into: Into, path: Path,
                         progress: OnProgress | None) -> ImportReport:
-    """Import an export's records; see `Home.import_file`."""
+    """Import an export's records; see `Home.import_file`.
+
+    What the export is of goes where `engine` and `blobs` are; the spaces that came with it go `into` theirs.
+    """
     folder = path if path.is_dir() else path.parent
-    manifest = await asyncio.to_thread(read_manifest, folder)
+    first = await asyncio.to_thread(_open, folder, "")
+    report = ImportReport(CONNECTOR, folder.name)
+    exports = [(first, engine, blobs)]
+    for part in first.manifest.spaces:
+        if (there := into(part.id)) is None:
+            report.skipped.append(part.name)
+        else:
+            exports.append((await asyncio.to_thread(_open, folder / part.path, part.sha256), *there))
+    total, done = sum(export.bytes for export, _, _ in exports), 0
+    for export, target, attached in exports:
+        before = done
+
+        def note(now: int, before: int = before) -> None:
+            if progress is not None:
+                progress(before + now, total)
+
+        await _bring(export, target, attached, report, note)
+        done += export.bytes
+    if progress is not None:
+        progress(total, total)
+    await journal.append("import", {
+        "connector": CONNECTOR, "version": first.manifest.version, "file": folder.name, "sha256": first.sha256,
+        "added": report.added, "updated": report.updated, "unchanged": report.unchanged, "purged": report.purged,
+        "rejected": report.rejected})
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """One space's export, each file of it checked against its hash; `bytes` in all that is brought home."""
+
+    folder: Path
+    manifest: Manifest
+    sha256: str
+    bytes: int
+
+    @property
+    def records(self) -> list[File]:
+        """The files of records."""
+        return [file for file in self.manifest.files if file.holds == RECORDS]
+
+
+def _open(folder: Path, sha256: str) -> _Opened:
+    """Read and check an export; `sha256` is what its manifest must have, if that is known. Raises `BadArchive`."""
+    manifest = read_manifest(folder)
+    digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    if sha256 not in ("", digest):
+        raise BadArchive(f"{folder / MANIFEST} is not what the export says: it was altered", "Export again.")
     files = [file for file in manifest.files if file.holds == RECORDS]
     for file in files:
         check_collection(file.collection)
-    total = sum(file.bytes for file in files) + await asyncio.to_thread(_verify, folder, manifest.files)
-    digest = hashlib.sha256(await asyncio.to_thread((folder / MANIFEST).read_bytes)).hexdigest()
-    report = ImportReport(CONNECTOR, folder.name)
-    before = 0
+    return _Opened(folder, manifest, digest, sum(file.bytes for file in files) + _verify(folder, manifest.files))
 
-    def note(done: int) -> None:
-        if progress is not None:
-            progress(done, total)
 
+async def _bring(export: _Opened, engine: Engine, blobs: Blobs, report: ImportReport,
+                 note: Callable[[int], None]) -> None:
+    """Bring one space's attachments home, then its records."""
+    folder, before = export.folder, 0
     ids: dict[str, str] = {}
-    for file in manifest.files:
+    for file in export.manifest.files:
         if file.holds == ATTACHMENTS:
             ids = await bring_back(blobs, folder, index_lines(folder, file.path, file.bytes), note)
-            before = total - sum(file.bytes for file in files)
-    for file in files:
+            before = export.bytes - sum(file.bytes for file in export.records)
+    for file in export.records:
         lines = _lines(folder, file, report, ids)
         while batch := await asyncio.to_thread(_batch, lines):
             for outcome in await _write(engine, file, batch, report):
                 setattr(report, outcome, getattr(report, outcome) + 1)
             note(before + batch[-1].end)
         before += file.bytes
-    note(total)
-    await journal.append("import", {
-        "connector": CONNECTOR, "version": manifest.version, "file": folder.name, "sha256": digest,
-        "added": report.added, "updated": report.updated, "unchanged": report.unchanged, "purged": report.purged,
-        "rejected": report.rejected})
-    return report
 
 
 def _verify(folder: Path, files: list[File]) -> int:

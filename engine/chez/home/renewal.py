@@ -29,7 +29,7 @@ from chez.records.rows import OUTBOX, PURGED, Rows
 from chez.spaces.copies import copy_person, say_everywhere
 from chez.spaces.enrolment import own_certificate
 from chez.spaces.handover import announce
-from chez.spaces.space import Space, load_space
+from chez.spaces.space import SpaceKeys, load_space
 from chez.spaces.statements import Signed
 from chez.store.database import Connection
 from chez.sync.entry import STATEMENT, STATEMENTS, read_signed
@@ -79,7 +79,7 @@ def renew(db: Connection, former: DeviceKeys, device: DeviceKeys, name: str, now
     return Renewal(former.id, device.id, touched)
 
 
-def _certify(db: Connection, spaces: list[Space], former: DeviceKeys, device: DeviceKeys, name: str) -> None:
+def _certify(db: Connection, spaces: list[SpaceKeys], former: DeviceKeys, device: DeviceKeys, name: str) -> None:
     private = next(space for space in spaces if space.private)
     create = private.membership.create
     assert create is not None  # load_space refuses a space without it
@@ -89,7 +89,7 @@ def _certify(db: Connection, spaces: list[Space], former: DeviceKeys, device: De
         create.person, private.membership.person_heads(create.person), former.signing, device, name))
 
 
-def _emit(db: Connection, space: Space, former: bytes, device: bytes) -> int:
+def _emit(db: Connection, space: SpaceKeys, former: bytes, device: bytes) -> int:
     """Cut the former chain where it is known to have arrived; what is behind becomes the new device's."""
     first = _first_undelivered(db, space.n, former)
     behind = ("SELECT n FROM entry WHERE space = ? AND author = ? AND sequence >= ?", (space.n, former, first))

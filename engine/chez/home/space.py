@@ -1,23 +1,38 @@
 """`Space`: one space of an open home, as applications use it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import msgspec
 
 from chez.blobs.attachments import Blobs
+from chez.blobs.files import FOLDER, PieceFiles
+from chez.blobs.whole import content_of
+from chez.connectors import Connector
 from chez.errors import InvalidValue
-from chez.home.held import Held
+from chez.home.archive import is_export
+from chez.home.exporting import Exported, Exporter, ExportReport
+from chez.home.held import Held, HeldSpaces
+from chez.home.importing import ImportReport, OnProgress, import_file
+from chez.home.importing_export import import_export
 from chez.home.reports import CollectionInfo, SpaceStatus
 from chez.home.syncing import Syncing
+from chez.journal import Journal
 from chez.query.indexes import Declared
 from chez.records.collection import Collection
 from chez.records.engine import Engine
+from chez.records.feed import FeedPage
+from chez.records.record import Record
 from chez.records.typed import Migration
 from chez.records.types import collection_of
-from chez.records.values import check_collection
+from chez.records.values import check_collection, time_text
+from chez.store.database import Connection, Database
 
-__all__ = ("Space", "collection_in")
+__all__ = ("OpenHome", "Space", "collection_in")
 
 S = TypeVar("S")
 
@@ -31,9 +46,9 @@ class Space:
     A record's id is its own within its space and collection: two spaces may have one each.
     """
 
-    def __init__(self, held: Held, syncing: Syncing) -> None:
+    def __init__(self, held: Held, home: "OpenHome") -> None:
         self._held = held
-        self._syncing = syncing
+        self._home = home
 
     def __repr__(self) -> str:
         return f"<Space {self.name!r}, {self.id[:8]}…>"
@@ -88,9 +103,62 @@ class Space:
             "ORDER BY collection", (engine.space,)).fetchall())
         return [CollectionInfo(*row) for row in rows]
 
+    async def changes(self, since: str | None = None, *, live: bool = True) -> AsyncIterator[FeedPage[dict[str, Any]]]:
+        """What changed in all collections of this space since a cursor; see `Collection.changes`.
+
+        Ends when the home closes.
+        """
+        made: dict[str, Collection[Any]] = {}
+
+        def record(name: str, row: Sequence[Any]) -> Record[Any]:
+            if name not in made:
+                made[name] = Collection(self._held.engine, name, None)
+            return made[name].record_from(row)
+
+        async for page in self._held.engine.feed(None, record).pages(since, live):
+            yield page
+
+    async def import_file(self, path: Path | str, *, connector: Connector | str | None = None,
+                          progress: OnProgress | None = None) -> ImportReport:
+        """Bring an outside file, or a folder that `export` wrote, into this space; see `Home.import_file`."""
+        chosen, held, home = Path(path), self._held, self._home
+        if connector is None and is_export(chosen):
+            return await import_export(held.engine, home.journal, held.blobs, home.spaces.into, chosen, progress)
+        return await import_file(held.engine, home.journal, held.space, chosen, connector, progress)
+
+    async def export(self, path: Path | str, *, history: bool = False,
+                     progress: OnProgress | None = None) -> ExportReport:
+        """Write all records of this space into a new folder; see `Home.export`."""
+        return await self._home.exporter([self._held]).export(Path(path), history, progress)
+
     def status(self) -> SpaceStatus:
         """How it stands with its relay, without the network."""
-        return self._syncing.status_of(self._held)
+        return self._home.syncing.status_of(self._held)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenHome:
+    """What the spaces of an open home share."""
+
+    path: Path
+    database: Database
+    journal: Journal
+    person: bytes
+    device: bytes
+    name: str
+    spaces: HeldSpaces
+    syncing: Syncing
+
+    def exporter(self, spaces: Sequence[Held]) -> Exporter:
+        """What exports these spaces, the others with the first."""
+        files = PieceFiles(self.path / FOLDER)
+
+        def content(held: Held, db: Connection, id: str) -> Iterator[bytes]:
+            return content_of(db, files, held.space, id)
+
+        exported = [Exported(held.space.n, held.id, held.space.name, partial(content, held)) for held in spaces]
+        return Exporter(self.database, self.journal, exported, self.person, self.device, self.name,
+                        time_text(datetime.now(UTC)))
 
 
 def collection_in(engine: Engine, what: str | type[Any], name: str | None, indexes: Sequence[Declared],

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from chez.errors import ChezError, Misuse, NotFound
 from chez.home.held import Held, HeldSpaces
 from chez.home.reports import SpaceStatus, SyncReport
-from chez.spaces.space import Space
+from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection, Database
 from chez.sync.connection import relay_name
 from chez.sync.link import Link
@@ -55,12 +55,12 @@ class Syncing:
         relay_name(chosen)
         return chosen
 
-    def relay_of(self, space: Space) -> str | None:
+    def relay_of(self, space: SpaceKeys) -> str | None:
         """Where a space is kept in step: now, or when the home connects."""
         running = self._running
         return (None if space.private else space.relay) or (running.url if running is not None else self._relay())
 
-    def link_of(self, space: Space) -> Link | None:
+    def link_of(self, space: SpaceKeys) -> Link | None:
         """The link that keeps a space in step now."""
         url = self.relay_of(space)
         return next((link for link in self.links if link.url == url), None)

@@ -1,10 +1,13 @@
 """Read-only SQL over the projection: one view per collection.
 
-A view has `_id`, `_space` and every top-level field that any record of the collection
-ever had. Times are RFC 3339 text, bytes hexadecimal text (`unhex` gives them back), nested
-values JSON text. A field that a type declares as a decimal is a number there, to compare
-and sum up (64-bit floats, exact to 15 digits), and its exact text is `_exact_` and its
-name. Statements run on the reading connection behind an authorizer that allows SELECT and nothing else, and lets
+A view has the records of all spaces: `_space` is the name of a record's space, which several
+may have, `_space_id` its id (64 hexadecimal digits, as `Space.id`), and `_id` the record's
+within it; and every top-level field that any record of the collection ever had. Times are
+RFC 3339 text, bytes hexadecimal text (`unhex` gives them back), nested values JSON text. A
+field that a type declares as a decimal is a number there, to compare and sum up (64-bit
+floats, exact to 15 digits), and its exact text is `_exact_` and its name.
+
+Statements run on the reading connection behind an authorizer that allows SELECT and nothing else, and lets
 the store's own tables be read through the views only: no key, no other table, no
 PRAGMA, no ATTACH.
 
@@ -145,7 +148,8 @@ def _create(db: Connection, query: str, hidden: dict[str, str]) -> None:
         raise InvalidValue(f"some of these collections differ by upper and lower case only: {names}",
                            "SQL can't tell them apart; use filters on the collection instead.")
     for name, known in fields.items():
-        columns = ["record.id AS _id", "space.name AS _space", *_columns(known, decimals.declared(db, name))]
+        columns = ["record.id AS _id", "space.name AS _space", "lower(hex(space.id)) AS _space_id",
+                   *_columns(known, decimals.declared(db, name))]
         under = hidden[name] = f"chez {random_bytes(16).hex()}"
         db.execute(f"CREATE TEMP VIEW {quote(under, chr(34))} AS SELECT {', '.join(columns)} "
                    "FROM main.record JOIN main.space ON space.n = record.space "

@@ -3,10 +3,11 @@
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from chez.records.editor import Editing
-from chez.records.feed import Feed
+from chez.records.feed import Feed, Source
 from chez.records.news import News
 from chez.records.past import NameOf
 from chez.records.record import Record
@@ -35,8 +36,11 @@ class Engine:
     """The collections that were declared with indexes since the home was opened."""
 
     def feed(self, collection: str | None, record: Callable[[str, Sequence[Any]], Record[T]]) -> Feed[T]:
-        """The feed of a collection, or of all."""
-        return Feed(self.database, self.news, self.space, self.records.actor, self.name_of, collection, record)
+        """The feed of a collection of the space, or of all."""
+        async def source(n: int, name: str) -> Source[T]:
+            return Source(self.name_of, partial(record, name))
+
+        return Feed(self.database, self.news, self.space, self.records.actor, collection, source)
 
     def new_id(self) -> str:
         """A random record id: 26 characters (128 bits in base32)."""

@@ -11,7 +11,7 @@ take it back, and the numbers would be given again behind the cursor's back.
 """
 
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from chez.records.news import News
     from chez.records.record import Record
 
-__all__ = ("Changed", "Feed", "FeedPage", "check_cursor")
+__all__ = ("Changed", "Feed", "FeedPage", "Source", "check_cursor")
 
 T = TypeVar("T")
 PAGE: Final = 1000
@@ -40,7 +40,7 @@ class Changed(Generic[T]):
     since and put back): a feed that is behind may say so twice, and never says "updated" of
     what it did not tell before. It is "deleted" for one that is gone, purged ones included;
     then `record` is None.
-    `device` made the last of the changes.
+    `device` made the last of the changes; `space` is the id of the record's space.
     """
 
     collection: str
@@ -49,6 +49,7 @@ class Changed(Generic[T]):
     record: "Record[T] | None"
     device: bytes = field(repr=False)
     device_name: str | None
+    space: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -63,20 +64,31 @@ class FeedPage(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class Source(Generic[T]):
+    """What tells the names of a space's devices, and makes a record of a row of one of its collections."""
+
+    name_of: NameOf
+    record: "Callable[[Sequence[Any]], Record[T]]"
+
+
+@dataclass(frozen=True, slots=True)
 class Feed(Generic[T]):
-    """What a feed reads: one collection of a space, or all of them; `record` makes a record of a row of its."""
+    """What a feed reads: one collection of a space, or all of them, or (`space` None) those of all spaces.
+
+    `source` gives what a space, by its row, and a collection need to be shown.
+    """
 
     database: Database
     news: "News"
-    space: int
+    space: int | None
     device: bytes
-    name_of: NameOf
     collection: str | None
-    record: "Callable[[str, Sequence[Any]], Record[T]]"
+    source: "Callable[[int, str], Awaitable[Source[T]]]"
 
     async def pages(self, since: str | None, live: bool) -> AsyncIterator[FeedPage[T]]:
         """The pages after a cursor; ends when all was read, or (`live`) when the home closes. Raises `InvalidValue`."""
         at, base = (0, 0) if since is None else check_cursor(since, self.device)
+        sources: dict[tuple[int, str], Source[T]] = {}
         with self.news.follow(self.collection) as follower:
             while True:
                 rows, upto = await self.database.read(partial(self._read, at=at))
@@ -86,7 +98,9 @@ class Feed(Generic[T]):
                 if rows:
                     # Behind everything that was committed before: from here on it is durable.
                     await self.database.write(lambda db: None)
-                    yield FeedPage(tuple([self._changed(row, known) for row in rows]),
+                    for n, name in {(row[1], row[3]) for row in rows} - sources.keys():
+                        sources[n, name] = await self.source(n, name)
+                    yield FeedPage(tuple([self._changed(row, known, sources[row[1], row[3]]) for row in rows]),
                                    f"1.{self.device[:8].hex()}.{at}.{base}")
                 if not full and (not live or not await follower.news()):
                     return
@@ -96,22 +110,24 @@ class Feed(Generic[T]):
         if at > upto:
             raise InvalidValue("this cursor is ahead of the store: it is of a later state than the one that is open",
                                "Read from the beginning: changes() without a cursor.")
-        one = "" if self.collection is None else "AND collection = ? "
+        only = {"collection": self.collection, "record.space": self.space}
+        given = {column: value for column, value in only.items() if value is not None}
         rows = db.execute(
-            "SELECT changed, collection, id, json, kinds, deleted, born, author "
-            "FROM record INDEXED BY record_by_change "
-            f"LEFT JOIN entry ON entry.n = editor WHERE changed > ? AND changed <= ? {one}AND record.space = ? "
+            "SELECT changed, record.space, space.id, collection, record.id, json, kinds, deleted, born, author "
+            "FROM record INDEXED BY record_by_change JOIN space ON space.n = record.space "
+            "LEFT JOIN entry ON entry.n = editor WHERE changed > ? AND changed <= ? "
+            f"{''.join(f'AND {column} = ? ' for column in given)}"
             f"AND (deleted <> {ABSENT} OR changed > born) ORDER BY changed LIMIT {PAGE}",
-            (at, upto, *([] if self.collection is None else [self.collection]), self.space)).fetchall()
+            (at, upto, *given.values())).fetchall()
         return rows, upto
 
-    def _changed(self, row: Sequence[Any], known: int) -> Changed[T]:
-        _, collection, id, json, kinds, state, born, author = row
+    def _changed(self, row: Sequence[Any], known: int, source: Source[T]) -> Changed[T]:
+        _, _, space, collection, id, json, kinds, state, born, author = row
         device = self.device if author is None else author
-        if state != HERE:
-            return Changed(collection, id, "deleted", None, device, self.name_of(device))
-        return Changed(collection, id, "created" if born > known else "updated",
-                       self.record(collection, (id, json, kinds)), device, self.name_of(device))
+        kind: Literal["created", "updated"] = "created" if born > known else "updated"
+        return Changed(collection, id, kind if state == HERE else "deleted",
+                       source.record((id, json, kinds)) if state == HERE else None, device, source.name_of(device),
+                       space.hex())
 
 
 _CURSOR: Final = re.compile(r"1\.([0-9a-f]{16})\.([0-9]{1,18})\.([0-9]{1,18})")

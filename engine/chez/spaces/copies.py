@@ -9,14 +9,14 @@ when it connects: so a device that was let in, or removed, is so in all of them.
 from collections.abc import Iterable
 
 from chez.spaces.membership import Membership
-from chez.spaces.space import Space, keep_statement
+from chez.spaces.space import SpaceKeys, keep_statement
 from chez.spaces.statements import PersonBody, Signed
 from chez.store.database import Connection
 
 __all__ = ("copy_person", "say_everywhere")
 
 
-def say_everywhere(db: Connection, spaces: Iterable[Space], statement: Signed) -> None:
+def say_everywhere(db: Connection, spaces: Iterable[SpaceKeys], statement: Signed) -> None:
     """Keep a statement made here about a device of the home's person, to be sent in each of these that has the person.
 
     It is in effect there from now on.

@@ -16,7 +16,7 @@ from chez.keys.epochs import Epoch
 from chez.spaces.copies import copy_person
 from chez.spaces.membership import Membership
 from chez.spaces.rotation import holds
-from chez.spaces.space import Space, store_epoch, store_space
+from chez.spaces.space import SpaceKeys, store_epoch, store_space
 from chez.spaces.statements import MAX_STATEMENT, Kind, Signed
 from chez.store.database import Connection
 from chez_wire.limits import MAX_CHANGE, MAX_TEXT
@@ -84,7 +84,7 @@ class Handover(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fiel
         return membership, statements, epochs
 
 
-def hand_over(space: Space, relay: str) -> Handover:
+def hand_over(space: SpaceKeys, relay: str) -> Handover:
     """What is here of a space, as much of its statements as there is room for, each with all it builds on."""
     statements, size = [], 0
     for statement in space.membership.statements:

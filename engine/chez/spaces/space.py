@@ -13,11 +13,11 @@ from chez.spaces.statements import Create, Kind, Signed, sign_statement
 from chez.store.database import Connection
 from chez_wire.login import handle_of
 
-__all__ = ("Space", "create_space", "keep_statement", "load_space", "make_space", "store_epoch", "store_space")
+__all__ = ("SpaceKeys", "create_space", "keep_statement", "load_space", "make_space", "store_epoch", "store_space")
 
 
 @dataclass(slots=True)
-class Space:
+class SpaceKeys:
     """One space: `n` is its row in this store, `handle` what relays call it."""
 
     n: int
@@ -82,7 +82,7 @@ def create_space(name: str, kind: Kind, person: bytes, log: Sequence[Signed], de
     return create.hash, [*log, create, first.statement], first.epoch
 
 
-def make_space(db: Connection, private: Space, device: DeviceKeys, name: str, kind: Kind,
+def make_space(db: Connection, private: SpaceKeys, device: DeviceKeys, name: str, kind: Kind,
                entropy: Callable[[int], bytes], relay: str | None = None) -> int:
     """Make a space of the person whose private one this is, in an open transaction; returns its row.
 
@@ -130,7 +130,7 @@ def store_epoch(db: Connection, n: int, epoch: Epoch) -> None:
                (n, epoch.id, epoch.number, epoch.secret, epoch.append_seed, epoch.admin_seed))
 
 
-def load_space(db: Connection, n: int) -> Space:
+def load_space(db: Connection, n: int) -> SpaceKeys:
     """Read a space back. Raises `Damaged` when its statements do not hold together."""
     id, name, handle, farewell, relay = db.execute("SELECT id, name, handle, farewell, relay FROM space WHERE n = ?",
                                                    (n,)).fetchone()
@@ -142,4 +142,5 @@ def load_space(db: Connection, n: int) -> Space:
     if membership.create is None or not epochs:
         raise Damaged(f"the statements or keys of space {name!r} are missing",
                       "Restore a backup, or join again from another device.")
-    return Space(n, id, name, handle, membership, epochs, bool(farewell), membership.create.kind is Kind.PRIVATE, relay)
+    private = membership.create.kind is Kind.PRIVATE
+    return SpaceKeys(n, id, name, handle, membership, epochs, bool(farewell), private, relay)

@@ -21,7 +21,7 @@ from chez.records.values import check_collection, check_id
 from chez.records.waiting import Budget
 from chez.spaces.handover import Offer, read_offer, take_offer
 from chez.spaces.membership import Right
-from chez.spaces.space import Space
+from chez.spaces.space import SpaceKeys
 from chez.spaces.statements import Role, Signed
 from chez.store.database import Connection
 from chez.sync import parking
@@ -67,7 +67,7 @@ class Intake:
 
     db: Connection
     relay: int
-    space: Space
+    space: SpaceKeys
     device: bytes
     records: RecordStore
     budget: Budget | None = None

@@ -97,6 +97,8 @@ class Lanes:
         self._lanes: dict[Channel, Lane] = {}
         self.all: tuple[Lane, ...] = ()
         """Every lane, in the order they were added. Replaced, never changed: another thread reads it."""
+        self.of: dict[bytes, Lane] = {}
+        """Each lane by the id of its space."""
         self.found: set[int] = set()
         """The rows of the spaces that what came told of: for the shell to take out and open."""
         self.resting: list[Lane] = []
@@ -107,7 +109,7 @@ class Lanes:
     def add(self, replica: Replica) -> None:
         """Keep one more space in step; on a connection that stands it is opened now."""
         channel, machine = self._begin(replica, Progress())
-        lane = self._lanes[channel] = Lane(replica, channel, machine)
+        lane = self._lanes[channel] = self.of[replica.space.id] = Lane(replica, channel, machine)
         same = next((one for one in self.all if one.replica.space.handle == replica.space.handle), None)
         self.all = (*self.all, lane)
         for one in self.all:
@@ -190,7 +192,8 @@ class Lanes:
     @property
     def settled(self) -> bool:
         """Whether every lane is in step, or stopped."""
-        return self._welcomed is not None and all(lane.idle or lane.state is State.STOPPED for lane in self.all)
+        return self._welcomed is not None and not self.found and all(
+            lane.idle or lane.state is State.STOPPED for lane in self.all)
 
     @property
     def progress(self) -> Progress:

@@ -83,8 +83,7 @@ class Link:
 
     def status_of(self, space: bytes) -> str:
         """The same of one space, by its id."""
-        lanes = () if self._lanes is None else self._lanes.all
-        lane = next((lane for lane in lanes if lane.replica.space.id == space), None)
+        lane = None if self._lanes is None else self._lanes.of.get(space)
         if lane is None or lane.idle:
             return self.status if lane is None else "synced"
         return "syncing" if lane.state is State.LIVE else "failed"
@@ -272,8 +271,9 @@ class Link:
                 lanes.failed(job, error)
             else:
                 lanes.done(job, result)
-        while lanes.found:
-            await self._found(lanes.found.pop())
+        for n in tuple(lanes.found):
+            await self._found(n)
+            lanes.found.discard(n)
         while lanes.resting:
             self._rest(lanes, lanes.resting.pop())
         self.error = None
@@ -314,17 +314,17 @@ def hooks(database: Database, links: list[Link], finish: Callable[[Connection], 
 
     def before_commit(db: Connection) -> None:
         finish(db)
-        for link in links:
+        for link in tuple(links):  # the loop may add one, or end one
             link.before_commit(db)
 
     def after_commit() -> None:
         committed()
-        for link in links:
+        for link in tuple(links):  # the loop may add one, or end one
             link.after_commit()
 
     def after_rollback() -> None:
         undone()
-        for link in links:
+        for link in tuple(links):  # the loop may add one, or end one
             link.after_rollback()
 
     database.before_commit, database.after_commit, database.after_rollback = before_commit, after_commit, after_rollback

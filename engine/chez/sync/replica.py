@@ -22,7 +22,7 @@ from chez.records.store import RecordStore
 from chez.records.waiting import Budget
 from chez.spaces.copies import copy_person
 from chez.spaces.rotation import tag_of
-from chez.spaces.space import Space, load_space
+from chez.spaces.space import SpaceKeys, load_space
 from chez.spaces.statements import Role
 from chez.store.database import Connection
 from chez.sync.chains import keep_entry, last_entry
@@ -94,7 +94,7 @@ class Replica:
     bytes; `note` writes a receipt, given its kind and body.
     """
 
-    def __init__(self, space: Space, device: DeviceKeys, records: RecordStore, now: Callable[[], int],
+    def __init__(self, space: SpaceKeys, device: DeviceKeys, records: RecordStore, now: Callable[[], int],
                  entropy: Callable[[int], bytes],
                  note: Callable[[Connection, str, dict[str, Any]], object] = lambda db, kind, body: None) -> None:
         self.space = space

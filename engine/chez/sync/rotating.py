@@ -12,7 +12,7 @@ from chez.errors import BadEntry
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
 from chez.spaces.rotation import Farewell, accept_packet, holds, new_epoch, packets_for, unlock
-from chez.spaces.space import Space, keep_statement, store_epoch
+from chez.spaces.space import SpaceKeys, keep_statement, store_epoch
 from chez.spaces.statements import Expel, Remove, Retire, SetRole, Signed
 from chez.store.database import Connection
 from chez.sync.entry import STATEMENT, STATEMENTS, Inner, read_signed
@@ -34,7 +34,7 @@ class Creation:
     packets: tuple[SealedPacket, ...] = field(repr=False)
 
 
-def start_epoch(db: Connection, space: Space, device: DeviceKeys, entropy: Callable[[int], bytes]) -> Epoch:
+def start_epoch(db: Connection, space: SpaceKeys, device: DeviceKeys, entropy: Callable[[int], bytes]) -> Epoch:
     """Start a new epoch of a space; what waits to be sent is sealed under it. Raises `NotAllowed`."""
     made = new_epoch(space.membership, space.epochs, device.signing, entropy)
     keep_statement(db, space.n, space.membership, made.statement)
@@ -43,7 +43,7 @@ def start_epoch(db: Connection, space: Space, device: DeviceKeys, entropy: Calla
     return made.epoch
 
 
-def take_packet(db: Connection, space: Space, box: bytes, device: DeviceKeys) -> Epoch | None:
+def take_packet(db: Connection, space: SpaceKeys, box: bytes, device: DeviceKeys) -> Epoch | None:
     """The epoch in this device's packet, which reads, and seals nothing yet.
 
     None when the packet is none, or a farewell: if it is true, the space remembers.
@@ -64,7 +64,7 @@ def take_packet(db: Connection, space: Space, box: bytes, device: DeviceKeys) ->
     return space.epochs[epoch.id]
 
 
-def learn_epochs(db: Connection, space: Space, sealed_under: bytes) -> None:
+def learn_epochs(db: Connection, space: SpaceKeys, sealed_under: bytes) -> None:
     """Keep the keys that statements and keys lead to; `sealed_under` is the epoch that was sealed under before.
 
     Keys to which the words about their epoch do not commit are forgotten.
@@ -80,7 +80,7 @@ def learn_epochs(db: Connection, space: Space, sealed_under: bytes) -> None:
         _seal_anew(db, space)
 
 
-def _keep(db: Connection, space: Space, epoch: Epoch) -> None:
+def _keep(db: Connection, space: SpaceKeys, epoch: Epoch) -> None:
     store_epoch(db, space.n, epoch)
     known = space.epochs.get(epoch.id)
     if known is not None:
@@ -89,7 +89,7 @@ def _keep(db: Connection, space: Space, epoch: Epoch) -> None:
     space.epochs = {**space.epochs, epoch.id: epoch}
 
 
-def _seal_anew(db: Connection, space: Space) -> None:
+def _seal_anew(db: Connection, space: SpaceKeys) -> None:
     """Forget what was sealed under an earlier epoch and is not known to have arrived, except what ends that epoch."""
     for n, relay, entry, packed, kind in db.execute(
             "SELECT sealed.n, relay, entry.n, inner, kind FROM sealed JOIN entry ON entry.n = sealed.entry "
@@ -106,13 +106,13 @@ def takes_rights(inner: Inner) -> bool:
     return any(isinstance(body, Remove | SetRole | Retire | Expel) for body in bodies)
 
 
-def sealed_packets(space: Space, device: DeviceKeys, entropy: Callable[[int], bytes]) -> tuple[SealedPacket, ...]:
+def sealed_packets(space: SpaceKeys, device: DeviceKeys, entropy: Callable[[int], bytes]) -> tuple[SealedPacket, ...]:
     """The packets with which the epoch that is sealed under goes to everybody who belongs."""
     packets = packets_for(space.id, space.membership.state, space.epoch, device.signing, entropy)
     return tuple(SealedPacket(packet.tag, packet.box) for packet in packets)
 
 
-def rotation_at(space: Space, at: Epoch, device: DeviceKeys,
+def rotation_at(space: SpaceKeys, at: Epoch, device: DeviceKeys,
                 entropy: Callable[[int], bytes]) -> tuple[crypto.SigningKey, Rotation] | None:
     """Who signs and what replaces the keys that a relay has, those of the epoch `at`.
 

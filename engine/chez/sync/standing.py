@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chez.records.counting import BEYOND, COUNTS, FORKED
-from chez.spaces.space import Space
+from chez.spaces.space import SpaceKeys
 from chez.spaces.statements import Role
 from chez.store.database import Connection
 
@@ -72,7 +72,7 @@ def doubtful(db: Connection, space: int) -> set[bytes]:
         "UNION SELECT author FROM entry WHERE space = ? AND standing > 0", (space, space, space))}
 
 
-def reconsider(db: Connection, space: Space, device: bytes, authors: Iterable[bytes]) -> list[Flipped]:
+def reconsider(db: Connection, space: SpaceKeys, device: bytes, authors: Iterable[bytes]) -> list[Flipped]:
     """Decide anew which entries of some authors count, and write it down; `device` is this one."""
     flipped: list[Flipped] = []
     for author in sorted(authors):
@@ -81,12 +81,12 @@ def reconsider(db: Connection, space: Space, device: bytes, authors: Iterable[by
     return flipped
 
 
-def forks_of(db: Connection, space: Space, author: bytes) -> list[Fork]:
+def forks_of(db: Connection, space: SpaceKeys, author: bytes) -> list[Fork]:
     """Where an author's chain forks, by number."""
     return _Chain(db, space, author).forks()
 
 
-def _exempt(space: Space, device: bytes) -> bool:
+def _exempt(space: SpaceKeys, device: bytes) -> bool:
     right = space.membership.state.right(device)
     return right is None or right >= Role.WRITER
 
@@ -94,7 +94,7 @@ def _exempt(space: Space, device: bytes) -> bool:
 class _Chain:
     """One author's entries."""
 
-    def __init__(self, db: Connection, space: Space, author: bytes) -> None:
+    def __init__(self, db: Connection, space: SpaceKeys, author: bytes) -> None:
         self._db, self._space, self._author = db, space, author
         self._key = space.n, author
         self._branches: dict[int, tuple[int, int, int]] = {

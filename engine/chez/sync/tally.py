@@ -11,7 +11,7 @@ from typing import Any, Final
 from chez.records.counting import BEYOND, COUNTS
 from chez.records.store import Incoming, RecordStore
 from chez.records.waiting import Budget
-from chez.spaces.space import Space
+from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
 from chez.sync import recount, standing
 from chez_wire.limits import MIB
@@ -30,7 +30,7 @@ class Tally:
     """The changes of one page, in one open transaction; `device` is this one."""
 
     db: Connection
-    space: Space
+    space: SpaceKeys
     device: bytes
     records: RecordStore
     budget: Budget | None
@@ -129,7 +129,7 @@ class Tally:
         return found
 
 
-def reconsider(db: Connection, space: Space, device: bytes, authors: set[bytes], notices: list[Notice]) -> list[
+def reconsider(db: Connection, space: SpaceKeys, device: bytes, authors: set[bytes], notices: list[Notice]) -> list[
         standing.Flipped]:
     """Decide anew which entries of some authors count; the records that this touches are to be made again.
 

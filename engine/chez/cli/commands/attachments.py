@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from chez.cli.client import call
-from chez.cli.context import settings
+from chez.cli.context import in_space, settings
 from chez.cli.terminal import json_line, say, table
 from chez.errors import InvalidValue, NotFound
 
@@ -21,6 +21,7 @@ __all__ = ("attach", "blob", "fetch")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--type", "media_type", metavar="TYPE", help="What it is, such as image/png. Default: by its name.")
 @click.option("--name", help="The name it is kept under. Default: the file's.")
+@in_space
 @click.pass_context
 def attach(ctx: click.Context, collection: str, identity: str, field: str, file: Path, media_type: str | None,
            name: str | None) -> None:
@@ -45,6 +46,7 @@ def attach(ctx: click.Context, collection: str, identity: str, field: str, file:
 @click.argument("field")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option("--force", is_flag=True, help="Write over a file that exists.")
+@in_space
 @click.pass_context
 def fetch(ctx: click.Context, collection: str, identity: str, field: str, file: Path | None, force: bool) -> None:
     """Write the attachment in FIELD to a file; without FILE under its own name, here.
@@ -63,6 +65,7 @@ def blob() -> None:
 
 
 @blob.command()
+@in_space
 @click.pass_context
 def status(ctx: click.Context) -> None:
     """Count the attachments: known, whole on this device, and not at the relay yet."""
@@ -84,6 +87,7 @@ def _tell(ctx: click.Context, found: dict[str, Any]) -> None:
 @click.argument("collection")
 @click.argument("identity", metavar="ID")
 @click.argument("field")
+@in_space
 @click.pass_context
 def info(ctx: click.Context, collection: str, identity: str, field: str) -> None:
     """Show how the attachment in FIELD stands."""
@@ -94,6 +98,7 @@ def info(ctx: click.Context, collection: str, identity: str, field: str) -> None
 @click.argument("collection")
 @click.argument("identity", metavar="ID")
 @click.argument("field")
+@in_space
 @click.pass_context
 def pin(ctx: click.Context, collection: str, identity: str, field: str) -> None:
     """Fetch all of the attachment in FIELD, and keep it on this device."""
@@ -104,6 +109,7 @@ def pin(ctx: click.Context, collection: str, identity: str, field: str) -> None:
 @click.argument("collection")
 @click.argument("identity", metavar="ID")
 @click.argument("field")
+@in_space
 @click.pass_context
 def unpin(ctx: click.Context, collection: str, identity: str, field: str) -> None:
     """Let the attachment in FIELD be given up again; what is here stays for now."""
@@ -114,6 +120,7 @@ def unpin(ctx: click.Context, collection: str, identity: str, field: str) -> Non
 @click.argument("collection")
 @click.argument("identity", metavar="ID")
 @click.argument("field")
+@in_space
 @click.pass_context
 def evict(ctx: click.Context, collection: str, identity: str, field: str) -> None:
     """Free the room of the attachment in FIELD on this device; it is fetched again when it is read."""

@@ -35,6 +35,8 @@ def sync(ctx: click.Context, url: str | None, timeout: float, reseed: bool) -> N
         json_line(report)
     else:
         say(f"in step with {report['relay']}: {report['sent']} sent, {report['received']} received")
+        for space in report["problems"]:
+            say(f"not in step: space {space['name']!r}: {space['problem']}", err=True)
 
 
 @click.command()

@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from chez.cli.client import call
-from chez.cli.context import settings
+from chez.cli.context import in_space, settings
 from chez.cli.terminal import error, json_line, safe, say
 from chez.errors import ChezError, InvalidValue, NotFound
 
@@ -19,6 +19,7 @@ REJECTS_SHOWN: Final = 20
 @click.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--connector", help="Read the files as this kind instead of recognising it.")
+@in_space
 @click.pass_context
 def import_files(ctx: click.Context, files: tuple[Path, ...], connector: str | None) -> None:
     """Bring data home from files that services export, or from a folder that chez export wrote.
@@ -56,6 +57,9 @@ def _tell(path: Path, report: dict[str, Any], rejects: list[dict[str, Any]]) -> 
     say(f"{path.name}: {report['connector']}, {report['added']} added, {report['updated']} updated, "
         f"{report['unchanged']} unchanged, {report['rejected']} rejected"
         + (f", {report['purged']} purged before and not brought back" if report["purged"] else ""))
+    for name in report["skipped"]:
+        click.echo(f"  space {safe(name)!r} is not on this device: left out. Make it, and import its folder (spaces/…) "
+                   "with --space.", err=True)
     for reject in rejects[:REJECTS_SHOWN]:
         click.echo(f"  line {reject.get('line', '?')}: {safe(str(reject.get('reason', '')))}", err=True)
     if (more := report["rejected"] - REJECTS_SHOWN) > 0:

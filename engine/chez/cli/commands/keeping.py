@@ -11,7 +11,7 @@ import msgspec
 from chez.agent.keeping import plain_finding
 from chez.agent.paths import connect
 from chez.cli.client import call
-from chez.cli.context import settings
+from chez.cli.context import in_space, settings
 from chez.cli.terminal import json_line, say, when
 from chez.errors import HomeBusy, NotFound
 
@@ -23,12 +23,14 @@ FINDINGS_SHOWN: Final = 40
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--history", is_flag=True, help="Also every change of every record, deleted ones included.")
+@in_space
 @click.pass_context
 def export(ctx: click.Context, folder: Path, history: bool) -> None:
     """Write everything into a new folder as plain JSON Lines, one file a collection, and attachments as files.
 
     Any program can read it, and chez import brings it back, here or into another home. The
     folder appears when it is complete. It is NOT encrypted; the journal notes that it was made.
+    Spaces other than the private one are folders of their own in it; --space exports one alone.
     """
     done = call(ctx, "export", {"path": os.path.abspath(folder), "history": history})
     if settings(ctx).json:

@@ -5,7 +5,7 @@ from typing import Any, Final
 import click
 
 from chez.cli.client import call
-from chez.cli.context import settings
+from chez.cli.context import in_space, settings
 from chez.cli.terminal import json_line, say, table, when
 
 __all__ = ("conflicts", "history", "purge", "redo", "resolve", "trash", "undelete", "undo")
@@ -25,6 +25,7 @@ SHORT: Final = 12
 @click.option("--each", is_flag=True, help="Every change by itself, as with --json.")
 @click.option("--at", "point", metavar="CHANGE", help="Show the record as it was with this change.")
 @click.option("--diff", "since", metavar="CHANGE", help="Show what differs since this change (with --at: up to that).")
+@in_space
 @click.pass_context
 def history(ctx: click.Context, collection: str, identity: str, limit: int, before: str | None, each: bool,
             point: str | None, since: str | None) -> None:
@@ -73,6 +74,7 @@ def _diff(ctx: click.Context, params: dict[str, Any]) -> None:
 @click.command()
 @click.argument("collection")
 @click.argument("identity", metavar="ID")
+@in_space
 @click.pass_context
 def undo(ctx: click.Context, collection: str, identity: str) -> None:
     """Undo this device's last change of a record, whatever other devices changed since.
@@ -86,6 +88,7 @@ def undo(ctx: click.Context, collection: str, identity: str) -> None:
 @click.command()
 @click.argument("collection")
 @click.argument("identity", metavar="ID")
+@in_space
 @click.pass_context
 def redo(ctx: click.Context, collection: str, identity: str) -> None:
     """Take back the last undo, unless this device changed the record since."""
@@ -105,6 +108,7 @@ def _reversed(ctx: click.Context, verb: str, how: str, collection: str, identity
 @click.command()
 @click.argument("collection")
 @click.argument("identity", metavar="ID")
+@in_space
 @click.pass_context
 def conflicts(ctx: click.Context, collection: str, identity: str) -> None:
     """Show the fields of a record that devices set at the same time, with every value.
@@ -123,6 +127,7 @@ def conflicts(ctx: click.Context, collection: str, identity: str) -> None:
 @click.argument("identity", metavar="ID")
 @click.argument("field")
 @click.argument("number", type=click.IntRange(min=1))
+@in_space
 @click.pass_context
 def resolve(ctx: click.Context, collection: str, identity: str, field: str, number: int) -> None:
     """Settle a conflict: the version with this NUMBER stays, the others go.
@@ -137,6 +142,7 @@ def resolve(ctx: click.Context, collection: str, identity: str, field: str, numb
 @click.command()
 @click.argument("collection")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, help="At most so many.")
+@in_space
 @click.pass_context
 def trash(ctx: click.Context, collection: str, limit: int) -> None:
     """List the deleted records of a COLLECTION: who deleted them, and when."""
@@ -149,6 +155,7 @@ def trash(ctx: click.Context, collection: str, limit: int) -> None:
 @click.command()
 @click.argument("collection")
 @click.argument("identity", metavar="ID")
+@in_space
 @click.pass_context
 def undelete(ctx: click.Context, collection: str, identity: str) -> None:
     """Take a record out of the trash."""
@@ -159,6 +166,7 @@ def undelete(ctx: click.Context, collection: str, identity: str) -> None:
 @click.argument("collection")
 @click.argument("identity", metavar="ID")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@in_space
 @click.pass_context
 def purge(ctx: click.Context, collection: str, identity: str, yes: bool) -> None:
     """Erase a record for good, here and on your other devices. It never comes back.

@@ -5,7 +5,7 @@ from typing import Any, Final
 import click
 
 from chez.cli.client import call
-from chez.cli.context import settings
+from chez.cli.context import in_space, settings
 from chez.cli.terminal import json_line, say, table
 from chez.cli.values import condition, word_value
 
@@ -22,6 +22,7 @@ ROWS_FOR_PEOPLE: Final = 100
 @click.option("--order-by", metavar="FIELD", help="Sort by a field; -FIELD downwards.")
 @click.option("--limit", type=click.IntRange(min=0),
               help=f"At most so many (0: all). Default: {ROWS_FOR_PEOPLE} in a table, all with --json.")
+@in_space
 @click.pass_context
 def ls(ctx: click.Context, collection: str | None, conditions: tuple[str, ...], order_by: str | None,
        limit: int | None) -> None:
@@ -57,6 +58,7 @@ def ls(ctx: click.Context, collection: str | None, conditions: tuple[str, ...], 
 @click.option("--field", "fields", multiple=True, metavar="FIELD",
               help="Search these fields from now on; repeat it for several. Needed once, unless an app declared them.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="At most so many.")
+@in_space
 @click.pass_context
 def search(ctx: click.Context, collection: str, words: tuple[str, ...], fields: tuple[str, ...], limit: int) -> None:
     """Find the records of a COLLECTION where all the WORDS are, the best first.
@@ -123,6 +125,7 @@ def _named(columns: list[str], row: list[Any]) -> dict[str, Any]:
 
 
 @click.command()
+@in_space
 @click.pass_context
 def collections(ctx: click.Context) -> None:
     """List the collections."""

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from chez.cli.client import call
-from chez.cli.context import settings
+from chez.cli.context import in_space, settings
 from chez.cli.terminal import json_line, say, table, value_text
 from chez.cli.values import documents, is_data, json_object, pairs
 from chez.errors import InvalidValue
@@ -25,6 +25,7 @@ BATCH_RECORDS: Final = 1000
 @click.option("--id", "given", help="The record's id, where it could be taken for data.")
 @click.option("--file", "path", type=click.Path(path_type=Path, allow_dash=True),
               help="Read one record, an array of them or JSON Lines from a file (-: standard input).")
+@in_space
 @click.pass_context
 def put(ctx: click.Context, collection: str, words: tuple[str, ...], given: str | None, path: Path | None
         ) -> None:
@@ -90,6 +91,7 @@ def _batches(records: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 @click.command()
 @click.argument("collection")
 @click.argument("identity", metavar="ID")
+@in_space
 @click.pass_context
 def get(ctx: click.Context, collection: str, identity: str) -> None:
     """Show a record."""
@@ -113,6 +115,7 @@ def _show(ctx: click.Context, record: dict[str, Any]) -> None:
 @click.argument("identity", metavar="ID")
 @click.argument("words", nargs=-1, metavar="[FIELD=VALUE]...")
 @click.option("--unset", multiple=True, metavar="FIELD", help="Remove a field.")
+@in_space
 @click.pass_context
 def edit(ctx: click.Context, collection: str, identity: str, words: tuple[str, ...], unset: tuple[str, ...]
          ) -> None:
@@ -151,6 +154,7 @@ def _in_editor(ctx: click.Context, collection: str, identity: str) -> dict[str, 
 @click.command()
 @click.argument("collection")
 @click.argument("identity", metavar="ID")
+@in_space
 @click.pass_context
 def rm(ctx: click.Context, collection: str, identity: str) -> None:
     """Delete a record: it goes to the trash (chez trash)."""

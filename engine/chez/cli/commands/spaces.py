@@ -1,0 +1,61 @@
+"""space: which spaces there are, and new ones."""
+
+from typing import Any
+
+import click
+
+from chez.cli.client import call
+from chez.cli.context import settings
+from chez.cli.terminal import json_line, say, table
+
+__all__ = ("space",)
+
+SHORT = 12
+"""Characters of an id that are shown to people."""
+
+
+@click.group()
+def space() -> None:
+    """Spaces: records that are kept, and shared, together. Each person has a private one.
+
+    Commands about records take --space NAME; without it they mean the private space.
+    """
+
+
+@space.command("list")
+@click.pass_context
+def list_spaces(ctx: click.Context) -> None:
+    """List the spaces of this home."""
+    found = call(ctx, "space-list", {})
+    if settings(ctx).json:
+        for one in found:
+            json_line(one)
+        return
+    table(("name", "id", "records", "link", "problem"), [
+        (one["name"], one["id"][:SHORT], one["records"], one["link"], one["problem"]) for one in found],
+        right=("records",))
+
+
+@space.command()
+@click.argument("name")
+@click.option("--relay", metavar="URL", help="Keep it at this relay instead of the home's.")
+@click.pass_context
+def create(ctx: click.Context, name: str, relay: str | None) -> None:
+    """Make a space. Your other devices have it after the next sync."""
+    done = call(ctx, "space-create", {"name": name, "relay": relay})
+    json_line(done) if settings(ctx).json else say(done["id"])
+
+
+@space.command()
+@click.argument("name")
+@click.pass_context
+def show(ctx: click.Context, name: str) -> None:
+    """Show how a space stands. NAME is its name, its id, or the first characters of that."""
+    done: dict[str, Any] = call(ctx, "space-show", {"space": name})
+    if settings(ctx).json:
+        json_line(done)
+        return
+    table(("", ""), [("name", done["name"]), ("id", done["id"]), ("relay", done["relay"] or "none"),
+                     ("link", done["link"]), ("problem", done["problem"]), ("records", done["records"])])
+    table(("collection", "records"), [(one["name"], one["records"]) for one in done["collections"]],
+          right=("records",))

@@ -1,0 +1,324 @@
+"""Many spaces over one connection: how many frames and round trips, and that each goes its own way."""
+
+import itertools
+from collections import deque
+from dataclasses import dataclass, field
+from random import Random
+
+import pytest
+
+from chez.errors import HomeCopied, RelayMisbehaved, RelayRefused, RelayUnreachable
+from chez.spaces.space import make_space
+from chez.spaces.statements import Kind
+from chez.sync.events import RolesEnded
+from chez.sync.lanes import Lanes, State
+from chez.sync.outbox import waiting_spaces
+from chez_relay.effects import Ask, Send
+from chez_relay.fanout import growth
+from chez_relay.session import RelaySession
+from chez_relay.storage.memory import MemoryStorage
+from chez_wire.frames import Append, Open, Opened, decode_client, decode_relay, encode
+from tests.simulation.device import Device
+from tests.simulation.household import household
+from tests.simulation.world import NAME
+
+
+@dataclass
+class Wire:
+    """A device and a relay, joined by a wire that counts; `turns` are times that both sides said all they had."""
+
+    spaces: int
+    random: Random = field(default_factory=lambda: Random(7))
+    up: list[bytes] = field(default_factory=list)
+    down: list[bytes] = field(default_factory=list)
+    turns: int = 0
+
+    def __post_init__(self) -> None:
+        self.house = household(self.random)
+        db = self.house.store(self.house.founder, self.random.randbytes(32))
+        self.device = Device(self.house, self.house.founder, self.random, db)
+        for number in range(self.spaces - 1):
+            self.make(f"space {number}")
+        self.storage = MemoryStorage(self.random.randbytes(32))
+
+    def make(self, name: str) -> int:
+        """One more space, which the device has from then on; its row."""
+        device = self.device
+        n = device.write(lambda db: make_space(db, device.replica.space, device.member.keys, name, Kind.SHARED,
+                                               self.random.randbytes))
+        device.open(n)
+        return n
+
+    def put(self, n: int, id: str, value: str = "x") -> None:
+        """A record in the space of row `n`."""
+        self.device.write(lambda db: self.device.records.put(db, n, "notes", id, {"title": value}))
+
+    def connect(self) -> None:
+        """A new connection, and all that follows, until nobody has anything to say."""
+        self.device.disconnect()
+        self.device.dial(NAME)
+        self.relay = RelaySession(names=[NAME], nonce=self.random.randbytes(32),
+                                  incarnation=self.storage.incarnation)
+        self.up.clear()
+        self.down.clear()
+        self.turns = 0
+        self.settle()
+
+    def settle(self) -> None:
+        """Carry frames to and fro until there are none."""
+        for _ in range(100):
+            sent = self.device.flush()
+            if not sent:
+                return
+            self.turns += 1
+            self.up += sent
+            answers = [frame for data in sent for frame in self._carry(data)]
+            self.down += answers
+            for frame in answers:
+                self.device.receive(frame)
+            while self.device.busy:
+                self.device.work()
+        raise AssertionError("they never come to rest")
+
+    def _carry(self, data: bytes) -> list[bytes]:
+        out: list[bytes] = []
+        effects = deque(self.relay.receive(data))
+        while effects:
+            match effects.popleft():
+                case Send(frame):
+                    out.append(frame)
+                case Ask() as ask:
+                    result = self.storage.perform_now([ask.request])[0]
+                    effects.extend(self.relay.completed(ask, result))
+                    for handle, page in growth([ask.request], [result]).spaces.items():
+                        effects.extend(self.relay.grew(handle, page))
+                case _:
+                    pass
+        return out
+
+    def sent(self, kind: type) -> list[object]:
+        """The frames of a kind that the device sent on this connection."""
+        return [frame for frame in map(decode_client, self.up) if isinstance(frame, kind)]
+
+
+@pytest.mark.parametrize(("spaces", "frames"), [(1, 1), (2, 1), (85, 1), (86, 2), (200, 3)])
+def test_all_spaces_are_opened_in_one_round_trip(spaces: int, frames: int) -> None:
+    """A device that comes again is in step after as many round trips with two hundred spaces as with one."""
+    wire = Wire(spaces)
+    wire.connect()
+    assert wire.device.idle
+    wire.connect()
+    assert wire.device.idle
+    assert len(wire.sent(Open)) == frames
+    assert wire.turns == 3  # Hello and Welcome; Open and Opened; Subscribe and what is new
+    assert len(wire.up) == 1 + frames + spaces
+
+
+def test_nothing_is_sent_twice_and_nothing_for_a_space_that_has_nothing() -> None:
+    """One record in one of ten spaces is one entry of that space, and no frame of another."""
+    wire = Wire(10)
+    wire.connect()
+    wire.up.clear()
+    wire.put(5, "a")
+    wire.settle()
+    appended = [frame.handle for frame in wire.sent(Append) if isinstance(frame, Append)]
+    assert appended == [wire.device.replicas[5].space.handle] and len(wire.up) == 1
+
+
+def test_what_waits_is_asked_for_all_spaces_at_once() -> None:
+    """One look at the outbox tells which spaces have something; after it left, none has."""
+    wire = Wire(4)
+    db, device = wire.device.db, wire.house.founder.keys.id
+    wire.connect()
+    assert waiting_spaces(db, device) == set()
+    wire.device.disconnect()
+    wire.put(2, "a")
+    wire.put(4, "a")
+    assert waiting_spaces(db, device) == {2, 4}
+    n = wire.make("new")
+    assert waiting_spaces(db, device) == {1, 2, 4, n}  # the private one tells of the new one
+    wire.connect()
+    assert waiting_spaces(db, device) == set()
+
+
+def test_a_space_that_comes_later_is_opened_on_the_connection_that_stands() -> None:
+    """Making a space while connected costs one Open for it, and no new connection."""
+    wire = Wire(2)
+    wire.connect()
+    wire.up.clear()
+    n = wire.make("late")
+    wire.put(n, "a")
+    wire.settle()
+    assert wire.device.idle
+    opened = [frame for frame in wire.sent(Open) if isinstance(frame, Open)]
+    handles = {claim.handle for frame in opened for claim in frame.claims}
+    assert handles == {wire.device.replicas[n].space.handle}
+
+
+def refuse(wire: Wire, n: int) -> None:
+    """From now on the relay's answers say no to the space of row `n`."""
+    handle, carry = wire.device.replicas[n].space.handle, wire._carry
+
+    def crooked(data: bytes) -> list[bytes]:
+        answers = []
+        for raw in carry(data):
+            frame = decode_relay(raw)
+            if isinstance(frame, Opened):
+                frame = Opened(frame.ref, [type(one)(one.handle, one.role, "too many", 0, bytes(32))
+                                           if one.handle == handle else one for one in frame.spaces])
+            answers.append(encode(frame))
+        return answers
+
+    wire._carry = crooked  # type: ignore[method-assign]
+
+
+def test_one_space_that_is_refused_stops_alone() -> None:
+    """The others are in step, the refused one has its error, and what it has to send waits."""
+    wire = Wire(3)
+    wire.connect()
+    refuse(wire, 2)
+    wire.device.disconnect()
+    for n in (1, 2, 3):
+        wire.put(n, "a")
+    wire.connect()
+    lanes = wire.device.lanes
+    assert lanes is not None and lanes.settled
+    assert [lane.state for lane in lanes.all] == [State.LIVE, State.STOPPED, State.LIVE]
+    assert [type(error) for error in lanes.problems.values()] == [RelayRefused]
+    assert waiting_spaces(wire.device.db, wire.house.founder.keys.id) == {2}
+
+
+def test_when_no_space_is_left_the_connection_ends() -> None:
+    """What the first one ended with is the connection's own error then."""
+    wire = Wire(1)
+    wire.connect()
+    refuse(wire, 1)
+    with pytest.raises(RelayRefused):
+        wire.connect()
+
+
+def lanes_of(count: int) -> tuple[Wire, Lanes]:
+    """So many spaces, connected."""
+    wire = Wire(count)
+    wire.connect()
+    assert wire.device.lanes is not None
+    return wire, wire.device.lanes
+
+
+def test_a_lane_that_can_not_go_on_rests_and_begins_again() -> None:
+    """Work that failed for now takes its lane out until it is begun again, on the same connection."""
+    wire, lanes = lanes_of(2)
+    lane = lanes.all[1]
+    lane.works = lane.machine._resume()
+    (job,) = lanes.take()
+    lanes.failed(job, RelayUnreachable("an earlier page was not taken in"))
+    assert lane.state is State.RESTING and lanes.resting == [lane] and not lanes.settled
+    wire.put(lane.replica.space.n, "a")
+    lanes.again(lane)
+    while wire.device.busy:
+        wire.device.work()
+    wire.settle()
+    assert lane.state is State.LIVE and lane.idle and lane.rests == 0 and wire.device.idle
+
+
+def test_what_came_for_a_lane_before_it_was_begun_again_is_nobodys() -> None:
+    """Results of the former machine's work change nothing."""
+    _, lanes = lanes_of(2)
+    lane = lanes.all[1]
+    lane.works = lane.machine._resume()
+    (job,) = lanes.take()
+    lanes.failed(job, RelayUnreachable("for now"))
+    lanes.again(lane)
+    before = list(lane.works)
+    lanes.done(job, None)
+    lanes.failed(job, RelayRefused("late"))
+    assert lane.works == before and lane.state is State.LIVE
+
+
+def test_what_concerns_every_space_is_raised() -> None:
+    """A home that was copied ends the connection, whichever space showed it."""
+    _, lanes = lanes_of(2)
+    lanes.all[1].works = lanes.all[1].machine._resume()
+    (job,) = lanes.take()
+    with pytest.raises(HomeCopied):
+        lanes.failed(job, HomeCopied("two copies"))
+
+
+def test_a_relay_that_breaks_the_protocol_ends_the_connection() -> None:
+    """Nonsense is not of one space."""
+    _, lanes = lanes_of(2)
+    with pytest.raises(RelayMisbehaved):
+        lanes.receive(b"nonsense")
+
+
+def test_two_spaces_of_one_handle_do_not_mix() -> None:
+    """Whoever makes a space may give it another's handle: the second is refused, and the first goes on."""
+    wire = Wire(2)
+    wire.device.db.execute("UPDATE space SET handle = (SELECT handle FROM space WHERE n = 1) WHERE n = 2")
+    wire.device.start()
+    wire.connect()
+    lanes = wire.device.lanes
+    assert lanes is not None
+    assert [lane.state for lane in lanes.all] == [State.LIVE, State.STOPPED] and lanes.all[0].idle
+
+
+def test_a_large_space_delays_no_small_one() -> None:
+    """Of a space with a long log, one bounded turn is taken at a time, and every other space's work with it."""
+    wire = Wire(2)
+    big, small = wire.device.replicas[1], wire.device.replicas[2]
+    wire.connect()
+    for number in range(300):
+        wire.put(1, f"{number}", "x" * 2000)
+    wire.put(2, "a")
+    wire.settle()
+    newcomer = wire.house.candidate(wire.random)
+    member = wire.device.write(lambda db: wire.house.admit(
+        db, [big.space, small.space], wire.house.founder, newcomer, "late"))
+    wire.settle()
+    other = Device(wire.house, member, wire.random, wire.house.store(member, wire.random.randbytes(32)))
+    wire.device = other
+    wire.connect()
+    assert other.idle and len(other.replicas) == 2
+    # Its lanes had turns side by side, none more than one at a time.
+    busy = [lane.machine.arrivals.busy for lane in (other.lanes.all if other.lanes else ())]
+    assert busy == [False, False]
+    assert other.db.execute("SELECT count(*) FROM record").fetchone()[0] == 301
+
+
+def test_passes_take_one_turn_of_each() -> None:
+    """However much came for one space, a pass has one piece of intake of it, and what others have beside it."""
+    wire = Wire(2)
+    wire.connect()
+    lanes = wire.device.lanes
+    assert lanes is not None
+    entries = [(lane.replica.space.n, f"{number}") for lane in lanes.all for number in range(5)]
+    for n, id in entries:
+        wire.put(n, id)
+    answers = list(itertools.chain.from_iterable(wire._carry(data) for data in wire.device.flush()))
+    for frame in answers:
+        wire.device.receive(frame)
+    jobs = lanes.take()
+    turns = [job.lane.replica.space.n for job in jobs if job.work.run == job.machine.arrivals.turn]
+    assert sorted(turns) == [1, 2]
+
+
+def test_keys_that_are_replaced_while_a_page_is_taken_in_hold_up_nothing() -> None:
+    """What is written meanwhile leaves once the space was opened anew, whatever the page led to in between."""
+    wire = Wire(1)
+    wire.connect()
+    lanes = wire.device.lanes
+    assert lanes is not None
+    (lane,) = lanes.all
+    wire.put(1, "a")
+    for frame in [answer for data in wire.device.flush() for answer in wire._carry(data)]:
+        wire.device.receive(frame)
+    (job,) = lanes.take()
+    result = wire.device.write(job.work.run)
+    lane.works += lane.machine.handle(RolesEnded(lane.replica.space.handle, "rotated"))
+    lanes.done(job, result)
+    wire.put(1, "b")
+    while wire.device.busy:
+        wire.device.work()
+    wire.settle()
+    assert wire.device.idle
+    assert wire.device.db.execute("SELECT count(*) FROM sealed").fetchone()[0] == 0
