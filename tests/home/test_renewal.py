@@ -91,6 +91,25 @@ async def test_an_edit_that_is_open_while_the_work_arrives_is_kept(offline: Pair
         assert found["notes", "sent"][0] == {"list": ["first", "unsent"], "title": "Tea", "cups": 3, "more": True}
 
 
+async def test_what_was_undone_before_the_work_arrived_can_be_undone_after_it(offline: Pair, tmp_path: Path) -> None:
+    """The edit that was undone and done again is made anew beneath the person: undo takes that back, redo brings it."""
+    async with chez.open(await again(tmp_path), passphrase=PASSPHRASE) as home:
+        notes = home.collection("notes")
+        async with notes.edit("sent") as draft:
+            draft["title"] = "Coffee"
+        await notes.undo("sent")
+        await notes.redo("sent")
+        await offline.laptop.sync(offline.url)
+        await home.sync(offline.url)
+        assert (await notes.get("sent")).value["title"] == "Coffee"
+        await notes.undo("sent")
+        found = await agree(home, offline.phone, offline.laptop, url=offline.url)
+        assert found["notes", "sent"][0] == {"list": ["first", "unsent"], "title": "Tea", "cups": 2}
+        await notes.redo("sent")
+        found = await agree(home, offline.phone, offline.laptop, url=offline.url)
+        assert found["notes", "sent"][0] == {"list": ["first", "unsent"], "title": "Coffee", "cups": 2}
+
+
 async def test_both_go_on(offline: Pair, tmp_path: Path) -> None:
     """The laptop was not lost, and sends its work later: all three agree, and neither is taken for an impostor."""
     async with chez.open(await again(tmp_path), passphrase=PASSPHRASE) as home:

@@ -128,8 +128,9 @@ def test_convergence_of_restored_and_copied_homes(seed: int, fate: Fate) -> None
 
 
 def test_what_was_known_of_changes_made_once_more_is_forgotten() -> None:
-    """A run in which an edit was undone of a record whose changes had been made once more as others arrived."""
+    """Runs in which an edit was undone of a record whose changes had been made once more as others arrived."""
     play(1014, "lost", 450)
+    play(1086, "lost", 600)  # and undone, and done again, before that too
 
 
 def test_homes_are_renewed_in_these_runs() -> None:

@@ -168,6 +168,7 @@ def _merge_again(rows: Rows, db: Connection, n: int, base: bytes, arrived: bytes
     if any(len(change.bytes) > MAX_CHANGE for change in fresh):
         return others
     _unroll(db, n, others, gone)
+    db.execute("DELETE FROM reversal WHERE record = ?", (n,))  # of changes that are no more
     _take(rows, db, n, automerge.load(_joined([*others, *fresh]), rows.actor), made, len(others))
     return others
 
