@@ -65,6 +65,7 @@ from chez.home.reports import CollectionInfo, HomeStatus, SpaceStatus, SyncRepor
 from chez.home.restoring import Restored
 from chez.home.restoring import become_new_device as async_become_new_device
 from chez.home.restoring import restore as async_restore
+from chez.home.sharing import Member, RoleName
 from chez.home.space import Space as AsyncSpace
 from chez.home.transaction import Transaction as AsyncTransaction
 from chez.home.unlocking import Keyring as AsyncKeyring
@@ -128,6 +129,7 @@ __all__ = (
     "Keyring",
     "Link",
     "Mark",
+    "Member",
     "Migrated",
     "Owner",
     "Pairing",
@@ -573,6 +575,13 @@ class Home(Opened[AsyncHome]):
         that can't be one, or that a space here has.
         """
         return Space(self._portal, self._portal.call(lambda call: self._inner.create_space(name, relay=relay)))
+
+    def card(self) -> str:
+        """This person's card: what others need to share a space with it (`Space.add`), and nothing secret.
+
+        It names all devices of the person, and stays good when there are others.
+        """
+        return self._portal.call(lambda call: self._inner.card())
 
     @overload
     def collection(
@@ -1119,6 +1128,27 @@ class Space(Front[AsyncSpace]):
     def status(self) -> SpaceStatus:
         """How it stands with its relay, without the network."""
         return self._portal.do(lambda: self._inner.status())
+
+    def members(self) -> list[Member]:
+        """Everybody who shares it: owners first, then writers, then readers."""
+        return self._portal.call(lambda call: self._inner.members())
+
+    def add(self, card: str, role: RoleName = "writer", *, invite: bytes = b"") -> Member:
+        """Let a person in, by the card that the person gave (`Home.card`), with all devices it has.
+
+        In effect here when it returns; with the next sync the newcomer can `Home.join` by the
+        space's `link`, and reads everything from the first entry on. `invite` is the hash of the
+        invitation that the person came by. Raises `NotAllowed` for who is no owner, for who is
+        a member already and in the private space, `InvalidValue` for what is no card.
+        """
+        return self._portal.call(lambda call: self._inner.add(card, role, invite=invite))
+
+    def link(self) -> str:
+        """What a member needs to find the space: text without any secret, for `Home.join`.
+
+        Raises `NotFound` while the space is at no relay, `NotAllowed` for the private one.
+        """
+        return self._portal.do(lambda: self._inner.link())
 
 
 class Transaction(Front[AsyncTransaction]):

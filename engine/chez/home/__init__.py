@@ -14,6 +14,7 @@ from chez.home.passphrases import change_passphrase
 from chez.home.renewal import Renewal
 from chez.home.reports import CollectionInfo, HomeStatus, SpaceStatus, SyncReport
 from chez.home.restoring import Restored, become_new_device, restore
+from chez.home.sharing import Member
 from chez.home.space import Space
 from chez.home.transaction import Transaction
 from chez.home.unlocking import Keyring
@@ -22,7 +23,7 @@ from chez.store.keyring import KeyringStatus
 
 __all__ = (
     "BackupReport", "CollectionInfo", "DeviceInfo", "Devices", "Diagnosis", "Evidence", "ExportReport", "Finding",
-    "Home", "HomeStatus", "ImportReport", "Keyring", "KeyringStatus", "Pairing", "Renewal", "Restored", "Space",
-    "SpaceStatus", "SyncReport", "Transaction", "Wiped", "become_new_device", "change_passphrase", "create",
-    "doctor", "join", "open", "restore", "wipe",
+    "Home", "HomeStatus", "ImportReport", "Keyring", "KeyringStatus", "Member", "Pairing", "Renewal", "Restored",
+    "Space", "SpaceStatus", "SyncReport", "Transaction", "Wiped", "become_new_device", "change_passphrase",
+    "create", "doctor", "join", "open", "restore", "wipe",
 )

@@ -33,6 +33,7 @@ from chez.records.collection import Collection
 from chez.records.feed import Feed, FeedPage, Source
 from chez.records.typed import Migration
 from chez.records.values import time_text
+from chez.spaces.card import Card
 from chez.spaces.space import SpaceKeys, make_space
 from chez.spaces.statements import Kind
 from chez.store.database import Connection, Database
@@ -86,7 +87,7 @@ class Home:
 
         hooks(database, self._syncing.links, self._spaces.records.before_commit, committed, self._spaces.forget)
         self._replica, self._engine = self._spaces.private.replica, self._spaces.private.engine
-        self._open = OpenHome(path, database, self.journal, person, device.id, name, self._spaces, self._syncing)
+        self._open = OpenHome(path, database, self.journal, person, device, name, self._spaces, self._syncing)
         self._private = Space(self._spaces.private, self._open)
         self.devices = Devices(database, self._spaces, device, self.journal)
         """The person's devices."""
@@ -139,6 +140,17 @@ class Home:
         n = await self._database.write(work)
         await self._syncing.found(n)
         return Space(self._spaces.all[n], self._open)
+
+    async def card(self) -> str:
+        """This person's card: what others need to share a space with it (`Space.add`), and nothing secret.
+
+        It names all devices of the person, and stays good when there are others.
+        """
+        def work(db: Connection) -> str:
+            self._replica.refresh(db)
+            return Card.of(self.person_id, self._replica.space.membership.person_log(self.person_id)).text
+
+        return await self._database.read(work)
 
     # --- records ------------------------------------------------------------------------
 

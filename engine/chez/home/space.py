@@ -1,7 +1,7 @@
 """`Space`: one space of an open home, as applications use it."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,10 @@ from chez.home.held import Held, HeldSpaces
 from chez.home.importing import ImportReport, OnProgress, import_file
 from chez.home.importing_export import import_export
 from chez.home.reports import CollectionInfo, SpaceStatus
+from chez.home.sharing import Member, RoleName, Sharing
 from chez.home.syncing import Syncing
 from chez.journal import Journal
+from chez.keys.device import DeviceKeys
 from chez.query.indexes import Declared
 from chez.records.collection import Collection
 from chez.records.engine import Engine
@@ -30,6 +32,7 @@ from chez.records.record import Record
 from chez.records.typed import Migration
 from chez.records.types import collection_of
 from chez.records.values import check_collection, time_text
+from chez.spaces.card import Card
 from chez.store.database import Connection, Database
 
 __all__ = ("OpenHome", "Space", "collection_in")
@@ -49,6 +52,7 @@ class Space:
     def __init__(self, held: Held, home: "OpenHome") -> None:
         self._held = held
         self._home = home
+        self._sharing = Sharing(home.database, home.spaces, held, home.device, home.person)
 
     def __repr__(self) -> str:
         return f"<Space {self.name!r}, {self.id[:8]}…>"
@@ -135,6 +139,29 @@ class Space:
         """How it stands with its relay, without the network."""
         return self._home.syncing.status_of(self._held)
 
+    # --- who shares it --------------------------------------------------------------------
+
+    async def members(self) -> list[Member]:
+        """Everybody who shares it: owners first, then writers, then readers."""
+        return await self._sharing.members()
+
+    async def add(self, card: str, role: RoleName = "writer", *, invite: bytes = b"") -> Member:
+        """Let a person in, by the card that the person gave (`Home.card`), with all devices it has.
+
+        In effect here when it returns; with the next sync the newcomer can `Home.join` by the
+        space's `link`, and reads everything from the first entry on. `invite` is the hash of the
+        invitation that the person came by. Raises `NotAllowed` for who is no owner, for who is
+        a member already and in the private space, `InvalidValue` for what is no card.
+        """
+        return await self._sharing.add(Card.read(card), role, invite)
+
+    def link(self) -> str:
+        """What a member needs to find the space: text without any secret, for `Home.join`.
+
+        Raises `NotFound` while the space is at no relay, `NotAllowed` for the private one.
+        """
+        return self._sharing.link(self._home.syncing.relay_of(self._held.space))
+
 
 @dataclass(frozen=True, slots=True)
 class OpenHome:
@@ -144,7 +171,7 @@ class OpenHome:
     database: Database
     journal: Journal
     person: bytes
-    device: bytes
+    device: DeviceKeys = field(repr=False)
     name: str
     spaces: HeldSpaces
     syncing: Syncing
@@ -157,7 +184,7 @@ class OpenHome:
             return content_of(db, files, held.space, id)
 
         exported = [Exported(held.space.n, held.id, held.space.name, partial(content, held)) for held in spaces]
-        return Exporter(self.database, self.journal, exported, self.person, self.device, self.name,
+        return Exporter(self.database, self.journal, exported, self.person, self.device.id, self.name,
                         time_text(datetime.now(UTC)))
 
 
