@@ -29,7 +29,7 @@ from chez.spaces.state import State
 from chez.spaces.statements import Create, NewEpoch, Previous, Role, Signed, sign_statement
 
 __all__ = ("PACKET_BYTES", "Farewell", "Packet", "StartedEpoch", "accept_packet", "first_epoch", "holds", "new_epoch",
-           "packets_for", "tag_of", "unlock")
+           "open_packet", "packets_for", "tag_of", "unlock")
 
 PACKET_PLAIN: Final = 208
 PACKET_BYTES: Final = PACKET_PLAIN + crypto.SEALED_BOX_OVERHEAD
@@ -238,10 +238,10 @@ def _seal(space: bytes, epoch: Epoch, role: Role, sealing: bytes) -> bytes:
     return _boxed(sealing, _Keys(space, epoch.id, epoch.number, epoch.secret, append, admin))
 
 
-def accept_packet(space: bytes, box: bytes, key: crypto.SealingKey) -> Epoch | Farewell:
-    """The epoch in a packet: provisional until its statement takes effect and commits to it; or a farewell.
+def open_packet(box: bytes, key: crypto.SealingKey) -> tuple[bytes, Epoch | Farewell]:
+    """What is in a packet, and the space that it says it is of.
 
-    Raises `BadEntry`.
+    An epoch is provisional until its statement takes effect and commits to it. Raises `BadEntry`.
     """
     try:
         plain = key.open(box)
@@ -249,8 +249,14 @@ def accept_packet(space: bytes, box: bytes, key: crypto.SealingKey) -> Epoch | F
                                       type=_Keys | Farewell)
     except (crypto.CryptoFailed, msgspec.DecodeError):
         raise BadEntry("the packet with an epoch's keys can't be read") from None
-    if keys.space != space:
-        raise BadEntry("the packet has keys of another space")
     if isinstance(keys, Farewell):
-        return keys
-    return Epoch(keys.epoch, keys.number, keys.secret, keys.append or None, keys.admin or None)
+        return keys.space, keys
+    return keys.space, Epoch(keys.epoch, keys.number, keys.secret, keys.append or None, keys.admin or None)
+
+
+def accept_packet(space: bytes, box: bytes, key: crypto.SealingKey) -> Epoch | Farewell:
+    """The epoch in a packet of a space that is known, or a farewell; see `open_packet`. Raises `BadEntry`."""
+    named, content = open_packet(box, key)
+    if named != space:
+        raise BadEntry("the packet has keys of another space")
+    return content

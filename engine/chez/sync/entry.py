@@ -39,8 +39,8 @@ from chez_wire.envelope import HEADER_BYTES, Header
 from chez_wire.limits import MAX_CHANGE, MAX_ENVELOPE, MAX_INNER, MAX_ITEMS, MAX_PARTS, MIN_ENVELOPE
 
 __all__ = ("CHANGE", "CHANGES", "JOURNAL_HEAD", "SPACE", "STATEMENT", "STATEMENTS", "Inner", "Item", "Part",
-           "RelayHead", "SignedEntry", "UnknownEpoch", "entry_hash", "pad", "padded_size", "read_signed", "seal",
-           "sign_entry", "unpacked_size", "unpad", "unseal")
+           "RelayHead", "SignedEntry", "UnknownEpoch", "entry_hash", "kind_of", "pad", "padded_size", "read_signed",
+           "seal", "sign_entry", "unpacked_size", "unpad", "unseal")
 
 VERSION: Final = 1
 CHANGES, STATEMENTS = 0, 1  # kinds of entries
@@ -113,7 +113,24 @@ class _Signed(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_field
     signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
 
 
+class _Beginning(msgspec.Struct, array_like=True, frozen=True):
+    """The first fields of an `Inner`; the rest is passed over."""
+
+    version: Annotated[int, Meta(ge=1, le=1)]
+    space: Id
+    author: Id
+    sequence: Annotated[int, Meta(ge=1, le=2**62)]
+    previous: Id
+    time: Annotated[int, Meta(ge=0, le=2**62)]
+    kind: Annotated[int, Meta(ge=0, le=1)]
+
+
+class _Glance(msgspec.Struct, array_like=True, frozen=True):
+    inner: _Beginning
+
+
 _decoder = msgspec.msgpack.Decoder(_Signed)
+_glance = msgspec.msgpack.Decoder(_Glance)
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -196,11 +213,7 @@ def read_signed(packed: bytes) -> SignedEntry:
     the format, a change that is no change, or a signature that is not the author's.
     """
     try:
-        size = zstandard.frame_content_size(packed)
-        if not 0 < size <= MAX_INNER:
-            raise BadEntry(f"an entry unpacks to at most {MAX_INNER} bytes, this one claims {size}")
-        data = _zstd().decompressor.decompress(packed, max_output_size=MAX_INNER, allow_extra_data=False)
-        signed = _decoder.decode(data)
+        signed = _decoder.decode(_unpacked(packed))
         inner = _with(signed.inner, expanded)
     except (zstandard.ZstdError, ValueError, RecursionError) as error:
         raise BadEntry(f"the entry's content can't be read: {error}") from None
@@ -211,6 +224,21 @@ def read_signed(packed: bytes) -> SignedEntry:
     except crypto.CryptoFailed:
         raise BadEntry("the entry is not signed by its author") from None
     return SignedEntry(inner, digest, packed, changes)
+
+
+def _unpacked(packed: bytes) -> bytes:
+    size = zstandard.frame_content_size(packed)
+    if not 0 < size <= MAX_INNER:
+        raise BadEntry(f"an entry unpacks to at most {MAX_INNER} bytes, this one claims {size}")
+    return _zstd().decompressor.decompress(packed, max_output_size=MAX_INNER, allow_extra_data=False)
+
+
+def kind_of(packed: bytes) -> int:
+    """What kind of entry it says that it is, CHANGES or STATEMENTS; nothing else is checked. Raises `BadEntry`."""
+    try:
+        return _glance.decode(_unpacked(packed)).inner.kind
+    except (zstandard.ZstdError, ValueError, RecursionError) as error:
+        raise BadEntry(f"the entry's content can't be read: {error}") from None
 
 
 def padded_size(size: int) -> int:

@@ -1,0 +1,101 @@
+"""A space is read at a relay by who has a key and nothing else; what a relay hides or alters is named."""
+
+from pathlib import Path
+
+import pytest
+
+import chez
+from chez.crypto import SealingKey
+from chez.errors import NotAllowed, NotFound, RelayMisbehaved, RelayRefused
+from chez.sync.survey import Survey
+from chez.sync.surveyor import survey
+from tests.home.pairing import paired
+from tests.people.lying import packets, rewrite, set_packet
+from tests.people.proxy import behind, proxy
+from tests.relay.support import Process
+
+
+class Outsider:
+    """A device's handle, tag and key, taken from a home that is there: all that a survey is given."""
+
+    def __init__(self, home: chez.Home, url: str) -> None:
+        self.url = url
+        self.handle = home._replica.space.handle
+        self.space = home._replica.space.id
+        self.tag = home._replica.tag
+        self.key: SealingKey = home._device.sealing
+
+    async def look(self, space: bytes | None = None, tag: bytes | None = None) -> Survey:
+        return await survey(self.url, self.handle, tag or self.tag, self.key, space=space)
+
+
+async def _written(a: chez.Home, b: chez.Home, url: str, epochs: int) -> None:
+    for number in range(epochs):
+        await (a, b)[number % 2].collection("notes").put({"n": number, "text": "x" * 5000})
+        await a.devices.rotate()
+        for home in (a, b, a):
+            await home.sync(url)
+
+
+async def test_a_space_is_read_from_its_beginning(tmp_path: Path, server: Process) -> None:
+    """Over several epochs all statements and keys come out, with or without knowing which space it is."""
+    async with paired(tmp_path, server.url) as (a, b):
+        await _written(a, b, server.url, 3)
+        outsider = Outsider(b, server.url)
+        steps: list[tuple[int, int]] = []
+        found = await survey(server.url, outsider.handle, outsider.tag, outsider.key,
+                             progress=lambda done, of: steps.append((done, of)))
+        mine = a._replica.space
+        assert found.space == mine.id and found.epochs.keys() == mine.epochs.keys() and len(found.epochs) == 4
+        assert {id: epoch.secret for id, epoch in found.epochs.items()} == {
+            id: epoch.secret for id, epoch in mine.epochs.items()}
+        assert found.membership.heads == mine.membership.heads and found.unreadable == 0
+        assert found.newest.admin_seed is not None and steps[-1] == (found.entries, found.entries)
+        assert (await outsider.look(mine.id)).entries == found.entries
+
+
+async def test_who_has_no_packet_or_was_taken_out_is_told(tmp_path: Path, server: Process) -> None:
+    """No packet under the tag, an unknown space, a farewell, and a relay that has other keys are told apart."""
+    async with paired(tmp_path, server.url) as (a, b):
+        outsider = Outsider(b, server.url)
+        with pytest.raises(NotFound):  # what it has it was given by the other device
+            await outsider.look()
+        await _written(a, b, server.url, 1)
+        with pytest.raises(NotFound):
+            await outsider.look(tag=bytes(32))
+        with pytest.raises(NotFound):
+            await survey(server.url, bytes(32), outsider.tag, outsider.key)
+        with pytest.raises(RelayMisbehaved, match="another space"):
+            await outsider.look(space=bytes(32))
+        await a.devices.remove("b")
+        await a.sync(server.url)
+        with pytest.raises(NotAllowed, match="taken out"):
+            await outsider.look()
+
+
+async def test_a_relay_that_alters_what_it_has_is_named(tmp_path: Path) -> None:
+    """A log cut short behind new keys, entries left out, a packet of before, of others, and of nobody."""
+    async with proxy() as front:
+        async with behind(front, tmp_path / "r") as first, paired(tmp_path, front.url) as (a, b):
+            await _written(a, b, front.url, 1)
+            outsider, data = Outsider(b, front.url), tmp_path / "r"
+            await first.kill()
+            old, other = packets(data, outsider.handle)[outsider.tag], packets(data, outsider.handle)[a._replica.tag]
+            async with behind(front, data):
+                await _written(a, b, front.url, 1)
+                assert (await outsider.look()).unreadable == 0
+        new = packets(data, outsider.handle)[outsider.tag]
+        for box, error in ((old, RelayRefused), (other, RelayMisbehaved), (bytes(256), RelayMisbehaved),
+                           (None, NotFound), (new, None)):
+            set_packet(data, outsider.handle, outsider.tag, box)
+            async with behind(front, data):
+                if error is not None:
+                    with pytest.raises(error):
+                        await outsider.look()
+        whole: list[bytes] = []
+        rewrite(data, outsider.handle, lambda log: whole.extend(log) or log)
+        for shown in (whole[:2], whole[1:]):
+            rewrite(data, outsider.handle, lambda _, shown=shown: shown)
+            async with behind(front, data):
+                with pytest.raises(RelayMisbehaved, match="whose they are"):
+                    await outsider.look()
