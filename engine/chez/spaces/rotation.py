@@ -7,7 +7,8 @@
               the new secret ("chez/1 epoch link"), associated data H(space, previous epoch)
 
 Readers get the secret, writers the append seed as well, owners the admin seed too; a
-person's recovery key gets what the person gets. A sealed box authenticates nobody: an
+person's recovery key gets what the person gets. In a public space everybody who has its
+address is a reader, by one key for all (`spaces.public`). A sealed box authenticates nobody: an
 epoch from a packet is worth nothing before its statement takes effect and commits to it.
 A device that was taken out finds a farewell, signed by who started the epoch: it can read
 the log no more, and would not know why.
@@ -25,6 +26,7 @@ from chez import crypto
 from chez.errors import BadEntry, NotAllowed
 from chez.keys.epochs import Epoch, commitment
 from chez.spaces.membership import Membership
+from chez.spaces.public import reader_of
 from chez.spaces.state import State
 from chez.spaces.statements import Create, NewEpoch, Previous, Role, Signed, sign_statement
 
@@ -191,6 +193,8 @@ def packets_for(space: bytes, state: State, epoch: Epoch, signer: crypto.Signing
                 entropy: Callable[[int], bytes]) -> list[Packet]:
     """The packets of an epoch whose three keys are here, for every device and recovery key; decoys among them.
 
+    In a public space one more, for everybody.
+
     Farewells, signed by `signer`, for those that were taken out.
 
     In order of their tags, their number a power of two: it tells the members' number roughly.
@@ -204,6 +208,8 @@ def packets_for(space: bytes, state: State, epoch: Epoch, signer: crypto.Signing
     for member in state.members.values():
         recovery = state.persons[member.person].recovery
         roles[recovery] = max(member.role, roles.get(recovery, Role.READER))
+    if (everybody := reader_of(state)) is not None:
+        roles[everybody.public] = Role.READER  # whoever names this key its own
     packets = []
     for sealing, role in roles.items():
         try:

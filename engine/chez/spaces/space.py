@@ -30,6 +30,8 @@ class SpaceKeys:
     """Whether somebody who might told this device that it was taken out."""
     private: bool = False
     """Whether it is the person's own: it carries the journal's heads, and the keys of the others."""
+    public: bool = False
+    """Whether everybody reads it who has its address."""
     relay: str | None = None
     """The relay where it is kept in step; None: where the private space is."""
     _chosen: tuple[tuple[int, int], Epoch] | None = field(default=None, repr=False)
@@ -57,6 +59,10 @@ class SpaceKeys:
     def admin(self) -> crypto.SigningKey | None:
         """The key whose word relays take for the space, for owners."""
         return self.epoch.admin
+
+    def control_of(self, epoch: Epoch) -> crypto.SigningKey | None:
+        """The credential for control entries of an epoch: in a public space, who only reads has none."""
+        return epoch.public_control if self.public else epoch.control
 
     @property
     def record_key(self) -> bytes:
@@ -142,5 +148,6 @@ def load_space(db: Connection, n: int) -> SpaceKeys:
     if membership.create is None or not epochs:
         raise Damaged(f"the statements or keys of space {name!r} are missing",
                       "Restore a backup, or join again from another device.")
-    private = membership.create.kind is Kind.PRIVATE
-    return SpaceKeys(n, id, name, handle, membership, epochs, bool(farewell), private, relay)
+    kind = membership.create.kind
+    return SpaceKeys(n, id, name, handle, membership, epochs, bool(farewell), kind is Kind.PRIVATE,
+                     kind is Kind.PUBLIC, relay)

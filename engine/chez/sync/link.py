@@ -21,7 +21,8 @@ from chez.sync.connection import open_socket, relay_name
 from chez.sync.lanes import Lane, Lanes, State
 from chez.sync.machine import SyncMachine
 from chez.sync.outbox import waiting_spaces
-from chez.sync.replica import Replica, Sealed
+from chez.sync.replica import Replica
+from chez.sync.sealed import Sealed
 from chez.sync.session import ClientSession
 from chez.sync.work import Progress
 
