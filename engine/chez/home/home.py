@@ -122,9 +122,9 @@ class Home:
         """Make a space of one's own, which all devices of this person then have.
 
         It is kept in step where the private space is, or at a `relay` of its own. A `public`
-        one is read by everybody who has its `address` (`follow`). Durable here when it
-        returns, whether a relay can be reached or not. Raises `InvalidValue` for a name
-        that can't be one, or that a space here has.
+        one is read by everybody who has its `address`. Durable here when it returns, whether a
+        relay can be reached or not. Raises `InvalidValue` for a name that can't be one, or that
+        a space here has.
         """
         spaces, device = self._spaces, self._device
         if relay is not None:
@@ -136,7 +136,8 @@ class Home:
             kind = Kind.PUBLIC if public else Kind.SHARED
             n = make_space(db, spaces.private.space, device, name, kind, crypto.random_bytes, relay)
             (id,) = db.execute("SELECT id FROM space WHERE n = ?", (n,)).fetchone()
-            self.journal.record(db, "space-created", {"name": name, "space": id.hex(), "public": public})
+            self.journal.record(db, "public-space-created" if public else "space-created",
+                                {"name": name, "space": id.hex()})
             return n
 
         n = await self._database.write(work)

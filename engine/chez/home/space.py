@@ -86,7 +86,7 @@ class Space:
 
     @property
     def address(self) -> str:
-        """What lets anybody follow this public space (`Home.follow`), and stays good over rotations.
+        """What lets anybody read this public space; it stays good over rotations.
 
         Raises `NotAllowed` for a space that is not public, `NotFound` when it is at no relay yet.
         """
