@@ -49,8 +49,12 @@ class Person:
     def id(self) -> bytes:
         return self.root.public
 
+    @property
+    def recovery(self) -> crypto.SealingKey:
+        return crypto.SealingKey.from_seed(seed(self.name, "recovery"))
+
     def enrol(self) -> Signed:
-        return sign_statement(Enrol(self.id, seed(self.name, "recovery"), seed(self.name, "relay"), ZEROS, self.name),
+        return sign_statement(Enrol(self.id, self.recovery.public, seed(self.name, "relay"), ZEROS, self.name),
                               self.root)
 
     def certify(self, heads: Sequence[bytes], number: int, by: crypto.SigningKey, sealing: bytes = b"") -> Signed:

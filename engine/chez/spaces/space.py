@@ -75,7 +75,8 @@ def create_space(name: str, kind: Kind, person: bytes, log: Sequence[Signed], de
                  admin_seed: bytes, entropy: bytes) -> tuple[bytes, list[Signed], Epoch]:
     """A new space that a device of `person` owns.
 
-    `log` are the statements about the person, all of them; `entropy` is 96 random bytes.
+    `log` are the statements about the person, all of them; `entropy` is 96 random bytes, of
+    which the first 32 are the space's nonce: a private space's is the person's (`Person.nonce`).
     Returns the space's id, its first statements, those of the person included, and its
     first epoch.
     """
