@@ -1,6 +1,7 @@
 """The 24 words at the command line: asked back at set-up, checked, split, combined, printed."""
 
 import re
+import signal
 import stat
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def test_who_leaves_before_the_words_are_safe_has_no_home(empty: Chez) -> None:
     terminal, words = begin(empty)
     answer(terminal, words, 2)
     terminal.expect("): ")
-    terminal.interrupt()
+    terminal.process.send_signal(signal.SIGINT)
     assert terminal.finish() == 130 and not empty.home.exists()
 
 

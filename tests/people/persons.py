@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import chez
 from chez.crypto import Kdf
@@ -25,3 +26,20 @@ async def persons(folder: Path, *names: str, relay: str | None = None) -> AsyncI
 async def roles(space: chez.Space) -> dict[str, str]:
     """The members of a space by name, with their roles."""
     return {member.name: member.role for member in await space.members()}
+
+
+async def shared(space: chez.Space, owner: chez.Home, *guests: chez.Home, role: str = "writer") -> list[chez.Space]:
+    """Let guests into a space, each with one device at least; what they have of it, in step."""
+    for guest in guests:
+        await space.add(await guest.card(), role)  # type: ignore[arg-type]
+    await owner.sync()
+    joined = []
+    for guest in guests:
+        joined.append(await guest.join(space.link()))
+        await guest.sync()
+    return joined
+
+
+async def values(space: chez.Space) -> dict[str, dict[str, Any]]:
+    """The notes of a space by id."""
+    return {note.id: note.value async for note in space.collection("notes")}

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from chez.errors import ChezError, InvalidValue, NotAllowed, NotFound, RelayRefused
+from chez.sync.connection import connect
 from chez.sync.entry import unseal
 from chez_wire.envelope import Header
+from chez_wire.login import Role
 from tests.home.pairing import paired
 from tests.people.support import ids, join, open_again, raw_entries
-from tests.relay.support import Process
+from tests.relay.support import Process, relay
 
 
 async def test_devices_are_listed_named_and_found(tmp_path: Path, server: Process) -> None:
@@ -151,6 +153,23 @@ async def test_a_removal_made_offline_is_carried_out_at_the_next_contact(tmp_pat
         with pytest.raises(RelayRefused):
             await b.sync(server.url)
         assert await ids(b) == set() and (await b.status()).removed
+
+
+async def test_a_space_whose_keys_changed_goes_to_another_relay(tmp_path: Path, server: Process) -> None:
+    """A relay that never had a space, or lost it, gets it in its newest epoch; all devices meet there."""
+    async with paired(tmp_path, server.url) as (a, b), relay(tmp_path / "other") as other:
+        await a.collection("notes").put({"n": 1}, id="one")
+        first = a._replica.space.epoch
+        await a.devices.rotate()
+        await a.sync(other.url)
+        await b.sync(other.url)
+        await b.collection("notes").put({"n": 2}, id="two")
+        await b.sync(other.url)
+        await a.sync(other.url)
+        assert await ids(a) == await ids(b) == {"one", "two"}
+        async with connect(other.url) as opened:
+            (outcome,) = await opened.open([(a._replica.space.handle, Role.READ, first.read)])
+            assert outcome.error == "denied"
 
 
 async def test_the_journal_tells_who_was_taken_out(tmp_path: Path, server: Process) -> None:

@@ -72,9 +72,10 @@ class Blobs:
 
         `name` is the file's own where that is left out. A content that is here already is
         not kept twice. `progress(done, total)` in bytes, total 0 for a stream. Durable when
-        it returns. Raises `NotFound`, `InvalidValue`, `StorageFailed` (disk full): then, and
-        when it is cancelled, nothing stays.
+        it returns. Raises `NotFound`, `InvalidValue`, `NotAllowed` where this device may not
+        write, `StorageFailed` (disk full): then, and when it is cancelled, nothing stays.
         """
+        self._shared.permit()
         if name is None:
             name = Path(source).name if isinstance(source, Path | str) else ""
         _checked("0" * 64, 0, media_type, name)  # before anything is read
@@ -376,6 +377,10 @@ def blobs_of(folder: Path, database: Database, space: Callable[[], SpaceKeys], e
     return Blobs(Shared(database, PieceFiles(folder / FOLDER), space, entropy), relay)
 
 
-def blobs_beside(first: Blobs, space: Callable[[], SpaceKeys], relay: Callable[[], str | None]) -> Blobs:
-    """Those of another space of the same home: the files lie beside those of the first."""
-    return Blobs(first._shared.elsewhere(space), relay, first)
+def blobs_beside(first: Blobs, space: Callable[[], SpaceKeys], relay: Callable[[], str | None],
+                 permit: Callable[[], None]) -> Blobs:
+    """Those of another space of the same home: the files lie beside those of the first.
+
+    `permit` raises `NotAllowed` where this device may add nothing.
+    """
+    return Blobs(first._shared.elsewhere(space, permit), relay, first)

@@ -20,15 +20,17 @@ class Shared:
     files: PieceFiles
     space: Callable[[], SpaceKeys]
     entropy: Callable[[int], bytes]
+    permit: Callable[[], None] = lambda: None
+    """Raises `NotAllowed` where this device may add nothing."""
     adding: set[int] = field(default_factory=set)
     """Rows of additions under way. Changed in the writer's thread alone, as `fresh` is."""
     fresh: set[str] = field(default_factory=set)
     """Blobs added in this session that no record has held yet: a record is about to."""
     _reading: "Counter[str]" = field(default_factory=Counter)
 
-    def elsewhere(self, space: Callable[[], SpaceKeys]) -> "Shared":
+    def elsewhere(self, space: Callable[[], SpaceKeys], permit: Callable[[], None]) -> "Shared":
         """The same for another space of the home: the files and who uses what are one."""
-        return Shared(self.database, self.files, space, self.entropy, self.adding, self.fresh, self._reading)
+        return Shared(self.database, self.files, space, self.entropy, permit, self.adding, self.fresh, self._reading)
 
     def in_use(self, db: Connection) -> set[str]:
         """The blobs that must not be freed now; in the writer's thread."""

@@ -65,7 +65,7 @@ from chez.home.reports import CollectionInfo, HomeStatus, SpaceStatus, SyncRepor
 from chez.home.restoring import Restored
 from chez.home.restoring import become_new_device as async_become_new_device
 from chez.home.restoring import restore as async_restore
-from chez.home.sharing import Member, RoleName
+from chez.home.sharing import Member, RoleName, Who
 from chez.home.space import Space as AsyncSpace
 from chez.home.transaction import Transaction as AsyncTransaction
 from chez.home.unlocking import Keyring as AsyncKeyring
@@ -192,8 +192,8 @@ class Blobs(Front[AsyncBlobs]):
 
         `name` is the file's own where that is left out. A content that is here already is
         not kept twice. `progress(done, total)` in bytes, total 0 for an iterable. Durable when
-        it returns. Raises `NotFound`, `InvalidValue`, `StorageFailed` (disk full): then, and
-        when it is cancelled, nothing stays.
+        it returns. Raises `NotFound`, `InvalidValue`, `NotAllowed` where this device may not
+        write, `StorageFailed` (disk full): then, and when it is cancelled, nothing stays.
         """
         return self._portal.call(
             lambda call: self._inner.add(
@@ -567,17 +567,14 @@ class Home(Opened[AsyncHome]):
         """
         return Space(self._portal, self._portal.do(lambda: self._inner.space(what)))
 
-    def create_space(self, name: str, *, relay: str | None = None, public: bool = False) -> Space:
+    def create_space(self, name: str, *, relay: str | None = None) -> Space:
         """Make a space of one's own, which all devices of this person then have.
 
-        It is kept in step where the private space is, or at a `relay` of its own. A `public`
-        one is read by everybody who has its `address`. Durable here when it returns, whether a
-        relay can be reached or not. Raises `InvalidValue` for a name that can't be one, or that
-        a space here has.
+        It is kept in step where the private space is, or at a `relay` of its own. Durable here
+        when it returns, whether a relay can be reached or not. Raises `InvalidValue` for a name
+        that can't be one, or that a space here has.
         """
-        return Space(
-            self._portal, self._portal.call(lambda call: self._inner.create_space(name, relay=relay, public=public))
-        )
+        return Space(self._portal, self._portal.call(lambda call: self._inner.create_space(name, relay=relay)))
 
     def card(self) -> str:
         """This person's card: what others need to share a space with it (`Space.add`), and nothing secret.
@@ -585,6 +582,16 @@ class Home(Opened[AsyncHome]):
         It names all devices of the person, and stays good when there are others.
         """
         return self._portal.call(lambda call: self._inner.card())
+
+    def join(self, link: str) -> Space:
+        """Come into a space that somebody let this person into, by its link (`Space.link`).
+
+        All of it is here after the next sync, and the person's other devices have it after
+        theirs. Raises `InvalidValue` for what is no link, `NotFound` while the relay has no keys
+        for this device, `NotAllowed` for who is no member or has the space already,
+        `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`.
+        """
+        return Space(self._portal, self._portal.call(lambda call: self._inner.join(link)))
 
     @overload
     def collection(
@@ -1061,17 +1068,14 @@ class Space(Front[AsyncSpace]):
         return self._inner.private
 
     @property
-    def public(self) -> bool:
-        """Whether everybody reads it who has its `address`."""
-        return self._inner.public
+    def role(self) -> RoleName | None:
+        """What this person may do in it; None for who has no part in it any more: left, or was taken out."""
+        return self._inner.role
 
     @property
-    def address(self) -> str:
-        """What lets anybody read this public space; it stays good over rotations.
-
-        Raises `NotAllowed` for a space that is not public, `NotFound` when it is at no relay yet.
-        """
-        return self._inner.address
+    def archived(self) -> bool:
+        """Whether its owners put it away: it is read and kept in step, and nobody writes in it."""
+        return self._inner.archived
 
     @property
     def blobs(self) -> Blobs:
@@ -1158,6 +1162,53 @@ class Space(Front[AsyncSpace]):
         a member already and in the private space, `InvalidValue` for what is no card.
         """
         return self._portal.call(lambda call: self._inner.add(card, role, invite=invite))
+
+    def set_role(self, who: Who, role: RoleName) -> Member:
+        """Give a member another role, or give up one's own for a lower one.
+
+        Who may write no more, wrote what is here; what it sends later counts for nothing. The
+        space gets a new epoch, for owners and writers have keys of their own at the relay.
+        Raises `NotAllowed` for who is no owner, and for the only owner's own role, `NotFound`,
+        `InvalidValue`.
+        """
+        return self._portal.call(lambda call: self._inner.set_role(who, role))
+
+    def remove(self, who: Who) -> Member:
+        """Take a member out, with all its devices, and start a new epoch.
+
+        It keeps what it has, and reads nothing that is written from now on; what it wrote and is
+        here stays, and what arrives later of it counts for nothing, unless a member builds on
+        it. Raises `NotAllowed` for who is no owner and for oneself (`leave`), `NotFound`,
+        `InvalidValue` where several are called so.
+        """
+        return self._portal.call(lambda call: self._inner.remove(who))
+
+    def leave(self) -> None:
+        """End this person's part in it; all devices of the person keep what they have, until it is forgotten there.
+
+        An owner who is left starts a new epoch when a device of that owner hears of it. Raises
+        `NotAllowed` for the only owner, and where nobody else is left.
+        """
+        self._portal.call(lambda call: self._inner.leave())
+
+    def transfer(self, who: Who) -> Member:
+        """Make another member an owner, and oneself a writer. Raises as `set_role`."""
+        return self._portal.call(lambda call: self._inner.transfer(who))
+
+    def rename(self, name: str) -> None:
+        """Call it differently, for all members. Raises `NotAllowed` for who is no owner, `InvalidValue`."""
+        self._portal.call(lambda call: self._inner.rename(name))
+
+    def archive(self, archived: bool = True) -> None:
+        """Put it away, for all members, or take it out again. Raises `NotAllowed` for who is no owner."""
+        self._portal.call(lambda call: self._inner.archive(archived))
+
+    def rotate(self) -> None:
+        """Start a new epoch: whoever has older keys only reads nothing that is written from now on.
+
+        Raises `NotAllowed` for who is no owner.
+        """
+        self._portal.call(lambda call: self._inner.rotate())
 
     def link(self) -> str:
         """What a member needs to find the space: text without any secret, for `Home.join`.

@@ -18,6 +18,7 @@ from chez.records.counting import BEYOND, COUNTS, FORKED
 from chez.spaces.space import keep_statement
 from chez.spaces.statements import Cut, Pick, Role, sign_statement
 from chez.store.database import Connection
+from chez.sync.entry import CHANGES
 from chez.sync.standing import Fork, doubtful, forks_of
 
 __all__ = ("Evidence", "audit", "pick")
@@ -84,8 +85,9 @@ def _counting(db: Connection, held: Held, author: bytes, fork: Fork) -> str | No
 
 
 def _late(db: Connection, held: Held, author: bytes) -> Iterator[Evidence]:
+    # Statements in entries are no matter of standing: who leaves, or reads, says some.
     found = db.execute("SELECT min(sequence), hash, count(*) FROM entry WHERE space = ? AND author = ? "
-                       "AND standing = ?", (held.space.n, author, BEYOND)).fetchone()
+                       "AND standing = ? AND kind = ?", (held.space.n, author, BEYOND, CHANGES)).fetchone()
     if found[0] is not None:
         yield Evidence("late", held.id, author, _name(held, author), found[0], (found[1].hex(),), None, found[2], None)
 

@@ -14,6 +14,7 @@ from chez.keys.device import DeviceKeys
 from chez.records.engine import Engine
 from chez.records.news import News
 from chez.records.store import RecordStore
+from chez.spaces.permits import check_writer
 from chez.spaces.space import SpaceKeys, load_space
 from chez.store.database import Connection, Database
 from chez.sync.replica import Replica
@@ -54,6 +55,7 @@ class HeldSpaces:
                  relay_of: Callable[[SpaceKeys], str | None]) -> None:
         self.news = News()
         self.records = RecordStore(device.id, self.news.touch, now)
+        self.records.permit = self._permit
         self._path = path
         self._database = database
         self._device = device
@@ -131,6 +133,12 @@ class HeldSpaces:
             raise InvalidValue(f"there is a space called {name!r} already", "Choose another name.")
         return name
 
+    def _permit(self, n: int) -> None:
+        held = self.all.get(n)
+        if held is None:
+            raise NotFound("this space is on this device no more")
+        check_writer(held.space, self._device.id)
+
     def _add(self, space: SpaceKeys) -> Held:
         n = space.n
         def name_of(device: bytes) -> str | None:
@@ -148,7 +156,7 @@ class HeldSpaces:
         engine = Engine(self._database, self.records, n, crypto.random_bytes, self.news, name_of, receipt,
                         tended=self._tended)
         if self.all:
-            blobs = blobs_beside(self.private.blobs, lambda: replica.space, relay)
+            blobs = blobs_beside(self.private.blobs, lambda: replica.space, relay, lambda: self._permit(n))
         else:
             blobs = blobs_of(self._path, self._database, lambda: replica.space, crypto.random_bytes, relay)
         held = self.all[n] = Held(replica, engine, blobs)

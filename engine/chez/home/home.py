@@ -19,8 +19,10 @@ from chez.home.examine import Finding, examine
 from chez.home.exporting import ExportReport, on_loop
 from chez.home.held import HeldSpaces
 from chez.home.importing import ImportReport, OnProgress
+from chez.home.joining import join_space
 from chez.home.pairing import Pairing, pair
 from chez.home.reports import CollectionInfo, HomeStatus, SyncReport
+from chez.home.sharing import own_card
 from chez.home.space import OpenHome, Space, collection_in
 from chez.home.syncing import Syncing
 from chez.home.transaction import Transaction, cursor_key, transact
@@ -33,7 +35,7 @@ from chez.records.collection import Collection
 from chez.records.feed import Feed, FeedPage, Source
 from chez.records.typed import Migration
 from chez.records.values import time_text
-from chez.spaces.card import Card
+from chez.spaces.link import SpaceLink
 from chez.spaces.space import SpaceKeys, make_space
 from chez.spaces.statements import Kind
 from chez.store.database import Connection, Database
@@ -118,13 +120,12 @@ class Home:
         held = self._spaces.private if what is None else self._spaces.find(what)
         return Space(held, self._open)
 
-    async def create_space(self, name: str, *, relay: str | None = None, public: bool = False) -> Space:
+    async def create_space(self, name: str, *, relay: str | None = None) -> Space:
         """Make a space of one's own, which all devices of this person then have.
 
-        It is kept in step where the private space is, or at a `relay` of its own. A `public`
-        one is read by everybody who has its `address`. Durable here when it returns, whether a
-        relay can be reached or not. Raises `InvalidValue` for a name that can't be one, or that
-        a space here has.
+        It is kept in step where the private space is, or at a `relay` of its own. Durable here
+        when it returns, whether a relay can be reached or not. Raises `InvalidValue` for a name
+        that can't be one, or that a space here has.
         """
         spaces, device = self._spaces, self._device
         if relay is not None:
@@ -133,11 +134,9 @@ class Home:
         def work(db: Connection) -> int:
             spaces.check_name(name)
             spaces.private.replica.refresh(db)
-            kind = Kind.PUBLIC if public else Kind.SHARED
-            n = make_space(db, spaces.private.space, device, name, kind, crypto.random_bytes, relay)
+            n = make_space(db, spaces.private.space, device, name, Kind.SHARED, crypto.random_bytes, relay)
             (id,) = db.execute("SELECT id FROM space WHERE n = ?", (n,)).fetchone()
-            self.journal.record(db, "public-space-created" if public else "space-created",
-                                {"name": name, "space": id.hex()})
+            self.journal.record(db, "space-created", {"name": name, "space": id.hex()})
             return n
 
         n = await self._database.write(work)
@@ -149,11 +148,17 @@ class Home:
 
         It names all devices of the person, and stays good when there are others.
         """
-        def work(db: Connection) -> str:
-            self._replica.refresh(db)
-            return Card.of(self.person_id, self._replica.space.membership.person_log(self.person_id)).text
+        return await self._database.read(lambda db: own_card(db, self._replica, self.person_id).text)
 
-        return await self._database.read(work)
+    async def join(self, link: str) -> Space:
+        """Come into a space that somebody let this person into, by its link (`Space.link`).
+
+        All of it is here after the next sync, and the person's other devices have it after
+        theirs. Raises `InvalidValue` for what is no link, `NotFound` while the relay has no keys
+        for this device, `NotAllowed` for who is no member or has the space already,
+        `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`.
+        """
+        return Space(self._spaces.all[await join_space(self._open, SpaceLink.read(link))], self._open)
 
     # --- records ------------------------------------------------------------------------
 

@@ -5,25 +5,44 @@ which entries count from then on, and the receipt. It is in effect on this devic
 returns; the relay and the others hear of it with the next sync.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from chez.errors import InvalidValue, NotAllowed, NotFound
-from chez.home.held import Held, HeldSpaces
+from chez.home.held import LEAST_PREFIX, Held, HeldSpaces
 from chez.keys.device import DeviceKeys
 from chez.spaces.card import Card
 from chez.spaces.link import SpaceLink
-from chez.spaces.space import SpaceKeys, keep_statement
-from chez.spaces.statements import MAX_HEADS, Add, Role, Signed, SpaceBody, sign_statement
+from chez.spaces.permits import check_member, check_owner, role_of
+from chez.spaces.space import SpaceKeys, keep_statement, note_name
+from chez.spaces.state import State
+from chez.spaces.statements import (
+    MAX_CUTS,
+    MAX_HEADS,
+    Add,
+    Archive,
+    Cut,
+    Remove,
+    Rename,
+    Role,
+    SetRole,
+    Signed,
+    SpaceBody,
+    sign_statement,
+)
 from chez.store.database import Connection, Database
+from chez.sync.chains import last_counted
+from chez.sync.replica import Replica
 
-__all__ = ("Member", "RoleName", "Sharing")
+__all__ = ("Member", "RoleName", "Sharing", "Who", "own_card")
 
 RoleName = Literal["owner", "writer", "reader"]
 """What a member may do: each may do what those after it may. An owner says who belongs, a writer writes."""
 
 _ROLES: Final = {role.name.lower(): role for role in Role}
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +60,12 @@ class Member:
     own: bool
 
 
+Who = Member | bytes | str
+"""A member: itself, its id, or its name or the beginning of its id in hexadecimal (8 digits or more)."""
+
+
 class Sharing:
-    """The members of one space: what `Space` says of them, and lets an owner say."""
+    """The members of one space: what `Space` says of them, and lets its owners say."""
 
     def __init__(self, database: Database, spaces: HeldSpaces, held: Held, device: DeviceKeys, person: bytes) -> None:
         self._database = database
@@ -50,6 +73,12 @@ class Sharing:
         self._held = held
         self._device = device
         self._person = person
+
+    @property
+    def role(self) -> RoleName | None:
+        """What the person of this home may do; None for who has no part in the space."""
+        role = role_of(self._space, self._device.id)
+        return None if role is None else _role_name(role)
 
     async def members(self) -> list[Member]:
         """Everybody who shares the space; see `Space.members`."""
@@ -59,15 +88,58 @@ class Sharing:
         """Let somebody in; see `Space.add`."""
         return await self._database.write(lambda db: self.admit(db, card, role, invite))
 
+    async def set_role(self, who: Who, role: RoleName) -> Member:
+        """Give another role; see `Space.set_role`."""
+        return await self._write(lambda db: self._set_role(db, who, _role_named(role)))
+
+    async def remove(self, who: Who) -> Member:
+        """Take somebody out; see `Space.remove`."""
+        return await self._write(lambda db: self._remove(db, who))
+
+    async def leave(self) -> None:
+        """Leave; see `Space.leave`."""
+        await self._write(self._leave)
+
+    async def transfer(self, who: Who) -> Member:
+        """Make another the owner; see `Space.transfer`."""
+        return await self._write(lambda db: self._transfer(db, who))
+
+    async def rename(self, name: str) -> None:
+        """Call the space differently; see `Space.rename`."""
+        await self._write(lambda db: self._rename(db, name))
+
+    async def archive(self, archived: bool) -> None:
+        """Put the space away, or take it out again; see `Space.archive`."""
+        await self._write(lambda db: self._archive(db, archived))
+
+    async def rotate(self) -> None:
+        """Start a new epoch; see `Space.rotate`."""
+        def work(db: Connection) -> None:
+            check_owner(self._space, self._device.id, "starts a new epoch")
+            self._rotate(db)
+            self._receipt(db, "epoch-started", {"number": self._space.epoch.number})
+
+        await self._write(work)
+
     def link(self, relay: str | None) -> str:
         """The space link; see `Space.link`."""
         space = self._space
+        if space.private:
+            raise NotAllowed("the private space is yours alone", "Make one to share: `chez space create NAME`.")
         if relay is None:
             raise NotFound("this space is at no relay, so there is nothing to link to",
                            "Set the home's relay: `chez relay URL`.")
-        if space.private:
-            raise _private()
         return SpaceLink(space.id, space.handle, relay, space.name).text
+
+    async def _write(self, work: Callable[[Connection], T]) -> T:
+        """Do something in a transaction of its own, on the members as they are, and count anew by what it said."""
+        def whole(db: Connection) -> T:
+            self._held.replica.refresh(db)
+            result = work(db)
+            self._held.replica.recount(db)
+            return result
+
+        return await self._database.write(whole)
 
     # --- in the database's thread -----------------------------------------------------------
 
@@ -78,7 +150,7 @@ class Sharing:
         """
         given = _role_named(role)
         self._held.replica.refresh(db)
-        self._must_own("lets somebody in")
+        check_owner(self._space, self._device.id, "lets somebody in")
         membership = self._space.membership
         if card.person == self._person:
             raise NotAllowed("this is your own card", "Give it to others; add theirs.")
@@ -91,10 +163,96 @@ class Sharing:
         about = membership.person_heads(card.person)
         others = [head for head in membership.named_heads if head not in about]
         self._say(db, Add(self._space.id, [*about, *others][:MAX_HEADS], self._device.id, card.person, given, invite))
-        self._held.replica.rotate(db)
+        self._rotate(db)
         self._held.replica.recount(db)
-        self._receipt(db, "member-added", card.person, {"role": role})
-        return next(member for member in self._members(db) if member.id == card.person)
+        self._tell(db, "member-added", card.person, {"role": role})
+        return self._member(card.person)
+
+    def _set_role(self, db: Connection, who: Who, role: Role) -> Member:
+        check_member(self._space, self._device.id)
+        member = self._find(who)
+        if not (member.own and role < _ROLES[member.role]):
+            check_owner(self._space, self._device.id, "gives roles")
+        if _ROLES[member.role] is role:
+            return member
+        if member.own:
+            self._check_left_to_an_owner("give up that role")
+        self._give(db, member.id, role)
+        if not member.own:  # else another owner starts the epoch
+            self._rotate(db)
+        return self._member(member.id)
+
+    def _give(self, db: Connection, person: bytes, role: Role) -> None:
+        if role < Role.WRITER:
+            self._held.replica.collect(db)  # what was written before counts
+        cuts = self._cuts(db, person) if role < Role.WRITER else []
+        self._say(db, SetRole(self._space.id, self._heads, self._device.id, person, role, cuts))
+        self._tell(db, "member-role", person, {"role": _role_name(role)})
+
+    def _remove(self, db: Connection, who: Who) -> Member:
+        check_owner(self._space, self._device.id, "takes somebody out")
+        member = self._find(who)
+        if member.own:
+            raise NotAllowed("nobody takes out himself", "`leave` ends your part in the space.")
+        self._say(db, Remove(self._space.id, self._heads, self._device.id, member.id, self._cuts(db, member.id)))
+        self._rotate(db)
+        self._tell(db, "member-removed", member.id, {})
+        return member
+
+    def _leave(self, db: Connection) -> None:
+        if self._space.private:
+            raise NotAllowed("the private space is yours, and cannot be left", "`chez wipe` empties this device.")
+        check_member(self._space, self._device.id)
+        if len(self._state.members) == 1:
+            raise NotAllowed("nobody else is in this space, so nobody would be left", "Delete it.")
+        self._check_left_to_an_owner("leave")
+        self._held.replica.collect(db)  # what was written before counts
+        self._say(db, Remove(self._space.id, self._heads, self._device.id, self._person,
+                             self._cuts(db, self._person)))
+        self._receipt(db, "space-left", {"name": self._space.name})
+
+    def _transfer(self, db: Connection, who: Who) -> Member:
+        check_owner(self._space, self._device.id, "makes another the owner")
+        member = self._find(who)
+        if member.own:
+            raise NotAllowed("you are an owner already", "Name another member.")
+        if member.role != "owner":
+            self._give(db, member.id, Role.OWNER)
+        self._rotate(db)  # its keys are for the new owner; those of the next are for no former one
+        self._give(db, self._person, Role.WRITER)
+        return self._member(member.id)
+
+    def _rename(self, db: Connection, name: str) -> None:
+        check_owner(self._space, self._device.id, "gives a space its name")
+        if name == self._space.name:
+            return
+        self._spaces.check_name(name)
+        former = self._space.name
+        self._say(db, Rename(self._space.id, self._heads, self._device.id, name))
+        note_name(db, self._space)
+        self._receipt(db, "space-renamed", {"name": name, "former": former})
+
+    def _archive(self, db: Connection, archived: bool) -> None:
+        check_owner(self._space, self._device.id, "puts a space away")
+        if self._state.archived == archived:
+            return
+        self._held.replica.collect(db)
+        self._say(db, Archive(self._space.id, self._heads, self._device.id, archived))
+        self._receipt(db, "space-archived" if archived else "space-taken-out", {"name": self._space.name})
+
+    # --- what these have in common ----------------------------------------------------------
+
+    @property
+    def _space(self) -> SpaceKeys:
+        return self._held.space
+
+    @property
+    def _state(self) -> State:
+        return self._held.space.membership.state
+
+    @property
+    def _heads(self) -> list[bytes]:
+        return self._held.space.membership.named_heads
 
     def _known(self, card: Card) -> Iterator[Signed]:
         """What the card and the spaces that are here say of its person: a card may be older than what they do."""
@@ -106,27 +264,53 @@ class Sharing:
                     said.add(statement.hash)
                     yield statement
 
-    @property
-    def _space(self) -> SpaceKeys:
-        return self._held.space
+    def _check_left_to_an_owner(self, what: str) -> None:
+        owners = [member.person for member in self._state.members.values() if member.role is Role.OWNER]
+        if owners == [self._person]:
+            raise NotAllowed(f"you are the only owner, and can't {what}: nobody could let anybody in or out any more",
+                             "Make another member the owner first (`transfer`), or delete the space.")
+
+    def _cuts(self, db: Connection, person: bytes) -> list[Cut]:
+        """The last entry that counts of each device the person ever had: up to there what it wrote stays.
+
+        One statement has room for some; of a person with more, those that wrote most.
+        """
+        state, n = self._state, self._space.n
+        devices = [id for id in state.certificates if person in state.persons_of(id)]
+        cuts = [Cut(id, *last) for id in devices if (last := last_counted(db, n, id))[0]]
+        return sorted(cuts, key=lambda cut: (-cut.sequence, cut.device))[:MAX_CUTS]
+
+    def _rotate(self, db: Connection) -> None:
+        self._held.replica.rotate(db)
 
     def _members(self, db: Connection) -> list[Member]:
         self._held.replica.refresh(db)
-        state = self._space.membership.state
-        found = [Member(member.person, member.name, _role_name(member.role),
-                        tuple(sorted(device.name for device in state.devices_of(member.person))),
-                        member.person == self._person) for member in state.members.values()]
+        found = [self._member(person) for person in self._state.members]
         return sorted(found, key=lambda one: (-_ROLES[one.role], not one.own, one.name, one.id))
 
-    def _must_own(self, what: str) -> None:
-        """Refuse who is no owner, before anything is said. `what` an owner does ("lets somebody in")."""
-        if self._space.private:
-            raise _private()
-        right = self._space.membership.state.right(self._device.id)
-        if self._held.replica.removed or right is None:
-            raise NotAllowed("you are no member of this space any more", "An owner of it can add you again.")
-        if right is not Role.OWNER:
-            raise NotAllowed(f"only an owner {what}, and you are a {right.name.lower()}", "Ask an owner of the space.")
+    def _member(self, person: bytes) -> Member:
+        state = self._state
+        member = state.members[person]
+        return Member(person, member.name, _role_name(member.role),
+                      tuple(sorted(device.name for device in state.devices_of(person))), person == self._person)
+
+    def _find(self, who: Who) -> Member:
+        """Raises `NotFound`, and `InvalidValue` when several are called so."""
+        members = [self._member(person) for person in self._state.members]
+        if isinstance(who, Member | bytes):
+            id = who.id if isinstance(who, Member) else who
+            found = [member for member in members if member.id == id]
+        else:
+            found = [member for member in members if member.name == who] or [
+                member for member in members if len(who) >= LEAST_PREFIX and member.id.hex().startswith(who.lower())]
+        if len(found) > 1:
+            raise InvalidValue(f"{len(found)} members are called {who!r}",
+                               "Name one by the beginning of its id: `chez space members` shows it.")
+        if not found:
+            shown = who if isinstance(who, str) else who.name if isinstance(who, Member) else who.hex()
+            raise NotFound(f"there is no member {shown!r} in {self._space.name!r}",
+                           "`chez space members` shows who is.")
+        return found[0]
 
     def _say(self, db: Connection, body: SpaceBody) -> None:
         """Sign a statement and keep it. Raises `NotAllowed` when it takes no effect."""
@@ -137,9 +321,18 @@ class Sharing:
         if why is not None:
             raise NotAllowed(f"this can't be said here: {why}", "Sync first: somebody may have changed it.")
 
-    def _receipt(self, db: Connection, kind: str, person: bytes, body: dict[str, str]) -> None:
-        name = self._space.membership.state.persons[person].name
-        self._held.engine.receipt(db, kind, {"person": person.hex(), "name": name, **body})
+    def _tell(self, db: Connection, kind: str, person: bytes, body: Mapping[str, Any]) -> None:
+        name = self._state.persons[person].name
+        self._receipt(db, kind, {"person": person.hex(), "name": name, **body})
+
+    def _receipt(self, db: Connection, kind: str, body: Mapping[str, Any]) -> None:
+        self._held.engine.receipt(db, kind, body)
+
+
+def own_card(db: Connection, private: Replica, person: bytes) -> Card:
+    """The card of the person whose private space this is."""
+    private.refresh(db)
+    return Card.of(person, private.space.membership.person_log(person))
 
 
 def _role_named(role: str) -> Role:
@@ -152,7 +345,3 @@ def _role_named(role: str) -> Role:
 def _role_name(role: Role) -> RoleName:
     names: dict[Role, RoleName] = {Role.OWNER: "owner", Role.WRITER: "writer", Role.READER: "reader"}
     return names[role]
-
-
-def _private() -> NotAllowed:
-    return NotAllowed("the private space is yours alone", "Make one to share: `chez space create NAME`.")

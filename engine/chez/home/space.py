@@ -13,14 +13,14 @@ from chez.blobs.attachments import Blobs
 from chez.blobs.files import FOLDER, PieceFiles
 from chez.blobs.whole import content_of
 from chez.connectors import Connector
-from chez.errors import InvalidValue, NotAllowed, NotFound
+from chez.errors import InvalidValue
 from chez.home.archive import is_export
 from chez.home.exporting import Exported, Exporter, ExportReport
 from chez.home.held import Held, HeldSpaces
 from chez.home.importing import ImportReport, OnProgress, import_file
 from chez.home.importing_export import import_export
 from chez.home.reports import CollectionInfo, SpaceStatus
-from chez.home.sharing import Member, RoleName, Sharing
+from chez.home.sharing import Member, RoleName, Sharing, Who
 from chez.home.syncing import Syncing
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
@@ -33,7 +33,6 @@ from chez.records.typed import Migration
 from chez.records.types import collection_of
 from chez.records.values import check_collection, time_text
 from chez.spaces.card import Card
-from chez.spaces.public import Address
 from chez.store.database import Connection, Database
 
 __all__ = ("OpenHome", "Space", "collection_in")
@@ -80,23 +79,14 @@ class Space:
         return self._held.space.private
 
     @property
-    def public(self) -> bool:
-        """Whether everybody reads it who has its `address`."""
-        return self._held.space.public
+    def role(self) -> RoleName | None:
+        """What this person may do in it; None for who has no part in it any more: left, or was taken out."""
+        return self._sharing.role
 
     @property
-    def address(self) -> str:
-        """What lets anybody read this public space; it stays good over rotations.
-
-        Raises `NotAllowed` for a space that is not public, `NotFound` when it is at no relay yet.
-        """
-        space, relay = self._held.space, self._home.syncing.relay_of(self._held.space)
-        create = space.membership.create
-        if create is None or not space.public:
-            raise NotAllowed(f"space {self.name!r} is not public", "It is so from its beginning, or never.")
-        if relay is None:
-            raise NotFound("no relay is set", "Others find a public space at its relay: `chez relay URL`.")
-        return Address(space.id, space.handle, relay, create.nonce, space.name).text
+    def archived(self) -> bool:
+        """Whether its owners put it away: it is read and kept in step, and nobody writes in it."""
+        return self._held.space.membership.state.archived
 
     @property
     def blobs(self) -> Blobs:
@@ -174,6 +164,53 @@ class Space:
         a member already and in the private space, `InvalidValue` for what is no card.
         """
         return await self._sharing.add(Card.read(card), role, invite)
+
+    async def set_role(self, who: Who, role: RoleName) -> Member:
+        """Give a member another role, or give up one's own for a lower one.
+
+        Who may write no more, wrote what is here; what it sends later counts for nothing. The
+        space gets a new epoch, for owners and writers have keys of their own at the relay.
+        Raises `NotAllowed` for who is no owner, and for the only owner's own role, `NotFound`,
+        `InvalidValue`.
+        """
+        return await self._sharing.set_role(who, role)
+
+    async def remove(self, who: Who) -> Member:
+        """Take a member out, with all its devices, and start a new epoch.
+
+        It keeps what it has, and reads nothing that is written from now on; what it wrote and is
+        here stays, and what arrives later of it counts for nothing, unless a member builds on
+        it. Raises `NotAllowed` for who is no owner and for oneself (`leave`), `NotFound`,
+        `InvalidValue` where several are called so.
+        """
+        return await self._sharing.remove(who)
+
+    async def leave(self) -> None:
+        """End this person's part in it; all devices of the person keep what they have, until it is forgotten there.
+
+        An owner who is left starts a new epoch when a device of that owner hears of it. Raises
+        `NotAllowed` for the only owner, and where nobody else is left.
+        """
+        await self._sharing.leave()
+
+    async def transfer(self, who: Who) -> Member:
+        """Make another member an owner, and oneself a writer. Raises as `set_role`."""
+        return await self._sharing.transfer(who)
+
+    async def rename(self, name: str) -> None:
+        """Call it differently, for all members. Raises `NotAllowed` for who is no owner, `InvalidValue`."""
+        await self._sharing.rename(name)
+
+    async def archive(self, archived: bool = True) -> None:
+        """Put it away, for all members, or take it out again. Raises `NotAllowed` for who is no owner."""
+        await self._sharing.archive(archived)
+
+    async def rotate(self) -> None:
+        """Start a new epoch: whoever has older keys only reads nothing that is written from now on.
+
+        Raises `NotAllowed` for who is no owner.
+        """
+        await self._sharing.rotate()
 
     def link(self) -> str:
         """What a member needs to find the space: text without any secret, for `Home.join`.

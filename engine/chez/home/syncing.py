@@ -119,6 +119,12 @@ class Syncing:
         if held is not None:
             await self._join(held)
 
+    def again(self, space: SpaceKeys) -> None:
+        """A space that its link gave up can go on: the link begins anew."""
+        link = self.link_of(space)
+        if link is not None and space.id in link.problems:
+            link.begin_anew()
+
     def _stopped(self) -> None:
         self._running = None
 

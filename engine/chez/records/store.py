@@ -84,6 +84,8 @@ class RecordStore:
         self.now = now
         self.left = False
         """Whether a write on this device released more of others' changes than it merged."""
+        self.permit: Callable[[int], None] = lambda space: None
+        """Raises `NotAllowed` where this device may not write, given the space's row; asked before anything is."""
         self._rows = Rows(actor, touch, now)
 
     def forget(self) -> None:
@@ -99,6 +101,7 @@ class RecordStore:
         `over` tells what an existing record is to hold; without, `value` and what is reserved.
         Raises `InvalidValue` for reserved fields that are none.
         """
+        self.permit(space)
         check_reserved(value)
         row = self._rows.find(db, space, collection, id)
         _not_purged(row)
@@ -121,6 +124,7 @@ class RecordStore:
 
     def begin_edit(self, db: Connection, space: int, collection: str, id: str) -> "Draft":
         """A copy of a record to be edited. Raises `NotFound`."""
+        self.permit(space)
         row = self._here(db, space, collection, id)
         document = self._rows.load(db, row.n).fork()
         document.set_actor(self.actor)
@@ -128,6 +132,7 @@ class RecordStore:
 
     def end_edit(self, db: Connection, space: int, draft: "Draft", change: bytes, after: dict[str, Value]) -> None:
         """Take in a draft that `change` turned into `after`; it merges with what arrived meanwhile."""
+        self.permit(space)
         info = automerge.read_change(change)
         self._take(db, space, draft.collection, draft.id, draft.first)
         row = self._rows.find(db, space, draft.collection, draft.id)
@@ -184,20 +189,24 @@ class RecordStore:
     def begin_typing(self, db: Connection, space: int, collection: str, id: str,
                      path: Sequence[str | int]) -> scribe.Known:
         """A text that is about to be typed in (see `records.scribe`). Raises `NotFound`, `RecordPurged`."""
+        self.permit(space)
         return scribe.begin(self._rows, db, space, collection, id, path)
 
     def take_down(self, db: Connection, space: int, collection: str, id: str, path: Sequence[str | int],
                   known: scribe.Known, strokes: Sequence[scribe.Stroke]) -> scribe.Taken:
         """Write what was typed in a text (see `records.scribe`). Raises `NotFound`, `RecordPurged`."""
+        self.permit(space)
         return scribe.take_down(self._rows, db, space, collection, id, path, known, strokes)
 
     def delete(self, db: Connection, space: int, collection: str, id: str) -> None:
         """Mark a record deleted. Raises `NotFound`."""
+        self.permit(space)
         row = self._here(db, space, collection, id)
         self._edit(db, row, collection, row.value | {"_deleted": True})
 
     def restore(self, db: Connection, space: int, collection: str, id: str) -> None:
         """Take a record out of the trash, as it is now. Raises `NotFound`."""
+        self.permit(space)
         row = self._rows.find(db, space, collection, id)
         if row is None or row.state != DELETED:
             raise NotFound(f"there is no record {id!r} in the trash of {collection!r}")
@@ -205,6 +214,7 @@ class RecordStore:
 
     def purge(self, db: Connection, space: int, collection: str, id: str) -> None:
         """Erase a record for good, here and wherever this arrives (see `records.purging`). Raises `NotFound`."""
+        self.permit(space)
         row = self._rows.find(db, space, collection, id)
         if row is None or row.state >= ABSENT:
             raise NotFound(f"there is no record {id!r} in {collection!r}, nor in its trash")
@@ -212,6 +222,7 @@ class RecordStore:
 
     def undo(self, db: Connection, space: int, collection: str, id: str, *, redo: bool = False) -> Reversal:
         """Undo this device's last change of a record, or take back the last undo (see `records.reversals`)."""
+        self.permit(space)
         row = self._rows.find(db, space, collection, id)
         if row is None or row.state >= ABSENT:
             raise NotFound(f"there is no record {id!r} in {collection!r}")
@@ -222,6 +233,7 @@ class RecordStore:
 
     def resolve(self, db: Connection, space: int, collection: str, id: str, field: str, choice: str) -> None:
         """Leave one version of a field that has several (see `records.conflicts`). Raises `NotFound`."""
+        self.permit(space)
         n = self._here(db, space, collection, id).n
         past = open_past(db, space, collection, id, self.actor)
         self._take(db, space, collection, id, (
@@ -234,6 +246,7 @@ class RecordStore:
         Fields the person added stay; a record the person deleted stays deleted, and one
         that was purged stays purged.
         """
+        self.permit(space)
         row = self._rows.find(db, space, collection, id)
         if row is not None and row.state == PURGED:
             return "purged"

@@ -16,7 +16,7 @@ from chez.keys.epochs import Epoch
 from chez.spaces.copies import copy_person
 from chez.spaces.membership import Membership
 from chez.spaces.rotation import holds
-from chez.spaces.space import SpaceKeys, store_epoch, store_space
+from chez.spaces.space import SpaceKeys, add_to_space, store_space
 from chez.spaces.statements import MAX_STATEMENT, Kind, Signed
 from chez.store.database import Connection
 from chez_wire.limits import MAX_CHANGE, MAX_TEXT
@@ -133,11 +133,7 @@ def take_offer(db: Connection, offer: Offer) -> int:
                         sent=True, relay=given.relay or None)
     else:
         n = row[0]
-        for statement in offer.statements:
-            db.execute("INSERT OR IGNORE INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 1)",
-                       (n, statement.hash, statement.raw))
-        for epoch in offer.epochs:
-            store_epoch(db, n, epoch)
+        add_to_space(db, n, offer.statements, offer.epochs)
     copy_person(db, n, offer.membership)
     db.executemany("UPDATE epoch SET announced = 1 WHERE space = ? AND id = ?",
                    [(n, epoch.id) for epoch in offer.epochs])

@@ -13,7 +13,8 @@ from chez.spaces.statements import Create, Kind, Signed, sign_statement
 from chez.store.database import Connection
 from chez_wire.login import handle_of
 
-__all__ = ("SpaceKeys", "create_space", "keep_statement", "load_space", "make_space", "store_epoch", "store_space")
+__all__ = ("SpaceKeys", "add_to_space", "create_space", "keep_statement", "load_space", "make_space", "note_name",
+           "store_epoch", "store_space")
 
 
 @dataclass(slots=True)
@@ -30,8 +31,6 @@ class SpaceKeys:
     """Whether somebody who might told this device that it was taken out."""
     private: bool = False
     """Whether it is the person's own: it carries the journal's heads, and the keys of the others."""
-    public: bool = False
-    """Whether everybody reads it who has its address."""
     relay: str | None = None
     """The relay where it is kept in step; None: where the private space is."""
     _chosen: tuple[tuple[int, int], Epoch] | None = field(default=None, repr=False)
@@ -60,10 +59,6 @@ class SpaceKeys:
         """The key whose word relays take for the space, for owners."""
         return self.epoch.admin
 
-    def control_of(self, epoch: Epoch) -> crypto.SigningKey | None:
-        """The credential for control entries of an epoch: in a public space, who only reads has none."""
-        return epoch.public_control if self.public else epoch.control
-
     @property
     def record_key(self) -> bytes:
         """The key of imported records' ids: of the first epoch, so that it never changes."""
@@ -75,8 +70,7 @@ def create_space(name: str, kind: Kind, person: bytes, log: Sequence[Signed], de
                  admin_seed: bytes, entropy: bytes) -> tuple[bytes, list[Signed], Epoch]:
     """A new space that a device of `person` owns.
 
-    `log` are the statements about the person, all of them; `entropy` is 96 random bytes, of
-    which the first 32 are the space's nonce: a private space's is the person's (`Person.nonce`).
+    `log` are the statements about the person, all of them; `entropy` is 96 random bytes.
     Returns the space's id, its first statements, those of the person included, and its
     first epoch.
     """
@@ -122,11 +116,27 @@ def store_space(db: Connection, id: bytes, name: str, statements: Iterable[Signe
     return n
 
 
+def add_to_space(db: Connection, n: int, statements: Iterable[Signed], epochs: Iterable[Epoch]) -> None:
+    """Statements that are in somebody's entries, and keys, of the space in row `n`; what is here stays."""
+    db.executemany("INSERT OR IGNORE INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 1)",
+                   [(n, statement.hash, statement.raw) for statement in statements])
+    for epoch in epochs:
+        store_epoch(db, n, epoch)
+
+
 def keep_statement(db: Connection, n: int, membership: Membership, statement: Signed) -> None:
     """A statement made or copied here, about the space in row `n`: it is in effect, and waits for its entry."""
     db.execute("INSERT OR IGNORE INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 0)",
                (n, statement.hash, statement.raw))
     membership.add([statement])
+
+
+def note_name(db: Connection, space: SpaceKeys) -> None:
+    """The space is called as its owners say."""
+    named = space.membership.state.name
+    if named != space.name and not space.private:
+        db.execute("UPDATE space SET name = ? WHERE n = ?", (named, space.n))
+        space.name = named
 
 
 def store_epoch(db: Connection, n: int, epoch: Epoch) -> None:
@@ -149,6 +159,5 @@ def load_space(db: Connection, n: int) -> SpaceKeys:
     if membership.create is None or not epochs:
         raise Damaged(f"the statements or keys of space {name!r} are missing",
                       "Restore a backup, or join again from another device.")
-    kind = membership.create.kind
-    return SpaceKeys(n, id, name, handle, membership, epochs, bool(farewell), kind is Kind.PRIVATE,
-                     kind is Kind.PUBLIC, relay)
+    private = membership.create.kind is Kind.PRIVATE
+    return SpaceKeys(n, id, name, handle, membership, epochs, bool(farewell), private, relay)

@@ -21,6 +21,7 @@ from chez import crypto
 from chez.errors import BadEntry
 
 __all__ = (
+    "MAX_CUTS",
     "MAX_HEADS",
     "MAX_STATEMENT",
     "Add",
@@ -54,6 +55,7 @@ __all__ = (
 
 MAX_STATEMENT: Final = 16 * 1024
 MAX_HEADS: Final = 64
+MAX_CUTS: Final = 128
 Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 Heads = Annotated[list[Id], Meta(min_length=1, max_length=MAX_HEADS)]
@@ -183,7 +185,7 @@ class Remove(_Body, tag=18, frozen=True):
     heads: Heads
     issuer: Id
     person: Id
-    cuts: Annotated[list[Cut], Meta(max_length=128)]
+    cuts: Annotated[list[Cut], Meta(max_length=MAX_CUTS)]
 
 
 class SetRole(_Body, tag=19, frozen=True):
@@ -194,7 +196,7 @@ class SetRole(_Body, tag=19, frozen=True):
     issuer: Id
     person: Id
     role: Role
-    cuts: Annotated[list[Cut], Meta(max_length=128)]
+    cuts: Annotated[list[Cut], Meta(max_length=MAX_CUTS)]
 
 
 class Retire(_Body, tag=20, frozen=True):
@@ -253,8 +255,7 @@ class Move(_Body, tag=24, frozen=True):
 class Invite(_Body, tag=25, frozen=True):
     """Who proves to hold `key` may become a member: so often, until then (Unix milliseconds).
 
-    The devices of the person who says it watch over both, and answer those who come;
-    `nonce` leads them, and nobody else, to the invitation's secrets (`spaces.invitations`).
+    The device that wrote it watches over both, and answers those who come.
     """
 
     space: Id
@@ -264,7 +265,6 @@ class Invite(_Body, tag=25, frozen=True):
     role: Role
     uses: Annotated[int, Meta(ge=1, le=1000)]
     expires: Count
-    nonce: Id
 
 
 class Revoke(_Body, tag=26, frozen=True):

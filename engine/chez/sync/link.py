@@ -10,7 +10,9 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
+
+from websockets.exceptions import ConnectionClosed
 
 from chez import crypto
 from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable
@@ -19,13 +21,9 @@ from chez.sync.connection import open_socket, relay_name
 from chez.sync.lanes import Lane, Lanes, State
 from chez.sync.machine import SyncMachine
 from chez.sync.outbox import waiting_spaces
-from chez.sync.replica import Replica
-from chez.sync.sealed import Sealed
+from chez.sync.replica import Replica, Sealed
 from chez.sync.session import ClientSession
 from chez.sync.work import Progress
-
-if TYPE_CHECKING:
-    from chez.sync.socket import Socket
 
 __all__ = ("Link", "hooks")
 
@@ -250,11 +248,11 @@ class Link:
                     await self._news.wait()
                 self._news.clear()
                 await self._round(lanes)
-        except OSError as error:
+        except (ConnectionClosed, OSError) as error:
             raise RelayUnreachable(f"the connection to {self.url} broke ({error})", "It is tried again.") from None
         finally:
             reader.cancel()
-            with suppress(asyncio.CancelledError):
+            with suppress(ConnectionClosed, OSError, asyncio.CancelledError):
                 await socket.close()
 
     async def _round(self, lanes: Lanes) -> None:
@@ -290,13 +288,13 @@ class Link:
             lanes.again(lane)
             self._news.set()
 
-    async def _read(self, socket: "Socket") -> None:
+    async def _read(self, socket: Any) -> None:
         try:
-            async for message in socket.messages():
-                self._inbox.append(message)
+            async for message in socket:
+                self._inbox.append(message if isinstance(message, bytes) else b"")
                 self._news.set()
             self._gone = ConnectionError("closed by the relay")
-        except OSError as error:
+        except (ConnectionClosed, OSError) as error:
             self._gone = error
         finally:
             self._news.set()

@@ -9,12 +9,14 @@
 import msgspec
 
 from chez.spaces.handover import announced, hand_over
-from chez.spaces.space import load_space
+from chez.spaces.permits import role_of
+from chez.spaces.space import SpaceKeys, load_space
+from chez.spaces.statements import Remove, Signed
 from chez.store.database import Connection
-from chez.sync.entry import CHANGE, JOURNAL_HEAD, SPACE, Item
+from chez.sync.entry import CHANGE, JOURNAL_HEAD, SPACE, STATEMENTS, Item
 from chez.sync.planning import Waiting
 
-__all__ = ("change_items", "journal_head", "offers", "waiting_changes", "waiting_spaces")
+__all__ = ("change_items", "journal_head", "named_by", "offers", "take_statements", "waiting_changes", "waiting_spaces")
 
 
 def waiting_spaces(db: Connection, device: bytes) -> set[int]:
@@ -33,6 +35,20 @@ def waiting_spaces(db: Connection, device: bytes) -> set[int]:
         "coalesce((SELECT number FROM witness WHERE witness.space = space.n AND author = ?), 0))",
         (device,)).fetchone()
     return found if private is None else found | {private[0]}
+
+
+def take_statements(db: Connection, space: int, gone: bytes | None) -> list[bytes]:
+    """The statements of a space that no entry has, in order, of which one is made now.
+
+    `gone` is this device when it has no part in the space any more: then only what it said
+    until it left, for what it says later counts for nothing.
+    """
+    rows = db.execute("SELECT n, body FROM statement WHERE space = ? AND sent = 0 ORDER BY n", (space,)).fetchall()
+    if gone is not None:
+        left = [n for n, body in rows if isinstance(said := Signed.kept(body).body, Remove) and said.issuer == gone]
+        rows = [(n, body) for n, body in rows if left and n <= left[-1]]
+    db.executemany("UPDATE statement SET sent = 1 WHERE n = ?", [(n,) for n, _ in rows])
+    return [body for _, body in rows]
 
 
 def waiting_changes(db: Connection, space: int) -> list[Waiting]:
@@ -73,3 +89,13 @@ def journal_head(db: Connection, space: int, device: bytes) -> list[Item]:
     db.execute("INSERT OR REPLACE INTO witness (space, author, number, hash) VALUES (?, ?, ?, ?)",
                (space, device, *head))
     return [Item(JOURNAL_HEAD, "", "", head[0].to_bytes(8, "big") + head[1])]
+
+
+def named_by(space: SpaceKeys, device: bytes, kind: int, items: list[Item]) -> list[bytes]:
+    """The heads that an entry of this device names: what it knows of the members.
+
+    The entry in which it leaves names what that was said on: there it had its rights still.
+    """
+    if kind == STATEMENTS and role_of(space, device) is None:
+        return Signed.kept(items[-1].data).heads
+    return space.membership.named_heads

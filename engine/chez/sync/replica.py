@@ -10,18 +10,20 @@ Time and randomness are arguments, so that a simulation replays exactly.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from chez import crypto
-from chez.errors import RelayRefused, RelayUnreachable
+from chez.errors import RelayUnreachable
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
 from chez.records.anew import settled, unsettled
 from chez.records.store import RecordStore
 from chez.records.waiting import Budget
 from chez.spaces.copies import copy_person
+from chez.spaces.permits import role_of
 from chez.spaces.rotation import tag_of
-from chez.spaces.space import SpaceKeys, load_space
+from chez.spaces.space import SpaceKeys, load_space, note_name
 from chez.spaces.statements import Role
 from chez.store.database import Connection
 from chez.sync.chains import keep_entry, last_entry
@@ -39,27 +41,50 @@ from chez.sync.entry import (
 )
 from chez.sync.heads import Alarm, forget_heads, head_after, hidden, note_head, note_heads
 from chez.sync.intake import TURN, Intake
-from chez.sync.outbox import change_items, journal_head, offers, waiting_changes
+from chez.sync.outbox import change_items, journal_head, named_by, offers, take_statements, waiting_changes
 from chez.sync.planning import by_epoch, plan
 from chez.sync.received import Received
 from chez.sync.rotating import (
     Creation,
+    creation_of,
     learn_epochs,
-    packet_keys,
     rotation_at,
-    sealed_packets,
     start_epoch,
     take_packet,
     takes_rights,
 )
-from chez.sync.sealed import Cursor, Sealed
 from chez.sync.session import Rotation
 from chez.sync.tally import Notice, Tally
-from chez_wire.envelope import GENESIS_HEAD, entry_id
+from chez_wire.envelope import GENESIS_HEAD, Header, entry_id
 from chez_wire.frames import Entry
-from chez_wire.login import handle_of
 
-__all__ = ("Replica",)
+__all__ = ("Cursor", "Replica", "Sealed")
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """An own entry, sealed for a relay and durable here, ready to be sent.
+
+    `row` is its row among what is sealed, `entry` that of the entry.
+    """
+
+    row: int
+    entry: int
+    id: bytes
+    envelope: bytes = field(repr=False)
+    control: bool
+
+    @property
+    def epoch(self) -> bytes:
+        """The epoch that it is sealed under."""
+        return Header.decode(self.envelope).epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a relay's log was read: the offset of the last entry and the head there."""
+
+    position: int
+    head: bytes
 
 
 class Replica:
@@ -104,15 +129,13 @@ class Replica:
     def collect(self, db: Connection) -> list[tuple[int, SignedEntry]]:
         """Put everything that waits into entries of this device's chain; (row, entry) each."""
         self.refresh(db)
-        made: list[tuple[int, SignedEntry]] = []
-        if self.mute:
-            return made
+        made = []
         now = self._now()  # one for all: an item's age counts from its entry's time
-        statements = db.execute("SELECT body FROM statement WHERE space = ? AND sent = 0 ORDER BY n",
-                                (self.space.n,)).fetchall()
-        made += [self._append(db, now, STATEMENTS, items) for items in by_epoch([body for (body,) in statements])]
-        db.execute("UPDATE statement SET sent = 1 WHERE space = ? AND sent = 0", (self.space.n,))
-        for batch, part in plan(waiting_changes(db, self.space.n)):
+        right = role_of(self.space, self._device.id)
+        statements = take_statements(db, self.space.n, None if right is not None else self._device.id)
+        made += [self._append(db, now, STATEMENTS, items) for items in by_epoch(statements)]
+        writes = self.space.private or (right is not None and right >= Role.WRITER)
+        for batch, part in plan(waiting_changes(db, self.space.n)) if writes else ():
             items = change_items(db, self.space.n, batch, now) + self._journal_head(db)
             made.append(self._append(db, now, CHANGES, items, part))
             entry = made[-1][0]
@@ -131,7 +154,7 @@ class Replica:
         sequence, previous, _ = last_entry(db, self.space.n, self._device.id)
         seen = db.execute("SELECT incarnation, position, head FROM cursor WHERE space = ? ORDER BY relay LIMIT 1",
                           (self.space.n,)).fetchone()
-        heads = self.space.membership.named_heads
+        heads = named_by(self.space, self._device.id, kind, items)
         entry = sign_entry(Inner(1, self.space.id, self._device.id, sequence + 1, previous, now, kind, items,
                                  heads, RelayHead(*seen) if seen else None, part), self._device.signing)
         return keep_entry(db, self.space.n, entry), entry
@@ -153,13 +176,11 @@ class Replica:
             self.unsettled = False
         self.collect(db)
         space = self.space.n
-        for row, packed, kind in () if self.mute else self._lacking(db, relay):
+        for row, packed, kind in self._lacking(db, relay):
             self._seal(db, relay, row, packed, kind)
         db.execute("DELETE FROM lacking WHERE relay = ? AND entry IN (SELECT n FROM entry WHERE space = ?)",
                    (relay, space))
         self.reseeding = False
-        if self.mute:
-            return []
         out = [Sealed(row, entry, id, envelope, kind == STATEMENTS) for row, entry, id, envelope, kind in db.execute(
             "SELECT sealed.n, entry.n, sealed.id, envelope, kind FROM sealed JOIN entry ON entry.n = sealed.entry "
             "WHERE relay = ? AND space = ? ORDER BY sealed.n", (relay, space))]
@@ -188,30 +209,14 @@ class Replica:
     # --- epochs ---------------------------------------------------------------------
 
     @property
-    def role(self) -> Role | None:
-        """What this device may do in the space, by the statements that are here."""
-        return self.space.membership.state.right(self._device.id)
-
-    @property
     def removed(self) -> bool:
         """Whether this device has no part in the space any more, by the statements that are here or a farewell."""
-        return self.space.farewell or (self.role is None and not self.follows)
+        return self.space.farewell or self.space.membership.state.right(self._device.id) is None
 
     @property
-    def follows(self) -> bool:
-        """Whether the space is public, and this device reads it without ever having belonged to it."""
-        state = self.space.membership.state
-        return self.space.public and not state.persons_of(self._device.id) & state.admissions
-
-    @property
-    def mute(self) -> bool:
-        """Whether nothing of this device can be sent: who only reads a public space has no credential for it."""
-        return self.space.public and self.space.epoch.append_seed is None
-
-    @property
-    def tags(self) -> list[bytes]:
-        """Where the packets with the keys of a new epoch lie at relays that this device can open, its own first."""
-        return [tag_of(self.space.id, key.public) for key in packet_keys(self.space, self._device)]
+    def tag(self) -> bytes:
+        """Where this device's packet with the keys of a new epoch lies at relays."""
+        return tag_of(self.space.id, self._device.sealing.public)
 
     def _epoch_at(self, db: Connection, relay: int) -> Epoch:
         """The epoch whose credentials a relay has, as far as is known here."""
@@ -256,15 +261,7 @@ class Replica:
     def creation(self, db: Connection) -> Creation:
         """What a relay is asked for that does not know the space. Raises `RelayRefused` for who is no owner."""
         self.refresh(db)
-        create, epoch = self.space.membership.create, self.space.epoch
-        person = None if create is None else self.space.membership.state.persons.get(create.person)
-        control = self.space.control_of(epoch)
-        if epoch.admin is None or person is None or epoch.append is None or control is None or handle_of(
-                epoch.admin.public) != self.space.handle:
-            raise RelayRefused("the relay does not know this space", "Only an owner's device can create it there.",
-                               reason="unknown")
-        return Creation(epoch, epoch.admin, person.relay_recovery, epoch.append.public, control.public,
-                        sealed_packets(self.space, self._device, self._entropy))
+        return creation_of(self.space, self._device, self._entropy)
 
     def take_packet(self, db: Connection, relay: int, box: bytes) -> tuple[Epoch | None, Received]:
         """The epoch in this device's packet, None when it is no packet for it; and what that unlocked."""
@@ -378,6 +375,7 @@ class Replica:
     def _unlock(self, db: Connection, relay: int, under: bytes, received: Received,
                 budget: Budget | None = None) -> None:
         """Statements lead to keys, keys to entries that were locked, and these to statements."""
+        note_name(db, self.space)
         while True:
             learn_epochs(db, self.space, under)
             under = self.space.epoch.id

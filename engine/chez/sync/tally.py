@@ -14,6 +14,7 @@ from chez.records.waiting import Budget
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
 from chez.sync import recount, standing
+from chez.sync.entry import CHANGES
 from chez_wire.limits import MIB
 
 __all__ = ("Notice", "Tally", "reconsider")
@@ -148,8 +149,11 @@ def reconsider(db: Connection, space: SpaceKeys, device: bytes, authors: set[byt
 
 
 def _told(db: Connection, space: int, author: bytes) -> tuple[int, int]:
-    """The numbers of an author's first entries beyond a cut, and on a fork; 0 for none."""
-    row = db.execute("SELECT coalesce(min(CASE standing WHEN 1 THEN sequence END), 0), "
+    """The numbers of an author's first entries beyond a cut, and on a fork; 0 for none.
+
+    Of those beyond a cut only what holds changes: statements are no matter of it.
+    """
+    row = db.execute("SELECT coalesce(min(CASE WHEN standing = 1 AND kind = ? THEN sequence END), 0), "
                      "coalesce(min(CASE standing WHEN 2 THEN sequence END), 0) FROM entry "
-                     "WHERE space = ? AND author = ? AND standing > 0", (space, author)).fetchone()
+                     "WHERE space = ? AND author = ? AND standing > 0", (CHANGES, space, author)).fetchone()
     return row[0], row[1]
