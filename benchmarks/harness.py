@@ -42,7 +42,8 @@ class BenchmarkFailed(Exception):
 class Figure:
     """One number. `goal` is what the project wants to reach, in `unit`, if it said so.
 
-    `peers` tells for each peer's id what it is and under which conditions it runs.
+    `peers` tells for each peer's id what it is and under which conditions it runs; `times`,
+    for some of them, how many times the peer's value ours may be at most.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Figure:
     what: str
     goal: float | None = None
     peers: Mapping[str, str] = field(default_factory=dict)
+    times: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

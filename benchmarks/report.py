@@ -1,6 +1,7 @@
 """Results for people: the table on the terminal, and the page docs/benchmarks.md."""
 
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 
 import rich.box
@@ -14,19 +15,20 @@ from benchmarks.side_by_side import PLOT, family, plot, section
 __all__ = ("page", "table", "write_page")
 
 
-def reached(figure: Figure, result: Result) -> bool | None:
-    """Whether the goal is reached; None when there is none."""
-    if figure.goal is None:
-        return None
-    return result.value <= figure.goal if figure.better == "less" else result.value >= figure.goal
+def goals(figure: Figure, result: Result) -> dict[str, bool]:
+    """Each goal in words, and whether it is reached; one beside a peer that was not measured is not."""
+    found = {}
+    if figure.goal is not None:
+        words = f"{'at most' if figure.better == 'less' else 'at least'} {number(figure.goal)}"
+        found[words] = result.value <= figure.goal if figure.better == "less" else result.value >= figure.goal
+    for peer, most in figure.times.items():
+        found[f"at most {number(most)} times {peer}"] = result.ratio.get(peer, inf) <= most
+    return found
 
 
 def goal(figure: Figure, result: Result) -> str:
-    """The goal in words, marked when it is missed."""
-    if figure.goal is None:
-        return ""
-    words = f"{'at most' if figure.better == 'less' else 'at least'} {number(figure.goal)}"
-    return words if reached(figure, result) else f"{words} (missed)"
+    """The goals in words, marked when they are missed."""
+    return ", ".join(words if reached else f"{words} (missed)" for words, reached in goals(figure, result).items())
 
 
 def table(figures: Mapping[str, Figure], results: Results, console: Console) -> None:

@@ -33,9 +33,9 @@ def benchmarks() -> tuple[Benchmark, ...]:
     """The figures of this theme."""
     return (Benchmark((
         Figure("text.trace", "s", "less", "The 259,778 edits of the automerge-paper trace typed into a record, each a "
-               "change of its own, until all are durable (in batches).", None, {"automerge": BARE}),
+               "change of its own, until all are durable (in batches).", None, {"automerge": BARE}, {"automerge": 1.5}),
         Figure("text.open", "ms", "less", "That home opened again, and the text read: from the projection, without its "
-               "document.", None, {"automerge": LOADED}),
+               "document.", None, {"automerge": LOADED}, {"automerge": 1.5}),
         Figure("text.resume", "ms", "less", "Then typing in it: until the document with its 259,779 changes is loaded "
                "and one more keystroke is durable.", None, {"automerge": LOADED}),
     ), _paper),)

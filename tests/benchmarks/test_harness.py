@@ -5,6 +5,7 @@ import gzip
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,15 @@ def test_the_json(tmp_path: Path) -> None:
     assert not list((tmp_path / "cache").glob("work-*"))
     text = page({FAST.id: FAST, RATE.id: RATE}, results)
     assert "| `fake.time` | 2.00 ms | 1.00 to 3.00 (3) | at most 5.00 | peer: 8.00 (ratio 0.250) |" in text
+
+
+def test_a_goal_beside_a_peer(tmp_path: Path) -> None:
+    """A figure may have to be within so many times a peer's; missed ones are marked, also without the peer."""
+    results, _ = cli.run(FAKES[:1], (FAST.id,), None, 3, True, tmp_path)
+    for times, words in (({"peer": 0.25}, "at most 5.00, at most 0.250 times peer |"),
+                         ({"peer": 0.2}, "at most 5.00, at most 0.200 times peer (missed) |"),
+                         ({"absent": 9}, "at most 5.00, at most 9.00 times absent (missed) |")):
+        assert words in page({FAST.id: replace(FAST, times=times)}, results)
 
 
 def test_one_failure_keeps_the_others(tmp_path: Path) -> None:
