@@ -6,7 +6,6 @@ See `chez.connectors.api` for what a connector is and promises.
 """
 
 from collections.abc import Iterator
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,6 +36,8 @@ def connectors() -> tuple[Connector, ...]:
     An installed one never replaces a built-in one. Raises `InvalidValue` naming the
     package when one of them fails to load.
     """
+    from importlib.metadata import entry_points
+
     from chez.connectors.linky import Linky
     from chez.connectors.ofx import Ofx
     from chez.connectors.tempo import Tempo
