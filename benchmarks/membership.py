@@ -56,9 +56,9 @@ class _Log:
         return DeviceKeys.from_seeds(self.random.randbytes(32), self.random.randbytes(32))
 
     def _person(self) -> Person:
-        keys = [self.random.randbytes(32) for _ in range(4)]
+        keys = [self.random.randbytes(32) for _ in range(5)]
         return Person(crypto.SigningKey.from_seed(keys[0]), crypto.SealingKey.from_seed(keys[1]),
-                      crypto.SigningKey.from_seed(keys[2]), crypto.SigningKey.from_seed(keys[3]))
+                      crypto.SigningKey.from_seed(keys[2]), crypto.SigningKey.from_seed(keys[3]), keys[4])
 
     def say(self, make: Callable[[list[bytes]], Body]) -> bytes:
         """A statement by the owner on the present ground; returns its hash."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,17 @@ class Terminal:
     def type(self, text: str) -> None:
         """Type."""
         os.write(self._terminal, text.encode())
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C until the command ends.
+
+        Python does not hear one that comes after its last look at signals and before it waits for
+        a line, so that here, where nobody's finger is between prompt and key, one may get lost.
+        """
+        while self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(1)
 
     def finish(self) -> int:
         """Read to the end; give the exit code."""

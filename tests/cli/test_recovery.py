@@ -1,7 +1,6 @@
 """The 24 words at the command line: asked back at set-up, checked, split, combined, printed."""
 
 import re
-import signal
 import stat
 from pathlib import Path
 
@@ -75,7 +74,7 @@ def test_who_leaves_before_the_words_are_safe_has_no_home(empty: Chez) -> None:
     terminal, words = begin(empty)
     answer(terminal, words, 2)
     terminal.expect("): ")
-    terminal.process.send_signal(signal.SIGINT)
+    terminal.interrupt()
     assert terminal.finish() == 130 and not empty.home.exists()
 
 

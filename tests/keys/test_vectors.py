@@ -36,6 +36,7 @@ def test_a_persons_keys_derive_from_the_words_alone() -> None:
         assert crypto.derive(seed, f"chez/1 person {name}") == key.seed
     assert person.admin.public.hex() == vector["admin_public"]
     assert person.admin.seed == crypto.derive(seed, "chez/1 private space admin")
+    assert person.nonce == crypto.derive(seed, "chez/1 private space nonce") == bytes.fromhex(vector["nonce"])
 
 
 def test_a_wrong_word_is_refused() -> None:

@@ -7,6 +7,7 @@ import pytest
 import chez
 from chez.crypto import SealingKey
 from chez.errors import NotAllowed, NotFound, RelayMisbehaved, RelayRefused
+from chez.spaces.rotation import tag_of
 from chez.sync.survey import Survey
 from chez.sync.surveyor import survey
 from tests.home.pairing import paired
@@ -22,7 +23,7 @@ class Outsider:
         self.url = url
         self.handle = home._replica.space.handle
         self.space = home._replica.space.id
-        self.tag = home._replica.tag
+        self.tag = tag_of(self.space, home._device.sealing.public)
         self.key: SealingKey = home._device.sealing
 
     async def look(self, space: bytes | None = None, tag: bytes | None = None) -> Survey:
@@ -80,7 +81,8 @@ async def test_a_relay_that_alters_what_it_has_is_named(tmp_path: Path) -> None:
             await _written(a, b, front.url, 1)
             outsider, data = Outsider(b, front.url), tmp_path / "r"
             await first.kill()
-            old, other = packets(data, outsider.handle)[outsider.tag], packets(data, outsider.handle)[a._replica.tag]
+            had = packets(data, outsider.handle)
+            old, other = had[outsider.tag], had[Outsider(a, front.url).tag]
             async with behind(front, data):
                 await _written(a, b, front.url, 1)
                 assert (await outsider.look()).unreadable == 0

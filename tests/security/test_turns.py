@@ -20,7 +20,7 @@ from chez.records.waiting import Budget
 from chez.store.database import Connection
 from chez.sync import intake, planning
 from chez.sync.entry import CHANGE, CHANGES, Inner, Item, Part, SignedEntry, seal, sign_entry
-from chez.sync.replica import Cursor
+from chez.sync.sealed import Cursor
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 from chez_wire.frames import Entry
 from tests.security.test_poison import Author, Reader

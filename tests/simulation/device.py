@@ -11,7 +11,8 @@ from chez.store.database import Connection
 from chez.sync.lanes import Job, Lane, Lanes
 from chez.sync.machine import SyncMachine
 from chez.sync.outbox import waiting_spaces
-from chez.sync.replica import Replica, Sealed
+from chez.sync.replica import Replica
+from chez.sync.sealed import Sealed
 from chez.sync.session import ClientSession
 from tests.simulation.household import Household, Member
 

@@ -106,10 +106,11 @@ def household(random: Random) -> Household:
     """A person with one device."""
     root, recovery, relay, first, second = (random.randbytes(32) for _ in range(5))
     person = Person(crypto.SigningKey.from_seed(root), crypto.SealingKey.from_seed(recovery),
-                    crypto.SigningKey.from_seed(relay), crypto.SigningKey.from_seed(random.randbytes(32)))
+                    crypto.SigningKey.from_seed(relay), crypto.SigningKey.from_seed(random.randbytes(32)),
+                    random.randbytes(32))
     keys = DeviceKeys.from_seeds(first, second)
     log = enrol(person, keys, "device 0", random.randbytes(32))
     space, statements, epoch = create_space("private", Kind.PRIVATE, person.root.public, log, keys, person.admin.seed,
-                                            random.randbytes(96))
+                                            person.nonce + random.randbytes(64))
     return Household(person.root.public, space, epoch, handle_of(person.admin.public),
                      Member("device 0", keys, tuple(statements), first=True))

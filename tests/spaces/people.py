@@ -49,14 +49,18 @@ class Person:
     def id(self) -> bytes:
         return self.root.public
 
+    @property
+    def recovery(self) -> crypto.SealingKey:
+        return crypto.SealingKey.from_seed(seed(self.name, "recovery"))
+
     def enrol(self) -> Signed:
-        return sign_statement(Enrol(self.id, seed(self.name, "recovery"), seed(self.name, "relay"), ZEROS, self.name),
+        return sign_statement(Enrol(self.id, self.recovery.public, seed(self.name, "relay"), ZEROS, self.name),
                               self.root)
 
-    def certify(self, heads: Sequence[bytes], number: int, by: crypto.SigningKey) -> Signed:
+    def certify(self, heads: Sequence[bytes], number: int, by: crypto.SigningKey, sealing: bytes = b"") -> Signed:
         device, salt = self.devices[number], seed(self.name, number, "salt")
         word = consent(device.signing, commitment_of(self.id, salt))
-        return sign_statement(Certify(self.id, list(heads), by.public, device.id, device.sealing.public,
+        return sign_statement(Certify(self.id, list(heads), by.public, device.id, sealing or device.sealing.public,
                                       f"{self.name}{number}", salt, word), by)
 
     def expel(self, heads: Sequence[bytes], device: bytes, by: crypto.SigningKey, keep: Sequence[bytes] = ()) -> Signed:

@@ -168,7 +168,8 @@ def test_who_is_no_owner_changes_nothing(who: str, what: str) -> None:
         "remove": lambda: author.remove(table.heads, table.bob.id),
         "role": lambda: author.set_role(table.heads, person.id, Role.OWNER),
         "epoch": lambda: author.epoch(table.heads, 1, []),
-        "invite": lambda: sign_statement(Invite(table.space, table.heads, key.public, ZEROS, Role.OWNER, 1, 0), key),
+        "invite": lambda: sign_statement(Invite(table.space, table.heads, key.public, ZEROS, Role.OWNER, 1, 0, ZEROS),
+                                         key),
         "rename": lambda: sign_statement(Rename(table.space, table.heads, key.public, "mine"), key),
         "pick": lambda: sign_statement(Pick(table.space, table.heads, key.public, Cut(ZEROS, 1, ZEROS)), key),
     }[what]()
@@ -400,7 +401,7 @@ def test_a_root_that_enrols_twice_has_one_recovery_key() -> None:
     bob = table.bob
     second = sign_statement(Enrol(bob.id, seed("other recovery"), seed("relay"), b"\1" * 32, "bobby"), bob.root)
     state = table.members([second]).state
-    assert state.persons[bob.id].recovery == seed("bob", "recovery")
+    assert state.persons[bob.id].recovery == bob.recovery.public
 
 
 def test_statements_wait_for_what_they_build_on() -> None:

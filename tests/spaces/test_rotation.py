@@ -16,7 +16,9 @@ from chez.spaces.rotation import (
     accept_packet,
     first_epoch,
     new_epoch,
+    open_packet,
     packets_for,
+    recovery_tag_of,
     tag_of,
     unlock,
 )
@@ -74,8 +76,33 @@ def test_each_role_gets_the_keys_it_may_have() -> None:
         epoch = world.open(packets, person.devices[0])
         assert (epoch.secret, epoch.number, epoch.id) == (made.epoch.secret, 2, made.statement.hash)
         assert (epoch.append_seed is not None, epoch.admin_seed is not None) == seeds
-    recovery = crypto.SealingKey.from_seed(bytes(32))
-    assert tag_of(world.space, recovery.public) not in packets
+
+
+def test_a_persons_recovery_key_gets_what_the_person_gets_under_a_tag_of_the_spaces_nonce() -> None:
+    """Who has the recovery key of a member finds its packet by the nonce of the space, without the space's id."""
+    world = World()
+    made = world.rotate({world.first.epoch.id: world.first.epoch})
+    packets = world.packets(made.epoch)
+    assert world.members.create is not None
+    for person, admin in ((world.alice, True), (world.bob, False)):
+        box = packets[recovery_tag_of(world.members.create.nonce, person.recovery.public)]
+        space, epoch = open_packet(box, person.recovery)
+        assert space == world.space and isinstance(epoch, Epoch) and (epoch.admin_seed is not None) == admin
+        assert tag_of(world.space, person.recovery.public) not in packets
+
+
+def test_devices_that_claim_one_sealing_key_do_not_keep_an_epoch_from_being_sent() -> None:
+    """A member that certified two devices with one key is removed: each tag has one packet."""
+    world = World()
+    bob = world.bob
+    bob.devices[2] = DeviceKeys(bob.devices[2].signing, bob.devices[1].sealing)
+    for number in (1, 2):
+        world.say(bob.certify(world.members.person_heads(bob.id), number, bob.root))
+    world.say(world.author.remove(world.heads, bob.id))
+    made = world.rotate({world.first.epoch.id: world.first.epoch})
+    tags = [one.tag for one in packets_for(world.space, world.members.state, made.epoch, world.author.key,
+                                           world.random.randbytes)]
+    assert len(tags) == len(set(tags)) and tag_of(world.space, bob.devices[1].sealing.public) in tags
 
 
 def test_who_was_removed_gets_a_farewell_and_all_packets_look_alike() -> None:

@@ -3,7 +3,7 @@
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez.errors import RelayMisbehaved
@@ -48,6 +48,7 @@ def grown(random: Random, steps: int) -> Log:
     return log
 
 
+@settings(deadline=None)
 @given(seeds, st.integers(0, 25))
 def test_every_epoch_and_statement_comes_out(number: int, steps: int) -> None:
     """Through any number of rotations and forks, with junk between, in pages of any size."""
@@ -61,6 +62,7 @@ def test_every_epoch_and_statement_comes_out(number: int, steps: int) -> None:
     assert found.newest == log.newest and found.newest.admin_seed is not None
 
 
+@settings(deadline=None)
 @given(seeds, st.integers(0, 25))
 def test_epochs_beyond_the_room_for_places_cost_no_entry(number: int, steps: int) -> None:
     """Where there is room for the places of one epoch only, the same comes out."""
@@ -104,6 +106,7 @@ def test_a_log_that_does_not_tell_of_the_packets_epoch_is_refused() -> None:
     assert read(log, random, Epoch(true.id, true.number, true.secret, None))[0].newest.admin_seed is None
 
 
+@settings(deadline=None)
 @given(seeds, st.integers(0, 15), st.data())
 def test_of_a_log_with_gaps_nothing_false_comes_out(number: int, steps: int, data: st.DataObject) -> None:
     """Whatever entries are left out: it is refused, or what comes out is true."""
@@ -153,6 +156,7 @@ def test_statements_of_another_space_are_not_taken() -> None:
     assert found.unreadable == 2 and len(found.membership) == len(log.members)
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=400) | st.integers(0, 300), max_size=12))
 def test_arbitrary_bytes_are_passed_over(parts: list[bytes | int]) -> None:
     """Arbitrary bytes, and entries cut short, neither raise nor are counted as read."""

@@ -30,6 +30,7 @@ def _person() -> dict[str, str]:
         "recovery_seed": PERSON.recovery.seed.hex(), "recovery_public": PERSON.recovery.public.hex(),
         "relay_recovery_seed": PERSON.relay_recovery.seed.hex(),
         "relay_recovery_public": PERSON.relay_recovery.public.hex(), "admin_public": PERSON.admin.public.hex(),
+        "nonce": PERSON.nonce.hex(),
     }
 
 

@@ -14,8 +14,8 @@ import msgspec
 from chez import crypto
 from chez.keys.epochs import Epoch
 from chez.spaces.membership import Membership
-from chez.spaces.rotation import PACKET_PLAIN, new_epoch, tag_of
-from tests.vectors.fixed import ADMIN, APPEND_SEED, CREATE, EPOCH, FIRST_STATEMENTS, LAPTOP, PHONE, filled
+from chez.spaces.rotation import PACKET_PLAIN, new_epoch, recovery_tag_of, tag_of
+from tests.vectors.fixed import ADMIN, APPEND_SEED, CREATE, EPOCH, FIRST_STATEMENTS, LAPTOP, PERSON, PHONE, filled
 
 __all__ = ("ENTROPY", "NEXT", "vectors")
 
@@ -53,6 +53,8 @@ def vectors() -> dict[str, dict[str, str]]:
         "keys": {"recipient": PHONE.sealing.public.hex(), "tag": tag_of(CREATE.hash, PHONE.sealing.public).hex(),
                  "plain": _padded([1, CREATE.hash, epoch.id, epoch.number, epoch.secret, epoch.append_seed,
                                    epoch.admin_seed]).hex()},
+        "recovery": {"nonce": PERSON.nonce.hex(), "recipient": PERSON.recovery.public.hex(),
+                     "tag": recovery_tag_of(PERSON.nonce, PERSON.recovery.public).hex()},
         "farewell": {"issuer": LAPTOP.id.hex(), "plain": _padded([2, CREATE.hash, LAPTOP.id, word]).hex()},
     }
 

@@ -45,7 +45,7 @@ _said = (
     Rename(_space, _heads, _laptop, "ours"),
     Archive(_space, _heads, _laptop, True),
     Move(_space, _heads, _laptop, filled(0x33)),
-    Invite(_space, _heads, _laptop, filled(0x34), Role.READER, 3, 1_767_225_600_000),
+    Invite(_space, _heads, _laptop, filled(0x34), Role.READER, 3, 1_767_225_600_000, filled(0x36)),
     Revoke(_space, _heads, _laptop, filled(0x35)),
     Pick(_space, _heads, _laptop, _cut),
 )

@@ -567,14 +567,17 @@ class Home(Opened[AsyncHome]):
         """
         return Space(self._portal, self._portal.do(lambda: self._inner.space(what)))
 
-    def create_space(self, name: str, *, relay: str | None = None) -> Space:
+    def create_space(self, name: str, *, relay: str | None = None, public: bool = False) -> Space:
         """Make a space of one's own, which all devices of this person then have.
 
-        It is kept in step where the private space is, or at a `relay` of its own. Durable here
-        when it returns, whether a relay can be reached or not. Raises `InvalidValue` for a name
-        that can't be one, or that a space here has.
+        It is kept in step where the private space is, or at a `relay` of its own. A `public`
+        one is read by everybody who has its `address`. Durable here when it returns, whether a
+        relay can be reached or not. Raises `InvalidValue` for a name that can't be one, or that
+        a space here has.
         """
-        return Space(self._portal, self._portal.call(lambda call: self._inner.create_space(name, relay=relay)))
+        return Space(
+            self._portal, self._portal.call(lambda call: self._inner.create_space(name, relay=relay, public=public))
+        )
 
     def card(self) -> str:
         """This person's card: what others need to share a space with it (`Space.add`), and nothing secret.
@@ -1066,6 +1069,19 @@ class Space(Front[AsyncSpace]):
     def private(self) -> bool:
         """Whether it is the person's own space, which is shared with nobody."""
         return self._inner.private
+
+    @property
+    def public(self) -> bool:
+        """Whether everybody reads it who has its `address`."""
+        return self._inner.public
+
+    @property
+    def address(self) -> str:
+        """What lets anybody read this public space; it stays good over rotations.
+
+        Raises `NotAllowed` for a space that is not public, `NotFound` when it is at no relay yet.
+        """
+        return self._inner.address
 
     @property
     def role(self) -> RoleName | None:

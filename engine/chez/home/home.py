@@ -120,12 +120,13 @@ class Home:
         held = self._spaces.private if what is None else self._spaces.find(what)
         return Space(held, self._open)
 
-    async def create_space(self, name: str, *, relay: str | None = None) -> Space:
+    async def create_space(self, name: str, *, relay: str | None = None, public: bool = False) -> Space:
         """Make a space of one's own, which all devices of this person then have.
 
-        It is kept in step where the private space is, or at a `relay` of its own. Durable here
-        when it returns, whether a relay can be reached or not. Raises `InvalidValue` for a name
-        that can't be one, or that a space here has.
+        It is kept in step where the private space is, or at a `relay` of its own. A `public`
+        one is read by everybody who has its `address`. Durable here when it returns, whether a
+        relay can be reached or not. Raises `InvalidValue` for a name that can't be one, or that
+        a space here has.
         """
         spaces, device = self._spaces, self._device
         if relay is not None:
@@ -134,9 +135,11 @@ class Home:
         def work(db: Connection) -> int:
             spaces.check_name(name)
             spaces.private.replica.refresh(db)
-            n = make_space(db, spaces.private.space, device, name, Kind.SHARED, crypto.random_bytes, relay)
+            kind = Kind.PUBLIC if public else Kind.SHARED
+            n = make_space(db, spaces.private.space, device, name, kind, crypto.random_bytes, relay)
             (id,) = db.execute("SELECT id FROM space WHERE n = ?", (n,)).fetchone()
-            self.journal.record(db, "space-created", {"name": name, "space": id.hex()})
+            self.journal.record(db, "public-space-created" if public else "space-created",
+                                {"name": name, "space": id.hex()})
             return n
 
         n = await self._database.write(work)

@@ -71,7 +71,7 @@ async def create(path: Path | str, *, passphrase: str, name: str = "device", wor
     device = new_device()
     log = enrol(person, device, name, crypto.random_bytes(32))
     id, statements, epoch = create_space("private", Kind.PRIVATE, person.root.public, log, device, person.admin.seed,
-                                         crypto.random_bytes(96))
+                                         person.nonce + crypto.random_bytes(64))
 
     def fill(db: Connection) -> int:
         return store_space(db, id, "private", statements, [epoch], handle_of(person.admin.public), sent=False)

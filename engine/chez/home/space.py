@@ -13,7 +13,7 @@ from chez.blobs.attachments import Blobs
 from chez.blobs.files import FOLDER, PieceFiles
 from chez.blobs.whole import content_of
 from chez.connectors import Connector
-from chez.errors import InvalidValue
+from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.home.archive import is_export
 from chez.home.exporting import Exported, Exporter, ExportReport
 from chez.home.held import Held, HeldSpaces
@@ -33,6 +33,7 @@ from chez.records.typed import Migration
 from chez.records.types import collection_of
 from chez.records.values import check_collection, time_text
 from chez.spaces.card import Card
+from chez.spaces.public import Address
 from chez.store.database import Connection, Database
 
 __all__ = ("OpenHome", "Space", "collection_in")
@@ -77,6 +78,25 @@ class Space:
     def private(self) -> bool:
         """Whether it is the person's own space, which is shared with nobody."""
         return self._held.space.private
+
+    @property
+    def public(self) -> bool:
+        """Whether everybody reads it who has its `address`."""
+        return self._held.space.public
+
+    @property
+    def address(self) -> str:
+        """What lets anybody read this public space; it stays good over rotations.
+
+        Raises `NotAllowed` for a space that is not public, `NotFound` when it is at no relay yet.
+        """
+        space, relay = self._held.space, self._home.syncing.relay_of(self._held.space)
+        create = space.membership.create
+        if create is None or not space.public:
+            raise NotAllowed(f"space {self.name!r} is not public", "It is so from its beginning, or never.")
+        if relay is None:
+            raise NotFound("no relay is set", "Others find a public space at its relay: `chez relay URL`.")
+        return Address(space.id, space.handle, relay, create.nonce, space.name).text
 
     @property
     def role(self) -> RoleName | None:

@@ -6,7 +6,8 @@
     control       Ed25519 seed: proves membership at a relay, within a small quota
 
 The append credential is an independent secret, sealed to writers and owners only, so
-that a reader can't derive it.
+that a reader can't derive it. In a public space, which everybody may read, the control
+credential derives from that one.
 """
 
 from dataclasses import dataclass, field
@@ -52,6 +53,13 @@ class Epoch:
     def control(self) -> crypto.SigningKey:
         """The relay credential for control entries."""
         return crypto.SigningKey.from_seed(crypto.derive(self.secret, "chez/1 relay control"))
+
+    @property
+    def public_control(self) -> crypto.SigningKey | None:
+        """The relay credential for control entries of a public space, for writers and owners."""
+        if self.append_seed is None:
+            return None
+        return crypto.SigningKey.from_seed(crypto.derive(self.append_seed, "chez/1 public control"))
 
     @property
     def append(self) -> crypto.SigningKey | None:

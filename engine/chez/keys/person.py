@@ -3,7 +3,7 @@
 The root secret certifies the first device and is then forgotten: no device stores it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mnemonic import Mnemonic
 
@@ -20,13 +20,15 @@ class Person:
     `root` signs the first device's certificate and is the person id; `recovery` opens
     every epoch of every space the person belongs to; `relay_recovery` outranks a
     space's admin key at relays; `admin`, the first admin key of the private space, names
-    that at relays, so that a recovery finds it by the words alone.
+    that at relays, and `nonce` is what its first statement has (32 bytes), so that a recovery
+    finds it, and its packet there, by the words alone.
     """
 
     root: crypto.SigningKey
     recovery: crypto.SealingKey
     relay_recovery: crypto.SigningKey
     admin: crypto.SigningKey
+    nonce: bytes = field(repr=False)
 
 
 def new_words(entropy: bytes) -> str:
@@ -55,4 +57,5 @@ def person_of(words: str) -> Person:
         crypto.SealingKey.from_seed(crypto.derive(seed, "chez/1 person recovery")),
         crypto.SigningKey.from_seed(crypto.derive(seed, "chez/1 person relay recovery")),
         crypto.SigningKey.from_seed(crypto.derive(seed, "chez/1 private space admin")),
+        crypto.derive(seed, "chez/1 private space nonce"),
     )

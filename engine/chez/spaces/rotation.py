@@ -2,15 +2,18 @@
 
     packet    sealed box of: length (1 byte), MessagePack [1, space, epoch, number, secret, append
               seed, admin seed] or [2, space, issuer, signature], zeros up to 208 bytes
-    tag       H("chez/1 mailbox", space, sealing key): where a recipient's packet lies at relays
+    tag       H("chez/1 mailbox", space, sealing key): where a device's packet lies at relays;
+              H("chez/1 recovery mailbox", the space's nonce, recovery key): a person's
     link      nonce ‖ XChaCha20-Poly1305(the previous epoch's secret) under a key derived from
               the new secret ("chez/1 epoch link"), associated data H(space, previous epoch)
 
 Readers get the secret, writers the append seed as well, owners the admin seed too; a
-person's recovery key gets what the person gets. A sealed box authenticates nobody: an
-epoch from a packet is worth nothing before its statement takes effect and commits to it.
-A device that was taken out finds a farewell, signed by who started the epoch: it can read
-the log no more, and would not know why.
+person's recovery key gets what the person gets, under a tag that the 24 words alone can
+compute for the private space, whose nonce comes of them: its id has a device's in it. In a
+public space everybody who has its address is a reader, by one key for all (`spaces.public`).
+A sealed box authenticates nobody: an epoch from a packet is worth nothing before its
+statement takes effect and commits to it. A device that was taken out finds a farewell,
+signed by who started the epoch: it can read the log no more, and would not know why.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -25,11 +28,12 @@ from chez import crypto
 from chez.errors import BadEntry, NotAllowed
 from chez.keys.epochs import Epoch, commitment
 from chez.spaces.membership import Membership
+from chez.spaces.public import reader_of
 from chez.spaces.state import State
 from chez.spaces.statements import Create, NewEpoch, Previous, Role, Signed, sign_statement
 
 __all__ = ("PACKET_BYTES", "Farewell", "Packet", "StartedEpoch", "accept_packet", "first_epoch", "holds", "new_epoch",
-           "open_packet", "packets_for", "tag_of", "unlock")
+           "open_packet", "packets_for", "recovery_tag_of", "tag_of", "unlock")
 
 PACKET_PLAIN: Final = 208
 PACKET_BYTES: Final = PACKET_PLAIN + crypto.SEALED_BOX_OVERHEAD
@@ -183,48 +187,70 @@ def holds(epoch: Epoch, said: NewEpoch) -> bool:
 
 
 def tag_of(space: bytes, sealing: bytes) -> bytes:
-    """Where the packet of a recipient, who has this sealing key, lies at relays (32 bytes)."""
+    """Where the packet of a device, which has this sealing key, lies at relays (32 bytes)."""
     return crypto.hash_fields("chez/1 mailbox", space, sealing)
+
+
+def recovery_tag_of(nonce: bytes, recovery: bytes) -> bytes:
+    """Where a person's packet lies, which its recovery key opens, in the space with this nonce (32 bytes)."""
+    return crypto.hash_fields("chez/1 recovery mailbox", nonce, recovery)
 
 
 def packets_for(space: bytes, state: State, epoch: Epoch, signer: crypto.SigningKey,
                 entropy: Callable[[int], bytes]) -> list[Packet]:
     """The packets of an epoch whose three keys are here, for every device and recovery key; decoys among them.
 
+    In a public space one more, for everybody.
+
     Farewells, signed by `signer`, for those that were taken out.
 
     In order of their tags, their number a power of two: it tells the members' number roughly.
     The decoys' tags stay the same from one epoch to the next, as the members' do.
     """
-    roles: dict[bytes, Role] = {}
-    for device in state.devices.values():
-        right = state.right(device.id)
-        if right is not None:
-            roles[device.sealing] = max(right, roles.get(device.sealing, Role.READER))
-    for member in state.members.values():
-        recovery = state.persons[member.person].recovery
-        roles[recovery] = max(member.role, roles.get(recovery, Role.READER))
     packets = []
-    for sealing, role in roles.items():
+    recipients = _recipients(space, state)
+    for tag, (sealing, role) in recipients.items():
         try:
-            packets.append(Packet(tag_of(space, sealing), _seal(space, epoch, role, sealing)))
+            packets.append(Packet(tag, _seal(space, epoch, role, sealing)))
         except crypto.CryptoFailed:
             continue  # a key with which everybody could read it: its owner locked itself out
-    packets += _farewells(space, state, signer, set(roles))
+    packets += _farewells(space, state, signer, {sealing for sealing, _ in recipients.values()})
     least = max(_LEAST_PACKETS, 1 << (len(packets) - 1).bit_length()) if packets else _LEAST_PACKETS
     packets += [Packet(crypto.hash_fields("chez/1 mailbox", space, n.to_bytes(4, "big")), entropy(PACKET_BYTES))
                 for n in range(least - len(packets))]
     return sorted(packets, key=lambda packet: packet.tag)
 
 
+def _recipients(space: bytes, state: State) -> dict[bytes, tuple[bytes, Role]]:
+    """By tag, the key that a packet is sealed to, and what who has it may do."""
+    found: dict[bytes, tuple[bytes, Role]] = {}
+    everybody = reader_of(state)
+
+    def add(tag: bytes, sealing: bytes, role: Role) -> None:
+        if everybody is not None and sealing == everybody.public:
+            role = Role.READER  # whoever names this key its own
+        found[tag] = sealing, max(role, found[tag][1] if tag in found else role)
+
+    if everybody is not None:
+        add(tag_of(space, everybody.public), everybody.public, Role.READER)
+    for device in state.devices.values():
+        right = state.right(device.id)
+        if right is not None:
+            add(tag_of(space, device.sealing), device.sealing, right)
+    for member in state.members.values():
+        if state.create is not None:
+            recovery = state.persons[member.person].recovery
+            add(recovery_tag_of(state.create.nonce, recovery), recovery, member.role)
+    return found
+
+
 def _farewells(space: bytes, state: State, signer: crypto.SigningKey, staying: set[bytes]) -> Iterator[Packet]:
-    for id in state.certificates:
-        gone = state.device(id)
-        if gone is None or gone.sealing in staying or not state.persons_of(id) & state.admissions:
-            continue
-        word = signer.sign("chez/1 farewell", space, gone.sealing)
+    gone = {device.sealing for id in state.certificates
+            if state.persons_of(id) & state.admissions and (device := state.device(id)) is not None}
+    for sealing in gone - staying:  # each once: devices may claim one key, and a tag has one packet
+        word = signer.sign("chez/1 farewell", space, sealing)
         with suppress(crypto.CryptoFailed):
-            yield Packet(tag_of(space, gone.sealing), _boxed(gone.sealing, Farewell(space, signer.public, word)))
+            yield Packet(tag_of(space, sealing), _boxed(sealing, Farewell(space, signer.public, word)))
 
 
 def _boxed(sealing: bytes, content: "_Keys | Farewell") -> bytes:

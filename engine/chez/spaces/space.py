@@ -31,6 +31,8 @@ class SpaceKeys:
     """Whether somebody who might told this device that it was taken out."""
     private: bool = False
     """Whether it is the person's own: it carries the journal's heads, and the keys of the others."""
+    public: bool = False
+    """Whether everybody reads it who has its address."""
     relay: str | None = None
     """The relay where it is kept in step; None: where the private space is."""
     _chosen: tuple[tuple[int, int], Epoch] | None = field(default=None, repr=False)
@@ -59,6 +61,10 @@ class SpaceKeys:
         """The key whose word relays take for the space, for owners."""
         return self.epoch.admin
 
+    def control_of(self, epoch: Epoch) -> crypto.SigningKey | None:
+        """The credential for control entries of an epoch: in a public space, who only reads has none."""
+        return epoch.public_control if self.public else epoch.control
+
     @property
     def record_key(self) -> bytes:
         """The key of imported records' ids: of the first epoch, so that it never changes."""
@@ -70,7 +76,8 @@ def create_space(name: str, kind: Kind, person: bytes, log: Sequence[Signed], de
                  admin_seed: bytes, entropy: bytes) -> tuple[bytes, list[Signed], Epoch]:
     """A new space that a device of `person` owns.
 
-    `log` are the statements about the person, all of them; `entropy` is 96 random bytes.
+    `log` are the statements about the person, all of them; `entropy` is 96 random bytes, of
+    which the first 32 are the space's nonce: a private space's is the person's (`Person.nonce`).
     Returns the space's id, its first statements, those of the person included, and its
     first epoch.
     """
@@ -159,5 +166,6 @@ def load_space(db: Connection, n: int) -> SpaceKeys:
     if membership.create is None or not epochs:
         raise Damaged(f"the statements or keys of space {name!r} are missing",
                       "Restore a backup, or join again from another device.")
-    private = membership.create.kind is Kind.PRIVATE
-    return SpaceKeys(n, id, name, handle, membership, epochs, bool(farewell), private, relay)
+    kind = membership.create.kind
+    return SpaceKeys(n, id, name, handle, membership, epochs, bool(farewell), kind is Kind.PRIVATE,
+                     kind is Kind.PUBLIC, relay)

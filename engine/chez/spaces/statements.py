@@ -255,7 +255,8 @@ class Move(_Body, tag=24, frozen=True):
 class Invite(_Body, tag=25, frozen=True):
     """Who proves to hold `key` may become a member: so often, until then (Unix milliseconds).
 
-    The device that wrote it watches over both, and answers those who come.
+    The devices of the person who says it watch over both, and answer those who come;
+    `nonce` leads them, and nobody else, to the invitation's secrets (`spaces.invitations`).
     """
 
     space: Id
@@ -265,6 +266,7 @@ class Invite(_Body, tag=25, frozen=True):
     role: Role
     uses: Annotated[int, Meta(ge=1, le=1000)]
     expires: Count
+    nonce: Id
 
 
 class Revoke(_Body, tag=26, frozen=True):

@@ -15,7 +15,8 @@ from chez.sync.events import EntriesArrived
 from chez.sync.heads import Alarm
 from chez.sync.intake import TURN
 from chez.sync.received import Received
-from chez.sync.replica import Cursor, Replica, Sealed
+from chez.sync.replica import Replica
+from chez.sync.sealed import Cursor, Sealed
 
 __all__ = ("Arrivals", "Moved")
 

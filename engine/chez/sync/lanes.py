@@ -33,7 +33,8 @@ from chez.sync.events import (
     Welcomed,
 )
 from chez.sync.machine import Phase, SyncMachine
-from chez.sync.replica import Replica, Sealed
+from chez.sync.replica import Replica
+from chez.sync.sealed import Sealed
 from chez.sync.session import Claim, ClientSession
 from chez.sync.work import Progress, Work
 from chez_wire.limits import MAX_CLAIMS

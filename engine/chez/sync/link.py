@@ -10,9 +10,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from typing import Any, Final
-
-from websockets.exceptions import ConnectionClosed
+from typing import TYPE_CHECKING, Final
 
 from chez import crypto
 from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable
@@ -21,9 +19,13 @@ from chez.sync.connection import open_socket, relay_name
 from chez.sync.lanes import Lane, Lanes, State
 from chez.sync.machine import SyncMachine
 from chez.sync.outbox import waiting_spaces
-from chez.sync.replica import Replica, Sealed
+from chez.sync.replica import Replica
+from chez.sync.sealed import Sealed
 from chez.sync.session import ClientSession
 from chez.sync.work import Progress
+
+if TYPE_CHECKING:
+    from chez.sync.socket import Socket
 
 __all__ = ("Link", "hooks")
 
@@ -248,11 +250,11 @@ class Link:
                     await self._news.wait()
                 self._news.clear()
                 await self._round(lanes)
-        except (ConnectionClosed, OSError) as error:
+        except OSError as error:
             raise RelayUnreachable(f"the connection to {self.url} broke ({error})", "It is tried again.") from None
         finally:
             reader.cancel()
-            with suppress(ConnectionClosed, OSError, asyncio.CancelledError):
+            with suppress(asyncio.CancelledError):
                 await socket.close()
 
     async def _round(self, lanes: Lanes) -> None:
@@ -288,13 +290,13 @@ class Link:
             lanes.again(lane)
             self._news.set()
 
-    async def _read(self, socket: Any) -> None:
+    async def _read(self, socket: "Socket") -> None:
         try:
-            async for message in socket:
-                self._inbox.append(message if isinstance(message, bytes) else b"")
+            async for message in socket.messages():
+                self._inbox.append(message)
                 self._news.set()
             self._gone = ConnectionError("closed by the relay")
-        except (ConnectionClosed, OSError) as error:
+        except OSError as error:
             self._gone = error
         finally:
             self._news.set()

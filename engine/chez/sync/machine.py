@@ -13,7 +13,7 @@ come in between. The relay gets credit for what was taken in, so what waits here
     start -> greeted -> resumed -> opened (or created, then opened) -> following
 
 A space is opened with the credentials of the epoch that the relay had last; when it
-refuses them, with those of the newest epoch here, then with those in this device's packet.
+refuses them, with others (`sync.tries`).
 While following, an owner's device replaces the relay's keys when a newer epoch is sealed
 under, and what ends somebody's rights has left; then the space is opened anew.
 """
@@ -21,7 +21,7 @@ under, and what ends somebody's rights has left; then the space is opened anew.
 import enum
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Final, NoReturn
+from typing import Final
 
 from chez.crypto import SigningKey
 from chez.errors import RelayMisbehaved, RelayRefused, RelayUnreachable
@@ -42,9 +42,11 @@ from chez.sync.events import (
 )
 from chez.sync.heads import Alarm
 from chez.sync.received import Received
-from chez.sync.replica import Cursor, Replica, Sealed
+from chez.sync.replica import Replica
 from chez.sync.rotating import Creation
+from chez.sync.sealed import Cursor, Sealed
 from chez.sync.session import Rotation
+from chez.sync.tries import Tries
 from chez.sync.work import Progress, Work
 from chez_wire.limits import DEFAULT_CREDIT
 from chez_wire.login import Role
@@ -83,6 +85,7 @@ class SyncMachine:
     """Whether transactions seal what they write: once everything before is sealed, for
     entries are sealed in the order of their chain."""
     progress: Progress = field(default_factory=Progress)
+    tries: Tries = field(init=False)
     arrivals: Arrivals = field(init=False)
     """What came and was not worked on yet."""
     spaces: list[int] = field(default_factory=list)
@@ -103,12 +106,12 @@ class SyncMachine:
     _incarnation: bytes = b""
     _epoch: Epoch | None = None
     """Whose credentials were tried last."""
-    _tried: set[bytes] = field(default_factory=set)
     _until: int = 0
     """Nothing is sent before everything up to this offset was taken in: a restored copy of a
     home finds its own later entries there, and must not write over them."""
 
     def __post_init__(self) -> None:
+        self.tries = Tries(self.replica)
         self.arrivals = Arrivals(self.replica, self.relay)
 
     @property
@@ -154,7 +157,7 @@ class SyncMachine:
             case Refused(code="stale"):  # another device was first; if that ended our roles already, we are on it
                 return self._resume() if self.phase is Phase.ROTATING else []
             case Refused(code="unknown") if self.phase is Phase.FETCHING:
-                self._shut_out()
+                self._fetch()
             case Refused(retry=True):
                 raise RelayUnreachable(f"the relay can't just now: {event.message}", "It is tried again.")
             case Refused():
@@ -189,7 +192,7 @@ class SyncMachine:
         """Begin, or begin anew: the relay's keys were replaced."""
         self.phase, self.sealing, self._begun = Phase.GREETING, False, False
         self._queue.clear()
-        self._tried.clear()
+        self.tries.begin()
         return [Work(lambda db: self.replica.resume(db, self.relay, self._incarnation), self._resumed)]
 
     def _resumed(self, result: tuple[Cursor, bool, Epoch]) -> list[Work]:
@@ -202,12 +205,7 @@ class SyncMachine:
 
     def _open(self, epoch: Epoch) -> None:
         self.phase, self._epoch = Phase.OPENING, epoch
-        self._tried.add(epoch.id)
-        handle = self.replica.space.handle
-        claims = [(handle, Role.READ, epoch.read), (handle, Role.CONTROL, epoch.control)]
-        if epoch.append is not None:
-            claims.append((handle, Role.APPEND, epoch.append))
-        self._ref = self.session.open(claims)
+        self._ref = self.session.open(self.tries.claims(epoch))
 
     def _opened(self, event: SpacesOpened) -> list[Work]:
         refusals = {space.error for space in event.spaces if space.error}
@@ -291,26 +289,24 @@ class SyncMachine:
 
     def _denied(self) -> list[Work]:
         """The relay has other credentials: those of the newest epoch here, or else what this device's packet has."""
-        newest = max(self.replica.space.epochs.values(), key=lambda epoch: (epoch.number, epoch.id))
-        if newest.id not in self._tried:
+        if (newest := self.tries.newest()) is not None:
             self._open(newest)
         else:
-            self.phase = Phase.FETCHING
-            self._ref = self.session.get_packet(self.replica.space.handle, self.replica.tag)
+            self._fetch()
         return []
+
+    def _fetch(self) -> None:
+        self.phase = Phase.FETCHING
+        self._ref = self.session.get_packet(self.replica.space.handle, self.tries.tag())
 
     def _fetched(self, taken: tuple[Epoch | None, Received]) -> list[Work]:
         epoch, received = taken
         self.spaces += received.spaces
-        if epoch is None or epoch.id in self._tried:
-            self._shut_out()
-        self._open(epoch)
+        if epoch is not None and self.tries.leads(epoch):
+            self._open(epoch)
+        else:
+            self._fetch()
         return []
-
-    def _shut_out(self) -> NoReturn:
-        raise RelayRefused("the relay lets this device into the space no more, and has no keys for it",
-                           "It was removed from the space, or the relay holds an older state. What is here stays.",
-                           reason="denied")
 
     def _seal(self) -> list[Work]:
         """Seal what waits, and from then on what is written; a home that became a new device reads first."""
@@ -329,7 +325,7 @@ class SyncMachine:
     def _created(self, made: Creation) -> list[Work]:
         self._epoch = made.epoch
         self._ref = self.session.create_space(made.admin, made.recovery, made.epoch.read.public, made.append,
-                                              made.epoch.control.public, packets=made.packets)
+                                              made.control, packets=made.packets)
         return []
 
     def _begin_sealing(self, sealed: list[Sealed]) -> list[Work]:

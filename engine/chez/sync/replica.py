@@ -10,7 +10,6 @@ Time and randomness are arguments, so that a simulation replays exactly.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from chez import crypto
@@ -48,43 +47,19 @@ from chez.sync.rotating import (
     Creation,
     creation_of,
     learn_epochs,
+    packet_keys,
     rotation_at,
     start_epoch,
     take_packet,
     takes_rights,
 )
+from chez.sync.sealed import Cursor, Sealed
 from chez.sync.session import Rotation
 from chez.sync.tally import Notice, Tally
-from chez_wire.envelope import GENESIS_HEAD, Header, entry_id
+from chez_wire.envelope import GENESIS_HEAD, entry_id
 from chez_wire.frames import Entry
 
-__all__ = ("Cursor", "Replica", "Sealed")
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """An own entry, sealed for a relay and durable here, ready to be sent.
-
-    `row` is its row among what is sealed, `entry` that of the entry.
-    """
-
-    row: int
-    entry: int
-    id: bytes
-    envelope: bytes = field(repr=False)
-    control: bool
-
-    @property
-    def epoch(self) -> bytes:
-        """The epoch that it is sealed under."""
-        return Header.decode(self.envelope).epoch
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """How far a relay's log was read: the offset of the last entry and the head there."""
-
-    position: int
-    head: bytes
+__all__ = ("Replica",)
 
 
 class Replica:
@@ -129,7 +104,9 @@ class Replica:
     def collect(self, db: Connection) -> list[tuple[int, SignedEntry]]:
         """Put everything that waits into entries of this device's chain; (row, entry) each."""
         self.refresh(db)
-        made = []
+        made: list[tuple[int, SignedEntry]] = []
+        if self.mute:
+            return made
         now = self._now()  # one for all: an item's age counts from its entry's time
         right = role_of(self.space, self._device.id)
         statements = take_statements(db, self.space.n, None if right is not None else self._device.id)
@@ -176,11 +153,13 @@ class Replica:
             self.unsettled = False
         self.collect(db)
         space = self.space.n
-        for row, packed, kind in self._lacking(db, relay):
+        for row, packed, kind in () if self.mute else self._lacking(db, relay):
             self._seal(db, relay, row, packed, kind)
         db.execute("DELETE FROM lacking WHERE relay = ? AND entry IN (SELECT n FROM entry WHERE space = ?)",
                    (relay, space))
         self.reseeding = False
+        if self.mute:
+            return []
         out = [Sealed(row, entry, id, envelope, kind == STATEMENTS) for row, entry, id, envelope, kind in db.execute(
             "SELECT sealed.n, entry.n, sealed.id, envelope, kind FROM sealed JOIN entry ON entry.n = sealed.entry "
             "WHERE relay = ? AND space = ? ORDER BY sealed.n", (relay, space))]
@@ -209,14 +188,30 @@ class Replica:
     # --- epochs ---------------------------------------------------------------------
 
     @property
-    def removed(self) -> bool:
-        """Whether this device has no part in the space any more, by the statements that are here or a farewell."""
-        return self.space.farewell or self.space.membership.state.right(self._device.id) is None
+    def role(self) -> Role | None:
+        """What this device may do in the space, by the statements that are here."""
+        return self.space.membership.state.right(self._device.id)
 
     @property
-    def tag(self) -> bytes:
-        """Where this device's packet with the keys of a new epoch lies at relays."""
-        return tag_of(self.space.id, self._device.sealing.public)
+    def removed(self) -> bool:
+        """Whether this device has no part in the space any more, by the statements that are here or a farewell."""
+        return self.space.farewell or (self.role is None and not self.follows)
+
+    @property
+    def follows(self) -> bool:
+        """Whether the space is public, and this device reads it without ever having belonged to it."""
+        state = self.space.membership.state
+        return self.space.public and not state.persons_of(self._device.id) & state.admissions
+
+    @property
+    def mute(self) -> bool:
+        """Whether nothing of this device can be sent: who only reads a public space has no credential for it."""
+        return self.space.public and self.space.epoch.append_seed is None
+
+    @property
+    def tags(self) -> list[bytes]:
+        """Where the packets with the keys of a new epoch lie at relays that this device can open, its own first."""
+        return [tag_of(self.space.id, key.public) for key in packet_keys(self.space, self._device)]
 
     def _epoch_at(self, db: Connection, relay: int) -> Epoch:
         """The epoch whose credentials a relay has, as far as is known here."""

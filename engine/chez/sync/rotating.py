@@ -11,6 +11,7 @@ from chez import crypto
 from chez.errors import BadEntry, RelayRefused
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
+from chez.spaces.public import reader_of
 from chez.spaces.rotation import Farewell, accept_packet, holds, new_epoch, packets_for, unlock
 from chez.spaces.space import SpaceKeys, keep_statement, store_epoch
 from chez.spaces.statements import Expel, Remove, Retire, SetRole, Signed
@@ -20,7 +21,7 @@ from chez.sync.session import Rotation
 from chez_wire.frames import SealedPacket
 from chez_wire.login import handle_of
 
-__all__ = ("Creation", "creation_of", "learn_epochs", "rotation_at", "sealed_packets", "start_epoch",
+__all__ = ("Creation", "creation_of", "learn_epochs", "packet_keys", "rotation_at", "sealed_packets", "start_epoch",
            "take_packet", "takes_rights")
 
 
@@ -32,6 +33,7 @@ class Creation:
     admin: crypto.SigningKey
     recovery: bytes
     append: bytes
+    control: bytes
     packets: tuple[SealedPacket, ...] = field(repr=False)
 
 
@@ -45,11 +47,12 @@ def creation_of(space: SpaceKeys, device: DeviceKeys, entropy: Callable[[int], b
     create = space.membership.create
     person = None if create is None else space.membership.state.persons.get(create.person)
     for epoch in space.epochs.values():
-        admin, append = epoch.admin, epoch.append
-        if person is None or admin is None or append is None or handle_of(admin.public) != space.handle:
+        admin, append, control = epoch.admin, epoch.append, space.control_of(epoch)
+        if person is None or admin is None or append is None or control is None or (
+                handle_of(admin.public) != space.handle):
             continue
         packets = sealed_packets(space, device, entropy) if epoch.id == space.epoch.id else ()
-        return Creation(epoch, admin, person.relay_recovery, append.public, packets)
+        return Creation(epoch, admin, person.relay_recovery, append.public, control.public, packets)
     raise RelayRefused("the relay does not know this space", "Only a device of the person who made it can create it "
                        "there.", reason="unknown")
 
@@ -64,13 +67,13 @@ def start_epoch(db: Connection, space: SpaceKeys, device: DeviceKeys, entropy: C
 
 
 def take_packet(db: Connection, space: SpaceKeys, box: bytes, device: DeviceKeys) -> Epoch | None:
-    """The epoch in this device's packet, which reads, and seals nothing yet.
+    """The epoch in this device's packet, or everybody's, which reads, and seals nothing yet.
 
     None when the packet is none, or a farewell: if it is true, the space remembers.
     """
-    try:
-        epoch = accept_packet(space.id, box, device.sealing)
-    except BadEntry:
+    opened = (_opened(space.id, box, key) for key in packet_keys(space, device))
+    epoch = next((one for one in opened if one is not None), None)
+    if epoch is None:
         return None
     if isinstance(epoch, Farewell):
         if epoch.proves(space.membership.state, device.id, device.sealing.public):
@@ -85,6 +88,19 @@ def take_packet(db: Connection, space: SpaceKeys, box: bytes, device: DeviceKeys
         space.farewell = False
     _keep(db, space, epoch)
     return space.epochs[epoch.id]
+
+
+def packet_keys(space: SpaceKeys, device: DeviceKeys) -> list[crypto.SealingKey]:
+    """What opens packets of a space here: the device's own key and, of a public space, everybody's."""
+    everybody = reader_of(space.membership.state)
+    return [device.sealing] if everybody is None else [device.sealing, everybody]
+
+
+def _opened(space: bytes, box: bytes, key: crypto.SealingKey) -> Epoch | Farewell | None:
+    try:
+        return accept_packet(space, box, key)
+    except BadEntry:
+        return None
 
 
 def learn_epochs(db: Connection, space: SpaceKeys, sealed_under: bytes) -> None:
@@ -143,9 +159,10 @@ def rotation_at(space: SpaceKeys, at: Epoch, device: DeviceKeys,
     statement was not read yet, is never replaced by one that does not follow it.
     """
     epoch = space.epoch
-    if at.admin is None or epoch.append is None or epoch.admin is None or not space.proven(at):
+    control = space.control_of(epoch)
+    if at.admin is None or epoch.append is None or epoch.admin is None or control is None or not space.proven(at):
         return None
     if not space.membership.before(at.id, epoch.id):
         return None
     return at.admin, Rotation(at.read.public, epoch.admin.public, epoch.read.public, epoch.append.public,
-                              epoch.control.public, sealed_packets(space, device, entropy))
+                              control.public, sealed_packets(space, device, entropy))

@@ -1,0 +1,74 @@
+"""The websocket below a connection to a relay.
+
+Whatever goes wrong with it is an `OSError` to those above, so that they need nothing of the
+library, which is imported with this module: when a home connects, not when it opens.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Final
+
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as dial
+from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, InvalidHandshake, InvalidURI
+
+from chez.errors import RelayUnreachable
+from chez_wire.limits import MAX_FRAME
+
+__all__ = ("Socket", "open_socket")
+
+PING_SECONDS: Final = 20.0
+
+
+class Socket:
+    """An open websocket; made by `open_socket`."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+
+    @property
+    def reason(self) -> str:
+        """What the other side said when it closed; empty for nothing."""
+        return self._socket.close_reason or ""
+
+    async def send(self, data: bytes) -> None:
+        """Send a message. Raises `OSError`."""
+        try:
+            await self._socket.send(data)
+        except ConnectionClosed as error:
+            raise ConnectionError(str(error)) from None
+
+    async def messages(self) -> AsyncIterator[bytes]:
+        """What comes, until the other side closes; a text, which no relay sends, as no bytes. Raises `OSError`."""
+        try:
+            while True:
+                message = await self._socket.recv()
+                yield message if isinstance(message, bytes) else b""
+        except ConnectionClosedOK:
+            return
+        except ConnectionClosed as error:
+            raise ConnectionError(str(error)) from None
+
+    async def close(self, code: int = 1000) -> None:
+        """Close it, whatever state it is in."""
+        with suppress(ConnectionClosed, OSError):
+            await self._socket.close(code)
+
+
+async def open_socket(url: str, name: str, open_timeout: float, tls: ssl.SSLContext | None = None) -> Socket:
+    """Open the websocket at `url`, and nothing more; `name` is what errors call the relay.
+
+    Raises `RelayUnreachable`.
+    """
+    try:
+        async with asyncio.timeout(open_timeout):
+            return Socket(await dial(
+                url, compression=None, max_size=MAX_FRAME, max_queue=4, open_timeout=None, proxy=None,
+                ping_interval=PING_SECONDS, ping_timeout=PING_SECONDS, user_agent_header=None, ssl=tls,
+            ))
+    except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
+        reason = "it did not answer in time" if isinstance(error, TimeoutError) else str(error)
+        raise RelayUnreachable(f"there is no connection to {name}: {reason}",
+                               "check the address and that the relay runs") from error

@@ -1,0 +1,58 @@
+"""With which keys a space is opened at a relay, one after another, until it lets the device in.
+
+Those of the epoch that the relay had last; those of the newest epoch here; then those in the
+packets that this device can open, its own before the one for everybody.
+"""
+
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from chez.errors import RelayRefused
+from chez.keys.epochs import Epoch
+from chez.sync.replica import Replica
+from chez.sync.session import Claim
+from chez_wire.login import Role
+
+__all__ = ("Tries",)
+
+
+@dataclass(slots=True)
+class Tries:
+    """What was tried since it was begun."""
+
+    replica: Replica
+    _epochs: set[bytes] = field(default_factory=set)
+    _tags: list[bytes] | None = None
+
+    def begin(self) -> None:
+        """Nothing was tried."""
+        self._epochs.clear()
+        self._tags = None
+
+    def claims(self, epoch: Epoch) -> list[Claim]:
+        """The roles that an epoch's keys open, which are tried by this."""
+        self._epochs.add(epoch.id)
+        space = self.replica.space
+        keys = ((Role.READ, epoch.read), (Role.CONTROL, space.control_of(epoch)), (Role.APPEND, epoch.append))
+        return [(space.handle, role, key) for role, key in keys if key is not None]
+
+    def newest(self) -> Epoch | None:
+        """The newest epoch here, if it was not tried."""
+        newest = max(self.replica.space.epochs.values(), key=lambda epoch: (epoch.number, epoch.id))
+        return None if newest.id in self._epochs else newest
+
+    def leads(self, epoch: Epoch) -> bool:
+        """Whether an epoch was not tried."""
+        return epoch.id not in self._epochs
+
+    def tag(self) -> bytes:
+        """Where the packet lies that is to be asked for next. Raises `RelayRefused` when none is left."""
+        if self._tags is None:
+            self._tags = self.replica.tags
+        return self._tags.pop(0) if self._tags else _shut_out()
+
+
+def _shut_out() -> NoReturn:
+    raise RelayRefused("the relay lets this device into the space no more, and has no keys for it",
+                       "It was removed from the space, or the relay holds an older state. What is here stays.",
+                       reason="denied")
