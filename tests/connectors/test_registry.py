@@ -98,13 +98,13 @@ def broken() -> _Broken:
 def test_installed_connectors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A package adds a connector by entry point; its failure is a typed error with its name."""
     entry = EntryPoint("broken", "tests.connectors.test_registry:broken", registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [entry])
     path = tmp_path / "file"
     path.write_bytes(b"broken")
     assert recognise(path).name == "broken"
     with pytest.raises(ChezError, match="'broken' failed"):
         list(read(path))
     missing = EntryPoint("gone", "no_such_module:thing", registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [missing])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [missing])
     with pytest.raises(InvalidValue, match="'gone'"):
         connectors()
