@@ -8,7 +8,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from benchmarks import blobs, feeds, imports, jobs, live, membership, queries, store, stores, sync, texts
+from benchmarks import blobs, feeds, imports, jobs, keys, live, membership, queries, store, stores, sync, texts
 from benchmarks.harness import (
     LEAST_RUNS,
     ROOT,
@@ -68,7 +68,7 @@ def main(
     """Measure figures by ID (all without one), print a table, exit 1 if one can't be measured."""
     benchmarks = (*store.benchmarks(), *stores.benchmarks(), *queries.benchmarks(), *live.benchmarks(),
                   *sync.benchmarks(), *imports.benchmarks(), *jobs.benchmarks(), *feeds.benchmarks(),
-                  *membership.benchmarks(), *texts.benchmarks(), *blobs.benchmarks())
+                  *membership.benchmarks(), *keys.benchmarks(), *texts.benchmarks(), *blobs.benchmarks())
     figures = {figure.id: figure for benchmark in benchmarks for figure in benchmark.figures}
     console = Console(width=None if sys.stdout.isatty() else 120)
     if only_list:
