@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Home,
         HomeStatus,
         ImportReport,
+        Invitation,
         Member,
         Renewal,
         Restored,
@@ -74,10 +75,10 @@ if TYPE_CHECKING:
 __all__ = (
     "Alarm", "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Counter",
     "DeviceInfo", "Devices", "Diagnosis", "Difference", "Evidence", "ExportReport", "FeedPage", "Finding", "Hit",
-    "Home", "HomeStatus", "ImportReport", "Mark", "Member", "Migrated", "Query", "Record", "Renewal", "Restored",
-    "Reversal", "Rows", "Space", "SpaceStatus", "Splice", "SyncReport", "Text", "Transaction", "Trashed", "Typing",
-    "Version", "Wiped", "become_new_device", "blocking", "change_passphrase", "count", "create", "doctor", "field",
-    "join", "open", "restore", "serve", "wipe",
+    "Home", "HomeStatus", "ImportReport", "Invitation", "Mark", "Member", "Migrated", "Query", "Record", "Renewal",
+    "Restored", "Reversal", "Rows", "Space", "SpaceStatus", "Splice", "SyncReport", "Text", "Transaction", "Trashed",
+    "Typing", "Version", "Wiped", "become_new_device", "blocking", "change_passphrase", "count", "create", "doctor",
+    "field", "join", "open", "restore", "serve", "wipe",
 )
 
 _PLACES = {
@@ -88,7 +89,7 @@ _PLACES = {
     "Difference": "chez.records.past", "Evidence": "chez.home", "ExportReport": "chez.home",
     "FeedPage": "chez.records.feed", "Finding": "chez.home", "Hit": "chez.query.fulltext",
     "Home": "chez.home", "HomeStatus": "chez.home",
-    "ImportReport": "chez.home", "Mark": "chez.records.text", "Member": "chez.home",
+    "ImportReport": "chez.home", "Invitation": "chez.home", "Mark": "chez.records.text", "Member": "chez.home",
     "Migrated": "chez.records.typed",
     "Query": "chez.query.filters", "Record": "chez.records.record", "Renewal": "chez.home", "Restored": "chez.home",
     "Reversal": "chez.records.reversals", "Rows": "chez.query.sql", "Space": "chez.home",

@@ -16,7 +16,8 @@
     │   ├── BlobMissing         an attachment is not on this device, and can't be fetched now
     │   ├── StorageFailed       disk full, read-only, unreadable
     │   ├── RelayUnreachable    no connection, or it broke
-    │   └── RelayRefused        the relay answered, with a refusal
+    │   ├── RelayRefused        the relay answered, with a refusal
+    │   └── Unanswered          nobody answered yet: an owner's device is not in step with the relay
     └── Untrusted             bytes from outside, or from a damaged disk, fail a check
         ├── WrongPassphrase     the key file does not open with it
         ├── Damaged             a file of the home fails its checks
@@ -37,7 +38,7 @@ __all__ = (
     "BadArchive", "BadEntry", "BadPairing", "BlobDamaged", "BlobMissing", "ChezError", "Damaged", "HomeBusy",
     "HomeCopied", "HomeExists", "HomeLocked", "HomeMissing", "InvalidValue", "KeyringUnavailable", "MigrationFailed",
     "Misuse", "NotAllowed", "NotFound", "RecordPurged", "RelayMisbehaved", "RelayRefused", "RelayUnreachable",
-    "StorageFailed", "Unavailable", "Untrusted", "WrongPassphrase",
+    "StorageFailed", "Unanswered", "Unavailable", "Untrusted", "WrongPassphrase",
 )
 
 
@@ -132,6 +133,10 @@ class RelayRefused(Unavailable):
     def __init__(self, message: str, hint: str = "", *, reason: str = "") -> None:
         super().__init__(message, hint)
         self.reason = reason
+
+
+class Unanswered(Unavailable):
+    """Nobody answered yet; what was asked waits at the relay."""
 
 
 class Untrusted(ChezError):

@@ -8,7 +8,8 @@ from hypothesis import example, given, settings
 
 from chez.errors import BadPairing
 from chez.home.lifecycle import _check
-from chez.sync.pairing import NewDevice, _Secrets
+from chez.sync.codes import Secrets
+from chez.sync.pairing import NewDevice
 from tests.parsers.mutations import MESSAGEPACK, attempt, beginnings, bytes_like
 from tests.vectors.fixed import LAPTOP, filled
 from tests.vectors.golden import golden
@@ -21,7 +22,7 @@ _, CONFIRM_A, _ = msgspec.msgpack.decode(WELCOME)
 
 
 @cache
-def _paired() -> tuple[NewDevice, _Secrets]:
+def _paired() -> tuple[NewDevice, Secrets]:
     """A new device that has answered, and the keys it shares with the old one."""
     new = new_device()
     new.answer(HELLO)

@@ -13,7 +13,8 @@ from chez.errors import BadPairing, NotAllowed
 from chez.home import lifecycle, pairing
 from chez.home.pairing import split_code
 from chez.journal import write_receipt
-from chez.sync.pairing import NewDevice, mailbox
+from chez.sync.codes import mailbox
+from chez.sync.pairing import NewDevice
 from tests.home.conftest import PASSPHRASE
 from tests.relay.support import relay
 

@@ -9,7 +9,7 @@ from chez.errors import BadEntry, BadPairing
 from chez.keys.epochs import Epoch
 from chez.records import automerge
 from chez.sync import entry
-from chez.sync.pairing import mailbox, new_code
+from chez.sync.codes import mailbox, new_code
 from chez.sync.vector import decode_vector, encode_vector
 from chez_wire.envelope import Header
 from chez_wire.errors import EnvelopeError

@@ -7,7 +7,8 @@ import json
 import sys
 
 from chez.spaces.handover import EpochKeys, Handover
-from chez.sync.pairing import Bundle, NewDevice, OldDevice, mailbox, new_code
+from chez.sync.codes import mailbox, new_code
+from chez.sync.pairing import Bundle, NewDevice, OldDevice
 from tests.vectors.fixed import CREATE, EPOCH, FIRST_STATEMENTS, PERSON, PHONE, filled
 
 __all__ = ("BUNDLE", "CODE", "new_device", "old_device", "vectors")

@@ -31,6 +31,7 @@ the rest raises `Misuse` there, as does every call on the home's own thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
@@ -53,7 +54,9 @@ from chez.home.evidence import Evidence
 from chez.home.examine import Finding
 from chez.home.exporting import ExportReport
 from chez.home.home import Home as AsyncHome
+from chez.home.hosting import Hosting as AsyncHosting
 from chez.home.importing import ImportReport
+from chez.home.invitations import WEEK, Invitation
 from chez.home.lifecycle import create as async_create
 from chez.home.lifecycle import join as async_join
 from chez.home.lifecycle import open as async_open
@@ -124,7 +127,9 @@ __all__ = (
     "Hit",
     "Home",
     "HomeStatus",
+    "Hosting",
     "ImportReport",
+    "Invitation",
     "Journal",
     "Keyring",
     "Link",
@@ -586,15 +591,26 @@ class Home(Opened[AsyncHome]):
         """
         return self._portal.call(lambda call: self._inner.card())
 
-    def join(self, link: str) -> Space:
-        """Come into a space that somebody let this person into, by its link (`Space.link`).
+    def join(self, link: str, *, timeout: float = 60.0) -> Space:
+        """Come into a space: by its link (`Space.link`) for who was let in, by an invitation's link, or by its code.
 
-        All of it is here after the next sync, and the person's other devices have it after
-        theirs. Raises `InvalidValue` for what is no link, `NotFound` while the relay has no keys
-        for this device, `NotAllowed` for who is no member or has the space already,
+        An invitation is answered by a device of who made it: for `timeout` seconds that is
+        waited for, then `Unanswered` is raised; what was asked waits at the relay, so the same
+        call goes on later. All of the space is here after the next sync, and the person's other
+        devices have it after theirs. Raises `InvalidValue` for what is no link, `NotFound` while
+        the relay has no keys for this device or knows no such invitation, `NotAllowed` for who
+        is no member, has the space already or is refused, `BadPairing` for a wrong code,
         `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`.
         """
-        return Space(self._portal, self._portal.call(lambda call: self._inner.join(link)))
+        return Space(self._portal, self._portal.call(lambda call: self._inner.join(link, timeout=timeout)))
+
+    def follow(self, address: str) -> Space:
+        """Read a public space by its address (`Space.address`), as nobody's member: all devices of this person do.
+
+        What its members write comes with each sync; nothing can be written in it here. Raises as
+        `join` does for a link.
+        """
+        return Space(self._portal, self._portal.call(lambda call: self._inner.follow(address)))
 
     @overload
     def collection(
@@ -788,6 +804,36 @@ class Home(Opened[AsyncHome]):
         return self._portal.do(lambda: self._inner.sign(context, *fields))
 
 
+class Hosting(Front[AsyncHosting]):
+    """An invitation by code that waits for its guest; made by `Space.invite_by_code`.
+
+    `code` is to be typed by the guest (`Home.join`); it works once, for ten minutes.
+    """
+
+    @property
+    def code(self) -> str:
+        """What is typed by the guest: a secret while it works."""
+        return self._inner.code
+
+    def joined(self, ask: Ask | None = None) -> Member:
+        """Wait for the guest, let the person confirm, let the guest in, and tell it where the space is.
+
+        `ask(question)` returns the person's answer; without it, the code alone decides.
+        Raises `BadPairing` when a wrong code was tried (this one is burnt then), `NotAllowed`
+        when the person says no or nobody came in ten minutes, `RelayUnreachable` when the relay
+        does not get in time what the guest needs.
+        """
+        return self._portal.call(lambda call: self._inner.joined(call.asking(ask)))
+
+    def open(self) -> None:
+        """Make both inboxes and leave the hello in one."""
+        self._portal.call(lambda call: self._inner.open())
+
+    def close(self) -> None:
+        """Remove what is left for the host; a welcome must stay until it is taken."""
+        self._portal.call(lambda call: self._inner.close())
+
+
 class Journal(Front[AsyncJournal]):
     """The journal of one home; made by it. `now` gives Unix milliseconds."""
 
@@ -906,6 +952,13 @@ class Link(Front[AsyncLink]):
         the link, or the first of its spaces, and `RelayUnreachable` after `timeout` seconds.
         """
         self._portal.call(lambda call: self._inner.synced(timeout))
+
+    def reached(self, space: bytes, timeout: float) -> None:
+        """Wait until everything here of one space, by its id, is durable at the relay.
+
+        Raises what keeps it from that, and `RelayUnreachable` after `timeout` seconds.
+        """
+        self._portal.call(lambda call: self._inner.reached(space, timeout))
 
 
 class Owner(Front[AsyncOwner]):
@@ -1232,6 +1285,39 @@ class Space(Front[AsyncSpace]):
         Raises `NotFound` while the space is at no relay, `NotAllowed` for the private one.
         """
         return self._portal.do(lambda: self._inner.link())
+
+    def invite(self, role: RoleName = "writer", *, uses: int = 1, expires: timedelta = WEEK) -> Invitation:
+        """Invite whoever shall hold the link (`Invitation.link`): for `uses` persons, from a minute to 90 days.
+
+        The link is a secret: give it to those who shall come in. They `Home.join` by it, and are
+        let in when a device of this person is next in step with the relay, and they are there
+        or ask again. Durable here when it returns; the link works after the next sync. Raises
+        `NotAllowed` for who is no owner, `InvalidValue`, `NotFound` while the space is at no relay.
+        """
+        return self._portal.call(lambda call: self._inner.invite(role, uses=uses, expires=expires))
+
+    def invite_by_code(self, role: RoleName = "writer") -> Block[Hosting]:
+        """Invite somebody who is there just now: `with space.invite_by_code() as invitation: ...`.
+
+        Show `invitation.code`, for `Home.join` there, then `invitation.joined(ask)`. It
+        works once, for ten minutes. Raises `NotAllowed` for who is no owner, and when five wrong
+        codes were tried within the last hour, `NotFound` while the space is at no relay.
+        """
+        return Block(
+            self._portal, lambda call: self._inner.invite_by_code(role), lambda inner: Hosting(self._portal, inner)
+        )
+
+    def invitations(self) -> list[Invitation]:
+        """Every invitation that owners made, the newest first, with those that ended."""
+        return self._portal.call(lambda call: self._inner.invitations())
+
+    def revoke(self, invitation: Invitation | str) -> Invitation:
+        """Let an invitation, or the one whose id begins so, be worth nothing any more. Whoever came by it stays.
+
+        Another device that is just letting somebody in may do so until it hears of it. Raises
+        `NotAllowed` for who is no owner, `NotFound`.
+        """
+        return self._portal.call(lambda call: self._inner.revoke(invitation))
 
 
 class Transaction(Front[AsyncTransaction]):

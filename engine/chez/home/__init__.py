@@ -7,7 +7,9 @@ from chez.home.evidence import Evidence
 from chez.home.examine import Finding
 from chez.home.exporting import ExportReport
 from chez.home.home import Home
+from chez.home.hosting import Hosting
 from chez.home.importing import ImportReport
+from chez.home.invitations import Invitation
 from chez.home.lifecycle import create, join, open
 from chez.home.pairing import Pairing
 from chez.home.passphrases import change_passphrase
@@ -23,7 +25,8 @@ from chez.store.keyring import KeyringStatus
 
 __all__ = (
     "BackupReport", "CollectionInfo", "DeviceInfo", "Devices", "Diagnosis", "Evidence", "ExportReport", "Finding",
-    "Home", "HomeStatus", "ImportReport", "Keyring", "KeyringStatus", "Member", "Pairing", "Renewal", "Restored",
+    "Home", "HomeStatus", "Hosting", "ImportReport", "Invitation", "Keyring", "KeyringStatus", "Member",
+    "Pairing", "Renewal", "Restored",
     "Space", "SpaceStatus", "SyncReport", "Transaction", "Wiped", "become_new_device", "change_passphrase",
     "create", "doctor", "join", "open", "restore", "wipe",
 )

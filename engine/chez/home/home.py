@@ -12,14 +12,16 @@ from chez import crypto
 from chez.blobs.attachments import Blobs
 from chez.blobs.tables import totals
 from chez.connectors import Connector
+from chez.home.answering import Answering
 from chez.home.backup import About, Backup, BackupReport
 from chez.home.devices import Devices
 from chez.home.evidence import Evidence, audit, pick
 from chez.home.examine import Finding, examine
 from chez.home.exporting import ExportReport, on_loop
+from chez.home.founding import found_space
 from chez.home.held import HeldSpaces
 from chez.home.importing import ImportReport, OnProgress
-from chez.home.joining import join_space
+from chez.home.joining import come_in, follow_space
 from chez.home.pairing import Pairing, pair
 from chez.home.reports import CollectionInfo, HomeStatus, SyncReport
 from chez.home.sharing import own_card
@@ -35,8 +37,8 @@ from chez.records.collection import Collection
 from chez.records.feed import Feed, FeedPage, Source
 from chez.records.typed import Migration
 from chez.records.values import time_text
-from chez.spaces.link import SpaceLink
-from chez.spaces.space import SpaceKeys, make_space
+from chez.spaces.public import Address
+from chez.spaces.space import SpaceKeys
 from chez.spaces.statements import Kind
 from chez.store.database import Connection, Database
 from chez.sync.backlog import Backlog
@@ -80,7 +82,8 @@ class Home:
         self._syncing = Syncing(database, device.id, lambda: self.relay)
         self._spaces = HeldSpaces(path, database, device, self.journal, spaces, unix_milliseconds,
                                   self._syncing.relay_of)
-        self._syncing.serve(self._spaces)
+        answering = Answering(database, self._spaces, device, person, self._syncing.relay_of, unix_milliseconds)
+        self._syncing.serve(self._spaces, answering)
         self._backlog = Backlog(database, self._spaces.replicas, self._spaces.records, self._syncing.found)
 
         def committed() -> None:
@@ -89,7 +92,8 @@ class Home:
 
         hooks(database, self._syncing.links, self._spaces.records.before_commit, committed, self._spaces.forget)
         self._replica, self._engine = self._spaces.private.replica, self._spaces.private.engine
-        self._open = OpenHome(path, database, self.journal, person, device, name, self._spaces, self._syncing)
+        self._open = OpenHome(path, database, self.journal, person, device, name, self._spaces, self._syncing,
+                              answering, unix_milliseconds)
         self._private = Space(self._spaces.private, self._open)
         self.devices = Devices(database, self._spaces, device, self.journal)
         """The person's devices."""
@@ -128,23 +132,8 @@ class Home:
         relay can be reached or not. Raises `InvalidValue` for a name that can't be one, or that
         a space here has.
         """
-        spaces, device = self._spaces, self._device
-        if relay is not None:
-            relay_name(relay)
-
-        def work(db: Connection) -> int:
-            spaces.check_name(name)
-            spaces.private.replica.refresh(db)
-            kind = Kind.PUBLIC if public else Kind.SHARED
-            n = make_space(db, spaces.private.space, device, name, kind, crypto.random_bytes, relay)
-            (id,) = db.execute("SELECT id FROM space WHERE n = ?", (n,)).fetchone()
-            self.journal.record(db, "public-space-created" if public else "space-created",
-                                {"name": name, "space": id.hex()})
-            return n
-
-        n = await self._database.write(work)
-        await self._syncing.found(n)
-        return Space(self._spaces.all[n], self._open)
+        kind = Kind.PUBLIC if public else Kind.SHARED
+        return Space(self._spaces.all[await found_space(self._open, name, kind, relay)], self._open)
 
     async def card(self) -> str:
         """This person's card: what others need to share a space with it (`Space.add`), and nothing secret.
@@ -153,15 +142,26 @@ class Home:
         """
         return await self._database.read(lambda db: own_card(db, self._replica, self.person_id).text)
 
-    async def join(self, link: str) -> Space:
-        """Come into a space that somebody let this person into, by its link (`Space.link`).
+    async def join(self, link: str, *, timeout: float = 60.0) -> Space:
+        """Come into a space: by its link (`Space.link`) for who was let in, by an invitation's link, or by its code.
 
-        All of it is here after the next sync, and the person's other devices have it after
-        theirs. Raises `InvalidValue` for what is no link, `NotFound` while the relay has no keys
-        for this device, `NotAllowed` for who is no member or has the space already,
+        An invitation is answered by a device of who made it: for `timeout` seconds that is
+        waited for, then `Unanswered` is raised; what was asked waits at the relay, so the same
+        call goes on later. All of the space is here after the next sync, and the person's other
+        devices have it after theirs. Raises `InvalidValue` for what is no link, `NotFound` while
+        the relay has no keys for this device or knows no such invitation, `NotAllowed` for who
+        is no member, has the space already or is refused, `BadPairing` for a wrong code,
         `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`.
         """
-        return Space(self._spaces.all[await join_space(self._open, SpaceLink.read(link))], self._open)
+        return Space(self._spaces.all[await come_in(self._open, link, timeout, unix_milliseconds())], self._open)
+
+    async def follow(self, address: str) -> Space:
+        """Read a public space by its address (`Space.address`), as nobody's member: all devices of this person do.
+
+        What its members write comes with each sync; nothing can be written in it here. Raises as
+        `join` does for a link.
+        """
+        return Space(self._spaces.all[await follow_space(self._open, Address.read(address))], self._open)
 
     # --- records ------------------------------------------------------------------------
 

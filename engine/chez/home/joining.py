@@ -1,14 +1,22 @@
-"""Coming into a space that somebody else made: by its link, once an owner let this person in.
+"""Coming into a space that somebody else made: by its link, by an invitation, by a code; or following a public one.
 
-The relay is asked for this device's packet. What is in it reads the log, and the log says
-who belongs: that this person does, and that an owner started the epoch whose keys came. Then
-the space is kept here like any other, and the person's other devices are told of it.
+The relay is asked for this device's packet, or for everybody's. What is in it reads the log,
+and the log says who belongs: that this person does, or that the space is public; and that an
+owner started the epoch whose keys came. Then the space is kept here like any other, and the
+person's other devices are told of it.
 """
 
+from chez.crypto import SealingKey
 from chez.errors import InvalidValue, NotAllowed, NotFound
+from chez.home.guest import ask
+from chez.home.hosting import visit
+from chez.home.pairing import split_code
+from chez.home.sharing import own_card
 from chez.home.space import OpenHome
 from chez.spaces.copies import copy_person
+from chez.spaces.invitations import InviteLink
 from chez.spaces.link import SpaceLink
+from chez.spaces.public import Address
 from chez.spaces.rotation import tag_of
 from chez.spaces.space import add_to_space, store_space
 from chez.spaces.statements import Kind
@@ -18,7 +26,36 @@ from chez.sync.survey import Survey
 from chez.sync.surveyor import survey
 from chez_wire.login import handle_of
 
-__all__ = ("join_space",)
+__all__ = ("come_in", "follow_space", "join_space")
+
+
+async def come_in(home: OpenHome, text: str, timeout: float, now: int) -> int:
+    """Take a space in by a space link, an invitation's link or its code; returns its row.
+
+    Of the latter two the owner's answer is waited for, by the first `timeout` seconds; `now`
+    in Unix milliseconds. Raises as `join_space`, `guest.ask` and `hosting.visit`.
+    """
+    scheme, colon, _ = text.strip().partition(":")
+    if scheme == "chez-invite" and colon:
+        return await _by_invitation(home, InviteLink.read(text), timeout, now)
+    if scheme == "chez-public" and colon:
+        raise InvalidValue("this is the address of a public space, which nobody joins", "Follow it: `chez follow`.")
+    if scheme.startswith("chez-") or not text.strip()[:1].isdigit():
+        return await join_space(home, SpaceLink.read(text))
+    code, named = split_code(text)
+    url = named or home.syncing.choose(None)
+    card = await home.database.read(lambda db: own_card(db, home.spaces.private.replica, home.person))
+    return await join_space(home, SpaceLink.read(await visit(code, url, card, home.device)))
+
+
+async def _by_invitation(home: OpenHome, invitation: InviteLink, timeout: float, now: int) -> int:
+    _check_new(home, invitation.space)
+    card = await home.database.read(lambda db: own_card(db, home.spaces.private.replica, home.person))
+    link = SpaceLink.read(await ask(invitation, card, home.device, timeout, now))
+    if link.space != invitation.space:
+        raise InvalidValue(f"what answered the invitation to {invitation.name!r} names another space",
+                           "Ask who made it for a new one.")
+    return await join_space(home, link)
 
 
 async def join_space(home: OpenHome, link: SpaceLink) -> int:
@@ -29,62 +66,94 @@ async def join_space(home: OpenHome, link: SpaceLink) -> int:
     `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`.
     """
     relay_name(link.relay)
-    _check_new(home, link)
+    _check_new(home, link.space, link.handle)
     try:
-        found = await survey(link.relay, link.handle, tag_of(link.space, home.device.sealing.public),
-                             home.device.sealing, space=link.space)
+        found = await _survey(link, home.device.sealing)
     except NotFound:
         raise NotFound(f"{relay_name(link.relay)} has no keys for you to the space {link.name!r}",
                        "Either you were not let in yet, or who did so was not in step with the relay since: "
                        "ask for that, and try again.") from None
-    _check(home, link, found)
+    _check(link, found)
+    if found.membership.state.right(home.device.id) is None:
+        raise NotAllowed(f"you are no member of the space {found.membership.state.name!r}",
+                         "An owner of it can let you in.")
+    return await _keep(home, link, found, "space-joined")
 
-    def work(db: Connection) -> int:
-        n = _take_in(db, link, found)
+
+async def follow_space(home: OpenHome, address: Address) -> int:
+    """Keep a public space here, as nobody's member; returns its row. Raises as `join_space`."""
+    relay_name(address.relay)
+    held = next((held for held in home.spaces.all.values() if held.space.id == address.space), None)
+    if held is not None and (held.space.handle, held.space.relay) == (address.handle, address.relay):
+        raise NotAllowed(f"you have the space {held.space.name!r} already", "`chez sync` brings what is new.")
+    _check_place(home, address.space, address.handle)
+    try:
+        found = await _survey(address, address.key)
+    except NotFound:
+        raise NotFound(f"{relay_name(address.relay)} has no public space at this address",
+                       "It was deleted or moved, or who publishes it was not in step with the relay since.") from None
+    _check(address, found)
+    address.check(found.membership.create)
+    return await _keep(home, address, found, "space-followed")
+
+
+async def _survey(where: SpaceLink | Address, key: SealingKey) -> Survey:
+    return await survey(where.relay, where.handle, tag_of(where.space, key.public), key, space=where.space)
+
+
+async def _keep(home: OpenHome, where: SpaceLink | Address, found: Survey, kind: str) -> int:
+    """Write it down, tell of it, and open it at its relay if the home is connected."""
+    def work(db: Connection) -> tuple[int, bool]:
+        n, new = _take_in(db, where, found)
         copy_person(db, n, found.membership)
-        home.journal.record(db, "space-joined", {"name": found.membership.state.name, "space": link.space.hex(),
-                                                 "relay": link.relay})
+        home.journal.record(db, kind, {"name": found.membership.state.name, "space": where.space.hex(),
+                                       "relay": where.relay})
         if n in home.spaces.all:
             home.spaces.all[n].replica.forget()
             home.spaces.all[n].replica.refresh(db)
-        return n
+        return n, new
 
-    n = await home.database.write(work)
+    n, new = await home.database.write(work)
     await home.syncing.found(n)
-    home.syncing.again(home.spaces.all[n].space)
+    if not new:
+        home.syncing.again(home.spaces.all[n].space)
     return n
 
 
-def _check_new(home: OpenHome, link: SpaceLink) -> None:
+def _check_new(home: OpenHome, space: bytes, handle: bytes | None = None) -> None:
+    """Raise `NotAllowed` for who is in a space already; to follow it is not to be in it."""
     for held in home.spaces.all.values():
-        if held.space.id == link.space and not held.replica.removed:
+        if held.space.id == space and not (held.replica.removed or held.replica.follows):
             raise NotAllowed(f"you have the space {held.space.name!r} already", "`chez sync` brings what is new.")
-        if held.space.id != link.space and held.space.handle == link.handle:
-            raise InvalidValue("the link gives a space the place of another one at the relay",
-                               "Whoever made it wants the two to be confused: don't use it.")
+    if handle is not None:
+        _check_place(home, space, handle)
 
 
-def _check(home: OpenHome, link: SpaceLink, found: Survey) -> None:
+def _check_place(home: OpenHome, space: bytes, handle: bytes) -> None:
+    if any(held.space.id != space and held.space.handle == handle for held in home.spaces.all.values()):
+        raise InvalidValue("the link gives a space the place of another one at the relay",
+                           "Whoever made it wants the two to be confused: don't use it.")
+
+
+def _check(where: SpaceLink | Address, found: Survey) -> None:
     """Believe the log, not who gave the link."""
     state = found.membership.state
     if state.create is None or state.create.kind is Kind.PRIVATE:
         raise InvalidValue("the link leads to somebody's private space", "It is shared with nobody: ask for another.")
-    if handle_of(state.admins[-1]) != link.handle:
+    if handle_of(state.admins[-1]) != where.handle:
         raise InvalidValue(f"the space {state.name!r} is at another place than the link says",
                            "It was moved since, or the link is not its own: ask for a new one.")
-    if state.right(home.device.id) is None:
-        raise NotAllowed(f"you are no member of the space {state.name!r}", "An owner of it can let you in.")
 
 
-def _take_in(db: Connection, link: SpaceLink, found: Survey) -> int:
-    """The space's row: a new one, or that of a space which this person was in before."""
+def _take_in(db: Connection, where: SpaceLink | Address, found: Survey) -> tuple[int, bool]:
+    """The space's row: a new one, or that of a space which this person was in, or followed, before."""
     membership, epochs = found.membership, found.epochs.values()
-    row = db.execute("SELECT n FROM space WHERE id = ?", (link.space,)).fetchone()
+    row = db.execute("SELECT n FROM space WHERE id = ?", (where.space,)).fetchone()
     if row is None:
-        return store_space(db, link.space, membership.state.name, membership.statements, epochs, link.handle,
-                           sent=True, relay=link.relay, announce=True)
+        return store_space(db, where.space, membership.state.name, membership.statements, epochs, where.handle,
+                           sent=True, relay=where.relay, announce=True), True
     n: int = row[0]
     add_to_space(db, n, membership.statements, epochs)
     db.execute("UPDATE space SET handle = ?, relay = ?, farewell = 0, announce = 1 WHERE n = ?",
-               (link.handle, link.relay, n))
-    return n
+               (where.handle, where.relay, n))
+    return n, False

@@ -47,7 +47,8 @@ from chez.spaces.statements import Kind, Signed
 from chez.store.database import Connection, Database
 from chez.store.keyfile import KEY_FILE, WIPING_FILE, write_key
 from chez.store.keyring import database_key
-from chez.sync.pairing import Bundle, NewDevice, mailbox
+from chez.sync.codes import mailbox
+from chez.sync.pairing import Bundle, NewDevice
 from chez_wire.login import handle_of
 
 __all__ = (

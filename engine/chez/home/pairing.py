@@ -16,9 +16,11 @@ from chez.spaces.copies import copy_person, say_everywhere
 from chez.spaces.enrolment import certificate
 from chez.spaces.handover import announce, hand_over
 from chez.store.database import Connection, Database
-from chez.sync.pairing import Bundle, Introduction, OldDevice, mailbox, new_code
+from chez.sync.codes import mailbox, new_code
+from chez.sync.pairing import Bundle, Introduction, OldDevice
 
-__all__ = ("Paired", "Pairing", "fingerprint", "full_code", "pair", "split_code")
+__all__ = ("CODE_SECONDS", "WRONG", "Ask", "Paired", "Pairing", "agrees", "check_guesses", "fingerprint", "full_code",
+           "pair", "split_code")
 
 CODE_SECONDS = 600
 """How long a code works."""
@@ -28,6 +30,7 @@ MAX_WRONG = 5
 
 WINDOW = 3600
 WRONG = "wrong code"
+"""What a receipt of one says."""
 
 Ask = Callable[..., Awaitable[str]]
 """Asks the person: `await ask(question, default="no")` gives the answer."""
@@ -58,6 +61,20 @@ def fingerprint(device: bytes) -> str:
     """A device id shortened for people to compare: 48 bits in four groups."""
     digest = crypto.hash_fields("chez/1 fingerprint", device).hex()
     return " ".join(digest[i : i + 3] for i in range(0, 12, 3))
+
+
+async def agrees(ask: Ask, question: str) -> bool:
+    """Whether the person says yes."""
+    return (await ask(question, default="no")).strip().lower() in ("y", "yes", "o", "oui")
+
+
+async def check_guesses(journal: Journal, kind: str, now: Callable[[], int]) -> None:
+    """Raise `NotAllowed` when too many wrong codes were tried of late, by receipts of a kind."""
+    since = time_text(datetime.fromtimestamp(now() / 1000 - WINDOW, UTC))
+    wrong = [one for one in await journal.receipts(kind, reason=WRONG) if one.time >= since]
+    if len(wrong) >= MAX_WRONG:
+        raise NotAllowed(f"{len(wrong)} wrong codes were tried within an hour, so no new one is made for a while",
+                         f"If it was not you, somebody is guessing: `chez journal --kind {kind}` tells when.")
 
 
 class Pairing:
@@ -96,7 +113,7 @@ class Pairing:
             await self._journal.append("pairing-refused", {"reason": WRONG})
             raise
         question = f"Let {introduction.name!r} (fingerprint {fingerprint(introduction.device)}) be a device of yours?"
-        if ask is not None and (await ask(question, default="no")).strip().lower() not in ("y", "yes", "o", "oui"):
+        if ask is not None and not await agrees(ask, question):
             await inboxes.put(self._url, new_box, to_new, self._machine.refuse())
             await self._journal.append("pairing-refused", {"reason": "the person said no", "name": introduction.name})
             raise NotAllowed("the new device was not let in", "Run `chez pair` again to try another.")
@@ -152,11 +169,7 @@ async def pair(database: Database, spaces: HeldSpaces, device: DeviceKeys, journ
 
     `now` gives Unix milliseconds. Raises `NotAllowed` after too many wrong codes.
     """
-    since = time_text(datetime.fromtimestamp(now() / 1000 - WINDOW, UTC))
-    wrong = [one for one in await journal.receipts("pairing-refused", reason=WRONG) if one.time >= since]
-    if len(wrong) >= MAX_WRONG:
-        raise NotAllowed(f"{len(wrong)} wrong codes were tried within an hour, so no new one is made for a while",
-                         "If it was not you, somebody is guessing: `chez journal --kind pairing-refused` tells when.")
+    await check_guesses(journal, "pairing-refused", now)
     create = spaces.private.space.membership.create
     assert create is not None  # load_space refuses a space without it
     pairing = Pairing(database, spaces, device, journal, url, create.person)

@@ -36,7 +36,8 @@ class SyncReport:
 
     `quarantined` entries failed a check and were set aside; `reset` says that the
     relay's store was another than last time, so that everything was sent again.
-    `problems` are the spaces, other than the private one, that could not be brought in step.
+    `problems` are the spaces, other than the private one, that could not be brought in step;
+    `unanswered` tells why those who came by an invitation got no answer, empty if they did.
     """
 
     relay: str
@@ -46,6 +47,7 @@ class SyncReport:
     offset: int
     reset: bool
     problems: tuple[SpaceStatus, ...] = ()
+    unanswered: str = ""
 
 
 @dataclass(frozen=True, slots=True)

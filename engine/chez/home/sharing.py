@@ -15,6 +15,7 @@ from chez.keys.device import DeviceKeys
 from chez.spaces.card import Card
 from chez.spaces.link import SpaceLink
 from chez.spaces.permits import check_member, check_owner, role_of
+from chez.spaces.saying import say
 from chez.spaces.space import SpaceKeys, keep_statement, note_name
 from chez.spaces.state import State
 from chez.spaces.statements import (
@@ -29,13 +30,12 @@ from chez.spaces.statements import (
     SetRole,
     Signed,
     SpaceBody,
-    sign_statement,
 )
 from chez.store.database import Connection, Database
 from chez.sync.chains import last_counted
 from chez.sync.replica import Replica
 
-__all__ = ("Member", "RoleName", "Sharing", "Who", "own_card")
+__all__ = ("Member", "RoleName", "Sharing", "Who", "own_card", "role_name", "role_named")
 
 RoleName = Literal["owner", "writer", "reader"]
 """What a member may do: each may do what those after it may. An owner says who belongs, a writer writes."""
@@ -78,7 +78,7 @@ class Sharing:
     def role(self) -> RoleName | None:
         """What the person of this home may do; None for who has no part in the space."""
         role = role_of(self._space, self._device.id)
-        return None if role is None else _role_name(role)
+        return None if role is None else role_name(role)
 
     async def members(self) -> list[Member]:
         """Everybody who shares the space; see `Space.members`."""
@@ -90,7 +90,7 @@ class Sharing:
 
     async def set_role(self, who: Who, role: RoleName) -> Member:
         """Give another role; see `Space.set_role`."""
-        return await self._write(lambda db: self._set_role(db, who, _role_named(role)))
+        return await self._write(lambda db: self._set_role(db, who, role_named(role, self._space)))
 
     async def remove(self, who: Who) -> Member:
         """Take somebody out; see `Space.remove`."""
@@ -148,7 +148,7 @@ class Sharing:
 
         `invite` is the hash of the invitation that the person came by, or empty.
         """
-        given = _role_named(role)
+        given = role_named(role, self._space)
         self._held.replica.refresh(db)
         check_owner(self._space, self._device.id, "lets somebody in")
         membership = self._space.membership
@@ -166,7 +166,7 @@ class Sharing:
         self._rotate(db)
         self._held.replica.recount(db)
         self._tell(db, "member-added", card.person, {"role": role})
-        return self._member(card.person)
+        return self.member(card.person)
 
     def _set_role(self, db: Connection, who: Who, role: Role) -> Member:
         check_member(self._space, self._device.id)
@@ -180,14 +180,14 @@ class Sharing:
         self._give(db, member.id, role)
         if not member.own:  # else another owner starts the epoch
             self._rotate(db)
-        return self._member(member.id)
+        return self.member(member.id)
 
     def _give(self, db: Connection, person: bytes, role: Role) -> None:
         if role < Role.WRITER:
             self._held.replica.collect(db)  # what was written before counts
         cuts = self._cuts(db, person) if role < Role.WRITER else []
         self._say(db, SetRole(self._space.id, self._heads, self._device.id, person, role, cuts))
-        self._tell(db, "member-role", person, {"role": _role_name(role)})
+        self._tell(db, "member-role", person, {"role": role_name(role)})
 
     def _remove(self, db: Connection, who: Who) -> Member:
         check_owner(self._space, self._device.id, "takes somebody out")
@@ -220,7 +220,7 @@ class Sharing:
             self._give(db, member.id, Role.OWNER)
         self._rotate(db)  # its keys are for the new owner; those of the next are for no former one
         self._give(db, self._person, Role.WRITER)
-        return self._member(member.id)
+        return self.member(member.id)
 
     def _rename(self, db: Connection, name: str) -> None:
         check_owner(self._space, self._device.id, "gives a space its name")
@@ -285,18 +285,18 @@ class Sharing:
 
     def _members(self, db: Connection) -> list[Member]:
         self._held.replica.refresh(db)
-        found = [self._member(person) for person in self._state.members]
+        found = [self.member(person) for person in self._state.members]
         return sorted(found, key=lambda one: (-_ROLES[one.role], not one.own, one.name, one.id))
 
-    def _member(self, person: bytes) -> Member:
+    def member(self, person: bytes) -> Member:
         state = self._state
         member = state.members[person]
-        return Member(person, member.name, _role_name(member.role),
+        return Member(person, member.name, role_name(member.role),
                       tuple(sorted(device.name for device in state.devices_of(person))), person == self._person)
 
     def _find(self, who: Who) -> Member:
         """Raises `NotFound`, and `InvalidValue` when several are called so."""
-        members = [self._member(person) for person in self._state.members]
+        members = [self.member(person) for person in self._state.members]
         if isinstance(who, Member | bytes):
             id = who.id if isinstance(who, Member) else who
             found = [member for member in members if member.id == id]
@@ -313,13 +313,7 @@ class Sharing:
         return found[0]
 
     def _say(self, db: Connection, body: SpaceBody) -> None:
-        """Sign a statement and keep it. Raises `NotAllowed` when it takes no effect."""
-        membership = self._space.membership
-        statement = sign_statement(body, self._device.signing)
-        keep_statement(db, self._space.n, membership, statement)
-        why = next((reason for one, reason in membership.void() if one.hash == statement.hash), None)
-        if why is not None:
-            raise NotAllowed(f"this can't be said here: {why}", "Sync first: somebody may have changed it.")
+        say(db, self._space, self._device.signing, body)
 
     def _tell(self, db: Connection, kind: str, person: bytes, body: Mapping[str, Any]) -> None:
         name = self._state.persons[person].name
@@ -335,13 +329,17 @@ def own_card(db: Connection, private: Replica, person: bytes) -> Card:
     return Card.of(person, private.space.membership.person_log(person))
 
 
-def _role_named(role: str) -> Role:
-    """The role of a name. Raises `InvalidValue`."""
+def role_named(role: str, space: SpaceKeys) -> Role:
+    """The role of a name, that a member of a space may have. Raises `InvalidValue`."""
     if not isinstance(role, str) or role not in _ROLES:
         raise InvalidValue(f"there is no role {role!r}", "A member is an owner, a writer or a reader.")
+    if space.public and _ROLES[role] is Role.READER:
+        raise InvalidValue("everybody reads a public space without being a member",
+                           "Give its address: `chez space address`.")
     return _ROLES[role]
 
 
-def _role_name(role: Role) -> RoleName:
+def role_name(role: Role) -> RoleName:
+    """The name of a role."""
     names: dict[Role, RoleName] = {Role.OWNER: "owner", Role.WRITER: "writer", Role.READER: "reader"}
     return names[role]

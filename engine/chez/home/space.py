@@ -1,8 +1,9 @@
 """`Space`: one space of an open home, as applications use it."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -14,11 +15,14 @@ from chez.blobs.files import FOLDER, PieceFiles
 from chez.blobs.whole import content_of
 from chez.connectors import Connector
 from chez.errors import InvalidValue, NotAllowed, NotFound
+from chez.home.answering import Answering
 from chez.home.archive import is_export
 from chez.home.exporting import Exported, Exporter, ExportReport
 from chez.home.held import Held, HeldSpaces
+from chez.home.hosting import Hosting, host
 from chez.home.importing import ImportReport, OnProgress, import_file
 from chez.home.importing_export import import_export
+from chez.home.invitations import WEEK, Invitation
 from chez.home.reports import CollectionInfo, SpaceStatus
 from chez.home.sharing import Member, RoleName, Sharing, Who
 from chez.home.syncing import Syncing
@@ -54,6 +58,7 @@ class Space:
         self._held = held
         self._home = home
         self._sharing = Sharing(home.database, home.spaces, held, home.device, home.person)
+        self._invitations = home.answering.of(held)
 
     def __repr__(self) -> str:
         return f"<Space {self.name!r}, {self.id[:8]}…>"
@@ -240,6 +245,41 @@ class Space:
         return self._sharing.link(self._home.syncing.relay_of(self._held.space))
 
 
+    # --- invitations ----------------------------------------------------------------------
+
+    async def invite(self, role: RoleName = "writer", *, uses: int = 1, expires: timedelta = WEEK) -> Invitation:
+        """Invite whoever shall hold the link (`Invitation.link`): for `uses` persons, from a minute to 90 days.
+
+        The link is a secret: give it to those who shall come in. They `Home.join` by it, and are
+        let in when a device of this person is next in step with the relay, and they are there
+        or ask again. Durable here when it returns; the link works after the next sync. Raises
+        `NotAllowed` for who is no owner, `InvalidValue`, `NotFound` while the space is at no relay.
+        """
+        return await self._invitations.make(role, uses, expires)
+
+    def invite_by_code(self, role: RoleName = "writer") -> AbstractAsyncContextManager[Hosting]:
+        """Invite somebody who is there just now: `async with space.invite_by_code() as invitation: ...`.
+
+        Show `invitation.code`, for `Home.join` there, then `await invitation.joined(ask)`. It
+        works once, for ten minutes. Raises `NotAllowed` for who is no owner, and when five wrong
+        codes were tried within the last hour, `NotFound` while the space is at no relay.
+        """
+        home = self._home
+        return host(home.database, self._held, self._sharing, home.syncing, home.journal, home.device, role, home.now)
+
+    async def invitations(self) -> list[Invitation]:
+        """Every invitation that owners made, the newest first, with those that ended."""
+        return await self._invitations.all()
+
+    async def revoke(self, invitation: Invitation | str) -> Invitation:
+        """Let an invitation, or the one whose id begins so, be worth nothing any more. Whoever came by it stays.
+
+        Another device that is just letting somebody in may do so until it hears of it. Raises
+        `NotAllowed` for who is no owner, `NotFound`.
+        """
+        return await self._invitations.revoke(invitation if isinstance(invitation, str) else invitation.id)
+
+
 @dataclass(frozen=True, slots=True)
 class OpenHome:
     """What the spaces of an open home share."""
@@ -252,6 +292,8 @@ class OpenHome:
     name: str
     spaces: HeldSpaces
     syncing: Syncing
+    answering: Answering
+    now: Callable[[], int]
 
     def exporter(self, spaces: Sequence[Held]) -> Exporter:
         """What exports these spaces, the others with the first."""

@@ -5,11 +5,13 @@ relay of their own go with it. A space that is made, or that another device tell
 the home is connected joins the link of its relay, or begins one.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 
 from chez.errors import ChezError, Misuse, NotFound
+from chez.home.answering import Answering
 from chez.home.held import Held, HeldSpaces
 from chez.home.reports import SpaceStatus, SyncReport
 from chez.spaces.space import SpaceKeys
@@ -41,11 +43,12 @@ class Syncing:
         self._device = device
         self._relay = relay
         self._spaces: HeldSpaces | None = None
+        self._answering: Answering | None = None
         self._running: _Running | None = None
 
-    def serve(self, spaces: HeldSpaces) -> None:
-        """These are the spaces to be kept in step."""
-        self._spaces = spaces
+    def serve(self, spaces: HeldSpaces, answering: Answering) -> None:
+        """These are the spaces to be kept in step, and this answers who comes by an invitation to one."""
+        self._spaces, self._answering = spaces, answering
 
     def choose(self, url: str | None) -> str:
         """The relay that is named, or else the home's. Raises `NotFound`, `InvalidValue`."""
@@ -102,6 +105,9 @@ class Syncing:
         self.links.append(link)
         self._running.stack.push_async_callback(self._end, link)
         link.start()
+        if self._running.retry and self._answering is not None:
+            task = asyncio.create_task(self._answering.keep(link))
+            self._running.stack.push_async_callback(_stop, task)
 
     async def _end(self, link: Link) -> None:
         self.links.remove(link)
@@ -120,9 +126,8 @@ class Syncing:
             await self._join(held)
 
     def again(self, space: SpaceKeys) -> None:
-        """A space that its link gave up can go on: the link begins anew."""
-        link = self.link_of(space)
-        if link is not None and space.id in link.problems:
+        """There are other keys to a space that was here: the link that keeps it in step begins anew."""
+        if (link := self.link_of(space)) is not None:
             link.begin_anew()
 
     def _stopped(self) -> None:
@@ -172,9 +177,23 @@ class Syncing:
                 continue
             with nullcontext() if held.space.private else suppress(ChezError):
                 await held.blobs.sent(link, timeout)
-        return self._report(begun)
+        return self._report(begun, await self._answer())
 
-    def _report(self, begun: dict[Link, tuple[int, Progress]]) -> SyncReport:
+    async def _answer(self) -> str:
+        """Answer those who came by invitations; why that failed, if it did. While the home is connected, it goes on by
+        itself."""
+        if self._running is not None and self._running.retry:
+            return ""
+        problem = ""
+        for link in [link for link in self.links if link.status != "failed"]:
+            try:
+                assert self._answering is not None  # the home serves it when it opens
+                await self._answering.once(link)
+            except ChezError as error:
+                problem = str(error)
+        return problem
+
+    def _report(self, begun: dict[Link, tuple[int, Progress]], unanswered: str) -> SyncReport:
         total = Progress()
         for link in self.links:
             connection, before = begun.get(link, (0, Progress()))
@@ -187,7 +206,7 @@ class Syncing:
             total.reset = total.reset or now.reset
         problems = [status for status in self.status() if status.problem]
         return SyncReport(self.links[0].url, total.sent, total.received, total.quarantined,
-                          self.links[0].progress.end, total.reset, tuple(problems))
+                          self.links[0].progress.end, total.reset, tuple(problems), unanswered)
 
     def status(self) -> list[SpaceStatus]:
         """How each space stands with its relay."""
@@ -201,6 +220,12 @@ class Syncing:
         error = link.problems.get(held.space.id) or link.error
         return SpaceStatus(held.id, held.space.name, link.url, link.status_of(held.space.id),
                            held.blobs.problem if error is None else str(error), held.replica.removed)
+
+
+async def _stop(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 def _connected(link: Link) -> Misuse:

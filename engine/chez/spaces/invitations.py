@@ -38,7 +38,7 @@ from chez_wire.limits import MAX_INBOX_ITEM, MAX_TEXT
 from chez_wire.login import inbox_of
 
 __all__ = ("InviteKeys", "InviteLink", "Reason", "Refusal", "Reply", "Request", "Verdict", "Welcome", "judge",
-           "keys_of", "open_request", "request_plain", "seal_request", "used")
+           "keys_of", "open_request", "request_plain", "seal_request", "shown_card", "used")
 
 SCHEME: Final = "chez-invite"
 REQUEST_STEP: Final = 4096
@@ -216,14 +216,22 @@ def open_request(box: bytes, keys: InviteKeys, space: bytes) -> Request:
         fields = space, keys.proof.public, form.person, form.device, form.reply
         crypto.verify(keys.proof.public, form.proof, "chez/1 invitation request", *fields)
         crypto.verify(form.device, form.signature, "chez/1 invitation request", *fields)
-        card = Card.of(form.person, [Signed.read(raw) for raw in form.statements])
-    except (crypto.CryptoFailed, msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidValue):
+    except (crypto.CryptoFailed, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise BadEntry("what came by an invitation is no request, or not signed as it must be") from None
+    return Request(shown_card(form.person, form.statements, form.device), form.device, Reply(form.reply))
+
+
+def shown_card(person: bytes, statements: Iterable[bytes], device: bytes) -> Card:
+    """The card that a device shows, which is its person's. Raises `BadEntry`."""
+    try:
+        card = Card.of(person, [Signed.read(raw) for raw in statements])
+    except InvalidValue as error:
+        raise BadEntry(f"who wants to be let in shows no card: {error.message}") from None
     about = Membership(bytes(32))
     about.add(card.statements)
-    if not about.state.active(form.device):
-        raise BadEntry("who asks by an invitation is no device of the person whose card it shows")
-    return Request(card, form.device, Reply(form.reply))
+    if not about.state.active(device):
+        raise BadEntry("who wants to be let in is no device of the person whose card it shows")
+    return card
 
 
 # --- what the owner says --------------------------------------------------------------------

@@ -19,6 +19,9 @@ def role_of(space: SpaceKeys, device: bytes) -> Role | None:
 def check_member(space: SpaceKeys, device: bytes) -> Role:
     """The role of a device. Raises `NotAllowed` for one that has no part in the space any more."""
     role = role_of(space, device)
+    if role is None and space.public:
+        raise NotAllowed(f"you read the public space {space.name!r}, and are no member of it",
+                         "Who publishes it can let you in.")
     if role is None:
         raise NotAllowed(f"you have no part in the space {space.name!r} any more",
                          "What is here stays yours to read and to export. An owner of the space can add you again.")

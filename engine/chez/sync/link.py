@@ -156,6 +156,26 @@ class Link:
             raise RelayUnreachable(f"not in step with {self.url} after {timeout:g} seconds",
                                    str(self.error) if self.error else "It goes on in the background.") from None
 
+    async def reached(self, space: bytes, timeout: float) -> None:
+        """Wait until everything here of one space, by its id, is durable at the relay.
+
+        Raises what keeps it from that, and `RelayUnreachable` after `timeout` seconds.
+        """
+        try:
+            async with asyncio.timeout(timeout), self._turn:
+                while not self._reached(space):
+                    error = self.problems.get(space)
+                    if error is not None or self._ended or self._task is None:
+                        raise error or self.error or RelayUnreachable(f"the link to {self.url} is closed")
+                    await self._turn.wait()
+        except TimeoutError:
+            raise RelayUnreachable(f"not in step with {self.url} after {timeout:g} seconds",
+                                   str(self.error) if self.error else "It goes on in the background.") from None
+
+    def _reached(self, space: bytes) -> bool:
+        lane = None if self._lanes is None else self._lanes.of.get(space)
+        return lane is not None and lane.idle and not any(sealed is lane for sealed, _, _ in self._sealed)
+
     # --- called in the writer's thread --------------------------------------------------
 
     def before_commit(self, db: Connection) -> None:

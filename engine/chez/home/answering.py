@@ -1,0 +1,181 @@
+"""Those who come by an invitation are answered: once at each sync, and while the home is connected.
+
+Requests lie in an inbox of the invitation, at the relay of its space (`spaces.invitations`).
+One is taken out only when its answer has left, and the answer leaves when the relay has all
+that the newcomer needs: so a crash at any point leads to the same answer again. Refused ones
+are answered too, as long as the invitation would have lasted: then its inbox ends by itself.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final
+
+from chez import crypto, inboxes
+from chez.errors import BadEntry, ChezError, InvalidValue, RelayRefused, RelayUnreachable
+from chez.home.held import Held, HeldSpaces
+from chez.home.invitations import Invitations, Open
+from chez.home.sharing import Sharing
+from chez.keys.device import DeviceKeys
+from chez.spaces.invitations import Reason, Refusal, Request, Welcome, open_request
+from chez.spaces.space import SpaceKeys
+from chez.store.database import Database
+from chez.sync.connection import RelayConnection, connect
+from chez.sync.events import InboxArrived
+from chez.sync.link import Link
+from chez_wire.frames import InboxItem
+from chez_wire.limits import MAX_INBOX_TTL
+from chez_wire.login import Role, inbox_of
+
+__all__ = ("Answering",)
+
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 300.0
+"""Seconds until requests are looked for again after that failed: doubling, with jitter."""
+
+IN_STEP: Final = 60.0
+"""Seconds that a space has to be in step with its relay, so that the newcomer finds it there."""
+
+
+class Answering:
+    """The devices' side of invitations; `relay_of` tells where a space is, `now` Unix milliseconds."""
+
+    def __init__(self, database: Database, spaces: HeldSpaces, device: DeviceKeys, person: bytes,
+                 relay_of: Callable[[SpaceKeys], str | None], now: Callable[[], int]) -> None:
+        self._database = database
+        self._spaces = spaces
+        self._device = device
+        self._person = person
+        self._relay_of = relay_of
+        self._now = now
+        self._told: set[bytes] = set()
+        """The invitations by which something came that was no request: said once, as long as the home is open."""
+
+    def of(self, held: Held) -> Invitations:
+        """The invitations of a space."""
+        sharing = Sharing(self._database, self._spaces, held, self._device, self._person)
+        return Invitations(self._database, self._spaces, held, self._device, sharing,
+                           lambda: self._relay_of(held.space), self._now)
+
+    async def once(self, link: Link) -> None:
+        """Answer what waits at a link's relay."""
+        opened = self._open(link.url)
+        if opened:
+            async with connect(link.url) as relay:
+                await self._watch(relay, opened)
+                await self._work_off(relay, link, opened)
+
+    async def keep(self, link: Link) -> None:
+        """Answer whatever comes to a link's relay, until cancelled."""
+        pause = FIRST_PAUSE
+        while True:
+            opened = self._open(link.url)
+            try:
+                if opened:
+                    await self._serve(link, opened)
+                else:
+                    await self._changed(link, opened)
+                pause = FIRST_PAUSE
+            except ChezError:
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(pause * 2, LONGEST_PAUSE)
+
+    # --- at the relay -----------------------------------------------------------------------
+
+    def _open(self, url: str) -> dict[bytes, Open]:
+        """The invitations to be answered at a relay, by their inboxes."""
+        held = [one for one in self._spaces.all.values() if self._relay_of(one.space) == url]
+        return {inbox_of(one.keys.inbox.public): one for space in held for one in self.of(space).open()}
+
+    async def _watch(self, relay: RelayConnection, opened: dict[bytes, Open]) -> None:
+        """Make the inboxes, or renew them, and follow them."""
+        for one in opened.values():
+            left = min(MAX_INBOX_TTL, max(1, (one.invite.expires - self._now()) // 1000))
+            await relay.create_inbox(one.keys.inbox, one.keys.put.public, left)
+        for outcome in await relay.open([(inbox, Role.TAKE, one.keys.inbox) for inbox, one in opened.items()]):
+            if outcome.error:
+                raise RelayRefused(f"the relay does not open an invitation's inbox ({outcome.error})",
+                                   reason=outcome.error)
+        for inbox in opened:
+            await relay.watch(inbox)
+
+    async def _work_off(self, relay: RelayConnection, link: Link, opened: dict[bytes, Open]) -> None:
+        """Answer what waits in each inbox until nothing does."""
+        full = set(opened)
+        async for event in relay.arrivals():
+            if not isinstance(event, InboxArrived):
+                raise RelayUnreachable("the relay ended the watch of an invitation's inbox", "It is tried again.")
+            await self._take(relay, link, opened[event.inbox], event.items)
+            if event.items:
+                await relay.watch(event.inbox, event.items[-1].number)
+            else:
+                full.discard(event.inbox)
+            if not full:
+                return
+
+    async def _serve(self, link: Link, opened: dict[bytes, Open]) -> None:
+        """Answer what comes until there are other invitations."""
+        async with connect(link.url) as relay:
+            await self._watch(relay, opened)
+            tasks = [asyncio.create_task(self._follow(relay, link, opened)),
+                     asyncio.create_task(self._changed(link, opened))]
+            try:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow(self, relay: RelayConnection, link: Link, opened: dict[bytes, Open]) -> None:
+        async for event in relay.arrivals():
+            if not isinstance(event, InboxArrived):
+                raise RelayUnreachable("the relay ended the watch of an invitation's inbox", "It is tried again.")
+            await self._take(relay, link, opened[event.inbox], event.items)
+
+    async def _changed(self, link: Link, opened: dict[bytes, Open]) -> None:
+        """Wait until there are other invitations to be answered."""
+        known = self._known()
+        while True:
+            await link.turn()
+            if self._known() != known:
+                known = self._known()
+                if self._open(link.url).keys() != opened.keys():
+                    return
+
+    def _known(self) -> list[tuple[bytes, int]]:
+        """How much is known of the members: what invitations there are, is in that."""
+        return [(held.space.id, len(held.space.membership)) for held in self._spaces.all.values()]
+
+    # --- one request ------------------------------------------------------------------------
+
+    async def _take(self, relay: RelayConnection, link: Link, one: Open, items: Iterable[InboxItem]) -> None:
+        for item in items:
+            try:
+                request = open_request(item.item, one.keys, one.invite.space)
+            except BadEntry:
+                await self._note_nonsense(one)
+            else:
+                await self._answer(link, one, request)
+            await relay.ack(inbox_of(one.keys.inbox.public), item.number)
+
+    async def _answer(self, link: Link, one: Open, request: Request) -> None:
+        """Raises what keeps it from being answered now: it is tried again."""
+        invitations = self.of(one.held)
+        try:
+            answer = await self._database.write(lambda db: invitations.answer(db, one, request))
+        except InvalidValue:  # a card that leads to no device, with what is known here
+            answer = Refusal(Reason.REMOVED)
+        if isinstance(answer, Welcome):
+            await link.reached(one.held.space.id, IN_STEP)
+        with suppress(RelayRefused):  # the guest's inbox is gone: it asks again, or never
+            await inboxes.put(link.url, inbox_of(request.reply.inbox.public), request.reply.put,
+                              request.reply.seal(answer, crypto.random_bytes(crypto.NONCE_BYTES)))
+
+    async def _note_nonsense(self, one: Open) -> None:
+        if one.hash not in self._told:
+            self._told.add(one.hash)
+            await self._database.write(lambda db: one.held.engine.receipt(
+                db, "invitation-refused", {"invitation": one.hash.hex(), "reason": "no request"}))

@@ -1,0 +1,168 @@
+"""Inviting somebody by a short code, while both are there: the host's side, and the guest's."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from chez import crypto, inboxes
+from chez.errors import BadPairing, ChezError, NotAllowed, NotFound, RelayRefused
+from chez.home.held import Held
+from chez.home.pairing import CODE_SECONDS, WRONG, Ask, agrees, check_guesses, full_code
+from chez.home.sharing import Member, RoleName, Sharing, role_named
+from chez.home.syncing import Syncing
+from chez.journal import Journal
+from chez.keys.device import DeviceKeys
+from chez.spaces.card import Card
+from chez.spaces.permits import check_owner
+from chez.store.database import Connection, Database
+from chez.sync.codes import mailbox, new_code
+from chez.sync.introducing import Guest, Host
+
+__all__ = ("Hosting", "host", "visit")
+
+IN_STEP: Final = 60.0
+"""Seconds that a space has to be in step with its relay, so that the guest finds it there."""
+
+
+class Hosting:
+    """An invitation by code that waits for its guest; made by `Space.invite_by_code`.
+
+    `code` is to be typed by the guest (`Home.join`); it works once, for ten minutes.
+    """
+
+    def __init__(self, database: Database, held: Held, sharing: Sharing, syncing: Syncing, journal: Journal,
+                 role: RoleName, url: str) -> None:
+        self._database = database
+        self._held = held
+        self._sharing = sharing
+        self._syncing = syncing
+        self._journal = journal
+        self._role = role
+        self._url = url
+        self._code = new_code(crypto.random_bytes(8))
+        self._machine = Host(self._code, crypto.random_bytes(32))
+        self.code: str = full_code(self._code, url)
+        """What is typed by the guest: a secret while it works."""
+
+    def __repr__(self) -> str:
+        return f"<invitation to {self._held.space.name!r} by a code>"  # the code is a secret
+
+    async def joined(self, ask: Ask | None = None) -> Member:
+        """Wait for the guest, let the person confirm, let the guest in, and tell it where the space is.
+
+        `ask(question)` returns the person's answer; without it, the code alone decides.
+        Raises `BadPairing` when a wrong code was tried (this one is burnt then), `NotAllowed`
+        when the person says no or nobody came in ten minutes, `RelayUnreachable` when the relay
+        does not get in time what the guest needs.
+        """
+        to_guest, box = mailbox(self._code, True, "invitation")
+        try:
+            card = await self._guest()
+        except BadPairing:
+            await self._journal.append("invitation-refused", {"space": self._held.id, "reason": WRONG})
+            raise
+        devices = ", ".join(map(repr, card.devices))
+        question = f"Let {card.name!r} (with {devices}) into {self._held.space.name!r}, as {self._role}?"
+        if ask is not None and not await agrees(ask, question):
+            await inboxes.put(self._url, box, to_guest, self._machine.refuse())
+            await self._journal.append("invitation-refused", {"space": self._held.id, "reason": "the person said no",
+                                                              "name": card.name})
+            raise NotAllowed(f"{card.name!r} was not let in")
+        member = await self._database.write(lambda db: self._admit(db, card))
+        await self._in_step()
+        await inboxes.put(self._url, box, to_guest, self._machine.welcome(self._sharing.link(self._url)))
+        return member
+
+    async def open(self) -> None:
+        """Make both inboxes and leave the hello in one."""
+        for to_guest in (True, False):
+            key, _ = mailbox(self._code, to_guest, "invitation")
+            await inboxes.create(self._url, key, key.public, ttl=CODE_SECONDS)
+        key, box = mailbox(self._code, True, "invitation")
+        await inboxes.put(self._url, box, key, self._machine.hello)
+
+    async def close(self) -> None:
+        """Remove what is left for the host; a welcome must stay until it is taken."""
+        with suppress(ChezError, TimeoutError):
+            key, _ = mailbox(self._code, False, "invitation")
+            async with asyncio.timeout(2), inboxes.watch(self._url, key) as items:
+                await items.ack(2**62)
+
+    async def _guest(self) -> Card:
+        key, _ = mailbox(self._code, False, "invitation")
+        try:
+            async with asyncio.timeout(CODE_SECONDS), inboxes.watch(self._url, key) as items:
+                async for item in items:
+                    await items.ack(item.number)
+                    return self._machine.receive(item.item)
+        except TimeoutError:
+            pass
+        raise NotAllowed("nobody used the code in ten minutes", "Make another when your guest is at hand.")
+
+    def _admit(self, db: Connection, card: Card) -> Member:
+        self._held.replica.refresh(db)
+        if self._held.space.membership.state.role(card.person) is not None:
+            return self._sharing.member(card.person)
+        return self._sharing.admit(db, card, self._role)
+
+    async def _in_step(self) -> None:
+        link = self._syncing.link_of(self._held.space)
+        if link is not None:
+            await link.reached(self._held.space.id, IN_STEP)
+            return
+        report = await self._syncing.sync(None, IN_STEP, False)
+        problem = next((one.problem for one in report.problems if one.id == self._held.id), "")
+        if problem:
+            raise RelayRefused(f"the relay does not get what your guest needs: {problem}")
+
+
+@asynccontextmanager
+async def host(database: Database, held: Held, sharing: Sharing, syncing: Syncing, journal: Journal,
+               device: DeviceKeys, role: RoleName, now: Callable[[], int]) -> AsyncIterator[Hosting]:
+    """Make a code and its inboxes; on leaving, what is left in them is removed.
+
+    `now` gives Unix milliseconds. Raises `NotAllowed` for who is no owner, and after too many
+    wrong codes, `NotFound` while the space is at no relay, `InvalidValue`.
+    """
+    role_named(role, held.space)
+    check_owner(held.space, device.id, "invites somebody")
+    url = syncing.relay_of(held.space)
+    if url is None:
+        raise NotFound("this space is at no relay, where somebody could come in", "Set it: `chez relay URL`.")
+    await check_guesses(journal, "invitation-refused", now)
+    hosting = Hosting(database, held, sharing, syncing, journal, role, url)
+    await hosting.open()
+    try:
+        yield hosting
+    finally:
+        await hosting.close()
+
+
+async def visit(code: str, url: str, card: Card, device: DeviceKeys) -> str:
+    """The guest's side: show the card to who shows the code, and wait to be let in; gives the space link.
+
+    Raises `BadPairing` for a wrong code, `NotAllowed` when the host says no or does not answer
+    in ten minutes, `NotFound` when the relay knows of no such code, `InvalidValue`,
+    `RelayUnreachable`, `RelayRefused`.
+    """
+    machine = Guest(code, card, device, crypto.random_bytes(32))
+    to_guest, _ = mailbox(code, True, "invitation")
+    to_host, box = mailbox(code, False, "invitation")
+    answered = False
+    try:
+        async with asyncio.timeout(CODE_SECONDS), inboxes.watch(url, to_guest) as items:
+            async for item in items:
+                await items.ack(item.number)
+                if answered:
+                    return machine.welcome(item.item)
+                await inboxes.put(url, box, to_host, machine.answer(item.item))
+                answered = True
+    except TimeoutError:
+        pass
+    except RelayRefused as error:
+        if error.reason != "unknown":
+            raise
+        raise NotFound("the relay knows of no such code",
+                       "It ended, or is of another relay: ask for a new one.") from None
+    raise NotAllowed("the other side did not answer in ten minutes", "Ask for a new code there.")

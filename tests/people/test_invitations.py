@@ -1,0 +1,284 @@
+"""Invitations between homes of several people, over a real relay: by link and by code, and all that is refused."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import chez
+from chez import crypto, inboxes
+from chez.errors import BadPairing, ChezError, InvalidValue, NotAllowed, NotFound, Unanswered
+from chez.home import home as home_module
+from chez.home.pairing import split_code
+from chez.spaces.card import Card
+from chez.spaces.invitations import InviteLink, Reply, seal_request
+from chez.sync.codes import mailbox
+from chez.sync.introducing import Guest
+from chez_wire.login import inbox_of
+from tests.people.persons import persons, roles, values
+from tests.people.support import join, open_again
+from tests.relay.support import Process
+
+SOON = 0.4
+
+
+async def invited(space: chez.Space, owner: chez.Home, **terms: object) -> str:
+    """The link of a new invitation, which the relay knows of."""
+    made = await space.invite(**terms)  # type: ignore[arg-type]
+    await owner.sync()
+    assert made.link is not None
+    return made.link
+
+
+async def asked(guest: chez.Home, link: str) -> None:
+    """Ask to be let in while nobody answers."""
+    with pytest.raises(Unanswered, match="waits at"):
+        await guest.join(link, timeout=SOON)
+
+
+async def test_a_guest_waits_for_an_owner_who_comes_later(tmp_path: Path, server: Process) -> None:
+    """The guest asks while the owner is away; the owner's next sync lets it in; asked again it has the space, reads
+    all there is and writes; the journals of both tell of it."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        await trip.collection("notes").put({"n": 1}, id="a")
+        link = await invited(trip, anna)
+        await asked(berta, link)
+        assert (await anna.sync()).unanswered == ""
+        hers = await berta.join(link)
+        await berta.sync()
+        assert (hers.role, await values(hers)) == ("writer", {"a": {"n": 1}})
+        await hers.collection("notes").put({"n": 2}, id="b")
+        await berta.sync()
+        await anna.sync()
+        assert set(await values(trip)) == {"a", "b"} and await roles(trip) == {"anna": "owner", "berta": "writer"}
+        (one,) = await trip.invitations()
+        assert (one.state, one.used, one.uses, one.own, one.by) == ("used", 1, 1, True, "anna")
+        kinds = [receipt.kind for receipt in await anna.journal.receipts()]
+        assert kinds[-2:] == ["invitation-made", "member-added"]
+        assert [one.body["name"] for one in await berta.journal.receipts("space-joined")] == ["Trip"]
+        with pytest.raises(NotAllowed, match="already"):
+            await berta.join(link)
+
+
+async def test_a_connected_owner_answers_at_once(tmp_path: Path, server: Process) -> None:
+    """While the owner's home is connected, invitations made before and meanwhile are answered as guests come."""
+    async with persons(tmp_path, "anna", "berta", "clara", relay=server.url) as (anna, berta, clara):
+        trip = await anna.create_space("Trip")
+        first = await invited(trip, anna, role="reader")
+        async with anna.connect() as link:
+            assert (await berta.join(first, timeout=20)).role == "reader"
+            second = (await trip.invite("owner")).link
+            assert second is not None
+            await link.synced(20)
+            async with asyncio.timeout(20):
+                while True:
+                    try:
+                        hers = await clara.join(second, timeout=20)
+                        break
+                    except NotFound:  # the inbox of an invitation made just now is still being made
+                        await link.turn()
+            assert hers.role == "owner"
+            assert await roles(trip) == {"anna": "owner", "berta": "reader", "clara": "owner"}
+
+
+async def test_any_device_of_who_invited_answers(tmp_path: Path, server: Process) -> None:
+    """The second device of the owner, paired before, lets the guest in; the first one then answers as well, alike."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        async with join(anna, tmp_path / "phone", "phone", server.url) as phone:
+            trip = await anna.create_space("Trip")
+            link = await invited(trip, anna, uses=2)
+            await asked(berta, link)
+            await phone.sync()
+            await phone.sync()
+            (seen,) = await phone.space("Trip").invitations()
+            assert (seen.own, seen.by, seen.link) == (True, "anna", link)
+            assert (await berta.join(link)).role == "writer"
+            await anna.sync()
+            assert await roles(trip) == {"anna": "owner", "berta": "writer"}
+            assert [one.used for one in await trip.invitations()] == [1]
+
+
+async def test_another_owner_sees_an_invitation_and_has_no_part_in_it(tmp_path: Path, server: Process) -> None:
+    """A second owner is shown the invitation without its link, does not answer, and can revoke it."""
+    async with persons(tmp_path, "anna", "berta", "clara", relay=server.url) as (anna, berta, clara):
+        trip = await anna.create_space("Trip")
+        link = await invited(trip, anna, role="owner")
+        await asked(berta, link)
+        await anna.sync()
+        hers = await berta.join(link)
+        await berta.sync()
+        link = await invited(trip, anna)
+        await berta.sync()
+        newest = (await hers.invitations())[0]
+        assert (newest.own, newest.link, newest.state, newest.by) == (False, None, "open", "anna")
+        await asked(clara, link)
+        await berta.sync()
+        assert set(await roles(hers)) == {"anna", "berta"}
+        assert (await hers.revoke(newest.id[:8])).state == "revoked"
+        await berta.sync()
+        await anna.sync()
+        with pytest.raises(NotAllowed, match="revoked"):
+            await clara.join(link)
+        assert set(await roles(trip)) == {"anna", "berta"}
+
+
+async def test_of_two_guests_with_one_use_the_first_comes_in(tmp_path: Path, server: Process) -> None:
+    """Both ask while the owner is away: who asked first is let in, the other is told that the invitation is used up."""
+    async with persons(tmp_path, "anna", "berta", "clara", relay=server.url) as (anna, berta, clara):
+        trip = await anna.create_space("Trip")
+        link = await invited(trip, anna)
+        await asked(berta, link)
+        await asked(clara, link)
+        await anna.sync()
+        with pytest.raises(NotAllowed, match="used by as many"):
+            await clara.join(link)
+        assert (await berta.join(link)).role == "writer"
+        assert await roles(trip) == {"anna": "owner", "berta": "writer"}
+        (refused,) = await anna.journal.receipts("invitation-refused")
+        assert (refused.body["name"], refused.body["reason"]) == ("clara", "used")
+
+
+async def test_an_invitation_that_expired_or_was_revoked_lets_nobody_in(
+        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked in time and answered too late, or after it was revoked: refused, and said so; afterwards the guest's own
+    device knows, and a relay that never heard of it is told apart."""
+    async with persons(tmp_path, "anna", "berta", "clara", relay=server.url) as (anna, berta, clara):
+        trip = await anna.create_space("Trip")
+        link = await invited(trip, anna, expires=timedelta(hours=1))
+        other = await trip.invite()
+        await asked(berta, link)
+        now = home_module.unix_milliseconds
+        with pytest.raises(NotFound, match="no such invitation"):
+            await clara.join(other.link or "")
+        await anna.sync()
+        await trip.revoke(other)
+        with pytest.raises(Unanswered):
+            await clara.join(other.link or "", timeout=SOON)
+        await anna.sync()
+        with pytest.raises(NotAllowed, match="revoked"):
+            await clara.join(other.link or "")
+        (again,) = [one for one in await trip.invitations() if one.id == other.id]
+        assert again.state == "revoked" and (await trip.revoke(other)).state == "revoked"
+    async with open_again(tmp_path / "berta") as berta:
+        monkeypatch.setattr(home_module, "unix_milliseconds", lambda: now() + 3_700_000)
+        with pytest.raises(NotAllowed, match="ended on"):
+            await berta.join(link)
+
+
+async def test_who_may_not_invite_is_refused(tmp_path: Path, server: Process) -> None:
+    """A writer makes, revokes and hosts none; nor is one made for a private space, on odd terms, or at no relay."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        link = await invited(trip, anna)
+        await asked(berta, link)
+        await anna.sync()
+        hers = await berta.join(link)
+        (made,) = await trip.invitations()
+        for refused in (hers.invite(), hers.revoke(made.id), anna.space().invite()):
+            with pytest.raises(NotAllowed):
+                await refused
+        with pytest.raises(NotAllowed):
+            async with hers.invite_by_code():
+                pass
+        for terms in ({"uses": 0}, {"uses": 1001}, {"uses": True}, {"expires": timedelta(seconds=1)},
+                      {"expires": timedelta(days=91)}, {"role": "king"}):
+            with pytest.raises(InvalidValue):
+                await trip.invite(**terms)  # type: ignore[arg-type]
+        with pytest.raises(NotFound):
+            await trip.revoke("0000")
+        for text in ("", "chez-invite:", link[:-5], "chez-invite" + link, "chez-public:AA"):
+            with pytest.raises(InvalidValue):
+                await berta.join(text)
+    async with persons(tmp_path, "dora") as (dora,):
+        with pytest.raises(NotFound):
+            await (await dora.create_space("Away")).invite()
+
+
+async def test_a_stolen_card_and_a_replayed_request_let_nobody_in(tmp_path: Path, server: Process) -> None:
+    """A thief has the link and Berta's card: without her device nothing comes of it, and the journal says so once. A
+    relay that repeats Berta's request, after she was taken out, brings nobody back."""
+    async with persons(tmp_path, "anna", "berta", "mallory", relay=server.url) as (anna, berta, mallory):
+        trip = await anna.create_space("Trip")
+        link = await invited(trip, anna, uses=3)
+        invitation, card = InviteLink.read(link), Card.read(await berta.card())
+        reply = Reply(bytes(32))
+        await inboxes.create(server.url, reply.inbox, reply.put.public, ttl=60)
+        for _ in range(2):
+            await inboxes.put(server.url, invitation.inbox, invitation.put,
+                              seal_request(invitation, card, mallory._device, reply))
+        hers = seal_request(invitation, card, berta._device, reply)
+        await inboxes.put(server.url, invitation.inbox, invitation.put, hers)
+        await anna.sync()
+        assert set(await roles(trip)) == {"anna", "berta"}
+        assert [one.body["reason"] for one in await anna.journal.receipts("invitation-refused")] == ["no request"]
+        await trip.remove("berta")
+        await inboxes.put(server.url, invitation.inbox, invitation.put, hers)
+        await anna.sync()
+        assert set(await roles(trip)) == {"anna"}
+        answers = []
+        async with inboxes.watch(server.url, reply.inbox) as items, asyncio.timeout(20):
+            async for item in items:
+                answers.append(type(reply.open(item.item)).__name__)
+                if len(answers) == 2:
+                    break
+        assert answers == ["Welcome", "Refusal"]
+        with pytest.raises(ChezError):
+            await mallory.join(trip.link())
+
+
+async def test_by_code_while_both_are_there(tmp_path: Path, server: Process) -> None:
+    """The guest types the code, the owner says yes, and the guest has the space at once; connected or not."""
+    async def yes(question: str, *, default: str = "") -> str:
+        assert "'berta'" in question and "'Trip'" in question
+        return "yes"
+
+    async with persons(tmp_path, "anna", "berta", "clara", relay=server.url) as (anna, berta, clara):
+        trip = await anna.create_space("Trip")
+        await trip.collection("notes").put({"n": 1}, id="a")
+        async with trip.invite_by_code("reader") as invitation:
+            assert invitation.code not in repr(invitation)
+            coming = asyncio.create_task(berta.join(invitation.code))
+            member = await invitation.joined(yes)
+            assert (member.name, member.role) == ("berta", "reader")
+            hers = await coming
+        await berta.sync()
+        assert await values(hers) == {"a": {"n": 1}}
+        async with anna.connect(), trip.invite_by_code() as invitation:
+            coming = asyncio.create_task(clara.join(invitation.code))
+            await invitation.joined()
+            assert (await coming).role == "writer"
+
+
+async def test_a_wrong_code_is_burnt_and_no_is_no(tmp_path: Path, server: Process) -> None:
+    """A guess burns the code and is told to both; a person who says no lets nobody in; a code that is over is so."""
+    async def no(question: str, *, default: str = "") -> str:
+        return "no"
+
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        await anna.sync()
+        async with trip.invite_by_code() as invitation:
+            code, _ = split_code(invitation.code)
+            wrong = code.rsplit("-", 1)[0] + ("-zoo" if not code.endswith("-zoo") else "-zone")
+            to_guest, _ = mailbox(wrong, True, "invitation")
+            to_host, _ = mailbox(wrong, False, "invitation")
+            guest = Guest(wrong, Card.read(await berta.card()), berta._device, crypto.random_bytes(32))
+            async with inboxes.watch(server.url, to_guest) as items:
+                async for item in items:
+                    await inboxes.put(server.url, inbox_of(to_host.public), to_host, guest.answer(item.item))
+                    break
+            with pytest.raises(BadPairing, match="burnt"):
+                await invitation.joined()
+        async with trip.invite_by_code() as invitation:
+            coming = asyncio.create_task(berta.join(invitation.code))
+            with pytest.raises(NotAllowed):
+                await invitation.joined(no)
+            with pytest.raises(NotAllowed, match="said no"):
+                await coming
+        assert [one.body["reason"] for one in await anna.journal.receipts("invitation-refused")] == [
+            "wrong code", "the person said no"]
+        assert await roles(trip) == {"anna": "owner"}
+        with pytest.raises(NotFound):
+            await berta.join(f"00000-zoo-zoo@{server.url}")
