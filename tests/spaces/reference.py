@@ -186,7 +186,7 @@ class Model:
             case NewEpoch():
                 return {one.epoch for one in body.previous} == facts.epoch_heads and body.number == 1 + max(
                     (self.all[e].body.number for e in facts.epoch_heads), default=0) and len(body.previous) == len(
-                    facts.epoch_heads)
+                    facts.epoch_heads) and all(self.all[one.epoch].body.number == one.number for one in body.previous)
         return True
 
     def _targets(self, x: bytes) -> frozenset[bytes]:
