@@ -322,3 +322,23 @@ def test_keys_that_are_replaced_while_a_page_is_taken_in_hold_up_nothing() -> No
     wire.settle()
     assert wire.device.idle
     assert wire.device.db.execute("SELECT count(*) FROM sealed").fetchone()[0] == 0
+
+
+def test_a_space_is_not_in_step_while_work_on_it_is_under_way() -> None:
+    """Whoever waits for all to be in step is not told so between a piece of work and what it leads to."""
+    wire = Wire(1)
+    wire.connect()
+    lanes = wire.device.lanes
+    assert lanes is not None and lanes.settled
+    (lane,) = lanes.all
+    lane.works.append(lane.machine._caught_up())
+    while lanes.busy:
+        (job,) = lanes.take()
+        assert not lanes.settled
+        lanes.done(job, wire.device.write(job.work.run))
+    assert lanes.settled
+    lane.works.append(lane.machine._caught_up())
+    (job,) = lanes.take()
+    with pytest.raises(RelayUnreachable):
+        lanes.failed(job, RelayUnreachable("gone"))
+    assert lane.state is State.RESTING and lane.under_way == 0

@@ -59,6 +59,8 @@ class Lane:
     state: State = State.LIVE
     error: ChezError | None = None
     works: list[Work] = field(default_factory=list)
+    under_way: int = 0
+    """How much work is being done: what it leads to is not known yet."""
     rests: int = 0
     """How often it could not go on since it last could."""
 
@@ -70,7 +72,7 @@ class Lane:
     @property
     def idle(self) -> bool:
         """Whether everything known of either side has reached the other."""
-        return self.state is State.LIVE and self.machine.idle and not self.works
+        return self.state is State.LIVE and self.machine.idle and not self.works and not self.under_way
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +164,13 @@ class Lanes:
         """The work to do next, in order: all that is there."""
         jobs = [Job(lane, lane.machine, work) for lane in self.all for work in lane.works]
         for lane in self.all:
+            lane.under_way += len(lane.works)
             lane.works.clear()
         return jobs
 
     def done(self, job: Job, result: Any) -> None:
         """Work is committed. Raises as `receive`."""
+        job.lane.under_way -= 1
         if job.lane.machine is not job.machine or job.lane.state is not State.LIVE:
             return
         try:
@@ -182,6 +186,7 @@ class Lanes:
 
     def failed(self, job: Job, error: ChezError) -> None:
         """Work raised, and left no trace. Raises what concerns every space, else as `receive`."""
+        job.lane.under_way -= 1
         if isinstance(error, HomeCopied | StorageFailed):
             raise error
         if job.lane.machine is job.machine:
