@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import chez
-from chez.crypto import Kdf
+from chez.crypto import Kdf, random_bytes
+from chez.keys.epochs import Epoch
+from chez.store.database import Connection
+from chez.sync.connection import connect
+from chez.sync.entry import CHANGES, seal
+from chez.sync.outbox import change_items, waiting_changes
+from chez.sync.planning import plan
+from chez_wire.login import Role
 from tests.home.pairing import PASSPHRASE
 
 
@@ -43,3 +50,35 @@ async def shared(space: chez.Space, owner: chez.Home, *guests: chez.Home, role: 
 async def values(space: chez.Space) -> dict[str, dict[str, Any]]:
     """The notes of a space by id."""
     return {note.id: note.value async for note in space.collection("notes")}
+
+
+async def in_step(*homes: chez.Home) -> None:
+    """Each has what all others have, and the epochs that were owed are started: two rounds of syncs."""
+    for _ in range(2):
+        for home in homes:
+            await home.sync()
+
+
+async def crooked_put(home: chez.Home, space: chez.Space, keys: Epoch, value: dict[str, Any], id: str) -> None:
+    """A device that keeps to no rule writes a note, and sends it with an append credential that it was not given."""
+    permit, home._spaces.records.permit = home._spaces.records.permit, lambda space: None
+    await space.collection("notes").put(value, id=id)
+    home._spaces.records.permit = permit
+    replica = space._held.replica
+
+    def work(db: Connection) -> list[bytes]:
+        out = []
+        for batch, part in plan(waiting_changes(db, replica.space.n)):
+            row, entry = replica._append(db, 1, CHANGES, change_items(db, replica.space.n, batch, 1), part)
+            db.executemany("UPDATE change SET state = 0, entry = ? WHERE n = ?", [(row, one.n) for one in batch])
+            out.append(seal(entry.packed, replica.space.handle, keys, random_bytes(24)))
+        return out
+
+    sealed = await home._database.write(work)
+    relay = home.relay
+    assert relay is not None and keys.append is not None
+    async with connect(relay) as opened:
+        (outcome,) = await opened.open([(replica.space.handle, Role.APPEND, keys.append)])
+        assert not outcome.error, "the stolen credential opens the space"
+        for envelope in sealed:
+            await opened.append(replica.space.handle, Role.APPEND, envelope)

@@ -5,7 +5,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chez.sync.planning import Waiting, plan
+from chez.sync.planning import Waiting, by_epoch, plan
 from chez_wire.limits import (
     MAX_BATCH_BYTES,
     MAX_BATCH_CHANGES,
@@ -16,6 +16,7 @@ from chez_wire.limits import (
     MAX_PARTS,
     TARGET_INNER,
 )
+from tests.spaces.people import Author, Person, begin
 
 WEIGHTS = st.one_of(st.integers(1, 20), st.integers(MAX_ENTRY_OPERATIONS // 4, MAX_ENTRY_OPERATIONS))
 SIZES = st.one_of(st.integers(100, 400), st.integers(TARGET_INNER // 4, MAX_CHANGE))
@@ -79,3 +80,20 @@ def test_the_most_changes_and_the_most_bytes_fit() -> None:
     large = (MAX_BATCH_BYTES // 2) // (MAX_CHANGE + 356 + 256)
     sizes = [100] * small + [size for _ in range(large) for size in (MAX_CHANGE, 100)]
     assert len(list(plan(Waiting(n, size, None, 1) for n, size in enumerate(sizes, 1)))) <= MAX_PARTS
+
+
+FIRST = begin(Person("Anna"))
+AUTHOR = Author(FIRST[-1].hash, Person("Anna").devices[0].signing)
+EPOCH = AUTHOR.epoch([FIRST[-1].hash], 2, [FIRST[-1].hash]).raw
+BEGINNING = AUTHOR.epoch([FIRST[-1].hash], 1, []).raw
+OTHER = FIRST[0].raw
+
+
+@given(st.lists(st.sampled_from((EPOCH, BEGINNING, OTHER)), max_size=20), st.integers(0, 2))
+def test_a_new_epoch_is_alone_in_its_entry(statements: list[bytes], many: int) -> None:
+    """All statements in order, none left out, within the limits; one that ends an epoch is with no other."""
+    statements = statements + [OTHER] * (many * MAX_ITEMS)
+    entries = [[item.data for item in items] for items in by_epoch(statements)]
+    assert [one for entry in entries for one in entry] == statements
+    for entry in entries:
+        assert entry == [EPOCH] if EPOCH in entry else sum(map(len, entry)) <= TARGET_INNER and len(entry) < MAX_ITEMS

@@ -71,13 +71,23 @@ def _cut(group: list[Waiting]) -> Iterator[list[Waiting]]:
 
 
 def by_epoch(statements: list[bytes]) -> Iterator[list[Item]]:
-    """Statements as items of entries: one before each new epoch, for it may be sealed under the old."""
+    """Statements as items of entries: a new epoch alone in one.
+
+    What is before or after it may be sealed under the epoch that it ends; if it was itself,
+    nobody whom it lets in could ever read it.
+    """
     entry: list[Item] = []
+    size = 0
     for body in statements:
         said = Signed.kept(body).body
-        if entry and isinstance(said, NewEpoch) and said.previous:
+        alone = isinstance(said, NewEpoch) and bool(said.previous)
+        if entry and (alone or size + len(body) > TARGET_INNER or len(entry) == _ROOM):
             yield entry
-            entry = []
+            entry, size = [], 0
         entry.append(Item(STATEMENT, "", "", body))
+        size += len(body)
+        if alone:
+            yield entry
+            entry, size = [], 0
     if entry:
         yield entry
