@@ -1,18 +1,22 @@
 """`chez` as real processes."""
 
+import io
 import json
 import os
 import pty
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 PASSPHRASE = "correct horse battery staple"
 
@@ -24,6 +28,8 @@ class Chez:
     home: Path
     passphrase_file: Path
     made: list[int] = field(default_factory=list)
+    inside: bool = False
+    """Whether commands run in the tests' own process: a fifth of the time, where the process is not what is tested."""
 
     def arguments(self, *words: str, passphrase: bool = True) -> list[str]:
         """The command line of one invocation."""
@@ -33,10 +39,13 @@ class Chez:
     def run(self, *words: str, code: int = 0, passphrase: bool = True, stdin: bytes = b"",
             env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command without a terminal and check its exit code; never a stack trace."""
-        done = subprocess.run(self.arguments(*words, passphrase=passphrase), input=stdin, timeout=50,
-                              capture_output=True, env={**os.environ, **(env or {})}, check=False)
-        text = subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(),
-                                           done.stderr.decode())
+        arguments = self.arguments(*words, passphrase=passphrase)
+        if self.inside and env is None:
+            text = within(arguments, stdin)
+        else:
+            done = subprocess.run(arguments, input=stdin, timeout=50, capture_output=True,
+                                  env={**os.environ, **(env or {})}, check=False)
+            text = subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
         assert text.returncode == code, (text.returncode, text.stdout, text.stderr)
         assert "Traceback" not in text.stderr + text.stdout
         return text
@@ -77,6 +86,20 @@ class Chez:
                 os.kill(pid, signal.SIGKILL)
 
 
+def within(arguments: list[str], stdin: bytes) -> subprocess.CompletedProcess[str]:
+    """Run a command line of `Chez.arguments` in this process."""
+    from chez.cli.main import main
+
+    out, err, before = io.StringIO(), io.StringIO(), sys.stdin
+    sys.stdin = io.TextIOWrapper(io.BytesIO(stdin))
+    try:
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            main(arguments[3:])
+    finally:
+        sys.stdin = before
+    return subprocess.CompletedProcess(arguments, ended.value.code, out.getvalue(), err.getvalue())
+
+
 def alive(pid: int) -> bool:
     """Whether a process runs (a zombie does not)."""
     try:
@@ -91,6 +114,49 @@ def until(condition: Callable[[], bool], seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running_relay(data: Path, port: int) -> Iterator[str]:
+    """A relay process over `data` while the block lasts; its URL."""
+    def answers() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "chez_relay", "serve", "--listen", f"127.0.0.1:{port}", "--data", str(data)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(answers)
+        yield f"ws://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def another(folder: Path, name: str, passphrase: str = "another passphrase") -> Chez:
+    """A device, which has no home yet if nothing is in its folder."""
+    device = Chez(folder / name, folder / f"{name}-passphrase")
+    device.passphrase_file.write_text(passphrase + "\n")
+    device.passphrase_file.chmod(0o600)
+    return device
+
+
+def pair(laptop: Chez, phone: Chez, url: str, name: str = "phone") -> None:
+    """Let another device in, both sides through the command line."""
+    with subprocess.Popen(laptop.arguments("--json", "pair", "--yes"), stdout=subprocess.PIPE) as showing:
+        assert showing.stdout is not None
+        code = json.loads(showing.stdout.readline())["code"]
+        phone.run("join", code, "--kdf", "minimum", "--relay", url, "--name", name)
+        assert showing.wait(timeout=40) == 0
 
 
 class Terminal:

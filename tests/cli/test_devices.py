@@ -1,59 +1,10 @@
 """relay, sync, pair, join, journal: with a real relay process."""
 
 import shutil
-import socket
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.cli.support import Chez, Terminal, until
-
-
-@pytest.fixture
-def relay(tmp_path: Path) -> Iterator[str]:
-    """The URL of a relay on loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "chez_relay", "serve", "--listen", f"127.0.0.1:{port}",
-         "--data", str(tmp_path / "relay")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        until(lambda: answers(port))
-        yield f"ws://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-
-
-def answers(port: int) -> bool:
-    """Whether something listens."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-@pytest.fixture
-def phone(tmp_path: Path) -> Iterator[Chez]:
-    """A second device without a home yet."""
-    device = Chez(tmp_path / "phone", tmp_path / "phone-passphrase")
-    device.passphrase_file.write_text("another passphrase\n")
-    device.passphrase_file.chmod(0o600)
-    yield device
-    device.end()
-
-
-def pair(laptop: Chez, phone: Chez, url: str) -> None:
-    """Let the phone in, both sides through the command line."""
-    import json
-
-    with subprocess.Popen(laptop.arguments("--json", "pair", "--yes"), stdout=subprocess.PIPE) as showing:
-        assert showing.stdout is not None
-        code = json.loads(showing.stdout.readline())["code"]
-        phone.run("join", code, "--kdf", "minimum", "--relay", url, "--name", "phone")
-        assert showing.wait(timeout=40) == 0
+from tests.cli.support import Chez, Terminal, pair, until
 
 
 def test_the_relay_is_set_and_shown(either: Chez) -> None:

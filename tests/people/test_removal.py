@@ -172,6 +172,29 @@ async def test_a_space_whose_keys_changed_goes_to_another_relay(tmp_path: Path, 
             assert outcome.error == "denied"
 
 
+async def test_a_new_epoch_in_one_space_or_in_all_that_are_ones_own(tmp_path: Path, server: Process) -> None:
+    """`rotate` means the private space, another by its name, or each that one owns; a removed device starts none."""
+    async with paired(tmp_path, server.url) as (a, b):
+        trip = await a.create_space("Trip")
+        assert [(one.name, one.epoch) for one in await a.devices.rotate()] == [("private", 2)]
+        assert [(one.space, one.epoch) for one in await a.devices.rotate("Trip")] == [(trip.id, 2)]
+        assert [one.epoch for one in await a.devices.rotate(everywhere=True)] == [3, 3]
+        with pytest.raises(NotFound):
+            await a.devices.rotate("Nowhere")
+        await a.sync(server.url)
+        await b.sync(server.url)
+        await b.devices.remove("a")
+        await b.sync(server.url)
+        with pytest.raises(RelayRefused, match="this device was removed"):
+            await a.sync(server.url)
+        status = await a.status()
+        assert status.removed and status.spaces[0].removed_by == "b"
+        own = (await a.devices.all())[0]
+        assert own.own and not own.active and own.removed_by == "b"
+        with pytest.raises(NotAllowed):
+            await a.devices.rotate(everywhere=True)
+
+
 async def test_the_journal_tells_who_was_taken_out(tmp_path: Path, server: Process) -> None:
     """A removal, a new name and a new epoch are receipts."""
     async with paired(tmp_path, server.url) as (a, _):

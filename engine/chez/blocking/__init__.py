@@ -46,7 +46,7 @@ from chez.blocking.shapes import BATCH, Block, Event, Front, Items, Opened, alon
 from chez.connectors.api import Connector
 from chez.errors import ChezError
 from chez.home.backup import BackupReport
-from chez.home.devices import DeviceInfo
+from chez.home.devices import DeviceInfo, Rotated
 from chez.home.devices import Devices as AsyncDevices
 from chez.home.diagnosis import Diagnosis
 from chez.home.diagnosis import doctor as async_doctor
@@ -467,6 +467,13 @@ class Devices(Front[AsyncDevices]):
         """Every device that ever was one, this one first, then by name."""
         return self._portal.call(lambda call: self._inner.all())
 
+    def find(self, which: str | bytes) -> DeviceInfo:
+        """A device that was not taken out, by its id, the beginning of that in hexadecimal, or its name.
+
+        Raises `NotFound`, `InvalidValue` when several are called so.
+        """
+        return self._portal.call(lambda call: self._inner.find(which))
+
     def rename(self, which: str | bytes, name: str) -> None:
         """Call a device differently, everywhere. Raises `NotFound`, `InvalidValue`, `NotAllowed`."""
         self._portal.call(lambda call: self._inner.rename(which, name))
@@ -482,9 +489,13 @@ class Devices(Front[AsyncDevices]):
         """
         return self._portal.call(lambda call: self._inner.remove(which, too=too))
 
-    def rotate(self) -> None:
-        """Start a new epoch: whoever has older keys only reads nothing that is written from now on."""
-        self._portal.call(lambda call: self._inner.rotate())
+    def rotate(self, space: str | None = None, *, everywhere: bool = False) -> list[Rotated]:
+        """Start a new epoch: whoever has older keys only reads nothing that is written from now on.
+
+        In the private space, in another by its name or id, or `everywhere` that this person is
+        an owner. Raises `NotFound`, `NotAllowed` in a space of others.
+        """
+        return self._portal.call(lambda call: self._inner.rotate(space, everywhere=everywhere))
 
 
 class Groups(Front[AsyncGroups[R]], Generic[R]):

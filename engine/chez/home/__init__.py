@@ -1,7 +1,7 @@
 """A home: what a device opens. One person's encrypted store and the spaces in it."""
 
 from chez.home.backup import BackupReport
-from chez.home.devices import DeviceInfo, Devices
+from chez.home.devices import DeviceInfo, Devices, Rotated
 from chez.home.diagnosis import Diagnosis, doctor
 from chez.home.evidence import Evidence
 from chez.home.examine import Finding
@@ -26,7 +26,7 @@ from chez.store.keyring import KeyringStatus
 __all__ = (
     "BackupReport", "CollectionInfo", "DeviceInfo", "Devices", "Diagnosis", "Evidence", "ExportReport", "Finding",
     "Home", "HomeStatus", "Hosting", "ImportReport", "Invitation", "Keyring", "KeyringStatus", "Member",
-    "Pairing", "Renewal", "Restored",
+    "Pairing", "Renewal", "Restored", "Rotated",
     "Space", "SpaceStatus", "SyncReport", "Transaction", "Wiped", "become_new_device", "change_passphrase",
     "create", "doctor", "join", "open", "restore", "wipe",
 )

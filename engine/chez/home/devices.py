@@ -4,24 +4,26 @@ A device that is taken out is expelled for good: it reads nothing new, and nothi
 says counts. It keeps what it has. It hears of it at its next contact, if there is one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
 from chez.errors import InvalidValue, NotAllowed, NotFound
-from chez.home.held import HeldSpaces
+from chez.home.held import Held, HeldSpaces
 from chez.home.pairing import fingerprint
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.spaces.copies import copy_person, say_everywhere
+from chez.spaces.removals import name_of, removed_by
 from chez.spaces.space import SpaceKeys, keep_statement
+from chez.spaces.state import Device
 from chez.spaces.statements import Certify, Cut, Expel, RenameDevice, Retire, Role, Signed, sign_statement
 from chez.store.database import Connection, Database
 from chez.sync.chains import last_counted
 from chez.sync.entry import read_signed
 
-__all__ = ("DeviceInfo", "Devices")
+__all__ = ("DeviceInfo", "Devices", "Rotated")
 
 _SHORTEST: Final = 4
 """Hexadecimal digits by which a device may be named, at least."""
@@ -32,8 +34,10 @@ class DeviceInfo:
     """A device of the person.
 
     `seen` is the time, by the device's own clock, of its last entry that is here; None when
-    none is. `let_in_by` is the name of the device that certified it, None for the root. `own`
-    says that it is this one, `active` that it was not taken out.
+    none is. `let_in_by` is the name of the device that certified it, None for the root; `let_in`
+    are the ids of the active devices that it certified, or that those did, and so on. `own` says
+    that it is this one, `active` that it was not taken out, `removed_by` by which device it was,
+    if that is known.
     """
 
     id: bytes = field(repr=False)
@@ -43,6 +47,17 @@ class DeviceInfo:
     let_in_by: str | None
     own: bool
     active: bool
+    let_in: tuple[bytes, ...] = field(default=(), repr=False)
+    removed_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """A new epoch: of which space (its id and name), and its number."""
+
+    space: str
+    name: str
+    epoch: int
 
 
 class Devices:
@@ -61,6 +76,18 @@ class Devices:
     async def all(self) -> list[DeviceInfo]:
         """Every device that ever was one, this one first, then by name."""
         return await self._database.read(self._all)
+
+    async def find(self, which: str | bytes) -> DeviceInfo:
+        """A device that was not taken out, by its id, the beginning of that in hexadecimal, or its name.
+
+        Raises `NotFound`, `InvalidValue` when several are called so.
+        """
+        def work(db: Connection) -> DeviceInfo:
+            infos = self._all(db)
+            id = self._find(self._replica.space, which)
+            return next(info for info in infos if info.id == id)
+
+        return await self._database.read(work)
 
     async def rename(self, which: str | bytes, name: str) -> None:
         """Call a device differently, everywhere. Raises `NotFound`, `InvalidValue`, `NotAllowed`."""
@@ -97,22 +124,35 @@ class Devices:
                 self._expel(db, spaces, person, id, set(ids))
                 self._journal.record(db, "device-removed", {"device": id.hex(), "name": infos[id].name})
             for held in list(self._spaces.all.values()):
-                if held.space.membership.state.right(self._device.id) is Role.OWNER:
+                if self._owns(held):
                     held.replica.rotate(db)
                 held.replica.recount(db)
             return infos[ids[0]]
 
         return await self._database.write(work)
 
-    async def rotate(self) -> None:
-        """Start a new epoch: whoever has older keys only reads nothing that is written from now on."""
-        def work(db: Connection) -> None:
-            self._replica.rotate(db)
-            self._journal.record(db, "epoch-started", {"number": self._replica.space.epoch.number})
+    async def rotate(self, space: str | None = None, *, everywhere: bool = False) -> list[Rotated]:
+        """Start a new epoch: whoever has older keys only reads nothing that is written from now on.
 
-        await self._database.write(work)
+        In the private space, in another by its name or id, or `everywhere` that this person is
+        an owner. Raises `NotFound`, `NotAllowed` in a space of others.
+        """
+        def work(db: Connection) -> list[Rotated]:
+            self._space(db)  # refuses for who was taken out
+            chosen = [self._spaces.private if space is None else self._spaces.find(space)]
+            if everywhere:
+                chosen = [held for held in list(self._spaces.all.values()) if self._owns(held)]
+            for held in chosen:
+                held.replica.rotate(db)
+                held.engine.receipt(db, "epoch-started", {"number": held.space.epoch.number})
+            return [Rotated(held.id, held.space.name, held.space.epoch.number) for held in chosen]
+
+        return await self._database.write(work)
 
     # --- in the database's thread -----------------------------------------------------------
+
+    def _owns(self, held: Held) -> bool:
+        return held.space.membership.state.right(self._device.id) is Role.OWNER
 
     def _space(self, db: Connection) -> tuple[SpaceKeys, bytes]:
         self._replica.refresh(db)
@@ -120,7 +160,7 @@ class Devices:
         create = space.membership.create
         assert create is not None  # load_space refuses a space without it
         if self._replica.removed:
-            raise NotAllowed("this device was taken out by another one of yours", "Use that one, or your 24 words.")
+            raise NotAllowed("this device was removed by another one of yours", "Use that one, or your 24 words.")
         return space, create.person
 
     def _everywhere(self, db: Connection) -> list[SpaceKeys]:
@@ -147,16 +187,24 @@ class Devices:
         self._replica.refresh(db)
         space = self._replica.space
         state = space.membership.state
-        infos = []
-        for id in state.certificates:
-            device = state.device(id)
-            if device is None:
-                continue
-            issuer = state.device(device.issuer)
-            infos.append(DeviceInfo(id, device.name, fingerprint(id), _seen(db, space.n, id),
-                                    None if issuer is None else issuer.name, id == self._device.id,
-                                    state.right(id) is not None))
+        devices = [device for id in state.certificates if (device := state.device(id)) is not None]
+        certified: dict[bytes, list[bytes]] = {}
+        for device in devices:
+            certified.setdefault(device.issuer, []).append(device.id)
+        active = state.devices
+        infos = [self._info(db, device, tuple(one for one in _let_in(certified, device.id) if one in active))
+                 for device in devices]
         return sorted(infos, key=lambda info: (not info.own, not info.active, info.name, info.id))
+
+    def _info(self, db: Connection, device: Device, let_in: tuple[bytes, ...]) -> DeviceInfo:
+        space, id = self._replica.space, device.id
+        state, own = space.membership.state, id == self._device.id
+        issuer = state.device(device.issuer)
+        active = state.right(id) is not None and not (own and self._replica.removed)
+        by = None if active else removed_by(space, id)
+        return DeviceInfo(id, device.name, fingerprint(id), _seen(db, space.n, id),
+                          None if issuer is None else issuer.name, own, active, let_in,
+                          None if by is None else name_of(state, by, {device.person}))
 
     def _find(self, space: SpaceKeys, which: str | bytes) -> bytes:
         """A device that is not taken out, by its id, the beginning of that in hexadecimal, or its name."""
@@ -177,6 +225,17 @@ class Devices:
 
 def _certified(statement: Signed) -> bytes:
     return statement.body.device if isinstance(statement.body, Certify) else b""
+
+
+def _let_in(certified: Mapping[bytes, list[bytes]], id: bytes) -> Iterator[bytes]:
+    """The devices that it certified, those that these did, and so on."""
+    known, ready = {id}, [id]
+    while ready:
+        for below in certified.get(ready.pop(), ()):
+            if below not in known:
+                known.add(below)
+                ready.append(below)
+                yield below
 
 
 def _seen(db: Connection, space: int, device: bytes) -> datetime | None:

@@ -19,7 +19,7 @@ class SpaceStatus:
 
     `link` is "off", "connecting", "syncing", "synced" or "failed"; `problem` tells why it is
     not in step, empty if it is or is about to be. `removed` says that this device has no part
-    in it any more.
+    in it any more, `removed_by` who said so: a device's name, or a person's.
     """
 
     id: str
@@ -28,6 +28,7 @@ class SpaceStatus:
     link: str
     problem: str = ""
     removed: bool = False
+    removed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,8 @@ class HomeStatus:
     """How a home stands, all spaces together: records, changes not acknowledged by a relay, what was set aside.
 
     `attachments` counts those that are whole here and not at a relay yet; `removed` says that
-    another device of the person has taken this one out; `spaces` tells how each space stands,
-    the private one first.
+    another device of the person has taken this one out; `spaces` tells how each space stands
+    (and `removed_by` which device did so), the private one first.
     """
 
     records: int

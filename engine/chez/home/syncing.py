@@ -14,6 +14,7 @@ from chez.errors import ChezError, Misuse, NotFound
 from chez.home.answering import Answering
 from chez.home.held import Held, HeldSpaces
 from chez.home.reports import SpaceStatus, SyncReport
+from chez.spaces.removals import name_of, removed_by
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection, Database
 from chez.sync.connection import relay_name
@@ -216,10 +217,18 @@ class Syncing:
         """How a space stands with its relay."""
         link = self.link_of(held.space)
         if link is None:
-            return SpaceStatus(held.id, held.space.name, self.relay_of(held.space), "off", "", held.replica.removed)
+            return SpaceStatus(held.id, held.space.name, self.relay_of(held.space), "off", "", *self._removed(held))
         error = link.problems.get(held.space.id) or link.error
         return SpaceStatus(held.id, held.space.name, link.url, link.status_of(held.space.id),
-                           held.blobs.problem if error is None else str(error), held.replica.removed)
+                           held.blobs.problem if error is None else str(error), *self._removed(held))
+
+    def _removed(self, held: Held) -> tuple[bool, str | None]:
+        """Whether this device has no part in a space any more, and who said so."""
+        if not held.replica.removed:
+            return False, None
+        by = removed_by(held.space, self._device)
+        own = held.space.membership.state.persons_of(self._device)
+        return True, None if by is None else name_of(held.space.membership.state, by, own)
 
 
 async def _stop(task: "asyncio.Task[None]") -> None:

@@ -35,6 +35,8 @@ class SpaceKeys:
     """Whether everybody reads it who has its address."""
     relay: str | None = None
     """The relay where it is kept in step; None: where the private space is."""
+    told_by: bytes | None = None
+    """The device that told so with a `farewell`."""
     _chosen: tuple[tuple[int, int], Epoch] | None = field(default=None, repr=False)
 
     @property
@@ -156,8 +158,8 @@ def store_epoch(db: Connection, n: int, epoch: Epoch) -> None:
 
 def load_space(db: Connection, n: int) -> SpaceKeys:
     """Read a space back. Raises `Damaged` when its statements do not hold together."""
-    id, name, handle, farewell, relay = db.execute("SELECT id, name, handle, farewell, relay FROM space WHERE n = ?",
-                                                   (n,)).fetchone()
+    id, name, handle, farewell, relay, told_by = db.execute(
+        "SELECT id, name, handle, farewell, relay, told_by FROM space WHERE n = ?", (n,)).fetchone()
     membership = Membership(id)
     membership.add(Signed.kept(body) for (body,) in
                    db.execute("SELECT body FROM statement WHERE space = ? ORDER BY n", (n,)))
@@ -168,4 +170,4 @@ def load_space(db: Connection, n: int) -> SpaceKeys:
                       "Restore a backup, or join again from another device.")
     kind = membership.create.kind
     return SpaceKeys(n, id, name, handle, membership, epochs, bool(farewell), kind is Kind.PRIVATE,
-                     kind is Kind.PUBLIC, relay)
+                     kind is Kind.PUBLIC, relay, told_by)

@@ -77,8 +77,8 @@ def take_packet(db: Connection, space: SpaceKeys, box: bytes, device: DeviceKeys
         return None
     if isinstance(epoch, Farewell):
         if epoch.proves(space.membership.state, device.id, device.sealing.public):
-            db.execute("UPDATE space SET farewell = 1 WHERE n = ?", (space.n,))
-            space.farewell = True
+            db.execute("UPDATE space SET farewell = 1, told_by = ? WHERE n = ?", (epoch.issuer, space.n))
+            space.farewell, space.told_by = True, epoch.issuer
         return None
     known = space.epochs.get(epoch.id)
     if known is not None and known.secret != epoch.secret:

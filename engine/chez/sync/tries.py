@@ -49,10 +49,13 @@ class Tries:
         """Where the packet lies that is to be asked for next. Raises `RelayRefused` when none is left."""
         if self._tags is None:
             self._tags = self.replica.tags
-        return self._tags.pop(0) if self._tags else _shut_out()
+        return self._tags.pop(0) if self._tags else self._shut_out()
 
-
-def _shut_out() -> NoReturn:
-    raise RelayRefused("the relay lets this device into the space no more, and has no keys for it",
-                       "It was removed from the space, or the relay holds an older state. What is here stays.",
-                       reason="denied")
+    def _shut_out(self) -> NoReturn:
+        if not self.replica.removed:
+            raise RelayRefused("the relay lets this device into the space no more, and has no keys for it",
+                               "It was removed from the space, or the relay holds an older state. What is here stays.",
+                               reason="denied")
+        what = "this device was removed" if self.replica.space.private else "you are in this space no more"
+        raise RelayRefused(f"{what}: it receives nothing new", "What is here stays; `chez status` tells more.",
+                           reason="denied")

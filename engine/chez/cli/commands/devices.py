@@ -1,42 +1,19 @@
-"""relay, sync, pair, join: this device and the others."""
+"""pair, join, device: this device and the others."""
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from chez.cli.client import call
-from chez.cli.context import settings
-from chez.cli.terminal import json_line, say, table
+from chez.cli.context import Settings, settings
+from chez.cli.terminal import Terminal, json_line, say, table, when
+from chez.errors import InvalidValue, NotAllowed
 
-__all__ = ("join", "pair", "relay", "sync")
+__all__ = ("device", "join", "pair", "removed_notice")
 
-
-@click.command()
-@click.argument("url", required=False)
-@click.pass_context
-def relay(ctx: click.Context, url: str | None) -> None:
-    """Set the relay this home uses (ws:// or wss://), or show it."""
-    done = call(ctx, "relay-set", {"url": url})
-    json_line(done) if settings(ctx).json else say(done["relay"] or "no relay is set")
-
-
-@click.command()
-@click.option("--relay", "url", metavar="URL", help="Use this relay instead of the home's.")
-@click.option("--timeout", type=click.FloatRange(0.1, 86_400), default=30, show_default=True, metavar="SECONDS",
-              help="Give up after so long; what was exchanged stays.")
-@click.option("--reseed", is_flag=True,
-              help="Read the relay from its beginning, and send it every entry that it lacks, whoever wrote it.")
-@click.pass_context
-def sync(ctx: click.Context, url: str | None, timeout: float, reseed: bool) -> None:
-    """Send everything that waits, fetch everything new, and return."""
-    report = call(ctx, "sync", {"url": url, "timeout": timeout, "reseed": reseed})
-    if settings(ctx).json:
-        json_line(report)
-    else:
-        say(f"in step with {report['relay']}: {report['sent']} sent, {report['received']} received")
-        for space in report["problems"]:
-            say(f"not in step: space {space['name']!r}: {space['problem']}", err=True)
+SHORT: Final = 12
+"""Characters of an id that are shown to people."""
 
 
 @click.command()
@@ -103,3 +80,122 @@ def join(ctx: click.Context, code: str, url: str | None, name: str | None, kdf: 
         return
     say(f"joined: {chosen.path} now holds")
     table(("collection", "records"), held, right=("records",))
+
+
+@click.group()
+def device() -> None:
+    """Your devices: which there are, and taking one out when it is lost.
+
+    NAME is a device's name, its id, or the first characters of that.
+    """
+
+
+@device.command("list")
+@click.pass_context
+def list_devices(ctx: click.Context) -> None:
+    """List your devices, those that were removed last.
+
+    A device was last seen when it wrote what is here, by its own clock.
+    """
+    found = call(ctx, "device-list", {})
+    if settings(ctx).json:
+        for one in found:
+            json_line(one)
+        return
+    if not found[0]["active"]:
+        say(removed_notice(found[0]["removed_by"]))
+    table(("name", "id", "fingerprint", "last seen", "let in by", ""), [
+        (one["name"], one["id"][:SHORT], one["fingerprint"], when(one["seen"]), one["let_in_by"] or "", _note(one))
+        for one in found])
+
+
+def _note(one: dict[str, Any]) -> str:
+    own = "this device" if one["own"] else ""
+    if one["active"]:
+        return own
+    gone = f"removed by {one['removed_by']}" if one["removed_by"] else "removed"
+    return f"{own}, {gone}" if own else gone
+
+
+def removed_notice(by: str | None) -> str:
+    """What a device says that was taken out, by the device (or words) of this name."""
+    who = f" by {by}" if by else ""
+    return f"this device was removed{who}: it receives nothing new; `chez wipe` erases it"
+
+
+@device.command()
+@click.argument("which", metavar="NAME")
+@click.argument("name", metavar="NEW")
+@click.pass_context
+def rename(ctx: click.Context, which: str, name: str) -> None:
+    """Call a device differently, on all your devices."""
+    done = call(ctx, "device-rename", {"device": which, "name": name})
+    json_line(done) if settings(ctx).json else say(f"{done['id'][:SHORT]} is called {done['name']}")
+
+
+@device.command()
+@click.argument("which", metavar="NAME")
+@click.option("--too", multiple=True, metavar="NAME", help="Remove this one with it, which it had let in.")
+@click.option("--yes", is_flag=True, help="Remove without asking (for scripts): it, and those named by --too.")
+@click.pass_context
+def remove(ctx: click.Context, which: str, too: tuple[str, ...], yes: bool) -> None:
+    """Take a device out of all spaces: it reads nothing that is written from now on.
+
+    It keeps what it has, and hears of its removal at its next contact. Who has a stolen
+    device may have let in another one: those that it let in are shown, and asked about.
+    """
+    chosen = settings(ctx)
+    found = call(ctx, "device-show", {"device": which})
+    below = {one["id"]: one for one in found["let_in"]}
+    with_it = [call(ctx, "device-show", {"device": name}) for name in too]
+    for one in with_it:
+        if one["id"] not in below:
+            raise InvalidValue(f"{one['name']!r} was not let in by {found['name']!r}", "Remove it by itself.")
+    ids = [one["id"] for one in with_it]
+    if not (yes or found["own"]):  # that one is refused
+        ids = _ask(chosen, found, ids)
+    done = call(ctx, "device-remove", {"device": found["id"], "too": ids})
+    if chosen.json:
+        json_line(done)
+        return
+    for one in done["removed"]:
+        say(f"{one['name']} is removed ({one['fingerprint']})")
+    say("The others hear of it with the next sync: run `chez sync` now, unless an owner runs here.")
+
+
+def _ask(chosen: Settings, found: dict[str, Any], too: list[str]) -> list[str]:
+    """Show what goes, and ask; the ids of those that go too. Raises `NotAllowed` for a no."""
+    terminal = Terminal(chosen)
+    say(_line(found), err=True)
+    for one in found["let_in"]:
+        say(f"   it let in {_line(one)}", err=True)
+    asked = [one for one in found["let_in"] if one["id"] not in too]
+    too = too + [one["id"] for one in asked if _yes(terminal, f"Remove {one['name']!r} too, which it let in?")]
+    if not _yes(terminal, f"Remove {found['name']!r} from all your spaces for good?"):
+        raise NotAllowed("nothing was removed")
+    return too
+
+
+def _line(one: dict[str, Any]) -> str:
+    return f"{one['name']}   fingerprint {one['fingerprint']}   last seen {when(one['seen']) or 'never'}"
+
+
+def _yes(terminal: Terminal, question: str) -> bool:
+    return terminal.ask(question, "no").strip().lower() in ("y", "yes", "o", "oui")
+
+
+@device.command()
+@click.option("--space", "where", metavar="NAME", help="The space, by name or id. Default: the private one.")
+@click.option("--all", "everywhere", is_flag=True, help="All spaces that you own.")
+@click.pass_context
+def rotate(ctx: click.Context, where: str | None, everywhere: bool) -> None:
+    """Start a new epoch: new keys for what is written from now on.
+
+    Who has older keys only, from a copy of a device say, can read nothing new with them.
+    A removal does this by itself.
+    """
+    if where is not None and everywhere:
+        raise click.UsageError("--space and --all exclude each other", ctx)
+    done = call(ctx, "device-rotate", {"space": where, "everywhere": everywhere})
+    for one in done:
+        json_line(one) if settings(ctx).json else say(f"{one['name']}: epoch {one['epoch']}")

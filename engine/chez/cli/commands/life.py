@@ -105,8 +105,12 @@ def status(ctx: click.Context) -> None:
     found = call(ctx, "status", {})
     if chosen.json:
         json_line(found)
-    else:
-        table(("", ""), [(key, "—" if value is None else value) for key, value in found.items()])
+        return
+    if found["removed"]:
+        from chez.cli.commands.devices import removed_notice
+
+        say(removed_notice(found["spaces"][0]["removed_by"]))
+    table(("", ""), [(key, "—" if value is None else value) for key, value in found.items()])
 
 
 @click.command()
