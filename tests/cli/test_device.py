@@ -116,7 +116,7 @@ def test_rotate_starts_new_epochs(two: Pair) -> None:
     assert laptop.error("device", "rotate", "--all", "--space", "Trip", code=2)["code"] == "Usage"
     assert laptop.error("device", "rotate", "--space", "Nowhere")["code"] == "NotFound"
     laptop.run("put", "notes", "new", "n=1", "--space", "Trip")
-    laptop.run("sync")
-    two.phone.run("sync")
+    for device in (laptop, two.phone):
+        assert device.json("sync")["problems"] == []
     assert two.phone.json("get", "notes", "new", "--space", "Trip")["value"] == {"n": 1}
     assert len(laptop.lines("journal", "--kind", "epoch-started")) == 4
