@@ -70,7 +70,9 @@ class Device:
     def open(self, n: int) -> None:
         """A space is here, or there is more of it than was known."""
         if n in self.replicas:
-            self.replicas[n].forget()
+            self.replicas[n].hear()
+            if self.lanes is not None:
+                self.lanes.wake(self.replicas[n].space.id)
             return
         self.replicas[n] = self.household.replica(self.member, self.db, self.random, self.records, n)
         if self.lanes is not None:

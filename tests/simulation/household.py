@@ -32,7 +32,6 @@ class Member:
     name: str
     keys: DeviceKeys
     statements: tuple[Signed, ...]
-    first: bool = False
 
     @property
     def heads(self) -> list[bytes]:
@@ -57,8 +56,7 @@ class Household:
         db.execute("PRAGMA synchronous = OFF")
         migrate(db)
         db.execute("BEGIN")
-        store_space(db, self.space, "private", member.statements, [self.epoch], self.handle,
-                    sent=not member.first)
+        store_space(db, self.space, "private", member.statements, [self.epoch], self.handle, sent=False)
         db.execute("INSERT INTO relay (n, url) VALUES (1, 'ws://relay.test:8787')")
         db.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", [("person", self.person), ("private", 1)])
         db.execute("COMMIT")
@@ -113,4 +111,4 @@ def household(random: Random) -> Household:
     space, statements, epoch = create_space("private", Kind.PRIVATE, person.root.public, log, keys, person.admin.seed,
                                             person.nonce + random.randbytes(64))
     return Household(person.root.public, space, epoch, handle_of(person.admin.public),
-                     Member("device 0", keys, tuple(statements), first=True))
+                     Member("device 0", keys, tuple(statements)))

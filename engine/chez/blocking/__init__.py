@@ -952,6 +952,10 @@ class Link(Front[AsyncLink]):
         """The spaces, by id, that are not in step although the relay can be reached, and why."""
         return self._inner.problems
 
+    def wake(self, space: bytes) -> None:
+        """Something of a space, by its id, is left to do that did not come over this link (`Replica.hear`)."""
+        self._portal.do(lambda: self._inner.wake(space))
+
     def begin_anew(self) -> None:
         """End the connection; the next one begins from what the store says."""
         self._portal.do(lambda: self._inner.begin_anew())

@@ -97,7 +97,7 @@ class HeldSpaces:
         """There is a space in row `n`, or more of it than before; returns it if it is new here."""
         async with self._opening:
             if n in self.all:
-                self.all[n].replica.forget()
+                self.all[n].replica.hear()
                 return None
             # In the writer's thread: it may be shown there and not durable yet.
             space = await self._database.write(lambda db: load_space(db, n))

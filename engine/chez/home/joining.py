@@ -153,7 +153,7 @@ def _take_in(db: Connection, where: SpaceLink | Address, found: Survey) -> tuple
         return store_space(db, where.space, membership.state.name, membership.statements, epochs, where.handle,
                            sent=True, relay=where.relay, announce=True), True
     n: int = row[0]
-    add_to_space(db, n, membership.statements, epochs)
+    add_to_space(db, n, membership.statements, epochs, sent=True)
     db.execute("UPDATE space SET handle = ?, relay = ?, farewell = 0, announce = 1 WHERE n = ?",
                (where.handle, where.relay, n))
     return n, False

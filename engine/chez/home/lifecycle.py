@@ -102,7 +102,7 @@ async def join(path: Path | str, code: str, *, passphrase: str, name: str = "dev
 
     def fill(db: Connection) -> int:
         rows = [store_space(db, membership.space, membership.state.name, statements, epochs,
-                            handle_of(membership.state.admins[-1]), sent=True)
+                            handle_of(membership.state.admins[-1]), sent=False)
                 for membership, statements, epochs in spaces]
         return rows[0]
 

@@ -112,7 +112,8 @@ def _statements_again(db: Connection, space: int) -> None:
         for item in read_signed(packed).inner.items:
             if item.kind == STATEMENT:
                 statement = Signed.read(item.data)
-                db.execute("INSERT OR IGNORE INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 1)",
+                db.execute("INSERT INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 1) "
+                           "ON CONFLICT (space, hash) DO UPDATE SET sent = 1",
                            (space, statement.hash, statement.raw))
 
 

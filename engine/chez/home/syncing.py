@@ -125,6 +125,8 @@ class Syncing:
         held = await self._spaces.open(n)
         if held is not None:
             await self._join(held)
+        elif (link := self.link_of(self._spaces.all[n].space)) is not None:
+            link.wake(self._spaces.all[n].space.id)
 
     def again(self, space: SpaceKeys) -> None:
         """There are other keys to a space that was here: the link that keeps it in step begins anew."""

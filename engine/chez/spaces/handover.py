@@ -124,16 +124,19 @@ def read_offer(data: bytes) -> Offer:
 def take_offer(db: Connection, offer: Offer) -> int:
     """Keep a space that another device of the person offered; returns its row.
 
-    Of a space that is here already, statements and keys that are new are added.
+    Of a space that is here already, statements and keys that are new are added. What is not in
+    that space's log yet is said there by this device too: the other one may be lost before it does.
     """
     given, state = offer.handover, offer.membership.state
+    (person,) = db.execute("SELECT value FROM meta WHERE key = 'person'").fetchone()
+    strange = state.role(person) is None  # who only reads a space says nothing there
     row = db.execute("SELECT n FROM space WHERE id = ?", (given.space,)).fetchone()
     if row is None:
         n = store_space(db, given.space, state.name, offer.statements, offer.epochs, handle_of(state.admins[-1]),
-                        sent=True, relay=given.relay or None)
+                        sent=strange, relay=given.relay or None)
     else:
         n = row[0]
-        add_to_space(db, n, offer.statements, offer.epochs)
+        add_to_space(db, n, offer.statements, offer.epochs, sent=strange)
     copy_person(db, n, offer.membership)
     db.executemany("UPDATE epoch SET announced = 1 WHERE space = ? AND id = ?",
                    [(n, epoch.id) for epoch in offer.epochs])

@@ -112,31 +112,29 @@ def store_space(db: Connection, id: bytes, name: str, statements: Iterable[Signe
                 handle: bytes, *, sent: bool, relay: str | None = None, announce: bool = False) -> int:
     """Write a new space; returns its row.
 
-    `sent` tells whether its statements are already in somebody's entries, `announce`
-    whether the person's other devices are still to be told of it.
+    `sent` tells whether its statements were read in the space's log, or are not this device's to
+    say. Otherwise they wait for an entry of this device, unless the log turns out to have them:
+    whoever told of them may be lost before it says them there. `announce` tells whether the
+    person's other devices are still to be told of the space.
     """
     n: int = db.execute("INSERT INTO space (id, name, handle, relay, announce) VALUES (?, ?, ?, ?, ?)",
                         (id, name, handle, relay, announce)).lastrowid
-    for statement in statements:
-        db.execute("INSERT INTO statement (space, hash, body, sent) VALUES (?, ?, ?, ?)",
-                   (n, statement.hash, statement.raw, sent))
-    for epoch in epochs:
-        store_epoch(db, n, epoch)
+    add_to_space(db, n, statements, epochs, sent=sent)
     return n
 
 
-def add_to_space(db: Connection, n: int, statements: Iterable[Signed], epochs: Iterable[Epoch]) -> None:
-    """Statements that are in somebody's entries, and keys, of the space in row `n`; what is here stays."""
-    db.executemany("INSERT OR IGNORE INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 1)",
-                   [(n, statement.hash, statement.raw) for statement in statements])
+def add_to_space(db: Connection, n: int, statements: Iterable[Signed], epochs: Iterable[Epoch], *,
+                 sent: bool) -> None:
+    """Statements and keys of the space in row `n`; what is here stays. `sent` as in `store_space`."""
+    db.executemany("INSERT OR IGNORE INTO statement (space, hash, body, sent) VALUES (?, ?, ?, ?)",
+                   [(n, statement.hash, statement.raw, sent) for statement in statements])
     for epoch in epochs:
         store_epoch(db, n, epoch)
 
 
 def keep_statement(db: Connection, n: int, membership: Membership, statement: Signed) -> None:
     """A statement made or copied here, about the space in row `n`: it is in effect, and waits for its entry."""
-    db.execute("INSERT OR IGNORE INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 0)",
-               (n, statement.hash, statement.raw))
+    add_to_space(db, n, [statement], [], sent=False)
     membership.add([statement])
 
 

@@ -110,7 +110,7 @@ class Intake:
     def left(self) -> bool:
         """Whether something that is here waits for its turn."""
         return self.records.owed(self.db, self.space.n) or bool(self._unlocked()) or self._tally.owed() or (
-            self._parked and parking.ready(self.db, self.space.n))
+            self._parked and parking.ready(self.db, self.space.n, len(self.space.membership)))
 
     @property
     def _spent(self) -> bool:
@@ -121,7 +121,7 @@ class Intake:
             self.budget.spend(weight, changes)
 
     def _take(self, entry: Entry) -> None:
-        before = self._progress
+        before = self.received.applied
         try:
             packed = unseal(entry.envelope, self.space.handle, self.space.epochs)
             self._spend(unpacked_size(packed) // _READ)
@@ -338,23 +338,22 @@ class Intake:
             if before_it + signed.weight > MAX_BATCH_OPERATIONS:
                 raise BadEntry(f"the batch has more than {MAX_BATCH_OPERATIONS:,} operations, which show together")
 
-    @property
-    def _progress(self) -> tuple[int, int]:
-        return self.received.applied, len(self.received.statements)
-
-    def _stir(self, signed: SignedEntry, before: tuple[int, int]) -> None:
-        """What was parked and waited for an entry, or for statements, is ready if that is here since."""
-        applied, statements = self._progress
-        if statements != before[1]:
-            parking.stir(self.db, self.space.n, None)
-        elif applied != before[0]:
-            parking.stir(self.db, self.space.n, (signed.inner.author, signed.inner.sequence, signed.hash))
+    def _stir(self, signed: SignedEntry, before: int) -> None:
+        """What was parked and waited for an entry is ready if that was accepted since `before` had been."""
+        if self.received.applied != before:
+            parking.stir(self.db, self.space.n, signed.inner.author, signed.inner.sequence, signed.hash)
 
     def _unpark(self) -> None:
         """Accept what was parked and is ready, one after the other."""
-        while not self._spent and (parked := parking.take(self.db, self.space.n)) is not None:
+        if not self._parked:
+            return
+        while not self._spent:
+            parking.hear(self.db, self.space.n, len(self.space.membership))
+            parked = parking.take(self.db, self.space.n)
+            if parked is None:
+                break
             self._spend(unpacked_size(parked.packed) // _READ)
-            before = self._progress
+            before = self.received.applied
             signed = read_signed(parked.packed)
             try:
                 self._accept(signed)

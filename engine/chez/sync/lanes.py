@@ -135,6 +135,12 @@ class Lanes:
         if lane.machine is machine and lane.state is State.LIVE:
             lane.works += machine.send(sealed)
 
+    def wake(self, space: bytes) -> None:
+        """Something of a space, by its id, is left to do that did not come over this connection (`Replica.hear`)."""
+        lane = self.of.get(space)
+        if lane is not None and lane.state is State.LIVE:
+            lane.works += lane.machine.go_on()
+
     def again(self, lane: Lane) -> None:
         """Begin a lane that rests anew."""
         if lane.state is State.RESTING and self._welcomed is not None:

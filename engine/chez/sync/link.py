@@ -116,6 +116,12 @@ class Link:
             self._lanes.add(replica)
             self._news.set()
 
+    def wake(self, space: bytes) -> None:
+        """Something of a space, by its id, is left to do that did not come over this link (`Replica.hear`)."""
+        if self._lanes is not None:
+            self._lanes.wake(space)
+            self._news.set()
+
     def start(self) -> None:
         """Begin, in a task of its own."""
         self._task = asyncio.create_task(self._run())

@@ -236,7 +236,7 @@ class SyncMachine:
             self.replica.let_in(db, self.relay, self._epoch)
 
     def _follow(self, _: None) -> list[Work]:
-        more = [*self._seal(), *self._take()]
+        more = [*self._seal(), *self.go_on()]
         if self._until <= self.progress.position:
             more.append(self._caught_up())
         return more
@@ -343,9 +343,9 @@ class SyncMachine:
         if not event.entries:
             return []
         self.arrivals.page(event)
-        return self._take()
+        return self.go_on()
 
-    def _take(self) -> list[Work]:
+    def go_on(self) -> list[Work]:
         """The next turn of what arrived, or was left over before."""
         if self.phase not in (Phase.FOLLOWING, Phase.ROTATING) or not self.arrivals.begin():
             return []
@@ -366,7 +366,7 @@ class SyncMachine:
         if moved.owed or before < self._until <= self.progress.position:
             more.append(self._caught_up())
         self._alarmed(moved.alarms)
-        return more + self._take()
+        return more + self.go_on()
 
     def _give_back(self, handle: bytes, size: int) -> None:
         """Give back credit in large pieces: a frame for each small entry costs both sides more than the entry."""
@@ -383,7 +383,7 @@ class SyncMachine:
         self.progress.end = max(self.progress.end, event.offset)
         if event.passed:  # the cursor passes it in its turn, behind what came before
             self.arrivals.passed(entry, Cursor(event.offset, event.head))
-            return self._take()
+            return self.go_on()
         self._applying += 1
 
         def done(_: None) -> list[Work]:

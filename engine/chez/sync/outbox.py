@@ -16,7 +16,8 @@ from chez.store.database import Connection
 from chez.sync.entry import CHANGE, JOURNAL_HEAD, SPACE, STATEMENTS, Item
 from chez.sync.planning import Waiting
 
-__all__ = ("change_items", "journal_head", "named_by", "offers", "take_statements", "waiting_changes", "waiting_spaces")
+__all__ = ("change_items", "has_statements", "journal_head", "named_by", "offers", "take_statements", "waiting_changes",
+           "waiting_spaces")
 
 
 def waiting_spaces(db: Connection, device: bytes) -> set[int]:
@@ -49,6 +50,12 @@ def take_statements(db: Connection, space: int, gone: bytes | None) -> list[byte
         rows = [(n, body) for n, body in rows if left and n <= left[-1]]
     db.executemany("UPDATE statement SET sent = 1 WHERE n = ?", [(n,) for n, _ in rows])
     return [body for _, body in rows]
+
+
+def has_statements(db: Connection, space: int) -> bool:
+    """Whether a statement about a space is in no entry yet, as far as is known here."""
+    row = db.execute("SELECT EXISTS (SELECT 1 FROM statement WHERE space = ? AND sent = 0)", (space,)).fetchone()
+    return bool(row[0])
 
 
 def waiting_changes(db: Connection, space: int) -> list[Waiting]:

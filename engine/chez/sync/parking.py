@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from chez.store.database import Connection
 from chez.sync.entry import SignedEntry
 
-__all__ = ("Parked", "break_off", "broken_before", "park", "ready", "stir", "take")
+__all__ = ("Parked", "break_off", "broken_before", "hear", "park", "ready", "stir", "take")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +27,29 @@ def park(db: Connection, space: int, signed: SignedEntry) -> None:
                (space, inner.author, inner.sequence, signed.hash, inner.previous, signed.packed))
 
 
-def stir(db: Connection, space: int, followed: tuple[bytes, int, bytes] | None) -> None:
-    """What was parked is ready: whatever follows an entry (author, number, hash), or, without, anything here."""
-    if followed is not None:
-        db.execute("UPDATE parked SET ready = 1 WHERE space = ? AND author = ? AND sequence = ? + 1 AND previous = ?",
-                   (space, *followed))
-        return
-    db.execute("UPDATE parked SET ready = 1 WHERE space = ? AND (sequence = 1 OR EXISTS (SELECT 1 FROM entry "
-               "WHERE entry.space = parked.space AND entry.author = parked.author "
-               "AND entry.sequence = parked.sequence - 1 AND entry.hash = parked.previous))", (space,))
+def stir(db: Connection, space: int, author: bytes, sequence: int, hash: bytes) -> None:
+    """An entry is here: what was parked and follows it is ready."""
+    db.execute("UPDATE parked SET ready = 1 WHERE space = ? AND author = ? AND sequence = ? + 1 AND previous = ?",
+               (space, author, sequence, hash))
 
 
-def ready(db: Connection, space: int) -> bool:
-    """Whether something that was parked can be accepted now."""
-    row = db.execute("SELECT EXISTS (SELECT 1 FROM parked WHERE space = ? AND ready = 1)", (space,)).fetchone()
+def hear(db: Connection, space: int, statements: int) -> None:
+    """So many statements are here by now: what was parked, and may have waited for those that are new, is ready.
+
+    They need not have come in an entry of this space: another space of the person told of them, or this device
+    made or copied them.
+    """
+    if db.execute("UPDATE space SET heard = ? WHERE n = ? AND heard <> ?", (statements, space, statements)).rowcount:
+        db.execute("UPDATE parked SET ready = 1 WHERE space = ? AND (sequence = 1 OR EXISTS (SELECT 1 FROM entry "
+                   "WHERE entry.space = parked.space AND entry.author = parked.author "
+                   "AND entry.sequence = parked.sequence - 1 AND entry.hash = parked.previous))", (space,))
+
+
+def ready(db: Connection, space: int, statements: int) -> bool:
+    """Whether something that was parked may be accepted now that so many statements are here."""
+    row = db.execute("SELECT EXISTS (SELECT 1 FROM parked WHERE space = ?1 AND ready = 1) OR "
+                     "EXISTS (SELECT 1 FROM parked JOIN space ON space.n = parked.space WHERE n = ?1 AND heard <> ?2)",
+                     (space, statements)).fetchone()
     return bool(row[0])
 
 

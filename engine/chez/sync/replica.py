@@ -40,7 +40,15 @@ from chez.sync.entry import (
 )
 from chez.sync.heads import Alarm, forget_heads, head_after, hidden, note_head, note_heads
 from chez.sync.intake import TURN, Intake
-from chez.sync.outbox import change_items, journal_head, named_by, offers, take_statements, waiting_changes
+from chez.sync.outbox import (
+    change_items,
+    has_statements,
+    journal_head,
+    named_by,
+    offers,
+    take_statements,
+    waiting_changes,
+)
 from chez.sync.planning import by_epoch, plan
 from chez.sync.received import Received
 from chez.sync.rotating import (
@@ -53,7 +61,7 @@ from chez.sync.rotating import (
     take_packet,
     takes_rights,
 )
-from chez.sync.sealed import Cursor, Sealed
+from chez.sync.sealed import Cursor, Sealed, lacking, sealed_for, unsealed
 from chez.sync.session import Rotation
 from chez.sync.tally import Notice, Tally
 from chez_wire.envelope import GENESIS_HEAD, entry_id
@@ -82,15 +90,25 @@ class Replica:
         self.current = space.epoch
         """The epoch that is sealed under, as the last transaction here left it; read from any thread."""
         self.reseeding = False
-        """Whether a relay is read from its beginning to learn what it lacks."""
+        """Whether a relay is read to its end to learn what it lacks, before anything is sent."""
         self.unsettled = False
         """Whether work of the device this home was waits for what a relay has of it (`records.anew`)."""
-        self.left = True
-        """Whether something that came before may wait for its turn; until `go_on` was asked, nobody knows."""
+        self._left = True
+        self._heard = False
 
     def forget(self) -> None:
         """Some work was undone: what it taught of the members is read again from the store."""
         self._stale = True
+
+    def hear(self) -> None:
+        """Statements or keys of the space came by another way than its entries: what waited for them is `left`."""
+        self._stale = True
+        self._heard = True  # last: `go_on`, in the writer's thread, must read the store after it forgot this
+
+    @property
+    def left(self) -> bool:
+        """Whether something that came before may wait for its turn; until `go_on` was asked, nobody knows."""
+        return self._heard or self._left
 
     def refresh(self, db: Connection) -> None:
         """Read the members again if some work on them was undone."""
@@ -153,28 +171,16 @@ class Replica:
             self.unsettled = False
         self.collect(db)
         space = self.space.n
-        for row, packed, kind in () if self.mute else self._lacking(db, relay):
+        for row, packed, kind in () if self.mute else lacking(db, space, relay):
             self._seal(db, relay, row, packed, kind)
         db.execute("DELETE FROM lacking WHERE relay = ? AND entry IN (SELECT n FROM entry WHERE space = ?)",
                    (relay, space))
         self.reseeding = False
         if self.mute:
             return []
-        out = [Sealed(row, entry, id, envelope, kind == STATEMENTS) for row, entry, id, envelope, kind in db.execute(
-            "SELECT sealed.n, entry.n, sealed.id, envelope, kind FROM sealed JOIN entry ON entry.n = sealed.entry "
-            "WHERE relay = ? AND space = ? ORDER BY sealed.n", (relay, space))]
-        (there,) = db.execute("SELECT acknowledged FROM cursor WHERE space = ? AND relay = ?",
-                              (space, relay)).fetchone()
-        for row, packed, kind in db.execute(
-                "SELECT n, inner, kind FROM entry WHERE space = ? AND author = ? AND n > ? "
-                "AND n NOT IN (SELECT entry FROM sealed WHERE relay = ?) ORDER BY n",
-                (space, self._device.id, there, relay)).fetchall():
-            out.append(self._seal(db, relay, row, packed, kind))
-        return out
-
-    def _lacking(self, db: Connection, relay: int) -> list[tuple[int, bytes, int]]:
-        return list(db.execute("SELECT n, inner, kind FROM entry JOIN lacking ON lacking.entry = entry.n "
-                               "WHERE lacking.relay = ? AND space = ? ORDER BY n", (relay, self.space.n)))
+        out = sealed_for(db, space, relay)
+        return out + [self._seal(db, relay, row, packed, kind)
+                      for row, packed, kind in unsealed(db, space, relay, self._device.id)]
 
     def _seal(self, db: Connection, relay: int, entry: int, packed: bytes, kind: int) -> Sealed:
         ends = kind == STATEMENTS and takes_rights(read_signed(packed).inner)
@@ -290,11 +296,13 @@ class Replica:
         """
         self.refresh(db)
         copy_person(db, self.space.n, self.space.membership)
+        self._left = self.leaves(db)
         self.unsettled = unsettled(db, self.space.n)
         row = db.execute("SELECT incarnation, position, head FROM cursor WHERE space = ? AND relay = ?",
                          (self.space.n, relay)).fetchone()
         if row is not None and row[0] == incarnation:
-            self.reseeding = self._lacking(db, relay) != []
+            # Statements that wait may have come from elsewhere, and be in what is still to be read.
+            self.reseeding = has_statements(db, self.space.n) or lacking(db, self.space.n, relay) != []
             return Cursor(row[1], row[2]), False, self._epoch_at(db, relay)
         db.execute("INSERT OR REPLACE INTO cursor (space, relay, incarnation, position, head, acknowledged) "
                    "VALUES (?, ?, ?, 0, ?, 0)", (self.space.n, relay, incarnation, GENESIS_HEAD))
@@ -339,6 +347,7 @@ class Replica:
 
     def go_on(self, db: Connection, budget: Budget) -> Received:
         """Take in what is `left`, as far as the budget goes. Raises `HomeCopied`."""
+        self._heard = False
         self.refresh(db)
         intake = Intake(db, 0, self.space, self._device.id, self._records, budget, now=self._now())
         return self._taken(db, 0, intake.go_on(), budget)
@@ -349,7 +358,7 @@ class Replica:
         tally = Tally(db, self.space, self._device.id, self._records, Budget(TURN))
         self._tell(db, tally.end())
         if tally.owed():
-            self.left = self._records.left = True
+            self._left = self._records.left = True
 
     def _tell(self, db: Connection, notices: list[Notice]) -> None:
         for kind, body in notices:
@@ -361,7 +370,8 @@ class Replica:
             self._unlock(db, relay, under, received, budget)
             received.owed = self._owes(first=True)
         self._tell(db, received.notices)
-        self.left = received.left = self.leaves(db)
+        self._left = self.leaves(db)
+        received.left = self.left
         self.current = self.space.epoch
         if self.unsettled:
             self._records.settle(db, self.space.n)

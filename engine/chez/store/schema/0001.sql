@@ -15,6 +15,7 @@ CREATE TABLE space (
     announce INTEGER NOT NULL DEFAULT 0, -- 1: the private space is still to tell the person's devices
     farewell INTEGER NOT NULL DEFAULT 0, -- whether this device was told that it was taken out
     told_by  BLOB,                    -- by which device, if it was
+    heard    INTEGER NOT NULL DEFAULT 0, -- how many statements were here when `parked` was last gone through for them
     decided  INTEGER NOT NULL DEFAULT 0 -- how many statements are in what `entry.standing` says (sync/tally.py)
 );
 

@@ -1,0 +1,174 @@
+"""Entries name statements of the members, which may come later, or by another way than the entries of their space."""
+
+from random import Random
+
+import pytest
+
+from chez.records.encode import encode_fields
+from chez.records.store import RecordStore
+from chez.records.waiting import Budget
+from chez.spaces.handover import announce
+from chez.spaces.space import keep_statement, make_space
+from chez.spaces.statements import Kind, Rename, sign_statement
+from chez.store.database import Connection
+from chez.sync.entry import CHANGE, CHANGES, GENESIS, Inner, Item, seal, sign_entry
+from chez.sync.intake import TURN
+from chez.sync.replica import Replica
+from chez_wire.frames import Entry
+from tests.simulation.household import NOW, Member, household
+
+RELAY = 1
+
+
+class Home:
+    """A device's store, with a replica of each of its spaces."""
+
+    def __init__(self, family: "Family", member: Member) -> None:
+        self.family, self.member = family, member
+        self.db: Connection = family.house.store(member, bytes(32))
+        self.records = RecordStore(member.keys.id)
+        self.replicas: dict[int, Replica] = {}
+        self.open(1)
+
+    def open(self, n: int) -> Replica:
+        """As a home does with a space that its store has, or has more of."""
+        if n in self.replicas:
+            self.replicas[n].hear()
+        else:
+            self.replicas[n] = self.family.house.replica(self.member, self.db, self.family.random, self.records, n)
+            self.replicas[n].resume(self.db, RELAY, bytes(32))
+        return self.replicas[n]
+
+    def sends(self, n: int = 1) -> list[bytes]:
+        """The envelopes of what waits in a space, in their order."""
+        return [one.envelope for one in self.replicas[n].outgoing(self.db, RELAY)]
+
+    def receives(self, envelopes: list[bytes], n: int = 1) -> None:
+        """Take these in, in a space; others that they tell of are opened."""
+        (before,) = self.db.execute("SELECT position FROM cursor WHERE space = ?", (n,)).fetchone()
+        page = [Entry(before + at, envelope) for at, envelope in enumerate(envelopes, 1)]
+        for found in self.replicas[n].incoming(self.db, RELAY, page, bytes(32)).spaces:
+            self.open(found)
+
+    def count(self, table: str) -> int:
+        """Rows of a table."""
+        found: int = self.db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        return found
+
+
+class Family:
+    """Two devices of a person with one space beside the private one; `other` has all that `founder` sent (`log`)."""
+
+    def __init__(self) -> None:
+        self.random = Random(7)
+        self.house = household(self.random)
+        self.founder = Home(self, self.house.founder)
+        spaces = [replica.space for replica in self.founder.replicas.values()]
+        member = self.house.admit(self.founder.db, spaces, self.house.founder, self.house.candidate(self.random), "b")
+        self.other = Home(self, member)
+        self.shared = self.founder.open(make_space(
+            self.founder.db, self.founder.replicas[1].space, self.house.founder.keys, "shared", Kind.SHARED,
+            self.random.randbytes)).space.n
+        self.log = {n: self.founder.sends(n) for n in (1, self.shared)}
+        self._give(self.other)
+
+    def _give(self, home: Home) -> Home:
+        """All that the founder has sent so far."""
+        for n, envelopes in self.log.items():
+            home.receives(envelopes, n)
+        return home
+
+    def third(self) -> Home:
+        """Another device that knows what the two know of each other, as they do of it."""
+        member = self.newcomer()
+        for n, before in self.log.items():
+            new = self.founder.sends(n)
+            self.other.receives(new, n)
+            before += new
+        return self._give(Home(self, member))
+
+    def newcomer(self) -> Member:
+        """The founder lets a third device in, in both spaces."""
+        spaces = [replica.space for replica in self.founder.replicas.values()]
+        return self.house.admit(self.founder.db, spaces, self.house.founder, self.house.candidate(self.random), "c")
+
+
+def rename(home: Home, n: int) -> None:
+    """A statement about a space that nobody else has."""
+    space = home.replicas[n].space
+    keep_statement(home.db, n, space.membership, sign_statement(
+        Rename(space.id, space.membership.named_heads, home.member.keys.id, "renamed"), home.member.keys.signing))
+
+
+@pytest.mark.parametrize("way", ["offered", "copied"])
+def test_a_statement_that_another_space_told_of_wakes_what_waits_for_it(way: str) -> None:
+    """An entry names a certificate that comes in the private space first: it is taken in then, not kept for ever.
+
+    So is one that is sealed by keys which come there.
+    """
+    family = Family()
+    other = family.other
+    if way == "offered":  # with keys of which no other space told yet
+        family.founder.replicas[family.shared].rotate(family.founder.db)
+    newcomer = family.newcomer()
+    space = family.founder.replicas[family.shared].space
+    change = Item(CHANGE, "notes", "a", encode_fields(newcomer.keys.id, 1, 1, (), {"x": 1}).bytes)
+    entry = sign_entry(Inner(1, space.id, newcomer.keys.id, 1, GENESIS, NOW, CHANGES, [change],
+                             space.membership.named_heads, None), newcomer.keys.signing)
+    envelope = seal(entry.packed, space.handle, space.epoch, bytes(24))
+    other.receives([envelope], family.shared)
+    assert (other.count("parked" if way == "copied" else "locked"), other.count("record")) == (1, 0)
+    replica = other.replicas[family.shared]
+    other.receives(family.founder.sends())
+    if way == "copied":  # when it connects again
+        replica.resume(other.db, RELAY, bytes(32))
+    assert replica.left
+    replica.go_on(other.db, Budget(TURN))
+    assert (other.count("parked"), other.count("locked"), other.count("record"), replica.left) == (0, 0, 1, False)
+
+
+def test_who_names_a_statement_says_it() -> None:
+    """A device that heard of a statement elsewhere says it before what names it: whoever said it may be lost."""
+    family = Family()
+    founder, other = family.founder, family.other
+    third = family.third()
+    rename(founder, family.shared)  # which never leaves in an entry of the shared space
+    founder.db.execute("UPDATE epoch SET announced = 0")  # as a device does that was restored
+    announce(founder.db)
+    other.receives(founder.sends())
+    assert other.replicas[family.shared].go_on(other.db, Budget(TURN)).left is False
+    other.records.put(other.db, family.shared, "notes", "a", {"x": 1})
+    third.receives(other.sends(family.shared), family.shared)
+    assert (third.count("parked"), third.count("record")) == (0, 1)
+    assert third.replicas[family.shared].space.membership.state.name == "renamed"
+
+
+def test_a_newcomer_says_its_own_certificate() -> None:
+    """The device that let it in may be lost before it says so: what the newcomer writes is taken in all the same."""
+    family = Family()
+    newcomer = Home(family, family.newcomer())
+    newcomer.records.put(newcomer.db, 1, "notes", "a", {"x": 1})
+    family.other.receives(newcomer.sends())
+    assert (family.other.count("parked"), family.other.count("record")) == (0, 1)
+
+
+def test_what_the_log_has_is_not_said_again() -> None:
+    """A device that comes in reads first: of what it was given at pairing it says only what is not there yet."""
+    family = Family()
+    newcomer = Home(family, family.newcomer())
+    assert newcomer.replicas[1].reseeding
+    newcomer.receives(family.log[1])
+    newcomer.receives(family.founder.sends())
+    assert newcomer.sends() == [] and newcomer.replicas[1].unacknowledged(newcomer.db, RELAY) == []
+    newcomer.replicas[1].resume(newcomer.db, RELAY, bytes(32))
+    assert not newcomer.replicas[1].reseeding
+
+
+def test_who_was_interrupted_reads_on_before_it_says_anything() -> None:
+    """A connection that ends while the log is read for the first time changes nothing of that."""
+    family = Family()
+    newcomer = Home(family, family.newcomer())
+    newcomer.receives(family.log[1][:1])
+    assert newcomer.db.execute("SELECT count(*) FROM statement WHERE sent = 0").fetchone() != (0,)
+    newcomer.replicas[1].resume(newcomer.db, RELAY, bytes(32))
+    assert newcomer.replicas[1].reseeding
