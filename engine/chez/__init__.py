@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         ImportReport,
         Invitation,
         Member,
+        Recovered,
         Renewal,
         Restored,
         Space,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         doctor,
         join,
         open,
+        recover,
         restore,
         wipe,
     )
@@ -75,10 +77,10 @@ if TYPE_CHECKING:
 __all__ = (
     "Alarm", "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Counter",
     "DeviceInfo", "Devices", "Diagnosis", "Difference", "Evidence", "ExportReport", "FeedPage", "Finding", "Hit",
-    "Home", "HomeStatus", "ImportReport", "Invitation", "Mark", "Member", "Migrated", "Query", "Record", "Renewal",
-    "Restored", "Reversal", "Rows", "Space", "SpaceStatus", "Splice", "SyncReport", "Text", "Transaction", "Trashed",
-    "Typing", "Version", "Wiped", "become_new_device", "blocking", "change_passphrase", "count", "create", "doctor",
-    "field", "join", "open", "restore", "serve", "wipe",
+    "Home", "HomeStatus", "ImportReport", "Invitation", "Mark", "Member", "Migrated", "Query", "Record", "Recovered",
+    "Renewal", "Restored", "Reversal", "Rows", "Space", "SpaceStatus", "Splice", "SyncReport", "Text", "Transaction",
+    "Trashed", "Typing", "Version", "Wiped", "become_new_device", "blocking", "change_passphrase", "count", "create",
+    "doctor", "field", "join", "open", "recover", "restore", "serve", "wipe",
 )
 
 _PLACES = {
@@ -91,14 +93,16 @@ _PLACES = {
     "Home": "chez.home", "HomeStatus": "chez.home",
     "ImportReport": "chez.home", "Invitation": "chez.home", "Mark": "chez.records.text", "Member": "chez.home",
     "Migrated": "chez.records.typed",
-    "Query": "chez.query.filters", "Record": "chez.records.record", "Renewal": "chez.home", "Restored": "chez.home",
+    "Query": "chez.query.filters", "Record": "chez.records.record",
+    "Recovered": "chez.home", "Renewal": "chez.home", "Restored": "chez.home",
     "Reversal": "chez.records.reversals", "Rows": "chez.query.sql", "Space": "chez.home",
     "SpaceStatus": "chez.home", "Splice": "chez.records.text", "SyncReport": "chez.home",
     "Text": "chez.records.text", "Transaction": "chez.home", "Trashed": "chez.records.trash",
     "Typing": "chez.records.session", "Version": "chez.records.conflicts", "Wiped": "chez.home",
     "become_new_device": "chez.home", "change_passphrase": "chez.home", "count": "chez.query.aggregates",
     "create": "chez.home", "doctor": "chez.home", "field": "chez.query.fields", "join": "chez.home",
-    "open": "chez.home", "restore": "chez.home", "serve": "chez.agent.owner", "wipe": "chez.home",
+    "open": "chez.home", "recover": "chez.home", "restore": "chez.home", "serve": "chez.agent.owner",
+    "wipe": "chez.home",
 }
 
 

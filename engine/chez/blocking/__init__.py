@@ -63,6 +63,8 @@ from chez.home.lifecycle import open as async_open
 from chez.home.pairing import Paired
 from chez.home.pairing import Pairing as AsyncPairing
 from chez.home.passphrases import change_passphrase as async_change_passphrase
+from chez.home.recovery import Recovered
+from chez.home.recovery import recover as async_recover
 from chez.home.renewal import Renewal
 from chez.home.reports import CollectionInfo, HomeStatus, SpaceStatus, SyncReport
 from chez.home.restoring import Restored
@@ -140,6 +142,7 @@ __all__ = (
     "Pairing",
     "Query",
     "Record",
+    "Recovered",
     "Renewal",
     "Restored",
     "Reversal",
@@ -162,6 +165,7 @@ __all__ = (
     "field",
     "join",
     "open",
+    "recover",
     "restore",
     "serve",
     "wipe",
@@ -1565,6 +1569,53 @@ def open(path: Path | str, *, passphrase: str | None = None, read_only: bool = F
     `WrongPassphrase`, `Damaged`, `StorageFailed`.
     """
     return Home.opened(lambda: async_open(path, passphrase=passphrase, read_only=read_only))
+
+
+def recover(
+    path: Path | str,
+    words: str,
+    *,
+    relay: str,
+    passphrase: str,
+    name: str = "device",
+    expel_others: bool = False,
+    ask: Ask | None = None,
+    incomplete: bool = False,
+    kdf: crypto.Kdf | None = None,
+    progress: OnProgress | None = None,
+    timeout: float = 3600.0,
+) -> Recovered:
+    """Make a home that is a new device of the person whose 24 words these are, with all that its relay has.
+
+    `relay` is one that the person's devices are in step with. `expel_others` takes out all
+    other devices of the person, for good: what they write from then on counts nowhere, and
+    they read nothing new. Where it is False and `ask` is given, the person is asked, with the
+    devices by name. Attachments come when they are read.
+
+    Nothing is at `path` before the home is whole, nor is anything told to the relay; what was
+    cut off is begun anew by the same call. With `incomplete` what the relay has is taken also
+    where it is known that something is missing. `progress(done, total)` in entries, of reading
+    all of it twice; `timeout` is in seconds.
+
+    Raises `InvalidValue` for words that are none, `NotFound` when the relay knows no person
+    with these words, `RelayMisbehaved` when it hides or alters something, `RelayUnreachable`,
+    `RelayRefused`, `HomeExists`, `StorageFailed`.
+    """
+    return alone(
+        lambda call: async_recover(
+            path,
+            words,
+            relay=relay,
+            passphrase=passphrase,
+            name=name,
+            expel_others=expel_others,
+            ask=call.asking(ask),
+            incomplete=incomplete,
+            kdf=kdf,
+            progress=call.told(progress),
+            timeout=timeout,
+        )
+    )
 
 
 def restore(

@@ -55,6 +55,7 @@ COMMANDS: Final = {
     "pair": _AT + "devices:pair",
     "join": _AT + "devices:join",
     "device": _AT + "devices:device",
+    "recover": _AT + "recover:recover",
     "recovery": _AT + "recovery:recovery",
     "passphrase": _AT + "unlocking:passphrase",
     "keyring": _AT + "unlocking:keyring",

@@ -78,8 +78,11 @@ def wipe_screen() -> None:
         click.echo(_WIPE, nl=False)
 
 
-def read_words(file: Path | None) -> str:
-    """The phrase: from a file, a pipe, or typed. Raises `InvalidValue` for what is none, `NotFound`."""
+def read_words(file: Path | None, *, hidden: bool = False) -> str:
+    """The phrase: from a file, a pipe, or typed, `hidden` without showing it.
+
+    Raises `InvalidValue` for what is none, `NotFound`.
+    """
     from chez.keys import person_of
 
     if file is not None or not sys.stdin.isatty():
@@ -87,7 +90,7 @@ def read_words(file: Path | None) -> str:
         person_of(text)
         return text
     while True:
-        answer: str = click.prompt("Your 24 words", err=True)
+        answer: str = click.prompt("Your 24 words", hide_input=hidden, err=True)
         wipe_screen()
         try:
             person_of(answer)
@@ -97,8 +100,8 @@ def read_words(file: Path | None) -> str:
             return answer
 
 
-def read_shares(files: Sequence[Path]) -> list[str]:
-    """Shares: one in each file, or one a line through a pipe, or typed until there are enough.
+def read_shares(files: Sequence[Path], *, hidden: bool = False) -> list[str]:
+    """Shares: one in each file, or one a line through a pipe, or typed (`hidden`: unseen) until there are enough.
 
     Raises `InvalidValue`, `NotFound`.
     """
@@ -111,7 +114,7 @@ def read_shares(files: Sequence[Path]) -> list[str]:
     shares: dict[int, str] = {}
     needed = 2
     while len(shares) < needed:
-        answer: str = click.prompt(f"Share {len(shares) + 1}", err=True)
+        answer: str = click.prompt(f"Share {len(shares) + 1}", hide_input=hidden, err=True)
         wipe_screen()
         try:
             share = read_share(answer)

@@ -13,6 +13,7 @@ from chez.home.invitations import Invitation
 from chez.home.lifecycle import create, join, open
 from chez.home.pairing import Pairing
 from chez.home.passphrases import change_passphrase
+from chez.home.recovery import Recovered, recover
 from chez.home.renewal import Renewal
 from chez.home.reports import CollectionInfo, HomeStatus, SpaceStatus, SyncReport
 from chez.home.restoring import Restored, become_new_device, restore
@@ -26,7 +27,7 @@ from chez.store.keyring import KeyringStatus
 __all__ = (
     "BackupReport", "CollectionInfo", "DeviceInfo", "Devices", "Diagnosis", "Evidence", "ExportReport", "Finding",
     "Home", "HomeStatus", "Hosting", "ImportReport", "Invitation", "Keyring", "KeyringStatus", "Member",
-    "Pairing", "Renewal", "Restored", "Rotated",
+    "Pairing", "Recovered", "Renewal", "Restored", "Rotated",
     "Space", "SpaceStatus", "SyncReport", "Transaction", "Wiped", "become_new_device", "change_passphrase",
-    "create", "doctor", "join", "open", "restore", "wipe",
+    "create", "doctor", "join", "open", "recover", "restore", "wipe",
 )

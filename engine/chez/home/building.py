@@ -9,12 +9,20 @@ from pathlib import Path
 from chez.errors import ChezError
 from chez.store.disk import disk_error, make_folders, sync_folder
 
-__all__ = ("beside", "building", "ensure_free")
+__all__ = ("beside", "building", "ensure_free", "scratch_of")
 
 
 def beside(path: Path) -> Path:
     """A name for a folder that is built beside its place; nothing is there."""
     return path.absolute().with_name(f".{path.name[:200]}.{secrets.token_hex(4)}")
+
+
+def scratch_of(path: Path, folder: Path) -> bool:
+    """Whether a folder has a name that `beside` gives for `path`."""
+    before, _, random = folder.name.rpartition(".")
+    place = path.absolute()
+    return (folder.parent, before) == (place.parent, f".{place.name[:200]}") and (
+        len(random) == 8 and set(random) <= set("0123456789abcdef"))
 
 
 def ensure_free(path: Path, taken: Callable[[], ChezError]) -> None:

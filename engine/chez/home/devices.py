@@ -23,7 +23,7 @@ from chez.store.database import Connection, Database
 from chez.sync.chains import last_counted
 from chez.sync.entry import read_signed
 
-__all__ = ("DeviceInfo", "Devices", "Rotated")
+__all__ = ("DeviceInfo", "Devices", "Rotated", "retire")
 
 _SHORTEST: Final = 4
 """Hexadecimal digits by which a device may be named, at least."""
@@ -58,6 +58,17 @@ class Rotated:
     space: str
     name: str
     epoch: int
+
+
+def retire(db: Connection, space: SpaceKeys, device: DeviceKeys, gone: bytes) -> None:
+    """Say, as a device of the same person, that an expelled one has no part in a space: what is here of it counts.
+
+    Nothing, in a space where this device may say nothing itself.
+    """
+    if space.membership.state.right(device.id) is not None:
+        sequence, last = last_counted(db, space.n, gone)
+        keep_statement(db, space.n, space.membership, sign_statement(Retire(
+            space.id, space.membership.named_heads, device.id, Cut(gone, sequence, last)), device.signing))
 
 
 class Devices:
@@ -178,10 +189,7 @@ class Devices:
         say_everywhere(db, spaces, sign_statement(
             Expel(person, members.person_heads(person), self._device.id, id, keep), key))
         for space in spaces:
-            if space.membership.state.right(self._device.id) is not None:
-                sequence, last = last_counted(db, space.n, id)
-                keep_statement(db, space.n, space.membership, sign_statement(Retire(
-                    space.id, space.membership.named_heads, self._device.id, Cut(id, sequence, last)), key))
+            retire(db, space, self._device, id)
 
     def _all(self, db: Connection) -> list[DeviceInfo]:
         self._replica.refresh(db)

@@ -11,6 +11,7 @@ from chez.blobs.attachments import Blobs, blobs_beside, blobs_of
 from chez.errors import InvalidValue, NotFound
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
+from chez.keys.person import Person
 from chez.records.engine import Engine
 from chez.records.news import News
 from chez.records.store import RecordStore
@@ -64,6 +65,8 @@ class HeldSpaces:
         self._relay_of = relay_of
         self._tended: set[str] = set()
         self._opening = asyncio.Lock()
+        self._person: Person | None = None
+        self._silent = False
         self.all: dict[int, Held] = {}
         for space in spaces:
             self._add(space)
@@ -104,6 +107,12 @@ class HeldSpaces:
             held = self._add(space)
         await held.blobs.start()
         return held
+
+    def come_back(self, person: Person, *, silent: bool) -> None:
+        """Use the person's own keys in every space, as far as sync needs them; `silent`, send nothing in any."""
+        self._person, self._silent = person, silent
+        for replica in self.replicas():
+            replica.person, replica.silent = person, silent
 
     def find(self, what: str) -> Held:
         """A space by its name, its id, or the first characters of that. Raises `NotFound`, `InvalidValue`."""
@@ -149,6 +158,7 @@ class HeldSpaces:
             self._journal.record(db, kind, body if space.private else {**body, "space": space.id.hex()})
 
         replica = Replica(space, self._device, self.records, self._now, crypto.random_bytes, receipt)
+        replica.person, replica.silent = self._person, self._silent
 
         def relay() -> str | None:
             return self._relay_of(replica.space)

@@ -52,8 +52,8 @@ from chez.sync.pairing import Bundle, NewDevice
 from chez_wire.login import handle_of
 
 __all__ = (
-    "LOCK_FILE", "check_home", "check_name", "create", "hold", "home_exists", "join", "locked", "new_device", "open",
-    "opened",
+    "LOCK_FILE", "check_home", "check_name", "check_new", "create", "fill_store", "hold", "home_exists", "join",
+    "locked", "make_store", "new_device", "open", "opened",
 )
 
 LOCK_FILE: Final = "owner.lock"
@@ -147,20 +147,36 @@ def new_device() -> DeviceKeys:
 
 async def _make(path: Path, passphrase: str, kdf: crypto.Kdf | None, device: DeviceKeys, name: str, person: bytes,
                 relay: str | None, fill: Callable[[Connection], int], kind: str, body: dict[str, str]) -> None:
+    check_new(passphrase, name)
+    with building(path, lambda: home_exists(path)) as folder:
+        def work(db: Connection, journal: Journal) -> None:
+            fill_store(db, device, name, person, relay, fill)
+            journal.record(db, kind, body)
+
+        await make_store(folder, passphrase, kdf, device, work)
+
+
+async def make_store(folder: Path, passphrase: str, kdf: crypto.Kdf | None, device: DeviceKeys,
+                     work: Callable[[Connection, Journal], None]) -> bytes:
+    """A new store and its key file in a folder, which `work` fills in one transaction; returns the database's key."""
+    key = crypto.random_bytes(32)
+    await asyncio.to_thread(write_key, folder, key, passphrase, kdf or crypto.Kdf.moderate())
+    # Private by itself too, should somebody open the folder; WAL and index files take its mode.
+    (folder / STORE_FILE).touch(0o600)
+    database = await Database.open(folder / STORE_FILE, key)
+    try:
+        journal = Journal(database, device, unix_milliseconds)
+        await database.write(lambda db: work(db, journal))
+    finally:
+        await database.close()
+    return key
+
+
+def check_new(passphrase: str, name: str) -> None:
+    """The passphrase of a new home, and its device's name. Raises `InvalidValue`."""
     if not passphrase:
         raise InvalidValue("an empty passphrase protects nothing", "Choose a longer one.")
     check_name(name)
-    with building(path, lambda: home_exists(path)) as folder:
-        key = crypto.random_bytes(32)
-        await asyncio.to_thread(write_key, folder, key, passphrase, kdf or crypto.Kdf.moderate())
-        # Private by itself too, should somebody open the folder; WAL and index files take its mode.
-        (folder / STORE_FILE).touch(0o600)
-        database = await Database.open(folder / STORE_FILE, key)
-        try:
-            journal = Journal(database, device, unix_milliseconds)
-            await database.write(lambda db: _fill(db, journal, device, name, person, relay, fill, kind, body))
-        finally:
-            await database.close()
 
 
 def check_name(name: str) -> str:
@@ -175,8 +191,9 @@ def home_exists(path: Path) -> HomeExists:
     return HomeExists(f"there is something at {path} already", "Choose another folder, or open it.")
 
 
-def _fill(db: Connection, journal: Journal, device: DeviceKeys, name: str, person: bytes, relay: str | None,
-          fill: Callable[[Connection], int], kind: str, body: dict[str, str]) -> None:
+def fill_store(db: Connection, device: DeviceKeys, name: str, person: bytes, relay: str | None,
+               fill: Callable[[Connection], int]) -> None:
+    """Whose store it is, and its private space: `fill` writes that and returns its row."""
     n = fill(db)
     rows: list[tuple[str, Any]] = [
         ("person", person), ("device.signing", device.signing.seed), ("device.sealing", device.sealing.seed),
@@ -184,7 +201,6 @@ def _fill(db: Connection, journal: Journal, device: DeviceKeys, name: str, perso
     if relay is not None:
         db.execute("UPDATE space SET relay = ? WHERE n = ?", (relay, n))
     db.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", rows)
-    journal.record(db, kind, body)
 
 
 @asynccontextmanager

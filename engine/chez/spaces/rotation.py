@@ -67,12 +67,15 @@ class Farewell(msgspec.Struct, array_like=True, frozen=True, tag=2, forbid_unkno
     signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
 
     def proves(self, state: State, device: bytes, sealing: bytes) -> bool:
-        """Whether somebody says it who might: an owner, or another device of the same person."""
+        """Whether somebody says it who might: an owner or another device of the same person, or the root of either."""
         try:
             crypto.verify(self.issuer, self.signature, "chez/1 farewell", self.space, sealing)
         except crypto.CryptoFailed:
             return False
-        kin = bool(state.persons_of(self.issuer) & state.persons_of(device)) and self.issuer != device
+        persons = state.persons_of(device)
+        if self.issuer in state.persons:
+            return state.role(self.issuer) is Role.OWNER or self.issuer in persons
+        kin = bool(state.persons_of(self.issuer) & persons) and self.issuer != device
         return state.right(self.issuer) is Role.OWNER or (kin and state.active(self.issuer))
 
 

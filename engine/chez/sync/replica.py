@@ -16,12 +16,12 @@ from chez import crypto
 from chez.errors import RelayUnreachable
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
+from chez.keys.person import Person
 from chez.records.anew import settled, unsettled
 from chez.records.store import RecordStore
 from chez.records.waiting import Budget
 from chez.spaces.copies import copy_person
 from chez.spaces.permits import role_of
-from chez.spaces.rotation import tag_of
 from chez.spaces.space import SpaceKeys, load_space, note_name
 from chez.spaces.statements import Role
 from chez.store.database import Connection
@@ -55,7 +55,7 @@ from chez.sync.rotating import (
     Creation,
     creation_of,
     learn_epochs,
-    packet_keys,
+    mailboxes,
     rotation_at,
     start_epoch,
     take_packet,
@@ -87,6 +87,10 @@ class Replica:
         self._entropy = entropy
         self._note = note
         self._stale = False
+        self.person: Person | None = None
+        """The person's own keys while a home comes back by them: its packets open here, its root says farewell."""
+        self.silent = False
+        """Whether nothing is sent, whatever waits: a device that is not certified yet only reads."""
         self.current = space.epoch
         """The epoch that is sealed under, as the last transaction here left it; read from any thread."""
         self.reseeding = False
@@ -212,12 +216,20 @@ class Replica:
     @property
     def mute(self) -> bool:
         """Whether nothing of this device can be sent: who only reads a public space has no credential for it."""
-        return self.space.public and self.space.epoch.append_seed is None
+        return self.silent or (self.space.public and self.space.epoch.append_seed is None)
+
+    @property
+    def _recovery(self) -> crypto.SealingKey | None:
+        return None if self.person is None else self.person.recovery
+
+    @property
+    def _signer(self) -> crypto.SigningKey:
+        return self._device.signing if self.person is None else self.person.root
 
     @property
     def tags(self) -> list[bytes]:
         """Where the packets with the keys of a new epoch lie at relays that this device can open, its own first."""
-        return [tag_of(self.space.id, key.public) for key in packet_keys(self.space, self._device)]
+        return list(mailboxes(self.space, self._device, self._recovery))
 
     def _epoch_at(self, db: Connection, relay: int) -> Epoch:
         """The epoch whose credentials a relay has, as far as is known here."""
@@ -257,18 +269,18 @@ class Replica:
     def rotation(self, db: Connection, at: Epoch) -> tuple[crypto.SigningKey, Rotation] | None:
         """What replaces the keys of the epoch `at` at a relay, and who signs for it; None when nothing does."""
         self.refresh(db)
-        return rotation_at(self.space, at, self._device, self._entropy)
+        return rotation_at(self.space, at, self._signer, self._entropy)
 
     def creation(self, db: Connection) -> Creation:
         """What a relay is asked for that does not know the space. Raises `RelayRefused` for who is no owner."""
         self.refresh(db)
-        return creation_of(self.space, self._device, self._entropy)
+        return creation_of(self.space, self._signer, self._entropy)
 
     def take_packet(self, db: Connection, relay: int, box: bytes) -> tuple[Epoch | None, Received]:
         """The epoch in this device's packet, None when it is no packet for it; and what that unlocked."""
         self.refresh(db)
         under = self.space.epoch.id
-        epoch = take_packet(db, self.space, box, self._device)
+        epoch = take_packet(db, self.space, box, self._device, self._recovery)
         received = Received()
         if epoch is not None:
             self._unlock(db, relay, under, received)

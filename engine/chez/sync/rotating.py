@@ -12,7 +12,16 @@ from chez.errors import BadEntry, RelayRefused
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
 from chez.spaces.public import reader_of
-from chez.spaces.rotation import Farewell, accept_packet, holds, new_epoch, packets_for, unlock
+from chez.spaces.rotation import (
+    Farewell,
+    accept_packet,
+    holds,
+    new_epoch,
+    packets_for,
+    recovery_tag_of,
+    tag_of,
+    unlock,
+)
 from chez.spaces.space import SpaceKeys, keep_statement, store_epoch
 from chez.spaces.statements import Expel, Remove, Retire, SetRole, Signed
 from chez.store.database import Connection
@@ -21,7 +30,7 @@ from chez.sync.session import Rotation
 from chez_wire.frames import SealedPacket
 from chez_wire.login import handle_of
 
-__all__ = ("Creation", "creation_of", "learn_epochs", "packet_keys", "rotation_at", "sealed_packets", "start_epoch",
+__all__ = ("Creation", "creation_of", "learn_epochs", "mailboxes", "rotation_at", "sealed_packets", "start_epoch",
            "take_packet", "takes_rights")
 
 
@@ -37,7 +46,7 @@ class Creation:
     packets: tuple[SealedPacket, ...] = field(repr=False)
 
 
-def creation_of(space: SpaceKeys, device: DeviceKeys, entropy: Callable[[int], bytes]) -> Creation:
+def creation_of(space: SpaceKeys, signer: crypto.SigningKey, entropy: Callable[[int], bytes]) -> Creation:
     """What a relay is asked for that does not know the space.
 
     The space is created with the keys of the epoch that gave it its handle, for who has them;
@@ -51,7 +60,7 @@ def creation_of(space: SpaceKeys, device: DeviceKeys, entropy: Callable[[int], b
         if person is None or admin is None or append is None or control is None or (
                 handle_of(admin.public) != space.handle):
             continue
-        packets = sealed_packets(space, device, entropy) if epoch.id == space.epoch.id else ()
+        packets = sealed_packets(space, signer, entropy) if epoch.id == space.epoch.id else ()
         return Creation(epoch, admin, person.relay_recovery, append.public, control.public, packets)
     raise RelayRefused("the relay does not know this space", "Only a device of the person who made it can create it "
                        "there.", reason="unknown")
@@ -66,12 +75,13 @@ def start_epoch(db: Connection, space: SpaceKeys, device: DeviceKeys, entropy: C
     return made.epoch
 
 
-def take_packet(db: Connection, space: SpaceKeys, box: bytes, device: DeviceKeys) -> Epoch | None:
-    """The epoch in this device's packet, or everybody's, which reads, and seals nothing yet.
+def take_packet(db: Connection, space: SpaceKeys, box: bytes, device: DeviceKeys,
+                recovery: crypto.SealingKey | None) -> Epoch | None:
+    """The epoch in a packet that can be opened here (`mailboxes`), which reads, and seals nothing yet.
 
     None when the packet is none, or a farewell: if it is true, the space remembers.
     """
-    opened = (_opened(space.id, box, key) for key in packet_keys(space, device))
+    opened = (_opened(space.id, box, key) for key in mailboxes(space, device, recovery).values())
     epoch = next((one for one in opened if one is not None), None)
     if epoch is None:
         return None
@@ -90,10 +100,20 @@ def take_packet(db: Connection, space: SpaceKeys, box: bytes, device: DeviceKeys
     return space.epochs[epoch.id]
 
 
-def packet_keys(space: SpaceKeys, device: DeviceKeys) -> list[crypto.SealingKey]:
-    """What opens packets of a space here: the device's own key and, of a public space, everybody's."""
-    everybody = reader_of(space.membership.state)
-    return [device.sealing] if everybody is None else [device.sealing, everybody]
+def mailboxes(space: SpaceKeys, device: DeviceKeys,
+              recovery: crypto.SealingKey | None) -> dict[bytes, crypto.SealingKey]:
+    """By tag, in order, what opens packets of a space here.
+
+    The device's own key, the person's recovery key while it is at hand and, of a public space,
+    everybody's.
+    """
+    state = space.membership.state
+    found = {tag_of(space.id, device.sealing.public): device.sealing}
+    if recovery is not None and state.create is not None:
+        found[recovery_tag_of(state.create.nonce, recovery.public)] = recovery
+    if (everybody := reader_of(state)) is not None:
+        found[tag_of(space.id, everybody.public)] = everybody
+    return found
 
 
 def _opened(space: bytes, box: bytes, key: crypto.SealingKey) -> Epoch | Farewell | None:
@@ -145,13 +165,17 @@ def takes_rights(inner: Inner) -> bool:
     return any(isinstance(body, Remove | SetRole | Retire | Expel) for body in bodies)
 
 
-def sealed_packets(space: SpaceKeys, device: DeviceKeys, entropy: Callable[[int], bytes]) -> tuple[SealedPacket, ...]:
-    """The packets with which the epoch that is sealed under goes to everybody who belongs."""
-    packets = packets_for(space.id, space.membership.state, space.epoch, device.signing, entropy)
+def sealed_packets(space: SpaceKeys, signer: crypto.SigningKey,
+                   entropy: Callable[[int], bytes]) -> tuple[SealedPacket, ...]:
+    """The packets with which the epoch that is sealed under goes to everybody who belongs.
+
+    `signer` says farewell to who does not: this device, or the person's root.
+    """
+    packets = packets_for(space.id, space.membership.state, space.epoch, signer, entropy)
     return tuple(SealedPacket(packet.tag, packet.box) for packet in packets)
 
 
-def rotation_at(space: SpaceKeys, at: Epoch, device: DeviceKeys,
+def rotation_at(space: SpaceKeys, at: Epoch, signer: crypto.SigningKey,
                 entropy: Callable[[int], bytes]) -> tuple[crypto.SigningKey, Rotation] | None:
     """Who signs and what replaces the keys that a relay has, those of the epoch `at`.
 
@@ -165,4 +189,4 @@ def rotation_at(space: SpaceKeys, at: Epoch, device: DeviceKeys,
     if not space.membership.before(at.id, epoch.id):
         return None
     return at.admin, Rotation(at.read.public, epoch.admin.public, epoch.read.public, epoch.append.public,
-                              control.public, sealed_packets(space, device, entropy))
+                              control.public, sealed_packets(space, signer, entropy))

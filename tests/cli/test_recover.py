@@ -1,0 +1,106 @@
+"""`chez recover`: everything back on a new machine, from words or shares, with a real relay process."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import chez
+from chez.crypto import Kdf
+from chez.keys import new_words
+from tests.cli.support import PASSPHRASE, Chez, Terminal
+
+
+@pytest.fixture
+def laptop(empty: Chez, relay: str) -> tuple[Chez, str]:
+    """A home with a record and a space, in step with the relay; and its words."""
+    async def made() -> str:
+        words = await chez.create(empty.home, passphrase=PASSPHRASE, name="test", kdf=Kdf.minimum())
+        async with chez.open(empty.home, passphrase=PASSPHRASE) as home:
+            await home.set_relay(relay)
+            await home.collection("notes").put({"title": "Tea"}, id="tea")
+            await home.create_space("Trip")
+            await home.sync()
+        return words
+
+    return empty, asyncio.run(made())
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Iterator[Chez]:
+    """A machine that has nothing."""
+    device = Chez(tmp_path / "new" / "home", tmp_path / "new-passphrase")
+    device.passphrase_file.write_text("another passphrase\n")
+    device.passphrase_file.chmod(0o600)
+    yield device
+    device.end()
+
+
+def test_everything_comes_back_from_a_pipe(laptop: tuple[Chez, str], new: Chez, relay: str) -> None:
+    """Words through a pipe: the records are there, the other device stays, the journal says what happened."""
+    old, words = laptop
+    done = new.json("recover", "--relay", relay, "--name", "phone", "--kdf", "minimum", stdin=words.encode())
+    assert done["records"] == 1 and done["expelled"] == [] and done["devices"] == ["test"] and done["problem"] == ""
+    assert [space["name"] for space in done["spaces"]] == ["private", "Trip"]
+    assert new.json("get", "notes", "tea")["value"] == {"title": "Tea"}
+    assert [line["kind"] for line in new.lines("journal")] == ["home-recovered"]
+    old.run("sync")
+    assert set(old.json("status")["devices"]) == {"test", "phone"}
+    again = new.error("recover", "--relay", relay, stdin=words.encode())
+    assert again["code"] == "HomeExists"
+
+
+def test_shares_bring_it_back_and_the_others_go(laptop: tuple[Chez, str], new: Chez, relay: str,
+                                                tmp_path: Path) -> None:
+    """Two of three shares in files, all other devices expelled: the old one is out."""
+    old, words = laptop
+    shares = old.json("recovery", "split", "-k", "2", "-n", "3", stdin=words.encode())["shares"]
+    files = [tmp_path / f"share-{number}" for number in range(2)]
+    for file, share in zip(files, shares[1:], strict=True):
+        file.write_text(share)
+    done = new.json("recover", "--shares", "--expel-others", "--relay", relay, "--kdf", "minimum",
+                    *map(str, files))
+    assert done["expelled"] == ["test"]
+    assert [line["kind"] for line in new.lines("journal")] == ["home-recovered", "device-removed"]
+    refused = old.error("sync")
+    assert refused["code"] == "RelayRefused" and old.json("status")["removed"]
+
+
+def test_at_a_terminal_words_are_typed_unseen_and_the_person_is_asked(
+        laptop: tuple[Chez, str], new: Chez, relay: str) -> None:
+    """A wrong word is told, nothing typed is shown; the other device is named, and taken out after a yes."""
+    _, words = laptop
+    terminal = Terminal(new.arguments("recover", "--relay", relay, "--kdf", "minimum", passphrase=False))
+    terminal.expect("24 words: ")
+    terminal.type(words.replace(words.split()[3], "chez") + "\n")
+    terminal.expect("checksum")
+    shown, terminal.seen = terminal.seen, terminal.seen.split("checksum")[1]
+    terminal.expect("24 words: ")
+    terminal.type(words + "\n")
+    terminal.expect("Choose a passphrase: ")
+    terminal.type(PASSPHRASE + "\n")
+    terminal.expect("Once more: ")
+    terminal.type(PASSPHRASE + "\n")
+    terminal.expect("test (fingerprint")
+    terminal.expect("[no]: ")
+    terminal.type("yes\n")
+    assert terminal.finish() == 0
+    assert "Taken out, for good: 'test'" in terminal.seen and "1 records are back" in terminal.seen
+    assert words.split()[5] not in (shown + terminal.seen).split()
+
+
+def test_what_cannot_be_is_told_before_anything_is_made(laptop: tuple[Chez, str], new: Chez, relay: str,
+                                                        tmp_path: Path) -> None:
+    """Words of nobody, no words, too few shares, no relay: one line each, and no home."""
+    words = laptop[1]
+    (tmp_path / "words").write_text(words)
+    for given, stdin, code in (((), new_words(bytes(32)), "NotFound"), ((), "a b c", "InvalidValue"),
+                               (("--shares",), "a b c", "InvalidValue")):
+        assert new.error("recover", "--relay", relay, *given, stdin=stdin.encode())["code"] == code
+    nowhere = new.error("recover", "--relay", "ws://127.0.0.1:1", "--from", str(tmp_path / "words"))
+    assert nowhere["code"] == "RelayUnreachable"
+    new.error("recover", "--from", str(tmp_path / "words"), code=2)
+    new.error("recover", "--relay", relay, "--shares", "--from", str(tmp_path / "words"), code=2)
+    new.error("recover", "--relay", relay, str(tmp_path / "words"), code=2)
+    assert not new.home.exists()

@@ -1,0 +1,66 @@
+"""A home that comes back, in this process or in one that is killed: `python -m tests.people.recovering PATH RELAY HOW`.
+
+The 24 words come through standard input. Each step of progress is a line; HOW is "on",
+"ask" (waits for ever when it asks the person) or "placed" (dies when the home has its place).
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import chez
+from chez.crypto import Kdf
+from tests.home.pairing import PASSPHRASE
+from tests.people.support import open_again
+
+__all__ = ("DIED", "back", "founded")
+
+DIED = 9
+
+
+async def back(folder: Path, words: str, url: str, **rest: Any) -> chez.Recovered:
+    """A home called "new" from 24 words."""
+    return await chez.recover(folder, words, relay=url, passphrase=PASSPHRASE, kdf=Kdf.minimum(),
+                              **({"name": "new"} | rest))
+
+
+@asynccontextmanager
+async def founded(folder: Path, url: str, name: str = "a") -> AsyncIterator[tuple[chez.Home, str]]:
+    """The first home of a person, open, at a relay; and the person's 24 words."""
+    words = await chez.create(folder / name, passphrase=PASSPHRASE, name=name, kdf=Kdf.minimum())
+    async with open_again(folder / name) as home:
+        await home.set_relay(url)
+        await home.sync()
+        yield home, words
+
+
+async def _main(path: Path, url: str, how: str) -> None:
+    def tell(done: int, of: int) -> None:
+        sys.stdout.write(f"{done} of {of}\n")
+        sys.stdout.flush()
+
+    async def ask(question: str, *, default: str | None = None) -> str:
+        sys.stdout.write("asked\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    if how == "placed":
+        true = os.rename
+
+        def rename(source: Any, target: Any) -> None:
+            true(source, target)
+            if Path(target) == path:
+                os._exit(DIED)
+
+        os.rename = rename  # type: ignore[assignment]
+    await back(path, sys.stdin.readline(), url, progress=tell, expel_others=how != "ask",
+               ask=ask if how == "ask" else None)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))
