@@ -57,6 +57,10 @@ async def test_a_guest_waits_for_an_owner_who_comes_later(tmp_path: Path, server
         assert (one.state, one.used, one.uses, one.own, one.by) == ("used", 1, 1, True, "anna")
         kinds = [receipt.kind for receipt in await anna.journal.receipts()]
         assert kinds[-2:] == ["invitation-made", "member-added"]
+        (added,) = await anna.journal.receipts("member-added")
+        assert (added.body["name"], added.body["invitation"]) == ("berta", one.id)
+        assert [receipt.kind for receipt in await berta.journal.receipts()][-3:] == [
+            "invitation-asked", "invitation-asked", "space-joined"]
         assert [one.body["name"] for one in await berta.journal.receipts("space-joined")] == ["Trip"]
         with pytest.raises(NotAllowed, match="already"):
             await berta.join(link)

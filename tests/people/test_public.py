@@ -79,11 +79,17 @@ async def test_followers_read_on_over_rotations_and_write_nothing(tmp_path: Path
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         news = await anna.create_space("News", public=True)
         await news.collection("notes").put({"n": 1}, id="a")
+        photo = await news.blobs.add(b"a photo", media_type="image/png")
+        await news.collection("photos").put({"photo": photo}, id="p")
         await anna.sync()
         hers = await berta.follow(news.address)
         await berta.sync()
         assert (hers.name, hers.role, hers.public, hers.status().removed) == ("News", None, True, False)
         assert await values(hers) == {"a": {"n": 1}} and await roles(hers) == {"anna": "owner"}
+        shown = (await hers.collection("photos").get("p")).value["photo"]
+        assert b"".join([part async for part in hers.blobs.read(shown)]) == b"a photo"
+        with pytest.raises(NotAllowed):
+            await hers.blobs.add(b"mine", media_type="image/png")
         for refused in (hers.collection("notes").put({"n": 9}, id="x"), hers.collection("notes").delete("a"),
                         hers.add(await berta.card()), hers.rename("Mine"), hers.invite(), hers.leave()):
             with pytest.raises(NotAllowed):

@@ -24,12 +24,13 @@ async def space_list(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 class _Create(Params, frozen=True, kw_only=True):
     name: Annotated[str, Meta(min_length=1, max_length=64)]
     relay: str | None = None
+    public: bool = False
 
 
 async def space_create(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Make a space."""
     asked = read_params(params, _Create)
-    return await _shown(await home.create_space(asked.name, relay=asked.relay))
+    return await _shown(await home.create_space(asked.name, relay=asked.relay, public=asked.public))
 
 
 async def space_show(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -41,7 +42,7 @@ async def space_show(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 async def _shown(space: "Space") -> dict[str, Any]:
     records = sum(one.records for one in await space.collections())
-    return {**plain(space.status()), "private": space.private, "records": records}
+    return {**plain(space.status()), "private": space.private, "public": space.public, "records": records}
 
 
 VERBS: "Final[Mapping[str, Verb]]" = {

@@ -281,9 +281,10 @@ def find(name: str) -> Verb:
         return verb
     from importlib.metadata import entry_points
 
-    from chez.agent import attachments, devices, keeping, pasts, spaces, unlocking
+    from chez.agent import attachments, devices, inviting, keeping, pasts, spaces, unlocking
 
-    for table in (keeping.VERBS, attachments.VERBS, pasts.VERBS, devices.VERBS, spaces.VERBS, unlocking.VERBS):
+    for table in (keeping.VERBS, attachments.VERBS, pasts.VERBS, devices.VERBS, spaces.VERBS, inviting.VERBS,
+                  unlocking.VERBS):
         if (verb := table.get(name)) is not None:
             return verb
     for entry in entry_points(group="chez.verbs"):

@@ -60,6 +60,7 @@ COMMANDS: Final = {
     "passphrase": _AT + "unlocking:passphrase",
     "keyring": _AT + "unlocking:keyring",
     "space": _AT + "spaces:space",
+    "follow": _AT + "inviting:follow",
     "journal": _AT + "journal:journal",
     "version": _AT + "life:version",
 }

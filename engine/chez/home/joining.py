@@ -51,6 +51,8 @@ async def come_in(home: OpenHome, text: str, timeout: float, now: int) -> int:
 async def _by_invitation(home: OpenHome, invitation: InviteLink, timeout: float, now: int) -> int:
     _check_new(home, invitation.space)
     card = await home.database.read(lambda db: own_card(db, home.spaces.private.replica, home.person))
+    await home.journal.append("invitation-asked", {"name": invitation.name, "space": invitation.space.hex(),
+                                                   "relay": invitation.relay})
     link = SpaceLink.read(await ask(invitation, card, home.device, timeout, now))
     if link.space != invitation.space:
         raise InvalidValue(f"what answered the invitation to {invitation.name!r} names another space",

@@ -165,7 +165,8 @@ class Sharing:
         self._say(db, Add(self._space.id, [*about, *others][:MAX_HEADS], self._device.id, card.person, given, invite))
         self._rotate(db)
         self._held.replica.recount(db)
-        self._tell(db, "member-added", card.person, {"role": role})
+        by = {"invitation": invite.hex()} if invite else {}
+        self._tell(db, "member-added", card.person, {"role": role, **by})
         return self.member(card.person)
 
     def _set_role(self, db: Connection, who: Who, role: Role) -> Member:

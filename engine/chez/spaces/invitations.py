@@ -62,8 +62,8 @@ class InviteKeys:
     @classmethod
     def derive(cls, epoch: Epoch, space: bytes, nonce: bytes) -> "InviteKeys":
         """From an epoch of the inviter's private space, and what the invitation says of itself."""
-        root = crypto.keyed_hash(crypto.derive(epoch.secret, "chez/1 invitation"), "chez/1 invitation", space, nonce)
-        return cls(crypto.derive(root, "chez/1 invitation seed"),
+        root = _root(epoch, space, nonce)
+        return cls(_seed(root),
                    crypto.SealingKey.from_seed(crypto.derive(root, "chez/1 invitation sealing")),
                    crypto.SigningKey.from_seed(crypto.derive(root, "chez/1 invitation inbox")))
 
@@ -86,10 +86,17 @@ class InviteKeys:
 def keys_of(epochs: Iterable[Epoch], invite: Invite) -> InviteKeys | None:
     """The keys of an invitation that a device with these epochs of its private space made; None for others'."""
     for epoch in sorted(epochs, key=lambda epoch: -epoch.number):
-        keys = InviteKeys.derive(epoch, invite.space, invite.nonce)
-        if keys.proof.public == invite.key:
-            return keys
+        if _proof(_seed(_root(epoch, invite.space, invite.nonce))).public == invite.key:
+            return InviteKeys.derive(epoch, invite.space, invite.nonce)
     return None
+
+
+def _root(epoch: Epoch, space: bytes, nonce: bytes) -> bytes:
+    return crypto.keyed_hash(crypto.derive(epoch.secret, "chez/1 invitation"), "chez/1 invitation", space, nonce)
+
+
+def _seed(root: bytes) -> bytes:
+    return crypto.derive(root, "chez/1 invitation seed")
 
 
 class InviteLink(msgspec.Struct, array_like=True, frozen=True, tag=1, forbid_unknown_fields=True):

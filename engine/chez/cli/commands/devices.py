@@ -12,6 +12,9 @@ from chez.errors import InvalidValue, NotAllowed
 
 __all__ = ("device", "join", "pair", "removed_notice")
 
+KEY_FILE: Final = "chez.key"
+"""Where this is, is a home (chez.store.keyfile, which takes longer to import than to look)."""
+
 SHORT: Final = 12
 """Characters of an id that are shown to people."""
 
@@ -54,16 +57,31 @@ def _show_qr(text: str) -> None:
 @click.argument("code")
 @click.option("--relay", "url", metavar="URL", help="The relay, where the code does not name it.")
 @click.option("--name", help="What this device is called.")
+@click.option("--timeout", type=click.FloatRange(0.1, 86_400), default=60, show_default=True, metavar="SECONDS",
+              help="Wait so long for an answer to an invitation; it goes on when you do the same again.")
 @click.option("--kdf", type=click.Choice(["moderate", "minimum"]), default="moderate", hidden=True)
 @click.pass_context
-def join(ctx: click.Context, code: str, url: str | None, name: str | None, kdf: str) -> None:
-    """Make this a device of yours, with the code that `chez pair` shows on another."""
+def join(ctx: click.Context, code: str, url: str | None, name: str | None, timeout: float, kdf: str) -> None:
+    """Make this a device of yours, with the code that `chez pair` shows on another; or come into somebody's space.
+
+    With a home, CODE is an invitation (its link, or the code that is shown to you), or the
+    link of a space whose owner let you in. Without one, it is a code that pairs devices.
+    """
+    chosen = settings(ctx)
+    if code.strip().startswith("chez-") or (chosen.path / KEY_FILE).exists():
+        from chez.cli.commands.inviting import come_in
+
+        come_in(ctx, code, url, timeout)
+        return
+    _pair_here(chosen, code, url, name, kdf)
+
+
+def _pair_here(chosen: Settings, code: str, url: str | None, name: str | None, kdf: str) -> None:
     import chez
     from chez.cli import passphrases
     from chez.cli.commands.life import device_name, refuse_existing
     from chez.crypto import Kdf
 
-    chosen = settings(ctx)
     refuse_existing(chosen.path)
     passphrase = passphrases.choose(chosen)
 

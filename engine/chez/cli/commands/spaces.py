@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from chez.cli.client import call
+from chez.cli.commands import inviting
 from chez.cli.context import settings
 from chez.cli.terminal import json_line, say, table
 
@@ -39,10 +40,11 @@ def list_spaces(ctx: click.Context) -> None:
 @space.command()
 @click.argument("name")
 @click.option("--relay", metavar="URL", help="Keep it at this relay instead of the home's.")
+@click.option("--public", is_flag=True, help="Let everybody read it who has its address (`chez space address`).")
 @click.pass_context
-def create(ctx: click.Context, name: str, relay: str | None) -> None:
+def create(ctx: click.Context, name: str, relay: str | None, public: bool) -> None:
     """Make a space. Your other devices have it after the next sync."""
-    done = call(ctx, "space-create", {"name": name, "relay": relay})
+    done = call(ctx, "space-create", {"name": name, "relay": relay, "public": public})
     json_line(done) if settings(ctx).json else say(done["id"])
 
 
@@ -59,3 +61,7 @@ def show(ctx: click.Context, name: str) -> None:
                      ("link", done["link"]), ("problem", done["problem"]), ("records", done["records"])])
     table(("collection", "records"), [(one["name"], one["records"]) for one in done["collections"]],
           right=("records",))
+
+
+for _command in inviting.COMMANDS:
+    space.add_command(_command)

@@ -34,3 +34,5 @@ def sync(ctx: click.Context, url: str | None, timeout: float, reseed: bool) -> N
         say(f"in step with {report['relay']}: {report['sent']} sent, {report['received']} received")
         for space in report["problems"]:
             say(f"not in step: space {space['name']!r}: {space['problem']}", err=True)
+        if report["unanswered"]:
+            say(f"who came by an invitation was not answered: {report['unanswered']}", err=True)

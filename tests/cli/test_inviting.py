@@ -1,0 +1,108 @@
+"""space invite, invitations, revoke, address; join, follow: two people with a real relay."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import Chez, Terminal, until
+
+
+@pytest.fixture(scope="module")
+def somebody(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another person's home, made once, to be copied."""
+    folder = tmp_path_factory.mktemp("somebody")
+    Chez(folder / "home", folder / "passphrase").init()
+    return folder / "home"
+
+
+@pytest.fixture
+def guest(tmp_path: Path, somebody: Path, chez: Chez, relay: str) -> Iterator[Chez]:
+    """Another person's home, at the same relay, with an owner."""
+    other = Chez(tmp_path / "guest", chez.passphrase_file)
+    shutil.copytree(somebody, other.home)
+    other.run("relay", relay)
+    other.up()
+    chez.run("relay", relay)
+    yield other
+    other.end()
+
+
+def test_an_invitation_from_link_to_records(chez: Chez, guest: Chez) -> None:
+    """Without an owner running the guest waits, and is let in by the next sync; people see what is going on."""
+    chez.run("space", "create", "Trip")
+    shown = chez.run("space", "invite", "Trip", "--role", "reader", "--expires", "2d")
+    assert shown.stdout.startswith("chez-invite:") and shown.stdout.count("\n") == 1
+    assert "one person as reader" in shown.stderr
+    link = shown.stdout.strip()
+    chez.run("sync")
+    waiting = guest.run("join", link, "--timeout", "0.3", code=1).stderr
+    assert "Waiting for a device" in waiting and "chez sync" in waiting
+    assert chez.json("sync")["unanswered"] == ""
+    assert "you are in 'Trip', as reader: 0 records" in guest.run("join", link).stdout
+    assert guest.error("put", "notes", "b", "n=2", "--space", "Trip")["code"] == "NotAllowed"
+    listed = chez.run("space", "invitations", "Trip").stdout
+    assert "1 of 1" in listed and "used" in listed
+
+
+def test_with_an_owner_running_guests_are_answered_at_once(chez: Chez, guest: Chez) -> None:
+    """A guest comes in while it waits; a revoked invitation refuses the next; odd terms are refused."""
+    chez.up()
+    made = chez.json("space", "create", "Trip")
+    invited = chez.json("space", "invite", "Trip", "--uses", "2")
+
+    def came() -> bool:
+        done = subprocess.run(guest.arguments("--json", "join", invited["link"]), capture_output=True, check=False)
+        return done.returncode == 0 and json.loads(done.stdout)["id"] == made["id"]
+
+    until(came)  # the relay hears of the invitation from the owner's process
+    (listed,) = chez.lines("space", "invitations", "Trip")
+    assert (listed["id"], listed["state"], listed["used"], listed["uses"]) == (invited["id"], "open", 1, 2)
+    assert listed["link"] == invited["link"]
+    assert "lets nobody in" in chez.run("space", "revoke", "Trip", listed["id"][:8]).stdout
+    (revoked,) = chez.lines("space", "invitations", "Trip")
+    assert revoked["state"] == "revoked"
+    assert chez.error("space", "revoke", "Trip", "ffffffff")["code"] == "NotFound"
+    assert chez.error("space", "invite", "Trip", "--expires", "1y")["code"] == "InvalidValue"
+    assert chez.error("space", "invite", "Trip", "--code", "--uses", "2", code=2)["code"] == "Usage"
+    assert chez.error("space", "invite", "private")["code"] == "NotAllowed"
+
+
+def test_an_invitation_by_a_code(chez: Chez, guest: Chez) -> None:
+    """The owner sees who comes, with what devices, and says yes; the guest, with a home of its own, is in."""
+    chez.up()
+    chez.run("space", "create", "Trip")
+    terminal = Terminal(chez.arguments("space", "invite", "Trip", "--code"))
+    terminal.expect("Waiting")
+    code = terminal.seen.split("chez join ")[1].split()[0]
+    with subprocess.Popen(guest.arguments("--json", "join", code), stdout=subprocess.PIPE) as coming:
+        terminal.expect("into 'Trip'")
+        terminal.type("yes\n")
+        assert terminal.finish() == 0 and "test is in, as writer" in terminal.seen
+        assert coming.stdout is not None
+        assert json.loads(coming.stdout.read())["role"] == "writer"
+
+
+def test_a_public_space_is_followed(chez: Chez, guest: Chez) -> None:
+    """An address is shown, somebody else follows it and reads, over a sync, and can write nothing."""
+    chez.up()
+    assert chez.json("space", "create", "News", "--public")["public"]
+    chez.run("put", "notes", "a", "n=1", "--space", "News")
+    chez.run("sync")
+    address = chez.run("space", "address", "News").stdout.strip()
+    assert "you follow 'News': 1 records" in guest.run("follow", address).stdout
+    chez.run("put", "notes", "b", "n=2", "--space", "News")
+    until(lambda: len(guest.lines("ls", "notes", "--space", "News")) == 2)
+    assert guest.error("put", "notes", "c", "n=3", "--space", "News")["code"] == "NotAllowed"
+    assert guest.error("follow", address)["code"] == "NotAllowed"
+    assert guest.error("follow", address[:-8])["code"] == "InvalidValue"
+    assert guest.error("join", address)["code"] == "InvalidValue"
+
+
+def test_a_link_needs_a_home(empty: Chez) -> None:
+    """Without a home a link makes none: it says how to begin."""
+    refused = empty.error("join", "chez-invite:AA")
+    assert refused["code"] == "HomeMissing" and not empty.home.exists()
