@@ -1,4 +1,4 @@
-"""keys.pair and keys.join: another device comes in, and another person.
+"""keys.pair, keys.join and keys.recover: another device comes in, another person, and whoever has 24 words.
 
 The relay is a process of its own; who lets in and who comes in are homes of one process, so
 that their work adds up instead of going on side by side.
@@ -6,7 +6,7 @@ that their work adds up instead of going on side by side.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,8 @@ import chez
 from benchmarks.harness import Bench, Benchmark, BenchmarkFailed, Figure, Runs
 from benchmarks.processes import command, free_port, start, wait_for_port
 from benchmarks.store import PASSPHRASE, six_fields
-from chez.crypto import Kdf
+from chez.crypto import Kdf, random_bytes
+from chez.keys import new_words
 
 __all__ = ("benchmarks", "home_at", "relay")
 
@@ -34,7 +35,12 @@ def benchmarks() -> tuple[Benchmark, ...]:
             "keys.join", "s", "less",
             f"A person joins a space of {RECORDS:,} records of six fields, sealed under {EPOCHS} epochs, by its link: "
             "until all records are there.", 30.0,
-            {"alone": f"putting {RECORDS:,} such records into a home, in {EPOCHS} transactions"}),), _join))
+            {"alone": f"putting {RECORDS:,} such records into a home, in {EPOCHS} transactions"}),), _join),
+        Benchmark((Figure(
+            "keys.recover", "s", "less",
+            f"A home of {RECORDS:,} records of six fields, sealed under {EPOCHS} epochs, from 24 words and the relay, "
+            "all other devices taken out: until its relay has the new keys. The cheapest key derivation.", 30.0,
+            {"alone": f"putting {RECORDS:,} such records into a home, in {EPOCHS} transactions"}),), _recover))
 
 
 @asynccontextmanager
@@ -48,9 +54,9 @@ async def relay(folder: Path) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def home_at(path: Path, url: str) -> AsyncIterator[chez.Home]:
+async def home_at(path: Path, url: str, words: str | None = None) -> AsyncIterator[chez.Home]:
     """A new person's home, open, at a relay."""
-    await chez.create(path, passphrase=PASSPHRASE, name=path.name, kdf=Kdf.minimum())
+    await chez.create(path, passphrase=PASSPHRASE, name=path.name, words=words, kdf=Kdf.minimum())
     async with chez.open(path, passphrase=PASSPHRASE) as home:
         await home.set_relay(url)
         yield home
@@ -77,21 +83,27 @@ async def _pair(bench: Bench) -> dict[str, Runs]:
     return {"keys.pair": runs}
 
 
+async def _fill(home: chez.Home, space: chez.Space, rotate: Callable[[], Awaitable[object]]) -> float:
+    """Records under as many epochs but one, in step with the relay; the seconds that putting them took."""
+    part, alone = RECORDS // EPOCHS, 0.0
+    for epoch in range(EPOCHS):
+        values = [six_fields(number) for number in range(epoch * part, (epoch + 1) * part)]
+        began = time.perf_counter()
+        await space.collection("items").put_many(values)
+        alone += time.perf_counter() - began
+        await home.sync()
+        if epoch < EPOCHS - 1:
+            await rotate()
+    return alone
+
+
 async def _join(bench: Bench) -> dict[str, Runs]:
     runs = Runs()
     for _ in range(bench.runs):
         folder = bench.folder("join")
         async with relay(folder) as url, home_at(folder / "anna", url) as anna, home_at(folder / "berta", url) as berta:
-            space, part = await anna.create_space("Ours"), RECORDS // EPOCHS
-            alone = 0.0
-            for epoch in range(EPOCHS):
-                values = [six_fields(number) for number in range(epoch * part, (epoch + 1) * part)]
-                began = time.perf_counter()
-                await space.collection("items").put_many(values)
-                alone += time.perf_counter() - began
-                await anna.sync()
-                if epoch < EPOCHS - 1:  # letting in starts the last
-                    await space.rotate()
+            space = await anna.create_space("Ours")
+            alone = await _fill(anna, space, space.rotate)  # letting in starts the last epoch
             await space.add(await berta.card())
             await anna.sync()
             began = time.perf_counter()
@@ -101,3 +113,19 @@ async def _join(bench: Bench) -> dict[str, Runs]:
                 raise BenchmarkFailed(f"{found} of {RECORDS} records came")
             runs.add(time.perf_counter() - began, alone=alone)
     return {"keys.join": runs}
+
+
+async def _recover(bench: Bench) -> dict[str, Runs]:
+    runs = Runs()
+    for _ in range(bench.runs):
+        folder, words = bench.folder("recover"), new_words(random_bytes(32))
+        async with relay(folder) as url:
+            async with home_at(folder / "lost", url, words) as lost:
+                alone = await _fill(lost, lost.space(), lost.devices.rotate)
+            began = time.perf_counter()
+            back = await chez.recover(folder / "new", words, relay=url, passphrase=PASSPHRASE, expel_others=True,
+                                      kdf=Kdf.minimum())
+            if back.records != RECORDS or back.problem or not back.expelled:
+                raise BenchmarkFailed(f"{back.records} of {RECORDS} records came back; {back.problem}")
+            runs.add(time.perf_counter() - began, alone=alone)
+    return {"keys.recover": runs}
