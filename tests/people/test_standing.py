@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 
 import chez
-from chez.errors import HomeCopied, NotFound, RelayRefused
+from chez.errors import HomeCopied, NotAllowed, NotFound, RelayRefused
+from chez.records.encode import encode_fields
 from chez.store.database import Connection
+from chez.sync.entry import CHANGE, CHANGES, Item
 from chez_wire.envelope import entry_id, fold_head
 from chez_wire.frames import Entry
 from tests.home.pairing import paired
+from tests.people.persons import persons, shared
 from tests.people.support import ids, open_again
 from tests.relay.support import Process, relay
 
@@ -95,3 +98,49 @@ async def test_a_copied_home_that_writes_twice_is_a_fork_until_its_owner_picks(t
         await a.sync(server.url, reseed=True)
         with pytest.raises(HomeCopied):
             await b.sync(server.url)
+
+
+async def test_an_entry_that_broke_a_rule_is_shown_and_cannot_be_picked(tmp_path: Path, server: Process) -> None:
+    """Beside a good entry a broken one of the same number: both are evidence, and only the good one can be picked."""
+    async with paired(tmp_path, server.url) as (a, b):
+        await b.sync(server.url)
+        await a.sync(server.url)
+    shutil.copytree(tmp_path / "b", tmp_path / "copy")
+    foreign = Item(CHANGE, "notes", "a", encode_fields(b"z" * 32, 1, 1, (), {"x": 1}).bytes)
+    async with relay(tmp_path / "other") as other, open_again(tmp_path / "a") as a:
+        await a.sync(other.url)
+        async with open_again(tmp_path / "copy") as copy:
+            await copy._database.write(lambda db: copy._replica._append(db, 1, CHANGES, [foreign]))
+            await copy.sync(other.url)
+        await a.sync(other.url)
+        refused, = await a.audit()
+        assert (refused.kind, refused.name, refused.count) == ("refused", "b", 1) and "another" in refused.reason
+        async with open_again(tmp_path / "b") as b:
+            await b.collection("notes").put({"n": 1}, id="good")
+            await b.sync(server.url)
+        await a.sync(server.url)
+        assert await ids(a) == set()
+        fork, = [one for one in await a.audit() if one.kind == "fork"]
+        good, broken = sorted(fork.branches, key=lambda branch: branch.broken)
+        assert (good.records, good.broken, broken.records, broken.broken) == (("notes/good",), False, (), True)
+        with pytest.raises(NotAllowed, match="broke a rule"):
+            await a.pick(broken.entry)
+        with pytest.raises(NotFound):
+            await a.pick(good.entry[:7])
+        await a.pick(good.entry[:8].upper())
+        assert await ids(a) == {"good"}
+        assert {receipt.body["entry"] for receipt in await a.journal.receipts("entry-picked")} == {good.entry}
+
+
+async def test_a_new_epoch_that_is_owed_is_told(tmp_path: Path, server: Process) -> None:
+    """A member leaves: until an owner's device was there, the space says at the others that its leaver still reads."""
+    async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
+        trip = await anna.create_space("Trip")
+        hers, his = await shared(trip, anna, berta, carl)
+        await hers.leave()
+        await berta.sync()
+        await carl.sync()
+        assert his.status().owed and [one.owed for one in (await carl.status()).spaces] == [False, True]
+        await anna.sync()
+        await carl.sync()
+        assert not his.status().owed and not trip.status().owed

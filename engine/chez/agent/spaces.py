@@ -1,4 +1,4 @@
-"""Verbs about spaces: which there are, a new one, how one stands."""
+"""Verbs about spaces: which there are, a new one, how one stands, what in it does not count."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -10,7 +10,7 @@ from chez.agent.ui import Ui
 
 if TYPE_CHECKING:
     from chez.agent.verbs import Verb
-    from chez.home import Home, Space
+    from chez.home import Evidence, Home, Space
 
 __all__ = ("VERBS",)
 
@@ -40,12 +40,44 @@ async def space_show(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return await _shown(space) | {"collections": [plain(one) for one in await space.collections()]}
 
 
+async def space_audit(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """What does not count, in one space or all, the alarms about relays, and where a new epoch is owed."""
+    asked = read_params(params, Placed)
+    names = {space.id: space.name for space in await home.spaces()}
+    if asked.space is not None:
+        names = {(only := asked.of(home)).id: only.name}
+    found = [_finding(one, names) for one in await home.audit() if one.space in names]
+    found += [{"kind": "relay", "space": space, "space_name": names[space], "relay": alarm.relay,
+               "device": alarm.author.hex(), "name": alarm.name, "offset": alarm.offset, "hidden": alarm.hidden}
+              for alarm in await home.alarms() if (space := alarm.space.hex()) in names]
+    return found + [{"kind": "owed", "space": one.id, "space_name": one.name}
+                    for one in (await home.status()).spaces if one.owed and one.id in names]
+
+
+def _finding(one: "Evidence", names: Mapping[str, str]) -> dict[str, Any]:
+    return {**plain(one), "device": one.device.hex(), "space_name": names[one.space]}
+
+
+class _Pick(Params, frozen=True, kw_only=True):
+    entry: Annotated[str, Meta(min_length=8, max_length=64)]
+
+
+async def space_pick(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Say which entry of a fork counts."""
+    asked = read_params(params, _Pick)
+    await home.pick(asked.entry)
+    names = {space.id: space.name for space in await home.spaces()}
+    return next(_finding(one, names) for one in await home.audit()
+                if one.counts is not None and one.counts.startswith(asked.entry.lower()))
+
+
 async def _shown(space: "Space") -> dict[str, Any]:
     records = sum(one.records for one in await space.collections())
     return {**plain(space.status()), "private": space.private, "public": space.public, "records": records}
 
 
 VERBS: "Final[Mapping[str, Verb]]" = {
-    "space-create": space_create, "space-list": space_list, "space-show": space_show,
+    "space-audit": space_audit, "space-create": space_create, "space-list": space_list, "space-pick": space_pick,
+    "space-show": space_show,
 }
 """The verbs of this module."""

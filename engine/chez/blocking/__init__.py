@@ -776,11 +776,14 @@ class Home(Opened[AsyncHome]):
         return self._portal.call(lambda call: self._inner.alarms())
 
     def audit(self) -> list[Evidence]:
-        """What devices did that does not count: entries beyond their removal, and two under one number."""
+        """What does not count: what devices did, what was refused, and words about members without effect."""
         return self._portal.call(lambda call: self._inner.audit())
 
     def pick(self, entry: str) -> None:
-        """Say, as an owner, which entry of a fork counts, by its hash in `audit`. Raises `NotFound`, `NotAllowed`."""
+        """Say, as an owner, which entry of a fork counts, by its hash in `audit` or the beginning of that.
+
+        Raises `NotFound`, `InvalidValue`, `NotAllowed` for who is no owner, and for an entry that broke a rule.
+        """
         self._portal.call(lambda call: self._inner.pick(entry))
 
     def connect(self, url: str | None = None) -> Block[Link]:

@@ -6,7 +6,7 @@ says counts. It keeps what it has. It hears of it at its next contact, if there 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from chez.errors import InvalidValue, NotAllowed, NotFound
@@ -14,6 +14,7 @@ from chez.home.held import Held, HeldSpaces
 from chez.home.pairing import fingerprint
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
+from chez.records.values import moment
 from chez.spaces.copies import copy_person, say_everywhere
 from chez.spaces.removals import name_of, removed_by
 from chez.spaces.space import SpaceKeys, keep_statement
@@ -249,9 +250,4 @@ def _let_in(certified: Mapping[bytes, list[bytes]], id: bytes) -> Iterator[bytes
 def _seen(db: Connection, space: int, device: bytes) -> datetime | None:
     row = db.execute("SELECT inner FROM entry WHERE space = ? AND author = ? ORDER BY sequence DESC LIMIT 1",
                      (space, device)).fetchone()
-    if row is None:
-        return None
-    try:
-        return datetime.fromtimestamp(read_signed(row[0]).inner.time / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None  # a clock beyond all calendars
+    return None if row is None else moment(read_signed(row[0]).inner.time)

@@ -10,12 +10,11 @@ from typing import Any, TypeVar, overload
 
 from chez import crypto
 from chez.blobs.attachments import Blobs
-from chez.blobs.tables import totals
 from chez.connectors import Connector
 from chez.home.answering import Answering
 from chez.home.backup import About, Backup, BackupReport
 from chez.home.devices import Devices
-from chez.home.evidence import Evidence, audit, pick
+from chez.home.evidence import Evidence, audit, pick, told
 from chez.home.examine import Finding, examine
 from chez.home.exporting import ExportReport, on_loop
 from chez.home.founding import found_space
@@ -23,7 +22,7 @@ from chez.home.held import HeldSpaces
 from chez.home.importing import ImportReport, OnProgress
 from chez.home.joining import come_in, follow_space
 from chez.home.pairing import Pairing, pair
-from chez.home.reports import CollectionInfo, HomeStatus, SyncReport
+from chez.home.reports import CollectionInfo, HomeStatus, SyncReport, home_status
 from chez.home.sharing import own_card
 from chez.home.space import OpenHome, Space, collection_in
 from chez.home.syncing import Syncing
@@ -43,7 +42,7 @@ from chez.spaces.statements import Kind
 from chez.store.database import Connection, Database
 from chez.sync.backlog import Backlog
 from chez.sync.connection import relay_name
-from chez.sync.heads import Alarm, alarms
+from chez.sync.heads import Alarm
 from chez.sync.link import Link, hooks
 
 __all__ = ("Home", "unix_milliseconds")
@@ -315,14 +314,17 @@ class Home:
 
     async def alarms(self) -> list[Alarm]:
         """What showed that a relay showed two devices different logs; nothing is taken back."""
-        return await self._database.read(alarms)
+        return await self._database.read(lambda db: told(db, self._spaces.all.values()))
 
     async def audit(self) -> list[Evidence]:
-        """What devices did that does not count: entries beyond their removal, and two under one number."""
+        """What does not count: what devices did, what was refused, and words about members without effect."""
         return await self._database.read(lambda db: audit(db, self._spaces.all.values()))
 
     async def pick(self, entry: str) -> None:
-        """Say, as an owner, which entry of a fork counts, by its hash in `audit`. Raises `NotFound`, `NotAllowed`."""
+        """Say, as an owner, which entry of a fork counts, by its hash in `audit` or the beginning of that.
+
+        Raises `NotFound`, `InvalidValue`, `NotAllowed` for who is no owner, and for an entry that broke a rule.
+        """
         await self._database.write(lambda db: pick(db, self._spaces.all.values(), self._device, self.journal, entry))
 
     @asynccontextmanager
@@ -336,16 +338,9 @@ class Home:
 
     async def status(self) -> HomeStatus:
         """How the home stands, without the network."""
-        counts = await self._database.read(lambda db: db.execute(
-            "SELECT (SELECT count(*) FROM record WHERE deleted = 0), "
-            "(SELECT count(*) FROM change WHERE state = 1) + (SELECT count(*) FROM sealed), "
-            "(SELECT count(*) FROM quarantine), (SELECT max(position) FROM cursor)").fetchone())
         devices = tuple(device.name for device in self._replica.space.membership.devices.values())
-        spaces = tuple(self._syncing.status())
-        rows = list(self._spaces.all)
-        waiting = await self._database.read(lambda db: sum(totals(db, n)[3] for n in rows))
-        return HomeStatus(counts[0], counts[1], counts[2], self.relay, counts[3] or 0, spaces[0].link, devices, waiting,
-                          self._replica.removed, spaces)
+        spaces, rows = tuple(self._syncing.status()), list(self._spaces.all)
+        return await self._database.read(lambda db: home_status(db, rows, self.relay, devices, spaces))
 
     def pair(self, url: str | None = None) -> AbstractAsyncContextManager[Pairing]:
         """Let another device of this person in: `async with home.pair() as pairing: ...`.

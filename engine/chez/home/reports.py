@@ -1,8 +1,12 @@
 """What a home says of itself: its collections, how it stands, what a sync did."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ("CollectionInfo", "HomeStatus", "SpaceStatus", "SyncReport")
+from chez.blobs.tables import totals
+from chez.store.database import Connection
+
+__all__ = ("CollectionInfo", "HomeStatus", "SpaceStatus", "SyncReport", "home_status")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,9 @@ class SpaceStatus:
 
     `link` is "off", "connecting", "syncing", "synced" or "failed"; `problem` tells why it is
     not in step, empty if it is or is about to be. `removed` says that this device has no part
-    in it any more, `removed_by` who said so: a device's name, or a person's.
+    in it any more, `removed_by` who said so: a device's name, or a person's. While a new epoch
+    is `owed`, somebody who was removed, or may write no more, can still read what is new: an
+    owner's device starts it when it connects.
     """
 
     id: str
@@ -29,6 +35,7 @@ class SpaceStatus:
     problem: str = ""
     removed: bool = False
     removed_by: str | None = None
+    owed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +77,15 @@ class HomeStatus:
     attachments: int = 0
     removed: bool = False
     spaces: tuple[SpaceStatus, ...] = ()
+
+
+def home_status(db: Connection, rows: Sequence[int], relay: str | None, devices: tuple[str, ...],
+                spaces: tuple[SpaceStatus, ...]) -> HomeStatus:
+    """How a home stands whose spaces, in these rows of the store, stand like that."""
+    records, pending, quarantined, offset = db.execute(
+        "SELECT (SELECT count(*) FROM record WHERE deleted = 0), "
+        "(SELECT count(*) FROM change WHERE state = 1) + (SELECT count(*) FROM sealed), "
+        "(SELECT count(*) FROM quarantine), (SELECT max(position) FROM cursor)").fetchone()
+    waiting = sum(totals(db, n)[3] for n in rows)
+    return HomeStatus(records, pending, quarantined, relay, offset or 0, spaces[0].link, devices, waiting,
+                      spaces[0].removed, spaces)

@@ -219,18 +219,18 @@ class Syncing:
         """How a space stands with its relay."""
         link = self.link_of(held.space)
         if link is None:
-            return SpaceStatus(held.id, held.space.name, self.relay_of(held.space), "off", "", *self._removed(held))
+            return SpaceStatus(held.id, held.space.name, self.relay_of(held.space), "off", "", *self._standing(held))
         error = link.problems.get(held.space.id) or link.error
         return SpaceStatus(held.id, held.space.name, link.url, link.status_of(held.space.id),
-                           held.blobs.problem if error is None else str(error), *self._removed(held))
+                           held.blobs.problem if error is None else str(error), *self._standing(held))
 
-    def _removed(self, held: Held) -> tuple[bool, str | None]:
-        """Whether this device has no part in a space any more, and who said so."""
+    def _standing(self, held: Held) -> tuple[bool, str | None, bool]:
+        """Whether this device has no part in a space any more, who said so, and whether a new epoch is owed."""
+        state = held.space.membership.state
         if not held.replica.removed:
-            return False, None
+            return False, None, state.rotation_owed
         by = removed_by(held.space, self._device)
-        own = held.space.membership.state.persons_of(self._device)
-        return True, None if by is None else name_of(held.space.membership.state, by, own)
+        return True, None if by is None else name_of(state, by, state.persons_of(self._device)), False
 
 
 async def _stop(task: "asyncio.Task[None]") -> None:

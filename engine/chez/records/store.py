@@ -306,8 +306,10 @@ class RecordStore:
         return len(refused)
 
     def _set_aside(self, db: Connection, space: int, refused: Iterable[Refusal]) -> None:
-        db.executemany("INSERT INTO quarantine (space, reason, bytes) VALUES (?, ?, ?)",
-                       [(space, refusal.reason, refusal.incoming.change.bytes) for refusal in refused])
+        db.executemany("INSERT INTO quarantine (space, reason, bytes, author) "
+                       "VALUES (?, ?, ?, (SELECT author FROM entry WHERE n = ?))",
+                       [(space, refusal.reason, refusal.incoming.change.bytes, refusal.incoming.entry)
+                        for refusal in refused])
 
     @property
     def rows(self) -> Rows:

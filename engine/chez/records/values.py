@@ -24,7 +24,7 @@ from chez.records.reserved import COUNTER
 from chez.records.text import Mark, Pen, Text, check_mark
 
 __all__ = ("MAX_DEPTH", "MAX_ID", "Value", "check_collection", "check_id", "check_value", "from_json", "is_plain",
-           "is_settled", "opened", "time_text", "to_json", "without_kinds")
+           "is_settled", "moment", "opened", "time_text", "to_json", "without_kinds")
 
 Value = Any
 """dict[str, Value] | list[Value] | str | int | float | bool | None | bytes | datetime | Blob | Text | Counter."""
@@ -144,6 +144,14 @@ def _check_text(value: str, path: str) -> None:
         value.encode()
     except UnicodeEncodeError:
         raise InvalidValue(f"field {path!r}: the text holds half a surrogate pair") from None
+
+
+def moment(milliseconds: int) -> datetime | None:
+    """The time that so many Unix milliseconds are, in UTC; None beyond all calendars."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def time_text(value: datetime) -> str:

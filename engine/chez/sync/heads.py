@@ -21,14 +21,17 @@ __all__ = ("Alarm", "alarms", "check_claim", "forget_heads", "head_after", "hidd
 class Alarm:
     """A relay showed two devices different logs: `author` had seen another head at `offset` than was shown here.
 
-    With `hidden` the relay does not show so many entries here at all. `row` is the relay's.
+    In the space of the id `space`. With `hidden` the relay does not show so many entries here at
+    all. `row` is the relay's; `name` what the author is called, where it was looked up.
     """
 
+    space: bytes = field(repr=False)
     relay: str
     author: bytes = field(repr=False)
     offset: int
     hidden: bool
     row: int = field(repr=False)
+    name: str | None = None
 
 
 def forget_heads(db: Connection, space: int, relay: int) -> None:
@@ -99,12 +102,13 @@ def hidden(db: Connection, space: int, relay: int, end: int) -> list[Alarm]:
 def _raise(db: Connection, space: int, relay: int, author: bytes, offset: int, hidden: bool) -> Alarm:
     db.execute("INSERT OR IGNORE INTO alarm (space, relay, author, position, hidden) VALUES (?, ?, ?, ?, ?)",
                (space, relay, author, offset, hidden))
-    (url,) = db.execute("SELECT url FROM relay WHERE n = ?", (relay,)).fetchone()
-    return Alarm(url, author, offset, hidden, relay)
+    url, id = db.execute("SELECT url, id FROM relay, space WHERE relay.n = ? AND space.n = ?",
+                         (relay, space)).fetchone()
+    return Alarm(id, url, author, offset, hidden, relay)
 
 
 def alarms(db: Connection) -> list[Alarm]:
     """All that was found so far."""
-    return [Alarm(url, author, offset, bool(hidden), row) for url, author, offset, hidden, row in db.execute(
-        "SELECT url, author, position, hidden, relay.n FROM alarm JOIN relay ON relay.n = alarm.relay "
-        "ORDER BY url, position, author")]
+    return [Alarm(id, url, author, offset, bool(hidden), row) for id, url, author, offset, hidden, row in db.execute(
+        "SELECT space.id, url, author, position, hidden, relay.n FROM alarm JOIN relay ON relay.n = alarm.relay "
+        "JOIN space ON space.n = alarm.space ORDER BY url, position, author")]

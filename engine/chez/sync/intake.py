@@ -138,7 +138,7 @@ class Intake:
         try:
             self._accept(signed)
         except BadEntry as error:
-            self._quarantine(entry.offset, error.message, entry.envelope)
+            self._quarantine(entry.offset, error.message, entry.envelope, signed.inner.author)
         if self._parked:
             self._stir(signed, before)
             self._unpark()
@@ -282,7 +282,7 @@ class Intake:
         """
         for parked in parking.break_off(self.db, self.space.n, signed, self.now):
             self._quarantine(None, f"its author's chain is set aside from entry {first or signed.inner.sequence} on",
-                             parked.packed)
+                             parked.packed, signed.inner.author)
         self._tally.doubt(signed.inner.author)
 
     def _changes(self, signed: SignedEntry) -> list[tuple[Item, RawChange]]:
@@ -358,18 +358,18 @@ class Intake:
             try:
                 self._accept(signed)
             except BadEntry as error:
-                self._quarantine(None, error.message, parked.packed)
+                self._quarantine(None, error.message, parked.packed, signed.inner.author)
             self._stir(signed, before)
 
     def _merge(self) -> None:
         self._tally.merge()
 
-    def _quarantine(self, offset: int | None, reason: str, data: bytes) -> None:
+    def _quarantine(self, offset: int | None, reason: str, data: bytes, author: bytes | None = None) -> None:
         url = None
         if offset is not None:
             url = self.db.execute("SELECT url FROM relay WHERE n = ?", (self.relay,)).fetchone()[0]
-        self.db.execute("INSERT INTO quarantine (space, relay, position, reason, bytes) VALUES (?, ?, ?, ?, ?)",
-                        (self.space.n, url, offset, reason, data))
+        self.db.execute("INSERT INTO quarantine (space, relay, position, reason, bytes, author) "
+                        "VALUES (?, ?, ?, ?, ?, ?)", (self.space.n, url, offset, reason, data, author))
         self.received.quarantined += 1
 
 

@@ -63,5 +63,48 @@ def show(ctx: click.Context, name: str) -> None:
           right=("records",))
 
 
+@space.command()
+@click.argument("name", required=False)
+@click.pass_context
+def audit(ctx: click.Context, name: str | None) -> None:
+    """Show what does not count, and why: in the space NAME, or in all.
+
+    Devices that wrote two entries under one number or went on after their removal, what was
+    refused because it broke a rule, words about members without effect, relays that showed two
+    devices different logs. All of it is kept as evidence; none of it changes a record.
+    """
+    from chez.cli.evidence import sentences
+
+    found = call(ctx, "space-audit", {"space": name})
+    if settings(ctx).json:
+        for one in found:
+            json_line(one)
+        return
+    for one in found:
+        for number, line in enumerate(sentences(one)):
+            say(line if number else f"{one['space_name']}: {line}")
+    if not found:
+        say("Nothing: every entry counts, and no relay showed two logs.")
+
+
+@space.command()
+@click.argument("entry")
+@click.pass_context
+def pick(ctx: click.Context, entry: str) -> None:
+    """Say which ENTRY of a fork counts: its hash in `chez space audit`, or 8 characters of it.
+
+    Only a device of an owner can. What the device wrote on the other side counts for
+    nothing, on all devices; it is kept as evidence.
+    """
+    from chez.cli.evidence import sentences
+
+    done = call(ctx, "space-pick", {"entry": entry})
+    if settings(ctx).json:
+        json_line(done)
+        return
+    for line in sentences(done):
+        say(line)
+
+
 for _command in inviting.COMMANDS:
     space.add_command(_command)

@@ -246,7 +246,8 @@ CREATE TABLE quarantine (             -- failed a check: kept, never applied
     relay     TEXT,
     position  INTEGER,
     reason    TEXT NOT NULL,
-    bytes     BLOB NOT NULL
+    bytes     BLOB NOT NULL,
+    author    BLOB                    -- the device that signed it; NULL: nobody is known to have
 );
 
 CREATE TABLE relay (
