@@ -95,11 +95,16 @@ class Author:
                                   seed("append"), seed("admin")))
 
 
-def begin(person: Person, kind: Kind = Kind.SHARED) -> list[Signed]:
-    """A person with one device, and a space that it created: enrol, certify, create."""
+def begin(person: Person, kind: Kind = Kind.SHARED, by: int = 0) -> list[Signed]:
+    """A person with one device, and a space that it created: enrol, certify, create. With `by` 1 its second device did.
+
+    The first one had let that in.
+    """
     enrol = person.enrol()
-    certify = person.certify([enrol.hash], 0, person.root)
-    device = person.devices[0].signing
-    create = sign_statement(Create([certify.hash], device.public, person.id, kind, seed("first admin"), ZEROS, "ours"),
+    log = [enrol, person.certify([enrol.hash], 0, person.root)]
+    if by:
+        log.append(person.certify([log[-1].hash], by, person.devices[0].signing))
+    device = person.devices[by].signing
+    create = sign_statement(Create([log[-1].hash], device.public, person.id, kind, seed("first admin"), ZEROS, "ours"),
                             device)
-    return [enrol, certify, create]
+    return [*log, create]

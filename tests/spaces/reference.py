@@ -82,6 +82,9 @@ class Model:
         while grew:
             grew = False
             for x in right:
+                if self.begins(x) and x not in effective:
+                    effective.add(x)
+                    grew = True
                 if x in effective or x in void or self.strong(x) or any(self.hits(r, x) for r in standing):
                     continue
                 if all(not support or support & effective for support in self.supports(x)):
@@ -98,7 +101,7 @@ class Model:
             grew = False
             for x in right:
                 body = self.all[x].body
-                if x in void or isinstance(body, Enrol) or (isinstance(body, PersonBody)
+                if x in void or self.begins(x) or isinstance(body, Enrol) or (isinstance(body, PersonBody)
                                                             and self.all[x].issuer == body.person):
                     continue
                 certificates = self.supports(x)[0]
@@ -107,6 +110,12 @@ class Model:
                     void.add(x)
                     grew = True
         return void
+
+    def begins(self, x: bytes) -> bool:
+        body = self.all[x].body
+        return isinstance(body, Create) or (
+            isinstance(body, NewEpoch) and not body.previous and body.heads == [self.space]
+            and body.issuer == self.all[self.space].body.issuer)
 
     def strong(self, x: bytes) -> bool:
         body = self.all[x].body

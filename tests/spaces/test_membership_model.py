@@ -65,18 +65,26 @@ class Site:
 
 
 def history(choose: random.Random, steps: int) -> tuple[bytes, list[Signed]]:
-    """A space in which three people's devices say things at three sites that meet now and then."""
-    first = begin(PEOPLE[0])
+    """A space in which three people's devices say things at three sites that meet now and then.
+
+    The device that made it may be one that another had let in: expelled with that one, or at the same time.
+    """
+    maker = choose.randrange(2)
+    first = begin(PEOPLE[0], by=maker)
     space = first[-1].hash
+    alone = {PEOPLE[0].id: first[1]}
     for person in PEOPLE[1:]:
         enrol = person.enrol()
-        first += [enrol, person.certify([enrol.hash], 0, person.root)]
-    alice = Author(space, PEOPLE[0].devices[0].signing)
-    heads = [first[2].hash, first[4].hash, first[6].hash]
+        alone[person.id] = person.certify([enrol.hash], 0, person.root)
+        first += [enrol, alone[person.id]]
+    alice = Author(space, PEOPLE[0].devices[maker].signing)
+    if choose.random() < 0.5:
+        first.append(alice.epoch([space], 1, []))
+    heads = [space, *sorted(alone[person.id].hash for person in PEOPLE[1:])]
     first.append(alice.add(heads, PEOPLE[1].id, Role.OWNER))
     first.append(alice.add([first[-1].hash], PEOPLE[2].id, Role.WRITER))
-    first += [person.certify([first[at].hash], 1, person.devices[0].signing)
-              for person, at in zip(PEOPLE, (1, 4, 6), strict=True)]
+    first += [person.certify([alone[person.id].hash], 1, person.devices[0].signing)
+              for person in PEOPLE if maker == 0 or person is not PEOPLE[0]]
     sites = [Site(space, first) for _ in range(3)]
     for _ in range(steps):
         site = choose.choice(sites)

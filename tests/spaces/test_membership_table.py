@@ -229,6 +229,31 @@ def test_a_thief_lets_nobody_in() -> None:
     assert bob.devices[2].id not in membership.devices
 
 
+@pytest.mark.parametrize("root", [False, True])
+def test_a_space_that_a_thief_made_is_its_persons(root: bool) -> None:
+    """A device that never was one makes a space of its person's: it stays, without the device, a rotation is owed."""
+    alice = Person("alice")
+    enrol = alice.enrol()
+    phone = alice.certify([enrol.hash], 0, alice.root)
+    stolen = alice.certify([phone.hash], 1, alice.root)
+    thief = alice.certify([stolen.hash], 2, alice.devices[1].signing)
+    made = sign_statement(Create([thief.hash], alice.devices[2].id, alice.id, Kind.SHARED, seed("first admin"), ZEROS,
+                                 "mine"), alice.devices[2].signing)
+    by = Author(made.hash, alice.devices[2].signing)
+    first = by.epoch([made.hash], 1, [])
+    second = by.epoch([first.hash], 2, [first.hash])
+    expel = alice.expel([stolen.hash], alice.devices[1].id, alice.root if root else alice.devices[0].signing)
+    found = []
+    for order in permutations((thief, made, first, second, expel)):
+        membership = Membership(made.hash)
+        membership.add([enrol, phone, stolen, *order])
+        found.append(membership.state)
+        assert membership.state == found[0]
+        assert {one.hash for one, _ in membership.void()} == {thief.hash, second.hash}
+    assert set(found[0].devices) == {alice.devices[0].id} and found[0].role(alice.id) is Role.OWNER
+    assert found[0].epoch_heads == {first.hash} and found[0].rotation_owed
+
+
 def test_devices_let_in_by_the_expelled_one_go_unless_kept() -> None:
     """An expulsion takes along the devices that the expelled one had let in, except those it names."""
     table = Table()

@@ -24,7 +24,7 @@ from chez.store.database import Connection, Database
 from chez.sync.chains import last_counted
 from chez.sync.entry import read_signed
 
-__all__ = ("DeviceInfo", "Devices", "Rotated", "retire")
+__all__ = ("DeviceInfo", "Devices", "Rotated", "expel", "retire")
 
 _SHORTEST: Final = 4
 """Hexadecimal digits by which a device may be named, at least."""
@@ -59,6 +59,22 @@ class Rotated:
     space: str
     name: str
     epoch: int
+
+
+def expel(db: Connection, spaces: Sequence[SpaceKeys], device: DeviceKeys, person: bytes, gone: bytes,
+          going: set[bytes]) -> None:
+    """Say, as a device of the same person, that one is out of these spaces, the private one first.
+
+    What it had let in stays, but for those that are `going` too. Epochs and records are the caller's to see to.
+    """
+    members = spaces[0].membership
+    let_in = [statement for statement in members.person_log(person)
+              if isinstance(statement.body, Certify) and statement.body.issuer == gone]
+    keep = [one.hash for one in let_in if _certified(one) not in going]
+    say_everywhere(db, spaces, sign_statement(
+        Expel(person, members.person_heads(person), device.id, gone, keep), device.signing))
+    for space in spaces:
+        retire(db, space, device, gone)
 
 
 def retire(db: Connection, space: SpaceKeys, device: DeviceKeys, gone: bytes) -> None:
@@ -133,7 +149,7 @@ class Devices:
             infos = {info.id: info for info in self._all(db)}
             spaces = self._everywhere(db)
             for id in ids:
-                self._expel(db, spaces, person, id, set(ids))
+                expel(db, spaces, self._device, person, id, set(ids))
                 self._journal.record(db, "device-removed", {"device": id.hex(), "name": infos[id].name})
             for held in list(self._spaces.all.values()):
                 if self._owns(held):
@@ -181,16 +197,6 @@ class Devices:
             held.replica.refresh(db)
             copy_person(db, held.space.n, held.space.membership)
         return [held.space for held in self._spaces.all.values()]
-
-    def _expel(self, db: Connection, spaces: list[SpaceKeys], person: bytes, id: bytes, going: set[bytes]) -> None:
-        members, key = spaces[0].membership, self._device.signing
-        let_in = [statement for statement in members.person_log(person)
-                  if isinstance(statement.body, Certify) and statement.body.issuer == id]
-        keep = [one.hash for one in let_in if _certified(one) not in going]
-        say_everywhere(db, spaces, sign_statement(
-            Expel(person, members.person_heads(person), self._device.id, id, keep), key))
-        for space in spaces:
-            retire(db, space, self._device, id)
 
     def _all(self, db: Connection) -> list[DeviceInfo]:
         self._replica.refresh(db)

@@ -9,7 +9,8 @@ set of statements,
    its devices said of each other at the same time;
 2. every other statement that was right in its own past takes effect unless something under
    1, said at the same time, takes from its issuer the right to say it, or what that right
-   rests on takes no effect itself.
+   rests on takes no effect itself. What a space begins with, its making and its first epoch,
+   takes effect all the same: it is its person's, not the device's, and others may be in it.
 
 So devices that hold the same statements agree. (The rule is that of strong removal as
 local-first access control knows it; docs/membership.md has the table and its reasons.)
@@ -319,9 +320,9 @@ class Membership:
                 continue
             if word.strong:
                 effective |= (number in standing) << number
-            elif number not in hit and all(
+            elif word.begins or (number not in hit and all(
                     not support or any(effective >> self._dag.number(hash) & 1 for hash in support)
-                    for support in (word.certificates, word.grants)):
+                    for support in (word.certificates, word.grants))):
                 effective |= 1 << number
         return effective & region
 
@@ -333,7 +334,7 @@ class Membership:
             return void
         for number in order:
             word, body = self._words[number], self._dag.statements[number].body
-            if isinstance(word, str) or word.root:
+            if isinstance(word, str) or word.root or word.begins:
                 continue
             certificates = {self._dag.number(hash) for hash in word.certificates}
             if (certificates and certificates <= void) or (isinstance(body, PersonBody) and any(

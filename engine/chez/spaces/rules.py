@@ -32,7 +32,8 @@ class Word:
     `root`: a person's root key says it. `targets`: the devices that an `Expel` concerns.
     `certificates` and `grants`: what its issuer's right rests on, one of each at least;
     empty for what needs none. `persons`: whose members' word it is in a space, who need
-    the role `needs` for it.
+    the role `needs` for it. `begins`: it made the space, or started its first epoch on that,
+    and stands whatever is said of its issuer at the same time.
     """
 
     strong: bool = False
@@ -42,6 +43,7 @@ class Word:
     grants: frozenset[bytes] = frozenset()
     persons: frozenset[bytes] = frozenset()
     needs: Role = Role.READER
+    begins: bool = False
 
 
 def judge(statement: Signed, space: bytes, view: State) -> Word | str:
@@ -66,8 +68,15 @@ def judge(statement: Signed, space: bytes, view: State) -> Word | str:
     persons = view.persons_of(body.issuer)
     grants = frozenset(hash for person in persons for hash in view.grants.get(person, ()))
     strong = isinstance(body, Remove | Retire) or (isinstance(body, SetRole) and _lowers(body, view))
-    return Word(strong, certificates=frozenset(view.certificates[body.issuer]), grants=grants, persons=persons,
-                needs=_needed(body, view))
+    return Word(strong, begins=_begins(statement, space, view), certificates=frozenset(view.certificates[body.issuer]),
+                grants=grants, persons=persons, needs=_needed(body, view))
+
+
+def _begins(statement: Signed, space: bytes, view: State) -> bool:
+    """Whether a statement starts the epoch that a space begins with: its maker's, on nothing but its making."""
+    body = statement.body
+    return isinstance(body, NewEpoch) and not body.previous and statement.heads == [space] and (
+        view.create is not None and view.create.issuer == body.issuer)
 
 
 def _needed(body: SpaceBody, view: State) -> Role:
@@ -118,7 +127,7 @@ def _create(statement: Signed, body: Create, space: bytes, view: State) -> Word 
         return "it creates another space"
     if not (view.active(body.issuer) and body.person in view.persons_of(body.issuer)):
         return "its author is no device of the person"
-    return Word(certificates=frozenset(view.certificates[body.issuer]))
+    return Word(begins=True, certificates=frozenset(view.certificates[body.issuer]))
 
 
 def _space(body: SpaceBody, view: State) -> str | None:

@@ -177,9 +177,11 @@ class State(msgspec.Struct, frozen=True):
             case RenameDevice():
                 return replace(self, names=_with(self.names, body.device, body.name))
             case Create():
+                # Whoever was expelled by then, and made it not knowing, has its first keys.
+                missed = {one for one in self.expulsions.get(body.person, ()) if not order.before(one, key)}
                 return replace(self, create=body, name=body.name, admins=(body.admin,),
                                grants=_with(self.grants, body.person, {key: Role.OWNER}),
-                               admissions=self.admissions | {body.person})
+                               admissions=self.admissions | {body.person}, uncovered=self.uncovered | missed)
             case Add():
                 return self._add(key, body, order)
             case SetRole():
