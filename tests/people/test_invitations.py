@@ -8,7 +8,7 @@ import pytest
 
 import chez
 from chez import crypto, inboxes
-from chez.errors import BadPairing, ChezError, InvalidValue, NotAllowed, NotFound, Unanswered
+from chez.errors import BadPairing, ChezError, InvalidValue, NotAllowed, NotFound, RelayUnreachable, Unanswered
 from chez.home import home as home_module
 from chez.home.pairing import split_code
 from chez.spaces.card import Card
@@ -102,6 +102,28 @@ async def test_any_device_of_who_invited_answers(tmp_path: Path, server: Process
             await anna.sync()
             assert await roles(trip) == {"anna": "owner", "berta": "writer"}
             assert [one.used for one in await trip.invitations()] == [1]
+
+
+async def test_an_answer_that_did_not_leave_leaves_later(
+        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The owner's device is cut off after it let the guest in and before it answered, and the home is opened anew: the
+    sync tells of it, the next one answers, and the invitation was used once."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        link = await invited(trip, anna)
+        await asked(berta, link)
+
+        async def broken(*_: object) -> None:
+            raise RelayUnreachable("cut off")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(inboxes, "put", broken)
+            assert "cut off" in (await anna.sync()).unanswered
+        assert set(await roles(trip)) == {"anna", "berta"}
+    async with open_again(tmp_path / "anna") as anna, open_again(tmp_path / "berta") as berta:
+        assert (await anna.sync()).unanswered == ""
+        assert (await berta.join(link)).role == "writer"
+        assert [one.used for one in await anna.space("Trip").invitations()] == [1]
 
 
 async def test_another_owner_sees_an_invitation_and_has_no_part_in_it(tmp_path: Path, server: Process) -> None:
@@ -286,3 +308,8 @@ async def test_a_wrong_code_is_burnt_and_no_is_no(tmp_path: Path, server: Proces
         assert await roles(trip) == {"anna": "owner"}
         with pytest.raises(NotFound):
             await berta.join(f"00000-zoo-zoo@{server.url}")
+        for _ in range(4):
+            await anna.journal.append("invitation-refused", {"reason": "wrong code"})
+        with pytest.raises(NotAllowed, match="5 wrong codes"):
+            async with trip.invite_by_code():
+                pass

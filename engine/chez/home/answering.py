@@ -10,17 +10,18 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from chez import crypto, inboxes
 from chez.errors import BadEntry, ChezError, InvalidValue, RelayRefused, RelayUnreachable
 from chez.home.held import Held, HeldSpaces
-from chez.home.invitations import Invitations, Open
+from chez.home.invitations import Invitations, Own
 from chez.home.sharing import Sharing
 from chez.keys.device import DeviceKeys
 from chez.spaces.invitations import Reason, Refusal, Request, Welcome, open_request
 from chez.spaces.space import SpaceKeys
-from chez.store.database import Database
+from chez.store.database import Connection, Database
 from chez.sync.connection import RelayConnection, connect
 from chez.sync.events import InboxArrived
 from chez.sync.link import Link
@@ -38,6 +39,14 @@ IN_STEP: Final = 60.0
 """Seconds that a space has to be in step with its relay, so that the newcomer finds it there."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The invitations that this person's devices made, as of what was `known`."""
+
+    known: tuple[int, int]
+    own: list[Own]
+
+
 class Answering:
     """The devices' side of invitations; `relay_of` tells where a space is, `now` Unix milliseconds."""
 
@@ -49,6 +58,8 @@ class Answering:
         self._person = person
         self._relay_of = relay_of
         self._now = now
+        self._own: dict[str, _Seen] = {}
+        """By space, the invitations that are answered here."""
         self._told: set[bytes] = set()
         """The invitations by which something came that was no request: said once, as long as the home is open."""
 
@@ -60,7 +71,7 @@ class Answering:
 
     async def once(self, link: Link) -> None:
         """Answer what waits at a link's relay."""
-        opened = self._open(link.url)
+        opened = await self._open(link.url)
         if opened:
             async with connect(link.url) as relay:
                 await self._watch(relay, opened)
@@ -70,7 +81,7 @@ class Answering:
         """Answer whatever comes to a link's relay, until cancelled."""
         pause = FIRST_PAUSE
         while True:
-            opened = self._open(link.url)
+            opened = await self._open(link.url)
             try:
                 if opened:
                     await self._serve(link, opened)
@@ -83,12 +94,23 @@ class Answering:
 
     # --- at the relay -----------------------------------------------------------------------
 
-    def _open(self, url: str) -> dict[bytes, Open]:
+    async def _open(self, url: str) -> dict[bytes, Own]:
         """The invitations to be answered at a relay, by their inboxes."""
-        held = [one for one in self._spaces.all.values() if self._relay_of(one.space) == url]
-        return {inbox_of(one.keys.inbox.public): one for space in held for one in self.of(space).open()}
+        there = [held for held in self._spaces.all.values() if self._relay_of(held.space) == url]
+        changed = [held for held in there if not held.space.private and not held.replica.removed
+                   and (held.id not in self._own or self._own[held.id].known != self._known(held))]
 
-    async def _watch(self, relay: RelayConnection, opened: dict[bytes, Open]) -> None:
+        def look(db: Connection) -> dict[str, _Seen]:
+            # In the writer's thread, where what is known of the members is kept.
+            return {held.id: _Seen(self._known(held), self.of(held).own(db)) for held in changed}
+
+        if changed:
+            self._own |= await self._database.write(look)
+        now = self._now()
+        return {inbox_of(one.keys.inbox.public): one for held in there if not held.replica.removed and
+                held.id in self._own for one in self._own[held.id].own if now < one.invite.expires}
+
+    async def _watch(self, relay: RelayConnection, opened: dict[bytes, Own]) -> None:
         """Make the inboxes, or renew them, and follow them."""
         for one in opened.values():
             left = min(MAX_INBOX_TTL, max(1, (one.invite.expires - self._now()) // 1000))
@@ -100,7 +122,7 @@ class Answering:
         for inbox in opened:
             await relay.watch(inbox)
 
-    async def _work_off(self, relay: RelayConnection, link: Link, opened: dict[bytes, Open]) -> None:
+    async def _work_off(self, relay: RelayConnection, link: Link, opened: dict[bytes, Own]) -> None:
         """Answer what waits in each inbox until nothing does."""
         full = set(opened)
         async for event in relay.arrivals():
@@ -114,7 +136,7 @@ class Answering:
             if not full:
                 return
 
-    async def _serve(self, link: Link, opened: dict[bytes, Open]) -> None:
+    async def _serve(self, link: Link, opened: dict[bytes, Own]) -> None:
         """Answer what comes until there are other invitations."""
         async with connect(link.url) as relay:
             await self._watch(relay, opened)
@@ -129,29 +151,32 @@ class Answering:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _follow(self, relay: RelayConnection, link: Link, opened: dict[bytes, Open]) -> None:
+    async def _follow(self, relay: RelayConnection, link: Link, opened: dict[bytes, Own]) -> None:
         async for event in relay.arrivals():
             if not isinstance(event, InboxArrived):
                 raise RelayUnreachable("the relay ended the watch of an invitation's inbox", "It is tried again.")
             await self._take(relay, link, opened[event.inbox], event.items)
 
-    async def _changed(self, link: Link, opened: dict[bytes, Open]) -> None:
+    async def _changed(self, link: Link, opened: dict[bytes, Own]) -> None:
         """Wait until there are other invitations to be answered."""
-        known = self._known()
+        before: list[tuple[int, int]] = []
         while True:
-            await link.turn()
-            if self._known() != known:
-                known = self._known()
-                if self._open(link.url).keys() != opened.keys():
+            known = [self._known(held) for held in self._spaces.all.values()]
+            if known != before:
+                before = known
+                if (await self._open(link.url)).keys() != opened.keys():
                     return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LONGEST_PAUSE):
+                    await link.turn()
 
-    def _known(self) -> list[tuple[bytes, int]]:
-        """How much is known of the members: what invitations there are, is in that."""
-        return [(held.space.id, len(held.space.membership)) for held in self._spaces.all.values()]
+    def _known(self, held: Held) -> tuple[int, int]:
+        """How much is known of a space's members, and of what gives keys: which invitations there are follows."""
+        return len(held.space.membership), len(self._spaces.private.space.epochs)
 
     # --- one request ------------------------------------------------------------------------
 
-    async def _take(self, relay: RelayConnection, link: Link, one: Open, items: Iterable[InboxItem]) -> None:
+    async def _take(self, relay: RelayConnection, link: Link, one: Own, items: Iterable[InboxItem]) -> None:
         for item in items:
             try:
                 request = open_request(item.item, one.keys, one.invite.space)
@@ -161,7 +186,7 @@ class Answering:
                 await self._answer(link, one, request)
             await relay.ack(inbox_of(one.keys.inbox.public), item.number)
 
-    async def _answer(self, link: Link, one: Open, request: Request) -> None:
+    async def _answer(self, link: Link, one: Own, request: Request) -> None:
         """Raises what keeps it from being answered now: it is tried again."""
         invitations = self.of(one.held)
         try:
@@ -174,7 +199,7 @@ class Answering:
             await inboxes.put(link.url, inbox_of(request.reply.inbox.public), request.reply.put,
                               request.reply.seal(answer, crypto.random_bytes(crypto.NONCE_BYTES)))
 
-    async def _note_nonsense(self, one: Open) -> None:
+    async def _note_nonsense(self, one: Own) -> None:
         if one.hash not in self._told:
             self._told.add(one.hash)
             await self._database.write(lambda db: one.held.engine.receipt(

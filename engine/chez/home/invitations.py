@@ -22,7 +22,7 @@ from chez.spaces.statements import Invite, Revoke, Role, Signed
 from chez.store.database import Connection, Database
 from chez_wire.limits import MAX_INBOX_TTL
 
-__all__ = ("WEEK", "Invitation", "Invitations", "Open")
+__all__ = ("WEEK", "Invitation", "Invitations", "Own")
 
 WEEK: Final = timedelta(days=7)
 """How long an invitation lasts, if nothing else is said."""
@@ -55,8 +55,8 @@ class Invitation:
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
-    """An invitation that a device of this person made and that is to be answered: not expired yet."""
+class Own:
+    """An invitation that a device of this person made, with what answers those who come by it."""
 
     held: Held
     hash: bytes
@@ -91,16 +91,13 @@ class Invitations:
 
     # --- in the database's thread -----------------------------------------------------------
 
-    def open(self) -> Iterator[Open]:
-        """Those that devices of this person made and that can still be answered, as far as it is known here."""
-        if self._held.replica.removed or self._held.space.private:
-            return
-        now = self._now()
-        for statement, invite in self._said():
-            if now < invite.expires and (keys := self._keys(invite)) is not None:
-                yield Open(self._held, statement.hash, invite, keys)
+    def own(self, db: Connection) -> list[Own]:
+        """Those that devices of this person made, with those that ended."""
+        self._held.replica.refresh(db)
+        return [Own(self._held, statement.hash, invite, keys) for statement, invite in self._said()
+                if (keys := self._keys(invite)) is not None]
 
-    def answer(self, db: Connection, one: Open, request: Request) -> Welcome | Refusal:
+    def answer(self, db: Connection, one: Own, request: Request) -> Welcome | Refusal:
         """Judge a request, and let its person in if that comes of it.
 
         Raises `NotAllowed` when it can't be done now: keys that another owner made are not here yet.

@@ -180,18 +180,21 @@ class Syncing:
                 continue
             with nullcontext() if held.space.private else suppress(ChezError):
                 await held.blobs.sent(link, timeout)
-        return self._report(begun, await self._answer())
+        return self._report(begun, await self._answer(timeout))
 
-    async def _answer(self) -> str:
+    async def _answer(self, timeout: float) -> str:
         """Answer those who came by invitations; why that failed, if it did. While the home is connected, it goes on by
         itself."""
         if self._running is not None and self._running.retry:
             return ""
         problem = ""
         for link in [link for link in self.links if link.status != "failed"]:
+            assert self._answering is not None  # the home serves it when it opens
             try:
-                assert self._answering is not None  # the home serves it when it opens
-                await self._answering.once(link)
+                async with asyncio.timeout(timeout):
+                    await self._answering.once(link)
+            except TimeoutError:
+                problem = f"the relay at {link.url} did not do its part within {timeout:g} seconds"
             except ChezError as error:
                 problem = str(error)
         return problem
