@@ -24,37 +24,25 @@ if TYPE_CHECKING:
     from chez import blocking
     from chez.agent.owner import serve
     from chez.errors import ChezError
-    from chez.home import (
-        BackupReport,
-        DeviceInfo,
-        Devices,
-        Diagnosis,
-        Evidence,
-        ExportReport,
-        Finding,
-        Home,
-        HomeStatus,
-        ImportReport,
-        Invitation,
-        Member,
-        Recovered,
-        Renewal,
-        Restored,
-        Space,
-        SpaceStatus,
-        SyncReport,
-        Transaction,
-        Wiped,
-        become_new_device,
-        change_passphrase,
-        create,
-        doctor,
-        join,
-        open,
-        recover,
-        restore,
-        wipe,
-    )
+    from chez.home.backup import BackupReport
+    from chez.home.devices import DeviceInfo, Devices
+    from chez.home.diagnosis import Diagnosis, doctor
+    from chez.home.evidence import Evidence
+    from chez.home.examine import Finding
+    from chez.home.exporting import ExportReport
+    from chez.home.home import Home
+    from chez.home.importing import ImportReport
+    from chez.home.invitations import Invitation
+    from chez.home.lifecycle import create, join, open
+    from chez.home.passphrases import change_passphrase
+    from chez.home.recovery import Recovered, recover
+    from chez.home.renewal import Renewal
+    from chez.home.reports import HomeStatus, SpaceStatus, SyncReport
+    from chez.home.restoring import Restored, become_new_device, restore
+    from chez.home.sharing import Member
+    from chez.home.space import Space
+    from chez.home.transaction import Transaction
+    from chez.home.wiping import Wiped, wipe
     from chez.query.aggregates import count
     from chez.query.fields import field
     from chez.query.filters import Query
@@ -83,27 +71,48 @@ __all__ = (
     "doctor", "field", "join", "open", "recover", "restore", "serve", "wipe",
 )
 
-_PLACES = {
-    "Alarm": "chez.sync.heads", "BackupReport": "chez.home", "Blob": "chez.records.reference",
-    "Change": "chez.records.past", "Changed": "chez.records.feed", "ChezError": "chez.errors",
-    "Collection": "chez.records.collection", "Conflict": "chez.records.conflicts",
-    "Counter": "chez.records.counter", "DeviceInfo": "chez.home", "Devices": "chez.home", "Diagnosis": "chez.home",
-    "Difference": "chez.records.past", "Evidence": "chez.home", "ExportReport": "chez.home",
-    "FeedPage": "chez.records.feed", "Finding": "chez.home", "Hit": "chez.query.fulltext",
-    "Home": "chez.home", "HomeStatus": "chez.home",
-    "ImportReport": "chez.home", "Invitation": "chez.home", "Mark": "chez.records.text", "Member": "chez.home",
-    "Migrated": "chez.records.typed",
-    "Query": "chez.query.filters", "Record": "chez.records.record",
-    "Recovered": "chez.home", "Renewal": "chez.home", "Restored": "chez.home",
-    "Reversal": "chez.records.reversals", "Rows": "chez.query.sql", "Space": "chez.home",
-    "SpaceStatus": "chez.home", "Splice": "chez.records.text", "SyncReport": "chez.home",
-    "Text": "chez.records.text", "Transaction": "chez.home", "Trashed": "chez.records.trash",
-    "Typing": "chez.records.session", "Version": "chez.records.conflicts", "Wiped": "chez.home",
-    "become_new_device": "chez.home", "change_passphrase": "chez.home", "count": "chez.query.aggregates",
-    "create": "chez.home", "doctor": "chez.home", "field": "chez.query.fields", "join": "chez.home",
-    "open": "chez.home", "recover": "chez.home", "restore": "chez.home", "serve": "chez.agent.owner",
-    "wipe": "chez.home",
+_MODULES = {
+    "chez.agent.owner": ("serve",),
+    "chez.errors": ("ChezError",),
+    "chez.home.backup": ("BackupReport",),
+    "chez.home.devices": ("DeviceInfo", "Devices"),
+    "chez.home.diagnosis": ("Diagnosis", "doctor"),
+    "chez.home.evidence": ("Evidence",),
+    "chez.home.examine": ("Finding",),
+    "chez.home.exporting": ("ExportReport",),
+    "chez.home.home": ("Home",),
+    "chez.home.importing": ("ImportReport",),
+    "chez.home.invitations": ("Invitation",),
+    "chez.home.lifecycle": ("create", "join", "open"),
+    "chez.home.passphrases": ("change_passphrase",),
+    "chez.home.recovery": ("Recovered", "recover"),
+    "chez.home.renewal": ("Renewal",),
+    "chez.home.reports": ("HomeStatus", "SpaceStatus", "SyncReport"),
+    "chez.home.restoring": ("Restored", "become_new_device", "restore"),
+    "chez.home.sharing": ("Member",),
+    "chez.home.space": ("Space",),
+    "chez.home.transaction": ("Transaction",),
+    "chez.home.wiping": ("Wiped", "wipe"),
+    "chez.query.aggregates": ("count",),
+    "chez.query.fields": ("field",),
+    "chez.query.filters": ("Query",),
+    "chez.query.fulltext": ("Hit",),
+    "chez.query.sql": ("Rows",),
+    "chez.records.collection": ("Collection",),
+    "chez.records.conflicts": ("Conflict", "Version"),
+    "chez.records.counter": ("Counter",),
+    "chez.records.feed": ("Changed", "FeedPage"),
+    "chez.records.past": ("Change", "Difference"),
+    "chez.records.record": ("Record",),
+    "chez.records.reference": ("Blob",),
+    "chez.records.reversals": ("Reversal",),
+    "chez.records.session": ("Typing",),
+    "chez.records.text": ("Mark", "Splice", "Text"),
+    "chez.records.trash": ("Trashed",),
+    "chez.records.typed": ("Migrated",),
+    "chez.sync.heads": ("Alarm",),
 }
+_PLACES = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,8 @@ from chez.records.counter import Counter
 from chez.records.text import Text
 
 if TYPE_CHECKING:
-    from chez.home import Home, Space
+    from chez.home.home import Home
+    from chez.home.space import Space
 
 __all__ = ("Params", "Placed", "paged", "plain", "read_params", "reporting")
 

@@ -14,7 +14,7 @@ from chez.records.reference import DEFAULT_TYPE, Blob
 
 if TYPE_CHECKING:
     from chez.agent.verbs import Verb
-    from chez.home import Home
+    from chez.home.home import Home
 
 __all__ = ("VERBS",)
 

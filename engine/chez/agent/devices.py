@@ -11,7 +11,8 @@ from chez.agent.ui import Ui
 
 if TYPE_CHECKING:
     from chez.agent.verbs import Verb
-    from chez.home import DeviceInfo, Home
+    from chez.home.devices import DeviceInfo
+    from chez.home.home import Home
 
 __all__ = ("VERBS",)
 

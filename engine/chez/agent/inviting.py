@@ -11,7 +11,8 @@ from chez.agent.ui import Ui
 
 if TYPE_CHECKING:
     from chez.agent.verbs import Verb
-    from chez.home import Home, Invitation
+    from chez.home.home import Home
+    from chez.home.invitations import Invitation
     from chez.home.sharing import RoleName
 
 __all__ = ("VERBS",)

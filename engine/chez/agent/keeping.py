@@ -8,7 +8,8 @@ from chez.agent.ui import Ui
 
 if TYPE_CHECKING:
     from chez.agent.verbs import Verb
-    from chez.home import Finding, Home
+    from chez.home.examine import Finding
+    from chez.home.home import Home
 
 __all__ = ("VERBS", "plain_finding")
 

@@ -43,7 +43,7 @@ from chez.agent.ui import FarUi
 from chez.errors import ChezError, HomeLocked, InvalidValue, NotAllowed, WrongPassphrase
 
 if TYPE_CHECKING:
-    from chez.home import Home
+    from chez.home.home import Home
 
 __all__ = ("MAX_CONNECTIONS", "Owner", "Unlocking", "serve", "serving")
 

@@ -14,7 +14,7 @@ from chez.errors import InvalidValue, NotFound
 
 if TYPE_CHECKING:
     from chez.agent.verbs import Verb
-    from chez.home import Home
+    from chez.home.home import Home
     from chez.records.conflicts import Conflict
 
 __all__ = ("VERBS",)

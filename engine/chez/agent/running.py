@@ -22,7 +22,7 @@ from chez.home.lifecycle import locked, opened
 from chez.store.keyring import database_key
 
 if TYPE_CHECKING:
-    from chez.home import Home
+    from chez.home.home import Home
 
 __all__ = ("Become", "own")
 

@@ -10,7 +10,9 @@ from chez.agent.ui import Ui
 
 if TYPE_CHECKING:
     from chez.agent.verbs import Verb
-    from chez.home import Evidence, Home, Space
+    from chez.home.evidence import Evidence
+    from chez.home.home import Home
+    from chez.home.space import Space
 
 __all__ = ("VERBS",)
 

@@ -9,7 +9,7 @@ from chez.agent.ui import Ui
 if TYPE_CHECKING:
     from chez.agent.verbs import Verb
     from chez.crypto import Kdf
-    from chez.home import Home
+    from chez.home.home import Home
 
 __all__ = ("VERBS", "cost_named")
 

@@ -20,7 +20,7 @@ from chez.agent.ui import Ui
 from chez.errors import NotFound
 
 if TYPE_CHECKING:
-    from chez.home import Home
+    from chez.home.home import Home
 
 __all__ = ("VERBS", "Verb", "find")
 

@@ -18,7 +18,8 @@ from chez.crypto import SigningKey
 from chez.errors import ChezError
 
 if TYPE_CHECKING:
-    from chez.home import Home, Transaction
+    from chez.home.home import Home
+    from chez.home.transaction import Transaction
 
 __all__ = ("Delivery", "deliver")
 

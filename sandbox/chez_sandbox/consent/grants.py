@@ -27,7 +27,8 @@ from chez_sandbox.consent.accounts import account_names
 from chez_sandbox.job_errors import BundleInvalid, GrantEnded, GrantInvalid, ManifestInvalid, VersionWentBack
 
 if TYPE_CHECKING:
-    from chez.home import Home, Transaction
+    from chez.home.home import Home
+    from chez.home.transaction import Transaction
     from chez.journal import Receipt
 
 __all__ = (

@@ -36,7 +36,8 @@ from chez_sandbox.release.release import Address, build_message
 from chez_sandbox.runtime.host import Runtime
 
 if TYPE_CHECKING:
-    from chez.home import Home, Transaction
+    from chez.home.home import Home
+    from chez.home.transaction import Transaction
     from chez.journal import Receipt
 
 __all__ = ("Departure", "GrantedRun", "authorise", "settle", "settle_all")

@@ -31,7 +31,7 @@ from chez_sandbox.runtime.host import Runtime, doctor
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from chez.home import Home
+    from chez.home.home import Home
 
 __all__ = ("VERBS",)
 
