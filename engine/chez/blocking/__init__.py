@@ -1301,6 +1301,21 @@ class Space(Front[AsyncSpace]):
         """
         self._portal.call(lambda call: self._inner.rotate())
 
+    def forget(self) -> None:
+        """Erase it on this device, for who left it, was taken out, or follows it; nothing changes for others.
+
+        Raises `NotAllowed` for a member, and until a relay has heard that one left.
+        """
+        self._portal.call(lambda call: self._inner.forget())
+
+    def delete(self) -> None:
+        """Delete it, with all that is in it: at its relays, here, and on the person's other devices.
+
+        For who is alone in it. Raises `NotAllowed`, `RelayUnreachable`, `RelayRefused`: then it
+        is here still.
+        """
+        self._portal.call(lambda call: self._inner.delete())
+
     def link(self) -> str:
         """What a member needs to find the space: text without any secret, for `Home.join`.
 

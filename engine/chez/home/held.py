@@ -114,6 +114,14 @@ class HeldSpaces:
         for replica in self.replicas():
             replica.person, replica.silent = person, silent
 
+    def drop(self, n: int) -> Held | None:
+        """The space in row `n` is open no more; returns what it was."""
+        return self.all.pop(n, None)
+
+    def put_back(self, held: Held) -> None:
+        """A space that was dropped is here all the same."""
+        self.all[held.space.n] = held
+
     def find(self, what: str) -> Held:
         """A space by its name, its id, or the first characters of that. Raises `NotFound`, `InvalidValue`."""
         spaces = list(self.all.values())

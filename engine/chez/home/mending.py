@@ -20,12 +20,12 @@ from chez.keys.device import DeviceKeys
 from chez.query import fulltext
 from chez.records import automerge
 from chez.records.rows import Rows
-from chez.spaces.handover import read_offer, take_offer
+from chez.spaces.handover import Deleted, read_offer, take_offer
 from chez.spaces.space import load_space
 from chez.spaces.statements import Signed
 from chez.store.database import Connection
 from chez.sync.chains import relearn
-from chez.sync.entry import CHANGES, SPACE, STATEMENT, STATEMENTS, read_signed
+from chez.sync.entry import CHANGES, GONE, SPACE, STATEMENT, STATEMENTS, Item, read_signed
 from chez.sync.standing import reconsider, writers
 from chez_wire.envelope import GENESIS_HEAD
 
@@ -33,7 +33,7 @@ __all__ = ("Mended", "mend", "settle_references")
 
 Key = tuple[str, str]
 
-_RENEWS: Final = frozenset(("entry", "account", "receipt", "meta"))
+_RENEWS: Final = frozenset(("entry", "account", "gone", "receipt", "meta"))
 """Tables whose lost rows make the home a new device: it must not use the numbers of entries that it
 forgot, nor spend again what it forgot to have spent (grants name the device that runs them), or forget
 that its accounts are closed."""
@@ -58,7 +58,7 @@ def mend(db: Connection, findings: Sequence[Finding], fresh: DeviceKeys, now: in
     `now` is in Unix milliseconds.
     """
     device, done = own_device(db), Mended(renewed=not _RENEWS.isdisjoint(lost or ()))
-    _spaces_again(db)
+    _spaces_again(db, device.id)
     for (space,) in db.execute("SELECT n FROM space").fetchall():
         here = [(finding.kind, finding.key[1:]) for finding in findings if finding.key and finding.key[0] == space]
         keys = {key for kind, key in here if kind in ("record", "projection", "outbox")}
@@ -117,17 +117,21 @@ def _statements_again(db: Connection, space: int) -> None:
                            (space, statement.hash, statement.raw))
 
 
-def _spaces_again(db: Connection) -> None:
-    """Entries of the private space say how to open the others: those whose rows were lost are put back."""
+def _spaces_again(db: Connection, device: bytes) -> None:
+    """Entries of the private space say how to open the others: those whose rows were lost are put back.
+
+    Those that were deleted are not.
+    """
+    offered: list[Item] = []
     for (packed,) in db.execute("SELECT inner FROM entry JOIN meta ON key = 'private' AND value = space "
                                 "WHERE kind = ? ORDER BY n", (CHANGES,)).fetchall():
         try:
             items = read_signed(packed).inner.items
         except BadEntry:
             continue  # of a chain that is cut there
-        for item in items:
-            if item.kind == SPACE:
-                take_offer(db, read_offer(item.data))
+        offered += [item for item in items if item.kind in (SPACE, GONE)]
+    for item in sorted(offered, key=lambda item: item.kind != GONE):
+        take_offer(db, read_offer(item.data) if item.kind == SPACE else Deleted(item.data), device)
 
 
 def _decide_again(db: Connection, n: int, device: bytes, now: int) -> None:

@@ -67,6 +67,8 @@ def renew(db: Connection, former: DeviceKeys, device: DeviceKeys, name: str, now
     _certify(db, spaces, former, device, name)
     # What told the person's devices of a space may be among what did not arrive.
     db.execute("UPDATE epoch SET announced = 0")
+    for table in ("gone", "space"):  # the entries that an erased space has of the former device are another's
+        db.execute(f"UPDATE {table} SET least = 0, most = 0")
     announce(db)
     db.execute("UPDATE cursor SET position = 0, head = ?, acknowledged = 0", (GENESIS_HEAD,))
     db.executemany("UPDATE meta SET value = ? WHERE key = ?", [

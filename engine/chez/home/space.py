@@ -18,6 +18,7 @@ from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.home.answering import Answering
 from chez.home.archive import is_export
 from chez.home.exporting import Exported, Exporter, ExportReport
+from chez.home.forgetting import delete_space, forget_space
 from chez.home.held import Held, HeldSpaces
 from chez.home.hosting import Hosting, host
 from chez.home.importing import ImportReport, OnProgress, import_file
@@ -236,6 +237,23 @@ class Space:
         Raises `NotAllowed` for who is no owner.
         """
         await self._sharing.rotate()
+
+    async def forget(self) -> None:
+        """Erase it on this device, for who left it, was taken out, or follows it; nothing changes for others.
+
+        Raises `NotAllowed` for a member, and until a relay has heard that one left.
+        """
+        home = self._home
+        await forget_space(home.database, home.syncing, home.journal, self._held, home.device)
+
+    async def delete(self) -> None:
+        """Delete it, with all that is in it: at its relays, here, and on the person's other devices.
+
+        For who is alone in it. Raises `NotAllowed`, `RelayUnreachable`, `RelayRefused`: then it
+        is here still.
+        """
+        home = self._home
+        await delete_space(home.database, home.syncing, home.journal, self._held, home.device)
 
     def link(self) -> str:
         """What a member needs to find the space: text without any secret, for `Home.join`.

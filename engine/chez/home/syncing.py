@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 
 from chez.errors import ChezError, Misuse, NotFound
 from chez.home.answering import Answering
+from chez.home.erasing import erase
 from chez.home.held import Held, HeldSpaces
 from chez.home.reports import SpaceStatus, SyncReport
+from chez.spaces.handover import buried
 from chez.spaces.removals import name_of, removed_by
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection, Database
@@ -120,13 +122,40 @@ class Syncing:
             await self._running.stack.enter_async_context(held.blobs.keep_sending(link))
 
     async def found(self, n: int) -> None:
-        """There is a space in row `n` of the store, or more of it than before."""
+        """There is a space in row `n` of the store, or more of it than before; or it was deleted elsewhere."""
         assert self._spaces is not None
+        known = self._spaces.all.get(n)
+        if known is not None and await self._database.write(lambda db: buried(db, known.space.id)):
+            await self.erase(known, lambda db: None)
+            return
         held = await self._spaces.open(n)
         if held is not None:
             await self._join(held)
         elif (link := self.link_of(self._spaces.all[n].space)) is not None:
             link.wake(self._spaces.all[n].space.id)
+
+    async def erase(self, held: Held, word: Callable[[Connection], None]) -> None:
+        """Take a space off this device, after `word` in one transaction. Raises `StorageFailed`: then it is here still.
+        """
+        assert self._spaces is not None
+        spaces, link = self._spaces, self.link_of(held.space)
+        spaces.drop(held.space.n)
+        if link is not None:
+            link.drop(held.replica)
+
+        def work(db: Connection) -> None:
+            word(db)
+            erase(db, held.space.n, spaces.news.touch)
+            spaces.records.forget()
+
+        try:
+            await self._database.write(work)
+        except ChezError:
+            spaces.put_back(held)
+            await self._join(held)
+            raise
+        held.replica.forget()  # whoever holds it still finds that it is gone
+        await held.blobs.close()
 
     def again(self, space: SpaceKeys) -> None:
         """There are other keys to a space that was here: the link that keeps it in step begins anew."""

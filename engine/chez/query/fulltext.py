@@ -26,8 +26,22 @@ from chez.errors import InvalidValue
 from chez.query.paths import column, quote, steps
 from chez.store.database import Connection
 
-__all__ = ("Hit", "SearchIndex", "build", "check_fields", "compact", "declare", "drop", "find", "matching", "present",
-           "problems", "reset", "statements")
+__all__ = (
+    "Hit",
+    "SearchIndex",
+    "build",
+    "check_fields",
+    "compact",
+    "declare",
+    "drop",
+    "find",
+    "indexes_of",
+    "matching",
+    "present",
+    "problems",
+    "reset",
+    "statements",
+)
 
 R = TypeVar("R")
 
@@ -105,6 +119,12 @@ def check_fields(fields: Iterable[Any]) -> tuple[str, ...]:
 def present(db: Connection, space: int, collection: str) -> SearchIndex | None:
     """The full-text index of a collection."""
     return next((one for one in _all(db) if (one.space, one.collection) == (space, collection)), None)
+
+
+def indexes_of(db: Connection, space: int) -> list[SearchIndex]:
+    """Those of a space's collections."""
+    names = db.execute("SELECT collection FROM search WHERE space = ?", (space,)).fetchall()
+    return [index for (name,) in names if (index := present(db, space, name)) is not None]
 
 
 def _all(db: Connection) -> list[SearchIndex]:

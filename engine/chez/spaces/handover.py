@@ -22,7 +22,20 @@ from chez.store.database import Connection
 from chez_wire.limits import MAX_CHANGE, MAX_TEXT
 from chez_wire.login import handle_of
 
-__all__ = ("EpochKeys", "Handover", "Offer", "announce", "announced", "hand_over", "read_offer", "take_offer")
+__all__ = (
+    "Deleted",
+    "EpochKeys",
+    "Handover",
+    "Offer",
+    "announce",
+    "announced",
+    "buried",
+    "bury",
+    "hand_over",
+    "read_deleted",
+    "read_offer",
+    "take_offer",
+)
 
 ROOM: Final = MAX_CHANGE // 2
 """Bytes of statements that one handover has room for; who opens the space reads the rest at its relay."""
@@ -108,6 +121,20 @@ class Offer:
     epochs: list[Epoch] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A space that another device of the person deleted, for all of them."""
+
+    space: bytes
+
+
+def read_deleted(data: bytes, private: bytes) -> Deleted:
+    """What an entry of the space `private` says is deleted. Raises `BadEntry`."""
+    if len(data) != 32 or data == private:
+        raise BadEntry("the entry deletes no space that there could be")
+    return Deleted(data)
+
+
 def read_offer(data: bytes) -> Offer:
     """What an entry of the private space says of another. Raises `BadEntry`."""
     try:
@@ -121,13 +148,20 @@ def read_offer(data: bytes) -> Offer:
     return offer
 
 
-def take_offer(db: Connection, offer: Offer) -> int:
-    """Keep a space that another device of the person offered; returns its row.
+def take_offer(db: Connection, offer: Offer | Deleted, device: bytes) -> int | None:
+    """Keep a space that another device of the person offered, or note that it deleted one; returns its row.
 
     Of a space that is here already, statements and keys that are new are added. What is not in
     that space's log yet is said there by this device too: the other one may be lost before it does.
+    None when there is nothing to open, and nothing to erase. `device` is this one.
     """
+    if isinstance(offer, Deleted):
+        bury(db, offer.space, device, deleted=True, told=True)
+        found = db.execute("SELECT n FROM space WHERE id = ?", (offer.space,)).fetchone()
+        return None if found is None else int(found[0])
     given, state = offer.handover, offer.membership.state
+    if _stays_buried(db, offer):
+        return None
     (person,) = db.execute("SELECT value FROM meta WHERE key = 'person'").fetchone()
     strange = state.role(person) is None  # who only reads a space says nothing there
     row = db.execute("SELECT n FROM space WHERE id = ?", (given.space,)).fetchone()
@@ -143,6 +177,33 @@ def take_offer(db: Connection, offer: Offer) -> int:
     db.execute("UPDATE space SET announce = 0 WHERE n = ? AND NOT EXISTS "
                "(SELECT 1 FROM epoch WHERE space = n AND announced = 0)", (n,))
     return n
+
+
+def _stays_buried(db: Connection, offer: Offer) -> bool:
+    """Whether a space was erased here and is not to come back: deleted, or left, and this person is not in again."""
+    row = db.execute("SELECT deleted FROM gone WHERE id = ?", (offer.handover.space,)).fetchone()
+    (person,) = db.execute("SELECT value FROM meta WHERE key = 'person'").fetchone()
+    return row is not None and (row[0] == 1 or offer.membership.state.role(person) is None)
+
+
+def bury(db: Connection, space: bytes, device: bytes, *, deleted: bool, told: bool) -> None:
+    """Note that a space is about to be erased on this `device`.
+
+    `deleted`: on all devices of the person, which were `told` or are still to be.
+    """
+    least, most = db.execute(
+        "SELECT coalesce(max(sequence) FILTER (WHERE entry.n <= there AND sealed.n IS NULL), 0), "
+        "coalesce(max(sequence), 0) FROM entry JOIN space ON space.n = entry.space LEFT JOIN sealed ON entry = entry.n "
+        "JOIN (SELECT max(acknowledged) AS there FROM cursor WHERE space = (SELECT n FROM space WHERE id = ?1)) "
+        "WHERE space.id = ?1 AND author = ?2", (space, device)).fetchone()
+    db.execute("INSERT INTO gone (id, deleted, told, least, most) VALUES (?, ?, ?, ?, ?) "
+               "ON CONFLICT (id) DO UPDATE SET deleted = max(deleted, excluded.deleted), "
+               "told = min(told, excluded.told)", (space, deleted, told, least or 0, most))
+
+
+def buried(db: Connection, space: bytes) -> bool:
+    """Whether a space was deleted by a device of the person."""
+    return db.execute("SELECT 1 FROM gone WHERE id = ? AND deleted = 1", (space,)).fetchone() is not None
 
 
 def announce(db: Connection) -> None:

@@ -45,6 +45,8 @@ def check_writer(space: SpaceKeys, device: bytes) -> None:
     if check_member(space, device) < Role.WRITER:
         raise NotAllowed(f"you may read the space {space.name!r}, not write in it",
                          "An owner of the space can make you a writer.")
+    if space.regains is not None:
+        raise NotAllowed(f"the space {space.name!r} is being read again, from its beginning", "Sync first.")
     if space.membership.state.archived:
         raise NotAllowed(f"the space {space.name!r} is archived: it is read, and not written",
                          "An owner can take it out again: `chez space archive --undo`.")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from chez import crypto
-from chez.errors import Damaged
+from chez.errors import Damaged, NotFound
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
 from chez.spaces.membership import Membership
@@ -37,6 +37,9 @@ class SpaceKeys:
     """The relay where it is kept in step; None: where the private space is."""
     told_by: bytes | None = None
     """The device that told so with a `farewell`."""
+    regains: tuple[int, int] | None = None
+    """Of a space that was erased here and came back: the numbers of this device's entries in it, those
+    that a relay had and all. Nothing is written before they were read again, or it would take their place."""
     _chosen: tuple[tuple[int, int], Epoch] | None = field(default=None, repr=False)
 
     @property
@@ -115,11 +118,15 @@ def store_space(db: Connection, id: bytes, name: str, statements: Iterable[Signe
     `sent` tells whether its statements were read in the space's log, or are not this device's to
     say. Otherwise they wait for an entry of this device, unless the log turns out to have them:
     whoever told of them may be lost before it says them there. `announce` tells whether the
-    person's other devices are still to be told of the space.
+    person's other devices are still to be told of the space. One that was here before `regains`
+    this device's entries first.
     """
     n: int = db.execute("INSERT INTO space (id, name, handle, relay, announce) VALUES (?, ?, ?, ?, ?)",
                         (id, name, handle, relay, announce)).lastrowid
     add_to_space(db, n, statements, epochs, sent=sent)
+    db.execute("UPDATE space SET (least, most) = (SELECT least, most FROM gone WHERE id = ?1) WHERE n = ?2 "
+               "AND EXISTS (SELECT 1 FROM gone WHERE id = ?1)", (id, n))
+    db.execute("DELETE FROM gone WHERE id = ?", (id,))
     return n
 
 
@@ -155,9 +162,12 @@ def store_epoch(db: Connection, n: int, epoch: Epoch) -> None:
 
 
 def load_space(db: Connection, n: int) -> SpaceKeys:
-    """Read a space back. Raises `Damaged` when its statements do not hold together."""
-    id, name, handle, farewell, relay, told_by = db.execute(
-        "SELECT id, name, handle, farewell, relay, told_by FROM space WHERE n = ?", (n,)).fetchone()
+    """Read a space back. Raises `Damaged` when its statements do not hold together, `NotFound` when it was erased."""
+    row = db.execute("SELECT id, name, handle, farewell, relay, told_by, least, most FROM space WHERE n = ?",
+                     (n,)).fetchone()
+    if row is None:
+        raise NotFound("this space is on this device no more", "`chez space list` shows those that are.")
+    id, name, handle, farewell, relay, told_by, least, most = row
     membership = Membership(id)
     membership.add(Signed.kept(body) for (body,) in
                    db.execute("SELECT body FROM statement WHERE space = ? ORDER BY n", (n,)))
@@ -168,4 +178,4 @@ def load_space(db: Connection, n: int) -> SpaceKeys:
                       "Restore a backup, or join again from another device.")
     kind = membership.create.kind
     return SpaceKeys(n, id, name, handle, membership, epochs, bool(farewell), kind is Kind.PRIVATE,
-                     kind is Kind.PUBLIC, relay, told_by)
+                     kind is Kind.PUBLIC, relay, told_by, (least, most) if most else None)

@@ -8,11 +8,12 @@ does not depend on the numbers (`sync.standing`).
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
 from chez.sync.entry import GENESIS, SignedEntry, read_signed
 
 __all__ = ("Place", "back", "branch_after", "keep_entry", "last_counted", "last_entry", "note_named",
-           "place_of", "relearn", "weight_before")
+           "place_of", "regained", "relearn", "weight_before")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,13 @@ def keep_entry(db: Connection, space: int, entry: SignedEntry, branch: int = 0) 
     ).lastrowid
     note_named(db, space, inner.author, branch, inner.sequence, inner.heads)
     return n
+
+
+def regained(db: Connection, space: SpaceKeys, device: bytes) -> None:
+    """A relay was read to its end: what this device wrote before the space was erased here is back, if it is all."""
+    if space.regains is not None and last_entry(db, space.n, device)[0] >= space.regains[0]:
+        db.execute("UPDATE space SET least = 0, most = 0 WHERE n = ?", (space.n,))
+        space.regains = None
 
 
 def relearn(db: Connection, space: int, now: int) -> None:

@@ -38,13 +38,13 @@ from chez.sync.short import expanded, shortened
 from chez_wire.envelope import HEADER_BYTES, Header
 from chez_wire.limits import MAX_CHANGE, MAX_ENVELOPE, MAX_INNER, MAX_ITEMS, MAX_PARTS, MIN_ENVELOPE
 
-__all__ = ("CHANGE", "CHANGES", "JOURNAL_HEAD", "SPACE", "STATEMENT", "STATEMENTS", "Inner", "Item", "Part",
+__all__ = ("CHANGE", "CHANGES", "GONE", "JOURNAL_HEAD", "SPACE", "STATEMENT", "STATEMENTS", "Inner", "Item", "Part",
            "RelayHead", "SignedEntry", "UnknownEpoch", "entry_hash", "kind_of", "pad", "padded_size", "read_signed",
            "seal", "sign_entry", "unpacked_size", "unpad", "unseal")
 
 VERSION: Final = 1
 CHANGES, STATEMENTS = 0, 1  # kinds of entries
-CHANGE, JOURNAL_HEAD, STATEMENT, SPACE = 0, 1, 2, 3  # kinds of items
+CHANGE, JOURNAL_HEAD, STATEMENT, SPACE, GONE = 0, 1, 2, 3, 4  # kinds of items
 
 GENESIS: Final = bytes(32)
 """The previous hash of an author's first entry."""
@@ -54,16 +54,16 @@ Name = Annotated[str, Meta(max_length=128)]
 
 
 class Item(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """One thing an entry carries: a change of a record, a journal head, a statement, another space.
+    """One thing an entry carries: a change of a record, a journal head, a statement, another space, one that is gone.
 
-    A journal head and another space (what the person's devices need to open it,
-    `chez.spaces.handover`) are of worth in the private space only.
+    A journal head, another space (what the person's devices need to open it,
+    `chez.spaces.handover`) and the id of a deleted one are of worth in the private space only.
 
     `age` is how long before the entry a change was made, in milliseconds: an edit made
     offline waits for its entry. For people's eyes; nothing is ordered by it.
     """
 
-    kind: Annotated[int, Meta(ge=0, le=3)]
+    kind: Annotated[int, Meta(ge=0, le=4)]
     collection: Name
     id: Name
     data: Annotated[bytes, Meta(max_length=MAX_CHANGE)]

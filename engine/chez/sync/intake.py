@@ -19,7 +19,7 @@ from chez.records.imported import IMPORT_ACTOR, check_identity_change
 from chez.records.store import Incoming, RecordStore
 from chez.records.values import check_collection, check_id
 from chez.records.waiting import Budget
-from chez.spaces.handover import Offer, read_offer, take_offer
+from chez.spaces.handover import Deleted, Offer, read_deleted, read_offer, take_offer
 from chez.spaces.membership import Right
 from chez.spaces.space import SpaceKeys
 from chez.spaces.statements import Role, Signed
@@ -29,6 +29,7 @@ from chez.sync.chains import Place, back, branch_after, keep_entry, place_of, we
 from chez.sync.entry import (
     CHANGE,
     CHANGES,
+    GONE,
     JOURNAL_HEAD,
     SPACE,
     STATEMENT,
@@ -193,7 +194,7 @@ class Intake:
             raise
         if self._repeated(signed):
             return
-        if inner.author == self.device:
+        if inner.author == self.device and inner.sequence > (self.space.regains or (0, 0))[1]:
             raise _copied()
         broken = parking.broken_before(self.db, self.space.n, inner.author, inner.sequence, inner.previous)
         if broken is not None:
@@ -207,7 +208,7 @@ class Intake:
         except BadEntry:
             self._set_aside(signed)
             raise
-        self.received.spaces += [take_offer(self.db, offer) for offer in offers]
+        self.received.spaces += [n for offer in offers if (n := take_offer(self.db, offer, self.device)) is not None]
         self._keep(signed, items, parent, bound=right.cut is not None)
 
     def _keep(self, signed: SignedEntry, items: list[tuple[Item, RawChange]], parent: Place, *, bound: bool) -> None:
@@ -215,6 +216,9 @@ class Intake:
         inner = signed.inner
         branch, forks = branch_after(self.db, self.space.n, inner.author, parent, self.now)
         row = keep_entry(self.db, self.space.n, signed, branch)
+        if inner.author == self.device:  # read again, of a space that was erased here
+            self.db.execute("UPDATE cursor SET acknowledged = max(acknowledged, ?) WHERE space = ? AND relay = ?",
+                            (row, self.space.n, self.relay))
         self._witness(inner)
         self.received.alarms += check_claim(self.db, self.space.n, inner)
         self.received.applied += 1
@@ -296,13 +300,14 @@ class Intake:
             self._check_change(signed.inner, item, change)
         return found
 
-    def _offers(self, inner: Inner) -> list[Offer]:
+    def _offers(self, inner: Inner) -> list[Offer | Deleted]:
         """What an entry says of other spaces, checked. Raises `BadEntry`."""
-        offered = [item.data for item in inner.items if item.kind == SPACE]
+        offered = [item for item in inner.items if item.kind in (SPACE, GONE)]
         if offered and not self.space.private:
-            # Whoever shares one space with this person must not put another into its home.
-            raise BadEntry("the entry hands over a space, which is done in a private one")
-        return [read_offer(data) for data in offered]
+            # Whoever shares one space with this person must not put another into its home, nor take one out.
+            raise BadEntry("the entry hands over a space, or deletes one, which is done in a private one")
+        return [read_offer(item.data) if item.kind == SPACE else read_deleted(item.data, self.space.id)
+                for item in offered]
 
     def _check_change(self, inner: Inner, item: Item, change: RawChange) -> None:
         try:

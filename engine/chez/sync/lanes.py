@@ -124,6 +124,16 @@ class Lanes:
         elif self._welcomed is not None:
             self._feed(lane, self._welcomed)
 
+    def drop(self, replica: Replica) -> None:
+        """Keep a space in step no more; what still comes for it is nobody's."""
+        lane = self.of.pop(replica.space.id, None)
+        if lane is None:
+            return
+        self.all = tuple(one for one in self.all if one is not lane)
+        self._end(lane, RelayRefused("this space is on this device no more", reason="dropped"))
+        for one in self.all:
+            one.machine.share = len(self.all)
+
     def receive(self, message: bytes) -> None:
         """One websocket message. Raises `RelayMisbehaved`, and when no lane is left, what the first one ended with."""
         for event in self._session.receive(message):

@@ -122,6 +122,14 @@ class Link:
             self._lanes.wake(space)
             self._news.set()
 
+    def drop(self, replica: Replica) -> None:
+        """Keep a space in step no more."""
+        if replica in self._replicas:
+            self._replicas.remove(replica)
+        if self._lanes is not None:
+            self._lanes.drop(replica)
+            self._news.set()
+
     def start(self) -> None:
         """Begin, in a task of its own."""
         self._task = asyncio.create_task(self._run())

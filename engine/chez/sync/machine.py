@@ -320,7 +320,7 @@ class SyncMachine:
 
     def _create(self) -> list[Work]:
         self.phase = Phase.CREATING
-        return [Work(self.replica.creation, self._created)]
+        return [Work(lambda db: self.replica.creation(db, self.relay), self._created)]
 
     def _created(self, made: Creation) -> list[Work]:
         self._epoch = made.epoch

@@ -13,7 +13,7 @@ from chez.spaces.permits import role_of
 from chez.spaces.space import SpaceKeys, load_space
 from chez.spaces.statements import Remove, Signed
 from chez.store.database import Connection
-from chez.sync.entry import CHANGE, JOURNAL_HEAD, SPACE, STATEMENTS, Item
+from chez.sync.entry import CHANGE, GONE, JOURNAL_HEAD, SPACE, STATEMENTS, Item
 from chez.sync.planning import Waiting
 
 __all__ = ("change_items", "has_statements", "journal_head", "named_by", "offers", "take_statements", "waiting_changes",
@@ -32,7 +32,8 @@ def waiting_spaces(db: Connection, device: bytes) -> set[int]:
                                            "CROSS JOIN record ON record.n = change.record WHERE state = 1")}
     private = db.execute(
         "SELECT space.n FROM meta CROSS JOIN space ON space.n = meta.value WHERE key = 'private' AND ("
-        "EXISTS (SELECT 1 FROM space WHERE announce = 1) OR coalesce((SELECT max(number) FROM receipt), 0) > "
+        "EXISTS (SELECT 1 FROM space WHERE announce = 1) OR EXISTS (SELECT 1 FROM gone WHERE told = 0) "
+        "OR coalesce((SELECT max(number) FROM receipt), 0) > "
         "coalesce((SELECT number FROM witness WHERE witness.space = space.n AND author = ?), 0))",
         (device,)).fetchone()
     return found if private is None else found | {private[0]}
@@ -79,11 +80,12 @@ def change_items(db: Connection, space: int, batch: list[Waiting], now: int) -> 
 
 
 def offers(db: Connection) -> list[Item]:
-    """What the person's other devices need to open the spaces that they are to be told of."""
+    """What the person's other devices need to open the spaces that they are to be told of; which were deleted."""
     items = []
     for n, relay in db.execute("SELECT n, relay FROM space WHERE announce = 1 ORDER BY n").fetchall():
         items.append(Item(SPACE, "", "", msgspec.msgpack.encode(hand_over(load_space(db, n), relay or ""))))
         announced(db, n)
+    items += [Item(GONE, "", "", id) for (id,) in db.execute("UPDATE gone SET told = 1 WHERE told = 0 RETURNING id")]
     return items
 
 

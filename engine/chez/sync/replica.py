@@ -25,7 +25,7 @@ from chez.spaces.permits import role_of
 from chez.spaces.space import SpaceKeys, load_space, note_name
 from chez.spaces.statements import Role
 from chez.store.database import Connection
-from chez.sync.chains import keep_entry, last_entry
+from chez.sync.chains import keep_entry, last_entry, regained
 from chez.sync.entry import (
     CHANGES,
     STATEMENTS,
@@ -127,7 +127,7 @@ class Replica:
         """Put everything that waits into entries of this device's chain; (row, entry) each."""
         self.refresh(db)
         made: list[tuple[int, SignedEntry]] = []
-        if self.mute:
+        if self.mute or self.space.regains is not None:
             return made
         now = self._now()  # one for all: an item's age counts from its entry's time
         right = role_of(self.space, self._device.id)
@@ -251,6 +251,7 @@ class Replica:
 
     def caught_up(self, db: Connection, relay: int, end: int) -> list[Alarm]:
         """A relay was read to its end: start the epoch that is owed, if it still is; what it does not show."""
+        regained(db, self.space, self._device.id)
         self.discharge(db)
         return hidden(db, self.space.n, relay, end)
 
@@ -271,10 +272,10 @@ class Replica:
         self.refresh(db)
         return rotation_at(self.space, at, self._signer, self._entropy)
 
-    def creation(self, db: Connection) -> Creation:
-        """What a relay is asked for that does not know the space. Raises `RelayRefused` for who is no owner."""
+    def creation(self, db: Connection, relay: int) -> Creation:
+        """What a relay is asked for that does not know the space. Raises `RelayRefused` (`rotating.creation_of`)."""
         self.refresh(db)
-        return creation_of(self.space, self._signer, self._entropy)
+        return creation_of(db, relay, self.space, self._signer, self._entropy)
 
     def take_packet(self, db: Connection, relay: int, box: bytes) -> tuple[Epoch | None, Received]:
         """The epoch in this device's packet, None when it is no packet for it; and what that unlocked."""

@@ -46,13 +46,18 @@ class Creation:
     packets: tuple[SealedPacket, ...] = field(repr=False)
 
 
-def creation_of(space: SpaceKeys, signer: crypto.SigningKey, entropy: Callable[[int], bytes]) -> Creation:
-    """What a relay is asked for that does not know the space.
+def creation_of(db: Connection, relay: int, space: SpaceKeys, signer: crypto.SigningKey,
+                entropy: Callable[[int], bytes]) -> Creation:
+    """What a relay, by its row, is asked for that does not know the space.
 
     The space is created with the keys of the epoch that gave it its handle, for who has them;
     those of a newer one replace them right after, and bring the packets. Raises `RelayRefused`
-    for who has not.
+    for who has not, and where the space was deleted: the relay's store is the one that had it.
     """
+    (position,) = db.execute("SELECT position FROM cursor WHERE space = ? AND relay = ?", (space.n, relay)).fetchone()
+    if position:
+        raise RelayRefused(f"the space {space.name!r} was deleted at the relay",
+                           "What is here stays. `chez sync --reseed` brings it back there.", reason="deleted")
     create = space.membership.create
     person = None if create is None else space.membership.state.persons.get(create.person)
     for epoch in space.epochs.values():

@@ -7,7 +7,7 @@ CREATE TABLE meta (
 ) WITHOUT ROWID;
 
 CREATE TABLE space (
-    n        INTEGER PRIMARY KEY,
+    n        INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again, for objects in use may name it
     id       BLOB NOT NULL UNIQUE,    -- hash of its create statement
     name     TEXT NOT NULL,
     handle   BLOB NOT NULL,           -- what relays call it
@@ -16,8 +16,18 @@ CREATE TABLE space (
     farewell INTEGER NOT NULL DEFAULT 0, -- whether this device was told that it was taken out
     told_by  BLOB,                    -- by which device, if it was
     heard    INTEGER NOT NULL DEFAULT 0, -- how many statements were here when `parked` was last gone through for them
+    least    INTEGER NOT NULL DEFAULT 0, -- as in `gone`, of a space that is here again, until it was read to there
+    most     INTEGER NOT NULL DEFAULT 0,
     decided  INTEGER NOT NULL DEFAULT 0 -- how many statements are in what `entry.standing` says (sync/tally.py)
 );
+
+CREATE TABLE gone (                   -- spaces that were here and were erased
+    id      BLOB PRIMARY KEY,
+    deleted INTEGER NOT NULL,         -- 1: for all of the person's devices; 0: forgotten on this one
+    told    INTEGER NOT NULL,         -- 0: the private space is still to tell the person's devices
+    least   INTEGER NOT NULL,         -- up to this number a relay had this device's entries
+    most    INTEGER NOT NULL          -- the number of its last one
+) WITHOUT ROWID;
 
 CREATE TABLE statement (
     n     INTEGER PRIMARY KEY,        -- order of arrival

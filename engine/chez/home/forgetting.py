@@ -1,0 +1,93 @@
+"""A space ended: forgotten on a device of somebody who has no part in it, or deleted by who is alone in it."""
+
+from chez.errors import NotAllowed, RelayRefused
+from chez.home.held import Held
+from chez.home.syncing import Syncing
+from chez.journal import Journal
+from chez.keys.device import DeviceKeys
+from chez.spaces.handover import bury
+from chez.spaces.permits import check_owner
+from chez.spaces.space import SpaceKeys
+from chez.spaces.statements import Remove
+from chez.store.database import Connection, Database
+from chez.sync.connection import connect
+
+__all__ = ("delete_space", "forget_space")
+
+
+async def forget_space(database: Database, syncing: Syncing, journal: Journal, held: Held, device: DeviceKeys) -> None:
+    """Erase a space that the person left, was taken out of, or follows, on this device alone.
+
+    Raises `NotAllowed` for a member, and while nobody was told that this device left.
+    """
+    def check(db: Connection) -> None:
+        held.replica.refresh(db)
+        space = held.space
+        if space.private:
+            raise NotAllowed("the private space is yours, and stays", "`chez wipe` empties this device.")
+        if not (held.replica.removed or held.replica.follows):
+            raise NotAllowed(f"you are a member of the space {space.name!r}", "Leave it first, or delete it.")
+        if _leaving(db, space, device.id):
+            raise NotAllowed(f"nobody was told yet that you left the space {space.name!r}",
+                             "Sync first: until then you are a member to the others, and get their keys.")
+
+    await database.write(check)
+    await syncing.erase(held, lambda db: _end(db, journal, held, device.id, deleted=False))
+
+
+async def delete_space(database: Database, syncing: Syncing, journal: Journal, held: Held, device: DeviceKeys) -> None:
+    """Delete a space at its relays and on all devices of the person, who is alone in it.
+
+    Raises `NotAllowed` for who is not, `RelayUnreachable`, `RelayRefused`: then it is here still.
+    """
+    def check(db: Connection) -> list[tuple[str, bytes]]:
+        held.replica.refresh(db)
+        space = held.space
+        check_owner(space, device.id, "deletes a space")
+        if len(space.membership.state.members) > 1:
+            raise NotAllowed(f"others are in the space {space.name!r}: it is not yours alone to delete",
+                             "Take them out first, or leave it to another owner (`transfer`, then `leave`).")
+        return list(db.execute("SELECT url, coalesce(epoch, x'') FROM cursor JOIN relay ON relay.n = cursor.relay "
+                               "WHERE space = ?", (space.n,)))
+
+    for url, epoch in await database.write(check):
+        await _delete_at(url, held.space, epoch)
+    await syncing.erase(held, lambda db: _end(db, journal, held, device.id, deleted=True))
+
+
+async def _delete_at(url: str, space: SpaceKeys, last: bytes) -> None:
+    """Delete a space at a relay, by the admin key of the epoch that it had last, or else of another."""
+    epochs = sorted(space.epochs.values(), key=lambda epoch: (epoch.id != last, -epoch.number, epoch.id))
+    refusal = RelayRefused("no key that is here deletes this space at its relay", "Sync first.", reason="denied")
+    async with connect(url) as relay:
+        for epoch in epochs:
+            if epoch.admin is None:
+                continue
+            try:
+                await relay.delete_space(space.handle, epoch.admin)
+            except RelayRefused as error:
+                if error.reason != "denied":
+                    raise
+                refusal = error
+            else:
+                return
+    raise refusal
+
+
+def _leaving(db: Connection, space: SpaceKeys, device: bytes) -> bool:
+    """Whether this device said that its person leaves, and no relay has that yet, though one has the space."""
+    if space.farewell:
+        return False
+    words = [statement.raw for statement in space.membership.statements
+             if isinstance(statement.body, Remove) and statement.issuer == device]
+    waits = any(db.execute("SELECT 1 FROM statement WHERE space = ? AND body = ? AND sent = 0",
+                           (space.n, word)).fetchone() for word in words)
+    waits = waits or bool(words and db.execute(
+        "SELECT 1 FROM sealed JOIN entry ON entry.n = sealed.entry WHERE space = ?", (space.n,)).fetchone())
+    return waits and db.execute("SELECT 1 FROM cursor WHERE space = ?", (space.n,)).fetchone() is not None
+
+
+def _end(db: Connection, journal: Journal, held: Held, device: bytes, *, deleted: bool) -> None:
+    bury(db, held.space.id, device, deleted=deleted, told=not deleted)
+    journal.record(db, "space-deleted" if deleted else "space-forgotten",
+                   {"name": held.space.name, "space": held.id})

@@ -1,0 +1,181 @@
+"""A space that ends: forgotten by who left or was taken out, deleted by who is alone in it."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+import chez
+from chez.errors import NotAllowed, NotFound, RelayUnreachable
+from chez.store.database import Connection
+from chez_relay.storage.sqlite import FILE_NAME
+from tests.home.pairing import PASSPHRASE, paired
+from tests.people.persons import in_step, persons, shared, values
+from tests.people.support import open_again
+from tests.relay.support import Process, relay
+
+
+async def rows_of(home: chez.Home, n: int) -> dict[str, int]:
+    """How many rows each table of a home's store has for the space in row `n`; none that has none."""
+    def count(db: Connection) -> dict[str, int]:
+        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        found = {}
+        for table in tables:
+            columns = [row[1] for row in db.execute(f'PRAGMA table_info("{table}")')]
+            if "space" in columns:
+                (found[table],) = db.execute(f'SELECT count(*) FROM "{table}" WHERE space = ?', (n,)).fetchone()
+        return {table: rows for table, rows in found.items() if rows}
+
+    return await home._database.read(count)
+
+
+async def test_who_left_forgets_the_space_here_alone(tmp_path: Path, server: Process) -> None:
+    """Nothing of it is left in the store, searches and attachments included; others keep all; it stays gone."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta)
+        notes = hers.collection("notes", search=["text"])
+        photo = await hers.blobs.add(b"x" * 100_000)
+        await notes.put({"text": "red tea", "photo": photo}, id="a")
+        await berta.collection("notes").put({"text": "mine"}, id="own")
+        assert [hit.record.id for hit in await notes.search("red")] == ["a"]
+        await in_step(berta, anna)
+        with pytest.raises(NotAllowed, match="member"):
+            await hers.forget()
+        n = hers._held.space.n
+        await hers.leave()
+        with pytest.raises(NotAllowed, match="Sync first"):
+            await hers.forget()
+        await in_step(berta, anna)
+        assert "record" in await rows_of(berta, n)
+        await hers.forget()
+        assert await rows_of(berta, n) == {}
+        assert [space.name for space in await berta.spaces()] == ["private"]
+        assert (await berta.sql("SELECT _id FROM notes")).rows == [("own",)]
+        for step in (notes.put({"text": "x"}), hers.blobs.add(b"x"), hers.leave(), hers.forget()):
+            with pytest.raises(NotFound):
+                await step
+        assert set(await values(trip)) == {"a"}
+        assert [one.body["name"] for one in await berta.journal.receipts("space-forgotten")] == ["Trip"]
+        assert [finding async for finding in _findings(berta)] == []
+        again = await berta.create_space("Trip")
+        assert again._held.space.n != n and await again.collection("notes").count() == 0
+        await berta.sync()
+    async with open_again(tmp_path / "berta") as berta:
+        assert {space.id for space in await berta.spaces()} == {berta.space().id, again.id}
+
+
+async def _findings(home: chez.Home):  # type: ignore[no-untyped-def]
+    for finding in await home.examine():
+        yield finding
+
+
+async def test_who_was_taken_out_forgets_and_may_come_back(tmp_path: Path, server: Process) -> None:
+    """After a removal the space is forgotten; let in again, the person joins it by the link and reads all of it."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta)
+        await hers.collection("notes").put({"n": 1}, id="a")
+        await in_step(berta, anna)
+        await trip.remove("berta")
+        await in_step(anna, berta)
+        await hers.forget()
+        await trip.add(await berta.card())
+        await anna.sync()
+        again = await berta.join(trip.link())
+        await berta.sync()
+        assert again.id == trip.id and await values(again) == {"a": {"n": 1}}
+        await again.collection("notes").put({"n": 2}, id="b")
+        await in_step(berta, anna)
+        assert set(await values(trip)) == {"a", "b"} and await anna.audit() == []
+
+
+async def test_a_space_is_deleted_everywhere(tmp_path: Path, server: Process) -> None:
+    """Its only member deletes it: the relay has nothing of it, both devices forget it, and it does not come back."""
+    async with paired(tmp_path, server.url) as (a, b):
+        await a.set_relay(server.url)
+        await b.set_relay(server.url)
+        trip, house = await a.create_space("Trip"), await a.create_space("House")
+        await trip.collection("notes").put({"n": 1}, id="a")
+        await trip.rotate()
+        await in_step(a, b)
+        n = b.space("Trip")._held.space.n
+        await b.space("Trip").collection("notes").put({"n": 2}, id="unsent")
+        await trip.delete()
+        assert [space.name for space in await a.spaces()] == ["private", "House"]
+        report = await b.sync()
+        assert [problem.name for problem in report.problems] in ([], ["Trip"])
+        await in_step(a, b)
+        assert [space.name for space in await b.spaces()] == ["private", "House"] and await rows_of(b, n) == {}
+        await house.collection("notes").put({"n": 3}, id="goes on")
+        await in_step(a, b)
+        assert set(await values(b.space("House"))) == {"goes on"}
+        with sqlite3.connect(tmp_path / "relay" / FILE_NAME) as db:
+            (spaces,) = db.execute("SELECT count(*) FROM spaces").fetchone()
+        assert spaces == 2
+
+
+async def test_deleting_needs_the_relay_and_to_be_alone(tmp_path: Path) -> None:
+    """With others in it, as a writer, or while its relay is away, nothing is deleted; without a relay, at once."""
+    async with persons(tmp_path, "anna", "berta") as (anna, berta):
+        trip = await anna.create_space("Trip")
+        async with relay(tmp_path / "relay") as server:
+            await anna.set_relay(server.url)
+            await berta.set_relay(server.url)
+            (hers,) = await shared(trip, anna, berta)
+            for space, why in ((trip, "others"), (hers, "owner"), (anna.space(), "yours alone")):
+                with pytest.raises(NotAllowed, match=why):
+                    await space.delete()
+            await trip.remove("berta")
+            await anna.sync()
+        with pytest.raises(RelayUnreachable):
+            await trip.delete()
+        assert anna.space("Trip") == trip and await trip.collection("notes").put({"n": 1})
+        lone = await anna.create_space("Lone")
+        await lone.delete()
+        assert [space.name for space in await anna.spaces()] == ["private", "Trip"]
+
+
+async def test_a_new_device_comes_back_into_a_space_that_the_former_forgot(tmp_path: Path, server: Process) -> None:
+    """A home that forgot a space, and became a new device, joins it as that one, and waits for nothing."""
+    async with persons(tmp_path, "anna", relay=server.url) as (anna,):
+        trip = await anna.create_space("Trip")
+        async with persons(tmp_path, "berta", relay=server.url) as (berta,):
+            (hers,) = await shared(trip, anna, berta)
+            await hers.collection("notes").put({"n": 1}, id="a")
+            await in_step(berta, anna)
+            await trip.remove("berta")
+            await in_step(anna, berta)
+            await hers.forget()
+        await chez.become_new_device(tmp_path / "berta", passphrase=PASSPHRASE, name="new")
+        async with open_again(tmp_path / "berta") as berta:
+            await trip.add(await berta.card())
+            await anna.sync()
+            again = await berta.join(trip.link())
+            with pytest.raises(NotFound):
+                await again.collection("notes").get("a")
+            await berta.sync()
+            await again.collection("notes").put({"n": 2}, id="b")
+            await in_step(berta, anna)
+            assert set(await values(trip)) == set(await values(again)) == {"a", "b"}
+
+
+async def test_a_space_that_came_back_is_read_before_it_is_written(tmp_path: Path, server: Process) -> None:
+    """Until this device's own entries were read again nothing is written in a space that it had forgotten."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta)
+        await hers.collection("notes").put({"n": 1}, id="a")
+        await in_step(berta, anna)
+        await trip.remove("berta")
+        await in_step(anna, berta)
+        await hers.forget()
+        await trip.add(await berta.card())
+        await anna.sync()
+        again = await berta.join(trip.link())
+        with pytest.raises(NotAllowed, match="read again"):
+            await again.collection("notes").put({"n": 2}, id="a")
+        await berta.sync()
+        await again.collection("notes").put({"n": 2}, id="a")
+        await in_step(berta, anna)
+        assert await values(trip) == {"a": {"n": 2}} and await berta.audit() == []
