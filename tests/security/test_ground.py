@@ -88,7 +88,7 @@ def attack(seed: int, pages: int = 10) -> None:
     second.check()
     for reader in readers:
         refused = reader.db.execute("SELECT reason FROM quarantine JOIN change ON change.bytes = quarantine.bytes "
-                                    "JOIN entry ON entry.n = change.entry WHERE author IN (?, ?)",
+                                    "JOIN entry ON entry.n = change.entry WHERE entry.author IN (?, ?)",
                                     [one.member.keys.id for one in readers]).fetchall()
         assert refused == []
 

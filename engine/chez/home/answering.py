@@ -81,8 +81,8 @@ class Answering:
         """Answer whatever comes to a link's relay, until cancelled."""
         pause = FIRST_PAUSE
         while True:
-            opened = await self._open(link.url)
             try:
+                opened = await self._open(link.url)
                 if opened:
                     await self._serve(link, opened)
                 else:
