@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from chez.agent.owner import serve
     from chez.errors import ChezError
     from chez.home.backup import BackupReport
+    from chez.home.contacts import Contact, Contacts
     from chez.home.devices import DeviceInfo, Devices
     from chez.home.diagnosis import Diagnosis, doctor
     from chez.home.evidence import Evidence
@@ -63,18 +64,19 @@ if TYPE_CHECKING:
     from chez.sync.heads import Alarm
 
 __all__ = (
-    "Alarm", "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Counter",
-    "DeviceInfo", "Devices", "Diagnosis", "Difference", "Evidence", "ExportReport", "FeedPage", "Finding", "Hit",
-    "Home", "HomeStatus", "ImportReport", "Invitation", "Mark", "Member", "Migrated", "Query", "Record", "Recovered",
-    "Renewal", "Restored", "Reversal", "Rows", "Space", "SpaceStatus", "Splice", "SyncReport", "Text", "Transaction",
-    "Trashed", "Typing", "Version", "Wiped", "become_new_device", "blocking", "change_passphrase", "count", "create",
-    "doctor", "field", "join", "open", "recover", "restore", "serve", "wipe",
+    "Alarm", "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Contact",
+    "Contacts", "Counter", "DeviceInfo", "Devices", "Diagnosis", "Difference", "Evidence", "ExportReport", "FeedPage",
+    "Finding", "Hit", "Home", "HomeStatus", "ImportReport", "Invitation", "Mark", "Member", "Migrated", "Query",
+    "Record", "Recovered", "Renewal", "Restored", "Reversal", "Rows", "Space", "SpaceStatus", "Splice", "SyncReport",
+    "Text", "Transaction", "Trashed", "Typing", "Version", "Wiped", "become_new_device", "blocking",
+    "change_passphrase", "count", "create", "doctor", "field", "join", "open", "recover", "restore", "serve", "wipe",
 )
 
 _MODULES = {
     "chez.agent.owner": ("serve",),
     "chez.errors": ("ChezError",),
     "chez.home.backup": ("BackupReport",),
+    "chez.home.contacts": ("Contact", "Contacts"),
     "chez.home.devices": ("DeviceInfo", "Devices"),
     "chez.home.diagnosis": ("Diagnosis", "doctor"),
     "chez.home.evidence": ("Evidence",),

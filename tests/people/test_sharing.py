@@ -35,7 +35,7 @@ async def test_what_cannot_be_added_changes_nothing(tmp_path: Path) -> None:
         before = len(trip._held.space.membership), len(await anna.journal.receipts())
         hers, own = await berta.card(), await anna.card()
         for card, role, refusal in ((own, "writer", NotAllowed), (hers, "owner", NotAllowed),
-                                    (hers, "editor", InvalidValue), ("berta", "writer", InvalidValue),
+                                    (hers, "editor", InvalidValue), ("berta", "writer", NotFound),
                                     (hers[:-4], "writer", InvalidValue)):
             with pytest.raises(refusal):
                 await trip.add(card, role)  # type: ignore[arg-type]

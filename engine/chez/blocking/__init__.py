@@ -46,6 +46,8 @@ from chez.blocking.shapes import BATCH, Block, Event, Front, Items, Opened, alon
 from chez.connectors.api import Connector
 from chez.errors import ChezError
 from chez.home.backup import BackupReport
+from chez.home.contacts import Contact
+from chez.home.contacts import Contacts as AsyncContacts
 from chez.home.devices import DeviceInfo, Rotated
 from chez.home.devices import Devices as AsyncDevices
 from chez.home.diagnosis import Diagnosis
@@ -116,6 +118,8 @@ __all__ = (
     "ChezError",
     "Collection",
     "Conflict",
+    "Contact",
+    "Contacts",
     "Counter",
     "DeviceInfo",
     "Devices",
@@ -464,6 +468,50 @@ class Collection(Front[AsyncCollection[T]], Generic[T]):
         return self._portal.do(lambda: self._inner.record_from(row))
 
 
+class Contacts(Front[AsyncContacts]):
+    """The contacts of a home's person: `home.contacts`."""
+
+    def all(self) -> list[Contact]:
+        """Every contact, by name. A record of the collection that is no contact is left out."""
+        return self._portal.call(lambda call: self._inner.all())
+
+    def find(self, which: str | bytes) -> Contact:
+        """A contact by its name, its id, or the beginning of that in hexadecimal (8 digits or more).
+
+        Raises `NotFound`, `InvalidValue` when several are called so.
+        """
+        return self._portal.call(lambda call: self._inner.find(which))
+
+    def add(self, card: str, name: str | None = None) -> Contact:
+        """Keep a person's card (`Home.card` there) under a name, or else what the card says that it is called.
+
+        Of a person who is a contact already it adds what is new: devices, and that some were
+        taken out; with a name it is called so from now on. Whether it is the person one means,
+        the safety words tell (`words`). Raises `InvalidValue` for what is no card or no name,
+        `NotAllowed` when another person has the name, and for one's own card.
+        """
+        return self._portal.call(lambda call: self._inner.add(card, name))
+
+    def remove(self, which: str | bytes) -> Contact:
+        """Forget a contact; spaces that are shared with it stay as they are. Raises as `find`."""
+        return self._portal.call(lambda call: self._inner.remove(which))
+
+    def words(self, which: str | bytes) -> str:
+        """The twelve safety words of this person and a contact: the other one sees the same. Raises as `find`.
+
+        Compare them where nobody sits between: face to face, or by voice. They stay the same
+        when devices come and go.
+        """
+        return self._portal.call(lambda call: self._inner.words(which))
+
+    def verify(self, which: str | bytes, verified: bool = True) -> Contact:
+        """Say that the two compared their safety words, and that they are the same; or take it back.
+
+        Raises as `find`.
+        """
+        return self._portal.call(lambda call: self._inner.verify(which, verified))
+
+
 class Devices(Front[AsyncDevices]):
     """The devices of a home's person: `home.devices`."""
 
@@ -560,6 +608,11 @@ class Home(Opened[AsyncHome]):
     def keyring(self) -> Keyring:
         """The operating system's keyring as a second way to open this home."""
         return Keyring(self._portal, self._inner.keyring)
+
+    @property
+    def contacts(self) -> Contacts:
+        """The persons one knows."""
+        return Contacts(self._portal, self._inner.contacts)
 
     @property
     def devices(self) -> Devices:
@@ -1245,12 +1298,12 @@ class Space(Front[AsyncSpace]):
         return self._portal.call(lambda call: self._inner.members())
 
     def add(self, card: str, role: RoleName = "writer", *, invite: bytes = b"") -> Member:
-        """Let a person in, by the card that the person gave (`Home.card`), with all devices it has.
+        """Let a person in, a contact by its name, or by the card that it gave (`Home.card`), with all devices it has.
 
         In effect here when it returns; with the next sync the newcomer can `Home.join` by the
         space's `link`, and reads everything from the first entry on. `invite` is the hash of the
         invitation that the person came by. Raises `NotAllowed` for who is no owner, for who is
-        a member already and in the private space, `InvalidValue` for what is no card.
+        a member already and in the private space, `InvalidValue` for what is no card, `NotFound`.
         """
         return self._portal.call(lambda call: self._inner.add(card, role, invite=invite))
 

@@ -61,6 +61,8 @@ COMMANDS: Final = {
     "keyring": _AT + "unlocking:keyring",
     "space": _AT + "spaces:space",
     "follow": _AT + "inviting:follow",
+    "card": _AT + "contacts:card",
+    "contact": _AT + "contacts:contact",
     "journal": _AT + "journal:journal",
     "version": _AT + "life:version",
 }

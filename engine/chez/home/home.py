@@ -13,6 +13,7 @@ from chez.blobs.attachments import Blobs
 from chez.connectors import Connector
 from chez.home.answering import Answering
 from chez.home.backup import About, Backup, BackupReport
+from chez.home.contacts import Contacts
 from chez.home.devices import Devices
 from chez.home.evidence import Evidence, audit, pick, told
 from chez.home.examine import Finding, examine
@@ -91,8 +92,10 @@ class Home:
 
         hooks(database, self._syncing.links, self._spaces.records.before_commit, committed, self._spaces.forget)
         self._replica, self._engine = self._spaces.private.replica, self._spaces.private.engine
+        self.contacts = Contacts(database, self._spaces.private, self.journal, person)
+        """The persons one knows."""
         self._open = OpenHome(path, database, self.journal, person, device, name, self._spaces, self._syncing,
-                              answering, unix_milliseconds)
+                              answering, self.contacts, unix_milliseconds)
         self._private = Space(self._spaces.private, self._open)
         self.devices = Devices(database, self._spaces, device, self.journal)
         """The person's devices."""

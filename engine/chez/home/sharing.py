@@ -50,7 +50,8 @@ class Member:
     """A person who shares a space: by which name, in which role, with which devices.
 
     The name is what the person calls itself, which proves nothing. `own` says that it is the
-    person whose home this is.
+    person whose home this is; `contact` is what it is called among the contacts, `verified` that
+    the two compared their safety words.
     """
 
     id: bytes = field(repr=False)
@@ -58,10 +59,15 @@ class Member:
     role: RoleName
     devices: tuple[str, ...]
     own: bool
+    contact: str | None = None
+    verified: bool = False
 
 
 Who = Member | bytes | str
-"""A member: itself, its id, or its name or the beginning of its id in hexadecimal (8 digits or more)."""
+"""A member: itself, its id, or its name or the beginning of its id in hexadecimal (8 digits or more).
+
+The name of a contact means that contact, whatever members call themselves.
+"""
 
 
 class Sharing:

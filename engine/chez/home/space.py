@@ -17,6 +17,7 @@ from chez.connectors import Connector
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.home.answering import Answering
 from chez.home.archive import is_export
+from chez.home.contacts import Contacts, card_of, named, person_called
 from chez.home.exporting import Exported, Exporter, ExportReport
 from chez.home.forgetting import delete_space, forget_space
 from chez.home.held import Held, HeldSpaces
@@ -37,7 +38,6 @@ from chez.records.record import Record
 from chez.records.typed import Migration
 from chez.records.types import collection_of
 from chez.records.values import check_collection, time_text
-from chez.spaces.card import Card
 from chez.spaces.public import Address
 from chez.store.database import Connection, Database
 
@@ -179,17 +179,17 @@ class Space:
 
     async def members(self) -> list[Member]:
         """Everybody who shares it: owners first, then writers, then readers."""
-        return await self._sharing.members()
+        return await named(self._home.contacts, await self._sharing.members())
 
     async def add(self, card: str, role: RoleName = "writer", *, invite: bytes = b"") -> Member:
-        """Let a person in, by the card that the person gave (`Home.card`), with all devices it has.
+        """Let a person in, a contact by its name, or by the card that it gave (`Home.card`), with all devices it has.
 
         In effect here when it returns; with the next sync the newcomer can `Home.join` by the
         space's `link`, and reads everything from the first entry on. `invite` is the hash of the
         invitation that the person came by. Raises `NotAllowed` for who is no owner, for who is
-        a member already and in the private space, `InvalidValue` for what is no card.
+        a member already and in the private space, `InvalidValue` for what is no card, `NotFound`.
         """
-        return await self._sharing.add(Card.read(card), role, invite)
+        return await self._sharing.add(await card_of(self._home.contacts, card), role, invite)
 
     async def set_role(self, who: Who, role: RoleName) -> Member:
         """Give a member another role, or give up one's own for a lower one.
@@ -199,7 +199,7 @@ class Space:
         Raises `NotAllowed` for who is no owner, and for the only owner's own role, `NotFound`,
         `InvalidValue`.
         """
-        return await self._sharing.set_role(who, role)
+        return await self._sharing.set_role(await self._who(who), role)
 
     async def remove(self, who: Who) -> Member:
         """Take a member out, with all its devices, and start a new epoch.
@@ -209,7 +209,7 @@ class Space:
         it. Raises `NotAllowed` for who is no owner and for oneself (`leave`), `NotFound`,
         `InvalidValue` where several are called so.
         """
-        return await self._sharing.remove(who)
+        return await self._sharing.remove(await self._who(who))
 
     async def leave(self) -> None:
         """End this person's part in it; all devices of the person keep what they have, until it is forgotten there.
@@ -221,7 +221,18 @@ class Space:
 
     async def transfer(self, who: Who) -> Member:
         """Make another member an owner, and oneself a writer. Raises as `set_role`."""
-        return await self._sharing.transfer(who)
+        return await self._sharing.transfer(await self._who(who))
+
+    async def _who(self, who: Who) -> Who:
+        """The person whom a contact's name means. Raises `InvalidValue` where another member calls itself so."""
+        person = await person_called(self._home.contacts, who) if isinstance(who, str) else None
+        if person is None:
+            return who
+        members = await self._sharing.members()
+        if not any(member.id == person for member in members) and any(member.name == who for member in members):
+            raise InvalidValue(f"your contact {who!r} is no member: the member who calls itself so is another person",
+                               "Name that one by the beginning of its id: `chez space members` shows it.")
+        return person
 
     async def rename(self, name: str) -> None:
         """Call it differently, for all members. Raises `NotAllowed` for who is no owner, `InvalidValue`."""
@@ -311,6 +322,7 @@ class OpenHome:
     spaces: HeldSpaces
     syncing: Syncing
     answering: Answering
+    contacts: Contacts
     now: Callable[[], int]
 
     def exporter(self, spaces: Sequence[Held]) -> Exporter:

@@ -48,6 +48,17 @@ class Card:
         """The card as it is handed over; `Card.read` reads it."""
         return to_text(SCHEME, _Form(1, self.person, [statement.raw for statement in self.statements]))
 
+    def joined(self, other: "Card") -> "Card":
+        """What both cards of one person say: each may know of devices, and of removals, that the other does not.
+
+        Raises `InvalidValue` when they are of two persons, or together too large.
+        """
+        if other.person != self.person:
+            raise InvalidValue("these are the cards of two persons")
+        membership = Membership(bytes(32))
+        membership.add([*self.statements, *other.statements])
+        return Card.of(self.person, membership.person_log(self.person))
+
     @classmethod
     def read(cls, text: str) -> "Card":
         """Check a card, all its signatures included. Raises `InvalidValue`."""
