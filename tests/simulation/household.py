@@ -32,6 +32,7 @@ class Member:
     name: str
     keys: DeviceKeys
     statements: tuple[Signed, ...]
+    epochs: tuple[Epoch, ...]
 
     @property
     def heads(self) -> list[bytes]:
@@ -56,7 +57,7 @@ class Household:
         db.execute("PRAGMA synchronous = OFF")
         migrate(db)
         db.execute("BEGIN")
-        store_space(db, self.space, "private", member.statements, [self.epoch], self.handle, sent=False)
+        store_space(db, self.space, "private", member.statements, member.epochs, self.handle, sent=False)
         db.execute("INSERT INTO relay (n, url) VALUES (1, 'ws://relay.test:8787')")
         db.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", [("person", self.person), ("private", 1)])
         db.execute("COMMIT")
@@ -77,7 +78,7 @@ class Household:
         say_everywhere(db, spaces, certificate(spaces[0].membership, issuer.keys, who, name))
         announce(db)
         known = [Signed.read(row[0]) for row in db.execute("SELECT body FROM statement WHERE space = 1 ORDER BY n")]
-        return Member(name, who, tuple(known))
+        return Member(name, who, tuple(known), tuple(spaces[0].epochs.values()))
 
     def members(self, random: Random, count: int) -> list[Member]:
         """`count` devices, each certified by the one before it and by nobody's store."""
@@ -87,7 +88,8 @@ class Household:
             membership = Membership(self.space)
             membership.add(made[-1].statements)
             statement = certificate(membership, made[-1].keys, keys, f"device {len(made)}")
-            made.append(Member(f"device {len(made)}", keys, (*made[-1].statements, statement)))
+            made.append(Member(f"device {len(made)}", keys, (*made[-1].statements, statement),
+                               (self.epoch,)))
         return made
 
 
@@ -111,4 +113,4 @@ def household(random: Random) -> Household:
     space, statements, epoch = create_space("private", Kind.PRIVATE, person.root.public, log, keys, person.admin.seed,
                                             person.nonce + random.randbytes(64))
     return Household(person.root.public, space, epoch, handle_of(person.admin.public),
-                     Member("device 0", keys, tuple(statements)))
+                     Member("device 0", keys, tuple(statements), (epoch,)))

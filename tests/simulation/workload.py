@@ -52,6 +52,8 @@ class Workload:
     removed: set[tuple[Key, str]] = field(default_factory=set)
     purged: set[Key] = field(default_factory=set)
     """Records that must be gone everywhere in the end, whatever was written to them."""
+    purgers: set[tuple[Key, str]] = field(default_factory=set)
+    """Which devices, by the last characters of their names, purged which records."""
     together: list[tuple[str, tuple[Key, ...]]] = field(default_factory=list)
     """Marks that one transaction wrote into several records: they show together or not at all."""
 
@@ -114,7 +116,7 @@ class Workload:
             self._put(device, key, value, lose)
             self.removed.add((key, token))
         else:
-            token = f"token {self.count}"
+            token = f"token {device.name[-1]} {self.count}"
             items.insert(at, token)
             self._put(device, key, value, lose)
             self.tokens.add((key, token))
@@ -232,6 +234,7 @@ class Workload:
             return False
         device.write(lambda db: device.records.purge(db, *_place(device, key)), lose=lose)
         self.purged.add(key)
+        self.purgers.add((key, device.name[-1]))
         return True
 
     def _space(self, device: Device) -> bytes:

@@ -90,7 +90,10 @@ class Wire:
                 case Ask() as ask:
                     result = self.storage.perform_now([ask.request])[0]
                     effects.extend(self.relay.completed(ask, result))
-                    for handle, page in growth([ask.request], [result]).spaces.items():
+                    news = growth([ask.request], [result])
+                    for handle, credentials in news.rotated.items():
+                        effects.extend(self.relay.rotated(handle, credentials))
+                    for handle, page in news.spaces.items():
                         effects.extend(self.relay.grew(handle, page))
                 case _:
                     pass
@@ -155,7 +158,7 @@ def test_a_space_that_comes_later_is_opened_on_the_connection_that_stands() -> N
     assert handles == {wire.device.replicas[n].space.handle}
 
 
-def refuse(wire: Wire, n: int) -> None:
+def refuse(wire: Wire, n: int, why: str = "too many") -> None:
     """From now on the relay's answers say no to the space of row `n`."""
     handle, carry = wire.device.replicas[n].space.handle, wire._carry
 
@@ -164,7 +167,7 @@ def refuse(wire: Wire, n: int) -> None:
         for raw in carry(data):
             frame = decode_relay(raw)
             if isinstance(frame, Opened):
-                frame = Opened(frame.ref, [type(one)(one.handle, one.role, "too many", 0, bytes(32))
+                frame = Opened(frame.ref, [type(one)(one.handle, one.role, why, 0, bytes(32))
                                            if one.handle == handle else one for one in frame.spaces])
             answers.append(encode(frame))
         return answers
@@ -186,6 +189,67 @@ def test_one_space_that_is_refused_stops_alone() -> None:
     assert [lane.state for lane in lanes.all] == [State.LIVE, State.STOPPED, State.LIVE]
     assert [type(error) for error in lanes.problems.values()] == [RelayRefused]
     assert waiting_spaces(wire.device.db, wire.house.founder.keys.id) == {2}
+
+
+def test_a_space_that_was_refused_is_begun_anew_when_keys_come() -> None:
+    """Another space told of its keys: it is opened on the connection that stands; one that fits no relay is not."""
+    wire = Wire(3)
+    wire.connect()
+    honest = wire._carry
+    refuse(wire, 2, "denied")
+    wire.put(2, "a")
+    wire.connect()
+    lanes = wire.device.lanes
+    assert lanes is not None
+    lane = lanes.all[1]
+    assert lane.state is State.STOPPED
+    wire._carry = honest  # type: ignore[method-assign]
+    wire.device.open(2)
+    assert lane.state is State.LIVE
+    while wire.device.busy:
+        wire.device.work()
+    wire.settle()
+    assert wire.device.idle and lanes.problems == {}
+    lane.state, lane.error = State.STOPPED, RelayMisbehaved("it shows another log")
+    wire.device.open(2)
+    assert lane.state is State.STOPPED
+
+
+@pytest.mark.parametrize("epochs", [2, 3, 6])
+def test_older_keys_open_a_space_that_the_relay_has_them_of(epochs: int) -> None:
+    """A device that crashed before it noted which keys a relay has, and started new epochs since, is let in."""
+    wire = Wire(1)
+    wire.connect()
+    wire.device.disconnect()
+    wire.device.db.execute("UPDATE cursor SET epoch = NULL")
+    for _ in range(epochs - 1):
+        wire.device.write(wire.device.replica.rotate)
+    wire.put(1, "a")
+    wire.connect()
+    assert wire.device.idle
+    current = wire.device.replica.current
+    assert (current.number, *wire.device.db.execute("SELECT epoch FROM cursor").fetchone()) == (epochs, current.id)
+
+
+def test_a_space_whose_keys_are_replaced_between_two_tries_is_opened() -> None:
+    """A relay that lets in nobody by all that was tried is asked once more, and no more than that."""
+    wire = Wire(1)
+    wire.connect()
+    refuse(wire, 1, "denied")
+    crooked, asked = wire._carry, 0
+
+    def replacing(data: bytes) -> list[bytes]:
+        nonlocal asked
+        asked += isinstance(decode_client(data), Open)
+        return crooked(data) if asked == 1 else Wire._carry(wire, data)
+
+    wire._carry = replacing  # type: ignore[method-assign]
+    wire.connect()
+    assert wire.device.idle and asked == 2
+    wire._carry = crooked  # type: ignore[method-assign]
+    with pytest.raises(RelayRefused):
+        wire.connect()
+    assert len(wire.sent(Open)) == 2
 
 
 def test_when_no_space_is_left_the_connection_ends() -> None:

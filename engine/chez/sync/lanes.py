@@ -146,10 +146,18 @@ class Lanes:
             lane.works += machine.send(sealed)
 
     def wake(self, space: bytes) -> None:
-        """Something of a space, by its id, is left to do that did not come over this connection (`Replica.hear`)."""
+        """Something of a space, by its id, is left to do that did not come over this connection (`Replica.hear`).
+
+        One that the relay had let nobody into by the keys that were here is begun anew.
+        """
         lane = self.of.get(space)
-        if lane is not None and lane.state is State.LIVE:
+        if lane is None:
+            return
+        if lane.state is State.LIVE:
             lane.works += lane.machine.go_on()
+        elif isinstance(lane.error, RelayRefused) and lane.error.reason == "denied":
+            lane.state = State.RESTING
+            self.again(lane)
 
     def again(self, lane: Lane) -> None:
         """Begin a lane that rests anew."""

@@ -288,7 +288,7 @@ class SyncMachine:
         return []
 
     def _denied(self) -> list[Work]:
-        """The relay has other credentials: those of the newest epoch here, or else what this device's packet has."""
+        """The relay has other credentials: those of the newest epoch here, what this device's packet has, or older."""
         if (newest := self.tries.newest()) is not None:
             self._open(newest)
         else:
@@ -297,7 +297,10 @@ class SyncMachine:
 
     def _fetch(self) -> None:
         self.phase = Phase.FETCHING
-        self._ref = self.session.get_packet(self.replica.space.handle, self.tries.tag())
+        if (tag := self.tries.tag()) is None:
+            self._open(self.tries.older())
+        else:
+            self._ref = self.session.get_packet(self.replica.space.handle, tag)
 
     def _fetched(self, taken: tuple[Epoch | None, Received]) -> list[Work]:
         epoch, received = taken

@@ -1,11 +1,14 @@
 """With which keys a space is opened at a relay, one after another, until it lets the device in.
 
 Those of the epoch that the relay had last; those of the newest epoch here; then those in the
-packets that this device can open, its own before the one for everybody.
+packets that this device can open, its own before the one for everybody. Then the epochs before
+the newest: the relay may have one of them still, and nothing for this device, when whoever
+started the newer ones did not reach it since. And all of it once more, for the relay's keys may
+have been replaced between two tries.
 """
 
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from chez.errors import RelayRefused
 from chez.keys.epochs import Epoch
@@ -15,6 +18,9 @@ from chez_wire.login import Role
 
 __all__ = ("Tries",)
 
+_OLDER: Final = 8
+"""Epochs before the newest that are tried, each a round trip, before a relay's refusal is taken for one."""
+
 
 @dataclass(slots=True)
 class Tries:
@@ -23,11 +29,13 @@ class Tries:
     replica: Replica
     _epochs: set[bytes] = field(default_factory=set)
     _tags: list[bytes] | None = None
+    _twice: bool = False
 
     def begin(self) -> None:
         """Nothing was tried."""
         self._epochs.clear()
         self._tags = None
+        self._twice = False
 
     def claims(self, epoch: Epoch) -> list[Claim]:
         """The roles that an epoch's keys open, which are tried by this."""
@@ -42,14 +50,31 @@ class Tries:
         return None if newest.id in self._epochs else newest
 
     def leads(self, epoch: Epoch) -> bool:
-        """Whether an epoch was not tried."""
-        return epoch.id not in self._epochs
+        """Whether an epoch, which a packet brought, was not tried; if it fails, packets are asked for again.
 
-    def tag(self) -> bytes:
-        """Where the packet lies that is to be asked for next. Raises `RelayRefused` when none is left."""
+        For then the relay's keys were replaced after it gave the packet out.
+        """
+        if epoch.id in self._epochs:
+            return False
+        self._tags = None
+        return True
+
+    def tag(self) -> bytes | None:
+        """Where the packet lies that is to be asked for next; None when none is left."""
         if self._tags is None:
             self._tags = self.replica.tags
-        return self._tags.pop(0) if self._tags else self._shut_out()
+        return self._tags.pop(0) if self._tags else None
+
+    def older(self) -> Epoch:
+        """The newest of the epochs here that were not tried. Raises `RelayRefused` when that is over."""
+        known = sorted(self.replica.space.epochs.values(), key=lambda epoch: (epoch.number, epoch.id), reverse=True)
+        found = next((epoch for epoch in known[: _OLDER + 1] if epoch.id not in self._epochs), None)
+        if self.replica.removed or (found is None and self._twice):
+            self._shut_out()
+        if found is None:
+            self.begin()
+            self._twice = True
+        return found or known[0]
 
     def _shut_out(self) -> NoReturn:
         if not self.replica.removed:
