@@ -15,8 +15,9 @@ def test_a_space_from_create_to_show(either: Chez) -> None:
         ("private", 1), ("Trip to Rome", 1)]
     shown = either.json("space", "show", made["id"][:8])
     assert shown["id"] == made["id"] and shown["collections"] == [{"name": "costs", "records": 1}]
-    people = either.run("space", "list").stdout
-    assert "Trip to Rome" in people and made["id"][:12] in people
+    for words in (("space", "list"), ("status",)):
+        people = either.run(*words).stdout
+        assert "Trip to Rome" in people and made["id"][:12] in people and "{" not in people
 
 
 def test_commands_about_records_take_a_space(either: Chez, tmp_path: Path) -> None:

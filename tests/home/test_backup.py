@@ -21,7 +21,7 @@ from chez.crypto import Kdf
 from chez.errors import BadArchive, ChezError, Damaged, HomeExists, InvalidValue, NotAllowed, NotFound, WrongPassphrase
 from chez.home.backup import About, _Writing
 from chez.home.lifecycle import new_device
-from chez.store.database import connect
+from chez.store.database import connect, schema_mark
 from chez.store.keyfile import wrap_key
 from chez.store.sealed import CHUNK, Header, SealedReader, SealedWriter, read_header
 from tests.blobs.support import CHUNK as PIECE
@@ -305,12 +305,12 @@ def test_a_chunk_opens_in_its_own_file_only() -> None:
         reader.read(1)
 
 
-META = "PRAGMA user_version = 1; CREATE TABLE meta (key, value); "
+META = f"PRAGMA user_version = 1; PRAGMA application_id = {schema_mark()}; CREATE TABLE meta (key, value); "
 
 
 @pytest.mark.parametrize("script", [
     "", "CREATE TABLE other (a);", "CREATE TABLE meta (key, value);", "PRAGMA user_version = -5;",
-    "PRAGMA user_version = 99;", META,
+    "PRAGMA user_version = 99;", "PRAGMA user_version = 1; CREATE TABLE meta (key, value);", META,
     META + "INSERT INTO meta VALUES ('device.signing', 'abc'), ('device.sealing', 7);",
 ])
 async def test_a_backup_that_somebody_made_up(tmp_path: Path, script: str) -> None:

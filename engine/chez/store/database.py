@@ -23,6 +23,7 @@ from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from zlib import crc32
 
 import aiosqlite
 import sqlcipher3
@@ -31,7 +32,7 @@ from chez.errors import ChezError, Damaged, NotAllowed, StorageFailed
 from chez.store.ceilings import STATEMENT, lowered
 from chez.store.disk import is_of_the_file, storage_error
 
-__all__ = ("Connection", "Database", "check_schema", "connect", "migrate", "rekey")
+__all__ = ("Connection", "Database", "check_schema", "connect", "migrate", "rekey", "schema_mark")
 
 Connection = Any
 """A `sqlcipher3.Connection`: the standard library's DB-API (PEP 249)."""
@@ -110,16 +111,28 @@ def check_schema(db: Connection) -> None:
     if version < SCHEMA_VERSION:
         raise Damaged(f"an older Chez wrote this home (schema {version}, here {SCHEMA_VERSION})",
                       "Open it once for writing, which brings it up to date.")
+    if db.execute("PRAGMA application_id").fetchone()[0] != schema_mark():
+        raise Damaged("another development version of Chez wrote this home, and formats may still break",
+                      "Write its records out with that version (`chez export`), and import them into a new home.")
+
+
+def _script(number: int) -> str:
+    return resources.files("chez.store").joinpath(f"schema/{number:04d}.sql").read_text()
+
+
+def schema_mark() -> int:
+    """What tells this schema from another of its number: there is no second number before a release."""
+    return crc32(_script(SCHEMA_VERSION).encode()) >> 1  # positive in SQLite's 32 bits
 
 
 def migrate(db: Connection) -> None:
     """Bring an open database to the present schema; a new one gets all of it."""
     version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
+    if version >= SCHEMA_VERSION:
         check_schema(db)
     for number in range(version + 1, SCHEMA_VERSION + 1):
-        script = resources.files("chez.store").joinpath(f"schema/{number:04d}.sql").read_text()
-        db.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+        mark = f"PRAGMA application_id = {schema_mark()};" if number == SCHEMA_VERSION else ""
+        db.executescript(f"BEGIN IMMEDIATE;\n{_script(number)}\nPRAGMA user_version = {number};{mark}\nCOMMIT;")
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ import asyncio
 import platform
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -110,7 +111,23 @@ def status(ctx: click.Context) -> None:
         from chez.cli.commands.devices import removed_notice
 
         say(removed_notice(found["spaces"][0]["removed_by"]))
-    table(("", ""), [(key, "—" if value is None else value) for key, value in found.items()])
+    spaces = found.pop("spaces")
+    table(("", ""), [(key, _shown(value)) for key, value in found.items()])
+    table(("space", "id", "relay", "link", ""), [
+        (one["name"], one["id"][:12], one["relay"] or "none", one["link"], _standing(one)) for one in spaces])
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "—" if value is None else ", ".join(value) if isinstance(value, list | tuple) else value
+
+
+def _standing(space: dict[str, Any]) -> str:
+    """What its person should know of a space, in a few words."""
+    if space["removed"]:
+        return f"this device was removed by {space['removed_by']}" if space["removed_by"] else "removed"
+    return str(space["problem"]) or ("new keys are owed: an owner's device makes them" if space["owed"] else "")
 
 
 @click.command()
