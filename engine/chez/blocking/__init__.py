@@ -1354,6 +1354,15 @@ class Space(Front[AsyncSpace]):
         """
         self._portal.call(lambda call: self._inner.rotate())
 
+    def move(self, *, relay: str | None = None) -> None:
+        """Take it to another place at its relay, or at another one, with all that is in it; as an owner.
+
+        For when the relay lets nobody in any more: who was an owner and left may have put keys
+        of its own in place. Members come by the new `link`; who was taken out can't. Raises
+        `NotAllowed`, `InvalidValue` for what is no relay.
+        """
+        self._portal.call(lambda call: self._inner.move(relay=relay))
+
     def forget(self) -> None:
         """Erase it on this device, for who left it, was taken out, or follows it; nothing changes for others.
 

@@ -9,6 +9,7 @@ person's other devices are told of it.
 from chez.crypto import SealingKey
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.home.guest import ask
+from chez.home.held import Held
 from chez.home.hosting import visit
 from chez.home.pairing import split_code
 from chez.home.sharing import own_card
@@ -16,12 +17,15 @@ from chez.home.space import OpenHome
 from chez.spaces.copies import copy_person
 from chez.spaces.invitations import InviteLink
 from chez.spaces.link import SpaceLink
+from chez.spaces.membership import Membership
 from chez.spaces.public import Address
 from chez.spaces.rotation import tag_of
-from chez.spaces.space import add_to_space, store_space
+from chez.spaces.space import add_to_space, load_space, store_space
+from chez.spaces.state import State
 from chez.spaces.statements import Kind
 from chez.store.database import Connection
 from chez.sync.connection import relay_name
+from chez.sync.moving import go_to
 from chez.sync.survey import Survey
 from chez.sync.surveyor import survey
 from chez_wire.login import handle_of
@@ -75,17 +79,16 @@ async def join_space(home: OpenHome, link: SpaceLink) -> int:
         raise NotFound(f"{relay_name(link.relay)} has no keys for you to the space {link.name!r}",
                        "Either you were not let in yet, or who did so was not in step with the relay since: "
                        "ask for that, and try again.") from None
-    _check(link, found)
-    if found.membership.state.right(home.device.id) is None:
-        raise NotAllowed(f"you are no member of the space {found.membership.state.name!r}",
-                         "An owner of it can let you in.")
+    state = _check(home, link, found)
+    if state.right(home.device.id) is None:
+        raise NotAllowed(f"you are no member of the space {state.name!r}", "An owner of it can let you in.")
     return await _keep(home, link, found, "space-joined")
 
 
 async def follow_space(home: OpenHome, address: Address) -> int:
     """Keep a public space here, as nobody's member; returns its row. Raises as `join_space`."""
     relay_name(address.relay)
-    held = next((held for held in home.spaces.all.values() if held.space.id == address.space), None)
+    held = _held(home, address.space)
     if held is not None and (held.space.handle, held.space.relay) == (address.handle, address.relay):
         raise NotAllowed(f"you have the space {held.space.name!r} already", "`chez sync` brings what is new.")
     _check_place(home, address.space, address.handle)
@@ -94,7 +97,7 @@ async def follow_space(home: OpenHome, address: Address) -> int:
     except NotFound:
         raise NotFound(f"{relay_name(address.relay)} has no public space at this address",
                        "It was deleted or moved, or who publishes it was not in step with the relay since.") from None
-    _check(address, found)
+    _check(home, address, found)
     address.check(found.membership.create)
     return await _keep(home, address, found, "space-followed")
 
@@ -105,28 +108,31 @@ async def _survey(where: SpaceLink | Address, key: SealingKey) -> Survey:
 
 async def _keep(home: OpenHome, where: SpaceLink | Address, found: Survey, kind: str) -> int:
     """Write it down, tell of it, and open it at its relay if the home is connected."""
-    def work(db: Connection) -> tuple[int, bool]:
-        n, new = _take_in(db, where, found)
+    def work(db: Connection) -> int:
+        n = _take_in(db, where, found)
         copy_person(db, n, found.membership)
         home.journal.record(db, kind, {"name": found.membership.state.name, "space": where.space.hex(),
                                        "relay": where.relay})
-        if n in home.spaces.all:
-            home.spaces.all[n].replica.forget()
-            home.spaces.all[n].replica.refresh(db)
-        return n, new
+        return n
 
-    n, new = await home.database.write(work)
-    await home.syncing.found(n)
-    if not new:
-        home.syncing.again(home.spaces.all[n].space)
-    return n
+    held = _held(home, where.space)
+    if held is None:
+        n = await home.database.write(work)
+        await home.syncing.found(n)
+        return n
+    return await home.syncing.replace(held, work)
+
+
+def _held(home: OpenHome, space: bytes) -> Held | None:
+    return next((held for held in home.spaces.all.values() if held.space.id == space), None)
 
 
 def _check_new(home: OpenHome, space: bytes, handle: bytes | None = None) -> None:
-    """Raise `NotAllowed` for who is in a space already; to follow it is not to be in it."""
-    for held in home.spaces.all.values():
-        if held.space.id == space and not (held.replica.removed or held.replica.follows):
-            raise NotAllowed(f"you have the space {held.space.name!r} already", "`chez sync` brings what is new.")
+    """Raise `NotAllowed` for who is in a space already, and at this place; to follow it is not to be in it."""
+    held = _held(home, space)
+    moved = held is not None and handle is not None and held.space.handle != handle
+    if held is not None and not (moved or held.replica.removed or held.replica.follows):
+        raise NotAllowed(f"you have the space {held.space.name!r} already", "`chez sync` brings what is new.")
     if handle is not None:
         _check_place(home, space, handle)
 
@@ -137,25 +143,31 @@ def _check_place(home: OpenHome, space: bytes, handle: bytes) -> None:
                            "Whoever made it wants the two to be confused: don't use it.")
 
 
-def _check(where: SpaceLink | Address, found: Survey) -> None:
-    """Believe the log, not who gave the link."""
-    state = found.membership.state
+def _check(home: OpenHome, where: SpaceLink | Address, found: Survey) -> State:
+    """Believe the log, not who gave the link, and what is known here beside it; what both amount to."""
+    members, held = Membership(where.space), _held(home, where.space)
+    members.add(found.membership.statements if held is None else
+                [*held.space.membership.statements, *found.membership.statements])
+    state = members.state
     if state.create is None or state.create.kind is Kind.PRIVATE:
         raise InvalidValue("the link leads to somebody's private space", "It is shared with nobody: ask for another.")
     if handle_of(state.admins[-1]) != where.handle:
         raise InvalidValue(f"the space {state.name!r} is at another place than the link says",
                            "It was moved since, or the link is not its own: ask for a new one.")
+    return state
 
 
-def _take_in(db: Connection, where: SpaceLink | Address, found: Survey) -> tuple[int, bool]:
-    """The space's row: a new one, or that of a space which this person was in, or followed, before."""
+def _take_in(db: Connection, where: SpaceLink | Address, found: Survey) -> int:
+    """The space's row: a new one, or that of a space which this person is in, or followed, before."""
     membership, epochs = found.membership, found.epochs.values()
     row = db.execute("SELECT n FROM space WHERE id = ?", (where.space,)).fetchone()
     if row is None:
         return store_space(db, where.space, membership.state.name, membership.statements, epochs, where.handle,
-                           sent=True, relay=where.relay, announce=True), True
+                           sent=True, relay=where.relay, announce=True)
     n: int = row[0]
     add_to_space(db, n, membership.statements, epochs, sent=True)
-    db.execute("UPDATE space SET handle = ?, relay = ?, farewell = 0, announce = 1 WHERE n = ?",
-               (where.handle, where.relay, n))
-    return n, False
+    space = load_space(db, n)
+    if space.handle != where.handle:
+        go_to(db, space, where.handle)
+    db.execute("UPDATE space SET relay = ?, farewell = 0, announce = 1 WHERE n = ?", (where.relay, n))
+    return n

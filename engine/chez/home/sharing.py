@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
+from chez import crypto
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.home.held import LEAST_PREFIX, Held, HeldSpaces
 from chez.keys.device import DeviceKeys
@@ -24,6 +25,7 @@ from chez.spaces.statements import (
     Add,
     Archive,
     Cut,
+    Move,
     Remove,
     Rename,
     Role,
@@ -33,6 +35,7 @@ from chez.spaces.statements import (
 )
 from chez.store.database import Connection, Database
 from chez.sync.chains import last_counted
+from chez.sync.moving import move
 from chez.sync.replica import Replica
 
 __all__ = ("Member", "RoleName", "Sharing", "Who", "own_card", "role_name", "role_named")
@@ -126,6 +129,20 @@ class Sharing:
             self._receipt(db, "epoch-started", {"number": self._space.epoch.number})
 
         await self._write(work)
+
+    def move(self, db: Connection, relay: str | None) -> None:
+        """Take the space to another place, in an open transaction; see `Space.move`."""
+        self._held.replica.refresh(db)
+        space = self._space
+        check_owner(space, self._device.id, "moves a space")
+
+        def word(admin: bytes) -> None:
+            self._say(db, Move(space.id, self._heads, self._device.id, admin))
+
+        move(db, space, self._device, crypto.random_bytes, word)
+        if relay is not None:
+            db.execute("UPDATE space SET relay = ? WHERE n = ?", (relay, space.n))
+        self._receipt(db, "space-moved", {"name": space.name, "relay": relay or space.relay or ""})
 
     def link(self, relay: str | None) -> str:
         """The space link; see `Space.link`."""

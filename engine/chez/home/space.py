@@ -40,6 +40,7 @@ from chez.records.types import collection_of
 from chez.records.values import check_collection, time_text
 from chez.spaces.public import Address
 from chez.store.database import Connection, Database
+from chez.sync.connection import relay_name
 
 __all__ = ("OpenHome", "Space", "collection_in")
 
@@ -248,6 +249,17 @@ class Space:
         Raises `NotAllowed` for who is no owner.
         """
         await self._sharing.rotate()
+
+    async def move(self, *, relay: str | None = None) -> None:
+        """Take it to another place at its relay, or at another one, with all that is in it; as an owner.
+
+        For when the relay lets nobody in any more: who was an owner and left may have put keys
+        of its own in place. Members come by the new `link`; who was taken out can't. Raises
+        `NotAllowed`, `InvalidValue` for what is no relay.
+        """
+        if relay is not None:
+            relay_name(relay)
+        await self._home.syncing.replace(self._held, lambda db: self._sharing.move(db, relay))
 
     async def forget(self) -> None:
         """Erase it on this device, for who left it, was taken out, or follows it; nothing changes for others.

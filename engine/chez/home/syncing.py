@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from chez.errors import ChezError, Misuse, NotFound
 from chez.home.answering import Answering
@@ -21,9 +22,12 @@ from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection, Database
 from chez.sync.connection import relay_name
 from chez.sync.link import Link
+from chez.sync.moving import go_to, strayed
 from chez.sync.work import Progress
 
 __all__ = ("Syncing",)
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -100,6 +104,28 @@ class Syncing:
             link.add(held.replica)
         await self._keep_sending(held)
 
+    async def replace(self, held: Held, work: Callable[[Connection], T]) -> T:
+        """Do something in a transaction of its own after which a space may be at another place; go on there."""
+        self._leave(held)
+
+        def whole(db: Connection) -> T:
+            result = work(db)
+            held.replica.hear()
+            held.replica.refresh(db)
+            return result
+
+        try:
+            return await self._database.write(whole)
+        finally:
+            if (now := self.link_of(held.space)) is not None:
+                now.add(held.replica)
+            elif self._running is not None:
+                await self._join(held)
+
+    def _leave(self, held: Held) -> None:
+        for link in self.links:
+            link.drop(held.replica)
+
     async def _begin(self, url: str, spaces: list[Held]) -> None:
         assert self._running is not None
         n = await self._database.write(lambda db: _relay_row(db, url))
@@ -125,9 +151,13 @@ class Syncing:
         """There is a space in row `n` of the store, or more of it than before; or it was deleted elsewhere."""
         assert self._spaces is not None
         known = self._spaces.all.get(n)
-        if known is not None and await self._database.write(lambda db: buried(db, known.space.id)):
-            await self.erase(known, lambda db: None)
-            return
+        if known is not None:
+            moved, gone = await self._database.write(lambda db: (_moved(db, known), buried(db, known.space.id)))
+            if gone:
+                await self.erase(known, lambda db: None)
+                return
+            if moved:
+                await self.replace(known, lambda db: None)
         held = await self._spaces.open(n)
         if held is not None:
             await self._join(held)
@@ -138,10 +168,9 @@ class Syncing:
         """Take a space off this device, after `word` in one transaction. Raises `StorageFailed`: then it is here still.
         """
         assert self._spaces is not None
-        spaces, link = self._spaces, self.link_of(held.space)
+        spaces = self._spaces
         spaces.drop(held.space.n)
-        if link is not None:
-            link.drop(held.replica)
+        self._leave(held)
 
         def work(db: Connection) -> None:
             word(db)
@@ -156,11 +185,6 @@ class Syncing:
             raise
         held.replica.forget()  # whoever holds it still finds that it is gone
         await held.blobs.close()
-
-    def again(self, space: SpaceKeys) -> None:
-        """There are other keys to a space that was here: the link that keeps it in step begins anew."""
-        if (link := self.link_of(space)) is not None:
-            link.begin_anew()
 
     def _stopped(self) -> None:
         self._running = None
@@ -269,6 +293,16 @@ async def _stop(task: "asyncio.Task[None]") -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+
+
+def _moved(db: Connection, held: Held) -> bool:
+    """Whether a space is at another place than it was looked for so far."""
+    held.replica.forget()
+    held.replica.refresh(db)
+    handle = strayed(held.space)
+    if handle is not None:
+        go_to(db, held.space, handle)
+    return handle is not None
 
 
 def _connected(link: Link) -> Misuse:

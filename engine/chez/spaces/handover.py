@@ -164,12 +164,14 @@ def take_offer(db: Connection, offer: Offer | Deleted, device: bytes) -> int | N
         return None
     (person,) = db.execute("SELECT value FROM meta WHERE key = 'person'").fetchone()
     strange = state.role(person) is None  # who only reads a space says nothing there
-    row = db.execute("SELECT n FROM space WHERE id = ?", (given.space,)).fetchone()
+    row = db.execute("SELECT n, handle FROM space WHERE id = ?", (given.space,)).fetchone()
     if row is None:
         n = store_space(db, given.space, state.name, offer.statements, offer.epochs, handle_of(state.admins[-1]),
                         sent=strange, relay=given.relay or None)
     else:
-        n = row[0]
+        n, place = row
+        if place in [handle_of(admin) for admin in state.admins[:-1]]:
+            db.execute("UPDATE space SET relay = ? WHERE n = ?", (given.relay or None, n))  # it moved since
         add_to_space(db, n, offer.statements, offer.epochs, sent=strange)
     copy_person(db, n, offer.membership)
     db.executemany("UPDATE epoch SET announced = 1 WHERE space = ? AND id = ?",

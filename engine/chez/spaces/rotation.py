@@ -104,8 +104,10 @@ def first_epoch(create: Signed, device: crypto.SigningKey, admin_seed: bytes, en
 
 
 def new_epoch(membership: Membership, epochs: Mapping[bytes, Epoch], device: crypto.SigningKey,
-              entropy: Callable[[int], bytes]) -> StartedEpoch:
+              entropy: Callable[[int], bytes], admin: bytes = b"") -> StartedEpoch:
     """The epoch that follows all that are known; all three keys are new.
+
+    `admin` is the seed of its admin key, where that is made already.
 
     Raises `NotAllowed` for who is no owner, or has no key of an epoch to be followed yet.
     """
@@ -122,7 +124,7 @@ def new_epoch(membership: Membership, epochs: Mapping[bytes, Epoch], device: cry
         previous.append(Previous(id, state.epochs[id].number, link))
     number = 1 + max(state.epochs[id].number for id in state.epoch_heads)
     return _make(membership.space, membership.named_heads, device, number, previous, secret, entropy(32),
-                 entropy(32))
+                 admin or entropy(32))
 
 
 def _make(space: bytes, heads: list[bytes], device: crypto.SigningKey, number: int, previous: list[Previous],

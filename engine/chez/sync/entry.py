@@ -39,8 +39,8 @@ from chez_wire.envelope import HEADER_BYTES, Header
 from chez_wire.limits import MAX_CHANGE, MAX_ENVELOPE, MAX_INNER, MAX_ITEMS, MAX_PARTS, MIN_ENVELOPE
 
 __all__ = ("CHANGE", "CHANGES", "GONE", "JOURNAL_HEAD", "SPACE", "STATEMENT", "STATEMENTS", "Inner", "Item", "Part",
-           "RelayHead", "SignedEntry", "UnknownEpoch", "entry_hash", "kind_of", "pad", "padded_size", "read_signed",
-           "seal", "sign_entry", "unpacked_size", "unpad", "unseal")
+           "RelayHead", "SignedEntry", "UnknownEpoch", "entry_hash", "kind_of", "log_name", "pad",
+           "padded_size", "read_signed", "seal", "sign_entry", "unpacked_size", "unpad", "unseal")
 
 VERSION: Final = 1
 CHANGES, STATEMENTS = 0, 1  # kinds of entries
@@ -74,11 +74,16 @@ class Item(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=T
 
 
 class RelayHead(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """What the author had last seen of a relay's log of this space."""
+    """What the author had last seen of a relay's log of this space; `log` names that (`log_name`)."""
 
-    incarnation: Id
+    log: Id
     offset: Annotated[int, Meta(ge=0)]
     head: Id
+
+
+def log_name(incarnation: bytes, handle: bytes) -> bytes:
+    """A relay's log of one space, in its store of this incarnation, under this handle (32 bytes)."""
+    return crypto.hash_fields("chez/1 relay log", incarnation, handle)
 
 
 class Part(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from chez.store.database import Connection
-from chez.sync.entry import Inner
+from chez.sync.entry import Inner, log_name
 from chez_wire.envelope import entry_id, fold_head
 from chez_wire.frames import Entry
 
@@ -75,13 +75,16 @@ def _note(db: Connection, space: int, relay: int, rows: list[tuple[int, int, int
     return [_raise(db, space, relay, author, offset, False) for author, offset, alike in told if not alike]
 
 
-def check_claim(db: Connection, space: int, inner: Inner) -> list[Alarm]:
-    """What an accepted entry says of a relay's log; kept until this device has read so far, if it has not."""
+def check_claim(db: Connection, space: int, handle: bytes, inner: Inner) -> list[Alarm]:
+    """What an accepted entry says of a relay's log; kept until this device has read so far, if it has not.
+
+    `handle` is where the space is now: of a log at a former one nothing is known here any more.
+    """
     if inner.relay is None or inner.relay.offset == 0:
         return []
     found = []
-    for (relay,) in db.execute("SELECT relay FROM cursor WHERE space = ? AND incarnation = ?",
-                               (space, inner.relay.incarnation)).fetchall():
+    cursors = db.execute("SELECT relay, incarnation FROM cursor WHERE space = ?", (space,)).fetchall()
+    for relay in [relay for relay, incarnation in cursors if log_name(incarnation, handle) == inner.relay.log]:
         row = db.execute("SELECT head FROM relay_head WHERE space = ? AND relay = ? AND position = ?",
                          (space, relay, inner.relay.offset)).fetchone()
         if row is None:

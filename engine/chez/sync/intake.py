@@ -220,7 +220,7 @@ class Intake:
             self.db.execute("UPDATE cursor SET acknowledged = max(acknowledged, ?) WHERE space = ? AND relay = ?",
                             (row, self.space.n, self.relay))
         self._witness(inner)
-        self.received.alarms += check_claim(self.db, self.space.n, inner)
+        self.received.alarms += check_claim(self.db, self.space.n, self.space.handle, inner)
         self.received.applied += 1
         if bound or forks or self._tally.doubtful(inner.author):
             self._tally.doubt(inner.author)

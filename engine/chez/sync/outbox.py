@@ -13,11 +13,11 @@ from chez.spaces.permits import role_of
 from chez.spaces.space import SpaceKeys, load_space
 from chez.spaces.statements import Remove, Signed
 from chez.store.database import Connection
-from chez.sync.entry import CHANGE, GONE, JOURNAL_HEAD, SPACE, STATEMENTS, Item
+from chez.sync.entry import CHANGE, GONE, JOURNAL_HEAD, SPACE, STATEMENTS, Item, RelayHead, log_name
 from chez.sync.planning import Waiting
 
-__all__ = ("change_items", "has_statements", "journal_head", "named_by", "offers", "take_statements", "waiting_changes",
-           "waiting_spaces")
+__all__ = ("change_items", "has_statements", "journal_head", "named_by", "offers", "seen_last", "take_statements",
+           "waiting_changes", "waiting_spaces")
 
 
 def waiting_spaces(db: Connection, device: bytes) -> set[int]:
@@ -98,6 +98,13 @@ def journal_head(db: Connection, space: int, device: bytes) -> list[Item]:
     db.execute("INSERT OR REPLACE INTO witness (space, author, number, hash) VALUES (?, ?, ?, ?)",
                (space, device, *head))
     return [Item(JOURNAL_HEAD, "", "", head[0].to_bytes(8, "big") + head[1])]
+
+
+def seen_last(db: Connection, space: SpaceKeys) -> RelayHead | None:
+    """What was last seen of a relay's log of a space."""
+    row = db.execute("SELECT incarnation, position, head FROM cursor WHERE space = ? ORDER BY relay LIMIT 1",
+                     (space.n,)).fetchone()
+    return None if row is None else RelayHead(log_name(row[0], space.handle), *row[1:])
 
 
 def named_by(space: SpaceKeys, device: bytes, kind: int, items: list[Item]) -> list[bytes]:

@@ -32,7 +32,6 @@ from chez.sync.entry import (
     Inner,
     Item,
     Part,
-    RelayHead,
     SignedEntry,
     read_signed,
     seal,
@@ -46,6 +45,7 @@ from chez.sync.outbox import (
     journal_head,
     named_by,
     offers,
+    seen_last,
     take_statements,
     waiting_changes,
 )
@@ -151,11 +151,9 @@ class Replica:
     def _append(self, db: Connection, now: int, kind: int, items: list[Item],
                 part: Part | None = None) -> tuple[int, SignedEntry]:
         sequence, previous, _ = last_entry(db, self.space.n, self._device.id)
-        seen = db.execute("SELECT incarnation, position, head FROM cursor WHERE space = ? ORDER BY relay LIMIT 1",
-                          (self.space.n,)).fetchone()
         heads = named_by(self.space, self._device.id, kind, items)
         entry = sign_entry(Inner(1, self.space.id, self._device.id, sequence + 1, previous, now, kind, items,
-                                 heads, RelayHead(*seen) if seen else None, part), self._device.signing)
+                                 heads, seen_last(db, self.space), part), self._device.signing)
         return keep_entry(db, self.space.n, entry), entry
 
     def outgoing(self, db: Connection, relay: int) -> list[Sealed]:

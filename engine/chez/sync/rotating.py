@@ -71,9 +71,17 @@ def creation_of(db: Connection, relay: int, space: SpaceKeys, signer: crypto.Sig
                        "there.", reason="unknown")
 
 
-def start_epoch(db: Connection, space: SpaceKeys, device: DeviceKeys, entropy: Callable[[int], bytes]) -> Epoch:
-    """Start a new epoch of a space; what waits to be sent is sealed under it. Raises `NotAllowed`."""
-    made = new_epoch(space.membership, space.epochs, device.signing, entropy)
+def start_epoch(db: Connection, space: SpaceKeys, device: DeviceKeys, entropy: Callable[[int], bytes],
+                moving: Callable[[bytes], object] | None = None) -> Epoch:
+    """Start a new epoch of a space; what waits to be sent is sealed under it. Raises `NotAllowed`.
+
+    `moving` says before that the space goes to the handle of its admin key, given the public half.
+    """
+    admin = b""
+    if moving is not None:
+        admin = entropy(32)
+        moving(crypto.SigningKey.from_seed(admin).public)
+    made = new_epoch(space.membership, space.epochs, device.signing, entropy, admin)
     keep_statement(db, space.n, space.membership, made.statement)
     _keep(db, space, made.epoch)
     _seal_anew(db, space)

@@ -1,0 +1,45 @@
+"""A space that goes to another place at relays: another handle, under an admin key that only its owners have now.
+
+Whoever was an owner had the key whose word relays take, and may have replaced all keys before
+the others did. Then the old place is lost, and nothing else: the log is here, and is sent to
+the new one, whole, under an epoch that only those have who belong.
+"""
+
+from collections.abc import Callable
+
+from chez.keys.device import DeviceKeys
+from chez.spaces.space import SpaceKeys
+from chez.store.database import Connection
+from chez.sync.rotating import start_epoch
+from chez_wire.login import handle_of
+
+__all__ = ("go_to", "move", "strayed")
+
+_OF_THE_LOG = ("cursor", "relay_head", "claim", "locked")
+"""What is known of the log at the former place. What speaks against its relay stays."""
+
+
+def move(db: Connection, space: SpaceKeys, device: DeviceKeys, entropy: Callable[[int], bytes],
+         say: Callable[[bytes], object]) -> None:
+    """Start the epoch whose admin key gives a space its next handle, and take the space there.
+
+    `say` says the statement, given the public half of that key. Raises `NotAllowed`.
+    """
+    epoch = start_epoch(db, space, device, entropy, moving=say)
+    assert epoch.admin is not None  # it was made just now
+    go_to(db, space, handle_of(epoch.admin.public))
+
+
+def go_to(db: Connection, space: SpaceKeys, handle: bytes) -> None:
+    """A space is at another handle: whatever relay has it is read from the beginning, and sent what it lacks."""
+    db.execute("DELETE FROM sealed WHERE entry IN (SELECT n FROM entry WHERE space = ?)", (space.n,))
+    for table in _OF_THE_LOG:
+        db.execute(f"DELETE FROM {table} WHERE space = ?", (space.n,))
+    db.execute("UPDATE space SET handle = ?, announce = 1 WHERE n = ?", (handle, space.n))
+    space.handle = handle
+
+
+def strayed(space: SpaceKeys) -> bytes | None:
+    """The handle that the space has by its owners' word, if it is another than the one it is looked for at."""
+    handle = handle_of(space.membership.state.admins[-1])
+    return handle if handle != space.handle else None

@@ -1,0 +1,135 @@
+"""A space goes to another place: an owner who left took the old one over, or the relay is changed."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import chez
+from chez.errors import InvalidValue, NotAllowed, NotFound
+from chez.spaces.link import SpaceLink
+from chez.sync.connection import connect
+from chez.sync.rotating import rotation_at
+from tests.people.persons import in_step, persons, roles, shared, values
+from tests.people.support import join
+from tests.relay.support import Process, relay
+
+
+async def take_over(space: chez.Space, thief: chez.Home) -> None:
+    """An owner whose removal is on its way replaces the relay's keys by some that nobody else has."""
+    replica = space._held.replica
+    at = replica.space.epoch
+
+    def work(db):  # type: ignore[no-untyped-def]
+        replica.rotate(db)
+        return rotation_at(replica.space, at, thief._device.signing, replica._entropy)
+
+    made = await thief._database.write(work)
+    assert made is not None and thief.relay is not None
+    signer, rotation = made
+    async with connect(thief.relay) as opened:
+        await opened.rotate(replica.space.handle, signer, replace(rotation, packets=()))
+
+
+async def test_a_leaving_owner_who_takes_the_place_over_wins_nothing(tmp_path: Path, server: Process) -> None:
+    """It is removed and locks the relay: another owner moves the space; all members go on, it is left with the old."""
+    async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta, role="owner")
+        (his,) = await shared(trip, anna, carl)
+        async with join(carl, tmp_path / "phone", "phone", server.url) as phone:
+            await his.collection("notes").put({"n": 1}, id="before")
+            photo = await trip.blobs.add(b"x" * 5000)
+            await trip.collection("notes").put({"photo": photo}, id="photo")
+            await in_step(anna, berta, carl, phone)
+            await trip.remove("berta")
+            await take_over(hers, berta)
+            for home in (anna, carl):
+                assert [problem.name for problem in (await home.sync()).problems] == ["Trip"]
+            await his.collection("notes").put({"n": 2}, id="meanwhile")
+            old = trip.link()
+            await trip.move()
+            assert trip.link() != old
+            assert not (await anna.sync()).problems
+            with pytest.raises(NotAllowed, match="already"):
+                await carl.join(old)
+            assert await carl.join(trip.link()) == his
+            assert not (await carl.sync()).problems
+            await in_step(anna, phone, carl, phone)
+            theirs = phone.space("Trip")
+            assert theirs.link() == trip.link()
+            for space in (trip, his, theirs):
+                assert set(await values(space)) == {"before", "meanwhile", "photo"}
+                assert await roles(space) == {"anna": "owner", "carl": "writer"}
+            await theirs.collection("notes").put({"n": 3}, id="after")
+            await in_step(phone, anna, carl)
+            assert len(await values(trip)) == len(await values(his)) == 4
+            got = (await his.collection("notes").get("photo")).value["photo"]
+            assert b"".join([part async for part in his.blobs.read(got)]) == b"x" * 5000
+            with pytest.raises((NotAllowed, NotFound)):
+                await berta.join(trip.link())
+            assert set(await values(hers)) == {"before", "photo"}
+            assert [await home.alarms() for home in (anna, carl, phone)] == [[], [], []]
+            assert [await home.audit() for home in (anna, carl, phone)] == [[], [], []]
+
+
+async def test_a_space_goes_to_another_relay(tmp_path: Path, server: Process) -> None:
+    """Moved while connected, the space is at the other relay with all of it; a newcomer and members join there."""
+    async with (persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl),
+                relay(tmp_path / "other") as other):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta)
+        await hers.collection("notes").put({"n": 1}, id="a")
+        await in_step(berta, anna)
+        async with anna.connect() as link:
+            await link.synced(20)
+            await trip.move(relay=other.url)
+            await trip.collection("notes").put({"n": 2}, id="b")
+            await trip.add(await carl.card())
+            await anna.sync()
+        assert SpaceLink.read(trip.link()).relay == other.url
+        his = await carl.join(trip.link())
+        assert await berta.join(trip.link()) == hers
+        await in_step(carl, berta)
+        for space in (his, hers):
+            assert set(await values(space)) == {"a", "b"}
+        await hers.collection("notes").put({"n": 3}, id="c")
+        await in_step(berta, anna, carl)
+        assert set(await values(trip)) == set(await values(his)) == {"a", "b", "c"}
+        (receipt,) = await anna.journal.receipts("space-moved")
+        assert receipt.body["relay"] == other.url
+
+
+async def test_who_may_not_moves_nothing(tmp_path: Path, server: Process) -> None:
+    """A writer, the private space, a relay that is none: refused, and all stays where it is."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta)
+        link = trip.link()
+        with pytest.raises(NotAllowed, match="owner"):
+            await hers.move()
+        with pytest.raises(NotAllowed, match="yours alone"):
+            await anna.space().move()
+        with pytest.raises(InvalidValue):
+            await trip.move(relay="ftp://relay")
+        await in_step(anna, berta)
+        assert trip.link() == hers.link() == link
+
+
+async def test_a_removed_owners_own_move_leads_nobody_astray(tmp_path: Path, server: Process) -> None:
+    """It moves the space for itself, with all members in it: who knows of its removal does not follow."""
+    async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta, role="owner")
+        (his,) = await shared(trip, anna, carl)
+        await in_step(anna, berta, carl)
+        await trip.remove("berta")
+        await in_step(anna, carl)
+        await hers.move()
+        await berta.sync()
+        for home in (anna, carl):
+            with pytest.raises(InvalidValue, match="another place"):
+                await home.join(hers.link())
+        await trip.collection("notes").put({"n": 1}, id="a")
+        await in_step(anna, carl)
+        assert set(await values(his)) == {"a"} and his.link() == trip.link()
