@@ -11,7 +11,7 @@ from chez import crypto, inboxes
 from chez.crypto import Kdf
 from chez.errors import BadPairing, NotAllowed
 from chez.home import lifecycle, pairing
-from chez.home.pairing import split_code
+from chez.home.pairing import Pairing, split_code
 from chez.journal import write_receipt
 from chez.sync.codes import mailbox
 from chez.sync.pairing import NewDevice
@@ -67,7 +67,7 @@ async def test_one_wrong_guess_burns_the_code_and_is_reported(home: chez.Home, t
     assert list((await home.status()).devices) == ["laptop"]
 
 
-async def refused(waiting: chez.home.Pairing) -> None:
+async def refused(waiting: Pairing) -> None:
     """Wait for the new device, who turns out to be none."""
     with pytest.raises(BadPairing, match="burnt"):
         await waiting.confirm()
