@@ -39,7 +39,8 @@ async def space_show(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """How a space stands, and its collections."""
     asked = read_params(params, Placed)
     space = asked.of(home)
-    return await _shown(space) | {"collections": [plain(one) for one in await space.collections()]}
+    return await _shown(space) | {"members": len(await space.members()),
+                                  "collections": [plain(one) for one in await space.collections()]}
 
 
 async def space_audit(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -75,7 +76,8 @@ async def space_pick(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 async def _shown(space: "Space") -> dict[str, Any]:
     records = sum(one.records for one in await space.collections())
-    return {**plain(space.status()), "private": space.private, "public": space.public, "records": records}
+    return {**plain(space.status()), "private": space.private, "public": space.public, "role": space.role,
+            "archived": space.archived, "records": records}
 
 
 VERBS: "Final[Mapping[str, Verb]]" = {

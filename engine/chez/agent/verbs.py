@@ -281,10 +281,10 @@ def find(name: str) -> Verb:
         return verb
     from importlib.metadata import entry_points
 
-    from chez.agent import attachments, contacts, devices, inviting, keeping, pasts, spaces, unlocking
+    from chez.agent import attachments, contacts, devices, inviting, keeping, pasts, sharing, spaces, unlocking
 
     for table in (keeping.VERBS, attachments.VERBS, pasts.VERBS, devices.VERBS, contacts.VERBS, spaces.VERBS,
-                  inviting.VERBS, unlocking.VERBS):
+                  sharing.VERBS, inviting.VERBS, unlocking.VERBS):
         if (verb := table.get(name)) is not None:
             return verb
     for entry in entry_points(group="chez.verbs"):

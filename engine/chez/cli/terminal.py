@@ -172,6 +172,10 @@ class Terminal:
         answer: str = click.prompt(safe(question), default=default, err=True)
         return answer
 
+    def confirm(self, question: str) -> bool:
+        """Ask for a yes. Raises as `ask`."""
+        return self.ask(question, "no").strip().lower() in ("y", "yes", "o", "oui")
+
     def show(self, data: dict[str, Any]) -> None:
         """Print a structured event that the command did not take for itself."""
         self.clear()

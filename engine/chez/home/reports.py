@@ -23,9 +23,9 @@ class SpaceStatus:
 
     `link` is "off", "connecting", "syncing", "synced" or "failed"; `problem` tells why it is
     not in step, empty if it is or is about to be. `removed` says that this device has no part
-    in it any more, `removed_by` who said so: a device's name, or a person's. While a new epoch
-    is `owed`, somebody who was removed, or may write no more, can still read what is new: an
-    owner's device starts it when it connects.
+    in it any more, `removed_by` who said so (a device's name, or a person's), `left` that it was
+    this person itself. While a new epoch is `owed`, somebody who was removed, or may write no
+    more, can still read what is new: an owner's device starts it when it connects.
     """
 
     id: str
@@ -36,6 +36,7 @@ class SpaceStatus:
     removed: bool = False
     removed_by: str | None = None
     owed: bool = False
+    left: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,7 +190,7 @@ class Space:
         invitation that the person came by. Raises `NotAllowed` for who is no owner, for who is
         a member already and in the private space, `InvalidValue` for what is no card, `NotFound`.
         """
-        return await self._sharing.add(await card_of(self._home.contacts, card), role, invite)
+        return await self._named(await self._sharing.add(await card_of(self._home.contacts, card), role, invite))
 
     async def set_role(self, who: Who, role: RoleName) -> Member:
         """Give a member another role, or give up one's own for a lower one.
@@ -200,7 +200,7 @@ class Space:
         Raises `NotAllowed` for who is no owner, and for the only owner's own role, `NotFound`,
         `InvalidValue`.
         """
-        return await self._sharing.set_role(await self._who(who), role)
+        return await self._named(await self._sharing.set_role(await self._who(who), role))
 
     async def remove(self, who: Who) -> Member:
         """Take a member out, with all its devices, and start a new epoch.
@@ -210,7 +210,7 @@ class Space:
         it. Raises `NotAllowed` for who is no owner and for oneself (`leave`), `NotFound`,
         `InvalidValue` where several are called so.
         """
-        return await self._sharing.remove(await self._who(who))
+        return await self._named(await self._sharing.remove(await self._who(who)))
 
     async def leave(self) -> None:
         """End this person's part in it; all devices of the person keep what they have, until it is forgotten there.
@@ -222,7 +222,10 @@ class Space:
 
     async def transfer(self, who: Who) -> Member:
         """Make another member an owner, and oneself a writer. Raises as `set_role`."""
-        return await self._sharing.transfer(await self._who(who))
+        return await self._named(await self._sharing.transfer(await self._who(who)))
+
+    async def _named(self, member: Member) -> Member:
+        return (await named(self._home.contacts, [member]))[0]
 
     async def _who(self, who: Who) -> Who:
         """The person whom a contact's name means. Raises `InvalidValue` where another member calls itself so."""

@@ -280,13 +280,14 @@ class Syncing:
         return SpaceStatus(held.id, held.space.name, link.url, link.status_of(held.space.id),
                            held.blobs.problem if error is None else str(error), *self._standing(held))
 
-    def _standing(self, held: Held) -> tuple[bool, str | None, bool]:
-        """Whether this device has no part in a space any more, who said so, and whether a new epoch is owed."""
+    def _standing(self, held: Held) -> tuple[bool, str | None, bool, bool]:
+        """What `SpaceStatus` says from `removed` on."""
         state = held.space.membership.state
         if not held.replica.removed:
-            return False, None, state.rotation_owed
-        by = removed_by(held.space, self._device)
-        return True, None if by is None else name_of(state, by, state.persons_of(self._device)), False
+            return False, None, state.rotation_owed, False
+        by, own = removed_by(held.space, self._device), state.persons_of(self._device)
+        left = by is not None and bool(state.persons_of(by) & own) and not any(state.role(one) for one in own)
+        return True, None if by is None else name_of(state, by, own), False, left
 
 
 async def _stop(task: "asyncio.Task[None]") -> None:

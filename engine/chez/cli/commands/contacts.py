@@ -131,8 +131,7 @@ def verify(ctx: click.Context, name: str, doubt: bool, yes: bool) -> None:
         found = call(ctx, "contact-show", {"contact": name})
         for row in _rows(found["words"]):
             say(f"   {row}", err=True)
-        answer = Terminal(settings(ctx)).ask(f"Does {found['name']!r} see the same words?", "no")
-        if answer.strip().lower() not in ("y", "yes", "o", "oui"):
+        if not Terminal(settings(ctx)).confirm(f"Does {found['name']!r} see the same words?"):
             raise NotAllowed("nothing was verified",
                              "If the words differ, the card you have is not that person's: remove it, ask for another.")
     done = call(ctx, "contact-verify", {"contact": name, "verified": not doubt})

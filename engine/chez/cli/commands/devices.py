@@ -188,18 +188,14 @@ def _ask(chosen: Settings, found: dict[str, Any], too: list[str]) -> list[str]:
     for one in found["let_in"]:
         say(f"   it let in {_line(one)}", err=True)
     asked = [one for one in found["let_in"] if one["id"] not in too]
-    too = too + [one["id"] for one in asked if _yes(terminal, f"Remove {one['name']!r} too, which it let in?")]
-    if not _yes(terminal, f"Remove {found['name']!r} from all your spaces for good?"):
+    too = too + [one["id"] for one in asked if terminal.confirm(f"Remove {one['name']!r} too, which it let in?")]
+    if not terminal.confirm(f"Remove {found['name']!r} from all your spaces for good?"):
         raise NotAllowed("nothing was removed")
     return too
 
 
 def _line(one: dict[str, Any]) -> str:
     return f"{one['name']}   fingerprint {one['fingerprint']}   last seen {when(one['seen']) or 'never'}"
-
-
-def _yes(terminal: Terminal, question: str) -> bool:
-    return terminal.ask(question, "no").strip().lower() in ("y", "yes", "o", "oui")
 
 
 @device.command()

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from chez.cli.client import call
-from chez.cli.commands import inviting
+from chez.cli.commands import inviting, sharing
 from chez.cli.context import settings
 from chez.cli.terminal import json_line, say, table
 
@@ -32,9 +32,23 @@ def list_spaces(ctx: click.Context) -> None:
         for one in found:
             json_line(one)
         return
-    table(("name", "id", "records", "link", "problem"), [
-        (one["name"], one["id"][:SHORT], one["records"], one["link"], one["problem"]) for one in found],
+    table(("name", "id", "role", "records", "link", ""), [
+        (one["name"], one["id"][:SHORT], one["role"] or "", one["records"], one["link"], _note(one)) for one in found],
         right=("records",))
+
+
+def _note(one: dict[str, Any]) -> str:
+    """What is to be known of a space, the most urgent alone."""
+    if one["left"]:
+        return "you left it"
+    if one["removed"]:
+        return f"{'this device was' if one['private'] else 'you were'} removed" + (
+            f" by {one['removed_by']}" if one["removed_by"] else "")
+    if one["problem"]:
+        return str(one["problem"])
+    if one["owed"]:
+        return "a new epoch is owed: who was removed can still read what is new"
+    return "put away" if one["archived"] else ""
 
 
 @space.command()
@@ -57,8 +71,9 @@ def show(ctx: click.Context, name: str) -> None:
     if settings(ctx).json:
         json_line(done)
         return
-    table(("", ""), [("name", done["name"]), ("id", done["id"]), ("relay", done["relay"] or "none"),
-                     ("link", done["link"]), ("problem", done["problem"]), ("records", done["records"])])
+    table(("", ""), [("name", done["name"]), ("id", done["id"]), ("role", done["role"] or "none"),
+                     ("members", done["members"]), ("relay", done["relay"] or "none"), ("link", done["link"]),
+                     ("note", _note(done)), ("records", done["records"])])
     table(("collection", "records"), [(one["name"], one["records"]) for one in done["collections"]],
           right=("records",))
 
@@ -106,5 +121,5 @@ def pick(ctx: click.Context, entry: str) -> None:
         say(line)
 
 
-for _command in inviting.COMMANDS:
+for _command in (*sharing.COMMANDS, *inviting.COMMANDS):
     space.add_command(_command)

@@ -1,0 +1,207 @@
+"""space members, add, role, remove, leave, ...: who shares a space, and what its owners say of it."""
+
+import sys
+from typing import Any, Final
+
+import click
+
+from chez.cli.client import call
+from chez.cli.context import settings
+from chez.cli.terminal import Terminal, json_line, say, table
+from chez.errors import NotAllowed
+
+__all__ = ("COMMANDS",)
+
+SHORT: Final = 12
+"""Characters of an id that are shown to people."""
+
+_LONGEST: Final = 1 << 20
+_NEXT: Final = "The others hear of it with the next sync: run `chez sync` now, unless an owner runs here."
+
+_role = click.Choice(["owner", "writer", "reader"])
+_yes = click.option("--yes", is_flag=True, help="Do it without asking (for scripts).")
+
+
+@click.command()
+@click.argument("name")
+@click.pass_context
+def members(ctx: click.Context, name: str) -> None:
+    """List who shares a space. What somebody calls itself proves nothing: see `chez contact`."""
+    found = call(ctx, "space-members", {"space": name})
+    if settings(ctx).json:
+        for one in found:
+            json_line(one)
+        return
+    table(("name", "id", "role", "contact", "devices"), [
+        (one["name"], one["id"][:SHORT], one["role"], _contact(one), ", ".join(one["devices"])) for one in found])
+
+
+def _contact(one: dict[str, Any]) -> str:
+    if one["own"]:
+        return "you"
+    return f"{one['contact']}{', verified' if one['verified'] else ''}" if one["contact"] else ""
+
+
+def _called(member: dict[str, Any]) -> str:
+    """What this person calls a member."""
+    name: str = member["contact"] or member["name"]
+    return name
+
+
+@click.command()
+@click.argument("name")
+@click.argument("who")
+@click.option("--role", type=_role, default="writer", show_default=True, help="What the person may do.")
+@click.pass_context
+def add(ctx: click.Context, name: str, who: str, role: str) -> None:
+    """Let a person into a space, with all its devices: WHO is a contact, a card, or - for a card on standard input.
+
+    It reads everything from the first entry on. Who is not there to give a card is let in by
+    an invitation: `chez space invite`.
+    """
+    given = sys.stdin.read(_LONGEST + 1) if who == "-" else who
+    done = call(ctx, "space-add", {"space": name, "who": given, "role": role})
+    if settings(ctx).json:
+        json_line(done)
+        return
+    say(f"{_called(done['member'])} is in {done['name']!r}, as {done['member']['role']}.")
+    say("Once you are in step with the relay (`chez sync`), the person comes in by:")
+    say(f"  chez join {done['link']}" if done["link"] else "  the link of `chez space link`, when a relay is set")
+
+
+@click.command()
+@click.argument("name")
+@click.argument("who")
+@click.argument("role", type=_role)
+@click.pass_context
+def role(ctx: click.Context, name: str, who: str, role: str) -> None:
+    """Give a member another role, or give up your own for a lower one. WHO is a contact, a member, or an id."""
+    done = call(ctx, "space-role", {"space": name, "who": who, "role": role})
+    if settings(ctx).json:
+        json_line(done)
+        return
+    say(f"{_called(done['member'])} is {done['member']['role']} of {done['name']!r} now.")
+    say(_NEXT)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("who")
+@_yes
+@click.pass_context
+def remove(ctx: click.Context, name: str, who: str, yes: bool) -> None:
+    """Take a member out of a space, with all its devices, and start a new epoch.
+
+    It keeps what it has, and reads nothing that is written from now on. WHO is a contact, a
+    member, or an id.
+    """
+    _ask(ctx, yes, f"Take {who!r} out of {name!r}?")
+    done = call(ctx, "space-remove", {"space": name, "who": who})
+    if settings(ctx).json:
+        json_line(done)
+        return
+    say(f"{_called(done['member'])} is out of {done['name']!r}: what is written from now on has new keys.")
+    say(_NEXT)
+
+
+@click.command()
+@click.argument("name")
+@_yes
+@click.pass_context
+def leave(ctx: click.Context, name: str, yes: bool) -> None:
+    """Leave a space, with all your devices. What is here stays, until `chez space forget`."""
+    _ask(ctx, yes, f"Leave {name!r}? Only an owner of it can let you in again.")
+    done = call(ctx, "space-leave", {"space": name})
+    if settings(ctx).json:
+        json_line(done)
+        return
+    say(f"You have left {done['name']!r}. Run `chez sync` to tell it; after that `chez space forget` erases it here.")
+
+
+@click.command()
+@click.argument("name")
+@click.argument("who")
+@_yes
+@click.pass_context
+def transfer(ctx: click.Context, name: str, who: str, yes: bool) -> None:
+    """Make a member the owner of a space, and yourself a writer."""
+    _ask(ctx, yes, f"Make {who!r} the owner of {name!r}, and be a writer there yourself?")
+    done = call(ctx, "space-transfer", {"space": name, "who": who})
+    if settings(ctx).json:
+        json_line(done)
+        return
+    say(f"{_called(done['member'])} is the owner of {done['name']!r} now, and you are a writer.")
+    say(_NEXT)
+
+
+@click.command()
+@click.argument("name")
+@click.argument("new")
+@click.pass_context
+def rename(ctx: click.Context, name: str, new: str) -> None:
+    """Call a space differently, for all members."""
+    done = call(ctx, "space-rename", {"space": name, "name": new})
+    json_line(done) if settings(ctx).json else say(f"{name} is called {done['name']!r} now")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--undo", is_flag=True, help="Take it out again.")
+@click.pass_context
+def archive(ctx: click.Context, name: str, undo: bool) -> None:
+    """Put a space away, for all members: it is read and kept in step, and nobody writes in it."""
+    done = call(ctx, "space-archive", {"space": name, "archived": not undo})
+    if settings(ctx).json:
+        json_line(done)
+    else:
+        say(f"{done['name']!r} is {'put away: nobody writes in it' if done['archived'] else 'out again'}")
+
+
+@click.command()
+@click.argument("name")
+@click.pass_context
+def rotate(ctx: click.Context, name: str) -> None:
+    """Start a new epoch in a space: new keys for what is written from now on. See `chez device rotate`."""
+    done, = call(ctx, "device-rotate", {"space": name})
+    json_line(done) if settings(ctx).json else say(f"{done['name']}: epoch {done['epoch']}")
+
+
+@click.command()
+@click.argument("name")
+@click.pass_context
+def link(ctx: click.Context, name: str) -> None:
+    """Show the link by which a member finds a space (`chez join`). There is no secret in it."""
+    done = call(ctx, "space-link", {"space": name})
+    json_line(done) if settings(ctx).json else say(done["link"])
+
+
+@click.command()
+@click.argument("name")
+@_yes
+@click.pass_context
+def forget(ctx: click.Context, name: str, yes: bool) -> None:
+    """Erase a space on this device that you left, were removed from, or follow. Nothing changes for others."""
+    _ask(ctx, yes, f"Erase {name!r} on this device?")
+    done = call(ctx, "space-forget", {"space": name})
+    json_line(done) if settings(ctx).json else say(f"{done['name']!r} is erased here")
+
+
+@click.command()
+@click.argument("name")
+@_yes
+@click.pass_context
+def delete(ctx: click.Context, name: str, yes: bool) -> None:
+    """Delete a space with all that is in it, at its relays and on all your devices. For who is alone in it."""
+    _ask(ctx, yes, f"Delete {name!r} and all that is in it, for ever?")
+    done = call(ctx, "space-delete", {"space": name})
+    json_line(done) if settings(ctx).json else say(f"{done['name']!r} is deleted")
+
+
+def _ask(ctx: click.Context, yes: bool, question: str) -> None:
+    """Raise `NotAllowed` unless the person says yes, or said so already."""
+    if not yes and not Terminal(settings(ctx)).confirm(question):
+        raise NotAllowed("nothing was changed")
+
+
+COMMANDS: Final = (members, add, role, remove, leave, transfer, rename, archive, rotate, link, forget, delete)
+"""Those of the group `space`."""
