@@ -1,10 +1,13 @@
 """A new epoch reaches those who remain and nobody else, and leads back to what was before."""
 
+from collections import Counter
 from random import Random
 
 import pytest
+from msgspec import structs
 
 from chez import crypto
+from chez.crypto import SealingKey
 from chez.errors import BadEntry, NotAllowed
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
@@ -23,7 +26,8 @@ from chez.spaces.rotation import (
     unlock,
 )
 from chez.spaces.statements import Role
-from tests.spaces.people import Author, Person, begin
+from chez_wire.limits import MAX_PACKETS
+from tests.spaces.people import ZEROS, Author, Person, begin, seed
 
 
 class World:
@@ -89,6 +93,30 @@ def test_a_persons_recovery_key_gets_what_the_person_gets_under_a_tag_of_the_spa
         space, epoch = open_packet(box, person.recovery)
         assert space == world.space and isinstance(epoch, Epoch) and (epoch.admin_seed is not None) == admin
         assert tag_of(world.space, person.recovery.public) not in packets
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_who_claims_thousands_of_devices_keeps_no_epoch_from_coming(removed: bool) -> None:
+    """A member certifies more devices than a space has packets, and is taken out or not: the new epoch can be sent,
+    and everybody else has its keys."""
+    world = World()
+    state, mallory = world.members.state, world.carol
+    (word,) = state.certificates[mallory.devices[0].id].values()
+    many = {seed("device", n): {seed("word", n): structs.replace(word, device=seed("device", n),
+                                                                 sealing=SealingKey.from_seed(seed(n)).public)}
+            for n in range(MAX_PACKETS + 9)}
+    grants = {person: held for person, held in state.grants.items() if person != mallory.id or not removed}
+    state = structs.replace(state, certificates=many | dict(state.certificates), grants=grants)
+    made = packets_for(world.space, state, world.first.epoch, world.author.key, world.random.randbytes)
+    assert len(made) == len({one.tag for one in made}) == MAX_PACKETS
+    packets = {one.tag: one.box for one in made}
+    for person in (world.alice, world.bob):
+        assert world.open(packets, person.devices[0]).secret == world.first.epoch.secret
+        assert recovery_tag_of(ZEROS, person.recovery.public) in packets
+    kinds = Counter(type(accept_packet(world.space, packets[tag_of(world.space, key.public)], key)).__name__
+                    for n in range(MAX_PACKETS + 9) if tag_of(world.space, (key := SealingKey.from_seed(
+                        seed(n))).public) in packets)
+    assert set(kinds) == {"Farewell" if removed else "Epoch"} and kinds.total() > MAX_PACKETS - 9
 
 
 def test_devices_that_claim_one_sealing_key_do_not_keep_an_epoch_from_being_sent() -> None:

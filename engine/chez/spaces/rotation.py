@@ -16,10 +16,11 @@ statement takes effect and commits to it. A device that was taken out finds a fa
 signed by who started the epoch: it can read the log no more, and would not know why.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Annotated, Final
+from itertools import islice
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -29,8 +30,9 @@ from chez.errors import BadEntry, NotAllowed
 from chez.keys.epochs import Epoch, commitment
 from chez.spaces.membership import Membership
 from chez.spaces.public import reader_of
-from chez.spaces.state import State
+from chez.spaces.state import Member, State
 from chez.spaces.statements import Create, NewEpoch, Previous, Role, Signed, sign_statement
+from chez_wire.limits import MAX_PACKETS
 
 __all__ = ("PACKET_BYTES", "Farewell", "Packet", "StartedEpoch", "accept_packet", "first_epoch", "holds", "new_epoch",
            "open_packet", "packets_for", "recovery_tag_of", "tag_of", "unlock")
@@ -40,6 +42,8 @@ PACKET_BYTES: Final = PACKET_PLAIN + crypto.SEALED_BOX_OVERHEAD
 """Bytes of every packet: 256, whoever it is for."""
 
 _LEAST_PACKETS: Final = 4
+
+T = TypeVar("T")
 
 Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Seed = Annotated[bytes, Meta(max_length=32)]
@@ -210,7 +214,9 @@ def packets_for(space: bytes, state: State, epoch: Epoch, signer: crypto.Signing
     Farewells, signed by `signer`, for those that were taken out.
 
     In order of their tags, their number a power of two: it tells the members' number roughly.
-    The decoys' tags stay the same from one epoch to the next, as the members' do.
+    The decoys' tags stay the same from one epoch to the next, as the members' do. A space has
+    at most 2,048: of more keys each person has its turn, so that nobody keeps others, or a new
+    epoch, from coming by claiming to have devices.
     """
     packets = []
     recipients = _recipients(space, state)
@@ -219,7 +225,9 @@ def packets_for(space: bytes, state: State, epoch: Epoch, signer: crypto.Signing
             packets.append(Packet(tag, _seal(space, epoch, role, sealing)))
         except crypto.CryptoFailed:
             continue  # a key with which everybody could read it: its owner locked itself out
-    packets += _farewells(space, state, signer, {sealing for sealing, _ in recipients.values()})
+    staying = {sealing for sealing, _ in recipients.values()} | {one.sealing for one in state.devices.values()}
+    farewells = _farewells(space, state, signer, staying)
+    packets += islice(farewells, MAX_PACKETS - len(packets))
     least = max(_LEAST_PACKETS, 1 << (len(packets) - 1).bit_length()) if packets else _LEAST_PACKETS
     packets += [Packet(crypto.hash_fields("chez/1 mailbox", space, n.to_bytes(4, "big")), entropy(PACKET_BYTES))
                 for n in range(least - len(packets))]
@@ -238,21 +246,49 @@ def _recipients(space: bytes, state: State) -> dict[bytes, tuple[bytes, Role]]:
 
     if everybody is not None:
         add(tag_of(space, everybody.public), everybody.public, Role.READER)
-    for device in state.devices.values():
-        right = state.right(device.id)
-        if right is not None:
-            add(tag_of(space, device.sealing), device.sealing, right)
-    for member in state.members.values():
-        if state.create is not None:
-            recovery = state.persons[member.person].recovery
-            add(recovery_tag_of(state.create.nonce, recovery), recovery, member.role)
+    for sealing, role, tag in _in_turns(_keys_of(space, state, member) for member in _by_role(state)):
+        if tag in found or len(found) < MAX_PACKETS:
+            add(tag, sealing, role)
     return found
 
 
+def _by_role(state: State) -> list[Member]:
+    return sorted(state.members.values(), key=lambda member: (-member.role, member.person))
+
+
+def _keys_of(space: bytes, state: State, member: Member) -> Iterator[tuple[bytes, Role, bytes]]:
+    """A member's keys, what each may do, and its tag: the recovery key, then those of its devices as they came."""
+    if state.create is not None:
+        recovery = state.persons[member.person].recovery
+        yield recovery, member.role, recovery_tag_of(state.create.nonce, recovery)
+    for device in state.devices_of(member.person):
+        right = state.right(device.id)
+        if right is not None:
+            yield device.sealing, right, tag_of(space, device.sealing)
+
+
+def _in_turns(queues: Iterable[Iterator[T]]) -> Iterator[T]:
+    """The first of each, then the second of each, until all are empty."""
+    left = list(queues)
+    while left:
+        left, turn = [], left
+        for queue in turn:
+            for one in islice(queue, 1):
+                left.append(queue)
+                yield one
+
+
 def _farewells(space: bytes, state: State, signer: crypto.SigningKey, staying: set[bytes]) -> Iterator[Packet]:
-    gone = {device.sealing for id in state.certificates
-            if state.persons_of(id) & state.admissions and (device := state.device(id)) is not None}
-    for sealing in gone - staying:  # each once: devices may claim one key, and a tag has one packet
+    gone: dict[bytes, dict[bytes, None]] = {}
+    for id in state.certificates:
+        device, persons = state.device(id), state.persons_of(id) & state.admissions
+        if persons and device is not None:
+            gone.setdefault(min(persons), {})[device.sealing] = None
+    told = set(staying)
+    for sealing in _in_turns(iter(gone[person]) for person in sorted(gone)):
+        if sealing in told:
+            continue  # devices may claim one key, and a tag has one packet
+        told.add(sealing)
         word = signer.sign("chez/1 farewell", space, sealing)
         with suppress(crypto.CryptoFailed):
             yield Packet(tag_of(space, sealing), _boxed(sealing, Farewell(space, signer.public, word)))
