@@ -14,6 +14,7 @@ from chez.spaces.statements import (
     Enrol,
     Expel,
     Kind,
+    Move,
     NewEpoch,
     PersonBody,
     Remove,
@@ -181,9 +182,11 @@ class Model:
         right = facts.right(body.issuer)
         if body.space != self.space or not facts.created or right is None or right < self.needs(x):
             return False
+        if facts.kind == Kind.PRIVATE and isinstance(body, Add | Remove | SetRole | Move):
+            return False
         match body:
             case Add():
-                return facts.kind != Kind.PRIVATE and body.person in facts.enrolled and body.person not in facts.roles
+                return body.person in facts.enrolled and body.person not in facts.roles
             case Remove():
                 return body.person in facts.roles
             case SetRole():

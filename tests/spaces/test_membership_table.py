@@ -14,6 +14,7 @@ from chez.spaces.statements import (
     Enrol,
     Invite,
     Kind,
+    Move,
     Pick,
     Rename,
     Retire,
@@ -185,6 +186,24 @@ def test_anybody_may_leave_and_step_down() -> None:
     assert table.roles(table.by(table.erik).remove(table.heads, table.erik.id)) == _without("erik")
     assert table.roles(table.by(table.dora).set_role(table.heads, table.dora.id, Role.READER)) == _without(
         dora=Role.READER)
+
+
+@pytest.mark.parametrize("what", ["leave", "lower", "move"])
+def test_a_private_space_keeps_its_owner_and_its_place(what: str) -> None:
+    """A thief with one device neither leaves for the person, nor lowers it, nor moves the space from where 24 words
+    look for it: the root takes the device out, and what is left is the person's own.
+    """
+    table = Table(Kind.PRIVATE)
+    second = table.alice.certify(table.logs[table.alice.id], 1, table.alice.devices[0].signing)
+    thief = table.by(table.alice, 1)
+    heads = sorted([*table.heads, second.hash])
+    word = {"leave": thief.remove(heads, table.alice.id), "lower": thief.set_role(heads, table.alice.id, Role.READER),
+            "move": thief.sign(Move(table.space, heads, thief.key.public, seed("the thief's")))}[what]
+    expel = table.alice.expel([second.hash], table.alice.devices[1].id, table.alice.root)
+    membership = table.members([second, word, expel])
+    assert membership.state.right(table.alice.devices[0].id) is Role.OWNER
+    assert membership.state.admins == (seed("first admin"),)
+    assert [statement for statement, _ in membership.void()] == [word]
 
 
 def test_a_private_space_takes_nobody_in() -> None:

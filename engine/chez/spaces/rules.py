@@ -10,6 +10,7 @@ from chez.spaces.statements import (
     Enrol,
     Expel,
     Kind,
+    Move,
     NewEpoch,
     PersonBody,
     Remove,
@@ -132,10 +133,12 @@ def _create(statement: Signed, body: Create, space: bytes, view: State) -> Word 
 
 def _space(body: SpaceBody, view: State) -> str | None:
     """Why a statement makes no sense in the state of its past, whoever says it."""
+    if isinstance(body, Add | Remove | SetRole | Move) and view.create is not None and view.create.kind == Kind.PRIVATE:
+        # Nor does any device of it, which may be in a thief's hands, end the person's part in it, which nobody
+        # could give back, or take it from where the 24 words look for it.
+        return "a private space has one member, its owner, and one place"
     match body:
         case Add():
-            if view.create is not None and view.create.kind == Kind.PRIVATE:
-                return "a private space has one member"
             if body.person not in view.persons:
                 return "it adds a person whose statements are not known"
             if view.role(body.person) is not None:
