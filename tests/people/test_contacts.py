@@ -111,6 +111,29 @@ async def test_a_name_is_one_persons(tmp_path: Path) -> None:
                     await act
 
 
+@pytest.mark.parametrize("taken", ["rene\u0301", "Ren\u00e9", "REN\u00c9", "\uff32en\u00e9"])
+async def test_a_name_that_looks_like_a_contacts_is_taken(tmp_path: Path, taken: str) -> None:
+    """An accent written in another way, another case, or letters of another width make no second contact."""
+    async with persons(tmp_path, "anna", "rene", "carl") as (anna, rene, carl):
+        assert (await anna.contacts.add(await rene.card(), "Rene\u0301")).name == "Ren\u00e9"
+        with pytest.raises(NotAllowed, match="another person"):
+            await anna.contacts.add(await carl.card(), taken)
+        assert (await anna.contacts.find("Rene\u0301")).id == rene.person_id
+
+
+async def test_no_contact_is_called_as_an_id_begins(tmp_path: Path) -> None:
+    """Somebody who calls itself as another person's id begins becomes no contact by that name, with no name given."""
+    async with persons(tmp_path, "anna", "berta") as (anna, berta):
+        begins = berta.person_id.hex()[:8]
+        await chez.create(tmp_path / "thief", passphrase=PASSPHRASE, name=begins, kdf=Kdf.minimum())
+        async with open_again(tmp_path / "thief") as thief:
+            await anna.contacts.add(await berta.card())
+            with pytest.raises(InvalidValue, match="looks like a person's id"):
+                await anna.contacts.add(await thief.card())
+            await anna.contacts.add(await thief.card(), "Mallory")
+        assert (await anna.contacts.find(begins)).id == berta.person_id
+
+
 async def test_records_that_are_no_contacts_are_left_out(tmp_path: Path) -> None:
     """Whatever an app writes into the collection: what is no contact is none, and a card under another id neither."""
     async with persons(tmp_path, "anna", "berta") as (anna, berta):

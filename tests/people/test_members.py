@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from chez.errors import ChezError, NotAllowed
+import chez
+from chez.crypto import Kdf
+from chez.errors import ChezError, InvalidValue, NotAllowed
 from chez.sync.entry import unseal
 from chez.sync.machine import SyncMachine
 from chez_wire.envelope import Header
+from tests.home.pairing import PASSPHRASE
 from tests.people.persons import crooked_put, in_step, persons, roles, shared, values
-from tests.people.support import join, raw_entries
+from tests.people.support import join, open_again, raw_entries
 from tests.relay.support import Process
 
 
@@ -231,6 +234,22 @@ async def test_the_epoch_owed_by_a_removal_is_started_by_another_owner(
         assert await values(his) == {} and his.status().removed
         await in_step(anna, berta, anna)
         assert trip._held.space.epoch == hers._held.space.epoch and set(await values(trip)) == {"secret"}
+
+
+async def test_who_calls_itself_by_anothers_id_is_not_taken_for_that_one(tmp_path: Path, server: Process) -> None:
+    """A guest's name is the beginning of a member's id: neither is meant by it, and each by more of its own id."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        await trip.add(await berta.card())
+        begins = berta.person_id.hex()[:12]
+        await chez.create(tmp_path / "thief", passphrase=PASSPHRASE, name=begins, kdf=Kdf.minimum())
+        async with open_again(tmp_path / "thief") as thief:
+            await trip.add(await thief.card())
+            for refused in (trip.set_role(begins, "owner"), trip.remove(begins)):
+                with pytest.raises(InvalidValue, match="2 members"):
+                    await refused
+            for home, start in ((berta, 16), (thief, 12), (berta, 64)):
+                assert (await trip.set_role(home.person_id.hex()[:start], "writer")).id == home.person_id
 
 
 async def test_two_removals_in_a_row_leave_nothing_unreadable(tmp_path: Path, server: Process) -> None:

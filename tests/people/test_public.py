@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 import chez
 from chez import crypto
@@ -19,7 +20,7 @@ from chez.sync.connection import RelayConnection, connect
 from chez.sync.entry import CHANGE, CHANGES, STATEMENT, STATEMENTS, Inner, Item, seal, sign_entry
 from chez_wire.login import Role
 from tests.home.pairing import paired
-from tests.people.persons import persons, roles, values
+from tests.people.persons import persons, roles, shared, values
 from tests.people.support import join, open_again
 from tests.relay.support import Process
 
@@ -196,6 +197,22 @@ async def _posted(thief: chez.Home, handle: bytes, key: crypto.SigningKey, url: 
                                 keys.signing)
             previous = signed.hash
             await relay.append(handle, Role.APPEND, seal(signed.packed, handle, space.epoch, crypto.random_bytes(24)))
+
+
+async def test_an_address_leads_no_member_elsewhere(tmp_path: Path, server: Process) -> None:
+    """Its own address, or one that somebody made with the relay of his choice, is refused to a publisher and to a
+    writer, whose spaces stay where they are; nothing is told in the journal."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        news = await anna.create_space("News", public=True)
+        hers = (await shared(news, anna, berta))[0]
+        address = Address.read(news.address)
+        for home, space in ((anna, news), (berta, hers)):
+            relay = space._held.space.relay
+            for one in (address, structs.replace(address, relay="ws://127.0.0.1:9")):
+                with pytest.raises(NotAllowed, match="already"):
+                    await home.follow(one.text)
+            assert space._held.space.relay == relay
+            assert await home.journal.receipts("space-followed") == []
 
 
 async def test_addresses_that_lead_elsewhere_are_refused(tmp_path: Path, server: Process) -> None:

@@ -5,10 +5,12 @@ person's id in hexadecimal: {name, card, verified, added}. So all devices of the
 it. The name is this person's own word, where a card's is what somebody calls itself.
 """
 
+import unicodedata
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from string import hexdigits
 from typing import Any, Final
 
 from chez.errors import InvalidValue, NotAllowed, NotFound
@@ -140,11 +142,11 @@ class Contacts:
 
     def _check_free(self, contacts: list[Contact], name: str, person: bytes) -> None:
         """Raise `NotAllowed` when another person has the name."""
-        other = next((one for one in contacts if one.name == name and one.id != person), None)
+        other = next((one for one in contacts if _folded(one.name) == _folded(name) and one.id != person), None)
         if other is not None:
             state = "whose safety words you compared" if other.verified else f"added {other.added.date().isoformat()}"
             raise NotAllowed(
-                f"{name!r} is another person already, {state}: the new card is not that person's",
+                f"{other.name!r} is another person already, {state}: the new card is not that person's",
                 "If it is somebody else, choose another name. If it should be the same person, compare safety words "
                 "before you trust it: a new person was made there, or somebody pretends to be it.")
 
@@ -181,7 +183,8 @@ class Contacts:
         if isinstance(which, bytes):
             found = [one for one in contacts if one.id == which]
         else:
-            found = [one for one in contacts if one.name == which] or [
+            name = unicodedata.normalize("NFC", which)
+            found = [one for one in contacts if one.name == name] or [
                 one for one in contacts if len(which) >= LEAST_PREFIX and one.id.hex().startswith(which.lower())]
         if len(found) > 1:
             raise InvalidValue(f"{len(found)} contacts are called {which!r}",
@@ -216,10 +219,18 @@ def _now() -> datetime:
     return now.replace(microsecond=now.microsecond // 1000 * 1000)  # as records keep it
 
 
+def _folded(name: str) -> str:
+    """A name as people see it, who take two for one that differ in the case, or in how an accent is written."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
 def _check_name(name: str) -> str:
+    """The name as it is kept. Raises `InvalidValue`."""
     if not isinstance(name, str) or not 1 <= len(name) <= 64 or not name.isprintable() or name != name.strip():
         raise InvalidValue(f"{name!r} can't be a contact's name",
                            "Use 1 to 64 printable characters, no blank first or last.")
     if name.startswith("chez-"):
         raise InvalidValue(f"{name!r} looks like a card or a link, so it can't be a contact's name", "Choose another.")
-    return name
+    if len(name) >= LEAST_PREFIX and not set(name.lower()) - set(hexdigits):
+        raise InvalidValue(f"{name!r} looks like a person's id, so it can't be a contact's name", "Choose another.")
+    return unicodedata.normalize("NFC", name)

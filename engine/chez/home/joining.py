@@ -86,8 +86,12 @@ async def join_space(home: OpenHome, link: SpaceLink) -> int:
 
 
 async def follow_space(home: OpenHome, address: Address) -> int:
-    """Keep a public space here, as nobody's member; returns its row. Raises as `join_space`."""
+    """Keep a public space here, as nobody's member; returns its row. Raises as `join_space`.
+
+    One that is followed already may be at another relay by now; an address leads no member elsewhere.
+    """
     relay_name(address.relay)
+    _check_new(home, address.space)
     held = _held(home, address.space)
     if held is not None and (held.space.handle, held.space.relay) == (address.handle, address.relay):
         raise NotAllowed(f"you have the space {held.space.name!r} already", "`chez sync` brings what is new.")

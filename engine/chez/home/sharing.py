@@ -325,8 +325,10 @@ class Sharing:
             id = who.id if isinstance(who, Member) else who
             found = [member for member in members if member.id == id]
         else:
-            found = [member for member in members if member.name == who] or [
-                member for member in members if len(who) >= LEAST_PREFIX and member.id.hex().startswith(who.lower())]
+            # Whoever calls itself as another's id begins is not taken for that one.
+            found = [member for member in members if member.id.hex() == who.lower()] or [
+                member for member in members if member.name == who or (
+                    len(who) >= LEAST_PREFIX and member.id.hex().startswith(who.lower()))]
         if len(found) > 1:
             raise InvalidValue(f"{len(found)} members are called {who!r}",
                                "Name one by the beginning of its id: `chez space members` shows it.")
