@@ -2,9 +2,11 @@
 
 from chez.home.devices import expel
 from chez.records.waiting import Budget
-from chez.spaces.space import load_space, make_space
-from chez.spaces.statements import Kind, Role
+from chez.spaces.handover import announce, buried, bury
+from chez.spaces.space import keep_statement, load_space, make_space
+from chez.spaces.statements import Kind, Move, Role, sign_statement
 from chez.sync.intake import TURN
+from chez.sync.moving import move
 from tests.sync.test_hearing import RELAY, Family, Home
 
 
@@ -31,3 +33,57 @@ def test_a_space_that_a_thief_made_and_offers_does_no_harm() -> None:
     replica.caught_up(founder.db, RELAY, 0)
     assert not replica.space.membership.state.rotation_owed and replica.space.epoch.number == 2
     assert replica.go_on(founder.db, Budget(TURN)).left is False
+
+
+def _taken_out(family: Family) -> None:
+    """The founder takes the other device out, and sends nothing of it yet."""
+    spaces = [replica.space for replica in family.founder.replicas.values()]
+    expel(family.founder.db, spaces, family.founder.member.keys, family.house.person,
+          family.other.member.keys.id, set())
+
+
+def test_a_device_that_was_taken_out_deletes_nothing() -> None:
+    """What a thief deletes before the relay has new keys stays here, and comes back when it is offered again."""
+    family = Family()
+    founder, thief = family.founder, family.other
+    space = founder.replicas[family.shared].space.id
+    _taken_out(family)
+    bury(thief.db, space, thief.member.keys.id, deleted=True, told=False)
+    founder.receives(thief.sends())
+    assert founder.count("gone") == 0 and not buried(founder.db, space)
+
+
+def test_a_device_that_was_taken_out_leads_no_space_to_another_relay() -> None:
+    """A thief tells of the space as it was before its own move, which is void: the space stays at its relay."""
+    family = Family()
+    founder, thief = family.founder, family.other
+    _taken_out(family)
+    replica = thief.replicas[family.shared]
+    epoch = replica.space.epoch.id
+
+    def say(admin: bytes) -> None:
+        keep_statement(thief.db, family.shared, replica.space.membership, sign_statement(
+            Move(replica.space.id, replica.space.membership.named_heads, thief.member.keys.id, admin),
+            thief.member.keys.signing))
+
+    move(thief.db, replica.space, thief.member.keys, family.random.randbytes, say)
+    assert replica.space.epoch.id != epoch
+    thief.db.execute("UPDATE space SET relay = 'wss://thief.example' WHERE n = ?", (family.shared,))
+    announce(thief.db)
+    founder.receives(thief.sends())
+    assert founder.db.execute("SELECT relay FROM space WHERE n = ?", (family.shared,)).fetchone() == (None,)
+
+
+def test_what_was_deleted_before_the_device_was_taken_out_is_gone() -> None:
+    """A deletion that the removal accepts counts, for who reads both later too."""
+    family = Family()
+    founder, other = family.founder, family.other
+    third = family.third()
+    space = founder.replicas[family.shared].space.id
+    bury(other.db, space, other.member.keys.id, deleted=True, told=False)
+    sent = other.sends()
+    founder.receives(sent)
+    assert buried(founder.db, space)
+    _taken_out(family)
+    third.receives([*founder.sends(), *sent])
+    assert buried(third.db, space)

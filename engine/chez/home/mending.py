@@ -19,6 +19,7 @@ from chez.journal import write_receipt
 from chez.keys.device import DeviceKeys
 from chez.query import fulltext
 from chez.records import automerge
+from chez.records.counting import COUNTS
 from chez.records.rows import Rows
 from chez.spaces.handover import Deleted, read_offer, take_offer
 from chez.spaces.space import load_space
@@ -120,18 +121,18 @@ def _statements_again(db: Connection, space: int) -> None:
 def _spaces_again(db: Connection, device: bytes) -> None:
     """Entries of the private space say how to open the others: those whose rows were lost are put back.
 
-    Those that were deleted are not.
+    Those that were deleted are not, by an entry that counts.
     """
-    offered: list[Item] = []
-    for (packed,) in db.execute("SELECT inner FROM entry JOIN meta ON key = 'private' AND value = space "
-                                "WHERE kind = ? ORDER BY n", (CHANGES,)).fetchall():
+    offered: list[tuple[Item, bool]] = []
+    for packed, standing in db.execute("SELECT inner, standing FROM entry JOIN meta ON key = 'private' "
+                                       "AND value = space WHERE kind = ? ORDER BY n", (CHANGES,)).fetchall():
         try:
             items = read_signed(packed).inner.items
         except BadEntry:
             continue  # of a chain that is cut there
-        offered += [item for item in items if item.kind in (SPACE, GONE)]
-    for item in sorted(offered, key=lambda item: item.kind != GONE):
-        take_offer(db, read_offer(item.data) if item.kind == SPACE else Deleted(item.data), device)
+        offered += [(item, standing != COUNTS) for item in items if item.kind in (SPACE, GONE)]
+    for item, late in sorted(offered, key=lambda one: one[0].kind != GONE):
+        take_offer(db, read_offer(item.data) if item.kind == SPACE else Deleted(item.data), device, late=late)
 
 
 def _decide_again(db: Connection, n: int, device: bytes, now: int) -> None:

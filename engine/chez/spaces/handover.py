@@ -148,14 +148,18 @@ def read_offer(data: bytes) -> Offer:
     return offer
 
 
-def take_offer(db: Connection, offer: Offer | Deleted, device: bytes) -> int | None:
+def take_offer(db: Connection, offer: Offer | Deleted, device: bytes, *, late: bool = False) -> int | None:
     """Keep a space that another device of the person offered, or note that it deleted one; returns its row.
 
     Of a space that is here already, statements and keys that are new are added. What is not in
     that space's log yet is said there by this device too: the other one may be lost before it does.
-    None when there is nothing to open, and nothing to erase. `device` is this one.
+    None when there is nothing to open, and nothing to erase. `device` is this one. `late`: the device that
+    says so was taken out, and this is beyond what was accepted of it: it deletes nothing, and leads no space
+    to another relay. What it knew of may be opened nevertheless, for others are in it.
     """
     if isinstance(offer, Deleted):
+        if late:
+            return None
         bury(db, offer.space, device, deleted=True, told=True)
         found = db.execute("SELECT n FROM space WHERE id = ?", (offer.space,)).fetchone()
         return None if found is None else int(found[0])
@@ -170,7 +174,7 @@ def take_offer(db: Connection, offer: Offer | Deleted, device: bytes) -> int | N
                         sent=strange, relay=given.relay or None)
     else:
         n, place = row
-        if place in [handle_of(admin) for admin in state.admins[:-1]]:
+        if not late and place in [handle_of(admin) for admin in state.admins[:-1]]:
             db.execute("UPDATE space SET relay = ? WHERE n = ?", (given.relay or None, n))  # it moved since
         add_to_space(db, n, offer.statements, offer.epochs, sent=strange)
     copy_person(db, n, offer.membership)

@@ -208,7 +208,9 @@ class Intake:
         except BadEntry:
             self._set_aside(signed)
             raise
-        self.received.spaces += [n for offer in offers if (n := take_offer(self.db, offer, self.device)) is not None]
+        late = bool(offers) and self._late(inner, right)
+        self.received.spaces += [n for offer in offers
+                                 if (n := take_offer(self.db, offer, self.device, late=late)) is not None]
         self._keep(signed, items, parent, bound=right.cut is not None)
 
     def _keep(self, signed: SignedEntry, items: list[tuple[Item, RawChange]], parent: Place, *, bound: bool) -> None:
@@ -254,6 +256,12 @@ class Intake:
         if inner.kind == CHANGES and right.role < Role.WRITER and any(item.kind == CHANGE for item in inner.items):
             raise BadEntry("its author may read here, not write")
         return right
+
+    def _late(self, inner: Inner, right: Right) -> bool:
+        """Whether an entry that is new here is beyond what a removal of its author accepted, or beside it."""
+        cut = right.cut
+        return cut is not None and (inner.sequence > cut.sequence or place_of(
+            self.db, self.space.n, inner.author, cut.sequence, cut.hash) is not None)
 
     def _learn(self, inner: Inner) -> None:
         """Take in membership statements; each is signed, whoever's entry carries it."""
