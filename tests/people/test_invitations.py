@@ -5,20 +5,28 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 import chez
 from chez import crypto, inboxes
 from chez.errors import BadPairing, ChezError, InvalidValue, NotAllowed, NotFound, RelayUnreachable, Unanswered
+from chez.home import answering
 from chez.home import home as home_module
 from chez.home.pairing import split_code
 from chez.spaces.card import Card
 from chez.spaces.invitations import InviteLink, Reply, seal_request
+from chez.spaces.saying import say
+from chez.spaces.statements import Invite, Role
+from chez.store.database import Connection
 from chez.sync.codes import mailbox
+from chez.sync.connection import connect
 from chez.sync.introducing import Guest
+from chez_wire.login import Role as Put
 from chez_wire.login import inbox_of
-from tests.people.persons import persons, roles, values
+from tests.people.persons import in_step, persons, roles, shared, values
 from tests.people.support import join, open_again
 from tests.relay.support import Process
+from tests.spaces.people import Person
 
 SOON = 0.4
 
@@ -252,6 +260,62 @@ async def test_a_stolen_card_and_a_replayed_request_let_nobody_in(tmp_path: Path
         assert answers == ["Welcome", "Refusal"]
         with pytest.raises(ChezError):
             await mallory.join(trip.link())
+
+
+async def test_an_invitation_that_another_owner_repeats_is_not_answered_as_ones_own(
+        tmp_path: Path, server: Process) -> None:
+    """Another owner says Anna's invitation again, for more and as owners, when she has revoked it: her link is worth
+    nothing still, and she is shown no link for the other's."""
+    async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta, role="owner")
+        link = await invited(trip, anna, role="reader")
+        await trip.revoke((await trip.invitations())[0])
+        await in_step(anna, berta)
+
+        def repeat(db: Connection) -> None:
+            space = hers._held.space
+            (said,) = [one.body for one in space.membership.statements if isinstance(one.body, Invite)]
+            say(db, space, berta._device.signing, structs.replace(
+                said, heads=space.membership.named_heads, issuer=berta._device.id, role=Role.OWNER, uses=9))
+
+        await berta._database.write(repeat)
+        await asked(carl, link)
+        await in_step(berta, anna)
+        assert [(one.own, one.link is None, one.state) for one in await trip.invitations()] == [
+            (False, True, "open"), (True, False, "revoked")]
+        with pytest.raises(NotAllowed, match="revoked"):
+            await carl.join(link)
+        assert await roles(trip) == {"anna": "owner", "berta": "owner"}
+
+
+async def test_a_flood_of_guests_fills_no_journal_and_keeps_nobody_out(
+        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has a link sends rubbish, requests of made persons and repeats of them: the journal tells of a few, all is
+    taken out of the inbox, and an honest guest who comes after it is answered."""
+    monkeypatch.setattr(answering, "MOST_TOLD", 3)
+    async with persons(tmp_path, "anna", "berta", "clara", relay=server.url) as (anna, berta, clara):
+        trip = await anna.create_space("Trip")
+        link = await invited(trip, anna, uses=2)
+        await asked(berta, link)
+        invitation = InviteLink.read(link)
+        await anna.sync()
+        for number in range(6):
+            made = Person(f"made {number}")
+            enrol = made.enrol()
+            card = Card.of(made.id, [enrol, made.certify([enrol.hash], 0, made.root)])
+            async with connect(server.url) as relay:
+                await relay.open([(invitation.inbox, Put.PUT, invitation.put)])
+                for _ in range(2):
+                    await relay.put(invitation.inbox, crypto.random_bytes(100))
+                    await relay.put(invitation.inbox, seal_request(invitation, card, made.devices[0], Reply(bytes(32))))
+        await asked(clara, link)
+        for _ in range(2):
+            assert (await anna.sync()).unanswered == ""
+        assert len(await roles(trip)) == 3
+        assert len(await anna.journal.receipts("invitation-refused")) == 3
+        with pytest.raises(NotAllowed, match="used by as many"):
+            await clara.join(link)
 
 
 async def test_by_code_while_both_are_there(tmp_path: Path, server: Process) -> None:

@@ -38,6 +38,9 @@ LONGEST_PAUSE: Final = 300.0
 IN_STEP: Final = 60.0
 """Seconds that a space has to be in step with its relay, so that the newcomer finds it there."""
 
+MOST_TOLD: Final = 20
+"""Refusals by one invitation that the journal tells of, as long as the home is open."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
@@ -60,8 +63,9 @@ class Answering:
         self._now = now
         self._own: dict[str, _Seen] = {}
         """By space, the invitations that are answered here."""
-        self._told: set[bytes] = set()
-        """The invitations by which something came that was no request: said once, as long as the home is open."""
+        self._told: dict[bytes, set[bytes]] = {}
+        """By invitation, the persons of whose refusal the journal tells, b"" for what was no request: each once, as
+        long as the home is open."""
 
     def of(self, held: Held) -> Invitations:
         """The invitations of a space."""
@@ -190,17 +194,25 @@ class Answering:
         """Raises what keeps it from being answered now: it is tried again."""
         invitations = self.of(one.held)
         try:
-            answer = await self._database.write(lambda db: invitations.answer(db, one, request))
+            tell = self._tells(one, request.card.person)
+            answer = await self._database.write(lambda db: invitations.answer(db, one, request, tell))
         except InvalidValue:  # a card that leads to no device, with what is known here
             answer = Refusal(Reason.REMOVED)
-        if isinstance(answer, Welcome):
+        if isinstance(answer, Refusal):
+            self._told.setdefault(one.hash, set()).add(request.card.person)
+        else:
             await link.reached(one.held.space.id, IN_STEP)
         with suppress(RelayRefused):  # the guest's inbox is gone: it asks again, or never
             await inboxes.put(link.url, inbox_of(request.reply.inbox.public), request.reply.put,
                               request.reply.seal(answer, crypto.random_bytes(crypto.NONCE_BYTES)))
 
     async def _note_nonsense(self, one: Own) -> None:
-        if one.hash not in self._told:
-            self._told.add(one.hash)
+        if self._tells(one, b""):
+            self._told.setdefault(one.hash, set()).add(b"")
             await self._database.write(lambda db: one.held.engine.receipt(
                 db, "invitation-refused", {"invitation": one.hash.hex(), "reason": "no request"}))
+
+    def _tells(self, one: Own, person: bytes) -> bool:
+        """Whether the journal is to tell of a refusal: who has a link can make persons without end."""
+        told = self._told.get(one.hash, set())
+        return person not in told and len(told) < MOST_TOLD

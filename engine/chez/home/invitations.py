@@ -97,8 +97,8 @@ class Invitations:
         return [Own(self._held, statement.hash, invite, keys) for statement, invite in self._said()
                 if (keys := self._keys(invite)) is not None]
 
-    def answer(self, db: Connection, one: Own, request: Request) -> Welcome | Refusal:
-        """Judge a request, and let its person in if that comes of it.
+    def answer(self, db: Connection, one: Own, request: Request, tell: bool) -> Welcome | Refusal:
+        """Judge a request, and let its person in if that comes of it; with `tell` the journal tells of a refusal.
 
         Raises `NotAllowed` when it can't be done now: keys that another owner made are not here yet.
         """
@@ -109,8 +109,9 @@ class Invitations:
             if verdict is Verdict.ADMIT:
                 self._sharing.admit(db, request.card, role_name(one.invite.role), one.hash)
             return Welcome(self._sharing.link(self._relay()))
-        self._note(db, "invitation-refused", one.hash, {"name": request.card.name, "person": request.card.person.hex(),
-                                                        "reason": verdict.value})
+        if tell:
+            self._note(db, "invitation-refused", one.hash, {
+                "name": request.card.name, "person": request.card.person.hex(), "reason": verdict.value})
         return Refusal(verdict)
 
     def _make(self, db: Connection, role: RoleName, uses: int, expires: timedelta) -> Invitation:
@@ -171,6 +172,9 @@ class Invitations:
                 yield statement, invite
 
     def _keys(self, invite: Invite) -> InviteKeys | None:
+        state = self._held.space.membership.state
+        if not state.persons_of(invite.issuer) & state.persons_of(self._device.id):
+            return None  # another owner's, also if it repeats the key and the nonce of one of this person's
         return keys_of(self._spaces.private.space.epochs.values(), invite)
 
     def _note(self, db: Connection, kind: str, hash: bytes, body: dict[str, str | int]) -> None:
