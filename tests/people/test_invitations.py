@@ -377,3 +377,25 @@ async def test_a_wrong_code_is_burnt_and_no_is_no(tmp_path: Path, server: Proces
         with pytest.raises(NotAllowed, match="5 wrong codes"):
             async with trip.invite_by_code():
                 pass
+
+
+async def test_a_guest_by_code_who_cannot_be_let_in_does_not_wait(tmp_path: Path, server: Process) -> None:
+    """The host is an owner no more when the guest types the code: both are told at once, and the guest is not in. A
+    code that pairs devices is none for guests, and what it may be is said."""
+    async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta, role="owner")
+        async with trip.invite_by_code() as invitation:
+            await hers.set_role("anna", "writer")
+            await in_step(berta, anna)
+            coming = asyncio.create_task(carl.join(invitation.code))
+            with pytest.raises(NotAllowed, match="only an owner"):
+                await invitation.joined()
+            async with asyncio.timeout(20):
+                with pytest.raises(NotAllowed, match="said no"):
+                    await coming
+        assert await roles(trip) == {"anna": "writer", "berta": "owner"}
+        async with anna.pair() as pairing:
+            with pytest.raises(NotFound, match="no such code") as refused:
+                await carl.join(pairing.code)
+            assert "pairs devices" in refused.value.hint

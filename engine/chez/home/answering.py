@@ -19,7 +19,7 @@ from chez.home.held import Held, HeldSpaces
 from chez.home.invitations import Invitations, Own
 from chez.home.sharing import Sharing
 from chez.keys.device import DeviceKeys
-from chez.spaces.invitations import Reason, Refusal, Request, Welcome, open_request
+from chez.spaces.invitations import Reason, Refusal, Request, open_request
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection, Database
 from chez.sync.connection import RelayConnection, connect

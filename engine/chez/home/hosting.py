@@ -69,9 +69,15 @@ class Hosting:
             await self._journal.append("invitation-refused", {"space": self._held.id, "reason": "the person said no",
                                                               "name": card.name})
             raise NotAllowed(f"{card.name!r} was not let in")
-        member = await self._database.write(lambda db: self._admit(db, card))
-        await self._in_step()
-        await inboxes.put(self._url, box, to_guest, self._machine.welcome(self._sharing.link(self._url)))
+        try:
+            member = await self._database.write(lambda db: self._admit(db, card))
+            await self._in_step()
+            welcome = self._machine.welcome(self._sharing.link(self._url))
+        except ChezError:
+            with suppress(ChezError):  # the guest need not wait; why it failed is told here
+                await inboxes.put(self._url, box, to_guest, self._machine.refuse())
+            raise
+        await inboxes.put(self._url, box, to_guest, welcome)
         return member
 
     async def open(self) -> None:
@@ -164,5 +170,6 @@ async def visit(code: str, url: str, card: Card, device: DeviceKeys) -> str:
         if error.reason != "unknown":
             raise
         raise NotFound("the relay knows of no such code",
-                       "It ended, or is of another relay: ask for a new one.") from None
+                       "It ended, is of another relay, or pairs devices, which needs a home that is still to be made: "
+                       "ask for a new one.") from None
     raise NotAllowed("the other side did not answer in ten minutes", "Ask for a new code there.")
