@@ -1,5 +1,6 @@
 """Members come, go and change roles over a real relay: who reads what, whose writing counts, on every device alike."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -307,3 +308,50 @@ async def test_a_space_is_transferred(tmp_path: Path, server: Process) -> None:
         for space in (trip, his, hers):
             with pytest.raises(NotAllowed, match="archived"):
                 await space.collection("notes").put({"n": 2}, id="a")
+
+
+async def test_what_is_written_in_the_same_breath_as_leaving_arrives(tmp_path: Path, server: Process) -> None:
+    """Connected, a member writes and leaves in one commit: what it wrote is there for the others, and it is gone."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta)
+        async with berta.connect() as link:
+            await link.synced(20)
+            records, n = berta._spaces.records, hers._held.space.n
+            await asyncio.gather(
+                berta._database.write(lambda db: records.put(db, n, "notes", "last", {"n": 1})), hers.leave())
+            await link.synced(20)
+            await in_step(anna)
+            assert set(await values(trip)) == {"last"} and await roles(trip) == {"anna": "owner"}
+        assert await anna.audit() == []
+
+
+async def test_a_reader_brings_a_new_device(tmp_path: Path, server: Process) -> None:
+    """A reader's later device is certified in the space by the reader's own word, and gets the keys of later epochs."""
+    async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
+        trip = await anna.create_space("Trip")
+        await shared(trip, anna, berta, role="reader")
+        await shared(trip, anna, carl)
+        async with join(berta, tmp_path / "phone", "phone", server.url) as phone:
+            await in_step(berta, anna, phone)
+            assert {member.name: member.devices for member in await trip.members()}["berta"] == ("berta", "phone")
+            await trip.remove("carl")
+            await trip.collection("notes").put({"n": 1}, id="later")
+            await in_step(anna, phone)
+            assert set(await values(phone.space("Trip"))) == {"later"}
+            with pytest.raises(NotAllowed, match="read"):
+                await phone.space("Trip").collection("notes").put({"n": 2})
+            assert [await home.audit() for home in (anna, berta, phone)] == [[], [], []]
+            receipts = [receipt.kind for receipt in await anna.journal.receipts()]
+            assert "entries-beyond-removal" not in receipts
+
+
+async def test_what_cannot_be_said_is_refused_before_it_is_kept(tmp_path: Path) -> None:
+    """A statement that no device could read is refused, and the home opens afterwards."""
+    async with persons(tmp_path, "anna", "berta") as (anna, berta):
+        trip = await anna.create_space("Trip")
+        with pytest.raises(InvalidValue):
+            await trip.add(await berta.card(), invite=b"x" * 33)
+        assert await roles(trip) == {"anna": "owner"}
+    async with open_again(tmp_path / "anna") as anna:
+        assert await roles(anna.space("Trip")) == {"anna": "owner"}

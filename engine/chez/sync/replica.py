@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chez import crypto
-from chez.errors import RelayUnreachable
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
 from chez.keys.person import Person
@@ -61,7 +60,7 @@ from chez.sync.rotating import (
     take_packet,
     takes_rights,
 )
-from chez.sync.sealed import Cursor, Sealed, lacking, sealed_for, unsealed
+from chez.sync.sealed import Cursor, Sealed, acknowledge, advance, begin_anew, lacking, sealed_for, unsealed
 from chez.sync.session import Rotation
 from chez.sync.tally import Notice, Tally
 from chez_wire.envelope import GENESIS_HEAD, entry_id
@@ -99,6 +98,7 @@ class Replica:
         """Whether work of the device this home was waits for what a relay has of it (`records.anew`)."""
         self._left = True
         self._heard = False
+        self._flushed: set[int] = set()
 
     def forget(self) -> None:
         """Some work was undone: what it taught of the members is read again from the store."""
@@ -158,7 +158,16 @@ class Replica:
 
     def outgoing(self, db: Connection, relay: int) -> list[Sealed]:
         """Collect what waits and seal it for a relay; the bytes returned are stored first."""
-        return [self._seal(db, relay, row, entry.packed, entry.inner.kind) for row, entry in self.collect(db)]
+        made = [(row, entry.packed, entry.inner.kind) for row, entry in self.collect(db)]
+        if self._flushed:  # rows that were undone are not there, or are what was made just now
+            rows = self._flushed | {one[0] for one in made}
+            made = [one for one in unsealed(db, self.space.n, relay, self._device.id) if one[0] in rows]
+            self._flushed.clear()
+        return [self._seal(db, relay, *one) for one in made]
+
+    def flush(self, db: Connection) -> None:
+        """Put what waits into entries now, before something is said that ends the right to."""
+        self._flushed |= {row for row, _ in self.collect(db)}
 
     def unacknowledged(self, db: Connection, relay: int) -> list[Sealed]:
         """Everything of this device that a relay has not acknowledged, in chain order.
@@ -290,11 +299,9 @@ class Replica:
 
     def acknowledged(self, db: Connection, relay: int, sealed: Sealed, passed: Cursor | None) -> None:
         """A relay holds an own entry durably; `passed` is where the cursor is now, if the entry does not come back."""
-        db.execute("DELETE FROM sealed WHERE n = ?", (sealed.row,))
-        db.execute("UPDATE cursor SET acknowledged = max(acknowledged, ?) WHERE space = ? AND relay = ?",
-                   (sealed.entry, self.space.n, relay))
+        acknowledge(db, self.space.n, relay, sealed)
         if passed is not None:
-            self._move(db, relay, passed.position, passed)
+            advance(db, self.space.n, relay, passed.position, passed)
             note_head(db, self.space.n, relay, passed.position, passed.head)
 
     # --- in -------------------------------------------------------------------------
@@ -323,12 +330,7 @@ class Replica:
     def reseed(self, db: Connection, relay: int) -> None:
         """Read a relay from its beginning, then send it every entry that it turns out not to have."""
         forget_heads(db, self.space.n, relay)
-        db.execute("DELETE FROM sealed WHERE relay = ? AND entry IN (SELECT n FROM entry WHERE space = ?)",
-                   (relay, self.space.n))
-        db.execute("INSERT OR IGNORE INTO lacking (relay, entry) SELECT ?, n FROM entry WHERE space = ?",
-                   (relay, self.space.n))
-        db.execute("UPDATE cursor SET position = 0, head = ?, acknowledged = coalesce((SELECT max(n) FROM entry), 0) "
-                   "WHERE space = ? AND relay = ?", (GENESIS_HEAD, self.space.n, relay))
+        begin_anew(db, self.space.n, relay)
         self.reseeding = True
 
     def incoming(self, db: Connection, relay: int, entries: Sequence[Entry], head: bytes,
@@ -342,14 +344,14 @@ class Replica:
         if entries:
             (before,) = db.execute("SELECT head FROM cursor WHERE space = ? AND relay = ?",
                                    (self.space.n, relay)).fetchone()
-            self._move(db, relay, entries[0].offset, Cursor(entries[-1].offset, head))
+            advance(db, self.space.n, relay, entries[0].offset, Cursor(entries[-1].offset, head))
             intake = Intake(db, relay, self.space, self._device.id, self._records, budget, now=self._now())
             received = self._taken(db, relay, intake.take(entries), budget)
             taken = entries[:received.entries]
             received.alarms += note_heads(db, self.space.n, relay, before, taken)
             if len(taken) < len(entries):
                 there = Cursor(entries[0].offset - 1 + len(taken), head_after(before, taken))
-                self._move(db, relay, entries[-1].offset + 1, there)
+                advance(db, self.space.n, relay, entries[-1].offset + 1, there)
         return received
 
     def leaves(self, db: Connection) -> bool:
@@ -398,10 +400,3 @@ class Replica:
             intake = Intake(db, relay, self.space, self._device.id, self._records, budget, received, self._now())
             if not intake.take_locked():
                 return
-
-    def _move(self, db: Connection, relay: int, first: int, to: Cursor) -> None:
-        moved = db.execute("UPDATE cursor SET position = ?, head = ? WHERE space = ? AND relay = ? AND position = ?",
-                           (to.position, to.head, self.space.n, relay, first - 1)).rowcount
-        if not moved:
-            # The page before was not taken in: going on would skip it for ever.
-            raise RelayUnreachable("an earlier page of entries was not taken in", "It is read again.")

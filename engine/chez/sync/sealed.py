@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 
+from chez.errors import RelayUnreachable
 from chez.store.database import Connection
 from chez.sync.entry import STATEMENTS
-from chez_wire.envelope import Header
+from chez_wire.envelope import GENESIS_HEAD, Header
 
-__all__ = ("Cursor", "Sealed", "lacking", "sealed_for", "unsealed")
+__all__ = ("Cursor", "Sealed", "acknowledge", "advance", "begin_anew", "lacking", "sealed_for", "unsealed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +56,27 @@ def unsealed(db: Connection, space: int, relay: int, author: bytes) -> list[tupl
     return list(db.execute("SELECT n, inner, kind FROM entry WHERE space = ? AND author = ? AND n > ? "
                            "AND n NOT IN (SELECT entry FROM sealed WHERE relay = ?) ORDER BY n",
                            (space, author, there, relay)))
+
+
+def acknowledge(db: Connection, space: int, relay: int, sealed: Sealed) -> None:
+    """A relay holds an own entry durably."""
+    db.execute("DELETE FROM sealed WHERE n = ?", (sealed.row,))
+    db.execute("UPDATE cursor SET acknowledged = max(acknowledged, ?) WHERE space = ? AND relay = ?",
+               (sealed.entry, space, relay))
+
+
+def advance(db: Connection, space: int, relay: int, first: int, to: Cursor) -> None:
+    """A relay was read from the offset `first` up to a cursor. Raises `RelayUnreachable` where one before is missing."""
+    moved = db.execute("UPDATE cursor SET position = ?, head = ? WHERE space = ? AND relay = ? AND position = ?",
+                       (to.position, to.head, space, relay, first - 1)).rowcount
+    if not moved:
+        # The page before was not taken in: going on would skip it for ever.
+        raise RelayUnreachable("an earlier page of entries was not taken in", "It is read again.")
+
+
+def begin_anew(db: Connection, space: int, relay: int) -> None:
+    """A relay is to be read from its beginning, and each entry may be one that it does not have."""
+    db.execute("DELETE FROM sealed WHERE relay = ? AND entry IN (SELECT n FROM entry WHERE space = ?)", (relay, space))
+    db.execute("INSERT OR IGNORE INTO lacking (relay, entry) SELECT ?, n FROM entry WHERE space = ?", (relay, space))
+    db.execute("UPDATE cursor SET position = 0, head = ?, acknowledged = coalesce((SELECT max(n) FROM entry), 0) "
+               "WHERE space = ? AND relay = ?", (GENESIS_HEAD, space, relay))
