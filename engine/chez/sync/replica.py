@@ -25,17 +25,7 @@ from chez.spaces.space import SpaceKeys, load_space, note_name
 from chez.spaces.statements import Role
 from chez.store.database import Connection
 from chez.sync.chains import keep_entry, last_entry, regained
-from chez.sync.entry import (
-    CHANGES,
-    STATEMENTS,
-    Inner,
-    Item,
-    Part,
-    SignedEntry,
-    read_signed,
-    seal,
-    sign_entry,
-)
+from chez.sync.entry import CHANGES, STATEMENTS, Inner, Item, Part, SignedEntry, read_signed, seal, sign_entry
 from chez.sync.heads import Alarm, forget_heads, head_after, hidden, note_head, note_heads
 from chez.sync.intake import TURN, Intake
 from chez.sync.outbox import (

@@ -66,7 +66,7 @@ def acknowledge(db: Connection, space: int, relay: int, sealed: Sealed) -> None:
 
 
 def advance(db: Connection, space: int, relay: int, first: int, to: Cursor) -> None:
-    """A relay was read from the offset `first` up to a cursor. Raises `RelayUnreachable` where one before is missing."""
+    """A relay was read from the offset `first` up to a cursor. Raises `RelayUnreachable` after a gap."""
     moved = db.execute("UPDATE cursor SET position = ?, head = ? WHERE space = ? AND relay = ? AND position = ?",
                        (to.position, to.head, space, relay, first - 1)).rowcount
     if not moved:
