@@ -7,6 +7,8 @@ import pytest
 
 from chez.errors import BadEntry
 from chez.spaces.membership import Membership, Right
+from chez.spaces.rules import Word, judge
+from chez.spaces.state import State
 from chez.spaces.statements import (
     Certify,
     Create,
@@ -457,3 +459,29 @@ def test_statements_wait_for_what_they_build_on() -> None:
     joined = membership.add(table.said)
     assert {one.hash for one in joined} == {one.hash for one in (*table.said, late)}
     assert not membership.knows([seed("never seen")]) and membership.knows([late.hash])
+
+
+def test_an_expulsion_is_judged_in_one_pass_over_the_certificates() -> None:
+    """Whoever hands over a long chain of devices, named so that each is found last, costs nobody more than its length.
+    """
+    table, looks = Table(), 0
+
+    class Looked(dict[bytes, Certify]):
+        def items(self):  # type: ignore[no-untyped-def]
+            nonlocal looks
+            looks += 1
+            return super().items()
+
+    root, devices = table.alice.root, [seed("chain", n) for n in range(60)]
+    expel = table.alice.expel(table.logs[table.alice.id], devices[0], root)
+
+    def certificate(device: bytes, issuer: bytes) -> Certify:
+        return Certify(table.alice.id, [ZEROS], issuer, device, ZEROS, "d", ZEROS, bytes(64))
+
+    chain = {device: Looked({device: certificate(device, above)})
+             for above, device in zip([root.public, *devices], devices, strict=False)}
+    state = State(persons={table.alice.id: Enrol(table.alice.id, ZEROS, ZEROS, ZEROS, "alice")},
+                  certificates=dict(reversed(chain.items())))
+    word = judge(expel, table.space, state)
+    assert isinstance(word, Word) and word.targets == set(devices)
+    assert looks <= 2 * len(devices)

@@ -22,8 +22,8 @@ from chez.spaces.texts import from_text, to_text
 __all__ = ("Card",)
 
 SCHEME: Final = "chez-card"
-ROOM: Final = 512 * 1024
-"""Bytes of statements that a card has room for: those about some thousand devices."""
+ROOM: Final = 128 * 1024
+"""Bytes of statements that a card has room for: those about some hundred devices, and read in seconds at worst."""
 
 Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
 

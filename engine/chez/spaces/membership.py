@@ -312,7 +312,8 @@ class Membership:
             return region if isinstance(self._words[order[0]], Word) else 0
         void = self._void(order)
         standing = [number for number in order if number not in void and self._stands(number, base, region, void)]
-        hit = {number for removal in standing for number in order if self._hits(removal, number)}
+        weak = [number for number in order if isinstance(word := self._words[number], Word) and not word.strong]
+        hit = {number for removal in standing for number in weak if self._hits(removal, number)}
         effective = base.effective
         for number in order:
             word = self._words[number]

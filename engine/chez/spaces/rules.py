@@ -111,15 +111,19 @@ def _person(body: Certify | Expel | RenameDevice, view: State) -> Word | str:
 
 def _targets(body: Expel, view: State) -> frozenset[bytes]:
     """The device, and those it had let in, and those they had, unless their certificates are kept."""
-    targets, kept = {body.device}, set(body.keep)
-    grew = True
-    while grew:
-        grew = False
-        for device, held in view.certificates.items():
-            valid = {hash for hash, certificate in held.items() if certificate.issuer not in targets or hash in kept}
-            if device not in targets and not valid:
+    kept, let_in = set(body.keep), dict[bytes, list[bytes]]()
+    left = {device: len(held) for device, held in view.certificates.items()}
+    for device, held in view.certificates.items():
+        for hash, certificate in held.items():
+            if hash not in kept:
+                let_in.setdefault(certificate.issuer, []).append(device)
+    targets, ready = {body.device}, [body.device]
+    while ready:
+        for device in let_in.get(ready.pop(), ()):
+            left[device] -= 1
+            if not left[device] and device not in targets:
                 targets.add(device)
-                grew = True
+                ready.append(device)
     return frozenset(targets)
 
 
