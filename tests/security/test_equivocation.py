@@ -25,7 +25,7 @@ def test_both_branches_are_kept_and_neither_counts() -> None:
     assert reader.shown() == {"a": {"n": 1}, "d": {"n": 4}}
     kept = {hash for (hash,) in reader.db.execute("SELECT hash FROM entry WHERE author = ?", (world.bad.keys.id,))}
     assert kept == {entry.hash for entry in (first, *one, *two)}
-    assert reader.receipts == [("equivocation", {"device": world.bad.keys.id.hex(), "from": 2})]
+    assert reader.receipts == [("equivocation", {"device": world.bad.keys.id.hex(), "name": world.bad.name, "from": 2})]
 
 
 def test_an_owner_picks_and_that_branch_counts() -> None:

@@ -27,7 +27,8 @@ def test_what_a_removed_device_writes_later_does_not_count() -> None:
     assert reader.shown() == {"a": {"n": 1}}
     assert reader.db.execute("SELECT sequence, standing FROM entry WHERE author = ? ORDER BY sequence",
                              (world.bad.keys.id,)).fetchall() == [(1, 0), (2, 1), (3, 1)]
-    assert reader.receipts == [("entries-beyond-removal", {"device": world.bad.keys.id.hex(), "from": 2})]
+    assert reader.receipts == [
+        ("entries-beyond-removal", {"device": world.bad.keys.id.hex(), "name": world.bad.name, "from": 2})]
 
 
 def test_what_had_come_before_the_removal_is_taken_back() -> None:

@@ -3,14 +3,16 @@
 A verb is `async def verb(home, params, ui) -> JSON-able`. The owner runs it for a client
 of its socket; with no owner the CLI runs the same function itself. Other packages add
 verbs through entry points of the group `chez.verbs`: a module with `VERBS`, loaded when
-the first of its verbs is asked for.
+the first of its verbs is asked for, and if it likes `SENTENCES` (diary.py).
 
 Long answers go out in pages (`ui.show({"records": [...]})`), the result says how many.
 Values are made JSON-able here, so that both ways print the same: timestamps as RFC 3339
 text, bytes as base64, decimals as text.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from msgspec import Meta, field
@@ -20,6 +22,7 @@ from chez.agent.ui import Ui
 from chez.errors import NotFound
 
 if TYPE_CHECKING:
+    from chez.agent.diary import Sentence
     from chez.home.home import Home
 
 __all__ = ("VERBS", "Verb", "find")
@@ -249,15 +252,21 @@ class _Journal(Params, frozen=True, kw_only=True):
 
 
 async def journal(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """The receipts, oldest first, in pages; of the former devices those, each with its device."""
+    """The receipts, oldest first, in pages, with what they say; of the former devices those, each with its device."""
+    from chez.agent.diary import Names, sentence
+
     asked = read_params(params, _Journal)
+    names = Names({space.id: space.name for space in await home.spaces()},
+                  {info.id.hex(): info.name for info in await home.devices.all()})
+    others = cache(_sentences)
     if asked.former:
         found = [(one, {"device": device.hex()}) for device, one in await home.journal.former()
                  if asked.kind in (None, one.kind)]
     else:
         found = [(one, {}) for one in await home.journal.receipts(asked.kind)]
     return {"receipts": await paged(ui, "receipts", ({
-        **device, "number": one.number, "time": one.time, "kind": one.kind, "body": one.body, "hash": one.hash.hex(),
+        **device, "number": one.number, "time": one.time, "kind": one.kind,
+        "text": sentence(one.kind, one.body, names, others), "body": one.body, "hash": one.hash.hex(),
     } for one, device in found))}
 
 
@@ -279,20 +288,28 @@ def find(name: str) -> Verb:
     """The verb of this name, from here or from an installed package. Raises `NotFound`."""
     if (verb := VERBS.get(name)) is not None:
         return verb
-    from importlib.metadata import entry_points
-
     from chez.agent import attachments, contacts, devices, inviting, keeping, pasts, sharing, spaces, unlocking
 
     for table in (keeping.VERBS, attachments.VERBS, pasts.VERBS, devices.VERBS, contacts.VERBS, spaces.VERBS,
                   sharing.VERBS, inviting.VERBS, unlocking.VERBS):
         if (verb := table.get(name)) is not None:
             return verb
-    for entry in entry_points(group="chez.verbs"):
-        try:
-            module = entry.load()
-        except ImportError:
-            continue  # an extra that is not installed takes only its own verbs away
+    for module in _installed():
         found: Verb | None = module.VERBS.get(name)
         if found is not None:
             return found
     raise NotFound(f"this chez knows no verb {name!r}", "is the package that adds it installed?")
+
+
+def _installed() -> Iterator[Any]:
+    """The modules of installed packages that add verbs."""
+    from importlib.metadata import entry_points
+
+    for entry in entry_points(group="chez.verbs"):
+        with suppress(ImportError):  # an extra that is not installed takes only its own verbs away
+            yield entry.load()
+
+
+def _sentences() -> "dict[str, Sentence]":
+    """What receipts of installed packages say, by kind."""
+    return {kind: said for module in _installed() for kind, said in getattr(module, "SENTENCES", {}).items()}

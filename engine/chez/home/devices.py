@@ -125,10 +125,11 @@ class Devices:
         def work(db: Connection) -> None:
             space, person = self._space(db)
             id = self._find(space, which)
+            former = space.membership.devices[id].name
             heads = space.membership.person_heads(person)
             say_everywhere(db, self._everywhere(db), sign_statement(
                 RenameDevice(person, heads, self._device.id, id, name), self._device.signing))
-            self._journal.record(db, "device-renamed", {"device": id.hex(), "name": name})
+            self._journal.record(db, "device-renamed", {"device": id.hex(), "name": name, "former": former})
 
         await self._database.write(work)
 

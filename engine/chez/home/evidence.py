@@ -15,7 +15,6 @@ from typing import Final, Literal
 
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.home.held import LEAST_PREFIX, Held
-from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.records.counting import BEYOND, COUNTS, FORKED
 from chez.records.values import moment
@@ -90,7 +89,7 @@ def told(db: Connection, spaces: Iterable[Held]) -> list[Alarm]:
     return [replace(one, name=_name(known[one.space], one.author)) for one in alarms(db) if one.space in known]
 
 
-def pick(db: Connection, spaces: Iterable[Held], device: DeviceKeys, journal: Journal, entry: str) -> None:
+def pick(db: Connection, spaces: Iterable[Held], device: DeviceKeys, entry: str) -> None:
     """Say which entry of a fork counts, by its hash or the beginning of that.
 
     Raises `NotFound`, `InvalidValue` when several begin so, `NotAllowed` for who is no owner, and for an entry that
@@ -103,8 +102,8 @@ def pick(db: Connection, spaces: Iterable[Held], device: DeviceKeys, journal: Jo
         raise NotAllowed("only an owner's device says which entry counts", "Ask an owner of the space.")
     cut = Cut(one.device, one.sequence, bytes.fromhex(branch.entry))
     say(db, held.space, device.signing, Pick(held.space.id, held.space.membership.named_heads, device.id, cut))
-    journal.record(db, "entry-picked", {"device": one.device.hex(), "number": one.sequence, "entry": branch.entry,
-                                        "space": held.id})
+    held.engine.receipt(db, "entry-picked", {"device": one.device.hex(), "name": one.name or "",
+                                             "number": one.sequence, "entry": branch.entry})
     held.replica.recount(db)
 
 

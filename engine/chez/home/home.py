@@ -328,7 +328,7 @@ class Home:
 
         Raises `NotFound`, `InvalidValue`, `NotAllowed` for who is no owner, and for an entry that broke a rule.
         """
-        await self._database.write(lambda db: pick(db, self._spaces.all.values(), self._device, self.journal, entry))
+        await self._database.write(lambda db: pick(db, self._spaces.all.values(), self._device, entry))
 
     @asynccontextmanager
     async def connect(self, url: str | None = None) -> AsyncIterator[Link]:

@@ -141,10 +141,12 @@ def reconsider(db: Connection, space: SpaceKeys, device: bytes, authors: set[byt
     recount.owe(db, space.n, recount.touched(db, [one.row for one in flipped]))
     for author in sorted({one.author for one in flipped}):
         beyond, forked = _told(db, space.n, author)
+        known = space.membership.state.device(author)
+        name = "" if known is None else known.name
         if beyond and not before[author][0]:
-            notices.append(("entries-beyond-removal", {"device": author.hex(), "from": beyond}))
+            notices.append(("entries-beyond-removal", {"device": author.hex(), "name": name, "from": beyond}))
         if forked and not before[author][1]:
-            notices.append(("equivocation", {"device": author.hex(), "from": forked}))
+            notices.append(("equivocation", {"device": author.hex(), "name": name, "from": forked}))
     return flipped
 
 

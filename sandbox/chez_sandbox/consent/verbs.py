@@ -20,6 +20,7 @@ from chez.errors import InvalidValue, NotAllowed
 from chez_sandbox.bundle import Bundle, open_bundle
 from chez_sandbox.consent.accounts import Ceilings, provider_account
 from chez_sandbox.consent.delivery import Delivery, deliver
+from chez_sandbox.consent.diary import SENTENCES
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.grants import Granted, Review, grant_job, list_grants, load_grant, revoke_grant
 from chez_sandbox.consent.inspect import describe, plain_words
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from chez.home.home import Home
 
-__all__ = ("VERBS",)
+__all__ = ("SENTENCES", "VERBS")
 
 P = TypeVar("P", bound=msgspec.Struct)
 YES: Final = frozenset({"y", "yes", "o", "oui"})

@@ -6,7 +6,7 @@ import click
 
 from chez.cli.client import call
 from chez.cli.context import settings
-from chez.cli.terminal import json_line, json_text, say, table, when
+from chez.cli.terminal import json_line, say, table, when
 from chez.errors import Damaged
 
 __all__ = ("journal",)
@@ -20,7 +20,10 @@ SHORT: Final = 12
 @click.option("--former", is_flag=True, help="Those of the devices that this home was before, with their ids.")
 @click.pass_context
 def journal(ctx: click.Context, kind: str | None, former: bool) -> None:
-    """Show the journal: every grant, run, release, refusal and membership change.
+    """Read the journal: what was done on this device, and what it met, in the order of events.
+
+    Each line is a receipt, with its number: people, devices and spaces, grants and what left
+    by them, imports, exports, backups. `--json` shows all that is in it.
 
     A home that was restored or copied is a new device with a journal of its own; the
     receipts of the device it was stay, bound by the first line of its journal.
@@ -36,11 +39,11 @@ def journal(ctx: click.Context, kind: str | None, former: bool) -> None:
                 json_line(one)
             else:
                 device = [one["device"][:SHORT]] if former else []
-                rows.append([*device, one["number"], when(one["time"]), one["kind"], json_text(one["body"])])
+                rows.append([*device, one["number"], when(one["time"]), one["text"]])
 
     call(ctx, "journal", {"kind": kind, "former": former}, show=page)
     if not as_json:
-        table((*(("device",) if former else ()), "no", "time", "kind", "what"), rows, right=("no",))
+        table((*(("device",) if former else ()), "no", "time", "what"), rows, right=("no",))
 
 
 @journal.command()

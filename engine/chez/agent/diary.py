@@ -1,0 +1,251 @@
+"""What each receipt of the journal says, in one plain sentence.
+
+One function for each kind that the engine writes; `tests/journal` walks the source, and fails
+for a kind without a sentence. Packages that add verbs (entry points of the group
+`chez.verbs`) give theirs in `SENTENCES` of the same module. A kind that nobody knows, from a
+newer Chez or an app, is shown as it is.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+
+__all__ = ("SENTENCES", "Names", "Sentence", "sentence")
+
+SHORT: Final = 12
+"""Characters of an id that are shown to people."""
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What ids are called on this device: spaces and devices, by their ids in hexadecimal."""
+
+    spaces: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    devices: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def space(self, body: Body) -> str:
+        """The space that a receipt is about: the private one is named by none."""
+        id = body.get("space")
+        if id is None:
+            return "your private space"
+        name = self.spaces.get(id)
+        return f"a space that is not here any more ({id[:SHORT]})" if name is None else repr(name)
+
+    def device(self, body: Body) -> str:
+        """The device that a receipt is about."""
+        id = body["device"]
+        name = body.get("name") or self.devices.get(id)
+        return f"device {id[:SHORT]}" if not name else f"device {name!r}"
+
+
+Sentence = Callable[[Body, Names], str]
+
+
+def sentence(kind: str, body: Body, names: Names, others: Callable[[], Mapping[str, Sentence]]) -> str:
+    """What a receipt says; `others` gives the sentences of installed packages, for a kind that is not known here."""
+    found = SENTENCES.get(kind) or others().get(kind)
+    try:
+        return _plain(kind, body) if found is None else found(body, names)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return _plain(kind, body)  # another Chez wrote it, with other fields
+
+
+def _plain(kind: str, body: Body) -> str:
+    return f"{kind}: {msgspec.json.encode(body).decode()}"
+
+
+# --- this home and what opens it --------------------------------------------------------
+
+
+def _home_recovered(body: Body, names: Names) -> str:
+    return f"This home was recovered from your 24 words and {body['relay']}, as device {body['name']!r}."
+
+
+def _device_renewed(body: Body, names: Names) -> str:
+    return (f"This home became a new device, for it was {body['why']}; {_count(body['receipts'], 'receipt')} of device "
+            f"{body['former'][:SHORT]}, which it was, {'stays' if body['receipts'] == 1 else 'stay'}: "
+            "chez journal --former.")
+
+
+def _repaired(body: Body, names: Names) -> str:
+    renewed = " It is a new device now." if body["new device"] else ""
+    return (f"You had this home mended: {_count(body['findings'], 'finding')}, {_count(body['records'], 'record')} "
+            f"made again, {_count(body['entries'], 'damaged entry', 'damaged entries')} let go.{renewed}")
+
+
+def _passphrase_changed(body: Body, names: Names) -> str:
+    return f"You changed the passphrase{_cost(body)}."
+
+
+def _key_file_changed(body: Body, names: Names) -> str:
+    return ("This home opened with a key file that it had not seen: its passphrase was changed in a copy, or an older "
+            f"key file was put in place{_cost(body)}.")
+
+
+def _cost(body: Body) -> str:
+    return f"; each guess costs {body['memory'] >> 20} MiB" if "memory" in body else ""
+
+
+# --- devices ----------------------------------------------------------------------------
+
+
+def _pairing_refused(body: Body, names: Names) -> str:
+    if "name" in body:
+        return f"You did not let in {body['name']!r} as a device of yours."
+    return "Somebody tried a wrong pairing code, which was burnt."
+
+
+def _device_renamed(body: Body, names: Names) -> str:
+    former = f"device {body['former']!r}" if body.get("former") else f"device {body['device'][:SHORT]}"
+    return f"You renamed {former} to {body['name']!r}."
+
+
+def _epoch_started(body: Body, names: Names) -> str:
+    return f"You started epoch {body['number']} in {names.space(body)}: what is written since has new keys."
+
+
+def _entries_beyond_removal(body: Body, names: Names) -> str:
+    return (f"In {names.space(body)} {names.device(body)} wrote beyond what its removal accepted, from entry "
+            f"{body['from']} on: that counts for nothing (chez space audit).")
+
+
+def _equivocation(body: Body, names: Names) -> str:
+    return (f"In {names.space(body)} {names.device(body)} wrote different entries under number {body['from']}: from "
+            "there on nothing of it counts, until an owner picks one (chez space audit).")
+
+
+def _entry_picked(body: Body, names: Names) -> str:
+    return (f"You picked entry {body['entry'][:SHORT]} of {names.device(body)} in {names.space(body)}, of those under "
+            f"number {body['number']}.")
+
+
+# --- spaces and who shares them ---------------------------------------------------------
+
+
+def _member_added(body: Body, names: Names) -> str:
+    if "invitation" in body:
+        return (f"{body['name']!r} came into {names.space(body)} as {body['role']}, by invitation "
+                f"{body['invitation'][:SHORT]}.")
+    return f"You let {body['name']!r} into {names.space(body)}, as {body['role']}."
+
+
+def _member_role(body: Body, names: Names) -> str:
+    return f"You gave {body['name']!r} another role in {names.space(body)}: {body['role']}."
+
+
+def _space_moved(body: Body, names: Names) -> str:
+    at = f", at {body['relay']}" if body["relay"] else ""
+    return f"You moved {body['name']!r} to another place{at}: members need its new link."
+
+
+def _invitation_made(body: Body, names: Names) -> str:
+    return (f"You made invitation {body['invitation'][:SHORT]} to {names.space(body)}: for "
+            f"{_count(body['uses'], 'person')}, as {body['role']}.")
+
+
+_REFUSED: Final = {
+    "expired": "it had expired", "used": "it was used up", "revoked": "it was revoked",
+    "removed": "the person was in the space before", "no request": "what came was no request",
+    "the person said no": "you said no",
+}
+"""Why an invitation let somebody not in, by the reason in the receipt."""
+
+
+def _invitation_refused(body: Body, names: Names) -> str:
+    if body["reason"] == "wrong code":
+        return f"Somebody tried a wrong code for {names.space(body)}, which was burnt."
+    who = repr(body["name"]) if "name" in body else "Somebody"
+    by = f" by invitation {body['invitation'][:SHORT]}" if "invitation" in body else ""
+    return f"{who} was not let into {names.space(body)}{by}: {_REFUSED[body['reason']]}."
+
+
+# --- data -------------------------------------------------------------------------------
+
+
+def _import(body: Body, names: Names) -> str:
+    outcomes = ("added", "updated", "unchanged", "purged", "rejected")
+    counts = [f"{body[outcome]:,} {outcome}" for outcome in outcomes if body[outcome]]
+    return f"You imported {body['file']!r} ({body['connector']}): {', '.join(counts) or 'nothing'}."
+
+
+def _export(body: Body, names: Names) -> str:
+    spaces = body["spaces"]
+    what = f"the space {spaces[0]!r}" if len(spaces) == 1 else _count(len(spaces), "space")
+    history = " with its history" if body["history"] else ""
+    return f"You began to export {what}{history}, as plain text, into {body['to']!r}."
+
+
+def _export_complete(body: Body, names: Names) -> str:
+    return (f"The export into {body['to']!r} was complete: {_count(body['records'], 'record')}, "
+            f"{_count(body['attachments'], 'attachment')}.")
+
+
+def _backup(body: Body, names: Names) -> str:
+    tried = " and tried it" if body["verified"] else ""
+    return f"You made a backup{tried}: {body['to']!r}, {body['bytes']:,} bytes."
+
+
+def _count(number: int, single: str, several: str | None = None) -> str:
+    return f"{number:,} {single if number == 1 else several or single + 's'}"
+
+
+def _says(text: str) -> Sentence:
+    """A sentence with fields of the body in it, quoted (`{name!r}`) or not, and the `{where}` of its space."""
+    return lambda body, names: text.format_map({**body, "where": names.space(body)})
+
+
+SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
+    "backup": _backup,
+    "contact-added": _says("You added the contact {name!r}."),
+    "contact-changed": _says("The contact {name!r} has a newer card, or another name."),
+    "contact-doubted": _says("You took back that you compared safety words with {name!r}."),
+    "contact-removed": _says("You forgot the contact {name!r}."),
+    "contact-verified": _says("You compared safety words with {name!r}: they were the same."),
+    "device-added": _says("You let in {name!r} as a device of yours."),
+    "device-removed": _says("You removed device {name!r} from all your spaces."),
+    "device-renamed": _device_renamed,
+    "device-renewed": _device_renewed,
+    "entries-beyond-removal": _entries_beyond_removal,
+    "entry-picked": _entry_picked,
+    "epoch-started": _epoch_started,
+    "equivocation": _equivocation,
+    "export": _export,
+    "export-complete": _export_complete,
+    "export-removed": _says("What an export that was cut off had left in {folder!r} was removed."),
+    "home-created": _says("You made this home, as device {name!r}."),
+    "home-joined": _says("This home joined your others, as device {name!r}."),
+    "home-recovered": _home_recovered,
+    "import": _import,
+    "invitation-asked": _says("You asked at {relay} to be let into {name!r}."),
+    "invitation-made": _invitation_made,
+    "invitation-refused": _invitation_refused,
+    "invitation-revoked": lambda body, names: (
+        f"You revoked invitation {body['invitation'][:SHORT]} to {names.space(body)}."),
+    "key-file-changed": _key_file_changed,
+    "keyring-added": _says("You let the system's keyring ({keyring}) open this home."),
+    "keyring-removed": _says("The keyring opens this home no longer."),
+    "member-added": _member_added,
+    "member-removed": _says("You took {name!r} out of {where}."),
+    "member-role": _member_role,
+    "pairing-refused": _pairing_refused,
+    "passphrase-changed": _passphrase_changed,
+    "public-space-created": _says("You made the public space {name!r}."),
+    "purge": _says("You purged the record {id!r} of {collection!r} in {where}: its content is erased."),
+    "repaired": _repaired,
+    "space-archived": _says("You put {name!r} away: nobody writes in it."),
+    "space-created": _says("You made the space {name!r}."),
+    "space-deleted": _says("You deleted {name!r}, with all that was in it."),
+    "space-followed": _says("You follow the public space {name!r}, at {relay}."),
+    "space-forgotten": _says("You erased {name!r} on this device."),
+    "space-joined": _says("You came into {name!r}, at {relay}."),
+    "space-left": _says("You left {name!r}."),
+    "space-moved": _space_moved,
+    "space-renamed": _says("You renamed {former!r} to {name!r}."),
+    "space-taken-out": _says("You took {name!r} out again: members write in it."),
+})
+"""The sentence of each kind of receipt."""

@@ -1,0 +1,62 @@
+"""What the receipts of jobs say, each in one plain sentence (see `chez.agent.diary`)."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from chez.agent.diary import Names, Sentence
+
+__all__ = ("SENTENCES",)
+
+SHORT: Final = 12
+"""Characters of a grant's id that are shown to people."""
+
+Body = Mapping[str, Any]
+
+
+def _grant(body: Body, names: Names) -> str:
+    return (f"You granted {body['provider_name']!r} the job {body['job']!r}, version {body['version']}: at most "
+            f"{_runs(body['runs'])} and {body['bits']:g} bits, until {body['until']} (grant {body['grant'][:SHORT]}).")
+
+
+def _run(body: Body, names: Names) -> str:
+    rows = sum(body["rows"].values())
+    return (f"Run {body['sequence']} of the job {body['job']!r} was given {rows:,} {'row' if rows == 1 else 'rows'}; "
+            f"{body['bits']:g} bits were debited, whatever comes of it.")
+
+
+def _release(body: Body, names: Names) -> str:
+    return (f"You released the result of run {body['sequence']} of {body['job']!r} to {body['provider_name']!r}: "
+            f"{body['result']}")
+
+
+_NONE: Final = {
+    "declined": "you said no", "job": "the job gave nothing that may leave", "revoked": "the grant was revoked",
+    "interrupted": "the run was cut off",
+}
+"""Why a run's message says "none", by the reason in the receipt."""
+
+
+def _refusal(body: Body, names: Names) -> str:
+    return (f"Run {body['sequence']} of {body['job']!r} tells {body['provider_name']!r} nothing but \"none\": "
+            f"{_NONE[body['reason']]}.")
+
+
+def _delivered(body: Body, names: Names) -> str:
+    return f"The message of run {body['sequence']} by grant {body['grant'][:SHORT]} was delivered to its provider."
+
+
+def _revocation(body: Body, names: Names) -> str:
+    job = f" of the job {body['job']!r}" if "job" in body else ", whose record was damaged"
+    return f"You revoked grant {body['grant'][:SHORT]}{job}."
+
+
+def _runs(number: int) -> str:
+    return "1 run" if number == 1 else f"{number:,} runs"
+
+
+SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
+    "delivered": _delivered, "grant": _grant, "refusal": _refusal, "release": _release, "revocation": _revocation,
+    "run": _run,
+})
+"""The sentence of each kind of receipt that jobs write."""

@@ -1,0 +1,172 @@
+"""The journal reads like a diary: each kind of receipt that the source writes has its sentence."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chez.agent.diary import SENTENCES, Names, sentence
+from chez_sandbox.consent.diary import SENTENCES as OF_JOBS
+from tests.journal.kinds import Unreadable, read, sites
+
+TRIP, PHONE, HASH = "11" * 32, "22" * 32, "ab" * 32
+NAMES = Names({TRIP: "Trip"}, {PHONE: "phone"})
+JOB = {"grant": HASH, "sequence": 3, "job": "org.sums", "version": 2, "provider": HASH, "provider_name": "Sums Ltd"}
+
+EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
+    ("backup", {"to": "/b", "bytes": 1234, "sha256": HASH, "verified": True},
+     "You made a backup and tried it: '/b', 1,234 bytes."),
+    ("contact-added", {"person": HASH, "name": "Berta"}, "You added the contact 'Berta'."),
+    ("contact-changed", {"person": HASH, "name": "Berta"},
+     "The contact 'Berta' has a newer card, or another name."),
+    ("contact-doubted", {"person": HASH, "name": "Berta"},
+     "You took back that you compared safety words with 'Berta'."),
+    ("contact-removed", {"person": HASH, "name": "Berta"}, "You forgot the contact 'Berta'."),
+    ("contact-verified", {"person": HASH, "name": "Berta"},
+     "You compared safety words with 'Berta': they were the same."),
+    ("delivered", {"grant": HASH, "sequence": 3},
+     "The message of run 3 by grant abababababab was delivered to its provider."),
+    ("device-added", {"name": "phone", "device": PHONE}, "You let in 'phone' as a device of yours."),
+    ("device-removed", {"name": "phone", "device": PHONE}, "You removed device 'phone' from all your spaces."),
+    ("device-renamed", {"name": "pocket", "former": "phone", "device": PHONE},
+     "You renamed device 'phone' to 'pocket'."),
+    ("device-renewed", {"former": PHONE, "why": "restored", "receipts": 2, "head": HASH},
+     ("This home became a new device, for it was restored; 2 receipts of device 222222222222, which it was, stay: "
+     "chez journal --former.")),
+    ("entries-beyond-removal", {"device": PHONE, "name": "", "from": 7, "space": TRIP},
+     ("In 'Trip' device 'phone' wrote beyond what its removal accepted, from entry 7 on: that counts for nothing "
+     "(chez space audit).")),
+    ("entry-picked", {"device": HASH, "name": "", "number": 5, "entry": HASH, "space": HASH},
+     ("You picked entry abababababab of device abababababab in a space that is not here any more (abababababab), of "
+     "those under number 5.")),
+    ("epoch-started", {"number": 2}, "You started epoch 2 in your private space: what is written since has new keys."),
+    ("equivocation", {"device": PHONE, "name": "tablet", "from": 5},
+     ("In your private space device 'tablet' wrote different entries under number 5: from there on nothing of it "
+     "counts, until an owner picks one (chez space audit).")),
+    ("export", {"to": "/x", "history": True, "spaces": ["private", "Trip"]},
+     "You began to export 2 spaces with its history, as plain text, into '/x'."),
+    ("export-complete", {"to": "/x", "records": 1, "changes": 3, "manifest": HASH, "attachments": 0},
+     "The export into '/x' was complete: 1 record, 0 attachments."),
+    ("export-removed", {"folder": "/x.part"}, "What an export that was cut off had left in '/x.part' was removed."),
+    ("grant", {**JOB, "purpose": "p", "bundle": HASH, "code": HASH, "until": "2027-01-01", "runs": 4, "bits": 12.5,
+               "review": "each", "hash": HASH},
+     ("You granted 'Sums Ltd' the job 'org.sums', version 2: at most 4 runs and 12.5 bits, until 2027-01-01 "
+     "(grant abababababab).")),
+    ("home-created", {"name": "laptop"}, "You made this home, as device 'laptop'."),
+    ("home-joined", {"name": "phone"}, "This home joined your others, as device 'phone'."),
+    ("home-recovered", {"name": "new", "relay": "wss://r"},
+     "This home was recovered from your 24 words and wss://r, as device 'new'."),
+    ("import", {"connector": "csv", "version": 1, "file": "a.csv", "sha256": HASH, "added": 1200, "updated": 0,
+                "unchanged": 0, "purged": 0, "rejected": 3}, "You imported 'a.csv' (csv): 1,200 added, 3 rejected."),
+    ("invitation-asked", {"name": "Trip", "space": TRIP, "relay": "wss://r"},
+     "You asked at wss://r to be let into 'Trip'."),
+    ("invitation-made", {"invitation": HASH, "role": "writer", "uses": 3, "space": TRIP},
+     "You made invitation abababababab to 'Trip': for 3 persons, as writer."),
+    ("invitation-refused", {"invitation": HASH, "reason": "no request", "space": TRIP},
+     "Somebody was not let into 'Trip' by invitation abababababab: what came was no request."),
+    ("invitation-refused", {"invitation": HASH, "name": "carl", "person": HASH, "reason": "used", "space": TRIP},
+     "'carl' was not let into 'Trip' by invitation abababababab: it was used up."),
+    ("invitation-refused", {"name": "carl", "reason": "the person said no", "space": TRIP},
+     "'carl' was not let into 'Trip': you said no."),
+    ("invitation-refused", {"reason": "wrong code", "space": TRIP},
+     "Somebody tried a wrong code for 'Trip', which was burnt."),
+    ("invitation-revoked", {"invitation": HASH, "space": TRIP}, "You revoked invitation abababababab to 'Trip'."),
+    ("key-file-changed", {"passes": 3, "memory": 256 << 20},
+     ("This home opened with a key file that it had not seen: its passphrase was changed in a copy, or an older key "
+     "file was put in place; each guess costs 256 MiB.")),
+    ("keyring-added", {"keyring": "Secret Service"}, "You let the system's keyring (Secret Service) open this home."),
+    ("keyring-removed", {}, "The keyring opens this home no longer."),
+    ("member-added", {"person": HASH, "name": "berta", "role": "writer", "space": TRIP},
+     "You let 'berta' into 'Trip', as writer."),
+    ("member-added", {"person": HASH, "name": "berta", "role": "reader", "invitation": HASH, "space": TRIP},
+     "'berta' came into 'Trip' as reader, by invitation abababababab."),
+    ("member-removed", {"person": HASH, "name": "berta", "space": TRIP}, "You took 'berta' out of 'Trip'."),
+    ("member-role", {"person": HASH, "name": "berta", "role": "owner", "space": TRIP},
+     "You gave 'berta' another role in 'Trip': owner."),
+    ("pairing-refused", {"reason": "wrong code"}, "Somebody tried a wrong pairing code, which was burnt."),
+    ("pairing-refused", {"reason": "the person said no", "name": "x"}, "You did not let in 'x' as a device of yours."),
+    ("passphrase-changed", {"passes": 3, "memory": 256 << 20},
+     "You changed the passphrase; each guess costs 256 MiB."),
+    ("public-space-created", {"name": "News", "space": TRIP}, "You made the public space 'News'."),
+    ("purge", {"collection": "notes", "id": "a"},
+     "You purged the record 'a' of 'notes' in your private space: its content is erased."),
+    ("refusal", {**JOB, "outcome": "none", "result": None, "reason": "declined"},
+     "Run 3 of 'org.sums' tells 'Sums Ltd' nothing but \"none\": you said no."),
+    ("release", {**JOB, "outcome": "result", "result": '{"sum":1}', "reason": ""},
+     "You released the result of run 3 of 'org.sums' to 'Sums Ltd': {\"sum\":1}"),
+    ("repaired", {"findings": 1, "records": 2, "entries": 0, "new device": True},
+     "You had this home mended: 1 finding, 2 records made again, 0 damaged entries let go. It is a new device now."),
+    ("revocation", {"grant": HASH, "job": "org.sums", "provider": HASH},
+     "You revoked grant abababababab of the job 'org.sums'."),
+    ("run", {**JOB, "bits": 2.0, "rows": {"notes": 1}},
+     "Run 3 of the job 'org.sums' was given 1 row; 2 bits were debited, whatever comes of it."),
+    ("space-archived", {"name": "Trip", "space": TRIP}, "You put 'Trip' away: nobody writes in it."),
+    ("space-created", {"name": "Trip", "space": TRIP}, "You made the space 'Trip'."),
+    ("space-deleted", {"name": "Trip", "space": TRIP}, "You deleted 'Trip', with all that was in it."),
+    ("space-followed", {"name": "News", "space": TRIP, "relay": "wss://r"},
+     "You follow the public space 'News', at wss://r."),
+    ("space-forgotten", {"name": "Trip", "space": TRIP}, "You erased 'Trip' on this device."),
+    ("space-joined", {"name": "Trip", "space": TRIP, "relay": "wss://r"}, "You came into 'Trip', at wss://r."),
+    ("space-left", {"name": "Trip", "space": TRIP}, "You left 'Trip'."),
+    ("space-moved", {"name": "Trip", "relay": "wss://r", "space": TRIP},
+     "You moved 'Trip' to another place, at wss://r: members need its new link."),
+    ("space-renamed", {"name": "Rome", "former": "Trip", "space": TRIP}, "You renamed 'Trip' to 'Rome'."),
+    ("space-taken-out", {"name": "Trip", "space": TRIP}, "You took 'Trip' out again: members write in it."),
+]
+
+
+def told(kind: str, body: dict[str, Any]) -> str:
+    """What is shown of a receipt."""
+    return sentence(kind, body, NAMES, lambda: OF_JOBS)
+
+
+def test_every_kind_that_the_source_writes_has_a_sentence() -> None:
+    """No receipt is written that nobody can read, and no sentence is kept of one that is written no more."""
+    written = {site.kind for site in sites()}
+    assert written == SENTENCES.keys() | OF_JOBS.keys() and not SENTENCES.keys() & OF_JOBS.keys()
+    assert written == {kind for kind, _, _ in EXAMPLES}
+
+
+@pytest.mark.parametrize(("kind", "body", "said"), EXAMPLES, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_receipt_is_one_sentence(kind: str, body: dict[str, Any], said: str) -> None:
+    """Each kind, in each of its forms, says what happened."""
+    assert told(kind, body) == said and "\n" not in said
+
+
+@pytest.mark.parametrize("site", [site for site in sites() if site.keys is not None], ids=lambda site: site.where)
+def test_the_examples_have_the_fields_that_are_written(site: Any) -> None:
+    """Of each place in the source that writes out a body, there is an example with those fields."""
+    assert any(kind == site.kind and site.keys <= body.keys() for kind, body, _ in EXAMPLES), site
+
+
+def test_the_page_tells_of_every_kind() -> None:
+    """docs/journal.md has a row for each example, and no other."""
+    page = (Path(__file__).parents[2] / "docs" / "journal.md").read_text(encoding="utf-8")
+    rows = [row for row in page.splitlines() if row.startswith("| `")]
+    assert rows == [f"| `{kind}` | {said} |" for kind, _, said in EXAMPLES]
+
+
+def test_what_nobody_knows_is_shown_as_it_is() -> None:
+    """A kind of a newer Chez or an app, and a known one with other fields, are shown with all that is in them."""
+    assert told("app-did", {"n": 1}) == 'app-did: {"n":1}'
+    assert told("space-renamed", {"n": 1}) == 'space-renamed: {"n":1}'
+    assert told("invitation-refused", {"reason": "of tomorrow", "space": TRIP}).startswith("invitation-refused: {")
+
+
+@given(st.sampled_from([*SENTENCES, *OF_JOBS]), st.dictionaries(
+    st.sampled_from(["name", "device", "space", "from", "number", "role", "rows", "reason", "memory", "spaces"]),
+    st.none() | st.integers() | st.text(max_size=5) | st.lists(st.text(max_size=3), max_size=2)))
+def test_no_body_breaks_the_diary(kind: str, body: dict[str, Any]) -> None:
+    """Whatever stands in a receipt, something is shown of it."""
+    assert told(kind, body)
+
+
+@pytest.mark.parametrize("source", ["journal.record(db, made, {})", "await self._journal.append(str(x), {})",
+                                    "transaction.receipt('a' if x else y, {})"])
+def test_a_kind_that_can_not_be_read_in_the_source_is_refused(source: str) -> None:
+    """The walk does not pass over what it doesn't understand."""
+    with pytest.raises(Unreadable):
+        read(Path("x.py"), ast.parse(f"async def f(self, db, x, y, made, transaction, journal):\n    {source}\n"))
