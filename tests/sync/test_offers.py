@@ -87,3 +87,44 @@ def test_what_was_deleted_before_the_device_was_taken_out_is_gone() -> None:
     _taken_out(family)
     third.receives([*founder.sends(), *sent])
     assert buried(third.db, space)
+
+
+def test_a_device_taken_out_has_no_part_in_a_space_that_was_not_known_then() -> None:
+    """It had made a space, of which the others hear after its removal: what it writes there later does not count.
+
+    Not even dated back, to before anybody had said in that space that it is out.
+    """
+    family = Family()
+    founder, stolen = family.founder, family.other
+    made = stolen.open(make_space(stolen.db, stolen.replicas[1].space, stolen.member.keys, "trip", Kind.SHARED,
+                                  family.random.randbytes)).space.n
+    stolen.records.put(stolen.db, made, "notes", "before", {"x": 1})
+    offer, log = stolen.sends(), stolen.sends(made)
+    _taken_out(family)
+    founder.receives(offer)
+    (n,) = founder.db.execute("SELECT n FROM space WHERE name = 'trip'").fetchone()
+    founder.receives(log, n)
+    replica = founder.replicas[n]
+    replica.caught_up(founder.db, RELAY, len(log))
+    assert stolen.member.keys.id in replica.space.membership.state.retired
+    assert not replica.space.membership.state.rotation_owed
+    stolen.records.put(stolen.db, made, "notes", "after", {"x": 2})
+    founder.receives(stolen.sends(made), n)
+    assert founder.db.execute("SELECT id FROM record WHERE space = ? AND deleted = 0", (n,)).fetchall() == [
+        ("before",)]
+    said = founder.count("statement")
+    replica.caught_up(founder.db, RELAY, len(log) + 1)
+    assert founder.count("statement") == said
+
+
+def test_nothing_is_said_of_devices_that_were_out_before_the_space_began() -> None:
+    """Of a device that never had a part in a space, for its person came later, no word is said there."""
+    family = Family()
+    founder = family.founder
+    _taken_out(family)
+    n = founder.open(make_space(founder.db, founder.replicas[1].space, founder.member.keys, "trip", Kind.SHARED,
+                                family.random.randbytes)).space.n
+    replica = founder.replicas[n]
+    said = founder.count("statement")
+    replica.caught_up(founder.db, RELAY, 0)
+    assert founder.count("statement") == said and replica.space.epoch.number == 1

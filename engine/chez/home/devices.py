@@ -17,14 +17,14 @@ from chez.keys.device import DeviceKeys
 from chez.records.values import moment
 from chez.spaces.copies import copy_person, say_everywhere
 from chez.spaces.removals import name_of, removed_by
-from chez.spaces.space import SpaceKeys, keep_statement
+from chez.spaces.space import SpaceKeys
 from chez.spaces.state import Device
-from chez.spaces.statements import Certify, Cut, Expel, RenameDevice, Retire, Role, Signed, sign_statement
+from chez.spaces.statements import Certify, Expel, RenameDevice, Role, Signed, sign_statement
 from chez.store.database import Connection, Database
-from chez.sync.chains import last_counted
 from chez.sync.entry import read_signed
+from chez.sync.retiring import retire
 
-__all__ = ("DeviceInfo", "Devices", "Rotated", "expel", "retire")
+__all__ = ("DeviceInfo", "Devices", "Rotated", "expel")
 
 _SHORTEST: Final = 4
 """Hexadecimal digits by which a device may be named, at least."""
@@ -75,17 +75,6 @@ def expel(db: Connection, spaces: Sequence[SpaceKeys], device: DeviceKeys, perso
         Expel(person, members.person_heads(person), device.id, gone, keep), device.signing))
     for space in spaces:
         retire(db, space, device, gone)
-
-
-def retire(db: Connection, space: SpaceKeys, device: DeviceKeys, gone: bytes) -> None:
-    """Say, as a device of the same person, that an expelled one has no part in a space: what is here of it counts.
-
-    Nothing, in a space where this device may say nothing itself.
-    """
-    if space.membership.state.right(device.id) is not None:
-        sequence, last = last_counted(db, space.n, gone)
-        keep_statement(db, space.n, space.membership, sign_statement(Retire(
-            space.id, space.membership.named_heads, device.id, Cut(gone, sequence, last)), device.signing))
 
 
 class Devices:

@@ -33,7 +33,7 @@ from chez.errors import (
     StorageFailed,
 )
 from chez.home.building import building, ensure_free, scratch_of
-from chez.home.devices import DeviceInfo, retire
+from chez.home.devices import DeviceInfo
 from chez.home.exporting import OnProgress
 from chez.home.home import Home
 from chez.home.lifecycle import check_new, fill_store, hold, locked, make_store, new_device, opened
@@ -50,6 +50,7 @@ from chez.spaces.statements import Expel, Kind, Role, sign_statement
 from chez.store.database import Connection
 from chez.sync.connection import relay_name
 from chez.sync.link import Link
+from chez.sync.retiring import retire
 from chez.sync.survey import Survey
 from chez.sync.surveyor import survey
 from chez_wire.login import handle_of
@@ -225,7 +226,7 @@ class _Coming:
             self._certify(db, [held.space for held in every], gone)
             for held in every if gone else ():
                 if held.space.id in self.behind:
-                    continue  # where nobody knows what the devices wrote; a new epoch is owed there
+                    continue  # where nobody knows what the devices wrote; that is seen to once it was read
                 for info in gone:
                     retire(db, held.space, self.device, info.id)
                 if held.space.membership.state.right(self.device.id) is Role.OWNER:

@@ -40,6 +40,7 @@ from chez.sync.outbox import (
 )
 from chez.sync.planning import by_epoch, plan
 from chez.sync.received import Received
+from chez.sync.retiring import retire_expelled
 from chez.sync.rotating import (
     Creation,
     creation_of,
@@ -248,7 +249,10 @@ class Replica:
 
     def caught_up(self, db: Connection, relay: int, end: int) -> list[Alarm]:
         """A relay was read to its end: start the epoch that is owed, if it still is; what it does not show."""
+        self.refresh(db)
         regained(db, self.space, self._device.id)
+        if retire_expelled(db, self.space, self._device):
+            self.recount(db)
         self.discharge(db)
         return hidden(db, self.space.n, relay, end)
 
