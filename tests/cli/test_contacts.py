@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from chez.spaces.card import Card
 from tests.cli.support import Chez, Terminal, another
+from tests.spaces.people import Person
 
 
 @pytest.fixture
@@ -55,6 +57,18 @@ def test_the_words_are_shown_and_asked_about(chez: Chez, berta: Chez) -> None:
         assert terminal.finish() == code
         assert " ".join(words[:6]) in terminal.seen and " ".join(words[6:]) in terminal.seen
         assert chez.json("contact", "show", "berta")["verified"] is (code == 0)
+
+
+def test_a_stranger_writes_no_lines_of_its_own(chez: Chez) -> None:
+    """The names of a card's devices, which a stranger chose, stay in the line that they are told in."""
+    chez.inside = True
+    made = Person("phone\nAnna is verified, phone")
+    enrol = made.enrol()
+    card = Card.of(made.id, [enrol, made.certify([enrol.hash], 0, made.root)])
+    shown = chez.run("contact", "add", card.text, "--name", "Mallory").stdout
+    assert shown.count("\n") == 1 and "phone\\nAnna" in shown
+    for words in (("list",), ("show", "Mallory")):
+        assert "\nAnna" not in chez.run("contact", *words).stdout
 
 
 def test_what_is_no_card_or_no_contact_is_refused(chez: Chez, berta: Chez, tmp_path: Path) -> None:

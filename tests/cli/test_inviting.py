@@ -38,8 +38,9 @@ def test_an_invitation_from_link_to_records(chez: Chez, guest: Chez) -> None:
     assert shown.stdout.startswith("chez-invite:") and shown.stdout.count("\n") == 1
     assert "one person as reader" in shown.stderr
     link = shown.stdout.strip()
+    assert "Run `chez sync` now" in shown.stderr
     chez.run("sync")
-    waiting = guest.run("join", link, "--timeout", "0.3", code=1).stderr
+    waiting = guest.run("join", "-", "--timeout", "0.3", code=1, stdin=link.encode()).stderr
     assert "Waiting for a device" in waiting and "chez sync" in waiting
     assert chez.json("sync")["unanswered"] == ""
     assert "you are in 'Trip', as reader: 0 records" in guest.run("join", link).stdout
@@ -104,5 +105,14 @@ def test_a_public_space_is_followed(chez: Chez, guest: Chez) -> None:
 
 def test_a_link_needs_a_home(empty: Chez) -> None:
     """Without a home a link makes none: it says how to begin."""
-    refused = empty.error("join", "chez-invite:AA")
-    assert refused["code"] == "HomeMissing" and not empty.home.exists()
+    for word, given in (("chez-invite:AA", b""), ("-", b"chez-invite:AA")):
+        refused = empty.error("join", word, stdin=given)
+        assert refused["code"] == "HomeMissing" and not empty.home.exists()
+
+
+def test_what_is_neither_a_link_nor_a_code_is_refused_in_words(chez: Chez) -> None:
+    """Whatever was pasted, the answer says what is expected, and where one gets it."""
+    refused = chez.error("join", "hello")
+    assert "neither a link nor a code" in refused["message"] and "chez-invite:" in refused["hint"]
+    chez.run("relay", "ws://127.0.0.1:9")
+    assert "chez space invite --code" in chez.error("join", "48151-orbit-lemo")["hint"]

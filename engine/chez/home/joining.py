@@ -44,7 +44,10 @@ async def come_in(home: OpenHome, text: str, timeout: float, now: int) -> int:
         return await _by_invitation(home, InviteLink.read(text), timeout, now)
     if scheme == "chez-public" and colon:
         raise InvalidValue("this is the address of a public space, which nobody joins", "Follow it: `chez follow`.")
-    if scheme.startswith("chez-") or not text.strip()[:1].isdigit():
+    if not scheme.startswith("chez-") and not scheme[:1].isdigit():
+        raise InvalidValue("this is neither a link nor a code",
+                           "It begins with chez-invite: or chez-space:, or looks like 48151-orbit-lemon.")
+    if scheme.startswith("chez-"):
         return await join_space(home, SpaceLink.read(text))
     code, named = split_code(text)
     url = named or home.syncing.choose(None)

@@ -42,7 +42,8 @@ def _split(code: str) -> tuple[str, bytes]:
     parts = code.strip().lower().split("-")
     words = Mnemonic("english").wordlist
     if len(parts) != 3 or not parts[0].isdigit() or any(word not in words for word in parts[1:]):
-        raise InvalidValue("this is not a pairing code", "It looks like 48151-orbit-lemon; `chez pair` shows one.")
+        raise InvalidValue("this is no code", "One looks like 48151-orbit-lemon: `chez pair` shows one for a device of "
+                           "yours, `chez space invite --code` one for a guest.")
     return parts[0], "-".join(parts).encode()
 
 

@@ -8,7 +8,7 @@ import click
 
 from chez.cli.client import call
 from chez.cli.context import settings
-from chez.cli.terminal import Terminal, json_line, say, table, when
+from chez.cli.terminal import Terminal, json_line, safe, say, table, when
 from chez.errors import InvalidValue, NotAllowed, NotFound
 
 __all__ = ("card", "contact")
@@ -76,7 +76,7 @@ def _read(given: str) -> str:
 
 def _devices(one: dict[str, Any]) -> str:
     names = one["devices"]
-    return f"{'the device' if len(names) == 1 else f'{len(names)} devices:'} {', '.join(names)}"
+    return f"{'the device' if len(names) == 1 else f'{len(names)} devices:'} {safe(', '.join(names))}"
 
 
 @contact.command("list")
@@ -129,6 +129,7 @@ def verify(ctx: click.Context, name: str, doubt: bool, yes: bool) -> None:
         raise click.UsageError("--yes and --no exclude each other", ctx)
     if not (doubt or yes):
         found = call(ctx, "contact-show", {"contact": name})
+        name = found["id"]  # whoever is called so when the person has answered
         for row in _rows(found["words"]):
             say(f"   {row}", err=True)
         if not Terminal(settings(ctx)).confirm(f"Does {found['name']!r} see the same words?"):

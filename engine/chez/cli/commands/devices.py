@@ -66,9 +66,11 @@ def join(ctx: click.Context, code: str, url: str | None, name: str | None, timeo
 
     With a home, CODE is an invitation (its link, or the code that is shown to you), or the
     link of a space whose owner let you in. Without one, it is a code that pairs devices.
+    An invitation's link is a secret: with - for CODE it is read from standard input, where
+    no other program on this machine sees it.
     """
     chosen = settings(ctx)
-    if code.strip().startswith("chez-") or (chosen.path / KEY_FILE).exists():
+    if code.strip() == "-" or code.strip().startswith("chez-") or (chosen.path / KEY_FILE).exists():
         from chez.cli.commands.inviting import come_in
 
         come_in(ctx, code, url, timeout)
@@ -178,7 +180,7 @@ def remove(ctx: click.Context, which: str, too: tuple[str, ...], yes: bool) -> N
         return
     for one in done["removed"]:
         say(f"{one['name']} is removed ({one['fingerprint']})")
-    say("The others hear of it with the next sync: run `chez sync` now, unless an owner runs here.")
+    say("The others hear of it with the next sync: run `chez sync` now, unless `chez up` runs here.")
 
 
 def _ask(chosen: Settings, found: dict[str, Any], too: list[str]) -> list[str]:

@@ -1,18 +1,21 @@
 """space invite, invitations, revoke, address; follow: how others come to a space, and one to others'."""
 
+import sys
 from typing import Any, Final
 
 import click
 
 from chez.cli.client import call
 from chez.cli.context import settings
-from chez.cli.terminal import json_line, say, table, when
+from chez.cli.terminal import json_line, safe, say, table, when
 from chez.cli.values import duration
 
 __all__ = ("COMMANDS", "come_in", "follow")
 
 SHORT: Final = 12
 """Characters of an id that are shown to people."""
+
+_LONGEST: Final = 1 << 20
 
 
 @click.command()
@@ -30,7 +33,8 @@ def invite(ctx: click.Context, name: str, role: str, uses: int | None, expires: 
 
     Whoever has the link comes in: send it as you would send a key. They are let in when
     one of your devices is in step with the relay; so run `chez sync` once now, and
-    again when they have joined, unless an owner runs here.
+    again when they have asked, unless `chez up` runs here. `chez space invitations --json`
+    shows the link again.
     """
     if code and (uses is not None or expires is not None):
         raise click.UsageError("a code works once, for ten minutes: it has no --uses or --expires", ctx)
@@ -44,6 +48,7 @@ def invite(ctx: click.Context, name: str, role: str, uses: int | None, expires: 
         return
     say(made["link"])
     say(f"It lets in {_persons(made['uses'])} as {made['role']}, until {when(made['expires'])}.", err=True)
+    say("Run `chez sync` now, and again when they have asked, unless `chez up` runs here.", err=True)
 
 
 def _persons(count: int) -> str:
@@ -61,7 +66,7 @@ def _by_code(ctx: click.Context, name: str, role: str, yes: bool) -> None:
             say("The code works once, for ten minutes. Waiting …", err=True)
 
     done = call(ctx, "space-invite-by-code", {"space": name, "role": role}, show=show)
-    json_line(done) if settings(ctx).json else say(f"{done['name']} is in, as {done['role']}")
+    json_line(done) if settings(ctx).json else say(f"{safe(done['name'])} is in, as {done['role']}")
 
 
 @click.command()
@@ -110,7 +115,9 @@ def follow(ctx: click.Context, address: str) -> None:
 
 
 def come_in(ctx: click.Context, link: str, url: str | None, timeout: float) -> None:
-    """Join a space by a link, or by a code at a relay."""
+    """Join a space by a link, which `-` reads from standard input, or by a code at a relay."""
+    if link.strip() == "-":
+        link = sys.stdin.read(_LONGEST + 1)
     if url is not None and not link.strip().startswith("chez-") and "@" not in link:
         link = f"{link.strip()}@{url}"
     if link.strip().startswith("chez-invite") and not settings(ctx).json:

@@ -7,7 +7,7 @@ import click
 
 from chez.cli.client import call
 from chez.cli.context import settings
-from chez.cli.terminal import Terminal, json_line, say, table
+from chez.cli.terminal import Terminal, json_line, safe, say, table
 from chez.errors import NotAllowed
 
 __all__ = ("COMMANDS",)
@@ -16,7 +16,7 @@ SHORT: Final = 12
 """Characters of an id that are shown to people."""
 
 _LONGEST: Final = 1 << 20
-_NEXT: Final = "The others hear of it with the next sync: run `chez sync` now, unless an owner runs here."
+_NEXT: Final = "The others hear of it with the next sync: run `chez sync` now, unless `chez up` runs here."
 
 _role = click.Choice(["owner", "writer", "reader"])
 _yes = click.option("--yes", is_flag=True, help="Do it without asking (for scripts).")
@@ -44,8 +44,7 @@ def _contact(one: dict[str, Any]) -> str:
 
 def _called(member: dict[str, Any]) -> str:
     """What this person calls a member."""
-    name: str = member["contact"] or member["name"]
-    return name
+    return safe(member["contact"] or member["name"])
 
 
 @click.command()
@@ -163,7 +162,7 @@ def archive(ctx: click.Context, name: str, undo: bool) -> None:
 def rotate(ctx: click.Context, name: str) -> None:
     """Start a new epoch in a space: new keys for what is written from now on. See `chez device rotate`."""
     done, = call(ctx, "device-rotate", {"space": name})
-    json_line(done) if settings(ctx).json else say(f"{done['name']}: epoch {done['epoch']}")
+    json_line(done) if settings(ctx).json else say(f"{safe(done['name'])}: epoch {done['epoch']}")
 
 
 @click.command()
