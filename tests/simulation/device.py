@@ -136,6 +136,11 @@ class Device:
         while self.lanes.found:
             self.open(self.lanes.found.pop())
 
+    def again(self) -> None:
+        """Begin a lane anew that could not go on."""
+        assert self.lanes is not None
+        self.lanes.again(self.lanes.resting.pop(0))
+
     @property
     def sends(self) -> bool:
         """Whether there is anything to send."""

@@ -7,18 +7,24 @@ relay later, beside those of its next connection: that is how bytes come to be r
 
 import hashlib
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
 import msgspec
 
+from chez.errors import NotAllowed, RelayRefused
 from chez.spaces.space import make_space
-from chez.spaces.statements import Kind
+from chez.spaces.statements import Kind, Signed
+from chez.store.database import Connection
+from chez.sync.entry import STATEMENT, read_signed, unseal
 from chez_relay.effects import Ask, Close, Effect, Send
 from chez_relay.fanout import growth
 from chez_relay.session import RelaySession
+from chez_relay.storage import RotateSpace
 from chez_relay.storage.memory import MemoryStorage
-from chez_wire.frames import CreateSpace, Rotate, SealedPacket, decode_client, encode
+from chez_wire.envelope import Header
+from chez_wire.frames import CreateSpace, Packet, Rotate, SealedPacket, decode_client, decode_relay, encode
 from tests.simulation.device import Device
 from tests.simulation.household import Member, household
 from tests.simulation.workload import Workload
@@ -47,9 +53,10 @@ class Link:
 class World:
     """A relay and `count` devices of one person, which join one after the other."""
 
-    def __init__(self, seed: int, count: int = 3) -> None:
+    def __init__(self, seed: int, count: int = 3, *, rotates: bool = True) -> None:
         self.random = Random(seed)
         self.count = count
+        self.rotates = rotates
         self.family = household(self.random)
         self.devices: list[Device] = []
         self._add(self.family.founder)
@@ -105,12 +112,16 @@ class World:
         moves = [] if self.quiet else ["edit"]
         if not self.quiet and len(self.devices) < self.count and self.random.random() < 0.02:
             moves.append("pair")
+        if self.rotates and not self.quiet and self.random.random() < 0.02:
+            moves.append("rotate")
         if not self.quiet and len(device.replicas) < SPACES and self.random.random() < 0.02:
             moves.append("make")
         if device.lanes is None:
             return moves if device.name in self.apart else [*moves, "connect"]
         if device.busy:
             moves.append("work")
+        if device.lanes.resting:
+            moves.append("again")
         if device.sends:
             moves.append("flush")
         return moves
@@ -131,6 +142,16 @@ class World:
             self.random.randbytes)))
         self.note(device.name, "makes a space")
 
+    def _rotate(self, device: Device) -> None:
+        replica = self.random.choice(list(device.replicas.values()))
+
+        def work(db: Connection) -> None:
+            with suppress(NotAllowed):  # keys of another device's epoch are not here yet
+                replica.rotate(db)
+
+        device.write(work)
+        self.note(device.name, "rotates")
+
     def _edit(self, device: Device) -> None:
         self.note(device.name, self.workload.step(device, lose=self.random.random() < 0.03))
         self._forget_closed()
@@ -140,6 +161,10 @@ class World:
         self.note(device.name, "commits")
         if not self.lost:  # a relay that is filled again may hand out what a change builds on after it
             assert self.workload.torn(device.db) == [], device.name
+
+    def _again(self, device: Device) -> None:
+        device.again()
+        self.note(device.name, "begins a space again")
 
     def _connect(self, device: Device) -> None:
         device.dial(NAME)
@@ -158,12 +183,17 @@ class World:
 
     def _carry_down(self, link: Link) -> None:
         data = link.down.popleft()
-        self.note(link.device.name, "receives", data)
-        link.device.receive(data)
+        self.note(link.device.name, "receives", _received(data))
+        try:
+            link.device.receive(data)
+        except RelayRefused:  # an epoch left it behind: who let it in sees to that
+            self._cut(link.device)
 
     def _carry_owed(self, link: Link) -> None:
         asks = [link.owed.popleft() for _ in range(self.random.randint(1, len(link.owed)))]
         results = self.storage.perform_now([ask.request for ask in asks])
+        if not self.lost and any(isinstance(ask.request, RotateSpace) for ask in asks):
+            self._check_begun()
         for ask, result in zip(asks, results, strict=True):
             self._apply(link, link.relay.completed(ask, result))
         news = growth([ask.request for ask in asks], results)
@@ -172,6 +202,19 @@ class World:
                 self._apply(other, other.relay.rotated(handle, credentials))
             for handle, page in news.spaces.items():
                 self._apply(other, other.relay.grew(handle, page))
+
+    def _check_begun(self) -> None:
+        """Who finds the keys of an epoch in a packet finds how it began in the log, under these keys."""
+        for space in self.storage._spaces.values():
+            epochs = {epoch.read.public: epoch for device in self.devices for replica in device.replicas.values()
+                      for epoch in replica.space.epochs.values()}
+            epoch = epochs[space.keys.read]
+            if epoch.number == 1:  # the first is there before there is a log
+                continue
+            said = [item.data for envelope in space.envelopes if Header.decode(envelope).epoch == epoch.id
+                    for item in read_signed(unseal(envelope, Header.decode(envelope).handle,
+                                                   {epoch.id: epoch})).inner.items if item.kind == STATEMENT]
+            assert epoch.id in {Signed.kept(raw).hash for raw in said}, f"epoch {epoch.number} has no beginning there"
 
     def _apply(self, link: Link, effects: list[Effect]) -> None:
         for effect in effects:
@@ -241,3 +284,9 @@ def _traced(data: bytes) -> bytes:
         return data
     boxes = [SealedPacket(packet.tag, bytes(len(packet.box))) for packet in frame.packets]
     return encode(msgspec.structs.replace(frame, packets=boxes, signature=bytes(64)))
+
+
+def _received(data: bytes) -> bytes:
+    """The same of a frame from the relay."""
+    frame = decode_relay(data)
+    return encode(msgspec.structs.replace(frame, box=bytes(len(frame.box)))) if isinstance(frame, Packet) else data

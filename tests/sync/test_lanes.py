@@ -202,7 +202,7 @@ def test_a_space_that_was_refused_is_begun_anew_when_keys_come() -> None:
     lanes = wire.device.lanes
     assert lanes is not None
     lane = lanes.all[1]
-    assert lane.state is State.STOPPED
+    assert lane.state is State.RESTING and lanes.settled
     wire._carry = honest  # type: ignore[method-assign]
     wire.device.open(2)
     assert lane.state is State.LIVE

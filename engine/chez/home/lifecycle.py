@@ -281,7 +281,7 @@ def locked(folder: Path, handle: int | None = None) -> Iterator[int]:
 def _load(db: Connection, folder: Path, database: Database) -> Home:
     meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
     try:
-        device = DeviceKeys.from_seeds(meta["device.signing"], meta["device.sealing"])
+        device = DeviceKeys.from_seeds(meta["device.signing"], meta["device.sealing"], meta.get("device.former", b""))
         private: int = meta["private"]
         rows = [n for (n,) in db.execute("SELECT n FROM space ORDER BY n <> ?, n", (private,)).fetchall()]
         return Home(folder, database, device, meta["device.name"], meta["person"], [load_space(db, n) for n in rows])

@@ -16,7 +16,7 @@ the copy, gets keys of its own, in one transaction:
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from chez.errors import Damaged
 from chez.home import unfinished
@@ -37,6 +37,9 @@ from chez_wire.envelope import GENESIS_HEAD
 
 __all__ = ("Renewal", "own_device", "renew")
 
+FORMERS: Final = 8
+"""So many former devices' keys for packets are kept, the last ones."""
+
 Reason = Literal["restored", "copied", "repaired"]
 
 
@@ -51,10 +54,11 @@ class Renewal:
 
 def own_device(db: Connection) -> DeviceKeys:
     """The keys of the device that a store is. Raises `Damaged`."""
-    found = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('device.signing', 'device.sealing')").fetchall())
-    if len(found) != 2:
+    found = dict(db.execute("SELECT key, value FROM meta WHERE key IN "
+                            "('device.signing', 'device.sealing', 'device.former')").fetchall())
+    if not {"device.signing", "device.sealing"} <= found.keys():
         raise Damaged("the store lacks this device's keys", "Restore a backup, or join again from another device.")
-    return DeviceKeys.from_seeds(found["device.signing"], found["device.sealing"])
+    return DeviceKeys.from_seeds(found["device.signing"], found["device.sealing"], found.get("device.former", b""))
 
 
 def renew(db: Connection, former: DeviceKeys, device: DeviceKeys, name: str, now: int, why: Reason) -> Renewal:
@@ -73,6 +77,9 @@ def renew(db: Connection, former: DeviceKeys, device: DeviceKeys, name: str, now
     db.execute("UPDATE cursor SET position = 0, head = ?, acknowledged = 0", (GENESIS_HEAD,))
     db.executemany("UPDATE meta SET value = ? WHERE key = ?", [
         (device.signing.seed, "device.signing"), (device.sealing.seed, "device.sealing"), (name, "device.name")])
+    # Of the epochs that begin before others hear of the new device only the former has packets.
+    seeds = b"".join(key.seed for key in (former.sealing, *former.former)[:FORMERS])
+    db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('device.former', ?)", (seeds,))
     db.execute("DELETE FROM meta WHERE key = 'key.file'")  # a restored home has a key file of its own
     close_accounts(db)
     if why != "repaired":

@@ -9,15 +9,22 @@ __all__ = ("DeviceKeys",)
 
 @dataclass(frozen=True, slots=True)
 class DeviceKeys:
-    """The signing key, whose public half is the device id, and the sealing key."""
+    """The signing key, whose public half is the device id, and the sealing key.
+
+    `former` are the sealing keys of the devices that the home was before it was restored or
+    copied: who started an epoch before it heard of this device sealed it to those.
+    """
 
     signing: crypto.SigningKey
     sealing: crypto.SealingKey
+    former: tuple[crypto.SealingKey, ...] = ()
 
     @classmethod
-    def from_seeds(cls, signing: bytes, sealing: bytes) -> "DeviceKeys":
-        """The keys of two random 32-byte seeds."""
-        return cls(crypto.SigningKey.from_seed(signing), crypto.SealingKey.from_seed(sealing))
+    def from_seeds(cls, signing: bytes, sealing: bytes, former: bytes = b"") -> "DeviceKeys":
+        """The keys of random 32-byte seeds; those of former devices one after the other."""
+        seeds = [former[at : at + 32] for at in range(0, len(former), 32)]
+        return cls(crypto.SigningKey.from_seed(signing), crypto.SealingKey.from_seed(sealing),
+                   tuple(crypto.SealingKey.from_seed(seed) for seed in seeds))
 
     @property
     def id(self) -> bytes:

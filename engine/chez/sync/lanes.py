@@ -6,8 +6,9 @@ so it takes as many round trips for a thousand spaces as for one. What arrives g
 lane that it is about.
 
 A lane goes its own way. One that the relay refuses, or whose store or log is damaged, stops
-with its error and the others go on (STOPPED); one that can't go on just now is begun again
-on the same connection (RESTING, until `again`). Only what concerns every space is raised: a
+with its error and the others go on (STOPPED); one that can't go on just now, or that the
+relay lets in no more though nobody took it out, is begun again on the same connection
+(RESTING, until `again`). Only what concerns every space is raised: a
 relay that breaks the protocol, a store that fails, a home that was copied, or that no lane
 is left to go on.
 
@@ -223,7 +224,7 @@ class Lanes:
     def settled(self) -> bool:
         """Whether every lane is in step, or stopped."""
         return self._welcomed is not None and not self.found and all(
-            lane.idle or lane.state is State.STOPPED for lane in self.all)
+            lane.idle or lane.state is State.STOPPED or isinstance(lane.error, RelayRefused) for lane in self.all)
 
     @property
     def progress(self) -> Progress:
@@ -314,7 +315,7 @@ class Lanes:
         return channel, SyncMachine(replica, self._relay, channel, progress=progress, share=max(1, len(self.all)))
 
     def _end(self, lane: Lane, error: ChezError) -> None:
-        rests = self._rests and isinstance(error, RelayUnreachable)
+        rests = self._rests and (isinstance(error, RelayUnreachable) or _left_behind(lane, error))
         lane.state = State.RESTING if rests else State.STOPPED
         if rests:
             lane.rests += 1
@@ -331,6 +332,11 @@ class Lanes:
             ended = [lane.error for lane in self.all if lane.error is not None]
             # One that only rests is worth another connection.
             raise next((error for error in ended if isinstance(error, RelayUnreachable)), ended[0])
+
+
+def _left_behind(lane: Lane, error: ChezError) -> bool:
+    """Whether a lane was refused that nobody took out: another device may be about to see to that."""
+    return isinstance(error, RelayRefused) and error.reason == "denied" and not lane.replica.removed
 
 
 def _refusal(event: Refused) -> ChezError:

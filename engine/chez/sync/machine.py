@@ -107,8 +107,7 @@ class SyncMachine:
     _epoch: Epoch | None = None
     """Whose credentials were tried last."""
     _until: int = 0
-    """Nothing is sent before everything up to this offset was taken in: a restored copy of a
-    home finds its own later entries there, and must not write over them."""
+    """Nothing is sent before all up to this offset was taken in: a restored home finds own later entries there."""
 
     def __post_init__(self) -> None:
         self.tries = Tries(self.replica)
@@ -167,20 +166,20 @@ class SyncMachine:
     def send(self, sealed: list[Sealed]) -> list[Work]:
         """Send own entries that are durable here, as far as the window allows; what is to be done next."""
         under_way = {entry.id for entry in self._flying.values()} if sealed else set()
-        for entry in sealed:
-            if entry.id not in under_way:
-                self._queue.setdefault(entry.id, entry)
-        if self.phase is not Phase.FOLLOWING or self.progress.position < self._until:
-            return []
-        while self._queue and (not self._flying or self._bytes < self._window):
+        self._queue |= {entry.id: entry for entry in sealed if entry.id not in under_way}
+        self._flush()
+        return self._rotate()
+
+    def _flush(self) -> list[Work]:
+        ready = self.phase is Phase.FOLLOWING and self.progress.position >= self._until
+        while ready and self._queue and (not self._flying or self._bytes < self._window):
             _, following = self._queue.popitem(last=False)
             # Who may write no more sends what it wrote before as it sends statements: its chain goes on.
             writes = self._epoch is None or self._epoch.append is not None
             role = Role.APPEND if writes and not following.control else Role.CONTROL
-            ref = self.session.append(self.replica.space.handle, role, following.envelope)
-            self._flying[ref] = following
+            self._flying[self.session.append(self.replica.space.handle, role, following.envelope)] = following
             self._bytes += len(following.envelope)
-        return self._rotate()
+        return []
 
     @property
     def _window(self) -> int:
@@ -263,7 +262,7 @@ class SyncMachine:
     def _rotates(self) -> bool:
         """Whether the relay seems to have the keys of an earlier epoch, which this device can replace."""
         current, there = self.replica.current, self._epoch
-        return (self.sealing and there is not None and current.number > there.number
+        return (self.sealing and not self.replica.mute and there is not None and current.number > there.number
                 and there.admin_seed is not None and current.admin_seed is not None
                 and (there.id, current.id) != self._no_rotation)
 
@@ -275,11 +274,15 @@ class SyncMachine:
                 entry.epoch == epoch.id for entry in (*self._flying.values(), *self._queue.values())):
             return []
         self.phase = Phase.ROTATING
-        return [Work(lambda db: self.replica.rotation(db, epoch), self._replace)]
+        return [Work(lambda db: self.replica.rotation(db, self.relay, epoch), self._replace)]
 
-    def _replace(self, made: tuple[SigningKey, Rotation] | None) -> list[Work]:
+    def _replace(self, found: tuple[bool, tuple[SigningKey, Rotation] | None]) -> list[Work]:
+        waits, made = found
         if self.phase is not Phase.ROTATING:
             return []  # another device was first
+        if waits:  # each statement that the relay holds brings it up again
+            self.phase = Phase.FOLLOWING
+            return self._flush()
         if made is None:
             self._no_rotation = (self._epoch.id if self._epoch else b"", self.replica.current.id)
             self.phase = Phase.FOLLOWING

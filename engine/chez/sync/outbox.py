@@ -17,7 +17,7 @@ from chez.sync.entry import CHANGE, GONE, JOURNAL_HEAD, SPACE, STATEMENTS, Item,
 from chez.sync.planning import Waiting
 
 __all__ = ("change_items", "has_statements", "journal_head", "named_by", "offers", "seen_last", "take_statements",
-           "waiting_changes", "waiting_spaces")
+           "unheard", "waiting_changes", "waiting_spaces")
 
 
 def waiting_spaces(db: Connection, device: bytes) -> set[int]:
@@ -51,6 +51,12 @@ def take_statements(db: Connection, space: int, gone: bytes | None) -> list[byte
         rows = [(n, body) for n, body in rows if left and n <= left[-1]]
     db.executemany("UPDATE statement SET sent = 1 WHERE n = ?", [(n,) for n, _ in rows])
     return [body for _, body in rows]
+
+
+def unheard(db: Connection, space: SpaceKeys) -> bool:
+    """Whether statements wait that a space in memory did not know: another space's entries told of them just now."""
+    rows = db.execute("SELECT body FROM statement WHERE space = ? AND sent = 0 ORDER BY n", (space.n,)).fetchall()
+    return space.membership.add([Signed.kept(body) for (body,) in rows]) != []
 
 
 def has_statements(db: Connection, space: int) -> bool:

@@ -36,8 +36,10 @@ from chez.sync.outbox import (
     offers,
     seen_last,
     take_statements,
+    unheard,
     waiting_changes,
 )
+from chez.sync.owing import owes, untold
 from chez.sync.planning import by_epoch, plan
 from chez.sync.received import Received
 from chez.sync.retiring import retire_expelled
@@ -120,6 +122,8 @@ class Replica:
         made: list[tuple[int, SignedEntry]] = []
         if self.mute or self.space.regains is not None:
             return made
+        self._stale = unheard(db, self.space)  # an epoch among it, with its keys, is what it is sealed under
+        self.refresh(db)
         now = self._now()  # one for all: an item's age counts from its entry's time
         right = role_of(self.space, self._device.id)
         statements = take_statements(db, self.space.n, None if right is not None else self._device.id)
@@ -217,17 +221,13 @@ class Replica:
         return self.silent or (self.space.public and self.space.epoch.append_seed is None)
 
     @property
-    def _recovery(self) -> crypto.SealingKey | None:
-        return None if self.person is None else self.person.recovery
-
-    @property
     def _signer(self) -> crypto.SigningKey:
         return self._device.signing if self.person is None else self.person.root
 
     @property
     def tags(self) -> list[bytes]:
         """Where the packets with the keys of a new epoch lie at relays that this device can open, its own first."""
-        return list(mailboxes(self.space, self._device, self._recovery))
+        return list(mailboxes(self.space, self._device, self.person))
 
     def _epoch_at(self, db: Connection, relay: int) -> Epoch:
         """The epoch whose credentials a relay has, as far as is known here."""
@@ -238,14 +238,6 @@ class Replica:
         """A relay took the credentials of this epoch."""
         self.refresh(db)
         db.execute("UPDATE cursor SET epoch = ? WHERE space = ? AND relay = ?", (epoch.id, self.space.n, relay))
-
-    def _owes(self, *, first: bool) -> bool:
-        """Whether a new epoch is owed that this device can start; with `first`, being the first of those who can."""
-        state = self.space.membership.state
-        if not state.rotation_owed or state.right(self._device.id) is not Role.OWNER or not all(
-                id in self.space.epochs for id in state.epoch_heads):
-            return False
-        return not first or self._device.id == min(id for id in state.devices if state.right(id) is Role.OWNER)
 
     def caught_up(self, db: Connection, relay: int, end: int) -> list[Alarm]:
         """A relay was read to its end: start the epoch that is owed, if it still is; what it does not show."""
@@ -259,7 +251,7 @@ class Replica:
     def discharge(self, db: Connection) -> None:
         """Start the epoch that is owed, if it still is."""
         self.refresh(db)
-        if self._owes(first=False):
+        if owes(db, self.space, self._device.id, first=False):
             self.rotate(db)
 
     def rotate(self, db: Connection) -> None:
@@ -268,10 +260,14 @@ class Replica:
         start_epoch(db, self.space, self._device, self._entropy)
         self.current = self.space.epoch
 
-    def rotation(self, db: Connection, at: Epoch) -> tuple[crypto.SigningKey, Rotation] | None:
-        """What replaces the keys of the epoch `at` at a relay, and who signs for it; None when nothing does."""
+    def rotation(self, db: Connection, relay: int,
+                 at: Epoch) -> tuple[bool, tuple[crypto.SigningKey, Rotation] | None]:
+        """Whether a relay is to hear statements first; who signs and what replaces the keys of the epoch `at` there.
+
+        None when nothing does.
+        """
         self.refresh(db)
-        return rotation_at(self.space, at, self._signer, self._entropy)
+        return untold(db, self.space.n, relay), rotation_at(self.space, at, self._signer, self._entropy)
 
     def creation(self, db: Connection, relay: int) -> Creation:
         """What a relay is asked for that does not know the space. Raises `RelayRefused` (`rotating.creation_of`)."""
@@ -282,7 +278,7 @@ class Replica:
         """The epoch in this device's packet, None when it is no packet for it; and what that unlocked."""
         self.refresh(db)
         under = self.space.epoch.id
-        epoch = take_packet(db, self.space, box, self._device, self._recovery)
+        epoch = take_packet(db, self.space, box, self._device, self.person)
         received = Received()
         if epoch is not None:
             self._unlock(db, relay, under, received)
@@ -375,7 +371,7 @@ class Replica:
         under = self.current.id
         if received.said:
             self._unlock(db, relay, under, received, budget)
-            received.owed = self._owes(first=True)
+            received.owed = owes(db, self.space, self._device.id, first=True)
         self._tell(db, received.notices)
         self._left = self.leaves(db)
         received.left = self.left

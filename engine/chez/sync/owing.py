@@ -1,0 +1,54 @@
+"""Which new epoch is owed and who starts it; what a relay has to hold before it gets one's keys.
+
+A device that comes in is given the epochs that the one knows which lets it in. If another
+device, which had not heard of it, started an epoch at that time, the newcomer is given no
+packet of that: it is left behind, and nobody but who let it in can tell. That one owes a new
+epoch.
+"""
+
+from chez.spaces.space import SpaceKeys
+from chez.spaces.statements import Certify, Role
+from chez.store.database import Connection
+from chez.sync.entry import STATEMENTS
+
+__all__ = ("owes", "untold")
+
+
+def owes(db: Connection, space: SpaceKeys, device: bytes, *, first: bool) -> bool:
+    """Whether a new epoch is owed that this device can start.
+
+    With `first`, being the first of those who can, or the one whose newcomer was left behind.
+    """
+    state = space.membership.state
+    if state.right(device) is not Role.OWNER or not all(id in space.epochs for id in state.epoch_heads):
+        return False
+    if _left_behind(db, space, device):
+        return True
+    if not state.rotation_owed:
+        return False
+    return not first or device == min(id for id in state.devices if state.right(id) is Role.OWNER)
+
+
+def _left_behind(db: Connection, space: SpaceKeys, device: bytes) -> bool:
+    """Whether a device that this one let in was not known to who started the newest epoch, nor given its keys."""
+    membership = space.membership
+    state = membership.state
+    newcomers = [hash for id in state.devices if id != device for hash, said in state.certificates[id].items()
+                 if isinstance(said, Certify) and said.issuer == device]
+    missed = [(head, hash) for head in state.epoch_heads for hash in newcomers if not membership.before(hash, head)]
+    arrival = "SELECT n FROM statement WHERE space = ? AND hash = ?"
+    for head, hash in missed:
+        # What was here when it was let in, it was given.
+        began, certified = (db.execute(arrival, (space.n, one)).fetchone() for one in (head, hash))
+        if began is not None and certified is not None and began[0] > certified[0]:
+            return True
+    return False
+
+
+def untold(db: Connection, space: int, relay: int) -> bool:
+    """Whether a relay lacks statements that are here: how an epoch began is in the log before its keys are there."""
+    (waits,) = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM statement WHERE space = ?1 AND sent = 0) OR EXISTS ("
+        "SELECT 1 FROM entry WHERE space = ?1 AND kind = ?3 AND (n IN (SELECT entry FROM sealed WHERE relay = ?2) "
+        "OR n IN (SELECT entry FROM lacking WHERE relay = ?2)))", (space, relay, STATEMENTS)).fetchone()
+    return bool(waits)

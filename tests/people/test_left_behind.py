@@ -1,0 +1,70 @@
+"""Whoever comes in, or back, while others start epochs that don't know of it yet, is let in by what they do next."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+import chez
+from chez.crypto import Kdf
+from chez.errors import RelayRefused
+from tests.home.pairing import PASSPHRASE, paired
+from tests.people.recovering import back, founded
+from tests.people.support import ids, join, open_again
+from tests.relay.support import Process
+
+
+async def test_a_device_let_in_while_another_started_an_epoch(tmp_path: Path, server: Process) -> None:
+    """Who let it in starts one that includes it; until then the relay refuses it, and nothing is lost."""
+    async with paired(tmp_path, server.url) as (a, b), a.pair(server.url) as pairing:
+        joining = asyncio.create_task(chez.join(tmp_path / "c", pairing.code, passphrase=PASSPHRASE, name="c",
+                                                relay=server.url, kdf=Kdf.minimum()))
+        await pairing.confirm()
+        await joining
+        await b.devices.rotate()
+        await b.collection("notes").put({"n": 1}, id="b")
+        await b.sync(server.url)
+        async with open_again(tmp_path / "c") as c:
+            await c.collection("notes").put({"n": 1}, id="c")
+            with pytest.raises(RelayRefused):
+                await c.sync()
+            await a.sync(server.url)
+            await c.sync()
+            assert await ids(c) == {"b", "c"} and not (await c.status()).removed
+            await b.sync(server.url)
+            assert await ids(b) == {"b", "c"} and a._replica.space.epoch.number == 3
+            for home in (a, b, a):  # and no more epochs than that
+                await home.sync(server.url)
+            assert b._replica.space.epoch.number == 3
+
+
+async def test_a_backup_from_before_an_epoch_comes_back(tmp_path: Path, server: Process) -> None:
+    """Its device is a new one, which nobody knows; what was sealed to the former one leads on."""
+    async with founded(tmp_path, server.url) as (a, _), join(a, tmp_path / "b", "b", server.url) as b:
+        await a.collection("notes").put({"n": 1}, id="before")
+        await a.sync()
+        await a.backup(tmp_path / "a.backup")
+        await b.devices.rotate()
+        await b.collection("notes").put({"n": 2}, id="after")
+        await b.sync(server.url)
+        await chez.restore(tmp_path / "a.backup", tmp_path / "c", passphrase=PASSPHRASE, name="c", kdf=Kdf.minimum())
+        async with open_again(tmp_path / "c") as c:
+            await c.sync()
+            assert await ids(c) == {"before", "after"}
+            await b.devices.rotate()
+            await b.sync(server.url)
+            await c.sync()
+            assert (await c.status()).removed is False and c._replica.space.epoch.number == 3
+
+
+async def test_keys_come_to_a_relay_behind_the_word_of_how_they_began(tmp_path: Path, server: Process) -> None:
+    """A rotation that ends just after the relay has new keys leaves a log from which the words read everything."""
+    async with founded(tmp_path, server.url) as (a, words), join(a, tmp_path / "b", "b", server.url) as b:
+        # Both start an epoch, so that the one after them is started while the relay is read.
+        await a.devices.rotate()
+        await b.devices.rotate()
+        await a.collection("notes").put({"n": 1}, id="a")
+        await a.sync()
+        sent = await b.sync(server.url)
+        assert sent.sent > 0
+        assert (await back(tmp_path / "c", words, server.url)).records == 1
