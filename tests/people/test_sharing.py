@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 import chez
+from chez.crypto import Kdf
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.spaces.card import Card
 from chez.spaces.link import SpaceLink
+from tests.home.pairing import PASSPHRASE
 from tests.people.persons import persons, roles
 
 
@@ -180,3 +182,16 @@ async def test_a_removed_member_is_gone_and_may_come_back(tmp_path: Path) -> Non
         await trip.add(await berta.card(), "reader")
         assert await roles(trip) == {"anna": "owner", "berta": "reader"}
         assert [one.body["name"] for one in await anna.journal.receipts("member-removed")] == ["berta"]
+
+
+async def test_a_person_has_a_name_of_its_own(tmp_path: Path) -> None:
+    """Others see what the person is called, not its device; a name that would confuse is refused before anything is."""
+    for bad in ("", " Anna", "An\nna", "A" * 65):
+        with pytest.raises(InvalidValue, match="person's name"):
+            await chez.create(tmp_path / "bad", passphrase=PASSPHRASE, name="laptop", person=bad)
+    assert not (tmp_path / "bad").exists()
+    await chez.create(tmp_path / "home", passphrase=PASSPHRASE, name="laptop", person="Anna", kdf=Kdf.minimum())
+    async with chez.open(tmp_path / "home", passphrase=PASSPHRASE) as home:
+        trip = await home.create_space("Trip")
+        (member,) = await trip.members()
+        assert (member.name, member.devices, home.name) == ("Anna", ("laptop",), "laptop")

@@ -1589,14 +1589,21 @@ def change_passphrase(path: Path | str, old: str, new: str, *, kdf: crypto.Kdf |
 
 
 def create(
-    path: Path | str, *, passphrase: str, name: str = "device", words: str | None = None, kdf: crypto.Kdf | None = None
+    path: Path | str,
+    *,
+    passphrase: str,
+    name: str = "device",
+    person: str | None = None,
+    words: str | None = None,
+    kdf: crypto.Kdf | None = None,
 ) -> str:
     """Make a home for a new person (or for the one of `words`) and return the 24 words.
 
-    The words are nowhere else: show them once. Raises `HomeExists`, `InvalidValue`,
-    `StorageFailed`.
+    The words are nowhere else: show them once. `name` is what this device is called, `person`
+    what others who share a space see its person called (for good; as the device, unless given).
+    Raises `HomeExists`, `InvalidValue`, `StorageFailed`.
     """
-    return alone(lambda call: async_create(path, passphrase=passphrase, name=name, words=words, kdf=kdf))
+    return alone(lambda call: async_create(path, passphrase=passphrase, name=name, person=person, words=words, kdf=kdf))
 
 
 def doctor(

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.home.held import LEAST_PREFIX, Held
+from chez.home.names import check_name
 from chez.home.sharing import Member
 from chez.home.transaction import Transaction, transact
 from chez.journal import Journal
@@ -226,9 +227,7 @@ def _folded(name: str) -> str:
 
 def _check_name(name: str) -> str:
     """The name as it is kept. Raises `InvalidValue`."""
-    if not isinstance(name, str) or not 1 <= len(name) <= 64 or not name.isprintable() or name != name.strip():
-        raise InvalidValue(f"{name!r} can't be a contact's name",
-                           "Use 1 to 64 printable characters, no blank first or last.")
+    check_name(name, "contact")
     if name.startswith("chez-"):
         raise InvalidValue(f"{name!r} looks like a card or a link, so it can't be a contact's name", "Choose another.")
     if len(name) >= LEAST_PREFIX and not set(name.lower()) - set(hexdigits):

@@ -11,6 +11,7 @@ from typing import Final
 
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.home.held import Held, HeldSpaces
+from chez.home.names import check_name
 from chez.home.pairing import fingerprint
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
@@ -108,8 +109,7 @@ class Devices:
 
     async def rename(self, which: str | bytes, name: str) -> None:
         """Call a device differently, everywhere. Raises `NotFound`, `InvalidValue`, `NotAllowed`."""
-        if not 1 <= len(name) <= 64 or not name.isprintable():
-            raise InvalidValue(f"{name!r} can't be a device's name", "Use 1 to 64 printable characters.")
+        check_name(name, "device")
 
         def work(db: Connection) -> None:
             space, person = self._space(db)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from chez import crypto
 from chez.blobs.attachments import Blobs, blobs_beside, blobs_of
 from chez.errors import InvalidValue, NotFound
+from chez.home.names import check_name
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.keys.person import Person
@@ -143,9 +144,7 @@ class HeldSpaces:
 
     def check_name(self, name: str) -> str:
         """The name of a new space. Raises `InvalidValue`, also for one that a space here has."""
-        if not isinstance(name, str) or not 1 <= len(name) <= 64 or not name.isprintable() or name != name.strip():
-            raise InvalidValue(f"{name!r} can't be a space's name",
-                               "Use 1 to 64 printable characters, no blank first or last.")
+        check_name(name, "space")
         if name == PRIVATE or any(name in (held.space.name, held.id) for held in self.all.values()):
             raise InvalidValue(f"there is a space called {name!r} already", "Choose another name.")
         return name

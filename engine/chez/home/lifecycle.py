@@ -34,6 +34,7 @@ from chez.home import unfinished
 from chez.home.backup import SCRATCH, STORE_FILE
 from chez.home.building import building
 from chez.home.home import Home, unix_milliseconds
+from chez.home.names import check_name
 from chez.home.pairing import split_code
 from chez.home.unlocking import note_key_file
 from chez.journal import Journal
@@ -52,7 +53,7 @@ from chez.sync.pairing import Bundle, NewDevice
 from chez_wire.login import handle_of
 
 __all__ = (
-    "LOCK_FILE", "check_home", "check_name", "check_new", "create", "fill_store", "hold", "home_exists", "join",
+    "LOCK_FILE", "check_home", "check_new", "create", "fill_store", "hold", "home_exists", "join",
     "locked", "make_store", "new_device", "open", "opened",
 )
 
@@ -60,24 +61,28 @@ LOCK_FILE: Final = "owner.lock"
 JOIN_SECONDS: Final = 600
 
 
-async def create(path: Path | str, *, passphrase: str, name: str = "device", words: str | None = None,
-                 kdf: crypto.Kdf | None = None) -> str:
+async def create(path: Path | str, *, passphrase: str, name: str = "device", person: str | None = None,
+                 words: str | None = None, kdf: crypto.Kdf | None = None) -> str:
     """Make a home for a new person (or for the one of `words`) and return the 24 words.
 
-    The words are nowhere else: show them once. Raises `HomeExists`, `InvalidValue`,
-    `StorageFailed`.
+    The words are nowhere else: show them once. `name` is what this device is called, `person`
+    what others who share a space see its person called (for good; as the device, unless given).
+    Raises `HomeExists`, `InvalidValue`, `StorageFailed`.
     """
+    check_name(name, "device")
+    if person is not None:
+        check_name(person, "person")
     phrase = words or new_words(crypto.random_bytes(32))
-    person = person_of(phrase)
+    keys = person_of(phrase)
     device = new_device()
-    log = enrol(person, device, name, crypto.random_bytes(32))
-    id, statements, epoch = create_space("private", Kind.PRIVATE, person.root.public, log, device, person.admin.seed,
-                                         person.nonce + crypto.random_bytes(64))
+    log = enrol(keys, device, name, crypto.random_bytes(32), person)
+    id, statements, epoch = create_space("private", Kind.PRIVATE, keys.root.public, log, device, keys.admin.seed,
+                                         keys.nonce + crypto.random_bytes(64))
 
     def fill(db: Connection) -> int:
-        return store_space(db, id, "private", statements, [epoch], handle_of(person.admin.public), sent=False)
+        return store_space(db, id, "private", statements, [epoch], handle_of(keys.admin.public), sent=False)
 
-    await _make(Path(path), passphrase, kdf, device, name, person.root.public, None, fill,
+    await _make(Path(path), passphrase, kdf, device, name, keys.root.public, None, fill,
                 "home-created", {"name": name})
     return phrase
 
@@ -176,14 +181,7 @@ def check_new(passphrase: str, name: str) -> None:
     """The passphrase of a new home, and its device's name. Raises `InvalidValue`."""
     if not passphrase:
         raise InvalidValue("an empty passphrase protects nothing", "Choose a longer one.")
-    check_name(name)
-
-
-def check_name(name: str) -> str:
-    """A device's name. Raises `InvalidValue`."""
-    if not 1 <= len(name) <= 64 or not name.isprintable():
-        raise InvalidValue(f"{name!r} can't be a device's name", "Use 1 to 64 printable characters.")
-    return name
+    check_name(name, "device")
 
 
 def home_exists(path: Path) -> HomeExists:

@@ -16,7 +16,8 @@ from chez.home.backup import STORE_FILE, About, open_backup, unseal
 from chez.home.building import building
 from chez.home.exporting import OnProgress, on_loop
 from chez.home.home import unix_milliseconds
-from chez.home.lifecycle import check_name, home_exists, locked, new_device
+from chez.home.lifecycle import home_exists, locked, new_device
+from chez.home.names import check_name
 from chez.home.renewal import Reason, Renewal, own_device, renew
 from chez.home.schema import check_written_here
 from chez.spaces.space import load_space
@@ -55,7 +56,7 @@ async def restore(file: Path | str, path: Path | str, *, passphrase: str, name: 
     """
     folder = Path(path)
     if name is not None:
-        check_name(name)
+        check_name(name, "device")
     note = on_loop(progress)
     with building(folder, lambda: home_exists(folder)) as made:
         about, old = await asyncio.to_thread(_take_apart, Path(file), passphrase, made, note)
@@ -94,7 +95,7 @@ async def become_new_device(path: Path | str, *, passphrase: str | None = None, 
     """
     folder = Path(path)
     if name is not None:
-        check_name(name)
+        check_name(name, "device")
     with locked(folder):
         key = await asyncio.to_thread(database_key, folder, passphrase)
         await asyncio.to_thread(_check_schema, folder / STORE_FILE, key)

@@ -10,10 +10,13 @@ from chez.spaces.statements import Certify, Enrol, Signed, commitment_of, consen
 __all__ = ("certificate", "enrol", "own_certificate")
 
 
-def enrol(person: Person, device: DeviceKeys, name: str, nonce: bytes) -> list[Signed]:
-    """A person begins, with its first device, which the root certifies; `nonce` is 32 random bytes."""
-    begin = sign_statement(Enrol(person.root.public, person.recovery.public, person.relay_recovery.public, nonce, name),
-                           person.root)
+def enrol(person: Person, device: DeviceKeys, name: str, nonce: bytes, called: str | None = None) -> list[Signed]:
+    """A person begins, with its first device, which the root certifies; `nonce` is 32 random bytes.
+
+    `name` is the device's; the person is `called` so, or else as its device is.
+    """
+    begin = sign_statement(Enrol(person.root.public, person.recovery.public, person.relay_recovery.public, nonce,
+                                 called or name), person.root)
     return [begin, own_certificate(person.root.public, [begin.hash], person.root, device, name)]
 
 

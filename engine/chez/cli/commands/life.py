@@ -19,12 +19,15 @@ __all__ = ("device_name", "init", "lock", "refuse_existing", "status", "version"
 
 @click.command()
 @click.option("--name", help="What this device is called. Default: this machine's name.")
+@click.option("--person", help="What people who share a space with you see you called, for good. Default: as the "
+              "device.")
 @click.option("--words-file", type=click.Path(path_type=Path, dir_okay=False),
               help="Write the 24 words into a new file only you can read, instead of showing them.")
 @click.option("--no-confirm", is_flag=True, help="Show the words without asking three of them back.")
 @click.option("--kdf", type=click.Choice(["moderate", "minimum"]), default="moderate", hidden=True)
 @click.pass_context
-def init(ctx: click.Context, name: str | None, words_file: Path | None, no_confirm: bool, kdf: str) -> None:
+def init(ctx: click.Context, name: str | None, person: str | None, words_file: Path | None, no_confirm: bool,
+         kdf: str) -> None:
     """Make a home: an encrypted store, your keys, and 24 words to recover them.
 
     The words are shown once and kept nowhere. At a terminal three of them are asked back
@@ -45,7 +48,8 @@ def init(ctx: click.Context, name: str | None, words_file: Path | None, no_confi
     if asked:
         words.confirm_words(phrase)
     cost = Kdf.minimum() if kdf == "minimum" else Kdf.moderate()
-    asyncio.run(chez.create(chosen.path, passphrase=passphrase, name=name or device_name(), words=phrase, kdf=cost))
+    asyncio.run(chez.create(chosen.path, passphrase=passphrase, name=name or device_name(), person=person, words=phrase,
+                            kdf=cost))
     if words_file is not None:
         _write_words(words_file, phrase)
     if chosen.json:
