@@ -161,6 +161,21 @@ def test_what_does_not_fit_is_refused_before_it_is_written() -> None:
             Counter(wrong)  # type: ignore[arg-type]
 
 
+def test_a_counter_that_a_number_is_too_far_from_is_put_after_the_number_was_taken_away() -> None:
+    """The lowest number, of whomever, remains a counter's base and so refuses one; nothing is written; the way that the
+    refusal names leads to it."""
+    a, b = pair()
+    a.put({"n": -BIG - 1, "k": 1})
+    meet(a, b)
+    with pytest.raises(InvalidValue, match="64 bits") as refused:
+        b.put({"n": Counter(3), "k": 2})
+    assert "without the field" in refused.value.hint and b.stored() == {"n": -BIG - 1, "k": 1}
+    b.put({"k": 2})
+    b.put({"n": Counter(3), "k": 2})
+    meet(a, b)
+    assert a.stored() == b.stored() == {"n": 3, "k": 2}
+
+
 async def test_a_counter_through_the_sdk(home: chez.Home) -> None:
     """A counter is a number to SQL and comes back as a counter; it is added to in drafts only."""
     rooms = home.collection("rooms")

@@ -121,7 +121,8 @@ class _Writer:
             operation(found[1])[0] == self.device)
         total = (found[0][1] if own else 0) + amount
         if not -(2**63) <= total < 2**63:
-            raise InvalidValue(f"field {name!r}: what this device added to the counter does not fit 64 bits")
+            raise InvalidValue(f"field {name!r}: what this device added to the counter does not fit 64 bits",
+                               "Save the record without the field, then with its new number.")
         self.tx.put(obj, key, ScalarType.Int, total)
 
     # --- lists ----------------------------------------------------------------------------
