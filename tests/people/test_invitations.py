@@ -399,3 +399,27 @@ async def test_a_guest_by_code_who_cannot_be_let_in_does_not_wait(tmp_path: Path
             with pytest.raises(NotFound, match="no such code") as refused:
                 await carl.join(pairing.code)
             assert "pairs devices" in refused.value.hint
+
+
+async def test_who_types_a_code_wrong_or_too_late_does_not_wait(tmp_path: Path, server: Process) -> None:
+    """The guest hears at once that the code was not the right one, and of one that its host took back, that it is over;
+    the next code works."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        async with asyncio.timeout(60):
+            async with trip.invite_by_code() as invitation:
+                code, _ = split_code(invitation.code)
+                wrong = code.rsplit("-", 1)[0] + ("-zoo" if not code.endswith("-zoo") else "-zone")
+                coming = asyncio.create_task(berta.join(f"{wrong}@{server.url}"))
+                with pytest.raises(BadPairing, match="burnt"):
+                    await invitation.joined()
+            with pytest.raises(NotAllowed, match="not the right one"):
+                await coming
+            async with trip.invite_by_code() as invitation:
+                pass
+            with pytest.raises(NotAllowed, match="the code is over"):
+                await berta.join(invitation.code)
+            async with trip.invite_by_code() as invitation:
+                coming = asyncio.create_task(berta.join(invitation.code))
+                await invitation.joined()
+            assert (await coming).role == "writer"

@@ -21,6 +21,9 @@ from chez.sync.introducing import Guest, Host
 
 __all__ = ("Hosting", "host", "visit")
 
+CLOSE_SECONDS: Final = 3.0
+"""How long a relay is waited for when what is left of a code is removed."""
+
 IN_STEP: Final = 60.0
 """Seconds that a space has to be in step with its relay, so that the guest finds it there."""
 
@@ -44,6 +47,8 @@ class Hosting:
         self._machine = Host(self._code, crypto.random_bytes(32))
         self.code: str = full_code(self._code, url)
         """What is typed by the guest: a secret while it works."""
+        self._told = False
+        """Whether the guest has heard what came of it."""
 
     def __repr__(self) -> str:
         return f"<invitation to {self._held.space.name!r} by a code>"  # the code is a secret
@@ -56,7 +61,6 @@ class Hosting:
         when the person says no or nobody came in ten minutes, `RelayUnreachable` when the relay
         does not get in time what the guest needs.
         """
-        to_guest, box = mailbox(self._code, True, "invitation")
         try:
             card = await self._guest()
         except BadPairing:
@@ -65,7 +69,7 @@ class Hosting:
         devices = ", ".join(map(repr, card.devices))
         question = f"Let {card.name!r} (with {devices}) into {self._held.space.name!r}, as {self._role}?"
         if ask is not None and not await agrees(ask, question):
-            await inboxes.put(self._url, box, to_guest, self._machine.refuse())
+            await self._tell(self._machine.refuse())
             await self._journal.append("invitation-refused", {"space": self._held.id, "reason": "the person said no",
                                                               "name": card.name})
             raise NotAllowed(f"{card.name!r} was not let in")
@@ -75,10 +79,15 @@ class Hosting:
             welcome = self._machine.welcome(self._sharing.link(self._url))
         except ChezError:
             with suppress(ChezError):  # the guest need not wait; why it failed is told here
-                await inboxes.put(self._url, box, to_guest, self._machine.refuse())
+                await self._tell(self._machine.refuse())
             raise
-        await inboxes.put(self._url, box, to_guest, welcome)
+        await self._tell(welcome)
         return member
+
+    async def _tell(self, message: bytes) -> None:
+        key, box = mailbox(self._code, True, "invitation")
+        await inboxes.put(self._url, box, key, message)
+        self._told = True
 
     async def open(self) -> None:
         """Make both inboxes and leave the hello in one."""
@@ -89,11 +98,18 @@ class Hosting:
         await inboxes.put(self._url, box, key, self._machine.hello)
 
     async def close(self) -> None:
-        """Remove what is left for the host; a welcome must stay until it is taken."""
+        """Remove what is left for the host; a welcome must stay until it is taken.
+
+        Whoever typed the code wrong, or types it from now on, is sent away.
+        """
         with suppress(ChezError, TimeoutError):
-            key, _ = mailbox(self._code, False, "invitation")
-            async with asyncio.timeout(2), inboxes.watch(self._url, key) as items:
-                await items.ack(2**62)
+            async with asyncio.timeout(CLOSE_SECONDS):
+                for to_guest in (False,) if self._told else (True, False):
+                    key, _ = mailbox(self._code, to_guest, "invitation")
+                    async with inboxes.watch(self._url, key) as items:
+                        await items.ack(2**62)
+                if not self._told:
+                    await self._tell(self._machine.refuse())
 
     async def _guest(self) -> Card:
         key, _ = mailbox(self._code, False, "invitation")

@@ -2,7 +2,8 @@
 
     host -> guest   [1, SPAKE2 message A]
     guest -> host   [2, SPAKE2 message B, confirmation B, sealed [person, statements, device, signature]]
-    host -> guest   [3, confirmation A, sealed space link]     or   [4]  when the host says no
+    host -> guest   [3, confirmation A, sealed space link]     or   [4]  when the host says no; instead
+                    of the first message too, when the code is over
 
 The code, its inboxes and the key exchange are those of `sync.codes`; the host shows the code.
 The guest's card goes one way; the space link, once the host's device let its person in, the
@@ -112,10 +113,15 @@ class Guest:
         self._secrets: Secrets | None = None
 
     def answer(self, message: bytes) -> bytes:
-        """The reply to the host's hello. Raises `BadPairing`, `InvalidValue` for a card that is too long."""
+        """The reply to the host's hello.
+
+        Raises `BadPairing`, `NotAllowed` when the code is over, `InvalidValue` for a card that is too long.
+        """
         try:
             share: bytes = self._spake.start()
-            hello = msgspec.msgpack.decode(message, type=_Hello)
+            hello = msgspec.msgpack.decode(message, type=_Hello | _Refused)
+            if isinstance(hello, _Refused):
+                raise NotAllowed("the code is over", "Ask for a new one.")
             self._secrets = Secrets(self._spake.finish(hello.share), hello.share, share, _PURPOSE)
         except not_understood():
             raise BadPairing("the other side does not speak this", "Ask for a new code.") from None
@@ -132,7 +138,7 @@ class Guest:
         try:
             reply = msgspec.msgpack.decode(message, type=_Welcome | _Refused)
             if isinstance(reply, _Refused):
-                raise NotAllowed("the other side said no")
+                raise NotAllowed("the other side said no, or the code was not the right one", "Ask for a new one.")
             if self._secrets is None or not crypto.equal(self._secrets.confirm_a, reply.confirmation):
                 raise crypto.CryptoFailed
             return self._secrets.open(True, reply.box).decode()
