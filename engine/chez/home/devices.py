@@ -217,8 +217,10 @@ class Devices:
         if isinstance(which, bytes):
             found = [id for id in devices if id == which]
         else:
-            found = [id for id, device in devices.items() if device.name == which] or [
-                id for id in devices if len(which) >= _SHORTEST and id.hex().startswith(which.lower())]
+            # Who has a stolen device may call another one as the stolen one's id begins.
+            found = [id for id in devices if id.hex() == which.lower()] or [
+                id for id, device in devices.items() if device.name == which or (
+                    len(which) >= _SHORTEST and id.hex().startswith(which.lower()))]
         if len(found) > 1:
             raise InvalidValue(f"{which!r} names {len(found)} devices",
                                "Use the beginning of an id: `chez device list`.")

@@ -125,10 +125,13 @@ class HeldSpaces:
 
     def find(self, what: str) -> Held:
         """A space by its name, its id, or the first characters of that. Raises `NotFound`, `InvalidValue`."""
+        if what == PRIVATE:
+            return self.private  # whatever the owners of others call those
         spaces = list(self.all.values())
-        found = [held for held in spaces if held.id == what or held.space.name == what]
-        if not found and len(what) >= LEAST_PREFIX:
-            found = [held for held in spaces if held.id.startswith(what)]
+        # A space that is called as another's id begins is not taken for that one.
+        found = [held for held in spaces if held.id == what] or [
+            held for held in spaces if held.space.name == what or (
+                len(what) >= LEAST_PREFIX and held.id.startswith(what))]
         if not found:
             raise NotFound(f"there is no space {what!r} on this device",
                            "`chez space list` shows those that there are.")
