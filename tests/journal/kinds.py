@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 __all__ = ("Site", "Unreadable", "read", "sites")
@@ -15,6 +16,10 @@ SKIPPED = ("blocking",)
 WRITERS = {"record": ("journal",), "append": ("journal",), "receipt": ("transaction", "engine"),
            "reserve": ("journal", "transaction"), "debit": ("journal",), "write_receipt": ()}
 """What writes a receipt, and the names of what it is a method of (none: a function)."""
+
+
+WRITES = ("journal", "receipt", "notices")
+"""What stands in each module that writes one."""
 
 
 class Unreadable(AssertionError):
@@ -30,11 +35,13 @@ class Site:
     where: str
 
 
-def sites() -> list[Site]:
+@cache
+def sites() -> tuple[Site, ...]:
     """Every place that writes one."""
-    files = [(path, ast.parse(path.read_text(encoding="utf-8"))) for source in SOURCES
-             for path in sorted(source.rglob("*.py")) if not set(SKIPPED) & set(path.parts)]
-    return [site for path, tree in files for site in read(path.relative_to(ROOT), tree)]
+    files = [path for source in SOURCES for path in sorted(source.rglob("*.py")) if not set(SKIPPED) & set(path.parts)]
+    texts = [(path, path.read_text(encoding="utf-8")) for path in files]
+    return tuple(site for path, text in texts if any(name in text for name in WRITES)
+                 for site in read(path.relative_to(ROOT), ast.parse(text)))
 
 
 def read(path: Path, tree: ast.Module) -> list[Site]:

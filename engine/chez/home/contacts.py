@@ -126,10 +126,9 @@ class Contacts:
     def _add(self, transaction: Transaction, db: Connection, card: Card, name: str | None) -> Contact:
         if card.person == self._person:
             raise NotAllowed("this is your own card", "Give it to others; add theirs.")
-        contacts = self._all(db)
-        known = next((one for one in contacts if one.id == card.person), None)
+        known = self._read(db, card.person.hex())
         called = _check_name(name if name is not None else card.name if known is None else known.name)
-        self._check_free(contacts, called, card.person)
+        self._check_free(db, called, card.person)
         whole = card if known is None else Card.read(known.card).joined(card)
         if known is None:
             made = Contact(card.person, called, card.name, card.devices, False, _now(), card.text)
@@ -141,9 +140,10 @@ class Contacts:
             self._put(transaction, now)
         return now
 
-    def _check_free(self, contacts: list[Contact], name: str, person: bytes) -> None:
+    def _check_free(self, db: Connection, name: str, person: bytes) -> None:
         """Raise `NotAllowed` when another person has the name."""
-        other = next((one for one in contacts if _folded(one.name) == _folded(name) and one.id != person), None)
+        same = self._reads(db, (id for id, other in self._names(db) if _folded(other) == _folded(name)))
+        other = next((one for one in same if one.id != person), None)
         if other is not None:
             state = "whose safety words you compared" if other.verified else f"added {other.added.date().isoformat()}"
             raise NotAllowed(
@@ -160,14 +160,24 @@ class Contacts:
         transaction.receipt(kind, {"person": contact.id.hex(), "name": contact.name})
 
     def _all(self, db: Connection) -> list[Contact]:
-        rows = db.execute("SELECT id FROM record WHERE space = ? AND collection = ? AND deleted = 0",
-                          (self._engine.space, COLLECTION)).fetchall()
-        found = [contact for (id,) in rows if (contact := self._read(db, id)) is not None]
+        found = self._reads(db, (id for id, _ in self._names(db)))
         return sorted(found, key=lambda one: (one.name, one.id))
 
+    def _names(self, db: Connection) -> list[tuple[str, str]]:
+        """The records that may be contacts, with the name of each: reading a card has its price."""
+        return list(db.execute("SELECT id, json_extract(json, '$.name') FROM record WHERE space = ? AND collection = ? "
+                               "AND deleted = 0 AND json_type(json, '$.name') = 'text'",
+                               (self._engine.space, COLLECTION)))
+
+    def _reads(self, db: Connection, ids: Iterable[str]) -> list[Contact]:
+        return [contact for id in ids if (contact := self._read(db, id)) is not None]
+
     def _read(self, db: Connection, id: str) -> Contact | None:
-        """The contact in a record; None for a record that is none, for the collection takes any."""
-        value = self._records.get_in(db, id).value
+        """The contact in a record; None where none is, or another thing, for the collection takes any."""
+        try:
+            value = self._records.get_in(db, id).value
+        except NotFound:
+            return None
         name, text, verified, added = (value.get(key) for key in ("name", "card", "verified", "added"))
         if not isinstance(name, str) or not isinstance(text, str) or not isinstance(added, datetime):
             return None
@@ -180,13 +190,12 @@ class Contacts:
         return Contact(card.person, name, card.name, card.devices, verified is True, added, text)
 
     def _find(self, db: Connection, which: str | bytes) -> Contact:
-        contacts = self._all(db)
         if isinstance(which, bytes):
-            found = [one for one in contacts if one.id == which]
+            found = self._reads(db, (which.hex(),))
         else:
-            name = unicodedata.normalize("NFC", which)
-            found = [one for one in contacts if one.name == name] or [
-                one for one in contacts if len(which) >= LEAST_PREFIX and one.id.hex().startswith(which.lower())]
+            name, known = unicodedata.normalize("NFC", which), self._names(db)
+            found = self._reads(db, (id for id, other in known if other == name)) or self._reads(
+                db, (id for id, _ in known if len(which) >= LEAST_PREFIX and id.startswith(which.lower())))
         if len(found) > 1:
             raise InvalidValue(f"{len(found)} contacts are called {which!r}",
                                f"Name one by its id: {', '.join(one.id.hex()[:LEAST_PREFIX] for one in found)}.")
@@ -210,9 +219,15 @@ async def person_called(contacts: Contacts, name: str) -> bytes | None:
 
 async def named(contacts: Contacts, members: Iterable[Member]) -> list[Member]:
     """Members, each with the name that it has as a contact."""
-    known = {contact.id: contact for contact in await contacts.all()}
-    return [replace(one, contact=known[one.id].name, verified=known[one.id].verified) if one.id in known else one
-            for one in members]
+    return [await _named(contacts, member) for member in members]
+
+
+async def _named(contacts: Contacts, member: Member) -> Member:
+    try:
+        known = await contacts.find(member.id)
+    except NotFound:
+        return member
+    return replace(member, contact=known.name, verified=known.verified)
 
 
 def _now() -> datetime:
