@@ -262,6 +262,26 @@ async def test_a_stolen_card_and_a_replayed_request_let_nobody_in(tmp_path: Path
             await mallory.join(trip.link())
 
 
+async def test_an_invitation_that_came_to_nothing_is_answered(tmp_path: Path, server: Process) -> None:
+    """Another owner takes the role from who invites at the same time, so that the invitation takes no effect: the guest
+    who had asked hears that, and it is shown so, also when the role was given back."""
+    async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta, role="owner")
+        link = await invited(trip, anna)
+        await asked(carl, link)
+        await hers.set_role("anna", "writer")
+        await berta.sync()
+        await anna.sync()
+        assert await roles(trip) == {"anna": "writer", "berta": "owner"}
+        with pytest.raises(NotAllowed, match="revoked"):
+            await carl.join(link)
+        await hers.set_role("anna", "owner")
+        await in_step(berta, anna)
+        assert [(one.state, one.own) for one in await trip.invitations()] == [("revoked", True)]
+        assert await hers.invitations() == []
+
+
 async def test_an_invitation_that_another_owner_repeats_is_not_answered_as_ones_own(
         tmp_path: Path, server: Process) -> None:
     """Another owner says Anna's invitation again, for more and as owners, when she has revoked it: her link is worth

@@ -206,6 +206,14 @@ def test_an_answer_is_for_one_guest() -> None:
             other.open(box)
 
 
+@pytest.mark.parametrize("key", [bytes(32), (1).to_bytes(32, "little")])
+def test_a_link_to_whose_key_nothing_can_be_sealed_is_refused_in_words(key: bytes) -> None:
+    """What is sealed to a key of low order everybody could read: such a link is forged, and nothing is sent."""
+    with pytest.raises(InvalidValue, match="forged"):
+        seal_request(msgspec.structs.replace(Inviting().link, sealing=key), card(Person("bob")),
+                     Person("bob").devices[0], Reply(bytes(32)))
+
+
 def test_a_card_too_long_for_the_inbox_is_refused_at_once() -> None:
     """A person of whom very much was said is told to use a card, before anything is sent."""
     person = Person("bob")

@@ -163,12 +163,14 @@ class Invitations:
         return next(one for one in self._all(db) if one.id == found[0].id)
 
     def _said(self) -> Iterator[tuple[Signed, Invite]]:
-        """The invitations that took effect, those that were revoked since included, the oldest first."""
+        """The invitations that took effect, the oldest first, with those that were revoked since, and this person's own
+        that came to nothing: who asks by one of these waits for an answer too.
+        """
         membership = self._held.space.membership
         invites = [(one, one.body) for one in membership.statements if isinstance(one.body, Invite)]
         void = {statement.hash for statement, _ in membership.void()} if invites else set()
         for statement, invite in invites:
-            if statement.hash not in void:
+            if statement.hash not in void or self._keys(invite) is not None:
                 yield statement, invite
 
     def _keys(self, invite: Invite) -> InviteKeys | None:

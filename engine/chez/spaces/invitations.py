@@ -198,8 +198,11 @@ class Request:
 
 
 def seal_request(link: InviteLink, card: Card, device: DeviceKeys, reply: Reply) -> bytes:
-    """What a guest puts into the inbox. Raises `InvalidValue` for a card that is too long for it."""
-    return crypto.seal_to(link.sealing, request_plain(link, card, device, reply))
+    """What a guest puts into the inbox. Raises `InvalidValue` for a card that is too long for it, and a forged link."""
+    try:
+        return crypto.seal_to(link.sealing, request_plain(link, card, device, reply))
+    except crypto.CryptoFailed:  # everybody could read what is sealed to such a key
+        raise InvalidValue(f"the invitation to {link.name!r} is damaged, or forged", "Ask for a new one.") from None
 
 
 def request_plain(link: InviteLink, card: Card, device: DeviceKeys, reply: Reply) -> bytes:
