@@ -9,6 +9,7 @@ from msgspec import structs
 
 import chez
 from chez import crypto, inboxes
+from chez.crypto import Kdf
 from chez.errors import BadPairing, ChezError, InvalidValue, NotAllowed, NotFound, RelayUnreachable, Unanswered
 from chez.home import answering
 from chez.home import home as home_module
@@ -23,6 +24,7 @@ from chez.sync.connection import connect
 from chez.sync.introducing import Guest
 from chez_wire.login import Role as Put
 from chez_wire.login import inbox_of
+from tests.home.pairing import PASSPHRASE
 from tests.people.persons import in_step, persons, roles, shared, values
 from tests.people.support import join, open_again
 from tests.relay.support import Process
@@ -419,6 +421,10 @@ async def test_a_guest_by_code_who_cannot_be_let_in_does_not_wait(tmp_path: Path
             with pytest.raises(NotFound, match="no such code") as refused:
                 await carl.join(pairing.code)
             assert "pairs devices" in refused.value.hint
+        async with hers.invite_by_code() as invitation:
+            with pytest.raises(NotFound, match="no such code") as refused:
+                await chez.join(tmp_path / "new", invitation.code, passphrase=PASSPHRASE, kdf=Kdf.minimum())
+            assert "guest" in refused.value.hint and not (tmp_path / "new").exists()
 
 
 async def test_who_types_a_code_wrong_or_too_late_does_not_wait(tmp_path: Path, server: Process) -> None:

@@ -901,7 +901,10 @@ class Hosting(Front[AsyncHosting]):
         self._portal.call(lambda call: self._inner.open())
 
     def close(self) -> None:
-        """Remove what is left for the host; a welcome must stay until it is taken."""
+        """Remove what is left for the host; a welcome must stay until it is taken.
+
+        Whoever typed the code wrong, or types it from now on, is sent away.
+        """
         self._portal.call(lambda call: self._inner.close())
 
 
@@ -1639,7 +1642,8 @@ def join(
     """Make a home that is another device of the person who shows this pairing code.
 
     `relay` is needed when the code does not name one. Afterwards open it and sync.
-    Raises `BadPairing`, `HomeExists`, `RelayUnreachable`, `InvalidValue`.
+    Raises `BadPairing`, `HomeExists`, `RelayUnreachable`, `InvalidValue`, and `NotFound` when
+    the relay knows of no such code.
     """
     alone(lambda call: async_join(path, code, passphrase=passphrase, name=name, relay=relay, kdf=kdf))
 

@@ -28,6 +28,8 @@ from chez.errors import (
     HomeMissing,
     InvalidValue,
     NotAllowed,
+    NotFound,
+    RelayRefused,
     StorageFailed,
 )
 from chez.home import unfinished
@@ -92,7 +94,8 @@ async def join(path: Path | str, code: str, *, passphrase: str, name: str = "dev
     """Make a home that is another device of the person who shows this pairing code.
 
     `relay` is needed when the code does not name one. Afterwards open it and sync.
-    Raises `BadPairing`, `HomeExists`, `RelayUnreachable`, `InvalidValue`.
+    Raises `BadPairing`, `HomeExists`, `RelayUnreachable`, `InvalidValue`, and `NotFound` when
+    the relay knows of no such code.
     """
     short, named = split_code(code)
     url = relay or named
@@ -128,6 +131,12 @@ async def _exchange(code: str, url: str, machine: NewDevice) -> Bundle:
                 answered = True
     except TimeoutError:
         pass
+    except RelayRefused as error:
+        if error.reason != "unknown":
+            raise
+        raise NotFound("the relay knows of no such code",
+                       "It ended, is of another relay, or is a guest's, who has a home already: ask for a new one."
+                       ) from None
     raise NotAllowed("the other device did not answer in ten minutes", "Ask for a new code there.")
 
 
