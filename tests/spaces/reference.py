@@ -196,9 +196,12 @@ class Model:
                 return device in facts.expelled and bool(
                     facts.devices.get(device, frozenset()) & facts.devices[body.issuer])
             case NewEpoch():
-                return {one.epoch for one in body.previous} == facts.epoch_heads and body.number == 1 + max(
-                    (self.all[e].body.number for e in facts.epoch_heads), default=0) and len(body.previous) == len(
-                    facts.epoch_heads) and all(self.all[one.epoch].body.number == one.number for one in body.previous)
+                effective = self.effective(self.past(x))
+                follows = [one for one in body.previous if one.epoch in effective and isinstance(
+                    self.all[one.epoch].body, NewEpoch)]
+                return {one.epoch for one in follows} == facts.epoch_heads and body.number == 1 + max(
+                    (self.all[e].body.number for e in facts.epoch_heads), default=0) and len(follows) == len(
+                    facts.epoch_heads) and all(self.all[one.epoch].body.number == one.number for one in follows)
         return True
 
     def _targets(self, x: bytes) -> frozenset[bytes]:

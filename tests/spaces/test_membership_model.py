@@ -55,7 +55,9 @@ class Site:
             return author.retire(space_heads, Cut(choose.choice(gone), 3, bytes(32)))
         if what == "epoch":
             number = 1 + max((state.epochs[head].number for head in state.epoch_heads), default=0)
-            return author.epoch(space_heads, number, sorted(state.epoch_heads))
+            others = [one.hash for one in known
+                      if isinstance(one.body, NewEpoch) and one.hash not in state.epoch_heads and choose.random() < 0.3]
+            return author.epoch(space_heads, number, [*sorted(state.epoch_heads), *others])
         return None
 
     def _older(self, choose: random.Random, person: Person, heads: list[bytes]) -> list[bytes]:

@@ -537,7 +537,7 @@ class Devices(Front[AsyncDevices]):
 
         Devices that it had let in stay, except those named in `too`: look at `let_in_by` first,
         for who has a stolen device may have let in another. Raises `NotFound`, `NotAllowed`
-        for this very device, or when it was taken out itself.
+        for this very device, when it was taken out itself, and before its first sync.
         """
         return self._portal.call(lambda call: self._inner.remove(which, too=too))
 

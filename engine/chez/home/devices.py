@@ -22,6 +22,7 @@ from chez.spaces.space import SpaceKeys
 from chez.spaces.state import Device
 from chez.spaces.statements import Certify, Expel, RenameDevice, Role, Signed, sign_statement
 from chez.store.database import Connection, Database
+from chez.sync.chains import known_whole
 from chez.sync.entry import read_signed
 from chez.sync.retiring import retire
 
@@ -75,7 +76,8 @@ def expel(db: Connection, spaces: Sequence[SpaceKeys], device: DeviceKeys, perso
     say_everywhere(db, spaces, sign_statement(
         Expel(person, members.person_heads(person), device.id, gone, keep), device.signing))
     for space in spaces:
-        retire(db, space, device, gone)
+        if known_whole(db, space, device.id):
+            retire(db, space, device, gone)
 
 
 class Devices:
@@ -129,13 +131,16 @@ class Devices:
 
         Devices that it had let in stay, except those named in `too`: look at `let_in_by` first,
         for who has a stolen device may have let in another. Raises `NotFound`, `NotAllowed`
-        for this very device, or when it was taken out itself.
+        for this very device, when it was taken out itself, and before its first sync.
         """
         def work(db: Connection) -> DeviceInfo:
             space, person = self._space(db)
             ids = [self._find(space, one) for one in (which, *too)]
             if self._device.id in ids:
                 raise NotAllowed("a device does not take out itself", "Do it on another one; `chez wipe` empties this.")
+            if not known_whole(db, space, self._device.id):
+                raise NotAllowed("this device has read nothing yet of what the others wrote, and would take it out too",
+                                 "Sync first.")
             infos = {info.id: info for info in self._all(db)}
             spaces = self._everywhere(db)
             for id in ids:

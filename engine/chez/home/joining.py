@@ -20,7 +20,7 @@ from chez.spaces.link import SpaceLink
 from chez.spaces.membership import Membership
 from chez.spaces.public import Address
 from chez.spaces.rotation import tag_of
-from chez.spaces.space import add_to_space, load_space, store_space
+from chez.spaces.space import add_to_space, load_space, note_name, store_space
 from chez.spaces.state import State
 from chez.spaces.statements import Kind
 from chez.store.database import Connection
@@ -176,5 +176,6 @@ def _take_in(db: Connection, where: SpaceLink | Address, found: Survey) -> int:
     space = load_space(db, n)
     if space.handle != where.handle:
         go_to(db, space, where.handle)
+    note_name(db, space)
     db.execute("UPDATE space SET relay = ?, farewell = 0, announce = 1 WHERE n = ?", (where.relay, n))
     return n

@@ -34,7 +34,7 @@ from chez.spaces.statements import (
     SpaceBody,
 )
 from chez.store.database import Connection, Database
-from chez.sync.chains import last_counted
+from chez.sync.chains import known_whole, last_counted
 from chez.sync.moving import move
 from chez.sync.replica import Replica
 
@@ -297,8 +297,12 @@ class Sharing:
     def _cuts(self, db: Connection, person: bytes) -> list[Cut]:
         """The last entry that counts of each device the person ever had: up to there what it wrote stays.
 
-        One statement has room for some; of a person with more, those that wrote most.
+        One statement has room for some; of a person with more, those that wrote most. Raises
+        `NotAllowed` where that is not known: what is to be read yet would count for nothing.
         """
+        if not known_whole(db, self._space, self._device.id):
+            raise NotAllowed(f"this device has not read the space {self._space.name!r} yet: it can't tell what stays",
+                             "Sync first.")
         state, n = self._state, self._space.n
         devices = [id for id in state.certificates if person in state.persons_of(id)]
         cuts = [Cut(id, *last) for id in devices if (last := last_counted(db, n, id))[0]]

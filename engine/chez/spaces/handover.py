@@ -16,7 +16,7 @@ from chez.keys.epochs import Epoch
 from chez.spaces.copies import copy_person
 from chez.spaces.membership import Membership
 from chez.spaces.rotation import holds
-from chez.spaces.space import SpaceKeys, add_to_space, store_space
+from chez.spaces.space import SpaceKeys, add_to_space, load_space, note_name, store_space
 from chez.spaces.statements import MAX_STATEMENT, Kind, Signed
 from chez.store.database import Connection
 from chez_wire.limits import MAX_CHANGE, MAX_TEXT
@@ -28,6 +28,7 @@ __all__ = (
     "Handover",
     "Offer",
     "announce",
+    "announce_missed",
     "announced",
     "buried",
     "bury",
@@ -177,6 +178,7 @@ def take_offer(db: Connection, offer: Offer | Deleted, device: bytes, *, late: b
         if not late and place in [handle_of(admin) for admin in state.admins[:-1]]:
             db.execute("UPDATE space SET relay = ? WHERE n = ?", (given.relay or None, n))  # it moved since
         add_to_space(db, n, offer.statements, offer.epochs, sent=strange)
+        note_name(db, load_space(db, n))
     copy_person(db, n, offer.membership)
     db.executemany("UPDATE epoch SET announced = 1 WHERE space = ? AND id = ?",
                    [(n, epoch.id) for epoch in offer.epochs])
@@ -216,6 +218,21 @@ def announce(db: Connection) -> None:
     """Let the private space tell of each space that has keys of which no entry told the person's devices."""
     db.execute("UPDATE space SET announce = 1 WHERE n IN (SELECT space FROM epoch WHERE announced = 0) "
                "AND n <> (SELECT value FROM meta WHERE key = 'private')")
+
+
+def announce_missed(db: Connection, space: SpaceKeys, device: bytes) -> None:
+    """Let the private space tell of a space whose newest epoch has no packet for some device of the person's.
+
+    Who started it had not heard of that device yet. `device` is this one. Each epoch is told of
+    once, and nothing is sent again when all had a packet.
+    """
+    state, membership = space.membership.state, space.membership
+    for person in () if space.private else state.persons_of(device):
+        others = [state.certificates[other.id] for other in state.devices_of(person) if other.id != device]
+        for id in state.epoch_heads & space.epochs.keys():
+            if not all(any(membership.before(hash, id) for hash in certificates) for certificates in others):
+                db.execute("UPDATE space SET announce = 1 WHERE n = ? AND EXISTS "
+                           "(SELECT 1 FROM epoch WHERE space = n AND id = ? AND announced = 0)", (space.n, id))
 
 
 def announced(db: Connection, n: int) -> None:

@@ -16,7 +16,7 @@ statement takes effect and commits to it. A device that was taken out finds a fa
 signed by who started the epoch: it can read the log no more, and would not know why.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -31,11 +31,11 @@ from chez.keys.epochs import Epoch, commitment
 from chez.spaces.membership import Membership
 from chez.spaces.public import reader_of
 from chez.spaces.state import Member, State
-from chez.spaces.statements import Create, NewEpoch, Previous, Role, Signed, sign_statement
+from chez.spaces.statements import MAX_PREVIOUS, Create, NewEpoch, Previous, Role, Signed, sign_statement
 from chez_wire.limits import MAX_PACKETS
 
-__all__ = ("PACKET_BYTES", "Farewell", "Packet", "StartedEpoch", "accept_packet", "first_epoch", "holds", "new_epoch",
-           "open_packet", "packets_for", "recovery_tag_of", "tag_of", "unlock")
+__all__ = ("PACKET_BYTES", "Farewell", "Packet", "StartedEpoch", "accept_packet", "awaited", "first_epoch", "holds",
+           "new_epoch", "open_packet", "packets_for", "recovery_tag_of", "tag_of", "unlock")
 
 PACKET_PLAIN: Final = 208
 PACKET_BYTES: Final = PACKET_PLAIN + crypto.SEALED_BOX_OVERHEAD
@@ -113,22 +113,38 @@ def new_epoch(membership: Membership, epochs: Mapping[bytes, Epoch], device: cry
 
     `admin` is the seed of its admin key, where that is made already.
 
-    Raises `NotAllowed` for who is no owner, or has no key of an epoch to be followed yet.
+    It has the secrets of void ones too that nothing leads to yet: what is sealed under them was
+    accepted. Of one whose author is an owner no more, so that nobody else may ever have its keys,
+    it has none. Raises `NotAllowed` for who is no owner, or has no key of another yet.
     """
     state = membership.state
     if state.right(device.public) is not Role.OWNER:
         raise NotAllowed("only an owner's device starts a new epoch", "Ask an owner of the space.")
     secret = entropy(32)
     previous = []
-    for id in sorted(state.epoch_heads):
-        if id not in epochs:
-            raise NotAllowed("the keys of an epoch that another owner started are not here yet",
-                             "Sync first: they come with the next contact.")
-        link = _link(membership.space, id, secret, epochs[id].secret, entropy(24))
-        previous.append(Previous(id, state.epochs[id].number, link))
+    if awaited(state, epochs):
+        raise NotAllowed("the keys of an epoch that another owner started are not here yet",
+                         "Sync first: they come with the next contact.")
+    for id in (*sorted(state.epoch_heads), *_strays(membership, epochs))[:MAX_PREVIOUS]:
+        known = epochs[id].secret if id in epochs else b""
+        said = membership.epoch(id)
+        assert said is not None  # strays and heads are known by their statements
+        previous.append(Previous(id, said.number, _link(membership.space, id, secret, known, entropy(24))))
     number = 1 + max(state.epochs[id].number for id in state.epoch_heads)
     return _make(membership.space, membership.named_heads, device, number, previous, secret, entropy(32),
                  admin or entropy(32))
+
+
+def awaited(state: State, epochs: Container[bytes]) -> bool:
+    """Whether keys of an epoch that is to be followed are still to come, from the owner who started it."""
+    return any(id not in epochs and state.right(state.epochs[id].issuer) is Role.OWNER for id in state.epoch_heads)
+
+
+def _strays(membership: Membership, epochs: Mapping[bytes, Epoch]) -> list[bytes]:
+    """The epochs that take no effect, whose keys are here and that none which does leads to."""
+    known = membership.state.epochs
+    led_to = {one.epoch for body in known.values() for one in body.previous}
+    return sorted(id for id in epochs if id not in known and id not in led_to and membership.knows((id,)))
 
 
 def _make(space: bytes, heads: list[bytes], device: crypto.SigningKey, number: int, previous: list[Previous],

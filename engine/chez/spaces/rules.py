@@ -158,11 +158,11 @@ def _space(body: SpaceBody, view: State) -> str | None:
             if device not in view.expelled or not view.persons_of(device) & view.persons_of(body.issuer):
                 return "it retires a device that its person did not expel"
         case NewEpoch():
-            numbers = [one.number for one in body.previous
-                       if one.epoch in view.epochs and view.epochs[one.epoch].number == one.number]
-            if len(numbers) != len(body.previous) or body.number != 1 + max(numbers, default=0):
+            effective = [one for one in body.previous if one.epoch in view.epochs]
+            numbers = [one.number for one in effective if view.epochs[one.epoch].number == one.number]
+            if len(numbers) != len(effective) or body.number != 1 + max(numbers, default=0):
                 return "it is not numbered after the epochs it follows"
-            follows = [one.epoch for one in body.previous]
+            follows = [one.epoch for one in effective]
             if set(follows) != view.epoch_heads or len(follows) != len(view.epoch_heads):
                 return "it does not follow every epoch that its author knew"
     return None

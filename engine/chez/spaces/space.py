@@ -9,7 +9,7 @@ from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
 from chez.spaces.membership import Membership
 from chez.spaces.rotation import first_epoch, holds
-from chez.spaces.statements import Create, Kind, Signed, sign_statement
+from chez.spaces.statements import Create, Kind, Role, Signed, sign_statement
 from chez.store.database import Connection
 from chez_wire.login import handle_of
 
@@ -54,12 +54,27 @@ class SpaceKeys:
         state = self.membership.state
         proven = [epoch for epoch in self.epochs.values() if self.proven(epoch)]
         heads = [epoch for epoch in proven if epoch.id in state.epoch_heads]
-        return max(heads or proven or self.epochs.values(), key=lambda epoch: (epoch.number, epoch.id))
+
+        def last(epoch: Epoch) -> tuple[bool, int, bytes]:
+            # What somebody started who is an owner no more, others may have no keys of.
+            said = state.epochs.get(epoch.id)
+            return said is not None and state.right(said.issuer) is Role.OWNER, epoch.number, epoch.id
+
+        return max(heads or proven or self.epochs.values(), key=last)
 
     def proven(self, epoch: Epoch) -> bool:
         """Whether an owner's statement commits to these keys; until then they read, and nothing is sealed by them."""
         said = self.membership.state.epochs.get(epoch.id)
         return said is not None and holds(epoch, said)
+
+    def follows(self, epoch: Epoch, before: Epoch) -> bool:
+        """Whether one epoch was started in the knowledge of another."""
+        known = self.membership.knows((epoch.id, before.id))
+        return known and self.membership.before(before.id, epoch.id)
+
+    def void(self, epoch: Epoch) -> bool:
+        """Whether the words about an epoch are here and take no effect: its author was taken out at the same time."""
+        return self.membership.knows((epoch.id,)) and epoch.id not in self.membership.state.epochs
 
     @property
     def admin(self) -> crypto.SigningKey | None:

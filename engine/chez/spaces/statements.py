@@ -23,6 +23,7 @@ from chez.errors import BadEntry
 __all__ = (
     "MAX_CUTS",
     "MAX_HEADS",
+    "MAX_PREVIOUS",
     "MAX_STATEMENT",
     "Add",
     "Archive",
@@ -56,6 +57,7 @@ __all__ = (
 MAX_STATEMENT: Final = 16 * 1024
 MAX_HEADS: Final = 64
 MAX_CUTS: Final = 128
+MAX_PREVIOUS: Final = 16
 Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
 Heads = Annotated[list[Id], Meta(min_length=1, max_length=MAX_HEADS)]
@@ -211,15 +213,15 @@ class Retire(_Body, tag=20, frozen=True):
 class NewEpoch(_Body, tag=21, frozen=True):
     """A new generation of keys; `commitment` lets who receives the secret verify it.
 
-    `previous` are the epochs it follows (none for the first), `append` and `admin` the
-    public halves of the relay credentials that come with it.
+    `previous` are the epochs it follows (none for the first), and void ones whose keys it
+    has; `append` and `admin` the public halves of the relay credentials that come with it.
     """
 
     space: Id
     heads: Heads
     issuer: Id
     number: Annotated[int, Meta(ge=1, le=2**31)]
-    previous: Annotated[list[Previous], Meta(max_length=16)]
+    previous: Annotated[list[Previous], Meta(max_length=MAX_PREVIOUS)]
     commitment: Id
     append: Id
     admin: Id

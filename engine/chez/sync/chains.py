@@ -12,8 +12,8 @@ from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
 from chez.sync.entry import GENESIS, SignedEntry, read_signed
 
-__all__ = ("Place", "back", "branch_after", "keep_entry", "last_counted", "last_entry", "note_named",
-           "place_of", "regained", "relearn", "weight_before")
+__all__ = ("Place", "back", "branch_after", "keep_entry", "known_whole", "last_counted", "last_entry", "note_named",
+           "note_whole", "place_of", "regained", "relearn", "weight_before")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,21 @@ def last_counted(db: Connection, space: int, author: bytes) -> tuple[int, bytes]
     row = db.execute("SELECT sequence, hash FROM entry WHERE space = ? AND author = ? AND standing = 0 "
                      "ORDER BY sequence DESC LIMIT 1", (space, author)).fetchone()
     return (row[0], row[1]) if row is not None else (0, GENESIS)
+
+
+def note_whole(db: Connection, space: int) -> None:
+    """A relay was read to the end: whoever wrote something before is known here."""
+    db.execute("UPDATE space SET whole = 1 WHERE n = ? AND whole = 0", (space,))
+
+
+def known_whole(db: Connection, space: SpaceKeys, device: bytes) -> bool:
+    """Whether a device made a space, or read it to the end once.
+
+    Else it can't tell what of somebody's counts: nothing that it did not read would, for ever.
+    """
+    create = space.membership.create
+    made = create is not None and create.issuer == device
+    return made or bool(db.execute("SELECT whole FROM space WHERE n = ?", (space.n,)).fetchone()[0])
 
 
 def place_of(db: Connection, space: int, author: bytes, sequence: int, hash: bytes) -> Place | None:

@@ -260,9 +260,10 @@ class SyncMachine:
     # --- a new epoch --------------------------------------------------------------------
 
     def _rotates(self) -> bool:
-        """Whether the relay seems to have the keys of an earlier epoch, which this device can replace."""
+        """Whether the relay seems to have the keys of an earlier or void epoch, which this device can replace."""
         current, there = self.replica.current, self._epoch
-        return (self.sealing and not self.replica.mute and there is not None and current.number > there.number
+        return (self.sealing and not self.replica.mute and there is not None and there.id != current.id
+                and (current.number > there.number or self.replica.space.void(there))
                 and there.admin_seed is not None and current.admin_seed is not None
                 and (there.id, current.id) != self._no_rotation)
 

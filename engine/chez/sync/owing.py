@@ -3,9 +3,11 @@
 A device that comes in is given the epochs that the one knows which lets it in. If another
 device, which had not heard of it, started an epoch at that time, the newcomer is given no
 packet of that: it is left behind, and nobody but who let it in can tell. That one owes a new
-epoch.
+epoch; where it is no owner, it hands on the keys (`spaces.handover.announce_missed`).
 """
 
+from chez.keys.epochs import Epoch
+from chez.spaces.rotation import awaited
 from chez.spaces.space import SpaceKeys
 from chez.spaces.statements import Certify, Role
 from chez.store.database import Connection
@@ -14,17 +16,18 @@ from chez.sync.entry import STATEMENTS
 __all__ = ("owes", "untold")
 
 
-def owes(db: Connection, space: SpaceKeys, device: bytes, *, first: bool) -> bool:
+def owes(db: Connection, space: SpaceKeys, device: bytes, at: Epoch, *, first: bool) -> bool:
     """Whether a new epoch is owed that this device can start.
 
+    `at` is the epoch whose keys a relay has: if it is void, one is owed that follows it.
     With `first`, being the first of those who can, or the one whose newcomer was left behind.
     """
     state = space.membership.state
-    if state.right(device) is not Role.OWNER or not all(id in space.epochs for id in state.epoch_heads):
+    if state.right(device) is not Role.OWNER or awaited(state, space.epochs):
         return False
     if _left_behind(db, space, device):
         return True
-    if not state.rotation_owed:
+    if not state.rotation_owed and not (space.void(at) and not space.follows(space.epoch, at)):
         return False
     return not first or device == min(id for id in state.devices if state.right(id) is Role.OWNER)
 

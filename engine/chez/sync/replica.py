@@ -20,11 +20,12 @@ from chez.records.anew import settled, unsettled
 from chez.records.store import RecordStore
 from chez.records.waiting import Budget
 from chez.spaces.copies import copy_person
+from chez.spaces.handover import announce_missed
 from chez.spaces.permits import role_of
 from chez.spaces.space import SpaceKeys, load_space, note_name
 from chez.spaces.statements import Role
 from chez.store.database import Connection
-from chez.sync.chains import keep_entry, last_entry, regained
+from chez.sync.chains import keep_entry, last_entry, note_whole, regained
 from chez.sync.entry import CHANGES, STATEMENTS, Inner, Item, Part, SignedEntry, read_signed, seal, sign_entry
 from chez.sync.heads import Alarm, forget_heads, head_after, hidden, note_head, note_heads
 from chez.sync.intake import TURN, Intake
@@ -242,16 +243,18 @@ class Replica:
     def caught_up(self, db: Connection, relay: int, end: int) -> list[Alarm]:
         """A relay was read to its end: start the epoch that is owed, if it still is; what it does not show."""
         self.refresh(db)
+        note_whole(db, self.space.n)
         regained(db, self.space, self._device.id)
         if retire_expelled(db, self.space, self._device):
             self.recount(db)
-        self.discharge(db)
+        self.discharge(db, relay)
+        announce_missed(db, self.space, self._device.id)
         return hidden(db, self.space.n, relay, end)
 
-    def discharge(self, db: Connection) -> None:
+    def discharge(self, db: Connection, relay: int) -> None:
         """Start the epoch that is owed, if it still is."""
         self.refresh(db)
-        if owes(db, self.space, self._device.id, first=False):
+        if owes(db, self.space, self._device.id, self._epoch_at(db, relay), first=False):
             self.rotate(db)
 
     def rotate(self, db: Connection) -> None:
@@ -371,7 +374,7 @@ class Replica:
         under = self.current.id
         if received.said:
             self._unlock(db, relay, under, received, budget)
-            received.owed = owes(db, self.space, self._device.id, first=True)
+            received.owed = owes(db, self.space, self._device.id, self._epoch_at(db, relay), first=True)
         self._tell(db, received.notices)
         self._left = self.leaves(db)
         received.left = self.left

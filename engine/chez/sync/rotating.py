@@ -197,9 +197,9 @@ def rotation_at(space: SpaceKeys, at: Epoch, signer: crypto.SigningKey,
     """
     epoch = space.epoch
     control = space.control_of(epoch)
-    if at.admin is None or epoch.append is None or epoch.admin is None or control is None or not space.proven(at):
+    if at.admin is None or epoch.append is None or epoch.admin is None or control is None or not space.proven(epoch):
         return None
-    if not space.membership.before(at.id, epoch.id):
+    if not (space.proven(at) or space.void(at)) or not space.follows(epoch, at):
         return None
     return at.admin, Rotation(at.read.public, epoch.admin.public, epoch.read.public, epoch.append.public,
                               control.public, sealed_packets(space, signer, entropy))

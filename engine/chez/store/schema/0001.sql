@@ -13,6 +13,7 @@ CREATE TABLE space (
     handle   BLOB NOT NULL,           -- what relays call it
     relay    TEXT,                    -- where it is kept in step; NULL: where the private space is
     announce INTEGER NOT NULL DEFAULT 0, -- 1: the private space is still to tell the person's devices
+    whole    INTEGER NOT NULL DEFAULT 0, -- 1: this device read its log to the end once (sync/chains.py)
     farewell INTEGER NOT NULL DEFAULT 0, -- whether this device was told that it was taken out
     told_by  BLOB,                    -- by which device, if it was
     heard    INTEGER NOT NULL DEFAULT 0, -- how many statements were here when `parked` was last gone through for them
