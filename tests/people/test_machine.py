@@ -1,0 +1,511 @@
+"""Persons with several devices share a space, say and write whatever they like, lose their lines and are killed.
+
+Held to a reference: each device refuses what the plain definition of membership refuses by the
+statements that it holds, and once all are in step, all who belong show the same, and nobody else
+shows what is not his to read.
+"""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, note, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+import chez
+from chez.errors import ChezError, NotAllowed, NotFound, RelayMisbehaved, RelayRefused
+from chez.home.sharing import RoleName
+from chez.spaces.statements import Role
+from tests.people.knowing import View
+from tests.people.watching import Books, Holding, Writing, leftovers, may_write, view_of
+from tests.people.world import Device, World
+
+NAMES = ("anna", "berta", "carl")
+ROLES: dict[RoleName, Role] = {"owner": Role.OWNER, "writer": Role.WRITER, "reader": Role.READER}
+WHO = st.integers(0, 9)
+ROLE = st.sampled_from(list(ROLES))
+MOST_DEVICES = 6
+ROUNDS = 8
+"""Syncs of everybody until nothing moves any more, at most."""
+
+Step = Callable[[], Awaitable[Any]]
+
+
+class People(RuleBasedStateMachine):
+    """Three persons, their devices at one relay, and the books of what they said, wrote and were shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.Runner()
+        self.world = World(Path(tempfile.mkdtemp()))
+        self.books = Books()
+        self.away: set[Device] = set()
+        self.outside: set[Device] = set()
+        """Those whom the relay let into the space no more when they came last, whether they know why or not."""
+        self.tokens = 0
+        self.link = ""
+        self.private: dict[str, bytes] = {}
+
+    def run(self, work: Awaitable[Any]) -> Any:
+        async def whole() -> Any:
+            return await work
+
+        return self.loop.run(whole())
+
+    @initialize(seed=st.integers(0, 2**32), berta=st.sampled_from([*ROLES, None]), carl=st.sampled_from([*ROLES, None]))
+    def begin(self, seed: int, berta: RoleName | None, carl: RoleName | None) -> None:
+        """Anna makes the space, and lets some of the others in."""
+        self.run(self._begin(seed, {"berta": berta, "carl": carl}))
+
+    async def _begin(self, seed: int, given: dict[str, RoleName | None]) -> None:
+        await self.world.start(seed)
+        for name in NAMES:
+            device = await self.world.person(name)
+            self.private[name] = bytes.fromhex(device.home.space().id)
+        anna, *others = self.world.devices
+        space = await anna.home.create_space("Trip")
+        self.world.space, self.link = bytes.fromhex(space.id), space.link()
+        for device in others:
+            if (role := given[device.person]) is not None:
+                await space.add(await device.home.card(), role)
+        await self._sync(anna)
+        for device in others:
+            if given[device.person] is not None:
+                await device.home.join(space.link())
+            await self._sync(device)
+
+    def teardown(self) -> None:
+        """In the end everybody comes back, unless a step failed: that is what is told of then."""
+        try:
+            if sys.exc_info()[0] is None and self.world.space:
+                self.run(self._all_in_step())
+        finally:
+            self.run(self.world.end())
+            self.loop.close()
+
+    def device(self, who: int) -> Device:
+        """One of the devices, by a number."""
+        chosen = self.world.devices[who % len(self.world.devices)]
+        note(f"  {chosen.name}")
+        return chosen
+
+    def person(self, who: int) -> tuple[str, bytes]:
+        """One of the persons, by a number: its name and id."""
+        name = NAMES[who % len(NAMES)]
+        note(f"  of {name}")
+        return name, self.world.of(name)[0].home.person_id
+
+    # --- records ------------------------------------------------------------------------------
+
+    @rule(who=WHO, which=st.integers(0, 3))
+    def write(self, who: int, which: int) -> None:
+        """A device writes a new record, or into one that it shows."""
+        self.run(self._write(self.device(who), which))
+
+    @rule(who=WHO, which=st.integers(0, 3))
+    def delete(self, who: int, which: int) -> None:
+        """A device deletes a record that it shows."""
+        self.run(self._write(self.device(who), which, delete=True))
+
+    async def _write(self, device: Device, which: int, *, delete: bool = False) -> None:
+        space = self.world.shared(device)
+        if space is None:
+            return
+        view = await self._view(device, space)
+        notes = space.collection("notes")
+        ids = sorted([one.id async for one in notes])[:3]
+        self.tokens += 1
+        token = f"t{self.tokens}"
+        id = ids[which] if which < len(ids) else token
+        if delete and id == token:
+            return
+
+        async def edit() -> None:
+            if id == token:
+                await notes.put({token: device.name}, id=id)
+            elif delete:
+                await notes.delete(id)
+            else:
+                async with notes.edit(id) as draft:
+                    draft[token] = device.name
+
+        if not await self._try(device, view.writing(device.id), edit):
+            return
+        for one in self.books.writings:
+            if one.record == id and one.device is not device:
+                one.built_on = True
+        if delete:
+            self.books.deleted.add(id)
+        else:
+            barred = frozenset() if view.owed else view.outsiders()
+            self.books.writings.append(Writing(token, id, device, view, barred))
+            assert token in await self.books.show(device, space), "what was written does not show"
+
+    # --- sync, and what keeps from it -----------------------------------------------------------
+
+    @rule(who=WHO)
+    def sync(self, who: int) -> None:
+        """A device that is not cut off comes in step."""
+        device = self.device(who)
+        if device not in self.away:
+            self.run(self._sync(device))
+
+    @rule(first=WHO, second=WHO)
+    def meet(self, first: int, second: int) -> None:
+        """Two devices come in step one after the other."""
+        self.sync(first)
+        self.sync(second)
+
+    @rule(who=WHO)
+    def cut_off(self, who: int) -> None:
+        """A device is out of reach, or comes back."""
+        self.away ^= {self.device(who)}
+
+    @rule(who=WHO, commits=st.integers(1, 12))
+    def lose_the_line(self, who: int, commits: int) -> None:
+        """In the middle of a sync the line breaks."""
+        self.run(self._cut(self.device(who), commits))
+
+    async def _cut(self, device: Device, commits: int) -> None:
+        await self.world.cut(device, commits)
+        await self._looked(device)
+        self._interrupted(device)
+
+    def _interrupted(self, device: Device) -> None:
+        for space in device.home._spaces.all.values():
+            said = self.books.of(space.space.id)
+            said.perhaps |= said.note(space.space.membership.statements)
+
+    @rule(who=WHO, commits=st.integers(0, 12))
+    def kill(self, who: int, commits: int) -> None:
+        """At rest, or in the middle of a sync, a device's process is killed; nothing that it showed is lost."""
+        self.run(self._ended(self.device(who), commits))
+
+    @rule(who=WHO)
+    def restart(self, who: int) -> None:
+        """A home is closed and opened."""
+        self.run(self._ended(self.device(who), None))
+
+    async def _ended(self, device: Device, commits: int | None) -> None:
+        before = await self._looked(device)
+        if commits is None:
+            await self.world.restart(device)
+        else:
+            await self.world.kill(device, commits)
+        after = await self._looked(device)
+        self._interrupted(device)
+        if before is not None and not commits:
+            assert after == before, "a home is another after it was closed"
+
+    # --- who belongs ----------------------------------------------------------------------------
+
+    @rule(who=WHO, whom=WHO, role=ROLE)
+    def add(self, who: int, whom: int, role: RoleName) -> None:
+        """Somebody lets a person in, by the card that one of its devices gives."""
+        device, (name, person) = self.device(who), self.person(whom)
+        card = self.run(self.world.of(name)[whom % len(self.world.of(name))].home.card())
+        self.say(device, lambda view: view.adding(device.id, person), lambda space: space.add(card, role))
+
+    @rule(who=WHO, whom=WHO, role=ROLE)
+    def give(self, who: int, whom: int, role: RoleName) -> None:
+        """Somebody gives a member, or himself, a role."""
+        device, (_, person) = self.device(who), self.person(whom)
+        if person == device.home.person_id:
+            self.run(self._sync(device))
+        self.say(device, lambda view: view.giving(device.id, person, ROLES[role]),
+                 lambda space: space.set_role(person, role))
+
+    @rule(who=WHO, whom=WHO)
+    def remove(self, who: int, whom: int) -> None:
+        """Somebody takes a member out."""
+        device, (_, person) = self.device(who), self.person(whom)
+        self.say(device, lambda view: view.removing(device.id, person), lambda space: space.remove(person))
+
+    @rule(who=WHO, whom=WHO)
+    def transfer(self, who: int, whom: int) -> None:
+        """An owner makes another the owner."""
+        device, (_, person) = self.device(who), self.person(whom)
+        self.say(device, lambda view: view.transferring(device.id, person), lambda space: space.transfer(person))
+
+    @rule(who=WHO)
+    def leave(self, who: int) -> None:
+        """A member leaves, whose epochs have arrived: else nobody may ever get their keys (test_epochs_apart.py)."""
+        device = self.device(who)
+        self.run(self._sync(device))
+        self.say(device, lambda view: view.leaving(device.id), lambda space: space.leave())
+
+    @rule(who=WHO)
+    def rotate(self, who: int) -> None:
+        """Somebody starts an epoch."""
+        device = self.device(who)
+        self.say(device, lambda view: view.owning(device.id), lambda space: space.rotate())
+
+    @rule(who=WHO, name=st.sampled_from(["Trip", "Rome", "Milan"]))
+    def rename(self, who: int, name: str) -> None:
+        """Somebody calls the space differently."""
+        device = self.device(who)
+        self.say(device, lambda view: view.owning(device.id), lambda space: space.rename(name))
+
+    @rule(who=WHO, archived=st.sampled_from([True, False, False]))
+    def archive(self, who: int, archived: bool) -> None:
+        """Somebody puts the space away, or takes it out."""
+        device = self.device(who)
+        self.say(device, lambda view: view.owning(device.id), lambda space: space.archive(archived))
+
+    def say(self, device: Device, refusal: Callable[[View], type[ChezError] | None],
+            step: Callable[[chez.Space], Awaitable[Any]]) -> None:
+        """A device says something of the space: it is refused as the reference says, or is in effect here."""
+        self.run(self._say(device, refusal, step))
+
+    async def _say(self, device: Device, refusal: Callable[[View], type[ChezError] | None],
+                   step: Callable[[chez.Space], Awaitable[Any]]) -> None:
+        space = self.world.shared(device)
+        if space is None:
+            return
+        view = await self._view(device, space)
+        before = await self.books.holding(device, space)
+        if await self._try(device, refusal(view), lambda: step(space), before):
+            await self._looked(device)
+
+    async def _try(self, device: Device, refusal: type[ChezError] | None, step: Step, *holdings: Holding) -> bool:
+        """Do it; whether it was done. What is refused is what shall be, or waits for what the device does not hold."""
+        try:
+            await step()
+        except NotAllowed as error:
+            if any(one.lacks for one in holdings) and "not here yet" in error.message:
+                return False
+            if not all(one.whole for one in holdings) and "read" in error.message:
+                return False
+            assert refusal is NotAllowed, f"{device.name} was refused: {error}"
+            return False
+        except NotFound as error:
+            assert refusal is NotFound, f"{device.name} was refused: {error}"
+            return False
+        assert refusal is None, f"{device.name} was not refused"
+        return True
+
+    @rule(who=WHO)
+    def join(self, who: int) -> None:
+        """A device comes into the space by its link, if its person was let in."""
+        self.run(self._join(self.device(who)))
+
+    async def _join(self, device: Device) -> None:
+        space = self.world.shared(device)
+        link = self.link
+        here = space is not None and not space.status().removed
+        said = self.books.of(self.world.space)
+        arrived = said.view(said.arrived)
+        try:
+            await device.home.join(link)
+        except (NotAllowed, NotFound, RelayMisbehaved) as error:
+            assert isinstance(error, NotAllowed) or not here, error
+            if isinstance(error, RelayMisbehaved):  # the keys there are of a void epoch, or were replaced just now
+                assert not self._ruled() or said.perhaps - said.arrived, error
+                return
+            left = space is not None and (await self._view(device, space)).facts.right(device.id) is None
+            if not here and not left:
+                assert said.out(device.id) or arrived.owed or not arrived.packed(device.id), error
+            return
+        assert not here, "who was in the space already came in once more"
+        joined = self.world.shared(device)
+        assert joined is not None and (await self._view(device, joined)).right(device.id) is not None
+        await self._looked(device)
+
+    # --- devices --------------------------------------------------------------------------------
+
+    @precondition(lambda self: len(self.world.devices) < MOST_DEVICES)
+    @rule(who=WHO)
+    def pair(self, who: int) -> None:
+        """A person who has one device lets another one in."""
+        device = self.device(who)
+        if len(self.world.of(device.person)) < 3 and self.run(self._active(device)) == {device.id}:
+            name = f"{device.person}{len(self.world.of(device.person)) + 1}"
+            self.run(self.world.pair(device, name))
+            self.run(self._looked(device))
+
+    @rule(who=WHO, which=WHO)
+    def expel(self, who: int, which: int) -> None:
+        """A device takes another one of its person out."""
+        self.run(self._expel(self.device(who), which))
+
+    async def _active(self, device: Device) -> set[bytes]:
+        """The devices of a person, by what one of them knows."""
+        private = device.home.space()
+        view = view_of(self.books, self.private[device.person], await self.books.holding(device, private))
+        return {id for id in view.facts.devices if view.right(id) is not None} if (
+            view.right(device.id) is not None) else set()
+
+    async def _expel(self, device: Device, which: int) -> None:
+        own = self.world.of(device.person)
+        other = own[which % len(own)]
+        active = await self._active(device)
+        if device.id not in active:
+            refusal: type[ChezError] | None = NotAllowed
+        elif other is device:
+            refusal = NotAllowed
+        else:
+            refusal = None if other.id in active else NotFound
+        holdings = [await self.books.holding(device, space) for space in await device.home.spaces()]
+        if await self._try(device, refusal, lambda: device.home.devices.remove(other.id), *holdings):
+            await self._looked(device)
+            assert other.id not in await self._active(device)
+
+    # --- what must hold -------------------------------------------------------------------------
+
+    async def _view(self, device: Device, space: chez.Space) -> View:
+        return view_of(self.books, self.world.space, await self.books.holding(device, space))
+
+    async def _looked(self, device: Device) -> tuple[Holding, set[str]] | None:
+        """Hold what a device shows of the space against what it must show by what it holds."""
+        await self.books.holding(device, device.home.space())
+        space = self.world.shared(device)
+        if space is None:
+            return None
+        holding = await self.books.holding(device, space)
+        view = view_of(self.books, self.world.space, holding)
+        members = await space.members()
+        assert {member.id: ROLES[member.role] for member in members} == view.facts.roles
+        right = view.right(device.id)
+        assert space.role == (None if right is None else right.name.lower())
+        assert (space.name, space.archived) == (view.name, view.archived)
+        assert space.status().removed == (right is None)
+        return holding, await self.books.show(device, space)
+
+    async def _sync(self, device: Device) -> bool:
+        """Bring a device in step; whether anything moved. Who belongs is refused by nobody."""
+        private = self.books.of(self.private[device.person])
+        try:
+            report = await device.home.sync(timeout=20)
+        except RelayRefused as error:
+            assert private.out(device.id), f"{device.name}: {error}"
+            await self._looked(device)
+            return False
+        assert not report.quarantined and not report.reset and not report.unanswered
+        held = await self.books.holding(device, device.home.space())
+        assert private.arrived <= held.said, f"{device.name} is in step, and was not told everything"
+        private.arrived |= held.said
+        looked = await self._looked(device)
+        if looked is not None:
+            self._in_step(device, looked[0], [problem.problem for problem in report.problems])
+        return bool(report.sent or report.received)
+
+    def _in_step(self, device: Device, holding: Holding, problems: list[str]) -> None:
+        said = self.books.of(self.world.space)
+        view = view_of(self.books, self.world.space, holding)
+        (self.outside.add if problems else self.outside.discard)(device)
+        if problems:
+            packed = said.view(said.arrived).packed(device.id)
+            assert said.out(device.id) or not packed, f"{device.name}: {problems}"
+        elif view.right(device.id) is not None:
+            told = said.arrived <= holding.said
+            said.arrived |= holding.said
+            assert told or not self._ruled(), f"{device.name} is in step, and was not told everything"
+            for one in self.books.writings:
+                one.arrived |= one.device is device and may_write(view, device.id)
+        else:  # who left says so, if the line holds
+            said.perhaps |= holding.said
+
+    def _ruled(self) -> bool:
+        """Whether the space has an owner: without one nobody starts the epochs that are owed."""
+        said = self.books.of(self.world.space)
+        return bool(said.view(said.arrived | said.perhaps).owners() and said.view(said.arrived).owners())
+
+    @rule()
+    def come_back(self) -> None:
+        """Everybody comes back, and all come in step."""
+        self.away.clear()
+        self.run(self._all_in_step())
+
+    async def _settled(self) -> None:
+        for _ in range(ROUNDS):
+            moved = [await self._sync(device) for device in self.world.devices]
+            if not any(moved):
+                return
+        raise AssertionError(f"after {ROUNDS} rounds something still moves")
+
+    async def _all_in_step(self) -> None:
+        await self._settled()
+        said = self.books.of(self.world.space)
+        view = said.view(said.arrived)
+        for name in NAMES:  # who was let in comes by the link, with one device
+            own = [device for device in self.world.of(name) if view.facts.right(device.id) is not None]
+            outside = [device for device in own if (space := self.world.shared(device)) is None
+                       or space.status().removed]
+            if outside and outside == own:
+                await self._join(outside[0])
+        await self._settled()
+        members = []
+        for device in self.world.devices:
+            space = self.world.shared(device)
+            if space is not None and device not in self.outside and (
+                    await self._view(device, space)).right(device.id) is not None:
+                members.append((device, space))
+        if not self._ruled():
+            return
+        seen = [await self._whole(device, space) for device, space in members]
+        for (device, _), one in zip(members, seen, strict=True):
+            differ = {key: (seen[0][key], value) for key, value in one.items() if value != seen[0][key]}
+            assert not differ, f"{members[0][0].name} and {device.name} differ: {differ}"
+        if members:
+            await self._final(members, seen[0])
+
+    async def _whole(self, device: Device, space: chez.Space) -> dict[str, Any]:
+        """All that members agree on."""
+        replica = space._held.replica
+        left = await device.home._database.read(lambda db: leftovers(db, replica))
+        assert not left, f"{device.name} has {left}"
+        holding = await self.books.holding(device, space)
+        return {
+            "said": holding.said, "lacks": holding.lacks, "epoch": replica.space.epoch.id,
+            "members": [(one.id, one.name, one.role, one.devices) for one in sorted(
+                await space.members(), key=lambda one: one.id)],
+            "name": space.name, "archived": space.archived,
+            "records": {note.id: note.value async for note in space.collection("notes")},
+            "audit": [(one.kind, one.device, one.sequence, one.entries, one.counts, one.count)
+                      for one in await device.home.audit() if one.space == space.id],
+        }
+
+    async def _final(self, members: list[tuple[Device, chez.Space]], agreed: dict[str, Any]) -> None:
+        said = self.books.of(self.world.space)
+        view = said.view(agreed["said"])
+        assert not agreed["lacks"]
+        ids = {device.id for device, _ in members}
+        for device in self.world.devices:
+            private = self.books.of(self.private[device.person])
+            expelled = private.view(private.arrived).facts.right(device.id) is None
+            assert device.id in ids or expelled or view.facts.right(device.id) is None, f"{device.name} is not told"
+            assert device.id not in ids or view.facts.right(device.id) is not None, f"{device.name} thinks it is in"
+        if any(view.facts.right(device) is Role.OWNER for device in ids):
+            assert not view.owed, "an epoch is owed that nobody starts"
+        tokens = {token for value in agreed["records"].values() for token in value}
+        for one in self.books.owed(self.world.space, view):
+            assert one.token in tokens, f"{one.token} of {one.device.name} is lost"
+        for one in self.books.denied(self.world.space, view):
+            assert one.token not in tokens, f"{one.token} of {one.device.name} shows after its removal"
+        for device in self.world.devices:
+            space = self.world.shared(device)
+            shown = set() if space is None else await self.books.show(device, space)
+            for one in self.books.secret(self.world.space, device):
+                assert one.token not in shown, f"{device.name}, which was taken out, reads {one.token}"
+
+
+QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+
+
+def test_people_agree() -> None:
+    """A few short histories."""
+    run_state_machine_as_test(People, settings=settings(
+        max_examples=6, stateful_step_count=12, deadline=None, derandomize=True, suppress_health_check=QUIET))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_people_agree_through_long_histories() -> None:
+    """Many long ones."""
+    run_state_machine_as_test(People, settings=settings(
+        max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=QUIET))
