@@ -175,3 +175,19 @@ async def test_what_a_leaving_owner_had_not_sent_is_read(tmp_path: Path, server:
             await in_step(phone, anna, berta)
             assert await roles(hers) == {"berta": "owner"}
             assert await values(hers) == {"a": {"n": 1}}
+
+
+async def test_a_name_that_waited_for_keys_is_seen_at_once(tmp_path: Path, server: Process) -> None:
+    """A new name arrives under keys that come later in the same sync: the space is called so after it."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta, role="owner")
+        await paired_apart(anna, tmp_path, server.url, "phone")
+        async with open_again(tmp_path / "phone") as phone:
+            await in_step(anna, phone, berta)
+            await trip.rotate()
+            await trip.rename("Milan")
+            await phone.space("Trip").rotate()
+            for home in (phone, anna, berta):
+                await home.sync()
+            assert (hers.name, trip.name) == ("Milan", "Milan")

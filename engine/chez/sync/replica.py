@@ -386,10 +386,10 @@ class Replica:
     def _unlock(self, db: Connection, relay: int, under: bytes, received: Received,
                 budget: Budget | None = None) -> None:
         """Statements lead to keys, keys to entries that were locked, and these to statements."""
-        note_name(db, self.space)
         while True:
             learn_epochs(db, self.space, under)
             under = self.space.epoch.id
             intake = Intake(db, relay, self.space, self._device.id, self._records, budget, received, self._now())
             if not intake.take_locked():
-                return
+                break
+        note_name(db, self.space)
