@@ -155,7 +155,7 @@ async def test_what_is_under_a_void_epoch_is_read_by_whoever_comes_later(tmp_pat
             assert not space._held.space.membership.state.rotation_owed
 
 
-@pytest.mark.xfail(strict=True, reason="who leaves seals what was not sent under an epoch of its own, void for others")
+@pytest.mark.xfail(strict=True, reason="who leaves seals what was not sent under an epoch of which nobody gets keys")
 async def test_what_a_leaving_owner_had_not_sent_is_read(tmp_path: Path, server: Process) -> None:
     """An owner writes, rotates and leaves while apart, and its other device rotates meanwhile: what it wrote shows.
 
