@@ -140,6 +140,7 @@ class World:
     async def cut(self, device: Device, commits: int) -> None:
         """Lose the line after so many commits of a sync, if it does not end before."""
         await self._interrupted(device, commits, lambda: None)
+        await device.home._database.write(lambda db: None)  # what was under way in the store ends by itself
 
     async def _interrupted(self, device: Device, commits: int, end: Callable[[], None]) -> None:
         database, loop = device.home._database, asyncio.get_running_loop()
