@@ -16,6 +16,7 @@ from tests.people.persons import crooked_put, in_step, persons, shared
 
 def test_a_quiet_home_has_nothing_to_tell(either: Chez) -> None:
     """Where everything counts the audit says so; a space that is not there is named."""
+    either.inside = True
     assert either.lines("space", "audit") == []
     assert "every entry counts" in either.run("space", "audit", "private").stdout
     assert either.error("space", "audit", "Nowhere")["code"] == "NotFound"

@@ -13,6 +13,14 @@ def named(chez: Chez) -> dict[str, dict[str, object]]:
     return {one["name"]: one for one in chez.lines("device", "list")}
 
 
+def let_in_a_tablet(two: Pair, folder: Path) -> None:
+    """The phone lets in a third device, and tells of it."""
+    tablet = another(folder, "tablet")
+    tablet.inside = True
+    pair(two.phone, tablet, two.url, "tablet")
+    two.phone.run("sync")
+
+
 def test_devices_are_listed_and_renamed(two: Pair) -> None:
     """Both devices show both: who let in whom, when each was last seen, which one this is; a new name arrives."""
     assert two.laptop.json("device", "rename", "phone", "pocket")["name"] == "pocket"
@@ -76,8 +84,7 @@ def test_the_person_sees_what_goes_and_is_asked(two: Pair, tmp_path: Path) -> No
     For scripts --yes takes the device alone; --too takes those with it that it had let in, and no others.
     """
     laptop = two.laptop
-    pair(two.phone, another(tmp_path, "tablet"), two.url, "tablet")
-    two.phone.run("sync")
+    let_in_a_tablet(two, tmp_path)
     laptop.up()
     laptop.run("sync")
     fingerprint = str(named(laptop)["tablet"]["fingerprint"])
@@ -98,8 +105,7 @@ def test_the_person_sees_what_goes_and_is_asked(two: Pair, tmp_path: Path) -> No
 
 def test_what_a_device_let_in_stays_unless_it_is_named(two: Pair, tmp_path: Path) -> None:
     """For scripts --yes takes the device alone."""
-    pair(two.phone, another(tmp_path, "tablet"), two.url, "tablet")
-    two.phone.run("sync")
+    let_in_a_tablet(two, tmp_path)
     two.laptop.run("sync")
     two.laptop.run("device", "remove", "phone", "--yes")
     assert {name for name, one in named(two.laptop).items() if one["active"]} == {"test", "tablet"}
