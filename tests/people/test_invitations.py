@@ -15,7 +15,7 @@ from chez.home import answering
 from chez.home import home as home_module
 from chez.home.pairing import split_code
 from chez.spaces.card import Card
-from chez.spaces.invitations import InviteLink, Reply, seal_request
+from chez.spaces.invitations import InviteLink, Reply, open_request, seal_request
 from chez.spaces.saying import say
 from chez.spaces.statements import Invite, Role
 from chez.store.database import Connection
@@ -338,6 +338,29 @@ async def test_a_flood_of_guests_fills_no_journal_and_keeps_nobody_out(
         assert len(await anna.journal.receipts("invitation-refused")) == 3
         with pytest.raises(NotAllowed, match="used by as many"):
             await clara.join(link)
+
+
+async def test_an_inbox_full_of_rubbish_is_emptied_by_one_sync(
+        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many pages of large items, in two inboxes: each item is looked at once, and who asks after them is let in."""
+    looked_at: list[int] = []
+
+    def counted(box: bytes, *rest: object) -> object:
+        looked_at.append(len(box))
+        return open_request(box, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(answering, "open_request", counted)
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        links = [await invited(trip, anna) for _ in range(2)]
+        async with connect(server.url) as relay:
+            for one in map(InviteLink.read, links):
+                await relay.open([(one.inbox, Put.PUT, one.put)])
+                await asyncio.gather(*(relay.put(one.inbox, crypto.random_bytes(60_000)) for _ in range(100)))
+        await asked(berta, links[0])
+        assert (await anna.sync()).unanswered == ""
+        assert len(looked_at) == 201
+        assert (await berta.join(links[0])).role == "writer"
 
 
 async def test_by_code_while_both_are_there(tmp_path: Path, server: Process) -> None:

@@ -128,17 +128,23 @@ class Answering:
 
     async def _work_off(self, relay: RelayConnection, link: Link, opened: dict[bytes, Own]) -> None:
         """Answer what waits in each inbox until nothing does."""
-        full = set(opened)
+        full, due, done = set(opened), set[bytes](), dict.fromkeys(opened, 0)
         async for event in relay.arrivals():
             if not isinstance(event, InboxArrived):
                 raise RelayUnreachable("the relay ended the watch of an invitation's inbox", "It is tried again.")
-            await self._take(relay, link, opened[event.inbox], event.items)
+            inbox, known = event.inbox, done[event.inbox]
+            await self._take(relay, link, opened[inbox], [item for item in event.items if item.number > known])
             if event.items:
-                await relay.watch(event.inbox, event.items[-1].number)
+                due.add(inbox)
+                done[inbox] = max(known, event.items[-1].number)
             else:
-                full.discard(event.inbox)
+                full.discard(inbox)
             if not full:
                 return
+            if not relay.unread:  # what is under way comes by itself: asked for before, all of it would come again
+                for inbox in due & full:
+                    await relay.watch(inbox, done[inbox])
+                due.clear()
 
     async def _serve(self, link: Link, opened: dict[bytes, Own]) -> None:
         """Answer what comes until there are other invitations."""
@@ -181,14 +187,19 @@ class Answering:
     # --- one request ------------------------------------------------------------------------
 
     async def _take(self, relay: RelayConnection, link: Link, one: Own, items: Iterable[InboxItem]) -> None:
+        inbox, rubbish = inbox_of(one.keys.inbox.public), 0
         for item in items:
             try:
                 request = open_request(item.item, one.keys, one.invite.space)
             except BadEntry:
+                rubbish = item.number
                 await self._note_nonsense(one)
             else:
+                rubbish = 0
                 await self._answer(link, one, request)
-            await relay.ack(inbox_of(one.keys.inbox.public), item.number)
+                await relay.ack(inbox, item.number)
+        if rubbish:  # at once: whoever fills an inbox with it shall not outrun its being taken out
+            await relay.ack(inbox, rubbish)
 
     async def _answer(self, link: Link, one: Own, request: Request) -> None:
         """Raises what keeps it from being answered now: it is tried again."""

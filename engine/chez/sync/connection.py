@@ -229,6 +229,11 @@ class RelayConnection:
             self._news.clear()
             await self._news.wait()
 
+    @property
+    def unread(self) -> bool:
+        """Whether something came that `arrivals` has still to give."""
+        return bool(self._pushes)
+
     async def close(self) -> None:
         """Close the connection; what was not answered raises `RelayUnreachable`."""
         for task in self._tasks:
