@@ -73,6 +73,19 @@ async def refused(waiting: Pairing) -> None:
         await waiting.confirm()
 
 
+async def test_who_mistypes_a_code_hears_it_at_once(home: chez.Home, tmp_path: Path) -> None:
+    """The new device does not wait ten minutes for an answer, and no home is made there."""
+    async with home.pair() as waiting:
+        plate, first, second = waiting.code.split("-", 2)
+        wrong = f"{plate}-{'zoo' if first != 'zoo' else 'zone'}-{second}"
+        joining = asyncio.create_task(chez.join(tmp_path / "new", wrong, passphrase=PASSPHRASE, kdf=Kdf.minimum()))
+        await refused(waiting)
+        async with asyncio.timeout(30):
+            with pytest.raises(BadPairing, match="not the right one"):
+                await joining
+    assert not (tmp_path / "new").exists()
+
+
 async def test_an_unused_code_expires(home: chez.Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """When nobody comes in time the wait ends, as said; the relay is told the same time for the inboxes."""
     asked: list[int] = []

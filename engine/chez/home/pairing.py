@@ -111,6 +111,8 @@ class Pairing:
             introduction = await self._introduction(to_old)
         except BadPairing:
             await self._journal.append("pairing-refused", {"reason": WRONG})
+            with suppress(ChezError):  # whoever mistyped it need not wait
+                await inboxes.put(self._url, new_box, to_new, self._machine.refuse())
             raise
         question = f"Let {introduction.name!r} (fingerprint {fingerprint(introduction.device)}) be a device of yours?"
         if ask is not None and not await agrees(ask, question):

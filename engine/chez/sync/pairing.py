@@ -148,7 +148,7 @@ class NewDevice:
         try:
             reply = msgspec.msgpack.decode(message, type=_Welcome | Refused)
             if isinstance(reply, Refused):
-                raise BadPairing("the other device said no")
+                raise BadPairing("the other device said no, or the code was not the right one", "Ask for a new one.")
             if self._secrets is None or not crypto.equal(self._secrets.confirm_a, reply.confirmation):
                 raise crypto.CryptoFailed
             return msgspec.msgpack.decode(self._secrets.open(True, reply.box), type=Bundle)
