@@ -1,5 +1,6 @@
 """A space goes to another place: an owner who left took the old one over, or the relay is changed."""
 
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.spaces.link import SpaceLink
 from chez.sync.connection import connect
 from chez.sync.rotating import rotation_at
+from chez_relay.storage.sqlite import FILE_NAME
 from tests.people.persons import in_step, persons, roles, shared, values
 from tests.people.support import join
 from tests.relay.support import Process, relay
@@ -114,6 +116,25 @@ async def test_who_may_not_moves_nothing(tmp_path: Path, server: Process) -> Non
             await trip.move(relay="ftp://relay")
         await in_step(anna, berta)
         assert trip.link() == hers.link() == link
+
+
+@pytest.mark.parametrize("out", [True, False])
+async def test_who_made_a_space_and_was_taken_out_has_no_say_where_it_goes(
+        tmp_path: Path, server: Process, out: bool) -> None:
+    """Its 24 words outrank owners at the relay where it made the space; at the next place those of who moved it do."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta, role="owner")
+        if out:
+            await hers.remove("anna")
+        await hers.move()
+        await berta.sync()
+        state = hers._held.space.membership.state
+        mine, other = (min(state.persons_of(home.device_id)) for home in (anna, berta))
+        with sqlite3.connect(tmp_path / "relay" / FILE_NAME) as db:
+            (key,) = db.execute("SELECT recovery_key FROM spaces WHERE handle = ?",
+                                (hers._held.space.handle,)).fetchone()
+        assert key == state.persons[other if out else mine].relay_recovery
 
 
 async def test_a_removed_owners_own_move_leads_nobody_astray(tmp_path: Path, server: Process) -> None:

@@ -24,7 +24,7 @@ from chez.spaces.rotation import (
     unlock,
 )
 from chez.spaces.space import SpaceKeys, keep_statement, store_epoch
-from chez.spaces.statements import Expel, Remove, Retire, SetRole, Signed
+from chez.spaces.statements import Enrol, Expel, Remove, Retire, Role, SetRole, Signed
 from chez.store.database import Connection
 from chez.sync.entry import STATEMENT, STATEMENTS, Inner, read_signed
 from chez.sync.session import Rotation
@@ -59,8 +59,7 @@ def creation_of(db: Connection, relay: int, space: SpaceKeys, signer: crypto.Sig
     if position:
         raise RelayRefused(f"the space {space.name!r} was deleted at the relay",
                            "What is here stays. `chez sync --reseed` brings it back there.", reason="deleted")
-    create = space.membership.create
-    person = None if create is None else space.membership.state.persons.get(create.person)
+    person = _above(space, signer.public)
     for epoch in space.epochs.values():
         admin, append, control = epoch.admin, epoch.append, space.control_of(epoch)
         if person is None or admin is None or append is None or control is None or (
@@ -70,6 +69,19 @@ def creation_of(db: Connection, relay: int, space: SpaceKeys, signer: crypto.Sig
         return Creation(epoch, admin, person.relay_recovery, append.public, control.public, packets)
     raise RelayRefused("the relay does not know this space", "Only a device of the person who made it can create it "
                        "there.", reason="unknown")
+
+
+def _above(space: SpaceKeys, signer: bytes) -> Enrol | None:
+    """The person whose relay recovery key outranks the owners there, for good: who made the space.
+
+    Unless that person owns it no more, and it was moved since: then who takes it there, by the device or the root.
+    """
+    state, create = space.membership.state, space.membership.create
+    if create is None:
+        return None
+    owners = sorted(person for person in {signer, *state.persons_of(signer)} if state.role(person) is Role.OWNER)
+    made = state.role(create.person) is Role.OWNER or space.handle == handle_of(create.admin) or not owners
+    return state.persons.get(create.person if made else owners[0])
 
 
 def start_epoch(db: Connection, space: SpaceKeys, device: DeviceKeys, entropy: Callable[[int], bytes],
