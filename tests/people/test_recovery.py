@@ -14,6 +14,7 @@ from tests.home.pairing import PASSPHRASE
 from tests.people.persons import persons, shared, values
 from tests.people.recovering import back, founded
 from tests.people.support import ids, join, open_again, raw_entries
+from tests.people.test_moving import take_over
 from tests.relay.support import Process, relay
 
 LINKY = Path(__file__).resolve().parents[1] / "data" / "energy-linky-fr" / "linky_courbe_de_charge_30min.csv"
@@ -177,7 +178,7 @@ async def test_words_that_lead_nowhere(tmp_path: Path, server: Process) -> None:
     """No words, another person's, another relay, none at all, a place that is taken: each is told, nothing is made."""
     async with founded(tmp_path, server.url) as (_, words), relay(tmp_path / "other") as other:
         stranger = new_words(random_bytes(32))
-        swapped = " ".join([*words.split()[1:], words.split()[0]])
+        swapped = " ".join(["abandon"] * 24)  # words of the list, and no checksum
         for phrase, url, error in ((swapped, server.url, InvalidValue), ("a b c", server.url, InvalidValue),
                                    (stranger, server.url, NotFound), (words, other.url, NotFound),
                                    (words, "ws://127.0.0.1:1", RelayUnreachable), (words, "http://x", InvalidValue)):
@@ -191,3 +192,31 @@ async def test_words_that_lead_nowhere(tmp_path: Path, server: Process) -> None:
         with pytest.raises(HomeExists):
             await back(tmp_path / "a", words, server.url)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "other", "relay"]
+
+
+async def test_a_thief_who_replaces_the_relays_keys_meanwhile_is_shut_out_all_the_same(
+        tmp_path: Path, server: Process) -> None:
+    """The stolen device starts an epoch while the person is asked, with keys for itself alone: the words outrank it."""
+    async with founded(tmp_path, server.url) as (a, words):
+        trip = await a.create_space("Trip")
+        await a.collection("notes").put({"n": 1}, id="before")
+        await a.sync()
+
+        async def ask(question: str, *, default: str | None = None) -> str:
+            for space in (a.space(), trip):
+                await take_over(space, a)
+            return "yes"
+
+        result = await back(tmp_path / "c", words, server.url, ask=ask)
+        assert [info.name for info in result.expelled] == ["a"]
+        assert (result.problem, [space.problem for space in result.spaces]) == ("", ["", ""])
+        async with open_again(tmp_path / "c") as c:
+            await c.collection("notes").put({"n": 2}, id="after")
+            await c.space("Trip").collection("notes").put({"n": 2}, id="after")
+            report = await c.sync()
+            assert not report.problems and report.sent
+            with pytest.raises(RelayRefused):
+                await a.sync(server.url)
+            assert await ids(a) == {"before"}
+        again = await back(tmp_path / "d", words, server.url)
+        assert again.problem == "" and again.records == 3

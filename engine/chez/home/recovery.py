@@ -39,6 +39,7 @@ from chez.home.home import Home
 from chez.home.lifecycle import check_new, fill_store, hold, locked, make_store, new_device, opened
 from chez.home.pairing import Ask
 from chez.home.reports import SpaceStatus, SyncReport
+from chez.home.taking_back import sync_back
 from chez.journal import close_accounts
 from chez.keys.device import DeviceKeys
 from chez.keys.person import Person, person_of
@@ -264,7 +265,7 @@ async def _tell(folder: Path, key: bytes, person: Person, result: Recovered, tim
         with locked(folder):
             async with opened(folder, key) as home:
                 home._spaces.come_back(person, silent=False)
-                report = await home.sync(timeout=timeout, reseed=incomplete)
+                report = await sync_back(home, person, timeout, reseed=incomplete)
                 problems = {space.id: space for space in report.problems}
                 return replace(result, spaces=tuple([problems.get(space.id, space) for space in result.spaces]))
     except ChezError as error:

@@ -29,10 +29,10 @@ from chez.store.database import Connection
 from chez.sync.entry import STATEMENT, STATEMENTS, Inner, read_signed
 from chez.sync.session import Rotation
 from chez_wire.frames import SealedPacket
-from chez_wire.login import handle_of
+from chez_wire.login import ANY_KEY, handle_of
 
 __all__ = ("Creation", "creation_of", "learn_epochs", "mailboxes", "rotation_at", "sealed_packets", "start_epoch",
-           "take_packet", "takes_rights")
+           "take_packet", "taken_back", "takes_rights")
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +207,25 @@ def rotation_at(space: SpaceKeys, at: Epoch, signer: crypto.SigningKey,
     None when there is nothing to replace, or this device may not: an epoch from a packet, whose
     statement was not read yet, is never replaced by one that does not follow it.
     """
+    if at.admin is None or not (space.proven(at) or space.void(at)) or not space.follows(space.epoch, at):
+        return None
+    made = _replacing(space, at.read.public, signer, entropy)
+    return None if made is None else (at.admin, made)
+
+
+def taken_back(space: SpaceKeys, signer: crypto.SigningKey, entropy: Callable[[int], bytes]) -> Rotation | None:
+    """What replaces the keys that a relay has, whichever they are, by the word of the recovery key that it knows.
+
+    None for who has not all keys of an epoch that an owner started.
+    """
+    return _replacing(space, ANY_KEY, signer, entropy)
+
+
+def _replacing(space: SpaceKeys, previous_read: bytes, signer: crypto.SigningKey,
+               entropy: Callable[[int], bytes]) -> Rotation | None:
     epoch = space.epoch
     control = space.control_of(epoch)
-    if at.admin is None or epoch.append is None or epoch.admin is None or control is None or not space.proven(epoch):
+    if epoch.append is None or epoch.admin is None or control is None or not space.proven(epoch):
         return None
-    if not (space.proven(at) or space.void(at)) or not space.follows(epoch, at):
-        return None
-    return at.admin, Rotation(at.read.public, epoch.admin.public, epoch.read.public, epoch.append.public,
-                              control.public, sealed_packets(space, signer, entropy))
+    return Rotation(previous_read, epoch.admin.public, epoch.read.public, epoch.append.public, control.public,
+                    sealed_packets(space, signer, entropy))

@@ -1,0 +1,70 @@
+"""Spaces taken back at their relays by the 24 words.
+
+Whoever has a stolen device may replace a relay's keys by some that nobody else has, while a
+home comes back. The relay takes the word of the recovery key of who made a space before any
+owner's (docs/protocol.md, `Rotate`), and that key is at hand now, and never again.
+"""
+
+from collections.abc import Collection
+from contextlib import suppress
+
+from chez import crypto
+from chez.errors import RelayMisbehaved, RelayRefused, RelayUnreachable
+from chez.home.held import Held
+from chez.home.home import Home
+from chez.home.reports import SyncReport
+from chez.keys.person import Person
+from chez.store.database import Connection
+from chez.sync.connection import connect
+from chez.sync.rotating import taken_back
+from chez.sync.session import Rotation
+from chez_wire.login import Role
+
+__all__ = ("sync_back",)
+
+
+async def sync_back(home: Home, person: Person, timeout: float, *, reseed: bool) -> SyncReport:
+    """Sync a home that came back, and again when spaces that its relays did not open to it were taken back.
+
+    Raises what `Home.sync` does.
+    """
+    tried: set[str] = set()
+    while True:
+        try:
+            report = await home.sync(timeout=timeout, reseed=reseed)
+        except RelayRefused:
+            shut = {home._spaces.private.id} - tried
+            if not await _take_back(home, person, shut):
+                raise
+        else:
+            shut = {space.id for space in report.problems} - tried
+            if not await _take_back(home, person, shut):
+                return report
+        tried |= shut
+
+
+async def _take_back(home: Home, person: Person, shut: Collection[str]) -> bool:
+    """Replace the keys at relays in those of these spaces that the person made, and no key here opens; whether any."""
+    taken = False
+    for held in list(home._spaces.all.values()):
+        create, url = held.space.membership.create, home._syncing.relay_of(held.space)
+        if held.id in shut and url is not None and create is not None and create.person == person.root.public:
+            taken = await _take_back_at(home, person, url, held) or taken
+    return taken
+
+
+async def _take_back_at(home: Home, person: Person, url: str, held: Held) -> bool:
+    def work(db: Connection) -> Rotation | None:
+        held.replica.refresh(db)
+        return taken_back(held.space, person.root, crypto.random_bytes)
+
+    rotation = await home._database.write(work)
+    if rotation is None:
+        return False
+    with suppress(RelayRefused, RelayUnreachable, RelayMisbehaved):  # the report of the sync says what is the matter
+        async with connect(url) as relay:
+            (outcome,) = await relay.open([(held.space.handle, Role.READ, held.space.epoch.read)])
+            if outcome.error == "denied":
+                await relay.rotate(held.space.handle, person.relay_recovery, rotation)
+                return True
+    return False
