@@ -264,8 +264,7 @@ class SyncMachine:
         current, there = self.replica.current, self._epoch
         return (self.sealing and not self.replica.mute and there is not None and there.id != current.id
                 and (current.number > there.number or self.replica.space.void(there))
-                and there.admin_seed is not None and current.admin_seed is not None
-                and (there.id, current.id) != self._no_rotation)
+                and None not in (there.admin_seed, current.admin_seed) and (there.id, current.id) != self._no_rotation)
 
     def _rotate(self) -> list[Work]:
         """Replace the relay's keys, once what is sealed under the earlier ones has arrived."""
