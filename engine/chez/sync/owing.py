@@ -48,10 +48,13 @@ def _left_behind(db: Connection, space: SpaceKeys, device: bytes) -> bool:
     return False
 
 
-def untold(db: Connection, space: int, relay: int) -> bool:
-    """Whether a relay lacks statements that are here: how an epoch began is in the log before its keys are there."""
+def untold(db: Connection, space: int, relay: int, *, says: bool) -> bool:
+    """Whether a relay lacks statements that are here: how an epoch began is in the log before its keys are there.
+
+    Those in no entry yet are waited for if this device `says` them: who has no part in the space does not.
+    """
     (waits,) = db.execute(
-        "SELECT EXISTS (SELECT 1 FROM statement WHERE space = ?1 AND sent = 0) OR EXISTS ("
+        "SELECT (?4 AND EXISTS (SELECT 1 FROM statement WHERE space = ?1 AND sent = 0)) OR EXISTS ("
         "SELECT 1 FROM entry WHERE space = ?1 AND kind = ?3 AND (n IN (SELECT entry FROM sealed WHERE relay = ?2) "
-        "OR n IN (SELECT entry FROM lacking WHERE relay = ?2)))", (space, relay, STATEMENTS)).fetchone()
+        "OR n IN (SELECT entry FROM lacking WHERE relay = ?2)))", (space, relay, STATEMENTS, says)).fetchone()
     return bool(waits)

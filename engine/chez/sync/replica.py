@@ -270,7 +270,8 @@ class Replica:
         None when nothing does.
         """
         self.refresh(db)
-        return untold(db, self.space.n, relay), rotation_at(self.space, at, self._signer, self._entropy)
+        waits = untold(db, self.space.n, relay, says=role_of(self.space, self._device.id) is not None)
+        return waits, rotation_at(self.space, at, self._signer, self._entropy)
 
     def creation(self, db: Connection, relay: int) -> Creation:
         """What a relay is asked for that does not know the space. Raises `RelayRefused` (`rotating.creation_of`)."""
