@@ -57,6 +57,27 @@ async def test_a_backup_from_before_an_epoch_comes_back(tmp_path: Path, server: 
             assert (await c.status()).removed is False and c._replica.space.epoch.number == 3
 
 
+async def test_a_device_that_starts_an_epoch_while_it_is_taken_out_is_out(tmp_path: Path, server: Process) -> None:
+    """Its epoch, which the relay had first, takes no effect: the relay gets the other's, and newcomers read all."""
+    async with founded(tmp_path, server.url) as (a, words), join(a, tmp_path / "b", "b", server.url) as b:
+        await b.devices.rotate()
+        await b.collection("notes").put({"n": 1}, id="b")
+        await b.sync(server.url)
+        await a.devices.remove("b")
+        await a.collection("notes").put({"n": 1}, id="a")
+        await a.sync()
+        assert await ids(a) == {"a"}
+        for act in (b.sync(server.url), b.sync(server.url)):
+            with pytest.raises(RelayRefused):
+                await act
+        assert (await b.status()).removed and "a" not in await ids(b)
+        async with join(a, tmp_path / "c", "c", server.url) as c:
+            assert await ids(c) == {"a"}
+            await c.collection("notes").put({"n": 1}, id="c")
+            await c.sync()
+        assert (await back(tmp_path / "d", words, server.url)).records == 2
+
+
 async def test_keys_come_to_a_relay_behind_the_word_of_how_they_began(tmp_path: Path, server: Process) -> None:
     """A rotation that ends just after the relay has new keys leaves a log from which the words read everything."""
     async with founded(tmp_path, server.url) as (a, words), join(a, tmp_path / "b", "b", server.url) as b:

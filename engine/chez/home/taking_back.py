@@ -24,9 +24,10 @@ __all__ = ("sync_back",)
 
 
 async def sync_back(home: Home, person: Person, timeout: float, *, reseed: bool) -> SyncReport:
-    """Sync a home that came back, and again when spaces that its relays did not open to it were taken back.
+    """Sync a home that came back, and again when spaces were taken back.
 
-    Raises what `Home.sync` does.
+    Those that its relays did not open to it, and those whose keys there are not its own: it read
+    them by a packet that has no more. Raises what `Home.sync` does.
     """
     tried: set[str] = set()
     while True:
@@ -37,10 +38,21 @@ async def sync_back(home: Home, person: Person, timeout: float, *, reseed: bool)
             if not await _take_back(home, person, shut):
                 raise
         else:
-            shut = {space.id for space in report.problems} - tried
+            shut = ({space.id for space in report.problems} | await _under_others_keys(home)) - tried
             if not await _take_back(home, person, shut):
                 return report
         tried |= shut
+
+
+async def _under_others_keys(home: Home) -> set[str]:
+    """The spaces at whose relays the keys are not those of the epoch that is sealed under here."""
+    def work(db: Connection) -> set[str]:
+        there = {(space, url): epoch for space, url, epoch in db.execute(
+            "SELECT cursor.space, url, cursor.epoch FROM cursor JOIN relay ON relay.n = cursor.relay")}
+        return {held.id for held in home._spaces.all.values()
+                if there.get((held.space.n, home._syncing.relay_of(held.space))) != held.space.epoch.id}
+
+    return await home._database.read(work)
 
 
 async def _take_back(home: Home, person: Person, shut: Collection[str]) -> bool:

@@ -89,11 +89,11 @@ class Handover(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fiel
         statements = [Signed.read(raw) for raw in self.statements]
         membership = Membership(self.space)
         membership.add(statements)
-        known = membership.state.epochs
         epochs = [keys.epoch for keys in self.epochs]
         if membership.create is None or not epochs:
             raise BadEntry("a space was handed over without its beginning, or without keys")
-        if not all(holds(epoch, known[epoch.id]) if epoch.id in known else not whole for epoch in epochs):
+        said = {epoch.id: membership.epoch(epoch.id) for epoch in epochs}  # also of one that takes no effect
+        if not all(not whole if (body := said[epoch.id]) is None else holds(epoch, body) for epoch in epochs):
             raise BadEntry("keys were handed over that are not those of the space's epochs")
         return membership, statements, epochs
 
