@@ -119,7 +119,7 @@ async def test_the_person_is_asked_about_the_others_by_name(tmp_path: Path, serv
 
     async with founded(tmp_path, server.url) as (a, words):
         assert (await back(tmp_path / "c", words, server.url, ask=answer)).expelled == ()
-        assert "  a (fingerprint" in asked[0] and "1 other device:" in asked[0]
+        assert "'a' (fingerprint" in asked[0] and "1 other device:" in asked[0]
         result = await back(tmp_path / "d", words, server.url, ask=answer, name="third")
         assert {info.name for info in result.expelled} == {"a", "new"} and "2 other devices:" in asked[1]
         await back(tmp_path / "e", words, server.url, name="fourth", expel_others=True)

@@ -207,8 +207,8 @@ class _Coming:
         others = await self._others()
         if ask is None or not others:
             return False
-        shown = "\n".join(f"  {info.name} (fingerprint {info.fingerprint}, last seen {_day(info)})" for info in others)
-        answer = await ask(f"The person has {len(others)} other device{'s' if len(others) > 1 else ''}:\n{shown}\n"
+        shown = "; ".join(f"{info.name!r} (fingerprint {info.fingerprint}, last seen {_day(info)})" for info in others)
+        answer = await ask(f"The person has {len(others)} other device{'s' if len(others) > 1 else ''}: {shown}. "
                            "Take out all of them, for good? Yes, if one may be in wrong hands.", default="no")
         return answer.strip().lower() in ("y", "yes", "o", "oui")
 
