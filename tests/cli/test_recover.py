@@ -82,7 +82,7 @@ def test_at_a_terminal_words_are_typed_unseen_and_the_person_is_asked(
     terminal.type(PASSPHRASE + "\n")
     terminal.expect("Once more: ")
     terminal.type(PASSPHRASE + "\n")
-    terminal.expect("test (fingerprint")
+    terminal.expect("'test' (fingerprint")
     terminal.expect("[no]: ")
     terminal.type("yes\n")
     assert terminal.finish() == 0
