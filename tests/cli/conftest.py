@@ -42,7 +42,7 @@ def owned(chez: Chez) -> Chez:
     return chez
 
 
-@pytest.fixture(params=["alone", "owned"])
+@pytest.fixture(params=[pytest.param("alone", marks=pytest.mark.slow), "owned"])
 def either(request: pytest.FixtureRequest, chez: Chez) -> Chez:
     """A fresh home, once without and once with an owner: the answers must be the same."""
     if request.param == "owned":

@@ -4,6 +4,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.cli.support import Chez, Terminal, pair, until
 
 
@@ -94,6 +96,7 @@ def test_status_tells_what_waits(either: Chez) -> None:
     assert found["device"] in either.run("status").stdout
 
 
+@pytest.mark.slow
 def test_a_copied_home_says_so_instead_of_forking(chez: Chez, relay: str, tmp_path: Path) -> None:
     """Two copies of one folder, both written to: the second to sync is told, and keeps what it has."""
     chez.run("relay", relay)

@@ -37,6 +37,7 @@ def locked(home: Chez) -> bool:
             return False
 
 
+@pytest.mark.slow
 def test_an_owner_locks_itself_and_opens_again(chez: Chez, tmp_path: Path) -> None:
     """Locked it says so and what to do; the right passphrase opens it in the same process, a wrong one waits."""
     pid = up(chez)

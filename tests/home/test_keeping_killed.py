@@ -68,6 +68,7 @@ def points(seed: str, total: int) -> list[int]:
     return [1, total, *(random.randint(2, max(2, total - 1)) for _ in range(ROUNDS - 2))]
 
 
+@pytest.mark.slow
 async def test_a_backup(template: Path, tmp_path: Path) -> None:
     """The home is as before; the backup is not there, or restores."""
     shutil.copytree(template / "home", tmp_path / "home")
@@ -83,6 +84,7 @@ async def test_a_backup(template: Path, tmp_path: Path) -> None:
             assert await held(tmp_path / "again") == before
 
 
+@pytest.mark.slow
 async def test_a_restore(template: Path, tmp_path: Path) -> None:
     """Nothing is at the place, or a whole home."""
     total = await steps("restore", template / "backup", tmp_path / "first", kill_after=None)
@@ -95,6 +97,7 @@ async def test_a_restore(template: Path, tmp_path: Path) -> None:
             assert await held(path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["repair", "renew"])
 async def test_a_repair(template: Path, tmp_path: Path, what: str) -> None:
     """The home is as it was, damage included, or mended; a second attempt mends it."""

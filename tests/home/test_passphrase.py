@@ -100,6 +100,7 @@ async def test_a_failing_disk_leaves_the_old_one(home: chez.Home, path: Path, mo
     assert read_key(path, NEW)
 
 
+@pytest.mark.slow
 async def test_killed_at_any_call_one_of_the_two_opens(path: Path, tmp_path: Path) -> None:
     """A process that dies before or after each call to the system leaves a home that old or new opens, never neither.
 

@@ -107,6 +107,7 @@ async def test_the_key_file_is_overwritten(path: Path, tmp_path: Path) -> None:
     assert len(after) == len(before) and before[:16] not in after and b"salt" not in after
 
 
+@pytest.mark.slow
 async def test_killed_at_any_call_it_never_opens_again(path: Path, tmp_path: Path) -> None:
     """Dead before or after any call: untouched and opening as ever, or closed for ever, and the next call ends it.
 

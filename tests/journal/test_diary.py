@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chez.agent.diary import SENTENCES, Names, sentence
@@ -159,6 +159,7 @@ def test_what_nobody_knows_is_shown_as_it_is() -> None:
 @given(st.sampled_from([*SENTENCES, *OF_JOBS]), st.dictionaries(
     st.sampled_from(["name", "device", "space", "from", "number", "role", "rows", "reason", "memory", "spaces"]),
     st.none() | st.integers() | st.text(max_size=5) | st.lists(st.text(max_size=3), max_size=2)))
+@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_no_body_breaks_the_diary(kind: str, body: dict[str, Any]) -> None:
     """Whatever stands in a receipt, something is shown of it."""
     assert told(kind, body)

@@ -353,6 +353,7 @@ def test_what_others_craft_into_a_text_spoils_no_stroke(act: Callable[[Any, byte
     meet(a, b)  # nothing is refused
 
 
+@pytest.mark.slow
 def test_a_large_paste_is_undone_in_changes_that_others_take_in() -> None:
     """What was put in by several changes is taken back by several, each of a bounded size."""
     a, b = _start("abc")
