@@ -35,7 +35,7 @@ def test_a_space_that_a_thief_made_and_offers_does_no_harm() -> None:
     assert replica.go_on(founder.db, Budget(TURN)).left is False
 
 
-def _taken_out(family: Family) -> None:
+def taken_out(family: Family) -> None:
     """The founder takes the other device out, and sends nothing of it yet."""
     spaces = [replica.space for replica in family.founder.replicas.values()]
     expel(family.founder.db, spaces, family.founder.member.keys, family.house.person,
@@ -47,7 +47,7 @@ def test_a_device_that_was_taken_out_deletes_nothing() -> None:
     family = Family()
     founder, thief = family.founder, family.other
     space = founder.replicas[family.shared].space.id
-    _taken_out(family)
+    taken_out(family)
     bury(thief.db, space, thief.member.keys.id, deleted=True, told=False)
     founder.receives(thief.sends())
     assert founder.count("gone") == 0 and not buried(founder.db, space)
@@ -57,7 +57,7 @@ def test_a_device_that_was_taken_out_leads_no_space_to_another_relay() -> None:
     """A thief tells of the space as it was before its own move, which is void: the space stays at its relay."""
     family = Family()
     founder, thief = family.founder, family.other
-    _taken_out(family)
+    taken_out(family)
     replica = thief.replicas[family.shared]
     epoch = replica.space.epoch.id
 
@@ -84,12 +84,12 @@ def test_what_was_deleted_before_the_device_was_taken_out_is_gone() -> None:
     sent = other.sends()
     founder.receives(sent)
     assert buried(founder.db, space)
-    _taken_out(family)
+    taken_out(family)
     third.receives([*founder.sends(), *sent])
     assert buried(third.db, space)
 
 
-def test_a_device_taken_out_has_no_part_in_a_space_that_was_not_known_then() -> None:
+def test_a_devicetaken_out_has_no_part_in_a_space_that_was_not_known_then() -> None:
     """It had made a space, of which the others hear after its removal: what it writes there later does not count.
 
     Not even dated back, to before anybody had said in that space that it is out.
@@ -100,7 +100,7 @@ def test_a_device_taken_out_has_no_part_in_a_space_that_was_not_known_then() -> 
                                   family.random.randbytes)).space.n
     stolen.records.put(stolen.db, made, "notes", "before", {"x": 1})
     offer, log = stolen.sends(), stolen.sends(made)
-    _taken_out(family)
+    taken_out(family)
     founder.receives(offer)
     (n,) = founder.db.execute("SELECT n FROM space WHERE name = 'trip'").fetchone()
     founder.receives(log, n)
@@ -121,7 +121,7 @@ def test_nothing_is_said_of_devices_that_were_out_before_the_space_began() -> No
     """Of a device that never had a part in a space, for its person came later, no word is said there."""
     family = Family()
     founder = family.founder
-    _taken_out(family)
+    taken_out(family)
     n = founder.open(make_space(founder.db, founder.replicas[1].space, founder.member.keys, "trip", Kind.SHARED,
                                 family.random.randbytes)).space.n
     replica = founder.replicas[n]

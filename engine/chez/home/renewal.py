@@ -112,6 +112,7 @@ def _emit(db: Connection, space: SpaceKeys, former: bytes, device: bytes) -> int
     db.execute("DELETE FROM reversal WHERE record IN (SELECT n FROM record WHERE space = ?)", (space.n,))
     db.execute("DELETE FROM meta WHERE key GLOB 'cursor *'")
     db.execute("DELETE FROM sealed WHERE entry IN (SELECT n FROM entry WHERE space = ?)", (space.n,))
+    db.execute(f"DELETE FROM lacking WHERE entry IN ({behind[0]})", behind[1])
     db.execute("DELETE FROM entry WHERE space = ? AND author = ? AND sequence >= ?", behind[1])
     return records
 
@@ -149,8 +150,8 @@ def _purged(rows: Rows, db: Connection, n: int) -> bool:
 
 def _first_undelivered(db: Connection, space: int, author: bytes) -> int:
     """The number from which on a chain may not have reached anybody."""
-    # Sent in the order of the chain, so what a relay acknowledged is a beginning of it, but
-    # for what is still under way to it.
+    # Sent in the order of the chain, so what a relay acknowledged is a beginning of it, but for
+    # what is still under way to it; what it is known to lack is sent as it is, by whoever has it.
     found = db.execute(
         "SELECT min(sequence) FROM entry WHERE space = ? AND author = ? AND NOT EXISTS ("
         "SELECT 1 FROM cursor WHERE cursor.space = entry.space AND entry.n <= acknowledged AND NOT EXISTS ("

@@ -200,8 +200,9 @@ def bury(db: Connection, space: bytes, device: bytes, *, deleted: bool, told: bo
     `deleted`: on all devices of the person, which were `told` or are still to be.
     """
     least, most = db.execute(
-        "SELECT coalesce(max(sequence) FILTER (WHERE entry.n <= there AND sealed.n IS NULL), 0), "
-        "coalesce(max(sequence), 0) FROM entry JOIN space ON space.n = entry.space LEFT JOIN sealed ON entry = entry.n "
+        "SELECT coalesce(min(sequence) FILTER (WHERE entry.n > there OR sealed.n IS NOT NULL OR entry.n IN "
+        "(SELECT entry FROM lacking)) - 1, max(sequence), 0), coalesce(max(sequence), 0) "
+        "FROM entry JOIN space ON space.n = entry.space LEFT JOIN sealed ON entry = entry.n "
         "JOIN (SELECT max(acknowledged) AS there FROM cursor WHERE space = (SELECT n FROM space WHERE id = ?1)) "
         "WHERE space.id = ?1 AND author = ?2", (space, device)).fetchone()
     db.execute("INSERT INTO gone (id, deleted, told, least, most) VALUES (?, ?, ?, ?, ?) "

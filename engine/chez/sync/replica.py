@@ -185,9 +185,9 @@ class Replica:
         self.reseeding = False
         if self.mute:
             return []
-        out = sealed_for(db, space, relay)
-        return out + [self._seal(db, relay, row, packed, kind)
-                      for row, packed, kind in unsealed(db, space, relay, self._device.id)]
+        for row, packed, kind in unsealed(db, space, relay, self._device.id):
+            self._seal(db, relay, row, packed, kind)
+        return sealed_for(db, space, relay)
 
     def _seal(self, db: Connection, relay: int, entry: int, packed: bytes, kind: int) -> Sealed:
         ends = kind == STATEMENTS and takes_rights(read_signed(packed).inner)

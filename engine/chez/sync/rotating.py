@@ -174,14 +174,17 @@ def _keep(db: Connection, space: SpaceKeys, epoch: Epoch) -> None:
 
 
 def _seal_anew(db: Connection, space: SpaceKeys) -> None:
-    """Forget what was sealed under an earlier epoch and is not known to have arrived, except what ends that epoch."""
+    """Forget what was sealed under an earlier epoch, except what ends that epoch. It is not known to have arrived.
+
+    Each such entry is kept as one that a relay lacks, until it tells otherwise: that it has one that
+    was sent later says nothing of those before.
+    """
     for n, relay, entry, packed, kind in db.execute(
             "SELECT sealed.n, relay, entry.n, inner, kind FROM sealed JOIN entry ON entry.n = sealed.entry "
             "WHERE entry.space = ?", (space.n,)).fetchall():
         if kind != STATEMENTS or not takes_rights(read_signed(packed).inner):
             db.execute("DELETE FROM sealed WHERE n = ?", (n,))
-            db.execute("UPDATE cursor SET acknowledged = min(acknowledged, ?) WHERE space = ? AND relay = ?",
-                       (entry - 1, space.n, relay))
+            db.execute("INSERT OR IGNORE INTO lacking (relay, entry) VALUES (?, ?)", (relay, entry))
 
 
 def takes_rights(inner: Inner) -> bool:

@@ -38,10 +38,10 @@ class Cursor:
 
 
 def sealed_for(db: Connection, space: int, relay: int) -> list[Sealed]:
-    """What is sealed for a relay, which has not acknowledged it, in order."""
+    """What is sealed for a relay, which has not acknowledged it, in the order of its chain."""
     return [Sealed(row, entry, id, envelope, kind == STATEMENTS) for row, entry, id, envelope, kind in db.execute(
         "SELECT sealed.n, entry.n, sealed.id, envelope, kind FROM sealed JOIN entry ON entry.n = sealed.entry "
-        "WHERE relay = ? AND space = ? ORDER BY sealed.n", (relay, space))]
+        "WHERE relay = ? AND space = ? ORDER BY entry.n, sealed.n", (relay, space))]
 
 
 def lacking(db: Connection, space: int, relay: int) -> list[tuple[int, bytes, int]]:
@@ -61,6 +61,7 @@ def unsealed(db: Connection, space: int, relay: int, author: bytes) -> list[tupl
 def acknowledge(db: Connection, space: int, relay: int, sealed: Sealed) -> None:
     """A relay holds an own entry durably."""
     db.execute("DELETE FROM sealed WHERE n = ?", (sealed.row,))
+    db.execute("DELETE FROM lacking WHERE relay = ? AND entry = ?", (relay, sealed.entry))
     db.execute("UPDATE cursor SET acknowledged = max(acknowledged, ?) WHERE space = ? AND relay = ?",
                (sealed.entry, space, relay))
 

@@ -272,7 +272,7 @@ CREATE TABLE cursor (                 -- one relay's log of one space: what was 
     incarnation  BLOB NOT NULL,
     position     INTEGER NOT NULL,    -- offset of the last entry read
     head         BLOB NOT NULL,       -- cumulative hash up to it
-    acknowledged INTEGER NOT NULL,    -- own entries up to this row are there, or in `sealed`
+    acknowledged INTEGER NOT NULL,    -- own entries up to this row are there, or in `sealed`, or `lacking`
     epoch        BLOB,                -- whose credentials it let this device in with last
     PRIMARY KEY (space, relay)
 ) WITHOUT ROWID;
