@@ -1,5 +1,6 @@
 """`python -m benchmarks [ID…] [--json FILE] [--without-peers]`: see benchmarks/__init__.py."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -66,6 +67,8 @@ def main(
     docs: Path | None,
 ) -> None:
     """Measure figures by ID (all without one), print a table, exit 1 if one can't be measured."""
+    # A program that was started before, or was installed, has its bytecode; peers' programs have theirs.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     benchmarks = (*store.benchmarks(), *stores.benchmarks(), *queries.benchmarks(), *live.benchmarks(),
                   *sync.benchmarks(), *imports.benchmarks(), *jobs.benchmarks(), *feeds.benchmarks(),
                   *membership.benchmarks(), *keys.benchmarks(), *texts.benchmarks(), *blobs.benchmarks())
