@@ -43,7 +43,7 @@ async def _carried(bench: Bench) -> dict[str, Runs]:
                 await three.b.send("fetch", id=str(mib))
                 began = (await three.a.ask("attach", path=str(path), id=str(mib)))["began"]
                 seconds = ((await three.b.answer())["at"] - began) / 1e9
-                peaks.append([(await device.ask("peak"))["kib"] * 1024 / 1e6 for device in (three.a, three.b)])
+                peaks.append([(await device.ask("peak"))["megabytes"] for device in (three.a, three.b)])
             rate.add(size / seconds, copies=size / await asyncio.to_thread(_copies, files[LARGE], folder))
             rss.add(max(after - before for before, after in zip(*peaks, strict=True)), content=size)
         await asyncio.to_thread(_emptied, bench.work)

@@ -5,7 +5,6 @@ nanoseconds, which all processes of a machine share.
 """
 
 import asyncio
-import resource
 import sys
 import time
 from contextlib import AsyncExitStack
@@ -15,6 +14,7 @@ from typing import Any
 import msgspec
 
 import chez
+from benchmarks.memory import peak
 from benchmarks.store import PASSPHRASE, six_fields
 from chez.crypto import Kdf
 from chez.errors import BlobMissing
@@ -145,7 +145,7 @@ class Device:
 
     async def peak(self) -> dict[str, Any]:
         """The most memory that this process has had."""
-        return {"kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+        return {"megabytes": peak()}
 
 
 async def _yes(question: str, *, default: str | None = None) -> str:

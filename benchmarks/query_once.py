@@ -10,15 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.memory import peak
+
 PASSPHRASE = "benchmark only"
-
-
-def peak() -> float:
-    """The most memory of this program so far, in megabytes; getrusage would also count that of who started it."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise SystemExit("this system does not tell the most memory of a process")
 
 
 async def first(path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from math import inf
 from pathlib import Path
+from statistics import median
 
 import rich.box
 from rich.console import Console
@@ -72,7 +73,7 @@ def page(figures: Mapping[str, Figure], results: Results, folder: str = "benchma
     if single:
         lines += ["| figure | value | runs | goal | beside |", "|---|---:|---|---|---|"]
     for name, result in single.items():
-        beside = "; ".join(f"{peer}: {number(result.value / ratio)} (ratio {number(ratio)})"
+        beside = "; ".join(f"{peer}: {number(median(result.peers[peer]))} (ratio {number(ratio)})"
                            for peer, ratio in result.ratio.items())
         spread = f"{number(min(result.runs))} to {number(max(result.runs))} ({len(result.runs)})"
         lines.append(f"| `{name}` | {number(result.value)} {result.unit} | {spread} | "
