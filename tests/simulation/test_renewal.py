@@ -144,8 +144,6 @@ def test_homes_are_renewed_in_these_runs() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("fate", get_args(Fate))
-@pytest.mark.xfail(strict=False, reason="a defect that is not understood yet: since these worlds start epochs, devices "
-                   "come to no rest in a few of hundreds of runs (twice, seed 1005, 600 steps)")
 def test_convergence_of_fifty_runs(fate: Fate) -> None:
     """The same for many more seeds, with longer runs."""
     for seed in range(1000, 1050):

@@ -1,6 +1,6 @@
 """Persons, devices and statements for the tests of membership, all from small numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from chez import crypto
@@ -17,6 +17,7 @@ from chez.spaces.statements import (
     NewEpoch,
     Previous,
     Remove,
+    Rename,
     Retire,
     Role,
     SetRole,
@@ -89,8 +90,13 @@ class Author:
     def retire(self, heads: Sequence[bytes], cut: Cut) -> Signed:
         return self.sign(Retire(self.space, list(heads), self.key.public, cut))
 
-    def epoch(self, heads: Sequence[bytes], number: int, previous: Sequence[bytes]) -> Signed:
-        links = [Previous(epoch, number - 1, seed("sealed", epoch)) for epoch in previous]
+    def rename(self, heads: Sequence[bytes], name: str) -> Signed:
+        return self.sign(Rename(self.space, list(heads), self.key.public, name))
+
+    def epoch(self, heads: Sequence[bytes], number: int, previous: Sequence[bytes],
+              numbers: Mapping[bytes, int] | None = None) -> Signed:
+        """Links are to epochs numbered one less, but for those whose `numbers` are given."""
+        links = [Previous(epoch, (numbers or {}).get(epoch, number - 1), seed("sealed", epoch)) for epoch in previous]
         return self.sign(NewEpoch(self.space, list(heads), self.key.public, number, links, seed("secret"),
                                   seed("append"), seed("admin")))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from chez.spaces.statements import (
+    MAX_PREVIOUS,
     Add,
     Certify,
     Create,
@@ -197,11 +198,13 @@ class Model:
                     facts.devices.get(device, frozenset()) & facts.devices[body.issuer])
             case NewEpoch():
                 effective = self.effective(self.past(x))
-                follows = [one for one in body.previous if one.epoch in effective and isinstance(
+                links = [one for one in body.previous if one.epoch in effective and isinstance(
                     self.all[one.epoch].body, NewEpoch)]
-                return {one.epoch for one in follows} == facts.epoch_heads and body.number == 1 + max(
-                    (self.all[e].body.number for e in facts.epoch_heads), default=0) and len(follows) == len(
-                    facts.epoch_heads) and all(self.all[one.epoch].body.number == one.number for one in follows)
+                named = {one.epoch for one in links}
+                last = max((self.all[e].body.number for e in facts.epoch_heads), default=0)
+                whole = facts.epoch_heads <= named or len(facts.epoch_heads & named) == MAX_PREVIOUS
+                return whole and body.number == 1 + last and len(links) == len(named) and all(
+                    self.all[one.epoch].body.number == one.number for one in links)
         return True
 
     def _targets(self, x: bytes) -> frozenset[bytes]:

@@ -57,7 +57,9 @@ class Site:
             number = 1 + max((state.epochs[head].number for head in state.epoch_heads), default=0)
             others = [one.hash for one in known
                       if isinstance(one.body, NewEpoch) and one.hash not in state.epoch_heads and choose.random() < 0.3]
-            return author.epoch(space_heads, number, [*sorted(state.epoch_heads), *others])
+            true = {one.hash: one.body.number for one in known if isinstance(one.body, NewEpoch)}
+            return author.epoch(space_heads, number, [*sorted(state.epoch_heads), *others],
+                                true if choose.random() < 0.8 else None)
         return None
 
     def _older(self, choose: random.Random, person: Person, heads: list[bytes]) -> list[bytes]:

@@ -10,6 +10,7 @@ from chez.spaces.membership import Membership, Right
 from chez.spaces.rules import Word, judge
 from chez.spaces.state import State
 from chez.spaces.statements import (
+    MAX_PREVIOUS,
     Certify,
     Create,
     Cut,
@@ -369,6 +370,29 @@ def test_an_epoch_that_does_not_follow_is_void(number: int, follows: Sequence[st
     first = table.by(table.alice).epoch(table.heads, 1, [])
     wrong = table.by(table.alice).epoch([first.hash], number, [first.hash for _ in follows])
     assert set(table.members([first, wrong]).state.epochs) == {first.hash}
+
+
+def test_an_epoch_links_to_older_ones_beside_those_it_follows() -> None:
+    """What nothing else leads to may be linked to by any later epoch, under its true number."""
+    table = Table()
+    first = table.by(table.alice).epoch(table.heads, 1, [])
+    second = table.by(table.alice).epoch([first.hash], 2, [first.hash])
+    for number, stands in ((1, True), (2, False)):
+        third = table.by(table.alice).epoch([second.hash], 3, [second.hash, first.hash], {first.hash: number})
+        assert (third.hash in table.members([first, second, third]).state.epochs) == stands
+
+
+def test_more_epochs_at_once_than_one_may_link_to_are_followed() -> None:
+    """Somebody started more than fit: an epoch with as many links as it may have follows them all, with less none."""
+    table = Table()
+    first = table.by(table.alice).epoch(table.heads, 1, [])
+    renamed = [table.by(table.bob).rename([first.hash], f"name {n}") for n in range(MAX_PREVIOUS + 1)]
+    apart = [table.by(table.bob).epoch([one.hash], 2, [first.hash]) for one in renamed]
+    heads = sorted(one.hash for one in apart)
+    for links, stands in ((MAX_PREVIOUS, True), (MAX_PREVIOUS - 1, False)):
+        after = table.by(table.alice).epoch(heads, 3, heads[:links])
+        state = table.members([first, *renamed, *apart, after]).state
+        assert (state.epoch_heads == {after.hash} and not state.rotation_owed) == stands
 
 
 # --- entries ------------------------------------------------------------------------------

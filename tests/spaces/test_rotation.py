@@ -23,6 +23,7 @@ from chez.spaces.rotation import (
     packets_for,
     recovery_tag_of,
     tag_of,
+    unled,
     unlock,
 )
 from chez.spaces.statements import Role
@@ -177,8 +178,40 @@ def test_a_newcomer_reads_back_to_the_first_epoch() -> None:
     assert {id: epoch.secret for id, epoch in found.items()} == {id: epoch.secret for id, epoch in known.items()}
 
 
+def test_keys_that_an_epoch_had_no_link_to_are_led_to_by_the_next() -> None:
+    """Of two epochs started at once, who lacks one's keys follows both; who has them leads on to them."""
+    world = World()
+    first = {world.first.epoch.id: world.first.epoch}
+    side = Membership(world.space)
+    side.add(world.members.statements)
+    left = world.rotate(first)
+    right = new_epoch(side, first, world.alice.devices[0].signing, world.random.randbytes)
+    world.members.add([right.statement])
+    blind = world.rotate(first | {left.epoch.id: left.epoch})
+    known = first | {one.epoch.id: one.epoch for one in (left, right, blind)}
+    assert unled(world.members, first | {blind.epoch.id: blind.epoch}) == []
+    assert unled(world.members, {left.epoch.id: left.epoch} | first) == []
+    assert unled(world.members, known) == [right.epoch.id]
+    assert right.epoch.id not in {epoch.id for epoch in unlock(world.members, {blind.epoch.id: blind.epoch})}
+    seeing = world.rotate(known)
+    assert unled(world.members, known | {seeing.epoch.id: seeing.epoch}) == []
+    found = {epoch.id for epoch in unlock(world.members, {seeing.epoch.id: seeing.epoch})}
+    assert found == known.keys()
+
+
+def test_a_link_to_another_secret_leads_to_no_epoch() -> None:
+    """An owner links to a made-up secret: whoever has the epoch's keys can tell, and owes an epoch that leads to it."""
+    world = World()
+    known = {world.first.epoch.id: world.first.epoch}
+    false = world.rotate({world.first.epoch.id: Epoch(world.first.epoch.id, 1, bytes(32), None)})
+    known[false.epoch.id] = false.epoch
+    assert unled(world.members, known) == [world.first.epoch.id]
+    true = world.rotate(known)
+    assert unled(world.members, known | {true.epoch.id: true.epoch}) == []
+
+
 def test_only_an_owner_who_has_the_keys_before_rotates() -> None:
-    """A writer may not; an owner who lacks the keys of an epoch to be followed is told to sync first."""
+    """A writer may not; an owner who has the keys of no epoch to be followed is told to sync first."""
     world = World()
     with pytest.raises(NotAllowed, match="owner"):
         world.rotate({world.first.epoch.id: world.first.epoch}, world.bob.devices[0])

@@ -35,13 +35,16 @@ from chez.spaces.statements import MAX_PREVIOUS, Create, NewEpoch, Previous, Rol
 from chez_wire.limits import MAX_PACKETS
 
 __all__ = ("PACKET_BYTES", "Farewell", "Packet", "StartedEpoch", "accept_packet", "awaited", "first_epoch", "holds",
-           "new_epoch", "open_packet", "packets_for", "recovery_tag_of", "tag_of", "unlock")
+           "new_epoch", "open_packet", "packets_for", "recovery_tag_of", "tag_of", "unled", "unlock")
 
 PACKET_PLAIN: Final = 208
 PACKET_BYTES: Final = PACKET_PLAIN + crypto.SEALED_BOX_OVERHEAD
 """Bytes of every packet: 256, whoever it is for."""
 
 _LEAST_PACKETS: Final = 4
+
+_LINK_BYTES: Final = crypto.NONCE_BYTES + crypto.KEY_BYTES + crypto.TAG_BYTES
+"""Bytes of a link to an epoch whose keys its author had; of another it is shorter."""
 
 T = TypeVar("T")
 
@@ -113,19 +116,20 @@ def new_epoch(membership: Membership, epochs: Mapping[bytes, Epoch], device: cry
 
     `admin` is the seed of its admin key, where that is made already.
 
-    It has the secrets of void ones too that nothing leads to yet: what is sealed under them was
-    accepted. Of one whose author is an owner no more, so that nobody else may ever have its keys,
-    it has none. Raises `NotAllowed` for who is no owner, or has no key of another yet.
+    It has the secrets of all those that nothing leads to yet (`unled`), void ones too: what is
+    sealed under them was accepted. Of one whose keys are not here it has none: who started it
+    may have gone before anybody got them, and who has them leads to it by another epoch. Raises
+    `NotAllowed` for who is no owner, or has the keys of none that it would follow.
     """
     state = membership.state
     if state.right(device.public) is not Role.OWNER:
         raise NotAllowed("only an owner's device starts a new epoch", "Ask an owner of the space.")
     secret = entropy(32)
     previous = []
-    if awaited(state, epochs):
-        raise NotAllowed("the keys of an epoch that another owner started are not here yet",
+    if awaited(state, epochs) and state.epoch_heads.isdisjoint(epochs):
+        raise NotAllowed("the keys of the epoch that another owner started are not here yet",
                          "Sync first: they come with the next contact.")
-    for id in (*sorted(state.epoch_heads), *_strays(membership, epochs))[:MAX_PREVIOUS]:
+    for id in (*sorted(state.epoch_heads), *unled(membership, epochs))[:MAX_PREVIOUS]:
         known = epochs[id].secret if id in epochs else b""
         said = membership.epoch(id)
         assert said is not None  # strays and heads are known by their statements
@@ -140,11 +144,30 @@ def awaited(state: State, epochs: Container[bytes]) -> bool:
     return any(id not in epochs and state.right(state.epochs[id].issuer) is Role.OWNER for id in state.epoch_heads)
 
 
-def _strays(membership: Membership, epochs: Mapping[bytes, Epoch]) -> list[bytes]:
-    """The epochs that take no effect, whose keys are here and that none which does leads to."""
-    known = membership.state.epochs
-    led_to = {one.epoch for body in known.values() for one in body.previous}
-    return sorted(id for id in epochs if id not in known and id not in led_to and membership.knows((id,)))
+def unled(membership: Membership, epochs: Mapping[bytes, Epoch]) -> list[bytes]:
+    """The epochs whose keys are here, but for the newest, to which nothing leads from these by its links.
+
+    Who is given the newest does not find their keys, and reads nothing that is sealed under them.
+    """
+    state = membership.state
+    reached = set(state.epoch_heads)
+    ready = list(reached)
+    while ready:
+        id = ready.pop()
+        said = membership.epoch(id)
+        for one in () if said is None else said.previous:
+            if one.epoch not in reached and _leads(membership.space, epochs.get(id), one, epochs.get(one.epoch)):
+                reached.add(one.epoch)
+                ready.append(one.epoch)
+    return sorted(id for id in epochs if id not in reached and membership.knows((id,)))
+
+
+def _leads(space: bytes, epoch: Epoch | None, link: Previous, before: Epoch | None) -> bool:
+    """Whether a link has a key, as far as can be told here: that of the epoch, if both are known."""
+    if epoch is None:
+        return len(link.sealed) == _LINK_BYTES
+    secret = _unlink(space, epoch.secret, link)
+    return secret is not None and (before is None or secret == before.secret)
 
 
 def _make(space: bytes, heads: list[bytes], device: crypto.SigningKey, number: int, previous: list[Previous],

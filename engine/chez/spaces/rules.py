@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from chez.spaces.state import State
 from chez.spaces.statements import (
+    MAX_PREVIOUS,
     Add,
     Certify,
     Create,
@@ -158,13 +159,20 @@ def _space(body: SpaceBody, view: State) -> str | None:
             if device not in view.expelled or not view.persons_of(device) & view.persons_of(body.issuer):
                 return "it retires a device that its person did not expel"
         case NewEpoch():
-            effective = [one for one in body.previous if one.epoch in view.epochs]
-            numbers = [one.number for one in effective if view.epochs[one.epoch].number == one.number]
-            if len(numbers) != len(effective) or body.number != 1 + max(numbers, default=0):
-                return "it is not numbered after the epochs it follows"
-            follows = [one.epoch for one in effective]
-            if set(follows) != view.epoch_heads or len(follows) != len(view.epoch_heads):
-                return "it does not follow every epoch that its author knew"
+            return _judge_epoch(body, view)
+    return None
+
+
+def _judge_epoch(body: NewEpoch, view: State) -> str | None:
+    """An epoch is numbered after all that its author knew, and has links to the newest, as many as it may have."""
+    links = [one for one in body.previous if one.epoch in view.epochs]
+    last = max((view.epochs[id].number for id in view.epoch_heads), default=0)
+    if body.number != 1 + last or any(view.epochs[one.epoch].number != one.number for one in links):
+        return "it is not numbered after the epochs it follows"
+    named = {one.epoch for one in links}
+    followed = len(view.epoch_heads & named)
+    if len(named) != len(links) or followed != min(len(view.epoch_heads), MAX_PREVIOUS):
+        return "it does not follow every epoch that its author knew"
     return None
 
 

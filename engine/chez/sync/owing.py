@@ -7,7 +7,7 @@ epoch; where it is no owner, it hands on the keys (`spaces.handover.announce_mis
 """
 
 from chez.keys.epochs import Epoch
-from chez.spaces.rotation import awaited
+from chez.spaces.rotation import awaited, unled
 from chez.spaces.space import SpaceKeys
 from chez.spaces.statements import Certify, Role
 from chez.store.database import Connection
@@ -20,12 +20,15 @@ def owes(db: Connection, space: SpaceKeys, device: bytes, at: Epoch, *, first: b
     """Whether a new epoch is owed that this device can start.
 
     `at` is the epoch whose keys a relay has: if it is void, one is owed that follows it.
-    With `first`, being the first of those who can, or the one whose newcomer was left behind.
+    With `first`, being the first of those who can, or the one whose newcomer was left behind, and no
+    keys being underway: whoever has them is about to start it.
     """
     state = space.membership.state
-    if state.right(device) is not Role.OWNER or awaited(state, space.epochs):
+    if state.right(device) is not Role.OWNER or state.epoch_heads.isdisjoint(space.epochs):
         return False
-    if _left_behind(db, space, device):
+    if first and awaited(state, space.epochs):
+        return False
+    if _left_behind(db, space, device) or unled(space.membership, space.epochs):
         return True
     if not state.rotation_owed and not (space.void(at) and not space.follows(space.epoch, at)):
         return False
