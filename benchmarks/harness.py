@@ -43,7 +43,7 @@ class Figure:
     """One number. `goal` is what the project wants to reach, in `unit`, if it said so.
 
     `peers` tells for each peer's id what it is and under which conditions it runs; `times`,
-    for some of them, how many times the peer's value ours may be at most.
+    for some of them, how many times the peer's value ours may be at most (or, where more is better, at least).
     """
 
     id: str

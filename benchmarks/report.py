@@ -1,7 +1,6 @@
 """Results for people: the table on the terminal, and the page docs/benchmarks.md."""
 
 from collections.abc import Mapping
-from math import inf
 from pathlib import Path
 from statistics import median
 
@@ -22,8 +21,10 @@ def goals(figure: Figure, result: Result) -> dict[str, bool]:
     if figure.goal is not None:
         words = f"{'at most' if figure.better == 'less' else 'at least'} {number(figure.goal)}"
         found[words] = result.value <= figure.goal if figure.better == "less" else result.value >= figure.goal
-    for peer, most in figure.times.items():
-        found[f"at most {number(most)} times {peer}"] = result.ratio.get(peer, inf) <= most
+    for peer, times in figure.times.items():
+        ratio, less = result.ratio.get(peer), figure.better == "less"
+        words = f"{'at most' if less else 'at least'} {number(times)} times {peer}"
+        found[words] = ratio is not None and (ratio <= times if less else ratio >= times)
     return found
 
 

@@ -1,0 +1,187 @@
+"""Loads a relay, or a bare websocket server, from one process: `python -m benchmarks.load '{"do": …}'`.
+
+    append   so many clients, each in a space of its own, append entries one a frame, a fixed window unanswered;
+             with `rate`, so many in all each second instead, and how long each took
+    fanout   one client appends, all others follow the space
+    idle     connections that have logged in to a space and follow it stand still until standard input ends
+
+Without `relay` the server is a bare one: the messages have the same sizes. Prints one JSON line; what was appended
+is asked back from the relay before it counts.
+"""
+
+import asyncio
+import hashlib
+import os
+import sys
+import time
+from typing import Final, TypeVar
+
+import msgspec
+
+from benchmarks.lines import Line, Listener, Windowed, framed
+from chez.crypto import SigningKey
+from chez.sync.events import SpacesOpened
+from chez.sync.session import ClientSession
+from chez_wire.envelope import Header
+from chez_wire.frames import Append, encode
+from chez_wire.limits import MAX_CREDIT
+from chez_wire.login import Role, handle_of
+
+__all__ = ("Load", "envelope", "main")
+
+ENTRY_BYTES: Final = 300
+APPENDED: Final = 36
+L = TypeVar("L", bound=Line)
+
+
+class Load(msgspec.Struct):
+    """What to do: `clients` connections, `each` messages a client, `window` of them unanswered or `rate` a second."""
+
+    do: str
+    port: int
+    clients: int
+    each: int = 0
+    window: int = 64
+    rate: float = 0
+    relay: bool = True
+
+    @property
+    def url(self) -> str:
+        """Where the server is."""
+        return f"ws://127.0.0.1:{self.port}"
+
+
+def envelope(handle: bytes, number: int, size: int = ENTRY_BYTES) -> bytes:
+    """Bytes with the shape of a sealed entry, another one for each number."""
+    header = Header(handle, bytes(32), bytes(32), number.to_bytes(24, "big")).encode()
+    return header + hashlib.shake_128(number.to_bytes(8, "big")).digest(size - len(header))
+
+
+class Keys:
+    """The credentials of one space, which its number gives."""
+
+    def __init__(self, space: int) -> None:
+        self.admin, self.recovery, *others = [
+            SigningKey.from_seed(hashlib.blake2b(f"load {space} {name}".encode(), digest_size=32).digest())
+            for name in ("admin", "recovery", "read", "append", "control")]
+        self.roles = dict(zip((Role.READ, Role.APPEND, Role.CONTROL), others, strict=True))
+        self.handle = handle_of(self.admin.public)
+
+
+class Login:
+    """A client's session over a line, as far as logging in."""
+
+    def __init__(self, line: Line, relay: str, space: int) -> None:
+        self._line = line
+        self.keys = Keys(space)
+        self._session = ClientSession(relay, os.urandom(32))
+
+    async def open(self, *roles: Role, create: bool) -> int:
+        """Open roles at the space, made first if asked; returns its last offset."""
+        session, keys = self._session, self.keys
+        if create:
+            session.create_space(keys.admin, keys.recovery.public, *(key.public for key in keys.roles.values()))
+        session.open([(keys.handle, role, keys.roles[role]) for role in roles])
+        while True:
+            self._flush()
+            for event in session.receive(await self._line.next()):
+                if isinstance(event, SpacesOpened):
+                    assert not any(space.error for space in event.spaces), event
+                    return event.spaces[0].offset
+
+    async def follow(self) -> None:
+        """Subscribe to the space from its beginning, with all the credit there is."""
+        self._session.subscribe(self.keys.handle, 0, MAX_CREDIT)
+        self._flush()
+        self._session.receive(await self._line.next())
+
+    def _flush(self) -> None:
+        for data in self._session.data_to_send():
+            self._line.transport.write(framed(data))
+
+
+async def dial(kind: type[L], load: Load, number: int) -> L:
+    """A line to the server. Each thousand connections come from another address: a relay counts them by it."""
+    host = f"127.0.0.{2 + number // 900}"
+    _, line = await asyncio.get_running_loop().create_connection(
+        lambda: kind(load.url), "127.0.0.1", load.port, local_addr=(host, 0))
+    await line.opened()
+    return line
+
+
+def appends(handle: bytes, count: int) -> list[bytes]:
+    """The frames that append so many entries."""
+    return [framed(encode(Append(2**31 + n, handle, Role.APPEND, envelope(handle, n)))) for n in range(count)]
+
+
+async def append(load: Load) -> dict[str, object]:
+    """See the module."""
+    lines = [await dial(Windowed, load, n) for n in range(load.clients)]
+    name = f"127.0.0.1:{load.port}"
+    logins = [Login(line, name, n) for n, line in enumerate(lines)] if load.relay else []
+    for login in logins:
+        await login.open(Role.APPEND, create=True)
+    for number, line in enumerate(lines):
+        handle = logins[number].keys.handle if logins else bytes(32)
+        line.frames, line.kind = appends(handle, load.each), APPENDED if logins else None
+        line.begin()
+    began = time.perf_counter()
+    if load.rate:
+        gap = load.clients / load.rate
+        await asyncio.gather(*(line.pace(gap, began + n * gap / load.clients) for n, line in enumerate(lines)))
+    else:
+        for line in lines:
+            line.send(load.window)
+    await asyncio.gather(*(line.done for line in lines))
+    seconds = time.perf_counter() - began
+    for login, line in zip(logins, lines, strict=False):
+        line.frames = ()
+        held = await login.open(Role.READ, create=False)
+        assert held == load.each, f"the relay holds {held} of {load.each}"
+    return {"seconds": seconds, "taken": [one for line in lines for one in line.taken]}
+
+
+async def fanout(load: Load) -> dict[str, object]:
+    """See the module."""
+    name = f"127.0.0.1:{load.port}"
+    writer = await dial(Windowed, load, 0)
+    login = Login(writer, name, 0)
+    handle = login.keys.handle
+    if load.relay:
+        await login.open(Role.APPEND, create=True)
+    listeners = [await dial(Listener, load, n) for n in range(load.clients)]
+    for listener in listeners:
+        if load.relay:
+            reader = Login(listener, name, 0)
+            await reader.open(Role.READ, create=False)
+            await reader.follow()
+        listener.listen(load.each, handle if load.relay else b"")
+    writer.frames, writer.kind = appends(handle, load.each), APPENDED if load.relay else None
+    writer.begin()
+    began = time.perf_counter()
+    writer.send(load.window)
+    ends = await asyncio.gather(*(listener.done for listener in listeners))
+    return {"seconds": max(ends) - began, "taken": []}
+
+
+async def idle(load: Load) -> dict[str, object]:
+    """See the module."""
+    for number in range(load.clients):
+        line = await dial(Line, load, number)
+        if load.relay:
+            login = Login(line, f"127.0.0.1:{load.port}", number)
+            await login.open(Role.READ, Role.APPEND, create=True)
+            await login.follow()
+    print("{}", flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    return {}
+
+
+def main() -> None:
+    """Do what the first argument says."""
+    load = msgspec.json.decode(sys.argv[1], type=Load)
+    print(msgspec.json.encode(asyncio.run({"append": append, "fanout": fanout, "idle": idle}[load.do](load))).decode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""relay.*: one relay process on SQLite under load from one other process, beside bare websockets and bare SQLite."""
+
+import asyncio
+import json
+import sqlite3
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from statistics import quantiles
+from typing import Any, Final
+
+import msgspec
+
+from benchmarks.harness import Bench, Benchmark, BenchmarkFailed, Figure, Runs
+from benchmarks.load import ENTRY_BYTES, Load, envelope
+from benchmarks.memory import resident
+from benchmarks.processes import command, finish, free_port, start, wait_for_port
+
+__all__ = ("benchmarks",)
+
+CLIENTS: Final = 50
+WINDOW: Final = 64
+APPENDS: Final = 1000
+SECONDS: Final = 4
+FANOUT: Final = 4000
+IDLE: Final = 1000
+
+
+def benchmarks() -> tuple[Benchmark, ...]:
+    """The figures of this theme."""
+    load = f"{CLIENTS} clients, each in a space of its own, {ENTRY_BYTES}-byte entries, one a frame"
+    return (
+        Benchmark((
+            Figure("relay.append", "entries/s", "more", f"Entries acknowledged, each durable: {load}, {WINDOW} of a "
+                   f"client unanswered, {CLIENTS * APPENDS:,} in all. The load, in one process, asks afterwards what "
+                   "the relay holds.", 20_000,
+                   {"echo": "the same frames, each sent back by a bare websocket server",
+                    "sqlite": f"as many rows of {ENTRY_BYTES} bytes with an id into bare SQLite, WAL, "
+                              f"synchronous=FULL, {WINDOW * CLIENTS // 4} in a transaction"}),
+        ), _append),
+        Benchmark((
+            Figure("relay.append_p99", "ms", "less", "99th percentile from when an entry is due until it is "
+                   f"acknowledged, durable, at half the rate that the relay reached just before: {load}, evenly paced "
+                   f"for {SECONDS} s.", 20, {"echo": "the same frames, as fast, through a bare websocket server"}),
+        ), _paced),
+        Benchmark((
+            Figure("relay.fanout", "deliveries/s", "more", f"One client appends {FANOUT:,} entries of {ENTRY_BYTES} "
+                   f"bytes, {WINDOW} unanswered, {CLIENTS} follow the space: entries that reached a follower, durable "
+                   "before.", None,
+                   {"broadcast": "a bare websocket server that broadcasts the same frames, nothing stored"},
+                   {"broadcast": 0.6}),
+        ), _fanout),
+        Benchmark((
+            Figure("relay.idle_memory", "KB", "less", f"Memory of the relay's process for each of {IDLE:,} connections "
+                   "that have opened two roles of a space of their own, follow it and stand still.", None,
+                   {"echo": "a connection to a bare websocket server"}, {"echo": 1.5}),
+        ), _idle),
+    )
+
+
+@asynccontextmanager
+async def _relay(bench: Bench) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    folder, port = bench.folder("relay"), free_port()
+    async with start(command("chez-relay"), "serve", "--listen", f"127.0.0.1:{port}", "--data", str(folder / "data"),
+                     log=folder / "relay.log") as process:
+        await wait_for_port(port)
+        yield process, port
+
+
+@asynccontextmanager
+async def _bare(kind: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    port = free_port()
+    async with start(sys.executable, "-m", "benchmarks.bare", kind, str(port)) as process:
+        await wait_for_port(port)
+        yield process, port
+
+
+async def _load(bench: Bench, **what: Any) -> dict[str, Any]:
+    """What a load found. Raises `BenchmarkFailed` with its last words."""
+    log = bench.folder("load") / "log"
+    argument = msgspec.json.encode(Load(**what)).decode()
+    with open(log, "wb") as errors:  # noqa: ASYNC230
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "benchmarks.load", argument, stdout=asyncio.subprocess.PIPE, stderr=errors)
+    try:
+        out, _ = await process.communicate()
+    finally:
+        await finish(process)
+    if process.returncode:
+        raise BenchmarkFailed(f"the load failed: {log.read_text()[-2000:]}")
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+async def _rate(bench: Bench, port: int, relay: bool) -> float:
+    found = await _load(bench, do="append", port=port, clients=CLIENTS, each=APPENDS, window=WINDOW, relay=relay)
+    return float(CLIENTS * APPENDS / found["seconds"])
+
+
+async def _append(bench: Bench) -> dict[str, Runs]:
+    runs = Runs()
+    for _ in range(bench.runs):
+        async with _relay(bench) as (_, port):
+            ours = await _rate(bench, port, True)
+        async with _bare("echo") as (_, port):
+            echo = await _rate(bench, port, False)
+        runs.add(ours, echo=echo, sqlite=await asyncio.to_thread(_rows, bench.folder("sqlite")))
+    return {"relay.append": runs}
+
+
+def _rows(folder: Path) -> float:
+    """Rows a second into bare SQLite."""
+    count, together = CLIENTS * APPENDS, WINDOW * CLIENTS // 4
+    rows = [(number, number.to_bytes(32, "big"), envelope(bytes(32), number)) for number in range(count)]
+    with closing(sqlite3.connect(folder / "rows.sqlite", isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("CREATE TABLE entries (place INTEGER PRIMARY KEY, entry BLOB UNIQUE, envelope BLOB)")
+        began = time.perf_counter()
+        for first in range(0, count, together):
+            db.execute("BEGIN IMMEDIATE")
+            for row in rows[first:first + together]:
+                db.execute("INSERT INTO entries VALUES (?, ?, ?)", row)
+            db.execute("COMMIT")
+        return count / (time.perf_counter() - began)
+
+
+async def _paced(bench: Bench) -> dict[str, Runs]:
+    runs = Runs()
+
+    async def p99(port: int, rate: float, relay: bool) -> float:
+        found = await _load(bench, do="append", port=port, clients=CLIENTS, each=int(rate * SECONDS / CLIENTS),
+                            rate=rate, relay=relay)
+        return quantiles(found["taken"], n=100, method="inclusive")[98] * 1e3
+
+    for _ in range(bench.runs):
+        async with _relay(bench) as (_, port):
+            half = await _rate(bench, port, True) / 2
+        async with _relay(bench) as (_, port):
+            ours = await p99(port, half, True)
+        async with _bare("echo") as (_, port):
+            runs.add(ours, echo=await p99(port, half, False))
+    return {"relay.append_p99": runs}
+
+
+async def _fanout(bench: Bench) -> dict[str, Runs]:
+    runs = Runs()
+
+    async def rate(port: int, relay: bool) -> float:
+        found = await _load(bench, do="fanout", port=port, clients=CLIENTS, each=FANOUT, window=WINDOW, relay=relay)
+        return float(CLIENTS * FANOUT / found["seconds"])
+
+    for _ in range(bench.runs):
+        async with _relay(bench) as (_, port):
+            ours = await rate(port, True)
+        async with _bare("broadcast") as (_, port):
+            runs.add(ours, broadcast=await rate(port, False))
+    return {"relay.fanout": runs}
+
+
+async def _idle(bench: Bench) -> dict[str, Runs]:
+    runs = Runs()
+    for _ in range(bench.runs):
+        async with _relay(bench) as (process, port):
+            ours = await _standing(bench, process, port, True)
+        async with _bare("echo") as (process, port):
+            runs.add(ours, echo=await _standing(bench, process, port, False))
+    return {"relay.idle_memory": runs}
+
+
+async def _standing(bench: Bench, server: asyncio.subprocess.Process, port: int, relay: bool) -> float:
+    """Kilobytes of a server for each connection of a load that stands still."""
+    before = resident(server.pid)
+    load = msgspec.json.encode(Load(do="idle", port=port, clients=IDLE, relay=relay)).decode()
+    log = bench.folder("load") / "log"
+    async with start(sys.executable, "-m", "benchmarks.load", load, log=log, talks=True) as process:
+        if process.stdout is None or not await process.stdout.readline():
+            raise BenchmarkFailed(f"the load failed: {log.read_text()[-2000:]}")
+        return (resident(server.pid) - before) * 1e3 / IDLE
