@@ -71,7 +71,8 @@ def main(
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     benchmarks = (*store.benchmarks(), *stores.benchmarks(), *queries.benchmarks(), *live.benchmarks(),
                   *sync.benchmarks(), *relay.benchmarks(), *imports.benchmarks(), *jobs.benchmarks(),
-                  *feeds.benchmarks(), *membership.benchmarks(), *keys.benchmarks(), *texts.benchmarks(), *blobs.benchmarks())
+                  *feeds.benchmarks(), *membership.benchmarks(), *keys.benchmarks(), *texts.benchmarks(),
+                  *blobs.benchmarks())
     figures = {figure.id: figure for benchmark in benchmarks for figure in benchmark.figures}
     console = Console(width=None if sys.stdout.isatty() else 120)
     if only_list:

@@ -7,7 +7,6 @@ while they wait, since only the session's cursors remember them.
 """
 
 import asyncio
-from collections import deque
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -39,6 +38,9 @@ class Followers(Protocol):
 class Connection:
     """Drives one `RelaySession` over one websocket until it closes (`run`)."""
 
+    __slots__ = ("_closing", "_committer", "_deaf", "_followers", "_held", "_load", "_outbox", "_room", "_sending",
+                 "_sent", "_sent_before", "_session", "_socket", "_writer", "followed")
+
     def __init__(
         self, socket: ServerConnection, session: RelaySession, committer: Committer, followers: Followers
     ) -> None:
@@ -46,8 +48,10 @@ class Connection:
         self._session = session
         self._committer = committer
         self._followers = followers
-        self._outbox: deque[bytes] = deque()
-        self._held: deque[Ask] = deque()
+        # Lists, and nothing that waits before there is something to wait for: a connection that
+        # stands still costs a relay memory and nothing else.
+        self._outbox: list[bytes] = []
+        self._held: list[Ask] = []
         self.followed: set[bytes] = set()
         self._load = 0
         self._sending = False
@@ -55,9 +59,8 @@ class Connection:
         self._sent_before = -1
         self._closing: Close | None = None
         self._deaf = False
-        self._wake = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
+        self._writer: asyncio.Task[None] | None = None
+        self._room: asyncio.Future[None] | None = None
 
     @property
     def load(self) -> int:
@@ -68,25 +71,25 @@ class Connection:
         """Serve until either side closes; a client that says no Hello in time is let go."""
         loop = asyncio.get_running_loop()
         late = loop.call_later(hello_seconds, self._hello_is_late)
-        writer = asyncio.create_task(self._write())
+        for handshake in (self._socket.request, self._socket.response):
+            if handshake is not None:  # nothing asks for the headers any more
+                handshake.headers.clear()
         try:
             async for message in self._socket:
                 if self._deaf:
                     continue
                 # A text message is no frame, whatever its bytes: handled as an empty one.
                 self._apply(self._session.receive(message if isinstance(message, bytes) else b""))
-                if not self._room.is_set():
-                    await self._room.wait()
+                if self._full:
+                    self._room = loop.create_future()
+                    await self._room
         except ConnectionClosed:
             pass
         finally:
             late.cancel()
             self._deaf = True
             self._held.clear()
-            if self._closing is None:
-                writer.cancel()
-            with suppress(asyncio.CancelledError, ConnectionClosed):
-                await writer
+            await self._end_writing()
 
     def grew(self, handle: bytes, page: Page) -> None:
         """A space grew: the new entries go out at once if this connection keeps up."""
@@ -134,9 +137,9 @@ class Connection:
                     self._load += len(data)
                     self._outbox.append(data)
                     if soon:
-                        asyncio.get_running_loop().call_soon(self._wake.set)
+                        asyncio.get_running_loop().call_soon(self._begin_writing)
                     else:
-                        self._wake.set()
+                        self._begin_writing()
                 case Ask():
                     if effect.push and self._load > WINDOW:
                         self._held.append(effect)
@@ -148,7 +151,7 @@ class Connection:
                 case Close():
                     self._closing = effect
                     self._deaf = True
-                    self._wake.set()
+                    self._begin_writing()
         self._update_room()
 
     def _submit(self, ask: Ask) -> None:
@@ -163,31 +166,48 @@ class Connection:
 
         self._committer.submit(ask.request, done)
 
+    @property
+    def _full(self) -> bool:
+        return not self._deaf and (self._load > WINDOW or self._session.busy)
+
     def _update_room(self) -> None:
         while self._held and self._load <= WINDOW:
-            self._submit(self._held.popleft())
-        if self._deaf or (self._load <= WINDOW and not self._session.busy):
-            self._room.set()
-        else:
-            self._room.clear()
+            self._submit(self._held.pop(0))
+        if self._room is not None and not self._full:
+            if not self._room.done():
+                self._room.set_result(None)
+            self._room = None
+
+    def _begin_writing(self) -> None:
+        if self._writer is None:
+            self._writer = asyncio.get_running_loop().create_task(self._write())
+
+    async def _end_writing(self) -> None:
+        if self._closing is not None:
+            self._begin_writing()
+        if (writer := self._writer) is not None:
+            if self._closing is None:
+                writer.cancel()
+            with suppress(asyncio.CancelledError):
+                await writer
 
     async def _write(self) -> None:
+        """Send what is there, then close if that is wanted."""
         try:
-            while True:
-                while self._outbox:
-                    data = self._outbox.popleft()
+            while self._outbox:
+                batch, self._outbox = self._outbox, []
+                for data in batch:
                     self._sending = True
                     await self._socket.send(data)
                     self._sending = False
                     self._sent += 1
                     self._load -= len(data)
                     self._update_room()
-                if self._closing is not None:
-                    await self._socket.close(self._closing.code, self._closing.reason)
-                    return
-                self._wake.clear()
-                await self._wake.wait()
+            if self._closing is not None:
+                await self._socket.close(self._closing.code, self._closing.reason)
         except ConnectionClosed:
             # The reader sees it too; it may be waiting for room.
             self._deaf = True
-            self._room.set()
+            self._update_room()
+        finally:
+            self._writer = None

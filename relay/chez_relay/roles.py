@@ -26,6 +26,8 @@ class _Place:
 class OpenRoles:
     """The roles of one connection, at up to 4096 spaces and inboxes."""
 
+    __slots__ = ("_places",)
+
     def __init__(self) -> None:
         self._places: dict[bytes, _Place] = {}
 

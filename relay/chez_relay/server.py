@@ -204,7 +204,7 @@ def _names(given: Collection[str], host: str, port: int) -> frozenset[str]:
     """The names a relay answers to: those given, else the listen address and loopback's."""
     local = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
     own = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return frozenset(given) if given else frozenset({own, *local})
+    return frozenset(name.lower() for name in given or {own, *local})
 
 
 @asynccontextmanager

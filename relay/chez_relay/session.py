@@ -17,7 +17,6 @@ The table below holds all transitions. A frame that it does not allow is answere
 """
 
 import enum
-from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -121,17 +120,20 @@ TRANSITIONS: Final[Mapping[State, Mapping[type[Any], State]]] = MappingProxyType
 class RelaySession:
     """The relay's side of one connection.
 
-    `names` are the host:port names this relay answers to; `nonce` is 32 fresh random
+    `names` are the host:port names this relay answers to, in lower case; `nonce` is 32 fresh random
     bytes; `incarnation` the storage's; `tokens` what an operator accepts for creating
     spaces (empty: everybody may); `lookup` is asked before each packet is looked up, which
     needs no role, and may say that there were too many.
     """
 
+    __slots__ = ("_incarnation", "_lookup", "_names", "_roles", "_signatures", "_state", "_subscriptions", "_tickets",
+                 "_tokens", "_waiting", "_waiting_bytes")
+
     def __init__(
         self, *, names: Collection[str], nonce: bytes, incarnation: bytes, tokens: Collection[str] = (),
         lookup: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._names = frozenset(name.lower() for name in names)
+        self._names = names
         self._incarnation = incarnation
         self._tokens = tuple(tokens)
         self._lookup = lookup
@@ -140,7 +142,7 @@ class RelaySession:
         self._roles = OpenRoles()
         self._tickets = Tickets()
         self._subscriptions = Subscriptions(self._tickets)
-        self._waiting: deque[ClientFrame] = deque()
+        self._waiting: list[ClientFrame] = []
         self._waiting_bytes = 0
 
     @property
@@ -173,10 +175,8 @@ class RelaySession:
         if then is None or self._state is State.CLOSED:
             return []
         effects = then(result)
-        while self._waiting and self._state is State.READY:
-            effects += self._handle(self._waiting.popleft())
-        if not self._waiting:
-            self._waiting_bytes = 0
+        if self._waiting and self._state is State.READY:
+            effects += self._go_on()
         return effects
 
     def grew(self, handle: bytes, page: Page) -> list[Effect]:
@@ -210,6 +210,18 @@ class RelaySession:
             return self._end(0, Code.FLOOD, "too much was sent behind an Open", POLICY_VIOLATION)
         self._waiting.append(frame)
         return []
+
+    def _go_on(self) -> list[Effect]:
+        """Handle the frames that waited, up to the next Open."""
+        waiting, handled = self._waiting, 0
+        effects: list[Effect] = []
+        while handled < len(waiting) and self._state is State.READY:
+            effects += self._handle(waiting[handled])
+            handled += 1
+        self._waiting = waiting[handled:]
+        if not self._waiting:
+            self._waiting_bytes = 0
+        return effects
 
     def _handle(self, frame: ClientFrame) -> list[Effect]:
         after = TRANSITIONS[self._state].get(type(frame))

@@ -18,6 +18,8 @@ __all__ = ("Subscriptions",)
 class Subscriptions:
     """Cursors over spaces and inboxes, and the pages under way for them."""
 
+    __slots__ = ("_inboxes", "_over", "_spaces", "_tickets")
+
     def __init__(self, tickets: Tickets) -> None:
         self._tickets = tickets
         self._spaces: dict[bytes, SpaceCursor] = {}

@@ -13,6 +13,8 @@ Then = Callable[[Result], list[Effect]]
 class Tickets:
     """Requests under way, each under a number of its own."""
 
+    __slots__ = ("_asked", "_last")
+
     def __init__(self) -> None:
         self._last = 0
         self._asked: dict[int, Then] = {}
