@@ -1,4 +1,4 @@
-"""`chez-relay`: serve, inspect, version."""
+"""`chez-relay`: serve, and what an operator looks after a store with."""
 
 import asyncio
 import dataclasses
@@ -13,7 +13,9 @@ import click
 from chez_relay.errors import BadConfiguration, RelayError
 from chez_relay.server import serving
 from chez_relay.storage import Quotas
-from chez_relay.storage.sqlite import SqliteStorage, census
+from chez_relay.storage.census import census
+from chez_relay.storage.copies import FILE_NAME
+from chez_relay.storage.sqlite import SqliteStorage
 from chez_wire.frames import PROTOCOL_VERSION
 from chez_wire.limits import MAX_BLOB_BYTES, MAX_SPACE_BYTES
 
@@ -126,6 +128,54 @@ def inspect(data: Path, as_json: bool) -> None:
     click.echo(f"inboxes  {found.inboxes} holding {found.items} items")
     for number, size in enumerate(found.sizes, 1):
         click.echo(f"  space {number}: {size.entries} entries, {size.bytes} bytes")
+
+
+@main.command()
+@click.option("--data", required=True, type=click.Path(file_okay=False, path_type=Path),
+              help="The folder given to `serve`.")
+@click.argument("target", type=click.Path(dir_okay=False, path_type=Path))
+def backup(data: Path, target: Path) -> None:
+    """Copy the store to the file TARGET (also beside a running relay).
+
+    To come back from it, put it into an empty data folder as `relay.sqlite`: devices see that it is another
+    store, and send what it lacks.
+    """
+    from chez_relay.storage.backup import backup as copy
+
+    try:
+        report = copy(data, target)
+    except RelayError as error:
+        raise _Refusal(error) from error
+    click.echo(f"copied {report.entries} entries, {report.chunks} chunks, {report.packets} packets and "
+               f"{report.items} items, each of them whole")
+
+
+@main.command()
+@click.option("--data", required=True, type=click.Path(file_okay=False, path_type=Path),
+              help="The folder given to `serve`.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+def check(data: Path, as_json: bool) -> None:
+    """Hold all that the relay holds against its hashes (read only, also beside a running relay).
+
+    The exit code is 3 when something is damaged.
+    """
+    from chez_relay.storage.checking import check as look
+
+    try:
+        report = look(data / FILE_NAME)
+    except RelayError as error:
+        raise _Refusal(error) from error
+    if as_json:
+        click.echo(json.dumps({**dataclasses.asdict(report), "sound": report.sound}))
+    else:
+        click.echo(f"looked at {report.entries} entries, {report.chunks} chunks, {report.packets} packets and "
+                   f"{report.items} items: {'all are whole' if report.sound else 'not all are whole'}")
+        for line in (*report.structure, *report.findings):
+            click.echo(f"  damaged: {line}")
+        if report.damaged > len(report.findings):
+            click.echo(f"  and {report.damaged - len(report.findings)} more")
+    if not report.sound:
+        raise click.exceptions.Exit(3)
 
 
 @main.command()

@@ -7,12 +7,13 @@ client alone a group has one request and waits for nobody.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from chez_relay.errors import Code, StorageFailed
 from chez_relay.fanout import Growth, growth
 from chez_relay.storage import (
+    READING,
     AddChunk,
     AddEntry,
     AddItem,
@@ -98,11 +99,19 @@ class Committer:
             group.append(self._waiting.popleft())
             size += cost(group[-1][0])
         requests = [request for request, _ in group]
-        try:
-            results = await self._storage.perform(requests)
-        except StorageFailed as error:
-            _log.error("%s", error)
-            results = [_FAILED] * len(group)
+        results = await self._performed(requests)
         for (_, done), result in zip(group, results, strict=True):
             done(result)
         self._grown(growth(requests, results))
+
+    async def _performed(self, requests: Sequence[Request]) -> list[Result]:
+        """The storage's results; where it can't write, what only reads is still answered."""
+        try:
+            return await self._storage.perform(requests)
+        except StorageFailed as error:
+            _log.error("%s", error)
+        reading = [request for request in requests if isinstance(request, READING)]
+        if not reading or len(reading) == len(requests):
+            return [_FAILED] * len(requests)
+        answers = iter(await self._performed(reading))
+        return [next(answers) if isinstance(request, READING) else _FAILED for request in requests]

@@ -24,6 +24,8 @@ class Code(enum.StrEnum):
     """The envelope has another format, or another space's handle."""
     BAD_PACKETS = "bad_packets"
     """The packets are not in the order of their tags, or a tag is there twice."""
+    DAMAGED = "damaged"
+    """What was asked for is no longer whole on the relay's disk: nothing of it is handed out."""
     DELETED = "deleted"
     """The space was deleted (also `Ended.code`)."""
     DENIED = "denied"

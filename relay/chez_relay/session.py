@@ -375,10 +375,12 @@ class RelaySession:
         follows = [Follow(outcome.handle) for outcome in outcomes if not outcome.error]
         return [*effects, *follows, send(Opened(frame.ref, outcomes))]
 
-    def _claim(self, claim: Claim, known: SpaceInfo | InboxInfo | Gone | None) -> OpenedSpace:
+    def _claim(self, claim: Claim, known: SpaceInfo | InboxInfo | Gone | Refused | None) -> OpenedSpace:
         def outcome(error: str, offset: int = 0, head: bytes = GENESIS_HEAD) -> OpenedSpace:
             return OpenedSpace(claim.handle, claim.role, error, offset, head)
 
+        if isinstance(known, Refused):
+            return outcome(known.code)
         if known is None or isinstance(known, Gone):
             return outcome(Code.UNKNOWN if known is None else Code.DELETED)
         key, by = credential(known, claim.role), self._signatures

@@ -7,7 +7,8 @@ from typing import Final
 
 from chez_relay import storage as s
 from chez_relay.errors import StorageFailed
-from chez_relay.storage.sqlite import FILE_NAME, SqliteStorage
+from chez_relay.storage.copies import FILE_NAME
+from chez_relay.storage.sqlite import SqliteStorage
 from tests.durability.scene import Place, Scenario
 from tests.relay.test_storage import INBOX, READ, SPACE, chunk, create, entry
 

@@ -16,8 +16,8 @@ from chez.errors import InvalidValue, RelayMisbehaved, RelayRefused, RelayUnreac
 from chez.sync.connection import RelayConnection, connect, relay_name
 from chez.sync.events import AppendDone, EntriesArrived
 from chez_relay.server import Limits, serving
+from chez_relay.storage.census import census
 from chez_relay.storage.memory import MemoryStorage
-from chez_relay.storage.sqlite import census
 from chez_wire import frames
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 from chez_wire.limits import MAX_FRAME

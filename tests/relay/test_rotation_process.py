@@ -9,8 +9,8 @@ from chez.errors import RelayRefused, RelayUnreachable
 from chez.sync.connection import RelayConnection, connect
 from chez.sync.events import EntriesArrived, RolesEnded
 from chez_relay.server import Limits, serving
+from chez_relay.storage.census import census
 from chez_relay.storage.memory import MemoryStorage
-from chez_relay.storage.sqlite import census
 from chez_wire.login import Role
 from tests.relay.support import Process, Space, packet, relay, seed
 

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from chez_relay import storage as s
 from chez_relay.errors import Code, StorageFailed, StoreUnusable
+from chez_relay.storage.census import census
+from chez_relay.storage.copies import FILE_NAME
 from chez_relay.storage.memory import MemoryStorage
-from chez_relay.storage.sqlite import FILE_NAME, SqliteStorage, census
+from chez_relay.storage.sqlite import SqliteStorage
 from chez_relay.storage.tables import Tables
 from chez_wire.envelope import GENESIS_HEAD, fold_head
 from chez_wire.login import ANY_KEY

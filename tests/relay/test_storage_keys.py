@@ -9,7 +9,9 @@ import pytest
 from chez_relay import storage as s
 from chez_relay.errors import Code, StorageFailed
 from chez_relay.storage import space_rows
-from chez_relay.storage.sqlite import FILE_NAME, SqliteStorage, census
+from chez_relay.storage.census import census
+from chez_relay.storage.copies import FILE_NAME
+from chez_relay.storage.sqlite import SqliteStorage
 from chez_wire.envelope import GENESIS_HEAD
 from chez_wire.limits import MAX_PACKETS
 from chez_wire.login import ANY_KEY

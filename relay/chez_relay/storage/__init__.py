@@ -13,6 +13,8 @@ What an implementation guarantees, and the acceptance suite in tests/relay check
 - **Heads.** The head of entry n is `fold_head(head of n-1, entry id of n)`.
 - **Rights are looked at when they are used.** A request names the credential that allows it
   (`under`); once that was replaced, the request is refused, however early it was asked.
+- **Whole or not at all.** What is read is held against its hash: what the disk damaged is refused
+  (DAMAGED), alone, and nothing of it is handed out.
 - **Gone is gone.** What a deleted space held is never seen again, also not in a space that is
   later made under the same handle; its bytes are given back a slice at a time (`Expire`).
 
@@ -29,10 +31,11 @@ from chez_wire.frames import Entry, InboxItem, SealedPacket
 from chez_wire.limits import MAX_BLOB_BYTES, MAX_INBOX_ITEMS, MAX_SPACE_BYTES, MIB
 
 __all__ = (
-    "AddChunk", "AddEntry", "AddInbox", "AddItem", "AddSpace", "ChunkData", "Credentials", "Done", "DropItems",
-    "DropSpace", "Entry", "Expire", "Expired", "FindChunks", "Found", "FoundChunks", "Gone", "InboxInfo", "InboxItem",
-    "ItemPage", "Lookup", "PacketData", "Page", "Quotas", "ReadChunk", "ReadItems", "ReadPacket", "ReadPage",
-    "Refused", "Request", "Result", "RotateSpace", "SealedPacket", "SpaceInfo", "SpaceKeys", "Storage", "Stored",
+    "READING", "AddChunk", "AddEntry", "AddInbox", "AddItem", "AddSpace", "ChunkData", "Credentials", "Done",
+    "DropItems", "DropSpace", "Entry", "Expire", "Expired", "FindChunks", "Found", "FoundChunks", "Gone", "InboxInfo",
+    "InboxItem", "ItemPage", "Lookup", "PacketData", "Page", "Quotas", "ReadChunk", "ReadItems", "ReadPacket",
+    "ReadPage", "Refused", "Request", "Result", "RotateSpace", "SealedPacket", "SpaceInfo", "SpaceKeys", "Storage",
+    "Stored",
 )
 
 DEFAULT_CONTROL_BYTES: Final = 8 * MIB
@@ -255,9 +258,9 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One answer for each handle asked for; None where there never was anything."""
+    """One answer for each handle asked for; None where there never was anything, `Refused` where it is damaged."""
 
-    known: tuple[SpaceInfo | InboxInfo | Gone | None, ...]
+    known: "tuple[SpaceInfo | InboxInfo | Gone | Refused | None, ...]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +333,9 @@ Request = (
     AddSpace | RotateSpace | DropSpace | ReadPacket | Lookup | AddEntry | ReadPage | AddInbox | AddItem | ReadItems
     | DropItems | AddChunk | ReadChunk | FindChunks | Expire
 )
+READING: Final = (Lookup, ReadPage, ReadItems, ReadChunk, FindChunks, ReadPacket)
+"""Requests that change nothing: they are answered also while nothing can be written."""
+
 Result = Done | Found | Stored | Page | ItemPage | ChunkData | FoundChunks | PacketData | Expired | Refused
 
 

@@ -16,6 +16,7 @@ from chez_relay.storage import (
     ReadItems,
     Result,
 )
+from chez_relay.storage.integrity import Damaged, blob, intact, seal
 from chez_relay.storage.refusals import ITEMS_AHEAD, NO_INBOX, OTHER_INBOX_KEYS, full
 
 __all__ = ("InboxRows",)
@@ -50,10 +51,13 @@ class InboxRows:
 
     def _inbox(self, name: bytes) -> _Inbox | None:
         row = self._db.execute(
-            "SELECT inbox, owner_key, write_key, ttl, last FROM inboxes WHERE name = ? AND expires > ?",
+            "SELECT inbox, owner_key, write_key, ttl, last, seal FROM inboxes WHERE name = ? AND expires > ?",
             (name, self.now),
         ).fetchone()
-        return None if row is None else _Inbox(*row)
+        if row is None:
+            return None
+        intact(row[-1], (name, row[1], row[2]))
+        return _Inbox(*row[:-1])
 
     def add_inbox(self, request: AddInbox) -> Result:
         """Make an inbox, or renew it."""
@@ -62,9 +66,10 @@ class InboxRows:
         if box is None:
             self._db.execute("DELETE FROM inboxes WHERE name = ?", (request.inbox,))
             self._db.execute(
-                "INSERT INTO inboxes (name, owner_key, write_key, ttl, expires, last)"
-                " VALUES (?, ?, ?, ?, ?, 0)",
-                (request.inbox, request.owner_key, request.write_key, request.ttl, expires),
+                "INSERT INTO inboxes (name, owner_key, write_key, ttl, expires, last, seal)"
+                " VALUES (?, ?, ?, ?, ?, 0, ?)",
+                (request.inbox, request.owner_key, request.write_key, request.ttl, expires,
+                 seal(request.inbox, request.owner_key, request.write_key)),
             )
             return Done()
         if (box.owner_key, box.write_key) != (request.owner_key, request.write_key):
@@ -79,7 +84,7 @@ class InboxRows:
         box = self._inbox(request.inbox)
         if box is None:
             return NO_INBOX
-        digest = hashlib.blake2b(request.item, digest_size=32).digest()
+        digest = _digest(request.item)
         self._db.execute("DELETE FROM items WHERE inbox = ? AND expires <= ?", (box.number, self.now))
         waiting, same = self._db.execute(
             "SELECT count(*), coalesce(sum(digest = ?), 0) FROM items WHERE inbox = ?", (digest, box.number)
@@ -103,15 +108,17 @@ class InboxRows:
         if request.after > box.last:
             return ITEMS_AHEAD
         rows = self._db.execute(
-            "SELECT number, item FROM items WHERE inbox = ? AND number > ? AND expires > ? ORDER BY number",
+            "SELECT number, item, digest FROM items WHERE inbox = ? AND number > ? AND expires > ? ORDER BY number",
             (box.number, request.after, self.now),
         )
         items: list[InboxItem] = []
         room = request.limit
-        for number, item in rows:
-            room -= len(item)
+        for number, item, digest in rows:
+            room -= len(blob(item))
             if room < 0 and items:
                 break
+            if _digest(item) != digest:
+                raise Damaged
             items.append(InboxItem(number, item))
         rows.close()
         return ItemPage(tuple(items), box.last)
@@ -123,3 +130,7 @@ class InboxRows:
             return NO_INBOX
         self._db.execute("DELETE FROM items WHERE inbox = ? AND number <= ?", (box.number, request.upto))
         return Done()
+
+
+def _digest(item: bytes) -> bytes:
+    return hashlib.blake2b(item, digest_size=32).digest()

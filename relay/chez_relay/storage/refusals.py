@@ -6,7 +6,7 @@ from chez_relay.errors import Code
 from chez_relay.storage import Refused
 
 __all__ = (
-    "ITEMS_AHEAD", "NOT_OWNER", "NO_CHUNK", "NO_INBOX", "NO_PACKET", "NO_SPACE", "OTHER_INBOX_KEYS",
+    "DAMAGED", "ITEMS_AHEAD", "NOT_OWNER", "NO_CHUNK", "NO_INBOX", "NO_PACKET", "NO_SPACE", "OTHER_INBOX_KEYS",
     "OTHER_RECOVERY_KEY", "OTHER_SPACE_KEYS", "PAGE_AHEAD", "ROTATED", "STALE", "full", "over_blob_quota", "over_quota",
 )
 
@@ -20,6 +20,7 @@ STALE: Final = Refused(Code.STALE, "the space has another read key now: the rota
 OTHER_SPACE_KEYS: Final = Refused(Code.EXISTS, "the space exists with other keys or packets")
 OTHER_RECOVERY_KEY: Final = Refused(Code.EXISTS, "a space under this handle was deleted, with another recovery key")
 OTHER_INBOX_KEYS: Final = Refused(Code.EXISTS, "the inbox exists with other keys")
+DAMAGED: Final = Refused(Code.DAMAGED, "this is damaged on the relay's disk and not handed out; devices still have it")
 PAGE_AHEAD: Final = Refused(Code.AHEAD, "the space ends before this offset: the relay lost what it once had")
 ITEMS_AHEAD: Final = Refused(Code.AHEAD, "the inbox never had this item: it expired and was made anew")
 

@@ -20,6 +20,7 @@ from chez_relay.storage import (
     SealedPacket,
     SpaceKeys,
 )
+from chez_relay.storage.integrity import Damaged, blob, intact, seal
 from chez_relay.storage.refusals import NO_PACKET, NO_SPACE, NOT_OWNER, OTHER_RECOVERY_KEY, OTHER_SPACE_KEYS
 from chez_relay.storage.rotation import packets_over_quota, rotated
 from chez_wire.envelope import GENESIS_HEAD
@@ -55,6 +56,12 @@ class SpaceRow:
     packets: int
     packets_hash: bytes
 
+    def seal(self, handle: bytes) -> bytes:
+        """What the row of the table says about itself."""
+        keys = self.keys
+        return seal(handle, self.number, keys.admin, keys.recovery, keys.read, keys.append, keys.control, self.last,
+                    self.head, self.data_bytes, self.control_bytes, self.blob_bytes, self.packets, self.packets_hash)
+
     @property
     def used(self) -> int:
         """Bytes that count in the quota for entries."""
@@ -71,16 +78,19 @@ class SpaceRows:
         self._changed: dict[bytes, SpaceRow] = {}
 
     def get(self, handle: bytes) -> SpaceRow | None:
-        """A space, if it is there."""
+        """A space, if it is there. Raises `Damaged` when its row is not what was written."""
         if (space := self._spaces.get(handle)) is not None:
             return space
         row = self._db.execute(
             "SELECT space, admin_key, recovery_key, read_key, append_key, control_key, last, head,"
-            " data_bytes, control_bytes, blob_bytes, packets, packets_hash FROM spaces WHERE handle = ?", (handle,)
+            " data_bytes, control_bytes, blob_bytes, packets, packets_hash, seal FROM spaces WHERE handle = ?",
+            (handle,),
         ).fetchone()
         if row is None:
             return None
-        space = SpaceRow(row[0], SpaceKeys(*row[1:6]), *row[6:])
+        space = SpaceRow(row[0], SpaceKeys(*row[1:6]), *row[6:-1])
+        if space.seal(handle) != row[-1]:
+            raise Damaged
         if len(self._spaces) >= MAX_CACHED_SPACES:
             self.write()
             self._spaces.clear()
@@ -94,8 +104,10 @@ class SpaceRows:
     def write(self) -> None:
         """Store the counters of all spaces that changed."""
         self._db.executemany(
-            "UPDATE spaces SET last = ?, head = ?, data_bytes = ?, control_bytes = ?, blob_bytes = ? WHERE space = ?",
-            [(s.last, s.head, s.data_bytes, s.control_bytes, s.blob_bytes, s.number) for s in self._changed.values()],
+            "UPDATE spaces SET last = ?, head = ?, data_bytes = ?, control_bytes = ?, blob_bytes = ?, seal = ?"
+            " WHERE space = ?",
+            [(s.last, s.head, s.data_bytes, s.control_bytes, s.blob_bytes, s.seal(handle), s.number)
+             for handle, s in self._changed.items()],
         )
         self._changed.clear()
 
@@ -118,12 +130,15 @@ class SpaceRows:
         self._db.execute("DELETE FROM deleted WHERE handle = ?", (request.handle,))
         made = self._db.execute(
             "INSERT INTO spaces (handle, admin_key, recovery_key, read_key, append_key, control_key, last, head,"
-            " data_bytes, control_bytes, blob_bytes, packets, packets_hash)"
-            " VALUES (?, ?, ?, ?, ?, ?, 0, ?, 0, 0, 0, ?, ?)",
+            " data_bytes, control_bytes, blob_bytes, packets, packets_hash, seal)"
+            " VALUES (?, ?, ?, ?, ?, ?, 0, ?, 0, 0, 0, ?, ?, x'')",
             (request.handle, keys.admin, keys.recovery, keys.read, keys.append, keys.control, GENESIS_HEAD,
              len(request.packets), digest),
         )
-        self._put_packets(made.lastrowid or 0, request.packets)
+        space = SpaceRow(made.lastrowid or 0, keys, 0, GENESIS_HEAD, 0, 0, 0, len(request.packets), digest)
+        self._spaces[request.handle] = space
+        self.changed(request.handle, space)  # its seal needs the number that it just got
+        self._put_packets(space.number, request.packets)
         return Done()
 
     def rotate(self, request: RotateSpace) -> Result:
@@ -142,19 +157,25 @@ class SpaceRows:
             (keys.admin, keys.read, keys.append, keys.control, len(request.packets), digest, space.number),
         )
         space.keys, space.packets, space.packets_hash = keys, len(request.packets), digest
+        self.changed(request.handle, space)
         return Done()
 
     def _put_packets(self, space: int, packets: tuple[SealedPacket, ...]) -> None:
-        self._db.executemany("INSERT INTO packets (space, tag, box) VALUES (?, ?, ?)",
-                             [(space, packet.tag, packet.box) for packet in packets])
+        self._db.executemany(
+            "INSERT INTO packets (space, tag, box, seal) VALUES (?, ?, ?, ?)",
+            [(space, packet.tag, packet.box, seal(space, packet.tag, packet.box)) for packet in packets])
 
     def packet(self, request: ReadPacket) -> Result:
         """One packet. One statement, so that no time tells a space without the tag from no space."""
         row = self._db.execute(
-            "SELECT box FROM packets WHERE space = (SELECT space FROM spaces WHERE handle = ?) AND tag = ?",
+            "SELECT box, seal, space FROM packets"
+            " WHERE space = (SELECT space FROM spaces WHERE handle = ?) AND tag = ?",
             (request.handle, request.tag),
         ).fetchone()
-        return NO_PACKET if row is None else PacketData(row[0])
+        if row is None:
+            return NO_PACKET
+        intact(row[1], (row[2], request.tag, row[0]))
+        return PacketData(row[0])
 
     # --- deletion -----------------------------------------------------------------------
 
@@ -176,7 +197,7 @@ class SpaceRows:
     def deleted(self, handle: bytes) -> bytes | None:
         """The recovery key of a space that was deleted and not made anew."""
         row = self._db.execute("SELECT recovery_key FROM deleted WHERE handle = ?", (handle,)).fetchone()
-        return None if row is None else bytes(row[0])
+        return None if row is None else blob(row[0])
 
     def sweep(self) -> bool:
         """Remove a slice of what deleted spaces held; whether there is more."""

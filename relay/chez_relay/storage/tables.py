@@ -6,9 +6,9 @@ spaces and their keys, `inbox_rows` the inboxes.
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from chez_relay.storage import (
+    READING,
     AddChunk,
     AddEntry,
     AddInbox,
@@ -41,40 +41,64 @@ from chez_relay.storage import (
     Stored,
 )
 from chez_relay.storage.inbox_rows import InboxRows
-from chez_relay.storage.refusals import NO_CHUNK, NO_SPACE, PAGE_AHEAD, ROTATED, over_blob_quota, over_quota
+from chez_relay.storage.integrity import SQLITE_ERRORS, Damaged, blob, unsound
+from chez_relay.storage.refusals import DAMAGED, NO_CHUNK, NO_SPACE, PAGE_AHEAD, ROTATED, over_blob_quota, over_quota
 from chez_relay.storage.space_rows import PLACES, SpaceRow, SpaceRows
-from chez_wire.envelope import GENESIS_HEAD, fold_head
+from chez_wire.chunks import chunk_id
+from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 
 __all__ = ("Tables",)
 
-_READING: Final = (Lookup, ReadPage, ReadItems, ReadChunk, FindChunks, ReadPacket)
-
-
 class Tables:
-    """Performs groups on `db` (autocommit mode, schema in place)."""
+    """Performs groups on `db` (autocommit mode, schema in place).
+
+    `unsound` tells that the disk or the file turned out to fail: then nothing is written any more.
+    """
 
     def __init__(self, db: sqlite3.Connection, quotas: Quotas, clock: Callable[[], float]) -> None:
+        db.text_factory = bytes  # damage can turn bytes into text that is none
         self._db = db
         self._quotas = quotas
         self._clock = clock
         self._spaces = SpaceRows(db, quotas)
         self._inboxes = InboxRows(db, quotas)
+        self.unsound = False
 
     def perform(self, requests: Sequence[Request]) -> list[Result]:
-        """Perform a group in one transaction. On any error nothing of it happened."""
+        """Perform a group in one transaction. On any error nothing of it happened.
+
+        Raises what `SQLITE_ERRORS` names. What only reads and meets damage is refused alone.
+        """
         self._inboxes.now = self._clock()
-        writes = not all(isinstance(request, _READING) for request in requests)
+        writes = not all(isinstance(request, READING) for request in requests)
         try:
             self._db.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-            results = [self._perform(request) for request in requests]
+            results = [self._guarded(request) for request in requests]
             self._spaces.write()
-            self._db.execute("COMMIT")
-        except BaseException:
+            # After a page that can't be read SQLite refuses to commit, though nothing was written.
+            self._db.execute("COMMIT" if writes else "ROLLBACK")
+        except BaseException as error:
+            self._unsound(error)
             self._spaces.forget()
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
         return results
+
+    def _guarded(self, request: Request) -> Result:
+        try:
+            return self._perform(request)
+        except Damaged:  # found before anything was written for this request
+            return DAMAGED
+        except SQLITE_ERRORS as error:
+            if not (self._unsound(error) and isinstance(request, READING)):
+                raise
+            return DAMAGED
+
+    def _unsound(self, error: BaseException) -> bool:
+        found = unsound(error)
+        self.unsound = self.unsound or found
+        return found
 
     def _perform(self, request: Request) -> Result:
         match request:
@@ -83,7 +107,7 @@ class Tables:
             case ReadPage():
                 return self._read_page(request)
             case Lookup(handles):
-                return Found(tuple(self._known(handle) for handle in handles))
+                return Found(tuple([self._known(handle) for handle in handles]))
             case AddSpace():
                 return self._spaces.add(request)
             case RotateSpace():
@@ -110,10 +134,13 @@ class Tables:
                 self._inboxes.expire()
                 return Expired(self._spaces.sweep())
 
-    def _known(self, handle: bytes) -> SpaceInfo | InboxInfo | Gone | None:
-        if (space := self._spaces.get(handle)) is not None:
-            return SpaceInfo(space.keys, space.last, space.head)
-        return self._inboxes.info(handle) or (Gone() if self._spaces.deleted(handle) is not None else None)
+    def _known(self, handle: bytes) -> SpaceInfo | InboxInfo | Gone | Refused | None:
+        try:
+            if (space := self._spaces.get(handle)) is not None:
+                return SpaceInfo(space.keys, space.last, space.head)
+            return self._inboxes.info(handle) or (Gone() if self._spaces.deleted(handle) is not None else None)
+        except Damaged:
+            return DAMAGED
 
     # --- the log ------------------------------------------------------------------------
 
@@ -127,7 +154,7 @@ class Tables:
         used = space.control_bytes if request.control else space.used
         limit = self._quotas.control_bytes if request.control else self._quotas.space_bytes
         if used + size > limit:
-            return self._stored(space, request.entry) or over_quota(request.control, limit)
+            return self._stored(space, request) or over_quota(request.control, limit)
         offset, head = space.last + 1, fold_head(space.head, request.entry)
         inserted = self._db.execute(
             "INSERT INTO entries (place, space, entry, head, envelope) VALUES (?, ?, ?, ?, ?)"
@@ -135,8 +162,7 @@ class Tables:
             (space.number * PLACES + offset, space.number, request.entry, head, request.envelope),
         )
         if inserted.rowcount == 0:
-            found = self._stored(space, request.entry)
-            return found if found is not None else NO_SPACE
+            return self._stored(space, request) or NO_SPACE
         space.last, space.head = offset, head
         if request.control:
             space.control_bytes += size
@@ -145,11 +171,25 @@ class Tables:
         self._spaces.changed(request.handle, space)
         return Stored(offset, head, fresh=True)
 
-    def _stored(self, space: SpaceRow, entry: bytes) -> Stored | None:
+    def _stored(self, space: SpaceRow, request: AddEntry) -> Stored | None:
         row = self._db.execute(
-            "SELECT place, head FROM entries WHERE space = ? AND entry = ?", (space.number, entry)
+            "SELECT place, head, envelope FROM entries WHERE space = ? AND entry = ?", (space.number, request.entry)
         ).fetchone()
-        return None if row is None else Stored(row[0] - space.number * PLACES, row[1], fresh=False)
+        if row is None:
+            return None
+        place, head, envelope = row
+        if fold_head(self._head(space, place - 1) or b"", request.entry) != head:
+            raise Damaged
+        if envelope != request.envelope:  # the disk lost it, and here it is again
+            self._db.execute("UPDATE entries SET envelope = ? WHERE place = ?", (request.envelope, place))
+        return Stored(place - space.number * PLACES, head, fresh=False)
+
+    def _head(self, space: SpaceRow, place: int) -> bytes | None:
+        """The head at a place of a space, as its row has it; None where there is no entry."""
+        if place == space.number * PLACES:
+            return GENESIS_HEAD
+        row = self._db.execute("SELECT head FROM entries WHERE place = ?", (place,)).fetchone()
+        return None if row is None else blob(row[0])
 
     def _read_page(self, request: ReadPage) -> Result:
         space = self._readable(request)
@@ -158,19 +198,27 @@ class Tables:
         if request.after > space.last:
             return PAGE_AHEAD
         first = space.number * PLACES
+        head = space.head if request.after == space.last else self._head(space, first + request.after)
+        if head is None:
+            raise Damaged
         rows = self._db.execute(
-            "SELECT place, head, envelope FROM entries WHERE place > ? AND place <= ? ORDER BY place",
+            "SELECT place, entry, head, envelope FROM entries WHERE place > ? AND place <= ? ORDER BY place",
             (first + request.after, first + space.last),
         )
         entries: list[Entry] = []
-        head, room = (GENESIS_HEAD if request.after == 0 else space.head), request.limit
-        for place, after, envelope in rows:
-            room -= len(envelope)
+        offset, room = request.after, request.limit
+        for place, entry, after, envelope in rows:
+            room -= len(blob(envelope))
             if room < 0 and entries:
                 break
-            entries.append(Entry(place - first, envelope))
-            head = after
+            # With its place in the chain an entry is bound to this space and offset: none is lacking before it.
+            if place != first + offset + 1 or entry_id(envelope) != entry or fold_head(head, blob(entry)) != after:
+                raise Damaged
+            offset, head = offset + 1, after
+            entries.append(Entry(offset, envelope))
         rows.close()
+        if (not entries and offset < space.last) or (offset == space.last and head != space.head):
+            raise Damaged
         return Page(tuple(entries), head, space.last)
 
     # --- chunks of attachments ------------------------------------------------------------
@@ -197,7 +245,11 @@ class Tables:
             return space
         row = self._db.execute("SELECT data FROM chunks WHERE space = ? AND chunk = ?",
                                (space.number, request.chunk)).fetchone()
-        return NO_CHUNK if row is None else ChunkData(row[0])
+        if row is None:
+            return NO_CHUNK
+        if chunk_id(blob(row[0])) != request.chunk:
+            raise Damaged
+        return ChunkData(row[0])
 
     def _find_chunks(self, request: FindChunks) -> Result:
         space = self._readable(request)

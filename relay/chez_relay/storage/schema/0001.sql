@@ -19,7 +19,8 @@ CREATE TABLE spaces (
     control_bytes INTEGER NOT NULL,      -- and with role control: each has its own quota
     blob_bytes    INTEGER NOT NULL,      -- bytes of attachments' chunks, with a quota of their own too
     packets       INTEGER NOT NULL,      -- how many packets it has; they count with the data
-    packets_hash  BLOB NOT NULL          -- over all of them: tells a repeated rotation at one look
+    packets_hash  BLOB NOT NULL,         -- over all of them: tells a repeated rotation at one look
+    seal          BLOB NOT NULL          -- over all these fields: a damaged row is not believed
 ) STRICT;
 
 -- The newest epoch's keys on their way: replaced as a whole with the credentials.
@@ -27,6 +28,7 @@ CREATE TABLE packets (
     space INTEGER NOT NULL,
     tag   BLOB NOT NULL,                 -- names a member's mailbox, to those who can compute it
     box   BLOB NOT NULL,
+    seal  BLOB NOT NULL,
     PRIMARY KEY (space, tag)
 ) STRICT, WITHOUT ROWID;
 
@@ -69,7 +71,8 @@ CREATE TABLE inboxes (
     write_key BLOB NOT NULL,
     ttl       INTEGER NOT NULL,          -- seconds that an item is kept
     expires   REAL NOT NULL,             -- seconds since 1970 by the relay's clock
-    last      INTEGER NOT NULL           -- the last number given to an item
+    last      INTEGER NOT NULL,          -- the last number given to an item
+    seal      BLOB NOT NULL              -- over the name and the keys
 ) STRICT;
 
 CREATE INDEX inboxes_expiry ON inboxes (expires);

@@ -1,0 +1,81 @@
+"""A store's file from outside, also beside a running relay: looking in, and making copies.
+
+A copy is whole or not there: it is made under another name, synced, then renamed.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from chez_relay.errors import StoreUnusable
+from chez_relay.storage.integrity import SQLITE_ERRORS
+
+__all__ = ("FILE_NAME", "copied", "folder_synced", "looking")
+
+FILE_NAME: Final = "relay.sqlite"
+"""The store's file in a relay's data folder."""
+
+
+@contextmanager
+def looking(path: Path) -> Iterator[sqlite3.Connection]:
+    """Read a store's file as it is at this moment, in one transaction.
+
+    Raises `StoreUnusable` when there is none or it can't be read, whatever the block meets.
+    """
+    if not path.is_file():
+        raise StoreUnusable("there is no relay's store in this folder", "give the --data folder of `serve`")
+    try:
+        address = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as db:
+            db.text_factory = _text
+            db.execute("BEGIN")
+            yield db
+    except SQLITE_ERRORS as error:
+        text = error if isinstance(error, sqlite3.Error) else "its schema is damaged"
+        raise StoreUnusable(f"the store can't be read: {text}") from error
+
+
+def _text(data: bytes) -> str | bytes:
+    """Text, as which damage can show bytes that are none."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
+@contextmanager
+def copied(db: sqlite3.Connection, target: Path) -> Iterator[Path]:
+    """Copy what `db` holds now, also beside a writer; the block may work on the copy before it gets its name.
+
+    The copy replaces what is called `target`, is compact, and is the owner's alone to read. Raises
+    `sqlite3.Error` and `OSError`; then no copy is left.
+    """
+    made = target.with_name(f"{target.name}.partial")
+    made.unlink(missing_ok=True)
+    try:
+        os.close(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        db.execute("VACUUM INTO ?", (str(made),))
+        yield made
+        _synced(made, os.O_RDWR)
+        made.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            made.unlink(missing_ok=True)
+        raise
+    folder_synced(target.parent)
+
+
+def folder_synced(folder: Path) -> None:
+    """Make the names in a folder durable. Raises `OSError`."""
+    _synced(folder, os.O_RDONLY)
+
+
+def _synced(path: Path, flags: int) -> None:
+    handle = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

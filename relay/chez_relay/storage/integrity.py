@@ -1,0 +1,51 @@
+"""Whether what is read from the file is what was written there.
+
+SQLite notices a page whose structure is broken and nothing else, so each row says itself what
+it must hold: an entry, a chunk and an item by their hash, entries by the heads that fold,
+the other rows by a seal over their fields. A seal is a checksum against failing disks; whoever can
+write the file can make one.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable
+from typing import Final
+
+__all__ = ("SQLITE_ERRORS", "Damaged", "blob", "intact", "seal", "unsound")
+
+SEAL_BYTES: Final = 16
+
+SQLITE_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite's calls raise. The second: its message quotes a damaged schema, which is no text any more."""
+
+
+class Damaged(Exception):
+    """A row does not hold what was written there: nothing of it may be handed out."""
+
+
+def blob(value: object) -> bytes:
+    """A column that must hold bytes: damage turns one kind of value into another. Raises `Damaged`."""
+    if type(value) is not bytes:
+        raise Damaged
+    return value
+
+
+def seal(*fields: bytes | int) -> bytes:
+    """16 bytes that fit these fields alone (BLAKE2b, RFC 7693)."""
+    return hashlib.blake2b(repr(fields).encode(), digest_size=SEAL_BYTES, person=b"chez.relay.row").digest()
+
+
+def intact(given: bytes, fields: Iterable[bytes | int]) -> None:
+    """Raise `Damaged` unless this is the fields' seal."""
+    if seal(*fields) != given:
+        raise Damaged
+
+
+def unsound(error: BaseException) -> bool:
+    """Whether the disk or the file is failing: then nothing may be written any more.
+
+    After a failed fsync the kernel may drop the dirty pages and report success the next time (the
+    "fsyncgate" of 2018), and a change to a tree whose pages are damaged can destroy more of it.
+    """
+    name = getattr(error, "sqlite_errorname", None) or ""
+    return isinstance(error, UnicodeDecodeError) or name.startswith(("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB"))

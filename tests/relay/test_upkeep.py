@@ -1,0 +1,154 @@
+"""What an operator does to a store: bring it up to date, copy it, check it."""
+
+import asyncio
+import json
+import sqlite3
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from chez.sync.connection import connect
+from chez_relay import storage as s
+from chez_relay.errors import StorageFailed, StoreUnusable
+from chez_relay.storage.backup import backup
+from chez_relay.storage.checking import check
+from chez_relay.storage.copies import FILE_NAME
+from chez_relay.storage.migrations import migrate, steps
+from chez_relay.storage.sqlite import SqliteStorage
+from chez_wire.login import Role
+from tests.relay.storing import INBOX, READ, SPACE, chunk, create, entry
+from tests.relay.support import relay
+
+FIRST = "CREATE TABLE things (name TEXT NOT NULL) STRICT; INSERT INTO things VALUES ('kept');"
+SECOND = "ALTER TABLE things ADD COLUMN size INTEGER NOT NULL DEFAULT 4;"
+BROKEN = "UPDATE things SET size = 5; CREATE TABLE things (name TEXT);"
+
+
+def store_of(path: Path, known: Sequence[str]) -> sqlite3.Connection:
+    """A store brought up to these steps."""
+    db = sqlite3.connect(path, isolation_level=None)
+    migrate(db, path, known)
+    return db
+
+
+def test_a_store_is_copied_before_it_is_brought_up_to_date(tmp_path: Path) -> None:
+    """All lacking steps are done, and the store of the earlier version lies beside it, whole."""
+    path = tmp_path / FILE_NAME
+    store_of(path, [FIRST]).close()
+    with closing(store_of(path, [FIRST, SECOND, "CREATE TABLE more (x INTEGER) STRICT;"])) as db:
+        assert db.execute("SELECT * FROM things").fetchall() == [("kept", 4)]
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+    with closing(sqlite3.connect(tmp_path / f"{FILE_NAME}.before-0002")) as before:
+        assert before.execute("SELECT * FROM things").fetchall() == [("kept",)]
+        assert before.execute("PRAGMA user_version").fetchone() == (1,)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [FILE_NAME, f"{FILE_NAME}.before-0002"]
+
+
+def test_a_step_that_fails_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    """Not one statement of a failing step stays, the error names the copy, and a mended step can be tried again."""
+    path = tmp_path / FILE_NAME
+    store_of(path, [FIRST]).close()
+    for _ in range(2):
+        with pytest.raises(StoreUnusable, match="before-0002"):
+            store_of(path, [FIRST, SECOND, BROKEN])
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT * FROM things").fetchall() == [("kept",)]
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    with closing(store_of(path, [FIRST, SECOND])) as db:
+        assert db.execute("SELECT * FROM things").fetchall() == [("kept", 4)]
+
+
+def test_without_room_for_the_copy_nothing_is_migrated(tmp_path: Path) -> None:
+    """Where the copy can't be made, the store stays of its version, with a word on what to do."""
+    path = tmp_path / FILE_NAME
+    store_of(path, [FIRST]).close()
+    (tmp_path / f"{FILE_NAME}.before-0002").mkdir()  # nothing can take its name
+    with pytest.raises(StorageFailed, match="room"):
+        store_of(path, [FIRST, SECOND])
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+
+
+async def test_a_backup_beside_a_writing_relay_is_whole_and_another_store(tmp_path: Path) -> None:
+    """Made while entries come in, it has those acknowledged before it, each whole, and an incarnation of its own."""
+    store = await SqliteStorage.open(tmp_path / "data")
+    await store.perform([create(2), *(entry(n) for n in range(50)), chunk(1, 5000), INBOX,
+                         s.AddItem(INBOX.inbox, b"x")])
+    copying = asyncio.create_task(asyncio.to_thread(backup, tmp_path / "data", tmp_path / "copy"))
+    number = 50
+    while not copying.done():
+        await store.perform([entry(number)])
+        number += 1
+    report = await copying
+    incarnation = store.incarnation
+    await store.close()
+    assert report.sound and report.entries >= 50 and (report.chunks, report.packets, report.items) == (1, 2, 1)
+    assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "back").mkdir()
+    (tmp_path / "copy").rename(tmp_path / "back" / FILE_NAME)
+    back = await SqliteStorage.open(tmp_path / "back")
+    (page,) = await back.perform([s.ReadPage(SPACE.handle, 0, 2**20, READ)])
+    assert isinstance(page, s.Page) and page.end == report.entries
+    assert [one.envelope for one in page.entries] == [entry(n).envelope for n in range(page.end)]
+    assert back.incarnation != incarnation
+    await back.close()
+
+
+async def test_a_backup_replaces_nothing_and_is_not_made_of_a_damaged_store(tmp_path: Path) -> None:
+    """A file in its place, no store, a damaged one, a folder that is not there: typed, and nothing is left behind."""
+    store = await SqliteStorage.open(tmp_path / "data")
+    await store.perform([create(), entry(1)])
+    await store.close()
+    (tmp_path / "there").touch()
+    with pytest.raises(StoreUnusable, match="already"):
+        backup(tmp_path / "data", tmp_path / "there")
+    with pytest.raises(StoreUnusable, match="no relay's store"):
+        backup(tmp_path / "nothing", tmp_path / "copy")
+    with pytest.raises(StorageFailed):
+        backup(tmp_path / "data", tmp_path / "nowhere" / "copy")
+    path = tmp_path / "data" / FILE_NAME
+    data = path.read_bytes()
+    path.write_bytes(data.replace(entry(1).envelope, entry(2).envelope))
+    with pytest.raises(StoreUnusable, match="damaged"):
+        backup(tmp_path / "data", tmp_path / "copy")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["data", "there"]
+
+
+async def test_check_and_backup_from_the_command_line(tmp_path: Path) -> None:
+    """Beside a running relay both say what they saw; of a damaged store `check` ends with 3 and says where."""
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    async with relay(data) as process, connect(process.url) as device:
+        await device.create_space(SPACE.admin, *SPACE.others)
+        await device.open(SPACE.claims(Role.APPEND))
+        await device.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))
+        assert await run("check", "--data", str(data)) == (
+            0, "looked at 1 entries, 0 chunks, 0 packets and 0 items: all are whole\n")
+        code, output = await run("backup", "--data", str(data), str(copy))
+        assert code == 0 and "copied 1 entries" in output and check(copy).sound
+    path = data / FILE_NAME
+    path.write_bytes(path.read_bytes().replace(SPACE.envelope(1), SPACE.envelope(2)))
+    code, output = await run("check", "--data", str(data))
+    assert code == 3 and "damaged: space 1: the entry at offset 1" in output
+    code, output = await run("check", "--data", str(data), "--json")
+    assert code == 3 and json.loads(output)["damaged"] == 1
+    assert SPACE.handle.hex() not in output
+
+
+def test_the_real_schema_is_a_store_of_its_version(tmp_path: Path) -> None:
+    """The steps that ship make a store, and a second start changes nothing."""
+    path = tmp_path / FILE_NAME
+    for _ in range(2):
+        with closing(store_of(path, steps())) as db:
+            assert db.execute("PRAGMA user_version").fetchone() == (len(steps()),)
+    assert [file.name for file in tmp_path.iterdir()] == [FILE_NAME]
+
+
+async def run(*arguments: str) -> tuple[int | None, str]:
+    """Run `chez-relay` to its end: exit code and output."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "chez_relay", *arguments, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    return process.returncode, output.decode()
