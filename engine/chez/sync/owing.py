@@ -13,7 +13,7 @@ from chez.spaces.statements import Certify, Role
 from chez.store.database import Connection
 from chez.sync.entry import STATEMENTS
 
-__all__ = ("owes", "untold")
+__all__ = ("owes", "unsaid", "untold")
 
 
 def owes(db: Connection, space: SpaceKeys, device: bytes, at: Epoch, *, first: bool) -> bool:
@@ -61,3 +61,10 @@ def untold(db: Connection, space: int, relay: int, *, says: bool) -> bool:
         "SELECT 1 FROM entry WHERE space = ?1 AND kind = ?3 AND (n IN (SELECT entry FROM sealed WHERE relay = ?2) "
         "OR n IN (SELECT entry FROM lacking WHERE relay = ?2)))", (space, relay, STATEMENTS, says)).fetchone()
     return bool(waits)
+
+
+def unsaid(db: Connection, space: int, statement: bytes) -> bool:
+    """Whether a statement is in no entry yet."""
+    row = db.execute("SELECT EXISTS (SELECT 1 FROM statement WHERE space = ? AND hash = ? AND sent = 0)",
+                     (space, statement)).fetchone()
+    return bool(row[0])

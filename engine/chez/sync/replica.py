@@ -40,7 +40,7 @@ from chez.sync.outbox import (
     unheard,
     waiting_changes,
 )
-from chez.sync.owing import owes, untold
+from chez.sync.owing import owes, unsaid, untold
 from chez.sync.planning import by_epoch, plan
 from chez.sync.received import Received
 from chez.sync.retiring import retire_expelled
@@ -267,10 +267,13 @@ class Replica:
                  at: Epoch) -> tuple[bool, tuple[crypto.SigningKey, Rotation] | None]:
         """Whether a relay is to hear statements first; who signs and what replaces the keys of the epoch `at` there.
 
-        None when nothing does.
+        None when nothing does, or a device that was taken out would: it says no more how the epoch began.
         """
         self.refresh(db)
-        waits = untold(db, self.space.n, relay, says=role_of(self.space, self._device.id) is not None)
+        says = role_of(self.space, self._device.id) is not None
+        if not says and unsaid(db, self.space.n, self.space.epoch.id):
+            return False, None
+        waits = untold(db, self.space.n, relay, says=says)
         return waits, rotation_at(self.space, at, self._signer, self._entropy)
 
     def creation(self, db: Connection, relay: int) -> Creation:
