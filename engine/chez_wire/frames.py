@@ -13,52 +13,25 @@ import msgspec
 from msgspec import Meta
 
 from chez_wire.errors import FrameError
-from chez_wire.limits import (
-    ID_BYTES,
-    MAX_CHUNK,
-    MAX_CHUNK_IDS,
-    MAX_CLAIMS,
-    MAX_CREDIT,
-    MAX_ENVELOPE,
-    MAX_FRAME,
-    MAX_INBOX_ITEM,
-    MAX_INBOX_TTL,
-    MAX_PACKETS,
-    MAX_TEXT,
-    PACKET_BYTES,
-)
+from chez_wire.fields import Box, Bytes, Envelope, Frame, Id, Item, Offset, Ref, Sealed, Signature, Text
+from chez_wire.kept import Ahead, Keep, Kept, Lost, Resume, Resumed
+from chez_wire.limits import MAX_CHUNK_IDS, MAX_CLAIMS, MAX_FRAME, MAX_INBOX_TTL, MAX_PACKETS
 from chez_wire.login import Role
 
 __all__ = (
-    "PROTOCOL_VERSION", "Ack", "Append", "Appended", "Chunk", "ChunksHeld", "Claim", "ClientFrame", "CreateInbox",
-    "CreateSpace", "Credit", "DeleteSpace", "Done", "Ended", "Entries", "Entry", "Failed", "GetChunk", "GetPacket",
-    "HasChunks", "Hello", "InboxItem", "InboxItems", "Open", "Opened", "OpenedSpace", "Packet", "Put", "PutChunk",
-    "Read", "RelayFrame", "Rotate", "SealedPacket", "Subscribe", "Watch", "Welcome", "decode_client", "decode_relay",
-    "encode",
+    "PROTOCOL_VERSION", "Ack", "Ahead", "Append", "Appended", "Chunk", "ChunksHeld", "Claim", "ClientFrame",
+    "CreateInbox", "CreateSpace", "Credit", "DeleteSpace", "Done", "Ended", "Entries", "Entry", "Failed", "GetChunk",
+    "GetPacket", "HasChunks", "Hello", "InboxItem", "InboxItems", "Keep", "Kept", "Lost", "Open", "Opened",
+    "OpenedSpace", "Packet", "Put", "PutChunk", "Read", "RelayFrame", "Resume", "Resumed", "Rotate", "SealedPacket",
+    "Subscribe", "Watch", "Welcome", "decode_client", "decode_relay", "encode",
 )
 
 PROTOCOL_VERSION: Final = 1
 
-Id = Annotated[bytes, Meta(min_length=ID_BYTES, max_length=ID_BYTES)]
-Signature = Annotated[bytes, Meta(min_length=64, max_length=64)]
-Offset = Annotated[int, Meta(ge=0, le=2**62)]
-Ref = Annotated[int, Meta(ge=0, lt=2**32)]
-Bytes = Annotated[int, Meta(ge=1, le=MAX_CREDIT)]
-Text = Annotated[str, Meta(max_length=MAX_TEXT)]
-Envelope = Annotated[bytes, Meta(max_length=MAX_ENVELOPE)]
-Item = Annotated[bytes, Meta(min_length=1, max_length=MAX_INBOX_ITEM)]
-Sealed = Annotated[bytes, Meta(min_length=1, max_length=MAX_CHUNK)]
-Box = Annotated[bytes, Meta(min_length=PACKET_BYTES, max_length=PACKET_BYTES)]
-
-
-class _Frame(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """A frame: an array whose first element is its number."""
-
-
 # --- from the client ---------------------------------------------------------------
 
 
-class Hello(_Frame, tag=1, frozen=True):
+class Hello(Frame, tag=1, frozen=True):
     """First frame. `relay` is the name the client dialled (host:port)."""
 
     versions: Annotated[list[int], Meta(min_length=1, max_length=16)]
@@ -76,7 +49,7 @@ class SealedPacket(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_
 Packets = Annotated[list[SealedPacket], Meta(max_length=MAX_PACKETS)]
 
 
-class CreateSpace(_Frame, tag=2, frozen=True):
+class CreateSpace(Frame, tag=2, frozen=True):
     """Create a space. Its handle is the hash of `admin_key`, which signs the request."""
 
     ref: Ref
@@ -98,14 +71,14 @@ class Claim(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     signature: Signature
 
 
-class Open(_Frame, tag=3, frozen=True):
+class Open(Frame, tag=3, frozen=True):
     """Prove roles at any number of spaces and inboxes in one round trip."""
 
     ref: Ref
     claims: Annotated[list[Claim], Meta(min_length=1, max_length=MAX_CLAIMS)]
 
 
-class Append(_Frame, tag=4, frozen=True):
+class Append(Frame, tag=4, frozen=True):
     """Append one sealed entry; `role` says under which open credential."""
 
     ref: Ref
@@ -114,7 +87,7 @@ class Append(_Frame, tag=4, frozen=True):
     envelope: Envelope
 
 
-class Subscribe(_Frame, tag=5, frozen=True):
+class Subscribe(Frame, tag=5, frozen=True):
     """Send the entries after `after`, then what comes; at most `credit` bytes ahead."""
 
     ref: Ref
@@ -123,14 +96,14 @@ class Subscribe(_Frame, tag=5, frozen=True):
     credit: Bytes
 
 
-class Credit(_Frame, tag=6, frozen=True):
+class Credit(Frame, tag=6, frozen=True):
     """Allow `credit` more bytes on a subscription (what was received is durable)."""
 
     handle: Id
     credit: Bytes
 
 
-class Read(_Frame, tag=7, frozen=True):
+class Read(Frame, tag=7, frozen=True):
     """Read one page of entries after an offset."""
 
     ref: Ref
@@ -139,7 +112,7 @@ class Read(_Frame, tag=7, frozen=True):
     limit: Bytes
 
 
-class CreateInbox(_Frame, tag=8, frozen=True):
+class CreateInbox(Frame, tag=8, frozen=True):
     """Create an inbox, named by the hash of `owner_key`, which signs the request."""
 
     ref: Ref
@@ -149,7 +122,7 @@ class CreateInbox(_Frame, tag=8, frozen=True):
     signature: Signature
 
 
-class Put(_Frame, tag=9, frozen=True):
+class Put(Frame, tag=9, frozen=True):
     """Put one item into an inbox opened with role `put`."""
 
     ref: Ref
@@ -157,7 +130,7 @@ class Put(_Frame, tag=9, frozen=True):
     item: Item
 
 
-class Watch(_Frame, tag=10, frozen=True):
+class Watch(Frame, tag=10, frozen=True):
     """Send the items numbered above `after` of an inbox opened with role `take`, then what comes."""
 
     ref: Ref
@@ -165,7 +138,7 @@ class Watch(_Frame, tag=10, frozen=True):
     after: Offset
 
 
-class Ack(_Frame, tag=11, frozen=True):
+class Ack(Frame, tag=11, frozen=True):
     """Delete the items numbered up to `upto` of an inbox opened with role `take`."""
 
     ref: Ref
@@ -173,7 +146,7 @@ class Ack(_Frame, tag=11, frozen=True):
     upto: Offset
 
 
-class PutChunk(_Frame, tag=12, frozen=True):
+class PutChunk(Frame, tag=12, frozen=True):
     """Store one sealed piece of an attachment under the hash of its bytes; needs the role append."""
 
     ref: Ref
@@ -181,7 +154,7 @@ class PutChunk(_Frame, tag=12, frozen=True):
     data: Sealed
 
 
-class GetChunk(_Frame, tag=13, frozen=True):
+class GetChunk(Frame, tag=13, frozen=True):
     """Get one piece of an attachment by its id; needs the role read."""
 
     ref: Ref
@@ -189,7 +162,7 @@ class GetChunk(_Frame, tag=13, frozen=True):
     chunk: Id
 
 
-class HasChunks(_Frame, tag=14, frozen=True):
+class HasChunks(Frame, tag=14, frozen=True):
     """Ask which pieces the relay holds for a space opened with role read."""
 
     ref: Ref
@@ -197,7 +170,7 @@ class HasChunks(_Frame, tag=14, frozen=True):
     chunks: Annotated[list[Id], Meta(min_length=1, max_length=MAX_CHUNK_IDS)]
 
 
-class Rotate(_Frame, tag=15, frozen=True):
+class Rotate(Frame, tag=15, frozen=True):
     """Replace a space's admin key, credentials and packets, if `previous_read` is still its read key.
 
     `signer`, the space's admin key or its relay recovery key, signs the request.
@@ -215,7 +188,7 @@ class Rotate(_Frame, tag=15, frozen=True):
     signature: Signature
 
 
-class GetPacket(_Frame, tag=16, frozen=True):
+class GetPacket(Frame, tag=16, frozen=True):
     """Get the packet under a tag of a space; needs no role."""
 
     ref: Ref
@@ -223,7 +196,7 @@ class GetPacket(_Frame, tag=16, frozen=True):
     tag: Id
 
 
-class DeleteSpace(_Frame, tag=17, frozen=True):
+class DeleteSpace(Frame, tag=17, frozen=True):
     """Delete a space with all that is in it; signed by `signer` as in `Rotate`."""
 
     ref: Ref
@@ -235,7 +208,7 @@ class DeleteSpace(_Frame, tag=17, frozen=True):
 # --- from the relay ----------------------------------------------------------------
 
 
-class Welcome(_Frame, tag=33, frozen=True):
+class Welcome(Frame, tag=33, frozen=True):
     """Answer to `Hello`: the version chosen, the relay's nonce and its store's incarnation."""
 
     version: int
@@ -243,7 +216,7 @@ class Welcome(_Frame, tag=33, frozen=True):
     incarnation: Id
 
 
-class Done(_Frame, tag=34, frozen=True):
+class Done(Frame, tag=34, frozen=True):
     """What `ref` asked for is done and durable (create, rotate, delete, put, put chunk, ack)."""
 
     ref: Ref
@@ -263,14 +236,14 @@ class OpenedSpace(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_f
     head: Id
 
 
-class Opened(_Frame, tag=35, frozen=True):
+class Opened(Frame, tag=35, frozen=True):
     """Answer to `Open`, claims in the order they came."""
 
     ref: Ref
     spaces: Annotated[list[OpenedSpace], Meta(max_length=MAX_CLAIMS)]
 
 
-class Appended(_Frame, tag=36, frozen=True):
+class Appended(Frame, tag=36, frozen=True):
     """The entry is durable at `offset`; `head` is the cumulative head just after it.
 
     `passed` is the ref of this connection's subscription to the space when that stood
@@ -292,7 +265,7 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     envelope: Envelope
 
 
-class Entries(_Frame, tag=37, frozen=True):
+class Entries(Frame, tag=37, frozen=True):
     """A page (`ref` of the Read) or a push (`ref` of the Subscribe).
 
     `head` is the cumulative head after the last entry here; `end` the last offset the
@@ -313,7 +286,7 @@ class InboxItem(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fie
     item: Item
 
 
-class InboxItems(_Frame, tag=38, frozen=True):
+class InboxItems(Frame, tag=38, frozen=True):
     """Waiting items (`ref` of the Watch)."""
 
     ref: Ref
@@ -321,7 +294,7 @@ class InboxItems(_Frame, tag=38, frozen=True):
     items: list[InboxItem]
 
 
-class Failed(_Frame, tag=39, frozen=True):
+class Failed(Frame, tag=39, frozen=True):
     """What `ref` asked for was refused. `code` is for programs, `message` for people."""
 
     ref: Ref
@@ -330,28 +303,28 @@ class Failed(_Frame, tag=39, frozen=True):
     retry: bool = False
 
 
-class Chunk(_Frame, tag=40, frozen=True):
+class Chunk(Frame, tag=40, frozen=True):
     """One piece of an attachment (`ref` of the GetChunk)."""
 
     ref: Ref
     data: Sealed
 
 
-class ChunksHeld(_Frame, tag=41, frozen=True):
+class ChunksHeld(Frame, tag=41, frozen=True):
     """For each chunk asked about, in order, whether it is there (`ref` of the HasChunks)."""
 
     ref: Ref
     held: Annotated[list[bool], Meta(max_length=MAX_CHUNK_IDS)]
 
 
-class Packet(_Frame, tag=42, frozen=True):
+class Packet(Frame, tag=42, frozen=True):
     """One packet of epoch keys (`ref` of the GetPacket)."""
 
     ref: Ref
     box: Box
 
 
-class Ended(_Frame, tag=43, frozen=True):
+class Ended(Frame, tag=43, frozen=True):
     """All roles that were open at a space, and a subscription to it, ended: `code` tells why."""
 
     handle: Id
@@ -360,10 +333,11 @@ class Ended(_Frame, tag=43, frozen=True):
 
 ClientFrame = (
     Hello | CreateSpace | Open | Append | Subscribe | Credit | Read | CreateInbox | Put | Watch | Ack
-    | PutChunk | GetChunk | HasChunks | Rotate | GetPacket | DeleteSpace
+    | PutChunk | GetChunk | HasChunks | Rotate | GetPacket | DeleteSpace | Keep | Resume
 )
 RelayFrame = (
     Welcome | Done | Opened | Appended | Entries | InboxItems | Failed | Chunk | ChunksHeld | Packet | Ended
+    | Kept | Resumed
 )
 
 _encoder = msgspec.msgpack.Encoder()

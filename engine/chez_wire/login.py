@@ -12,7 +12,7 @@ from typing import Final
 from chez_wire.limits import ID_BYTES
 
 __all__ = ("ANY_KEY", "Role", "create_message", "delete_message", "handle_of", "inbox_of", "login_message",
-           "rotate_message")
+           "resume_message", "rotate_message")
 
 ANY_KEY: Final = bytes(ID_BYTES)
 """Instead of the read key that a rotation replaces: whichever stands. For the relay recovery key alone,
@@ -42,6 +42,11 @@ def _fields(context: str, *fields: bytes) -> bytes:
 def login_message(relay: str, client_nonce: bytes, relay_nonce: bytes, handle: bytes, role: Role) -> bytes:
     """The bytes that a role's Ed25519 key signs to log in to one space or inbox."""
     return _fields("chez/1 login", relay.encode(), client_nonce, relay_nonce, handle, role.encode())
+
+
+def resume_message(relay: str, client_nonce: bytes, relay_nonce: bytes, key: bytes) -> bytes:
+    """The bytes that the key of a kept session signs to take it up again on this connection."""
+    return _fields("chez/1 resume", relay.encode(), client_nonce, relay_nonce, key)
 
 
 def create_message(relay: str, client_nonce: bytes, relay_nonce: bytes, kind: str, *fields: bytes) -> bytes:

@@ -43,7 +43,7 @@ class Code(enum.StrEnum):
     NOT_SUBSCRIBED = "not_subscribed"
     """Credit for a space without a subscription on this connection."""
     OUT_OF_ORDER = "out_of_order"
-    """The frame is not allowed now: before Hello, or a second Hello."""
+    """The frame is not allowed now: before Hello, a second Hello, or a Resume where roles are open."""
     QUOTA = "quota"
     """The space, its control quota or its quota for chunks is full."""
     ROLE = "role"

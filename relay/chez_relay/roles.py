@@ -53,6 +53,16 @@ class OpenRoles:
         place.roles[role], place.ended = key, None
         return True
 
+    @property
+    def open_anywhere(self) -> bool:
+        """Whether any role is open."""
+        return any(place.roles for place in self._places.values())
+
+    def proven(self, handle: bytes) -> dict[Role, bytes]:
+        """The roles that are open at a space or inbox, each with the public key that proved it."""
+        place = self._places.get(handle)
+        return {} if place is None else dict(place.roles)
+
     def outdated(self, handle: bytes, credentials: Credentials | None) -> bool:
         """Whether roles are open at a space that rest on others than these credentials (None: it is gone)."""
         place = self._places.get(handle)

@@ -23,9 +23,10 @@ from chez_relay.buckets import Bucket, Buckets
 from chez_relay.committer import Committer
 from chez_relay.connection import GOING_AWAY, Connection
 from chez_relay.fanout import Growth
+from chez_relay.kept import KeptSessions
 from chez_relay.session import RelaySession
 from chez_relay.storage import Expire, Expired, Result, Storage
-from chez_wire.limits import MAX_FRAME
+from chez_wire.limits import MAX_FRAME, MIB
 
 __all__ = ("Limits", "RelayServer", "serving")
 
@@ -39,6 +40,7 @@ class Limits:
 
     Packets may be asked for without any role, so their number is bounded: a burst, which a
     device with thousands of rotated spaces needs at most, and then so many each second.
+    What is kept of connections that may come again is bounded in all, for each address, and in age.
     """
 
     connections: int = 20_000
@@ -53,6 +55,9 @@ class Limits:
     packets_rate: float = 16.0
     packets_burst_per_address: float = 16_384.0
     packets_rate_per_address: float = 64.0
+    kept_bytes: int = 64 * MIB
+    kept_bytes_per_address: int = 8 * MIB
+    kept_seconds: float = 24 * 3600.0
 
 
 class RelayServer:
@@ -68,6 +73,7 @@ class RelayServer:
         self._random = random
         self._clock = clock
         self._packets = Buckets(limits.packets_burst_per_address, limits.packets_rate_per_address)
+        self._kept = KeptSessions(clock, limits.kept_bytes, limits.kept_bytes_per_address, limits.kept_seconds)
         self._committer = Committer(storage, self._grown)
         self._connections: dict[Connection, asyncio.Task[None] | None] = {}
         self._followers: dict[bytes, dict[Connection, None]] = {}
@@ -119,9 +125,10 @@ class RelayServer:
                 await socket.close(TRY_LATER, "too many connections")
             return
         address = _address(socket)
+        kept = self._kept.at(address)
         session = RelaySession(
             names=self.names, nonce=self._random(32), incarnation=self._storage.incarnation,
-            tokens=self._tokens, lookup=self._lookup(address),
+            tokens=self._tokens, lookup=self._lookup(address), kept=kept,
         )
         connection = Connection(socket, session, self._committer, self)
         self._connections[connection] = asyncio.current_task()
@@ -133,6 +140,7 @@ class RelayServer:
             self._addresses[address] -= 1
             if self._addresses[address] <= 0:
                 del self._addresses[address]
+            kept.close()
             self._forget(connection)
 
     def _lookup(self, address: str) -> Callable[[], bool]:
@@ -163,6 +171,7 @@ class RelayServer:
             result = await self._expired()
             if not (isinstance(result, Expired) and result.more):
                 self._packets.forget_full(self._clock())
+                self._kept.forget_old()
                 await asyncio.sleep(self._limits.expiry_interval)
 
     async def _expired(self) -> Result:

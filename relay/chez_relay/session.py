@@ -8,8 +8,8 @@ the effects each call returns, in order.
 
     GREETING   waiting for Hello: versions, the client's nonce, the relay's dialled name
     READY      every other frame is allowed
-    OPENING    an Open waits for its credentials from storage; frames wait behind it, so
-               that a client may send Open and what needs it in one go
+    OPENING    an Open or a Resume waits for its credentials from storage; frames wait behind
+               it, so that a client may send it and what needs it in one go
     CLOSED     nothing is read any more
 
 The table below holds all transitions. A frame that it does not allow is answered with
@@ -21,12 +21,14 @@ from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from chez_relay import verify
 from chez_relay.chunks import ChunkFrame, plan
 from chez_relay.effects import Ask, Close, Effect, Follow
 from chez_relay.errors import Code
+from chez_relay.kept import KeptHere, KeptSessions
+from chez_relay.logins import outcome
 from chez_relay.replies import done, entries, fail, refused, send
-from chez_relay.roles import OpenRoles, credential
+from chez_relay.resuming import Resuming
+from chez_relay.roles import OpenRoles
 from chez_relay.signed import Signatures
 from chez_relay.storage import (
     AddEntry,
@@ -34,29 +36,25 @@ from chez_relay.storage import (
     Credentials,
     DropItems,
     Found,
-    Gone,
-    InboxInfo,
     Lookup,
     PacketData,
     Page,
     ReadPacket,
     ReadPage,
     Refused,
-    Request,
     Result,
     SpaceInfo,
     Stored,
 )
 from chez_relay.subscriptions import Subscriptions
 from chez_relay.tickets import Tickets
-from chez_wire.envelope import GENESIS_HEAD, Header, entry_id
+from chez_wire.envelope import Header, entry_id
 from chez_wire.errors import EnvelopeError, FrameError
 from chez_wire.frames import (
     PROTOCOL_VERSION,
     Ack,
     Append,
     Appended,
-    Claim,
     ClientFrame,
     CreateInbox,
     CreateSpace,
@@ -67,13 +65,14 @@ from chez_wire.frames import (
     GetPacket,
     HasChunks,
     Hello,
+    Keep,
     Open,
     Opened,
-    OpenedSpace,
     Packet,
     Put,
     PutChunk,
     Read,
+    Resume,
     Rotate,
     Subscribe,
     Watch,
@@ -81,7 +80,7 @@ from chez_wire.frames import (
     decode_client,
 )
 from chez_wire.limits import MAX_FRAME, MAX_PAGE
-from chez_wire.login import Role, login_message
+from chez_wire.login import Role
 
 __all__ = ("MAX_WAITING_BYTES", "MAX_WAITING_FRAMES", "TRANSITIONS", "RelaySession", "State")
 
@@ -106,12 +105,12 @@ class State(enum.Enum):
 
 
 _REQUESTS = (CreateSpace, Append, Subscribe, Credit, Read, CreateInbox, Put, Watch, Ack, PutChunk, GetChunk, HasChunks,
-             Rotate, GetPacket, DeleteSpace)
+             Rotate, GetPacket, DeleteSpace, Keep)
 
 TRANSITIONS: Final[Mapping[State, Mapping[type[Any], State]]] = MappingProxyType({
-    # state: {what happens: the state after it}; `Found` is the storage's answer to an Open
+    # state: {what happens: the state after it}; `Found` is the storage's answer to an Open or a Resume
     State.GREETING: {Hello: State.READY},
-    State.READY: {Open: State.OPENING, **dict.fromkeys(_REQUESTS, State.READY)},
+    State.READY: {Open: State.OPENING, Resume: State.OPENING, **dict.fromkeys(_REQUESTS, State.READY)},
     State.OPENING: {Found: State.READY, Refused: State.READY},
     State.CLOSED: {},
 })
@@ -123,15 +122,16 @@ class RelaySession:
     `names` are the host:port names this relay answers to, in lower case; `nonce` is 32 fresh random
     bytes; `incarnation` the storage's; `tokens` what an operator accepts for creating
     spaces (empty: everybody may); `lookup` is asked before each packet is looked up, which
-    needs no role, and may say that there were too many.
+    needs no role, and may say that there were too many. `kept` is what this connection keeps for
+    the next, and finds of the one before.
     """
 
-    __slots__ = ("_incarnation", "_lookup", "_names", "_roles", "_signatures", "_state", "_subscriptions", "_tickets",
-                 "_tokens", "_waiting", "_waiting_bytes")
+    __slots__ = ("_incarnation", "_kept", "_lookup", "_names", "_roles", "_signatures", "_state", "_subscriptions",
+                 "_tickets", "_tokens", "_waiting", "_waiting_bytes")
 
     def __init__(
         self, *, names: Collection[str], nonce: bytes, incarnation: bytes, tokens: Collection[str] = (),
-        lookup: Callable[[], bool] = lambda: True,
+        lookup: Callable[[], bool] = lambda: True, kept: KeptHere | None = None,
     ) -> None:
         self._names = names
         self._incarnation = incarnation
@@ -142,6 +142,7 @@ class RelaySession:
         self._roles = OpenRoles()
         self._tickets = Tickets()
         self._subscriptions = Subscriptions(self._tickets)
+        self._kept = kept or KeptSessions(lambda: 0.0).at("")
         self._waiting: list[ClientFrame] = []
         self._waiting_bytes = 0
 
@@ -254,6 +255,10 @@ class RelaySession:
                 self._state = after
                 lookup = Lookup(tuple(claim.handle for claim in frame.claims))
                 return [self._tickets.ask(lookup, lambda r: self._opened(frame, r))]
+            case Keep():
+                return self._resuming().keep(frame)
+            case Resume():
+                return self._resume(frame, after)
             case Hello():
                 return self._hello(frame, after)
 
@@ -271,16 +276,7 @@ class RelaySession:
         return [send(Welcome(PROTOCOL_VERSION, nonce, self._incarnation))]
 
     def _signed(self, frame: CreateSpace | CreateInbox | Rotate | DeleteSpace) -> list[Effect]:
-        request: Request | Refused
-        match frame:
-            case CreateSpace():
-                request = self._signatures.creation(frame, self._tokens)
-            case CreateInbox():
-                request = self._signatures.inbox(frame)
-            case Rotate():
-                request = self._signatures.rotation(frame)
-            case DeleteSpace():
-                request = self._signatures.deletion(frame)
+        request = self._signatures.request(frame, self._tokens)
         if isinstance(request, Refused):
             return refused(frame.ref, request)
         return [self._tickets.ask(request, lambda r: done(frame.ref, r))]
@@ -371,28 +367,27 @@ class RelaySession:
             # News of a rotation comes after all results of its group, and this may be one of them.
             if isinstance(known, SpaceInfo):
                 effects += self.rotated(claim.handle, known.keys.credentials)
-        outcomes = [self._claim(claim, known) for claim, known in zip(frame.claims, result.known, strict=True)]
-        follows = [Follow(outcome.handle) for outcome in outcomes if not outcome.error]
+        outcomes = [outcome(claim, known, self._roles, self._signatures)
+                    for claim, known in zip(frame.claims, result.known, strict=True)]
+        follows = [Follow(one.handle) for one in outcomes if not one.error]
         return [*effects, *follows, send(Opened(frame.ref, outcomes))]
 
-    def _claim(self, claim: Claim, known: SpaceInfo | InboxInfo | Gone | Refused | None) -> OpenedSpace:
-        def outcome(error: str, offset: int = 0, head: bytes = GENESIS_HEAD) -> OpenedSpace:
-            return OpenedSpace(claim.handle, claim.role, error, offset, head)
+    def _resuming(self) -> Resuming:
+        return Resuming(self._kept, self._roles, self._subscriptions)
 
-        if isinstance(known, Refused):
-            return outcome(known.code)
-        if known is None or isinstance(known, Gone):
-            return outcome(Code.UNKNOWN if known is None else Code.DELETED)
-        key, by = credential(known, claim.role), self._signatures
-        message = login_message(by.relay, by.client_nonce, by.relay_nonce, claim.handle, claim.role)
-        if key is None or not verify.signed_by(key, claim.signature, message):
-            return outcome(Code.DENIED)
-        if not self._roles.open(claim.handle, known, claim.role, key):
-            return outcome(Code.TOO_MANY)
-        # A writer that may not read learns nothing of the log, not even how long it is.
-        if isinstance(known, SpaceInfo) and claim.role is Role.READ:
-            return outcome("", known.offset, known.head)
-        return outcome("")
+    def _resume(self, frame: Resume, after: State) -> list[Effect]:
+        places = self._resuming().places(frame, self._signatures)
+        if isinstance(places, Refused):
+            return refused(frame.ref, places)
+        self._state = after
+
+        def then(result: Result) -> list[Effect]:
+            self._state = TRANSITIONS[self._state][type(result)]
+            if isinstance(result, Found):
+                return self._resuming().take_up(frame, places, result)
+            return refused(frame.ref, result)
+
+        return [self._tickets.ask(Lookup(tuple(place.handle for place in places)), then)]
 
     def _end(self, ref: int, code: Code, message: str, close: int) -> list[Effect]:
         self._state = State.CLOSED

@@ -17,6 +17,8 @@ from chez_wire.packets import in_order, packets_hash
 
 __all__ = ("Signatures",)
 
+Signed = AddSpace | AddInbox | RotateSpace | DropSpace
+
 _TWICE = Refused(Code.DENIED, "the refs of signed requests must rise on a connection: this one may be a repetition")
 _UNSIGNED = Refused(Code.DENIED, "the key it names did not sign this request")
 _DISORDER = Refused(Code.BAD_PACKETS, "packets must be in the order of their tags, each tag once")
@@ -30,6 +32,18 @@ class Signatures:
     client_nonce: bytes
     relay_nonce: bytes
     _last_ref: int = 0
+
+    def request(self, frame: CreateSpace | CreateInbox | Rotate | DeleteSpace, tokens: Sequence[str]) -> Signed | Refused:
+        """What a frame that brings its own signature asks of the storage."""
+        match frame:
+            case CreateSpace():
+                return self.creation(frame, tokens)
+            case CreateInbox():
+                return self.inbox(frame)
+            case Rotate():
+                return self.rotation(frame)
+            case DeleteSpace():
+                return self.deletion(frame)
 
     def creation(self, frame: CreateSpace, tokens: Sequence[str]) -> AddSpace | Refused:
         """What a creation asks of the storage, if it has a token (where one is wanted) and the admin key's word."""

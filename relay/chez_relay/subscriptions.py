@@ -34,6 +34,20 @@ class Subscriptions:
         self._spaces[frame.handle] = cursor
         return [Follow(frame.handle), *self._pump(cursor, first=True)]
 
+    @property
+    def followed(self) -> list[bytes]:
+        """The handles of the spaces that are followed, in their order."""
+        return sorted(self._spaces)
+
+    def restore(self, cursor: SpaceCursor) -> None:
+        """Follow a space again, from where its reader says that it is; what is new leaves with `go_on`."""
+        cursor.answered = True  # by the answer to all of them
+        self._spaces[cursor.handle] = cursor
+
+    def go_on(self, handle: bytes) -> list[Effect]:
+        """Send what a space that was restored has to send."""
+        return self._pump(self._spaces[handle])
+
     def credit(self, frame: Credit) -> list[Effect]:
         """Allow more bytes."""
         cursor = self._spaces.get(frame.handle)

@@ -12,10 +12,11 @@ from chez.sync.session import ClientSession
 from chez_relay import session as relay
 from chez_relay.effects import Close, Send
 from chez_relay.errors import Code
+from chez_relay.kept import KeptSessions, Place
 from chez_relay.session import RelaySession
 from chez_wire import frames
 from chez_wire.envelope import entry_id
-from chez_wire.login import Role
+from chez_wire.login import Role, resume_message
 from tests.relay.link import NAME
 from tests.relay.support import Space, key, seed
 
@@ -39,6 +40,9 @@ SAMPLES: dict[type, frames.ClientFrame] = {
     frames.HasChunks: frames.HasChunks(1, SPACE.handle, [seed("x")]),
     frames.Rotate: frames.Rotate(1, SPACE.handle, *[seed("k")] * 6, [], bytes(64)),
     frames.GetPacket: frames.GetPacket(1, SPACE.handle, seed("t")),
+    frames.Keep: frames.Keep(1, seed("k")),
+    frames.Resume: frames.Resume(1, key("kept").public, key("kept").sign_bytes(
+        resume_message(NAME, seed("c"), seed("n"), key("kept").public)), 2, 1, [0, None]),
     frames.DeleteSpace: frames.DeleteSpace(1, SPACE.handle, seed("k"), bytes(64)),
 }
 
@@ -52,7 +56,9 @@ def test_every_frame_has_a_sample() -> None:
 @pytest.mark.parametrize("state", [relay.State.GREETING, relay.State.READY])
 def test_the_table_decides_which_frames_are_allowed(state: relay.State, kind: type) -> None:
     """A frame outside the table is answered with out_of_order and changes no state."""
-    session = RelaySession(names=[NAME], nonce=seed("n"), incarnation=seed("i"))
+    kept = KeptSessions(lambda: 0.0)
+    kept.at("").keep(key("kept").public, [Place.of(seed(name), {}) for name in ("a", "b")])
+    session = RelaySession(names=[NAME], nonce=seed("n"), incarnation=seed("i"), kept=kept.at(""))
     if state is relay.State.READY:
         session.receive(frames.encode(SAMPLES[frames.Hello]))
     effects = session.receive(frames.encode(SAMPLES[kind]))

@@ -37,6 +37,8 @@ PUBLIC_KEYS = {
     "chez.records.undo.Spot.key": "a field's name",
     "chez.spaces.state.State.epochs": "statements, which hold no key",
     "chez.spaces.statements.Invite.key": "the public half",
+    "chez_wire.kept.Keep.key": "the public half",
+    "chez_wire.kept.Resume.key": "the public half",
 }
 
 

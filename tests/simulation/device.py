@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from chez.records.store import RecordStore
 from chez.store.database import Connection
+from chez.sync.keeping import Keeping
 from chez.sync.lanes import Job, Lane, Lanes
 from chez.sync.machine import SyncMachine
 from chez.sync.outbox import waiting_spaces
@@ -34,6 +35,9 @@ class Device:
     member: Member
     random: Random
     db: Connection
+    keeps: bool = False
+    """Whether its relay is to keep what is followed for the next connection."""
+    keeping: Keeping | None = None
     records: RecordStore = field(init=False)
     replicas: dict[int, Replica] = field(default_factory=dict)
     lanes: Lanes | None = None
@@ -63,6 +67,7 @@ class Device:
         self.records = RecordStore(self.member.keys.id)
         self.replicas = {}
         self.edits.clear()
+        self.keeping = Keeping(self.random.randbytes) if self.keeps else None
         self.disconnect()
         for (n,) in self.db.execute("SELECT n FROM space ORDER BY n").fetchall():
             self.open(n)
@@ -86,7 +91,8 @@ class Device:
 
     def dial(self, relay: str) -> None:
         """Begin a connection; its frames are the caller's to carry."""
-        self.lanes = Lanes(ClientSession(relay, self.random.randbytes(32)), RELAY, rests=True)
+        self.lanes = Lanes(ClientSession(relay, self.random.randbytes(32)), RELAY, rests=True,
+                           keeping=self.keeping)
         for replica in self.replicas.values():
             self.lanes.add(replica)
 

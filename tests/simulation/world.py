@@ -20,6 +20,7 @@ from chez.store.database import Connection
 from chez.sync.entry import STATEMENT, read_signed, unseal
 from chez_relay.effects import Ask, Close, Effect, Send
 from chez_relay.fanout import growth
+from chez_relay.kept import KeptSessions
 from chez_relay.session import RelaySession
 from chez_relay.storage import RotateSpace
 from chez_relay.storage.memory import MemoryStorage
@@ -61,6 +62,7 @@ class World:
         self.devices: list[Device] = []
         self._add(self.family.founder)
         self.storage = MemoryStorage(self.random.randbytes(32))
+        self.kept = KeptSessions(lambda: 0.0)
         self.links: list[Link] = []
         self.apart: set[str] = set()
         self.workload = Workload(self.random)
@@ -128,7 +130,7 @@ class World:
 
     def _add(self, member: Member) -> None:
         db = self.family.store(member, self.random.randbytes(32))
-        self.devices.append(Device(self.family, member, self.random, db))
+        self.devices.append(Device(self.family, member, self.random, db, keeps=True))
 
     def _pair(self, device: Device) -> None:
         name, keys = f"device {len(self.devices)}", self.family.candidate(self.random)
@@ -168,7 +170,8 @@ class World:
 
     def _connect(self, device: Device) -> None:
         device.dial(NAME)
-        relay = RelaySession(names=[NAME], nonce=self.random.randbytes(32), incarnation=self.storage.incarnation)
+        relay = RelaySession(names=[NAME], nonce=self.random.randbytes(32), incarnation=self.storage.incarnation,
+                             kept=self.kept.at(device.name))
         self.links.append(Link(device, relay))
         self.note(device.name, "connects")
 
@@ -274,6 +277,7 @@ class World:
         for device in self.devices:
             device.disconnect()
         self.links.clear()
+        self.kept = KeptSessions(lambda: 0.0)
         self.note("relay", how)
 
 

@@ -15,6 +15,7 @@ from chez.sync.lanes import Lanes, State
 from chez.sync.outbox import waiting_spaces
 from chez_relay.effects import Ask, Send
 from chez_relay.fanout import growth
+from chez_relay.kept import KeptSessions
 from chez_relay.session import RelaySession
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire.frames import Append, Open, Opened, decode_client, decode_relay, encode
@@ -28,6 +29,7 @@ class Wire:
     """A device and a relay, joined by a wire that counts; `turns` are times that both sides said all they had."""
 
     spaces: int
+    keeps: bool = False
     random: Random = field(default_factory=lambda: Random(7))
     up: list[bytes] = field(default_factory=list)
     down: list[bytes] = field(default_factory=list)
@@ -36,10 +38,11 @@ class Wire:
     def __post_init__(self) -> None:
         self.house = household(self.random)
         db = self.house.store(self.house.founder, self.random.randbytes(32))
-        self.device = Device(self.house, self.house.founder, self.random, db)
+        self.device = Device(self.house, self.house.founder, self.random, db, self.keeps)
         for number in range(self.spaces - 1):
             self.make(f"space {number}")
         self.storage = MemoryStorage(self.random.randbytes(32))
+        self.kept = KeptSessions(lambda: 0.0)
 
     def make(self, name: str) -> int:
         """One more space, which the device has from then on; its row."""
@@ -58,7 +61,7 @@ class Wire:
         self.device.disconnect()
         self.device.dial(NAME)
         self.relay = RelaySession(names=[NAME], nonce=self.random.randbytes(32),
-                                  incarnation=self.storage.incarnation)
+                                  incarnation=self.storage.incarnation, kept=self.kept.at("here"))
         self.up.clear()
         self.down.clear()
         self.turns = 0

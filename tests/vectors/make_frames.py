@@ -10,6 +10,7 @@ import sys
 
 from chez_wire import frames
 from chez_wire.chunks import chunk_id
+from chez_wire.kept import kept_digest, resumed_digest
 from chez_wire.login import (
     Role,
     create_message,
@@ -17,6 +18,7 @@ from chez_wire.login import (
     handle_of,
     inbox_of,
     login_message,
+    resume_message,
     rotate_message,
 )
 from chez_wire.packets import packets_hash
@@ -56,6 +58,8 @@ FRAMES: tuple[frames.ClientFrame | frames.RelayFrame, ...] = (
                   _signature(27)),
     frames.GetPacket(14, _id(8), _id(21)),
     frames.DeleteSpace(15, _id(8), _id(22), _signature(28)),
+    frames.Keep(16, _id(29)),
+    frames.Resume(17, _id(29), _signature(30), 18, 65_536, [17, None, 300]),
     frames.Welcome(1, _id(14), _id(15)),
     frames.Done(1),
     frames.Opened(2, [frames.OpenedSpace(_id(8), Role.READ, "", 17, _id(16)),
@@ -68,6 +72,8 @@ FRAMES: tuple[frames.ClientFrame | frames.RelayFrame, ...] = (
     frames.ChunksHeld(12, [True, False]),
     frames.Packet(14, bytes((21,)) * 256),
     frames.Ended(_id(8), "rotated"),
+    frames.Kept(16, 3, _id(31)),
+    frames.Resumed(17, [frames.Ahead(0, 19)], [frames.Lost(2, "rotated")], _id(32)),
 )
 """One of each frame."""
 
@@ -82,9 +88,12 @@ def hashes() -> dict[str, str]:
         "create_message": create_message(*greeting, "space", *keys, packets_hash([_packet(21)])),
         "rotate_message": rotate_message(*greeting, 13, _id(8), _id(4), _id(22), _id(23), _id(24), _id(25), packets),
         "delete_message": delete_message(*greeting, 15, _id(8)),
+        "resume_message": resume_message(*greeting, _id(29)),
     }
     return {"handle_of": handle_of(_id(2)).hex(), "inbox_of": inbox_of(_id(10)).hex(),
             "chunk_id": chunk_id(b"chunk").hex(), "packets_hash": packets.hex(),
+            "kept_digest": kept_digest([_id(8), _id(9), _id(10)]).hex(),
+            "resumed_digest": resumed_digest([(_id(9), 17, _id(16)), (_id(10), 0, bytes(32))]).hex(),
             **{name: message.hex() for name, message in messages.items()}}
 
 

@@ -4,7 +4,8 @@ An answer must match its request in kind, place and content, entries must follow
 (`following`), and roles end only where some were open. Anything else is `RelayMisbehaved`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from chez.sync.events import (
@@ -18,9 +19,12 @@ from chez.sync.events import (
     PacketArrived,
     Refused,
     RolesEnded,
+    SessionKept,
     SpacesOpened,
+    SpacesResumed,
 )
 from chez.sync.following import Following, check_run, misbehaved
+from chez.sync.resuming import Reading, resumed
 from chez_wire import frames
 from chez_wire.chunks import chunk_id
 from chez_wire.envelope import GENESIS_HEAD
@@ -35,7 +39,9 @@ REFS: Final = 2**32
 class Asked:
     """What an answer must match: its type, the space or inbox, and what was sent.
 
-    `entry` is an entry's or a chunk's id, `count` the number of chunks asked about.
+    `entry` is an entry's or a chunk's id, or the hash of the handles that are kept, `count` the number
+    of chunks asked about or spaces kept. Of the `kept` spaces, whose refs are those from `first` on, the
+    `readings` are to be followed again, `credit` bytes ahead each.
     """
 
     answer: type[Any]
@@ -44,6 +50,10 @@ class Asked:
     count: int = 0
     claims: tuple[tuple[bytes, Role], ...] = ()
     after: int = 0
+    kept: tuple[bytes, ...] = ()
+    readings: Mapping[bytes, Reading] = field(default_factory=dict)
+    first: int = 0
+    credit: int = 0
 
 
 class Answers:
@@ -53,6 +63,7 @@ class Answers:
         self._refs = 0
         self._asked: dict[int, Asked] = {}
         self._following: dict[bytes, Following] = {}
+        self._followers: dict[int, bytes] = {}
         self._replaced: dict[int, bytes] = {}
         self._open: set[bytes] = set()
 
@@ -63,7 +74,7 @@ class Answers:
 
     def follows(self, ref: int) -> bool:
         """Whether `ref` is that of a subscription or a watch that stands."""
-        return any(following.ref == ref for following in self._following.values())
+        return ref in self._followers
 
     def following(self, name: bytes) -> Following | None:
         """The subscription to a space or the watch of an inbox."""
@@ -74,11 +85,28 @@ class Answers:
         # Skips what is still in use, so that a ref that wrapped around is never ambiguous.
         while True:
             self._refs = self._refs % (REFS - 1) + 1
-            following = (f.ref == self._refs for f in self._following.values())
-            if self._refs not in self._asked and self._refs not in self._replaced and not any(following):
+            if not any(self._refs in used for used in (self._asked, self._replaced, self._followers)):
                 break
         self._asked[self._refs] = asked
         return self._refs
+
+    def expect_resumed(self, kept: tuple[bytes, ...], readings: Mapping[bytes, Reading],
+                       credit: int) -> tuple[int, int]:
+        """The ref of the first request of a connection, to follow kept spaces again, and that of the first of them."""
+        first = self._refs + 2
+        ref = self.expect(Asked(frames.Resumed, kept=kept, readings=readings, first=first, credit=credit))
+        self._refs += len(kept)
+        return ref, first
+
+    @property
+    def followed(self) -> list[bytes]:
+        """The handles of the spaces that are followed, in their order."""
+        return sorted(name for name, following in self._following.items() if not following.inbox)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing was asked yet."""
+        return self._refs == 0
 
     def follow(self, name: bytes, following: Following) -> None:
         """From now on a subscription or watch stands under this request's ref; an earlier one is replaced."""
@@ -87,7 +115,12 @@ class Answers:
         if (earlier := self._following.get(name)) is not None:
             self._asked.pop(earlier.ref, None)
             self._replaced[earlier.ref] = name
+            self._leave(name)
         self._following[name] = following
+        self._followers[following.ref] = name
+
+    def _leave(self, name: bytes) -> None:
+        del self._followers[self._following.pop(name).ref]
 
     def event(self, frame: frames.RelayFrame) -> list[Event]:
         """What a frame says, if it may: an answer to what was asked, or what a subscription brings.
@@ -127,6 +160,11 @@ class Answers:
                 return PacketArrived(ref, box)
             case frames.Ended():
                 return self._ended(frame)
+            case frames.Kept(ref, count, digest):
+                asked = self._answered(ref, frames.Kept)
+                return SessionKept(ref, (asked.count, asked.entry) == (count, digest))
+            case frames.Resumed():
+                return self._resumed(frame)
             case frames.Failed():
                 return self._failed(frame)
             case frames.Welcome():
@@ -137,6 +175,17 @@ class Answers:
         if asked is None or asked.answer is not kind:
             misbehaved(f"the relay sent {kind.__name__} for nothing that was asked")
         return asked
+
+    def _resumed(self, frame: frames.Resumed) -> SpacesResumed:
+        asked = self._answered(frame.ref, frames.Resumed)
+        event = resumed(frame, asked.kept, asked.readings, asked.first)
+        for one in event.back:
+            self._open.add(one.handle)
+            if event.alike:
+                self.follow(one.handle, Following(one.ref, one.after, asked.credit, one.head))
+            else:  # each is opened by itself, and followed anew
+                self._replaced[one.ref] = one.handle
+        return event
 
     def _appended(self, frame: frames.Appended) -> AppendDone:
         asked = self._answered(frame.ref, frames.Appended)
@@ -157,14 +206,13 @@ class Answers:
             # A refused subscription ends; so does one that the relay gives up later.
             if (following := self._following.get(name)) is not None and following.ref == frame.ref:
                 self._stands(name)
-                del self._following[name]
+                self._leave(name)
         return Refused(frame.ref, frame.code, frame.message, frame.retry)
 
     def _follower(self, ref: int) -> bytes:
-        for name, following in self._following.items():
-            if following.ref == ref:
-                return name
-        misbehaved("the relay refused what nobody asked for")
+        if ref not in self._followers:
+            misbehaved("the relay refused what nobody asked for")
+        return self._followers[ref]
 
     def _entries(self, frame: frames.Entries) -> EntriesArrived:
         event = EntriesArrived(frame.ref, frame.handle, tuple(frame.entries), frame.head, frame.end)
@@ -203,7 +251,7 @@ class Answers:
         # One that has no answer yet was sent behind the end, or gets its refusal.
         if following is not None and following.ref not in self._asked:
             self._stands(frame.handle)
-            del self._following[frame.handle]
+            self._leave(frame.handle)
         return RolesEnded(frame.handle, frame.code)
 
     def _stands(self, name: bytes) -> None:

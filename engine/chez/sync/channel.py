@@ -8,6 +8,7 @@ answers are its space's. Claims wait until all spaces that are to be opened have
 from collections.abc import Sequence
 
 from chez.crypto import SigningKey
+from chez.sync.sealed import Cursor
 from chez.sync.session import Claim, ClientSession, Rotation
 from chez_wire.frames import SealedPacket
 from chez_wire.login import Role
@@ -28,12 +29,27 @@ class Channel:
         self._tickets = 0
         self.claims: list[Claim] = []
         """The roles that are to be opened next."""
+        self.opened: list[Claim] = []
+        """The roles that were to be opened last."""
+        self.cursor: Cursor | None = None
+        """How far the space was read: it is followed again from there in one go, where the relay keeps it."""
+        self.wanted = 0
+        """How many bytes of it may be under way then."""
 
-    def open(self, claims: Sequence[Claim]) -> int:
-        """Prove roles, together with what other spaces prove -> `SpacesOpened`, under the number returned."""
-        self.claims = list(claims)
+    def open(self, claims: Sequence[Claim], cursor: Cursor | None, credit: int) -> int:
+        """Prove roles, together with what other spaces prove -> `SpacesOpened`, under the number returned.
+
+        Or, if the relay keeps the space -> `SpaceResumed`: it is followed already, from `cursor` on, and
+        `credit` bytes may be under way.
+        """
+        self.claims, self.cursor, self.wanted = list(claims), cursor, credit
+        self.opened = self.claims
         self._tickets -= 1  # refs of the connection's own are positive
         return self._tickets
+
+    def again(self) -> None:
+        """The roles that were to be opened last are to be opened, under the same number."""
+        self.claims = self.opened
 
     @property
     def ticket(self) -> int:
@@ -63,6 +79,11 @@ class Channel:
         self._asked.pop(self._subscription, None)
         self._subscription = self._note(self._session.subscribe(handle, after, credit, head=head))
         return self._subscription
+
+    def resumed(self, ref: int) -> None:
+        """The space is followed again, under this ref."""
+        self._asked.pop(self._subscription, None)
+        self._subscription = self._note(ref)
 
     def credit(self, handle: bytes, credit: int) -> None:
         """Allow more bytes on the subscription."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from chez_wire.frames import Entry, InboxItem, OpenedSpace
 
 __all__ = ("AppendDone", "ChunkArrived", "ChunksFound", "Completed", "EntriesArrived", "Event", "InboxArrived",
-           "PacketArrived", "Refused", "RolesEnded", "SpacesOpened", "Welcomed")
+           "PacketArrived", "Refused", "ResumedSpace", "RolesEnded", "SessionKept", "SpaceResumed", "SpacesOpened",
+           "SpacesResumed", "Welcomed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,47 @@ class SpacesOpened:
 
     ref: int
     spaces: tuple[OpenedSpace, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKept:
+    """The relay keeps what is followed; `alike` says whether that is what was followed as far as is known here."""
+
+    ref: int
+    alike: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResumedSpace:
+    """A space that is followed again under a ref, from `after` with its `head` there; `end` is its last offset."""
+
+    handle: bytes
+    ref: int
+    after: int
+    head: bytes
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpacesResumed:
+    """What came back of what was kept, and what did not, each with a code of docs/protocol.md.
+
+    Unless `alike`, some space without news has another log than it had: none is followed, and
+    each is to be opened by itself.
+    """
+
+    ref: int
+    back: tuple[ResumedSpace, ...]
+    lost: tuple[tuple[bytes, str], ...]
+    alike: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceResumed:
+    """One space's part of it: it is open and followed again; `end` is its last offset."""
+
+    ref: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,5 +163,5 @@ class Refused:
 
 Event = (
     Welcomed | SpacesOpened | AppendDone | EntriesArrived | InboxArrived | ChunkArrived | ChunksFound | PacketArrived
-    | RolesEnded | Completed | Refused
+    | RolesEnded | Completed | Refused | SessionKept | SpacesResumed | SpaceResumed
 )

@@ -28,6 +28,7 @@ class Following:
     position: int
     credit: int = 0
     head: bytes | None = None
+    inbox: bool = False
 
     def take(self, event: EntriesArrived) -> None:
         """Entries came: they must follow the last ones, and be within the credit."""

@@ -1,9 +1,9 @@
 """The spaces that share one connection to a relay, each in a lane of its own, as a state machine.
 
 A lane is a space's `SyncMachine` with what is to be done for it. The connection is opened
-for all lanes at once: their claims leave in as few frames as the protocol's limits allow,
-so it takes as many round trips for a thousand spaces as for one. What arrives goes to the
-lane that it is about.
+for all lanes at once (`chez.sync.opening`), so it takes as many round trips for a thousand
+spaces as for one, and then the relay keeps what is followed for the next one. What arrives
+goes to the lane that it is about.
 
 A lane goes its own way. One that the relay refuses, or whose store or log is damaged, stops
 with its error and the others go on (STOPPED); one that can't go on just now, or that the
@@ -30,15 +30,18 @@ from chez.sync.events import (
     PacketArrived,
     Refused,
     RolesEnded,
+    SessionKept,
     SpacesOpened,
+    SpacesResumed,
     Welcomed,
 )
-from chez.sync.machine import Phase, SyncMachine
+from chez.sync.keeping import Keeping
+from chez.sync.machine import SyncMachine
+from chez.sync.opening import Opening
 from chez.sync.replica import Replica
 from chez.sync.sealed import Sealed
-from chez.sync.session import Claim, ClientSession
-from chez.sync.work import Progress, Work
-from chez_wire.limits import MAX_CLAIMS
+from chez.sync.session import ClientSession
+from chez.sync.work import Phase, Progress, Work
 
 __all__ = ("Job", "Lane", "Lanes", "State")
 
@@ -89,14 +92,17 @@ class Lanes:
     """The spaces of one connection; `relay` is the relay's row in the store.
 
     With `rests`, a lane that can't go on just now waits to be begun again; without, it stops.
+    `keeping` is what the relay keeps of the connection before, if it is to keep anything.
     """
 
-    def __init__(self, session: ClientSession, relay: int, *, rests: bool) -> None:
+    def __init__(self, session: ClientSession, relay: int, *, rests: bool, keeping: Keeping | None = None) -> None:
         self._session = session
         self._relay = relay
         self._rests = rests
         self._welcomed: Welcomed | None = None
-        self._opening: dict[int, list[tuple[Channel, int]]] = {}
+        self._keeping = keeping
+        self._opening = Opening(session, keeping)
+        self._opened_more = False
         self._asked: dict[int, Channel] = {}
         self._lanes: dict[Channel, Lane] = {}
         self.all: tuple[Lane, ...] = ()
@@ -173,6 +179,7 @@ class Lanes:
     def data_to_send(self) -> list[bytes]:
         """The frames to send now, in order; each is returned once."""
         self._open()
+        self._keep()
         return self._session.data_to_send()
 
     @property
@@ -254,13 +261,26 @@ class Lanes:
                 for lane in self.all:
                     self._feed(lane, event)
             case SpacesOpened(ref=ref):
-                for channel, ticket in self._opening.pop(ref, ()):
+                self._opened_more = True
+                for channel, ticket in self._opening.answered(ref):
                     self._opened(channel, ticket, event)
-            case Refused(ref=ref) if ref in self._opening:
-                for channel, ticket in self._opening.pop(ref):
-                    self._feed(self._whose(channel), replace(event, ref=ticket))
+            case SpacesResumed():
+                again, lost = self._opening.resumed(event)
+                for channel, resumed in again:
+                    self._feed(self._whose(channel), resumed)
+                self._open_again(lost)
+            case SessionKept(ref=ref, alike=alike):
+                if self._keeping is not None:
+                    self._keeping.answered(ref, alike)
             case Refused(ref=0):
                 raise _refusal(event)
+            case Refused(ref=ref) if asked := self._opening.answered(ref):
+                for channel, ticket in asked:
+                    self._feed(self._whose(channel), replace(event, ref=ticket))
+            case Refused(ref=ref) if lost := self._opening.refused(ref):
+                self._open_again(lost)
+            case Refused(ref=ref) if self._keeping is not None and self._keeping.answered(ref, False):
+                pass  # the next connection logs in as the first did
             case EntriesArrived(ref=ref):
                 self._feed(self._whose(self._asked.get(ref)), event)
             case RolesEnded(handle=handle):
@@ -278,6 +298,12 @@ class Lanes:
             handle = lane.replica.space.handle
             self._feed(lane, SpacesOpened(ticket, tuple(one for one in event.spaces if one.handle == handle)))
 
+    def _open_again(self, channels: list[Channel]) -> None:
+        """What the relay kept of these is worth nothing: they are opened as the first time."""
+        for channel in channels:
+            if self._whose(channel) is not None:
+                channel.again()
+
     def _whose(self, channel: Channel | None) -> Lane | None:
         """The lane that a channel is of; None when the lane ended or was begun again."""
         return None if channel is None else self._lanes.get(channel)
@@ -293,20 +319,20 @@ class Lanes:
             self._end(lane, error)
 
     def _open(self) -> None:
-        """Send the claims that are there, those of each space in one frame."""
-        claims: list[Claim] = []
-        asked: list[tuple[Channel, int]] = []
-        for lane in self.all:
-            if not lane.channel.claims:
-                continue
-            if len(claims) + len(lane.channel.claims) > MAX_CLAIMS:
-                self._opening[self._session.open(claims)] = asked
-                claims, asked = [], []
-            claims += lane.channel.claims
-            asked.append((lane.channel, lane.channel.ticket))
-            lane.channel.claims = []
-        if claims:
-            self._opening[self._session.open(claims)] = asked
+        """Send the claims that are there."""
+        asking = {lane.replica.space.handle: lane.channel for lane in self.all if lane.channel.claims}
+        if asking:
+            self._opening.send(asking, {lane.replica.space.handle for lane in self.all
+                                        if lane.state is State.LIVE and lane.machine.phase is Phase.GREETING})
+
+    def _keep(self) -> None:
+        """Let the relay keep what is followed, once every lane that goes on is."""
+        if self._keeping is None or not self._opened_more or any(
+                lane.machine.phase is not Phase.FOLLOWING for lane in self.all if lane.state is State.LIVE):
+            return
+        self._opened_more = False
+        self._keeping.ask(self._session, {lane.replica.space.handle: lane.channel.opened for lane in self.all
+                                          if lane.state is State.LIVE})
 
     # --- lanes that end -----------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from chez import crypto
 from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.store.database import Connection, Database
 from chez.sync.connection import open_socket, relay_name
+from chez.sync.keeping import Keeping
 from chez.sync.lanes import Lane, Lanes, State
 from chez.sync.machine import SyncMachine
 from chez.sync.outbox import waiting_spaces
@@ -60,6 +61,7 @@ class Link:
         self._relay = relay
         self._retry = retry
         self._found = found
+        self._keeping = Keeping(crypto.random_bytes) if retry else None
         self._lanes: Lanes | None = None
         self._before = Progress()
         self._problems: dict[bytes, ChezError] = {}
@@ -267,7 +269,7 @@ class Link:
         socket = await open_socket(self.url)
         self._inbox, self._sealed, self._gone = [], [], None
         session = ClientSession(relay_name(self.url), crypto.random_bytes(32))
-        lanes = Lanes(session, self._relay, rests=self._retry)
+        lanes = Lanes(session, self._relay, rests=self._retry, keeping=self._keeping)
         for replica in self._replicas:
             lanes.add(replica)
         self._lanes, self.connections = lanes, self.connections + 1

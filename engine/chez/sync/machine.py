@@ -18,7 +18,6 @@ While following, an owner's device replaces the relay's keys when a newer epoch 
 under, and what ends somebody's rights has left; then the space is opened anew.
 """
 
-import enum
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
@@ -37,6 +36,7 @@ from chez.sync.events import (
     PacketArrived,
     Refused,
     RolesEnded,
+    SpaceResumed,
     SpacesOpened,
     Welcomed,
 )
@@ -47,28 +47,17 @@ from chez.sync.rotating import Creation
 from chez.sync.sealed import Cursor, Sealed
 from chez.sync.session import Rotation
 from chez.sync.tries import Tries
-from chez.sync.work import Progress, Work
+from chez.sync.work import Phase, Progress, Work
 from chez_wire.limits import DEFAULT_CREDIT
 from chez_wire.login import Role
 
-__all__ = ("Phase", "SyncMachine")
+__all__ = ("SyncMachine",)
 
 WINDOW: Final = 4 * 1024 * 1024
 """Bytes of own entries under way to the relay: a few full frames keep both sides busy."""
 
 LEAST_WINDOW: Final = 128 * 1024
 """What a space may have under way at least, however many share the connection."""
-
-
-class Phase(enum.Enum):
-    """How far a connection has come."""
-
-    GREETING = enum.auto()
-    OPENING = enum.auto()
-    CREATING = enum.auto()
-    FETCHING = enum.auto()
-    ROTATING = enum.auto()
-    FOLLOWING = enum.auto()
 
 
 @dataclass(slots=True)
@@ -131,6 +120,8 @@ class SyncMachine:
                 return self._resume()
             case SpacesOpened() if event.ref == self._ref and self.phase is Phase.OPENING:
                 return self._opened(event)
+            case SpaceResumed() if event.ref == self._ref and self.phase is Phase.OPENING:
+                return self._following(event.end)
             case Completed() if event.ref == self._ref and self.phase is Phase.ROTATING:
                 return []  # the roles end next, and it is opened anew
             case Completed() if event.ref == self._ref and self.phase is Phase.CREATING:
@@ -204,7 +195,9 @@ class SyncMachine:
 
     def _open(self, epoch: Epoch) -> None:
         self.phase, self._epoch = Phase.OPENING, epoch
-        self._ref = self.session.open(self.tries.claims(epoch))
+        self._credit = max(LEAST_WINDOW, DEFAULT_CREDIT // self.share)
+        self._owed = 0
+        self._ref = self.session.open(self.tries.claims(epoch), self._cursor, self._credit)
 
     def _opened(self, event: SpacesOpened) -> list[Work]:
         refusals = {space.error for space in event.spaces if space.error}
@@ -224,10 +217,12 @@ class SyncMachine:
         if end == cursor.position and any(space.head != cursor.head for space in event.spaces if space.offset == end):
             raise RelayMisbehaved("the relay shows other entries than it had shown before",
                                   "Your data is still here. Its store was rolled back, or it shows different logs.")
+        self.session.subscribe(self.replica.space.handle, cursor.position, self._credit, head=cursor.head)
+        return self._following(end)
+
+    def _following(self, end: int) -> list[Work]:
         self.progress.end = self._until = end
         self.phase = Phase.FOLLOWING
-        self._credit = max(LEAST_WINDOW, DEFAULT_CREDIT // self.share)
-        self.session.subscribe(self.replica.space.handle, cursor.position, self._credit, head=cursor.head)
         return [Work(lambda db: self._let_in(db), self._follow)]
 
     def _let_in(self, db: Connection) -> None:

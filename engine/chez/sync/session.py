@@ -25,9 +25,11 @@ from chez.errors import InvalidValue, RelayMisbehaved
 from chez.sync.answers import Answers, Asked
 from chez.sync.events import Event, Welcomed
 from chez.sync.following import Following, misbehaved
+from chez.sync.resuming import Reading
 from chez_wire import frames
 from chez_wire.envelope import GENESIS_HEAD, entry_id
 from chez_wire.errors import FrameError
+from chez_wire.kept import kept_digest
 from chez_wire.limits import (
     ID_BYTES,
     MAX_CHUNK,
@@ -39,9 +41,18 @@ from chez_wire.limits import (
     MAX_INBOX_TTL,
     MAX_PACKETS,
     MAX_PAGE,
+    MAX_SPACES_PER_CONNECTION,
     PACKET_BYTES,
 )
-from chez_wire.login import Role, create_message, delete_message, inbox_of, login_message, rotate_message
+from chez_wire.login import (
+    Role,
+    create_message,
+    delete_message,
+    inbox_of,
+    login_message,
+    resume_message,
+    rotate_message,
+)
 from chez_wire.packets import packets_hash
 
 __all__ = ("TRANSITIONS", "Claim", "ClientSession", "Rotation", "State")
@@ -60,7 +71,7 @@ class State(enum.Enum):
 
 
 _ANSWERS = (frames.Done, frames.Opened, frames.Appended, frames.Entries, frames.InboxItems, frames.Chunk,
-            frames.ChunksHeld, frames.Packet, frames.Ended)
+            frames.ChunksHeld, frames.Packet, frames.Ended, frames.Kept, frames.Resumed)
 
 TRANSITIONS: Final[Mapping[State, Mapping[type[Any], State]]] = MappingProxyType({
     # A `Failed` with ref 0 is about the connection; one with a ref changes no state.
@@ -190,6 +201,39 @@ class ClientSession:
 
         return self._request(ref, build)
 
+    @property
+    def followed(self) -> list[bytes]:
+        """The handles of the spaces that are followed, in their order."""
+        return self._answers.followed
+
+    def keep(self, key: bytes) -> int:
+        """Let the relay keep what is `followed` now for the holder of a fresh key, by its public half -> `SessionKept`.
+        """
+        followed = self.followed
+        ref = self._answers.expect(Asked(frames.Kept, entry=kept_digest(followed), count=len(followed)))
+        return self._request(ref, lambda: frames.Keep(ref, key))
+
+    def resume(self, key: SigningKey, kept: Sequence[bytes], readings: Mapping[bytes, Reading], credit: int) -> int:
+        """Open and follow again spaces that are kept for a key, from where each was read to -> `SpacesResumed`.
+
+        The first request of a connection. `kept` are the handles of all that are kept, `readings` tell of
+        those that are wanted; `credit` bytes may be under way of each.
+        """
+        _check_credit(credit)
+        if not 1 <= len(kept) <= MAX_SPACES_PER_CONNECTION:
+            raise InvalidValue(f"one connection takes up 1 to {MAX_SPACES_PER_CONNECTION} spaces, not {len(kept)}")
+        if not self._answers.fresh:
+            raise InvalidValue("something was asked on this connection before", "resume first")
+        ordered = tuple(sorted(kept))
+        ref, first = self._answers.expect_resumed(ordered, readings, credit)
+
+        def build() -> frames.Resume:
+            signature = key.sign_bytes(resume_message(*self._greeting, key.public))
+            return frames.Resume(ref, key.public, signature, first, credit, [
+                readings[handle].after if handle in readings else None for handle in ordered])
+
+        return self._request(ref, build)
+
     def append(self, handle: bytes, role: Role, envelope: bytes) -> int:
         """Append one sealed entry under an open role -> `AppendDone`. Safe to repeat, also elsewhere."""
         if len(envelope) > MAX_ENVELOPE:
@@ -247,7 +291,7 @@ class ClientSession:
     def watch(self, inbox: bytes, after: int = 0) -> int:
         """Follow an inbox opened with role take -> `InboxArrived` at once (maybe empty) and as they come."""
         ref = self._answers.expect(Asked(frames.InboxItems, inbox, after=after))
-        self._answers.follow(inbox, Following(ref, after))
+        self._answers.follow(inbox, Following(ref, after, inbox=True))
         return self._request(ref, lambda: frames.Watch(ref, inbox, after))
 
     def ack(self, inbox: bytes, upto: int) -> int:

@@ -1,12 +1,24 @@
-"""What a space's machine asks of the shell, and what it counts."""
+"""How far a space's machine has come, what it asks of the shell, and what it counts."""
 
+import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from chez.store.database import Connection
 
-__all__ = ("Progress", "Work")
+__all__ = ("Phase", "Progress", "Work")
+
+
+class Phase(enum.Enum):
+    """How far a connection has come."""
+
+    GREETING = enum.auto()
+    OPENING = enum.auto()
+    CREATING = enum.auto()
+    FETCHING = enum.auto()
+    ROTATING = enum.auto()
+    FOLLOWING = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
