@@ -33,7 +33,8 @@ class Signatures:
     relay_nonce: bytes
     _last_ref: int = 0
 
-    def request(self, frame: CreateSpace | CreateInbox | Rotate | DeleteSpace, tokens: Sequence[str]) -> Signed | Refused:
+    def request(self, frame: CreateSpace | CreateInbox | Rotate | DeleteSpace,
+                tokens: Sequence[str]) -> Signed | Refused:
         """What a frame that brings its own signature asks of the storage."""
         match frame:
             case CreateSpace():
