@@ -2,22 +2,26 @@
 
 import asyncio
 import dataclasses
+import functools
 import json
 import logging
+import os
 import signal
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import click
 
+from chez_relay.config import FILE_VARIABLE, Configuration, example, load, reference, shown
 from chez_relay.errors import BadConfiguration, RelayError
 from chez_relay.server import serving
-from chez_relay.storage import Quotas
+from chez_relay.settings import SETTINGS
 from chez_relay.storage.census import census
 from chez_relay.storage.copies import FILE_NAME
 from chez_relay.storage.sqlite import SqliteStorage
 from chez_wire.frames import PROTOCOL_VERSION
-from chez_wire.limits import MAX_BLOB_BYTES, MAX_SPACE_BYTES
 
 __all__ = ("main",)
 
@@ -36,74 +40,82 @@ def main() -> None:
     """A blind relay: it keeps sealed entries in order and hands them on."""
 
 
-def _parse_listen(text: str) -> tuple[str, int]:
-    host, separator, port = text.rpartition(":")
-    if not separator or not port.isdigit() or int(port) > 65535:
-        raise BadConfiguration(f"--listen wants HOST:PORT, not {text!r}")
-    return host.strip("[]") or "127.0.0.1", int(port)
+_FLAGS = {"listen": "listen", "data": "data", "names": "names", "space_quota": "quotas.space_bytes",
+          "blob_quota": "quotas.blob_bytes", "token_file": "token_file", "log_file": "log_file"}
+"""The settings that have a flag of their own; `--set` says any."""
 
 
-def _tokens(file: Path | None) -> tuple[str, ...]:
-    if file is None:
-        return ()
-    try:
-        lines = file.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadConfiguration("the token file can't be read") from error
-    if not lines:
-        raise BadConfiguration("the token file is empty", "write one token a line, or leave --token-file out")
-    return tuple(lines)
+def _settings(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a command that needs a relay's settings; it gets a `Configuration`."""
+
+    @click.option("--config", "file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+                  help=f"Settings in TOML (`chez-relay config --example` writes one); or {FILE_VARIABLE} names it.")
+    @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Any setting (repeatable).")
+    @click.option("--listen", metavar="HOST:PORT", help=f"{SETTINGS['listen'].why} [127.0.0.1:8787]")
+    @click.option("--data", metavar="FOLDER", help=SETTINGS["data"].why)
+    @click.option("--name", "names", multiple=True, metavar="HOST:PORT",
+                  help="A name that devices dial (repeatable). Without one: the listen address and localhost.")
+    @click.option("--space-quota", metavar="BYTES", help="Bytes of entries kept for one space.")
+    @click.option("--blob-quota", metavar="BYTES", help="Bytes of attachments kept for one space.")
+    @click.option("--token-file", metavar="FILE", help=SETTINGS["token_file"].why)
+    @click.option("--log-file", metavar="FILE", help=SETTINGS["log_file"].why)
+    @functools.wraps(command)
+    def with_settings(file: Path | None, changes: tuple[str, ...], **options: Any) -> None:
+        flags = {_FLAGS[name]: options.pop(name) for name in _FLAGS}
+        said: dict[str, object] = {name: given for name, given in flags.items() if given not in (None, ())}
+        try:
+            for change in changes:
+                name, separator, given = change.partition("=")
+                if not separator:
+                    raise BadConfiguration(f"--set wants NAME=VALUE, not {change!r}")
+                said[name.strip()] = given.strip()
+            command(load(said, os.environ, file), **options)
+        except RelayError as error:
+            raise _Refusal(error) from error
+
+    return with_settings
 
 
 @main.command()
-@click.option("--listen", default="127.0.0.1:8787", show_default=True, metavar="HOST:PORT",
-              help="Address to listen on; port 0 takes any free one.")
-@click.option("--data", required=True, type=click.Path(file_okay=False, path_type=Path),
-              help="Folder for the store; made when missing.")
-@click.option("--name", "names", multiple=True, metavar="HOST:PORT",
-              help="A name that devices dial (repeatable). Without one: the listen address and localhost.")
-@click.option("--space-quota", default=MAX_SPACE_BYTES, show_default=True, type=click.IntRange(min=1),
-              metavar="BYTES", help="Bytes of entries kept for one space.")
-@click.option("--blob-quota", default=MAX_BLOB_BYTES, show_default=True, type=click.IntRange(min=0),
-              metavar="BYTES", help="Bytes of attachments kept for one space.")
-@click.option("--token-file", type=click.Path(dir_okay=False, path_type=Path),
-              help="Tokens that allow creating spaces, one a line. Without: everybody may.")
-@click.option("--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the log there.")
-def serve(
-    listen: str, data: Path, names: tuple[str, ...], space_quota: int, blob_quota: int, token_file: Path | None,
-    log_file: Path | None,
-) -> None:
+@_settings
+def serve(settings: Configuration) -> None:
     """Serve devices until SIGTERM or Ctrl-C."""
+    data, tokens = settings.data, settings.tokens()
+    handlers = [logging.FileHandler(settings["log_file"], encoding="utf-8")] if settings["log_file"] else None
+    layout = "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(level=logging.INFO, format=layout, handlers=handlers)
     try:
-        host, port = _parse_listen(listen)
-        for name in names:
-            _parse_listen(name)
-        handlers = [logging.FileHandler(log_file, encoding="utf-8")] if log_file else None
-        layout = "%(asctime)s %(levelname)s %(message)s"
-        logging.basicConfig(level=logging.INFO, format=layout, handlers=handlers)
-        quotas = Quotas(space_bytes=space_quota, blob_bytes=blob_quota)
-        asyncio.run(_serve(host, port, data, names, quotas, _tokens(token_file)))
-    except RelayError as error:
-        raise _Refusal(error) from error
+        asyncio.run(_serve(settings, data, tokens))
     except OSError as error:
-        raise _Refusal(BadConfiguration(f"{listen} can't be used: {error.strerror or error}")) from error
+        raise BadConfiguration(f"{settings['listen']} can't be used: {error.strerror or error}") from error
 
 
-async def _serve(
-    host: str, port: int, data: Path, names: tuple[str, ...], quotas: Quotas, tokens: tuple[str, ...]
-) -> None:
+async def _serve(settings: Configuration, data: Path, tokens: tuple[str, ...]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    storage = await SqliteStorage.open(data, quotas=quotas)
+    host, port = settings.address
+    storage = await SqliteStorage.open(data, quotas=settings.quotas)
     try:
-        async with serving(storage, host, port, names=names, tokens=tokens) as server:
-            shown = f"[{host}]" if ":" in host else host
-            click.echo(f"chez-relay: listening on ws://{shown}:{server.port}")
+        async with serving(
+            storage, host, port, names=settings["names"], tokens=tokens, limits=settings.limits
+        ) as server:
+            shown_host = f"[{host}]" if ":" in host else host
+            click.echo(f"chez-relay: listening on ws://{shown_host}:{server.port}")
             await stop.wait()
     finally:
         await storage.close()
+
+
+@main.command()
+@click.option("--show", "way", flag_value="show", default="show", help="The settings in effect, and their origin.")
+@click.option("--example", "way", flag_value="example", help="A file with every setting and its reason, to edit.")
+@click.option("--reference", "way", flag_value="reference", help="The table of docs/operations.md.")
+@_settings
+def config(settings: Configuration, way: str) -> None:
+    """Show the settings that `serve` would take with the same options, environment and file."""
+    click.echo({"show": lambda: shown(settings), "example": example, "reference": reference}[way](), nl=False)
 
 
 @main.command()

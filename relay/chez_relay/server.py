@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import Final
 
 from websockets.asyncio.server import ServerConnection, serve
@@ -24,40 +23,15 @@ from chez_relay.committer import Committer
 from chez_relay.connection import GOING_AWAY, Connection
 from chez_relay.fanout import Growth
 from chez_relay.kept import KeptSessions
+from chez_relay.limits import Limits
 from chez_relay.session import RelaySession
 from chez_relay.storage import Expire, Expired, Result, Storage
-from chez_wire.limits import MAX_FRAME, MIB
+from chez_wire.limits import MAX_FRAME
 
-__all__ = ("Limits", "RelayServer", "serving")
+__all__ = ("RelayServer", "serving")
 
 TRY_LATER: Final = 1013
 _log = logging.getLogger("chez_relay")
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What an operator may tune; times in seconds.
-
-    Packets may be asked for without any role, so their number is bounded: a burst, which a
-    device with thousands of rotated spaces needs at most, and then so many each second.
-    What is kept of connections that may come again is bounded in all, for each address, and in age.
-    """
-
-    connections: int = 20_000
-    connections_per_address: int = 1_000
-    hello: float = 10.0
-    ping_interval: float = 20.0
-    ping_timeout: float = 20.0
-    expiry_interval: float = 60.0
-    stall: float = 60.0
-    drain: float = 5.0
-    packets_burst: float = 4096.0
-    packets_rate: float = 16.0
-    packets_burst_per_address: float = 16_384.0
-    packets_rate_per_address: float = 64.0
-    kept_bytes: int = 64 * MIB
-    kept_bytes_per_address: int = 8 * MIB
-    kept_seconds: float = 24 * 3600.0
 
 
 class RelayServer:

@@ -15,7 +15,8 @@ from chez import inboxes
 from chez.errors import InvalidValue, RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.sync.connection import RelayConnection, connect, relay_name
 from chez.sync.events import AppendDone, EntriesArrived
-from chez_relay.server import Limits, serving
+from chez_relay.limits import Limits
+from chez_relay.server import serving
 from chez_relay.storage.census import census
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire import frames

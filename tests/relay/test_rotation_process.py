@@ -8,7 +8,8 @@ import pytest
 from chez.errors import RelayRefused, RelayUnreachable
 from chez.sync.connection import RelayConnection, connect
 from chez.sync.events import EntriesArrived, RolesEnded
-from chez_relay.server import Limits, serving
+from chez_relay.limits import Limits
+from chez_relay.server import serving
 from chez_relay.storage.census import census
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire.login import Role

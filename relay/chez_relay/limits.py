@@ -1,0 +1,44 @@
+"""What an operator may tune of a running relay, each with its reason; times are in seconds.
+
+The limits of the protocol itself, which no operator changes, are in `chez_wire/limits.py`; what one
+space or inbox may hold is `storage.Quotas`.
+"""
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from chez_wire.limits import MIB
+
+__all__ = ("Limits", "reasons")
+
+
+def _limit(default: Any, why: str) -> Any:
+    return field(default=default, metadata={"why": why})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a relay does for all, for one address and for one connection."""
+
+    connections: int = _limit(20_000, "Connections at a time: about 15 KB each, and a file descriptor.")
+    connections_per_address: int = _limit(
+        1_000, "Connections of one address at a time: many devices can be behind one.")
+    packets_burst: float = _limit(
+        4096.0, "Packets asked for on one connection, which needs no role, at once: a device with thousands of spaces.")
+    packets_rate: float = _limit(16.0, "Packets asked for on one connection each second after that.")
+    packets_burst_per_address: float = _limit(16_384.0, "Packets asked for from one address at once.")
+    packets_rate_per_address: float = _limit(64.0, "Packets asked for from one address each second after that.")
+    kept_bytes: int = _limit(64 * MIB, "Bytes kept of connections that ended and may be taken up again.")
+    kept_bytes_per_address: int = _limit(8 * MIB, "Bytes of these that connections of one address may leave.")
+    kept_seconds: float = _limit(24 * 3600.0, "What is kept of an ended connection is forgotten after this.")
+    hello: float = _limit(10.0, "For the websocket's handshake, and then for Hello: a device needs one round trip.")
+    stall: float = _limit(60.0, "A client that takes nothing of what waits for it is let go after this.")
+    ping_interval: float = _limit(20.0, "Between two pings: address translation (NAT) forgets what is silent.")
+    ping_timeout: float = _limit(20.0, "For the answer to a ping: a connection that is open on one side only ends.")
+    expiry_interval: float = _limit(60.0, "Between two looks for what has expired.")
+    drain: float = _limit(5.0, "For clients to take their last answers when the relay shuts down.")
+
+
+def reasons() -> dict[str, str]:
+    """Each limit's reason, by its name."""
+    return {one.name: one.metadata["why"] for one in fields(Limits)}

@@ -1,0 +1,149 @@
+"""Every setting of `chez-relay serve`: its name, what it takes, what it is without one, and why."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from types import MappingProxyType
+from typing import Any, Final
+
+from chez_relay.limits import Limits, reasons
+from chez_relay.storage import Quotas
+
+__all__ = ("SETTINGS", "Setting", "parse_address")
+
+_UNITS: Final = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+_LARGEST: Final = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting. `parse` takes text (of a flag or the environment) or a TOML value and raises `ValueError`.
+
+    `wants` says in a few words what it takes; `path` that a relative one in a file starts at that file.
+    """
+
+    name: str
+    wants: str
+    parse: Callable[[object], Any]
+    default: Any
+    why: str
+    path: bool = False
+
+    @property
+    def variable(self) -> str:
+        """The environment's name for it."""
+        return "CHEZ_RELAY_" + self.name.replace(".", "_").upper()
+
+
+def parse_address(value: object) -> tuple[str, int]:
+    """Host and port of HOST:PORT, where the host may be in brackets. Raises `ValueError`."""
+    host, separator, port = _text(value).rpartition(":")
+    if not separator or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+        raise ValueError
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
+
+
+def _address(value: object) -> str:
+    parse_address(value)
+    return str(value)
+
+
+def _optional_address(value: object) -> str:
+    return "" if value == "" else _address(value)
+
+
+def _list_of(one: Callable[[object], str]) -> Callable[[object], tuple[str, ...]]:
+    def parse(value: object) -> tuple[str, ...]:
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        if not isinstance(value, list | tuple):
+            raise ValueError
+        return tuple(one(part) for part in value)
+
+    return parse
+
+
+def _network(value: object) -> str:
+    return str(ipaddress.ip_network(_text(value), strict=False))
+
+
+def _one_of(*choices: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if value not in choices:
+            raise ValueError
+        return str(value)
+
+    return parse
+
+
+def _count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | str) or not 1 <= (number := int(value)) <= _LARGEST:
+        raise ValueError
+    return number
+
+
+def _size(value: object) -> int:
+    found = re.fullmatch(r"([0-9]{1,19}) ?([A-Za-z]*)", value) if isinstance(value, str) else None
+    number = int(found[1]) * _UNITS.get(found[2].upper(), -1) if found else value
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _LARGEST:
+        raise ValueError
+    return number
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str) or not 0 < (number := float(value)) < 1e9:
+        raise ValueError
+    return number
+
+
+_GENERAL: Final = (
+    Setting("listen", "HOST:PORT", _address, "127.0.0.1:8787", "Address to listen on; port 0 takes any free one."),
+    Setting("data", "a folder", _text, "", "Folder for the store; made when missing.", path=True),
+    Setting("names", "HOST:PORT, ...", _list_of(_address), (),
+            "The names that devices dial, which logins are bound to. Without one: the listen address and localhost."),
+    Setting("token_file", "a file", _text, "", "Tokens that allow creating spaces, one a line. Without: everybody may.",
+            path=True),
+    Setting("log_file", "a file", _text, "", "Write the log there. Without: to standard error.", path=True),
+    Setting("log_format", "text or json", _one_of("text", "json"), "text",
+            "One line of text, or one JSON object, for each event."),
+)
+
+_QUOTAS: Final = {
+    "space_bytes": "Bytes of entries kept for one space; then appends are refused, and what is there stays.",
+    "control_bytes": "Bytes of control entries kept for one space: members are removed also where it is full.",
+    "inbox_items": "Items waiting in one inbox.",
+    "blob_bytes": "Bytes of attachments kept for one space.",
+}
+
+
+def _quotas() -> list[Setting]:
+    defaults = Quotas()
+    return [Setting(f"quotas.{name}", "a number" if name == "inbox_items" else "bytes",
+                    _count if name == "inbox_items" else _size, getattr(defaults, name), why)
+            for name, why in _QUOTAS.items()]
+
+
+def _limits() -> list[Setting]:
+    why = reasons()
+    made = []
+    for one in fields(Limits):
+        if one.default is MISSING:
+            raise TypeError(f"the limit {one.name} has no default")
+        size = one.name.startswith(("memory", "kept_bytes"))
+        wants = "bytes" if size else "a number" if isinstance(one.default, int) else (
+            "a number" if "_rate" in one.name or "_burst" in one.name else "seconds")
+        parse = _size if size else _count if isinstance(one.default, int) else _number
+        made.append(Setting(f"limits.{one.name}", wants, parse, one.default, why[one.name]))
+    return made
+
+
+SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
+    {one.name: one for one in (*_GENERAL, *_quotas(), *_limits())})
+"""All settings by name; those of a section of the file have its name and a dot before theirs."""
