@@ -35,3 +35,17 @@ def test_an_entry_that_was_refused_is_sent_again_though_a_later_one_arrived(arri
         assert one.epoch == replica.space.epoch.id
         replica.acknowledged(db, RELAY, one, None)
     assert replica.unacknowledged(db, RELAY) == []
+
+
+def test_a_late_acknowledgement_concerns_the_entry_that_was_sent() -> None:
+    """Forgotten while under way, an entry is acknowledged: what was sealed after it waits for a word of its own."""
+    family = Family()
+    replica, db = family.founder.replicas[1], family.founder.db
+    for one in sealed_for(db, 1, RELAY):
+        replica.acknowledged(db, RELAY, one, None)
+    family.founder.records.put(db, 1, "notes", "a", {"x": 1})
+    (written,) = replica.outgoing(db, RELAY)
+    replica.rotate(db)
+    (started,) = replica.outgoing(db, RELAY)
+    replica.acknowledged(db, RELAY, written, None)
+    assert sealed_for(db, 1, RELAY) == [started]

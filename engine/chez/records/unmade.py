@@ -5,7 +5,7 @@ what may never count again, so it is written anew: what the work changed, field 
 on the record as it is now.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from chez.records import automerge
@@ -76,33 +76,33 @@ def put_back(rows: Rows, db: Connection, space: int, row: Row, unsent: Unsent) -
     now = rows.find(db, space, row.collection, row.id)
     if now is not None and now.state == PURGED:
         return  # what was not sent goes with the rest
-    places = _behind(db, [one.row for one in unsent.changes])
-    changes: Sequence[_Waiting] = [replace(one, row=place) for one, place in zip(unsent.changes, places, strict=True)]
+    changes: Sequence[_Waiting] = unsent.changes
     if not _fits(rows, db, row.n, changes):
         db.execute("DELETE FROM reversal WHERE record = ?", (row.n,))  # of changes that are no more
-        last = changes[-1]
-        changes = [replace(last, row=place, change=change)
-                   for place, change in zip(places[::-1], _anew(rows, db, row.n, now, unsent), strict=False)]
+        changes = [replace(changes[-1], change=change) for change in _anew(rows, db, row.n, now, unsent)]
     merge(rows, db, space, [Incoming(row.collection, row.id, one.change, None, one.origin, one.time)
                             for one in changes])
-    for one in changes:
-        db.execute("UPDATE change SET n = ?, batch = ? WHERE record = ? AND hash = ? AND state = ?",
-                   (one.row, one.batch, row.n, one.change.hash, OUTBOX))
+    former: dict[int, int] = {}
+    for one in changes:  # what an entry has brought by now is in the outbox no more
+        found = db.execute("UPDATE change SET batch = ? WHERE record = ? AND hash = ? AND state = ? RETURNING n",
+                           (one.batch, row.n, one.change.hash, OUTBOX)).fetchall()
+        former |= {place: one.row for (place,) in found}
+    _behind(db, former)
 
 
-def _behind(db: Connection, taken: Sequence[int]) -> list[int]:
-    """Move the outbox behind all else in the log, for the log is in causal order; the new rows for those `taken` out.
+def _behind(db: Connection, former: Mapping[int, int]) -> None:
+    """Move the outbox behind all else in the log, for the log is in causal order; `former` are rows put back.
 
-    What waits keeps its order among itself: what was written together is next to each other.
-    What came after it in the log of its record comes after it still.
+    What waits keeps its order among itself, those by the rows that they had before: what was
+    written together is next to each other. What came after it in the log of its record comes
+    after it still.
     """
     (last,) = db.execute("SELECT coalesce(max(n), 0) FROM change").fetchone()
     rows = [n for (n,) in db.execute(
         "SELECT change.n FROM change JOIN (SELECT record, min(n) AS first FROM change WHERE state = ? GROUP BY record) "
-        "AS own ON own.record = change.record AND change.n >= first", (OUTBOX,))]
-    places = {n: last + at for at, n in enumerate(sorted([*rows, *taken]), 1)}
-    db.executemany("UPDATE change SET n = ? WHERE n = ?", [(places[n], n) for n in rows])
-    return [places[n] for n in taken]
+        "AS own ON own.record = change.record AND change.n >= first ORDER BY change.n", (OUTBOX,))]
+    order = sorted(rows, key=lambda n: (former.get(n, n), n not in former))
+    db.executemany("UPDATE change SET n = ? WHERE n = ?", [(last + at, n) for at, n in enumerate(order, 1)])
 
 
 def _fits(rows: Rows, db: Connection, n: int, changes: Sequence[_Waiting]) -> bool:

@@ -60,7 +60,8 @@ def unsealed(db: Connection, space: int, relay: int, author: bytes) -> list[tupl
 
 def acknowledge(db: Connection, space: int, relay: int, sealed: Sealed) -> None:
     """A relay holds an own entry durably."""
-    db.execute("DELETE FROM sealed WHERE n = ?", (sealed.row,))
+    # It may have been forgotten meanwhile (a new epoch), and its row be another's by now.
+    db.execute("DELETE FROM sealed WHERE n = ? AND id = ?", (sealed.row, sealed.id))
     db.execute("DELETE FROM lacking WHERE relay = ? AND entry = ?", (relay, sealed.entry))
     db.execute("UPDATE cursor SET acknowledged = max(acknowledged, ?) WHERE space = ? AND relay = ?",
                (sealed.entry, space, relay))
