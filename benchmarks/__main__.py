@@ -9,7 +9,22 @@ import click
 import msgspec
 from rich.console import Console
 
-from benchmarks import blobs, feeds, imports, jobs, keys, live, membership, queries, relay, store, stores, sync, texts
+from benchmarks import (
+    blobs,
+    feeds,
+    imports,
+    jobs,
+    keys,
+    live,
+    membership,
+    queries,
+    reconnect,
+    relay,
+    store,
+    stores,
+    sync,
+    texts,
+)
 from benchmarks.harness import (
     LEAST_RUNS,
     ROOT,
@@ -70,9 +85,9 @@ def main(
     # A program that was started before, or was installed, has its bytecode; peers' programs have theirs.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     benchmarks = (*store.benchmarks(), *stores.benchmarks(), *queries.benchmarks(), *live.benchmarks(),
-                  *sync.benchmarks(), *relay.benchmarks(), *imports.benchmarks(), *jobs.benchmarks(),
-                  *feeds.benchmarks(), *membership.benchmarks(), *keys.benchmarks(), *texts.benchmarks(),
-                  *blobs.benchmarks())
+                  *sync.benchmarks(), *reconnect.benchmarks(), *relay.benchmarks(), *imports.benchmarks(),
+                  *jobs.benchmarks(), *feeds.benchmarks(), *membership.benchmarks(), *keys.benchmarks(),
+                  *texts.benchmarks(), *blobs.benchmarks())
     figures = {figure.id: figure for benchmark in benchmarks for figure in benchmark.figures}
     console = Console(width=None if sys.stdout.isatty() else 120)
     if only_list:

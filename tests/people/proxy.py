@@ -14,6 +14,9 @@ class Proxy:
     def __init__(self) -> None:
         self.target = ""
         self.url = ""
+        self.carried = 0
+        """Bytes both ways."""
+        self._sides: set[asyncio.StreamWriter] = set()
 
     @property
     def name(self) -> str:
@@ -24,18 +27,25 @@ class Proxy:
         """One connection, both ways, until either side ends."""
         host, port = self.target.removeprefix("ws://").split(":")
         there, back = await asyncio.open_connection(host, int(port))
+        self._sides |= {back, writer}
         with suppress(OSError):
-            ways = [asyncio.ensure_future(_copy(*way)) for way in ((reader, back), (there, writer))]
+            ways = [asyncio.ensure_future(self._copy(*way)) for way in ((reader, back), (there, writer))]
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         for side in (back, writer):
             side.close()
+        self._sides -= {back, writer}
 
+    def cut(self) -> None:
+        """End all connections at once, as a network that goes away."""
+        for side in tuple(self._sides):
+            side.transport.abort()
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                self.carried += len(data)
+                writer.write(data)
+                await writer.drain()
 
 
 @asynccontextmanager

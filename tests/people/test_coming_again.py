@@ -1,0 +1,66 @@
+"""A device whose connection ended comes again: at what price, and that nothing is missed."""
+
+import asyncio
+from pathlib import Path
+
+import chez
+from chez.sync.link import Link
+from tests.home.pairing import paired
+from tests.people.proxy import Proxy, behind, proxy
+from tests.people.support import ids
+
+
+async def _put(home: chez.Home, id: str) -> None:
+    await home.collection("notes").put({"n": id}, id=id)
+
+
+async def _again(link: Link, front: Proxy) -> int:
+    """Cut the connection, wait until all is in step on the next one; the bytes that took."""
+    before, carried = link.connections, front.carried
+    front.cut()
+    async with asyncio.timeout(20):
+        while link.connections == before or link.status != "synced":
+            await link.turn()
+    return front.carried - carried
+
+
+async def test_coming_again_costs_little_and_misses_nothing(tmp_path: Path) -> None:
+    """With twenty spaces a cut connection is taken up for a fifth of the bytes, and entries go both ways."""
+    async with proxy() as front, behind(front, tmp_path / "r"), paired(tmp_path, front.url) as (a, b):
+        for number in range(20):
+            await a.create_space(f"space {number}")
+        await a.sync(front.url)
+        carried = front.carried
+        async with a.connect(front.url) as link:
+            await link.synced(20)
+            first = front.carried - carried
+            assert link._keeping is not None
+            async with asyncio.timeout(20):
+                while not link._keeping.handles:  # the relay's word that it keeps them comes last
+                    await link.turn()
+            assert await _again(link, front) < first / 5
+            await _put(b, "of b")
+            await b.sync(front.url)
+            await _again(link, front)
+            await _put(a, "of a")
+            await link.synced(20)
+            await b.sync(front.url)
+            assert await ids(a) == await ids(b) == {"of a", "of b"}
+
+
+async def test_a_relay_that_was_started_anew_is_logged_in_to(tmp_path: Path) -> None:
+    """It kept nothing over its restart: the device comes again all the same, and what happened meanwhile arrives."""
+    async with proxy() as front, behind(front, tmp_path / "r") as first, paired(tmp_path, front.url) as (a, b):
+        async with a.connect(front.url) as link:
+            await link.synced(20)
+            await first.kill()
+            async with behind(front, tmp_path / "r"):
+                await _put(b, "meanwhile")
+                await b.sync(front.url)
+                await _put(a, "of a")
+                async with asyncio.timeout(20):
+                    while await ids(a) != {"meanwhile", "of a"}:
+                        await link.turn()
+                await link.synced(20)
+                await b.sync(front.url)
+                assert await ids(b) == {"meanwhile", "of a"}
