@@ -9,21 +9,27 @@ import os
 import signal
 from collections.abc import Callable
 from importlib import metadata
+from logging.handlers import WatchedFileHandler
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from chez_relay.config import FILE_VARIABLE, Configuration, example, load, reference, shown
 from chez_relay.errors import BadConfiguration, RelayError
-from chez_relay.server import serving
+from chez_relay.server import RelayServer, serving
 from chez_relay.settings import SETTINGS
 from chez_relay.storage.census import census
 from chez_relay.storage.copies import FILE_NAME
 from chez_relay.storage.sqlite import SqliteStorage
 from chez_wire.frames import PROTOCOL_VERSION
 
+if TYPE_CHECKING:
+    from chez_relay.tls import Certificate
+
 __all__ = ("main",)
+
+_log = logging.getLogger("chez_relay")
 
 
 class _Refusal(click.ClickException):
@@ -81,16 +87,19 @@ def _settings(command: Callable[..., None]) -> Callable[..., None]:
 def serve(settings: Configuration) -> None:
     """Serve devices until SIGTERM or Ctrl-C."""
     data, tokens = settings.data, settings.tokens()
-    handlers = [logging.FileHandler(settings["log_file"], encoding="utf-8")] if settings["log_file"] else None
+    # One that notices when the file was moved away, to be rotated.
+    handlers = [WatchedFileHandler(settings["log_file"], encoding="utf-8")] if settings["log_file"] else None
     layout = "%(asctime)s %(levelname)s %(message)s"
     logging.basicConfig(level=logging.INFO, format=layout, handlers=handlers)
     try:
-        asyncio.run(_serve(settings, data, tokens))
+        asyncio.run(_serve(settings, data, tokens, settings.certificate()))
     except OSError as error:
         raise BadConfiguration(f"{settings['listen']} can't be used: {error.strerror or error}") from error
 
 
-async def _serve(settings: Configuration, data: Path, tokens: tuple[str, ...]) -> None:
+async def _serve(
+    settings: Configuration, data: Path, tokens: tuple[str, ...], certificate: "Certificate | None"
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -99,13 +108,28 @@ async def _serve(settings: Configuration, data: Path, tokens: tuple[str, ...]) -
     storage = await SqliteStorage.open(data, quotas=settings.quotas)
     try:
         async with serving(
-            storage, host, port, names=settings["names"], tokens=tokens, limits=settings.limits
+            storage, host, port, names=settings["names"], tokens=tokens, limits=settings.limits,
+            tls=certificate.context if certificate else None,
         ) as server:
+            loop.add_signal_handler(signal.SIGHUP, lambda: _reload(settings, server, certificate))
             shown_host = f"[{host}]" if ":" in host else host
-            click.echo(f"chez-relay: listening on ws://{shown_host}:{server.port}")
+            click.echo(f"chez-relay: listening on ws{'s' if certificate else ''}://{shown_host}:{server.port}")
             await stop.wait()
     finally:
         await storage.close()
+
+
+def _reload(settings: Configuration, server: RelayServer, certificate: "Certificate | None") -> None:
+    """Take certificate and tokens as their files are now; what makes no sense leaves things as they were."""
+    try:
+        tokens = settings.tokens()
+        if certificate is not None:
+            certificate.reload()
+    except RelayError as error:
+        _log.error("%s", error)
+        return
+    server.tokens = tokens
+    _log.info("certificate and tokens were read again")
 
 
 @main.command()

@@ -4,12 +4,15 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from chez_relay.errors import BadConfiguration
 from chez_relay.limits import Limits
 from chez_relay.settings import SETTINGS, Setting, parse_address
 from chez_relay.storage import Quotas
+
+if TYPE_CHECKING:
+    from chez_relay.tls import Certificate
 
 __all__ = ("FILE_VARIABLE", "Configuration", "Value", "example", "load", "reference", "shown")
 
@@ -61,6 +64,17 @@ class Configuration:
     def _section(self, section: str) -> dict[str, Any]:
         start = f"{section}."
         return {name.removeprefix(start): one.value for name, one in self.values.items() if name.startswith(start)}
+
+    def certificate(self) -> "Certificate | None":
+        """The certificate for wss://, if one is set. Raises `BadConfiguration`."""
+        chain, key = self["tls_certificate"], self["tls_key"]
+        if not chain and not key:
+            return None
+        if not chain or not key:
+            raise BadConfiguration("tls_certificate and tls_key are set together, or neither is")
+        from chez_relay.tls import Certificate
+
+        return Certificate(Path(chain), Path(key))
 
     def tokens(self) -> tuple[str, ...]:
         """The tokens that allow creating spaces; empty where everybody may. Raises `BadConfiguration`."""

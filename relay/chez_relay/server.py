@@ -7,6 +7,7 @@ import asyncio
 import http
 import logging
 import secrets
+import ssl
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
@@ -42,7 +43,8 @@ class RelayServer:
         clock: Callable[[], float],
     ) -> None:
         self._storage = storage
-        self._tokens = tokens
+        self.tokens = tokens
+        """What is accepted for making spaces, by connections that begin from now on."""
         self._limits = limits
         self._random = random
         self._clock = clock
@@ -102,7 +104,7 @@ class RelayServer:
         kept = self._kept.at(address)
         session = RelaySession(
             names=self.names, nonce=self._random(32), incarnation=self._storage.incarnation,
-            tokens=self._tokens, lookup=self._lookup(address), kept=kept,
+            tokens=self.tokens, lookup=self._lookup(address), kept=kept,
         )
         connection = Connection(socket, session, self._committer, self)
         self._connections[connection] = asyncio.current_task()
@@ -194,9 +196,9 @@ def _names(given: Collection[str], host: str, port: int) -> frozenset[str]:
 async def serving(
     storage: Storage, host: str, port: int, *, names: Collection[str] = (), tokens: Collection[str] = (),
     limits: Limits | None = None, random: Callable[[int], bytes] = secrets.token_bytes,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = time.monotonic, tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[RelayServer]:
-    """Serve `storage` on host and port (0: any free one, see `.port`) while the context is open.
+    """Serve `storage` on host and port (0: any free one, see `.port`) while the context is open; with `tls`, wss://.
 
     Leaving it stops accepting, answers what was asked, closes the connections; the
     storage stays open. Raises OSError when the address can't be bound.
@@ -208,7 +210,8 @@ async def serving(
     async with serve(
         server.handle, host, port, process_request=server.admit, compression=None, max_size=MAX_FRAME,
         max_queue=4, ping_interval=limits.ping_interval, ping_timeout=limits.ping_timeout,
-        open_timeout=limits.hello, server_header=None, logger=quiet,
+        open_timeout=limits.hello, server_header=None, logger=quiet, ssl=tls,
+        ssl_handshake_timeout=limits.hello if tls else None,
     ) as listener:
         server.port = next(iter(listener.sockets)).getsockname()[1]
         server.names = _names(names, host, server.port)

@@ -94,7 +94,7 @@ class Process:
 
     @property
     def name(self) -> str:
-        return self.url.removeprefix("ws://")
+        return self.url.partition("://")[2]
 
     async def kill(self) -> None:
         """As a power cut would: no handler runs."""
@@ -113,7 +113,7 @@ async def relay(data: Path, *options: str, command: Sequence[str] = ()) -> Async
     assert process.stdout is not None
     try:
         line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
-        assert line.startswith("chez-relay: listening on ws://"), line
+        assert line.startswith(("chez-relay: listening on ws://", "chez-relay: listening on wss://")), line
         yield Process(process, line.split()[-1], data)
     finally:
         if process.returncode is None:

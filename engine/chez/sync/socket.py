@@ -9,6 +9,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Final
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as dial
@@ -60,14 +61,20 @@ class Socket:
 async def open_socket(url: str, name: str, open_timeout: float, tls: ssl.SSLContext | None = None) -> Socket:
     """Open the websocket at `url`, and nothing more; `name` is what errors call the relay.
 
+    `tls` says whom to trust at wss://; without it that is whom the system trusts (`SSL_CERT_FILE`).
     Raises `RelayUnreachable`.
     """
     try:
         async with asyncio.timeout(open_timeout):
             return Socket(await dial(
                 url, compression=None, max_size=MAX_FRAME, max_queue=4, open_timeout=None, proxy=None,
-                ping_interval=PING_SECONDS, ping_timeout=PING_SECONDS, user_agent_header=None, ssl=tls,
+                ping_interval=PING_SECONDS, ping_timeout=PING_SECONDS, user_agent_header=None,
+                ssl=tls or (True if urlsplit(url).scheme == "wss" else None),
             ))
+    except ssl.SSLCertVerificationError as error:
+        raise RelayUnreachable(
+            f"the certificate of {name} is not to be trusted: {error.verify_message}",
+            "for a relay with an authority of its own, SSL_CERT_FILE names that one's certificate") from error
     except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
         reason = "it did not answer in time" if isinstance(error, TimeoutError) else str(error)
         raise RelayUnreachable(f"there is no connection to {name}: {reason}",

@@ -1,0 +1,73 @@
+"""A relay's certificate: from two files, and again from them when they were replaced."""
+
+import ssl
+from pathlib import Path
+
+from chez_relay.errors import BadConfiguration
+
+__all__ = ("Certificate",)
+
+
+class Certificate:
+    """What a relay proves its name with to who dials `wss://`.
+
+    `certificate` is a PEM file of the certificate and those between it and its authority, `key` one of
+    its secret key. Raises `BadConfiguration` when they can't be read, or don't belong together.
+    """
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        self._files = certificate, key
+        self.context = _context()
+        self.expires = 0.0
+        """When the certificate ends, in seconds since 1970."""
+        self.reload()
+
+    def reload(self) -> None:
+        """Take the files as they are now, for connections that begin from now on.
+
+        Raises `BadConfiguration`; what was in force then stays so.
+        """
+        trial = _context()
+        self._take(trial)
+        expires = _expiry(trial, self._files[0])
+        self._take(self.context)
+        self.expires = expires
+
+    def _take(self, context: ssl.SSLContext) -> None:
+        try:
+            # Else OpenSSL would ask for the passphrase of a key that has one, at the terminal.
+            context.load_cert_chain(*self._files, password=lambda: b"")
+        except ssl.SSLError as error:
+            raise BadConfiguration("the certificate and its key can't be used together",
+                                   "both are PEM files, and the key has no passphrase") from error
+        except OSError as error:
+            raise BadConfiguration(f"the certificate or its key can't be read: {error.strerror}") from error
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 9325 (3.1.1): nothing before it
+    return context
+
+
+def _expiry(server: ssl.SSLContext, certificate: Path) -> float:
+    """When it ends; 0 when that is past, or not yet begun.
+
+    Python tells what is in a certificate only to a client that trusts it: so one is greeted in memory.
+    """
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.load_verify_locations(certificate)
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    here = client.wrap_bio(to_client, to_server)
+    there = server.wrap_bio(to_server, to_client, server_side=True)
+    for side in (here, there, here, there):
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLCertVerificationError:
+            return 0.0
+    ends = (here.getpeercert() or {}).get("notAfter")
+    return float(ssl.cert_time_to_seconds(str(ends))) if ends else 0.0

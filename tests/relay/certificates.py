@@ -1,0 +1,65 @@
+"""Certificates for a relay on loopback, from an authority that nobody knows."""
+
+import datetime
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+__all__ = ("Authority",)
+
+BEGIN = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                             serialization.NoEncryption())
+
+
+@dataclass(frozen=True)
+class Authority:
+    """Signs certificates; `file` is its own."""
+
+    folder: Path
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+
+    @classmethod
+    def make(cls, folder: Path, name: str = "an authority") -> "Authority":
+        key = ec.generate_private_key(ec.SECP256R1())
+        made = (x509.CertificateBuilder().subject_name(_name(name)).issuer_name(_name(name))
+                .public_key(key.public_key()).serial_number(1).not_valid_before(BEGIN)
+                .not_valid_after(datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC))
+                .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+                .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+                .sign(key, hashes.SHA256()))
+        authority = cls(folder, key, made)
+        authority.file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        return authority
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "authority.pem"
+
+    def issue(self, serial: int = 2, ends: int = 2090) -> tuple[Path, Path]:
+        """A certificate for 127.0.0.1 that ends with the year before, with its key; replaces the one before it."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        made = (x509.CertificateBuilder().subject_name(_name("a relay")).issuer_name(self.certificate.subject)
+                .public_key(key.public_key()).serial_number(serial).not_valid_before(BEGIN)
+                .not_valid_after(datetime.datetime(ends, 1, 1, tzinfo=datetime.UTC))
+                .add_extension(names, critical=False)
+                .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+                .sign(self.key, hashes.SHA256()))
+        chain, secret = self.folder / "relay.pem", self.folder / "relay.key"
+        chain.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        secret.write_bytes(_pem(key))
+        return chain, secret

@@ -1,0 +1,107 @@
+"""wss:// with certificate files: who is trusted, and certificates that are replaced while the relay serves."""
+
+import asyncio
+import datetime
+import signal
+import ssl
+from pathlib import Path
+
+import pytest
+
+from chez.errors import RelayUnreachable
+from chez.sync.connection import connect, open_socket
+from chez_relay.errors import BadConfiguration
+from chez_relay.tls import Certificate
+from chez_wire.login import Role
+from tests.relay.certificates import Authority
+from tests.relay.support import Process, Space, relay
+
+SPACE = Space()
+
+
+def options(files: tuple[Path, Path]) -> list[str]:
+    return ["--set", f"tls_certificate={files[0]}", "--set", f"tls_key={files[1]}"]
+
+
+def trusting(authority: Authority) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=authority.file)
+
+
+async def test_a_device_appends_over_tls_to_a_relay_that_its_authority_vouches_for(tmp_path: Path) -> None:
+    """wss:// with a private authority: given as a context, or by SSL_CERT_FILE as the system's tools have it."""
+    authority = Authority.make(tmp_path)
+    async with relay(tmp_path / "data", *options(authority.issue())) as process:
+        assert process.url.startswith("wss://127.0.0.1:")
+        async with connect(process.url, tls=trusting(authority)) as device:
+            await device.create_space(SPACE.admin, *SPACE.others)
+            await device.open(SPACE.claims(Role.APPEND))
+            assert (await device.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))).offset == 1
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SSL_CERT_FILE", str(authority.file))
+            async with connect(process.url):
+                pass
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused_with_a_word_on_what_to_do(tmp_path: Path) -> None:
+    """Without the authority, by another name, and without TLS at all there is no connection."""
+    authority = Authority.make(tmp_path)
+    async with relay(tmp_path / "data", *options(authority.issue())) as process:
+        with pytest.raises(RelayUnreachable, match="not to be trusted") as caught:
+            await open_socket(process.url)
+        assert "SSL_CERT_FILE" in caught.value.hint
+        with pytest.raises(RelayUnreachable, match="not to be trusted"):
+            await open_socket(process.url.replace("127.0.0.1", "localhost"), tls=trusting(authority))
+        with pytest.raises(RelayUnreachable):
+            await open_socket(process.url.replace("wss", "ws"))
+
+
+async def serial(process: Process, authority: Authority) -> int:
+    """The serial number of the certificate that a relay shows now."""
+    host, port = process.name.split(":")
+    _, writer = await asyncio.open_connection(host, int(port), ssl=trusting(authority))
+    shown = writer.get_extra_info("peercert")["serialNumber"]
+    writer.transport.abort()
+    return int(shown, 16)
+
+
+async def test_a_replaced_certificate_is_taken_up_on_sighup(tmp_path: Path) -> None:
+    """After SIGHUP new connections see the new certificate, those that are open go on; nonsense changes nothing."""
+    authority = Authority.make(tmp_path)
+    log = tmp_path / "relay.log"
+    async with relay(tmp_path / "data", "--log-file", str(log), *options(authority.issue())) as process:
+        async with connect(process.url, tls=trusting(authority)) as device:
+            assert await serial(process, authority) == 2
+            authority.issue(serial=3)
+            await reloaded(process, log, "read again")
+            assert await serial(process, authority) == 3
+            (tmp_path / "relay.key").write_text("nonsense")
+            await reloaded(process, log, "used together")
+            assert await serial(process, authority) == 3
+            await device.create_space(SPACE.admin, *SPACE.others)
+
+
+async def reloaded(process: Process, log: Path, said: str) -> None:
+    """Send SIGHUP, and wait until the log says what came of it."""
+    process.process.send_signal(signal.SIGHUP)
+    async with asyncio.timeout(20):
+        while said not in log.read_text():  # noqa: ASYNC110 (a file announces nothing)
+            await asyncio.sleep(0.01)
+
+
+def test_what_is_no_certificate_is_a_typed_error(tmp_path: Path) -> None:
+    """Files that are not there, of another kind, of another's key, a key with a passphrase: one line each."""
+    authority = Authority.make(tmp_path)
+    chain, key = authority.issue()
+    other = tmp_path / "other"
+    other.mkdir()
+    _, wrong = Authority.make(other).issue()
+    for bad in ((tmp_path / "nothing", key), (key, key), (chain, chain), (chain, wrong), (chain, tmp_path)):
+        with pytest.raises(BadConfiguration):
+            Certificate(*bad)
+
+
+@pytest.mark.parametrize(("ends", "expected"), [
+    (2090, datetime.datetime(2090, 1, 1, tzinfo=datetime.UTC).timestamp()), (2021, 0.0)])
+def test_the_end_of_a_certificate_is_known(tmp_path: Path, ends: int, expected: float) -> None:
+    """It is told in seconds since 1970, and 0 for one that is over."""
+    assert Certificate(*Authority.make(tmp_path).issue(ends=ends)).expires == expected
