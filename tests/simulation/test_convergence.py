@@ -17,7 +17,9 @@ from chez.records.rows import ABSENT, PURGED
 from chez.records.values import to_json
 from chez.store.database import Connection
 from chez.sync import arrivals
+from chez.sync.chains import relearn
 from tests.simulation.device import Device
+from tests.simulation.household import NOW
 from tests.simulation.world import World
 
 STEPS = int(os.environ.get("CHEZ_STEPS", "400"))
@@ -90,6 +92,15 @@ def check(world: World) -> None:
             assert left == 0, (device.name, table)
         assert members(device) == members(world.devices[0]), device.name
         assert not any(one.space.membership.state.rotation_owed for one in device.replicas.values()), device.name
+        noted = derived(device)
+        for n in device.replicas:
+            relearn(device.db, n, NOW)
+        assert derived(device) == noted, device.name
+
+
+def derived(device: Device) -> list[tuple[object, ...]]:
+    """What is written down of the entries beside them, each of which it can be learned from anew."""
+    return [row for table in ("named", "branch") for row in device.db.execute(f"SELECT '{table}', * FROM {table}")]
 
 
 def members(device: Device) -> dict[bytes, tuple[object, ...]]:

@@ -113,7 +113,8 @@ def _emit(db: Connection, space: SpaceKeys, former: bytes, device: bytes) -> int
     db.execute("DELETE FROM meta WHERE key GLOB 'cursor *'")
     db.execute("DELETE FROM sealed WHERE entry IN (SELECT n FROM entry WHERE space = ?)", (space.n,))
     db.execute(f"DELETE FROM lacking WHERE entry IN ({behind[0]})", behind[1])
-    db.execute("DELETE FROM entry WHERE space = ? AND author = ? AND sequence >= ?", behind[1])
+    for table in ("entry", "named", "branch"):
+        db.execute(f"DELETE FROM {table} WHERE space = ? AND author = ? AND sequence >= ?", behind[1])
     return records
 
 
