@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from chez.home.passphrases import change_passphrase
     from chez.home.recovery import Recovered, recover
     from chez.home.renewal import Renewal
-    from chez.home.reports import HomeStatus, SpaceStatus, SyncReport
+    from chez.home.reports import HomeStatus, RelayStatus, SpaceStatus, SyncReport
     from chez.home.restoring import Restored, become_new_device, restore
     from chez.home.sharing import Member
     from chez.home.space import Space
@@ -67,8 +67,8 @@ __all__ = (
     "Alarm", "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Contact",
     "Contacts", "Counter", "DeviceInfo", "Devices", "Diagnosis", "Difference", "Evidence", "ExportReport", "FeedPage",
     "Finding", "Hit", "Home", "HomeStatus", "ImportReport", "Invitation", "Mark", "Member", "Migrated", "Query",
-    "Record", "Recovered", "Renewal", "Restored", "Reversal", "Rows", "Space", "SpaceStatus", "Splice", "SyncReport",
-    "Text", "Transaction", "Trashed", "Typing", "Version", "Wiped", "become_new_device", "blocking",
+    "Record", "Recovered", "RelayStatus", "Renewal", "Restored", "Reversal", "Rows", "Space", "SpaceStatus", "Splice",
+    "SyncReport", "Text", "Transaction", "Trashed", "Typing", "Version", "Wiped", "become_new_device", "blocking",
     "change_passphrase", "count", "create", "doctor", "field", "join", "open", "recover", "restore", "serve", "wipe",
 )
 
@@ -89,7 +89,7 @@ _MODULES = {
     "chez.home.passphrases": ("change_passphrase",),
     "chez.home.recovery": ("Recovered", "recover"),
     "chez.home.renewal": ("Renewal",),
-    "chez.home.reports": ("HomeStatus", "SpaceStatus", "SyncReport"),
+    "chez.home.reports": ("HomeStatus", "RelayStatus", "SpaceStatus", "SyncReport"),
     "chez.home.restoring": ("Restored", "become_new_device", "restore"),
     "chez.home.sharing": ("Member",),
     "chez.home.space": ("Space",),

@@ -16,6 +16,7 @@
     │   ├── BlobMissing         an attachment is not on this device, and can't be fetched now
     │   ├── StorageFailed       disk full, read-only, unreadable
     │   ├── RelayUnreachable    no connection, or it broke
+    │   │   └── NotARelay         something else answers there: a network's login page, a web server
     │   ├── RelayRefused        the relay answered, with a refusal
     │   └── Unanswered          nobody answered yet: an owner's device is not in step with the relay
     └── Untrusted             bytes from outside, or from a damaged disk, fail a check
@@ -37,8 +38,8 @@ from typing import ClassVar
 __all__ = (
     "BadArchive", "BadEntry", "BadPairing", "BlobDamaged", "BlobMissing", "ChezError", "Damaged", "HomeBusy",
     "HomeCopied", "HomeExists", "HomeLocked", "HomeMissing", "InvalidValue", "KeyringUnavailable", "MigrationFailed",
-    "Misuse", "NotAllowed", "NotFound", "RecordPurged", "RelayMisbehaved", "RelayRefused", "RelayUnreachable",
-    "StorageFailed", "Unanswered", "Unavailable", "Untrusted", "WrongPassphrase",
+    "Misuse", "NotARelay", "NotAllowed", "NotFound", "RecordPurged", "RelayMisbehaved", "RelayRefused",
+    "RelayUnreachable", "StorageFailed", "Unanswered", "Unavailable", "Untrusted", "WrongPassphrase",
 )
 
 
@@ -125,6 +126,10 @@ class StorageFailed(Unavailable):
 
 class RelayUnreachable(Unavailable):
     """There is no connection to the relay."""
+
+
+class NotARelay(RelayUnreachable):
+    """Something answers at the relay's address, and it is no relay."""
 
 
 class RelayRefused(Unavailable):

@@ -14,6 +14,8 @@ class Proxy:
     def __init__(self) -> None:
         self.target = ""
         self.url = ""
+        self.frozen = False
+        """Whether what comes is swallowed: a network that is there no more, and tells nobody."""
         self.carried = 0
         """Bytes both ways."""
         self._sides: set[asyncio.StreamWriter] = set()
@@ -26,7 +28,11 @@ class Proxy:
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, both ways, until either side ends."""
         host, port = self.target.removeprefix("ws://").split(":")
-        there, back = await asyncio.open_connection(host, int(port))
+        try:
+            there, back = await asyncio.open_connection(host, int(port))
+        except OSError:  # no relay is behind it just now
+            writer.close()
+            return
         self._sides |= {back, writer}
         with suppress(OSError):
             ways = [asyncio.ensure_future(self._copy(*way)) for way in ((reader, back), (there, writer))]
@@ -44,6 +50,8 @@ class Proxy:
         with suppress(OSError):
             while data := await reader.read(65536):
                 self.carried += len(data)
+                if self.frozen:
+                    continue
                 writer.write(data)
                 await writer.drain()
 

@@ -64,3 +64,51 @@ async def test_a_relay_that_was_started_anew_is_logged_in_to(tmp_path: Path) -> 
                 await link.synced(20)
                 await b.sync(front.url)
                 assert await ids(b) == {"meanwhile", "of a"}
+
+
+async def test_a_connection_that_died_silently_is_noticed_by_a_look(tmp_path: Path) -> None:
+    """After a sleep, or in another network, one look gives up a connection on which nobody answers."""
+    async with proxy() as front, behind(front, tmp_path / "r"), paired(tmp_path, front.url) as (a, _):
+        async with a.connect(front.url) as link:
+            await link.synced(20)
+            link.check(5.0)
+            await _put(a, "one")
+            await link.synced(20)
+            assert link.connections == 1  # it was alive
+            front.frozen = True
+            link.check(0.1)
+            async with asyncio.timeout(10):
+                while link.status != "connecting":
+                    await link.turn()
+            front.frozen = False
+            await link.synced(20)
+            assert link.connections == 2
+
+
+async def test_the_status_tells_since_when_why_and_what_next(tmp_path: Path) -> None:
+    """While a relay is away the status has the reason and the next attempt; when it is back, neither."""
+    async with proxy() as front, behind(front, tmp_path / "r") as first, paired(tmp_path, front.url) as (a, _):
+        await a.set_relay(front.url)
+        (off,) = (await a.status()).relays
+        assert (off.url, off.link, off.since) == (front.url, "off", None)
+        async with a.connect() as link:
+            async with asyncio.timeout(20):
+                while link.status != "synced":
+                    await link.turn()
+            (there,) = (await a.status()).relays
+            assert (there.link, there.problem, there.next_try) == ("synced", "", None)
+            assert there.since is not None
+            await first.kill()
+            async with asyncio.timeout(10):
+                while link.next_try is None:
+                    await link.turn()
+            (away,) = (await a.status()).relays
+            assert away.link == "connecting" and away.problem and away.since is not None
+            assert away.since >= there.since and away.next_try is not None and away.next_try > away.since
+            async with behind(front, tmp_path / "r"):
+                link.check()
+                async with asyncio.timeout(20):
+                    while link.status != "synced":
+                        await link.turn()
+                (back,) = (await a.status()).relays
+                assert (back.link, back.problem, back.next_try) == ("synced", "", None)

@@ -68,7 +68,7 @@ from chez.home.passphrases import change_passphrase as async_change_passphrase
 from chez.home.recovery import Recovered
 from chez.home.recovery import recover as async_recover
 from chez.home.renewal import Renewal
-from chez.home.reports import CollectionInfo, HomeStatus, SpaceStatus, SyncReport
+from chez.home.reports import CollectionInfo, HomeStatus, RelayStatus, SpaceStatus, SyncReport
 from chez.home.restoring import Restored
 from chez.home.restoring import become_new_device as async_become_new_device
 from chez.home.restoring import restore as async_restore
@@ -105,6 +105,7 @@ from chez.records.typed import Migrated, Migration
 from chez.records.values import Value
 from chez.store.keyring import KeyringStatus
 from chez.sync.heads import Alarm
+from chez.sync.link import ANSWER
 from chez.sync.link import Link as AsyncLink
 from chez.sync.work import Progress
 
@@ -147,6 +148,7 @@ __all__ = (
     "Query",
     "Record",
     "Recovered",
+    "RelayStatus",
     "Renewal",
     "Restored",
     "Reversal",
@@ -977,8 +979,8 @@ class Keyring(Front[AsyncKeyring]):
 class Link(Front[AsyncLink]):
     """Spaces kept in step with one relay; made by `Home.connect`.
 
-    `status` is "connecting", "syncing", "synced" or "failed"; `error` tells why it is
-    not connected; `problems` which spaces alone are not in step, and why.
+    `status` is "connecting", "syncing", "synced" or "failed", `since` when; `error` tells why it is
+    not connected, `next_try` when it is tried next; `problems` which spaces alone are not in step, and why.
     """
 
     @property
@@ -995,6 +997,16 @@ class Link(Front[AsyncLink]):
     def connections(self) -> int:
         """How many connections were begun: with each, `progress` begins anew."""
         return self._inner.connections
+
+    @property
+    def since(self) -> float:
+        """Unix seconds of when the status became what it is."""
+        return self._inner.since
+
+    @property
+    def next_try(self) -> float | None:
+        """Unix seconds of when it is connected to next, while that is waited for."""
+        return self._inner.next_try
 
     @property
     def status(self) -> str:
@@ -1022,6 +1034,14 @@ class Link(Front[AsyncLink]):
     def begin_anew(self) -> None:
         """End the connection; the next one begins from what the store says."""
         self._portal.do(lambda: self._inner.begin_anew())
+
+    def check(self, seconds: float = ANSWER) -> None:
+        """The network may be another, or the device slept: look at the connection now, or try to connect now.
+
+        Called by itself where that can be noticed; for an app that is told of it by the operating
+        system. A connection whose relay does not answer within `seconds` is given up.
+        """
+        self._portal.do(lambda: self._inner.check(seconds))
 
     def synced(self, timeout: float | None = None) -> None:
         """Wait until everything here is durable at the relay and everything there is here.

@@ -44,7 +44,8 @@ from chez.store.database import Connection, Database
 from chez.sync.backlog import Backlog
 from chez.sync.connection import relay_name
 from chez.sync.heads import Alarm
-from chez.sync.link import Link, hooks
+from chez.sync.hooks import hooks
+from chez.sync.link import Link
 
 __all__ = ("Home", "unix_milliseconds")
 
@@ -342,8 +343,8 @@ class Home:
     async def status(self) -> HomeStatus:
         """How the home stands, without the network."""
         devices = tuple(device.name for device in self._replica.space.membership.devices.values())
-        spaces, rows = tuple(self._syncing.status()), list(self._spaces.all)
-        return await self._database.read(lambda db: home_status(db, rows, self.relay, devices, spaces))
+        spaces, relays, rows = tuple(self._syncing.status()), tuple(self._syncing.relays()), list(self._spaces.all)
+        return await self._database.read(lambda db: home_status(db, rows, self.relay, devices, spaces, relays))
 
     def pair(self, url: str | None = None) -> AbstractAsyncContextManager[Pairing]:
         """Let another device of this person in: `async with home.pair() as pairing: ...`.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from chez.blobs.tables import totals
 from chez.store.database import Connection
 
-__all__ = ("CollectionInfo", "HomeStatus", "SpaceStatus", "SyncReport", "home_status")
+__all__ = ("CollectionInfo", "HomeStatus", "RelayStatus", "SpaceStatus", "SyncReport", "home_status")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,21 @@ class SpaceStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RelayStatus:
+    """How the connection to one relay stands.
+
+    `link` as in `SpaceStatus`, `since` when (Unix seconds; None while it is off); `problem` tells why there is
+    no connection, empty if there is one, and `next_try` when one is tried next (Unix seconds).
+    """
+
+    url: str
+    link: str
+    since: float | None = None
+    problem: str = ""
+    next_try: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SyncReport:
     """What one sync did in all spaces: entries sent and received, and the relay's last offsets, added up.
 
@@ -65,7 +80,7 @@ class HomeStatus:
 
     `attachments` counts those that are whole here and not at a relay yet; `removed` says that
     another device of the person has taken this one out; `spaces` tells how each space stands
-    (and `removed_by` which device did so), the private one first.
+    (and `removed_by` which device did so), the private one first, `relays` how the connection to each relay does.
     """
 
     records: int
@@ -78,15 +93,16 @@ class HomeStatus:
     attachments: int = 0
     removed: bool = False
     spaces: tuple[SpaceStatus, ...] = ()
+    relays: tuple[RelayStatus, ...] = ()
 
 
 def home_status(db: Connection, rows: Sequence[int], relay: str | None, devices: tuple[str, ...],
-                spaces: tuple[SpaceStatus, ...]) -> HomeStatus:
-    """How a home stands whose spaces, in these rows of the store, stand like that."""
+                spaces: tuple[SpaceStatus, ...], relays: tuple[RelayStatus, ...]) -> HomeStatus:
+    """How a home stands whose spaces, in these rows of the store, and whose relays stand like that."""
     records, pending, quarantined, offset = db.execute(
         "SELECT (SELECT count(*) FROM record WHERE deleted = 0), "
         "(SELECT count(*) FROM change WHERE state = 1) + (SELECT count(*) FROM sealed), "
         "(SELECT count(*) FROM quarantine), (SELECT max(position) FROM cursor)").fetchone()
     waiting = sum(totals(db, n)[3] for n in rows)
     return HomeStatus(records, pending, quarantined, relay, offset or 0, spaces[0].link, devices, waiting,
-                      spaces[0].removed, spaces)
+                      spaces[0].removed, spaces, relays)

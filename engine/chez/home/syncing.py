@@ -15,7 +15,7 @@ from chez.errors import ChezError, Misuse, NotFound
 from chez.home.answering import Answering
 from chez.home.erasing import erase
 from chez.home.held import Held, HeldSpaces
-from chez.home.reports import SpaceStatus, SyncReport
+from chez.home.reports import RelayStatus, SpaceStatus, SyncReport
 from chez.spaces.handover import buried
 from chez.spaces.removals import name_of, removed_by
 from chez.spaces.space import SpaceKeys
@@ -270,6 +270,14 @@ class Syncing:
     def status(self) -> list[SpaceStatus]:
         """How each space stands with its relay."""
         return [] if self._spaces is None else [self.status_of(held) for held in self._spaces.all.values()]
+
+    def relays(self) -> list[RelayStatus]:
+        """How the connection to each relay stands that spaces of this home are at."""
+        if not self.links and self._spaces is not None:
+            urls = [self.relay_of(held.space) for held in self._spaces.all.values()]
+            return [RelayStatus(url, "off") for url in dict.fromkeys(urls) if url is not None]
+        return [RelayStatus(link.url, link.status, link.since, "" if link.error is None else str(link.error),
+                            link.next_try) for link in self.links]
 
     def status_of(self, held: Held) -> SpaceStatus:
         """How a space stands with its relay."""

@@ -8,6 +8,7 @@ bounds.
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -19,7 +20,9 @@ from chez.sync.connection import open_socket, relay_name
 from chez.sync.keeping import Keeping
 from chez.sync.lanes import Lane, Lanes, State
 from chez.sync.machine import SyncMachine
+from chez.sync.network import ways_out
 from chez.sync.outbox import waiting_spaces
+from chez.sync.patience import FIRST_PAUSE, LONGEST_PAUSE, Backoff, Sleep
 from chez.sync.replica import Replica
 from chez.sync.sealed import Sealed
 from chez.sync.session import ClientSession
@@ -28,13 +31,13 @@ from chez.sync.work import Progress
 if TYPE_CHECKING:
     from chez.sync.socket import Socket
 
-__all__ = ("Link", "hooks")
+__all__ = ("Link",)
 
-FIRST_PAUSE: Final = 0.2
-LONGEST_PAUSE: Final = 60.0
-"""Seconds between attempts to connect: doubling, with jitter, so that a relay that comes
-back is not met by everybody at once."""
+TICK: Final = 20.0
+"""Seconds between two looks at whether the device slept or its network changed: as often as a connection is pinged."""
 
+ANSWER: Final = 5.0
+"""Seconds in which a relay answers a ping after that, or the connection is given up."""
 
 Found = Callable[[int], Awaitable[None]]
 """Hears of a space that another device told of, by its row: it is to be opened, or read again."""
@@ -43,8 +46,8 @@ Found = Callable[[int], Awaitable[None]]
 class Link:
     """Spaces kept in step with one relay; made by `Home.connect`.
 
-    `status` is "connecting", "syncing", "synced" or "failed"; `error` tells why it is
-    not connected; `problems` which spaces alone are not in step, and why.
+    `status` is "connecting", "syncing", "synced" or "failed", `since` when; `error` tells why it is
+    not connected, `next_try` when it is tried next; `problems` which spaces alone are not in step, and why.
     """
 
     def __init__(self, database: Database, device: bytes, replicas: Iterable[Replica], relay: int, url: str, *,
@@ -55,12 +58,21 @@ class Link:
         """Why it is not connected, or why something can't be sent."""
         self.connections = 0
         """How many connections were begun: with each, `progress` begins anew."""
+        self.since: float = time.time()
+        """Unix seconds of when the status became what it is."""
+        self.next_try: float | None = None
+        """Unix seconds of when it is connected to next, while that is waited for."""
         self._database = database
         self._device = device
         self._replicas = list(replicas)
         self._relay = relay
         self._retry = retry
         self._found = found
+        self._told = ""
+        self._backoff = Backoff()
+        self._hurry = asyncio.Event()
+        self._socket: Socket | None = None
+        self._checks: set[asyncio.Task[bool]] = set()
         self._keeping = Keeping(crypto.random_bytes) if retry else None
         self._lanes: Lanes | None = None
         self._before = Progress()
@@ -149,6 +161,19 @@ class Link:
         self._gone = ConnectionError("begun anew")
         self._news.set()
 
+    def check(self, seconds: float = ANSWER) -> None:
+        """The network may be another, or the device slept: look at the connection now, or try to connect now.
+
+        Called by itself where that can be noticed; for an app that is told of it by the operating
+        system. A connection whose relay does not answer within `seconds` is given up.
+        """
+        self._backoff.begin_anew()
+        self._hurry.set()
+        if self._socket is not None:
+            check = asyncio.create_task(self._socket.alive(seconds))
+            self._checks.add(check)
+            check.add_done_callback(self._checks.discard)
+
     async def turn(self) -> None:
         """Wait until something was done, or how this link stands changed; that may be nothing of interest."""
         async with self._turn:
@@ -231,9 +256,10 @@ class Link:
         self._news.set()
 
     async def _run(self) -> None:
-        pause = FIRST_PAUSE
+        looking = asyncio.create_task(self._look_out()) if self._retry else None
         try:
             while True:
+                began, stood = self._loop.time(), 0.0
                 try:
                     await self._connection()
                 except (RelayRefused, RelayMisbehaved) as error:
@@ -241,24 +267,45 @@ class Link:
                     return
                 except RelayUnreachable as error:
                     if self._lanes is not None and self._lanes.following:
-                        pause = FIRST_PAUSE
+                        stood = self._loop.time() - began
                     self.error = error
                 finally:
                     self._disconnected()
                 if not self._retry:
                     return
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(pause * 2, LONGEST_PAUSE)
+                await self._wait(self._backoff.pause(stood, random.random()))
         except ChezError as error:  # the store failed: nothing to retry
             self.error = error
         except Exception as error:  # a defect of ours must not pass for the end of a connection
             self.error = RelayMisbehaved(f"syncing stopped on something unexpected ({type(error).__name__})",
                                          "Your data is still here. Please report it.")
         finally:
+            if looking is not None:
+                looking.cancel()
             self._disconnected()
             # Not `task.done()`: those who are told here look while this task still runs.
             self._ended = True
             await asyncio.shield(self._tell())
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait before the next attempt, unless there is a reason to `check`."""
+        self.next_try = time.time() + seconds
+        self._hurry.clear()
+        await self._tell()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+        self.next_try = None
+
+    async def _look_out(self) -> None:
+        """Notice that the device slept, or is in another network."""
+        sleep, network = Sleep(TICK), ways_out()
+        while True:
+            slept = sleep.tick(self._loop.time(), time.time())
+            before, network = network, ways_out()
+            if slept or network != before:
+                self.check()
+            await asyncio.sleep(TICK)
 
     def _disconnected(self) -> None:
         if self._lanes is not None:
@@ -272,7 +319,7 @@ class Link:
         lanes = Lanes(session, self._relay, rests=self._retry, keeping=self._keeping)
         for replica in self._replicas:
             lanes.add(replica)
-        self._lanes, self.connections = lanes, self.connections + 1
+        self._lanes, self.connections, self._socket = lanes, self.connections + 1, socket
         reader = asyncio.create_task(self._read(socket))
         try:
             while True:
@@ -289,6 +336,7 @@ class Link:
         except OSError as error:
             raise RelayUnreachable(f"the connection to {self.url} broke ({error})", "It is tried again.") from None
         finally:
+            self._socket = None
             reader.cancel()
             with suppress(asyncio.CancelledError):
                 await socket.close()
@@ -338,31 +386,7 @@ class Link:
             self._news.set()
 
     async def _tell(self) -> None:
+        if self.status != self._told:
+            self._told, self.since = self.status, time.time()
         async with self._turn:
             self._turn.notify_all()
-
-
-def hooks(database: Database, links: list[Link], finish: Callable[[Connection], None], committed: Callable[[], None],
-          undone: Callable[[], None]) -> None:
-    """Let every open link seal inside the store's transactions.
-
-    `finish` does what is done once for all of a transaction; `committed` and `undone` hear
-    how each ended.
-    """
-
-    def before_commit(db: Connection) -> None:
-        finish(db)
-        for link in tuple(links):  # the loop may add one, or end one
-            link.before_commit(db)
-
-    def after_commit() -> None:
-        committed()
-        for link in tuple(links):  # the loop may add one, or end one
-            link.after_commit()
-
-    def after_rollback() -> None:
-        undone()
-        for link in tuple(links):  # the loop may add one, or end one
-            link.after_rollback()
-
-    database.before_commit, database.after_commit, database.after_rollback = before_commit, after_commit, after_rollback

@@ -5,22 +5,35 @@ library, which is imported with this module: when a home connects, not when it o
 """
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as dial
-from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 
-from chez.errors import RelayUnreachable
+from chez.sync.failures import DIALLING, why
 from chez_wire.limits import MAX_FRAME
 
 __all__ = ("Socket", "open_socket")
 
 PING_SECONDS: Final = 20.0
+
+PROXY: Final = "CHEZ_PROXY"
+"""The environment variable that names a proxy: http://host:port, socks5://host:port, or `system` for the one that the
+system, or `https_proxy` and `no_proxy`, name. Without it none is used."""
+
+
+class _Dial(dial):
+    """Follows no redirection: a relay is where it is said to be, and a login is bound to that name."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        """What was answered, whatever it was."""
+        return exc
 
 
 class Socket:
@@ -52,6 +65,16 @@ class Socket:
         except ConnectionClosed as error:
             raise ConnectionError(str(error)) from None
 
+    async def alive(self, seconds: float) -> bool:
+        """Whether the other side answers within so many seconds; if not, the connection is given up at once."""
+        try:
+            async with asyncio.timeout(seconds):
+                await (await self._socket.ping())
+        except (TimeoutError, ConnectionClosed):
+            self._socket.transport.abort()
+            return False
+        return True
+
     async def close(self, code: int = 1000) -> None:
         """Close it, whatever state it is in."""
         with suppress(ConnectionClosed, OSError):
@@ -66,16 +89,15 @@ async def open_socket(url: str, name: str, open_timeout: float, tls: ssl.SSLCont
     """
     try:
         async with asyncio.timeout(open_timeout):
-            return Socket(await dial(
-                url, compression=None, max_size=MAX_FRAME, max_queue=4, open_timeout=None, proxy=None,
+            return Socket(await _Dial(
+                url, compression=None, max_size=MAX_FRAME, max_queue=4, open_timeout=None, proxy=_proxy(),
                 ping_interval=PING_SECONDS, ping_timeout=PING_SECONDS, user_agent_header=None,
                 ssl=tls or (True if urlsplit(url).scheme == "wss" else None),
             ))
-    except ssl.SSLCertVerificationError as error:
-        raise RelayUnreachable(
-            f"the certificate of {name} is not to be trusted: {error.verify_message}",
-            "for a relay with an authority of its own, SSL_CERT_FILE names that one's certificate") from error
-    except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
-        reason = "it did not answer in time" if isinstance(error, TimeoutError) else str(error)
-        raise RelayUnreachable(f"there is no connection to {name}: {reason}",
-                               "check the address and that the relay runs") from error
+    except DIALLING as error:
+        raise why(error, name) from error
+
+
+def _proxy() -> str | Literal[True] | None:
+    named = os.environ.get(PROXY)
+    return True if named == "system" else named or None

@@ -1,0 +1,57 @@
+"""Why there is no connection, in words that say what to do: from what the websocket library raises.
+
+Where something answers that is no relay, that is told apart (`NotARelay`): most often it is the
+page of a network that wants one to log in, and not a relay that is down.
+"""
+
+import ssl
+from typing import Final
+
+from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidProxyStatus, InvalidStatus, ProxyError
+
+from chez.errors import NotARelay, RelayUnreachable
+
+__all__ = ("DIALLING", "why")
+
+DIALLING: Final = (OSError, TimeoutError, InvalidHandshake, InvalidProxy, ImportError)
+"""What may be raised where a websocket is opened."""
+
+LOGIN_WANTED: Final = 511
+"""Network Authentication Required (RFC 6585): of a network, never of a relay."""
+
+_TRY: Final = "check the address and that the relay runs"
+_PORTAL: Final = ("a network that wants you to log in answers in a relay's place: open a page in a browser; "
+                  "or the address is that of something else")
+
+
+def why(error: Exception, name: str) -> RelayUnreachable:
+    """What is raised instead of an error of the library, while `name` was dialled."""
+    match error:
+        case TimeoutError():
+            return RelayUnreachable(f"there is no connection to {name}: it did not answer in time", _TRY)
+        case ssl.SSLCertVerificationError():
+            return NotARelay(
+                f"the certificate of {name} is not to be trusted: {error.verify_message}",
+                "for a relay with an authority of its own, SSL_CERT_FILE names that one's certificate; or a network "
+                "that wants you to log in answers in its place")
+        case ssl.SSLError():
+            return NotARelay(f"what answers at {name} speaks no TLS", _PORTAL)
+        case InvalidProxyStatus():
+            return RelayUnreachable(f"the proxy lets nothing through to {name} (HTTP {error.response.status_code})",
+                                    "CHEZ_PROXY names it, with a user's name and password where it wants them")
+        case ProxyError() | InvalidProxy() | ImportError():
+            return RelayUnreachable(f"there is no way to {name} through the proxy ({error})",
+                                    "CHEZ_PROXY looks like http://host:port; socks5:// needs python-socks")
+        case InvalidStatus(response=response) if response.status_code == 429:
+            return RelayUnreachable(f"{name} has as many connections from here as it takes", "try again later")
+        case InvalidStatus(response=response) if response.status_code >= 500 and response.status_code != LOGIN_WANTED:
+            return RelayUnreachable(f"there is no connection to {name}: something before the relay answers in its "
+                                    f"place (HTTP {response.status_code})", _TRY)
+        case InvalidStatus(response=response):
+            return NotARelay(f"what answers at {name} is no relay (HTTP {response.status_code})", _PORTAL)
+        case InvalidHandshake() if isinstance(error.__cause__, EOFError):
+            return RelayUnreachable(f"there is no connection to {name}: it hung up", _TRY)
+        case InvalidHandshake():
+            return NotARelay(f"what answers at {name} is no relay ({error})", _PORTAL)
+        case _:
+            return RelayUnreachable(f"there is no connection to {name}: {error}", _TRY)

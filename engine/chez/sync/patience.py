@@ -1,0 +1,72 @@
+"""When to try a relay again, and when to look at a connection that seems to stand; no clock in here.
+
+`Backoff`: pauses double up to five minutes, so a phone without a network wakes its radio a
+few times an hour and no oftener (when there is a network again is seen without it,
+`chez.sync.network`), and each is drawn anew from the upper half of its
+span, so that a relay that comes back is not met by everybody at once (the "equal jitter" of
+M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015). A connection that
+stood for a while begins them anew; one that ends as soon as it is made does not.
+
+`Sleep`: a device that slept, or a program that was held, wakes up with a connection that
+nobody keeps at the other end any more. Two clocks tell: one that stands still while the
+device sleeps (the loop's), and one that does not.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ("Backoff", "Sleep")
+
+FIRST_PAUSE: Final = 0.2
+LONGEST_PAUSE: Final = 300.0
+STEADY: Final = 10.0
+"""Seconds that a connection stood when its end is not taken for one more failure."""
+
+LATE: Final = 5.0
+"""Seconds that a tick may be late, or the clocks apart, before that is taken for a sleep: far above what a busy
+loop does, and below what a relay takes to give a silent connection up."""
+
+
+@dataclass(slots=True)
+class Backoff:
+    """How long to wait after failures that follow each other; times in seconds."""
+
+    first: float = FIRST_PAUSE
+    longest: float = LONGEST_PAUSE
+    steady: float = STEADY
+    failures: int = 0
+
+    def pause(self, stood: float, jitter: float) -> float:
+        """How long to wait now that a connection ended which `stood` so long (0: it was never there).
+
+        `jitter` is a random number from 0 to 1.
+        """
+        if stood >= self.steady:
+            self.failures = 0
+        # No power above what `longest` needs: 2.0 ** 2000 is no number.
+        span = min(self.first * 2.0 ** min(self.failures, 64), self.longest)
+        self.failures += 1
+        return span * (1.0 + jitter) / 2.0
+
+    def begin_anew(self) -> None:
+        """The surroundings changed: what failed before tells nothing."""
+        self.failures = 0
+
+
+@dataclass(slots=True)
+class Sleep:
+    """Notices between two ticks, `every` seconds apart, that the device or the program stood still."""
+
+    every: float
+    _steady: float | None = None
+    _wall: float = 0.0
+
+    def tick(self, steady: float, wall: float) -> bool:
+        """Whether there was a sleep since the last tick: by the loop's clock, and by one that goes on meanwhile."""
+        before, wall_before = self._steady, self._wall
+        self._steady, self._wall = steady, wall
+        if before is None:
+            return False
+        passed = steady - before
+        # Only forwards: a wall clock that is set back says nothing of a sleep.
+        return passed > self.every + LATE or (wall - wall_before) - passed > LATE

@@ -1,0 +1,141 @@
+"""What answers at a relay's address, and what is said of it when that is no relay."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from chez.errors import NotARelay, RelayUnreachable
+from chez.sync.connection import connect, open_socket
+from tests.people.proxy import Proxy
+from tests.relay.support import Process
+
+PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nlogin"
+
+
+@asynccontextmanager
+async def answering(text: bytes) -> AsyncIterator[str]:
+    """Something that answers every request with these bytes, and hangs up; its address."""
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.write(text)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("text", [
+    PAGE, b"HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 511 Network Authentication Required\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", b"220 mail.example ESMTP\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
+], ids=["page", "redirection", "login wanted", "nothing there", "mail server", "no upgrade"])
+async def test_a_page_in_the_relays_place_is_told_apart(text: bytes) -> None:
+    """A network that wants one to log in, or a web server, is named as that, and may be tried again."""
+    async with answering(text) as url:
+        with pytest.raises(NotARelay, match="is no relay") as caught:
+            await open_socket(url)
+    assert "log in" in caught.value.hint and caught.value.recoverable
+
+
+async def test_no_redirection_is_followed() -> None:
+    """A relay is where it is said to be: who answers with another address leads nobody there."""
+    reached = asyncio.Event()
+
+    async def trap(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reached.set()
+        writer.close()
+
+    server = await asyncio.start_server(trap, "127.0.0.1", 0)
+    elsewhere = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    answer = f"HTTP/1.1 301 Moved\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n"
+    async with answering(answer.encode()) as url:
+        with pytest.raises(NotARelay):
+            await open_socket(url)
+    server.close()
+    assert not reached.is_set()
+
+
+@pytest.mark.parametrize("text", [b"", b"HTTP/1.1 503 Unavailable\r\nContent-Length: 0\r\n\r\n",
+                                  b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n"],
+                         ids=["hung up", "unavailable", "crowded"])
+async def test_a_relay_that_is_down_is_not_called_something_else(text: bytes) -> None:
+    """Who hangs up, or says that it can't just now, may be the relay, or what stands before it."""
+    async with answering(text) as url:
+        with pytest.raises(RelayUnreachable) as caught:
+            await open_socket(url)
+    assert not isinstance(caught.value, NotARelay)
+
+
+async def test_what_hears_no_tls_is_told_apart() -> None:
+    """A wss:// address at which something speaks plainly is named as that."""
+    async with answering(PAGE) as url:
+        with pytest.raises(NotARelay, match="TLS"):
+            await open_socket(url.replace("ws://", "wss://"))
+
+
+class Tunnel(Proxy):
+    """An HTTP proxy: CONNECT, and then it carries."""
+
+    def __init__(self, status: bytes) -> None:
+        super().__init__()
+        self.status = status
+        self.asked: list[bytes] = []
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.readuntil(b"\r\n\r\n")
+        self.asked.append(asked.split(b"\r\n")[0])
+        writer.write(b"HTTP/1.1 " + self.status + b"\r\n\r\n")
+        await writer.drain()
+        if self.status.startswith(b"200"):
+            await super().carry(reader, writer)
+        writer.close()
+
+
+@asynccontextmanager
+async def tunnel(target: str, status: bytes = b"200 OK") -> AsyncIterator[Tunnel]:
+    """An HTTP proxy that leads to one relay, whatever it is asked for."""
+    made = Tunnel(status)
+    made.target = target
+    server = await asyncio.start_server(made.carry, "127.0.0.1", 0)
+    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield made
+    finally:
+        server.close()
+
+
+async def test_a_proxy_is_used_where_one_is_named(server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through an HTTP proxy that is named the relay is reached; without, none is asked, whatever the system says."""
+    async with tunnel(server.url) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("all_proxy", proxy.url)
+        async with connect(server.url):
+            assert proxy.asked == []
+        monkeypatch.setenv("CHEZ_PROXY", proxy.url)
+        async with connect(server.url):
+            assert proxy.asked == [f"CONNECT {server.name} HTTP/1.1".encode()]
+
+
+@pytest.mark.parametrize(("named", "match"), [
+    ("http://127.0.0.1:1", "no connection"), ("nonsense", "through the proxy"), ("ftp://x:1", "through the proxy")])
+async def test_a_proxy_that_is_none_is_told(named: str, match: str, server: Process,
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is not there, or is called something that is no proxy, is a typed error, and nothing goes past it."""
+    monkeypatch.setenv("CHEZ_PROXY", named)
+    with pytest.raises(RelayUnreachable, match=match):
+        await open_socket(server.url)
+
+
+async def test_a_proxy_that_refuses_is_told(server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that wants a login says so in its status, which is shown."""
+    async with tunnel(server.url, b"407 Proxy Authentication Required") as proxy:
+        monkeypatch.setenv("CHEZ_PROXY", proxy.url)
+        with pytest.raises(RelayUnreachable, match="407"):
+            await open_socket(server.url)
