@@ -26,6 +26,10 @@ TARGET_INNER: Final = 512 * KIB
 MAX_ITEMS: Final = 4096
 """Items (changes) in one entry: bounds the time between two commits on the receiver."""
 
+MAX_STATEMENTS: Final = 1024
+"""Membership statements in one entry, which are judged in one go: each may be said beside thousands of others, of
+which each has to be looked at then, some microseconds for a thousand and milliseconds for ten thousand."""
+
 MAX_ENTRY_OPERATIONS: Final = 262_144
 """Operations that the changes of one entry have and replace, which are merged in one go: twice what
 one change may have, and about a second of work where each is costly. A few bytes tell thousands of

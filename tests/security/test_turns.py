@@ -1,6 +1,7 @@
 """A page that costs far more than its bytes is worked off in turns, and a turn is bounded whatever a member sends."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -17,14 +18,17 @@ from chez.records.graph import Graph, Incoming, Known
 from chez.records.operations import HEAD, MAKE_LIST, SET, Operation, encode
 from chez.records.store import RecordStore
 from chez.records.waiting import Budget
+from chez.spaces.membership import Membership
+from chez.spaces.statements import Signed
 from chez.store.database import Connection
 from chez.sync import intake, planning
-from chez.sync.entry import CHANGE, CHANGES, Inner, Item, Part, SignedEntry, seal, sign_entry
+from chez.sync.entry import CHANGE, CHANGES, STATEMENT, STATEMENTS, Inner, Item, Part, SignedEntry, seal, sign_entry
 from chez.sync.sealed import Cursor
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 from chez_wire.frames import Entry
 from tests.security.test_poison import Author, Reader
 from tests.simulation.household import NOW, household
+from tests.spaces.entangled import devices_apart
 
 PASSPHRASE = "correct horse"
 
@@ -48,6 +52,15 @@ class Flood(Author):
         items = [Item(CHANGE, "notes", id, change.bytes) for id, made in changes.items() for change in made]
         made = sign_entry(Inner(1, self.house.space, self.keys.id, self.sequence, self.previous, NOW, CHANGES, items,
                                 self.heads, None, part), self.keys.signing)
+        self.previous = made.hash
+        return made
+
+    def says(self, statements: list[Signed]) -> SignedEntry:
+        """The next entry, with statements."""
+        self.sequence += 1
+        items = [Item(STATEMENT, "", "", one.raw) for one in statements]
+        made = sign_entry(Inner(1, self.house.space, self.keys.id, self.sequence, self.previous, NOW, STATEMENTS, items,
+                                self.heads, None), self.keys.signing)
         self.previous = made.hash
         return made
 
@@ -181,6 +194,36 @@ def test_an_entry_or_a_batch_of_too_many_operations_ends_its_authors_chain(monke
         assert len(reader.shown()) == shown
     (reason,) = reader.db.execute("SELECT reason FROM quarantine").fetchone()
     assert "the batch has more than 800 operations" in reason
+
+
+def test_statements_beside_many_others_take_their_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of statements that cost more to judge than to read is taken in turn by turn; an entry has so many."""
+    author, reader, at_once = _pair()
+    log = devices_apart(80)
+    page, head = reader.page([author.says(log[n:n + 8]) for n in range(0, len(log), 8)])
+    looks = []
+    add = Membership.add
+
+    def counted(self: Membership, statements: Iterable[Signed]) -> list[Signed]:
+        before = self.looks
+        joined = add(self, statements)
+        looks.append(self.looks - before)
+        return joined
+
+    monkeypatch.setattr(Membership, "add", counted)
+    reader.work_off(page, head, 300)
+    assert max(looks) > 100
+    assert len(reader.sizes) >= 5
+    at_once.replica.incoming(at_once.db, 1, page, head)
+    one, other = reader.replica.space.membership, at_once.replica.space.membership
+    person = log[0].issuer
+    assert (one.person_heads(person), one.state.expelled) == (other.person_heads(person), other.state.expelled)
+    assert one.state.expelled
+    monkeypatch.setattr(intake, "MAX_STATEMENTS", 5)
+    author, reader, _ = _pair()
+    reader.receive([author.says(log[:5]), author.says(log[5:11])])
+    (reason,) = reader.db.execute("SELECT reason FROM quarantine").fetchone()
+    assert "6 statements; at most 5" in reason and reader.replica.space.membership.knows([log[4].hash])
 
 
 def test_own_entries_stay_within_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ The engine's `Membership` is held to this. It is exponential in spirit: for smal
 from dataclasses import dataclass
 from functools import cache
 
+from chez.spaces.rules import MAX_PERSONS
 from chez.spaces.statements import (
     MAX_PREVIOUS,
     Add,
@@ -180,6 +181,8 @@ class Model:
         if isinstance(body, Create):
             return (x == self.space and not facts.created and body.issuer not in facts.expelled
                     and body.person in facts.devices.get(body.issuer, frozenset()))
+        if len(facts.devices.get(body.issuer, ())) > MAX_PERSONS:
+            return False
         right = facts.right(body.issuer)
         if body.space != self.space or not facts.created or right is None or right < self.needs(x):
             return False

@@ -7,14 +7,14 @@ import pytest
 
 from chez.errors import BadEntry
 from chez.spaces.membership import Membership, Right
-from chez.spaces.rules import Word, judge
-from chez.spaces.state import State
+from chez.spaces.rules import targets_of
 from chez.spaces.statements import (
     MAX_PREVIOUS,
     Certify,
     Create,
     Cut,
     Enrol,
+    Expel,
     Invite,
     Kind,
     Move,
@@ -497,15 +497,12 @@ def test_an_expulsion_is_judged_in_one_pass_over_the_certificates() -> None:
             return super().items()
 
     root, devices = table.alice.root, [seed("chain", n) for n in range(60)]
-    expel = table.alice.expel(table.logs[table.alice.id], devices[0], root)
 
     def certificate(device: bytes, issuer: bytes) -> Certify:
         return Certify(table.alice.id, [ZEROS], issuer, device, ZEROS, "d", ZEROS, bytes(64))
 
     chain = {device: Looked({device: certificate(device, above)})
              for above, device in zip([root.public, *devices], devices, strict=False)}
-    state = State(persons={table.alice.id: Enrol(table.alice.id, ZEROS, ZEROS, ZEROS, "alice")},
-                  certificates=dict(reversed(chain.items())))
-    word = judge(expel, table.space, state)
-    assert isinstance(word, Word) and word.targets == set(devices)
+    targets = targets_of(Expel(table.alice.id, [ZEROS], root.public, devices[0], []), dict(reversed(chain.items())))
+    assert targets == set(devices)
     assert looks <= 2 * len(devices)

@@ -26,9 +26,10 @@ from chez.spaces.rotation import (
     unled,
     unlock,
 )
-from chez.spaces.statements import Role
+from chez.spaces.statements import MAX_PREVIOUS, Role
 from chez_wire.limits import MAX_PACKETS
 from tests.spaces.people import ZEROS, Author, Person, begin, seed
+from tests.spaces.reference import Model
 
 
 class World:
@@ -94,6 +95,24 @@ def test_a_persons_recovery_key_gets_what_the_person_gets_under_a_tag_of_the_spa
         space, epoch = open_packet(box, person.recovery)
         assert space == world.space and isinstance(epoch, Epoch) and (epoch.admin_seed is not None) == admin
         assert tag_of(world.space, person.recovery.public) not in packets
+
+
+def test_an_owner_who_starts_more_epochs_at_once_than_one_can_name_stops_no_rotation() -> None:
+    """The next one names as many as it may, builds on all, and is the newest; by the definition too."""
+    world = World()
+    world.say(world.author.set_role(world.heads, world.bob.id, Role.OWNER))
+    epochs = {world.first.epoch.id: world.first.epoch}
+    started = [new_epoch(world.members, epochs, world.bob.devices[0].signing, world.random.randbytes)
+               for _ in range(MAX_PREVIOUS + 4)]
+    for made in started:
+        world.say(made.statement)
+        epochs[made.epoch.id] = made.epoch
+    assert len(world.members.state.epoch_heads) == MAX_PREVIOUS + 4 and world.members.state.rotation_owed
+    last = world.rotate(epochs)
+    assert world.members.state.epoch_heads == {last.epoch.id} and not world.members.state.rotation_owed
+    assert last.statement.hash in Model(world.space, world.members.statements).facts().epoch_heads
+    found = {last.epoch.id: last.epoch}
+    assert len(found | {epoch.id: epoch for epoch in unlock(world.members, found)}) == 2 + MAX_PREVIOUS
 
 
 @pytest.mark.parametrize("removed", [False, True])

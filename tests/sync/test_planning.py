@@ -14,6 +14,7 @@ from chez_wire.limits import (
     MAX_ENTRY_OPERATIONS,
     MAX_ITEMS,
     MAX_PARTS,
+    MAX_STATEMENTS,
     TARGET_INNER,
 )
 from tests.spaces.people import Author, Person, begin
@@ -92,8 +93,9 @@ OTHER = FIRST[0].raw
 @given(st.lists(st.sampled_from((EPOCH, BEGINNING, OTHER)), max_size=20), st.integers(0, 2))
 def test_a_new_epoch_is_alone_in_its_entry(statements: list[bytes], many: int) -> None:
     """All statements in order, none left out, within the limits; one that ends an epoch is with no other."""
-    statements = statements + [OTHER] * (many * MAX_ITEMS)
+    statements = statements + [OTHER] * (many * MAX_STATEMENTS)
     entries = [[item.data for item in items] for items in by_epoch(statements)]
     assert [one for entry in entries for one in entry] == statements
     for entry in entries:
-        assert entry == [EPOCH] if EPOCH in entry else sum(map(len, entry)) <= TARGET_INNER and len(entry) < MAX_ITEMS
+        assert entry == [EPOCH] if EPOCH in entry else (
+            sum(map(len, entry)) <= TARGET_INNER and len(entry) <= MAX_STATEMENTS)

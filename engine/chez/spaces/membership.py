@@ -22,7 +22,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from chez.spaces.dag import Dag, numbers_of
-from chez.spaces.rules import Word, judge
+from chez.spaces.effects import Effects
+from chez.spaces.folding import Fold
+from chez.spaces.rules import judge
 from chez.spaces.state import Device, State
 from chez.spaces.statements import (
     MAX_HEADS,
@@ -38,22 +40,12 @@ from chez.spaces.statements import (
     SetRole,
     Signed,
 )
+from chez.spaces.view import View, Word
 
 __all__ = ("Device", "Membership", "Right")
 
-_VIEWS: Final = 256
-"""States kept, of the pasts that were asked about last."""
-
-_BASES: Final = 64
-"""How many statements are tried as one that everything else builds on or is known by."""
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """The state of a set of statements, and which of them take effect, as bits."""
-
-    state: State
-    effective: int
+_STATES: Final = 16
+"""States kept, of the sets that were asked about last: the next one is made from one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +70,10 @@ class Membership:
         self._waiting: dict[bytes, list[bytes]] = {}
         self.decisions = 0
         """How many statements are here that can decide which entries count."""
-        self._words: list[Word | str] = []
-        self._strong: list[int] = []
-        self._about: dict[bytes, int] = {}
-        """By person, the statements about it, as bits."""
-        self._views: OrderedDict[tuple[int, ...], _View] = OrderedDict()
+        self._effects = Effects(self._dag)
+        self._states: OrderedDict[tuple[int, ...], State] = OrderedDict()
+        self._ends: tuple[int, ...] | None = ()
+        """The statements that no other builds on, by number; None when that is to be found out."""
         self._rights: dict[tuple[bytes, tuple[int, ...]], Right] = {}
 
     # --- statements in ------------------------------------------------------------------
@@ -107,13 +98,9 @@ class Membership:
                 self._waiting.setdefault(missing, []).append(one.hash)
                 continue
             del self._held[one.hash]
-            self._words.append(self._judge(one))
-            number = self._dag.add(one)
-            word = self._words[number]
-            if isinstance(word, Word) and word.strong:
-                self._strong.append(number)
-            if isinstance(one.body, PersonBody):
-                self._about[one.body.person] = self._about.get(one.body.person, 0) | 1 << number
+            word = self._judge(one)
+            self._effects.add(self._dag.add(one), one, word)
+            self._ends = None
             if isinstance(one.body, Remove | SetRole | Retire | Expel | Pick):
                 self.decisions += 1
             joined.append(one)
@@ -125,9 +112,14 @@ class Membership:
             parents = [self._dag.statements[self._dag.number(head)].body for head in statement.heads]
             if not all(isinstance(parent, PersonBody) and parent.person == body.person for parent in parents):
                 return "it builds on what is not about its person"
-        return judge(statement, self.space, self._view(statement.heads).state)
+        return judge(statement, self.space, self._effects.view(self._top(statement.heads)))
 
     # --- the whole ----------------------------------------------------------------------
+
+    @property
+    def looks(self) -> int:
+        """How often a statement was looked at in order to judge others; it only grows, and tells what they cost."""
+        return self._effects.looks
 
     def __len__(self) -> int:
         """How many statements have all they build on here."""
@@ -136,7 +128,7 @@ class Membership:
     @property
     def state(self) -> State:
         """What all statements that are here amount to."""
-        return self._view(self._dag.heads).state
+        return self._state_of(self._all)
 
     @property
     def create(self) -> Create | None:
@@ -170,13 +162,12 @@ class Membership:
 
     def person_log(self, person: bytes) -> list[Signed]:
         """The statements about a person's devices, each after those it builds on."""
-        return [statement for statement in self._dag.statements
-                if isinstance(statement.body, PersonBody) and statement.body.person == person]
+        return [self._dag.statements[number] for number in numbers_of(self._effects.index.about.get(person, 0))]
 
     def person_heads(self, person: bytes) -> list[bytes]:
         """The statements about a person's devices that no other builds on, in order."""
-        numbers = [self._dag.number(statement.hash) for statement in self.person_log(person)]
-        return sorted(self._dag.statements[number].hash for number in self._dag.maximal(numbers))
+        tops = self._dag.tops(self._effects.index.about.get(person, 0))
+        return sorted(self._dag.statements[number].hash for number in tops)
 
     def epoch(self, id: bytes) -> NewEpoch | None:
         """The signed words about an epoch, if they are here, even if what they build on is not."""
@@ -193,9 +184,9 @@ class Membership:
 
     def void(self) -> Iterator[tuple[Signed, str]]:
         """The statements that take no effect, and why."""
-        effective = self._view(self._dag.heads).effective
+        effective = self._effective
         for number, statement in enumerate(self._dag.statements):
-            word = self._words[number]
+            word = self._effects.index.words[number]
             if isinstance(word, str):
                 yield statement, word
             elif not effective >> number & 1:
@@ -208,175 +199,79 @@ class Membership:
         numbers = self._top(heads)
         key = (device, numbers)
         if key not in self._rights:
-            self._rights[key] = self._right(device, self._view_of(numbers).state, self._dag.closure_of(numbers))
+            self._rights[key] = self._right(device, self._effects.view(numbers), self._dag.closure_of(numbers))
         return self._rights[key]
 
-    def _right(self, device: bytes, then: State, known: int) -> Right:
+    def _right(self, device: bytes, then: View, known: int) -> Right:
         role = then.right(device)
         if role is None:
             return Right(None)
-        effective = self._view(self._dag.heads).effective
-        grants = {hash for person in then.persons_of(device) for hash in then.grants.get(person, ())}
-        for support in (then.certificates[device], grants):
-            if not any(effective >> self._dag.number(hash) & 1 for hash in support):
-                return Right(role, Cut(device, 0, bytes(32)))
-        removals = [self._dag.statements[number].body for number in self._strong
-                    if effective >> number & 1 and not known >> number & 1]
+        effective, index, persons = self._effective, self._effects.index, then.persons_of(device)
+        grants, against = 0, index.retired.get(device, 0)
+        for person in persons:
+            grants |= then.grants(person)
+            against |= index.removed.get(person, 0)
+            for lower in (Role.READER, Role.WRITER):
+                against |= index.lowered.get((person, lower), 0)
+        if not (then.certificates(device) & effective and grants & effective):
+            return Right(role, Cut(device, 0, bytes(32)))
+        removals = [self._dag.statements[number].body for number in numbers_of(against & effective & ~known)]
         cuts = []
         for kind in (Remove, SetRole, Retire):
             found = [cut for body in removals if isinstance(body, kind)
-                     for cut in _cuts(body, device, role, then.persons_of(device))]
+                     for cut in _cuts(body, device, role, persons)]
             if found:  # of several who removed the same, the one who had seen most
                 cuts.append(max(found, key=lambda cut: (cut.sequence, cut.hash)))
         return Right(role, min(cuts, key=lambda cut: (cut.sequence, cut.hash), default=None))
 
     def cuts(self, device: bytes) -> list[Cut]:
         """Where removals that take effect cut a device's chain, the furthest first."""
-        effective = self._view(self._dag.heads).effective
-        bodies = [self._dag.statements[number].body for number in self._strong if effective >> number & 1]
+        strong = self._effects.index.strong & self._effective
+        bodies = [self._dag.statements[number].body for number in numbers_of(strong)]
         found = {(cut.sequence, cut.hash): cut for body in bodies for cut in _named(body) if cut.device == device}
         return [found[key] for key in sorted(found, key=lambda key: (-key[0], key[1]))]
 
-    # --- which take effect --------------------------------------------------------------
+    # --- which take effect, and what they amount to ------------------------------------------
+
+    @property
+    def _effective(self) -> int:
+        """Of all that are here, those that take effect, as bits."""
+        return self._effects.of(self._all)
+
+    @property
+    def _all(self) -> tuple[int, ...]:
+        """All that is here, given by those that no other builds on."""
+        if self._ends is None:
+            self._ends = tuple(sorted(self._dag.number(head) for head in self._dag.heads))
+        return self._ends
 
     def _top(self, heads: Iterable[bytes]) -> tuple[int, ...]:
         return tuple(self._dag.maximal(self._dag.number(head) for head in heads))
 
-    def _view(self, heads: Iterable[bytes]) -> _View:
-        return self._view_of(self._top(heads))
+    def _state_of(self, top: tuple[int, ...]) -> State:
+        """The state of a closed set, given by those of it that no other builds on: on one that was asked for before."""
+        if top in self._states:
+            self._states.move_to_end(top)
+            return self._states[top]
+        regions, base = [], top
+        while base and base not in self._states:
+            base, region = self._beneath(base)
+            regions.append(region)
+        view = self._effects.view(top)
+        fold = Fold(self._states[base] if base else State(), self._effects.index)
+        for region in reversed(regions):
+            fold.take(self._dag.ordered(region & view.effective))
+        self._states[top] = fold.state(view)
+        if len(self._states) > _STATES:
+            self._states.popitem(last=False)
+        return self._states[top]
 
-    def _view_of(self, top: tuple[int, ...]) -> _View:
-        """The state of a set of statements, given by those of it that no other builds on."""
-        steps = []
-        while top and top not in self._views:
-            base, region = self._base(top)
-            steps.append((top, region))
-            top = base
-        if top:
-            self._views.move_to_end(top)
-        view = self._views[top] if top else _View(State(), 0)
-        for top, region in reversed(steps):
-            view = self._advance(view, region)
-            self._views[top] = view
-        while len(self._views) > _VIEWS:
-            self._views.popitem(last=False)
-        return view
-
-    def _base(self, top: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
-        """A set that nothing of the rest can change, and the rest: only that is gone through.
-
-        For the rest builds on it as a whole, or is about persons who are new to it.
-        """
+    def _beneath(self, top: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
+        """What a closed set rests on, by its ends, and the rest, as bits."""
         if len(top) == 1:
-            return self._top(self._dag.statements[top[0]].heads), 1 << top[0]
-        bits = self._dag.closure_of(top)
-        most = max(top, key=lambda number: self._dag.past(number).bit_count())
-        base = self._dag.past(most) | 1 << most
-        if self._strangers(bits & ~base, base):
-            return (most,), bits & ~base
-        common = bits
-        for head in top:
-            common &= self._dag.past(head)
-        for _ in range(_BASES):
-            if not common:
-                break
-            number = common.bit_length() - 1
-            common ^= 1 << number
-            region = bits & ~(self._dag.past(number) | 1 << number)
-            if all(self._dag.past(one) >> number & 1 for one in numbers_of(region)):
-                return (number,), region
-        return (), bits
-
-    def _strangers(self, region: int, base: int) -> bool:
-        """Whether a region is about persons of whom a base knows nothing: they have no part in it."""
-        for number in numbers_of(region):
-            body = self._dag.statements[number].body
-            if not isinstance(body, PersonBody) or self._about[body.person] & base:
-                return False
-        return True
-
-    def _advance(self, base: _View, region: int) -> _View:
-        """The state after a region that builds, as a whole, on a base."""
-        order = self._dag.ordered(region)
-        effective = self._effective(base, region, order)
-        state = base.state
-        for number in order:
-            word = self._words[number]
-            if effective >> number & 1 and isinstance(word, Word):
-                state = state.apply(self._dag.statements[number], self._dag, word.targets, word.strong)
-        return _View(state, base.effective | effective)
-
-    def _effective(self, base: _View, region: int, order: list[int]) -> int:
-        """Which statements of a region take effect, as bits."""
-        if len(order) == 1:
-            return region if isinstance(self._words[order[0]], Word) else 0
-        void = self._void(order)
-        standing = [number for number in order if number not in void and self._stands(number, base, region, void)]
-        weak = [number for number in order if isinstance(word := self._words[number], Word) and not word.strong]
-        hit = {number for removal in standing for number in weak if self._hits(removal, number)}
-        effective = base.effective
-        for number in order:
-            word = self._words[number]
-            if isinstance(word, str) or number in void:
-                continue
-            if word.strong:
-                effective |= (number in standing) << number
-            elif word.begins or (number not in hit and all(
-                    not support or any(effective >> self._dag.number(hash) & 1 for hash in support)
-                    for support in (word.certificates, word.grants))):
-                effective |= 1 << number
-        return effective & region
-
-    def _void(self, order: list[int]) -> set[int]:
-        """What a root key, which expelled a device, makes void: what the person's devices said at the same time."""
-        roots = [number for number in order if self._is_root_expulsion(number)]
-        void: set[int] = set()
-        if not roots:
-            return void
-        for number in order:
-            word, body = self._words[number], self._dag.statements[number].body
-            if isinstance(word, str) or word.root or word.begins:
-                continue
-            certificates = {self._dag.number(hash) for hash in word.certificates}
-            if (certificates and certificates <= void) or (isinstance(body, PersonBody) and any(
-                    self._dag.concurrent(root, number) and self._person(root) == body.person for root in roots)):
-                void.add(number)
-        return void
-
-    def _is_root_expulsion(self, number: int) -> bool:
-        word = self._words[number]
-        return isinstance(word, Word) and word.root and isinstance(self._dag.statements[number].body, Expel)
-
-    def _person(self, number: int) -> bytes:
-        body = self._dag.statements[number].body
-        return body.person if isinstance(body, PersonBody) else b""
-
-    def _stands(self, number: int, base: _View, region: int, void: set[int]) -> bool:
-        """Whether what takes rights away takes effect: it needs that the device of a `Retire` is expelled."""
-        word, body = self._words[number], self._dag.statements[number].body
-        if isinstance(word, str) or not word.strong:
-            return False
-        if not isinstance(body, Retire) or body.cut.device in base.state.expelled:
-            return True
-        return any(isinstance(other, Word) and body.cut.device in other.targets and known not in void
-                   for known in numbers_of(region & self._dag.past(number)) for other in (self._words[known],))
-
-    def _hits(self, removal: int, number: int) -> bool:
-        """Whether a removal takes from the author of a statement, said at the same time, the right to say it."""
-        word, said = self._words[number], self._dag.statements[number]
-        if isinstance(word, str) or word.strong or not self._dag.concurrent(removal, number):
-            return False
-        other, body = self._words[removal], self._dag.statements[removal].body
-        match body:
-            case Expel():
-                return isinstance(said.body, PersonBody) and isinstance(other, Word) and said.issuer in other.targets
-            case Retire():
-                return not isinstance(said.body, PersonBody) and said.issuer == body.cut.device
-            case Remove():
-                return body.person in word.persons
-            case SetRole():
-                return body.person in word.persons and word.needs > body.role
-        return False
+            return tuple(self._dag.maximal(self._dag.parents(top[0]))), 1 << top[0]
+        ground, rest = self._effects.split(top)
+        return tuple(self._dag.tops(ground)), rest
 
 
 def _named(body: object) -> Sequence[Cut]:

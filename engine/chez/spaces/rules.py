@@ -1,8 +1,8 @@
 """Who may say what: whether a statement is right in the state that its author knew."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Final
 
-from chez.spaces.state import State
 from chez.spaces.statements import (
     MAX_PREVIOUS,
     Add,
@@ -22,33 +22,16 @@ from chez.spaces.statements import (
     Signed,
     SpaceBody,
 )
+from chez.spaces.view import View, Word
 
-__all__ = ("Word", "judge")
+__all__ = ("MAX_PERSONS", "judge", "targets_of")
 
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """What a statement is, seen from its own past.
-
-    `strong`: it takes rights away, so it stands beside what is said at the same time.
-    `root`: a person's root key says it. `targets`: the devices that an `Expel` concerns.
-    `certificates` and `grants`: what its issuer's right rests on, one of each at least;
-    empty for what needs none. `persons`: whose members' word it is in a space, who need
-    the role `needs` for it. `begins`: it made the space, or started its first epoch on that,
-    and stands whatever is said of its issuer at the same time.
-    """
-
-    strong: bool = False
-    root: bool = False
-    targets: frozenset[bytes] = frozenset()
-    certificates: frozenset[bytes] = frozenset()
-    grants: frozenset[bytes] = frozenset()
-    persons: frozenset[bytes] = frozenset()
-    needs: Role = Role.READER
-    begins: bool = False
+MAX_PERSONS: Final = 8
+"""Whose device one can be before it is heard no more. A home makes new keys, so an honest one is one person's; each
+more is looked at with everything that the device says, and has to be asked for."""
 
 
-def judge(statement: Signed, space: bytes, view: State) -> Word | str:
+def judge(statement: Signed, space: bytes, view: View) -> Word | str:
     """What a statement is in the state of its own past; or why its issuer may not say it."""
     body = statement.body
     if isinstance(body, Enrol):
@@ -59,6 +42,9 @@ def judge(statement: Signed, space: bytes, view: State) -> Word | str:
         return _create(statement, body, space, view)
     if body.space != space or view.create is None:
         return "it is about another space"
+    persons = view.persons_of(body.issuer)
+    if len(persons) > MAX_PERSONS:
+        return "its author is the device of too many persons"
     right = view.right(body.issuer)
     if right is None:
         return "its author is no member here"
@@ -67,21 +53,22 @@ def judge(statement: Signed, space: bytes, view: State) -> Word | str:
     reason = _space(body, view)
     if reason is not None:
         return reason
-    persons = view.persons_of(body.issuer)
-    grants = frozenset(hash for person in persons for hash in view.grants.get(person, ()))
+    grants = 0
+    for person in persons:
+        grants |= view.grants(person)
     strong = isinstance(body, Remove | Retire) or (isinstance(body, SetRole) and _lowers(body, view))
-    return Word(strong, begins=_begins(statement, space, view), certificates=frozenset(view.certificates[body.issuer]),
+    return Word(strong, begins=_begins(statement, space, view), certificates=view.certificates(body.issuer),
                 grants=grants, persons=persons, needs=_needed(body, view))
 
 
-def _begins(statement: Signed, space: bytes, view: State) -> bool:
+def _begins(statement: Signed, space: bytes, view: View) -> bool:
     """Whether a statement starts the epoch that a space begins with: its maker's, on nothing but its making."""
     body = statement.body
     return isinstance(body, NewEpoch) and not body.previous and statement.heads == [space] and (
         view.create is not None and view.create.issuer == body.issuer)
 
 
-def _needed(body: SpaceBody, view: State) -> Role:
+def _needed(body: SpaceBody, view: View) -> Role:
     """The role that a statement about a space needs."""
     own = view.persons_of(body.issuer)
     if isinstance(body, Retire):
@@ -93,28 +80,31 @@ def _needed(body: SpaceBody, view: State) -> Role:
     return Role.OWNER
 
 
-def _person(body: Certify | Expel | RenameDevice, view: State) -> Word | str:
-    if body.person not in view.persons:
+def _person(body: Certify | Expel | RenameDevice, view: View) -> Word | str:
+    if not view.enrolled(body.person):
         return "its person is not known"
     root = body.issuer == body.person
     if not root and not (view.active(body.issuer) and body.person in view.persons_of(body.issuer)):
         return "its author is no device of the person"
     if isinstance(body, Certify):
-        if body.device in view.expelled:
+        if view.expelled(body.device):
             return "the device was expelled: it can join again with new keys only"
     elif body.person not in view.persons_of(body.device):
         return "it is about a device that is not the person's"
-    certificates = frozenset[bytes]() if root else frozenset(view.certificates[body.issuer])
+    certificates = 0 if root else view.certificates(body.issuer)
     if isinstance(body, Expel):
-        return Word(True, root, _targets(body, view), certificates)
+        return Word(True, root, view.device_bits(targets_of(body, view.certified())), certificates)
     return Word(False, root, certificates=certificates)
 
 
-def _targets(body: Expel, view: State) -> frozenset[bytes]:
-    """The device, and those it had let in, and those they had, unless their certificates are kept."""
+def targets_of(body: Expel, certified: Mapping[bytes, Mapping[bytes, Certify]]) -> frozenset[bytes]:
+    """The device, and those it had let in, and those they had, unless their certificates are kept.
+
+    `certified` are the certificates that the author knew, by device and hash; each is looked at twice.
+    """
     kept, let_in = set(body.keep), dict[bytes, list[bytes]]()
-    left = {device: len(held) for device, held in view.certificates.items()}
-    for device, held in view.certificates.items():
+    left = {device: len(held) for device, held in certified.items()}
+    for device, held in certified.items():
         for hash, certificate in held.items():
             if hash not in kept:
                 let_in.setdefault(certificate.issuer, []).append(device)
@@ -128,15 +118,15 @@ def _targets(body: Expel, view: State) -> frozenset[bytes]:
     return frozenset(targets)
 
 
-def _create(statement: Signed, body: Create, space: bytes, view: State) -> Word | str:
+def _create(statement: Signed, body: Create, space: bytes, view: View) -> Word | str:
     if statement.hash != space or view.create is not None:
         return "it creates another space"
     if not (view.active(body.issuer) and body.person in view.persons_of(body.issuer)):
         return "its author is no device of the person"
-    return Word(begins=True, certificates=frozenset(view.certificates[body.issuer]))
+    return Word(begins=True, certificates=view.certificates(body.issuer))
 
 
-def _space(body: SpaceBody, view: State) -> str | None:
+def _space(body: SpaceBody, view: View) -> str | None:
     """Why a statement makes no sense in the state of its past, whoever says it."""
     if isinstance(body, Add | Remove | SetRole | Move) and view.create is not None and view.create.kind == Kind.PRIVATE:
         # Nor does any device of it, which may be in a thief's hands, end the person's part in it, which nobody
@@ -144,7 +134,7 @@ def _space(body: SpaceBody, view: State) -> str | None:
         return "a private space has one member, its owner, and one place"
     match body:
         case Add():
-            if body.person not in view.persons:
+            if not view.enrolled(body.person):
                 return "it adds a person whose statements are not known"
             if view.role(body.person) is not None:
                 return "it adds who is a member already"
@@ -156,26 +146,27 @@ def _space(body: SpaceBody, view: State) -> str | None:
                 return "it gives a role that is there already"
         case Retire():
             device = body.cut.device
-            if device not in view.expelled or not view.persons_of(device) & view.persons_of(body.issuer):
+            if not view.expelled(device) or not view.persons_of(device) & view.persons_of(body.issuer):
                 return "it retires a device that its person did not expel"
         case NewEpoch():
             return _judge_epoch(body, view)
     return None
 
 
-def _judge_epoch(body: NewEpoch, view: State) -> str | None:
+def _judge_epoch(body: NewEpoch, view: View) -> str | None:
     """An epoch is numbered after all that its author knew, and has links to the newest, as many as it may have."""
-    links = [one for one in body.previous if one.epoch in view.epochs]
-    last = max((view.epochs[id].number for id in view.epoch_heads), default=0)
-    if body.number != 1 + last or any(view.epochs[one.epoch].number != one.number for one in links):
+    newest = view.newest_epochs
+    links = [(one, known) for one in body.previous if (known := view.epoch(one.epoch)) is not None]
+    last = max((known.number for known in newest.values()), default=0)
+    if body.number != 1 + last or any(known.number != one.number for one, known in links):
         return "it is not numbered after the epochs it follows"
-    named = {one.epoch for one in links}
-    followed = len(view.epoch_heads & named)
-    if len(named) != len(links) or followed != min(len(view.epoch_heads), MAX_PREVIOUS):
+    named = {one.epoch for one, _ in links}
+    followed = len(newest.keys() & named)
+    if len(named) != len(links) or followed != min(len(newest), MAX_PREVIOUS):
         return "it does not follow every epoch that its author knew"
     return None
 
 
-def _lowers(body: SetRole, view: State) -> bool:
+def _lowers(body: SetRole, view: View) -> bool:
     role = view.role(body.person)
     return role is not None and body.role < role

@@ -47,7 +47,7 @@ from chez.sync.received import Received
 from chez.sync.tally import Tally
 from chez_wire.envelope import entry_id
 from chez_wire.frames import Entry
-from chez_wire.limits import MAX_BATCH_OPERATIONS, MAX_ENTRY_OPERATIONS
+from chez_wire.limits import MAX_BATCH_OPERATIONS, MAX_ENTRY_OPERATIONS, MAX_STATEMENTS
 
 __all__ = ("TURN", "Intake")
 
@@ -267,14 +267,19 @@ class Intake:
         """Take in membership statements; each is signed, whoever's entry carries it."""
         if inner.kind != STATEMENTS:
             return
-        statements = [Signed.read(item.data) for item in inner.items if item.kind == STATEMENT]
+        said = [item.data for item in inner.items if item.kind == STATEMENT]
+        if len(said) > MAX_STATEMENTS:
+            raise BadEntry(f"the entry has {len(said):,} statements; at most {MAX_STATEMENTS:,} are judged in one go")
+        statements = [Signed.read(data) for data in said]
         for statement in statements:
             # What was to be said here too has been said.
             self.db.execute("INSERT INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 1) "
                             "ON CONFLICT (space, hash) DO UPDATE SET sent = 1 WHERE sent = 0",
                             (self.space.n, statement.hash, statement.raw))
         self.received.said = self.received.said or bool(statements)
+        before = self.space.membership.looks
         effective = self.space.membership.add(statements)
+        self._spend(self.space.membership.looks - before, len(statements))
         self.received.statements += effective
 
     def _repeated(self, signed: SignedEntry) -> bool:

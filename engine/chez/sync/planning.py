@@ -13,7 +13,7 @@ from typing import Final
 
 from chez.spaces.statements import NewEpoch, Signed
 from chez.sync.entry import STATEMENT, Item, Part
-from chez_wire.limits import MAX_ENTRY_OPERATIONS, MAX_ITEMS, TARGET_INNER
+from chez_wire.limits import MAX_ENTRY_OPERATIONS, MAX_ITEMS, MAX_STATEMENTS, TARGET_INNER
 
 __all__ = ("Waiting", "by_epoch", "plan")
 
@@ -81,7 +81,7 @@ def by_epoch(statements: list[bytes]) -> Iterator[list[Item]]:
     for body in statements:
         said = Signed.kept(body).body
         alone = isinstance(said, NewEpoch) and bool(said.previous)
-        if entry and (alone or size + len(body) > TARGET_INNER or len(entry) == _ROOM):
+        if entry and (alone or size + len(body) > TARGET_INNER or len(entry) == MAX_STATEMENTS):
             yield entry
             entry, size = [], 0
         entry.append(Item(STATEMENT, "", "", body))
