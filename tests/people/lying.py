@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from chez_relay.storage.integrity import seal
 from chez_relay.storage.sqlite import FILE_NAME
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 
@@ -35,6 +36,10 @@ def rewrite(folder: Path, handle: bytes, change: Callable[[list[bytes]], list[by
             db.execute("INSERT INTO entries (place, space, entry, head, envelope) VALUES (?, ?, ?, ?, ?)",
                        ((space << 32) + number, space, entry_id(envelope), head, envelope))
         db.execute("UPDATE spaces SET last = ?, head = ? WHERE space = ?", (len(after), head, space))
+        row = db.execute("SELECT handle, space, admin_key, recovery_key, read_key, append_key, control_key, last, head,"
+                         " data_bytes, control_bytes, blob_bytes, packets, packets_hash FROM spaces WHERE space = ?",
+                         (space,)).fetchone()
+        db.execute("UPDATE spaces SET seal = ? WHERE space = ?", (seal(*row), space))
 
 
 def packets(folder: Path, handle: bytes) -> dict[bytes, bytes]:
@@ -49,4 +54,5 @@ def set_packet(folder: Path, handle: bytes, tag: bytes, box: bytes | None) -> No
         space = _row(db, handle)
         db.execute("DELETE FROM packets WHERE space = ? AND tag = ?", (space, tag))
         if box is not None:
-            db.execute("INSERT INTO packets (space, tag, box) VALUES (?, ?, ?)", (space, tag, box))
+            db.execute("INSERT INTO packets (space, tag, box, seal) VALUES (?, ?, ?, ?)",
+                       (space, tag, box, seal(space, tag, box)))

@@ -170,8 +170,12 @@ def test_who_was_removed_gets_a_farewell_and_all_packets_look_alike() -> None:
     assert farewell.proves(before.state, gone.id, gone.sealing.public)
     other = world.carol.devices[0]
     assert not farewell.proves(before.state, other.id, other.sealing.public)
-    reader = Farewell(world.space, other.id, other.signing.sign("chez/1 farewell", world.space, gone.sealing.public))
+    said = world.space, farewell.epoch, farewell.number.to_bytes(8, "big"), gone.sealing.public
+    reader = Farewell(world.space, other.id, farewell.epoch, farewell.number,
+                      other.signing.sign("chez/1 farewell", *said))
     assert not reader.proves(before.state, gone.id, gone.sealing.public)
+    for other_word in (structs.replace(farewell, number=farewell.number + 1), structs.replace(farewell, epoch=ZEROS)):
+        assert not other_word.proves(before.state, gone.id, gone.sealing.public)
     for box in packets.values():
         with pytest.raises(BadEntry):
             accept_packet(world.space, box, gone.sealing)

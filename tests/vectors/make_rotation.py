@@ -43,7 +43,8 @@ def _padded(content: list[object]) -> bytes:
 def vectors() -> dict[str, dict[str, str]]:
     """The next epoch, and what its packets have for an owner and for a device that was taken out."""
     raw, epoch = NEXT
-    word = LAPTOP.signing.sign("chez/1 farewell", CREATE.hash, PHONE.sealing.public)
+    word = LAPTOP.signing.sign("chez/1 farewell", CREATE.hash, epoch.id, epoch.number.to_bytes(8, "big"),
+                               PHONE.sealing.public)
     return {
         "epoch": {"space": CREATE.hash.hex(), "previous": EPOCH.id.hex(), "previous_secret": EPOCH.secret.hex(),
                   "secret": epoch.secret.hex(), "nonce": ENTROPY[1].hex(), "statement": raw.hex(), "id": epoch.id.hex(),
@@ -55,7 +56,8 @@ def vectors() -> dict[str, dict[str, str]]:
                                    epoch.admin_seed]).hex()},
         "recovery": {"nonce": PERSON.nonce.hex(), "recipient": PERSON.recovery.public.hex(),
                      "tag": recovery_tag_of(PERSON.nonce, PERSON.recovery.public).hex()},
-        "farewell": {"issuer": LAPTOP.id.hex(), "plain": _padded([2, CREATE.hash, LAPTOP.id, word]).hex()},
+        "farewell": {"issuer": LAPTOP.id.hex(), "plain": _padded(
+            [2, CREATE.hash, LAPTOP.id, epoch.id, epoch.number, word]).hex()},
     }
 
 

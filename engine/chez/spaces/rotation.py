@@ -1,7 +1,7 @@
 """A new epoch of a space: its keys, for whom they are sealed, and how they are recognised.
 
     packet    sealed box of: length (1 byte), MessagePack [1, space, epoch, number, secret, append
-              seed, admin seed] or [2, space, issuer, signature], zeros up to 208 bytes
+              seed, admin seed] or [2, space, issuer, epoch, number, signature], zeros up to 208 bytes
     tag       H("chez/1 mailbox", space, sealing key): where a device's packet lies at relays;
               H("chez/1 recovery mailbox", the space's nonce, recovery key): a person's
     link      nonce ‖ XChaCha20-Poly1305(the previous epoch's secret) under a key derived from
@@ -13,7 +13,8 @@ compute for the private space, whose nonce comes of them: its id has a device's 
 public space everybody who has its address is a reader, by one key for all (`spaces.public`).
 A sealed box authenticates nobody: an epoch from a packet is worth nothing before its
 statement takes effect and commits to it. A device that was taken out finds a farewell,
-signed by who started the epoch: it can read the log no more, and would not know why.
+signed by who started the epoch: it can read the log no more, and would not know why. The
+farewell names that epoch, so that who is back since is not taken in by an old one.
 """
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -67,16 +68,20 @@ class _Keys(msgspec.Struct, array_like=True, frozen=True, tag=1, forbid_unknown_
 
 
 class Farewell(msgspec.Struct, array_like=True, frozen=True, tag=2, forbid_unknown_fields=True):
-    """Inside the packet of a device that was taken out; signed by who took it out."""
+    """Inside the packet of a device that was taken out, by an epoch that it has no key of; signed by who started that.
+    """
 
     space: Id
     issuer: Id
+    epoch: Id
+    number: Annotated[int, Meta(ge=1, le=2**31)]
     signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
 
     def proves(self, state: State, device: bytes, sealing: bytes) -> bool:
         """Whether somebody says it who might: an owner or another device of the same person, or the root of either."""
         try:
-            crypto.verify(self.issuer, self.signature, "chez/1 farewell", self.space, sealing)
+            crypto.verify(self.issuer, self.signature, "chez/1 farewell", *_words(self.space, self.epoch, self.number,
+                                                                                 sealing))
         except crypto.CryptoFailed:
             return False
         persons = state.persons_of(device)
@@ -84,6 +89,19 @@ class Farewell(msgspec.Struct, array_like=True, frozen=True, tag=2, forbid_unkno
             return state.role(self.issuer) is Role.OWNER or self.issuer in persons
         kin = bool(state.persons_of(self.issuer) & persons) and self.issuer != device
         return state.right(self.issuer) is Role.OWNER or (kin and state.active(self.issuer))
+
+    def stale(self, membership: Membership, epochs: Container[bytes]) -> bool:
+        """Whether it is of an epoch whose keys, or those of one that builds on it, are here (`epochs`, by id).
+
+        Then somebody let the device in again. A number would not tell: epochs that take no effect have theirs too.
+        """
+        return self.epoch in epochs or (membership.knows((self.epoch,)) and any(
+            id in epochs and membership.before(self.epoch, id) for id in membership.epochs))
+
+
+def _words(space: bytes, epoch: bytes, number: int, sealing: bytes) -> tuple[bytes, ...]:
+    """What a farewell's signature is over."""
+    return space, epoch, number.to_bytes(8, "big"), sealing
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +283,7 @@ def packets_for(space: bytes, state: State, epoch: Epoch, signer: crypto.Signing
         except crypto.CryptoFailed:
             continue  # a key with which everybody could read it: its owner locked itself out
     staying = {sealing for sealing, _ in recipients.values()} | {one.sealing for one in state.devices.values()}
-    farewells = _farewells(space, state, signer, staying)
+    farewells = _farewells(space, state, epoch, signer, staying)
     packets += islice(farewells, MAX_PACKETS - len(packets))
     least = max(_LEAST_PACKETS, 1 << (len(packets) - 1).bit_length()) if packets else _LEAST_PACKETS
     packets += [Packet(crypto.hash_fields("chez/1 mailbox", space, n.to_bytes(4, "big")), entropy(PACKET_BYTES))
@@ -317,7 +335,8 @@ def _in_turns(queues: Iterable[Iterator[T]]) -> Iterator[T]:
                 yield one
 
 
-def _farewells(space: bytes, state: State, signer: crypto.SigningKey, staying: set[bytes]) -> Iterator[Packet]:
+def _farewells(space: bytes, state: State, epoch: Epoch, signer: crypto.SigningKey,
+               staying: set[bytes]) -> Iterator[Packet]:
     gone: dict[bytes, dict[bytes, None]] = {}
     for id in state.certificates:
         device, persons = state.device(id), state.persons_of(id) & state.admissions
@@ -328,9 +347,10 @@ def _farewells(space: bytes, state: State, signer: crypto.SigningKey, staying: s
         if sealing in told:
             continue  # devices may claim one key, and a tag has one packet
         told.add(sealing)
-        word = signer.sign("chez/1 farewell", space, sealing)
+        word = signer.sign("chez/1 farewell", *_words(space, epoch.id, epoch.number, sealing))
         with suppress(crypto.CryptoFailed):
-            yield Packet(tag_of(space, sealing), _boxed(sealing, Farewell(space, signer.public, word)))
+            yield Packet(tag_of(space, sealing),
+                         _boxed(sealing, Farewell(space, signer.public, epoch.id, epoch.number, word)))
 
 
 def _boxed(sealing: bytes, content: "_Keys | Farewell") -> bytes:

@@ -105,14 +105,15 @@ def take_packet(db: Connection, space: SpaceKeys, box: bytes, device: DeviceKeys
                 person: Person | None) -> Epoch | None:
     """The epoch in a packet that can be opened here (`mailboxes`), which reads, and seals nothing yet.
 
-    None when the packet is none, or a farewell: if it is true, the space remembers.
+    None when the packet is none, or a farewell: if it is true, and not an old one, the space remembers.
     """
     opened = (_opened(space.id, box, key) for key in mailboxes(space, device, person).values())
     epoch = next((one for one in opened if one is not None), None)
     if epoch is None:
         return None
     if isinstance(epoch, Farewell):
-        if epoch.proves(space.membership.state, device.id, device.sealing.public):
+        proven = epoch.proves(space.membership.state, device.id, device.sealing.public)
+        if proven and not epoch.stale(space.membership, space.epochs):
             db.execute("UPDATE space SET farewell = 1, told_by = ? WHERE n = ?", (epoch.issuer, space.n))
             space.farewell, space.told_by = True, epoch.issuer
         return None
