@@ -12,18 +12,19 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from chez_wire.dropping import Drop, Dropped
 from chez_wire.errors import FrameError
 from chez_wire.fields import Box, Bytes, Envelope, Frame, Id, Item, Offset, Ref, Sealed, Signature, Text
 from chez_wire.kept import Ahead, Keep, Kept, Lost, Resume, Resumed
-from chez_wire.limits import MAX_CHUNK_IDS, MAX_CLAIMS, MAX_FRAME, MAX_INBOX_TTL, MAX_PACKETS
+from chez_wire.limits import MAX_CHUNK_IDS, MAX_CLAIMS, MAX_DROPPED, MAX_FRAME, MAX_INBOX_TTL, MAX_PACKETS
 from chez_wire.login import Role
 
 __all__ = (
     "PROTOCOL_VERSION", "Ack", "Ahead", "Append", "Appended", "Chunk", "ChunksHeld", "Claim", "ClientFrame",
-    "CreateInbox", "CreateSpace", "Credit", "DeleteSpace", "Done", "Ended", "Entries", "Entry", "Failed", "GetChunk",
-    "GetPacket", "HasChunks", "Hello", "InboxItem", "InboxItems", "Keep", "Kept", "Lost", "Open", "Opened",
-    "OpenedSpace", "Packet", "Put", "PutChunk", "Read", "RelayFrame", "Resume", "Resumed", "Rotate", "SealedPacket",
-    "Subscribe", "Watch", "Welcome", "decode_client", "decode_relay", "encode",
+    "CreateInbox", "CreateSpace", "Credit", "DeleteSpace", "Done", "Drop", "Dropped", "Ended", "Entries", "Entry",
+    "Failed", "GetChunk", "GetPacket", "HasChunks", "Hello", "InboxItem", "InboxItems", "Keep", "Kept", "Lost", "Open",
+    "Opened", "OpenedSpace", "Packet", "Put", "PutChunk", "Read", "RelayFrame", "Resume", "Resumed", "Rotate",
+    "SealedPacket", "Subscribe", "Watch", "Welcome", "decode_client", "decode_relay", "encode",
 )
 
 PROTOCOL_VERSION: Final = 1
@@ -268,8 +269,8 @@ class Entry(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
 class Entries(Frame, tag=37, frozen=True):
     """A page (`ref` of the Read) or a push (`ref` of the Subscribe).
 
-    `head` is the cumulative head after the last entry here; `end` the last offset the
-    relay holds.
+    `head` is the cumulative head after the last entry here, or the last range that was
+    `dropped`; `end` the last offset the relay holds. Entries and ranges follow each other without a gap.
     """
 
     ref: Ref
@@ -277,6 +278,7 @@ class Entries(Frame, tag=37, frozen=True):
     entries: list[Entry]
     head: Id
     end: Offset
+    dropped: Annotated[list[Dropped], Meta(max_length=MAX_DROPPED)] = msgspec.field(default_factory=list)
 
 
 class InboxItem(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -333,7 +335,7 @@ class Ended(Frame, tag=43, frozen=True):
 
 ClientFrame = (
     Hello | CreateSpace | Open | Append | Subscribe | Credit | Read | CreateInbox | Put | Watch | Ack
-    | PutChunk | GetChunk | HasChunks | Rotate | GetPacket | DeleteSpace | Keep | Resume
+    | PutChunk | GetChunk | HasChunks | Rotate | GetPacket | DeleteSpace | Keep | Resume | Drop
 )
 RelayFrame = (
     Welcome | Done | Opened | Appended | Entries | InboxItems | Failed | Chunk | ChunksHeld | Packet | Ended

@@ -94,6 +94,9 @@ PACKET_BYTES: Final = 256
 """Bytes of one sealed packet of epoch keys, always: 48 of the sealed box (X25519 and a tag), and room
 for two ids, a number and three secrets of 32 bytes. All alike, so that a size tells no role."""
 
+MAX_DROPPED: Final = 4096
+"""Ranges of entries that one request drops or one page passes over, and chunks that one releases."""
+
 MAX_PACKETS: Final = 2048
 """Packets of one space: 0.6 MiB in one frame, so that a rotation is one request and takes effect whole."""
 

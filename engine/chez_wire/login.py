@@ -11,8 +11,8 @@ from typing import Final
 
 from chez_wire.limits import ID_BYTES
 
-__all__ = ("ANY_KEY", "Role", "create_message", "delete_message", "handle_of", "inbox_of", "login_message",
-           "resume_message", "rotate_message")
+__all__ = ("ANY_KEY", "Role", "create_message", "delete_message", "drop_message", "handle_of", "inbox_of",
+           "login_message", "resume_message", "rotate_message", "vouch_message")
 
 ANY_KEY: Final = bytes(ID_BYTES)
 """Instead of the read key that a rotation replaces: whichever stands. For the relay recovery key alone,
@@ -71,6 +71,22 @@ def rotate_message(
 def delete_message(relay: str, client_nonce: bytes, relay_nonce: bytes, ref: int, handle: bytes) -> bytes:
     """The bytes that a space's admin or relay recovery key signs to delete it."""
     return _fields("chez/1 delete", relay.encode(), client_nonce, relay_nonce, ref.to_bytes(4, "big"), handle)
+
+
+def drop_message(
+    relay: str, client_nonce: bytes, relay_nonce: bytes, ref: int, handle: bytes, incarnation: bytes, digest: bytes
+) -> bytes:
+    """The bytes that a space's admin key signs to drop entries; `digest` is `chez_wire.dropping.drop_hash`."""
+    return _fields("chez/1 drop", relay.encode(), client_nonce, relay_nonce, ref.to_bytes(4, "big"), handle,
+                   incarnation, digest)
+
+
+def vouch_message(handle: bytes, incarnation: bytes, digest: bytes) -> bytes:
+    """The bytes that a space's control key signs to say that these entries may be dropped.
+
+    It travels in an entry of the space to whoever asks the relay, so no connection is named.
+    """
+    return _fields("chez/1 vouch", handle, incarnation, digest)
 
 
 def handle_of(admin_key: bytes) -> bytes:

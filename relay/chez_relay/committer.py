@@ -18,6 +18,7 @@ from chez_relay.storage import (
     AddEntry,
     AddItem,
     AddSpace,
+    DropEntries,
     FindChunks,
     ReadChunk,
     ReadItems,
@@ -54,6 +55,8 @@ def cost(request: Request) -> int:
             return 1024 + PACKET_MEMORY * len(packets)
         case ReadChunk():
             return 512 + MAX_CHUNK
+        case DropEntries(ranges=ranges, chunks=chunks):
+            return 1024 + 128 * len(ranges) + 64 * len(chunks)
         case FindChunks(chunks=chunks):
             return 512 + 64 * len(chunks)
         case ReadPage(limit=limit) | ReadItems(limit=limit):

@@ -49,8 +49,7 @@ class SpaceCursor:
 
     def sent(self, page: Page) -> None:
         """Account for a page that is being sent."""
-        if page.entries:
-            self.offset = page.entries[-1].offset
+        self.offset = max(self.offset, page.last)
         self.credit -= sum(len(entry.envelope) for entry in page.entries)
         self.end = max(self.end, page.end)
         self.answered = True

@@ -16,7 +16,7 @@ def send(frame: frames.RelayFrame) -> Send:
 
 def entries(ref: int, handle: bytes, page: Page) -> Send:
     """A page of a space."""
-    return send(frames.Entries(ref, handle, list(page.entries), page.head, page.end))
+    return send(frames.Entries(ref, handle, list(page.entries), page.head, page.end, list(page.dropped)))
 
 
 def fail(ref: int, code: Code, message: str, *, retry: bool = False) -> list[Effect]:

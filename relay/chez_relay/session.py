@@ -60,6 +60,7 @@ from chez_wire.frames import (
     CreateSpace,
     Credit,
     DeleteSpace,
+    Drop,
     Ended,
     GetChunk,
     GetPacket,
@@ -105,7 +106,7 @@ class State(enum.Enum):
 
 
 _REQUESTS = (CreateSpace, Append, Subscribe, Credit, Read, CreateInbox, Put, Watch, Ack, PutChunk, GetChunk, HasChunks,
-             Rotate, GetPacket, DeleteSpace, Keep)
+             Rotate, GetPacket, DeleteSpace, Keep, Drop)
 
 TRANSITIONS: Final[Mapping[State, Mapping[type[Any], State]]] = MappingProxyType({
     # state: {what happens: the state after it}; `Found` is the storage's answer to an Open or a Resume
@@ -249,7 +250,7 @@ class RelaySession:
                 return self._ack(frame)
             case GetPacket():
                 return self._packet(frame)
-            case CreateSpace() | CreateInbox() | Rotate() | DeleteSpace():
+            case CreateSpace() | CreateInbox() | Rotate() | DeleteSpace() | Drop():
                 return self._signed(frame)
             case Open():
                 self._state = after
@@ -275,8 +276,8 @@ class RelaySession:
         self._signatures = Signatures(frame.relay, frame.nonce, nonce)
         return [send(Welcome(PROTOCOL_VERSION, nonce, self._incarnation))]
 
-    def _signed(self, frame: CreateSpace | CreateInbox | Rotate | DeleteSpace) -> list[Effect]:
-        request = self._signatures.request(frame, self._tokens)
+    def _signed(self, frame: CreateSpace | CreateInbox | Rotate | DeleteSpace | Drop) -> list[Effect]:
+        request = self._signatures.request(frame, self._tokens, self._incarnation)
         if isinstance(request, Refused):
             return refused(frame.ref, request)
         return [self._tickets.ask(request, lambda r: done(frame.ref, r))]

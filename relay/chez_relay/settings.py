@@ -123,13 +123,14 @@ _QUOTAS: Final = {
     "control_bytes": "Bytes of control entries kept for one space: members are removed also where it is full.",
     "inbox_items": "Items waiting in one inbox.",
     "blob_bytes": "Bytes of attachments kept for one space.",
+    "grace": "How long entries stay that a checkpoint stands for, before they give their room back.",
 }
 
 
 def _quotas() -> list[Setting]:
     defaults = Quotas()
-    return [Setting(f"quotas.{name}", "a number" if name == "inbox_items" else "bytes",
-                    _count if name == "inbox_items" else _size, getattr(defaults, name), why)
+    kinds = {"inbox_items": ("a number", _count), "grace": ("seconds", _number)}
+    return [Setting(f"quotas.{name}", *kinds.get(name, ("bytes", _size)), getattr(defaults, name), why)
             for name, why in _QUOTAS.items()]
 
 

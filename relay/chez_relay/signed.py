@@ -1,7 +1,7 @@
-"""Requests that carry a signature of their own: making spaces and inboxes, rotating and deleting.
+"""Requests that carry a signature of their own: making spaces and inboxes, rotating, deleting and dropping.
 
 They need no open role. A signature holds for one connection (both nonces), relay and
-purpose. Rotating and deleting could be undone by somebody else before they are said again,
+purpose. Rotating, deleting and dropping could be undone by somebody else before they are said again,
 so their `ref` is signed and must rise: not even this connection can carry one twice.
 """
 
@@ -10,17 +10,29 @@ from dataclasses import dataclass
 
 from chez_relay import verify
 from chez_relay.errors import Code
-from chez_relay.storage import AddInbox, AddSpace, Credentials, DropSpace, Refused, RotateSpace, SpaceKeys
-from chez_wire.frames import CreateInbox, CreateSpace, DeleteSpace, Rotate
-from chez_wire.login import create_message, delete_message, handle_of, inbox_of, rotate_message
+from chez_relay.storage import AddInbox, AddSpace, Credentials, DropEntries, DropSpace, Refused, RotateSpace, SpaceKeys
+from chez_wire.dropping import drop_hash, in_rising_order
+from chez_wire.frames import CreateInbox, CreateSpace, DeleteSpace, Drop, Rotate
+from chez_wire.login import (
+    create_message,
+    delete_message,
+    drop_message,
+    handle_of,
+    inbox_of,
+    rotate_message,
+    vouch_message,
+)
 from chez_wire.packets import in_order, packets_hash
 
 __all__ = ("Signatures",)
 
-Signed = AddSpace | AddInbox | RotateSpace | DropSpace
+Signed = AddSpace | AddInbox | RotateSpace | DropSpace | DropEntries
 
 _TWICE = Refused(Code.DENIED, "the refs of signed requests must rise on a connection: this one may be a repetition")
 _UNSIGNED = Refused(Code.DENIED, "the key it names did not sign this request")
+_UNVOUCHED = Refused(Code.DENIED, "the key it names did not vouch for this")
+_OTHER_STORE = Refused(Code.STALE, "this is another store of the relay than the one whose offsets it names")
+_NO_RANGES = Refused(Code.BAD_RANGES, "ranges rise and do not overlap")
 _DISORDER = Refused(Code.BAD_PACKETS, "packets must be in the order of their tags, each tag once")
 
 
@@ -33,8 +45,8 @@ class Signatures:
     relay_nonce: bytes
     _last_ref: int = 0
 
-    def request(self, frame: CreateSpace | CreateInbox | Rotate | DeleteSpace,
-                tokens: Sequence[str]) -> Signed | Refused:
+    def request(self, frame: CreateSpace | CreateInbox | Rotate | DeleteSpace | Drop, tokens: Sequence[str],
+                incarnation: bytes) -> Signed | Refused:
         """What a frame that brings its own signature asks of the storage."""
         match frame:
             case CreateSpace():
@@ -45,6 +57,8 @@ class Signatures:
                 return self.rotation(frame)
             case DeleteSpace():
                 return self.deletion(frame)
+            case Drop():
+                return self.dropping(frame, incarnation)
 
     def creation(self, frame: CreateSpace, tokens: Sequence[str]) -> AddSpace | Refused:
         """What a creation asks of the storage, if it has a token (where one is wanted) and the admin key's word."""
@@ -82,11 +96,25 @@ class Signatures:
         refusal = self._once(frame, delete_message(*self._greeting, frame.ref, frame.handle))
         return DropSpace(frame.handle, frame.signer) if refusal is None else refusal
 
+    def dropping(self, frame: Drop, incarnation: bytes) -> DropEntries | Refused:
+        """What a request to drop asks of the storage, which alone knows whether its signer and voucher may."""
+        if frame.incarnation != incarnation:
+            return _OTHER_STORE
+        if not in_rising_order(frame.ranges):
+            return _NO_RANGES
+        digest = drop_hash(frame.ranges, frame.chunks)
+        message = drop_message(*self._greeting, frame.ref, frame.handle, incarnation, digest)
+        if (refusal := self._once(frame, message)) is not None:
+            return refusal
+        if not verify.signed_by(frame.voucher, frame.vouch, vouch_message(frame.handle, incarnation, digest)):
+            return _UNVOUCHED
+        return DropEntries(frame.handle, frame.signer, frame.voucher, tuple(frame.ranges), tuple(frame.chunks))
+
     @property
     def _greeting(self) -> tuple[str, bytes, bytes]:
         return self.relay, self.client_nonce, self.relay_nonce
 
-    def _once(self, frame: Rotate | DeleteSpace, message: bytes) -> Refused | None:
+    def _once(self, frame: Rotate | DeleteSpace | Drop, message: bytes) -> Refused | None:
         if frame.ref <= self._last_ref:
             return _TWICE
         if not verify.signed_by(frame.signer, frame.signature, message):

@@ -33,7 +33,7 @@ def rewrite(folder: Path, handle: bytes, change: Callable[[list[bytes]], list[by
         after = change(before)
         for number, envelope in enumerate(after, 1):
             head = fold_head(head, entry_id(envelope))
-            db.execute("INSERT INTO entries (place, space, entry, head, envelope) VALUES (?, ?, ?, ?, ?)",
+            db.execute("INSERT INTO entries (place, space, entry, head, control, envelope) VALUES (?, ?, ?, ?, 0, ?)",
                        ((space << 32) + number, space, entry_id(envelope), head, envelope))
         db.execute("UPDATE spaces SET last = ?, head = ? WHERE space = ?", (len(after), head, space))
         row = db.execute("SELECT handle, space, admin_key, recovery_key, read_key, append_key, control_key, last, head,"

@@ -10,7 +10,7 @@ from tests.relay.support import Space, packet, seed
 
 SPACE = Space()
 READ, APPEND, CONTROL = SPACE.keys.read, SPACE.keys.append, SPACE.keys.control
-QUOTAS = s.Quotas(space_bytes=2000, control_bytes=700, inbox_items=3, blob_bytes=1000)
+QUOTAS = s.Quotas(space_bytes=2000, control_bytes=700, inbox_items=3, blob_bytes=1000, grace=50)
 INBOX = s.AddInbox(seed("inbox"), seed("owner"), seed("writer"), 100)
 
 

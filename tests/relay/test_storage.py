@@ -16,9 +16,10 @@ from chez_relay.storage.copies import FILE_NAME
 from chez_relay.storage.memory import MemoryStorage
 from chez_relay.storage.sqlite import SqliteStorage
 from chez_relay.storage.tables import Tables
+from chez_wire.dropping import in_rising_order
 from chez_wire.envelope import GENESIS_HEAD, fold_head
 from chez_wire.login import ANY_KEY
-from tests.relay.storing import APPEND, INBOX, QUOTAS, READ, SPACE, Clock, chunk, create, entry, rotate
+from tests.relay.storing import APPEND, CONTROL, INBOX, QUOTAS, READ, SPACE, Clock, chunk, codes, create, entry, rotate
 from tests.relay.support import Space, packet, seed
 
 
@@ -142,6 +143,9 @@ async def test_inboxes_and_items_expire(store: s.Storage, clock: Clock) -> None:
 NEXT, HANDLES = Space("next"), st.sampled_from([SPACE.handle, seed("nowhere")])
 READERS = st.sampled_from([READ, NEXT.keys.read])
 SIGNERS = st.sampled_from([SPACE.keys.admin, NEXT.keys.admin, SPACE.keys.recovery, seed("somebody")])
+HEADS = st.sampled_from([bytes(32), seed("head")])
+RANGES = st.lists(st.builds(s.Dropped, st.integers(1, 6), st.integers(1, 6), HEADS),
+                  min_size=1, max_size=2).filter(in_rising_order)
 requests = st.one_of(
     st.builds(create, st.integers(0, 2)),
     st.just(s.AddSpace(SPACE.handle, replace(SPACE.keys, recovery=seed("other")))),
@@ -158,6 +162,8 @@ requests = st.one_of(
               previous=st.sampled_from([READ, NEXT.keys.read, ANY_KEY])),
     st.builds(s.ReadPacket, HANDLES, st.sampled_from([packet("0").tag, packet("2").tag, seed("none")])),
     st.builds(s.DropSpace, HANDLES, SIGNERS),
+    st.builds(s.DropEntries, HANDLES, SIGNERS, st.sampled_from([CONTROL, NEXT.keys.control]), RANGES.map(tuple),
+              st.just(tuple(chunk(n).chunk for n in range(3)))),
 )
 
 
@@ -177,8 +183,72 @@ def test_both_storages_answer_alike(groups: Sequence[Sequence[s.Request]], steps
     tables = Tables(db, QUOTAS, clock)
     for number, group in enumerate(groups):
         clock.now += steps[number] if number < len(steps) else 0
+        group = [_headed(request, memory) for request in group]
         assert tables.perform(group) == memory.perform_now(group)
     db.close()
+
+
+def _headed(request: s.Request, memory: MemoryStorage) -> s.Request:
+    """A request to drop, with the heads that the log has where it had none."""
+    if not isinstance(request, s.DropEntries) or (space := memory._spaces.get(request.handle)) is None:
+        return request
+    return replace(request, ranges=tuple([
+        s.Dropped(one.first, one.last, space.heads[one.last])
+        if one.head == bytes(32) and one.last < len(space.heads) else one for one in request.ranges]))
+
+
+async def test_what_is_dropped_stays_for_its_grace(store: s.Storage, clock: Clock) -> None:
+    """Dropped entries are handed out until their grace is over; then a range with its head stands for them."""
+    stored = await store.perform([create(), *(entry(n) for n in range(5))])
+    heads = {one.offset: one.head for one in stored if isinstance(one, s.Stored)}
+    ranges = (s.Dropped(1, 2, heads[2]), s.Dropped(4, 4, heads[4]))
+    drop = s.DropEntries(SPACE.handle, SPACE.keys.admin, CONTROL, ranges)
+    read = s.ReadPage(SPACE.handle, 0, 10_000, READ)
+    done, again, _, before = await store.perform([drop, drop, s.Expire(), read])
+    assert done == again == s.Done() and isinstance(before, s.Page) and len(before.entries) == 5 and not before.dropped
+    clock.now += QUOTAS.grace
+    gone, after = await store.perform([s.Expire(), read])
+    assert gone == s.Expired(more=False) and isinstance(after, s.Page)
+    assert [one.offset for one in after.entries] == [3, 5] and after.head == heads[5] and after.end == 5
+    assert after.dropped == (s.Dropped(1, 2, heads[2]), s.Dropped(4, 4, heads[4]))
+    (inside,) = await store.perform([s.ReadPage(SPACE.handle, 1, 10_000, READ)])
+    assert isinstance(inside, s.Page) and inside.dropped[0] == s.Dropped(2, 2, heads[2])
+
+
+async def test_what_is_dropped_gives_its_room_back(store: s.Storage, clock: Clock) -> None:
+    """A full space takes entries again once the grace of what was dropped is over, and chunks likewise."""
+    stored = await store.perform([create(), entry(1, 1000), entry(2, 1000), entry(3), chunk(1, 900), chunk(2, 900)])
+    assert codes(stored)[3] is codes(stored)[5] is Code.QUOTA
+    ranges = (s.Dropped(1, 1, stored[1].head),)  # type: ignore[union-attr]
+    await store.perform([s.DropEntries(SPACE.handle, SPACE.keys.admin, CONTROL, ranges, (chunk(1, 900).chunk,))])
+    clock.now += QUOTAS.grace
+    assert codes(await store.perform([s.Expire(), entry(3), chunk(2, 900)])) == [None, None, None]
+
+
+async def test_a_chunk_that_is_put_again_is_not_released(store: s.Storage, clock: Clock) -> None:
+    """Who asks is told that a released chunk is not there, and what is put again stays."""
+    stored = await store.perform([create(), entry(1), chunk(1)])
+    ranges = (s.Dropped(1, 1, stored[1].head),)  # type: ignore[union-attr]
+    await store.perform([s.DropEntries(SPACE.handle, SPACE.keys.admin, CONTROL, ranges, (chunk(1).chunk,))])
+    find = s.FindChunks(SPACE.handle, (chunk(1).chunk,), READ)
+    asked, _, again = await store.perform([find, chunk(1), find])
+    assert asked == s.FoundChunks((False,)) and again == s.FoundChunks((True,))
+    clock.now += QUOTAS.grace
+    assert (await store.perform([s.Expire(), find]))[1] == s.FoundChunks((True,))
+
+
+async def test_only_the_admin_drops_and_only_what_was_vouched_for(store: s.Storage) -> None:
+    """Another signer, another voucher, a range beyond the end or with another head: refused, and nothing changes."""
+    stored = await store.perform([create(), entry(1)])
+    ranges = (s.Dropped(1, 1, stored[1].head),)  # type: ignore[union-attr]
+    beyond, strange = (s.Dropped(1, 2, stored[1].head),), (s.Dropped(1, 1, seed("h")),)  # type: ignore[union-attr]
+    admin = SPACE.keys.admin
+    results = await store.perform([
+        s.DropEntries(SPACE.handle, SPACE.keys.recovery, CONTROL, ranges), s.DropEntries(
+            SPACE.handle, admin, APPEND, ranges), s.DropEntries(SPACE.handle, admin, CONTROL, beyond),
+        s.DropEntries(SPACE.handle, admin, CONTROL, strange), s.Expire(), s.ReadPage(SPACE.handle, 0, 10_000, READ)])
+    assert codes(results)[:4] == [Code.DENIED, Code.DENIED, Code.AHEAD, Code.STALE]
+    assert isinstance(results[5], s.Page) and not results[5].dropped
 
 
 async def test_a_failing_group_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ async def test_a_chain_folds_again_from_saved_documents(tmp_path: Path) -> None:
             for (packed,) in db.execute("SELECT inner FROM entry ORDER BY sequence").fetchall():
                 inner = read_signed(packed).inner
                 rest = crypto.hash_fields("chez/1 rest", bytes((1,)), inner.time.to_bytes(8, "big"),
-                                          _encoder.encode(inner.relay), _encoder.encode(inner.part),
+                                          _encoder.encode(inner.part),
                                           _encoder.encode([item.age for item in inner.items]), *inner.heads)
                 items = b""
                 for item in inner.items:

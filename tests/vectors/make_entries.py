@@ -61,8 +61,7 @@ def _item_hash(item: Item) -> bytes:
 
 
 def _hash(inner: Inner) -> bytes:
-    rest = crypto.hash_fields("chez/1 rest", b"\1", inner.time.to_bytes(8, "big"), msgspec.msgpack.encode(inner.relay),
-                              msgspec.msgpack.encode(inner.part),
+    rest = crypto.hash_fields("chez/1 rest", b"\1", inner.time.to_bytes(8, "big"), msgspec.msgpack.encode(inner.part),
                               msgspec.msgpack.encode([item.age for item in inner.items]), *inner.heads)
     return crypto.hash_fields("chez/1 entry", inner.space, inner.author, inner.sequence.to_bytes(8, "big"),
                               inner.previous, bytes((inner.kind,)), b"".join(map(_item_hash, inner.items)), rest)
@@ -105,7 +104,7 @@ def _written(inner: Inner) -> Inner:
 
 def _entry(inner: Inner) -> dict[str, Any]:
     digest = _hash(inner)
-    signature = LAPTOP.signing.sign("chez/1 entry", inner.space, digest)
+    signature = LAPTOP.signing.sign("chez/1 entry", inner.space, digest, msgspec.msgpack.encode(inner.relay))
     signed = msgspec.msgpack.encode([_written(inner), signature])
     return {
         "key": LAPTOP.signing.seed.hex(), "sequence": inner.sequence, "previous": inner.previous.hex(),

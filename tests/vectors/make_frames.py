@@ -10,16 +10,19 @@ import sys
 
 from chez_wire import frames
 from chez_wire.chunks import chunk_id
+from chez_wire.dropping import drop_hash
 from chez_wire.kept import kept_digest, resumed_digest
 from chez_wire.login import (
     Role,
     create_message,
     delete_message,
+    drop_message,
     handle_of,
     inbox_of,
     login_message,
     resume_message,
     rotate_message,
+    vouch_message,
 )
 from chez_wire.packets import packets_hash
 
@@ -60,12 +63,17 @@ FRAMES: tuple[frames.ClientFrame | frames.RelayFrame, ...] = (
     frames.DeleteSpace(15, _id(8), _id(22), _signature(28)),
     frames.Keep(16, _id(29)),
     frames.Resume(17, _id(29), _signature(30), 18, 65_536, [17, None, 300]),
+    frames.Drop(19, _id(8), _id(22), _id(25), _id(15),
+                [frames.Dropped(1, 16, _id(31)), frames.Dropped(18, 18, _id(18))], [_id(19)],
+                _signature(32), _signature(33)),
     frames.Welcome(1, _id(14), _id(15)),
     frames.Done(1),
     frames.Opened(2, [frames.OpenedSpace(_id(8), Role.READ, "", 17, _id(16)),
                       frames.OpenedSpace(_id(8), Role.APPEND, "denied", 0, _id(0))]),
     frames.Appended(3, _id(8), _id(17), 18, _id(18), 4),
     frames.Entries(4, _id(8), [frames.Entry(18, b"envelope")], _id(18), 19),
+    frames.Entries(4, _id(8), [frames.Entry(17, b"envelope")], _id(18), 19,
+                   [frames.Dropped(1, 16, _id(29)), frames.Dropped(18, 18, _id(18))]),
     frames.InboxItems(8, _id(13), [frames.InboxItem(1, b"item")]),
     frames.Failed(3, "quota", "the space is full", False),
     frames.Chunk(11, b"chunk"),
@@ -83,12 +91,15 @@ def hashes() -> dict[str, str]:
     greeting = ("relay.example:443", _id(1), _id(14))
     keys = (_id(2), _id(3), _id(4), _id(5), _id(6))
     packets = packets_hash([_packet(21), _packet(26)])
+    drop = drop_hash([frames.Dropped(1, 16, _id(29)), frames.Dropped(18, 18, _id(18))], [_id(19)])
     messages = {
         "login_message": login_message(*greeting, _id(8), Role.READ),
         "create_message": create_message(*greeting, "space", *keys, packets_hash([_packet(21)])),
         "rotate_message": rotate_message(*greeting, 13, _id(8), _id(4), _id(22), _id(23), _id(24), _id(25), packets),
         "delete_message": delete_message(*greeting, 15, _id(8)),
         "resume_message": resume_message(*greeting, _id(29)),
+        "drop_message": drop_message(*greeting, 16, _id(8), _id(15), drop),
+        "vouch_message": vouch_message(_id(8), _id(15), drop),
     }
     return {"handle_of": handle_of(_id(2)).hex(), "inbox_of": inbox_of(_id(10)).hex(),
             "chunk_id": chunk_id(b"chunk").hex(), "packets_hash": packets.hex(),

@@ -23,7 +23,7 @@ from chez.spaces.state import Device
 from chez.spaces.statements import Certify, Expel, RenameDevice, Role, Signed, sign_statement
 from chez.store.database import Connection, Database
 from chez.sync.chains import known_whole
-from chez.sync.entry import read_signed
+from chez.sync.entry import read_kept
 from chez.sync.retiring import retire
 
 __all__ = ("DeviceInfo", "Devices", "Rotated", "expel")
@@ -253,4 +253,4 @@ def _let_in(certified: Mapping[bytes, list[bytes]], id: bytes) -> Iterator[bytes
 def _seen(db: Connection, space: int, device: bytes) -> datetime | None:
     row = db.execute("SELECT inner FROM entry WHERE space = ? AND author = ? ORDER BY sequence DESC LIMIT 1",
                      (space, device)).fetchone()
-    return None if row is None else moment(read_signed(row[0]).inner.time)
+    return None if row is None else moment(read_kept(row[0]).inner.time)

@@ -21,7 +21,7 @@ from chez.records.values import moment
 from chez.spaces.saying import say
 from chez.spaces.statements import Cut, Enrol, Pick, Role
 from chez.store.database import Connection
-from chez.sync.entry import CHANGE, CHANGES, read_signed
+from chez.sync.entry import CHANGE, CHANGES, read_kept
 from chez.sync.heads import Alarm, alarms
 from chez.sync.standing import Fork, doubtful, forks_of
 
@@ -146,8 +146,8 @@ def _branches(db: Connection, held: Held, author: bytes, fork: Fork) -> Iterator
         (last,) = db.execute(f"SELECT inner {where} ORDER BY sequence DESC LIMIT 1", on).fetchone()
         entries = db.execute(f"SELECT inner {where} ORDER BY sequence LIMIT ?", (*on, _LOOK))
         records = {f"{item.collection}/{item.id}": None for (packed,) in entries
-                   for item in read_signed(packed).inner.items if item.kind == CHANGE}
-        yield Branch(hash.hex(), count, moment(read_signed(last).inner.time), tuple(records), False)
+                   for item in read_kept(packed).inner.items if item.kind == CHANGE}
+        yield Branch(hash.hex(), count, moment(read_kept(last).inner.time), tuple(records), False)
 
 
 def _late(db: Connection, held: Held, author: bytes) -> Iterator[Evidence]:

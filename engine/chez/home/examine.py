@@ -29,7 +29,7 @@ from chez.records.values import from_json
 from chez.spaces.space import load_space
 from chez.store.checks import store_problems
 from chez.store.database import Connection
-from chez.sync.entry import GENESIS, read_signed
+from chez.sync.entry import GENESIS, read_kept, read_signed, signature_of
 
 __all__ = ("Finding", "Kind", "examine", "first_bad_entry", "own_entries_lost")
 
@@ -147,7 +147,8 @@ def first_bad_entry(db: Connection, space: int, author: bytes) -> tuple[int, str
         if sequence > number:
             number, before, here = sequence, here, set()
         try:
-            entry = read_signed(packed)
+            # One that came with a checkpoint has no signature: the next of its chain that has one stands for it.
+            entry = read_signed(packed) if signature_of(packed) else read_kept(packed)
         except BadEntry as error:
             return sequence, error.message
         inner = entry.inner

@@ -26,7 +26,7 @@ from chez.spaces.space import load_space
 from chez.spaces.statements import Signed
 from chez.store.database import Connection
 from chez.sync.chains import relearn
-from chez.sync.entry import CHANGES, GONE, SPACE, STATEMENT, STATEMENTS, Item, read_signed
+from chez.sync.entry import CHANGES, GONE, SPACE, STATEMENT, STATEMENTS, Item, read_kept
 from chez.sync.standing import reconsider, writers
 from chez_wire.envelope import GENESIS_HEAD
 
@@ -110,7 +110,7 @@ def _statements_again(db: Connection, space: int) -> None:
     """Entries hold the statements too: those whose rows were lost are put back."""
     for (packed,) in db.execute("SELECT inner FROM entry WHERE space = ? AND kind = ? ORDER BY n",
                                 (space, STATEMENTS)).fetchall():
-        for item in read_signed(packed).inner.items:
+        for item in read_kept(packed).inner.items:
             if item.kind == STATEMENT:
                 statement = Signed.read(item.data)
                 db.execute("INSERT INTO statement (space, hash, body, sent) VALUES (?, ?, ?, 1) "
@@ -127,7 +127,7 @@ def _spaces_again(db: Connection, device: bytes) -> None:
     for packed, standing in db.execute("SELECT inner, standing FROM entry JOIN meta ON key = 'private' "
                                        "AND value = space WHERE kind = ? ORDER BY n", (CHANGES,)).fetchall():
         try:
-            items = read_signed(packed).inner.items
+            items = read_kept(packed).inner.items
         except BadEntry:
             continue  # of a chain that is cut there
         offered += [(item, standing != COUNTS) for item in items if item.kind in (SPACE, GONE)]

@@ -32,7 +32,7 @@ from chez.spaces.handover import announce
 from chez.spaces.space import SpaceKeys, load_space
 from chez.spaces.statements import Signed
 from chez.store.database import Connection
-from chez.sync.entry import STATEMENT, STATEMENTS, read_signed
+from chez.sync.entry import STATEMENT, STATEMENTS, read_kept
 from chez_wire.envelope import GENESIS_HEAD
 
 __all__ = ("Renewal", "own_device", "renew")
@@ -104,7 +104,7 @@ def _emit(db: Connection, space: SpaceKeys, former: bytes, device: bytes) -> int
     behind = ("SELECT n FROM entry WHERE space = ? AND author = ? AND sequence >= ?", (space.n, former, first))
     for (packed,) in db.execute("SELECT inner FROM entry WHERE space = ? AND author = ? AND sequence >= ? "
                                 "AND kind = ?", (space.n, former, first, STATEMENTS)).fetchall():
-        statements = [Signed.read(item.data).hash for item in read_signed(packed).inner.items if item.kind == STATEMENT]
+        statements = [Signed.read(item.data).hash for item in read_kept(packed).inner.items if item.kind == STATEMENT]
         db.executemany("UPDATE statement SET sent = 0 WHERE space = ? AND hash = ?",
                        [(space.n, hash) for hash in statements])
     records = _remake(db, space.n, device, behind)

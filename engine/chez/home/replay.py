@@ -21,7 +21,7 @@ from chez.records.purging import is_purge, purge_change
 from chez.records.rows import ABSENT, DELETED, OUTBOX, PURGED, Rows
 from chez.records.values import Value, from_json
 from chez.store.database import Connection
-from chez.sync.entry import CHANGE, read_signed
+from chez.sync.entry import CHANGE, read_kept
 from chez.sync.recount import SHOWN, settle_asides
 from chez_wire.limits import MAX_CHANGE
 
@@ -75,7 +75,7 @@ def _entries(db: Connection, space: int) -> Iterator[tuple[int, int, list[Any]]]
     """Row, time and items of each entry that is shown, in the order of their arrival."""
     # A batch whose last part is not there yet is not shown.
     for (n,) in db.execute(f"SELECT n FROM entry WHERE space = ? AND {SHOWN} ORDER BY n", (space,)).fetchall():
-        inner = read_signed(db.execute("SELECT inner FROM entry WHERE n = ?", (n,)).fetchone()[0]).inner
+        inner = read_kept(db.execute("SELECT inner FROM entry WHERE n = ?", (n,)).fetchone()[0]).inner
         yield n, inner.time, inner.items
 
 

@@ -215,7 +215,8 @@ class Answers:
         return self._followers[ref]
 
     def _entries(self, frame: frames.Entries) -> EntriesArrived:
-        event = EntriesArrived(frame.ref, frame.handle, tuple(frame.entries), frame.head, frame.end)
+        event = EntriesArrived(frame.ref, frame.handle, tuple(frame.entries), frame.head, frame.end,
+                               tuple(frame.dropped))
         asked = self._asked.pop(frame.ref, None)
         if asked is not None and (asked.answer is not frames.Entries or asked.name != frame.handle):
             misbehaved("the relay answered another question with entries")

@@ -17,6 +17,7 @@ from chez.sync.intake import TURN
 from chez.sync.received import Received
 from chez.sync.replica import Replica
 from chez.sync.sealed import Cursor, Sealed
+from chez_wire.frames import Dropped, Entry
 
 __all__ = ("Arrivals", "Moved")
 
@@ -48,7 +49,7 @@ class Arrivals:
     relay: int
     busy: bool = False
     """Whether a turn is under way."""
-    _queue: "deque[EntriesArrived | tuple[Sealed, Cursor]]" = field(default_factory=deque)
+    _queue: "deque[EntriesArrived | Dropped | tuple[Sealed, Cursor]]" = field(default_factory=deque)
 
     @property
     def idle(self) -> bool:
@@ -56,8 +57,23 @@ class Arrivals:
         return not (self.busy or self._queue or self.replica.left)
 
     def page(self, event: EntriesArrived) -> None:
-        """A page came."""
-        self._queue.append(event)
+        """A page came. Ranges that were dropped are passed over in their turn."""
+        if not event.dropped:
+            self._queue.append(event)
+            return
+        run: list[Entry] = []
+        for step in event.steps:
+            if isinstance(step, Dropped):
+                self._run(replace(event, head=b""), run)
+                self._queue.append(step)
+                run = []
+            else:
+                run.append(step)
+        self._run(event, run)
+
+    def _run(self, event: EntriesArrived, entries: list[Entry]) -> None:
+        if entries:
+            self._queue.append(replace(event, entries=tuple(entries), dropped=()))
 
     def passed(self, entry: Sealed, cursor: Cursor) -> None:
         """The relay holds an own entry, and what comes next is behind `cursor`."""
@@ -83,6 +99,8 @@ class Arrivals:
                 break
             if isinstance(arrived, EntriesArrived):
                 done.append(self.replica.incoming(db, self.relay, arrived.entries, arrived.head, budget))
+            elif isinstance(arrived, Dropped):
+                done.append(self.replica.pass_over(db, self.relay, arrived))
             else:
                 self.replica.acknowledged(db, self.relay, *arrived)
                 done.append(None)
@@ -102,6 +120,8 @@ class Arrivals:
                 moved.spaces += received.spaces
             if isinstance(arrived, EntriesArrived) and received is not None:
                 self._moved(arrived, received.entries, moved)
+            elif isinstance(arrived, Dropped):
+                moved.position = arrived.last
             elif isinstance(arrived, tuple):
                 moved.passed += 1
                 moved.position = arrived[1].position

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
-from chez.sync.entry import GENESIS, SignedEntry, read_signed
+from chez.sync.entry import GENESIS, SignedEntry, read_kept
 
 __all__ = ("Place", "back", "branch_after", "keep_entry", "known_whole", "last_counted", "last_entry", "note_named",
            "note_whole", "place_of", "regained", "relearn", "weight_before")
@@ -79,7 +79,7 @@ def back(db: Connection, space: int, author: bytes, sequence: int, previous: byt
         row = db.execute("SELECT n, inner FROM entry WHERE space = ? AND author = ? AND sequence = ? AND hash = ?",
                          (space, author, number, previous)).fetchone()
         yield row[0], row[1]
-        previous = read_signed(row[1]).inner.previous
+        previous = read_kept(row[1]).inner.previous
 
 
 def weight_before(db: Connection, space: int, author: bytes, sequence: int, previous: bytes, count: int) -> int:
@@ -139,7 +139,7 @@ def relearn(db: Connection, space: int, now: int) -> None:
     begun: set[tuple[bytes, int]] = set()
     for n, author, sequence, branch in db.execute("SELECT n, author, sequence, branch FROM entry WHERE space = ? "
                                                   "ORDER BY author, sequence", (space,)).fetchall():
-        inner = read_signed(db.execute("SELECT inner FROM entry WHERE n = ?", (n,)).fetchone()[0]).inner
+        inner = read_kept(db.execute("SELECT inner FROM entry WHERE n = ?", (n,)).fetchone()[0]).inner
         note_named(db, space, author, branch, sequence, inner.heads)
         if branch and (author, branch) not in begun:
             begun.add((author, branch))

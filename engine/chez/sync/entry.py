@@ -3,13 +3,15 @@
     inner     MessagePack array (class Inner): all that is signed
     item hash H("chez/1 item", kind, collection, id, content hash)
     hash      H("chez/1 entry", space, author, sequence, previous, kind, item hashes, rest)
-    rest      H("chez/1 rest", version, time, relay head, batch, ages, membership heads)
-    signature Ed25519 over ("chez/1 entry", space, hash) by the author
+    rest      H("chez/1 rest", version, time, batch, ages, membership heads)
+    signature Ed25519 over ("chez/1 entry", space, hash, relay head) by the author
 
 The content hash of a change is Automerge's own (SHA-256), so whoever holds a record's
 document, in whatever saved form, can fold an author's chain again and check its last
-signature without having the entries. The epoch is no part of this: the same entry may
-be sealed again under a later one.
+signature without having the entries (chez/sync/checkpoints). What the author had last seen of
+a relay is signed and not hashed: it can't be had again from documents, and takes 72
+bytes that compress to nothing. The epoch is no part of this: the same entry may be sealed
+again under a later one.
 
     plaintext = length (4 bytes) ‖ zstd(MessagePack [inner, signature]) ‖ zeros, where a change
                 that goes on from the one before it is written short (chez/sync/short.py)
@@ -38,13 +40,14 @@ from chez.sync.short import expanded, shortened
 from chez_wire.envelope import HEADER_BYTES, Header
 from chez_wire.limits import MAX_CHANGE, MAX_ENVELOPE, MAX_INNER, MAX_ITEMS, MAX_PARTS, MIN_ENVELOPE
 
-__all__ = ("CHANGE", "CHANGES", "GONE", "JOURNAL_HEAD", "SPACE", "STATEMENT", "STATEMENTS", "Inner", "Item", "Part",
-           "RelayHead", "SignedEntry", "UnknownEpoch", "entry_hash", "kind_of", "log_name", "pad",
-           "padded_size", "read_signed", "seal", "sign_entry", "unpacked_size", "unpad", "unseal")
+__all__ = ("CHANGE", "CHANGES", "CHECKPOINTS", "GENESIS", "GONE", "JOURNAL_HEAD", "MANIFEST", "SPACE", "STATEMENT",
+           "STATEMENTS", "VOUCH", "Inner", "Item", "Part", "RelayHead", "SignedEntry", "UnknownEpoch",
+           "check_signature", "entry_hash", "folded", "item_hash", "kind_of", "log_name", "pad", "padded_size",
+           "read_kept", "read_signed", "seal", "sign_entry", "signature_of", "unpacked_size", "unpad", "unseal")
 
 VERSION: Final = 1
-CHANGES, STATEMENTS = 0, 1  # kinds of entries
-CHANGE, JOURNAL_HEAD, STATEMENT, SPACE, GONE = 0, 1, 2, 3, 4  # kinds of items
+CHANGES, STATEMENTS, CHECKPOINTS = 0, 1, 2  # kinds of entries
+CHANGE, JOURNAL_HEAD, STATEMENT, SPACE, GONE, MANIFEST, VOUCH = 0, 1, 2, 3, 4, 5, 6  # kinds of items
 
 GENESIS: Final = bytes(32)
 """The previous hash of an author's first entry."""
@@ -54,7 +57,8 @@ Name = Annotated[str, Meta(max_length=128)]
 
 
 class Item(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """One thing an entry carries: a change of a record, a journal head, a statement, another space, one that is gone.
+    """One thing an entry carries: a change of a record, a journal head, a statement, another space, one that is
+    gone, a checkpoint's manifest, a vouch for one.
 
     A journal head, another space (what the person's devices need to open it,
     `chez.spaces.handover`) and the id of a deleted one are of worth in the private space only.
@@ -63,7 +67,7 @@ class Item(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=T
     offline waits for its entry. For people's eyes; nothing is ordered by it.
     """
 
-    kind: Annotated[int, Meta(ge=0, le=4)]
+    kind: Annotated[int, Meta(ge=0, le=6)]
     collection: Name
     id: Name
     data: Annotated[bytes, Meta(max_length=MAX_CHANGE)]
@@ -106,7 +110,7 @@ class Inner(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     sequence: Annotated[int, Meta(ge=1, le=2**62)]
     previous: Id
     time: Annotated[int, Meta(ge=0, le=2**62)]
-    kind: Annotated[int, Meta(ge=0, le=1)]
+    kind: Annotated[int, Meta(ge=0, le=2)]
     items: Annotated[list[Item], Meta(max_length=MAX_ITEMS)]
     heads: Annotated[list[Id], Meta(max_length=64)]
     relay: RelayHead | None
@@ -115,7 +119,7 @@ class Inner(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
 
 class _Signed(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     inner: Inner
-    signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
+    signature: Annotated[bytes, Meta(max_length=64)]
 
 
 class _Beginning(msgspec.Struct, array_like=True, frozen=True):
@@ -127,7 +131,7 @@ class _Beginning(msgspec.Struct, array_like=True, frozen=True):
     sequence: Annotated[int, Meta(ge=1, le=2**62)]
     previous: Id
     time: Annotated[int, Meta(ge=0, le=2**62)]
-    kind: Annotated[int, Meta(ge=0, le=1)]
+    kind: Annotated[int, Meta(ge=0, le=2)]
 
 
 class _Glance(msgspec.Struct, array_like=True, frozen=True):
@@ -170,7 +174,8 @@ class SignedEntry:
         return sum(change.weight for change in self.changes)
 
 
-def _item_hash(item: Item) -> bytes:
+def item_hash(item: Item) -> bytes:
+    """What an item adds to the hash of its entry (32 bytes)."""
     # read_change has checked the bytes against this hash when an entry comes from outside.
     change = item.kind == CHANGE
     content = hashlib.sha256(item.data[8:]).digest() if change else crypto.hash_fields("chez/1 content", item.data)
@@ -180,9 +185,9 @@ def _item_hash(item: Item) -> bytes:
 def entry_hash(inner: Inner) -> bytes:
     """The hash that names an entry and chains the next one to it (32 bytes)."""
     rest = crypto.hash_fields("chez/1 rest", bytes((inner.version,)), inner.time.to_bytes(8, "big"),
-                              _encoder.encode(inner.relay), _encoder.encode(inner.part),
-                              _encoder.encode([item.age for item in inner.items]), *inner.heads)
-    items = b"".join(map(_item_hash, inner.items))
+                              _encoder.encode(inner.part), _encoder.encode([item.age for item in inner.items]),
+                              *inner.heads)
+    items = b"".join(map(item_hash, inner.items))
     return crypto.hash_fields("chez/1 entry", inner.space, inner.author, inner.sequence.to_bytes(8, "big"),
                               inner.previous, bytes((inner.kind,)), items, rest)
 
@@ -190,8 +195,21 @@ def entry_hash(inner: Inner) -> bytes:
 def sign_entry(inner: Inner, key: crypto.SigningKey) -> SignedEntry:
     """Sign an entry with its author's key."""
     digest = entry_hash(inner)
-    signed = _Signed(_with(inner, shortened), key.sign("chez/1 entry", inner.space, digest))
+    return folded(inner, digest, key.sign("chez/1 entry", inner.space, digest, _encoder.encode(inner.relay)))
+
+
+def folded(inner: Inner, digest: bytes, signature: bytes = b"") -> SignedEntry:
+    """An entry of which the hash is known; without a signature when a later one of its author's chain stands for it."""
+    signed = _Signed(_with(inner, shortened), signature)
     return SignedEntry(inner, digest, _zstd().compressor.compress(_encoder.encode(signed)))
+
+
+def check_signature(inner: Inner, digest: bytes, signature: bytes) -> None:
+    """Raises `BadEntry` unless the author signed the entry of this hash and what it says of a relay."""
+    try:
+        crypto.verify(inner.author, signature, "chez/1 entry", inner.space, digest, _encoder.encode(inner.relay))
+    except crypto.CryptoFailed:
+        raise BadEntry("the entry is not signed by its author") from None
 
 
 def _with(inner: Inner, form: Callable[[Iterable[bytes]], list[bytes]]) -> Inner:
@@ -217,18 +235,32 @@ def read_signed(packed: bytes) -> SignedEntry:
     Raises `BadEntry`: not zstd, too large (checked before anything is inflated), not
     the format, a change that is no change, or a signature that is not the author's.
     """
+    signed, entry = _read(packed)
+    check_signature(entry.inner, entry.hash, signed.signature)
+    return entry
+
+
+def read_kept(packed: bytes) -> SignedEntry:
+    """As `read_signed`, of an entry in this device's own store, whose author was seen to when it came.
+
+    It need not carry a signature: one that came with a checkpoint does not.
+    """
+    return _read(packed)[1]
+
+
+def signature_of(packed: bytes) -> bytes:
+    """The signature that a kept entry carries, empty when it came with a checkpoint. Raises `BadEntry`."""
+    return _read(packed)[0].signature
+
+
+def _read(packed: bytes) -> tuple[_Signed, SignedEntry]:
     try:
         signed = _decoder.decode(_unpacked(packed))
         inner = _with(signed.inner, expanded)
     except (zstandard.ZstdError, ValueError, RecursionError) as error:
         raise BadEntry(f"the entry's content can't be read: {error}") from None
     changes = tuple([read_change(item.data) for item in inner.items if item.kind == CHANGE])
-    digest = entry_hash(inner)
-    try:
-        crypto.verify(inner.author, signed.signature, "chez/1 entry", inner.space, digest)
-    except crypto.CryptoFailed:
-        raise BadEntry("the entry is not signed by its author") from None
-    return SignedEntry(inner, digest, packed, changes)
+    return signed, SignedEntry(inner, entry_hash(inner), packed, changes)
 
 
 def _unpacked(packed: bytes) -> bytes:
@@ -239,7 +271,7 @@ def _unpacked(packed: bytes) -> bytes:
 
 
 def kind_of(packed: bytes) -> int:
-    """What kind of entry it says that it is, CHANGES or STATEMENTS; nothing else is checked. Raises `BadEntry`."""
+    """What kind of entry it says that it is (CHANGES, ...); nothing else is checked. Raises `BadEntry`."""
     try:
         return _glance.decode(_unpacked(packed)).inner.kind
     except (zstandard.ZstdError, ValueError, RecursionError) as error:

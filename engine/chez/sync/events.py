@@ -1,8 +1,9 @@
 """What a relay said, checked and typed: the events of a `ClientSession`."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from chez_wire.frames import Entry, InboxItem, OpenedSpace
+from chez_wire.frames import Dropped, Entry, InboxItem, OpenedSpace
 
 __all__ = ("AppendDone", "ChunkArrived", "ChunksFound", "Completed", "EntriesArrived", "Event", "InboxArrived",
            "PacketArrived", "Refused", "ResumedSpace", "RolesEnded", "SessionKept", "SpaceResumed", "SpacesOpened",
@@ -83,7 +84,7 @@ class AppendDone:
 
 @dataclass(frozen=True, slots=True)
 class EntriesArrived:
-    """A page or a push: entries in order without a gap.
+    """A page or a push: entries in order, and the ranges between them that were dropped, without a gap.
 
     `head` is the cumulative head after the last of them, refolded by the session wherever
     it knows the head before; `end` is the last offset the relay holds.
@@ -94,6 +95,17 @@ class EntriesArrived:
     entries: tuple[Entry, ...] = field(repr=False)
     head: bytes
     end: int
+    dropped: tuple[Dropped, ...] = ()
+
+    @property
+    def steps(self) -> "Iterator[Entry | Dropped]":
+        """Entries and ranges in the order of their offsets."""
+        waiting = list(self.dropped)
+        for entry in self.entries:
+            while waiting and waiting[0].first < entry.offset:
+                yield waiting.pop(0)
+            yield entry
+        yield from waiting
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class Following:
         if event.entries and self.credit <= 0:
             misbehaved("the relay sent more than its credit allows")
         self.head = check_run(event, self.position, self.head)
-        self.position += len(event.entries)
+        self.position += len(event.entries) + sum(one.last - one.first + 1 for one in event.dropped)
         self.credit -= sum(len(entry.envelope) for entry in event.entries)
 
     def take_items(self, items: list[frames.InboxItem]) -> None:
@@ -55,13 +55,24 @@ class Following:
 
 
 def check_run(event: EntriesArrived, after: int, head: bytes | None) -> bytes:
-    """Check that entries follow `after` without a gap and refold to the head claimed."""
-    for expected, entry in enumerate(event.entries, after + 1):
-        if entry.offset != expected:
-            misbehaved(f"the relay sent entry {entry.offset} where {expected} comes next")
-        if head is not None:
-            head = fold_head(head, entry_id(entry.envelope))
-    if event.end < after + len(event.entries):
+    """Check that entries, and ranges that were dropped, follow `after` without a gap and refold to the head claimed.
+
+    The head behind a range is taken as the relay says it: a vouch, and what other devices saw there, tell whether
+    it is true (`sync.checkpoints`).
+    """
+    expected = after + 1
+    for step in event.steps:
+        first = step.first if isinstance(step, frames.Dropped) else step.offset
+        if first != expected:
+            misbehaved(f"the relay sent entry {first} where {expected} comes next")
+        if isinstance(step, frames.Dropped):
+            if step.last < first:
+                misbehaved("the relay passes over a range of entries that has no end")
+            expected, head = step.last + 1, step.head
+        else:
+            expected += 1
+            head = None if head is None else fold_head(head, entry_id(step.envelope))
+    if event.end < expected - 1:
         misbehaved("the relay sent entries beyond its own end")
     if head is not None and head != event.head:
         misbehaved("the relay's head does not follow from the entries it sent")

@@ -37,6 +37,7 @@ class Alarm:
 def forget_heads(db: Connection, space: int, relay: int) -> None:
     """The relay has another store than before: what was seen of the former one says nothing."""
     db.execute("DELETE FROM relay_head WHERE space = ? AND relay = ?", (space, relay))
+    db.execute("DELETE FROM gap WHERE space = ? AND relay = ?", (space, relay))
     db.execute("DELETE FROM claim WHERE space = ? AND relay = ?", (space, relay))
 
 

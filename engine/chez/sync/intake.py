@@ -38,6 +38,7 @@ from chez.sync.entry import (
     Item,
     SignedEntry,
     UnknownEpoch,
+    read_kept,
     read_signed,
     unpacked_size,
     unseal,
@@ -235,7 +236,7 @@ class Intake:
         """The changes of the `count` entries before the last one of a batch."""
         for row, packed in reversed(list(back(self.db, self.space.n, inner.author, inner.sequence, inner.previous,
                                               count))):
-            signed = read_signed(packed)
+            signed = read_kept(packed)
             self._show(signed.inner, self._changes(signed), row)
 
     def _show(self, inner: Inner, items: list[tuple[Item, RawChange]], row: int) -> None:

@@ -341,7 +341,7 @@ class SyncMachine:
 
     def _arrived(self, event: EntriesArrived) -> list[Work]:
         self.progress.end = max(self.progress.end, event.end)
-        if not event.entries:
+        if not event.entries and not event.dropped:
             return []
         self.arrivals.page(event)
         return self.go_on()

@@ -15,7 +15,7 @@ from chez_wire.login import handle_of
 
 __all__ = ("go_to", "move", "strayed")
 
-_OF_THE_LOG = ("cursor", "relay_head", "claim", "locked")
+_OF_THE_LOG = ("cursor", "relay_head", "gap", "claim", "locked")
 """What is known of the log at the former place. What speaks against its relay stays."""
 
 

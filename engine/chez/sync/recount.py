@@ -22,7 +22,7 @@ from chez.records.rows import ABSENT, OUTBOX, PURGED, REFUSED, Row, Rows
 from chez.records.unmade import put_back, take_out
 from chez.records.waiting import Budget
 from chez.store.database import Connection
-from chez.sync.entry import CHANGE, Inner, read_signed
+from chez.sync.entry import CHANGE, Inner, read_kept
 
 __all__ = ("SHOWN", "Key", "brings", "carried_in", "hold", "needed", "owe", "owed", "settle_asides", "touched",
            "work_off")
@@ -220,5 +220,5 @@ class _Again:
 
 
 def _read(db: Connection, n: int) -> Inner:
-    return read_signed(db.execute("SELECT inner FROM entry WHERE n = ?", (n,)).fetchone()[0]).inner
+    return read_kept(db.execute("SELECT inner FROM entry WHERE n = ?", (n,)).fetchone()[0]).inner
 

@@ -26,7 +26,7 @@ from chez.spaces.space import SpaceKeys, load_space, note_name
 from chez.spaces.statements import Role
 from chez.store.database import Connection
 from chez.sync.chains import keep_entry, last_entry, note_whole, regained
-from chez.sync.entry import CHANGES, STATEMENTS, Inner, Item, Part, SignedEntry, read_signed, seal, sign_entry
+from chez.sync.entry import CHANGES, STATEMENTS, Inner, Item, Part, SignedEntry, read_kept, seal, sign_entry
 from chez.sync.heads import Alarm, forget_heads, head_after, hidden, note_head, note_heads
 from chez.sync.intake import TURN, Intake
 from chez.sync.outbox import (
@@ -58,7 +58,7 @@ from chez.sync.sealed import Cursor, Sealed, acknowledge, advance, begin_anew, l
 from chez.sync.session import Rotation
 from chez.sync.tally import Notice, Tally
 from chez_wire.envelope import GENESIS_HEAD, entry_id
-from chez_wire.frames import Entry
+from chez_wire.frames import Dropped, Entry
 
 __all__ = ("Replica",)
 
@@ -190,7 +190,7 @@ class Replica:
         return sealed_for(db, space, relay)
 
     def _seal(self, db: Connection, relay: int, entry: int, packed: bytes, kind: int) -> Sealed:
-        ends = kind == STATEMENTS and takes_rights(read_signed(packed).inner)
+        ends = kind == STATEMENTS and takes_rights(read_kept(packed).inner)
         epoch = self._epoch_at(db, relay) if ends else self.space.epoch
         envelope = seal(packed, self.space.handle, epoch, self._entropy(crypto.NONCE_BYTES))
         id = entry_id(envelope)
@@ -330,18 +330,26 @@ class Replica:
         begin_anew(db, self.space.n, relay)
         self.reseeding = True
 
+    def pass_over(self, db: Connection, relay: int, gap: Dropped) -> Received:
+        """Entries that follow the cursor were dropped, for a checkpoint stands for them."""
+        advance(db, self.space.n, relay, gap.first, Cursor(gap.last, gap.head))
+        db.execute("INSERT OR REPLACE INTO gap (space, relay, first, last, head) VALUES (?, ?, ?, ?, ?)",
+                   (self.space.n, relay, gap.first, gap.last, gap.head))
+        return Received(alarms=note_head(db, self.space.n, relay, gap.last, gap.head))
+
     def incoming(self, db: Connection, relay: int, entries: Sequence[Entry], head: bytes,
                  budget: Budget | None = None) -> Received:
         """Take in entries that follow the cursor, as far as the budget goes, and move it to the last one taken.
 
-        `head` is the relay's head after all of them.
+        `head` is the relay's head after all of them; empty where a range that was dropped follows.
         """
         self.refresh(db)
         received = Received()
         if entries:
             (before,) = db.execute("SELECT head FROM cursor WHERE space = ? AND relay = ?",
                                    (self.space.n, relay)).fetchone()
-            advance(db, self.space.n, relay, entries[0].offset, Cursor(entries[-1].offset, head))
+            advance(db, self.space.n, relay, entries[0].offset,
+                    Cursor(entries[-1].offset, head or head_after(before, entries)))
             intake = Intake(db, relay, self.space, self._device.id, self._records, budget, now=self._now())
             received = self._taken(db, relay, intake.take(entries), budget)
             taken = entries[:received.entries]

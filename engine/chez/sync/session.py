@@ -27,6 +27,7 @@ from chez.sync.events import Event, Welcomed
 from chez.sync.following import Following, misbehaved
 from chez.sync.resuming import Reading
 from chez_wire import frames
+from chez_wire.dropping import drop_hash
 from chez_wire.envelope import GENESIS_HEAD, entry_id
 from chez_wire.errors import FrameError
 from chez_wire.kept import kept_digest
@@ -48,6 +49,7 @@ from chez_wire.login import (
     Role,
     create_message,
     delete_message,
+    drop_message,
     inbox_of,
     login_message,
     resume_message,
@@ -55,7 +57,7 @@ from chez_wire.login import (
 )
 from chez_wire.packets import packets_hash
 
-__all__ = ("TRANSITIONS", "Claim", "ClientSession", "Rotation", "State")
+__all__ = ("TRANSITIONS", "Claim", "ClientSession", "Dropping", "Rotation", "State")
 
 Claim = tuple[bytes, Role, SigningKey]
 """One role to open: the handle of a space or inbox, the role, the credential's key."""
@@ -96,6 +98,20 @@ class Rotation:
     append_key: bytes
     control_key: bytes
     packets: tuple[frames.SealedPacket, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropping:
+    """What a relay is to drop: ranges of entries in a store, chunks that no longer serve, and who vouches for it.
+
+    `vouch` is the signature of the control key `voucher` (`chez_wire.login.vouch_message`).
+    """
+
+    incarnation: bytes
+    ranges: tuple[frames.Dropped, ...]
+    chunks: tuple[bytes, ...]
+    voucher: bytes
+    vouch: bytes
 
 
 class ClientSession:
@@ -231,6 +247,21 @@ class ClientSession:
             signature = key.sign_bytes(resume_message(*self._greeting, key.public))
             return frames.Resume(ref, key.public, signature, first, credit, [
                 readings[handle].after if handle in readings else None for handle in ordered])
+
+        return self._request(ref, build)
+
+    def drop(self, handle: bytes, signer: SigningKey, dropping: Dropping) -> int:
+        """Drop entries that a checkpoint stands for, signed by the space's admin key -> `Completed`.
+
+        `Refused` with code "stale" when the store or the log is another one. Safe to repeat, also elsewhere.
+        """
+        ref = self._answers.expect(Asked(frames.Done, handle))
+
+        def build() -> frames.Drop:
+            digest = drop_hash(dropping.ranges, dropping.chunks)
+            signature = signer.sign_bytes(drop_message(*self._greeting, ref, handle, dropping.incarnation, digest))
+            return frames.Drop(ref, handle, signer.public, dropping.voucher, dropping.incarnation,
+                               list(dropping.ranges), list(dropping.chunks), dropping.vouch, signature)
 
         return self._request(ref, build)
 

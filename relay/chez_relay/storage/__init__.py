@@ -6,8 +6,8 @@ What an implementation guarantees, and the acceptance suite in tests/relay check
   as done would survive a power cut; if it raises, nothing of the group happened.
 - **In order.** Requests of a group, and groups, take effect in the order given.
 - **Alone.** A request that is refused changes nothing and disturbs no other of its group.
-- **No gaps.** Offsets of a space are 1, 2, 3, ...; numbers of an inbox's items rise and
-  are never given twice while the inbox lives.
+- **No gaps.** Offsets of a space are 1, 2, 3, ...; what was dropped is passed over by its range and its
+  head; numbers of an inbox's items rise and are never given twice while the inbox lives.
 - **Whole.** A chunk is stored once per space under its id, counts once, and is never altered.
 - **Idempotent.** Repeating a request that was done answers the same and stores nothing.
 - **Heads.** The head of entry n is `fold_head(head of n-1, entry id of n)`.
@@ -18,8 +18,11 @@ What an implementation guarantees, and the acceptance suite in tests/relay check
 - **Gone is gone.** What a deleted space held is never seen again, also not in a space that is
   later made under the same handle; its bytes are given back a slice at a time (`Expire`).
 
-Time is the storage's own (a clock argument) and decides one thing only: when an inbox
-or an item in it has expired.
+- **Dropped is kept for a while.** What `DropEntries` names is handed out as before until its grace is over and
+  an `Expire` comes, which removes it a slice at a time and gives its bytes back to the quota.
+
+Time is the storage's own (a clock argument) and decides two things only: when an inbox
+or an item in it has expired, and when the grace of what was dropped is over.
 """
 
 from collections.abc import Sequence
@@ -27,20 +30,24 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from chez_relay.errors import Code
-from chez_wire.frames import Entry, InboxItem, SealedPacket
+from chez_wire.frames import Dropped, Entry, InboxItem, SealedPacket
 from chez_wire.limits import MAX_BLOB_BYTES, MAX_INBOX_ITEMS, MAX_SPACE_BYTES, MIB
 
 __all__ = (
     "READING", "AddChunk", "AddEntry", "AddInbox", "AddItem", "AddSpace", "ChunkData", "Credentials", "Done",
-    "DropItems", "DropSpace", "Entry", "Expire", "Expired", "FindChunks", "Found", "FoundChunks", "Gone", "InboxInfo",
-    "InboxItem", "ItemPage", "Lookup", "PacketData", "Page", "Quotas", "ReadChunk", "ReadItems", "ReadPacket",
-    "ReadPage", "Refused", "Request", "Result", "RotateSpace", "SealedPacket", "SpaceInfo", "SpaceKeys", "Storage",
-    "Stored",
+    "DropEntries", "DropItems", "DropSpace", "Dropped", "Entry", "Expire", "Expired", "FindChunks", "Found",
+    "FoundChunks", "Gone", "InboxInfo", "InboxItem", "ItemPage", "Lookup", "PacketData", "Page", "Quotas", "ReadChunk",
+    "ReadItems", "ReadPacket", "ReadPage", "Refused", "Request", "Result", "RotateSpace", "SealedPacket", "SpaceInfo",
+    "SpaceKeys", "Storage", "Stored",
 )
 
 DEFAULT_CONTROL_BYTES: Final = 8 * MIB
 """Control entries of one space: some thousands of device statements, far from a way
 around the quota for data."""
+
+
+DEFAULT_GRACE: Final = 7 * 24 * 3600.0
+"""A week: whoever reads a log in pages, or hears too late that something is wrong, finds it all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,8 @@ class Quotas:
     control_bytes: int = DEFAULT_CONTROL_BYTES
     inbox_items: int = MAX_INBOX_ITEMS
     blob_bytes: int = MAX_BLOB_BYTES
+    grace: float = DEFAULT_GRACE
+    """Seconds that dropped entries and released chunks stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +126,21 @@ class DropSpace:
 
     handle: bytes
     signer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DropEntries:
+    """Drop entries, and release chunks -> `Done`, or UNKNOWN, DENIED, AHEAD, STALE.
+
+    `signer` must be the space's admin key and `voucher` its control key; the head of each range
+    the one that the log has there. What was dropped or released before is so already.
+    """
+
+    handle: bytes
+    signer: bytes
+    voucher: bytes
+    ranges: tuple[Dropped, ...]
+    chunks: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +247,7 @@ class FindChunks:
 
 @dataclass(frozen=True, slots=True)
 class Expire:
-    """Delete expired inboxes and items, and a slice of what deleted spaces held -> `Expired`."""
+    """Delete expired inboxes and items, a slice of what deleted spaces held and of what was dropped -> `Expired`."""
 
 
 # --- results -----------------------------------------------------------------------
@@ -277,11 +301,20 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Entries in order; `head` after the last of them (or at `after`), `end` the last offset stored."""
+    """Entries in order, and the ranges between them that are dropped; `end` is the last offset stored.
+
+    `head` is the one after the last of them all, or at `after`.
+    """
 
     entries: tuple[Entry, ...]
     head: bytes
     end: int
+    dropped: tuple[Dropped, ...] = ()
+
+    @property
+    def last(self) -> int:
+        """The last offset that it leads to; 0 when it leads nowhere."""
+        return max(self.entries[-1].offset if self.entries else 0, self.dropped[-1].last if self.dropped else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +348,7 @@ class PacketData:
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """`more`: deleted spaces still hold bytes; another `Expire` goes on with them."""
+    """`more`: deleted spaces, or what was dropped, still hold bytes; another `Expire` goes on with them."""
 
     more: bool
 
@@ -330,8 +363,8 @@ class Refused:
 
 
 Request = (
-    AddSpace | RotateSpace | DropSpace | ReadPacket | Lookup | AddEntry | ReadPage | AddInbox | AddItem | ReadItems
-    | DropItems | AddChunk | ReadChunk | FindChunks | Expire
+    AddSpace | RotateSpace | DropSpace | DropEntries | ReadPacket | Lookup | AddEntry | ReadPage | AddInbox | AddItem
+    | ReadItems | DropItems | AddChunk | ReadChunk | FindChunks | Expire
 )
 READING: Final = (Lookup, ReadPage, ReadItems, ReadChunk, FindChunks, ReadPacket)
 """Requests that change nothing: they are answered also while nothing can be written."""

@@ -93,8 +93,14 @@ class _Check:
                 self._log(number, rest[5], rest[6], rest[7] + rest[8])
 
     def _log(self, space: int, last: int, head: bytes, size: int) -> None:
-        """The entries of one space: each by its hash, in a chain without a gap that ends at the space's head."""
-        offset, before, summed = 0, GENESIS_HEAD, 0
+        """The entries of one space: each by its hash, in a chain that ends at the space's head.
+
+        It has no gap but where entries were dropped, and goes on from the head there.
+        """
+        gone = {first: (end, _bytes(after)) for first, end, after in self._db.execute(
+            "SELECT first, last, head FROM dropped WHERE space = ?", (space,))}
+        offset, before = gone.get(1, (0, GENESIS_HEAD))
+        summed = 0
         for place, entry, after, envelope in self._each(
             "entries", "SELECT place, entry, head, envelope FROM entries WHERE place > ? AND place < ? ORDER BY place",
             space * PLACES, (space + 1) * PLACES,
@@ -107,6 +113,7 @@ class _Check:
             summed += len(_bytes(envelope))
             if entry_id(_bytes(envelope)) != entry:
                 self._found(f"space {space}: the entry at offset {offset}")
+            offset, before = gone.get(offset + 1, (offset, before))
         if (offset, before, summed) != (last, head, size):
             self._found(f"space {space}: its entries are not those that it counts")
 

@@ -13,7 +13,9 @@ from chez_relay.storage import (
     AddSpace,
     ChunkData,
     Done,
+    DropEntries,
     DropItems,
+    Dropped,
     DropSpace,
     Entry,
     Expire,
@@ -49,16 +51,19 @@ from chez_relay.storage.refusals import (
     NO_PACKET,
     NO_SPACE,
     NOT_OWNER,
+    OTHER_HEAD,
     OTHER_INBOX_KEYS,
     OTHER_RECOVERY_KEY,
     OTHER_SPACE_KEYS,
     PAGE_AHEAD,
     ROTATED,
+    UNVOUCHED,
     full,
     over_blob_quota,
     over_quota,
 )
 from chez_relay.storage.rotation import packets_over_quota, rotated
+from chez_wire.dropping import united
 from chez_wire.envelope import GENESIS_HEAD, fold_head
 from chez_wire.packets import PACKET_COST, packets_hash
 
@@ -69,9 +74,14 @@ __all__ = ("MemoryStorage",)
 class _Space:
     keys: SpaceKeys
     packets: tuple[SealedPacket, ...] = ()
-    envelopes: list[bytes] = field(default_factory=list)
+    envelopes: list[bytes | None] = field(default_factory=list)
+    """None for what was dropped, and had its grace."""
     heads: list[bytes] = field(default_factory=lambda: [GENESIS_HEAD])
     places: dict[bytes, int] = field(default_factory=dict)
+    control: set[int] = field(default_factory=set)
+    dropping: dict[tuple[int, int], float] = field(default_factory=dict)
+    dropped: list[Dropped] = field(default_factory=list)
+    releasing: dict[bytes, float] = field(default_factory=dict)
     used: dict[bool, int] = field(default_factory=lambda: {False: 0, True: 0})
     chunks: dict[bytes, bytes] = field(default_factory=dict)
 
@@ -142,6 +152,8 @@ class MemoryStorage:
                 return self._rotate(request)
             case DropSpace():
                 return self._drop_space(request)
+            case DropEntries():
+                return self._drop(request)
             case ReadPacket(handle, tag):
                 space = self._spaces.get(handle)
                 boxes = {packet.tag: packet.box for packet in (space.packets if space else ())}
@@ -168,11 +180,14 @@ class MemoryStorage:
                 held = self._chunks(handle, under)
                 if isinstance(held, Refused):
                     return held
-                return FoundChunks(tuple([chunk in held for chunk in chunks]))
+                releasing = self._spaces[handle].releasing
+                return FoundChunks(tuple([chunk in held and chunk not in releasing for chunk in chunks]))
             case Expire():
                 for name in list(self._inboxes):
                     if self._inbox(name) is None:
                         del self._inboxes[name]
+                for space in self._spaces.values():
+                    _expire(space, self._clock())
                 return Expired(more=False)
 
     def _known(self, handle: bytes) -> SpaceInfo | InboxInfo | Gone | None:
@@ -233,6 +248,8 @@ class MemoryStorage:
         space.heads.append(fold_head(space.heads[-1], request.entry))
         offset = len(space.envelopes)
         space.places[request.entry] = offset
+        if request.control:
+            space.control.add(offset)
         return Stored(offset, space.heads[-1], fresh=True)
 
     def _read_page(self, request: ReadPage) -> Result:
@@ -245,14 +262,41 @@ class MemoryStorage:
         if request.after > end:
             return PAGE_AHEAD
         entries: list[Entry] = []
-        room = request.limit
-        for offset in range(request.after + 1, end + 1):
-            envelope = space.envelopes[offset - 1]
+        passed: list[Dropped] = []
+        at, room = request.after, request.limit
+        while at < end:
+            envelope = space.envelopes[at]
+            if envelope is None:
+                one = next(one for one in space.dropped if one.last > at)
+                passed.append(Dropped(at + 1, one.last, one.head))
+                at = one.last
+                continue
             room -= len(envelope)
             if room < 0 and entries:
                 break
-            entries.append(Entry(offset, envelope))
-        return Page(tuple(entries), space.heads[request.after + len(entries)], end)
+            at += 1
+            entries.append(Entry(at, envelope))
+        return Page(tuple(entries), space.heads[at], end, tuple(passed))
+
+    def _drop(self, request: DropEntries) -> Result:
+        space = self._spaces.get(request.handle)
+        if space is None:
+            return NO_SPACE
+        if request.signer != space.keys.admin or request.voucher != space.keys.control:
+            return UNVOUCHED
+        if request.ranges[-1].last > len(space.envelopes):
+            return PAGE_AHEAD
+        ends = {one.last for one in space.dropped}
+        if any(space.heads[one.last] != one.head for one in request.ranges
+               if space.envelopes[one.last - 1] is not None or one.last in ends):
+            return OTHER_HEAD
+        due = self._clock() + self._quotas.grace
+        for one in request.ranges:
+            space.dropping.setdefault((one.first, one.last), due)
+        for chunk in request.chunks:
+            if chunk in space.chunks:
+                space.releasing.setdefault(chunk, due)
+        return Done()
 
     def _chunks(self, handle: bytes, under: bytes) -> dict[bytes, bytes] | Refused:
         space = self._spaces.get(handle)
@@ -267,6 +311,7 @@ class MemoryStorage:
         if request.under != space.keys.append:
             return ROTATED
         if request.chunk in space.chunks:
+            space.releasing.pop(request.chunk, None)
             return Done()
         used = sum(len(data) for data in space.chunks.values())
         if used + len(request.data) > self._quotas.blob_bytes:
@@ -322,3 +367,21 @@ class MemoryStorage:
                     break
                 items.append(InboxItem(number, item.item))
         return ItemPage(tuple(items), box.last)
+
+
+def _expire(space: _Space, now: float) -> None:
+    for (first, last), due in list(space.dropping.items()):
+        if due > now:
+            continue
+        del space.dropping[first, last]
+        for offset in range(first, last + 1):
+            envelope = space.envelopes[offset - 1]
+            if envelope is not None:
+                space.used[offset in space.control] -= len(envelope)
+                space.envelopes[offset - 1] = None
+                space.places = {entry: place for entry, place in space.places.items() if place != offset}
+                space.dropped = united([*space.dropped, Dropped(offset, offset, space.heads[offset])])
+    for chunk, due in list(space.releasing.items()):
+        if due <= now:
+            del space.releasing[chunk]
+            space.chunks.pop(chunk, None)

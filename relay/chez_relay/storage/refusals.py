@@ -6,8 +6,9 @@ from chez_relay.errors import Code
 from chez_relay.storage import Refused
 
 __all__ = (
-    "DAMAGED", "ITEMS_AHEAD", "NOT_OWNER", "NO_CHUNK", "NO_INBOX", "NO_PACKET", "NO_SPACE", "OTHER_INBOX_KEYS",
-    "OTHER_RECOVERY_KEY", "OTHER_SPACE_KEYS", "PAGE_AHEAD", "ROTATED", "STALE", "full", "over_blob_quota", "over_quota",
+    "DAMAGED", "ITEMS_AHEAD", "NOT_OWNER", "NO_CHUNK", "NO_INBOX", "NO_PACKET", "NO_SPACE", "OTHER_HEAD",
+    "OTHER_INBOX_KEYS", "OTHER_RECOVERY_KEY", "OTHER_SPACE_KEYS", "PAGE_AHEAD", "ROTATED", "STALE", "UNVOUCHED", "full",
+    "over_blob_quota", "over_quota",
 )
 
 NO_SPACE: Final = Refused(Code.UNKNOWN, "this relay has no such space")
@@ -16,6 +17,8 @@ NO_CHUNK: Final = Refused(Code.MISSING, "this relay does not hold this chunk")
 NO_PACKET: Final = Refused(Code.UNKNOWN, "this relay has no such packet")
 NOT_OWNER: Final = Refused(Code.DENIED, "neither the space's admin key nor its relay recovery key signed this")
 ROTATED: Final = Refused(Code.ROTATED, "the space's credentials were replaced: open it with the new ones")
+UNVOUCHED: Final = Refused(Code.DENIED, "the space's admin key signs this, and its control key vouches for it")
+OTHER_HEAD: Final = Refused(Code.STALE, "the log has another head at the end of a range: it is another log")
 STALE: Final = Refused(Code.STALE, "the space has another read key now: the rotation builds on an earlier one")
 OTHER_SPACE_KEYS: Final = Refused(Code.EXISTS, "the space exists with other keys or packets")
 OTHER_RECOVERY_KEY: Final = Refused(Code.EXISTS, "a space under this handle was deleted, with another recovery key")

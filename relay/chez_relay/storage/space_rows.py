@@ -27,7 +27,7 @@ from chez_wire.envelope import GENESIS_HEAD
 from chez_wire.limits import MIB
 from chez_wire.packets import PACKET_COST, packets_hash
 
-__all__ = ("PLACES", "SpaceRow", "SpaceRows")
+__all__ = ("PLACES", "Room", "SpaceRow", "SpaceRows", "slice_room")
 
 PLACES: Final = 2**32
 """Places of entries for each space: see the schema."""
@@ -199,9 +199,8 @@ class SpaceRows:
         row = self._db.execute("SELECT recovery_key FROM deleted WHERE handle = ?", (handle,)).fetchone()
         return None if row is None else blob(row[0])
 
-    def sweep(self) -> bool:
+    def sweep(self, room: "Room") -> bool:
         """Remove a slice of what deleted spaces held; whether there is more."""
-        room = _Room(SWEEP_ROWS, SWEEP_BYTES)
         for (space,) in self._db.execute("SELECT space FROM leftovers ORDER BY space LIMIT ?", (room.rows,)).fetchall():
             first = space * PLACES
             if not (
@@ -214,16 +213,21 @@ class SpaceRows:
             self._db.execute("DELETE FROM leftovers WHERE space = ?", (space,))
         return self._db.execute("SELECT 1 FROM leftovers").fetchone() is not None
 
-    def _emptied(self, query: str, values: tuple[int, ...], delete: str, room: "_Room") -> bool:
+    def _emptied(self, query: str, values: tuple[int, ...], delete: str, room: "Room") -> bool:
         rows = self._db.execute(query, (*values, room.rows + 1)).fetchall()
         gone = [(number,) for number, size in rows if room.take(size)]
         self._db.executemany(delete, gone)
         return len(gone) == len(rows)
 
 
+def slice_room() -> "Room":
+    """What one `Expire` may remove."""
+    return Room(SWEEP_ROWS, SWEEP_BYTES)
+
+
 @dataclass(slots=True)
-class _Room:
-    """How much one sweep may still remove; the last row may exceed the bytes."""
+class Room:
+    """How much one `Expire` may still remove; the last row may exceed the bytes."""
 
     rows: int
     bytes: int

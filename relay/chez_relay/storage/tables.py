@@ -16,9 +16,9 @@ from chez_relay.storage import (
     AddSpace,
     ChunkData,
     Done,
+    DropEntries,
     DropItems,
     DropSpace,
-    Entry,
     Expire,
     Expired,
     FindChunks,
@@ -27,7 +27,6 @@ from chez_relay.storage import (
     Gone,
     InboxInfo,
     Lookup,
-    Page,
     Quotas,
     ReadChunk,
     ReadItems,
@@ -40,12 +39,13 @@ from chez_relay.storage import (
     SpaceInfo,
     Stored,
 )
+from chez_relay.storage.dropped_rows import DroppedRows
 from chez_relay.storage.inbox_rows import InboxRows
 from chez_relay.storage.integrity import SQLITE_ERRORS, Damaged, blob, unsound
 from chez_relay.storage.refusals import DAMAGED, NO_CHUNK, NO_SPACE, PAGE_AHEAD, ROTATED, over_blob_quota, over_quota
-from chez_relay.storage.space_rows import PLACES, SpaceRow, SpaceRows
+from chez_relay.storage.space_rows import PLACES, SpaceRow, SpaceRows, slice_room
 from chez_wire.chunks import chunk_id
-from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
+from chez_wire.envelope import fold_head
 
 __all__ = ("Tables",)
 
@@ -62,6 +62,7 @@ class Tables:
         self._clock = clock
         self._spaces = SpaceRows(db, quotas)
         self._inboxes = InboxRows(db, quotas)
+        self._dropped = DroppedRows(db, self._spaces, quotas.grace)
         self.unsound = False
 
     def perform(self, requests: Sequence[Request]) -> list[Result]:
@@ -113,7 +114,13 @@ class Tables:
             case RotateSpace():
                 return self._spaces.rotate(request)
             case DropSpace():
+                if (space := self._spaces.get(request.handle)) is not None and isinstance(
+                        done := self._spaces.drop(request), Done):
+                    self._dropped.forget(space.number)
+                    return done
                 return self._spaces.drop(request)
+            case DropEntries():
+                return self._dropped.drop(request, self._inboxes.now)
             case ReadPacket():
                 return self._spaces.packet(request)
             case AddInbox():
@@ -132,7 +139,9 @@ class Tables:
                 return self._find_chunks(request)
             case Expire():
                 self._inboxes.expire()
-                return Expired(self._spaces.sweep())
+                room = slice_room()
+                swept = self._spaces.sweep(room)
+                return Expired(self._dropped.expire(self._inboxes.now, room) or swept)
 
     def _known(self, handle: bytes) -> SpaceInfo | InboxInfo | Gone | Refused | None:
         try:
@@ -157,9 +166,10 @@ class Tables:
             return self._stored(space, request) or over_quota(request.control, limit)
         offset, head = space.last + 1, fold_head(space.head, request.entry)
         inserted = self._db.execute(
-            "INSERT INTO entries (place, space, entry, head, envelope) VALUES (?, ?, ?, ?, ?)"
+            "INSERT INTO entries (place, space, entry, head, control, envelope) VALUES (?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (space, entry) DO NOTHING",
-            (space.number * PLACES + offset, space.number, request.entry, head, request.envelope),
+            (space.number * PLACES + offset, space.number, request.entry, head, request.control,
+             request.envelope),
         )
         if inserted.rowcount == 0:
             return self._stored(space, request) or NO_SPACE
@@ -178,18 +188,11 @@ class Tables:
         if row is None:
             return None
         place, head, envelope = row
-        if fold_head(self._head(space, place - 1) or b"", request.entry) != head:
+        if fold_head(self._dropped.head(space, place - 1 - space.number * PLACES) or b"", request.entry) != head:
             raise Damaged
         if envelope != request.envelope:  # the disk lost it, and here it is again
             self._db.execute("UPDATE entries SET envelope = ? WHERE place = ?", (request.envelope, place))
         return Stored(place - space.number * PLACES, head, fresh=False)
-
-    def _head(self, space: SpaceRow, place: int) -> bytes | None:
-        """The head at a place of a space, as its row has it; None where there is no entry."""
-        if place == space.number * PLACES:
-            return GENESIS_HEAD
-        row = self._db.execute("SELECT head FROM entries WHERE place = ?", (place,)).fetchone()
-        return None if row is None else blob(row[0])
 
     def _read_page(self, request: ReadPage) -> Result:
         space = self._readable(request)
@@ -198,28 +201,14 @@ class Tables:
         if request.after > space.last:
             return PAGE_AHEAD
         first = space.number * PLACES
-        head = space.head if request.after == space.last else self._head(space, first + request.after)
-        if head is None:
-            raise Damaged
+        head = space.head if request.after == space.last else self._dropped.head(space, request.after)
         rows = self._db.execute(
             "SELECT place, entry, head, envelope FROM entries WHERE place > ? AND place <= ? ORDER BY place",
             (first + request.after, first + space.last),
         )
-        entries: list[Entry] = []
-        offset, room = request.after, request.limit
-        for place, entry, after, envelope in rows:
-            room -= len(blob(envelope))
-            if room < 0 and entries:
-                break
-            # With its place in the chain an entry is bound to this space and offset: none is lacking before it.
-            if place != first + offset + 1 or entry_id(envelope) != entry or fold_head(head, blob(entry)) != after:
-                raise Damaged
-            offset, head = offset + 1, after
-            entries.append(Entry(offset, envelope))
+        page = self._dropped.page(space, request.after, head, rows, request.limit)
         rows.close()
-        if (not entries and offset < space.last) or (offset == space.last and head != space.head):
-            raise Damaged
-        return Page(tuple(entries), head, space.last)
+        return page
 
     # --- chunks of attachments ------------------------------------------------------------
 
@@ -230,6 +219,7 @@ class Tables:
         if request.under != space.keys.append:
             return ROTATED
         if self._chunk(space, request.chunk):
+            self._dropped.keep(space, request.chunk)
             return Done()
         if space.blob_bytes + len(request.data) > self._quotas.blob_bytes:
             return over_blob_quota(self._quotas.blob_bytes)
@@ -255,7 +245,8 @@ class Tables:
         space = self._readable(request)
         if isinstance(space, Refused):
             return space
-        return FoundChunks(tuple([self._chunk(space, chunk) for chunk in request.chunks]))
+        return FoundChunks(tuple([self._chunk(space, chunk) and self._dropped.kept(space, chunk)
+                                  for chunk in request.chunks]))
 
     def _readable(self, request: ReadPage | ReadChunk | FindChunks) -> SpaceRow | Refused:
         space = self._spaces.get(request.handle)

@@ -285,6 +285,15 @@ CREATE TABLE relay_head (             -- what a relay showed: the head of its lo
     PRIMARY KEY (space, relay, position)
 ) WITHOUT ROWID;
 
+CREATE TABLE gap (                    -- ranges of a relay's log that were dropped before they were read here
+    space    INTEGER NOT NULL REFERENCES space,
+    relay    INTEGER NOT NULL REFERENCES relay,
+    first    INTEGER NOT NULL,
+    last     INTEGER NOT NULL,
+    head     BLOB NOT NULL,           -- after `last`, as the relay says
+    PRIMARY KEY (space, relay, first)
+) WITHOUT ROWID;
+
 CREATE TABLE claim (                  -- a head that another device had seen, further on than was read here
     space    INTEGER NOT NULL REFERENCES space,
     relay    INTEGER NOT NULL REFERENCES relay,

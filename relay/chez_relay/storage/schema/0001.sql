@@ -50,11 +50,42 @@ CREATE TABLE entries (
     space    INTEGER NOT NULL,
     entry    BLOB NOT NULL,              -- hash of the envelope
     head     BLOB NOT NULL,              -- cumulative head after this entry
+    control  INTEGER NOT NULL,           -- 1: it counts in the quota for control entries
     envelope BLOB NOT NULL
 ) STRICT;
 
 -- What makes an append idempotent.
 CREATE UNIQUE INDEX entries_once ON entries (space, entry);
+
+-- Entries that checkpoints stand for. First they wait for their grace to be over; then they are
+-- gone, and only where they were is left, with the head that those after them go on from.
+CREATE TABLE dropping (
+    space INTEGER NOT NULL,
+    first INTEGER NOT NULL,              -- offsets, both ends included
+    last  INTEGER NOT NULL,
+    due   REAL NOT NULL,                 -- seconds since 1970 by the relay's clock
+    PRIMARY KEY (space, first, last)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX dropping_due ON dropping (due);
+
+CREATE TABLE dropped (                   -- no two of a space touch
+    space INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last  INTEGER NOT NULL,
+    head  BLOB NOT NULL,                 -- cumulative head after `last`
+    PRIMARY KEY (space, last)
+) STRICT, WITHOUT ROWID;
+
+-- Chunks that no longer serve, until their grace is over or they are put again.
+CREATE TABLE releasing (
+    space INTEGER NOT NULL,
+    chunk BLOB NOT NULL,
+    due   REAL NOT NULL,
+    PRIMARY KEY (space, chunk)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX releasing_due ON releasing (due);
 
 CREATE TABLE chunks (
     number INTEGER PRIMARY KEY,          -- order of arrival: large rows are only ever added at the end

@@ -1,0 +1,3 @@
+"""Checkpoints: entries written smaller, taken in again, vouched for and dropped (docs/decisions/0019-checkpoints.md)."""
+
+__all__ = ()

@@ -1,0 +1,68 @@
+"""Ranges of a log that were dropped, or are to be: how they are named, put together and walked along."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from chez_wire.fields import Frame, Id, Ref, Signature
+from chez_wire.limits import ID_BYTES, MAX_DROPPED
+
+__all__ = ("Drop", "Dropped", "drop_hash", "in_rising_order", "united")
+
+_encoder: Final = msgspec.msgpack.Encoder()
+
+
+class Dropped(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """Entries from `first` to `last` that a checkpoint stands for, and the cumulative head after them."""
+
+    first: Annotated[int, Meta(ge=1, le=2**62)]
+    last: Annotated[int, Meta(ge=1, le=2**62)]
+    head: Id
+
+
+class Drop(Frame, tag=20, frozen=True):
+    """Drop entries that a checkpoint stands for, and release chunks that no longer serve, at this incarnation.
+
+    `voucher`, the space's control key, signed `vouch` over these; `signer`, its admin key, the request.
+    """
+
+    ref: Ref
+    handle: Id
+    signer: Id
+    voucher: Id
+    incarnation: Id
+    ranges: Annotated[list[Dropped], Meta(min_length=1, max_length=MAX_DROPPED)]
+    chunks: Annotated[list[Id], Meta(max_length=MAX_DROPPED)]
+    vouch: Signature
+    signature: Signature
+
+
+def drop_hash(ranges: Sequence[Dropped], chunks: Sequence[bytes]) -> bytes:
+    """The 32-byte hash of what is to be dropped: BLAKE2b-256 (RFC 7693) of MessagePack [ranges, chunks]."""
+    data = _encoder.encode([list(ranges), list(chunks)])
+    return hashlib.blake2b(data, digest_size=ID_BYTES, person=b"chez.drop").digest()
+
+
+def in_rising_order(ranges: Iterable[Dropped]) -> bool:
+    """Whether each range has an end and begins behind the one before it."""
+    before = 0
+    for one in ranges:
+        if not before < one.first <= one.last:
+            return False
+        before = one.last
+    return True
+
+
+def united(ranges: Iterable[Dropped]) -> list[Dropped]:
+    """The same offsets in as few ranges as can be, in order; each head is that at its end."""
+    out: list[Dropped] = []
+    for one in sorted(ranges, key=lambda one: (one.first, one.last)):
+        if out and one.first <= out[-1].last + 1:
+            last = max(out[-1], one, key=lambda each: each.last)
+            out[-1] = Dropped(out[-1].first, last.last, last.head)
+        else:
+            out.append(one)
+    return out

@@ -1,0 +1,173 @@
+"""What was dropped of the logs, and chunks that were released, on the open transaction of `Tables`.
+
+First both wait for their grace to be over, and nothing changes; then an `Expire` removes them a slice
+at a time. Each slice leaves a log that is whole: its range and its head say where to go on.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+
+from chez_relay.storage import Done, DropEntries, Dropped, Entry, Page, Result
+from chez_relay.storage.integrity import Damaged, blob
+from chez_relay.storage.refusals import NO_SPACE, OTHER_HEAD, PAGE_AHEAD, UNVOUCHED
+from chez_relay.storage.space_rows import PLACES, Room, SpaceRow, SpaceRows
+from chez_wire.dropping import united
+from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
+from chez_wire.limits import MAX_DROPPED
+
+__all__ = ("DroppedRows",)
+
+
+class DroppedRows:
+    """The ranges and chunks on `db`; `grace` in seconds."""
+
+    def __init__(self, db: sqlite3.Connection, spaces: SpaceRows, grace: float) -> None:
+        self._db = db
+        self._spaces = spaces
+        self._grace = grace
+
+    def drop(self, request: DropEntries, now: float) -> Result:
+        """Note what is to go when its grace is over."""
+        if (space := self._spaces.get(request.handle)) is None:
+            return NO_SPACE
+        if request.signer != space.keys.admin or request.voucher != space.keys.control:
+            return UNVOUCHED
+        if request.ranges[-1].last > space.last:
+            return PAGE_AHEAD
+        if any(self.head(space, one.last) not in (one.head, None) for one in request.ranges):
+            return OTHER_HEAD
+        due = now + self._grace
+        self._db.executemany("INSERT OR IGNORE INTO dropping (space, first, last, due) VALUES (?, ?, ?, ?)",
+                             [(space.number, one.first, one.last, due) for one in request.ranges])
+        self._db.executemany(
+            "INSERT OR IGNORE INTO releasing (space, chunk, due) SELECT space, chunk, ? FROM chunks "
+            "WHERE space = ? AND chunk = ?", [(due, space.number, chunk) for chunk in request.chunks])
+        return Done()
+
+    def head(self, space: SpaceRow, offset: int) -> bytes | None:
+        """The head at an offset, as its row has it; None where there is no entry, and inside a range that is gone."""
+        if offset == 0:
+            return GENESIS_HEAD
+        row = self._db.execute("SELECT head FROM entries WHERE place = ?", (space.number * PLACES + offset,)).fetchone()
+        row = row or self._db.execute("SELECT head FROM dropped WHERE space = ? AND last = ?",
+                                      (space.number, offset)).fetchone()
+        return None if row is None else blob(row[0])
+
+    def kept(self, space: SpaceRow, chunk: bytes) -> bool:
+        """Whether a chunk stays, for nobody released it."""
+        return self._db.execute("SELECT 1 FROM releasing WHERE space = ? AND chunk = ?",
+                                (space.number, chunk)).fetchone() is None
+
+    def keep(self, space: SpaceRow, chunk: bytes) -> None:
+        """A chunk was put again: it serves."""
+        self._db.execute("DELETE FROM releasing WHERE space = ? AND chunk = ?", (space.number, chunk))
+
+    def forget(self, space: int) -> None:
+        """A space was deleted."""
+        for table in ("dropping", "dropped", "releasing"):
+            self._db.execute(f"DELETE FROM {table} WHERE space = ?", (space,))
+
+    # --- reading ------------------------------------------------------------------------
+
+    def page(self, space: SpaceRow, after: int, head: bytes | None, rows: Iterable[tuple[int, bytes, bytes, bytes]],
+             limit: int) -> Page:
+        """Entries after an offset, and the ranges between them.
+
+        `head` is the one there, None inside a range; `rows` has place, id, head and envelope of each entry. Raises
+        `Damaged` where one is lacking, or is not what its hash and its place in the chain say.
+        """
+        gone = [Dropped(*row) for row in self._db.execute(
+            "SELECT first, last, head FROM dropped WHERE space = ? AND last > ? ORDER BY last LIMIT ?",
+            (space.number, after, MAX_DROPPED)).fetchall()]
+        more = len(gone) == MAX_DROPPED
+        entries: list[Entry] = []
+        passed: list[Dropped] = []
+        at, room, start = after, limit, space.number * PLACES
+
+        def pass_over() -> None:
+            nonlocal at, head
+            while gone and gone[0].first <= at + 1:
+                one = gone.pop(0)
+                passed.append(Dropped(at + 1, one.last, blob(one.head)))
+                at, head = one.last, one.head
+
+        pass_over()
+        for place, entry, after_it, envelope in rows:
+            room -= len(blob(envelope))
+            if (room < 0 and entries) or (more and not gone):
+                break
+            # With its place in the chain an entry is bound to this space and offset: none is lacking before it.
+            if (place != start + at + 1 or head is None or entry_id(envelope) != entry
+                    or fold_head(head, blob(entry)) != after_it):
+                raise Damaged
+            entries.append(Entry(place - start, envelope))
+            at, head = place - start, after_it
+            pass_over()
+        if head is None or (at == after and at < space.last) or (at == space.last and head != space.head):
+            raise Damaged
+        return Page(tuple(entries), head, space.last, tuple(passed))
+
+    # --- removing -----------------------------------------------------------------------
+
+    def expire(self, now: float, room: Room) -> bool:
+        """Remove a slice of what had its grace; whether there is more."""
+        for number, first, last in self._db.execute("SELECT space, first, last FROM dropping WHERE due <= ? "
+                                                    "ORDER BY due LIMIT ?", (now, room.rows)).fetchall():
+            if not self._remove(number, first, last, room):
+                return True
+        for number, chunk in self._db.execute("SELECT space, chunk FROM releasing WHERE due <= ? ORDER BY due LIMIT ?",
+                                              (now, max(0, room.rows))).fetchall():
+            if not self._release(number, chunk, room):
+                return True
+        (more,) = self._db.execute("SELECT EXISTS (SELECT 1 FROM dropping WHERE due <= ?1) OR "
+                                   "EXISTS (SELECT 1 FROM releasing WHERE due <= ?1)", (now,)).fetchone()
+        return bool(more)
+
+    def _remove(self, number: int, first: int, last: int, room: Room) -> bool:
+        start = number * PLACES
+        rows = self._db.execute("SELECT place, head, length(envelope), control FROM entries WHERE place BETWEEN ? "
+                                "AND ? ORDER BY place LIMIT ?", (start + first, start + last, room.rows + 1)).fetchall()
+        gone = [row for row in rows if room.take(row[2])]
+        if gone:
+            handle, space = self._space(number)
+            for _, _, size, control in gone:
+                if control:
+                    space.control_bytes -= size
+                else:
+                    space.data_bytes -= size
+            self._spaces.changed(handle, space)
+            self._db.executemany("DELETE FROM entries WHERE place = ?", [(row[0],) for row in gone])
+            self._pass_over(number, Dropped(first, gone[-1][0] - start, gone[-1][1]))
+        done = len(gone) == len(rows)
+        self._db.execute("DELETE FROM dropping WHERE space = ? AND first = ? AND last = ?", (number, first, last))
+        if not done:
+            self._db.execute("INSERT OR IGNORE INTO dropping (space, first, last, due) VALUES (?, ?, ?, 0)",
+                             (number, first if not gone else gone[-1][0] - start + 1, last))
+        return done
+
+    def _pass_over(self, number: int, new: Dropped) -> None:
+        near = [Dropped(*row) for row in self._db.execute(
+            "SELECT first, last, head FROM dropped WHERE space = ? AND last >= ? AND first <= ?",
+            (number, new.first - 1, new.last + 1)).fetchall()]
+        self._db.executemany("DELETE FROM dropped WHERE space = ? AND last = ?", [(number, one.last) for one in near])
+        self._db.executemany("INSERT INTO dropped (space, first, last, head) VALUES (?, ?, ?, ?)",
+                             [(number, one.first, one.last, one.head) for one in united([*near, new])])
+
+    def _release(self, number: int, chunk: bytes, room: Room) -> bool:
+        row = self._db.execute("SELECT number, length(data) FROM chunks WHERE space = ? AND chunk = ?",
+                               (number, chunk)).fetchone()
+        if row is not None:
+            if not room.take(row[1]):
+                return False
+            handle, space = self._space(number)
+            space.blob_bytes -= row[1]
+            self._spaces.changed(handle, space)
+            self._db.execute("DELETE FROM chunks WHERE number = ?", (row[0],))
+        self._db.execute("DELETE FROM releasing WHERE space = ? AND chunk = ?", (number, chunk))
+        return True
+
+    def _space(self, number: int) -> tuple[bytes, SpaceRow]:
+        (handle,) = self._db.execute("SELECT handle FROM spaces WHERE space = ?", (number,)).fetchone()
+        space = self._spaces.get(handle)
+        assert space is not None  # its row was just read
+        return handle, space

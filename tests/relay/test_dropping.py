@@ -1,0 +1,116 @@
+"""Dropping between both cores: who may, on whose word, of which store; and how readers page across what is gone."""
+
+import pytest
+
+from chez.errors import RelayMisbehaved
+from chez.sync.events import EntriesArrived, Refused
+from chez.sync.following import check_run
+from chez.sync.session import Dropping
+from chez_relay.errors import Code
+from chez_relay.storage import Expire
+from chez_wire.dropping import drop_hash, united
+from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
+from chez_wire.frames import Dropped, Entry
+from chez_wire.login import Role, vouch_message
+from tests.relay.link import Link, World
+from tests.relay.support import Space, key, seed
+
+SPACE = Space()
+HANDLE, CONTROL = SPACE.handle, SPACE.credential(Role.CONTROL)
+ENVELOPES = [SPACE.envelope(number) for number in range(6)]
+
+
+def heads() -> list[bytes]:
+    """The head after each entry, that before the first one too."""
+    out = [GENESIS_HEAD]
+    for envelope in ENVELOPES:
+        out.append(fold_head(out[-1], entry_id(envelope)))
+    return out
+
+
+RANGES = (Dropped(1, 3, heads()[3]), Dropped(5, 5, heads()[5]))
+
+
+def filled() -> tuple[World, Link]:
+    """A space with six entries, and a link of an owner."""
+    world = World(1)
+    owner = world.connect()
+    owner.client.create_space(SPACE.admin, *SPACE.others)
+    world.run()
+    owner.client.open(SPACE.claims(Role.READ, Role.APPEND))
+    for envelope in ENVELOPES:
+        owner.client.append(HANDLE, Role.APPEND, envelope)
+    world.run()
+    return world, owner
+
+
+def dropping(world: World, ranges: tuple[Dropped, ...] = RANGES, incarnation: bytes | None = None) -> Dropping:
+    """What a member vouches for."""
+    store = world.storage.incarnation if incarnation is None else incarnation
+    vouch = CONTROL.sign_bytes(vouch_message(HANDLE, store, drop_hash(ranges, ())))
+    return Dropping(store, ranges, (), CONTROL.public, vouch)
+
+
+def outcome(world: World, link: Link, ref: int) -> str:
+    """The code that a request was refused with; empty when it was done."""
+    world.run()
+    (event,) = [event for event in link.events if getattr(event, "ref", None) == ref]
+    return event.code if isinstance(event, Refused) else ""
+
+
+def test_readers_page_across_what_was_dropped() -> None:
+    """Whoever reads from anywhere is led over the ranges, and heads fold on from the ones that these name."""
+    world, owner = filled()
+    drop = dropping(world)
+    assert outcome(world, owner, owner.client.drop(HANDLE, SPACE.admin, drop)) == ""
+    assert outcome(world, owner, owner.client.drop(HANDLE, SPACE.admin, drop)) == ""
+    world.storage._spaces[HANDLE].dropping = dict.fromkeys(world.storage._spaces[HANDLE].dropping, 0.0)
+    world.storage.perform_now([Expire()])
+    for after in range(7):
+        reader = world.connect()
+        reader.client.open(SPACE.claims(Role.READ))
+        ref = reader.client.subscribe(HANDLE, after, 100_000, head=heads()[after])
+        world.run()
+        (page,) = [event for event in reader.events if isinstance(event, EntriesArrived) and event.ref == ref]
+        assert [one.offset for one in page.entries] == [n for n in (4, 6) if n > after]
+        assert page.head == heads()[6] and sum(one.last - one.first + 1 for one in page.dropped) == sum(
+            n > after for n in (1, 2, 3, 5))
+
+
+def test_a_drop_of_another_store_is_refused() -> None:
+    """Offsets of a store that was lost name other entries in the next one: the incarnation tells."""
+    world, owner = filled()
+    ref = owner.client.drop(HANDLE, SPACE.admin, dropping(world, incarnation=seed("another")))
+    assert outcome(world, owner, ref) == Code.STALE
+
+
+def test_a_vouch_holds_for_what_it_names() -> None:
+    """The control key's word for some ranges drops no others, and nobody else's key stands in for it."""
+    world, owner = filled()
+    drop = dropping(world)
+    wider = (Dropped(1, 6, heads()[6]),)
+    other = Dropping(drop.incarnation, wider, (), drop.voucher, drop.vouch)
+    assert outcome(world, owner, owner.client.drop(HANDLE, SPACE.admin, other)) == Code.DENIED
+    mine = key("mine")
+    forged = mine.sign_bytes(vouch_message(HANDLE, drop.incarnation, drop_hash(RANGES, ())))
+    own = Dropping(drop.incarnation, RANGES, (), mine.public, forged)
+    assert outcome(world, owner, owner.client.drop(HANDLE, SPACE.admin, own)) == Code.DENIED
+    assert outcome(world, owner, owner.client.drop(HANDLE, mine, drop)) == Code.DENIED
+
+
+def test_a_page_with_a_hole_is_caught() -> None:
+    """Ranges that leave an entry out, go back or have no end are the relay's misbehaviour."""
+    entries = tuple(Entry(number + 1, envelope) for number, envelope in enumerate(ENVELOPES))
+    for dropped, rest in (((Dropped(1, 2, heads()[2]),), entries[3:]), ((Dropped(1, 4, heads()[4]),), entries[3:]),
+                          ((Dropped(1, 0, heads()[1]),), entries)):
+        with pytest.raises(RelayMisbehaved):
+            check_run(EntriesArrived(1, HANDLE, rest, heads()[6], 6, dropped), 0, GENESIS_HEAD)
+    assert check_run(EntriesArrived(1, HANDLE, entries[3:], heads()[6], 6, (Dropped(1, 3, heads()[3]),)),
+                     0, GENESIS_HEAD) == heads()[6]
+
+
+def test_ranges_are_put_together() -> None:
+    """Ranges that touch or overlap are one, whose head is that at its end."""
+    one, two, far = Dropped(1, 3, seed("a")), Dropped(3, 6, seed("b")), Dropped(8, 9, seed("c"))
+    assert united([far, two, one]) == [Dropped(1, 6, seed("b")), far]
+    assert united([Dropped(4, 4, seed("d")), one]) == [Dropped(1, 4, seed("d"))]
