@@ -1,3 +1,3 @@
-"""Checkpoints: entries written smaller, taken in again, vouched for and dropped (docs/decisions/0019-checkpoints.md)."""
+"""Checkpoints: entries written smaller, taken in again, vouched for and dropped (docs/decisions/0019)."""
 
 __all__ = ()
