@@ -7,11 +7,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 import chez
 from chez import field
 from chez.crypto import Kdf
+from chez.errors import InvalidValue
 from chez.records.news import News
 from tests.home.pairing import PASSPHRASE, paired
 from tests.relay.support import relay as running_relay
@@ -160,6 +162,48 @@ async def test_what_arrives_from_another_device_is_news(tmp_path: Path) -> None:
             async with a.collection("notes").edit("far") as draft:
                 draft["n"] = 2
             assert (await anext(answers))[0].value == {"n": 2}
+
+
+async def test_the_states_of_one_record_are_shown_forwards(home: chez.Home) -> None:
+    """Many follow one record while it is counted up by several tasks: nobody sees it go back, all see the end."""
+    counts = home.collection("counts")
+    await counts.put({"n": 0}, id="one")
+    last = 200
+
+    async def follow() -> list[int]:
+        seen = []
+        async with aclosing(counts.live("one")) as answers:
+            async for record in answers:
+                assert record is not None
+                seen.append(record.value["n"])
+                if seen[-1] == last:
+                    break
+        return seen
+
+    async def count(first: int) -> None:
+        for _ in range(first, last, 4):
+            async with counts.edit("one") as draft:
+                draft["n"] += 1
+
+    followers = [asyncio.create_task(follow()) for _ in range(40)]  # more than the writer looks for
+    await asyncio.gather(*(count(first) for first in range(4)))
+    for seen in await asyncio.gather(*followers):
+        assert seen == sorted(set(seen))
+
+
+async def test_a_record_that_has_no_value_any_more_is_said_to_whoever_follows_it(home: chez.Home) -> None:
+    """A value that does not fit the follower's type is an error there, also when the writer came upon it."""
+    class Cup(msgspec.Struct):
+        size: int
+
+    await home.collection("cups").put({"size": 1}, id="a")
+    async with aclosing(home.collection(Cup, name="cups").live("a")) as answers:
+        first = await anext(answers)
+        assert first is not None
+        assert first.value == Cup(1)
+        await home.collection("cups").put({"size": "large"}, id="a")
+        with pytest.raises(InvalidValue):
+            await anext(answers)
 
 
 async def test_a_commit_of_many_records_is_remembered_by_its_collection() -> None:

@@ -84,6 +84,7 @@ class HeldSpaces:
     def forget(self) -> None:
         """Some work was undone: what it taught is read again from the store."""
         self.records.forget()
+        self.news.forget()
         for held in list(self.all.values()):
             held.replica.forget()
 

@@ -91,7 +91,11 @@ class Home:
             self._spaces.news.publish()
             self._backlog.committed()
 
-        hooks(database, self._syncing.links, self._spaces.records.before_commit, committed, self._spaces.forget)
+        def finish(db: Connection) -> None:
+            self._spaces.records.before_commit(db)
+            self._spaces.news.look(db)
+
+        hooks(database, self._syncing.links, finish, committed, self._spaces.forget)
         self._replica, self._engine = self._spaces.private.replica, self._spaces.private.engine
         self.contacts = Contacts(database, self._spaces.private, self.journal, person)
         """The persons one knows."""

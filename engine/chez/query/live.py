@@ -34,6 +34,14 @@ class Following(Protocol):
     async def news(self) -> bool:
         """Wait for news since the last call; False when there will be none."""
 
+    @property
+    def told(self) -> bool:
+        """Whether there is news that `news` has still to tell."""
+
+    @property
+    def seen(self) -> tuple[Any] | None:
+        """What the writer saw for the last news; None where it did not look."""
+
 
 class Followed(Protocol[R_co]):
     """What the records of a query are read from."""
@@ -49,11 +57,21 @@ class Followed(Protocol[R_co]):
 
 
 async def live(ask: Callable[[], Awaitable[A]], follower: Following) -> AsyncIterator[A]:
-    """The answer to `ask` now, and again whenever it has changed; ends when the home closes."""
+    """The answer to `ask` now, and again whenever it has changed; ends when the home closes.
+
+    The follower may have it from the writer. News that came while it was asked for may be older than
+    the answer, so then it is asked once more; whatever comes later is newer: the writer tells of a commit
+    before it begins the next, and all are told in their order.
+    """
     last = await ask()
+    again = follower.told
     yield last
     while await follower.news():
-        answer = await ask()
+        if again or follower.seen is None:
+            answer = await ask()
+            again = follower.told
+        else:
+            answer = follower.seen[0]
         if answer != last:
             last = answer
             yield answer

@@ -105,7 +105,7 @@ class Collection(Generic[T]):
         """
         engine = self._engine
         async with self._alone(id):
-            draft = await engine.database.write(
+            draft = await engine.database.look(
                 lambda db: engine.records.begin_edit(db, engine.space, self.name, id))
             opened = self._form.open(id, draft.value)
             try:
@@ -356,14 +356,14 @@ class Collection(Generic[T]):
         Changes that come while an answer is being used are one; the last state is never
         missed. Ends when the home closes.
         """
-        async def ask() -> Record[T] | None:
+        def look(db: Connection) -> Record[T] | None:
             try:
-                return await self.get(id)
+                return self.get_in(db, id)
             except NotFound:
                 return None
 
-        with self._engine.news.follow(self.name, frozenset((id,))) as follower:
-            async for record in live(ask, follower):
+        with self._engine.news.follow(self.name, frozenset((id,)), look) as follower:
+            async for record in live(lambda: self._engine.database.read(look), follower):
                 yield record
 
     def _follow(self, ids: frozenset[str] | None) -> "AbstractContextManager[Follower]":

@@ -75,16 +75,23 @@ class Ground:
 
     def learn(self, document: Document) -> None:
         """Take in what a record's document holds by now."""
-        for past in automerge.history(document, self._heads):
-            if past.hash not in self._changes:
-                self._add(past, past.dependencies)
+        heads = [bytes(head) for head in document.get_heads()]
+        if heads != self._heads:
+            for past in automerge.history(document, self._heads):
+                if past.hash not in self._changes:
+                    self._add(past, past.dependencies)
+            self._heads = heads
+
+    def stands(self, document: Document) -> None:
+        """All that a record's document holds was taken in."""
         self._heads = [bytes(head) for head in document.get_heads()]
 
     def take(self, change: RawChange) -> None:
         """Take in a change, all it builds on being there. Raises `BadChange` when its operations don't fit."""
-        seen = self._seen(change, change.dependencies)
-        _Check(self, seen, unpack(change)).all()
+        seen, operations = self._seen(change, change.dependencies), unpack(change)
+        _Check(self, seen, operations).all()
         self._add(change, change.dependencies)
+        self._keep(change.hash, operations)  # what comes next mostly builds on it
 
     def rest(self) -> None:
         """Let go of most of what is unpacked, until more is taken in."""
@@ -149,13 +156,16 @@ class Ground:
     def _operations(self, change: Held | RawChange) -> Runs:
         found = self._unpacked.get(change.hash)
         if found is None:
-            raw = change if isinstance(change, RawChange) else automerge.read_change(change.bytes)
-            found = self._unpacked[change.hash] = unpack(raw)
-            self._count += len(found)
-            while self._count > _UNPACKED and len(self._unpacked) > 1:
-                self._count -= len(self._unpacked.popitem(last=False)[1])
+            found = unpack(change if isinstance(change, RawChange) else automerge.read_change(change.bytes))
+            self._keep(change.hash, found)
         self._unpacked.move_to_end(change.hash)
         return found
+
+    def _keep(self, hash: bytes, operations: Runs) -> None:
+        self._unpacked[hash] = operations
+        self._count += len(operations)
+        while self._count > _UNPACKED and len(self._unpacked) > 1:
+            self._count -= len(self._unpacked.popitem(last=False)[1])
 
 
 class _Check:

@@ -278,6 +278,8 @@ def _settle(rows: Rows, db: Connection, n: int | None, graph: Graph
                 graph.doom(part[0].change.hash, error.message)
             else:
                 stack += part[len(part) // 2:], part[:len(part) // 2]
+    if ground is not None and document is not None and done:
+        ground.stands(document)
     return (document if done else None), done, ground
 
 

@@ -113,6 +113,10 @@ class _Column:
             self.value += count * self.step
 
 
+_ABSENT = _Column([], 0)
+"""A column that a change does not have: it says nothing of all operations. Never moved."""
+
+
 def _unpacked(change: RawChange) -> list[Run]:
     actors, columns = ops.header(change.bytes)
     if actors != sorted(set(actors) - {change.actor}):
@@ -122,8 +126,10 @@ def _unpacked(change: RawChange) -> list[Run]:
 
     def column(kind: int, read: Callable[[bytes], list[tuple[int, Any, int]]], wanted: int = count, *,
                needed: bool = False) -> _Column:
-        there = kind in columns
-        return _Column(read(columns[kind]) if there else [(wanted, None, 0)] if wanted else [], wanted, needed=needed)
+        data = columns.get(kind)
+        if data is None and not needed:
+            return _ABSENT  # most changes have a few of the columns
+        return _Column([(wanted, None, 0)] * bool(wanted) if data is None else read(data), wanted, needed=needed)
 
     groups = _plain(columns.get(ops.GROUP, b""))
     total = sum([run[0] * (run[1] or 0) for run in groups])
@@ -138,7 +144,8 @@ def _unpacked(change: RawChange) -> list[Run]:
     column(ops.EXPAND, _switches)
     who = column(ops.BEFORE_ACTOR, _plain, total, needed=True)
     number = column(ops.BEFORE, _deltas, total, needed=True)
-    all_of = (obj_actor, obj, key_actor, key_number, keys, marks, insert, action, meta, group)
+    columns_of = (obj_actor, obj, key_actor, key_number, keys, marks, insert, action, meta, group)
+    all_of = [one for one in columns_of if one is not _ABSENT]
     raw, at, done = columns.get(ops.RAW, b""), 0, 0
     out: list[Run] = []
     while done < count:

@@ -165,6 +165,8 @@ class Database:
     _asker: aiosqlite.Connection | None = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _unsynced: bool = False
+    _shows: bool | None = None
+    """How the writer's connection commits now; None when that is not known."""
 
     @classmethod
     async def open(cls, path: Path, key: bytes, *, read_only: bool = False) -> "Database":
@@ -189,8 +191,8 @@ class Database:
         """
         if self._closed:
             raise StorageFailed("this home is closed", "Open it again.")
-        # Shielded: a caller that is cancelled leaves its write to finish with its group.
-        return await asyncio.shield(self.submit(work))
+        # A caller that is cancelled leaves its write to finish with its group: only its future is cancelled.
+        return await self.submit(work)
 
     def submit(self, work: Callable[[Connection], T], *, shown_first: bool = False) -> "asyncio.Future[T]":
         """As `write`, at once: writes are done in the order of these calls."""
@@ -203,6 +205,15 @@ class Database:
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_all())
         return entry.done
+
+    async def look(self, work: Callable[[Connection], T]) -> T:
+        """Run `work`, which writes nothing, on the writer's thread, after the writes that were asked for before.
+
+        For what needs the writer's caches; where nothing else waits it costs no transaction. Raises as `write`.
+        """
+        if self._closed or self.read_only or self._committer is not None:
+            return await self.write(work)
+        return await _run(self._writer, partial(_reading, work))
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on the reading connection; it sees everything committed before."""
@@ -290,8 +301,10 @@ class Database:
         try:
             if self._unsynced:  # what failed to become durable before comes first: this may send it
                 self._sync_log()
-            db.execute(f"PRAGMA synchronous = {'NORMAL' if shown_first else 'FULL'}")
-            db.execute(f"PRAGMA wal_autocheckpoint = {0 if shown_first else CHECKPOINT}")
+            if shown_first is not self._shows:
+                db.execute(f"PRAGMA synchronous = {'NORMAL' if shown_first else 'FULL'}")
+                db.execute(f"PRAGMA wal_autocheckpoint = {0 if shown_first else CHECKPOINT}")
+                self._shows = shown_first
             db.execute("BEGIN IMMEDIATE")
             before = db.total_changes
             for entry in group:
