@@ -16,6 +16,8 @@ class Proxy:
         self.url = ""
         self.frozen = False
         """Whether what comes is swallowed: a network that is there no more, and tells nobody."""
+        self.drips = False
+        """Whether what comes goes on byte by byte, with pauses: a relay that wants to be waited for."""
         self.carried = 0
         """Bytes both ways."""
         self._sides: set[asyncio.StreamWriter] = set()
@@ -52,8 +54,10 @@ class Proxy:
                 self.carried += len(data)
                 if self.frozen:
                     continue
-                writer.write(data)
-                await writer.drain()
+                for piece in (data[n:n + 1] for n in range(len(data))) if self.drips else (data,):
+                    writer.write(piece)
+                    await writer.drain()
+                    await asyncio.sleep(0.01 if self.drips else 0)
 
 
 @asynccontextmanager

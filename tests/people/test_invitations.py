@@ -19,6 +19,7 @@ from chez.spaces.invitations import InviteLink, Reply, open_request, seal_reques
 from chez.spaces.saying import say
 from chez.spaces.statements import Invite, Role
 from chez.store.database import Connection
+from chez.sync import pushes
 from chez.sync.codes import mailbox
 from chez.sync.connection import connect
 from chez.sync.introducing import Guest
@@ -361,6 +362,55 @@ async def test_an_inbox_full_of_rubbish_is_emptied_by_one_sync(
         assert (await anna.sync()).unanswered == ""
         assert len(looked_at) == 201
         assert (await berta.join(links[0])).role == "writer"
+
+
+async def test_an_inbox_with_more_than_there_is_room_for_is_worked_off(
+        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Items come faster than they are looked at: those there was no room for come again, and each is looked at once."""
+    looked_at: list[int] = []
+
+    def counted(box: bytes, *rest: object) -> object:
+        looked_at.append(len(box))
+        return open_request(box, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(answering, "open_request", counted)
+    monkeypatch.setattr(pushes, "ITEM_ROOM", 1_000_000)
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        link = await invited(trip, anna)
+        one = InviteLink.read(link)
+        async with connect(server.url) as relay:
+            await relay.open([(one.inbox, Put.PUT, one.put)])
+            await asyncio.gather(*(relay.put(one.inbox, crypto.random_bytes(60_000)) for _ in range(60)))
+        await asked(berta, link)
+        assert (await anna.sync()).unanswered == ""
+        assert len(looked_at) == 61
+        assert (await berta.join(link)).role == "writer"
+
+
+async def test_who_refills_an_inbox_without_pause_keeps_no_sync(
+        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sync looks at as much as an inbox has room for, brings the spaces in step, and says where more is; guests of
+    other invitations are let in meanwhile."""
+    monkeypatch.setattr(answering, "MOST_LOOKED_AT", 40)
+
+    async def fill(one: InviteLink) -> None:
+        async with connect(server.url) as relay:
+            await relay.open([(one.inbox, Put.PUT, one.put)])
+            while True:
+                await asyncio.gather(*(relay.put(one.inbox, crypto.random_bytes(2_000)) for _ in range(20)))
+
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip, other = await anna.create_space("Trip"), await anna.create_space("Other")
+        flooded, link = await invited(trip, anna), await invited(other, anna)
+        await asked(berta, link)
+        filling = asyncio.create_task(fill(InviteLink.read(flooded)))
+        await trip.collection("notes").put({"n": 1}, id="a")
+        report = await anna.sync()
+        filling.cancel()
+        assert report.problems == () and (await anna.status()).pending == 0
+        assert "more came by an invitation to 'Trip'" in report.unanswered and "Other" not in report.unanswered
+        assert (await berta.join(link)).role == "writer"
 
 
 async def test_by_code_while_both_are_there(tmp_path: Path, server: Process) -> None:

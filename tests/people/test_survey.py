@@ -6,12 +6,16 @@ import pytest
 
 import chez
 from chez.crypto import SealingKey
-from chez.errors import NotAllowed, NotFound, RelayMisbehaved, RelayRefused
+from chez.errors import NotAllowed, NotFound, RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.spaces.rotation import tag_of
+from chez.sync import surveyor
+from chez.sync.connection import RelayConnection
+from chez.sync.patience import Pace
 from chez.sync.survey import Survey
 from chez.sync.surveyor import survey
 from tests.home.pairing import paired
 from tests.people.lying import packets, rewrite, set_packet
+from tests.people.persons import persons
 from tests.people.proxy import behind, proxy
 from tests.relay.support import Process
 
@@ -101,3 +105,29 @@ async def test_a_relay_that_alters_what_it_has_is_named(tmp_path: Path) -> None:
             async with behind(front, data):
                 with pytest.raises(RelayMisbehaved, match="whose they are"):
                     await outsider.look()
+
+
+async def test_a_relay_that_is_too_slow_is_not_waited_for(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that come one by one: a join ends by itself, and says what to do; later it works."""
+    async with proxy() as front, behind(front, tmp_path / "r"), persons(
+            tmp_path, "anna", "berta", relay=front.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        await trip.collection("notes").put({"text": "x" * 20_000}, id="a")
+        await trip.add(await berta.card(), "writer")
+        await anna.sync()
+        monkeypatch.setattr(surveyor, "Pace", lambda: Pace(0.3, 1 << 20))
+        get_packet = RelayConnection.get_packet
+
+        async def slow_from_here_on(self: RelayConnection, handle: bytes, tag: bytes) -> bytes:
+            front.drips = True
+            return await get_packet(self, handle, tag)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(RelayConnection, "get_packet", slow_from_here_on)
+            with pytest.raises(RelayUnreachable, match="too slow") as caught:
+                await berta.join(trip.link())
+        assert "better connection" in caught.value.hint
+        front.drips = False
+        monkeypatch.setattr(surveyor, "Pace", Pace)
+        assert (await berta.join(trip.link())).name == "Trip"

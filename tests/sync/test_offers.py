@@ -1,7 +1,12 @@
 """Spaces that a device of the person tells of, which has no right to by what is said of it at the same time."""
 
+import pytest
+
+from chez.errors import InvalidValue
 from chez.home.devices import expel
 from chez.records.waiting import Budget
+from chez.spaces import handover
+from chez.spaces import space as space_module
 from chez.spaces.handover import announce, buried, bury
 from chez.spaces.space import keep_statement, load_space, make_space
 from chez.spaces.statements import Kind, Move, Role, sign_statement
@@ -33,6 +38,32 @@ def test_a_space_that_a_thief_made_and_offers_does_no_harm() -> None:
     replica.caught_up(founder.db, RELAY, 0)
     assert not replica.space.membership.state.rotation_owed and replica.space.epoch.number == 2
     assert replica.go_on(founder.db, Budget(TURN)).left is False
+
+
+def test_a_device_that_offers_more_spaces_than_a_home_may_have_fills_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is beyond the limit is set aside with the reason, the rest of what the device says goes on; nor is one made
+    here beyond it; what is here already is told of as ever."""
+    family = Family()
+    founder, other = family.founder, family.other
+    held = founder.count("space")
+    keys = other.member.keys
+    for name in ("one", "two", "three"):
+        other.open(make_space(other.db, other.replicas[1].space, keys, name, Kind.SHARED, family.random.randbytes))
+    monkeypatch.setattr(space_module, "MAX_SPACES", held + 1)
+    monkeypatch.setattr(handover, "MAX_SPACES", held + 1)
+    founder.receives(other.sends())
+    names = [name for (name,) in founder.db.execute("SELECT name FROM space ORDER BY n")]
+    assert len(names) == held + 1 and set(names) & {"one", "two", "three"}
+    reasons = [reason for (reason,) in founder.db.execute("SELECT reason FROM quarantine")]
+    assert len(reasons) == 2 and all(f"beside the {held + 1} that a home may have" in reason for reason in reasons)
+    announce(other.db)
+    other.db.execute("UPDATE space SET announce = 1 WHERE name = ?", (names[-1],))
+    founder.receives(other.sends())
+    assert founder.count("quarantine") == 2
+    with pytest.raises(InvalidValue, match=f"this home has {held + 1} spaces") as refused:
+        make_space(founder.db, founder.replicas[1].space, founder.member.keys, "more", Kind.SHARED,
+                   family.random.randbytes)
+    assert "forget" in refused.value.hint
 
 
 def taken_out(family: Family) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chez.sync.network import ways_out
-from chez.sync.patience import FIRST_PAUSE, LONGEST_PAUSE, STEADY, Backoff, Sleep
+from chez.sync.patience import FIRST_PAUSE, LONGEST_PAUSE, STEADY, Backoff, Pace, Sleep
 
 jitters = st.floats(0, 1)
 
@@ -71,3 +71,17 @@ def test_a_clock_that_is_set_back_is_no_sleep() -> None:
 def test_the_ways_out_are_addresses() -> None:
     """The routing table gives the same answer twice while nothing changes, at most one for each family."""
     assert ways_out() == ways_out() and len(ways_out()) <= 2
+
+
+@given(st.lists(st.tuples(st.floats(0, 50), st.integers(0, 3000)), max_size=60))
+def test_reading_takes_no_more_spans_than_it_has_parts(steps: list[tuple[float, int]]) -> None:
+    """Whatever comes when: who is not given up brought enough in each span, so the whole is bounded by its size."""
+    pace, now, came = Pace(100.0, 1000), 0.0, 0
+    assert pace.left(now) == 100.0
+    for wait, size in steps:
+        now += wait
+        if pace.left(now) == 0.0:
+            return
+        pace.came(now, size)
+        came += size
+        assert now <= 100.0 * (1 + came / 1000)

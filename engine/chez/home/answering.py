@@ -26,7 +26,7 @@ from chez.sync.connection import RelayConnection, connect
 from chez.sync.events import InboxArrived
 from chez.sync.link import Link
 from chez_wire.frames import InboxItem
-from chez_wire.limits import MAX_INBOX_TTL
+from chez_wire.limits import MAX_INBOX_ITEMS, MAX_INBOX_TTL
 from chez_wire.login import Role, inbox_of
 
 __all__ = ("Answering",)
@@ -37,6 +37,9 @@ LONGEST_PAUSE: Final = 300.0
 
 IN_STEP: Final = 60.0
 """Seconds that a space has to be in step with its relay, so that the newcomer finds it there."""
+
+MOST_LOOKED_AT: Final = MAX_INBOX_ITEMS
+"""Items of one inbox that one sync looks at: all that can have waited in it. Who refills it meanwhile keeps nobody."""
 
 MOST_TOLD: Final = 20
 """Refusals by one invitation that the journal tells of, as long as the home is open."""
@@ -73,13 +76,15 @@ class Answering:
         return Invitations(self._database, self._spaces, held, self._device, sharing,
                            lambda: self._relay_of(held.space), self._now)
 
-    async def once(self, link: Link) -> None:
-        """Answer what waits at a link's relay."""
+    async def once(self, link: Link) -> list[str]:
+        """Answer what waits at a link's relay; the names of spaces to which more came than is looked at at once."""
         opened = await self._open(link.url)
-        if opened:
-            async with connect(link.url) as relay:
-                await self._watch(relay, opened)
-                await self._work_off(relay, link, opened)
+        if not opened:
+            return []
+        async with connect(link.url) as relay:
+            await self._watch(relay, opened)
+            left = await self._work_off(relay, link, opened)
+        return sorted({opened[inbox].held.space.name for inbox in left})
 
     async def keep(self, link: Link) -> None:
         """Answer whatever comes to a link's relay, until cancelled."""
@@ -126,25 +131,35 @@ class Answering:
         for inbox in opened:
             await relay.watch(inbox)
 
-    async def _work_off(self, relay: RelayConnection, link: Link, opened: dict[bytes, Own]) -> None:
-        """Answer what waits in each inbox until nothing does."""
+    async def _work_off(self, relay: RelayConnection, link: Link, opened: dict[bytes, Own]) -> set[bytes]:
+        """Answer what waits in each inbox until nothing does, or as much was looked at as one has room for.
+
+        The inboxes in which more is left.
+        """
         full, due, done = set(opened), set[bytes](), dict.fromkeys(opened, 0)
+        looked, left = dict.fromkeys(opened, 0), set[bytes]()
         async for event in relay.arrivals():
             if not isinstance(event, InboxArrived):
                 raise RelayUnreachable("the relay ended the watch of an invitation's inbox", "It is tried again.")
             inbox, known = event.inbox, done[event.inbox]
-            await self._take(relay, link, opened[inbox], [item for item in event.items if item.number > known])
+            items = [item for item in event.items if item.number > known][:MOST_LOOKED_AT - looked[inbox]]
+            await self._take(relay, link, opened[inbox], items)
+            looked[inbox] += len(items)
             if event.items:
                 due.add(inbox)
                 done[inbox] = max(known, event.items[-1].number)
             else:
                 full.discard(inbox)
+            if looked[inbox] >= MOST_LOOKED_AT and inbox in full:
+                full.discard(inbox)
+                left.add(inbox)
             if not full:
-                return
+                return left
             if not relay.unread:  # what is under way comes by itself: asked for before, all of it would come again
                 for inbox in due & full:
                     await relay.watch(inbox, done[inbox])
                 due.clear()
+        raise AssertionError("arrivals end by raising")  # pragma: no cover
 
     async def _serve(self, link: Link, opened: dict[bytes, Own]) -> None:
         """Answer what comes until there are other invitations."""

@@ -245,7 +245,11 @@ class Syncing:
             assert self._answering is not None  # the home serves it when it opens
             try:
                 async with asyncio.timeout(timeout):
-                    await self._answering.once(link)
+                    left = await self._answering.once(link)
+                if left:
+                    named = " and ".join(map(repr, left))
+                    problem = (f"more came by an invitation to {named} than one sync looks at: sync again, and revoke "
+                               "an invitation whose link somebody uses to fill it")
             except TimeoutError:
                 problem = f"the relay at {link.url} did not do its part within {timeout:g} seconds"
             except ChezError as error:

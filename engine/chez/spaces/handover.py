@@ -16,7 +16,7 @@ from chez.keys.epochs import Epoch
 from chez.spaces.copies import copy_person
 from chez.spaces.membership import Membership
 from chez.spaces.rotation import holds
-from chez.spaces.space import SpaceKeys, add_to_space, load_space, note_name, store_space
+from chez.spaces.space import MAX_SPACES, SpaceKeys, add_to_space, crowded, load_space, note_name, store_space
 from chez.spaces.statements import MAX_STATEMENT, Kind, Signed
 from chez.store.database import Connection
 from chez_wire.limits import MAX_CHANGE, MAX_TEXT
@@ -35,6 +35,7 @@ __all__ = (
     "hand_over",
     "read_deleted",
     "read_offer",
+    "refused",
     "take_offer",
 )
 
@@ -185,6 +186,15 @@ def take_offer(db: Connection, offer: Offer | Deleted, device: bytes, *, late: b
     db.execute("UPDATE space SET announce = 0 WHERE n = ? AND NOT EXISTS "
                "(SELECT 1 FROM epoch WHERE space = n AND announced = 0)", (n,))
     return n
+
+
+def refused(db: Connection, offer: Offer | Deleted) -> str | None:
+    """Why a space that another device of the person told of is not kept here; None if it can be."""
+    if isinstance(offer, Deleted) or not crowded(db) or _stays_buried(db, offer):
+        return None
+    if db.execute("SELECT 1 FROM space WHERE id = ?", (offer.handover.space,)).fetchone():
+        return None
+    return f"it hands over a space beside the {MAX_SPACES:,} that a home may have"
 
 
 def _stays_buried(db: Connection, offer: Offer) -> bool:

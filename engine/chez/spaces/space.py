@@ -2,19 +2,25 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from chez import crypto
-from chez.errors import Damaged, NotFound
+from chez.errors import Damaged, InvalidValue, NotFound
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
 from chez.spaces.membership import Membership
 from chez.spaces.rotation import first_epoch, holds
 from chez.spaces.statements import Create, Kind, Role, Signed, sign_statement
 from chez.store.database import Connection
+from chez_wire.limits import MAX_SPACES_PER_CONNECTION
 from chez_wire.login import handle_of
 
-__all__ = ("SpaceKeys", "add_to_space", "create_space", "keep_statement", "load_space", "make_space", "note_name",
-           "store_epoch", "store_space")
+__all__ = ("MAX_SPACES", "SpaceKeys", "add_to_space", "create_space", "crowded", "keep_statement", "load_space",
+           "make_space", "note_name", "store_epoch", "store_space")
+
+MAX_SPACES: Final = MAX_SPACES_PER_CONNECTION
+"""Spaces in a home: as many as one connection to a relay opens. A device of the person that went bad can tell the
+others of any number, and each is one that they keep in step."""
 
 
 @dataclass(slots=True)
@@ -134,8 +140,11 @@ def store_space(db: Connection, id: bytes, name: str, statements: Iterable[Signe
     say. Otherwise they wait for an entry of this device, unless the log turns out to have them:
     whoever told of them may be lost before it says them there. `announce` tells whether the
     person's other devices are still to be told of the space. One that was here before `regains`
-    this device's entries first.
+    this device's entries first. Raises `InvalidValue` for more than `MAX_SPACES`.
     """
+    if crowded(db):
+        raise InvalidValue(f"this home has {MAX_SPACES:,} spaces, as many as one connection to a relay opens",
+                           "Take off those that you left (`chez space forget`), or delete some.")
     n: int = db.execute("INSERT INTO space (id, name, handle, relay, announce) VALUES (?, ?, ?, ?, ?)",
                         (id, name, handle, relay, announce)).lastrowid
     add_to_space(db, n, statements, epochs, sent=sent)
@@ -143,6 +152,12 @@ def store_space(db: Connection, id: bytes, name: str, statements: Iterable[Signe
                "AND EXISTS (SELECT 1 FROM gone WHERE id = ?1)", (id, n))
     db.execute("DELETE FROM gone WHERE id = ?", (id,))
     return n
+
+
+def crowded(db: Connection) -> bool:
+    """Whether a home has as many spaces as it may."""
+    (count,) = db.execute("SELECT count(*) FROM space").fetchone()
+    return bool(count >= MAX_SPACES)
 
 
 def add_to_space(db: Connection, n: int, statements: Iterable[Signed], epochs: Iterable[Epoch], *,

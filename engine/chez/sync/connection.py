@@ -13,10 +13,9 @@ go out in the order they were made, and one round trip serves them all.
 
 import asyncio
 import ssl
-from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from chez import crypto
@@ -36,9 +35,10 @@ from chez.sync.events import (
     SpacesOpened,
     Welcomed,
 )
+from chez.sync.pushes import Push, Pushes
 from chez.sync.session import Claim, ClientSession, Rotation
 from chez_wire.frames import OpenedSpace, SealedPacket
-from chez_wire.limits import DEFAULT_CREDIT, MAX_CLAIMS, MAX_PAGE, MIB
+from chez_wire.limits import DEFAULT_CREDIT, MAX_CLAIMS, MAX_PAGE
 from chez_wire.login import Role
 
 if TYPE_CHECKING:
@@ -47,10 +47,6 @@ if TYPE_CHECKING:
 __all__ = ("RelayConnection", "connect", "open_socket", "relay_name")
 
 OPEN_SECONDS: Final = 10.0
-
-MAX_UNREAD: Final = 64 * MIB
-"""Bytes of pushes kept for a caller that does not read them. Subscriptions are bounded by
-their credit; this stops a relay that floods a watched inbox."""
 
 _E = TypeVar("_E", bound=Event)
 
@@ -122,8 +118,7 @@ class RelayConnection:
         self._socket = socket
         self._session = session
         self._answers: dict[int, asyncio.Future[Event]] = {}
-        self._pushes: deque[tuple[Event, int]] = deque()
-        self._unread = 0
+        self._pushes = Pushes()
         self._failure: ChezError | None = None
         self._news = asyncio.Event()
         self._wake = asyncio.Event()
@@ -193,6 +188,7 @@ class RelayConnection:
 
     async def watch(self, inbox: bytes, after: int = 0) -> None:
         """Follow an inbox; its items come through `arrivals`."""
+        self._pushes.watched(inbox, after)
         await self._ask(self._session.watch(inbox, after), InboxArrived)
 
     async def ack(self, inbox: bytes, upto: int) -> None:
@@ -213,8 +209,10 @@ class RelayConnection:
 
     # --- what comes by itself ------------------------------------------------------------
 
-    async def arrivals(self) -> AsyncIterator[EntriesArrived | InboxArrived | Refused | RolesEnded]:
+    async def arrivals(self) -> AsyncIterator[Push]:
         """Pages of subscriptions and items of watches, in the order they came.
+
+        Of more items than there is room for, those that were let go come again when the rest was taken.
 
         A `Refused` means that the relay gave up one of them, a `RolesEnded` that all roles at
         a space ended, because it was rotated or deleted. Ends by raising what broke
@@ -222,10 +220,11 @@ class RelayConnection:
         """
         while True:
             while self._pushes:
-                event, size = self._pushes.popleft()
-                self._unread -= size
-                yield cast("EntriesArrived | InboxArrived | Refused | RolesEnded", event)
+                yield self._pushes.take()
             self._check()
+            if (missed := self._pushes.missed()) is not None:
+                await self.watch(*missed)
+                continue
             self._news.clear()
             await self._news.wait()
 
@@ -304,11 +303,8 @@ class RelayConnection:
         if future is not None and not future.done():
             future.set_result(event)
 
-    def _push(self, event: Event, size: int) -> None:
-        self._unread += size
-        if self._unread > MAX_UNREAD:
-            raise RelayMisbehaved("the relay floods this device with items")
-        self._pushes.append((event, size))
+    def _push(self, event: Push, size: int) -> None:
+        self._pushes.put(event, size)
         self._news.set()
 
     def _fail(self, error: ChezError) -> None:

@@ -19,7 +19,7 @@ from chez.records.imported import IMPORT_ACTOR, check_identity_change
 from chez.records.store import Incoming, RecordStore
 from chez.records.values import check_collection, check_id
 from chez.records.waiting import Budget
-from chez.spaces.handover import Deleted, Offer, read_deleted, read_offer, take_offer
+from chez.spaces.handover import Deleted, Offer, read_deleted, read_offer, refused, take_offer
 from chez.spaces.membership import Right
 from chez.spaces.space import SpaceKeys
 from chez.spaces.statements import Role, Signed
@@ -210,8 +210,11 @@ class Intake:
             self._set_aside(signed)
             raise
         late = bool(offers) and self._late(inner, right)
-        self.received.spaces += [n for offer in offers
-                                 if (n := take_offer(self.db, offer, self.device, late=late)) is not None]
+        for offer in offers:
+            if (reason := refused(self.db, offer)) is not None:
+                self._quarantine(None, reason, signed.packed, inner.author)
+            elif (n := take_offer(self.db, offer, self.device, late=late)) is not None:
+                self.received.spaces.append(n)
         self._keep(signed, items, parent, bound=right.cut is not None)
 
     def _keep(self, signed: SignedEntry, items: list[tuple[Item, RawChange]], parent: Place, *, bound: bool) -> None:
@@ -279,9 +282,8 @@ class Intake:
                             (self.space.n, statement.hash, statement.raw))
         self.received.said = self.received.said or bool(statements)
         before = self.space.membership.looks
-        effective = self.space.membership.add(statements)
+        self.received.statements += self.space.membership.add(statements)
         self._spend(self.space.membership.looks - before, len(statements))
-        self.received.statements += effective
 
     def _repeated(self, signed: SignedEntry) -> bool:
         """Whether an entry is here already."""

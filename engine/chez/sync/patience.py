@@ -15,7 +15,7 @@ device sleeps (the loop's), and one that does not.
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ("Backoff", "Sleep")
+__all__ = ("Backoff", "Pace", "Sleep")
 
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 300.0
@@ -25,6 +25,11 @@ STEADY: Final = 10.0
 LATE: Final = 5.0
 """Seconds that a tick may be late, or the clocks apart, before that is taken for a sleep: far above what a busy
 loop does, and below what a relay takes to give a silent connection up."""
+
+SLOWEST_SPAN: Final = 120.0
+SLOWEST_BYTES: Final = 128 * 1024
+"""What a relay has to bring in so many seconds: a tenth of what a telephone line did, and enough for the largest
+frame to come over one."""
 
 
 @dataclass(slots=True)
@@ -70,3 +75,30 @@ class Sleep:
         passed = steady - before
         # Only forwards: a wall clock that is set back says nothing of a sleep.
         return passed > self.every + LATE or (wall - wall_before) - passed > LATE
+
+
+@dataclass(slots=True)
+class Pace:
+    """How long somebody who waits for a relay goes on: as long as enough comes in each span of time.
+
+    A relay that says a little now and then is alive, and still nobody wants to wait for it for days. Within each
+    `span` of seconds it has to bring `least` bytes, or what was asked for to its end; so reading a log takes at most
+    as many spans as it has such parts, and one.
+    """
+
+    span: float = SLOWEST_SPAN
+    least: int = SLOWEST_BYTES
+    _begun: float | None = None
+    _came: int = 0
+
+    def left(self, now: float) -> float:
+        """Seconds, from this time on, until the relay is too slow; 0 once it is."""
+        if self._begun is None:
+            self._begun = now
+        return max(0.0, self._begun + self.span - now)
+
+    def came(self, now: float, size: int) -> None:
+        """So many bytes came; what is more than enough for this span counts for no later one."""
+        self._came += size
+        if self._came >= self.least:
+            self._begun, self._came = now, 0

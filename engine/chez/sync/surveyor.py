@@ -1,17 +1,21 @@
 """Surveying a space at a relay: the shell around `chez.sync.survey`."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 from chez.crypto import SealingKey
-from chez.errors import BadEntry, NotAllowed, NotFound, RelayMisbehaved, RelayRefused
+from chez.errors import BadEntry, NotAllowed, NotFound, RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.spaces.rotation import Farewell, open_packet
 from chez.sync.connection import RelayConnection, connect
+from chez.sync.events import EntriesArrived
+from chez.sync.patience import SLOWEST_BYTES, SLOWEST_SPAN, Pace
 from chez.sync.survey import Survey, Surveying
 from chez_wire.login import Role
 
 __all__ = ("OnEntries", "survey")
+
+T = TypeVar("T")
 
 OnEntries = Callable[[int, int], None]
 """Is told how many entries were gone over, and how many there are."""
@@ -24,18 +28,23 @@ async def survey(url: str, handle: bytes, tag: bytes, key: SealingKey, *, space:
                  progress: OnEntries | None = None) -> Survey:
     """Read a space's log at a relay with what is in the packet under a tag, which opens with this key.
 
+    It takes as long as it needs while enough comes (`patience.Pace`).
+
     Without `space` the packet says which it is. Only entries' statements are read; ordinary
     sync takes the log in, once space, statements and epochs are stored.
 
     Raises `NotFound` when the relay has no such packet, `NotAllowed` when it says that the
-    device was taken out, `RelayUnreachable`, `RelayRefused` (with reason "denied" when the
-    keys in the packet do not open the space), `RelayMisbehaved` for a packet that is none, of
-    another space, or of an epoch of whose beginning the log says nothing.
+    device was taken out, `RelayUnreachable` also for a relay that is too slow, `RelayRefused`
+    (with reason "denied" when the keys in the packet do not open the space), `RelayMisbehaved`
+    for a packet that is none, of another space, or of an epoch of whose beginning the log says
+    nothing.
     """
     for _ in range(TRIES):
         async with connect(url) as relay:
+            patient = _Patient(relay.relay)
             try:
-                return await _read(relay, handle, await _packet(relay, handle, tag, key, space), progress)
+                under_way = await _packet(relay, patient, handle, tag, key, space)
+                return await _read(relay, patient, handle, under_way, progress)
             except RelayRefused as error:
                 if error.reason not in ("rotated", "denied"):
                     raise
@@ -43,10 +52,31 @@ async def survey(url: str, handle: bytes, tag: bytes, key: SealingKey, *, space:
     raise refusal
 
 
-async def _packet(relay: RelayConnection, handle: bytes, tag: bytes, key: SealingKey,
+class _Patient:
+    """Waits for a relay's answers while enough of them comes."""
+
+    def __init__(self, relay: str) -> None:
+        self._relay = relay
+        self._pace = Pace()
+
+    async def wait(self, answer: Awaitable[T], size: Callable[[T], int] = lambda answer: 0) -> T:
+        """An answer, of so many bytes. Raises `RelayUnreachable` when the relay is too slow."""
+        now = asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout(self._pace.left(now())):
+                found = await answer
+        except TimeoutError:
+            raise RelayUnreachable(
+                f"{self._relay} is too slow: less than {SLOWEST_BYTES // 1024} KiB came in {SLOWEST_SPAN:g} seconds",
+                "Try again over a better connection, or use another relay that the space is at.") from None
+        self._pace.came(now(), size(found))
+        return found
+
+
+async def _packet(relay: RelayConnection, patient: _Patient, handle: bytes, tag: bytes, key: SealingKey,
                   space: bytes | None) -> Surveying:
     try:
-        box = await relay.get_packet(handle, tag)
+        box = await patient.wait(relay.get_packet(handle, tag))
     except RelayRefused as error:
         if error.reason != "unknown":
             raise
@@ -65,16 +95,21 @@ async def _packet(relay: RelayConnection, handle: bytes, tag: bytes, key: Sealin
     return Surveying(handle, named, content)
 
 
-async def _read(relay: RelayConnection, handle: bytes, under_way: Surveying, progress: OnEntries | None) -> Survey:
-    opened = await relay.open([(handle, Role.READ, under_way.newest.read)])
+async def _read(relay: RelayConnection, patient: _Patient, handle: bytes, under_way: Surveying,
+                progress: OnEntries | None) -> Survey:
+    opened = await patient.wait(relay.open([(handle, Role.READ, under_way.newest.read)]))
     for outcome in opened:
         if outcome.error:
             raise RelayRefused(f"{relay.relay} does not open the space with the keys that it has for it "
                                f"({outcome.error})", "Its store is damaged, or it lies. Use another relay.",
                                reason=outcome.error)
     while under_way.after is not None:
-        page = await relay.read(handle, under_way.after)
+        page = await patient.wait(relay.read(handle, under_way.after), _size)
         await asyncio.to_thread(under_way.take, page.entries, page.end)
         if progress is not None:
             progress(*under_way.progress)
     return under_way.result()
+
+
+def _size(page: EntriesArrived) -> int:
+    return sum(len(entry.envelope) for entry in page.entries)
