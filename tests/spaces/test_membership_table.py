@@ -9,6 +9,7 @@ from chez.errors import BadEntry
 from chez.spaces.membership import Membership, Right
 from chez.spaces.rules import targets_of
 from chez.spaces.statements import (
+    MAX_HEADS,
     MAX_PREVIOUS,
     Certify,
     Create,
@@ -393,6 +394,21 @@ def test_more_epochs_at_once_than_one_may_link_to_are_followed() -> None:
         after = table.by(table.alice).epoch(heads, 3, heads[:links])
         state = table.members([first, *renamed, *apart, after]).state
         assert (state.epoch_heads == {after.hash} and not state.rotation_owed) == stands
+
+
+def test_no_crowd_of_void_words_keeps_a_removal_from_being_known() -> None:
+    """Who is taken out says more at the same time than can be named: a removal and what it rests on is named first."""
+    table = Table()
+    bob, heads = table.by(table.bob), table.heads
+    renamed = table.by(table.carol).rename(heads, "their name")
+    crowd = [bob.rename([renamed.hash], f"name {n}") for n in range(2 * MAX_HEADS)]
+    removed = table.by(table.alice).remove(heads, table.bob.id)
+    membership = table.members([renamed, removed, *crowd])
+    named = membership.named_heads
+    assert len(named) == MAX_HEADS < len(membership.heads)
+    assert named[:2] == sorted([removed.hash, renamed.hash])
+    epoch = table.by(table.alice).epoch(named, 1, [])
+    assert not table.members([renamed, removed, *crowd, epoch]).state.rotation_owed
 
 
 # --- entries ------------------------------------------------------------------------------

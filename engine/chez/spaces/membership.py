@@ -152,8 +152,13 @@ class Membership:
 
     @property
     def named_heads(self) -> list[bytes]:
-        """Of these, in order, as many as a new statement or an entry may name."""
-        return sorted(self._dag.heads)[:MAX_HEADS]
+        """Of these as many as a new statement or an entry may name, in order, what takes effect before the rest."""
+        heads = sorted(self._dag.heads)
+        if len(heads) <= MAX_HEADS:
+            return heads
+        top = self._dag.tops(self._effective)
+        first = sorted(self._dag.statements[number].hash for number in top)
+        return [*first, *sorted(self._dag.heads.difference(first))][:MAX_HEADS]
 
     @property
     def statements(self) -> list[Signed]:

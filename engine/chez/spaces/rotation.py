@@ -36,7 +36,7 @@ from chez.spaces.statements import MAX_PREVIOUS, Create, NewEpoch, Previous, Rol
 from chez_wire.limits import MAX_PACKETS
 
 __all__ = ("PACKET_BYTES", "Farewell", "Packet", "StartedEpoch", "accept_packet", "awaited", "first_epoch", "holds",
-           "new_epoch", "open_packet", "packets_for", "recovery_tag_of", "tag_of", "unled", "unlock")
+           "led_to", "new_epoch", "open_packet", "packets_for", "recovery_tag_of", "tag_of", "unled", "unlock")
 
 PACKET_PLAIN: Final = 208
 PACKET_BYTES: Final = PACKET_PLAIN + crypto.SEALED_BOX_OVERHEAD
@@ -162,13 +162,9 @@ def awaited(state: State, epochs: Container[bytes]) -> bool:
     return any(id not in epochs and state.right(state.epochs[id].issuer) is Role.OWNER for id in state.epoch_heads)
 
 
-def unled(membership: Membership, epochs: Mapping[bytes, Epoch]) -> list[bytes]:
-    """The epochs whose keys are here, but for the newest, to which nothing leads from these by its links.
-
-    Who is given the newest does not find their keys, and reads nothing that is sealed under them.
-    """
-    state = membership.state
-    reached = set(state.epoch_heads)
+def led_to(membership: Membership, epochs: Mapping[bytes, Epoch], ids: Iterable[bytes]) -> set[bytes]:
+    """These epochs and all to which their links lead, one by another."""
+    reached = set(ids)
     ready = list(reached)
     while ready:
         id = ready.pop()
@@ -177,6 +173,15 @@ def unled(membership: Membership, epochs: Mapping[bytes, Epoch]) -> list[bytes]:
             if one.epoch not in reached and _leads(membership.space, epochs.get(id), one, epochs.get(one.epoch)):
                 reached.add(one.epoch)
                 ready.append(one.epoch)
+    return reached
+
+
+def unled(membership: Membership, epochs: Mapping[bytes, Epoch]) -> list[bytes]:
+    """The epochs whose keys are here, but for the newest, to which nothing leads from these.
+
+    Who is given the newest does not find their keys, and reads nothing that is sealed under them.
+    """
+    reached = led_to(membership, epochs, membership.state.epoch_heads)
     return sorted(id for id in epochs if id not in reached and membership.knows((id,)))
 
 

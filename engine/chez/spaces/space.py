@@ -9,7 +9,7 @@ from chez.errors import Damaged, InvalidValue, NotFound
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
 from chez.spaces.membership import Membership
-from chez.spaces.rotation import first_epoch, holds
+from chez.spaces.rotation import first_epoch, holds, led_to
 from chez.spaces.statements import Create, Kind, Role, Signed, sign_statement
 from chez.store.database import Connection
 from chez_wire.limits import MAX_SPACES_PER_CONNECTION
@@ -74,7 +74,9 @@ class SpaceKeys:
         return said is not None and holds(epoch, said)
 
     def follows(self, epoch: Epoch, before: Epoch) -> bool:
-        """Whether one epoch was started in the knowledge of another."""
+        """Whether one epoch was started in the knowledge of another: of one that takes no effect, has its keys."""
+        if self.void(before):
+            return before.id in led_to(self.membership, self.epochs, (epoch.id,))
         known = self.membership.knows((epoch.id, before.id))
         return known and self.membership.before(before.id, epoch.id)
 

@@ -13,7 +13,7 @@ from chez.spaces.statements import Certify, Role
 from chez.store.database import Connection
 from chez.sync.entry import STATEMENTS
 
-__all__ = ("owes", "unsaid", "untold")
+__all__ = ("owes", "said_by", "untold")
 
 
 def owes(db: Connection, space: SpaceKeys, device: bytes, at: Epoch, *, first: bool) -> bool:
@@ -63,8 +63,9 @@ def untold(db: Connection, space: int, relay: int, *, says: bool) -> bool:
     return bool(waits)
 
 
-def unsaid(db: Connection, space: int, statement: bytes) -> bool:
-    """Whether a statement is in no entry yet."""
-    row = db.execute("SELECT EXISTS (SELECT 1 FROM statement WHERE space = ? AND hash = ? AND sent = 0)",
-                     (space, statement)).fetchone()
-    return bool(row[0])
+def said_by(db: Connection, space: SpaceKeys, epoch: bytes, device: bytes) -> bool:
+    """Whether a device started an epoch, and an entry tells how."""
+    body = space.membership.epoch(epoch)
+    row = db.execute("SELECT EXISTS (SELECT 1 FROM statement WHERE space = ? AND hash = ? AND sent = 1)",
+                     (space.n, epoch)).fetchone()
+    return body is not None and body.issuer == device and bool(row[0])

@@ -40,7 +40,7 @@ from chez.sync.outbox import (
     unheard,
     waiting_changes,
 )
-from chez.sync.owing import owes, unsaid, untold
+from chez.sync.owing import owes, said_by, untold
 from chez.sync.planning import by_epoch, plan
 from chez.sync.received import Received
 from chez.sync.retiring import retire_expelled
@@ -267,11 +267,11 @@ class Replica:
                  at: Epoch) -> tuple[bool, tuple[crypto.SigningKey, Rotation] | None]:
         """Whether a relay is to hear statements first; who signs and what replaces the keys of the epoch `at` there.
 
-        None when nothing does, or a device that was taken out would: it says no more how the epoch began.
+        None when nothing does. A device that was taken out brings its own last epoch, if it said that before.
         """
         self.refresh(db)
         says = role_of(self.space, self._device.id) is not None
-        if not says and unsaid(db, self.space.n, self.space.epoch.id):
+        if not says and not said_by(db, self.space, self.space.epoch.id, self._device.id):
             return False, None
         waits = untold(db, self.space.n, relay, says=says)
         return waits, rotation_at(self.space, at, self._signer, self._entropy)
