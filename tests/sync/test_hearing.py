@@ -156,12 +156,12 @@ def test_what_the_log_has_is_not_said_again() -> None:
     """A device that comes in reads first: of what it was given at pairing it says only what is not there yet."""
     family = Family()
     newcomer = Home(family, family.newcomer())
-    assert newcomer.replicas[1].reseeding
+    assert newcomer.replicas[1].relays.reseeding
     newcomer.receives(family.log[1])
     newcomer.receives(family.founder.sends())
     assert newcomer.sends() == [] and newcomer.replicas[1].unacknowledged(newcomer.db, RELAY) == []
     newcomer.replicas[1].resume(newcomer.db, RELAY, bytes(32))
-    assert not newcomer.replicas[1].reseeding
+    assert not newcomer.replicas[1].relays.reseeding
 
 
 def test_who_was_interrupted_reads_on_before_it_says_anything() -> None:
@@ -171,4 +171,4 @@ def test_who_was_interrupted_reads_on_before_it_says_anything() -> None:
     newcomer.receives(family.log[1][:1])
     assert newcomer.db.execute("SELECT count(*) FROM statement WHERE sent = 0").fetchone() != (0,)
     newcomer.replicas[1].resume(newcomer.db, RELAY, bytes(32))
-    assert newcomer.replicas[1].reseeding
+    assert newcomer.replicas[1].relays.reseeding

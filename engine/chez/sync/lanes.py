@@ -166,6 +166,12 @@ class Lanes:
             lane.state = State.RESTING
             self.again(lane)
 
+    def forward(self) -> None:
+        """Give the relay what other relays brought a while ago, and it does not show: to be called now and then."""
+        for lane in self.all:
+            if lane.idle:
+                lane.works += lane.machine.forward()
+
     def again(self, lane: Lane) -> None:
         """Begin a lane that rests anew."""
         if lane.state is State.RESTING and self._welcomed is not None:

@@ -19,10 +19,10 @@ from chez.store.database import Connection, Database
 from chez.sync.connection import open_socket, relay_name
 from chez.sync.keeping import Keeping
 from chez.sync.lanes import Lane, Lanes, State
+from chez.sync.lookout import look_out
 from chez.sync.machine import SyncMachine
-from chez.sync.network import ways_out
 from chez.sync.outbox import waiting_spaces
-from chez.sync.patience import FIRST_PAUSE, LONGEST_PAUSE, Backoff, Sleep
+from chez.sync.patience import FIRST_PAUSE, LONGEST_PAUSE, Backoff
 from chez.sync.replica import Replica
 from chez.sync.sealed import Sealed
 from chez.sync.session import ClientSession
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from chez.sync.socket import Socket
 
 __all__ = ("Link",)
-
-TICK: Final = 20.0
-"""Seconds between two looks at whether the device slept or its network changed: as often as a connection is pinged."""
 
 ANSWER: Final = 5.0
 """Seconds in which a relay answers a ping after that, or the connection is given up."""
@@ -64,7 +61,7 @@ class Link:
         """Unix seconds of when it is connected to next, while that is waited for."""
         self._database = database
         self._device = device
-        self._replicas = list(replicas)
+        self._replicas: list[Replica] = []
         self._relay = relay
         self._retry = retry
         self._found = found
@@ -86,6 +83,8 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._ended = False
+        for replica in replicas:
+            self.add(replica)
 
     def __repr__(self) -> str:
         return f"<Link to {self.url}: {self.status}>"
@@ -126,6 +125,7 @@ class Link:
     def add(self, replica: Replica) -> None:
         """Keep one more space in step, from now on."""
         self._replicas.append(replica)
+        replica.relays.kept.add(self._relay)
         if self._lanes is not None:
             self._lanes.add(replica)
             self._news.set()
@@ -140,9 +140,14 @@ class Link:
         """Keep a space in step no more."""
         if replica in self._replicas:
             self._replicas.remove(replica)
+            self._forget(replica)
         if self._lanes is not None:
             self._lanes.drop(replica)
             self._news.set()
+
+    def _forget(self, replica: Replica) -> None:
+        replica.relays.kept.discard(self._relay)
+        replica.relays.end(self._relay)
 
     def start(self) -> None:
         """Begin, in a task of its own."""
@@ -154,6 +159,8 @@ class Link:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+        for replica in self._replicas:
+            self._forget(replica)
 
     def begin_anew(self) -> None:
         """End the connection; the next one begins from what the store says."""
@@ -223,10 +230,11 @@ class Link:
         """Seal what waits in the very transaction that wrote it: one commit, not two."""
         lanes = self._lanes  # the loop may hang up meanwhile
         sealing = [] if lanes is None else [lane for lane in lanes.all if lane.seals]
-        if not sealing or not (waiting := waiting_spaces(db, self._device)):
+        if not sealing:
             return
+        waiting = waiting_spaces(db, self._device)
         for lane in sealing:
-            if lane.replica.space.n in waiting:
+            if lane.replica.space.n in waiting or lane.replica.relays.owes(self._relay):
                 self._seal(db, lane)
 
     def _seal(self, db: Connection, lane: Lane) -> None:
@@ -256,7 +264,7 @@ class Link:
         self._news.set()
 
     async def _run(self) -> None:
-        looking = asyncio.create_task(self._look_out()) if self._retry else None
+        looking = asyncio.create_task(look_out(self._tick)) if self._retry else None
         try:
             while True:
                 began, stood = self._loop.time(), 0.0
@@ -297,19 +305,19 @@ class Link:
                 await self._hurry.wait()
         self.next_try = None
 
-    async def _look_out(self) -> None:
-        """Notice that the device slept, or is in another network."""
-        sleep, network = Sleep(TICK), ways_out()
-        while True:
-            slept = sleep.tick(self._loop.time(), time.time())
-            before, network = network, ways_out()
-            if slept or network != before:
-                self.check()
-            await asyncio.sleep(TICK)
+    def _tick(self, changed: bool) -> None:
+        """Now and then; `changed`: the device slept, or is in another network."""
+        if changed:
+            self.check()
+        if self._lanes is not None:
+            self._lanes.forward()
+            self._news.set()
 
     def _disconnected(self) -> None:
         if self._lanes is not None:
             self._before, self._problems = self._lanes.progress, self._lanes.problems
+            for replica in self._replicas:
+                replica.relays.end(self._relay)
             self._lanes = None
 
     async def _connection(self) -> None:

@@ -161,6 +161,11 @@ class SyncMachine:
         self._flush()
         return self._rotate()
 
+    def forward(self) -> list[Work]:
+        """Give the relay what another one brought a while ago, and this one does not show."""
+        alone = len(self.replica.relays.kept) < 2
+        return [] if alone or not self.idle else [Work(lambda db: self.replica.overdue(db, self.relay), self._send)]
+
     def _flush(self) -> list[Work]:
         ready = self.phase is Phase.FOLLOWING and self.progress.position >= self._until
         while ready and self._queue and (not self._flying or self._bytes < self._window):
@@ -313,7 +318,7 @@ class SyncMachine:
         """Seal what waits, and from then on what is written; a home that became a new device reads first."""
         if self.phase is not Phase.FOLLOWING or self.sealing or self._begun:
             return []  # while it is opened anew, what a page led to may still come
-        if (self.replica.unsettled or self.replica.reseeding) and (
+        if (self.replica.unsettled or self.relay in self.replica.relays.reseeding) and (
                 self.replica.left or self.progress.position < self._until):
             return []
         self._begun = True

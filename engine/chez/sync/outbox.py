@@ -106,11 +106,14 @@ def journal_head(db: Connection, space: int, device: bytes) -> list[Item]:
     return [Item(JOURNAL_HEAD, "", "", head[0].to_bytes(8, "big") + head[1])]
 
 
-def seen_last(db: Connection, space: SpaceKeys) -> RelayHead | None:
-    """What was last seen of a relay's log of a space."""
-    row = db.execute("SELECT incarnation, position, head FROM cursor WHERE space = ? ORDER BY relay LIMIT 1",
-                     (space.n,)).fetchone()
-    return None if row is None else RelayHead(log_name(row[0], space.handle), *row[1:])
+def seen_last(db: Connection, space: SpaceKeys, sequence: int) -> RelayHead | None:
+    """What was last seen of a relay's log of a space: of several relays each in its turn, by the author's number."""
+    rows = db.execute("SELECT incarnation, position, head FROM cursor WHERE space = ? ORDER BY relay",
+                      (space.n,)).fetchall()
+    if not rows:
+        return None
+    incarnation, position, head = rows[sequence % len(rows)]
+    return RelayHead(log_name(incarnation, space.handle), position, head)
 
 
 def named_by(space: SpaceKeys, device: bytes, kind: int, items: list[Item]) -> list[bytes]:

@@ -54,8 +54,9 @@ from chez.sync.rotating import (
     take_packet,
     takes_rights,
 )
-from chez.sync.sealed import Cursor, Sealed, acknowledge, advance, begin_anew, lacking, sealed_for, unsealed
+from chez.sync.sealed import Cursor, Sealed, acknowledge, advance, begin_anew, sealed_for, unsealed
 from chez.sync.session import Rotation
+from chez.sync.several import Several
 from chez.sync.tally import Notice, Tally
 from chez_wire.envelope import GENESIS_HEAD, entry_id
 from chez_wire.frames import Dropped, Entry
@@ -86,13 +87,11 @@ class Replica:
         """Whether nothing is sent, whatever waits: a device that is not certified yet only reads."""
         self.current = space.epoch
         """The epoch that is sealed under, as the last transaction here left it; read from any thread."""
-        self.reseeding = False
-        """Whether a relay is read to its end to learn what it lacks, before anything is sent."""
+        self.relays = Several()
         self.unsettled = False
         """Whether work of the device this home was waits for what a relay has of it (`records.anew`)."""
         self._left = True
         self._heard = False
-        self._flushed: set[int] = set()
 
     def forget(self) -> None:
         """Some work was undone: what it taught of the members is read again from the store."""
@@ -149,45 +148,45 @@ class Replica:
         sequence, previous, _ = last_entry(db, self.space.n, self._device.id)
         heads = named_by(self.space, self._device.id, kind, items)
         entry = sign_entry(Inner(1, self.space.id, self._device.id, sequence + 1, previous, now, kind, items,
-                                 heads, seen_last(db, self.space), part), self._device.signing)
+                                 heads, seen_last(db, self.space, sequence), part), self._device.signing)
         return keep_entry(db, self.space.n, entry), entry
 
     def outgoing(self, db: Connection, relay: int) -> list[Sealed]:
         """Collect what waits and seal it for a relay; the bytes returned are stored first."""
         made = [(row, entry.packed, entry.inner.kind) for row, entry in self.collect(db)]
-        if self._flushed:  # rows that were undone are not there, or are what was made just now
-            rows = self._flushed | {one[0] for one in made}
-            made = [one for one in unsealed(db, self.space.n, relay, self._device.id) if one[0] in rows]
-            self._flushed.clear()
+        self.relays.made((one[0] for one in made), relay)
+        if due := self.relays.due(relay):  # rows that were undone are not there, or are what was made just now
+            due |= {one[0] for one in made}
+            made = [one for one in unsealed(db, self.space.n, relay, self._device.id) if one[0] in due]
         return [self._seal(db, relay, *one) for one in made]
 
     def flush(self, db: Connection) -> None:
         """Put what waits into entries now, before something is said that ends the right to."""
-        self._flushed |= {row for row, _ in self.collect(db)}
+        self.relays.made(row for row, _ in self.collect(db))
 
     def unacknowledged(self, db: Connection, relay: int) -> list[Sealed]:
         """Everything of this device that a relay has not acknowledged, in chain order.
 
-        While the replica is `unsettled` this comes after the relay was read to its end.
-
-        Bytes sealed before are repeated as they were; entries never sealed for this
-        relay (it is new, or lost its store) are sealed now.
+        While the replica is `unsettled` this comes after the relay was read to its end. Bytes sealed before
+        are repeated as they were; entries never sealed for this relay (it is new, or lost its store) are now.
         """
         if self.unsettled:
             settled(db, self.space.n)
             self.unsettled = False
-        self.collect(db)
-        space = self.space.n
-        for row, packed, kind in () if self.mute else lacking(db, space, relay):
-            self._seal(db, relay, row, packed, kind)
-        db.execute("DELETE FROM lacking WHERE relay = ? AND entry IN (SELECT n FROM entry WHERE space = ?)",
-                   (relay, space))
-        self.reseeding = False
+        self.relays.made((row for row, _ in self.collect(db)), relay)
+        self.relays.begin(relay)
+        lacked = self.relays.lacked(db, self.space.n, relay)
         if self.mute:
             return []
-        for row, packed, kind in unsealed(db, space, relay, self._device.id):
-            self._seal(db, relay, row, packed, kind)
-        return sealed_for(db, space, relay)
+        for one in lacked:
+            self._seal(db, relay, *one)
+        for one in unsealed(db, self.space.n, relay, self._device.id):
+            self._seal(db, relay, *one)
+        return sealed_for(db, self.space.n, relay)
+
+    def overdue(self, db: Connection, relay: int) -> list[Sealed]:
+        """What another relay brought a while ago and this one does not show, sealed for it; nothing for who is mute."""
+        return [self._seal(db, relay, *one) for one in self.relays.overdue(db, self.space.n, relay) if not self.mute]
 
     def _seal(self, db: Connection, relay: int, entry: int, packed: bytes, kind: int) -> Sealed:
         ends = kind == STATEMENTS and takes_rights(read_kept(packed).inner)
@@ -317,7 +316,7 @@ class Replica:
                          (self.space.n, relay)).fetchone()
         if row is not None and row[0] == incarnation:
             # Statements that wait may have come from elsewhere, and be in what is still to be read.
-            self.reseeding = has_statements(db, self.space.n) or lacking(db, self.space.n, relay) != []
+            self.relays.resume(db, self.space.n, relay, waits=has_statements(db, self.space.n))
             return Cursor(row[1], row[2]), False, self._epoch_at(db, relay)
         db.execute("INSERT OR REPLACE INTO cursor (space, relay, incarnation, position, head, acknowledged) "
                    "VALUES (?, ?, ?, 0, ?, 0)", (self.space.n, relay, incarnation, GENESIS_HEAD))
@@ -328,7 +327,7 @@ class Replica:
         """Read a relay from its beginning, then send it every entry that it turns out not to have."""
         forget_heads(db, self.space.n, relay)
         begin_anew(db, self.space.n, relay)
-        self.reseeding = True
+        self.relays.reseeding.add(relay)
 
     def pass_over(self, db: Connection, relay: int, gap: Dropped) -> Received:
         """Entries that follow the cursor were dropped, for a checkpoint stands for them."""
@@ -350,8 +349,10 @@ class Replica:
                                    (self.space.n, relay)).fetchone()
             advance(db, self.space.n, relay, entries[0].offset,
                     Cursor(entries[-1].offset, head or head_after(before, entries)))
+            (last,) = db.execute("SELECT coalesce(max(n), 0) FROM entry").fetchone()
             intake = Intake(db, relay, self.space, self._device.id, self._records, budget, now=self._now())
             received = self._taken(db, relay, intake.take(entries), budget)
+            self.relays.came(db, self.space.n, relay, last)
             taken = entries[:received.entries]
             received.alarms += note_heads(db, self.space.n, relay, before, taken)
             if len(taken) < len(entries):

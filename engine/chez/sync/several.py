@@ -1,0 +1,84 @@
+"""Several relays for one space: what each is still to be given, where more than one keeps it.
+
+Each relay has a log of its own, a cursor, and its own sealed bytes. What is put into an entry
+is sealed for every relay that takes entries as they are made, in one transaction. An entry of
+somebody else that came from one relay counts as lacking at the others until they show it; one
+that does not for too long is given it (`overdue`), so a device that knows several relays also
+carries between those that do not share all their devices.
+"""
+
+from collections.abc import Iterable
+
+from chez.store.database import Connection
+from chez.sync.sealed import lacking
+
+__all__ = ("Several",)
+
+
+class Several:
+    """The relays that one space is kept in step with, by their rows; used by its replica."""
+
+    def __init__(self) -> None:
+        self.kept: set[int] = set()
+        """Those that links keep it in step with, whether they can be reached or not."""
+        self.reseeding: set[int] = set()
+        """Those that are read to their end to learn what they lack, before anything is sent."""
+        self._owed: dict[int, set[int]] = {}
+        self._late: dict[int, set[int]] = {}
+
+    def begin(self, relay: int) -> None:
+        """From now on what is put into entries is sealed for a relay as it is made."""
+        self._owed[relay] = set()
+
+    def end(self, relay: int) -> None:
+        """No more: with the next connection it gets what it has not acknowledged."""
+        self._owed.pop(relay, None)
+        self._late.pop(relay, None)
+
+    def resume(self, db: Connection, space: int, relay: int, *, waits: bool) -> None:
+        """A connection begins: the relay is read to its end first if it may lack something, or something `waits`."""
+        (self.reseeding.add if waits or lacking(db, space, relay) else self.reseeding.discard)(relay)
+
+    def lacked(self, db: Connection, space: int, relay: int) -> list[tuple[int, bytes, int]]:
+        """What a relay that was read turned out to lack: it is given that now."""
+        found = lacking(db, space, relay)
+        db.execute("DELETE FROM lacking WHERE relay = ? AND entry IN (SELECT n FROM entry WHERE space = ?)",
+                   (relay, space))
+        self.reseeding.discard(relay)
+        return found
+
+    def owes(self, relay: int) -> bool:
+        """Whether there are entries that were not sealed yet for a relay that is to have them."""
+        return bool(self._owed.get(relay))
+
+    def made(self, rows: Iterable[int], relay: int | None = None) -> None:
+        """Entries were made, in these rows: all relays are owed them, but for the one they are sealed for now."""
+        rows = set(rows)
+        for other, owed in tuple(self._owed.items()):  # the loop may end one
+            if other != relay:
+                owed |= rows
+
+    def due(self, relay: int) -> set[int]:
+        """What a relay is owed, which is paid by this."""
+        owed = self._owed.get(relay, set())
+        due = set(owed)
+        owed.clear()
+        return due
+
+    def came(self, db: Connection, space: int, relay: int, after: int) -> None:
+        """Entries that were taken in above the row `after` came from one relay: the others may lack them.
+
+        Those that were never read are read whole, and given what they lack, at the first contact.
+        """
+        for other in self.kept - {relay}:
+            db.execute("INSERT OR IGNORE INTO lacking (relay, entry) SELECT cursor.relay, entry.n FROM entry, cursor "
+                       "WHERE entry.n > ? AND entry.space = ? AND cursor.space = entry.space AND cursor.relay = ?",
+                       (after, space, other))
+
+    def overdue(self, db: Connection, space: int, relay: int) -> list[tuple[int, bytes, int]]:
+        """What a relay lacked at the last look, and lacks still: it is given that now."""
+        now = {entry[0]: entry for entry in lacking(db, space, relay)} if len(self.kept) > 1 else {}
+        late = [now[row] for row in sorted(self._late.get(relay, set()) & now.keys())]
+        self._late[relay] = set(now) - {row for row, _, _ in late}
+        db.executemany("DELETE FROM lacking WHERE relay = ? AND entry = ?", [(relay, row) for row, _, _ in late])
+        return late
