@@ -17,6 +17,21 @@ def test_the_relay_is_set_and_shown(either: Chez) -> None:
     assert either.json("relay") == {"relay": "ws://127.0.0.1:1"}
 
 
+def test_relays_are_added_listed_and_removed(either: Chez, relay: str) -> None:
+    """One more relay is kept beside the home's; a sync that reaches one of them is done, and says which is away."""
+    assert either.error("relay", "add", relay)["code"] == "NotFound"
+    either.run("relay", "ws://127.0.0.1:1")
+    added = either.json("relay", "add", relay)["relays"]
+    assert [one["url"] for one in added] == ["ws://127.0.0.1:1", relay]
+    either.run("put", "notes", "a=1")
+    done = either.run("sync", "--timeout", "20")
+    assert f"in step with {relay}" in done.stdout and "not in step with ws://127.0.0.1:1" in done.stderr
+    assert relay in either.run("relay", "list").stdout and relay in either.run("status").stdout
+    assert either.error("relay", "remove", "ws://127.0.0.1:1")["code"] == "InvalidValue"
+    assert [one["url"] for one in either.json("relay", "remove", relay)["relays"]] == ["ws://127.0.0.1:1"]
+    assert either.error("relay", "remove", relay)["code"] == "NotFound"
+
+
 def test_sync_without_a_relay_says_what_to_do(either: Chez) -> None:
     """No relay set, or none there: a typed error, and local work goes on."""
     assert either.error("sync")["hint"]

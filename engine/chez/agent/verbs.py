@@ -220,14 +220,6 @@ async def sync(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return plain(await home.sync(asked.url, timeout=asked.timeout, reseed=asked.reseed))
 
 
-async def relay_set(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """Set the home's relay; without a url, tell which it is."""
-    asked = read_params(params, _Url)
-    if asked.url is not None:
-        await home.set_relay(asked.url)
-    return {"relay": home.relay}
-
-
 async def pair(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Show a pairing code, wait for the other device, ask, and let it in."""
     asked = read_params(params, _Url)
@@ -279,7 +271,7 @@ async def journal_verify(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 VERBS: Final[Mapping[str, Verb]] = {
     "collections": collections, "edit": edit, "get": get, "import": import_file, "journal": journal,
     "journal-verify": journal_verify, "ls": ls, "pair": pair, "put": put, "put-many": put_many,
-    "relay-set": relay_set, "rm": rm, "search": search, "sql": sql, "status": status, "sync": sync,
+    "rm": rm, "search": search, "sql": sql, "status": status, "sync": sync,
 }
 """The built-in verbs. `lock` and `owner` are answered by the owner itself (owner.py)."""
 
@@ -288,10 +280,10 @@ def find(name: str) -> Verb:
     """The verb of this name, from here or from an installed package. Raises `NotFound`."""
     if (verb := VERBS.get(name)) is not None:
         return verb
-    from chez.agent import attachments, contacts, devices, inviting, keeping, pasts, sharing, spaces, unlocking
+    from chez.agent import attachments, contacts, devices, inviting, keeping, pasts, relays, sharing, spaces, unlocking
 
     for table in (keeping.VERBS, attachments.VERBS, pasts.VERBS, devices.VERBS, contacts.VERBS, spaces.VERBS,
-                  sharing.VERBS, inviting.VERBS, unlocking.VERBS):
+                  sharing.VERBS, inviting.VERBS, unlocking.VERBS, relays.VERBS):
         if (verb := table.get(name)) is not None:
             return verb
     for module in _installed():

@@ -1,7 +1,7 @@
 """`Blobs`: the attachments of a home, as applications use them (`home.blobs`)."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -48,17 +48,18 @@ class Blobs:
     worth something in records of that space.
     """
 
-    def __init__(self, shared: Shared, relay: Callable[[], str | None], first: "Blobs | None" = None) -> None:
+    def __init__(self, shared: Shared, relays: Callable[[], Sequence[str]], first: "Blobs | None" = None) -> None:
         self._shared = shared
         self._database = shared.database
-        self._relay = relay
+        self._relays = relays
         self._first = first
         self._recovery: asyncio.Task[None] | None = None
         self._tidying: asyncio.Task[None] | None = None
         self._sending = asyncio.Lock()
         self._events = 0
         self._used = asyncio.Event()  # set once there is, or was lately, an attachment
-        self._unsent = False
+        self._links: set[Link] = set()
+        self._unsent: set[Link] = set()  # whose relays may lack something
         self._problem = ""
 
     def __repr__(self) -> str:
@@ -85,7 +86,7 @@ class Blobs:
             id, size = await adding.add(self._shared, source, progress)
         finally:
             self._event()
-        self._unsent = True
+        self._unsent |= self._links
         return _checked(id, size, media_type, name)
 
     async def read(self, blob: Blob, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
@@ -100,7 +101,7 @@ class Blobs:
         stop = size if end is None else min(end, size)
         if start < 0 or (end is not None and end < start):
             raise InvalidValue(f"bytes {start} to {end} are no part of an attachment")
-        async with reading(self._shared, blob, self._relay()) as reader:
+        async with reading(self._shared, blob, self._relays()) as reader:
             if (start, stop) == (0, size):
                 async for part in self._whole(reader):
                     yield part
@@ -126,7 +127,7 @@ class Blobs:
         await reader.settle()
         if not reader.whole:
             self._used.set()
-            self._unsent = True
+            self._unsent |= self._links
             await self._database.write(lambda db: tables.seen_whole(db, reader.n, content.digest()))
             self._event()
 
@@ -315,13 +316,17 @@ class Blobs:
     @asynccontextmanager
     async def keep_sending(self, link: Link) -> AsyncIterator[None]:
         """Send in the background while the block lasts: what was added, once a record holds it."""
-        self._unsent = self._used.is_set()  # the relay may have lost what it had
+        self._links.add(link)
+        if self._used.is_set():
+            self._unsent.add(link)  # the relay may have lost what it had
         task = asyncio.create_task(self._listen(link))
         try:
             yield
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+            self._links.discard(link)
+            self._unsent.discard(link)
 
     async def _listen(self, link: Link) -> None:
         # A space without attachments, as most are, is not woken by every turn of the link.
@@ -347,13 +352,14 @@ class Blobs:
             await turned.wait()
             turned.clear()
             if link.connections != seen:  # connected anew: to another store, maybe
-                seen, self._unsent = link.connections, True
-            if not self._unsent or link.status not in ("syncing", "synced"):
+                seen = link.connections
+                self._unsent.add(link)
+            if link not in self._unsent or link.status not in ("syncing", "synced"):
                 continue
             try:
                 await self.send(link)
-                self._unsent = await self._database.read(
-                    lambda db: tables.unreferenced(db, list(self._shared.fresh)))
+                if not await self._database.read(lambda db: tables.unreferenced(db, list(self._shared.fresh))):
+                    self._unsent.discard(link)
                 pause = FIRST_PAUSE
             except ChezError:  # `status` tells; a relay that refuses is not asked all the time
                 await asyncio.sleep(pause)
@@ -372,15 +378,15 @@ def _checked(id: str, size: int, media_type: str, name: str) -> Blob:
 
 
 def blobs_of(folder: Path, database: Database, space: Callable[[], SpaceKeys], entropy: Callable[[int], bytes],
-             relay: Callable[[], str | None]) -> Blobs:
-    """Those of a home's private space; `space` gives it as it is now, `relay` where pieces are fetched."""
-    return Blobs(Shared(database, PieceFiles(folder / FOLDER), space, entropy), relay)
+             relays: Callable[[], Sequence[str]]) -> Blobs:
+    """Those of a home's private space; `space` gives it as it is now, `relays` where pieces are fetched, best first."""
+    return Blobs(Shared(database, PieceFiles(folder / FOLDER), space, entropy), relays)
 
 
-def blobs_beside(first: Blobs, space: Callable[[], SpaceKeys], relay: Callable[[], str | None],
+def blobs_beside(first: Blobs, space: Callable[[], SpaceKeys], relays: Callable[[], Sequence[str]],
                  permit: Callable[[], None]) -> Blobs:
     """Those of another space of the same home: the files lie beside those of the first.
 
     `permit` raises `NotAllowed` where this device may add nothing.
     """
-    return Blobs(first._shared.elsewhere(space, permit), relay, first)
+    return Blobs(first._shared.elsewhere(space, permit), relays, first)

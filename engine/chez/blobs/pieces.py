@@ -7,7 +7,7 @@ file that fails its hash is put aside and fetched again, as if it had not been t
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -36,8 +36,8 @@ SETTLED: Final = 16
 
 
 @asynccontextmanager
-async def reading(shared: Shared, blob: Blob, url: str | None) -> AsyncIterator["Reader"]:
-    """Read a blob; `url` is the relay to fetch from. What was fetched stays, however the block ends.
+async def reading(shared: Shared, blob: Blob, urls: Sequence[str]) -> AsyncIterator["Reader"]:
+    """Read a blob; `urls` are the relays to fetch from, the best first. What was fetched stays, however the block ends.
 
     Raises what `Reader.chunk` raises; and `BlobDamaged` when the record says another size
     than the manifest.
@@ -47,7 +47,7 @@ async def reading(shared: Shared, blob: Blob, url: str | None) -> AsyncIterator[
         known = await shared.database.read(lambda db: tables.get_complete(db, space.n, blob.id))
         if known is None:
             known = await shared.database.write(lambda db: tables.ensure(db, space.n, blob.id))
-        fetcher = Fetcher(url, space)
+        fetcher = Fetcher(urls, space)
         reader = Reader(shared, fetcher, known)
         try:
             await reader.start(blob.size)

@@ -31,13 +31,13 @@ NOTED: Final = 32
 
 
 class Fetcher:
-    """Gets pieces of one space from a relay, if there is one; `close` it at the end.
+    """Gets pieces of one space from the first of its relays that has them, if there is one; `close` it at the end.
 
-    `get` begins and returns at once, so that several are under way.
+    `begin` returns at once, so that several are under way.
     """
 
-    def __init__(self, url: str | None, space: SpaceKeys) -> None:
-        self._url = url
+    def __init__(self, urls: Sequence[str], space: SpaceKeys) -> None:
+        self._urls = list(urls)
         self._space = space
         self._stack = AsyncExitStack()
         self._relay: RelayConnection | None = None
@@ -71,39 +71,52 @@ class Fetcher:
         await self._stack.aclose()
 
     async def _get(self, id: bytes) -> bytes:
-        for last in (False, True):
+        again = True
+        while True:
             relay = await self._connected()
             try:
                 arrived: ChunkArrived = await relay.get_chunk_soon(self._space.handle, id)
                 return arrived.data
             except RelayUnreachable as error:
-                if last:
+                if not again and len(self._urls) < 2:
                     raise _missing(f"the relay can't be reached ({error.message})", "Try again later.") from error
-                await self._hang_up(relay)
+                await self._hang_up(relay, elsewhere=not again)
+                again = False
             except RelayRefused as error:
-                if error.reason != "missing":
+                if error.reason not in ("missing", "damaged"):
                     raise
-                raise _missing("the relay does not have it yet",
-                               "The device that added it sends it when it is in step with the relay.") from error
-        raise AssertionError("unreachable")
+                if len(self._urls) < 2:
+                    if error.reason == "damaged":
+                        raise
+                    raise _missing("the relay does not have it yet",
+                                   "The device that added it sends it when it is in step with the relay.") from error
+                await self._hang_up(relay, elsewhere=True)
 
     async def _connected(self) -> RelayConnection:
         async with self._opening:
-            if self._relay is None:
-                if self._url is None:
+            while self._relay is None:
+                if not self._urls:
                     raise _missing("no relay is set", "Set one with `chez relay URL`.")
                 try:
-                    relay = await self._stack.enter_async_context(connect(self._url))
+                    relay = await self._stack.enter_async_context(connect(self._urls[0]))
                     await open_roles(relay, self._space, Role.READ)
-                except RelayUnreachable as error:
+                except (RelayUnreachable, BlobMissing) as error:
+                    if len(self._urls) > 1:
+                        self._urls.pop(0)
+                        continue
+                    if isinstance(error, BlobMissing):
+                        raise
                     raise _missing(f"the relay can't be reached ({error.message})", "Try again later.") from error
                 self._relay = relay
             return self._relay
 
-    async def _hang_up(self, relay: RelayConnection) -> None:
+    async def _hang_up(self, relay: RelayConnection, *, elsewhere: bool) -> None:
+        """Connect anew for what is asked next: to the same relay, or `elsewhere` from now on."""
         async with self._opening:
             if self._relay is relay:
                 self._relay = None
+                if elsewhere and len(self._urls) > 1:
+                    self._urls.pop(0)
                 await self._stack.aclose()
                 self._stack = AsyncExitStack()
 

@@ -67,6 +67,7 @@ from chez.home.pairing import Pairing as AsyncPairing
 from chez.home.passphrases import change_passphrase as async_change_passphrase
 from chez.home.recovery import Recovered
 from chez.home.recovery import recover as async_recover
+from chez.home.relays import Relays as AsyncRelays
 from chez.home.renewal import Renewal
 from chez.home.reports import CollectionInfo, HomeStatus, RelayStatus, SpaceStatus, SyncReport
 from chez.home.restoring import Restored
@@ -105,7 +106,6 @@ from chez.records.typed import Migrated, Migration
 from chez.records.values import Value
 from chez.store.keyring import KeyringStatus
 from chez.sync.heads import Alarm
-from chez.sync.link import ANSWER
 from chez.sync.link import Link as AsyncLink
 from chez.sync.work import Progress
 
@@ -149,6 +149,7 @@ __all__ = (
     "Record",
     "Recovered",
     "RelayStatus",
+    "Relays",
     "Renewal",
     "Restored",
     "Reversal",
@@ -622,6 +623,11 @@ class Home(Opened[AsyncHome]):
         return Devices(self._portal, self._inner.devices)
 
     @property
+    def relays(self) -> Relays:
+        """Which relays keep what this home has."""
+        return Relays(self._portal, self._inner.relays)
+
+    @property
     def blobs(self) -> Blobs:
         """Attachments of the private space: files beside records."""
         return Blobs(self._portal, self._inner.blobs)
@@ -655,9 +661,8 @@ class Home(Opened[AsyncHome]):
         )
 
     def card(self) -> str:
-        """This person's card: what others need to share a space with it (`Space.add`), and nothing secret.
-
-        It names all devices of the person, and stays good when there are others.
+        """This person's card: what others need to share a space with it (`Space.add`), and nothing secret. It names all
+        devices of the person, and stays good when there are others.
         """
         return self._portal.call(lambda call: self._inner.card())
 
@@ -821,8 +826,8 @@ class Home(Opened[AsyncHome]):
         With `reseed` relays are read from their beginning, and sent every entry that they lack,
         whoever wrote it: for one that lost some, or that shows devices different logs. Spaces
         that have no relay of their own go where the private one goes. What keeps one of them
-        from being in step is in the report (`problems`), and stops no other. Raises for the
-        private one `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`; what is here stays.
+        from being in step is in the report (`problems`), and stops no other. Raises for the private one,
+        where no relay has it, `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`; what is here stays.
         """
         return self._portal.call(lambda call: self._inner.sync(url, timeout=timeout, reseed=reseed))
 
@@ -844,7 +849,7 @@ class Home(Opened[AsyncHome]):
     def connect(self, url: str | None = None) -> Block[Link]:
         """Keep all spaces in step with their relays while the block lasts, through lost connections.
 
-        Gives the link of the private one, to `url` or the home's relay.
+        Gives the link of the private one to `url` or the home's relay; `relays` tells of all.
         """
         return Block(self._portal, lambda call: self._inner.connect(url), lambda inner: Link(self._portal, inner))
 
@@ -1035,7 +1040,7 @@ class Link(Front[AsyncLink]):
         """End the connection; the next one begins from what the store says."""
         self._portal.do(lambda: self._inner.begin_anew())
 
-    def check(self, seconds: float = ANSWER) -> None:
+    def check(self, seconds: float = 5.0) -> None:
         """The network may be another, or the device slept: look at the connection now, or try to connect now.
 
         Called by itself where that can be noticed; for an app that is told of it by the operating
@@ -1195,6 +1200,34 @@ class Query(Front[AsyncQuery[R]], Generic[R]):
     def aggregate(self, **wanted: Aggregate) -> dict[str, Any]:
         """Several numbers about the matching records at once: `aggregate(n=chez.count(), most=field("cups").max())`."""
         return self._portal.call(lambda call: self._inner.aggregate(**wanted))
+
+
+class Relays(Front[AsyncRelays]):
+    """Which relays keep what this home has; made by `Home.relays`.
+
+    Every space that has no relay of its own is kept in step with each of them: what one of them
+    loses or withholds the others have, and while one can't be reached the others go on. Each
+    device of the person names its relays itself.
+    """
+
+    def list(self) -> list[RelayStatus]:
+        """How the connection to each stands, that of the home first."""
+        return self._portal.do(lambda: self._inner.list())
+
+    def add(self, url: str) -> None:
+        """Keep everything at one more relay, which is filled with what is here; at once while connected.
+
+        Again is fine. Raises `InvalidValue` for what is no relay's address, `NotFound` while the home has no relay
+        (`Home.set_relay`).
+        """
+        self._portal.call(lambda call: self._inner.add(url))
+
+    def remove(self, url: str) -> None:
+        """Keep in step with a relay no more; what it has stays there.
+
+        Raises `NotFound` for one that was not added, `InvalidValue` for the home's own.
+        """
+        self._portal.call(lambda call: self._inner.remove(url))
 
 
 class Space(Front[AsyncSpace]):

@@ -1,7 +1,7 @@
 """The spaces of an open home: each with how it is kept in step, written and read."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -50,11 +50,11 @@ class Held:
 
 
 class HeldSpaces:
-    """All spaces of a home, by row, the private one first. `relay_of` tells where pieces of one are fetched."""
+    """All spaces of a home, by row, the private one first. `nearest` tells where pieces of one are fetched."""
 
     def __init__(self, path: Path, database: Database, device: DeviceKeys, journal: Journal,
                  spaces: Iterable[SpaceKeys], now: Callable[[], int],
-                 relay_of: Callable[[SpaceKeys], str | None]) -> None:
+                 nearest: Callable[[SpaceKeys], Sequence[str]]) -> None:
         self.news = News()
         self.records = RecordStore(device.id, self.news.touch, now)
         self.records.permit = self._permit
@@ -63,7 +63,7 @@ class HeldSpaces:
         self._device = device
         self._journal = journal
         self._now = now
-        self._relay_of = relay_of
+        self._nearest = nearest
         self._tended: set[str] = set()
         self._opening = asyncio.Lock()
         self._person: Person | None = None
@@ -171,14 +171,14 @@ class HeldSpaces:
         replica = Replica(space, self._device, self.records, self._now, crypto.random_bytes, receipt)
         replica.person, replica.silent = self._person, self._silent
 
-        def relay() -> str | None:
-            return self._relay_of(replica.space)
+        def relays() -> Sequence[str]:
+            return self._nearest(replica.space)
 
         engine = Engine(self._database, self.records, n, crypto.random_bytes, self.news, name_of, receipt,
                         tended=self._tended)
         if self.all:
-            blobs = blobs_beside(self.private.blobs, lambda: replica.space, relay, lambda: self._permit(n))
+            blobs = blobs_beside(self.private.blobs, lambda: replica.space, relays, lambda: self._permit(n))
         else:
-            blobs = blobs_of(self._path, self._database, lambda: replica.space, crypto.random_bytes, relay)
+            blobs = blobs_of(self._path, self._database, lambda: replica.space, crypto.random_bytes, relays)
         held = self.all[n] = Held(replica, engine, blobs)
         return held

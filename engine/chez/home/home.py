@@ -23,6 +23,7 @@ from chez.home.held import HeldSpaces
 from chez.home.importing import ImportReport, OnProgress
 from chez.home.joining import come_in, follow_space
 from chez.home.pairing import Pairing, pair
+from chez.home.relays import Relays
 from chez.home.reports import CollectionInfo, HomeStatus, SyncReport, home_status
 from chez.home.sharing import own_card
 from chez.home.space import OpenHome, Space, collection_in
@@ -82,7 +83,7 @@ class Home:
         """The operating system's keyring as a second way to open this home."""
         self._syncing = Syncing(database, device.id, lambda: self.relay)
         self._spaces = HeldSpaces(path, database, device, self.journal, spaces, unix_milliseconds,
-                                  self._syncing.relay_of)
+                                  self._syncing.nearest)
         answering = Answering(database, self._spaces, device, person, self._syncing.relay_of, unix_milliseconds)
         self._syncing.serve(self._spaces, answering)
         self._backlog = Backlog(database, self._spaces.replicas, self._spaces.records, self._syncing.found)
@@ -104,6 +105,8 @@ class Home:
         self._private = Space(self._spaces.private, self._open)
         self.devices = Devices(database, self._spaces, device, self.journal)
         """The person's devices."""
+        self.relays = Relays(self._syncing)
+        """Which relays keep what this home has."""
         self.blobs: Blobs = self._private.blobs
         """Attachments of the private space: files beside records."""
 
@@ -143,9 +146,8 @@ class Home:
         return Space(self._spaces.all[await found_space(self._open, name, kind, relay)], self._open)
 
     async def card(self) -> str:
-        """This person's card: what others need to share a space with it (`Space.add`), and nothing secret.
-
-        It names all devices of the person, and stays good when there are others.
+        """This person's card: what others need to share a space with it (`Space.add`), and nothing secret. It names all
+        devices of the person, and stays good when there are others.
         """
         return await self._database.read(lambda db: own_card(db, self._replica, self.person_id).text)
 
@@ -315,8 +317,8 @@ class Home:
         With `reseed` relays are read from their beginning, and sent every entry that they lack,
         whoever wrote it: for one that lost some, or that shows devices different logs. Spaces
         that have no relay of their own go where the private one goes. What keeps one of them
-        from being in step is in the report (`problems`), and stops no other. Raises for the
-        private one `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`; what is here stays.
+        from being in step is in the report (`problems`), and stops no other. Raises for the private one,
+        where no relay has it, `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`; what is here stays.
         """
         return await self._syncing.sync(url, timeout, reseed)
 
@@ -339,14 +341,14 @@ class Home:
     async def connect(self, url: str | None = None) -> AsyncIterator[Link]:
         """Keep all spaces in step with their relays while the block lasts, through lost connections.
 
-        Gives the link of the private one, to `url` or the home's relay.
+        Gives the link of the private one to `url` or the home's relay; `relays` tells of all.
         """
         async with self._syncing.connected(self._syncing.choose(url), retry=True, send=True) as link:
             yield link
 
     async def status(self) -> HomeStatus:
         """How the home stands, without the network."""
-        devices = tuple(device.name for device in self._replica.space.membership.devices.values())
+        devices = tuple(one.name for one in self._replica.space.membership.devices.values())
         spaces, relays, rows = tuple(self._syncing.status()), tuple(self._syncing.relays()), list(self._spaces.all)
         return await self._database.read(lambda db: home_status(db, rows, self.relay, devices, spaces, relays))
 
@@ -362,9 +364,8 @@ class Home:
     # --- what lives as long as the home is open -------------------------------------------
 
     async def shared(self, name: str, make: Callable[[], AbstractAsyncContextManager[R]]) -> R:
-        """The one thing of this name, made when first asked for and ended when the home closes.
-
-        For what is costly to begin and useful to many requests, as a sandbox is.
+        """The one thing of this name, made when first asked for and ended when the home closes: what is costly to
+        begin and useful to many requests, as a sandbox is.
         """
         async with self._making:
             if name not in self._shared:
@@ -374,6 +375,7 @@ class Home:
 
     async def begin(self) -> None:
         """Begin what goes on by itself while the home is open. Called when it opens."""
+        await self._syncing.load()
         await self._stack.enter_async_context(self._backlog)
 
     async def end_shared(self) -> None:

@@ -25,7 +25,9 @@ class SpaceStatus:
     not in step, empty if it is or is about to be. `removed` says that this device has no part
     in it any more, `removed_by` who said so (a device's name, or a person's), `left` that it was
     this person itself. While a new epoch is `owed`, somebody who was removed, or may write no
-    more, can still read what is new: an owner's device starts it when it connects.
+    more, can still read what is new: an owner's device starts it when it connects. Where there
+    are several relays, `link` and `problem` are of the one that it stands best with, and `relays`
+    tells how it stands with each.
     """
 
     id: str
@@ -37,6 +39,7 @@ class SpaceStatus:
     removed_by: str | None = None
     owed: bool = False
     left: bool = False
+    relays: "tuple[RelayStatus, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,8 @@ class SyncReport:
     `quarantined` entries failed a check and were set aside; `reset` says that the
     relay's store was another than last time, so that everything was sent again.
     `problems` are the spaces, other than the private one, that could not be brought in step;
-    `unanswered` tells why those who came by an invitation got no answer, empty if they did.
+    `unanswered` tells why those who came by an invitation got no answer, empty if they did. `relay`
+    is the first that the home is in step with now, `relays` tells how it stands with each.
     """
 
     relay: str
@@ -72,6 +76,7 @@ class SyncReport:
     reset: bool
     problems: tuple[SpaceStatus, ...] = ()
     unanswered: str = ""
+    relays: tuple[RelayStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

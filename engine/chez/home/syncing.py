@@ -1,20 +1,21 @@
 """A home kept in step: one link for each relay that its spaces are at.
 
-The private space goes to the relay that is named, or the home's; the spaces that have no
-relay of their own go with it. A space that is made, or that another device tells of, while
+The private space goes to the relay that is named, or the home's, and to those beside it; the
+spaces that have no relay of their own go with it. A space that is made, or that another device tells of, while
 the home is connected joins the link of its relay, or begins one.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from chez.errors import ChezError, Misuse, NotFound
 from chez.home.answering import Answering
 from chez.home.erasing import erase
 from chez.home.held import Held, HeldSpaces
+from chez.home.instep import in_step
 from chez.home.reports import RelayStatus, SpaceStatus, SyncReport
 from chez.spaces.handover import buried
 from chez.spaces.removals import name_of, removed_by
@@ -38,6 +39,8 @@ class _Running:
     retry: bool
     send: bool
     stack: AsyncExitStack
+    sending: set[tuple[int, Link]] = field(default_factory=set)
+    """Which spaces' attachments are sent over which links."""
 
 
 class Syncing:
@@ -52,10 +55,22 @@ class Syncing:
         self._spaces: HeldSpaces | None = None
         self._answering: Answering | None = None
         self._running: _Running | None = None
+        self._beside: list[str] = []
+
+    async def load(self) -> None:
+        """Learn from the store which relays are beside the home's. Called when the home opens."""
+        rows = await self._database.read(lambda db: db.execute(
+            "SELECT url FROM relay WHERE beside = 1 ORDER BY n").fetchall())
+        self._beside = [url for (url,) in rows]
 
     def serve(self, spaces: HeldSpaces, answering: Answering) -> None:
         """These are the spaces to be kept in step, and this answers who comes by an invitation to one."""
         self._spaces, self._answering = spaces, answering
+
+    @property
+    def _spaces_here(self) -> HeldSpaces:
+        assert self._spaces is not None  # the home serves them when it opens
+        return self._spaces
 
     def choose(self, url: str | None) -> str:
         """The relay that is named, or else the home's. Raises `NotFound`, `InvalidValue`."""
@@ -67,13 +82,30 @@ class Syncing:
 
     def relay_of(self, space: SpaceKeys) -> str | None:
         """Where a space is kept in step: now, or when the home connects."""
-        running = self._running
-        return (None if space.private else space.relay) or (running.url if running is not None else self._relay())
+        return next(iter(self.urls_of(space)), None)
+
+    def urls_of(self, space: SpaceKeys) -> list[str]:
+        """All the relays where a space is kept in step: its own, or the home's and those beside it."""
+        if not space.private and space.relay is not None:
+            return [space.relay]
+        home = self._running.url if self._running is not None else self._relay()
+        return [] if home is None else [home, *(url for url in self._beside if url != home)]
+
+    def links_of(self, space: SpaceKeys) -> list[Link]:
+        """The links that keep a space in step now, that of its first relay first."""
+        urls = self.urls_of(space)
+        return sorted((link for link in self.links if link.url in urls), key=lambda link: urls.index(link.url))
 
     def link_of(self, space: SpaceKeys) -> Link | None:
-        """The link that keeps a space in step now."""
-        url = self.relay_of(space)
-        return next((link for link in self.links if link.url == url), None)
+        """Of the links that keep a space in step now, the one that it stands best with."""
+        links = self.links_of(space)
+        states = ("synced", "syncing", "connecting", "failed")
+        return min(links, key=lambda link: states.index(link.status_of(space.id)), default=None)
+
+    def nearest(self, space: SpaceKeys) -> list[str]:
+        """The relays that pieces of a space are fetched from, that it stands best with first."""
+        urls, best = self.urls_of(space), self.link_of(space)
+        return urls if best is None else [best.url, *(url for url in urls if url != best.url)]
 
     @asynccontextmanager
     async def connected(self, url: str, *, retry: bool, send: bool) -> AsyncIterator[Link]:
@@ -87,7 +119,8 @@ class Syncing:
             stack.callback(self._stopped)
             groups: dict[str, list[Held]] = {}
             for held in spaces:
-                groups.setdefault(self.relay_of(held.space) or url, []).append(held)
+                for at in self.urls_of(held.space):
+                    groups.setdefault(at, []).append(held)
             for one, group in groups.items():
                 await self._begin(one, group)
             for held in spaces:
@@ -97,11 +130,12 @@ class Syncing:
     async def _join(self, held: Held) -> None:
         if self._running is None:
             return
-        link = self.link_of(held.space)
-        if link is None:
-            await self._begin(self.relay_of(held.space) or self._running.url, [held])
-        else:
-            link.add(held.replica)
+        for url in self.urls_of(held.space):
+            link = next((one for one in self.links if one.url == url), None)
+            if link is None:
+                await self._begin(url, [held])
+            else:
+                link.add(held.replica)
         await self._keep_sending(held)
 
     async def replace(self, held: Held, work: Callable[[Connection], T]) -> T:
@@ -117,10 +151,7 @@ class Syncing:
         try:
             return await self._database.write(whole)
         finally:
-            if (now := self.link_of(held.space)) is not None:
-                now.add(held.replica)
-            elif self._running is not None:
-                await self._join(held)
+            await self._join(held)
 
     def _leave(self, held: Held) -> None:
         for link in self.links:
@@ -139,13 +170,17 @@ class Syncing:
             self._running.stack.push_async_callback(_stop, task)
 
     async def _end(self, link: Link) -> None:
-        self.links.remove(link)
-        await link.close()
+        if link in self.links:
+            self.links.remove(link)
+            await link.close()
 
     async def _keep_sending(self, held: Held) -> None:
-        link = self.link_of(held.space)
-        if link is not None and self._running is not None and self._running.send:
-            await self._running.stack.enter_async_context(held.blobs.keep_sending(link))
+        if self._running is None or not self._running.send:
+            return
+        for link in self.links_of(held.space):
+            if (held.space.n, link) not in self._running.sending:
+                self._running.sending.add((held.space.n, link))
+                await self._running.stack.enter_async_context(held.blobs.keep_sending(link))
 
     async def found(self, n: int) -> None:
         """There is a space in row `n` of the store, or more of it than before; or it was deleted elsewhere."""
@@ -161,8 +196,9 @@ class Syncing:
         held = await self._spaces.open(n)
         if held is not None:
             await self._join(held)
-        elif (link := self.link_of(self._spaces.all[n].space)) is not None:
-            link.wake(self._spaces.all[n].space.id)
+        else:
+            for link in self.links_of(self._spaces.all[n].space):
+                link.wake(self._spaces.all[n].space.id)
 
     async def erase(self, held: Held, word: Callable[[Connection], None]) -> None:
         """Take a space off this device, after `word` in one transaction. Raises `StorageFailed`: then it is here still.
@@ -189,6 +225,35 @@ class Syncing:
     def _stopped(self) -> None:
         self._running = None
 
+    async def add(self, url: str) -> None:
+        """Keep all that has no relay of its own at one more relay, from now on."""
+        def work(db: Connection) -> None:
+            db.execute("UPDATE relay SET beside = 1 WHERE n = ?", (_relay_row(db, url),))
+
+        await self._database.write(work)
+        if url not in self._beside:
+            self._beside.append(url)
+        assert self._spaces is not None
+        for held in list(self._spaces.all.values()):
+            await self._join(held)
+
+    async def remove(self, url: str) -> bool:
+        """Keep nothing at a relay any more that has no relay of its own; False for one that was not beside the home's.
+        """
+        if url not in self._beside:
+            return False
+        await self._database.write(lambda db: db.execute("UPDATE relay SET beside = 0 WHERE url = ?", (url,)))
+        self._beside.remove(url)
+        assert self._spaces is not None
+        for link in [link for link in self.links if link.url == url]:
+            kept = [held for held in self._spaces.all.values() if url in self.urls_of(held.space)]
+            for held in self._spaces.all.values():
+                if held not in kept:
+                    link.drop(held.replica)
+            if not kept:
+                await self._end(link)
+        return True
+
     # --- once -----------------------------------------------------------------------------
 
     async def sync(self, url: str | None, timeout: float, reseed: bool) -> SyncReport:
@@ -196,9 +261,8 @@ class Syncing:
         if reseed:
             await self._reseed(self.choose(url))
         if self.links:  # already kept in step in the background: wait for that
-            link = self.links[0]
-            if url is not None and url != link.url:
-                raise _connected(link)
+            if url is not None and url not in self.urls_of(self._spaces_here.private.space):
+                raise _connected(self.links[0])
             begun = {link: (link.connections, replace(link.progress)) for link in self.links}
             return await self._synced(begun, timeout)
         async with self.connected(self.choose(url), retry=False, send=False):
@@ -212,8 +276,8 @@ class Syncing:
         def work(db: Connection) -> None:
             for held in spaces:
                 held.replica.refresh(db)
-                at = (None if held.space.private else held.space.relay) or url
-                held.replica.reseed(db, _relay_row(db, at))
+                for at in self.urls_of(held.space) or [url]:
+                    held.replica.reseed(db, _relay_row(db, at))
 
         await self._database.write(work)
         for link in self.links:
@@ -221,18 +285,21 @@ class Syncing:
 
     async def _synced(self, begun: dict[Link, tuple[int, Progress]], timeout: float) -> SyncReport:
         assert self._spaces is not None
-        await self.links[0].synced(timeout)
-        done = 1
+        own = self.links_of(self._spaces.private.space)
+        failed = await in_step(own, timeout)
+        if all(failed):
+            raise next(error for error in failed if error is not None)
+        done = len(own)
         while done < len(self.links):  # what came may have told of a space at another relay
             with suppress(ChezError):  # told below
                 await self.links[done].synced(timeout)
             done += 1
         for held in list(self._spaces.all.values()):
-            link = self.link_of(held.space)
-            if link is None or held.space.id in link.problems or link.status == "failed":
-                continue
-            with nullcontext() if held.space.private else suppress(ChezError):
-                await held.blobs.sent(link, timeout)
+            there = [link for link in self.links_of(held.space)
+                     if held.space.id not in link.problems and link.status not in ("connecting", "failed")]
+            for link in there:
+                with nullcontext() if held.space.private and link is there[0] else suppress(ChezError):
+                    await held.blobs.sent(link, timeout)
         return self._report(begun, await self._answer(timeout))
 
     async def _answer(self, timeout: float) -> str:
@@ -268,8 +335,9 @@ class Syncing:
             total.quarantined += now.quarantined - before.quarantined
             total.reset = total.reset or now.reset
         problems = [status for status in self.status() if status.problem]
-        return SyncReport(self.links[0].url, total.sent, total.received, total.quarantined,
-                          self.links[0].progress.end, total.reset, tuple(problems), unanswered)
+        link = self.link_of(self._spaces_here.private.space) or self.links[0]
+        return SyncReport(link.url, total.sent, total.received, total.quarantined, link.progress.end, total.reset,
+                          tuple(problems), unanswered, tuple(self.relays()))
 
     def status(self) -> list[SpaceStatus]:
         """How each space stands with its relay."""
@@ -278,8 +346,8 @@ class Syncing:
     def relays(self) -> list[RelayStatus]:
         """How the connection to each relay stands that spaces of this home are at."""
         if not self.links and self._spaces is not None:
-            urls = [self.relay_of(held.space) for held in self._spaces.all.values()]
-            return [RelayStatus(url, "off") for url in dict.fromkeys(urls) if url is not None]
+            urls = [url for held in self._spaces.all.values() for url in self.urls_of(held.space)]
+            return [RelayStatus(url, "off") for url in dict.fromkeys(urls)]
         return [RelayStatus(link.url, link.status, link.since, "" if link.error is None else str(link.error),
                             link.next_try) for link in self.links]
 
@@ -289,8 +357,11 @@ class Syncing:
         if link is None:
             return SpaceStatus(held.id, held.space.name, self.relay_of(held.space), "off", "", *self._standing(held))
         error = link.problems.get(held.space.id) or link.error
+        each = tuple(RelayStatus(one.url, one.status_of(held.space.id), one.since,
+                                 str(one.problems.get(held.space.id) or one.error or ""), one.next_try)
+                     for one in self.links_of(held.space))
         return SpaceStatus(held.id, held.space.name, link.url, link.status_of(held.space.id),
-                           held.blobs.problem if error is None else str(error), *self._standing(held))
+                           held.blobs.problem if error is None else str(error), *self._standing(held), each)
 
     def _standing(self, held: Held) -> tuple[bool, str | None, bool, bool]:
         """What `SpaceStatus` says from `removed` on."""
@@ -319,7 +390,7 @@ def _moved(db: Connection, held: Held) -> bool:
 
 
 def _connected(link: Link) -> Misuse:
-    return Misuse(f"this home is connected to {link.url} already", "A home keeps in step with one relay at a time.")
+    return Misuse(f"this home is connected to {link.url} already", "`chez relay add` keeps it in step with one more.")
 
 
 def _relay_row(db: Connection, url: str) -> int:

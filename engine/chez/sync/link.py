@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from chez import crypto
 from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ("Link",)
 
-ANSWER: Final = 5.0
-"""Seconds in which a relay answers a ping after that, or the connection is given up."""
 
 Found = Callable[[int], Awaitable[None]]
 """Hears of a space that another device told of, by its row: it is to be opened, or read again."""
@@ -123,7 +121,9 @@ class Link:
         return self._lanes is not None and self._lanes.settled and not (self._sealed or self._inbox)
 
     def add(self, replica: Replica) -> None:
-        """Keep one more space in step, from now on."""
+        """Keep one more space in step, from now on; again is fine."""
+        if replica in self._replicas:
+            return
         self._replicas.append(replica)
         replica.relays.kept.add(self._relay)
         if self._lanes is not None:
@@ -168,7 +168,7 @@ class Link:
         self._gone = ConnectionError("begun anew")
         self._news.set()
 
-    def check(self, seconds: float = ANSWER) -> None:
+    def check(self, seconds: float = 5.0) -> None:
         """The network may be another, or the device slept: look at the connection now, or try to connect now.
 
         Called by itself where that can be noticed; for an app that is told of it by the operating

@@ -3,7 +3,6 @@
 import asyncio
 import platform
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -116,21 +115,14 @@ def status(ctx: click.Context) -> None:
         from chez.cli.commands.devices import removed_notice
 
         say(removed_notice(found["spaces"][0]["removed_by"]))
+    from chez.cli.commands.syncing import show_relays
+
     spaces, relays = found.pop("spaces"), found.pop("relays")
     table(("", ""), [(key, _shown(value)) for key, value in found.items()])
     table(("space", "id", "relay", "link", ""), [
         (one["name"], one["id"][:12], one["relay"] or "none", one["link"], _standing(one)) for one in spaces])
-    table(("relay", "link", "since", ""), [(one["url"], one["link"], _at(one["since"]), _why(one)) for one in relays])
-
-
-def _at(when: float | None) -> str:
-    return "—" if when is None else datetime.fromtimestamp(when, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _why(relay: dict[str, Any]) -> str:
-    """Why there is no connection, and when one is tried next."""
-    again = f" Tried next at {_at(relay['next_try'])}." if relay["next_try"] is not None else ""
-    return f"{relay['problem']}{again}"
+    if relays:
+        show_relays(relays)
 
 
 def _shown(value: Any) -> Any:

@@ -1,21 +1,90 @@
 """relay, sync: the home and its relay."""
 
+from datetime import UTC, datetime
+from typing import Any
+
 import click
 
 from chez.cli.client import call
 from chez.cli.context import settings
-from chez.cli.terminal import json_line, say
+from chez.cli.terminal import json_line, say, table
 
-__all__ = ("relay", "sync")
+__all__ = ("relay", "show_relays", "sync")
 
 
-@click.command()
-@click.argument("url", required=False)
+class _Relays(click.Group):
+    """`chez relay URL` is short for `chez relay set URL`."""
+
+    def resolve_command(self, ctx: click.Context,
+                        args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first word names; an address names `set`."""
+        return super().resolve_command(ctx, ["set", *args] if args and "://" in args[0] else args)
+
+
+@click.group(cls=_Relays, invoke_without_command=True)
 @click.pass_context
-def relay(ctx: click.Context, url: str | None) -> None:
-    """Set the relay this home uses (ws:// or wss://), or show it."""
+def relay(ctx: click.Context) -> None:
+    """Show the relay of this home, or set it: `chez relay URL`, with ws:// or wss://.
+
+    Others beside it have everything too: what one loses or withholds is at the others, and while
+    one can't be reached the others go on. Each device names its relays itself.
+    """
+    if ctx.invoked_subcommand is None:
+        done = call(ctx, "relay-set", {"url": None})
+        json_line(done) if settings(ctx).json else say(done["relay"] or "no relay is set")
+
+
+@relay.command("set")
+@click.argument("url")
+@click.pass_context
+def choose(ctx: click.Context, url: str) -> None:
+    """Set the relay that this home is known by."""
     done = call(ctx, "relay-set", {"url": url})
-    json_line(done) if settings(ctx).json else say(done["relay"] or "no relay is set")
+    json_line(done) if settings(ctx).json else say(done["relay"])
+
+
+@relay.command()
+@click.argument("url")
+@click.pass_context
+def add(ctx: click.Context, url: str) -> None:
+    """Keep everything at one more relay, which is filled with what is here."""
+    _show(ctx, call(ctx, "relay-add", {"url": url}))
+
+
+@relay.command()
+@click.argument("url")
+@click.pass_context
+def remove(ctx: click.Context, url: str) -> None:
+    """Keep in step with a relay no more; what it has stays there."""
+    _show(ctx, call(ctx, "relay-remove", {"url": url}))
+
+
+@relay.command("list")
+@click.pass_context
+def listed(ctx: click.Context) -> None:
+    """Show all relays, and how the connection to each stands."""
+    _show(ctx, call(ctx, "relay-list", {}))
+
+
+def _show(ctx: click.Context, found: dict[str, Any]) -> None:
+    if settings(ctx).json:
+        json_line(found)
+    else:
+        show_relays(found["relays"])
+
+
+def show_relays(relays: list[dict[str, Any]]) -> None:
+    """A table of relays: how each stands, since when, why there is no connection, when one is tried next."""
+    table(("relay", "link", "since", ""), [(one["url"], one["link"], _at(one["since"]), _why(one)) for one in relays])
+
+
+def _at(when: float | None) -> str:
+    return "—" if when is None else datetime.fromtimestamp(when, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _why(relay: dict[str, Any]) -> str:
+    again = f" Tried next at {_at(relay['next_try'])}." if relay["next_try"] is not None else ""
+    return f"{relay['problem']}{again}"
 
 
 @click.command()
@@ -34,5 +103,8 @@ def sync(ctx: click.Context, url: str | None, timeout: float, reseed: bool) -> N
         say(f"in step with {report['relay']}: {report['sent']} sent, {report['received']} received")
         for space in report["problems"]:
             say(f"not in step: space {space['name']!r}: {space['problem']}", err=True)
+        for one in report["relays"]:
+            if one["problem"] and one["url"] != report["relay"]:
+                say(f"not in step with {one['url']}: {one['problem']}", err=True)
         if report["unanswered"]:
             say(f"who came by an invitation was not answered: {report['unanswered']}", err=True)

@@ -263,7 +263,8 @@ CREATE TABLE quarantine (             -- failed a check: kept, never applied
 
 CREATE TABLE relay (
     n           INTEGER PRIMARY KEY,
-    url         TEXT NOT NULL UNIQUE
+    url         TEXT NOT NULL UNIQUE,
+    beside      INTEGER NOT NULL DEFAULT 0 -- 1: it has, beside the home's relay, all that has no relay of its own
 );
 
 CREATE TABLE cursor (                 -- one relay's log of one space: what was read, what was sent

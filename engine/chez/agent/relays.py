@@ -1,0 +1,52 @@
+"""The verbs of `chez relay`: which relays keep what this home has."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from chez.agent.asking import Params, plain, read_params
+from chez.agent.ui import Ui
+
+if TYPE_CHECKING:
+    from chez.agent.verbs import Verb
+    from chez.home.home import Home
+
+__all__ = ("VERBS",)
+
+
+class _Url(Params, frozen=True, kw_only=True):
+    url: str
+
+
+class _MaybeUrl(Params, frozen=True, kw_only=True):
+    url: str | None = None
+
+
+async def relay_set(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Set the relay that the home is known by; without a url, tell which it is."""
+    asked = read_params(params, _MaybeUrl)
+    if asked.url is not None:
+        await home.set_relay(asked.url)
+    return {"relay": home.relay}
+
+
+async def relay_list(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """How the connection to each relay stands."""
+    read_params(params, Params)
+    return {"relays": plain(home.relays.list())}
+
+
+async def relay_add(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Keep everything at one more relay."""
+    await home.relays.add(read_params(params, _Url).url)
+    return {"relays": plain(home.relays.list())}
+
+
+async def relay_remove(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Keep in step with a relay no more."""
+    await home.relays.remove(read_params(params, _Url).url)
+    return {"relays": plain(home.relays.list())}
+
+
+VERBS: Final[Mapping[str, "Verb"]] = {
+    "relay-add": relay_add, "relay-list": relay_list, "relay-remove": relay_remove, "relay-set": relay_set,
+}

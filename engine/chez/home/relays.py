@@ -1,0 +1,48 @@
+"""The relays of a home: one that it is known by, and those beside it, which have all of it too."""
+
+from chez.errors import InvalidValue, NotFound
+from chez.home.reports import RelayStatus
+from chez.home.syncing import Syncing
+from chez.sync.connection import relay_name
+
+__all__ = ("Relays",)
+
+
+class Relays:
+    """Which relays keep what this home has; made by `Home.relays`.
+
+    Every space that has no relay of its own is kept in step with each of them: what one of them
+    loses or withholds the others have, and while one can't be reached the others go on. Each
+    device of the person names its relays itself.
+    """
+
+    def __init__(self, syncing: Syncing) -> None:
+        self._syncing = syncing
+
+    def __repr__(self) -> str:
+        return f"<Relays {', '.join(one.url for one in self.list())}>"
+
+    def list(self) -> list[RelayStatus]:
+        """How the connection to each stands, that of the home first."""
+        return self._syncing.relays()
+
+    async def add(self, url: str) -> None:
+        """Keep everything at one more relay, which is filled with what is here; at once while connected.
+
+        Again is fine. Raises `InvalidValue` for what is no relay's address, `NotFound` while the home has no relay
+        (`Home.set_relay`).
+        """
+        relay_name(url)
+        home = self._syncing.choose(None)
+        if url != home:
+            await self._syncing.add(url)
+
+    async def remove(self, url: str) -> None:
+        """Keep in step with a relay no more; what it has stays there.
+
+        Raises `NotFound` for one that was not added, `InvalidValue` for the home's own.
+        """
+        if url == self._syncing.choose(None):
+            raise InvalidValue(f"{url} is the relay that this home is known by", "Set another one first.")
+        if not await self._syncing.remove(url):
+            raise NotFound(f"this home is not kept at {url}", "`chez relay list` tells where it is.")

@@ -1,0 +1,225 @@
+"""A home at several relays: each has all of it, one that goes is missed by nobody, one that lies is named alone."""
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+
+import chez
+from chez.errors import InvalidValue, NotFound, RelayMisbehaved, RelayUnreachable
+from tests.home.pairing import paired
+from tests.people.proxy import behind, proxy
+from tests.people.support import ids, join, raw_entries
+from tests.relay.support import Process, relay
+
+
+async def _put(home: chez.Home, *ids: str) -> None:
+    for id in ids:
+        await home.collection("notes").put({"n": id}, id=id)
+
+
+async def _both(home: chez.Home, one: str, two: str) -> None:
+    """The home is known by one relay, and kept at another too."""
+    await home.set_relay(one)
+    await home.relays.add(two)
+
+
+async def test_each_relay_has_all_of_it(tmp_path: Path, server: Process) -> None:
+    """A relay that is added is filled, and either alone brings a new device everything there is."""
+    async with relay(tmp_path / "second") as second, paired(tmp_path, server.url) as (a, b):
+        await _put(a, "before")
+        await b.sync(server.url)
+        await _put(b, "of b")
+        await b.sync(server.url)
+        await a.sync(server.url)
+        await _both(a, server.url, second.url)
+        report = await a.sync()
+        assert [one.url for one in report.relays] == [server.url, second.url] and not report.problems
+        await _put(a, "after")
+        await a.sync()
+        await server.kill()
+        async with join(a, tmp_path / "c", "c", second.url) as c:
+            assert await ids(c) == {"before", "of b", "after"}
+
+
+async def test_when_one_goes_the_others_go_on_and_it_catches_up(tmp_path: Path) -> None:
+    """A relay is killed: both devices go on over the other; back again, it is given what it missed by itself."""
+    async with (proxy() as front, behind(front, tmp_path / "r") as first, relay(tmp_path / "second") as second,
+                paired(tmp_path, front.url) as (a, b)):
+        for home in (a, b):
+            await _both(home, front.url, second.url)
+            await home.sync()
+        await first.kill()
+        await _put(a, "one")
+        report = await a.sync()
+        assert report.relay == second.url and not report.problems
+        assert [bool(one.problem) for one in report.relays] == [True, False]
+        assert (await b.sync()).received >= 1
+        await _put(b, "two")
+        await b.sync()
+        await a.sync()
+        assert await ids(a) == await ids(b) == {"one", "two"}
+        async with behind(front, tmp_path / "r"):
+            for home in (a, b):
+                report = await home.sync()
+                assert not any(one.problem for one in report.relays)
+        entries = raw_entries(tmp_path / "r"), raw_entries(tmp_path / "second")
+        assert len(entries[0]) >= 2
+        await second.kill()
+        async with behind(front, tmp_path / "r"), join(a, tmp_path / "c", "c", front.url) as c:
+            assert await ids(c) == {"one", "two"}
+
+
+async def test_live_links_fail_over(tmp_path: Path) -> None:
+    """Connected to two relays, what one device writes reaches the other while either relay is away."""
+    async with (proxy() as front, proxy() as side, behind(front, tmp_path / "r") as first,
+                behind(side, tmp_path / "s") as second, paired(tmp_path, front.url) as (a, b)):
+        for home in (a, b):
+            await _both(home, front.url, side.url)
+        async with a.connect() as link, b.connect():
+            await link.synced(20)
+            await first.kill()
+            await _put(a, "over the second")
+            await _seen(b, "over the second")
+            status = (await a.status()).spaces[0]
+            assert status.link in ("synced", "syncing") and status.relay == side.url
+            assert status.relays[0].link == "connecting"
+            async with behind(front, tmp_path / "r"):
+                for one in (*a._syncing.links, *b._syncing.links):
+                    one.check()
+                await link.synced(20)
+                await second.kill()
+                await _put(b, "over the first")
+                await _seen(a, "over the first")
+
+
+async def _seen(home: chez.Home, id: str) -> None:
+    """Until a note is there."""
+    async with asyncio.timeout(20):
+        async for note in home.collection("notes").live(id):
+            if note is not None:
+                return
+
+
+async def test_a_relay_that_lies_is_named_while_the_other_goes_on(tmp_path: Path) -> None:
+    """A store that was set back is named; what is written leaves over the honest relay, and nothing is lost."""
+    async with (proxy() as front, behind(front, tmp_path / "r") as first, relay(tmp_path / "second") as second,
+                paired(tmp_path, second.url) as (a, b)):
+        for home in (a, b):
+            await _both(home, second.url, front.url)
+            await home.sync()
+        await first.kill()
+        shutil.copytree(tmp_path / "r", tmp_path / "old")
+        async with behind(front, tmp_path / "r"):
+            await _put(a, "early")
+            await a.sync()
+        async with behind(front, tmp_path / "old"):
+            await _put(a, "late")
+            report = await a.sync()
+            lying = next(one for one in report.relays if one.url == front.url)
+            assert "rolled back" in lying.problem and report.relay == second.url
+            await b.sync()
+            assert await ids(b) == {"early", "late"}
+            await a.sync(reseed=True)
+            assert not any(one.problem for one in (await a.sync()).relays)
+            await second.kill()
+            async with join(a, tmp_path / "c", "c", front.url) as c:
+                assert await ids(c) == {"early", "late"}
+
+
+async def test_a_device_carries_between_relays_that_do_not_share_all_devices(tmp_path: Path, server: Process) -> None:
+    """What came from one relay and the other does not show after a while, the device that knows both gives to it."""
+    async with relay(tmp_path / "second") as second, paired(tmp_path, server.url) as (a, b):
+        await _both(a, server.url, second.url)  # b knows the first alone
+        await a.sync()
+        async with a.connect() as link:
+            await link.synced(20)
+            await _put(b, "of b")
+            await b.sync(server.url)
+            await _seen(a, "of b")
+            before = len(raw_entries(tmp_path / "second"))
+            other = next(one for one in a._syncing.links if one.url == second.url)
+            for _ in range(2):  # the second look finds what the first did
+                await other.synced(20)
+                other._tick(False)
+            await other.synced(20)
+            assert len(raw_entries(tmp_path / "second")) > before
+        await server.kill()
+        async with join(a, tmp_path / "c", "c", second.url) as c:
+            assert await ids(c) == {"of b"}
+
+
+async def test_with_no_relay_left_the_error_is_that_of_the_first(tmp_path: Path) -> None:
+    """Only when no relay at all has what was written does a sync raise; it waits, and leaves with the next."""
+    async with proxy() as front, behind(front, tmp_path / "r") as first, relay(tmp_path / "second") as second:
+        async with paired(tmp_path, front.url) as (a, _):
+            await _both(a, front.url, second.url)
+            await a.sync()
+            await first.kill()
+            await second.kill()
+            await _put(a, "one")
+            with pytest.raises(RelayUnreachable):
+                await a.sync()
+            async with behind(front, tmp_path / "r"):
+                assert (await a.sync()).sent == 1
+
+
+async def test_relays_are_named_and_let_go(tmp_path: Path, server: Process) -> None:
+    """The list is kept with the home; one that is removed gets nothing more, also while connected."""
+    async with relay(tmp_path / "second") as second, paired(tmp_path, server.url) as (a, _):
+        with pytest.raises(NotFound):
+            await a.relays.add(second.url)  # there is none beside which it could be
+        await a.set_relay(server.url)
+        with pytest.raises(InvalidValue):
+            await a.relays.add("http://page")
+        for _ in range(2):
+            await a.relays.add(second.url)
+        assert [(one.url, one.link) for one in a.relays.list()] == [(server.url, "off"), (second.url, "off")]
+        with pytest.raises(InvalidValue):
+            await a.relays.remove(server.url)
+        async with a.connect() as link:
+            await link.synced(20)
+            await a.sync()
+            await a.relays.remove(second.url)
+            assert [one.url for one in a.relays.list()] == [server.url]
+            held = len(raw_entries(tmp_path / "second"))
+            await _put(a, "one")
+            await a.sync()
+            assert len(raw_entries(tmp_path / "second")) == held
+            await a.relays.add(second.url)
+            await a.sync()
+            assert len(raw_entries(tmp_path / "second")) == held + 1
+        with pytest.raises(NotFound):
+            await a.relays.remove("ws://127.0.0.1:1")
+
+
+async def test_attachments_are_at_each_relay(tmp_path: Path, server: Process) -> None:
+    """A file that was added is fetched from whichever relay is left."""
+    async with relay(tmp_path / "second") as second, paired(tmp_path, server.url) as (a, b):
+        for home in (a, b):
+            await _both(home, server.url, second.url)
+        blob = await a.blobs.add(b"x" * 100_000, name="x")
+        await a.collection("files").put({"blob": blob}, id="x")
+        await a.sync()
+        await b.sync()
+        await server.kill()
+        async with b.connect():
+            assert b"".join([part async for part in b.blobs.read(blob)]) == b"x" * 100_000
+
+
+async def test_a_lying_first_relay_raises_only_when_it_is_alone(tmp_path: Path) -> None:
+    """The home's own relay may be the one that lies: the one beside it keeps the home in step."""
+    async with (proxy() as front, behind(front, tmp_path / "r") as first, relay(tmp_path / "second") as second,
+                paired(tmp_path, front.url) as (a, _)):
+        await _put(a, "early")
+        await first.kill()
+        shutil.copytree(tmp_path / "r", tmp_path / "old")
+        async with behind(front, tmp_path / "r"):
+            await a.sync(front.url)
+        async with behind(front, tmp_path / "old"):
+            with pytest.raises(RelayMisbehaved):
+                await a.sync(front.url)
+            await _both(a, front.url, second.url)
+            report = await a.sync()
+            assert report.relay == second.url and report.relays[0].problem
