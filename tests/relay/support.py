@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chez.crypto import SigningKey
-from chez.sync.session import Claim, Rotation
+from chez.sync.requests import Rotation
+from chez.sync.session import Claim
 from chez_relay.storage import SpaceKeys
 from chez_wire.envelope import Header
 from chez_wire.frames import SealedPacket

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chez.crypto import SigningKey
 from chez.errors import InvalidValue
 from chez.sync.events import AppendDone, EntriesArrived, PacketArrived, Refused, RolesEnded
-from chez.sync.session import Rotation
+from chez.sync.requests import Rotation
 from chez_relay.effects import Ask, Close, Effect, Send
 from chez_relay.errors import Code
 from chez_relay.session import RelaySession, State

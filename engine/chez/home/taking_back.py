@@ -16,8 +16,8 @@ from chez.home.reports import SyncReport
 from chez.keys.person import Person
 from chez.store.database import Connection
 from chez.sync.connection import connect
+from chez.sync.requests import Rotation
 from chez.sync.rotating import taken_back
-from chez.sync.session import Rotation
 from chez_wire.login import Role
 
 __all__ = ("sync_back",)

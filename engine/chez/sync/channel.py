@@ -8,8 +8,9 @@ answers are its space's. Claims wait until all spaces that are to be opened have
 from collections.abc import Sequence
 
 from chez.crypto import SigningKey
+from chez.sync.requests import Rotation
 from chez.sync.sealed import Cursor
-from chez.sync.session import Claim, ClientSession, Rotation
+from chez.sync.session import Claim, ClientSession
 from chez_wire.frames import SealedPacket
 from chez_wire.login import Role
 

@@ -36,7 +36,8 @@ from chez.sync.events import (
     Welcomed,
 )
 from chez.sync.pushes import Push, Pushes
-from chez.sync.session import Claim, ClientSession, Rotation
+from chez.sync.requests import Rotation
+from chez.sync.session import Claim, ClientSession
 from chez_wire.frames import OpenedSpace, SealedPacket
 from chez_wire.limits import DEFAULT_CREDIT, MAX_CLAIMS, MAX_PAGE
 from chez_wire.login import Role

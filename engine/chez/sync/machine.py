@@ -43,9 +43,9 @@ from chez.sync.events import (
 from chez.sync.heads import Alarm
 from chez.sync.received import Received
 from chez.sync.replica import Replica
+from chez.sync.requests import Rotation
 from chez.sync.rotating import Creation
 from chez.sync.sealed import Cursor, Sealed
-from chez.sync.session import Rotation
 from chez.sync.tries import Tries
 from chez.sync.work import Phase, Progress, Work
 from chez_wire.limits import DEFAULT_CREDIT

@@ -43,6 +43,7 @@ from chez.sync.outbox import (
 from chez.sync.owing import owes, said_by, untold
 from chez.sync.planning import by_epoch, plan
 from chez.sync.received import Received
+from chez.sync.requests import Rotation
 from chez.sync.retiring import retire_expelled
 from chez.sync.rotating import (
     Creation,
@@ -55,7 +56,6 @@ from chez.sync.rotating import (
     takes_rights,
 )
 from chez.sync.sealed import Cursor, Sealed, acknowledge, advance, begin_anew, sealed_for, unsealed
-from chez.sync.session import Rotation
 from chez.sync.several import Several
 from chez.sync.tally import Notice, Tally
 from chez_wire.envelope import GENESIS_HEAD, entry_id

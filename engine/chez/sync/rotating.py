@@ -27,7 +27,7 @@ from chez.spaces.space import SpaceKeys, keep_statement, store_epoch
 from chez.spaces.statements import Enrol, Expel, Remove, Retire, Role, SetRole, Signed
 from chez.store.database import Connection
 from chez.sync.entry import STATEMENT, STATEMENTS, Inner, read_signed
-from chez.sync.session import Rotation
+from chez.sync.requests import Rotation
 from chez_wire.frames import SealedPacket
 from chez_wire.login import ANY_KEY, handle_of
 

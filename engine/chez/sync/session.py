@@ -16,7 +16,7 @@ refold to the head that is claimed for them, and stay within the credit given (`
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from chez.errors import InvalidValue, RelayMisbehaved
 from chez.sync.answers import Answers, Asked
 from chez.sync.events import Event, Welcomed
 from chez.sync.following import Following, misbehaved
+from chez.sync.requests import Rotation, check_credit, ordered_packets
 from chez.sync.resuming import Reading
 from chez_wire import frames
 from chez_wire.dropping import drop_hash
@@ -32,7 +33,6 @@ from chez_wire.envelope import GENESIS_HEAD, entry_id
 from chez_wire.errors import FrameError
 from chez_wire.kept import kept_digest
 from chez_wire.limits import (
-    ID_BYTES,
     MAX_CHUNK,
     MAX_CHUNK_IDS,
     MAX_CLAIMS,
@@ -40,10 +40,8 @@ from chez_wire.limits import (
     MAX_ENVELOPE,
     MAX_INBOX_ITEM,
     MAX_INBOX_TTL,
-    MAX_PACKETS,
     MAX_PAGE,
     MAX_SPACES_PER_CONNECTION,
-    PACKET_BYTES,
 )
 from chez_wire.login import (
     Role,
@@ -57,7 +55,7 @@ from chez_wire.login import (
 )
 from chez_wire.packets import packets_hash
 
-__all__ = ("TRANSITIONS", "Claim", "ClientSession", "Dropping", "Rotation", "State")
+__all__ = ("TRANSITIONS", "Claim", "ClientSession", "Dropping", "State")
 
 Claim = tuple[bytes, Role, SigningKey]
 """One role to open: the handle of a space or inbox, the role, the credential's key."""
@@ -82,22 +80,6 @@ TRANSITIONS: Final[Mapping[State, Mapping[type[Any], State]]] = MappingProxyType
     State.REFUSED: {},
     State.BROKEN: {},
 })
-
-
-@dataclass(frozen=True, slots=True)
-class Rotation:
-    """What replaces the keys of a space at the relay: all public keys, and the packets that carry the secret ones.
-
-    `previous_read` is the read key that it replaces; `chez_wire.login.ANY_KEY` stands for
-    whichever there is, and is for the relay recovery key alone.
-    """
-
-    previous_read: bytes
-    admin_key: bytes
-    read_key: bytes
-    append_key: bytes
-    control_key: bytes
-    packets: tuple[frames.SealedPacket, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +155,7 @@ class ClientSession:
         token: str = "", packets: Sequence[frames.SealedPacket] = (),
     ) -> int:
         """Create a space with the public keys of its credentials -> `Completed` (also if it was there alike)."""
-        ordered = _ordered(packets)
+        ordered = ordered_packets(packets)
         ref = self._answers.expect(Asked(frames.Done))
         keys = (admin.public, recovery_key, read_key, append_key, control_key)
 
@@ -192,7 +174,7 @@ class ClientSession:
         new = (rotation.admin_key, rotation.read_key, rotation.append_key, rotation.control_key)
         if rotation.read_key == rotation.previous_read:
             raise InvalidValue("a rotation replaces the read key", "derive it from a new epoch's secret")
-        ordered = _ordered(rotation.packets)
+        ordered = ordered_packets(rotation.packets)
         ref = self._answers.expect(Asked(frames.Done, handle))
 
         def build() -> frames.Rotate:
@@ -235,7 +217,7 @@ class ClientSession:
         The first request of a connection. `kept` are the handles of all that are kept, `readings` tell of
         those that are wanted; `credit` bytes may be under way of each.
         """
-        _check_credit(credit)
+        check_credit(credit)
         if not 1 <= len(kept) <= MAX_SPACES_PER_CONNECTION:
             raise InvalidValue(f"one connection takes up 1 to {MAX_SPACES_PER_CONNECTION} spaces, not {len(kept)}")
         if not self._answers.fresh:
@@ -279,14 +261,14 @@ class ClientSession:
         head at `after`, if the caller knows it: then the first entries are checked against
         it as well. A second subscription to the same space replaces the first.
         """
-        _check_credit(credit)
+        check_credit(credit)
         ref = self._answers.expect(Asked(frames.Entries, handle, after=after))
         self._answers.follow(handle, Following(ref, after, credit, GENESIS_HEAD if after == 0 else head))
         return self._request(ref, lambda: frames.Subscribe(ref, handle, after, credit))
 
     def credit(self, handle: bytes, credit: int) -> None:
         """Allow more bytes on a subscription: what arrived before is durable here. Has no answer."""
-        _check_credit(credit)
+        check_credit(credit)
         following = self._answers.following(handle)
         if following is None:
             raise InvalidValue("there is no subscription to this space on this connection")
@@ -295,7 +277,7 @@ class ClientSession:
 
     def read(self, handle: bytes, after: int, limit: int = MAX_PAGE) -> int:
         """Read one page of entries after an offset -> `EntriesArrived`."""
-        _check_credit(limit)
+        check_credit(limit)
         ref = self._answers.expect(Asked(frames.Entries, handle, after=after))
         return self._request(ref, lambda: frames.Read(ref, handle, after, limit))
 
@@ -404,20 +386,3 @@ class ClientSession:
 
     def _creation(self, kind: str, key: SigningKey, fields: tuple[bytes, ...]) -> bytes:
         return key.sign_bytes(create_message(*self._greeting, kind, *fields))
-
-
-def _ordered(packets: Sequence[frames.SealedPacket]) -> list[frames.SealedPacket]:
-    """Packets in the order of their tags, which is all that a relay takes."""
-    if len(packets) > MAX_PACKETS:
-        raise InvalidValue(f"a space has at most {MAX_PACKETS} packets, not {len(packets)}")
-    if any(len(packet.tag) != ID_BYTES or len(packet.box) != PACKET_BYTES for packet in packets):
-        raise InvalidValue(f"a packet has a tag of {ID_BYTES} bytes and a box of {PACKET_BYTES}")
-    ordered = {packet.tag: packet for packet in sorted(packets, key=lambda packet: packet.tag)}
-    if len(ordered) < len(packets):
-        raise InvalidValue("two packets have one tag")
-    return list(ordered.values())
-
-
-def _check_credit(credit: int) -> None:
-    if not 1 <= credit <= MAX_CREDIT:
-        raise InvalidValue(f"a number of bytes from 1 to {MAX_CREDIT} is needed, not {credit}")
