@@ -108,6 +108,19 @@ class Device:
             await asyncio.sleep(gap)
         return {"sent": sent, "durable": durable}
 
+    async def changes(self, count: int) -> dict[str, Any]:
+        """Set the record's field `count` times, each a change of its own; answers when the first began."""
+        ticks, began = self.home.collection("ticks"), time.monotonic_ns()
+        await asyncio.gather(*(ticks.put({"n": number}, id="tick") for number in range(1, count + 1)))
+        return {"began": began, "durable": time.monotonic_ns()}
+
+    async def history(self) -> dict[str, Any]:
+        """How many changes the record's history has."""
+        count, before = 0, None
+        while page := await self.home.collection("ticks").history("tick", limit=10_000, before=before):
+            count, before = count + len(page), page[-1].oldest
+        return {"count": count}
+
     async def watch(self, upto: int) -> dict[str, Any]:
         """Follow the record until it has reached `upto`; answers when each new value was here to be used."""
         seen: list[tuple[int, int]] = []

@@ -101,6 +101,16 @@ class Repo:
         return [(next(at for n, at in seen if n >= number) - began) / 1e9
                 for number, began in enumerate(sent, 1)]
 
+    async def changes(self, count: int) -> float:
+        """Seconds until B has the last of so many changes that A makes to one document, one after the other."""
+        a, b = await self.client("a"), await self.client("b")
+        url = (await a.ask("one"))["url"]
+        await asyncio.sleep(ASK_AFTER)
+        await b.ask("watch", url=url, upto=count)
+        began = (await a.ask("changes", count=count))["began"]
+        seen = (await b.answer())["seen"]
+        return float(seen[-1][1] - began) / 1e9
+
 
 async def attempt(bench: Bench, folder: Path | None, work: Callable[["Repo"], Awaitable[T]]) -> T | None:
     """One run of the peer with an empty store; None, said aloud, when it can't be or does not end.

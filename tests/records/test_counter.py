@@ -119,6 +119,36 @@ def test_an_addition_that_meets_another_kind_of_value_waits_unseen() -> None:
     assert b.stored() == {"n": 5}
 
 
+steps = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["text", "number", "counter", "add", "meet"])),
+                 max_size=12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps)
+def test_what_a_device_remembers_of_a_map_without_counters_is_true(taken: list[tuple[str, str]]) -> None:
+    """A field is put over and over, as number, text or counter, on both devices: who put last sees what it put."""
+    devices = dict(zip("ab", pair(), strict=True))
+    devices["a"].put({"n": 0, "m": {"n": 0}})
+    meet(*devices.values())
+    for number, (name, what) in enumerate(taken):
+        device = devices[name]
+        if what == "meet":
+            meet(*devices.values())
+            continue
+        before = device.stored()["n"]
+        if what == "add":
+            if type(before) is Counter:
+                device.edit(_adding(number, False))()
+                assert device.stored()["n"] == int(before) + number
+            continue
+        value = {"text": f"text {number}", "number": number, "counter": Counter(number)}[what]
+        device.put({"n": value, "m": {"n": value}})
+        stored = device.stored()
+        assert stored["n"] == value and stored["m"]["n"] == value
+    meet(*devices.values())
+    assert devices["a"].stored() == devices["b"].stored()
+
+
 def _hostile(fields: dict[str, Any], actor: bytes = NAMES[0]) -> dict[str, Any]:
     document = automerge.load(encode_fields(actor, 1, 1, (), fields).bytes, NAMES[1])
     return automerge.extract(document)

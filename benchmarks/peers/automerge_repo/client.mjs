@@ -53,6 +53,13 @@ const verbs = {
     handle.on('change', look)
     say({ watching: true })
   },
+  async changes({ count }) {
+    say({ began: now() })
+    for (let n = 1; n <= count; n++) {
+      handle.change(doc => { doc.n = n })
+      if (n % 10 === 0) await sleep(0) // let the network have its turn
+    }
+  },
   async edit({ count, gap }) {
     const sent = []
     for (let n = 1; n <= count; n++) {

@@ -66,8 +66,9 @@ class Collection(Generic[T]):
         key = self._engine.new_id() if id is None else check_id(id)
         put = self._form.put(key, value)
         await self._reader.facts()
-        async with self._alone(key):
-            await self._engine.database.write(self._putting([(key, *put)]))
+        async with self._alone(key):  # writes are done in the order they are asked for, several in one commit
+            done = self._engine.database.submit(self._putting([(key, *put)]))
+        await done
         return Record(key, value, self.name)
 
     async def put_many(self, values: Iterable[T], *, ids: Iterable[str] | None = None) -> list[str]:
@@ -115,7 +116,7 @@ class Collection(Generic[T]):
             wanted = self._form.close(opened)
             if wanted.migrated is not None:
                 draft = draft.migrated(wanted.migrated)
-            change = write_difference(draft.document, draft.value, wanted.after)
+            change = write_difference(draft.document, draft.value, wanted.after, partless=draft.partless)
             if change is not None:
                 await engine.database.write(lambda db: engine.records.end_edit(
                     db, engine.space, draft, change, wanted.after))

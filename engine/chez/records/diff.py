@@ -33,18 +33,20 @@ _ABSENT: Final = object()
 
 
 def write_difference(document: Document, before: dict[str, Value], after: dict[str, Value],
-                     device: bytes | None = None) -> bytes | None:
+                     device: bytes | None = None, partless: set[bytes] | None = None) -> bytes | None:
     """Edit a document whose value is `before` so that it becomes `after`.
 
     Returns the raw bytes of the one change made, or None when the values are equal.
     `device` is whose parts of counters are written, if not those of the document's actor.
+    `partless` are its maps that are known to hold no part of a counter, and is brought up to date: to
+    find out takes the longer the oftener a map was written to.
     Raises `InvalidValue` when a counter's part would not fit 64 bits.
     """
     if same(before, after):
         return None
     heads, name = document.get_heads(), device or bytes(document.get_actor())
     with transaction(document) as tx:
-        _Writer(tx, name).map(ROOT, before, after)
+        _Writer(tx, name, set() if partless is None else partless).map(ROOT, before, after)
     # Nothing is written for a version that is known, or an edit that takes itself back.
     return None if document.get_heads() == heads else last_change(document)
 
@@ -75,16 +77,16 @@ def _same_plain(a: Value, b: Value) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Writer:
-    """One transaction, and the device in whose name counters are added to."""
+    """One transaction, the device in whose name counters are added to, and the maps without a counter's part."""
 
     tx: Any
     device: bytes
+    partless: set[bytes]
 
     # --- maps -----------------------------------------------------------------------------
 
     def map(self, obj: bytes, before: dict[str, Value], after: dict[str, Value]) -> None:
-        keys: list[str] = self.tx.keys(obj)
-        parts = parts_by_name(keys)
+        parts = self._parts(obj)
         root = obj == ROOT
         for key in sorted(before.keys() - after.keys()):  # one order, so that a run replays byte for byte
             if not (root and is_reserved(key, root)):
@@ -101,6 +103,14 @@ class _Writer:
                 self._clear(obj, parts.get(key, []))
                 self.put(obj, key, old, value)
 
+    def _parts(self, obj: bytes) -> dict[str, list[str]]:
+        if obj in self.partless:
+            return {}
+        parts = parts_by_name(self.tx.keys(obj))
+        if not parts:
+            self.partless.add(obj)
+        return parts
+
     def _clear(self, obj: bytes, parts: list[str]) -> None:
         """Take away what was added to a counter, before something else is put in its place."""
         for part in parts:
@@ -113,7 +123,7 @@ class _Writer:
         if type(old) is Counter and not amount:
             return
         if not counted and old is not _ABSENT:
-            self._clear(obj, parts_by_name(self.tx.keys(obj)).get(name, []))
+            self._clear(obj, self._parts(obj).get(name, []))
             self.tx.delete(obj, name)
         key = part_key(self.device, name)
         found = self.tx.get(obj, key)
@@ -123,6 +133,7 @@ class _Writer:
         if not -(2**63) <= total < 2**63:
             raise InvalidValue(f"field {name!r}: what this device added to the counter does not fit 64 bits",
                                "Save the record without the field, then with its new number.")
+        self.partless.discard(obj)
         self.tx.put(obj, key, ScalarType.Int, total)
 
     # --- lists ----------------------------------------------------------------------------

@@ -74,6 +74,8 @@ class _Warm:
     ground: Ground | None = None
     own: tuple[int, bytes] | None = None
     """The number and hash of this device's last change, once they were asked for."""
+    partless: set[bytes] = field(default_factory=set)
+    """The maps of the document that are known to hold no part of a counter."""
 
 
 @dataclass(slots=True)
@@ -298,18 +300,23 @@ class Rows:
         warm = self._warm.get(n)
         return None if warm is None else warm.ground
 
+    def partless(self, n: int) -> set[bytes]:
+        """The maps of a record's document, which is loaded, that are known to hold no part of a counter."""
+        return self._warm[n].partless
+
     def drop(self, n: int) -> None:
         """Keep nothing of a record loaded: its log was written anew."""
         self._warm.pop(n, None)
 
     def keep(self, n: int, document: Document, tips: dict[bytes, Tip] | None = None,
-             ground: Ground | None = None) -> None:
+             ground: Ground | None = None, partless: set[bytes] | None = None) -> None:
         """Keep a document loaded as the record's present one."""
         warm = self._warm.get(n)
         if warm is None:
             self._warm[n] = _Warm(document, tips, ground)
         else:
-            warm.document = document
+            if document is not warm.document:
+                warm.document, warm.partless = document, partless or set()
             warm.tips = tips if tips is not None else warm.tips
             warm.ground = ground if ground is not None else warm.ground
         self._warm.move_to_end(n)

@@ -10,7 +10,7 @@ imported record came from) and `_version` (of its form; see `records/reserved.py
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -55,7 +55,8 @@ _STAND_IN: Final = b"edit"
 class Draft:
     """A copy of a record as an edit began: its document, that one's heads, and its value.
 
-    `first` are the changes of a migration that the edit builds on.
+    `first` are the changes of a migration that the edit builds on, `partless` the maps of the document without a
+    part of a counter.
     """
 
     collection: str
@@ -64,6 +65,7 @@ class Draft:
     heads: list[bytes]
     value: dict[str, Value]
     first: tuple[RawChange, ...] = ()
+    partless: set[bytes] = field(default_factory=set)
 
     def migrated(self, value: dict[str, Value]) -> "Draft":
         """The same upon a migration to `value`."""
@@ -128,7 +130,8 @@ class RecordStore:
         row = self._here(db, space, collection, id)
         document = self._rows.load(db, row.n).fork()
         document.set_actor(self.actor)
-        return Draft(collection, id, document, document.get_heads(), row.value)
+        return Draft(collection, id, document, document.get_heads(), row.value,
+                     partless=set(self._rows.partless(row.n)))
 
     def end_edit(self, db: Connection, space: int, draft: "Draft", change: bytes, after: dict[str, Value]) -> None:
         """Take in a draft that `change` turned into `after`; it merges with what arrived meanwhile."""
@@ -148,7 +151,7 @@ class RecordStore:
             self._edit(db, row, draft.collection, kept | changed)
         elif warm is not None and sorted(warm.get_heads()) == sorted(draft.heads):
             self._log(db, row.n, info, None)
-            self._rows.keep(row.n, draft.document)
+            self._rows.keep(row.n, draft.document, partless=draft.partless)
             self._rows.project(db, row, _shown(draft.document, draft.value, after), row.tail + 1)
         elif self._rows.own_sequence(db, row.n) == info.sequence - 1:
             self._take(db, space, draft.collection, draft.id, [info])
@@ -374,7 +377,7 @@ class RecordStore:
         if version := row.value.get("_version"):
             after = after | {"_version": max(version, after.get("_version", 1))}  # no edit lowers it
         document = self._rows.load(db, row.n)
-        change = write_difference(document, row.value, after)
+        change = write_difference(document, row.value, after, partless=self._rows.partless(row.n))
         if change is None:
             return
         self._log(db, row.n, automerge.read_change(change), origin)
