@@ -1,35 +1,24 @@
 """`chez-relay`: serve, and what an operator looks after a store with."""
 
-import asyncio
 import dataclasses
 import functools
 import json
-import logging
 import os
-import signal
 from collections.abc import Callable
-from importlib import metadata
-from logging.handlers import WatchedFileHandler
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from chez_relay.config import FILE_VARIABLE, Configuration, example, load, reference, shown
 from chez_relay.errors import BadConfiguration, RelayError
-from chez_relay.server import RelayServer, serving
+from chez_relay.release import release
 from chez_relay.settings import SETTINGS
 from chez_relay.storage.census import census
 from chez_relay.storage.copies import FILE_NAME
-from chez_relay.storage.sqlite import SqliteStorage
 from chez_wire.frames import PROTOCOL_VERSION
 
-if TYPE_CHECKING:
-    from chez_relay.tls import Certificate
-
 __all__ = ("main",)
-
-_log = logging.getLogger("chez_relay")
 
 
 class _Refusal(click.ClickException):
@@ -85,51 +74,30 @@ def _settings(command: Callable[..., None]) -> Callable[..., None]:
 @main.command()
 @_settings
 def serve(settings: Configuration) -> None:
-    """Serve devices until SIGTERM or Ctrl-C."""
-    data, tokens = settings.data, settings.tokens()
-    # One that notices when the file was moved away, to be rotated.
-    handlers = [WatchedFileHandler(settings["log_file"], encoding="utf-8")] if settings["log_file"] else None
-    layout = "%(asctime)s %(levelname)s %(message)s"
-    logging.basicConfig(level=logging.INFO, format=layout, handlers=handlers)
-    try:
-        asyncio.run(_serve(settings, data, tokens, settings.certificate()))
-    except OSError as error:
-        raise BadConfiguration(f"{settings['listen']} can't be used: {error.strerror or error}") from error
+    """Serve devices until SIGTERM or Ctrl-C.
+
+    On SIGHUP the certificate and the tokens are read again.
+    """
+    from chez_relay.process import run
+
+    run(settings)
 
 
-async def _serve(
-    settings: Configuration, data: Path, tokens: tuple[str, ...], certificate: "Certificate | None"
-) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    host, port = settings.address
-    storage = await SqliteStorage.open(data, quotas=settings.quotas)
-    try:
-        async with serving(
-            storage, host, port, names=settings["names"], tokens=tokens, limits=settings.limits,
-            tls=certificate.context if certificate else None,
-        ) as server:
-            loop.add_signal_handler(signal.SIGHUP, lambda: _reload(settings, server, certificate))
-            shown_host = f"[{host}]" if ":" in host else host
-            click.echo(f"chez-relay: listening on ws{'s' if certificate else ''}://{shown_host}:{server.port}")
-            await stop.wait()
-    finally:
-        await storage.close()
+@main.command()
+@_settings
+def doctor(settings: Configuration) -> None:
+    """Look at what a relay with these settings needs: its disk, its files, its port, its limits.
 
+    The exit code is 3 when something must be mended.
+    """
+    from chez_relay.doctor import examine
 
-def _reload(settings: Configuration, server: RelayServer, certificate: "Certificate | None") -> None:
-    """Take certificate and tokens as their files are now; what makes no sense leaves things as they were."""
-    try:
-        tokens = settings.tokens()
-        if certificate is not None:
-            certificate.reload()
-    except RelayError as error:
-        _log.error("%s", error)
-        return
-    server.tokens = tokens
-    _log.info("certificate and tokens were read again")
+    worst = 0
+    for finding in examine(settings):
+        worst = max(worst, finding.level)
+        click.echo(f"{finding.word:<8} {finding.what}: {finding.text}")
+    if worst > 1:
+        raise click.exceptions.Exit(3)
 
 
 @main.command()
@@ -217,4 +185,4 @@ def check(data: Path, as_json: bool) -> None:
 @main.command()
 def version() -> None:
     """Show the versions of the program and the protocol."""
-    click.echo(f"chez-relay {metadata.version('chez')}, protocol {PROTOCOL_VERSION}")
+    click.echo(f"chez-relay {release()}, protocol {PROTOCOL_VERSION}")

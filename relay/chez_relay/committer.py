@@ -6,10 +6,12 @@ client alone a group has one request and waits for nobody.
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from chez_relay.counts import Counts
 from chez_relay.errors import Code, StorageFailed
 from chez_relay.fanout import Growth, growth
 from chez_relay.storage import (
@@ -68,9 +70,14 @@ def cost(request: Request) -> int:
 class Committer:
     """Collects requests and performs them in groups; `grown` hears what each group added."""
 
-    def __init__(self, storage: Storage, grown: Callable[[Growth], None]) -> None:
+    def __init__(
+        self, storage: Storage, grown: Callable[[Growth], None], *, counts: Counts | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._storage = storage
         self._grown = grown
+        self._counts = counts or Counts()
+        self._clock = clock
         self._waiting: deque[tuple[Request, Callable[[Result], None]]] = deque()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -102,7 +109,9 @@ class Committer:
             group.append(self._waiting.popleft())
             size += cost(group[-1][0])
         requests = [request for request, _ in group]
+        begun = self._clock()
         results = await self._performed(requests)
+        self._counts.group(requests, results, self._clock() - begun)
         for (_, done), result in zip(group, results, strict=True):
             done(result)
         self._grown(growth(requests, results))
@@ -110,9 +119,15 @@ class Committer:
     async def _performed(self, requests: Sequence[Request]) -> list[Result]:
         """The storage's results; where it can't write, what only reads is still answered."""
         try:
-            return await self._storage.perform(requests)
+            results = await self._storage.perform(requests)
         except StorageFailed as error:
             _log.error("%s", error)
+        except Exception:  # a defect must not end the one task that all connections wait for
+            _log.exception("the storage failed on something unexpected")
+        else:
+            self._counts.performed(requests, well=True)
+            return results
+        self._counts.performed(requests, well=False)
         reading = [request for request in requests if isinstance(request, READING)]
         if not reading or len(reading) == len(requests):
             return [_FAILED] * len(requests)

@@ -117,14 +117,16 @@ class Connection:
         """Drop the connection at once, whatever was not sent."""
         self._socket.transport.abort()
 
-    def drop_if_stalled(self) -> None:
-        """Drop the connection if the client took nothing since the last call, with bytes waiting.
+    def drop_if_stalled(self) -> bool:
+        """Drop the connection if the client took nothing since the last call, with bytes waiting; whether it was so.
 
         (Pings don't notice: behind a full socket they wait as well.)
         """
-        if self._sending and self._sent == self._sent_before:
+        stalled = self._sending and self._sent == self._sent_before
+        if stalled:
             self.abort()
         self._sent_before = self._sent
+        return stalled
 
     def _hello_is_late(self) -> None:
         if self._session.state is State.GREETING:

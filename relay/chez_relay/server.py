@@ -22,6 +22,7 @@ from websockets.http11 import Response
 from chez_relay.buckets import Bucket, Buckets
 from chez_relay.committer import Committer
 from chez_relay.connection import GOING_AWAY, Connection
+from chez_relay.counts import Counts
 from chez_relay.fanout import Growth
 from chez_relay.kept import KeptSessions
 from chez_relay.limits import Limits
@@ -50,12 +51,14 @@ class RelayServer:
         self._clock = clock
         self._packets = Buckets(limits.packets_burst_per_address, limits.packets_rate_per_address)
         self._kept = KeptSessions(clock, limits.kept_bytes, limits.kept_bytes_per_address, limits.kept_seconds)
-        self._committer = Committer(storage, self._grown)
+        self.counts = Counts()
+        self._committer = Committer(storage, self._grown, counts=self.counts, clock=clock)
         self._connections: dict[Connection, asyncio.Task[None] | None] = {}
         self._followers: dict[bytes, dict[Connection, None]] = {}
         self._addresses: Counter[str] = Counter()
         self.names: frozenset[str] = frozenset()
         self.port = 0
+        self._draining = False
 
     @property
     def connections(self) -> int:
@@ -66,6 +69,16 @@ class RelayServer:
     def load(self) -> int:
         """Bytes that all connections together keep in memory, at most."""
         return sum(connection.load for connection in self._connections)
+
+    @property
+    def followed(self) -> int:
+        """Spaces and inboxes that connections follow now, each counted once."""
+        return len(self._followers)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes connections and could write when it last wanted to."""
+        return not self._draining and self.counts.writable
 
     def follow(self, name: bytes, connection: Connection) -> None:
         """Tell `connection` when the space or inbox grows, or its credentials are replaced."""
@@ -85,6 +98,7 @@ class RelayServer:
     def admit(self, socket: ServerConnection, _request: HttpRequest) -> Response | None:
         """Turn away a connection too many before the websocket handshake."""
         if self._crowded(socket):
+            self.counts.turned_away["connections"] += 1
             return socket.respond(http.HTTPStatus.TOO_MANY_REQUESTS, "too many connections\n")
         return None
 
@@ -97,6 +111,7 @@ class RelayServer:
     async def handle(self, socket: ServerConnection) -> None:
         """Serve one accepted websocket until it closes."""
         if self._crowded(socket):  # handshakes side by side can pass `admit` together
+            self.counts.turned_away["connections"] += 1
             with suppress(ConnectionClosed):
                 await socket.close(TRY_LATER, "too many connections")
             return
@@ -109,6 +124,7 @@ class RelayServer:
         connection = Connection(socket, session, self._committer, self)
         self._connections[connection] = asyncio.current_task()
         self._addresses[address] += 1
+        self.counts.connections += 1
         try:
             await connection.run(self._limits.hello)
         finally:
@@ -161,17 +177,20 @@ class RelayServer:
         while True:
             await asyncio.sleep(self._limits.stall)
             for connection in list(self._connections):
-                connection.drop_if_stalled()
+                self.counts.let_go["stalled"] += connection.drop_if_stalled()
 
     async def drain(self) -> None:
-        """Answer what was asked, then close all connections (1001, going away).
+        """Answer what was asked, then close all connections (1001, going away): devices come back by themselves.
 
-        Whoever does not take the answers within the limit is dropped.
+        Whoever does not take the answers within the limit is dropped; a storage that hangs is waited for as long.
         """
+        self._draining = True
+        _log.info("draining", extra={"numbers": {"connections": len(self._connections)}})
         tasks = [task for task in self._connections.values() if task is not None]
         for connection in list(self._connections):
             connection.stop_reading()
-        await self._committer.idle()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._committer.idle(), self._limits.drain)
         for connection in list(self._connections):
             connection.close(GOING_AWAY, "the relay shuts down")
         if tasks:

@@ -113,6 +113,8 @@ _GENERAL: Final = (
     Setting("tls_certificate", "a file", _text, "",
             "The certificate with its chain, in PEM: then devices dial wss://. Read again on SIGHUP.", path=True),
     Setting("tls_key", "a file", _text, "", "The certificate's secret key, in PEM without a passphrase.", path=True),
+    Setting("status", "HOST:PORT", _optional_address, "",
+            "Address for health, readiness and metrics, which only the operator should reach. Without: none."),
     Setting("log_file", "a file", _text, "", "Write the log there. Without: to standard error.", path=True),
     Setting("log_format", "text or json", _one_of("text", "json"), "text",
             "One line of text, or one JSON object, for each event."),

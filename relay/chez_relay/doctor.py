@@ -1,0 +1,179 @@
+"""`chez-relay doctor`: whether this machine gives a relay what its settings ask for.
+
+It opens, measures and tries; it changes nothing, but for a small file that it makes in the data folder and removes.
+"""
+
+import errno
+import os
+import resource
+import shutil
+import socket
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from chez_relay.config import Configuration
+from chez_relay.errors import RelayError
+from chez_relay.storage.census import census
+from chez_relay.storage.copies import FILE_NAME
+from chez_wire.limits import MIB
+
+__all__ = ("Finding", "examine")
+
+LOW_SPACE: Final = 1024 * MIB
+"""Free bytes below which a disk is nearly full: one space may hold as much."""
+
+SLOW_SYNC: Final = 0.02
+"""Seconds of an fsync above which appends wait noticeably: disks with a write cache that lasts take 1 to 5 ms."""
+
+SYNCS: Final = 12
+CERTIFICATE_DAYS: Final = 14
+"""Days before its end at which a certificate should have been renewed: most are, a month before."""
+
+SPARE_FILES: Final = 64
+_WORDS: Final = ("good", "warning", "bad")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was looked at, and how it is: 0 good, 1 a warning, 2 must be mended."""
+
+    what: str
+    level: int
+    text: str
+
+    @property
+    def word(self) -> str:
+        """The level in a word."""
+        return _WORDS[self.level]
+
+
+def examine(settings: Configuration, clock: Callable[[], float] = time.time) -> Iterator[Finding]:
+    """Look at everything, one finding after the other. Raises `BadConfiguration` when no data folder is set."""
+    data = settings.data
+    there = data if data.is_dir() else next(path for path in data.absolute().parents if path.is_dir())
+    yield _permissions("data folder", data, 0o077, "others may read the store")
+    yield _space(there)
+    yield _sync(there)
+    yield from _store(data)
+    yield _clock(data, clock())
+    yield _files(settings.limits.connections + SPARE_FILES)
+    yield _port(settings)
+    yield from _secrets(settings, clock())
+
+
+def _permissions(what: str, path: Path, mask: int, harm: str) -> Finding:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return Finding(what, 0, "not there yet")
+    except OSError as error:
+        return Finding(what, 2, f"it can't be looked at: {error.strerror}")
+    if not os.access(path, os.R_OK | (os.W_OK | os.X_OK if path.is_dir() else 0)):
+        return Finding(what, 2, "this user may not use it")
+    if mode & mask:
+        return Finding(what, 1, f"{harm} (its mode is {mode & 0o777:o}): take the rights of others away with chmod")
+    return Finding(what, 0, "this user's alone")
+
+
+def _space(folder: Path) -> Finding:
+    usage = shutil.disk_usage(folder)
+    text = f"{usage.free // MIB} MiB free of {usage.total // MIB}"
+    return Finding("disk", 1 if usage.free < LOW_SPACE else 0, text)
+
+
+def _sync(folder: Path) -> Finding:
+    path = folder / f".chez-relay-doctor-{os.getpid()}"
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            took = [_timed(handle) for _ in range(SYNCS)]
+        finally:
+            os.close(handle)
+            path.unlink()
+    except OSError as error:
+        return Finding("fsync", 2, f"nothing can be written there: {error.strerror}")
+    middle = statistics.median(took)
+    return Finding("fsync", 1 if middle > SLOW_SYNC else 0,
+                   f"{middle * 1000:.1f} ms for 4 KiB (the slowest of {SYNCS}: {max(took) * 1000:.1f} ms)")
+
+
+def _timed(handle: int) -> float:
+    begun = time.perf_counter()
+    os.write(handle, bytes(4096))
+    os.fsync(handle)
+    return time.perf_counter() - begun
+
+
+def _store(data: Path) -> Iterator[Finding]:
+    if not (data / FILE_NAME).exists():
+        yield Finding("store", 0, "none yet")
+        return
+    try:
+        found = census(data)
+    except RelayError as error:
+        yield Finding("store", 2, str(error))
+    else:
+        yield Finding("store", 0, f"{found.spaces} spaces, {found.entries} entries (`check` looks at each)")
+
+
+def _clock(data: Path, now: float) -> Finding:
+    """Nothing is ordered by the clock, but inboxes expire by it: behind, they stay; ahead, they are lost."""
+    try:
+        written = max(path.stat().st_mtime for path in data.glob(f"{FILE_NAME}*"))
+    except (OSError, ValueError):
+        written = 0.0
+    if now + 60 < written:
+        return Finding("clock", 2, "it is behind the time at which the store was last written")
+    if now < 1_767_225_600:  # the first of January 2026: before this program was
+        return Finding("clock", 2, "it is years behind")
+    return Finding("clock", 0, "not behind the store")
+
+
+def _files(wanted: int) -> Finding:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        return Finding("open files", 1, f"the system allows {hard}, limits.connections asks for {wanted} (ulimit -n)")
+    return Finding("open files", 0, f"{wanted} are allowed")
+
+
+def _port(settings: Configuration) -> Finding:
+    host, port = settings.address
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with closing(socket.socket(family, socket.SOCK_STREAM)) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((host, port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return Finding("port", 1, f"{settings['listen']} is in use, by this relay if it runs")
+        return Finding("port", 2, f"{settings['listen']} can't be used: {error.strerror or error}")
+    return Finding("port", 0, f"{settings['listen']} is free")
+
+
+def _secrets(settings: Configuration, now: float) -> Iterator[Finding]:
+    if settings["token_file"]:
+        yield _permissions("tokens", Path(settings["token_file"]), 0o077, "others may read them")
+        yield _tried("tokens", settings.tokens)
+    if settings["tls_key"]:
+        yield _permissions("certificate's key", Path(settings["tls_key"]), 0o077, "others may read it")
+    try:
+        certificate = settings.certificate()
+    except RelayError as error:
+        yield Finding("certificate", 2, str(error))
+        return
+    if certificate is not None:
+        days = int((certificate.expires - now) // 86400)
+        text = f"it ends in {days} days" if days > 0 else "it is over"
+        yield Finding("certificate", 2 if days <= 0 else 1 if days < CERTIFICATE_DAYS else 0, text)
+
+
+def _tried(what: str, call: Callable[[], tuple[str, ...]]) -> Finding:
+    try:
+        return Finding(what, 0, f"{len(call())} of them")
+    except RelayError as error:
+        return Finding(what, 2, str(error))

@@ -1,0 +1,31 @@
+"""The log of a relay: events and numbers. No handle, address, key or content is ever given to it."""
+
+import json
+import logging
+from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
+from pathlib import Path
+
+__all__ = ("JsonLines", "begin")
+
+_TEXT = "%(asctime)s %(levelname)s %(message)s"
+
+
+class JsonLines(logging.Formatter):
+    """Each event is one JSON object on a line: when, how bad, what, and the numbers that were given as `numbers`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of one event."""
+        event = {"at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+                 "level": record.levelname.lower(), "event": record.getMessage()}
+        if record.exc_info and record.exc_info[0] is not None:
+            event["exception"] = record.exc_info[0].__name__  # its text might quote anything
+        return json.dumps(event | getattr(record, "numbers", {}), ensure_ascii=False)
+
+
+def begin(layout: str, file: str) -> None:
+    """Log from now on as "text" or "json", to a file (which may be moved away, to be rotated) or to standard error."""
+    handler = WatchedFileHandler(Path(file), encoding="utf-8") if file else logging.StreamHandler()
+    handler.setFormatter(JsonLines() if layout == "json" else logging.Formatter(_TEXT))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it names addresses

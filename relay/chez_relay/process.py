@@ -1,0 +1,120 @@
+"""`chez-relay serve`: one process over one store, from its settings to its last answer."""
+
+import asyncio
+import logging
+import resource
+import signal
+import sys
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from chez_relay import logs, supervisor
+from chez_relay.config import Configuration
+from chez_relay.errors import BadConfiguration, RelayError
+from chez_relay.release import release
+from chez_relay.server import RelayServer, serving
+from chez_relay.settings import parse_address
+from chez_relay.storage.sqlite import SqliteStorage
+
+if TYPE_CHECKING:
+    from chez_relay.tls import Certificate
+
+__all__ = ("run",)
+
+SPARE_FILES: Final = 64
+"""File descriptors beside those of connections: the store, the log, listeners."""
+
+_log = logging.getLogger("chez_relay")
+
+
+def run(settings: Configuration) -> None:
+    """Serve until SIGTERM or SIGINT. Raises `RelayError`."""
+    data, tokens, certificate = settings.data, settings.tokens(), settings.certificate()
+    try:
+        logs.begin(settings["log_format"], settings["log_file"])
+    except OSError as error:
+        raise BadConfiguration(f"the log file can't be written: {error.strerror}") from error
+    _allow_files(settings.limits.connections + SPARE_FILES)
+    asyncio.run(_serve(settings, data, tokens, certificate))
+
+
+def _allow_files(wanted: int) -> None:
+    """Open as many files as connections may need, as far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        _log.warning("the system allows fewer files than connections may need",
+                     extra={"numbers": {"allowed": allowed, "wanted": wanted}})
+
+
+async def _serve(
+    settings: Configuration, data: Path, tokens: tuple[str, ...], certificate: "Certificate | None"
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    host, port = settings.address
+    async with AsyncExitStack() as stack:
+        storage = await SqliteStorage.open(data, quotas=settings.quotas)
+        stack.push_async_callback(storage.close)
+        try:
+            server = await stack.enter_async_context(serving(
+                storage, host, port, names=settings["names"], tokens=tokens, limits=settings.limits,
+                tls=certificate.context if certificate else None))
+        except OSError as error:
+            raise BadConfiguration(f"{settings['listen']} can't be used: {error.strerror or error}") from error
+        status = await _status(stack, settings, server, data, certificate) if settings["status"] else ""
+        loop.add_signal_handler(signal.SIGHUP, lambda: _reload(settings, server, certificate))
+        _say(f"chez-relay: listening on ws{'s' if certificate else ''}://{_shown(host, server.port)}")
+        if status:
+            _say(f"chez-relay: status on http://{status}")
+        supervisor.tell("READY=1")
+        await stop.wait()
+        supervisor.tell("STOPPING=1")
+
+
+async def _status(
+    stack: AsyncExitStack, settings: Configuration, server: RelayServer, data: Path, certificate: "Certificate | None"
+) -> str:
+    from chez_relay.metrics import Moment, metrics
+    from chez_relay.status import status_pages
+
+    host, port = parse_address(settings["status"])
+
+    def page() -> str:
+        return metrics(server.counts, Moment(
+            server.connections, server.load, server.followed, server.ready, release(), data,
+            certificate.expires if certificate else 0.0))
+
+    try:
+        port = await stack.enter_async_context(status_pages(host, port, lambda: server.ready, page))
+    except OSError as error:
+        raise BadConfiguration(f"{settings['status']} can't be used: {error.strerror or error}") from error
+    return _shown(host, port)
+
+
+def _reload(settings: Configuration, server: RelayServer, certificate: "Certificate | None") -> None:
+    """Take certificate and tokens as their files are now; what makes no sense leaves things as they were."""
+    try:
+        tokens = settings.tokens()
+        if certificate is not None:
+            certificate.reload()
+    except RelayError as error:
+        _log.error("%s", error)
+        return
+    server.tokens = tokens
+    _log.info("certificate and tokens were read again")
+
+
+def _shown(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

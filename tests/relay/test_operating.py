@@ -1,0 +1,325 @@
+"""What an operator sees of a serving relay: health, metrics, the log, and how it ends and comes back."""
+
+import asyncio
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from chez import inboxes
+from chez.errors import RelayRefused
+from chez.sync.connection import RelayConnection, connect
+from chez_relay import storage as s
+from chez_relay.config import load
+from chez_relay.counts import Counts
+from chez_relay.doctor import examine
+from chez_relay.errors import StorageFailed
+from chez_relay.metrics import Moment, metrics
+from chez_relay.server import serving
+from chez_relay.storage.memory import MemoryStorage
+from chez_wire.envelope import entry_id
+from chez_wire.login import Role
+from tests.relay.certificates import Authority
+from tests.relay.support import Process, Space, key, packet, relay, seed
+
+SPACE = Space()
+DEPLOY = Path(__file__).parents[2] / "relay" / "deploy"
+STATUS = ("--set", "status=127.0.0.1:0")
+
+SAMPLE = re.compile(r"chez_relay_[a-z_]+(\{[a-z]+=\"[A-Za-z0-9_.+-]+\"\})? -?[0-9.e+]+")
+"""One sample in Prometheus' text format, with no label but a word of the code's."""
+
+
+async def status(process: Process) -> str:
+    """Where the pages of a relay are."""
+    assert process.process.stdout is not None
+    line = (await asyncio.wait_for(process.process.stdout.readline(), 20)).decode()
+    return line.split()[-1]
+
+
+async def fetched(url: str) -> tuple[int, str]:
+    """One page: its code and text."""
+    def fetch() -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    return await asyncio.to_thread(fetch)
+
+
+def samples(page: str) -> dict[str, float]:
+    """The samples of a page of metrics; each line is one, or a comment before its own."""
+    found: dict[str, float] = {}
+    described: set[str] = set()
+    for line in page.splitlines():
+        if line.startswith("# "):
+            described.add(line.split()[2])
+            continue
+        assert SAMPLE.fullmatch(line), line
+        name, value = line.rsplit(" ", 1)
+        assert any(name.startswith(one) for one in described) and name not in found, name
+        found[name] = float(value)
+    return found
+
+
+async def log_in(connection: RelayConnection, *roles: Role) -> None:
+    await connection.create_space(SPACE.admin, *SPACE.others, packets=[packet("member")])
+    assert all(not space.error for space in await connection.open(SPACE.claims(*roles)))
+
+
+async def busy(process: Process) -> None:
+    """A session that uses everything once, and is refused some of it."""
+    async with connect(process.url) as a, connect(process.url) as b:
+        await log_in(a)
+        await log_in(b, Role.READ)
+        await b.subscribe(SPACE.handle, 0)
+        for number in range(20):
+            await a.append(SPACE.handle, Role.APPEND, SPACE.envelope(number))
+        await b.read(SPACE.handle, 0)
+        await a.get_packet(SPACE.handle, packet("member").tag)
+        with pytest.raises(RelayRefused):
+            await a.get_packet(SPACE.handle, seed("nowhere"))
+        with pytest.raises(RelayRefused):
+            await b.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))
+        box = await inboxes.create(process.url, key("owner"), key("writer").public, ttl=600)
+        await inboxes.put(process.url, box, key("writer"), b"a sealed item of an inbox")
+        with pytest.raises(RelayRefused):
+            await inboxes.put(process.url, box, key("owner"), b"x")
+
+
+async def test_metrics_count_what_was_done(tmp_path: Path) -> None:
+    """After a busy session the page has its entries, requests and refusals, in lines that Prometheus takes."""
+    async with relay(tmp_path, *STATUS) as process:
+        url = await status(process)
+        await busy(process)
+        code, page = await fetched(f"{url}/metrics")
+    found = samples(page)
+    assert code == 200 and found["chez_relay_entries_total"] == 20
+    assert found["chez_relay_entry_bytes_total"] == 20 * 300 and found["chez_relay_connections_total"] >= 5
+    assert found['chez_relay_requests_total{kind="AddEntry"}'] == 20
+    assert found['chez_relay_refused_total{code="unknown"}'] == 1
+    assert found["chez_relay_ready"] == 1 and found["chez_relay_store_bytes"] > 0
+    assert found["chez_relay_resident_bytes"] > 10 * 2**20 and found["chez_relay_disk_free_bytes"] > 0
+    assert found['chez_relay_group_seconds_bucket{le="+Inf"}'] == found["chez_relay_group_seconds_count"] > 0
+
+
+@pytest.mark.parametrize("layout", ["json", "text"])
+async def test_neither_log_nor_metrics_name_anybody_or_anything(tmp_path: Path, layout: str) -> None:
+    """After a busy session neither holds a handle, an id, a key, an inbox, a tag, an address or a piece of content."""
+    log = tmp_path / "log"
+    async with relay(tmp_path / "data", *STATUS, "--log-file", str(log), "--set", f"log_format={layout}") as process:
+        url = await status(process)
+        await busy(process)
+        _, page = await fetched(f"{url}/metrics")
+        process.process.send_signal(signal.SIGHUP)
+        process.process.terminate()
+        _, errors = await process.process.communicate()
+    text = log.read_text() + page + errors.decode()
+    assert "listening" in text and "draining" in text and "stopped" in text
+    secrets = [SPACE.handle, *SPACE.others, SPACE.admin.public, seed("nowhere"), packet("member").tag,
+               packet("member").box[:16], key("owner").public, key("writer").public, b"sealed item"]
+    secrets += [one for n in range(20) for one in (entry_id(SPACE.envelope(n)), SPACE.envelope(n)[:24])]
+    for secret in secrets:
+        assert secret.hex() not in text and repr(secret)[2:-1] not in text
+    assert "127.0.0.1" not in text and str(tmp_path) not in log.read_text()
+    if layout == "json":
+        events = [json.loads(line) for line in log.read_text().splitlines()]
+        assert {"at", "level", "event"} <= set(events[0])
+        assert {event["level"] for event in events} <= {"info", "warning"}
+        assert all(isinstance(value, int) for event in events for name, value in event.items()
+                   if name not in ("at", "level", "event"))
+
+
+async def test_health_and_readiness_are_two_things(tmp_path: Path) -> None:
+    """Both are 200 while all is well; other pages are not there."""
+    async with relay(tmp_path, *STATUS) as process:
+        url = await status(process)
+        assert [(await fetched(url + path))[0] for path in ("/healthz", "/readyz", "/", "/metrics?x")] == [
+            200, 200, 404, 200]
+
+
+class Sick(MemoryStorage):
+    """A storage that can be made to refuse what writes."""
+
+    well = True
+
+    async def perform(self, requests: Sequence[s.Request]) -> list[s.Result]:
+        if not self.well and not all(isinstance(request, s.READING) for request in requests):
+            raise StorageFailed("the disk is full")
+        return await super().perform(requests)
+
+
+async def test_a_relay_that_can_t_write_is_alive_and_not_ready() -> None:
+    """Readiness goes with the first write that fails, and comes back with the first that works."""
+    storage = Sick(seed("incarnation"))
+    async with serving(storage, "127.0.0.1", 0) as server, connect(f"ws://127.0.0.1:{server.port}") as device:
+        await log_in(device)
+        for well in (False, True):
+            storage.well = well
+            if well:
+                await device.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))
+            else:
+                with pytest.raises(RelayRefused):
+                    await device.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))
+            assert server.ready is well
+        assert server.counts.failures == 1
+    assert not server.ready
+
+
+async def test_a_defect_in_the_storage_ends_no_task() -> None:
+    """An error that nobody foresaw is a refusal to who asked, and those after are served."""
+    class Broken(MemoryStorage):
+        async def perform(self, requests: Sequence[s.Request]) -> list[s.Result]:
+            if any(isinstance(request, s.AddInbox) for request in requests):
+                raise KeyError("a defect")
+            return await super().perform(requests)
+
+    async with serving(Broken(seed("i")), "127.0.0.1", 0) as server:
+        async with connect(f"ws://127.0.0.1:{server.port}") as device:
+            await log_in(device)
+            with pytest.raises(RelayRefused) as caught:
+                await device.create_inbox(key("owner"), key("writer").public, 60)
+            assert caught.value.reason == "storage"
+            assert (await device.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))).offset == 1
+
+
+async def test_sigterm_answers_what_was_asked_and_sends_devices_away_for_a_while(tmp_path: Path) -> None:
+    """All that was acknowledged is there after the restart, the others were told 1001; the process ends with 0."""
+    acknowledged = []
+    async with relay(tmp_path, *STATUS) as process, connect(process.url) as device:
+        await log_in(device)
+        asked = [device.append_soon(SPACE.handle, Role.APPEND, SPACE.envelope(n)) for n in range(500)]
+        await asked[100]
+        process.process.terminate()
+        for done in asked:
+            try:
+                acknowledged.append((await done).offset)
+            except Exception:
+                break
+        await asyncio.gather(*asked, return_exceptions=True)
+        assert await process.process.wait() == 0
+        closed = device._socket._socket
+        with pytest.raises(ConnectionClosed):
+            await closed.recv()
+        assert closed.close_code == 1001
+    assert acknowledged == list(range(1, len(acknowledged) + 1)) and len(acknowledged) > 100
+    async with relay(tmp_path) as process, connect(process.url) as device:
+        await log_in(device)
+        page = await device.read(SPACE.handle, 0)
+        assert page.end >= len(acknowledged)
+
+
+async def test_systemd_is_told_when_the_relay_serves_and_when_it_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """READY=1 once it listens, STOPPING=1 on SIGTERM, as sd_notify(3) has it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
+        told.bind(str(tmp_path / "notify"))
+        told.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        async with relay(tmp_path / "data"):
+            assert await asyncio.to_thread(told.recv, 100) == b"READY=1"
+        assert told.recv(100) == b"STOPPING=1"
+
+
+def test_a_page_of_nothing_is_a_page() -> None:
+    """Before anything happened each metric is there with its description, at zero."""
+    found = samples(metrics(Counts(), Moment(0, 0, 0, False, "0.1.0")))
+    assert found["chez_relay_entries_total"] == 0 and found["chez_relay_ready"] == 0
+    assert found['chez_relay_group_seconds_bucket{le="0.001"}'] == 0
+
+
+def levels(settings: dict[str, object]) -> dict[str, int]:
+    """The worst that the doctor says of each thing."""
+    found: dict[str, int] = {}
+    for one in examine(load({"listen": "127.0.0.1:0", **settings}, {})):
+        assert one.text and "Traceback" not in one.text
+        found[one.what] = max(found.get(one.what, 0), one.level)
+    return found
+
+
+def test_the_doctor_finds_what_must_be_mended(tmp_path: Path) -> None:
+    """A fresh folder is good; open permissions, an overdue certificate, no tokens, a foreign store are told."""
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    well = levels({"data": str(data)})
+    assert {name: level for name, level in well.items() if name not in ("disk", "fsync", "open files")} == {
+        "data folder": 0, "store": 0, "clock": 0, "port": 0}
+    chain, secret = Authority.make(tmp_path).issue(ends=2021)
+    (tmp_path / "tokens").touch(mode=0o644)
+    secret.chmod(0o644)
+    data.chmod(0o755)
+    (data / "relay.sqlite").write_bytes(b"x" * 5000)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        found = levels({"data": str(data), "token_file": str(tmp_path / "tokens"), "tls_certificate": str(chain),
+                        "tls_key": str(secret), "listen": f"127.0.0.1:{taken.getsockname()[1]}"})
+    assert {name: level for name, level in found.items() if name not in ("disk", "fsync", "open files")} == {
+        "data folder": 1, "store": 2, "clock": 0, "port": 1, "tokens": 2, "certificate's key": 1, "certificate": 2}
+    assert sorted(path.name for path in data.iterdir()) == ["relay.sqlite"]
+
+
+def test_the_doctor_knows_a_clock_that_went_back(tmp_path: Path) -> None:
+    """A clock behind the last write of the store must be mended: inboxes expire by it."""
+    (tmp_path / "relay.sqlite").touch()
+    settings = load({"data": str(tmp_path), "listen": "127.0.0.1:0"}, {})
+    found = {one.what: one.level for one in examine(settings, clock=lambda: 1.0e9)}
+    assert found["clock"] == 2
+
+
+def test_the_doctor_from_the_command_line(tmp_path: Path) -> None:
+    """A line for each thing; 3 when something must be mended, 1 without a data folder."""
+    command = (sys.executable, "-m", "chez_relay", "doctor", "--listen", "127.0.0.1:0")
+    well = subprocess.run([*command, "--data", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert well.returncode == 0 and "fsync: " in well.stdout and "ms for 4 KiB" in well.stdout
+    (tmp_path / "relay.sqlite").write_bytes(b"x" * 5000)
+    bad = subprocess.run([*command, "--data", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert bad.returncode == 3 and "bad      store" in bad.stdout
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 1
+
+
+async def test_a_serving_relay_loads_what_the_container_installs(tmp_path: Path) -> None:
+    """The packages that the container file takes from the lock are those that a relay with a status page imports."""
+    text = (DEPLOY / "Containerfile").read_text()
+    named = re.search(r"\^\(([a-z|-]+)\)==", text)
+    assert named
+    modules = {"pynacl": {"nacl", "_sodium"}, "cffi": {"_cffi_backend"}, "typing-extensions": {"typing_extensions"}}
+    installed = {module for name in named[1].split("|") for module in modules.get(name, {name})}
+    code = ("import sys, atexit; from chez_relay.cli import main\n"
+            "atexit.register(lambda: print('MODULES', *sorted(name for name, module in sys.modules.items()"
+            " if 'site-packages' in (getattr(module, '__file__', None) or ''))))\nmain()")
+    async with relay(tmp_path, *STATUS, command=(sys.executable, "-c", code)) as process:
+        await fetched(await status(process) + "/metrics")
+        async with connect(process.url) as device:
+            await log_in(device)
+        process.process.terminate()
+        output, _ = await process.process.communicate()
+    loaded = {name.split(".")[0] for name in output.decode().split("MODULES")[1].split()}
+    assert {name for name in loaded if not name.startswith(("_editable", "__editable", "_distutils_hack"))} <= installed
+    for variable in re.findall(r"(CHEZ_RELAY_[A-Z_]+)=", text):
+        load({}, {variable: {"LISTEN": "0.0.0.0:1", "LOG_FORMAT": "json"}.get(variable[11:], "127.0.0.1:1")})
+
+
+def test_the_unit_starts_what_there_is() -> None:
+    """The unit's command takes the options it gives, and systemd, where it is, finds nothing wrong in it."""
+    unit = DEPLOY / "chez-relay.service"
+    command = re.search(r"^ExecStart=\S+ (.+)$", unit.read_text(), re.MULTILINE)
+    assert command
+    shown = subprocess.run([sys.executable, "-m", "chez_relay", *command[1].split(), "--help"], check=True,
+                           capture_output=True, text=True).stdout
+    assert all(option in shown for option in re.findall(r"--\w+", command[1]))
+    if (systemd := shutil.which("systemd-analyze")) is not None:
+        found = subprocess.run([systemd, "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False)
+        mine = [line for line in found.stderr.splitlines() if "chez-relay.service" in line]
+        assert [line for line in mine if "is not executable" not in line] == []
