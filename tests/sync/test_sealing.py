@@ -2,6 +2,8 @@
 
 import pytest
 
+from chez.spaces.space import add_to_space, keep_statement
+from chez.spaces.statements import Role, SetRole, sign_statement
 from chez.sync.sealed import sealed_for
 from tests.sync.test_hearing import RELAY, Family
 from tests.sync.test_offers import taken_out
@@ -49,3 +51,50 @@ def test_a_late_acknowledgement_concerns_the_entry_that_was_sent() -> None:
     (started,) = replica.outgoing(db, RELAY)
     replica.acknowledged(db, RELAY, written, None)
     assert sealed_for(db, 1, RELAY) == [started]
+
+
+@pytest.mark.parametrize("first", ["nobody", "before", "at once"])
+def test_who_is_an_owner_no_more_seals_under_what_the_others_have(first: str) -> None:
+    """An owner starts epochs apart and gives its role up; another's, known to that or not, was first at the relay.
+
+    Then all that waits is sealed under that one, and read. If nobody was first, the relay gets the owner's own.
+    """
+    family = Family()
+    founder, other, n = family.founder, family.other, family.shared
+    replica, db = founder.replicas[n], founder.db
+    for one in sealed_for(db, n, RELAY):
+        replica.acknowledged(db, RELAY, one, None)
+    at = replica.space.epoch
+    founder.records.put(db, n, "notes", "a", {"x": 1})
+    replica.outgoing(db, RELAY)
+    for _ in range(2):
+        replica.rotate(db)
+    replica.outgoing(db, RELAY)
+    if first != "nobody":
+        other.replicas[n].rotate(other.db)
+        at = other.replicas[n].space.epoch
+    known = other.replicas[n].space.membership.statements
+    for before in (True, False):
+        if before == (first == "before"):
+            add_to_space(db, n, known, [at], sent=True)
+            replica.hear()
+            replica.refresh(db)
+        if before:
+            space, keys = replica.space, founder.member.keys
+            keep_statement(db, n, space.membership, sign_statement(
+                SetRole(space.id, space.membership.named_heads, keys.id, family.house.person, Role.WRITER, []),
+                keys.signing))
+            own = space.epoch
+    assert own.number == 3
+    replica.let_in(db, RELAY, at)
+    waiting = replica.unacknowledged(db, RELAY)
+    *work, ends = [one.epoch for one in waiting]
+    assert ends == at.id and set(work) == {own.id if first == "nobody" else at.id} and len(work) == 3
+    for one in waiting:
+        replica.acknowledged(db, RELAY, one, None)
+    waits, made = replica.rotation(db, RELAY, at)
+    assert not waits and (made is not None) == (first == "nobody")
+    if first != "nobody":
+        other.receives([one.envelope for one in waiting], n)
+        assert other.count("locked") == other.count("parked") == other.count("quarantine") == 0
+        assert other.db.execute("SELECT json FROM record WHERE id = 'a'").fetchone() == ('{"x":1}',)

@@ -24,9 +24,9 @@ def owes(db: Connection, space: SpaceKeys, device: bytes, at: Epoch, *, first: b
     keys being underway: whoever has them is about to start it.
     """
     state = space.membership.state
-    if state.right(device) is not Role.OWNER or state.epoch_heads.isdisjoint(space.epochs):
+    if state.right(device) is not Role.OWNER:
         return False
-    if first and awaited(state, space.epochs):
+    if awaited(state, space.epochs) and (first or state.epoch_heads.isdisjoint(space.epochs)):
         return False
     if _left_behind(db, space, device) or unled(space.membership, space.epochs):
         return True

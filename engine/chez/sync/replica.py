@@ -26,7 +26,7 @@ from chez.spaces.space import SpaceKeys, load_space, note_name
 from chez.spaces.statements import Role
 from chez.store.database import Connection
 from chez.sync.chains import keep_entry, last_entry, note_whole, regained
-from chez.sync.entry import CHANGES, STATEMENTS, Inner, Item, Part, SignedEntry, read_kept, seal, sign_entry
+from chez.sync.entry import CHANGES, STATEMENTS, Inner, Item, Part, SignedEntry, seal, sign_entry
 from chez.sync.heads import Alarm, forget_heads, head_after, hidden, note_head, note_heads
 from chez.sync.intake import TURN, Intake
 from chez.sync.outbox import (
@@ -53,9 +53,9 @@ from chez.sync.rotating import (
     rotation_at,
     start_epoch,
     take_packet,
-    takes_rights,
 )
 from chez.sync.sealed import Cursor, Sealed, acknowledge, advance, begin_anew, sealed_for, unsealed
+from chez.sync.sealing import epoch_for, seal_anew, stranded
 from chez.sync.several import Several
 from chez.sync.tally import Notice, Tally
 from chez_wire.envelope import GENESIS_HEAD, entry_id
@@ -175,6 +175,8 @@ class Replica:
             self.unsettled = False
         self.relays.made((row for row, _ in self.collect(db)), relay)
         self.relays.begin(relay)
+        if stranded(self.space, self._device.id, self._epoch_at(db, relay)):
+            seal_anew(db, self.space, relay, self.space.epoch.id)
         lacked = self.relays.lacked(db, self.space.n, relay)
         if self.mute:
             return []
@@ -189,8 +191,7 @@ class Replica:
         return [self._seal(db, relay, *one) for one in self.relays.overdue(db, self.space.n, relay) if not self.mute]
 
     def _seal(self, db: Connection, relay: int, entry: int, packed: bytes, kind: int) -> Sealed:
-        ends = kind == STATEMENTS and takes_rights(read_kept(packed).inner)
-        epoch = self._epoch_at(db, relay) if ends else self.space.epoch
+        epoch = epoch_for(self.space, self._device.id, self._epoch_at(db, relay), packed, kind)
         envelope = seal(packed, self.space.handle, epoch, self._entropy(crypto.NONCE_BYTES))
         id = entry_id(envelope)
         row = db.execute("INSERT INTO sealed (entry, relay, id, envelope) VALUES (?, ?, ?, ?)",

@@ -24,15 +24,15 @@ from chez.spaces.rotation import (
     unlock,
 )
 from chez.spaces.space import SpaceKeys, keep_statement, store_epoch
-from chez.spaces.statements import Enrol, Expel, Remove, Retire, Role, SetRole, Signed
+from chez.spaces.statements import Enrol, Role
 from chez.store.database import Connection
-from chez.sync.entry import STATEMENT, STATEMENTS, Inner, read_signed
 from chez.sync.requests import Rotation
+from chez.sync.sealing import seal_anew
 from chez_wire.frames import SealedPacket
 from chez_wire.login import ANY_KEY, handle_of
 
 __all__ = ("Creation", "creation_of", "learn_epochs", "mailboxes", "rotation_at", "sealed_packets", "start_epoch",
-           "take_packet", "taken_back", "takes_rights")
+           "take_packet", "taken_back")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def start_epoch(db: Connection, space: SpaceKeys, device: DeviceKeys, entropy: C
     made = new_epoch(space.membership, space.epochs, device.signing, entropy, admin)
     keep_statement(db, space.n, space.membership, made.statement)
     _keep(db, space, made.epoch)
-    _seal_anew(db, space)
+    seal_anew(db, space)
     return made.epoch
 
 
@@ -162,7 +162,7 @@ def learn_epochs(db: Connection, space: SpaceKeys, sealed_under: bytes) -> None:
     for epoch in list(unlock(space.membership, space.epochs)):
         _keep(db, space, epoch)
     if space.epoch.id != sealed_under:
-        _seal_anew(db, space)
+        seal_anew(db, space)
 
 
 def _keep(db: Connection, space: SpaceKeys, epoch: Epoch) -> None:
@@ -172,26 +172,6 @@ def _keep(db: Connection, space: SpaceKeys, epoch: Epoch) -> None:
         epoch = Epoch(epoch.id, epoch.number, epoch.secret, known.append_seed or epoch.append_seed,
                       known.admin_seed or epoch.admin_seed)
     space.epochs = {**space.epochs, epoch.id: epoch}
-
-
-def _seal_anew(db: Connection, space: SpaceKeys) -> None:
-    """Forget what was sealed under an earlier epoch, except what ends that epoch. It is not known to have arrived.
-
-    Each such entry is kept as one that a relay lacks, until it tells otherwise: that it has one that
-    was sent later says nothing of those before.
-    """
-    for n, relay, entry, packed, kind in db.execute(
-            "SELECT sealed.n, relay, entry.n, inner, kind FROM sealed JOIN entry ON entry.n = sealed.entry "
-            "WHERE entry.space = ?", (space.n,)).fetchall():
-        if kind != STATEMENTS or not takes_rights(read_signed(packed).inner):
-            db.execute("DELETE FROM sealed WHERE n = ?", (n,))
-            db.execute("INSERT OR IGNORE INTO lacking (relay, entry) VALUES (?, ?)", (relay, entry))
-
-
-def takes_rights(inner: Inner) -> bool:
-    """Whether an entry tells somebody that its rights end: it is sealed so that they can read it."""
-    bodies = (Signed.kept(item.data).body for item in inner.items if item.kind == STATEMENT)
-    return any(isinstance(body, Remove | SetRole | Retire | Expel) for body in bodies)
 
 
 def sealed_packets(space: SpaceKeys, signer: crypto.SigningKey,
