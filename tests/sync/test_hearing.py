@@ -45,7 +45,7 @@ class Home:
 
     def receives(self, envelopes: list[bytes], n: int = 1) -> None:
         """Take these in, in a space; others that they tell of are opened."""
-        (before,) = self.db.execute("SELECT position FROM cursor WHERE space = ?", (n,)).fetchone()
+        (before,) = self.db.execute("SELECT position FROM cursor WHERE space = ? AND relay = ?", (n, RELAY)).fetchone()
         page = [Entry(before + at, envelope) for at, envelope in enumerate(envelopes, 1)]
         for found in self.replicas[n].incoming(self.db, RELAY, page, bytes(32)).spaces:
             self.open(found)

@@ -96,6 +96,7 @@ class Replica:
     def forget(self) -> None:
         """Some work was undone: what it taught of the members is read again from the store."""
         self._stale = True
+        self.relays.undone()
 
     def hear(self) -> None:
         """Statements or keys of the space came by another way than its entries: what waited for them is `left`."""
@@ -156,9 +157,11 @@ class Replica:
         made = [(row, entry.packed, entry.inner.kind) for row, entry in self.collect(db)]
         self.relays.made((one[0] for one in made), relay)
         if due := self.relays.due(relay):  # rows that were undone are not there, or are what was made just now
-            due |= {one[0] for one in made}
-            made = [one for one in unsealed(db, self.space.n, relay, self._device.id) if one[0] in due]
-        return [self._seal(db, relay, *one) for one in made]
+            wanted = due | {one[0] for one in made}
+            made = [one for one in unsealed(db, self.space.n, relay, self._device.id) if one[0] in wanted]
+        sealed = [self._seal(db, relay, *one) for one in made]
+        self.relays.paid(relay, due)
+        return sealed
 
     def flush(self, db: Connection) -> None:
         """Put what waits into entries now, before something is said that ends the right to."""

@@ -24,15 +24,17 @@ class Several:
         self.reseeding: set[int] = set()
         """Those that are read to their end to learn what they lack, before anything is sent."""
         self._owed: dict[int, set[int]] = {}
+        self._paid: dict[int, set[int]] = {}
         self._late: dict[int, set[int]] = {}
 
     def begin(self, relay: int) -> None:
         """From now on what is put into entries is sealed for a relay as it is made."""
-        self._owed[relay] = set()
+        self._owed[relay], self._paid[relay] = set(), set()
 
     def end(self, relay: int) -> None:
         """No more: with the next connection it gets what it has not acknowledged."""
         self._owed.pop(relay, None)
+        self._paid.pop(relay, None)
         self._late.pop(relay, None)
 
     def resume(self, db: Connection, space: int, relay: int, *, waits: bool) -> None:
@@ -59,11 +61,21 @@ class Several:
                 owed |= rows
 
     def due(self, relay: int) -> set[int]:
-        """What a relay is owed, which is paid by this."""
-        owed = self._owed.get(relay, set())
-        due = set(owed)
-        owed.clear()
-        return due
+        """What a relay is owed."""
+        return set(self._owed.get(relay, ()))
+
+    def paid(self, relay: int, rows: set[int]) -> None:
+        """These were sealed for a relay, in a transaction that may still be undone."""
+        if rows and relay in self._owed:
+            self._owed[relay] -= rows
+            self._paid[relay] = rows
+
+    def undone(self) -> None:
+        """A transaction was undone: what was paid last may not have been. (What is sealed already is not sealed again.)
+        """
+        for relay, rows in tuple(self._paid.items()):
+            if (owed := self._owed.get(relay)) is not None:
+                owed |= rows
 
     def came(self, db: Connection, space: int, relay: int, after: int) -> None:
         """Entries that were taken in above the row `after` came from one relay: the others may lack them.
