@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from chez.home.lifecycle import create, join, open
     from chez.home.passphrases import change_passphrase
     from chez.home.recovery import Recovered, recover
+    from chez.home.remaining import TakenBack, take_back
     from chez.home.renewal import Renewal
     from chez.home.reports import HomeStatus, RelayStatus, SpaceStatus, SyncReport
     from chez.home.restoring import Restored, become_new_device, restore
@@ -65,11 +66,12 @@ if TYPE_CHECKING:
 
 __all__ = (
     "Alarm", "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Contact",
-    "Contacts", "Counter", "DeviceInfo", "Devices", "Diagnosis", "Difference", "Evidence", "ExportReport", "FeedPage",
-    "Finding", "Hit", "Home", "HomeStatus", "ImportReport", "Invitation", "Mark", "Member", "Migrated", "Query",
-    "Record", "Recovered", "RelayStatus", "Renewal", "Restored", "Reversal", "Rows", "Space", "SpaceStatus", "Splice",
-    "SyncReport", "Text", "Transaction", "Trashed", "Typing", "Version", "Wiped", "become_new_device", "blocking",
-    "change_passphrase", "count", "create", "doctor", "field", "join", "open", "recover", "restore", "serve", "wipe",
+    "Contacts", "Counter", "DeviceInfo", "Devices", "Diagnosis", "Difference", "Evidence", "ExportReport",
+    "FeedPage", "Finding", "Hit", "Home", "HomeStatus", "ImportReport", "Invitation", "Mark", "Member", "Migrated",
+    "Query", "Record", "Recovered", "RelayStatus", "Renewal", "Restored", "Reversal", "Rows", "Space",
+    "SpaceStatus", "Splice", "SyncReport", "TakenBack", "Text", "Transaction", "Trashed", "Typing", "Version",
+    "Wiped", "become_new_device", "blocking", "change_passphrase", "count", "create", "doctor", "field", "join",
+    "open", "recover", "restore", "serve", "take_back", "wipe",
 )
 
 _MODULES = {
@@ -88,6 +90,7 @@ _MODULES = {
     "chez.home.lifecycle": ("create", "join", "open"),
     "chez.home.passphrases": ("change_passphrase",),
     "chez.home.recovery": ("Recovered", "recover"),
+    "chez.home.remaining": ("TakenBack", "take_back"),
     "chez.home.renewal": ("Renewal",),
     "chez.home.reports": ("HomeStatus", "RelayStatus", "SpaceStatus", "SyncReport"),
     "chez.home.restoring": ("Restored", "become_new_device", "restore"),

@@ -28,6 +28,7 @@
         ├── HomeCopied          another copy of this home writes in its name
         ├── BadPairing          a pairing failed its proof; the code is burnt
         └── RelayMisbehaved     a relay withheld, reordered, forked or rolled back
+            └── LockedOut         a relay has the person's space, and nothing that the 24 words open
 
 Each carries `message` (what happened and why) and `hint` (what to do next). Neither
 holds a key, a passphrase or content; both may be shown to a person.
@@ -37,9 +38,9 @@ from typing import ClassVar
 
 __all__ = (
     "BadArchive", "BadEntry", "BadPairing", "BlobDamaged", "BlobMissing", "ChezError", "Damaged", "HomeBusy",
-    "HomeCopied", "HomeExists", "HomeLocked", "HomeMissing", "InvalidValue", "KeyringUnavailable", "MigrationFailed",
-    "Misuse", "NotARelay", "NotAllowed", "NotFound", "RecordPurged", "RelayMisbehaved", "RelayRefused",
-    "RelayUnreachable", "StorageFailed", "Unanswered", "Unavailable", "Untrusted", "WrongPassphrase",
+    "HomeCopied", "HomeExists", "HomeLocked", "HomeMissing", "InvalidValue", "KeyringUnavailable", "LockedOut",
+    "MigrationFailed", "Misuse", "NotARelay", "NotAllowed", "NotFound", "RecordPurged", "RelayMisbehaved",
+    "RelayRefused", "RelayUnreachable", "StorageFailed", "Unanswered", "Unavailable", "Untrusted", "WrongPassphrase",
 )
 
 
@@ -178,3 +179,7 @@ class BadPairing(Untrusted):
 
 class RelayMisbehaved(Untrusted):
     """A relay withheld, reordered, forked or rolled back what it had shown."""
+
+
+class LockedOut(RelayMisbehaved):
+    """A relay has a person's private space, and nothing there that the 24 words open."""

@@ -105,3 +105,40 @@ def test_what_cannot_be_is_told_before_anything_is_made(laptop: tuple[Chez, str]
     new.error("recover", "--relay", relay, "--shares", "--from", str(tmp_path / "words"), code=2)
     new.error("recover", "--relay", relay, str(tmp_path / "words"), code=2)
     assert not new.home.exists()
+
+
+def test_a_device_that_is_left_takes_the_spaces_back(laptop: tuple[Chez, str], new: Chez, relay: str,
+                                                     tmp_path: Path) -> None:
+    """Another device took this one out: by the words it is out itself, and the next machine gets everything back."""
+    old, words = laptop
+    new.json("recover", "--relay", relay, "--name", "phone", "--kdf", "minimum", stdin=words.encode())
+    old.run("sync")
+    new.run("device", "remove", "test", "--yes")
+    new.run("sync")
+    assert old.error("sync")["code"] == "RelayRefused"
+    assert old.error("take-back", "--device", "tablet", stdin=words.encode())["code"] == "NotFound"
+    assert old.error("take-back", stdin=new_words(bytes(32)).encode())["code"] == "InvalidValue"
+    old.error("take-back", "--device", "phone", "--expel-others", stdin=words.encode(), code=2)
+    done = old.json("take-back", "--device", "phone", stdin=words.encode())
+    assert done["expelled"] == ["phone"] and done["problem"] == "" and done["records"] == 1
+    assert [line["kind"] for line in old.lines("journal")][-2:] == ["home-taken-back", "device-removed"]
+    assert new.error("sync")["code"] == "RelayRefused"
+    third = Chez(tmp_path / "third" / "home", new.passphrase_file)
+    back = third.json("recover", "--relay", relay, "--kdf", "minimum", stdin=words.encode())
+    assert back["records"] == 1 and back["problem"] == ""
+    third.end()
+
+
+def test_at_a_terminal_the_person_says_who_goes(laptop: tuple[Chez, str], new: Chez, relay: str) -> None:
+    """The other devices are named, and the one that is typed is out; it is told in words what the relay has now."""
+    old, words = laptop
+    new.json("recover", "--relay", relay, "--name", "phone", "--kdf", "minimum", stdin=words.encode())
+    old.run("sync")
+    terminal = Terminal(old.arguments("take-back", passphrase=True))
+    terminal.expect("24 words: ")
+    terminal.type(words + "\n")
+    terminal.expect("'phone' (fingerprint")
+    terminal.expect("[none]: ")
+    terminal.type("phone\n")
+    assert terminal.finish() == 0
+    assert "Taken out, for good: 'phone'" in terminal.seen and "your 24 words bring them back" in terminal.seen

@@ -59,6 +59,7 @@ EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
     ("home-joined", {"name": "phone"}, "This home joined your others, as device 'phone'."),
     ("home-recovered", {"name": "new", "relay": "wss://r"},
      "This home was recovered from your 24 words and wss://r, as device 'new'."),
+    ("home-taken-back", {"relay": "wss://r"}, "You took your spaces back by your 24 words, at wss://r."),
     ("import", {"connector": "csv", "version": 1, "file": "a.csv", "sha256": HASH, "added": 1200, "updated": 0,
                 "unchanged": 0, "purged": 0, "rejected": 3}, "You imported 'a.csv' (csv): 1,200 added, 3 rejected."),
     ("invitation-asked", {"name": "Trip", "space": TRIP, "relay": "wss://r"},

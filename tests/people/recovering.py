@@ -2,10 +2,13 @@
 
 The 24 words come through standard input. Each step of progress is a line; HOW is "on",
 "ask" (waits for ever when it asks the person) or "placed" (dies when the home has its place).
+Or the spaces of a home are taken back, all other devices taken out: "said" is killed before the
+relay hears of it, "half" when the relay has the new keys of some space and nothing else.
 """
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +17,7 @@ from typing import Any
 
 import chez
 from chez.crypto import Kdf
+from chez.home import remaining, taking_back
 from tests.home.pairing import PASSPHRASE
 from tests.people.support import open_again
 
@@ -38,7 +42,30 @@ async def founded(folder: Path, url: str, name: str = "a") -> AsyncIterator[tupl
         yield home, words
 
 
+def _die(*_: Any, **__: Any) -> Any:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def _take_back(path: Path, words: str, how: str) -> None:
+    if how == "said":
+        remaining.sync_back = _die
+    else:
+        true = taking_back._take_back_at
+
+        async def half(*given: Any) -> bool:
+            if await true(*given):
+                _die()
+            return False
+
+        taking_back._take_back_at = half  # type: ignore[assignment]
+    await chez.take_back(path, words, passphrase=PASSPHRASE, expel_others=True)
+
+
 async def _main(path: Path, url: str, how: str) -> None:
+    if how in ("said", "half"):
+        await _take_back(path, sys.stdin.readline(), how)
+        return
+
     def tell(done: int, of: int) -> None:
         sys.stdout.write(f"{done} of {of}\n")
         sys.stdout.flush()

@@ -220,6 +220,7 @@ SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
     "home-created": _says("You made this home, as device {name!r}."),
     "home-joined": _says("This home joined your others, as device {name!r}."),
     "home-recovered": _home_recovered,
+    "home-taken-back": _says("You took your spaces back by your 24 words, at {relay}."),
     "import": _import,
     "invitation-asked": _says("You asked at {relay} to be let into {name!r}."),
     "invitation-made": _invitation_made,

@@ -68,6 +68,8 @@ from chez.home.passphrases import change_passphrase as async_change_passphrase
 from chez.home.recovery import Recovered
 from chez.home.recovery import recover as async_recover
 from chez.home.relays import Relays as AsyncRelays
+from chez.home.remaining import TakenBack
+from chez.home.remaining import take_back as async_take_back
 from chez.home.renewal import Renewal
 from chez.home.reports import CollectionInfo, HomeStatus, RelayStatus, SpaceStatus, SyncReport
 from chez.home.restoring import Restored
@@ -158,6 +160,7 @@ __all__ = (
     "SpaceStatus",
     "Splice",
     "SyncReport",
+    "TakenBack",
     "Text",
     "Transaction",
     "Trashed",
@@ -175,6 +178,7 @@ __all__ = (
     "recover",
     "restore",
     "serve",
+    "take_back",
     "wipe",
 )
 R = TypeVar("R")
@@ -1742,8 +1746,9 @@ def recover(
     all of it twice; `timeout` is in seconds.
 
     Raises `InvalidValue` for words that are none, `NotFound` when the relay knows no person
-    with these words, `RelayMisbehaved` when it hides or alters something, `RelayUnreachable`,
-    `RelayRefused`, `HomeExists`, `StorageFailed`.
+    with these words, `LockedOut` when it has the person's space and nothing there that they open
+    (then `take_back` on a device that is left), `RelayMisbehaved` when it hides or alters
+    something, `RelayUnreachable`, `RelayRefused`, `HomeExists`, `StorageFailed`.
     """
     return alone(
         lambda call: async_recover(
@@ -1796,6 +1801,49 @@ def serve(home: Home, *, lock_after: float | None = None) -> Block[Owner]:
         home._portal,
         lambda call: async_serve(home._inner, lock_after=lock_after),
         lambda inner: Owner(home._portal, inner),
+    )
+
+
+def take_back(
+    path: Path | str,
+    words: str,
+    *,
+    passphrase: str | None = None,
+    relay: str | None = None,
+    expel: Sequence[str | bytes] = (),
+    expel_others: bool = False,
+    ask: Ask | None = None,
+    progress: OnProgress | None = None,
+    timeout: float = 3600.0,
+) -> TakenBack:
+    """Take the spaces of the home at `path` back from a device in wrong hands, by the person's 24 words.
+
+    For a device that is left, when a stolen one locked the others or the words out of a relay,
+    took devices out or deleted spaces. `expel` names the devices to take out for good, by id,
+    the beginning of that or name; `expel_others` is all but this one. Where neither is given and
+    `ask` is, the person is asked. What these said of this person's devices at the same time is
+    void, and if they had taken this one out, it is in again. The relay gets what this device
+    holds and new keys, so that `chez.recover` works again; `relay` is the home's by default.
+
+    In one transaction here, then at the relay: who was cut off runs it again. `progress(done,
+    total)` in entries, of reading the relay's logs; `timeout` is in seconds.
+
+    Raises `InvalidValue` for words that are none, or another person's, `NotFound` for a device
+    that is not there and where no relay is set, `NotAllowed` when a device that stays had taken
+    out this one, `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`, and what `chez.open` does.
+    """
+    return alone(
+        lambda call: async_take_back(
+            path,
+            words,
+            passphrase=passphrase,
+            relay=relay,
+            expel=expel,
+            expel_others=expel_others,
+            ask=call.asking(ask),
+            progress=call.told(progress),
+            timeout=timeout,
+        )
     )
 
 

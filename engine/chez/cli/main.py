@@ -56,6 +56,7 @@ COMMANDS: Final = {
     "join": _AT + "devices:join",
     "device": _AT + "devices:device",
     "recover": _AT + "recover:recover",
+    "take-back": _AT + "recover:take_back",
     "recovery": _AT + "recovery:recovery",
     "passphrase": _AT + "unlocking:passphrase",
     "keyring": _AT + "unlocking:keyring",

@@ -4,11 +4,12 @@ A device that is taken out is expelled for good: it reads nothing new, and nothi
 says counts. It keeps what it has. It hears of it at its next contact, if there is one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from chez import crypto
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.home.held import Held, HeldSpaces
 from chez.home.names import check_name
@@ -17,6 +18,7 @@ from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.records.values import moment
 from chez.spaces.copies import copy_person, say_everywhere
+from chez.spaces.membership import Membership
 from chez.spaces.removals import name_of, removed_by
 from chez.spaces.space import SpaceKeys
 from chez.spaces.state import Device
@@ -26,7 +28,7 @@ from chez.sync.chains import known_whole
 from chez.sync.entry import read_kept
 from chez.sync.retiring import retire
 
-__all__ = ("DeviceInfo", "Devices", "Rotated", "expel")
+__all__ = ("DeviceInfo", "Devices", "Rotated", "expel", "expel_by_root")
 
 _SHORTEST: Final = 4
 """Hexadecimal digits by which a device may be named, at least."""
@@ -78,6 +80,38 @@ def expel(db: Connection, spaces: Sequence[SpaceKeys], device: DeviceKeys, perso
     for space in spaces:
         if known_whole(db, space, device.id):
             retire(db, space, device, gone)
+
+
+def expel_by_root(db: Connection, spaces: Sequence[SpaceKeys], root: crypto.SigningKey, staying: bytes,
+                  gone: Collection[bytes]) -> None:
+    """Say, as the person's root, that these devices are out of these spaces, the private one first.
+
+    What they had let in stays, but for those that are `gone` too. Where they had taken out the
+    device that is `staying`, the root speaks as one who never heard of it, nor of what builds
+    on it: so that is void. Epochs and records are the caller's to see to.
+    """
+    members, person = spaces[0].membership, root.public
+    heads = members.person_heads(person)
+    if members.state.right(staying) is None:
+        heads = _unheard(members, person, gone)
+    log = members.person_log(person)
+    words = []
+    for id in sorted(gone):
+        keep = [one.hash for one in log if isinstance(one.body, Certify) and one.body.issuer == id
+                and one.body.device not in gone]
+        words.append(sign_statement(Expel(person, heads, person, id, keep), root))
+    for word in words:
+        say_everywhere(db, spaces, word)
+
+
+def _unheard(members: Membership, person: bytes, gone: Collection[bytes]) -> list[bytes]:
+    """What a person's log ends with for who heard of nobody that these devices took out, but for each other."""
+    log = members.person_log(person)
+    wrong = [one.hash for one in log
+             if isinstance(one.body, Expel) and one.body.issuer in gone and one.body.device not in gone]
+    heard = [one for one in log if one.hash not in wrong and not any(members.before(word, one.hash) for word in wrong)]
+    built_on = {head for one in heard for head in one.heads}
+    return sorted(one.hash for one in heard if one.hash not in built_on)
 
 
 class Devices:

@@ -26,15 +26,18 @@ from chez.errors import (
     ChezError,
     HomeBusy,
     HomeExists,
+    LockedOut,
     NotAllowed,
     NotFound,
     RelayMisbehaved,
+    RelayRefused,
     RelayUnreachable,
     StorageFailed,
 )
 from chez.home.building import building, ensure_free, scratch_of
 from chez.home.devices import DeviceInfo
 from chez.home.exporting import OnProgress
+from chez.home.held import Held
 from chez.home.home import Home
 from chez.home.lifecycle import check_new, fill_store, hold, locked, make_store, new_device, opened
 from chez.home.pairing import Ask
@@ -49,11 +52,12 @@ from chez.spaces.rotation import recovery_tag_of
 from chez.spaces.space import SpaceKeys, store_space
 from chez.spaces.statements import Expel, Kind, Role, sign_statement
 from chez.store.database import Connection
-from chez.sync.connection import relay_name
+from chez.sync.connection import connect, relay_name
 from chez.sync.link import Link
 from chez.sync.retiring import retire
 from chez.sync.survey import Survey
 from chez.sync.surveyor import survey
+from chez_wire.login import Role as WireRole
 from chez_wire.login import handle_of
 
 __all__ = ("RECOVERING_FILE", "Recovered", "recover")
@@ -99,8 +103,9 @@ async def recover(path: Path | str, words: str, *, relay: str, passphrase: str, 
     all of it twice; `timeout` is in seconds.
 
     Raises `InvalidValue` for words that are none, `NotFound` when the relay knows no person
-    with these words, `RelayMisbehaved` when it hides or alters something, `RelayUnreachable`,
-    `RelayRefused`, `HomeExists`, `StorageFailed`.
+    with these words, `LockedOut` when it has the person's space and nothing there that they open
+    (then `take_back` on a device that is left), `RelayMisbehaved` when it hides or alters
+    something, `RelayUnreachable`, `RelayRefused`, `HomeExists`, `StorageFailed`.
     """
     folder, person = Path(path), person_of(words)
     check_new(passphrase, name)
@@ -121,8 +126,9 @@ async def recover(path: Path | str, words: str, *, relay: str, passphrase: str, 
         async with opened(made, key) as home:
             coming = _Coming(home, person, device, name, relay)
             await coming.read(steps, timeout, incomplete)
+            missing = await coming.missing()
             expelled = await coming.say(expel_others or await coming.asked(ask))
-            result = await coming.result(expelled)
+            result = await coming.result(expelled, missing)
     return await _tell(folder, key, person, result, timeout, incomplete)
 
 
@@ -132,11 +138,21 @@ async def _private(person: Person, relay: str, steps: "_Steps") -> Survey:
     try:
         found = await survey(relay, handle, tag, person.recovery, progress=steps.surveyed)
     except NotFound:
+        if (known := await _known(relay, handle, person)) != "unknown":
+            raise _locked_out(f"the private space of this person was deleted at {relay_name(relay)}"
+                              if known == "deleted" else f"{relay_name(relay)} has this person's private space, and no "
+                              "keys to it for the words") from None
         raise NotFound(f"{relay_name(relay)} knows nothing of the person whose words these are",
                        "Is it the relay that your devices were in step with? Words that fit each other may still be "
                        "another person's: look at your paper.") from None
+    except RelayMisbehaved as error:
+        raise _locked_out(error.message) from None
     except NotAllowed:
         raise _replaced(relay) from None
+    except RelayRefused as error:
+        if error.reason != "denied":
+            raise
+        raise _locked_out(error.message) from None
     create = found.membership.create
     if create is None or create.kind is not Kind.PRIVATE or (create.person, create.admin, create.nonce) != (
             person.root.public, person.admin.public, person.nonce):
@@ -144,9 +160,21 @@ async def _private(person: Person, relay: str, steps: "_Steps") -> Survey:
     return found
 
 
-def _replaced(relay: str) -> RelayMisbehaved:
-    return RelayMisbehaved(f"{relay_name(relay)} has something else in the place of this person's private space",
-                           "Use another relay that your devices were in step with, or a backup.")
+async def _known(relay: str, handle: bytes, person: Person) -> str:
+    """How a relay refuses a wrong key to a space: as one that it does not know, that was deleted, or that it has."""
+    async with connect(relay) as opened:
+        (outcome,) = await opened.open([(handle, WireRole.READ, person.relay_recovery)])
+        return outcome.error
+
+
+def _replaced(relay: str) -> LockedOut:
+    return _locked_out(f"{relay_name(relay)} has something else in the place of this person's private space")
+
+
+def _locked_out(message: str) -> LockedOut:
+    return LockedOut(message, "A stolen device of yours may have done that, or the relay. On a device that is left, "
+                     "run `chez take-back`: it has your data, and the words put it back there. Or use another relay "
+                     "that your devices were in step with, or a backup (`chez restore`).")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +209,7 @@ class _Coming:
                 break
             self.behind.update(bytes.fromhex(space.id) for space in report.problems)
             break
-        if not incomplete and (missing := await self._missing(private=True)):
+        if not incomplete and (missing := await self.missing(private=True)):
             raise _hides(f"{missing} entries that it has follow others that it does not show")
 
     async def _sync(self, steps: "_Steps", timeout: float) -> SyncReport:
@@ -195,9 +223,19 @@ class _Coming:
     async def _position(self) -> int:
         return await self._number("SELECT coalesce(sum(position), 0) FROM cursor")
 
-    async def _missing(self, *, private: bool = False) -> int:
-        only = f"WHERE space = {self.home._spaces.private.space.n}" if private else ""
-        return await self._number(f"SELECT count(*) FROM parked {only}")
+    async def missing(self, *, private: bool = False) -> int:
+        """How many entries wait for others, but those of devices that were taken out before they wrote them.
+
+        Such ones count for nothing, and may follow what a thief sealed so that nobody reads it.
+        """
+        def waiting(db: Connection, held: Held) -> int:
+            cuts = held.space.membership.cuts
+            rows = db.execute("SELECT author, sequence FROM parked WHERE space = ?", (held.space.n,)).fetchall()
+            return sum(all(sequence <= cut.sequence for cut in cuts(author)[:1]) for author, sequence in rows)
+
+        spaces = self.home._spaces
+        asked = [spaces.private] if private else list(spaces.all.values())
+        return await self.home._database.read(lambda db: sum(waiting(db, held) for held in asked))
 
     async def _number(self, query: str) -> int:
         return int(await self.home._database.read(lambda db: db.execute(query).fetchone()[0]))
@@ -250,11 +288,11 @@ class _Coming:
                 Expel(person, members.person_heads(person), person, info.id, []), root))
         say_everywhere(db, spaces, own_certificate(person, members.person_heads(person), root, self.device, self.name))
 
-    async def result(self, expelled: tuple[DeviceInfo, ...]) -> Recovered:
+    async def result(self, expelled: tuple[DeviceInfo, ...], missing: int) -> Recovered:
         """What came back."""
         status = await self.home.status()
         devices = tuple([info for info in await self.home.devices.all() if not info.own])
-        return Recovered(self.name, status.records, devices, expelled, await self._missing(), status.quarantined,
+        return Recovered(self.name, status.records, devices, expelled, missing, status.quarantined,
                          status.spaces)
 
 

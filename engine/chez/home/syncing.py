@@ -278,6 +278,7 @@ class Syncing:
                 held.replica.refresh(db)
                 for at in self.urls_of(held.space) or [url]:
                     held.replica.reseed(db, _relay_row(db, at))
+                held.replica.anew = True
 
         await self._database.write(work)
         for link in self.links:

@@ -1,29 +1,34 @@
 """Spaces taken back at their relays by the 24 words.
 
-Whoever has a stolen device may replace a relay's keys by some that nobody else has, while a
-home comes back. The relay takes the word of the recovery key of who made a space before any
-owner's (docs/protocol.md, `Rotate`), and that key is at hand now, and never again.
+Whoever has a stolen device may replace a relay's keys by some that nobody else has, before or
+while a home comes back, or delete a space there. The relay takes the word of the recovery key
+of who made a space before any owner's (docs/protocol.md, `Rotate`), and lets nobody make a
+space anew at a handle that was deleted but under the same recovery key. That key is at hand
+now, and never again.
 """
 
 from collections.abc import Collection
 from contextlib import suppress
 
 from chez import crypto
-from chez.errors import RelayMisbehaved, RelayRefused, RelayUnreachable
+from chez.errors import BadEntry, RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.home.held import Held
 from chez.home.home import Home
 from chez.home.reports import SyncReport
+from chez.keys.epochs import Epoch
 from chez.keys.person import Person
+from chez.spaces.rotation import accept_packet, recovery_tag_of
 from chez.store.database import Connection
-from chez.sync.connection import connect
+from chez.sync.connection import RelayConnection, connect
 from chez.sync.requests import Rotation
 from chez.sync.rotating import taken_back
 from chez_wire.login import Role
 
-__all__ = ("sync_back",)
+__all__ = ("sync_back", "words_open")
 
 
-async def sync_back(home: Home, person: Person, timeout: float, *, reseed: bool) -> SyncReport:
+async def sync_back(home: Home, person: Person, timeout: float, *, reseed: bool,
+                    relay: str | None = None) -> SyncReport:
     """Sync a home that came back, and again when spaces were taken back.
 
     Those that its relays did not open to it, and those whose keys there are not its own: it read
@@ -32,7 +37,7 @@ async def sync_back(home: Home, person: Person, timeout: float, *, reseed: bool)
     tried: set[str] = set()
     while True:
         try:
-            report = await home.sync(timeout=timeout, reseed=reseed)
+            report = await home.sync(relay, timeout=timeout, reseed=reseed)
         except RelayRefused:
             shut = {home._spaces.private.id} - tried
             if not await _take_back(home, person, shut):
@@ -76,7 +81,32 @@ async def _take_back_at(home: Home, person: Person, url: str, held: Held) -> boo
     with suppress(RelayRefused, RelayUnreachable, RelayMisbehaved):  # the report of the sync says what is the matter
         async with connect(url) as relay:
             (outcome,) = await relay.open([(held.space.handle, Role.READ, held.space.epoch.read)])
-            if outcome.error == "denied":
-                await relay.rotate(held.space.handle, person.relay_recovery, rotation)
-                return True
+            if outcome.error in ("unknown", "deleted") and held.space.private:
+                await _make_anew(relay, person, rotation)
+            elif outcome.error != "denied":
+                return False
+            await relay.rotate(held.space.handle, person.relay_recovery, rotation)
+            return True
     return False
+
+
+async def _make_anew(relay: RelayConnection, person: Person, rotation: Rotation) -> None:
+    """Make the private space at a relay where it was deleted: the key that names it is in the words, and lost to
+    devices that were let in later."""
+    await relay.create_space(person.admin, person.relay_recovery.public, rotation.read_key, rotation.append_key,
+                             rotation.control_key, packets=rotation.packets)
+
+
+async def words_open(home: Home, person: Person, url: str) -> str:
+    """Why the words would find nothing of the private space at a relay, asked as a recovery asks; empty if they would.
+    """
+    space = home._spaces.private.space
+    try:
+        async with connect(url) as relay:
+            box = await relay.get_packet(space.handle, recovery_tag_of(person.nonce, person.recovery.public))
+        found = accept_packet(space.id, box, person.recovery)
+    except (RelayRefused, RelayUnreachable, RelayMisbehaved, BadEntry) as error:
+        return str(error)
+    if not isinstance(found, Epoch) or found.id not in space.epochs:
+        return "the relay has other keys for your words than this device has"
+    return ""

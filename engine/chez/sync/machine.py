@@ -206,7 +206,8 @@ class SyncMachine:
 
     def _opened(self, event: SpacesOpened) -> list[Work]:
         refusals = {space.error for space in event.spaces if space.error}
-        if refusals == {"unknown"} and not self._created_before:
+        lost = "deleted" if self.replica.anew else "unknown"
+        if refusals in ({"unknown"}, {lost}) and not self._created_before:
             self._created_before = True
             return self._create()
         if "denied" in refusals:

@@ -88,6 +88,8 @@ class Replica:
         self.current = space.epoch
         """The epoch that is sealed under, as the last transaction here left it; read from any thread."""
         self.relays = Several()
+        self.anew = False
+        """Whether a relay where the space was deleted is to have it again: the person says so."""
         self.unsettled = False
         """Whether work of the device this home was waits for what a relay has of it (`records.anew`)."""
         self._left = True

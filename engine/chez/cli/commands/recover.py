@@ -1,4 +1,4 @@
-"""recover: everything back, on a new machine, from the 24 words and a relay."""
+"""recover, take-back: everything back from the 24 words: on a new machine, or from a device that is left."""
 
 import asyncio
 import sys
@@ -11,7 +11,7 @@ import msgspec
 from chez.cli.context import Settings, settings
 from chez.cli.terminal import Terminal, json_line, say, table
 
-__all__ = ("recover",)
+__all__ = ("recover", "take_back")
 
 
 @click.command()
@@ -40,10 +40,7 @@ def recover(ctx: click.Context, files: tuple[Path, ...], url: str, words_file: P
 
     chosen = settings(ctx)
     refuse_existing(chosen.path)
-    if files and not shares:
-        raise click.UsageError("files hold shares, and --shares says so; --from names a file with the 24 words")
-    if shares and words_file is not None:
-        raise click.UsageError("either --from or --shares")
+    _check_sources(files, words_file, shares)
     words = _words(files, words_file, shares)
     passphrase = passphrases.choose(chosen)
     terminal = Terminal(chosen)
@@ -60,6 +57,53 @@ def recover(ctx: click.Context, files: tuple[Path, ...], url: str, words_file: P
     _show(chosen, found)
 
 
+@click.command("take-back")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--device", "devices", multiple=True, metavar="NAME",
+              help="Take out this device of yours, for good, by name or id. Again for each. Else you are asked.")
+@click.option("--expel-others", is_flag=True, help="Take out all your other devices, for good.")
+@click.option("--relay", "url", metavar="URL", help="Default: the home's relay.")
+@click.option("--from", "words_file", type=click.Path(path_type=Path, dir_okay=False),
+              help="Read the 24 words from this file instead of asking.")
+@click.option("--shares", is_flag=True, help="Of shares (chez recovery split): typed, or from FILES with one each.")
+@click.pass_context
+def take_back(ctx: click.Context, files: tuple[Path, ...], devices: tuple[str, ...], expel_others: bool,
+              url: str | None, words_file: Path | None, shares: bool) -> None:
+    """Take your spaces back from a stolen device, here on a device that is left.
+
+    For when a thief locked you, or your 24 words, out of the relay, took out your devices or
+    deleted spaces there. The words outrank the thief: the relay gets new keys and all that
+    this device holds. Run chez lock first if an owner runs; cut off at any moment, run it again.
+    """
+    import chez
+    from chez.cli import passphrases
+
+    chosen = settings(ctx)
+    _check_sources(files, words_file, shares)
+    if devices and expel_others:
+        raise click.UsageError("either --device or --expel-others")
+    passphrase = passphrases.unlock(chosen)
+    words = _words(files, words_file, shares)
+    terminal = Terminal(chosen)
+
+    async def ask(question: str, *, default: str | None = None) -> str:
+        return terminal.ask(question, default)
+
+    found = asyncio.run(chez.take_back(
+        chosen.path, words, passphrase=passphrase, relay=url, expel=devices, expel_others=expel_others,
+        ask=None if chosen.json or not sys.stdin.isatty() else ask,
+        progress=lambda done, total: terminal.progress(done, total, "Reading")))
+    terminal.clear()
+    _show_taken_back(chosen, found)
+
+
+def _check_sources(files: tuple[Path, ...], words_file: Path | None, shares: bool) -> None:
+    if files and not shares:
+        raise click.UsageError("files hold shares, and --shares says so; --from names a file with the 24 words")
+    if shares and words_file is not None:
+        raise click.UsageError("either --from or --shares")
+
+
 def _words(files: tuple[Path, ...], words_file: Path | None, shares: bool) -> str:
     from chez.cli.words import read_shares, read_words
 
@@ -70,11 +114,31 @@ def _words(files: tuple[Path, ...], words_file: Path | None, shares: bool) -> st
     return combine_shares(read_shares(files, hidden=True))
 
 
+def _as_json(chosen: Settings, found: Any) -> None:
+    told = {key: value for key, value in msgspec.to_builtins(found).items() if key not in ("devices", "expelled")}
+    names = {"devices": [info.name for info in found.devices], "expelled": [info.name for info in found.expelled]}
+    json_line({"home": str(chosen.path), **told, **names})
+
+
+def _show_taken_back(chosen: Settings, found: Any) -> None:
+    if chosen.json:
+        _as_json(chosen, found)
+        return
+    if found.expelled:
+        say(f"Taken out, for good: {', '.join(repr(info.name) for info in found.expelled)}.")
+    others = [info for info in found.devices if info.active]
+    if others:
+        say(f"Still your devices: {', '.join(repr(info.name) for info in others)}.")
+    table(("space", ""), [(space.name, space.problem or "at the relay, under new keys") for space in found.spaces])
+    if found.problem:
+        say(f"Your words do not find everything there yet ({found.problem}): run it again.")
+    else:
+        say(f"The relay has all {found.records:,} records, and your 24 words bring them back from there.")
+
+
 def _show(chosen: Settings, found: Any) -> None:
     if chosen.json:
-        told = {key: value for key, value in msgspec.to_builtins(found).items() if key not in ("devices", "expelled")}
-        names = {"devices": [info.name for info in found.devices], "expelled": [info.name for info in found.expelled]}
-        json_line({"home": str(chosen.path), **told, **names})
+        _as_json(chosen, found)
         return
     say(f"{found.records:,} records are back in {chosen.path}. This device is called {found.name!r}.")
     if len(found.spaces) > 1:
