@@ -1809,7 +1809,6 @@ def take_back(
     words: str,
     *,
     passphrase: str | None = None,
-    relay: str | None = None,
     expel: Sequence[str | bytes] = (),
     expel_others: bool = False,
     ask: Ask | None = None,
@@ -1823,7 +1822,7 @@ def take_back(
     the beginning of that or name; `expel_others` is all but this one. Where neither is given and
     `ask` is, the person is asked. What these said of this person's devices at the same time is
     void, and if they had taken this one out, it is in again. The relay gets what this device
-    holds and new keys, so that `chez.recover` works again; `relay` is the home's by default.
+    holds and new keys, so that `chez.recover` works again.
 
     In one transaction here, then at the relay: who was cut off runs it again. `progress(done,
     total)` in entries, of reading the relay's logs; `timeout` is in seconds.
@@ -1837,7 +1836,6 @@ def take_back(
             path,
             words,
             passphrase=passphrase,
-            relay=relay,
             expel=expel,
             expel_others=expel_others,
             ask=call.asking(ask),

@@ -58,7 +58,7 @@ class TakenBack:
     problem: str = ""
 
 
-async def take_back(path: Path | str, words: str, *, passphrase: str | None = None, relay: str | None = None,
+async def take_back(path: Path | str, words: str, *, passphrase: str | None = None,
                     expel: Sequence[str | bytes] = (), expel_others: bool = False, ask: Ask | None = None,
                     progress: OnProgress | None = None, timeout: float = 3600.0) -> TakenBack:
     """Take the spaces of the home at `path` back from a device in wrong hands, by the person's 24 words.
@@ -68,7 +68,7 @@ async def take_back(path: Path | str, words: str, *, passphrase: str | None = No
     the beginning of that or name; `expel_others` is all but this one. Where neither is given and
     `ask` is, the person is asked. What these said of this person's devices at the same time is
     void, and if they had taken this one out, it is in again. The relay gets what this device
-    holds and new keys, so that `chez.recover` works again; `relay` is the home's by default.
+    holds and new keys, so that `chez.recover` works again.
 
     In one transaction here, then at the relay: who was cut off runs it again. `progress(done,
     total)` in entries, of reading the relay's logs; `timeout` is in seconds.
@@ -82,7 +82,7 @@ async def take_back(path: Path | str, words: str, *, passphrase: str | None = No
         if home.person_id != person.root.public:
             raise InvalidValue("these are the words of another person than whose home this is",
                                "Look at your paper: `chez recovery check` tries it.")
-        taking = _Taking(home, person, home._syncing.choose(relay))
+        taking = _Taking(home, person, home._syncing.choose(None))
         await taking.read(timeout, progress)
         gone = await taking.chosen(expel, expel_others, ask)
         await taking.say(gone)
@@ -169,7 +169,7 @@ class _Taking:
         """Relays hear of it, whatever they hold. Raises what `Home.sync` does."""
         home = self.home
         home._spaces.come_back(self.person, silent=False)
-        report = await sync_back(home, self.person, timeout, relay=self.url, reseed=True)
+        report = await sync_back(home, self.person, timeout, reseed=True)
         problems = {space.id: space for space in report.problems}
         status, ids = await home.status(), {info.id for info in gone}
         devices = [info for info in await home.devices.all() if not info.own]

@@ -27,8 +27,7 @@ from chez_wire.login import Role
 __all__ = ("sync_back", "words_open")
 
 
-async def sync_back(home: Home, person: Person, timeout: float, *, reseed: bool,
-                    relay: str | None = None) -> SyncReport:
+async def sync_back(home: Home, person: Person, timeout: float, *, reseed: bool) -> SyncReport:
     """Sync a home that came back, and again when spaces were taken back.
 
     Those that its relays did not open to it, and those whose keys there are not its own: it read
@@ -37,7 +36,7 @@ async def sync_back(home: Home, person: Person, timeout: float, *, reseed: bool,
     tried: set[str] = set()
     while True:
         try:
-            report = await home.sync(relay, timeout=timeout, reseed=reseed)
+            report = await home.sync(timeout=timeout, reseed=reseed)
         except RelayRefused:
             shut = {home._spaces.private.id} - tried
             if not await _take_back(home, person, shut):
@@ -54,8 +53,8 @@ async def _under_others_keys(home: Home) -> set[str]:
     def work(db: Connection) -> set[str]:
         there = {(space, url): epoch for space, url, epoch in db.execute(
             "SELECT cursor.space, url, cursor.epoch FROM cursor JOIN relay ON relay.n = cursor.relay")}
-        return {held.id for held in home._spaces.all.values()
-                if there.get((held.space.n, home._syncing.relay_of(held.space))) != held.space.epoch.id}
+        return {held.id for held in home._spaces.all.values() for url in home._syncing.urls_of(held.space)
+                if there.get((held.space.n, url)) != held.space.epoch.id}
 
     return await home._database.read(work)
 
@@ -64,9 +63,10 @@ async def _take_back(home: Home, person: Person, shut: Collection[str]) -> bool:
     """Replace the keys at relays in those of these spaces that the person made, and no key here opens; whether any."""
     taken = False
     for held in list(home._spaces.all.values()):
-        create, url = held.space.membership.create, home._syncing.relay_of(held.space)
-        if held.id in shut and url is not None and create is not None and create.person == person.root.public:
-            taken = await _take_back_at(home, person, url, held) or taken
+        create = held.space.membership.create
+        if held.id in shut and create is not None and create.person == person.root.public:
+            for url in home._syncing.urls_of(held.space):
+                taken = await _take_back_at(home, person, url, held) or taken
     return taken
 
 

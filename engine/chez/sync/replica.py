@@ -131,15 +131,15 @@ class Replica:
         right = role_of(self.space, self._device.id)
         statements = take_statements(db, self.space.n, None if right is not None else self._device.id)
         made += [self._append(db, now, STATEMENTS, items) for items in by_epoch(statements)]
-        writes = self.space.private or (right is not None and right >= Role.WRITER)
+        writes = right is not None and (self.space.private or right >= Role.WRITER)
         for batch, part in plan(waiting_changes(db, self.space.n)) if writes else ():
             items = change_items(db, self.space.n, batch, now) + self._journal_head(db)
             made.append(self._append(db, now, CHANGES, items, part))
             entry = made[-1][0]
             db.executemany("UPDATE change SET state = 0, entry = ? WHERE n = ?", [(entry, one.n) for one in batch])
-        if self.space.private:
+        if self.space.private and right is not None:
             made += [self._append(db, now, CHANGES, [item]) for item in offers(db)]
-        if not made and (head := self._journal_head(db)):
+        if right is not None and not made and (head := self._journal_head(db)):
             made.append(self._append(db, now, CHANGES, head))  # receipts alone are witnessed too
         return made
 

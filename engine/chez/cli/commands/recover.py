@@ -62,13 +62,12 @@ def recover(ctx: click.Context, files: tuple[Path, ...], url: str, words_file: P
 @click.option("--device", "devices", multiple=True, metavar="NAME",
               help="Take out this device of yours, for good, by name or id. Again for each. Else you are asked.")
 @click.option("--expel-others", is_flag=True, help="Take out all your other devices, for good.")
-@click.option("--relay", "url", metavar="URL", help="Default: the home's relay.")
 @click.option("--from", "words_file", type=click.Path(path_type=Path, dir_okay=False),
               help="Read the 24 words from this file instead of asking.")
 @click.option("--shares", is_flag=True, help="Of shares (chez recovery split): typed, or from FILES with one each.")
 @click.pass_context
 def take_back(ctx: click.Context, files: tuple[Path, ...], devices: tuple[str, ...], expel_others: bool,
-              url: str | None, words_file: Path | None, shares: bool) -> None:
+              words_file: Path | None, shares: bool) -> None:
     """Take your spaces back from a stolen device, here on a device that is left.
 
     For when a thief locked you, or your 24 words, out of the relay, took out your devices or
@@ -90,7 +89,7 @@ def take_back(ctx: click.Context, files: tuple[Path, ...], devices: tuple[str, .
         return terminal.ask(question, default)
 
     found = asyncio.run(chez.take_back(
-        chosen.path, words, passphrase=passphrase, relay=url, expel=devices, expel_others=expel_others,
+        chosen.path, words, passphrase=passphrase, expel=devices, expel_others=expel_others,
         ask=None if chosen.json or not sys.stdin.isatty() else ask,
         progress=lambda done, total: terminal.progress(done, total, "Reading")))
     terminal.clear()
