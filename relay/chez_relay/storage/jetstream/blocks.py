@@ -1,0 +1,138 @@
+"""What the streams hold: for each space a subject of *blocks*, for each inbox a subject with its state.
+
+A block is one step of one space: the entries it adds, and the whole state after it. It is
+published on the condition that the space's last block is the one it was built on, so the
+blocks of a space follow one another as the writes to a single file would, however many
+relays write: an append can't cross a rotation, and offsets have no gap.
+
+Where a state names a block, 0 is the block that it is in itself.
+"""
+
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from chez_relay.storage import SpaceKeys
+from chez_wire.envelope import GENESIS_HEAD
+
+__all__ = ("FORMAT", "ID_PREFIX", "Block", "Box", "Index", "Item", "State", "decode_block", "decode_box", "encode")
+
+FORMAT: Final = 1
+
+ID_PREFIX: Final = 8
+"""Bytes of an entry's id that an index has: equal ones only cost a look at the entry."""
+
+Hash = Annotated[bytes, Meta(min_length=32, max_length=32)]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class State(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A space after a block. `birth` tells its lives apart; one that was deleted keeps its recovery key."""
+
+    birth: bytes
+    alive: bool
+    admin: Hash
+    recovery: Hash
+    read: Hash
+    append: Hash
+    control: Hash
+    packets_hash: Hash
+    packets: Count = 0
+    since: Count = 0
+    """The block that began this life."""
+    record: Count = 0
+    """The block that has the packets."""
+    end: Count = 0
+    head: Hash = GENESIS_HEAD
+    data_bytes: Count = 0
+    control_bytes: Count = 0
+    blob_bytes: Count = 0
+    indexed: Count = 0
+    """The last offset that an index has."""
+    index: Count = 0
+    """The block with the last index, where there is one."""
+
+    @property
+    def keys(self) -> SpaceKeys:
+        """Its keys."""
+        return SpaceKeys(self.admin, self.recovery, self.read, self.append, self.control)
+
+
+class Index(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The beginnings of the ids of entries after offset `start`, in order; `before` is the block of the last one."""
+
+    before: Count
+    start: Count
+    ids: bytes
+
+
+class Block(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One step of a space: `envelopes` come just before `state.end`, and `before` is the head before them."""
+
+    format: int
+    state: State
+    before: Hash
+    envelopes: tuple[bytes, ...] = ()
+    packets: tuple[tuple[bytes, bytes], ...] = ()
+    index: Index | None = None
+
+    @property
+    def first(self) -> int:
+        """The offset of its first entry, if it has one."""
+        return self.state.end - len(self.envelopes) + 1
+
+
+class Item(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What waits in an inbox: its number, the hash of its bytes, when it expires and its size."""
+
+    number: Count
+    digest: Hash
+    expires: float
+    size: Count
+
+
+class Box(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """An inbox. `birth` tells its lives apart, in which `last` is the last number given."""
+
+    format: int
+    birth: bytes
+    owner_key: Hash
+    write_key: Hash
+    ttl: Count
+    expires: float
+    last: Count = 0
+    items: tuple[Item, ...] = ()
+
+
+_blocks = msgspec.msgpack.Decoder(Block)
+_boxes = msgspec.msgpack.Decoder(Box)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(one: Block | Box) -> bytes:
+    """The bytes of a block or an inbox."""
+    return _encoder.encode(one)
+
+
+def decode_block(data: bytes, seq: int) -> Block | None:
+    """The block that was stored at a sequence, its state naming blocks by theirs; None for bytes that are none."""
+    try:
+        block = _blocks.decode(data)
+    except msgspec.DecodeError:
+        return None
+    if block.format != FORMAT:
+        return None
+    state = block.state
+    return msgspec.structs.replace(block, state=msgspec.structs.replace(
+        state, since=state.since or seq, record=state.record or seq,
+        index=(state.index or seq) if state.indexed else 0))
+
+
+def decode_box(data: bytes) -> Box | None:
+    """An inbox; None for bytes that are none."""
+    try:
+        box = _boxes.decode(data)
+    except msgspec.DecodeError:
+        return None
+    return box if box.format == FORMAT else None

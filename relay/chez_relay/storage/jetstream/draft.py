@@ -1,0 +1,184 @@
+"""What requests make of a space: decided without I/O, from its state alone, into one block."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from chez_relay.storage import (
+    AddChunk,
+    AddEntry,
+    AddSpace,
+    Done,
+    DropSpace,
+    Quotas,
+    Refused,
+    Result,
+    RotateSpace,
+    SealedPacket,
+    SpaceKeys,
+    Stored,
+)
+from chez_relay.storage.jetstream.blocks import FORMAT, ID_PREFIX, Block, Index, State
+from chez_relay.storage.refusals import (
+    NO_SPACE,
+    NOT_OWNER,
+    OTHER_RECOVERY_KEY,
+    OTHER_SPACE_KEYS,
+    ROTATED,
+    over_blob_quota,
+    over_quota,
+)
+from chez_relay.storage.rotation import packets_over_quota, rotated
+from chez_wire.envelope import GENESIS_HEAD, fold_head
+from chez_wire.packets import PACKET_COST, packets_hash
+
+__all__ = ("Change", "Draft")
+
+Change = AddSpace | RotateSpace | DropSpace | AddEntry | AddChunk
+replace = msgspec.structs.replace
+
+
+class Draft:
+    """The next block of a space whose state is `state` (None: there never was one).
+
+    `known` has the offset and head of those entries asked for that are there already; `birth` makes the mark of a
+    new life. A chunk counts here; its bytes are somewhere else.
+    """
+
+    def __init__(self, state: State | None, quotas: Quotas, known: Mapping[bytes, tuple[int, bytes]],
+                 birth: Callable[[], bytes]) -> None:
+        self.state = state
+        self._quotas = quotas
+        self._known = dict(known)
+        self._birth = birth
+        self._before = GENESIS_HEAD if state is None else state.head
+        self._envelopes: list[bytes] = []
+        self._ids: list[bytes] = []
+        self._packets: tuple[SealedPacket, ...] = ()
+        self.changed = False
+        self.dropped: State | None = None
+
+    @property
+    def alive(self) -> State | None:
+        """The state of a space that is there."""
+        return self.state if self.state is not None and self.state.alive else None
+
+    @property
+    def ids(self) -> bytes:
+        """The beginnings of the ids that the block adds."""
+        return b"".join(self._ids)
+
+    def perform(self, requests: Sequence[Change]) -> list[Result]:
+        """What comes of each, in order."""
+        return [self._perform(request) for request in requests]
+
+    def block(self, index: Index | None = None) -> Block:
+        """The block, with an index that ends where it ends if one is due."""
+        state = self.state
+        if state is None:
+            raise TypeError("nothing was changed")
+        if index is not None:
+            state = replace(state, index=0, indexed=state.end)
+        return Block(FORMAT, state, self._before, tuple(self._envelopes),
+                     tuple((packet.tag, packet.box) for packet in self._packets), index)
+
+    def _perform(self, request: Change) -> Result:
+        match request:
+            case AddEntry():
+                return self._entry(request)
+            case AddChunk():
+                return self._chunk(request)
+            case AddSpace():
+                return self._create(request)
+            case RotateSpace():
+                return self._rotate(request)
+            case DropSpace():
+                return self._drop(request)
+
+    def _set(self, state: State) -> None:
+        self.state, self.changed = state, True
+
+    def _entry(self, request: AddEntry) -> Result:
+        state = self.alive
+        if state is None:
+            return NO_SPACE
+        if request.under != (state.control if request.control else state.append):
+            return ROTATED
+        if (place := self._known.get(request.entry)) is not None:
+            return Stored(*place, fresh=False)
+        size = len(request.envelope)
+        used = state.control_bytes if request.control else state.data_bytes + state.packets * PACKET_COST
+        limit = self._quotas.control_bytes if request.control else self._quotas.space_bytes
+        if used + size > limit:
+            return over_quota(request.control, limit)
+        head = fold_head(state.head, request.entry)
+        counted = {"control_bytes": state.control_bytes + size} if request.control else {
+            "data_bytes": state.data_bytes + size}
+        self._set(replace(state, end=state.end + 1, head=head, **counted))
+        self._envelopes.append(request.envelope)
+        self._ids.append(request.entry[:ID_PREFIX])
+        self._known[request.entry] = (state.end + 1, head)
+        return Stored(state.end + 1, head, fresh=True)
+
+    def refusal(self, request: AddChunk) -> Refused | None:
+        """Why a chunk may not be stored."""
+        state = self.alive
+        if state is None:
+            return NO_SPACE
+        if request.under != state.append:
+            return ROTATED
+        if state.blob_bytes + len(request.data) > self._quotas.blob_bytes:
+            return over_blob_quota(self._quotas.blob_bytes)
+        return None
+
+    def _chunk(self, request: AddChunk) -> Result:
+        if (refusal := self.refusal(request)) is not None:
+            return refusal
+        if (state := self.alive) is not None:
+            self._set(replace(state, blob_bytes=state.blob_bytes + len(request.data)))
+        return Done()
+
+    def _create(self, request: AddSpace) -> Result:
+        digest = packets_hash(request.packets)
+        if (state := self.alive) is not None:
+            return Done() if (state.keys, state.packets_hash) == (request.keys, digest) else OTHER_SPACE_KEYS
+        if self.state is not None and self.state.recovery != request.keys.recovery:
+            return OTHER_RECOVERY_KEY
+        if (refusal := packets_over_quota(request.packets, self._quotas)) is not None:
+            return refusal
+        keys = request.keys
+        self._set(State(self._birth(), True, keys.admin, keys.recovery, keys.read, keys.append, keys.control, digest,
+                        len(request.packets)))
+        self._begin()
+        self._packets = request.packets
+        return Done()
+
+    def _begin(self) -> None:
+        """What the draft had belongs to a life that is over."""
+        self._before = GENESIS_HEAD
+        self._envelopes, self._ids, self._known, self._packets = [], [], {}, ()
+
+    def _rotate(self, request: RotateSpace) -> Result:
+        state = self.alive
+        if state is None:
+            return NO_SPACE
+        digest = packets_hash(request.packets)
+        keys = rotated(state.keys, state.packets_hash, request, digest, self._quotas)
+        if not isinstance(keys, SpaceKeys):
+            return keys
+        self._set(replace(state, admin=keys.admin, read=keys.read, append=keys.append, control=keys.control,
+                          packets=len(request.packets), packets_hash=digest, record=0))
+        self._packets = request.packets
+        return Done()
+
+    def _drop(self, request: DropSpace) -> Result | Refused:
+        state = self.alive
+        if state is None:
+            return Done()
+        if request.signer not in (state.admin, state.recovery):
+            return NOT_OWNER
+        self.dropped = state
+        self._set(State(state.birth, False, state.admin, state.recovery, state.read, state.append, state.control,
+                        state.packets_hash))
+        self._begin()
+        return Done()

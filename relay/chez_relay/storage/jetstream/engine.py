@@ -1,0 +1,183 @@
+"""What the store asks of JetStream: conditional publishing, reading, removing. Nothing here knows a space.
+
+Only what a quorum acknowledged counts as written. Reading comes in two kinds: `last`, `next`
+and `at` are answered by the stream's leader; `run` and `lasts` by any node that holds the
+stream, which may be behind (who asks says how far it must be, or checks what it got).
+"""
+
+import asyncio
+import base64
+import json
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+__all__ = ("Conflict", "Engine", "Kept", "Unavailable")
+
+REQUEST_SECONDS: Final = 2.0
+"""For an answer: a new leader is found in seconds, and whoever asks tries again."""
+
+NEVER: Final = str(2**63 - 1)
+"""A sequence that no message has: a publication that expects it is never stored, and its refusal tells the last one."""
+
+WRONG_LAST: Final = (10071, 10164)
+NOT_FOUND: Final = 404
+
+
+class Conflict(Exception):
+    """Somebody else wrote to the subject first."""
+
+
+class Unavailable(Exception):
+    """The cluster gives no answer: what was asked may have happened or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One message of a stream."""
+
+    subject: str
+    seq: int
+    data: bytes = field(repr=False)
+
+
+class Engine:
+    """Requests to one cluster over one connection."""
+
+    def __init__(self, nats: Client, seconds: float = REQUEST_SECONDS) -> None:
+        self._nats = nats
+        self._seconds = seconds
+
+    # --- writing ------------------------------------------------------------------------
+
+    async def publish(self, subject: str, data: bytes, *, expected: int | None = None, ttl: int = 0,
+                      alone: bool = False) -> int:
+        """Store a message; its sequence, once a quorum has it on disk.
+
+        `expected` is the sequence of the subject's last message (0: there is none); `ttl` in seconds after which
+        the message may go (0: never); `alone` removes the subject's earlier messages.
+        Raises `Conflict` when another message is the subject's last one, `Unavailable`.
+        """
+        headers = {}
+        if expected is not None:
+            headers["Nats-Expected-Last-Subject-Sequence"] = str(expected)
+        if ttl:
+            headers["Nats-TTL"] = f"{ttl}s"
+        if alone:
+            headers["Nats-Rollup"] = "sub"
+        answer = await self._ask(subject, data, headers)
+        if "error" in answer:
+            if answer["error"].get("err_code") in WRONG_LAST:
+                raise Conflict
+            raise Unavailable(answer["error"].get("description", "refused"))
+        return int(answer["seq"])
+
+    async def exists(self, subject: str) -> bool:
+        """Whether a subject has a message, without fetching it. The leader answers."""
+        return await self.newest(subject) > 0
+
+    async def newest(self, subject: str) -> int:
+        """The sequence of a subject's last message, 0 for none, without fetching it. The leader answers."""
+        answer = await self._ask(subject, b"", {"Nats-Expected-Last-Subject-Sequence": NEVER})
+        error = answer.get("error", {})
+        if error.get("err_code") == WRONG_LAST[0] and (found := re.search(r"(\d+)$", error.get("description", ""))):
+            return int(found[1])
+        raise Unavailable(error.get("description", "stored what no stream could"))
+
+    # --- reading ------------------------------------------------------------------------
+
+    async def last(self, stream: str, subject: str) -> Kept | None:
+        """A subject's last message. The leader answers."""
+        return await self._get(stream, {"last_by_subj": subject})
+
+    async def next(self, stream: str, subject: str, seq: int) -> Kept | None:
+        """A subject's first message at or after a sequence. The leader answers."""
+        return await self._get(stream, {"next_by_subj": subject, "seq": seq})
+
+    async def at(self, stream: str, seq: int) -> Kept | None:
+        """The message with a sequence. The leader answers."""
+        return await self._get(stream, {"seq": seq})
+
+    async def run(self, stream: str, subject: str, seq: int, *, size: int, count: int = 256) -> list[Kept]:
+        """A subject's messages from a sequence on: up to about `size` bytes and at most `count`. Any node answers."""
+        found, _ = await self._batch(stream, {"next_by_subj": subject, "seq": seq, "batch": count, "max_bytes": size})
+        return found
+
+    async def lasts(self, stream: str, subjects: Sequence[str]) -> tuple[dict[str, Kept], int]:
+        """The last messages of subjects, and the sequence up to which the node that answered had the stream."""
+        found, upto = await self._batch(stream, {"multi_last": list(subjects), "batch": len(subjects)})
+        return {one.subject: one for one in found}, upto
+
+    # --- removing -----------------------------------------------------------------------
+
+    async def purge(self, stream: str, subject: str, *, below: int = 0) -> None:
+        """Remove a subject's messages (which may have wildcards), or those below a sequence."""
+        wanted: dict[str, object] = {"filter": subject}
+        if below:
+            wanted["seq"] = below
+        await self.api(f"STREAM.PURGE.{stream}", wanted)
+
+    # --- the API ------------------------------------------------------------------------
+
+    async def api(self, name: str, wanted: object = None) -> dict[str, Any]:
+        """A request to the API of JetStream; errors stay in the answer. Raises `Unavailable`."""
+        data = b"" if wanted is None else json.dumps(wanted).encode()
+        return await self._ask(f"$JS.API.{name}", data, None)
+
+    async def hear(self, subject: str, heard: Callable[[Msg], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        """Call `heard` with what comes on a subject from now on; what is returned ends that."""
+        subscription = await self._nats.subscribe(subject, cb=heard)
+
+        async def end() -> None:
+            with suppress(NatsError):
+                await subscription.unsubscribe()
+
+        return end
+
+    async def _get(self, stream: str, wanted: dict[str, object]) -> Kept | None:
+        answer = await self.api(f"STREAM.MSG.GET.{stream}", wanted)
+        if (error := answer.get("error")) is not None:
+            if error.get("code") == NOT_FOUND and error.get("err_code") == 10037:
+                return None
+            raise Unavailable(error.get("description", "refused"))
+        message = answer["message"]
+        return Kept(message["subject"], message["seq"], base64.b64decode(message.get("data", "")))
+
+    async def _ask(self, subject: str, data: bytes, headers: dict[str, str] | None) -> dict[str, Any]:
+        try:
+            answer = await self._nats.request(subject, data, timeout=self._seconds, headers=headers or None)
+            decoded = json.loads(answer.data)
+        except (NatsError, TimeoutError, OSError, ValueError) as error:
+            raise Unavailable(type(error).__name__) from error
+        if not isinstance(decoded, dict):
+            raise Unavailable("an answer that is none")
+        return decoded
+
+    async def _batch(self, stream: str, wanted: dict[str, object]) -> tuple[list[Kept], int]:
+        """The messages of an answer that has several parts, and what its end says of how far the node was."""
+        found: list[Kept] = []
+        inbox = self._nats.new_inbox()
+        try:
+            subscription = await self._nats.subscribe(inbox, pending_bytes_limit=-1, pending_msgs_limit=-1)
+            try:
+                await self._nats.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(wanted).encode(), reply=inbox)
+                while True:
+                    part = await subscription.next_msg(timeout=self._seconds)
+                    headers = part.headers or {}
+                    status = headers.get("Status")
+                    if status is None:
+                        found.append(Kept(headers["Nats-Subject"], int(headers["Nats-Sequence"]), part.data))
+                    elif status in ("204", "404"):
+                        return found, int(headers.get("Nats-UpTo-Sequence", 0))
+                    else:
+                        raise Unavailable(f"status {status}")
+            finally:
+                await asyncio.shield(subscription.unsubscribe())
+        except (NatsError, TimeoutError, OSError, KeyError, ValueError) as error:
+            raise Unavailable(type(error).__name__) from error

@@ -1,0 +1,222 @@
+"""Reading the log of one space: blocks checked against one another, pages, and which entries are there.
+
+Blocks are read from any node that holds the stream, and every one is held against the chain
+of heads; what one node lacks or has damaged, the stream's leader is asked for.
+"""
+
+import bisect
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from chez_relay.storage import Entry, Page
+from chez_relay.storage.integrity import Damaged
+from chez_relay.storage.jetstream.blocks import ID_PREFIX, Block, Index, State, decode_block
+from chez_relay.storage.jetstream.engine import Engine, Kept, Unavailable
+from chez_relay.storage.jetstream.places import Places
+from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
+from chez_wire.limits import MIB
+
+__all__ = ("INDEX_EVERY", "Log", "View")
+
+INDEX_EVERY: Final = 4096
+"""Entries between two indexes (32 KiB each): a relay that never saw a space reads so many entries at most."""
+
+MAX_KNOWN_BLOCKS: Final = 1024
+"""Blocks of one space whose sequences are remembered, so that a reader who goes on needs no search."""
+
+FETCH_BYTES: Final = 2 * MIB
+
+
+@dataclass(slots=True)
+class View:
+    """What this relay knows of one space: its last block's sequence (0: none) and state.
+
+    `ids` are the beginnings of the ids of its first entries in order, as far as they were needed.
+    """
+
+    loaded: bool = False
+    seq: int = 0
+    state: State | None = None
+    ids: bytearray = field(default_factory=bytearray)
+    birth: bytes = b""
+    blocks: list[tuple[int, int, int]] = field(default_factory=list)
+    """First offset, last offset and sequence of blocks, in order."""
+
+    def moved(self, seq: int, state: State | None) -> None:
+        """The last block is another one."""
+        if state is None or state.birth != self.birth or (self.state is not None and seq < self.seq):
+            self.ids, self.blocks, self.birth = bytearray(), [], b"" if state is None else state.birth
+        self.seq, self.state = seq, state
+
+    def saw(self, seq: int, block: Block) -> None:
+        """Remember where a block is."""
+        if not block.envelopes or block.state.birth != self.birth:
+            return
+        known = (block.first, block.state.end, seq)
+        at = bisect.bisect_left(self.blocks, known)
+        if self.blocks[at:at + 1] != [known]:
+            self.blocks.insert(at, known)
+        if len(self.blocks) > MAX_KNOWN_BLOCKS:
+            del self.blocks[1::2]
+
+
+class Log:
+    """The blocks of one space, as a `View` says that they are."""
+
+    def __init__(self, engine: Engine, places: Places, handle: bytes, view: View) -> None:
+        self._engine = engine
+        self._stream = places.stream("log", handle)
+        self._subject = places.log(handle)
+        self._view = view
+
+    async def page(self, state: State, after: int, limit: int) -> Page:
+        """Entries after an offset that is at most the end. Raises `Damaged`, `Unavailable`."""
+        entries: list[Entry] = []
+        head, room = state.head, limit
+        if after == state.end:
+            return Page((), head, state.end)
+        async for block in self._blocks(state, after, limit):
+            head = block.before
+            for offset, envelope in enumerate(block.envelopes, block.first):
+                if offset > after:
+                    room -= len(envelope)
+                    if room < 0 and entries:
+                        return Page(tuple(entries), head, state.end)
+                    entries.append(Entry(offset, envelope))
+                head = fold_head(head, entry_id(envelope))
+        return Page(tuple(entries), head, state.end)
+
+    async def place(self, state: State, offset: int) -> tuple[bytes, bytes]:
+        """The id of the entry at an offset, and the head just after it. Raises `Damaged`, `Unavailable`."""
+        async for block in self._blocks(state, offset - 1, 1):
+            head = block.before
+            for number, envelope in enumerate(block.envelopes, block.first):
+                entry = entry_id(envelope)
+                head = fold_head(head, entry)
+                if number == offset:
+                    return entry, head
+        raise Damaged
+
+    async def known(self, state: State, wanted: Sequence[bytes]) -> dict[bytes, tuple[int, bytes]]:
+        """Offset and head of those of these entries that are there. Raises `Damaged`, `Unavailable`."""
+        ids, found = await self._learn(state), {}
+        for entry in wanted:
+            at = ids.find(entry[:ID_PREFIX])
+            while at >= 0:
+                if at % ID_PREFIX == 0:
+                    held, head = await self.place(state, at // ID_PREFIX + 1)
+                    if held == entry:
+                        found[entry] = (at // ID_PREFIX + 1, head)
+                        break
+                at = ids.find(entry[:ID_PREFIX], at + 1)
+        return found
+
+    async def _learn(self, state: State) -> bytearray:
+        """The ids of all entries: from indexes, and from the entries after the last one."""
+        ids = self._view.ids
+        if len(ids) // ID_PREFIX < state.indexed:
+            indexes: list[Index] = []
+            seq, start = state.index, state.indexed
+            while start > len(ids) // ID_PREFIX:
+                kept = await self._engine.at(self._stream, seq)
+                block = None if kept is None else decode_block(kept.data, seq)
+                if block is None or block.index is None or block.index.start >= start:
+                    raise Damaged
+                indexes.append(block.index)
+                seq, start = block.index.before, block.index.start
+            for index in reversed(indexes):
+                ids[index.start * ID_PREFIX:] = index.ids
+        known = len(ids) // ID_PREFIX
+        async for block in self._blocks(state, known, 2**62):
+            for offset, envelope in enumerate(block.envelopes, block.first):
+                if offset > known:
+                    ids += entry_id(envelope)[:ID_PREFIX]
+        if len(ids) // ID_PREFIX != state.end:
+            raise Damaged
+        return ids
+
+    # --- blocks -------------------------------------------------------------------------
+
+    async def _blocks(self, state: State, after: int, size: int) -> AsyncIterator[Block]:
+        """Blocks from the one that has the entry after an offset, each checked: their entries are about `size` bytes,
+        or reach the end. Raises `Damaged` where the chain breaks."""
+        if after >= state.end:
+            return
+        seq = await self._find(state, after + 1)
+        head: bytes | None = GENESIS_HEAD if after == 0 else None
+        leader = False
+        while after < state.end and size > 0:
+            if leader:
+                one = await self._engine.next(self._stream, self._subject, seq)
+                fetched = [] if one is None else [one]
+            else:
+                fetched = await self._fetched(seq, size)
+            passed = 0
+            for kept in fetched:
+                block = decode_block(kept.data, kept.seq)
+                if block is None or not _fits(block, state, after, head):
+                    break
+                passed += 1
+                seq = kept.seq + 1
+                if not block.envelopes:
+                    continue
+                self._view.saw(kept.seq, block)
+                after, head = block.state.end, block.state.head
+                size -= sum(len(envelope) for envelope in block.envelopes)
+                yield block
+                if after >= state.end or size <= 0:
+                    break
+            if passed == 0 and leader:
+                raise Damaged
+            leader = passed == 0
+        if after >= state.end and head != state.head:
+            raise Damaged
+
+    async def _fetched(self, seq: int, size: int) -> list[Kept]:
+        try:
+            return await self._engine.run(self._stream, self._subject, seq, size=min(size + 4096, FETCH_BYTES))
+        except Unavailable:
+            return []  # the node that was asked may be the one that is gone
+
+    async def _find(self, state: State, offset: int) -> int:
+        """The sequence of the block that has an offset, or of one before it with nothing between."""
+        blocks = self._view.blocks
+        at = bisect.bisect_right(blocks, (offset, 2**62, 0))
+        low_offset, low = 1, state.since
+        if at > 0:
+            first, last, seq = blocks[at - 1]
+            if first <= offset <= last:
+                return seq
+            low_offset, low = last + 1, seq + 1
+        high = blocks[at][2] if at < len(blocks) else self._view.seq + 1
+        # Between two blocks that are known: each look halves what is left.
+        while low_offset < offset and low < high:
+            middle = (low + high) // 2
+            kept = await self._engine.next(self._stream, self._subject, middle)
+            block = None if kept is None else decode_block(kept.data, kept.seq)
+            if kept is None or block is None or kept.seq >= high:
+                high = middle
+                continue
+            self._view.saw(kept.seq, block)
+            if block.first <= offset <= block.state.end:
+                return kept.seq
+            if block.state.end < offset:
+                low_offset, low = block.state.end + 1, kept.seq + 1
+            else:
+                high = middle
+        return low
+
+
+def _fits(block: Block, state: State, after: int, head: bytes | None) -> bool:
+    """Whether a block is a whole step of this life that goes on where the one before ended."""
+    if block.state.birth != state.birth or block.first > after + 1:
+        return False
+    if not block.envelopes:
+        return True
+    if block.state.end <= after or (head is not None and block.before != head and block.first == after + 1):
+        return False
+    folded = block.before
+    for envelope in block.envelopes:
+        folded = fold_head(folded, entry_id(envelope))
+    return folded == block.state.head

@@ -1,0 +1,72 @@
+"""Where things are: names of streams and subjects. They carry handles in hexadecimal and nothing else.
+
+    <prefix>_log_<n>    <prefix>.log.<n>.s.<handle>                      blocks of a space
+                        <prefix>.log.<n>.gone.<handle>.<birth>           a deleted life, to be swept
+                        <prefix>.log.<n>.now                             proves that the stream's leader leads
+    <prefix>_blob_<n>   <prefix>.blob.<n>.<handle>.<birth>.<chunk>       a chunk of an attachment
+    <prefix>_box_<n>    <prefix>.box.<n>.s.<inbox>                       an inbox
+                        <prefix>.box.<n>.i.<inbox>.<birth>.<digest>      an item in it
+    <prefix>_store      <prefix>.store                                   the incarnation
+                        <prefix>.news.<handle or inbox>                  what was just stored (kept nowhere)
+"""
+
+from dataclasses import dataclass
+
+__all__ = ("Places",)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The names of one store with so many shards. A handle or inbox is in the shard that its bytes name."""
+
+    prefix: str
+    shards: int
+
+    def shard(self, name: bytes) -> int:
+        """The shard of a handle or inbox, which are hashes."""
+        return int.from_bytes(name[:4], "big") % self.shards
+
+    def stream(self, kind: str, name: bytes) -> str:
+        """The stream of a kind ("log", "blob", "box") that has a handle or inbox."""
+        return f"{self.prefix}_{kind}_{self.shard(name)}"
+
+    def log(self, handle: bytes) -> str:
+        """The subject of a space's blocks."""
+        return f"{self.prefix}.log.{self.shard(handle)}.s.{handle.hex()}"
+
+    def gone(self, handle: bytes, birth: bytes) -> str:
+        """The subject of a deleted life that is to be swept."""
+        return f"{self.prefix}.log.{self.shard(handle)}.gone.{handle.hex()}.{birth.hex()}"
+
+    def all_gone(self, shard: int) -> str:
+        """The subjects of all deleted lives of a shard."""
+        return f"{self.prefix}.log.{shard}.gone.>"
+
+    def now(self, shard: int) -> str:
+        """The subject that proves who leads."""
+        return f"{self.prefix}.log.{shard}.now"
+
+    def chunk(self, handle: bytes, birth: bytes, chunk: bytes) -> str:
+        """The subject of one chunk."""
+        return f"{self.prefix}.blob.{self.shard(handle)}.{handle.hex()}.{birth.hex()}.{chunk.hex()}"
+
+    def chunks(self, handle: bytes, birth: bytes) -> str:
+        """The subjects of all chunks of one life of a space."""
+        return f"{self.prefix}.blob.{self.shard(handle)}.{handle.hex()}.{birth.hex()}.*"
+
+    def box(self, inbox: bytes) -> str:
+        """The subject of an inbox."""
+        return f"{self.prefix}.box.{self.shard(inbox)}.s.{inbox.hex()}"
+
+    def item(self, inbox: bytes, birth: bytes, digest: bytes) -> str:
+        """The subject of an item."""
+        return f"{self.prefix}.box.{self.shard(inbox)}.i.{inbox.hex()}.{birth.hex()}.{digest.hex()}"
+
+    def news(self, name: bytes) -> str:
+        """Where is told what was just stored in a space or an inbox."""
+        return f"{self.prefix}.news.{name.hex()}"
+
+    @property
+    def store(self) -> str:
+        """The subject of the incarnation."""
+        return f"{self.prefix}.store"

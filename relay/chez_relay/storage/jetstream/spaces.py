@@ -1,0 +1,321 @@
+"""The spaces of the cluster: what requests make of them, by compare-and-set on each one's last block.
+
+A view of a space may be behind, for other relays write too. Writing on it then conflicts, and
+the view is loaded anew. What is refused writes nothing: before it is, the leader of the
+stream proves that it leads (`_surely`), or a relay that was cut off with a former leader
+would refuse what is allowed, and tell devices that their entries are lost.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Final
+
+from chez_relay.storage import (
+    AddChunk,
+    AddEntry,
+    AddSpace,
+    ChunkData,
+    Done,
+    DropSpace,
+    FindChunks,
+    FoundChunks,
+    PacketData,
+    Quotas,
+    ReadChunk,
+    ReadPacket,
+    ReadPage,
+    Result,
+    RotateSpace,
+)
+from chez_relay.storage.integrity import Damaged
+from chez_relay.storage.jetstream.attachments import Attachments
+from chez_relay.storage.jetstream.blocks import ID_PREFIX, Block, Index, State, decode_block, encode
+from chez_relay.storage.jetstream.draft import Change, Draft
+from chez_relay.storage.jetstream.engine import Conflict, Engine, Kept
+from chez_relay.storage.jetstream.log import INDEX_EVERY, Log, View
+from chez_relay.storage.jetstream.patience import patiently
+from chez_relay.storage.jetstream.places import Places
+from chez_relay.storage.refusals import DAMAGED, NO_CHUNK, NO_PACKET, NO_SPACE, PAGE_AHEAD, ROTATED
+from chez_wire.packets import PACKET_COST
+
+__all__ = ("SpaceRequest", "Spaces")
+
+Reading = ReadPage | ReadChunk | FindChunks | ReadPacket
+SpaceRequest = Change | Reading
+
+MAX_VIEWS: Final = 16_384
+"""Spaces remembered, about 1 KB each beside their ids."""
+
+MAX_ID_BYTES: Final = 64 * 2**20
+"""Bytes of ids remembered in all: 8 million entries."""
+
+MAX_BLOCK: Final = 512 * 1024
+"""Bytes of entries and packets above which a block is closed: a message of a cluster has 1 MiB at most."""
+
+_UNSURE: Final = (NO_SPACE, ROTATED, PAGE_AHEAD)
+"""Answers to a reader that only somebody who leads may give."""
+
+
+class Spaces:
+    """All spaces. `random` gives the marks of their lives."""
+
+    def __init__(self, engine: Engine, places: Places, quotas: Quotas, random: Callable[[int], bytes]) -> None:
+        self._engine = engine
+        self._places = places
+        self._quotas = quotas
+        self._random = random
+        self._attachments = Attachments(engine, places)
+        self._views: OrderedDict[bytes, View] = OrderedDict()
+
+    async def perform(self, handle: bytes, requests: Sequence[SpaceRequest]) -> list[Result]:
+        """Requests to one space, in order. Raises `Unavailable` when the cluster gives no answer for too long."""
+        results: list[Result] = []
+        for reading, group in groupby(requests, lambda one: isinstance(one, Reading)):
+            if reading:
+                reads = [one for one in group if isinstance(one, Reading)]
+                results += await patiently(lambda reads=reads: self._read(handle, reads))  # type: ignore[misc]
+            else:
+                for batch in _batches([one for one in group if not isinstance(one, Reading)]):
+                    results += await self._change(handle, batch)
+        return results
+
+    async def known(self, handle: bytes) -> State | None:
+        """A space's state, None where there never was one. The leader answers, without proof that it leads."""
+        return (await self._current(handle)).state
+
+    def heard(self, handle: bytes, kept: Kept, block: Block) -> None:
+        """A block of a space was stored, by this or another relay."""
+        view = self._views.get(handle)
+        if view is not None and view.loaded and kept.seq > view.seq:
+            view.moved(kept.seq, block.state)
+
+    # --- views --------------------------------------------------------------------------
+
+    def _view(self, handle: bytes) -> View:
+        view = self._views.get(handle)
+        if view is None:
+            while len(self._views) >= MAX_VIEWS:
+                self._views.popitem(last=False)
+            view = self._views[handle] = View()
+        self._views.move_to_end(handle)
+        return view
+
+    async def _load(self, handle: bytes) -> View:
+        """Take a space as the stream's leader has it."""
+        view = self._view(handle)
+        kept = await self._engine.last(self._places.stream("log", handle), self._places.log(handle))
+        block = None if kept is None else decode_block(kept.data, kept.seq)
+        if kept is not None and block is None:
+            raise Damaged
+        view.moved(0 if kept is None else kept.seq, None if block is None else block.state)
+        if kept is not None and block is not None:
+            view.saw(kept.seq, block)
+        view.loaded = True
+        return view
+
+    async def _current(self, handle: bytes) -> View:
+        """A view that is not behind what the leader has."""
+        view = self._view(handle)
+        if view.loaded and await self._engine.newest(self._places.log(handle)) == view.seq:
+            return view
+        return await self._load(handle)
+
+    async def _surely(self, handle: bytes) -> View:
+        """A view that has all that was acknowledged before: a quorum has just agreed with who answers."""
+        await self.barrier(self._places.shard(handle))
+        return await self._load(handle)
+
+    async def barrier(self, shard: int) -> int:
+        """Have a quorum agree with the leader of a shard; all that was acknowledged is up to this sequence."""
+        return await self._engine.publish(self._places.now(shard), b"", alone=True)
+
+    # --- changes ------------------------------------------------------------------------
+
+    async def _change(self, handle: bytes, batch: Sequence[Change]) -> list[Result]:
+        """One block. Chunks are stored before it, and counted in it."""
+        ours: set[bytes] = set()
+        sure = False
+
+        async def attempt() -> list[Result]:
+            nonlocal sure
+            view = self._view(handle)
+            while True:
+                try:
+                    if not view.loaded:
+                        await self._load(handle)
+                    results, written = await self._attempt(handle, view, batch, ours)
+                    if written or sure:
+                        return results
+                    await self._surely(handle)
+                    sure = True
+                except Conflict:
+                    view.loaded, sure = False, False
+                except Damaged:
+                    if sure:
+                        return [DAMAGED] * len(batch)
+                    await self._surely(handle)
+                    sure = True
+                except BaseException:
+                    view.loaded, sure = False, False
+                    raise
+
+        return await patiently(attempt)
+
+    async def _attempt(self, handle: bytes, view: View, batch: Sequence[Change],
+                       ours: set[bytes]) -> tuple[list[Result], bool]:
+        """What comes of requests on a view, and whether that was written. Raises `Conflict`."""
+        seq, state = view.seq, view.state
+        log = Log(self._engine, self._places, handle, view)
+        wanted = [one.entry for one in batch if isinstance(one, AddEntry)]
+        known = await log.known(state, wanted) if wanted and state is not None and state.alive else {}
+        draft = Draft(state, self._quotas, known, lambda: self._random(8))
+        if isinstance(batch[0], AddChunk):
+            chunks = [one for one in batch if isinstance(one, AddChunk)]
+            earlier, counted = frozenset(ours), set[bytes]()
+            results = [Done() if one.chunk in counted else await self._chunk(handle, draft, one, ours, earlier, counted)
+                       for one in chunks]
+        else:
+            results = draft.perform(batch)
+        if not draft.changed:
+            return results, False
+        if draft.dropped is not None:
+            await self._engine.publish(self._places.gone(handle, draft.dropped.birth), b"")
+        block = draft.block(self._index(view, draft, state))
+        stored = await self._engine.publish(self._places.log(handle), encode(block), expected=seq)
+        self._moved(view, stored, block, draft.ids)
+        return results, True
+
+    def _moved(self, view: View, seq: int, block: Block, ids: bytes) -> None:
+        resolved = decode_block(encode(block), seq)
+        if resolved is None or seq < view.seq:
+            return  # others wrote since, and were heard first
+        view.moved(seq, resolved.state)
+        view.saw(seq, resolved)
+        if len(view.ids) == (block.first - 1) * ID_PREFIX:
+            view.ids += ids
+        self._spare_ids()
+
+    def _spare_ids(self) -> None:
+        """Forget the ids of spaces that were not written to for longest."""
+        total = 0
+        for view in reversed(self._views.values()):
+            total += len(view.ids)
+            if total > MAX_ID_BYTES:
+                total -= len(view.ids)
+                view.ids = bytearray()
+
+    def _index(self, view: View, draft: Draft, before: State | None) -> Index | None:
+        """The index that is due, if one is."""
+        state = draft.alive
+        if state is None or state.end - state.indexed < INDEX_EVERY:
+            return None
+        same = before is not None and before.birth == state.birth
+        ids = (bytes(view.ids) if same else b"") + draft.ids
+        if len(ids) != state.end * ID_PREFIX:
+            return None
+        return Index(state.index if state.indexed else 0, state.indexed, ids[state.indexed * ID_PREFIX:])
+
+    async def _chunk(self, handle: bytes, draft: Draft, request: AddChunk, ours: set[bytes], earlier: frozenset[bytes],
+                     counted: set[bytes]) -> Result:
+        """Store a chunk, and count it if it is new: `earlier` are those that an attempt before may have stored."""
+        state, refusal = draft.state, draft.refusal(request)
+        if state is None or refusal is NO_SPACE:
+            return NO_SPACE
+        if refusal is not None and request.chunk in earlier:  # stored before the space was what it is now
+            await self._attachments.remove(handle, state.birth, request.chunk)
+            return refusal
+        if refusal is not None:
+            (held,) = (False,) if refusal is ROTATED else await self._attachments.held(
+                handle, state.birth, (request.chunk,))
+            return Done() if held else refusal
+        ours.add(request.chunk)
+        if await self._attachments.put(handle, state.birth, request.chunk, request.data) or request.chunk in earlier:
+            draft.perform([request])
+            counted.add(request.chunk)
+        else:
+            ours.discard(request.chunk)
+        return Done()
+
+    # --- reading ------------------------------------------------------------------------
+
+    async def _read(self, handle: bytes, requests: Sequence[Reading]) -> list[Result]:
+        view = await self._current(handle)
+        results = await asyncio.gather(*(self._answer(handle, view, one) for one in requests))
+        unsure = [n for n, result in enumerate(results) if result in _UNSURE]
+        if unsure:
+            view = await self._surely(handle)
+            for n in unsure:
+                results[n] = await self._answer(handle, view, requests[n])
+        return list(results)
+
+    async def _answer(self, handle: bytes, view: View, request: Reading) -> Result:
+        state = view.state if view.state is not None and view.state.alive else None
+        try:
+            if isinstance(request, ReadPacket):
+                return await self._packet(handle, state, request.tag)
+            if state is None:
+                return NO_SPACE
+            if request.under != state.read:
+                return ROTATED
+            match request:
+                case ReadPage(after=after, limit=limit):
+                    if after > state.end:
+                        return PAGE_AHEAD
+                    return await Log(self._engine, self._places, handle, view).page(state, after, limit)
+                case ReadChunk(chunk=chunk):
+                    data = await self._attachments.get(handle, state.birth, chunk)
+                    return NO_CHUNK if data is None else ChunkData(data)
+                case FindChunks(chunks=chunks):
+                    return FoundChunks(await self._attachments.held(handle, state.birth, chunks))
+        except Damaged:
+            return DAMAGED
+
+    async def _packet(self, handle: bytes, state: State | None, tag: bytes) -> Result:
+        # One more look in any case, so that time does not tell a space without the tag from no space.
+        seq = 1 if state is None else state.record
+        kept = await self._engine.at(self._places.stream("log", handle), seq)
+        if state is None:
+            return NO_PACKET
+        block = None if kept is None else decode_block(kept.data, kept.seq)
+        if block is None or block.state.packets_hash != state.packets_hash:
+            raise Damaged
+        return next((PacketData(box) for known, box in block.packets if known == tag), NO_PACKET)
+
+    # --- what is left of deleted lives ------------------------------------------------------
+
+    async def sweep(self, handle: bytes, birth: bytes) -> bool:
+        """Remove what a life held, if it is over; whether it is."""
+        view = await self._current(handle)
+        state = view.state
+        if state is None or (state.birth == birth and state.alive):
+            return False
+        await self._attachments.remove(handle, birth)
+        await self._engine.purge(self._places.stream("log", handle), self._places.log(handle), below=state.since)
+        return True
+
+
+def _batches(changes: Sequence[Change]) -> Iterator[list[Change]]:
+    """Runs of changes that go into one block: chunks by themselves, and no more bytes than a message has."""
+    batch: list[Change] = []
+    size = 0
+    for change in changes:
+        cost = _cost(change)
+        if batch and (size + cost > MAX_BLOCK or isinstance(change, AddChunk) != isinstance(batch[0], AddChunk)):
+            yield batch
+            batch, size = [], 0
+        batch.append(change)
+        size += cost
+    if batch:
+        yield batch
+
+
+def _cost(change: Change) -> int:
+    match change:
+        case AddEntry(envelope=envelope):
+            return len(envelope) + 8
+        case AddSpace(packets=packets) | RotateSpace(packets=packets):
+            return len(packets) * PACKET_COST
+        case AddChunk() | DropSpace():
+            return 0

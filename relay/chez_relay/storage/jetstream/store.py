@@ -1,0 +1,216 @@
+"""`JetStreamStorage`: the relay's store on a cluster, shared by as many relays as there are."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from chez_relay.errors import Code, StorageFailed
+from chez_relay.fanout import Growth
+from chez_relay.storage import (
+    AddInbox,
+    AddItem,
+    DropItems,
+    Expire,
+    Expired,
+    Found,
+    Gone,
+    InboxInfo,
+    Lookup,
+    Quotas,
+    ReadItems,
+    Refused,
+    Request,
+    Result,
+    SpaceInfo,
+)
+from chez_relay.storage.integrity import Damaged
+from chez_relay.storage.jetstream.blocks import decode_block
+from chez_relay.storage.jetstream.boxes import Boxes
+from chez_relay.storage.jetstream.engine import Engine, Unavailable
+from chez_relay.storage.jetstream.lanes import Lanes
+from chez_relay.storage.jetstream.news import News
+from chez_relay.storage.jetstream.patience import patiently
+from chez_relay.storage.jetstream.places import Places
+from chez_relay.storage.jetstream.spaces import Spaces
+from chez_relay.storage.jetstream.streams import opened
+from chez_relay.storage.refusals import DAMAGED
+
+__all__ = ("JetStreamStorage",)
+
+SWEEP: Final = 16
+"""Deleted lives that one `Expire` removes."""
+
+LOOKUP: Final = 256
+"""Spaces looked up by one request."""
+
+_NO_ANSWER: Final = Refused(Code.STORAGE, "the relay's cluster gives no answer: try again later", retry=True)
+
+
+class JetStreamStorage:
+    """`Storage` on NATS JetStream; make it with `JetStreamStorage.open`.
+
+    A group is no transaction here: each space's requests are one, and the results tell what was done. One that the
+    cluster did not answer is refused (STORAGE): it may have happened, and asking again answers what became of it.
+    """
+
+    def __init__(self, client: Client, engine: Engine, places: Places, incarnation: bytes, quotas: Quotas,
+                 clock: Callable[[], float], random: Callable[[int], bytes]) -> None:
+        self._client = client
+        self.engine = engine
+        self._places = places
+        self._incarnation = incarnation
+        self._spaces = Spaces(engine, places, quotas, random)
+        self._boxes = Boxes(engine, places, quotas, clock, random)
+        self._lanes = Lanes(self._together)
+        self._news = News(engine, places, self._spaces)
+
+    @classmethod
+    async def open(
+        cls, urls: Sequence[str], *, prefix: str = "chez", shards: int = 4, replicas: int = 3,
+        quotas: Quotas | None = None, clock: Callable[[], float] = time.time,
+        random: Callable[[int], bytes] = secrets.token_bytes, seconds: float = 60.0,
+    ) -> "JetStreamStorage":
+        """Reach the cluster and open its store, made when there is none; `shards` counts only then.
+
+        Raises `StoreUnusable` when a part of the store is missing or of another make, `StorageFailed` when the
+        cluster gives no answer in time.
+        """
+        client = Client()
+
+        async def reconnected() -> None:
+            if storage:
+                storage[0]._news.look_again()
+
+        storage: list[JetStreamStorage] = []
+        try:
+            async with asyncio.timeout(seconds):
+                await _dial(client, urls, reconnected)
+        except (TimeoutError, NatsError, OSError) as error:
+            raise StorageFailed("no node of the cluster answers", "are the nodes of --nats running?") from error
+        engine = Engine(client)
+        try:
+            known = await patiently(lambda: opened(engine, prefix, shards, replicas, random(32)), seconds)
+        except Unavailable as error:
+            await client.close()
+            raise StorageFailed(f"the cluster is not ready: {error}", "has it a quorum?") from error
+        except BaseException:
+            await client.close()
+            raise
+        made = cls(client, engine, Places(prefix, known.shards), known.incarnation, quotas or Quotas(), clock, random)
+        storage.append(made)
+        return made
+
+    @property
+    def incarnation(self) -> bytes:
+        """32 random bytes made when the store was."""
+        return self._incarnation
+
+    async def perform(self, requests: Sequence[Request]) -> list[Result]:
+        """As `Storage.perform`; see the class for what is a transaction."""
+        if self._client.is_closed:
+            raise StorageFailed("the connection to the cluster was closed")
+        return await self._lanes.run(requests)
+
+    async def close(self) -> None:
+        """Let go of the cluster."""
+        await self._news.close()
+        if not self._client.is_closed:
+            with suppress(NatsError, OSError):
+                await self._client.close()
+
+    # --- what other relays do -----------------------------------------------------------------
+
+    async def hear(self, grown: Callable[[Growth], None]) -> None:
+        """Tell `grown` of all that any relay stores in what is followed; for ever."""
+        await self._news.run(grown)
+
+    def follow(self, name: bytes) -> None:
+        """From now on tell of a space or inbox."""
+        self._news.follow(name)
+
+    def unfollow(self, name: bytes) -> None:
+        """Nobody here follows a space or inbox any more."""
+        self._news.unfollow(name)
+
+    # --- requests ------------------------------------------------------------------------------
+
+    async def _together(self, requests: Sequence[Request]) -> list[Result]:
+        """Requests that concern the same names."""
+        first = requests[0]
+        try:
+            match first:
+                case Lookup(handles):
+                    return [Found(tuple(await self._found(handles)))]
+                case Expire():
+                    return [await self._expire()]
+                case AddInbox() | AddItem() | ReadItems() | DropItems():
+                    boxes = [one for one in requests if isinstance(one, AddInbox | AddItem | ReadItems | DropItems)]
+                    return await self._boxes.perform(first.inbox, boxes)
+                case _:
+                    spaces = [one for one in requests if not isinstance(
+                        one, Lookup | Expire | AddInbox | AddItem | ReadItems | DropItems)]
+                    return await self._spaces.perform(first.handle, spaces)
+        except Unavailable:
+            return [_NO_ANSWER] * len(requests)
+
+    async def _found(self, handles: Sequence[bytes]) -> list[SpaceInfo | InboxInfo | Gone | Refused | None]:
+        shards: dict[int, list[bytes]] = {}
+        for handle in dict.fromkeys(handles):
+            shards.setdefault(self._places.shard(handle), []).append(handle)
+        parts = [(shard, names[at:at + LOOKUP]) for shard, names in shards.items()
+                 for at in range(0, len(names), LOOKUP)]
+        found: dict[bytes, SpaceInfo | InboxInfo | Gone | Refused | None] = {}
+        for part in await asyncio.gather(*(patiently(lambda p=p: self._part(*p)) for p in parts)):  # type: ignore[misc]
+            found |= part
+        return [found[handle] for handle in handles]
+
+    async def _part(self, shard: int, handles: Sequence[bytes]) -> dict[
+            bytes, SpaceInfo | InboxInfo | Gone | Refused | None]:
+        """Spaces and inboxes of one shard, as of now: all that was acknowledged before is in the answer."""
+        agreed = await self._spaces.barrier(shard)
+        stream = self._places.stream("log", handles[0])
+        subjects = {handle: self._places.log(handle) for handle in handles}
+        near, upto = await self.engine.lasts(stream, list(subjects.values()))
+
+        async def one(handle: bytes) -> SpaceInfo | InboxInfo | Gone | Refused | None:
+            kept = near.get(subjects[handle]) if upto >= agreed else None
+            block = None if kept is None else decode_block(kept.data, kept.seq)
+            try:
+                state = await self._spaces.known(handle) if block is None else block.state
+                if state is not None and state.alive:
+                    return SpaceInfo(state.keys, state.end, state.head)
+                return await self._boxes.known(handle) or (None if state is None else Gone())
+            except Damaged:
+                return DAMAGED
+
+        return dict(zip(handles, await asyncio.gather(*(one(handle) for handle in handles)), strict=True))
+
+    async def _expire(self) -> Result:
+        """Sweep a few deleted lives of each shard. (What expires, the cluster removes by itself.)"""
+        more = False
+        for shard in range(self._places.shards):
+            stream = f"{self._places.prefix}_log_{shard}"
+            waiting = await self.engine.run(stream, self._places.all_gone(shard), 1, size=2**20, count=SWEEP)
+            for kept in waiting:
+                handle, birth = (bytes.fromhex(part) for part in kept.subject.split(".")[-2:])
+                if await self._spaces.sweep(handle, birth):
+                    await self.engine.purge(stream, kept.subject)
+                    more = more or len(waiting) == SWEEP
+        return Expired(more)
+
+
+async def _dial(client: Client, urls: Sequence[str], reconnected: Callable[[], Awaitable[None]]) -> None:
+    async def quiet(_: Exception) -> None:
+        """Errors show where something is asked; nats-py would print them."""
+
+    await client.connect(
+        list(urls), error_cb=quiet, reconnected_cb=reconnected, name="chez-relay", max_reconnect_attempts=-1,
+        reconnect_time_wait=1, connect_timeout=2, ping_interval=2, max_outstanding_pings=2)
+
+

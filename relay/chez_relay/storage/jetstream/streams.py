@@ -1,0 +1,105 @@
+"""The streams of a store: made once, and all of them there ever after, or the store is not what it was."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from chez_relay.errors import StoreUnusable
+from chez_relay.storage.jetstream.engine import Conflict, Engine, Unavailable
+
+__all__ = ("Opened", "configurations", "opened")
+
+FORMAT: Final = 1
+NOT_FOUND: Final = 10059
+MAX_SHARDS: Final = 1024
+
+
+class _Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What is written once all streams are there."""
+
+    format: int
+    incarnation: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    shards: Annotated[int, Meta(ge=1, le=MAX_SHARDS)]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A store's incarnation and number of shards."""
+
+    incarnation: bytes
+    shards: int
+
+
+def configurations(prefix: str, shards: int, replicas: int) -> list[dict[str, Any]]:
+    """All streams of a store, the one with the incarnation last."""
+    common = {
+        "retention": "limits", "storage": "file", "num_replicas": replicas, "discard": "new", "max_age": 0,
+        "max_msgs": -1, "max_bytes": -1, "allow_direct": True, "deny_delete": False, "deny_purge": False,
+        # Nothing relies on it: what is written is written on a condition, which holds for ever.
+        "duplicate_window": 100_000_000,
+    }
+    made: list[dict[str, Any]] = []
+    for shard in range(shards):
+        news = {"src": f"{prefix}.log.{shard}.s.*", "dest": f"{prefix}.news.{{{{wildcard(1)}}}}"}
+        made.append({**common, "name": f"{prefix}_log_{shard}", "subjects": [f"{prefix}.log.{shard}.>"],
+                     "allow_rollup_hdrs": True, "republish": news})
+        made.append({**common, "name": f"{prefix}_blob_{shard}", "subjects": [f"{prefix}.blob.{shard}.>"]})
+        news = {"src": f"{prefix}.box.{shard}.s.*", "dest": f"{prefix}.news.{{{{wildcard(1)}}}}"}
+        made.append({**common, "name": f"{prefix}_box_{shard}", "subjects": [f"{prefix}.box.{shard}.>"],
+                     "discard": "old", "max_msgs_per_subject": 1, "allow_msg_ttl": True, "republish": news})
+    made.append({**common, "name": f"{prefix}_store", "subjects": [f"{prefix}.store"]})
+    return made
+
+
+async def opened(engine: Engine, prefix: str, shards: int, replicas: int, incarnation: bytes) -> Opened:
+    """The store under a prefix, made if there is none. Two relays may make it at once.
+
+    Raises `StoreUnusable` when streams of it are missing, or a newer version made it; `Unavailable`.
+    """
+    store = f"{prefix}.store"
+    if await _there(engine, f"{prefix}_store"):
+        known = await _record(engine, prefix)
+        if known is not None:
+            names = [one["name"] for one in configurations(prefix, known.shards, replicas)]
+            there = await asyncio.gather(*(_there(engine, name) for name in names))
+            if not all(there):
+                raise StoreUnusable(f"{there.count(False)} of the store's {len(names)} streams are gone",
+                                    "restore them, or remove those that are left: devices fill a new store")
+            return known
+    for one in configurations(prefix, shards, replicas):
+        answer = await engine.api(f"STREAM.CREATE.{one['name']}", one)
+        if "error" in answer:
+            raise Unavailable(str(answer["error"].get("description", "a stream can't be made")))
+    try:
+        await engine.publish(store, msgspec.msgpack.encode(_Record(FORMAT, incarnation, shards)), expected=0)
+    except Conflict:
+        pass  # another relay was first
+    known = await _record(engine, prefix)
+    if known is None:
+        raise Unavailable("what was just written is not there")
+    return known
+
+
+async def _record(engine: Engine, prefix: str) -> Opened | None:
+    kept = await engine.last(f"{prefix}_store", f"{prefix}.store")
+    if kept is None:
+        return None
+    try:
+        record = msgspec.msgpack.decode(kept.data, type=_Record)
+    except msgspec.DecodeError:
+        record = None
+    if record is None or record.format != FORMAT:
+        raise StoreUnusable("the store is of another version", "use the version of chez-relay that made it, or newer")
+    return Opened(record.incarnation, record.shards)
+
+
+async def _there(engine: Engine, name: str) -> bool:
+    answer = await engine.api(f"STREAM.INFO.{name}")
+    if "error" not in answer:
+        return True
+    if answer["error"].get("err_code") == NOT_FOUND:
+        return False
+    raise Unavailable(str(answer["error"].get("description", "no answer")))
