@@ -42,7 +42,7 @@ async def emptied(cluster: Cluster, **options: Any) -> AsyncIterator[JetStreamSt
     store = await JetStreamStorage.open(cluster.urls, shards=1, **options)
     try:
         for kind in ("log", "blob", "box"):
-            await store.engine.purge(f"chez_{kind}_0", ">")
+            await store.engine.purge(f"{options.get('prefix', 'chez')}_{kind}_0", ">")
         yield store
     finally:
         await store.close()

@@ -183,12 +183,12 @@ def test_both_storages_answer_alike(groups: Sequence[Sequence[s.Request]], steps
     tables = Tables(db, QUOTAS, clock)
     for number, group in enumerate(groups):
         clock.now += steps[number] if number < len(steps) else 0
-        group = [_headed(request, memory) for request in group]
+        group = [headed(request, memory) for request in group]
         assert tables.perform(group) == memory.perform_now(group)
     db.close()
 
 
-def _headed(request: s.Request, memory: MemoryStorage) -> s.Request:
+def headed(request: s.Request, memory: MemoryStorage) -> s.Request:
     """A request to drop, with the heads that the log has where it had none."""
     if not isinstance(request, s.DropEntries) or (space := memory._spaces.get(request.handle)) is None:
         return request

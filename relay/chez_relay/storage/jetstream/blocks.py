@@ -14,9 +14,12 @@ import msgspec
 from msgspec import Meta
 
 from chez_relay.storage import SpaceKeys
+from chez_wire.dropping import Dropped
 from chez_wire.envelope import GENESIS_HEAD
 
-__all__ = ("FORMAT", "ID_PREFIX", "Block", "Box", "Index", "Item", "State", "decode_block", "decode_box", "encode")
+__all__ = (
+    "FORMAT", "ID_PREFIX", "Block", "Box", "Drops", "Index", "Item", "State", "decode_block", "decode_box", "encode",
+)
 
 FORMAT: Final = 1
 
@@ -52,6 +55,10 @@ class State(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     """The last offset that an index has."""
     index: Count = 0
     """The block with the last index, where there is one."""
+    dropping: bool = False
+    """Whether anything was dropped, or is to be."""
+    drops: Count = 0
+    """The block that says what, where there is one."""
 
     @property
     def keys(self) -> SpaceKeys:
@@ -67,8 +74,32 @@ class Index(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     ids: bytes
 
 
+class Drops(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What is to be dropped and when (first offset, last offset, time), what was, and which chunks are let go when."""
+
+    dropping: tuple[tuple[int, int, float], ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+    releasing: tuple[tuple[bytes, float], ...] = ()
+
+    def covers(self, offset: int) -> Dropped | None:
+        """The range of what was dropped that has an offset."""
+        return next((one for one in self.dropped if one.first <= offset <= one.last), None)
+
+    def live(self, first: int, last: int) -> list[tuple[int, int]]:
+        """The ranges between two offsets that were not dropped."""
+        found: list[tuple[int, int]] = []
+        for one in self.dropped:
+            if first < one.first and first <= last:
+                found.append((first, min(last, one.first - 1)))
+            first = max(first, one.last + 1)
+        return [*found, (first, last)] if first <= last else found
+
+
 class Block(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """One step of a space: `envelopes` come just before `state.end`, and `before` is the head before them."""
+    """One step of a space: `envelopes` come just before `state.end`, and `before` is the head before them.
+
+    `control` has the places among them of control entries, which count by themselves.
+    """
 
     format: int
     state: State
@@ -76,6 +107,8 @@ class Block(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     envelopes: tuple[bytes, ...] = ()
     packets: tuple[tuple[bytes, bytes], ...] = ()
     index: Index | None = None
+    control: tuple[int, ...] = ()
+    drops: Drops | None = None
 
     @property
     def first(self) -> int:
@@ -126,7 +159,7 @@ def decode_block(data: bytes, seq: int) -> Block | None:
     state = block.state
     return msgspec.structs.replace(block, state=msgspec.structs.replace(
         state, since=state.since or seq, record=state.record or seq,
-        index=(state.index or seq) if state.indexed else 0))
+        index=(state.index or seq) if state.indexed else 0, drops=(state.drops or seq) if state.dropping else 0))
 
 
 def decode_box(data: bytes) -> Box | None:

@@ -9,6 +9,7 @@ from chez_relay.storage import (
     AddEntry,
     AddSpace,
     Done,
+    DropEntries,
     DropSpace,
     Quotas,
     Refused,
@@ -18,13 +19,16 @@ from chez_relay.storage import (
     SpaceKeys,
     Stored,
 )
-from chez_relay.storage.jetstream.blocks import FORMAT, ID_PREFIX, Block, Index, State
+from chez_relay.storage.jetstream.blocks import FORMAT, ID_PREFIX, Block, Drops, Index, State
 from chez_relay.storage.refusals import (
     NO_SPACE,
     NOT_OWNER,
+    OTHER_HEAD,
     OTHER_RECOVERY_KEY,
     OTHER_SPACE_KEYS,
+    PAGE_AHEAD,
     ROTATED,
+    UNVOUCHED,
     over_blob_quota,
     over_quota,
 )
@@ -34,7 +38,7 @@ from chez_wire.packets import PACKET_COST, packets_hash
 
 __all__ = ("Change", "Draft")
 
-Change = AddSpace | RotateSpace | DropSpace | AddEntry | AddChunk
+Change = AddSpace | RotateSpace | DropSpace | AddEntry | AddChunk | DropEntries
 replace = msgspec.structs.replace
 
 
@@ -42,11 +46,13 @@ class Draft:
     """The next block of a space whose state is `state` (None: there never was one).
 
     `known` has the offset and head of those entries asked for that are there already; `birth` makes the mark of a
-    new life. A chunk counts here; its bytes are somewhere else.
+    new life. A chunk counts here; its bytes are somewhere else. `drops` is what was dropped, or is to be; `heads`
+    has the head after those offsets whose entries are there, as far as drops name them.
     """
 
     def __init__(self, state: State | None, quotas: Quotas, known: Mapping[bytes, tuple[int, bytes]],
-                 birth: Callable[[], bytes]) -> None:
+                 birth: Callable[[], bytes], *, drops: Drops | None = None,
+                 heads: Mapping[int, bytes] | None = None, now: float = 0.0) -> None:
         self.state = state
         self._quotas = quotas
         self._known = dict(known)
@@ -55,6 +61,11 @@ class Draft:
         self._envelopes: list[bytes] = []
         self._ids: list[bytes] = []
         self._packets: tuple[SealedPacket, ...] = ()
+        self._control: list[int] = []
+        self._drops = drops or Drops()
+        self._drops_before = self._drops
+        self._heads = heads or {}
+        self._now = now
         self.changed = False
         self.dropped: State | None = None
 
@@ -79,8 +90,11 @@ class Draft:
             raise TypeError("nothing was changed")
         if index is not None:
             state = replace(state, index=0, indexed=state.end)
+        drops = None if self._drops is self._drops_before else self._drops
+        if drops is not None:
+            state = replace(state, dropping=True, drops=0)
         return Block(FORMAT, state, self._before, tuple(self._envelopes),
-                     tuple((packet.tag, packet.box) for packet in self._packets), index)
+                     tuple((packet.tag, packet.box) for packet in self._packets), index, tuple(self._control), drops)
 
     def _perform(self, request: Change) -> Result:
         match request:
@@ -94,6 +108,8 @@ class Draft:
                 return self._rotate(request)
             case DropSpace():
                 return self._drop(request)
+            case DropEntries():
+                return self._drop_entries(request)
 
     def _set(self, state: State) -> None:
         self.state, self.changed = state, True
@@ -115,6 +131,8 @@ class Draft:
         counted = {"control_bytes": state.control_bytes + size} if request.control else {
             "data_bytes": state.data_bytes + size}
         self._set(replace(state, end=state.end + 1, head=head, **counted))
+        if request.control:
+            self._control.append(len(self._envelopes))
         self._envelopes.append(request.envelope)
         self._ids.append(request.entry[:ID_PREFIX])
         self._known[request.entry] = (state.end + 1, head)
@@ -130,6 +148,51 @@ class Draft:
         if state.blob_bytes + len(request.data) > self._quotas.blob_bytes:
             return over_blob_quota(self._quotas.blob_bytes)
         return None
+
+    @property
+    def releasing(self) -> dict[bytes, float]:
+        """The chunks that are let go, and when."""
+        return dict(self._drops.releasing)
+
+    def keep(self, chunk: bytes) -> None:
+        """A chunk that was to be let go is wanted again."""
+        if chunk in (left := self.releasing):
+            del left[chunk]
+            self._set_drops(replace(self._drops, releasing=tuple(left.items())))
+
+    def _set_drops(self, drops: Drops) -> None:
+        self._drops, self.changed = drops, True
+
+    def _drop_entries(self, request: DropEntries) -> Result:
+        state, drops = self.alive, self._drops
+        if state is None:
+            return NO_SPACE
+        if request.signer != state.admin or request.voucher != state.control:
+            return UNVOUCHED
+        if request.ranges[-1].last > state.end:
+            return PAGE_AHEAD
+        ends = {one.last: one.head for one in drops.dropped}
+        if any((self._heads.get(one.last) or ends.get(one.last, one.head)) != one.head for one in request.ranges):
+            return OTHER_HEAD
+        due = self._now + self._quotas.grace
+        waiting = {(first, last): when for first, last, when in drops.dropping}
+        releasing = self.releasing
+        for one in request.ranges:
+            waiting.setdefault((one.first, one.last), due)
+        for chunk in request.chunks:
+            releasing.setdefault(chunk, due)
+        after = replace(drops, dropping=tuple((*span, when) for span, when in waiting.items()),
+                        releasing=tuple(releasing.items()))
+        if after != drops:
+            self._set_drops(after)
+        return Done()
+
+    def expire(self, drops: Drops, data: int, control: int, blobs: int) -> None:
+        """What was to be dropped is, as `drops` says; bytes of entries, control entries and chunks are given back."""
+        if (state := self.alive) is not None:
+            self._set(replace(state, data_bytes=state.data_bytes - data, control_bytes=state.control_bytes - control,
+                              blob_bytes=state.blob_bytes - blobs))
+            self._set_drops(drops)
 
     def _chunk(self, request: AddChunk) -> Result:
         if (refusal := self.refusal(request)) is not None:
@@ -156,7 +219,8 @@ class Draft:
     def _begin(self) -> None:
         """What the draft had belongs to a life that is over."""
         self._before = GENESIS_HEAD
-        self._envelopes, self._ids, self._known, self._packets = [], [], {}, ()
+        self._envelopes, self._ids, self._known, self._packets, self._control = [], [], {}, (), []
+        self._drops = self._drops_before = Drops()
 
     def _rotate(self, request: RotateSpace) -> Result:
         state = self.alive

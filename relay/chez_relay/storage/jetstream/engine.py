@@ -123,6 +123,10 @@ class Engine:
             wanted["seq"] = below
         await self.api(f"STREAM.PURGE.{stream}", wanted)
 
+    async def delete(self, stream: str, seq: int) -> None:
+        """Remove one message. Raises `Unavailable`."""
+        await self.api(f"STREAM.MSG.DELETE.{stream}", {"seq": seq, "no_erase": True})
+
     # --- the API ------------------------------------------------------------------------
 
     async def api(self, name: str, wanted: object = None) -> dict[str, Any]:

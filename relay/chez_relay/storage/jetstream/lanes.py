@@ -27,12 +27,22 @@ class Lanes:
         self._tails: dict[bytes, asyncio.Task[list[Result]]] = {}
 
     async def run(self, requests: Sequence[Request]) -> list[Result]:
-        """The results of a group, in its order. What was asked in groups before, for the same names, comes first."""
+        """The results of a group, in its order. What was asked in groups before, for the same names, comes first.
+
+        An `Expire` concerns all names: what is before it in the group is done first, then it, then the rest.
+        """
+        for number, request in enumerate(requests):
+            if isinstance(request, Expire):
+                before, behind = requests[:number], requests[number + 1:]
+                return [*await self._run(before), *await self._begin((), [request]), *await self.run(behind)]
+        return await self._run(requests)
+
+    async def _run(self, requests: Sequence[Request]) -> list[Result]:
         runs: list[list[int]] = []
         last: dict[bytes, list[int]] = {}
         for number, request in enumerate(requests):
             names = _names(request)
-            if isinstance(request, Lookup | Expire):
+            if isinstance(request, Lookup):
                 runs.append([number])
                 for name in names:
                     last.pop(name, None)

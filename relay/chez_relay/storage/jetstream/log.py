@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from chez_relay.storage import Entry, Page
+from chez_relay.storage import Dropped, Entry, Page
 from chez_relay.storage.integrity import Damaged
-from chez_relay.storage.jetstream.blocks import ID_PREFIX, Block, Index, State, decode_block
+from chez_relay.storage.jetstream.blocks import ID_PREFIX, Block, Drops, Index, State, decode_block
 from chez_relay.storage.jetstream.engine import Engine, Kept, Unavailable
 from chez_relay.storage.jetstream.places import Places
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
@@ -40,6 +40,7 @@ class View:
     state: State | None = None
     ids: bytearray = field(default_factory=bytearray)
     birth: bytes = b""
+    drops: tuple[int, Drops] = (0, Drops())
     blocks: list[tuple[int, int, int]] = field(default_factory=list)
     """First offset, last offset and sequence of blocks, in order."""
 
@@ -70,26 +71,48 @@ class Log:
         self._subject = places.log(handle)
         self._view = view
 
+    async def drops(self, state: State) -> Drops:
+        """What was dropped, and what is to be. Raises `Damaged`, `Unavailable`."""
+        if not state.dropping:
+            return Drops()
+        if self._view.drops[0] != state.drops:
+            kept = await self._engine.at(self._stream, state.drops)
+            block = None if kept is None else decode_block(kept.data, kept.seq)
+            if block is None or block.drops is None:
+                raise Damaged
+            self._view.drops = (state.drops, block.drops)
+        return self._view.drops[1]
+
     async def page(self, state: State, after: int, limit: int) -> Page:
         """Entries after an offset that is at most the end. Raises `Damaged`, `Unavailable`."""
         entries: list[Entry] = []
-        head, room = state.head, limit
-        if after == state.end:
-            return Page((), head, state.end)
-        async for block in self._blocks(state, after, limit):
-            head = block.before
-            for offset, envelope in enumerate(block.envelopes, block.first):
-                if offset > after:
-                    room -= len(envelope)
-                    if room < 0 and entries:
-                        return Page(tuple(entries), head, state.end)
-                    entries.append(Entry(offset, envelope))
-                head = fold_head(head, entry_id(envelope))
-        return Page(tuple(entries), head, state.end)
+        passed: list[Dropped] = []
+        drops, at, head, room = await self.drops(state), after, state.head, limit
+        while at < state.end:
+            if (gone := drops.covers(at + 1)) is not None:
+                passed.append(Dropped(at + 1, gone.last, gone.head))
+                at, head = gone.last, gone.head
+                continue
+            (_, last), *_ = drops.live(at + 1, state.end)
+            async for _, block in self.blocks(state, at, room, last):
+                head = block.before
+                for offset, envelope in enumerate(block.envelopes, block.first):
+                    if offset > last:
+                        break
+                    if offset > at:
+                        if room < len(envelope) and entries:
+                            return Page(tuple(entries), head, state.end, tuple(passed))
+                        room -= len(envelope)
+                        entries.append(Entry(offset, envelope))
+                        at = offset
+                    head = fold_head(head, entry_id(envelope))
+            if room <= 0 and at < state.end and drops.covers(at + 1) is None:
+                break
+        return Page(tuple(entries), head, state.end, tuple(passed))
 
     async def place(self, state: State, offset: int) -> tuple[bytes, bytes]:
         """The id of the entry at an offset, and the head just after it. Raises `Damaged`, `Unavailable`."""
-        async for block in self._blocks(state, offset - 1, 1):
+        async for _, block in self.blocks(state, offset - 1, 1, offset):
             head = block.before
             for number, envelope in enumerate(block.envelopes, block.first):
                 entry = entry_id(envelope)
@@ -101,10 +124,11 @@ class Log:
     async def known(self, state: State, wanted: Sequence[bytes]) -> dict[bytes, tuple[int, bytes]]:
         """Offset and head of those of these entries that are there. Raises `Damaged`, `Unavailable`."""
         ids, found = await self._learn(state), {}
+        drops = await self.drops(state)
         for entry in wanted:
             at = ids.find(entry[:ID_PREFIX])
             while at >= 0:
-                if at % ID_PREFIX == 0:
+                if at % ID_PREFIX == 0 and drops.covers(at // ID_PREFIX + 1) is None:
                     held, head = await self.place(state, at // ID_PREFIX + 1)
                     if held == entry:
                         found[entry] = (at // ID_PREFIX + 1, head)
@@ -128,25 +152,28 @@ class Log:
             for index in reversed(indexes):
                 ids[index.start * ID_PREFIX:] = index.ids
         known = len(ids) // ID_PREFIX
-        async for block in self._blocks(state, known, 2**62):
-            for offset, envelope in enumerate(block.envelopes, block.first):
-                if offset > known:
-                    ids += entry_id(envelope)[:ID_PREFIX]
+        for first, last in (await self.drops(state)).live(known + 1, state.end):
+            ids += bytes((first - 1) * ID_PREFIX - len(ids))  # of what was dropped nobody asks
+            async for _, block in self.blocks(state, first - 1, 2**62, last):
+                for offset, envelope in enumerate(block.envelopes, block.first):
+                    if len(ids) // ID_PREFIX < offset <= last:
+                        ids += entry_id(envelope)[:ID_PREFIX]
+        ids += bytes(state.end * ID_PREFIX - len(ids))
         if len(ids) // ID_PREFIX != state.end:
             raise Damaged
         return ids
 
     # --- blocks -------------------------------------------------------------------------
 
-    async def _blocks(self, state: State, after: int, size: int) -> AsyncIterator[Block]:
-        """Blocks from the one that has the entry after an offset, each checked: their entries are about `size` bytes,
-        or reach the end. Raises `Damaged` where the chain breaks."""
-        if after >= state.end:
+    async def blocks(self, state: State, after: int, size: int, last: int) -> AsyncIterator[tuple[int, Block]]:
+        """Blocks with their sequences, from the one that has the entry after an offset: each checked, their entries
+        about `size` bytes or up to offset `last`, none of which was dropped. Raises `Damaged` where one lacks."""
+        if after >= last:
             return
         seq = await self._find(state, after + 1)
         head: bytes | None = GENESIS_HEAD if after == 0 else None
         leader = False
-        while after < state.end and size > 0:
+        while after < last:
             if leader:
                 one = await self._engine.next(self._stream, self._subject, seq)
                 fetched = [] if one is None else [one]
@@ -164,13 +191,15 @@ class Log:
                 self._view.saw(kept.seq, block)
                 after, head = block.state.end, block.state.head
                 size -= sum(len(envelope) for envelope in block.envelopes)
-                yield block
-                if after >= state.end or size <= 0:
+                yield kept.seq, block
+                if after >= last or size <= 0:
                     break
+            if size <= 0:
+                return
             if passed == 0 and leader:
                 raise Damaged
             leader = passed == 0
-        if after >= state.end and head != state.head:
+        if after == state.end and head != state.head:
             raise Damaged
 
     async def _fetched(self, seq: int, size: int) -> list[Kept]:

@@ -2,6 +2,7 @@
 
     <prefix>_log_<n>    <prefix>.log.<n>.s.<handle>                      blocks of a space
                         <prefix>.log.<n>.gone.<handle>.<birth>           a deleted life, to be swept
+                        <prefix>.log.<n>.due.<handle>                    something of it is to be dropped
                         <prefix>.log.<n>.now                             proves that the stream's leader leads
     <prefix>_blob_<n>   <prefix>.blob.<n>.<handle>.<birth>.<chunk>       a chunk of an attachment
     <prefix>_box_<n>    <prefix>.box.<n>.s.<inbox>                       an inbox
@@ -41,6 +42,14 @@ class Places:
     def all_gone(self, shard: int) -> str:
         """The subjects of all deleted lives of a shard."""
         return f"{self.prefix}.log.{shard}.gone.>"
+
+    def due(self, handle: bytes) -> str:
+        """The subject that says that something of a space is to be dropped."""
+        return f"{self.prefix}.log.{self.shard(handle)}.due.{handle.hex()}"
+
+    def all_due(self, shard: int) -> str:
+        """The subjects of all spaces of a shard of which something is to be dropped."""
+        return f"{self.prefix}.log.{shard}.due.*"
 
     def now(self, shard: int) -> str:
         """The subject that proves who leads."""

@@ -18,6 +18,7 @@ from chez_relay.storage import (
     AddSpace,
     ChunkData,
     Done,
+    DropEntries,
     DropSpace,
     FindChunks,
     FoundChunks,
@@ -31,8 +32,9 @@ from chez_relay.storage import (
 )
 from chez_relay.storage.integrity import Damaged
 from chez_relay.storage.jetstream.attachments import Attachments
-from chez_relay.storage.jetstream.blocks import ID_PREFIX, Block, Index, State, decode_block, encode
+from chez_relay.storage.jetstream.blocks import ID_PREFIX, Block, Drops, Index, State, decode_block, encode
 from chez_relay.storage.jetstream.draft import Change, Draft
+from chez_relay.storage.jetstream.due import after_due, due
 from chez_relay.storage.jetstream.engine import Conflict, Engine, Kept
 from chez_relay.storage.jetstream.log import INDEX_EVERY, Log, View
 from chez_relay.storage.jetstream.patience import patiently
@@ -54,6 +56,9 @@ MAX_ID_BYTES: Final = 64 * 2**20
 MAX_BLOCK: Final = 512 * 1024
 """Bytes of entries and packets above which a block is closed: a message of a cluster has 1 MiB at most."""
 
+MAX_RELEASED: Final = 64
+"""Chunks that are removed at a time."""
+
 _UNSURE: Final = (NO_SPACE, ROTATED, PAGE_AHEAD)
 """Answers to a reader that only somebody who leads may give."""
 
@@ -61,10 +66,12 @@ _UNSURE: Final = (NO_SPACE, ROTATED, PAGE_AHEAD)
 class Spaces:
     """All spaces. `random` gives the marks of their lives."""
 
-    def __init__(self, engine: Engine, places: Places, quotas: Quotas, random: Callable[[int], bytes]) -> None:
+    def __init__(self, engine: Engine, places: Places, quotas: Quotas, clock: Callable[[], float],
+                 random: Callable[[int], bytes]) -> None:
         self._engine = engine
         self._places = places
         self._quotas = quotas
+        self._clock = clock
         self._random = random
         self._attachments = Attachments(engine, places)
         self._views: OrderedDict[bytes, View] = OrderedDict()
@@ -93,7 +100,8 @@ class Spaces:
 
     # --- views --------------------------------------------------------------------------
 
-    def _view(self, handle: bytes) -> View:
+    def view(self, handle: bytes) -> View:
+        """What is remembered of a space."""
         view = self._views.get(handle)
         if view is None:
             while len(self._views) >= MAX_VIEWS:
@@ -104,7 +112,7 @@ class Spaces:
 
     async def _load(self, handle: bytes) -> View:
         """Take a space as the stream's leader has it."""
-        view = self._view(handle)
+        view = self.view(handle)
         kept = await self._engine.last(self._places.stream("log", handle), self._places.log(handle))
         block = None if kept is None else decode_block(kept.data, kept.seq)
         if kept is not None and block is None:
@@ -117,7 +125,7 @@ class Spaces:
 
     async def _current(self, handle: bytes) -> View:
         """A view that is not behind what the leader has."""
-        view = self._view(handle)
+        view = self.view(handle)
         if view.loaded and await self._engine.newest(self._places.log(handle)) == view.seq:
             return view
         return await self._load(handle)
@@ -140,7 +148,7 @@ class Spaces:
 
         async def attempt() -> list[Result]:
             nonlocal sure
-            view = self._view(handle)
+            view = self.view(handle)
             while True:
                 try:
                     if not view.loaded:
@@ -170,7 +178,8 @@ class Spaces:
         log = Log(self._engine, self._places, handle, view)
         wanted = [one.entry for one in batch if isinstance(one, AddEntry)]
         known = await log.known(state, wanted) if wanted and state is not None and state.alive else {}
-        draft = Draft(state, self._quotas, known, lambda: self._random(8))
+        drops, heads = await self._to_drop(log, state, batch)
+        draft = Draft(state, self._quotas, known, lambda: self._random(8), drops=drops, heads=heads, now=self._clock())
         if isinstance(batch[0], AddChunk):
             chunks = [one for one in batch if isinstance(one, AddChunk)]
             earlier, counted = frozenset(ours), set[bytes]()
@@ -180,12 +189,24 @@ class Spaces:
             results = draft.perform(batch)
         if not draft.changed:
             return results, False
+        if isinstance(batch[0], DropEntries):
+            await self._engine.publish(self._places.due(handle), b"", alone=True)
         if draft.dropped is not None:
             await self._engine.publish(self._places.gone(handle, draft.dropped.birth), b"")
         block = draft.block(self._index(view, draft, state))
         stored = await self._engine.publish(self._places.log(handle), encode(block), expected=seq)
         self._moved(view, stored, block, draft.ids)
         return results, True
+
+    async def _to_drop(self, log: Log, state: State | None, batch: Sequence[Change]) -> tuple[
+            Drops, dict[int, bytes]]:
+        """What a draft must know to drop entries or to keep chunks: it goes by itself."""
+        if state is None or not state.alive or not isinstance(batch[0], AddChunk | DropEntries):
+            return Drops(), {}
+        drops = await log.drops(state)
+        ends = {one.last for change in batch if isinstance(change, DropEntries) for one in change.ranges}
+        return drops, {last: (await log.place(state, last))[1] for last in ends
+                       if last <= state.end and drops.covers(last) is None}
 
     def _moved(self, view: View, seq: int, block: Block, ids: bytes) -> None:
         resolved = decode_block(encode(block), seq)
@@ -229,8 +250,11 @@ class Spaces:
         if refusal is not None:
             (held,) = (False,) if refusal is ROTATED else await self._attachments.held(
                 handle, state.birth, (request.chunk,))
+            if held:
+                draft.keep(request.chunk)
             return Done() if held else refusal
         ours.add(request.chunk)
+        draft.keep(request.chunk)
         if await self._attachments.put(handle, state.birth, request.chunk, request.data) or request.chunk in earlier:
             draft.perform([request])
             counted.add(request.chunk)
@@ -268,7 +292,11 @@ class Spaces:
                     data = await self._attachments.get(handle, state.birth, chunk)
                     return NO_CHUNK if data is None else ChunkData(data)
                 case FindChunks(chunks=chunks):
-                    return FoundChunks(await self._attachments.held(handle, state.birth, chunks))
+                    drops = await Log(self._engine, self._places, handle, view).drops(state)
+                    let_go = {chunk for chunk, _ in drops.releasing}
+                    held = await self._attachments.held(handle, state.birth, chunks)
+                    return FoundChunks(tuple(
+                        there and chunk not in let_go for chunk, there in zip(chunks, held, strict=True)))
         except Damaged:
             return DAMAGED
 
@@ -295,6 +323,33 @@ class Spaces:
         await self._engine.purge(self._places.stream("log", handle), self._places.log(handle), below=state.since)
         return True
 
+    async def drop_due(self, handle: bytes) -> bool | None:
+        """Drop a slice of what is due in a space; whether more is due, None when nothing waits any more."""
+        while True:
+            view = await self._load(handle)
+            state = view.state
+            if state is None or not state.alive or not state.dropping:
+                return None
+            log = Log(self._engine, self._places, handle, view)
+            drops, now = await log.drops(state), self._clock()
+            found = await due(log, state, drops, now)
+            chunks = [chunk for chunk, when in drops.releasing if when <= now][:MAX_RELEASED]
+            if not found.spans and not chunks:
+                return False if drops.dropping or drops.releasing else None
+            sizes = [len(await self._attachments.get(handle, state.birth, chunk) or b"") for chunk in chunks]
+            draft = Draft(state, self._quotas, {}, lambda: b"", drops=drops)
+            draft.expire(after_due(drops, found, chunks), found.data, found.control, sum(sizes))
+            try:
+                seq = await self._engine.publish(self._places.log(handle), encode(draft.block()), expected=view.seq)
+            except Conflict:
+                continue
+            self._moved(view, seq, draft.block(), b"")
+            for chunk in chunks:
+                await self._attachments.remove(handle, state.birth, chunk)
+            stream = self._places.stream("log", handle)
+            await asyncio.gather(*(self._engine.delete(stream, one) for one in found.blocks if one != state.record))
+            return found.more or len(chunks) == MAX_RELEASED
+
 
 def _batches(changes: Sequence[Change]) -> Iterator[list[Change]]:
     """Runs of changes that go into one block: chunks by themselves, and no more bytes than a message has."""
@@ -302,7 +357,9 @@ def _batches(changes: Sequence[Change]) -> Iterator[list[Change]]:
     size = 0
     for change in changes:
         cost = _cost(change)
-        if batch and (size + cost > MAX_BLOCK or isinstance(change, AddChunk) != isinstance(batch[0], AddChunk)):
+        alone = isinstance(change, DropEntries) or (batch and isinstance(batch[0], DropEntries))
+        mixed = batch and isinstance(change, AddChunk) != isinstance(batch[0], AddChunk)
+        if batch and (size + cost > MAX_BLOCK or alone or mixed):
             yield batch
             batch, size = [], 0
         batch.append(change)
@@ -317,5 +374,5 @@ def _cost(change: Change) -> int:
             return len(envelope) + 8
         case AddSpace(packets=packets) | RotateSpace(packets=packets):
             return len(packets) * PACKET_COST
-        case AddChunk() | DropSpace():
+        case AddChunk() | DropSpace() | DropEntries():
             return 0

@@ -65,10 +65,10 @@ class JetStreamStorage:
         self.engine = engine
         self._places = places
         self._incarnation = incarnation
-        self._spaces = Spaces(engine, places, quotas, random)
+        self.spaces = Spaces(engine, places, quotas, clock, random)
         self._boxes = Boxes(engine, places, quotas, clock, random)
         self._lanes = Lanes(self._together)
-        self._news = News(engine, places, self._spaces)
+        self._news = News(engine, places, self.spaces)
 
     @classmethod
     async def open(
@@ -155,7 +155,7 @@ class JetStreamStorage:
                 case _:
                     spaces = [one for one in requests if not isinstance(
                         one, Lookup | Expire | AddInbox | AddItem | ReadItems | DropItems)]
-                    return await self._spaces.perform(first.handle, spaces)
+                    return await self.spaces.perform(first.handle, spaces)
         except Unavailable:
             return [_NO_ANSWER] * len(requests)
 
@@ -173,7 +173,7 @@ class JetStreamStorage:
     async def _part(self, shard: int, handles: Sequence[bytes]) -> dict[
             bytes, SpaceInfo | InboxInfo | Gone | Refused | None]:
         """Spaces and inboxes of one shard, as of now: all that was acknowledged before is in the answer."""
-        agreed = await self._spaces.barrier(shard)
+        agreed = await self.spaces.barrier(shard)
         stream = self._places.stream("log", handles[0])
         subjects = {handle: self._places.log(handle) for handle in handles}
         near, upto = await self.engine.lasts(stream, list(subjects.values()))
@@ -182,7 +182,7 @@ class JetStreamStorage:
             kept = near.get(subjects[handle]) if upto >= agreed else None
             block = None if kept is None else decode_block(kept.data, kept.seq)
             try:
-                state = await self._spaces.known(handle) if block is None else block.state
+                state = await self.spaces.known(handle) if block is None else block.state
                 if state is not None and state.alive:
                     return SpaceInfo(state.keys, state.end, state.head)
                 return await self._boxes.known(handle) or (None if state is None else Gone())
@@ -192,16 +192,24 @@ class JetStreamStorage:
         return dict(zip(handles, await asyncio.gather(*(one(handle) for handle in handles)), strict=True))
 
     async def _expire(self) -> Result:
-        """Sweep a few deleted lives of each shard. (What expires, the cluster removes by itself.)"""
+        """Sweep a few deleted lives of each shard, and a slice of what is to be dropped.
+
+        (What expires, the cluster removes by itself.)
+        """
         more = False
         for shard in range(self._places.shards):
             stream = f"{self._places.prefix}_log_{shard}"
             waiting = await self.engine.run(stream, self._places.all_gone(shard), 1, size=2**20, count=SWEEP)
             for kept in waiting:
                 handle, birth = (bytes.fromhex(part) for part in kept.subject.split(".")[-2:])
-                if await self._spaces.sweep(handle, birth):
+                if await self.spaces.sweep(handle, birth):
                     await self.engine.purge(stream, kept.subject)
                     more = more or len(waiting) == SWEEP
+            for kept in await self.engine.run(stream, self._places.all_due(shard), 1, size=2**20):
+                left = await self.spaces.drop_due(bytes.fromhex(kept.subject.split(".")[-1]))
+                more = more or bool(left)
+                if left is None:
+                    await self.engine.delete(stream, kept.seq)
         return Expired(more)
 
 

@@ -1,0 +1,161 @@
+"""What the store on a cluster has beside the guarantees of every storage: several relays at once, and its own way to
+hold a long log."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from chez_relay import storage as s
+from chez_relay.cluster.nodes import Cluster
+from chez_relay.errors import Code, StoreUnusable
+from chez_relay.storage.jetstream import log
+from chez_relay.storage.jetstream.store import JetStreamStorage
+from chez_relay.storage.memory import MemoryStorage
+from chez_wire.envelope import GENESIS_HEAD, fold_head
+from tests.relay.clusters import emptied
+from tests.relay.storing import CONTROL, QUOTAS, READ, SPACE, Clock, codes, create, entry, rotate
+from tests.relay.support import Space, seed
+from tests.relay.test_storage import GROUPS, headed
+
+NEXT = Space("next")
+
+
+async def answer_alike(cluster: Cluster, groups: Sequence[Sequence[s.Request]], relays: int) -> None:
+    """Perform groups on memory, and by several relays in turn on the cluster."""
+    clock = Clock()
+    memory = MemoryStorage(seed("incarnation"), quotas=QUOTAS, clock=clock)
+    async with emptied(cluster, quotas=QUOTAS, clock=clock) as first:
+        others = [await JetStreamStorage.open(cluster.urls, quotas=QUOTAS, clock=clock) for _ in range(relays - 1)]
+        stores = [first, *others]
+        for number, group in enumerate(groups):
+            clock.now += 30
+            group = [headed(request, memory) for request in group]
+            assert await stores[number % relays].perform(group) == memory.perform_now(group)
+        for other in others:
+            await other.close()
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(GROUPS)
+async def test_relays_in_turn_answer_as_one_store_would(
+        cluster: Cluster, groups: Sequence[Sequence[s.Request]]) -> None:
+    """Whatever is asked, in whatever groups, of one relay and then the other, is answered as memory answers it."""
+    await answer_alike(cluster, groups, 2)
+
+
+@pytest.mark.slow
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(GROUPS)
+async def test_many_relays_in_turn_answer_as_one_store_would(
+        cluster: Cluster, groups: Sequence[Sequence[s.Request]]) -> None:
+    """As above, with three relays and many more groups."""
+    await answer_alike(cluster, groups, 3)
+
+
+async def test_two_relays_at_once_leave_no_gap_and_no_double(cluster: Cluster) -> None:
+    """Two relays append to one space at the same time, some entries both: each entry has one offset, heads fold."""
+    async with emptied(cluster) as one:
+        two = await JetStreamStorage.open(cluster.urls)
+        await one.perform([create()])
+
+        async def append(store: s.Storage, first: int) -> list[s.Result]:
+            results: list[s.Result] = []
+            for number in range(first, first + 40, 4):
+                results += await store.perform([entry(n) for n in range(number, number + 4)])
+            return results
+
+        results = [result for part in await asyncio.gather(append(one, 0), append(two, 20)) for result in part]
+        assert all(isinstance(result, s.Stored) for result in results)
+        (page,) = await two.perform([s.ReadPage(SPACE.handle, 0, 2**20, READ)])
+        assert isinstance(page, s.Page) and [e.offset for e in page.entries] == list(range(1, 61))
+        assert {e.envelope for e in page.entries} == {entry(n).envelope for n in range(60)}
+        head = GENESIS_HEAD
+        places = {}
+        for kept in page.entries:
+            at = next(entry(n).entry for n in range(60) if entry(n).envelope == kept.envelope)
+            head = fold_head(head, at)
+            places[at] = (kept.offset, head)
+        asked = [entry(n).entry for n in (*range(40), *range(20, 60))]
+        assert [(r.offset, r.head) for r in results if isinstance(r, s.Stored)] == [places[at] for at in asked]
+        assert sum(r.fresh for r in results if isinstance(r, s.Stored)) == 60
+        await two.close()
+
+
+async def test_a_relay_that_is_behind_refuses_what_was_rotated_elsewhere(cluster: Cluster) -> None:
+    """What one relay rotated, another refuses at once, whatever it remembers of the space."""
+    async with emptied(cluster) as one:
+        two = await JetStreamStorage.open(cluster.urls)
+        await one.perform([create(), entry(1)])
+        await two.perform([entry(2)])
+        await one.perform([rotate(NEXT)])
+        late = await two.perform([entry(3), s.ReadPage(SPACE.handle, 0, 9999, READ), entry(4, space=NEXT)])
+        assert codes(late) == [Code.ROTATED, Code.ROTATED, None]
+        await two.close()
+
+
+async def test_a_long_log_is_known_by_its_indexes(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay that never saw a long log recognises its entries again, and finds any offset."""
+    monkeypatch.setattr(log, "INDEX_EVERY", 16)
+    monkeypatch.setattr("chez_relay.storage.jetstream.spaces.INDEX_EVERY", 16)
+    async with emptied(cluster) as one:
+        await one.perform([create()])
+        for number in range(0, 100, 5):
+            await one.perform([entry(n) for n in range(number, number + 5)])
+        two = await JetStreamStorage.open(cluster.urls)
+        again = await two.perform([entry(n) for n in (0, 37, 99)])
+        assert [r.offset for r in again if isinstance(r, s.Stored) and not r.fresh] == [1, 38, 100]
+        view = two.spaces.view(SPACE.handle)
+        assert view.state is not None and view.state.indexed >= 80 and len(view.ids) == 800
+        three = await JetStreamStorage.open(cluster.urls)
+        for after in (0, 1, 48, 95, 99):
+            (page,) = await three.perform([s.ReadPage(SPACE.handle, after, 600, READ)])
+            assert isinstance(page, s.Page)
+            assert [e.envelope for e in page.entries] == [entry(n).envelope for n in range(after, min(after + 2, 100))]
+        await two.close()
+        await three.close()
+
+
+async def test_a_store_that_lacks_a_stream_is_refused(cluster: Cluster) -> None:
+    """Where one of its streams is gone, a relay does not serve what is left as if it were all."""
+    async with emptied(cluster, prefix="other") as one:
+        two = await JetStreamStorage.open(cluster.urls, prefix="other")
+        assert one.incarnation == two.incarnation
+        await two.close()
+        await one.engine.api("STREAM.DELETE.other_blob_0")
+        with pytest.raises(StoreUnusable, match="1 of the store's 4 streams"):
+            await JetStreamStorage.open(cluster.urls, prefix="other")
+        for kind in ("log_0", "box_0", "store"):
+            await one.engine.api(f"STREAM.DELETE.other_{kind}")
+
+
+async def test_dropped_entries_leave_the_cluster(cluster: Cluster) -> None:
+    """Once its grace is over, what was dropped is not in the stream any more, and the rest is read across it."""
+    clock = Clock()
+    async with emptied(cluster, clock=clock) as store:
+        await store.perform([create()])
+        heads: list[bytes] = []
+        for number in range(20):
+            (stored,) = await store.perform([entry(number, control=number == 4)])
+            assert isinstance(stored, s.Stored)
+            heads.append(stored.head)
+
+        async def messages() -> int:
+            return int((await store.engine.api("STREAM.INFO.chez_log_0"))["state"]["messages"])
+
+        before = await messages()
+        drop = s.DropEntries(SPACE.handle, SPACE.keys.admin, CONTROL, (s.Dropped(2, 15, heads[14]),))
+        assert await store.perform([drop]) == [s.Done()]
+        clock.now += s.Quotas().grace
+        while await store.perform([s.Expire()]) == [s.Expired(more=True)]:
+            pass
+        # Beside the drop and its end there is one more: the leader's proof that it leads.
+        assert await messages() <= before - 14 + 3
+        fresh = await JetStreamStorage.open(cluster.urls, clock=clock)
+        (page,) = await fresh.perform([s.ReadPage(SPACE.handle, 0, 2**20, READ)])
+        assert isinstance(page, s.Page) and page.dropped == (s.Dropped(2, 15, heads[14]),) and page.head == heads[-1]
+        assert [e.offset for e in page.entries] == [1, 16, 17, 18, 19, 20]
+        again = await fresh.perform([entry(0), entry(18), entry(7)])
+        assert [(r.offset, r.fresh) for r in again if isinstance(r, s.Stored)] == [(1, False), (19, False), (21, True)]
+        await fresh.close()
