@@ -7,11 +7,19 @@ import chez
 from chez.sync.link import Link
 from tests.home.pairing import paired
 from tests.people.proxy import Proxy, behind, proxy
-from tests.people.support import ids
+from tests.people.support import ids, open_again
 
 
 async def _put(home: chez.Home, id: str) -> None:
     await home.collection("notes").put({"n": id}, id=id)
+
+
+async def _kept(link: Link) -> None:
+    """Wait for the relay's word that it keeps what is followed, and until that is stored."""
+    assert link._keeping is not None
+    async with asyncio.timeout(20):
+        while not link._keeping.handles or link._keeping.unsaved:
+            await link.turn()
 
 
 async def _again(link: Link, front: Proxy) -> int:
@@ -34,10 +42,7 @@ async def test_coming_again_costs_little_and_misses_nothing(tmp_path: Path) -> N
         async with a.connect(front.url) as link:
             await link.synced(20)
             first = front.carried - carried
-            assert link._keeping is not None
-            async with asyncio.timeout(20):
-                while not link._keeping.handles:  # the relay's word that it keeps them comes last
-                    await link.turn()
+            await _kept(link)
             assert await _again(link, front) < first / 5
             await _put(b, "of b")
             await b.sync(front.url)
@@ -46,6 +51,40 @@ async def test_coming_again_costs_little_and_misses_nothing(tmp_path: Path) -> N
             await link.synced(20)
             await b.sync(front.url)
             assert await ids(a) == await ids(b) == {"of a", "of b"}
+
+
+async def test_a_program_that_is_started_anew_takes_up_what_was_kept(tmp_path: Path) -> None:
+    """What the relay keeps is in the store: a home that was closed and opened comes again for as little."""
+    async with proxy() as front, behind(front, tmp_path / "r"):
+        async with paired(tmp_path, front.url) as (a, _):
+            for number in range(20):
+                await a.create_space(f"space {number}")
+            carried = front.carried
+            async with a.connect(front.url) as link:
+                await link.synced(20)
+                await _kept(link)
+            first = front.carried - carried
+        for kind in ("connected", "once"):
+            async with open_again(tmp_path / "a") as a:
+                carried = front.carried
+                if kind == "once":
+                    await a.sync(front.url)
+                else:
+                    async with a.connect(front.url) as link:
+                        await link.synced(20)
+                assert front.carried - carried < first / 5
+
+
+async def test_a_space_that_is_erased_is_in_nothing_that_was_kept(tmp_path: Path) -> None:
+    """What was kept names every space: it is let go of with one of them, and the next connection keeps the rest."""
+    async with proxy() as front, behind(front, tmp_path / "r"), paired(tmp_path, front.url) as (a, _):
+        space = await a.create_space("to be forgotten")
+        async with a.connect(front.url) as link:
+            await link.synced(20)
+            await _kept(link)
+        await space.delete()
+        assert await a._database.read(lambda db: db.execute("SELECT count(*) FROM kept").fetchone()) == (0,)
+        await a.sync(front.url)
 
 
 async def test_a_relay_that_was_started_anew_is_logged_in_to(tmp_path: Path) -> None:

@@ -39,4 +39,5 @@ def erase(db: Connection, n: int, touch: Callable[[str, str], None]) -> None:
         tables.abandon(db, blob)
     for table in _OF_SPACES:
         db.execute(f"DELETE FROM {table} WHERE space = ?", (n,))
+    db.execute("DELETE FROM kept")  # it names this space too; others are logged in to as the first time
     db.execute("DELETE FROM space WHERE n = ?", (n,))

@@ -22,6 +22,7 @@ from chez.spaces.removals import name_of, removed_by
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection, Database
 from chez.sync.connection import relay_name
+from chez.sync.keeping import Keeping
 from chez.sync.link import Link
 from chez.sync.moving import go_to, strayed
 from chez.sync.work import Progress
@@ -159,9 +160,10 @@ class Syncing:
 
     async def _begin(self, url: str, spaces: list[Held]) -> None:
         assert self._running is not None
-        n = await self._database.write(lambda db: _relay_row(db, url))
-        link = Link(self._database, self._device, [held.replica for held in spaces], n, url,
-                    retry=self._running.retry, found=self.found)
+        retry = self._running.retry
+        keeping = await self._database.write(lambda db: Keeping.load(db, _relay_row(db, url), asks=retry))
+        link = Link(self._database, self._device, [held.replica for held in spaces], keeping.relay, url,
+                    retry=retry, found=self.found, keeping=keeping)
         self.links.append(link)
         self._running.stack.push_async_callback(self._end, link)
         link.start()
@@ -238,8 +240,7 @@ class Syncing:
             await self._join(held)
 
     async def remove(self, url: str) -> bool:
-        """Keep nothing at a relay any more that has no relay of its own; False for one that was not beside the home's.
-        """
+        """Keep nothing at a relay any more that has none of its own; False for one that was not beside the home's."""
         if url not in self._beside:
             return False
         await self._database.write(lambda db: db.execute("UPDATE relay SET beside = 0 WHERE url = ?", (url,)))

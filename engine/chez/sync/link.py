@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ("Link",)
 
-
 Found = Callable[[int], Awaitable[None]]
 """Hears of a space that another device told of, by its row: it is to be opened, or read again."""
 
@@ -46,7 +45,7 @@ class Link:
     """
 
     def __init__(self, database: Database, device: bytes, replicas: Iterable[Replica], relay: int, url: str, *,
-                 retry: bool, found: Found) -> None:
+                 retry: bool, found: Found, keeping: Keeping | None = None) -> None:
         self.url = url
         """The relay's address."""
         self.error: ChezError | None = None
@@ -63,12 +62,11 @@ class Link:
         self._relay = relay
         self._retry = retry
         self._found = found
-        self._told = ""
         self._backoff = Backoff()
         self._hurry = asyncio.Event()
         self._socket: Socket | None = None
         self._checks: set[asyncio.Task[bool]] = set()
-        self._keeping = Keeping(crypto.random_bytes) if retry else None
+        self._keeping = keeping
         self._lanes: Lanes | None = None
         self._before = Progress()
         self._problems: dict[bytes, ChezError] = {}
@@ -80,7 +78,7 @@ class Link:
         self._turn = asyncio.Condition()
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
-        self._ended = False
+        self._told, self._ended = "", False
         for replica in replicas:
             self.add(replica)
 
@@ -370,6 +368,8 @@ class Link:
             lanes.found.discard(n)
         while lanes.resting:
             self._rest(lanes, lanes.resting.pop())
+        if self._keeping is not None and self._keeping.unsaved:
+            await self._database.write(self._keeping.save)
         self.error = None
 
     def _rest(self, lanes: Lanes, lane: Lane) -> None:

@@ -278,6 +278,12 @@ CREATE TABLE cursor (                 -- one relay's log of one space: what was 
     PRIMARY KEY (space, relay)
 ) WITHOUT ROWID;
 
+CREATE TABLE kept (                   -- what a relay keeps of this device's last connection to it (sync/keeping.py)
+    relay  INTEGER PRIMARY KEY REFERENCES relay,
+    seed   BLOB NOT NULL,             -- of the key that takes it up
+    spaces BLOB NOT NULL              -- by handle, the public keys that proved its roles
+);
+
 CREATE TABLE relay_head (             -- what a relay showed: the head of its log after each entry
     space    INTEGER NOT NULL REFERENCES space,
     relay    INTEGER NOT NULL REFERENCES relay,
