@@ -10,10 +10,10 @@ import asyncio
 from contextlib import suppress
 from typing import Final, Protocol
 
-from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from chez_relay.committer import Committer, cost
+from chez_relay.door import GuestConnection
 from chez_relay.effects import Ask, Close, Effect, Follow, Send
 from chez_relay.session import RelaySession, State
 from chez_relay.storage import Credentials, Page, Result
@@ -26,6 +26,10 @@ POLICY_VIOLATION: Final = 1008
 
 WINDOW: Final = 2 * MAX_FRAME
 """Load above which a connection waits: one page under way and one being prepared."""
+
+
+TURN: Final = 64
+"""Frames of one client handled before others get their turn: tiny ones come by the thousand in one read."""
 
 
 class Followers(Protocol):
@@ -42,7 +46,7 @@ class Connection:
                  "_sent", "_sent_before", "_session", "_socket", "_writer", "followed")
 
     def __init__(
-        self, socket: ServerConnection, session: RelaySession, committer: Committer, followers: Followers
+        self, socket: GuestConnection, session: RelaySession, committer: Committer, followers: Followers
     ) -> None:
         self._socket = socket
         self._session = session
@@ -74,12 +78,17 @@ class Connection:
         for handshake in (self._socket.request, self._socket.response):
             if handshake is not None:  # nothing asks for the headers any more
                 handshake.headers.clear()
+        handled = 0
         try:
             async for message in self._socket:
                 if self._deaf:
                     continue
                 # A text message is no frame, whatever its bytes: handled as an empty one.
                 self._apply(self._session.receive(message if isinstance(message, bytes) else b""))
+                self._socket.taken(len(message))
+                handled += 1
+                if handled % TURN == 0:  # the library gives what is there without waiting once
+                    await asyncio.sleep(0)
                 if self._full:
                     self._room = loop.create_future()
                     await self._room
@@ -136,7 +145,7 @@ class Connection:
         for effect in effects:
             match effect:
                 case Send(data):
-                    self._load += len(data)
+                    self._hold(len(data))
                     self._outbox.append(data)
                     if soon:
                         asyncio.get_running_loop().call_soon(self._begin_writing)
@@ -158,15 +167,19 @@ class Connection:
 
     def _submit(self, ask: Ask) -> None:
         weight = cost(ask.request)
-        self._load += weight
+        self._hold(weight)
 
         def done(result: Result) -> None:
-            self._load -= weight
+            self._hold(-weight)
             # Those who follow what was just stored come first: nobody waits for an answer
             # as long as they wait for news.
             self._apply(self._session.completed(ask, result), soon=True)
 
         self._committer.submit(ask.request, done)
+
+    def _hold(self, change: int) -> None:
+        self._load += change
+        self._socket.hold(change)
 
     @property
     def _full(self) -> bool:
@@ -203,7 +216,7 @@ class Connection:
                     await self._socket.send(data)
                     self._sending = False
                     self._sent += 1
-                    self._load -= len(data)
+                    self._hold(-len(data))
                     self._update_room()
             if self._closing is not None:
                 await self._socket.close(self._closing.code, self._closing.reason)

@@ -22,7 +22,20 @@ class Limits:
 
     connections: int = _limit(20_000, "Connections at a time: about 15 KB each, and a file descriptor.")
     connections_per_address: int = _limit(
-        1_000, "Connections of one address at a time: many devices can be behind one.")
+        1_000, "Connections of one address at a time, from its first byte on: many devices can be behind one.")
+    dials_burst_per_address: float = _limit(
+        2000.0, "New connections of one address at once: everybody behind it comes back after a cut.")
+    dials_rate_per_address: float = _limit(50.0, "New connections of one address each second after that.")
+    places_per_address: int = _limit(
+        65_536, "Spaces and inboxes that all connections of one address hold open: about 1 KB each.")
+    memory: int = _limit(
+        1024 * MIB, "Bytes held for all connections: what they sent and wait for. Above, the largest are let go.")
+    memory_per_address: int = _limit(
+        256 * MIB, "Bytes held for all connections of one address, so that one can't use up what all have.")
+    spaces_burst_per_address: float = _limit(4096.0, "Spaces made from one address at once: a home can move.")
+    spaces_rate_per_address: float = _limit(1.0, "Spaces made from one address each second after that.")
+    inboxes_burst_per_address: float = _limit(4096.0, "Inboxes made or renewed from one address at once.")
+    inboxes_rate_per_address: float = _limit(4.0, "Inboxes made or renewed from one address each second after that.")
     packets_burst: float = _limit(
         4096.0, "Packets asked for on one connection, which needs no role, at once: a device with thousands of spaces.")
     packets_rate: float = _limit(16.0, "Packets asked for on one connection each second after that.")
@@ -31,12 +44,13 @@ class Limits:
     kept_bytes: int = _limit(64 * MIB, "Bytes kept of connections that ended and may be taken up again.")
     kept_bytes_per_address: int = _limit(8 * MIB, "Bytes of these that connections of one address may leave.")
     kept_seconds: float = _limit(24 * 3600.0, "What is kept of an ended connection is forgotten after this.")
-    hello: float = _limit(10.0, "For the websocket's handshake, and then for Hello: a device needs one round trip.")
+    hello: float = _limit(10.0, "For TLS and the websocket's handshake, and then for Hello: one round trip.")
+    frame: float = _limit(120.0, "For one frame, from its first byte to its last: 1 MiB at 9 KB a second.")
     stall: float = _limit(60.0, "A client that takes nothing of what waits for it is let go after this.")
     ping_interval: float = _limit(20.0, "Between two pings: address translation (NAT) forgets what is silent.")
     ping_timeout: float = _limit(20.0, "For the answer to a ping: a connection that is open on one side only ends.")
     expiry_interval: float = _limit(60.0, "Between two looks for what has expired.")
-    drain: float = _limit(5.0, "For clients to take their last answers when the relay shuts down.")
+    drain: float = _limit(5.0, "For a client to answer the end of its connection, and to take what is left for it.")
 
 
 def reasons() -> dict[str, str]:

@@ -35,7 +35,6 @@ def run(settings: Configuration) -> None:
         logs.begin(settings["log_format"], settings["log_file"])
     except OSError as error:
         raise BadConfiguration(f"the log file can't be written: {error.strerror}") from error
-    _allow_files(settings.limits.connections + SPARE_FILES)
     asyncio.run(_serve(settings, data, tokens, certificate))
 
 
@@ -65,7 +64,8 @@ async def _serve(
         try:
             server = await stack.enter_async_context(serving(
                 storage, host, port, names=settings["names"], tokens=tokens, limits=settings.limits,
-                tls=certificate.context if certificate else None))
+                tls=certificate.context if certificate else None, trusted=settings["trusted_proxies"],
+                header=settings["proxy_header"]))
         except OSError as error:
             raise BadConfiguration(f"{settings['listen']} can't be used: {error.strerror or error}") from error
         status = await _status(stack, settings, server, data, certificate) if settings["status"] else ""
@@ -73,6 +73,7 @@ async def _serve(
         _say(f"chez-relay: listening on ws{'s' if certificate else ''}://{_shown(host, server.port)}")
         if status:
             _say(f"chez-relay: status on http://{status}")
+        _allow_files(settings.limits.connections + SPARE_FILES)
         supervisor.tell("READY=1")
         await stop.wait()
         supervisor.tell("STOPPING=1")

@@ -4,6 +4,7 @@ A role is worth what its credential is worth: when a space's credentials are rep
 roles that rest on the earlier ones end, whether a request comes for them or not.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from chez_relay.errors import Code
@@ -26,9 +27,10 @@ class _Place:
 class OpenRoles:
     """The roles of one connection, at up to 4096 spaces and inboxes."""
 
-    __slots__ = ("_places",)
+    __slots__ = ("_may", "_places")
 
-    def __init__(self) -> None:
+    def __init__(self, may: Callable[[], bool] = lambda: True) -> None:
+        self._may = may
         self._places: dict[bytes, _Place] = {}
 
     def under(self, handle: bytes, role: Role) -> bytes | None:
@@ -42,10 +44,10 @@ class OpenRoles:
         return Code.ROLE if place is None or place.ended is None else place.ended
 
     def open(self, handle: bytes, known: SpaceInfo | InboxInfo, role: Role, key: bytes) -> bool:
-        """Open a role that was proven with `key`; False when the connection holds as many places as it may."""
+        """Open a role that was proven with `key`; False when it, or its address, holds as many places as it may."""
         place = self._places.get(handle)
         if place is None:
-            if len(self._places) >= MAX_SPACES_PER_CONNECTION:
+            if len(self._places) >= MAX_SPACES_PER_CONNECTION or not self._may():
                 return False
             place = self._places[handle] = _Place(None)
         if isinstance(known, SpaceInfo):

@@ -4,25 +4,21 @@ Logs count and never identify: no handle, address, key or content is written any
 """
 
 import asyncio
-import http
 import logging
 import secrets
 import ssl
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
-from typing import Final
 
 from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request as HttpRequest
-from websockets.http11 import Response
 
-from chez_relay.buckets import Bucket, Buckets
+from chez_relay.addresses import Account, Addresses
+from chez_relay.buckets import Bucket
 from chez_relay.committer import Committer
 from chez_relay.connection import GOING_AWAY, Connection
 from chez_relay.counts import Counts
+from chez_relay.door import Door
 from chez_relay.fanout import Growth
 from chez_relay.kept import KeptSessions
 from chez_relay.limits import Limits
@@ -32,8 +28,40 @@ from chez_wire.limits import MAX_FRAME
 
 __all__ = ("RelayServer", "serving")
 
-TRY_LATER: Final = 1013
 _log = logging.getLogger("chez_relay")
+
+
+class _May:
+    """What one connection may still do, by its own limits and its address's."""
+
+    def __init__(self, addresses: Addresses, account: Account, limits: Limits, clock: Callable[[], float]) -> None:
+        self._addresses = addresses
+        self._account = account
+        self._clock = clock
+        self._packets = Bucket(limits.packets_burst, limits.packets_rate)
+        self._places = 0
+
+    def look_up(self) -> bool:
+        """Look up one more packet."""
+        return self._packets.take(self._clock()) and self._addresses.take(self._account.packets)
+
+    def make_space(self) -> bool:
+        """Make one more space."""
+        return self._addresses.take(self._account.spaces)
+
+    def make_inbox(self) -> bool:
+        """Make or renew one more inbox."""
+        return self._addresses.take(self._account.inboxes)
+
+    def open_place(self) -> bool:
+        """Hold one more space or inbox open."""
+        allowed = self._addresses.place(self._account)
+        self._places += allowed
+        return allowed
+
+    def end(self) -> None:
+        """Give back what ends with the connection."""
+        self._account.places -= self._places
 
 
 class RelayServer:
@@ -41,7 +69,7 @@ class RelayServer:
 
     def __init__(
         self, storage: Storage, *, tokens: Collection[str], limits: Limits, random: Callable[[int], bytes],
-        clock: Callable[[], float],
+        clock: Callable[[], float], trusted: Collection[str] = (), header: str = "",
     ) -> None:
         self._storage = storage
         self.tokens = tokens
@@ -49,13 +77,12 @@ class RelayServer:
         self._limits = limits
         self._random = random
         self._clock = clock
-        self._packets = Buckets(limits.packets_burst_per_address, limits.packets_rate_per_address)
         self._kept = KeptSessions(clock, limits.kept_bytes, limits.kept_bytes_per_address, limits.kept_seconds)
         self.counts = Counts()
+        self.door = Door(limits, clock, self.counts, trusted=trusted, header=header)
         self._committer = Committer(storage, self._grown, counts=self.counts, clock=clock)
         self._connections: dict[Connection, asyncio.Task[None] | None] = {}
         self._followers: dict[bytes, dict[Connection, None]] = {}
-        self._addresses: Counter[str] = Counter()
         self.names: frozenset[str] = frozenset()
         self.port = 0
         self._draining = False
@@ -67,8 +94,8 @@ class RelayServer:
 
     @property
     def load(self) -> int:
-        """Bytes that all connections together keep in memory, at most."""
-        return sum(connection.load for connection in self._connections)
+        """Bytes that all connections together make the relay hold."""
+        return self.door.addresses.held
 
     @property
     def followed(self) -> int:
@@ -95,55 +122,26 @@ class RelayServer:
             for connection in list(self._followers.get(inbox, ())):
                 connection.inbox_grew(inbox)
 
-    def admit(self, socket: ServerConnection, _request: HttpRequest) -> Response | None:
-        """Turn away a connection too many before the websocket handshake."""
-        if self._crowded(socket):
-            self.counts.turned_away["connections"] += 1
-            return socket.respond(http.HTTPStatus.TOO_MANY_REQUESTS, "too many connections\n")
-        return None
-
-    def _crowded(self, socket: ServerConnection) -> bool:
-        here = self._addresses[_address(socket)]
-        if here >= self._limits.connections_per_address:
-            return True
-        return len(self._connections) >= self._limits.connections
-
-    async def handle(self, socket: ServerConnection) -> None:
+    async def handle(self, websocket: ServerConnection) -> None:
         """Serve one accepted websocket until it closes."""
-        if self._crowded(socket):  # handshakes side by side can pass `admit` together
-            self.counts.turned_away["connections"] += 1
-            with suppress(ConnectionClosed):
-                await socket.close(TRY_LATER, "too many connections")
-            return
-        address = _address(socket)
-        kept = self._kept.at(address)
+        socket = self.door.guest(websocket)
+        account = self.door.account(socket)
+        kept = self._kept.at(account.name)
+        may = _May(self.door.addresses, account, self._limits, self._clock)
         session = RelaySession(
             names=self.names, nonce=self._random(32), incarnation=self._storage.incarnation,
-            tokens=self.tokens, lookup=self._lookup(address), kept=kept,
+            tokens=self.tokens, may=may, kept=kept,
         )
         connection = Connection(socket, session, self._committer, self)
         self._connections[connection] = asyncio.current_task()
-        self._addresses[address] += 1
         self.counts.connections += 1
         try:
             await connection.run(self._limits.hello)
         finally:
             del self._connections[connection]
-            self._addresses[address] -= 1
-            if self._addresses[address] <= 0:
-                del self._addresses[address]
+            may.end()
             kept.close()
             self._forget(connection)
-
-    def _lookup(self, address: str) -> Callable[[], bool]:
-        """Whether a connection may look up one more packet, by its own bucket and its address's."""
-        own = Bucket(self._limits.packets_burst, self._limits.packets_rate)
-
-        def lookup() -> bool:
-            now = self._clock()
-            return own.take(now) and self._packets.take(address, now)
-
-        return lookup
 
     def _forget(self, connection: Connection) -> None:
         for name in connection.followed:
@@ -162,7 +160,7 @@ class RelayServer:
         while True:
             result = await self._expired()
             if not (isinstance(result, Expired) and result.more):
-                self._packets.forget_full(self._clock())
+                self.door.addresses.forget_idle()
                 self._kept.forget_old()
                 await asyncio.sleep(self._limits.expiry_interval)
 
@@ -178,6 +176,12 @@ class RelayServer:
             await asyncio.sleep(self._limits.stall)
             for connection in list(self._connections):
                 self.counts.let_go["stalled"] += connection.drop_if_stalled()
+
+    async def drop_slow_frames(self) -> None:
+        """Drop clients that began a frame and don't end it, for ever."""
+        while True:
+            await asyncio.sleep(self._limits.frame / 8)
+            self.door.drop_slow_frames()
 
     async def drain(self) -> None:
         """Answer what was asked, then close all connections (1001, going away): devices come back by themselves.
@@ -199,11 +203,6 @@ class RelayServer:
             connection.abort()
 
 
-def _address(socket: ServerConnection) -> str:
-    remote = socket.remote_address
-    return str(remote[0]) if remote else ""
-
-
 def _names(given: Collection[str], host: str, port: int) -> frozenset[str]:
     """The names a relay answers to: those given, else the listen address and loopback's."""
     local = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
@@ -216,6 +215,7 @@ async def serving(
     storage: Storage, host: str, port: int, *, names: Collection[str] = (), tokens: Collection[str] = (),
     limits: Limits | None = None, random: Callable[[int], bytes] = secrets.token_bytes,
     clock: Callable[[], float] = time.monotonic, tls: ssl.SSLContext | None = None,
+    trusted: Collection[str] = (), header: str = "X-Forwarded-For",
 ) -> AsyncIterator[RelayServer]:
     """Serve `storage` on host and port (0: any free one, see `.port`) while the context is open; with `tls`, wss://.
 
@@ -223,18 +223,20 @@ async def serving(
     storage stays open. Raises OSError when the address can't be bound.
     """
     limits = limits or Limits()
-    server = RelayServer(storage, tokens=tokens, limits=limits, random=random, clock=clock)
+    server = RelayServer(storage, tokens=tokens, limits=limits, random=random, clock=clock, trusted=trusted,
+                         header=header)
     quiet = logging.getLogger("chez_relay.websocket")
     quiet.disabled = True  # websockets would log peers' addresses and headers
     async with serve(
-        server.handle, host, port, process_request=server.admit, compression=None, max_size=MAX_FRAME,
+        server.handle, host, port, process_request=server.door.admit,
+        create_connection=server.door.factory(), compression=None, max_size=MAX_FRAME,
         max_queue=4, ping_interval=limits.ping_interval, ping_timeout=limits.ping_timeout,
-        open_timeout=limits.hello, server_header=None, logger=quiet, ssl=tls,
+        open_timeout=limits.hello, close_timeout=limits.drain, server_header=None, logger=quiet, ssl=tls,
         ssl_handshake_timeout=limits.hello if tls else None,
     ) as listener:
         server.port = next(iter(listener.sockets)).getsockname()[1]
         server.names = _names(names, host, server.port)
-        loops = (server.commit(), server.expire(), server.drop_stalled())
+        loops = (server.commit(), server.expire(), server.drop_stalled(), server.drop_slow_frames())
         tasks = [asyncio.create_task(loop) for loop in loops]
         _log.info("listening")
         try:

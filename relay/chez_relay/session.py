@@ -17,10 +17,11 @@ The table below holds all transitions. A frame that it does not allow is answere
 """
 
 import enum
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from chez_relay.allowances import ANYTHING, May
 from chez_relay.chunks import ChunkFrame, plan
 from chez_relay.effects import Ask, Close, Effect, Follow
 from chez_relay.errors import Code
@@ -122,25 +123,25 @@ class RelaySession:
 
     `names` are the host:port names this relay answers to, in lower case; `nonce` is 32 fresh random
     bytes; `incarnation` the storage's; `tokens` what an operator accepts for creating
-    spaces (empty: everybody may); `lookup` is asked before each packet is looked up, which
-    needs no role, and may say that there were too many. `kept` is what this connection keeps for
+    spaces (empty: everybody may); `may` is asked before what needs no role, or costs
+    memory: packets, making spaces and inboxes, holding them open. `kept` is what this connection keeps for
     the next, and finds of the one before.
     """
 
-    __slots__ = ("_incarnation", "_kept", "_lookup", "_names", "_roles", "_signatures", "_state", "_subscriptions",
+    __slots__ = ("_incarnation", "_kept", "_may", "_names", "_roles", "_signatures", "_state", "_subscriptions",
                  "_tickets", "_tokens", "_waiting", "_waiting_bytes")
 
     def __init__(
         self, *, names: Collection[str], nonce: bytes, incarnation: bytes, tokens: Collection[str] = (),
-        lookup: Callable[[], bool] = lambda: True, kept: KeptHere | None = None,
+        may: May = ANYTHING, kept: KeptHere | None = None,
     ) -> None:
         self._names = names
         self._incarnation = incarnation
         self._tokens = tuple(tokens)
-        self._lookup = lookup
+        self._may = may
         self._state = State.GREETING
         self._signatures = Signatures("", b"", nonce)
-        self._roles = OpenRoles()
+        self._roles = OpenRoles(may.open_place)
         self._tickets = Tickets()
         self._subscriptions = Subscriptions(self._tickets)
         self._kept = kept or KeptSessions(lambda: 0.0).at("")
@@ -277,13 +278,16 @@ class RelaySession:
         return [send(Welcome(PROTOCOL_VERSION, nonce, self._incarnation))]
 
     def _signed(self, frame: CreateSpace | CreateInbox | Rotate | DeleteSpace | Drop) -> list[Effect]:
+        made = {CreateSpace: self._may.make_space, CreateInbox: self._may.make_inbox}.get(type(frame))
+        if made is not None and not made():
+            return fail(frame.ref, Code.TOO_OFTEN, "too many were made from your address just now", retry=True)
         request = self._signatures.request(frame, self._tokens, self._incarnation)
         if isinstance(request, Refused):
             return refused(frame.ref, request)
         return [self._tickets.ask(request, lambda r: done(frame.ref, r))]
 
     def _packet(self, frame: GetPacket) -> list[Effect]:
-        if not self._lookup():
+        if not self._may.look_up():
             return fail(frame.ref, Code.TOO_OFTEN, "too many packets were asked for from here just now", retry=True)
 
         def then(result: Result) -> list[Effect]:

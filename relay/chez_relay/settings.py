@@ -74,6 +74,12 @@ def _network(value: object) -> str:
     return str(ipaddress.ip_network(_text(value), strict=False))
 
 
+def _header(value: object) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", _text(value)):
+        raise ValueError
+    return str(value)
+
+
 def _one_of(*choices: str) -> Callable[[object], str]:
     def parse(value: object) -> str:
         if value not in choices:
@@ -113,6 +119,10 @@ _GENERAL: Final = (
     Setting("tls_certificate", "a file", _text, "",
             "The certificate with its chain, in PEM: then devices dial wss://. Read again on SIGHUP.", path=True),
     Setting("tls_key", "a file", _text, "", "The certificate's secret key, in PEM without a passphrase.", path=True),
+    Setting("trusted_proxies", "networks", _list_of(_network), (),
+            "Addresses of proxies in front, whose header is believed. Without: each connection speaks for itself."),
+    Setting("proxy_header", "a header", _header, "X-Forwarded-For",
+            "Where such a proxy adds the address that it speaks for, at the end."),
     Setting("status", "HOST:PORT", _optional_address, "",
             "Address for health, readiness and metrics, which only the operator should reach. Without: none."),
     Setting("log_file", "a file", _text, "", "Write the log there. Without: to standard error.", path=True),

@@ -11,6 +11,7 @@ from chez.crypto import SigningKey
 from chez.errors import InvalidValue
 from chez.sync.events import AppendDone, EntriesArrived, PacketArrived, Refused, RolesEnded
 from chez.sync.requests import Rotation
+from chez_relay.allowances import ANYTHING
 from chez_relay.effects import Ask, Close, Effect, Send
 from chez_relay.errors import Code
 from chez_relay.session import RelaySession, State
@@ -381,7 +382,11 @@ def test_a_packet_needs_a_tag_and_nothing_else() -> None:
 def test_asking_for_packets_is_held_to_what_the_shell_allows() -> None:
     """Where the allowance is used up, a request is refused without touching the storage, and may be repeated later."""
     allowed = [True, True, False, True]
-    session = RelaySession(names=[NAME], nonce=seed("n"), incarnation=seed("i"), lookup=lambda: allowed.pop(0))
+    class Some(type(ANYTHING)):  # type: ignore[misc]
+        def look_up(self) -> bool:
+            return allowed.pop(0)
+
+    session = RelaySession(names=[NAME], nonce=seed("n"), incarnation=seed("i"), may=Some())
     session.receive(frames.encode(frames.Hello([1], seed("c"), NAME)))
     effects = [session.receive(frames.encode(frames.GetPacket(n, HANDLE, seed("t")))) for n in range(4)]
     assert [isinstance(one[0], Ask) for one in effects] == [True, True, False, True]

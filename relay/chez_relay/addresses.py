@@ -1,0 +1,124 @@
+"""What each address has of the relay at this moment: connections, places, memory, and how often it asked.
+
+An account outlives its connections until all that it took came back, or a new connection would begin
+afresh. Time is an argument of the whole (`clock`), and nothing here does I/O.
+"""
+
+import ipaddress
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from chez_relay.buckets import Bucket
+from chez_relay.limits import Limits
+
+__all__ = ("Account", "Addresses", "Guest", "address_of", "forwarded")
+
+PREFIX: Final = 64
+"""Bits of an IPv6 address that tell customers apart: each has 2^64 addresses at least (RFC 6177)."""
+
+
+class Guest(Protocol):
+    """One connection, as its account sees it."""
+
+    held: int
+    """Bytes held for it."""
+
+    def leave(self, why: str) -> None:
+        """End it at once, for a reason that is counted."""
+
+
+def address_of(host: str) -> str:
+    """What stands for everybody who can have this address; the text itself where it is no IP address."""
+    try:
+        found = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
+        return str(ipaddress.IPv6Network((int(found) >> 64 << 64, PREFIX)))
+    return str(found)
+
+
+def forwarded(values: Iterable[str], trusted: Callable[[str], bool]) -> str:
+    """Who a proxy says that it speaks for: the last in its header that is no trusted proxy itself.
+
+    What stands before that was written by whoever it is, and says nothing. Empty when there is none.
+    """
+    for host in reversed([part.strip() for value in values for part in value.split(",")]):
+        if not trusted(host):
+            return host
+    return ""
+
+
+@dataclass(slots=True, eq=False)
+class Account:
+    """One address, by the name of all who can have it."""
+
+    name: str
+    dials: Bucket
+    spaces: Bucket
+    inboxes: Bucket
+    packets: Bucket
+    guests: set[Guest] = field(default_factory=set)
+    places: int = 0
+    held: int = 0
+
+    def idle(self, now: float) -> bool:
+        """Whether nothing is to be remembered of it."""
+        buckets = (self.dials, self.spaces, self.inboxes, self.packets)
+        return not self.guests and not self.places and all(bucket.full(now) for bucket in buckets)
+
+
+class Addresses:
+    """All accounts of one relay, and what they hold together."""
+
+    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._accounts: dict[str, Account] = {}
+        self.held = 0
+
+    def __len__(self) -> int:
+        return len(self._accounts)
+
+    def at(self, host: str) -> Account:
+        """The account of an address."""
+        name, most = address_of(host), self._limits
+        account = self._accounts.get(name)
+        if account is None:
+            account = self._accounts[name] = Account(
+                name, dials=Bucket(most.dials_burst_per_address, most.dials_rate_per_address),
+                spaces=Bucket(most.spaces_burst_per_address, most.spaces_rate_per_address),
+                inboxes=Bucket(most.inboxes_burst_per_address, most.inboxes_rate_per_address),
+                packets=Bucket(most.packets_burst_per_address, most.packets_rate_per_address))
+        return account
+
+    def forget_idle(self) -> None:
+        """Let go of accounts of which nothing is to be remembered."""
+        now = self._clock()
+        self._accounts = {name: account for name, account in self._accounts.items() if not account.idle(now)}
+
+    def hold(self, account: Account, guest: Guest, change: int) -> None:
+        """Note that more (or less) is held for a guest; above a limit whoever holds the most is let go."""
+        guest.held += change
+        account.held += change
+        self.held += change
+        if change > 0:
+            if account.held > self._limits.memory_per_address:
+                max(account.guests, key=lambda one: one.held).leave("memory")
+            elif self.held > self._limits.memory:
+                worst = max(self._accounts.values(), key=lambda one: one.held)
+                max(worst.guests, key=lambda one: one.held).leave("memory")
+
+    def take(self, bucket: Bucket) -> bool:
+        """Take a token of an account's bucket, if there is one."""
+        return bucket.take(self._clock())
+
+    def place(self, account: Account) -> bool:
+        """Open one more space or inbox, if the address may."""
+        if account.places >= self._limits.places_per_address:
+            return False
+        account.places += 1
+        return True

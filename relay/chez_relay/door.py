@@ -1,0 +1,208 @@
+"""Connections as the network shapes them: who is let in, what they make the relay hold, how they fill frames.
+
+Everything below the frames of the protocol is here: it counts from the first byte of a connection, before
+there is a websocket or a Hello.
+"""
+
+import http
+import ipaddress
+from collections.abc import Callable, Collection
+from typing import Any, Final
+
+from websockets.asyncio.server import ServerConnection
+from websockets.frames import DATA_OPCODES, Frame
+from websockets.http11 import Request as HttpRequest
+from websockets.http11 import Response
+
+from chez_relay.addresses import Account, Addresses, forwarded
+from chez_relay.counts import Counts
+from chez_relay.limits import Limits
+from chez_wire.limits import MAX_FRAME
+
+__all__ = ("Door", "GuestConnection")
+
+MAX_FRAGMENTS: Final = 16
+"""Websocket fragments of one message. Devices send none; a megabyte in pieces of a byte would take 200 MB."""
+
+MAX_UNSENT: Final = 4 * MAX_FRAME
+"""Bytes that the socket has not taken. The relay itself waits from 32 KiB on; pongs don't, which answer
+whoever pings and never reads."""
+
+SPARE: Final = 32
+"""Connections above the limit that get an answer (HTTP 429) instead of nothing."""
+
+
+class GuestConnection(ServerConnection):
+    """A websocket that its door watches; `held` is what it makes the relay hold, in bytes."""
+
+    door: "Door"
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.account: Account | None = None
+        self.held = 0
+        self.began: float | None = None
+        """When the frame or message began that is not whole yet."""
+        self._arrived = 0
+        self._queued = 0
+        self._fragments = 0
+
+    def connection_made(self, transport: Any) -> None:
+        """A socket was accepted (and TLS agreed on)."""
+        super().connection_made(transport)
+        self.door.knocked(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        super().data_received(data)
+        if self.transport.get_write_buffer_size() > MAX_UNSENT:
+            self.leave("never reads")
+        self._weigh()
+
+    def process_event(self, event: Any) -> None:
+        """The library found a request or a frame in them."""
+        if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
+            self._queued += len(event.data)
+            self._fragments = 0 if event.fin else self._fragments + 1
+            if self._fragments > MAX_FRAGMENTS:
+                self.leave("fragments")
+        super().process_event(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed."""
+        super().connection_lost(exc)
+        self.door.left(self)
+
+    def taken(self, size: int) -> None:
+        """A message of this size was handled: it is no longer held here."""
+        self._queued -= size
+        self._weigh()
+
+    def hold(self, change: int) -> None:
+        """More, or less, is held for it elsewhere."""
+        if self.account is not None:
+            self.door.addresses.hold(self.account, self, change)
+
+    def leave(self, why: str) -> None:
+        """End it at once."""
+        if not self.transport.is_closing():
+            self.door.counts.let_go[why] += 1
+        self.transport.abort()
+        self.door.left(self)
+
+    def _weigh(self) -> None:
+        started = len(self.protocol.reader.buffer)
+        arrived = started + self._queued
+        if started or self._fragments:
+            if self.began is None:
+                self.began = self.door.clock()
+        else:
+            self.began = None
+        change, self._arrived = arrived - self._arrived, arrived
+        if change:
+            self.hold(change)
+
+
+class Door:
+    """Lets connections in, and counts those that it does not.
+
+    `trusted` are the networks of proxies whose `header` says who is behind them.
+    """
+
+    def __init__(
+        self, limits: Limits, clock: Callable[[], float], counts: Counts, *, trusted: Collection[str], header: str
+    ) -> None:
+        self.addresses = Addresses(limits, clock)
+        self.clock = clock
+        self.counts = counts
+        self._limits = limits
+        self._networks = [ipaddress.ip_network(one) for one in trusted]
+        self._header = header
+        self.guests: set[GuestConnection] = set()
+
+    def factory(self) -> type[GuestConnection]:
+        """What the websocket library makes of each socket."""
+        return type("Guest", (GuestConnection,), {"door": self})
+
+    def knocked(self, guest: GuestConnection) -> None:
+        """A socket was accepted: note it, or drop it, if far too many are there."""
+        self.guests.add(guest)
+        host = _host(guest)
+        if not self._is_proxy(host):
+            self._assign(guest, host)
+        account = guest.account
+        if account is not None and not self.addresses.take(account.dials):
+            self._drop(guest, "dials")
+        elif len(self.guests) > self._limits.connections + SPARE or (
+            account is not None and len(account.guests) > self._limits.connections_per_address + SPARE
+        ):
+            self._drop(guest, "connections")
+
+    def admit(self, socket: ServerConnection, request: HttpRequest) -> Response | None:
+        """Look at a websocket's handshake: turn away one too many with a word."""
+        guest = self.guest(socket)
+        if guest.account is None:
+            behind = forwarded(request.headers.get_all(self._header), self._is_proxy)
+            self._assign(guest, behind or _host(guest))
+            if not self.addresses.take(self.account(guest).dials):
+                return self._refused(guest, "dials")
+        account = self.account(guest)
+        if len(account.guests) > self._limits.connections_per_address or len(self.guests) > self._limits.connections:
+            return self._refused(guest, "connections")
+        return None
+
+    def guest(self, socket: ServerConnection) -> GuestConnection:
+        """One of the connections that the door's factory made."""
+        if not isinstance(socket, GuestConnection):
+            raise TypeError("the server makes its connections by the door's factory")
+        return socket
+
+    def account(self, guest: GuestConnection) -> Account:
+        """The account of a connection that was let in; that of one that has ended meanwhile holds nothing."""
+        if guest.account is None:
+            return self.addresses.at(_host(guest))
+        return guest.account
+
+    def left(self, guest: GuestConnection) -> None:
+        """A connection ended, or is about to: nothing is held for it any more."""
+        self.guests.discard(guest)
+        if guest.account is not None:
+            self.addresses.hold(guest.account, guest, -guest.held)
+            guest.account.guests.discard(guest)
+            guest.account = None
+
+    def drop_slow_frames(self) -> None:
+        """Drop those who have begun a frame and not ended it in time."""
+        before = self.clock() - self._limits.frame
+        for guest in [one for one in self.guests if one.began is not None and one.began < before]:
+            guest.leave("slow frame")
+
+    def _assign(self, guest: GuestConnection, host: str) -> None:
+        account = self.addresses.at(host)
+        account.guests.add(guest)
+        held, guest.held, guest.account = guest.held, 0, account
+        self.addresses.hold(account, guest, held)
+
+    def _refused(self, guest: GuestConnection, limit: str) -> Response:
+        self.counts.turned_away[limit] += 1
+        return guest.respond(http.HTTPStatus.TOO_MANY_REQUESTS, "too many connections\n")
+
+    def _drop(self, guest: GuestConnection, limit: str) -> None:
+        self.counts.turned_away[limit] += 1
+        guest.transport.abort()
+
+    def _is_proxy(self, host: str) -> bool:
+        if not self._networks:
+            return False
+        try:
+            address = ipaddress.ip_address(host.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        return any(address in network for network in self._networks)
+
+
+def _host(socket: ServerConnection) -> str:
+    remote = socket.remote_address
+    return str(remote[0]) if remote else ""
