@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from chez.errors import ChezError, InvalidValue, NotAllowed, NotFound, RelayRefused
+from chez.spaces.space import keep_statement
+from chez.store.database import Connection
 from chez.sync.connection import connect
 from chez.sync.entry import unseal
 from chez_wire.envelope import Header
@@ -203,3 +205,26 @@ async def test_the_journal_tells_who_was_taken_out(tmp_path: Path, server: Proce
         await a.devices.remove("phone")
         kinds = [receipt.kind for receipt in await a.journal.receipts()]
         assert kinds[-3:] == ["device-renamed", "epoch-started", "device-removed"]
+
+
+async def test_who_heard_that_it_is_out_says_nothing_more_in_its_private_space(tmp_path: Path, server: Process) -> None:
+    """Its removal arrived and the new keys did not yet: what it wrote stays with it, and others set nothing aside."""
+    async with paired(tmp_path, server.url) as (a, b):
+        for home in (a, b):
+            await home.set_relay(server.url)
+            await home.sync()
+        await b.devices.remove("a")  # as b holds it: what it wrote is sent by nobody
+        said = b._replica.space.membership.person_log(b.person_id)[-1]
+        await a.collection("notes").put({"n": 1}, id="late")
+        await a.journal.append("test", {})
+
+        def heard(db: Connection) -> list[object]:
+            a._replica.refresh(db)
+            keep_statement(db, a._replica.space.n, a._replica.space.membership, said)
+            return [*a._replica.collect(db)]
+
+        assert await a._database.write(heard) == []
+        await a.sync()
+        report = await b.sync()
+        assert report.quarantined == 0 and not await b.audit()
+        assert await ids(a) == {"late"} and await ids(b) == set()

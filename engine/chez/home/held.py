@@ -68,6 +68,8 @@ class HeldSpaces:
         self._opening = asyncio.Lock()
         self._person: Person | None = None
         self._silent = False
+        self.recovery: crypto.SealingKey | None = None
+        """The person's recovery key, which a home that came back keeps until its relays have heard of it."""
         self.all: dict[int, Held] = {}
         for space in spaces:
             self._add(space)
@@ -115,6 +117,13 @@ class HeldSpaces:
         self._person, self._silent = person, silent
         for replica in self.replicas():
             replica.person, replica.silent = person, silent
+        self.use(person.recovery)
+
+    def use(self, recovery: crypto.SealingKey | None) -> None:
+        """Open packets for the person's recovery key, too; or no more."""
+        self.recovery = recovery
+        for replica in self.replicas():
+            replica.recovery = recovery
 
     def drop(self, n: int) -> Held | None:
         """The space in row `n` is open no more; returns what it was."""
@@ -169,7 +178,7 @@ class HeldSpaces:
             self._journal.record(db, kind, body if space.private else {**body, "space": space.id.hex()})
 
         replica = Replica(space, self._device, self.records, self._now, crypto.random_bytes, receipt)
-        replica.person, replica.silent = self._person, self._silent
+        replica.person, replica.silent, replica.recovery = self._person, self._silent, self.recovery
 
         def relays() -> Sequence[str]:
             return self._nearest(replica.space)

@@ -25,6 +25,7 @@ from chez.home.joining import come_in, follow_space
 from chez.home.pairing import Pairing, pair
 from chez.home.relays import Relays
 from chez.home.reports import CollectionInfo, HomeStatus, SyncReport, home_status
+from chez.home.returning import forget_when_heard
 from chez.home.sharing import own_card
 from chez.home.space import OpenHome, Space, collection_in
 from chez.home.syncing import Syncing
@@ -320,7 +321,9 @@ class Home:
         from being in step is in the report (`problems`), and stops no other. Raises for the private one,
         where no relay has it, `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`; what is here stays.
         """
-        return await self._syncing.sync(url, timeout, reseed)
+        report = await self._syncing.sync(url, timeout, reseed)
+        await forget_when_heard(self._database, self._spaces, self.device_id)
+        return report
 
     async def alarms(self) -> list[Alarm]:
         """What showed that a relay showed two devices different logs; nothing is taken back."""

@@ -38,6 +38,7 @@ from chez.home.building import building
 from chez.home.home import Home, unix_milliseconds
 from chez.home.names import check_name
 from chez.home.pairing import split_code
+from chez.home.returning import forget_when_heard, kept
 from chez.home.unlocking import note_key_file
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
@@ -238,12 +239,14 @@ async def opened(folder: Path, key: bytes, *, read_only: bool = False) -> AsyncI
     del key
     try:
         home = await database.read(lambda db: _load(db, folder, database))
+        home._spaces.use(await database.read(kept))
         try:
             if not read_only:
                 # A full disk keeps no home from opening: the next time tries again.
                 with suppress(StorageFailed):
                     await unfinished.remove(database, home.journal)
                     await note_key_file(folder, database, home.journal)
+                    await forget_when_heard(database, home._spaces, home.device_id)
                 await home._spaces.start()
                 await home.begin()
             yield home

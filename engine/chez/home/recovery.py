@@ -42,6 +42,7 @@ from chez.home.home import Home
 from chez.home.lifecycle import check_new, fill_store, hold, locked, make_store, new_device, opened
 from chez.home.pairing import Ask
 from chez.home.reports import SpaceStatus, SyncReport
+from chez.home.returning import keep
 from chez.home.taking_back import sync_back
 from chez.journal import close_accounts
 from chez.keys.device import DeviceKeys
@@ -273,6 +274,7 @@ class _Coming:
                 held.replica.recount(db)
             close_accounts(db)
             journal = self.home.journal
+            keep(db, self.person.recovery)
             journal.record(db, "home-recovered", {"name": self.name, "relay": self.relay})
             for info in gone:
                 journal.record(db, "device-removed", {"device": info.id.hex(), "name": info.name})

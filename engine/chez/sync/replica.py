@@ -82,7 +82,9 @@ class Replica:
         self._note = note
         self._stale = False
         self.person: Person | None = None
-        """The person's own keys while a home comes back by them: its packets open here, its root says farewell."""
+        """The person's own keys while a home comes back by them: its root says farewell."""
+        self.recovery: crypto.SealingKey | None = None
+        """The person's recovery key until relays know of a device that came back by it: its packets open here."""
         self.silent = False
         """Whether nothing is sent, whatever waits: a device that is not certified yet only reads."""
         self.current = space.epoch
@@ -233,7 +235,7 @@ class Replica:
     @property
     def tags(self) -> list[bytes]:
         """Where the packets with the keys of a new epoch lie at relays that this device can open, its own first."""
-        return list(mailboxes(self.space, self._device, self.person))
+        return list(mailboxes(self.space, self._device, self.recovery))
 
     def _epoch_at(self, db: Connection, relay: int) -> Epoch:
         """The epoch whose credentials a relay has, as far as is known here."""
@@ -290,7 +292,7 @@ class Replica:
         """The epoch in this device's packet, None when it is no packet for it; and what that unlocked."""
         self.refresh(db)
         under = self.space.epoch.id
-        epoch = take_packet(db, self.space, box, self._device, self.person)
+        epoch = take_packet(db, self.space, box, self._device, self.recovery)
         received = Received()
         if epoch is not None:
             self._unlock(db, relay, under, received)

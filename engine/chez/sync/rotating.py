@@ -11,7 +11,6 @@ from chez import crypto
 from chez.errors import BadEntry, RelayRefused
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
-from chez.keys.person import Person
 from chez.spaces.public import reader_of
 from chez.spaces.rotation import (
     Farewell,
@@ -102,12 +101,12 @@ def start_epoch(db: Connection, space: SpaceKeys, device: DeviceKeys, entropy: C
 
 
 def take_packet(db: Connection, space: SpaceKeys, box: bytes, device: DeviceKeys,
-                person: Person | None) -> Epoch | None:
+                recovery: crypto.SealingKey | None) -> Epoch | None:
     """The epoch in a packet that can be opened here (`mailboxes`), which reads, and seals nothing yet.
 
     None when the packet is none, or a farewell: if it is true, and not an old one, the space remembers.
     """
-    opened = (_opened(space.id, box, key) for key in mailboxes(space, device, person).values())
+    opened = (_opened(space.id, box, key) for key in mailboxes(space, device, recovery).values())
     epoch = next((one for one in opened if one is not None), None)
     if epoch is None:
         return None
@@ -127,16 +126,17 @@ def take_packet(db: Connection, space: SpaceKeys, box: bytes, device: DeviceKeys
     return space.epochs[epoch.id]
 
 
-def mailboxes(space: SpaceKeys, device: DeviceKeys, person: Person | None) -> dict[bytes, crypto.SealingKey]:
+def mailboxes(space: SpaceKeys, device: DeviceKeys,
+              recovery: crypto.SealingKey | None) -> dict[bytes, crypto.SealingKey]:
     """By tag, in order, what opens packets of a space here.
 
-    The device's own key, those of the devices that it was, the person's recovery key while its
-    keys are at hand and, of a public space, everybody's.
+    The device's own key, those of the devices that it was, the person's recovery key while that
+    is at hand and, of a public space, everybody's.
     """
     state = space.membership.state
     found = {tag_of(space.id, key.public): key for key in (device.sealing, *device.former)}
-    if person is not None and state.create is not None:
-        found[recovery_tag_of(state.create.nonce, person.recovery.public)] = person.recovery
+    if recovery is not None and state.create is not None:
+        found[recovery_tag_of(state.create.nonce, recovery.public)] = recovery
     if (everybody := reader_of(state)) is not None:
         found[tag_of(space.id, everybody.public)] = everybody
     return found
