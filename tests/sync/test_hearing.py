@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from chez.home.devices import expel
 from chez.records.encode import encode_fields
 from chez.records.store import RecordStore
 from chez.records.waiting import Budget
@@ -172,3 +173,20 @@ def test_who_was_interrupted_reads_on_before_it_says_anything() -> None:
     assert newcomer.db.execute("SELECT count(*) FROM statement WHERE sent = 0").fetchone() != (0,)
     newcomer.replicas[1].resume(newcomer.db, RELAY, bytes(32))
     assert newcomer.replicas[1].relays.reseeding
+
+
+def test_who_was_taken_out_by_the_word_in_one_space_is_out_of_all() -> None:
+    """That a device was taken out is heard in a shared space first: it is out of the private one too, and that said.
+
+    Once: heard there as well it is said no more.
+    """
+    family = Family()
+    founder, other = family.founder, family.other
+    third = family.third().member.keys.id
+    expel(other.db, [replica.space for replica in other.replicas.values()], other.member.keys, family.house.person,
+          third, {third})
+    founder.receives(other.sends(family.shared), family.shared)
+    said = founder.sends()
+    assert founder.replicas[1].space.membership.state.right(third) is None and len(said) == 1
+    founder.receives(other.sends())
+    assert founder.sends() == []

@@ -19,7 +19,7 @@ from chez.keys.person import Person
 from chez.records.anew import settled, unsettled
 from chez.records.store import RecordStore
 from chez.records.waiting import Budget
-from chez.spaces.copies import copy_person
+from chez.spaces.copies import copy_person, tell_private
 from chez.spaces.handover import announce_missed
 from chez.spaces.permits import role_of
 from chez.spaces.space import SpaceKeys, load_space, note_name
@@ -396,6 +396,8 @@ class Replica:
         if received.said:
             self._unlock(db, relay, under, received, budget)
             received.owed = owes(db, self.space, self._device.id, self._epoch_at(db, relay), first=True)
+        if (private := tell_private(db, self.space.n, received.statements)) is not None:
+            received.spaces.append(private)
         self._tell(db, received.notices)
         self._left = self.leaves(db)
         received.left = self.left
