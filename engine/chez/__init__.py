@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from chez.home.recovery import Recovered, recover
     from chez.home.remaining import TakenBack, take_back
     from chez.home.renewal import Renewal
-    from chez.home.reports import HomeStatus, RelayStatus, SpaceStatus, SyncReport
+    from chez.home.reports import Admitted, HomeStatus, RelayStatus, SpaceStatus, SyncReport
     from chez.home.restoring import Restored, become_new_device, restore
     from chez.home.sharing import Member
     from chez.home.space import Space
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from chez.sync.heads import Alarm
 
 __all__ = (
-    "Alarm", "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Contact",
+    "Admitted", "Alarm", "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Contact",
     "Contacts", "Counter", "DeviceInfo", "Devices", "Diagnosis", "Difference", "Evidence", "ExportReport",
     "FeedPage", "Finding", "Hit", "Home", "HomeStatus", "ImportReport", "Invitation", "Mark", "Member", "Migrated",
     "Query", "Record", "Recovered", "RelayStatus", "Renewal", "Restored", "Reversal", "Rows", "Space",
@@ -92,7 +92,7 @@ _MODULES = {
     "chez.home.recovery": ("Recovered", "recover"),
     "chez.home.remaining": ("TakenBack", "take_back"),
     "chez.home.renewal": ("Renewal",),
-    "chez.home.reports": ("HomeStatus", "RelayStatus", "SpaceStatus", "SyncReport"),
+    "chez.home.reports": ("Admitted", "HomeStatus", "RelayStatus", "SpaceStatus", "SyncReport"),
     "chez.home.restoring": ("Restored", "become_new_device", "restore"),
     "chez.home.sharing": ("Member",),
     "chez.home.space": ("Space",),

@@ -42,7 +42,8 @@ def test_an_invitation_from_link_to_records(chez: Chez, guest: Chez) -> None:
     chez.run("sync")
     waiting = guest.run("join", "-", "--timeout", "0.3", code=1, stdin=link.encode()).stderr
     assert "Waiting for a device" in waiting and "chez sync" in waiting
-    assert chez.json("sync")["unanswered"] == ""
+    assert "let in by an invitation: 'test' into 'Trip' as reader" in chez.run("sync").stdout
+    assert chez.json("sync")["let_in"] == []
     assert "you are in 'Trip', as reader: 0 records" in guest.run("join", link).stdout
     assert guest.error("put", "notes", "b", "n=2", "--space", "Trip")["code"] == "NotAllowed"
     listed = chez.run("space", "invitations", "Trip").stdout

@@ -136,6 +136,7 @@ def test_mistakes_and_second_thoughts(quick: Chez, berta: Chez) -> None:
         assert "must answer" in quick.error("space", *act)["message"]
     terminal = Terminal(quick.arguments("space", "remove", "Trip", "B."))
     terminal.expect("out of 'Trip'?")
+    assert "with its device " in terminal.seen and "B. (" in terminal.seen
     terminal.type("no\n")
     assert terminal.finish() == 1 and "nothing was changed" in terminal.seen
     assert len(quick.lines("space", "members", "Trip")) == 2

@@ -82,19 +82,11 @@ async def test_a_connected_owner_answers_at_once(tmp_path: Path, server: Process
     async with persons(tmp_path, "anna", "berta", "clara", relay=server.url) as (anna, berta, clara):
         trip = await anna.create_space("Trip")
         first = await invited(trip, anna, role="reader")
-        async with anna.connect() as link:
+        async with anna.connect():
             assert (await berta.join(first, timeout=20)).role == "reader"
             second = (await trip.invite("owner")).link
             assert second is not None
-            await link.synced(20)
-            async with asyncio.timeout(20):
-                while True:
-                    try:
-                        hers = await clara.join(second, timeout=20)
-                        break
-                    except NotFound:  # the inbox of an invitation made just now is still being made
-                        await link.turn()
-            assert hers.role == "owner"
+            assert (await clara.join(second, timeout=20)).role == "owner"
             assert await roles(trip) == {"anna": "owner", "berta": "reader", "clara": "owner"}
 
 
@@ -188,7 +180,7 @@ async def test_an_invitation_that_expired_or_was_revoked_lets_nobody_in(
         await asked(berta, link)
         now = home_module.unix_milliseconds
         with pytest.raises(NotFound, match="no such invitation"):
-            await clara.join(other.link or "")
+            await clara.join(other.link or "", timeout=SOON)
         await anna.sync()
         await trip.revoke(other)
         with pytest.raises(Unanswered):
@@ -411,6 +403,69 @@ async def test_who_refills_an_inbox_without_pause_keeps_no_sync(
         assert report.problems == () and (await anna.status()).pending == 0
         assert "more came by an invitation to 'Trip'" in report.unanswered and "Other" not in report.unanswered
         assert (await berta.join(link)).role == "writer"
+
+
+async def test_a_sync_tells_whom_it_let_in(tmp_path: Path, server: Process) -> None:
+    """By name, space and role, each once; what a connected home does in between is told by its next sync."""
+    async with persons(tmp_path, "anna", "berta", "clara", relay=server.url) as (anna, berta, clara):
+        trip = await anna.create_space("Trip")
+        link = await invited(trip, anna, uses=2)
+        await asked(berta, link)
+        assert (await anna.sync()).let_in == (chez.Admitted("Trip", "berta", "writer"),)
+        await berta.join(link)
+        assert (await anna.sync()).let_in == ()
+        async with anna.connect():
+            await clara.join(link)
+            assert (await anna.sync()).let_in == (chez.Admitted("Trip", "clara", "writer"),)
+        assert (await anna.sync()).let_in == ()
+
+
+async def test_an_invitation_made_while_connected_works_at_once(tmp_path: Path, server: Process) -> None:
+    """When it is made the relay knows of it, and says so; offline it says that it is not ready."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        early = await trip.invite()
+        assert not early.ready
+        async with anna.connect():
+            made = await trip.invite()
+            assert made.ready and made.link is not None
+            one = InviteLink.read(made.link)
+            async with connect(server.url) as relay:
+                (outcome,) = await relay.open([(one.inbox, Put.PUT, one.put)])
+                assert outcome.error == ""
+            assert {one.id for one in await trip.invitations() if one.ready} >= {made.id}
+            assert (await berta.join(made.link)).role == "writer"
+
+
+async def test_a_guest_who_is_early_waits_a_little(tmp_path: Path, server: Process) -> None:
+    """Asked before the relay knows of the invitation, the guest comes in when it does."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        await anna.sync()
+        made = await trip.invite()
+        assert made.link is not None and not made.ready
+        coming = asyncio.create_task(berta.join(made.link))
+        async with connect(server.url) as relay:
+            one = InviteLink.read(made.link)
+            assert (await relay.open([(one.inbox, Put.PUT, one.put)]))[0].error == "unknown"
+        async with anna.connect():
+            assert (await coming).role == "writer"
+
+
+async def test_who_was_taken_out_answers_those_whom_it_invited(tmp_path: Path, server: Process) -> None:
+    """The device of an owner who is in the space no more tells its guests so, instead of letting them wait."""
+    async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta, role="owner")
+        link = await invited(hers, berta)
+        await asked(carl, link)
+        await trip.remove("berta")
+        await anna.sync()
+        report = await berta.sync()
+        assert hers.status().removed and report.unanswered == "" and report.let_in == ()
+        with pytest.raises(NotAllowed, match="revoked"):
+            await carl.join(link)
+        assert await roles(trip) == {"anna": "owner"}
 
 
 async def test_by_code_while_both_are_there(tmp_path: Path, server: Process) -> None:

@@ -128,8 +128,9 @@ async def test_who_leaves_is_gone_everywhere_and_what_it_wrote_stays(tmp_path: P
             assert not space._held.space.membership.state.rotation_owed
         assert [await home.audit() for home in (anna, berta, carl)] == [[], [], []]
         assert [(await home.status()).quarantined for home in (anna, carl)] == [0, 0]
-        await berta.sync()
+        report = await berta.sync()
         assert hers.role is None and hers.status().removed and await values(hers) == {"last words": {"n": 1}}
+        assert report.problems == ()  # it is out of the space, as it wanted
 
 
 async def test_an_owner_leaves_and_the_others_go_on(tmp_path: Path, server: Process) -> None:

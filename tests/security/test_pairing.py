@@ -10,7 +10,7 @@ import chez
 from chez import crypto, inboxes
 from chez.crypto import Kdf
 from chez.errors import BadPairing, NotAllowed
-from chez.home import lifecycle, pairing
+from chez.home import lifecycle, pairing, replying
 from chez.home.pairing import Pairing, split_code
 from chez.journal import write_receipt
 from chez.sync.codes import mailbox
@@ -101,6 +101,53 @@ async def test_an_unused_code_expires(home: chez.Home, monkeypatch: pytest.Monke
         monkeypatch.setattr(pairing, "CODE_SECONDS", 0)
         with pytest.raises(NotAllowed, match="ten minutes"):
             await waiting.confirm()
+
+
+async def test_a_code_that_was_given_up_is_over_at_once(home: chez.Home, tmp_path: Path) -> None:
+    """Who types it after the old device stopped waiting hears so, and need not wait ten minutes; no home is made."""
+    async with home.pair() as waiting:
+        code = waiting.code
+    async with asyncio.timeout(30):
+        with pytest.raises(NotAllowed, match="the code is over"):
+            await chez.join(tmp_path / "new", code, passphrase=PASSPHRASE, kdf=Kdf.minimum())
+    assert not (tmp_path / "new").exists()
+
+
+async def test_a_code_of_a_device_that_is_off_is_over_soon(
+        home: chez.Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that was killed can't say that it waits no more: what was sent to it lies there unread, which tells."""
+    monkeypatch.setattr(replying, "UNREAD_SECONDS", 0.2)
+    async with home.pair() as waiting:  # which does not look
+        async with asyncio.timeout(30):
+            with pytest.raises(NotAllowed, match="nobody waits for this code"):
+                await chez.join(tmp_path / "new", waiting.code, passphrase=PASSPHRASE, kdf=Kdf.minimum())
+    assert not (tmp_path / "new").exists()
+
+
+async def test_a_person_who_thinks_it_over_is_waited_for(
+        home: chez.Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old device took what was sent long before the person says yes: the new one goes on waiting."""
+    monkeypatch.setattr(replying, "UNREAD_SECONDS", 0.05)
+    monkeypatch.setattr(replying, "LOOK_SECONDS", 0.3)
+    looked = asyncio.Event()
+    unread = replying._unread
+
+    async def told(*arguments: object) -> bool:
+        found: bool = await unread(*arguments)  # type: ignore[arg-type]
+        looked.set()
+        return found
+
+    monkeypatch.setattr(replying, "_unread", told)
+
+    async def think(question: str, *, default: str = "") -> str:
+        await looked.wait()
+        return "yes"
+
+    async with home.pair() as waiting:
+        joining = asyncio.create_task(chez.join(tmp_path / "new", waiting.code, passphrase=PASSPHRASE, name="new",
+                                                kdf=Kdf.minimum()))
+        assert (await waiting.confirm(think)).name == "new"
+        await joining
 
 
 async def wrong_codes(home: chez.Home, count: int, ago: int) -> None:

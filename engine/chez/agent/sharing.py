@@ -56,6 +56,12 @@ async def space_role(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return {**_done(space), "member": _member(await space.set_role(asked.who, role))}
 
 
+async def space_member(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """One member, with its devices."""
+    asked = read_params(params, _Who)
+    return {**_done(asked.of(home)), "member": _member(await asked.of(home).member(asked.who))}
+
+
 async def space_remove(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Take a member out."""
     asked = read_params(params, _Who)
@@ -140,7 +146,7 @@ def _link(space: "Space") -> str | None:
 VERBS: "Final[Mapping[str, Verb]]" = {
     "space-add": space_add, "space-archive": space_archive, "space-delete": space_delete,
     "space-forget": space_forget, "space-leave": space_leave, "space-link": space_link,
-    "space-members": space_members, "space-remove": space_remove, "space-rename": space_rename,
-    "space-role": space_role, "space-transfer": space_transfer,
+    "space-member": space_member, "space-members": space_members, "space-remove": space_remove,
+    "space-rename": space_rename, "space-role": space_role, "space-transfer": space_transfer,
 }
 """The verbs of this module."""

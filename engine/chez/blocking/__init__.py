@@ -71,7 +71,7 @@ from chez.home.relays import Relays as AsyncRelays
 from chez.home.remaining import TakenBack
 from chez.home.remaining import take_back as async_take_back
 from chez.home.renewal import Renewal
-from chez.home.reports import CollectionInfo, HomeStatus, RelayStatus, SpaceStatus, SyncReport
+from chez.home.reports import Admitted, CollectionInfo, HomeStatus, RelayStatus, SpaceStatus, SyncReport
 from chez.home.restoring import Restored
 from chez.home.restoring import become_new_device as async_become_new_device
 from chez.home.restoring import restore as async_restore
@@ -112,6 +112,7 @@ from chez.sync.link import Link as AsyncLink
 from chez.sync.work import Progress
 
 __all__ = (
+    "Admitted",
     "Alarm",
     "BackupReport",
     "Blob",
@@ -1356,6 +1357,12 @@ class Space(Front[AsyncSpace]):
     def members(self) -> list[Member]:
         """Everybody who shares it: owners first, then writers, then readers."""
         return self._portal.call(lambda call: self._inner.members())
+
+    def member(self, who: Who) -> Member:
+        """The member whom a contact's name, a name or an id means. Raises `NotFound`, `InvalidValue` where several are
+        called so.
+        """
+        return self._portal.call(lambda call: self._inner.member(who))
 
     def add(self, card: str, role: RoleName = "writer", *, invite: bytes = b"") -> Member:
         """Let a person in, a contact by its name, or by the card that it gave (`Home.card`), with all devices it has.

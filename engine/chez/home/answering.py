@@ -8,6 +8,7 @@ are answered too, as long as the invitation would have lasted: then its inbox en
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from typing import Final
 from chez import crypto, inboxes
 from chez.errors import BadEntry, ChezError, InvalidValue, RelayRefused, RelayUnreachable
 from chez.home.held import Held, HeldSpaces
-from chez.home.invitations import Invitations, Own
+from chez.home.invitations import Invitations, Own, Ready
+from chez.home.reports import Admitted
 from chez.home.sharing import Sharing
 from chez.keys.device import DeviceKeys
 from chez.spaces.invitations import Reason, Refusal, Request, open_request
@@ -40,6 +42,9 @@ IN_STEP: Final = 60.0
 
 MOST_LOOKED_AT: Final = MAX_INBOX_ITEMS
 """Items of one inbox that one sync looks at: all that can have waited in it. Who refills it meanwhile keeps nobody."""
+
+MOST_LET_IN: Final = 1000
+"""Of those who came in between two reports so many are named; the journal has all."""
 
 MOST_TOLD: Final = 20
 """Refusals by one invitation that the journal tells of, as long as the home is open."""
@@ -66,6 +71,10 @@ class Answering:
         self._now = now
         self._own: dict[str, _Seen] = {}
         """By space, the invitations that are answered here."""
+        self._ready = Ready()
+        self._kept: dict[str, Link] = {}
+        """By relay, the link for which whoever comes is answered until it ends."""
+        self._let_in: deque[Admitted] = deque(maxlen=MOST_LET_IN)
         self._told: dict[bytes, set[bytes]] = {}
         """By invitation, the persons of whose refusal the journal tells, b"" for what was no request: each once, as
         long as the home is open."""
@@ -74,20 +83,40 @@ class Answering:
         """The invitations of a space."""
         sharing = Sharing(self._database, self._spaces, held, self._device, self._person)
         return Invitations(self._database, self._spaces, held, self._device, sharing,
-                           lambda: self._relay_of(held.space), self._now)
+                           lambda: self._relay_of(held.space), self._now, self._ready,
+                           lambda: self._stands(self._relay_of(held.space)))
 
-    async def once(self, link: Link) -> list[str]:
-        """Answer what waits at a link's relay; the names of spaces to which more came than is looked at at once."""
+    def _stands(self, url: str | None) -> bool:
+        link = self._kept.get(url or "")
+        return link is not None and link.status in ("syncing", "synced")
+
+    def let_in(self) -> tuple[Admitted, ...]:
+        """Who came in here since this was asked last, of very many the last."""
+        came = tuple(self._let_in)
+        self._let_in.clear()
+        return came
+
+    async def once(self, link: Link) -> str:
+        """Answer what waits at a link's relay; what is to be said if more came than one sync looks at."""
         opened = await self._open(link.url)
         if not opened:
-            return []
+            return ""
         async with connect(link.url) as relay:
             await self._watch(relay, opened)
             left = await self._work_off(relay, link, opened)
-        return sorted({opened[inbox].held.space.name for inbox in left})
+        named = " and ".join(sorted({repr(opened[inbox].held.space.name) for inbox in left}))
+        return named and (f"more came by an invitation to {named} than one sync looks at: sync again, and revoke an "
+                          "invitation whose link somebody uses to fill it")
 
     async def keep(self, link: Link) -> None:
         """Answer whatever comes to a link's relay, until cancelled."""
+        self._kept[link.url] = link
+        try:
+            await self._keep(link)
+        finally:
+            del self._kept[link.url]
+
+    async def _keep(self, link: Link) -> None:
         pause = FIRST_PAUSE
         while True:
             try:
@@ -106,7 +135,7 @@ class Answering:
     async def _open(self, url: str) -> dict[bytes, Own]:
         """The invitations to be answered at a relay, by their inboxes."""
         there = [held for held in self._spaces.all.values() if self._relay_of(held.space) == url]
-        changed = [held for held in there if not held.space.private and not held.replica.removed
+        changed = [held for held in there if not held.space.private
                    and (held.id not in self._own or self._own[held.id].known != self._known(held))]
 
         def look(db: Connection) -> dict[str, _Seen]:
@@ -116,8 +145,8 @@ class Answering:
         if changed:
             self._own |= await self._database.write(look)
         now = self._now()
-        return {inbox_of(one.keys.inbox.public): one for held in there if not held.replica.removed and
-                held.id in self._own for one in self._own[held.id].own if now < one.invite.expires}
+        return {inbox_of(one.keys.inbox.public): one for held in there if held.id in self._own
+                for one in self._own[held.id].own if now < one.invite.expires}
 
     async def _watch(self, relay: RelayConnection, opened: dict[bytes, Own]) -> None:
         """Make the inboxes, or renew them, and follow them."""
@@ -130,6 +159,7 @@ class Answering:
                                    reason=outcome.error)
         for inbox in opened:
             await relay.watch(inbox)
+        self._ready.note(one.hash for one in opened.values())
 
     async def _work_off(self, relay: RelayConnection, link: Link, opened: dict[bytes, Own]) -> set[bytes]:
         """Answer what waits in each inbox until nothing does, or as much was looked at as one has room for.
@@ -221,9 +251,11 @@ class Answering:
         invitations = self.of(one.held)
         try:
             tell = self._tells(one, request.card.person)
-            answer = await self._database.write(lambda db: invitations.answer(db, one, request, tell))
+            answer, came = await self._database.write(lambda db: invitations.answer(db, one, request, tell))
         except InvalidValue:  # a card that leads to no device, with what is known here
-            answer = Refusal(Reason.REMOVED)
+            answer, came = Refusal(Reason.REMOVED), None
+        if came is not None:
+            self._let_in.append(came)
         if isinstance(answer, Refusal):
             self._told.setdefault(one.hash, set()).add(request.card.person)
         else:

@@ -21,6 +21,9 @@ from chez_wire.login import Role, inbox_of
 __all__ = ("ask",)
 
 DAY: Final = 24 * 3600
+PATIENCE: Final = 8.0
+"""Seconds for which a relay is asked again that knows of no such invitation."""
+FIRST_PAUSE: Final = 0.25
 _REFUSED: Final = {
     Reason.EXPIRED: "it has expired",
     Reason.USED: "it was used by as many as it was made for",
@@ -45,17 +48,18 @@ async def ask(link: InviteLink, card: Card, device: DeviceKeys, timeout: float, 
     left = min(MAX_INBOX_TTL, (link.expires - now) // 1000 + DAY)
     try:
         async with asyncio.timeout(timeout), connect(link.relay) as relay:
-            return await _ask(relay, link, reply, request, left)
+            return await _ask(relay, link, reply, request, left, min(PATIENCE, timeout / 2))
     except TimeoutError:
         raise Unanswered(f"nobody has answered yet who may let you into {link.name!r}",
                          f"What you asked waits at {name}: do the same again later. Who invited you has to be in "
                          "step with the relay once, `chez sync` there does it.") from None
 
 
-async def _ask(relay: RelayConnection, link: InviteLink, reply: Reply, request: bytes, left: int) -> str:
+async def _ask(relay: RelayConnection, link: InviteLink, reply: Reply, request: bytes, left: int,
+               patience: float) -> str:
     inbox = inbox_of(reply.inbox.public)
     await relay.create_inbox(reply.inbox, reply.put.public, left)
-    taking, putting = await relay.open([(inbox, Role.TAKE, reply.inbox), (link.inbox, Role.PUT, link.put)])
+    (taking,) = await relay.open([(inbox, Role.TAKE, reply.inbox)])
     if taking.error:
         raise RelayRefused(f"the relay does not open the inbox for the answer ({taking.error})", reason=taking.error)
     await relay.watch(inbox)
@@ -72,10 +76,20 @@ async def _ask(relay: RelayConnection, link: InviteLink, reply: Reply, request: 
             return _answered(link, answer)
         if not asked:  # nobody had answered before
             asked = True
-            if putting.error:
-                raise _ended(relay.relay, link)
+            await _reach(relay, link, patience)
             await relay.put(link.inbox, request)
     raise AssertionError("arrivals end by raising")  # pragma: no cover
+
+
+async def _reach(relay: RelayConnection, link: InviteLink, patience: float) -> None:
+    """Find where requests by an invitation go: who made it just now may be about to tell the relay of it."""
+    loop, pause = asyncio.get_running_loop(), FIRST_PAUSE
+    until = loop.time() + patience
+    while (await relay.open([(link.inbox, Role.PUT, link.put)]))[0].error:
+        if loop.time() + pause > until:
+            raise _ended(relay.relay, link)
+        await asyncio.sleep(pause)
+        pause *= 2
 
 
 def _answered(link: InviteLink, answer: Welcome | Refusal) -> str:

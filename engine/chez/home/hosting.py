@@ -9,6 +9,7 @@ from chez import crypto, inboxes
 from chez.errors import BadPairing, ChezError, NotAllowed, NotFound, RelayRefused
 from chez.home.held import Held
 from chez.home.pairing import CODE_SECONDS, WRONG, Ask, agrees, check_guesses, full_code
+from chez.home.replying import type_code
 from chez.home.sharing import Member, RoleName, Sharing, role_named
 from chez.home.syncing import Syncing
 from chez.journal import Journal
@@ -169,23 +170,7 @@ async def visit(code: str, url: str, card: Card, device: DeviceKeys) -> str:
     `RelayUnreachable`, `RelayRefused`.
     """
     machine = Guest(code, card, device, crypto.random_bytes(32))
-    to_guest, _ = mailbox(code, True, "invitation")
-    to_host, box = mailbox(code, False, "invitation")
-    answered = False
-    try:
-        async with asyncio.timeout(CODE_SECONDS), inboxes.watch(url, to_guest) as items:
-            async for item in items:
-                await items.ack(item.number)
-                if answered:
-                    return machine.welcome(item.item)
-                await inboxes.put(url, box, to_host, machine.answer(item.item))
-                answered = True
-    except TimeoutError:
-        pass
-    except RelayRefused as error:
-        if error.reason != "unknown":
-            raise
-        raise NotFound("the relay knows of no such code",
-                       "It ended, is of another relay, or pairs devices, which needs a home that is still to be made: "
-                       "ask for a new one.") from None
-    raise NotAllowed("the other side did not answer in ten minutes", "Ask for a new code there.")
+    return await type_code(
+        code, "invitation", url, machine.answer, machine.welcome, CODE_SECONDS,
+        "It ended, is of another relay, or pairs devices, which needs a home that is still to be made: "
+        "ask for a new one.")

@@ -5,24 +5,37 @@ requests of those who come, follow from it for the devices of the person who mad
 nobody else (`spaces.invitations`): so any of these devices answers, and none of another owner.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 from chez import crypto
 from chez.errors import InvalidValue, NotFound
 from chez.home.held import Held, HeldSpaces
+from chez.home.reports import Admitted
 from chez.home.sharing import RoleName, Sharing, role_name, role_named
 from chez.keys.device import DeviceKeys
-from chez.spaces.invitations import InviteKeys, Refusal, Request, Verdict, Welcome, judge, keys_of, used
+from chez.spaces.invitations import (
+    InviteKeys,
+    Reason,
+    Refusal,
+    Request,
+    Verdict,
+    Welcome,
+    judge,
+    keys_of,
+    used,
+)
 from chez.spaces.permits import check_owner
 from chez.spaces.saying import say
 from chez.spaces.statements import Invite, Revoke, Role, Signed
 from chez.store.database import Connection, Database
 from chez_wire.limits import MAX_INBOX_TTL
 
-__all__ = ("WEEK", "Invitation", "Invitations", "Own")
+__all__ = ("WEEK", "Invitation", "Invitations", "Own", "Ready")
 
 WEEK: Final = timedelta(days=7)
 """How long an invitation lasts, if nothing else is said."""
@@ -30,6 +43,8 @@ WEEK: Final = timedelta(days=7)
 LEAST: Final = timedelta(minutes=1)
 MOST: Final = timedelta(seconds=MAX_INBOX_TTL)
 MOST_USES: Final = 1000
+SOON: Final = 5.0
+"""Seconds that a new invitation is waited for to be known to a relay that this home is connected to."""
 
 Now = Callable[[], int]
 
@@ -40,7 +55,8 @@ class Invitation:
 
     `link` is what is given to them, a secret: there on the devices of the person who made it
     (`own`), None elsewhere. `state` is "open", "used", "expired" or "revoked"; `used` is how
-    many came by it. `by` is the name of the device that made it.
+    many came by it. `by` is the name of the device that made it. `ready` says that since this
+    home was opened its relay was seen to have what takes requests by it: who asks before waits a little.
     """
 
     id: str
@@ -52,6 +68,7 @@ class Invitation:
     by: str
     own: bool
     link: str | None = field(repr=False)
+    ready: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +81,36 @@ class Own:
     keys: InviteKeys = field(repr=False)
 
 
+class Ready:
+    """The invitations, by their hashes, for which the relay takes requests, as was seen since the home was opened."""
+
+    def __init__(self) -> None:
+        self._hashes: set[bytes] = set()
+        self._news = asyncio.Event()
+
+    def __contains__(self, hash: bytes) -> bool:
+        return hash in self._hashes
+
+    def note(self, hashes: Iterable[bytes]) -> None:
+        """The relay takes requests by these."""
+        self._hashes.update(hashes)
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def wait(self, hash: bytes) -> None:
+        """Return when it takes them by this one."""
+        while hash not in self._hashes:
+            await self._news.wait()
+
+
 class Invitations:
-    """The invitations of one space; `relay` gives where it is kept in step, `now` Unix milliseconds."""
+    """The invitations of one space; `relay` gives where it is kept in step, `now` Unix milliseconds.
+
+    `answered` tells whether a connection that stands answers who comes by an invitation to the space.
+    """
 
     def __init__(self, database: Database, spaces: HeldSpaces, held: Held, device: DeviceKeys, sharing: Sharing,
-                 relay: Callable[[], str | None], now: Now) -> None:
+                 relay: Callable[[], str | None], now: Now, ready: Ready, answered: Callable[[], bool]) -> None:
         self._database = database
         self._spaces = spaces
         self._held = held
@@ -76,10 +118,18 @@ class Invitations:
         self._sharing = sharing
         self._relay = relay
         self._now = now
+        self._ready = ready
+        self._answered = answered
 
     async def make(self, role: RoleName, uses: int, expires: timedelta) -> Invitation:
         """Invite whoever shall hold the link; see `Space.invite`."""
-        return await self._database.write(lambda db: self._make(db, role, uses, expires))
+        made = await self._database.write(lambda db: self._make(db, role, uses, expires))
+        hash = bytes.fromhex(made.id)
+        if self._answered():  # the link is handed over in the next moment, and shall work then
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SOON):
+                    await self._ready.wait(hash)
+        return replace(made, ready=hash in self._ready)
 
     async def all(self) -> list[Invitation]:
         """Every invitation, the newest first; see `Space.invitations`."""
@@ -97,22 +147,29 @@ class Invitations:
         return [Own(self._held, statement.hash, invite, keys) for statement, invite in self._said()
                 if (keys := self._keys(invite)) is not None]
 
-    def answer(self, db: Connection, one: Own, request: Request, tell: bool) -> Welcome | Refusal:
+    def answer(self, db: Connection, one: Own, request: Request,
+               tell: bool) -> tuple[Welcome | Refusal, Admitted | None]:
         """Judge a request, and let its person in if that comes of it; with `tell` the journal tells of a refusal.
 
-        Raises `NotAllowed` when it can't be done now: keys that another owner made are not here yet.
+        The answer, and who came in just now. Who is in the space no more lets nobody in, and says so: nobody else
+        can answer by that invitation. Raises `NotAllowed` when it can't be done now: keys that another owner made
+        are not here yet.
         """
         self._held.replica.refresh(db)
         state = self._held.space.membership.state
         verdict = judge(state, one.invite, one.hash, request, self._now())
+        if verdict is Verdict.ADMIT and self._held.replica.removed:
+            verdict = Reason.REVOKED
         if isinstance(verdict, Verdict):
+            came = None
             if verdict is Verdict.ADMIT:
-                self._sharing.admit(db, request.card, role_name(one.invite.role), one.hash)
-            return Welcome(self._sharing.link(self._relay()))
+                member = self._sharing.admit(db, request.card, role_name(one.invite.role), one.hash)
+                came = Admitted(self._held.space.name, member.name, member.role)
+            return Welcome(self._sharing.link(self._relay())), came
         if tell:
             self._note(db, "invitation-refused", one.hash, {
                 "name": request.card.name, "person": request.card.person.hex(), "reason": verdict.value})
-        return Refusal(verdict)
+        return Refusal(verdict), None
 
     def _make(self, db: Connection, role: RoleName, uses: int, expires: timedelta) -> Invitation:
         given = role_named(role, self._held.space)
@@ -147,7 +204,8 @@ class Invitations:
         link = None if keys is None or relay is None else keys.link(invite, relay, self._held.space.name).text
         return Invitation(statement.hash.hex(), role_name(invite.role), invite.uses, came,
                           _time(invite.expires), ended,
-                          "" if device is None else device.name, keys is not None, link)
+                          "" if device is None else device.name, keys is not None, link,
+                          statement.hash in self._ready)
 
     def _revoke(self, db: Connection, which: str) -> Invitation:
         self._held.replica.refresh(db)

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext, suppres
 from pathlib import Path
 from typing import Any, Final
 
-from chez import crypto, inboxes
+from chez import crypto
 from chez.errors import (
     BadEntry,
     BadPairing,
@@ -27,9 +27,6 @@ from chez.errors import (
     HomeExists,
     HomeMissing,
     InvalidValue,
-    NotAllowed,
-    NotFound,
-    RelayRefused,
     StorageFailed,
 )
 from chez.home import unfinished
@@ -38,6 +35,7 @@ from chez.home.building import building
 from chez.home.home import Home, unix_milliseconds
 from chez.home.names import check_name
 from chez.home.pairing import split_code
+from chez.home.replying import type_code
 from chez.home.returning import forget_when_heard, kept
 from chez.home.unlocking import note_key_file
 from chez.journal import Journal
@@ -51,7 +49,6 @@ from chez.spaces.statements import Kind, Signed
 from chez.store.database import Connection, Database
 from chez.store.keyfile import KEY_FILE, WIPING_FILE, write_key
 from chez.store.keyring import database_key
-from chez.sync.codes import mailbox
 from chez.sync.pairing import Bundle, NewDevice
 from chez_wire.login import handle_of
 
@@ -106,7 +103,9 @@ async def join(path: Path | str, code: str, *, passphrase: str, name: str = "dev
         raise HomeExists(f"there is something at {path} already", "Choose another folder.")
     device = new_device()
     machine = NewDevice(short, device.signing, device.sealing.public, name, crypto.random_bytes(32))
-    bundle = await _exchange(short, url, machine)
+    bundle = await type_code(short, "pairing", url, machine.answer, machine.welcome, JOIN_SECONDS,
+                             "It ended, is of another relay, or is a guest's, who has a home already: "
+                             "ask for a new one.")
     spaces = _check(bundle, device)
 
     def fill(db: Connection) -> int:
@@ -116,29 +115,6 @@ async def join(path: Path | str, code: str, *, passphrase: str, name: str = "dev
         return rows[0]
 
     await _make(Path(path), passphrase, kdf, device, name, bundle.person, url, fill, "home-joined", {"name": name})
-
-
-async def _exchange(code: str, url: str, machine: NewDevice) -> Bundle:
-    to_new, _ = mailbox(code, True)
-    to_old, old_box = mailbox(code, False)
-    answered = False
-    try:
-        async with asyncio.timeout(JOIN_SECONDS), inboxes.watch(url, to_new) as items:
-            async for item in items:
-                await items.ack(item.number)
-                if answered:
-                    return machine.welcome(item.item)
-                await inboxes.put(url, old_box, to_old, machine.answer(item.item))
-                answered = True
-    except TimeoutError:
-        pass
-    except RelayRefused as error:
-        if error.reason != "unknown":
-            raise
-        raise NotFound("the relay knows of no such code",
-                       "It ended, is of another relay, or is a guest's, who has a home already: ask for a new one."
-                       ) from None
-    raise NotAllowed("the other device did not answer in ten minutes", "Ask for a new code there.")
 
 
 def _check(bundle: Bundle, device: DeviceKeys) -> list[tuple[Membership, list[Signed], list[Epoch]]]:

@@ -25,6 +25,9 @@ __all__ = ("CODE_SECONDS", "WRONG", "Ask", "Paired", "Pairing", "agrees", "check
 CODE_SECONDS = 600
 """How long a code works."""
 
+CLOSE_SECONDS = 2.0
+"""How long a code that is given up takes at most to say so."""
+
 MAX_WRONG = 5
 """Wrong codes within WINDOW seconds, after which no new code is made: one guess each is one in four million."""
 
@@ -92,6 +95,7 @@ class Pairing:
         self._url = url
         self._code = new_code(crypto.random_bytes(8))
         self._machine = OldDevice(self._code, crypto.random_bytes(32), person)
+        self._told = False
         self.code: str = full_code(self._code, url)
         """What is typed on the new device: a secret while it works."""
 
@@ -105,23 +109,41 @@ class Pairing:
         Raises `BadPairing` when a wrong code was tried (this one is burnt then),
         `NotAllowed` when the person says no.
         """
-        to_new, new_box = mailbox(self._code, True)
         to_old, _ = mailbox(self._code, False)
         try:
             introduction = await self._introduction(to_old)
         except BadPairing:
             await self._journal.append("pairing-refused", {"reason": WRONG})
             with suppress(ChezError):  # whoever mistyped it need not wait
-                await inboxes.put(self._url, new_box, to_new, self._machine.refuse())
+                await self._tell(self._machine.refuse())
             raise
         question = f"Let {introduction.name!r} (fingerprint {fingerprint(introduction.device)}) be a device of yours?"
         if ask is not None and not await agrees(ask, question):
-            await inboxes.put(self._url, new_box, to_new, self._machine.refuse())
+            await self._tell(self._machine.refuse())
             await self._journal.append("pairing-refused", {"reason": "the person said no", "name": introduction.name})
             raise NotAllowed("the new device was not let in", "Run `chez pair` again to try another.")
         bundle = await self._certify(introduction)
-        await inboxes.put(self._url, new_box, to_new, self._machine.admit(bundle))
+        await self._tell(self._machine.admit(bundle))
         return Paired(introduction.device, introduction.name)
+
+    async def _tell(self, message: bytes) -> None:
+        key, box = mailbox(self._code, True)
+        await inboxes.put(self._url, box, key, message)
+        self._told = True
+
+    async def _close(self) -> None:
+        """Remove what is left for this device; a welcome must stay until it is taken.
+
+        Whoever types the code from now on, or did and was not answered, is sent away.
+        """
+        with suppress(ChezError, TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                for to_new in (False,) if self._told else (True, False):
+                    key, _ = mailbox(self._code, to_new)
+                    async with inboxes.watch(self._url, key) as items:
+                        await items.ack(2**62)
+                if not self._told:
+                    await self._tell(self._machine.refuse())
 
     async def _open(self) -> None:
         """Make both inboxes and leave the hello in one."""
@@ -179,8 +201,4 @@ async def pair(database: Database, spaces: HeldSpaces, device: DeviceKeys, journ
     try:
         yield pairing
     finally:
-        # A hello nobody took is worth nothing by itself; a welcome must stay until taken.
-        with suppress(ChezError):
-            key, _ = mailbox(pairing._code, False)
-            async with asyncio.timeout(2), inboxes.watch(url, key) as items:
-                await items.ack(2**62)
+        await pairing._close()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from chez.blobs.tables import totals
 from chez.store.database import Connection
 
-__all__ = ("CollectionInfo", "HomeStatus", "RelayStatus", "SpaceStatus", "SyncReport", "home_status")
+__all__ = ("Admitted", "CollectionInfo", "HomeStatus", "RelayStatus", "SpaceStatus", "SyncReport", "home_status")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +58,24 @@ class RelayStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Admitted:
+    """Somebody whom this device let in through an invitation: into which space, the person's name, and its role."""
+
+    space: str
+    name: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
 class SyncReport:
     """What one sync did in all spaces: entries sent and received, and the relay's last offsets, added up.
 
     `quarantined` entries failed a check and were set aside; `reset` says that the
     relay's store was another than last time, so that everything was sent again.
     `problems` are the spaces, other than the private one, that could not be brought in step;
-    `unanswered` tells why those who came by an invitation got no answer, empty if they did. `relay`
-    is the first that the home is in step with now, `relays` tells how it stands with each.
+    a space that this person left is none. `unanswered` tells why those who came by an invitation
+    got no answer, empty if they did; `let_in` those who did come in by one, since the last report.
+    `relay` is the first that the home is in step with now, `relays` tells how it stands with each.
     """
 
     relay: str
@@ -77,6 +87,7 @@ class SyncReport:
     problems: tuple[SpaceStatus, ...] = ()
     unanswered: str = ""
     relays: tuple[RelayStatus, ...] = ()
+    let_in: tuple[Admitted, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

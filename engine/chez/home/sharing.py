@@ -93,6 +93,10 @@ class Sharing:
         """Everybody who shares the space; see `Space.members`."""
         return await self._database.read(self._members)
 
+    async def find(self, who: Who) -> Member:
+        """Who is called so; see `Space.member`."""
+        return await self._database.read(lambda db: self._find(who))
+
     async def add(self, card: Card, role: RoleName, invite: bytes) -> Member:
         """Let somebody in; see `Space.add`."""
         return await self._database.write(lambda db: self.admit(db, card, role, invite))

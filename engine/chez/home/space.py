@@ -182,6 +182,12 @@ class Space:
         """Everybody who shares it: owners first, then writers, then readers."""
         return await named(self._home.contacts, await self._sharing.members())
 
+    async def member(self, who: Who) -> Member:
+        """The member whom a contact's name, a name or an id means. Raises `NotFound`, `InvalidValue` where several are
+        called so.
+        """
+        return await self._named(await self._sharing.find(await self._who(who)))
+
     async def add(self, card: str, role: RoleName = "writer", *, invite: bytes = b"") -> Member:
         """Let a person in, a contact by its name, or by the card that it gave (`Home.card`), with all devices it has.
 

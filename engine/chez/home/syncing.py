@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppres
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from chez.errors import ChezError, Misuse, NotFound
+from chez.errors import ChezError, Misuse, NotFound, RelayRefused
 from chez.home.answering import Answering
 from chez.home.erasing import erase
 from chez.home.held import Held, HeldSpaces
@@ -314,11 +314,7 @@ class Syncing:
             assert self._answering is not None  # the home serves it when it opens
             try:
                 async with asyncio.timeout(timeout):
-                    left = await self._answering.once(link)
-                if left:
-                    named = " and ".join(map(repr, left))
-                    problem = (f"more came by an invitation to {named} than one sync looks at: sync again, and revoke "
-                               "an invitation whose link somebody uses to fill it")
+                    problem = await self._answering.once(link) or problem
             except TimeoutError:
                 problem = f"the relay at {link.url} did not do its part within {timeout:g} seconds"
             except ChezError as error:
@@ -339,7 +335,8 @@ class Syncing:
         problems = [status for status in self.status() if status.problem]
         link = self.link_of(self._spaces_here.private.space) or self.links[0]
         return SyncReport(link.url, total.sent, total.received, total.quarantined, link.progress.end, total.reset,
-                          tuple(problems), unanswered, tuple(self.relays()))
+                          tuple(problems), unanswered, tuple(self.relays()),
+                          () if self._answering is None else self._answering.let_in())
 
     def status(self) -> list[SpaceStatus]:
         """How each space stands with its relay."""
@@ -358,12 +355,14 @@ class Syncing:
         link = self.link_of(held.space)
         if link is None:
             return SpaceStatus(held.id, held.space.name, self.relay_of(held.space), "off", "", *self._standing(held))
-        error = link.problems.get(held.space.id) or link.error
+        error, standing = link.problems.get(held.space.id) or link.error, self._standing(held)
         each = tuple(RelayStatus(one.url, one.status_of(held.space.id), one.since,
                                  str(one.problems.get(held.space.id) or one.error or ""), one.next_try)
                      for one in self.links_of(held.space))
+        if standing[-1] and isinstance(error, RelayRefused) and error.reason == "denied":
+            return SpaceStatus(held.id, held.space.name, link.url, "off", "", *standing, each)  # as it should be
         return SpaceStatus(held.id, held.space.name, link.url, link.status_of(held.space.id),
-                           held.blobs.problem if error is None else str(error), *self._standing(held), each)
+                           held.blobs.problem if error is None else str(error), *standing, each)
 
     def _standing(self, held: Held) -> tuple[bool, str | None, bool, bool]:
         """What `SpaceStatus` says from `removed` on."""

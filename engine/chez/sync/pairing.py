@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from chez import crypto
-from chez.errors import BadPairing
+from chez.errors import BadPairing, NotAllowed
 from chez.spaces.handover import Handover
 from chez.spaces.statements import commitment_of, consent
 from chez.sync.codes import Secrets, not_understood, showing, typing
@@ -65,7 +65,7 @@ class _Welcome(msgspec.Struct, array_like=True, frozen=True, tag=3, forbid_unkno
 
 
 class Refused(msgspec.Struct, array_like=True, frozen=True, tag=4, forbid_unknown_fields=True):
-    """The person at the old device said no."""
+    """The person at the old device said no, or it waits for nobody any more."""
 
 
 _encode = msgspec.msgpack.encode
@@ -127,10 +127,12 @@ class NewDevice:
         self._secrets: Secrets | None = None
 
     def answer(self, message: bytes) -> bytes:
-        """The reply to the old device's hello. Raises `BadPairing`."""
+        """The reply to the old device's hello. Raises `BadPairing`, `NotAllowed` when the code is over."""
         try:
             share = self._spake.start()
-            hello = msgspec.msgpack.decode(message, type=_Hello)
+            hello = msgspec.msgpack.decode(message, type=_Hello | Refused)
+            if isinstance(hello, Refused):
+                raise NotAllowed("the code is over", "Ask for a new one.")
             self._secrets = Secrets(self._spake.finish(hello.share), hello.share, share)
         except not_understood():
             raise BadPairing("the other side does not speak this pairing", "Ask for a new code.") from None

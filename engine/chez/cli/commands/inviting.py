@@ -48,7 +48,10 @@ def invite(ctx: click.Context, name: str, role: str, uses: int | None, expires: 
         return
     say(made["link"])
     say(f"It lets in {_persons(made['uses'])} as {made['role']}, until {when(made['expires'])}.", err=True)
-    say("Run `chez sync` now, and again when they have asked, unless `chez up` runs here.", err=True)
+    if made["ready"]:
+        say("The relay knows of it: who asks is let in as long as this home is connected.", err=True)
+    else:
+        say("Run `chez sync` now, and again when they have asked, unless `chez up` runs here.", err=True)
 
 
 def _persons(count: int) -> str:

@@ -42,6 +42,14 @@ def _contact(one: dict[str, Any]) -> str:
     return f"{one['contact']}{', verified' if one['verified'] else ''}" if one["contact"] else ""
 
 
+def _devices(member: dict[str, Any]) -> str:
+    """The devices of a member, in words."""
+    if not member["devices"]:
+        return "no device any more"
+    named = ", ".join(map(safe, member["devices"]))
+    return f"its device {named}" if len(member["devices"]) == 1 else f"its {len(member['devices'])} devices: {named}"
+
+
 def _called(member: dict[str, Any]) -> str:
     """What this person calls a member."""
     return safe(member["contact"] or member["name"])
@@ -92,10 +100,13 @@ def remove(ctx: click.Context, name: str, who: str, yes: bool) -> None:
     """Take a member out of a space, with all its devices, and start a new epoch.
 
     It keeps what it has, and reads nothing that is written from now on. WHO is a contact, a
-    member, or an id.
+    member, or an id; its devices are shown before you are asked.
     """
-    _ask(ctx, yes, f"Take {who!r} out of {name!r}?")
-    done = call(ctx, "space-remove", {"space": name, "who": who})
+    found = call(ctx, "space-member", {"space": name, "who": who})["member"]
+    if not yes:
+        say(f"{_called(found)} ({found['id'][:SHORT]}), {found['role']}, with {_devices(found)}", err=True)
+    _ask(ctx, yes, f"Take {_called(found)!r} out of {name!r}?")
+    done = call(ctx, "space-remove", {"space": name, "who": found["id"]})
     if settings(ctx).json:
         json_line(done)
         return

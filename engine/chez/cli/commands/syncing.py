@@ -101,6 +101,8 @@ def sync(ctx: click.Context, url: str | None, timeout: float, reseed: bool) -> N
         json_line(report)
     else:
         say(f"in step with {report['relay']}: {report['sent']} sent, {report['received']} received")
+        for one in report["let_in"]:
+            say(f"let in by an invitation: {one['name']!r} into {one['space']!r} as {one['role']}")
         for space in report["problems"]:
             say(f"not in step: space {space['name']!r}: {space['problem']}", err=True)
         for one in report["relays"]:
