@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from chez_relay.cluster.commands import cluster
 from chez_relay.config import FILE_VARIABLE, Configuration, example, load, reference, shown
 from chez_relay.errors import BadConfiguration, RelayError
 from chez_relay.release import release
@@ -35,8 +36,11 @@ def main() -> None:
     """A blind relay: it keeps sealed entries in order and hands them on."""
 
 
+main.add_command(cluster)
+
 _FLAGS = {"listen": "listen", "data": "data", "names": "names", "space_quota": "quotas.space_bytes",
-          "blob_quota": "quotas.blob_bytes", "token_file": "token_file", "log_file": "log_file"}
+          "blob_quota": "quotas.blob_bytes", "nats": "cluster.nodes", "token_file": "token_file",
+          "log_file": "log_file"}
 """The settings that have a flag of their own; `--set` says any."""
 
 
@@ -48,6 +52,8 @@ def _settings(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Any setting (repeatable).")
     @click.option("--listen", metavar="HOST:PORT", help=f"{SETTINGS['listen'].why} [127.0.0.1:8787]")
     @click.option("--data", metavar="FOLDER", help=SETTINGS["data"].why)
+    @click.option("--nats", "nats", multiple=True, metavar="URL",
+                  help="A node of a NATS cluster that has the store, nats://HOST:PORT (repeatable).")
     @click.option("--name", "names", multiple=True, metavar="HOST:PORT",
                   help="A name that devices dial (repeatable). Without one: the listen address and localhost.")
     @click.option("--space-quota", metavar="BYTES", help="Bytes of entries kept for one space.")

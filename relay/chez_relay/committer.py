@@ -29,6 +29,7 @@ from chez_relay.storage import (
     Request,
     Result,
     RotateSpace,
+    SharedStorage,
     Storage,
 )
 from chez_wire.limits import MAX_CHUNK
@@ -40,6 +41,9 @@ MAX_GROUP: Final = 1024
 
 MAX_GROUP_BYTES: Final = 8 * 1024 * 1024
 """Bytes written or read by one group, for the same reason."""
+
+GROUPS_AT_ONCE: Final = 32
+"""Groups under way at a shared store: what waits for a node that is gone keeps nobody else waiting."""
 
 PACKET_MEMORY: Final = 512
 """Bytes that one packet of a request takes: its tag and box, and the objects around them."""
@@ -75,6 +79,8 @@ class Committer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._storage = storage
+        self._shared = isinstance(storage, SharedStorage)
+        self._under_way: set[asyncio.Task[None]] = set()
         self._grown = grown
         self._counts = counts or Counts()
         self._clock = clock
@@ -84,7 +90,10 @@ class Committer:
         self._idle.set()
 
     def submit(self, request: Request, done: Callable[[Result], None]) -> None:
-        """Queue a request; `done` gets its result once it is durable. Results keep the order."""
+        """Queue a request; `done` gets its result once it is durable.
+
+        Results keep the order; over a shared store, those that concern one space or inbox do.
+        """
         self._waiting.append((request, done))
         self._wake.set()
         self._idle.clear()
@@ -99,15 +108,35 @@ class Committer:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                await self._commit()
-            self._idle.set()
+                if not self._shared:
+                    await self._commit(self._group())
+                    continue
+                self._begin(self._group())
+                await asyncio.sleep(0)  # whatever comes in meanwhile is a group again
+                while len(self._under_way) >= GROUPS_AT_ONCE:
+                    await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+            if not self._under_way:
+                self._idle.set()
 
-    async def _commit(self) -> None:
+    def _begin(self, group: "list[tuple[Request, Callable[[Result], None]]]") -> None:
+        task = asyncio.get_running_loop().create_task(self._commit(group))
+        self._under_way.add(task)
+
+        def ended(_: asyncio.Task[None]) -> None:
+            self._under_way.discard(task)
+            self._wake.set()
+
+        task.add_done_callback(ended)
+
+    def _group(self) -> "list[tuple[Request, Callable[[Result], None]]]":
         group: list[tuple[Request, Callable[[Result], None]]] = []
         size = 0
         while self._waiting and len(group) < MAX_GROUP and size < MAX_GROUP_BYTES:
             group.append(self._waiting.popleft())
             size += cost(group[-1][0])
+        return group
+
+    async def _commit(self, group: "list[tuple[Request, Callable[[Result], None]]]") -> None:
         requests = [request for request, _ in group]
         begun = self._clock()
         results = await self._performed(requests)
@@ -125,7 +154,9 @@ class Committer:
         except Exception:  # a defect must not end the one task that all connections wait for
             _log.exception("the storage failed on something unexpected")
         else:
-            self._counts.performed(requests, well=True)
+            well = not self._shared or not any(
+                isinstance(one, Refused) and one.code is Code.STORAGE for one in results)
+            self._counts.performed(requests, well=well)
             return results
         self._counts.performed(requests, well=False)
         reading = [request for request in requests if isinstance(request, READING)]

@@ -168,7 +168,7 @@ def _shown(value: Any) -> str:
 
 
 def _sections() -> Iterator[tuple[str, list[Setting]]]:
-    for section in ("", "quotas", "limits"):
+    for section in ("", "cluster", "quotas", "limits"):
         yield section, [one for one in SETTINGS.values() if one.name.rpartition(".")[0] == section]
 
 

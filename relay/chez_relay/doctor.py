@@ -30,6 +30,9 @@ LOW_SPACE: Final = 1024 * MIB
 SLOW_SYNC: Final = 0.02
 """Seconds of an fsync above which appends wait noticeably: disks with a write cache that lasts take 1 to 5 ms."""
 
+NODE_SECONDS: Final = 5.0
+"""For a node of the cluster to take a connection."""
+
 SYNCS: Final = 12
 CERTIFICATE_DAYS: Final = 14
 """Days before its end at which a certificate should have been renewed: most are, a month before."""
@@ -54,6 +57,12 @@ class Finding:
 
 def examine(settings: Configuration, clock: Callable[[], float] = time.time) -> Iterator[Finding]:
     """Look at everything, one finding after the other. Raises `BadConfiguration` when no data folder is set."""
+    if settings["cluster.nodes"]:
+        yield from (_node(url) for url in settings["cluster.nodes"])
+        yield _files(settings.limits.connections + SPARE_FILES)
+        yield _port(settings)
+        yield from _secrets(settings, clock())
+        return
     data = settings.data
     there = data if data.is_dir() else next(path for path in data.absolute().parents if path.is_dir())
     yield _permissions("data folder", data, 0o077, "others may read the store")
@@ -107,6 +116,15 @@ def _timed(handle: int) -> float:
     os.write(handle, bytes(4096))
     os.fsync(handle)
     return time.perf_counter() - begun
+
+
+def _node(url: str) -> Finding:
+    host, _, port = url.rpartition("/")[2].rpartition("@")[2].rpartition(":")
+    try:
+        with closing(socket.create_connection((host.strip("[]"), int(port)), NODE_SECONDS)):
+            return Finding("node", 0, f"{host}:{port} takes connections")
+    except (OSError, ValueError) as error:
+        return Finding("node", 2, f"{host}:{port} can't be reached: {error}")
 
 
 def _store(data: Path) -> Iterator[Finding]:

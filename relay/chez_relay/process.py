@@ -15,7 +15,7 @@ from chez_relay.errors import BadConfiguration, RelayError
 from chez_relay.release import release
 from chez_relay.server import RelayServer, serving
 from chez_relay.settings import parse_address
-from chez_relay.storage.sqlite import SqliteStorage
+from chez_relay.storage.opening import opened
 
 if TYPE_CHECKING:
     from chez_relay.tls import Certificate
@@ -30,7 +30,8 @@ _log = logging.getLogger("chez_relay")
 
 def run(settings: Configuration) -> None:
     """Serve until SIGTERM or SIGINT. Raises `RelayError`."""
-    data, tokens, certificate = settings.data, settings.tokens(), settings.certificate()
+    tokens, certificate = settings.tokens(), settings.certificate()
+    data = None if settings["cluster.nodes"] else settings.data
     try:
         logs.begin(settings["log_format"], settings["log_file"])
     except OSError as error:
@@ -51,7 +52,7 @@ def _allow_files(wanted: int) -> None:
 
 
 async def _serve(
-    settings: Configuration, data: Path, tokens: tuple[str, ...], certificate: "Certificate | None"
+    settings: Configuration, data: Path | None, tokens: tuple[str, ...], certificate: "Certificate | None"
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -59,7 +60,7 @@ async def _serve(
         loop.add_signal_handler(number, stop.set)
     host, port = settings.address
     async with AsyncExitStack() as stack:
-        storage = await SqliteStorage.open(data, quotas=settings.quotas)
+        storage = await opened(settings)
         stack.push_async_callback(storage.close)
         try:
             server = await stack.enter_async_context(serving(
@@ -80,7 +81,8 @@ async def _serve(
 
 
 async def _status(
-    stack: AsyncExitStack, settings: Configuration, server: RelayServer, data: Path, certificate: "Certificate | None"
+    stack: AsyncExitStack, settings: Configuration, server: RelayServer, data: Path | None,
+    certificate: "Certificate | None"
 ) -> str:
     from chez_relay.metrics import Moment, metrics
     from chez_relay.status import status_pages

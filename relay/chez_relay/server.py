@@ -23,7 +23,7 @@ from chez_relay.fanout import Growth
 from chez_relay.kept import KeptSessions
 from chez_relay.limits import Limits
 from chez_relay.session import RelaySession
-from chez_relay.storage import Expire, Expired, Result, Storage
+from chez_relay.storage import Expire, Expired, Result, SharedStorage, Storage
 from chez_wire.limits import MAX_FRAME
 
 __all__ = ("RelayServer", "serving")
@@ -72,6 +72,7 @@ class RelayServer:
         clock: Callable[[], float], trusted: Collection[str] = (), header: str = "",
     ) -> None:
         self._storage = storage
+        self._shared = storage if isinstance(storage, SharedStorage) else None
         self.tokens = tokens
         """What is accepted for making spaces, by connections that begin from now on."""
         self._limits = limits
@@ -109,7 +110,10 @@ class RelayServer:
 
     def follow(self, name: bytes, connection: Connection) -> None:
         """Tell `connection` when the space or inbox grows, or its credentials are replaced."""
-        self._followers.setdefault(name, {})[connection] = None
+        followers = self._followers.setdefault(name, {})
+        if self._shared is not None and not followers:
+            self._shared.follow(name)
+        followers[connection] = None
 
     def _grown(self, growth: Growth) -> None:
         for handle, credentials in growth.rotated.items():
@@ -150,10 +154,17 @@ class RelayServer:
                 followers.pop(connection, None)
                 if not followers:
                     del self._followers[name]
+                    if self._shared is not None:
+                        self._shared.unfollow(name)
 
     async def commit(self) -> None:
         """Perform what connections ask for, in groups, for ever."""
         await self._committer.run()
+
+    async def hear(self) -> None:
+        """Tell connections what other relays over the same store did, for ever."""
+        if self._shared is not None:
+            await self._shared.hear(self._grown)
 
     async def expire(self) -> None:
         """Delete what expired, now and then, and what deleted spaces held, at once but in slices; for ever."""
@@ -236,7 +247,7 @@ async def serving(
     ) as listener:
         server.port = next(iter(listener.sockets)).getsockname()[1]
         server.names = _names(names, host, server.port)
-        loops = (server.commit(), server.expire(), server.drop_stalled(), server.drop_slow_frames())
+        loops = (server.commit(), server.hear(), server.expire(), server.drop_stalled(), server.drop_slow_frames())
         tasks = [asyncio.create_task(loop) for loop in loops]
         _log.info("listening")
         try:

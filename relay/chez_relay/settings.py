@@ -70,6 +70,19 @@ def _list_of(one: Callable[[object], str]) -> Callable[[object], tuple[str, ...]
     return parse
 
 
+def _node(value: object) -> str:
+    text = _text(value)
+    if not re.fullmatch(r"(nats|tls)://[^\s/]+", text):
+        raise ValueError
+    return text
+
+
+def _word(value: object) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", text := _text(value)):
+        raise ValueError
+    return text
+
+
 def _network(value: object) -> str:
     return str(ipaddress.ip_network(_text(value), strict=False))
 
@@ -130,6 +143,15 @@ _GENERAL: Final = (
             "One line of text, or one JSON object, for each event."),
 )
 
+_CLUSTER: Final = (
+    Setting("cluster.nodes", "nats://HOST:PORT, ...", _list_of(_node), (),
+            "The nodes of a NATS cluster: the store is there, shared by relays, instead of in a data folder."),
+    Setting("cluster.prefix", "a word", _word, "chez", "What the names of the store's streams begin with."),
+    Setting("cluster.shards", "a number", _count, 4,
+            "Of each kind of stream, over which spaces are spread. A store keeps the number that it was made with."),
+    Setting("cluster.replicas", "a number", _count, 3, "Nodes that have each stream. A store keeps this, too."),
+)
+
 _QUOTAS: Final = {
     "space_bytes": "Bytes of entries kept for one space; then appends are refused, and what is there stays.",
     "control_bytes": "Bytes of control entries kept for one space: members are removed also where it is full.",
@@ -161,5 +183,5 @@ def _limits() -> list[Setting]:
 
 
 SETTINGS: Final[Mapping[str, Setting]] = MappingProxyType(
-    {one.name: one for one in (*_GENERAL, *_quotas(), *_limits())})
+    {one.name: one for one in (*_GENERAL, *_CLUSTER, *_quotas(), *_limits())})
 """All settings by name; those of a section of the file have its name and a dot before theirs."""

@@ -87,11 +87,11 @@ class Space:
 
 @dataclass
 class Process:
-    """A `chez-relay serve` running as a process of its own."""
+    """A `chez-relay serve` running as a process of its own; without a data folder its store is elsewhere."""
 
     process: asyncio.subprocess.Process
     url: str
-    data: Path
+    data: Path | None
 
     @property
     def name(self) -> str:
@@ -104,10 +104,11 @@ class Process:
 
 
 @asynccontextmanager
-async def relay(data: Path, *options: str, command: Sequence[str] = ()) -> AsyncIterator[Process]:
+async def relay(data: Path | None, *options: str, command: Sequence[str] = ()) -> AsyncIterator[Process]:
     """A real relay over `data` on a free port of loopback, gone at the end."""
     program = command or (sys.executable, "-m", "chez_relay")
-    arguments = [*program, "serve", "--listen", "127.0.0.1:0", "--data", str(data), *options]
+    folder = () if data is None else ("--data", str(data))
+    arguments = [*program, "serve", "--listen", "127.0.0.1:0", *folder, *options]
     process = await asyncio.create_subprocess_exec(
         *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )

@@ -27,20 +27,23 @@ Time is the storage's own (a clock argument) and decides two things only: when a
 or an item in it has expired, and when the grace of what was dropped is over.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from chez_relay.errors import Code
 from chez_wire.frames import Dropped, Entry, InboxItem, SealedPacket
 from chez_wire.limits import MAX_BLOB_BYTES, MAX_INBOX_ITEMS, MAX_SPACE_BYTES, MIB
 
+if TYPE_CHECKING:
+    from chez_relay.fanout import Growth
+
 __all__ = (
     "READING", "AddChunk", "AddEntry", "AddInbox", "AddItem", "AddSpace", "ChunkData", "Credentials", "Done",
     "DropEntries", "DropItems", "DropSpace", "Dropped", "Entry", "Expire", "Expired", "FindChunks", "Found",
-    "FoundChunks", "Gone", "InboxInfo", "InboxItem", "ItemPage", "Lookup", "PacketData", "Page", "Quotas", "ReadChunk",
-    "ReadItems", "ReadPacket", "ReadPage", "Refused", "Request", "Result", "RotateSpace", "SealedPacket", "SpaceInfo",
-    "SpaceKeys", "Storage", "Stored",
+    "FoundChunks", "Gone", "InboxInfo", "InboxItem", "ItemPage", "Lookup", "PacketData", "Page", "Quotas",
+    "ReadChunk", "ReadItems", "ReadPacket", "ReadPage", "Refused", "Request", "Result", "RotateSpace",
+    "SealedPacket", "SharedStorage", "SpaceInfo", "SpaceKeys", "Storage", "Stored",
 )
 
 DEFAULT_CONTROL_BYTES: Final = 8 * MIB
@@ -389,3 +392,23 @@ class Storage(Protocol):
 
     async def close(self) -> None:
         """Finish and release the store; a second call does nothing."""
+
+
+@runtime_checkable
+class SharedStorage(Storage, Protocol):
+    """A store that other relays use at the same time: what they store is told here.
+
+    It keeps the order of what concerns one space or inbox by itself: groups may be performed side by side.
+    """
+
+    def follow(self, name: bytes) -> None:
+        """From now on tell of a space or inbox."""
+
+    def unfollow(self, name: bytes) -> None:
+        """Nobody here follows a space or inbox any more."""
+
+    async def hear(self, grown: "Callable[[Growth], None]") -> None:
+        """Tell `grown` what any relay stored in what is followed, in the order of each space, perhaps twice; for ever.
+
+        It may come late, or without its entries, where a node or a connection failed; it comes.
+        """

@@ -1,0 +1,150 @@
+"""Several real relays over one real cluster, as devices and operators meet them."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from chez import inboxes
+from chez.errors import RelayRefused
+from chez.sync.connection import RelayConnection, connect
+from chez.sync.events import EntriesArrived, RolesEnded
+from chez_relay.cluster.nodes import Cluster
+from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
+from chez_wire.frames import Entry
+from chez_wire.login import Role
+from tests.relay.clusters import emptied, needs_server
+from tests.relay.support import Process, Space, key, packet, relay
+
+SPACE = Space()
+NEXT = SPACE.rotated()
+
+
+@asynccontextmanager
+async def relays(cluster: Cluster, count: int = 2) -> AsyncIterator[list[Process]]:
+    """So many relay processes over an empty store on the cluster."""
+    nodes = [part for url in cluster.urls for part in ("--nats", url)]
+    async with emptied(cluster), contextlib.AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(relay(None, *nodes)) for _ in range(count)]
+
+
+async def log_in(connection: RelayConnection, *roles: Role) -> None:
+    await connection.create_space(SPACE.admin, *SPACE.others)
+    assert all(not space.error for space in await connection.open(SPACE.claims(*roles)))
+
+
+async def arrived(connection: RelayConnection, count: int) -> list[Entry]:
+    """The entries that are pushed, until there are so many."""
+    seen: list[Entry] = []
+    async with asyncio.timeout(30):
+        async for event in connection.arrivals():
+            assert isinstance(event, EntriesArrived)
+            seen += event.entries
+            if len(seen) >= count:
+                break
+    return seen
+
+
+async def test_what_one_relay_took_another_pushes(cluster: Cluster) -> None:
+    """Devices at two relays append to one space: both are pushed all of it, in one order, with heads that fold."""
+    async with relays(cluster) as (a, b), connect(a.url) as left, connect(b.url) as right:
+        await log_in(left)
+        await log_in(right)
+        assert left.incarnation == right.incarnation
+        await left.subscribe(SPACE.handle, 0)
+        await right.subscribe(SPACE.handle, 0)
+        seen = asyncio.gather(arrived(left, 40), arrived(right, 40))
+        done = await asyncio.gather(*(
+            (left if number % 2 else right).append(SPACE.handle, Role.APPEND, SPACE.envelope(number))
+            for number in range(40)))
+        one, other = await seen
+        assert one == other and [entry.offset for entry in one] == list(range(1, 41))
+        head, heads = GENESIS_HEAD, {}
+        for entry in one:
+            head = heads[entry.offset] = fold_head(head, entry_id(entry.envelope))
+        assert {answer.offset: answer.head for answer in done} == heads
+
+
+async def test_a_rotation_at_one_relay_ends_roles_at_another(cluster: Cluster) -> None:
+    """Who is logged in elsewhere is told, and refused; new credentials open at every relay; inboxes are shared too."""
+    owner, writer = key("owner"), key("writer")
+    async with relays(cluster) as (a, b), connect(a.url) as left, connect(b.url) as right:
+        await log_in(left)
+        await log_in(right)
+        await right.subscribe(SPACE.handle, 0)
+        await left.rotate(SPACE.handle, SPACE.admin, NEXT.rotation(packet("me", 1)))
+        async with asyncio.timeout(30):
+            async for event in right.arrivals():
+                if isinstance(event, RolesEnded):
+                    break
+        with pytest.raises(RelayRefused, match=r"role|credential"):
+            await right.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))
+        assert all(not space.error for space in await right.open(NEXT.claims()))
+        box = await inboxes.create(a.url, owner, writer.public, ttl=600)
+        async with inboxes.watch(b.url, owner) as items:
+            await inboxes.put(a.url, box, writer, b"sealed")
+            async with asyncio.timeout(30):
+                async for item in items:
+                    assert item.item == b"sealed"
+                    break
+
+
+async def test_a_relay_that_is_killed_is_replaced_by_any_other(cluster: Cluster) -> None:
+    """kill -9 one of two relays in the middle of appends: what it acknowledged is at the other, and nothing twice."""
+    acknowledged: dict[bytes, int] = {}
+    async with relays(cluster) as (a, b):
+        async with connect(a.url) as device:
+            await log_in(device)
+
+            async def append(first: int) -> None:
+                for number in range(first, 600, 30):
+                    done = await device.append(SPACE.handle, Role.APPEND, SPACE.envelope(number))
+                    acknowledged[done.entry] = done.offset
+                    if len(acknowledged) == 200:
+                        a.process.kill()
+
+            results = await asyncio.gather(*(append(first) for first in range(30)), return_exceptions=True)
+            assert any(results), "the relay was killed before the last acknowledgement"
+        async with connect(b.url) as device:
+            await log_in(device)
+            await asyncio.gather(*(device.append(SPACE.handle, Role.APPEND, SPACE.envelope(n)) for n in range(600)))
+            await device.subscribe(SPACE.handle, 0)
+            log = await arrived(device, 600)
+        stored = {entry_id(entry.envelope): entry.offset for entry in log}
+        assert len(log) == len(stored) == 600 and acknowledged.items() <= stored.items()
+
+
+async def test_a_cluster_is_started_and_ended_by_command(tmp_path: Path) -> None:
+    """`cluster up` starts three nodes, `status` sees them answer, a second `up` changes nothing, `down` ends them."""
+    needs_server()
+
+    async def command(verb: str) -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "chez_relay", "cluster", verb, "--data", str(tmp_path / "c"),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
+        output, _ = await asyncio.wait_for(process.communicate(), 30)
+        return process.returncode, output.decode()
+
+    try:
+        code, told = await command("up")
+        assert code == 0 and told.splitlines()[-1].count("--nats nats://127.0.0.1:") == 3
+        first = Cluster.at(tmp_path / "c")
+        numbers = [first.process(node.name) for node in first.nodes]
+        assert all(numbers) and (await command("up"))[0] == 0
+        assert [first.process(node.name) for node in first.nodes] == numbers
+        async with asyncio.timeout(30):
+            while (await command("status"))[1].count("  answers") < 3:
+                pass
+        first.send("n1", signal.SIGKILL)
+        first.send("n2", signal.SIGKILL)
+        async with asyncio.timeout(30):
+            while (await command("status"))[0] != 3:
+                pass
+    finally:
+        code, told = await command("down")
+    assert code == 0 and told.count("does not run") == 3
