@@ -22,7 +22,8 @@ from chez_wire.limits import MAX_FRAME
 __all__ = ("Door", "GuestConnection")
 
 MAX_FRAGMENTS: Final = 16
-"""Websocket fragments of one message. Devices send none; a megabyte in pieces of a byte would take 200 MB."""
+"""Websocket fragments of one message. Devices send none, and each takes some two hundred bytes, however small;
+newer versions of the library stop at 4096."""
 
 MAX_UNSENT: Final = 4 * MAX_FRAME
 """Bytes that the socket has not taken. The relay itself waits from 32 KiB on; pongs don't, which answer
@@ -45,6 +46,7 @@ class GuestConnection(ServerConnection):
         """When the frame or message began that is not whole yet."""
         self._arrived = 0
         self._queued = 0
+        self._load = 0
         self._fragments = 0
 
     def connection_made(self, transport: Any) -> None:
@@ -80,8 +82,8 @@ class GuestConnection(ServerConnection):
 
     def hold(self, change: int) -> None:
         """More, or less, is held for it elsewhere."""
-        if self.account is not None:
-            self.door.addresses.hold(self.account, self, change)
+        self._load += change
+        self._account_for(change)
 
     def leave(self, why: str) -> None:
         """End it at once."""
@@ -92,7 +94,9 @@ class GuestConnection(ServerConnection):
 
     def _weigh(self) -> None:
         started = len(self.protocol.reader.buffer)
-        arrived = started + self._queued
+        # What the relay is sending is in its load already; the rest of the buffer answers pings.
+        answers = max(0, self.transport.get_write_buffer_size() - self._load)
+        arrived = started + self._queued + answers
         if started or self._fragments:
             if self.began is None:
                 self.began = self.door.clock()
@@ -100,7 +104,11 @@ class GuestConnection(ServerConnection):
             self.began = None
         change, self._arrived = arrived - self._arrived, arrived
         if change:
-            self.hold(change)
+            self._account_for(change)
+
+    def _account_for(self, change: int) -> None:
+        if self.account is not None:
+            self.door.addresses.hold(self.account, self, change)
 
 
 class Door:

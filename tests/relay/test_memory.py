@@ -55,17 +55,21 @@ async def unfinished(port: int) -> None:
 
 async def crumbs(port: int) -> None:
     """Messages of a megabyte in pieces of one byte."""
-    clients = [await client(port) for _ in range(4)]
-    await asyncio.gather(*(pour(one, frame(2, b"x", first=0) + frame(0, b"x", first=0) * 200_000, 1)
-                           for one in clients))
+    clients = [await client(port) for _ in range(6)]
+    for one in clients:
+        one.send(frame(2, b"x", first=0))
+    await asyncio.gather(*(pour(one, frame(0, b"x", first=0) * 10_000, 30) for one in clients))
     for one in clients:
         one.writer.transport.abort()
 
 
 async def pings(port: int) -> None:
-    """Pings whose answers nobody reads: 60 MB of them."""
-    clients = [await client(port) for _ in range(4)]
-    await asyncio.gather(*(pour(one, frame(9, bytes(125)) * 4000, 30) for one in clients))
+    """Pings whose answers nobody reads: 200 MB of them, then little on each of many connections."""
+    alone = await client(port)
+    await pour(alone, frame(9, bytes(125)) * 4000, 400)
+    alone.writer.transport.abort()
+    clients = [await client(port) for _ in range(40)]
+    await asyncio.gather(*(pour(one, frame(9, bytes(125)) * 4000, 7) for one in clients))
     for one in clients:
         one.writer.transport.abort()
 
