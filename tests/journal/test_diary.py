@@ -36,6 +36,15 @@ EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
     ("device-renewed", {"former": PHONE, "why": "restored", "receipts": 2, "head": HASH},
      ("This home became a new device, for it was restored; 2 receipts of device 222222222222, which it was, stay: "
      "chez journal --former.")),
+    ("checkpoint-made", {"entries": 1200, "bytes": 4096, "written": 1024, "space": TRIP},
+     ("You made a checkpoint of 'Trip': 1,200 entries in 4,096 bytes, of which 1,024 are new.")),
+    ("checkpoint-refused", {"device": PHONE, "name": "phone", "why": "a checkpoint leaves a change out", "space": TRIP},
+     ("A checkpoint of 'Trip' by device 'phone' was refused, and changed nothing: a checkpoint leaves a change out.")),
+    ("entries-dropped", {"url": "wss://r", "space": TRIP},
+     ("You had the relay at wss://r drop entries of 'Trip' that a checkpoint stands for.")),
+    ("entries-missing", {"url": "wss://r", "from": 7},
+     ("The relay at wss://r passed over entries of your private space, from number 7 on, and nobody who may vouch for "
+     "that did: what is here stays (chez sync --reseed).")),
     ("entries-beyond-removal", {"device": PHONE, "name": "", "from": 7, "space": TRIP},
      ("In 'Trip' device 'phone' wrote beyond what its removal accepted, from entry 7 on: that counts for nothing "
      "(chez space audit).")),

@@ -24,7 +24,7 @@ async def take_over(space: chez.Space, thief: chez.Home) -> None:
 
     def work(db):  # type: ignore[no-untyped-def]
         replica.rotate(db)
-        return rotation_at(replica.space, at, thief._device.signing, replica._entropy)
+        return rotation_at(replica.space, at, thief._device.signing, replica.entropy)
 
     made = await thief._database.write(work)
     assert made is not None and thief.relay is not None

@@ -94,6 +94,16 @@ class World:
                 return
         raise AssertionError("the devices never come to rest")
 
+    def settle(self, limit: int = 100_000) -> None:
+        """No faults or new edits for a while: everybody comes to rest, and goes on afterwards."""
+        self.quiet = True
+        self.apart.clear()
+        for _ in range(limit):
+            if not self._step():
+                self.quiet = False
+                return
+        raise AssertionError("the devices never come to rest")
+
     def _step(self) -> bool:
         """One thing that can happen, happens; False when nothing can."""
         moves = [(device, move) for device in self.devices for move in self._moves(device)]

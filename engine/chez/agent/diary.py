@@ -119,6 +119,16 @@ def _equivocation(body: Body, names: Names) -> str:
             "there on nothing of it counts, until an owner picks one (chez space audit).")
 
 
+def _checkpoint_made(body: Body, names: Names) -> str:
+    return (f"You made a checkpoint of {names.space(body)}: {_count(body['entries'], 'entry', 'entries')} in "
+            f"{body['bytes']:,} bytes, of which {body['written']:,} are new.")
+
+
+def _checkpoint_refused(body: Body, names: Names) -> str:
+    return (f"A checkpoint of {names.space(body)} by {names.device(body)} was refused, and changed nothing: "
+            f"{body['why']}.")
+
+
 def _entry_picked(body: Body, names: Names) -> str:
     return (f"You picked entry {body['entry'][:SHORT]} of {names.device(body)} in {names.space(body)}, of those under "
             f"number {body['number']}.")
@@ -201,6 +211,8 @@ def _says(text: str) -> Sentence:
 
 SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
     "backup": _backup,
+    "checkpoint-made": _checkpoint_made,
+    "checkpoint-refused": _checkpoint_refused,
     "contact-added": _says("You added the contact {name!r}."),
     "contact-changed": _says("The contact {name!r} has a newer card, or another name."),
     "contact-doubted": _says("You took back that you compared safety words with {name!r}."),
@@ -211,6 +223,9 @@ SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
     "device-renamed": _device_renamed,
     "device-renewed": _device_renewed,
     "entries-beyond-removal": _entries_beyond_removal,
+    "entries-dropped": _says("You had the relay at {url} drop entries of {where} that a checkpoint stands for."),
+    "entries-missing": _says("The relay at {url} passed over entries of {where}, from number {from} on, and nobody "
+                             "who may vouch for that did: what is here stays (chez sync --reseed)."),
     "entry-picked": _entry_picked,
     "epoch-started": _epoch_started,
     "equivocation": _equivocation,

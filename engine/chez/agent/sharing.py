@@ -107,6 +107,17 @@ async def space_archive(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return {**_done(space), "archived": space.archived}
 
 
+class _Checkpoint(Placed, frozen=True, kw_only=True):
+    timeout: float = 600.0
+
+
+async def space_checkpoint(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Write what is at a space's relay smaller."""
+    asked = read_params(params, _Checkpoint)
+    done = await asked.of(home).checkpoint(timeout=asked.timeout)
+    return None if done is None else plain(done)
+
+
 async def space_link(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """What a member needs to find a space."""
     return {"link": read_params(params, Placed).of(home).link()}
@@ -144,7 +155,8 @@ def _link(space: "Space") -> str | None:
 
 
 VERBS: "Final[Mapping[str, Verb]]" = {
-    "space-add": space_add, "space-archive": space_archive, "space-delete": space_delete,
+    "space-add": space_add, "space-archive": space_archive,
+    "space-checkpoint": space_checkpoint, "space-delete": space_delete,
     "space-forget": space_forget, "space-leave": space_leave, "space-link": space_link,
     "space-member": space_member, "space-members": space_members, "space-remove": space_remove,
     "space-rename": space_rename, "space-role": space_role, "space-transfer": space_transfer,

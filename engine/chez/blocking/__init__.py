@@ -46,6 +46,7 @@ from chez.blocking.shapes import BATCH, Block, Event, Front, Items, Opened, alon
 from chez.connectors.api import Connector
 from chez.errors import ChezError
 from chez.home.backup import BackupReport
+from chez.home.checkpointing import Checkpoint
 from chez.home.contacts import Contact
 from chez.home.contacts import Contacts as AsyncContacts
 from chez.home.devices import DeviceInfo, Rotated
@@ -1420,6 +1421,16 @@ class Space(Front[AsyncSpace]):
         Raises `NotAllowed` for who is no owner.
         """
         self._portal.call(lambda call: self._inner.rotate())
+
+    def checkpoint(self, *, timeout: float = 600.0) -> Checkpoint | None:
+        """Write what is at the relay smaller, and return once everything that can be done about it now is.
+
+        Entries become compressed documents that a new device begins with; nobody need be trusted for it. Once
+        another person's device (in a space of one person, this one) read it back, an owner's device asks
+        the relay to drop the entries, which gives their room back after the relay's grace. None when there is
+        nothing to write. Raises `NotAllowed` for who may not write, and what `Home.sync` raises.
+        """
+        return self._portal.call(lambda call: self._inner.checkpoint(timeout=timeout))
 
     def move(self, *, relay: str | None = None) -> None:
         """Take it to another place at its relay, or at another one, with all that is in it; as an owner.

@@ -17,6 +17,7 @@ from chez.connectors import Connector
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.home.answering import Answering
 from chez.home.archive import is_export
+from chez.home.checkpointing import Checkpoint, checkpoint
 from chez.home.contacts import Contacts, card_of, named, person_called
 from chez.home.exporting import Exported, Exporter, ExportReport
 from chez.home.forgetting import delete_space, forget_space
@@ -258,6 +259,16 @@ class Space:
         Raises `NotAllowed` for who is no owner.
         """
         await self._sharing.rotate()
+
+    async def checkpoint(self, *, timeout: float = 600.0) -> Checkpoint | None:
+        """Write what is at the relay smaller, and return once everything that can be done about it now is.
+
+        Entries become compressed documents that a new device begins with; nobody need be trusted for it. Once
+        another person's device (in a space of one person, this one) read it back, an owner's device asks
+        the relay to drop the entries, which gives their room back after the relay's grace. None when there is
+        nothing to write. Raises `NotAllowed` for who may not write, and what `Home.sync` raises.
+        """
+        return await checkpoint(self._held, self._home.syncing, timeout)
 
     async def move(self, *, relay: str | None = None) -> None:
         """Take it to another place at its relay, or at another one, with all that is in it; as an owner.

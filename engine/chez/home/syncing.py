@@ -64,6 +64,11 @@ class Syncing:
             "SELECT url FROM relay WHERE beside = 1 ORDER BY n").fetchall())
         self._beside = [url for (url,) in rows]
 
+    @property
+    def database(self) -> Database:
+        """The home's database."""
+        return self._database
+
     def serve(self, spaces: HeldSpaces, answering: Answering) -> None:
         """These are the spaces to be kept in step, and this answers who comes by an invitation to one."""
         self._spaces, self._answering = spaces, answering

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, ParamSpec, TypeVar
 
-__all__ = ("MAX_OPERATIONS", "BadColumns", "check_columns", "read_uleb")
+__all__ = ("MAX_OPERATIONS", "BadColumns", "check_columns", "claims_too_much", "read_uleb")
 
 MAX_OPERATIONS: Final = 131_072
 """Operations in one change: about half a second to load, and tens of megabytes."""
@@ -113,6 +113,14 @@ def check_columns(data: bytes, at: int) -> tuple[int, int, int]:
             runs = ()
         at += size
     return start, start + operations - 1, operations + replaced
+
+
+def claims_too_much(kind: int, column: bytes) -> bool:
+    """Whether a column of this specification claims more values than a change may have operations.
+
+    Raises `BadColumns`, and IndexError when the bytes end too soon.
+    """
+    return kind & 7 != _RAW and _count(kind & 7, column) > MAX_OPERATIONS
 
 
 def _remembered(function: Callable[P, R]) -> Callable[P, R]:

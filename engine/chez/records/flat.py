@@ -16,7 +16,7 @@ import zlib
 from typing import Final
 
 from chez.records.automerge import BadChange
-from chez.records.columns import BadColumns, read_uleb
+from chez.records.columns import BadColumns, claims_too_much, read_uleb
 from chez.records.encode import uleb
 
 __all__ = ("check_flat", "flattened")
@@ -46,13 +46,15 @@ def flattened(saved: bytes) -> bytes:
 
 
 def check_flat(saved: bytes) -> None:
-    """Raises `BadChange` unless these bytes are one saved document of which no column is deflated."""
+    """Raises `BadChange` unless these bytes are one saved document of bounded size, of which no column is deflated."""
     try:
         _, columns, _ = _taken_apart(saved)
+        if any(spec & _DEFLATED for part in columns for spec, _ in part):
+            raise BadChange("a saved document has deflated columns")
+        if any(claims_too_much(spec, data) for part in columns for spec, data in part):
+            raise BadChange("a saved document has more operations than are loaded at once")
     except (IndexError, BadColumns) as error:
         raise BadChange(f"a saved document can't be read: {error}") from None
-    if any(spec & _DEFLATED for part in columns for spec, _ in part):
-        raise BadChange("a saved document has deflated columns")
 
 
 def _taken_apart(saved: bytes) -> tuple[bytes, list[list[tuple[int, bytes]]], bytes]:

@@ -36,6 +36,10 @@ class Moved:
     quarantined: int = 0
     passed: int = 0
     owed: bool = False
+    gap: bool = False
+    """Whether it passed over entries that were dropped."""
+    checkpoints: bool = False
+    """Whether a manifest or a vouch came."""
     alarms: list[Alarm] = field(default_factory=list)
     spaces: list[int] = field(default_factory=list)
     """The rows of the spaces that it told of."""
@@ -116,12 +120,14 @@ class Arrivals:
                 moved.applied += received.applied
                 moved.quarantined += received.quarantined
                 moved.owed = moved.owed or received.owed
+                moved.checkpoints = moved.checkpoints or received.checkpoints
                 moved.alarms += received.alarms
                 moved.spaces += received.spaces
             if isinstance(arrived, EntriesArrived) and received is not None:
                 self._moved(arrived, received.entries, moved)
             elif isinstance(arrived, Dropped):
                 moved.position = arrived.last
+                moved.gap = True
             elif isinstance(arrived, tuple):
                 moved.passed += 1
                 moved.position = arrived[1].position

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from chez.crypto import SigningKey
 from chez.sync.requests import Rotation
 from chez.sync.sealed import Cursor
-from chez.sync.session import Claim, ClientSession
+from chez.sync.session import Claim, ClientSession, Dropping
 from chez_wire.frames import SealedPacket
 from chez_wire.login import Role
 
@@ -70,6 +70,22 @@ class Channel:
     def get_packet(self, handle: bytes, tag: bytes) -> int:
         """Get the packet under a tag of the space -> `PacketArrived`."""
         return self._note(self._session.get_packet(handle, tag))
+
+    def drop(self, handle: bytes, admin: SigningKey, dropping: Dropping) -> int:
+        """Drop entries that a checkpoint stands for -> `Completed`."""
+        return self._note(self._session.drop(handle, admin, dropping))
+
+    def put_chunk(self, handle: bytes, data: bytes) -> int:
+        """Store a segment -> `Completed`."""
+        return self._note(self._session.put_chunk(handle, data))
+
+    def get_chunk(self, handle: bytes, chunk: bytes) -> int:
+        """Get a segment -> `ChunkArrived`."""
+        return self._note(self._session.get_chunk(handle, chunk))
+
+    def has_chunks(self, handle: bytes, chunks: Sequence[bytes]) -> int:
+        """Ask which segments are there -> `ChunksFound`."""
+        return self._note(self._session.has_chunks(handle, chunks))
 
     def append(self, handle: bytes, role: Role, envelope: bytes) -> int:
         """Append one sealed entry -> `AppendDone`."""

@@ -250,7 +250,10 @@ def read_kept(packed: bytes) -> SignedEntry:
 
 def signature_of(packed: bytes) -> bytes:
     """The signature that a kept entry carries, empty when it came with a checkpoint. Raises `BadEntry`."""
-    return _read(packed)[0].signature
+    try:
+        return _decoder.decode(_unpacked(packed)).signature
+    except (zstandard.ZstdError, ValueError, RecursionError) as error:
+        raise BadEntry(f"the entry's content can't be read: {error}") from None
 
 
 def _read(packed: bytes) -> tuple[_Signed, SignedEntry]:

@@ -14,7 +14,8 @@ from chez.sync.entry import Inner, log_name
 from chez_wire.envelope import entry_id, fold_head
 from chez_wire.frames import Entry
 
-__all__ = ("Alarm", "alarms", "check_claim", "forget_heads", "head_after", "hidden", "note_head", "note_heads")
+__all__ = ("Alarm", "alarms", "check_claim", "forget_heads", "head_after", "hidden", "note_head", "note_heads",
+           "note_placed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,12 @@ def note_heads(db: Connection, space: int, relay: int, before: bytes, entries: S
 def note_head(db: Connection, space: int, relay: int, offset: int, head: bytes) -> list[Alarm]:
     """Keep one head: after an own entry that does not come back."""
     return _note(db, space, relay, [(space, relay, offset, head)])
+
+
+def note_placed(db: Connection, space: int, placed: Sequence[tuple[int, int, bytes]]) -> None:
+    """Keep which entries of changes are at which offsets of which relays: what a checkpoint may have dropped."""
+    db.executemany("UPDATE relay_head SET entry = ? WHERE space = ? AND relay = ? AND position = ?",
+                   [(hash, space, relay, offset) for relay, offset, hash in placed])
 
 
 def _note(db: Connection, space: int, relay: int, rows: list[tuple[int, int, int, bytes]]) -> list[Alarm]:

@@ -26,9 +26,11 @@ from chez.spaces.statements import Role, Signed
 from chez.store.database import Connection
 from chez.sync import parking
 from chez.sync.chains import Place, back, branch_after, keep_entry, place_of, weight_before
+from chez.sync.checkpoints.heard import hear
 from chez.sync.entry import (
     CHANGE,
     CHANGES,
+    CHECKPOINTS,
     GONE,
     JOURNAL_HEAD,
     SPACE,
@@ -93,6 +95,10 @@ class Intake:
             self.received.entries += 1
         return self._end()
 
+    def end(self) -> Received:
+        """What was taken in one by one (`folded`) is shown."""
+        return self._end()
+
     def go_on(self) -> Received:
         """Take in what was parked and left over, then what is left over of changes. Raises `HomeCopied`."""
         self._unpark()
@@ -128,6 +134,8 @@ class Intake:
             packed = unseal(entry.envelope, self.space.handle, self.space.epochs)
             self._spend(unpacked_size(packed) // _READ)
             signed = read_signed(packed)
+            if signed.inner.kind == CHANGES:
+                self.received.placed.append((self.relay, entry.offset, signed.hash))
         except UnknownEpoch as error:
             self._lock(error.epoch, entry)
             return
@@ -137,10 +145,18 @@ class Intake:
         except BadEntry as error:
             self._quarantine(entry.offset, error.message, entry.envelope)
             return
+        self._received(signed, before, entry.offset, entry.envelope)
+
+    def folded(self, signed: SignedEntry) -> None:
+        """Take in an entry that was made again from a checkpoint, whose chain was folded. Raises `HomeCopied`."""
+        self._spend(sum(len(item.data) for item in signed.inner.items) // _READ)
+        self._received(signed, self.received.applied, None, signed.packed)
+
+    def _received(self, signed: SignedEntry, before: int, offset: int | None, data: bytes) -> None:
         try:
             self._accept(signed)
         except BadEntry as error:
-            self._quarantine(entry.offset, error.message, entry.envelope, signed.inner.author)
+            self._quarantine(offset, error.message, data, signed.inner.author)
         if self._parked:
             self._stir(signed, before)
             self._unpark()
@@ -179,7 +195,7 @@ class Intake:
             raise BadEntry("the entry belongs to another space")
         parent = place_of(self.db, self.space.n, inner.author, inner.sequence - 1, inner.previous)
         try:
-            self._learn(inner)
+            self._learn(inner, signed.hash)
             items, offers = self._changes(signed), self._offers(inner)
             if parent is not None:
                 self._check_part(signed, parent.part)
@@ -267,8 +283,10 @@ class Intake:
         return cut is not None and (inner.sequence > cut.sequence or place_of(
             self.db, self.space.n, inner.author, cut.sequence, cut.hash) is not None)
 
-    def _learn(self, inner: Inner) -> None:
-        """Take in membership statements; each is signed, whoever's entry carries it."""
+    def _learn(self, inner: Inner, hash: bytes) -> None:
+        """Take in membership statements, manifests and vouches: each is signed, whether its chain is whole or not."""
+        if inner.kind == CHECKPOINTS:
+            self.received.checkpoints = hear(self.db, self.space.n, inner, hash) or self.received.checkpoints
         if inner.kind != STATEMENTS:
             return
         said = [item.data for item in inner.items if item.kind == STATEMENT]
@@ -375,7 +393,7 @@ class Intake:
                 break
             self._spend(unpacked_size(parked.packed) // _READ)
             before = self.received.applied
-            signed = read_signed(parked.packed)
+            signed = read_kept(parked.packed)
             try:
                 self._accept(signed)
             except BadEntry as error:

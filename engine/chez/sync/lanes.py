@@ -24,6 +24,8 @@ from chez.errors import ChezError, HomeCopied, RelayMisbehaved, RelayRefused, Re
 from chez.sync.channel import Channel
 from chez.sync.events import (
     AppendDone,
+    ChunkArrived,
+    ChunksFound,
     Completed,
     EntriesArrived,
     Event,
@@ -161,7 +163,7 @@ class Lanes:
         if lane is None:
             return
         if lane.state is State.LIVE:
-            lane.works += lane.machine.go_on()
+            lane.works += [*lane.machine.go_on(), *lane.machine.look()]
         elif isinstance(lane.error, RelayRefused) and lane.error.reason == "denied":
             lane.state = State.RESTING
             self.again(lane)
@@ -293,7 +295,8 @@ class Lanes:
                 for lane in self.all:
                     if lane.replica.space.handle == handle:
                         self._feed(lane, event)
-            case AppendDone(ref=ref) | Completed(ref=ref) | PacketArrived(ref=ref) | Refused(ref=ref):
+            case (AppendDone(ref=ref) | Completed(ref=ref) | PacketArrived(ref=ref) | ChunkArrived(ref=ref)
+                  | ChunksFound(ref=ref) | Refused(ref=ref)):
                 self._feed(self._whose(self._asked.pop(ref, None)), event)
             case _:
                 pass

@@ -28,6 +28,8 @@ from chez.keys.epochs import Epoch
 from chez.store.database import Connection
 from chez.sync.arrivals import Arrivals
 from chez.sync.channel import Channel
+from chez.sync.checkpoints.course import Course
+from chez.sync.checkpoints.desk import Desk
 from chez.sync.events import (
     AppendDone,
     Completed,
@@ -79,6 +81,8 @@ class SyncMachine:
     """What came and was not worked on yet."""
     spaces: list[int] = field(default_factory=list)
     """The rows of the spaces that what came told of: for the shell to take out and open."""
+    course: Course = field(init=False)
+    """Its checkpoints."""
     _queue: "OrderedDict[bytes, Sealed]" = field(default_factory=OrderedDict)
     _flying: "dict[int, Sealed]" = field(default_factory=dict)
     _bytes: int = 0
@@ -95,25 +99,30 @@ class SyncMachine:
     _incarnation: bytes = b""
     _epoch: Epoch | None = None
     """Whose credentials were tried last."""
+    _behind: bool = False
+    """Whether the relay passed over a gap, and what a checkpoint has of it is not here yet: nothing is sent before."""
     _until: int = 0
     """Nothing is sent before all up to this offset was taken in: a restored home finds own later entries there."""
 
     def __post_init__(self) -> None:
         self.tries = Tries(self.replica)
         self.arrivals = Arrivals(self.replica, self.relay)
+        self.course = Course(Desk(self.replica, self.relay), self.session, self.send, self._took, self._whole)
 
     @property
     def idle(self) -> bool:
         """Whether everything known of either side has reached the other."""
         return (self.phase is Phase.FOLLOWING and self.sealing and not self._queue and not self._flying
                 and not self._applying and self.arrivals.idle and self.progress.position >= self.progress.end
-                and not self._rotates())
+                and not self._rotates() and not self._behind and not self.course.busy)
 
     def handle(self, event: Event) -> list[Work]:
         """React to one event of the session.
 
         Raises `RelayRefused` and `RelayMisbehaved`, which end the connection.
         """
+        if self.course.mine(event):
+            return self.course.handle(event)
         match event:
             case Welcomed():
                 self._incarnation = event.incarnation
@@ -167,7 +176,7 @@ class SyncMachine:
         return [] if alone or not self.idle else [Work(lambda db: self.replica.overdue(db, self.relay), self._send)]
 
     def _flush(self) -> list[Work]:
-        ready = self.phase is Phase.FOLLOWING and self.progress.position >= self._until
+        ready = self.phase is Phase.FOLLOWING and self.progress.position >= self._until and not self._behind
         while ready and self._queue and (not self._flying or self._bytes < self._window):
             _, following = self._queue.popitem(last=False)
             # Who may write no more sends what it wrote before as it sends statements: its chain goes on.
@@ -186,12 +195,14 @@ class SyncMachine:
     def _resume(self) -> list[Work]:
         """Begin, or begin anew: the relay's keys were replaced."""
         self.phase, self.sealing, self._begun = Phase.GREETING, False, False
+        self.course.begin()
         self._queue.clear()
         self.tries.begin()
         return [Work(lambda db: self.replica.resume(db, self.relay, self._incarnation), self._resumed)]
 
     def _resumed(self, result: tuple[Cursor, bool, Epoch]) -> list[Work]:
         self._cursor, reset, epoch = result
+        self._behind = self.replica.gapped
         self.arrivals.clear()
         self.progress.reset = self.progress.reset or reset
         self.progress.position = self._cursor.position
@@ -238,8 +249,12 @@ class SyncMachine:
     def _follow(self, _: None) -> list[Work]:
         more = [*self._seal(), *self.go_on()]
         if self._until <= self.progress.position:
-            more.append(self._caught_up())
+            more += self._reached()
         return more
+
+    def _reached(self) -> list[Work]:
+        """All that the relay hands out was taken in; behind a gap that is not all there is."""
+        return self.look() if self._behind else [self._caught_up()]
 
     def _caught_up(self) -> Work:
         end = self.progress.position
@@ -247,7 +262,27 @@ class SyncMachine:
 
     def _settled(self, found: list[Alarm]) -> list[Work]:
         self._alarmed(found)
-        return self._rotate()
+        return [*self._rotate(), *self.look()]
+
+    def look(self) -> list[Work]:
+        """Look whether there is something to do about checkpoints."""
+        whole = self.phase is Phase.FOLLOWING and self.progress.position >= self._until
+        return self.course.next() if whole else []
+
+    def _took(self, received: Received) -> list[Work]:
+        """A turn on a checkpoint is committed."""
+        self.progress.received += received.applied
+        self.progress.quarantined += received.quarantined
+        self.spaces += received.spaces
+        self._alarmed(received.alarms)
+        return []
+
+    def _whole(self) -> list[Work]:
+        """Nothing is left to do about checkpoints: what could be had of a gap is here."""
+        if not self._behind:
+            return []
+        self._behind = False
+        return [*self.send([]), *self._seal(), *self.go_on(), self._caught_up()]
 
     def _alarmed(self, found: list[Alarm]) -> None:
         """What was found is kept by now; the connection to the relay that it is about ends with it."""
@@ -317,7 +352,7 @@ class SyncMachine:
 
     def _seal(self) -> list[Work]:
         """Seal what waits, and from then on what is written; a home that became a new device reads first."""
-        if self.phase is not Phase.FOLLOWING or self.sealing or self._begun:
+        if self.phase is not Phase.FOLLOWING or self.sealing or self._begun or self._behind:
             return []  # while it is opened anew, what a page led to may still come
         if (self.replica.unsettled or self.relay in self.replica.relays.reseeding) and (
                 self.replica.left or self.progress.position < self._until):
@@ -368,10 +403,13 @@ class SyncMachine:
         if moved.position is not None:
             self.progress.position = moved.position
         self._give_back(self.replica.space.handle, moved.done)
+        self._behind = self._behind or moved.gap
         more = self.send([])
         more += [] if self.sealing else self._seal()
+        if moved.checkpoints or moved.gap:
+            more += self.look()
         if moved.owed or before < self._until <= self.progress.position:
-            more.append(self._caught_up())
+            more += self._reached()
         self._alarmed(moved.alarms)
         return more + self.go_on()
 

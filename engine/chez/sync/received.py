@@ -30,5 +30,9 @@ class Received:
     """What the person should know of."""
     owed: bool = False
     """Whether the statements left a new epoch owed, which is this device's to start before others'."""
+    placed: list[tuple[int, int, bytes]] = field(default_factory=list)
+    """At which relay's which offset an entry of changes was, by its hash."""
+    checkpoints: bool = False
+    """Whether a manifest or a vouch came."""
     spaces: list[int] = field(default_factory=list)
     """The rows of the spaces that another device of the person told of."""

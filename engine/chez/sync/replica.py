@@ -26,8 +26,21 @@ from chez.spaces.space import SpaceKeys, load_space, note_name
 from chez.spaces.statements import Role
 from chez.store.database import Connection
 from chez.sync.chains import keep_entry, last_entry, note_whole, regained
-from chez.sync.entry import CHANGES, STATEMENTS, Inner, Item, Part, SignedEntry, seal, sign_entry
-from chez.sync.heads import Alarm, forget_heads, head_after, hidden, note_head, note_heads
+from chez.sync.checkpoints.heard import hear
+from chez.sync.checkpoints.taking import Reading
+from chez.sync.entry import (
+    CHANGES,
+    CHECKPOINTS,
+    STATEMENTS,
+    Inner,
+    Item,
+    Part,
+    SignedEntry,
+    seal,
+    sign_entry,
+    signature_of,
+)
+from chez.sync.heads import Alarm, forget_heads, head_after, hidden, note_head, note_heads, note_placed
 from chez.sync.intake import TURN, Intake
 from chez.sync.outbox import (
     change_items,
@@ -78,8 +91,8 @@ class Replica:
         self._device = device
         self._records = records
         self._now = now
-        self._entropy = entropy
-        self._note = note
+        self.entropy = entropy
+        self.note = note
         self._stale = False
         self.person: Person | None = None
         """The person's own keys while a home comes back by them: its root says farewell."""
@@ -96,6 +109,15 @@ class Replica:
         """Whether work of the device this home was waits for what a relay has of it (`records.anew`)."""
         self._left = True
         self._heard = False
+        self.gapped = False
+        """Whether a relay passed over entries that are not here yet, when it was met last."""
+        self.checkpoint_wanted = False
+        """Whether a checkpoint is to be made of what is here."""
+
+    @property
+    def device(self) -> bytes:
+        """This device's id."""
+        return self._device.id
 
     def forget(self) -> None:
         """Some work was undone: what it taught of the members is read again from the store."""
@@ -182,24 +204,31 @@ class Replica:
             self.unsettled = False
         self.relays.made((row for row, _ in self.collect(db)), relay)
         self.relays.begin(relay)
-        if stranded(self.space, self._device.id, self._epoch_at(db, relay)):
+        if stranded(self.space, self._device.id, self.epoch_at(db, relay)):
             seal_anew(db, self.space, relay, self.space.epoch.id)
         lacked = self.relays.lacked(db, self.space.n, relay)
         if self.mute:
             return []
-        for one in lacked:
+        for one in self._signed(lacked):
             self._seal(db, relay, *one)
-        for one in unsealed(db, self.space.n, relay, self._device.id):
+        for one in self._signed(unsealed(db, self.space.n, relay, self._device.id)):
             self._seal(db, relay, *one)
         return sealed_for(db, self.space.n, relay)
 
     def overdue(self, db: Connection, relay: int) -> list[Sealed]:
         """What another relay brought a while ago and this one does not show, sealed for it; nothing for who is mute."""
-        return [self._seal(db, relay, *one) for one in self.relays.overdue(db, self.space.n, relay) if not self.mute]
+        late = self.relays.overdue(db, self.space.n, relay)
+        return [self._seal(db, relay, *one) for one in self._signed(late) if not self.mute]
+
+    def _signed(self, entries: list[tuple[int, bytes, int]]) -> list[tuple[int, bytes, int]]:
+        """Those that carry a signature. For others, which came with a checkpoint, another one is wanted."""
+        found = [one for one in entries if signature_of(one[1])]
+        self.checkpoint_wanted = self.checkpoint_wanted or len(found) < len(entries)
+        return found
 
     def _seal(self, db: Connection, relay: int, entry: int, packed: bytes, kind: int) -> Sealed:
-        epoch = epoch_for(self.space, self._device.id, self._epoch_at(db, relay), packed, kind)
-        envelope = seal(packed, self.space.handle, epoch, self._entropy(crypto.NONCE_BYTES))
+        epoch = epoch_for(self.space, self._device.id, self.epoch_at(db, relay), packed, kind)
+        envelope = seal(packed, self.space.handle, epoch, self.entropy(crypto.NONCE_BYTES))
         id = entry_id(envelope)
         row = db.execute("INSERT INTO sealed (entry, relay, id, envelope) VALUES (?, ?, ?, ?)",
                          (entry, relay, id, envelope)).lastrowid
@@ -237,7 +266,7 @@ class Replica:
         """Where the packets with the keys of a new epoch lie at relays that this device can open, its own first."""
         return list(mailboxes(self.space, self._device, self.recovery))
 
-    def _epoch_at(self, db: Connection, relay: int) -> Epoch:
+    def epoch_at(self, db: Connection, relay: int) -> Epoch:
         """The epoch whose credentials a relay has, as far as is known here."""
         row = db.execute("SELECT epoch FROM cursor WHERE space = ? AND relay = ?", (self.space.n, relay)).fetchone()
         return self.space.epochs.get(row[0] if row else b"", self.space.epoch)
@@ -261,13 +290,13 @@ class Replica:
     def discharge(self, db: Connection, relay: int) -> None:
         """Start the epoch that is owed, if it still is."""
         self.refresh(db)
-        if owes(db, self.space, self._device.id, self._epoch_at(db, relay), first=False):
+        if owes(db, self.space, self._device.id, self.epoch_at(db, relay), first=False):
             self.rotate(db)
 
     def rotate(self, db: Connection) -> None:
         """Start a new epoch. Raises `NotAllowed`."""
         self.refresh(db)
-        start_epoch(db, self.space, self._device, self._entropy)
+        start_epoch(db, self.space, self._device, self.entropy)
         self.current = self.space.epoch
 
     def rotation(self, db: Connection, relay: int,
@@ -281,12 +310,12 @@ class Replica:
         if not says and not said_by(db, self.space, self.space.epoch.id, self._device.id):
             return False, None
         waits = untold(db, self.space.n, relay, says=says)
-        return waits, rotation_at(self.space, at, self._signer, self._entropy)
+        return waits, rotation_at(self.space, at, self._signer, self.entropy)
 
     def creation(self, db: Connection, relay: int) -> Creation:
         """What a relay is asked for that does not know the space. Raises `RelayRefused` (`rotating.creation_of`)."""
         self.refresh(db)
-        return creation_of(db, relay, self.space, self._signer, self._entropy)
+        return creation_of(db, relay, self.space, self._signer, self.entropy)
 
     def take_packet(self, db: Connection, relay: int, box: bytes) -> tuple[Epoch | None, Received]:
         """The epoch in this device's packet, None when it is no packet for it; and what that unlocked."""
@@ -307,6 +336,8 @@ class Replica:
         if passed is not None:
             advance(db, self.space.n, relay, passed.position, passed)
             note_head(db, self.space.n, relay, passed.position, passed.head)
+            note_placed(db, self.space.n, [(relay, passed.position, hash) for (hash,) in db.execute(
+                "SELECT hash FROM entry WHERE n = ? AND kind = ?", (sealed.entry, CHANGES)).fetchall()])
 
     # --- in -------------------------------------------------------------------------
 
@@ -319,13 +350,14 @@ class Replica:
         self.refresh(db)
         copy_person(db, self.space.n, self.space.membership)
         self._left = self.leaves(db)
+        self.gapped = self.behind(db, relay)
         self.unsettled = unsettled(db, self.space.n)
         row = db.execute("SELECT incarnation, position, head FROM cursor WHERE space = ? AND relay = ?",
                          (self.space.n, relay)).fetchone()
         if row is not None and row[0] == incarnation:
             # Statements that wait may have come from elsewhere, and be in what is still to be read.
             self.relays.resume(db, self.space.n, relay, waits=has_statements(db, self.space.n))
-            return Cursor(row[1], row[2]), False, self._epoch_at(db, relay)
+            return Cursor(row[1], row[2]), False, self.epoch_at(db, relay)
         db.execute("INSERT OR REPLACE INTO cursor (space, relay, incarnation, position, head, acknowledged) "
                    "VALUES (?, ?, ?, 0, ?, 0)", (self.space.n, relay, incarnation, GENESIS_HEAD))
         self.reseed(db, relay)
@@ -363,6 +395,7 @@ class Replica:
             self.relays.came(db, self.space.n, relay, last)
             taken = entries[:received.entries]
             received.alarms += note_heads(db, self.space.n, relay, before, taken)
+            note_placed(db, self.space.n, received.placed)
             if len(taken) < len(entries):
                 there = Cursor(entries[0].offset - 1 + len(taken), head_after(before, taken))
                 advance(db, self.space.n, relay, entries[-1].offset + 1, there)
@@ -377,7 +410,28 @@ class Replica:
         self._heard = False
         self.refresh(db)
         intake = Intake(db, 0, self.space, self._device.id, self._records, budget, now=self._now())
-        return self._taken(db, 0, intake.go_on(), budget)
+        received = self._taken(db, 0, intake.go_on(), budget)
+        note_placed(db, self.space.n, received.placed)
+        return received
+
+    def read_checkpoint(self, db: Connection, relay: int, reading: Reading) -> Received:
+        """One turn on the entries of a checkpoint whose chains were folded. Raises `HomeCopied`."""
+        self.refresh(db)
+        budget = Budget(TURN)
+        intake = Intake(db, relay, self.space, self._device.id, self._records, budget, now=self._now())
+        reading.take(intake)
+        return self._taken(db, relay, intake.end(), budget)
+
+    def behind(self, db: Connection, relay: int) -> bool:
+        """Whether a relay passed over entries, and it was not seen to yet that they are here all the same."""
+        return db.execute("SELECT 1 FROM gap WHERE space = ? AND relay = ? AND settled = 0",
+                          (self.space.n, relay)).fetchone() is not None
+
+    def say(self, db: Connection, relay: int, item: Item) -> tuple[Sealed, bytes]:
+        """Put a manifest or a vouch into an entry of its own, and seal it for a relay; the entry's hash."""
+        row, entry = self._append(db, self._now(), CHECKPOINTS, [item])
+        hear(db, self.space.n, entry.inner, entry.hash)
+        return self._seal(db, relay, row, entry.packed, CHECKPOINTS), entry.hash
 
     def recount(self, db: Connection) -> None:
         """A statement made here may decide which entries count: records follow, what is `left` of it in turns."""
@@ -389,13 +443,13 @@ class Replica:
 
     def _tell(self, db: Connection, notices: list[Notice]) -> None:
         for kind, body in notices:
-            self._note(db, kind, body)
+            self.note(db, kind, body)
 
     def _taken(self, db: Connection, relay: int, received: Received, budget: Budget | None) -> Received:
         under = self.current.id
         if received.said:
             self._unlock(db, relay, under, received, budget)
-            received.owed = owes(db, self.space, self._device.id, self._epoch_at(db, relay), first=True)
+            received.owed = owes(db, self.space, self._device.id, self.epoch_at(db, relay), first=True)
         if (private := tell_private(db, self.space.n, received.statements)) is not None:
             received.spaces.append(private)
         self._tell(db, received.notices)

@@ -178,6 +178,23 @@ def rotate(ctx: click.Context, name: str) -> None:
 
 @click.command()
 @click.argument("name")
+@click.option("--timeout", default=600.0, show_default=True, metavar="SECONDS", help="How long it may take.")
+@click.pass_context
+def checkpoint(ctx: click.Context, name: str, timeout: float) -> None:
+    """Write what is at a space's relay smaller: new devices begin with it, and entries that it has are dropped."""
+    done = call(ctx, "space-checkpoint", {"space": name, "timeout": timeout})
+    if settings(ctx).json:
+        json_line(done)
+    elif done is None:
+        say("There is nothing to write.")
+    else:
+        then = ("the relay drops what it stands for" if done["dropped"] else "an owner's device is to have it dropped"
+                if done["vouched"] else "another person's device is to read it back before anything is dropped")
+        say(f"{done['entries']:,} entries in {done['bytes']:,} bytes; {then}")
+
+
+@click.command()
+@click.argument("name")
 @click.pass_context
 def link(ctx: click.Context, name: str) -> None:
     """Show the link by which a member finds a space (`chez join`). There is no secret in it."""
@@ -213,5 +230,6 @@ def _ask(ctx: click.Context, yes: bool, question: str) -> None:
         raise NotAllowed("nothing was changed")
 
 
-COMMANDS: Final = (members, add, role, remove, leave, transfer, rename, archive, rotate, link, forget, delete)
+COMMANDS: Final = (members, add, role, remove, leave, transfer, rename, archive, rotate, checkpoint, link, forget,
+                   delete)
 """Those of the group `space`."""

@@ -289,6 +289,7 @@ CREATE TABLE relay_head (             -- what a relay showed: the head of its lo
     relay    INTEGER NOT NULL REFERENCES relay,
     position INTEGER NOT NULL,
     head     BLOB NOT NULL,
+    entry    BLOB,                    -- hash of the entry of changes there, as far as it could be read
     PRIMARY KEY (space, relay, position)
 ) WITHOUT ROWID;
 
@@ -298,6 +299,7 @@ CREATE TABLE gap (                    -- ranges of a relay's log that were dropp
     first    INTEGER NOT NULL,
     last     INTEGER NOT NULL,
     head     BLOB NOT NULL,           -- after `last`, as the relay says
+    settled  INTEGER NOT NULL DEFAULT 0, -- 1: what a checkpoint has of it is here
     PRIMARY KEY (space, relay, first)
 ) WITHOUT ROWID;
 
@@ -331,6 +333,100 @@ CREATE TABLE sealed (                 -- own entries on their way to one relay, 
     relay    INTEGER NOT NULL REFERENCES relay,
     id       BLOB NOT NULL,           -- of the envelope
     envelope BLOB NOT NULL
+);
+
+-- Checkpoints (sync/checkpoints) ----------------------------------------------------
+
+CREATE TABLE checkpoint (             -- manifests that were heard of
+    space    INTEGER NOT NULL REFERENCES space,
+    entry    BLOB NOT NULL,           -- hash of the entry that carries it
+    author   BLOB NOT NULL,
+    body     BLOB NOT NULL,
+    state    INTEGER NOT NULL,        -- 0 heard of, 1 compared, 2 taken in, 3 refused, 4 made here
+    position INTEGER NOT NULL,        -- order of hearing
+    PRIMARY KEY (space, entry)
+) WITHOUT ROWID;
+
+CREATE TABLE vouch (                  -- vouches that were heard of
+    space  INTEGER NOT NULL REFERENCES space,
+    entry  BLOB NOT NULL,
+    author BLOB NOT NULL,
+    body   BLOB NOT NULL,
+    state  INTEGER NOT NULL,          -- 0 heard of, 1 its relay was asked to drop, 2 not to be asked
+    PRIMARY KEY (space, entry)
+) WITHOUT ROWID;
+
+CREATE TABLE fetching (               -- the checkpoint that is being read, and how far
+    space      INTEGER PRIMARY KEY REFERENCES space,
+    checkpoint BLOB NOT NULL,
+    purpose    INTEGER NOT NULL,      -- 0 to take it in, 1 to compare it with what is here
+    bundle     INTEGER NOT NULL,
+    part       INTEGER NOT NULL,
+    stage      INTEGER NOT NULL       -- of the bundle: 0 parts come, 1 chains fold, 2 entries are taken in
+);
+
+CREATE TABLE folding (                -- of the bundle being read, each author's chain, and how far it was gone through
+    space    INTEGER NOT NULL REFERENCES space,
+    author   BLOB NOT NULL,
+    sequence INTEGER NOT NULL,
+    hash     BLOB NOT NULL,
+    ordinal  INTEGER NOT NULL,        -- changes so far
+    PRIMARY KEY (space, author)
+) WITHOUT ROWID;
+
+CREATE TABLE staged_entry (           -- and what is there of its entries
+    space    INTEGER NOT NULL REFERENCES space,
+    author   BLOB NOT NULL,
+    sequence INTEGER NOT NULL,
+    frame    BLOB NOT NULL,
+    hash     BLOB,
+    PRIMARY KEY (space, author, sequence)
+) WITHOUT ROWID;
+
+CREATE TABLE staged_change (
+    space      INTEGER NOT NULL REFERENCES space,
+    author     BLOB NOT NULL,
+    ordinal    INTEGER NOT NULL,
+    collection TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    bytes      BLOB NOT NULL,
+    PRIMARY KEY (space, author, ordinal)
+) WITHOUT ROWID;
+
+CREATE TABLE draft (                  -- the checkpoint that is being made
+    space INTEGER PRIMARY KEY REFERENCES space,
+    base  BLOB,                       -- the manifest whose first bundles it names again
+    kept  INTEGER NOT NULL,           -- how many of them
+    parts INTEGER NOT NULL            -- how many parts of its last bundle are written
+);
+
+CREATE TABLE draft_author (           -- whose entries its last bundle stands for
+    space    INTEGER NOT NULL REFERENCES space,
+    author   BLOB NOT NULL,
+    sequence INTEGER NOT NULL,        -- up to this one they were gone through
+    last     INTEGER NOT NULL,
+    ordinal  INTEGER NOT NULL,
+    PRIMARY KEY (space, author)
+) WITHOUT ROWID;
+
+CREATE TABLE gathered (               -- changes that are in no part of it yet
+    space      INTEGER NOT NULL REFERENCES space,
+    collection TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    author     BLOB NOT NULL,
+    ordinal    INTEGER NOT NULL,
+    bytes      BLOB NOT NULL,
+    PRIMARY KEY (space, collection, id, author, ordinal)
+) WITHOUT ROWID;
+
+CREATE TABLE segment (                -- its parts, sealed
+    space INTEGER NOT NULL REFERENCES space,
+    part  INTEGER NOT NULL,
+    piece INTEGER NOT NULL,
+    id    BLOB NOT NULL,
+    size  INTEGER NOT NULL,
+    bytes BLOB,                       -- NULL once the relay has it
+    PRIMARY KEY (space, part, piece)
 );
 
 -- The journal ------------------------------------------------------------------------

@@ -40,8 +40,8 @@ from chez_wire.dropping import in_rising_order
 from chez_wire.frames import Dropped
 from chez_wire.limits import ID_BYTES, KIB, MAX_CHANGE, MAX_DROPPED, MAX_INNER
 
-__all__ = ("CARRIED", "PIECE", "BundleNote", "Frame", "Manifest", "Packed", "Record", "Run", "Segment", "Upto", "Vouch",
-           "frames_of", "open_part", "read_manifest", "read_vouch", "run_of", "seal_part")
+__all__ = ("CARRIED", "PIECE", "BundleNote", "Frame", "Manifest", "Other", "Packed", "Record", "Run",
+           "Segment", "Upto", "Vouch", "frames_of", "open_part", "read_manifest", "read_vouch", "run_of", "seal_part")
 
 PIECE: Final = 512 * KIB
 """Bytes of one piece: half a frame."""
@@ -170,8 +170,7 @@ class Vouch(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, array_like=True, frozen=True):
     """What an entry says beside its changes, of which it has `changes`; `kept` is the hash of one not compacted."""
 
     sequence: int

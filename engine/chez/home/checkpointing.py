@@ -1,0 +1,47 @@
+"""Checkpoints of a space, as applications ask for them."""
+
+from dataclasses import dataclass
+
+from chez.home.held import Held
+from chez.home.syncing import Syncing
+from chez.spaces.permits import check_writer
+from chez.store.database import Connection
+from chez.sync.checkpoints.heard import HEARD, MADE, SOUND, TAKEN, manifests, vouches
+
+__all__ = ("Checkpoint", "checkpoint", "last_checkpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The newest checkpoint of a space: how many entries it stands for, and the bytes of its segments at the relay.
+
+    `vouched`: a device that holds all of it read it back and compared; `dropped`: the relay was asked, by
+    an owner's device, to let go of what it stands for, which it does when its grace is over.
+    """
+
+    entries: int
+    bytes: int
+    vouched: bool
+    dropped: bool
+
+
+def last_checkpoint(db: Connection, space: int) -> Checkpoint | None:
+    """The newest checkpoint of a space that was not refused, None when there is none."""
+    newest = next(iter(manifests(db, space, HEARD, MADE, SOUND, TAKEN)), None)
+    if newest is None:
+        return None
+    entry, _, manifest = newest
+    states = [state for _, _, vouch, state in vouches(db, space) if vouch.manifest == entry]
+    return Checkpoint(sum(sequence for sequence, _ in manifest.vector.values()),
+                      sum(bundle.size for bundle in manifest.bundles), bool(states), 1 in states)
+
+
+async def checkpoint(held: Held, syncing: Syncing, timeout: float) -> Checkpoint | None:
+    """Make a checkpoint of a space at its relay, now or when the home connects; see `Space.checkpoint`."""
+    database = syncing.database
+    await database.read(lambda db: check_writer(held.replica.space, held.replica.device))
+    held.replica.checkpoint_wanted = True
+    for link in syncing.links:
+        link.wake(held.space.id)
+    await syncing.sync(None, timeout, False)
+    return await database.read(lambda db: last_checkpoint(db, held.space.n))

@@ -1,0 +1,125 @@
+"""A space's checkpoints on one connection: steps of the desk, and what they ask of the relay. No I/O.
+
+One step at a time: its transaction, then what it asks of the relay, then the next step, until
+nothing is left to do.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from chez.sync.channel import Channel
+from chez.sync.checkpoints.desk import Again, Ask, Desk, Drop, Errand, Get, Put, Send
+from chez.sync.events import ChunkArrived, ChunksFound, Completed, Event, Refused
+from chez.sync.received import Received
+from chez.sync.sealed import Sealed
+from chez.sync.work import Work
+
+__all__ = ("Course",)
+
+
+@dataclass(slots=True)
+class Course:
+    """`send` sends an own entry that was made, `took` hears what taking in led to, `idle` that all is done."""
+
+    desk: Desk
+    channel: Channel
+    send: Callable[[list[Sealed]], list[Work]]
+    took: Callable[[Received], list[Work]]
+    idle: Callable[[], list[Work]]
+    busy: bool = False
+    _again: bool = False
+    _errand: Errand = None
+    _refs: dict[int, int] = field(default_factory=dict)
+    """Requests without an answer yet, and which of the errand's they are."""
+    _got: dict[int, bytes] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """The space is opened anew: what was asked before is nobody's."""
+        self.busy = self._again = False
+        self._refs.clear()
+
+    def next(self) -> list[Work]:
+        """Take the next step, if none is under way; else after it."""
+        if self.busy:
+            self._again = True
+            return []
+        self.busy = True
+        return [Work(self.desk.step, self._stepped)]
+
+    def mine(self, event: Event) -> bool:
+        """Whether an event answers a request of this course."""
+        return isinstance(event, ChunkArrived | ChunksFound | Completed | Refused) and event.ref in self._refs
+
+    def handle(self, event: Event) -> list[Work]:
+        """The answer to one of its requests."""
+        assert isinstance(event, ChunkArrived | ChunksFound | Completed | Refused)
+        number = self._refs.pop(event.ref)
+        if isinstance(event, Refused):
+            return self._refused(event)
+        errand = self._errand
+        if isinstance(event, ChunkArrived):
+            self._got[number] = event.data
+        if isinstance(errand, Ask) and isinstance(event, ChunksFound):
+            self.desk.whole[errand.entry] = all(event.held)
+            return self._on()
+        if self._refs:
+            return []
+        match errand:
+            case Get(ids):
+                segments = [self._got[n] for n in range(len(ids))]
+                return [Work(lambda db: self.desk.got(db, segments), self._done)]
+            case Put(segments=parts):
+                return [Work(lambda db: self.desk.put(db, [part.id for part in parts]), self._done)]
+            case Drop(entry):
+                return [Work(lambda db: self.desk.dropped(db, entry, True), self._done)]
+            case _:
+                return []
+
+    def _stepped(self, errand: Errand) -> list[Work]:
+        self._errand, self._got = errand, {}
+        handle = self.desk.replica.space.handle
+        match errand:
+            case Again(received):
+                return [*(self.took(received) if received is not None else ()), *self._on()]
+            case Send(sealed):
+                return [*self.send([sealed]), *self._on()]
+            case Get(ids):
+                self._refs = {self.channel.get_chunk(handle, id): n for n, id in enumerate(ids)}
+            case Put(segments):
+                self._refs = {self.channel.put_chunk(handle, one.data): n for n, one in enumerate(segments)}
+            case Ask(_, ids):
+                self._refs = {self.channel.has_chunks(handle, ids): 0}
+            case Drop(_, admin, dropping):
+                self._refs = {self.channel.drop(handle, admin, dropping): 0}
+            case None:
+                self.busy = False
+                if self._again:
+                    self._again = False
+                    return self.next()
+                return self.idle()
+        return []
+
+    def _done(self, _: None) -> list[Work]:
+        return self._on()
+
+    def _on(self) -> list[Work]:
+        self.busy = False
+        return self.next()
+
+    def _refused(self, event: Refused) -> list[Work]:
+        """What was asked can't be had: others of the errand are nobody's."""
+        errand = self._errand
+        self._refs.clear()
+        match errand:
+            case Get():
+                return [Work(self.desk.missing, self._done)]
+            case Drop(entry) if not event.retry and event.code not in ("rotated", "role"):
+                return [Work(lambda db: self.desk.dropped(db, entry, False), self._done)]
+            case Ask(entry):
+                self.desk.whole[entry] = False
+                return self._on()
+            case _:
+                # A full space, or keys that were replaced: what is put aside stays, for another time.
+                self.busy = False
+                self.desk.refused = event.code
+                return self.idle()

@@ -1,0 +1,54 @@
+"""Manifests and vouches that entries brought: kept by their names, whether the author's chain is whole here or not."""
+
+from chez.errors import BadEntry
+from chez.store.database import Connection
+from chez.sync.checkpoints.format import Manifest, Vouch, read_manifest, read_vouch
+from chez.sync.entry import MANIFEST, VOUCH, Inner
+
+__all__ = ("HEARD", "MADE", "REFUSED", "SOUND", "TAKEN", "hear", "manifests", "refuse", "set_state", "vouches")
+
+HEARD, SOUND, TAKEN, REFUSED, MADE = 0, 1, 2, 3, 4
+"""States of a checkpoint; SOUND: compared with what is here."""
+
+
+def hear(db: Connection, space: int, inner: Inner, hash: bytes) -> bool:
+    """Keep what an entry of kind CHECKPOINTS says; whether it is new. Raises `BadEntry`."""
+    if len(inner.items) != 1 or inner.items[0].kind not in (MANIFEST, VOUCH):
+        raise BadEntry("the entry is to have one manifest or one vouch")
+    (item,) = inner.items
+    if item.kind == MANIFEST:
+        read_manifest(item.data)
+        done = db.execute("INSERT OR IGNORE INTO checkpoint (space, entry, author, body, state, position) VALUES "
+                          "(?1, ?2, ?3, ?4, 0, (SELECT coalesce(max(position), 0) + 1 FROM checkpoint "
+                          "WHERE space = ?1))", (space, hash, inner.author, item.data))
+    else:
+        read_vouch(item.data)
+        done = db.execute("INSERT OR IGNORE INTO vouch (space, entry, author, body, state) VALUES (?, ?, ?, ?, 0)",
+                          (space, hash, inner.author, item.data))
+    return bool(done.rowcount > 0)
+
+
+def manifests(db: Connection, space: int, *states: int) -> list[tuple[bytes, bytes, Manifest]]:
+    """Checkpoints in some states, the newest first: entry, author, manifest."""
+    rows = db.execute("SELECT entry, author, body, state FROM checkpoint WHERE space = ? ORDER BY position DESC",
+                      (space,)).fetchall()
+    return [(entry, author, read_manifest(body)) for entry, author, body, state in rows if state in states]
+
+
+def vouches(db: Connection, space: int) -> list[tuple[bytes, bytes, Vouch, int]]:
+    """All vouches: entry, author, what it says, state."""
+    rows = db.execute("SELECT entry, author, body, state FROM vouch WHERE space = ?", (space,)).fetchall()
+    return [(entry, author, read_vouch(body), state) for entry, author, body, state in rows]
+
+
+def set_state(db: Connection, space: int, entry: bytes, state: int) -> None:
+    """What became of a checkpoint."""
+    db.execute("UPDATE checkpoint SET state = ? WHERE space = ? AND entry = ?", (state, space, entry))
+
+
+def refuse(db: Connection, space: int, entry: bytes, reason: str) -> None:
+    """A checkpoint is not what it says: it is kept as evidence, and never read again."""
+    set_state(db, space, entry, REFUSED)
+    db.execute("INSERT INTO quarantine (space, relay, position, reason, bytes, author) "
+               "SELECT space, NULL, NULL, ?, body, author FROM checkpoint WHERE space = ? AND entry = ?",
+               (reason, space, entry))

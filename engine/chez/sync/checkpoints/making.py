@@ -1,0 +1,288 @@
+"""Making a checkpoint: entries are gone through, their changes gathered by record, and written as sealed parts.
+
+In turns of bounded work, each of which is a transaction; what was put aside says how far it came. The vector is
+fixed at the beginning, so what is written meanwhile is for the next one.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+import zstandard
+
+from chez import crypto
+from chez.keys.epochs import Epoch
+from chez.records import automerge
+from chez.records.automerge import BadChange, RawChange
+from chez.records.flat import check_flat, flattened
+from chez.records.waiting import Budget
+from chez.spaces.space import SpaceKeys
+from chez.store.database import Connection
+from chez.sync.checkpoints.format import (
+    BundleNote,
+    Frame,
+    Manifest,
+    Packed,
+    Record,
+    Run,
+    Segment,
+    Upto,
+    read_manifest,
+    run_of,
+    seal_part,
+)
+from chez.sync.entry import CHANGE, CHANGES, Item, read_kept, signature_of
+from chez.sync.short import shortened
+from chez_wire.limits import KIB, MIB
+
+__all__ = ("begin", "clear", "covered", "finished", "growth", "stored", "unsent", "work", "written")
+
+_PART: Final = MIB
+"""Bytes of one part before compression: enough for equal things to be found, little to unpack at once."""
+
+_WHOLE: Final = 4 * MIB
+"""A record with more is written change by change, in as many parts as it takes."""
+
+_SHARE: Final = 4
+"""Bundles are written as one when the later ones together have more than one in so many bytes of the one before."""
+
+_FLOOR: Final = KIB
+"""What a small entry takes at a relay."""
+
+
+def covered(db: Connection, space: int) -> dict[bytes, int]:
+    """Up to which entry of each author a checkpoint may stand for them.
+
+    That is before the first that does not count, or where the chain forks; a batch is not torn, and the last one is
+    signed here.
+    """
+    out = {}
+    for (author,) in db.execute("SELECT DISTINCT author FROM named WHERE space = ?", (space,)).fetchall():
+        (limit,) = db.execute(
+            "SELECT min(coalesce((SELECT min(sequence) FROM branch WHERE space = ?1 AND author = ?2), 1 << 62), "
+            "coalesce((SELECT min(sequence) FROM set_aside WHERE space = ?1 AND author = ?2), 1 << 62), "
+            "coalesce((SELECT min(sequence) FROM entry WHERE space = ?1 AND author = ?2 AND standing > 0), 1 << 62))",
+            (space, author)).fetchone()
+        for sequence, packed in db.execute(
+                "SELECT sequence, inner FROM entry WHERE space = ? AND author = ? AND branch = 0 AND sequence < ? "
+                "AND kind = ? AND part IS NULL ORDER BY sequence DESC", (space, author, limit, CHANGES)):
+            if signature_of(packed):
+                out[author] = sequence
+                break
+    return out
+
+
+def growth(db: Connection, space: int, since: dict[bytes, tuple[int, bytes]]) -> int:
+    """Bytes that a relay holds of entries that a checkpoint up to a vector does not stand for, roughly."""
+    total = 0
+    for author, last in covered(db, space).items():
+        (size,) = db.execute("SELECT coalesce(sum(max(length(inner), ?)), 0) FROM entry WHERE space = ? AND author = ? "
+                             "AND branch = 0 AND kind = ? AND sequence > ? AND sequence <= ?",
+                             (_FLOOR, space, author, CHANGES, since.get(author, (0, b""))[0], last)).fetchone()
+        total += size
+    return total
+
+
+def begin(db: Connection, space: int, base: tuple[bytes, Manifest] | None) -> bool:
+    """Begin a checkpoint on the bundles of an earlier one, if there is anything new; whether there is."""
+    clear(db, space)
+    bundles = list(base[1].bundles) if base is not None else []
+    upto = covered(db, space)
+    size = growth(db, space, Manifest(1, bundles).vector) if bundles else 0
+    while bundles and size * _SHARE > bundles[-1].size:
+        size += bundles.pop().size
+    since = {one.author: one.sequence for bundle in bundles for one in bundle.upto}
+    fresh = [(space, author, since.get(author, 0), last) for author, last in sorted(upto.items())
+             if last > since.get(author, 0)]
+    if not fresh or (base is not None and all(base[1].vector.get(author, (0, b""))[0] >= last
+                                              for author, last in upto.items())):
+        return False
+    db.execute("INSERT INTO draft (space, base, kept, parts) VALUES (?, ?, ?, 0)",
+               (space, base[0] if base is not None and bundles else None, len(bundles)))
+    db.executemany("INSERT INTO draft_author (space, author, sequence, last, ordinal) VALUES (?, ?, ?, ?, 0)", fresh)
+    return True
+
+
+def clear(db: Connection, space: int) -> None:
+    """Make it no further."""
+    for table in ("draft", "draft_author", "gathered", "segment"):
+        db.execute(f"DELETE FROM {table} WHERE space = ?", (space,))
+
+
+def work(db: Connection, space: SpaceKeys, actor: bytes, entropy: Callable[[int], bytes], budget: Budget) -> bool:
+    """Go on with the draft as far as the budget goes; whether all its parts are written."""
+    nonces = iter(lambda: entropy(crypto.NONCE_BYTES), b"")
+    runs = list(_gather(db, space.n, budget))
+    if runs:
+        _write(db, space, space.epoch, nonces, Packed(1, [], runs, []))
+        return False
+    return _records(db, space, actor, nonces, budget)
+
+
+def _gather(db: Connection, space: int, budget: Budget) -> Iterator[Run]:
+    rows = db.execute("SELECT author, sequence, last, ordinal FROM draft_author WHERE space = ? AND sequence < last "
+                      "ORDER BY author", (space,)).fetchall()
+    for author, sequence, last, ordinal in rows:
+        frames: list[Frame] = []
+        for number, kind, hash, packed in db.execute(
+                "SELECT sequence, kind, hash, inner FROM entry WHERE space = ? AND author = ? AND branch = 0 "
+                "AND sequence > ? AND sequence <= ? ORDER BY sequence", (space, author, sequence, last)):
+            if budget.spent:
+                break
+            if kind != CHANGES:
+                frames.append(Frame(number, 0, 0, (), {}, (), None, hash))
+                continue
+            inner = read_kept(packed).inner
+            changes = [(at, item) for at, item in enumerate(inner.items) if item.kind == CHANGE]
+            db.executemany("INSERT INTO gathered (space, collection, id, author, ordinal, bytes) "
+                           "VALUES (?, ?, ?, ?, ?, ?)",
+                           [(space, item.collection, item.id, author, ordinal + n, item.data)
+                            for n, (_, item) in enumerate(changes)])
+            others = {at: Item(item.kind, item.collection, item.id, item.data)
+                      for at, item in enumerate(inner.items) if item.kind != CHANGE}
+            frames.append(Frame(number, inner.time, len(changes), tuple([item.age for item in inner.items]), others,
+                                tuple(inner.heads), inner.part))
+            ordinal += len(changes)
+            budget.spend(len(packed) // 16, 1 + len(changes) // 4)
+        if frames:
+            db.execute("UPDATE draft_author SET sequence = ?, ordinal = ? WHERE space = ? AND author = ?",
+                       (frames[-1].sequence, ordinal, space, author))
+            yield run_of(author, frames)
+        if budget.spent:
+            return
+
+
+def _records(db: Connection, space: SpaceKeys, actor: bytes, nonces: Iterator[bytes], budget: Budget) -> bool:
+    authors = [author for (author,) in db.execute("SELECT author FROM draft_author WHERE space = ? ORDER BY author",
+                                                  (space.n,))]
+    numbers = {author: number for number, author in enumerate(authors)}
+    records: list[Record] = []
+    size = 0
+    while not budget.spent and size < _PART:
+        key = db.execute("SELECT collection, id FROM gathered WHERE space = ? LIMIT 1", (space.n,)).fetchone()
+        if key is None:
+            break
+        rows: list[tuple[bytes, int, bytes]] = []
+        whole = True
+        taken = 0
+        for row in db.execute("SELECT author, ordinal, bytes FROM gathered WHERE space = ? AND collection = ? "
+                              "AND id = ? ORDER BY author, ordinal", (space.n, *key)):
+            if taken >= _WHOLE:
+                whole = False
+                break
+            rows.append(row)
+            taken += len(row[2])
+        db.executemany("DELETE FROM gathered WHERE space = ? AND collection = ? AND id = ? AND author = ? "
+                       "AND ordinal = ?", [(space.n, *key, author, ordinal) for author, ordinal, _ in rows])
+        record = _record(key, rows, numbers, actor if whole else None)
+        records.append(record)
+        size += sum(map(len, record.data)) + 64
+        budget.spend(taken // 32, len(rows) // 4)
+    if records:
+        _write(db, space, space.epoch, nonces, Packed(1, authors, [], records))
+    return db.execute("SELECT 1 FROM gathered WHERE space = ? LIMIT 1", (space.n,)).fetchone() is None
+
+
+def _record(key: tuple[str, str], rows: Sequence[tuple[bytes, int, bytes]], numbers: dict[bytes, int],
+            actor: bytes | None) -> Record:
+    """The changes of a record, as one document where that is smaller; with an actor only, who loads it."""
+    found: dict[bytes, RawChange] = {}
+    places: dict[bytes, list[tuple[int, int]]] = {}
+    for author, ordinal, data in rows:
+        change = automerge.read_change(data)
+        found.setdefault(change.hash, change)
+        places.setdefault(change.hash, []).append((numbers[author], ordinal))
+    written = shortened([change.bytes for change in found.values()])
+    document = None if actor is None or len(found) < 2 else _document(found, actor)
+    order = list(found) if document is None else document[1]
+    if document is not None and _squeezed([document[0]]) >= _squeezed(written):
+        document, order = None, list(found)
+    last: dict[int, int] = {}
+    who, at, more = [], [], []
+    for n, hash in enumerate(order):
+        (number, ordinal), *rest = places[hash]
+        who.append(number)
+        at.append(ordinal - last.get(number, 0))
+        last[number] = ordinal
+        more += [(n, *place) for place in rest]
+    return Record(*key, document is not None, written if document is None else [document[0]], who, at, more)
+
+
+def _document(found: dict[bytes, RawChange], actor: bytes) -> tuple[bytes, list[bytes]] | None:
+    """A record's changes as one saved document, and their order in it; None when that does not give them back."""
+    ordered: list[RawChange] = []
+    done: set[bytes] = set()
+    waiting = list(found.values())
+    while waiting:
+        ready = [change for change in waiting if done.issuperset(change.dependencies)]
+        if not ready:
+            return None  # it builds on what is not in this bundle
+        waiting = [change for change in waiting if not done.issuperset(change.dependencies)]
+        ordered += ready
+        done |= {change.hash for change in ready}
+    try:
+        saved = automerge.saved(automerge.load(b"".join([change.bytes for change in ordered]), actor))
+        if saved is None:
+            return None
+        flat = flattened(saved)
+        check_flat(flat)
+        held = automerge.history(automerge.load(flat, actor))
+    except BadChange:
+        return None
+    same = {one.hash: one.bytes for one in held} == {hash: change.bytes for hash, change in found.items()}
+    return (flat, [one.hash for one in held]) if same else None
+
+
+def _squeezed(parts: Sequence[bytes]) -> int:
+    return len(zstandard.ZstdCompressor(level=1).compress(b"".join(parts)))
+
+
+def _write(db: Connection, space: SpaceKeys, epoch: Epoch, nonces: Iterator[bytes], part: Packed) -> None:
+    segments = seal_part(part, space.id, epoch, nonces)
+    (number,) = db.execute("UPDATE draft SET parts = parts + 1 WHERE space = ? RETURNING parts", (space.n,)).fetchone()
+    db.executemany("INSERT INTO segment (space, part, piece, id, size, bytes) VALUES (?, ?, ?, ?, ?, ?)",
+                   [(space.n, number, piece, one.id, len(one.data), one.data) for piece, one in enumerate(segments)])
+
+
+# --- on its way ---------------------------------------------------------------------------
+
+
+def written(db: Connection, space: int) -> bool:
+    """Whether a draft is here whose parts are all written."""
+    return db.execute("SELECT 1 FROM draft WHERE space = ?1 AND NOT EXISTS (SELECT 1 FROM draft_author WHERE "
+                      "space = ?1 AND sequence < last) AND NOT EXISTS (SELECT 1 FROM gathered WHERE space = ?1)",
+                      (space,)).fetchone() is not None
+
+
+def unsent(db: Connection, space: int, count: int) -> list[Segment]:
+    """The next segments that the relay is to have."""
+    return [Segment(*row) for row in db.execute("SELECT id, bytes FROM segment WHERE space = ? AND bytes IS NOT NULL "
+                                                "ORDER BY part, piece LIMIT ?", (space, count))]
+
+
+def stored(db: Connection, space: int, ids: Sequence[bytes]) -> None:
+    """The relay has these segments."""
+    db.executemany("UPDATE segment SET bytes = NULL WHERE space = ? AND id = ?", [(space, id) for id in ids])
+
+
+def finished(db: Connection, space: int) -> Manifest:
+    """The manifest of the draft, whose segments the relay has."""
+    base, kept = db.execute("SELECT base, kept FROM draft WHERE space = ?", (space,)).fetchone()
+    bundles: list[BundleNote] = []
+    if base is not None:
+        (body,) = db.execute("SELECT body FROM checkpoint WHERE space = ? AND entry = ?", (space, base)).fetchone()
+        bundles = list(read_manifest(body).bundles[:kept])
+    upto = []
+    changes = 0
+    for author, last, ordinal in db.execute("SELECT author, last, ordinal FROM draft_author WHERE space = ? "
+                                            "ORDER BY author", (space,)).fetchall():
+        hash, packed = db.execute("SELECT hash, inner FROM entry WHERE space = ? AND author = ? AND branch = 0 "
+                                  "AND sequence = ?", (space, author, last)).fetchone()
+        upto.append(Upto(author, last, hash, signature_of(packed), read_kept(packed).inner.relay))
+        changes += ordinal
+    parts: dict[int, list[bytes]] = {}
+    size = 0
+    for part, id, length in db.execute("SELECT part, id, size FROM segment WHERE space = ? ORDER BY part, piece",
+                                       (space,)):
+        parts.setdefault(part, []).append(id)
+        size += length
+    return Manifest(1, [*bundles, BundleNote(upto, list(parts.values()), size, changes)])

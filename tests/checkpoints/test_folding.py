@@ -1,0 +1,200 @@
+"""A checkpoint gives back exactly the entries that their authors signed, or is refused."""
+
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chez.errors import BadEntry
+from chez.records import automerge
+from chez.records.encode import encode_fields
+from chez.records.flat import check_flat, flattened
+from chez.sync.checkpoints import taking
+from chez.sync.checkpoints.format import Frame, Packed, Record, Upto, frames_of, open_part, run_of, seal_part
+from chez.sync.entry import GENESIS, Inner, Item, Part, entry_hash
+from chez.sync.vector import vector_of
+from tests.checkpoints.bundles import bundle_of, filled, nonces, one_bundle, read, reader
+from tests.security.chains import Node, Reader, World
+
+WORLD, MAKER = filled()
+MANIFEST, PARTS = bundle_of(MAKER)
+
+
+def rows(device: Reader) -> list[tuple[Any, ...]]:
+    """Every entry as it is kept, but for the bytes."""
+    return device.db.execute("SELECT author, sequence, hash, kind, part, weight, branch, standing FROM entry "
+                             "ORDER BY author, sequence").fetchall()
+
+
+@pytest.mark.parametrize("budget", [1, 40, 10**9])
+def test_a_checkpoint_gives_back_every_entry(budget: int) -> None:
+    """Entries, records and vector are those of a device that had the log, however small the turns are."""
+    new = reader(WORLD, MANIFEST)
+    assert read(new, [PARTS], budget) == vector_of(MAKER.db, 1)
+    assert rows(new) == rows(MAKER) and new.shown() == MAKER.shown()
+    assert new.count("quarantine") == new.count("parked") == new.count("staged_change") == 0
+
+
+def test_a_second_bundle_goes_on_from_the_first() -> None:
+    """A later checkpoint names the same bundle again and adds a small one, which holds what came since alone."""
+    world, maker = filled(2, 150)
+    first, parts = bundle_of(maker)
+    maker.db.execute("INSERT INTO checkpoint (space, entry, author, body, state, position) VALUES (1, ?, ?, ?, 1, 1)",
+                     (b"c" * 32, world.owner.keys.id, msgspec.msgpack.encode(first)))
+    node = _node_of(maker, world)
+    maker.receive(world.put(node, "note 9", {"new": 1}))
+    second, more = bundle_of(maker, (b"c" * 32, first))
+    assert second.bundles[0] == first.bundles[0] and len(second.bundles) == 2
+    assert sum(len(part.records) for part in more) == 1
+    new = reader(world, second)
+    assert read(new, [parts, more]) == vector_of(maker.db, 1) and new.shown() == maker.shown()
+
+
+def _node_of(maker: Reader, world: World) -> Node:
+    sequence, hash = vector_of(maker.db, 1)[world.owner.keys.id]
+    return Node(world.owner, sequence, hash)
+
+
+# --- attacks ------------------------------------------------------------------------------
+
+
+def altered(tree: Any, random: Random) -> Any:
+    """The same tree with one thing left out, doubled, moved or changed somewhere."""
+    places: list[tuple[Any, int]] = []
+
+    def walk(node: Any) -> None:
+        for at, child in enumerate(node):
+            places.append((node, at))
+            if isinstance(child, list):
+                walk(child)
+
+    walk(tree)
+    node, at = random.choice(places)
+    value = node[at]
+    match random.randrange(4):
+        case 0:
+            del node[at]
+        case 1:
+            node.insert(at, value)
+        case 2 if len(node) > 1:
+            other = random.randrange(len(node))
+            node[at], node[other] = node[other], value
+        case _:
+            node[at] = _other(value, random)
+    return tree
+
+
+def _other(value: Any, random: Random) -> Any:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + random.choice((-1, 1, 1000))
+    if isinstance(value, bytes):
+        if not value:
+            return b"x"
+        at = random.randrange(len(value))
+        return value[:at] + bytes((value[at] ^ 1 << random.randrange(8),)) + value[at + 1:]
+    if isinstance(value, str):
+        return value + "x"
+    return [] if value is None else None
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_altered_in_the_parts_the_entries_are_the_signed_ones(seed: int) -> None:
+    """Anything left out, added, doubled, moved or changed is refused, or changes no entry at all."""
+    tree = msgspec.msgpack.decode(msgspec.msgpack.encode(PARTS))
+    new = reader(WORLD, MANIFEST)
+    try:
+        parts = msgspec.convert(altered(tree, Random(seed)), list[Packed], strict=True)
+        read(new, [[*parts, *PARTS[len(parts):]]])
+    except (BadEntry, msgspec.ValidationError):
+        assert new.count("entry") == 0
+    else:
+        assert rows(new) == rows(MAKER)
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_altered_in_the_manifest_the_entries_are_the_signed_ones(seed: int) -> None:
+    """A manifest that names another end, hash, signature or author is refused."""
+    tree = msgspec.msgpack.decode(msgspec.msgpack.encode(MANIFEST.bundles[-1].upto))
+    try:
+        upto = msgspec.convert(altered(tree, Random(seed)), list[Upto], strict=True)
+        bundle = msgspec.structs.replace(MANIFEST.bundles[-1], upto=upto)
+        new = reader(WORLD, one_bundle(MANIFEST, bundle))
+        read(new, [PARTS])
+    except (BadEntry, msgspec.ValidationError):
+        return
+    assert set(rows(new)) <= set(rows(MAKER))
+
+
+def test_a_change_forged_in_anothers_name_has_no_signature() -> None:
+    """A compactor that makes another's chain anew, with a change of its own in it, can't sign its end."""
+    victim = WORLD.friend.keys.id
+    end = next(one for one in MANIFEST.bundles[-1].upto if one.author == victim)
+    forged = encode_fields(victim, 1, 1, (), {"forged": True})
+    authors = [victim]
+    inner = Inner(1, MAKER.replica.space.id, victim, 1, GENESIS, 5, 0, [Item(0, "notes", "x", forged.bytes)], [], None)
+    frame = Frame(1, 5, 1, (0,), {}, (), None)
+    part = Packed(1, authors, [run_of(victim, [frame])],
+                  [Record("notes", "x", False, [forged.bytes], [0], [0], [])])
+    upto = [Upto(victim, 1, entry_hash(inner), end.signature, end.relay)]
+    manifest = one_bundle(MANIFEST, msgspec.structs.replace(MANIFEST.bundles[-1], upto=upto, parts=[[bytes(32)]]))
+    with pytest.raises(BadEntry, match="not signed"):
+        read(reader(WORLD, manifest), [[part]])
+
+
+def test_what_is_compared_must_be_here() -> None:
+    """A device that does not hold the entries by itself has nothing to vouch for."""
+    with pytest.raises(BadEntry, match="not those here"):
+        read(reader(WORLD, MANIFEST, taking.COMPARE), [PARTS])
+
+
+def test_segments_hold_for_their_place() -> None:
+    """A segment of another space, another number or altered by a bit is refused."""
+    space = MAKER.replica.space
+    (one,) = seal_part(PARTS[0], space.id, space.epoch, nonces(Random(1)))
+    assert open_part([one.data], space.id, space.epochs) == PARTS[0]
+    for segments, where in (([one.data], bytes(32)), ([one.data, one.data], space.id), ([one.data[:-1]], space.id),
+                            ([one.data[:120] + bytes((one.data[120] ^ 1,)) + one.data[121:]], space.id),
+                            ([b""], space.id), ([b"CZS\x02" + one.data[4:]], space.id)):
+        with pytest.raises(BadEntry):
+            open_part(segments, where, space.epochs)
+
+
+FRAMES = st.lists(st.one_of(
+    st.builds(lambda hash: Frame(0, 0, 0, (), {}, (), None, hash), st.binary(min_size=32, max_size=32)),
+    st.builds(lambda time, ages, heads, part, other: Frame(
+        0, time, len(ages), (*ages, *((3,) if other else ())), {len(ages): Item(1, "", "", b"j")} if other else {},
+        tuple(heads), part), st.integers(0, 2**40), st.lists(st.integers(0, 9), max_size=3),
+        st.lists(st.binary(min_size=32, max_size=32), max_size=2), st.one_of(st.none(), st.builds(
+            Part, st.integers(0, 3), st.booleans())), st.booleans())), min_size=1, max_size=6)
+
+
+@given(FRAMES)
+def test_columns_give_frames_back(frames: list[Frame]) -> None:
+    """Whatever entries say beside their changes comes back from the columns as it was."""
+    numbered = [msgspec.structs.replace(frame, sequence=7 + n) for n, frame in enumerate(frames)]
+    assert list(frames_of(run_of(b"a" * 32, numbered))) == numbered
+
+
+def test_a_flat_document_holds_the_same_and_no_bomb() -> None:
+    """Columns that are not deflated load to the same changes; deflated ones, and claims beyond measure, are refused."""
+    document = automerge.new(b"a" * 32)
+    for n in range(40):
+        with automerge.transaction(document) as tx:
+            tx.put(automerge.ROOT, f"key {n}", automerge.core.ScalarType.Str, f"value {n} " * 20)
+    saved = automerge.saved(document)
+    assert saved is not None
+    flat = flattened(saved)
+    check_flat(flat)
+    assert automerge.changes_of(automerge.load(flat, b"b" * 32)) == automerge.changes_of(document)
+    with pytest.raises(automerge.BadChange):
+        check_flat(saved)
+    for cut in range(0, len(flat), 37):
+        with pytest.raises(automerge.BadChange):
+            check_flat(flat[:cut])
