@@ -175,7 +175,7 @@ class Reader:
         """Begin again from what is stored."""
         self.records = RecordStore(self.member.keys.id)
         self.replica: Replica = self.house.replica(self.member, self.db, self.random, self.records)
-        self.replica.note = lambda db, kind, body: self.receipts.append((kind, body))
+        self.replica.write_receipt = lambda db, kind, body: self.receipts.append((kind, body))
 
     def receive(self, *entries: SignedEntry) -> None:
         """One page."""

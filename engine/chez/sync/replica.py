@@ -92,7 +92,7 @@ class Replica:
         self._records = records
         self._now = now
         self.entropy = entropy
-        self.note = note
+        self.write_receipt = note
         self._stale = False
         self.person: Person | None = None
         """The person's own keys while a home comes back by them: its root says farewell."""
@@ -443,7 +443,7 @@ class Replica:
 
     def _tell(self, db: Connection, notices: list[Notice]) -> None:
         for kind, body in notices:
-            self.note(db, kind, body)
+            self.write_receipt(db, kind, body)
 
     def _taken(self, db: Connection, relay: int, received: Received, budget: Budget | None) -> Received:
         under = self.current.id

@@ -151,7 +151,7 @@ class Desk:
         db.execute("UPDATE vouch SET state = ? WHERE space = ? AND entry = ?",
                    (1 if done else 2, self.replica.space.n, entry))
         if done:
-            self.replica.note(db, "entries-dropped", {"url": self._url(db)})
+            self.replica.write_receipt(db, "entries-dropped", {"url": self._url(db)})
 
     # --- reading ------------------------------------------------------------------------
 
@@ -185,7 +185,7 @@ class Desk:
         (author,) = db.execute("SELECT author FROM checkpoint WHERE space = ? AND entry = ?",
                                (space.n, entry)).fetchone()
         known = space.membership.state.device(author)
-        self.replica.note(db, "checkpoint-refused", {
+        self.replica.write_receipt(db, "checkpoint-refused", {
             "device": author.hex(), "name": "" if known is None else known.name,
             "why": error.message})
 
@@ -208,7 +208,7 @@ class Desk:
         lies = [one for vouch in words for one in vouch.ranges if heads.get(one.last, one.head) != one.head]
         if bad or lies:
             first = min(one.first for one in [*bad, *lies])
-            self.replica.note(db, "entries-missing", {"url": self._url(db), "from": first})
+            self.replica.write_receipt(db, "entries-missing", {"url": self._url(db), "from": first})
         for entry, _, manifest in manifests(db, space.n, HEARD, MADE, SOUND, TAKEN):
             if any(vouch.manifest == entry for vouch in words):
                 # The relay has it all the same, in the checkpoint's segments.
@@ -247,7 +247,7 @@ class Desk:
         sealed, entry = replica.say(db, self.relay, Item(MANIFEST, "", "", msgspec.msgpack.encode(manifest)))
         set_state(db, space.n, entry, MADE)
         bundle = manifest.bundles[-1]
-        replica.note(db, "checkpoint-made", {"entries": sum(
+        replica.write_receipt(db, "checkpoint-made", {"entries": sum(
             sequence for sequence, _ in manifest.vector.values()), "bytes": sum(
             one.size for one in manifest.bundles), "written": bundle.size})
         return Send(sealed)
