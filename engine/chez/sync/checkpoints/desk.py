@@ -33,13 +33,17 @@ from chez.sync.replica import Replica
 from chez.sync.sealed import Sealed
 from chez.sync.session import Dropping
 from chez_wire.dropping import Dropped, drop_hash, united
-from chez_wire.limits import MAX_CHUNK_IDS, MAX_DROPPED
+from chez_wire.limits import KIB, MAX_CHUNK_IDS, MAX_DROPPED
 from chez_wire.login import vouch_message
 
-__all__ = ("Again", "Ask", "Desk", "Drop", "Errand", "Get", "Put", "Send")
+__all__ = ("LEAST", "Again", "Ask", "Desk", "Drop", "Errand", "Get", "Put", "Send")
 
 _AHEAD: Final = 8
 """Segments put at once: a few megabytes."""
+
+
+LEAST: Final = 16 * KIB
+"""Bytes of entries since the last checkpoint before another one is worth its manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +234,9 @@ class Desk:
                 return None
             base = next(((entry, manifest) for entry, _, manifest in manifests(db, space.n, MADE, SOUND, TAKEN)
                          if self.whole.get(entry, True) and self._holds(db, manifest)), None)
+            if base is not None and making.growth(db, space.n, base[1].vector) < LEAST:
+                replica.checkpoint_wanted = False
+                return None
             if base is not None and base[0] not in self.whole:
                 return Ask(base[0], tuple(base[1].segments[:MAX_CHUNK_IDS]))
             if not making.begin(db, space.n, base):

@@ -176,7 +176,7 @@ def _records(db: Connection, space: SpaceKeys, actor: bytes, nonces: Iterator[by
         record = _record(key, rows, numbers, actor if whole else None)
         records.append(record)
         size += sum(map(len, record.data)) + 64
-        budget.spend(taken // 32, len(rows) // 4)
+        budget.spend(taken // 8, len(rows) // 4)
     if records:
         _write(db, space, space.epoch, nonces, Packed(1, authors, [], records))
     return db.execute("SELECT 1 FROM gathered WHERE space = ? LIMIT 1", (space.n,)).fetchone() is None
