@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,13 +91,12 @@ class Cluster:
         """Where a relay reaches the nodes."""
         return tuple(node.url for node in self.nodes)
 
-    def configure(self, routes: Mapping[str, tuple[int, ...]] | None = None) -> None:
-        """Write the nodes' settings. `routes` names, for a node, other ports to reach the others by."""
+    def configure(self) -> None:
+        """Write the nodes' settings."""
         for node in self.nodes:
-            ports = (routes or {}).get(node.name) or tuple(n.route for n in self.nodes if n is not node)
-            text = SETTINGS.format(
-                name=node.name, client=node.client, route=node.route, store=json.dumps(str(self.folder / node.name)),
-                routes=", ".join(f"nats://127.0.0.1:{port}" for port in ports))
+            routes = ", ".join(f"nats://127.0.0.1:{other.route}" for other in self.nodes if other is not node)
+            text = SETTINGS.format(name=node.name, client=node.client, route=node.route, routes=routes,
+                                   store=json.dumps(str(self.folder / node.name)))
             (self.folder / f"{node.name}.conf").write_text(text)
 
     def start(self, *names: str) -> None:

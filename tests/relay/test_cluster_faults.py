@@ -1,0 +1,124 @@
+"""A real cluster that is hurt while devices append: nothing acknowledged is lost or doubled, and all go on."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from chez_relay.cluster.nodes import Cluster
+from chez_relay.storage.jetstream.store import JetStreamStorage
+from tests.relay.cluster_load import Load, loaded
+from tests.relay.clusters import needs_server
+from tests.relay.partition import Links, linked
+from tests.relay.support import Process, relay
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@dataclass
+class Scene:
+    """A cluster of its own whose nodes reach each other by links, a store on it, two relays and devices at work."""
+
+    cluster: Cluster
+    links: Links
+    relays: list[Process]
+    store: JetStreamStorage
+    load: Load
+
+    async def leader(self, kind: str = "log") -> str:
+        """The node that leads a stream."""
+        async with asyncio.timeout(60):
+            while True:
+                with contextlib.suppress(Exception):
+                    answer = await self.store.engine.api(f"STREAM.INFO.chez_{kind}_0")
+                    if leader := answer["cluster"].get("leader"):
+                        return str(leader)
+
+    async def in_step(self) -> None:
+        """Wait until each stream has a leader and two nodes that are in step with it."""
+        async with asyncio.timeout(120):
+            while True:
+                with contextlib.suppress(Exception):
+                    names = [f"chez_{kind}_0" for kind in ("log", "box", "blob")]
+                    infos = [await self.store.engine.api(f"STREAM.INFO.{name}") for name in names]
+                    if all(info["cluster"].get("leader") and sum(
+                            one["current"] and not one.get("offline") for one in info["cluster"]["replicas"]) == 2
+                            for info in infos):
+                        return
+                await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def scene(folder: Path) -> AsyncIterator[Scene]:
+    """All of it, checked at the end."""
+    needs_server()
+    cluster = Cluster.at(folder)
+    async with linked(cluster) as links, contextlib.AsyncExitStack() as stack:
+        cluster.start()
+        stack.callback(cluster.stop)
+        store = await JetStreamStorage.open(cluster.urls, shards=1)
+        stack.push_async_callback(store.close)
+        nodes = [part for url in cluster.urls for part in ("--nats", url)]
+        relays = [await stack.enter_async_context(relay(None, *nodes)) for _ in range(2)]
+        async with loaded([one.url for one in relays]) as load:
+            yield Scene(cluster, links, relays, store, load)
+            await load.more(100)
+
+
+async def test_a_node_is_killed_and_comes_back(tmp_path: Path) -> None:
+    """kill -9 of the node that leads, then of another: appends go on each time, and all of it is there."""
+    async with scene(tmp_path) as it:
+        for _ in range(2):
+            leader = await it.leader()
+            it.cluster.stop(leader, number=signal.SIGKILL)
+            await it.load.more(200)
+            it.cluster.start(leader)
+            await it.in_step()
+            await it.load.more(50)
+
+
+async def test_a_node_stands_still_and_goes_on(tmp_path: Path) -> None:
+    """The node that leads is stopped in its tracks and released when another leads: it takes that one's word."""
+    async with scene(tmp_path) as it:
+        leader = await it.leader()
+        it.cluster.send(leader, signal.SIGSTOP)
+        await it.load.more(200)
+        it.cluster.send(leader, signal.SIGCONT)
+        await it.in_step()
+        await it.load.more(100)
+
+
+async def test_a_node_is_parted_from_the_others(tmp_path: Path) -> None:
+    """The node that leads is cut off, relays may still reach it: it acknowledges nothing by itself, and joins again."""
+    async with scene(tmp_path) as it:
+        leader = await it.leader()
+        it.links.cut(leader)
+        await it.load.more(200)
+        it.links.heal(leader)
+        await it.in_step()
+        await it.load.more(100)
+
+
+async def test_all_nodes_restart_in_turn(tmp_path: Path) -> None:
+    """An operator restarts one node after the other, waiting each time until it is in step: nobody notices for long."""
+    async with scene(tmp_path) as it:
+        for node in it.cluster.nodes:
+            it.cluster.stop(node.name)
+            await it.load.more(50)
+            it.cluster.start(node.name)
+            await it.in_step()
+
+
+async def test_all_nodes_are_killed_at_once(tmp_path: Path) -> None:
+    """Power is lost everywhere: what was acknowledged is on the disks, and devices go on when it is back."""
+    async with scene(tmp_path) as it:
+        for _ in range(2):
+            it.cluster.stop(number=signal.SIGKILL)
+            it.cluster.start()
+            await it.in_step()
+            await it.load.more(100)
