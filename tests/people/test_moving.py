@@ -8,7 +8,9 @@ import pytest
 
 import chez
 from chez.errors import InvalidValue, NotAllowed, NotFound
+from chez.spaces import handover
 from chez.spaces.link import SpaceLink
+from chez.spaces.statements import Move, Signed
 from chez.sync.connection import connect
 from chez.sync.rotating import rotation_at
 from chez_relay.storage.sqlite import FILE_NAME
@@ -73,6 +75,38 @@ async def test_a_leaving_owner_who_takes_the_place_over_wins_nothing(tmp_path: P
             assert set(await values(hers)) == {"before", "photo"}
             assert [await home.alarms() for home in (anna, carl, phone)] == [[], [], []]
             assert [await home.audit() for home in (anna, carl, phone)] == [[], [], []]
+
+
+async def test_a_handover_that_has_no_room_for_the_move_leads_to_the_new_place(
+        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A space of many statements is handed over without the last ones, the move among them: the person's other device
+    finds it where it is now, and so does one that is paired later."""
+    async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta, role="owner")
+        (his,) = await shared(trip, anna, carl)
+        async with join(carl, tmp_path / "phone", "phone", server.url) as phone:
+            await his.collection("notes").put({"n": 1}, id="before")
+            await in_step(anna, berta, carl, phone)
+            room = sum(len(one.raw) for one in trip._held.space.membership.statements)
+            await trip.remove("berta")
+            await take_over(hers, berta)
+            await trip.move()
+            await anna.sync()
+            monkeypatch.setattr(handover, "ROOM", room)
+            assert not any(isinstance(Signed.kept(raw).body, Move)
+                           for raw in handover.hand_over(trip._held.space, "").statements)
+            assert await carl.join(trip.link()) == his
+            await in_step(carl, phone)
+            theirs = phone.space("Trip")
+            assert theirs.link() == trip.link() and set(await values(theirs)) == {"before"}
+            await theirs.collection("notes").put({"n": 2}, id="after")
+            await in_step(phone, anna)
+            assert set(await values(trip)) == {"before", "after"}
+            async with join(carl, tmp_path / "tablet", "tablet", server.url) as tablet:
+                await in_step(carl, tablet)
+                assert tablet.space("Trip").link() == trip.link()
+                assert set(await values(tablet.space("Trip"))) == {"before", "after"}
 
 
 async def test_a_space_goes_to_another_relay(tmp_path: Path, server: Process) -> None:

@@ -231,7 +231,7 @@ def shown_fields(kind: type[Any]) -> list[str]:
 def test_keys_and_what_is_given_to_a_new_device_hide_themselves() -> None:
     """A key pair, a person and what pairing hands over show who they belong to, and nothing more."""
     key, person = SigningKey.from_seed(b"seed" * 8), person_of("abandon " * 23 + "art")
-    space = Handover(b"s" * 32, "", [], [EpochKeys(b"e" * 32, 1, b"secret" * 5, b"", b"admin" * 6)])
+    space = Handover(b"s" * 32, b"h" * 32, "", [], [EpochKeys(b"e" * 32, 1, b"secret" * 5, b"", b"admin" * 6)])
     bundle = Bundle(b"p" * 32, [space], "")
     assert repr(key) == f"SigningKey(public={key.public.hex()[:16]}…)"
     for thing, secret in ((key, b"seedseed"), (person, person.admin.seed[:8]), (person, person.root.seed[:8]),

@@ -9,13 +9,13 @@ import sys
 from chez.spaces.handover import EpochKeys, Handover
 from chez.sync.codes import mailbox, new_code
 from chez.sync.pairing import Bundle, NewDevice, OldDevice
-from tests.vectors.fixed import CREATE, EPOCH, FIRST_STATEMENTS, PERSON, PHONE, filled
+from tests.vectors.fixed import CREATE, EPOCH, FIRST_STATEMENTS, HANDLE, PERSON, PHONE, filled
 
 __all__ = ("BUNDLE", "CODE", "new_device", "old_device", "vectors")
 
 CODE = new_code(filled(0x61, 8))
 BUNDLE = Bundle(PERSON.root.public, [
-    Handover(CREATE.hash, "wss://relay.example", [statement.raw for statement in FIRST_STATEMENTS],
+    Handover(CREATE.hash, HANDLE, "wss://relay.example", [statement.raw for statement in FIRST_STATEMENTS],
              [EpochKeys.of(EPOCH)])], "wss://relay.example")
 
 

@@ -387,12 +387,13 @@ async def _stop(task: "asyncio.Task[None]") -> None:
 
 def _moved(db: Connection, held: Held) -> bool:
     """Whether a space is at another place than it was looked for so far."""
+    before = held.space.handle
     held.replica.forget()
     held.replica.refresh(db)
     handle = strayed(held.space)
     if handle is not None:
         go_to(db, held.space, handle)
-    return handle is not None
+    return held.space.handle != before
 
 
 def _connected(link: Link) -> Misuse:

@@ -71,9 +71,13 @@ class EpochKeys(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fie
 
 
 class Handover(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """A space with its statements, the keys of its epochs, and the relay that it is at (or none)."""
+    """A space with its statements, the keys of its epochs, its handle, and the relay that it is at (or none).
+
+    The statements may be cut short, so that what gave the space its handle is still to be read there.
+    """
 
     space: Id
+    handle: Id
     relay: Annotated[str, Meta(max_length=MAX_TEXT)]
     statements: list[Annotated[bytes, Meta(max_length=MAX_STATEMENT + 128)]]
     epochs: list[EpochKeys]
@@ -107,7 +111,7 @@ def hand_over(space: SpaceKeys, relay: str) -> Handover:
         if size > ROOM:
             break
         statements.append(statement.raw)
-    return Handover(space.id, relay, statements, [EpochKeys.of(epoch) for epoch in space.epochs.values()])
+    return Handover(space.id, space.handle, relay, statements, [EpochKeys.of(epoch) for epoch in space.epochs.values()])
 
 
 # --- among the devices of one person ----------------------------------------------------
@@ -172,7 +176,8 @@ def take_offer(db: Connection, offer: Offer | Deleted, device: bytes, *, late: b
     strange = state.role(person) is None  # who only reads a space says nothing there
     row = db.execute("SELECT n, handle FROM space WHERE id = ?", (given.space,)).fetchone()
     if row is None:
-        n = store_space(db, given.space, state.name, offer.statements, offer.epochs, handle_of(state.admins[-1]),
+        place = handle_of(state.admins[-1]) if late else given.handle
+        n = store_space(db, given.space, state.name, offer.statements, offer.epochs, place,
                         sent=strange, relay=given.relay or None)
     else:
         n, place = row

@@ -61,7 +61,7 @@ class Index:
     """Which statements concern whom, each set as bits: only what was right in its own past, but for `about`."""
 
     dag: Dag
-    words: list[Word | str] = field(default_factory=list)
+    words: list[Word | str] = field(default_factory=list, repr=False)
     """By number, what a statement is; or why its issuer may not say it."""
     devices: list[bytes] = field(default_factory=list)
     """The devices that an `Expel` can concern, in the order of their bits."""
@@ -73,7 +73,7 @@ class Index:
     people: int = 0
     """Those about persons."""
     creates: int = 0
-    epochs: int = 0
+    epochs: int = field(default=0, repr=False)
     expulsions: int = 0
     retirements: int = 0
     about: dict[bytes, int] = field(default_factory=_bits)

@@ -19,7 +19,7 @@ from chez.records.imported import IMPORT_ACTOR, check_identity_change
 from chez.records.store import Incoming, RecordStore
 from chez.records.values import check_collection, check_id
 from chez.records.waiting import Budget
-from chez.spaces.handover import Deleted, Offer, read_deleted, read_offer, refused, take_offer
+from chez.spaces.handover import Deleted, Offer, read_deleted, read_offer
 from chez.spaces.membership import Right
 from chez.spaces.space import SpaceKeys
 from chez.spaces.statements import Role, Signed
@@ -46,6 +46,7 @@ from chez.sync.entry import (
     unseal,
 )
 from chez.sync.heads import check_claim
+from chez.sync.offered import take_offers
 from chez.sync.received import Received
 from chez.sync.tally import Tally
 from chez_wire.envelope import entry_id
@@ -226,11 +227,8 @@ class Intake:
             self._set_aside(signed)
             raise
         late = bool(offers) and self._late(inner, right)
-        for offer in offers:
-            if (reason := refused(self.db, offer)) is not None:
-                self._quarantine(None, reason, signed.packed, inner.author)
-            elif (n := take_offer(self.db, offer, self.device, late=late)) is not None:
-                self.received.spaces.append(n)
+        for reason in take_offers(self.db, offers, self.device, self.received.spaces, late=late):
+            self._quarantine(None, reason, signed.packed, inner.author)
         self._keep(signed, items, parent, bound=right.cut is not None)
 
     def _keep(self, signed: SignedEntry, items: list[tuple[Item, RawChange]], parent: Place, *, bound: bool) -> None:

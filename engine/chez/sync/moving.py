@@ -8,12 +8,14 @@ the new one, whole, under an epoch that only those have who belong.
 from collections.abc import Callable
 
 from chez.keys.device import DeviceKeys
-from chez.spaces.space import SpaceKeys
+from chez.spaces.handover import Offer
+from chez.spaces.space import SpaceKeys, load_space
+from chez.spaces.statements import Create, Move
 from chez.store.database import Connection
 from chez.sync.rotating import start_epoch
 from chez_wire.login import handle_of
 
-__all__ = ("go_to", "move", "strayed")
+__all__ = ("go_to", "lead", "move", "strayed")
 
 _OF_THE_LOG = ("cursor", "relay_head", "gap", "claim", "locked")
 """What is known of the log at the former place. What speaks against its relay stays."""
@@ -40,6 +42,26 @@ def go_to(db: Connection, space: SpaceKeys, handle: bytes) -> None:
 
 
 def strayed(space: SpaceKeys) -> bytes | None:
-    """The handle that the space has by its owners' word, if it is another than the one it is looked for at."""
+    """The handle that the space has by its owners' word, if it is another than the one it is looked for at.
+
+    None too where no word that is here speaks of that one: it is to be read there.
+    """
     handle = handle_of(space.membership.state.admins[-1])
-    return handle if handle != space.handle else None
+    return handle if handle != space.handle and space.handle in _spoken_of(space) else None
+
+
+def lead(db: Connection, n: int, offer: Offer) -> None:
+    """A space that was here already goes where another device of the person has it, which no word that is here tells.
+
+    A handover has room for so many statements: the one that moved the space may be none of them.
+    """
+    space = load_space(db, n)
+    spoken = _spoken_of(space)
+    if space.handle in spoken and offer.handover.handle not in spoken:
+        go_to(db, space, offer.handover.handle)
+        db.execute("UPDATE space SET relay = ? WHERE n = ?", (offer.handover.relay or None, n))
+
+
+def _spoken_of(space: SpaceKeys) -> set[bytes]:
+    """The handles that statements speak of that are here, whether they take effect."""
+    return {handle_of(one.body.admin) for one in space.membership.statements if isinstance(one.body, Create | Move)}
