@@ -86,8 +86,8 @@ class Resuming:
             return Code.ROTATED
         if known.offset < after:
             return Code.AHEAD
-        for role, key in keys.items():
-            self.roles.open(place.handle, known, role, key)
+        if not all(self.roles.open(place.handle, known, role, key) for role, key in keys.items()):
+            return Code.TOO_MANY
         self.subscriptions.restore(SpaceCursor(ref, place.handle, after, credit, end=known.offset,
                                                under=keys[Role.READ]))
         told.follows.append((place.handle, known.offset))

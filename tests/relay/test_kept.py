@@ -8,6 +8,7 @@ from chez.errors import InvalidValue, RelayMisbehaved
 from chez.sync.events import AppendDone, SessionKept, SpacesOpened, SpacesResumed
 from chez.sync.resuming import Reading
 from chez.sync.session import ClientSession
+from chez_relay.allowances import ANYTHING
 from chez_relay.effects import Ask, Send
 from chez_relay.errors import Code
 from chez_relay.kept import ENTRY_BYTES, KeptSessions, Place
@@ -179,6 +180,28 @@ def test_a_rotation_while_it_is_looked_up_ends_it() -> None:
     link.client.read(SPACE.handle, 0)
     world.run()
     assert link.caught is None and refusals(link) == [Code.ROTATED]
+
+
+class _Full(type(ANYTHING)):  # type: ignore[misc]
+    """An address that holds as many places as it may."""
+
+    def open_place(self) -> bool:
+        return False
+
+
+def test_what_an_address_may_hold_is_counted_when_it_is_taken_up() -> None:
+    """A kept session is no way around the limit of places: what is too many is neither open nor followed."""
+    world = Keeping(12)
+    first = kept(world)
+    link = world.connect()
+    link.relay = RelaySession(names=[NAME], nonce=seed("n"), incarnation=world.storage.incarnation,
+                              kept=world.kept.at("here"), may=_Full())
+    link.client.resume(MINE, [SPACE.handle], {SPACE.handle: GENESIS}, 10_000)
+    world.run()
+    first.client.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))
+    world.run()
+    assert kinds(link, SpacesResumed)[0].lost == ((SPACE.handle, Code.TOO_MANY),)
+    assert envelopes(link) == [] and not link.relay._roles.open_anywhere
 
 
 def test_only_a_connection_without_roles_takes_up() -> None:
