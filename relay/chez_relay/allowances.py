@@ -20,12 +20,18 @@ class May(Protocol):
     def open_place(self) -> bool:
         """Hold one more space or inbox open."""
 
+    def put(self, inbox: bytes) -> bool:
+        """Put one more item into an inbox."""
+
 
 class _Anything:
     def look_up(self) -> bool:
         return True
 
     make_space = make_inbox = open_place = look_up
+
+    def put(self, inbox: bytes) -> bool:
+        return True
 
 
 ANYTHING: May = _Anything()

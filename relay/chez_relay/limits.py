@@ -41,6 +41,10 @@ class Limits:
     packets_rate: float = _limit(16.0, "Packets asked for on one connection each second after that.")
     packets_burst_per_address: float = _limit(16_384.0, "Packets asked for from one address at once.")
     packets_rate_per_address: float = _limit(64.0, "Packets asked for from one address each second after that.")
+    puts_burst_per_inbox: float = _limit(
+        2048.0, "Items put into one inbox at once, by all who have its key: as many as wait in two.")
+    puts_rate_per_inbox: float = _limit(
+        64.0, "Items put into one inbox each second after that: who refills it keeps its owner busy no more than so.")
     kept_bytes: int = _limit(64 * MIB, "Bytes kept of connections that ended and may be taken up again.")
     kept_bytes_per_address: int = _limit(8 * MIB, "Bytes of these that connections of one address may leave.")
     kept_seconds: float = _limit(24 * 3600.0, "What is kept of an ended connection is forgotten after this.")

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from websockets.asyncio.server import ServerConnection, serve
 
 from chez_relay.addresses import Account, Addresses
-from chez_relay.buckets import Bucket
+from chez_relay.buckets import Bucket, Buckets
 from chez_relay.committer import Committer
 from chez_relay.connection import GOING_AWAY, Connection
 from chez_relay.counts import Counts
@@ -34,11 +34,13 @@ _log = logging.getLogger("chez_relay")
 class _May:
     """What one connection may still do, by its own limits and its address's."""
 
-    def __init__(self, addresses: Addresses, account: Account, limits: Limits, clock: Callable[[], float]) -> None:
+    def __init__(self, addresses: Addresses, account: Account, limits: Limits, clock: Callable[[], float],
+                 puts: Buckets) -> None:
         self._addresses = addresses
         self._account = account
         self._clock = clock
         self._packets = Bucket(limits.packets_burst, limits.packets_rate)
+        self._puts = puts
         self._places = 0
 
     def look_up(self) -> bool:
@@ -52,6 +54,10 @@ class _May:
     def make_inbox(self) -> bool:
         """Make or renew one more inbox."""
         return self._addresses.take(self._account.inboxes)
+
+    def put(self, inbox: bytes) -> bool:
+        """Put one more item into an inbox."""
+        return self._puts.take(inbox.hex(), self._clock())
 
     def open_place(self) -> bool:
         """Hold one more space or inbox open."""
@@ -79,6 +85,7 @@ class RelayServer:
         self._random = random
         self._clock = clock
         self._kept = KeptSessions(clock, limits.kept_bytes, limits.kept_bytes_per_address, limits.kept_seconds)
+        self._puts = Buckets(limits.puts_burst_per_inbox, limits.puts_rate_per_inbox)
         self.counts = Counts()
         self.door = Door(limits, clock, self.counts, trusted=trusted, header=header)
         self._committer = Committer(storage, self._grown, counts=self.counts, clock=clock)
@@ -131,7 +138,7 @@ class RelayServer:
         socket = self.door.guest(websocket)
         account = self.door.account(socket)
         kept = self._kept.at(account.name)
-        may = _May(self.door.addresses, account, self._limits, self._clock)
+        may = _May(self.door.addresses, account, self._limits, self._clock, self._puts)
         session = RelaySession(
             names=self.names, nonce=self._random(32), incarnation=self._storage.incarnation,
             tokens=self.tokens, may=may, kept=kept,
@@ -173,6 +180,7 @@ class RelayServer:
             if not (isinstance(result, Expired) and result.more):
                 self.door.addresses.forget_idle()
                 self._kept.forget_old()
+                self._puts.forget_full(self._clock())
                 await asyncio.sleep(self._limits.expiry_interval)
 
     async def _expired(self) -> Result:

@@ -333,6 +333,8 @@ class RelaySession:
     def _put(self, frame: Put) -> list[Effect]:
         if self._roles.under(frame.inbox, Role.PUT) is None:
             return self._closed(frame.ref, frame.inbox, "putting needs the role put, opened first")
+        if not self._may.put(frame.inbox):
+            return fail(frame.ref, Code.TOO_OFTEN, "too much was put into this inbox just now", retry=True)
         return [self._tickets.ask(AddItem(frame.inbox, frame.item), lambda r: done(frame.ref, r))]
 
     def _chunk(self, frame: ChunkFrame) -> list[Effect]:

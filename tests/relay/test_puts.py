@@ -1,0 +1,38 @@
+"""Who has an inbox's key puts so much into it and no more, however fast its owner takes it out."""
+
+import asyncio
+
+from chez.errors import RelayRefused
+from chez.sync.connection import RelayConnection, connect
+from chez_relay.limits import Limits
+from chez_relay.server import serving
+from chez_relay.storage.memory import MemoryStorage
+from chez_wire.login import Role, inbox_of
+from tests.relay.support import key, seed
+
+
+async def test_a_flood_into_an_inbox_is_held_whoever_has_its_key() -> None:
+    """Beyond its burst the inbox takes nothing, from other connections neither; others go on; time gives it back."""
+    now = [0.0]
+    limits = Limits(puts_burst_per_inbox=4, puts_rate_per_inbox=1)
+    async with serving(MemoryStorage(seed("i")), "127.0.0.1", 0, limits=limits, clock=lambda: now[0]) as server:
+        url = f"ws://127.0.0.1:{server.port}"
+
+        async def put(connection: RelayConnection, inbox: bytes, times: int) -> list[str]:
+            puts = [connection.put(inbox, seed(f"item {now[0]} {number} {id(connection)}")) for number in range(times)]
+            answers = await asyncio.gather(*puts, return_exceptions=True)
+            return [answer.reason if isinstance(answer, RelayRefused) else "done" for answer in answers]
+
+        async with connect(url) as first, connect(url) as second:
+            boxes = []
+            for name in ("one", "other"):
+                owner, writer = key(name), key(f"{name} put")
+                await first.create_inbox(owner, writer.public, 600)
+                boxes.append(inbox_of(owner.public))
+                for connection in (first, second):
+                    await connection.open([(boxes[-1], Role.PUT, writer)])
+            assert await put(first, boxes[0], 5) == ["done"] * 4 + ["too_often"]
+            assert await put(second, boxes[0], 1) == ["too_often"]
+            assert await put(second, boxes[1], 2) == ["done"] * 2
+            now[0] += 2
+            assert await put(second, boxes[0], 3) == ["done"] * 2 + ["too_often"]
