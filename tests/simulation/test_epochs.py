@@ -48,3 +48,18 @@ def test_nobody_waits_for_the_keys_of_who_waits_itself(seed: int) -> None:
     while world._step():
         pass
     check(world)
+
+
+def test_a_relay_that_has_a_space_and_none_of_its_many_epochs_lets_its_devices_in() -> None:
+    """More epochs were started than are tried, and the relay goes as soon as it has the space: it is opened after."""
+    world = World(1, count=1)
+    world.quiet = True
+    (device,) = world.devices
+    for _ in range(20):
+        device.write(device.replica.rotate)
+    world.workload._create(device, False)
+    while not world.storage._spaces:
+        world._step()
+    world._restart("restarts")
+    world.heal(5000)
+    check(world)

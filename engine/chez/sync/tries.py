@@ -3,7 +3,8 @@
 Those of the epoch that the relay had last; those of the newest epoch here; then those in the
 packets that this device can open, its own before the one for everybody. Then the epochs before
 the newest: the relay may have one of them still, and nothing for this device, when whoever
-started the newer ones did not reach it since. And all of it once more, for the relay's keys may
+started the newer ones did not reach it since, and the one that the space is created with there,
+for nothing may have come of what was to replace it. And all of it once more, for the relay's keys may
 have been replaced between two tries.
 """
 
@@ -14,7 +15,7 @@ from chez.errors import RelayRefused
 from chez.keys.epochs import Epoch
 from chez.sync.replica import Replica
 from chez.sync.session import Claim
-from chez_wire.login import Role
+from chez_wire.login import Role, handle_of
 
 __all__ = ("Tries",)
 
@@ -68,7 +69,8 @@ class Tries:
     def older(self) -> Epoch:
         """The newest of the epochs here that were not tried. Raises `RelayRefused` when that is over."""
         known = sorted(self.replica.space.epochs.values(), key=lambda epoch: (epoch.number, epoch.id), reverse=True)
-        found = next((epoch for epoch in known[: _OLDER + 1] if epoch.id not in self._epochs), None)
+        created = [one for one in known if one.admin and handle_of(one.admin.public) == self.replica.space.handle]
+        found = next((one for one in [*known[: _OLDER + 1], *created] if one.id not in self._epochs), None)
         if self.replica.removed or (found is None and self._twice):
             self._shut_out()
         if found is None:
