@@ -1,5 +1,6 @@
 """`chez-relay`: serve, and what an operator looks after a store with."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -186,6 +187,30 @@ def check(data: Path, as_json: bool) -> None:
             click.echo(f"  and {report.damaged - len(report.findings)} more")
     if not report.sound:
         raise click.exceptions.Exit(3)
+
+
+@main.command()
+@click.option("--interval", default=1.0, show_default=True, type=click.FloatRange(0.1, 3600), metavar="SECONDS",
+              help="How often to look.")
+@click.option("--times", default=0, type=click.IntRange(min=0), help="Show it so often, then end; 0: until Ctrl-C.")
+@click.argument("status", required=False)
+@_settings
+def top(settings: Configuration, status: str | None, interval: float, times: int) -> None:
+    """Show what a relay does at this moment, from its page of metrics at STATUS (HOST:PORT).
+
+    Without STATUS: where the settings say that it is.
+    """
+    address = (status or str(settings["status"])).removeprefix("http://").rstrip("/")
+    if not address:
+        raise BadConfiguration("no status address is set", "give HOST:PORT, or the relay's --config FILE")
+    try:
+        from rich.console import Console
+    except ModuleNotFoundError as error:
+        raise BadConfiguration("the display needs the package rich", "install chez with its requirements") from error
+    from chez_relay.top import fetch, watch
+
+    with contextlib.suppress(KeyboardInterrupt):
+        watch(Console(), lambda: fetch(address), interval=interval, times=times)
 
 
 @main.command()
