@@ -1,5 +1,7 @@
 """Checkpoints are made, vouched for and dropped while devices write, and everybody holds the same all the while."""
 
+import sys
+
 import pytest
 
 from chez_relay.storage import Expire, Quotas
@@ -15,6 +17,34 @@ def world_with(seed: int, steps: int) -> World:
     world.chaos(steps)
     world.settle()
     return world
+
+
+def play(seed: int, steps: int) -> World:
+    """Edits, faults, checkpoints and drops, then peace; what is promised holds, or the seed is printed."""
+    world = World(seed, checkpoints=True)
+    try:
+        world.chaos(steps)
+        world.heal()
+        check(world)
+    except BaseException:
+        last = "\n".join(world.trace[-30:])
+        sys.stderr.write(f"\nfailing run: {seed=} {steps=} ({len(world.trace)} events)\n{last}")
+        raise
+    return world
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_devices_agree_while_what_they_wrote_is_checkpointed_and_dropped(seed: int) -> None:
+    """At any moment a device may make a checkpoint, and the relay let go of what it stands for, or lose it all."""
+    play(seed, 400)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_devices_agree_in_many_runs() -> None:
+    """The same for a hundred more seeds, with longer runs."""
+    for seed in range(1000, 1100):
+        play(seed, 800)
 
 
 def checkpoint(world: World) -> None:

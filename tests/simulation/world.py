@@ -22,7 +22,7 @@ from chez_relay.effects import Ask, Close, Effect, Send
 from chez_relay.fanout import growth
 from chez_relay.kept import KeptSessions
 from chez_relay.session import RelaySession
-from chez_relay.storage import RotateSpace
+from chez_relay.storage import Expire, Quotas, RotateSpace
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire.envelope import Header
 from chez_wire.frames import CreateSpace, Packet, Rotate, SealedPacket, decode_client, decode_relay, encode
@@ -54,14 +54,15 @@ class Link:
 class World:
     """A relay and `count` devices of one person, which join one after the other."""
 
-    def __init__(self, seed: int, count: int = 3, *, rotates: bool = True) -> None:
+    def __init__(self, seed: int, count: int = 3, *, rotates: bool = True, checkpoints: bool = False) -> None:
         self.random = Random(seed)
         self.count = count
         self.rotates = rotates
+        self.checkpoints = checkpoints
         self.family = household(self.random)
         self.devices: list[Device] = []
         self._add(self.family.founder)
-        self.storage = MemoryStorage(self.random.randbytes(32))
+        self.storage = self._store()
         self.kept = KeptSessions(lambda: 0.0)
         self.links: list[Link] = []
         self.apart: set[str] = set()
@@ -88,6 +89,10 @@ class World:
         for device in self.devices:
             while device.edits:
                 self.note(device.name, self.workload._close(device, False) and "last edit")
+        if self.checkpoints:
+            self.settle()
+            self.storage.perform_now([Expire()])
+            self.quiet = True
         self._pair(self.random.choice(self.devices))
         for _ in range(limit):
             if not self._step():
@@ -128,6 +133,8 @@ class World:
             moves.append("rotate")
         if not self.quiet and len(device.replicas) < SPACES and self.random.random() < 0.02:
             moves.append("make")
+        if self.checkpoints and not self.quiet and device.lanes is not None and self.random.random() < 0.2:
+            moves += ["checkpoint", "expire"]
         if device.lanes is None:
             return moves if device.name in self.apart else [*moves, "connect"]
         if device.busy:
@@ -153,6 +160,21 @@ class World:
             db, device.replica.space, device.member.keys, f"space of {device.name}", Kind.SHARED,
             self.random.randbytes)))
         self.note(device.name, "makes a space")
+
+    def _store(self) -> MemoryStorage:
+        """An empty one; what is dropped goes as soon as the relay looks for it."""
+        return MemoryStorage(self.random.randbytes(32), quotas=Quotas(grace=0.0) if self.checkpoints else None)
+
+    def _checkpoint(self, device: Device) -> None:
+        assert device.lanes is not None
+        replica = self.random.choice(list(device.replicas.values()))
+        replica.checkpoint_wanted = True
+        device.lanes.wake(replica.space.id)
+        self.note(device.name, "wants a checkpoint")
+
+    def _expire(self, device: Device) -> None:
+        self.storage.perform_now([Expire()])
+        self.note("relay", "lets go of what was dropped")
 
     def _rotate(self, device: Device) -> None:
         replica = self.random.choice(list(device.replicas.values()))
@@ -262,7 +284,7 @@ class World:
             case 10:
                 self._restart("restarts")
             case _ if self.random.random() < 0.5:
-                self.storage = MemoryStorage(self.random.randbytes(32))
+                self.storage = self._store()
                 self.lost = True
                 self._restart("lost its store")
             case _:

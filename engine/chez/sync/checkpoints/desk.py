@@ -107,7 +107,7 @@ class Desk:
     refused: str = ""
     """Why the relay did not take what is being made, by its code."""
     _nothing: set[bytes] = field(default_factory=set)
-    """Checkpoints that stand for nothing that this relay still holds."""
+    """Checkpoints that stand for nothing that this relay still holds, or that it does not hold whole."""
 
     def step(self, db: Connection) -> Errand:
         """The next thing to do. Raises `HomeCopied`."""
@@ -282,6 +282,11 @@ class Desk:
         if state != SOUND:
             taking.begin(db, space.n, entry, taking.COMPARE)
             return Again()
+        if entry not in self.whole:  # it may have been compared at another store than this one
+            return Ask(entry, tuple(manifest.segments[:MAX_CHUNK_IDS]))
+        if not self.whole[entry]:
+            self._nothing.add(entry)
+            return None
         release = self._outlived(db, entry, manifest)
         (incarnation,) = db.execute("SELECT incarnation FROM cursor WHERE space = ? AND relay = ?",
                                     (space.n, self.relay)).fetchone()

@@ -15,6 +15,7 @@ import msgspec
 from chez.errors import BadEntry
 from chez.records import automerge
 from chez.records.flat import check_flat
+from chez.records.rows import PURGED, WAITING
 from chez.records.waiting import Budget
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
@@ -162,11 +163,19 @@ class Reading:
         heap = [(self._time(author, at[0] + 1), author, at) for author in uptos
                 if (at := self._at(author))[0] < uptos[author].sequence]
         heapify(heap)
-        while heap and not (intake.budget is not None and intake.budget.spent):
-            _, author, (sequence, previous, ordinal) = heappop(heap)
+        early: list[tuple[int, bytes, tuple[int, bytes, int]]] = []
+        while (heap or early) and not (intake.budget is not None and intake.budget.spent):
+            one = heappop(heap) if heap else early.pop(0)  # who claims that it built on what is not there waits last
+            _, author, (sequence, previous, ordinal) = one
             upto, sequence = uptos[author], sequence + 1
             frame = self._frame(author, sequence)
             assert frame is not None  # it was there when the chain was folded
+            if len(uptos) > 1 and heap and not self._ripe(author, ordinal, frame):
+                early.append(one)
+                continue
+            for each in early:
+                heappush(heap, each)
+            early.clear()
             (hash,) = self.db.execute("SELECT hash FROM staged_entry WHERE space = ? AND author = ? AND sequence = ?",
                                       (self.space.n, author, sequence)).fetchone()
             if frame.kept is None and place_of(self.db, self.space.n, author, sequence, hash) is None:
@@ -175,8 +184,28 @@ class Reading:
             self._went(author, *at)
             if sequence < upto.sequence:
                 heappush(heap, (self._time(author, sequence + 1), author, at))
-        if not heap:
+        if not heap and not early:
             self._next()
+
+    def _ripe(self, author: bytes, ordinal: int, frame: Frame) -> bool:
+        """Whether what an entry's changes build on is here: else what is written together would show in parts."""
+        inside: set[bytes] = set()
+        for collection, id, data in self.db.execute(
+                "SELECT collection, id, bytes FROM staged_change WHERE space = ? AND author = ? AND ordinal >= ? AND "
+                "ordinal < ? ORDER BY ordinal", (self.space.n, author, ordinal, ordinal + frame.changes)).fetchall():
+            change = automerge.read_change(data)
+            inside.add(change.hash)
+            if all(hash in inside for hash in change.dependencies):
+                continue
+            row = self.db.execute("SELECT n, deleted FROM record WHERE space = ? AND collection = ? AND id = ?",
+                                  (self.space.n, collection, id)).fetchone()
+            if row is None:
+                return False
+            if row[1] != PURGED and any(hash not in inside and self.db.execute(
+                    "SELECT 1 FROM change WHERE record = ? AND hash = ? AND state <> ?",
+                    (row[0], hash, WAITING)).fetchone() is None for hash in change.dependencies):
+                return False
+        return True
 
     # --- helpers ------------------------------------------------------------------------
 
