@@ -42,6 +42,8 @@ class _Running:
     stack: AsyncExitStack
     sending: set[tuple[int, Link]] = field(default_factory=set)
     """Which spaces' attachments are sent over which links."""
+    answers: dict[Link, "asyncio.Task[None]"] = field(default_factory=dict)
+    """What answers those who come by an invitation, over each link."""
 
 
 class Syncing:
@@ -173,12 +175,13 @@ class Syncing:
         self._running.stack.push_async_callback(self._end, link)
         link.start()
         if self._running.retry and self._answering is not None:
-            task = asyncio.create_task(self._answering.keep(link))
-            self._running.stack.push_async_callback(_stop, task)
+            self._running.answers[link] = asyncio.create_task(self._answering.keep(link))
 
     async def _end(self, link: Link) -> None:
         if link in self.links:
             self.links.remove(link)
+            if self._running is not None and (task := self._running.answers.pop(link, None)) is not None:
+                await _stop(task)
             await link.close()
 
     async def _keep_sending(self, held: Held) -> None:
