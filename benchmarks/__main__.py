@@ -11,6 +11,7 @@ from rich.console import Console
 
 from benchmarks import (
     blobs,
+    cluster,
     feeds,
     imports,
     jobs,
@@ -85,8 +86,9 @@ def main(
     # A program that was started before, or was installed, has its bytecode; peers' programs have theirs.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     benchmarks = (*store.benchmarks(), *stores.benchmarks(), *queries.benchmarks(), *live.benchmarks(),
-                  *sync.benchmarks(), *reconnect.benchmarks(), *relay.benchmarks(), *imports.benchmarks(),
-                  *jobs.benchmarks(), *feeds.benchmarks(), *membership.benchmarks(), *keys.benchmarks(),
+                  *sync.benchmarks(), *reconnect.benchmarks(), *relay.benchmarks(), *cluster.benchmarks(),
+                  *imports.benchmarks(), *jobs.benchmarks(),
+                  *feeds.benchmarks(), *membership.benchmarks(), *keys.benchmarks(),
                   *texts.benchmarks(), *blobs.benchmarks())
     figures = {figure.id: figure for benchmark in benchmarks for figure in benchmark.figures}
     console = Console(width=None if sys.stdout.isatty() else 120)

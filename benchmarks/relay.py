@@ -18,7 +18,7 @@ from benchmarks.load import ENTRY_BYTES, Load, envelope
 from benchmarks.memory import resident
 from benchmarks.processes import command, finish, free_port, start, wait_for_port
 
-__all__ = ("benchmarks",)
+__all__ = ("CLIENTS", "WINDOW", "benchmarks", "rate")
 
 CLIENTS: Final = 50
 WINDOW: Final = 64
@@ -94,18 +94,19 @@ async def _load(bench: Bench, **what: Any) -> dict[str, Any]:
     return found
 
 
-async def _rate(bench: Bench, port: int, relay: bool) -> float:
-    found = await _load(bench, do="append", port=port, clients=CLIENTS, each=APPENDS, window=WINDOW, relay=relay)
-    return float(CLIENTS * APPENDS / found["seconds"])
+async def rate(bench: Bench, port: int, relay: bool, each: int = APPENDS) -> float:
+    """Messages a second that a server took, `each` of every client."""
+    found = await _load(bench, do="append", port=port, clients=CLIENTS, each=each, window=WINDOW, relay=relay)
+    return float(CLIENTS * each / found["seconds"])
 
 
 async def _append(bench: Bench) -> dict[str, Runs]:
     runs = Runs()
     for _ in range(bench.runs):
         async with _relay(bench) as (_, port):
-            ours = await _rate(bench, port, True)
+            ours = await rate(bench, port, True)
         async with _bare("echo") as (_, port):
-            echo = await _rate(bench, port, False)
+            echo = await rate(bench, port, False)
         runs.add(ours, echo=echo, sqlite=await asyncio.to_thread(_rows, bench.folder("sqlite")))
     return {"relay.append": runs}
 
@@ -137,7 +138,7 @@ async def _paced(bench: Bench) -> dict[str, Runs]:
 
     for _ in range(bench.runs):
         async with _relay(bench) as (_, port):
-            half = await _rate(bench, port, True) / 2
+            half = await rate(bench, port, True) / 2
         async with _relay(bench) as (_, port):
             ours = await p99(port, half, True)
         async with _bare("echo") as (_, port):
@@ -148,15 +149,15 @@ async def _paced(bench: Bench) -> dict[str, Runs]:
 async def _fanout(bench: Bench) -> dict[str, Runs]:
     runs = Runs()
 
-    async def rate(port: int, relay: bool) -> float:
+    async def delivered(port: int, relay: bool) -> float:
         found = await _load(bench, do="fanout", port=port, clients=CLIENTS, each=FANOUT, window=WINDOW, relay=relay)
         return float(CLIENTS * FANOUT / found["seconds"])
 
     for _ in range(bench.runs):
         async with _relay(bench) as (_, port):
-            ours = await rate(port, True)
+            ours = await delivered(port, True)
         async with _bare("broadcast") as (_, port):
-            runs.add(ours, broadcast=await rate(port, False))
+            runs.add(ours, broadcast=await delivered(port, False))
     return {"relay.fanout": runs}
 
 

@@ -56,7 +56,7 @@ class Code(enum.StrEnum):
     STALE = "stale"
     """A rotation builds on another read key than the space has now, or a drop on another log."""
     STORAGE = "storage"
-    """The relay's disk failed; nothing was stored, and the same request may be repeated."""
+    """The disk failed and nothing was stored, or a cluster did not answer; the same request may be repeated."""
     TOKEN = "token"
     """The operator wants a token for creating spaces."""
     TOO_MANY = "too_many"

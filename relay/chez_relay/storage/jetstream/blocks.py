@@ -19,6 +19,7 @@ from chez_wire.envelope import GENESIS_HEAD
 
 __all__ = (
     "FORMAT", "ID_PREFIX", "Block", "Box", "Drops", "Index", "Item", "State", "decode_block", "decode_box", "encode",
+    "named",
 )
 
 FORMAT: Final = 1
@@ -154,8 +155,11 @@ def decode_block(data: bytes, seq: int) -> Block | None:
         block = _blocks.decode(data)
     except msgspec.DecodeError:
         return None
-    if block.format != FORMAT:
-        return None
+    return named(block, seq) if block.format == FORMAT else None
+
+
+def named(block: Block, seq: int) -> Block:
+    """A block as it is stored at a sequence: its state names it where that had 0."""
     state = block.state
     return msgspec.structs.replace(block, state=msgspec.structs.replace(
         state, since=state.since or seq, record=state.record or seq,

@@ -53,11 +53,13 @@ class Draft:
     def __init__(self, state: State | None, quotas: Quotas, known: Mapping[bytes, tuple[int, bytes]],
                  birth: Callable[[], bytes], *, drops: Drops | None = None,
                  heads: Mapping[int, bytes] | None = None, now: float = 0.0) -> None:
-        self.state = state
+        self._state = state
+        self._new_data = self._new_control = 0
         self._quotas = quotas
         self._known = dict(known)
         self._birth = birth
-        self._before = GENESIS_HEAD if state is None else state.head
+        self._before = self._head = GENESIS_HEAD if state is None else state.head
+        self._first = 0 if state is None else state.end
         self._envelopes: list[bytes] = []
         self._ids: list[bytes] = []
         self._packets: tuple[SealedPacket, ...] = ()
@@ -70,9 +72,22 @@ class Draft:
         self.dropped: State | None = None
 
     @property
+    def state(self) -> State | None:
+        """The state after what was done so far."""
+        # Entries only count while they come: each would cost a new state otherwise.
+        state = self._state
+        if state is not None and (self._new_data or self._new_control):
+            state = self._state = replace(
+                state, end=self._end, head=self._head, data_bytes=state.data_bytes + self._new_data,
+                control_bytes=state.control_bytes + self._new_control)
+            self._new_data = self._new_control = 0
+        return state
+
+    @property
     def alive(self) -> State | None:
         """The state of a space that is there."""
-        return self.state if self.state is not None and self.state.alive else None
+        state = self.state
+        return state if state is not None and state.alive else None
 
     @property
     def ids(self) -> bytes:
@@ -111,32 +126,38 @@ class Draft:
             case DropEntries():
                 return self._drop_entries(request)
 
+    @property
+    def _end(self) -> int:
+        return 0 if self._state is None else self._first + len(self._envelopes)
+
     def _set(self, state: State) -> None:
-        self.state, self.changed = state, True
+        self._state, self.changed = state, True
 
     def _entry(self, request: AddEntry) -> Result:
-        state = self.alive
-        if state is None:
+        state = self._state
+        if state is None or not state.alive:
             return NO_SPACE
         if request.under != (state.control if request.control else state.append):
             return ROTATED
         if (place := self._known.get(request.entry)) is not None:
             return Stored(*place, fresh=False)
         size = len(request.envelope)
-        used = state.control_bytes if request.control else state.data_bytes + state.packets * PACKET_COST
+        used = (state.control_bytes + self._new_control if request.control
+                else state.data_bytes + self._new_data + state.packets * PACKET_COST)
         limit = self._quotas.control_bytes if request.control else self._quotas.space_bytes
         if used + size > limit:
             return over_quota(request.control, limit)
-        head = fold_head(state.head, request.entry)
-        counted = {"control_bytes": state.control_bytes + size} if request.control else {
-            "data_bytes": state.data_bytes + size}
-        self._set(replace(state, end=state.end + 1, head=head, **counted))
+        head = self._head = fold_head(self._head, request.entry)
+        self.changed = True
         if request.control:
+            self._new_control += size
             self._control.append(len(self._envelopes))
+        else:
+            self._new_data += size
         self._envelopes.append(request.envelope)
         self._ids.append(request.entry[:ID_PREFIX])
-        self._known[request.entry] = (state.end + 1, head)
-        return Stored(state.end + 1, head, fresh=True)
+        place = self._known[request.entry] = self._end, head
+        return Stored(*place, fresh=True)
 
     def refusal(self, request: AddChunk) -> Refused | None:
         """Why a chunk may not be stored."""
@@ -218,7 +239,8 @@ class Draft:
 
     def _begin(self) -> None:
         """What the draft had belongs to a life that is over."""
-        self._before = GENESIS_HEAD
+        self._before = self._head = GENESIS_HEAD
+        self._first = 0
         self._envelopes, self._ids, self._known, self._packets, self._control = [], [], {}, (), []
         self._drops = self._drops_before = Drops()
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from chez_relay.storage import (
+    AddEntry,
     AddInbox,
     AddItem,
     DropItems,
@@ -92,6 +93,8 @@ class Lanes:
 
 
 def _names(request: Request) -> tuple[bytes, ...]:
+    if isinstance(request, AddEntry):  # first, for most are
+        return (request.handle,)
     match request:
         case Lookup(handles):
             return handles

@@ -32,7 +32,7 @@ from chez_relay.storage import (
 )
 from chez_relay.storage.integrity import Damaged
 from chez_relay.storage.jetstream.attachments import Attachments
-from chez_relay.storage.jetstream.blocks import ID_PREFIX, Block, Drops, Index, State, decode_block, encode
+from chez_relay.storage.jetstream.blocks import ID_PREFIX, Block, Drops, Index, State, decode_block, encode, named
 from chez_relay.storage.jetstream.draft import Change, Draft
 from chez_relay.storage.jetstream.due import after_due, due
 from chez_relay.storage.jetstream.engine import Conflict, Engine, Kept
@@ -209,8 +209,8 @@ class Spaces:
                        if last <= state.end and drops.covers(last) is None}
 
     def _moved(self, view: View, seq: int, block: Block, ids: bytes) -> None:
-        resolved = decode_block(encode(block), seq)
-        if resolved is None or seq < view.seq:
+        resolved = named(block, seq)
+        if seq < view.seq:
             return  # others wrote since, and were heard first
         view.moved(seq, resolved.state)
         view.saw(seq, resolved)
