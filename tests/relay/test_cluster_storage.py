@@ -15,8 +15,8 @@ from chez_relay.storage.jetstream.store import JetStreamStorage
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire.envelope import GENESIS_HEAD, fold_head
 from tests.relay.clusters import emptied
-from tests.relay.storing import CONTROL, QUOTAS, READ, SPACE, Clock, codes, create, entry, rotate
-from tests.relay.support import Space, seed
+from tests.relay.storing import CONTROL, QUOTAS, READ, SPACE, Clock, chunk, codes, create, entry, rotate
+from tests.relay.support import Space, packet, seed
 from tests.relay.test_storage import GROUPS, headed
 
 NEXT = Space("next")
@@ -159,3 +159,27 @@ async def test_dropped_entries_leave_the_cluster(cluster: Cluster) -> None:
         again = await fresh.perform([entry(0), entry(18), entry(7)])
         assert [(r.offset, r.fresh) for r in again if isinstance(r, s.Stored)] == [(1, False), (19, False), (21, True)]
         await fresh.close()
+
+
+async def test_a_hole_in_a_log_is_closed_and_what_is_left_is_kept(cluster: Cluster) -> None:
+    """A block of the middle is gone from the cluster: what is left is a log, and takes what is missing."""
+    async with emptied(cluster) as store:
+        await store.perform([create(2), chunk(1)])
+        for number in range(6):
+            await store.perform([entry(number, control=number == 5)])
+        found = await store.engine.run("chez_log_0", f"chez.log.0.s.{SPACE.handle.hex()}", 1, size=2**20)
+        await store.engine.delete("chez_log_0", found[4].seq)
+        read = s.ReadPage(SPACE.handle, 0, 2**20, READ)
+        other = await JetStreamStorage.open(cluster.urls)
+        (page,) = await other.perform([read])
+        assert isinstance(page, s.Page) and [e.offset for e in page.entries] == [1, 2, 3, 4, 5] and page.end == 5
+        missing = {entry(n).envelope for n in range(6)} - {e.envelope for e in page.entries}
+        assert len(missing) == 1
+        filled = await store.perform([*(entry(n, control=n == 5) for n in range(6)), read])
+        assert sum(isinstance(one, s.Stored) and one.fresh for one in filled) == 1
+        assert isinstance(filled[-1], s.Page) and {e.envelope for e in filled[-1].entries} == {
+            entry(n).envelope for n in range(6)}
+        held, box = await other.perform([s.ReadChunk(SPACE.handle, chunk(1).chunk, READ),
+                                         s.ReadPacket(SPACE.handle, packet("0").tag)])
+        assert held == s.ChunkData(chunk(1).data) and box == s.PacketData(packet("0").box)
+        await other.close()

@@ -32,9 +32,13 @@ Count = Annotated[int, Meta(ge=0)]
 
 
 class State(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A space after a block. `birth` tells its lives apart; one that was deleted keeps its recovery key."""
+    """A space after a block. `birth` tells its logs apart; one that was deleted keeps its recovery key.
+
+    `store` is the mark under which its chunks are: they stay when a damaged log is laid anew.
+    """
 
     birth: bytes
+    store: bytes
     alive: bool
     admin: Hash
     recovery: Hash

@@ -231,11 +231,21 @@ class Draft:
         if (refusal := packets_over_quota(request.packets, self._quotas)) is not None:
             return refusal
         keys = request.keys
-        self._set(State(self._birth(), True, keys.admin, keys.recovery, keys.read, keys.append, keys.control, digest,
+        mark = self._birth()
+        self._set(State(mark, mark, True, keys.admin, keys.recovery, keys.read, keys.append, keys.control, digest,
                         len(request.packets)))
         self._begin()
         self._packets = request.packets
         return Done()
+
+    def anew(self, packets: tuple[SealedPacket, ...]) -> None:
+        """Begin another log of the same space, with nothing in it yet but these packets."""
+        if (state := self.alive) is not None:
+            self._set(replace(
+                state, birth=self._birth(), since=0, record=0, end=0, head=GENESIS_HEAD, data_bytes=0, control_bytes=0,
+                indexed=0, index=0, dropping=False, drops=0, packets=len(packets), packets_hash=packets_hash(packets)))
+            self._begin()
+            self._packets = packets
 
     def _begin(self) -> None:
         """What the draft had belongs to a life that is over."""
@@ -264,7 +274,7 @@ class Draft:
         if request.signer not in (state.admin, state.recovery):
             return NOT_OWNER
         self.dropped = state
-        self._set(State(state.birth, False, state.admin, state.recovery, state.read, state.append, state.control,
-                        state.packets_hash))
+        self._set(State(state.birth, state.store, False, state.admin, state.recovery, state.read, state.append,
+                        state.control, state.packets_hash))
         self._begin()
         return Done()

@@ -11,7 +11,7 @@ from typing import Final
 
 from chez_relay.storage import Dropped, Entry, Page
 from chez_relay.storage.integrity import Damaged
-from chez_relay.storage.jetstream.blocks import ID_PREFIX, Block, Drops, Index, State, decode_block
+from chez_relay.storage.jetstream.blocks import ID_PREFIX, Block, Drops, Index, State, decode_block, named
 from chez_relay.storage.jetstream.engine import Engine, Kept, Unavailable
 from chez_relay.storage.jetstream.places import Places
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
@@ -49,6 +49,16 @@ class View:
         if state is None or state.birth != self.birth or (self.state is not None and seq < self.seq):
             self.ids, self.blocks, self.birth = bytearray(), [], b"" if state is None else state.birth
         self.seq, self.state = seq, state
+
+    def wrote(self, seq: int, block: Block, ids: bytes) -> None:
+        """This relay stored a block at a sequence, with entries whose ids begin so."""
+        if seq < self.seq:
+            return  # others wrote since, and were heard first
+        block = named(block, seq)
+        self.moved(seq, block.state)
+        self.saw(seq, block)
+        if len(self.ids) == (block.first - 1) * ID_PREFIX:
+            self.ids += ids
 
     def saw(self, seq: int, block: Block) -> None:
         """Remember where a block is."""

@@ -32,11 +32,12 @@ from chez_relay.storage import (
 )
 from chez_relay.storage.integrity import Damaged
 from chez_relay.storage.jetstream.attachments import Attachments
-from chez_relay.storage.jetstream.blocks import ID_PREFIX, Block, Drops, Index, State, decode_block, encode, named
+from chez_relay.storage.jetstream.blocks import ID_PREFIX, Block, Drops, Index, State, decode_block, encode
 from chez_relay.storage.jetstream.draft import Change, Draft
 from chez_relay.storage.jetstream.due import after_due, due
 from chez_relay.storage.jetstream.engine import Conflict, Engine, Kept
 from chez_relay.storage.jetstream.log import INDEX_EVERY, Log, View
+from chez_relay.storage.jetstream.mending import Mender
 from chez_relay.storage.jetstream.patience import patiently
 from chez_relay.storage.jetstream.places import Places
 from chez_relay.storage.refusals import DAMAGED, NO_CHUNK, NO_PACKET, NO_SPACE, PAGE_AHEAD, ROTATED
@@ -74,6 +75,7 @@ class Spaces:
         self._clock = clock
         self._random = random
         self._attachments = Attachments(engine, places)
+        self._mender = Mender(engine, places, quotas, random)
         self._views: OrderedDict[bytes, View] = OrderedDict()
 
     async def perform(self, handle: bytes, requests: Sequence[SpaceRequest]) -> list[Result]:
@@ -144,10 +146,10 @@ class Spaces:
     async def _change(self, handle: bytes, batch: Sequence[Change]) -> list[Result]:
         """One block. Chunks are stored before it, and counted in it."""
         ours: set[bytes] = set()
-        sure = False
+        sure = mended = False
 
         async def attempt() -> list[Result]:
-            nonlocal sure
+            nonlocal sure, mended
             view = self.view(handle)
             while True:
                 try:
@@ -161,10 +163,14 @@ class Spaces:
                 except Conflict:
                     view.loaded, sure = False, False
                 except Damaged:
-                    if sure:
+                    if mended:
                         return [DAMAGED] * len(batch)
-                    await self._surely(handle)
-                    sure = True
+                    if sure:
+                        mended = True
+                        await self._mender.mend(handle, self.view(handle))
+                    else:
+                        await self._surely(handle)
+                        sure = True
                 except BaseException:
                     view.loaded, sure = False, False
                     raise
@@ -192,10 +198,11 @@ class Spaces:
         if isinstance(batch[0], DropEntries):
             await self._engine.publish(self._places.due(handle), b"", alone=True)
         if draft.dropped is not None:
-            await self._engine.publish(self._places.gone(handle, draft.dropped.birth), b"")
+            await self._engine.publish(self._places.gone(handle, draft.dropped.store), b"")
         block = draft.block(self._index(view, draft, state))
         stored = await self._engine.publish(self._places.log(handle), encode(block), expected=seq)
-        self._moved(view, stored, block, draft.ids)
+        view.wrote(stored, block, draft.ids)
+        self._spare_ids()
         return results, True
 
     async def _to_drop(self, log: Log, state: State | None, batch: Sequence[Change]) -> tuple[
@@ -207,16 +214,6 @@ class Spaces:
         ends = {one.last for change in batch if isinstance(change, DropEntries) for one in change.ranges}
         return drops, {last: (await log.place(state, last))[1] for last in ends
                        if last <= state.end and drops.covers(last) is None}
-
-    def _moved(self, view: View, seq: int, block: Block, ids: bytes) -> None:
-        resolved = named(block, seq)
-        if seq < view.seq:
-            return  # others wrote since, and were heard first
-        view.moved(seq, resolved.state)
-        view.saw(seq, resolved)
-        if len(view.ids) == (block.first - 1) * ID_PREFIX:
-            view.ids += ids
-        self._spare_ids()
 
     def _spare_ids(self) -> None:
         """Forget the ids of spaces that were not written to for longest."""
@@ -245,17 +242,17 @@ class Spaces:
         if state is None or refusal is NO_SPACE:
             return NO_SPACE
         if refusal is not None and request.chunk in earlier:  # stored before the space was what it is now
-            await self._attachments.remove(handle, state.birth, request.chunk)
+            await self._attachments.remove(handle, state.store, request.chunk)
             return refusal
         if refusal is not None:
             (held,) = (False,) if refusal is ROTATED else await self._attachments.held(
-                handle, state.birth, (request.chunk,))
+                handle, state.store, (request.chunk,))
             if held:
                 draft.keep(request.chunk)
             return Done() if held else refusal
         ours.add(request.chunk)
         draft.keep(request.chunk)
-        if await self._attachments.put(handle, state.birth, request.chunk, request.data) or request.chunk in earlier:
+        if await self._attachments.put(handle, state.store, request.chunk, request.data) or request.chunk in earlier:
             draft.perform([request])
             counted.add(request.chunk)
         else:
@@ -272,6 +269,13 @@ class Spaces:
             view = await self._surely(handle)
             for n in unsure:
                 results[n] = await self._answer(handle, view, requests[n])
+        damaged = [n for n, result in enumerate(results) if result is DAMAGED and isinstance(requests[n], ReadPage)]
+        if damaged:
+            view = await self._surely(handle)
+            if await self._answer(handle, view, requests[damaged[0]]) is DAMAGED:
+                await self._mender.mend(handle, self.view(handle))
+            for n in damaged:
+                results[n] = await self._answer(handle, await self._surely(handle), requests[n])
         return list(results)
 
     async def _answer(self, handle: bytes, view: View, request: Reading) -> Result:
@@ -289,12 +293,12 @@ class Spaces:
                         return PAGE_AHEAD
                     return await Log(self._engine, self._places, handle, view).page(state, after, limit)
                 case ReadChunk(chunk=chunk):
-                    data = await self._attachments.get(handle, state.birth, chunk)
+                    data = await self._attachments.get(handle, state.store, chunk)
                     return NO_CHUNK if data is None else ChunkData(data)
                 case FindChunks(chunks=chunks):
                     drops = await Log(self._engine, self._places, handle, view).drops(state)
                     let_go = {chunk for chunk, _ in drops.releasing}
-                    held = await self._attachments.held(handle, state.birth, chunks)
+                    held = await self._attachments.held(handle, state.store, chunks)
                     return FoundChunks(tuple(
                         there and chunk not in let_go for chunk, there in zip(chunks, held, strict=True)))
         except Damaged:
@@ -313,13 +317,13 @@ class Spaces:
 
     # --- what is left of deleted lives ------------------------------------------------------
 
-    async def sweep(self, handle: bytes, birth: bytes) -> bool:
+    async def sweep(self, handle: bytes, store: bytes) -> bool:
         """Remove what a life held, if it is over; whether it is."""
         view = await self._current(handle)
         state = view.state
-        if state is None or (state.birth == birth and state.alive):
+        if state is None or (state.store == store and state.alive):
             return False
-        await self._attachments.remove(handle, birth)
+        await self._attachments.remove(handle, store)
         await self._engine.purge(self._places.stream("log", handle), self._places.log(handle), below=state.since)
         return True
 
@@ -336,16 +340,16 @@ class Spaces:
             chunks = [chunk for chunk, when in drops.releasing if when <= now][:MAX_RELEASED]
             if not found.spans and not chunks:
                 return False if drops.dropping or drops.releasing else None
-            sizes = [len(await self._attachments.get(handle, state.birth, chunk) or b"") for chunk in chunks]
+            sizes = [len(await self._attachments.get(handle, state.store, chunk) or b"") for chunk in chunks]
             draft = Draft(state, self._quotas, {}, lambda: b"", drops=drops)
             draft.expire(after_due(drops, found, chunks), found.data, found.control, sum(sizes))
             try:
                 seq = await self._engine.publish(self._places.log(handle), encode(draft.block()), expected=view.seq)
             except Conflict:
                 continue
-            self._moved(view, seq, draft.block(), b"")
+            view.wrote(seq, draft.block(), b"")
             for chunk in chunks:
-                await self._attachments.remove(handle, state.birth, chunk)
+                await self._attachments.remove(handle, state.store, chunk)
             stream = self._places.stream("log", handle)
             await asyncio.gather(*(self._engine.delete(stream, one) for one in found.blocks if one != state.record))
             return found.more or len(chunks) == MAX_RELEASED

@@ -1,0 +1,74 @@
+"""A log with a hole: what is left of it is laid into a new one, so that devices can fill it.
+
+The new log has other offsets and heads. Devices see that it is not what they were shown, say so to their person, and
+`chez sync --reseed` sends what is missing; whoever comes new reads what is there.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from chez_relay.storage import AddEntry, Quotas
+from chez_relay.storage.jetstream.blocks import encode
+from chez_relay.storage.jetstream.draft import Draft
+from chez_relay.storage.jetstream.engine import Conflict, Engine
+from chez_relay.storage.jetstream.left import Left
+from chez_relay.storage.jetstream.log import View
+from chez_relay.storage.jetstream.places import Places
+from chez_wire.envelope import entry_id
+
+__all__ = ("Mender",)
+
+BLOCK_BYTES: Final = 256 * 1024
+"""Bytes of entries above which a block is closed; it has at most one former block more."""
+
+_log = logging.getLogger("chez_relay")
+
+
+class Mender:
+    """Lays damaged logs anew."""
+
+    def __init__(self, engine: Engine, places: Places, quotas: Quotas, random: Callable[[int], bytes]) -> None:
+        self._engine = engine
+        self._places = places
+        self._quotas = quotas
+        self._random = random
+
+    async def mend(self, handle: bytes, view: View) -> None:
+        """Lay a space's log anew, as the view has it. Raises `Unavailable`; then what was laid so far is the log."""
+        state = view.state
+        if state is None or not state.alive:
+            return
+        _log.error("a log of the cluster is damaged: what is left of it is laid anew")
+        stream, subject = self._places.stream("log", handle), self._places.log(handle)
+        left = Left(self._engine, stream, subject, state)
+        draft = self._draft(view)
+        draft.anew(await left.packets())
+        seq, size = view.seq, 0
+        try:
+            async for block in left.blocks(view.seq):
+                if size > BLOCK_BYTES:
+                    seq = await self._lay(view, subject, seq, draft)
+                    draft, size = self._draft(view), 0
+                draft.perform([
+                    AddEntry(handle, entry_id(envelope), envelope, place in block.control,
+                             state.control if place in block.control else state.append)
+                    for place, envelope in enumerate(block.envelopes)])
+                size += sum(len(envelope) for envelope in block.envelopes)
+            if draft.changed:
+                await self._lay(view, subject, seq, draft)
+            since = view.state.since if view.state is not None else 0
+            await self._engine.purge(stream, subject, below=since)
+        except Conflict:  # another relay mends it, or writes to it
+            return
+        finally:
+            view.loaded = False
+
+    def _draft(self, view: View) -> Draft:
+        return Draft(view.state, self._quotas, {}, lambda: self._random(8))
+
+    async def _lay(self, view: View, subject: str, seq: int, draft: Draft) -> int:
+        block = draft.block()
+        stored = await self._engine.publish(subject, encode(block), expected=seq)
+        view.wrote(stored, block, draft.ids)
+        return stored
