@@ -22,7 +22,7 @@ from chez.spaces.membership import Membership
 from chez.spaces.removals import name_of, removed_by
 from chez.spaces.space import SpaceKeys
 from chez.spaces.state import Device
-from chez.spaces.statements import Certify, Expel, RenameDevice, Role, Signed, sign_statement
+from chez.spaces.statements import MAX_HEADS, Certify, Expel, RenameDevice, Role, Signed, sign_statement
 from chez.store.database import Connection, Database
 from chez.sync.chains import known_whole
 from chez.sync.entry import read_kept
@@ -76,7 +76,7 @@ def expel(db: Connection, spaces: Sequence[SpaceKeys], device: DeviceKeys, perso
               if isinstance(statement.body, Certify) and statement.body.issuer == gone]
     keep = [one.hash for one in let_in if _certified(one) not in going]
     say_everywhere(db, spaces, sign_statement(
-        Expel(person, members.person_heads(person), device.id, gone, keep), device.signing))
+        Expel(person, members.person_heads(person, device.id, gone), device.id, gone, keep), device.signing))
     for space in spaces:
         if known_whole(db, space, device.id):
             retire(db, space, device, gone)
@@ -91,9 +91,9 @@ def expel_by_root(db: Connection, spaces: Sequence[SpaceKeys], root: crypto.Sign
     on it: so that is void. Epochs and records are the caller's to see to.
     """
     members, person = spaces[0].membership, root.public
-    heads = members.person_heads(person)
+    heads = members.person_heads(person, *sorted(gone))
     if members.state.right(staying) is None:
-        heads = _unheard(members, person, gone)
+        heads = _unheard(members, person, gone)[:MAX_HEADS]
     log = members.person_log(person)
     words = []
     for id in sorted(gone):
@@ -151,7 +151,7 @@ class Devices:
             space, person = self._space(db)
             id = self._find(space, which)
             former = space.membership.devices[id].name
-            heads = space.membership.person_heads(person)
+            heads = space.membership.person_heads(person, self._device.id, id)
             say_everywhere(db, self._everywhere(db), sign_statement(
                 RenameDevice(person, heads, self._device.id, id, name), self._device.signing))
             self._journal.record(db, "device-renamed", {"device": id.hex(), "name": name, "former": former})

@@ -176,8 +176,9 @@ class Pairing:
             private = replicas[0].space
             create = private.membership.create
             assert create is not None  # load_space refuses a space without it
-            statement = certificate(create.person, private.membership.person_heads(create.person), device.signing,
-                                    who.device, who.sealing, who.name, self._machine.salt, who.consent)
+            heads = private.membership.person_heads(create.person, device.id)
+            statement = certificate(create.person, heads, device.signing, who.device, who.sealing, who.name,
+                                    self._machine.salt, who.consent)
             say_everywhere(db, [replica.space for replica in replicas], statement)
             announce(db)
             self._journal.record(db, "device-added", {"name": who.name, "device": who.device.hex()})

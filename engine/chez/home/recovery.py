@@ -287,7 +287,7 @@ class _Coming:
         person, root, members = self.person.root.public, self.person.root, spaces[0].membership
         for info in gone:
             say_everywhere(db, spaces, sign_statement(
-                Expel(person, members.person_heads(person), person, info.id, []), root))
+                Expel(person, members.person_heads(person, info.id), person, info.id, []), root))
         say_everywhere(db, spaces, own_certificate(person, members.person_heads(person), root, self.device, self.name))
 
     async def result(self, expelled: tuple[DeviceInfo, ...], missing: int) -> Recovered:

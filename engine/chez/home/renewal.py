@@ -94,8 +94,8 @@ def _certify(db: Connection, spaces: list[SpaceKeys], former: DeviceKeys, device
     assert create is not None  # load_space refuses a space without it
     for space in spaces:  # what the certificate builds on has to be there
         copy_person(db, space.n, space.membership)
-    say_everywhere(db, spaces, own_certificate(
-        create.person, private.membership.person_heads(create.person), former.signing, device, name))
+    heads = private.membership.person_heads(create.person, former.signing.public)
+    say_everywhere(db, spaces, own_certificate(create.person, heads, former.signing, device, name))
 
 
 def _emit(db: Connection, space: SpaceKeys, former: bytes, device: bytes) -> int:

@@ -189,7 +189,8 @@ class Sharing:
             raise InvalidValue(f"{card.name!r} took out every device that the card names", "Ask for a new card.")
         about = membership.person_heads(card.person)
         others = [head for head in membership.named_heads if head not in about]
-        self._say(db, Add(self._space.id, [*about, *others][:MAX_HEADS], self._device.id, card.person, given, invite))
+        heads = [*about[:MAX_HEADS // 2], *others][:MAX_HEADS]
+        self._say(db, Add(self._space.id, heads, self._device.id, card.person, given, invite))
         self._rotate(db)
         self._held.replica.recount(db)
         by = {"invitation": invite.hex()} if invite else {}

@@ -24,6 +24,7 @@ from typing import Final
 from chez.spaces.dag import Dag, numbers_of
 from chez.spaces.effects import Effects
 from chez.spaces.folding import Fold
+from chez.spaces.naming import of_persons, resting_on
 from chez.spaces.rules import judge
 from chez.spaces.state import Device, State
 from chez.spaces.statements import (
@@ -152,11 +153,16 @@ class Membership:
 
     @property
     def named_heads(self) -> list[bytes]:
-        """Of these as many as a new statement or an entry may name, in order, what takes effect before the rest."""
+        """Of these as many as a new statement or an entry may name, in order, what takes effect before the rest.
+
+        Of more of those than there is room for, each person's in turn: none crowds out what another rests on.
+        """
         heads = sorted(self._dag.heads)
         if len(heads) <= MAX_HEADS:
             return heads
         top = self._dag.tops(self._effective)
+        if len(top) > MAX_HEADS:
+            top = of_persons(self._dag, self._effects.view(self._all), top)
         first = sorted(self._dag.statements[number].hash for number in top)
         return [*first, *sorted(self._dag.heads.difference(first))][:MAX_HEADS]
 
@@ -169,9 +175,14 @@ class Membership:
         """The statements about a person's devices, each after those it builds on."""
         return [self._dag.statements[number] for number in numbers_of(self._effects.index.about.get(person, 0))]
 
-    def person_heads(self, person: bytes) -> list[bytes]:
-        """The statements about a person's devices that no other builds on, in order."""
+    def person_heads(self, person: bytes, *devices: bytes) -> list[bytes]:
+        """The statements about a person's devices that no other builds on, in order, as many as one may name.
+
+        Of more than that those first that know these devices: what is said by one, or about one, rests on them.
+        """
         tops = self._dag.tops(self._effects.index.about.get(person, 0))
+        if len(tops) > MAX_HEADS:
+            tops = resting_on(self._dag, self._effects.view(self._all), tops, devices)
         return sorted(self._dag.statements[number].hash for number in tops)
 
     def epoch(self, id: bytes) -> NewEpoch | None:
