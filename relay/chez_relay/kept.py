@@ -139,6 +139,8 @@ class KeptSessions:
 class KeptHere:
     """What one connection keeps, or took up: one session at a time."""
 
+    __slots__ = ("_address", "_all", "_key")
+
     def __init__(self, all: KeptSessions, address: str) -> None:
         self._all = all
         self._address = address

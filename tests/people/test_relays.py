@@ -194,6 +194,25 @@ async def test_relays_are_named_and_let_go(tmp_path: Path, server: Process) -> N
             await a.relays.remove("ws://127.0.0.1:1")
 
 
+async def test_a_relay_added_while_connected_does_not_hide_another_spaces_own(tmp_path: Path, server: Process) -> None:
+    """A sync over links that stand waits for the relay of each space, in whatever order they came."""
+    async with (relay(tmp_path / "own") as own, relay(tmp_path / "beside") as beside,
+                paired(tmp_path, server.url) as (a, b)):
+        await a.set_relay(server.url)
+        space = await a.create_space("elsewhere", relay=own.url)
+        async with a.connect() as link:
+            await link.synced(20)
+            await a.relays.add(beside.url)
+            await space.collection("notes").put({"n": 1}, id="there")
+            await a.sync()
+            assert [one.url for one in space.status().relays] == [own.url]
+            assert space.status().link == "synced"
+        await b.sync(server.url)
+        await b.sync(server.url)
+        assert {note.id async for note in b.space("elsewhere").collection("notes")} == {"there"}
+        assert {one.url for one in a.relays.list()} == {server.url, own.url, beside.url}
+
+
 async def test_attachments_are_at_each_relay(tmp_path: Path, server: Process) -> None:
     """A file that was added is fetched from whichever relay is left."""
     async with relay(tmp_path / "second") as second, paired(tmp_path, server.url) as (a, b):

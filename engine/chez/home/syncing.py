@@ -17,8 +17,8 @@ from chez.home.erasing import erase
 from chez.home.held import Held, HeldSpaces
 from chez.home.instep import in_step
 from chez.home.reports import RelayStatus, SpaceStatus, SyncReport
+from chez.home.standing import standing
 from chez.spaces.handover import buried
-from chez.spaces.removals import name_of, removed_by
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection, Database
 from chez.sync.connection import relay_name
@@ -299,11 +299,12 @@ class Syncing:
         failed = await in_step(own, timeout)
         if all(failed):
             raise next(error for error in failed if error is not None)
-        done = len(own)
-        while done < len(self.links):  # what came may have told of a space at another relay
+        waited = list(own)
+        # What came may have told of a space at another relay.
+        while (link := next((one for one in self.links if one not in waited), None)) is not None:
+            waited.append(link)
             with suppress(ChezError):  # told below
-                await self.links[done].synced(timeout)
-            done += 1
+                await link.synced(timeout)
         for held in list(self._spaces.all.values()):
             there = [link for link in self.links_of(held.space)
                      if held.space.id not in link.problems and link.status not in ("connecting", "failed")]
@@ -360,26 +361,17 @@ class Syncing:
 
     def status_of(self, held: Held) -> SpaceStatus:
         """How a space stands with its relay."""
-        link = self.link_of(held.space)
+        link, stands = self.link_of(held.space), standing(held, self._device)
         if link is None:
-            return SpaceStatus(held.id, held.space.name, self.relay_of(held.space), "off", "", *self._standing(held))
-        error, standing = link.problems.get(held.space.id) or link.error, self._standing(held)
+            return SpaceStatus(held.id, held.space.name, self.relay_of(held.space), "off", "", *stands)
+        error = link.problems.get(held.space.id) or link.error
         each = tuple(RelayStatus(one.url, one.status_of(held.space.id), one.since,
                                  str(one.problems.get(held.space.id) or one.error or ""), one.next_try)
                      for one in self.links_of(held.space))
-        if standing[-1] and isinstance(error, RelayRefused) and error.reason == "denied":
-            return SpaceStatus(held.id, held.space.name, link.url, "off", "", *standing, each)  # as it should be
+        if stands[-1] and isinstance(error, RelayRefused) and error.reason == "denied":
+            return SpaceStatus(held.id, held.space.name, link.url, "off", "", *stands, each)  # as it should be
         return SpaceStatus(held.id, held.space.name, link.url, link.status_of(held.space.id),
-                           held.blobs.problem if error is None else str(error), *standing, each)
-
-    def _standing(self, held: Held) -> tuple[bool, str | None, bool, bool]:
-        """What `SpaceStatus` says from `removed` on."""
-        state = held.space.membership.state
-        if not held.replica.removed:
-            return False, None, state.rotation_owed, False
-        by, own = removed_by(held.space, self._device), state.persons_of(self._device)
-        left = by is not None and bool(state.persons_of(by) & own) and not any(state.role(one) for one in own)
-        return True, None if by is None else name_of(state, by, own), False, left
+                           held.blobs.problem if error is None else str(error), *stands, each)
 
 
 async def _stop(task: "asyncio.Task[None]") -> None:
