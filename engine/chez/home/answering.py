@@ -114,7 +114,8 @@ class Answering:
         try:
             await self._keep(link)
         finally:
-            del self._kept[link.url]
+            if self._kept.get(link.url) is link:  # else a later link to that relay is there already
+                del self._kept[link.url]
 
     async def _keep(self, link: Link) -> None:
         pause = FIRST_PAUSE
