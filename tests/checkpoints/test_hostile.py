@@ -1,0 +1,100 @@
+"""A member gone bad, and a relay that helps: nothing is dropped on their word, and whoever reads finds out."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import chez
+from chez.sync.checkpoints import desk, making
+from chez_relay.storage.census import census
+from tests.checkpoints.test_homes import shown, shrunk, written
+from tests.people.persons import persons, shared
+from tests.people.support import join
+from tests.relay.support import Process
+
+_record, _independent = making._record, desk.Desk._independent
+
+
+def _kinds(receipts: list[Any]) -> set[str]:
+    return {receipt.kind for receipt in receipts}
+
+
+async def _filled(anna: chez.Home, berta: chez.Home) -> tuple[chez.Space, chez.Space]:
+    trip = await anna.create_space("Trip")
+    (hers,) = await shared(trip, anna, berta)
+    for _ in range(3):
+        await written(trip, "anna", 3)
+        await anna.sync()
+        await berta.sync()
+    return trip, hers
+
+
+@pytest.mark.parametrize("fault", ["omits", "alters", "adds", "reorders"])
+async def test_a_bad_checkpoint_is_refused_and_told(tmp_path: Path, server: Process, fault: str,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who reads it back finds that it is not what its authors signed: nobody vouches, nothing is dropped or lost."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip, hers = await _filled(anna, berta)
+        before, held = await shown(trip), census(server.data).bytes
+
+        def bad(key: tuple[str, str], rows: Any, numbers: Any, actor: Any) -> Any:
+            rows = list(rows)
+            if fault == "omits":
+                rows = rows[:-1] or rows
+            elif fault == "alters":
+                key = key[0], key[1] + "x"
+            elif fault == "adds":
+                rows.append((rows[-1][0], rows[-1][1] + 10_000, rows[-1][2]))
+            elif len(rows) > 1:
+                rows[0], rows[1] = (rows[0][0], rows[0][1], rows[1][2]), (rows[1][0], rows[1][1], rows[0][2])
+            return _record(key, rows, numbers, actor)
+
+        monkeypatch.setattr(making, "_record", bad)
+        await hers.checkpoint()
+        monkeypatch.undo()
+        await anna.sync()
+        refused = [receipt for receipt in await anna.journal.receipts() if receipt.kind == "checkpoint-refused"]
+        assert [receipt.body["name"] for receipt in refused] == ["berta"]
+        assert "entries-dropped" not in _kinds(await anna.journal.receipts())
+        assert census(server.data).bytes >= held and await shown(trip) == before
+        async with join(anna, tmp_path / "phone", "phone", server.url) as phone:
+            assert await shown(phone.space("Trip")) == before
+
+
+async def test_ones_own_second_device_is_no_independent_word(tmp_path: Path, server: Process,
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vouch by a device of the maker's own person is not counted where there is another person."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        _, hers = await _filled(anna, berta)
+        async with join(berta, tmp_path / "phone", "phone", server.url) as phone:
+            bad = {bytes.fromhex(home.device_id.hex()) for home in (berta, phone)}
+            monkeypatch.setattr(desk.Desk, "_independent", lambda self, voucher, maker: (
+                self.replica.device in bad or _independent(self, voucher, maker)))
+            await hers.checkpoint()
+            await phone.sync(server.url)
+            done = await hers.checkpoint()
+            assert done is not None and done.vouched
+            # Anna does not read it back herself just now, so that there is no other word than theirs.
+            monkeypatch.setattr(desk.Desk, "_vouch", lambda self, db: None)
+            await anna.sync()
+            assert "entries-dropped" not in _kinds(await anna.journal.receipts())
+
+
+async def test_a_gap_that_nobody_vouched_for_is_told(tmp_path: Path, server: Process,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    """An owner and its relay drop on the maker's own word: who comes later has what the checkpoint has, and is told."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip, _ = await _filled(anna, berta)
+        held = census(server.data).bytes
+        mine = anna.device_id
+        monkeypatch.setattr(desk.Desk, "_independent", lambda self, voucher, maker: (
+            self.replica.device == mine or _independent(self, voucher, maker)))
+        done = await trip.checkpoint()
+        assert done is not None and done.dropped
+        await shrunk(server, held + 20_000)
+        monkeypatch.setattr(desk.Desk, "_vouch", lambda self, db: None)
+        async with persons(tmp_path, "carl", relay=server.url) as (carl,):
+            (his,) = await shared(trip, anna, carl)
+            assert await shown(his) == await shown(trip)
+            assert "entries-missing" in _kinds(await carl.journal.receipts())
