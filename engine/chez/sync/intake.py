@@ -81,11 +81,17 @@ class Intake:
     """Unix milliseconds, for what is kept as evidence."""
     _tally: Tally = field(init=False)
     _parked: bool = False
+    _held: bool = False
+    """Whether a checkpoint is to be taken in first: what comes after it would build on what is not here."""
+    _folding: bool = False
+    """Whether what is taken in comes from that."""
 
     def __post_init__(self) -> None:
         self._tally = Tally(self.db, self.space, self.device, self.records, self.budget)
-        self._parked = self.db.execute("SELECT EXISTS (SELECT 1 FROM parked WHERE space = ?)",
-                                       (self.space.n,)).fetchone()[0] == 1
+        self._parked, self._held = (bool(one) for one in self.db.execute(
+            "SELECT EXISTS (SELECT 1 FROM parked WHERE space = ?1), "
+            "EXISTS (SELECT 1 FROM fetching WHERE space = ?1 AND purpose = 0) OR "
+            "EXISTS (SELECT 1 FROM gap WHERE space = ?1 AND settled = 0)", (self.space.n,)).fetchone())
 
     def take(self, entries: Sequence[Entry]) -> Received:
         """Take in a page of the relay's log; what fails a check is set aside. Raises `HomeCopied`."""
@@ -119,7 +125,7 @@ class Intake:
     def left(self) -> bool:
         """Whether something that is here waits for its turn."""
         return self.records.owed(self.db, self.space.n) or bool(self._unlocked()) or self._tally.owed() or (
-            self._parked and parking.ready(self.db, self.space.n, len(self.space.membership)))
+            self._parked and not self._held and parking.ready(self.db, self.space.n, len(self.space.membership)))
 
     @property
     def _spent(self) -> bool:
@@ -150,8 +156,15 @@ class Intake:
 
     def folded(self, signed: SignedEntry) -> None:
         """Take in an entry that was made again from a checkpoint, whose chain was folded. Raises `HomeCopied`."""
+        self._folding = True
         self._spend(sum(len(item.data) for item in signed.inner.items) // _READ)
         self._received(signed, self.received.applied, None, signed.packed)
+
+    def kept(self, author: bytes, sequence: int, hash: bytes) -> None:
+        """Take in an entry that a checkpoint leaves in the log, where its place in the chain is, if it came already."""
+        found = parking.take_one(self.db, self.space.n, author, sequence, hash)
+        if found is not None:
+            self._received(read_kept(found.packed), self.received.applied, None, found.packed)
 
     def _received(self, signed: SignedEntry, before: int, offset: int | None, data: bytes) -> None:
         try:
@@ -220,6 +233,10 @@ class Intake:
             raise BadEntry(f"its author's chain is set aside from entry {broken} on")
         if parent is None or not self.space.membership.knows(inner.heads):
             self._park(signed)
+            return
+        if self._held and not self._folding and inner.kind == CHANGES:
+            self._park(signed)
+            parking.stir(self.db, self.space.n, inner.author, inner.sequence - 1, inner.previous)
             return
         try:
             right = self._check_right(inner)
@@ -382,7 +399,7 @@ class Intake:
 
     def _unpark(self) -> None:
         """Accept what was parked and is ready, one after the other."""
-        if not self._parked:
+        if not self._parked or self._held:
             return
         while not self._spent:
             parking.hear(self.db, self.space.n, len(self.space.membership))

@@ -280,7 +280,7 @@ class SyncMachine:
     def _whole(self) -> list[Work]:
         """Nothing is left to do about checkpoints: what could be had of a gap is here."""
         if not self._behind:
-            return []
+            return self.go_on()
         self._behind = False
         return [*self.send([]), *self._seal(), *self.go_on(), self._caught_up()]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from chez.store.database import Connection
 from chez.sync.entry import SignedEntry
 
-__all__ = ("Parked", "break_off", "broken_before", "hear", "park", "ready", "stir", "take")
+__all__ = ("Parked", "break_off", "broken_before", "hear", "park", "ready", "stir", "take", "take_one")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,13 @@ def take(db: Connection, space: int) -> Parked | None:
         return None
     db.execute("DELETE FROM parked WHERE space = ? AND author = ? AND sequence = ? AND hash = ?", (space, *row[:3]))
     return Parked(*row)
+
+
+def take_one(db: Connection, space: int, author: bytes, sequence: int, hash: bytes) -> Parked | None:
+    """Take out one entry by its names, if it is parked."""
+    row = db.execute("DELETE FROM parked WHERE space = ? AND author = ? AND sequence = ? AND hash = ? RETURNING inner",
+                     (space, author, sequence, hash)).fetchone()
+    return None if row is None else Parked(author, sequence, hash, row[0])
 
 
 def break_off(db: Connection, space: int, signed: SignedEntry, now: int) -> Iterator[Parked]:

@@ -145,6 +145,7 @@ class Desk:
         if now is not None:
             self.lacking.add(now.checkpoint)
             taking.clear(db, self.replica.space.n)
+            self.replica.hear()
 
     def put(self, db: Connection, ids: Iterable[bytes]) -> None:
         """The relay holds these segments."""
@@ -174,6 +175,7 @@ class Desk:
                 self.lacking.add(now.checkpoint)  # something of it is not taken in here, nor will be
             set_state(db, self.replica.space.n, now.checkpoint, TAKEN if now.purpose == taking.TAKE else SOUND)
             taking.clear(db, self.replica.space.n)
+            self.replica.hear()  # what was parked has its turn now
         return Again(received)
 
     def _work(self, db: Connection, now: taking.Reading) -> Received | None:
@@ -185,6 +187,7 @@ class Desk:
     def _refuse(self, db: Connection, entry: bytes, error: BadEntry) -> None:
         space = self.replica.space
         taking.clear(db, space.n)
+        self.replica.hear()
         heard.refuse(db, space.n, entry, error.message)
         (author,) = db.execute("SELECT author FROM checkpoint WHERE space = ? AND entry = ?",
                                (space.n, entry)).fetchone()
@@ -221,6 +224,7 @@ class Desk:
                                [(self.relay, space.n, author, sequence, CHANGES)
                                 for author, (sequence, _) in manifest.vector.items()])
         db.execute("UPDATE gap SET settled = 1 WHERE space = ? AND relay = ?", (space.n, self.relay))
+        self.replica.hear()  # what came behind the gap has its turn now
 
     # --- making -------------------------------------------------------------------------
 

@@ -178,7 +178,9 @@ class Reading:
             early.clear()
             (hash,) = self.db.execute("SELECT hash FROM staged_entry WHERE space = ? AND author = ? AND sequence = ?",
                                       (self.space.n, author, sequence)).fetchone()
-            if frame.kept is None and place_of(self.db, self.space.n, author, sequence, hash) is None:
+            if frame.kept is not None:
+                intake.kept(author, sequence, hash)
+            elif place_of(self.db, self.space.n, author, sequence, hash) is None:
                 intake.folded(self._entry(upto, sequence, previous, hash, frame, ordinal))
             at = sequence, hash, ordinal + frame.changes
             self._went(author, *at)
