@@ -103,7 +103,8 @@ async def readers(port: int) -> None:
 ASSAULTS: tuple[Callable[[int], Awaitable[None]], ...] = (unfinished, crumbs, pings, questions, readers)
 
 
-@pytest.mark.parametrize("assault", ASSAULTS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("assault", [
+    pytest.param(one, id=one.__name__, marks=() if one is pings else pytest.mark.slow) for one in ASSAULTS])
 async def test_the_process_stays_within_its_limit(tmp_path: Path, assault: Callable[[int], Awaitable[None]]) -> None:
     """Whatever an address does, the process never takes more than the address may hold, and serves on."""
     limit = ("--set", f"limits.memory_per_address={ADDRESS}")
