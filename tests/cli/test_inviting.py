@@ -61,6 +61,7 @@ def test_with_an_owner_running_guests_are_answered_at_once(chez: Chez, guest: Ch
         return done.returncode == 0 and json.loads(done.stdout)["id"] == made["id"]
 
     until(came)  # the relay hears of the invitation from the owner's process
+    assert [(one["space"], one["name"]) for one in chez.json("sync")["let_in"]] == [("Trip", "test")]
     (listed,) = chez.lines("space", "invitations", "Trip")
     assert (listed["id"], listed["state"], listed["used"], listed["uses"]) == (invited["id"], "open", 1, 2)
     assert listed["link"] == invited["link"]
