@@ -151,8 +151,9 @@ class Committer:
             results = await self._storage.perform(requests)
         except StorageFailed as error:
             _log.error("%s", error)
-        except Exception:  # a defect must not end the one task that all connections wait for
-            _log.exception("the storage failed on something unexpected")
+        except Exception as error:  # a defect must not end the one task that all connections wait for
+            # Its text could quote what was asked.
+            _log.error("the storage failed on something unexpected (%s)", type(error).__name__)
         else:
             well = not self._shared or not any(
                 isinstance(one, Refused) and one.code is Code.STORAGE for one in results)

@@ -81,11 +81,11 @@ class Connection:
         handled = 0
         try:
             async for message in self._socket:
+                self._socket.taken(len(message))
                 if self._deaf:
                     continue
                 # A text message is no frame, whatever its bytes: handled as an empty one.
                 self._apply(self._session.receive(message if isinstance(message, bytes) else b""))
-                self._socket.taken(len(message))
                 handled += 1
                 if handled % TURN == 0:  # the library gives what is there without waiting once
                     await asyncio.sleep(0)

@@ -69,6 +69,8 @@ class GuestConnection(ServerConnection):
         if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
             self._queued += len(event.data)
             self._fragments = 0 if event.fin else self._fragments + 1
+            if event.fin:  # what lies in the buffer now is of another message
+                self.began = None
             if self._fragments > MAX_FRAGMENTS:
                 self.leave("fragments")
         super().process_event(event)

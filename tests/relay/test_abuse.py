@@ -18,6 +18,7 @@ from chez_wire import frames
 from chez_wire.limits import MAX_FRAME, MIB
 from chez_wire.login import Role
 from tests.relay.raw import Raw, frame, raw, until
+from tests.relay.storing import Clock
 from tests.relay.support import Space, key, seed
 
 SPACE = Space()
@@ -85,6 +86,27 @@ async def test_a_frame_that_never_ends_is_let_go() -> None:
             client.send(part)
             await client.ended()
             assert server.counts.let_go["slow frame"] == 1
+
+
+async def test_whoever_ends_each_frame_in_time_is_not_slow() -> None:
+    """A client that always has a part of its next frame under way, for longer than one frame may take, goes on."""
+    clock = Clock()
+    storage, limits = MemoryStorage(seed("i")), Limits(frame=10.0)
+    async with serving(storage, "127.0.0.1", 0, limits=limits, clock=clock) as server, raw(server.port) as client:
+        await client.upgrade()
+        client.send(frame(BINARY, frames.encode(frames.Hello([1], seed("c"), f"127.0.0.1:{server.port}"))))
+        asked = frame(BINARY, frames.encode(frames.Credit(seed("nowhere"), 1)))
+        client.send(asked[:20])
+        await client.reader.read(1)
+        for _ in range(10):
+            client.send(asked[20:] + asked[:20])
+            assert await asyncio.wait_for(client.reader.readuntil(b"not_subscribed"), 20)
+            clock.now += 6
+            server.door.drop_slow_frames()
+        assert server.counts.let_go["slow frame"] == 0
+        clock.now += 6
+        server.door.drop_slow_frames()
+        assert server.counts.let_go["slow frame"] == 1
 
 
 async def test_a_giant_frame_is_refused_before_it_is_there() -> None:

@@ -178,12 +178,12 @@ async def test_a_relay_that_can_t_write_is_alive_and_not_ready() -> None:
     assert not server.ready
 
 
-async def test_a_defect_in_the_storage_ends_no_task() -> None:
-    """An error that nobody foresaw is a refusal to who asked, and those after are served."""
+async def test_a_defect_in_the_storage_ends_no_task(caplog: pytest.LogCaptureFixture) -> None:
+    """An error that nobody foresaw is a refusal to who asked, those after are served, and the log quotes nothing."""
     class Broken(MemoryStorage):
         async def perform(self, requests: Sequence[s.Request]) -> list[s.Result]:
             if any(isinstance(request, s.AddInbox) for request in requests):
-                raise KeyError("a defect")
+                raise KeyError("what was asked")
             return await super().perform(requests)
 
     async with serving(Broken(seed("i")), "127.0.0.1", 0) as server:
@@ -193,6 +193,7 @@ async def test_a_defect_in_the_storage_ends_no_task() -> None:
                 await device.create_inbox(key("owner"), key("writer").public, 60)
             assert caught.value.reason == "storage"
             assert (await device.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))).offset == 1
+    assert "KeyError" in caplog.text and "what was asked" not in caplog.text
 
 
 async def test_sigterm_answers_what_was_asked_and_sends_devices_away_for_a_while(tmp_path: Path) -> None:
@@ -268,6 +269,16 @@ def test_the_doctor_finds_what_must_be_mended(tmp_path: Path) -> None:
     assert {name: level for name, level in found.items() if name not in ("disk", "fsync", "open files")} == {
         "data folder": 1, "store": 2, "clock": 0, "port": 1, "tokens": 2, "certificate's key": 1, "certificate": 2}
     assert sorted(path.name for path in data.iterdir()) == ["relay.sqlite"]
+
+
+def test_the_doctor_looks_for_the_nodes_of_a_cluster() -> None:
+    """With a cluster in place of a folder it tries each node, and says which does not answer."""
+    with socket.create_server(("127.0.0.1", 0)) as node, socket.socket() as gone:
+        gone.bind(("127.0.0.1", 0))
+        there, away = (f"nats://127.0.0.1:{one.getsockname()[1]}" for one in (node, gone))
+        assert levels({"cluster.nodes": (there,)})["node"] == 0
+        found = levels({"cluster.nodes": (there, away)})
+    assert found["node"] == 2 and "fsync" not in found and "store" not in found
 
 
 def test_the_doctor_knows_a_clock_that_went_back(tmp_path: Path) -> None:
