@@ -47,6 +47,10 @@ class Said:
         """The hashes of all statements."""
         return self._model.all
 
+    def statements(self) -> Iterable[Signed]:
+        """All statements."""
+        return self._model.all.values()
+
     def epochs(self, held: Hashes) -> Hashes:
         """The epochs among these."""
         return frozenset(hash for hash in held if isinstance(self._model.all[hash].body, NewEpoch))

@@ -6,30 +6,23 @@ shows what is not his to read.
 """
 
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, note, settings
+from hypothesis import HealthCheck, settings
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 
-import chez
 from chez.errors import ChezError, NotAllowed, NotFound
 from chez.home.sharing import RoleName
-from tests.people.knowing import View
-from tests.people.watched import NAMES, ROLES, Watched
-from tests.people.watching import Holding, Writing, view_of
+from tests.people.inviting import ROLE, WHO, Inviting
+from tests.people.watched import NAMES, ROLES
+from tests.people.watching import Writing, view_of
 from tests.people.world import Device
 
-WHO = st.integers(0, 9)
-ROLE = st.sampled_from(list(ROLES))
 MOST_DEVICES = 6
 
-Step = Callable[[], Awaitable[Any]]
 
-
-class People(Watched):
+class People(Inviting):
     """Three persons, their devices at one relay, and the books of what they said, wrote and were shown."""
 
     @initialize(seed=st.integers(0, 2**32), berta=st.sampled_from([*ROLES, None]), carl=st.sampled_from([*ROLES, None]))
@@ -62,18 +55,6 @@ class People(Watched):
         finally:
             self.run(self.world.end())
             self.loop.close()
-
-    def device(self, who: int) -> Device:
-        """One of the devices, by a number."""
-        chosen = self.world.devices[who % len(self.world.devices)]
-        note(f"  {chosen.name}")
-        return chosen
-
-    def person(self, who: int) -> tuple[str, bytes]:
-        """One of the persons, by a number: its name and id."""
-        name = NAMES[who % len(NAMES)]
-        note(f"  of {name}")
-        return name, self.world.of(name)[0].home.person_id
 
     # --- records ------------------------------------------------------------------------------
 
@@ -241,38 +222,6 @@ class People(Watched):
         """Somebody puts the space away, or takes it out."""
         device = self.device(who)
         self.say(device, lambda view: view.owning(device.id), lambda space: space.archive(archived))
-
-    def say(self, device: Device, refusal: Callable[[View], type[ChezError] | None],
-            step: Callable[[chez.Space], Awaitable[Any]]) -> None:
-        """A device says something of the space: it is refused as the reference says, or is in effect here."""
-        self.run(self._say(device, refusal, step))
-
-    async def _say(self, device: Device, refusal: Callable[[View], type[ChezError] | None],
-                   step: Callable[[chez.Space], Awaitable[Any]]) -> None:
-        space = self.world.shared(device)
-        if space is None:
-            return
-        view = await self._view(device, space)
-        before = await self.books.holding(device, space)
-        if await self._try(device, refusal(view), lambda: step(space), before):
-            await self._looked(device)
-
-    async def _try(self, device: Device, refusal: type[ChezError] | None, step: Step, *holdings: Holding) -> bool:
-        """Do it; whether it was done. What is refused is what shall be, or waits for what the device does not hold."""
-        try:
-            await step()
-        except NotAllowed as error:
-            if any(one.lacks for one in holdings) and "not here yet" in error.message:
-                return False
-            if not all(one.whole for one in holdings) and "read" in error.message:
-                return False
-            assert refusal is NotAllowed, f"{device.name} was refused: {error}"
-            return False
-        except NotFound as error:
-            assert refusal is NotFound, f"{device.name} was refused: {error}"
-            return False
-        assert refusal is None, f"{device.name} was not refused"
-        return True
 
     @rule(who=WHO)
     def join(self, who: int) -> None:

@@ -2,14 +2,15 @@
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
+from hypothesis import note
 from hypothesis.stateful import RuleBasedStateMachine
 
 import chez
-from chez.errors import NotAllowed, NotFound, RelayMisbehaved, RelayRefused
+from chez.errors import ChezError, NotAllowed, NotFound, RelayMisbehaved, RelayRefused
 from chez.home.sharing import RoleName
 from chez.spaces.statements import Role
 from tests.people.knowing import View
@@ -20,6 +21,7 @@ __all__ = ("NAMES", "ROLES", "Watched")
 
 NAMES: Final = ("anna", "berta", "carl")
 ROLES: Final[dict[RoleName, Role]] = {"owner": Role.OWNER, "writer": Role.WRITER, "reader": Role.READER}
+Step = Callable[[], Awaitable[Any]]
 ROUNDS: Final = 8
 """Syncs of everybody until nothing moves any more, at most."""
 
@@ -44,6 +46,50 @@ class Watched(RuleBasedStateMachine):
             return await work
 
         return self.loop.run(whole())
+
+    def device(self, who: int) -> Device:
+        """One of the devices, by a number."""
+        chosen = self.world.devices[who % len(self.world.devices)]
+        note(f"  {chosen.name}")
+        return chosen
+
+    def person(self, who: int) -> tuple[str, bytes]:
+        """One of the persons, by a number: its name and id."""
+        name = NAMES[who % len(NAMES)]
+        note(f"  of {name}")
+        return name, self.world.of(name)[0].home.person_id
+
+    def say(self, device: Device, refusal: Callable[[View], type[ChezError] | None],
+            step: Callable[[chez.Space], Awaitable[Any]]) -> None:
+        """A device says something of the space: it is refused as the reference says, or is in effect here."""
+        self.run(self._say(device, refusal, step))
+
+    async def _say(self, device: Device, refusal: Callable[[View], type[ChezError] | None],
+                   step: Callable[[chez.Space], Awaitable[Any]]) -> None:
+        space = self.world.shared(device)
+        if space is None:
+            return
+        view = await self._view(device, space)
+        before = await self.books.holding(device, space)
+        if await self._try(device, refusal(view), lambda: step(space), before):
+            await self._looked(device)
+
+    async def _try(self, device: Device, refusal: type[ChezError] | None, step: Step, *holdings: Holding) -> bool:
+        """Do it; whether it was done. What is refused is what shall be, or waits for what the device does not hold."""
+        try:
+            await step()
+        except NotAllowed as error:
+            if any(one.lacks for one in holdings) and "not here yet" in error.message:
+                return False
+            if not all(one.whole for one in holdings) and "read" in error.message:
+                return False
+            assert refusal is NotAllowed, f"{device.name} was refused: {error}"
+            return False
+        except NotFound as error:
+            assert refusal is NotFound, f"{device.name} was refused: {error}"
+            return False
+        assert refusal is None, f"{device.name} was not refused"
+        return True
 
     async def _join(self, device: Device) -> None:
         space = self.world.shared(device)
@@ -143,6 +189,8 @@ class Watched(RuleBasedStateMachine):
             if outside and outside == own:
                 await self._join(outside[0])
         await self._settled()
+        await self._answered()
+        await self._settled()
         members = []
         for device in self.world.devices:
             space = self.world.shared(device)
@@ -157,6 +205,9 @@ class Watched(RuleBasedStateMachine):
             assert not differ, f"{members[0][0].name} and {device.name} differ: {differ}"
         if members:
             await self._final(members, seen[0])
+
+    async def _answered(self) -> None:
+        """Whoever waits for an answer has it."""
 
     async def _whole(self, device: Device, space: chez.Space) -> dict[str, Any]:
         """All that members agree on."""
@@ -184,6 +235,8 @@ class Watched(RuleBasedStateMachine):
             expelled = private.view(private.arrived).facts.right(device.id) is None
             assert device.id in ids or expelled or view.facts.right(device.id) is None, f"{device.name} is not told"
             assert device.id not in ids or view.facts.right(device.id) is not None, f"{device.name} thinks it is in"
+            if (space := self.world.shared(device)) is not None and view.facts.right(device.id) is None:
+                assert expelled or space.status().removed, f"{device.name} was not told that it is out"
         if any(view.facts.right(device) is Role.OWNER for device in ids):
             assert not view.owed, "an epoch is owed that nobody starts"
         tokens = {token for value in agreed["records"].values() for token in value}
