@@ -74,7 +74,7 @@ class Inviting(Watched):
 
     async def _come(self, device: Device, one: Issued, timeout: float) -> None:
         space = self.world.shared(device)
-        here = space is not None and not space.status().removed
+        here = space is not None and not space.status().removed and not self._astray(device)
         try:
             await device.home.join(one.link, timeout=timeout)
         except Unanswered:
@@ -85,7 +85,7 @@ class Inviting(Watched):
             said = self.books.of(self.world.space)
             if isinstance(error, NotAllowed):
                 one.asked.discard(device)
-                assert here or self._ended(one, device, said), error
+                assert here or self._may_refuse(one, device, said), error
             elif isinstance(error, RelayMisbehaved):
                 assert not self._ruled() or said.perhaps - said.arrived, error
             return
@@ -95,7 +95,7 @@ class Inviting(Watched):
         assert joined is not None and (await self._view(device, joined)).right(device.id) is not None
         await self._looked(device)
 
-    def _ended(self, one: Issued, device: Device, said: Said) -> bool:
+    def _may_refuse(self, one: Issued, device: Device, said: Said) -> bool:
         """Whether anything that anybody said lets an invitation be refused to this device."""
         bodies = [statement.body for statement in said.statements()]
         came = sum(isinstance(body, Add) and body.invite == one.hash for body in bodies)
@@ -132,6 +132,8 @@ class Inviting(Watched):
         if space is None or host in self.outside or said.out(guest.id):
             return
         view, before = await self._view(host, space), await self.books.holding(host, space)
+        belongs = guest.home.person_id in view.facts.roles  # who is in it already is only led to it
+        refusal = view.owning(host.id) if belongs else view.adding(host.id, guest.home.person_id)
 
         async def both() -> None:
             async with space.invite_by_code(role) as shown:
@@ -146,6 +148,6 @@ class Inviting(Watched):
                 with suppress(NotAllowed):  # of who was in it before, and had not heard that it was taken out
                     await coming
 
-        if await self._try(host, view.adding(host.id, guest.home.person_id), both, before):
+        if await self._try(host, refusal, both, before):
             await self._looked(host)
             await self._looked(guest)

@@ -224,6 +224,23 @@ class People(Inviting):
         self.say(device, lambda view: view.owning(device.id), lambda space: space.archive(archived))
 
     @rule(who=WHO)
+    def move(self, who: int) -> None:
+        """While all are in step an owner takes the space to another place; each of the others comes by the new link."""
+        self.away.clear()
+        self.run(self._move(self.device(who)))
+
+    async def _move(self, device: Device) -> None:
+        await self._all_in_step()
+        space = self.world.shared(device)
+        if space is None or device in self.outside:
+            return
+        view, before = await self._view(device, space), await self.books.holding(device, space)
+        if await self._try(device, view.owning(device.id), space.move, before):
+            self.link = space.link()
+            await self._looked(device)
+            await self._sync(device)
+
+    @rule(who=WHO)
     def join(self, who: int) -> None:
         """A device comes into the space by its link, if its person was let in."""
         self.run(self._join(self.device(who)))

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine
 import chez
 from chez.errors import ChezError, NotAllowed, NotFound, RelayMisbehaved, RelayRefused
 from chez.home.sharing import RoleName
+from chez.spaces.link import SpaceLink
 from chez.spaces.statements import Role
 from tests.people.knowing import View
 from tests.people.watching import Books, Holding, leftovers, may_write, view_of
@@ -94,7 +95,7 @@ class Watched(RuleBasedStateMachine):
     async def _join(self, device: Device) -> None:
         space = self.world.shared(device)
         link = self.link
-        here = space is not None and not space.status().removed
+        here = space is not None and not space.status().removed and not self._astray(device)
         said = self.books.of(self.world.space)
         arrived = said.view(said.arrived)
         try:
@@ -132,8 +133,18 @@ class Watched(RuleBasedStateMachine):
         assert space.status().removed == (right is None)
         return holding, await self.books.show(device, space)
 
+    def _astray(self, device: Device) -> bool:
+        """Whether a device has the space at a place that it was taken from."""
+        space = self.world.shared(device)
+        return space is not None and space._held.space.handle != SpaceLink.read(self.link).handle
+
     async def _sync(self, device: Device) -> bool:
-        """Bring a device in step; whether anything moved. Who belongs is refused by nobody."""
+        """Bring a device in step; whether anything moved. Who belongs is refused by nobody.
+
+        It comes by the link first where the space was moved, and somebody else than its own person told it.
+        """
+        if self._astray(device):
+            await self._join(device)
         private = self.books.of(self.private[device.person])
         try:
             report = await device.home.sync(timeout=20)
@@ -153,6 +164,9 @@ class Watched(RuleBasedStateMachine):
     def _in_step(self, device: Device, holding: Holding, problems: list[str]) -> None:
         said = self.books.of(self.world.space)
         view = view_of(self.books, self.world.space, holding)
+        if self._astray(device):  # it was taken out, or its own person told it of the former place: nothing is there
+            self.outside.add(device)
+            return
         (self.outside.add if problems else self.outside.discard)(device)
         if problems:
             packed = said.view(said.arrived).packed(device.id)
@@ -185,7 +199,7 @@ class Watched(RuleBasedStateMachine):
         for name in NAMES:  # who was let in comes by the link, with one device
             own = [device for device in self.world.of(name) if view.facts.right(device.id) is not None]
             outside = [device for device in own if (space := self.world.shared(device)) is None
-                       or space.status().removed]
+                       or space.status().removed or self._astray(device)]
             if outside and outside == own:
                 await self._join(outside[0])
         await self._settled()
@@ -236,7 +250,8 @@ class Watched(RuleBasedStateMachine):
             assert device.id in ids or expelled or view.facts.right(device.id) is None, f"{device.name} is not told"
             assert device.id not in ids or view.facts.right(device.id) is not None, f"{device.name} thinks it is in"
             if (space := self.world.shared(device)) is not None and view.facts.right(device.id) is None:
-                assert expelled or space.status().removed, f"{device.name} was not told that it is out"
+                told = expelled or self._astray(device) or space.status().removed
+                assert told, f"{device.name} was not told that it is out"
         if any(view.facts.right(device) is Role.OWNER for device in ids):
             assert not view.owed, "an epoch is owed that nobody starts"
         tokens = {token for value in agreed["records"].values() for token in value}

@@ -14,6 +14,7 @@ from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.home.held import LEAST_PREFIX, Held, HeldSpaces
 from chez.keys.device import DeviceKeys
 from chez.spaces.card import Card
+from chez.spaces.handover import announce_end
 from chez.spaces.link import SpaceLink
 from chez.spaces.permits import check_member, check_owner, role_of
 from chez.spaces.saying import say
@@ -238,6 +239,7 @@ class Sharing:
         self._held.replica.flush(db)  # what was written before counts
         self._say(db, Remove(self._space.id, self._heads, self._device.id, self._person,
                              self._cuts(db, self._person)))
+        announce_end(db, self._space, self._device.id)
         self._receipt(db, "space-left", {"name": self._space.name})
 
     def _transfer(self, db: Connection, who: Who) -> Member:

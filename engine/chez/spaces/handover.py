@@ -28,6 +28,7 @@ __all__ = (
     "Handover",
     "Offer",
     "announce",
+    "announce_end",
     "announce_missed",
     "announced",
     "buried",
@@ -74,6 +75,8 @@ class Handover(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fiel
     """A space with its statements, the keys of its epochs, its handle, and the relay that it is at (or none).
 
     The statements may be cut short, so that what gave the space its handle is still to be read there.
+    `farewell` is the device that told who hands it over that its part in it has ended, else
+    empty: one that was let in since finds no farewell of its own there, for nobody knew of it.
     """
 
     space: Id
@@ -81,6 +84,7 @@ class Handover(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fiel
     relay: Annotated[str, Meta(max_length=MAX_TEXT)]
     statements: list[Annotated[bytes, Meta(max_length=MAX_STATEMENT + 128)]]
     epochs: list[EpochKeys]
+    farewell: Annotated[bytes, Meta(max_length=32)] = b""
 
     def __repr__(self) -> str:
         return f"<handover of space {self.space.hex()[:8]}…, {len(self.epochs)} epochs>"
@@ -111,7 +115,9 @@ def hand_over(space: SpaceKeys, relay: str) -> Handover:
         if size > ROOM:
             break
         statements.append(statement.raw)
-    return Handover(space.id, space.handle, relay, statements, [EpochKeys.of(epoch) for epoch in space.epochs.values()])
+    farewell = space.told_by if space.farewell and not space.private else None
+    return Handover(space.id, space.handle, relay, statements, [EpochKeys.of(epoch) for epoch in space.epochs.values()],
+                    farewell or b"")
 
 
 # --- among the devices of one person ----------------------------------------------------
@@ -175,6 +181,7 @@ def take_offer(db: Connection, offer: Offer | Deleted, device: bytes, *, late: b
     (person,) = db.execute("SELECT value FROM meta WHERE key = 'person'").fetchone()
     strange = state.role(person) is None  # who only reads a space says nothing there
     row = db.execute("SELECT n, handle FROM space WHERE id = ?", (given.space,)).fetchone()
+    known = {id for (id,) in db.execute("SELECT id FROM epoch WHERE space = ?", (row[0],))} if row else set()
     if row is None:
         place = handle_of(state.admins[-1]) if late else given.handle
         n = store_space(db, given.space, state.name, offer.statements, offer.epochs, place,
@@ -185,12 +192,45 @@ def take_offer(db: Connection, offer: Offer | Deleted, device: bytes, *, late: b
             db.execute("UPDATE space SET relay = ? WHERE n = ?", (given.relay or None, n))  # it moved since
         add_to_space(db, n, offer.statements, offer.epochs, sent=strange)
         note_name(db, load_space(db, n))
+    if not late:
+        _take_farewell(db, n, given, device, new=any(keys.id not in known for keys in given.epochs))
     copy_person(db, n, offer.membership)
     db.executemany("UPDATE epoch SET announced = 1 WHERE space = ? AND id = ?",
                    [(n, epoch.id) for epoch in offer.epochs])
     db.execute("UPDATE space SET announce = 0 WHERE n = ? AND NOT EXISTS "
                "(SELECT 1 FROM epoch WHERE space = n AND announced = 0)", (n,))
     return n
+
+
+def _take_farewell(db: Connection, n: int, given: Handover, device: bytes, *, new: bool) -> None:
+    """Believe another device of the person that its part in the space in row `n` ended, if nobody there knows of this.
+
+    As long as no key is here that the other one had not: who lets the person in again starts an
+    epoch, and if keys are `new` here that another one has, it is in again.
+    """
+    space, named = load_space(db, n), {keys.id for keys in given.epochs}
+    if not given.farewell:
+        db.execute("UPDATE space SET farewell = 0 WHERE n = ? AND ?", (n, new))
+    elif space.epochs.keys() <= named and not _known_to_epochs(space, device):
+        db.execute("UPDATE space SET farewell = 1, told_by = ? WHERE n = ?", (given.farewell, n))
+
+
+def _known_to_epochs(space: SpaceKeys, device: bytes) -> bool:
+    """Whether who started the newest epochs that are known here knew of a device: there is a packet for it."""
+    certificates = space.membership.state.certificates.get(device, {})
+    return any(space.membership.before(hash, head) for head in space.membership.state.epoch_heads
+               for hash in certificates)
+
+
+def announce_end(db: Connection, space: SpaceKeys, device: bytes) -> None:
+    """Let the private space tell that the person has no part in a space any more, as this `device` knows.
+
+    Devices that are let in later find the space in what was told before, and nobody there knows of them.
+    """
+    state = space.membership.state
+    persons = state.persons_of(device) & state.admissions
+    if not space.private and persons and (space.farewell or all(state.role(person) is None for person in persons)):
+        db.execute("UPDATE space SET announce = 1 WHERE n = ?", (space.n,))
 
 
 def refused(db: Connection, offer: Offer | Deleted) -> str | None:

@@ -20,7 +20,7 @@ from chez.records.anew import settled, unsettled
 from chez.records.store import RecordStore
 from chez.records.waiting import Budget
 from chez.spaces.copies import copy_person, tell_private
-from chez.spaces.handover import announce_missed
+from chez.spaces.handover import announce_end, announce_missed
 from chez.spaces.permits import role_of
 from chez.spaces.space import SpaceKeys, load_space, note_name
 from chez.spaces.statements import Role
@@ -448,6 +448,7 @@ class Replica:
     def _taken(self, db: Connection, relay: int, received: Received, budget: Budget | None) -> Received:
         under = self.current.id
         if received.said:
+            announce_end(db, self.space, self._device.id)
             self._unlock(db, relay, under, received, budget)
             received.owed = owes(db, self.space, self._device.id, self.epoch_at(db, relay), first=True)
         if (private := tell_private(db, self.space.n, received.statements)) is not None:

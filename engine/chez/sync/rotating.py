@@ -11,6 +11,7 @@ from chez import crypto
 from chez.errors import BadEntry, RelayRefused
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
+from chez.spaces.handover import announce_end
 from chez.spaces.public import reader_of
 from chez.spaces.rotation import (
     Farewell,
@@ -114,7 +115,9 @@ def take_packet(db: Connection, space: SpaceKeys, box: bytes, device: DeviceKeys
         proven = epoch.proves(space.membership.state, device.id, device.sealing.public)
         if proven and not epoch.stale(space.membership, space.epochs):
             db.execute("UPDATE space SET farewell = 1, told_by = ? WHERE n = ?", (epoch.issuer, space.n))
-            space.farewell, space.told_by = True, epoch.issuer
+            told, space.farewell, space.told_by = space.farewell, True, epoch.issuer
+            if not told:
+                announce_end(db, space, device.id)
         return None
     known = space.epochs.get(epoch.id)
     if known is not None and known.secret != epoch.secret:

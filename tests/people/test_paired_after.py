@@ -1,0 +1,45 @@
+"""A device that is let in after its person's part in a space ended: nobody there knows of it, and it is told all the
+same."""
+
+from pathlib import Path
+
+import pytest
+
+from chez.errors import NotAllowed
+from tests.people.persons import in_step, persons, shared, values
+from tests.people.support import join
+from tests.relay.support import Process
+
+
+@pytest.mark.parametrize("how", ["removed", "left"])
+async def test_a_device_paired_after_the_end_is_told(tmp_path: Path, server: Process, how: str) -> None:
+    """The one that lets it in found a farewell, or left: the new one shows the space as over, and writes nothing there;
+    let in again, both go on."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta)
+        await hers.collection("notes").put({"n": 1}, id="before")
+        await in_step(berta, anna)
+        if how == "removed":
+            await trip.remove("berta")
+            await anna.sync()
+        else:
+            await hers.leave()
+        await in_step(berta, anna, berta)
+        assert hers.status().removed
+        async with join(berta, tmp_path / "phone", "phone", server.url) as phone:
+            await in_step(berta, phone)
+            status = phone.space("Trip").status()
+            assert status.removed and status.removed_by == ("anna" if how == "removed" else "berta")
+            assert status.left == (how == "left")
+            with pytest.raises(NotAllowed):
+                await phone.space("Trip").collection("notes").put({"n": 2})
+            await trip.add(await phone.card())
+            await anna.sync()
+            await phone.join(trip.link())
+            await in_step(phone, berta, phone)
+            again = phone.space("Trip")
+            assert not again.status().removed and not hers.status().removed
+            await again.collection("notes").put({"n": 2}, id="after")
+            await in_step(phone, anna, berta)
+            assert set(await values(trip)) == set(await values(hers)) == {"before", "after"}
