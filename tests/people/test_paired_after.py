@@ -43,3 +43,22 @@ async def test_a_device_paired_after_the_end_is_told(tmp_path: Path, server: Pro
             await again.collection("notes").put({"n": 2}, id="after")
             await in_step(phone, anna, berta)
             assert set(await values(trip)) == set(await values(hers)) == {"before", "after"}
+
+
+async def test_a_device_paired_after_a_move_finds_the_space_at_its_place(tmp_path: Path, server: Process) -> None:
+    """The private space tells of both places, one after the other: the new device is at the one that counts."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta)
+        await berta.sync()
+        await trip.move()
+        await anna.sync()
+        await berta.join(trip.link())
+        await in_step(berta, anna)
+        async with join(berta, tmp_path / "phone", "phone", server.url) as phone:
+            await in_step(phone, berta, phone)
+            theirs = phone.space("Trip")
+            assert theirs.link() == hers.link() == trip.link()
+            await theirs.collection("notes").put({"n": 1}, id="after")
+            await in_step(phone, anna)
+            assert set(await values(trip)) == {"after"}
