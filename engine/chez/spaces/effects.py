@@ -20,6 +20,8 @@ __all__ = ("Effects",)
 _KEPT: Final = 256
 """Closed sets of several ends whose effect is kept, those asked about last; that of one statement's past always is."""
 
+_ROLES: Final = tuple(Role)
+
 
 class Effects:
     """What takes effect among the statements of a graph, by their numbers."""
@@ -137,24 +139,29 @@ class Effects:
     def _hit(self, strong: int, weak: int) -> int:
         """Of what takes no rights away, that from whose author something, said at the same time, takes the right to."""
         hit = later = 0
+        reaches: dict[object, int] = {}
         for number in numbers_of(strong & ~self.index.expulsions):
-            reach = self._reach(number) & weak
-            later |= reach
+            body = self._dag.statements[number].body
+            assert isinstance(body, Remove | SetRole | Retire)  # the rest of what is strong
+            whose = _whose(body)
+            reach = reaches.get(whose)
+            if reach is None:
+                reach = reaches[whose] = self._reach(body) & weak
+                later |= reach
             hit |= reach & ((1 << number) - 1) & ~self._dag.past(number)
         for number in numbers_of(later & ~hit):
             if self._against(number) & strong & ((1 << number) - 1) & ~self._dag.past(number):
                 hit |= 1 << number
         return hit | self._hit_persons(strong & self.index.expulsions, weak & self.index.people)
 
-    def _reach(self, number: int) -> int:
+    def _reach(self, body: Remove | SetRole | Retire) -> int:
         """What is said of the space by whom a removal concerns, whenever."""
-        index, body = self.index, self._dag.statements[number].body
+        index = self.index
         if isinstance(body, Retire):
             return index.said.get(body.cut.device, 0)
-        assert isinstance(body, Remove | SetRole)  # the rest of what is strong, but for expulsions
         least = body.role if isinstance(body, SetRole) else -1
         reach = 0
-        for role in Role:
+        for role in _ROLES:
             if role > least:
                 reach |= index.spoken.get((body.person, role), 0)
         return reach
@@ -166,7 +173,7 @@ class Effects:
         against = index.retired.get(self._dag.statements[number].issuer, 0)
         for person in word.persons:
             against |= index.removed.get(person, 0)
-            for role in Role:
+            for role in _ROLES:
                 if role < word.needs:
                     against |= index.lowered.get((person, role), 0)
         return against
@@ -201,3 +208,10 @@ class Effects:
                 if parent >= first:
                     after[parent] = after.get(parent, 0) | bits
         return after
+
+
+def _whose(body: Remove | SetRole | Retire) -> object:
+    """Whom a removal concerns, and how far: two that agree in this take the same from them."""
+    if isinstance(body, Retire):
+        return body.cut.device
+    return body.person, body.role if isinstance(body, SetRole) else None
