@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import chez
-from chez.errors import InvalidValue, NotFound, RelayMisbehaved, RelayUnreachable
-from tests.home.pairing import paired
+from chez.crypto import Kdf
+from chez.errors import InvalidValue, NotFound, RelayMisbehaved, RelayRefused, RelayUnreachable
+from tests.home.pairing import PASSPHRASE, paired
 from tests.people.proxy import behind, proxy
 from tests.people.support import ids, join, raw_entries
 from tests.relay.support import Process, relay
@@ -242,3 +243,22 @@ async def test_a_lying_first_relay_raises_only_when_it_is_alone(tmp_path: Path) 
             await _both(a, front.url, second.url)
             report = await a.sync()
             assert report.relay == second.url and report.relays[0].problem
+
+
+async def test_a_relay_that_wants_a_token_takes_the_spaces_of_who_was_given_one(tmp_path: Path) -> None:
+    """Without a token and with a wrong one nothing is made there, and the person hears what to do; with it all goes."""
+    (tmp_path / "tokens").write_text("given-to-Anna\ngiven-to-Berta\n")
+    async with relay(tmp_path / "data", "--token-file", str(tmp_path / "tokens")) as process:
+        await chez.create(tmp_path / "a", passphrase=PASSPHRASE, name="a", kdf=Kdf.minimum())
+        async with chez.open(tmp_path / "a", passphrase=PASSPHRASE) as home:
+            await home.set_relay(process.url)
+            await _put(home, "one")
+            for wrong in ("", "another"):
+                await home.relays.token(process.url, wrong)
+                with pytest.raises(RelayRefused) as caught:
+                    await home.sync()
+                assert caught.value.reason == "token" and "chez relay token" in caught.value.hint
+            await home.relays.token(process.url, "given-to-Anna")
+            assert (await home.sync()).sent
+            with pytest.raises(InvalidValue):
+                await home.relays.token(process.url, "x" * 513)

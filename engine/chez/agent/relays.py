@@ -17,6 +17,11 @@ class _Url(Params, frozen=True, kw_only=True):
     url: str
 
 
+class _Token(Params, frozen=True, kw_only=True):
+    url: str
+    token: str
+
+
 class _MaybeUrl(Params, frozen=True, kw_only=True):
     url: str | None = None
 
@@ -41,6 +46,13 @@ async def relay_add(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return {"relays": plain(home.relays.list())}
 
 
+async def relay_token(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Remember the token that a relay's operator gave out."""
+    asked = read_params(params, _Token)
+    await home.relays.token(asked.url, asked.token)
+    return {"relay": asked.url}
+
+
 async def relay_remove(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Keep in step with a relay no more."""
     await home.relays.remove(read_params(params, _Url).url)
@@ -49,4 +61,5 @@ async def relay_remove(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 VERBS: Final[Mapping[str, "Verb"]] = {
     "relay-add": relay_add, "relay-list": relay_list, "relay-remove": relay_remove, "relay-set": relay_set,
+    "relay-token": relay_token,
 }

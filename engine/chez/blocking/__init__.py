@@ -1228,6 +1228,14 @@ class Relays(Front[AsyncRelays]):
         """
         self._portal.call(lambda call: self._inner.add(url))
 
+    def token(self, url: str, token: str) -> None:
+        """Remember the token that a relay's operator gave out, which some want for making spaces; empty forgets it.
+
+        It stays on this device, and goes to that relay alone. Raises `InvalidValue` for what is no relay's address,
+        and for a token of more than 512 characters.
+        """
+        self._portal.call(lambda call: self._inner.token(url, token))
+
     def remove(self, url: str) -> None:
         """Keep in step with a relay no more; what it has stays there.
 

@@ -4,6 +4,7 @@ from chez.errors import InvalidValue, NotFound
 from chez.home.reports import RelayStatus
 from chez.home.syncing import Syncing
 from chez.sync.connection import relay_name
+from chez_wire.limits import MAX_TEXT
 
 __all__ = ("Relays",)
 
@@ -36,6 +37,17 @@ class Relays:
         home = self._syncing.choose(None)
         if url != home:
             await self._syncing.add(url)
+
+    async def token(self, url: str, token: str) -> None:
+        """Remember the token that a relay's operator gave out, which some want for making spaces; empty forgets it.
+
+        It stays on this device, and goes to that relay alone. Raises `InvalidValue` for what is no relay's address,
+        and for a token of more than 512 characters.
+        """
+        relay_name(url)
+        if len(token) > MAX_TEXT:
+            raise InvalidValue(f"a token has at most {MAX_TEXT} characters")
+        await self._syncing.allow(url, token)
 
     async def remove(self, url: str) -> None:
         """Keep in step with a relay no more; what it has stays there.

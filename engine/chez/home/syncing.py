@@ -248,6 +248,13 @@ class Syncing:
         for held in list(self._spaces.all.values()):
             await self._join(held)
 
+    async def allow(self, url: str, token: str) -> None:
+        """Remember what a relay's operator gave out for making spaces there."""
+        def work(db: Connection) -> None:
+            db.execute("UPDATE relay SET token = ? WHERE n = ?", (token, _relay_row(db, url)))
+
+        await self._database.write(work)
+
     async def remove(self, url: str) -> bool:
         """Keep nothing at a relay any more that has none of its own; False for one that was not beside the home's."""
         if url not in self._beside:

@@ -58,10 +58,10 @@ class Channel:
         return self._tickets
 
     def create_space(self, admin: SigningKey, recovery_key: bytes, read_key: bytes, append_key: bytes,
-                     control_key: bytes, packets: Sequence[SealedPacket] = ()) -> int:
+                     control_key: bytes, token: str = "", packets: Sequence[SealedPacket] = ()) -> int:
         """Create the space -> `Completed`."""
         return self._note(self._session.create_space(admin, recovery_key, read_key, append_key, control_key,
-                                                     packets=packets))
+                                                     token, packets))
 
     def rotate(self, handle: bytes, signer: SigningKey, rotation: Rotation) -> int:
         """Replace the space's keys and packets at the relay -> `Completed`."""

@@ -157,6 +157,9 @@ class SyncMachine:
                 return self._resume() if self.phase is Phase.ROTATING else []
             case Refused(code="unknown") if self.phase is Phase.FETCHING:
                 self._fetch()
+            case Refused(code="token"):
+                raise RelayRefused(f"the relay refused: {event.message}",
+                                   "Say the one that you were given with `chez relay token`.", reason="token")
             case Refused(retry=True):
                 raise RelayUnreachable(f"the relay can't just now: {event.message}", "It is tried again.")
             case Refused():
@@ -367,7 +370,7 @@ class SyncMachine:
     def _created(self, made: Creation) -> list[Work]:
         self._epoch = made.epoch
         self._ref = self.session.create_space(made.admin, made.recovery, made.epoch.read.public, made.append,
-                                              made.control, packets=made.packets)
+                                              made.control, made.token, made.packets)
         return []
 
     def _begin_sealing(self, sealed: list[Sealed]) -> list[Work]:

@@ -45,6 +45,7 @@ class Creation:
     append: bytes
     control: bytes
     packets: tuple[SealedPacket, ...] = field(repr=False)
+    token: str = field(repr=False)
 
 
 def creation_of(db: Connection, relay: int, space: SpaceKeys, signer: crypto.SigningKey,
@@ -66,7 +67,8 @@ def creation_of(db: Connection, relay: int, space: SpaceKeys, signer: crypto.Sig
                 handle_of(admin.public) != space.handle):
             continue
         packets = sealed_packets(space, signer, entropy) if epoch.id == space.epoch.id else ()
-        return Creation(epoch, admin, person.relay_recovery, append.public, control.public, packets)
+        (token,) = db.execute("SELECT token FROM relay WHERE n = ?", (relay,)).fetchone()
+        return Creation(epoch, admin, person.relay_recovery, append.public, control.public, packets, token)
     raise RelayRefused("the relay does not know this space", "Only a device of the person who made it can create it "
                        "there.", reason="unknown")
 

@@ -1,7 +1,7 @@
 """relay, sync: the home and its relay."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -57,6 +57,21 @@ def add(ctx: click.Context, url: str) -> None:
 def remove(ctx: click.Context, url: str) -> None:
     """Keep in step with a relay no more; what it has stays there."""
     _show(ctx, call(ctx, "relay-remove", {"url": url}))
+
+
+@relay.command()
+@click.argument("url")
+@click.option("--token-file", type=click.File(encoding="utf-8"), metavar="FILE",
+              help="Read it there (- for standard input) instead of asking.")
+@click.pass_context
+def token(ctx: click.Context, url: str, token_file: TextIO | None) -> None:
+    """Say the token that a relay's operator gave you for making spaces there.
+
+    It is asked for, and never said on the command line, which others on the machine can read.
+    """
+    said = token_file.read(4096).strip() if token_file else click.prompt("Token", hide_input=True, err=True)
+    done = call(ctx, "relay-token", {"url": url, "token": said})
+    json_line(done) if settings(ctx).json else say(f"kept for {done['relay']}")
 
 
 @relay.command("list")
