@@ -205,6 +205,26 @@ class People(Inviting):
         self.run(self._sync(device))
         self.say(device, lambda view: view.leaving(device.id), lambda space: space.leave())
 
+    @rule(role=st.sampled_from(["writer", "reader", None]))
+    def owners_go(self, role: RoleName | None) -> None:
+        """All in step, all owners give their role up, or leave, at the same time: each knows that another one stays."""
+        self.away.clear()
+        self.run(self._owners_go(role))
+
+    async def _owners_go(self, role: RoleName | None) -> None:
+        await self._all_in_step()
+        for name in NAMES:
+            device = next((one for one in self.world.of(name) if one not in self.outside and (
+                space := self.world.shared(one)) is not None and space.role == "owner"), None)
+            if device is None:
+                continue
+            id, person = device.id, device.home.person_id
+            if role is None:
+                await self._say(device, lambda view, id=id: view.leaving(id), lambda space: space.leave())
+            else:
+                await self._say(device, lambda view, id=id, person=person: view.giving(id, person, ROLES[role]),
+                                lambda space, person=person: space.set_role(person, role))
+
     @rule(who=WHO)
     def rotate(self, who: int) -> None:
         """Somebody starts an epoch."""
@@ -270,6 +290,8 @@ class People(Inviting):
             view.right(device.id) is not None) else set()
 
     async def _expel(self, device: Device, which: int) -> None:
+        if not await self._at_its_place(device):
+            return
         own = self.world.of(device.person)
         other = own[which % len(own)]
         active = await self._active(device)

@@ -68,7 +68,7 @@ class Watched(RuleBasedStateMachine):
     async def _say(self, device: Device, refusal: Callable[[View], type[ChezError] | None],
                    step: Callable[[chez.Space], Awaitable[Any]]) -> None:
         space = self.world.shared(device)
-        if space is None:
+        if space is None or not await self._at_its_place(device):
             return
         view = await self._view(device, space)
         before = await self.books.holding(device, space)
@@ -137,6 +137,16 @@ class Watched(RuleBasedStateMachine):
         """Whether a device has the space at a place that it was taken from."""
         space = self.world.shared(device)
         return space is not None and space._held.space.handle != SpaceLink.read(self.link).handle
+
+    async def _at_its_place(self, device: Device) -> bool:
+        """Whether a device has the space at its place, or comes there now.
+
+        Who is still at the former one says nothing of others' rights: a move whose author loses the right to it at
+        the same time is void, and they would part (docs/spaces.md).
+        """
+        if self._astray(device):
+            await self._sync(device)
+        return not self._astray(device)
 
     async def _sync(self, device: Device) -> bool:
         """Bring a device in step; whether anything moved. Who belongs is refused by nobody.
@@ -212,6 +222,7 @@ class Watched(RuleBasedStateMachine):
                     await self._view(device, space)).right(device.id) is not None:
                 members.append((device, space))
         if not self._ruled():
+            await self._agree_unruled(members)
             return
         seen = [await self._whole(device, space) for device, space in members]
         for (device, _), one in zip(members, seen, strict=True):
@@ -219,6 +230,16 @@ class Watched(RuleBasedStateMachine):
             assert not differ, f"{members[0][0].name} and {device.name} differ: {differ}"
         if members:
             await self._final(members, seen[0])
+
+    async def _agree_unruled(self, members: list[tuple[Device, chez.Space]]) -> None:
+        """Without an owner nobody starts the epochs that are owed; who has the same words and keys shows the same."""
+        seen: dict[Any, Any] = {}
+        for device, space in members:
+            holding = await self.books.holding(device, space)
+            known = holding.said, frozenset(space._held.space.epochs)
+            shown = ([(one.id, one.role) for one in sorted(await space.members(), key=lambda one: one.id)],
+                     {note.id: note.value async for note in space.collection("notes")})
+            assert seen.setdefault(known, shown) == shown, f"{device.name} differs in a space of nobody"
 
     async def _answered(self) -> None:
         """Whoever waits for an answer has it."""
