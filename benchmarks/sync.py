@@ -180,7 +180,7 @@ def _p99(values: list[float]) -> float:
 async def _echo() -> list[float]:
     """Milliseconds of each of 200 echoes through a server process, as far apart as our changes."""
     port, taken = free_port(), []
-    async with start(*_python("benchmarks.echo"), str(port)):
+    async with start(*_python("benchmarks.bare"), "echo", str(port)):
         await wait_for_port(port)
         async with websockets.connect(f"ws://127.0.0.1:{port}", compression=None) as connection:
             for _ in range(CHANGES):
