@@ -173,6 +173,14 @@ class RelayServer:
         if self._shared is not None:
             await self._shared.hear(self._grown)
 
+    async def part_when_renewed(self) -> None:
+        """Have devices connect anew when the store is not what it was, so that they see it; for ever."""
+        while self._shared is not None:
+            await self._shared.renewed()
+            _log.error("the store lost something, and has another incarnation: devices fill it")
+            for connection in list(self._connections):
+                connection.close(GOING_AWAY, "the store is another one")
+
     async def expire(self) -> None:
         """Delete what expired, now and then, and what deleted spaces held, at once but in slices; for ever."""
         while True:
@@ -255,7 +263,8 @@ async def serving(
     ) as listener:
         server.port = next(iter(listener.sockets)).getsockname()[1]
         server.names = _names(names, host, server.port)
-        loops = (server.commit(), server.hear(), server.expire(), server.drop_stalled(), server.drop_slow_frames())
+        loops = (server.commit(), server.hear(), server.part_when_renewed(), server.expire(), server.drop_stalled(),
+                 server.drop_slow_frames())
         tasks = [asyncio.create_task(loop) for loop in loops]
         _log.info("listening")
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chez import inboxes
-from chez.errors import RelayRefused
+from chez.errors import RelayRefused, RelayUnreachable
 from chez.sync.connection import RelayConnection, connect
 from chez.sync.events import EntriesArrived, RolesEnded
 from chez_relay.cluster.nodes import Cluster
@@ -117,6 +117,28 @@ async def test_a_relay_that_is_killed_is_replaced_by_any_other(cluster: Cluster)
             log = await arrived(device, 600)
         stored = {entry_id(entry.envelope): entry.offset for entry in log}
         assert len(log) == len(stored) == 600 and acknowledged.items() <= stored.items()
+
+
+async def test_a_store_that_is_renewed_is_another_one_to_devices(cluster: Cluster) -> None:
+    """`cluster renew` parts all relays from their devices, who then see another incarnation over the same log."""
+    async with relays(cluster) as (a, b):
+        async with connect(a.url) as left, connect(b.url) as right:
+            await log_in(left)
+            await left.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))
+            before = left.incarnation
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "chez_relay", "cluster", "renew", "--nats", cluster.urls[0],
+                stdout=asyncio.subprocess.PIPE)
+            output, _ = await asyncio.wait_for(process.communicate(), 30)
+            assert output == b"renewed\n"
+            for device in (left, right):
+                with pytest.raises(RelayUnreachable):
+                    async with asyncio.timeout(30):
+                        await arrived(device, 99)
+        async with connect(a.url) as left, connect(b.url) as right:
+            assert left.incarnation == right.incarnation != before
+            await log_in(right)
+            assert (await right.read(SPACE.handle, 0)).end == 1
 
 
 async def test_a_cluster_is_started_and_ended_by_command(tmp_path: Path) -> None:

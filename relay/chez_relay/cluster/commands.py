@@ -1,5 +1,6 @@
 """`chez-relay cluster`: three nodes on this machine, to try a relay on a cluster."""
 
+import asyncio
 import socket
 from contextlib import closing
 from pathlib import Path
@@ -58,6 +59,34 @@ def status(data: Path) -> None:
         raise click.ClickException(str(error)) from error
     if _show(made) <= len(NODES) // 2:
         raise click.exceptions.Exit(3)
+
+
+@cluster.command()
+@click.option("--nats", "urls", multiple=True, required=True, metavar="URL", help="A node (repeatable).")
+@click.option("--prefix", default="chez", show_default=True, help="As `cluster.prefix` of the relays.")
+def renew(urls: tuple[str, ...], prefix: str) -> None:
+    """Give the store on a cluster another incarnation: devices look at all of it and send what it lacks.
+
+    For a store that lost entries and no relay noticed; devices say then that it was rolled back.
+    """
+    try:
+        from chez_relay.storage.jetstream.engine import Unavailable
+        from chez_relay.storage.jetstream.store import JetStreamStorage
+    except ImportError:
+        raise click.ClickException("this installation has no NATS client. pip install chez[cluster]") from None
+
+    async def act() -> None:
+        store = await JetStreamStorage.open(urls, prefix=prefix)
+        try:
+            await store.renew()
+        finally:
+            await store.close()
+
+    try:
+        asyncio.run(act())
+    except (RelayError, Unavailable) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("renewed")
 
 
 def _show(made: Cluster) -> int:

@@ -412,3 +412,9 @@ class SharedStorage(Storage, Protocol):
 
         It may come late, or without its entries, where a node or a connection failed; it comes.
         """
+
+    async def renewed(self) -> None:
+        """Wait until the store has another incarnation: it turned out, here or elsewhere, to have lost something.
+
+        Whoever is connected must learn of it as if the store were another one.
+        """

@@ -36,6 +36,8 @@ class View:
     """
 
     loaded: bool = False
+    seen: int = 0
+    """The last block that this relay ever saw: one before it means that the cluster lost something."""
     seq: int = 0
     state: State | None = None
     ids: bytearray = field(default_factory=bytearray)
@@ -48,7 +50,7 @@ class View:
         """The last block is another one."""
         if state is None or state.birth != self.birth or (self.state is not None and seq < self.seq):
             self.ids, self.blocks, self.birth = bytearray(), [], b"" if state is None else state.birth
-        self.seq, self.state = seq, state
+        self.seq, self.state, self.seen = seq, state, max(self.seen, seq)
 
     def wrote(self, seq: int, block: Block, ids: bytes) -> None:
         """This relay stored a block at a sequence, with entries whose ids begin so."""

@@ -1,11 +1,12 @@
 """A log with a hole: what is left of it is laid into a new one, so that devices can fill it.
 
-The new log has other offsets and heads. Devices see that it is not what they were shown, say so to their person, and
-`chez sync --reseed` sends what is missing; whoever comes new reads what is there.
+The new log has other offsets and heads, and the store another incarnation: to devices it is another store, which they
+read from its beginning and send what it lacks. They do so with all their spaces, once; less would do, but what entries
+say of the heads that their authors saw holds for a store, and would accuse the relay for ever.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from chez_relay.storage import AddEntry, Quotas
@@ -28,7 +29,9 @@ _log = logging.getLogger("chez_relay")
 class Mender:
     """Lays damaged logs anew."""
 
-    def __init__(self, engine: Engine, places: Places, quotas: Quotas, random: Callable[[int], bytes]) -> None:
+    def __init__(self, engine: Engine, places: Places, quotas: Quotas, random: Callable[[int], bytes],
+                 lost: Callable[[], Awaitable[None]]) -> None:
+        self._lost = lost
         self._engine = engine
         self._places = places
         self._quotas = quotas
@@ -40,6 +43,7 @@ class Mender:
         if state is None or not state.alive:
             return
         _log.error("a log of the cluster is damaged: what is left of it is laid anew")
+        await self._lost()
         stream, subject = self._places.stream("log", handle), self._places.log(handle)
         left = Left(self._engine, stream, subject, state)
         draft = self._draft(view)

@@ -15,6 +15,7 @@ from typing import Final
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from chez_relay.errors import RelayError
 from chez_relay.fanout import Growth
 from chez_relay.storage import Entry, Page
 from chez_relay.storage.integrity import Damaged
@@ -37,10 +38,11 @@ _log = logging.getLogger("chez_relay")
 class News:
     """Follows names on the cluster; `run` tells of what came."""
 
-    def __init__(self, engine: Engine, places: Places, spaces: Spaces) -> None:
+    def __init__(self, engine: Engine, places: Places, spaces: Spaces, look: Callable[[], Awaitable[None]]) -> None:
         self._engine = engine
         self._places = places
         self._spaces = spaces
+        self._look_at_store = look
         self._grown: Callable[[Growth], None] = lambda _: None
         self._ends: dict[bytes, Callable[[], Awaitable[None]] | None] = {}
         self._told: dict[bytes, int] = {}
@@ -50,11 +52,19 @@ class News:
     async def run(self, grown: Callable[[Growth], None]) -> None:
         """Tell `grown` what came, for ever."""
         self._grown = grown
+
+        async def renewed(_: Msg) -> None:
+            self._look.set()
+
+        with suppress(NatsError, OSError):  # the slow look sees it, too
+            await self._engine.hear(self._places.renewed, renewed)
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._look.wait()
             self._look.clear()
+            with suppress(Unavailable, RelayError):
+                await self._look_at_store()
             names = list(self._ends)
             for at in range(0, len(names), LOOK_AT_ONCE):
                 await asyncio.gather(*(self._check(name) for name in names[at:at + LOOK_AT_ONCE]))

@@ -8,6 +8,7 @@
     <prefix>_box_<n>    <prefix>.box.<n>.s.<inbox>                       an inbox
                         <prefix>.box.<n>.i.<inbox>.<birth>.<digest>      an item in it
     <prefix>_store      <prefix>.store                                   the incarnation
+                        <prefix>.renewed                                 that it changed (kept nowhere)
                         <prefix>.news.<handle or inbox>                  what was just stored (kept nowhere)
 """
 
@@ -76,6 +77,6 @@ class Places:
         return f"{self.prefix}.news.{name.hex()}"
 
     @property
-    def store(self) -> str:
-        """The subject of the incarnation."""
-        return f"{self.prefix}.store"
+    def renewed(self) -> str:
+        """Where is told that the store has another incarnation."""
+        return f"{self.prefix}.renewed"

@@ -7,8 +7,9 @@ would refuse what is allowed, and tell devices that their entries are lost.
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -60,22 +61,25 @@ MAX_BLOCK: Final = 512 * 1024
 MAX_RELEASED: Final = 64
 """Chunks that are removed at a time."""
 
+_log = logging.getLogger("chez_relay")
+
 _UNSURE: Final = (NO_SPACE, ROTATED, PAGE_AHEAD)
 """Answers to a reader that only somebody who leads may give."""
 
 
 class Spaces:
-    """All spaces. `random` gives the marks of their lives."""
+    """All spaces. `random` gives the marks of their lives; `lost` is told when the cluster lost something."""
 
     def __init__(self, engine: Engine, places: Places, quotas: Quotas, clock: Callable[[], float],
-                 random: Callable[[int], bytes]) -> None:
+                 random: Callable[[int], bytes], lost: Callable[[], Awaitable[None]]) -> None:
+        self._lost = lost
         self._engine = engine
         self._places = places
         self._quotas = quotas
         self._clock = clock
         self._random = random
         self._attachments = Attachments(engine, places)
-        self._mender = Mender(engine, places, quotas, random)
+        self._mender = Mender(engine, places, quotas, random, lost)
         self._views: OrderedDict[bytes, View] = OrderedDict()
 
     async def perform(self, handle: bytes, requests: Sequence[SpaceRequest]) -> list[Result]:
@@ -130,12 +134,20 @@ class Spaces:
         view = self.view(handle)
         if view.loaded and await self._engine.newest(self._places.log(handle)) == view.seq:
             return view
-        return await self._load(handle)
+        await self._load(handle)
+        return await self._surely(handle) if view.seq < view.seen else view
 
     async def _surely(self, handle: bytes) -> View:
         """A view that has all that was acknowledged before: a quorum has just agreed with who answers."""
         await self.barrier(self._places.shard(handle))
-        return await self._load(handle)
+        view = self.view(handle)
+        seen = view.seen
+        view = await self._load(handle)
+        if view.seq < seen:
+            view.seen = view.seq
+            _log.error("the cluster does not have any more what it acknowledged")
+            await self._lost()
+        return view
 
     async def barrier(self, shard: int) -> int:
         """Have a quorum agree with the leader of a shard; all that was acknowledged is up to this sequence."""
@@ -155,6 +167,8 @@ class Spaces:
                 try:
                     if not view.loaded:
                         await self._load(handle)
+                        if view.seq < view.seen:
+                            await self._surely(handle)
                     results, written = await self._attempt(handle, view, batch, ours)
                     if written or sure:
                         return results

@@ -38,7 +38,7 @@ from chez_relay.storage.jetstream.news import News
 from chez_relay.storage.jetstream.patience import patiently
 from chez_relay.storage.jetstream.places import Places
 from chez_relay.storage.jetstream.spaces import Spaces
-from chez_relay.storage.jetstream.streams import opened
+from chez_relay.storage.jetstream.streams import opened, record, renew
 from chez_relay.storage.refusals import DAMAGED
 
 __all__ = ("JetStreamStorage",)
@@ -65,10 +65,12 @@ class JetStreamStorage:
         self.engine = engine
         self._places = places
         self._incarnation = incarnation
-        self.spaces = Spaces(engine, places, quotas, clock, random)
+        self._random = random
+        self._renewed = asyncio.Event()
+        self.spaces = Spaces(engine, places, quotas, clock, random, self.renew)
         self._boxes = Boxes(engine, places, quotas, clock, random)
         self._lanes = Lanes(self._together)
-        self._news = News(engine, places, self.spaces)
+        self._news = News(engine, places, self.spaces, self._look)
 
     @classmethod
     async def open(
@@ -125,6 +127,26 @@ class JetStreamStorage:
                 await self._client.close()
 
     # --- what other relays do -----------------------------------------------------------------
+
+    async def renewed(self) -> None:
+        """Wait until the store has another incarnation."""
+        await self._renewed.wait()
+        self._renewed.clear()
+
+    async def renew(self) -> None:
+        """Give the store another incarnation: it lost something, and devices must look at all of it."""
+        self._now(await patiently(lambda: renew(self.engine, self._places.prefix, self._random(32))))
+
+    async def _look(self) -> None:
+        """See whether another relay renewed the store."""
+        known = await record(self.engine, self._places.prefix)
+        if known is not None:
+            self._now(known.incarnation)
+
+    def _now(self, incarnation: bytes) -> None:
+        if incarnation != self._incarnation:
+            self._incarnation = incarnation
+            self._renewed.set()
 
     async def hear(self, grown: Callable[[Growth], None]) -> None:
         """Tell `grown` of all that any relay stores in what is followed; for ever."""

@@ -1,6 +1,7 @@
 """The streams of a store: made once, and all of them there ever after, or the store is not what it was."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -10,7 +11,7 @@ from msgspec import Meta
 from chez_relay.errors import StoreUnusable
 from chez_relay.storage.jetstream.engine import Conflict, Engine, Unavailable
 
-__all__ = ("Opened", "configurations", "opened")
+__all__ = ("Opened", "configurations", "opened", "record", "renew")
 
 FORMAT: Final = 1
 NOT_FOUND: Final = 10059
@@ -27,10 +28,11 @@ class _Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A store's incarnation and number of shards."""
+    """A store's incarnation and number of shards, and the message that says so."""
 
     incarnation: bytes
     shards: int
+    seq: int
 
 
 def configurations(prefix: str, shards: int, replicas: int) -> list[dict[str, Any]]:
@@ -50,7 +52,8 @@ def configurations(prefix: str, shards: int, replicas: int) -> list[dict[str, An
         news = {"src": f"{prefix}.box.{shard}.s.*", "dest": f"{prefix}.news.{{{{wildcard(1)}}}}"}
         made.append({**common, "name": f"{prefix}_box_{shard}", "subjects": [f"{prefix}.box.{shard}.>"],
                      "discard": "old", "max_msgs_per_subject": 1, "allow_msg_ttl": True, "republish": news})
-    made.append({**common, "name": f"{prefix}_store", "subjects": [f"{prefix}.store"]})
+    made.append({**common, "name": f"{prefix}_store", "subjects": [f"{prefix}.store"],
+                 "republish": {"src": f"{prefix}.store", "dest": f"{prefix}.renewed"}})
     return made
 
 
@@ -61,7 +64,7 @@ async def opened(engine: Engine, prefix: str, shards: int, replicas: int, incarn
     """
     store = f"{prefix}.store"
     if await _there(engine, f"{prefix}_store"):
-        known = await _record(engine, prefix)
+        known = await record(engine, prefix)
         if known is not None:
             names = [one["name"] for one in configurations(prefix, known.shards, replicas)]
             there = await asyncio.gather(*(_there(engine, name) for name in names))
@@ -77,23 +80,36 @@ async def opened(engine: Engine, prefix: str, shards: int, replicas: int, incarn
         await engine.publish(store, msgspec.msgpack.encode(_Record(FORMAT, incarnation, shards)), expected=0)
     except Conflict:
         pass  # another relay was first
-    known = await _record(engine, prefix)
+    known = await record(engine, prefix)
     if known is None:
         raise Unavailable("what was just written is not there")
     return known
 
 
-async def _record(engine: Engine, prefix: str) -> Opened | None:
+async def renew(engine: Engine, prefix: str, incarnation: bytes) -> bytes:
+    """Give the store another incarnation; the one that it has then, of whoever was first. Raises `Unavailable`."""
+    known = await record(engine, prefix)
+    if known is None:
+        raise Unavailable("the store has no record")
+    with suppress(Conflict):
+        await engine.publish(f"{prefix}.store", msgspec.msgpack.encode(_Record(FORMAT, incarnation, known.shards)),
+                             expected=known.seq)
+    after = await record(engine, prefix)
+    return known.incarnation if after is None else after.incarnation
+
+
+async def record(engine: Engine, prefix: str) -> Opened | None:
+    """What the store says of itself. Raises `StoreUnusable` when a newer version made it, `Unavailable`."""
     kept = await engine.last(f"{prefix}_store", f"{prefix}.store")
     if kept is None:
         return None
     try:
-        record = msgspec.msgpack.decode(kept.data, type=_Record)
+        found = msgspec.msgpack.decode(kept.data, type=_Record)
     except msgspec.DecodeError:
-        record = None
-    if record is None or record.format != FORMAT:
+        found = None
+    if found is None or found.format != FORMAT:
         raise StoreUnusable("the store is of another version", "use the version of chez-relay that made it, or newer")
-    return Opened(record.incarnation, record.shards)
+    return Opened(found.incarnation, found.shards, kept.seq)
 
 
 async def _there(engine: Engine, name: str) -> bool:
