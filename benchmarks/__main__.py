@@ -11,6 +11,7 @@ from rich.console import Console
 
 from benchmarks import (
     blobs,
+    checkpoints,
     cluster,
     feeds,
     imports,
@@ -86,7 +87,8 @@ def main(
     # A program that was started before, or was installed, has its bytecode; peers' programs have theirs.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     benchmarks = (*store.benchmarks(), *stores.benchmarks(), *queries.benchmarks(), *live.benchmarks(),
-                  *sync.benchmarks(), *reconnect.benchmarks(), *relay.benchmarks(), *cluster.benchmarks(),
+                  *sync.benchmarks(), *checkpoints.benchmarks(), *reconnect.benchmarks(), *relay.benchmarks(),
+                  *cluster.benchmarks(),
                   *imports.benchmarks(), *jobs.benchmarks(),
                   *feeds.benchmarks(), *membership.benchmarks(), *keys.benchmarks(),
                   *texts.benchmarks(), *blobs.benchmarks())

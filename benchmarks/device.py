@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import zstandard
 
 import chez
 from benchmarks.memory import peak
@@ -155,6 +156,53 @@ class Device:
                 await asyncio.sleep(0.05)
             else:
                 return {"at": time.monotonic_ns()}
+
+    async def fill(self, count: int, rounds: int) -> dict[str, Any]:
+        """Put records, each so many times with another value, and send them after each round."""
+        items = self.home.collection("items")
+        for number in range(rounds):
+            for at in range(0, count, 1000):
+                await asyncio.gather(*(items.put(six_fields(n) | {"round": number}, id=f"item {n}")
+                                       for n in range(at, min(count, at + 1000))))
+            await self.home.sync(timeout=300)
+        return {}
+
+    async def checkpoint(self) -> dict[str, Any]:
+        """Make a checkpoint, have it vouched for and dropped."""
+        await self.home.space().checkpoint()
+        return {}
+
+    async def sync(self) -> dict[str, Any]:
+        """Once."""
+        await self.home.sync(timeout=300)
+        return {}
+
+    async def enter(self, code: str, url: str) -> dict[str, Any]:
+        """Become the other device, without anything of the space yet."""
+        await chez.join(self.path, code, passphrase=PASSPHRASE, name="b", relay=url, kdf=Kdf.minimum())
+        return {}
+
+    async def bootstrap(self, url: str, count: int) -> dict[str, Any]:
+        """Open the home, and fetch everything; how long it took until a query finds it."""
+        began = time.monotonic()
+        await self._open()
+        await self.home.sync(url, timeout=300)
+        found = await self.home.collection("items").where().count()
+        seconds = time.monotonic() - began
+        if found != count:
+            raise RuntimeError(f"{found} records of {count} are here")
+        return {"seconds": seconds}
+
+    async def documents(self) -> dict[str, Any]:
+        """What the saved documents take, compressed: together, and each by itself."""
+        rows = self.home._spaces.records.rows
+
+        def saved(db: Any) -> list[bytes]:
+            return [bytes(rows.load(db, n).save()) for (n,) in db.execute("SELECT n FROM record").fetchall()]
+
+        documents = await self.home._database.write(saved)
+        return {"together": len(zstandard.compress(b"".join(documents), 3)),
+                "each": sum(len(zstandard.compress(one, 3)) for one in documents)}
 
     async def peak(self) -> dict[str, Any]:
         """The most memory that this process has had."""

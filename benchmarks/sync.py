@@ -19,7 +19,7 @@ from benchmarks.peers.repo import attempt, installed
 from benchmarks.processes import Talker, command, free_port, start, talk, wait_for_port
 from benchmarks.store import document, six_fields
 
-__all__ = ("benchmarks",)
+__all__ = ("benchmarks", "python")
 
 RECORDS: Final = 1000
 CHANGES: Final = 200
@@ -89,7 +89,7 @@ async def trio(bench: Bench) -> AsyncIterator[Trio]:
             log=folder / "relay.log"))
         await wait_for_port(port)
         a, b = [await stack.enter_async_context(talk(
-            *_python("benchmarks.device"), str(folder / name), log=folder / f"{name}.log")) for name in "ab"]
+            *python("benchmarks.device"), str(folder / name), log=folder / f"{name}.log")) for name in "ab"]
         await a.ask("create", url=url)
         code = (await a.ask("pair", url=url))["code"]
         await b.ask("join", code=code, url=url)
@@ -99,7 +99,8 @@ async def trio(bench: Bench) -> AsyncIterator[Trio]:
         yield Trio(a, b, data)
 
 
-def _python(module: str) -> tuple[str, ...]:
+def python(module: str) -> tuple[str, ...]:
+    """The command that runs a module as a process."""
     return sys.executable, "-m", module
 
 
@@ -180,7 +181,7 @@ def _p99(values: list[float]) -> float:
 async def _echo() -> list[float]:
     """Milliseconds of each of 200 echoes through a server process, as far apart as our changes."""
     port, taken = free_port(), []
-    async with start(*_python("benchmarks.bare"), "echo", str(port)):
+    async with start(*python("benchmarks.bare"), "echo", str(port)):
         await wait_for_port(port)
         async with websockets.connect(f"ws://127.0.0.1:{port}", compression=None) as connection:
             for _ in range(CHANGES):
