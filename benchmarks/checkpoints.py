@@ -28,12 +28,12 @@ def benchmarks() -> tuple[Benchmark, ...]:
                    f"from a checkpoint of {RECORDS:,} six-field records and the log behind it, all of whose "
                    "entries the relay dropped: from opening its home until a sync is done and a query finds all; "
                    "checked, decrypted and durable.", 5000),
-            Figure("sync.bootstrap_rss", "MB", "less", "How far the peak memory of the new device rises above that with "
+            Figure("sync.bootstrap_rss", "MB", "less", "How far the new device's peak memory rises above that with "
                    f"{FEWER:,} records.", None),
         ), _bootstrap),
         Benchmark((
-            Figure("relay.bytes_checkpointed", "bytes", "less", f"What the relay keeps for each of {KEPT:,} records after "
-                   f"{KEPT * ROUNDS:,} changes to them, once a checkpoint was made and what it stands for was dropped: "
+            Figure("relay.bytes_checkpointed", "bytes", "less", f"What the relay keeps for each of {KEPT:,} records "
+                   f"after {KEPT * ROUNDS:,} changes to them, once a checkpoint was made and what it stands for was dropped: "
                    "segments and all entries.", None,
                    {"documents": "zstd of all saved documents, one after the other",
                     "each": "the same, each document by itself",
