@@ -33,8 +33,8 @@ def benchmarks() -> tuple[Benchmark, ...]:
         ), _bootstrap),
         Benchmark((
             Figure("relay.bytes_checkpointed", "bytes", "less", f"What the relay keeps for each of {KEPT:,} records "
-                   f"after {KEPT * ROUNDS:,} changes to them, once a checkpoint was made and what it stands for was dropped: "
-                   "segments and all entries.", None,
+                   f"after {KEPT * ROUNDS:,} changes to them, once a checkpoint was made and what it stands for was "
+                   "dropped: segments and all entries.", None,
                    {"documents": "zstd of all saved documents, one after the other",
                     "each": "the same, each document by itself",
                     "entries": "what the relay kept before"}, {"documents": 1.3}),
