@@ -9,8 +9,8 @@ from chez.records.encode import encode_fields
 from chez.records.store import RecordStore
 from chez.records.waiting import Budget
 from chez.spaces.handover import announce
-from chez.spaces.space import keep_statement, make_space
-from chez.spaces.statements import Kind, Rename, sign_statement
+from chez.spaces.space import add_to_space, keep_statement, make_space
+from chez.spaces.statements import Kind, Rename, Role, sign_statement
 from chez.store.database import Connection
 from chez.sync.entry import CHANGE, CHANGES, GENESIS, Inner, Item, seal, sign_entry
 from chez.sync.intake import TURN
@@ -190,3 +190,36 @@ def test_who_was_taken_out_by_the_word_in_one_space_is_out_of_all() -> None:
     assert founder.replicas[1].space.membership.state.right(third) is None and len(said) == 1
     founder.receives(other.sends())
     assert founder.sends() == []
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_who_was_taken_out_says_so_to_those_who_cannot_have_heard(apart: bool) -> None:
+    """A device lets in another, which takes it out; a third, apart, starts an epoch, and knows of neither.
+
+    Only the one that is out knows all of it, and says it once. Where it was taken out under the epoch
+    that the relay has, it says nothing more.
+    """
+    family = Family()
+    founder, other = family.founder, family.other
+    spaces = [replica.space for replica in other.replicas.values()]
+    newcomer = Home(family, family.house.admit(other.db, spaces, other.member, family.house.candidate(family.random),
+                                               "c"))
+    if apart:
+        founder.replicas[1].rotate(founder.db)
+    at = founder.replicas[1].space.epoch
+    expel(newcomer.db, [newcomer.replicas[1].space], newcomer.member.keys, family.house.person, other.member.keys.id,
+          set())
+    replica = other.replicas[1]
+    for home in (founder, newcomer):
+        add_to_space(other.db, 1, home.replicas[1].space.membership.statements, [at], sent=True)
+    replica.hear()
+    replica.let_in(other.db, RELAY, at)
+    replica.caught_up(other.db, RELAY, 0)
+    said = other.sends()
+    assert len(said) == apart
+    founder.receives(said)
+    state = founder.replicas[1].space.membership.state
+    assert state.right(newcomer.member.keys.id) == (Role.OWNER if apart else None)
+    assert (state.right(other.member.keys.id) is None) == apart
+    replica.caught_up(other.db, RELAY, 0)
+    assert other.sends() == []

@@ -1,13 +1,16 @@
-"""Who took a device out of a space, by what is here: a statement, or the farewell that the device found."""
+"""Who took a device out of a space, by what is here: a statement, or the farewell that the device found.
+
+And what it tells those who have not heard of it, as the one device that knows both sides.
+"""
 
 from collections.abc import Container
 from typing import Final
 
 from chez.spaces.space import SpaceKeys
 from chez.spaces.state import State
-from chez.spaces.statements import Body, Expel, Remove, Retire
+from chez.spaces.statements import Body, Expel, PersonBody, Remove, Retire, Signed
 
-__all__ = ("OWN_ROOT", "name_of", "removed_by")
+__all__ = ("OWN_ROOT", "last_words", "name_of", "removed_by")
 
 OWN_ROOT: Final = "your 24 words"
 """What a person's own root key is called to that person."""
@@ -31,6 +34,29 @@ def removed_by(space: SpaceKeys, device: bytes) -> bytes | None:
     if found:
         return found[min(found)]
     return space.told_by if space.farewell else None
+
+
+def last_words(space: SpaceKeys, device: bytes, epoch: bytes) -> list[Signed]:
+    """What a device that was taken out of its person's space tells those who started an `epoch` without knowing of it.
+
+    Whoever took it out did not know that epoch either, and may have no keys to be heard: it may be a
+    device that this very one let in, of which nobody else knows. Then only this one has that word, and
+    what lets the other one speak.
+    """
+    membership, state = space.membership, space.membership.state
+    if not space.private or state.right(device) is not None or not membership.knows((epoch,)) or (
+            membership.right(device, (epoch,)).role is None):
+        return []
+    said = membership.statements
+    words = [one for one in said if isinstance(one.body, Expel) and one.body.device == device]
+    cuts = [one.hash for one in said if isinstance(one.body, Retire) and one.body.cut.device == device
+            and (membership.before(epoch, one.hash) or membership.before(one.hash, epoch))]
+    words = [one for one in words if not any(membership.before(one.hash, cut) for cut in cuts)]
+    apart = {one.issuer for one in words}
+    let_in = {id for id in state.certificates if device in _above(state, id)} | {device}
+    return [one for one in said if one in words or (
+        isinstance(one.body, PersonBody) and one.issuer in let_in | apart
+        and any(membership.before(one.hash, word.hash) for word in words))]
 
 
 def name_of(state: State, id: bytes, own: Container[bytes]) -> str:

@@ -10,14 +10,15 @@ import msgspec
 
 from chez.spaces.handover import announced, hand_over
 from chez.spaces.permits import role_of
+from chez.spaces.removals import last_words
 from chez.spaces.space import SpaceKeys, load_space
 from chez.spaces.statements import Remove, Signed
 from chez.store.database import Connection
 from chez.sync.entry import CHANGE, GONE, JOURNAL_HEAD, SPACE, STATEMENTS, Item, RelayHead, log_name
 from chez.sync.planning import Waiting
 
-__all__ = ("change_items", "has_statements", "journal_head", "named_by", "offers", "seen_last", "take_statements",
-           "unheard", "waiting_changes", "waiting_spaces")
+__all__ = ("change_items", "has_statements", "journal_head", "named_by", "offers", "say_last", "seen_last",
+           "take_statements", "unheard", "waiting_changes", "waiting_spaces")
 
 
 def waiting_spaces(db: Connection, device: bytes) -> set[int]:
@@ -43,14 +44,22 @@ def take_statements(db: Connection, space: int, gone: bytes | None) -> list[byte
     """The statements of a space that no entry has, in order, of which one is made now.
 
     `gone` is this device when it has no part in the space any more: then only what it said
-    until it left, for what it says later counts for nothing.
+    until it left, for what it says later counts for nothing, and its `last_words`.
     """
-    rows = db.execute("SELECT n, body FROM statement WHERE space = ? AND sent = 0 ORDER BY n", (space,)).fetchall()
+    rows = db.execute("SELECT n, body, again FROM statement WHERE space = ? AND sent = 0 ORDER BY n",
+                      (space,)).fetchall()
     if gone is not None:
-        left = [n for n, body in rows if isinstance(said := Signed.kept(body).body, Remove) and said.issuer == gone]
-        rows = [(n, body) for n, body in rows if left and n <= left[-1]]
-    db.executemany("UPDATE statement SET sent = 1 WHERE n = ?", [(n,) for n, _ in rows])
-    return [body for _, body in rows]
+        left = [n for n, body, _ in rows if isinstance(said := Signed.kept(body).body, Remove) and said.issuer == gone]
+        rows = [row for row in rows if row[2] or (left and row[0] <= left[-1])]
+    db.executemany("UPDATE statement SET sent = 1 WHERE n = ?", [(row[0],) for row in rows])
+    return [body for _, body, _ in rows]
+
+
+def say_last(db: Connection, space: SpaceKeys, device: bytes, at: bytes) -> None:
+    """Let a device that was taken out say its `last_words`, once, where a relay has the keys of the epoch `at`."""
+    for one in last_words(space, device, at) if space.epoch.id == at else ():
+        db.execute("UPDATE statement SET sent = 0, again = 1 WHERE space = ? AND hash = ? AND again = 0",
+                   (space.n, one.hash))
 
 
 def unheard(db: Connection, space: SpaceKeys) -> bool:
@@ -119,8 +128,10 @@ def seen_last(db: Connection, space: SpaceKeys, sequence: int) -> RelayHead | No
 def named_by(space: SpaceKeys, device: bytes, kind: int, items: list[Item]) -> list[bytes]:
     """The heads that an entry of this device names: what it knows of the members.
 
-    The entry in which it leaves names what that was said on: there it had its rights still.
+    The entry in which it leaves names what that was said on: there it had its rights still. So it
+    had where others started an epoch and did not know that it was taken out.
     """
     if kind == STATEMENTS and role_of(space, device) is None:
-        return Signed.kept(items[-1].data).heads
+        last = Signed.kept(items[-1].data)
+        return last.heads if isinstance(last.body, Remove) else [space.epoch.id]
     return space.membership.named_heads

@@ -48,6 +48,7 @@ from chez.sync.outbox import (
     journal_head,
     named_by,
     offers,
+    say_last,
     seen_last,
     take_statements,
     unheard,
@@ -284,6 +285,7 @@ class Replica:
         if retire_expelled(db, self.space, self._device):
             self.recount(db)
         self.discharge(db, relay)
+        say_last(db, self.space, self._device.id, self.epoch_at(db, relay).id)
         announce_missed(db, self.space, self._device.id)
         return hidden(db, self.space.n, relay, end)
 
@@ -450,7 +452,9 @@ class Replica:
         if received.said:
             announce_end(db, self.space, self._device.id)
             self._unlock(db, relay, under, received, budget)
-            received.owed = owes(db, self.space, self._device.id, self.epoch_at(db, relay), first=True)
+            at = self.epoch_at(db, relay)
+            received.owed = owes(db, self.space, self._device.id, at, first=True)
+            say_last(db, self.space, self._device.id, at.id)
         if (private := tell_private(db, self.space.n, received.statements)) is not None:
             received.spaces.append(private)
         self._tell(db, received.notices)
