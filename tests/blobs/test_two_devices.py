@@ -3,6 +3,7 @@
 import asyncio
 import re
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from chez.blobs.format import chunk_count
 from chez.blobs.pieces import reading
 from chez.blobs.reports import BlobInfo
 from chez.blobs.transfer import Sender, open_roles
-from chez.errors import BlobDamaged, BlobMissing, RelayMisbehaved, RelayRefused, RelayUnreachable
+from chez.errors import BlobDamaged, BlobMissing, ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.records.reference import Blob
 from chez.sync.connection import connect
 from chez.sync.entry import padded_size
@@ -206,14 +207,29 @@ async def test_a_full_relay_says_so_and_the_rest_goes_on(tmp_path: Path) -> None
         assert (await home.blobs.info(small)).at_relay and not (await home.blobs.info(large)).at_relay
 
 
-@pytest.mark.parametrize("change", [
+ALTERED = pytest.mark.parametrize("change", [
     "UPDATE chunks SET data = CAST(substr(data, 1, length(data) - 1) AS BLOB) WHERE length(data) > 500000",
     "UPDATE chunks SET data = CAST(data || x'00' AS BLOB) WHERE length(data) > 500000",
     "UPDATE chunks SET data = CAST(x'00' || substr(data, 2) AS BLOB) WHERE length(data) > 500000",
     "UPDATE chunks SET data = (SELECT data FROM chunks ORDER BY number LIMIT 1) WHERE number = 2",
 ], ids=["cut", "longer", "flipped", "swapped"])
-async def test_a_relay_that_alters_chunks_is_caught(tmp_path: Path, server: Process, change: str) -> None:
+
+
+@ALTERED
+async def test_a_relay_that_alters_chunks_is_caught(tmp_path: Path, change: str) -> None:
     """Cut, longer, flipped or swapped: none of it is given to the reader, and the relay is named."""
+    async with relay(tmp_path / "relay", command=(sys.executable, "-m", "tests.blobs.lying")) as server:
+        await _altered(tmp_path, server, change, RelayMisbehaved)
+
+
+@ALTERED
+async def test_a_relay_whose_disk_alters_chunks_says_so(tmp_path: Path, server: Process, change: str) -> None:
+    """An honest relay hands nothing of it out: the reader is told that it is damaged there."""
+    refused = await _altered(tmp_path, server, change, RelayRefused)
+    assert isinstance(refused, RelayRefused) and refused.reason == "damaged"
+
+
+async def _altered(tmp_path: Path, server: Process, change: str, error: type[ChezError]) -> ChezError:
     async with made(tmp_path / "laptop", server.url) as home:
         blob = await attached(home, content(3 * CHUNK))
         await home.sync()
@@ -221,10 +237,11 @@ async def test_a_relay_that_alters_chunks_is_caught(tmp_path: Path, server: Proc
         await settled(home)
         tamper(server.data, change)
         got = b""
-        with pytest.raises(RelayMisbehaved):
+        with pytest.raises(error) as caught:
             async for part in home.blobs.read(blob):
                 got += part
         assert content(3 * CHUNK).startswith(got)
+        return caught.value
 
 
 async def test_a_relay_that_withholds_a_chunk(tmp_path: Path, server: Process) -> None:
