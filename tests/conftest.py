@@ -3,6 +3,11 @@
 import signal
 
 import pytest
+from hypothesis import settings
+
+# An example's time says how busy the machine is: a test has its limit as a whole (`timeout`).
+settings.register_profile("chez", deadline=None)
+settings.load_profile("chez")
 
 # A shell starts what it runs in the background with interrupts ignored, and children inherit
 # that. With a handler here, those that the tests start begin with the default again, as they
