@@ -188,3 +188,27 @@ async def test_a_removed_owners_own_move_leads_nobody_astray(tmp_path: Path, ser
         await trip.collection("notes").put({"n": 1}, id="a")
         await in_step(anna, carl)
         assert set(await values(his)) == {"a"} and his.link() == trip.link()
+
+
+async def test_who_moved_a_space_and_lost_the_right_to_at_the_same_time_comes_back(
+        tmp_path: Path, server: Process) -> None:
+    """Another owner takes the right before it hears of the move: that is void, and the old link leads back there."""
+    async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
+        trip = await anna.create_space("Trip")
+        (hers,) = await shared(trip, anna, berta, role="owner")
+        (his,) = await shared(trip, anna, carl)
+        await in_step(anna, berta, carl)
+        old = hers.link()
+        await trip.move()
+        await trip.collection("notes").put({"n": 1}, id="there")
+        await anna.sync()
+        await hers.set_role("anna", "writer")
+        await hers.collection("notes").put({"n": 1}, id="here")
+        await in_step(berta, carl)
+        with pytest.raises(InvalidValue, match="another place"):
+            await berta.join(trip.link())
+        assert await anna.join(old) == trip
+        await in_step(anna, berta, carl, anna)
+        assert trip.role == "writer" and trip.link() == hers.link() == his.link()
+        for space in (trip, hers, his):
+            assert set(await values(space)) == {"there", "here"}

@@ -170,6 +170,33 @@ async def test_what_a_thief_deleted_at_the_relay_comes_back(tmp_path: Path, serv
     await _all_comes_back(tmp_path / "c", words, server.url, {"before"}, {"trip"}, incomplete=True)
 
 
+async def test_what_another_device_wrote_under_the_thiefs_keys_comes_when_it_comes(
+        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thief locked out one device and the words, not the third one: its next sync brings what nobody could read."""
+    async with founded(tmp_path, server.url, "thief") as (thief, words):
+        await (await thief.create_space("Trip")).collection("notes").put({"n": 1}, id="trip")
+        async with (join(thief, tmp_path / "left", "left", server.url) as left,
+                    join(thief, tmp_path / "other", "other", server.url) as other):
+            for home in (thief, left, other):
+                await home.sync()
+            with noise(monkeypatch, words, left._device.sealing.public):
+                await thief.devices.rotate(everywhere=True)
+                await thief.sync()
+            await other.sync()
+            await other.collection("notes").put({"n": 1}, id="other")
+            await other.sync()
+        assert (await taken_back(tmp_path / "left", words, expel=["thief"])).problem == ""
+        with pytest.raises(RelayRefused):
+            await thief.sync()
+    async with open_again(tmp_path / "left") as left, open_again(tmp_path / "other") as other:
+        for _ in range(2):
+            await other.sync()
+            await left.sync()
+        assert await ids(left) == await ids(other) == {"other"}
+        assert {one.name for home in (left, other) for one in await home.audit()} == {"thief"}
+    await _all_comes_back(tmp_path / "c", words, server.url, {"other"}, {"trip"})
+
+
 @pytest.mark.parametrize("how", ["said", "half"])
 async def test_killed_in_the_middle_it_is_run_again(
         tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch, how: str) -> None:

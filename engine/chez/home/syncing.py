@@ -205,7 +205,6 @@ class Syncing:
                 await self.replace(known, lambda db: None)
         held = await self._spaces.open(n)
         if held is not None:
-            await self._database.write(lambda db: _moved(db, held))  # what was told of it may name several places
             await self._join(held)
         else:
             for link in self.links_of(self._spaces.all[n].space):

@@ -51,15 +51,18 @@ def strayed(space: SpaceKeys) -> bytes | None:
 
 
 def lead(db: Connection, n: int, offer: Offer) -> None:
-    """A space that was here already goes where another device of the person has it, which no word that is here tells.
+    """A space that was here already goes where another device of the person has it, whether words that are here tell.
 
-    A handover has room for so many statements: the one that moved the space may be none of them.
+    A handover has room for so many statements: the one that moved the space may be none of them. In
+    the transaction that takes the offer in: who is killed after it finds the space at its place.
     """
     space = load_space(db, n)
     spoken = _spoken_of(space)
     if space.handle in spoken and offer.handover.handle not in spoken:
         go_to(db, space, offer.handover.handle)
         db.execute("UPDATE space SET relay = ? WHERE n = ?", (offer.handover.relay or None, n))
+    elif (place := strayed(space)) is not None:
+        go_to(db, space, place)
 
 
 def _spoken_of(space: SpaceKeys) -> set[bytes]:
