@@ -14,17 +14,20 @@ from chez.agent import protocol
 from chez.errors import BadEntry
 from chez.spaces.statements import Signed
 from chez.sync import entry
+from chez.sync.checkpoints import format, taking
 from chez.sync.vector import decode_vector
 from chez_wire import frames
 from chez_wire.envelope import Header
 from chez_wire.errors import EnvelopeError, FrameError
+from tests.checkpoints.bundles import bundle_of, filled
 from tests.parsers.mutations import MESSAGEPACK, attempt, beginnings, bytes_like
-from tests.vectors.fixed import EPOCH, HANDLE, PERSON, filled
+from tests.vectors.fixed import EPOCH, HANDLE, PERSON
+from tests.vectors.fixed import filled as filled_
 from tests.vectors.golden import golden
 from tests.vectors.make_entries import stored
 from tests.vectors.make_frames import FRAMES
 
-NONCE = filled(9, 24)
+NONCE = filled_(9, 24)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,14 @@ def _issuer_signs(body: bytes) -> Signed:
     return Signed.read(msgspec.msgpack.encode([body, PERSON.root.sign("chez/1 statement", body)]))
 
 
+def _member_packs_a_part(packed: bytes) -> object:
+    """What a member may do: seal any part of a checkpoint. What it says is gone through as a reader does."""
+    sealed = format.seal_packed(zstandard.compress(packed, 1), PERSON.root.public, EPOCH, iter([NONCE] * 40))
+    part = format.open_part([one.data for one in sealed], PERSON.root.public, {EPOCH.id: EPOCH})
+    frames_ = [frame for run in part.runs for frame in format.frames_of(run)]
+    return frames_, [taking.placed(record, part.authors) for record in part.records]
+
+
 ENTRIES = list(golden("entries")["entries"].values())
 STATEMENTS = list(golden("statements").values())
 SIGNED = [bytes.fromhex(vector["signed"]) for vector in ENTRIES]
@@ -70,6 +81,10 @@ ENCODED = [frames.encode(frame) for frame in FRAMES]
 MESSAGES = [protocol.encode(message)[5:] for message in (
     protocol.Request("put", {"id": "tea", "value": {"n": 1, "l": [1.5, None]}}), protocol.Answer("yes"),
     protocol.Progress(1, 2, "x"), protocol.Ask("sure?", None), protocol.Result([{"a": b"b"}]))]
+
+MANIFEST, PARTS = bundle_of(filled()[1])
+VOUCH = format.Vouch(1, filled_(1), filled_(2), filled_(3), [frames.Dropped(1, 4, filled_(4)), frames.Dropped(
+    7, 7, filled_(5))], [filled_(6)], filled_(7), filled_(8, 64))
 
 PARSERS = [
     Parser("client frame", frames.decode_client, (FrameError,), [data for data in ENCODED if data[1] < 32]),
@@ -82,6 +97,9 @@ PARSERS = [
     Parser("signed entry", _member_packs, (BadEntry,), SIGNED),
     Parser("statement", Signed.read, (BadEntry,), [bytes.fromhex(vector["raw"]) for vector in STATEMENTS]),
     Parser("statement body", _issuer_signs, (BadEntry,), [bytes.fromhex(vector["body"]) for vector in STATEMENTS]),
+    Parser("manifest", format.read_manifest, (BadEntry,), [msgspec.msgpack.encode(MANIFEST)]),
+    Parser("vouch", format.read_vouch, (BadEntry,), [msgspec.msgpack.encode(VOUCH)]),
+    Parser("part of a checkpoint", _member_packs_a_part, (BadEntry,), [msgspec.msgpack.encode(one) for one in PARTS]),
     Parser("vector", decode_vector, (BadEntry,), [bytes.fromhex(golden("entries")["vector"]["bytes"])]),
     Parser("owner's client", protocol.decode_client, (protocol.ProtocolError,), MESSAGES[:2]),
     Parser("owner", protocol.decode_owner, (protocol.ProtocolError,), MESSAGES[2:]),

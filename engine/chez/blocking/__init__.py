@@ -370,7 +370,7 @@ class Collection(Front[AsyncCollection[T]], Generic[T]):
 
         It never comes back: edits made elsewhere are dropped, `put` raises `RecordPurged`,
         an import leaves it out. The journal notes it. What was sent before remains in signed
-        entries until checkpoints replace them (docs/security.md). Raises `NotFound`.
+        entries, and checkpoints of them (docs/security.md). Raises `NotFound`.
         """
         self._portal.call(lambda call: self._inner.purge(id))
 

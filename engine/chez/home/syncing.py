@@ -169,6 +169,8 @@ class Syncing:
         assert self._running is not None
         retry = self._running.retry
         keeping = await self._database.write(lambda db: Keeping.load(db, _relay_row(db, url), asks=retry))
+        for held in spaces:
+            held.replica.automatic = retry
         link = Link(self._database, self._device, [held.replica for held in spaces], keeping.relay, url,
                     retry=retry, found=self.found, keeping=keeping)
         self.links.append(link)

@@ -196,7 +196,7 @@ class Collection(Generic[T]):
 
         It never comes back: edits made elsewhere are dropped, `put` raises `RecordPurged`,
         an import leaves it out. The journal notes it. What was sent before remains in signed
-        entries until checkpoints replace them (docs/security.md). Raises `NotFound`.
+        entries, and checkpoints of them (docs/security.md). Raises `NotFound`.
         """
         engine = self._engine
 

@@ -11,7 +11,7 @@ Erased are the record's value, its snapshot and the bytes of its changes (those 
 not sent yet never will be), its words in full-text indexes, what undo kept, and what was
 set aside of it. The words go at the end of the transaction, once for all that it purged
 (`settle_purges`): an index is merged as a whole for it. What was sent before is part of
-signed entries, here, on the other devices and at the relay, until checkpoints replace them
+signed entries, here, on the other devices and at the relay, and of checkpoints made of them
 (docs/security.md).
 """
 

@@ -112,6 +112,8 @@ class Replica:
         self._heard = False
         self.gapped = False
         """Whether a relay passed over entries that are not here yet, when it was met last."""
+        self.automatic = False
+        """Whether a checkpoint is made unasked when there is so much that it is worth it (`checkpoints.policy`)."""
         self.checkpoint_wanted = False
         """Whether a checkpoint is to be made of what is here."""
 

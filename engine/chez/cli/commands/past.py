@@ -171,8 +171,8 @@ def undelete(ctx: click.Context, collection: str, identity: str) -> None:
 def purge(ctx: click.Context, collection: str, identity: str, yes: bool) -> None:
     """Erase a record for good, here and on your other devices. It never comes back.
 
-    What was sent before stays, sealed, in entries at the relay and on your devices until
-    checkpoints replace them.
+    What was sent before stays, sealed, in entries at the relay and on your devices, and
+    in checkpoints of them.
     """
     if not yes:
         click.confirm(f"Erase {identity} of {collection} for good?", abort=True, err=True)

@@ -26,6 +26,7 @@ from chez.sync.chains import place_of
 from chez.sync.checkpoints import heard, making, taking
 from chez.sync.checkpoints.format import Manifest, Segment, Vouch
 from chez.sync.checkpoints.heard import HEARD, MADE, REFUSED, SOUND, TAKEN, manifests, set_state, vouches
+from chez.sync.checkpoints.policy import worth
 from chez.sync.entry import CHANGES, MANIFEST, VOUCH, Item, UnknownEpoch, log_name
 from chez.sync.intake import TURN
 from chez.sync.received import Received
@@ -106,6 +107,7 @@ class Desk:
     """Of earlier checkpoints, whether the relay holds all segments."""
     refused: str = ""
     """Why the relay did not take what is being made, by its code."""
+    _weighed: bool = False
     _nothing: set[bytes] = field(default_factory=set)
     """Checkpoints that stand for nothing that this relay still holds, or that it does not hold whole."""
 
@@ -234,7 +236,7 @@ class Desk:
         if role is None or role < Role.WRITER:
             return None
         if db.execute("SELECT 1 FROM draft WHERE space = ?", (space.n,)).fetchone() is None:
-            if not replica.checkpoint_wanted:
+            if not replica.checkpoint_wanted and not self._worth(db):
                 return None
             base = next(((entry, manifest) for entry, _, manifest in manifests(db, space.n, MADE, SOUND, TAKEN)
                          if self.whole.get(entry, True) and self._holds(db, manifest)), None)
@@ -262,6 +264,20 @@ class Desk:
             sequence for sequence, _ in manifest.vector.values()), "bytes": sum(
             one.size for one in manifest.bundles), "written": bundle.size})
         return Send(sealed)
+
+    def _worth(self, db: Connection) -> bool:
+        """Whether there is so much that a checkpoint is made unasked: looked at once for each connection."""
+        replica, space = self.replica, self.replica.space
+        if self._weighed or not replica.automatic:
+            return False
+        self._weighed = True
+        last = next((manifest for _, _, manifest in manifests(db, space.n, HEARD, MADE, SOUND, TAKEN)), None)
+        state = space.membership.state
+        makers = sorted(device for device in state.devices if (state.right(device) or Role.READER) >= Role.WRITER)
+        replica.checkpoint_wanted = worth(making.growth(db, space.n, {} if last is None else last.vector),
+                                          0 if last is None else sum(one.size for one in last.bundles),
+                                          makers.index(replica.device) if replica.device in makers else len(makers))
+        return replica.checkpoint_wanted
 
     # --- vouching -----------------------------------------------------------------------
 

@@ -41,7 +41,8 @@ from chez_wire.frames import Dropped
 from chez_wire.limits import ID_BYTES, KIB, MAX_CHANGE, MAX_DROPPED, MAX_INNER
 
 __all__ = ("CARRIED", "PIECE", "BundleNote", "Frame", "Manifest", "Other", "Packed", "Record", "Run",
-           "Segment", "Upto", "Vouch", "frames_of", "open_part", "read_manifest", "read_vouch", "run_of", "seal_part")
+           "Segment", "Upto", "Vouch", "frames_of", "open_part", "read_manifest", "read_vouch", "run_of",
+           "seal_packed", "seal_part")
 
 PIECE: Final = 512 * KIB
 """Bytes of one piece: half a frame."""
@@ -260,7 +261,12 @@ def seal_part(part: Packed, space: bytes, epoch: Epoch, nonces: Iterator[bytes])
     plain = msgspec.msgpack.encode(part)
     if len(plain) > MAX_INNER:
         raise BadEntry(f"a part of a checkpoint has at most {MAX_INNER:,} bytes")
-    padded = pad(zstandard.ZstdCompressor(level=_LEVEL).compress(plain))
+    return seal_packed(zstandard.ZstdCompressor(level=_LEVEL).compress(plain), space, epoch, nonces)
+
+
+def seal_packed(packed: bytes, space: bytes, epoch: Epoch, nonces: Iterator[bytes]) -> list[Segment]:
+    """The segments of a part that is compressed already."""
+    padded = pad(packed)
     pieces = [padded[at : at + PIECE] for at in range(0, len(padded), PIECE)]
     out = []
     for number, piece in enumerate(pieces):

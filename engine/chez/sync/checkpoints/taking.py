@@ -36,7 +36,7 @@ from chez.sync.entry import (
 from chez.sync.intake import Intake
 from chez.sync.short import expanded
 
-__all__ = ("COMPARE", "TAKE", "Reading", "begin", "clear", "reading")
+__all__ = ("COMPARE", "TAKE", "Reading", "begin", "clear", "placed", "reading")
 
 TAKE, COMPARE = 0, 1  # purposes
 _PARTS, _FOLD, _TAKE = 0, 1, 2  # stages
@@ -113,7 +113,7 @@ class Reading:
         for record in packed.records:
             self._stage("staged_change (space, author, ordinal, collection, id, bytes) VALUES (?, ?, ?, ?, ?, ?)", [
                 (self.space.n, author, ordinal, record.collection, record.id, data)
-                for author, ordinal, data in _placed(record, packed.authors)])
+                for author, ordinal, data in placed(record, packed.authors)])
         self.part += 1
         if self.part == len(self.bundle.parts):
             self.part, self.stage = 0, _FOLD
@@ -308,7 +308,7 @@ class Reading:
                         (self.number, self.part, self.stage, self.space.n))
 
 
-def _placed(record: Record, authors: Sequence[bytes]) -> list[tuple[bytes, int, bytes]]:
+def placed(record: Record, authors: Sequence[bytes]) -> list[tuple[bytes, int, bytes]]:
     """Each change of a record at each of its places: author, count, bytes. Raises `BadEntry`."""
     try:
         if record.saved:
