@@ -4,6 +4,7 @@ import pytest
 
 from chez.spaces.space import add_to_space
 from tests.simulation.test_convergence import check
+from tests.simulation.test_renewal import Renewals
 from tests.simulation.world import World
 
 
@@ -63,3 +64,24 @@ def test_a_relay_that_has_a_space_and_none_of_its_many_epochs_lets_its_devices_i
     world._restart("restarts")
     world.heal(5000)
     check(world)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_who_was_let_in_by_a_device_that_was_restored_gets_keys(seed: int) -> None:
+    """A device lets in another and is restored; an epoch that knew of neither is first at the relay: none stays out."""
+    world = Renewals(seed, "lost")
+    world.quiet = True
+    world._pair(world.devices[0])
+    while world._step():
+        pass
+    world.workload._create(world.devices[0], False)
+    first, second = world.devices
+    world._cut(first)
+    world._pair(first)
+    world._become_new(first)
+    world.apart |= {first.name, world.devices[-1].name}
+    second.write(second.replica.rotate)
+    while world._step():
+        pass
+    world.heal(20_000)
+    world.check()

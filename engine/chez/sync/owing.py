@@ -4,8 +4,13 @@ A device that comes in is given the epochs that the one knows which lets it in. 
 device, which had not heard of it, started an epoch at that time, the newcomer is given no
 packet of that: it is left behind, and nobody but who let it in can tell. That one owes a new
 epoch; where it is no owner, it hands on the keys (`spaces.handover.announce_missed`).
+
+Of epochs started apart each may be followed by who lacks its keys: they may never come, if who has
+them is gone, or waits itself. So nobody who read a relay to its end waits for them, and whoever has
+keys to which nothing leads owes an epoch that does.
 """
 
+from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
 from chez.spaces.rotation import awaited, unled
 from chez.spaces.space import SpaceKeys
@@ -16,7 +21,7 @@ from chez.sync.entry import STATEMENTS
 __all__ = ("owes", "said_by", "untold")
 
 
-def owes(db: Connection, space: SpaceKeys, device: bytes, at: Epoch, *, first: bool) -> bool:
+def owes(db: Connection, space: SpaceKeys, device: DeviceKeys, at: Epoch, *, first: bool) -> bool:
     """Whether a new epoch is owed that this device can start.
 
     `at` is the epoch whose keys a relay has: if it is void, one is owed that follows it.
@@ -24,7 +29,7 @@ def owes(db: Connection, space: SpaceKeys, device: bytes, at: Epoch, *, first: b
     keys being underway: whoever has them is about to start it.
     """
     state = space.membership.state
-    if state.right(device) is not Role.OWNER:
+    if state.right(device.id) is not Role.OWNER:
         return False
     if awaited(state, space.epochs) and (first or state.epoch_heads.isdisjoint(space.epochs)):
         return False
@@ -32,15 +37,21 @@ def owes(db: Connection, space: SpaceKeys, device: bytes, at: Epoch, *, first: b
         return True
     if not state.rotation_owed and not (space.void(at) and not space.follows(space.epoch, at)):
         return False
-    return not first or device == min(id for id in state.devices if state.right(id) is Role.OWNER)
+    return not first or device.id == min(id for id in state.devices if state.right(id) is Role.OWNER)
 
 
-def _left_behind(db: Connection, space: SpaceKeys, device: bytes) -> bool:
-    """Whether a device that this one let in was not known to who started the newest epoch, nor given its keys."""
+def _left_behind(db: Connection, space: SpaceKeys, device: DeviceKeys) -> bool:
+    """Whether a device that this one let in was not known to who started the newest epoch, nor given its keys.
+
+    Or one that was let in by a device that this one was before it was restored.
+    """
     membership = space.membership
     state = membership.state
-    newcomers = [hash for id in state.devices if id != device for hash, said in state.certificates[id].items()
-                 if isinstance(said, Certify) and said.issuer == device]
+    former = {key.public for key in device.former}
+    own = {device.id} | {id for id in state.certificates if former and (
+        (one := state.device(id)) is not None and one.sealing in former)}
+    newcomers = [hash for id in state.devices if id not in own for hash, said in state.certificates[id].items()
+                 if isinstance(said, Certify) and said.issuer in own]
     missed = [(head, hash) for head in state.epoch_heads for hash in newcomers if not membership.before(hash, head)]
     arrival = "SELECT n FROM statement WHERE space = ? AND hash = ?"
     for head, hash in missed:

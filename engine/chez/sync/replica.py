@@ -294,7 +294,7 @@ class Replica:
     def discharge(self, db: Connection, relay: int) -> None:
         """Start the epoch that is owed, if it still is."""
         self.refresh(db)
-        if owes(db, self.space, self._device.id, self.epoch_at(db, relay), first=False):
+        if owes(db, self.space, self._device, self.epoch_at(db, relay), first=False):
             self.rotate(db)
 
     def rotate(self, db: Connection) -> None:
@@ -455,7 +455,7 @@ class Replica:
             announce_end(db, self.space, self._device.id)
             self._unlock(db, relay, under, received, budget)
             at = self.epoch_at(db, relay)
-            received.owed = owes(db, self.space, self._device.id, at, first=True)
+            received.owed = owes(db, self.space, self._device, at, first=True)
             say_last(db, self.space, self._device.id, at.id)
         if (private := tell_private(db, self.space.n, received.statements)) is not None:
             received.spaces.append(private)
