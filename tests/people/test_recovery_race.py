@@ -6,15 +6,18 @@ from typing import Any
 import pytest
 
 import chez
+from chez import crypto
 from chez.errors import RelayRefused
 from chez.keys import person_of
 from chez.keys.epochs import Epoch
 from chez.spaces.rotation import Packet, _seal, recovery_tag_of
+from chez.spaces.space import keep_statement
 from chez.spaces.state import State
-from chez.spaces.statements import Role
+from chez.spaces.statements import Move, Role, sign_statement
+from chez.store.database import Connection
 from chez.sync import rotating
 from tests.people.recovering import back, founded
-from tests.people.support import ids, open_again
+from tests.people.support import ids, join, open_again
 from tests.relay.support import Process
 
 
@@ -81,3 +84,25 @@ async def _recovered_and_out(folder: Path, words: str, server: Process, a: chez.
     assert again.problem == "" and all(not space.problem for space in again.spaces)
     async with open_again(folder / "d") as d:
         assert await ids(d) == {"mine", "after"}
+
+
+async def test_a_private_space_has_one_place_whatever_a_device_says(tmp_path: Path, server: Process) -> None:
+    """A thief's word that it moved is void: the other devices and the words find it where it always was."""
+    async with founded(tmp_path, server.url) as (a, words):
+        async with join(a, tmp_path / "b", "b", server.url) as b:
+            await a.collection("notes").put({"n": 1}, id="mine")
+            keys, handle = a._replica.space, a._replica.space.handle
+
+            def moved(db: Connection) -> None:
+                away = crypto.SigningKey.from_seed(bytes(32)).public
+                keep_statement(db, keys.n, keys.membership, sign_statement(
+                    Move(keys.id, keys.membership.named_heads, a.device_id, away), a._device.signing))
+
+            await a._database.write(moved)
+            await a.sync()
+            await b.sync()
+            assert [one.said for one in await b.audit()] == ["Move"]
+            assert a._replica.space.handle == b._replica.space.handle == handle
+        assert (await back(tmp_path / "c", words, server.url)).problem == ""
+        async with open_again(tmp_path / "c") as c:
+            assert await ids(c) == {"mine"} and c._replica.space.handle == handle

@@ -261,10 +261,24 @@ async def test_the_person_is_asked_which_devices_go(tmp_path: Path, server: Proc
             await c.sync()
         await a.sync()
     assert (await taken_back(tmp_path / "a", words, ask=answering("none"))).expelled == ()
-    assert "'b' (fingerprint" in asked[0] and "'c' (fingerprint" in asked[0]
+    assert "'b' (fingerprint" in asked[0] and "'c' (fingerprint" in asked[0] and "let in by 'a'" in asked[0]
     result = await taken_back(tmp_path / "a", words, ask=answering(" b "))
     assert [info.name for info in result.expelled] == ["b"]
     assert {info.name: info.active for info in result.devices} == {"b": False, "c": True}
+
+
+async def test_whom_a_thief_let_in_goes_with_it_if_that_is_said(tmp_path: Path, server: Process) -> None:
+    """An accomplice's device stays one of the person's until it is named too; then neither has a part in anything."""
+    async with founded(tmp_path, server.url) as (a, words), join(a, tmp_path / "thief", "thief", server.url) as thief:
+        async with join(thief, tmp_path / "other", "other", server.url) as other:
+            await a.sync()
+            await other.sync()
+    for gone, left in ((["thief"], {"thief": False, "other": True}), (["other"], {"thief": False, "other": False})):
+        result = await taken_back(tmp_path / "a", words, expel=gone)
+        assert {info.name: info.active for info in result.devices} == left and result.problem == ""
+    async with open_again(tmp_path / "other") as other:
+        with pytest.raises(RelayRefused):
+            await other.sync()
 
 
 async def test_a_deleted_space_comes_back_by_a_reseed_alone(tmp_path: Path, server: Process) -> None:

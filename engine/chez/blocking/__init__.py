@@ -1846,7 +1846,8 @@ def take_back(
     For a device that is left, when a stolen one locked the others or the words out of a relay,
     took devices out or deleted spaces. `expel` names the devices to take out for good, by id,
     the beginning of that or name; `expel_others` is all but this one. Where neither is given and
-    `ask` is, the person is asked. What these said of this person's devices at the same time is
+    `ask` is, the person is asked. Devices that these had let in stay, unless named too: a thief may
+    have let in another. What these said of this person's devices at the same time is
     void, and if they had taken this one out, it is in again. The relay gets what this device
     holds and new keys, so that `chez.recover` works again.
 

@@ -31,6 +31,7 @@ from chez.home.reports import SpaceStatus
 from chez.home.taking_back import sync_back, words_open
 from chez.keys.person import Person, person_of
 from chez.spaces.copies import copy_person
+from chez.spaces.removals import OWN_ROOT
 from chez.spaces.statements import Role
 from chez.store.database import Connection
 from chez.sync.chains import known_whole
@@ -66,7 +67,8 @@ async def take_back(path: Path | str, words: str, *, passphrase: str | None = No
     For a device that is left, when a stolen one locked the others or the words out of a relay,
     took devices out or deleted spaces. `expel` names the devices to take out for good, by id,
     the beginning of that or name; `expel_others` is all but this one. Where neither is given and
-    `ask` is, the person is asked. What these said of this person's devices at the same time is
+    `ask` is, the person is asked. Devices that these had let in stay, unless named too: a thief may
+    have let in another. What these said of this person's devices at the same time is
     void, and if they had taken this one out, it is in again. The relay gets what this device
     holds and new keys, so that `chez.recover` works again.
 
@@ -118,8 +120,8 @@ class _Taking:
             return every
         if expel or ask is None or not every:
             return [_named(every, one) for one in expel]
-        shown = "; ".join(f"{info.name!r} (fingerprint {info.fingerprint}{'' if info.active else ', taken out'})"
-                          for info in every)
+        shown = "; ".join(f"{info.name!r} (fingerprint {info.fingerprint}, let in by {_by(info)}"
+                          f"{'' if info.active else ', taken out'})" for info in every)
         answer = await ask(f"Your other devices: {shown}. Which are in wrong hands, and go for good? Names, with "
                            "commas between; or all, or none.", default="none")
         names = [name.strip() for name in answer.split(",") if name.strip()]
@@ -176,6 +178,10 @@ class _Taking:
         return TakenBack(status.records, tuple([info for info in devices if info.id in ids]), tuple(devices),
                          tuple([problems.get(space.id, space) for space in status.spaces]),
                          await words_open(home, self.person, self.url))
+
+
+def _by(info: DeviceInfo) -> str:
+    return OWN_ROOT if info.let_in_by is None else repr(info.let_in_by)
 
 
 def _named(every: Sequence[DeviceInfo], which: str | bytes) -> DeviceInfo:
