@@ -378,7 +378,8 @@ class SyncMachine:
             return []  # the relay's keys were replaced meanwhile
         self.sealing = True
         # What was written since that work and before this line was sealed by neither.
-        return [*self.send(sealed), Work(lambda db: self.replica.outgoing(db, self.relay), self._send)]
+        more = [*self.send(sealed), Work(lambda db: self.replica.outgoing(db, self.relay), self._send)]
+        return [*more, *self.look()] if self.replica.checkpoint_wanted else more
 
     def _send(self, sealed: list[Sealed]) -> list[Work]:
         return self.send(sealed)

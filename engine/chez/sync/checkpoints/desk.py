@@ -240,11 +240,11 @@ class Desk:
                 return None
             base = next(((entry, manifest) for entry, _, manifest in manifests(db, space.n, MADE, SOUND, TAKEN)
                          if self.whole.get(entry, True) and self._holds(db, manifest)), None)
+            if base is not None and base[0] not in self.whole:
+                return Ask(base[0], tuple(base[1].segments[:MAX_CHUNK_IDS]))
             if base is not None and making.growth(db, space.n, base[1].vector) < LEAST:
                 replica.checkpoint_wanted = False
                 return None
-            if base is not None and base[0] not in self.whole:
-                return Ask(base[0], tuple(base[1].segments[:MAX_CHUNK_IDS]))
             if not making.begin(db, space.n, base):
                 replica.checkpoint_wanted = False
                 return None

@@ -1,0 +1,53 @@
+"""Homes that came by a checkpoint are homes like any other: recovered, examined, and a source for an empty relay."""
+
+from pathlib import Path
+
+import chez
+from chez_relay.storage.census import census
+from tests.checkpoints.conftest import AT_ONCE
+from tests.checkpoints.test_homes import shown, shrunk, written
+from tests.people.recovering import back, founded
+from tests.people.support import join, open_again
+from tests.relay.support import Process, relay
+
+
+async def _dropped(anna: chez.Home, server: Process) -> None:
+    """Notes of which the relay has a checkpoint alone, and some after it."""
+    for _ in range(8):
+        await written(anna.space(), "anna", 3)
+        await anna.sync()
+    before = census(server.data).bytes
+    done = await anna.space().checkpoint()
+    assert done is not None and done.dropped
+    await shrunk(server, before)
+    await written(anna.space(), "later", 4)
+    await anna.sync()
+
+
+async def test_the_24_words_bring_back_what_only_a_checkpoint_has(tmp_path: Path, server: Process) -> None:
+    """A home that comes back from the words has what was dropped, nothing is wrong with its store, and it writes on."""
+    async with founded(tmp_path, server.url) as (anna, words):
+        await _dropped(anna, server)
+        expected = await shown(anna.space())
+    await back(tmp_path / "new", words, server.url)
+    async with open_again(tmp_path / "new") as home:
+        await home.sync()
+        assert await shown(home.space()) == expected
+        assert [finding for finding in await home.examine() if finding.harm] == []
+        await written(home.space(), "new", 4)
+        await home.sync()
+        assert len(await shown(home.space())) > len(expected)
+
+
+async def test_an_empty_relay_is_filled_by_who_came_by_a_checkpoint(tmp_path: Path, server: Process) -> None:
+    """Without the entries' signatures it sends a checkpoint of its own, and whoever comes next has everything."""
+    async with founded(tmp_path, server.url) as (anna, _):
+        await _dropped(anna, server)
+        async with join(anna, tmp_path / "phone", "phone", server.url):
+            expected = await shown(anna.space())
+    async with relay(tmp_path / "other", *AT_ONCE) as other, open_again(tmp_path / "phone") as phone:
+        await phone.set_relay(other.url)
+        await phone.sync()
+        async with join(phone, tmp_path / "tablet", "tablet", other.url) as tablet:
+            assert await shown(tablet.space()) == expected
+            assert [finding for finding in await tablet.examine() if finding.harm] == []
