@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from chez.errors import NotAllowed
+from chez.home.syncing import Syncing
 from tests.people.persons import in_step, persons, shared, values
-from tests.people.support import join
+from tests.people.support import join, open_again
 from tests.relay.support import Process
 
 
@@ -60,5 +61,31 @@ async def test_a_device_paired_after_a_move_finds_the_space_at_its_place(tmp_pat
             theirs = phone.space("Trip")
             assert theirs.link() == hers.link() == trip.link()
             await theirs.collection("notes").put({"n": 1}, id="after")
+            await in_step(phone, anna)
+            assert set(await values(trip)) == {"after"}
+
+
+async def test_killed_after_it_was_told_of_a_space_it_finds_it_at_its_place(
+        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was told of both places is durable, and the space was never opened: the next start has it where it is."""
+    async def nothing(self: Syncing, n: int) -> None:
+        """The process is killed before it gets there."""
+
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip = await anna.create_space("Trip")
+        await shared(trip, anna, berta)
+        await berta.sync()
+        await trip.move()
+        await anna.sync()
+        await berta.join(trip.link())
+        await in_step(berta, anna)
+        with monkeypatch.context() as patch:
+            patch.setattr(Syncing, "found", nothing)
+            async with join(berta, tmp_path / "phone", "phone", server.url):
+                pass
+        async with open_again(tmp_path / "phone") as phone:
+            assert phone.space("Trip").link() == trip.link()
+            await in_step(phone, berta, phone)
+            await phone.space("Trip").collection("notes").put({"n": 1}, id="after")
             await in_step(phone, anna)
             assert set(await values(trip)) == {"after"}
