@@ -109,9 +109,12 @@ class Engine:
         found, _ = await self._batch(stream, {"next_by_subj": subject, "seq": seq, "batch": count, "max_bytes": size})
         return found
 
-    async def lasts(self, stream: str, subjects: Sequence[str]) -> tuple[dict[str, Kept], int]:
-        """The last messages of subjects, and the sequence up to which the node that answered had the stream."""
-        found, upto = await self._batch(stream, {"multi_last": list(subjects), "batch": len(subjects)})
+    async def lasts(self, stream: str, subjects: Sequence[str], *, count: int = 0) -> tuple[dict[str, Kept], int]:
+        """The last messages of subjects, and the sequence up to which the node that answered had the stream.
+
+        Subjects may have wildcards; then `count` is how many messages are wanted at most.
+        """
+        found, upto = await self._batch(stream, {"multi_last": list(subjects), "batch": count or len(subjects)})
         return {one.subject: one for one in found}, upto
 
     # --- removing -----------------------------------------------------------------------

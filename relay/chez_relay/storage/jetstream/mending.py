@@ -43,7 +43,6 @@ class Mender:
         if state is None or not state.alive:
             return
         _log.error("a log of the cluster is damaged: what is left of it is laid anew")
-        await self._lost()
         stream, subject = self._places.stream("log", handle), self._places.log(handle)
         left = Left(self._engine, stream, subject, state)
         draft = self._draft(view)
@@ -63,10 +62,11 @@ class Mender:
                 await self._lay(view, subject, seq, draft)
             since = view.state.since if view.state is not None else 0
             await self._engine.purge(stream, subject, below=since)
-        except Conflict:  # another relay mends it, or writes to it
-            return
+        except Conflict:  # another relay mends it, or writes to it: devices send the rest
+            pass
         finally:
             view.loaded = False
+        await self._lost()
 
     def _draft(self, view: View) -> Draft:
         return Draft(view.state, self._quotas, {}, lambda: self._random(8))

@@ -124,7 +124,7 @@ class News:
         block = decode_block(kept.data, kept.seq)
         if subject != self._places.log(name) or block is None:
             return
-        self._spaces.heard(name, kept, block)
+        self._spaces.views.heard(name, kept, block)
         if kept.seq > self._told.get(name, 0):
             self._told[name] = kept.seq
             self._grown(_growth(name, block.state, block))

@@ -2,13 +2,11 @@
 
 A view of a space may be behind, for other relays write too. Writing on it then conflicts, and
 the view is loaded anew. What is refused writes nothing: before it is, the leader of the
-stream proves that it leads (`_surely`), or a relay that was cut off with a former leader
+stream proves that it leads (`Views.surely`), or a relay that was cut off with a former leader
 would refuse what is allowed, and tell devices that their entries are lost.
 """
 
 import asyncio
-import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
@@ -33,14 +31,15 @@ from chez_relay.storage import (
 )
 from chez_relay.storage.integrity import Damaged
 from chez_relay.storage.jetstream.attachments import Attachments
-from chez_relay.storage.jetstream.blocks import ID_PREFIX, Block, Drops, Index, State, decode_block, encode
+from chez_relay.storage.jetstream.blocks import ID_PREFIX, Drops, Index, State, decode_block, encode
 from chez_relay.storage.jetstream.draft import Change, Draft
 from chez_relay.storage.jetstream.due import after_due, due
-from chez_relay.storage.jetstream.engine import Conflict, Engine, Kept
+from chez_relay.storage.jetstream.engine import Conflict, Engine
 from chez_relay.storage.jetstream.log import INDEX_EVERY, Log, View
 from chez_relay.storage.jetstream.mending import Mender
 from chez_relay.storage.jetstream.patience import patiently
 from chez_relay.storage.jetstream.places import Places
+from chez_relay.storage.jetstream.views import Views
 from chez_relay.storage.refusals import DAMAGED, NO_CHUNK, NO_PACKET, NO_SPACE, PAGE_AHEAD, ROTATED
 from chez_wire.packets import PACKET_COST
 
@@ -49,19 +48,14 @@ __all__ = ("SpaceRequest", "Spaces")
 Reading = ReadPage | ReadChunk | FindChunks | ReadPacket
 SpaceRequest = Change | Reading
 
-MAX_VIEWS: Final = 16_384
-"""Spaces remembered, about 1 KB each beside their ids."""
-
-MAX_ID_BYTES: Final = 64 * 2**20
-"""Bytes of ids remembered in all: 8 million entries."""
-
 MAX_BLOCK: Final = 512 * 1024
 """Bytes of entries and packets above which a block is closed: a message of a cluster has 1 MiB at most."""
 
 MAX_RELEASED: Final = 64
 """Chunks that are removed at a time."""
 
-_log = logging.getLogger("chez_relay")
+MENDS: Final = 3
+"""Times that mending is tried: another relay may be at it."""
 
 _UNSURE: Final = (NO_SPACE, ROTATED, PAGE_AHEAD)
 """Answers to a reader that only somebody who leads may give."""
@@ -72,7 +66,7 @@ class Spaces:
 
     def __init__(self, engine: Engine, places: Places, quotas: Quotas, clock: Callable[[], float],
                  random: Callable[[int], bytes], lost: Callable[[], Awaitable[None]]) -> None:
-        self._lost = lost
+        self.views = Views(engine, places, lost)
         self._engine = engine
         self._places = places
         self._quotas = quotas
@@ -80,7 +74,6 @@ class Spaces:
         self._random = random
         self._attachments = Attachments(engine, places)
         self._mender = Mender(engine, places, quotas, random, lost)
-        self._views: OrderedDict[bytes, View] = OrderedDict()
 
     async def perform(self, handle: bytes, requests: Sequence[SpaceRequest]) -> list[Result]:
         """Requests to one space, in order. Raises `Unavailable` when the cluster gives no answer for too long."""
@@ -96,62 +89,7 @@ class Spaces:
 
     async def known(self, handle: bytes) -> State | None:
         """A space's state, None where there never was one. The leader answers, without proof that it leads."""
-        return (await self._current(handle)).state
-
-    def heard(self, handle: bytes, kept: Kept, block: Block) -> None:
-        """A block of a space was stored, by this or another relay."""
-        view = self._views.get(handle)
-        if view is not None and view.loaded and kept.seq > view.seq:
-            view.moved(kept.seq, block.state)
-
-    # --- views --------------------------------------------------------------------------
-
-    def view(self, handle: bytes) -> View:
-        """What is remembered of a space."""
-        view = self._views.get(handle)
-        if view is None:
-            while len(self._views) >= MAX_VIEWS:
-                self._views.popitem(last=False)
-            view = self._views[handle] = View()
-        self._views.move_to_end(handle)
-        return view
-
-    async def _load(self, handle: bytes) -> View:
-        """Take a space as the stream's leader has it."""
-        view = self.view(handle)
-        kept = await self._engine.last(self._places.stream("log", handle), self._places.log(handle))
-        block = None if kept is None else decode_block(kept.data, kept.seq)
-        if kept is not None and block is None:
-            raise Damaged
-        view.moved(0 if kept is None else kept.seq, None if block is None else block.state)
-        if kept is not None and block is not None:
-            view.saw(kept.seq, block)
-        view.loaded = True
-        return view
-
-    async def _current(self, handle: bytes) -> View:
-        """A view that is not behind what the leader has."""
-        view = self.view(handle)
-        if view.loaded and await self._engine.newest(self._places.log(handle)) == view.seq:
-            return view
-        await self._load(handle)
-        return await self._surely(handle) if view.seq < view.seen else view
-
-    async def _surely(self, handle: bytes) -> View:
-        """A view that has all that was acknowledged before: a quorum has just agreed with who answers."""
-        await self.barrier(self._places.shard(handle))
-        view = self.view(handle)
-        seen = view.seen
-        view = await self._load(handle)
-        if view.seq < seen:
-            view.seen = view.seq
-            _log.error("the cluster does not have any more what it acknowledged")
-            await self._lost()
-        return view
-
-    async def barrier(self, shard: int) -> int:
-        """Have a quorum agree with the leader of a shard; all that was acknowledged is up to this sequence."""
-        return await self._engine.publish(self._places.now(shard), b"", alone=True)
+        return (await self.views.current(handle)).state
 
     # --- changes ------------------------------------------------------------------------
 
@@ -162,17 +100,17 @@ class Spaces:
 
         async def attempt() -> list[Result]:
             nonlocal sure, mended
-            view = self.view(handle)
+            view = self.views.view(handle)
             while True:
                 try:
                     if not view.loaded:
-                        await self._load(handle)
+                        await self.views.load(handle)
                         if view.seq < view.seen:
-                            await self._surely(handle)
+                            await self.views.surely(handle)
                     results, written = await self._attempt(handle, view, batch, ours)
                     if written or sure:
                         return results
-                    await self._surely(handle)
+                    await self.views.surely(handle)
                     sure = True
                 except Conflict:
                     view.loaded, sure = False, False
@@ -181,9 +119,9 @@ class Spaces:
                         return [DAMAGED] * len(batch)
                     if sure:
                         mended = True
-                        await self._mender.mend(handle, self.view(handle))
+                        await self._mender.mend(handle, self.views.view(handle))
                     else:
-                        await self._surely(handle)
+                        await self.views.surely(handle)
                         sure = True
                 except BaseException:
                     view.loaded, sure = False, False
@@ -216,7 +154,7 @@ class Spaces:
         block = draft.block(self._index(view, draft, state))
         stored = await self._engine.publish(self._places.log(handle), encode(block), expected=seq)
         view.wrote(stored, block, draft.ids)
-        self._spare_ids()
+        self.views.spare_ids()
         return results, True
 
     async def _to_drop(self, log: Log, state: State | None, batch: Sequence[Change]) -> tuple[
@@ -228,15 +166,6 @@ class Spaces:
         ends = {one.last for change in batch if isinstance(change, DropEntries) for one in change.ranges}
         return drops, {last: (await log.place(state, last))[1] for last in ends
                        if last <= state.end and drops.covers(last) is None}
-
-    def _spare_ids(self) -> None:
-        """Forget the ids of spaces that were not written to for longest."""
-        total = 0
-        for view in reversed(self._views.values()):
-            total += len(view.ids)
-            if total > MAX_ID_BYTES:
-                total -= len(view.ids)
-                view.ids = bytearray()
 
     def _index(self, view: View, draft: Draft, before: State | None) -> Index | None:
         """The index that is due, if one is."""
@@ -276,20 +205,23 @@ class Spaces:
     # --- reading ------------------------------------------------------------------------
 
     async def _read(self, handle: bytes, requests: Sequence[Reading]) -> list[Result]:
-        view = await self._current(handle)
+        view = await self.views.current(handle)
         results = await asyncio.gather(*(self._answer(handle, view, one) for one in requests))
         unsure = [n for n, result in enumerate(results) if result in _UNSURE]
         if unsure:
-            view = await self._surely(handle)
+            view = await self.views.surely(handle)
             for n in unsure:
                 results[n] = await self._answer(handle, view, requests[n])
         damaged = [n for n, result in enumerate(results) if result is DAMAGED and isinstance(requests[n], ReadPage)]
         if damaged:
-            view = await self._surely(handle)
-            if await self._answer(handle, view, requests[damaged[0]]) is DAMAGED:
-                await self._mender.mend(handle, self.view(handle))
+            view = await self.views.surely(handle)
+            for _ in range(MENDS):
+                if await self._answer(handle, view, requests[damaged[0]]) is not DAMAGED:
+                    break
+                await self._mender.mend(handle, view)
+                view = await self.views.surely(handle)
             for n in damaged:
-                results[n] = await self._answer(handle, await self._surely(handle), requests[n])
+                results[n] = await self._answer(handle, view, requests[n])
         return list(results)
 
     async def _answer(self, handle: bytes, view: View, request: Reading) -> Result:
@@ -333,7 +265,7 @@ class Spaces:
 
     async def sweep(self, handle: bytes, store: bytes) -> bool:
         """Remove what a life held, if it is over; whether it is."""
-        view = await self._current(handle)
+        view = await self.views.current(handle)
         state = view.state
         if state is None or (state.store == store and state.alive):
             return False
@@ -344,7 +276,7 @@ class Spaces:
     async def drop_due(self, handle: bytes) -> bool | None:
         """Drop a slice of what is due in a space; whether more is due, None when nothing waits any more."""
         while True:
-            view = await self._load(handle)
+            view = await self.views.load(handle)
             state = view.state
             if state is None or not state.alive or not state.dropping:
                 return None

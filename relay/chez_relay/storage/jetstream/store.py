@@ -32,7 +32,7 @@ from chez_relay.storage import (
 from chez_relay.storage.integrity import Damaged
 from chez_relay.storage.jetstream.blocks import decode_block
 from chez_relay.storage.jetstream.boxes import Boxes
-from chez_relay.storage.jetstream.engine import Engine, Unavailable
+from chez_relay.storage.jetstream.engine import Engine, Kept, Unavailable
 from chez_relay.storage.jetstream.lanes import Lanes
 from chez_relay.storage.jetstream.news import News
 from chez_relay.storage.jetstream.patience import patiently
@@ -195,7 +195,7 @@ class JetStreamStorage:
     async def _part(self, shard: int, handles: Sequence[bytes]) -> dict[
             bytes, SpaceInfo | InboxInfo | Gone | Refused | None]:
         """Spaces and inboxes of one shard, as of now: all that was acknowledged before is in the answer."""
-        agreed = await self.spaces.barrier(shard)
+        agreed = await self.spaces.views.barrier(shard)
         stream = self._places.stream("log", handles[0])
         subjects = {handle: self._places.log(handle) for handle in handles}
         near, upto = await self.engine.lasts(stream, list(subjects.values()))
@@ -221,18 +221,31 @@ class JetStreamStorage:
         more = False
         for shard in range(self._places.shards):
             stream = f"{self._places.prefix}_log_{shard}"
-            waiting = await self.engine.run(stream, self._places.all_gone(shard), 1, size=2**20, count=SWEEP)
+            waiting = await self._all(shard, self._places.all_gone(shard))
             for kept in waiting:
                 handle, birth = (bytes.fromhex(part) for part in kept.subject.split(".")[-2:])
                 if await self.spaces.sweep(handle, birth):
                     await self.engine.purge(stream, kept.subject)
                     more = more or len(waiting) == SWEEP
-            for kept in await self.engine.run(stream, self._places.all_due(shard), 1, size=2**20):
+            for kept in await self._all(shard, self._places.all_due(shard)):
                 left = await self.spaces.drop_due(bytes.fromhex(kept.subject.split(".")[-1]))
                 more = more or bool(left)
                 if left is None:
                     await self.engine.delete(stream, kept.seq)
         return Expired(more)
+
+
+    async def _all(self, shard: int, subjects: str) -> list[Kept]:
+        """The last messages under a wildcard, as of now, up to a slice. Raises `Unavailable`."""
+        agreed = await self.spaces.views.barrier(shard)
+
+        async def look() -> list[Kept]:
+            found, upto = await self.engine.lasts(f"{self._places.prefix}_log_{shard}", [subjects], count=SWEEP)
+            if found and upto < agreed:
+                raise Unavailable("the node that answered is behind")
+            return list(found.values())
+
+        return await patiently(look)
 
 
 async def _dial(client: Client, urls: Sequence[str], reconnected: Callable[[], Awaitable[None]]) -> None:

@@ -1,0 +1,123 @@
+"""What this relay knows of spaces: their last blocks, which may be behind, and how to be sure of them."""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+from chez_relay.storage.integrity import Damaged
+from chez_relay.storage.jetstream.blocks import Block, decode_block
+from chez_relay.storage.jetstream.engine import Engine, Kept, Unavailable
+from chez_relay.storage.jetstream.log import View
+from chez_relay.storage.jetstream.places import Places
+
+__all__ = ("Views",)
+
+MAX_VIEWS: Final = 16_384
+"""Spaces remembered, about 1 KB each beside their ids."""
+
+MAX_ID_BYTES: Final = 64 * 2**20
+"""Bytes of ids remembered in all: 8 million entries."""
+
+LOOKS: Final = 6
+"""Times that any node is asked for a block that seems to be gone: of three, most likely all were."""
+
+_log = logging.getLogger("chez_relay")
+
+
+class Views:
+    """The spaces that were needed lately. `lost` is told when the cluster lost something."""
+
+    def __init__(self, engine: Engine, places: Places, lost: Callable[[], Awaitable[None]]) -> None:
+        self._engine = engine
+        self._places = places
+        self._lost = lost
+        self._views: OrderedDict[bytes, View] = OrderedDict()
+
+    def heard(self, handle: bytes, kept: Kept, block: Block) -> None:
+        """A block of a space was stored, by this or another relay."""
+        view = self._views.get(handle)
+        if view is not None and view.loaded and kept.seq > view.seq:
+            view.moved(kept.seq, block.state)
+
+    def view(self, handle: bytes) -> View:
+        """What is remembered of a space."""
+        view = self._views.get(handle)
+        if view is None:
+            while len(self._views) >= MAX_VIEWS:
+                self._views.popitem(last=False)
+            view = self._views[handle] = View()
+        self._views.move_to_end(handle)
+        return view
+
+    async def load(self, handle: bytes) -> View:
+        """Take a space as the stream's leader has it."""
+        view = self.view(handle)
+        self._take(view, await self._engine.last(self._places.stream("log", handle), self._places.log(handle)))
+        return view
+
+    def _take(self, view: View, kept: Kept | None) -> None:
+        """A space's last block is this one. Raises `Damaged`."""
+        block = None if kept is None else decode_block(kept.data, kept.seq)
+        if kept is not None and block is None:
+            raise Damaged
+        view.moved(0 if kept is None else kept.seq, None if block is None else block.state)
+        if kept is not None and block is not None:
+            view.saw(kept.seq, block)
+        view.loaded = True
+
+    async def current(self, handle: bytes) -> View:
+        """A view that is not behind what the leader has."""
+        view = self.view(handle)
+        if view.loaded and await self._engine.newest(self._places.log(handle)) == view.seq:
+            return view
+        await self.load(handle)
+        return await self.surely(handle) if view.seq < view.seen else view
+
+    async def surely(self, handle: bytes) -> View:
+        """A view that has all that was acknowledged before: a quorum has just agreed with who leads."""
+        agreed = await self.barrier(self._places.shard(handle))
+        view = self.view(handle)
+        seen, nearest = view.seen, await self._nearest(handle, agreed)
+        if nearest is not None:
+            self._take(view, nearest)
+        else:
+            await self.load(handle)
+        if view.seq < seen:
+            await self._check_loss(handle, view, seen, agreed)
+        return view
+
+    async def _nearest(self, handle: bytes, agreed: int) -> Kept | None:
+        """A space's last block from any node that has the stream up to a sequence."""
+        subject = self._places.log(handle)
+        with suppress(Unavailable):  # the node that was asked may be the one that is gone
+            near, upto = await self._engine.lasts(self._places.stream("log", handle), [subject])
+            return near.get(subject) if upto >= agreed else None
+        return None
+
+    async def _check_loss(self, handle: bytes, view: View, seen: int, agreed: int) -> None:
+        """A block that this relay saw seems to be gone: no node that is behind, or damaged by itself, proves it."""
+        for _ in range(LOOKS):
+            nearest = await self._nearest(handle, agreed)
+            if nearest is not None and nearest.seq >= seen:
+                self._take(view, nearest)
+                return
+        view.loaded = False
+        if (await self.load(handle)).seq < seen:
+            view.seen = view.seq
+            _log.error("the cluster does not have any more what it acknowledged")
+            await self._lost()
+
+    async def barrier(self, shard: int) -> int:
+        """Have a quorum agree with the leader of a shard; all that was acknowledged is up to this sequence."""
+        return await self._engine.publish(self._places.now(shard), b"", alone=True)
+
+    def spare_ids(self) -> None:
+        """Forget the ids of spaces that were not written to for longest."""
+        total = 0
+        for view in reversed(self._views.values()):
+            total += len(view.ids)
+            if total > MAX_ID_BYTES:
+                total -= len(view.ids)
+                view.ids = bytearray()
