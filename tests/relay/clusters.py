@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 
 from chez_relay.cluster.nodes import NODES, Cluster, find_server
 from chez_relay.errors import ClusterFailed
+from chez_relay.storage.jetstream.engine import Kept
 from chez_relay.storage.jetstream.store import JetStreamStorage
 
 
@@ -46,3 +47,14 @@ async def emptied(cluster: Cluster, **options: Any) -> AsyncIterator[JetStreamSt
         yield store
     finally:
         await store.close()
+
+
+async def lose(store: JetStreamStorage, lost: Sequence[Kept]) -> None:
+    """Remove messages from the stream of logs, and wait until no node has them: each applies that in its own time."""
+    for kept in lost:
+        await store.engine.delete("chez_log_0", kept.seq)
+    for kept in lost:
+        without = 0
+        while without < 16:
+            found = await store.engine.run("chez_log_0", ">", kept.seq, size=1, count=1)
+            without = 0 if any(one.seq == kept.seq for one in found) else without + 1

@@ -14,7 +14,7 @@ from chez_relay.storage.jetstream import log
 from chez_relay.storage.jetstream.store import JetStreamStorage
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire.envelope import GENESIS_HEAD, fold_head
-from tests.relay.clusters import emptied
+from tests.relay.clusters import emptied, lose
 from tests.relay.storing import CONTROL, QUOTAS, READ, SPACE, Clock, chunk, codes, create, entry, rotate
 from tests.relay.support import Space, packet, seed
 from tests.relay.test_storage import GROUPS, headed
@@ -169,7 +169,7 @@ async def test_a_hole_in_a_log_is_closed_and_what_is_left_is_kept(cluster: Clust
         for number in range(6):
             await store.perform([entry(number, control=number == 5)])
         found = await store.engine.run("chez_log_0", f"chez.log.0.s.{SPACE.handle.hex()}", 1, size=2**20)
-        await store.engine.delete("chez_log_0", found[4].seq)
+        await lose(store, found[4:5])
         read = s.ReadPage(SPACE.handle, 0, 2**20, READ)
         other = await JetStreamStorage.open(cluster.urls)
         (page,) = await other.perform([read])
