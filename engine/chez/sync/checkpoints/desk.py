@@ -108,6 +108,8 @@ class Desk:
     refused: str = ""
     """Why the relay did not take what is being made, by its code."""
     _weighed: bool = False
+    _looked: set[bytes] = field(default_factory=set)
+    """Vouches for whose checkpoints the relay was asked just before what they name is dropped, and those compared."""
     _nothing: set[bytes] = field(default_factory=set)
     """Checkpoints that stand for nothing that this relay still holds, or that it does not hold whole."""
 
@@ -302,16 +304,16 @@ class Desk:
         if state != SOUND:
             taking.begin(db, space.n, entry, taking.COMPARE)
             return Again()
-        if entry not in self.whole:  # it may have been compared at another store than this one
+        if entry not in self._looked:  # it may have been compared at another store, or lost a segment since
+            self._looked.add(entry)
             return Ask(entry, tuple(manifest.segments[:MAX_CHUNK_IDS]))
-        if not self.whole[entry]:
+        if not self.whole.get(entry):
             self._nothing.add(entry)
             return None
-        release = self._outlived(db, entry, manifest)
         (incarnation,) = db.execute("SELECT incarnation FROM cursor WHERE space = ? AND relay = ?",
                                     (space.n, self.relay)).fetchone()
-        word = control.sign_bytes(vouch_message(space.handle, incarnation, drop_hash(ranges, release)))
-        vouch = Vouch(1, entry, log, incarnation, ranges, release, control.public, word)
+        word = control.sign_bytes(vouch_message(space.handle, incarnation, drop_hash(ranges, ())))
+        vouch = Vouch(1, entry, log, incarnation, ranges, [], control.public, word)
         return Send(replica.say(db, self.relay, Item(VOUCH, "", "", msgspec.msgpack.encode(vouch)))[0])
 
     def _independent(self, voucher: bytes, maker: bytes) -> bool:
@@ -345,20 +347,6 @@ class Desk:
             "SELECT hash FROM entry WHERE space = ? AND author = ? AND branch = 0 AND sequence <= ? AND kind = ?",
             (self.replica.space.n, author, sequence, CHANGES))}
 
-    def _outlived(self, db: Connection, entry: bytes, manifest: Manifest) -> list[bytes]:
-        """The segments of checkpoints that another one stands for too, unless one that is not behind it names them."""
-        vector = manifest.vector
-        serve = set(manifest.segments)
-        old: list[bytes] = []
-        for other, _, one in manifests(db, self.replica.space.n, HEARD, MADE, SOUND, TAKEN):
-            behind = other != entry and all(vector.get(author, (0, b""))[0] >= at[0]
-                                            for author, at in one.vector.items())
-            if behind:
-                old += one.segments
-            else:
-                serve.update(one.segments)
-        return [id for id in dict.fromkeys(old) if id not in serve][:MAX_DROPPED]
-
     # --- dropping -----------------------------------------------------------------------
 
     def _drop(self, db: Connection) -> Errand:
@@ -379,6 +367,11 @@ class Desk:
                     db, vouch, manifest):
                 db.execute("UPDATE vouch SET state = 2 WHERE space = ? AND entry = ?", (space.n, entry))
                 continue
+            if entry not in self._looked:  # another drop may have released what this checkpoint consists of
+                self._looked.add(entry)
+                return Ask(vouch.manifest, tuple(manifest.segments[:MAX_CHUNK_IDS]))
+            if not self.whole.get(vouch.manifest):
+                continue
             return Drop(entry, epoch.admin, Dropping(vouch.incarnation, tuple(vouch.ranges), tuple(vouch.release),
                                                      vouch.control, vouch.signature))
         return None
@@ -390,7 +383,7 @@ class Desk:
         return row is not None and row[1] != REFUSED and self._independent(voucher, row[0])
 
     def _fits(self, db: Connection, vouch: Vouch, manifest: Manifest) -> bool:
-        """Whether, by what is here, a vouch names nothing but what the checkpoint stands for, or outlives."""
+        """Whether, by what is here, a vouch names nothing but what the checkpoint stands for."""
         covered = self._covered(db, manifest)
         for one in vouch.ranges:
             rows = db.execute("SELECT position, head, entry FROM relay_head WHERE space = ? AND relay = ? AND "
@@ -402,7 +395,8 @@ class Desk:
                 return False
             if any(position == one.last and head != one.head for position, head, _ in rows):
                 return False
-        return set(vouch.release) <= set(self._outlived(db, vouch.manifest, manifest))
+        # Of two checkpoints made at once one may name again what the other outlives: no segment is released.
+        return not vouch.release
 
     def _in_gap(self, db: Connection, position: int) -> bool:
         return db.execute("SELECT 1 FROM gap WHERE space = ? AND relay = ? AND first <= ? AND last >= ?",

@@ -157,8 +157,8 @@ class Manifest(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fiel
 class Vouch(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """A device's word that a checkpoint stands for what these offsets of a relay's log hold, and they may be dropped.
 
-    `release` are segments of earlier checkpoints that no longer serve; `control` and `signature` are
-    the control credential's word to the relay (`chez_wire.login.vouch_message`).
+    `release` are segments that no longer serve; none are named so far (docs/decisions/0019). `control` and
+    `signature` are the control credential's word to the relay (`chez_wire.login.vouch_message`).
     """
 
     version: Annotated[int, Meta(ge=1, le=1)]
