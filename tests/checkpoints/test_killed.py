@@ -18,7 +18,7 @@ from tests.relay.support import relay
 from tests.simulation import test_convergence
 from tests.simulation.world import World
 
-STEPS = range(1, 40) if os.environ.get("CHEZ_EVERY_STEP") else range(1, 40, 4)
+STEPS = range(1, 40) if os.environ.get("CHEZ_EVERY_STEP") else range(3, 40, 12)
 
 
 @pytest.mark.parametrize("step", STEPS)
