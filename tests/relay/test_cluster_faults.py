@@ -12,6 +12,7 @@ import pytest
 
 from chez_relay.cluster.nodes import Cluster
 from chez_relay.storage.jetstream.store import JetStreamStorage
+from chez_relay.storage.jetstream.streams import record
 from tests.relay.cluster_load import Load, loaded
 from tests.relay.clusters import needs_server
 from tests.relay.partition import Links, linked
@@ -68,6 +69,8 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
         async with loaded([one.url for one in relays]) as load:
             yield Scene(cluster, links, relays, store, load)
             await load.more(100)
+        known = await record(store.engine, "chez")
+        assert known is not None and known.incarnation == store.incarnation, "a relay took for lost what was not"
 
 
 async def test_a_node_is_killed_and_comes_back(tmp_path: Path) -> None:
