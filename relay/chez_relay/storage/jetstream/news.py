@@ -69,6 +69,10 @@ class News:
             for at in range(0, len(names), LOOK_AT_ONCE):
                 await asyncio.gather(*(self._check(name) for name in names[at:at + LOOK_AT_ONCE]))
 
+    def tell(self, growth: Growth) -> None:
+        """Tell of something at once."""
+        self._grown(growth)
+
     def look_again(self) -> None:
         """Something may have been missed: look at everything now."""
         self._look.set()

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from chez_relay.errors import Code, StorageFailed
-from chez_relay.fanout import Growth
+from chez_relay.fanout import Growth, growth
 from chez_relay.storage import (
     AddInbox,
     AddItem,
@@ -177,7 +177,12 @@ class JetStreamStorage:
                 case _:
                     spaces = [one for one in requests if not isinstance(
                         one, Lookup | Expire | AddInbox | AddItem | ReadItems | DropItems)]
-                    return await self.spaces.perform(first.handle, spaces)
+                    results = await self.spaces.perform(first.handle, spaces)
+                    # Before anything else is done in this space: whose roles ended is sent nothing that comes after,
+                    # and the group that this was asked in may wait for other spaces yet.
+                    if rotated := growth(spaces, results).rotated:
+                        self._news.tell(Growth(rotated, {}, ()))
+                    return results
         except Unavailable:
             return [_NO_ANSWER] * len(requests)
 
