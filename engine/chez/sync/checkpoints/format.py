@@ -25,6 +25,7 @@ is left out, added or altered changes a hash.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -71,7 +72,7 @@ class Other(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
 class Run(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """Entries of one author that follow each other, from number `first` on, without their changes.
 
-    `times` are differences to the time before; `ages` those of all items, or none when all are 0;
+    `times` and `ages` (of all items, or none when all are 0) are differences to the one before;
     `heads` and `parts` name the entry that they begin at, or are of; `kept` the entries that are not
     compacted, by their hashes: their time is 0 and they have no items here.
     """
@@ -80,7 +81,7 @@ class Run(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=Tr
     first: Annotated[int, Meta(ge=1, le=2**62)]
     times: list[Moment]
     counts: list[Count]
-    ages: list[Annotated[int, Meta(ge=0, le=2**62)]]
+    ages: list[Moment]
     others: list[Other]
     heads: list[tuple[Count, Annotated[list[Id], Meta(max_length=64)]]]
     parts: list[tuple[Count, Part]]
@@ -219,7 +220,8 @@ def run_of(author: bytes, frames: Sequence[Frame]) -> Run:
             heads.append((n, list(named)))
         if frame.part is not None:
             parts.append((n, frame.part))
-    return Run(author, frames[0].sequence, times, [frame.changes for frame in frames], ages if any(ages) else [],
+    return Run(author, frames[0].sequence, times, [frame.changes for frame in frames],
+               [age - before for before, age in pairwise([0, *ages])] if any(ages) else [],
                others, heads, parts, kept)
 
 
@@ -232,6 +234,7 @@ def frames_of(run: Run) -> Iterator[Frame]:
     for other in run.others:
         others.setdefault(other.entry, {})[other.at] = other.item
     time, at = 0, 0
+    every = list(accumulate(run.ages))
     named: tuple[bytes, ...] = ()
     for n, (step, changes) in enumerate(zip(run.times, run.counts, strict=True)):
         if n in kept:
@@ -243,9 +246,9 @@ def frames_of(run: Run) -> Iterator[Frame]:
         named = tuple(heads.get(n, named))
         mine = others.get(n, {})
         count = changes + len(mine)
-        ages = tuple(run.ages[at : at + count]) if run.ages else (0,) * count
+        ages = tuple(every[at : at + count]) if every else (0,) * count
         at += count
-        if time < 0 or len(ages) != count or any(place >= count for place in mine):
+        if time < 0 or len(ages) != count or min(ages, default=0) < 0 or any(place >= count for place in mine):
             raise BadEntry("a run of entries has columns that do not fit")
         yield Frame(run.first + n, time, changes, ages, mine, named, parts.get(n))
 
