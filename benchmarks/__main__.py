@@ -43,7 +43,14 @@ from benchmarks.harness import (
 )
 from benchmarks.report import table, write_page
 
-__all__ = ("main", "run")
+__all__ = ("every", "main", "run")
+
+
+def every() -> tuple[Benchmark, ...]:
+    """All there is to measure, in the order of the page."""
+    themes = (store, stores, queries, live, sync, checkpoints, reconnect, relay, cluster, imports, jobs, feeds,
+              membership, keys, texts, blobs)
+    return tuple([benchmark for theme in themes for benchmark in theme.benchmarks()])
 
 
 def run(
@@ -86,12 +93,7 @@ def main(
     """Measure figures by ID (all without one), print a table, exit 1 if one can't be measured."""
     # A program that was started before, or was installed, has its bytecode; peers' programs have theirs.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    benchmarks = (*store.benchmarks(), *stores.benchmarks(), *queries.benchmarks(), *live.benchmarks(),
-                  *sync.benchmarks(), *checkpoints.benchmarks(), *reconnect.benchmarks(), *relay.benchmarks(),
-                  *cluster.benchmarks(),
-                  *imports.benchmarks(), *jobs.benchmarks(),
-                  *feeds.benchmarks(), *membership.benchmarks(), *keys.benchmarks(),
-                  *texts.benchmarks(), *blobs.benchmarks())
+    benchmarks = every()
     figures = {figure.id: figure for benchmark in benchmarks for figure in benchmark.figures}
     console = Console(width=None if sys.stdout.isatty() else 120)
     if only_list:

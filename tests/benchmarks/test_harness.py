@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks import __main__ as cli
-from benchmarks import feeds, harness, imports, jobs, live, queries, store, stores, sync, texts
+from benchmarks import harness, texts
 from benchmarks.harness import Bench, Benchmark, BenchmarkFailed, Figure, Runs
 from benchmarks.report import page
 from click.testing import CliRunner
@@ -92,16 +92,23 @@ def test_a_benchmark_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_the_real_figures_are_complete() -> None:
-    """Every figure that issues 3 and 4 name exists once, names a peer or a limit, and tells what it measures."""
-    themes = (store, stores, queries, live, sync, imports, jobs, feeds, texts)
-    figures = [f for theme in themes for b in theme.benchmarks() for f in b.figures]
-    assert sorted(f.id for f in figures) == sorted([
+    """Every figure that issues 3 to 6 name exists once, names a peer or a limit, and tells what it measures."""
+    figures = [f for b in cli.every() for f in b.figures]
+    ids = [f.id for f in figures]
+    assert len(ids) == len(set(ids))
+    named = {
         "put.bulk", "put.single", "put.concurrent64", "sync.records_1000", "sync.latency_p50",
         "sync.latency_p99", "import.linky", "cli.warm", "job.cold", "job.fresh", "job.linky_year",
         "relay.bytes_per_record", "query.indexed", "query.fulltext", "query.live", "query.live_unindexed",
         "open.first_query", "scan.rss", "feed.rate", "text.trace", "text.open", "text.resume",
-        *(f"store.peers.{name}" for name in ("create", "read", "query", "update", "open", "disk"))])
-    assert all(f.peers and f.what.endswith(".") and f.better in ("less", "more") for f in figures)
+        *(f"store.peers.{name}" for name in ("create", "read", "query", "update", "open", "disk")),
+        "keys.join", "keys.epoch_1000", "keys.membership_verify", "keys.recover",
+        "relay.append", "relay.append_cluster", "relay.append_p99", "relay.fanout", "relay.idle_memory",
+        "sync.changes_10000", "sync.bootstrap_100k", "sync.idle_reconnect", "relay.bytes_checkpointed"}
+    assert named <= set(ids)
+    assert all(f.what.endswith(".") and f.better in ("less", "more") for f in figures)
+    assert all(f.peers or f.goal is not None for f in figures if f.id in named)
+    assert all(set(f.times) <= set(f.peers) for f in figures)
 
 
 def test_a_trace_that_is_not_there_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -115,6 +115,7 @@ def test_pieces_of_formats(data: bytes) -> None:
     check(Linky(), LINKY.read_bytes()[:250] + data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("connector", "repeat"), [
     (Tempo(), b"01/01/2024;BLEU\n"),
     (Linky(), b"2022-07-29T00:30:00+02:00;330\n"),
