@@ -90,9 +90,8 @@ async def written(a: chez.Home, b: chez.Home, url: str) -> set[str]:
     return {f"{name}{number}" for name in "ab" for number in range(8)}
 
 
-@pytest.mark.parametrize("lost", [
-    pytest.param(slice(-12, -11), id="one"), pytest.param(slice(-4, None), id="the last", marks=pytest.mark.slow),
-    pytest.param(slice(-14, -6), id="many", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [slice(-12, -11), slice(-4, None), slice(-14, -6)], ids=["one", "the last", "many"])
 async def test_what_the_engine_lost_devices_bring_back(cluster: Cluster, tmp_path: Path, lost: slice) -> None:
     """Blocks are gone from every node: the relay hands out nothing that does not chain, devices notice and re-seed."""
     async with (emptied_store(cluster) as store, relay(None, *nodes(cluster)) as server,

@@ -19,6 +19,8 @@ from tests.relay.storing import CONTROL, QUOTAS, READ, SPACE, Clock, chunk, code
 from tests.relay.support import Space, packet, seed
 from tests.relay.test_storage import GROUPS, headed
 
+pytestmark = pytest.mark.slow
+
 NEXT = Space("next")
 
 
@@ -45,7 +47,6 @@ async def test_relays_in_turn_answer_as_one_store_would(
     await answer_alike(cluster, groups, 2)
 
 
-@pytest.mark.slow
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(GROUPS)
 async def test_many_relays_in_turn_answer_as_one_store_would(
