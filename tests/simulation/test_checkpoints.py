@@ -39,6 +39,11 @@ def test_devices_agree_while_what_they_wrote_is_checkpointed_and_dropped(seed: i
     play(seed, 400)
 
 
+def test_where_an_entry_was_at_a_former_store_says_nothing_of_the_present_one() -> None:
+    """An entry waits for its key while the relay loses its store: its old place is not taken for one to be dropped."""
+    play(1002, 800)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("thousand", range(1, 3))

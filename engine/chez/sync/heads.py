@@ -40,6 +40,8 @@ def forget_heads(db: Connection, space: int, relay: int) -> None:
     db.execute("DELETE FROM relay_head WHERE space = ? AND relay = ?", (space, relay))
     db.execute("DELETE FROM gap WHERE space = ? AND relay = ?", (space, relay))
     db.execute("DELETE FROM claim WHERE space = ? AND relay = ?", (space, relay))
+    # What waits for its key has no place in the log that there is now.
+    db.execute("UPDATE locked SET position = 0 WHERE space = ? AND relay = ?", (space, relay))
 
 
 def head_after(before: bytes, entries: Sequence[Entry]) -> bytes:

@@ -147,12 +147,12 @@ class Intake:
             self._lock(error.epoch, entry)
             return
         except ValueError as error:  # an envelope of another format
-            self._quarantine(entry.offset, str(error), entry.envelope)
+            self._quarantine(entry.offset or None, str(error), entry.envelope)
             return
         except BadEntry as error:
-            self._quarantine(entry.offset, error.message, entry.envelope)
+            self._quarantine(entry.offset or None, error.message, entry.envelope)
             return
-        self._received(signed, before, entry.offset, entry.envelope)
+        self._received(signed, before, entry.offset or None, entry.envelope)
 
     def folded(self, signed: SignedEntry) -> None:
         """Take in an entry that was made again from a checkpoint, whose chain was folded. Raises `HomeCopied`."""
@@ -177,16 +177,18 @@ class Intake:
 
     def _lock(self, epoch: bytes, entry: Entry) -> None:
         """Keep an entry until the key of its epoch is here: a device that was away meets these."""
-        self.db.execute("INSERT OR IGNORE INTO locked (space, id, epoch, relay, position, envelope) "
-                        "VALUES (?, ?, ?, ?, ?, ?)", (self.space.n, entry_id(entry.envelope), epoch, self.relay,
+        self.db.execute("INSERT INTO locked (space, id, epoch, relay, position, envelope) VALUES (?, ?, ?, ?, ?, ?) "
+                        "ON CONFLICT (space, id) DO UPDATE SET relay = excluded.relay, position = excluded.position "
+                        "WHERE position = 0", (self.space.n, entry_id(entry.envelope), epoch, self.relay,
                                                       entry.offset, entry.envelope))
 
     def take_locked(self) -> int:
         """Take in what was locked and can be opened now; how many entries that were. Raises `HomeCopied`."""
         taken = 0
         for epoch in self._unlocked():
-            rows = self.db.execute("SELECT id, relay, position FROM locked WHERE space = ? AND epoch = ? "
-                                   "ORDER BY position", (self.space.n, epoch)).fetchall()
+            # From a store that is no more nothing follows for the one that there is.
+            rows = self.db.execute("SELECT id, iif(position, relay, 0), position FROM locked "
+                                   "WHERE space = ? AND epoch = ? ORDER BY position", (self.space.n, epoch)).fetchall()
             for id, self.relay, position in rows:
                 if self._spent:
                     break

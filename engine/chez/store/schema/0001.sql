@@ -236,7 +236,7 @@ CREATE TABLE locked (                 -- arrived before the keys of their epoch
     id       BLOB NOT NULL,           -- of the envelope
     epoch    BLOB NOT NULL,
     relay    INTEGER NOT NULL REFERENCES relay,
-    position INTEGER NOT NULL,
+    position INTEGER NOT NULL,        -- 0: the relay has another store since
     envelope BLOB NOT NULL,
     PRIMARY KEY (space, id)
 ) WITHOUT ROWID;
