@@ -238,7 +238,7 @@ def _shape(costs: Costs) -> list[str]:
     for load in (0.25, 0.5, 0.8, 0.95):
         rate = load * costs.append
         size, wait = group_model(rate, costs.fdatasync, each)
-        played, waited = commits(rate, costs.fdatasync, each, 200_000, random)
+        played, waited = commits(rate, costs.fdatasync, each, 50_000, random)
         row = (size, played, wait * 1e3, waited * 1e3)
         lines.append(f"| {load:.0%} | {' | '.join(map(number, row))} |")
     lines += [

@@ -127,6 +127,7 @@ def test_a_second_owner_is_told_who_is_first(owned: Chez) -> None:
         assert str(owned.made[0]) in error["message"] and "owner.sock" in error["message"]
 
 
+@pytest.mark.slow
 def test_a_home_held_by_an_app_without_a_socket_is_busy(chez: Chez) -> None:
     """An app that holds the home and serves nothing: others wait a little, then are told."""
     code = ("import asyncio, chez, sys\n"

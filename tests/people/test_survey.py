@@ -107,6 +107,7 @@ async def test_a_relay_that_alters_what_it_has_is_named(tmp_path: Path) -> None:
                     await outsider.look()
 
 
+@pytest.mark.slow
 async def test_a_relay_that_is_too_slow_is_not_waited_for(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes that come one by one: a join ends by itself, and says what to do; later it works."""
