@@ -1,10 +1,10 @@
 """Checkpoints are made, vouched for and dropped while devices write, and everybody holds the same all the while."""
 
-import sys
 
 import pytest
 
 from chez_relay.storage import Expire, Quotas
+from tests.simulation.replaying import replaying
 from tests.simulation.test_convergence import check
 from tests.simulation.world import World
 
@@ -22,14 +22,10 @@ def world_with(seed: int, steps: int) -> World:
 def play(seed: int, steps: int) -> World:
     """Edits, faults, checkpoints and drops, then peace; what is promised holds, or the seed is printed."""
     world = World(seed, checkpoints=True)
-    try:
+    with replaying(world, seed, steps):
         world.chaos(steps)
         world.heal()
         check(world)
-    except BaseException:
-        last = "\n".join(world.trace[-30:])
-        sys.stderr.write(f"\nfailing run: {seed=} {steps=} ({len(world.trace)} events)\n{last}")
-        raise
     return world
 
 

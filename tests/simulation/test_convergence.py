@@ -20,6 +20,7 @@ from chez.sync import arrivals
 from chez.sync.chains import relearn
 from tests.simulation.device import Device
 from tests.simulation.household import NOW
+from tests.simulation.replaying import replaying
 from tests.simulation.world import World
 
 STEPS = int(os.environ.get("CHEZ_STEPS", "400"))
@@ -64,14 +65,10 @@ def kinds_in_order(kinds: str | None) -> str | None:
 def play(seed: int, steps: int = STEPS) -> World:
     """One run: faults and edits, then peace; what is promised holds, or the seed is printed."""
     world = World(seed)
-    try:
+    with replaying(world, seed, steps):
         world.chaos(steps)
         world.heal()
         check(world)
-    except BaseException:
-        last = "\n".join(world.trace[-30:])
-        sys.stderr.write(f"\nfailing run: CHEZ_SEED={seed} CHEZ_STEPS={steps} ({len(world.trace)} events)\n{last}")
-        raise
     return world
 
 

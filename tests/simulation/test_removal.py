@@ -1,7 +1,6 @@
 """Devices are taken out by others in the midst of it all: those that remain agree, and lose nothing of their own."""
 
 import os
-import sys
 
 import pytest
 
@@ -13,6 +12,7 @@ from chez.spaces.space import add_to_space
 from chez.spaces.statements import Role
 from chez.store.database import Connection
 from tests.simulation.device import Device
+from tests.simulation.replaying import replaying
 from tests.simulation.test_convergence import check
 from tests.simulation.workload import Workload
 from tests.simulation.world import Link, World
@@ -149,14 +149,10 @@ def _entries(db: Connection) -> list[tuple[bytes, bytes, int, bytes, int]]:
 def play(seed: int, steps: int = STEPS) -> Removals:
     """One run, or the seed that replays it."""
     world = Removals(seed)
-    try:
+    with replaying(world, seed, steps):
         world.chaos(steps)
         world.heal()
         world.check()
-    except BaseException:
-        last = "\n".join(world.trace[-30:])
-        sys.stderr.write(f"\nfailing run: CHEZ_SEED={seed} CHEZ_STEPS={steps} ({len(world.trace)} events)\n{last}")
-        raise
     return world
 
 

@@ -1,7 +1,6 @@
 """Homes that are restored or copied become new devices: nothing acknowledged is lost, and all agree."""
 
 import os
-import sys
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -13,6 +12,7 @@ from chez.records.anew import unsettled
 from chez.store.database import Connection, connect
 from tests.simulation.device import Device
 from tests.simulation.household import NOW, Member
+from tests.simulation.replaying import replaying
 from tests.simulation.test_convergence import check
 from tests.simulation.world import World
 
@@ -111,14 +111,10 @@ def copied(db: Connection) -> Connection:
 def play(seed: int, fate: Fate, steps: int = STEPS, *, rotates: bool = True) -> Renewals:
     """One run, or the seed that replays it."""
     world = Renewals(seed, fate, rotates=rotates)
-    try:
+    with replaying(world, seed, steps):
         world.chaos(steps)
         world.heal()
         world.check()
-    except BaseException:
-        last = "\n".join(world.trace[-30:])
-        sys.stderr.write(f"\nfailing run: CHEZ_SEED={seed} CHEZ_STEPS={steps} ({len(world.trace)} events)\n{last}")
-        raise
     return world
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from chez.records.store import RecordStore
 from chez.store.database import Connection
 from chez.sync.outbox import waiting_spaces
+from chez.sync.replica import Replica
 from chez.sync.sealed import Sealed
 from chez_wire.envelope import GENESIS_HEAD
 from chez_wire.frames import Entry
@@ -179,31 +180,8 @@ def test_what_is_written_is_sealed_for_both_in_its_transaction() -> None:
     assert one.entry == two.entry and one.id != two.id
 
 
-def test_what_one_relay_brought_is_given_to_the_other_at_the_second_look() -> None:
-    """An entry of another device, which only one relay shows: after two looks it is sealed for the other, once."""
-    family = Family()
-    reader: Home = family.other
-    reader.db.execute("INSERT INTO relay (n, url) VALUES (2, 'ws://other.test:8787')")
-    replica = reader.replicas[1]
-    replica.relays.kept |= set(RELAYS)
-    replica.resume(reader.db, 2, bytes(32))
-    for relay in RELAYS:
-        for one in replica.unacknowledged(reader.db, relay):
-            replica.acknowledged(reader.db, relay, one, None)
-    family.founder.records.put(family.founder.db, 1, "notes", "a", {"x": 1})
-    (envelope,) = family.founder.sends()
-    reader.receives([envelope])
-    assert [replica.overdue(reader.db, relay) for relay in RELAYS] == [[], []]
-    assert replica.overdue(reader.db, 1) == []
-    (late,) = replica.overdue(reader.db, 2)
-    assert replica.overdue(reader.db, 2) == []
-    replica.acknowledged(reader.db, 2, late, None)
-    assert reader.count("lacking") == reader.count("sealed") == 0
-
-
-def test_what_the_other_relay_shows_in_time_is_not_given_to_it() -> None:
-    """The author's own copy arrives there between two looks: nothing is sent."""
-    family = Family()
+def brought_by_one(family: Family) -> tuple[Home, Replica, bytes]:
+    """A device that knows two relays, of which one brought an entry of another device: its envelope comes along."""
     reader = family.other
     reader.db.execute("INSERT INTO relay (n, url) VALUES (2, 'ws://other.test:8787')")
     replica = reader.replicas[1]
@@ -215,6 +193,25 @@ def test_what_the_other_relay_shows_in_time_is_not_given_to_it() -> None:
     family.founder.records.put(family.founder.db, 1, "notes", "a", {"x": 1})
     (envelope,) = family.founder.sends()
     reader.receives([envelope])
+    return reader, replica, envelope
+
+
+def test_what_one_relay_brought_is_given_to_the_other_at_the_second_look() -> None:
+    """An entry of another device, which only one relay shows: after two looks it is sealed for the other, once."""
+    family = Family()
+    reader, replica, _ = brought_by_one(family)
+    assert [replica.overdue(reader.db, relay) for relay in RELAYS] == [[], []]
+    assert replica.overdue(reader.db, 1) == []
+    (late,) = replica.overdue(reader.db, 2)
+    assert replica.overdue(reader.db, 2) == []
+    replica.acknowledged(reader.db, 2, late, None)
+    assert reader.count("lacking") == reader.count("sealed") == 0
+
+
+def test_what_the_other_relay_shows_in_time_is_not_given_to_it() -> None:
+    """The author's own copy arrives there between two looks: nothing is sent."""
+    family = Family()
+    reader, replica, envelope = brought_by_one(family)
     assert replica.overdue(reader.db, 2) == []
     replica.incoming(reader.db, 2, [Entry(1, envelope)], GENESIS_HEAD)
     assert replica.overdue(reader.db, 2) == []
