@@ -120,8 +120,7 @@ class Syncing:
         """Keep all spaces in step while the block lasts; with `send` their attachments too, in the background."""
         if self.links:
             raise _connected(self.links[0])
-        assert self._spaces is not None  # the home serves them when it opens
-        spaces = list(self._spaces.all.values())  # whatever comes from here on joins by itself
+        spaces = list(self._spaces_here.all.values())  # whatever comes from here on joins by itself
         async with AsyncExitStack() as stack:
             self._running = _Running(url, retry, send, stack)
             stack.callback(self._stopped)
@@ -196,8 +195,7 @@ class Syncing:
 
     async def found(self, n: int) -> None:
         """There is a space in row `n` of the store, or more of it than before; or it was deleted elsewhere."""
-        assert self._spaces is not None
-        known = self._spaces.all.get(n)
+        known = self._spaces_here.all.get(n)
         if known is not None:
             moved, gone = await self._database.write(lambda db: (_moved(db, known), buried(db, known.space.id)))
             if gone:
@@ -205,18 +203,17 @@ class Syncing:
                 return
             if moved:
                 await self.replace(known, lambda db: None)
-        held = await self._spaces.open(n)
+        held = await self._spaces_here.open(n)
         if held is not None:
             await self._join(held)
         else:
-            for link in self.links_of(self._spaces.all[n].space):
-                link.wake(self._spaces.all[n].space.id)
+            for link in self.links_of(self._spaces_here.all[n].space):
+                link.wake(self._spaces_here.all[n].space.id)
 
     async def erase(self, held: Held, word: Callable[[Connection], None]) -> None:
         """Take a space off this device, after `word` in one transaction. Raises `StorageFailed`: then it is here still.
         """
-        assert self._spaces is not None
-        spaces = self._spaces
+        spaces = self._spaces_here
         spaces.drop(held.space.n)
         self._leave(held)
 
@@ -245,8 +242,7 @@ class Syncing:
         await self._database.write(work)
         if url not in self._beside:
             self._beside.append(url)
-        assert self._spaces is not None
-        for held in list(self._spaces.all.values()):
+        for held in list(self._spaces_here.all.values()):
             await self._join(held)
 
     async def allow(self, url: str, token: str) -> None:
@@ -262,10 +258,9 @@ class Syncing:
             return False
         await self._database.write(lambda db: db.execute("UPDATE relay SET beside = 0 WHERE url = ?", (url,)))
         self._beside.remove(url)
-        assert self._spaces is not None
         for link in [link for link in self.links if link.url == url]:
-            kept = [held for held in self._spaces.all.values() if url in self.urls_of(held.space)]
-            for held in self._spaces.all.values():
+            kept = [held for held in self._spaces_here.all.values() if url in self.urls_of(held.space)]
+            for held in self._spaces_here.all.values():
                 if held not in kept:
                     link.drop(held.replica)
             if not kept:
@@ -288,8 +283,7 @@ class Syncing:
 
     async def _reseed(self, url: str) -> None:
         """Read each space's relay from its beginning, and send it what it lacks, with the next connection."""
-        assert self._spaces is not None
-        spaces = list(self._spaces.all.values())
+        spaces = list(self._spaces_here.all.values())
 
         def work(db: Connection) -> None:
             for held in spaces:
@@ -303,8 +297,7 @@ class Syncing:
             link.begin_anew()
 
     async def _synced(self, begun: dict[Link, tuple[int, Progress]], timeout: float) -> SyncReport:
-        assert self._spaces is not None
-        own = self.links_of(self._spaces.private.space)
+        own = self.links_of(self._spaces_here.private.space)
         failed = await in_step(own, timeout)
         if all(failed):
             raise next(error for error in failed if error is not None)
@@ -314,7 +307,7 @@ class Syncing:
             waited.append(link)
             with suppress(ChezError):  # told below
                 await link.synced(timeout)
-        for held in list(self._spaces.all.values()):
+        for held in list(self._spaces_here.all.values()):
             there = [link for link in self.links_of(held.space)
                      if held.space.id not in link.problems and link.status not in ("connecting", "failed")]
             for link in there:
