@@ -11,7 +11,7 @@ from chez.keys.epochs import Epoch
 from chez.store.database import Connection
 from chez.sync.connection import connect
 from chez.sync.entry import CHANGES, seal
-from chez.sync.outbox import change_items, waiting_changes
+from chez.sync.outbox import change_items, put_into, waiting_changes
 from chez.sync.planning import plan
 from chez_wire.login import Role
 from tests.home.pairing import PASSPHRASE
@@ -70,7 +70,7 @@ async def crooked_put(home: chez.Home, space: chez.Space, keys: Epoch, value: di
         out = []
         for batch, part in plan(waiting_changes(db, replica.space.n)):
             row, entry = replica._append(db, 1, CHANGES, change_items(db, replica.space.n, batch, 1), part)
-            db.executemany("UPDATE change SET state = 0, entry = ? WHERE n = ?", [(row, one.n) for one in batch])
+            put_into(db, replica.space.n, batch, row)
             out.append(seal(entry.packed, replica.space.handle, keys, random_bytes(24)))
         return out
 

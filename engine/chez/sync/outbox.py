@@ -17,7 +17,7 @@ from chez.store.database import Connection
 from chez.sync.entry import CHANGE, GONE, JOURNAL_HEAD, SPACE, STATEMENTS, Item, RelayHead, log_name
 from chez.sync.planning import Waiting
 
-__all__ = ("change_items", "has_statements", "journal_head", "named_by", "offers", "say_last", "seen_last",
+__all__ = ("change_items", "has_statements", "journal_head", "named_by", "offers", "put_into", "say_last", "seen_last",
            "take_statements", "unheard", "waiting_changes", "waiting_spaces")
 
 
@@ -92,6 +92,15 @@ def change_items(db: Connection, space: int, batch: list[Waiting], now: int) -> 
         (batch[0].n, batch[-1].n, space))
     return [Item(CHANGE, collection, id, data, max(0, now - time) if time else 0)
             for collection, id, data, time in rows]
+
+
+def put_into(db: Connection, space: int, batch: list[Waiting], entry: int) -> None:
+    """These changes are in an entry now, by its row; no other of the space waits between them."""
+    # One statement: each gives back its part of the transaction's journal at its end, and for a first
+    # sync of 100,000 changes the search for that part, over and over, took six times as long as all else.
+    db.execute("UPDATE change INDEXED BY outbox SET state = 0, entry = ? WHERE state = 1 AND n BETWEEN ? AND ? "
+               "AND (SELECT space FROM record WHERE record.n = change.record) = ?",
+               (entry, batch[0].n, batch[-1].n, space))
 
 
 def offers(db: Connection) -> list[Item]:

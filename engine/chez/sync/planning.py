@@ -34,26 +34,44 @@ class Waiting:
 def plan(waiting: Iterable[Waiting]) -> Iterator[tuple[list[Waiting], Part | None]]:
     """Entries in order: the changes of each, and which part of a batch it is."""
     entry: list[Waiting] = []
+    filled = _Load()
     for _, items in groupby(waiting, lambda one: (one.batch, one.n if one.batch is None else 0)):
         group = list(items)
-        if _fits(group) or len(group) == 1:
-            if entry and (entry[0].origin != group[0].origin or not _fits(entry + group)):
+        load = _Load.of(group)
+        if load.fits or len(group) == 1:
+            if entry and (entry[0].origin != group[0].origin or not (filled + load).fits):
                 yield entry, None
-                entry = []
+                entry, filled = [], _Load()
             entry += group
+            filled += load
             continue
         if entry:
             yield entry, None
-            entry = []
+            entry, filled = [], _Load()
         pieces = list(_cut(group))
         yield from ((piece, Part(number, number == len(pieces) - 1)) for number, piece in enumerate(pieces))
     if entry:
         yield entry, None
 
 
-def _fits(group: list[Waiting]) -> bool:
-    return len(group) <= _ROOM and sum(one.size for one in group) <= TARGET_INNER and (
-        sum(one.weight for one in group) <= MAX_ENTRY_OPERATIONS)
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """What some changes take of an entry: how many they are, their bytes, their operations."""
+
+    count: int = 0
+    size: int = 0
+    weight: int = 0
+
+    @classmethod
+    def of(cls, group: list[Waiting]) -> "_Load":
+        return cls(len(group), sum([one.size for one in group]), sum([one.weight for one in group]))
+
+    def __add__(self, other: "_Load") -> "_Load":
+        return _Load(self.count + other.count, self.size + other.size, self.weight + other.weight)
+
+    @property
+    def fits(self) -> bool:
+        return self.count <= _ROOM and self.size <= TARGET_INNER and self.weight <= MAX_ENTRY_OPERATIONS
 
 
 def _cut(group: list[Waiting]) -> Iterator[list[Waiting]]:

@@ -48,6 +48,7 @@ from chez.sync.outbox import (
     journal_head,
     named_by,
     offers,
+    put_into,
     say_last,
     seen_last,
     take_statements,
@@ -162,8 +163,7 @@ class Replica:
         for batch, part in plan(waiting_changes(db, self.space.n)) if writes else ():
             items = change_items(db, self.space.n, batch, now) + self._journal_head(db)
             made.append(self._append(db, now, CHANGES, items, part))
-            entry = made[-1][0]
-            db.executemany("UPDATE change SET state = 0, entry = ? WHERE n = ?", [(entry, one.n) for one in batch])
+            put_into(db, self.space.n, batch, made[-1][0])
         if self.space.private and right is not None:
             made += [self._append(db, now, CHANGES, [item]) for item in offers(db)]
         if right is not None and not made and (head := self._journal_head(db)):
