@@ -18,13 +18,14 @@ from chez_wire.fields import Box, Bytes, Envelope, Frame, Id, Item, Offset, Ref,
 from chez_wire.kept import Ahead, Keep, Kept, Lost, Resume, Resumed
 from chez_wire.limits import MAX_CHUNK_IDS, MAX_CLAIMS, MAX_DROPPED, MAX_FRAME, MAX_INBOX_TTL, MAX_PACKETS
 from chez_wire.login import Role
+from chez_wire.meeting import Meet, Met
 
 __all__ = (
     "PROTOCOL_VERSION", "Ack", "Ahead", "Append", "Appended", "Chunk", "ChunksHeld", "Claim", "ClientFrame",
     "CreateInbox", "CreateSpace", "Credit", "DeleteSpace", "Done", "Drop", "Dropped", "Ended", "Entries", "Entry",
-    "Failed", "GetChunk", "GetPacket", "HasChunks", "Hello", "InboxItem", "InboxItems", "Keep", "Kept", "Lost", "Open",
-    "Opened", "OpenedSpace", "Packet", "Put", "PutChunk", "Read", "RelayFrame", "Resume", "Resumed", "Rotate",
-    "SealedPacket", "Subscribe", "Watch", "Welcome", "decode_client", "decode_relay", "encode",
+    "Failed", "GetChunk", "GetPacket", "HasChunks", "Hello", "InboxItem", "InboxItems", "Keep", "Kept", "Lost", "Meet",
+    "Met", "Open", "Opened", "OpenedSpace", "Packet", "Put", "PutChunk", "Read", "RelayFrame", "Resume", "Resumed",
+    "Rotate", "SealedPacket", "Subscribe", "Watch", "Welcome", "decode_client", "decode_relay", "encode",
 )
 
 PROTOCOL_VERSION: Final = 1
@@ -335,11 +336,11 @@ class Ended(Frame, tag=43, frozen=True):
 
 ClientFrame = (
     Hello | CreateSpace | Open | Append | Subscribe | Credit | Read | CreateInbox | Put | Watch | Ack
-    | PutChunk | GetChunk | HasChunks | Rotate | GetPacket | DeleteSpace | Keep | Resume | Drop
+    | PutChunk | GetChunk | HasChunks | Rotate | GetPacket | DeleteSpace | Keep | Resume | Drop | Meet
 )
 RelayFrame = (
     Welcome | Done | Opened | Appended | Entries | InboxItems | Failed | Chunk | ChunksHeld | Packet | Ended
-    | Kept | Resumed
+    | Kept | Resumed | Met
 )
 
 _encoder = msgspec.msgpack.Encoder()

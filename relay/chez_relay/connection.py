@@ -138,7 +138,7 @@ class Connection:
         return stalled
 
     def _hello_is_late(self) -> None:
-        if self._session.state is State.GREETING:
+        if self._session.state in (State.GREETING, State.MEETING):
             self.close(POLICY_VIOLATION, "no Hello in time")
 
     def _apply(self, effects: list[Effect], *, soon: bool = False) -> None:

@@ -46,7 +46,7 @@ class Code(enum.StrEnum):
     NOT_SUBSCRIBED = "not_subscribed"
     """Credit for a space without a subscription on this connection."""
     OUT_OF_ORDER = "out_of_order"
-    """The frame is not allowed now: before Hello, a second Hello, or a Resume where roles are open."""
+    """The frame is not allowed now: before Hello or Meet, a second one of these, or a Resume where roles are open."""
     QUOTA = "quota"
     """The space, its control quota or its quota for chunks is full."""
     ROLE = "role"
@@ -57,6 +57,9 @@ class Code(enum.StrEnum):
     """A rotation builds on another read key than the space has now, or a drop on another log."""
     STORAGE = "storage"
     """The disk failed and nothing was stored, or a cluster did not answer; the same request may be repeated."""
+    STRANGER = "stranger"
+    """No space in common was proven (closes the connection), or not this one: at a device's own relay on its network.
+    """
     TOKEN = "token"
     """The operator wants a token for creating spaces."""
     TOO_MANY = "too_many"

@@ -8,6 +8,7 @@ the effects each call returns, in order.
 
     GREETING   waiting for Hello: versions, the client's nonce, the relay's dialled name
     READY      every other frame is allowed
+    MEETING    instead, at a relay that wants proof of a space in common: waiting for Meet
     OPENING    an Open or a Resume waits for its credentials from storage; frames wait behind
                it, so that a client may send it and what needs it in one go
     CLOSED     nothing is read any more
@@ -26,6 +27,7 @@ from chez_relay.chunks import ChunkFrame, plan
 from chez_relay.effects import Ask, Close, Effect, Follow
 from chez_relay.errors import Code
 from chez_relay.kept import KeptHere, KeptSessions
+from chez_relay.lan.meeting import Acquaintances, Meeting
 from chez_relay.logins import outcome
 from chez_relay.replies import done, entries, fail, refused, send
 from chez_relay.resuming import Resuming
@@ -68,6 +70,7 @@ from chez_wire.frames import (
     HasChunks,
     Hello,
     Keep,
+    Meet,
     Open,
     Opened,
     Packet,
@@ -81,7 +84,7 @@ from chez_wire.frames import (
     Welcome,
     decode_client,
 )
-from chez_wire.limits import MAX_FRAME, MAX_PAGE
+from chez_wire.limits import ID_BYTES, MAX_FRAME, MAX_PAGE
 from chez_wire.login import Role
 
 __all__ = ("MAX_WAITING_BYTES", "MAX_WAITING_FRAMES", "TRANSITIONS", "RelaySession", "State")
@@ -101,6 +104,7 @@ class State(enum.Enum):
     """Where a connection is."""
 
     GREETING = enum.auto()
+    MEETING = enum.auto()
     READY = enum.auto()
     OPENING = enum.auto()
     CLOSED = enum.auto()
@@ -111,7 +115,8 @@ _REQUESTS = (CreateSpace, Append, Subscribe, Credit, Read, CreateInbox, Put, Wat
 
 TRANSITIONS: Final[Mapping[State, Mapping[type[Any], State]]] = MappingProxyType({
     # state: {what happens: the state after it}; `Found` is the storage's answer to an Open or a Resume
-    State.GREETING: {Hello: State.READY},
+    State.GREETING: {Hello: State.READY},  # or MEETING
+    State.MEETING: {Meet: State.READY},
     State.READY: {Open: State.OPENING, Resume: State.OPENING, **dict.fromkeys(_REQUESTS, State.READY)},
     State.OPENING: {Found: State.READY, Refused: State.READY},
     State.CLOSED: {},
@@ -125,15 +130,15 @@ class RelaySession:
     bytes; `incarnation` the storage's; `tokens` what an operator accepts for creating
     spaces (empty: everybody may); `may` is asked before what needs no role, or costs
     memory: packets, making spaces and inboxes, holding them open. `kept` is what this connection keeps for
-    the next, and finds of the one before.
+    the next, and finds of the one before. With `known` a space in common is to be proven first.
     """
 
     __slots__ = ("_incarnation", "_kept", "_may", "_names", "_roles", "_signatures", "_state", "_subscriptions",
-                 "_tickets", "_tokens", "_waiting", "_waiting_bytes")
+                 "_tickets", "_tokens", "_waiting", "_waiting_bytes", "meeting")
 
     def __init__(
         self, *, names: Collection[str], nonce: bytes, incarnation: bytes, tokens: Collection[str] = (),
-        may: May = ANYTHING, kept: KeptHere | None = None,
+        may: May = ANYTHING, kept: KeptHere | None = None, known: Acquaintances | None = None,
     ) -> None:
         self._names = names
         self._incarnation = incarnation
@@ -147,6 +152,8 @@ class RelaySession:
         self._kept = kept or KeptSessions(lambda: 0.0).at("")
         self._waiting: list[ClientFrame] = []
         self._waiting_bytes = 0
+        self.meeting = None if known is None else Meeting(known)
+        """What was proven on this connection, where that is wanted."""
 
     @property
     def state(self) -> State:
@@ -230,8 +237,10 @@ class RelaySession:
         after = TRANSITIONS[self._state].get(type(frame))
         if after is None:
             first = self._state is State.GREETING
-            text = "the first frame must be Hello" if first else "Hello was said already"
+            text = "the first frame must be Hello" if first else "this was said already, or Meet comes first"
             return fail(getattr(frame, "ref", 0), Code.OUT_OF_ORDER, text)
+        if self._state is State.READY and self.meeting is not None and (why := self.meeting.refusal(frame)) is not None:
+            return refused(getattr(frame, "ref", 0), why)
         match frame:
             case Append():
                 return self._append(frame)
@@ -263,6 +272,8 @@ class RelaySession:
                 return self._resume(frame, after)
             case Hello():
                 return self._hello(frame, after)
+            case Meet():
+                return self._meet(frame, after)
 
     def _hello(self, frame: Hello, after: State) -> list[Effect]:
         if PROTOCOL_VERSION not in frame.versions:
@@ -272,10 +283,19 @@ class RelaySession:
             text = ("this relay does not go by the name that was dialled; "
                     "its operator adds names with `chez-relay serve --name HOST:PORT`")
             return self._end(0, Code.WRONG_RELAY, text, POLICY_VIOLATION)
-        self._state = after
+        self._state = after if self.meeting is None else State.MEETING
         nonce = self._signatures.relay_nonce
         self._signatures = Signatures(frame.relay, frame.nonce, nonce)
-        return [send(Welcome(PROTOCOL_VERSION, nonce, self._incarnation))]
+        # A store's incarnation would be a name of the device, for strangers too.
+        incarnation = self._incarnation if self.meeting is None else bytes(ID_BYTES)
+        return [send(Welcome(PROTOCOL_VERSION, nonce, incarnation))]
+
+    def _meet(self, frame: Meet, after: State) -> list[Effect]:
+        met = None if self.meeting is None else self.meeting.meet(frame, self._signatures, self._incarnation)
+        if met is None:
+            return self._end(0, Code.STRANGER, "no space in common was proven", POLICY_VIOLATION)
+        self._state = after
+        return [send(met)]
 
     def _signed(self, frame: CreateSpace | CreateInbox | Rotate | DeleteSpace | Drop) -> list[Effect]:
         made = {CreateSpace: self._may.make_space, CreateInbox: self._may.make_inbox}.get(type(frame))

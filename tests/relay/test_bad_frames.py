@@ -17,6 +17,7 @@ from chez_relay.session import RelaySession
 from chez_wire import frames
 from chez_wire.envelope import entry_id
 from chez_wire.login import Role, resume_message
+from chez_wire.meeting import LEAST_PROOFS, PLAIN_CHANNEL, Side, meeting_proof
 from tests.relay.link import NAME
 from tests.relay.support import Space, key, seed
 
@@ -46,6 +47,8 @@ SAMPLES: dict[type, frames.ClientFrame] = {
     frames.Drop: frames.Drop(1, SPACE.handle, seed("k"), seed("v"), seed("i"), [frames.Dropped(1, 1, seed("h"))], [],
                              bytes(64), bytes(64)),
     frames.DeleteSpace: frames.DeleteSpace(1, SPACE.handle, seed("k"), bytes(64)),
+    frames.Meet: frames.Meet(bytes(32), [meeting_proof(seed("met"), Side.DIALLING, NAME, seed("c"), seed("n"),
+                                                       PLAIN_CHANNEL)] * LEAST_PROOFS),
 }
 
 

@@ -24,6 +24,7 @@ from chez_wire.login import (
     rotate_message,
     vouch_message,
 )
+from chez_wire.meeting import LEAST_PROOFS, Side, channel_of, meeting_proof
 from chez_wire.packets import packets_hash
 
 __all__ = ("FRAMES", "hashes", "vectors")
@@ -66,6 +67,7 @@ FRAMES: tuple[frames.ClientFrame | frames.RelayFrame, ...] = (
     frames.Drop(19, _id(8), _id(22), _id(25), _id(15),
                 [frames.Dropped(1, 16, _id(31)), frames.Dropped(18, 18, _id(18))], [_id(19)],
                 _signature(32), _signature(33)),
+    frames.Meet(_id(34), [_id(number) for number in range(LEAST_PROOFS)]),
     frames.Welcome(1, _id(14), _id(15)),
     frames.Done(1),
     frames.Opened(2, [frames.OpenedSpace(_id(8), Role.READ, "", 17, _id(16)),
@@ -82,6 +84,7 @@ FRAMES: tuple[frames.ClientFrame | frames.RelayFrame, ...] = (
     frames.Ended(_id(8), "rotated"),
     frames.Kept(16, 3, _id(31)),
     frames.Resumed(17, [frames.Ahead(0, 19)], [frames.Lost(2, "rotated")], _id(32)),
+    frames.Met(_id(15), [_id(number) for number in range(LEAST_PROOFS)]),
 )
 """One of each frame."""
 
@@ -105,6 +108,9 @@ def hashes() -> dict[str, str]:
             "chunk_id": chunk_id(b"chunk").hex(), "packets_hash": packets.hex(),
             "kept_digest": kept_digest([_id(8), _id(9), _id(10)]).hex(),
             "resumed_digest": resumed_digest([(_id(9), 17, _id(16)), (_id(10), 0, bytes(32))]).hex(),
+            "channel_of": channel_of(b"certificate").hex(),
+            **{f"meeting_proof_{side}": meeting_proof(_id(35), side, *greeting, channel_of(b"certificate")).hex()
+               for side in Side},
             **{name: message.hex() for name, message in messages.items()}}
 
 

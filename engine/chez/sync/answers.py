@@ -167,7 +167,7 @@ class Answers:
                 return self._resumed(frame)
             case frames.Failed():
                 return self._failed(frame)
-            case frames.Welcome():
+            case frames.Welcome() | frames.Met():
                 misbehaved("the relay welcomes twice")
 
     def _answered(self, ref: int, kind: type[Any]) -> Asked:

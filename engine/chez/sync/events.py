@@ -12,10 +12,14 @@ __all__ = ("AppendDone", "ChunkArrived", "ChunksFound", "Completed", "EntriesArr
 
 @dataclass(frozen=True, slots=True)
 class Welcomed:
-    """The connection stands; `incarnation` (32 bytes) names the relay's store."""
+    """The connection stands; `incarnation` (32 bytes) names the relay's store.
+
+    `met` are the handles of the spaces that both sides keep, where that was proven; None: all may be opened.
+    """
 
     incarnation: bytes
     version: int
+    met: frozenset[bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)

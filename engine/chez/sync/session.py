@@ -6,6 +6,7 @@ caller asks for things (each request returns its `ref` at once), sends what
 Frames are ordered: a request may build on an earlier one that has no answer yet.
 
     GREETING   Hello was sent; requests wait, because they sign the relay's nonce
+    MEETING    instead, where a space in common is proven first: Meet was sent, requests still wait
     READY      requests go out as they are made
     REFUSED    the relay refused the connection (`Refused` with ref 0): nothing more happens
     BROKEN     the relay sent something impossible (`RelayMisbehaved` was raised)
@@ -25,6 +26,7 @@ from chez.errors import InvalidValue, RelayMisbehaved
 from chez.sync.answers import Answers, Asked
 from chez.sync.events import Event, Welcomed
 from chez.sync.following import Following, misbehaved
+from chez.sync.meeting import Approach
 from chez.sync.requests import Rotation, check_credit, ordered_packets
 from chez.sync.resuming import Reading
 from chez_wire import frames
@@ -65,6 +67,7 @@ class State(enum.Enum):
     """Where a connection is."""
 
     GREETING = enum.auto()
+    MEETING = enum.auto()
     READY = enum.auto()
     REFUSED = enum.auto()
     BROKEN = enum.auto()
@@ -75,7 +78,8 @@ _ANSWERS = (frames.Done, frames.Opened, frames.Appended, frames.Entries, frames.
 
 TRANSITIONS: Final[Mapping[State, Mapping[type[Any], State]]] = MappingProxyType({
     # A `Failed` with ref 0 is about the connection; one with a ref changes no state.
-    State.GREETING: {frames.Welcome: State.READY, frames.Failed: State.REFUSED},
+    State.GREETING: {frames.Welcome: State.READY, frames.Failed: State.REFUSED},  # or MEETING
+    State.MEETING: {frames.Met: State.READY, frames.Failed: State.REFUSED},
     State.READY: {frames.Failed: State.READY, **dict.fromkeys(_ANSWERS, State.READY)},
     State.REFUSED: {},
     State.BROKEN: {},
@@ -99,11 +103,13 @@ class Dropping:
 class ClientSession:
     """One connection to a relay.
 
-    `relay` is its name as dialled ("host:port"); `nonce` is 32 fresh random bytes.
+    `relay` is its name as dialled ("host:port"); `nonce` is 32 fresh random bytes. With an
+    `approach` a space in common is proven before anything is asked for.
     """
 
-    def __init__(self, relay: str, nonce: bytes) -> None:
+    def __init__(self, relay: str, nonce: bytes, approach: Approach | None = None) -> None:
         self._relay = relay
+        self._approach = approach
         self._nonce = nonce
         self._relay_nonce = b""
         self._state = State.GREETING
@@ -358,20 +364,34 @@ class ClientSession:
         if after is None:
             misbehaved(f"the relay sent {type(frame).__name__} in state {self._state.name}")
         self._state = after
-        return [self._welcome(frame)] if isinstance(frame, frames.Welcome) else self._answers.event(frame)
+        match frame:
+            case frames.Welcome():
+                return self._welcome(frame)
+            case frames.Met() if self._approach is not None:
+                met = self._approach.met(self._greeting, frame)
+                return self._begin(Welcomed(frame.incarnation, frames.PROTOCOL_VERSION, met))
+            case _:
+                return self._answers.event(frame)
 
-    def _welcome(self, frame: frames.Welcome) -> Welcomed:
+    def _welcome(self, frame: frames.Welcome) -> list[Event]:
         if frame.version != frames.PROTOCOL_VERSION:
             misbehaved("the relay chose a version that was not offered")
         self._relay_nonce = frame.nonce
+        if self._approach is None:
+            return self._begin(Welcomed(frame.incarnation, frame.version))
+        self._state = State.MEETING
+        self._outgoing.append(frames.encode(self._approach.meet(self._greeting)))
+        return []
+
+    def _begin(self, event: Welcomed) -> list[Event]:
         early, self._early = self._early, []
         self._outgoing += [frames.encode(build()) for build in early]
-        return Welcomed(frame.incarnation, frame.version)
+        return [event]
 
     # --- helpers ------------------------------------------------------------------------
 
     def _request(self, ref: int, build: Callable[[], frames.ClientFrame]) -> int:
-        if self._state is State.GREETING:
+        if self._state in (State.GREETING, State.MEETING):
             self._early.append(build)
         elif self._state is State.READY:
             self._outgoing.append(frames.encode(build()))

@@ -1,0 +1,48 @@
+"""A device's side of a meeting: what it proves to a relay that may be anybody's, and what it believes.
+
+Used where a device dials a relay that another one runs on the same network (`chez.lan`). Of the
+spaces that it keeps only those are opened there whose proof the relay found; which others there
+are, and how many, it does not learn. See `chez_wire.meeting`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from chez import crypto
+from chez.keys.epochs import Epoch
+from chez.sync.following import misbehaved
+from chez_wire.limits import ID_BYTES
+from chez_wire.meeting import Meet, Met, Side, filled, found, meeting_proof
+
+__all__ = ("Approach", "meeting_secret")
+
+
+def meeting_secret(epoch: Epoch) -> bytes:
+    """What the members of a space recognise each other by while this epoch stands (32 bytes)."""
+    return crypto.derive(epoch.secret, "chez/1 meeting")
+
+
+@dataclass(frozen=True, slots=True)
+class Approach:
+    """How one relay is met over one channel; `secrets` are the meeting secrets of the spaces, by handle.
+
+    `channel` is what `chez_wire.meeting.channel_of` gives for its certificate, `instance` what this
+    device's own relay is announced as (zeros: it has none), `entropy` gives random bytes.
+    """
+
+    secrets: Mapping[bytes, bytes] = field(repr=False)
+    channel: bytes
+    instance: bytes = bytes(ID_BYTES)
+    entropy: Callable[[int], bytes] = crypto.random_bytes
+
+    def meet(self, greeting: tuple[str, bytes, bytes]) -> Meet:
+        """What is sent behind `Welcome`; `greeting` is the name dialled, and both nonces."""
+        proofs = [meeting_proof(secret, Side.DIALLING, *greeting, self.channel) for secret in self.secrets.values()]
+        return Meet(self.instance, filled(proofs, self.entropy))
+
+    def met(self, greeting: tuple[str, bytes, bytes], frame: Met) -> frozenset[bytes]:
+        """The handles of the spaces that both keep. Raises `RelayMisbehaved` for an answer that proves nothing."""
+        handles = found(self.secrets, Side.ANSWERING, greeting, self.channel, frame.proofs)
+        if not handles:
+            misbehaved("the relay claims to know this device, and proves nothing")
+        return handles

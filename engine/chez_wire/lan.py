@@ -1,0 +1,52 @@
+"""What a home and the relay that it runs on its own network tell each other: lines of JSON over a pipe.
+
+The home writes `Secrets` to the relay's standard input, a line whenever they changed; its end is
+the relay's end. The relay writes `Listening` once, and `Guests` whenever they changed. Bytes are
+in base64, as msgspec writes them.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from chez_wire.fields import Id
+from chez_wire.limits import MAX_SPACES_PER_CONNECTION
+
+__all__ = ("Guests", "Listening", "MeetingSecret", "Report", "Secrets")
+
+
+class MeetingSecret(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """One space that is served: its handle, and what its members recognise each other by."""
+
+    handle: Id
+    secret: Id
+
+    def __repr__(self) -> str:
+        return "MeetingSecret(…)"
+
+
+class Secrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The spaces that are served from now on; a line of JSON to the relay's standard input."""
+
+    spaces: Annotated[list[MeetingSecret], Meta(max_length=MAX_SPACES_PER_CONNECTION)]
+
+    def __repr__(self) -> str:
+        return f"Secrets({len(self.spaces)} spaces)"
+
+
+class Listening(msgspec.Struct, frozen=True, tag="listening", forbid_unknown_fields=True):
+    """The relay can be dialled at this port; its store's incarnation."""
+
+    port: Annotated[int, Meta(ge=1, le=65535)]
+    incarnation: Id
+
+
+class Guests(msgspec.Struct, frozen=True, tag="guests", forbid_unknown_fields=True):
+    """The instances whose devices are connected now, and with which a space was found (zeros: of no instance)."""
+
+    instances: Annotated[list[Id], Meta(max_length=MAX_SPACES_PER_CONNECTION)]
+
+
+Report = Listening | Guests
+"""What the relay tells its home: lines of JSON on its standard output."""

@@ -1,0 +1,80 @@
+"""Who may do what at a relay on a network of its home: nothing, before a space in common is proven.
+
+An ordinary relay has no `Acquaintances` and asks for no proof. With them a connection begins with
+`Meet`; one that proves nothing ends, and is told nothing. From then on it is for the spaces that
+it proved, and for these alone: it may make, open, write and read no other, and no inbox, so this
+relay is storage for nobody else.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from chez_relay.errors import Code
+from chez_relay.signed import Signatures
+from chez_relay.storage import Refused
+from chez_wire.frames import ClientFrame, CreateInbox, CreateSpace, Keep, Meet, Met, Open, Resume
+from chez_wire.limits import ID_BYTES
+from chez_wire.login import handle_of
+from chez_wire.meeting import PLAIN_CHANNEL, Side, filled, found, meeting_proof
+
+__all__ = ("Acquaintances", "Meeting")
+
+_NOT_MET: Final = Refused(Code.STRANGER, "nothing that both sides keep was proven for this")
+
+
+@dataclass(slots=True)
+class Acquaintances:
+    """Whom a relay serves: the meeting secret of each space, by handle; `channel` stands for its certificate.
+
+    `entropy` gives random bytes.
+    """
+
+    entropy: Callable[[int], bytes]
+    channel: bytes = PLAIN_CHANNEL
+    secrets: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
+
+
+@dataclass(slots=True)
+class Meeting:
+    """What one connection proved: the handles in `met`, under their secrets of then."""
+
+    known: Acquaintances
+    met: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
+    instance: bytes = bytes(ID_BYTES)
+    """What the other side's relay is announced as; zeros for none."""
+
+    def meet(self, frame: Meet, by: Signatures, incarnation: bytes) -> Met | None:
+        """The answer to a device's proofs; None for a stranger."""
+        greeting = (by.relay, by.client_nonce, by.relay_nonce)
+        handles = found(self.known.secrets, Side.DIALLING, greeting, self.known.channel, frame.proofs)
+        if not handles:
+            return None
+        self.met = {handle: self.known.secrets[handle] for handle in handles}
+        self.instance = frame.instance
+        proofs = [meeting_proof(secret, Side.ANSWERING, *greeting, self.known.channel)
+                  for secret in self.met.values()]
+        return Met(incarnation, filled(proofs, self.known.entropy))
+
+    def refusal(self, frame: ClientFrame) -> Refused | None:
+        """Why a frame is refused, if it is not about what was proven."""
+        match frame:
+            case Open(claims=claims):
+                allowed = all(claim.handle in self.met for claim in claims)
+            case CreateSpace(admin_key=admin_key):
+                allowed = handle_of(admin_key) in self.met
+            case CreateInbox() | Keep() | Resume():
+                allowed = False
+            case _:
+                allowed = getattr(frame, "handle", None) in self.met
+        return None if allowed else _NOT_MET
+
+    @property
+    def outdated(self) -> bool:
+        """Whether a space was proven by a secret that it has no more, or is served no more."""
+        return any(self.known.secrets.get(handle) != secret for handle, secret in self.met.items())
+
+    @property
+    def narrow(self) -> bool:
+        """Whether there is a space that was not proven: the other side may have it by now."""
+        return len(self.met) < len(self.known.secrets)
