@@ -6,7 +6,7 @@
     fanout.py    who is told about what was just committed
     storage/     the log's interface, in memory and on SQLite
     server.py    the websocket shell around all of these
-    door.py, addresses.py, limits.py    who is let in, and what one address may make it hold
+    door.py, handshake.py, addresses.py, limits.py    who is let in, and what one address may make it hold
     process.py   `chez-relay serve` from its settings (config.py, settings.py) to its last answer
     counts.py, metrics.py, status.py, logs.py, doctor.py, top.py    what an operator sees
     cli.py       `chez-relay`

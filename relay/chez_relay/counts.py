@@ -41,6 +41,8 @@ class Counts:
     """Connections that were not, by the limit that they met."""
     let_go: Counter[str] = field(default_factory=Counter)
     """Connections that were dropped, by what they did or did not."""
+    handshakes_failed: int = 0
+    """Connections that came to no agreement on TLS: too slow, too large, something else, or a client's own no."""
     requests: Counter[type] = field(default_factory=Counter)
     """Requests to the storage, by kind."""
     refused: Counter[Code] = field(default_factory=Counter)

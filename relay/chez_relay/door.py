@@ -4,8 +4,10 @@ Everything below the frames of the protocol is here: it counts from the first by
 there is a websocket or a Hello.
 """
 
+import asyncio
 import http
 import ipaddress
+import ssl
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
@@ -16,6 +18,7 @@ from websockets.http11 import Response
 
 from chez_relay.addresses import Account, Addresses, forwarded
 from chez_relay.counts import Counts
+from chez_relay.handshake import Handshake
 from chez_relay.limits import Limits
 from chez_wire.limits import MAX_FRAME
 
@@ -37,7 +40,7 @@ class GuestConnection(ServerConnection):
     """A websocket that its door watches; `held` is what it makes the relay hold, in bytes."""
 
     # Places for these alone: one more in the instance's dictionary would double that.
-    __slots__ = ("_arrived", "_fragments", "_load", "_queued", "account", "began", "held")
+    __slots__ = ("_arrived", "_fragments", "_handshake", "_load", "_queued", "account", "began", "held")
 
     door: "Door"
 
@@ -51,11 +54,28 @@ class GuestConnection(ServerConnection):
         self._queued = 0
         self._load = 0
         self._fragments = 0
+        self._handshake: Handshake | None = None
+
+    @property
+    def agreeing(self) -> bool:
+        """Whether it has not agreed on TLS yet."""
+        return self._handshake is not None
 
     def connection_made(self, transport: Any) -> None:
-        """A socket was accepted (and TLS agreed on)."""
-        super().connection_made(transport)
-        self.door.knocked(self)
+        """A socket was accepted; with TLS, and then again when both sides agreed on it."""
+        if self._handshake is not None:
+            self._handshake.agree(transport)
+            self._handshake = None
+            super().connection_made(transport)
+            return
+        self.transport = transport
+        if not self.door.knocked(self):
+            return
+        self._handshake = self.door.handshake(self)
+        if self._handshake is None:
+            super().connection_made(transport)
+        else:
+            self._handshake.begin(transport)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
@@ -119,11 +139,12 @@ class GuestConnection(ServerConnection):
 class Door:
     """Lets connections in, and counts those that it does not.
 
-    `trusted` are the networks of proxies whose `header` says who is behind them.
+    `trusted` are the networks of proxies whose `header` says who is behind them; with `tls` sockets speak it.
     """
 
     def __init__(
-        self, limits: Limits, clock: Callable[[], float], counts: Counts, *, trusted: Collection[str], header: str
+        self, limits: Limits, clock: Callable[[], float], counts: Counts, *, trusted: Collection[str], header: str,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.addresses = Addresses(limits, clock)
         self.clock = clock
@@ -131,25 +152,39 @@ class Door:
         self._limits = limits
         self._networks = [ipaddress.ip_network(one) for one in trusted]
         self._header = header
+        self._tls = tls
         self.guests: set[GuestConnection] = set()
 
     def factory(self) -> type[GuestConnection]:
         """What the websocket library makes of each socket."""
         return type("Guest", (GuestConnection,), {"door": self, "__slots__": ()})
 
-    def knocked(self, guest: GuestConnection) -> None:
-        """A socket was accepted: note it, or drop it, if far too many are there."""
+    @property
+    def agreeing(self) -> int:
+        """Connections that have not agreed on TLS yet."""
+        return sum(guest.agreeing for guest in self.guests)
+
+    def handshake(self, guest: GuestConnection) -> Handshake | None:
+        """What agrees on TLS with a socket that was accepted; None where the relay speaks without."""
+        if self._tls is None:
+            return None
+        return Handshake(self._tls, guest, lambda: self._disagreed(guest), seconds=self._limits.hello,
+                         closing=self._limits.drain)
+
+    def knocked(self, guest: GuestConnection) -> bool:
+        """A socket was accepted: note it, or drop it, if far too many are there; whether it may go on."""
         self.guests.add(guest)
         host = _host(guest)
         if not self._is_proxy(host):
             self._assign(guest, host)
         account = guest.account
         if account is not None and not self.addresses.take(account.dials):
-            self._drop(guest, "dials")
-        elif len(self.guests) > self._limits.connections + SPARE or (
+            return self._drop(guest, "dials")
+        if len(self.guests) > self._limits.connections + SPARE or (
             account is not None and len(account.guests) > self._limits.connections_per_address + SPARE
         ):
-            self._drop(guest, "connections")
+            return self._drop(guest, "connections")
+        return True
 
     def admit(self, socket: ServerConnection, request: HttpRequest) -> Response | None:
         """Look at a websocket's handshake: turn away one too many with a word."""
@@ -184,6 +219,11 @@ class Door:
             guest.account.guests.discard(guest)
             guest.account = None
 
+    def drop_agreeing(self) -> None:
+        """Drop those who have not agreed on TLS: the relay shuts down, and nothing was asked."""
+        for guest in [one for one in self.guests if one.agreeing]:
+            guest.transport.abort()
+
     def drop_slow_frames(self) -> None:
         """Drop those who have begun a frame and not ended it in time."""
         before = self.clock() - self._limits.frame
@@ -200,9 +240,16 @@ class Door:
         self.counts.turned_away[limit] += 1
         return guest.respond(http.HTTPStatus.TOO_MANY_REQUESTS, "too many connections\n")
 
-    def _drop(self, guest: GuestConnection, limit: str) -> None:
+    def _drop(self, guest: GuestConnection, limit: str) -> bool:
         self.counts.turned_away[limit] += 1
+        guest.transport.set_protocol(asyncio.Protocol())  # nothing of a connection was made that could be lost
         guest.transport.abort()
+        self.left(guest)
+        return False
+
+    def _disagreed(self, guest: GuestConnection) -> None:
+        self.counts.handshakes_failed += 1
+        self.left(guest)
 
     def _is_proxy(self, host: str) -> bool:
         if not self._networks:

@@ -31,6 +31,7 @@ class Moment:
     version: str
     folder: Path | None = None
     expires: float = 0.0
+    agreeing: int = 0
 
 
 def metrics(counts: Counts, now: Moment) -> str:
@@ -42,6 +43,8 @@ def _counted(counts: Counts) -> Iterator[str]:
     yield from _one("connections_total", "counter", "Connections that were let in.", counts.connections)
     yield from _by("turned_away_total", "Connections that were not, by the limit they met.", "limit",
                    counts.turned_away)
+    yield from _one("handshakes_failed_total", "counter", "TLS handshakes that came to nothing, whoever ended them.",
+                    counts.handshakes_failed)
     yield from _by("let_go_total", "Connections that were dropped, by why.", "why", counts.let_go)
     kinds = {kind.__name__: number for kind, number in counts.requests.items()}
     yield from _by("requests_total", "Requests to the storage, by kind.", "kind", kinds)
@@ -63,6 +66,7 @@ def _standing(now: Moment) -> Iterator[str]:
     yield from _by("info", "The program.", "version", {now.version: 1}, "gauge")
     yield from _one("ready", "gauge", "Whether it takes connections and can write: 1 or 0.", int(now.ready))
     yield from _one("connections", "gauge", "Connections open.", now.connections)
+    yield from _one("handshakes", "gauge", "Connections that have not agreed on TLS yet.", now.agreeing)
     yield from _one("load_bytes", "gauge", "Bytes held for connections.", now.load)
     yield from _one("followed", "gauge", "Spaces and inboxes that connections follow.", now.followed)
     yield from _one("resident_bytes", "gauge", "Memory of the process.", _resident())

@@ -92,7 +92,7 @@ async def _status(
     def page() -> str:
         return metrics(server.counts, Moment(
             server.connections, server.load, server.followed, server.ready, release(), data,
-            certificate.expires if certificate else 0.0))
+            certificate.expires if certificate else 0.0, server.door.agreeing))
 
     try:
         port = await stack.enter_async_context(status_pages(host, port, lambda: server.ready, page))

@@ -76,6 +76,7 @@ class RelayServer:
     def __init__(
         self, storage: Storage, *, tokens: Collection[str], limits: Limits, random: Callable[[int], bytes],
         clock: Callable[[], float], trusted: Collection[str] = (), header: str = "",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._storage = storage
         self._shared = storage if isinstance(storage, SharedStorage) else None
@@ -87,7 +88,7 @@ class RelayServer:
         self._kept = KeptSessions(clock, limits.kept_bytes, limits.kept_bytes_per_address, limits.kept_seconds)
         self._puts = Buckets(limits.puts_burst_per_inbox, limits.puts_rate_per_inbox)
         self.counts = Counts()
-        self.door = Door(limits, clock, self.counts, trusted=trusted, header=header)
+        self.door = Door(limits, clock, self.counts, trusted=trusted, header=header, tls=tls)
         self._committer = Committer(storage, self._grown, counts=self.counts, clock=clock)
         self._connections: dict[Connection, asyncio.Task[None] | None] = {}
         self._followers: dict[bytes, dict[Connection, None]] = {}
@@ -218,6 +219,7 @@ class RelayServer:
         self._draining = True
         _log.info("draining", extra={"numbers": {"connections": len(self._connections)}})
         tasks = [task for task in self._connections.values() if task is not None]
+        self.door.drop_agreeing()
         for connection in list(self._connections):
             connection.stop_reading()
         with suppress(TimeoutError):
@@ -251,15 +253,14 @@ async def serving(
     """
     limits = limits or Limits()
     server = RelayServer(storage, tokens=tokens, limits=limits, random=random, clock=clock, trusted=trusted,
-                         header=header)
+                         header=header, tls=tls)
     quiet = logging.getLogger("chez_relay.websocket")
     quiet.disabled = True  # websockets would log peers' addresses and headers
     async with serve(
         server.handle, host, port, process_request=server.door.admit,
         create_connection=server.door.factory(), compression=None, max_size=MAX_FRAME,
         max_queue=4, ping_interval=limits.ping_interval, ping_timeout=limits.ping_timeout,
-        open_timeout=limits.hello, close_timeout=limits.drain, server_header=None, logger=quiet, ssl=tls,
-        ssl_handshake_timeout=limits.hello if tls else None,
+        open_timeout=limits.hello, close_timeout=limits.drain, server_header=None, logger=quiet,
     ) as listener:
         server.port = next(iter(listener.sockets)).getsockname()[1]
         server.names = _names(names, host, server.port)

@@ -47,6 +47,7 @@ class Certificate:
 def _context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 9325 (3.1.1): nothing before it
+    context.options |= ssl.OP_NO_RENEGOTIATION  # a handshake costs the relay more than who asks for it, again and again
     return context
 
 

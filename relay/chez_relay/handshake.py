@@ -1,0 +1,67 @@
+"""TLS of one connection, watched from its first byte: how long it may take, and how much it may make the relay hold.
+
+The event loop makes TLS by itself where it is asked to, and tells of a connection when both sides have agreed:
+before that nobody counts it, and it keeps a quarter of a megabyte to read into for as long as it lives. So the
+socket comes here as it is, and this is put between it and who serves it. `asyncio.sslproto`, on which it builds, is
+what the loop itself uses; this module is the only one that names it.
+"""
+
+import asyncio
+import ssl
+from asyncio.sslproto import SSLProtocol
+from collections.abc import Callable
+from typing import Final
+
+__all__ = ("Handshake",)
+
+RECORD: Final = 16 * 1024
+"""Bytes read at a time: one record of TLS carries no more (RFC 8446, 5.1). Each connection keeps so much room."""
+
+MAX_HELLO: Final = 32 * 1024
+"""Bytes that a client may send before both sides agree. Its part takes two kilobytes; the library would hold 128."""
+
+
+class Handshake(SSLProtocol):
+    """The TLS side of a socket, the relay's; `connection_made` of who serves it is called when both sides agreed.
+
+    `failed` is called instead when that came to nothing. `seconds` is for agreeing, `closing` for the other side's
+    word that it has read to the end.
+    """
+
+    max_size = RECORD
+
+    def __init__(self, context: ssl.SSLContext, server: asyncio.Protocol, failed: Callable[[], None], *,
+                 seconds: float, closing: float) -> None:
+        # Nobody waits for it: there is no future to tell.
+        super().__init__(asyncio.get_running_loop(), server, context, None, server_side=True,  # type: ignore[arg-type]
+                         ssl_handshake_timeout=seconds, ssl_shutdown_timeout=closing)  # type: ignore[arg-type]
+        self._failed: Callable[[], None] | None = failed
+        self._arrived = 0
+        self._socket: asyncio.Transport | None = None
+
+    def agree(self, transport: asyncio.Transport) -> None:
+        """They have: `transport` is the one that carries plain bytes from now on."""
+        self._failed = None
+        self._socket = None
+        # What is read and not yet looked at waits here; the door counts what it has looked at.
+        transport.set_read_buffer_limits(RECORD)  # type: ignore[attr-defined]
+
+    def begin(self, transport: asyncio.Transport) -> None:
+        """Greet who is at the other end of a socket."""
+        self._socket = transport
+        transport.set_protocol(self)
+        self.connection_made(transport)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes came."""
+        super().buffer_updated(nbytes)
+        self._arrived += nbytes
+        if self._socket is not None and self._arrived > MAX_HELLO:
+            self._socket.abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The socket is closed."""
+        super().connection_lost(exc)
+        failed, self._failed, self._socket = self._failed, None, None
+        if failed is not None:
+            failed()
