@@ -5,6 +5,7 @@ the relay's end. The relay writes `Listening` once, and `Guests` whenever they c
 in base64, as msgspec writes them.
 """
 
+import ipaddress
 from typing import Annotated
 
 import msgspec
@@ -13,7 +14,7 @@ from msgspec import Meta
 from chez_wire.fields import Id
 from chez_wire.limits import MAX_SPACES_PER_CONNECTION
 
-__all__ = ("Guests", "Listening", "MeetingSecret", "Report", "Secrets")
+__all__ = ("Guests", "Listening", "MeetingSecret", "Report", "Secrets", "is_near")
 
 
 class MeetingSecret(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -50,3 +51,17 @@ class Guests(msgspec.Struct, frozen=True, tag="guests", forbid_unknown_fields=Tr
 
 Report = Listening | Guests
 """What the relay tells its home: lines of JSON on its standard output."""
+
+
+def is_near(host: str) -> bool:
+    """Whether an address is of a network at hand: private, link-local or loopback (RFC 1918, 3927, 4193, 4291).
+
+    Who is met on a network has such a one; others are neither dialled nor let in.
+    """
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_private and not address.is_unspecified

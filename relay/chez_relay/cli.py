@@ -15,7 +15,7 @@ from chez_relay.cluster.commands import cluster
 from chez_relay.config import FILE_VARIABLE, Configuration, example, load, reference, shown
 from chez_relay.errors import BadConfiguration, RelayError
 from chez_relay.release import release
-from chez_relay.settings import SETTINGS
+from chez_relay.settings import SETTINGS, parse_address
 from chez_relay.storage.census import census
 from chez_relay.storage.copies import FILE_NAME
 from chez_wire.frames import PROTOCOL_VERSION
@@ -88,6 +88,26 @@ def serve(settings: Configuration) -> None:
     from chez_relay.process import run
 
     run(settings)
+
+
+@main.command()
+@click.option("--data", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for the store.")
+@click.option("--listen", default="0.0.0.0:0", show_default=True, metavar="HOST:PORT", help="Address to listen on.")
+def lan(data: Path, listen: str) -> None:
+    """Serve the devices on this network that keep a space of this home: run by `chez up`, not by hand.
+
+    The spaces come on standard input; it ends with that.
+    """
+    from chez_relay.lan.process import run
+
+    try:
+        host, port = parse_address(listen)
+    except ValueError:
+        raise _Refusal(BadConfiguration(f"--listen wants HOST:PORT, not {listen!r}")) from None
+    try:
+        run(data, host, port)
+    except RelayError as error:
+        raise _Refusal(error) from error
 
 
 @main.command()

@@ -20,6 +20,7 @@ from chez_relay.addresses import Account, Addresses, forwarded
 from chez_relay.counts import Counts
 from chez_relay.handshake import Handshake
 from chez_relay.limits import Limits
+from chez_wire.lan import is_near
 from chez_wire.limits import MAX_FRAME
 
 __all__ = ("Door", "GuestConnection")
@@ -139,12 +140,13 @@ class GuestConnection(ServerConnection):
 class Door:
     """Lets connections in, and counts those that it does not.
 
-    `trusted` are the networks of proxies whose `header` says who is behind them; with `tls` sockets speak it.
+    `trusted` are the networks of proxies whose `header` says who is behind them; with `tls` sockets speak it. With
+    `near` nobody is let in whose address the internet routes.
     """
 
     def __init__(
         self, limits: Limits, clock: Callable[[], float], counts: Counts, *, trusted: Collection[str], header: str,
-        tls: ssl.SSLContext | None = None,
+        tls: ssl.SSLContext | None = None, near: bool = False,
     ) -> None:
         self.addresses = Addresses(limits, clock)
         self.clock = clock
@@ -153,6 +155,7 @@ class Door:
         self._networks = [ipaddress.ip_network(one) for one in trusted]
         self._header = header
         self._tls = tls
+        self._near = near
         self.guests: set[GuestConnection] = set()
 
     def factory(self) -> type[GuestConnection]:
@@ -178,6 +181,8 @@ class Door:
         if not self._is_proxy(host):
             self._assign(guest, host)
         account = guest.account
+        if self._near and not is_near(host):
+            return self._drop(guest, "far")
         if account is not None and not self.addresses.take(account.dials):
             return self._drop(guest, "dials")
         if len(self.guests) > self._limits.connections + SPARE or (

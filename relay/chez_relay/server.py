@@ -8,7 +8,7 @@ import logging
 import secrets
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from websockets.asyncio.server import ServerConnection, serve
@@ -21,6 +21,7 @@ from chez_relay.counts import Counts
 from chez_relay.door import Door
 from chez_relay.fanout import Growth
 from chez_relay.kept import KeptSessions
+from chez_relay.lan.meeting import Acquaintances, Meeting
 from chez_relay.limits import Limits
 from chez_relay.session import RelaySession
 from chez_relay.storage import Expire, Expired, Result, SharedStorage, Storage
@@ -76,9 +77,11 @@ class RelayServer:
     def __init__(
         self, storage: Storage, *, tokens: Collection[str], limits: Limits, random: Callable[[int], bytes],
         clock: Callable[[], float], trusted: Collection[str] = (), header: str = "",
-        tls: ssl.SSLContext | None = None,
+        tls: ssl.SSLContext | None = None, known: Acquaintances | None = None,
     ) -> None:
         self._storage = storage
+        self._known = known
+        self._meetings: dict[Connection, Meeting] = {}
         self._shared = storage if isinstance(storage, SharedStorage) else None
         self.tokens = tokens
         """What is accepted for making spaces, by connections that begin from now on."""
@@ -88,7 +91,7 @@ class RelayServer:
         self._kept = KeptSessions(clock, limits.kept_bytes, limits.kept_bytes_per_address, limits.kept_seconds)
         self._puts = Buckets(limits.puts_burst_per_inbox, limits.puts_rate_per_inbox)
         self.counts = Counts()
-        self.door = Door(limits, clock, self.counts, trusted=trusted, header=header, tls=tls)
+        self.door = Door(limits, clock, self.counts, trusted=trusted, header=header, tls=tls, near=known is not None)
         self._committer = Committer(storage, self._grown, counts=self.counts, clock=clock)
         self._connections: dict[Connection, asyncio.Task[None] | None] = {}
         self._followers: dict[bytes, dict[Connection, None]] = {}
@@ -141,19 +144,48 @@ class RelayServer:
         kept = self._kept.at(account.name)
         may = _May(self.door.addresses, account, self._limits, self._clock, self._puts)
         session = RelaySession(
-            names=self.names, nonce=self._random(32), incarnation=self._storage.incarnation,
-            tokens=self.tokens, may=may, kept=kept,
+            names=self._names_for(websocket), nonce=self._random(32), incarnation=self._storage.incarnation,
+            tokens=self.tokens, may=may, kept=kept, known=self._known,
         )
         connection = Connection(socket, session, self._committer, self)
+        if session.meeting is not None:
+            self._meetings[connection] = session.meeting
         self._connections[connection] = asyncio.current_task()
         self.counts.connections += 1
         try:
             await connection.run(self._limits.hello)
         finally:
             del self._connections[connection]
+            if (meeting := self._meetings.pop(connection, None)) is not None:
+                meeting.known.left(meeting)
             may.end()
             kept.close()
             self._forget(connection)
+
+    def _names_for(self, websocket: ServerConnection) -> frozenset[str]:
+        """What a client may have dialled: on its own network a relay has the address that it was reached at."""
+        return self.names if self._known is None else _names((), *websocket.local_address[:2])
+
+    def renew(self, secrets: Mapping[bytes, bytes]) -> None:
+        """Serve these spaces from now on, each with its meeting secret: where known devices alone are served.
+
+        Where there is one more, all that are here meet anew, for they may have it too; who proved
+        what is served no more is let go. A secret that was replaced is worth something for a while to
+        who is here already, who fetches the new keys meanwhile.
+        """
+        if self._known is None:
+            raise TypeError("this relay serves everybody")
+        more = bool(secrets.keys() - self._known.secrets.keys())
+        self._known.secrets = dict(secrets)
+        for connection, meeting in list(self._meetings.items()):
+            if meeting.met and (more or meeting.gone):
+                connection.close(GOING_AWAY, "meet anew")
+        asyncio.get_running_loop().call_later(self._known.grace, self._drop_outdated)
+
+    def _drop_outdated(self) -> None:
+        for connection, meeting in list(self._meetings.items()):
+            if meeting.outdated:
+                connection.close(GOING_AWAY, "meet anew")
 
     def _forget(self, connection: Connection) -> None:
         for name in connection.followed:
@@ -244,16 +276,19 @@ async def serving(
     storage: Storage, host: str, port: int, *, names: Collection[str] = (), tokens: Collection[str] = (),
     limits: Limits | None = None, random: Callable[[int], bytes] = secrets.token_bytes,
     clock: Callable[[], float] = time.monotonic, tls: ssl.SSLContext | None = None,
-    trusted: Collection[str] = (), header: str = "X-Forwarded-For",
+    trusted: Collection[str] = (), header: str = "X-Forwarded-For", known: Acquaintances | None = None,
 ) -> AsyncIterator[RelayServer]:
     """Serve `storage` on host and port (0: any free one, see `.port`) while the context is open; with `tls`, wss://.
+
+    With `known` it is a home's own relay on its network: for who proves to keep a space that it has, and for
+    addresses of such a network alone.
 
     Leaving it stops accepting, answers what was asked, closes the connections; the
     storage stays open. Raises OSError when the address can't be bound.
     """
     limits = limits or Limits()
     server = RelayServer(storage, tokens=tokens, limits=limits, random=random, clock=clock, trusted=trusted,
-                         header=header, tls=tls)
+                         header=header, tls=tls, known=known)
     quiet = logging.getLogger("chez_relay.websocket")
     quiet.disabled = True  # websockets would log peers' addresses and headers
     async with serve(

@@ -992,6 +992,7 @@ class Link(Front[AsyncLink]):
 
     `status` is "connecting", "syncing", "synced" or "failed", `since` when; `error` tells why it is
     not connected, `next_try` when it is tried next; `problems` which spaces alone are not in step, and why.
+    With `known` the relay is another device's, on this network: only what both prove to keep is kept in step.
     """
 
     @property
@@ -1041,6 +1042,11 @@ class Link(Front[AsyncLink]):
     def wake(self, space: bytes) -> None:
         """Something of a space, by its id, is left to do that did not come over this link (`Replica.hear`)."""
         self._portal.do(lambda: self._inner.wake(space))
+
+    @property
+    def near(self) -> bool:
+        """Whether the relay is another device's, on this network."""
+        return self._inner.near
 
     def begin_anew(self) -> None:
         """End the connection; the next one begins from what the store says."""

@@ -35,6 +35,7 @@ from chez.sync.events import (
     SpacesOpened,
     Welcomed,
 )
+from chez.sync.meeting import Acquaintances
 from chez.sync.pushes import Push, Pushes
 from chez.sync.requests import Rotation
 from chez.sync.session import Claim, ClientSession
@@ -68,26 +69,29 @@ def relay_name(url: str) -> str:
     return f"{shown}:{port or (443 if parts.scheme == 'wss' else 80)}"
 
 
-async def open_socket(url: str, open_timeout: float = OPEN_SECONDS, tls: ssl.SSLContext | None = None) -> "Socket":
-    """Open the websocket, and nothing more. Raises `InvalidValue`, `RelayUnreachable`."""
+async def open_socket(url: str, open_timeout: float = OPEN_SECONDS, tls: ssl.SSLContext | None = None, *,
+                      near: bool = False) -> "Socket":
+    """Open the websocket, and nothing more; `near` as in `chez.sync.socket`. Raises `InvalidValue`, `RelayUnreachable`.
+    """
     from chez.sync import socket  # the websocket library takes a tenth of the time in which a home opens
 
-    return await socket.open_socket(url, relay_name(url), open_timeout, tls)
+    return await socket.open_socket(url, relay_name(url), open_timeout, tls, near=near)
 
 
 @asynccontextmanager
 async def connect(
     url: str, *, open_timeout: float = OPEN_SECONDS, nonce: bytes | None = None,
-    tls: ssl.SSLContext | None = None,
+    tls: ssl.SSLContext | None = None, known: Acquaintances | None = None,
 ) -> AsyncIterator["RelayConnection"]:
-    """Connect to a relay and wait for its welcome; closes on leaving.
+    """Connect to a relay and wait for its welcome; closes on leaving. With `known` it is one on this network, and met.
 
     Raises `InvalidValue` for a bad URL, `RelayUnreachable` when there is no connection
     within `open_timeout` seconds, `RelayRefused` when the relay does not want it.
     """
     name = relay_name(url)
-    session = ClientSession(name, nonce or crypto.random_bytes(32))
-    socket = await open_socket(url, open_timeout, tls)
+    socket = await open_socket(url, open_timeout, tls, near=known is not None)
+    approach = None if known is None else known.approach(socket.certificate)
+    session = ClientSession(name, nonce or crypto.random_bytes(32), approach)
     relay = RelayConnection(socket, session, name)
     try:
         async with asyncio.timeout(open_timeout):
@@ -116,6 +120,8 @@ class RelayConnection:
         """The relay's name as dialled."""
         self.incarnation = b""
         """32 bytes naming the relay's store: a new one means that the store is another."""
+        self.met: frozenset[bytes] | None = None
+        """The handles of the spaces that both sides proved to keep; None where that is not asked."""
         self._socket = socket
         self._session = session
         self._answers: dict[int, asyncio.Future[Event]] = {}
@@ -268,6 +274,8 @@ class RelayConnection:
             async for message in self._socket.messages():
                 for event in self._session.receive(message):
                     self._dispatch(event, len(message))
+                if self._session.sends:  # what is proven behind the welcome
+                    self._wake.set()
             self._fail(self._gone(self._socket.reason or "it went away"))
         except OSError as error:
             self._fail(self._gone(self._socket.reason or str(error)))
@@ -281,7 +289,7 @@ class RelayConnection:
     def _dispatch(self, event: Event, size: int) -> None:
         match event:
             case Welcomed(incarnation):
-                self.incarnation = incarnation
+                self.incarnation, self.met = incarnation, event.met
                 self._welcomed.set_result(None)
             case Refused(ref=0):
                 self._fail(_refusal(event))

@@ -131,7 +131,7 @@ class Lanes:
             self._end(lane, RelayRefused(f"the space goes by the same name at relays as {same.replica.space.name!r}",
                                          "One of the two was made to be confused with the other.", reason="handle"))
         elif self._welcomed is not None:
-            self._feed(lane, self._welcomed)
+            self._greet(lane, self._welcomed)
 
     def drop(self, replica: Replica) -> None:
         """Keep a space in step no more; what still comes for it is nobody's."""
@@ -267,7 +267,7 @@ class Lanes:
             case Welcomed():
                 self._welcomed = event
                 for lane in self.all:
-                    self._feed(lane, event)
+                    self._greet(lane, event)
             case SpacesOpened(ref=ref):
                 self._opened_more = True
                 for channel, ticket in self._opening.answered(ref):
@@ -300,6 +300,13 @@ class Lanes:
                 self._feed(self._whose(self._asked.pop(ref, None)), event)
             case _:
                 pass
+
+    def _greet(self, lane: Lane, event: Welcomed) -> None:
+        """The connection stands: a space goes on, unless the other side did not prove that it keeps it too."""
+        if event.met is None or lane.replica.space.handle in event.met:
+            self._feed(lane, event)
+        elif lane.state is State.LIVE:
+            self._end(lane, RelayRefused("the device there does not keep this space, or not yet", reason="stranger"))
 
     def _opened(self, channel: Channel, ticket: int, event: SpacesOpened) -> None:
         """What a relay answered to many is each lane's for its own space."""

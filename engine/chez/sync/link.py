@@ -21,6 +21,7 @@ from chez.sync.keeping import Keeping
 from chez.sync.lanes import Lane, Lanes, State
 from chez.sync.lookout import look_out
 from chez.sync.machine import SyncMachine
+from chez.sync.meeting import Acquaintances
 from chez.sync.outbox import waiting_spaces
 from chez.sync.patience import FIRST_PAUSE, LONGEST_PAUSE, Backoff
 from chez.sync.replica import Replica
@@ -42,10 +43,12 @@ class Link:
 
     `status` is "connecting", "syncing", "synced" or "failed", `since` when; `error` tells why it is
     not connected, `next_try` when it is tried next; `problems` which spaces alone are not in step, and why.
+    With `known` the relay is another device's, on this network: only what both prove to keep is kept in step.
     """
 
     def __init__(self, database: Database, device: bytes, replicas: Iterable[Replica], relay: int, url: str, *,
-                 retry: bool, found: Found, keeping: Keeping | None = None) -> None:
+                 retry: bool, found: Found, keeping: Keeping | None = None,
+                 known: Acquaintances | None = None) -> None:
         self.url = url
         """The relay's address."""
         self.error: ChezError | None = None
@@ -67,6 +70,7 @@ class Link:
         self._socket: Socket | None = None
         self._checks: set[asyncio.Task[bool]] = set()
         self._keeping = keeping
+        self._known = known
         self._lanes: Lanes | None = None
         self._before = Progress()
         self._problems: dict[bytes, ChezError] = {}
@@ -143,8 +147,14 @@ class Link:
             self._lanes.drop(replica)
             self._news.set()
 
+    @property
+    def near(self) -> bool:
+        """Whether the relay is another device's, on this network."""
+        return self._known is not None
+
     def _forget(self, replica: Replica) -> None:
-        replica.relays.kept.discard(self._relay)
+        if not self.near:  # a device is met again: what it lacks meanwhile is to be known then
+            replica.relays.kept.discard(self._relay)
         replica.relays.end(self._relay)
 
     def start(self) -> None:
@@ -319,9 +329,10 @@ class Link:
             self._lanes = None
 
     async def _connection(self) -> None:
-        socket = await open_socket(self.url)
+        socket = await open_socket(self.url, near=self._known is not None)
         self._inbox, self._sealed, self._gone = [], [], None
-        session = ClientSession(relay_name(self.url), crypto.random_bytes(32))
+        approach = None if self._known is None else self._known.approach(socket.certificate)
+        session = ClientSession(relay_name(self.url), crypto.random_bytes(32), approach)
         lanes = Lanes(session, self._relay, rests=self._retry, keeping=self._keeping)
         for replica in self._replicas:
             lanes.add(replica)

@@ -12,9 +12,9 @@ from chez import crypto
 from chez.keys.epochs import Epoch
 from chez.sync.following import misbehaved
 from chez_wire.limits import ID_BYTES
-from chez_wire.meeting import Meet, Met, Side, filled, found, meeting_proof
+from chez_wire.meeting import PLAIN_CHANNEL, Meet, Met, Side, channel_of, filled, found, meeting_proof
 
-__all__ = ("Approach", "meeting_secret")
+__all__ = ("Acquaintances", "Approach", "meeting_secret")
 
 
 def meeting_secret(epoch: Epoch) -> bytes:
@@ -46,3 +46,19 @@ class Approach:
         if not handles:
             misbehaved("the relay claims to know this device, and proves nothing")
         return handles
+
+
+@dataclass(slots=True)
+class Acquaintances:
+    """Whom this device would know: the meeting secrets of its spaces, by handle, as they are just now.
+
+    `instance` is what its own relay is announced as; zeros: it has none.
+    """
+
+    secrets: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
+    instance: bytes = bytes(ID_BYTES)
+
+    def approach(self, certificate: bytes | None) -> Approach:
+        """How a relay is met that shows a certificate (DER; None: there is no TLS)."""
+        return Approach(dict(self.secrets), PLAIN_CHANNEL if certificate is None else channel_of(certificate),
+                        self.instance)

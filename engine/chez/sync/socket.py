@@ -47,6 +47,12 @@ class Socket:
         """What the other side said when it closed; empty for nothing."""
         return self._socket.close_reason or ""
 
+    @property
+    def certificate(self) -> bytes | None:
+        """What the other side showed, in DER; None where there is no TLS."""
+        tls = self._socket.transport.get_extra_info("ssl_object")
+        return None if tls is None else tls.getpeercert(binary_form=True)
+
     async def send(self, data: bytes) -> None:
         """Send a message. Raises `OSError`."""
         try:
@@ -81,18 +87,21 @@ class Socket:
             await self._socket.close(code)
 
 
-async def open_socket(url: str, name: str, open_timeout: float, tls: ssl.SSLContext | None = None) -> Socket:
+async def open_socket(url: str, name: str, open_timeout: float, tls: ssl.SSLContext | None = None, *,
+                      near: bool = False) -> Socket:
     """Open the websocket at `url`, and nothing more; `name` is what errors call the relay.
 
-    `tls` says whom to trust at wss://; without it that is whom the system trusts (`SSL_CERT_FILE`).
+    `near`: it is a relay on this network, whose certificate nobody vouches for but the meeting that follows, and no
+    proxy leads there. `tls` says whom to trust at wss://; without it that is whom the system trusts (`SSL_CERT_FILE`).
     Raises `RelayUnreachable`.
     """
     try:
         async with asyncio.timeout(open_timeout):
             return Socket(await _Dial(
-                url, compression=None, max_size=MAX_FRAME, max_queue=4, open_timeout=None, proxy=_proxy(),
+                url, compression=None, max_size=MAX_FRAME, max_queue=4, open_timeout=None,
+                proxy=None if near else _proxy(),
                 ping_interval=PING_SECONDS, ping_timeout=PING_SECONDS, user_agent_header=None,
-                ssl=tls or (True if urlsplit(url).scheme == "wss" else None),
+                ssl=tls or ((_any_certificate() if near else True) if urlsplit(url).scheme == "wss" else None),
             ))
     except DIALLING as error:
         raise why(error, name) from error
@@ -101,3 +110,10 @@ async def open_socket(url: str, name: str, open_timeout: float, tls: ssl.SSLCont
 def _proxy() -> str | Literal[True] | None:
     named = os.environ.get(PROXY)
     return True if named == "system" else named or None
+
+
+def _any_certificate() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context

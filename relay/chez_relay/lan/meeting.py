@@ -33,9 +33,30 @@ class Acquaintances:
     entropy: Callable[[int], bytes]
     channel: bytes = PLAIN_CHANNEL
     secrets: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
+    grace: float = 60.0
+    """Seconds for who is here to fetch the keys that replaced those that it was met by."""
+    changed: Callable[[], None] = lambda: None
+    """Called when somebody was met, or left."""
+    _here: "list[Meeting]" = field(default_factory=list)
+
+    @property
+    def instances(self) -> frozenset[bytes]:
+        """What the relays of those who are here are announced as; zeros for who has none."""
+        return frozenset(meeting.instance for meeting in self._here)
+
+    def came(self, meeting: "Meeting") -> None:
+        """Somebody was met."""
+        self._here.append(meeting)
+        self.changed()
+
+    def left(self, meeting: "Meeting") -> None:
+        """A connection ended, of somebody who was met or was not."""
+        if meeting in self._here:
+            self._here.remove(meeting)
+            self.changed()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Meeting:
     """What one connection proved: the handles in `met`, under their secrets of then."""
 
@@ -52,6 +73,7 @@ class Meeting:
             return None
         self.met = {handle: self.known.secrets[handle] for handle in handles}
         self.instance = frame.instance
+        self.known.came(self)
         proofs = [meeting_proof(secret, Side.ANSWERING, *greeting, self.known.channel)
                   for secret in self.met.values()]
         return Met(incarnation, filled(proofs, self.known.entropy))
@@ -70,11 +92,11 @@ class Meeting:
         return None if allowed else _NOT_MET
 
     @property
-    def outdated(self) -> bool:
-        """Whether a space was proven by a secret that it has no more, or is served no more."""
-        return any(self.known.secrets.get(handle) != secret for handle, secret in self.met.items())
+    def gone(self) -> bool:
+        """Whether a space that was proven is served no more."""
+        return any(handle not in self.known.secrets for handle in self.met)
 
     @property
-    def narrow(self) -> bool:
-        """Whether there is a space that was not proven: the other side may have it by now."""
-        return len(self.met) < len(self.known.secrets)
+    def outdated(self) -> bool:
+        """Whether a space was proven by a secret that it has no more."""
+        return any(self.known.secrets.get(handle) != secret for handle, secret in self.met.items())

@@ -1,0 +1,77 @@
+"""A home's relay on its network as a process, without the home."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from chez.sync.meeting import Acquaintances
+from chez_wire.lan import Guests, Listening, MeetingSecret, Report, Secrets
+from tests.relay.support import Space, seed
+
+
+def secrets(*spaces: Space, epoch: str = "") -> dict[bytes, bytes]:
+    """The meeting secrets of spaces in an epoch, by handle."""
+    return {space.handle: seed(f"meeting secret of {space.name} {epoch}") for space in spaces}
+
+
+def known(*spaces: Space, epoch: str = "", instance: bytes = bytes(32)) -> Acquaintances:
+    """What a device would prove that keeps these."""
+    return Acquaintances(secrets(*spaces, epoch=epoch), instance)
+
+
+@dataclass
+class Child:
+    """`chez-relay lan`, and what its home tells it and hears from it."""
+
+    process: asyncio.subprocess.Process
+    listening: Listening | None = None
+    reports: list[Report] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        assert self.listening is not None
+        return f"wss://127.0.0.1:{self.listening.port}"
+
+    def tell(self, those: Mapping[bytes, bytes]) -> None:
+        """Serve these from now on."""
+        self.write(msgspec.json.encode(Secrets([MeetingSecret(*one) for one in those.items()])) + b"\n")
+
+    def write(self, line: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line)
+
+    async def report(self) -> Report:
+        """What it tells next."""
+        assert self.process.stdout is not None
+        report: Report = msgspec.json.decode(await self.process.stdout.readline(), type=Report)  # type: ignore[arg-type]
+        self.reports.append(report)
+        return report
+
+    async def guests(self, *instances: bytes) -> None:
+        """Wait until it tells of exactly these."""
+        while await self.report() != Guests(sorted(instances)):
+            pass
+
+
+@asynccontextmanager
+async def child(data: Path, *spaces: Space, epoch: str = "") -> AsyncIterator[Child]:
+    """A relay that serves these spaces on loopback; at the end its input ends, and it must be gone then."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "chez_relay", "lan", "--data", str(data), "--listen", "127.0.0.1:0",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
+    running = Child(process)
+    try:
+        running.tell(secrets(*spaces, epoch=epoch))
+        report = await running.report()
+        assert isinstance(report, Listening)
+        running.listening = report
+        yield running
+    finally:
+        if process.stdin is not None:
+            process.stdin.close()
+        await asyncio.wait_for(process.wait(), 20)

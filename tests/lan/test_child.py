@@ -1,0 +1,242 @@
+"""`chez-relay lan` over real sockets: whom it serves, whom it tells nothing, and that it ends with its home."""
+
+import asyncio
+import os
+import signal
+import ssl
+import sys
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import connect as dial
+from websockets.exceptions import ConnectionClosed
+
+from chez.errors import ChezError, RelayRefused, RelayUnreachable
+from chez.sync.connection import connect
+from chez_relay.lan.certificate import channel
+from chez_relay.storage.copies import FILE_NAME
+from chez_wire import frames
+from chez_wire.lan import is_near
+from chez_wire.login import Role
+from chez_wire.meeting import LEAST_PROOFS
+from tests.lan.support import child, known, secrets
+from tests.relay.support import Space, seed
+
+HOME, SHARED = Space("home"), Space("shared")
+
+
+async def test_members_of_a_space_meet_and_exchange_entries(tmp_path: Path) -> None:
+    """A device that keeps one of two spaces is let into that one, and what it appends another reads there."""
+    async with child(tmp_path / "lan", HOME, SHARED) as running:
+        async with connect(running.url, known=known(SHARED, Space("elsewhere"))) as guest:
+            assert guest.met == {SHARED.handle} and guest.incarnation == running.listening.incarnation  # type: ignore[union-attr]
+            await guest.create_space(SHARED.admin, *SHARED.others)
+            await guest.open(SHARED.claims())
+            await guest.append(SHARED.handle, Role.APPEND, SHARED.envelope(1))
+        async with connect(running.url, known=known(HOME, SHARED)) as other:
+            assert other.met == {HOME.handle, SHARED.handle}
+            await other.open(SHARED.claims(Role.READ))
+            page = await other.read(SHARED.handle, 0)
+            assert [entry.envelope for entry in page.entries] == [SHARED.envelope(1)]
+
+
+async def test_a_stranger_is_told_nothing_over_the_network(tmp_path: Path) -> None:
+    """All bytes that a stranger gets from a home with two spaces are as many, and alike but for nonces, as from one
+    with thirty, and none of them is a handle or the store's incarnation."""
+    heard = []
+    for name, spaces in (("few", [HOME, SHARED]), ("many", [Space(f"space {n}") for n in range(30)])):
+        async with child(tmp_path / name, *spaces) as running:
+            heard.append(await probe(running.url))
+            assert running.listening is not None
+            told = b"".join(heard[-1])
+            assert not any(space.handle in told for space in spaces) and running.listening.incarnation not in told
+    (few, refused), (many, refused_too) = heard
+    assert refused == refused_too
+    assert frames.decode_relay(refused) == frames.Failed(0, "stranger", "no space in common was proven", False)
+    greetings = [frames.decode_relay(data) for data in (few, many)]
+    assert all(isinstance(one, frames.Welcome) and one.incarnation == bytes(32) for one in greetings)
+
+
+async def probe(url: str) -> list[bytes]:
+    """Everything that a relay says to who has nothing to prove."""
+    tls = ssl.create_default_context()
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    heard = []
+    async with dial(url, ssl=tls, compression=None, proxy=None) as socket:
+        await socket.send(frames.encode(frames.Hello([1], seed("stranger"), url.removeprefix("wss://"))))
+        await socket.send(frames.encode(frames.Open(1, HOME_CLAIMS)))
+        await socket.send(frames.encode(frames.GetPacket(2, HOME.handle, seed("tag"))))
+        await socket.send(frames.encode(frames.Meet(bytes(32), [seed(f"{n}") for n in range(LEAST_PROOFS)])))
+        try:
+            while True:
+                data = await socket.recv()
+                assert isinstance(data, bytes)
+                heard.append(data)
+        except ConnectionClosed:
+            pass
+    early = [one for one in heard if isinstance(frame := frames.decode_relay(one), frames.Failed)
+             and frame.code == "out_of_order"]
+    assert len(early) == 2  # what it asked before it proved anything
+    return [one for one in heard if one not in early]
+
+
+HOME_CLAIMS = [frames.Claim(HOME.handle, Role.READ, bytes(64))]
+
+
+async def test_somebody_in_the_middle_proves_nothing(tmp_path: Path) -> None:
+    """Who answers in a relay's place with a certificate of his own, and forwards all that is said, is no acquaintance
+    of either side: what is said names the address and the channel."""
+    async with child(tmp_path / "lan", HOME) as running:
+        context, _ = channel(seed("of the one between"))
+        port = int(running.url.rpartition(":")[2])
+        tls = ssl.create_default_context()
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+        seen: list[bytes] = []
+
+        async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(65536):
+                seen.append(data)
+                writer.write(data)
+            writer.close()
+
+        async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            there, back = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
+            await asyncio.gather(carry(reader, back), carry(there, writer), return_exceptions=True)
+
+        server = await asyncio.start_server(between, "127.0.0.2", port, ssl=context)
+        async with server:
+            with pytest.raises(ChezError):
+                async with connect(f"wss://127.0.0.2:{port}", known=known(HOME)):
+                    pass
+        assert seen and not any(HOME.handle in data for data in seen)
+        async with connect(running.url, known=known(HOME)) as guest:  # without him it works
+            assert guest.met == {HOME.handle}
+
+
+async def test_without_the_new_epoch_nobody_is_known_any_more(tmp_path: Path) -> None:
+    """After a rotation a device that has the former epoch alone is a stranger."""
+    async with child(tmp_path / "lan", HOME) as running:
+        running.tell(secrets(HOME, epoch="second"))
+        await refused(running.url, epoch="")
+        async with connect(running.url, known=known(HOME, epoch="second")) as guest:
+            assert guest.met == {HOME.handle}
+
+
+async def refused(url: str, epoch: str) -> None:
+    """Dial until the relay has heard of the change, which it reads beside connections."""
+    for _ in range(200):
+        try:
+            async with connect(url, known=known(HOME, epoch=epoch)):
+                pass
+        except RelayRefused as error:
+            assert error.reason == "stranger"
+            return
+    raise AssertionError("the former epoch is still good")
+
+
+async def test_the_home_hears_who_is_here(tmp_path: Path) -> None:
+    """It is told the instances of those that were met, and when they left; a stranger is not among them."""
+    async with child(tmp_path / "lan", HOME) as running:
+        with pytest.raises(RelayRefused):
+            async with connect(running.url, known=known(SHARED, instance=seed("stranger"))):
+                pass
+        async with connect(running.url, known=known(HOME, instance=seed("phone"))):
+            await running.guests(seed("phone"))
+        await running.guests()
+        assert not any(seed("stranger") in getattr(report, "instances", []) for report in running.reports)
+
+
+async def test_who_is_here_meets_anew_when_there_is_one_more_space(tmp_path: Path) -> None:
+    """A space that comes to be served ends connections (1001), so that devices that have it too find it."""
+    async with child(tmp_path / "lan", HOME) as running:
+        async with connect(running.url, known=known(HOME, SHARED)) as guest:
+            assert guest.met == {HOME.handle}
+            running.tell(secrets(HOME, SHARED))
+            with pytest.raises(RelayUnreachable):
+                async for _ in guest.arrivals():
+                    pass
+        async with connect(running.url, known=known(HOME, SHARED)) as guest:
+            assert guest.met == {HOME.handle, SHARED.handle}
+
+
+async def test_what_is_served_no_more_is_not_kept(tmp_path: Path) -> None:
+    """A store that has something of a space that the home has no more is begun anew, as another incarnation."""
+    async with child(tmp_path / "lan", HOME, SHARED) as running:
+        async with connect(running.url, known=known(SHARED)) as guest:
+            await guest.create_space(SHARED.admin, *SHARED.others)
+        first = running.listening
+    async with child(tmp_path / "lan", HOME, SHARED) as running:
+        assert first is not None and running.listening is not None
+        assert running.listening.incarnation == first.incarnation
+    async with child(tmp_path / "lan", HOME) as running:
+        assert running.listening is not None and running.listening.incarnation != first.incarnation
+
+
+async def test_a_store_that_is_none_is_begun_anew(tmp_path: Path) -> None:
+    """The store may be damaged or deleted at any time: the relay begins another."""
+    (tmp_path / "lan").mkdir()
+    (tmp_path / "lan" / FILE_NAME).write_bytes(b"no store" * 1000)
+    async with child(tmp_path / "lan", HOME) as running, connect(running.url, known=known(HOME)) as guest:
+        assert guest.met == {HOME.handle}
+
+
+@pytest.mark.parametrize("line", [b"nonsense\n", b'{"spaces":[["AA==","AA=="]]}\n', b"x" * 2**21 + b"\n"],
+                         ids=["no JSON", "short ids", "too long"])
+async def test_a_line_that_makes_no_sense_ends_it_and_is_not_repeated(tmp_path: Path, line: bytes) -> None:
+    """What comes from no home is refused with what to do, and nothing of it appears in the message."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "chez_relay", "lan", "--data", str(tmp_path / "lan"),
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    out, err = await process.communicate(line)
+    assert process.returncode == 1 and out == b""
+    assert b"run by `chez up`" in err and line[:5] not in err
+
+
+PARENT = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-m", "chez_relay", "lan", "--data", sys.argv[1], "--listen", "127.0.0.1:0"],
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+child.stdin.write(b'{"spaces":[]}\\n'); child.stdin.flush()
+child.stdout.readline()
+print(child.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+async def test_it_ends_when_its_home_is_killed(tmp_path: Path) -> None:
+    """Whatever becomes of the home's process, also by SIGKILL, no relay of it stays."""
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PARENT, str(tmp_path / "lan"), stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE)
+    assert parent.stdout is not None
+    watched = os.pidfd_open(int(await parent.stdout.readline()))
+    gone = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().add_reader(watched, lambda: gone.done() or gone.set_result(None))
+    try:
+        parent.send_signal(signal.SIGKILL)
+        await parent.wait()
+        await asyncio.wait_for(gone, 20)
+    finally:
+        asyncio.get_running_loop().remove_reader(watched)
+        os.close(watched)
+
+
+async def test_a_flood_of_strangers_keeps_nobody_out_of_another_address(tmp_path: Path) -> None:
+    """Of one address a few connections are let in and the rest dropped; from another a member still comes in."""
+    async with child(tmp_path / "lan", HOME) as running:
+        port = int(running.url.rpartition(":")[2])
+        opened = await asyncio.gather(*(
+            asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.9", 0)) for _ in range(60)))
+        async with connect(running.url, known=known(HOME)) as guest:
+            assert guest.met == {HOME.handle}
+        for _, writer in opened:
+            writer.close()
+
+
+@pytest.mark.parametrize(("host", "near"), [
+    ("192.168.1.5", True), ("10.0.0.1", True), ("169.254.3.4", True), ("127.0.0.1", True), ("fe80::1%eth0", True),
+    ("fd12::1", True), ("::ffff:192.168.1.5", True), ("8.8.8.8", False), ("2a01:e0a::1", False), ("0.0.0.0", False),
+    ("::ffff:8.8.8.8", False), ("example.org", False), ("", False)])
+def test_only_addresses_of_a_network_at_hand_are_near(host: str, near: bool) -> None:
+    """What the internet routes, and what is no address, is neither dialled nor let in."""
+    assert is_near(host) is near
