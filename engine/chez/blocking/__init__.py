@@ -60,6 +60,8 @@ from chez.home.home import Home as AsyncHome
 from chez.home.hosting import Hosting as AsyncHosting
 from chez.home.importing import ImportReport
 from chez.home.invitations import WEEK, Invitation
+from chez.home.lan import Lan as AsyncLan
+from chez.home.lan import LanStatus
 from chez.home.lifecycle import create as async_create
 from chez.home.lifecycle import join as async_join
 from chez.home.lifecycle import open as async_open
@@ -143,6 +145,7 @@ __all__ = (
     "Invitation",
     "Journal",
     "Keyring",
+    "Lan",
     "Link",
     "Mark",
     "Member",
@@ -634,6 +637,11 @@ class Home(Opened[AsyncHome]):
         return Relays(self._portal, self._inner.relays)
 
     @property
+    def lan(self) -> Lan:
+        """Sync with devices on the same network."""
+        return Lan(self._portal, self._inner.lan)
+
+    @property
     def blobs(self) -> Blobs:
         """Attachments of the private space: files beside records."""
         return Blobs(self._portal, self._inner.blobs)
@@ -984,6 +992,30 @@ class Keyring(Front[AsyncKeyring]):
 
     def status(self) -> KeyringStatus:
         """Whether the keyring opens this home, and if not, why."""
+        return self._portal.call(lambda call: self._inner.status())
+
+
+class Lan(Front[AsyncLan]):
+    """Sync with devices on the same network, without any relay in between; made by `Home.lan`.
+
+    While it is on and the home is connected (`Home.connect`, `chez up`), this device runs a relay of its own
+    for its network, and announces to everybody there that somebody uses Chez, by a name drawn anew each time.
+    What it keeps it tells only to who proves to be a member of the same space.
+    """
+
+    def on(self) -> None:
+        """Be found by devices of the same network, and find them, whenever the home is connected; at once if it is.
+
+        It stays so until `off`. Everybody on the network can see that somebody there uses Chez, not who.
+        """
+        self._portal.call(lambda call: self._inner.on())
+
+    def off(self) -> None:
+        """Be found no more, and delete what the relay for the network had stored."""
+        self._portal.call(lambda call: self._inner.off())
+
+    def status(self) -> LanStatus:
+        """How it stands."""
         return self._portal.call(lambda call: self._inner.status())
 
 

@@ -22,6 +22,7 @@ from chez.home.founding import found_space
 from chez.home.held import HeldSpaces
 from chez.home.importing import ImportReport, OnProgress
 from chez.home.joining import come_in, follow_space
+from chez.home.lan import Lan, Network
 from chez.home.pairing import Pairing, pair
 from chez.home.relays import Relays
 from chez.home.reports import CollectionInfo, HomeStatus, SyncReport, home_status
@@ -92,6 +93,7 @@ class Home:
         def committed() -> None:
             self._spaces.news.publish()
             self._backlog.committed()
+            self._network.committed()
 
         def finish(db: Connection) -> None:
             self._spaces.records.before_commit(db)
@@ -108,6 +110,10 @@ class Home:
         """The person's devices."""
         self.relays = Relays(self._syncing)
         """Which relays keep what this home has."""
+        self._network = Network(path, database, self._spaces, self._syncing)
+        self._syncing.also(self._network.running)
+        self.lan = Lan(self._network)
+        """Sync with devices on the same network."""
         self.blobs: Blobs = self._private.blobs
         """Attachments of the private space: files beside records."""
 

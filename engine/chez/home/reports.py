@@ -117,7 +117,8 @@ def home_status(db: Connection, rows: Sequence[int], relay: str | None, devices:
     """How a home stands whose spaces, in these rows of the store, and whose relays stand like that."""
     records, pending, quarantined, offset = db.execute(
         "SELECT (SELECT count(*) FROM record WHERE deleted = 0), "
-        "(SELECT count(*) FROM change WHERE state = 1) + (SELECT count(*) FROM sealed), "
+        "(SELECT count(*) FROM change WHERE state = 1) + (SELECT count(*) FROM sealed JOIN relay ON relay.n = relay "
+        "WHERE url NOT LIKE 'lan:%'), "
         "(SELECT count(*) FROM quarantine), (SELECT max(position) FROM cursor)").fetchone()
     waiting = sum(totals(db, n)[3] for n in rows)
     return HomeStatus(records, pending, quarantined, relay, offset or 0, spaces[0].link, devices, waiting,

@@ -7,7 +7,7 @@ the home is connected joins the link of its relay, or begins one.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from chez.store.database import Connection, Database
 from chez.sync.connection import relay_name
 from chez.sync.keeping import Keeping
 from chez.sync.link import Link
+from chez.sync.meeting import Acquaintances
 from chez.sync.moving import go_to, strayed
 from chez.sync.work import Progress
 
@@ -59,12 +60,16 @@ class Syncing:
         self._answering: Answering | None = None
         self._running: _Running | None = None
         self._beside: list[str] = []
+        self._also: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
 
     async def load(self) -> None:
         """Learn from the store which relays are beside the home's. Called when the home opens."""
         rows = await self._database.read(lambda db: db.execute(
             "SELECT url FROM relay WHERE beside = 1 ORDER BY n").fetchall())
         self._beside = [url for (url,) in rows]
+        met = await self._database.read(lambda db: db.execute("SELECT n FROM relay WHERE url LIKE 'lan:%'").fetchall())
+        for held in self._spaces_here.all.values():  # what they lack is to be known when they are met again
+            held.replica.relays.kept |= {n for (n,) in met}
 
     @property
     def database(self) -> Database:
@@ -74,6 +79,10 @@ class Syncing:
     def serve(self, spaces: HeldSpaces, answering: Answering) -> None:
         """These are the spaces to be kept in step, and this answers who comes by an invitation to one."""
         self._spaces, self._answering = spaces, answering
+
+    def also(self, work: Callable[[], AbstractAsyncContextManager[None]]) -> None:
+        """What goes on too while the home is connected: on its network."""
+        self._also = work
 
     @property
     def _spaces_here(self) -> HeldSpaces:
@@ -132,6 +141,8 @@ class Syncing:
                 await self._begin(one, group)
             for held in spaces:
                 await self._keep_sending(held)
+            if retry:
+                await stack.enter_async_context(self._also())
             yield self.links[0]
 
     async def _join(self, held: Held) -> None:
@@ -143,7 +154,29 @@ class Syncing:
                 await self._begin(url, [held])
             else:
                 link.add(held.replica)
+        for link in self._near if not held.space.public else ():
+            link.add(held.replica)
         await self._keep_sending(held)
+
+    @property
+    def _near(self) -> list[Link]:
+        """Those to devices on this network, which come and go."""
+        return [link for link in self.links if link.near]
+
+    async def meet(self, url: str, label: str, known: Acquaintances) -> Link:
+        """Keep what both prove to keep in step with a relay on this network; the store knows its log by a label."""
+        row = await self._database.write(lambda db: _relay_row(db, label))
+        replicas = [held.replica for held in self._spaces_here.all.values() if not held.space.public]
+        link = Link(self._database, self._device, replicas, row, url, retry=True, found=self.found, known=known)
+        self.links.append(link)
+        link.start()
+        return link
+
+    async def part(self, link: Link) -> None:
+        """Keep nothing in step over a link any more that `meet` gave."""
+        if link in self.links:
+            self.links.remove(link)
+            await link.close()
 
     async def replace(self, held: Held, work: Callable[[Connection], T]) -> T:
         """Do something in a transaction of its own after which a space may be at another place; go on there."""
@@ -207,7 +240,7 @@ class Syncing:
         if held is not None:
             await self._join(held)
         else:
-            for link in self.links_of(self._spaces_here.all[n].space):
+            for link in (*self.links_of(self._spaces_here.all[n].space), *self._near):
                 link.wake(self._spaces_here.all[n].space.id)
 
     async def erase(self, held: Held, word: Callable[[Connection], None]) -> None:
@@ -301,7 +334,7 @@ class Syncing:
         failed = await in_step(own, timeout)
         if all(failed):
             raise next(error for error in failed if error is not None)
-        waited = list(own)
+        waited = [*own, *self._near]
         # What came may have told of a space at another relay.
         while (link := next((one for one in self.links if one not in waited), None)) is not None:
             waited.append(link)
@@ -321,7 +354,7 @@ class Syncing:
         if self._running is not None and self._running.retry:
             return ""
         problem = ""
-        for link in [link for link in self.links if link.status != "failed"]:
+        for link in [link for link in self.links if link.status != "failed" and not link.near]:
             assert self._answering is not None  # the home serves it when it opens
             try:
                 async with asyncio.timeout(timeout):
@@ -359,7 +392,7 @@ class Syncing:
             urls = [url for held in self._spaces.all.values() for url in self.urls_of(held.space)]
             return [RelayStatus(url, "off") for url in dict.fromkeys(urls)]
         return [RelayStatus(link.url, link.status, link.since, "" if link.error is None else str(link.error),
-                            link.next_try) for link in self.links]
+                            link.next_try) for link in self.links if not link.near]
 
     def status_of(self, held: Held) -> SpaceStatus:
         """How a space stands with its relay."""

@@ -1,0 +1,134 @@
+"""Discovery by multicast DNS (RFC 6762) and DNS-SD (RFC 6763), with python-zeroconf: `pip install chez[lan]`.
+
+What is announced: that somebody here speaks `_chez._tcp`, at which addresses and port. The name and the
+host's name are drawn anew for each run, and no text goes with it. The library is imported when it is used.
+"""
+
+import asyncio
+import base64
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from chez.errors import Unavailable
+from chez.lan.discovery import Neighbour
+from chez_wire.lan import is_near
+from chez_wire.limits import ID_BYTES
+
+if TYPE_CHECKING:
+    from zeroconf import Zeroconf
+    from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
+
+__all__ = ("INTERFACES", "SERVICE", "Multicast", "own_addresses")
+
+SERVICE: Final = "_chez._tcp.local."
+
+INTERFACES: Final = "CHEZ_LAN"
+"""The environment variable that names addresses of this device, with commas between: those of the networks to be
+announced on. Without it all that it has on networks at hand."""
+
+_ASK_MILLISECONDS: Final = 3000
+
+
+def own_addresses() -> list[str]:
+    """The IPv4 addresses of this device on networks at hand; those of loopback only where `CHEZ_LAN` names them."""
+    named = os.environ.get(INTERFACES, "")
+    if named:
+        return [address for part in named.split(",") if is_near(address := part.strip())]
+    import ifaddr
+
+    found = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips if isinstance(ip.ip, str)]
+    return [address for address in found if is_near(address) and not address.startswith("127.")]
+
+
+class Multicast:
+    """A `Discovery` over the networks that this device is in."""
+
+    def __init__(self) -> None:
+        self._zeroconf: AsyncZeroconf | None = None
+        self._browser: AsyncServiceBrowser | None = None
+        self._info: AsyncServiceInfo | None = None
+        self._asking: set[asyncio.Task[None]] = set()
+        self._addresses: list[str] = []
+
+    async def begin(self, seen: Callable[[Neighbour], None], gone: Callable[[bytes], None]) -> None:
+        """See `Discovery`."""
+        try:
+            from zeroconf import IPVersion, ServiceStateChange
+            from zeroconf.asyncio import AsyncServiceBrowser, AsyncZeroconf
+        except ImportError:
+            raise Unavailable("this installation can't look for devices on a network",
+                              "pip install chez[lan]") from None
+        self._addresses = own_addresses()
+        if not self._addresses:
+            raise Unavailable("this device is in no network that devices are looked for in",
+                              "It is looked for again when there is one.")
+        try:
+            self._zeroconf = AsyncZeroconf(interfaces=self._addresses, ip_version=IPVersion.V4Only)
+        except OSError as error:
+            raise Unavailable(f"devices can't be looked for on this network: {error.strerror or error}") from error
+
+        def changed(zeroconf: "Zeroconf", service_type: str, name: str, state_change: Any) -> None:
+            instance = _instance(name)
+            if instance is None:
+                return
+            if state_change is ServiceStateChange.Removed:
+                gone(instance)
+                return
+            task = asyncio.get_running_loop().create_task(self._ask(zeroconf, name, instance, seen))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+
+        self._browser = AsyncServiceBrowser(self._zeroconf.zeroconf, SERVICE, handlers=[changed])
+
+    async def announce(self, instance: bytes, port: int) -> None:
+        """See `Discovery`."""
+        from ipaddress import ip_address
+
+        from zeroconf.asyncio import AsyncServiceInfo
+
+        if self._zeroconf is None:
+            return
+        before, label = self._info, _label(instance)
+        self._info = AsyncServiceInfo(
+            SERVICE, f"{label}.{SERVICE}", port, addresses=[ip_address(one).packed for one in self._addresses],
+            properties={}, server=f"{label[:32]}.local.")
+        if before is not None:
+            await self._zeroconf.async_unregister_service(before)
+        await self._zeroconf.async_register_service(self._info)
+
+    async def end(self) -> None:
+        """See `Discovery`."""
+        for task in tuple(self._asking):
+            task.cancel()
+        await asyncio.gather(*self._asking, return_exceptions=True)
+        if self._browser is not None:
+            await self._browser.async_cancel()
+        if self._zeroconf is not None:
+            if self._info is not None:
+                await (await self._zeroconf.async_unregister_service(self._info))
+            await self._zeroconf.async_close()
+        self._zeroconf = self._browser = self._info = None
+
+    async def _ask(self, zeroconf: "Zeroconf", name: str, instance: bytes, seen: Callable[[Neighbour], None]) -> None:
+        """Where an instance is."""
+        from zeroconf.asyncio import AsyncServiceInfo
+
+        info = AsyncServiceInfo(SERVICE, name)
+        if await info.async_request(zeroconf, _ASK_MILLISECONDS) and info.port:
+            seen(Neighbour(instance, tuple(info.parsed_addresses()), info.port))
+
+
+def _label(instance: bytes) -> str:
+    """A name of a service has at most 63 bytes: 52 letters and digits of base 32."""
+    return base64.b32encode(instance).decode().rstrip("=").lower()
+
+
+def _instance(name: str) -> bytes | None:
+    """The instance of a name; None for what is none of ours."""
+    label = name.removesuffix(f".{SERVICE}").upper()
+    try:
+        instance = base64.b32decode(label + "=" * (-len(label) % 8))
+    except ValueError:
+        return None
+    return instance if len(instance) == ID_BYTES else None

@@ -1,0 +1,285 @@
+"""Being on a network, for one home: its own relay runs, is announced, and who keeps a space of it too is kept in step.
+
+Each device that is met is one more relay to the home (docs/decisions/0025): a link for as long as it is
+there. The home's own relay is filled as soon as somebody has come by it, and no sooner.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import random
+from typing import Any, Final, Protocol
+
+from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable, Unavailable
+from chez.lan.child import Child, start
+from chez.lan.discovery import Discovery, Neighbour
+from chez.lan.policy import Policy
+from chez.sync.connection import connect
+from chez.sync.link import Link
+from chez.sync.lookout import look_out
+from chez.sync.meeting import Acquaintances
+from chez.sync.patience import Backoff
+from chez_wire.limits import ID_BYTES
+
+__all__ = ("Links", "Service", "relay_label")
+
+OPEN_SECONDS: Final = 5.0
+"""For somebody on the same network to answer."""
+
+
+class Links(Protocol):
+    """What keeps the home in step."""
+
+    async def meet(self, url: str, label: str, known: Acquaintances) -> Link:
+        """Keep what both prove to keep in step with a relay on this network; the store knows its log by a label."""
+
+    async def part(self, link: Link) -> None:
+        """No more."""
+
+
+def relay_label(incarnation: bytes) -> str:
+    """What the store calls the relay of a device that was met: by its store, for its address is another each time."""
+    return f"lan:{incarnation.hex()}"
+
+
+@dataclass(slots=True)
+class _Peer:
+    """A relay on this network that is kept in step with; `instance` is zeros for the home's own."""
+
+    instance: bytes
+    incarnation: bytes
+    link: Link
+    watch: "asyncio.Task[None] | None" = None
+
+
+@dataclass(slots=True)
+class Service:
+    """One home on a network, from `run` until that is cancelled.
+
+    `folder` is for the relay's store, `secrets` gives the meeting secrets of the home's spaces, by handle;
+    `host` is the address that the relay listens on. `entropy` gives random bytes.
+    """
+
+    folder: Path
+    secrets: Callable[[], Mapping[bytes, bytes]]
+    links: Links
+    discovery: Discovery
+    host: str
+    entropy: Callable[[int], bytes]
+    problem: str = ""
+    """Why others can't find this device, or it can't find them; empty if they can."""
+    port: int = 0
+    """Where the home's own relay listens; 0 while it does not."""
+    peers: list[_Peer] = field(default_factory=list)
+    _policy: Policy = field(default_factory=Policy)
+    _known: Acquaintances = field(default_factory=Acquaintances)
+    _child: Child | None = None
+    _guests: frozenset[bytes] = frozenset()
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _tasks: "set[asyncio.Task[None]]" = field(default_factory=set)
+    _looking: bool = False
+
+    @property
+    def strangers(self) -> int:
+        """How many are announced on this network that keep no space of this home."""
+        return self._policy.strangers
+
+    @property
+    def met(self) -> list[Link]:
+        """The links to other devices."""
+        return [peer.link for peer in self.peers if peer.instance != bytes(ID_BYTES)]
+
+    @property
+    def guests(self) -> int:
+        """How many devices have come by this one's relay, and are here."""
+        return len(self._guests - self._policy.own)
+
+    async def run(self) -> None:
+        """Be on the network until cancelled."""
+        self._known.secrets = dict(self.secrets())
+        try:
+            self._begin(self._keep_child())
+            self._begin(look_out(self._tick))
+            await self._look()
+            await self._dial_when_due()
+        finally:
+            for task in tuple(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            for peer in tuple(self.peers):
+                await self._part(peer)
+            await self.discovery.end()
+            if self._child is not None:
+                await self._child.end()
+            self.port, self._child = 0, None
+
+    def renew(self) -> None:
+        """The home's spaces, or their epochs, may be others: whoever is here is to know."""
+        before, now = self._known.secrets, dict(self.secrets())
+        if now == before:
+            return
+        self._known.secrets = now
+        if self._child is not None:
+            self._child.tell(now)
+        if now.keys() - before.keys():
+            self._policy.renewed(self._now)
+            for peer in self.peers:
+                peer.link.begin_anew()
+        self._news.set()
+
+    # --- the home's own relay -----------------------------------------------------------------
+
+    async def _keep_child(self) -> None:
+        """Let the relay run, and again when it has ended."""
+        backoff = Backoff(first=1.0)
+        while True:
+            began = self._now
+            try:
+                self._child = child = await start(self.folder, self._known.secrets, self.host)
+                self.port, self.problem = child.port, ""
+                child.tell(self._known.secrets)  # they may have changed while it started
+                await self._be_announced(child)
+                async for guests in child.guests():
+                    await self._welcome(guests)
+                said = await child.ended()
+                self.problem = "the relay for this network ended, and is started again" + (f" ({said})" if said else "")
+            except Unavailable as error:
+                self.problem = str(error)
+            self.port, self._child = 0, None
+            await self._welcome(frozenset())
+            await self._leave_own()
+            await asyncio.sleep(backoff.pause(self._now - began, random()))
+
+    async def _be_announced(self, child: Child) -> None:
+        self._known.instance = self.entropy(ID_BYTES)
+        self._policy.announced(self._known.instance, self._now)
+        if self._looking:
+            await self._announce(child.port)
+        self._news.set()
+
+    async def _announce(self, port: int) -> None:
+        try:
+            await self.discovery.announce(self._known.instance, port)
+        except (ChezError, OSError) as error:
+            self.problem = f"this device can't be announced on this network: {error}"
+
+    async def _welcome(self, guests: frozenset[bytes]) -> None:
+        """Others are here: what they are to have, and what they bring, goes through the home's own relay."""
+        self._guests = guests
+        self._policy.guests(guests)
+        self._news.set()
+        own = next((peer for peer in self.peers if peer.instance == bytes(ID_BYTES)), None)
+        if self._child is not None and guests - self._policy.own and own is None:
+            own = _Peer(bytes(ID_BYTES), self._child.incarnation, await self.links.meet(
+                f"wss://{self._reached_at}:{self._child.port}", relay_label(self._child.incarnation), self._known))
+            self.peers.append(own)
+
+    @property
+    def _reached_at(self) -> str:
+        return "127.0.0.1" if self.host == "0.0.0.0" else self.host
+
+    async def _leave_own(self) -> None:
+        for peer in [peer for peer in self.peers if peer.instance == bytes(ID_BYTES)]:
+            await self._part(peer)
+
+    # --- the others ---------------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        """Look for others, from now on; what keeps from that passes, perhaps, with the next network."""
+        try:
+            await self.discovery.begin(self._seen, self._gone)
+            self._looking = True
+            if self._child is not None:
+                await self._announce(self._child.port)
+        except (ChezError, OSError) as error:
+            self._looking, self.problem = False, str(error)
+
+    def _tick(self, changed: bool) -> None:
+        """Another network, or a sleep: everything is looked for anew."""
+        if changed or not self._looking:
+            self._begin(self._look_anew())
+
+    async def _look_anew(self) -> None:
+        await self.discovery.end()
+        if self._child is not None:
+            self.problem = ""
+        await self._look()
+
+    def _seen(self, neighbour: Neighbour) -> None:
+        self._policy.seen(neighbour, self._now)
+        self._news.set()
+
+    def _gone(self, instance: bytes) -> None:
+        self._policy.gone(instance)
+        for peer in [peer for peer in self.peers if peer.instance == instance and peer.link.status == "connecting"]:
+            self._begin(self._part(peer))
+
+    async def _dial_when_due(self) -> None:
+        while True:
+            self._news.clear()
+            if self._known.secrets:  # with nothing to prove everybody is a stranger
+                for neighbour in self._policy.due(self._now):
+                    self._begin(self._dial(neighbour))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._policy.wait(self._now) if self._known.secrets else None):
+                    await self._news.wait()
+
+    async def _dial(self, neighbour: Neighbour) -> None:
+        """Meet somebody who is announced; then keep in step with it."""
+        for address in neighbour.addresses:
+            url = f"wss://{f'[{address}]' if ':' in address else address}:{neighbour.port}"
+            try:
+                async with connect(url, open_timeout=OPEN_SECONDS, known=self._known) as relay:
+                    incarnation = relay.incarnation
+            except (RelayRefused, RelayMisbehaved):
+                return self._policy.stranger(neighbour.instance, self._now)
+            except (RelayUnreachable, ChezError):
+                continue
+            else:
+                return await self._met(neighbour.instance, incarnation, url)
+        self._policy.away(neighbour.instance, self._now)
+        self._news.set()
+
+    async def _met(self, instance: bytes, incarnation: bytes, url: str) -> None:
+        if self._child is not None and incarnation == self._child.incarnation:
+            return  # this device's own relay, under what it was announced as before
+        for former in [peer for peer in self.peers if peer.incarnation == incarnation]:
+            await self._part(former)
+        link = await self.links.meet(url, relay_label(incarnation), self._known)
+        peer = _Peer(instance, incarnation, link)
+        self.peers.append(peer)
+        self._policy.linked(instance)
+        peer.watch = self._begin(self._watch(peer))
+
+    async def _watch(self, peer: _Peer) -> None:
+        """Part when it refuses, or is not there any more; it may come back as somebody new."""
+        while peer.link.status != "failed":
+            if peer.link.status == "connecting" and peer.instance not in self._policy.visible:
+                break
+            await peer.link.turn()
+        peer.watch = None
+        self._policy.parted(peer.instance, self._now)
+        self._news.set()
+        await self._part(peer)
+
+    async def _part(self, peer: _Peer) -> None:
+        if peer in self.peers:
+            self.peers.remove(peer)
+            if peer.watch is not None:
+                peer.watch.cancel()
+            await self.links.part(peer.link)
+
+    # --- helpers ------------------------------------------------------------------------------
+
+    @property
+    def _now(self) -> float:
+        return time.monotonic()
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
