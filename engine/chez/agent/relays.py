@@ -35,9 +35,9 @@ async def relay_set(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 
 async def relay_list(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """How the connection to each relay stands."""
+    """How the connection to each relay stands, and to the devices of this network, which are relays as well."""
     read_params(params, Params)
-    return {"relays": plain(home.relays.list())}
+    return {"relays": plain(home.relays.list()), "lan": plain(await home.lan.status())}
 
 
 async def relay_add(home: "Home", params: dict[str, Any], ui: Ui) -> Any:

@@ -232,7 +232,7 @@ async def status(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Who this home is, what it holds, and what waits to leave."""
     read_params(params, Params)
     return {"home": str(home.path), "name": home.name, "person": home.person_id.hex(),
-            "device": home.device_id.hex(), **plain(await home.status())}
+            "device": home.device_id.hex(), **plain(await home.status()), "lan": plain(await home.lan.status())}
 
 
 # --- the journal -------------------------------------------------------------------
@@ -280,10 +280,22 @@ def find(name: str) -> Verb:
     """The verb of this name, from here or from an installed package. Raises `NotFound`."""
     if (verb := VERBS.get(name)) is not None:
         return verb
-    from chez.agent import attachments, contacts, devices, inviting, keeping, pasts, relays, sharing, spaces, unlocking
+    from chez.agent import (
+        attachments,
+        contacts,
+        devices,
+        inviting,
+        keeping,
+        lans,
+        pasts,
+        relays,
+        sharing,
+        spaces,
+        unlocking,
+    )
 
     for table in (keeping.VERBS, attachments.VERBS, pasts.VERBS, devices.VERBS, contacts.VERBS, spaces.VERBS,
-                  sharing.VERBS, inviting.VERBS, unlocking.VERBS, relays.VERBS):
+                  sharing.VERBS, inviting.VERBS, unlocking.VERBS, relays.VERBS, lans.VERBS):
         if (verb := table.get(name)) is not None:
             return verb
     for module in _installed():

@@ -52,6 +52,7 @@ COMMANDS: Final = {
     "wipe": _AT + "wiping:wipe",
     "relay": _AT + "syncing:relay",
     "sync": _AT + "syncing:sync",
+    "lan": _AT + "lans:lan",
     "pair": _AT + "devices:pair",
     "join": _AT + "devices:join",
     "device": _AT + "devices:device",

@@ -117,12 +117,16 @@ def status(ctx: click.Context) -> None:
         say(removed_notice(found["spaces"][0]["removed_by"]))
     from chez.cli.commands.syncing import show_relays
 
-    spaces, relays = found.pop("spaces"), found.pop("relays")
+    spaces, relays, network = found.pop("spaces"), found.pop("relays"), found.pop("lan")
     table(("", ""), [(key, _shown(value)) for key, value in found.items()])
     table(("space", "id", "relay", "link", ""), [
         (one["name"], one["id"][:12], one["relay"] or "none", one["link"], _standing(one)) for one in spaces])
     if relays:
         show_relays(relays)
+    if network["on"]:
+        from chez.cli.commands.lans import show_lan
+
+        show_lan(network)
 
 
 def _shown(value: Any) -> Any:

@@ -9,7 +9,7 @@ from chez.cli.client import call
 from chez.cli.context import settings
 from chez.cli.terminal import json_line, say, table
 
-__all__ = ("relay", "show_relays", "sync")
+__all__ = ("at", "relay", "show_relays", "sync")
 
 
 class _Relays(click.Group):
@@ -78,7 +78,12 @@ def token(ctx: click.Context, url: str, token_file: TextIO | None) -> None:
 @click.pass_context
 def listed(ctx: click.Context) -> None:
     """Show all relays, and how the connection to each stands."""
-    _show(ctx, call(ctx, "relay-list", {}))
+    found = call(ctx, "relay-list", {})
+    _show(ctx, found)
+    if found["lan"]["on"] and not settings(ctx).json:
+        from chez.cli.commands.lans import show_lan
+
+        show_lan(found["lan"])
 
 
 def _show(ctx: click.Context, found: dict[str, Any]) -> None:
@@ -90,15 +95,16 @@ def _show(ctx: click.Context, found: dict[str, Any]) -> None:
 
 def show_relays(relays: list[dict[str, Any]]) -> None:
     """A table of relays: how each stands, since when, why there is no connection, when one is tried next."""
-    table(("relay", "link", "since", ""), [(one["url"], one["link"], _at(one["since"]), _why(one)) for one in relays])
+    table(("relay", "link", "since", ""), [(one["url"], one["link"], at(one["since"]), _why(one)) for one in relays])
 
 
-def _at(when: float | None) -> str:
+def at(when: float | None) -> str:
+    """A moment in local time."""
     return "—" if when is None else datetime.fromtimestamp(when, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _why(relay: dict[str, Any]) -> str:
-    again = f" Tried next at {_at(relay['next_try'])}." if relay["next_try"] is not None else ""
+    again = f" Tried next at {at(relay['next_try'])}." if relay["next_try"] is not None else ""
     return f"{relay['problem']}{again}"
 
 
