@@ -20,7 +20,7 @@ from typing import Final
 from chez_wire.errors import EnvelopeError
 from chez_wire.limits import ID_BYTES, MAX_ENVELOPE
 
-__all__ = ("GENESIS_HEAD", "HEADER_BYTES", "NONCE_BYTES", "VERSION", "Header", "entry_id", "fold_head")
+__all__ = ("GENESIS_HEAD", "HEADER_BYTES", "NONCE_BYTES", "TAG_BYTES", "VERSION", "Header", "entry_id", "fold_head")
 
 MAGIC: Final = b"CZE"
 VERSION: Final = 1
@@ -41,13 +41,13 @@ class Header:
     key_id: bytes
     nonce: bytes
 
-    def encode(self) -> bytes:
-        """The 124 bytes that precede, and authenticate, the ciphertext."""
-        return b"".join((MAGIC, bytes((VERSION,)), self.handle, self.epoch, self.key_id, self.nonce))
+    def encode(self, magic: bytes = MAGIC) -> bytes:
+        """The 124 bytes that precede, and authenticate, the ciphertext; the magic tells what it is."""
+        return b"".join((magic, bytes((VERSION,)), self.handle, self.epoch, self.key_id, self.nonce))
 
     @classmethod
-    def decode(cls, envelope: bytes) -> "Header":
-        """Read the header of a sealed entry.
+    def decode(cls, envelope: bytes, magic: bytes = MAGIC) -> "Header":
+        """Read the header of a sealed entry, or of what has another magic.
 
         Raises `EnvelopeError` when the bytes are too short, too long, or of another
         format or version.
@@ -55,8 +55,8 @@ class Header:
         if not HEADER_BYTES + TAG_BYTES <= len(envelope) <= MAX_ENVELOPE:
             raise EnvelopeError(f"a sealed entry has {HEADER_BYTES + TAG_BYTES} to {MAX_ENVELOPE} bytes, "
                                 f"this one {len(envelope)}")
-        if envelope[:3] != MAGIC:
-            raise EnvelopeError("these bytes are not a sealed entry")
+        if envelope[:3] != magic:
+            raise EnvelopeError("these bytes are not what they are sent as")
         if envelope[3] != VERSION:
             raise EnvelopeError(f"entry format {envelope[3]} is not known here (known: {VERSION})")
         return cls(envelope[4:36], envelope[36:68], envelope[68:100], envelope[100:HEADER_BYTES])

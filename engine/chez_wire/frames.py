@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from chez_wire.dropping import Drop, Dropped
+from chez_wire.ephemeral import Broadcast, Ephemeral
 from chez_wire.errors import FrameError
 from chez_wire.fields import Box, Bytes, Envelope, Frame, Id, Item, Offset, Ref, Sealed, Signature, Text
 from chez_wire.kept import Ahead, Keep, Kept, Lost, Resume, Resumed
@@ -21,11 +22,12 @@ from chez_wire.login import Role
 from chez_wire.meeting import Meet, Met
 
 __all__ = (
-    "PROTOCOL_VERSION", "Ack", "Ahead", "Append", "Appended", "Chunk", "ChunksHeld", "Claim", "ClientFrame",
-    "CreateInbox", "CreateSpace", "Credit", "DeleteSpace", "Done", "Drop", "Dropped", "Ended", "Entries", "Entry",
-    "Failed", "GetChunk", "GetPacket", "HasChunks", "Hello", "InboxItem", "InboxItems", "Keep", "Kept", "Lost", "Meet",
-    "Met", "Open", "Opened", "OpenedSpace", "Packet", "Put", "PutChunk", "Read", "RelayFrame", "Resume", "Resumed",
-    "Rotate", "SealedPacket", "Subscribe", "Watch", "Welcome", "decode_client", "decode_relay", "encode",
+    "PROTOCOL_VERSION", "Ack", "Ahead", "Append", "Appended", "Broadcast", "Chunk", "ChunksHeld", "Claim",
+    "ClientFrame", "CreateInbox", "CreateSpace", "Credit", "DeleteSpace", "Done", "Drop", "Dropped", "Ended",
+    "Entries", "Entry", "Ephemeral", "Failed", "GetChunk", "GetPacket", "HasChunks", "Hello", "InboxItem",
+    "InboxItems", "Keep", "Kept", "Lost", "Meet", "Met", "Open", "Opened", "OpenedSpace", "Packet", "Put", "PutChunk",
+    "Read", "RelayFrame", "Resume", "Resumed", "Rotate", "SealedPacket", "Subscribe", "Watch", "Welcome",
+    "decode_client", "decode_relay", "encode",
 )
 
 PROTOCOL_VERSION: Final = 1
@@ -337,10 +339,11 @@ class Ended(Frame, tag=43, frozen=True):
 ClientFrame = (
     Hello | CreateSpace | Open | Append | Subscribe | Credit | Read | CreateInbox | Put | Watch | Ack
     | PutChunk | GetChunk | HasChunks | Rotate | GetPacket | DeleteSpace | Keep | Resume | Drop | Meet
+    | Broadcast
 )
 RelayFrame = (
     Welcome | Done | Opened | Appended | Entries | InboxItems | Failed | Chunk | ChunksHeld | Packet | Ended
-    | Kept | Resumed | Met
+    | Kept | Resumed | Met | Ephemeral
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -97,6 +97,10 @@ for two ids, a number and three secrets of 32 bytes. All alike, so that a size t
 MAX_DROPPED: Final = 4096
 """Ranges of entries that one request drops or one page passes over, and chunks that one releases."""
 
+MAX_EPHEMERAL: Final = 16 * KIB
+"""Bytes of one sealed ephemeral message: what somebody points at or is doing, a stroke of a pen. A relay holds a few
+for each slow reader; what is larger is a record or an attachment."""
+
 MAX_PACKETS: Final = 2048
 """Packets of one space: 0.6 MiB in one frame, so that a rotation is one request and takes effect whole."""
 

@@ -61,13 +61,14 @@ class Account:
     spaces: Bucket
     inboxes: Bucket
     packets: Bucket
+    ephemeral: Bucket
     guests: set[Guest] = field(default_factory=set)
     places: int = 0
     held: int = 0
 
     def idle(self, now: float) -> bool:
         """Whether nothing is to be remembered of it."""
-        buckets = (self.dials, self.spaces, self.inboxes, self.packets)
+        buckets = (self.dials, self.spaces, self.inboxes, self.packets, self.ephemeral)
         return not self.guests and not self.places and all(bucket.full(now) for bucket in buckets)
 
 
@@ -92,7 +93,8 @@ class Addresses:
                 name, dials=Bucket(most.dials_burst_per_address, most.dials_rate_per_address),
                 spaces=Bucket(most.spaces_burst_per_address, most.spaces_rate_per_address),
                 inboxes=Bucket(most.inboxes_burst_per_address, most.inboxes_rate_per_address),
-                packets=Bucket(most.packets_burst_per_address, most.packets_rate_per_address))
+                packets=Bucket(most.packets_burst_per_address, most.packets_rate_per_address),
+                ephemeral=Bucket(most.ephemeral_burst_per_address, most.ephemeral_rate_per_address))
         return account
 
     def forget_idle(self) -> None:

@@ -23,12 +23,15 @@ class May(Protocol):
     def put(self, inbox: bytes) -> bool:
         """Put one more item into an inbox."""
 
+    def broadcast(self) -> bool:
+        """Pass on one more ephemeral message."""
+
 
 class _Anything:
     def look_up(self) -> bool:
         return True
 
-    make_space = make_inbox = open_place = look_up
+    make_space = make_inbox = open_place = broadcast = look_up
 
     def put(self, inbox: bytes) -> bool:
         return True

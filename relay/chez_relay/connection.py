@@ -14,7 +14,8 @@ from websockets.exceptions import ConnectionClosed
 
 from chez_relay.committer import Committer, cost
 from chez_relay.door import GuestConnection
-from chez_relay.effects import Ask, Close, Effect, Follow, Send
+from chez_relay.effects import Ask, Close, Effect, Follow, PassOn, Send
+from chez_relay.ephemeral import Passing
 from chez_relay.session import RelaySession, State
 from chez_relay.storage import Credentials, Page, Result
 from chez_wire.limits import MAX_FRAME
@@ -38,12 +39,15 @@ class Followers(Protocol):
     def follow(self, name: bytes, connection: "Connection") -> None:
         """Tell `connection` when `name` grows, or its credentials are replaced."""
 
+    def pass_on(self, name: bytes, data: bytes, sender: "Connection | None") -> None:
+        """Give a frame to all others who follow `name`, as far as they keep up."""
+
 
 class Connection:
     """Drives one `RelaySession` over one websocket until it closes (`run`)."""
 
-    __slots__ = ("_closing", "_committer", "_deaf", "_followers", "_held", "_load", "_outbox", "_room", "_sending",
-                 "_sent", "_sent_before", "_session", "_socket", "_writer", "followed")
+    __slots__ = ("_closing", "_committer", "_deaf", "_followers", "_held", "_load", "_outbox", "_passing", "_room",
+                 "_sending", "_sent", "_sent_before", "_session", "_socket", "_writer", "followed")
 
     def __init__(
         self, socket: GuestConnection, session: RelaySession, committer: Committer, followers: Followers
@@ -56,6 +60,7 @@ class Connection:
         # stands still costs a relay memory and nothing else.
         self._outbox: list[bytes] = []
         self._held: list[Ask] = []
+        self._passing: Passing | None = None
         self.followed: set[bytes] = set()
         self._load = 0
         self._sending = False
@@ -110,6 +115,17 @@ class Connection:
         """An inbox grew."""
         self._apply(self._session.inbox_grew(inbox))
 
+    def hear(self, name: bytes, data: bytes) -> int:
+        """An ephemeral message of a space, as a frame: it is sent when nothing else waits; how many went for it."""
+        if self._closing is not None or not self._session.hears(name):
+            return 0
+        if self._passing is None:
+            self._passing = Passing()
+        gone = self._passing.put(data)
+        self._hold(len(data) - sum(map(len, gone)))
+        self._begin_writing()
+        return len(gone)
+
     def rotated(self, handle: bytes, credentials: Credentials | None) -> None:
         """A space has other credentials now, or was deleted (None)."""
         self._apply(self._session.rotated(handle, credentials))
@@ -159,6 +175,8 @@ class Connection:
                 case Follow(name):
                     self.followed.add(name)
                     self._followers.follow(name, self)
+                case PassOn(name, data):
+                    self._followers.pass_on(name, data, self)
                 case Close():
                     self._closing = effect
                     self._deaf = True
@@ -206,11 +224,17 @@ class Connection:
             with suppress(asyncio.CancelledError):
                 await writer
 
+    def _next(self) -> list[bytes]:
+        """What is to be sent now; of what is ephemeral one at a time, for whatever comes up meanwhile goes first."""
+        if self._outbox or not self._passing:
+            batch, self._outbox = self._outbox, []
+            return batch
+        return [self._passing.take()]
+
     async def _write(self) -> None:
         """Send what is there, then close if that is wanted."""
         try:
-            while self._outbox:
-                batch, self._outbox = self._outbox, []
+            while batch := self._next():
                 for data in batch:
                     self._sending = True
                     await self._socket.send(data)

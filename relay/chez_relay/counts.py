@@ -51,6 +51,10 @@ class Counts:
     """Entries stored, each once."""
     entry_bytes: int = 0
     """Bytes of them."""
+    ephemeral: int = 0
+    """Ephemeral messages that were passed on, each once for all its readers."""
+    ephemeral_dropped: Counter[str] = field(default_factory=Counter)
+    """Those that were not, by why: their sender's rate, or once for each reader who is slow, or the cluster."""
     groups: Durations = field(default_factory=Durations)
     """Groups of requests, by how long the storage took for each."""
     failures: int = 0

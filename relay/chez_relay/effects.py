@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from chez_relay.storage import ReadChunk, ReadItems, ReadPage, Request
 
-__all__ = ("Ask", "Close", "Effect", "Follow", "Send")
+__all__ = ("Ask", "Close", "Effect", "Follow", "PassOn", "Send")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,14 @@ class Follow:
 
 
 @dataclass(frozen=True, slots=True)
+class PassOn:
+    """Give a frame to the other sessions that follow a space and `hear` of it, as far as they keep up."""
+
+    name: bytes
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """Close the connection with a websocket close code (RFC 6455, 7.4.1) after what was sent."""
 
@@ -47,4 +55,4 @@ class Close:
     reason: str
 
 
-Effect = Send | Ask | Follow | Close
+Effect = Send | Ask | Follow | PassOn | Close

@@ -5,7 +5,7 @@ from storage, so that a slow one costs no memory.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chez_relay.storage import (
     AddEntry,
@@ -29,12 +29,14 @@ class Growth:
     """What is new after a group. Tell `rotated` first: whose roles ended is sent no entry after it.
 
     `rotated` has the credentials of each space that was rotated, None where it was deleted;
-    `spaces` the new entries of each (in order, without a gap); `inboxes` those with a new item.
+    `spaces` the new entries of each (in order, without a gap); `inboxes` those with a new item;
+    `ephemeral` has what another relay passes on: spaces and frames.
     """
 
     rotated: dict[bytes, Credentials | None]
     spaces: dict[bytes, Page]
     inboxes: tuple[bytes, ...]
+    ephemeral: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
 
 
 def growth(requests: Sequence[Request], results: Sequence[Result]) -> Growth:

@@ -41,6 +41,13 @@ class Limits:
     packets_rate: float = _limit(16.0, "Packets asked for on one connection each second after that.")
     packets_burst_per_address: float = _limit(16_384.0, "Packets asked for from one address at once.")
     packets_rate_per_address: float = _limit(64.0, "Packets asked for from one address each second after that.")
+    ephemeral_burst: float = _limit(256.0, "Ephemeral messages of one connection at once: presence in many spaces.")
+    ephemeral_rate: float = _limit(
+        64.0, "Ephemeral messages of one connection each second after that: half as many show a pointer well. What is "
+        "beyond is let go, for each is sent to all who read the space.")
+    ephemeral_burst_per_address: float = _limit(4096.0, "Ephemeral messages from one address at once.")
+    ephemeral_rate_per_address: float = _limit(
+        1024.0, "Ephemeral messages from one address each second after that: sixteen that show all they can.")
     puts_burst_per_inbox: float = _limit(
         2048.0, "Items put into one inbox at once, by all who have its key: as many as wait in two.")
     puts_rate_per_inbox: float = _limit(

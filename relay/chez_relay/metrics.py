@@ -52,6 +52,9 @@ def _counted(counts: Counts) -> Iterator[str]:
                    {str(code): number for code, number in counts.refused.items()})
     yield from _one("entries_total", "counter", "Entries stored, each once.", counts.entries)
     yield from _one("entry_bytes_total", "counter", "Bytes of entries stored.", counts.entry_bytes)
+    yield from _one("ephemeral_total", "counter", "Ephemeral messages passed on, each once.", counts.ephemeral)
+    yield from _by("ephemeral_dropped_total", "Ephemeral messages that did not reach a reader, by why.", "why",
+                   counts.ephemeral_dropped)
     yield from _one("storage_failures_total", "counter", "Groups that the storage could not perform.", counts.failures)
     yield from _head("group_seconds", "histogram", "How long the storage took for a group of requests.")
     bounds = (*(f"{bound:g}" for bound in BOUNDS), "+Inf")

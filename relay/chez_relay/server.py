@@ -36,12 +36,15 @@ class _May:
     """What one connection may still do, by its own limits and its address's."""
 
     def __init__(self, addresses: Addresses, account: Account, limits: Limits, clock: Callable[[], float],
-                 puts: Buckets) -> None:
+                 puts: Buckets, counts: Counts) -> None:
         self._addresses = addresses
         self._account = account
         self._clock = clock
         self._packets = Bucket(limits.packets_burst, limits.packets_rate)
         self._puts = puts
+        self._limits = limits
+        self._counts = counts
+        self._ephemeral: Bucket | None = None
         self._places = 0
 
     def look_up(self) -> bool:
@@ -59,6 +62,14 @@ class _May:
     def put(self, inbox: bytes) -> bool:
         """Put one more item into an inbox."""
         return self._puts.take(inbox.hex(), self._clock())
+
+    def broadcast(self) -> bool:
+        """Pass on one more ephemeral message."""
+        if self._ephemeral is None:  # most connections send none
+            self._ephemeral = Bucket(self._limits.ephemeral_burst, self._limits.ephemeral_rate)
+        taken = self._ephemeral.take(self._clock()) and self._addresses.take(self._account.ephemeral)
+        self._counts.ephemeral_dropped["rate"] += not taken
+        return taken
 
     def open_place(self) -> bool:
         """Hold one more space or inbox open."""
@@ -126,6 +137,18 @@ class RelayServer:
             self._shared.follow(name)
         followers[connection] = None
 
+    def pass_on(self, name: bytes, data: bytes, sender: Connection | None) -> None:
+        """Give a frame to all who follow a space, but for its sender, as far as they keep up; nothing is kept of it.
+
+        `sender` is None for what another relay passed on.
+        """
+        self.counts.ephemeral += 1
+        if self._shared is not None and sender is not None:
+            self.counts.ephemeral_dropped["cluster"] += not self._shared.pass_on(name, data)
+        for connection in list(self._followers.get(name, ())):
+            if connection is not sender:
+                self.counts.ephemeral_dropped["slow"] += connection.hear(name, data)
+
     def _grown(self, growth: Growth) -> None:
         for handle, credentials in growth.rotated.items():
             for connection in list(self._followers.get(handle, ())):
@@ -136,13 +159,15 @@ class RelayServer:
         for inbox in growth.inboxes:
             for connection in list(self._followers.get(inbox, ())):
                 connection.inbox_grew(inbox)
+        for handle, data in growth.ephemeral:
+            self.pass_on(handle, data, None)
 
     async def handle(self, websocket: ServerConnection) -> None:
         """Serve one accepted websocket until it closes."""
         socket = self.door.guest(websocket)
         account = self.door.account(socket)
         kept = self._kept.at(account.name)
-        may = _May(self.door.addresses, account, self._limits, self._clock, self._puts)
+        may = _May(self.door.addresses, account, self._limits, self._clock, self._puts, self.counts)
         session = RelaySession(
             names=self._names_for(websocket), nonce=self._random(32), incarnation=self._storage.incarnation,
             tokens=self.tokens, may=may, kept=kept, known=self._known,

@@ -13,18 +13,17 @@ the effects each call returns, in order.
                it, so that a client may send it and what needs it in one go
     CLOSED     nothing is read any more
 
-The table below holds all transitions. A frame that it does not allow is answered with
+The table (`chez_relay.transitions`) holds all transitions. A frame that it does not allow is answered with
 `Failed` and changes nothing; bytes that are no frame end the connection.
 """
 
-import enum
-from collections.abc import Collection, Mapping
-from types import MappingProxyType
-from typing import Any, Final
+from collections.abc import Collection
+from typing import Final
 
 from chez_relay.allowances import ANYTHING, May
 from chez_relay.chunks import ChunkFrame, plan
 from chez_relay.effects import Ask, Close, Effect, Follow
+from chez_relay.ephemeral import broadcast
 from chez_relay.errors import Code
 from chez_relay.kept import KeptHere, KeptSessions
 from chez_relay.lan.meeting import Acquaintances, Meeting
@@ -51,6 +50,7 @@ from chez_relay.storage import (
 )
 from chez_relay.subscriptions import Subscriptions
 from chez_relay.tickets import Tickets
+from chez_relay.transitions import TRANSITIONS, State
 from chez_wire.envelope import Header, entry_id
 from chez_wire.errors import EnvelopeError, FrameError
 from chez_wire.frames import (
@@ -58,6 +58,7 @@ from chez_wire.frames import (
     Ack,
     Append,
     Appended,
+    Broadcast,
     ClientFrame,
     CreateInbox,
     CreateSpace,
@@ -98,29 +99,6 @@ that stops reading while `busy` never comes near it.)"""
 
 MAX_WAITING_FRAMES: Final = 4096
 """Frames that may wait behind an Open: small frames cost more memory than their bytes."""
-
-
-class State(enum.Enum):
-    """Where a connection is."""
-
-    GREETING = enum.auto()
-    MEETING = enum.auto()
-    READY = enum.auto()
-    OPENING = enum.auto()
-    CLOSED = enum.auto()
-
-
-_REQUESTS = (CreateSpace, Append, Subscribe, Credit, Read, CreateInbox, Put, Watch, Ack, PutChunk, GetChunk, HasChunks,
-             Rotate, GetPacket, DeleteSpace, Keep, Drop)
-
-TRANSITIONS: Final[Mapping[State, Mapping[type[Any], State]]] = MappingProxyType({
-    # state: {what happens: the state after it}; `Found` is the storage's answer to an Open or a Resume
-    State.GREETING: {Hello: State.READY},  # or MEETING
-    State.MEETING: {Meet: State.READY},
-    State.READY: {Open: State.OPENING, Resume: State.OPENING, **dict.fromkeys(_REQUESTS, State.READY)},
-    State.OPENING: {Found: State.READY, Refused: State.READY},
-    State.CLOSED: {},
-})
 
 
 class RelaySession:
@@ -201,6 +179,10 @@ class RelaySession:
         """An item was put into an inbox, by this or any connection."""
         return [] if self._state is State.CLOSED else self._subscriptions.inbox_grew(inbox)
 
+    def hears(self, handle: bytes) -> bool:
+        """Whether ephemeral messages of a space are for this connection: it subscribed to the space."""
+        return self._state is not State.CLOSED and self._subscriptions.follows(handle)
+
     def rotated(self, handle: bytes, credentials: Credentials | None) -> list[Effect]:
         """A space has these credentials now, or was deleted (None), on the word of this or any connection.
 
@@ -266,6 +248,8 @@ class RelaySession:
                 self._state = after
                 lookup = Lookup(tuple(claim.handle for claim in frame.claims))
                 return [self._tickets.ask(lookup, lambda r: self._opened(frame, r))]
+            case Broadcast():
+                return broadcast(frame, self._roles, self._may)
             case Keep():
                 return self._resuming().keep(frame)
             case Resume():

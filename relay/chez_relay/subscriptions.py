@@ -39,6 +39,10 @@ class Subscriptions:
         """The handles of the spaces that are followed, in their order."""
         return sorted(self._spaces)
 
+    def follows(self, handle: bytes) -> bool:
+        """Whether a space is followed."""
+        return handle in self._spaces
+
     def restore(self, cursor: SpaceCursor) -> None:
         """Follow a space again, from where its reader says that it is; what is new leaves with `go_on`."""
         cursor.answered = True  # by the answer to all of them

@@ -7,7 +7,7 @@ from random import Random
 from chez.errors import RelayMisbehaved
 from chez.sync.events import AppendDone, Completed, EntriesArrived, Event, Refused, SpacesOpened
 from chez.sync.session import ClientSession
-from chez_relay.effects import Ask, Close, Effect, Send
+from chez_relay.effects import Ask, Close, Effect, PassOn, Send
 from chez_relay.fanout import growth
 from chez_relay.session import RelaySession
 from chez_relay.storage import Quotas
@@ -46,6 +46,10 @@ class Link:
                     self.down.append(data)
                 case Ask():
                     self.owed.append(effect)
+                case PassOn(name, data):
+                    for other in self.world.links:
+                        if other is not self and not other.cut and other.relay.hears(name):
+                            other.down.append(data)
                 case Close():
                     self.closed = effect
                 case _:

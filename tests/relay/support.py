@@ -14,6 +14,7 @@ from chez.sync.requests import Rotation
 from chez.sync.session import Claim
 from chez_relay.storage import SpaceKeys
 from chez_wire.envelope import Header
+from chez_wire.ephemeral import MAGIC
 from chez_wire.frames import SealedPacket
 from chez_wire.login import Role, handle_of
 
@@ -83,6 +84,11 @@ class Space:
         """Bytes with the shape of a sealed entry, different for each number."""
         header = Header(self.handle, seed("epoch"), seed("key id"), number.to_bytes(24, "big")).encode()
         return header + hashlib.shake_128(number.to_bytes(8, "big")).digest(size - len(header))
+
+    def message(self, number: int, size: int = 300, handle: bytes = b"") -> bytes:
+        """Bytes with the shape of a sealed ephemeral message, different for each number."""
+        header = Header(handle or self.handle, seed("epoch"), seed("key id"), number.to_bytes(24, "big")).encode(MAGIC)
+        return header + hashlib.shake_128(b"message" + number.to_bytes(8, "big")).digest(size - len(header))
 
 
 @dataclass

@@ -46,6 +46,7 @@ SAMPLES: dict[type, frames.ClientFrame] = {
         resume_message(NAME, seed("c"), seed("n"), key("kept").public)), 2, 1, [0, None]),
     frames.Drop: frames.Drop(1, SPACE.handle, seed("k"), seed("v"), seed("i"), [frames.Dropped(1, 1, seed("h"))], [],
                              bytes(64), bytes(64)),
+    frames.Broadcast: frames.Broadcast(SPACE.handle, SPACE.message(1)),
     frames.DeleteSpace: frames.DeleteSpace(1, SPACE.handle, seed("k"), bytes(64)),
     frames.Meet: frames.Meet(bytes(32), [meeting_proof(seed("met"), Side.DIALLING, NAME, seed("c"), seed("n"),
                                                        PLAIN_CHANNEL)] * LEAST_PROOFS),
@@ -109,6 +110,7 @@ def test_a_client_refuses_to_ask_for_the_impossible() -> None:
         lambda: session.open([]), lambda: session.append(SPACE.handle, Role.APPEND, bytes(2**20)),
         lambda: session.subscribe(SPACE.handle, 0, 0), lambda: session.credit(SPACE.handle, 5),
         lambda: session.put(seed("i"), b""), lambda: session.create_inbox(key("o"), key("w").public, 0),
+        lambda: session.broadcast(SPACE.handle, bytes(2**15)),
     ):
         with pytest.raises(InvalidValue):
             call()
@@ -148,6 +150,7 @@ LIES = {
     "items nobody asked for": lambda s: frames.InboxItems(3, HEAD, []),
     "an item twice": lambda s: frames.InboxItems(
         s.watch(HEAD), HEAD, [frames.InboxItem(1, b"x"), frames.InboxItem(1, b"x")]),
+    "an ephemeral message of a space that is not open": lambda s: frames.Ephemeral(SPACE.handle, SPACE.message(1)),
     "a second welcome": lambda s: frames.Welcome(1, HEAD, HEAD),
     "an end of roles that are not open": lambda s: frames.Ended(SPACE.handle, "rotated"),
     "a packet for another question": lambda s: frames.Packet(s.get_chunk(SPACE.handle, HEAD), bytes(256)),

@@ -13,7 +13,8 @@ import pytest
 from chez import inboxes
 from chez.errors import RelayRefused, RelayUnreachable
 from chez.sync.connection import RelayConnection, connect
-from chez.sync.events import EntriesArrived, RolesEnded
+from chez.sync.events import EntriesArrived, EphemeralArrived, RolesEnded
+from chez.sync.pushes import Push
 from chez_relay.cluster.nodes import Cluster
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 from chez_wire.frames import Entry
@@ -68,6 +69,55 @@ async def test_what_one_relay_took_another_pushes(cluster: Cluster) -> None:
         for entry in one:
             head = heads[entry.offset] = fold_head(head, entry_id(entry.envelope))
         assert {answer.offset: answer.head for answer in done} == heads
+
+
+async def test_what_is_said_at_one_relay_is_heard_at_another_and_kept_by_none(cluster: Cluster) -> None:
+    """An ephemeral message reaches subscribers at all relays once, its sender never, and no stream of the cluster."""
+    async with (relays(cluster, 3) as (a, b, c), connect(a.url) as one, connect(a.url) as near, connect(b.url) as far,
+                connect(c.url) as idle):
+        for device in (one, near, far, idle):
+            await log_in(device, Role.READ, Role.APPEND, Role.CONTROL)
+        for device in (one, near, far):
+            await device.subscribe(SPACE.handle, 0)
+        for speaker, listener in ((one, far), (far, one)):
+            while not await heard(listener, SPACE.message(99), 0.2):  # a relay listens a moment after who subscribes
+                speaker.broadcast(SPACE.handle, SPACE.message(99))
+        said = [SPACE.message(number, 2000) for number in range(20)]
+        for message in said[:-1]:
+            one.broadcast(SPACE.handle, message)
+        for device in (near, far):
+            assert await heard(device, said[-2], 20) == said[:-1]
+        far.broadcast(SPACE.handle, said[-1])
+        for device in (one, near):
+            assert await heard(device, said[-1], 20) == said[-1:]
+        await idle.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))
+        for device in (one, near, far):  # all that came for it came before
+            assert not [event async for event in rest(device) if isinstance(event, EphemeralArrived)]
+    files = b"".join(file.read_bytes() for file in cluster.folder.rglob("*") if file.is_file())
+    assert SPACE.envelope(1)[200:260] in files and not any(message[1000:1032] in files for message in said)
+
+
+async def heard(connection: RelayConnection, last: bytes, seconds: float) -> list[bytes]:
+    """The ephemeral messages that come up to this one, without those that try whether a relay listens; else none."""
+    found: list[bytes] = []
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            async for event in connection.arrivals():
+                if isinstance(event, EphemeralArrived):
+                    if event.message != SPACE.message(99) or event.message == last:
+                        found.append(event.message)
+                    if event.message == last:
+                        return found
+    return []
+
+
+async def rest(connection: RelayConnection) -> AsyncIterator[Push]:
+    """What comes until an entry does."""
+    async with asyncio.timeout(30):
+        async for event in connection.arrivals():
+            yield event
+            if isinstance(event, EntriesArrived) and event.entries:
+                return
 
 
 async def test_a_rotation_at_one_relay_ends_roles_at_another(cluster: Cluster) -> None:

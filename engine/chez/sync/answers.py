@@ -14,6 +14,7 @@ from chez.sync.events import (
     ChunksFound,
     Completed,
     EntriesArrived,
+    EphemeralArrived,
     Event,
     InboxArrived,
     PacketArrived,
@@ -167,6 +168,10 @@ class Answers:
                 return self._resumed(frame)
             case frames.Failed():
                 return self._failed(frame)
+            case frames.Ephemeral(handle, message):
+                if handle not in self._open:
+                    misbehaved("the relay passes on what was said in a space that is not open")
+                return EphemeralArrived(handle, message)
             case frames.Welcome() | frames.Met():
                 misbehaved("the relay welcomes twice")
 

@@ -27,6 +27,7 @@ from chez.sync.events import (
     ChunksFound,
     Completed,
     EntriesArrived,
+    EphemeralArrived,
     Event,
     InboxArrived,
     PacketArrived,
@@ -185,6 +186,12 @@ class RelayConnection:
         """One page of entries after an offset."""
         return await self._ask(self._session.read(handle, after, limit), EntriesArrived)
 
+    def broadcast(self, handle: bytes, message: bytes) -> None:
+        """Have a sealed ephemeral message passed on to a space's other subscribers; theirs come through `arrivals`."""
+        self._check()
+        self._session.broadcast(handle, message)
+        self._wake.set()
+
     async def create_inbox(self, owner: SigningKey, write_public: bytes, ttl: int) -> None:
         """Create or renew an inbox for `ttl` seconds."""
         await self._ask(self._session.create_inbox(owner, write_public, ttl), Completed)
@@ -298,7 +305,7 @@ class RelayConnection:
                     self._push(event, size)
                 elif not future.done():
                     future.set_exception(_refusal(event))
-            case RolesEnded():
+            case RolesEnded() | EphemeralArrived():
                 self._push(event, size)
             case EntriesArrived(ref=ref) | InboxArrived(ref=ref):
                 self._answer(ref, event)

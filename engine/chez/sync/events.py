@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from chez_wire.frames import Dropped, Entry, InboxItem, OpenedSpace
 
-__all__ = ("AppendDone", "ChunkArrived", "ChunksFound", "Completed", "EntriesArrived", "Event", "InboxArrived",
-           "PacketArrived", "Refused", "ResumedSpace", "RolesEnded", "SessionKept", "SpaceResumed", "SpacesOpened",
-           "SpacesResumed", "Welcomed")
+__all__ = ("AppendDone", "ChunkArrived", "ChunksFound", "Completed", "EntriesArrived", "EphemeralArrived", "Event",
+           "InboxArrived", "PacketArrived", "Refused", "ResumedSpace", "RolesEnded", "SessionKept", "SpaceResumed",
+           "SpacesOpened", "SpacesResumed", "Welcomed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,14 @@ class EntriesArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class EphemeralArrived:
+    """An ephemeral message that somebody sent just now to a space that is open, sealed."""
+
+    handle: bytes
+    message: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class InboxArrived:
     """Waiting items of a watched inbox, numbers rising; the first answer may be empty."""
 
@@ -179,5 +187,5 @@ class Refused:
 
 Event = (
     Welcomed | SpacesOpened | AppendDone | EntriesArrived | InboxArrived | ChunkArrived | ChunksFound | PacketArrived
-    | RolesEnded | Completed | Refused | SessionKept | SpacesResumed | SpaceResumed
+    | RolesEnded | Completed | Refused | SessionKept | SpacesResumed | SpaceResumed | EphemeralArrived
 )

@@ -40,6 +40,7 @@ from chez_wire.limits import (
     MAX_CLAIMS,
     MAX_CREDIT,
     MAX_ENVELOPE,
+    MAX_EPHEMERAL,
     MAX_INBOX_ITEM,
     MAX_INBOX_TTL,
     MAX_PAGE,
@@ -74,7 +75,7 @@ class State(enum.Enum):
 
 
 _ANSWERS = (frames.Done, frames.Opened, frames.Appended, frames.Entries, frames.InboxItems, frames.Chunk,
-            frames.ChunksHeld, frames.Packet, frames.Ended, frames.Kept, frames.Resumed)
+            frames.ChunksHeld, frames.Packet, frames.Ended, frames.Kept, frames.Resumed, frames.Ephemeral)
 
 TRANSITIONS: Final[Mapping[State, Mapping[type[Any], State]]] = MappingProxyType({
     # A `Failed` with ref 0 is about the connection; one with a ref changes no state.
@@ -286,6 +287,12 @@ class ClientSession:
         check_credit(limit)
         ref = self._answers.expect(Asked(frames.Entries, handle, after=after))
         return self._request(ref, lambda: frames.Read(ref, handle, after, limit))
+
+    def broadcast(self, handle: bytes, message: bytes) -> None:
+        """Have a sealed ephemeral message passed on to the other subscribers of a space. Has no answer."""
+        if len(message) > MAX_EPHEMERAL:
+            raise InvalidValue(f"an ephemeral message has at most {MAX_EPHEMERAL} bytes, not {len(message)}")
+        self._request(0, lambda: frames.Broadcast(handle, message))
 
     def create_inbox(self, owner: SigningKey, write_public: bytes, ttl: int) -> int:
         """Create (or renew) an inbox for `ttl` seconds, named by `inbox_of(owner.public)` -> `Completed`."""

@@ -407,6 +407,12 @@ class SharedStorage(Storage, Protocol):
     def unfollow(self, name: bytes) -> None:
         """Nobody here follows a space or inbox any more."""
 
+    def pass_on(self, name: bytes, data: bytes) -> bool:
+        """Give an ephemeral message, as a frame, to other relays that have who follows its space, and keep nothing.
+
+        They are told by `hear`. False when it is let go, which may happen later as well.
+        """
+
     async def hear(self, grown: "Callable[[Growth], None]") -> None:
         """Tell `grown` what any relay stored in what is followed, in the order of each space, perhaps twice; for ever.
 

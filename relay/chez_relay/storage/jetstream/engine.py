@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import DEFAULT_SUB_PENDING_MSGS_LIMIT
 from nats.errors import Error as NatsError
 
 __all__ = ("Conflict", "Engine", "Kept", "Unavailable")
@@ -137,9 +138,13 @@ class Engine:
         data = b"" if wanted is None else json.dumps(wanted).encode()
         return await self._ask(f"$JS.API.{name}", data, None)
 
-    async def hear(self, subject: str, heard: Callable[[Msg], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-        """Call `heard` with what comes on a subject from now on; what is returned ends that."""
-        subscription = await self._nats.subscribe(subject, cb=heard)
+    async def hear(self, subject: str, heard: Callable[[Msg], Awaitable[None]], *,
+                   most: int = DEFAULT_SUB_PENDING_MSGS_LIMIT) -> Callable[[], Awaitable[None]]:
+        """Call `heard` with what comes on a subject from now on; what is returned ends that.
+
+        Of more than `most` messages that wait to be heard, later ones are let go.
+        """
+        subscription = await self._nats.subscribe(subject, cb=heard, pending_msgs_limit=most)
 
         async def end() -> None:
             with suppress(NatsError):

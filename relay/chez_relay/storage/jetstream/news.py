@@ -21,6 +21,7 @@ from chez_relay.storage import Entry, Page
 from chez_relay.storage.integrity import Damaged
 from chez_relay.storage.jetstream.blocks import Block, State, decode_block
 from chez_relay.storage.jetstream.engine import Engine, Kept, Unavailable
+from chez_relay.storage.jetstream.ephemeral import Ephemerals
 from chez_relay.storage.jetstream.places import Places
 from chez_relay.storage.jetstream.spaces import Spaces
 
@@ -38,11 +39,13 @@ _log = logging.getLogger("chez_relay")
 class News:
     """Follows names on the cluster; `run` tells of what came."""
 
-    def __init__(self, engine: Engine, places: Places, spaces: Spaces, look: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, engine: Engine, places: Places, spaces: Spaces, look: Callable[[], Awaitable[None]],
+                 ephemerals: Ephemerals) -> None:
         self._engine = engine
         self._places = places
         self._spaces = spaces
         self._look_at_store = look
+        self._ephemerals = ephemerals
         self._grown: Callable[[Growth], None] = lambda _: None
         self._ends: dict[bytes, Callable[[], Awaitable[None]] | None] = {}
         self._told: dict[bytes, int] = {}
@@ -105,10 +108,22 @@ class News:
         async def heard(message: Msg) -> None:
             self._heard(name, message)
 
+        def said(data: bytes) -> None:
+            if name in self._ends:
+                self._grown(Growth({}, {}, (), ((name, data),)))
+
+        ends: list[Callable[[], Awaitable[None]]] = []
+
+        async def end() -> None:
+            for one in ends:
+                await one()
+
         try:
-            end = await self._engine.hear(self._places.news(name), heard)
+            ends.append(await self._engine.hear(self._places.news(name), heard))
+            ends.append(await self._ephemerals.listen(name, said))
         except (NatsError, OSError) as error:  # the slow look finds what comes
             _log.warning("a space can't be listened to: %s", type(error).__name__)
+            await end()
             return
         if name in self._ends and self._ends[name] is None:
             self._ends[name] = end

@@ -10,6 +10,7 @@
     <prefix>_store      <prefix>.store                                   the incarnation
                         <prefix>.renewed                                 that it changed (kept nowhere)
                         <prefix>.news.<handle or inbox>                  what was just stored (kept nowhere)
+                        <prefix>.ephemeral.<handle>                      an ephemeral message (kept nowhere)
 """
 
 from dataclasses import dataclass
@@ -75,6 +76,10 @@ class Places:
     def news(self, name: bytes) -> str:
         """Where is told what was just stored in a space or an inbox."""
         return f"{self.prefix}.news.{name.hex()}"
+
+    def ephemeral(self, name: bytes) -> str:
+        """Where ephemeral messages of a space are passed on."""
+        return f"{self.prefix}.ephemeral.{name.hex()}"
 
     @property
     def renewed(self) -> str:

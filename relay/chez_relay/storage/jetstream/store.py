@@ -33,6 +33,7 @@ from chez_relay.storage.integrity import Damaged
 from chez_relay.storage.jetstream.blocks import decode_block
 from chez_relay.storage.jetstream.boxes import Boxes
 from chez_relay.storage.jetstream.engine import Engine, Kept, Unavailable
+from chez_relay.storage.jetstream.ephemeral import Ephemerals
 from chez_relay.storage.jetstream.lanes import Lanes
 from chez_relay.storage.jetstream.news import News
 from chez_relay.storage.jetstream.patience import patiently
@@ -70,7 +71,8 @@ class JetStreamStorage:
         self.spaces = Spaces(engine, places, quotas, clock, random, self.renew)
         self._boxes = Boxes(engine, places, quotas, clock, random)
         self._lanes = Lanes(self._together)
-        self._news = News(engine, places, self.spaces, self._look)
+        self._ephemerals = Ephemerals(client, engine, places, random(8))
+        self._news = News(engine, places, self.spaces, self._look, self._ephemerals)
 
     @classmethod
     async def open(
@@ -150,11 +152,15 @@ class JetStreamStorage:
 
     async def hear(self, grown: Callable[[Growth], None]) -> None:
         """Tell `grown` of all that any relay stores in what is followed; for ever."""
-        await self._news.run(grown)
+        await asyncio.gather(self._news.run(grown), self._ephemerals.run())
 
     def follow(self, name: bytes) -> None:
         """From now on tell of a space or inbox."""
         self._news.follow(name)
+
+    def pass_on(self, name: bytes, data: bytes) -> bool:
+        """Give an ephemeral message to other relays that have who follows its space."""
+        return self._ephemerals.pass_on(name, data)
 
     def unfollow(self, name: bytes) -> None:
         """Nobody here follows a space or inbox any more."""
