@@ -33,6 +33,7 @@ class _Refusal(click.ClickException):
 
 
 @click.group()
+@click.version_option(release(), message="%(prog)s %(version)s")
 def main() -> None:
     """A blind relay: it keeps sealed entries in order and hands them on."""
 

@@ -258,6 +258,7 @@ def test_an_accident_is_one_line_and_a_private_file(chez: Chez) -> None:
 
 def test_version_and_help_need_no_home(empty: Chez) -> None:
     """What a newcomer types first works."""
-    assert empty.run("version").stdout.startswith("chez ")
+    assert empty.run("version").stdout == empty.run("--version").stdout
+    assert empty.run("--version").stdout.startswith("chez ")
     assert "Commands:" in empty.run("--help").stdout
     assert "Usage: chez" in empty.run("put", "--help").stdout

@@ -78,6 +78,7 @@ cli: Final = add_common(LazyGroup(
     A home is an encrypted store on this device. With an owner running (chez up) every
     command is a request to it; without one, each command unlocks the home itself.
     """))
+click.version_option(package_name="chez", message="%(prog)s %(version)s")(cli)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -33,6 +33,7 @@ JSON: Final = click.option("--json", "as_json", is_flag=True, help="Answer in JS
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="chez", message="%(prog)s %(version)s")
 def cli() -> None:
     """Make a job, test it, sign it, and read its results.
 
