@@ -1,6 +1,8 @@
 """What a transaction wrote stays together on the wire, and nothing else is said by how entries are cut."""
 
+from collections.abc import Iterator
 from random import Random
+from typing import cast
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,6 +83,27 @@ def test_the_most_changes_and_the_most_bytes_fit() -> None:
     large = (MAX_BATCH_BYTES // 2) // (MAX_CHANGE + 356 + 256)
     sizes = [100] * small + [size for _ in range(large) for size in (MAX_CHANGE, 100)]
     assert len(list(plan(Waiting(n, size, None, 1) for n, size in enumerate(sizes, 1)))) <= MAX_PARTS
+
+
+class _Looked:
+    """Like a `Waiting`; counts, for all of them, how often one's size is asked for."""
+
+    times = 0
+
+    def __init__(self, n: int) -> None:
+        self.n, self.origin, self.batch, self.weight = n, None, None, 1
+
+    @property
+    def size(self) -> int:
+        type(self).times += 1
+        return 100
+
+
+def test_the_cost_of_planning_grows_with_what_waits_and_no_faster() -> None:
+    """A day of typing waits as a quarter of a million changes: each is looked at a few times, however many wait."""
+    _Looked.times = 0
+    entries = list(plan(cast("Iterator[Waiting]", (_Looked(n) for n in range(1, 20_001)))))
+    assert len(entries) == 5 and _Looked.times <= 3 * 20_000
 
 
 FIRST = begin(Person("Anna"))
