@@ -1,19 +1,20 @@
-"""Waiting until a home is in step with its relays, of which some may be away."""
+"""Waiting until a home is in step with its relays, of which some may be away, and telling how far it is."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 
 from chez.errors import ChezError
 from chez.sync.link import Link
 
-__all__ = ("in_step",)
+__all__ = ("in_step", "telling")
 
 
 async def in_step(links: Sequence[Link], timeout: float) -> list[ChezError | None]:
     """Wait for several links to the same spaces side by side; for each, what kept it from being in step.
 
-    Once one is, those that can't be reached are not waited for. The longest wait is `timeout` seconds.
+    Once one is, those that can't be reached are not waited for. The longest wait in which nothing gets on is
+    `timeout` seconds.
     """
     enough = asyncio.Event()
 
@@ -43,3 +44,39 @@ async def in_step(links: Sequence[Link], timeout: float) -> list[ChezError | Non
                     await task
 
     return list(await asyncio.gather(*(either(link) for link in links)))
+
+
+@asynccontextmanager
+async def telling(links: Sequence[Link], progress: Callable[[int, int], None] | None) -> AsyncIterator[None]:
+    """Tell `progress(done, total)`, in entries, while the block lasts: sent and received, and those known to be left.
+
+    The total grows as more becomes known. More links may come meanwhile.
+    """
+    if progress is None:
+        yield
+        return
+    begun = {link: link.progress.sent + link.progress.received for link in links}
+
+    def tell() -> None:
+        states = [(link, link.progress) for link in links]
+        done = sum(max(0, now.sent + now.received - begun.get(link, 0)) for link, now in states)
+        progress(done, done + sum(now.left + max(0, now.end - now.position) for _, now in states))
+
+    async def look() -> None:
+        while True:
+            turns = [asyncio.ensure_future(link.turn()) for link in links]
+            try:
+                await asyncio.wait(turns, timeout=None if turns else 0.1, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for turn in turns:
+                    turn.cancel()
+            tell()
+
+    task = asyncio.create_task(look())
+    try:
+        yield
+        tell()
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

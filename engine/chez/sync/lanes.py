@@ -247,7 +247,8 @@ class Lanes:
         parts = [lane.machine.progress for lane in self.all]
         return Progress(sum(one.sent for one in parts), sum(one.received for one in parts),
                         sum(one.quarantined for one in parts), sum(one.position for one in parts),
-                        sum(one.end for one in parts), any(one.reset for one in parts))
+                        sum(one.end for one in parts), any(one.reset for one in parts),
+                        sum(one.read for one in parts), sum(lane.machine.unsent for lane in self.all))
 
     @property
     def problems(self) -> dict[bytes, ChezError]:

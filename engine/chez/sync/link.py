@@ -27,6 +27,7 @@ from chez.sync.patience import FIRST_PAUSE, LONGEST_PAUSE, Backoff
 from chez.sync.replica import Replica
 from chez.sync.sealed import Sealed
 from chez.sync.session import ClientSession
+from chez.sync.waiting import turns_until
 from chez.sync.work import Progress
 
 if TYPE_CHECKING:
@@ -198,34 +199,37 @@ class Link:
         """Wait until everything here is durable at the relay and everything there is here.
 
         Spaces that the relay alone refuses are not waited for (`problems`). Raises what ended
-        the link, or the first of its spaces, and `RelayUnreachable` after `timeout` seconds.
+        the link, or the first of its spaces, and `RelayUnreachable` once nothing got on for `timeout` seconds:
+        while entries come and go it waits on.
         """
-        try:
-            async with asyncio.timeout(timeout), self._turn:
-                while not self._idle:
-                    if self._task is None or self._ended:
-                        raise self.error or RelayUnreachable(f"the link to {self.url} is closed")
-                    await self._turn.wait()
-                if self._replicas and (error := self.problems.get(self._replicas[0].space.id)) is not None:
-                    raise error
-        except TimeoutError:
-            raise RelayUnreachable(f"not in step with {self.url} after {timeout:g} seconds",
-                                   str(self.error) if self.error else "It goes on in the background.") from None
+        def reached() -> bool:
+            if not self._idle and (self._task is None or self._ended):
+                raise self.error or RelayUnreachable(f"the link to {self.url} is closed")
+            return self._idle
+
+        await self._until(reached, timeout)
+        if self._replicas and (error := self.problems.get(self._replicas[0].space.id)) is not None:
+            raise error
 
     async def reached(self, space: bytes, timeout: float) -> None:
         """Wait until everything here of one space, by its id, is durable at the relay.
 
-        Raises what keeps it from that, and `RelayUnreachable` after `timeout` seconds.
+        Raises what keeps it from that, and `RelayUnreachable` as `synced`.
         """
+        def reached() -> bool:
+            there = self._reached(space)
+            error = self.problems.get(space)
+            if not there and (error is not None or self._ended or self._task is None):
+                raise error or self.error or RelayUnreachable(f"the link to {self.url} is closed")
+            return there
+
+        await self._until(reached, timeout)
+
+    async def _until(self, reached: Callable[[], bool], timeout: float | None) -> None:
         try:
-            async with asyncio.timeout(timeout), self._turn:
-                while not self._reached(space):
-                    error = self.problems.get(space)
-                    if error is not None or self._ended or self._task is None:
-                        raise error or self.error or RelayUnreachable(f"the link to {self.url} is closed")
-                    await self._turn.wait()
+            await turns_until(reached, self._turn, lambda: self.progress, timeout)
         except TimeoutError:
-            raise RelayUnreachable(f"not in step with {self.url} after {timeout:g} seconds",
+            raise RelayUnreachable(f"nothing came of the exchange with {self.url} for {timeout:g} seconds",
                                    str(self.error) if self.error else "It goes on in the background.") from None
 
     def _reached(self, space: bytes) -> bool:

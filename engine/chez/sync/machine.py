@@ -116,6 +116,11 @@ class SyncMachine:
                 and not self._applying and self.arrivals.idle and self.progress.position >= self.progress.end
                 and not self._rotates() and not self._behind and not self.course.busy)
 
+    @property
+    def unsent(self) -> int:
+        """How many entries are sealed, and not acknowledged."""
+        return len(self._queue) + len(self._flying)
+
     def handle(self, event: Event) -> list[Work]:
         """React to one event of the session.
 
@@ -402,6 +407,7 @@ class SyncMachine:
         self.progress.received += moved.applied
         self.progress.quarantined += moved.quarantined
         self.progress.sent += moved.passed
+        self.progress.read += moved.done
         self.spaces += moved.spaces
         before = self.progress.position
         if moved.position is not None:

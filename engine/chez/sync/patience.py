@@ -15,7 +15,7 @@ device sleeps (the loop's), and one that does not.
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ("Backoff", "Pace", "Sleep")
+__all__ = ("Backoff", "Headway", "Pace", "Sleep")
 
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 300.0
@@ -102,3 +102,27 @@ class Pace:
         self._came += size
         if self._came >= self.least:
             self._begun, self._came = now, 0
+
+
+@dataclass(slots=True)
+class Headway:
+    """Whether what somebody waits for gets on: entries that were sent or taken in, or so much of a log that was read.
+
+    A relay can make a log longer with what nobody can read; so what was read alone counts by the `least` bytes, as
+    for `Pace`. What a connection counts begins anew with the next one, and that is no headway.
+    """
+
+    least: int = SLOWEST_BYTES
+    _done: int = 0
+    _read: int = 0
+    _most: int = 0
+
+    def got_on(self, done: int, read: int) -> bool:
+        """Whether it did since the last call: so many entries were `done` by now, and so many bytes `read`."""
+        if done < self._done or read < self._most:  # another connection
+            self._done = self._read = self._most = 0
+        on = done > self._done or read - self._read >= self.least
+        self._done, self._most = done, read
+        if on:
+            self._read = read
+        return on

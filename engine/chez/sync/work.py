@@ -35,7 +35,8 @@ class Work:
 
 @dataclass(slots=True)
 class Progress:
-    """What was done on this connection so far; `end` is the last offset the relay showed."""
+    """What was done on this connection so far; `end` is the last offset the relay showed, `read` how many bytes of
+    entries were taken in, `left` how many entries are known to be left to send."""
 
     sent: int = 0
     received: int = 0
@@ -43,3 +44,5 @@ class Progress:
     position: int = 0
     end: int = 0
     reset: bool = False
+    read: int = 0
+    left: int = 0
