@@ -1096,14 +1096,15 @@ class Link(Front[AsyncLink]):
         """Wait until everything here is durable at the relay and everything there is here.
 
         Spaces that the relay alone refuses are not waited for (`problems`). Raises what ended
-        the link, or the first of its spaces, and `RelayUnreachable` after `timeout` seconds.
+        the link, or the first of its spaces, and `RelayUnreachable` once nothing got on for `timeout` seconds:
+        while entries come and go it waits on.
         """
         self._portal.call(lambda call: self._inner.synced(timeout))
 
     def reached(self, space: bytes, timeout: float) -> None:
         """Wait until everything here of one space, by its id, is durable at the relay.
 
-        Raises what keeps it from that, and `RelayUnreachable` after `timeout` seconds.
+        Raises what keeps it from that, and `RelayUnreachable` as `synced`.
         """
         self._portal.call(lambda call: self._inner.reached(space, timeout))
 
