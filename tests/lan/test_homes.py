@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 import chez
+from chez.lan.discovery import Neighbour
 from tests.home.pairing import paired
 from tests.lan.street import Street
-from tests.people.support import ids
+from tests.people.persons import persons
+from tests.people.support import ids, join
 from tests.relay.support import relay
 
 
@@ -64,3 +66,158 @@ async def test_two_devices_meet_and_have_each_others_records(tmp_path: Path) -> 
             await a.collection("notes").put({}, id="last")
             await here(b, "last")
         assert await ids(a) == await ids(b) == {"of a", "of b", "later", "last"}
+
+
+@pytest.mark.slow
+async def test_a_third_device_in_between_is_not_needed_twice(tmp_path: Path) -> None:
+    """What reaches one device from a relay while another is away reaches that one when they meet again."""
+    street = Street()
+    async with relay(tmp_path / "relay") as server, paired(tmp_path, server.url) as (a, b):
+        async with join(a, tmp_path / "c", "c", server.url) as c:
+            await a.sync(server.url)
+            await a.set_relay(server.url)
+            await b.set_relay("ws://127.0.0.1:9")  # nobody answers there
+            async with on_street(street, a, b):
+                await a.collection("notes").put({}, id="together")
+                await here(b, "together")
+            await c.collection("notes").put({}, id="of c")
+            await c.sync(server.url)
+            await a.sync(server.url)
+            async with on_street(street, a, b):
+                await here(b, "of c")
+
+
+async def test_a_space_that_is_made_meanwhile_is_met_as_well(tmp_path: Path) -> None:
+    """A space made while two devices are together comes to the other, and so does what is written in it."""
+    async with alone(tmp_path) as (a, b), on_street(Street(), a, b):
+        await b.collection("notes").put({}, id="first")
+        await here(a, "first")
+        trip = await a.create_space("Trip")
+        await trip.collection("notes").put({}, id="inside")
+        async with asyncio.timeout(30):
+            while len(spaces := await b.spaces()) < 2:
+                await turned(b)
+        there = next(space for space in spaces if space.name == "Trip")
+        async with asyncio.timeout(30):
+            async for note in there.collection("notes").live("inside"):
+                if note is not None:
+                    break
+        await there.collection("notes").put({}, id="answer")
+        async with asyncio.timeout(30):
+            async for note in trip.collection("notes").live("answer"):
+                if note is not None:
+                    break
+
+
+async def turned(home: chez.Home) -> None:
+    """Wait until some link of a home went on."""
+    waits = [asyncio.create_task(link.turn()) for link in home._syncing.links]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+async def test_a_removed_device_is_a_stranger(tmp_path: Path) -> None:
+    """A device that was taken out is neither let in nor told anything, and what is written then never reaches it."""
+    async with alone(tmp_path) as (a, b):
+        await a.devices.remove("b")
+        await a.collection("notes").put({}, id="after")
+        street = Street()
+        async with on_street(street, a, b):
+            async with asyncio.timeout(30):
+                while not (await strangers(a) or await strangers(b)):
+                    pass  # each look takes a turn of the database's thread
+            for home in (a, b):
+                status = await home.lan.status()
+                assert (status.devices, status.guests) == ((), 0)
+        assert await ids(b) == set()
+
+
+async def strangers(home: chez.Home) -> int:
+    return (await home.lan.status()).strangers
+
+
+async def test_a_removal_while_all_are_together_puts_one_out_alone(tmp_path: Path) -> None:
+    """One of three devices is taken out while they are together: the second gets the new keys over the network, and
+    what is written then reaches it and not the third."""
+    async with relay(tmp_path / "relay") as server, paired(tmp_path, server.url) as (a, b):
+        async with join(a, tmp_path / "c", "c", server.url) as c:
+            await b.sync(server.url)
+            for home in (a, b, c):
+                await home.set_relay(server.url)
+            await server.kill()
+            async with on_street(Street(), a, b, c):
+                await a.collection("notes").put({}, id="before")
+                await here(b, "before")
+                await here(c, "before")
+                await a.devices.remove("c")
+                await a.collection("notes").put({}, id="after")
+                await here(b, "after")
+                await b.collection("notes").put({}, id="of b")
+                await here(a, "of b")
+            assert await ids(c) == {"before"}
+
+
+@pytest.mark.slow
+async def test_its_relay_is_started_again_when_it_was_killed(tmp_path: Path) -> None:
+    """A relay process that dies is told of, started again and met again, under another name."""
+    street = Street()
+    async with alone(tmp_path) as (a, b), on_street(street, a, b):
+        await a.collection("notes").put({}, id="one")
+        await here(b, "one")
+        before = set(street.there)
+        for home in (a, b):
+            service = home._network._service
+            assert service is not None and service._child is not None
+            service._child._process.kill()
+        await a.collection("notes").put({}, id="two")
+        await here(b, "two")
+        await b.collection("notes").put({}, id="three")
+        await here(a, "three")
+        assert not before & set(street.there)
+
+
+async def test_people_who_share_a_space_meet_in_that_alone(tmp_path: Path) -> None:
+    """Two persons exchange what they share, and neither learns of the other's own spaces."""
+    async with persons(tmp_path, "anna", "berta") as (anna, berta), relay(tmp_path / "shared") as server:
+        for home in (anna, berta):
+            await home.set_relay(server.url)
+        trip = await anna.create_space("Trip")
+        await trip.add(await berta.card())
+        await anna.sync()
+        hers = await berta.join(trip.link())
+        await berta.sync()
+        await anna.sync()
+        await server.kill()
+        await anna.collection("notes").put({}, id="anna's own")
+        async with on_street(Street(), anna, berta):
+            await trip.collection("notes").put({}, id="shared")
+            async with asyncio.timeout(30):
+                async for note in hers.collection("notes").live("shared"):
+                    if note is not None:
+                        break
+            met = {len(home._network._service.met) for home in (anna, berta)  # type: ignore[union-attr]
+                   if home._network._service is not None}
+            assert met <= {0, 1}
+        assert await ids(berta) == set()
+
+
+@pytest.mark.slow
+async def test_a_name_that_anybody_announces_leads_nowhere(tmp_path: Path) -> None:
+    """Announcements that lead to nobody, or to what is no relay, are tried and told of, and disturb no meeting."""
+    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        writer.close()
+
+    street = Street()
+    server = await asyncio.start_server(babble, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, alone(tmp_path) as (a, b):
+        for number, at in ((1, port), (2, 9)):
+            street.announce(Neighbour(bytes((number,)) * 32, ("127.0.0.1",), at))
+            street.announce(Neighbour(bytes((255 - number,)) * 32, ("127.0.0.1",), at))
+        async with on_street(street, a, b):
+            await a.collection("notes").put({}, id="all the same")
+            await here(b, "all the same")

@@ -1,0 +1,196 @@
+"""Whom of a network to dial, and when: a machine without a network or a clock."""
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chez.lan.discovery import Neighbour
+from chez.lan.policy import MAX_NEIGHBOURS, YIELD, Policy
+
+LOW, MIDDLE, HIGH = (bytes((number,)) * 32 for number in (1, 128, 255))
+
+
+def at(instance: bytes, *addresses: str, port: int = 4711) -> Neighbour:
+    return Neighbour(instance, addresses or ("192.168.1.5",), port)
+
+
+def dialled(policy: Policy, now: float) -> list[bytes]:
+    return [neighbour.instance for neighbour in policy.due(now)]
+
+
+def known_as(instance: bytes) -> Policy:
+    policy = Policy()
+    policy.announced(instance, 0.0)
+    return policy
+
+
+def test_of_two_devices_the_lower_dials_and_the_higher_waits() -> None:
+    """Two devices that see each other make one connection: the lower dials, the higher doesn't."""
+    low, high = known_as(LOW), known_as(HIGH)
+    low.seen(at(HIGH), 0.0)
+    high.seen(at(LOW), 0.0)
+    assert dialled(low, 0.0) == [HIGH] and dialled(high, 0.0) == []
+    low.linked(HIGH)
+    high.guests([LOW])
+    assert dialled(low, 1e6) == dialled(high, 1e6) == [] and high.wait(0.0) is None
+
+
+def test_the_higher_dials_when_nobody_came() -> None:
+    """A device that waited in vain, behind a wall that lets nobody in, dials itself."""
+    high = known_as(HIGH)
+    high.seen(at(LOW), 0.0)
+    assert high.wait(0.0) == YIELD
+    assert dialled(high, YIELD) == [LOW]
+
+
+@pytest.mark.parametrize("first", ["announced", "seen"])
+def test_nobody_dials_itself(first: str) -> None:
+    """What this device is announced as, now or before, is never dialled, in whatever order that is heard."""
+    policy = Policy()
+    if first == "seen":
+        policy.seen(at(MIDDLE), 0.0)
+    policy.announced(MIDDLE, 0.0)
+    policy.seen(at(MIDDLE), 0.0)
+    policy.announced(LOW, 1.0)
+    policy.seen(at(MIDDLE), 1.0)
+    assert dialled(policy, 1e6) == []
+
+
+def test_a_stranger_is_tried_ever_more_seldom() -> None:
+    """Who proves nothing is tried after a minute, then after two, and at last once an hour."""
+    policy, now, pauses = known_as(LOW), 0.0, []
+    policy.seen(at(HIGH), now)
+    for _ in range(9):
+        assert dialled(policy, now) == [HIGH]
+        policy.stranger(HIGH, now)
+        wait = policy.wait(now)
+        assert wait is not None and dialled(policy, now + wait - 0.001) == []
+        pauses.append(wait)
+        now += wait
+    assert pauses == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600] and policy.strangers == 1
+
+
+def test_strangers_may_be_none_once_this_device_has_more_to_prove() -> None:
+    """When a space comes, or its epoch, who was a stranger is tried at once."""
+    policy = known_as(LOW)
+    policy.seen(at(HIGH), 0.0)
+    policy.due(0.0)
+    policy.stranger(HIGH, 0.0)
+    policy.renewed(1.0)
+    assert policy.strangers == 0 and dialled(policy, 1.0) == [HIGH]
+
+
+def test_who_comes_back_is_met_soon() -> None:
+    """One that was met and parted is tried after a second, and one that is announced anew at once."""
+    policy = known_as(LOW)
+    policy.seen(at(HIGH), 0.0)
+    policy.due(0.0)
+    policy.linked(HIGH)
+    policy.parted(HIGH, 50.0)
+    assert policy.wait(50.0) == 1.0
+    policy.gone(HIGH)
+    assert policy.wait(50.0) is None
+    policy.seen(at(HIGH), 60.0)
+    assert dialled(policy, 60.0) == [HIGH]
+
+
+def test_a_failure_of_who_is_gone_is_nobodys() -> None:
+    """What a dial comes to when the announcement was taken back meanwhile changes nothing."""
+    policy = known_as(LOW)
+    policy.seen(at(HIGH), 0.0)
+    policy.due(0.0)
+    policy.gone(HIGH)
+    for told in (policy.stranger, policy.away, policy.parted):
+        told(HIGH, 1.0)
+    policy.linked(HIGH)
+    assert policy.visible == frozenset() and policy.wait(1.0) is None
+
+
+@pytest.mark.parametrize("addresses", [(), ("8.8.8.8",), ("example.org",), ("2a01:e0a::1",)])
+def test_no_announcement_sends_this_device_to_the_internet(addresses: tuple[str, ...]) -> None:
+    """Who is announced at an address that the internet routes is not dialled: anybody may announce anything."""
+    policy = known_as(LOW)
+    policy.seen(Neighbour(HIGH, addresses, 443), 0.0)
+    assert policy.visible == frozenset()
+
+
+def test_of_several_addresses_those_at_hand_are_dialled() -> None:
+    """Of what is announced together only what is near is kept."""
+    policy = known_as(LOW)
+    policy.seen(at(HIGH, "8.8.8.8", "10.0.0.7"), 0.0)
+    assert policy.due(0.0) == [at(HIGH, "10.0.0.7")]
+
+
+def names(count: int) -> Iterable[bytes]:
+    return (number.to_bytes(32, "big") for number in range(1, count + 1))
+
+
+def test_a_flood_of_announcements_is_bounded() -> None:
+    """Of ten thousand made-up names some are remembered, eight are dialled at once, and then about one a second."""
+    policy = known_as(bytes(32))
+    for instance in names(10_000):
+        policy.seen(at(instance), 0.0)
+    assert len(policy.visible) == MAX_NEIGHBOURS
+    count = 0
+    for tenth in range(600):
+        for instance in dialled(policy, tenth / 10):
+            count += 1
+            policy.stranger(instance, tenth / 10)
+            policy.gone(instance)
+            policy.seen(at(bytes((7,)) + instance[1:]), tenth / 10)
+    assert 8 <= count <= 8 + 68
+
+
+def test_a_flood_keeps_no_later_device_out() -> None:
+    """Who is announced after a flood of strangers takes the place of the one that was tried most."""
+    policy = known_as(bytes(32))
+    for instance in names(MAX_NEIGHBOURS):
+        policy.seen(at(instance), 0.0)
+    now = 0.0
+    while (wait := policy.wait(now)) is not None and policy.strangers < MAX_NEIGHBOURS:
+        now += wait
+        for instance in dialled(policy, now):
+            policy.stranger(instance, now)
+    policy.seen(at(HIGH), now)
+    assert HIGH in policy.visible and len(policy.visible) == MAX_NEIGHBOURS
+
+
+EVENTS = st.lists(st.tuples(
+    st.sampled_from(["seen", "gone", "linked", "parted", "stranger", "away", "guests", "announced", "renewed"]),
+    st.integers(1, 5), st.floats(0, 100)), max_size=60)
+
+
+@settings(max_examples=200)
+@given(EVENTS)
+def test_whatever_happens_it_waits_exactly_for_what_is_due(events: list[tuple[str, int, float]]) -> None:
+    """After any history nothing is due before `wait` is over, something is then, nobody is dialled twice without an
+    answer, and neither this device nor a guest is."""
+    policy, now = Policy(), 0.0
+    guests: set[bytes] = set()
+    for event, number, pause in events:
+        instance = number.to_bytes(32, "big")
+        match event:
+            case "seen":
+                policy.seen(at(instance), now)
+            case "guests":
+                guests = {instance}
+                policy.guests(guests)
+            case "announced":
+                policy.announced(instance, now)
+            case "renewed":
+                policy.renewed(now)
+            case "gone" | "linked":
+                getattr(policy, event)(instance)
+            case _:
+                getattr(policy, event)(instance, now)
+        now += pause
+        wait = policy.wait(now)
+        if wait is None:
+            assert dialled(policy, now + 1e9) == []
+        elif wait > 0:
+            assert dialled(policy, now + wait / 2) == []
+        else:
+            found = dialled(policy, now)
+            assert found and not set(found) & (guests | policy.own) and not set(found) & set(dialled(policy, now))
