@@ -1,13 +1,20 @@
 """When a commit shows and when it is durable: never later than what was promised of it."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import pytest
+import sqlcipher3
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chez.errors import StorageFailed
 from chez.store.database import Connection, Database
+from chez.store.log import Log
+from chez.store.writes import Write, carry_out, part_of
 
 
 @pytest.fixture
@@ -24,13 +31,13 @@ class Story:
     def __init__(self, database: Database, patch: pytest.MonkeyPatch) -> None:
         self.events: list[str] = []
         database.after_commit = lambda: self.events.append("shown")
-        sync = Database._sync_log
+        sync = Log.sync
 
-        def durable(of: Database) -> None:
+        def durable(of: Log) -> None:
             sync(of)
             self.events.append("durable")
 
-        patch.setattr(Database, "_sync_log", durable)
+        patch.setattr(Log, "sync", durable)
 
 
 def _note(db: Connection) -> str:
@@ -133,3 +140,58 @@ async def test_the_log_is_written_back_after_it_was_synced(
     assert {await database.submit(fill, shown_first=True) for _ in range(40)} == {0}
     assert file.stat().st_size > 8_000_000 and log.stat().st_size < 8_000_000
     assert await database.write(fill) > 0
+
+
+Part = tuple[str, bool]
+
+
+class Puts:
+    """Work that is done for several parts at once; what it was called with. A part that is bad makes it fail."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+
+    def all(self, db: Connection, parts: Sequence[Part]) -> list[str]:
+        """Note each, and answer its name."""
+        self.calls.append([name for name, _ in parts])
+        for name, good in parts:
+            db.execute("INSERT INTO meta (key, value) VALUES (?, x'01')", (name,))
+            if not good:
+                raise ValueError(name)
+        return [name for name, _ in parts]
+
+
+@given(st.lists(st.one_of(st.none(), st.booleans()), min_size=1, max_size=12))
+def test_parts_that_wait_together_are_done_by_one_call_and_fail_alone(kinds: list[bool | None]) -> None:
+    """Parts that follow each other share a call; those that fail, and no others, leave no trace. None: other work."""
+    db = sqlcipher3.connect(":memory:", isolation_level=None)
+    db.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL)")
+    puts, undone = Puts(), []
+
+    async def waiting() -> list[Write]:
+        done = asyncio.get_running_loop().create_future
+        return [Write(lambda db: "other", done()) if good is None else part_of(puts.all, (str(n), good), done())
+                for n, good in enumerate(kinds)]
+
+    writes = asyncio.run(waiting())
+    db.execute("BEGIN")
+    carry_out(db, writes, lambda: undone.append(1))
+    db.execute("COMMIT")
+    for n, (good, write) in enumerate(zip(kinds, writes, strict=True)):
+        assert (str(write.error) if good is False else write.result) == ("other" if good is None else str(n))
+    kept = [key for (key,) in db.execute("SELECT key FROM meta ORDER BY CAST(key AS INTEGER)")]
+    assert kept == [str(n) for n, good in enumerate(kinds) if good]
+    runs = [list(run) for other, run in groupby(enumerate(kinds), lambda kind: kind[1] is None) if not other]
+    assert len(puts.calls) == sum(1 if len(run) == 1 or all(good for _, good in run) else 1 + len(run) for run in runs)
+    assert len(undone) == kinds.count(False) + sum(
+        len(run) > 1 and not all(good for _, good in run) for run in runs)
+
+
+async def test_the_parts_of_a_commit_are_durable_when_they_answer(database: Database) -> None:
+    """Each that waited in one group has its own answer or error, and what is kept can be read."""
+    puts = Puts()
+    asked = [database.submit_part(puts.all, (str(n), n != 3)) for n in range(5)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [str(answer) for answer in answers] == list("01234") and isinstance(answers[3], ValueError)
+    found = await database.read(lambda db: db.execute("SELECT key FROM meta WHERE key IN ('0','1','2','3','4')").fetchall())
+    assert {key for (key,) in found} == set("0124")

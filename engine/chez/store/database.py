@@ -15,9 +15,8 @@ The same functions run on a bare connection (`connect`) in the simulation tests.
 """
 
 import asyncio
-import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import resources
@@ -31,6 +30,8 @@ import sqlcipher3
 from chez.errors import ChezError, Damaged, NotAllowed, StorageFailed
 from chez.store.ceilings import STATEMENT, lowered
 from chez.store.disk import is_of_the_file, storage_error
+from chez.store.log import Log
+from chez.store.writes import FROM_SQLITE, Write, carry_out, part_of
 
 __all__ = ("Connection", "Database", "check_schema", "connect", "migrate", "rekey", "schema_mark")
 
@@ -38,16 +39,12 @@ Connection = Any
 """A `sqlcipher3.Connection`: the standard library's DB-API (PEP 249)."""
 
 T = TypeVar("T")
+P = TypeVar("P")
 
 GROUP: Final = 256
 """Writes in one commit: more saves no fsync worth having and delays the first."""
 
 SCHEMA_VERSION: Final = 1
-
-CHECKPOINT: Final = 1000
-"""Pages in the log from which on it is written back."""
-
-_FROM_SQLITE: Final = (sqlcipher3.Error, MemoryError)
 
 
 def connect(path: Path | str, key: bytes | bytearray, *, read_only: bool = False, bounded: bool = False) -> Connection:
@@ -135,15 +132,6 @@ def migrate(db: Connection) -> None:
         db.executescript(f"BEGIN IMMEDIATE;\n{_script(number)}\nPRAGMA user_version = {number};{mark}\nCOMMIT;")
 
 
-@dataclass(slots=True)
-class _Write:
-    work: Callable[[Connection], Any]
-    done: "asyncio.Future[Any]"
-    shown_first: bool
-    error: BaseException | None = None
-    result: Any = None
-
-
 @dataclass(slots=True, eq=False)
 class Database:
     """An open store. Made by `Database.open`; `close` ends it, waiting for what was begun."""
@@ -159,14 +147,15 @@ class Database:
     """Called in the writer's thread once a transaction is committed (and durable, unless it is shown first)."""
     after_rollback: Callable[[], None] | None = None
     """Called in the writer's thread when some work was undone (caches are stale then)."""
-    _queue: list[_Write] = field(default_factory=list)
+    _queue: list[Write] = field(default_factory=list)
     _committer: "asyncio.Task[None] | None" = None
     _closed: bool = False
     _asker: aiosqlite.Connection | None = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _unsynced: bool = False
-    _shows: bool | None = None
-    """How the writer's connection commits now; None when that is not known."""
+    _log: Log = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._log = Log(self.path)
 
     @classmethod
     async def open(cls, path: Path, key: bytes, *, read_only: bool = False) -> "Database":
@@ -196,11 +185,20 @@ class Database:
 
     def submit(self, work: Callable[[Connection], T], *, shown_first: bool = False) -> "asyncio.Future[T]":
         """As `write`, at once: writes are done in the order of these calls."""
+        return self._enqueue(Write(work, asyncio.get_running_loop().create_future(), shown_first))
+
+    def submit_part(self, work: Callable[[Connection, Sequence[P]], Sequence[T]], part: P) -> "asyncio.Future[T]":
+        """As `submit`, of work that is done at once for several such parts that wait one after the other.
+
+        It answers for each in order. If it raises, all is undone and done again for each part alone.
+        """
+        return self._enqueue(part_of(work, part, asyncio.get_running_loop().create_future()))
+
+    def _enqueue(self, entry: Write) -> "asyncio.Future[Any]":
         if self._closed:
             raise StorageFailed("this home is closed", "Open it again.")
         if self.read_only:
             raise NotAllowed("this home was opened for reading only", "Open it without read_only=True to write.")
-        entry = _Write(work, asyncio.get_running_loop().create_future(), shown_first)
         self._queue.append(entry)
         if self._committer is None:
             self._committer = asyncio.create_task(self._commit_all())
@@ -296,80 +294,35 @@ class Database:
                     entry.done.set_result(entry.result)
         self._committer = None
 
-    def _commit(self, db: Connection, *, group: list[_Write]) -> None:
-        shown_first = all(entry.shown_first for entry in group)
+    def _commit(self, db: Connection, *, group: list[Write]) -> None:
+        shown_first, log = all(entry.shown_first for entry in group), self._log
         try:
-            if self._unsynced:  # what failed to become durable before comes first: this may send it
-                self._sync_log()
-            if shown_first is not self._shows:
-                db.execute(f"PRAGMA synchronous = {'NORMAL' if shown_first else 'FULL'}")
-                db.execute(f"PRAGMA wal_autocheckpoint = {0 if shown_first else CHECKPOINT}")
-                self._shows = shown_first
+            if log.unsynced:  # what failed to become durable before comes first: this may send it
+                log.sync()
+            log.commits(db, synced=not shown_first)
             db.execute("BEGIN IMMEDIATE")
             before = db.total_changes
-            for entry in group:
-                db.execute("SAVEPOINT work")
-                try:
-                    entry.result = entry.work(db)
-                    db.execute("RELEASE work")
-                except BaseException as error:
-                    entry.error = storage_error(error) if isinstance(error, _FROM_SQLITE) else error
-                    if not db.in_transaction:  # on a full disk SQLite may undo the whole group by itself
-                        raise
-                    db.execute("ROLLBACK TO work")
-                    db.execute("RELEASE work")
-                    self._undone()
+            carry_out(db, group, self._undone)
             worked = db.total_changes
             if self.before_commit is not None and worked != before:
                 self.before_commit(db)
             sealed = db.total_changes != worked
             db.execute("COMMIT")
             if shown_first and sealed:  # what leaves after this commit has to be durable before
-                self._sync_log()
+                log.sync()
             if self.after_commit is not None:
                 self.after_commit()
             if shown_first and not sealed:
-                self._sync_log()
+                log.sync()
             if shown_first:
-                self._write_back(db)
+                log.write_back(db)
         except BaseException as error:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             self._undone()
-            if isinstance(error, _FROM_SQLITE):
+            if isinstance(error, FROM_SQLITE):
                 raise storage_error(error) from None
             raise
-
-    def _sync_log(self) -> None:
-        """Make what was committed durable: with `synchronous=NORMAL` the log is not synced by SQLite.
-
-        After an fsync that failed the next one says yes to what the kernel gave up (Rebello and
-        others, "Can Applications Recover from fsync Failures?", USENIX ATC 2020), so the log is
-        written over with what it holds before it is tried again.
-        """
-        again, self._unsynced = self._unsynced, True
-        try:
-            log = os.open(f"{self.path}-wal", os.O_RDWR | os.O_CLOEXEC)
-            try:
-                if again:
-                    _write_over(log)
-                os.fdatasync(log)
-            finally:
-                os.close(log)
-        except OSError as error:
-            raise StorageFailed(f"the disk refuses: {error.strerror}", "Check that the disk is sound.") from None
-        self._unsynced = False
-
-    def _write_back(self, db: Connection) -> None:
-        """Write the log back into the file when it is long, as SQLite does by itself after other commits.
-
-        It would sync the log first, and tell nobody if that failed: so not before ours succeeded.
-        """
-        try:
-            if db.execute("PRAGMA wal_checkpoint(NOOP)").fetchone()[1] >= CHECKPOINT:
-                db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        except sqlcipher3.Error:  # what was committed is durable; the next time tries again
-            self._unsynced = True
 
     def _undone(self) -> None:
         if self.after_rollback is not None:
@@ -383,13 +336,6 @@ def _reading(work: Callable[[Connection], T], db: Connection) -> T:
         if is_of_the_file(error):  # others are about the statement
             raise storage_error(error) from None
         raise
-
-
-def _write_over(file: int) -> None:
-    """Write a file's bytes into their places again, so that they are to be synced."""
-    at = 0
-    while data := os.pread(file, 1 << 20, at):
-        at += os.pwrite(file, data, at)
 
 
 def _prepare(read_only: bool, db: Connection) -> None:

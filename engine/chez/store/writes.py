@@ -1,0 +1,92 @@
+"""Writes that wait together and share one transaction, each undone alone when it fails.
+
+Each runs inside a savepoint of its own. *Parts* of the same work that follow each other, such
+as the puts of many tasks, run inside one, by one call, which costs a fraction; when that
+fails, they are undone together and done again one by one, so that one part fails alone.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from typing import Any, Final
+
+import sqlcipher3
+
+from chez.store.disk import storage_error
+
+__all__ = ("FROM_SQLITE", "Joint", "Write", "carry_out", "part_of")
+
+FROM_SQLITE: Final = (sqlcipher3.Error, MemoryError)
+
+Joint = Callable[[Any, Sequence[Any]], Sequence[Any]]
+"""Work that is done for several parts at once, over a connection; the result of each in order."""
+
+
+@dataclass(slots=True)
+class Write:
+    """One that waits, and what became of it; `joint` and `part`, of one that is a part."""
+
+    work: Callable[[Any], Any]
+    done: "asyncio.Future[Any]"
+    shown_first: bool = False
+    joint: Joint | None = None
+    part: Any = None
+    error: BaseException | None = None
+    result: Any = None
+
+
+def part_of(joint: Joint, part: Any, done: "asyncio.Future[Any]") -> Write:
+    """A part of some work, which can be done alone too."""
+    return Write(partial(_alone, joint, part), done, joint=joint, part=part)
+
+
+def _alone(joint: Joint, part: Any, db: Any) -> Any:
+    return joint(db, (part,))[0]
+
+
+def carry_out(db: Any, group: Iterable[Write], undone: Callable[[], None]) -> None:
+    """Do writes in their order, in an open transaction; each keeps its result or error.
+
+    `undone` is called whenever some of it was taken back. Raises what ended the whole transaction.
+    """
+    for joint, same in groupby(group, lambda write: write.joint):
+        writes = list(same)
+        if joint is None or len(writes) == 1 or not _together(db, joint, writes, undone):
+            for write in writes:
+                _one(db, write, undone)
+
+
+def _together(db: Any, joint: Joint, writes: list[Write], undone: Callable[[], None]) -> bool:
+    """Do parts by one call; False if that failed, and left no trace."""
+    db.execute("SAVEPOINT work")
+    try:
+        results = joint(db, [write.part for write in writes])
+        db.execute("RELEASE work")
+    except BaseException:
+        if not db.in_transaction:  # on a full disk SQLite may undo the whole group by itself
+            raise
+        _take_back(db, undone)
+        return False
+    for write, result in zip(writes, results, strict=True):
+        write.result = result
+    return True
+
+
+def _one(db: Any, write: Write, undone: Callable[[], None]) -> None:
+    db.execute("SAVEPOINT work")
+    try:
+        write.result = write.work(db)
+        db.execute("RELEASE work")
+    except BaseException as error:
+        write.error = storage_error(error) if isinstance(error, FROM_SQLITE) else error
+        if not db.in_transaction:  # as above
+            raise
+        _take_back(db, undone)
+
+
+def _take_back(db: Any, undone: Callable[[], None]) -> None:
+    db.execute("ROLLBACK TO work")
+    db.execute("RELEASE work")
+    undone()
