@@ -12,8 +12,8 @@ import chez
 from chez import crypto
 from chez.errors import InvalidValue
 from chez.records import automerge
-from chez.records.diff import write_difference
-from chez.records.encode import encode_fields
+from chez.records.diff import same, write_difference
+from chez.records.encode import encode_again, encode_fields
 from chez.records.values import check_value
 
 ACTOR = b"A" * 32
@@ -38,6 +38,26 @@ def test_first_and_second_changes_are_the_bindings(first: dict[str, Any], second
         document.set_actor(b"B" * 32)
         theirs = write_difference(document, first, first | more)
         assert theirs == encode_fields(b"B" * 32, 1, len(first) + 1, (made.hash,), more).bytes
+
+
+@given(flat, st.data())
+def test_changes_of_the_same_fields_are_the_bindings(first: dict[str, Any], data: st.DataObject) -> None:
+    """Fields that a device set, set by it again and again, one or more at a time, are byte for byte the binding's."""
+    document = automerge.new(ACTOR)
+    last, value = encode_fields(ACTOR, 1, 1, (), first), first
+    write_difference(document, {}, first)
+    stands = dict(zip(first, range(1, len(first) + 1), strict=True))
+    for sequence in range(2, 5):
+        chosen = data.draw(st.lists(st.sampled_from(list(first)), min_size=1, unique=True))
+        after = value | check_value({key: data.draw(scalars) for key in chosen})
+        changed = {key: item for key, item in after.items() if not same(value[key], item)}
+        theirs = write_difference(document, value, after)
+        if theirs is None:
+            return
+        made = encode_again(ACTOR, sequence, last.last + 1, last.hash, changed, [stands[key] for key in changed])
+        assert theirs == made.bytes and automerge.read_change(theirs) == made
+        stands.update(zip(changed, range(made.first, made.last + 1), strict=True))
+        last, value = made, after
 
 
 async def test_a_change_too_large_for_an_entry_is_refused_at_once(tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ from chez.records.engine import Engine
 from chez.records.feed import FeedPage
 from chez.records.news import Follower
 from chez.records.past import Change, Difference, Past, differences, open_past
+from chez.records.puts import Over, Put
 from chez.records.reading import Reader
 from chez.records.record import Record
 from chez.records.reversals import Reversal
 from chez.records.session import WITHIN, Typing, typing
-from chez.records.store import Over
 from chez.records.trash import Trashed, find_trash
 from chez.records.typed import Form, Migrated, Migration
 from chez.records.values import Value, check_id, from_json
@@ -66,9 +66,12 @@ class Collection(Generic[T]):
         key = self._engine.new_id() if id is None else check_id(id)
         put = self._form.put(key, value)
         await self._reader.facts()
-        async with self._alone(key):  # writes are done in the order they are asked for, several in one commit
-            done = self._engine.database.submit(self._putting([(key, *put)]))
-        await done
+        engine, part = self._engine, Put(self._engine.space, self.name, key, *put)
+        if engine.editing.under_way(self.name, key):
+            async with self._alone(key):
+                pass  # an open edit ends before
+        # Writes are done in the order they are asked for, several in one commit.
+        await engine.database.submit_part(engine.records.put_all, part)
         return Record(key, value, self.name)
 
     async def put_many(self, values: Iterable[T], *, ids: Iterable[str] | None = None) -> list[str]:
@@ -88,11 +91,11 @@ class Collection(Generic[T]):
         return keys
 
     def _putting(self, items: list[tuple[str, dict[str, Value], Over]]) -> Callable[[Connection], None]:
-        engine, name = self._engine, self.name
+        engine = self._engine
+        puts = [Put(engine.space, self.name, *item) for item in items]
 
         def work(db: Connection) -> None:
-            for key, plain, over in items:
-                engine.records.put(db, engine.space, name, key, plain, over)
+            engine.records.put_all(db, puts)
 
         return work
 

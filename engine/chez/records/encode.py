@@ -1,4 +1,4 @@
-"""Write a change that sets flat fields of a map, without a document: the fast path of `put`.
+"""Write a change that sets flat fields of a record, without a document: the fast paths of `put`.
 
 The bytes are those the Automerge binding makes for the same edit (tests/records compare
 them, over generated values), at a fifth of the cost: most records are born with a
@@ -11,9 +11,10 @@ the operation columns are those of the reference implementation (automerge 0.7).
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 from chez.records.automerge import RawChange
@@ -21,20 +22,23 @@ from chez.records.counter import Counter
 from chez.records.reserved import part_key, version_key
 from chez.records.values import Value
 
-__all__ = ("UINT", "encode_fields", "expanded", "is_flat", "scalar", "sleb", "uleb")
+__all__ = ("FLAT", "UINT", "encode_again", "encode_fields", "expanded", "is_flat", "scalar", "sleb", "uleb")
 
 _MAGIC: Final = b"\x85\x6f\x4a\x83"
 _KEY, _INSERT, _ACTION, _META, _RAW, _PREDECESSORS = 0x15, 0x34, 0x42, 0x56, 0x57, 0x70  # column ids
+_WHO: Final = 0x71  # of the operation that is replaced: its actor,
+_NUMBER: Final = 0x73  # and its number
 _SET: Final = 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _NULL, _FALSE, _TRUE, UINT, _INT, _FLOAT, _TEXT, _BYTES, _TIME = 0, 1, 2, 3, 4, 5, 6, 7, 9
-_FLAT: Final = frozenset((str, int, float, bool, type(None), bytes, datetime))
+FLAT: Final = frozenset((str, int, float, bool, type(None), bytes, datetime))
+"""The types of scalars."""
 
 
 def is_flat(value: dict[str, Value]) -> bool:
     """Whether every field is a scalar."""
-    return all(type(item) in _FLAT for item in value.values())
+    return all(type(item) in FLAT for item in value.values())
 
 
 def expanded(fields: dict[str, Value], device: bytes) -> dict[str, Value]:
@@ -58,24 +62,59 @@ def encode_fields(actor: bytes, sequence: int, start: int, dependencies: Sequenc
     `sequence` counts the actor's changes of this document from 1, `start` all its
     operations from 1. `fields` is flat and not empty.
     """
+    meta, raw = _values(fields)
+    before, keys, after = _shape(tuple(fields))
+    widths = uleb(_META) + uleb(len(meta)) + (uleb(_RAW) + uleb(len(raw)) if raw else b"")
+    columns = b"".join((b"\6" if raw else b"\5", before, widths, uleb(_PREDECESSORS) + uleb(len(after)),
+                        keys, meta, raw, after))
+    return _change(actor, sequence, start, dependencies, len(fields), len(fields), columns)
+
+
+def encode_again(actor: bytes, sequence: int, start: int, previous: bytes, fields: dict[str, Value],
+                 replaced: Sequence[int]) -> RawChange:
+    """The change by which `actor` sets fields again, upon its own change `previous`, which is the document's one head.
+
+    `replaced` has for each field the number of the one operation that stands there, which is the actor's.
+    """
+    meta, raw = _values(fields)
+    before, keys, _ = _shape(tuple(fields))
+    count = len(fields)
+    groups, who = _again(count)
+    numbers = _rle([now - last for last, now in pairwise((0, *replaced))], sleb)
+    widths = b"".join((uleb(_META), uleb(len(meta)), uleb(_RAW) + uleb(len(raw)) if raw else b"",
+                       uleb(_PREDECESSORS), uleb(len(groups)), uleb(_WHO), uleb(len(who)),
+                       uleb(_NUMBER), uleb(len(numbers))))
+    columns = b"".join((b"\x08" if raw else b"\x07", before, widths, keys, meta, raw, groups, who, numbers))
+    return _change(actor, sequence, start, (previous,), count, 2 * count, columns)
+
+
+def _change(actor: bytes, sequence: int, start: int, dependencies: Sequence[bytes], count: int, weight: int,
+            columns: bytes) -> RawChange:
+    body = b"".join((
+        uleb(len(dependencies)), *dependencies, uleb(len(actor)), actor, uleb(sequence), uleb(start),
+        b"\0\0\0",  # no time, no message, no other actors
+        columns))
+    tail = b"\1" + uleb(len(body)) + body
+    digest = hashlib.sha256(tail).digest()
+    return RawChange(digest, actor, sequence, tuple(dependencies), start, start + count - 1, weight,
+                     _MAGIC + digest[:4] + tail)
+
+
+def _values(fields: dict[str, Value]) -> tuple[bytes, bytes]:
+    """The columns of the values: their kinds and sizes, and their bytes."""
     metas: list[int] = []
     raws: list[bytes] = []
     for item in fields.values():
         kind, raw = scalar(item)
         metas.append(len(raw) << 4 | kind)
         raws.append(raw)
-    before, keys, after = _shape(tuple(fields))
-    meta, raw = _rle(metas), b"".join(raws)
-    widths = uleb(_META) + uleb(len(meta)) + (uleb(_RAW) + uleb(len(raw)) if raw else b"")
-    body = b"".join((
-        uleb(len(dependencies)), *dependencies, uleb(len(actor)), actor, uleb(sequence), uleb(start),
-        b"\0\0\0",  # no time, no message, no other actors
-        b"\6" if raw else b"\5", before, widths, uleb(_PREDECESSORS) + uleb(len(after)), keys, meta, raw, after,
-    ))
-    tail = b"\1" + uleb(len(body)) + body
-    digest = hashlib.sha256(tail).digest()
-    return RawChange(digest, actor, sequence, tuple(dependencies), start, start + len(fields) - 1,
-                     len(fields), _MAGIC + digest[:4] + tail)
+    return _rle(metas, uleb), b"".join(raws)
+
+
+@lru_cache(maxsize=64)
+def _again(count: int) -> tuple[bytes, bytes]:
+    """Each of so many operations replaces one, all of which are the change's actor's."""
+    return _run(1, count), _run(0, count)
 
 
 @lru_cache(maxsize=1024)
@@ -136,7 +175,7 @@ def _run(value: int, count: int) -> bytes:
     return sleb(count if count > 1 else -1) + uleb(value)
 
 
-def _rle(values: list[int]) -> bytes:
+def _rle(values: list[int], number: Callable[[int], bytes]) -> bytes:
     """Run-length encoding: repeats as (count, value), stretches without as (-count, values...)."""
     out: list[bytes] = []
     literal: list[int] = []
@@ -149,10 +188,10 @@ def _rle(values: list[int]) -> bytes:
             literal.append(values[at])
         else:
             if literal:
-                out += sleb(-len(literal)), *map(uleb, literal)
+                out += sleb(-len(literal)), *map(number, literal)
                 literal = []
-            out += sleb(end - at), uleb(values[at])
+            out += sleb(end - at), number(values[at])
         at = end
     if literal:
-        out += sleb(-len(literal)), *map(uleb, literal)
+        out += sleb(-len(literal)), *map(number, literal)
     return b"".join(out)

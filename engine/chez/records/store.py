@@ -27,19 +27,17 @@ from chez.records.imported import identity_change
 from chez.records.merge import Incoming, Refusal, merge, work_off
 from chez.records.past import open_past
 from chez.records.purging import erase, purge_change, settle_purges
+from chez.records.puts import Over, Put, check_size, put_all
 from chez.records.reserved import check_reserved
 from chez.records.reversals import Reversal, Reversals
 from chez.records.rows import ABSENT, DELETED, HERE, OUTBOX, PURGED, Row, Rows
-from chez.records.typed import Form, Migrated, Wanted
+from chez.records.typed import Form, Migrated
 from chez.records.values import Value, is_plain, is_settled
 from chez.records.waiting import Budget, owed
 from chez.store.database import Connection
-from chez_wire.limits import MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_BATCH_OPERATIONS, MAX_CHANGE
+from chez_wire.limits import MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_BATCH_OPERATIONS
 
 __all__ = ("Draft", "Incoming", "Over", "RecordStore", "Refusal")
-
-Over = Callable[[dict[str, Value]], Wanted]
-"""What a record is to hold, given what it holds."""
 
 _PAGE: Final = 100
 """Records that one transaction migrates: others' writes wait for it."""
@@ -97,11 +95,11 @@ class RecordStore:
     # --- local writes ---------------------------------------------------------------
 
     def put(self, db: Connection, space: int, collection: str, id: str, value: dict[str, Value],
-            over: Over | None = None) -> None:
+            over: Over | None = None) -> RawChange | None:
         """Create a record, or make its value `value` by one change that says the difference.
 
-        `over` tells what an existing record is to hold; without, `value` and what is reserved.
-        Raises `InvalidValue` for reserved fields that are none.
+        `over` tells what an existing record is to hold; without, `value` and what is reserved. Returns
+        the change, if it is all that was done. Raises `InvalidValue` for reserved fields that are none.
         """
         self.permit(space)
         check_reserved(value)
@@ -112,17 +110,21 @@ class RecordStore:
             change = self._first_change(value or {"_deleted": False}, None, 1)
             shown = value if is_settled(value) else automerge.extract(automerge.load(change.bytes, self.actor))
             self._begin(db, space, collection, id, row, shown, [change], None)
-            return
+            return change if row is None else None
         stored = {key: item for key, item in row.value.items() if key != "_deleted"}
         if over is None or row.state == DELETED:  # what was deleted is begun anew
-            self._edit(db, row, collection, {key: stored[key] for key in stored if key.startswith("_")} | value)
-            return
+            return self._edit(db, row, {key: stored[key] for key in stored if key.startswith("_")} | value)
         wanted = over(stored)
         if wanted.migrated is not None:
             _, first = derive(self._rows.load(db, row.n), row.value, wanted.migrated)
             self._take(db, space, collection, id, first)
             row = self._rows.find(db, space, collection, id) or row
-        self._edit(db, row, collection, wanted.after)
+        return self._edit(db, row, wanted.after)
+
+    def put_all(self, db: Connection, puts: Sequence[Put]) -> list[None]:
+        """Do puts in their order, all or nothing (see `records.puts`). Raises as `put` does."""
+        put_all(self._rows, db, puts, lambda one: self.put(db, one.space, one.collection, one.id, one.value, one.over))
+        return [None] * len(puts)
 
     def begin_edit(self, db: Connection, space: int, collection: str, id: str) -> "Draft":
         """A copy of a record to be edited. Raises `NotFound`."""
@@ -148,7 +150,7 @@ class RecordStore:
             changed = {key: item for key, item in after.items()
                        if key not in draft.value or not same(draft.value[key], item)}
             kept = {key: item for key, item in row.value.items() if key in after or key not in draft.value}
-            self._edit(db, row, draft.collection, kept | changed)
+            self._edit(db, row, kept | changed)
         elif warm is not None and sorted(warm.get_heads()) == sorted(draft.heads):
             self._log(db, row.n, info, None)
             self._rows.keep(row.n, draft.document, partless=draft.partless)
@@ -162,7 +164,7 @@ class RecordStore:
             edited = automerge.since(document, draft.heads, _STAND_IN)
             write_difference(edited, draft.value, after, self.actor)
             wanted = automerge.extract(automerge.merged(document, edited), _STAND_IN)
-            self._edit(db, row, draft.collection, wanted)
+            self._edit(db, row, wanted)
 
     def renew(self, db: Connection, space: int, collection: str, form: Form[Any], after: str) -> tuple[str, Migrated]:
         """Write a form's version into the records of older ones, a page of them from behind the id `after`.
@@ -205,7 +207,7 @@ class RecordStore:
         """Mark a record deleted. Raises `NotFound`."""
         self.permit(space)
         row = self._here(db, space, collection, id)
-        self._edit(db, row, collection, row.value | {"_deleted": True})
+        self._edit(db, row, row.value | {"_deleted": True})
 
     def restore(self, db: Connection, space: int, collection: str, id: str) -> None:
         """Take a record out of the trash, as it is now. Raises `NotFound`."""
@@ -213,7 +215,7 @@ class RecordStore:
         row = self._rows.find(db, space, collection, id)
         if row is None or row.state != DELETED:
             raise NotFound(f"there is no record {id!r} in the trash of {collection!r}")
-        self._edit(db, row, collection, {key: item for key, item in row.value.items() if key != "_deleted"})
+        self._edit(db, row, {key: item for key, item in row.value.items() if key != "_deleted"})
 
     def purge(self, db: Connection, space: int, collection: str, id: str) -> None:
         """Erase a record for good, here and wherever this arrives (see `records.purging`). Raises `NotFound`."""
@@ -257,7 +259,7 @@ class RecordStore:
             after = row.value | identity | values
             if row.state != HERE or after == row.value:
                 return "unchanged"
-            self._edit(db, row, collection, after | {"_source": source}, origin)
+            self._edit(db, row, after | {"_source": source}, origin)
             return "updated"
         first = identity_change(identity)
         rest = values | {"_source": source}
@@ -353,7 +355,7 @@ class RecordStore:
               origin: str | None = None) -> None:
         """Merge changes made here with what the record has; those it has already are nothing new."""
         for change in changes:
-            self._check_size(change)
+            check_size(change)
         refused = merge(self._rows, db, space, [Incoming(collection, id, change, None, origin) for change in changes],
                         Budget(_RELEASED))
         for refusal in refused:
@@ -372,25 +374,19 @@ class RecordStore:
         assert change is not None  # there is at least one field
         return automerge.read_change(change)
 
-    def _edit(self, db: Connection, row: Row, collection: str, after: dict[str, Value],
-              origin: str | None = None) -> None:
+    def _edit(self, db: Connection, row: Row, after: dict[str, Value], origin: str | None = None) -> RawChange | None:
         if version := row.value.get("_version"):
             after = after | {"_version": max(version, after.get("_version", 1))}  # no edit lowers it
         document = self._rows.load(db, row.n)
-        change = write_difference(document, row.value, after, partless=self._rows.partless(row.n))
-        if change is None:
-            return
-        self._log(db, row.n, automerge.read_change(change), origin)
+        if (written := write_difference(document, row.value, after, partless=self._rows.partless(row.n))) is None:
+            return None
+        self._log(db, row.n, change := automerge.read_change(written), origin)
         self._rows.project(db, row, _shown(document, row.value, after), row.tail + 1)
+        return change
 
     def _log(self, db: Connection, n: int, change: RawChange, origin: str | None) -> None:
-        self._check_size(change)
+        check_size(change)
         self._rows.log(db, n, change, OUTBOX, origin)
-
-    def _check_size(self, change: RawChange) -> None:
-        if len(change.bytes) > MAX_CHANGE:
-            raise InvalidValue(f"this edit takes {len(change.bytes):,} bytes; one change has at most {MAX_CHANGE:,}",
-                               "Make it in several edits, or keep large content outside records.")
 
 
 def _not_purged(row: Row | None) -> None:
