@@ -193,5 +193,5 @@ async def test_the_parts_of_a_commit_are_durable_when_they_answer(database: Data
     asked = [database.submit_part(puts.all, (str(n), n != 3)) for n in range(5)]
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert [str(answer) for answer in answers] == list("01234") and isinstance(answers[3], ValueError)
-    found = await database.read(lambda db: db.execute("SELECT key FROM meta WHERE key IN ('0','1','2','3','4')").fetchall())
-    assert {key for (key,) in found} == set("0124")
+    found = await database.read(lambda db: db.execute("SELECT key FROM meta").fetchall())
+    assert {key for (key,) in found} & set("01234") == set("0124")
