@@ -33,11 +33,12 @@ def filled(seed: int = 1, rounds: int = 6) -> tuple[World, Reader]:
     return world, maker
 
 
-def bundle_of(maker: Reader, base: tuple[bytes, Manifest] | None = None) -> tuple[Manifest, list[Packed]]:
-    """The manifest of a checkpoint of all that is here, and the parts of its last bundle."""
+def bundle_of(maker: Reader, base: tuple[bytes, Manifest] | None = None,
+              budget: int = PLENTY) -> tuple[Manifest, list[Packed]]:
+    """The manifest of a checkpoint of all that is here, and the parts of its last bundle; made a budget at a time."""
     db, space = maker.db, maker.replica.space
     assert making.begin(db, space.n, base)
-    while not making.work(db, space, maker.member.keys.id, maker.random.randbytes, Budget(PLENTY)):
+    while not making.work(db, space, maker.member.keys.id, maker.random.randbytes, Budget(budget)):
         pass
     manifest = making.finished(db, space.n)
     held = {one.id: one.data for one in making.unsent(db, space.n, PLENTY)}

@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 
 import chez
-from chez.sync.checkpoints import desk, making
+from chez.sync.checkpoints import desk
+from chez.sync.checkpoints.forms import Forms
 from chez_relay.storage.census import census
 from tests.checkpoints.test_homes import shown, shrunk, written
 from tests.people.persons import persons, shared
 from tests.people.support import join
 from tests.relay.support import Process
 
-_record, _independent = making._record, desk.Desk._independent
+_record, _independent = Forms.record, desk.Desk._independent
 
 
 def _kinds(receipts: list[Any]) -> set[str]:
@@ -38,7 +39,7 @@ async def test_a_bad_checkpoint_is_refused_and_told(tmp_path: Path, server: Proc
         trip, hers = await _filled(anna, berta)
         before, held = await shown(trip), census(server.data).bytes
 
-        def bad(key: tuple[str, str], rows: Any, numbers: Any, actor: Any) -> Any:
+        def bad(forms: Forms, key: tuple[str, str], rows: Any, actor: Any) -> Any:
             rows = list(rows)
             if fault == "omits":
                 rows = rows[:-1] or rows
@@ -48,9 +49,9 @@ async def test_a_bad_checkpoint_is_refused_and_told(tmp_path: Path, server: Proc
                 rows.append((rows[-1][0], rows[-1][1] + 10_000, rows[-1][2]))
             elif len(rows) > 1:
                 rows[0], rows[1] = (rows[0][0], rows[0][1], rows[1][2]), (rows[1][0], rows[1][1], rows[0][2])
-            return _record(key, rows, numbers, actor)
+            return _record(forms, key, rows, actor)
 
-        monkeypatch.setattr(making, "_record", bad)
+        monkeypatch.setattr(Forms, "record", bad)
         await hers.checkpoint()
         monkeypatch.undo()
         await anna.sync()

@@ -52,7 +52,8 @@ def test_a_device_is_killed_after_any_commit(step: int, monkeypatch: pytest.Monk
     test_convergence.check(world)
     assert killed
     for device in world.devices:
-        for table in ("fetching", "folding", "staged_entry", "staged_change", "draft", "gathered", "segment"):
+        for table in ("fetching", "folding", "staged_entry", "staged_change", "draft", "gathered", "drafted",
+                      "segment"):
             assert device.db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] == 0, (device.name, table)
 
 

@@ -19,8 +19,8 @@ _OF_RECORDS: Final = ("missing", "waiting", "snapshot", "unsent", "reversal", "c
 _OF_ENTRIES: Final = ("lacking", "sealed", "aside")
 _OF_SPACES: Final = ("entry", "named", "branch", "recount", "parked", "locked", "set_aside", "quarantine", "cursor",
                      "relay_head", "gap", "claim", "alarm", "witness", "checkpoint", "vouch", "fetching", "folding",
-                     "staged_entry", "staged_change", "draft", "draft_author", "gathered", "segment", "statement",
-                     "epoch")
+                     "staged_entry", "staged_change", "draft", "draft_author", "gathered", "drafted", "segment",
+                     "statement", "epoch")
 
 
 def erase(db: Connection, n: int, touch: Callable[[str, str], None]) -> None:

@@ -421,6 +421,14 @@ CREATE TABLE gathered (               -- changes that are in no part of it yet
     PRIMARY KEY (space, collection, id, author, ordinal)
 ) WITHOUT ROWID;
 
+CREATE TABLE drafted (                -- what is to be in its next part
+    n     INTEGER PRIMARY KEY,
+    space INTEGER NOT NULL REFERENCES space,
+    run   INTEGER NOT NULL,           -- 1: a run of entries, 0: a record
+    bytes BLOB NOT NULL
+);
+CREATE INDEX drafted_by_space ON drafted (space);
+
 CREATE TABLE segment (                -- its parts, sealed
     space INTEGER NOT NULL REFERENCES space,
     part  INTEGER NOT NULL,

@@ -7,13 +7,9 @@ fixed at the beginning, so what is written meanwhile is for the next one.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-import zstandard
+import msgspec
 
 from chez import crypto
-from chez.keys.epochs import Epoch
-from chez.records import automerge
-from chez.records.automerge import BadChange, RawChange
-from chez.records.flat import check_flat, flattened
 from chez.records.waiting import Budget
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
@@ -30,8 +26,8 @@ from chez.sync.checkpoints.format import (
     run_of,
     seal_part,
 )
+from chez.sync.checkpoints.forms import Forms
 from chez.sync.entry import CHANGE, CHANGES, Item, read_kept, signature_of
-from chez.sync.short import shortened
 from chez_wire.limits import KIB, MIB
 
 __all__ = ("begin", "clear", "covered", "finished", "growth", "stored", "unsent", "work", "written")
@@ -47,6 +43,9 @@ _SHARE: Final = 4
 
 _FLOOR: Final = KIB
 """What a small entry takes at a relay."""
+
+_run_decoder = msgspec.msgpack.Decoder(Run)
+_record_decoder = msgspec.msgpack.Decoder(Record)
 
 
 def covered(db: Connection, space: int) -> dict[bytes, int]:
@@ -104,18 +103,17 @@ def begin(db: Connection, space: int, base: tuple[bytes, Manifest] | None) -> bo
 
 def clear(db: Connection, space: int) -> None:
     """Make it no further."""
-    for table in ("draft", "draft_author", "gathered", "segment"):
+    for table in ("draft", "draft_author", "gathered", "drafted", "segment"):
         db.execute(f"DELETE FROM {table} WHERE space = ?", (space,))
 
 
 def work(db: Connection, space: SpaceKeys, actor: bytes, entropy: Callable[[int], bytes], budget: Budget) -> bool:
     """Go on with the draft as far as the budget goes; whether all its parts are written."""
-    nonces = iter(lambda: entropy(crypto.NONCE_BYTES), b"")
     runs = list(_gather(db, space.n, budget))
-    if runs:
-        _write(db, space, space.epoch, nonces, Packed(1, [], runs, []))
-        return False
-    return _records(db, space, actor, nonces, budget)
+    _put_aside(db, space.n, runs or _records(db, space.n, actor, budget))
+    last = not runs and db.execute("SELECT 1 FROM gathered WHERE space = ? LIMIT 1", (space.n,)).fetchone() is None
+    _seal(db, space, iter(lambda: entropy(crypto.NONCE_BYTES), b""), 1 if last else _PART)
+    return last
 
 
 def _gather(db: Connection, space: int, budget: Budget) -> Iterator[Run]:
@@ -151,93 +149,72 @@ def _gather(db: Connection, space: int, budget: Budget) -> Iterator[Run]:
             return
 
 
-def _records(db: Connection, space: SpaceKeys, actor: bytes, nonces: Iterator[bytes], budget: Budget) -> bool:
-    authors = [author for (author,) in db.execute("SELECT author FROM draft_author WHERE space = ? ORDER BY author",
-                                                  (space.n,))]
-    numbers = {author: number for number, author in enumerate(authors)}
+def _records(db: Connection, space: int, actor: bytes, budget: Budget) -> list[Record]:
+    numbers = {author: number for number, author in enumerate(_authors(db, space))}
+    forms = Forms()
+    for record in _last(db, space):
+        forms.wrote(record)
     records: list[Record] = []
     size = 0
     while not budget.spent and size < _PART:
-        key = db.execute("SELECT collection, id FROM gathered WHERE space = ? LIMIT 1", (space.n,)).fetchone()
+        key = db.execute("SELECT collection, id FROM gathered WHERE space = ? LIMIT 1", (space,)).fetchone()
         if key is None:
             break
-        rows: list[tuple[bytes, int, bytes]] = []
+        rows: list[tuple[int, int, bytes]] = []
         whole = True
         taken = 0
-        for row in db.execute("SELECT author, ordinal, bytes FROM gathered WHERE space = ? AND collection = ? "
-                              "AND id = ? ORDER BY author, ordinal", (space.n, *key)):
+        for author, ordinal, data in db.execute("SELECT author, ordinal, bytes FROM gathered WHERE space = ? AND "
+                                                "collection = ? AND id = ? ORDER BY author, ordinal", (space, *key)):
             if taken >= _WHOLE:
                 whole = False
                 break
-            rows.append(row)
-            taken += len(row[2])
-        db.executemany("DELETE FROM gathered WHERE space = ? AND collection = ? AND id = ? AND author = ? "
-                       "AND ordinal = ?", [(space.n, *key, author, ordinal) for author, ordinal, _ in rows])
-        record = _record(key, rows, numbers, actor if whole else None)
-        records.append(record)
-        size += sum(map(len, record.data)) + 64
+            last = author, ordinal
+            rows.append((numbers[author], ordinal, data))
+            taken += len(data)
+        db.execute("DELETE FROM gathered WHERE space = ? AND collection = ? AND id = ? AND (author, ordinal) <= (?, ?)",
+                   (space, *key, *last))
+        records.append(forms.record(key, rows, actor if whole else None))
+        size += sum(map(len, records[-1].data)) + 64
         budget.spend(taken // 8, len(rows) // 4)
-    if records:
-        _write(db, space, space.epoch, nonces, Packed(1, authors, [], records))
-    return db.execute("SELECT 1 FROM gathered WHERE space = ? LIMIT 1", (space.n,)).fetchone() is None
+    return records
 
 
-def _record(key: tuple[str, str], rows: Sequence[tuple[bytes, int, bytes]], numbers: dict[bytes, int],
-            actor: bytes | None) -> Record:
-    """The changes of a record, as one document where that is smaller; with an actor only, who loads it."""
-    found: dict[bytes, RawChange] = {}
-    places: dict[bytes, list[tuple[int, int]]] = {}
-    for author, ordinal, data in rows:
-        change = automerge.read_change(data)
-        found.setdefault(change.hash, change)
-        places.setdefault(change.hash, []).append((numbers[author], ordinal))
-    written = shortened([change.bytes for change in found.values()])
-    document = None if actor is None or len(found) < 2 else _document(found, actor)
-    order = list(found) if document is None else document[1]
-    if document is not None and _squeezed([document[0]]) >= _squeezed(written):
-        document, order = None, list(found)
-    last: dict[int, int] = {}
-    who, at, more = [], [], []
-    for n, hash in enumerate(order):
-        (number, ordinal), *rest = places[hash]
-        who.append(number)
-        at.append(ordinal - last.get(number, 0))
-        last[number] = ordinal
-        more += [(n, *place) for place in rest]
-    return Record(*key, document is not None, written if document is None else [document[0]], who, at, more)
+def _authors(db: Connection, space: int) -> list[bytes]:
+    """The authors of the draft, by whose numbers its parts name them."""
+    return [author for (author,) in db.execute("SELECT author FROM draft_author WHERE space = ? ORDER BY author",
+                                               (space,))]
 
 
-def _document(found: dict[bytes, RawChange], actor: bytes) -> tuple[bytes, list[bytes]] | None:
-    """A record's changes as one saved document, and their order in it; None when that does not give them back."""
-    ordered: list[RawChange] = []
-    done: set[bytes] = set()
-    waiting = list(found.values())
-    while waiting:
-        ready = [change for change in waiting if done.issuperset(change.dependencies)]
-        if not ready:
-            return None  # it builds on what is not in this bundle
-        waiting = [change for change in waiting if not done.issuperset(change.dependencies)]
-        ordered += ready
-        done |= {change.hash for change in ready}
-    try:
-        saved = automerge.saved(automerge.load(b"".join([change.bytes for change in ordered]), actor))
-        if saved is None:
-            return None
-        flat = flattened(saved)
-        check_flat(flat)
-        held = automerge.history(automerge.load(flat, actor))
-    except BadChange:
-        return None
-    same = {one.hash: one.bytes for one in held} == {hash: change.bytes for hash, change in found.items()}
-    return (flat, [one.hash for one in held]) if same else None
+# --- parts --------------------------------------------------------------------------------
 
 
-def _squeezed(parts: Sequence[bytes]) -> int:
-    return len(zstandard.ZstdCompressor(level=1).compress(b"".join(parts)))
+def _put_aside(db: Connection, space: int, pieces: Sequence[Run | Record]) -> None:
+    """Keep runs and records until there are enough for a part: in small ones little is found equal."""
+    db.executemany("INSERT INTO drafted (space, run, bytes) VALUES (?, ?, ?)",
+                   [(space, isinstance(one, Run), msgspec.msgpack.encode(one)) for one in pieces])
 
 
-def _write(db: Connection, space: SpaceKeys, epoch: Epoch, nonces: Iterator[bytes], part: Packed) -> None:
-    segments = seal_part(part, space.id, epoch, nonces)
+def _last(db: Connection, space: int) -> list[Record]:
+    """The last record that was put aside, if there is one."""
+    row = db.execute("SELECT bytes FROM drafted WHERE space = ? AND NOT run ORDER BY n DESC LIMIT 1",
+                     (space,)).fetchone()
+    return [] if row is None else [_record_decoder.decode(row[0])]
+
+
+def _seal(db: Connection, space: SpaceKeys, nonces: Iterator[bytes], least: int) -> None:
+    """Make a part of what was put aside, once that is so many bytes."""
+    (size,) = db.execute("SELECT coalesce(sum(length(bytes)), 0) FROM drafted WHERE space = ?", (space.n,)).fetchone()
+    if size < least:
+        return
+    runs: list[Run] = []
+    records: list[Record] = []
+    for run, data in db.execute("SELECT run, bytes FROM drafted WHERE space = ? ORDER BY n", (space.n,)):
+        if run:
+            runs.append(_run_decoder.decode(data))
+        else:
+            records.append(_record_decoder.decode(data))
+    db.execute("DELETE FROM drafted WHERE space = ?", (space.n,))
+    segments = seal_part(Packed(1, _authors(db, space.n), runs, records), space.id, space.epoch, nonces)
     (number,) = db.execute("UPDATE draft SET parts = parts + 1 WHERE space = ? RETURNING parts", (space.n,)).fetchone()
     db.executemany("INSERT INTO segment (space, part, piece, id, size, bytes) VALUES (?, ?, ?, ?, ?, ?)",
                    [(space.n, number, piece, one.id, len(one.data), one.data) for piece, one in enumerate(segments)])
@@ -249,8 +226,8 @@ def _write(db: Connection, space: SpaceKeys, epoch: Epoch, nonces: Iterator[byte
 def written(db: Connection, space: int) -> bool:
     """Whether a draft is here whose parts are all written."""
     return db.execute("SELECT 1 FROM draft WHERE space = ?1 AND NOT EXISTS (SELECT 1 FROM draft_author WHERE "
-                      "space = ?1 AND sequence < last) AND NOT EXISTS (SELECT 1 FROM gathered WHERE space = ?1)",
-                      (space,)).fetchone() is not None
+                      "space = ?1 AND sequence < last) AND NOT EXISTS (SELECT 1 FROM gathered WHERE space = ?1) "
+                      "AND NOT EXISTS (SELECT 1 FROM drafted WHERE space = ?1)", (space,)).fetchone() is not None
 
 
 def unsent(db: Connection, space: int, count: int) -> list[Segment]:
