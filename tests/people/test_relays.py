@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import chez
-from chez.crypto import Kdf
-from chez.errors import InvalidValue, NotFound, RelayMisbehaved, RelayRefused, RelayUnreachable
+from chez.crypto import Kdf, random_bytes
+from chez.errors import InvalidValue, Misuse, NotFound, RelayMisbehaved, RelayRefused, RelayUnreachable
 from tests.home.pairing import PASSPHRASE, paired
 from tests.people.proxy import behind, proxy
 from tests.people.support import ids, join, raw_entries
@@ -164,6 +164,66 @@ async def test_with_no_relay_left_the_error_is_that_of_the_first(tmp_path: Path)
                 await a.sync()
             async with behind(front, tmp_path / "r"):
                 assert (await a.sync()).sent == 1
+
+
+async def test_everywhere_is_more_than_somewhere(tmp_path: Path) -> None:
+    """One relay that has everything is enough, unless it is to be at each; what the others lack is said, and is true.
+    """
+    async with (proxy() as front, behind(front, tmp_path / "r") as first, relay(tmp_path / "second") as second,
+                paired(tmp_path, front.url) as (a, _)):
+        await _both(a, front.url, second.url)
+        assert await _lacks(a) == {front.url: 0, second.url: None}
+        await a.sync(everywhere=True)
+        assert await _lacks(a) == {front.url: 0, second.url: 0}
+        await first.kill()
+        await _put(a, "one", "two")
+        assert await _lacks(a) == {front.url: 2, second.url: 2}
+        with pytest.raises(RelayUnreachable):
+            await a.sync(everywhere=True)
+        report = await a.sync()
+        assert {one.url: one.lacks for one in report.relays} == await _lacks(a) == {front.url: 1, second.url: 0}
+        async with behind(front, tmp_path / "r"):
+            await a.sync(everywhere=True)
+            assert await _lacks(a) == {front.url: 0, second.url: 0}
+
+
+async def _lacks(home: chez.Home) -> dict[str, int | None]:
+    return {one.url: one.lacks for one in (await home.status()).relays}
+
+
+async def test_who_is_connected_waits_for_one_relay_or_for_all(tmp_path: Path) -> None:
+    """While connected, `synced` returns when one relay has everything; for `everywhere` it takes the other one too."""
+    async with (proxy() as front, behind(front, tmp_path / "r") as first, relay(tmp_path / "second") as second,
+                paired(tmp_path, front.url) as (a, _)):
+        await _both(a, front.url, second.url)
+        with pytest.raises(Misuse):
+            await a.synced()
+        async with a.connect():
+            await a.synced(everywhere=True, timeout=20)
+            await first.kill()
+            await _put(a, "one")
+            await a.synced(timeout=20)
+            assert (await _lacks(a))[second.url] == 0
+            waiting = asyncio.create_task(a.synced(everywhere=True, timeout=20))
+            await a.synced(timeout=20)
+            assert not waiting.done()
+            async with behind(front, tmp_path / "r"):
+                for one in a._syncing.links:
+                    one.check()
+                await waiting
+                assert await _lacks(a) == {front.url: 0, second.url: 0}
+
+
+async def test_a_sync_tells_how_far_it_is(tmp_path: Path, server: Process) -> None:
+    """What is done only grows, is never more than the whole, and is the whole at the end."""
+    async with paired(tmp_path, server.url) as (a, b):
+        for number in range(12):
+            await a.collection("notes").put({"text": random_bytes(250_000)}, id=str(number))
+        for home in (a, b):
+            steps: list[tuple[int, int]] = []
+            await home.sync(server.url, progress=lambda done, total, steps=steps: steps.append((done, total)))
+            assert all(done <= total for done, total in steps) and steps == sorted(steps, key=lambda step: step[0])
+            assert steps[-1][0] == steps[-1][1] >= 6
 
 
 async def test_relays_are_named_and_let_go(tmp_path: Path, server: Process) -> None:

@@ -37,13 +37,13 @@ async def relay_set(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 async def relay_list(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """How the connection to each relay stands, and to the devices of this network, which are relays as well."""
     read_params(params, Params)
-    return {"relays": plain(home.relays.list()), "lan": plain(await home.lan.status())}
+    return {"relays": plain((await home.status()).relays), "lan": plain(await home.lan.status())}
 
 
 async def relay_add(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Keep everything at one more relay."""
     await home.relays.add(read_params(params, _Url).url)
-    return {"relays": plain(home.relays.list())}
+    return {"relays": plain((await home.status()).relays)}
 
 
 async def relay_token(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -56,7 +56,7 @@ async def relay_token(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 async def relay_remove(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Keep in step with a relay no more."""
     await home.relays.remove(read_params(params, _Url).url)
-    return {"relays": plain(home.relays.list())}
+    return {"relays": plain((await home.status()).relays)}
 
 
 VERBS: Final[Mapping[str, "Verb"]] = {

@@ -212,12 +212,15 @@ class _Sync(Params, frozen=True, kw_only=True):
     url: str | None = None
     timeout: Annotated[float, Meta(gt=0, le=86_400)] = 30.0
     reseed: bool = False
+    everywhere: bool = False
 
 
 async def sync(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """Push everything, pull to the head of the relay; at most `timeout` seconds."""
+    """Push everything, pull to the head of the relay; until nothing gets on for `timeout` seconds."""
     asked = read_params(params, _Sync)
-    return plain(await home.sync(asked.url, timeout=asked.timeout, reseed=asked.reseed))
+    async with reporting(ui, "sync") as progress:
+        return plain(await home.sync(asked.url, timeout=asked.timeout, reseed=asked.reseed,
+                                     everywhere=asked.everywhere, progress=progress))
 
 
 async def pair(home: "Home", params: dict[str, Any], ui: Ui) -> Any:

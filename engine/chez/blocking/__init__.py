@@ -834,16 +834,40 @@ class Home(Opened[AsyncHome]):
         """Remember the relay that `sync` and `connect` use. Raises `InvalidValue`."""
         self._portal.call(lambda call: self._inner.set_relay(url))
 
-    def sync(self, url: str | None = None, *, timeout: float = 60.0, reseed: bool = False) -> SyncReport:
+    def sync(
+        self,
+        url: str | None = None,
+        *,
+        timeout: float = 60.0,
+        reseed: bool = False,
+        everywhere: bool = False,
+        progress: OnProgress | None = None,
+    ) -> SyncReport:
         """Send everything that waits, fetch everything new, in all spaces, and return.
 
+        It is done when at least one of the home's relays has everything, and those that can be reached do;
+        with `everywhere` each of them has to. It goes on as long as entries come and go: `timeout` is how many
+        seconds it waits while nothing does. `progress(done, total)` in entries, as far as they are known.
         With `reseed` relays are read from their beginning, and sent every entry that they lack,
         whoever wrote it: for one that lost some, or that shows devices different logs. Spaces
         that have no relay of their own go where the private one goes. What keeps one of them
         from being in step is in the report (`problems`), and stops no other. Raises for the private one,
-        where no relay has it, `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`; what is here stays.
+        where no relay has it (`everywhere`: where one has not), `RelayUnreachable`, `RelayRefused`,
+        `RelayMisbehaved`; what is here stays.
         """
-        return self._portal.call(lambda call: self._inner.sync(url, timeout=timeout, reseed=reseed))
+        return self._portal.call(
+            lambda call: self._inner.sync(
+                url, timeout=timeout, reseed=reseed, everywhere=everywhere, progress=call.told(progress)
+            )
+        )
+
+    def synced(self, *, everywhere: bool = False, timeout: float | None = None) -> None:
+        """While connected, wait until what is here of the private space is at a relay, and what is there is here.
+
+        At one of the home's relays, and those that can be reached; with `everywhere` at each. Raises as `sync`,
+        `RelayUnreachable` when nothing got on for `timeout` seconds, and `Misuse` when the home is not connected.
+        """
+        self._portal.call(lambda call: self._inner.synced(everywhere=everywhere, timeout=timeout))
 
     def alarms(self) -> list[Alarm]:
         """What showed that a relay showed two devices different logs; nothing is taken back."""

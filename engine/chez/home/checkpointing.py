@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from chez.home.exchange import Exchange
 from chez.home.held import Held
 from chez.home.syncing import Syncing
 from chez.spaces.permits import check_writer
@@ -43,5 +44,5 @@ async def checkpoint(held: Held, syncing: Syncing, timeout: float) -> Checkpoint
     held.replica.checkpoint_wanted = True
     for link in syncing.links:
         link.wake(held.space.id)
-    await syncing.sync(None, timeout, False)
+    await Exchange(syncing).sync(timeout)
     return await database.read(lambda db: last_checkpoint(db, held.space.n))

@@ -17,11 +17,13 @@ from chez.home.contacts import Contacts
 from chez.home.devices import Devices
 from chez.home.evidence import Evidence, audit, pick, told
 from chez.home.examine import Finding, examine
+from chez.home.exchange import Exchange
 from chez.home.exporting import ExportReport, on_loop
 from chez.home.founding import found_space
 from chez.home.held import HeldSpaces
 from chez.home.importing import ImportReport, OnProgress
 from chez.home.joining import come_in, follow_space
+from chez.home.lacks import with_lacks
 from chez.home.lan import Lan, Network
 from chez.home.pairing import Pairing, pair
 from chez.home.relays import Relays
@@ -108,6 +110,7 @@ class Home:
         self._private = Space(self._spaces.private, self._open)
         self.devices = Devices(database, self._spaces, device, self.journal)
         """The person's devices."""
+        self._exchange = Exchange(self._syncing)
         self.relays = Relays(self._syncing)
         """Which relays keep what this home has."""
         self._network = Network(path, database, self._spaces, self._syncing)
@@ -318,18 +321,31 @@ class Home:
         await self._database.write(lambda db: db.execute("UPDATE space SET relay = ? WHERE n = ?", (url, space.n)))
         self.relay = space.relay = url
 
-    async def sync(self, url: str | None = None, *, timeout: float = 60.0, reseed: bool = False) -> SyncReport:
+    async def sync(self, url: str | None = None, *, timeout: float = 60.0, reseed: bool = False,
+                   everywhere: bool = False, progress: OnProgress | None = None) -> SyncReport:
         """Send everything that waits, fetch everything new, in all spaces, and return.
 
+        It is done when at least one of the home's relays has everything, and those that can be reached do;
+        with `everywhere` each of them has to. It goes on as long as entries come and go: `timeout` is how many
+        seconds it waits while nothing does. `progress(done, total)` in entries, as far as they are known.
         With `reseed` relays are read from their beginning, and sent every entry that they lack,
         whoever wrote it: for one that lost some, or that shows devices different logs. Spaces
         that have no relay of their own go where the private one goes. What keeps one of them
         from being in step is in the report (`problems`), and stops no other. Raises for the private one,
-        where no relay has it, `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`; what is here stays.
+        where no relay has it (`everywhere`: where one has not), `RelayUnreachable`, `RelayRefused`,
+        `RelayMisbehaved`; what is here stays.
         """
-        report = await self._syncing.sync(url, timeout, reseed)
+        report = await self._exchange.sync(timeout, url, reseed=reseed, everywhere=everywhere, progress=progress)
         await forget_when_heard(self._database, self._spaces, self.device_id)
         return report
+
+    async def synced(self, *, everywhere: bool = False, timeout: float | None = None) -> None:
+        """While connected, wait until what is here of the private space is at a relay, and what is there is here.
+
+        At one of the home's relays, and those that can be reached; with `everywhere` at each. Raises as `sync`,
+        `RelayUnreachable` when nothing got on for `timeout` seconds, and `Misuse` when the home is not connected.
+        """
+        await self._exchange.own_in_step(timeout, everywhere=everywhere)
 
     async def alarms(self) -> list[Alarm]:
         """What showed that a relay showed two devices different logs; nothing is taken back."""
@@ -359,7 +375,8 @@ class Home:
         """How the home stands, without the network."""
         devices = tuple(one.name for one in self._replica.space.membership.devices.values())
         spaces, relays, rows = tuple(self._syncing.status()), tuple(self._syncing.relays()), list(self._spaces.all)
-        return await self._database.read(lambda db: home_status(db, rows, self.relay, devices, spaces, relays))
+        return await self._database.read(lambda db: home_status(
+            db, rows, self.relay, devices, spaces, with_lacks(db, self.device_id, relays)))
 
     def pair(self, url: str | None = None) -> AbstractAsyncContextManager[Pairing]:
         """Let another device of this person in: `async with home.pair() as pairing: ...`.

@@ -7,6 +7,7 @@ from typing import Final
 
 from chez import crypto, inboxes
 from chez.errors import BadPairing, ChezError, NotAllowed, NotFound, RelayRefused
+from chez.home.exchange import Exchange
 from chez.home.held import Held
 from chez.home.pairing import CODE_SECONDS, WRONG, Ask, agrees, check_guesses, full_code
 from chez.home.replying import type_code
@@ -134,7 +135,7 @@ class Hosting:
         if link is not None:
             await link.reached(self._held.space.id, IN_STEP)
             return
-        report = await self._syncing.sync(None, IN_STEP, False)
+        report = await Exchange(self._syncing).sync(IN_STEP)
         problem = next((one.problem for one in report.problems if one.id == self._held.id), "")
         if problem:
             raise RelayRefused(f"the relay does not get what your guest needs: {problem}")

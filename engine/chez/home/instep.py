@@ -10,11 +10,11 @@ from chez.sync.link import Link
 __all__ = ("in_step", "telling")
 
 
-async def in_step(links: Sequence[Link], timeout: float) -> list[ChezError | None]:
+async def in_step(links: Sequence[Link], timeout: float | None, *, everywhere: bool) -> list[ChezError | None]:
     """Wait for several links to the same spaces side by side; for each, what kept it from being in step.
 
-    Once one is, those that can't be reached are not waited for. The longest wait in which nothing gets on is
-    `timeout` seconds.
+    Once one is, those that can't be reached are not waited for, unless it is to be so `everywhere`. The longest wait
+    in which nothing gets on is `timeout` seconds.
     """
     enough = asyncio.Event()
 
@@ -33,6 +33,8 @@ async def in_step(links: Sequence[Link], timeout: float) -> list[ChezError | Non
         return link.error
 
     async def either(link: Link) -> ChezError | None:
+        if everywhere:
+            return await one(link)
         tasks = [asyncio.create_task(one(link)), asyncio.create_task(away(link))]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -47,7 +47,9 @@ class RelayStatus:
     """How the connection to one relay stands.
 
     `link` as in `SpaceStatus`, `since` when (Unix seconds; None while it is off); `problem` tells why there is
-    no connection, empty if there is one, and `next_try` when one is tried next (Unix seconds).
+    no connection, empty if there is one, and `next_try` when one is tried next (Unix seconds). `lacks` counts
+    the entries that it is still to be given, and the changes that are in no entry yet; None for one that was never
+    reached, which lacks everything, and where that is not asked.
     """
 
     url: str
@@ -55,6 +57,7 @@ class RelayStatus:
     since: float | None = None
     problem: str = ""
     next_try: float | None = None
+    lacks: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,14 @@ the home is connected joins the link of its relay, or begins one.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from chez.errors import ChezError, Misuse, NotFound, RelayRefused
 from chez.home.answering import Answering
 from chez.home.erasing import erase
 from chez.home.held import Held, HeldSpaces
-from chez.home.instep import in_step
-from chez.home.reports import RelayStatus, SpaceStatus, SyncReport
+from chez.home.reports import RelayStatus, SpaceStatus
 from chez.home.standing import standing
 from chez.spaces.handover import buried
 from chez.spaces.space import SpaceKeys
@@ -26,9 +25,8 @@ from chez.sync.keeping import Keeping
 from chez.sync.link import Link
 from chez.sync.meeting import Acquaintances
 from chez.sync.moving import go_to, strayed
-from chez.sync.work import Progress
 
-__all__ = ("Syncing",)
+__all__ = ("Syncing", "connected_already", "relay_row")
 
 T = TypeVar("T")
 
@@ -68,7 +66,7 @@ class Syncing:
             "SELECT url FROM relay WHERE beside = 1 ORDER BY n").fetchall())
         self._beside = [url for (url,) in rows]
         met = await self._database.read(lambda db: db.execute("SELECT n FROM relay WHERE url LIKE 'lan:%'").fetchall())
-        for held in self._spaces_here.all.values():  # what they lack is to be known when they are met again
+        for held in self.spaces.all.values():  # what they lack is to be known when they are met again
             held.replica.relays.kept |= {n for (n,) in met}
 
     @property
@@ -85,9 +83,26 @@ class Syncing:
         self._also = work
 
     @property
-    def _spaces_here(self) -> HeldSpaces:
+    def device(self) -> bytes:
+        """This device's id."""
+        return self._device
+
+    @property
+    def spaces(self) -> HeldSpaces:
+        """The spaces that are kept in step."""
         assert self._spaces is not None  # the home serves them when it opens
         return self._spaces
+
+    @property
+    def answering(self) -> Answering:
+        """What answers who comes by an invitation."""
+        assert self._answering is not None  # the home serves it when it opens
+        return self._answering
+
+    @property
+    def stays(self) -> bool:
+        """Whether the home is connected until further notice, and does by itself what a sync does once."""
+        return self._running is not None and self._running.retry
 
     def choose(self, url: str | None) -> str:
         """The relay that is named, or else the home's. Raises `NotFound`, `InvalidValue`."""
@@ -128,8 +143,8 @@ class Syncing:
     async def connected(self, url: str, *, retry: bool, send: bool) -> AsyncIterator[Link]:
         """Keep all spaces in step while the block lasts; with `send` their attachments too, in the background."""
         if self.links:
-            raise _connected(self.links[0])
-        spaces = list(self._spaces_here.all.values())  # whatever comes from here on joins by itself
+            raise connected_already(self.links[0])
+        spaces = list(self.spaces.all.values())  # whatever comes from here on joins by itself
         async with AsyncExitStack() as stack:
             self._running = _Running(url, retry, send, stack)
             stack.callback(self._stopped)
@@ -154,19 +169,19 @@ class Syncing:
                 await self._begin(url, [held])
             else:
                 link.add(held.replica)
-        for link in self._near if not held.space.public else ():
+        for link in self.near if not held.space.public else ():
             link.add(held.replica)
         await self._keep_sending(held)
 
     @property
-    def _near(self) -> list[Link]:
+    def near(self) -> list[Link]:
         """Those to devices on this network, which come and go."""
         return [link for link in self.links if link.near]
 
     async def meet(self, url: str, label: str, known: Acquaintances) -> Link:
         """Keep what both prove to keep in step with a relay on this network; the store knows its log by a label."""
-        row = await self._database.write(lambda db: _relay_row(db, label))
-        replicas = [held.replica for held in self._spaces_here.all.values() if not held.space.public]
+        row = await self._database.write(lambda db: relay_row(db, label))
+        replicas = [held.replica for held in self.spaces.all.values() if not held.space.public]
         link = Link(self._database, self._device, replicas, row, url, retry=True, found=self.found, known=known)
         self.links.append(link)
         link.start()
@@ -200,7 +215,7 @@ class Syncing:
     async def _begin(self, url: str, spaces: list[Held]) -> None:
         assert self._running is not None
         retry = self._running.retry
-        keeping = await self._database.write(lambda db: Keeping.load(db, _relay_row(db, url), asks=retry))
+        keeping = await self._database.write(lambda db: Keeping.load(db, relay_row(db, url), asks=retry))
         for held in spaces:
             held.replica.automatic = retry
         link = Link(self._database, self._device, [held.replica for held in spaces], keeping.relay, url,
@@ -228,7 +243,7 @@ class Syncing:
 
     async def found(self, n: int) -> None:
         """There is a space in row `n` of the store, or more of it than before; or it was deleted elsewhere."""
-        known = self._spaces_here.all.get(n)
+        known = self.spaces.all.get(n)
         if known is not None:
             moved, gone = await self._database.write(lambda db: (_moved(db, known), buried(db, known.space.id)))
             if gone:
@@ -236,17 +251,17 @@ class Syncing:
                 return
             if moved:
                 await self.replace(known, lambda db: None)
-        held = await self._spaces_here.open(n)
+        held = await self.spaces.open(n)
         if held is not None:
             await self._join(held)
         else:
-            for link in (*self.links_of(self._spaces_here.all[n].space), *self._near):
-                link.wake(self._spaces_here.all[n].space.id)
+            for link in (*self.links_of(self.spaces.all[n].space), *self.near):
+                link.wake(self.spaces.all[n].space.id)
 
     async def erase(self, held: Held, word: Callable[[Connection], None]) -> None:
         """Take a space off this device, after `word` in one transaction. Raises `StorageFailed`: then it is here still.
         """
-        spaces = self._spaces_here
+        spaces = self.spaces
         spaces.drop(held.space.n)
         self._leave(held)
 
@@ -270,18 +285,18 @@ class Syncing:
     async def add(self, url: str) -> None:
         """Keep all that has no relay of its own at one more relay, from now on."""
         def work(db: Connection) -> None:
-            db.execute("UPDATE relay SET beside = 1 WHERE n = ?", (_relay_row(db, url),))
+            db.execute("UPDATE relay SET beside = 1 WHERE n = ?", (relay_row(db, url),))
 
         await self._database.write(work)
         if url not in self._beside:
             self._beside.append(url)
-        for held in list(self._spaces_here.all.values()):
+        for held in list(self.spaces.all.values()):
             await self._join(held)
 
     async def allow(self, url: str, token: str) -> None:
         """Remember what a relay's operator gave out for making spaces there."""
         def work(db: Connection) -> None:
-            db.execute("UPDATE relay SET token = ? WHERE n = ?", (token, _relay_row(db, url)))
+            db.execute("UPDATE relay SET token = ? WHERE n = ?", (token, relay_row(db, url)))
 
         await self._database.write(work)
 
@@ -292,95 +307,15 @@ class Syncing:
         await self._database.write(lambda db: db.execute("UPDATE relay SET beside = 0 WHERE url = ?", (url,)))
         self._beside.remove(url)
         for link in [link for link in self.links if link.url == url]:
-            kept = [held for held in self._spaces_here.all.values() if url in self.urls_of(held.space)]
-            for held in self._spaces_here.all.values():
+            kept = [held for held in self.spaces.all.values() if url in self.urls_of(held.space)]
+            for held in self.spaces.all.values():
                 if held not in kept:
                     link.drop(held.replica)
             if not kept:
                 await self._end(link)
         return True
 
-    # --- once -----------------------------------------------------------------------------
-
-    async def sync(self, url: str | None, timeout: float, reseed: bool) -> SyncReport:
-        """Send everything that waits and fetch everything new; see `Home.sync`."""
-        if reseed:
-            await self._reseed(self.choose(url))
-        if self.links:  # already kept in step in the background: wait for that
-            if url is not None and url not in self.urls_of(self._spaces_here.private.space):
-                raise _connected(self.links[0])
-            begun = {link: (link.connections, replace(link.progress)) for link in self.links}
-            return await self._synced(begun, timeout)
-        async with self.connected(self.choose(url), retry=False, send=False):
-            return await self._synced({}, timeout)
-
-    async def _reseed(self, url: str) -> None:
-        """Read each space's relay from its beginning, and send it what it lacks, with the next connection."""
-        spaces = list(self._spaces_here.all.values())
-
-        def work(db: Connection) -> None:
-            for held in spaces:
-                held.replica.refresh(db)
-                for at in self.urls_of(held.space) or [url]:
-                    held.replica.reseed(db, _relay_row(db, at))
-                held.replica.anew = True
-
-        await self._database.write(work)
-        for link in self.links:
-            link.begin_anew()
-
-    async def _synced(self, begun: dict[Link, tuple[int, Progress]], timeout: float) -> SyncReport:
-        own = self.links_of(self._spaces_here.private.space)
-        failed = await in_step(own, timeout)
-        if all(failed):
-            raise next(error for error in failed if error is not None)
-        waited = [*own, *self._near]
-        # What came may have told of a space at another relay.
-        while (link := next((one for one in self.links if one not in waited), None)) is not None:
-            waited.append(link)
-            with suppress(ChezError):  # told below
-                await link.synced(timeout)
-        for held in list(self._spaces_here.all.values()):
-            there = [link for link in self.links_of(held.space)
-                     if held.space.id not in link.problems and link.status not in ("connecting", "failed")]
-            for link in there:
-                with nullcontext() if held.space.private and link is there[0] else suppress(ChezError):
-                    await held.blobs.sent(link, timeout)
-        return self._report(begun, await self._answer(timeout))
-
-    async def _answer(self, timeout: float) -> str:
-        """Answer those who came by invitations; why that failed, if it did. While the home is connected, it goes on by
-        itself."""
-        if self._running is not None and self._running.retry:
-            return ""
-        problem = ""
-        for link in [link for link in self.links if link.status != "failed" and not link.near]:
-            assert self._answering is not None  # the home serves it when it opens
-            try:
-                async with asyncio.timeout(timeout):
-                    problem = await self._answering.once(link) or problem
-            except TimeoutError:
-                problem = f"the relay at {link.url} did not do its part within {timeout:g} seconds"
-            except ChezError as error:
-                problem = str(error)
-        return problem
-
-    def _report(self, begun: dict[Link, tuple[int, Progress]], unanswered: str) -> SyncReport:
-        total = Progress()
-        for link in self.links:
-            connection, before = begun.get(link, (0, Progress()))
-            # A new connection counts from zero.
-            before = before if connection == link.connections else Progress()
-            now = link.progress
-            total.sent += now.sent - before.sent
-            total.received += now.received - before.received
-            total.quarantined += now.quarantined - before.quarantined
-            total.reset = total.reset or now.reset
-        problems = [status for status in self.status() if status.problem]
-        link = self.link_of(self._spaces_here.private.space) or self.links[0]
-        return SyncReport(link.url, total.sent, total.received, total.quarantined, link.progress.end, total.reset,
-                          tuple(problems), unanswered, tuple(self.relays()),
-                          () if self._answering is None else self._answering.let_in())
+    # --- how things stand -------------------------------------------------------------------
 
     def status(self) -> list[SpaceStatus]:
         """How each space stands with its relay."""
@@ -426,11 +361,13 @@ def _moved(db: Connection, held: Held) -> bool:
     return held.space.handle != before
 
 
-def _connected(link: Link) -> Misuse:
+def connected_already(link: Link) -> Misuse:
+    """The answer to who wants to connect, or sync, to another relay."""
     return Misuse(f"this home is connected to {link.url} already", "`chez relay add` keeps it in step with one more.")
 
 
-def _relay_row(db: Connection, url: str) -> int:
+def relay_row(db: Connection, url: str) -> int:
+    """The row of a relay in the store, by its address."""
     db.execute("INSERT OR IGNORE INTO relay (url) VALUES (?)", (url,))
     n: int = db.execute("SELECT n FROM relay WHERE url = ?", (url,)).fetchone()[0]
     return n

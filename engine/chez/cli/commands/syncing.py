@@ -95,7 +95,13 @@ def _show(ctx: click.Context, found: dict[str, Any]) -> None:
 
 def show_relays(relays: list[dict[str, Any]]) -> None:
     """A table of relays: how each stands, since when, why there is no connection, when one is tried next."""
-    table(("relay", "link", "since", ""), [(one["url"], one["link"], at(one["since"]), _why(one)) for one in relays])
+    table(("relay", "link", "since", "lacks", ""), [
+        (one["url"], one["link"], at(one["since"]), _lacks(one["lacks"]), _why(one)) for one in relays])
+
+
+def _lacks(count: int | None) -> str:
+    """What a relay is still to be given."""
+    return "everything" if count is None else str(count) if count else "nothing"
 
 
 def at(when: float | None) -> str:
@@ -111,13 +117,18 @@ def _why(relay: dict[str, Any]) -> str:
 @click.command()
 @click.option("--relay", "url", metavar="URL", help="Use this relay instead of the home's.")
 @click.option("--timeout", type=click.FloatRange(0.1, 86_400), default=30, show_default=True, metavar="SECONDS",
-              help="Give up after so long; what was exchanged stays.")
+              help="Give up when nothing came of it for so long; what was exchanged stays.")
+@click.option("--everywhere", is_flag=True, help="Every relay has to have everything, not at least one.")
 @click.option("--reseed", is_flag=True,
               help="Read the relay from its beginning, and send it every entry that it lacks, whoever wrote it.")
 @click.pass_context
-def sync(ctx: click.Context, url: str | None, timeout: float, reseed: bool) -> None:
-    """Send everything that waits, fetch everything new, and return."""
-    report = call(ctx, "sync", {"url": url, "timeout": timeout, "reseed": reseed})
+def sync(ctx: click.Context, url: str | None, timeout: float, everywhere: bool, reseed: bool) -> None:
+    """Send everything that waits, fetch everything new, and return.
+
+    Done when at least one relay has everything, and those that can be reached do; it tells which
+    are not, and what they lack.
+    """
+    report = call(ctx, "sync", {"url": url, "timeout": timeout, "reseed": reseed, "everywhere": everywhere})
     if settings(ctx).json:
         json_line(report)
     else:
@@ -128,6 +139,6 @@ def sync(ctx: click.Context, url: str | None, timeout: float, reseed: bool) -> N
             say(f"not in step: space {space['name']!r}: {space['problem']}", err=True)
         for one in report["relays"]:
             if one["problem"] and one["url"] != report["relay"]:
-                say(f"not in step with {one['url']}: {one['problem']}", err=True)
+                say(f"not in step with {one['url']}, which lacks {_lacks(one['lacks'])}: {one['problem']}", err=True)
         if report["unanswered"]:
             say(f"who came by an invitation was not answered: {report['unanswered']}", err=True)

@@ -1,0 +1,114 @@
+"""One exchange with all relays that is waited for: `Home.sync`, and `Home.synced` while a home is connected."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+
+from chez.errors import ChezError, Misuse
+from chez.home.instep import in_step, telling
+from chez.home.lacks import with_lacks
+from chez.home.reports import SyncReport
+from chez.home.syncing import Syncing, connected_already, relay_row
+from chez.store.database import Connection
+from chez.sync.link import Link
+from chez.sync.work import Progress
+
+__all__ = ("Exchange",)
+
+
+class Exchange:
+    """What one sync of a home does."""
+
+    def __init__(self, syncing: Syncing) -> None:
+        self._syncing = syncing
+
+    async def sync(self, timeout: float, url: str | None = None, *, reseed: bool = False, everywhere: bool = False,
+                   progress: Callable[[int, int], None] | None = None) -> SyncReport:
+        """Send everything that waits and fetch everything new; see `Home.sync`."""
+        syncing = self._syncing
+        if reseed:
+            await self._reseed(syncing.choose(url))
+        if syncing.links:  # already kept in step in the background: wait for that
+            if url is not None and url not in syncing.urls_of(syncing.spaces.private.space):
+                raise connected_already(syncing.links[0])
+            begun = {link: (link.connections, replace(link.progress)) for link in syncing.links}
+            async with telling(syncing.links, progress):
+                return await self._synced(begun, timeout, everywhere)
+        async with syncing.connected(syncing.choose(url), retry=False, send=False), telling(syncing.links, progress):
+            return await self._synced({}, timeout, everywhere)
+
+    async def own_in_step(self, timeout: float | None, *, everywhere: bool) -> None:
+        """Wait until the private space is in step; see `Home.synced`."""
+        syncing = self._syncing
+        own = syncing.links_of(syncing.spaces.private.space)
+        if not own:
+            raise Misuse("this home is not connected", "Wait inside `async with home.connect()`, or call `sync`.")
+        failed = await in_step(own, timeout, everywhere=everywhere)
+        if all(failed) or (everywhere and any(failed)):
+            raise next(error for error in failed if error is not None)
+
+    async def _reseed(self, url: str) -> None:
+        """Read each space's relay from its beginning, and send it what it lacks, with the next connection."""
+        spaces = list(self._syncing.spaces.all.values())
+
+        def work(db: Connection) -> None:
+            for held in spaces:
+                held.replica.refresh(db)
+                for at in self._syncing.urls_of(held.space) or [url]:
+                    held.replica.reseed(db, relay_row(db, at))
+                held.replica.anew = True
+
+        await self._syncing.database.write(work)
+        for link in self._syncing.links:
+            link.begin_anew()
+
+    async def _synced(self, begun: dict[Link, tuple[int, Progress]], timeout: float, everywhere: bool) -> SyncReport:
+        syncing = self._syncing
+        await self.own_in_step(timeout, everywhere=everywhere)
+        waited = [*syncing.links_of(syncing.spaces.private.space), *syncing.near]
+        # What came may have told of a space at another relay.
+        while (link := next((one for one in syncing.links if one not in waited), None)) is not None:
+            waited.append(link)
+            with suppress(ChezError):  # told below
+                await link.synced(timeout)
+        for held in list(syncing.spaces.all.values()):
+            there = [link for link in syncing.links_of(held.space)
+                     if held.space.id not in link.problems and link.status not in ("connecting", "failed")]
+            for link in there:
+                with nullcontext() if held.space.private and link is there[0] else suppress(ChezError):
+                    await held.blobs.sent(link, timeout)
+        return await self._report(begun, await self._answer(timeout))
+
+    async def _answer(self, timeout: float) -> str:
+        """Answer those who came by invitations; why that failed, if it did. While the home is connected, it goes on by
+        itself."""
+        if self._syncing.stays:
+            return ""
+        problem = ""
+        for link in [link for link in self._syncing.links if link.status != "failed" and not link.near]:
+            try:
+                async with asyncio.timeout(timeout):
+                    problem = await self._syncing.answering.once(link) or problem
+            except TimeoutError:
+                problem = f"the relay at {link.url} did not do its part within {timeout:g} seconds"
+            except ChezError as error:
+                problem = str(error)
+        return problem
+
+    async def _report(self, begun: dict[Link, tuple[int, Progress]], unanswered: str) -> SyncReport:
+        syncing, device, total = self._syncing, self._syncing.device, Progress()
+        for link in syncing.links:
+            connection, before = begun.get(link, (0, Progress()))
+            # A new connection counts from zero.
+            before = before if connection == link.connections else Progress()
+            now = link.progress
+            total.sent += now.sent - before.sent
+            total.received += now.received - before.received
+            total.quarantined += now.quarantined - before.quarantined
+            total.reset = total.reset or now.reset
+        problems = tuple(status for status in syncing.status() if status.problem)
+        link, stand = syncing.link_of(syncing.spaces.private.space) or syncing.links[0], syncing.relays()
+        relays = await syncing.database.read(lambda db: with_lacks(db, device, stand))
+        return SyncReport(link.url, total.sent, total.received, total.quarantined, link.progress.end, total.reset,
+                          problems, unanswered, relays, syncing.answering.let_in())
