@@ -9,9 +9,12 @@ import pytest
 
 import chez
 from chez.lan.discovery import Neighbour
+from chez.sync.connection import connect
+from chez.sync.link import Link
+from chez.sync.meeting import Acquaintances
 from tests.home.pairing import paired
 from tests.lan.street import Street
-from tests.people.persons import persons
+from tests.people.persons import persons, shared
 from tests.people.support import ids, join
 from tests.relay.support import relay
 
@@ -98,15 +101,9 @@ async def test_a_space_that_is_made_meanwhile_is_met_as_well(tmp_path: Path) -> 
             while len(spaces := await b.spaces()) < 2:
                 await turned(b)
         there = next(space for space in spaces if space.name == "Trip")
-        async with asyncio.timeout(30):
-            async for note in there.collection("notes").live("inside"):
-                if note is not None:
-                    break
+        await arrived(there, "inside")
         await there.collection("notes").put({}, id="answer")
-        async with asyncio.timeout(30):
-            async for note in trip.collection("notes").live("answer"):
-                if note is not None:
-                    break
+        await arrived(trip, "answer")
 
 
 async def turned(home: chez.Home) -> None:
@@ -167,6 +164,9 @@ async def test_its_relay_is_started_again_when_it_was_killed(tmp_path: Path) -> 
     async with alone(tmp_path) as (a, b), on_street(street, a, b):
         await a.collection("notes").put({}, id="one")
         await here(b, "one")
+        async with asyncio.timeout(30):
+            while not all([(await home.lan.status()).port for home in (a, b)]):
+                pass  # each look takes a turn of the database's thread
         before = set(street.there)
         for home in (a, b):
             service = home._network._service
@@ -176,32 +176,75 @@ async def test_its_relay_is_started_again_when_it_was_killed(tmp_path: Path) -> 
         await here(b, "two")
         await b.collection("notes").put({}, id="three")
         await here(a, "three")
-        assert not before & set(street.there)
+        assert before != set(street.there)
+
+
+@asynccontextmanager
+async def sharing(tmp_path: Path) -> AsyncIterator[tuple[chez.Home, chez.Home, chez.Space, chez.Space]]:
+    """Anna made a space and let Berta in; their relay is gone for ever."""
+    async with AsyncExitStack() as stack:
+        anna, berta = await stack.enter_async_context(persons(tmp_path, "anna", "berta"))
+        async with relay(tmp_path / "shared") as server:
+            for home in (anna, berta):
+                await home.set_relay(server.url)
+            trip = await anna.create_space("Trip")
+            (hers,) = await shared(trip, anna, berta)
+            await anna.sync()
+        yield anna, berta, trip, hers
+
+
+async def arrived(space: chez.Space, id: str) -> None:
+    """Wait until a space has this note."""
+    async with asyncio.timeout(30):
+        async for note in space.collection("notes").live(id):
+            if note is not None:
+                return
 
 
 async def test_people_who_share_a_space_meet_in_that_alone(tmp_path: Path) -> None:
     """Two persons exchange what they share, and neither learns of the other's own spaces."""
-    async with persons(tmp_path, "anna", "berta") as (anna, berta), relay(tmp_path / "shared") as server:
-        for home in (anna, berta):
-            await home.set_relay(server.url)
-        trip = await anna.create_space("Trip")
-        await trip.add(await berta.card())
-        await anna.sync()
-        hers = await berta.join(trip.link())
-        await berta.sync()
-        await anna.sync()
-        await server.kill()
+    async with sharing(tmp_path) as (anna, berta, trip, hers):
         await anna.collection("notes").put({}, id="anna's own")
         async with on_street(Street(), anna, berta):
             await trip.collection("notes").put({}, id="shared")
-            async with asyncio.timeout(30):
-                async for note in hers.collection("notes").live("shared"):
-                    if note is not None:
-                        break
-            met = {len(home._network._service.met) for home in (anna, berta)  # type: ignore[union-attr]
-                   if home._network._service is not None}
-            assert met <= {0, 1}
+            await arrived(hers, "shared")
+            for home in (anna, berta):
+                for link in home._network._service.met:  # type: ignore[union-attr]
+                    lanes = link._lanes
+                    assert lanes is not None and lanes._welcomed is not None
+                    assert lanes._welcomed.met == {trip._held.space.handle}
         assert await ids(berta) == set()
+
+
+async def test_a_guest_waits_for_who_can_bring_a_space(tmp_path: Path) -> None:
+    """A relay of somebody who didn't make a space has nothing of it until a device of who made it comes."""
+    street = Street()
+    async with sharing(tmp_path) as (anna, berta, trip, hers), on_street(street, berta):
+        service = berta._network._service
+        assert service is not None
+        async with asyncio.timeout(30):
+            while not service.port:
+                await berta.lan.status()
+        url = f"wss://127.0.0.1:{service.port}"
+        async with connect(url, known=Acquaintances(dict(anna._network._secrets()))) as somebody:
+            assert somebody.met == {hers._held.space.handle}
+            own = await filled(berta)
+            async with asyncio.timeout(30):
+                while own.status_of(hers._held.space.id) != "failed":
+                    await own.turn()
+        async with on_street(street, anna):
+            await hers.collection("notes").put({}, id="of berta")
+            await arrived(trip, "of berta")
+
+
+async def filled(home: chez.Home) -> Link:
+    """The link of a home to its own relay, which is there since somebody came by it."""
+    async with asyncio.timeout(30):
+        while True:
+            for link in home._syncing.links:
+                if link.near:
+                    return link
+            await home.lan.status()
 
 
 @pytest.mark.slow

@@ -358,7 +358,8 @@ class Lanes:
         return channel, SyncMachine(replica, self._relay, channel, progress=progress, share=max(1, len(self.all)))
 
     def _end(self, lane: Lane, error: ChezError) -> None:
-        rests = self._rests and (isinstance(error, RelayUnreachable) or _left_behind(lane, error))
+        rests = self._rests and (isinstance(error, RelayUnreachable) or _left_behind(lane, error)
+                                 or (self._near and _unfilled(error)))
         lane.state = State.RESTING if rests else State.STOPPED
         if rests:
             lane.rests += 1
@@ -369,8 +370,15 @@ class Lanes:
         # What is still under way to it is nobody's.
         self._lanes.pop(lane.channel, None)
 
+    @property
+    def _near(self) -> bool:
+        """Whether the relay is another device's, on this network."""
+        return self._welcomed is not None and self._welcomed.met is not None
+
     def _check(self) -> None:
         """Raise what the first lane ended with when none goes on."""
+        if self._near and any(lane.state is State.RESTING for lane in self.all):
+            return
         if self.all and all(lane.state is not State.LIVE for lane in self.all):
             ended = [lane.error for lane in self.all if lane.error is not None]
             # One that only rests is worth another connection.
@@ -380,6 +388,11 @@ class Lanes:
 def _left_behind(lane: Lane, error: ChezError) -> bool:
     """Whether a lane was refused that nobody took out: another device may be about to see to that."""
     return isinstance(error, RelayRefused) and error.reason == "denied" and not lane.replica.removed
+
+
+def _unfilled(error: ChezError) -> bool:
+    """Whether a relay does not have a space yet that another device is to bring it: who made it comes and goes."""
+    return isinstance(error, RelayRefused) and error.reason == "unknown"
 
 
 def _refusal(event: Refused) -> ChezError:
