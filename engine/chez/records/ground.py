@@ -23,6 +23,7 @@ from typing import Final
 from chez.records import automerge
 from chez.records.automerge import BadChange, Document, Held, RawChange
 from chez.records.derived import DEVICE_ID
+from chez.records.fields import only_sets
 from chez.records.operations import (
     DELETE,
     HEAD,
@@ -33,7 +34,6 @@ from chez.records.operations import (
     SET,
     Operation,
     OpId,
-    only_sets,
 )
 from chez.records.runs import Run, Runs, unpack
 

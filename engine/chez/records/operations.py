@@ -16,7 +16,6 @@ Source: the Automerge binary format specification, "Change chunk" and "Column en
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Final
 
 from chez.records.automerge import BadChange, RawChange
@@ -25,8 +24,8 @@ from chez.records.encode import sleb, uleb
 
 __all__ = ("ACTION", "BEFORE", "BEFORE_ACTOR", "DELETE", "EXPAND", "GROUP", "HEAD", "INSERT", "KEY", "KEY_ACTOR",
            "KEY_NUMBER", "MAKE_LIST", "MAKE_MAP", "MAKE_TEXT", "MARK", "MARK_NAME", "META", "OBJECT", "OBJECT_ACTOR",
-           "RAW", "SET", "OpId", "Operation", "check_value", "decode", "encode", "header", "is_make", "only_sets",
-           "read_text", "signed")
+           "RAW", "SET", "OpId", "Operation", "check_value", "decode", "encode", "header", "is_make", "read_text",
+           "signed")
 
 OpId = tuple[int, bytes]
 """An operation's number and its actor; in this order, Lamport's."""
@@ -42,7 +41,6 @@ OBJECT_ACTOR, OBJECT, KEY_ACTOR, KEY_NUMBER, KEY, INSERT, ACTION, META, RAW = (
 GROUP, BEFORE_ACTOR, BEFORE, EXPAND, MARK_NAME = 0x70, 0x71, 0x73, 0x94, 0xA5
 """The columns."""
 
-_FLAT: Final = frozenset((KEY, INSERT, ACTION, META, RAW, GROUP))
 _MAGIC: Final = b"\x85\x6f\x4a\x83"
 
 
@@ -129,49 +127,6 @@ def _decoded(change: RawChange) -> list[Operation]:
     if at != len(raw):
         raise BadColumns("values of another length")
     return out
-
-
-def only_sets(change: RawChange) -> bool:
-    """Whether a change sets keys of the root to scalars, and replaces nothing: what fits any past.
-
-    Records are born by these. Told from the columns' bytes as the encoders write them, without unpacking.
-    """
-    try:
-        return _only_sets(change)
-    except (IndexError, ValueError):
-        return False
-
-
-def _only_sets(change: RawChange) -> bool:
-    actors, columns = header(change.bytes)
-    count = change.last - change.first + 1
-    metas, keys = columns.get(META, b""), columns.get(KEY, b"")
-    if (actors or not columns.keys() <= _FLAT or len(metas) + len(keys) > 1024  # what is remembered is small
-            or columns.get(INSERT) != uleb(count) or columns.get(ACTION) != _run(SET, count)
-            or columns.get(GROUP) != _run(0, count) or not _all_named(keys, count)):
-        return False
-    raw, at, sizes = columns.get(RAW, b""), 0, _sizes(metas)
-    if len(sizes) != count:
-        return False
-    for size, kind in sizes:
-        check_value(kind, raw[at : at + size], size)
-        at += size
-    return at == len(raw)
-
-
-def _run(value: int, count: int) -> bytes:
-    return sleb(count if count > 1 else -1) + uleb(value)
-
-
-@lru_cache(maxsize=1024)
-def _all_named(keys: bytes, count: int) -> bool:
-    names = _texts(keys)
-    return len(names) == count and all(names)
-
-
-@lru_cache(maxsize=1024)
-def _sizes(metas: bytes) -> tuple[tuple[int, int], ...]:
-    return tuple([(meta >> 4, meta & 15) for meta in _numbers(metas) if meta is not None])
 
 
 def _ids(who: Iterable[int | None], number: Iterable[int | None], names: Sequence[bytes]) -> list[OpId | None]:

@@ -1,5 +1,6 @@
 """How a collection is read: what was declared for it, and rows as records."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Generic, TypeVar
@@ -44,11 +45,23 @@ class Reader(Generic[R]):
         self.follow = follow
         self._tended = tended
         self._facts: Facts | None = None
+        self._finding: asyncio.Task[Facts] | None = None
 
     async def facts(self) -> Facts:
         """The indexes that there are, and which fields are decimals; makes what was declared and is missing."""
         if self._facts is not None:
             return self._facts
+        if self._finding is None:  # asked by many at once it is found out once, and not undone with the first of them
+            self._finding = asyncio.create_task(self._find())
+            self._finding.add_done_callback(self._found_out)
+        return await asyncio.shield(self._finding)
+
+    def _found_out(self, finding: "asyncio.Task[Facts]") -> None:
+        self._finding = None
+        if not finding.cancelled():
+            finding.exception()  # told to whoever waits; nobody may any more
+
+    async def _find(self) -> Facts:
         found, missing = await self._database.read(self._look)
         if missing:
             if not self._database.read_only:  # without indexes the answers are the same

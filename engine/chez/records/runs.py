@@ -16,6 +16,7 @@ from typing import Any
 from chez.records import operations as ops
 from chez.records.automerge import BadChange, RawChange
 from chez.records.columns import MAX_OPERATIONS, BadColumns, read_uleb
+from chez.records.fields import sets_again
 from chez.records.operations import HEAD, MARK, Operation, OpId, signed
 
 __all__ = ("Run", "Runs", "unpack")
@@ -80,6 +81,10 @@ def unpack(change: RawChange) -> Runs:
     The very operations that `operations.decode` tells one by one. Raises `BadChange` for
     columns that do not fit together.
     """
+    if (fields := sets_again(change)) is not None:
+        actor, first = change.actor, change.first
+        return Runs([Run((n, actor), 1, None, name, 0, False, ops.SET, kind, size, raw, ((before, actor),), 0)
+                     for n, (name, kind, size, raw, before) in enumerate(fields, first)])
     try:
         return Runs(_unpacked(change))
     except (IndexError, TypeError, ValueError) as error:
