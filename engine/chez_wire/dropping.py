@@ -10,7 +10,10 @@ from msgspec import Meta
 from chez_wire.fields import Frame, Id, Ref, Signature
 from chez_wire.limits import ID_BYTES, MAX_DROPPED
 
-__all__ = ("Drop", "Dropped", "drop_hash", "in_rising_order", "united")
+__all__ = ("NO_DROP", "Drop", "Dropped", "drop_hash", "in_rising_order", "united")
+
+NO_DROP: Final = bytes(ID_BYTES)
+"""What the first drop of a log follows."""
 
 _encoder: Final = msgspec.msgpack.Encoder()
 
@@ -26,7 +29,8 @@ class Dropped(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_field
 class Drop(Frame, tag=20, frozen=True):
     """Drop entries that a checkpoint stands for, and release chunks that no longer serve, at this incarnation.
 
-    `voucher`, the space's control key, signed `vouch` over these; `signer`, its admin key, the request.
+    Only where the last drop was the one that it `follows`, by its `drop_hash`. `voucher`, the space's control key,
+    signed `vouch` over these; `signer`, its admin key, the request.
     """
 
     ref: Ref
@@ -34,15 +38,19 @@ class Drop(Frame, tag=20, frozen=True):
     signer: Id
     voucher: Id
     incarnation: Id
-    ranges: Annotated[list[Dropped], Meta(min_length=1, max_length=MAX_DROPPED)]
+    follows: Id
+    ranges: Annotated[list[Dropped], Meta(max_length=MAX_DROPPED)]
     chunks: Annotated[list[Id], Meta(max_length=MAX_DROPPED)]
     vouch: Signature
     signature: Signature
 
 
-def drop_hash(ranges: Sequence[Dropped], chunks: Sequence[bytes]) -> bytes:
-    """The 32-byte hash of what is to be dropped: BLAKE2b-256 (RFC 7693) of MessagePack [ranges, chunks]."""
-    data = _encoder.encode([list(ranges), list(chunks)])
+def drop_hash(follows: bytes, ranges: Sequence[Dropped], chunks: Sequence[bytes]) -> bytes:
+    """The name of a drop, 32 bytes: BLAKE2b-256 (RFC 7693) of MessagePack [follows, ranges, chunks].
+
+    So it names the one before it, and all before that: a chain.
+    """
+    data = _encoder.encode([follows, list(ranges), list(chunks)])
     return hashlib.blake2b(data, digest_size=ID_BYTES, person=b"chez.drop").digest()
 
 

@@ -316,10 +316,11 @@ class Chunk(Frame, tag=40, frozen=True):
 
 
 class ChunksHeld(Frame, tag=41, frozen=True):
-    """For each chunk asked about, in order, whether it is there (`ref` of the HasChunks)."""
+    """For each chunk asked about, in order, whether it is there (`ref` of the HasChunks); `drop`: the last drop."""
 
     ref: Ref
     held: Annotated[list[bool], Meta(max_length=MAX_CHUNK_IDS)]
+    drop: Id
 
 
 class Packet(Frame, tag=42, frozen=True):

@@ -42,4 +42,6 @@ def _chunk(ref: int, result: Result) -> list[Effect]:
 
 
 def _held(ref: int, result: Result) -> list[Effect]:
-    return [send(ChunksHeld(ref, list(result.held)))] if isinstance(result, FoundChunks) else refused(ref, result)
+    if not isinstance(result, FoundChunks):
+        return refused(ref, result)
+    return [send(ChunksHeld(ref, list(result.held), result.drop))]

@@ -32,7 +32,7 @@ _TWICE = Refused(Code.DENIED, "the refs of signed requests must rise on a connec
 _UNSIGNED = Refused(Code.DENIED, "the key it names did not sign this request")
 _UNVOUCHED = Refused(Code.DENIED, "the key it names did not vouch for this")
 _OTHER_STORE = Refused(Code.STALE, "this is another store of the relay than the one whose offsets it names")
-_NO_RANGES = Refused(Code.BAD_RANGES, "ranges rise and do not overlap")
+_NO_RANGES = Refused(Code.BAD_RANGES, "ranges rise and do not overlap, and a drop names a range or a chunk")
 _DISORDER = Refused(Code.BAD_PACKETS, "packets must be in the order of their tags, each tag once")
 
 
@@ -100,15 +100,16 @@ class Signatures:
         """What a request to drop asks of the storage, which alone knows whether its signer and voucher may."""
         if frame.incarnation != incarnation:
             return _OTHER_STORE
-        if not in_rising_order(frame.ranges):
+        if not in_rising_order(frame.ranges) or not (frame.ranges or frame.chunks):
             return _NO_RANGES
-        digest = drop_hash(frame.ranges, frame.chunks)
+        digest = drop_hash(frame.follows, frame.ranges, frame.chunks)
         message = drop_message(*self._greeting, frame.ref, frame.handle, incarnation, digest)
         if (refusal := self._once(frame, message)) is not None:
             return refusal
         if not verify.signed_by(frame.voucher, frame.vouch, vouch_message(frame.handle, incarnation, digest)):
             return _UNVOUCHED
-        return DropEntries(frame.handle, frame.signer, frame.voucher, tuple(frame.ranges), tuple(frame.chunks))
+        return DropEntries(frame.handle, frame.signer, frame.voucher, frame.follows, digest, tuple(frame.ranges),
+                           tuple(frame.chunks))
 
     @property
     def _greeting(self) -> tuple[str, bytes, bytes]:

@@ -6,15 +6,16 @@ from typing import Any
 import pytest
 
 import chez
-from chez.sync.checkpoints import desk
 from chez.sync.checkpoints.forms import Forms
+from chez.sync.checkpoints.site import Site
+from chez.sync.checkpoints.vouching import Vouching
 from chez_relay.storage.census import census
 from tests.checkpoints.test_homes import shown, shrunk, written
 from tests.people.persons import persons, shared
 from tests.people.support import join
 from tests.relay.support import Process
 
-_record, _independent = Forms.record, desk.Desk._independent
+_record, _independent = Forms.record, Site.independent
 
 
 def _kinds(receipts: list[Any]) -> set[str]:
@@ -70,14 +71,14 @@ async def test_ones_own_second_device_is_no_independent_word(tmp_path: Path, ser
         _, hers = await _filled(anna, berta)
         async with join(berta, tmp_path / "phone", "phone", server.url) as phone:
             bad = {bytes.fromhex(home.device_id.hex()) for home in (berta, phone)}
-            monkeypatch.setattr(desk.Desk, "_independent", lambda self, voucher, maker: (
+            monkeypatch.setattr(Site, "independent", lambda self, voucher, maker: (
                 self.replica.device in bad or _independent(self, voucher, maker)))
             await hers.checkpoint()
             await phone.sync(server.url)
             done = await hers.checkpoint()
             assert done is not None and done.vouched
             # Anna does not read it back herself just now, so that there is no other word than theirs.
-            monkeypatch.setattr(desk.Desk, "_vouch", lambda self, db: None)
+            monkeypatch.setattr(Vouching, "step", lambda self, db, answer: None)
             await anna.sync()
             assert "entries-dropped" not in _kinds(await anna.journal.receipts())
 
@@ -89,12 +90,12 @@ async def test_a_gap_that_nobody_vouched_for_is_told(tmp_path: Path, server: Pro
         trip, _ = await _filled(anna, berta)
         held = census(server.data).bytes
         mine = anna.device_id
-        monkeypatch.setattr(desk.Desk, "_independent", lambda self, voucher, maker: (
+        monkeypatch.setattr(Site, "independent", lambda self, voucher, maker: (
             self.replica.device == mine or _independent(self, voucher, maker)))
         done = await trip.checkpoint()
         assert done is not None and done.dropped
         await shrunk(server, held + 20_000)
-        monkeypatch.setattr(desk.Desk, "_vouch", lambda self, db: None)
+        monkeypatch.setattr(Vouching, "step", lambda self, db, answer: None)
         async with persons(tmp_path, "carl", relay=server.url) as (carl,):
             (his,) = await shared(trip, anna, carl)
             assert await shown(his) == await shown(trip)

@@ -24,6 +24,7 @@ STEPS = range(1, 40) if os.environ.get("CHEZ_EVERY_STEP") else range(3, 40, 12)
 @pytest.mark.parametrize("step", STEPS)
 def test_a_device_is_killed_after_any_commit(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The maker, the voucher or the newcomer begins again from its last commit, and all agree in the end."""
+    monkeypatch.setattr("chez.sync.checkpoints.drafting.TURN", 300)
     monkeypatch.setattr("chez.sync.checkpoints.desk.TURN", 300)  # so that there are many turns to be killed after
     monkeypatch.setattr("chez.sync.replica.TURN", 300)
     world = World(5, 1, rotates=False)

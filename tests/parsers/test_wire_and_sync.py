@@ -83,8 +83,8 @@ MESSAGES = [protocol.encode(message)[5:] for message in (
     protocol.Progress(1, 2, "x"), protocol.Ask("sure?", None), protocol.Result([{"a": b"b"}]))]
 
 MANIFEST, PARTS = bundle_of(filled()[1])
-VOUCH = format.Vouch(1, filled_(1), filled_(2), filled_(3), [frames.Dropped(1, 4, filled_(4)), frames.Dropped(
-    7, 7, filled_(5))], [filled_(6)], filled_(7), filled_(8, 64))
+VOUCH = format.Vouch(1, filled_(1), filled_(2), filled_(3), filled_(8), [frames.Dropped(1, 4, filled_(4)),
+    frames.Dropped(7, 7, filled_(5))], [filled_(6)], filled_(7), filled_(8, 64))
 
 PARSERS = [
     Parser("client frame", frames.decode_client, (FrameError,), [data for data in ENCODED if data[1] < 32]),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from chez_relay import storage as s
 from chez_wire.chunks import chunk_id
+from chez_wire.dropping import NO_DROP, drop_hash
 from chez_wire.envelope import entry_id
 from chez_wire.frames import SealedPacket
 from tests.relay.support import Space, packet, seed
@@ -34,6 +35,13 @@ def chunk(number: int, size: int = 300) -> s.AddChunk:
     """A piece of an attachment."""
     data = bytes((number,)) * size
     return s.AddChunk(SPACE.handle, chunk_id(data), data, APPEND)
+
+
+def drop(ranges: Sequence[s.Dropped], chunks: Sequence[s.AddChunk] = (), follows: bytes = NO_DROP, *,
+         by: bytes = SPACE.keys.admin, voucher: bytes = CONTROL) -> s.DropEntries:
+    """A request to drop ranges and release chunks, after another one."""
+    ids = tuple([one.chunk for one in chunks])
+    return s.DropEntries(SPACE.handle, by, voucher, follows, drop_hash(follows, ranges, ids), tuple(ranges), ids)
 
 
 def create(packets: int = 0) -> s.AddSpace:

@@ -9,6 +9,7 @@ from chez.sync.events import ChunkArrived, ChunksFound, Completed, Refused
 from chez_relay.storage import Quotas
 from chez_wire import frames
 from chez_wire.chunks import chunk_id
+from chez_wire.dropping import NO_DROP
 from chez_wire.limits import MAX_CHUNK, MAX_CHUNK_IDS, MAX_FRAME
 from chez_wire.login import Role
 from tests.relay.link import Link, World
@@ -42,7 +43,7 @@ def test_what_was_put_is_found_and_got(number: int, pieces: list[bytes]) -> None
     missing = link.client.get_chunk(SPACE.handle, seed("none"))
     world.run()
     assert [outcome(link, ref) for ref in put] == [Completed(ref) for ref in put]
-    assert outcome(link, asked) == ChunksFound(asked, (True,) * len(pieces) + (False,))
+    assert outcome(link, asked) == ChunksFound(asked, (True,) * len(pieces) + (False,), NO_DROP)
     assert [outcome(link, ref) for ref in got] == [
         ChunkArrived(ref, data) for ref, data in zip(got, pieces, strict=True)]
     refused = outcome(link, missing)
@@ -64,7 +65,7 @@ def test_readers_do_not_put_and_writers_alone_do_not_get() -> None:
     world.run()
     events = [outcome(link, ref) for link, ref in refs]
     assert [event.code for event in events if isinstance(event, Refused)] == ["role"] * 5
-    assert outcome(reader, found) == ChunksFound(found, (False,))
+    assert outcome(reader, found) == ChunksFound(found, (False,), NO_DROP)
 
 
 def test_a_full_space_refuses_chunks_and_goes_on() -> None:
@@ -80,7 +81,7 @@ def test_a_full_space_refuses_chunks_and_goes_on() -> None:
 
 @pytest.mark.parametrize("answer", [
     lambda ref: frames.Chunk(ref, b"other bytes"), lambda ref: frames.Chunk(ref + 1, b"x"),
-    lambda ref: frames.ChunksHeld(ref, [True]), lambda ref: frames.Done(ref),
+    lambda ref: frames.ChunksHeld(ref, [True], NO_DROP), lambda ref: frames.Done(ref),
 ], ids=["swapped", "unasked", "another answer", "done"])  # fmt: skip
 def test_a_relay_that_answers_with_other_bytes_is_caught(answer: object) -> None:
     """Bytes without the id asked for, or another answer than the question's, break the connection by name."""
@@ -99,7 +100,7 @@ def test_a_relay_that_answers_about_fewer_chunks_is_caught() -> None:
     world.run()
     ref = link.client.has_chunks(SPACE.handle, [seed("a"), seed("b")])
     with pytest.raises(RelayMisbehaved):
-        link.client.receive(frames.encode(frames.ChunksHeld(ref, [True])))
+        link.client.receive(frames.encode(frames.ChunksHeld(ref, [True], NO_DROP)))
 
 
 def test_sizes_are_held_to_the_limits() -> None:

@@ -15,7 +15,7 @@ from chez_relay.storage.jetstream.store import JetStreamStorage
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire.envelope import GENESIS_HEAD, fold_head
 from tests.relay.clusters import emptied, lose
-from tests.relay.storing import CONTROL, QUOTAS, READ, SPACE, Clock, chunk, codes, create, entry, rotate
+from tests.relay.storing import QUOTAS, READ, SPACE, Clock, chunk, codes, create, drop, entry, rotate
 from tests.relay.support import Space, packet, seed
 from tests.relay.test_storage import GROUPS, headed
 
@@ -146,8 +146,7 @@ async def test_dropped_entries_leave_the_cluster(cluster: Cluster) -> None:
             return int((await store.engine.api("STREAM.INFO.chez_log_0"))["state"]["messages"])
 
         before = await messages()
-        drop = s.DropEntries(SPACE.handle, SPACE.keys.admin, CONTROL, (s.Dropped(2, 15, heads[14]),))
-        assert await store.perform([drop]) == [s.Done()]
+        assert await store.perform([drop([s.Dropped(2, 15, heads[14])])]) == [s.Done()]
         clock.now += s.Quotas().grace
         while await store.perform([s.Expire()]) == [s.Expired(more=True)]:
             pass

@@ -3,12 +3,12 @@
 import pytest
 
 from chez.errors import RelayMisbehaved
-from chez.sync.events import EntriesArrived, Refused
+from chez.sync.events import ChunksFound, EntriesArrived, Refused
 from chez.sync.following import check_run
 from chez.sync.session import Dropping
 from chez_relay.errors import Code
 from chez_relay.storage import Expire
-from chez_wire.dropping import drop_hash, united
+from chez_wire.dropping import NO_DROP, drop_hash, united
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 from chez_wire.frames import Dropped, Entry
 from chez_wire.login import Role, vouch_message
@@ -44,11 +44,12 @@ def filled() -> tuple[World, Link]:
     return world, owner
 
 
-def dropping(world: World, ranges: tuple[Dropped, ...] = RANGES, incarnation: bytes | None = None) -> Dropping:
+def dropping(world: World, ranges: tuple[Dropped, ...] = RANGES, incarnation: bytes | None = None,
+             follows: bytes = NO_DROP) -> Dropping:
     """What a member vouches for."""
     store = world.storage.incarnation if incarnation is None else incarnation
-    vouch = CONTROL.sign_bytes(vouch_message(HANDLE, store, drop_hash(ranges, ())))
-    return Dropping(store, ranges, (), CONTROL.public, vouch)
+    vouch = CONTROL.sign_bytes(vouch_message(HANDLE, store, drop_hash(follows, ranges, ())))
+    return Dropping(store, follows, ranges, (), CONTROL.public, vouch)
 
 
 def outcome(world: World, link: Link, ref: int) -> str:
@@ -89,13 +90,36 @@ def test_a_vouch_holds_for_what_it_names() -> None:
     world, owner = filled()
     drop = dropping(world)
     wider = (Dropped(1, 6, heads()[6]),)
-    other = Dropping(drop.incarnation, wider, (), drop.voucher, drop.vouch)
+    other = Dropping(drop.incarnation, NO_DROP, wider, (), drop.voucher, drop.vouch)
     assert outcome(world, owner, owner.client.drop(HANDLE, SPACE.admin, other)) == Code.DENIED
     mine = key("mine")
-    forged = mine.sign_bytes(vouch_message(HANDLE, drop.incarnation, drop_hash(RANGES, ())))
-    own = Dropping(drop.incarnation, RANGES, (), mine.public, forged)
+    forged = mine.sign_bytes(vouch_message(HANDLE, drop.incarnation, drop_hash(NO_DROP, RANGES, ())))
+    own = Dropping(drop.incarnation, NO_DROP, RANGES, (), mine.public, forged)
     assert outcome(world, owner, owner.client.drop(HANDLE, SPACE.admin, own)) == Code.DENIED
     assert outcome(world, owner, owner.client.drop(HANDLE, mine, drop)) == Code.DENIED
+
+
+def test_a_vouch_holds_after_the_drop_that_it_follows() -> None:
+    """Of two that follow the same one the second is stale; what follows the first is done, and answers name it."""
+    world, owner = filled()
+    first, second = (dropping(world, (one,)) for one in RANGES)
+    assert outcome(world, owner, owner.client.drop(HANDLE, SPACE.admin, first)) == ""
+    assert outcome(world, owner, owner.client.drop(HANDLE, SPACE.admin, second)) == Code.STALE
+    name = drop_hash(NO_DROP, first.ranges, ())
+    moved = Dropping(second.incarnation, name, second.ranges, (), second.voucher, second.vouch)
+    assert outcome(world, owner, owner.client.drop(HANDLE, SPACE.admin, moved)) == Code.DENIED
+    after = dropping(world, second.ranges, follows=name)
+    assert outcome(world, owner, owner.client.drop(HANDLE, SPACE.admin, after)) == ""
+    asked = owner.client.has_chunks(HANDLE, [seed("chunk")])
+    world.run()
+    assert [event.drop for event in owner.events if isinstance(event, ChunksFound) and event.ref == asked] == [
+        drop_hash(name, second.ranges, ())]
+
+
+def test_a_drop_of_nothing_is_refused() -> None:
+    """It names a range or a chunk, or it would only stand in the way of others."""
+    world, owner = filled()
+    assert outcome(world, owner, owner.client.drop(HANDLE, SPACE.admin, dropping(world, ()))) == Code.BAD_RANGES
 
 
 def test_a_page_with_a_hole_is_caught() -> None:

@@ -16,10 +16,24 @@ from chez_relay.storage.copies import FILE_NAME
 from chez_relay.storage.memory import MemoryStorage
 from chez_relay.storage.sqlite import SqliteStorage
 from chez_relay.storage.tables import Tables
-from chez_wire.dropping import in_rising_order
+from chez_wire.dropping import NO_DROP, drop_hash, in_rising_order
 from chez_wire.envelope import GENESIS_HEAD, fold_head
 from chez_wire.login import ANY_KEY
-from tests.relay.storing import APPEND, CONTROL, INBOX, QUOTAS, READ, SPACE, Clock, chunk, codes, create, entry, rotate
+from tests.relay.storing import (
+    APPEND,
+    CONTROL,
+    INBOX,
+    QUOTAS,
+    READ,
+    SPACE,
+    Clock,
+    chunk,
+    codes,
+    create,
+    drop,
+    entry,
+    rotate,
+)
 from tests.relay.support import Space, packet, seed
 
 
@@ -105,7 +119,7 @@ async def test_chunks_are_kept_once_and_given_back_whole(store: s.Storage) -> No
         s.AddChunk(nowhere, one.chunk, one.data, APPEND), s.FindChunks(nowhere, (one.chunk,), READ),
     ])
     assert results[:5] == [s.Done(), s.Done(), s.Done(), s.Done(), s.ChunkData(two.data)]
-    assert results[6] == s.FoundChunks((False, True, True))
+    assert results[6] == s.FoundChunks((False, True, True), NO_DROP)
     codes = [getattr(result, "code", None) for result in (results[5], *results[7:])]
     assert codes == [Code.MISSING, Code.UNKNOWN, Code.UNKNOWN, Code.UNKNOWN]
 
@@ -124,7 +138,7 @@ async def test_a_chunk_of_one_space_is_not_in_another(store: s.Storage) -> None:
         create(), s.AddSpace(other.handle, other.keys), chunk(1),
         s.FindChunks(other.handle, (chunk(1).chunk,), other.keys.read),
         s.ReadChunk(other.handle, chunk(1).chunk, other.keys.read)])
-    assert found == s.FoundChunks((False,)) and read.code is Code.MISSING  # type: ignore[union-attr]
+    assert found == s.FoundChunks((False,), NO_DROP) and read.code is Code.MISSING  # type: ignore[union-attr]
 
 
 async def test_inboxes_and_items_expire(store: s.Storage, clock: Clock) -> None:
@@ -144,6 +158,9 @@ NEXT, HANDLES = Space("next"), st.sampled_from([SPACE.handle, seed("nowhere")])
 READERS = st.sampled_from([READ, NEXT.keys.read])
 SIGNERS = st.sampled_from([SPACE.keys.admin, NEXT.keys.admin, SPACE.keys.recovery, seed("somebody")])
 HEADS = st.sampled_from([bytes(32), seed("head")])
+LAST = seed("the last one")
+"""Stands for the last drop of the space."""
+
 RANGES = st.lists(st.builds(s.Dropped, st.integers(1, 6), st.integers(1, 6), HEADS),
                   min_size=1, max_size=2).filter(in_rising_order)
 requests = st.one_of(
@@ -162,8 +179,9 @@ requests = st.one_of(
               previous=st.sampled_from([READ, NEXT.keys.read, ANY_KEY])),
     st.builds(s.ReadPacket, HANDLES, st.sampled_from([packet("0").tag, packet("2").tag, seed("none")])),
     st.builds(s.DropSpace, HANDLES, SIGNERS),
-    st.builds(s.DropEntries, HANDLES, SIGNERS, st.sampled_from([CONTROL, NEXT.keys.control]), RANGES.map(tuple),
-              st.just(tuple(chunk(n).chunk for n in range(3)))),
+    st.builds(drop, RANGES | st.just([]), st.sampled_from([(), tuple(chunk(n) for n in range(3))]),
+              st.sampled_from([NO_DROP, LAST, seed("another")]), by=SIGNERS,
+              voucher=st.sampled_from([CONTROL, NEXT.keys.control])),
 )
 
 
@@ -189,12 +207,13 @@ def test_both_storages_answer_alike(groups: Sequence[Sequence[s.Request]], steps
 
 
 def headed(request: s.Request, memory: MemoryStorage) -> s.Request:
-    """A request to drop, with the heads that the log has where it had none."""
+    """A request to drop, with the heads that the log has where it had none, and after the last one if it says so."""
     if not isinstance(request, s.DropEntries) or (space := memory._spaces.get(request.handle)) is None:
         return request
-    return replace(request, ranges=tuple([
-        s.Dropped(one.first, one.last, space.heads[one.last])
-        if one.head == bytes(32) and one.last < len(space.heads) else one for one in request.ranges]))
+    ranges = [s.Dropped(one.first, one.last, space.heads[one.last])
+              if one.head == bytes(32) and one.last < len(space.heads) else one for one in request.ranges]
+    follows = space.drop if request.follows == LAST else request.follows
+    return replace(request, ranges=tuple(ranges), follows=follows, drop=drop_hash(follows, ranges, request.chunks))
 
 
 async def test_what_is_dropped_stays_for_its_grace(store: s.Storage, clock: Clock) -> None:
@@ -202,9 +221,9 @@ async def test_what_is_dropped_stays_for_its_grace(store: s.Storage, clock: Cloc
     stored = await store.perform([create(), *(entry(n) for n in range(5))])
     heads = {one.offset: one.head for one in stored if isinstance(one, s.Stored)}
     ranges = (s.Dropped(1, 2, heads[2]), s.Dropped(4, 4, heads[4]))
-    drop = s.DropEntries(SPACE.handle, SPACE.keys.admin, CONTROL, ranges)
+    request = drop(ranges)
     read = s.ReadPage(SPACE.handle, 0, 10_000, READ)
-    done, again, _, before = await store.perform([drop, drop, s.Expire(), read])
+    done, again, _, before = await store.perform([request, request, s.Expire(), read])
     assert done == again == s.Done() and isinstance(before, s.Page) and len(before.entries) == 5 and not before.dropped
     clock.now += QUOTAS.grace
     gone, after = await store.perform([s.Expire(), read])
@@ -220,7 +239,7 @@ async def test_what_is_dropped_gives_its_room_back(store: s.Storage, clock: Cloc
     stored = await store.perform([create(), entry(1, 1000), entry(2, 1000), entry(3), chunk(1, 900), chunk(2, 900)])
     assert codes(stored)[3] is codes(stored)[5] is Code.QUOTA
     ranges = (s.Dropped(1, 1, stored[1].head),)  # type: ignore[union-attr]
-    await store.perform([s.DropEntries(SPACE.handle, SPACE.keys.admin, CONTROL, ranges, (chunk(1, 900).chunk,))])
+    await store.perform([drop(ranges, [chunk(1, 900)])])
     clock.now += QUOTAS.grace
     assert codes(await store.perform([s.Expire(), entry(3), chunk(2, 900)])) == [None, None, None]
 
@@ -229,12 +248,29 @@ async def test_a_chunk_that_is_put_again_is_not_released(store: s.Storage, clock
     """Who asks is told that a released chunk is not there, and what is put again stays."""
     stored = await store.perform([create(), entry(1), chunk(1)])
     ranges = (s.Dropped(1, 1, stored[1].head),)  # type: ignore[union-attr]
-    await store.perform([s.DropEntries(SPACE.handle, SPACE.keys.admin, CONTROL, ranges, (chunk(1).chunk,))])
+    await store.perform([drop(ranges, [chunk(1)])])
     find = s.FindChunks(SPACE.handle, (chunk(1).chunk,), READ)
     asked, _, again = await store.perform([find, chunk(1), find])
-    assert asked == s.FoundChunks((False,)) and again == s.FoundChunks((True,))
+    name = drop(ranges, [chunk(1)]).drop
+    assert asked == s.FoundChunks((False,), name) and again == s.FoundChunks((True,), name)
     clock.now += QUOTAS.grace
-    assert (await store.perform([s.Expire(), find]))[1] == s.FoundChunks((True,))
+    assert (await store.perform([s.Expire(), find]))[1] == s.FoundChunks((True,), name)
+
+
+async def test_drops_follow_one_another(store: s.Storage, clock: Clock) -> None:
+    """Of two that follow the same one only the first is done; the last one may be repeated, an earlier one not."""
+    stored = await store.perform([create(), entry(1), entry(2), chunk(1), chunk(2)])
+    ranges = [s.Dropped(n, n, stored[n].head) for n in (1, 2)]  # type: ignore[union-attr]
+    first, second = drop(ranges[:1], [chunk(1)]), drop(ranges[1:], [chunk(2)])
+    after = drop([], [chunk(2)], first.drop)
+    results = await store.perform([first, second, first, after, after, first])
+    assert codes(results) == [None, Code.STALE, None, None, None, Code.STALE]
+    clock.now += QUOTAS.grace
+    find = s.FindChunks(SPACE.handle, (chunk(1).chunk, chunk(2).chunk), READ)
+    _, found, page = await store.perform([s.Expire(), find, s.ReadPage(SPACE.handle, 0, 10_000, READ)])
+    assert found == s.FoundChunks((False, False), after.drop)
+    assert isinstance(page, s.Page) and [one.offset for one in page.entries] == [2]
+    assert codes(await store.perform([chunk(3, 900)])) == [None]
 
 
 async def test_only_the_admin_drops_and_only_what_was_vouched_for(store: s.Storage) -> None:
@@ -242,11 +278,9 @@ async def test_only_the_admin_drops_and_only_what_was_vouched_for(store: s.Stora
     stored = await store.perform([create(), entry(1)])
     ranges = (s.Dropped(1, 1, stored[1].head),)  # type: ignore[union-attr]
     beyond, strange = (s.Dropped(1, 2, stored[1].head),), (s.Dropped(1, 1, seed("h")),)  # type: ignore[union-attr]
-    admin = SPACE.keys.admin
     results = await store.perform([
-        s.DropEntries(SPACE.handle, SPACE.keys.recovery, CONTROL, ranges), s.DropEntries(
-            SPACE.handle, admin, APPEND, ranges), s.DropEntries(SPACE.handle, admin, CONTROL, beyond),
-        s.DropEntries(SPACE.handle, admin, CONTROL, strange), s.Expire(), s.ReadPage(SPACE.handle, 0, 10_000, READ)])
+        drop(ranges, by=SPACE.keys.recovery), drop(ranges, voucher=APPEND), drop(beyond), drop(strange), s.Expire(),
+        s.ReadPage(SPACE.handle, 0, 10_000, READ)])
     assert codes(results)[:4] == [Code.DENIED, Code.DENIED, Code.AHEAD, Code.STALE]
     assert isinstance(results[5], s.Page) and not results[5].dropped
 

@@ -17,13 +17,15 @@ from chez.errors import NotAllowed, RelayRefused
 from chez.spaces.space import make_space
 from chez.spaces.statements import Kind, Signed
 from chez.store.database import Connection
-from chez.sync.entry import STATEMENT, read_signed, unseal
+from chez.sync.checkpoints.order import standing
+from chez.sync.entry import STATEMENT, log_name, read_signed, unseal
 from chez_relay.effects import Ask, Close, Effect, Send
 from chez_relay.fanout import growth
 from chez_relay.kept import KeptSessions
 from chez_relay.session import RelaySession
-from chez_relay.storage import Expire, Quotas, RotateSpace
+from chez_relay.storage import DropEntries, Expire, Quotas, RotateSpace
 from chez_relay.storage.memory import MemoryStorage
+from chez_wire.dropping import NO_DROP
 from chez_wire.envelope import Header
 from chez_wire.frames import CreateSpace, Packet, Rotate, SealedPacket, decode_client, decode_relay, encode
 from tests.simulation.device import Device
@@ -229,6 +231,8 @@ class World:
         results = self.storage.perform_now([ask.request for ask in asks])
         if not self.lost and any(isinstance(ask.request, RotateSpace) for ask in asks):
             self._check_begun()
+        if any(isinstance(ask.request, DropEntries) for ask in asks):
+            self._check_stands()
         for ask, result in zip(asks, results, strict=True):
             self._apply(link, link.relay.completed(ask, result))
         news = growth([ask.request for ask in asks], results)
@@ -250,6 +254,21 @@ class World:
                     for item in read_signed(unseal(envelope, Header.decode(envelope).handle,
                                                    {epoch.id: epoch})).inner.items if item.kind == STATEMENT]
             assert epoch.id in {Signed.kept(raw).hash for raw in said}, f"epoch {epoch.number} has no beginning there"
+
+    def _check_stands(self) -> None:
+        """The checkpoint that stands for all that was dropped is there, every segment of it, and none is let go."""
+        for handle, space in self.storage._spaces.items():
+            log = log_name(self.storage.incarnation, handle)
+            known = [(device, n) for device in self.devices for n, replica in device.replicas.items()
+                     if replica.space.handle == handle]
+            stood = []
+            for device, n in known:
+                with suppress(LookupError):  # the word for it is not here yet
+                    stood.append(standing(device.db, n, log, space.drop))
+            assert stood or space.drop == NO_DROP
+            for one in stood:
+                if one is not None:
+                    assert set(one[1].segments) <= space.chunks.keys() - space.releasing.keys()
 
     def _apply(self, link: Link, effects: list[Effect]) -> None:
         for effect in effects:

@@ -152,10 +152,10 @@ class Answers:
                 if chunk_id(data) != self._answered(ref, frames.Chunk).entry:
                     misbehaved("the relay sent other bytes than the chunk that was asked for")
                 return ChunkArrived(ref, data)
-            case frames.ChunksHeld(ref, held):
+            case frames.ChunksHeld(ref, held, drop):
                 if len(held) != self._answered(ref, frames.ChunksHeld).count:
                     misbehaved("the relay answered about other chunks than were asked about")
-                return ChunksFound(ref, tuple(held))
+                return ChunksFound(ref, tuple(held), drop)
             case frames.Packet(ref, box):
                 self._answered(ref, frames.Packet)
                 return PacketArrived(ref, box)

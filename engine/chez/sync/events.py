@@ -139,10 +139,11 @@ class ChunkArrived:
 
 @dataclass(frozen=True, slots=True)
 class ChunksFound:
-    """For each chunk asked about, in order, whether the relay says that it holds it."""
+    """For each chunk asked about, in order, whether the relay says that it holds it; `drop` names its last drop."""
 
     ref: int
     held: tuple[bool, ...]
+    drop: bytes
 
 
 @dataclass(frozen=True, slots=True)

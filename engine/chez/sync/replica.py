@@ -329,6 +329,7 @@ class Replica:
         received = Received()
         if epoch is not None:
             self._unlock(db, relay, under, received)
+            note_placed(db, self.space.n, received.placed)
         self.current = self.space.epoch
         return epoch, received
 
@@ -424,7 +425,9 @@ class Replica:
         budget = Budget(TURN)
         intake = Intake(db, relay, self.space, self._device.id, self._records, budget, now=self._now())
         reading.take(intake)
-        return self._taken(db, relay, intake.end(), budget)
+        received = self._taken(db, relay, intake.end(), budget)
+        note_placed(db, self.space.n, received.placed)
+        return received
 
     def behind(self, db: Connection, relay: int) -> bool:
         """Whether a relay passed over entries, and it was not seen to yet that they are here all the same."""

@@ -91,10 +91,12 @@ TRANSITIONS: Final[Mapping[State, Mapping[type[Any], State]]] = MappingProxyType
 class Dropping:
     """What a relay is to drop: ranges of entries in a store, chunks that no longer serve, and who vouches for it.
 
-    `vouch` is the signature of the control key `voucher` (`chez_wire.login.vouch_message`).
+    `follows` is the `drop_hash` of the drop that must have been its last one. `vouch` is the signature of the
+    control key `voucher` (`chez_wire.login.vouch_message`).
     """
 
     incarnation: bytes
+    follows: bytes
     ranges: tuple[frames.Dropped, ...]
     chunks: tuple[bytes, ...]
     voucher: bytes
@@ -242,15 +244,17 @@ class ClientSession:
     def drop(self, handle: bytes, signer: SigningKey, dropping: Dropping) -> int:
         """Drop entries that a checkpoint stands for, signed by the space's admin key -> `Completed`.
 
-        `Refused` with code "stale" when the store or the log is another one. Safe to repeat, also elsewhere.
+        `Refused` with code "stale" when the store or the log is another one, or another drop came first. Safe to
+        repeat, also elsewhere, until another one follows it.
         """
         ref = self._answers.expect(Asked(frames.Done, handle))
 
         def build() -> frames.Drop:
-            digest = drop_hash(dropping.ranges, dropping.chunks)
+            digest = drop_hash(dropping.follows, dropping.ranges, dropping.chunks)
             signature = signer.sign_bytes(drop_message(*self._greeting, ref, handle, dropping.incarnation, digest))
             return frames.Drop(ref, handle, signer.public, dropping.voucher, dropping.incarnation,
-                               list(dropping.ranges), list(dropping.chunks), dropping.vouch, signature)
+                               dropping.follows, list(dropping.ranges), list(dropping.chunks), dropping.vouch,
+                               signature)
 
         return self._request(ref, build)
 

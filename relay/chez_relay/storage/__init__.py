@@ -20,6 +20,7 @@ What an implementation guarantees, and the acceptance suite in tests/relay check
 - **Gone is gone.** What a deleted space held is never seen again, also not in a space that is
   later made under the same handle; its bytes are given back a slice at a time (`Expire`).
 
+- **Drops have an order.** Each names the one that it follows, and is done only where that is the space's last one.
 - **Dropped is kept for a while.** What `DropEntries` names is handed out as before until its grace is over and
   an `Expire` comes, which removes it a slice at a time and gives its bytes back to the quota.
 
@@ -138,12 +139,15 @@ class DropEntries:
     """Drop entries, and release chunks -> `Done`, or UNKNOWN, DENIED, AHEAD, STALE.
 
     `signer` must be the space's admin key and `voucher` its control key; the head of each range
-    the one that the log has there. What was dropped or released before is so already.
+    the one that the log has there. `drop` is its own name and `follows` that of the space's last one: of two
+    that follow the same one, one is done. The last one again is `Done`.
     """
 
     handle: bytes
     signer: bytes
     voucher: bytes
+    follows: bytes
+    drop: bytes
     ranges: tuple[Dropped, ...]
     chunks: tuple[bytes, ...] = ()
 
@@ -339,9 +343,10 @@ class ChunkData:
 
 @dataclass(frozen=True, slots=True)
 class FoundChunks:
-    """For each chunk asked about, in order, whether it is there."""
+    """For each chunk asked about, in order, whether it is there and stays; `drop` names the space's last drop."""
 
     held: tuple[bool, ...]
+    drop: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,13 @@ MAX_FINDINGS: Final = 100
 """Findings that are told one by one; those beyond are counted."""
 
 
+_DROPS: Final = (
+    ("a range that is to be dropped", "SELECT space, first, last, due, seal FROM dropping"),
+    ("a range that was dropped", "SELECT space, first, last, head, seal FROM dropped"),
+    ("a chunk that is let go", "SELECT space, chunk, due, seal FROM releasing"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What was looked at, and what is wrong; it names spaces by their number in the file, as nothing else may.
@@ -65,7 +72,7 @@ class _Check:
             structure = tuple(str(text) for (text,) in rows if text != "ok")
         except SQLITE_ERRORS as error:
             structure = (str(error),)
-        for part in (self._spaces, self._chunks, self._packets, self._inboxes, self._items):
+        for part in (self._spaces, self._dropping, self._chunks, self._packets, self._inboxes, self._items):
             try:
                 part()
             except SQLITE_ERRORS as error:  # a page that can't be read: the parts after it may
@@ -85,7 +92,7 @@ class _Check:
     def _spaces(self) -> None:
         spaces = self._db.execute(
             "SELECT space, handle, admin_key, recovery_key, read_key, append_key, control_key, last, head, data_bytes,"
-            " control_bytes, blob_bytes, packets, packets_hash, seal FROM spaces ORDER BY space").fetchall()
+            " control_bytes, blob_bytes, packets, packets_hash, last_drop, seal FROM spaces ORDER BY space").fetchall()
         for number, handle, *rest, sealed in spaces:
             if seal(handle, number, *rest) != sealed:
                 self._found(f"space {number}: its keys or counters")
@@ -116,6 +123,13 @@ class _Check:
             offset, before = gone.get(offset + 1, (offset, before))
         if (offset, before, summed) != (last, head, size):
             self._found(f"space {space}: its entries are not those that it counts")
+
+    def _dropping(self) -> None:
+        """What is to be dropped or was, and chunks that are let go: rows that name others."""
+        for what, query in _DROPS:
+            for *fields, sealed in self._db.execute(query):
+                if seal(*fields) != sealed:
+                    self._found(f"space {fields[0]}: {what}")
 
     def _chunks(self) -> None:
         for space, chunk, data in self._each("chunks", "SELECT space, chunk, data FROM chunks ORDER BY number"):

@@ -2,14 +2,18 @@
 
 First both wait for their grace to be over, and nothing changes; then an `Expire` removes them a slice
 at a time. Each slice leaves a log that is whole: its range and its head say where to go on.
+
+All rows here name others, so each has a seal: by damage no other entry or chunk may be removed. What a damaged
+row names stays, and a log is not read past a range that is damaged.
 """
 
 import sqlite3
 from collections.abc import Iterable
+from contextlib import suppress
 
 from chez_relay.storage import Done, DropEntries, Dropped, Entry, Page, Result
-from chez_relay.storage.integrity import Damaged, blob
-from chez_relay.storage.refusals import NO_SPACE, OTHER_HEAD, PAGE_AHEAD, UNVOUCHED
+from chez_relay.storage.integrity import Damaged, blob, intact, seal
+from chez_relay.storage.refusals import NO_SPACE, OTHER_DROP, OTHER_HEAD, PAGE_AHEAD, UNVOUCHED
 from chez_relay.storage.space_rows import PLACES, Room, SpaceRow, SpaceRows
 from chez_wire.dropping import united
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
@@ -32,26 +36,45 @@ class DroppedRows:
             return NO_SPACE
         if request.signer != space.keys.admin or request.voucher != space.keys.control:
             return UNVOUCHED
-        if request.ranges[-1].last > space.last:
+        if request.drop == space.drop:
+            return Done()
+        if request.follows != space.drop:
+            return OTHER_DROP
+        if request.ranges and request.ranges[-1].last > space.last:
             return PAGE_AHEAD
         if any(self.head(space, one.last) not in (one.head, None) for one in request.ranges):
             return OTHER_HEAD
         due = now + self._grace
-        self._db.executemany("INSERT OR IGNORE INTO dropping (space, first, last, due) VALUES (?, ?, ?, ?)",
-                             [(space.number, one.first, one.last, due) for one in request.ranges])
+        for one in request.ranges:
+            self._await(space.number, one.first, one.last, due)
         self._db.executemany(
-            "INSERT OR IGNORE INTO releasing (space, chunk, due) SELECT space, chunk, ? FROM chunks "
-            "WHERE space = ? AND chunk = ?", [(due, space.number, chunk) for chunk in request.chunks])
+            "INSERT OR IGNORE INTO releasing (space, chunk, due, seal) SELECT space, chunk, ?, ? FROM chunks "
+            "WHERE space = ? AND chunk = ?",
+            [(due, seal(space.number, chunk, due), space.number, chunk) for chunk in request.chunks])
+        space.drop = request.drop
+        self._spaces.changed(request.handle, space)
         return Done()
+
+    def _await(self, number: int, first: int, last: int, due: float) -> None:
+        self._db.execute("INSERT OR IGNORE INTO dropping (space, first, last, due, seal) VALUES (?, ?, ?, ?, ?)",
+                         (number, first, last, due, seal(number, first, last, due)))
 
     def head(self, space: SpaceRow, offset: int) -> bytes | None:
         """The head at an offset, as its row has it; None where there is no entry, and inside a range that is gone."""
         if offset == 0:
             return GENESIS_HEAD
         row = self._db.execute("SELECT head FROM entries WHERE place = ?", (space.number * PLACES + offset,)).fetchone()
-        row = row or self._db.execute("SELECT head FROM dropped WHERE space = ? AND last = ?",
-                                      (space.number, offset)).fetchone()
-        return None if row is None else blob(row[0])
+        if row is not None:
+            return blob(row[0])
+        return next((one.head for one in self._gone(space.number, offset, offset) if one.last == offset), None)
+
+    def _gone(self, number: int, first: int, last: int, most: int = -1) -> list[Dropped]:
+        """The ranges that end at or after an offset, and begin up to another. Raises `Damaged`."""
+        rows = self._db.execute("SELECT first, last, head, seal FROM dropped WHERE space = ? AND last >= ? AND "
+                                "first <= ? ORDER BY last LIMIT ?", (number, first, last, most)).fetchall()
+        for *fields, sealed in rows:
+            intact(sealed, (number, *fields))
+        return [Dropped(*row[:3]) for row in rows]
 
     def kept(self, space: SpaceRow, chunk: bytes) -> bool:
         """Whether a chunk stays, for nobody released it."""
@@ -76,9 +99,7 @@ class DroppedRows:
         `head` is the one there, None inside a range; `rows` has place, id, head and envelope of each entry. Raises
         `Damaged` where one is lacking, or is not what its hash and its place in the chain say.
         """
-        gone = [Dropped(*row) for row in self._db.execute(
-            "SELECT first, last, head FROM dropped WHERE space = ? AND last > ? ORDER BY last LIMIT ?",
-            (space.number, after, MAX_DROPPED)).fetchall()]
+        gone = self._gone(space.number, after + 1, space.last, MAX_DROPPED)
         more = len(gone) == MAX_DROPPED
         entries: list[Entry] = []
         passed: list[Dropped] = []
@@ -111,22 +132,29 @@ class DroppedRows:
 
     def expire(self, now: float, room: Room) -> bool:
         """Remove a slice of what had its grace; whether there is more."""
-        for number, first, last in self._db.execute("SELECT space, first, last FROM dropping WHERE due <= ? "
-                                                    "ORDER BY due LIMIT ?", (now, room.rows)).fetchall():
-            if not self._remove(number, first, last, room):
-                return True
-        for number, chunk in self._db.execute("SELECT space, chunk FROM releasing WHERE due <= ? ORDER BY due LIMIT ?",
-                                              (now, max(0, room.rows))).fetchall():
-            if not self._release(number, chunk, room):
-                return True
-        (more,) = self._db.execute("SELECT EXISTS (SELECT 1 FROM dropping WHERE due <= ?1) OR "
-                                   "EXISTS (SELECT 1 FROM releasing WHERE due <= ?1)", (now,)).fetchone()
-        return bool(more)
+        most = room.rows
+        ranges = self._db.execute("SELECT space, first, last, due, seal FROM dropping WHERE due <= ? ORDER BY due "
+                                  "LIMIT ?", (now, most)).fetchall()
+        for number, first, last, due, sealed in ranges:
+            with suppress(Damaged):
+                intact(sealed, (number, first, last, due))
+                if not self._remove(number, first, last, room):
+                    return True
+        chunks = self._db.execute("SELECT space, chunk, due, seal FROM releasing WHERE due <= ? ORDER BY due LIMIT ?",
+                                  (now, max(0, room.rows))).fetchall()
+        for number, chunk, due, sealed in chunks:
+            with suppress(Damaged):
+                intact(sealed, (number, chunk, due))
+                if not self._release(number, chunk, room):
+                    return True
+        # Rows that are damaged stay, and are no reason to look again at once.
+        return room.rows < most and (len(ranges) == most or len(chunks) == max(0, room.rows))
 
     def _remove(self, number: int, first: int, last: int, room: Room) -> bool:
         start = number * PLACES
         rows = self._db.execute("SELECT place, head, length(envelope), control FROM entries WHERE place BETWEEN ? "
                                 "AND ? ORDER BY place LIMIT ?", (start + first, start + last, room.rows + 1)).fetchall()
+        near = self._gone(number, first - 1, last + 1)
         gone = [row for row in rows if room.take(row[2])]
         if gone:
             handle, space = self._space(number)
@@ -137,21 +165,18 @@ class DroppedRows:
                     space.data_bytes -= size
             self._spaces.changed(handle, space)
             self._db.executemany("DELETE FROM entries WHERE place = ?", [(row[0],) for row in gone])
-            self._pass_over(number, Dropped(first, gone[-1][0] - start, gone[-1][1]))
+            self._pass_over(number, near, Dropped(first, gone[-1][0] - start, gone[-1][1]))
         done = len(gone) == len(rows)
         self._db.execute("DELETE FROM dropping WHERE space = ? AND first = ? AND last = ?", (number, first, last))
         if not done:
-            self._db.execute("INSERT OR IGNORE INTO dropping (space, first, last, due) VALUES (?, ?, ?, 0)",
-                             (number, first if not gone else gone[-1][0] - start + 1, last))
+            self._await(number, first if not gone else gone[-1][0] - start + 1, last, 0.0)
         return done
 
-    def _pass_over(self, number: int, new: Dropped) -> None:
-        near = [Dropped(*row) for row in self._db.execute(
-            "SELECT first, last, head FROM dropped WHERE space = ? AND last >= ? AND first <= ?",
-            (number, new.first - 1, new.last + 1)).fetchall()]
+    def _pass_over(self, number: int, near: Iterable[Dropped], new: Dropped) -> None:
         self._db.executemany("DELETE FROM dropped WHERE space = ? AND last = ?", [(number, one.last) for one in near])
-        self._db.executemany("INSERT INTO dropped (space, first, last, head) VALUES (?, ?, ?, ?)",
-                             [(number, one.first, one.last, one.head) for one in united([*near, new])])
+        self._db.executemany("INSERT INTO dropped (space, first, last, head, seal) VALUES (?, ?, ?, ?, ?)", [
+            (number, one.first, one.last, one.head, seal(number, one.first, one.last, one.head))
+            for one in united([*near, new])])
 
     def _release(self, number: int, chunk: bytes, room: Room) -> bool:
         row = self._db.execute("SELECT number, length(data) FROM chunks WHERE space = ? AND chunk = ?",

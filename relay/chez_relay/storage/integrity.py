@@ -30,12 +30,12 @@ def blob(value: object) -> bytes:
     return value
 
 
-def seal(*fields: bytes | int) -> bytes:
+def seal(*fields: bytes | float) -> bytes:
     """16 bytes that fit these fields alone (BLAKE2b, RFC 7693)."""
     return hashlib.blake2b(repr(fields).encode(), digest_size=SEAL_BYTES, person=b"chez.relay.row").digest()
 
 
-def intact(given: bytes, fields: Iterable[bytes | int]) -> None:
+def intact(given: bytes, fields: Iterable[bytes | float]) -> None:
     """Raise `Damaged` unless this is the fields' seal."""
     if seal(*fields) != given:
         raise Damaged

@@ -51,6 +51,7 @@ from chez_relay.storage.refusals import (
     NO_PACKET,
     NO_SPACE,
     NOT_OWNER,
+    OTHER_DROP,
     OTHER_HEAD,
     OTHER_INBOX_KEYS,
     OTHER_RECOVERY_KEY,
@@ -63,7 +64,7 @@ from chez_relay.storage.refusals import (
     over_quota,
 )
 from chez_relay.storage.rotation import packets_over_quota, rotated
-from chez_wire.dropping import united
+from chez_wire.dropping import NO_DROP, united
 from chez_wire.envelope import GENESIS_HEAD, fold_head
 from chez_wire.packets import PACKET_COST, packets_hash
 
@@ -82,6 +83,7 @@ class _Space:
     dropping: dict[tuple[int, int], float] = field(default_factory=dict)
     dropped: list[Dropped] = field(default_factory=list)
     releasing: dict[bytes, float] = field(default_factory=dict)
+    drop: bytes = NO_DROP
     used: dict[bool, int] = field(default_factory=lambda: {False: 0, True: 0})
     chunks: dict[bytes, bytes] = field(default_factory=dict)
 
@@ -180,8 +182,9 @@ class MemoryStorage:
                 held = self._chunks(handle, under)
                 if isinstance(held, Refused):
                     return held
-                releasing = self._spaces[handle].releasing
-                return FoundChunks(tuple([chunk in held and chunk not in releasing for chunk in chunks]))
+                space = self._spaces[handle]
+                return FoundChunks(tuple([chunk in held and chunk not in space.releasing for chunk in chunks]),
+                                   space.drop)
             case Expire():
                 for name in list(self._inboxes):
                     if self._inbox(name) is None:
@@ -284,7 +287,11 @@ class MemoryStorage:
             return NO_SPACE
         if request.signer != space.keys.admin or request.voucher != space.keys.control:
             return UNVOUCHED
-        if request.ranges[-1].last > len(space.envelopes):
+        if request.drop == space.drop:
+            return Done()
+        if request.follows != space.drop:
+            return OTHER_DROP
+        if request.ranges and request.ranges[-1].last > len(space.envelopes):
             return PAGE_AHEAD
         ends = {one.last for one in space.dropped}
         if any(space.heads[one.last] != one.head for one in request.ranges
@@ -296,6 +303,7 @@ class MemoryStorage:
         for chunk in request.chunks:
             if chunk in space.chunks:
                 space.releasing.setdefault(chunk, due)
+        space.drop = request.drop
         return Done()
 
     def _chunks(self, handle: bytes, under: bytes) -> dict[bytes, bytes] | Refused:

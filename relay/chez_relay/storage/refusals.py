@@ -6,7 +6,7 @@ from chez_relay.errors import Code
 from chez_relay.storage import Refused
 
 __all__ = (
-    "DAMAGED", "ITEMS_AHEAD", "NOT_OWNER", "NO_CHUNK", "NO_INBOX", "NO_PACKET", "NO_SPACE", "OTHER_HEAD",
+    "DAMAGED", "ITEMS_AHEAD", "NOT_OWNER", "NO_CHUNK", "NO_INBOX", "NO_PACKET", "NO_SPACE", "OTHER_DROP", "OTHER_HEAD",
     "OTHER_INBOX_KEYS", "OTHER_RECOVERY_KEY", "OTHER_SPACE_KEYS", "PAGE_AHEAD", "ROTATED", "STALE", "UNVOUCHED", "full",
     "over_blob_quota", "over_quota",
 )
@@ -19,6 +19,7 @@ NOT_OWNER: Final = Refused(Code.DENIED, "neither the space's admin key nor its r
 ROTATED: Final = Refused(Code.ROTATED, "the space's credentials were replaced: open it with the new ones")
 UNVOUCHED: Final = Refused(Code.DENIED, "the space's admin key signs this, and its control key vouches for it")
 OTHER_HEAD: Final = Refused(Code.STALE, "the log has another head at the end of a range: it is another log")
+OTHER_DROP: Final = Refused(Code.STALE, "another drop came first: this one follows an earlier one")
 STALE: Final = Refused(Code.STALE, "the space has another read key now: the rotation builds on an earlier one")
 OTHER_SPACE_KEYS: Final = Refused(Code.EXISTS, "the space exists with other keys or packets")
 OTHER_RECOVERY_KEY: Final = Refused(Code.EXISTS, "a space under this handle was deleted, with another recovery key")

@@ -23,6 +23,7 @@ from chez_relay.storage import (
 from chez_relay.storage.integrity import Damaged, blob, intact, seal
 from chez_relay.storage.refusals import NO_PACKET, NO_SPACE, NOT_OWNER, OTHER_RECOVERY_KEY, OTHER_SPACE_KEYS
 from chez_relay.storage.rotation import packets_over_quota, rotated
+from chez_wire.dropping import NO_DROP
 from chez_wire.envelope import GENESIS_HEAD
 from chez_wire.limits import MIB
 from chez_wire.packets import PACKET_COST, packets_hash
@@ -55,12 +56,14 @@ class SpaceRow:
     blob_bytes: int
     packets: int
     packets_hash: bytes
+    drop: bytes
 
     def seal(self, handle: bytes) -> bytes:
         """What the row of the table says about itself."""
         keys = self.keys
         return seal(handle, self.number, keys.admin, keys.recovery, keys.read, keys.append, keys.control, self.last,
-                    self.head, self.data_bytes, self.control_bytes, self.blob_bytes, self.packets, self.packets_hash)
+                    self.head, self.data_bytes, self.control_bytes, self.blob_bytes, self.packets, self.packets_hash,
+                    self.drop)
 
     @property
     def used(self) -> int:
@@ -83,7 +86,8 @@ class SpaceRows:
             return space
         row = self._db.execute(
             "SELECT space, admin_key, recovery_key, read_key, append_key, control_key, last, head,"
-            " data_bytes, control_bytes, blob_bytes, packets, packets_hash, seal FROM spaces WHERE handle = ?",
+            " data_bytes, control_bytes, blob_bytes, packets, packets_hash, last_drop, seal FROM spaces"
+            " WHERE handle = ?",
             (handle,),
         ).fetchone()
         if row is None:
@@ -104,9 +108,9 @@ class SpaceRows:
     def write(self) -> None:
         """Store the counters of all spaces that changed."""
         self._db.executemany(
-            "UPDATE spaces SET last = ?, head = ?, data_bytes = ?, control_bytes = ?, blob_bytes = ?, seal = ?"
-            " WHERE space = ?",
-            [(s.last, s.head, s.data_bytes, s.control_bytes, s.blob_bytes, s.seal(handle), s.number)
+            "UPDATE spaces SET last = ?, head = ?, data_bytes = ?, control_bytes = ?, blob_bytes = ?,"
+            " last_drop = ?, seal = ? WHERE space = ?",
+            [(s.last, s.head, s.data_bytes, s.control_bytes, s.blob_bytes, s.drop, s.seal(handle), s.number)
              for handle, s in self._changed.items()],
         )
         self._changed.clear()
@@ -130,12 +134,12 @@ class SpaceRows:
         self._db.execute("DELETE FROM deleted WHERE handle = ?", (request.handle,))
         made = self._db.execute(
             "INSERT INTO spaces (handle, admin_key, recovery_key, read_key, append_key, control_key, last, head,"
-            " data_bytes, control_bytes, blob_bytes, packets, packets_hash, seal)"
-            " VALUES (?, ?, ?, ?, ?, ?, 0, ?, 0, 0, 0, ?, ?, x'')",
+            " data_bytes, control_bytes, blob_bytes, packets, packets_hash, last_drop, seal)"
+            " VALUES (?, ?, ?, ?, ?, ?, 0, ?, 0, 0, 0, ?, ?, ?, x'')",
             (request.handle, keys.admin, keys.recovery, keys.read, keys.append, keys.control, GENESIS_HEAD,
-             len(request.packets), digest),
+             len(request.packets), digest, NO_DROP),
         )
-        space = SpaceRow(made.lastrowid or 0, keys, 0, GENESIS_HEAD, 0, 0, 0, len(request.packets), digest)
+        space = SpaceRow(made.lastrowid or 0, keys, 0, GENESIS_HEAD, 0, 0, 0, len(request.packets), digest, NO_DROP)
         self._spaces[request.handle] = space
         self.changed(request.handle, space)  # its seal needs the number that it just got
         self._put_packets(space.number, request.packets)

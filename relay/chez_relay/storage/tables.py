@@ -246,7 +246,7 @@ class Tables:
         if isinstance(space, Refused):
             return space
         return FoundChunks(tuple([self._chunk(space, chunk) and self._dropped.kept(space, chunk)
-                                  for chunk in request.chunks]))
+                                  for chunk in request.chunks]), space.drop)
 
     def _readable(self, request: ReadPage | ReadChunk | FindChunks) -> SpaceRow | Refused:
         space = self._spaces.get(request.handle)

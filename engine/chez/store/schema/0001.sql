@@ -354,7 +354,8 @@ CREATE TABLE vouch (                  -- vouches that were heard of
     entry  BLOB NOT NULL,
     author BLOB NOT NULL,
     body   BLOB NOT NULL,
-    state  INTEGER NOT NULL,          -- 0 heard of, 1 its relay was asked to drop, 2 not to be asked
+    state  INTEGER NOT NULL,          -- 0 heard of, 1 its relay was asked to drop, 2 another drop came first,
+                                      -- 3 not to be asked
     PRIMARY KEY (space, entry)
 ) WITHOUT ROWID;
 

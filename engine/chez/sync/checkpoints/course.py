@@ -8,11 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from chez.sync.channel import Channel
-from chez.sync.checkpoints.desk import Again, Ask, Desk, Drop, Errand, Get, Put, Send
+from chez.sync.checkpoints.desk import Desk
+from chez.sync.checkpoints.errands import Again, Answer, Ask, Drop, Errand, Get, Put, Send
 from chez.sync.events import ChunkArrived, ChunksFound, Completed, Event, Refused
 from chez.sync.received import Received
 from chez.sync.sealed import Sealed
 from chez.sync.work import Work
+from chez_wire.limits import MAX_CHUNK_IDS
 
 __all__ = ("Course",)
 
@@ -32,6 +34,7 @@ class Course:
     _refs: dict[int, int] = field(default_factory=dict)
     """Requests without an answer yet, and which of the errand's they are."""
     _got: dict[int, bytes] = field(default_factory=dict)
+    _found: list[ChunksFound] = field(default_factory=list)
 
     def begin(self) -> None:
         """The space is opened anew: what was asked before is nobody's."""
@@ -59,9 +62,8 @@ class Course:
         errand = self._errand
         if isinstance(event, ChunkArrived):
             self._got[number] = event.data
-        if isinstance(errand, Ask) and isinstance(event, ChunksFound):
-            self.desk.whole[errand.entry] = all(event.held)
-            return self._on()
+        if isinstance(event, ChunksFound):
+            self._found.append(event)
         if self._refs:
             return []
         match errand:
@@ -71,12 +73,18 @@ class Course:
             case Put(segments=parts):
                 return [Work(lambda db: self.desk.put(db, [part.id for part in parts]), self._done)]
             case Drop(entry):
-                return [Work(lambda db: self.desk.dropped(db, entry, True), self._done)]
+                return [Work(lambda db: self.desk.dropped(db, entry), self._done)]
+            case Ask(entry):
+                # Another drop came between: what was said before it may be otherwise now, and it is asked anew.
+                if len({found.drop for found in self._found}) == 1:
+                    self.desk.answer = Answer(entry, all(all(found.held) for found in self._found),
+                                              self._found[0].drop)
+                return self._on()
             case _:
                 return []
 
     def _stepped(self, errand: Errand) -> list[Work]:
-        self._errand, self._got = errand, {}
+        self._errand, self._got, self._found = errand, {}, []
         handle = self.desk.replica.space.handle
         match errand:
             case Again(received):
@@ -88,7 +96,8 @@ class Course:
             case Put(segments):
                 self._refs = {self.channel.put_chunk(handle, one.data): n for n, one in enumerate(segments)}
             case Ask(_, ids):
-                self._refs = {self.channel.has_chunks(handle, ids): 0}
+                self._refs = {self.channel.has_chunks(handle, ids[at : at + MAX_CHUNK_IDS]): at
+                              for at in range(0, len(ids), MAX_CHUNK_IDS)}
             case Drop(_, admin, dropping):
                 self._refs = {self.channel.drop(handle, admin, dropping): 0}
             case None:
@@ -114,9 +123,9 @@ class Course:
             case Get():
                 return [Work(self.desk.missing, self._done)]
             case Drop(entry) if not event.retry and event.code not in ("rotated", "role"):
-                return [Work(lambda db: self.desk.dropped(db, entry, False), self._done)]
-            case Ask(entry):
-                self.desk.whole[entry] = False
+                return [Work(lambda db: self.desk.dropped(db, entry, event.code), self._done)]
+            case Ask(entry) if not event.retry and event.code not in ("rotated", "role"):
+                self.desk.answer = Answer(entry, False, b"")
                 return self._on()
             case _:
                 # A full space, or keys that were replaced: what is put aside stays, for another time.

@@ -158,15 +158,17 @@ class Manifest(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fiel
 class Vouch(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """A device's word that a checkpoint stands for what these offsets of a relay's log hold, and they may be dropped.
 
-    `release` are segments that no longer serve; none are named so far (docs/decisions/0019). `control` and
-    `signature` are the control credential's word to the relay (`chez_wire.login.vouch_message`).
+    `follows` is the name of the drop that must be the relay's last one before. `release` are chunks that no longer
+    serve: an owner's device names them in a vouch of its own, without ranges, and for no checkpoint (zeros).
+    `control` and `signature` are the control credential's word to the relay (`chez_wire.login.vouch_message`).
     """
 
     version: Annotated[int, Meta(ge=1, le=1)]
     manifest: Id
     log: Id
     incarnation: Id
-    ranges: Annotated[list[Dropped], Meta(min_length=1, max_length=MAX_DROPPED)]
+    follows: Id
+    ranges: Annotated[list[Dropped], Meta(max_length=MAX_DROPPED)]
     release: Annotated[list[Id], Meta(max_length=MAX_DROPPED)]
     control: Id
     signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
@@ -337,10 +339,12 @@ def read_manifest(data: bytes) -> Manifest:
 
 
 def read_vouch(data: bytes) -> Vouch:
-    """Read a vouch. Raises `BadEntry` unless its ranges rise and do not touch."""
+    """Read a vouch. Raises `BadEntry` unless its ranges rise and do not touch, and it names anything."""
     vouch: Vouch = _read(_vouches, data, "vouch")
     if not in_rising_order(vouch.ranges):
         raise BadEntry("a vouch's ranges rise")
+    if not (vouch.ranges or vouch.release):
+        raise BadEntry("a vouch names a range or a chunk")
     return vouch
 
 

@@ -5,10 +5,14 @@ from chez.store.database import Connection
 from chez.sync.checkpoints.format import Manifest, Vouch, read_manifest, read_vouch
 from chez.sync.entry import MANIFEST, VOUCH, Inner
 
-__all__ = ("HEARD", "MADE", "REFUSED", "SOUND", "TAKEN", "hear", "manifests", "refuse", "set_state", "vouches")
+__all__ = ("ASKED", "HEARD", "LATE", "MADE", "OPEN", "REFUSED", "SOUND", "TAKEN", "UNFIT", "hear", "manifest_of",
+           "manifests", "refuse", "set_state", "set_vouch", "state_of", "vouches")
 
 HEARD, SOUND, TAKEN, REFUSED, MADE = 0, 1, 2, 3, 4
 """States of a checkpoint; SOUND: compared with what is here."""
+
+OPEN, ASKED, LATE, UNFIT = 0, 1, 2, 3
+"""States of a vouch: what it names may be dropped yet; it is; another drop came first; nobody is to ask for it."""
 
 
 def hear(db: Connection, space: int, inner: Inner, hash: bytes) -> bool:
@@ -35,6 +39,14 @@ def manifests(db: Connection, space: int, *states: int) -> list[tuple[bytes, byt
     return [(entry, author, read_manifest(body)) for entry, author, body, state in rows if state in states]
 
 
+def manifest_of(db: Connection, space: int, entry: bytes) -> Manifest:
+    """The manifest that an entry carries. Raises `LookupError` where it was not heard of."""
+    row = db.execute("SELECT body FROM checkpoint WHERE space = ? AND entry = ?", (space, entry)).fetchone()
+    if row is None:
+        raise LookupError("this manifest is not here")
+    return read_manifest(row[0])
+
+
 def vouches(db: Connection, space: int) -> list[tuple[bytes, bytes, Vouch, int]]:
     """All vouches: entry, author, what it says, state."""
     rows = db.execute("SELECT entry, author, body, state FROM vouch WHERE space = ?", (space,)).fetchall()
@@ -44,6 +56,17 @@ def vouches(db: Connection, space: int) -> list[tuple[bytes, bytes, Vouch, int]]
 def set_state(db: Connection, space: int, entry: bytes, state: int) -> None:
     """What became of a checkpoint."""
     db.execute("UPDATE checkpoint SET state = ? WHERE space = ? AND entry = ?", (state, space, entry))
+
+
+def state_of(db: Connection, space: int, entry: bytes) -> int:
+    """What became of a checkpoint that was heard of."""
+    (state,) = db.execute("SELECT state FROM checkpoint WHERE space = ? AND entry = ?", (space, entry)).fetchone()
+    return int(state)
+
+
+def set_vouch(db: Connection, space: int, entry: bytes, state: int) -> None:
+    """What became of a vouch."""
+    db.execute("UPDATE vouch SET state = ? WHERE space = ? AND entry = ?", (state, space, entry))
 
 
 def refuse(db: Connection, space: int, entry: bytes, reason: str) -> None:

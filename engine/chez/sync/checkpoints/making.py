@@ -4,7 +4,8 @@ In turns of bounded work, each of which is a transaction; what was put aside say
 fixed at the beginning, so what is written meanwhile is for the next one.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -13,6 +14,7 @@ from chez import crypto
 from chez.records.waiting import Budget
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
+from chez.sync.chains import place_of
 from chez.sync.checkpoints.format import (
     BundleNote,
     Frame,
@@ -81,12 +83,24 @@ def growth(db: Connection, space: int, since: dict[bytes, tuple[int, bytes]]) ->
     return total
 
 
-def begin(db: Connection, space: int, base: tuple[bytes, Manifest] | None) -> bool:
-    """Begin a checkpoint on the bundles of an earlier one, if there is anything new; whether there is."""
+def begin(db: Connection, space: int, base: tuple[bytes, Manifest] | None,
+          least: Mapping[bytes, tuple[int, bytes]] = MappingProxyType({})) -> bool:
+    """Begin a checkpoint on the bundles of an earlier one, if there is anything new; whether there is.
+
+    It goes at least as far as `least`, and as its base: what was dropped because of these is nowhere else, though it
+    may count no more by now.
+    """
     clear(db, space)
     bundles = list(base[1].bundles) if base is not None else []
+    least = {**least, **({} if base is None else base[1].vector)}
     upto = covered(db, space)
     size = growth(db, space, Manifest(1, bundles).vector) if bundles else 0
+    for author, (last, hash) in least.items():
+        place = place_of(db, space, author, last, hash)
+        if place is not None and place.branch == 0:
+            upto[author] = max(upto.get(author, 0), last)
+        else:
+            size = 0  # beyond a fork: only the bundles that are there have it
     while bundles and size * _SHARE > bundles[-1].size:
         size += bundles.pop().size
     since = {one.author: one.sequence for bundle in bundles for one in bundle.upto}

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from chez_relay.storage import SpaceKeys
-from chez_wire.dropping import Dropped
+from chez_wire.dropping import NO_DROP, Dropped
 from chez_wire.envelope import GENESIS_HEAD
 
 __all__ = (
@@ -64,6 +64,8 @@ class State(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     """Whether anything was dropped, or is to be."""
     drops: Count = 0
     """The block that says what, where there is one."""
+    drop: Hash = NO_DROP
+    """Names the last drop; the next one must follow it."""
 
     @property
     def keys(self) -> SpaceKeys:

@@ -23,6 +23,7 @@ from chez_relay.storage.jetstream.blocks import FORMAT, ID_PREFIX, Block, Drops,
 from chez_relay.storage.refusals import (
     NO_SPACE,
     NOT_OWNER,
+    OTHER_DROP,
     OTHER_HEAD,
     OTHER_RECOVERY_KEY,
     OTHER_SPACE_KEYS,
@@ -33,6 +34,7 @@ from chez_relay.storage.refusals import (
     over_quota,
 )
 from chez_relay.storage.rotation import packets_over_quota, rotated
+from chez_wire.dropping import NO_DROP
 from chez_wire.envelope import GENESIS_HEAD, fold_head
 from chez_wire.packets import PACKET_COST, packets_hash
 
@@ -190,7 +192,11 @@ class Draft:
             return NO_SPACE
         if request.signer != state.admin or request.voucher != state.control:
             return UNVOUCHED
-        if request.ranges[-1].last > state.end:
+        if request.drop == state.drop:
+            return Done()
+        if request.follows != state.drop:
+            return OTHER_DROP
+        if request.ranges and request.ranges[-1].last > state.end:
             return PAGE_AHEAD
         ends = {one.last: one.head for one in drops.dropped}
         if any((self._heads.get(one.last) or ends.get(one.last, one.head)) != one.head for one in request.ranges):
@@ -202,10 +208,9 @@ class Draft:
             waiting.setdefault((one.first, one.last), due)
         for chunk in request.chunks:
             releasing.setdefault(chunk, due)
-        after = replace(drops, dropping=tuple((*span, when) for span, when in waiting.items()),
-                        releasing=tuple(releasing.items()))
-        if after != drops:
-            self._set_drops(after)
+        self._set(replace(state, drop=request.drop))
+        self._set_drops(replace(drops, dropping=tuple((*span, when) for span, when in waiting.items()),
+                                releasing=tuple(releasing.items())))
         return Done()
 
     def expire(self, drops: Drops, data: int, control: int, blobs: int) -> None:
@@ -243,7 +248,8 @@ class Draft:
         if (state := self.alive) is not None:
             self._set(replace(
                 state, birth=self._birth(), since=0, record=0, end=0, head=GENESIS_HEAD, data_bytes=0, control_bytes=0,
-                indexed=0, index=0, dropping=False, drops=0, packets=len(packets), packets_hash=packets_hash(packets)))
+                indexed=0, index=0, dropping=False, drops=0, drop=NO_DROP, packets=len(packets),
+                packets_hash=packets_hash(packets)))
             self._begin()
             self._packets = packets
 

@@ -246,7 +246,7 @@ class Spaces:
                     let_go = {chunk for chunk, _ in drops.releasing}
                     held = await self._attachments.held(handle, state.store, chunks)
                     return FoundChunks(tuple(
-                        there and chunk not in let_go for chunk, there in zip(chunks, held, strict=True)))
+                        there and chunk not in let_go for chunk, there in zip(chunks, held, strict=True)), state.drop)
         except Damaged:
             return DAMAGED
 

@@ -20,6 +20,7 @@ CREATE TABLE spaces (
     blob_bytes    INTEGER NOT NULL,      -- bytes of attachments' chunks, with a quota of their own too
     packets       INTEGER NOT NULL,      -- how many packets it has; they count with the data
     packets_hash  BLOB NOT NULL,         -- over all of them: tells a repeated rotation at one look
+    last_drop     BLOB NOT NULL,         -- names the last drop, zeros before the first: the next one must follow it
     seal          BLOB NOT NULL          -- over all these fields: a damaged row is not believed
 ) STRICT;
 
@@ -64,6 +65,7 @@ CREATE TABLE dropping (
     first INTEGER NOT NULL,              -- offsets, both ends included
     last  INTEGER NOT NULL,
     due   REAL NOT NULL,                 -- seconds since 1970 by the relay's clock
+    seal  BLOB NOT NULL,                 -- over these fields: damage must not name other entries
     PRIMARY KEY (space, first, last)
 ) STRICT, WITHOUT ROWID;
 
@@ -74,6 +76,7 @@ CREATE TABLE dropped (                   -- no two of a space touch
     first INTEGER NOT NULL,
     last  INTEGER NOT NULL,
     head  BLOB NOT NULL,                 -- cumulative head after `last`
+    seal  BLOB NOT NULL,
     PRIMARY KEY (space, last)
 ) STRICT, WITHOUT ROWID;
 
@@ -82,6 +85,7 @@ CREATE TABLE releasing (
     space INTEGER NOT NULL,
     chunk BLOB NOT NULL,
     due   REAL NOT NULL,
+    seal  BLOB NOT NULL,
     PRIMARY KEY (space, chunk)
 ) STRICT, WITHOUT ROWID;
 

@@ -1,0 +1,106 @@
+"""Making a checkpoint at one relay, step by step: whether, on the bundles of which earlier one, and its publication."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from chez.records.waiting import Budget
+from chez.spaces.permits import role_of
+from chez.spaces.statements import Role
+from chez.store.database import Connection
+from chez.sync.checkpoints import making
+from chez.sync.checkpoints.errands import Again, Answer, Ask, Errand, Put, Send
+from chez.sync.checkpoints.format import Manifest
+from chez.sync.checkpoints.heard import HEARD, MADE, SOUND, TAKEN, manifest_of, manifests, set_state
+from chez.sync.checkpoints.order import standing, upto_of
+from chez.sync.checkpoints.policy import worth
+from chez.sync.checkpoints.site import Site
+from chez.sync.entry import MANIFEST, Item
+from chez.sync.intake import TURN
+from chez_wire.limits import KIB
+
+__all__ = ("LEAST", "Drafting")
+
+_AHEAD: Final = 8
+"""Segments put at once: a few megabytes."""
+
+LEAST: Final = 16 * KIB
+"""Bytes of entries since the last checkpoint before another one is worth its manifest."""
+
+
+@dataclass(slots=True)
+class Drafting:
+    """The making of a space's checkpoints at one relay."""
+
+    site: Site
+    _weighed: bool = False
+
+    def step(self, db: Connection, answer: Answer | None) -> Errand:
+        """The next thing to do for the checkpoint that is being made, or is wanted."""
+        replica, space = self.site.replica, self.site.replica.space
+        role = role_of(space, replica.device)
+        if role is None or role < Role.WRITER:
+            return None
+        if db.execute("SELECT 1 FROM draft WHERE space = ?", (space.n,)).fetchone() is None:
+            return self._begin(db, answer) if replica.checkpoint_wanted or self._worth(db) else None
+        if not making.written(db, space.n):
+            making.work(db, space, replica.device, replica.entropy, Budget(TURN))
+            return Again()
+        if segments := making.unsent(db, space.n, _AHEAD):
+            return Put(tuple(segments))
+        return self._publish(db, answer)
+
+    def _begin(self, db: Connection, answer: Answer | None) -> Errand:
+        replica, n = self.site.replica, self.site.space
+        for entry, _, manifest in manifests(db, n, MADE, SOUND, TAKEN):
+            if entry in self.site.dead or not self.site.holds(db, manifest):
+                continue
+            if answer is None or answer.entry != entry:
+                return Ask(entry, tuple(manifest.segments))
+            if self.site.bears(db, manifest, answer):
+                return self._begin_on(db, (entry, manifest), answer)
+            self.site.dead.add(entry)
+        replica.checkpoint_wanted = making.begin(db, n, None)
+        return Again() if replica.checkpoint_wanted else None
+
+    def _begin_on(self, db: Connection, base: tuple[bytes, Manifest], answer: Answer) -> Errand:
+        replica, n = self.site.replica, self.site.space
+        before = standing(db, n, self.site.log(db), answer.drop)
+        replica.checkpoint_wanted = making.growth(db, n, base[1].vector) >= LEAST and making.begin(
+            db, n, base, upto_of(before and before[1]))
+        return Again() if replica.checkpoint_wanted else None
+
+    def _publish(self, db: Connection, answer: Answer | None) -> Errand:
+        replica, n = self.site.replica, self.site.space
+        (base,) = db.execute("SELECT base FROM draft WHERE space = ?", (n,)).fetchone()
+        if base is not None and (answer is None or answer.entry != base):
+            return Ask(base, tuple(manifest_of(db, n, base).segments))
+        manifest = making.finished(db, n)
+        making.clear(db, n)
+        # Where its base was outlived meanwhile it is said all the same, so that others know which segments do not
+        # serve; and another one is made.
+        replica.checkpoint_wanted = answer is not None and base is not None and not self.site.bears(
+            db, manifest, answer)
+        sealed, entry = replica.say(db, self.site.relay, Item(MANIFEST, "", "", msgspec.msgpack.encode(manifest)))
+        set_state(db, n, entry, MADE)
+        if replica.checkpoint_wanted:
+            self.site.dead |= {entry, bytes(base)}
+        replica.write_receipt(db, "checkpoint-made", {"entries": sum(
+            sequence for sequence, _ in manifest.vector.values()), "bytes": sum(
+            one.size for one in manifest.bundles), "written": manifest.bundles[-1].size})
+        return Send(sealed)
+
+    def _worth(self, db: Connection) -> bool:
+        """Whether there is so much that a checkpoint is made unasked: looked at once for each connection."""
+        replica, space = self.site.replica, self.site.replica.space
+        if self._weighed or not replica.automatic:
+            return False
+        self._weighed = True
+        last = next((manifest for _, _, manifest in manifests(db, space.n, HEARD, MADE, SOUND, TAKEN)), None)
+        state = space.membership.state
+        makers = sorted(device for device in state.devices if (state.right(device) or Role.READER) >= Role.WRITER)
+        replica.checkpoint_wanted = worth(making.growth(db, space.n, upto_of(last)),
+                                          0 if last is None else sum(one.size for one in last.bundles),
+                                          makers.index(replica.device) if replica.device in makers else len(makers))
+        return replica.checkpoint_wanted

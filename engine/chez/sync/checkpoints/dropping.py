@@ -1,0 +1,132 @@
+"""What an owner's device asks a relay to drop: entries that were vouched for, and chunks that no longer serve."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from chez.store.database import Connection
+from chez.sync.checkpoints.errands import Answer, Ask, Drop, Errand
+from chez.sync.checkpoints.format import Manifest, Vouch
+from chez.sync.checkpoints.heard import (
+    HEARD,
+    MADE,
+    OPEN,
+    SOUND,
+    TAKEN,
+    UNFIT,
+    manifest_of,
+    manifests,
+    set_vouch,
+    state_of,
+    vouches,
+)
+from chez.sync.checkpoints.order import chain, goes_as_far, last_known, standing
+from chez.sync.checkpoints.site import Site
+from chez.sync.checkpoints.vouching import fits, vouch_for
+from chez.sync.session import Dropping as Request
+from chez_wire.limits import ID_BYTES, MAX_DROPPED
+
+__all__ = ("Dropping",)
+
+_NO_CHECKPOINT: Final = bytes(ID_BYTES)
+"""What a vouch that has no ranges is for: it says nothing of any checkpoint."""
+
+
+@dataclass(slots=True)
+class Dropping:
+    """The dropping of a space's entries, and the releasing of its chunks, at one relay."""
+
+    site: Site
+    _passed: set[bytes] = field(default_factory=set)
+    """Vouches that can't be dropped on this connection, and checkpoints after which nothing can be released."""
+
+    def step(self, db: Connection, answer: Answer | None) -> Errand:
+        """The next thing to ask for."""
+        replica = self.site.replica
+        epoch = replica.epoch_at(db, self.site.relay)
+        control = replica.space.control_of(epoch)
+        if epoch.admin is None or control is None:
+            return None
+        log = self.site.log(db)
+        known = [entry for entry, _, _ in manifests(db, self.site.space, HEARD, MADE, SOUND, TAKEN)]
+        open = [(entry, author, vouch) for entry, author, vouch, state in vouches(db, self.site.space)
+                if state == OPEN and vouch.log == log and vouch.control == control.public
+                and entry not in self._passed]
+        # Of several the one that rests on the newest checkpoint first: the others may come too late then.
+        place = {entry: n for n, entry in enumerate(known)}
+        for entry, author, vouch in sorted(open, key=lambda one: place.get(one[2].manifest, len(known))):
+            may = self._may(db, entry, author, vouch, answer)
+            if isinstance(may, Ask):
+                return may
+            if may:
+                return Drop(entry, epoch.admin, Request(vouch.incarnation, vouch.follows, tuple(vouch.ranges),
+                                                        tuple(vouch.release), vouch.control, vouch.signature))
+        return self._release(db, log, answer)
+
+    def passed(self, entry: bytes) -> None:
+        """The relay did not drop what a vouch names, which may be another drop's fault: not on this connection."""
+        self._passed.add(entry)
+
+    def _may(self, db: Connection, entry: bytes, author: bytes, vouch: Vouch, answer: Answer | None) -> Ask | bool:
+        """Whether what a vouch names may be dropped now, or what is to be asked before."""
+        site = self.site
+        if not vouch.ranges:
+            return self._own(entry, author, vouch, answer)
+        try:
+            manifest = manifest_of(db, site.space, vouch.manifest)
+        except LookupError:
+            return False  # it is not here yet
+        if not site.counts(db, author, vouch) or not site.holds(db, manifest) or not fits(db, site, vouch, manifest):
+            set_vouch(db, site.space, entry, UNFIT)
+            return False
+        if answer is None or answer.entry != vouch.manifest:
+            return Ask(vouch.manifest, tuple(manifest.segments))
+        if vouch.follows == answer.drop and site.bears(db, manifest, answer):
+            return True
+        self._passed.add(entry)
+        return False
+
+    def _own(self, entry: bytes, author: bytes, vouch: Vouch, answer: Answer | None) -> Ask | bool:
+        """The same where chunks alone are released: who said so has looked, and nobody else asks for it."""
+        if author != self.site.replica.device:
+            return False
+        if answer is None or answer.entry != entry:
+            return Ask(entry, tuple(vouch.release))
+        self._passed.add(entry)
+        return vouch.follows == answer.drop
+
+    # --- releasing ------------------------------------------------------------------------
+
+    def _release(self, db: Connection, log: bytes, answer: Answer | None) -> Errand:
+        """Say which segments do not serve any more, if there are any."""
+        try:
+            stands = standing(db, self.site.space, log, last_known(db, self.site.space, log))
+        except LookupError:
+            return None
+        if stands is None or stands[0] in self._passed or not (chunks := self._outlived(db, log, *stands)):
+            return None
+        entry, manifest = stands
+        if answer is None or answer.entry != entry:
+            return Ask(entry, tuple(manifest.segments))
+        self._passed.add(entry)
+        if not answer.whole or answer.drop != last_known(db, self.site.space, log):
+            return None
+        return vouch_for(db, self.site, _NO_CHECKPOINT, answer.drop, [], chunks[:MAX_DROPPED])
+
+    def _outlived(self, db: Connection, log: bytes, entry: bytes, manifest: Manifest) -> list[bytes]:
+        """The segments of checkpoints that another one stands for too, which nobody may rest a drop on.
+
+        Only of those that were compared, here or by whoever vouched for a drop: any other could name whatever it
+        likes.
+        """
+        space = self.site.space
+        done = list(chain(db, space, log, last_known(db, space, log)))
+        trusted = {vouch.manifest for _, vouch in done}
+        serve, old = set(manifest.segments), []
+        for other, _, one in manifests(db, space, HEARD, MADE, SOUND, TAKEN):
+            behind = other != entry and goes_as_far(db, space, manifest.vector, one.vector)
+            if not behind:
+                serve.update(one.segments)
+            elif other in trusted or state_of(db, space, other) != HEARD:
+                old += one.segments
+        gone = {id for _, vouch in done for id in vouch.release}
+        return [id for id in dict.fromkeys(old) if id not in serve | gone]

@@ -1,0 +1,71 @@
+"""What a step of the desk asks of the relay, and what the relay answered about a checkpoint's segments."""
+
+from dataclasses import dataclass, field
+
+from chez import crypto
+from chez.sync.checkpoints.format import Segment
+from chez.sync.received import Received
+from chez.sync.sealed import Sealed
+from chez.sync.session import Dropping
+
+__all__ = ("Again", "Answer", "Ask", "Drop", "Errand", "Get", "Put", "Send")
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """There is more to do here; `received` is what a turn of taking in led to."""
+
+    received: Received | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """These segments are to come from the relay."""
+
+    ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """The relay is to have these segments."""
+
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Whether the relay holds all these segments of a checkpoint, by its entry, and which drop was its last one."""
+
+    entry: bytes
+    ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """An own entry was made."""
+
+    sealed: Sealed
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The relay is to drop what a vouch, by its entry, names."""
+
+    entry: bytes
+    admin: crypto.SigningKey = field(repr=False)
+    dropping: Dropping
+
+
+Errand = Again | Get | Put | Ask | Send | Drop | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the relay said to an `Ask`: whether it holds all, and the name of its last drop at that moment.
+
+    The name is empty when it refused to say.
+    """
+
+    entry: bytes
+    whole: bool
+    drop: bytes

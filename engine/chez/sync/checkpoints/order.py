@@ -1,0 +1,83 @@
+"""In which order a relay's drops came, by their names, and what follows from that. No I/O.
+
+A drop names the one before it (`chez_wire.dropping.drop_hash`), and a relay does it only where that is its last
+one. So its drops are a chain, which the vouches in the log spell out. What holds after each of them:
+
+- the checkpoint of the last one with ranges stands for all that was ever dropped at this log;
+- the relay holds all its segments, and keeps them.
+
+It holds because whoever vouches has asked, at one moment, which drop is the last and whether the segments
+are there; because the checkpoint that a drop rests on goes at least as far, for each author, as the one before it;
+and because no drop releases a segment of the checkpoint that stands after it. Of two checkpoints made at once
+one is dropped first; the other's vouch is worth nothing then, and a new one is said only if that rule allows.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from chez.store.database import Connection
+from chez.sync.chains import place_of
+from chez.sync.checkpoints.format import Manifest, Vouch
+from chez.sync.checkpoints.heard import ASKED, LATE, OPEN, manifest_of, set_vouch, vouches
+from chez_wire.dropping import NO_DROP, drop_hash
+
+__all__ = ("chain", "goes_as_far", "last_known", "learn", "standing", "upto_of")
+
+
+def chain(db: Connection, space: int, log: bytes, drop: bytes) -> Iterator[tuple[bytes, Vouch]]:
+    """The vouches of a log's drops by their entries, the last one first, as far back as they were heard of."""
+    named = {drop_hash(vouch.follows, vouch.ranges, vouch.release): (entry, vouch)
+             for entry, _, vouch, _ in vouches(db, space) if vouch.log == log}
+    while (found := named.pop(drop, None)) is not None:
+        yield found
+        drop = found[1].follows
+
+
+def learn(db: Connection, space: int, log: bytes, drop: bytes) -> None:
+    """A relay said which drop was its last one: what its drops were is known, and which vouches came too late."""
+    done = {entry for entry, _ in chain(db, space, log, drop)}
+    for entry, _, vouch, state in vouches(db, space):
+        if vouch.log == log and entry in done and state != ASKED:
+            set_vouch(db, space, entry, ASKED)
+        elif vouch.log == log and state == OPEN and vouch.follows != drop and entry not in done:
+            set_vouch(db, space, entry, LATE)
+
+
+def last_known(db: Connection, space: int, log: bytes) -> bytes:
+    """The name of a log's last drop, as far as is known here: a relay said so, or was asked for it."""
+    done = {drop_hash(vouch.follows, vouch.ranges, vouch.release): vouch.follows
+            for _, _, vouch, state in vouches(db, space) if vouch.log == log and state == ASKED}
+    return next((name for name in done if name not in done.values()), NO_DROP)
+
+
+def standing(db: Connection, space: int, log: bytes, drop: bytes) -> tuple[bytes, Manifest] | None:
+    """The checkpoint, by its entry, that stands for all that was dropped up to a drop; None before the first.
+
+    Raises `LookupError` when that is not known here.
+    """
+    for _, vouch in chain(db, space, log, drop):
+        if vouch.ranges:
+            return vouch.manifest, manifest_of(db, space, vouch.manifest)
+        drop = vouch.follows
+    if drop != NO_DROP:
+        raise LookupError("nobody said here what the relay's last drop was")
+    return None
+
+
+def upto_of(manifest: Manifest | None) -> dict[bytes, tuple[int, bytes]]:
+    """Up to where a checkpoint stands; nowhere, where there is none."""
+    return {} if manifest is None else manifest.vector
+
+
+def goes_as_far(db: Connection, space: int, vector: Mapping[bytes, tuple[int, bytes]],
+                other: Mapping[bytes, tuple[int, bytes]]) -> bool:
+    """Whether a vector has all that another one has, by the chains that are here."""
+    for author, at in other.items():
+        mine = vector.get(author)
+        if mine == at:
+            continue
+        if mine is None or mine[0] < at[0]:
+            return False
+        here, there = place_of(db, space, author, *mine), place_of(db, space, author, *at)
+        if here is None or there is None or here.branch or there.branch:
+            return False  # beyond a fork it is another chain
+    return True

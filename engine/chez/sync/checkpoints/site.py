@@ -1,0 +1,79 @@
+"""One space at one relay: what is asked of the store about checkpoints there, whatever is to be done about them."""
+
+from dataclasses import dataclass, field
+
+from chez.store.database import Connection
+from chez.sync.chains import place_of
+from chez.sync.checkpoints.errands import Answer
+from chez.sync.checkpoints.format import Manifest, Vouch
+from chez.sync.checkpoints.heard import REFUSED
+from chez.sync.checkpoints.order import goes_as_far, standing, upto_of
+from chez.sync.entry import CHANGES, log_name
+from chez.sync.replica import Replica
+
+__all__ = ("Site",)
+
+
+@dataclass(slots=True)
+class Site:
+    """`relay` is the relay's row in the store; what it remembers holds for one connection."""
+
+    replica: Replica
+    relay: int
+    lacking: set[bytes] = field(default_factory=set)
+    """Checkpoints that could not be read here: their segments are not all there, or their keys are not here."""
+    dead: set[bytes] = field(default_factory=set)
+    """Checkpoints that nothing can rest on at this relay: it does not hold them whole, or they go less far than the
+    one that stands for what was dropped."""
+
+    @property
+    def space(self) -> int:
+        """The space's row in the store."""
+        return self.replica.space.n
+
+    def holds(self, db: Connection, manifest: Manifest) -> bool:
+        """Whether all that a checkpoint stands for is here."""
+        return all(place_of(db, self.space, author, *at) is not None for author, at in manifest.vector.items())
+
+    def covered(self, db: Connection, manifest: Manifest) -> set[bytes]:
+        """The hashes of the entries that a checkpoint stands for."""
+        return {hash for author, (sequence, _) in manifest.vector.items() for (hash,) in db.execute(
+            "SELECT hash FROM entry WHERE space = ? AND author = ? AND branch = 0 AND sequence <= ? AND kind = ?",
+            (self.space, author, sequence, CHANGES))}
+
+    def independent(self, voucher: bytes, maker: bytes) -> bool:
+        """Whether a device may vouch for a checkpoint: another person's, where there is one with a device."""
+        state = self.replica.space.membership.state
+        makers = state.persons_of(maker)
+        others = {person for person in state.members if person not in makers and any(state.devices_of(person))}
+        mine = state.persons_of(voucher) & set(state.members)
+        return bool(mine & others) if others else bool(mine)
+
+    def counts(self, db: Connection, voucher: bytes, vouch: Vouch) -> bool:
+        """Whether a vouch is independent of who made the checkpoint, and that was not refused."""
+        row = db.execute("SELECT author, state FROM checkpoint WHERE space = ? AND entry = ?",
+                         (self.space, vouch.manifest)).fetchone()
+        return row is not None and row[1] != REFUSED and self.independent(voucher, row[0])
+
+    def bears(self, db: Connection, manifest: Manifest, answer: Answer) -> bool:
+        """Whether a drop may rest on a checkpoint after the relay's last one: it is whole, and goes as far."""
+        try:
+            before = standing(db, self.space, self.log(db), answer.drop)
+        except LookupError:
+            return False
+        return answer.whole and goes_as_far(db, self.space, manifest.vector, upto_of(before and before[1]))
+
+    def log(self, db: Connection) -> bytes:
+        """The name of the relay's log."""
+        return log_name(self.incarnation(db), self.replica.space.handle)
+
+    def incarnation(self, db: Connection) -> bytes:
+        """Of the relay's store."""
+        (incarnation,) = db.execute("SELECT incarnation FROM cursor WHERE space = ? AND relay = ?",
+                                    (self.space, self.relay)).fetchone()
+        return bytes(incarnation)
+
+    def url(self, db: Connection) -> str:
+        """The relay's address."""
+        (url,) = db.execute("SELECT url FROM relay WHERE n = ?", (self.relay,)).fetchone()
+        return str(url)
