@@ -17,6 +17,7 @@
     │   ├── StorageFailed       disk full, read-only, unreadable
     │   ├── RelayUnreachable    no connection, or it broke
     │   │   └── NotARelay         something else answers there: a network's login page, a web server
+    │   │       └── WrongPin        what answers there has a key that is none of those pinned
     │   ├── RelayRefused        the relay answered, with a refusal
     │   └── Unanswered          nobody answered yet: an owner's device is not in step with the relay
     └── Untrusted             bytes from outside, or from a damaged disk, fail a check
@@ -41,6 +42,7 @@ __all__ = (
     "HomeCopied", "HomeExists", "HomeLocked", "HomeMissing", "InvalidValue", "KeyringUnavailable", "LockedOut",
     "MigrationFailed", "Misuse", "NotARelay", "NotAllowed", "NotFound", "RecordPurged", "RelayMisbehaved",
     "RelayRefused", "RelayUnreachable", "StorageFailed", "Unanswered", "Unavailable", "Untrusted", "WrongPassphrase",
+    "WrongPin",
 )
 
 
@@ -131,6 +133,10 @@ class RelayUnreachable(Unavailable):
 
 class NotARelay(RelayUnreachable):
     """Something answers at the relay's address, and it is no relay."""
+
+
+class WrongPin(NotARelay):
+    """What answers at the relay's address has another key than those that it is pinned to; it was told nothing."""
 
 
 class RelayRefused(Unavailable):

@@ -18,6 +18,7 @@ from chez_relay.release import release
 from chez_relay.settings import SETTINGS, parse_address
 from chez_relay.storage.census import census
 from chez_relay.storage.copies import FILE_NAME
+from chez_relay.tls import pin_in
 from chez_wire.frames import PROTOCOL_VERSION
 
 __all__ = ("main",)
@@ -232,6 +233,22 @@ def top(settings: Configuration, status: str | None, interval: float, times: int
 
     with contextlib.suppress(KeyboardInterrupt):
         watch(Console(), lambda: fetch(address), interval=interval, times=times)
+
+
+@main.command()
+@click.argument("certificate", type=click.Path(dir_okay=False, path_type=Path), required=False, metavar="[FILE]")
+@_settings
+def pin(settings: Configuration, certificate: Path | None) -> None:
+    """Print the pin of the certificate's key, which devices may name: `chez relay add wss://... --pin PIN`.
+
+    Of the certificate in a PEM file, or of `tls_certificate`. It stays the same while certificates are
+    renewed for the same key. Before you change the key, tell the next one's pin: make its
+    certificate, self-signed if you like, and print it from that file.
+    """
+    file = certificate or (Path(settings["tls_certificate"]) if settings["tls_certificate"] else None)
+    if file is None:
+        raise BadConfiguration("no certificate is set", "name its file, or set `tls_certificate`")
+    click.echo(pin_in(file))
 
 
 @main.command()

@@ -20,6 +20,7 @@ from chez_relay.config import Configuration
 from chez_relay.errors import RelayError
 from chez_relay.storage.census import census
 from chez_relay.storage.copies import FILE_NAME
+from chez_relay.tls import pin_in
 from chez_wire.limits import MIB
 
 __all__ = ("Finding", "examine")
@@ -187,6 +188,7 @@ def _secrets(settings: Configuration, now: float) -> Iterator[Finding]:
     if certificate is not None:
         days = int((certificate.expires - now) // 86400)
         text = f"it ends in {days} days" if days > 0 else "it is over"
+        text += f"; its key's pin is {pin_in(Path(settings['tls_certificate']))}"
         yield Finding("certificate", 2 if days <= 0 else 1 if days < CERTIFICATE_DAYS else 0, text)
 
 

@@ -4,8 +4,9 @@ import ssl
 from pathlib import Path
 
 from chez_relay.errors import BadConfiguration
+from chez_wire.pins import pin_of
 
-__all__ = ("Certificate",)
+__all__ = ("Certificate", "pin_in")
 
 
 class Certificate:
@@ -42,6 +43,22 @@ class Certificate:
                                    "both are PEM files, and the key has no passphrase") from error
         except OSError as error:
             raise BadConfiguration(f"the certificate or its key can't be read: {error.strerror}") from error
+
+
+def pin_in(certificate: Path) -> str:
+    """The pin of the key of the first certificate in a PEM file, which is the relay's own.
+
+    Raises `BadConfiguration` when it can't be read.
+    """
+    try:
+        text = certificate.read_text(encoding="ascii", errors="replace")
+    except OSError as error:
+        raise BadConfiguration(f"the certificate can't be read: {error.strerror}") from error
+    begin, end = text.find(ssl.PEM_HEADER), text.find(ssl.PEM_FOOTER)
+    try:
+        return pin_of(ssl.PEM_cert_to_DER_cert(text[max(begin, 0):end + len(ssl.PEM_FOOTER)]))
+    except ValueError as error:
+        raise BadConfiguration(f"there is no certificate in {certificate}", "it is a PEM file") from error
 
 
 def _context() -> ssl.SSLContext:

@@ -1,15 +1,21 @@
 """wss:// with certificate files: who is trusted, and certificates that are replaced while the relay serves."""
 
 import asyncio
+import base64
 import datetime
+import hashlib
 import signal
 import ssl
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from chez.errors import RelayUnreachable
 from chez.sync.connection import connect, open_socket
+from chez_relay.cli import main
 from chez_relay.errors import BadConfiguration
 from chez_relay.tls import Certificate
 from chez_wire.login import Role
@@ -105,3 +111,18 @@ def test_what_is_no_certificate_is_a_typed_error(tmp_path: Path) -> None:
 def test_the_end_of_a_certificate_is_known(tmp_path: Path, ends: int, expected: float) -> None:
     """It is told in seconds since 1970, and 0 for one that is over."""
     assert Certificate(*Authority.make(tmp_path).issue(ends=ends)).expires == expected
+
+
+def test_the_operator_prints_the_pin_of_the_key(tmp_path: Path) -> None:
+    """`chez-relay pin` of a file or of the settings, and `doctor`: what `cryptography` finds; else a line says why."""
+    chain, key = Authority.make(tmp_path).issue()
+    spki = x509.load_pem_x509_certificate(chain.read_bytes()).public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    expected = "sha256:" + base64.b64encode(hashlib.sha256(spki).digest()).decode()
+    run = CliRunner()
+    assert run.invoke(main, ["pin", str(chain)]).output == run.invoke(main, ["pin", *options((chain, key))]).output
+    assert run.invoke(main, ["pin", str(chain)]).output.strip() == expected
+    assert expected in run.invoke(main, ["doctor", "--data", str(tmp_path), *options((chain, key))]).output
+    for bad in ([], [str(key)], [str(tmp_path / "nothing")]):
+        failed = run.invoke(main, ["pin", *bad])
+        assert failed.exit_code == 1 and failed.output.startswith("Error: ")

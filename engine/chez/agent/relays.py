@@ -17,6 +17,16 @@ class _Url(Params, frozen=True, kw_only=True):
     url: str
 
 
+class _Pinned(Params, frozen=True, kw_only=True):
+    url: str
+    pins: list[str] | None = None
+
+
+class _Pins(Params, frozen=True, kw_only=True):
+    url: str
+    pins: list[str]
+
+
 class _Token(Params, frozen=True, kw_only=True):
     url: str
     token: str
@@ -24,13 +34,14 @@ class _Token(Params, frozen=True, kw_only=True):
 
 class _MaybeUrl(Params, frozen=True, kw_only=True):
     url: str | None = None
+    pins: list[str] | None = None
 
 
 async def relay_set(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Set the relay that the home is known by; without a url, tell which it is."""
     asked = read_params(params, _MaybeUrl)
     if asked.url is not None:
-        await home.set_relay(asked.url)
+        await home.set_relay(asked.url, pins=asked.pins)
     return {"relay": home.relay}
 
 
@@ -42,8 +53,16 @@ async def relay_list(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 async def relay_add(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Keep everything at one more relay."""
-    await home.relays.add(read_params(params, _Url).url)
+    asked = read_params(params, _Pinned)
+    await home.relays.add(asked.url, pins=asked.pins)
     return {"relays": plain((await home.status()).relays)}
+
+
+async def relay_pin(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Say which keys a relay may have."""
+    asked = read_params(params, _Pins)
+    await home.relays.pin(asked.url, asked.pins)
+    return {"relay": asked.url, "pins": list(home.relays.pins(asked.url))}
 
 
 async def relay_token(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -60,6 +79,7 @@ async def relay_remove(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 
 VERBS: Final[Mapping[str, "Verb"]] = {
-    "relay-add": relay_add, "relay-list": relay_list, "relay-remove": relay_remove, "relay-set": relay_set,
+    "relay-add": relay_add, "relay-list": relay_list, "relay-pin": relay_pin,
+    "relay-remove": relay_remove, "relay-set": relay_set,
     "relay-token": relay_token,
 }

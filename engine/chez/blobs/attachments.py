@@ -297,7 +297,7 @@ class Blobs:
         """
         async with self._sending:
             try:
-                sent = await Sender(self._shared, link.relay, link.url).send_waiting()
+                sent = await Sender(self._shared, link.relay, link.address).send_waiting()
             except ChezError as error:
                 self._problem = str(error)
                 raise

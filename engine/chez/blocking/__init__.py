@@ -830,9 +830,9 @@ class Home(Opened[AsyncHome]):
         """
         return self._portal.call(lambda call: self._inner.transaction(inside(self._portal, work, Transaction)))
 
-    def set_relay(self, url: str) -> None:
-        """Remember the relay that `sync` and `connect` use. Raises `InvalidValue`."""
-        self._portal.call(lambda call: self._inner.set_relay(url))
+    def set_relay(self, url: str, *, pins: Sequence[str] | None = None) -> None:
+        """Remember the relay that `sync` and `connect` use. Raises `InvalidValue`; with `pins` as `Relays.pin`."""
+        self._portal.call(lambda call: self._inner.set_relay(url, pins=pins))
 
     def sync(
         self,
@@ -1055,6 +1055,11 @@ class Link(Front[AsyncLink]):
     def url(self) -> str:
         """The relay's address."""
         return self._inner.url
+
+    @property
+    def address(self) -> str:
+        """The same with the pins of its key, if there are any: what is dialled."""
+        return self._inner.address
 
     @property
     def error(self) -> ChezError | None:
@@ -1283,13 +1288,31 @@ class Relays(Front[AsyncRelays]):
         """How the connection to each stands, that of the home first."""
         return self._portal.do(lambda: self._inner.list())
 
-    def add(self, url: str) -> None:
+    def add(self, url: str, *, pins: Sequence[str] | None = None) -> None:
         """Keep everything at one more relay, which is filled with what is here; at once while connected.
 
-        Again is fine. Raises `InvalidValue` for what is no relay's address, `NotFound` while the home has no relay
-        (`Home.set_relay`).
+        With `pins` as in `pin`. Again is fine. Raises `InvalidValue` for what is no relay's address, and as `pin`,
+        `NotFound` while the home has no relay (`Home.set_relay`).
         """
-        self._portal.call(lambda call: self._inner.add(url))
+        self._portal.call(lambda call: self._inner.add(url, pins=pins))
+
+    def pin(self, url: str, pins: Sequence[str]) -> None:
+        """Dial a relay from now on only if its certificate's key is one of these; without any, as any that is trusted.
+
+        A pin is `sha256:` and the hash of the certificate's SubjectPublicKeyInfo in base64, which `chez-relay pin`
+        prints. It comes beside the trust in the certificate, not in its place. Name two, the key in use and the next
+        one, and a relay may change its key. Who answers with another one is told nothing (`WrongPin`). Raises
+        `InvalidValue` for what is no pin, for more than eight, and for an address without TLS.
+        """
+        self._portal.call(lambda call: self._inner.pin(url, pins))
+
+    def pins(self, url: str) -> tuple[str, ...]:
+        """The pins that this home has for a relay."""
+        return self._portal.do(lambda: self._inner.pins(url))
+
+    def address(self, url: str) -> str:
+        """What is dialled to reach a relay: its URL, with the pins that this home has for it behind a `#`."""
+        return self._portal.do(lambda: self._inner.address(url))
 
     def token(self, url: str, token: str) -> None:
         """Remember the token that a relay's operator gave out, which some want for making spaces; empty forgets it.

@@ -101,7 +101,7 @@ class Answering:
         opened = await self._open(link.url)
         if not opened:
             return ""
-        async with connect(link.url) as relay:
+        async with connect(link.address) as relay:
             await self._watch(relay, opened)
             left = await self._work_off(relay, link, opened)
         named = " and ".join(sorted({repr(opened[inbox].held.space.name) for inbox in left}))
@@ -194,7 +194,7 @@ class Answering:
 
     async def _serve(self, link: Link, opened: dict[bytes, Own]) -> None:
         """Answer what comes until there are other invitations."""
-        async with connect(link.url) as relay:
+        async with connect(link.address) as relay:
             await self._watch(relay, opened)
             tasks = [asyncio.create_task(self._follow(relay, link, opened)),
                      asyncio.create_task(self._changed(link, opened))]
@@ -262,7 +262,7 @@ class Answering:
         else:
             await link.reached(one.held.space.id, IN_STEP)
         with suppress(RelayRefused):  # the guest's inbox is gone: it asks again, or never
-            await inboxes.put(link.url, inbox_of(request.reply.inbox.public), request.reply.put,
+            await inboxes.put(link.address, inbox_of(request.reply.inbox.public), request.reply.put,
                               request.reply.seal(answer, crypto.random_bytes(crypto.NONCE_BYTES)))
 
     async def _note_nonsense(self, one: Own) -> None:

@@ -51,15 +51,15 @@ async def delete_space(database: Database, syncing: Syncing, journal: Journal, h
                                "WHERE space = ?", (space.n,)))
 
     for url, epoch in await database.write(check):
-        await _delete_at(url, held.space, epoch)
+        await _delete_at(syncing.address(url), held.space, epoch)
     await syncing.erase(held, lambda db: _end(db, journal, held, device.id, deleted=True))
 
 
-async def _delete_at(url: str, space: SpaceKeys, last: bytes) -> None:
+async def _delete_at(address: str, space: SpaceKeys, last: bytes) -> None:
     """Delete a space at a relay, by the admin key of the epoch that it had last, or else of another."""
     epochs = sorted(space.epochs.values(), key=lambda epoch: (epoch.id != last, -epoch.number, epoch.id))
     refusal = RelayRefused("no key that is here deletes this space at its relay", "Sync first.", reason="denied")
-    async with connect(url) as relay:
+    async with connect(address) as relay:
         for epoch in epochs:
             if epoch.admin is None:
                 continue

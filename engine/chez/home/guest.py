@@ -32,8 +32,8 @@ _REFUSED: Final = {
 }
 
 
-async def ask(link: InviteLink, card: Card, device: DeviceKeys, timeout: float, now: int) -> str:
-    """Ask to be let in, and wait for the answer: the space link. `now` in Unix milliseconds.
+async def ask(link: InviteLink, address: str, card: Card, device: DeviceKeys, timeout: float, now: int) -> str:
+    """Ask to be let in at the relay's address, and wait for the answer: the space link. `now` in Unix milliseconds.
 
     Raises `NotAllowed` with what was answered, or for an invitation that ended, `NotFound`
     when the relay knows of none, `Unanswered` after `timeout` seconds, `InvalidValue` for a
@@ -47,7 +47,7 @@ async def ask(link: InviteLink, card: Card, device: DeviceKeys, timeout: float, 
     request = seal_request(link, card, device, reply)
     left = min(MAX_INBOX_TTL, (link.expires - now) // 1000 + DAY)
     try:
-        async with asyncio.timeout(timeout), connect(link.relay) as relay:
+        async with asyncio.timeout(timeout), connect(address) as relay:
             return await _ask(relay, link, reply, request, left, min(PATIENCE, timeout / 2))
     except TimeoutError:
         raise Unanswered(f"nobody has answered yet who may let you into {link.name!r}",

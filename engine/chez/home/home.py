@@ -314,9 +314,11 @@ class Home:
 
     # --- sync ---------------------------------------------------------------------------
 
-    async def set_relay(self, url: str) -> None:
-        """Remember the relay that `sync` and `connect` use. Raises `InvalidValue`."""
+    async def set_relay(self, url: str, *, pins: Sequence[str] | None = None) -> None:
+        """Remember the relay that `sync` and `connect` use. Raises `InvalidValue`; with `pins` as `Relays.pin`."""
         relay_name(url)
+        if pins is not None:
+            await self.relays.pin(url, pins)
         space = self._replica.space
         await self._database.write(lambda db: db.execute("UPDATE space SET relay = ? WHERE n = ?", (url, space.n)))
         self.relay = space.relay = url
@@ -384,7 +386,8 @@ class Home:
         Show `pairing.code`, then `await pairing.confirm(ask)`. Raises `NotAllowed` when five
         wrong codes were tried within the last hour: somebody may be guessing.
         """
-        return pair(self._database, self._spaces, self._device, self.journal, self._syncing.choose(url),
+        chosen = self._syncing.choose(url)
+        return pair(self._database, self._spaces, self._device, self.journal, chosen, self._syncing.address(chosen),
                     unix_milliseconds)
 
     # --- what lives as long as the home is open -------------------------------------------

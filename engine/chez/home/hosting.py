@@ -45,6 +45,7 @@ class Hosting:
         self._journal = journal
         self._role = role
         self._url = url
+        self._address = syncing.address(url)
         self._code = new_code(crypto.random_bytes(8))
         self._machine = Host(self._code, crypto.random_bytes(32))
         self.code: str = full_code(self._code, url)
@@ -88,16 +89,16 @@ class Hosting:
 
     async def _tell(self, message: bytes) -> None:
         key, box = mailbox(self._code, True, "invitation")
-        await inboxes.put(self._url, box, key, message)
+        await inboxes.put(self._address, box, key, message)
         self._told = True
 
     async def open(self) -> None:
         """Make both inboxes and leave the hello in one."""
         for to_guest in (True, False):
             key, _ = mailbox(self._code, to_guest, "invitation")
-            await inboxes.create(self._url, key, key.public, ttl=CODE_SECONDS)
+            await inboxes.create(self._address, key, key.public, ttl=CODE_SECONDS)
         key, box = mailbox(self._code, True, "invitation")
-        await inboxes.put(self._url, box, key, self._machine.hello)
+        await inboxes.put(self._address, box, key, self._machine.hello)
 
     async def close(self) -> None:
         """Remove what is left for the host; a welcome must stay until it is taken.
@@ -108,7 +109,7 @@ class Hosting:
             async with asyncio.timeout(CLOSE_SECONDS):
                 for to_guest in (False,) if self._told else (True, False):
                     key, _ = mailbox(self._code, to_guest, "invitation")
-                    async with inboxes.watch(self._url, key) as items:
+                    async with inboxes.watch(self._address, key) as items:
                         await items.ack(2**62)
                 if not self._told:
                     await self._tell(self._machine.refuse())
@@ -116,7 +117,7 @@ class Hosting:
     async def _guest(self) -> Card:
         key, _ = mailbox(self._code, False, "invitation")
         try:
-            async with asyncio.timeout(CODE_SECONDS), inboxes.watch(self._url, key) as items:
+            async with asyncio.timeout(CODE_SECONDS), inboxes.watch(self._address, key) as items:
                 async for item in items:
                     await items.ack(item.number)
                     return self._machine.receive(item.item)

@@ -52,7 +52,7 @@ async def come_in(home: OpenHome, text: str, timeout: float, now: int) -> int:
     code, named = split_code(text)
     url = named or home.syncing.choose(None)
     card = await home.database.read(lambda db: own_card(db, home.spaces.private.replica, home.person))
-    return await join_space(home, SpaceLink.read(await visit(code, url, card, home.device)))
+    return await join_space(home, SpaceLink.read(await visit(code, home.syncing.address(url), card, home.device)))
 
 
 async def _by_invitation(home: OpenHome, invitation: InviteLink, timeout: float, now: int) -> int:
@@ -60,7 +60,8 @@ async def _by_invitation(home: OpenHome, invitation: InviteLink, timeout: float,
     card = await home.database.read(lambda db: own_card(db, home.spaces.private.replica, home.person))
     await home.journal.append("invitation-asked", {"name": invitation.name, "space": invitation.space.hex(),
                                                    "relay": invitation.relay})
-    link = SpaceLink.read(await ask(invitation, card, home.device, timeout, now))
+    address = home.syncing.address(invitation.relay)
+    link = SpaceLink.read(await ask(invitation, address, card, home.device, timeout, now))
     if link.space != invitation.space:
         raise InvalidValue(f"what answered the invitation to {invitation.name!r} names another space",
                            "Ask who made it for a new one.")
@@ -77,7 +78,7 @@ async def join_space(home: OpenHome, link: SpaceLink) -> int:
     relay_name(link.relay)
     _check_new(home, link.space, link.handle)
     try:
-        found = await _survey(link, home.device.sealing)
+        found = await _survey(home, link, home.device.sealing)
     except NotFound:
         raise NotFound(f"{relay_name(link.relay)} has no keys for you to the space {link.name!r}",
                        "Either you were not let in yet, or who did so was not in step with the relay since: "
@@ -100,7 +101,7 @@ async def follow_space(home: OpenHome, address: Address) -> int:
         raise NotAllowed(f"you have the space {held.space.name!r} already", "`chez sync` brings what is new.")
     _check_place(home, address.space, address.handle)
     try:
-        found = await _survey(address, address.key)
+        found = await _survey(home, address, address.key)
     except NotFound:
         raise NotFound(f"{relay_name(address.relay)} has no public space at this address",
                        "It was deleted or moved, or who publishes it was not in step with the relay since.") from None
@@ -109,8 +110,9 @@ async def follow_space(home: OpenHome, address: Address) -> int:
     return await _keep(home, address, found, "space-followed")
 
 
-async def _survey(where: SpaceLink | Address, key: SealingKey) -> Survey:
-    return await survey(where.relay, where.handle, tag_of(where.space, key.public), key, space=where.space)
+async def _survey(home: OpenHome, where: SpaceLink | Address, key: SealingKey) -> Survey:
+    return await survey(home.syncing.address(where.relay), where.handle, tag_of(where.space, key.public), key,
+                        space=where.space)
 
 
 async def _keep(home: OpenHome, where: SpaceLink | Address, found: Survey, kind: str) -> int:

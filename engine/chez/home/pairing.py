@@ -87,12 +87,13 @@ class Pairing:
     """
 
     def __init__(self, database: Database, spaces: HeldSpaces, device: DeviceKeys, journal: Journal, url: str,
-                 person: bytes) -> None:
+                 address: str, person: bytes) -> None:
         self._database = database
         self._spaces = spaces
         self._device = device
         self._journal = journal
         self._url = url
+        self._address = address
         self._code = new_code(crypto.random_bytes(8))
         self._machine = OldDevice(self._code, crypto.random_bytes(32), person)
         self._told = False
@@ -128,7 +129,7 @@ class Pairing:
 
     async def _tell(self, message: bytes) -> None:
         key, box = mailbox(self._code, True)
-        await inboxes.put(self._url, box, key, message)
+        await inboxes.put(self._address, box, key, message)
         self._told = True
 
     async def _close(self) -> None:
@@ -140,7 +141,7 @@ class Pairing:
             async with asyncio.timeout(CLOSE_SECONDS):
                 for to_new in (False,) if self._told else (True, False):
                     key, _ = mailbox(self._code, to_new)
-                    async with inboxes.watch(self._url, key) as items:
+                    async with inboxes.watch(self._address, key) as items:
                         await items.ack(2**62)
                 if not self._told:
                     await self._tell(self._machine.refuse())
@@ -149,13 +150,13 @@ class Pairing:
         """Make both inboxes and leave the hello in one."""
         for to_new in (True, False):
             key, _ = mailbox(self._code, to_new)
-            await inboxes.create(self._url, key, key.public, ttl=CODE_SECONDS)
+            await inboxes.create(self._address, key, key.public, ttl=CODE_SECONDS)
         key, box = mailbox(self._code, True)
-        await inboxes.put(self._url, box, key, self._machine.hello)
+        await inboxes.put(self._address, box, key, self._machine.hello)
 
     async def _introduction(self, to_old: crypto.SigningKey) -> Introduction:
         try:
-            async with asyncio.timeout(CODE_SECONDS), inboxes.watch(self._url, to_old) as items:
+            async with asyncio.timeout(CODE_SECONDS), inboxes.watch(self._address, to_old) as items:
                 async for item in items:
                     await items.ack(item.number)
                     return self._machine.receive(item.item)
@@ -189,15 +190,16 @@ class Pairing:
 
 @asynccontextmanager
 async def pair(database: Database, spaces: HeldSpaces, device: DeviceKeys, journal: Journal, url: str,
-               now: Callable[[], int]) -> AsyncIterator[Pairing]:
+               address: str, now: Callable[[], int]) -> AsyncIterator[Pairing]:
     """Make a code and its inboxes; on leaving, what is left in them is removed.
 
-    `now` gives Unix milliseconds. Raises `NotAllowed` after too many wrong codes.
+    `address` is the relay's `url` with its pins, `now` gives Unix milliseconds. Raises `NotAllowed` after
+    too many wrong codes.
     """
     await check_guesses(journal, "pairing-refused", now)
     create = spaces.private.space.membership.create
     assert create is not None  # load_space refuses a space without it
-    pairing = Pairing(database, spaces, device, journal, url, create.person)
+    pairing = Pairing(database, spaces, device, journal, url, address, create.person)
     await pairing._open()
     try:
         yield pairing

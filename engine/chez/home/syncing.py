@@ -25,6 +25,7 @@ from chez.sync.keeping import Keeping
 from chez.sync.link import Link
 from chez.sync.meeting import Acquaintances
 from chez.sync.moving import go_to, strayed
+from chez.sync.pinning import join
 
 __all__ = ("Syncing", "connected_already", "relay_row")
 
@@ -58,13 +59,15 @@ class Syncing:
         self._answering: Answering | None = None
         self._running: _Running | None = None
         self._beside: list[str] = []
+        self._pins: dict[str, tuple[str, ...]] = {}
         self._also: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
 
     async def load(self) -> None:
         """Learn from the store which relays are beside the home's. Called when the home opens."""
         rows = await self._database.read(lambda db: db.execute(
-            "SELECT url FROM relay WHERE beside = 1 ORDER BY n").fetchall())
-        self._beside = [url for (url,) in rows]
+            "SELECT url, beside, pins FROM relay ORDER BY n").fetchall())
+        self._beside = [url for url, beside, _ in rows if beside]
+        self._pins = {url: tuple(pins.split(",")) for url, _, pins in rows if pins}
         met = await self._database.read(lambda db: db.execute("SELECT n FROM relay WHERE url LIKE 'lan:%'").fetchall())
         for held in self.spaces.all.values():  # what they lack is to be known when they are met again
             held.replica.relays.kept |= {n for (n,) in met}
@@ -135,9 +138,14 @@ class Syncing:
         return min(links, key=lambda link: states.index(link.status_of(space.id)), default=None)
 
     def nearest(self, space: SpaceKeys) -> list[str]:
-        """The relays that pieces of a space are fetched from, that it stands best with first."""
+        """The addresses of the relays that pieces of a space are fetched from, that it stands best with first."""
         urls, best = self.urls_of(space), self.link_of(space)
-        return urls if best is None else [best.url, *(url for url in urls if url != best.url)]
+        ordered = urls if best is None else [best.url, *(url for url in urls if url != best.url)]
+        return [self.address(url) for url in ordered]
+
+    def address(self, url: str) -> str:
+        """What is dialled to reach a relay: its URL, and the pins that are known of its key."""
+        return join(url, self._pins.get(url, ()))
 
     @asynccontextmanager
     async def connected(self, url: str, *, retry: bool, send: bool) -> AsyncIterator[Link]:
@@ -219,7 +227,7 @@ class Syncing:
         for held in spaces:
             held.replica.automatic = retry
         link = Link(self._database, self._device, [held.replica for held in spaces], keeping.relay, url,
-                    retry=retry, found=self.found, keeping=keeping)
+                    retry=retry, found=self.found, keeping=keeping, address=self.address(url))
         self.links.append(link)
         self._running.stack.push_async_callback(self._end, link)
         link.start()
@@ -300,6 +308,17 @@ class Syncing:
 
         await self._database.write(work)
 
+    async def pin(self, url: str, pins: tuple[str, ...]) -> None:
+        """Dial a relay from now on only if its key is one of these, or any without; what stands is dialled anew."""
+        def work(db: Connection) -> None:
+            db.execute("UPDATE relay SET pins = ? WHERE n = ?", (",".join(pins), relay_row(db, url)))
+
+        await self._database.write(work)
+        self._pins[url] = pins
+        for link in [link for link in self.links if link.url == url and link.address != self.address(url)]:
+            link.address = self.address(url)
+            link.begin_anew()
+
     async def remove(self, url: str) -> bool:
         """Keep nothing at a relay any more that has none of its own; False for one that was not beside the home's."""
         if url not in self._beside:
@@ -325,9 +344,10 @@ class Syncing:
         """How the connection to each relay stands that spaces of this home are at."""
         if not self.links and self._spaces is not None:
             urls = [url for held in self._spaces.all.values() for url in self.urls_of(held.space)]
-            return [RelayStatus(url, "off") for url in dict.fromkeys(urls)]
+            return [RelayStatus(url, "off", pins=self._pins.get(url, ())) for url in dict.fromkeys(urls)]
         return [RelayStatus(link.url, link.status, link.since, "" if link.error is None else str(link.error),
-                            link.next_try) for link in self.links if not link.near]
+                            link.next_try, pins=self._pins.get(link.url, ()))
+                for link in self.links if not link.near]
 
     def status_of(self, held: Held) -> SpaceStatus:
         """How a space stands with its relay."""

@@ -79,7 +79,7 @@ async def _take_back_at(home: Home, person: Person, url: str, held: Held) -> boo
     if rotation is None:
         return False
     with suppress(RelayRefused, RelayUnreachable, RelayMisbehaved):  # the report of the sync says what is the matter
-        async with connect(url) as relay:
+        async with connect(home._syncing.address(url)) as relay:
             (outcome,) = await relay.open([(held.space.handle, Role.READ, held.space.epoch.read)])
             if outcome.error in ("unknown", "deleted") and held.space.private:
                 await _make_anew(relay, person, rotation)
@@ -102,7 +102,7 @@ async def words_open(home: Home, person: Person, url: str) -> str:
     """
     space = home._spaces.private.space
     try:
-        async with connect(url) as relay:
+        async with connect(home._syncing.address(url)) as relay:
             box = await relay.get_packet(space.handle, recovery_tag_of(person.nonce, person.recovery.public))
         found = accept_packet(space.id, box, person.recovery)
     except (RelayRefused, RelayUnreachable, RelayMisbehaved, BadEntry) as error:

@@ -37,6 +37,7 @@ from chez.sync.events import (
     Welcomed,
 )
 from chez.sync.meeting import Acquaintances
+from chez.sync.pinning import split
 from chez.sync.pushes import Push, Pushes
 from chez.sync.requests import Rotation
 from chez.sync.session import Claim, ClientSession
@@ -64,19 +65,25 @@ def relay_name(url: str) -> str:
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port, parts = None, None, urlsplit("")
+    if "#" in url:
+        raise InvalidValue(f"{url!r} is an address with pins, and here it is to be one without",
+                           "`chez relay add` and `chez relay set` take pins.")
     if parts.scheme not in ("ws", "wss") or not host:
         raise InvalidValue(f"{url!r} is no relay's address", "it looks like ws://127.0.0.1:8787 or wss://host")
     shown = f"[{host}]" if ":" in host else host
     return f"{shown}:{port or (443 if parts.scheme == 'wss' else 80)}"
 
 
-async def open_socket(url: str, open_timeout: float = OPEN_SECONDS, tls: ssl.SSLContext | None = None, *,
+async def open_socket(address: str, open_timeout: float = OPEN_SECONDS, tls: ssl.SSLContext | None = None, *,
                       near: bool = False) -> "Socket":
-    """Open the websocket, and nothing more; `near` as in `chez.sync.socket`. Raises `InvalidValue`, `RelayUnreachable`.
+    """Open the websocket at a relay's URL, with or without pins (`chez.sync.pinning`), and nothing more.
+
+    `near` as in `chez.sync.socket`. Raises `InvalidValue`, `RelayUnreachable`, `NotARelay`, `WrongPin`.
     """
     from chez.sync import socket  # the websocket library takes a tenth of the time in which a home opens
 
-    return await socket.open_socket(url, relay_name(url), open_timeout, tls, near=near)
+    url, pins = split(address)
+    return await socket.open_socket(url, relay_name(url), open_timeout, tls, near=near, pins=pins)
 
 
 @asynccontextmanager
@@ -84,12 +91,14 @@ async def connect(
     url: str, *, open_timeout: float = OPEN_SECONDS, nonce: bytes | None = None,
     tls: ssl.SSLContext | None = None, known: Acquaintances | None = None,
 ) -> AsyncIterator["RelayConnection"]:
-    """Connect to a relay and wait for its welcome; closes on leaving. With `known` it is one on this network, and met.
+    """Connect to a relay by its URL, with or without pins, and wait for its welcome; closes on leaving.
+
+    With `known` it is one on this network, and met.
 
     Raises `InvalidValue` for a bad URL, `RelayUnreachable` when there is no connection
     within `open_timeout` seconds, `RelayRefused` when the relay does not want it.
     """
-    name = relay_name(url)
+    name = relay_name(split(url)[0])
     socket = await open_socket(url, open_timeout, tls, near=known is not None)
     approach = None if known is None else known.approach(socket.certificate)
     session = ClientSession(name, nonce or crypto.random_bytes(32), approach)

@@ -9,11 +9,17 @@ from typing import Final
 
 from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidProxyStatus, InvalidStatus, ProxyError
 
-from chez.errors import NotARelay, RelayUnreachable
+from chez.errors import NotARelay, RelayUnreachable, WrongPin
+from chez_wire.pins import CertificateError
 
-__all__ = ("DIALLING", "why")
+__all__ = ("DIALLING", "ForeignKey", "why")
 
-DIALLING: Final = (OSError, TimeoutError, InvalidHandshake, InvalidProxy, ImportError)
+
+class ForeignKey(Exception):
+    """TLS stands with somebody whose key is none of the pins."""
+
+
+DIALLING: Final = (OSError, TimeoutError, InvalidHandshake, InvalidProxy, ImportError, ForeignKey, CertificateError)
 """What may be raised where a websocket is opened."""
 
 LOGIN_WANTED: Final = 511
@@ -29,6 +35,11 @@ def why(error: Exception, name: str) -> RelayUnreachable:
     match error:
         case TimeoutError():
             return RelayUnreachable(f"there is no connection to {name}: it did not answer in time", _TRY)
+        case ForeignKey() | CertificateError():
+            return WrongPin(
+                f"what answers at {name} has another key than those pinned for it, and was told nothing",
+                "if its operator has a new key, hear its pin from them by another way than this network, and say it "
+                "with `chez relay pin`; else somebody is between")
         case ssl.SSLCertVerificationError():
             return NotARelay(
                 f"the certificate of {name} is not to be trusted: {error.verify_message}",

@@ -49,9 +49,11 @@ class Link:
 
     def __init__(self, database: Database, device: bytes, replicas: Iterable[Replica], relay: int, url: str, *,
                  retry: bool, found: Found, keeping: Keeping | None = None,
-                 known: Acquaintances | None = None) -> None:
+                 known: Acquaintances | None = None, address: str | None = None) -> None:
         self.url = url
         """The relay's address."""
+        self.address: str = url if address is None else address
+        """The same with the pins of its key, if there are any: what is dialled."""
         self.error: ChezError | None = None
         """Why it is not connected, or why something can't be sent."""
         self.connections = 0
@@ -333,7 +335,7 @@ class Link:
             self._lanes = None
 
     async def _connection(self) -> None:
-        socket = await open_socket(self.url, near=self._known is not None)
+        socket = await open_socket(self.address, near=self._known is not None)
         self._inbox, self._sealed, self._gone = [], [], None
         approach = None if self._known is None else self._known.approach(socket.certificate)
         session = ClientSession(relay_name(self.url), crypto.random_bytes(32), approach)

@@ -9,15 +9,16 @@ import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as dial
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 
-from chez.sync.failures import DIALLING, why
+from chez.sync.failures import DIALLING, ForeignKey, why
 from chez_wire.limits import MAX_FRAME
+from chez_wire.pins import pin_of
 
 __all__ = ("Socket", "open_socket")
 
@@ -34,6 +35,20 @@ class _Dial(dial):
     def process_redirect(self, exc: Exception) -> Exception:
         """What was answered, whatever it was."""
         return exc
+
+
+class _Pinned(ClientConnection):
+    """Says nothing to who has another key than those that are `pins`: not even what is wanted of it."""
+
+    pins: tuple[str, ...] = ()
+
+    async def handshake(self, *args: Any, **kwargs: Any) -> None:
+        """TLS stands, and the first bytes to the relay would be sent."""
+        shown = self.transport.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        if shown is None or pin_of(shown) not in self.pins:
+            self.transport.abort()
+            raise ForeignKey
+        await super().handshake(*args, **kwargs)
 
 
 class Socket:
@@ -88,19 +103,22 @@ class Socket:
 
 
 async def open_socket(url: str, name: str, open_timeout: float, tls: ssl.SSLContext | None = None, *,
-                      near: bool = False) -> Socket:
+                      near: bool = False, pins: tuple[str, ...] = ()) -> Socket:
     """Open the websocket at `url`, and nothing more; `name` is what errors call the relay.
 
     `near`: it is a relay on this network, whose certificate nobody vouches for but the meeting that follows, and no
     proxy leads there. `tls` says whom to trust at wss://; without it that is whom the system trusts (`SSL_CERT_FILE`).
-    Raises `RelayUnreachable`.
+    With `pins` the relay's key has to be one of them as well (RFC 7469, section 2.6, of the relay's own certificate
+    alone: Python before 3.13 does not tell the chain). Raises `RelayUnreachable`, `NotARelay`, `WrongPin`.
     """
+    connection = type("Pinned", (_Pinned,), {"pins": pins}) if pins else ClientConnection
     try:
         async with asyncio.timeout(open_timeout):
             return Socket(await _Dial(
                 url, compression=None, max_size=MAX_FRAME, max_queue=4, open_timeout=None,
                 proxy=None if near else _proxy(),
                 ping_interval=PING_SECONDS, ping_timeout=PING_SECONDS, user_agent_header=None,
+                create_connection=connection,
                 ssl=tls or ((_any_certificate() if near else True) if urlsplit(url).scheme == "wss" else None),
             ))
     except DIALLING as error:

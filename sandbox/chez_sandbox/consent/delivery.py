@@ -48,7 +48,7 @@ async def deliver(home: "Home") -> Delivery:
         writer = SigningKey.from_seed(bytes.fromhex(body["inbox_write_seed"]))
         message = base64.b64decode(body["message"])
         try:
-            await inboxes.put(body["relay"], bytes.fromhex(body["inbox"]), writer, message)
+            await inboxes.put(home.relays.address(body["relay"]), bytes.fromhex(body["inbox"]), writer, message)
         except ChezError as error:  # one provider's relay must not hold up the others
             waiting, problem = waiting + 1, str(error)
             continue

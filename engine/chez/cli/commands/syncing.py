@@ -34,21 +34,42 @@ def relay(ctx: click.Context) -> None:
         json_line(done) if settings(ctx).json else say(done["relay"] or "no relay is set")
 
 
+_pins = click.option("--pin", "pins", multiple=True, metavar="PIN", help="Only if its key is this one (repeatable): "
+                     "sha256:..., which its operator has from `chez-relay pin`.")
+
+
 @relay.command("set")
 @click.argument("url")
+@_pins
 @click.pass_context
-def choose(ctx: click.Context, url: str) -> None:
+def choose(ctx: click.Context, url: str, pins: tuple[str, ...]) -> None:
     """Set the relay that this home is known by."""
-    done = call(ctx, "relay-set", {"url": url})
+    done = call(ctx, "relay-set", {"url": url, "pins": list(pins) or None})
     json_line(done) if settings(ctx).json else say(done["relay"])
 
 
 @relay.command()
 @click.argument("url")
+@_pins
 @click.pass_context
-def add(ctx: click.Context, url: str) -> None:
+def add(ctx: click.Context, url: str, pins: tuple[str, ...]) -> None:
     """Keep everything at one more relay, which is filled with what is here."""
-    _show(ctx, call(ctx, "relay-add", {"url": url}))
+    _show(ctx, call(ctx, "relay-add", {"url": url, "pins": list(pins) or None}))
+
+
+@relay.command()
+@click.argument("url")
+@click.argument("pins", nargs=-1, metavar="[PIN]...")
+@click.pass_context
+def pin(ctx: click.Context, url: str, pins: tuple[str, ...]) -> None:
+    """Say which keys a relay may have: `chez relay pin wss://relay.example sha256:...`; without one, any again.
+
+    Pins come beside the trust in its certificate. Name the key in use and the next one, so that the
+    operator can change it. Whoever answers with another key is told nothing.
+    """
+    done = call(ctx, "relay-pin", {"url": url, "pins": list(pins)})
+    said = f"only if its key is {' or '.join(done['pins'])}" if done["pins"] else "with any key that is trusted"
+    json_line(done) if settings(ctx).json else say(f"{done['relay']} is dialled {said}")
 
 
 @relay.command()

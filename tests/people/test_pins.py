@@ -1,0 +1,123 @@
+"""A home whose relay is pinned to its keys: whoever else answers there is told nothing."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+import chez
+from chez.crypto import Kdf
+from chez.errors import InvalidValue, RelayUnreachable, WrongPin
+from chez_relay.tls import pin_in
+from tests.home.pairing import PASSPHRASE
+from tests.relay.certificates import Authority
+from tests.relay.support import relay
+
+
+@asynccontextmanager
+async def _home(folder: Path) -> AsyncIterator[chez.Home]:
+    await chez.create(folder, passphrase=PASSPHRASE, name="a", kdf=Kdf.minimum())
+    async with chez.open(folder, passphrase=PASSPHRASE) as home:
+        yield home
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
+    made = Authority.make(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.file))
+    return made
+
+
+def _served(files: tuple[Path, Path]) -> list[str]:
+    return ["--set", f"tls_certificate={files[0]}", "--set", f"tls_key={files[1]}"]
+
+
+async def test_a_pinned_relay_is_used_while_it_has_the_key(tmp_path: Path, authority: Authority) -> None:
+    """With the pin of its key all goes as without; with another one the error says so; a list may have the next key."""
+    chain, key = authority.issue()
+    async with relay(tmp_path / "data", *_served((chain, key))) as server, _home(tmp_path / "a") as home:
+        ours, other = pin_in(chain), "sha256:" + "A" * 43 + "="
+        await home.set_relay(server.url, pins=[ours])
+        await home.collection("notes").put({"n": 1}, id="one")
+        assert (await home.sync()).sent
+        await home.relays.pin(server.url, [other])
+        with pytest.raises(WrongPin, match="told nothing") as caught:
+            await home.sync()
+        assert "chez relay pin" in caught.value.hint and isinstance(caught.value, RelayUnreachable)
+        with pytest.raises(WrongPin):
+            async with home.pair():
+                pass
+        await home.relays.pin(server.url, [other, ours])
+        await home.sync()
+        (listed,) = home.relays.list()
+        assert listed.pins == (other, ours) and listed.url == server.url
+    async with chez.open(tmp_path / "a", passphrase=PASSPHRASE) as home:
+        assert home.relays.pins(server.url) == (other, ours)
+        await home.relays.pin(server.url, [])
+        assert home.relays.address(server.url) == server.url
+
+
+async def test_who_has_another_key_is_sent_nothing(tmp_path: Path, authority: Authority) -> None:
+    """Somebody between, with a certificate that the system trusts: TLS begins, and not a byte of HTTP comes after."""
+    chain, key = authority.issue()
+    came: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            came.put_nowait(await reader.read(1))
+        except ConnectionError:
+            came.put_nowait(b"")
+        writer.transport.abort()
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+    server = await asyncio.start_server(listen, "127.0.0.1", 0, ssl=context)
+    try:
+        url = f"wss://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with _home(tmp_path / "a") as home:
+            await home.set_relay(url, pins=["sha256:" + "A" * 43 + "="])
+            with pytest.raises(WrongPin):
+                await home.sync()
+            assert await came.get() == b""
+            await home.relays.pin(url, [])
+            with pytest.raises(RelayUnreachable):
+                await home.sync()
+            assert await came.get() == b"G"  # of GET: without pins it is spoken to
+    finally:
+        server.close()
+
+
+async def test_a_link_that_stands_is_dialled_anew_when_pins_come(tmp_path: Path, authority: Authority) -> None:
+    """Pins that are said while connected hold at once, for the connection that stands too."""
+    chain, key = authority.issue()
+    async with relay(tmp_path / "data", *_served((chain, key))) as server, _home(tmp_path / "a") as home:
+        await home.set_relay(server.url)
+        async with home.connect() as link:
+            await link.synced(20)
+            await home.relays.pin(server.url, ["sha256:" + "A" * 43 + "="])
+            async with asyncio.timeout(20):
+                while not isinstance(link.error, WrongPin):
+                    await link.turn()
+            assert link.status == "connecting" and (await home.status()).relays[0].problem.startswith("what answers")
+            await home.relays.pin(server.url, [pin_in(chain)])
+            link.check()
+            await link.synced(20)
+
+
+async def test_what_can_be_no_pin_is_refused(tmp_path: Path) -> None:
+    """Other hashes, too many, no TLS, and addresses with pins where URLs are meant."""
+    good = "sha256:" + "A" * 43 + "="
+    async with _home(tmp_path / "a") as home:
+        await home.set_relay("wss://relay.example")
+        many = ["sha256:" + "A" * 41 + f"{n}A=" for n in range(9)]
+        for url, pins in (("wss://relay.example", ["sha1:AAAA"]), ("ws://relay.example", [good]),
+                          ("wss://relay.example", many)):
+            with pytest.raises(InvalidValue):
+                await home.relays.add(url, pins=pins)
+        for call in (home.relays.add, home.set_relay, home.sync):
+            with pytest.raises(InvalidValue, match="with pins"):
+                await call(f"wss://relay.example#{good}")
+        assert [one.pins for one in home.relays.list()] == [()]
