@@ -2,7 +2,9 @@
 
 Bundle by bundle, in turns of bounded work, each of which is a transaction that leaves behind how far it came: a
 crash costs one turn. Nothing of a bundle is taken in before all of it was checked: that its
-entries chain up to the hashes that their authors signed, and that it holds nothing else.
+entries chain up to the hashes that their authors signed, and that it holds nothing else. What was
+put aside is let go entry by entry, once nothing more is asked of it: all at once it would be one transaction
+as large as the bundle, whose pages SQLite keeps in memory.
 """
 
 from collections.abc import Sequence
@@ -145,8 +147,11 @@ class Reading:
                         if hash != upto.hash:
                             raise BadEntry("a checkpoint holds other entries than their author signed")
                         check_signature(inner, hash, upto.signature)
-                self.db.execute("UPDATE staged_entry SET hash = ? WHERE space = ? AND author = ? AND sequence = ?",
-                                (hash, self.space.n, upto.author, sequence))
+                if self.purpose == COMPARE:
+                    self._let_go(upto.author, sequence, ordinal - frame.changes, frame.changes)
+                else:
+                    self.db.execute("UPDATE staged_entry SET hash = ? WHERE space = ? AND author = ? AND sequence = ?",
+                                    (hash, self.space.n, upto.author, sequence))
             self._went(upto.author, sequence, hash, ordinal)
         self._check_whole()
         if self.purpose == COMPARE:
@@ -183,6 +188,7 @@ class Reading:
             elif place_of(self.db, self.space.n, author, sequence, hash) is None:
                 intake.folded(self._entry(upto, sequence, previous, hash, frame, ordinal))
             at = sequence, hash, ordinal + frame.changes
+            self._let_go(author, sequence, ordinal, frame.changes)
             self._went(author, *at)
             if sequence < upto.sequence:
                 heappush(heap, (self._time(author, sequence + 1), author, at))
@@ -253,17 +259,25 @@ class Reading:
         # Read as any other is: what its author signed may be out of bounds all the same.
         return read_kept(folded(self._inner(upto, sequence, previous, frame, ordinal), hash, signature).packed)
 
+    def _let_go(self, author: bytes, sequence: int, ordinal: int, changes: int) -> None:
+        """Nothing is asked any more of an author's entry and its changes, which are so many from this count on.
+
+        Of these alone: what else was put aside is to be found by `_check_whole`.
+        """
+        self.db.execute("DELETE FROM staged_entry WHERE space = ? AND author = ? AND sequence = ?",
+                        (self.space.n, author, sequence))
+        self.db.execute("DELETE FROM staged_change WHERE space = ? AND author = ? AND ordinal >= ? AND ordinal < ?",
+                        (self.space.n, author, ordinal, ordinal + changes))
+
     def _check_whole(self) -> None:
         """Raises `BadEntry` when something was put aside that is in no entry."""
-        for table, expected in (("staged_change", "sum(ordinal)"), ("staged_entry", None)):
-            (here,) = self.db.execute(f"SELECT count(*) FROM {table} WHERE space = ?", (self.space.n,)).fetchone()
-            if expected is None:
-                wanted = sum(one.sequence - self._before(one.author)[0] for one in self.bundle.upto)
-            else:
-                (wanted,) = self.db.execute(f"SELECT {expected} FROM folding WHERE space = ?",
-                                            (self.space.n,)).fetchone()
-            if here != wanted:
-                raise BadEntry("a checkpoint has more than the entries that it stands for")
+        (entries,) = self.db.execute("SELECT count(*) FROM staged_entry WHERE space = ?", (self.space.n,)).fetchone()
+        (changes,) = self.db.execute("SELECT count(*) FROM staged_change WHERE space = ?", (self.space.n,)).fetchone()
+        if self.purpose == TAKE:  # else those that were compared are not there any more
+            entries -= sum(one.sequence - self._before(one.author)[0] for one in self.bundle.upto)
+            changes -= sum(self._at(one.author)[2] for one in self.bundle.upto)
+        if entries or changes:
+            raise BadEntry("a checkpoint has more than the entries that it stands for")
 
     def _compare(self) -> None:
         """Raises `BadEntry` unless this device has by itself what the bundle stands for."""
