@@ -12,7 +12,8 @@ from typing import Final, TypeVar
 
 from chez.records.automerge import RawChange
 from chez.records.columns import read_uleb
-from chez.records.encode import sleb, uleb
+from chez.records.derived import DEVICE_ID
+from chez.records.encode import encode_fields, sleb, uleb
 from chez.records.operations import (
     ACTION,
     BEFORE,
@@ -25,11 +26,13 @@ from chez.records.operations import (
     SET,
     check_value,
     header,
+    read_scalar,
     read_text,
     signed,
 )
+from chez.records.values import Value
 
-__all__ = ("Setting", "only_sets", "sets_again")
+__all__ = ("Setting", "born", "only_sets", "sets_again")
 
 T = TypeVar("T")
 
@@ -38,6 +41,9 @@ Setting = tuple[str, int, int, bytes, int]
 
 _NEW: Final = frozenset((KEY, INSERT, ACTION, META, RAW, GROUP))
 _AGAIN: Final = _NEW | {BEFORE_ACTOR, BEFORE}
+_SCALARS: Final = frozenset((0, 1, 2, 4, 5, 6, 7, 9))
+"""The kinds of values that `encode_fields` writes."""
+
 _SHORT: Final = 1024
 """Bytes, and fields, of what is remembered: what others send must not fill memory."""
 
@@ -73,6 +79,28 @@ def sets_again(change: RawChange) -> list[Setting] | None:
     if values is None or min(before) < 1:
         return None
     return [(*value, number) for value, number in zip(values, before, strict=True)]
+
+
+def born(change: RawChange) -> dict[str, Value] | None:
+    """What a record shows whose only change is this one: the value that its document has, without making one.
+
+    None where that is to be asked: for what is no first change of a device, has fields with a meaning of their
+    own, or is told by other bytes than `encode_fields` writes. These the document library takes in
+    and gives back as they are.
+    """
+    if change.dependencies or change.sequence != 1 or change.first != 1 or len(change.actor) != DEVICE_ID:
+        return None
+    try:
+        values = _values(header(change.bytes)[1], change.last)
+        if values is None or any(name[0] == "_" or kind not in _SCALARS for name, kind, _, _ in values):
+            return None
+        value = {name: read_scalar(kind, raw) for name, kind, _, raw in values}
+    except (IndexError, OverflowError, ValueError):
+        return None
+    if any(type(item) is int and not -(1 << 63) <= item < 1 << 63 for item in value.values()) or (
+            encode_fields(change.actor, 1, 1, (), value).bytes != change.bytes):
+        return None
+    return {name: value[name] for name in sorted(value)}
 
 
 def _values(columns: dict[int, bytes], count: int) -> list[tuple[str, int, int, bytes]] | None:

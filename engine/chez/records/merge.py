@@ -17,6 +17,7 @@ from typing import Final
 from chez.records import automerge, waiting
 from chez.records.automerge import BadChange, Document
 from chez.records.derived import DEVICE_ID
+from chez.records.fields import born
 from chez.records.graph import BUILDS, Graph, Incoming, Known, Node
 from chez.records.ground import Ground, is_new
 from chez.records.purging import erase, is_purge
@@ -73,6 +74,11 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
     collection, id = items[0].collection, items[0].id
     row = rows.find(db, space, collection, id)
     if (row is not None and row.state == PURGED) or _purged(rows, db, space, row, items):
+        return []
+    if row is None and len(items) == 1 and items[0].entry is not None and (value := born(items[0].change)) is not None:
+        (item,) = items  # as most records arrive; nothing that is here or waits has a part in it
+        n = rows.insert(db, space, collection, id, value, 1, item.entry)
+        rows.log(db, n, item.change, IN_ENTRY, item.origin, item.entry, item.time)
         return []
     step = _Step(rows, db, space, collection, id, row, budget)
     previous: dict[bytes, bytes] = {}

@@ -14,18 +14,21 @@ Source: the Automerge binary format specification, "Change chunk" and "Column en
 """
 
 import hashlib
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from chez.records.automerge import BadChange, RawChange
 from chez.records.columns import MAX_OPERATIONS, BadColumns, read_uleb
 from chez.records.encode import sleb, uleb
+from chez.records.values import Value
 
 __all__ = ("ACTION", "BEFORE", "BEFORE_ACTOR", "DELETE", "EXPAND", "GROUP", "HEAD", "INSERT", "KEY", "KEY_ACTOR",
            "KEY_NUMBER", "MAKE_LIST", "MAKE_MAP", "MAKE_TEXT", "MARK", "MARK_NAME", "META", "OBJECT", "OBJECT_ACTOR",
-           "RAW", "SET", "OpId", "Operation", "check_value", "decode", "encode", "header", "is_make", "read_text",
-           "signed")
+           "RAW", "SET", "OpId", "Operation", "check_value", "decode", "encode", "header", "is_make",
+           "read_scalar", "read_text", "signed")
 
 OpId = tuple[int, bytes]
 """An operation's number and its actor; in this order, Lamport's."""
@@ -41,6 +44,7 @@ OBJECT_ACTOR, OBJECT, KEY_ACTOR, KEY_NUMBER, KEY, INSERT, ACTION, META, RAW = (
 GROUP, BEFORE_ACTOR, BEFORE, EXPAND, MARK_NAME = 0x70, 0x71, 0x73, 0x94, 0xA5
 """The columns."""
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MAGIC: Final = b"\x85\x6f\x4a\x83"
 
 
@@ -153,6 +157,27 @@ def check_value(kind: int, raw: bytes, size: int) -> bytes:
           or (kind in (4, 9) and sleb(signed(raw, 0)[0]) != raw)):
         raise BadColumns("a value that is none")
     return raw
+
+
+def read_scalar(kind: int, raw: bytes) -> Value:
+    """The value of a kind, of its bytes. Raises IndexError, ValueError, OverflowError, struct.error."""
+    match kind:
+        case 1 | 2:
+            return kind == 2
+        case 3:
+            return read_uleb(raw, 0)[0]
+        case 4:
+            return signed(raw, 0)[0]
+        case 5:
+            return struct.unpack("<d", raw)[0]
+        case 6:
+            return raw.decode(errors="replace")
+        case 7:
+            return raw
+        case 9:
+            return _EPOCH + timedelta(milliseconds=signed(raw, 0)[0])
+        case _:
+            return None
 
 
 def header(data: bytes) -> tuple[list[bytes], dict[int, bytes]]:

@@ -6,17 +6,14 @@ takes a few microseconds each; only history, conflicts and undo need it.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from struct import error as StructError
-from struct import unpack
 from typing import Final
 
 from automerge.core import ObjType
 
 from chez.records import automerge
 from chez.records.automerge import ROOT, Document
-from chez.records.columns import read_uleb
 from chez.records.encode import uleb
 from chez.records.operations import (
     DELETE,
@@ -28,7 +25,7 @@ from chez.records.operations import (
     OpId,
     decode,
     is_make,
-    signed,
+    read_scalar,
 )
 from chez.records.reserved import operation, part_name
 from chez.records.values import MAX_DEPTH, Value
@@ -40,7 +37,6 @@ Place = tuple[OpId | None, str | OpId]
 
 _KINDS: Final = {MAKE_MAP: ObjType.Map, MAKE_LIST: ObjType.List, MAKE_TEXT: ObjType.Text}
 _MAKES: Final = tuple((kind, action) for action, kind in _KINDS.items())
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -170,26 +166,6 @@ def value_of(document: Document, one: Operation) -> Value:
     if one.action in _KINDS:
         return automerge.inside(document, _KINDS[one.action], binding_id(one.id))
     try:
-        return _scalar(one.kind, one.raw)
+        return read_scalar(one.kind, one.raw)
     except (IndexError, ValueError, OverflowError, StructError):
         return None
-
-
-def _scalar(kind: int, raw: bytes) -> Value:
-    match kind:
-        case 1 | 2:
-            return kind == 2
-        case 3:
-            return read_uleb(raw, 0)[0]
-        case 4:
-            return signed(raw, 0)[0]
-        case 5:
-            return unpack("<d", raw)[0]
-        case 6:
-            return raw.decode(errors="replace")
-        case 7:
-            return raw
-        case 9:
-            return _EPOCH + timedelta(milliseconds=signed(raw, 0)[0])
-        case _:
-            return None
