@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from chez.errors import ChezError
 from chez.home.held import HeldSpaces
 from chez.home.syncing import Syncing
 from chez.lan.discovery import Discovery
+from chez.lan.memory import KEPT_SECONDS, forget_relays, met_relays
 from chez.lan.multicast import INTERFACES, Multicast, own_addresses
 from chez.lan.service import Service
 from chez.store.database import Connection, Database
@@ -103,6 +105,7 @@ class Network:
         """Be on the network while the block lasts, if the person wants it. Entered when the home connects."""
         self._connected = True
         if await self._database.read(_is_on):
+            await self._forget_old()
             self._begin()
         try:
             yield
@@ -123,6 +126,16 @@ class Network:
         self._looking = None
         if self._service is not None:
             self._service.renew()
+
+    async def _forget_old(self) -> None:
+        """Forget the relays of devices that were not met for long."""
+        before = int(time.time()) - KEPT_SECONDS
+        if await self._database.read(lambda db: not met_relays(db)):
+            return
+        await self._database.write(lambda db: forget_relays(db, before))
+        left = await self._database.read(met_relays)
+        for held in self._spaces.all.values():
+            held.replica.relays.kept &= left | {link.relay for link in self._syncing.links}
 
     def _begin(self) -> None:
         if self._task is not None:

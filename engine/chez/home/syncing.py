@@ -6,6 +6,7 @@ the home is connected joins the link of its relay, or begins one.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from chez.home.erasing import erase
 from chez.home.held import Held, HeldSpaces
 from chez.home.reports import RelayStatus, SpaceStatus
 from chez.home.standing import standing
+from chez.lan.memory import met_relays, note_met
 from chez.spaces.handover import buried
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection, Database
@@ -68,9 +70,9 @@ class Syncing:
             "SELECT url, beside, pins FROM relay ORDER BY n").fetchall())
         self._beside = [url for url, beside, _ in rows if beside]
         self._pins = {url: tuple(pins.split(",")) for url, _, pins in rows if pins}
-        met = await self._database.read(lambda db: db.execute("SELECT n FROM relay WHERE url LIKE 'lan:%'").fetchall())
+        met = await self._database.read(met_relays)
         for held in self.spaces.all.values():  # what they lack is to be known when they are met again
-            held.replica.relays.kept |= {n for (n,) in met}
+            held.replica.relays.kept |= met
 
     @property
     def database(self) -> Database:
@@ -188,7 +190,12 @@ class Syncing:
 
     async def meet(self, url: str, label: str, known: Acquaintances) -> Link:
         """Keep what both prove to keep in step with a relay on this network; the store knows its log by a label."""
-        row = await self._database.write(lambda db: relay_row(db, label))
+        def work(db: Connection) -> int:
+            row = relay_row(db, label)
+            note_met(db, row, int(time.time()))
+            return row
+
+        row = await self._database.write(work)
         replicas = [held.replica for held in self.spaces.all.values() if not held.space.public]
         link = Link(self._database, self._device, replicas, row, url, retry=True, found=self.found, known=known)
         self.links.append(link)

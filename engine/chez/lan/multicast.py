@@ -85,6 +85,7 @@ class Multicast:
         """See `Discovery`."""
         from ipaddress import ip_address
 
+        from zeroconf import Error
         from zeroconf.asyncio import AsyncServiceInfo
 
         if self._zeroconf is None:
@@ -93,9 +94,12 @@ class Multicast:
         self._info = AsyncServiceInfo(
             SERVICE, f"{label}.{SERVICE}", port, addresses=[ip_address(one).packed for one in self._addresses],
             properties={}, server=f"{label[:32]}.local.")
-        if before is not None:
-            await self._zeroconf.async_unregister_service(before)
-        await self._zeroconf.async_register_service(self._info)
+        try:
+            if before is not None:
+                await self._zeroconf.async_unregister_service(before)
+            await self._zeroconf.async_register_service(self._info)
+        except Error as error:
+            raise Unavailable(f"the network refuses the announcement ({type(error).__name__})") from error
 
     async def end(self) -> None:
         """See `Discovery`."""

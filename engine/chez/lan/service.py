@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable, Unavailable
 from chez.lan.child import Child, start
 from chez.lan.discovery import Discovery, Neighbour
+from chez.lan.memory import relay_label
 from chez.lan.policy import Policy
 from chez.sync.connection import connect
 from chez.sync.link import Link
@@ -24,7 +25,7 @@ from chez.sync.meeting import Acquaintances
 from chez.sync.patience import Backoff
 from chez_wire.limits import ID_BYTES
 
-__all__ = ("Links", "Service", "relay_label")
+__all__ = ("Links", "Service")
 
 OPEN_SECONDS: Final = 5.0
 """For somebody on the same network to answer."""
@@ -40,11 +41,6 @@ class Links(Protocol):
         """No more."""
 
 
-def relay_label(incarnation: bytes) -> str:
-    """What the store calls the relay of a device that was met: by its store, for its address is another each time."""
-    return f"lan:{incarnation.hex()}"
-
-
 @dataclass(slots=True)
 class _Peer:
     """A relay on this network that is kept in step with; `instance` is zeros for the home's own."""
@@ -53,6 +49,11 @@ class _Peer:
     incarnation: bytes
     link: Link
     watch: "asyncio.Task[None] | None" = None
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the home's own."""
+        return self.instance == bytes(ID_BYTES)
 
 
 @dataclass(slots=True)
@@ -69,8 +70,6 @@ class Service:
     discovery: Discovery
     host: str
     entropy: Callable[[int], bytes]
-    problem: str = ""
-    """Why others can't find this device, or it can't find them; empty if they can."""
     port: int = 0
     """Where the home's own relay listens; 0 while it does not."""
     peers: list[_Peer] = field(default_factory=list)
@@ -81,6 +80,13 @@ class Service:
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: "set[asyncio.Task[None]]" = field(default_factory=set)
     _looking: bool = False
+    _relay_problem: str = ""
+    _network_problem: str = ""
+
+    @property
+    def problem(self) -> str:
+        """Why others can't come by this device, or it can't find them; empty if they can."""
+        return " ".join(one for one in (self._relay_problem, self._network_problem) if one)
 
     @property
     def strangers(self) -> int:
@@ -90,7 +96,7 @@ class Service:
     @property
     def met(self) -> list[Link]:
         """The links to other devices."""
-        return [peer.link for peer in self.peers if peer.instance != bytes(ID_BYTES)]
+        return [peer.link for peer in self.peers if not peer.own]
 
     @property
     def guests(self) -> int:
@@ -112,9 +118,6 @@ class Service:
             for peer in tuple(self.peers):
                 await self._part(peer)
             await self.discovery.end()
-            if self._child is not None:
-                await self._child.end()
-            self.port, self._child = 0, None
 
     def renew(self) -> None:
         """The home's spaces, or their epochs, may be others: whoever is here is to know."""
@@ -138,20 +141,37 @@ class Service:
         while True:
             began = self._now
             try:
-                self._child = child = await start(self.folder, self._known.secrets, self.host)
-                self.port, self.problem = child.port, ""
-                child.tell(self._known.secrets)  # they may have changed while it started
-                await self._be_announced(child)
-                async for guests in child.guests():
-                    await self._welcome(guests)
-                said = await child.ended()
-                self.problem = "the relay for this network ended, and is started again" + (f" ({said})" if said else "")
-            except Unavailable as error:
-                self.problem = str(error)
-            self.port, self._child = 0, None
-            await self._welcome(frozenset())
-            await self._leave_own()
+                await self._serve()
+            except ChezError as error:
+                self._relay_problem = str(error)
+            finally:
+                if self._child is not None:
+                    await self._child.end()
+                self.port, self._child = 0, None
+            self._note_guests(frozenset())
+            for own in [peer for peer in self.peers if peer.own]:
+                await self._part(own)
             await asyncio.sleep(backoff.pause(self._now - began, random()))
+
+    async def _serve(self) -> None:
+        """Run the relay until it ends, and say so. Raises `ChezError`."""
+        self._child = child = await start(self.folder, self._known.secrets, self.host)
+        self.port, self._relay_problem = child.port, ""
+        child.tell(self._known.secrets)  # they may have changed while it started
+        await self._be_announced(child)
+        async for guests in child.guests():
+            self._note_guests(guests)
+            if guests - self._policy.own and not any(peer.own for peer in self.peers):
+                # Others are here: what they are to have, and what they bring, goes through it.
+                address = "127.0.0.1" if self.host == "0.0.0.0" else self.host
+                await self._keep_in_step(bytes(ID_BYTES), child.incarnation, f"wss://{address}:{child.port}")
+        said = await child.ended()
+        raise Unavailable("the relay for this network ended, and is started again" + (f" ({said})" if said else ""))
+
+    def _note_guests(self, guests: frozenset[bytes]) -> None:
+        self._guests = guests
+        self._policy.guests(guests)
+        self._news.set()
 
     async def _be_announced(self, child: Child) -> None:
         self._known.instance = self.entropy(ID_BYTES)
@@ -164,26 +184,7 @@ class Service:
         try:
             await self.discovery.announce(self._known.instance, port)
         except (ChezError, OSError) as error:
-            self.problem = f"this device can't be announced on this network: {error}"
-
-    async def _welcome(self, guests: frozenset[bytes]) -> None:
-        """Others are here: what they are to have, and what they bring, goes through the home's own relay."""
-        self._guests = guests
-        self._policy.guests(guests)
-        self._news.set()
-        own = next((peer for peer in self.peers if peer.instance == bytes(ID_BYTES)), None)
-        if self._child is not None and guests - self._policy.own and own is None:
-            own = _Peer(bytes(ID_BYTES), self._child.incarnation, await self.links.meet(
-                f"wss://{self._reached_at}:{self._child.port}", relay_label(self._child.incarnation), self._known))
-            self.peers.append(own)
-
-    @property
-    def _reached_at(self) -> str:
-        return "127.0.0.1" if self.host == "0.0.0.0" else self.host
-
-    async def _leave_own(self) -> None:
-        for peer in [peer for peer in self.peers if peer.instance == bytes(ID_BYTES)]:
-            await self._part(peer)
+            self._network_problem = f"this device can't be announced on this network: {error}"
 
     # --- the others ---------------------------------------------------------------------------
 
@@ -191,11 +192,11 @@ class Service:
         """Look for others, from now on; what keeps from that passes, perhaps, with the next network."""
         try:
             await self.discovery.begin(self._seen, self._gone)
-            self._looking = True
+            self._looking, self._network_problem = True, ""
             if self._child is not None:
                 await self._announce(self._child.port)
         except (ChezError, OSError) as error:
-            self._looking, self.problem = False, str(error)
+            self._looking, self._network_problem = False, str(error)
 
     def _tick(self, changed: bool) -> None:
         """Another network, or a sleep: everything is looked for anew."""
@@ -204,8 +205,6 @@ class Service:
 
     async def _look_anew(self) -> None:
         await self.discovery.end()
-        if self._child is not None:
-            self.problem = ""
         await self._look()
 
     def _seen(self, neighbour: Neighbour) -> None:
@@ -229,30 +228,36 @@ class Service:
 
     async def _dial(self, neighbour: Neighbour) -> None:
         """Meet somebody who is announced; then keep in step with it."""
+        try:
+            url, incarnation = await self._meet(neighbour)
+            if self._child is None or incarnation != self._child.incarnation:  # else: what it was announced as before
+                for former in [peer for peer in self.peers if peer.incarnation == incarnation]:
+                    await self._part(former)
+                peer = await self._keep_in_step(neighbour.instance, incarnation, url)
+                self._policy.linked(neighbour.instance)
+                peer.watch = self._begin(self._watch(peer))
+        except (RelayRefused, RelayMisbehaved):
+            self._policy.stranger(neighbour.instance, self._now)
+        except ChezError:
+            self._policy.away(neighbour.instance, self._now)
+        self._news.set()
+
+    async def _meet(self, neighbour: Neighbour) -> tuple[str, bytes]:
+        """Where somebody can be met, and his relay's incarnation. Raises what the last of his addresses came to."""
+        problem: ChezError = RelayUnreachable("it is announced at no address")
         for address in neighbour.addresses:
             url = f"wss://{f'[{address}]' if ':' in address else address}:{neighbour.port}"
             try:
                 async with connect(url, open_timeout=OPEN_SECONDS, known=self._known) as relay:
-                    incarnation = relay.incarnation
-            except (RelayRefused, RelayMisbehaved):
-                return self._policy.stranger(neighbour.instance, self._now)
-            except (RelayUnreachable, ChezError):
-                continue
-            else:
-                return await self._met(neighbour.instance, incarnation, url)
-        self._policy.away(neighbour.instance, self._now)
-        self._news.set()
+                    return url, relay.incarnation
+            except RelayUnreachable as error:
+                problem = error
+        raise problem
 
-    async def _met(self, instance: bytes, incarnation: bytes, url: str) -> None:
-        if self._child is not None and incarnation == self._child.incarnation:
-            return  # this device's own relay, under what it was announced as before
-        for former in [peer for peer in self.peers if peer.incarnation == incarnation]:
-            await self._part(former)
-        link = await self.links.meet(url, relay_label(incarnation), self._known)
-        peer = _Peer(instance, incarnation, link)
+    async def _keep_in_step(self, instance: bytes, incarnation: bytes, url: str) -> _Peer:
+        peer = _Peer(instance, incarnation, await self.links.meet(url, relay_label(incarnation), self._known))
         self.peers.append(peer)
-        self._policy.linked(instance)
-        peer.watch = self._begin(self._watch(peer))
+        return peer
 
     async def _watch(self, peer: _Peer) -> None:
         """Part when it refuses, or is not there any more; it may come back as somebody new."""
@@ -279,7 +284,14 @@ class Service:
         return time.monotonic()
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        task = asyncio.get_running_loop().create_task(work)
+        async def guarded() -> None:
+            try:
+                await work
+            except Exception as error:  # a defect of ours must not pass for a quiet network
+                self._relay_problem = (f"sync on this network stopped on something unexpected "
+                                       f"({type(error).__name__}). Please report it.")
+
+        task = asyncio.get_running_loop().create_task(guarded())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -1,0 +1,42 @@
+"""What a store remembers of devices that were met, and forgets."""
+
+from pathlib import Path
+
+import chez
+from chez.crypto import Kdf
+from chez.lan.memory import forget_relays, met_relays, note_met, relay_label
+from chez.store.database import Connection
+from tests.home.pairing import PASSPHRASE
+from tests.relay.support import seed
+
+TABLES = {
+    "cursor": "INSERT INTO cursor (space, relay, incarnation, position, head, acknowledged) "
+              "VALUES (1, ?, x'', 0, x'', 0)",
+    "relay_head": "INSERT INTO relay_head (space, relay, position, head) VALUES (1, ?, 1, x'')",
+    "claim": "INSERT INTO claim (space, relay, author, position, head) VALUES (1, ?, x'', 1, x'')",
+}
+
+
+async def test_a_device_that_was_not_met_for_long_is_forgotten_whole(tmp_path: Path) -> None:
+    """Nothing of it stays in any table, what others brought stays, and one whose log was an alarm is kept."""
+    await chez.create(tmp_path / "a", passphrase=PASSPHRASE, kdf=Kdf.minimum())
+    async with chez.open(tmp_path / "a", passphrase=PASSPHRASE) as home:
+        def work(db: Connection) -> tuple[int, set[int], list[int]]:
+            rows = []
+            for name, when in (("old", 100), ("alarming", 100), ("new", 300)):
+                db.execute("INSERT INTO relay (url) VALUES (?)", (relay_label(seed(name)),))
+                (row,) = db.execute("SELECT max(n) FROM relay").fetchone()
+                note_met(db, row, when)
+                rows.append(row)
+                for statement in TABLES.values():
+                    db.execute(statement, (row,))
+            db.execute("INSERT INTO relay (url) VALUES ('ws://relay.example')")
+            db.execute("INSERT INTO alarm (space, relay, author, position, hidden) VALUES (1, ?, x'', 1, 0)",
+                       (rows[1],))
+            forgotten = forget_relays(db, 200)
+            left = [db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES]
+            assert db.execute("SELECT count(*) FROM relay WHERE url LIKE 'ws:%'").fetchone()[0] == 1
+            return forgotten, met_relays(db) ^ set(rows[1:]), left
+
+        forgotten, wrong, left = await home._database.write(work)
+        assert (forgotten, wrong, left) == (1, set(), [2, 2, 2])
