@@ -35,7 +35,8 @@ from chez.sync.vector import encode_vector
 from tests.vectors.fixed import CREATE, EPOCH, FIRST_STATEMENTS, HANDLE, LAPTOP, NEW_EPOCH, PHONE, filled
 from tests.vectors.make_keys import COLLECTION, IDENTITY
 
-__all__ = ("INNERS", "NONCE", "SIZES", "stored", "vectors")
+__all__ = ("FIRST", "FOURTH", "INNERS", "NONCE", "SECOND", "SIZES", "THIRD", "entry_vector", "short", "stored",
+           "vectors")
 
 NONCE = filled(0x31, 24)
 SIZES = (0, 1, 1023, 1024, 1025, 2000, 4097, 65_536, 1_000_000)
@@ -44,8 +45,9 @@ _TEA = encode_fields(LAPTOP.id, 1, 1, (), {"title": "Tea", "cups": 2, "hot": Tru
 
 
 def stored(data: bytes) -> bytes:
-    """A zstd frame (RFC 8878) of one raw block; for 256 to 65,791 bytes."""
-    header = b"\x28\xb5\x2f\xfd\x60" + (len(data) - 256).to_bytes(2, "little")
+    """A zstd frame (RFC 8878) of one raw block; for up to 65,791 bytes."""
+    size = b"\x20" + bytes((len(data),)) if len(data) < 256 else b"\x60" + (len(data) - 256).to_bytes(2, "little")
+    header = b"\x28\xb5\x2f\xfd" + size
     return header + (len(data) << 3 | 1).to_bytes(3, "little") + data
 
 
@@ -87,7 +89,7 @@ INNERS = {"statements": FIRST, "changes": SECOND, "last part of a batch": THIRD,
 """Four entries of one device, each chained to the one before."""
 
 
-def _short(data: bytes, step: int) -> bytes:
+def short(data: bytes, step: int) -> bytes:
     """A change that goes on from the one before (chez/sync/short.py); all numbers in its header are small."""
     header = 4 + 4 + 1 + 1 + (1 + 32) + (1 + 32) + 1 + 1  # to the length; what it builds on, actor, two numbers
     return bytes((0, step)) + data[header:]
@@ -97,12 +99,14 @@ def _written(inner: Inner) -> Inner:
     if inner is not FOURTH:
         return inner
     whole = inner.items
-    items = [whole[0], *(msgspec.structs.replace(item, data=_short(item.data, step))
+    items = [whole[0], *(msgspec.structs.replace(item, data=short(item.data, step))
                          for item, step in zip(whole[1:], (2, 1), strict=True))]
     return msgspec.structs.replace(inner, items=items)
 
 
-def _entry(inner: Inner) -> dict[str, Any]:
+def entry_vector(name: str) -> dict[str, Any]:
+    """The vector of one of the entries."""
+    inner = INNERS[name]
     digest = _hash(inner)
     signature = LAPTOP.signing.sign("chez/1 entry", inner.space, digest, msgspec.msgpack.encode(inner.relay))
     signed = msgspec.msgpack.encode([_written(inner), signature])
@@ -119,7 +123,7 @@ def vectors() -> dict[str, Any]:
     vector = {PHONE.id: (3, filled(0x41)), LAPTOP.id: (2, _hash(SECOND))}
     return {
         "epoch": {"id": EPOCH.id.hex(), "secret": EPOCH.secret.hex(), "handle": HANDLE.hex(), "nonce": NONCE.hex()},
-        "entries": {name: _entry(inner) for name, inner in INNERS.items()},
+        "entries": {name: entry_vector(name) for name in INNERS},
         "padded_size": {str(size): padded_size(size) for size in SIZES},
         "vector": {"authors": {author.hex(): [sequence, hash.hex()] for author, (sequence, hash) in vector.items()},
                    "bytes": encode_vector(vector).hex()},
