@@ -36,6 +36,7 @@ ENGINE: Final = {
     "Home.end_shared": "called when the home closes",
     "Link.after_commit": "called by the store",
     "Link.after_rollback": "called by the store",
+    "Link.broadcast": "called by `Space.broadcast`",
     "Link.close": "called by `connect`",
     "Link.relay": "a row of the store",
     "Link.start": "called by `connect`",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from chez.home.contacts import Contact, Contacts
     from chez.home.devices import DeviceInfo, Devices
     from chez.home.diagnosis import Diagnosis, doctor
+    from chez.home.ephemeral import EphemeralMessage
     from chez.home.evidence import Evidence
     from chez.home.examine import Finding
     from chez.home.exporting import ExportReport
@@ -66,9 +67,9 @@ if TYPE_CHECKING:
 
 __all__ = (
     "Admitted", "Alarm", "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Contact",
-    "Contacts", "Counter", "DeviceInfo", "Devices", "Diagnosis", "Difference", "Evidence", "ExportReport",
-    "FeedPage", "Finding", "Hit", "Home", "HomeStatus", "ImportReport", "Invitation", "Mark", "Member", "Migrated",
-    "Query", "Record", "Recovered", "RelayStatus", "Renewal", "Restored", "Reversal", "Rows", "Space",
+    "Contacts", "Counter", "DeviceInfo", "Devices", "Diagnosis", "Difference", "EphemeralMessage", "Evidence",
+    "ExportReport", "FeedPage", "Finding", "Hit", "Home", "HomeStatus", "ImportReport", "Invitation", "Mark", "Member",
+    "Migrated", "Query", "Record", "Recovered", "RelayStatus", "Renewal", "Restored", "Reversal", "Rows", "Space",
     "SpaceStatus", "Splice", "SyncReport", "TakenBack", "Text", "Transaction", "Trashed", "Typing", "Version",
     "Wiped", "become_new_device", "blocking", "change_passphrase", "count", "create", "doctor", "field", "join",
     "open", "recover", "restore", "serve", "take_back", "wipe",
@@ -81,6 +82,7 @@ _MODULES = {
     "chez.home.contacts": ("Contact", "Contacts"),
     "chez.home.devices": ("DeviceInfo", "Devices"),
     "chez.home.diagnosis": ("Diagnosis", "doctor"),
+    "chez.home.ephemeral": ("EphemeralMessage",),
     "chez.home.evidence": ("Evidence",),
     "chez.home.examine": ("Finding",),
     "chez.home.exporting": ("ExportReport",),

@@ -53,6 +53,7 @@ from chez.home.devices import DeviceInfo, Rotated
 from chez.home.devices import Devices as AsyncDevices
 from chez.home.diagnosis import Diagnosis
 from chez.home.diagnosis import doctor as async_doctor
+from chez.home.ephemeral import ROOM, EphemeralMessage
 from chez.home.evidence import Evidence
 from chez.home.examine import Finding
 from chez.home.exporting import ExportReport
@@ -132,6 +133,7 @@ __all__ = (
     "Devices",
     "Diagnosis",
     "Difference",
+    "EphemeralMessage",
     "Evidence",
     "ExportReport",
     "FeedPage",
@@ -1448,6 +1450,26 @@ class Space(Front[AsyncSpace]):
     def status(self) -> SpaceStatus:
         """How it stands with its relay, without the network."""
         return self._portal.do(lambda: self._inner.status())
+
+    def broadcast(self, topic: str, value: Any) -> int:
+        """Say something to all devices of members that listen just now: who is here, where a cursor stands.
+
+        `value` is JSON of at most 8 KiB, `topic` up to 64 characters. It is sealed and signed as an entry is, sent at
+        once, and kept nowhere: a device that is not connected, or that is slow, never hears it. Returns to how many
+        relays it was given: 0 while the home is not connected, and nothing is sent later then. Every member may say
+        something, a reader too. Raises `InvalidValue`, `NotAllowed` for who is no member.
+        """
+        return self._portal.call(lambda call: self._inner.broadcast(topic, value))
+
+    def ephemeral(self, topic: str | None = None, *, room: int = ROOM) -> Items[EphemeralMessage]:
+        """What other devices, of this person too, `broadcast` in this space from the first step on, on a topic or any.
+
+        Each comes once, in the order its device said it, from a device whose person is a member now and that is there
+        since this one connected: what a relay plays again is let go. Of more than `room` that wait, the oldest go, and
+        the next one counts them (`missed`). Ends when the home closes. Raises `InvalidValue`, `NotAllowed` for who is
+        no member.
+        """
+        return Items(self._portal, lambda: self._inner.ephemeral(topic, room=room), ends=True)
 
     def members(self) -> list[Member]:
         """Everybody who shares it: owners first, then writers, then readers."""

@@ -15,6 +15,7 @@ from chez.home.answering import Answering
 from chez.home.backup import About, Backup, BackupReport
 from chez.home.contacts import Contacts
 from chez.home.devices import Devices
+from chez.home.ephemeral import Ephemerals
 from chez.home.evidence import Evidence, audit, pick, told
 from chez.home.examine import Finding, examine
 from chez.home.exchange import Exchange
@@ -89,7 +90,8 @@ class Home:
         self._spaces = HeldSpaces(path, database, device, self.journal, spaces, unix_milliseconds,
                                   self._syncing.nearest)
         answering = Answering(database, self._spaces, device, person, self._syncing.relay_of, unix_milliseconds)
-        self._syncing.serve(self._spaces, answering)
+        self._ephemerals = Ephemerals(device, self._syncing.links, crypto.random_bytes)
+        self._syncing.serve(self._spaces, answering, self._ephemerals.heard)
         self._backlog = Backlog(database, self._spaces.replicas, self._spaces.records, self._syncing.found)
 
         def committed() -> None:
@@ -106,7 +108,7 @@ class Home:
         self.contacts = Contacts(database, self._spaces.private, self.journal, person)
         """The persons one knows."""
         self._open = OpenHome(path, database, self.journal, person, device, name, self._spaces, self._syncing,
-                              answering, self.contacts, unix_milliseconds)
+                              answering, self.contacts, unix_milliseconds, self._ephemerals)
         self._private = Space(self._spaces.private, self._open)
         self.devices = Devices(database, self._spaces, device, self.journal)
         """The person's devices."""
@@ -410,6 +412,7 @@ class Home:
     async def end_shared(self) -> None:
         """End everything shared, last made first, and live answers. Called when the home closes."""
         self._spaces.news.close()
+        self._ephemerals.close()
         async with self._making:
             self._shared.clear()
             await self._stack.aclose()

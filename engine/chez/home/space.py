@@ -19,6 +19,7 @@ from chez.home.answering import Answering
 from chez.home.archive import is_export
 from chez.home.checkpointing import Checkpoint, checkpoint
 from chez.home.contacts import Contacts, card_of, named, person_called
+from chez.home.ephemeral import ROOM, EphemeralMessage, Ephemerals
 from chez.home.exporting import Exported, Exporter, ExportReport
 from chez.home.forgetting import delete_space, forget_space
 from chez.home.held import Held, HeldSpaces
@@ -176,6 +177,29 @@ class Space:
     def status(self) -> SpaceStatus:
         """How it stands with its relay, without the network."""
         return self._home.syncing.status_of(self._held)
+
+    # --- what is said just now -----------------------------------------------------------
+
+    async def broadcast(self, topic: str, value: Any) -> int:
+        """Say something to all devices of members that listen just now: who is here, where a cursor stands.
+
+        `value` is JSON of at most 8 KiB, `topic` up to 64 characters. It is sealed and signed as an entry is, sent at
+        once, and kept nowhere: a device that is not connected, or that is slow, never hears it. Returns to how many
+        relays it was given: 0 while the home is not connected, and nothing is sent later then. Every member may say
+        something, a reader too. Raises `InvalidValue`, `NotAllowed` for who is no member.
+        """
+        return self._home.ephemerals.broadcast(self._held, topic, value)
+
+    async def ephemeral(self, topic: str | None = None, *, room: int = ROOM) -> AsyncIterator[EphemeralMessage]:
+        """What other devices, of this person too, `broadcast` in this space from the first step on, on a topic or any.
+
+        Each comes once, in the order its device said it, from a device whose person is a member now and that is there
+        since this one connected: what a relay plays again is let go. Of more than `room` that wait, the oldest go, and
+        the next one counts them (`missed`). Ends when the home closes. Raises `InvalidValue`, `NotAllowed` for who is
+        no member.
+        """
+        async for message in self._home.ephemerals.listen(self._held, topic, room):
+            yield message
 
     # --- who shares it --------------------------------------------------------------------
 
@@ -356,6 +380,7 @@ class OpenHome:
     answering: Answering
     contacts: Contacts
     now: Callable[[], int]
+    ephemerals: Ephemerals
 
     def exporter(self, spaces: Sequence[Held]) -> Exporter:
         """What exports these spaces, the others with the first."""

@@ -24,7 +24,7 @@ from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection, Database
 from chez.sync.connection import relay_name
 from chez.sync.keeping import Keeping
-from chez.sync.link import Link
+from chez.sync.link import Link, Said
 from chez.sync.meeting import Acquaintances
 from chez.sync.moving import go_to, strayed
 from chez.sync.pinning import join
@@ -62,6 +62,7 @@ class Syncing:
         self._running: _Running | None = None
         self._beside: list[str] = []
         self._pins: dict[str, tuple[str, ...]] = {}
+        self._said: Said = lambda replica, message: None
         self._also: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
 
     async def load(self) -> None:
@@ -79,9 +80,11 @@ class Syncing:
         """The home's database."""
         return self._database
 
-    def serve(self, spaces: HeldSpaces, answering: Answering) -> None:
-        """These are the spaces to be kept in step, and this answers who comes by an invitation to one."""
-        self._spaces, self._answering = spaces, answering
+    def serve(self, spaces: HeldSpaces, answering: Answering, said: Said) -> None:
+        """These are the spaces to be kept in step; this answers who comes by an invitation to one, this hears what is
+        said in them just now.
+        """
+        self._spaces, self._answering, self._said = spaces, answering, said
 
     def also(self, work: Callable[[], AbstractAsyncContextManager[None]]) -> None:
         """What goes on too while the home is connected: on its network."""
@@ -197,7 +200,8 @@ class Syncing:
 
         row = await self._database.write(work)
         replicas = [held.replica for held in self.spaces.all.values() if not held.space.public]
-        link = Link(self._database, self._device, replicas, row, url, retry=True, found=self.found, known=known)
+        link = Link(self._database, self._device, replicas, row, url, retry=True, found=self.found, known=known,
+                    said=self._said)
         self.links.append(link)
         link.start()
         return link
@@ -234,7 +238,8 @@ class Syncing:
         for held in spaces:
             held.replica.automatic = retry
         link = Link(self._database, self._device, [held.replica for held in spaces], keeping.relay, url,
-                    retry=retry, found=self.found, keeping=keeping, address=self.address(url))
+                    retry=retry, found=self.found, keeping=keeping, address=self.address(url),
+                    said=self._said)
         self.links.append(link)
         self._running.stack.push_async_callback(self._end, link)
         link.start()

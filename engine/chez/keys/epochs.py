@@ -1,6 +1,7 @@
 """One generation of a space's keys, and what derives from its secret.
 
     entry key     encrypts entries
+    ephemeral key encrypts ephemeral messages
     segment key   encrypts the segments of checkpoints
     key id        in every header: commits to the entry key, which the cipher does not
     read          Ed25519 seed: proves at a relay that one may read
@@ -44,6 +45,11 @@ class Epoch:
     def segment_key(self) -> bytes:
         """The key that seals checkpoints' segments (32 bytes)."""
         return crypto.derive(self.secret, "chez/1 segment key")
+
+    @cached_property
+    def ephemeral_key(self) -> bytes:
+        """The key that seals ephemeral messages (32 bytes)."""
+        return crypto.derive(self.secret, "chez/1 ephemeral key")
 
     @cached_property
     def key_id(self) -> bytes:

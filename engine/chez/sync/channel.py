@@ -102,6 +102,10 @@ class Channel:
         self._asked.pop(self._subscription, None)
         self._subscription = self._note(ref)
 
+    def broadcast(self, handle: bytes, message: bytes) -> None:
+        """Have a sealed ephemeral message passed on."""
+        self._session.broadcast(handle, message)
+
     def credit(self, handle: bytes, credit: int) -> None:
         """Allow more bytes on the subscription."""
         self._session.credit(handle, credit)

@@ -28,6 +28,7 @@ from chez.sync.events import (
     ChunksFound,
     Completed,
     EntriesArrived,
+    EphemeralArrived,
     Event,
     PacketArrived,
     Refused,
@@ -113,6 +114,8 @@ class Lanes:
         """Each lane by the id of its space."""
         self.found: set[int] = set()
         """The rows of the spaces that what came told of: for the shell to take out and open."""
+        self.said: list[tuple[Replica, bytes]] = []
+        """Ephemeral messages that came, sealed: for the shell to take out and hand on."""
         self.resting: list[Lane] = []
         """The lanes that began to rest: for the shell to take out, and to begin `again` after a while."""
 
@@ -167,6 +170,14 @@ class Lanes:
         elif isinstance(lane.error, RelayRefused) and lane.error.reason == "denied":
             lane.state = State.RESTING
             self.again(lane)
+
+    def broadcast(self, space: bytes, message: bytes) -> bool:
+        """Have a sealed ephemeral message of a space passed on, if that is followed; else it is let go."""
+        lane = self.of.get(space)
+        if lane is None or lane.state is not State.LIVE or lane.machine.phase is not Phase.FOLLOWING:
+            return False
+        lane.channel.broadcast(lane.replica.space.handle, message)
+        return True
 
     def forward(self) -> None:
         """Give the relay what other relays brought a while ago, and it does not show: to be called now and then."""
@@ -292,6 +303,8 @@ class Lanes:
                 pass  # the next connection logs in as the first did
             case EntriesArrived(ref=ref):
                 self._feed(self._whose(self._asked.get(ref)), event)
+            case EphemeralArrived(handle=handle, message=message):
+                self.said += [(lane.replica, message) for lane in self.all if lane.replica.space.handle == handle]
             case RolesEnded(handle=handle):
                 for lane in self.all:
                     if lane.replica.space.handle == handle:

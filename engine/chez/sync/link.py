@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from chez import crypto
 from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable
@@ -29,14 +29,21 @@ from chez.sync.sealed import Sealed
 from chez.sync.session import ClientSession
 from chez.sync.waiting import turns_until
 from chez.sync.work import Progress
+from chez_wire.ephemeral import is_ephemeral
 
 if TYPE_CHECKING:
     from chez.sync.socket import Socket
 
-__all__ = ("Link",)
+__all__ = ("Link", "Said")
+
+MOST_FLEETING: Final = 256
+"""Ephemeral messages that wait while the store is written to, 4 MiB of the largest; what comes beyond is let go."""
 
 Found = Callable[[int], Awaitable[None]]
 """Hears of a space that another device told of, by its row: it is to be opened, or read again."""
+
+Said = Callable[[Replica, bytes], None]
+"""Hears of an ephemeral message that came just now, sealed."""
 
 
 class Link:
@@ -49,7 +56,8 @@ class Link:
 
     def __init__(self, database: Database, device: bytes, replicas: Iterable[Replica], relay: int, url: str, *,
                  retry: bool, found: Found, keeping: Keeping | None = None,
-                 known: Acquaintances | None = None, address: str | None = None) -> None:
+                 known: Acquaintances | None = None, address: str | None = None,
+                 said: Said = lambda replica, message: None) -> None:
         self.url = url
         """The relay's address."""
         self.address: str = url if address is None else address
@@ -68,6 +76,7 @@ class Link:
         self._relay = relay
         self._retry = retry
         self._found = found
+        self._said = said
         self._backoff = Backoff()
         self._hurry = asyncio.Event()
         self._socket: Socket | None = None
@@ -80,6 +89,7 @@ class Link:
         self._sealing: list[tuple[Lane, SyncMachine, list[Sealed]]] = []  # in the transaction that is open
         self._sealed: list[tuple[Lane, SyncMachine, list[Sealed]]] = []  # durable, to be sent
         self._inbox: list[bytes] = []
+        self._fleeting = 0
         self._gone: BaseException | None = None
         self._news = asyncio.Event()
         self._turn = asyncio.Condition()
@@ -140,6 +150,13 @@ class Link:
         if self._lanes is not None:
             self._lanes.wake(space)
             self._news.set()
+
+    def broadcast(self, space: bytes, message: bytes) -> bool:
+        """Have a sealed ephemeral message of a space, by its id, passed on; False while that is not followed."""
+        sent = self._lanes is not None and self._lanes.broadcast(space, message)
+        if sent:
+            self._news.set()
+        return sent
 
     def drop(self, replica: Replica) -> None:
         """Keep a space in step no more."""
@@ -366,12 +383,14 @@ class Link:
 
     async def _round(self, lanes: Lanes) -> None:
         """React to everything that happened since the last round; commit a pass of the work in one group."""
-        messages, self._inbox = self._inbox, []
+        messages, self._inbox, self._fleeting = self._inbox, [], 0
         sealed, self._sealed = self._sealed, []
         for lane, machine, entries in sealed:
             lanes.sealed(lane, machine, entries)
         for message in messages:
             lanes.receive(message)
+        while lanes.said:
+            self._said(*lanes.said.pop(0))
         begun = [(job, self._database.submit(job.work.run, shown_first=job.work.repeatable)) for job in lanes.take()]
         for job, done in begun:
             try:
@@ -402,6 +421,10 @@ class Link:
     async def _read(self, socket: "Socket") -> None:
         try:
             async for message in socket.messages():
+                if is_ephemeral(message):  # under no credit
+                    self._fleeting += 1
+                    if self._fleeting > MOST_FLEETING:
+                        continue
                 self._inbox.append(message)
                 self._news.set()
             self._gone = ConnectionError("closed by the relay")
