@@ -7,6 +7,7 @@ while they wait, since only the session's cursors remember them.
 """
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -31,6 +32,10 @@ WINDOW: Final = 2 * MAX_FRAME
 
 TURN: Final = 64
 """Frames of one client handled before others get their turn: tiny ones come by the thousand in one read."""
+
+
+BATCH_BYTES: Final = 16 * 1024
+"""Bytes of frames that go to the socket together: many answers are one write, a page is one of its own."""
 
 
 class Followers(Protocol):
@@ -234,13 +239,13 @@ class Connection:
     async def _write(self) -> None:
         """Send what is there, then close if that is wanted."""
         try:
-            while batch := self._next():
-                for data in batch:
+            while outbox := self._next():
+                for batch in _batches(outbox):
                     self._sending = True
-                    await self._socket.send(data)
+                    await self._socket.send_all(batch)
                     self._sending = False
-                    self._sent += 1
-                    self._hold(-len(data))
+                    self._sent += len(batch)
+                    self._hold(-sum(map(len, batch)))
                     self._update_room()
             if self._closing is not None:
                 await self._socket.close(self._closing.code, self._closing.reason)
@@ -250,3 +255,16 @@ class Connection:
             self._update_room()
         finally:
             self._writer = None
+
+
+def _batches(frames: list[bytes]) -> Iterator[list[bytes]]:
+    """The frames in order, small ones together."""
+    batch: list[bytes] = []
+    size = 0
+    for data in frames:
+        if batch and size + len(data) > BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(data)
+        size += len(data)
+    yield batch

@@ -8,7 +8,7 @@ import asyncio
 import http
 import ipaddress
 import ssl
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
 from websockets.asyncio.server import ServerConnection
@@ -100,6 +100,19 @@ class GuestConnection(ServerConnection):
         """The socket is closed."""
         super().connection_lost(exc)
         self.door.left(self)
+
+    async def send_all(self, messages: Iterable[bytes]) -> None:
+        """Send several messages, each a frame, by one write to the socket. Raises `ConnectionClosed` as `send` does."""
+        async with self.send_context():
+            for message in messages:
+                self.protocol.send_binary(message)
+
+    def send_data(self) -> None:
+        """The library hands on what its protocol wrote: a write, and a call of the system, for each frame."""
+        writes = self.protocol.writes
+        if len(writes) > 1 and all(writes):  # an empty one among them would mean the end
+            self.protocol.writes = [b"".join(writes)]
+        super().send_data()
 
     def taken(self, size: int) -> None:
         """A message of this size was handled: it is no longer held here."""

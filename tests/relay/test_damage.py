@@ -153,7 +153,8 @@ async def test_a_file_that_is_no_tree_any_more_takes_nothing_and_hands_out_what_
     shutil.copy(filled, path)
     with closing(sqlite3.connect(path)) as db:
         (root,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'chunks'").fetchone()
-    damage(path, (root - 1) * 4096)  # the byte that says what kind of page it is
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    damage(path, (root - 1) * size)  # the byte that says what kind of page it is
     store = await SqliteStorage.open(tmp_path / "data", clock=Clock())
     torn, page = await store.perform([
         s.ReadChunk(SPACE.handle, chunk(1, 9000).chunk, READ), s.ReadPage(SPACE.handle, 0, 100_000, READ)])

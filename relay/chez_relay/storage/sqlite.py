@@ -28,6 +28,13 @@ __all__ = ("SqliteStorage",)
 
 CACHE_KIB: Final = 16 * 1024
 
+PAGE_BYTES: Final = 2048
+"""Bytes of one page of a file that is made. A commit writes every page that it touches, and an entry touches two at
+least, one of its space and one of the index, wherever its hash lies: half of SQLite's own size is half the writing."""
+
+LOG_PAGES: Final = 2048
+"""Pages in the log (4 MiB) from which on it is written back into the file, by the commit that finds it so."""
+
 
 class SqliteStorage:
     """`Storage` on one SQLite file; make it with `SqliteStorage.open`."""
@@ -133,7 +140,9 @@ def _take_lock(path: Path) -> int:
 def _connect(path: Path, random: Callable[[int], bytes]) -> tuple[sqlite3.Connection, bytes]:
     db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
     try:
+        db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA trusted_schema = OFF")

@@ -5,7 +5,8 @@ spaces and their keys, `inbox_rows` the inboxes.
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 
 from chez_relay.storage import (
     READING,
@@ -40,6 +41,7 @@ from chez_relay.storage import (
     Stored,
 )
 from chez_relay.storage.dropped_rows import DroppedRows
+from chez_relay.storage.entry_rows import EntryRows, together
 from chez_relay.storage.inbox_rows import InboxRows
 from chez_relay.storage.integrity import SQLITE_ERRORS, Damaged, blob, unsound
 from chez_relay.storage.refusals import DAMAGED, NO_CHUNK, NO_SPACE, PAGE_AHEAD, ROTATED, over_blob_quota, over_quota
@@ -62,6 +64,7 @@ class Tables:
         self._clock = clock
         self._spaces = SpaceRows(db, quotas)
         self._inboxes = InboxRows(db, quotas)
+        self._entries = EntryRows(db, self._spaces, quotas)
         self._dropped = DroppedRows(db, self._spaces, quotas.grace)
         self.unsound = False
 
@@ -74,7 +77,7 @@ class Tables:
         writes = not all(isinstance(request, READING) for request in requests)
         try:
             self._db.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-            results = [self._guarded(request) for request in requests]
+            results = list(self._results(requests))
             self._spaces.write()
             # After a page that can't be read SQLite refuses to commit, though nothing was written.
             self._db.execute("COMMIT" if writes else "ROLLBACK")
@@ -85,6 +88,15 @@ class Tables:
                 self._db.execute("ROLLBACK")
             raise
         return results
+
+    def _results(self, requests: Sequence[Request]) -> Iterator[Result]:
+        for adding, run in groupby(requests, lambda request: isinstance(request, AddEntry)):
+            if not adding:
+                yield from map(self._guarded, run)
+                continue
+            for part in together([request for request in run if isinstance(request, AddEntry)]):
+                done = self._entries.add(part) if len(part) > 1 else None
+                yield from map(self._guarded, part) if done is None else done
 
     def _guarded(self, request: Request) -> Result:
         try:
