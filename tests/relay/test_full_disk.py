@@ -1,0 +1,116 @@
+"""The real relay on a filesystem without room: refused by a typed error, nothing acknowledged is lost, and on it goes."""
+
+import errno
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from chez.errors import RelayRefused
+from chez.sync.connection import RelayConnection, connect
+from chez_relay.storage.checking import check
+from chez_relay.storage.copies import FILE_NAME
+from chez_wire.frames import Entry
+from chez_wire.login import Role
+from tests.relay.support import Process, Space, relay
+
+SPACE = Space()
+ROOM = 3 * 1024 * 1024
+APART = ("unshare", "--user", "--map-root-user", "--mount")
+"""Mounting needs rights that anybody has in a namespace of one's own, where the system lets people make one."""
+
+
+def mounting(folder: Path) -> tuple[str, ...]:
+    """A command in front of another, which then has a small filesystem of its own at the folder."""
+    return (*APART, "sh", "-c", f'mount -t tmpfs -o size={ROOM} tmpfs "$0" && exec "$@"', str(folder))
+
+
+@asynccontextmanager
+async def cramped(folder: Path) -> AsyncIterator[tuple[Process, Path]]:
+    """A relay whose data folder has three megabytes of room, and where that folder is to be found from here."""
+    folder.mkdir()
+    try:
+        tried = subprocess.run([*mounting(folder), "true"], capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("there is no unshare (util-linux)")
+    if tried.returncode:
+        pytest.skip(f"no filesystem can be mounted here: {tried.stderr.strip()}")
+    async with relay(folder, command=(*mounting(folder), sys.executable, "-m", "chez_relay")) as process:
+        yield process, Path(f"/proc/{process.process.pid}/root{folder}")
+
+
+def fill(inside: Path) -> Path:
+    """Take all the room that is left, as another program would."""
+    filler = inside / "of another program"
+    with open(filler, "wb", buffering=0) as file, pytest.raises(OSError) as full:
+        while True:
+            file.write(bytes(4096))
+    assert full.value.errno == errno.ENOSPC
+    return filler
+
+
+async def log_in(device: RelayConnection) -> None:
+    await device.create_space(SPACE.admin, *SPACE.others)
+    await device.open(SPACE.claims(Role.READ, Role.APPEND))
+
+
+async def log(device: RelayConnection) -> list[Entry]:
+    entries: list[Entry] = []
+    while True:
+        page = await device.read(SPACE.handle, len(entries))
+        entries += page.entries
+        if len(entries) == page.end:
+            return entries
+
+
+async def append_until_full(device: RelayConnection, first: int, size: int) -> list[bytes]:
+    """The envelopes that were acknowledged before one was refused."""
+    acknowledged: list[bytes] = []
+    with pytest.raises(RelayRefused) as caught:
+        for number in range(first, first + 1000):
+            envelope = SPACE.envelope(number, size)
+            await device.append(SPACE.handle, Role.APPEND, envelope)
+            acknowledged.append(envelope)
+    assert caught.value.reason == "storage"
+    return acknowledged
+
+
+@pytest.mark.parametrize("size", [300, 60_000])
+async def test_on_a_full_filesystem_appends_are_refused_and_nothing_is_lost(tmp_path: Path, size: int) -> None:
+    """Full before or in the middle of a commit, once and again: refused; what was acknowledged is read, is whole on the
+    disk, and after room is made the same connection appends behind it."""
+    async with cramped(tmp_path / "data") as (process, inside), connect(process.url) as device:
+        await log_in(device)
+        acknowledged = []
+        for again in range(3):
+            acknowledged.append(SPACE.envelope(10_000 * again, size))
+            await device.append(SPACE.handle, Role.APPEND, acknowledged[-1])
+            filler = fill(inside)
+            acknowledged += await append_until_full(device, 10_000 * again + 1, size)
+            assert [one.envelope for one in await log(device)] == acknowledged
+            copied = tmp_path / f"copy {again}"
+            shutil.copytree(inside, copied, ignore=lambda _, names: {*names} & {filler.name, "relay.lock"})
+            report = check(copied / FILE_NAME)
+            assert report.sound and len(acknowledged) <= report.entries
+            filler.unlink()
+        last = SPACE.envelope(99_999, size)
+        assert (await device.append(SPACE.handle, Role.APPEND, last)).offset == len(acknowledged) + 1
+        assert [one.envelope for one in await log(device)] == [*acknowledged, last]
+
+
+async def test_a_filesystem_filled_by_entries_alone_refuses_and_reads_on(tmp_path: Path) -> None:
+    """Without anybody else on it: when the store has taken all the room, what is there is read, and others log in."""
+    async with cramped(tmp_path / "data") as (process, _):
+        async with connect(process.url) as device:
+            await log_in(device)
+            acknowledged = await append_until_full(device, 0, 60_000)
+        async with connect(process.url) as other:
+            await other.open(SPACE.claims(Role.READ, Role.APPEND))
+            assert [one.envelope for one in await log(other)] == acknowledged
+            with pytest.raises(RelayRefused) as caught:
+                await other.append(SPACE.handle, Role.APPEND, SPACE.envelope(5000, 900_000))
+            assert caught.value.reason == "storage"
