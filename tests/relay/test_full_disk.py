@@ -1,4 +1,4 @@
-"""The real relay on a filesystem without room: refused by a typed error, nothing acknowledged is lost, and on it goes."""
+"""The real relay on a filesystem without room: a typed refusal, nothing acknowledged is lost, and on it goes."""
 
 import errno
 import shutil
@@ -20,6 +20,7 @@ from tests.relay.support import Process, Space, relay
 
 SPACE = Space()
 ROOM = 3 * 1024 * 1024
+FILLER = "of another program"
 APART = ("unshare", "--user", "--map-root-user", "--mount")
 """Mounting needs rights that anybody has in a namespace of one's own, where the system lets people make one."""
 
@@ -29,23 +30,28 @@ def mounting(folder: Path) -> tuple[str, ...]:
     return (*APART, "sh", "-c", f'mount -t tmpfs -o size={ROOM} tmpfs "$0" && exec "$@"', str(folder))
 
 
+def cannot_mount(folder: Path) -> str:
+    """Why this system lets nobody have a filesystem of their own; empty where it does."""
+    try:
+        tried = subprocess.run([*mounting(folder), "true"], capture_output=True, text=True)
+    except FileNotFoundError:
+        return "there is no unshare (util-linux)"
+    return f"no filesystem can be mounted: {tried.stderr.strip()}" if tried.returncode else ""
+
+
 @asynccontextmanager
 async def cramped(folder: Path) -> AsyncIterator[tuple[Process, Path]]:
     """A relay whose data folder has three megabytes of room, and where that folder is to be found from here."""
     folder.mkdir()
-    try:
-        tried = subprocess.run([*mounting(folder), "true"], capture_output=True, text=True)
-    except FileNotFoundError:
-        pytest.skip("there is no unshare (util-linux)")
-    if tried.returncode:
-        pytest.skip(f"no filesystem can be mounted here: {tried.stderr.strip()}")
+    if why := cannot_mount(folder):
+        pytest.skip(why)
     async with relay(folder, command=(*mounting(folder), sys.executable, "-m", "chez_relay")) as process:
         yield process, Path(f"/proc/{process.process.pid}/root{folder}")
 
 
 def fill(inside: Path) -> Path:
     """Take all the room that is left, as another program would."""
-    filler = inside / "of another program"
+    filler = inside / FILLER
     with open(filler, "wb", buffering=0) as file, pytest.raises(OSError) as full:
         while True:
             file.write(bytes(4096))
@@ -93,7 +99,7 @@ async def test_on_a_full_filesystem_appends_are_refused_and_nothing_is_lost(tmp_
             acknowledged += await append_until_full(device, 10_000 * again + 1, size)
             assert [one.envelope for one in await log(device)] == acknowledged
             copied = tmp_path / f"copy {again}"
-            shutil.copytree(inside, copied, ignore=lambda _, names: {*names} & {filler.name, "relay.lock"})
+            shutil.copytree(inside, copied, ignore=shutil.ignore_patterns(FILLER, "relay.lock"))
             report = check(copied / FILE_NAME)
             assert report.sound and len(acknowledged) <= report.entries
             filler.unlink()
