@@ -131,6 +131,24 @@ class Device:
                 break
         return {"seen": seen}
 
+    async def say(self, count: int, gap: float) -> dict[str, Any]:
+        """Say so many ephemeral messages, `gap` seconds apart; when each was said."""
+        space, sent = self.home.space(), []
+        for number in range(count):
+            sent.append(time.monotonic_ns())
+            await space.broadcast("tick", number)
+            await asyncio.sleep(gap)
+        return {"sent": sent}
+
+    async def hear(self, upto: int) -> dict[str, Any]:
+        """Hear ephemeral messages, up to this one; when each was here to be used."""
+        seen: list[tuple[int, int]] = []
+        async for message in self.home.space().ephemeral("tick"):
+            seen.append((message.value, time.monotonic_ns()))
+            if message.value >= upto:
+                break
+        return {"seen": seen}
+
     async def has(self) -> dict[str, Any]:
         """Wait until the record is here."""
         while not await self.home.collection("ticks").where().count():  # noqa: ASYNC110 - as above

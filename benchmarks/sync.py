@@ -60,6 +60,11 @@ def benchmarks() -> tuple[Benchmark, ...]:
                    {"echo": ECHO, "automerge_repo": REPO_TICK}),
         ), _latency),
         Benchmark((
+            Figure("sync.ephemeral_p50", "ms", "less", "Median from the call that says an ephemeral message on A until "
+                   f"B's app has it, {CHANGES} of them {GAP * 1e3:.0f} ms apart; sealed, signed, stored nowhere.", None,
+                   {"echo": ECHO}),
+        ), _ephemeral),
+        Benchmark((
             Figure("sync.changes_10000", "s", "less", f"From the first of {MANY:,} puts that each change one field of "
                    "one record, issued by concurrent tasks on A, until B's live answer has the last; each a change of "
                    "its own in the record's history at both, durable as above.", None,
@@ -153,6 +158,17 @@ async def _latency(bench: Bench) -> dict[str, Runs]:
             p50.peers.setdefault("automerge_repo", []).append(median(theirs))
             p99.peers.setdefault("automerge_repo", []).append(_p99(theirs))
     return {"sync.latency_p50": p50, "sync.latency_p99": p99}
+
+
+async def _ephemeral(bench: Bench) -> dict[str, Runs]:
+    runs = Runs()
+    for _ in range(bench.runs):
+        async with trio(bench) as three:
+            await three.b.send("hear", upto=CHANGES)
+            sent = (await three.a.ask("say", count=CHANGES + 1, gap=GAP))["sent"]
+            seen = dict((await three.b.answer())["seen"])
+        runs.add(median([(at - sent[number]) / 1e6 for number, at in seen.items()]), echo=median(await _echo()))
+    return {"sync.ephemeral_p50": runs}
 
 
 async def _changes(bench: Bench) -> dict[str, Runs]:

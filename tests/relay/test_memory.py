@@ -10,7 +10,7 @@ import pytest
 
 from chez.sync.connection import connect
 from chez_wire import frames
-from chez_wire.limits import MAX_FRAME, MIB
+from chez_wire.limits import MAX_EPHEMERAL, MAX_FRAME, MIB
 from chez_wire.login import Role
 from tests.relay.raw import Raw, frame
 from tests.relay.support import Process, Space, relay, seed
@@ -100,14 +100,33 @@ async def readers(port: int) -> None:
         writer.transport.abort()
 
 
-ASSAULTS: tuple[Callable[[int], Awaitable[None]], ...] = (unfinished, crumbs, pings, questions, readers)
+async def whispers(port: int) -> None:
+    """Forty subscribers who never read, and 32 MB of ephemeral messages for each of them."""
+    writers = []
+    async with connect(f"ws://127.0.0.1:{port}") as device:
+        await device.create_space(SPACE.admin, *SPACE.others)
+        await device.open(SPACE.claims(Role.READ, Role.CONTROL))
+        for _ in range(40):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writers.append(writer)
+            await stuck(reader, writer, port)
+        for number in range(2000):
+            device.broadcast(SPACE.handle, SPACE.message(number, MAX_EPHEMERAL))
+            if number % 100 == 0:
+                await device.open(SPACE.claims(Role.READ))  # what was sent before was handled
+    for writer in writers:
+        writer.transport.abort()
+
+
+ASSAULTS: tuple[Callable[[int], Awaitable[None]], ...] = (unfinished, crumbs, pings, questions, readers, whispers)
 
 
 @pytest.mark.parametrize("assault", [
     pytest.param(one, id=one.__name__, marks=() if one is pings else pytest.mark.slow) for one in ASSAULTS])
 async def test_the_process_stays_within_its_limit(tmp_path: Path, assault: Callable[[int], Awaitable[None]]) -> None:
     """Whatever an address does, the process never takes more than the address may hold, and serves on."""
-    limit = ("--set", f"limits.memory_per_address={ADDRESS}")
+    limit = ("--set", f"limits.memory_per_address={ADDRESS}", "--set", "limits.ephemeral_burst=10000",
+             "--set", "limits.ephemeral_burst_per_address=10000")
     async with relay(tmp_path, *limit) as process:
         async with connect(process.url):
             pass
