@@ -90,6 +90,27 @@ def test_a_relay_that_was_started_anew_costs_the_ordinary_login() -> None:
     assert wire.turns == 2
 
 
+@pytest.mark.parametrize("spaces", [2, 50])
+def test_another_process_of_a_cluster_costs_one_round_trip_more_than_a_login(spaces: int) -> None:
+    """Of one store, but with a memory of its own: the device asks in vain once, logs in, and is kept there.
+
+    It remembers the last relay that kept it: back at the first it is the same again.
+    """
+    plain = Wire(spaces)
+    plain.connect()
+    plain.connect()
+    wire = kept(spaces)
+    here, there = wire.kept, KeptSessions(lambda: 0.0)
+    for process in (there, here):
+        wire.kept = process
+        wire.connect()
+        assert [frame.code for frame in received(wire, Failed)] == [Code.UNKNOWN]
+        assert wire.device.idle and wire.turns == plain.turns + 1
+        assert sum(map(len, [*wire.up, *wire.down])) <= sum(map(len, [*plain.up, *plain.down])) + 500 + 3 * spaces
+        wire.connect()
+        assert wire.turns == 2
+
+
 def test_a_space_whose_keys_were_replaced_is_opened_by_itself() -> None:
     """The others are taken up; the rotated one comes back with its new credentials, and the relay keeps all anew."""
     wire, other = pair()
