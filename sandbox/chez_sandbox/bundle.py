@@ -24,6 +24,7 @@ from chez_sandbox.job_errors import (
     BundleTooLarge,
     BundleUnsigned,
     ManifestInvalid,
+    Problem,
 )
 from chez_sandbox.manifest import MAX_MANIFEST, Manifest, parse_manifest
 
@@ -102,8 +103,8 @@ def sign_bundle(unsigned: bytes, key: SigningKey) -> Bundle:
     """
     file = _read(unsigned)
     if parse_manifest(file.manifest).provider.signing_key != key.public.hex():
-        problem = "is not the key that signs"
-        raise ManifestInvalid("provider.signing_key", problem, "sign with the key that `build` was given")
+        hint = "sign with the key that `build` was given"
+        raise ManifestInvalid(Problem("provider.signing_key", "is not the key that signs", hint))
     signature = key.sign(CONTEXT, file.kind.encode(), file.manifest, file.code)
     return open_bundle(_encoder.encode(_File(MAGIC, 1, file.kind, file.manifest, file.code, signature)))
 

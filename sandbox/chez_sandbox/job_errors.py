@@ -1,7 +1,7 @@
 """Every error of jobs that Chez raises on purpose (the sandbox's own are in `errors`).
 
     InvalidValue
-    ├── ManifestInvalid   a manifest.toml is not one; names the field
+    ├── ManifestInvalid   a manifest.toml is not one; names each field that is wrong, and its line
     └── SchemaInvalid     a result schema is open, or can't be counted; names the field
     Untrusted
     ├── BundleInvalid     a bundle fails its checks
@@ -20,6 +20,8 @@
 Each carries `message` and `hint` like every `ChezError`; those about a field, its `path`.
 """
 
+from dataclasses import dataclass
+
 from chez.errors import InvalidValue, NotAllowed, Untrusted
 
 __all__ = (
@@ -33,26 +35,61 @@ __all__ = (
     "GrantInvalid",
     "ManifestInvalid",
     "MessageInvalid",
+    "Problem",
     "ResultRefused",
     "SchemaInvalid",
     "VersionWentBack",
 )
 
 
-class ManifestInvalid(InvalidValue):
-    """A manifest is not valid; `path` names the field ("reads[0].fields")."""
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a manifest: the field, what, what to do; and where it stands, if that is known."""
 
-    def __init__(self, path: str, problem: str, hint: str = "") -> None:
-        self.path = path
-        super().__init__(f"manifest: {path}: {problem}" if path else f"manifest: {problem}", hint)
+    path: str
+    """The field as people write it ("reads[0].fields"); empty for the whole text."""
+    problem: str
+    hint: str = ""
+    line: int = 0
+    """From 1; 0 when there is no one place."""
+    column: int = 0
+    where: tuple[str | int, ...] = ()
+    """The path's parts, for whoever looks up its place."""
+
+    def __str__(self) -> str:
+        place = f"line {self.line}, column {self.column}: " if self.line else ""
+        said = f"{place}{self.path}: {self.problem}" if self.path else f"{place}{self.problem}"
+        return f"{said} ({self.hint})" if self.hint else said
+
+
+class ManifestInvalid(InvalidValue):
+    """A manifest is not valid; `problems` has all that was found, in the text's order, at least one.
+
+    `path` names the field of the first ("reads[0].fields").
+    """
+
+    def __init__(self, *problems: Problem) -> None:
+        first = problems[0]
+        self.problems = problems
+        self.path = first.path
+        if len(problems) == 1:
+            alone = Problem(first.path, first.problem, line=first.line, column=first.column)
+            super().__init__(f"manifest: {alone}", first.hint)
+        else:
+            lines = "".join(f"\n  {problem}" for problem in problems)
+            super().__init__(f"manifest: {len(problems)} problems{lines}")
 
 
 class SchemaInvalid(InvalidValue):
-    """A result schema is not closed or can't be counted; `path` names the place in it."""
+    """A result schema is not closed or can't be counted; `path` names the place in it.
 
-    def __init__(self, path: str, problem: str, hint: str = "") -> None:
+    `others` are further ones of the same schema.
+    """
+
+    def __init__(self, path: str, problem: str, hint: str = "", others: tuple["SchemaInvalid", ...] = ()) -> None:
         self.path = path
         self.problem = problem
+        self.others = others
         super().__init__(f"{path}: {problem}", hint)
 
 

@@ -4,35 +4,40 @@
     id = "tariff-advisor"           # with the provider's key: which job
     version = 1                     # only rises
     name = "Tariff advisor"
-    schedule = "manual"             # or "once"
+    schedule = "manual"             # or "once", "daily", "weekly", "on-new-data"
     retention_days = 30             # how long the provider keeps a result
     review = "show-me-first"        # or "within-the-grant": what it asks for; the person decides
 
     [purpose]                       # why: a DPV term, and plain words
     [provider]                      # who: name, contact, keys, inbox (`chez-job build` fills it in)
-    [[reads]]                       # what: collection, fields, where, window; any number of them
+    [[reads]]                       # what: collection, fields, where, window, min_rows, spaces; any number
     [parameters]                    # handed to the job as they are; part of what is signed
     [result]                        # what can leave: a closed schema (release.schema)
     [limits]                        # fuel, memory_mib, seconds, output_bytes
     [budget]                        # runs, and bits over all of them
 
 Unknown fields are refused, so that nothing a person was not shown is signed or read.
-Errors are `ManifestInvalid`, naming the field and what is allowed there.
+Errors are one `ManifestInvalid` that names every field that is wrong, its line, and what is
+allowed there. docs/jobs.md has it field by field; `form.published` is its JSON Schema.
 """
 
+import functools
 import json
-import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
-from chez.crypto import CryptoFailed, seal_to
-from chez_sandbox.job_errors import ManifestInvalid, SchemaInvalid
+from chez_sandbox.form.places import Path, find, places
+from chez_sandbox.form.published import msgspec_schema
+from chez_sandbox.form.rules import parameter_problems, result_problems, rule_problems
+from chez_sandbox.form.shape import path_text, shape_problems
+from chez_sandbox.job_errors import ManifestInvalid, Problem
 from chez_sandbox.release.schema import Schema
 
 __all__ = (
@@ -56,6 +61,20 @@ Line = Annotated[str, Meta(min_length=1, max_length=120, description="one line o
 Prose = Annotated[str, Meta(min_length=1, max_length=1000, description="at most 1000 characters")]
 Slug = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,62}\Z", description="lower-case letters, digits and '-'")]
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,62}\Z", description="lower-case letters, digits and '_'")]
+FieldName = Annotated[
+    str,
+    Meta(
+        pattern=r"^(_id|_space|[a-z][a-z0-9_]{0,62})\Z",
+        description="lower-case letters, digits and '_', a letter first; or _id, _space",
+    ),
+]
+Zone = Annotated[
+    str,
+    Meta(
+        pattern=r"^(local|UTC|[A-Z][A-Za-z_+-]{1,30}(/[A-Za-z0-9_+-]{1,30}){1,2})\Z",
+        description="local, UTC, or a zone such as Europe/Paris",
+    ),
+]
 Term = Annotated[
     str,
     Meta(pattern=r"^dpv:[A-Z][A-Za-z]{1,62}\Z", description="a DPV term such as dpv:ServicePersonalisation"),
@@ -105,33 +124,53 @@ class Provider(_Part, frozen=True, kw_only=True):
 
 
 class Filter(_Part, frozen=True, kw_only=True):
-    """Only rows whose `field` compares so with `value` (a list for "in") are read."""
+    """Only rows whose `field` compares so with `value` (a list for "in") are read.
 
-    field: Name
+    A row whose field holds a value of another type, or none, is not read, whatever `op` is:
+    texts are compared with texts by code points, numbers with numbers.
+    """
+
+    field: FieldName
     op: Literal["=", "!=", "<", "<=", ">", ">=", "in"] = "="
     value: Scalar | Annotated[list[Scalar], Meta(min_length=1, max_length=100)]
+    """One value, or for "in" a list of values of one type."""
 
 
 class Window(_Part, frozen=True, kw_only=True):
-    """Only whole days are read: `days` of them, the last being the day before `until`'s.
+    """Only whole days, weeks or months that are over are read, the last ones there are.
 
-    `field` holds a day or a local time as ISO 8601 text. `until = "run-date"` ends before
-    the day of the run, so that only closed days count; "latest" ends with the newest day
-    there is, for data that comes late.
+    Its ends lie on the grid, never at the instant of the run, so that what two runs read is
+    either the same or differs by whole steps.
     """
 
     field: Name
-    days: Annotated[int, Meta(ge=1, le=3660)]
+    """Holds a day or a time as ISO 8601 text."""
+    last: Annotated[int, Meta(ge=1, le=3660)]
+    """How many days, weeks or months."""
+    grid: Literal["day", "week", "month"] = "day"
+    """What is counted; weeks begin on Monday (ISO 8601)."""
     until: Literal["run-date", "latest"] = "run-date"
+    """"run-date" ends with the last step that was over before the day of the run; "latest" with the last one
+    that the newest row before that day completes, for data that comes late."""
+    zone: Zone = "local"
+    """Where a day begins: "local" for a field with days or times of the wall's clock, else the zone whose
+    midnights count, for a field with instants in UTC."""
 
 
 class Read(_Part, frozen=True, kw_only=True):
     """One collection the job reads: only these fields, of only these rows."""
 
     collection: Name
-    fields: Annotated[list[Name], Meta(min_length=1, max_length=64)]
+    fields: Annotated[list[FieldName], Meta(min_length=1, max_length=64)]
+    """Columns of the table that the job gets; `_id` is the record's id, `_space` the name of its space."""
     where: Annotated[list[Filter], Meta(max_length=16)] = []
+    """All of them must hold."""
     window: Window | None = None
+    """Without one all rows there are."""
+    min_rows: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """With fewer rows the job does not run, and what leaves is the code "none"."""
+    spaces: Literal["private", "all"] = "private"
+    """"all" also reads what others share with the person."""
 
 
 class Limits(_Part, frozen=True, kw_only=True):
@@ -169,7 +208,8 @@ class Manifest(_Part, frozen=True, kw_only=True):
     result: dict[str, Any]
     limits: Limits = Limits()
     budget: Budget
-    schedule: Literal["manual", "once"] = "manual"
+    schedule: Literal["manual", "once", "daily", "weekly", "on-new-data"] = "manual"
+    """When it is meant to run. A person's device starts no job by itself yet, and says so before consent."""
     retention_days: Annotated[int, Meta(ge=0, le=3660)]
     review: Literal["show-me-first", "within-the-grant"] = "show-me-first"
 
@@ -186,134 +226,80 @@ class Manifest(_Part, frozen=True, kw_only=True):
 
 
 def parse_manifest(text: bytes) -> Manifest:
-    """Read and check a manifest. Raises `ManifestInvalid` naming the field."""
+    """Read and check a manifest. Raises `ManifestInvalid` naming every field that is wrong, and its line."""
     if len(text) > MAX_MANIFEST:
-        raise ManifestInvalid("", f"has {len(text)} bytes", f"at most {MAX_MANIFEST} are read")
+        raise ManifestInvalid(Problem("", f"has {len(text)} bytes", f"at most {MAX_MANIFEST} are read"))
     try:
         tables = tomllib.loads(text.decode(), parse_float=Decimal)
     except UnicodeDecodeError:
-        raise ManifestInvalid("", "is not UTF-8 text") from None
+        raise ManifestInvalid(Problem("", "is not UTF-8 text")) from None
     except (tomllib.TOMLDecodeError, ValueError, ArithmeticError, RecursionError) as error:
-        raise ManifestInvalid("", f"is not TOML: {error}", "see toml.io") from None
+        raise ManifestInvalid(_no_toml(str(error))) from None
     try:
-        # Exact decimals matter in the schema only; elsewhere a float is what JSON would say.
-        plain = {key: _plain(value, key, exact=key == "result") for key, value in tables.items()}
-        manifest = msgspec.convert(plain, Manifest)
+        return _read(tables)
+    except ManifestInvalid as error:
+        raise ManifestInvalid(*_placed(error.problems, text.decode())) from None
     except (msgspec.ValidationError, RecursionError) as error:
-        raise _explain(str(error)) from None
-    _check(manifest)
+        raise ManifestInvalid(Problem("", str(error))) from None
+
+
+def _read(tables: dict[str, Any]) -> Manifest:
+    wrong: list[Problem] = []
+    # Exact decimals matter in the schema only; elsewhere a float is what JSON would say.
+    plain = {key: _plain(value, (key,), wrong, exact=key == "result") for key, value in tables.items()}
+    if not wrong:
+        whole, parts = _shapes()
+        wrong += shape_problems(plain, whole, parts)
+        wrong += result_problems(plain.get("result"))
+        wrong += parameter_problems(plain.get("parameters", {}))
+    if not wrong:
+        manifest = msgspec.convert(plain, Manifest)
+        wrong += rule_problems(manifest)
+    if wrong:
+        raise ManifestInvalid(*wrong)
     return manifest
 
 
-def _check(manifest: Manifest) -> None:
-    shown = {
-        "name": manifest.name,
-        "purpose.plain": manifest.purpose.plain,
-        "provider.name": manifest.provider.name,
-        "provider.contact": manifest.provider.contact,
-    }
-    for path, text in shown.items():
-        # A terminal acts on control characters and on marks that turn text around.
-        if not text.replace("\n", "").isprintable() or ("\n" in text and path != "purpose.plain"):
-            raise ManifestInvalid(path, "has characters that are not printable")
-    try:
-        seal_to(bytes.fromhex(manifest.provider.sealing_key), b"")
-    except CryptoFailed:
-        raise ManifestInvalid("provider.sealing_key", "is not an X25519 public key") from None
-    seen: set[str] = set()
-    for number, read in enumerate(manifest.reads):
-        path = f"reads[{number}]"
-        if read.collection in seen:
-            raise ManifestInvalid(f"{path}.collection", f"{read.collection!r} is named twice", "one table for each")
-        if read.collection.startswith("sqlite_"):
-            raise ManifestInvalid(f"{path}.collection", "must not begin with sqlite_", "SQLite keeps these names")
-        seen.add(read.collection)
-        if len(set(read.fields)) != len(read.fields):
-            raise ManifestInvalid(f"{path}.fields", "names a field twice")
-        for place, row_filter in enumerate(read.where):
-            if isinstance(row_filter.value, list) != (row_filter.op == "in"):
-                raise ManifestInvalid(f"{path}.where[{place}].value", 'must be a list for "in", and only then')
-    try:
-        bits = manifest.schema.bits
-    except SchemaInvalid as error:
-        raise ManifestInvalid(error.path, error.problem, error.hint) from None
-    if manifest.budget.bits < bits:
-        raise ManifestInvalid(
-            "budget.bits",
-            f"is {manifest.budget.bits:g}, but one run can carry {bits:.2f}",
-            "give the result fewer values, or ask for more",
-        )
-    if manifest.schedule == "once" and manifest.budget.runs != 1:
-        raise ManifestInvalid("budget.runs", 'must be 1 when the schedule is "once"')
-    _check_parameter(manifest.parameters, "parameters")
+@functools.cache
+def _shapes() -> tuple[dict[str, Any], dict[str, Any]]:
+    return msgspec_schema(Manifest)
 
 
-def _plain(value: object, path: str, exact: bool) -> object:
+def _plain(value: object, path: Path, wrong: list[Problem], exact: bool) -> object:
     if isinstance(value, dict):
-        return {key: _plain(item, f"{path}.{key}", exact) for key, item in value.items()}
+        return {key: _plain(item, (*path, key), wrong, exact) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item, f"{path}[{number}]", exact) for number, item in enumerate(value)]
+        return [_plain(item, (*path, number), wrong, exact) for number, item in enumerate(value)]
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         # TOML asks for this; and Python refuses to write much longer ones as text.
-        raise ManifestInvalid(path, "is a whole number of more than 64 bits")
+        wrong.append(Problem(path_text(path), "is a whole number of more than 64 bits", where=path))
     return float(value) if isinstance(value, Decimal) and not exact else value
 
 
-def _check_parameter(value: object, path: str) -> None:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _check_parameter(item, f"{path}.{key}")
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            _check_parameter(item, f"{path}[{number}]")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ManifestInvalid(path, "must be a finite number")
-    elif not isinstance(value, str | bool | int | float):
-        raise ManifestInvalid(path, f"can't be a {type(value).__name__}", "write dates and times as text")
+_TOML_PLACE: Final = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
-_AT = re.compile(r"^(?P<problem>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
-_FIELD = re.compile(r"(?P<what>missing required|unknown) field `(?P<name>[^`]*)`")
-_PARTS: Final[Mapping[str, type[msgspec.Struct]]] = {
-    "": Manifest,
-    "purpose": Purpose,
-    "provider": Provider,
-    "reads[]": Read,
-    "reads[].where[]": Filter,
-    "reads[].window": Window,
-    "limits": Limits,
-    "budget": Budget,
-}
+def _no_toml(said: str) -> Problem:
+    found = _TOML_PLACE.search(said)
+    line, column = (int(found[1]), int(found[2])) if found else (0, 0)
+    return Problem("", f"is not TOML: {_TOML_PLACE.sub('', said)}", "see toml.io", line, column)
 
 
-def _explain(message: str) -> ManifestInvalid:
-    """msgspec's message as ours: the path as a person writes it, and what is allowed."""
-    match = _AT.match(message)
-    problem, path = (match["problem"], match["path"] or "") if match else (message, "")
-    path = path.replace("[...]", "[]")
-    table = re.sub(r"\[\d*\]", "[]", path)
-    if field := _FIELD.search(problem):
-        name = f"{path}.{field['name']}" if path else field["name"]
-        allowed = f"fields here: {', '.join(_PARTS[table].__struct_fields__)}" if table in _PARTS else ""
-        missing = field["what"].startswith("missing")
-        return ManifestInvalid(name, "is missing" if missing else "is not a field of a manifest", allowed)
-    parent, _, name = table.rpartition(".")
-    problem = re.sub(r"str matching regex .*", "another text", problem.replace("`", ""))
-    return ManifestInvalid(path, problem[0].lower() + problem[1:], _description(parent, name))
+def _placed(problems: Iterable[Problem], text: str) -> list[Problem]:
+    """The problems with their lines, in the order of the text."""
+    known = places(text)
+    placed = []
+    for problem in problems:
+        at = find(known, problem.where or _result_path(problem.path, known))
+        placed.append(replace(problem, line=at.line, column=at.column) if at else problem)
+    return sorted(placed, key=lambda problem: (problem.line or 1 << 32, problem.column))
 
 
-def _description(table: str, name: str) -> str:
-    part = _PARTS.get(table)
-    if part is None:
-        return ""
-    for field in msgspec.inspect.type_info(part).fields:  # type: ignore[attr-defined]
-        if field.encode_name == name.removesuffix("[]"):
-            kind = field.type
-            if isinstance(kind, msgspec.inspect.LiteralType):
-                return f"allowed: {', '.join(map(str, kind.values))}"
-            while not isinstance(kind, msgspec.inspect.Metadata) and hasattr(kind, "item_type"):
-                kind = kind.item_type
-            extra = getattr(kind, "extra_json_schema", None) or {}
-            text = extra.get("description", "")
-            return f"allowed: {text}" if text else ""
-    return ""
+def _result_path(path: str, known: Iterable[Path]) -> Path:
+    """The keys of a place in the result's schema, whose names leave the "properties" between them out."""
+    found: Path = ()
+    paths = set(known)
+    for part in re.split(r"[.]", path):
+        inside = (*found, "properties", part)
+        found = inside if inside in paths else (*found, part)
+    return found

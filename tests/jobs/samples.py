@@ -38,7 +38,7 @@ READS = """
 collection = "readings"
 fields = ["local", "watts"]
 where = [{ field = "flow", value = "consumption" }]
-window = { field = "local", days = 365, until = "latest" }
+window = { field = "local", last = 365, until = "latest" }
 """
 
 RESULT = """

@@ -2,25 +2,27 @@
 
 import pytest
 
+from chez_sandbox.bundle import build_bundle
+from chez_sandbox.consent.inspect import describe, plain_words
 from chez_sandbox.job_errors import ManifestInvalid
 from chez_sandbox.manifest import parse_manifest
-from tests.jobs.samples import manifest_text
+from tests.jobs.samples import MEAN, READS, RESULT, SIGNING, manifest_text
 
 
 def test_a_valid_manifest_is_read_whole() -> None:
     """Every table arrives as a typed value, and the parameters as canonical JSON."""
     manifest = parse_manifest(manifest_text())
     assert (manifest.id, manifest.version) == ("mean-power", 1)
-    assert manifest.reads[0].window is not None and manifest.reads[0].window.days == 365
+    assert manifest.reads[0].window is not None and manifest.reads[0].window.last == 365
     assert manifest.parameters_json == b'{"note":"none"}'
     assert manifest.schema.count == 1001
     assert manifest.review == "show-me-first"
 
 
 MISTAKES = {
-    "days = 365": ("days = 0", "reads[0].window.days", ">= 1"),
-    "until = ": ("untill = ", "reads[0].window.untill", "field, days, until"),
-    "version = 1": ('version = "1"', "version", "expected int"),
+    "last = 365": ("last = 0", "reads[0].window.last", "at least 1"),
+    "until = ": ("untill = ", "reads[0].window.untill", "field, last, grid, until, zone"),
+    "version = 1": ('version = "1"', "version", "must be a whole number, and is a text"),
     "bits = 1000": ("bits = 9", "budget.bits", "9.97"),
     "maximum = 10000": ("maximum = 10005", "result.watts.maximum", "multiple of the step"),
     "multipleOf = 10": ("multipleOf = 0", "result.watts.multipleOf", "above 0"),
@@ -41,6 +43,13 @@ MISTAKES = {
     "retention_days = 30": ("retention_days = 30\nextra = 1", "extra", "is not a field"),
     'sealing_key = "': (f'sealing_key = "{"00" * 32}"\n# "', "provider.sealing_key", "X25519"),
     '"readings"\n': ('"sqlite_master"\n', "reads[0].collection", "sqlite_"),
+    'until = "latest"': ('until = "latest", zone = "Paris"', "reads[0].window.zone", "Europe/Paris"),
+    'value = "consumption" }': (
+        'value = true, op = "<" }', "reads[0].where[0].value", "no order"),
+    '{ field = "flow", value = "consumption" }': (
+        '{ field = "flow", value = [1, "a"], op = "in" }', "reads[0].where[0].value", "mixes numbers and texts"),
+    '"flow", value = "consumption"': (
+        '"flow", op = ">", value = inf', "reads[0].where[0].value", "finite"),
     "[budget]": ("[budget", "", "not TOML"),
 }
 
@@ -55,6 +64,75 @@ def test_a_mistake_names_its_field_and_what_is_allowed(good: str) -> None:
         parse_manifest(text.replace(good, bad, 1).encode())
     assert caught.value.path == path
     assert words in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once_with_their_places() -> None:
+    """Every wrong field is named, in the order of the text, each with line, column and what was probably meant."""
+    text = manifest_text().decode()
+    for good, bad in (
+        ("version = 1", 'version = "1"'),
+        ("until =", "untill ="),
+        ("maximum = 10000", "maximun = 10000"),
+        ('"latest"', '"lattest"'),
+        ("note =", "note = nan\nnext ="),
+    ):
+        text = text.replace(good, bad, 1)
+    with pytest.raises(ManifestInvalid) as caught:
+        parse_manifest(text.encode())
+    lines = text.splitlines()
+    found = {problem.path: problem for problem in caught.value.problems}
+    assert list(found) == [
+        "version", "reads[0].window.untill", "parameters.note", "result.watts.maximun"]  # fmt: skip
+    for problem in found.values():
+        # The key itself stands at the place that is told.
+        assert lines[problem.line - 1][problem.column - 1 :].startswith(problem.path.rpartition(".")[2])
+    assert 'did you mean "until"' in found["reads[0].window.untill"].hint
+    assert 'did you mean "maximum"' in found["result.watts.maximun"].hint
+    assert caught.value.path == "version" and "4 problems" in str(caught.value)
+
+
+def test_a_rule_names_its_line_too() -> None:
+    """What no schema can say, a budget below one run, is told at its line; faults of the TOML itself as well."""
+    text = manifest_text(rest=RESULT.replace("bits = 1000", "bits = 9")).decode()
+    for wrong, line in ((text, "bits = 9"), (text.replace("bits = 9", "bits = "), "bits = ")):
+        with pytest.raises(ManifestInvalid) as caught:
+            parse_manifest(wrong.encode())
+        (problem,) = caught.value.problems
+        assert wrong.splitlines()[problem.line - 1] == line and f"line {problem.line}" in str(caught.value)
+
+
+WEEKS = READS.replace("last = 365", 'last = 4, grid = "week"')
+
+
+@pytest.mark.parametrize(
+    ("schedule", "reads", "runs", "path"),
+    [
+        ("once", READS, 1, None), ("once", READS, 2, "budget.runs"), ("manual", "", 2, "reads"),
+        ("daily", READS, 2, None), ("daily", READS, 1, "budget.runs"), ("daily", WEEKS, 2, "schedule"),
+        ("weekly", WEEKS, 2, None), ("on-new-data", WEEKS.replace('"week"', '"month"'), 2, None),
+        ("weekly", WEEKS.replace('"week"', '"month"'), 2, "schedule"), ("hourly", READS, 2, "schedule"),
+    ],
+)  # fmt: skip
+def test_a_schedule_fits_its_windows_and_runs(schedule: str, reads: str, runs: int, path: str | None) -> None:
+    """A job that would run more often than what it reads can change, or more often than it may, is refused."""
+    rest = RESULT.replace("runs = 100", f"runs = {runs}")
+    text = manifest_text(reads=reads, rest=rest).decode()
+    text = text.replace("retention_days = 30", f'retention_days = 30\nschedule = "{schedule}"')
+    if path is None:
+        assert parse_manifest(text.encode()).schedule == schedule
+        return
+    with pytest.raises(ManifestInvalid) as caught:
+        parse_manifest(text.encode())
+    assert caught.value.path == path
+
+
+def test_a_schedule_is_told_to_be_the_persons_to_start() -> None:
+    """Whoever consents reads that a daily job does not start by itself; a manual one says nothing of it."""
+    daily = manifest_text().decode().replace("retention_days = 30", 'retention_days = 30\nschedule = "daily"').encode()
+    for text, words in ((daily, True), (manifest_text(), False)):
+        shown = describe(build_bundle(text, MEAN, "python", SIGNING))
+        assert shown["starts_by_itself"] is False
+        assert ("no job starts by itself" in "\n".join(plain_words(shown))) is words
 
 
 def test_bytes_that_are_no_toml_are_refused() -> None:

@@ -31,6 +31,16 @@ def test_from_an_empty_folder_to_a_signed_bundle(provider: Path, provider_cache:
     assert bundle.hash.hex() in chez_job(provider, "inspect", "my-job.chez")
 
 
+def test_editors_find_the_schema(tmp_path: Path) -> None:
+    """`schema` prints the published schema, and a new job's manifest names the copy of it in its folder."""
+    printed = chez_job(tmp_path, "schema")
+    assert json.loads(printed)["$schema"].endswith("2020-12/schema")
+    chez_job(tmp_path, "new", "my-job")
+    first = (tmp_path / "my-job" / "manifest.toml").read_text().splitlines()[0]
+    assert first.startswith("#:schema ")
+    assert (tmp_path / "my-job" / first.removeprefix("#:schema ")).read_text() == printed
+
+
 BROKEN = {
     "def run(data, params):\n    return 1 // 0\n": "ZeroDivisionError",
     "def run(data, params):\n    return {'watts': 'free text'}\n": "the result was refused",

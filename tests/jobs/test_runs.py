@@ -194,9 +194,9 @@ SCOPES = {
     "granted fields only": (READS, 96, ("local", "watts")),
     "a filter": (READS.replace('"consumption"', '"production"'), 0, ("local", "watts")),
     "a list filter": (READS.replace('"consumption"', '["consumption"], op = "in"'), 96, ("local", "watts")),
-    "a window until the newest day": (READS.replace("days = 365", "days = 1"), 48, ("local", "watts")),
+    "a window until the newest day": (READS.replace("last = 365", "last = 1"), 48, ("local", "watts")),
     "a window until the day of the run": (
-        READS.replace("days = 365", "days = 3").replace('"latest"', '"run-date"'), 48, ("local", "watts")),
+        READS.replace("last = 365", "last = 3").replace('"latest"', '"run-date"'), 48, ("local", "watts")),
     "a field that does not exist": (READS.replace('"local", "watts"', '"local", "nosuch"'), 96, ("local", "nosuch")),
     "a filter on a field that does not exist": (READS.replace('"flow"', '"nosuch"'), 0, ("local", "watts")),
     "a collection that does not exist": (READS.replace('"readings"', '"nosuch"'), 0, ("local", "watts")),

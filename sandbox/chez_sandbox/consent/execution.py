@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chez_sandbox.bundle import Bundle
+from chez_sandbox.consent.scope import too_few_rows
 from chez_sandbox.job_errors import ResultRefused
 from chez_sandbox.release.schema import Admitted
 from chez_sandbox.runtime.host import Limits, Outcome, RunResult, Runtime, Table
@@ -41,7 +42,12 @@ async def execute(
     run_date: str,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Execution:
-    """Run a job in the sandbox and check what it hands out; whatever the job does is an Execution."""
+    """Run a job in the sandbox and check what it hands out; whatever the job does is an Execution.
+
+    With fewer rows than its manifest asks for it does not run, and ends as a job that gave up.
+    """
+    if why := too_few_rows(bundle.manifest, tables):
+        return Execution(None, why, RunResult(Outcome.FAILED, None, 0, "", "", (), "not-enough-data"))
     limits, parameters = limits_of(bundle), bundle.manifest.parameters_json
     if bundle.kind == "python":
         run = await runtime.run_python(

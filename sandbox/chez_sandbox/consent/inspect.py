@@ -5,13 +5,14 @@ and the purpose, which are shown as such.
 """
 
 import textwrap
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from mnemonic import Mnemonic
 
 from chez.crypto import hash_fields
 from chez_sandbox.bundle import Bundle
-from chez_sandbox.manifest import Read
+from chez_sandbox.manifest import Read, Window
 from chez_sandbox.release.release import message_size
 from chez_sandbox.release.types import (
     ArrayType,
@@ -69,6 +70,8 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         },
         "budget": {"runs": manifest.budget.runs, "bits": manifest.budget.bits},
         "schedule": manifest.schedule,
+        "when": _WHEN[manifest.schedule],
+        "starts_by_itself": False,
         "retention_days": manifest.retention_days,
         "review": manifest.review,
         "kind": bundle.kind,
@@ -79,18 +82,35 @@ def describe(bundle: Bundle) -> dict[str, Any]:
 
 
 def _read(read: Read) -> dict[str, Any]:
-    window = read.window
-    days = ""
-    if window is not None:
-        last = "the newest day there is" if window.until == "latest" else "the day before the run"
-        days = f"{window.days} whole days by {window.field}, the last being {last}"
-    rows = [f"{f.field} {f.op} {f.value}" for f in read.where]
     return {
         "collection": read.collection,
         "fields": list(read.fields),
-        "only": rows,
-        "window": days or "all of them",
+        "spaces": read.spaces,
+        "only": [f"{f.field} {f.op} {_value_words(f.value)}" for f in read.where],
+        "window": "all there are" if read.window is None else _window(read.window),
+        "min_rows": read.min_rows,
     }
+
+
+def _value_words(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _window(window: Window) -> str:
+    steps = f"{window.last} whole {window.grid}s" if window.last > 1 else f"one whole {window.grid}"
+    end = "being over on the day of the run" if window.until == "run-date" else "complete by the newest row"
+    zone = "" if window.zone == "local" else f", as days go in {window.zone}"
+    return f"{steps} by {window.field}, the last one {end}{zone}"
+
+
+_WHEN: Final[Mapping[str, str]] = {
+    "manual": "whenever you start it",
+    "once": "once, when you start it",
+    "daily": "when you start it; it asks to run every day",
+    "weekly": "when you start it; it asks to run every week",
+    "on-new-data": "when you start it; it asks to run when there is new data",
+}
+"""No schedule is run by itself yet: whoever consents is told so, and starts each run."""
 
 
 def _leaves(kind: Type, name: str) -> list[str]:
@@ -135,11 +155,17 @@ def plain_words(shown: dict[str, Any]) -> list[str]:
         if read["only"]:
             lines.append(f"           only rows where {' and '.join(read['only'])}")
         lines.append(f"           {read['window']}")
+        if read["spaces"] == "all":
+            lines.append("           of all your spaces, with what others share with you")
+        if read["min_rows"]:
+            lines.append(f"           not at all when these are fewer than {read['min_rows']} rows")
     for number, line in enumerate(leaves["what"]):
         lines.append(f"  {'Leaves' if not number else '':8} {line}")
     lines += [
         f"           or only that there is no result: at most {leaves['bits']} bits a run,",
         f"           always as one sealed message of {leaves['message_bytes']} bytes",
+        f"  When     {shown['when']}",
+        *(["           (no job starts by itself: nothing runs that you did not start)"] if _asks(shown) else []),
         f"  How much at most {budget['runs']} runs, {budget['bits']:g} bits in all",
         f"  Kept     {shown['retention_days']} days by the provider (its promise)",
         f"  Runs as  {shown['kind']} code of {shown['code_bytes']} bytes without files, network or clock,",
@@ -147,6 +173,11 @@ def plain_words(shown: dict[str, Any]) -> list[str]:
         f"  Bundle   {shown['bundle']}",
     ]
     return lines
+
+
+def _asks(shown: dict[str, Any]) -> bool:
+    """Whether the job asks to be started by a schedule."""
+    return shown["schedule"] not in ("manual", "once")
 
 
 def _wrapped(head: str, text: str) -> list[str]:

@@ -5,18 +5,22 @@ are bound. The job's own SQL runs in the worker, on a copy of these rows alone.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final, Protocol
 
 from chez.errors import NotAllowed
-from chez_sandbox.manifest import Manifest, Read, Window
+from chez_sandbox.consent.period import Period, bounds, closed_day, day_of, period_of
+from chez_sandbox.manifest import Filter, Manifest, Read, Window
 from chez_sandbox.runtime.host import Table
 
-__all__ = ("MAX_ROWS", "Period", "Source", "granted_tables", "period_of")
+__all__ = ("MAX_CELLS", "MAX_ROWS", "Source", "granted_tables", "too_few_rows")
 
-MAX_ROWS: Final = 500_000
-"""Rows of one table: 17 years of half-hours; more is a mistake, or an attack on memory."""
+MAX_ROWS: Final = 2_000_000
+"""Rows of one table: four years of minutes; more is a mistake, or an attack on memory."""
+
+MAX_CELLS: Final = 8_000_000
+"""Fields of all rows of all tables of a run. A cell takes some 200 bytes on its way into the job, in the worker,
+whose memory is held to that; here the rows of one statement take at most 256 MiB (`chez.query.sql.MEMORY`)."""
 
 _DAY: Final = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*"
 
@@ -27,60 +31,66 @@ class Source(Protocol):
     async def collections(self) -> Sequence[Any]:
         """What there is; each has a `name`."""
 
+    def space(self) -> Any:
+        """The private space; it has an `id`."""
+
     async def sql(self, query: str, params: Sequence[Any] = (), /, *, limit: int = 10_000) -> Any:
         """Rows (`columns`, `rows`) of one read-only statement over a view per collection."""
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """Whole days from `first` to before `end`."""
-
-    first: date
-    end: date
-
-
-def period_of(window: Window, anchor: date) -> Period:
-    """The days of a window whose last day is before `anchor`."""
-    return Period(anchor - timedelta(days=window.days), anchor)
 
 
 async def granted_tables(source: Source, manifest: Manifest, today: date) -> list[Table]:
     """The tables a run gets. A collection or field there is none of gives no rows, or nulls.
 
-    The rows are in a fixed order, so that the same rows give the same run everywhere.
+    The rows are in a fixed order, so that the same rows give the same run everywhere. Raises
+    `NotAllowed` when they are more than a run can be given, or a window's zone is not known here.
     """
     known = {info.name for info in await source.collections()}
-    return [await _table(source, read, today, read.collection in known) for read in manifest.reads]
+    tables: list[Table] = []
+    left = MAX_CELLS
+    for read in manifest.reads:
+        width = len(read.fields)
+        table = await _table(source, read, today, read.collection in known, min(MAX_ROWS, left // width))
+        left -= width * len(table.rows)
+        tables.append(table)
+    return tables
 
 
-async def _table(source: Source, read: Read, today: date, known: bool) -> Table:
+def too_few_rows(manifest: Manifest, tables: Sequence[Table]) -> str:
+    """Why a job must not run on these rows: fewer than its manifest asks for. Empty when it may."""
+    for read, table in zip(manifest.reads, tables, strict=True):
+        if len(table.rows) < read.min_rows:
+            return f"{read.collection} has {len(table.rows)} rows in its scope, and the job needs {read.min_rows}"
+    return ""
+
+
+async def _table(source: Source, read: Read, today: date, known: bool, most: int) -> Table:
     columns = tuple(read.fields)
     if not known:
         return Table(read.collection, columns, [])
     view = set((await source.sql(f"select * from {_quoted(read.collection)} limit 1")).columns)
     # SQLite takes a quoted name it does not know for a text, so names are looked up first.
-    conditions, values = _conditions(read, view)
+    conditions, values = _conditions(source, read, view)
     if read.window is not None:
-        period = await _period(source, read, read.window, view, today, conditions, values)
-        if period is None:
+        between = await _between(source, read, read.window, view, today, conditions, values)
+        if between is None:
             return Table(read.collection, columns, [])
         conditions = [*conditions, f"{_quoted(read.window.field)} >= ?", f"{_quoted(read.window.field)} < ?"]
-        # ISO text compares like time: a day stands before every time on it.
-        values = [*values, period.first.isoformat(), period.end.isoformat()]
+        values = [*values, *between]
     chosen = [_quoted(field) if field in view else "null" for field in columns]
     leading = [_quoted(read.window.field)] if read.window is not None else []
     order = ", ".join([*leading, *(str(number) for number in range(1, len(chosen) + 1))])
     statement = f"select {', '.join(chosen)} from {_quoted(read.collection)}{_where(conditions)} order by {order}"
-    rows = await source.sql(statement, values, limit=MAX_ROWS + 1)
-    if len(rows.rows) > MAX_ROWS:
+    rows = await source.sql(statement, values, limit=most + 1)
+    if len(rows.rows) > most:
         raise NotAllowed(
-            f"the job would read more than {MAX_ROWS} rows of {read.collection}",
-            "grant a version with a shorter window",
+            f"the job would read more than {most} rows of {read.collection}",
+            f"a run gets at most {MAX_ROWS} rows of a collection and {MAX_CELLS} values in all: "
+            "grant a version with a shorter window or fewer fields",
         )
     return Table(read.collection, columns, rows.rows)
 
 
-async def _period(
+async def _between(
     source: Source,
     read: Read,
     window: Window,
@@ -88,31 +98,46 @@ async def _period(
     today: date,
     conditions: list[str],
     values: list[Any],
-) -> Period | None:
+) -> tuple[str, str] | None:
+    """The texts between which the window's field lies; None when there is no such window."""
     if window.field not in view:
         return None
+    end = closed_day(window, today)
     if window.until == "run-date":
-        return period_of(window, today)
+        return bounds(window, period_of(window, end))
     field = _quoted(window.field)
-    days = [*conditions, f"{field} glob '{_DAY}'"]
-    newest = await source.sql(f"select max({field}) from {_quoted(read.collection)}{_where(days)}", values)
+    days = [*conditions, f"{field} glob '{_DAY}'", f"{field} < ?"]
+    # Days to come would make a window that is not over.
+    before = bounds(window, Period(end, end))[1]
+    newest = await source.sql(f"select max({field}) from {_quoted(read.collection)}{_where(days)}", [*values, before])
     text = newest.rows[0][0]
     try:
-        return None if text is None else period_of(window, date.fromisoformat(text[:10]) + timedelta(days=1))
+        if text is None:
+            return None
+        return bounds(window, period_of(window, min(end, day_of(window, text) + timedelta(days=1))))
     except (ValueError, OverflowError):
         return None
 
 
-def _conditions(read: Read, view: set[str]) -> tuple[list[str], list[Any]]:
+def _conditions(source: Source, read: Read, view: set[str]) -> tuple[list[str], list[Any]]:
     conditions: list[str] = []
     values: list[Any] = []
+    if read.spaces == "private":
+        conditions.append("_space_id = ?")
+        values.append(source.space().id)
     for row_filter in read.where:
-        wanted = row_filter.value if isinstance(row_filter.value, list) else [row_filter.value]
+        wanted = _wanted(row_filter)
+        # Without its type SQLite holds every text to be greater than every number.
+        kind = "('text')" if isinstance(wanted[0], str) else "('integer', 'real')"
         field = _quoted(row_filter.field) if row_filter.field in view else "null"
         marks = f"({', '.join('?' * len(wanted))})" if row_filter.op == "in" else "?"
-        conditions.append(f"{field} {row_filter.op} {marks}")
+        conditions.append(f"typeof({field}) in {kind} and {field} {row_filter.op} {marks}")
         values.extend(wanted)
     return conditions, values
+
+
+def _wanted(row_filter: Filter) -> list[Any]:
+    return row_filter.value if isinstance(row_filter.value, list) else [row_filter.value]
 
 
 def _where(conditions: list[str]) -> str:

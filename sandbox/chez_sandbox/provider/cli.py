@@ -16,6 +16,7 @@ from chez.errors import ChezError, InvalidValue, NotFound, StorageFailed
 from chez_sandbox.bundle import MAX_BUNDLE, Bundle, assemble_bundle, open_bundle, sign_bundle
 from chez_sandbox.consent.inspect import describe, fingerprint, plain_words
 from chez_sandbox.errors import SandboxError
+from chez_sandbox.form.published import schema_text
 from chez_sandbox.provider.keys import ProviderKeys, load_keys, save_keys
 from chez_sandbox.provider.project import Project, new_project, open_project
 from chez_sandbox.provider.results import ResultBook
@@ -133,6 +134,12 @@ def new(name: Path) -> None:
     """Make a job's folder: manifest, code, sample data."""
     new_project(name)
     say(f"{name}/ has a job that works. Next:  cd {name} && chez-job test")
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema (2020-12) of manifest.toml, for editors and other tools."""
+    click.echo(schema_text(), nl=False)
 
 
 @cli.command()

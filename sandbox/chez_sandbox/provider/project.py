@@ -7,6 +7,7 @@ from pathlib import Path
 
 from chez.errors import HomeExists, InvalidValue, NotFound
 from chez_sandbox.bundle import Kind
+from chez_sandbox.form.published import SCHEMA_FILE, schema_text
 from chez_sandbox.manifest import Manifest, parse_manifest
 from chez_sandbox.provider.keys import ProviderKeys
 from chez_sandbox.provider.toml_text import quoted
@@ -77,3 +78,5 @@ def new_project(folder: Path) -> None:
         text = text.replace('"JOB-ID"', quoted(name)).replace("JOB-ID", name)
         target = folder / file.name.removesuffix(".template").replace("sample-", "sample/")
         target.write_text(text, encoding="utf-8")
+    # Beside the manifest, whose first line names it: an editor needs no network to read it.
+    (folder / SCHEMA_FILE).write_text(schema_text(), encoding="utf-8")

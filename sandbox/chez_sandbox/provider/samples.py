@@ -1,7 +1,8 @@
 """Sample data: a folder of `<collection>.jsonl` files that stands for a person's home.
 
 The same scope code reads it as reads a home, so `chez-job test` shows a job exactly the
-columns, rows and window that a person's device would.
+columns, rows and window that a person's device would. A line may say in `_id` which record
+it is, and in `_space` in which space; otherwise it is in the private one.
 """
 
 import contextlib
@@ -10,16 +11,25 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from chez.errors import InvalidValue
 
 __all__ = ("SampleHome", "open_samples")
 
 
+PRIVATE: Final = "private"
+"""The name of a person's own space; here also its id."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Info:
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Space:
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,10 @@ class SampleHome:
     async def collections(self) -> list[_Info]:
         """One for each sample file."""
         return [_Info(name) for name in self._names]
+
+    def space(self) -> _Space:
+        """The private space."""
+        return _Space(PRIVATE)
 
     async def sql(self, query: str, params: Sequence[Any] = (), /, *, limit: int = 10_000) -> _Rows:
         """Rows of one statement."""
@@ -68,8 +82,10 @@ def _load(database: sqlite3.Connection, path: Path) -> None:
                 record = None
             if not isinstance(record, dict):
                 raise InvalidValue(f"{path}, line {number} is not a JSON object")
-            records.append(record)
-    fields = list(dict.fromkeys(["_id", *(name for record in records for name in record)]))
+            space = str(record.get("_space", PRIVATE))
+            records.append({"_id": f"{path.stem}/{number}", **record, "_space": space, "_space_id": space})
+    known = ["_id", "_space", "_space_id"]
+    fields = list(dict.fromkeys([*known, *(name for record in records for name in record)]))
     columns = ", ".join('"' + name.replace('"', '""') + '"' for name in fields)
     database.execute(f'create table "{path.stem}" ({columns})')
     database.executemany(

@@ -9,7 +9,7 @@ from pathlib import Path
 from chez.errors import StorageFailed
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.execution import Execution, execute
-from chez_sandbox.consent.scope import granted_tables
+from chez_sandbox.consent.scope import granted_tables, too_few_rows
 from chez_sandbox.provider.native import NativeRun, run_native
 from chez_sandbox.provider.project import Project
 from chez_sandbox.provider.samples import open_samples
@@ -42,7 +42,7 @@ async def run_trial(project: Project, samples: Path, today: date, cache: Path) -
     with open_samples(samples) as home:
         tables = await granted_tables(home, project.manifest, today)
     seed, run_date, native = bytes(32), today.isoformat(), None
-    if project.kind == "python":
+    if project.kind == "python" and not too_few_rows(project.manifest, tables):
         parameters = project.manifest.parameters_json
         native = await run_native(project.code.decode(), parameters, tables, seed, run_date)
     bundle = Bundle(project.manifest, project.kind, project.manifest_text, project.code, b"")

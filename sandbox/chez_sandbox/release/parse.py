@@ -6,6 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
+from chez_sandbox.form.shape import nearest
 from chez_sandbox.job_errors import SchemaInvalid
 from chez_sandbox.release.types import (
     MAX_EXPONENT,
@@ -44,14 +45,15 @@ def parse_schema(schema: object, path: str, depth: int = 0) -> Type:
     kind, nullable = _kind(schema, path)
     if kind not in _PARSERS:
         allowed = ", ".join(sorted(_PARSERS))
-        raise SchemaInvalid(f"{path}.type", f"{kind!r} is not a result type", f"allowed: {allowed}")
+        hint = f"{nearest(kind, _PARSERS)}allowed: {allowed}"
+        raise SchemaInvalid(f"{path}.type", f"{kind!r} is not a result type", hint)
     parse, keys = _PARSERS[kind]
     unknown = sorted(str(key) for key in schema.keys() - keys - _ANNOTATIONS - {"type"})
     if unknown:
         raise SchemaInvalid(
             f"{path}.{unknown[0]}",
             f"is not allowed for type {kind!r}",
-            f"allowed: {', '.join(sorted(keys)) or 'nothing'}",
+            f"{nearest(unknown[0], keys)}allowed: {', '.join(sorted(keys)) or 'nothing'}",
         )
     parsed = parse(schema, path, depth)
     if parsed.max_bytes > MAX_RESULT:
@@ -98,11 +100,18 @@ def _object(schema: Mapping[str, object], path: str, depth: int) -> Type:
             "must name every key, or be absent",
             'a key that may be missing is { type = [T, "null"] }',
         )
-    return ObjectType(
-        tuple(
-            (name, parse_schema(properties[name], f"{path}.{name}", depth + 1)) for name in sorted(properties)
-        )
-    )
+    parsed: list[tuple[str, Type]] = []
+    wrong: list[SchemaInvalid] = []
+    for name in sorted(properties):
+        try:
+            parsed.append((name, parse_schema(properties[name], f"{path}.{name}", depth + 1)))
+        except SchemaInvalid as error:
+            wrong += [error, *error.others]
+    if wrong:
+        # Told all at once: whoever writes a schema mends more than one line at a time.
+        first, *others = wrong
+        raise SchemaInvalid(first.path, first.problem, first.hint, tuple(others))
+    return ObjectType(tuple(parsed))
 
 
 def _array(schema: Mapping[str, object], path: str, depth: int) -> Type:
