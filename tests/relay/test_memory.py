@@ -101,20 +101,29 @@ async def readers(port: int) -> None:
 
 
 async def whispers(port: int) -> None:
-    """Forty subscribers who never read, and 32 MB of ephemeral messages for each of them."""
-    writers = []
+    """Forty subscribers who do not read, 32 MB of ephemeral messages for each: none is let go, all get the last.
+    """
+    streams = []
     async with connect(f"ws://127.0.0.1:{port}") as device:
         await device.create_space(SPACE.admin, *SPACE.others)
         await device.open(SPACE.claims(Role.READ, Role.CONTROL))
         for _ in range(40):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writers.append(writer)
+            streams.append((reader, writer))
             await stuck(reader, writer, port)
         for number in range(2000):
             device.broadcast(SPACE.handle, SPACE.message(number, MAX_EPHEMERAL))
-            if number % 100 == 0:
+            if number % 100 == 99:
                 await device.open(SPACE.claims(Role.READ))  # what was sent before was handled
-    for writer in writers:
+    last = SPACE.message(1999, MAX_EPHEMERAL)[-64:]
+    for reader, writer in streams:
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        tail, taken = b"", 0
+        while last not in tail:
+            data = await asyncio.wait_for(reader.read(65536), 20)
+            assert data, "the relay let go of a reader who was slow"
+            tail, taken = tail[-100:] + data, taken + len(data)
+        assert taken < 20 * MIB, "most of it was for nobody"
         writer.transport.abort()
 
 
