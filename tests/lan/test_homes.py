@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -263,3 +263,29 @@ async def test_a_name_that_anybody_announces_leads_nowhere(tmp_path: Path) -> No
         async with on_street(street, a, b):
             await a.collection("notes").put({}, id="all the same")
             await here(b, "all the same")
+
+
+async def test_what_is_said_just_now_is_heard_on_the_network(tmp_path: Path) -> None:
+    """Ephemeral messages of devices that met reach each other, once, with no other relay."""
+    async with alone(tmp_path) as (a, b):
+        heard: dict[str, list[object]] = {"a": [], "b": []}
+        news = {"a": asyncio.Event(), "b": asyncio.Event()}
+
+        async def listen(home: chez.Home) -> None:
+            async for message in home.space().ephemeral("t"):
+                heard[home.name].append(message.value)
+                news[home.name].set()
+
+        async with on_street(Street(), a, b):
+            await a.collection("notes").put({}, id="of a")
+            await here(b, "of a")
+            listening = [asyncio.create_task(listen(home)) for home in (a, b)]
+            async with asyncio.timeout(30):
+                for home, other in ((a, "b"), (b, "a")):
+                    while not news[other].is_set():  # nobody listens before the relays know each other's guests
+                        await home.space().broadcast("t", "last")
+                        with suppress(TimeoutError):
+                            await asyncio.wait_for(news[other].wait(), 0.1)
+            for task in listening:
+                task.cancel()
+        assert set(heard["a"]) == set(heard["b"]) == {"last"}
