@@ -92,7 +92,7 @@ def serve(settings: Configuration) -> None:
     run(settings)
 
 
-@main.command()
+@main.command(short_help="Run by `chez up`: serve the devices of this network.")
 @click.option("--data", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for the store.")
 @click.option("--listen", default="0.0.0.0:0", show_default=True, metavar="HOST:PORT", help="Address to listen on.")
 def lan(data: Path, listen: str) -> None:
@@ -112,7 +112,7 @@ def lan(data: Path, listen: str) -> None:
         raise _Refusal(error) from error
 
 
-@main.command()
+@main.command(short_help="Look at what a relay needs, before it starts or while it runs.")
 @_settings
 def doctor(settings: Configuration) -> None:
     """Look at what a relay with these settings needs: its disk, its files, its port, its limits.
@@ -129,7 +129,7 @@ def doctor(settings: Configuration) -> None:
         raise click.exceptions.Exit(3)
 
 
-@main.command()
+@main.command(short_help="Show the settings that `serve` would take, or a file to edit.")
 @click.option("--show", "way", flag_value="show", default="show", help="The settings in effect, and their origin.")
 @click.option("--example", "way", flag_value="example", help="A file with every setting and its reason, to edit.")
 @click.option("--reference", "way", flag_value="reference", help="The table of docs/operations.md.")
@@ -139,7 +139,7 @@ def config(settings: Configuration, way: str) -> None:
     click.echo({"show": lambda: shown(settings), "example": example, "reference": reference}[way](), nl=False)
 
 
-@main.command()
+@main.command(short_help="Count what the relay holds.")
 @click.option("--data", required=True, type=click.Path(file_okay=False, path_type=Path),
               help="The folder given to `serve`.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
@@ -163,7 +163,7 @@ def inspect(data: Path, as_json: bool) -> None:
         click.echo(f"  space {number}: {size.entries} entries, {size.bytes} bytes")
 
 
-@main.command()
+@main.command(short_help="Copy the store to a file, also beside a running relay.")
 @click.option("--data", required=True, type=click.Path(file_okay=False, path_type=Path),
               help="The folder given to `serve`.")
 @click.argument("target", type=click.Path(dir_okay=False, path_type=Path))
@@ -183,7 +183,7 @@ def backup(data: Path, target: Path) -> None:
                f"{report.items} items, each of them whole")
 
 
-@main.command()
+@main.command(short_help="Hold all that the relay holds against its hashes.")
 @click.option("--data", required=True, type=click.Path(file_okay=False, path_type=Path),
               help="The folder given to `serve`.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
@@ -211,7 +211,7 @@ def check(data: Path, as_json: bool) -> None:
         raise click.exceptions.Exit(3)
 
 
-@main.command()
+@main.command(short_help="Show what a relay does at this moment.")
 @click.option("--interval", default=1.0, show_default=True, type=click.FloatRange(0.1, 3600), metavar="SECONDS",
               help="How often to look.")
 @click.option("--times", default=0, type=click.IntRange(min=0), help="Show it so often, then end; 0: until Ctrl-C.")
@@ -235,7 +235,7 @@ def top(settings: Configuration, status: str | None, interval: float, times: int
         watch(Console(), lambda: fetch(address), interval=interval, times=times)
 
 
-@main.command()
+@main.command(short_help="Print the pin of the certificate's key.")
 @click.argument("certificate", type=click.Path(dir_okay=False, path_type=Path), required=False, metavar="[FILE]")
 @_settings
 def pin(settings: Configuration, certificate: Path | None) -> None:

@@ -83,9 +83,10 @@ class Configuration:
         try:
             lines = Path(self["token_file"]).read_text(encoding="utf-8").split()
         except (OSError, UnicodeDecodeError) as error:
-            raise BadConfiguration("the token file can't be read") from error
+            raise BadConfiguration(f"the token file {self['token_file']} can't be read: {_why(error)}") from error
         if not lines:
-            raise BadConfiguration("the token file is empty", "write one token a line, or leave it out")
+            raise BadConfiguration(f"the token file {self['token_file']} is empty",
+                                   "write one token a line, or leave it out")
         return tuple(lines)
 
 
@@ -121,14 +122,19 @@ def _from_file(path: Path) -> Iterator[tuple[str, Value]]:
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadConfiguration(f"the file of settings can't be read: {error.strerror}") from error
+        raise BadConfiguration(f"the file of settings {path} can't be read: {_why(error)}",
+                               "`chez-relay config --example` writes one to edit") from error
     except ValueError as error:
-        raise BadConfiguration(f"the file of settings is no TOML: {error}") from error
+        raise BadConfiguration(f"the file of settings {path} is no TOML: {error}") from error
     for name, given in _flat(tree):
         one = _known(name, f"in {path.name}")
         if one.path and isinstance(given, str) and given:
             given = str(path.absolute().parent / given)
         yield name, _value(one, given, path.name)
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return str(error.strerror) if isinstance(error, OSError) else "it is no text in UTF-8"
 
 
 def _flat(tree: Mapping[str, object]) -> Iterator[tuple[str, object]]:

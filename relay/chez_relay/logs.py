@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
-__all__ = ("JsonLines", "begin")
+__all__ = ("JsonLines", "TextLines", "begin")
 
-_TEXT = "%(asctime)s %(levelname)s %(message)s"
 
 
 class JsonLines(logging.Formatter):
@@ -23,9 +22,21 @@ class JsonLines(logging.Formatter):
         return json.dumps(event | getattr(record, "numbers", {}), ensure_ascii=False)
 
 
+class TextLines(logging.Formatter):
+    """Each event is one line of text, with its numbers at the end."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of one event."""
+        numbers = ", ".join(f"{name} {number}" for name, number in getattr(record, "numbers", {}).items())
+        return super().format(record) + (f" ({numbers})" if numbers else "")
+
+
 def begin(layout: str, file: str) -> None:
     """Log from now on as "text" or "json", to a file (which may be moved away, to be rotated) or to standard error."""
     handler = WatchedFileHandler(Path(file), encoding="utf-8") if file else logging.StreamHandler()
-    handler.setFormatter(JsonLines() if layout == "json" else logging.Formatter(_TEXT))
+    handler.setFormatter(JsonLines() if layout == "json" else TextLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it names addresses

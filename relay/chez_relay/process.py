@@ -15,7 +15,7 @@ from chez_relay.config import Configuration
 from chez_relay.errors import BadConfiguration, RelayError
 from chez_relay.release import release
 from chez_relay.server import RelayServer, serving
-from chez_relay.settings import parse_address
+from chez_relay.settings import parse_address, unbound
 from chez_relay.storage.opening import opened
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ async def _serve(
                 tls=certificate.context if certificate else None, trusted=settings["trusted_proxies"],
                 header=settings["proxy_header"]))
         except OSError as error:
-            raise BadConfiguration(f"{settings['listen']} can't be used: {error.strerror or error}") from error
+            raise unbound("listen", settings["listen"], error) from error
         status = await _status(stack, settings, server, data, certificate) if settings["status"] else ""
         loop.add_signal_handler(signal.SIGHUP, lambda: _reload(settings, server, certificate))
         _say(f"chez-relay: listening on ws{'s' if certificate else ''}://{_shown(host, server.port)}")
@@ -113,7 +113,7 @@ async def _status(
     try:
         port = await stack.enter_async_context(status_pages(host, port, lambda: server.ready, page))
     except OSError as error:
-        raise BadConfiguration(f"{settings['status']} can't be used: {error.strerror or error}") from error
+        raise unbound("status", settings["status"], error) from error
     return _shown(host, port)
 
 

@@ -1,16 +1,19 @@
 """Every setting of `chez-relay serve`: its name, what it takes, what it is without one, and why."""
 
+import errno
 import ipaddress
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from types import MappingProxyType
 from typing import Any, Final
 
+from chez_relay.errors import BadConfiguration
 from chez_relay.limits import Limits, reasons
 from chez_relay.storage import Quotas
 
-__all__ = ("SETTINGS", "Setting", "parse_address")
+__all__ = ("SETTINGS", "Setting", "parse_address", "unbound")
 
 _UNITS: Final = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _LARGEST: Final = 2**62
@@ -42,6 +45,15 @@ def parse_address(value: object) -> tuple[str, int]:
     if not separator or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise ValueError
     return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def unbound(setting: str, address: str, error: OSError) -> BadConfiguration:
+    """What to say when the address of a setting can't be listened on."""
+    text, number = error.strerror, error.errno
+    if number is not None and number in errno.errorcode:  # asyncio's own text quotes the address as Python does
+        text = os.strerror(number)
+    hint = f"stop what uses it, or set another ({setting})" if number == errno.EADDRINUSE else ""
+    return BadConfiguration(f"{address} can't be used: {text or error}", hint)
 
 
 def _text(value: object) -> str:

@@ -42,7 +42,8 @@ class Certificate:
             raise BadConfiguration("the certificate and its key can't be used together",
                                    "both are PEM files, and the key has no passphrase") from error
         except OSError as error:
-            raise BadConfiguration(f"the certificate or its key can't be read: {error.strerror}") from error
+            raise BadConfiguration(f"the certificate {self._files[0]} or its key {self._files[1]} can't be read: "
+                                   f"{error.strerror}") from error
 
 
 def pin_in(certificate: Path) -> str:
@@ -53,7 +54,7 @@ def pin_in(certificate: Path) -> str:
     try:
         text = certificate.read_text(encoding="ascii", errors="replace")
     except OSError as error:
-        raise BadConfiguration(f"the certificate can't be read: {error.strerror}") from error
+        raise BadConfiguration(f"the certificate {certificate} can't be read: {error.strerror}") from error
     begin, end = text.find(ssl.PEM_HEADER), text.find(ssl.PEM_FOOTER)
     try:
         return pin_of(ssl.PEM_cert_to_DER_cert(text[max(begin, 0):end + len(ssl.PEM_FOOTER)]))

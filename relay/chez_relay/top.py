@@ -17,7 +17,7 @@ from chez_relay.errors import BadConfiguration
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ("Page", "Row", "fetch", "parse", "quantile", "rate", "rates", "rows", "sparks", "watch")
+__all__ = ("Page", "Row", "fetch", "fitting", "parse", "quantile", "rate", "rates", "rows", "sparks", "watch")
 
 Page = Mapping[str, float]
 """A page of metrics: each sample by its name, with its label as it stands there."""
@@ -25,6 +25,12 @@ Page = Mapping[str, float]
 _PREFIX: Final = "chez_relay_"
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _LINE: Final = re.compile(r'([a-z_]+)(\{[a-z]+="[^"]*"\})? (\S+)')
+QUIET: Final = ("none", "nothing asked")
+"""What a line says that has nothing to say."""
+
+NAMES: Final = 15
+"""Columns before what a line says: the longest name, and the space on both sides."""
+
 HISTORY: Final = 48
 """Moments that the little graph shows."""
 
@@ -48,8 +54,12 @@ def fetch(address: str, timeout: float = 5.0) -> dict[str, float]:
     try:
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=timeout) as answer:
             return parse(answer.read(1_000_000).decode())
-    except (OSError, ValueError, urllib.error.URLError) as error:
-        raise BadConfiguration(f"there is no status page at {address}: {error}",
+    except urllib.error.HTTPError as error:
+        raise BadConfiguration(f"what answers at {address} is no relay's status page",
+                               "give the address of its `status` setting") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise BadConfiguration(f"nothing answers at {address}: {getattr(reason, 'strerror', None) or reason}",
                                "start the relay with --set status=127.0.0.1:8788") from error
 
 
@@ -110,7 +120,7 @@ def rows(before: Page, after: Page, seconds: float, now: float) -> Iterator[Row]
     yield Row("entries", f"{rate(before, after, seconds, 'entries_total'):,.0f} a second, "
                          f"{_bytes(rate(before, after, seconds, 'entry_bytes_total'))} a second")
     half, most = quantile(before, after, 0.5), quantile(before, after, 0.99)
-    yield Row("storage", "nothing asked" if half is None or most is None else
+    yield Row("storage", QUIET[1] if half is None or most is None else
               f"half of the groups within {_millis(half)}, 99% within {_millis(most)}", (most or 0.0) > 0.2)
     if "store_bytes" in after:
         free = after["disk_free_bytes"]
@@ -121,7 +131,7 @@ def rows(before: Page, after: Page, seconds: float, now: float) -> Iterator[Row]
     for name, sample, bad in (("requests", "requests_total", False), ("refused", "refused_total", False),
                               ("turned away", "turned_away_total", True), ("let go", "let_go_total", True)):
         found = rates(before, after, seconds, sample)
-        yield Row(name, ", ".join(f"{label} {value:,.1f}" for label, value in list(found.items())[:6]) or "none",
+        yield Row(name, ", ".join(f"{label} {value:,.1f}" for label, value in list(found.items())[:6]) or QUIET[0],
                   bad and bool(found))
 
 
@@ -146,18 +156,31 @@ def watch(
                 continue
             seconds = max(ended - begun, 0.001)
             history.append(0.0 if lost else rate(before, after, seconds, "entries_total"))
-            live.update(_display(list(rows(before, after, seconds, ended)), history), refresh=True)
+            live.update(_display(list(rows(before, after, seconds, ended)), history, console), refresh=True)
             before, begun, shown, lost = after, ended, shown + 1, ""
 
 
-def _display(lines: list[Row], history: "deque[float]") -> "RenderableType":
+def fitting(lines: list[Row], most: int) -> list[Row]:
+    """As many of the lines as there is room for, in their order: first those go that say nothing, the bad ones last."""
+    def weight(place: int) -> tuple[bool, bool, int]:
+        row = lines[place]
+        return not row.bad, row.text in QUIET, place
+
+    kept = sorted(range(len(lines)), key=weight)[:max(most, 1)]
+    return [lines[place] for place in sorted(kept)]
+
+
+def _display(lines: list[Row], history: "deque[float]", console: "Console") -> "RenderableType":
     from rich.table import Table
     from rich.text import Text
 
+    room = max(console.width - NAMES, 1)
+    cramped = sum(-(-len(line.text) // room) for line in lines) >= console.height
     table = Table.grid(padding=(0, 2))
-    for line in lines:
-        table.add_row(Text(line.name, style="bold"), Text(line.text, style="red" if line.bad else ""))
-    table.add_row(Text("entries/s", style="bold"), Text(sparks(history), style="cyan"))
+    for line in fitting(lines, console.height - 2) if cramped else lines:
+        table.add_row(Text(line.name, style="bold"), Text(line.text, style="red" if line.bad else "", no_wrap=cramped,
+                                                          overflow="ellipsis"))
+    table.add_row(Text("entries/s", style="bold"), Text(sparks(list(history)[-room:]), style="cyan", no_wrap=True))
     return table
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from chez_relay.counts import BOUNDS, Counts
 from chez_relay.errors import BadConfiguration
 from chez_relay.metrics import Moment, metrics
-from chez_relay.top import Page, fetch, parse, quantile, rate, rates, rows, sparks, watch
+from chez_relay.top import Page, Row, fetch, fitting, parse, quantile, rate, rates, rows, sparks, watch
 from tests.relay.support import relay
 from tests.relay.test_operating import STATUS, busy, status
 
@@ -109,3 +110,28 @@ async def run(*arguments: str) -> tuple[int | None, str]:
         sys.executable, "-m", "chez_relay", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
     output, _ = await process.communicate()
     return process.returncode, output.decode()
+
+
+@given(st.lists(st.builds(Row, st.text("abc", min_size=1), st.sampled_from(("none", "5 a second")), st.booleans()),
+                max_size=14), st.integers(-3, 16))
+def test_what_does_not_fit_goes_in_order_of_what_it_says(lines: list[Row], most: int) -> None:
+    """So many lines at most, in order; nothing that is bad goes while something is left that is not."""
+    kept = fitting(lines, most)
+    assert len(kept) == min(len(lines), max(most, 1))
+    rest = iter(lines)
+    assert all(row in rest for row in kept)
+    gone = sum(row.bad for row in lines) - sum(row.bad for row in kept)
+    assert not gone or all(row.bad for row in kept)
+
+
+def test_in_a_small_terminal_what_is_bad_is_still_seen() -> None:
+    """Forty columns and eight lines: no line is broken in two, and who is turned away is there."""
+    pages = iter([page(), page(1000, seconds=(0.002,))])
+    out = io.StringIO()
+    console = Console(file=out, width=40, height=8, force_terminal=True, color_system=None)
+    watch(console, lambda: next(pages), times=1, sleep=lambda _: None, clock=iter([1.0, 2.0]).__next__)
+    shown = [line for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue()).splitlines() if line.strip()]
+    shown = shown[len(shown) // 2:]  # at the end it is drawn once more
+    assert len(shown) <= 8 and all(len(line) <= 40 for line in shown)
+    names = [line.split("  ")[0] for line in shown]
+    assert "state" in names and "turned away" in names and "entries/s" in names

@@ -19,7 +19,7 @@ _data = click.option("--data", required=True, type=click.Path(file_okay=False, p
                      help="The folder of the cluster; made when missing.")
 
 
-@click.group()
+@click.group(short_help="Three NATS nodes on this machine, to try a cluster.")
 def cluster() -> None:
     """Three NATS nodes on this machine, to try a relay on a cluster (docs/operations.md tells of real ones)."""
 
@@ -42,7 +42,7 @@ def up(data: Path) -> None:
 def down(data: Path) -> None:
     """End the nodes; what they store stays."""
     try:
-        made = Cluster.at(data.absolute())
+        made = Cluster.there(data.absolute())
     except RelayError as error:
         raise click.ClickException(str(error)) from error
     made.stop()
@@ -54,14 +54,14 @@ def down(data: Path) -> None:
 def status(data: Path) -> None:
     """Show which nodes run and answer. The exit code is 3 when fewer than two do: then nothing is acknowledged."""
     try:
-        made = Cluster.at(data.absolute())
+        made = Cluster.there(data.absolute())
     except RelayError as error:
         raise click.ClickException(str(error)) from error
     if _show(made) <= len(NODES) // 2:
         raise click.exceptions.Exit(3)
 
 
-@cluster.command()
+@cluster.command(short_help="Give the store another incarnation, after it lost entries.")
 @click.option("--nats", "urls", multiple=True, required=True, metavar="URL", help="A node (repeatable).")
 @click.option("--prefix", default="chez", show_default=True, help="As `cluster.prefix` of the relays.")
 def renew(urls: tuple[str, ...], prefix: str) -> None:

@@ -70,6 +70,13 @@ class Cluster:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @classmethod
+    def there(cls, folder: Path) -> "Cluster":
+        """The cluster of a folder. Raises `ClusterFailed` where none was made yet."""
+        if not (folder / "cluster.json").exists():
+            raise ClusterFailed("there is no cluster in this folder", "`chez-relay cluster up` makes one")
+        return cls.at(folder)
+
+    @classmethod
     def at(cls, folder: Path) -> "Cluster":
         """The cluster of a folder, made there when there is none yet; it is not started."""
         known = folder / "cluster.json"
