@@ -1,11 +1,12 @@
-"""cli.warm, job.cold, job.fresh, job.linky_year: what a person waits for, command and job."""
+"""cli.warm, job.cold, job.fresh, job.linky_year, job.sql_1m: what a person waits for, command and job."""
 
 import asyncio
+import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from datetime import date
+from contextlib import asynccontextmanager, closing
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -25,7 +26,7 @@ from chez_sandbox.consent.scope import granted_tables
 from chez_sandbox.provider.native import run_native
 from chez_sandbox.provider.project import open_project
 from chez_sandbox.provider.samples import open_samples
-from chez_sandbox.runtime.host import Limits, Runtime
+from chez_sandbox.runtime.host import Limits, Runtime, Table
 
 __all__ = ("benchmarks",)
 
@@ -55,6 +56,11 @@ def benchmarks() -> tuple[Benchmark, ...]:
             "granted rows to the worker process, the job, its result checked against the schema.", None,
             {"cpython": "the same source in plain CPython, a process of its own given the same rows"}),
             ), _linky_year),
+        Benchmark((Figure(
+            "job.sql_1m", "s", "less", "One SQL aggregation by day over 1,000,000 granted rows of three fields: "
+            "from the rows in memory to a started worker process, the job, its result.", None,
+            {"bare": "copying the same rows into an in-memory SQLite of this process and asking the same"},
+            {"bare": 2}), ), _sql_1m),
     )
 
 
@@ -176,3 +182,43 @@ async def _linky_year(bench: Bench) -> dict[str, Runs]:
                 raise BenchmarkFailed(f"the results differ: {ours.problem} {ours.run.log} {native.trace}")
             runs.add(taken, cpython=beside)
     return {"job.linky_year": runs}
+
+
+ROWS: Final = 1_000_000
+DAILY: Final = ("select substr(local, 1, 10) as day, sum(watts) as w, count(*) as n from readings "
+                "group by 1 order by w desc, day limit 10")
+
+
+def _minutes() -> Table:
+    """A million minutes, as a scope hands them over."""
+    first = datetime(2024, 1, 1)
+    rows = [(f"{first + timedelta(minutes=n):%Y-%m-%dT%H:%M}", 60, 200 + n % 977) for n in range(ROWS)]
+    return Table("readings", ("local", "seconds", "watts"), rows)
+
+
+def _bare(table: Table) -> list[tuple[object, ...]]:
+    """The same rows, copied and asked without anything around."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
+        database.execute(f"create table readings ({', '.join(table.columns)})")
+        database.execute("begin")
+        database.executemany("insert into readings values (?, ?, ?)", table.rows)
+        database.execute("commit")
+        return database.execute(DAILY).fetchall()
+
+
+async def _sql_1m(bench: Bench) -> dict[str, Runs]:
+    runs, table = Runs(), _minutes()
+    source = f"def run(data, params):\n    return data.query({DAILY!r})\n"
+    async with _runtime(bench) as runtime:
+        for run in range(bench.runs + 1):
+            began = time.perf_counter()
+            ours = await runtime.run_python(source, b"{}", (table,), Limits(), bytes(32), "2026-11-24")
+            taken = time.perf_counter() - began
+            began = time.perf_counter()
+            bare = _bare(table)
+            beside = time.perf_counter() - began
+            if msgspec.json.decode(ours.value or b"[]") != [{"day": d, "w": w, "n": n} for d, w, n in bare]:
+                raise BenchmarkFailed(f"the answers differ: {ours.outcome} {ours.log}")
+            if run:  # the first round warms
+                runs.add(taken, bare=beside)
+    return {"job.sql_1m": runs}
