@@ -92,7 +92,7 @@ def test_a_benchmark_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_the_real_figures_are_complete() -> None:
-    """Every figure that issues 3 to 6 name, and 7 so far, exists once, names a peer or a limit, and tells what it measures."""
+    """Every figure that issues 3 to 7 name so far exists once, names a peer or a limit, and tells what it measures."""
     figures = [f for b in cli.every() for f in b.figures]
     ids = [f.id for f in figures]
     assert len(ids) == len(set(ids))

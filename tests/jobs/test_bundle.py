@@ -81,6 +81,14 @@ def test_new_code_needs_a_new_signature() -> None:
             open_bundle(msgspec.msgpack.encode(changed))
 
 
+def test_parameters_are_part_of_what_is_signed() -> None:
+    """No parameter can be altered for one person: another value is another manifest, which nobody signed."""
+    fields = parts(build_bundle(manifest_text(), MEAN, "python", SIGNING).encoded)
+    altered = manifest_text().replace(b'note = "none"', b'note = "Alice"')
+    with pytest.raises(BundleForged):
+        open_bundle(msgspec.msgpack.encode([*fields[:3], altered, *fields[4:]]))
+
+
 def test_bytes_to_spare_and_other_encodings_are_refused() -> None:
     """One bundle has one encoding: nothing after it, no longer form of any length."""
     encoded = build_bundle(manifest_text(), MEAN, "python", SIGNING).encoded

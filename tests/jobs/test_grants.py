@@ -124,6 +124,20 @@ async def test_versions_only_rise(home: chez.Home) -> None:
         await grant(home, bundle(version=2), 4)
 
 
+async def test_versions_may_leave_numbers_out_but_never_come_back(home: chez.Home) -> None:
+    """Whatever numbers come in whatever order, one is granted only if none above it was; other jobs have their own."""
+    highest = 0
+    for number, version in enumerate([3, 7, 4, 3, 7, 6, 2**31, 8, 2**31 - 1, 2**31], 1):
+        if version >= highest:
+            await grant(home, bundle(version=version), number)
+            highest = version
+        else:
+            with pytest.raises(VersionWentBack):
+                await grant(home, bundle(version=version), number)
+    assert [granted.grant.job_version for granted in await list_grants(home)] == [3, 7, 7, 2**31, 2**31]
+    await grant(home, bundle(job="another", version=1), 99)
+
+
 async def test_a_person_may_grant_less_but_not_more(home: chez.Home) -> None:
     """Runs and bits can be narrowed within what the manifest asks for."""
     given = await grant(home, bundle(), runs=2, bits=25.0)

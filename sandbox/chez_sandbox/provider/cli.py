@@ -13,7 +13,7 @@ import click
 from chez import inboxes
 from chez.cli.terminal import json_line, say
 from chez.errors import ChezError, InvalidValue, NotFound, StorageFailed
-from chez_sandbox.bundle import MAX_BUNDLE, Bundle, assemble_bundle, open_bundle, sign_bundle
+from chez_sandbox.bundle import MAX_BUNDLE, Bundle, Kind, assemble_bundle, open_bundle, sign_bundle
 from chez_sandbox.consent.inspect import describe, fingerprint, plain_words
 from chez_sandbox.errors import SandboxError
 from chez_sandbox.form.published import schema_text
@@ -130,9 +130,16 @@ def _card(loaded: ProviderKeys, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("name", type=click.Path(path_type=Path))
-def new(name: Path) -> None:
+@click.option(
+    "--template",
+    type=click.Choice(["python", "component"]),
+    default="python",
+    show_default=True,
+    help="Python source, or a component of less than a kilobyte that is one SELECT.",
+)
+def new(name: Path, template: Kind) -> None:
     """Make a job's folder: manifest, code, sample data."""
-    new_project(name)
+    new_project(name, template)
     say(f"{name}/ has a job that works. Next:  cd {name} && chez-job test")
 
 

@@ -1,5 +1,6 @@
-"""A job's folder: `manifest.toml`, `job.py` (or `job.wasm`), `sample/`, `README.md`."""
+"""A job's folder: `manifest.toml`, `job.py` (or `job.wasm`, or `job.wat`), `sample/`, `README.md`."""
 
+import re
 import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
@@ -46,7 +47,21 @@ def open_project(folder: Path, keys: ProviderKeys | None) -> Project:
 def _code(folder: Path) -> tuple[bytes, Kind]:
     if (folder / "job.wasm").exists():
         return _file(folder / "job.wasm"), "component"
+    if (folder / "job.wat").exists():
+        return _assembled(folder / "job.wat"), "component"
     return _file(folder / "job.py"), "python"
+
+
+def _assembled(path: Path) -> bytes:
+    """A component from its text. Raises `InvalidValue` with the line that is wrong."""
+    import wasmtime  # takes 60 ms, which only a job in this form should cost
+
+    try:
+        return bytes(wasmtime.wat2wasm(_file(path).decode()))
+    except UnicodeDecodeError:
+        raise InvalidValue(f"{path} is not UTF-8 text") from None
+    except wasmtime.WasmtimeError as error:
+        raise InvalidValue(f"{path} is not WebAssembly text: {error}") from None
 
 
 def _file(path: Path) -> bytes:
@@ -64,19 +79,24 @@ def _placeholder() -> ProviderKeys:
     )  # fmt: skip
 
 
-def new_project(folder: Path) -> None:
-    """Make a job's folder from the Python template. Raises `HomeExists`, `InvalidValue`."""
+def new_project(folder: Path, template: Kind = "python") -> None:
+    """Make a job's folder from a template. Raises `HomeExists`, `InvalidValue`."""
     name = folder.name
-    if not name or not name.replace("-", "").isalnum() or not name.isascii() or name != name.lower():
+    if not re.fullmatch("[a-z][a-z0-9-]{0,62}", name):
         raise InvalidValue(f"{name!r} can't be a job's id", "lower-case letters, digits and '-', a letter first")
     if folder.exists():
         raise HomeExists(f"{folder} exists", "choose another name")
-    source = files("chez_sandbox.provider") / "template"
+    here = files("chez_sandbox.provider")
+    sources = {file.name: file for file in (here / "template").iterdir()}
+    if template == "component":
+        # The same job over the same data, its code and its word on that aside.
+        del sources["job.py.template"]
+        sources |= {file.name: file for file in (here / "template_component").iterdir()}
     (folder / "sample").mkdir(parents=True)
-    for file in source.iterdir():
+    for file_name, file in sources.items():
         text = file.read_text(encoding="utf-8")
         text = text.replace('"JOB-ID"', quoted(name)).replace("JOB-ID", name)
-        target = folder / file.name.removesuffix(".template").replace("sample-", "sample/")
+        target = folder / file_name.removesuffix(".template").replace("sample-", "sample/")
         target.write_text(text, encoding="utf-8")
     # Beside the manifest, whose first line names it: an editor needs no network to read it.
     (folder / SCHEMA_FILE).write_text(schema_text(), encoding="utf-8")
