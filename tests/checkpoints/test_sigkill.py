@@ -30,8 +30,7 @@ the vouch that releases what no longer serves, and its drop."""
 
 TAKING = tuple(Kill(where, step, count) for where, step, count in (
     ("within", "Again", 1), ("committed", "Again", 1), ("within", "Get", 1), ("committed", "Get", 1),
-    ("answered", "Get", 1), ("within", "Again", 1), ("committed", "Again", 2),
-    ("committed", "Again", 3)))
+    ("answered", "Get", 1), ("within", "Again", 1), ("committed", "Again", 2), ("within", "Again", 1)))
 """It begins to read the checkpoint, its parts come, its chains are folded, its entries taken in."""
 
 
