@@ -40,6 +40,8 @@ EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
      ("You made a checkpoint of 'Trip': 1,200 entries in 4,096 bytes, of which 1,024 are new.")),
     ("checkpoint-refused", {"device": PHONE, "name": "phone", "why": "a checkpoint leaves a change out", "space": TRIP},
      ("A checkpoint of 'Trip' by device 'phone' was refused, and changed nothing: a checkpoint leaves a change out.")),
+    ("chunks-released", {"url": "wss://r", "space": TRIP},
+     "You had the relay at wss://r let go of what 'Trip' does not need there any more."),
     ("entries-dropped", {"url": "wss://r", "space": TRIP},
      ("You had the relay at wss://r drop entries of 'Trip' that a checkpoint stands for.")),
     ("entries-missing", {"url": "wss://r", "from": 7},

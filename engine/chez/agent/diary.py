@@ -223,6 +223,7 @@ SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
     "device-renamed": _device_renamed,
     "device-renewed": _device_renewed,
     "entries-beyond-removal": _entries_beyond_removal,
+    "chunks-released": _says("You had the relay at {url} let go of what {where} does not need there any more."),
     "entries-dropped": _says("You had the relay at {url} drop entries of {where} that a checkpoint stands for."),
     "entries-missing": _says("The relay at {url} passed over entries of {where}, from number {from} on, and nobody "
                              "who may vouch for that did: what is here stays (chez sync --reseed)."),

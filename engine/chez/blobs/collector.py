@@ -15,7 +15,7 @@ name is held; and when that is durable too, `removed` forgets the names.
 from collections.abc import Callable, Collection
 from typing import Final
 
-from chez.blobs.tables import abandon
+from chez.blobs.tables import abandon, part
 from chez.store.database import Connection
 
 __all__ = ("GRACE", "collect", "drop_unfinished", "remove", "removed", "unfinished")
@@ -42,6 +42,7 @@ def collect(db: Connection, in_use: Collection[str], grace: int = GRACE) -> list
         elif idle is None:
             db.execute("UPDATE blob SET idle = ? WHERE n = ?", (number, n))
         elif number - idle >= grace:
+            part(db, n)
             abandon(db, n)
             freed.append(id)
     return freed

@@ -13,7 +13,7 @@ from chez.store.database import Connection
 
 __all__ = ("Known", "Row", "Waiting", "abandon", "add_pieces", "anything", "at_relay", "begin", "claim",
            "complete", "ensure", "finish", "forget_piece", "get", "get_complete", "hold", "known_of",
-           "list_chunks", "list_manifest", "rows", "seen_whole", "sent", "totals", "unhold", "unreferenced",
+           "list_chunks", "list_manifest", "part", "rows", "seen_whole", "sent", "totals", "unhold", "unreferenced",
            "waiting")
 
 Piece = tuple[int, bytes, int]
@@ -87,6 +87,20 @@ def finish(db: Connection, n: int, id: str, size: int, content: bytes,
             forget_piece(db, piece)
     db.execute("UPDATE blob SET id = ?, size = ?, content = ? WHERE n = ?", (id, size, content, n))
     return n, id
+
+
+def part(db: Connection, n: int) -> None:
+    """Note which pieces of a blob relays may release, once no device can name it again.
+
+    Only of one whose content was seen whole here: else whoever wrote its manifest could have listed whatever
+    others still need.
+    """
+    row = db.execute("SELECT space, id, size FROM blob WHERE n = ? AND content IS NOT NULL AND size IS NOT NULL",
+                     (n,)).fetchone()
+    pieces = [id for (id,) in db.execute("SELECT id FROM chunk WHERE blob = ? ORDER BY position", (n,))]
+    if row is not None and len(pieces) == chunk_count(row[2]) + page_count(row[2]) + 1:
+        db.execute("INSERT OR IGNORE INTO parting (space, blob, chunks) VALUES (?, ?, ?)",
+                   (row[0], row[1], b"".join(pieces)))
 
 
 def abandon(db: Connection, n: int) -> None:

@@ -20,7 +20,7 @@ _OF_ENTRIES: Final = ("lacking", "sealed", "aside")
 _OF_SPACES: Final = ("entry", "named", "branch", "recount", "parked", "locked", "set_aside", "quarantine", "cursor",
                      "relay_head", "gap", "claim", "alarm", "witness", "checkpoint", "vouch", "fetching", "folding",
                      "staged_entry", "staged_change", "draft", "draft_author", "gathered", "drafted", "segment",
-                     "statement", "epoch")
+                     "parting", "statement", "epoch")
 
 
 def erase(db: Connection, n: int, touch: Callable[[str, str], None]) -> None:
@@ -39,6 +39,7 @@ def erase(db: Connection, n: int, touch: Callable[[str, str], None]) -> None:
         db.execute(f"DELETE FROM {table} WHERE entry IN (SELECT n FROM entry WHERE space = ?)", (n,))
     for (blob,) in db.execute("SELECT n FROM blob WHERE space = ?", (n,)).fetchall():
         tables.abandon(db, blob)
+    db.execute("DELETE FROM parted WHERE parting IN (SELECT n FROM parting WHERE space = ?)", (n,))
     for table in _OF_SPACES:
         db.execute(f"DELETE FROM {table} WHERE space = ?", (n,))
     db.execute("DELETE FROM kept")  # it names this space too; others are logged in to as the first time

@@ -35,6 +35,7 @@ def move(db: Connection, space: SpaceKeys, device: DeviceKeys, entropy: Callable
 def go_to(db: Connection, space: SpaceKeys, handle: bytes) -> None:
     """A space is at another handle: whatever relay has it is read from the beginning, and sent what it lacks."""
     db.execute("DELETE FROM sealed WHERE entry IN (SELECT n FROM entry WHERE space = ?)", (space.n,))
+    db.execute("DELETE FROM parted WHERE parting IN (SELECT n FROM parting WHERE space = ?)", (space.n,))
     for table in _OF_THE_LOG:
         db.execute(f"DELETE FROM {table} WHERE space = ?", (space.n,))
     db.execute("UPDATE space SET handle = ?, announce = 1 WHERE n = ?", (handle, space.n))

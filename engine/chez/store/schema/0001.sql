@@ -515,6 +515,21 @@ CREATE TABLE blob_relay (             -- how much of a blob a relay holds durabl
     PRIMARY KEY (blob, relay)
 ) WITHOUT ROWID;
 
+CREATE TABLE parting (                -- attachments freed here that were seen whole: relays may release them
+    n      INTEGER PRIMARY KEY,
+    space  INTEGER NOT NULL REFERENCES space,
+    blob   TEXT NOT NULL,
+    chunks BLOB NOT NULL,             -- the ids of all its pieces, 32 bytes each
+    UNIQUE (space, blob)
+);
+
+CREATE TABLE parted (                 -- and how far that is with a relay
+    parting  INTEGER NOT NULL REFERENCES parting,
+    relay    INTEGER NOT NULL REFERENCES relay,
+    position INTEGER,                 -- who read its log up to here knows that no record holds it; NULL: released
+    PRIMARY KEY (parting, relay)
+) WITHOUT ROWID;
+
 CREATE TABLE blob_reference (         -- which records hold which blobs; kept by the triggers below
     record INTEGER NOT NULL,
     blob   TEXT NOT NULL,             -- its id; a member may write one that nobody has
@@ -541,7 +556,9 @@ END;
 -- A relay met for the first time, or with another store than before: it is asked what it has.
 CREATE TRIGGER relay_reset AFTER INSERT ON cursor BEGIN
     DELETE FROM blob_relay WHERE relay = NEW.relay AND blob IN (SELECT n FROM blob WHERE space = NEW.space);
+    DELETE FROM parted WHERE relay = NEW.relay AND parting IN (SELECT n FROM parting WHERE space = NEW.space);
 END;
 CREATE TRIGGER relay_changed AFTER UPDATE OF incarnation ON cursor WHEN OLD.incarnation <> NEW.incarnation BEGIN
     DELETE FROM blob_relay WHERE relay = NEW.relay AND blob IN (SELECT n FROM blob WHERE space = NEW.space);
+    DELETE FROM parted WHERE relay = NEW.relay AND parting IN (SELECT n FROM parting WHERE space = NEW.space);
 END;

@@ -72,8 +72,8 @@ class Course:
                 return [Work(lambda db: self.desk.got(db, segments), self._done)]
             case Put(segments=parts):
                 return [Work(lambda db: self.desk.put(db, [part.id for part in parts]), self._done)]
-            case Drop(entry):
-                return [Work(lambda db: self.desk.dropped(db, entry), self._done)]
+            case Drop(entry=entry, dropping=dropping):
+                return [Work(lambda db: self.desk.dropped(db, entry, bool(dropping.ranges)), self._done)]
             case Ask(entry):
                 # Another drop came between: what was said before it may be otherwise now, and it is asked anew.
                 if len({found.drop for found in self._found}) == 1:
@@ -122,8 +122,8 @@ class Course:
         match errand:
             case Get():
                 return [Work(self.desk.missing, self._done)]
-            case Drop(entry) if not event.retry and event.code not in ("rotated", "role"):
-                return [Work(lambda db: self.desk.dropped(db, entry, event.code), self._done)]
+            case Drop(entry=entry, dropping=dropping) if not event.retry and event.code not in ("rotated", "role"):
+                return [Work(lambda db: self.desk.dropped(db, entry, bool(dropping.ranges), event.code), self._done)]
             case Ask(entry) if not event.retry and event.code not in ("rotated", "role"):
                 self.desk.answer = Answer(entry, False, b"")
                 return self._on()

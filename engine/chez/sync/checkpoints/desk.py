@@ -114,14 +114,18 @@ class Desk:
         """The relay holds these segments."""
         making.stored(db, self.replica.space.n, list(ids))
 
-    def dropped(self, db: Connection, entry: bytes, refusal: str = "") -> None:
-        """The relay dropped what a vouch names, or refused to, by its code."""
+    def dropped(self, db: Connection, entry: bytes, ranges: bool, refusal: str = "") -> None:
+        """The relay dropped what a vouch names, or refused to, by its code; `ranges`: not chunks alone."""
         if refusal == "stale":
             self.dropping.passed(entry)
             return
         set_vouch(db, self.replica.space.n, entry, UNFIT if refusal else ASKED)
-        if not refusal:
+        if refusal:
+            return
+        if ranges:
             self.replica.write_receipt(db, "entries-dropped", {"url": self.site.url(db)})
+        else:
+            self.replica.write_receipt(db, "chunks-released", {"url": self.site.url(db)})
 
     # --- reading ------------------------------------------------------------------------
 

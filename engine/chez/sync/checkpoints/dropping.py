@@ -1,5 +1,6 @@
 """What an owner's device asks a relay to drop: entries that were vouched for, and chunks that no longer serve."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,6 +21,7 @@ from chez.sync.checkpoints.heard import (
     vouches,
 )
 from chez.sync.checkpoints.order import chain, goes_as_far, last_known, standing
+from chez.sync.checkpoints.parting import released
 from chez.sync.checkpoints.site import Site
 from chez.sync.checkpoints.vouching import fits, vouch_for
 from chez.sync.session import Dropping as Request
@@ -37,7 +39,7 @@ class Dropping:
 
     site: Site
     _passed: set[bytes] = field(default_factory=set)
-    """Vouches that can't be dropped on this connection, and checkpoints after which nothing can be released."""
+    """Vouches that can't be dropped on this connection, and drops after which something was released, or can't be."""
 
     def step(self, db: Connection, answer: Answer | None) -> Errand:
         """The next thing to ask for."""
@@ -97,36 +99,38 @@ class Dropping:
     # --- releasing ------------------------------------------------------------------------
 
     def _release(self, db: Connection, log: bytes, answer: Answer | None) -> Errand:
-        """Say which segments do not serve any more, if there are any."""
+        """Say which chunks do not serve any more, if there are any: once after each drop."""
+        site, last = self.site, last_known(db, self.site.space, log)
         try:
-            stands = standing(db, self.site.space, log, last_known(db, self.site.space, log))
+            stands = standing(db, site.space, log, last)
         except LookupError:
             return None
-        if stands is None or stands[0] in self._passed or not (chunks := self._outlived(db, log, *stands)):
+        done = list(chain(db, site.space, log, last))
+        gone = {id for _, vouch in done for id in vouch.release}
+        chunks = [] if stands is None else self._outlived(db, {vouch.manifest for _, vouch in done}, gone, *stands)
+        chunks += released(db, site.replica.space, site.replica.device, site.relay, log, gone)
+        if not chunks or last in self._passed:
             return None
-        entry, manifest = stands
+        entry, looked = (_NO_CHECKPOINT, chunks[:1]) if stands is None else (stands[0], stands[1].segments)
         if answer is None or answer.entry != entry:
-            return Ask(entry, tuple(manifest.segments))
-        self._passed.add(entry)
-        if not answer.whole or answer.drop != last_known(db, self.site.space, log):
+            return Ask(entry, tuple(looked))
+        self._passed.add(last)
+        if answer.drop != last or not (answer.whole or stands is None):
             return None
-        return vouch_for(db, self.site, _NO_CHECKPOINT, answer.drop, [], chunks[:MAX_DROPPED])
+        return vouch_for(db, site, _NO_CHECKPOINT, last, [], chunks[:MAX_DROPPED])
 
-    def _outlived(self, db: Connection, log: bytes, entry: bytes, manifest: Manifest) -> list[bytes]:
+    def _outlived(self, db: Connection, trusted: Collection[bytes], gone: Collection[bytes], entry: bytes,
+                  manifest: Manifest) -> list[bytes]:
         """The segments of checkpoints that another one stands for too, which nobody may rest a drop on.
 
-        Only of those that were compared, here or by whoever vouched for a drop: any other could name whatever it
-        likes.
+        Only of those that were compared, here or by whoever vouched for a drop (`trusted`): any other could name
+        whatever it likes.
         """
-        space = self.site.space
-        done = list(chain(db, space, log, last_known(db, space, log)))
-        trusted = {vouch.manifest for _, vouch in done}
         serve, old = set(manifest.segments), []
-        for other, _, one in manifests(db, space, HEARD, MADE, SOUND, TAKEN):
-            behind = other != entry and goes_as_far(db, space, manifest.vector, one.vector)
+        for other, _, one in manifests(db, self.site.space, HEARD, MADE, SOUND, TAKEN):
+            behind = other != entry and goes_as_far(db, self.site.space, manifest.vector, one.vector)
             if not behind:
                 serve.update(one.segments)
-            elif other in trusted or state_of(db, space, other) != HEARD:
+            elif other in trusted or state_of(db, self.site.space, other) != HEARD:
                 old += one.segments
-        gone = {id for _, vouch in done for id in vouch.release}
-        return [id for id in dict.fromkeys(old) if id not in serve | gone]
+        return [id for id in dict.fromkeys(old) if id not in serve and id not in gone]

@@ -3,6 +3,7 @@
 from chez.errors import BadEntry
 from chez.store.database import Connection
 from chez.sync.checkpoints.format import Manifest, Vouch, read_manifest, read_vouch
+from chez.sync.checkpoints.parting import forget_sent
 from chez.sync.entry import MANIFEST, VOUCH, Inner
 
 __all__ = ("ASKED", "HEARD", "LATE", "MADE", "OPEN", "REFUSED", "SOUND", "TAKEN", "UNFIT", "hear", "manifest_of",
@@ -26,7 +27,7 @@ def hear(db: Connection, space: int, inner: Inner, hash: bytes) -> bool:
                           "(?1, ?2, ?3, ?4, 0, (SELECT coalesce(max(position), 0) + 1 FROM checkpoint "
                           "WHERE space = ?1))", (space, hash, inner.author, item.data))
     else:
-        read_vouch(item.data)
+        forget_sent(db, space, read_vouch(item.data).release)
         done = db.execute("INSERT OR IGNORE INTO vouch (space, entry, author, body, state) VALUES (?, ?, ?, ?, 0)",
                           (space, hash, inner.author, item.data))
     return bool(done.rowcount > 0)
