@@ -126,7 +126,7 @@ class Connection:
             return 0
         if self._passing is None:
             self._passing = Passing()
-        gone = self._passing.put(data)
+        gone = self._passing.put(name, data)
         self._hold(len(data) - sum(map(len, gone)))
         self._begin_writing()
         return len(gone)
@@ -231,10 +231,13 @@ class Connection:
 
     def _next(self) -> list[bytes]:
         """What is to be sent now; of what is ephemeral one at a time, for whatever comes up meanwhile goes first."""
-        if self._outbox or not self._passing:
-            batch, self._outbox = self._outbox, []
-            return batch
-        return [self._passing.take()]
+        while self._passing and not self._outbox:
+            name, data = self._passing.take()
+            if self._session.hears(name):
+                return [data]
+            self._hold(-len(data))  # its roles ended, and were said to have: nothing about it may come behind that
+        batch, self._outbox = self._outbox, []
+        return batch
 
     async def _write(self) -> None:
         """Send what is there, then close if that is wanted."""

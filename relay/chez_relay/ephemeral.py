@@ -44,28 +44,28 @@ def broadcast(frame: Broadcast, roles: OpenRoles, may: May) -> list[Effect]:
 
 
 class Passing:
-    """What waits to be passed on to one reader: bounded in bytes, the oldest goes first."""
+    """What waits to be passed on to one reader: frames with their spaces, bounded in bytes, the oldest goes first."""
 
     __slots__ = ("_bytes", "_waiting")
 
     def __init__(self) -> None:
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[tuple[bytes, bytes]] = deque()
         self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, data: bytes) -> list[bytes]:
-        """Let a frame wait; what had to go for it."""
-        self._waiting.append(data)
+    def put(self, name: bytes, data: bytes) -> list[bytes]:
+        """Let a frame about a space wait; what had to go for it."""
+        self._waiting.append((name, data))
         self._bytes += len(data)
         gone = []
         while self._bytes > MAX_PASSING:
-            gone.append(self.take())
+            gone.append(self.take()[1])
         return gone
 
-    def take(self) -> bytes:
-        """The oldest frame, which does not wait any more."""
-        data = self._waiting.popleft()
+    def take(self) -> tuple[bytes, bytes]:
+        """The oldest frame, which does not wait any more, behind the name of its space."""
+        name, data = self._waiting.popleft()
         self._bytes -= len(data)
-        return data
+        return name, data

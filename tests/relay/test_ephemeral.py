@@ -104,11 +104,11 @@ def test_what_waits_for_a_reader_is_the_newest_and_bounded(steps: list[int | Non
     passing, put, gone, taken = Passing(), 0, 0, []
     for size in steps:
         if size is not None:
-            gone += len(passing.put(put.to_bytes(4, "big").ljust(size, b"\0")))
+            gone += len(passing.put(seed("space"), put.to_bytes(4, "big").ljust(size, b"\0")))
             put += 1
         elif passing:
-            taken.append(int.from_bytes(passing.take()[:4], "big"))
-    rest = [passing.take() for _ in range(len(passing))]
+            taken.append(int.from_bytes(passing.take()[1][:4], "big"))
+    rest = [passing.take()[1] for _ in range(len(passing))]
     assert sum(map(len, rest)) <= MAX_PASSING and len(taken) + len(rest) + gone == put
     taken += [int.from_bytes(data[:4], "big") for data in rest]
     assert taken == sorted(taken) and (not rest or taken[-1] == put - 1)
@@ -210,6 +210,31 @@ async def test_a_reader_who_stalls_costs_no_memory_and_holds_up_nobody() -> None
                 highest = max(highest, server.load)
             assert server.counts.ephemeral_dropped["slow"] > 500
             assert highest < MAX_PASSING + 8 * MAX_EPHEMERAL
+        writer.transport.abort()
+
+
+async def test_nothing_of_a_space_comes_behind_the_end_of_its_roles() -> None:
+    """A reader who is behind when its roles end is told of that, and sent nothing more that waited for it."""
+    limits = Limits(ephemeral_burst=1e6, ephemeral_burst_per_address=1e6)
+    async with serving(MemoryStorage(seed("incarnation")), "127.0.0.1", 0, limits=limits) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        await stuck(reader, writer, server.port)
+        async with connect(f"ws://127.0.0.1:{server.port}") as owner:
+            await log_in(owner, follow=False)
+            while not server.counts.ephemeral_dropped["slow"]:
+                owner.broadcast(SPACE.handle, SPACE.message(server.counts.ephemeral, MAX_EPHEMERAL))
+                await owner.open(SPACE.claims(Role.READ))
+            await owner.rotate(SPACE.handle, SPACE.admin, SPACE.rotated().rotation())
+            writer.transport.resume_reading()  # type: ignore[attr-defined]
+            data = b""
+            while b"rotated" not in data:
+                data = data[-100:] + await asyncio.wait_for(reader.read(65536), 20)
+            await until(lambda: server.load == 0)
+            writer.write(websocket_frame(8))
+            rest = data.split(b"rotated")[1]
+            while more := await asyncio.wait_for(reader.read(65536), 20):
+                rest += more
+            assert b"CZM" not in rest
         writer.transport.abort()
 
 
