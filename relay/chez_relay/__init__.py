@@ -1,7 +1,7 @@
 """The blind relay: per-space logs of sealed entries, inboxes, and fan-out.
 
     session.py   one connection as a state machine (no I/O, no clock, no randomness)
-    transitions.py, roles.py, subscriptions.py, signed.py, chunks.py, ephemeral.py    its parts
+    transitions.py, roles.py, entitled.py, subscriptions.py, signed.py, chunks.py, ephemeral.py    its parts
     verify.py    signatures: all the cryptography a relay has
     fanout.py    who is told about what was just committed
     storage/     the log's interface, in memory and on SQLite

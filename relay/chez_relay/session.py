@@ -21,43 +21,34 @@ from collections.abc import Collection
 from typing import Final
 
 from chez_relay.allowances import ANYTHING, May
-from chez_relay.chunks import ChunkFrame, plan
 from chez_relay.effects import Ask, Close, Effect, Follow
+from chez_relay.entitled import Entitled
 from chez_relay.ephemeral import broadcast
 from chez_relay.errors import Code
 from chez_relay.kept import KeptHere, KeptSessions
 from chez_relay.lan.meeting import Acquaintances, Meeting
 from chez_relay.logins import outcome
-from chez_relay.replies import done, entries, fail, refused, send
+from chez_relay.replies import done, fail, refused, send
 from chez_relay.resuming import Resuming
 from chez_relay.roles import OpenRoles
 from chez_relay.signed import Signatures
 from chez_relay.storage import (
-    AddEntry,
-    AddItem,
     Credentials,
-    DropItems,
     Found,
     Lookup,
-    PacketData,
     Page,
-    ReadPacket,
-    ReadPage,
     Refused,
     Result,
     SpaceInfo,
-    Stored,
 )
 from chez_relay.subscriptions import Subscriptions
 from chez_relay.tickets import Tickets
 from chez_relay.transitions import TRANSITIONS, State
-from chez_wire.envelope import Header, entry_id
-from chez_wire.errors import EnvelopeError, FrameError
+from chez_wire.errors import FrameError
 from chez_wire.frames import (
     PROTOCOL_VERSION,
     Ack,
     Append,
-    Appended,
     Broadcast,
     ClientFrame,
     CreateInbox,
@@ -74,7 +65,6 @@ from chez_wire.frames import (
     Meet,
     Open,
     Opened,
-    Packet,
     Put,
     PutChunk,
     Read,
@@ -85,8 +75,7 @@ from chez_wire.frames import (
     Welcome,
     decode_client,
 )
-from chez_wire.limits import ID_BYTES, MAX_FRAME, MAX_PAGE
-from chez_wire.login import Role
+from chez_wire.limits import ID_BYTES, MAX_FRAME
 
 __all__ = ("MAX_WAITING_BYTES", "MAX_WAITING_FRAMES", "TRANSITIONS", "RelaySession", "State")
 
@@ -111,8 +100,8 @@ class RelaySession:
     the next, and finds of the one before. With `known` a space in common is to be proven first.
     """
 
-    __slots__ = ("_incarnation", "_kept", "_may", "_names", "_roles", "_signatures", "_state", "_subscriptions",
-                 "_tickets", "_tokens", "_waiting", "_waiting_bytes", "meeting")
+    __slots__ = ("_entitled", "_incarnation", "_kept", "_may", "_names", "_roles", "_signatures", "_state",
+                 "_subscriptions", "_tickets", "_tokens", "_waiting", "_waiting_bytes", "meeting")
 
     def __init__(
         self, *, names: Collection[str], nonce: bytes, incarnation: bytes, tokens: Collection[str] = (),
@@ -127,6 +116,7 @@ class RelaySession:
         self._roles = OpenRoles(may.open_place)
         self._tickets = Tickets()
         self._subscriptions = Subscriptions(self._tickets)
+        self._entitled = Entitled(self._roles, self._tickets, self._subscriptions, may)
         self._kept = kept or KeptSessions(lambda: 0.0).at("")
         self._waiting: list[ClientFrame] = []
         self._waiting_bytes = 0
@@ -225,23 +215,23 @@ class RelaySession:
             return refused(getattr(frame, "ref", 0), why)
         match frame:
             case Append():
-                return self._append(frame)
+                return self._entitled.append(frame)
             case Credit():
                 return self._subscriptions.credit(frame)
             case Read():
-                return self._read(frame)
+                return self._entitled.read(frame)
             case Subscribe():
-                return self._subscribe(frame)
+                return self._entitled.subscribe(frame)
             case Put():
-                return self._put(frame)
+                return self._entitled.put(frame)
             case PutChunk() | GetChunk() | HasChunks():
-                return self._chunk(frame)
+                return self._entitled.chunk(frame)
             case Watch():
-                return self._watch(frame)
+                return self._entitled.watch(frame)
             case Ack():
-                return self._ack(frame)
+                return self._entitled.ack(frame)
             case GetPacket():
-                return self._packet(frame)
+                return self._entitled.packet(frame)
             case CreateSpace() | CreateInbox() | Rotate() | DeleteSpace() | Drop():
                 return self._signed(frame)
             case Open():
@@ -289,83 +279,6 @@ class RelaySession:
         if isinstance(request, Refused):
             return refused(frame.ref, request)
         return [self._tickets.ask(request, lambda r: done(frame.ref, r))]
-
-    def _packet(self, frame: GetPacket) -> list[Effect]:
-        if not self._may.look_up():
-            return fail(frame.ref, Code.TOO_OFTEN, "too many packets were asked for from here just now", retry=True)
-
-        def then(result: Result) -> list[Effect]:
-            if isinstance(result, PacketData):
-                return [send(Packet(frame.ref, result.box))]
-            return refused(frame.ref, result)
-
-        return [self._tickets.ask(ReadPacket(frame.handle, frame.tag), then)]
-
-    def _append(self, frame: Append) -> list[Effect]:
-        under = self._roles.under(frame.handle, frame.role)
-        if frame.role not in (Role.APPEND, Role.CONTROL) or under is None:
-            return self._closed(frame.ref, frame.handle, "appending needs the role append or control, opened first")
-        try:
-            header = Header.decode(frame.envelope)
-        except EnvelopeError as error:
-            return fail(frame.ref, Code.BAD_ENTRY, str(error))
-        if header.handle != frame.handle:
-            return fail(frame.ref, Code.BAD_ENTRY, "the entry is sealed for another space")
-        entry = entry_id(frame.envelope)
-        request = AddEntry(frame.handle, entry, frame.envelope, frame.role is Role.CONTROL, under)
-
-        def then(result: Result) -> list[Effect]:
-            if isinstance(result, Stored):
-                passed = self._subscriptions.passes(frame.handle, result.offset) if result.fresh else 0
-                return [send(Appended(frame.ref, frame.handle, entry, result.offset, result.head, passed))]
-            return refused(frame.ref, result)
-
-        return [self._tickets.ask(request, then)]
-
-    def _read(self, frame: Read) -> list[Effect]:
-        under = self._roles.under(frame.handle, Role.READ)
-        if under is None:
-            return self._closed(frame.ref, frame.handle, "reading needs the role read, opened first")
-
-        def then(result: Result) -> list[Effect]:
-            if isinstance(result, Page):
-                return [entries(frame.ref, frame.handle, result)]
-            return refused(frame.ref, result)
-
-        return [self._tickets.ask(ReadPage(frame.handle, frame.after, min(frame.limit, MAX_PAGE), under), then)]
-
-    def _put(self, frame: Put) -> list[Effect]:
-        if self._roles.under(frame.inbox, Role.PUT) is None:
-            return self._closed(frame.ref, frame.inbox, "putting needs the role put, opened first")
-        if not self._may.put(frame.inbox):
-            return fail(frame.ref, Code.TOO_OFTEN, "too much was put into this inbox just now", retry=True)
-        return [self._tickets.ask(AddItem(frame.inbox, frame.item), lambda r: done(frame.ref, r))]
-
-    def _chunk(self, frame: ChunkFrame) -> list[Effect]:
-        plans = plan(frame)
-        under = self._roles.under(frame.handle, plans.role)
-        if under is None:
-            return self._closed(frame.ref, frame.handle, f"this needs the role {plans.role}, opened first")
-        return [self._tickets.ask(plans.request(under), plans.then)]
-
-    def _ack(self, frame: Ack) -> list[Effect]:
-        if self._roles.under(frame.inbox, Role.TAKE) is None:
-            return self._closed(frame.ref, frame.inbox, "acknowledging needs the role take, opened first")
-        return [self._tickets.ask(DropItems(frame.inbox, frame.upto), lambda r: done(frame.ref, r))]
-
-    def _subscribe(self, frame: Subscribe) -> list[Effect]:
-        under = self._roles.under(frame.handle, Role.READ)
-        if under is None:
-            return self._closed(frame.ref, frame.handle, "subscribing needs the role read, opened first")
-        return self._subscriptions.subscribe(frame, under)
-
-    def _watch(self, frame: Watch) -> list[Effect]:
-        if self._roles.under(frame.inbox, Role.TAKE) is None:
-            return self._closed(frame.ref, frame.inbox, "watching needs the role take, opened first")
-        return self._subscriptions.watch(frame)
-
-    def _closed(self, ref: int, name: bytes, message: str) -> list[Effect]:
-        return fail(ref, self._roles.refusal(name), message)
 
     # --- logins ---------------------------------------------------------------------
 

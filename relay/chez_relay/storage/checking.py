@@ -3,7 +3,6 @@
 Runs beside a serving relay, on what the file holds when it begins, a row at a time.
 """
 
-import hashlib
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from chez_relay.storage.copies import looking
-from chez_relay.storage.integrity import SQLITE_ERRORS, seal
+from chez_relay.storage.integrity import SQLITE_ERRORS, item_digest, seal
 from chez_relay.storage.migrations import checked_version, steps
 from chez_relay.storage.space_rows import PLACES
 from chez_wire.chunks import chunk_id
@@ -150,7 +149,7 @@ class _Check:
 
     def _items(self) -> None:
         for inbox, number, digest, item in self._each("items", "SELECT inbox, number, digest, item FROM items"):
-            if hashlib.blake2b(_bytes(item), digest_size=32).digest() != digest:
+            if item_digest(_bytes(item)) != digest:
                 self._found(f"inbox {inbox}: item {number}")
 
 

@@ -1,6 +1,5 @@
 """The tables of inboxes and their items, on the open transaction of `Tables`."""
 
-import hashlib
 import sqlite3
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ from chez_relay.storage import (
     ReadItems,
     Result,
 )
-from chez_relay.storage.integrity import Damaged, blob, intact, seal
+from chez_relay.storage.integrity import Damaged, blob, intact, item_digest, seal
 from chez_relay.storage.refusals import ITEMS_AHEAD, NO_INBOX, OTHER_INBOX_KEYS, full
 
 __all__ = ("InboxRows",)
@@ -84,7 +83,7 @@ class InboxRows:
         box = self._inbox(request.inbox)
         if box is None:
             return NO_INBOX
-        digest = _digest(request.item)
+        digest = item_digest(request.item)
         self._db.execute("DELETE FROM items WHERE inbox = ? AND expires <= ?", (box.number, self.now))
         waiting, same = self._db.execute(
             "SELECT count(*), coalesce(sum(digest = ?), 0) FROM items WHERE inbox = ?", (digest, box.number)
@@ -117,7 +116,7 @@ class InboxRows:
             room -= len(blob(item))
             if room < 0 and items:
                 break
-            if _digest(item) != digest:
+            if item_digest(item) != digest:
                 raise Damaged
             items.append(InboxItem(number, item))
         rows.close()
@@ -130,7 +129,3 @@ class InboxRows:
             return NO_INBOX
         self._db.execute("DELETE FROM items WHERE inbox = ? AND number <= ?", (box.number, request.upto))
         return Done()
-
-
-def _digest(item: bytes) -> bytes:
-    return hashlib.blake2b(item, digest_size=32).digest()

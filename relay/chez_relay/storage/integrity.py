@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ("SQLITE_ERRORS", "Damaged", "blob", "intact", "seal", "unsound")
+__all__ = ("SQLITE_ERRORS", "Damaged", "blob", "intact", "item_digest", "seal", "unsound")
 
 SEAL_BYTES: Final = 16
 
@@ -33,6 +33,11 @@ def blob(value: object) -> bytes:
 def seal(*fields: bytes | float) -> bytes:
     """16 bytes that fit these fields alone (BLAKE2b, RFC 7693)."""
     return hashlib.blake2b(repr(fields).encode(), digest_size=SEAL_BYTES, person=b"chez.relay.row").digest()
+
+
+def item_digest(item: bytes) -> bytes:
+    """What an item of an inbox is known by, and held against when it is read (BLAKE2b-256)."""
+    return hashlib.blake2b(item, digest_size=32).digest()
 
 
 def intact(given: bytes, fields: Iterable[bytes | float]) -> None:

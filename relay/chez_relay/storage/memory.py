@@ -1,7 +1,6 @@
 """A relay's store in memory: for simulations and tests, with the semantics of the real one."""
 
 import copy
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -44,6 +43,7 @@ from chez_relay.storage import (
     SpaceKeys,
     Stored,
 )
+from chez_relay.storage.integrity import item_digest
 from chez_relay.storage.refusals import (
     ITEMS_AHEAD,
     NO_CHUNK,
@@ -351,7 +351,7 @@ class MemoryStorage:
         box = self._inbox(request.inbox)
         if box is None:
             return NO_INBOX
-        digest = hashlib.blake2b(request.item, digest_size=32).digest()
+        digest = item_digest(request.item)
         if any(item.digest == digest for item in box.items.values()):
             return Done()
         if len(box.items) >= self._quotas.inbox_items:

@@ -6,7 +6,6 @@ something has expired is decided by the clock of this store, at each look.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -24,7 +23,7 @@ from chez_relay.storage import (
     ReadItems,
     Result,
 )
-from chez_relay.storage.integrity import Damaged
+from chez_relay.storage.integrity import Damaged, item_digest
 from chez_relay.storage.jetstream.blocks import FORMAT, Box, Item, decode_box, encode
 from chez_relay.storage.jetstream.engine import Conflict, Engine, Kept, Unavailable
 from chez_relay.storage.jetstream.patience import patiently
@@ -107,7 +106,7 @@ class Boxes:
         return Done(), replace(box, ttl=request.ttl, expires=expires)
 
     async def _with(self, inbox: bytes, box: Box, request: AddItem) -> tuple[Result, Box | None]:
-        digest = _digest(request.item)
+        digest = item_digest(request.item)
         if any(item.digest == digest for item in box.items):
             return Done(), None
         if len(box.items) >= self._quotas.inbox_items:
@@ -143,9 +142,9 @@ class Boxes:
 
         async def one(subject: str, item: Item) -> bytes:
             kept = near.get(subject)
-            if kept is None or _digest(kept.data) != item.digest:
+            if kept is None or item_digest(kept.data) != item.digest:
                 kept = await self._engine.last(stream, subject)
-            if kept is None or _digest(kept.data) != item.digest:
+            if kept is None or item_digest(kept.data) != item.digest:
                 raise Damaged
             return kept.data
 
@@ -164,7 +163,3 @@ class Boxes:
 def _without(box: Box, upto: int) -> tuple[Result, Box | None]:
     items = tuple(item for item in box.items if item.number > upto)
     return Done(), None if items == box.items else replace(box, items=items)
-
-
-def _digest(item: bytes) -> bytes:
-    return hashlib.blake2b(item, digest_size=32).digest()
