@@ -12,7 +12,7 @@ from chez.errors import BadEntry
 from chez.records import automerge
 from chez.records.encode import encode_fields
 from chez.records.flat import check_flat, flattened
-from chez.sync.checkpoints import taking
+from chez.sync.checkpoints import making, taking
 from chez.sync.checkpoints.format import Frame, Packed, Record, Upto, frames_of, open_part, run_of, seal_part
 from chez.sync.entry import GENESIS, Inner, Item, Part, entry_hash
 from chez.sync.vector import vector_of
@@ -51,6 +51,30 @@ def test_a_second_bundle_goes_on_from_the_first() -> None:
     assert sum(len(part.records) for part in more) == 1
     new = reader(world, second)
     assert read(new, [parts, more]) == vector_of(maker.db, 1) and new.shown() == maker.shown()
+
+
+@pytest.mark.parametrize("fork", [False, True])
+def test_what_counts_no_more_is_in_a_later_checkpoint_too(fork: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries were dropped for one; a removal cuts into them, or a fork is found: the next one has them as well."""
+    monkeypatch.setattr("chez.sync.checkpoints.making._SHARE", 10**9)  # whatever may be written anew is
+    world, maker = filled(2, 60)
+    first, parts = bundle_of(maker)
+    maker.db.execute("INSERT INTO checkpoint (space, entry, author, body, state, position) VALUES (1, ?, ?, ?, 1, 1)",
+                     (b"c" * 32, world.owner.keys.id, msgspec.msgpack.encode(first)))
+    friend, (last, hash) = next((author, at) for author, at in first.vector.items() if author != world.owner.keys.id)
+    if fork:  # what it stands for is another branch here than the one that came first
+        maker.db.execute("UPDATE entry SET branch = 1, standing = 2 WHERE author = ? AND sequence > ?",
+                         (friend, last - 9))
+    else:
+        maker.db.execute("UPDATE entry SET standing = 1 WHERE author = ? AND sequence > ?", (friend, last - 9))
+    assert making.covered(maker.db, 1)[friend] == last - 9
+    maker.receive(world.put(_node_of(maker, world), "note 9", {"new": 1}))
+    second, more = bundle_of(maker, (b"c" * 32, first))
+    assert second.vector[friend] == (last, hash) and second.vector != first.vector
+    assert len(second.bundles) == (2 if fork else 1)
+    new = reader(world, second)
+    read(new, [parts, more] if fork else [more])
+    assert {row[:3] for row in rows(new)} == {row[:3] for row in rows(maker)}
 
 
 def _node_of(maker: Reader, world: World) -> Node:

@@ -7,9 +7,11 @@ import pytest
 
 import chez
 from chez.sync.checkpoints.forms import Forms
+from chez.sync.checkpoints.heard import HEARD, MADE, SOUND, TAKEN, manifests
 from chez.sync.checkpoints.site import Site
-from chez.sync.checkpoints.vouching import Vouching
+from chez.sync.checkpoints.vouching import Vouching, vouch_for
 from chez_relay.storage.census import census
+from chez_wire.dropping import NO_DROP
 from tests.checkpoints.test_homes import shown, shrunk, written
 from tests.people.persons import persons, shared
 from tests.people.support import join
@@ -81,6 +83,38 @@ async def test_ones_own_second_device_is_no_independent_word(tmp_path: Path, ser
             monkeypatch.setattr(Vouching, "step", lambda self, db, answer: None)
             await anna.sync()
             assert "entries-dropped" not in _kinds(await anna.journal.receipts())
+
+
+@pytest.mark.parametrize("ranges", [False, True])
+async def test_nothing_is_released_on_anothers_word(tmp_path: Path, server: Process, ranges: bool,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member says that the segments of the last checkpoint may go, by themselves or with entries: no owner asks."""
+    async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
+        trip, hers = await _filled(anna, berta)
+        await trip.checkpoint()
+        bad, step, said = berta.device_id, Vouching.step, []
+
+        def lying(self: Vouching, db: Any, answer: Any) -> Any:
+            if self.site.replica.device != bad or self.site.replica.space.private:
+                return step(self, db, answer)
+            if said:
+                return None
+            ((entry, _, manifest),) = manifests(db, self.site.space, HEARD, MADE, SOUND, TAKEN)
+            said.append(manifest.segments)
+            return vouch_for(db, self.site, entry if ranges else bytes(32), NO_DROP,
+                             self._ranges(db, manifest) if ranges else [], manifest.segments)
+
+        monkeypatch.setattr(Vouching, "step", lying)
+        await berta.sync()
+        assert server.data is not None and said
+        held = census(server.data)
+        for _ in range(2):
+            await anna.sync()
+        assert not {"chunks-released", "entries-dropped"} & _kinds(await anna.journal.receipts())
+        async with persons(tmp_path, "carl", relay=server.url) as (carl,):
+            (his,) = await shared(trip, anna, carl)
+            assert await shown(his) == await shown(hers) == await shown(trip) != {}
+        assert census(server.data).chunks == held.chunks
 
 
 async def test_a_gap_that_nobody_vouched_for_is_told(tmp_path: Path, server: Process,
