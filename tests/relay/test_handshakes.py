@@ -17,9 +17,10 @@ from chez_relay.limits import Limits
 from chez_relay.server import RelayServer, serving
 from chez_relay.storage.memory import MemoryStorage
 from chez_relay.tls import Certificate
+from chez_wire.limits import MAX_FRAME, MIB
 from chez_wire.login import Role
 from tests.relay.certificates import Authority
-from tests.relay.raw import Raw, raw, until
+from tests.relay.raw import Raw, frame, raw, until
 from tests.relay.support import Process, Space, seed
 from tests.relay.support import relay as process_of
 
@@ -150,6 +151,30 @@ async def test_whoever_goes_in_the_middle_leaves_nothing(tmp_path: Path) -> None
                 pass
         await until(lambda: len(server.door.guests) == 1)
         assert server.counts.handshakes_failed == 2
+
+
+async def test_what_waits_behind_tls_is_counted_as_ever(tmp_path: Path) -> None:
+    """Answers that nobody reads, and frames without an end, are bounded where TLS keeps them too."""
+    async with relay(tmp_path, memory_per_address=5 * MIB) as (server, trusting):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=trusting)
+        await Raw(reader, writer).upgrade()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        for _ in range(400):
+            if writer.is_closing() or server.counts.let_go.total():
+                break
+            writer.write(frame(9, bytes(125)) * 2000)
+            with suppress(ConnectionError, TimeoutError):
+                await asyncio.wait_for(writer.drain(), 5)
+        await until(lambda: server.counts.let_go["never reads"] + server.counts.let_go["memory"] == 1)
+        writer.transport.abort()
+        unfinished = [await asyncio.open_connection("127.0.0.1", server.port, ssl=trusting) for _ in range(8)]
+        for reader, writer in unfinished:
+            await Raw(reader, writer).upgrade()
+            writer.write(frame(2, bytes(MAX_FRAME))[:-1])
+        await until(lambda: server.counts.let_go["memory"] >= 3)
+        assert server.load <= 5 * MIB
+        for _, writer in unfinished:
+            writer.transport.abort()
 
 
 async def test_a_relay_that_stops_waits_for_no_handshake(tmp_path: Path) -> None:
