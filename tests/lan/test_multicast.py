@@ -1,0 +1,113 @@
+"""Discovery by real multicast DNS, on loopback: what is announced, what is found, and what of it says who."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
+
+from chez.errors import Unavailable
+from chez.lan.discovery import Neighbour
+from chez.lan.multicast import SERVICE, Multicast, own_addresses
+from tests.relay.support import seed
+
+
+@pytest.fixture(autouse=True)
+def on_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing leaves this machine."""
+    monkeypatch.setenv("CHEZ_LAN", "127.0.0.1")
+
+
+class Heard:
+    """What one device's discovery told."""
+
+    def __init__(self) -> None:
+        self.told: list[Neighbour | bytes] = []
+        self.news = asyncio.Event()
+
+    def __call__(self, what: Neighbour | bytes) -> None:
+        self.told.append(what)
+        self.news.set()
+
+    async def until(self, wanted: Callable[[Neighbour | bytes], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not any(wanted(one) for one in self.told):
+                self.news.clear()
+                await self.news.wait()
+
+
+@asynccontextmanager
+async def looking() -> AsyncIterator[tuple[Multicast, Heard]]:
+    discovery, heard = Multicast(), Heard()
+    await discovery.begin(heard, heard)
+    try:
+        yield discovery, heard
+    finally:
+        await discovery.end()
+
+
+async def test_who_announces_himself_is_found_until_he_leaves() -> None:
+    """An instance is told with its address and port; when it is announced under another name, or ends, it is gone."""
+    async with looking() as (_, heard):
+        async with looking() as (other, _):
+            await other.announce(seed("one"), 4711)
+            await heard.until(lambda one: one == Neighbour(seed("one"), ("127.0.0.1",), 4711))
+            await other.announce(seed("two"), 4712)
+            await heard.until(lambda one: one == seed("one"))
+            await heard.until(lambda one: one == Neighbour(seed("two"), ("127.0.0.1",), 4712))
+        await heard.until(lambda one: one == seed("two"))
+
+
+async def test_what_is_announced_names_nobody() -> None:
+    """In every packet of an announcement, up to its end: neither this machine's name nor anything of its user."""
+    packets: list[bytes] = []
+    async with looking() as (_, heard), looking() as (other, _):
+        assert other._zeroconf is not None
+        send = other._zeroconf.zeroconf.async_send
+
+        def sent(out, *arguments, **options) -> None:  # type: ignore[no-untyped-def]
+            packets.extend(out.packets())
+            send(out, *arguments, **options)
+
+        other._zeroconf.zeroconf.async_send = sent  # type: ignore[method-assign]
+        await other.announce(seed("one"), 4711)
+        await heard.until(lambda one: isinstance(one, Neighbour))
+        assert other._info is not None
+        info = AsyncServiceInfo(SERVICE, other._info.name)
+        assert await info.async_request(other._zeroconf.zeroconf, 3000)
+        assert info.text in (b"", b"\0") and not info.properties
+    name = socket.gethostname().encode()
+    assert packets
+    assert not any(name in packet for packet in packets)
+
+
+async def test_names_that_are_none_of_ours_are_passed_over() -> None:
+    """Whatever else is announced under the service is no device: what is heard of it is nothing."""
+    async with looking() as (_, heard), looking() as (other, _):
+        stranger = AsyncZeroconf(interfaces=["127.0.0.1"])
+        try:
+            await stranger.async_register_service(AsyncServiceInfo(
+                SERVICE, f"living room.{SERVICE}", 80, addresses=[socket.inet_aton("127.0.0.1")], server="x.local."))
+            await other.announce(seed("one"), 4711)
+            await heard.until(lambda one: one == Neighbour(seed("one"), ("127.0.0.1",), 4711))
+        finally:
+            await stranger.async_close()
+        assert {one.instance if isinstance(one, Neighbour) else one for one in heard.told} == {seed("one")}
+
+
+async def test_without_a_network_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device whose named addresses are none of a network at hand is told that nobody can be found."""
+    monkeypatch.setenv("CHEZ_LAN", "8.8.8.8, nonsense")
+    assert own_addresses() == []
+    with pytest.raises(Unavailable, match="no network"):
+        await Multicast().begin(lambda neighbour: None, lambda instance: None)
+
+
+async def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation without the extra is told how to get it, and goes on."""
+    monkeypatch.setitem(sys.modules, "zeroconf", None)
+    with pytest.raises(Unavailable, match=r"chez\[lan\]"):
+        await Multicast().begin(lambda neighbour: None, lambda instance: None)
