@@ -94,8 +94,10 @@ def serve(settings: Configuration) -> None:
 
 @main.command(short_help="Run by `chez up`: serve the devices of this network.")
 @click.option("--data", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for the store.")
+@click.option("--pieces", type=click.Path(file_okay=False, path_type=Path),
+              help="Folder with the pieces of attachments, which is read.")
 @click.option("--listen", default="0.0.0.0:0", show_default=True, metavar="HOST:PORT", help="Address to listen on.")
-def lan(data: Path, listen: str) -> None:
+def lan(data: Path, pieces: Path | None, listen: str) -> None:
     """Serve the devices on this network that keep a space of this home: run by `chez up`, not by hand.
 
     The spaces come on standard input; it ends with that.
@@ -107,7 +109,7 @@ def lan(data: Path, listen: str) -> None:
     except ValueError:
         raise _Refusal(BadConfiguration(f"--listen wants HOST:PORT, not {listen!r}")) from None
     try:
-        run(data, host, port)
+        run(data, pieces, host, port)
     except RelayError as error:
         raise _Refusal(error) from error
 

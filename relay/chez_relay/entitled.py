@@ -9,6 +9,7 @@ from chez_relay.allowances import May
 from chez_relay.chunks import ChunkFrame, plan
 from chez_relay.effects import Effect
 from chez_relay.errors import Code
+from chez_relay.lan.meeting import Meeting
 from chez_relay.replies import done, entries, fail, refused, send
 from chez_relay.roles import OpenRoles
 from chez_relay.storage import AddEntry, AddItem, DropItems, PacketData, Page, ReadPacket, ReadPage, Result, Stored
@@ -16,7 +17,7 @@ from chez_relay.subscriptions import Subscriptions
 from chez_relay.tickets import Tickets
 from chez_wire.envelope import Header, entry_id
 from chez_wire.errors import EnvelopeError
-from chez_wire.frames import Ack, Append, Appended, GetPacket, Packet, Put, Read, Subscribe, Watch
+from chez_wire.frames import Ack, Append, Appended, GetChunk, GetPacket, Packet, Put, Read, Subscribe, Watch
 from chez_wire.limits import MAX_PAGE
 from chez_wire.login import Role
 
@@ -25,12 +26,13 @@ __all__ = ("Entitled",)
 
 @dataclass(frozen=True, slots=True)
 class Entitled:
-    """The frames of one connection that its open roles allow."""
+    """The frames of one connection that its open roles allow, and at a home's own relay what was proven there."""
 
     _roles: OpenRoles
     _tickets: Tickets
     _subscriptions: Subscriptions
     _may: May
+    _meeting: Meeting | None = None
 
     def packet(self, frame: GetPacket) -> list[Effect]:
         """A packet of a space: who asks needs no role, so how often is held to a rate."""
@@ -91,6 +93,8 @@ class Entitled:
         """A chunk of an attachment, into a space, out of it, or whether it is there."""
         plans = plan(frame)
         under = self._roles.under(frame.handle, plans.role)
+        if under is None and isinstance(frame, GetChunk) and self._meeting is not None:
+            under = self._meeting.reader(frame.handle)
         if under is None:
             return self._closed(frame.ref, frame.handle, f"this needs the role {plans.role}, opened first")
         return [self._tickets.ask(plans.request(under), plans.then)]

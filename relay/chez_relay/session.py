@@ -116,12 +116,12 @@ class RelaySession:
         self._roles = OpenRoles(may.open_place)
         self._tickets = Tickets()
         self._subscriptions = Subscriptions(self._tickets)
-        self._entitled = Entitled(self._roles, self._tickets, self._subscriptions, may)
+        self.meeting = None if known is None else Meeting(known)
+        """What was proven on this connection, where that is wanted."""
+        self._entitled = Entitled(self._roles, self._tickets, self._subscriptions, may, self.meeting)
         self._kept = kept or KeptSessions(lambda: 0.0).at("")
         self._waiting: list[ClientFrame] = []
         self._waiting_bytes = 0
-        self.meeting = None if known is None else Meeting(known)
-        """What was proven on this connection, where that is wanted."""
 
     @property
     def state(self) -> State:

@@ -62,7 +62,8 @@ class Child:
 async def child(data: Path, *spaces: Space, epoch: str = "") -> AsyncIterator[Child]:
     """A relay that serves these spaces on loopback; at the end its input ends, and it must be gone then."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "chez_relay", "lan", "--data", str(data), "--listen", "127.0.0.1:0",
+        sys.executable, "-m", "chez_relay", "lan", "--data", str(data), "--pieces", str(data.parent / "blobs"),
+        "--listen", "127.0.0.1:0",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
     running = Child(process)
     try:

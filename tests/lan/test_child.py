@@ -11,11 +11,13 @@ import pytest
 from websockets.asyncio.client import connect as dial
 from websockets.exceptions import ConnectionClosed
 
+from chez.blobs.files import PieceFiles
 from chez.errors import ChezError, RelayRefused, RelayUnreachable
 from chez.sync.connection import connect
 from chez_relay.lan.certificate import channel
 from chez_relay.storage.copies import FILE_NAME
 from chez_wire import frames
+from chez_wire.chunks import chunk_id
 from chez_wire.lan import is_near
 from chez_wire.login import Role
 from chez_wire.meeting import LEAST_PROOFS
@@ -190,6 +192,27 @@ async def test_a_line_that_makes_no_sense_ends_it_and_is_not_repeated(tmp_path: 
     out, err = await process.communicate(line)
     assert process.returncode == 1 and out == b""
     assert b"run by `chez up`" in err and line[:5] not in err
+
+
+async def test_pieces_are_read_where_the_home_has_them(tmp_path: Path) -> None:
+    """Who proved a space gets a piece by its name, whatever the store has; a damaged one, one that is not here,
+    and one asked for by a secret that was replaced meanwhile are refused."""
+    files = PieceFiles(tmp_path / "blobs")
+    whole, damaged = b"a sealed piece", b"another one"
+    for piece in (whole, damaged):
+        files.write(chunk_id(piece), piece)
+    files.path(chunk_id(damaged)).write_bytes(b"other bytes")
+    async with child(tmp_path / "lan", HOME) as running, connect(running.url, known=known(HOME)) as guest:
+        assert (await guest.get_chunk_soon(HOME.handle, chunk_id(whole))).data == whole
+        for missing in (chunk_id(damaged), seed("nothing")):
+            with pytest.raises(RelayRefused) as refusal:
+                await guest.get_chunk_soon(HOME.handle, missing)
+            assert refusal.value.reason == "missing"
+        running.tell(secrets(HOME, epoch="second"))
+        with pytest.raises(RelayRefused) as refusal:
+            for _ in range(2000):  # until the relay has heard of it
+                await guest.get_chunk_soon(HOME.handle, chunk_id(whole))
+        assert refusal.value.reason == "role"
 
 
 PARENT = """

@@ -1,8 +1,9 @@
 """Homes on one network, each with its own relay as a process, and no other relay that can be reached."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.home.pairing import paired
 from tests.lan.street import Street
 from tests.people.persons import persons, shared
 from tests.people.support import ids, join
-from tests.relay.support import relay
+from tests.relay.support import relay, seed
 
 
 @pytest.fixture(autouse=True)
@@ -289,3 +290,27 @@ async def test_what_is_said_just_now_is_heard_on_the_network(tmp_path: Path) -> 
             for task in listening:
                 task.cancel()
         assert set(heard["a"]) == set(heard["b"]) == {"last"}
+
+
+async def test_attachments_come_from_who_has_them(tmp_path: Path) -> None:
+    """An attachment that no relay has is fetched from the device that added it, whichever of the two dialled."""
+    async with alone(tmp_path) as (a, b), on_street(Street(), a, b):
+        for giver, taker, name in ((a, b, "of a"), (b, a, "of b")):
+            content = seed(name) * 40_000  # of several pieces
+            await giver.collection("notes").put({"file": await giver.blobs.add(content)}, id=name)
+            await here(taker, name)
+            note = await taker.collection("notes").get(name)
+            assert note is not None
+            async with asyncio.timeout(30):
+                while not taker._network.places():  # who was dialled knows where the other is from its announcement
+                    await taker.lan.status()
+            assert b"".join([part async for part in taker.blobs.read(note.value["file"])]) == content
+        stores = [tmp_path / name / "lan" / "relay.sqlite" for name in ("a", "b")]
+        assert all(stored(store) == 0 for store in stores)
+
+
+def stored(store: Path) -> int:
+    """How many pieces a relay has stored: those of its home it reads where they are."""
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as db:
+        found: int = db.execute("SELECT count(*) FROM chunks").fetchone()[0]
+        return found

@@ -171,13 +171,16 @@ UNPROVEN: list[frames.ClientFrame] = [
     frames.GetPacket(1, OTHER.handle, seed("t")),
     frames.Put(1, seed("i"), b"x"),
     frames.Watch(1, seed("i"), 0),
+    frames.PutChunk(1, HOME.handle, b"x"),
+    frames.GetChunk(1, OTHER.handle, seed("x")),
     frames.DeleteSpace(1, OTHER.handle, seed("k"), bytes(64)),
 ]
 
 
 @pytest.mark.parametrize("frame", UNPROVEN, ids=lambda frame: type(frame).__name__)
 def test_what_was_not_proven_is_not_served(frame: frames.ClientFrame) -> None:
-    """After a meeting, a frame about another space, or an inbox, is refused and asks the storage for nothing."""
+    """After a meeting, a frame about another space, an inbox, or a piece to store, is refused and asks the storage for
+    nothing."""
     client, server = device(secrets(HOME)), relay(secrets(HOME, OTHER))
     meet(client, server)
     effects = server.receive(frames.encode(frame))

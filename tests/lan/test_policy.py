@@ -45,6 +45,18 @@ def test_the_higher_dials_when_nobody_came() -> None:
     assert dialled(high, YIELD) == [LOW]
 
 
+def test_who_is_not_announced_yet_waits() -> None:
+    """A device whose relay is still starting lets others wait for its name; if it doesn't come up, it dials without."""
+    policy = Policy()
+    policy.seen(at(HIGH), 0.0)
+    assert policy.wait(0.0) == YIELD
+    policy.announced(LOW, 1.0)
+    assert dialled(policy, 1.0) == [HIGH]
+    late = Policy()
+    late.seen(at(HIGH), 0.0)
+    assert dialled(late, YIELD) == [HIGH]
+
+
 @pytest.mark.parametrize("first", ["announced", "seen"])
 def test_nobody_dials_itself(first: str) -> None:
     """What this device is announced as, now or before, is never dialled, in whatever order that is heard."""

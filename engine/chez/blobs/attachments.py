@@ -23,6 +23,7 @@ from chez.records.reference import DEFAULT_TYPE, Blob
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection, Database
 from chez.sync.link import Link
+from chez.sync.meeting import Near
 
 __all__ = ("Blobs", "blobs_beside", "blobs_of")
 
@@ -48,7 +49,8 @@ class Blobs:
     worth something in records of that space.
     """
 
-    def __init__(self, shared: Shared, relays: Callable[[], Sequence[str]], first: "Blobs | None" = None) -> None:
+    def __init__(self, shared: Shared, relays: Callable[[], Sequence[str | Near]],
+                 first: "Blobs | None" = None) -> None:
         self._shared = shared
         self._database = shared.database
         self._relays = relays
@@ -378,12 +380,12 @@ def _checked(id: str, size: int, media_type: str, name: str) -> Blob:
 
 
 def blobs_of(folder: Path, database: Database, space: Callable[[], SpaceKeys], entropy: Callable[[int], bytes],
-             relays: Callable[[], Sequence[str]]) -> Blobs:
+             relays: Callable[[], Sequence[str | Near]]) -> Blobs:
     """Those of a home's private space; `space` gives it as it is now, `relays` where pieces are fetched, best first."""
     return Blobs(Shared(database, PieceFiles(folder / FOLDER), space, entropy), relays)
 
 
-def blobs_beside(first: Blobs, space: Callable[[], SpaceKeys], relays: Callable[[], Sequence[str]],
+def blobs_beside(first: Blobs, space: Callable[[], SpaceKeys], relays: Callable[[], Sequence[str | Near]],
                  permit: Callable[[], None]) -> Blobs:
     """Those of another space of the same home: the files lie beside those of the first.
 

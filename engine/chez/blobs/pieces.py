@@ -28,6 +28,7 @@ from chez.blobs.shared import Shared
 from chez.blobs.transfer import AHEAD, Fetcher
 from chez.errors import BlobDamaged, BlobMissing, ChezError
 from chez.records.reference import Blob
+from chez.sync.meeting import Near
 
 __all__ = ("Reader", "reading")
 
@@ -36,7 +37,7 @@ SETTLED: Final = 16
 
 
 @asynccontextmanager
-async def reading(shared: Shared, blob: Blob, urls: Sequence[str]) -> AsyncIterator["Reader"]:
+async def reading(shared: Shared, blob: Blob, urls: Sequence[str | Near]) -> AsyncIterator["Reader"]:
     """Read a blob; `urls` are the relays to fetch from, the best first. What was fetched stays, however the block ends.
 
     Raises what `Reader.chunk` raises; and `BlobDamaged` when the record says another size

@@ -14,10 +14,11 @@ from chez.blobs import tables
 from chez.blobs.files import DamagedPiece
 from chez.blobs.format import MANIFEST, chunk_count, page_count
 from chez.blobs.shared import Shared
-from chez.errors import BlobMissing, RelayRefused, RelayUnreachable
+from chez.errors import BlobMissing, ChezError, RelayRefused, RelayUnreachable
 from chez.spaces.space import SpaceKeys
 from chez.sync.connection import RelayConnection, connect
 from chez.sync.events import ChunkArrived, Completed
+from chez.sync.meeting import Near
 from chez_wire.limits import MAX_CHUNK_IDS
 from chez_wire.login import Role
 
@@ -36,7 +37,7 @@ class Fetcher:
     `begin` returns at once, so that several are under way.
     """
 
-    def __init__(self, urls: Sequence[str], space: SpaceKeys) -> None:
+    def __init__(self, urls: Sequence[str | Near], space: SpaceKeys) -> None:
         self._urls = list(urls)
         self._space = space
         self._stack = AsyncExitStack()
@@ -99,11 +100,15 @@ class Fetcher:
                     raise _missing("no relay is set", "Set one with `chez relay URL`.")
                 try:
                     relay = await self._stack.enter_async_context(connect(self._urls[0]))
-                    await open_roles(relay, self._space, Role.READ)
-                except (RelayUnreachable, BlobMissing) as error:
-                    if len(self._urls) > 1:
+                    if relay.met is None:  # else the space was proven, which is enough there
+                        await open_roles(relay, self._space, Role.READ)
+                except ChezError as error:
+                    expected = isinstance(error, RelayUnreachable | BlobMissing)
+                    if len(self._urls) > 1 and (expected or isinstance(self._urls[0], Near)):
                         self._urls.pop(0)
                         continue
+                    if not expected:
+                        raise
                     if isinstance(error, BlobMissing):
                         raise
                     raise _missing(f"the relay can't be reached ({error.message})", "Try again later.") from error

@@ -19,6 +19,7 @@ from chez.records.store import RecordStore
 from chez.spaces.permits import check_writer
 from chez.spaces.space import SpaceKeys, load_space
 from chez.store.database import Connection, Database
+from chez.sync.meeting import Near
 from chez.sync.replica import Replica
 
 __all__ = ("PRIVATE", "Held", "HeldSpaces")
@@ -54,7 +55,7 @@ class HeldSpaces:
 
     def __init__(self, path: Path, database: Database, device: DeviceKeys, journal: Journal,
                  spaces: Iterable[SpaceKeys], now: Callable[[], int],
-                 nearest: Callable[[SpaceKeys], Sequence[str]]) -> None:
+                 nearest: Callable[[SpaceKeys], Sequence[str | Near]]) -> None:
         self.news = News()
         self.records = RecordStore(device.id, self.news.touch, now)
         self.records.permit = self._permit
@@ -180,7 +181,7 @@ class HeldSpaces:
         replica = Replica(space, self._device, self.records, self._now, crypto.random_bytes, receipt)
         replica.person, replica.silent, replica.recovery = self._person, self._silent, self.recovery
 
-        def relays() -> Sequence[str]:
+        def relays() -> Sequence[str | Near]:
             return self._nearest(replica.space)
 
         engine = Engine(self._database, self.records, n, crypto.random_bytes, self.news, name_of, receipt,

@@ -116,7 +116,7 @@ class Home:
         self.relays = Relays(self._syncing)
         """Which relays keep what this home has."""
         self._network = Network(path, database, self._spaces, self._syncing)
-        self._syncing.also(self._network.running)
+        self._syncing.also(self._network.running, self._network.places)
         self.lan = Lan(self._network)
         """Sync with devices on the same network."""
         self.blobs: Blobs = self._private.blobs

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from chez import crypto
+from chez.blobs.files import FOLDER as PIECES
 from chez.errors import ChezError
 from chez.home.held import HeldSpaces
 from chez.home.syncing import Syncing
@@ -19,7 +20,7 @@ from chez.lan.memory import KEPT_SECONDS, forget_relays, met_relays
 from chez.lan.multicast import INTERFACES, Multicast, own_addresses
 from chez.lan.service import Service
 from chez.store.database import Connection, Database
-from chez.sync.meeting import meeting_secret
+from chez.sync.meeting import Near, meeting_secret
 
 __all__ = ("Lan", "LanPeer", "LanStatus", "Network")
 
@@ -68,6 +69,7 @@ class Network:
 
     def __init__(self, path: Path, database: Database, spaces: HeldSpaces, syncing: Syncing) -> None:
         self._folder = path / FOLDER
+        self._pieces = path / PIECES
         self._database = database
         self._spaces = spaces
         self._syncing = syncing
@@ -113,6 +115,10 @@ class Network:
             self._connected = False
             await self._stop()
 
+    def places(self) -> list[Near]:
+        """Where pieces of attachments can be asked for on the network."""
+        return [] if self._service is None else self._service.places
+
     def committed(self) -> None:
         """A transaction is durable: it may have brought a space, or an epoch. Called in the writer's thread."""
         if self._loop is not None:
@@ -141,7 +147,7 @@ class Network:
         if self._task is not None:
             return
         named = own_addresses() if os.environ.get(INTERFACES) else []
-        self._service = Service(self._folder, self._secrets, self._syncing, self.find(),
+        self._service = Service(self._folder, self._pieces, self._secrets, self._syncing, self.find(),
                                 named[0] if len(named) == 1 else "0.0.0.0", crypto.random_bytes)
         self._task = asyncio.create_task(self._service.run())
         self._loop = asyncio.get_running_loop()

@@ -25,7 +25,7 @@ from chez.store.database import Connection, Database
 from chez.sync.connection import relay_name
 from chez.sync.keeping import Keeping
 from chez.sync.link import Link, Said
-from chez.sync.meeting import Acquaintances
+from chez.sync.meeting import Acquaintances, Near
 from chez.sync.moving import go_to, strayed
 from chez.sync.pinning import join
 
@@ -64,6 +64,7 @@ class Syncing:
         self._pins: dict[str, tuple[str, ...]] = {}
         self._said: Said = lambda replica, message: None
         self._also: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+        self._around: Callable[[], list[Near]] = list
 
     async def load(self) -> None:
         """Learn from the store which relays are beside the home's. Called when the home opens."""
@@ -86,9 +87,9 @@ class Syncing:
         """
         self._spaces, self._answering, self._said = spaces, answering, said
 
-    def also(self, work: Callable[[], AbstractAsyncContextManager[None]]) -> None:
-        """What goes on too while the home is connected: on its network."""
-        self._also = work
+    def also(self, work: Callable[[], AbstractAsyncContextManager[None]], around: Callable[[], list[Near]]) -> None:
+        """What goes on too while the home is connected: on its network; and who was met there."""
+        self._also, self._around = work, around
 
     @property
     def device(self) -> bytes:
@@ -142,11 +143,13 @@ class Syncing:
         states = ("synced", "syncing", "connecting", "failed")
         return min(links, key=lambda link: states.index(link.status_of(space.id)), default=None)
 
-    def nearest(self, space: SpaceKeys) -> list[str]:
-        """The addresses of the relays that pieces of a space are fetched from, that it stands best with first."""
+    def nearest(self, space: SpaceKeys) -> list[str | Near]:
+        """Where pieces of a space are fetched from: devices on this network, then relays by their addresses, that it
+        stands best with first."""
+        here = [] if space.public else self._around()
         urls, best = self.urls_of(space), self.link_of(space)
         ordered = urls if best is None else [best.url, *(url for url in urls if url != best.url)]
-        return [self.address(url) for url in ordered]
+        return [*here, *(self.address(url) for url in ordered)]
 
     def address(self, url: str) -> str:
         """What is dialled to reach a relay: its URL, and the pins that are known of its key."""

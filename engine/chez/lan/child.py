@@ -71,16 +71,18 @@ class Child:
         await self._last
 
 
-async def start(folder: Path, secrets: Mapping[bytes, bytes], host: str, *,
+async def start(folder: Path, pieces: Path, secrets: Mapping[bytes, bytes], host: str, *,
                 command: Sequence[str] = _COMMAND) -> Child:
     """Start the relay with its store in a folder, on an address of this device and any free port.
+
+    `pieces` is the folder with the sealed pieces of attachments, which it reads.
 
     Raises `Unavailable` when it does not come up.
     """
     try:
         process = await asyncio.create_subprocess_exec(
-            *command, "--data", str(folder), "--listen", f"{host}:0", stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, limit=1 << 20,
+            *command, "--data", str(folder), "--pieces", str(pieces), "--listen", f"{host}:0", limit=1 << 20,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             env={name: os.environ[name] for name in _KEPT if name in os.environ})
     except OSError as error:
         raise Unavailable(f"the relay for this network can't be started: {error.strerror}") from error

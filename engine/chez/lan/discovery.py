@@ -19,6 +19,11 @@ class Neighbour:
     addresses: tuple[str, ...]
     port: int
 
+    @property
+    def urls(self) -> list[str]:
+        """What is dialled, one after the other."""
+        return [f"wss://{f'[{address}]' if ':' in address else address}:{self.port}" for address in self.addresses]
+
 
 class Discovery(Protocol):
     """Tells who announces itself, and announces this device."""

@@ -1,7 +1,8 @@
 """Whom of a network to dial, and when; no I/O, no clock and no randomness in here.
 
-    two devices of one home   the one whose instance is lower dials at once; the other waits
-                              whether it is dialled, and dials itself after a while
+    two devices               the one whose instance is lower dials at once; the other waits
+                              whether it is dialled, and dials itself after a while, as one
+                              does that is not announced yet
     a stranger                everybody may announce himself: tried seldom, ever more so
     who can't be reached      tried again soon, then ever less often
     a flood of announcements  only so many are remembered, and so many dialled in a while
@@ -63,6 +64,11 @@ class Policy:
     def visible(self) -> frozenset[bytes]:
         """The instances that are announced, as far as they are remembered."""
         return frozenset(self._known)
+
+    def neighbour(self, instance: bytes) -> Neighbour | None:
+        """What is announced as this instance."""
+        known = self._known.get(instance)
+        return None if known is None else known.neighbour
 
     @property
     def strangers(self) -> int:
@@ -154,7 +160,7 @@ class Policy:
 
     @staticmethod
     def _patience(neighbour: Neighbour, own: bytes) -> float:
-        return 0.0 if own < neighbour.instance else YIELD
+        return 0.0 if own and own < neighbour.instance else YIELD
 
     def _make_room(self) -> bool:
         """Forget the stranger that was tried most."""

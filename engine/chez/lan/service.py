@@ -21,7 +21,7 @@ from chez.lan.policy import Policy
 from chez.sync.connection import connect
 from chez.sync.link import Link
 from chez.sync.lookout import look_out
-from chez.sync.meeting import Acquaintances
+from chez.sync.meeting import Acquaintances, Near
 from chez.sync.patience import Backoff
 from chez_wire.limits import ID_BYTES
 
@@ -60,11 +60,12 @@ class _Peer:
 class Service:
     """One home on a network, from `run` until that is cancelled.
 
-    `folder` is for the relay's store, `secrets` gives the meeting secrets of the home's spaces, by handle;
-    `host` is the address that the relay listens on. `entropy` gives random bytes.
+    `folder` is for the relay's store, `pieces` has those of attachments, `secrets` gives the meeting secrets of the
+    home's spaces, by handle; `host` is the address that the relay listens on. `entropy` gives random bytes.
     """
 
     folder: Path
+    pieces: Path
     secrets: Callable[[], Mapping[bytes, bytes]]
     links: Links
     discovery: Discovery
@@ -99,6 +100,13 @@ class Service:
         return [peer.link for peer in self.peers if not peer.own]
 
     @property
+    def places(self) -> list[Near]:
+        """Where pieces of attachments can be asked for: at those that were met, whoever of the two dialled."""
+        dialled = [link.url for link in self.met if link.status in ("synced", "syncing")]
+        came = [found.urls[0] for one in self._guests if (found := self._policy.neighbour(one)) is not None]
+        return [Near(url, self._known) for url in (*dialled, *came)]
+
+    @property
     def guests(self) -> int:
         """How many devices have come by this one's relay, and are here."""
         return len(self._guests - self._policy.own)
@@ -108,8 +116,8 @@ class Service:
         self._known.secrets = dict(self.secrets())
         try:
             self._begin(self._keep_child())
-            self._begin(look_out(self._tick))
             await self._look()
+            self._begin(look_out(self._tick))
             await self._dial_when_due()
         finally:
             for task in tuple(self._tasks):
@@ -155,7 +163,7 @@ class Service:
 
     async def _serve(self) -> None:
         """Run the relay until it ends, and say so. Raises `ChezError`."""
-        self._child = child = await start(self.folder, self._known.secrets, self.host)
+        self._child = child = await start(self.folder, self.pieces, self._known.secrets, self.host)
         self.port, self._relay_problem = child.port, ""
         child.tell(self._known.secrets)  # they may have changed while it started
         await self._be_announced(child)
@@ -245,8 +253,7 @@ class Service:
     async def _meet(self, neighbour: Neighbour) -> tuple[str, bytes]:
         """Where somebody can be met, and his relay's incarnation. Raises what the last of his addresses came to."""
         problem: ChezError = RelayUnreachable("it is announced at no address")
-        for address in neighbour.addresses:
-            url = f"wss://{f'[{address}]' if ':' in address else address}:{neighbour.port}"
+        for url in neighbour.urls:
             try:
                 async with connect(url, open_timeout=OPEN_SECONDS, known=self._known) as relay:
                     return url, relay.incarnation

@@ -36,7 +36,7 @@ from chez.sync.events import (
     SpacesOpened,
     Welcomed,
 )
-from chez.sync.meeting import Acquaintances
+from chez.sync.meeting import Acquaintances, Near
 from chez.sync.pinning import split
 from chez.sync.pushes import Push, Pushes
 from chez.sync.requests import Rotation
@@ -88,16 +88,17 @@ async def open_socket(address: str, open_timeout: float = OPEN_SECONDS, tls: ssl
 
 @asynccontextmanager
 async def connect(
-    url: str, *, open_timeout: float = OPEN_SECONDS, nonce: bytes | None = None,
+    at: str | Near, *, open_timeout: float = OPEN_SECONDS, nonce: bytes | None = None,
     tls: ssl.SSLContext | None = None, known: Acquaintances | None = None,
 ) -> AsyncIterator["RelayConnection"]:
     """Connect to a relay by its URL, with or without pins, and wait for its welcome; closes on leaving.
 
-    With `known` it is one on this network, and met.
+    With `known`, or where it is a `Near`, it is one on this network, and met.
 
     Raises `InvalidValue` for a bad URL, `RelayUnreachable` when there is no connection
     within `open_timeout` seconds, `RelayRefused` when the relay does not want it.
     """
+    url, known = (at, known) if isinstance(at, str) else (at.url, at.known)
     name = relay_name(split(url)[0])
     socket = await open_socket(url, open_timeout, tls, near=known is not None)
     approach = None if known is None else known.approach(socket.certificate)

@@ -14,7 +14,7 @@ from chez.sync.following import misbehaved
 from chez_wire.limits import ID_BYTES
 from chez_wire.meeting import PLAIN_CHANNEL, Meet, Met, Side, channel_of, filled, found, meeting_proof
 
-__all__ = ("Acquaintances", "Approach", "meeting_secret")
+__all__ = ("Acquaintances", "Approach", "Near", "meeting_secret")
 
 
 def meeting_secret(epoch: Epoch) -> bytes:
@@ -62,3 +62,11 @@ class Acquaintances:
         """How a relay is met that shows a certificate (DER; None: there is no TLS)."""
         return Approach(dict(self.secrets), PLAIN_CHANNEL if certificate is None else channel_of(certificate),
                         self.instance)
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A relay on this network: where, and how it is met. Stands where an address does."""
+
+    url: str
+    known: Acquaintances

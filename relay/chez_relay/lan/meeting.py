@@ -3,7 +3,7 @@
 An ordinary relay has no `Acquaintances` and asks for no proof. With them a connection begins with
 `Meet`; one that proves nothing ends, and is told nothing. From then on it is for the spaces that
 it proved, and for these alone: it may make, open, write and read no other, and no inbox, so this
-relay is storage for nobody else.
+relay is storage for nobody else. It takes no pieces of attachments either: it reads those of its home (`pieces`).
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from typing import Final
 from chez_relay.errors import Code
 from chez_relay.signed import Signatures
 from chez_relay.storage import Refused
-from chez_wire.frames import ClientFrame, CreateInbox, CreateSpace, Keep, Meet, Met, Open, Resume
+from chez_wire.frames import ClientFrame, CreateInbox, CreateSpace, Keep, Meet, Met, Open, PutChunk, Resume
 from chez_wire.limits import ID_BYTES
 from chez_wire.login import handle_of
 from chez_wire.meeting import PLAIN_CHANNEL, Side, filled, found, meeting_proof
@@ -85,11 +85,18 @@ class Meeting:
                 allowed = all(claim.handle in self.met for claim in claims)
             case CreateSpace(admin_key=admin_key):
                 allowed = handle_of(admin_key) in self.met
-            case CreateInbox() | Keep() | Resume():
+            case CreateInbox() | Keep() | Resume() | PutChunk():
                 allowed = False
             case _:
                 allowed = getattr(frame, "handle", None) in self.met
         return None if allowed else _NOT_MET
+
+    def reader(self, handle: bytes) -> bytes | None:
+        """What stands for the credential of who reads pieces of attachments: a space that was proven, and holds still.
+
+        For the store may have nothing of the space yet, where a role could be opened.
+        """
+        return b"" if self.met.get(handle, b"") == self.known.secrets.get(handle) else None
 
     @property
     def gone(self) -> bool:

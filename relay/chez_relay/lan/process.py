@@ -23,6 +23,7 @@ from chez_relay import logs
 from chez_relay.errors import BadConfiguration, RelayError
 from chez_relay.lan.certificate import channel
 from chez_relay.lan.meeting import Acquaintances
+from chez_relay.lan.pieces import WithPieces
 from chez_relay.limits import Limits
 from chez_relay.server import RelayServer, serving
 from chez_relay.storage import Storage
@@ -45,13 +46,16 @@ MAX_LINE: Final = MIB
 _log = logging.getLogger("chez_relay")
 
 
-def run(data: Path, host: str, port: int) -> None:
-    """Serve on an address (port 0: any free one) until standard input ends. Raises `RelayError`."""
+def run(data: Path, pieces: Path | None, host: str, port: int) -> None:
+    """Serve on an address (port 0: any free one) until standard input ends; `pieces` has those of attachments.
+
+    Raises `RelayError`.
+    """
     logs.begin("text", "")
-    asyncio.run(_serve(data, host, port))
+    asyncio.run(_serve(data, pieces, host, port))
 
 
-async def _serve(data: Path, host: str, port: int) -> None:
+async def _serve(data: Path, pieces: Path | None, host: str, port: int) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # the terminal's, for all of its processes: the home decides
@@ -61,8 +65,10 @@ async def _serve(data: Path, host: str, port: int) -> None:
         return
     context, certificate = channel(secrets.token_bytes(32))
     async with AsyncExitStack() as stack:
-        storage = await _opened(data, {one.handle for one in first.spaces})
+        storage: Storage = await _opened(data, {one.handle for one in first.spaces})
         stack.push_async_callback(storage.close)
+        if pieces is not None:
+            storage = WithPieces(storage, pieces)
         known = Acquaintances(secrets.token_bytes, channel_of(certificate), _by_handle(first.spaces))
         known.changed = lambda: _say(Guests(sorted(known.instances)))
         try:
