@@ -13,25 +13,36 @@ from chez_wire.errors import EnvelopeError
 from chez_wire.fields import Frame, Id
 from chez_wire.limits import MAX_EPHEMERAL
 
-__all__ = ("MAGIC", "Broadcast", "Ephemeral", "ephemeral_header", "is_ephemeral")
+__all__ = ("MAGIC", "SENDER_BYTES", "Broadcast", "Ephemeral", "ephemeral_header", "is_ephemeral")
 
 MAGIC: Final = b"CZM"
+
+SENDER_BYTES: Final = 16
+"""Bytes by which a relay calls one connection at one space, random to everybody else."""
 
 SealedMessage = Annotated[bytes, Meta(min_length=HEADER_BYTES + TAG_BYTES, max_length=MAX_EPHEMERAL)]
 
 
+Sender = Annotated[bytes, Meta(min_length=SENDER_BYTES, max_length=SENDER_BYTES)]
+
+
 class Broadcast(Frame, tag=22, frozen=True):
-    """Pass an ephemeral message on to the other subscribers of a space; needs the role control. Has no answer."""
+    """Pass an ephemeral message on to the other subscribers of a space; needs the role control. Has no answer.
+
+    With `to`, to the one of them whose message came from that sender.
+    """
 
     handle: Id
     message: SealedMessage
+    to: Annotated[bytes, Meta(max_length=SENDER_BYTES)] = b""
 
 
 class Ephemeral(Frame, tag=47, frozen=True):
-    """An ephemeral message of another connection, to a space that is subscribed to."""
+    """An ephemeral message of another connection, which `sender` stands for, to a space that is subscribed to."""
 
     handle: Id
     message: SealedMessage
+    sender: Sender
 
 
 def ephemeral_header(message: bytes) -> Header:
@@ -47,4 +58,4 @@ def ephemeral_header(message: bytes) -> Header:
 
 def is_ephemeral(frame: bytes) -> bool:
     """Whether the bytes of a frame are those of an `Ephemeral`, as far as its first two tell."""
-    return frame[:2] == b"\x93\x2f"  # an array of three, whose first is 47
+    return frame[:2] == b"\x94\x2f"  # an array of four, whose first is 47

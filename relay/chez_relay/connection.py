@@ -44,8 +44,8 @@ class Followers(Protocol):
     def follow(self, name: bytes, connection: "Connection") -> None:
         """Tell `connection` when `name` grows, or its credentials are replaced."""
 
-    def pass_on(self, name: bytes, data: bytes, sender: "Connection | None") -> None:
-        """Give a frame to all others who follow `name`, as far as they keep up."""
+    def pass_on(self, name: bytes, data: bytes, to: bytes, sender: "Connection | None") -> None:
+        """Give a frame to all others who follow `name`, or to the one called `to`, as far as they keep up."""
 
 
 class Connection:
@@ -120,9 +120,9 @@ class Connection:
         """An inbox grew."""
         self._apply(self._session.inbox_grew(inbox))
 
-    def hear(self, name: bytes, data: bytes) -> int:
+    def hear(self, name: bytes, data: bytes, to: bytes) -> int:
         """An ephemeral message of a space, as a frame: it is sent when nothing else waits; how many went for it."""
-        if self._closing is not None or not self._session.hears(name):
+        if self._closing is not None or not self._session.hears(name, to):
             return 0
         if self._passing is None:
             self._passing = Passing()
@@ -180,8 +180,8 @@ class Connection:
                 case Follow(name):
                     self.followed.add(name)
                     self._followers.follow(name, self)
-                case PassOn(name, data):
-                    self._followers.pass_on(name, data, self)
+                case PassOn(name, data, to):
+                    self._followers.pass_on(name, data, to, self)
                 case Close():
                     self._closing = effect
                     self._deaf = True

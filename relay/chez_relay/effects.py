@@ -41,10 +41,14 @@ class Follow:
 
 @dataclass(frozen=True, slots=True)
 class PassOn:
-    """Give a frame to the other sessions that follow a space and `hear` of it, as far as they keep up."""
+    """Give a frame to the other sessions that follow a space and `hear` of it, as far as they keep up.
+
+    With `to`, to the one that is called so there (`ephemeral.called`).
+    """
 
     name: bytes
     data: bytes = field(repr=False)
+    to: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

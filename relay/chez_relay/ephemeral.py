@@ -4,6 +4,7 @@ They are passed on to the other subscribers of their space at once and kept nowh
 a log, and for a slow reader only a few of the newest, behind everything else that it is sent.
 """
 
+import hashlib
 from collections import deque
 from typing import Final
 
@@ -12,19 +13,24 @@ from chez_relay.effects import Effect, PassOn
 from chez_relay.errors import Code
 from chez_relay.replies import fail
 from chez_relay.roles import OpenRoles
-from chez_wire.ephemeral import Broadcast, Ephemeral, ephemeral_header
+from chez_wire.ephemeral import SENDER_BYTES, Broadcast, Ephemeral, ephemeral_header
 from chez_wire.errors import EnvelopeError
 from chez_wire.frames import encode
 from chez_wire.login import Role
 
-__all__ = ("MAX_PASSING", "Passing", "broadcast")
+__all__ = ("MAX_PASSING", "Passing", "broadcast", "called")
 
 MAX_PASSING: Final = 64 * 1024
 """Bytes of ephemeral messages that wait for one reader: four of the largest, fifty of the smallest. What a reader did
 not get to in so many is out of date."""
 
 
-def broadcast(frame: Broadcast, roles: OpenRoles, may: May) -> list[Effect]:
+def called(nonce: bytes, handle: bytes) -> bytes:
+    """How a connection, by the nonce that it alone was told, is called at a space: the same name leads nowhere else."""
+    return hashlib.blake2b(handle, key=nonce, digest_size=SENDER_BYTES).digest()
+
+
+def broadcast(frame: Broadcast, roles: OpenRoles, may: May, nonce: bytes) -> list[Effect]:
     """Pass a message on, if its sender may.
 
     Every member has the role control, a reader too; who only reads a public space has not, and anybody may be that.
@@ -40,7 +46,10 @@ def broadcast(frame: Broadcast, roles: OpenRoles, may: May) -> list[Effect]:
         return fail(0, Code.BAD_ENTRY, str(error))
     if header.handle != frame.handle:
         return fail(0, Code.BAD_ENTRY, "the message is sealed for another space")
-    return [PassOn(frame.handle, encode(Ephemeral(frame.handle, frame.message)))] if may.broadcast() else []
+    if not may.broadcast():
+        return []
+    data = encode(Ephemeral(frame.handle, frame.message, called(nonce, frame.handle)))
+    return [PassOn(frame.handle, data, frame.to)]
 
 
 class Passing:

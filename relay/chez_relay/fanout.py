@@ -30,13 +30,13 @@ class Growth:
 
     `rotated` has the credentials of each space that was rotated, None where it was deleted;
     `spaces` the new entries of each (in order, without a gap); `inboxes` those with a new item;
-    `ephemeral` has what another relay passes on: spaces and frames.
+    `ephemeral` has what another relay passes on: spaces, frames, and to whom if not to all.
     """
 
     rotated: dict[bytes, Credentials | None]
     spaces: dict[bytes, Page]
     inboxes: tuple[bytes, ...]
-    ephemeral: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
+    ephemeral: tuple[tuple[bytes, bytes, bytes], ...] = field(default=(), repr=False)
 
 
 def growth(requests: Sequence[Request], results: Sequence[Result]) -> Growth:

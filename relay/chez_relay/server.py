@@ -137,17 +137,17 @@ class RelayServer:
             self._shared.follow(name)
         followers[connection] = None
 
-    def pass_on(self, name: bytes, data: bytes, sender: Connection | None) -> None:
+    def pass_on(self, name: bytes, data: bytes, to: bytes, sender: Connection | None) -> None:
         """Give a frame to all who follow a space, but for its sender, as far as they keep up; nothing is kept of it.
 
-        `sender` is None for what another relay passed on.
+        With `to`, to the one who is called so. `sender` is None for what another relay passed on.
         """
         self.counts.ephemeral += 1
         if self._shared is not None and sender is not None:
-            self.counts.ephemeral_dropped["cluster"] += not self._shared.pass_on(name, data)
+            self.counts.ephemeral_dropped["cluster"] += not self._shared.pass_on(name, data, to)
         for connection in list(self._followers.get(name, ())):
             if connection is not sender:
-                self.counts.ephemeral_dropped["slow"] += connection.hear(name, data)
+                self.counts.ephemeral_dropped["slow"] += connection.hear(name, data, to)
 
     def _grown(self, growth: Growth) -> None:
         for handle, credentials in growth.rotated.items():
@@ -159,8 +159,8 @@ class RelayServer:
         for inbox in growth.inboxes:
             for connection in list(self._followers.get(inbox, ())):
                 connection.inbox_grew(inbox)
-        for handle, data in growth.ephemeral:
-            self.pass_on(handle, data, None)
+        for handle, data, to in growth.ephemeral:
+            self.pass_on(handle, data, to, None)
 
     async def handle(self, websocket: ServerConnection) -> None:
         """Serve one accepted websocket until it closes."""

@@ -23,7 +23,7 @@ from typing import Final
 from chez_relay.allowances import ANYTHING, May
 from chez_relay.effects import Ask, Close, Effect, Follow
 from chez_relay.entitled import Entitled
-from chez_relay.ephemeral import broadcast
+from chez_relay.ephemeral import broadcast, called
 from chez_relay.errors import Code
 from chez_relay.kept import KeptHere, KeptSessions
 from chez_relay.lan.meeting import Acquaintances, Meeting
@@ -169,9 +169,10 @@ class RelaySession:
         """An item was put into an inbox, by this or any connection."""
         return [] if self._state is State.CLOSED else self._subscriptions.inbox_grew(inbox)
 
-    def hears(self, handle: bytes) -> bool:
-        """Whether ephemeral messages of a space are for this connection: it subscribed to the space."""
-        return self._state is not State.CLOSED and self._subscriptions.follows(handle)
+    def hears(self, handle: bytes, to: bytes = b"") -> bool:
+        """Whether ephemeral messages of a space are for this connection: it subscribed, and is who they are sent to."""
+        meant = not to or to == called(self._signatures.relay_nonce, handle)
+        return meant and self._state is not State.CLOSED and self._subscriptions.follows(handle)
 
     def rotated(self, handle: bytes, credentials: Credentials | None) -> list[Effect]:
         """A space has these credentials now, or was deleted (None), on the word of this or any connection.
@@ -239,7 +240,7 @@ class RelaySession:
                 lookup = Lookup(tuple(claim.handle for claim in frame.claims))
                 return [self._tickets.ask(lookup, lambda r: self._opened(frame, r))]
             case Broadcast():
-                return broadcast(frame, self._roles, self._may)
+                return broadcast(frame, self._roles, self._may, self._signatures.relay_nonce)
             case Keep():
                 return self._resuming().keep(frame)
             case Resume():

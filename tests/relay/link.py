@@ -46,9 +46,9 @@ class Link:
                     self.down.append(data)
                 case Ask():
                     self.owed.append(effect)
-                case PassOn(name, data):
+                case PassOn(name, data, to):
                     for other in self.world.links:
-                        if other is not self and not other.cut and other.relay.hears(name):
+                        if other is not self and not other.cut and other.relay.hears(name, to):
                             other.down.append(data)
                 case Close():
                     self.closed = effect

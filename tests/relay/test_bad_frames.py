@@ -150,7 +150,8 @@ LIES = {
     "items nobody asked for": lambda s: frames.InboxItems(3, HEAD, []),
     "an item twice": lambda s: frames.InboxItems(
         s.watch(HEAD), HEAD, [frames.InboxItem(1, b"x"), frames.InboxItem(1, b"x")]),
-    "an ephemeral message of a space that is not open": lambda s: frames.Ephemeral(SPACE.handle, SPACE.message(1)),
+    "an ephemeral message of a space that is not open": lambda s: frames.Ephemeral(
+        SPACE.handle, SPACE.message(1), bytes(16)),
     "a second welcome": lambda s: frames.Welcome(1, HEAD, HEAD),
     "an end of roles that are not open": lambda s: frames.Ended(SPACE.handle, "rotated"),
     "a packet for another question": lambda s: frames.Packet(s.get_chunk(SPACE.handle, HEAD), bytes(256)),

@@ -90,6 +90,10 @@ async def test_what_is_said_at_one_relay_is_heard_at_another_and_kept_by_none(cl
         far.broadcast(SPACE.handle, said[-1])
         for device in (one, near):
             assert await heard(device, said[-1], 20) == said[-1:]
+        one.broadcast(SPACE.handle, said[0])
+        sender = await sender_of(far, said[0])
+        far.broadcast(SPACE.handle, said[1], sender)  # to one alone, who is at another relay
+        assert await heard(one, said[1], 20) == said[1:2] and await heard(near, said[0], 20) == said[:1]
         await idle.append(SPACE.handle, Role.APPEND, SPACE.envelope(1))
         for device in (one, near, far):  # all that came for it came before
             assert not [event async for event in rest(device) if isinstance(event, EphemeralArrived)]
@@ -109,6 +113,15 @@ async def heard(connection: RelayConnection, last: bytes, seconds: float) -> lis
                     if event.message == last:
                         return found
     return []
+
+
+async def sender_of(connection: RelayConnection, message: bytes) -> bytes:
+    """Whom a message came from."""
+    async with asyncio.timeout(20):
+        async for event in connection.arrivals():
+            if isinstance(event, EphemeralArrived) and event.message == message:
+                return event.sender
+    raise AssertionError
 
 
 async def rest(connection: RelayConnection) -> AsyncIterator[Push]:

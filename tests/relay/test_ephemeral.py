@@ -64,6 +64,25 @@ def test_it_reaches_the_other_subscribers_of_its_space_and_nobody_else(number: i
     assert not any(link.client.unanswered for link in world.links)
 
 
+def test_an_answer_to_its_sender_reaches_nobody_else() -> None:
+    """What is sent to the sender of a message goes there alone; that name leads nowhere at another space."""
+    world = World(4)
+    one, two, three = (subscribed(world, *MEMBER) for _ in range(3))
+    for link in (one, two):
+        link.client.create_space(OTHER.admin, *OTHER.others)
+        link.client.open(OTHER.claims(*MEMBER))
+        link.client.subscribe(OTHER.handle, 0, 100_000)
+    one.client.broadcast(SPACE.handle, SPACE.message(1))
+    world.run()
+    (asked,) = kinds(two, EphemeralArrived)
+    assert asked.sender == kinds(three, EphemeralArrived)[0].sender
+    two.client.broadcast(SPACE.handle, SPACE.message(2), asked.sender)
+    two.client.broadcast(OTHER.handle, OTHER.message(3), asked.sender)
+    three.client.broadcast(SPACE.handle, SPACE.message(4), bytes(16))
+    world.run()
+    assert heard(one) == [SPACE.message(2)] and heard(three) == [SPACE.message(1)] == heard(two)
+
+
 @pytest.mark.parametrize(("roles", "message", "code"), [
     ((Role.READ,), SPACE.message(1), Code.ROLE), ((Role.APPEND,), SPACE.message(1), Code.ROLE),
     (MEMBER, SPACE.message(1, handle=OTHER.handle), Code.BAD_ENTRY), (MEMBER, SPACE.envelope(1), Code.BAD_ENTRY),

@@ -98,7 +98,10 @@ def test_the_largest_fits_and_small_ones_look_alike() -> None:
     most = Message(1, SPACE, LAPTOP.id, filled(1, 16), 2**62, filled(2, 16), [filled(3, 16)] * MAX_NAMED,
                    [filled(4, 16)] * MAX_NAMED, "\U0001f600" * MAX_TOPIC, bytes(MAX_VALUE))
     assert len(seal_message(most, HANDLE, EPOCH, LAPTOP.signing, NONCE)) <= MAX_EPHEMERAL
-    sizes = {len(seal_message(msgspec.structs.replace(MESSAGE, topic=topic, value=value, wanted=[], heard=[]), HANDLE,
+    asks = (([filled(3, 16)] * MAX_NAMED, []), ([], [filled(4, 16)] * MAX_NAMED))
+    sizes = {len(seal_message(msgspec.structs.replace(MESSAGE, topic="", value=b"", wanted=wanted, heard=heard), HANDLE,
+                              EPOCH, LAPTOP.signing, NONCE)) for wanted, heard in asks}
+    sizes |= {len(seal_message(msgspec.structs.replace(MESSAGE, topic=topic, value=value, wanted=[], heard=[]), HANDLE,
                               EPOCH, LAPTOP.signing, NONCE))
              for topic, value in (("", b""), ("cursor", b"1"), ("presence", b"x" * 400))}
     assert sizes == {HEADER_BYTES + 1024 + 16}

@@ -68,7 +68,7 @@ FRAMES: tuple[frames.ClientFrame | frames.RelayFrame, ...] = (
                 [frames.Dropped(1, 16, _id(31)), frames.Dropped(18, 18, _id(18))], [_id(19)],
                 _signature(32), _signature(33)),
     frames.Meet(_id(34), [_id(number) for number in range(LEAST_PROOFS)]),
-    frames.Broadcast(_id(8), bytes(140)),
+    frames.Broadcast(_id(8), bytes(140), bytes(16)),
     frames.Welcome(1, _id(14), _id(15)),
     frames.Done(1),
     frames.Opened(2, [frames.OpenedSpace(_id(8), Role.READ, "", 17, _id(16)),
@@ -86,7 +86,7 @@ FRAMES: tuple[frames.ClientFrame | frames.RelayFrame, ...] = (
     frames.Kept(16, 3, _id(31)),
     frames.Resumed(17, [frames.Ahead(0, 19)], [frames.Lost(2, "rotated")], _id(32)),
     frames.Met(_id(15), [_id(number) for number in range(LEAST_PROOFS)]),
-    frames.Ephemeral(_id(8), bytes(140)),
+    frames.Ephemeral(_id(8), bytes(140), bytes(16)),
 )
 """One of each frame."""
 

@@ -11,7 +11,7 @@ from chez.errors import BadEntry, InvalidValue, NotAllowed
 from chez.home.held import Held
 from chez.keys.device import DeviceKeys
 from chez.spaces.permits import check_member
-from chez.sync.ephemeral.conversation import Conversation
+from chez.sync.ephemeral.conversation import Conversation, Stamp
 from chez.sync.ephemeral.message import (
     SESSION_BYTES,
     Message,
@@ -126,8 +126,11 @@ class Ephemerals:
             spoken.listeners.remove(listener)
             spoken.talk.listens = bool(spoken.listeners)
 
-    def heard(self, replica: Replica, sealed: bytes) -> None:
-        """A message came for a space. What fails a check, or is nobody's who is a member now, is let go."""
+    def heard(self, replica: Replica, sealed: bytes, back: Callable[[bytes], bool]) -> None:
+        """A message came for a space. What fails a check, or is nobody's who is a member now, is let go.
+
+        `back` sends one to its sender alone.
+        """
         spoken = self._spaces.get(replica.space.n)
         if spoken is None:  # no app here says or hears anything in it
             return
@@ -141,6 +144,8 @@ class Ephemerals:
         self._look_at_links(spoken)
         for one in spoken.talk.take(message):
             self._tell(spoken, one)
+        if spoken.talk.asks:
+            back(self._sealed(spoken, spoken.talk.question(), "", b""))
         if spoken.talk.owes and not spoken.answering:
             spoken.answering = True
             asyncio.get_running_loop().call_soon(self._answer, spoken)  # to all that came together at once
@@ -192,8 +197,11 @@ class Ephemerals:
             self._say(spoken, "", b"")
 
     def _say(self, spoken: _Spoken, topic: str, value: bytes) -> int:
-        stamp, replica = spoken.talk.next(), spoken.replica
+        sealed = self._sealed(spoken, spoken.talk.next(), topic, value)
+        return sum([link.broadcast(spoken.replica.space.id, sealed) for link in self._links])
+
+    def _sealed(self, spoken: _Spoken, stamp: Stamp, topic: str, value: bytes) -> bytes:
+        replica = spoken.replica
         message = Message(1, replica.space.id, self._device.id, stamp.session, stamp.number, stamp.ear, stamp.wanted,
                           stamp.heard, topic, value)
-        sealed = seal_message(message, replica.space.handle, replica.current, self._device.signing, self._entropy(24))
-        return sum([link.broadcast(replica.space.id, sealed) for link in self._links])
+        return seal_message(message, replica.space.handle, replica.current, self._device.signing, self._entropy(24))

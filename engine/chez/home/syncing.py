@@ -62,7 +62,7 @@ class Syncing:
         self._running: _Running | None = None
         self._beside: list[str] = []
         self._pins: dict[str, tuple[str, ...]] = {}
-        self._said: Said = lambda replica, message: None
+        self._said: Said = lambda replica, message, back: None
         self._also: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
         self._around: Callable[[], list[Near]] = list
 

@@ -168,10 +168,10 @@ class Answers:
                 return self._resumed(frame)
             case frames.Failed():
                 return self._failed(frame)
-            case frames.Ephemeral(handle, message):
+            case frames.Ephemeral(handle, message, sender):
                 if handle not in self._open:
                     misbehaved("the relay passes on what was said in a space that is not open")
-                return EphemeralArrived(handle, message)
+                return EphemeralArrived(handle, message, sender)
             case frames.Welcome() | frames.Met():
                 misbehaved("the relay welcomes twice")
 

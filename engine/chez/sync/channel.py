@@ -102,9 +102,9 @@ class Channel:
         self._asked.pop(self._subscription, None)
         self._subscription = self._note(ref)
 
-    def broadcast(self, handle: bytes, message: bytes) -> None:
+    def broadcast(self, handle: bytes, message: bytes, to: bytes) -> None:
         """Have a sealed ephemeral message passed on."""
-        self._session.broadcast(handle, message)
+        self._session.broadcast(handle, message, to)
 
     def credit(self, handle: bytes, credit: int) -> None:
         """Allow more bytes on the subscription."""

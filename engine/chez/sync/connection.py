@@ -196,10 +196,10 @@ class RelayConnection:
         """One page of entries after an offset."""
         return await self._ask(self._session.read(handle, after, limit), EntriesArrived)
 
-    def broadcast(self, handle: bytes, message: bytes) -> None:
-        """Have a sealed ephemeral message passed on to a space's other subscribers; theirs come through `arrivals`."""
+    def broadcast(self, handle: bytes, message: bytes, to: bytes = b"") -> None:
+        """Pass a sealed ephemeral message on to a space's other subscribers, or to one; `arrivals` has theirs."""
         self._check()
-        self._session.broadcast(handle, message)
+        self._session.broadcast(handle, message, to)
         self._wake.set()
 
     async def create_inbox(self, owner: SigningKey, write_public: bytes, ttl: int) -> None:

@@ -114,10 +114,11 @@ class EntriesArrived:
 
 @dataclass(frozen=True, slots=True)
 class EphemeralArrived:
-    """An ephemeral message that somebody sent just now to a space that is open, sealed."""
+    """An ephemeral message that somebody sent just now to a space that is open, sealed; `sender` leads back."""
 
     handle: bytes
     message: bytes = field(repr=False)
+    sender: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,8 +114,8 @@ class Lanes:
         """Each lane by the id of its space."""
         self.found: set[int] = set()
         """The rows of the spaces that what came told of: for the shell to take out and open."""
-        self.said: list[tuple[Replica, bytes]] = []
-        """Ephemeral messages that came, sealed: for the shell to take out and hand on."""
+        self.said: list[tuple[Replica, bytes, bytes]] = []
+        """Ephemeral messages that came, sealed, and who they came from: for the shell to take out and hand on."""
         self.resting: list[Lane] = []
         """The lanes that began to rest: for the shell to take out, and to begin `again` after a while."""
 
@@ -171,12 +171,13 @@ class Lanes:
             lane.state = State.RESTING
             self.again(lane)
 
-    def broadcast(self, space: bytes, message: bytes) -> bool:
-        """Have a sealed ephemeral message of a space passed on, if that is followed; else it is let go."""
+    def broadcast(self, space: bytes, message: bytes, to: bytes) -> bool:
+        """Have a sealed ephemeral message of a space passed on, to all or one, if that is followed; else it is let go.
+        """
         lane = self.of.get(space)
         if lane is None or lane.state is not State.LIVE or lane.machine.phase is not Phase.FOLLOWING:
             return False
-        lane.channel.broadcast(lane.replica.space.handle, message)
+        lane.channel.broadcast(lane.replica.space.handle, message, to)
         return True
 
     def forward(self) -> None:
@@ -303,8 +304,9 @@ class Lanes:
                 pass  # the next connection logs in as the first did
             case EntriesArrived(ref=ref):
                 self._feed(self._whose(self._asked.get(ref)), event)
-            case EphemeralArrived(handle=handle, message=message):
-                self.said += [(lane.replica, message) for lane in self.all if lane.replica.space.handle == handle]
+            case EphemeralArrived(handle, message, sender):
+                of = [lane.replica for lane in self.all if lane.replica.space.handle == handle]
+                self.said += [(replica, message, sender) for replica in of]
             case RolesEnded(handle=handle):
                 for lane in self.all:
                     if lane.replica.space.handle == handle:

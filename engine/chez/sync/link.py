@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from chez import crypto
@@ -42,8 +43,8 @@ MOST_FLEETING: Final = 256
 Found = Callable[[int], Awaitable[None]]
 """Hears of a space that another device told of, by its row: it is to be opened, or read again."""
 
-Said = Callable[[Replica, bytes], None]
-"""Hears of an ephemeral message that came just now, sealed."""
+Said = Callable[[Replica, bytes, Callable[[bytes], bool]], None]
+"""Hears of an ephemeral message that came just now, sealed, and what sends one back to its sender alone."""
 
 
 class Link:
@@ -57,7 +58,7 @@ class Link:
     def __init__(self, database: Database, device: bytes, replicas: Iterable[Replica], relay: int, url: str, *,
                  retry: bool, found: Found, keeping: Keeping | None = None,
                  known: Acquaintances | None = None, address: str | None = None,
-                 said: Said = lambda replica, message: None) -> None:
+                 said: Said = lambda replica, message, back: None) -> None:
         self.url = url
         """The relay's address."""
         self.address: str = url if address is None else address
@@ -151,9 +152,11 @@ class Link:
             self._lanes.wake(space)
             self._news.set()
 
-    def broadcast(self, space: bytes, message: bytes) -> bool:
-        """Have a sealed ephemeral message of a space, by its id, passed on; False while that is not followed."""
-        sent = self._lanes is not None and self._lanes.broadcast(space, message)
+    def broadcast(self, space: bytes, message: bytes, to: bytes = b"") -> bool:
+        """Have a sealed ephemeral message of a space, by its id, passed on, to all or to who sent one; False while that
+        is not followed.
+        """
+        sent = self._lanes is not None and self._lanes.broadcast(space, message, to)
         if sent:
             self._news.set()
         return sent
@@ -390,7 +393,8 @@ class Link:
         for message in messages:
             lanes.receive(message)
         while lanes.said:
-            self._said(*lanes.said.pop(0))
+            replica, said, sender = lanes.said.pop(0)
+            self._said(replica, said, partial(self.broadcast, replica.space.id, to=sender))
         begun = [(job, self._database.submit(job.work.run, shown_first=job.work.repeatable)) for job in lanes.take()]
         for job, done in begun:
             try:

@@ -292,11 +292,11 @@ class ClientSession:
         ref = self._answers.expect(Asked(frames.Entries, handle, after=after))
         return self._request(ref, lambda: frames.Read(ref, handle, after, limit))
 
-    def broadcast(self, handle: bytes, message: bytes) -> None:
-        """Have a sealed ephemeral message passed on to the other subscribers of a space. Has no answer."""
+    def broadcast(self, handle: bytes, message: bytes, to: bytes = b"") -> None:
+        """Have a sealed ephemeral message passed on to the other subscribers of a space, or to one. Has no answer."""
         if len(message) > MAX_EPHEMERAL:
             raise InvalidValue(f"an ephemeral message has at most {MAX_EPHEMERAL} bytes, not {len(message)}")
-        self._request(0, lambda: frames.Broadcast(handle, message))
+        self._request(0, lambda: frames.Broadcast(handle, message, to))
 
     def create_inbox(self, owner: SigningKey, write_public: bytes, ttl: int) -> int:
         """Create (or renew) an inbox for `ttl` seconds, named by `inbox_of(owner.public)` -> `Completed`."""

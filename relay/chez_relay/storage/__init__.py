@@ -135,10 +135,11 @@ class SharedStorage(Storage, Protocol):
     def unfollow(self, name: bytes) -> None:
         """Nobody here follows a space or inbox any more."""
 
-    def pass_on(self, name: bytes, data: bytes) -> bool:
+    def pass_on(self, name: bytes, data: bytes, to: bytes) -> bool:
         """Give an ephemeral message, as a frame, to other relays that have who follows its space, and keep nothing.
 
-        They are told by `hear`. False when it is let go, which may happen later as well.
+        `to` (16 bytes, or none) is handed on with it. They are told by `hear`. False when it is let go, which may
+        happen later as well.
         """
 
     async def hear(self, grown: "Callable[[Growth], None]") -> None:

@@ -8,6 +8,8 @@ before it was drawn: from then on that session is known to have been there since
 
     unknown --a message asks, by its session's name--> answered: all that is newer than what was told before is told
 
+A question goes to whom it is for, an answer to all, for many may ask at once.
+
 What came from a session meanwhile waits, a few messages of a few sessions for each author. A lost question is asked
 again with the second, fourth, eighth message. When an author's next session answers, the one before is over for good.
 What a relay holds back of a session that is still there, and gives out later in its order, passes: only a clock
@@ -119,13 +121,24 @@ class Conversation:
 
     @property
     def owes(self) -> bool:
-        """Whether something is to be said that does not wait for the next topic."""
-        return bool(self._wanted or self._heard)
+        """Whether answers are to be said, which do not wait for the next topic."""
+        return bool(self._heard)
+
+    @property
+    def asks(self) -> bool:
+        """Whether a question is to be sent to whom the last message came from."""
+        return bool(self._wanted)
 
     def next(self) -> Stamp:
-        """What the next message of this device says; what is owed is said with it, as far as there is room."""
+        """What the next message of this device to all says; the answers that are owed with it, as far as there is room.
+        """
         self._number += 1
-        return Stamp(self._session, self._number, self._ear, _some(self._wanted), _some(self._heard))
+        return Stamp(self._session, self._number, self._ear, [], _some(self._heard))
+
+    def question(self) -> Stamp:
+        """What the next message of this device to one says: it asks for an answer."""
+        self._number += 1
+        return Stamp(self._session, self._number, self._ear, _some(self._wanted), [])
 
     def take(self, message: Message) -> list[Message]:
         """A message of a member came: what is to be told now, in the order of its numbers."""

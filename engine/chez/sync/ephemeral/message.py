@@ -37,7 +37,8 @@ MAX_VALUE: Final = 8 * KIB
 """Bytes of a value as JSON: sealed with all else that a message may say it stays below what a relay passes on."""
 
 MAX_NAMED: Final = 32
-"""Sessions that one message asks after, and as many that it answers."""
+"""Sessions that one message asks after, or ears that it answers: with no more to say, such a message has the size that
+most have."""
 
 Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Session = Annotated[bytes, Meta(min_length=SESSION_BYTES, max_length=SESSION_BYTES)]

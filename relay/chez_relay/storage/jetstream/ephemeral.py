@@ -16,6 +16,7 @@ from nats.errors import Error as NatsError
 
 from chez_relay.storage.jetstream.engine import Engine
 from chez_relay.storage.jetstream.places import Places
+from chez_wire.ephemeral import SENDER_BYTES
 
 __all__ = ("Ephemerals",)
 
@@ -23,6 +24,7 @@ MOST_WAITING: Final = 1024
 """Messages that wait for the cluster, or come from it to one space, before more are let go: 16 MiB at most."""
 
 ORIGIN_BYTES: Final = 8
+_HEAD: Final = ORIGIN_BYTES + SENDER_BYTES
 
 
 class Ephemerals:
@@ -36,11 +38,11 @@ class Ephemerals:
         self._waiting: deque[tuple[bytes, bytes]] = deque()
         self._wake = asyncio.Event()
 
-    def pass_on(self, name: bytes, data: bytes) -> bool:
-        """Give a frame to the other relays soon; False when it is let go."""
+    def pass_on(self, name: bytes, data: bytes, to: bytes) -> bool:
+        """Give a frame to the other relays soon, and to whom it is if not to all; False when it is let go."""
         if not self._client.is_connected or len(self._waiting) >= MOST_WAITING:
             return False
-        self._waiting.append((name, data))
+        self._waiting.append((name, self._origin + to.ljust(SENDER_BYTES, b"\0") + data))
         self._wake.set()
         return True
 
@@ -52,12 +54,13 @@ class Ephemerals:
             while self._waiting:
                 name, data = self._waiting.popleft()
                 with suppress(NatsError, OSError):
-                    await self._client.publish(self._places.ephemeral(name), self._origin + data)
+                    await self._client.publish(self._places.ephemeral(name), data)
 
-    async def listen(self, name: bytes, heard: Callable[[bytes], None]) -> Callable[[], Awaitable[None]]:
-        """Hear what other relays pass on in a space, as frames; what is returned ends that."""
+    async def listen(self, name: bytes, heard: Callable[[bytes, bytes], None]) -> Callable[[], Awaitable[None]]:
+        """Hear what other relays pass on in a space, as frames, and to whom; what is returned ends that."""
         async def came(message: Msg) -> None:
             if message.data[:ORIGIN_BYTES] != self._origin:
-                heard(message.data[ORIGIN_BYTES:])
+                to, data = message.data[ORIGIN_BYTES:_HEAD], message.data[_HEAD:]
+                heard(data, to if any(to) else b"")
 
         return await self._engine.hear(self._places.ephemeral(name), came, most=MOST_WAITING)

@@ -108,9 +108,9 @@ class News:
         async def heard(message: Msg) -> None:
             self._heard(name, message)
 
-        def said(data: bytes) -> None:
+        def said(data: bytes, to: bytes) -> None:
             if name in self._ends:
-                self._grown(Growth({}, {}, (), ((name, data),)))
+                self._grown(Growth({}, {}, (), ((name, data, to),)))
 
         ends: list[Callable[[], Awaitable[None]]] = []
 

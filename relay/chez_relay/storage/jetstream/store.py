@@ -158,9 +158,9 @@ class JetStreamStorage:
         """From now on tell of a space or inbox."""
         self._news.follow(name)
 
-    def pass_on(self, name: bytes, data: bytes) -> bool:
+    def pass_on(self, name: bytes, data: bytes, to: bytes) -> bool:
         """Give an ephemeral message to other relays that have who follows its space."""
-        return self._ephemerals.pass_on(name, data)
+        return self._ephemerals.pass_on(name, data, to)
 
     def unfollow(self, name: bytes) -> None:
         """Nobody here follows a space or inbox any more."""
