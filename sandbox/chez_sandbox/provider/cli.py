@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,25 +12,22 @@ import click
 
 from chez import inboxes
 from chez.cli.terminal import json_line, say
-from chez.errors import ChezError, InvalidValue, NotFound, StorageFailed
-from chez_sandbox.bundle import MAX_BUNDLE, Bundle, Kind, assemble_bundle, open_bundle, sign_bundle
+from chez.errors import ChezError, StorageFailed
+from chez_sandbox.bundle import Kind, assemble_bundle, open_bundle, sign_bundle
 from chez_sandbox.consent.inspect import describe, fingerprint, plain_words
 from chez_sandbox.errors import SandboxError
 from chez_sandbox.form.published import schema_text
 from chez_sandbox.provider.keys import ProviderKeys, load_keys, save_keys
-from chez_sandbox.provider.project import Project, new_project, open_project
+from chez_sandbox.provider.project import new_project, open_project
 from chez_sandbox.provider.results import ResultBook
-from chez_sandbox.provider.trial import Trial, cache_folder, run_trial
-from chez_sandbox.release.release import message_size
+from chez_sandbox.provider.trying import FOLDER, JSON, bundle_at, check, read_file, test
 from chez_wire.limits import MAX_INBOX_TTL
 
 __all__ = ("cli", "main")
 
-FOLDER: Final = click.argument("folder", default=".", type=click.Path(path_type=Path, file_okay=False))
 KEY: Final = click.option(
     "--key", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The provider's key file."
 )
-JSON: Final = click.option("--json", "as_json", is_flag=True, help="Answer in JSON for programs.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -150,79 +147,11 @@ def schema() -> None:
 
 
 @cli.command()
-@FOLDER
-@click.option("--sample", type=click.Path(path_type=Path, file_okay=False), help="Sample data (default: sample/).")
-@click.option("--date", "run_date", help="The date of the run, YYYY-MM-DD (default: today).")
-@JSON
-@click.pass_context
-def test(ctx: click.Context, folder: Path, sample: Path | None, run_date: str | None, as_json: bool) -> None:
-    """Run the job on sample data: plain Python with tracebacks, then the real sandbox."""
-    project = open_project(folder, None)
-    try:
-        day = date.fromisoformat(run_date) if run_date else date.today()
-    except ValueError:
-        raise InvalidValue(f"{run_date} is no date", "such as 2026-01-31") from None
-    cache = cache_folder()
-    if not any(cache.glob("*.code")):
-        say("Preparing the sandbox on this machine, once; this takes half a minute …", err=True)
-    trial = asyncio.run(run_trial(project, sample or folder / "sample", day, cache))
-    if as_json:
-        json_line(_trial_facts(project, trial))
-    else:
-        say("\n".join(_trial_words(project, trial)))
-    ctx.exit(0 if trial.passed else 1)
-
-
-def _trial_facts(project: Project, trial: Trial) -> dict[str, Any]:
-    schema, sandbox, native = project.manifest.schema, trial.sandbox, trial.native
-    run = sandbox.run
-    plain = {} if native is None else {"value": _text(native.value), "trace": native.trace, "log": native.log}
-    return {
-        "passed": trial.passed,
-        "same": trial.same,
-        "rows": trial.rows,
-        "native": plain or None,
-        "sandbox": {
-            "outcome": str(run.outcome), "value": _text(run.value), "code": run.code, "fuel": run.fuel, "log": run.log
-        },
-        "result": None if sandbox.admitted is None else sandbox.admitted.encoded.decode(),
-        "problem": sandbox.problem,
-        "bits": schema.bits,
-        "results": str(schema.count),
-        "message_bytes": message_size(schema),
-    }  # fmt: skip
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode(errors="replace")
-
-
-def _trial_words(project: Project, trial: Trial) -> list[str]:
-    facts = _trial_facts(project, trial)
-    read = ", ".join(f"{count:,} rows of {name}" for name, count in facts["rows"].items())
-    lines = [f"{project.manifest.id} {project.manifest.version}, on {read}"]
-    if facts["native"] is not None:
-        lines.append(f"plain Python  {facts['native']['value'] or facts['native']['trace'].rstrip()}")
-    sandbox = facts["sandbox"]
-    lines.append(f"sandbox       {sandbox['value'] or sandbox['outcome'] + ' ' + sandbox['code']}")
-    if sandbox["value"] is None and sandbox["log"]:
-        lines.append(sandbox["log"])
-    if not facts["same"]:
-        lines.append("DIFFERENT     the two runs disagree")
-    lines.append(f"what leaves   {facts['result'] or 'nothing but the code none: ' + facts['problem']}")
-    lines.append(f"bound         {facts['bits']:.2f} bits a run ({facts['results']} possible results)")
-    lines.append(f"cost          {sandbox['fuel']:,} fuel of {project.manifest.limits.fuel:,}")
-    lines.append(f"message       {facts['message_bytes']} bytes, always")
-    return lines
-
-
-@cli.command()
 @click.argument("path", default=".", type=click.Path(path_type=Path))
 @JSON
-def check(path: Path, as_json: bool) -> None:
-    """Show a job as people will see it: a folder before it is signed, or a bundle."""
-    bundle = _folder_as_bundle(path) if path.is_dir() else open_bundle(_file(path))
-    shown = describe(bundle)
+def inspect(path: Path, as_json: bool) -> None:
+    """Show a job as people will see it: a folder before it is signed, or a bundle. Nothing runs."""
+    shown = describe(bundle_at(path))
     if as_json:
         json_line(shown)
         return
@@ -230,13 +159,8 @@ def check(path: Path, as_json: bool) -> None:
     say("(a folder: not signed yet)" if path.is_dir() else "The signature is the provider's.", err=True)
 
 
-cli.add_command(check, "inspect")
-
-
-def _folder_as_bundle(folder: Path) -> Bundle:
-    project = open_project(folder, None)
-    unsigned = assemble_bundle(project.manifest_text, project.code, project.kind)
-    return Bundle(project.manifest, project.kind, project.manifest_text, project.code, unsigned)
+cli.add_command(test)
+cli.add_command(check)
 
 
 @cli.command()
@@ -264,19 +188,9 @@ def build(folder: Path, key: Path, out: Path | None, also_sign: bool) -> None:
 @KEY
 def sign(bundle: Path, key: Path) -> None:
     """Sign a bundle, in place, after showing nothing but its hash."""
-    signed = sign_bundle(_file(bundle), load_keys(key).signing)
+    signed = sign_bundle(read_file(bundle), load_keys(key).signing)
     _write(bundle, signed.encoded)
     say(f"{bundle}: signed, {signed.hash.hex()}")
-
-
-def _file(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_BUNDLE + 1)
-    except FileNotFoundError:
-        raise NotFound(f"there is no file {path}") from None
-    except OSError as error:
-        raise StorageFailed(f"{path} can't be read: {error.strerror}") from None
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -318,7 +232,7 @@ def _write(path: Path, content: bytes) -> None:
 def results(key: Path, out: Path | None, bundles: tuple[Path, ...], follow: bool, wait: float, as_json: bool) -> None:
     """Take results from the inbox, open and check them, keep them, print the new ones."""
     loaded = load_keys(key)
-    known = [open_bundle(_file(path)) for path in bundles]
+    known = [open_bundle(read_file(path)) for path in bundles]
     with ResultBook(out or key.with_name("results.jsonl"), loaded, known) as book:
         count = asyncio.run(_take(loaded, book, None if follow else wait, as_json))
     if not as_json:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from chez_sandbox.provider.watching import watch
 from chez_sandbox.runtime.guest.chez_job import JobFailed, QueryError, execute
 from chez_sandbox.runtime.host import Table
 from chez_sandbox.runtime.messages import Limits, TableHead
@@ -35,6 +36,7 @@ class _Order(msgspec.Struct, frozen=True):
     seed: bytes
     run_date: str
     tables: list[tuple[str, list[str], list[list[bool | int | float | str | None]]]]
+    watched: bool
 
 
 class NativeRun(msgspec.Struct, frozen=True):
@@ -44,6 +46,8 @@ class NativeRun(msgspec.Struct, frozen=True):
     code: str
     log: str
     trace: str
+    used: frozenset[tuple[str, str]] = frozenset()
+    """(table, column) of all the job looked at, when it was watched."""
 
 
 class _Host:
@@ -59,6 +63,13 @@ class _Host:
         self._key = blake2b(order.seed, digest_size=32, person=b"chez-job-random").digest()
         self._drawn = 0
         self.lines: list[str] = []
+        self.used: set[tuple[str, str]] = set()
+        if order.watched:
+            watch(self.used)
+
+    def named(self) -> frozenset[tuple[str, str]]:
+        """What was looked at, by statements and in batches."""
+        return frozenset(self.used | self._tables.asked) if self._order.watched else frozenset()
 
     def query(self, sql: str, parameters: str) -> str:
         return self._answer(lambda: self._tables.query(sql, parameters))
@@ -84,10 +95,12 @@ class _Host:
         self.lines.append(line)
 
 
-async def run_native(source: str, params: bytes, tables: Sequence[Table], seed: bytes, run_date: str) -> NativeRun:
-    """Run a job's source under plain CPython in a process of its own."""
+async def run_native(
+    source: str, params: bytes, tables: Sequence[Table], seed: bytes, run_date: str, *, watched: bool = False
+) -> NativeRun:
+    """Run a job's source under plain CPython in a process of its own; `watched`, it tells which columns were read."""
     rows = [(table.name, list(table.columns), [list(row) for row in table.rows]) for table in tables]
-    order = _Order(source, params.decode(), seed, run_date, rows)
+    order = _Order(source, params.decode(), seed, run_date, rows, watched)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "chez_sandbox.provider.native",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
@@ -109,7 +122,7 @@ def _run(order: _Order) -> NativeRun:
         code, trace = failure.code, f"the job gave up: {failure.code} {failure.args[1]}".rstrip()
     except BaseException:
         code, trace = "internal", traceback.format_exc()
-    return NativeRun(value, code, "\n".join(host.lines), trace)
+    return NativeRun(value, code, "\n".join(host.lines), trace, host.named())
 
 
 def main() -> None:

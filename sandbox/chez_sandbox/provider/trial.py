@@ -37,14 +37,16 @@ class Trial:
         return self.same and self.sandbox.admitted is not None
 
 
-async def run_trial(project: Project, samples: Path, today: date, cache: Path) -> Trial:
+async def run_trial(
+    project: Project, samples: Path, today: date, cache: Path, *, watched: bool = False
+) -> Trial:
     """Run a job twice on sample data, whose rows and window are cut as the manifest says."""
     with open_samples(samples) as home:
         tables = await granted_tables(home, project.manifest, today)
     seed, run_date, native = bytes(32), today.isoformat(), None
     if project.kind == "python" and not too_few_rows(project.manifest, tables):
         parameters = project.manifest.parameters_json
-        native = await run_native(project.code.decode(), parameters, tables, seed, run_date)
+        native = await run_native(project.code.decode(), parameters, tables, seed, run_date, watched=watched)
     bundle = Bundle(project.manifest, project.kind, project.manifest_text, project.code, b"")
     async with Runtime(cache, _cache_key(cache)) as runtime:
         sandbox = await execute(runtime, bundle, tables, seed, run_date)

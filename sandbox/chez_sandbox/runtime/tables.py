@@ -87,6 +87,8 @@ class Tables:
         self._order = [head.name for head in heads]
         self._budget = budget
         self._database: sqlite3.Connection | None = None
+        self.asked: set[tuple[str, str]] = set()
+        """(table, column) of all that statements named, for a provider's `chez-job check`."""
 
     def add(self, table: int, rows: list[tuple[Scalar, ...]]) -> None:
         """Rows of the table with this number, in order; raises ValueError."""
@@ -193,6 +195,7 @@ class Tables:
         if action == sqlite3.SQLITE_SELECT:
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_READ and first in self._tables:
+            self.asked.add((first, second or ""))
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _FUNCTIONS:
             return sqlite3.SQLITE_OK
