@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -271,3 +272,22 @@ def test_the_owners_socket_is_served(home: blocking.Home) -> None:
         assert owner.path.is_socket()
         assert not owner.stopped.is_set() and not owner.stopped.wait(0)
     assert not owner.path.exists()
+
+
+def test_what_is_said_just_now(home: blocking.Home) -> None:
+    """Without a connection nobody hears it, and that is told; who listens is done when the home closes."""
+    space = home.space()
+    assert space.broadcast("presence", {"at": [1, 2]}) == 0
+    with pytest.raises(InvalidValue):
+        space.broadcast("presence", "x" * 9000)
+    heard: list[object] = []
+
+    def listen() -> None:
+        with suppress(Misuse):  # if the home was closed before
+            heard.extend(space.ephemeral("presence"))
+
+    listening = threading.Thread(target=listen)
+    listening.start()
+    home.close()
+    listening.join(20)
+    assert not listening.is_alive() and heard == []

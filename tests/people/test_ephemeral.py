@@ -12,7 +12,7 @@ import pytest
 import chez
 from chez.errors import InvalidValue, NotAllowed
 from chez.sync.connection import RelayConnection, connect
-from chez.sync.ephemeral.message import MAX_VALUE, Message, encode_value, seal_message
+from chez.sync.ephemeral.message import MAX_VALUE, Message, encode_value, open_message, seal_message
 from chez.sync.events import EphemeralArrived
 from chez_wire.envelope import HEADER_BYTES
 from chez_wire.login import Role
@@ -289,6 +289,21 @@ async def test_a_relay_that_plays_again_reorders_alters_or_forges_is_not_heard(t
             hand.broadcast(handle, said[-1][:HEADER_BYTES] + said[-2][HEADER_BYTES:])
             await hers.broadcast("t", "end")
             assert await ear.until("end") == ["end"]
+
+
+async def test_questions_go_to_whom_they_are_for(tmp_path: Path, server: Process) -> None:
+    """At a first word all who listen ask its author, and nobody else hears that: only what is said, and the answers."""
+    async with three(tmp_path, server.url) as ((ada, _, _), (hers, other, his)):
+        space = hers._held.space
+        async with relays_hand(server.url, hers) as hand:
+            ears = [Ear(other), Ear(his)]
+            for topic in ("first", "second"):
+                await hers.broadcast("t", topic)
+                for ear in ears:
+                    assert await ear.until(topic) == [topic]
+            heard = [open_message(sealed, space.id, space.handle, space.epochs) for sealed in await recorded(hand, 3)]
+            assert {message.author for message in heard} == {ada.device_id}
+            assert {ear for message in heard for ear in message.heard} and not any(one.wanted for one in heard)
 
 
 async def test_a_session_that_ended_is_not_heard_by_who_comes_after(tmp_path: Path, server: Process) -> None:

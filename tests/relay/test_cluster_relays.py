@@ -7,8 +7,10 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
+from nats.aio.client import Client
 
 from chez import inboxes
 from chez.errors import RelayRefused, RelayUnreachable
@@ -16,6 +18,9 @@ from chez.sync.connection import RelayConnection, connect
 from chez.sync.events import EntriesArrived, EphemeralArrived, RolesEnded
 from chez.sync.pushes import Push
 from chez_relay.cluster.nodes import Cluster
+from chez_relay.storage.jetstream.engine import Engine
+from chez_relay.storage.jetstream.ephemeral import MOST_WAITING, Ephemerals
+from chez_relay.storage.jetstream.places import Places
 from chez_wire.envelope import GENESIS_HEAD, entry_id, fold_head
 from chez_wire.frames import Entry
 from chez_wire.login import Role
@@ -113,6 +118,19 @@ async def heard(connection: RelayConnection, last: bytes, seconds: float) -> lis
                     if event.message == last:
                         return found
     return []
+
+
+async def test_what_the_cluster_can_not_take_now_is_let_go() -> None:
+    """Without a connection to the cluster, or with too much on its way there, a message is let go and that is said."""
+    class Away:
+        is_connected = False
+
+    client = Away()
+    between = Ephemerals(cast("Client", client), Engine(cast("Client", client)), Places("chez", 1), bytes(8))
+    assert not between.pass_on(SPACE.handle, b"frame", b"")
+    client.is_connected = True
+    assert [between.pass_on(SPACE.handle, b"frame", b"") for _ in range(MOST_WAITING + 1)] == (
+        [True] * MOST_WAITING + [False])
 
 
 async def sender_of(connection: RelayConnection, message: bytes) -> bytes:

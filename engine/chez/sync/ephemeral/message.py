@@ -72,6 +72,9 @@ class _Signed(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_field
     message: bytes
     signature: Annotated[bytes, Meta(min_length=crypto.SIGNATURE_BYTES, max_length=crypto.SIGNATURE_BYTES)]
 
+    def __repr__(self) -> str:
+        return f"<a signed message, {len(self.message):,} bytes>"
+
 
 _encoder = msgspec.msgpack.Encoder()
 _signed = msgspec.msgpack.Decoder(_Signed)

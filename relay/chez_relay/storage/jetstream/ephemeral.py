@@ -18,7 +18,7 @@ from chez_relay.storage.jetstream.engine import Engine
 from chez_relay.storage.jetstream.places import Places
 from chez_wire.ephemeral import SENDER_BYTES
 
-__all__ = ("Ephemerals",)
+__all__ = ("MOST_WAITING", "Ephemerals")
 
 MOST_WAITING: Final = 1024
 """Messages that wait for the cluster, or come from it to one space, before more are let go: 16 MiB at most."""
