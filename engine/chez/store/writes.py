@@ -1,12 +1,14 @@
 """Writes that wait together and share one transaction, each undone alone when it fails.
 
-Each runs inside a savepoint of its own. *Parts* of the same work that follow each other, such
-as the puts of many tasks, run inside one, by one call, which costs a fraction; when that
-fails, they are undone together and done again one by one, so that one part fails alone.
+Each runs inside a savepoint of its own, but for one that is alone: with a savepoint SQLite keeps a
+copy in memory of each page that is written to, and what takes in many records writes to many. *Parts* of the same
+work that follow each other, such as the puts of many tasks, run inside one, by one call,
+which costs a fraction; when that fails, they are undone together and done again one by one, so
+that one part fails alone.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -46,11 +48,14 @@ def _alone(joint: Joint, part: Any, db: Any) -> Any:
     return joint(db, (part,))[0]
 
 
-def carry_out(db: Any, group: Iterable[Write], undone: Callable[[], None]) -> None:
+def carry_out(db: Any, group: Sequence[Write], undone: Callable[[], None]) -> None:
     """Do writes in their order, in an open transaction; each keeps its result or error.
 
     `undone` is called whenever some of it was taken back. Raises what ended the whole transaction.
     """
+    if len(group) == 1:
+        _only(db, group[0], undone)
+        return
     for joint, same in groupby(group, lambda write: write.joint):
         writes = list(same)
         if joint is None or len(writes) == 1 or not _together(db, joint, writes, undone):
@@ -65,13 +70,26 @@ def _together(db: Any, joint: Joint, writes: list[Write], undone: Callable[[], N
         results = joint(db, [write.part for write in writes])
         db.execute("RELEASE work")
     except BaseException:
-        if not db.in_transaction:  # on a full disk SQLite may undo the whole group by itself
+        if not db.in_transaction:  # as below
             raise
         _take_back(db, undone)
         return False
     for write, result in zip(writes, results, strict=True):
         write.result = result
     return True
+
+
+def _only(db: Any, write: Write, undone: Callable[[], None]) -> None:
+    """Do what is the whole of the transaction: it is undone with that, and another one begun."""
+    try:
+        write.result = write.work(db)
+    except BaseException as error:
+        write.error = storage_error(error) if isinstance(error, FROM_SQLITE) else error
+        if not db.in_transaction:  # as below
+            raise
+        db.execute("ROLLBACK")
+        db.execute("BEGIN IMMEDIATE")
+        undone()
 
 
 def _one(db: Any, write: Write, undone: Callable[[], None]) -> None:
@@ -81,7 +99,7 @@ def _one(db: Any, write: Write, undone: Callable[[], None]) -> None:
         db.execute("RELEASE work")
     except BaseException as error:
         write.error = storage_error(error) if isinstance(error, FROM_SQLITE) else error
-        if not db.in_transaction:  # as above
+        if not db.in_transaction:  # on a full disk SQLite may undo the whole group by itself
             raise
         _take_back(db, undone)
 

@@ -414,15 +414,17 @@ CREATE TABLE draft_author (           -- whose entries its last bundle stands fo
     PRIMARY KEY (space, author)
 ) WITHOUT ROWID;
 
-CREATE TABLE gathered (               -- changes that are in no part of it yet
+CREATE TABLE gathered (               -- changes that are in no part of it yet, as their authors made them
+    n          INTEGER PRIMARY KEY,
     space      INTEGER NOT NULL REFERENCES space,
     collection TEXT NOT NULL,
     id         TEXT NOT NULL,
     author     BLOB NOT NULL,
     ordinal    INTEGER NOT NULL,
-    bytes      BLOB NOT NULL,
-    PRIMARY KEY (space, collection, id, author, ordinal)
-) WITHOUT ROWID;
+    bytes      BLOB NOT NULL
+);
+CREATE INDEX gathered_by_space ON gathered (space);
+CREATE INDEX gathered_by_record ON gathered (space, collection, id);
 
 CREATE TABLE drafted (                -- what is to be in its next part
     n     INTEGER PRIMARY KEY,

@@ -171,22 +171,24 @@ def _records(db: Connection, space: int, actor: bytes, budget: Budget) -> list[R
     records: list[Record] = []
     size = 0
     while not budget.spent and size < _PART:
-        key = db.execute("SELECT collection, id FROM gathered WHERE space = ? LIMIT 1", (space,)).fetchone()
+        # As they were first written: what a reader puts aside of a part then lies together, and what is alike is near.
+        key = db.execute("SELECT collection, id FROM gathered INDEXED BY gathered_by_space WHERE space = ? "
+                         "ORDER BY n LIMIT 1", (space,)).fetchone()
         if key is None:
             break
         rows: list[tuple[int, int, bytes]] = []
         whole = True
-        taken = 0
-        for author, ordinal, data in db.execute("SELECT author, ordinal, bytes FROM gathered WHERE space = ? AND "
-                                                "collection = ? AND id = ? ORDER BY author, ordinal", (space, *key)):
+        taken = last = 0
+        for n, author, ordinal, data in db.execute(
+                "SELECT n, author, ordinal, bytes FROM gathered INDEXED BY gathered_by_record "
+                "WHERE space = ? AND collection = ? AND id = ? ORDER BY n", (space, *key)):
+            rows.append((numbers[author], ordinal, data))
+            last, taken = n, taken + len(data)
             if taken >= _WHOLE:
                 whole = False
                 break
-            last = author, ordinal
-            rows.append((numbers[author], ordinal, data))
-            taken += len(data)
-        db.execute("DELETE FROM gathered WHERE space = ? AND collection = ? AND id = ? AND (author, ordinal) <= (?, ?)",
-                   (space, *key, *last))
+        db.execute("DELETE FROM gathered INDEXED BY gathered_by_record WHERE space = ? AND collection = ? AND id = ? "
+                   "AND n <= ?", (space, *key, last))
         records.append(forms.record(key, rows, actor if whole else None))
         size += sum(map(len, records[-1].data)) + 64
         budget.spend(taken // 8, len(rows) // 4)
