@@ -1,21 +1,28 @@
-"""What a session asks of the shell that drives it."""
+"""What a session asks of the shell that drives it.
+
+Those made for each entry are Structs, which are made five times as fast as frozen dataclasses and are nothing for the
+garbage collector to look through.
+"""
 
 from dataclasses import dataclass, field
+
+import msgspec
 
 from chez_relay.storage import ReadChunk, ReadItems, ReadPage, Request
 
 __all__ = ("Ask", "Close", "Effect", "Follow", "PassOn", "Send")
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True, gc=False):
     """Send one frame."""
 
-    data: bytes = field(repr=False)
+    data: bytes
+
+    def __repr__(self) -> str:
+        return f"Send({len(self.data)} bytes)"
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True, gc=False):
     """Perform `request` on the storage and hand the result to `RelaySession.completed`.
 
     `push` marks a page that no frame asked for just now: the shell may hold it back

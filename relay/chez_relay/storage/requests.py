@@ -1,7 +1,9 @@
-"""What a storage is asked for; each says what answers it."""
+"""What a storage is asked for; each says what answers it. (Why one is a Struct: `chez_relay.effects`.)"""
 
 from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from chez_wire.frames import Dropped, SealedPacket
 
@@ -108,15 +110,17 @@ class Lookup:
     handles: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AddEntry:
+class AddEntry(msgspec.Struct, frozen=True, gc=False):
     """Append one entry -> `Stored`, or UNKNOWN, ROTATED, QUOTA. `entry` is the hash of `envelope`."""
 
     handle: bytes
     entry: bytes
-    envelope: bytes = field(repr=False)
+    envelope: bytes
     control: bool
     under: bytes
+
+    def __repr__(self) -> str:
+        return f"AddEntry({self.handle!r}, {self.entry!r}, {len(self.envelope)} bytes)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
-"""What a storage answers; what it refuses it has not done."""
+"""What a storage answers; what it refuses it has not done. (Why one is a Struct: `chez_relay.effects`.)"""
 
 from dataclasses import dataclass, field
+
+import msgspec
 
 from chez_relay.errors import Code
 from chez_relay.storage.requests import SpaceKeys
@@ -46,8 +48,7 @@ class Found:
     known: "tuple[SpaceInfo | InboxInfo | Gone | Refused | None, ...]"
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """The entry is durable at `offset`, `head` the cumulative head just after it.
 
     `fresh` is False when it had been there already.
