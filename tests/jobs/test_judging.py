@@ -205,6 +205,17 @@ def test_check_judges_a_folder(tmp_path: Path, provider_cache: Path) -> None:
     assert first == ("refused", "result.watts") and ("warning", "reads[0].fields") in others
 
 
+def test_check_tells_programs_where_a_manifest_is_wrong(tmp_path: Path) -> None:
+    """With --json the problems of a manifest are data, with line and column, and the exit code is 1."""
+    chez_job(tmp_path, "new", "evening")
+    path = tmp_path / "evening" / "manifest.toml"
+    path.write_text(path.read_text().replace("runs = 12", "runs = 0"))
+    found = facts(tmp_path, "evening", cache=tmp_path, code=1)
+    (problem,) = found["problems"]
+    assert not found["ok"] and (problem["path"], problem["column"]) == ("budget.runs", 1)
+    assert path.read_text().splitlines()[problem["line"] - 1] == "runs = 0"
+
+
 def test_test_generate_tries_a_job_without_data(tmp_path: Path, provider_cache: Path) -> None:
     """`test --generate` makes what is missing, once, and the job gives a result on it; files that are there stay."""
     chez_job(tmp_path, "new", "evening")

@@ -1,6 +1,8 @@
 """A manifest says everything a person must know, and nothing else."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chez_sandbox.bundle import build_bundle
 from chez_sandbox.consent.inspect import describe, plain_words
@@ -140,3 +142,28 @@ def test_bytes_that_are_no_toml_are_refused() -> None:
     for text in (b"\xff\xfe", b"a" * 70_000, b"a = " + b"[" * 5000, b"a = 1e999999999999999999999"):
         with pytest.raises(ManifestInvalid):
             parse_manifest(text)
+
+
+PIECES = st.one_of(
+    st.sampled_from([
+        "", "\n", '"', "'", '"""', "[", "]", "[[", "{", "}", "=", ",", ".", "#", "1", "-1", "1.0", "1e400", "nan",
+        "true", "2026-01-31", "07:32:00", "[reads]\n", "[[result]]\n", "[result.properties.x]\n", "result = 5\n",
+        "\\", "9" * 30, "parameters = [1]\n", "\r\n", "\x00", "\u202e", "é",
+    ]),
+    st.text(max_size=4),
+)  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 12), PIECES), min_size=1, max_size=3))
+def test_any_text_is_a_manifest_or_a_list_of_problems(changes: list[tuple[float, int, str]]) -> None:
+    """Whatever is done to a manifest's text, it is read or refused with problems whose lines are in the text."""
+    text = manifest_text().decode()
+    for place, gone, piece in changes:
+        at = int(place * len(text))
+        text = text[:at] + piece + text[at + gone :]
+    try:
+        parse_manifest(text.encode(errors="surrogatepass"))
+    except ManifestInvalid as error:
+        lines = text.replace("\r\n", "\n").split("\n")
+        assert error.problems and all(0 <= problem.line <= len(lines) + 1 for problem in error.problems)

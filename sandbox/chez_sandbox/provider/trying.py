@@ -11,6 +11,7 @@ import click
 from chez.cli.terminal import json_line, say
 from chez.errors import InvalidValue, NotFound, StorageFailed
 from chez_sandbox.bundle import MAX_BUNDLE, Bundle, assemble_bundle, open_bundle
+from chez_sandbox.job_errors import ManifestInvalid, Problem
 from chez_sandbox.provider.generate import generate
 from chez_sandbox.provider.judging import check_facts, check_words
 from chez_sandbox.provider.project import Project, open_project
@@ -79,7 +80,13 @@ def check(
 
     It is tried on sample data, if there is any. Ends with 1 when something is refused.
     """
-    bundle, trial = bundle_at(path), None
+    try:
+        bundle, trial = bundle_at(path), None
+    except ManifestInvalid as error:
+        if not as_json:
+            raise
+        json_line({"ok": False, "problems": [_problem_facts(problem) for problem in error.problems]})
+        ctx.exit(1)
     samples = sample or (path / "sample" if path.is_dir() else None)
     if samples is not None and not no_run and any(samples.glob("*.jsonl")):
         project = Project(path, bundle.manifest_text, bundle.manifest, bundle.code, bundle.kind)
@@ -90,6 +97,10 @@ def check(
     else:
         say("\n".join(check_words(facts)))
     ctx.exit(0 if facts["ok"] and not (strict and facts["findings"]) else 1)
+
+
+def _problem_facts(problem: Problem) -> dict[str, Any]:
+    return {name: getattr(problem, name) for name in ("path", "problem", "hint", "line", "column")}
 
 
 def _day(text: str | None) -> date:
