@@ -1,7 +1,7 @@
 """All the cryptography of Chez: PyNaCl (libsodium) primitives and nothing else.
 
     signatures      Ed25519 (RFC 8032) over a context string and length-prefixed fields
-    sealing to keys X25519 sealed boxes (libsodium crypto_box_seal)
+    sealing to keys X25519 sealed boxes (libsodium crypto_box_seal); a secret of two keys (crypto_box_beforenm)
     sealing by key  XChaCha20-Poly1305-IETF with a random 24-byte nonce
     derivation      keyed BLAKE2b (RFC 7693), one label per purpose; hashing too. The
                     function is hashlib's: libsodium's result, at a third of the cost per call
@@ -23,7 +23,7 @@ import nacl.utils
 __all__ = (
     "KEY_BYTES", "NONCE_BYTES", "SALT_BYTES", "SEALED_BOX_OVERHEAD", "SIGNATURE_BYTES", "TAG_BYTES", "CryptoFailed",
     "Kdf", "SealingKey", "SigningKey", "decrypt", "derive", "encrypt", "equal", "hash_fields", "keyed_hash",
-    "passphrase_key", "random_bytes", "seal_to", "verify",
+    "passphrase_key", "random_bytes", "seal_to", "shared", "verify",
 )
 
 KEY_BYTES: Final = 32
@@ -160,6 +160,18 @@ def seal_to(public: bytes, plaintext: bytes) -> bytes:
     try:
         return sodium.crypto_box_seal(plaintext, public)
     except nacl.exceptions.CryptoError:
+        raise CryptoFailed from None
+
+
+def shared(key: SealingKey, other: bytes) -> bytes:
+    """A 32-byte secret that two X25519 key pairs have in common (libsodium crypto_box_beforenm).
+
+    Either side has it from its own key and the other's public one. Raises `CryptoFailed` for a key of low order, with
+    which everybody has it.
+    """
+    try:
+        return sodium.crypto_box_beforenm(other, key._secret)
+    except (nacl.exceptions.CryptoError, ValueError, TypeError):
         raise CryptoFailed from None
 
 

@@ -18,7 +18,7 @@ __all__ = ("Guests", "Listening", "MeetingSecret", "Report", "Secrets", "is_near
 
 
 class MeetingSecret(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """One space that is served: its handle, and what its members recognise each other by."""
+    """One space that is served, by its handle, and one of the secrets that its members recognise each other by."""
 
     handle: Id
     secret: Id
@@ -28,12 +28,20 @@ class MeetingSecret(msgspec.Struct, array_like=True, frozen=True, forbid_unknown
 
 
 class Secrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The spaces that are served from now on; a line of JSON to the relay's standard input."""
+    """The spaces that are served from now on, and all their secrets; a line of JSON to the relay's standard input."""
 
     spaces: Annotated[list[MeetingSecret], Meta(max_length=MAX_SPACES_PER_CONNECTION)]
 
     def __repr__(self) -> str:
-        return f"Secrets({len(self.spaces)} spaces)"
+        return f"Secrets({len(self.spaces)} of them)"
+
+    @property
+    def by_handle(self) -> dict[bytes, tuple[bytes, ...]]:
+        """The secrets of each space."""
+        found: dict[bytes, tuple[bytes, ...]] = {}
+        for one in self.spaces:
+            found[one.handle] = (*found.get(one.handle, ()), one.secret)
+        return found
 
 
 class Listening(msgspec.Struct, frozen=True, tag="listening", forbid_unknown_fields=True):

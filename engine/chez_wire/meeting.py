@@ -1,8 +1,8 @@
 """How two devices on one network recognise each other before either names a space.
 
 A relay that a device runs on its own network (`chez_relay.lan`) may be anybody's, and so may
-who dials it. After `Welcome` both prove, for each space that both keep, that they hold its
-meeting secret: BLAKE2b (RFC 7693) keyed by it, over the name that was dialled, both nonces, the
+who dials it. After `Welcome` both prove, for each space that both keep, that they hold one of its
+meeting secrets: BLAKE2b (RFC 7693) keyed by it, over the name that was dialled, both nonces, the
 channel and the side. A proof is worth nothing on another connection, at another name, over
 another channel, or from the other side; who holds no secret can't tell it from random bytes.
 
@@ -10,7 +10,8 @@ another channel, or from the other side; who holds no secret can't tell it from 
     relay    Met    the other side's proofs for those that it found among them, filled up alike
              or the end of the connection, when it found none
 
-No key is kept here. The meeting secret of a space derives from its epoch (docs/formats.md).
+No key is kept here. A space has several meeting secrets: one that all members derive from its epoch, and one for each
+two devices, by which they know each other though one of them missed an epoch (docs/formats.md).
 """
 
 import enum
@@ -84,9 +85,9 @@ def filled(proofs: Collection[bytes], entropy: Callable[[int], bytes]) -> list[b
     return sorted([*proofs, *(entropy(ID_BYTES) for _ in range(size - len(proofs)))])
 
 
-def found(secrets: Mapping[bytes, bytes], side: Side, greeting: tuple[str, bytes, bytes], channel: bytes,
-          proofs: Collection[bytes]) -> frozenset[bytes]:
-    """The handles, of those whose `secrets` are given, that the other `side` proved."""
+def found(secrets: Mapping[bytes, Collection[bytes]], side: Side, greeting: tuple[str, bytes, bytes], channel: bytes,
+          proofs: Collection[bytes]) -> dict[bytes, bytes]:
+    """The handles that the other `side` proved, of those whose `secrets` are given, each with the secret it did by."""
     told = frozenset(proofs)
-    return frozenset(handle for handle, secret in secrets.items()
-                     if meeting_proof(secret, side, *greeting, channel) in told)
+    return {handle: secret for handle, several in secrets.items() for secret in reversed(tuple(several))
+            if meeting_proof(secret, side, *greeting, channel) in told}

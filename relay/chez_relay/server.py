@@ -191,8 +191,8 @@ class RelayServer:
         """What a client may have dialled: on its own network a relay has the address that it was reached at."""
         return self.names if self._known is None else _names((), *websocket.local_address[:2])
 
-    def renew(self, secrets: Mapping[bytes, bytes]) -> None:
-        """Serve these spaces from now on, each with its meeting secret: where known devices alone are served.
+    def renew(self, secrets: Mapping[bytes, Collection[bytes]]) -> None:
+        """Serve these spaces from now on, each with its meeting secrets: where known devices alone are served.
 
         Where there is one more, all that are here meet anew, for they may have it too; who proved
         what is served no more is let go. A secret that was replaced is worth something for a while to

@@ -14,9 +14,9 @@ from chez_wire.lan import Guests, Listening, MeetingSecret, Report, Secrets
 from tests.relay.support import Space, seed
 
 
-def secrets(*spaces: Space, epoch: str = "") -> dict[bytes, bytes]:
+def secrets(*spaces: Space, epoch: str = "") -> dict[bytes, tuple[bytes, ...]]:
     """The meeting secrets of spaces in an epoch, by handle."""
-    return {space.handle: seed(f"meeting secret of {space.name} {epoch}") for space in spaces}
+    return {space.handle: (seed(f"meeting secret of {space.name} {epoch}"),) for space in spaces}
 
 
 def known(*spaces: Space, epoch: str = "", instance: bytes = bytes(32)) -> Acquaintances:
@@ -37,9 +37,10 @@ class Child:
         assert self.listening is not None
         return f"wss://127.0.0.1:{self.listening.port}"
 
-    def tell(self, those: Mapping[bytes, bytes]) -> None:
+    def tell(self, those: Mapping[bytes, tuple[bytes, ...]]) -> None:
         """Serve these from now on."""
-        self.write(msgspec.json.encode(Secrets([MeetingSecret(*one) for one in those.items()])) + b"\n")
+        spaces = [MeetingSecret(handle, secret) for handle, several in those.items() for secret in several]
+        self.write(msgspec.json.encode(Secrets(spaces)) + b"\n")
 
     def write(self, line: bytes) -> None:
         assert self.process.stdin is not None

@@ -314,3 +314,21 @@ def stored(store: Path) -> int:
     with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as db:
         found: int = db.execute("SELECT count(*) FROM chunks").fetchone()[0]
         return found
+
+
+async def test_a_device_that_missed_a_removal_is_still_known(tmp_path: Path) -> None:
+    """A device is taken out while another is away: they meet for the first time since, with no other relay, and it gets
+    the new keys; the one that was taken out gets nothing that is written since."""
+    async with relay(tmp_path / "relay") as server, paired(tmp_path, server.url) as (a, b):
+        async with join(a, tmp_path / "c", "c", server.url) as c:
+            await b.sync(server.url)
+            for home in (a, b, c):
+                await home.set_relay(server.url)
+            await server.kill()
+            await a.devices.remove("c")
+            await a.collection("notes").put({}, id="after")
+            async with on_street(Street(), a, b, c):
+                await here(b, "after")
+                await b.collection("notes").put({}, id="of b")
+                await here(a, "of b")
+            assert await ids(c) == set()

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chez.crypto import SealingKey
 from chez.errors import RelayMisbehaved
 from chez.sync.events import Event, Refused, Welcomed
-from chez.sync.meeting import Approach
+from chez.sync.meeting import Approach, pair_secret
 from chez.sync.session import ClientSession
 from chez_relay.effects import Ask, Send
 from chez_relay.errors import Code
@@ -36,16 +37,19 @@ class Draw:
         return seed(f"{self.name} {self.drawn}")[:count]
 
 
-def secrets(*spaces: Space) -> dict[bytes, bytes]:
-    return {space.handle: seed(f"meeting secret of {space.name}") for space in spaces}
+Secrets = Mapping[bytes, tuple[bytes, ...]]
 
 
-def relay(known: Mapping[bytes, bytes], nonce: str = "relay", channel: bytes = CHANNEL) -> RelaySession:
+def secrets(*spaces: Space, others: tuple[bytes, ...] = ()) -> dict[bytes, tuple[bytes, ...]]:
+    return {space.handle: (seed(f"meeting secret of {space.name}"), *others) for space in spaces}
+
+
+def relay(known: Secrets, nonce: str = "relay", channel: bytes = CHANNEL) -> RelaySession:
     return RelaySession(names=[NAME], nonce=seed(nonce), incarnation=INCARNATION,
                         known=Acquaintances(Draw("relay"), channel, dict(known)))
 
 
-def device(known: Mapping[bytes, bytes], nonce: str = "device", channel: bytes = CHANNEL,
+def device(known: Secrets, nonce: str = "device", channel: bytes = CHANNEL,
            name: str = NAME) -> ClientSession:
     return ClientSession(name, seed(nonce), Approach(dict(known), channel, seed("instance"), Draw("device")))
 
@@ -236,5 +240,26 @@ def test_a_proof_is_found_only_by_its_secret() -> None:
     """A proof made with another space's secret, or the other side's, is not found."""
     greeting = (NAME, seed("device"), seed("relay"))
     proof = meeting_proof(seed("secret"), Side.DIALLING, *greeting, CHANNEL)
-    assert found({b"a": seed("secret"), b"b": seed("another")}, Side.DIALLING, greeting, CHANNEL, [proof]) == {b"a"}
-    assert found({b"a": seed("secret")}, Side.ANSWERING, greeting, CHANNEL, [proof]) == frozenset()
+    several = {b"a": (seed("third"), seed("secret")), b"b": (seed("another"),)}
+    assert found(several, Side.DIALLING, greeting, CHANNEL, [proof]) == {b"a": seed("secret")}
+    assert found({b"a": (seed("secret"),)}, Side.ANSWERING, greeting, CHANNEL, [proof]) == {}
+
+
+def test_two_devices_know_each_other_though_one_missed_an_epoch() -> None:
+    """One secret of several is enough for either side, and it alone is proven back."""
+    old, new = seed("former epoch"), seed("this epoch")
+    client = device({HOME.handle: (old, seed("of the two"))})
+    server = relay({HOME.handle: (new, seed("of the two"), seed("of another two"))})
+    assert meet(client, server) == [Welcomed(INCARNATION, 1, frozenset({HOME.handle}))]
+    assert server.meeting is not None and server.meeting.met == {HOME.handle: seed("of the two")}
+
+
+def test_a_secret_of_two_devices_is_the_same_from_both_sides_and_no_third_has_it() -> None:
+    """Either device computes it from its own key and the other's public one; another space, or device, has another."""
+    one, two, three = (SealingKey.from_seed(seed(name)) for name in ("one", "two", "three"))
+    secret = pair_secret(one, two.public, seed("space"))
+    assert secret is not None and secret == pair_secret(two, one.public, seed("space"))
+    others = [pair_secret(one, two.public, seed("another space")), pair_secret(three, two.public, seed("space")),
+              pair_secret(one, three.public, seed("space"))]
+    assert secret not in others and len(set(others)) == 3
+    assert pair_secret(one, bytes(32), seed("space")) is None  # a key of low order

@@ -14,7 +14,7 @@ from mnemonic import Mnemonic
 from chez import crypto
 from chez.home.pairing import fingerprint
 from chez.records.imported import identity_change, record_id
-from chez.sync.meeting import meeting_secret
+from chez.sync.meeting import meeting_secret, pair_secret
 from tests.vectors.fixed import ENTROPY, EPOCH, HANDLE, LAPTOP, PERSON, WORDS
 
 __all__ = ("COLLECTION", "IDENTITY", "vectors")
@@ -49,6 +49,7 @@ def _epoch() -> dict[str, str]:
         "control_seed": EPOCH.control.seed.hex(), "control_public": EPOCH.control.public.hex(),
         "append_seed": EPOCH.append.seed.hex(), "append_public": EPOCH.append.public.hex(), "handle": HANDLE.hex(),
         "meeting_secret": meeting_secret(EPOCH).hex(),
+        "pair_secret": (pair_secret(LAPTOP.sealing, PERSON.recovery.public, HANDLE) or b"").hex(),
     }
 
 

@@ -115,7 +115,7 @@ class Home:
         self._exchange = Exchange(self._syncing)
         self.relays = Relays(self._syncing)
         """Which relays keep what this home has."""
-        self._network = Network(path, database, self._spaces, self._syncing)
+        self._network = Network(path, database, device, self._spaces, self._syncing)
         self._syncing.also(self._network.running, self._network.places)
         self.lan = Lan(self._network)
         """Sync with devices on the same network."""

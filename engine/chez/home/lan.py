@@ -4,9 +4,10 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -15,12 +16,15 @@ from chez.blobs.files import FOLDER as PIECES
 from chez.errors import ChezError
 from chez.home.held import HeldSpaces
 from chez.home.syncing import Syncing
+from chez.keys.device import DeviceKeys
 from chez.lan.discovery import Discovery
 from chez.lan.memory import KEPT_SECONDS, forget_relays, met_relays
 from chez.lan.multicast import INTERFACES, Multicast, own_addresses
 from chez.lan.service import Service
+from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection, Database
-from chez.sync.meeting import Near, meeting_secret
+from chez.sync.meeting import Near, meeting_secret, pair_secret
+from chez_wire.limits import MAX_SPACES_PER_CONNECTION
 
 __all__ = ("Lan", "LanPeer", "LanStatus", "Network")
 
@@ -67,7 +71,11 @@ class Network:
     `find` makes what finds other devices.
     """
 
-    def __init__(self, path: Path, database: Database, spaces: HeldSpaces, syncing: Syncing) -> None:
+    def __init__(self, path: Path, database: Database, device: DeviceKeys, spaces: HeldSpaces,
+                 syncing: Syncing) -> None:
+        self._device = device
+        self._state: tuple[tuple[bytes, bytes, int], ...] = ()
+        self._found: dict[bytes, tuple[bytes, ...]] = {}
         self._folder = path / FOLDER
         self._pieces = path / PIECES
         self._database = database
@@ -162,10 +170,33 @@ class Network:
             with suppress(asyncio.CancelledError, ChezError):
                 await task
 
-    def _secrets(self) -> Mapping[bytes, bytes]:
-        """What each space's members recognise each other by; not of public ones, whose secret everybody has."""
-        return {held.space.handle: meeting_secret(held.space.epoch) for held in self._spaces.all.values()
-                if not held.space.public and not held.replica.removed}
+    def _secrets(self) -> dict[bytes, tuple[bytes, ...]]:
+        """What each space's members recognise each other by; not of public ones, whose secret everybody has.
+
+        Those of epochs first, as many in all as one frame proves; of each two devices theirs, for a device that missed
+        a removal has the former epoch alone. Nothing is computed again while nothing changed.
+        """
+        held = [one.space for one in self._spaces.all.values() if not one.space.public and not one.replica.removed]
+        state = tuple((space.handle, space.epoch.id, len(space.membership)) for space in held)
+        if state != self._state:
+            self._state = state
+            found: dict[bytes, tuple[bytes, ...]] = {
+                space.handle: (meeting_secret(space.epoch),) for space in held}
+            room = MAX_SPACES_PER_CONNECTION - len(found)
+            for space in held:
+                pairs = list(islice(self._pairs(space), max(0, room)))
+                room -= len(pairs)
+                found[space.handle] += tuple(pairs)
+            self._found = found
+        return self._found
+
+    def _pairs(self, space: SpaceKeys) -> Iterator[bytes]:
+        state = space.membership.state
+        for id, device in state.devices.items():
+            if id != self._device.id and state.right(id) is not None:
+                secret = pair_secret(self._device.sealing, device.sealing, space.id)
+                if secret is not None:
+                    yield secret
 
 
 class Lan:

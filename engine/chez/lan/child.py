@@ -7,7 +7,7 @@ goes through a pipe, whose end is its end, so it never outlives this process.
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -38,7 +38,7 @@ class Child:
         self.incarnation = listening.incarnation
         """That of its store."""
 
-    def tell(self, secrets: Mapping[bytes, bytes]) -> None:
+    def tell(self, secrets: Mapping[bytes, Collection[bytes]]) -> None:
         """Serve the spaces of these handles from now on, met by these secrets."""
         if (pipe := self._process.stdin) is not None and not pipe.is_closing():
             pipe.write(_line(secrets))
@@ -71,7 +71,7 @@ class Child:
         await self._last
 
 
-async def start(folder: Path, pieces: Path, secrets: Mapping[bytes, bytes], host: str, *,
+async def start(folder: Path, pieces: Path, secrets: Mapping[bytes, Collection[bytes]], host: str, *,
                 command: Sequence[str] = _COMMAND) -> Child:
     """Start the relay with its store in a folder, on an address of this device and any free port.
 
@@ -116,6 +116,6 @@ async def _last_line(stream: asyncio.StreamReader) -> str:
     return last.decode(errors="replace")[:200]
 
 
-def _line(secrets: Mapping[bytes, bytes]) -> bytes:
-    spaces = [MeetingSecret(handle, secret) for handle, secret in secrets.items()]
+def _line(secrets: Mapping[bytes, Collection[bytes]]) -> bytes:
+    spaces = [MeetingSecret(handle, secret) for handle, several in secrets.items() for secret in several]
     return msgspec.json.encode(Secrets(spaces)) + b"\n"

@@ -6,7 +6,7 @@ there. The home's own relay is filled as soon as somebody has come by it, and no
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +66,7 @@ class Service:
 
     folder: Path
     pieces: Path
-    secrets: Callable[[], Mapping[bytes, bytes]]
+    secrets: Callable[[], Mapping[bytes, Collection[bytes]]]
     links: Links
     discovery: Discovery
     host: str

@@ -5,7 +5,7 @@ spaces that it keeps only those are opened there whose proof the relay found; wh
 are, and how many, it does not learn. See `chez_wire.meeting`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from chez import crypto
@@ -14,12 +14,25 @@ from chez.sync.following import misbehaved
 from chez_wire.limits import ID_BYTES
 from chez_wire.meeting import PLAIN_CHANNEL, Meet, Met, Side, channel_of, filled, found, meeting_proof
 
-__all__ = ("Acquaintances", "Approach", "Near", "meeting_secret")
+__all__ = ("Acquaintances", "Approach", "Near", "meeting_secret", "pair_secret")
 
 
 def meeting_secret(epoch: Epoch) -> bytes:
     """What the members of a space recognise each other by while this epoch stands (32 bytes)."""
     return crypto.derive(epoch.secret, "chez/1 meeting")
+
+
+def pair_secret(device: crypto.SealingKey, other: bytes, space: bytes) -> bytes | None:
+    """What two devices recognise each other by in one space, whichever epochs of it they have (32 bytes).
+
+    `other` is the public sealing key of the other device, `space` the space's id. None for a key that anybody could
+    share a secret with.
+    """
+    try:
+        return crypto.derive(crypto.keyed_hash(crypto.shared(device, other), "chez/1 meeting pair", space),
+                             "chez/1 meeting")
+    except crypto.CryptoFailed:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +43,20 @@ class Approach:
     device's own relay is announced as (zeros: it has none), `entropy` gives random bytes.
     """
 
-    secrets: Mapping[bytes, bytes] = field(repr=False)
+    secrets: Mapping[bytes, Collection[bytes]] = field(repr=False)
     channel: bytes
     instance: bytes = bytes(ID_BYTES)
     entropy: Callable[[int], bytes] = crypto.random_bytes
 
     def meet(self, greeting: tuple[str, bytes, bytes]) -> Meet:
         """What is sent behind `Welcome`; `greeting` is the name dialled, and both nonces."""
-        proofs = [meeting_proof(secret, Side.DIALLING, *greeting, self.channel) for secret in self.secrets.values()]
+        proofs = [meeting_proof(secret, Side.DIALLING, *greeting, self.channel)
+                  for several in self.secrets.values() for secret in several]
         return Meet(self.instance, filled(proofs, self.entropy))
 
     def met(self, greeting: tuple[str, bytes, bytes], frame: Met) -> frozenset[bytes]:
         """The handles of the spaces that both keep. Raises `RelayMisbehaved` for an answer that proves nothing."""
-        handles = found(self.secrets, Side.ANSWERING, greeting, self.channel, frame.proofs)
+        handles = frozenset(found(self.secrets, Side.ANSWERING, greeting, self.channel, frame.proofs))
         if not handles:
             misbehaved("the relay claims to know this device, and proves nothing")
         return handles
@@ -55,7 +69,7 @@ class Acquaintances:
     `instance` is what its own relay is announced as; zeros: it has none.
     """
 
-    secrets: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
+    secrets: Mapping[bytes, Collection[bytes]] = field(default_factory=dict, repr=False)
     instance: bytes = bytes(ID_BYTES)
 
     def approach(self, certificate: bytes | None) -> Approach:

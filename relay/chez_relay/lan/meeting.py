@@ -6,7 +6,7 @@ it proved, and for these alone: it may make, open, write and read no other, and 
 relay is storage for nobody else. It takes no pieces of attachments either: it reads those of its home (`pieces`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,14 +25,14 @@ _NOT_MET: Final = Refused(Code.STRANGER, "nothing that both sides keep was prove
 
 @dataclass(slots=True)
 class Acquaintances:
-    """Whom a relay serves: the meeting secret of each space, by handle; `channel` stands for its certificate.
+    """Whom a relay serves: the meeting secrets of each space, by handle; `channel` stands for its certificate.
 
     `entropy` gives random bytes.
     """
 
     entropy: Callable[[int], bytes]
     channel: bytes = PLAIN_CHANNEL
-    secrets: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
+    secrets: Mapping[bytes, Collection[bytes]] = field(default_factory=dict, repr=False)
     grace: float = 60.0
     """Seconds for who is here to fetch the keys that replaced those that it was met by."""
     changed: Callable[[], None] = lambda: None
@@ -68,10 +68,9 @@ class Meeting:
     def meet(self, frame: Meet, by: Signatures, incarnation: bytes) -> Met | None:
         """The answer to a device's proofs; None for a stranger."""
         greeting = (by.relay, by.client_nonce, by.relay_nonce)
-        handles = found(self.known.secrets, Side.DIALLING, greeting, self.known.channel, frame.proofs)
-        if not handles:
+        self.met = found(self.known.secrets, Side.DIALLING, greeting, self.known.channel, frame.proofs)
+        if not self.met:
             return None
-        self.met = {handle: self.known.secrets[handle] for handle in handles}
         self.instance = frame.instance
         self.known.came(self)
         proofs = [meeting_proof(secret, Side.ANSWERING, *greeting, self.known.channel)
@@ -96,7 +95,7 @@ class Meeting:
 
         For the store may have nothing of the space yet, where a role could be opened.
         """
-        return b"" if self.met.get(handle, b"") == self.known.secrets.get(handle) else None
+        return b"" if self.met.get(handle) in self.known.secrets.get(handle, ()) else None
 
     @property
     def gone(self) -> bool:
@@ -106,4 +105,4 @@ class Meeting:
     @property
     def outdated(self) -> bool:
         """Whether a space was proven by a secret that it has no more."""
-        return any(self.known.secrets.get(handle) != secret for handle, secret in self.met.items())
+        return any(secret not in self.known.secrets.get(handle, ()) for handle, secret in self.met.items())

@@ -29,7 +29,7 @@ from chez_relay.server import RelayServer, serving
 from chez_relay.storage import Storage
 from chez_relay.storage.copies import FILE_NAME, looking
 from chez_relay.storage.sqlite import SqliteStorage
-from chez_wire.lan import Guests, Listening, MeetingSecret, Report, Secrets
+from chez_wire.lan import Guests, Listening, Report, Secrets
 from chez_wire.limits import MIB
 from chez_wire.meeting import channel_of
 
@@ -65,11 +65,11 @@ async def _serve(data: Path, pieces: Path | None, host: str, port: int) -> None:
         return
     context, certificate = channel(secrets.token_bytes(32))
     async with AsyncExitStack() as stack:
-        storage: Storage = await _opened(data, {one.handle for one in first.spaces})
+        storage: Storage = await _opened(data, set(first.by_handle))
         stack.push_async_callback(storage.close)
         if pieces is not None:
             storage = WithPieces(storage, pieces)
-        known = Acquaintances(secrets.token_bytes, channel_of(certificate), _by_handle(first.spaces))
+        known = Acquaintances(secrets.token_bytes, channel_of(certificate), first.by_handle)
         known.changed = lambda: _say(Guests(sorted(known.instances)))
         try:
             server = await stack.enter_async_context(
@@ -89,7 +89,7 @@ async def _serve(data: Path, pieces: Path | None, host: str, port: int) -> None:
 async def _hear(lines: asyncio.StreamReader, server: RelayServer) -> None:
     """Serve what the home says, until it says nothing more."""
     while (said := await _secrets(lines)) is not None:
-        server.renew(_by_handle(said.spaces))
+        server.renew(said.by_handle)
 
 
 async def _lines() -> asyncio.StreamReader:
@@ -126,10 +126,6 @@ async def _opened(data: Path, handles: set[bytes]) -> Storage:
     except RelayError:
         shutil.rmtree(data, ignore_errors=True)
         return await SqliteStorage.open(data)
-
-
-def _by_handle(spaces: list[MeetingSecret]) -> dict[bytes, bytes]:
-    return {one.handle: one.secret for one in spaces}
 
 
 def _say(report: Report) -> None:
