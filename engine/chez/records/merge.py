@@ -162,8 +162,9 @@ class _Step:
     def _graph(self) -> Graph:
         graph = Graph(self._db, self._n, self._budget)
         if self._n is not None:
-            graph.waits = waiting.wants(self._db, self._n)
-            graph.due(*self._name, waiting.due(self._db, self._n, self._budget))
+            graph.waits, is_due = waiting.wants(self._db, self._n)
+            if is_due:
+                graph.due(*self._name, waiting.due(self._db, self._n, self._budget))
         return graph
 
     def _apply(self, graph: Graph) -> tuple[Document | None, list[Incoming], Ground | None]:

@@ -72,10 +72,11 @@ def park(db: Connection, record: int, row: int, floor: int, needs: Iterable[byte
                    [(record, hash, row) for hash in missing])
 
 
-def wants(db: Connection, record: int) -> bool:
-    """Whether any change of a record waits for another."""
-    found = db.execute("SELECT EXISTS (SELECT 1 FROM missing WHERE record = ?)", (record,)).fetchone()
-    return bool(found[0])
+def wants(db: Connection, record: int) -> tuple[bool, bool]:
+    """Whether any change of a record waits for another, and whether the turn of any has come."""
+    waits, is_due = db.execute("SELECT EXISTS (SELECT 1 FROM missing WHERE record = ?1), "
+                               "EXISTS (SELECT 1 FROM waiting WHERE record = ?1 AND missing = 0)", (record,)).fetchone()
+    return bool(waits), bool(is_due)
 
 
 def wanting(db: Connection, record: int, hash: bytes) -> list[Wanting]:

@@ -47,6 +47,7 @@ from chez.sync.entry import (
 )
 from chez.sync.heads import check_claim
 from chez.sync.offered import take_offers
+from chez.sync.outstanding import Outstanding, outstanding
 from chez.sync.received import Received
 from chez.sync.tally import Tally
 from chez_wire.envelope import entry_id
@@ -80,18 +81,19 @@ class Intake:
     now: int = 0
     """Unix milliseconds, for what is kept as evidence."""
     _tally: Tally = field(init=False)
+    _found: Outstanding = field(init=False)
     _parked: bool = False
+    _broken: bool = False
+    """Whether some chain is set aside."""
     _held: bool = False
     """Whether a checkpoint is to be taken in first: what comes after it would build on what is not here."""
     _folding: bool = False
     """Whether what is taken in comes from that."""
 
     def __post_init__(self) -> None:
-        self._tally = Tally(self.db, self.space, self.device, self.records, self.budget)
-        self._parked, self._held = (bool(one) for one in self.db.execute(
-            "SELECT EXISTS (SELECT 1 FROM parked WHERE space = ?1), "
-            "EXISTS (SELECT 1 FROM fetching WHERE space = ?1 AND purpose = 0) OR "
-            "EXISTS (SELECT 1 FROM gap WHERE space = ?1 AND settled = 0)", (self.space.n,)).fetchone())
+        self._found = found = outstanding(self.db, self.space.n)
+        self._tally = Tally(self.db, self.space, self.device, self.records, self.budget, found)
+        self._parked, self._held, self._broken = bool(found.parked), bool(found.held), bool(found.broken)
 
     def take(self, entries: Sequence[Entry]) -> Received:
         """Take in a page of the relay's log; what fails a check is set aside. Raises `HomeCopied`."""
@@ -123,8 +125,9 @@ class Intake:
         return self.received
 
     def left(self) -> bool:
-        """Whether something that is here waits for its turn."""
-        return self.records.owed(self.db, self.space.n) or bool(self._unlocked()) or self._tally.owed() or (
+        """Whether something that is here waits for its turn; to be asked before anything is taken in."""
+        return (bool(self._found.due) and self.records.owed(self.db, self.space.n)) or (
+            bool(self._found.locked and self._unlocked())) or self._tally.owed() or (
             self._parked and not self._held and parking.ready(self.db, self.space.n, len(self.space.membership)))
 
     @property
@@ -229,7 +232,8 @@ class Intake:
             return
         if inner.author == self.device and inner.sequence > (self.space.regains or (0, 0))[1]:
             raise _copied()
-        broken = parking.broken_before(self.db, self.space.n, inner.author, inner.sequence, inner.previous)
+        broken = parking.broken_before(self.db, self.space.n, inner.author, inner.sequence,
+                                       inner.previous) if self._broken else None
         if broken is not None:
             self._set_aside(signed, broken)
             raise BadEntry(f"its author's chain is set aside from entry {broken} on")
@@ -335,6 +339,7 @@ class Intake:
 
         It counts as another entry of its author beside those that may follow the same one.
         """
+        self._broken = True
         for parked in parking.break_off(self.db, self.space.n, signed, self.now):
             self._quarantine(None, f"its author's chain is set aside from entry {first or signed.inner.sequence} on",
                              parked.packed, signed.inner.author)

@@ -26,18 +26,22 @@ def waiting_spaces(db: Connection, device: bytes) -> set[int]:
 
     In the private space the journal's head may, and what others are to be told of a space.
     """
-    found = {n for (n,) in db.execute("SELECT DISTINCT space FROM statement WHERE sent = 0")}
-    if db.execute("SELECT EXISTS (SELECT 1 FROM change WHERE state = 1)").fetchone()[0]:
+    # Asked of every transaction, of which most leave nothing: at once.
+    said, changed, private = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM statement WHERE sent = 0), EXISTS (SELECT 1 FROM change WHERE state = 1), "
+        "(SELECT space.n FROM meta CROSS JOIN space ON space.n = meta.value WHERE key = 'private' AND ("
+        "EXISTS (SELECT 1 FROM space WHERE announce = 1) OR EXISTS (SELECT 1 FROM gone WHERE told = 0) "
+        "OR coalesce((SELECT max(number) FROM receipt), 0) > "
+        "coalesce((SELECT number FROM witness WHERE witness.space = space.n AND author = ?), 0)))",
+        (device,)).fetchone()
+    found = set() if private is None else {private}
+    if said:
+        found |= {n for (n,) in db.execute("SELECT DISTINCT space FROM statement WHERE sent = 0")}
+    if changed:
         # CROSS JOIN: the few changes that wait come first, not every record.
         found |= {n for (n,) in db.execute("SELECT DISTINCT record.space FROM change INDEXED BY outbox "
                                            "CROSS JOIN record ON record.n = change.record WHERE state = 1")}
-    private = db.execute(
-        "SELECT space.n FROM meta CROSS JOIN space ON space.n = meta.value WHERE key = 'private' AND ("
-        "EXISTS (SELECT 1 FROM space WHERE announce = 1) OR EXISTS (SELECT 1 FROM gone WHERE told = 0) "
-        "OR coalesce((SELECT max(number) FROM receipt), 0) > "
-        "coalesce((SELECT number FROM witness WHERE witness.space = space.n AND author = ?), 0))",
-        (device,)).fetchone()
-    return found if private is None else found | {private[0]}
+    return found
 
 
 def take_statements(db: Connection, space: int, gone: bytes | None) -> list[bytes]:
@@ -105,7 +109,10 @@ def put_into(db: Connection, space: int, batch: list[Waiting], entry: int) -> No
 
 def offers(db: Connection) -> list[Item]:
     """What the person's other devices need to open the spaces that they are to be told of; which were deleted."""
-    items = []
+    items: list[Item] = []
+    if not db.execute("SELECT EXISTS (SELECT 1 FROM space WHERE announce = 1) "
+                      "OR EXISTS (SELECT 1 FROM gone WHERE told = 0)").fetchone()[0]:
+        return items
     for n, relay in db.execute("SELECT n, relay FROM space WHERE announce = 1 ORDER BY n").fetchall():
         items.append(Item(SPACE, "", "", msgspec.msgpack.encode(hand_over(load_space(db, n), relay or ""))))
         announced(db, n)
@@ -115,10 +122,11 @@ def offers(db: Connection) -> list[Item]:
 
 def journal_head(db: Connection, space: int, device: bytes) -> list[Item]:
     """The head of a device's journal, when it moved since an entry of the private space last said it."""
-    head = db.execute("SELECT number, hash FROM receipt ORDER BY number DESC LIMIT 1").fetchone()
-    said = db.execute("SELECT number FROM witness WHERE space = ? AND author = ?", (space, device)).fetchone()
-    if head is None or (said is not None and said[0] >= head[0]):
+    row = db.execute("SELECT number, hash, (SELECT number FROM witness WHERE space = ? AND author = ?) "
+                     "FROM receipt ORDER BY number DESC LIMIT 1", (space, device)).fetchone()
+    if row is None or (row[2] is not None and row[2] >= row[0]):
         return []
+    head = row[:2]
     db.execute("INSERT OR REPLACE INTO witness (space, author, number, hash) VALUES (?, ?, ?, ?)",
                (space, device, *head))
     return [Item(JOURNAL_HEAD, "", "", head[0].to_bytes(8, "big") + head[1])]

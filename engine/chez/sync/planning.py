@@ -6,7 +6,7 @@ wrote is never in one entry: compressed together, the size would tell what the o
 of the other.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -88,7 +88,7 @@ def _cut(group: list[Waiting]) -> Iterator[list[Waiting]]:
     yield piece
 
 
-def by_epoch(statements: list[bytes]) -> Iterator[list[Item]]:
+def by_epoch(statements: Sequence[bytes]) -> Iterator[list[Item]]:
     """Statements as items of entries: a new epoch alone in one.
 
     What is before or after it may be sealed under the epoch that it ends; if it was itself,

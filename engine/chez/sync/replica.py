@@ -55,6 +55,7 @@ from chez.sync.outbox import (
     unheard,
     waiting_changes,
 )
+from chez.sync.outstanding import outstanding
 from chez.sync.owing import owes, said_by, untold
 from chez.sync.planning import by_epoch, plan
 from chez.sync.received import Received
@@ -153,11 +154,13 @@ class Replica:
         made: list[tuple[int, SignedEntry]] = []
         if self.mute or self.space.regains is not None:
             return made
-        self._stale = unheard(db, self.space)  # an epoch among it, with its keys, is what it is sealed under
-        self.refresh(db)
+        if said := has_statements(db, self.space.n):
+            self._stale = unheard(db, self.space)  # an epoch among it, with its keys, is what it is sealed under
+            self.refresh(db)
         now = self._now()  # one for all: an item's age counts from its entry's time
         right = role_of(self.space, self._device.id)
-        statements = take_statements(db, self.space.n, None if right is not None else self._device.id)
+        gone = None if right is not None else self._device.id
+        statements = take_statements(db, self.space.n, gone) if said else ()
         made += [self._append(db, now, STATEMENTS, items) for items in by_epoch(statements)]
         writes = right is not None and (self.space.private or right >= Role.WRITER)
         for batch, part in plan(waiting_changes(db, self.space.n)) if writes else ():
@@ -394,7 +397,7 @@ class Replica:
                                    (self.space.n, relay)).fetchone()
             advance(db, self.space.n, relay, entries[0].offset,
                     Cursor(entries[-1].offset, head or head_after(before, entries)))
-            (last,) = db.execute("SELECT coalesce(max(n), 0) FROM entry").fetchone()
+            last = self.relays.begun(db, relay)
             intake = Intake(db, relay, self.space, self._device.id, self._records, budget, now=self._now())
             received = self._taken(db, relay, intake.take(entries), budget)
             self.relays.came(db, self.space.n, relay, last)
@@ -443,7 +446,7 @@ class Replica:
     def recount(self, db: Connection) -> None:
         """A statement made here may decide which entries count: records follow, what is `left` of it in turns."""
         self.refresh(db)
-        tally = Tally(db, self.space, self._device.id, self._records, Budget(TURN))
+        tally = Tally(db, self.space, self._device.id, self._records, Budget(TURN), outstanding(db, self.space.n))
         self._tell(db, tally.end())
         if tally.owed():
             self._left = self._records.left = True

@@ -77,6 +77,13 @@ class Several:
             if (owed := self._owed.get(relay)) is not None:
                 owed |= rows
 
+    def begun(self, db: Connection, relay: int) -> int:
+        """The last row of all entries, before some are taken in from one relay (`came`); 0 if it is the only one."""
+        if not self.kept - {relay}:
+            return 0
+        (last,) = db.execute("SELECT coalesce(max(n), 0) FROM entry").fetchone()
+        return int(last)
+
     def came(self, db: Connection, space: int, relay: int, after: int) -> None:
         """Entries that were taken in above the row `after` came from one relay: the others may lack them.
 

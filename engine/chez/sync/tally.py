@@ -15,6 +15,7 @@ from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
 from chez.sync import recount, standing
 from chez.sync.entry import CHANGES
+from chez.sync.outstanding import Outstanding
 from chez_wire.limits import MIB
 
 __all__ = ("Notice", "Tally", "reconsider")
@@ -35,6 +36,8 @@ class Tally:
     device: bytes
     records: RecordStore
     budget: Budget | None
+    found: Outstanding
+    """What there was of the space when the transaction began."""
     refused: int = 0
     """How many changes were refused, and are in quarantine."""
     notices: list[Notice] = field(default_factory=list)
@@ -45,7 +48,17 @@ class Tally:
     _doubtful: set[bytes] | None = None
     _anew: set[bytes] = field(default_factory=set)
     """The authors to look into."""
-    _asides: bool | None = None
+    _asides: bool = field(init=False)
+    """Whether there are changes that count in no record."""
+    _again: bool = field(init=False)
+    """Whether records may be owed that they are made again."""
+    _upto: int = field(init=False)
+    """How many statements are in what is written down of which entries count."""
+
+    def __post_init__(self) -> None:
+        self._asides, self._again, self._upto = bool(self.found.aside), bool(self.found.recount), self.found.decided
+        if not (self.found.broken or self.found.forked):
+            self._doubtful = set()
 
     def doubtful(self, author: bytes) -> bool:
         """Whether not everything of an author counts, or that must be seen."""
@@ -82,8 +95,8 @@ class Tally:
         self._anew = set()
         flipped = reconsider(self.db, self.space, self.device, authors, self.notices)
         moved = {one.author for one in flipped}
-        self._doubtful = None
-        self.db.execute("UPDATE space SET decided = ? WHERE n = ?", (self.space.membership.decisions, self.space.n))
+        self._doubtful, self._again, self._upto = None, True, self.space.membership.decisions
+        self.db.execute("UPDATE space SET decided = ? WHERE n = ?", (self._upto, self.space.n))
         self._merge([item for author, item in doubted if author not in moved and self._standing(item) == COUNTS])
         aside = [item for author, item in doubted if author in moved or self._standing(item) != COUNTS]
         if aside:
@@ -104,25 +117,24 @@ class Tally:
 
     def owed(self) -> bool:
         """Whether it is to be found out what counts, or some records are to be made again."""
-        return not self._decided() or recount.owed(self.db, self.space.n)
+        return not self._decided() or (self._again and recount.owed(self.db, self.space.n))
 
     def _decided(self) -> bool:
         """Whether all statements that are here are in what is written down of which entries count."""
-        (upto,) = self.db.execute("SELECT decided FROM space WHERE n = ?", (self.space.n,)).fetchone()
-        return bool(upto == self.space.membership.decisions)
+        return self._upto == self.space.membership.decisions
 
     def _work_off(self) -> None:
         """Make records again that are owed it, as far as the budget goes."""
+        if not self._again:
+            return
         refused = recount.work_off(self.records.rows, self.db, self.space.n, self.budget)
         self.records.quarantine(self.db, self.space.n, refused)
         self.refused += len(refused)
 
     def _merge(self, items: list[Incoming]) -> None:
         self.refused += len(self.records.merge(self.db, self.space.n, items, self.budget))
-        if self._asides is None:
-            self._asides = bool(self.db.execute("SELECT EXISTS (SELECT 1 FROM aside WHERE space = ?)",
-                                                (self.space.n,)).fetchone()[0])
         if self._asides:
+            self._again = True
             recount.owe(self.db, self.space.n, recount.brings(self.db, self.space.n, items))
 
     def _standing(self, item: Incoming) -> int:
