@@ -1,10 +1,15 @@
 """Edits in place: nested values, and that the projection is what the document says."""
 
+import asyncio
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 import chez
 from chez import crypto
 from chez.records import automerge
+from chez.store.database import Database
 
 
 async def test_nested_edits_reach_the_document(tmp_path: Path) -> None:
@@ -41,3 +46,27 @@ async def test_an_import_during_an_edit_loses_neither(tmp_path: Path) -> None:
             assert (await home.import_file(again, connector="tempo")).updated == 3
         value = (await collection.get(record.id)).value
         assert (value["mine"], value["colour"]) == ("kept", "red")
+
+
+async def test_an_edit_begins_without_the_writers_thread_where_it_can(
+        home: chez.Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record in memory is copied at once; while the writer is busy, or the record is not in memory, it is asked."""
+    notes, looks = home.collection("notes"), []
+    await notes.put({"n": 0}, id="r")
+    look = Database.look
+
+    async def watched(database: Database, work: Any) -> Any:
+        looks.append(1)
+        return await look(database, work)
+
+    monkeypatch.setattr(Database, "look", watched)
+    for busy, expected in ((False, 1), (False, 0), (True, 1), (False, 0)):
+        looks.clear()
+        other = asyncio.gather(*(notes.put({"n": n}, id=f"other {n}") for n in range(3 * busy)))
+        await asyncio.sleep(0)
+        async with notes.edit("r") as draft:
+            draft["n"] += 1
+        await other
+        assert len(looks) == expected
+    assert (await notes.get("r")).value == {"n": 4}
+    assert len(await notes.history("r")) == 5

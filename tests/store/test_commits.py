@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -195,3 +196,32 @@ async def test_the_parts_of_a_commit_are_durable_when_they_answer(database: Data
     assert [str(answer) for answer in answers] == list("01234") and isinstance(answers[3], ValueError)
     found = await database.read(lambda db: db.execute("SELECT key FROM meta").fetchall())
     assert {key for (key,) in found} & set("01234") == set("0124")
+
+
+async def test_a_glance_is_taken_only_while_the_writer_has_nothing_to_do(database: Database) -> None:
+    """What it works with is the writer's: not while it writes or looks, nor while it still does for one who left."""
+    def here(_: Connection) -> int:
+        return threading.get_ident()
+
+    begun, end = threading.Event(), threading.Event()
+
+    def long(_: Connection) -> None:
+        begun.set()
+        end.wait(30)
+
+    assert database.glance(here) == threading.get_ident()
+    written = database.submit(here)
+    assert database.glance(here) is None
+    assert await written != threading.get_ident()
+    assert database.glance(here) == threading.get_ident()
+    looking = asyncio.create_task(database.look(long))
+    await asyncio.to_thread(begun.wait, 30)
+    assert database.glance(here) is None
+    looking.cancel()
+    assert isinstance((await asyncio.gather(looking, return_exceptions=True))[0], asyncio.CancelledError)
+    assert database.glance(here) is None
+    end.set()
+    await database.look(here)
+    assert database.glance(here) == threading.get_ident()
+    await database.close()
+    assert database.glance(here) is None

@@ -14,6 +14,7 @@ from chez.records import automerge
 from chez.records.conflicts import Conflict, conflicts_of
 from chez.records.cursors import FieldPath
 from chez.records.diff import write_difference
+from chez.records.draft import Draft
 from chez.records.engine import Engine
 from chez.records.feed import FeedPage
 from chez.records.news import Follower
@@ -109,8 +110,11 @@ class Collection(Generic[T]):
         """
         engine = self._engine
         async with self._alone(id):
-            draft = await engine.database.look(
-                lambda db: engine.records.begin_edit(db, engine.space, self.name, id))
+            draft: Draft | None = engine.database.glance(
+                lambda db: engine.records.edit_at_hand(db, engine.space, self.name, id))
+            if draft is None:
+                draft = await engine.database.look(
+                    lambda db: engine.records.begin_edit(db, engine.space, self.name, id))
             opened = self._form.open(id, draft.value)
             try:
                 yield opened.value

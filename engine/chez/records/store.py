@@ -10,7 +10,6 @@ imported record came from) and `_version` (of its form; see `records/reserved.py
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from chez.records.conflicts import resolution
 from chez.records.cursors import FieldPath, cursor_at, position_of
 from chez.records.derived import derive
 from chez.records.diff import same, write_difference
+from chez.records.draft import Draft
 from chez.records.encode import encode_fields, expanded, is_flat
 from chez.records.imported import identity_change
 from chez.records.merge import Incoming, Refusal, merge, work_off
@@ -47,29 +47,6 @@ _RELEASED: Final = 32_768
 
 _STAND_IN: Final = b"edit"
 """The actor of an edit that is made once more: it never leaves the device."""
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A copy of a record as an edit began: its document, that one's heads, and its value.
-
-    `first` are the changes of a migration that the edit builds on, `partless` the maps of the document without a
-    part of a counter.
-    """
-
-    collection: str
-    id: str
-    document: Document
-    heads: list[bytes]
-    value: dict[str, Value]
-    first: tuple[RawChange, ...] = ()
-    partless: set[bytes] = field(default_factory=set)
-
-    def migrated(self, value: dict[str, Value]) -> "Draft":
-        """The same upon a migration to `value`."""
-        document, first = derive(self.document, self.value, value)
-        return Draft(self.collection, self.id, document, document.get_heads(), automerge.extract(document),
-                     tuple(first))
 
 
 class RecordStore:
@@ -126,16 +103,18 @@ class RecordStore:
         put_all(self._rows, db, puts, lambda one: self.put(db, one.space, one.collection, one.id, one.value, one.over))
         return [None] * len(puts)
 
-    def begin_edit(self, db: Connection, space: int, collection: str, id: str) -> "Draft":
+    def begin_edit(self, db: Connection, space: int, collection: str, id: str) -> Draft:
         """A copy of a record to be edited. Raises `NotFound`."""
         self.permit(space)
-        row = self._here(db, space, collection, id)
-        document = self._rows.load(db, row.n).fork()
-        document.set_actor(self.actor)
-        return Draft(collection, id, document, document.get_heads(), row.value,
-                     partless=set(self._rows.partless(row.n)))
+        return self._draft(db, self._here(db, space, collection, id))
 
-    def end_edit(self, db: Connection, space: int, draft: "Draft", change: bytes, after: dict[str, Value]) -> None:
+    def edit_at_hand(self, db: Connection, space: int, collection: str, id: str) -> Draft | None:
+        """As `begin_edit`, of a record whose document is in memory: a matter of microseconds. None for another."""
+        self.permit(space)
+        row = self._here(db, space, collection, id)
+        return None if self._rows.warm(row.n) is None else self._draft(db, row)
+
+    def end_edit(self, db: Connection, space: int, draft: Draft, change: bytes, after: dict[str, Value]) -> None:
         """Take in a draft that `change` turned into `after`; it merges with what arrived meanwhile."""
         self.permit(space)
         info = automerge.read_change(change)
@@ -340,6 +319,12 @@ class RecordStore:
         if row is None or row.state != HERE:
             raise NotFound(f"there is no record {id!r} in {collection!r}")
         return row
+
+    def _draft(self, db: Connection, row: Row) -> Draft:
+        document = self._rows.load(db, row.n).fork()
+        document.set_actor(self.actor)
+        return Draft(row.collection, row.id, document, document.get_heads(), row.value,
+                     partless=set(self._rows.partless(row.n)))
 
     def _begin(self, db: Connection, space: int, collection: str, id: str, row: Row | None, value: dict[str, Value],
                changes: list[RawChange], origin: str | None) -> None:

@@ -152,6 +152,10 @@ class Database:
     _closed: bool = False
     _asker: aiosqlite.Connection | None = None
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _looks: int = 0
+    """How many looks the writer's thread was asked for, counted by the loop,"""
+    _looked: int = 0
+    """and how many it took, counted by that thread."""
     _log: Log = field(init=False)
 
     def __post_init__(self) -> None:
@@ -211,7 +215,23 @@ class Database:
         """
         if self._closed or self.read_only or self._committer is not None:
             return await self.write(work)
-        return await _run(self._writer, partial(_reading, work))
+        self._looks += 1
+        return await _run(self._writer, partial(self._looking, work))
+
+    def glance(self, work: Callable[[Connection], T | None]) -> T | None:
+        """As `look`, of what takes no longer than the way to the writer's thread, at once: on the loop's own.
+
+        None while that thread has something to do, for what it works with is its own then; whoever gets None looks.
+        """
+        if self._closed or self.read_only or self._committer is not None or self._looks != self._looked:
+            return None
+        return _reading(work, self._writer._conn)
+
+    def _looking(self, work: Callable[[Connection], T], db: Connection) -> T:
+        try:
+            return _reading(work, db)
+        finally:
+            self._looked += 1  # not where it was asked for: whoever asked may be cancelled meanwhile
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on the reading connection; it sees everything committed before."""
