@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chez_relay import storage as s
 from chez_relay.storage import space_rows
-from chez_relay.storage.entry_rows import TOGETHER, together
+from chez_relay.storage.batches import TOGETHER, together
 from chez_relay.storage.migrations import steps
 from chez_relay.storage.tables import Tables
 from chez_wire.envelope import entry_id
@@ -71,9 +71,9 @@ def test_a_group_is_as_its_entries_one_by_one(groups: list[list[s.AddEntry]], re
 
 @given(st.integers(0, 300))
 def test_a_run_is_cut_into_parts_that_one_statement_writes(count: int) -> None:
-    """All are there, in order, in parts of known sizes and at most three alone."""
+    """All are there, in order, in parts of known sizes, the largest first and at most three alone."""
     run = [s.AddEntry(b"handle", number.to_bytes(32, "big"), b"", False, b"key") for number in range(count)]
     parts = list(together(run))
     assert [one for part in parts for one in part] == run
     sizes = [len(part) for part in parts]
-    assert {*sizes} <= {*TOGETHER, 1} and sizes.count(1) < min(TOGETHER)
+    assert {*sizes} <= {*TOGETHER} and sizes == sorted(sizes, reverse=True) and sizes.count(1) < TOGETHER[-2]

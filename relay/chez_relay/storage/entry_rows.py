@@ -1,42 +1,24 @@
-"""Entries of the log that come together are written by one statement, on the open transaction of `Tables`.
-
-Python's binding lets other threads run at each statement and then waits for its turn again, up to five milliseconds
-of it while the event loop is busy: three hundred statements of a group waited three hundred times.
-"""
+"""Entries of the log that come together are written by one statement, on the open transaction of `Tables`."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from chez_relay.storage import AddEntry, Quotas, Result, Stored
+from chez_relay.storage.batches import TOGETHER, values
 from chez_relay.storage.integrity import Damaged
 from chez_relay.storage.space_rows import PLACES, SpaceRow, SpaceRows
 from chez_wire.envelope import fold_head
 
-__all__ = ("EntryRows", "together")
-
-TOGETHER: Final = (64, 16, 4)
-"""How many rows one statement may write: few kinds of statements, which SQLite prepares once."""
+__all__ = ("EntryRows",)
 
 _INSERTS: Final = {
     # Where a row can't be written those before it stay (FAIL): to undo a statement by itself (ABORT) SQLite first
     # writes down all pages as they were.
-    count: "INSERT OR FAIL INTO entries (place, space, entry, head, control, envelope) VALUES "
-           + ", ".join(["(?, ?, ?, ?, ?, ?)"] * count)
+    count: "INSERT OR FAIL INTO entries (place, space, entry, head, control, envelope) " + values(count, 6)
     for count in TOGETHER
 }
-
-
-def together(requests: Sequence[AddEntry]) -> Iterator[Sequence[AddEntry]]:
-    """Cut a run of requests into parts that one statement can write, and those left over one by one."""
-    first = 0
-    for count in TOGETHER:
-        while len(requests) - first >= count:
-            yield requests[first:first + count]
-            first += count
-    for last in range(first, len(requests)):
-        yield requests[last:last + 1]
 
 
 @dataclass(slots=True)
@@ -64,17 +46,17 @@ class EntryRows:
         (Refused, there already, or damaged: who asked finds out which by asking one by one.)
         """
         ends: dict[bytes, _End] = {}
-        values: list[object] = []
+        bound: list[object] = []
         results: list[Result] = []
         for request in requests:
             end = self._end(ends, request)
             if end is None:
                 return None
-            values += (end.space.number * PLACES + end.last, end.space.number, request.entry, end.head,
+            bound += (end.space.number * PLACES + end.last, end.space.number, request.entry, end.head,
                        request.control, request.envelope)
             results.append(Stored(end.last, end.head, fresh=True))
         try:
-            self._db.execute(_INSERTS[len(requests)], values)
+            self._db.execute(_INSERTS[len(requests)], bound)
         except sqlite3.IntegrityError:  # one is there already
             self._undo(ends)
             return None

@@ -20,6 +20,7 @@ from chez_relay.storage import (
     SealedPacket,
     SpaceKeys,
 )
+from chez_relay.storage.batches import TOGETHER, together, values
 from chez_relay.storage.integrity import Damaged, blob, intact, seal
 from chez_relay.storage.refusals import NO_PACKET, NO_SPACE, NOT_OWNER, OTHER_RECOVERY_KEY, OTHER_SPACE_KEYS
 from chez_relay.storage.rotation import packets_over_quota, rotated
@@ -35,6 +36,15 @@ PLACES: Final = 2**32
 
 MAX_CACHED_SPACES: Final = 16_384
 """Spaces remembered between groups, about 1 KB each."""
+
+_UPDATES: Final = {
+    # As in `entry_rows`, FAIL lets SQLite write down nothing beforehand: a failure undoes the whole group.
+    count: f"WITH after (space, last, head, data, control, blobs, dropped, seal) AS ({values(count, 8)})"
+           " UPDATE OR FAIL spaces SET last = after.last, head = after.head, data_bytes = after.data,"
+           " control_bytes = after.control, blob_bytes = after.blobs, last_drop = after.dropped, seal = after.seal"
+           " FROM after WHERE spaces.space = after.space"
+    for count in TOGETHER
+}
 
 SWEEP_BYTES: Final = 8 * MIB
 """Bytes of deleted spaces that one `Expire` removes: a group takes no longer than another."""
@@ -107,12 +117,9 @@ class SpaceRows:
 
     def write(self) -> None:
         """Store the counters of all spaces that changed."""
-        self._db.executemany(
-            "UPDATE spaces SET last = ?, head = ?, data_bytes = ?, control_bytes = ?, blob_bytes = ?,"
-            " last_drop = ?, seal = ? WHERE space = ?",
-            [(s.last, s.head, s.data_bytes, s.control_bytes, s.blob_bytes, s.drop, s.seal(handle), s.number)
-             for handle, s in self._changed.items()],
-        )
+        for part in together(list(self._changed.items())):
+            self._db.execute(_UPDATES[len(part)], [value for handle, s in part for value in (
+                s.number, s.last, s.head, s.data_bytes, s.control_bytes, s.blob_bytes, s.drop, s.seal(handle))])
         self._changed.clear()
 
     def forget(self) -> None:

@@ -40,8 +40,9 @@ from chez_relay.storage import (
     SpaceInfo,
     Stored,
 )
+from chez_relay.storage.batches import together
 from chez_relay.storage.dropped_rows import DroppedRows
-from chez_relay.storage.entry_rows import EntryRows, together
+from chez_relay.storage.entry_rows import EntryRows
 from chez_relay.storage.inbox_rows import InboxRows
 from chez_relay.storage.integrity import SQLITE_ERRORS, Damaged, blob, unsound
 from chez_relay.storage.refusals import DAMAGED, NO_CHUNK, NO_SPACE, PAGE_AHEAD, ROTATED, over_blob_quota, over_quota
