@@ -81,13 +81,19 @@ def filled(proofs: Collection[bytes], entropy: Callable[[int], bytes]) -> list[b
 
     `entropy` gives random bytes.
     """
-    size = max(LEAST_PROOFS, 1 << (len(proofs) - 1).bit_length()) if proofs else LEAST_PROOFS
-    return sorted([*proofs, *(entropy(ID_BYTES) for _ in range(size - len(proofs)))])
+    return sorted([*proofs, *(entropy(ID_BYTES) for _ in range(_filled_size(len(proofs)) - len(proofs)))])
+
+
+def _filled_size(count: int) -> int:
+    return max(LEAST_PROOFS, 1 << (count - 1).bit_length()) if count else LEAST_PROOFS
 
 
 def found(secrets: Mapping[bytes, Collection[bytes]], side: Side, greeting: tuple[str, bytes, bytes], channel: bytes,
           proofs: Collection[bytes]) -> dict[bytes, bytes]:
     """The handles that the other `side` proved, of those whose `secrets` are given, each with the secret it did by."""
     told = frozenset(proofs)
+    count = sum(map(len, secrets.values()))
+    for _ in range(_filled_size(count) - count):  # it takes as long for any number up to that: the time would tell it
+        meeting_proof(PLAIN_CHANNEL, side, *greeting, channel)
     return {handle: secret for handle, several in secrets.items() for secret in reversed(tuple(several))
             if meeting_proof(secret, side, *greeting, channel) in told}

@@ -305,8 +305,8 @@ async def test_attachments_come_from_who_has_them(tmp_path: Path) -> None:
                 while not taker._network.places():  # who was dialled knows where the other is from its announcement
                     await taker.lan.status()
             assert b"".join([part async for part in taker.blobs.read(note.value["file"])]) == content
-        stores = [tmp_path / name / "lan" / "relay.sqlite" for name in ("a", "b")]
-        assert all(stored(store) == 0 for store in stores)
+        stores = [*tmp_path.glob("?/lan/*/relay.sqlite")]
+        assert len(stores) == 2 and all(stored(store) == 0 for store in stores)
 
 
 def stored(store: Path) -> int:
@@ -332,3 +332,17 @@ async def test_a_device_that_missed_a_removal_is_still_known(tmp_path: Path) -> 
                 await b.collection("notes").put({}, id="of b")
                 await here(a, "of b")
             assert await ids(c) == set()
+
+
+async def test_a_wiped_home_leaves_nothing_of_it(tmp_path: Path) -> None:
+    """What a home's relay stored goes with the home."""
+    async with alone(tmp_path) as (a, b):
+        async with on_street(Street(), a, b):
+            await a.collection("notes").put({}, id="one")
+            await here(b, "one")
+        assert [*tmp_path.glob("a/lan/*/relay.sqlite")]
+        (tmp_path / "a" / "lan" / "of another device").mkdir()
+        async with on_street(Street(), a):
+            assert not (tmp_path / "a" / "lan" / "of another device").exists()
+    done = await chez.wipe(tmp_path / "a")
+    assert done.left == () and not (tmp_path / "a").exists()

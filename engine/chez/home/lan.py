@@ -29,7 +29,7 @@ from chez_wire.limits import MAX_SPACES_PER_CONNECTION
 __all__ = ("Lan", "LanPeer", "LanStatus", "Network")
 
 FOLDER: Final = "lan"
-"""Of the home's folder: the store of its own relay, sealed bytes that may be deleted at any time."""
+"""In the home's folder, for the store of its own relay: sealed bytes that may be deleted at any time."""
 
 _KEY: Final = "lan"
 _SETTLE: Final = 0.25
@@ -77,6 +77,8 @@ class Network:
         self._state: tuple[tuple[bytes, bytes, int], ...] = ()
         self._found: dict[bytes, tuple[bytes, ...]] = {}
         self._folder = path / FOLDER
+        # A copied home that became another device must not go on with the copied store: two would have one name.
+        self._store = self._folder / device.id.hex()[:16]
         self._pieces = path / PIECES
         self._database = database
         self._spaces = spaces
@@ -92,7 +94,7 @@ class Network:
         """See `Lan.on`."""
         await self._database.write(lambda db: _keep(db, b"1"))
         if self._connected:
-            self._begin()
+            await self._begin_tidily()
 
     async def off(self) -> None:
         """See `Lan.off`."""
@@ -115,8 +117,7 @@ class Network:
         """Be on the network while the block lasts, if the person wants it. Entered when the home connects."""
         self._connected = True
         if await self._database.read(_is_on):
-            await self._forget_old()
-            self._begin()
+            await self._begin_tidily()
         try:
             yield
         finally:
@@ -141,21 +142,28 @@ class Network:
         if self._service is not None:
             self._service.renew()
 
-    async def _forget_old(self) -> None:
-        """Forget the relays of devices that were not met for long."""
+    async def _begin_tidily(self) -> None:
+        """Forget the relays of devices that were not met for long, and another device's store; then begin."""
+        await asyncio.to_thread(self._tidy)
         before = int(time.time()) - KEPT_SECONDS
-        if await self._database.read(lambda db: not met_relays(db)):
-            return
-        await self._database.write(lambda db: forget_relays(db, before))
-        left = await self._database.read(met_relays)
-        for held in self._spaces.all.values():
-            held.replica.relays.kept &= left | {link.relay for link in self._syncing.links}
+        met = await self._database.read(met_relays)
+        if met:
+            await self._database.write(lambda db: forget_relays(db, before))
+            gone = met - await self._database.read(met_relays)
+            for held in self._spaces.all.values():
+                held.replica.relays.kept -= gone
+        self._begin()
+
+    def _tidy(self) -> None:
+        for other in self._folder.glob("*"):
+            if other != self._store:
+                shutil.rmtree(other, ignore_errors=True)
 
     def _begin(self) -> None:
         if self._task is not None:
             return
         named = own_addresses() if os.environ.get(INTERFACES) else []
-        self._service = Service(self._folder, self._pieces, self._secrets, self._syncing, self.find(),
+        self._service = Service(self._store, self._pieces, self._secrets, self._syncing, self.find(),
                                 named[0] if len(named) == 1 else "0.0.0.0", crypto.random_bytes)
         self._task = asyncio.create_task(self._service.run())
         self._loop = asyncio.get_running_loop()

@@ -27,7 +27,7 @@ from chez.store.keyring import KEYRING_FILE, remove_key
 __all__ = ("Wiped", "wipe")
 
 _OURS: Final = (
-    "chez.db*", "chez.key.new", "chez.recovering", f"{KEYRING_FILE}.new", "blobs", "jobs", ".backup-*",
+    "chez.db*", "chez.key.new", "chez.recovering", f"{KEYRING_FILE}.new", "blobs", "jobs", "lan", ".backup-*",
     "owner.sock", "owner.socket", "owner.socket.new", "unexpected.txt",
 )
 """What a home holds beside its keys and the files that a wipe itself needs."""
