@@ -37,7 +37,7 @@ def bundle_of(maker: Reader, base: tuple[bytes, Manifest] | None = None,
               budget: int = PLENTY) -> tuple[Manifest, list[Packed]]:
     """The manifest of a checkpoint of all that is here, and the parts of its last bundle; made a budget at a time."""
     db, space = maker.db, maker.replica.space
-    assert making.begin(db, space.n, base)
+    assert making.begin(db, space.n, base, relay=1)
     while not making.work(db, space, maker.member.keys.id, maker.random.randbytes, Budget(budget)):
         pass
     manifest = making.finished(db, space.n)
@@ -64,7 +64,7 @@ def reader(world: World, manifest: Manifest, purpose: int = taking.TAKE) -> Read
     data = Item(MANIFEST, "", "", msgspec.msgpack.encode(manifest)).data
     new.db.execute("INSERT INTO checkpoint (space, entry, author, body, state, position) VALUES (1, ?, ?, ?, 0, 1)",
                    (bytes(32), world.owner.keys.id, data))
-    taking.begin(new.db, 1, bytes(32), purpose)
+    taking.begin(new.db, 1, 1, bytes(32), purpose)
     return new
 
 
@@ -72,7 +72,7 @@ def read(new: Reader, bundles: list[list[Packed]], budget: int = PLENTY) -> Vect
     """Read it from these parts, a budget at a time; raises what refuses it."""
     random, space = Random(3), new.replica.space
     number = 0
-    while (now := taking.reading(new.db, space)) is not None and not now.done:
+    while (now := taking.reading(new.db, space, 1)) is not None and not now.done:
         if now.wanted():
             part = bundles[now.number][now.part]
             now.arrived([one.data for one in seal_part(part, space.id, space.epoch, nonces(random))])

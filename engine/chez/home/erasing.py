@@ -16,10 +16,11 @@ __all__ = ("erase",)
 _OF_RECORDS: Final = ("missing", "waiting", "snapshot", "unsent", "reversal", "carried", "change")
 """The tables that hold rows of records, those that name others first."""
 
+_OF_READINGS: Final = ("folding", "staged_entry", "staged_change")
 _OF_ENTRIES: Final = ("lacking", "sealed", "aside")
 _OF_SPACES: Final = ("entry", "named", "branch", "recount", "parked", "locked", "set_aside", "quarantine", "cursor",
-                     "relay_head", "gap", "claim", "alarm", "witness", "checkpoint", "vouch", "fetching", "folding",
-                     "staged_entry", "staged_change", "draft", "draft_author", "gathered", "drafted", "segment",
+                     "relay_head", "gap", "claim", "alarm", "witness", "checkpoint", "vouch", "fetching",
+                     "draft", "draft_author", "gathered", "drafted", "segment",
                      "parting", "statement", "epoch")
 
 
@@ -39,6 +40,8 @@ def erase(db: Connection, n: int, touch: Callable[[str, str], None]) -> None:
         db.execute(f"DELETE FROM {table} WHERE entry IN (SELECT n FROM entry WHERE space = ?)", (n,))
     for (blob,) in db.execute("SELECT n FROM blob WHERE space = ?", (n,)).fetchall():
         tables.abandon(db, blob)
+    for table in _OF_READINGS:
+        db.execute(f"DELETE FROM {table} WHERE reading IN (SELECT n FROM fetching WHERE space = ?)", (n,))
     db.execute("DELETE FROM parted WHERE parting IN (SELECT n FROM parting WHERE space = ?)", (n,))
     for table in _OF_SPACES:
         db.execute(f"DELETE FROM {table} WHERE space = ?", (n,))

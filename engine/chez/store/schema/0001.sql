@@ -361,45 +361,49 @@ CREATE TABLE vouch (                  -- vouches that were heard of
     PRIMARY KEY (space, entry)
 ) WITHOUT ROWID;
 
-CREATE TABLE fetching (               -- the checkpoint that is being read, and how far
-    space      INTEGER PRIMARY KEY REFERENCES space,
+CREATE TABLE fetching (               -- the checkpoint that is being read at a relay, and how far
+    n          INTEGER PRIMARY KEY,
+    space      INTEGER NOT NULL REFERENCES space,
+    relay      INTEGER NOT NULL REFERENCES relay,
     checkpoint BLOB NOT NULL,
     purpose    INTEGER NOT NULL,      -- 0 to take it in, 1 to compare it with what is here
     bundle     INTEGER NOT NULL,
     part       INTEGER NOT NULL,
-    stage      INTEGER NOT NULL       -- of the bundle: 0 parts come, 1 chains fold, 2 entries are taken in
+    stage      INTEGER NOT NULL,      -- of the bundle: 0 parts come, 1 chains fold, 2 entries are taken in
+    UNIQUE (space, relay)
 );
 
 CREATE TABLE folding (                -- of the bundle being read, each author's chain, and how far it was gone through
-    space    INTEGER NOT NULL REFERENCES space,
+    reading  INTEGER NOT NULL REFERENCES fetching,
     author   BLOB NOT NULL,
     sequence INTEGER NOT NULL,
     hash     BLOB NOT NULL,
     ordinal  INTEGER NOT NULL,        -- changes so far
-    PRIMARY KEY (space, author)
+    PRIMARY KEY (reading, author)
 ) WITHOUT ROWID;
 
 CREATE TABLE staged_entry (           -- and what is there of its entries
-    space    INTEGER NOT NULL REFERENCES space,
+    reading  INTEGER NOT NULL REFERENCES fetching,
     author   BLOB NOT NULL,
     sequence INTEGER NOT NULL,
     frame    BLOB NOT NULL,
     hash     BLOB,
-    PRIMARY KEY (space, author, sequence)
+    PRIMARY KEY (reading, author, sequence)
 ) WITHOUT ROWID;
 
 CREATE TABLE staged_change (
-    space      INTEGER NOT NULL REFERENCES space,
+    reading    INTEGER NOT NULL REFERENCES fetching,
     author     BLOB NOT NULL,
     ordinal    INTEGER NOT NULL,
     collection TEXT NOT NULL,
     id         TEXT NOT NULL,
     bytes      BLOB NOT NULL,
-    PRIMARY KEY (space, author, ordinal)
+    PRIMARY KEY (reading, author, ordinal)
 ) WITHOUT ROWID;
 
 CREATE TABLE draft (                  -- the checkpoint that is being made
     space INTEGER PRIMARY KEY REFERENCES space,
+    relay INTEGER NOT NULL REFERENCES relay, -- which gets its segments
     base  BLOB,                       -- the manifest whose first bundles it names again
     kept  INTEGER NOT NULL,           -- how many of them
     parts INTEGER NOT NULL            -- how many parts of its last bundle are written

@@ -75,13 +75,15 @@ class Desk:
         answer, self.answer = self.answer, None
         if answer is not None and answer.drop:
             learn(db, space.n, site.log(db), answer.drop)
-        if (now := taking.reading(db, space)) is not None:
+        if (now := taking.reading(db, space, self.relay)) is not None:
             return self._read(db, now)
         known = manifests(db, space.n, HEARD, MADE, SOUND, TAKEN)
         lacking = next((entry for entry, _, manifest in known
                         if entry not in site.lacking and not site.holds(db, manifest)), None)
         if lacking is not None:
-            taking.begin(db, space.n, lacking, taking.TAKE)
+            # What was begun at a relay that the home has no more is nobody's.
+            taking.clear(db, space.n, *(taking.readers(db, space.n) - replica.relays.kept))
+            taking.begin(db, space.n, self.relay, lacking, taking.TAKE)
             return Again()
         if replica.behind(db, self.relay):
             self._settle(db)
@@ -92,7 +94,7 @@ class Desk:
 
     def got(self, db: Connection, segments: list[bytes]) -> None:
         """The segments that were asked for came."""
-        now = taking.reading(db, self.replica.space)
+        now = taking.reading(db, self.replica.space, self.relay)
         if now is None:
             return
         try:
@@ -104,10 +106,10 @@ class Desk:
 
     def missing(self, db: Connection) -> None:
         """The checkpoint that is being read can't be, at this relay and now."""
-        now = taking.reading(db, self.replica.space)
+        now = taking.reading(db, self.replica.space, self.relay)
         if now is not None:
             self.site.lacking.add(now.checkpoint)
-            taking.clear(db, self.replica.space.n)
+            taking.clear(db, self.replica.space.n, self.relay)
             self.replica.hear()
 
     def put(self, db: Connection, ids: Iterable[bytes]) -> None:
@@ -143,7 +145,7 @@ class Desk:
             if not self.site.holds(db, now.manifest):
                 self.site.lacking.add(now.checkpoint)  # something of it is not taken in here, nor will be
             set_state(db, self.replica.space.n, now.checkpoint, TAKEN if now.purpose == taking.TAKE else SOUND)
-            taking.clear(db, self.replica.space.n)
+            taking.clear(db, self.replica.space.n, self.relay)
             self.replica.hear()  # what was parked has its turn now
         return Again(received)
 
@@ -155,7 +157,7 @@ class Desk:
 
     def _refuse(self, db: Connection, entry: bytes, error: BadEntry) -> None:
         space = self.replica.space
-        taking.clear(db, space.n)
+        taking.clear(db, space.n, *taking.readers(db, space.n))
         self.replica.hear()
         heard.refuse(db, space.n, entry, error.message)
         (author,) = db.execute("SELECT author FROM checkpoint WHERE space = ? AND entry = ?",

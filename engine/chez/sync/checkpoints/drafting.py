@@ -12,8 +12,8 @@ from chez.store.database import Connection
 from chez.sync.checkpoints import making
 from chez.sync.checkpoints.errands import Again, Answer, Ask, Errand, Put, Send
 from chez.sync.checkpoints.format import Manifest
-from chez.sync.checkpoints.heard import HEARD, MADE, SOUND, TAKEN, manifest_of, manifests, set_state
-from chez.sync.checkpoints.order import standing, upto_of
+from chez.sync.checkpoints.heard import HEARD, MADE, SOUND, TAKEN, manifest_of, manifests, set_state, state_of
+from chez.sync.checkpoints.order import last_known, standing, upto_of
 from chez.sync.checkpoints.policy import worth
 from chez.sync.checkpoints.site import Site
 from chez.sync.entry import MANIFEST, Item
@@ -42,7 +42,13 @@ class Drafting:
         role = role_of(space, replica.device)
         if role is None or role < Role.WRITER:
             return None
-        if db.execute("SELECT 1 FROM draft WHERE space = ?", (space.n,)).fetchone() is None:
+        row = db.execute("SELECT relay FROM draft WHERE space = ?", (space.n,)).fetchone()
+        if row is not None and row[0] != self.site.relay:
+            if row[0] in replica.relays.kept:
+                return None  # that one gets its segments
+            making.clear(db, space.n)  # it may never be met again, and what it has is not here any more
+            replica.checkpoint_wanted, row = True, None
+        if row is None:
             return self._begin(db, answer) if replica.checkpoint_wanted or self._worth(db) else None
         if not making.written(db, space.n):
             making.work(db, space, replica.device, replica.entropy, Budget(TURN))
@@ -52,24 +58,35 @@ class Drafting:
         return self._publish(db, answer)
 
     def _begin(self, db: Connection, answer: Answer | None) -> Errand:
-        replica, n = self.site.replica, self.site.space
-        for entry, _, manifest in manifests(db, n, MADE, SOUND, TAKEN):
-            if entry in self.site.dead or not self.site.holds(db, manifest):
+        site, n = self.site, self.site.space
+        stands = self._stands(db)
+        for entry, _, manifest in manifests(db, n, HEARD, MADE, SOUND, TAKEN):
+            if entry in site.dead or not site.holds(db, manifest):
                 continue
+            if state_of(db, n, entry) == HEARD and (stands is None or stands[0] != entry):
+                continue  # nobody whose word counts compared it
             if answer is None or answer.entry != entry:
                 return Ask(entry, tuple(manifest.segments))
-            if self.site.bears(db, manifest, answer):
-                return self._begin_on(db, (entry, manifest), answer)
-            self.site.dead.add(entry)
-        replica.checkpoint_wanted = making.begin(db, n, None)
+            if site.bears(db, manifest, answer):
+                return self._begin_on(db, (entry, manifest), stands)
+            site.dead.add(entry)
+        return self._begin_on(db, None, stands)
+
+    def _begin_on(self, db: Connection, base: tuple[bytes, Manifest] | None,
+                  stands: tuple[bytes, Manifest] | None) -> Errand:
+        replica, n = self.site.replica, self.site.space
+        enough = base is None or making.growth(db, n, base[1].vector) >= LEAST
+        replica.checkpoint_wanted = enough and making.begin(db, n, base, upto_of(stands and stands[1]),
+                                                            relay=self.site.relay)
         return Again() if replica.checkpoint_wanted else None
 
-    def _begin_on(self, db: Connection, base: tuple[bytes, Manifest], answer: Answer) -> Errand:
-        replica, n = self.site.replica, self.site.space
-        before = standing(db, n, self.site.log(db), answer.drop)
-        replica.checkpoint_wanted = making.growth(db, n, base[1].vector) >= LEAST and making.begin(
-            db, n, base, upto_of(before and before[1]))
-        return Again() if replica.checkpoint_wanted else None
+    def _stands(self, db: Connection) -> tuple[bytes, Manifest] | None:
+        """The checkpoint that stands for all that was dropped at the relay, as far as is known here."""
+        log = self.site.log(db)
+        try:
+            return standing(db, self.site.space, log, last_known(db, self.site.space, log))
+        except LookupError:
+            return None
 
     def _publish(self, db: Connection, answer: Answer | None) -> Errand:
         replica, n = self.site.replica, self.site.space

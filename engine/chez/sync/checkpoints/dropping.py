@@ -50,12 +50,12 @@ class Dropping:
             return None
         log = self.site.log(db)
         known = [entry for entry, _, _ in manifests(db, self.site.space, HEARD, MADE, SOUND, TAKEN)]
-        open = [(entry, author, vouch) for entry, author, vouch, state in vouches(db, self.site.space)
-                if state == OPEN and vouch.log == log and vouch.control == control.public
-                and entry not in self._passed]
+        waiting = [(entry, author, vouch) for entry, author, vouch, state in vouches(db, self.site.space)
+                   if state == OPEN and vouch.log == log and vouch.control == control.public
+                   and entry not in self._passed]
         # Of several the one that rests on the newest checkpoint first: the others may come too late then.
         place = {entry: n for n, entry in enumerate(known)}
-        for entry, author, vouch in sorted(open, key=lambda one: place.get(one[2].manifest, len(known))):
+        for entry, author, vouch in sorted(waiting, key=lambda one: place.get(one[2].manifest, len(known))):
             may = self._may(db, entry, author, vouch, answer)
             if isinstance(may, Ask):
                 return may

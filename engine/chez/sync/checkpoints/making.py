@@ -84,8 +84,8 @@ def growth(db: Connection, space: int, since: dict[bytes, tuple[int, bytes]]) ->
 
 
 def begin(db: Connection, space: int, base: tuple[bytes, Manifest] | None,
-          least: Mapping[bytes, tuple[int, bytes]] = MappingProxyType({})) -> bool:
-    """Begin a checkpoint on the bundles of an earlier one, if there is anything new; whether there is.
+          least: Mapping[bytes, tuple[int, bytes]] = MappingProxyType({}), *, relay: int) -> bool:
+    """Begin a checkpoint at a relay on the bundles of an earlier one, if there is anything new; whether there is.
 
     It goes at least as far as `least`, and as its base: what was dropped because of these is nowhere else, though it
     may count no more by now.
@@ -109,8 +109,8 @@ def begin(db: Connection, space: int, base: tuple[bytes, Manifest] | None,
     if not fresh or (base is not None and all(base[1].vector.get(author, (0, b""))[0] >= last
                                               for author, last in upto.items())):
         return False
-    db.execute("INSERT INTO draft (space, base, kept, parts) VALUES (?, ?, ?, 0)",
-               (space, base[0] if base is not None and bundles else None, len(bundles)))
+    db.execute("INSERT INTO draft (space, relay, base, kept, parts) VALUES (?, ?, ?, ?, 0)",
+               (space, relay, base[0] if base is not None and bundles else None, len(bundles)))
     db.executemany("INSERT INTO draft_author (space, author, sequence, last, ordinal) VALUES (?, ?, ?, ?, 0)", fresh)
     return True
 

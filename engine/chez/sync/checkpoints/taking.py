@@ -38,44 +38,54 @@ from chez.sync.entry import (
 from chez.sync.intake import Intake
 from chez.sync.short import expanded
 
-__all__ = ("COMPARE", "TAKE", "Reading", "begin", "clear", "placed", "reading")
+__all__ = ("COMPARE", "TAKE", "Reading", "begin", "clear", "placed", "readers", "reading")
 
 TAKE, COMPARE = 0, 1  # purposes
 _PARTS, _FOLD, _TAKE = 0, 1, 2  # stages
 _READ: Final = 64
+_PUT_ASIDE: Final = ("folding", "staged_entry", "staged_change")
 _frames = msgspec.msgpack.Decoder(Frame)
 
 
-def begin(db: Connection, space: int, checkpoint: bytes, purpose: int) -> None:
-    """Begin to read a checkpoint, whatever was being read before."""
-    clear(db, space)
-    db.execute("INSERT INTO fetching (space, checkpoint, purpose, bundle, part, stage) VALUES (?, ?, ?, 0, 0, 0)",
-               (space, checkpoint, purpose))
+def begin(db: Connection, space: int, relay: int, checkpoint: bytes, purpose: int) -> None:
+    """Begin to read a checkpoint at a relay, whatever was being read there before."""
+    clear(db, space, relay)
+    db.execute("INSERT INTO fetching (space, relay, checkpoint, purpose, bundle, part, stage) "
+               "VALUES (?, ?, ?, ?, 0, 0, 0)", (space, relay, checkpoint, purpose))
 
 
-def clear(db: Connection, space: int) -> None:
-    """Read it no further."""
-    for table in ("fetching", "folding", "staged_entry", "staged_change"):
-        db.execute(f"DELETE FROM {table} WHERE space = ?", (space,))
+def clear(db: Connection, space: int, *relays: int) -> None:
+    """Read it no further at these relays."""
+    for relay in relays:
+        for table in _PUT_ASIDE:
+            db.execute(f"DELETE FROM {table} WHERE reading IN (SELECT n FROM fetching WHERE space = ? AND relay = ?)",
+                       (space, relay))
+        db.execute("DELETE FROM fetching WHERE space = ? AND relay = ?", (space, relay))
 
 
-def reading(db: Connection, space: SpaceKeys) -> "Reading | None":
-    """What is being read of a space, if anything is."""
-    row = db.execute("SELECT checkpoint, purpose, bundle, part, stage, body FROM fetching "
+def readers(db: Connection, space: int) -> set[int]:
+    """The relays at which a checkpoint is being read."""
+    return {relay for (relay,) in db.execute("SELECT relay FROM fetching WHERE space = ?", (space,))}
+
+
+def reading(db: Connection, space: SpaceKeys, relay: int) -> "Reading | None":
+    """What is being read of a space at a relay, if anything is."""
+    row = db.execute("SELECT n, checkpoint, purpose, bundle, part, stage, body FROM fetching "
                      "JOIN checkpoint ON checkpoint.space = fetching.space AND entry = checkpoint "
-                     "WHERE fetching.space = ?", (space.n,)).fetchone()
+                     "WHERE fetching.space = ? AND relay = ?", (space.n, relay)).fetchone()
     if row is None:
         return None
-    checkpoint, purpose, number, part, stage, body = row
-    return Reading(db, space, checkpoint, purpose, number, part, stage, read_manifest(body))
+    n, checkpoint, purpose, number, part, stage, body = row
+    return Reading(db, space, n, checkpoint, purpose, number, part, stage, read_manifest(body))
 
 
 @dataclass(slots=True)
 class Reading:
-    """A checkpoint that is being read, in an open transaction."""
+    """A checkpoint that is being read, in an open transaction; `n` is its row."""
 
     db: Connection
     space: SpaceKeys
+    n: int
     checkpoint: bytes
     purpose: int
     number: int
@@ -110,11 +120,11 @@ class Reading:
         """The segments that were wanted came. Raises `BadEntry`, `UnknownEpoch`."""
         packed = open_part(segments, self.space.id, self.space.epochs)
         for run in packed.runs:
-            self._stage("staged_entry (space, author, sequence, frame) VALUES (?, ?, ?, ?)", [
-                (self.space.n, run.author, frame.sequence, msgspec.msgpack.encode(frame)) for frame in frames_of(run)])
+            self._stage("staged_entry (reading, author, sequence, frame) VALUES (?, ?, ?, ?)", [
+                (self.n, run.author, frame.sequence, msgspec.msgpack.encode(frame)) for frame in frames_of(run)])
         for record in packed.records:
-            self._stage("staged_change (space, author, ordinal, collection, id, bytes) VALUES (?, ?, ?, ?, ?, ?)", [
-                (self.space.n, author, ordinal, record.collection, record.id, data)
+            self._stage("staged_change (reading, author, ordinal, collection, id, bytes) VALUES (?, ?, ?, ?, ?, ?)", [
+                (self.n, author, ordinal, record.collection, record.id, data)
                 for author, ordinal, data in placed(record, packed.authors)])
         self.part += 1
         if self.part == len(self.bundle.parts):
@@ -150,8 +160,8 @@ class Reading:
                 if self.purpose == COMPARE:
                     self._let_go(upto.author, sequence, ordinal - frame.changes, frame.changes)
                 else:
-                    self.db.execute("UPDATE staged_entry SET hash = ? WHERE space = ? AND author = ? AND sequence = ?",
-                                    (hash, self.space.n, upto.author, sequence))
+                    self.db.execute("UPDATE staged_entry SET hash = ? WHERE reading = ? AND author = ? "
+                                    "AND sequence = ?", (hash, self.n, upto.author, sequence))
             self._went(upto.author, sequence, hash, ordinal)
         self._check_whole()
         if self.purpose == COMPARE:
@@ -181,8 +191,8 @@ class Reading:
             for each in early:
                 heappush(heap, each)
             early.clear()
-            (hash,) = self.db.execute("SELECT hash FROM staged_entry WHERE space = ? AND author = ? AND sequence = ?",
-                                      (self.space.n, author, sequence)).fetchone()
+            (hash,) = self.db.execute("SELECT hash FROM staged_entry WHERE reading = ? AND author = ? AND sequence = ?",
+                                      (self.n, author, sequence)).fetchone()
             if frame.kept is not None:
                 intake.kept(author, sequence, hash)
             elif place_of(self.db, self.space.n, author, sequence, hash) is None:
@@ -199,8 +209,8 @@ class Reading:
         """Whether what an entry's changes build on is here: else what is written together would show in parts."""
         inside: set[bytes] = set()
         for collection, id, data in self.db.execute(
-                "SELECT collection, id, bytes FROM staged_change WHERE space = ? AND author = ? AND ordinal >= ? AND "
-                "ordinal < ? ORDER BY ordinal", (self.space.n, author, ordinal, ordinal + frame.changes)).fetchall():
+                "SELECT collection, id, bytes FROM staged_change WHERE reading = ? AND author = ? AND ordinal >= ? AND "
+                "ordinal < ? ORDER BY ordinal", (self.n, author, ordinal, ordinal + frame.changes)).fetchall():
             change = automerge.read_change(data)
             inside.add(change.hash)
             if all(hash in inside for hash in change.dependencies):
@@ -227,8 +237,8 @@ class Reading:
             raise BadEntry("a checkpoint has something twice")
 
     def _frame(self, author: bytes, sequence: int) -> Frame | None:
-        row = self.db.execute("SELECT frame FROM staged_entry WHERE space = ? AND author = ? AND sequence = ?",
-                              (self.space.n, author, sequence)).fetchone()
+        row = self.db.execute("SELECT frame FROM staged_entry WHERE reading = ? AND author = ? AND sequence = ?",
+                              (self.n, author, sequence)).fetchone()
         return None if row is None else _frames.decode(row[0])
 
     def _time(self, author: bytes, sequence: int) -> int:
@@ -236,9 +246,9 @@ class Reading:
         return 0 if frame is None else frame.time
 
     def _inner(self, upto: Upto, sequence: int, previous: bytes, frame: Frame, ordinal: int) -> Inner:
-        rows = self.db.execute("SELECT collection, id, bytes FROM staged_change WHERE space = ? AND author = ? "
+        rows = self.db.execute("SELECT collection, id, bytes FROM staged_change WHERE reading = ? AND author = ? "
                                "AND ordinal >= ? AND ordinal < ? ORDER BY ordinal",
-                               (self.space.n, upto.author, ordinal, ordinal + frame.changes)).fetchall()
+                               (self.n, upto.author, ordinal, ordinal + frame.changes)).fetchall()
         if len(rows) != frame.changes:
             raise BadEntry("a checkpoint leaves a change out")
         changes = iter(rows)
@@ -264,15 +274,15 @@ class Reading:
 
         Of these alone: what else was put aside is to be found by `_check_whole`.
         """
-        self.db.execute("DELETE FROM staged_entry WHERE space = ? AND author = ? AND sequence = ?",
-                        (self.space.n, author, sequence))
-        self.db.execute("DELETE FROM staged_change WHERE space = ? AND author = ? AND ordinal >= ? AND ordinal < ?",
-                        (self.space.n, author, ordinal, ordinal + changes))
+        self.db.execute("DELETE FROM staged_entry WHERE reading = ? AND author = ? AND sequence = ?",
+                        (self.n, author, sequence))
+        self.db.execute("DELETE FROM staged_change WHERE reading = ? AND author = ? AND ordinal >= ? AND ordinal < ?",
+                        (self.n, author, ordinal, ordinal + changes))
 
     def _check_whole(self) -> None:
         """Raises `BadEntry` when something was put aside that is in no entry."""
-        (entries,) = self.db.execute("SELECT count(*) FROM staged_entry WHERE space = ?", (self.space.n,)).fetchone()
-        (changes,) = self.db.execute("SELECT count(*) FROM staged_change WHERE space = ?", (self.space.n,)).fetchone()
+        (entries,) = self.db.execute("SELECT count(*) FROM staged_entry WHERE reading = ?", (self.n,)).fetchone()
+        (changes,) = self.db.execute("SELECT count(*) FROM staged_change WHERE reading = ?", (self.n,)).fetchone()
         if self.purpose == TAKE:  # else those that were compared are not there any more
             entries -= sum(one.sequence - self._before(one.author)[0] for one in self.bundle.upto)
             changes -= sum(self._at(one.author)[2] for one in self.bundle.upto)
@@ -295,31 +305,31 @@ class Reading:
         return 0, GENESIS
 
     def _rewind(self) -> None:
-        self.db.execute("DELETE FROM folding WHERE space = ?", (self.space.n,))
-        self.db.executemany("INSERT INTO folding (space, author, sequence, hash, ordinal) VALUES (?, ?, ?, ?, 0)",
-                            [(self.space.n, one.author, *self._before(one.author)) for one in self.bundle.upto])
+        self.db.execute("DELETE FROM folding WHERE reading = ?", (self.n,))
+        self.db.executemany("INSERT INTO folding (reading, author, sequence, hash, ordinal) VALUES (?, ?, ?, ?, 0)",
+                            [(self.n, one.author, *self._before(one.author)) for one in self.bundle.upto])
 
     def _at(self, author: bytes) -> tuple[int, bytes, int]:
         row: tuple[int, bytes, int] = self.db.execute(
-            "SELECT sequence, hash, ordinal FROM folding WHERE space = ? AND author = ?",
-            (self.space.n, author)).fetchone()
+            "SELECT sequence, hash, ordinal FROM folding WHERE reading = ? AND author = ?",
+            (self.n, author)).fetchone()
         return row
 
     def _went(self, author: bytes, sequence: int, hash: bytes, ordinal: int) -> None:
-        self.db.execute("UPDATE folding SET sequence = ?, hash = ?, ordinal = ? WHERE space = ? AND author = ?",
-                        (sequence, hash, ordinal, self.space.n, author))
+        self.db.execute("UPDATE folding SET sequence = ?, hash = ?, ordinal = ? WHERE reading = ? AND author = ?",
+                        (sequence, hash, ordinal, self.n, author))
 
     def _next(self) -> bool:
         """Go on with the next bundle; whether that was the last one."""
-        for table in ("folding", "staged_entry", "staged_change"):
-            self.db.execute(f"DELETE FROM {table} WHERE space = ?", (self.space.n,))
+        for table in _PUT_ASIDE:
+            self.db.execute(f"DELETE FROM {table} WHERE reading = ?", (self.n,))
         self.number, self.part, self.stage = self.number + 1, 0, _PARTS
         self._keep()
         return self.done
 
     def _keep(self) -> None:
-        self.db.execute("UPDATE fetching SET bundle = ?, part = ?, stage = ? WHERE space = ?",
-                        (self.number, self.part, self.stage, self.space.n))
+        self.db.execute("UPDATE fetching SET bundle = ?, part = ?, stage = ? WHERE n = ?",
+                        (self.number, self.part, self.stage, self.n))
 
 
 def placed(record: Record, authors: Sequence[bytes]) -> list[tuple[bytes, int, bytes]]:

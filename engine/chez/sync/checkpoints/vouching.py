@@ -37,17 +37,17 @@ class Vouching:
         site, space = self.site, self.site.replica.space
         if not site.independent(site.replica.device, author) or not site.holds(db, manifest):
             return None
-        open = self._open(db)
-        mine = {name: vouch for name, (voucher, vouch) in open.items()
+        waiting = self._waiting(db)
+        mine = {name: vouch for name, (voucher, vouch) in waiting.items()
                 if vouch.manifest == entry and site.independent(voucher, author)}
-        if (entry, frozenset(open)) in self._idle or (mine and all(
-                vouch.manifest == entry for _, vouch in open.values())):
+        if (entry, frozenset(waiting)) in self._idle or (mine and all(
+                vouch.manifest == entry for _, vouch in waiting.values())):
             return None  # no other drop can have come first
         if self._said(db, entry) or not (ranges := self._ranges(db, manifest)):
-            self._idle.add((entry, frozenset(open)))
+            self._idle.add((entry, frozenset(waiting)))
             return None
         if state_of(db, space.n, entry) != SOUND:
-            taking.begin(db, space.n, entry, taking.COMPARE)
+            taking.begin(db, space.n, site.relay, entry, taking.COMPARE)
             return Again()
         # It may have been compared at another store, or lost a segment since.
         if answer is None or answer.entry != entry:
@@ -56,17 +56,16 @@ class Vouching:
             site.dead.add(entry)
             return Again()
         if any(vouch.follows == answer.drop for vouch in mine.values()):
-            self._idle.add((entry, frozenset(open)))
+            self._idle.add((entry, frozenset(waiting)))
             return None
         return vouch_for(db, site, entry, answer.drop, ranges, [])
 
-    def _open(self, db: Connection) -> dict[bytes, tuple[bytes, Vouch]]:
+    def _waiting(self, db: Connection) -> dict[bytes, tuple[bytes, Vouch]]:
         """What was vouched for at this log and may be dropped yet, by the vouches' entries."""
         space, log = self.site.replica.space, self.site.log(db)
         control = space.control_of(space.epoch)
         return {name: (voucher, vouch) for name, voucher, vouch, state in vouches(db, space.n)
-                if state == OPEN and vouch.log == log and control is not None and vouch.control == control.public
-                and vouch.ranges}
+                if state == OPEN and vouch.log == log and control is not None and vouch.control == control.public}
 
     def _said(self, db: Connection, entry: bytes) -> bool:
         """Whether it was dropped, or the relay would not on this device's word."""
