@@ -164,6 +164,25 @@ def test_what_was_kept_back_over_a_reconnection_is_not_told_of_who_is_gone() -> 
     assert len(ben.told) == 1
 
 
+def test_earlier_sessions_played_again_make_nothing_told_twice() -> None:
+    """After a connection broke a relay plays words of sessions that ended, more than are remembered: what was told of
+    the one that goes on stays told."""
+    ada, ben = Device(b"a" * 32), Device(b"b" * 32)
+    ended = []
+    for _ in range(2 * SESSIONS):
+        ended.append(ada.say())
+        ada.start()
+    ben.hear(first := ada.say())
+    settle(ada, ben)
+    ben.talk.connected(fresh())
+    for message in [*ended, first]:
+        ben.hear(message)
+    settle(ada, ben)
+    ben.hear(second := ada.say())
+    settle(ada, ben)
+    assert ben.told == [first, second]
+
+
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 5), st.integers(0, MAX_VALUE)), max_size=80))
 def test_memory_is_bounded_whatever_a_member_says(steps: list[tuple[int, int, int]]) -> None:
     """Sessions without end, large values, questions without end: a few of each are kept for each author."""

@@ -32,7 +32,7 @@ HELD_BYTES: Final = 32 * 1024
 """Bytes of these."""
 
 SESSIONS: Final = 4
-"""Sessions of one author that are remembered: its own, and a few that somebody plays again."""
+"""Sessions of one author that are remembered: the last that answered, and a few that somebody plays again."""
 
 PATIENCE: Final = 256
 """Messages of one author without an answer, after which it is asked for more rarely, whatever sessions they are of."""
@@ -59,6 +59,8 @@ class Stamp:
 class _Session:
     number: int = 0
     answered: bool = False
+    known: bool = False
+    """Whether it answered since this device began to listen: what was told of it stays known over connections."""
     unanswered: int = 0
     """Messages that wanted an answer since this device connected."""
     held: "deque[Message]" = field(default_factory=deque)
@@ -173,15 +175,16 @@ class Conversation:
         session = author.sessions.get(name)
         if session is None:
             if len(author.sessions) >= SESSIONS:
-                del author.sessions[next(key for key, one in author.sessions.items() if not one.answered)]
+                del author.sessions[next(key for key, one in author.sessions.items() if not one.known)]
             session = author.sessions[name] = _Session()
         return session
 
     def _answered(self, author: _Author, name: bytes) -> None:
         """A session is there: an earlier one that was is over, and stays so while this device is connected."""
-        author.over |= {key for key, one in author.sessions.items() if one.answered}
+        author.over |= {key for key, one in author.sessions.items() if one.known and key != name}
         author.sessions = OrderedDict((key, one) for key, one in author.sessions.items() if key not in author.over)
-        author.sessions[name].answered = True
+        session = author.sessions[name]
+        session.answered = session.known = True
         author.unanswered = 0
         self._wanted.pop(name, None)
 
