@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from zeroconf import DNSIncoming, DNSOutgoing, DNSPointer
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
+from zeroconf.const import _CLASS_IN, _FLAGS_QR_RESPONSE, _TYPE_PTR
 
 from chez.errors import Unavailable
 from chez.lan.discovery import Neighbour
-from chez.lan.multicast import SERVICE, Multicast, own_addresses
+from chez.lan.multicast import SERVICE, Multicast, _label, own_addresses
 from tests.relay.support import seed
 
 
@@ -111,3 +113,26 @@ async def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "zeroconf", None)
     with pytest.raises(Unavailable, match=r"chez\[lan\]"):
         await Multicast().begin(lambda neighbour: None, lambda instance: None)
+
+
+async def test_made_up_names_are_not_all_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of hundreds of names that lead nowhere some are asked about at once: each question goes to all of the network."""
+    monkeypatch.setattr("chez.lan.multicast._ASKING", 3)
+    async with looking() as (discovery, _):
+        assert discovery._zeroconf is not None
+        zeroconf, asked = discovery._zeroconf.zeroconf, asyncio.Event()
+
+        async def ask(*_: object) -> None:
+            asked.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(discovery, "_ask", ask)
+        out = DNSOutgoing(_FLAGS_QR_RESPONSE)
+        for number in range(20):
+            name = f"{_label(seed(f'made up {number}'))}.{SERVICE}"
+            out.add_answer_at_time(DNSPointer(SERVICE, _TYPE_PTR, _CLASS_IN, 4500, name), 0)
+        for packet in out.packets():
+            zeroconf.record_manager.async_updates_from_response(DNSIncoming(packet))
+        async with asyncio.timeout(30):
+            await asked.wait()
+        assert len(discovery._asking) == 3

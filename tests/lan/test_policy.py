@@ -1,13 +1,13 @@
 """Whom of a network to dial, and when: a machine without a network or a clock."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez.lan.discovery import Neighbour
-from chez.lan.policy import MAX_NEIGHBOURS, YIELD, Policy
+from chez.lan.policy import MAX_ADDRESSES, MAX_NEIGHBOURS, YIELD, Policy
 
 LOW, MIDDLE, HIGH = (bytes((number,)) * 32 for number in (1, 128, 255))
 
@@ -135,6 +135,14 @@ def test_of_several_addresses_those_at_hand_are_dialled() -> None:
     assert policy.due(0.0) == [at(HIGH, "10.0.0.7")]
 
 
+def test_of_many_addresses_a_few_are_dialled() -> None:
+    """An announcement does not make this device dial its way through a network."""
+    policy = known_as(LOW)
+    policy.seen(at(HIGH, *(f"10.0.{number // 256}.{number % 256}" for number in range(2000))), 0.0)
+    (neighbour,) = policy.due(0.0)
+    assert len(neighbour.addresses) == MAX_ADDRESSES
+
+
 def names(count: int) -> Iterable[bytes]:
     return (number.to_bytes(32, "big") for number in range(1, count + 1))
 
@@ -155,16 +163,17 @@ def test_a_flood_of_announcements_is_bounded() -> None:
     assert 8 <= count <= 8 + 68
 
 
-def test_a_flood_keeps_no_later_device_out() -> None:
-    """Who is announced after a flood of strangers takes the place of the one that was tried most."""
+@pytest.mark.parametrize("came_to", [Policy.stranger, Policy.away])
+def test_a_flood_keeps_no_later_device_out(came_to: Callable[[Policy, bytes, float], None]) -> None:
+    """Who is announced after a flood of strangers, or of names that lead nowhere, takes the place of one of them."""
     policy = known_as(bytes(32))
     for instance in names(MAX_NEIGHBOURS):
         policy.seen(at(instance), 0.0)
     now = 0.0
-    while (wait := policy.wait(now)) is not None and policy.strangers < MAX_NEIGHBOURS:
-        now += wait
+    for _ in range(MAX_NEIGHBOURS):
+        now += policy.wait(now) or 0.0
         for instance in dialled(policy, now):
-            policy.stranger(instance, now)
+            came_to(policy, instance, now)
     policy.seen(at(HIGH), now)
     assert HIGH in policy.visible and len(policy.visible) == MAX_NEIGHBOURS
 

@@ -46,7 +46,7 @@ class Child:
     async def guests(self) -> AsyncIterator[frozenset[bytes]]:
         """The instances of those who are connected, whenever they changed; ends when the process does."""
         assert self._process.stdout is not None
-        while line := await self._process.stdout.readline():
+        while line := await _line_of(self._process.stdout):
             with suppress(msgspec.DecodeError):  # what it says is no more than a hint
                 report = _reports.decode(line)
                 if isinstance(report, Guests):
@@ -92,7 +92,7 @@ async def start(folder: Path, pieces: Path, secrets: Mapping[bytes, Collection[b
     try:
         async with asyncio.timeout(_START_SECONDS):
             process.stdin.write(_line(secrets))
-            listening = _reports.decode(await process.stdout.readline() or b"null")
+            listening = _reports.decode(await _line_of(process.stdout) or b"null")
     except (TimeoutError, OSError, msgspec.DecodeError):
         pass
     finally:
@@ -107,12 +107,19 @@ async def start(folder: Path, pieces: Path, secrets: Mapping[bytes, Collection[b
     return Child(process, listening, last)
 
 
+async def _line_of(stream: asyncio.StreamReader) -> bytes:
+    """The next line; of one that is longer than any report a space, so that what follows is read. Empty at the end."""
+    try:
+        return await stream.readline()
+    except ValueError:  # a megabyte of it is gone now
+        return b" "
+
+
 async def _last_line(stream: asyncio.StreamReader) -> str:
     """Read to the end; the last line, which may say why."""
     last = b""
-    with suppress(ValueError):  # a line of a megabyte
-        while line := await stream.readline():
-            last = line.strip() or last
+    while line := await _line_of(stream):
+        last = line.strip() or last
     return last.decode(errors="replace")[:200]
 
 

@@ -29,6 +29,9 @@ announced on. Without it all that it has on networks at hand."""
 
 _ASK_MILLISECONDS: Final = 3000
 
+_ASKING: Final = 64
+"""Names that are asked about at once. Anybody may make up thousands, and each question goes to all of the network."""
+
 
 def own_addresses() -> list[str]:
     """The IPv4 addresses of this device on networks at hand; those of loopback only where `CHEZ_LAN` names them."""
@@ -74,6 +77,8 @@ class Multicast:
                 return
             if state_change is ServiceStateChange.Removed:
                 gone(instance)
+                return
+            if len(self._asking) >= _ASKING:
                 return
             task = asyncio.get_running_loop().create_task(self._ask(zeroconf, name, instance, seen))
             self._asking.add(task)

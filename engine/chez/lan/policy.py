@@ -18,10 +18,13 @@ from typing import Final
 from chez.lan.discovery import Neighbour
 from chez_wire.lan import is_near
 
-__all__ = ("MAX_NEIGHBOURS", "YIELD", "Policy")
+__all__ = ("MAX_ADDRESSES", "MAX_NEIGHBOURS", "YIELD", "Policy")
 
 MAX_NEIGHBOURS: Final = 64
-"""Announcements remembered: as many as a home's relay lets in. Beyond, strangers make room first."""
+"""Announcements remembered: as many as a home's relay lets in. Beyond, who was dialled in vain makes room."""
+
+MAX_ADDRESSES: Final = 8
+"""Addresses of one announcement that are dialled: a device has a few, and others would be made to search a network."""
 
 YIELD: Final = 10.0
 """Seconds that who has the higher instance waits to be dialled."""
@@ -86,7 +89,7 @@ class Policy:
 
     def seen(self, neighbour: Neighbour, now: float) -> None:
         """Somebody is announced, or otherwise than before. What has no address at hand is nobody."""
-        near = tuple(address for address in neighbour.addresses if is_near(address))
+        near = tuple([address for address in neighbour.addresses if is_near(address)][:MAX_ADDRESSES])
         if neighbour.instance in self.own or not near:
             return
         neighbour = Neighbour(neighbour.instance, near, neighbour.port)
@@ -163,10 +166,10 @@ class Policy:
         return 0.0 if own and own < neighbour.instance else YIELD
 
     def _make_room(self) -> bool:
-        """Forget the stranger that was tried most."""
-        strangers = [one for one in self._known.values() if one.stranger]
-        if not strangers:
+        """Forget who was dialled in vain most often, strangers first."""
+        failed = [one for one in self._known.values() if one.tries]
+        if not failed:
             return False
-        worst = max(strangers, key=lambda one: one.tries)
+        worst = max(failed, key=lambda one: (one.stranger, one.tries))
         del self._known[worst.neighbour.instance]
         return True

@@ -1,0 +1,37 @@
+"""What a home hears from the process of its own relay is no more than a hint, whatever it is."""
+
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from chez.errors import Unavailable
+from chez.lan.child import Child, start
+from chez_wire.lan import Guests, Listening
+
+LISTENING = msgspec.json.encode(Listening(4711, bytes(32))).decode()
+GUESTS = msgspec.json.encode(Guests([b"g" * 32])).decode()
+LONG = "'x' * (3 << 20)"
+
+
+async def running(tmp_path: Path, script: str) -> Child:
+    """A process in the relay's place."""
+    return await start(tmp_path, tmp_path, {}, "127.0.0.1", command=(sys.executable, "-c", f"import sys\n{script}"))
+
+
+async def test_lines_without_end_are_passed_over(tmp_path: Path) -> None:
+    """Megabytes without a line's end, and what is no report, hide no report behind them, and block nobody."""
+    child = await running(tmp_path, f"print({LISTENING!r}); sys.stderr.write({LONG}); print({LONG}); print('[]')\n"
+                                    f"print({GUESTS!r}, flush=True); sys.stderr.write('\\nthe end')")
+    assert child.port == 4711
+    assert [guests async for guests in child.guests()] == [frozenset([b"g" * 32])]
+    assert await child.ended() == "the end"
+    await child.end()
+
+
+@pytest.mark.parametrize("said", [LONG, "'{}'", "''", repr(GUESTS), repr(LISTENING.replace("4711", "0"))])
+async def test_a_relay_that_says_nothing_of_use_did_not_come_up(tmp_path: Path, said: str) -> None:
+    """What begins with anything but where it listens is ended, and told of with its last word."""
+    with pytest.raises(Unavailable, match=r"did not come up \(its word\)"):
+        await running(tmp_path, f"sys.stderr.write('its word\\n'); print({said}, flush=True); sys.stdin.read()")
