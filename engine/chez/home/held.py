@@ -18,6 +18,7 @@ from chez.records.news import News
 from chez.records.store import RecordStore
 from chez.spaces.permits import check_writer
 from chez.spaces.space import SpaceKeys, load_space
+from chez.store.clock import Clock
 from chez.store.database import Connection, Database
 from chez.sync.meeting import Near
 from chez.sync.replica import Replica
@@ -57,7 +58,8 @@ class HeldSpaces:
                  spaces: Iterable[SpaceKeys], now: Callable[[], int],
                  nearest: Callable[[SpaceKeys], Sequence[str | Near]]) -> None:
         self.news = News()
-        self.records = RecordStore(device.id, self.news.touch, now)
+        self.clock = Clock(now)
+        self.records = RecordStore(device.id, self.news.touch, now, self.clock.now)
         self.records.permit = self._permit
         self._path = path
         self._database = database
@@ -86,6 +88,7 @@ class HeldSpaces:
 
     def forget(self) -> None:
         """Some work was undone: what it taught is read again from the store."""
+        self.clock.ended()
         self.records.forget()
         self.news.forget()
         for held in list(self.all.values()):

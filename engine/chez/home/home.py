@@ -95,6 +95,7 @@ class Home:
         self._backlog = Backlog(database, self._spaces.replicas, self._spaces.records, self._syncing.found)
 
         def committed() -> None:
+            self._spaces.clock.ended()
             self._spaces.news.publish()
             self._backlog.committed()
             self._network.committed()

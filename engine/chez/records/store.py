@@ -52,18 +52,19 @@ _STAND_IN: Final = b"edit"
 class RecordStore:
     """The records of one device; `actor` is its device id, `touch` hears collection and id of each one changed.
 
-    `now` gives Unix milliseconds: when a change was made is shown, and nothing is ordered by it.
+    `now` gives Unix milliseconds: when a change was made is shown, and nothing is ordered by it. What a
+    transaction writes has the time that `moment` gives; without, `now`.
     """
 
     def __init__(self, actor: bytes, touch: Callable[[str, str], None] | None = None,
-                 now: Callable[[], int] = int) -> None:
+                 now: Callable[[], int] = int, moment: Callable[[], int] | None = None) -> None:
         self.actor = actor
         self.now = now
         self.left = False
         """Whether a write on this device released more of others' changes than it merged."""
         self.permit: Callable[[int], None] = lambda space: None
         """Raises `NotAllowed` where this device may not write, given the space's row; asked before anything is."""
-        self._rows = Rows(actor, touch, now)
+        self._rows = Rows(actor, touch, moment or now)
 
     def forget(self) -> None:
         """Drop everything cached (some work was undone)."""
