@@ -85,6 +85,18 @@ def test_what_a_relay_did_follows_from_its_last_drop(said: Said) -> None:
     assert {entry[0]: state for entry, _, _, state in vouches(db, 1)} == states
 
 
+@given(histories(), st.data())
+def test_a_relay_that_went_back_to_a_backup_is_believed(said: Said, data: st.DataObject) -> None:
+    """What it did after that is not done any more, and what it does then is."""
+    db = store(said, set(range(len(said.vouches))))
+    learn(db, 1, LOG, said.last)
+    kept = data.draw(st.integers(0, len(said.done)))
+    before = said.names[said.done[kept - 1]] if kept else NO_DROP
+    learn(db, 1, LOG, before)
+    assert {entry[0] for entry, _, _, state in vouches(db, 1) if state == ASKED} == set(said.done[:kept])
+    assert last_known(db, 1, LOG) == before
+
+
 @given(histories(), st.sets(st.integers(0, 7)))
 def test_who_did_not_hear_of_all_knows_that_or_is_right(said: Said, heard: set[int]) -> None:
     """With vouches missing it says the same of the checkpoint that stands, or that it does not know."""

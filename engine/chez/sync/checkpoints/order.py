@@ -33,12 +33,19 @@ def chain(db: Connection, space: int, log: bytes, drop: bytes) -> Iterator[tuple
 
 
 def learn(db: Connection, space: int, log: bytes, drop: bytes) -> None:
-    """A relay said which drop was its last one: what its drops were is known, and which vouches came too late."""
-    done = {entry for entry, _ in chain(db, space, log, drop)}
+    """A relay said which drop was its last one: what its drops were is known, and which vouches came too late.
+
+    Those that were done and are in its chain no more came too late as well: it went back to a backup.
+    """
+    done = dict(chain(db, space, log, drop))
+    whole = (list(done.values())[-1].follows if done else drop) == NO_DROP
     for entry, _, vouch, state in vouches(db, space):
-        if vouch.log == log and entry in done and state != ASKED:
-            set_vouch(db, space, entry, ASKED)
-        elif vouch.log == log and state == OPEN and vouch.follows != drop and entry not in done:
+        if vouch.log != log:
+            continue
+        if entry in done:
+            if state != ASKED:
+                set_vouch(db, space, entry, ASKED)
+        elif (state == OPEN and vouch.follows != drop) or (state == ASKED and whole):
             set_vouch(db, space, entry, LATE)
 
 
