@@ -62,7 +62,7 @@ OVERLAPS = {
     ('last = 30', "manual", 1): ("none", "one run"),
     ('last = 1', "daily", 12): ("none", "no two windows share"),
     ('last = 7', "weekly", 12): ("none", "no two windows share"),
-    ('last = 28', "weekly", 12): ("overlap", "tells of 7 days alone, 12 times"),
+    ('last = 28', "weekly", 12): ("overlap", "tells of 7 days alone, for each of 12 runs but one"),
     ('last = 4, grid = "week"', "weekly", 12): ("overlap", "tells of 1 week alone"),
     ('last = 2, grid = "month"', "on-new-data", 2): ("overlap", "share 1 of 2 months"),
 }  # fmt: skip

@@ -73,7 +73,7 @@ def _overlap(manifest: Manifest, read: Read) -> Overlap:
         return Overlap(read.collection, "none", "no two windows share a row, or they are the same")
     words = (
         f"windows next to each other share {shared} of {window.last} {window.grid}s: the difference of two results "
-        f"tells of {step} {window.grid}{'s' if step > 1 else ''} alone, {manifest.budget.runs} times"
+        f"tells of {step} {window.grid}{'s' if step > 1 else ''} alone, for each of {manifest.budget.runs} runs but one"
     )
     return Overlap(read.collection, "overlap", words)
 
@@ -211,6 +211,8 @@ def check_words(facts: Mapping[str, Any]) -> list[str]:
     else:
         fields = [f"{collection}: {', '.join(names)}" for collection, names in facts["unread"].items()]
         lines.append(f"  unread   {'; '.join(fields) or 'nothing: every field asked for is looked at'}")
-    lines += [f"  compare  {one['collection']}: {one['words']}" for one in facts["differencing"]]
+    # The others are among the findings.
+    quiet = [one for one in facts["differencing"] if one["risk"] == "none"]
+    lines += [f"  compare  {one['collection']}: {one['words']}" for one in quiet]
     lines += [f"{one['level']:8} {one['path']}{': ' if one['path'] else ''}{one['words']}" for one in facts["findings"]]
     return lines

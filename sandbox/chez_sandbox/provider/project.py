@@ -89,7 +89,7 @@ def new_project(folder: Path, template: Kind = "python") -> None:
     here = files("chez_sandbox.provider")
     sources = {file.name: file for file in (here / "template").iterdir()}
     if template == "component":
-        # The same job over the same data, its code and its word on that aside.
+        # The same job over the same data; its hours stand in the statement, not in parameters.
         del sources["job.py.template"]
         sources |= {file.name: file for file in (here / "template_component").iterdir()}
     (folder / "sample").mkdir(parents=True)
