@@ -24,7 +24,7 @@ from msgspec import Meta
 from chez_wire.fields import Frame, Id
 from chez_wire.limits import ID_BYTES, MAX_SPACES_PER_CONNECTION
 
-__all__ = ("LEAST_PROOFS", "PLAIN_CHANNEL", "Meet", "Met", "Proofs", "Side", "channel_of", "filled", "found",
+__all__ = ("LEAST_PROOFS", "PLAIN_CHANNEL", "Meet", "Met", "Proofs", "Side", "channel_of", "filled", "found", "fresh",
            "meeting_proof")
 
 LEAST_PROOFS: Final = 64
@@ -97,3 +97,8 @@ def found(secrets: Mapping[bytes, Collection[bytes]], side: Side, greeting: tupl
         meeting_proof(PLAIN_CHANNEL, side, *greeting, channel)
     return {handle: secret for handle, several in secrets.items() for secret in reversed(tuple(several))
             if meeting_proof(secret, side, *greeting, channel) in told}
+
+
+def fresh(before: Mapping[bytes, Collection[bytes]], now: Mapping[bytes, Collection[bytes]]) -> frozenset[bytes]:
+    """The handles with a secret that was not there before: who was not met about them then may be met now."""
+    return frozenset(handle for handle, several in now.items() if set(several) - set(before.get(handle, ())))

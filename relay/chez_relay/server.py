@@ -26,6 +26,7 @@ from chez_relay.limits import Limits
 from chez_relay.session import RelaySession
 from chez_relay.storage import Expire, Expired, Result, SharedStorage, Storage
 from chez_wire.limits import MAX_FRAME
+from chez_wire.meeting import fresh
 
 __all__ = ("RelayServer", "serving")
 
@@ -194,16 +195,16 @@ class RelayServer:
     def renew(self, secrets: Mapping[bytes, Collection[bytes]]) -> None:
         """Serve these spaces from now on, each with its meeting secrets: where known devices alone are served.
 
-        Where there is one more, all that are here meet anew, for they may have it too; who proved
-        what is served no more is let go. A secret that was replaced is worth something for a while to
+        Where there is a secret more, all that were not met about that space meet anew, for they may have it too; who
+        proved what is served no more is let go. A secret that was replaced is worth something for a while to
         who is here already, who fetches the new keys meanwhile.
         """
         if self._known is None:
             raise TypeError("this relay serves everybody")
-        more = bool(secrets.keys() - self._known.secrets.keys())
+        more = fresh(self._known.secrets, secrets)
         self._known.secrets = dict(secrets)
         for connection, meeting in list(self._meetings.items()):
-            if meeting.met and (more or meeting.gone):
+            if meeting.met and (more - meeting.met.keys() or meeting.gone):
                 connection.close(GOING_AWAY, "meet anew")
         asyncio.get_running_loop().call_later(self._known.grace, self._drop_outdated)
 

@@ -91,6 +91,7 @@ async def test_a_third_device_in_between_is_not_needed_twice(tmp_path: Path) -> 
                 await here(b, "of c")
 
 
+@pytest.mark.slow
 async def test_a_space_that_is_made_meanwhile_is_met_as_well(tmp_path: Path) -> None:
     """A space made while two devices are together comes to the other, and so does what is written in it."""
     async with alone(tmp_path) as (a, b), on_street(Street(), a, b):
@@ -137,6 +138,7 @@ async def strangers(home: chez.Home) -> int:
     return (await home.lan.status()).strangers
 
 
+@pytest.mark.slow
 async def test_a_removal_while_all_are_together_puts_one_out_alone(tmp_path: Path) -> None:
     """One of three devices is taken out while they are together: the second gets the new keys over the network, and
     what is written then reaches it and not the third."""
@@ -216,6 +218,7 @@ async def test_people_who_share_a_space_meet_in_that_alone(tmp_path: Path) -> No
         assert await ids(berta) == set()
 
 
+@pytest.mark.slow
 async def test_a_guest_waits_for_who_can_bring_a_space(tmp_path: Path) -> None:
     """A relay of somebody who didn't make a space has nothing of it until a device of who made it comes."""
     street = Street()

@@ -17,7 +17,7 @@ from chez_relay.lan.meeting import Acquaintances
 from chez_relay.session import RelaySession, State
 from chez_wire import frames
 from chez_wire.login import Role
-from chez_wire.meeting import LEAST_PROOFS, Met, Side, channel_of, filled, found, meeting_proof
+from chez_wire.meeting import LEAST_PROOFS, Met, Side, channel_of, filled, found, fresh, meeting_proof
 from tests.relay.support import Space, key, seed
 
 NAME = "192.0.2.7:4711"
@@ -263,3 +263,10 @@ def test_a_secret_of_two_devices_is_the_same_from_both_sides_and_no_third_has_it
               pair_secret(one, three.public, seed("space"))]
     assert secret not in others and len(set(others)) == 3
     assert pair_secret(one, bytes(32), seed("space")) is None  # a key of low order
+
+
+def test_fresh_secrets_are_those_that_may_bring_more() -> None:
+    """A space that is new, or has a secret more, is worth another meeting; one that lost a secret, or went, is not."""
+    one, two = seed("one"), seed("two")
+    assert fresh({b"a": (one,), b"b": (one, two), b"c": (one,)}, {b"a": (one, two), b"b": (two,), b"d": ()}) == {b"a"}
+    assert fresh({}, {b"a": (one,)}) == {b"a"}

@@ -86,6 +86,7 @@ async def test_what_is_announced_names_nobody() -> None:
     assert not any(name in packet for packet in packets)
 
 
+@pytest.mark.slow
 async def test_names_that_are_none_of_ours_are_passed_over() -> None:
     """Whatever else is announced under the service is no device: what is heard of it is nothing."""
     async with looking() as (_, heard), looking() as (other, _):

@@ -11,6 +11,7 @@ from chez.store.database import Connection
 from chez.sync.keeping import Keeping
 from chez.sync.lanes import Job, Lane, Lanes
 from chez.sync.machine import SyncMachine
+from chez.sync.meeting import Approach
 from chez.sync.outbox import waiting_spaces
 from chez.sync.replica import Replica
 from chez.sync.sealed import Sealed
@@ -89,9 +90,9 @@ class Device:
         self.jobs.clear()
         self.sealed.clear()
 
-    def dial(self, relay: str) -> None:
+    def dial(self, relay: str, approach: Approach | None = None) -> None:
         """Begin a connection; its frames are the caller's to carry."""
-        self.lanes = Lanes(ClientSession(relay, self.random.randbytes(32)), RELAY, rests=True,
+        self.lanes = Lanes(ClientSession(relay, self.random.randbytes(32), approach), RELAY, rests=True,
                            keeping=self.keeping)
         for replica in self.replicas.values():
             self.lanes.add(replica)

@@ -1107,6 +1107,11 @@ class Link(Front[AsyncLink]):
         self._portal.do(lambda: self._inner.wake(space))
 
     @property
+    def met(self) -> frozenset[bytes]:
+        """The handles of the spaces that both proved to keep, on a connection to a device on this network."""
+        return self._inner.met
+
+    @property
     def near(self) -> bool:
         """Whether the relay is another device's, on this network."""
         return self._inner.near

@@ -4,10 +4,9 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -20,11 +19,10 @@ from chez.keys.device import DeviceKeys
 from chez.lan.discovery import Discovery
 from chez.lan.memory import KEPT_SECONDS, forget_relays, met_relays
 from chez.lan.multicast import INTERFACES, Multicast, own_addresses
+from chez.lan.recognition import Recognition
 from chez.lan.service import Service
-from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection, Database
-from chez.sync.meeting import Near, meeting_secret, pair_secret
-from chez_wire.limits import MAX_SPACES_PER_CONNECTION
+from chez.sync.meeting import Near
 
 __all__ = ("Lan", "LanPeer", "LanStatus", "Network")
 
@@ -73,9 +71,7 @@ class Network:
 
     def __init__(self, path: Path, database: Database, device: DeviceKeys, spaces: HeldSpaces,
                  syncing: Syncing) -> None:
-        self._device = device
-        self._state: tuple[tuple[bytes, bytes, int], ...] = ()
-        self._found: dict[bytes, tuple[bytes, ...]] = {}
+        self._recognition = Recognition(device)
         self._folder = path / FOLDER
         # A copied home that became another device must not go on with the copied store: two would have one name.
         self._store = self._folder / device.id.hex()[:16]
@@ -179,32 +175,8 @@ class Network:
                 await task
 
     def _secrets(self) -> dict[bytes, tuple[bytes, ...]]:
-        """What each space's members recognise each other by; not of public ones, whose secret everybody has.
-
-        Those of epochs first, as many in all as one frame proves; of each two devices theirs, for a device that missed
-        a removal has the former epoch alone. Nothing is computed again while nothing changed.
-        """
-        held = [one.space for one in self._spaces.all.values() if not one.space.public and not one.replica.removed]
-        state = tuple((space.handle, space.epoch.id, len(space.membership)) for space in held)
-        if state != self._state:
-            self._state = state
-            found: dict[bytes, tuple[bytes, ...]] = {
-                space.handle: (meeting_secret(space.epoch),) for space in held}
-            room = MAX_SPACES_PER_CONNECTION - len(found)
-            for space in held:
-                pairs = list(islice(self._pairs(space), max(0, room)))
-                room -= len(pairs)
-                found[space.handle] += tuple(pairs)
-            self._found = found
-        return self._found
-
-    def _pairs(self, space: SpaceKeys) -> Iterator[bytes]:
-        state = space.membership.state
-        for id, device in state.devices.items():
-            if id != self._device.id and state.right(id) is not None:
-                secret = pair_secret(self._device.sealing, device.sealing, space.id)
-                if secret is not None:
-                    yield secret
+        held = self._spaces.all.values()
+        return self._recognition.secrets(one.space for one in held if not one.replica.removed)
 
 
 class Lan:

@@ -24,6 +24,7 @@ from chez.sync.lookout import look_out
 from chez.sync.meeting import Acquaintances, Near
 from chez.sync.patience import Backoff
 from chez_wire.limits import ID_BYTES
+from chez_wire.meeting import fresh
 
 __all__ = ("Links", "Service")
 
@@ -135,9 +136,9 @@ class Service:
         self._known.secrets = now
         if self._child is not None:
             self._child.tell(now)
-        if now.keys() - before.keys():
+        if more := fresh(before, now):
             self._policy.renewed(self._now)
-            for peer in self.peers:
+            for peer in [peer for peer in self.peers if more - peer.link.met]:
                 peer.link.begin_anew()
         self._news.set()
 

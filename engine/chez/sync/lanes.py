@@ -386,9 +386,13 @@ class Lanes:
         self._lanes.pop(lane.channel, None)
 
     @property
+    def met(self) -> frozenset[bytes]:
+        """The handles that both sides proved to keep, where the relay is another device's, on this network."""
+        return frozenset() if self._welcomed is None or self._welcomed.met is None else self._welcomed.met
+
+    @property
     def _near(self) -> bool:
-        """Whether the relay is another device's, on this network."""
-        return self._welcomed is not None and self._welcomed.met is not None
+        return bool(self.met)
 
     def _check(self) -> None:
         """Raise what the first lane ended with when none goes on."""

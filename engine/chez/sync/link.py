@@ -171,6 +171,11 @@ class Link:
             self._news.set()
 
     @property
+    def met(self) -> frozenset[bytes]:
+        """The handles of the spaces that both proved to keep, on a connection to a device on this network."""
+        return frozenset() if self._lanes is None else self._lanes.met
+
+    @property
     def near(self) -> bool:
         """Whether the relay is another device's, on this network."""
         return self._known is not None

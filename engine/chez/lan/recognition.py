@@ -1,0 +1,49 @@
+"""The meeting secrets of a home's spaces, as they are just now."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+from chez.keys.device import DeviceKeys
+from chez.spaces.space import SpaceKeys
+from chez.sync.meeting import meeting_secret, pair_secret
+from chez_wire.limits import MAX_SPACES_PER_CONNECTION
+
+__all__ = ("Recognition",)
+
+
+class Recognition:
+    """What a device and the other members of its spaces recognise each other by."""
+
+    def __init__(self, device: DeviceKeys) -> None:
+        self._device = device
+        self._state: tuple[tuple[bytes, bytes, int], ...] = ()
+        self._found: dict[bytes, tuple[bytes, ...]] = {}
+
+    def secrets(self, spaces: Iterable[SpaceKeys]) -> dict[bytes, tuple[bytes, ...]]:
+        """The secrets of each space, by handle; not of public ones, whose secret everybody has.
+
+        Those of epochs first, as many in all as one frame proves; then of each two devices theirs, for a device that
+        missed a removal has the former epoch alone. Nothing is computed again while nothing changed.
+        """
+        held = [space for space in spaces if not space.public]
+        state = tuple((space.handle, space.epoch.id, len(space.membership)) for space in held)
+        if state != self._state:
+            self._state, self._found = state, self._compute(held)
+        return self._found
+
+    def _compute(self, held: Sequence[SpaceKeys]) -> dict[bytes, tuple[bytes, ...]]:
+        found: dict[bytes, tuple[bytes, ...]] = {space.handle: (meeting_secret(space.epoch),) for space in held}
+        room = MAX_SPACES_PER_CONNECTION - len(found)
+        for space in held:
+            pairs = tuple(islice(self._pairs(space), max(0, room)))
+            room -= len(pairs)
+            found[space.handle] += pairs
+        return found
+
+    def _pairs(self, space: SpaceKeys) -> Iterator[bytes]:
+        state = space.membership.state
+        for id, device in state.devices.items():
+            if id != self._device.id and state.right(id) is not None:
+                secret = pair_secret(self._device.sealing, device.sealing, space.id)
+                if secret is not None:
+                    yield secret

@@ -1,0 +1,31 @@
+"""Devices that have nothing but a neighbour's relay, which knows them by what they prove."""
+
+import pytest
+
+from tests.simulation.neighbours import Neighbours
+from tests.simulation.replaying import replaying
+from tests.simulation.test_convergence import STEPS, check
+
+
+def play(seed: int, steps: int = STEPS) -> Neighbours:
+    """One run: faults and edits, then peace; what is promised of any relay holds, or the seed is printed."""
+    world = Neighbours(seed)
+    with replaying(world, seed, steps):
+        world.chaos(steps)
+        world.heal()
+        check(world)
+    return world
+
+
+@pytest.mark.parametrize("seed", [*range(4), 3032])
+def test_what_is_promised_of_any_relay_holds_of_a_neighbours(seed: int) -> None:
+    """After cuts, crashes, rotations and lost stores, with a meeting before each connection, all have every write."""
+    play(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_it_holds_for_many_runs() -> None:
+    """The same for forty more seeds."""
+    for seed in range(1000, 1040):
+        play(seed)
