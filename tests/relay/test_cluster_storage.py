@@ -11,6 +11,8 @@ from chez_relay import storage as s
 from chez_relay.cluster.nodes import Cluster
 from chez_relay.errors import Code, StoreUnusable
 from chez_relay.storage.jetstream import log
+from chez_relay.storage.jetstream.attachments import Attachments
+from chez_relay.storage.jetstream.engine import Unavailable
 from chez_relay.storage.jetstream.store import JetStreamStorage
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire.envelope import GENESIS_HEAD, fold_head
@@ -160,6 +162,33 @@ async def test_dropped_entries_leave_the_cluster(cluster: Cluster) -> None:
         again = await fresh.perform([entry(0), entry(18), entry(7)])
         assert [(r.offset, r.fresh) for r in again if isinstance(r, s.Stored)] == [(1, False), (19, False), (21, True)]
         await fresh.close()
+
+
+async def test_a_chunk_that_is_put_while_it_is_removed_stays(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay goes while it lets a chunk go: it is nowhere held, put again through another one it stays, and counts."""
+    clock = Clock()
+    async with emptied(cluster, quotas=QUOTAS, clock=clock) as store:
+        await store.perform([create(), entry(1), chunk(1, 600), chunk(2, 300)])
+        await store.perform([drop([], [chunk(1, 600)])])
+        clock.now += QUOTAS.grace
+        plain = Attachments.delete
+
+        async def gone(self: Attachments, handle: bytes, seq: int) -> None:
+            raise Unavailable("this relay is gone")
+
+        monkeypatch.setattr(Attachments, "delete", gone)
+        assert codes(await store.perform([s.Expire()])) == [Code.STORAGE]
+        monkeypatch.setattr(Attachments, "delete", plain)
+        find = s.FindChunks(SPACE.handle, (chunk(1, 600).chunk, chunk(2, 300).chunk), READ)
+        other = await JetStreamStorage.open(cluster.urls, quotas=QUOTAS, clock=clock)
+        (held,) = await other.perform([find])
+        assert isinstance(held, s.FoundChunks) and held.held == (False, True)
+        assert codes(await other.perform([chunk(1, 600)])) == [None]
+        assert codes(await store.perform([s.Expire(), s.Expire()])) == [None, None]
+        (held,) = await store.perform([find])
+        assert isinstance(held, s.FoundChunks) and held.held == (True, True)
+        assert codes(await store.perform([chunk(3, 101), chunk(3, 100)])) == [Code.QUOTA, None]
+        await other.close()
 
 
 async def test_a_hole_in_a_log_is_closed_and_what_is_left_is_kept(cluster: Cluster) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from chez_relay.storage.integrity import Damaged
-from chez_relay.storage.jetstream.engine import Conflict, Engine, Unavailable
+from chez_relay.storage.jetstream.engine import Conflict, Engine, Kept, Unavailable
 from chez_relay.storage.jetstream.places import Places
 from chez_wire.chunks import chunk_id
 
@@ -28,6 +28,17 @@ class Attachments:
 
     async def get(self, handle: bytes, birth: bytes, chunk: bytes) -> bytes | None:
         """The bytes of a chunk, None where it is not there. Raises `Damaged`, `Unavailable`."""
+        found = await self._find(handle, birth, chunk)
+        if found is not None and chunk_id(found.data) != chunk:
+            raise Damaged
+        return None if found is None else found.data
+
+    async def place(self, handle: bytes, birth: bytes, chunk: bytes) -> tuple[int, int] | None:
+        """The size of a chunk and its sequence, None where it is not there. Raises `Unavailable`."""
+        found = await self._find(handle, birth, chunk)
+        return None if found is None else (len(found.data), found.seq)
+
+    async def _find(self, handle: bytes, birth: bytes, chunk: bytes) -> Kept | None:
         stream, subject = self._places.stream("blob", handle), self._places.chunk(handle, birth, chunk)
         try:
             found = (await self._engine.lasts(stream, [subject]))[0].get(subject)
@@ -35,9 +46,11 @@ class Attachments:
             found = None  # the node that was asked may be the one that is gone
         if found is None or chunk_id(found.data) != chunk:
             found = await self._engine.last(stream, subject)
-        if found is not None and chunk_id(found.data) != chunk:
-            raise Damaged
-        return None if found is None else found.data
+        return found
+
+    async def delete(self, handle: bytes, seq: int) -> None:
+        """Remove the chunk at a sequence, and none that was put after it. Raises `Unavailable`."""
+        await self._engine.delete(self._places.stream("blob", handle), seq)
 
     async def held(self, handle: bytes, birth: bytes, chunks: Sequence[bytes]) -> tuple[bool, ...]:
         """Which chunks are there. Raises `Unavailable`."""

@@ -82,11 +82,16 @@ class Index(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 
 
 class Drops(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What is to be dropped and when (first offset, last offset, time), what was, and which chunks are let go when."""
+    """What is to be dropped and when (first offset, last offset, time), what was, and which chunks are let go when.
+
+    `removing` are the chunks whose time came, with their sizes and sequences: they are removed next, then it is
+    said that they were. None is put again in between, or what was acknowledged could be removed.
+    """
 
     dropping: tuple[tuple[int, int, float], ...] = ()
     dropped: tuple[Dropped, ...] = ()
     releasing: tuple[tuple[bytes, float], ...] = ()
+    removing: tuple[tuple[bytes, int, int], ...] = ()
 
     def covers(self, offset: int) -> Dropped | None:
         """The range of what was dropped that has an offset."""

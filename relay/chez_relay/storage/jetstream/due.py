@@ -79,9 +79,9 @@ def _live(drops: Drops, spans: Sequence[Dropped], first: int, last: int) -> list
     return Drops(dropped=tuple(united([*drops.dropped, *spans]))).live(first, last)
 
 
-def after_due(drops: Drops, found: Due, chunks: Sequence[bytes]) -> Drops:
-    """The table after a slice was dropped and chunks were let go."""
+def after_due(drops: Drops, found: Due, chunks: Sequence[bytes], removing: Sequence[tuple[bytes, int, int]]) -> Drops:
+    """The table after a slice was dropped, while chunks whose time came are removed."""
     return Drops(
         tuple(span for span in drops.dropping if span not in found.over),
         tuple(united([*drops.dropped, *found.spans])),
-        tuple(one for one in drops.releasing if one[0] not in set(chunks)))
+        tuple(one for one in drops.releasing if one[0] not in set(chunks)), tuple(removing))

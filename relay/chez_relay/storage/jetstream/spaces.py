@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
+import msgspec
+
 from chez_relay.storage import (
     AddChunk,
     AddEntry,
@@ -137,6 +139,9 @@ class Spaces:
         wanted = [one.entry for one in batch if isinstance(one, AddEntry)]
         known = await log.known(state, wanted) if wanted and state is not None and state.alive else {}
         drops, heads = await self._to_drop(log, state, batch)
+        if state is not None and drops.removing and isinstance(batch[0], AddChunk):
+            await self._removed(handle, view, state, drops)
+            raise Conflict  # the state is another one now
         draft = Draft(state, self._quotas, known, lambda: self._random(8), drops=drops, heads=heads, now=self._clock())
         if isinstance(batch[0], AddChunk):
             chunks = [one for one in batch if isinstance(one, AddChunk)]
@@ -243,7 +248,7 @@ class Spaces:
                     return NO_CHUNK if data is None else ChunkData(data)
                 case FindChunks(chunks=chunks):
                     drops = await Log(self._engine, self._places, handle, view).drops(state)
-                    let_go = {chunk for chunk, _ in drops.releasing}
+                    let_go = {chunk for chunk, *_ in (*drops.releasing, *drops.removing)}
                     held = await self._attachments.held(handle, state.store, chunks)
                     return FoundChunks(tuple(
                         there and chunk not in let_go for chunk, there in zip(chunks, held, strict=True)), state.drop)
@@ -282,23 +287,39 @@ class Spaces:
                 return None
             log = Log(self._engine, self._places, handle, view)
             drops, now = await log.drops(state), self._clock()
-            found = await due(log, state, drops, now)
-            chunks = [chunk for chunk, when in drops.releasing if when <= now][:MAX_RELEASED]
-            if not found.spans and not chunks:
-                return False if drops.dropping or drops.releasing else None
-            sizes = [len(await self._attachments.get(handle, state.store, chunk) or b"") for chunk in chunks]
-            draft = Draft(state, self._quotas, {}, lambda: b"", drops=drops)
-            draft.expire(after_due(drops, found, chunks), found.data, found.control, sum(sizes))
             try:
-                seq = await self._engine.publish(self._places.log(handle), encode(draft.block()), expected=view.seq)
+                if drops.removing:  # what a relay began, that may be gone
+                    await self._removed(handle, view, state, drops)
+                    continue
+                found = await due(log, state, drops, now)
+                chunks = [chunk for chunk, when in drops.releasing if when <= now][:MAX_RELEASED]
+                if not found.spans and not chunks:
+                    return False if drops.dropping or drops.releasing else None
+                removing = [(chunk, *place) for chunk in chunks if (
+                    place := await self._attachments.place(handle, state.store, chunk)) is not None]
+                after = after_due(drops, found, chunks, removing)
+                await self._dropped(handle, view, state, drops, after, found.data, found.control, 0)
+                stream = self._places.stream("log", handle)
+                await asyncio.gather(*(self._engine.delete(stream, one) for one in found.blocks if one != state.record))
+                if removing and view.state is not None:
+                    await self._removed(handle, view, view.state, after)
             except Conflict:
                 continue
-            view.wrote(seq, draft.block(), b"")
-            for chunk in chunks:
-                await self._attachments.remove(handle, state.store, chunk)
-            stream = self._places.stream("log", handle)
-            await asyncio.gather(*(self._engine.delete(stream, one) for one in found.blocks if one != state.record))
             return found.more or len(chunks) == MAX_RELEASED
+
+    async def _removed(self, handle: bytes, view: View, state: State, drops: Drops) -> None:
+        """Remove the chunks whose time came, then say so and give their bytes back. Raises `Conflict`."""
+        await asyncio.gather(*(self._attachments.delete(handle, seq) for _, _, seq in drops.removing))
+        after = msgspec.structs.replace(drops, removing=())
+        await self._dropped(handle, view, state, drops, after, 0, 0, sum(size for _, size, _ in drops.removing))
+
+    async def _dropped(self, handle: bytes, view: View, state: State, drops: Drops, after: Drops, data: int,
+                       control: int, blobs: int) -> None:
+        draft = Draft(state, self._quotas, {}, lambda: b"", drops=drops)
+        draft.expire(after, data, control, blobs)
+        block = draft.block()
+        seq = await self._engine.publish(self._places.log(handle), encode(block), expected=view.seq)
+        view.wrote(seq, block, b"")
 
 
 def _batches(changes: Sequence[Change]) -> Iterator[list[Change]]:
