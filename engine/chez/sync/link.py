@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from chez import crypto
 from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable
@@ -371,8 +371,7 @@ class Link:
         reader = asyncio.create_task(self._read(socket))
         try:
             while True:
-                for data in lanes.data_to_send():
-                    await socket.send(data)
+                await self._send(lanes, socket)
                 await self._tell()
                 if not (self._inbox or self._sealed or lanes.busy):
                     if self._gone is not None:
@@ -380,7 +379,7 @@ class Link:
                                                "It is tried again.")
                     await self._news.wait()
                 self._news.clear()
-                await self._round(lanes)
+                await self._round(lanes, socket)
         except OSError as error:
             raise RelayUnreachable(f"the connection to {self.url} broke ({error})", "It is tried again.") from None
         finally:
@@ -389,12 +388,29 @@ class Link:
             with suppress(asyncio.CancelledError):
                 await socket.close()
 
-    async def _round(self, lanes: Lanes) -> None:
-        """React to everything that happened since the last round; commit a pass of the work in one group."""
-        messages, self._inbox, self._fleeting = self._inbox, [], 0
+    async def _send(self, lanes: Lanes, socket: "Socket") -> None:
         sealed, self._sealed = self._sealed, []
         for lane, machine, entries in sealed:
             lanes.sealed(lane, machine, entries)
+        for data in lanes.data_to_send():
+            await socket.send(data)
+
+    async def _committed(self, done: "asyncio.Future[Any]", lanes: Lanes, socket: "Socket") -> Any:
+        """The result of work. The store may have much to do before it, and what that seals is sent meanwhile."""
+        done.add_done_callback(lambda _: self._news.set())
+        while not done.done():
+            await self._news.wait()
+            self._news.clear()
+            if self._sealed and self._gone is None:
+                try:
+                    await self._send(lanes, socket)
+                except OSError as error:  # what is committed is to be heard of all the same
+                    self._gone = error
+        return done.result()
+
+    async def _round(self, lanes: Lanes, socket: "Socket") -> None:
+        """React to everything that happened since the last round; commit a pass of the work in one group."""
+        messages, self._inbox, self._fleeting = self._inbox, [], 0
         for message in messages:
             lanes.receive(message)
         while lanes.said:
@@ -403,7 +419,7 @@ class Link:
         begun = [(job, self._database.submit(job.work.run, shown_first=job.work.repeatable)) for job in lanes.take()]
         for job, done in begun:
             try:
-                result = await done
+                result = await self._committed(done, lanes, socket)
             except ChezError as error:
                 lanes.failed(job, error)
             else:
