@@ -135,8 +135,11 @@ class Network:
 
     def _look(self) -> None:
         self._looking = None
-        if self._service is not None:
-            self._service.renew()
+        try:
+            if self._service is not None:
+                self._service.renew()
+        except RuntimeError:  # the writer's thread took keys in meanwhile, and its commit may have been heard of before
+            self._look_soon()
 
     async def _begin_tidily(self) -> None:
         """Forget the relays of devices that were not met for long, and another device's store; then begin."""
