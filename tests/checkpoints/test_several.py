@@ -5,6 +5,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from chez_relay.storage.copies import FILE_NAME
 from tests.checkpoints.conftest import AT_ONCE
 from tests.checkpoints.test_homes import shown, written
@@ -25,16 +27,18 @@ async def gapped(*relays: Process) -> None:
     raise AssertionError("no relay let go of anything")
 
 
-async def test_who_was_away_catches_up_at_two_relays(tmp_path: Path, server: Process) -> None:
+async def test_who_was_away_catches_up_at_two_relays(tmp_path: Path, server: Process,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     """The log of one has a gap, and its checkpoint's segments are at that one alone; nothing is refused or lacking."""
+    monkeypatch.setattr("chez.sync.checkpoints.drafting.LEAST", 1024)
     async with relay(tmp_path / "second", *AT_ONCE) as second, persons(tmp_path, "anna", relay=server.url) as (anna,):
         async with join(anna, tmp_path / "phone", "phone", server.url) as phone:
             for home in (anna, phone):
                 await home.relays.add(second.url)
             await written(phone.space(), "phone", 4)
         for number in range(3):
-            for _ in range(4):
-                await written(anna.space(), f"anna {number}", 12)
+            for _ in range(2):
+                await written(anna.space(), f"anna {number}", 6)
                 await anna.sync()
             done = await anna.space().checkpoint()
             assert done is not None and done.vouched and done.dropped

@@ -76,16 +76,17 @@ async def test_a_device_is_killed_at_every_step_of_a_checkpoint(
     await killings(tmp_path, server, MAKING, monkeypatch)
 
 
-async def caught_up(tmp_path: Path, server: Process, kills: tuple[Kill, ...]) -> None:
+async def caught_up(tmp_path: Path, server: Process, kills: tuple[Kill, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Who was away is killed at each of these while it takes a checkpoint in; then it has everything."""
+    monkeypatch.setattr("chez.sync.checkpoints.drafting.LEAST", 1024)
     async with persons(tmp_path, "anna", relay=server.url) as (anna,):
         await written(anna.space(), "before", 3)
         await anna.sync()
         async with join(anna, tmp_path / "phone", "phone", server.url) as phone:
             await written(phone.space(), "phone", 4)  # and is away from here on, with what it did not send
         for number in range(2):
-            for _ in range(4):
-                await written(anna.space(), f"anna {number}", 12)
+            for _ in range(2):
+                await written(anna.space(), f"anna {number}", 6)
                 await anna.sync()
             done = await anna.space().checkpoint()
             assert done is not None and done.dropped
@@ -101,16 +102,18 @@ async def caught_up(tmp_path: Path, server: Process, kills: tuple[Kill, ...]) ->
             assert "entries-missing" not in kinds and "checkpoint-refused" not in kinds
 
 
-async def test_a_device_that_was_away_is_killed_while_it_catches_up(tmp_path: Path, server: Process) -> None:
+async def test_a_device_that_was_away_is_killed_while_it_catches_up(
+        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it took in is whole, what it wrote is sent after it; it begins where it was."""
-    await caught_up(tmp_path, server, TAKING[4::2])
+    await caught_up(tmp_path, server, TAKING[4::2], monkeypatch)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-async def test_a_device_is_killed_at_every_step_of_catching_up(tmp_path: Path, server: Process) -> None:
+async def test_a_device_is_killed_at_every_step_of_catching_up(
+        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same at every step, one kill after the other."""
-    await caught_up(tmp_path, server, TAKING)
+    await caught_up(tmp_path, server, TAKING, monkeypatch)
 
 
 async def fallen(tmp_path: Path, fall: str) -> None:
