@@ -137,3 +137,17 @@ async def test_made_up_names_are_not_all_asked_about(monkeypatch: pytest.MonkeyP
         async with asyncio.timeout(30):
             await asked.wait()
         assert len(discovery._asking) == 3
+
+
+async def test_it_ends_though_the_network_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing can be sent any more, taking back what was announced raises nothing, and a second time is fine."""
+    async with looking() as (other, _):
+        await other.announce(seed("one"), 4711)
+        assert other._zeroconf is not None
+
+        async def unreachable(info: AsyncServiceInfo) -> None:
+            raise OSError(101, "Network is unreachable")
+
+        monkeypatch.setattr(other._zeroconf, "async_unregister_service", unreachable)
+        await other.end()
+        await other.end()

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from chez.errors import Unavailable
@@ -111,13 +112,19 @@ class Multicast:
         for task in tuple(self._asking):
             task.cancel()
         await asyncio.gather(*self._asking, return_exceptions=True)
-        if self._browser is not None:
-            await self._browser.async_cancel()
-        if self._zeroconf is not None:
-            if self._info is not None:
-                await (await self._zeroconf.async_unregister_service(self._info))
-            await self._zeroconf.async_close()
+        zeroconf, browser, info = self._zeroconf, self._browser, self._info
         self._zeroconf = self._browser = self._info = None
+        if zeroconf is None:
+            return
+        from zeroconf import Error
+
+        with suppress(Error, OSError):  # the network is gone: nobody is there to be told
+            if browser is not None:
+                await browser.async_cancel()
+            if info is not None:
+                await (await zeroconf.async_unregister_service(info))
+        with suppress(Error, OSError):
+            await zeroconf.async_close()
 
     async def _ask(self, zeroconf: "Zeroconf", name: str, instance: bytes, seen: Callable[[Neighbour], None]) -> None:
         """Where an instance is."""
