@@ -56,7 +56,12 @@ def test_a_person_looks_tries_grants_runs_and_revokes(provider: Path, relay: Rel
     (line,) = results(provider)
     assert line["result"] == {"watts": 1850}
     assert done["message"] in me.chez("job", "show-left", "--bytes")
+    assert "watts: 1850" in me.chez("left")
+    assert done["message"] in me.chez("left", "--bytes")
+    assert json.loads(me.chez("left", "--json"))["left"][0]["message"] == done["message"]
+    assert "used 1 run of 12" in me.chez("grants")
     assert "rlimits" in me.chez("job", "doctor")
     me.chez("job", "revoke", granted["grant"])
+    assert "revoked: it never runs again" in me.chez("grants")
     assert "revoked" in me.chez("job", "run", granted["grant"], "--yes", code=1)
     assert json.loads(me.chez("journal", "verify", "--json"))["ok"]

@@ -65,6 +65,8 @@ COMMANDS: Final = {
     "follow": _AT + "inviting:follow",
     "card": _AT + "contacts:card",
     "contact": _AT + "contacts:contact",
+    "grants": _AT + "consent:grants",
+    "left": _AT + "consent:left",
     "journal": _AT + "journal:journal",
     "version": _AT + "life:version",
 }

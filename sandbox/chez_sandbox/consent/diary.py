@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from chez.agent.diary import Names, Sentence
 
-__all__ = ("SENTENCES",)
+__all__ = ("NONE", "SENTENCES")
 
 SHORT: Final = 12
 """Characters of a grant's id that are shown to people."""
@@ -30,7 +30,7 @@ def _release(body: Body, names: Names) -> str:
             f"{body['result']}")
 
 
-_NONE: Final = {
+NONE: Final = {
     "declined": "you said no", "job": "the job gave nothing that may leave", "revoked": "the grant was revoked",
     "interrupted": "the run was cut off",
 }
@@ -39,7 +39,7 @@ _NONE: Final = {
 
 def _refusal(body: Body, names: Names) -> str:
     return (f"Run {body['sequence']} of {body['job']!r} tells {body['provider_name']!r} nothing but \"none\": "
-            f"{_NONE[body['reason']]}.")
+            f"{NONE[body['reason']]}.")
 
 
 def _delivered(body: Body, names: Names) -> str:

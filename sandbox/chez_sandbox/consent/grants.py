@@ -37,7 +37,9 @@ __all__ = (
     "Grant",
     "Granted",
     "Review",
+    "State",
     "current_grant",
+    "damaged_grants",
     "grant_job",
     "list_grants",
     "load_grant",
@@ -53,6 +55,9 @@ MAX_STORED_BUNDLE: Final = 512 * 1024
 """Bytes of a bundle that is kept in its grant's record: it must fit one change."""
 
 Review = Literal["show-me-first", "within-the-grant"]
+
+State = Literal["running", "revoked", "elsewhere", "ended", "used-up"]
+"""What a grant is worth on a device: "running" may run there now; "elsewhere" is bound to another device."""
 
 
 class Grant(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -89,16 +94,28 @@ class Granted:
     bundle: Bundle
     revoked: bool
 
+    def state(self, device: bytes, today: date, done: int) -> State:
+        """What the grant is worth on a device today, after `done` runs."""
+        if self.revoked:
+            return "revoked"
+        if self.grant.device != device.hex():
+            return "elsewhere"
+        if today.isoformat() > self.grant.until:
+            return "ended"
+        return "used-up" if done >= self.grant.runs else "running"
+
     def require_running(self, device: bytes, today: date, done: int) -> None:
         """Raise `GrantEnded` unless this device may run it today, after `done` runs."""
-        if self.revoked:
-            raise GrantEnded("this grant was revoked", "grant the job again if you want it to run")
-        if self.grant.device != device.hex():
-            raise GrantEnded("this grant is bound to another of your devices", "run it there, or grant it here too")
-        if today.isoformat() > self.grant.until:
-            raise GrantEnded(f"this grant ended on {self.grant.until}", "grant the job again if you want it to run")
-        if done >= self.grant.runs:
-            raise GrantEnded(f"all {self.grant.runs} runs of this grant are used", "grant the job again for more")
+        again = "grant the job again if you want it to run"
+        match self.state(device, today, done):
+            case "revoked":
+                raise GrantEnded("this grant was revoked", again)
+            case "elsewhere":
+                raise GrantEnded("this grant is bound to another of your devices", "run it there, or grant it here too")
+            case "ended":
+                raise GrantEnded(f"this grant ended on {self.grant.until}", again)
+            case "used-up":
+                raise GrantEnded(f"all {self.grant.runs} runs of this grant are used", "grant the job again for more")
 
 
 async def grant_job(
@@ -214,15 +231,22 @@ def current_grant(home: "Home", transaction: "Transaction", id: str) -> Granted:
 
 
 async def list_grants(home: "Home") -> list[Granted]:
-    """All grants that verify, oldest first; damaged ones are left out (`load_grant` tells why)."""
-    revoked = {receipt.body["grant"] for receipt in await home.journal.receipts("revocation")}
-    found = []
-    async for record in home.collection(COLLECTION):
-        try:
-            found.append(_verify(record.id, record.value, record.id in revoked))
-        except GrantInvalid:
-            continue
+    """All grants that verify, oldest first; damaged ones are left out (`damaged_grants` tells why)."""
+    found = [one for one in (await _read_all(home)).values() if isinstance(one, Granted)]
     return sorted(found, key=lambda granted: granted.grant.granted)
+
+
+async def damaged_grants(home: "Home") -> dict[str, GrantInvalid]:
+    """The grants that do not verify, by id, and why. They never run."""
+    return {id: one for id, one in (await _read_all(home)).items() if isinstance(one, GrantInvalid)}
+
+
+async def _read_all(home: "Home") -> dict[str, Granted | GrantInvalid]:
+    revoked = {receipt.body["grant"] for receipt in await home.journal.receipts("revocation")}
+    return {
+        record.id: _verified(record.id, record.value, record.id in revoked)
+        async for record in home.collection(COLLECTION)
+    }
 
 
 async def revoke_grant(home: "Home", id: str) -> Grant:
@@ -242,19 +266,19 @@ def _revoke(home: "Home", transaction: "Transaction", id: str) -> Grant | GrantI
     """Write of a revocation what is not there yet."""
     grants = home.collection(COLLECTION)
     record = transaction.get(grants, id).value
-    body, found = {"grant": id}, _verified(id, record)
-    if isinstance(found, Grant):
-        body |= {"job": found.job, "provider": found.provider}
+    body, found = {"grant": id}, _verified(id, record, True)
+    if isinstance(found, Granted):
+        body |= {"job": found.grant.job, "provider": found.grant.provider}
     if not transaction.receipts("revocation", grant=id):
         transaction.receipt("revocation", body)
     if record.get("revoked") is not True:
         transaction.put(grants, {**record, "revoked": True}, id=id)
-    return found
+    return found.grant if isinstance(found, Granted) else found
 
 
-def _verified(id: str, record: Mapping[str, Any]) -> Grant | GrantInvalid:
+def _verified(id: str, record: Mapping[str, Any], revoked: bool) -> Granted | GrantInvalid:
     try:
-        return _verify(id, record, True).grant
+        return _verify(id, record, revoked)
     except GrantInvalid as error:
         return error
 

@@ -8,6 +8,7 @@ import contextlib
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
@@ -20,12 +21,15 @@ from chez.errors import InvalidValue, NotAllowed
 from chez_sandbox.bundle import Bundle, open_bundle
 from chez_sandbox.consent.accounts import Ceilings, provider_account
 from chez_sandbox.consent.delivery import Delivery, deliver
+from chez_sandbox.consent.departures import departures
 from chez_sandbox.consent.diary import SENTENCES
 from chez_sandbox.consent.execution import Execution, execute
-from chez_sandbox.consent.grants import Granted, Review, grant_job, list_grants, load_grant, revoke_grant
+from chez_sandbox.consent.grants import Review, grant_job, list_grants, load_grant, revoke_grant
 from chez_sandbox.consent.inspect import describe, plain_words
+from chez_sandbox.consent.overview import all_grants, listed, told_in_all
 from chez_sandbox.consent.run import Departure, GrantedRun, authorise, settle_all
 from chez_sandbox.consent.scope import granted_tables
+from chez_sandbox.consent.told import grant_words, left_words, spent_words
 from chez_sandbox.release.release import message_size
 from chez_sandbox.runtime.host import Runtime, doctor
 
@@ -132,7 +136,7 @@ async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
         bits=asked.bits,
         review=asked.review,
     )
-    return _listed(granted, 0, 0.0)
+    return listed(granted, 0, 0.0)
 
 
 async def job_run(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -195,29 +199,26 @@ async def job_list(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     _read(params, _Params)
     runs = [receipt.body["grant"] for receipt in await home.journal.receipts("run")]
     return [
-        _listed(granted, runs.count(granted.grant.id), await home.journal.spent(f"grant:{granted.grant.id}"))
+        listed(granted, runs.count(granted.grant.id), await home.journal.spent(f"grant:{granted.grant.id}"))
         for granted in await list_grants(home)
     ]
 
 
-def _listed(granted: Granted, runs: int, spent: float) -> dict[str, Any]:
-    grant, manifest = granted.grant, granted.bundle.manifest
-    return {
-        "grant": grant.id,
-        "job": grant.job,
-        "version": grant.job_version,
-        "name": manifest.name,
-        "provider": manifest.provider.name,
-        "granted": grant.granted,
-        "until": grant.until,
-        "revoked": granted.revoked,
-        "runs": runs,
-        "runs_allowed": grant.runs,
-        "bits": round(spent, 2),
-        "bits_allowed": grant.bits,
-        "review": grant.review,
-        "device": grant.device,
-    }
+async def job_grants(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Every grant there ever was, damaged ones included, with its state today; and the words for it."""
+    _read(params, _Params)
+    grants = await all_grants(home, date.today())
+    words = [line for one in grants for line in grant_words(one)]
+    return {"grants": grants, "words": words or ["You granted nothing to any provider."]}
+
+
+async def job_left(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Everything that ever left by this home, with the exact bytes (hexadecimal), and the words for it."""
+    _read(params, _Params)
+    lefts = await departures(home)
+    rows = [{**asdict(left), "message": left.message.hex(), "sha256": left.sha256} for left in lefts]
+    spent = await told_in_all(home, lefts)
+    return {"left": rows, "spent": spent, "words": [*left_words(lefts, home.device_id.hex()), *spent_words(spent)]}
 
 
 async def job_show_left(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -302,7 +303,9 @@ VERBS: Final[Mapping[str, Verb]] = {
     "job-doctor": job_doctor,
     "job-dry-run": job_dry_run,
     "job-grant": job_grant,
+    "job-grants": job_grants,
     "job-inspect": job_inspect,
+    "job-left": job_left,
     "job-list": job_list,
     "job-revoke": job_revoke,
     "job-run": job_run,

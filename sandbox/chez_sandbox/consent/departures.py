@@ -1,0 +1,95 @@
+"""What ever left this home for a provider: read back from the journals that say so.
+
+Every run that was debited has one departure, a result or the code "none"; each is a receipt with the
+sealed bytes themselves. The journals of the devices that this home was before it was restored or
+copied count too: what left by them has left.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from chez.home.home import Home
+    from chez.journal import Receipt
+
+__all__ = ("Left", "departures")
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """One message to a provider. Times are RFC 3339 in UTC, `bits` an upper bound of what it can tell."""
+
+    device: str
+    """The device whose journal says so, in hexadecimal."""
+    number: int
+    """Of the receipt, in that device's journal."""
+    time: str
+    grant: str
+    sequence: int
+    job: str
+    version: int
+    provider: str
+    """The provider's signing key."""
+    provider_name: str
+    outcome: str
+    """"result", or "none"."""
+    result: str | None = field(repr=False)
+    """The exact text that was sealed; None when all that was told is that there is none."""
+    reason: str
+    bits: float | None
+    """None when the run's own receipt is not in the same journal."""
+    relay: str
+    delivered: str | None
+    """When the relay had it; None while it waits here."""
+    message: bytes = field(repr=False)
+    """The sealed bytes, as they leave."""
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the sealed bytes, as other tools show it."""
+        return hashlib.sha256(self.message).hexdigest()
+
+
+async def departures(home: "Home") -> list[Left]:
+    """Everything that left, or is about to, by this home, in the order of the journals; former devices' first."""
+    journals: dict[str, list[Receipt]] = {}
+    for device, receipt in await home.journal.former():
+        journals.setdefault(device.hex(), []).append(receipt)
+    own = [one for kind in ("run", "release", "refusal", "delivered") for one in await home.journal.receipts(kind)]
+    journals[home.device_id.hex()] = own
+    delivered = {_run(one): one.time for receipts in journals.values() for one in receipts if one.kind == "delivered"}
+    return [left for device, receipts in journals.items() for left in _of(device, receipts, delivered)]
+
+
+def _of(device: str, receipts: Iterable["Receipt"], delivered: dict[tuple[str, int], str]) -> list[Left]:
+    receipts = sorted(receipts, key=lambda receipt: receipt.number)
+    bits = {_run(one): one.body["bits"] for one in receipts if one.kind == "run"}
+    return [
+        Left(
+            device=device,
+            number=one.number,
+            time=one.time,
+            grant=one.body["grant"],
+            sequence=one.body["sequence"],
+            job=one.body["job"],
+            version=one.body["version"],
+            provider=one.body["provider"],
+            provider_name=one.body["provider_name"],
+            outcome=one.body["outcome"],
+            result=one.body["result"],
+            reason=one.body["reason"],
+            bits=bits.get(_run(one)),
+            relay=one.body["relay"],
+            delivered=delivered.get(_run(one)),
+            message=base64.b64decode(one.body["message"]),
+        )
+        for one in receipts
+        if one.kind in ("release", "refusal")
+    ]
+
+
+def _run(receipt: "Receipt") -> tuple[str, int]:
+    return receipt.body["grant"], receipt.body["sequence"]
