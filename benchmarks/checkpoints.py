@@ -29,7 +29,8 @@ def benchmarks() -> tuple[Benchmark, ...]:
                    "entries the relay dropped: from opening its home until a sync is done and a query finds all; "
                    "checked, decrypted and durable.", 5000),
             Figure("sync.bootstrap_rss", "MB", "less", "How far the new device's peak memory rises above that with "
-                   f"{FEWER:,} records.", None),
+                   f"{FEWER:,} records, which do not fill the pages that SQLite keeps: 16 MB for a writer and as much "
+                   "for a reader. Beyond that it does not grow (tests/checkpoints/test_memory.py).", None),
         ), _bootstrap),
         Benchmark((
             Figure("relay.bytes_checkpointed", "bytes", "less", f"What the relay keeps for each of {KEPT:,} records "
