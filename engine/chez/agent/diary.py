@@ -204,6 +204,19 @@ def _count(number: int, single: str, several: str | None = None) -> str:
     return f"{number:,} {single if number == 1 else several or single + 's'}"
 
 
+def _relay_changed(body: Body, names: Names) -> str:
+    url, keys = body["url"], body.get("keys", 0)
+    what = {"added": f"everything is kept at {url} too",
+            "removed": f"nothing is kept at {url} any more",
+            "set": f"{url} is the relay that your devices are known by",
+            "pinned": f"{url} is dialled only if its key is {'the pinned one' if keys == 1 else f'one of {keys}'}"
+            if keys else f"{url} is dialled with any key that is trusted"}[body["what"]]
+    if "device" in body:
+        device = names.device(body)
+        return f"{device[0].upper()}{device[1:]} said that {what}: this one follows."
+    return f"You said that {what}{', on this device alone' if body.get('here') else ''}."
+
+
 def _says(text: str) -> Sentence:
     """A sentence with fields of the body in it, quoted (`{name!r}`) or not, and the `{where}` of its space."""
     return lambda body, names: text.format_map({**body, "where": names.space(body)})
@@ -253,6 +266,7 @@ SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
     "passphrase-changed": _passphrase_changed,
     "public-space-created": _says("You made the public space {name!r}."),
     "purge": _says("You purged the record {id!r} of {collection!r} in {where}: its content is erased."),
+    "relay-changed": _relay_changed,
     "repaired": _repaired,
     "space-archived": _says("You put {name!r} away: nobody writes in it."),
     "space-created": _says("You made the space {name!r}."),

@@ -15,11 +15,13 @@ __all__ = ("VERBS",)
 
 class _Url(Params, frozen=True, kw_only=True):
     url: str
+    here: bool = False
 
 
 class _Pinned(Params, frozen=True, kw_only=True):
     url: str
     pins: list[str] | None = None
+    here: bool = False
 
 
 class _Pins(Params, frozen=True, kw_only=True):
@@ -35,13 +37,14 @@ class _Token(Params, frozen=True, kw_only=True):
 class _MaybeUrl(Params, frozen=True, kw_only=True):
     url: str | None = None
     pins: list[str] | None = None
+    here: bool = False
 
 
 async def relay_set(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Set the relay that the home is known by; without a url, tell which it is."""
     asked = read_params(params, _MaybeUrl)
     if asked.url is not None:
-        await home.set_relay(asked.url, pins=asked.pins)
+        await home.relays.set(asked.url, pins=asked.pins, here=asked.here)
     return {"relay": home.relay}
 
 
@@ -54,7 +57,7 @@ async def relay_list(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 async def relay_add(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Keep everything at one more relay."""
     asked = read_params(params, _Pinned)
-    await home.relays.add(asked.url, pins=asked.pins)
+    await home.relays.add(asked.url, pins=asked.pins, here=asked.here)
     return {"relays": plain((await home.status()).relays)}
 
 
@@ -74,7 +77,8 @@ async def relay_token(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 async def relay_remove(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Keep in step with a relay no more."""
-    await home.relays.remove(read_params(params, _Url).url)
+    asked = read_params(params, _Url)
+    await home.relays.remove(asked.url, here=asked.here)
     return {"relays": plain((await home.status()).relays)}
 
 

@@ -609,11 +609,6 @@ class Home(Opened[AsyncHome]):
         return self._inner.person_id
 
     @property
-    def relay(self) -> str | None:
-        """The relay that `sync` and `connect` use when none is named."""
-        return self._inner.relay
-
-    @property
     def journal(self) -> Journal:
         """The receipts of this device."""
         return Journal(self._portal, self._inner.journal)
@@ -647,6 +642,11 @@ class Home(Opened[AsyncHome]):
     def blobs(self) -> Blobs:
         """Attachments of the private space: files beside records."""
         return Blobs(self._portal, self._inner.blobs)
+
+    @property
+    def relay(self) -> str | None:
+        """The relay that `sync` and `connect` use when none is named."""
+        return self._inner.relay
 
     @property
     def device_id(self) -> bytes:
@@ -833,7 +833,7 @@ class Home(Opened[AsyncHome]):
         return self._portal.call(lambda call: self._inner.transaction(inside(self._portal, work, Transaction)))
 
     def set_relay(self, url: str, *, pins: Sequence[str] | None = None) -> None:
-        """Remember the relay that `sync` and `connect` use. Raises `InvalidValue`; with `pins` as `Relays.pin`."""
+        """Let `sync` and `connect` use this relay, here and on all devices of the person; see `Relays.set`."""
         self._portal.call(lambda call: self._inner.set_relay(url, pins=pins))
 
     def sync(
@@ -1287,21 +1287,38 @@ class Relays(Front[AsyncRelays]):
     """Which relays keep what this home has; made by `Home.relays`.
 
     Every space that has no relay of its own is kept in step with each of them: what one of them
-    loses or withholds the others have, and while one can't be reached the others go on. Each
-    device of the person names its relays itself.
+    loses or withholds the others have, and while one can't be reached the others go on. All devices of
+    the person go by the same list: what is said on one the others hear with their next sync, and follow. What is
+    said with `here` is for this device alone.
     """
 
     def list(self) -> list[RelayStatus]:
         """How the connection to each stands, that of the home first."""
         return self._portal.do(lambda: self._inner.list())
 
-    def add(self, url: str, *, pins: Sequence[str] | None = None) -> None:
+    def set(self, url: str, *, pins: Sequence[str] | None = None, here: bool = False) -> None:
+        """Let the home be known by another relay; with `pins` as in `pin`.
+
+        Where there are other devices, the former one is kept beside it until it is removed, for they may have to hear
+        of it there. Raises `InvalidValue`.
+        """
+        self._portal.call(lambda call: self._inner.set(url, pins=pins, here=here))
+
+    def add(self, url: str, *, pins: Sequence[str] | None = None, here: bool = False) -> None:
         """Keep everything at one more relay, which is filled with what is here; at once while connected.
 
-        With `pins` as in `pin`. Again is fine. Raises `InvalidValue` for what is no relay's address, and as `pin`,
-        `NotFound` while the home has no relay (`Home.set_relay`).
+        With `pins` as in `pin`. Again is fine. Raises `InvalidValue` for what is no relay's address, for more than 16,
+        and as `pin`, `NotFound` while the home has no relay (`Home.set_relay`).
         """
-        self._portal.call(lambda call: self._inner.add(url, pins=pins))
+        self._portal.call(lambda call: self._inner.add(url, pins=pins, here=here))
+
+    def token(self, url: str, token: str) -> None:
+        """Remember the token that a relay's operator gave out, which some want for making spaces; empty forgets it.
+
+        It goes to that relay alone, and to the person's devices. Raises `InvalidValue` for what is no relay's address,
+        and for a token of more than 512 characters.
+        """
+        self._portal.call(lambda call: self._inner.token(url, token))
 
     def pin(self, url: str, pins: Sequence[str]) -> None:
         """Dial a relay from now on only if its certificate's key is one of these; without any, as any that is trusted.
@@ -1321,20 +1338,21 @@ class Relays(Front[AsyncRelays]):
         """What is dialled to reach a relay: its URL, with the pins that this home has for it behind a `#`."""
         return self._portal.do(lambda: self._inner.address(url))
 
-    def token(self, url: str, token: str) -> None:
-        """Remember the token that a relay's operator gave out, which some want for making spaces; empty forgets it.
-
-        It stays on this device, and goes to that relay alone. Raises `InvalidValue` for what is no relay's address,
-        and for a token of more than 512 characters.
-        """
-        self._portal.call(lambda call: self._inner.token(url, token))
-
-    def remove(self, url: str) -> None:
+    def remove(self, url: str, *, here: bool = False) -> None:
         """Keep in step with a relay no more; what it has stays there.
 
-        Raises `NotFound` for one that was not added, `InvalidValue` for the home's own.
+        While connected to it, that is said there first. Raises `NotFound` for one that was not added, `InvalidValue`
+        for the home's own.
         """
-        self._portal.call(lambda call: self._inner.remove(url))
+        self._portal.call(lambda call: self._inner.remove(url, here=here))
+
+    def follow(self) -> None:
+        """Go by what other devices of the person said of relays, as far as it is here."""
+        self._portal.call(lambda call: self._inner.follow())
+
+    def following(self) -> Block[None]:
+        """Do so while the block lasts, whenever there is something new. Called when the home opens."""
+        return Block(self._portal, lambda call: self._inner.following(), same)
 
 
 class Space(Front[AsyncSpace]):

@@ -1,7 +1,7 @@
 """One exchange with all relays that is waited for: `Home.sync`, and `Home.synced` while a home is connected."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 
@@ -18,10 +18,11 @@ __all__ = ("Exchange",)
 
 
 class Exchange:
-    """What one sync of a home does."""
+    """What one sync of a home does; `follow` takes over what came about the person's relays."""
 
-    def __init__(self, syncing: Syncing) -> None:
+    def __init__(self, syncing: Syncing, follow: Callable[[], Awaitable[None]] | None = None) -> None:
         self._syncing = syncing
+        self._follow = follow
 
     async def sync(self, timeout: float, url: str | None = None, *, reseed: bool = False, everywhere: bool = False,
                    progress: Callable[[int, int], None] | None = None) -> SyncReport:
@@ -65,9 +66,12 @@ class Exchange:
 
     async def _synced(self, begun: dict[Link, tuple[int, Progress]], timeout: float, everywhere: bool) -> SyncReport:
         syncing = self._syncing
+        own = syncing.links_of(syncing.spaces.private.space)
         await self.own_in_step(timeout, everywhere=everywhere)
-        waited = [*syncing.links_of(syncing.spaces.private.space), *syncing.near]
-        # What came may have told of a space at another relay.
+        if self._follow is not None:
+            await self._follow()
+        waited = [*syncing.near, *own]
+        # What came may have told of another relay, or of a space at another one.
         while (link := next((one for one in syncing.links if one not in waited), None)) is not None:
             waited.append(link)
             with suppress(ChezError):  # told below

@@ -48,7 +48,6 @@ from chez.spaces.space import SpaceKeys
 from chez.spaces.statements import Kind
 from chez.store.database import Connection, Database
 from chez.sync.backlog import Backlog
-from chez.sync.connection import relay_name
 from chez.sync.heads import Alarm
 from chez.sync.hooks import hooks
 from chez.sync.link import Link
@@ -75,8 +74,6 @@ class Home:
         """This device's name."""
         self.person_id = person
         """Whose home it is: the person's public root key (32 bytes)."""
-        self.relay: str | None = spaces[0].relay
-        """The relay that `sync` and `connect` use when none is named."""
         self._database = database
         self._device = device
         self._shared: dict[str, Any] = {}
@@ -113,9 +110,9 @@ class Home:
         self._private = Space(self._spaces.private, self._open)
         self.devices = Devices(database, self._spaces, device, self.journal)
         """The person's devices."""
-        self._exchange = Exchange(self._syncing)
-        self.relays = Relays(self._syncing)
+        self.relays = Relays(self._syncing, self._spaces, self.journal)
         """Which relays keep what this home has."""
+        self._exchange = Exchange(self._syncing, self.relays.follow)
         self._network = Network(path, database, device, self._spaces, self._syncing)
         self._syncing.also(self._network.running, self._network.places)
         self.lan = Lan(self._network)
@@ -125,6 +122,11 @@ class Home:
 
     def __repr__(self) -> str:
         return f"<Home {self.name!r} at {self.path}>"
+
+    @property
+    def relay(self) -> str | None:
+        """The relay that `sync` and `connect` use when none is named."""
+        return self._spaces.private.space.relay
 
     @property
     def device_id(self) -> bytes:
@@ -318,13 +320,8 @@ class Home:
     # --- sync ---------------------------------------------------------------------------
 
     async def set_relay(self, url: str, *, pins: Sequence[str] | None = None) -> None:
-        """Remember the relay that `sync` and `connect` use. Raises `InvalidValue`; with `pins` as `Relays.pin`."""
-        relay_name(url)
-        if pins is not None:
-            await self.relays.pin(url, pins)
-        space = self._replica.space
-        await self._database.write(lambda db: db.execute("UPDATE space SET relay = ? WHERE n = ?", (url, space.n)))
-        self.relay = space.relay = url
+        """Let `sync` and `connect` use this relay, here and on all devices of the person; see `Relays.set`."""
+        await self.relays.set(url, pins=pins)
 
     async def sync(self, url: str | None = None, *, timeout: float = 60.0, reseed: bool = False,
                    everywhere: bool = False, progress: OnProgress | None = None) -> SyncReport:
@@ -409,6 +406,7 @@ class Home:
         """Begin what goes on by itself while the home is open. Called when it opens."""
         await self._syncing.load()
         await self._stack.enter_async_context(self._backlog)
+        await self._stack.enter_async_context(self.relays.following())
 
     async def end_shared(self) -> None:
         """End everything shared, last made first, and live answers. Called when the home closes."""

@@ -35,6 +35,7 @@ from chez.home.building import building
 from chez.home.home import Home, unix_milliseconds
 from chez.home.names import check_name
 from chez.home.pairing import split_code
+from chez.home.relay_list import take_told
 from chez.home.replying import type_code
 from chez.home.returning import forget_when_heard, kept
 from chez.home.unlocking import note_key_file
@@ -112,6 +113,7 @@ async def join(path: Path | str, code: str, *, passphrase: str, name: str = "dev
         rows = [store_space(db, membership.space, membership.state.name, statements, epochs,
                             handle_of(membership.state.admins[-1]), sent=False)
                 for membership, statements, epochs in spaces]
+        take_told(db, bundle.relays)
         return rows[0]
 
     await _make(Path(path), passphrase, kdf, device, name, bundle.person, url, fill, "home-joined", {"name": name})

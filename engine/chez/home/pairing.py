@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from chez import crypto, inboxes
 from chez.errors import BadPairing, ChezError, NotAllowed
 from chez.home.held import HeldSpaces
+from chez.home.relay_list import told
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.records.values import time_text
@@ -183,7 +184,7 @@ class Pairing:
             say_everywhere(db, [replica.space for replica in replicas], statement)
             announce(db)
             self._journal.record(db, "device-added", {"name": who.name, "device": who.device.hex()})
-            return Bundle(create.person, [hand_over(private, self._url)], self._url)
+            return Bundle(create.person, [hand_over(private, self._url)], self._url, told(db))
 
         return await self._database.write(work)
 

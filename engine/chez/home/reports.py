@@ -49,7 +49,8 @@ class RelayStatus:
     `link` as in `SpaceStatus`, `since` when (Unix seconds; None while it is off); `problem` tells why there is
     no connection, empty if there is one, and `next_try` when one is tried next (Unix seconds). `lacks` counts
     the entries that it is still to be given, and the changes that are in no entry yet; None for one that was never
-    reached, which lacks everything, and where that is not asked. `pins` are those of its key, if there are any.
+    reached, which lacks everything, and where that is not asked. `pins` are those of its key, if there are any;
+    `here` says that it is this device's alone, and other devices of the person know nothing of it.
     """
 
     url: str
@@ -59,6 +60,7 @@ class RelayStatus:
     next_try: float | None = None
     lacks: int | None = None
     pins: tuple[str, ...] = ()
+    here: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,15 +63,21 @@ class Syncing:
         self._beside: list[str] = []
         self._pins: dict[str, tuple[str, ...]] = {}
         self._said: Said = lambda replica, message, back: None
+        self._only_here: set[str] = set()
+        self._home: str | None = None
+        self._settling, self._beginning = asyncio.Lock(), asyncio.Lock()
         self._also: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
         self._around: Callable[[], list[Near]] = list
 
     async def load(self) -> None:
         """Learn from the store which relays are beside the home's. Called when the home opens."""
         rows = await self._database.read(lambda db: db.execute(
-            "SELECT url, beside, pins FROM relay ORDER BY n").fetchall())
-        self._beside = [url for url, beside, _ in rows if beside]
-        self._pins = {url: tuple(pins.split(",")) for url, _, pins in rows if pins}
+            "SELECT url, beside, pins, here FROM relay ORDER BY n").fetchall())
+        self._beside = [url for url, beside, _, _ in rows if beside]
+        self._pins = {url: tuple(pins.split(",")) for url, _, pins, _ in rows if pins}
+        (self._home,) = await self._database.read(lambda db: db.execute(
+            "SELECT relay FROM space WHERE n = ?", (self.spaces.private.space.n,)).fetchone())
+        self._only_here = {url for url, _, _, here in rows if here > 0}
         met = await self._database.read(met_relays)
         for held in self.spaces.all.values():  # what they lack is to be known when they are met again
             held.replica.relays.kept |= met
@@ -180,11 +186,7 @@ class Syncing:
         if self._running is None:
             return
         for url in self.urls_of(held.space):
-            link = next((one for one in self.links if one.url == url), None)
-            if link is None:
-                await self._begin(url, [held])
-            else:
-                link.add(held.replica)
+            await self._begin(url, [held])
         for link in self.near if not held.space.public else ():
             link.add(held.replica)
         await self._keep_sending(held)
@@ -235,19 +237,27 @@ class Syncing:
             link.drop(held.replica)
 
     async def _begin(self, url: str, spaces: list[Held]) -> None:
-        assert self._running is not None
-        retry = self._running.retry
-        keeping = await self._database.write(lambda db: Keeping.load(db, relay_row(db, url), asks=retry))
-        for held in spaces:
-            held.replica.automatic = retry
-        link = Link(self._database, self._device, [held.replica for held in spaces], keeping.relay, url,
-                    retry=retry, found=self.found, keeping=keeping, address=self.address(url),
-                    said=self._said)
+        """Keep these at a relay: over the link to it if there is one, for several may want it at the same time."""
+        async with self._beginning:
+            if self._running is None:
+                return
+            link = next((one for one in self.links if one.url == url and not one.near), None)
+            if link is None:
+                link = await self._new_link(self._running, url)
+            for held in spaces:
+                held.replica.automatic = self._running.retry
+                link.add(held.replica)
+
+    async def _new_link(self, running: _Running, url: str) -> Link:
+        keeping = await self._database.write(lambda db: Keeping.load(db, relay_row(db, url), asks=running.retry))
+        link = Link(self._database, self._device, [], keeping.relay, url, retry=running.retry, found=self.found,
+                    keeping=keeping, address=self.address(url), said=self._said)
         self.links.append(link)
-        self._running.stack.push_async_callback(self._end, link)
+        running.stack.push_async_callback(self._end, link)
         link.start()
-        if self._running.retry and self._answering is not None:
-            self._running.answers[link] = asyncio.create_task(self._answering.keep(link))
+        if running.retry and self._answering is not None:
+            running.answers[link] = asyncio.create_task(self._answering.keep(link))
+        return link
 
     async def _end(self, link: Link) -> None:
         if link in self.links:
@@ -305,49 +315,33 @@ class Syncing:
     def _stopped(self) -> None:
         self._running = None
 
-    async def add(self, url: str) -> None:
-        """Keep all that has no relay of its own at one more relay, from now on."""
-        def work(db: Connection) -> None:
-            db.execute("UPDATE relay SET beside = 1 WHERE n = ?", (relay_row(db, url),))
+    async def settle(self) -> None:
+        """Go by what the store says of relays now: begin links, end them, and dial anew where pins changed."""
+        async with self._settling:
+            former = self._home
+            await self.load()
+            self.spaces.private.space.relay = self._home
+            if self._running is None:
+                return
+            if self._running.url == former and self._home is not None:
+                self._running.url = self._home
+            for held in list(self.spaces.all.values()):
+                await self._join(held)
+            for link in [link for link in self.links if not link.near]:
+                await self._trim(link)
 
-        await self._database.write(work)
-        if url not in self._beside:
-            self._beside.append(url)
-        for held in list(self.spaces.all.values()):
-            await self._join(held)
-
-    async def allow(self, url: str, token: str) -> None:
-        """Remember what a relay's operator gave out for making spaces there."""
-        def work(db: Connection) -> None:
-            db.execute("UPDATE relay SET token = ? WHERE n = ?", (token, relay_row(db, url)))
-
-        await self._database.write(work)
-
-    async def pin(self, url: str, pins: tuple[str, ...]) -> None:
-        """Dial a relay from now on only if its key is one of these, or any without; what stands is dialled anew."""
-        def work(db: Connection) -> None:
-            db.execute("UPDATE relay SET pins = ? WHERE n = ?", (",".join(pins), relay_row(db, url)))
-
-        await self._database.write(work)
-        self._pins[url] = pins
-        for link in [link for link in self.links if link.url == url and link.address != self.address(url)]:
-            link.address = self.address(url)
+    async def _trim(self, link: Link) -> None:
+        """Keep over a link what its relay is to have, under its pins; end it where that is nothing."""
+        spaces = list(self.spaces.all.values())
+        kept = [held for held in spaces if link.url in self.urls_of(held.space)]
+        for held in spaces:
+            if held not in kept:
+                link.drop(held.replica)
+        if not kept:
+            await self._end(link)
+        elif link.address != self.address(link.url):
+            link.address = self.address(link.url)
             link.begin_anew()
-
-    async def remove(self, url: str) -> bool:
-        """Keep nothing at a relay any more that has none of its own; False for one that was not beside the home's."""
-        if url not in self._beside:
-            return False
-        await self._database.write(lambda db: db.execute("UPDATE relay SET beside = 0 WHERE url = ?", (url,)))
-        self._beside.remove(url)
-        for link in [link for link in self.links if link.url == url]:
-            kept = [held for held in self.spaces.all.values() if url in self.urls_of(held.space)]
-            for held in self.spaces.all.values():
-                if held not in kept:
-                    link.drop(held.replica)
-            if not kept:
-                await self._end(link)
-        return True
 
     # --- how things stand -------------------------------------------------------------------
 
@@ -359,9 +353,10 @@ class Syncing:
         """How the connection to each relay stands that spaces of this home are at."""
         if not self.links and self._spaces is not None:
             urls = [url for held in self._spaces.all.values() for url in self.urls_of(held.space)]
-            return [RelayStatus(url, "off", pins=self._pins.get(url, ())) for url in dict.fromkeys(urls)]
+            return [RelayStatus(url, "off", pins=self._pins.get(url, ()), here=url in self._only_here)
+                    for url in dict.fromkeys(urls)]
         return [RelayStatus(link.url, link.status, link.since, "" if link.error is None else str(link.error),
-                            link.next_try, pins=self._pins.get(link.url, ()))
+                            link.next_try, pins=self._pins.get(link.url, ()), here=link.url in self._only_here)
                 for link in self.links if not link.near]
 
     def status_of(self, held: Held) -> SpaceStatus:

@@ -18,8 +18,9 @@ from chez.errors import BadPairing, NotAllowed
 from chez.spaces.handover import Handover
 from chez.spaces.statements import commitment_of, consent
 from chez.sync.codes import Secrets, not_understood, showing, typing
+from chez_wire.limits import MAX_TEXT
 
-__all__ = ("Bundle", "Introduction", "NewDevice", "OldDevice", "Refused")
+__all__ = ("Bundle", "Introduction", "NewDevice", "OldDevice", "Refused", "RelayTold")
 
 Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
 
@@ -37,12 +38,25 @@ class Introduction(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_
     signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
 
 
+class RelayTold(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """A relay of the person's: whether everything is kept there too, the pins of its key, its operator's token."""
+
+    url: Annotated[str, Meta(max_length=MAX_TEXT)]
+    beside: bool
+    pins: Annotated[str, Meta(max_length=MAX_TEXT)] = ""
+    token: Annotated[str, Meta(max_length=MAX_TEXT)] = ""
+
+    def __repr__(self) -> str:
+        return f"<relay {self.url}>"
+
+
 class Bundle(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """What the new device needs to be a device of the person: its spaces, the private one first."""
+    """What the new device needs to be a device of the person: its spaces, the private one first, and its relays."""
 
     person: Id
     spaces: Annotated[list[Handover], Meta(min_length=1)]
     relay: str
+    relays: Annotated[list[RelayTold], Meta(max_length=64)] = []
 
     def __repr__(self) -> str:
         return f"<Bundle for person {self.person.hex()[:8]}…, {len(self.spaces)} spaces>"

@@ -27,7 +27,7 @@ def relay(ctx: click.Context) -> None:
     """Show the relay of this home, or set it: `chez relay URL`, with ws:// or wss://.
 
     Others beside it have everything too: what one loses or withholds is at the others, and while
-    one can't be reached the others go on. Each device names its relays itself.
+    one can't be reached the others go on. All your devices follow what is said on one of them.
     """
     if ctx.invoked_subcommand is None:
         done = call(ctx, "relay-set", {"url": None})
@@ -36,25 +36,32 @@ def relay(ctx: click.Context) -> None:
 
 _pins = click.option("--pin", "pins", multiple=True, metavar="PIN", help="Only if its key is this one (repeatable): "
                      "sha256:..., which its operator has from `chez-relay pin`.")
+_here = click.option("--here", is_flag=True, help="On this device alone: your other devices are not told.")
 
 
 @relay.command("set")
 @click.argument("url")
 @_pins
+@_here
 @click.pass_context
-def choose(ctx: click.Context, url: str, pins: tuple[str, ...]) -> None:
-    """Set the relay that this home is known by."""
-    done = call(ctx, "relay-set", {"url": url, "pins": list(pins) or None})
+def choose(ctx: click.Context, url: str, pins: tuple[str, ...], here: bool) -> None:
+    """Set the relay that this home is known by.
+
+    If you have other devices, the former one is kept beside it, for they may hear of it there only;
+    `chez relay remove` lets it go.
+    """
+    done = call(ctx, "relay-set", {"url": url, "pins": list(pins) or None, "here": here})
     json_line(done) if settings(ctx).json else say(done["relay"])
 
 
 @relay.command()
 @click.argument("url")
 @_pins
+@_here
 @click.pass_context
-def add(ctx: click.Context, url: str, pins: tuple[str, ...]) -> None:
-    """Keep everything at one more relay, which is filled with what is here."""
-    _show(ctx, call(ctx, "relay-add", {"url": url, "pins": list(pins) or None}))
+def add(ctx: click.Context, url: str, pins: tuple[str, ...], here: bool) -> None:
+    """Keep everything at one more relay, which is filled with what is here. Your other devices follow."""
+    _show(ctx, call(ctx, "relay-add", {"url": url, "pins": list(pins) or None, "here": here}))
 
 
 @relay.command()
@@ -74,10 +81,11 @@ def pin(ctx: click.Context, url: str, pins: tuple[str, ...]) -> None:
 
 @relay.command()
 @click.argument("url")
+@_here
 @click.pass_context
-def remove(ctx: click.Context, url: str) -> None:
-    """Keep in step with a relay no more; what it has stays there."""
-    _show(ctx, call(ctx, "relay-remove", {"url": url}))
+def remove(ctx: click.Context, url: str, here: bool) -> None:
+    """Keep in step with a relay no more; what it has stays there. Your other devices follow."""
+    _show(ctx, call(ctx, "relay-remove", {"url": url, "here": here}))
 
 
 @relay.command()
@@ -132,7 +140,8 @@ def at(when: float | None) -> str:
 
 def _why(relay: dict[str, Any]) -> str:
     again = f" Tried next at {at(relay['next_try'])}." if relay["next_try"] is not None else ""
-    return f"{relay['problem']}{again}"
+    marks = [mark for mark, on in (("this device alone", relay["here"]), ("pinned", relay["pins"])) if on]
+    return " ".join(filter(None, (f"({', '.join(marks)})" if marks else "", f"{relay['problem']}{again}")))
 
 
 @click.command()

@@ -268,7 +268,8 @@ CREATE TABLE relay (
     beside      INTEGER NOT NULL DEFAULT 0, -- 1: it has, beside the home's relay, all that has no relay of its own
     token       TEXT NOT NULL DEFAULT '',   -- what its operator gave out for making spaces
     pins        TEXT NOT NULL DEFAULT '',   -- of its keys, with commas between; none: any that others vouch for
-    met         INTEGER NOT NULL DEFAULT 0  -- of a device on a network: when it was met last, Unix seconds
+    met         INTEGER NOT NULL DEFAULT 0, -- of a device on a network: when it was met last, Unix seconds
+    here        INTEGER NOT NULL DEFAULT 0  -- 0 as all devices of the person have it, 1 this one's alone, -1 not for it
 );
 
 CREATE TABLE cursor (                 -- one relay's log of one space: what was read, what was sent

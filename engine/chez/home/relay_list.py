@@ -1,0 +1,256 @@
+"""The relays of a person, as records of the private space that each of the person's devices follows.
+
+A record of the collection `chez-relays` is about one relay, under its URL: {kept, pins, token}; the one under `home`
+says {relay}, which is the one that the person's devices are known by. Nobody but the person's devices writes in the
+private space, so nobody else leads them anywhere: a collection of that name in a shared space means nothing.
+
+What a device goes by is the table `relay` of its store, into which the records are taken over in one transaction
+(`follow`). A relay that is this device's own affair (`here`) is told to no other, and what others say of it is
+not heeded. What makes no sense here is not followed: another Chez, or a person, may have written it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from chez.errors import InvalidValue, NotFound
+from chez.home.held import Held
+from chez.home.syncing import relay_row
+from chez.home.transaction import Transaction, transact
+from chez.journal import Journal
+from chez.records.collection import Collection
+from chez.records.values import MAX_ID
+from chez.spaces.space import SpaceKeys
+from chez.store.database import Connection, Database
+from chez.sync.connection import relay_name
+from chez.sync.pairing import RelayTold
+from chez.sync.pinning import check_pins
+from chez_wire.limits import MAX_TEXT
+
+__all__ = ("COLLECTION", "RelayList", "take_told", "told")
+
+COLLECTION: Final = "chez-relays"
+"""Where the relays are kept in the private space."""
+
+MAX_RELAYS: Final = 16
+"""Relays that a home keeps everything at: each is a connection, and all that is written is sealed for each."""
+
+_HOME: Final = "home"
+_SHARED, _ONLY_HERE, _NOT_HERE = 0, 1, -1
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What this device goes by."""
+
+    beside: bool
+    here: int
+    pins: str
+    token: str
+
+
+class RelayList:
+    """The list of a home's person, and how this device goes by it."""
+
+    def __init__(self, database: Database, private: Held, journal: Journal) -> None:
+        self._database = database
+        self._private = private
+        self._journal = journal
+        self._records: Collection[dict[str, Any]] = Collection(private.engine, COLLECTION, None)
+
+    async def keep(self, url: str, *, here: bool, pins: Sequence[str] | None = None) -> None:
+        """Keep everything at a relay too: all devices, or this one only. Raises `InvalidValue`."""
+        def work(transaction: Transaction, db: Connection) -> None:
+            before = _row(db, url)
+            if not before.beside and not _room(db):
+                raise InvalidValue(f"a home is kept at {MAX_RELAYS} relays at most", "Remove one first.")
+            _set(db, url, beside=1, here=_ONLY_HERE if here else _SHARED)
+            if pins is not None:
+                _set(db, url, pins=",".join(pins))
+            if not here:
+                self._say(transaction, db, url, kept=True)
+            if _row(db, url) != before:
+                transaction.receipt("relay-changed", {"url": url, "what": "added", "here": here})
+
+        await self._write(work)
+
+    async def let_go(self, url: str, *, here: bool) -> bool:
+        """Keep nothing at a relay any more; False for one that is not kept beside the home's."""
+        def work(transaction: Transaction, db: Connection) -> bool:
+            before = _row(db, url)
+            if not before.beside:
+                return False
+            _set(db, url, beside=0, here=_NOT_HERE if here else _SHARED)
+            if not here and before.here != _ONLY_HERE and self._shared(db, url):
+                self._say(transaction, db, url, kept=False)
+            transaction.receipt("relay-changed", {"url": url, "what": "removed", "here": here})
+            return True
+
+        return await self._write(work)
+
+    async def choose(self, url: str, *, here: bool, pins: Sequence[str] | None) -> None:
+        """Make a relay the home's: for all devices, who are told at the former one too, or for this one only."""
+        def work(transaction: Transaction, db: Connection) -> None:
+            former = _home(db, self._space)
+            db.execute("UPDATE space SET relay = ? WHERE n = ?", (url, self._space.n))
+            _set(db, url, here=_ONLY_HERE if here else _SHARED)
+            if pins is not None:
+                _set(db, url, pins=",".join(pins))
+            if here or not self._shared(db, url):
+                return
+            self._say(transaction, db, url, kept=True)
+            transaction.put(self._records, {"relay": url}, id=_HOME)
+            if former not in (None, url):
+                _set(db, former, beside=1)
+                self._say(transaction, db, former, kept=True)
+            if former != url:
+                transaction.receipt("relay-changed", {"url": url, "what": "set", "here": False})
+
+        await self._write(work)
+
+    async def note(self, url: str, *, pins: Sequence[str] | None = None, token: str | None = None) -> None:
+        """Remember the pins of a relay's key, or the token that its operator gave out."""
+        def work(transaction: Transaction, db: Connection) -> None:
+            before = _row(db, url)
+            if pins is not None:
+                _set(db, url, pins=",".join(pins))
+            if token is not None:
+                _set(db, url, token=token)
+            if before.here == _SHARED and self._shared(db, url):
+                self._say(transaction, db, url)
+            if pins is not None and _row(db, url) != before:
+                transaction.receipt("relay-changed", {"url": url, "what": "pinned", "keys": len(pins)})
+
+        await self._write(work)
+
+    async def follow(self) -> None:
+        """Take over what other devices of the person said."""
+        await self._database.write(self._follow)
+
+    # --- in the database's thread -----------------------------------------------------------
+
+    @property
+    def _space(self) -> SpaceKeys:
+        return self._private.space
+
+    async def _write(self, work: Callable[[Transaction, Connection], R]) -> R:
+        def whole(db: Connection) -> R:
+            return transact(self._private.engine, self._journal, lambda transaction: work(transaction, db))(db)
+
+        return await self._database.write(whole)
+
+    def _shared(self, db: Connection, url: str) -> bool:
+        """Whether anybody is to be told: there are other devices, or something of it was said already."""
+        return len(self._space.membership.devices) > 1 or self._read(db, url) is not None
+
+    def _say(self, transaction: Transaction, db: Connection, url: str, **said: bool) -> None:
+        """Put what this device goes by into the relay's record."""
+        if len(url) > MAX_ID:
+            raise InvalidValue(f"an address of more than {MAX_ID} characters can't be told to other devices",
+                               "Keep it on this device alone (`here`).")
+        row, known = _row(db, url), self._read(db, url) or {}
+        value = {"kept": row.beside, **known, **said, "pins": row.pins, "token": row.token}
+        if value != known:
+            transaction.put(self._records, value, id=url)
+
+    def _read(self, db: Connection, id: str) -> dict[str, Any] | None:
+        try:
+            return self._records.get_in(db, id).value
+        except NotFound:
+            return None
+
+    def _follow(self, db: Connection) -> None:
+        ids = [id for (id,) in db.execute("SELECT id FROM record WHERE space = ? AND collection = ? AND deleted = 0 "
+                                          "ORDER BY id LIMIT ?", (self._space.n, COLLECTION, 4 * MAX_RELAYS))]
+        for id in ids:
+            value = self._read(db, id) or {}
+            if id == _HOME:
+                self._follow_home(db, value)
+            elif (said := _sound(id, value)) is not None:
+                self._take(db, id, *said)
+
+    def _take(self, db: Connection, url: str, kept: bool, pins: str, token: str) -> None:
+        before = _row(db, url)
+        if before.here == _ONLY_HERE or (kept and not before.beside and not _room(db)):
+            return
+        _set(db, url, pins=pins, token=token, **({} if before.here else {"beside": int(kept)}))
+        after = _row(db, url)
+        if after.beside != before.beside and url != _home(db, self._space):
+            self._tell(db, url, url, "added" if after.beside else "removed")
+        elif after.pins != before.pins:
+            self._tell(db, url, url, "pinned", keys=pins.count(",") + 1 if pins else 0)
+
+    def _follow_home(self, db: Connection, value: Mapping[str, Any]) -> None:
+        url, former = _url(value.get("relay")), _home(db, self._space)
+        if url in (None, former) or (former is not None and _row(db, former).here == _ONLY_HERE):
+            return
+        db.execute("UPDATE space SET relay = ? WHERE n = ?", (url, self._space.n))
+        if former is not None:
+            _set(db, former, beside=1)  # it is where this device is: it is left when the list says so
+        self._tell(db, _HOME, str(url), "set")
+
+    def _tell(self, db: Connection, id: str, url: str, what: str, **more: int) -> None:
+        """A receipt of what another device said; what this one did itself has one already."""
+        row = db.execute("SELECT author FROM record JOIN entry ON entry.n = editor WHERE record.space = ? "
+                         "AND collection = ? AND id = ?", (self._space.n, COLLECTION, id)).fetchone()
+        if row is not None:
+            self._journal.record(db, "relay-changed", {"url": url, "what": what, "device": row[0].hex(), **more})
+
+
+def told(db: Connection) -> list[RelayTold]:
+    """What a device that is let in is given, beside what it will find in the private space."""
+    return [RelayTold(url, bool(beside), pins, token) for url, beside, pins, token in db.execute(
+        "SELECT url, beside, pins, token FROM relay WHERE here = ? AND (beside = 1 OR pins <> '' OR token <> '') "
+        "AND url NOT LIKE 'lan:%' ORDER BY n LIMIT ?", (_SHARED, 4 * MAX_RELAYS))]
+
+
+def take_told(db: Connection, given: Iterable[RelayTold]) -> None:
+    """A new device goes by what it was given."""
+    for one in given:
+        if (said := _sound(one.url, {"kept": bool(one.beside), "pins": one.pins, "token": one.token})) is not None:
+            _set(db, one.url, beside=int(said[0]), pins=said[1], token=said[2])
+
+
+def _sound(url: str, value: Mapping[str, Any]) -> tuple[bool, str, str] | None:
+    """Whether a relay is kept, its pins and its token, as a record has them; None for one that can't be."""
+    kept, pins, token = value.get("kept"), value.get("pins", ""), value.get("token", "")
+    if not (isinstance(kept, bool) and isinstance(pins, str) and isinstance(token, str)) or len(token) > MAX_TEXT:
+        return None
+    try:
+        relay_name(url)
+        return kept, ",".join(check_pins(url, pins.split(",")) if pins else ()), token
+    except InvalidValue:
+        return None
+
+
+def _url(text: object) -> str | None:
+    """The address that it is, if it is one."""
+    try:
+        return text if isinstance(text, str) and len(text) <= MAX_TEXT and relay_name(text) else None
+    except InvalidValue:
+        return None
+
+
+def _room(db: Connection) -> bool:
+    count: int = db.execute("SELECT count(*) FROM relay WHERE beside = 1 AND url NOT IN (SELECT coalesce(relay, '') "
+                            "FROM space WHERE n = (SELECT value FROM meta WHERE key = 'private'))").fetchone()[0]
+    return count < MAX_RELAYS
+
+
+def _home(db: Connection, space: SpaceKeys) -> str | None:
+    url: str | None = db.execute("SELECT relay FROM space WHERE n = ?", (space.n,)).fetchone()[0]
+    return url
+
+
+def _row(db: Connection, url: str) -> _Row:
+    beside, here, pins, token = db.execute("SELECT beside, here, pins, token FROM relay WHERE n = ?",
+                                           (relay_row(db, url),)).fetchone()
+    return _Row(bool(beside), here, pins, token)
+
+
+def _set(db: Connection, url: str, **columns: int | str) -> None:
+    row = relay_row(db, url)
+    for name, value in columns.items():
+        db.execute(f"UPDATE relay SET {name} = ? WHERE n = ?", (value, row))
