@@ -58,7 +58,9 @@ class Limits:
     hello: float = _limit(10.0, "For TLS and the websocket's handshake, and then for Hello: one round trip.")
     frame: float = _limit(120.0, "For one frame, from its first byte to its last: 1 MiB at 9 KB a second.")
     stall: float = _limit(60.0, "A client that takes nothing of what waits for it is let go after this.")
-    ping_interval: float = _limit(20.0, "Between two pings: address translation (NAT) forgets what is silent.")
+    ping_interval: float = _limit(
+        300.0, "Between two pings of the relay's own, for connections whose device is gone: a device asks by itself, "
+        "as often as its path needs (docs/connections.md), and this is above its longest silence.")
     ping_timeout: float = _limit(20.0, "For the answer to a ping: a connection that is open on one side only ends.")
     expiry_interval: float = _limit(60.0, "Between two looks for what has expired.")
     drain: float = _limit(5.0, "For a client to answer the end of its connection, and to take what is left for it.")

@@ -38,6 +38,7 @@ from chez.sync.events import (
 )
 from chez.sync.meeting import Acquaintances, Near
 from chez.sync.pinning import split
+from chez.sync.pulse import Pulse
 from chez.sync.pushes import Push, Pushes
 from chez.sync.requests import Rotation
 from chez.sync.session import Claim, ClientSession
@@ -75,15 +76,16 @@ def relay_name(url: str) -> str:
 
 
 async def open_socket(address: str, open_timeout: float = OPEN_SECONDS, tls: ssl.SSLContext | None = None, *,
-                      near: bool = False) -> "Socket":
+                      near: bool = False, pulse: Pulse | None = None) -> "Socket":
     """Open the websocket at a relay's URL, with or without pins (`chez.sync.pinning`), and nothing more.
 
-    `near` as in `chez.sync.socket`. Raises `InvalidValue`, `RelayUnreachable`, `NotARelay`, `WrongPin`.
+    `near` as in `chez.sync.socket`; `pulse` knows of the connections before. Raises `InvalidValue`, `RelayUnreachable`,
+    `NotARelay`, `WrongPin`.
     """
     from chez.sync import socket  # the websocket library takes a tenth of the time in which a home opens
 
     url, pins = split(address)
-    return await socket.open_socket(url, relay_name(url), open_timeout, tls, near=near, pins=pins)
+    return await socket.open_socket(url, relay_name(url), open_timeout, tls, near=near, pins=pins, pulse=pulse)
 
 
 @asynccontextmanager

@@ -25,6 +25,7 @@ from chez.sync.machine import SyncMachine
 from chez.sync.meeting import Acquaintances
 from chez.sync.outbox import waiting_spaces
 from chez.sync.patience import FIRST_PAUSE, LONGEST_PAUSE, Backoff
+from chez.sync.pulse import Pulse
 from chez.sync.replica import Replica
 from chez.sync.sealed import Sealed
 from chez.sync.session import ClientSession
@@ -79,6 +80,7 @@ class Link:
         self._found = found
         self._said = said
         self._backoff = Backoff()
+        self._pulse = Pulse()
         self._hurry = asyncio.Event()
         self._socket: Socket | None = None
         self._checks: set[asyncio.Task[bool]] = set()
@@ -211,6 +213,7 @@ class Link:
         system. A connection whose relay does not answer within `seconds` is given up.
         """
         self._backoff.begin_anew()
+        self._pulse.begin_anew()
         self._hurry.set()
         if self._socket is not None:
             check = asyncio.create_task(self._socket.alive(seconds))
@@ -360,7 +363,7 @@ class Link:
             self._lanes = None
 
     async def _connection(self) -> None:
-        socket = await open_socket(self.address, near=self._known is not None)
+        socket = await open_socket(self.address, near=self._known is not None, pulse=self._pulse)
         self._inbox, self._sealed, self._gone = [], [], None
         approach = None if self._known is None else self._known.approach(socket.certificate)
         session = ClientSession(relay_name(self.url), crypto.random_bytes(32), approach)

@@ -6,6 +6,7 @@ library, which is imported with this module: when a home connects, not when it o
 
 import asyncio
 import os
+import random
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -17,12 +18,14 @@ from websockets.asyncio.client import connect as dial
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
 
 from chez.sync.failures import DIALLING, ForeignKey, why
+from chez.sync.pulse import Pulse, longest_from
 from chez_wire.limits import MAX_FRAME
 from chez_wire.pins import pin_of
 
 __all__ = ("Socket", "open_socket")
 
-PING_SECONDS: Final = 20.0
+PING: Final = "CHEZ_PING"
+"""The environment variable that has the longest silence, in seconds, before a relay is asked whether it is there."""
 
 PROXY: Final = "CHEZ_PROXY"
 """The environment variable that names a proxy: http://host:port, socks5://host:port, or `system` for the one that the
@@ -54,8 +57,12 @@ class _Pinned(ClientConnection):
 class Socket:
     """An open websocket; made by `open_socket`."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: ClientConnection, pulse: Pulse) -> None:
         self._socket = socket
+        self._pulse = pulse
+        self._loop = asyncio.get_running_loop()
+        self._heard = self._loop.time()
+        self._asking = asyncio.create_task(self._ask())
 
     @property
     def reason(self) -> str:
@@ -80,6 +87,7 @@ class Socket:
         try:
             while True:
                 message = await self._socket.recv()
+                self._heard = self._loop.time()
                 yield message if isinstance(message, bytes) else b""
         except ConnectionClosedOK:
             return
@@ -96,33 +104,53 @@ class Socket:
             return False
         return True
 
+    async def _ask(self) -> None:
+        """Ask after each silence whether the other side is there."""
+        pause = self._pulse.pause(random.random())
+        while True:
+            left = self._heard + pause - self._loop.time()
+            if left > 0:
+                await asyncio.sleep(left)
+                continue
+            if not await self.alive(self._pulse.answer):
+                self._pulse.lost()
+                return
+            self._heard = self._loop.time()
+            self._pulse.answered()
+            pause = self._pulse.pause(random.random())
+
     async def close(self, code: int = 1000) -> None:
         """Close it, whatever state it is in."""
+        self._asking.cancel()
         with suppress(ConnectionClosed, OSError):
             await self._socket.close(code)
 
 
 async def open_socket(url: str, name: str, open_timeout: float, tls: ssl.SSLContext | None = None, *,
-                      near: bool = False, pins: tuple[str, ...] = ()) -> Socket:
+                      near: bool = False, pins: tuple[str, ...] = (), pulse: Pulse | None = None) -> Socket:
     """Open the websocket at `url`, and nothing more; `name` is what errors call the relay.
 
     `near`: it is a relay on this network, whose certificate nobody vouches for but the meeting that follows, and no
     proxy leads there. `tls` says whom to trust at wss://; without it that is whom the system trusts (`SSL_CERT_FILE`).
     With `pins` the relay's key has to be one of them as well (RFC 7469, section 2.6, of the relay's own certificate
-    alone: Python before 3.13 does not tell the chain). Raises `RelayUnreachable`, `NotARelay`, `WrongPin`.
+    alone: Python before 3.13 does not tell the chain). `pulse` is that of the connections before to this relay.
+    Raises `RelayUnreachable`, `NotARelay`, `WrongPin`, and `InvalidValue` for a silence that can't be.
     """
+    pulse = pulse or Pulse()
+    pulse.longest = longest_from(os.environ.get(PING), pulse.longest)
     connection = type("Pinned", (_Pinned,), {"pins": pins}) if pins else ClientConnection
     try:
         async with asyncio.timeout(open_timeout):
-            return Socket(await _Dial(
+            opened = await _Dial(
                 url, compression=None, max_size=MAX_FRAME, max_queue=4, open_timeout=None,
                 proxy=None if near else _proxy(),
-                ping_interval=PING_SECONDS, ping_timeout=PING_SECONDS, user_agent_header=None,
+                ping_interval=None, user_agent_header=None,
                 create_connection=connection,
                 ssl=tls or ((_any_certificate() if near else True) if urlsplit(url).scheme == "wss" else None),
-            ))
+            )
     except DIALLING as error:
         raise why(error, name) from error
+    return Socket(opened, pulse)
 
 
 def _proxy() -> str | Literal[True] | None:
