@@ -16,10 +16,6 @@ from chez_wire.limits import MAX_TEXT
 
 __all__ = ("Relays",)
 
-FAREWELL: float = 5.0
-"""Seconds in which a relay that is let go, and is connected, is to have the word that it is, for other devices."""
-
-
 class Relays:
     """Which relays keep what this home has; made by `Home.relays`.
 
@@ -106,10 +102,6 @@ class Relays:
             raise InvalidValue(f"{url} is the relay that this home is known by", "Set another one first.")
         if not await self._list.let_go(url, here=here):
             raise NotFound(f"this home is not kept at {url}", "`chez relay list` tells where it is.")
-        for link in self._syncing.links:
-            if link.url == url and link.status in ("syncing", "synced"):
-                with suppress(ChezError):  # others hear of it elsewhere
-                    await link.reached(self._spaces.private.space.id, FAREWELL)
         await self._syncing.settle()
 
     async def follow(self) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from chez.errors import ChezError, Misuse, NotFound, RelayRefused
 from chez.home.answering import Answering
@@ -30,6 +30,9 @@ from chez.sync.moving import go_to, strayed
 from chez.sync.pinning import join
 
 __all__ = ("Syncing", "connected_already", "relay_row")
+
+FAREWELL: Final = 5.0
+"""Seconds without headway in which a relay that is let go of, and is connected, has to take what is said of that."""
 
 T = TypeVar("T")
 
@@ -331,9 +334,16 @@ class Syncing:
                 await self._trim(link)
 
     async def _trim(self, link: Link) -> None:
-        """Keep over a link what its relay is to have, under its pins; end it where that is nothing."""
+        """Keep over a link what its relay is to have, under its pins; end it where that is nothing.
+
+        One that is let go of is told so first, if it can be: other devices may hear of it there only.
+        """
         spaces = list(self.spaces.all.values())
         kept = [held for held in spaces if link.url in self.urls_of(held.space)]
+        private = self.spaces.private
+        if private not in kept and link.keeps(private.replica) and link.status in ("syncing", "synced"):
+            with suppress(ChezError):
+                await link.reached(private.space.id, FAREWELL)
         for held in spaces:
             if held not in kept:
                 link.drop(held.replica)

@@ -148,6 +148,10 @@ class Link:
             self._lanes.add(replica)
             self._news.set()
 
+    def keeps(self, replica: Replica) -> bool:
+        """Whether a space is kept in step over this link."""
+        return replica in self._replicas
+
     def wake(self, space: bytes) -> None:
         """Something of a space, by its id, is left to do that did not come over this link (`Replica.hear`)."""
         if self._lanes is not None:
