@@ -20,14 +20,15 @@ from chez_wire.kept import Ahead, Keep, Kept, Lost, Resume, Resumed
 from chez_wire.limits import MAX_CHUNK_IDS, MAX_CLAIMS, MAX_DROPPED, MAX_FRAME, MAX_INBOX_TTL, MAX_PACKETS
 from chez_wire.login import Role
 from chez_wire.meeting import Meet, Met
+from chez_wire.usage import GetUsage, Usage, Used
 
 __all__ = (
     "PROTOCOL_VERSION", "Ack", "Ahead", "Append", "Appended", "Broadcast", "Chunk", "ChunksHeld", "Claim",
     "ClientFrame", "CreateInbox", "CreateSpace", "Credit", "DeleteSpace", "Done", "Drop", "Dropped", "Ended",
-    "Entries", "Entry", "Ephemeral", "Failed", "GetChunk", "GetPacket", "HasChunks", "Hello", "InboxItem",
+    "Entries", "Entry", "Ephemeral", "Failed", "GetChunk", "GetPacket", "GetUsage", "HasChunks", "Hello", "InboxItem",
     "InboxItems", "Keep", "Kept", "Lost", "Meet", "Met", "Open", "Opened", "OpenedSpace", "Packet", "Put", "PutChunk",
-    "Read", "RelayFrame", "Resume", "Resumed", "Rotate", "SealedPacket", "Subscribe", "Watch", "Welcome",
-    "decode_client", "decode_relay", "encode",
+    "Read", "RelayFrame", "Resume", "Resumed", "Rotate", "SealedPacket", "Subscribe", "Usage", "Used", "Watch",
+    "Welcome", "decode_client", "decode_relay", "encode",
 )
 
 PROTOCOL_VERSION: Final = 1
@@ -340,11 +341,11 @@ class Ended(Frame, tag=43, frozen=True):
 ClientFrame = (
     Hello | CreateSpace | Open | Append | Subscribe | Credit | Read | CreateInbox | Put | Watch | Ack
     | PutChunk | GetChunk | HasChunks | Rotate | GetPacket | DeleteSpace | Keep | Resume | Drop | Meet
-    | Broadcast
+    | Broadcast | GetUsage
 )
 RelayFrame = (
     Welcome | Done | Opened | Appended | Entries | InboxItems | Failed | Chunk | ChunksHeld | Packet | Ended
-    | Kept | Resumed | Met | Ephemeral
+    | Kept | Resumed | Met | Ephemeral | Usage
 )
 
 _encoder = msgspec.msgpack.Encoder()

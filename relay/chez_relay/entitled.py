@@ -12,12 +12,37 @@ from chez_relay.errors import Code
 from chez_relay.lan.meeting import Meeting
 from chez_relay.replies import done, entries, fail, refused, send
 from chez_relay.roles import OpenRoles
-from chez_relay.storage import AddEntry, AddItem, DropItems, PacketData, Page, ReadPacket, ReadPage, Result, Stored
+from chez_relay.storage import (
+    AddEntry,
+    AddItem,
+    DropItems,
+    PacketData,
+    Page,
+    ReadPacket,
+    ReadPage,
+    ReadUsage,
+    Result,
+    SpaceUsage,
+    Stored,
+)
 from chez_relay.subscriptions import Subscriptions
 from chez_relay.tickets import Tickets
 from chez_wire.envelope import Header, entry_id
 from chez_wire.errors import EnvelopeError
-from chez_wire.frames import Ack, Append, Appended, GetChunk, GetPacket, Packet, Put, Read, Subscribe, Watch
+from chez_wire.frames import (
+    Ack,
+    Append,
+    Appended,
+    GetChunk,
+    GetPacket,
+    GetUsage,
+    Packet,
+    Put,
+    Read,
+    Subscribe,
+    Usage,
+    Watch,
+)
 from chez_wire.limits import MAX_PAGE
 from chez_wire.login import Role
 
@@ -98,6 +123,19 @@ class Entitled:
         if under is None:
             return self._closed(frame.ref, frame.handle, f"this needs the role {plans.role}, opened first")
         return [self._tickets.ask(plans.request(under), plans.then)]
+
+    def usage(self, frame: GetUsage) -> list[Effect]:
+        """How much room a space takes."""
+        under = self._roles.under(frame.handle, Role.READ)
+        if under is None:
+            return self._closed(frame.ref, frame.handle, "asking this needs the role read, opened first")
+
+        def then(result: Result) -> list[Effect]:
+            if isinstance(result, SpaceUsage):
+                return [send(Usage(frame.ref, result.entries, result.control, result.chunks))]
+            return refused(frame.ref, result)
+
+        return [self._tickets.ask(ReadUsage(frame.handle, under), then)]
 
     def ack(self, frame: Ack) -> list[Effect]:
         """Items that were taken."""

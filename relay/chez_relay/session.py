@@ -59,6 +59,7 @@ from chez_wire.frames import (
     Ended,
     GetChunk,
     GetPacket,
+    GetUsage,
     HasChunks,
     Hello,
     Keep,
@@ -233,6 +234,8 @@ class RelaySession:
                 return self._entitled.ack(frame)
             case GetPacket():
                 return self._entitled.packet(frame)
+            case GetUsage():
+                return self._entitled.usage(frame)
             case CreateSpace() | CreateInbox() | Rotate() | DeleteSpace() | Drop():
                 return self._signed(frame)
             case Open():

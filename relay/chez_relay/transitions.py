@@ -17,6 +17,7 @@ from chez_wire.frames import (
     Drop,
     GetChunk,
     GetPacket,
+    GetUsage,
     HasChunks,
     Hello,
     Keep,
@@ -45,7 +46,7 @@ class State(enum.Enum):
 
 
 _REQUESTS = (CreateSpace, Append, Subscribe, Credit, Read, CreateInbox, Put, Watch, Ack, PutChunk, GetChunk, HasChunks,
-             Rotate, GetPacket, DeleteSpace, Keep, Drop, Broadcast)
+             Rotate, GetPacket, DeleteSpace, Keep, Drop, Broadcast, GetUsage)
 
 TRANSITIONS: Final[Mapping[State, Mapping[type[Any], State]]] = MappingProxyType({
     # state: {what happens: the state after it}; `Found` is the storage's answer to an Open or a Resume

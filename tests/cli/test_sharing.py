@@ -53,6 +53,16 @@ def notes(chez: Chez) -> set[str]:
     return {one["id"] for one in chez.lines("ls", "notes", "--space", "Trip")}
 
 
+def test_how_much_room_a_space_takes(anna: Chez) -> None:
+    """What a space takes at its relay is told with what it may, to people and programs; of another relay nothing."""
+    anna.run("sync")
+    found = anna.json("space", "usage", "Trip")
+    assert 0 < found["entries"] < found["entries_limit"] and 0 == found["attachments"] < found["attachments_limit"]
+    said = anna.run("space", "usage", "Trip", "--at", found["relay"]).stdout
+    assert f"{found['entries']:,} of {found['entries_limit']:,} bytes (0%)" in said
+    assert anna.error("space", "usage", "Trip", "--at", "ws://elsewhere:1")["code"] == "NotFound"
+
+
 def test_from_a_card_to_a_removal(anna: Chez, berta: Chez) -> None:
     """A contact is let in and joins by the link, writes, is made a reader, and is taken out; each step is told."""
     anna.run("contact", "add", berta.run("card").stdout, "--name", "B.")

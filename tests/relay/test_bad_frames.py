@@ -46,6 +46,7 @@ SAMPLES: dict[type, frames.ClientFrame] = {
         resume_message(NAME, seed("c"), seed("n"), key("kept").public)), 2, 1, [0, None]),
     frames.Drop: frames.Drop(1, SPACE.handle, seed("k"), seed("v"), seed("i"), seed("f"),
                              [frames.Dropped(1, 1, seed("h"))], [], bytes(64), bytes(64)),
+    frames.GetUsage: frames.GetUsage(1, SPACE.handle),
     frames.Broadcast: frames.Broadcast(SPACE.handle, SPACE.message(1)),
     frames.DeleteSpace: frames.DeleteSpace(1, SPACE.handle, seed("k"), bytes(64)),
     frames.Meet: frames.Meet(bytes(32), [meeting_proof(seed("met"), Side.DIALLING, NAME, seed("c"), seed("n"),

@@ -124,6 +124,18 @@ async def test_chunks_are_kept_once_and_given_back_whole(store: s.Storage) -> No
     assert codes == [Code.MISSING, Code.UNKNOWN, Code.UNKNOWN, Code.UNKNOWN]
 
 
+async def test_what_a_space_takes_is_told(store: s.Storage) -> None:
+    """Entries, control entries and chunks are told apart, each with its limit; what is repeated counts once."""
+    one, control, piece = entry(1, 300), entry(2, 200, control=True), chunk(1, 250)
+    _, before, *_, after, nowhere, denied = await store.perform([
+        create(), s.ReadUsage(SPACE.handle, READ), one, one, control, piece, piece, s.ReadUsage(SPACE.handle, READ),
+        s.ReadUsage(seed("nowhere"), READ), s.ReadUsage(SPACE.handle, APPEND)])
+    assert isinstance(before, s.SpaceUsage) and isinstance(after, s.SpaceUsage)
+    assert after.entries.bytes - before.entries.bytes == len(one.envelope)
+    assert (after.control.bytes, after.chunks.bytes) == (len(control.envelope), len(piece.data))
+    assert [getattr(one, "code", None) for one in (nowhere, denied)] == [Code.UNKNOWN, Code.ROTATED]
+
+
 async def test_chunks_have_a_quota_of_their_own(store: s.Storage) -> None:
     """A space full of chunks takes no more, repeats those it has, counts each once, and still takes entries."""
     full = [chunk(1), chunk(1), chunk(2), chunk(3), chunk(4, 101), chunk(4, 100), chunk(5, 1), chunk(1)]
@@ -175,6 +187,7 @@ requests = st.one_of(
     st.just(s.Lookup((SPACE.handle, INBOX.inbox))), st.builds(chunk, st.integers(0, 5), st.integers(1, 600)),
     st.builds(s.ReadChunk, HANDLES, st.just(chunk(1).chunk), READERS),
     st.builds(s.FindChunks, HANDLES, st.just(tuple(chunk(n).chunk for n in range(6))), READERS),
+    st.builds(s.ReadUsage, HANDLES, READERS),
     st.builds(rotate, st.sampled_from([SPACE, NEXT, Space("third")]), st.sampled_from([0, 1, 3, 7]), by=SIGNERS,
               previous=st.sampled_from([READ, NEXT.keys.read, ANY_KEY])),
     st.builds(s.ReadPacket, HANDLES, st.sampled_from([packet("0").tag, packet("2").tag, seed("none")])),

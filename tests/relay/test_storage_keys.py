@@ -93,9 +93,10 @@ async def test_the_recovery_key_outranks_the_admin_key(store: s.Storage) -> None
 async def test_a_request_under_a_replaced_credential_is_refused_however_early_it_was_asked(store: s.Storage) -> None:
     """Within one group: what comes before the rotation is done, the same behind it is refused, all kinds alike."""
     asks = [entry(1), entry(2, control=True), s.ReadPage(HANDLE, 0, 1000, READ), chunk(1),
-            s.ReadChunk(HANDLE, chunk(1).chunk, READ), s.FindChunks(HANDLE, (chunk(1).chunk,), READ)]
+            s.ReadChunk(HANDLE, chunk(1).chunk, READ), s.FindChunks(HANDLE, (chunk(1).chunk,), READ),
+            s.ReadUsage(HANDLE, READ)]
     results = await store.perform([create(), *asks, rotate(NEXT), *asks])
-    assert codes(results) == [None] * 8 + [Code.ROTATED] * 6
+    assert codes(results) == [None] * 9 + [Code.ROTATED] * 7
     confused = [s.ReadPage(HANDLE, 0, 1000, NEXT.keys.append), entry(3, control=True, space=Space("other"))]
     assert codes(await store.perform(confused)) == [Code.ROTATED] * 2
 

@@ -69,6 +69,7 @@ FRAMES: tuple[frames.ClientFrame | frames.RelayFrame, ...] = (
                 _signature(32), _signature(33)),
     frames.Meet(_id(34), [_id(number) for number in range(LEAST_PROOFS)]),
     frames.Broadcast(_id(8), bytes(140), bytes(16)),
+    frames.GetUsage(20, _id(8)),
     frames.Welcome(1, _id(14), _id(15)),
     frames.Done(1),
     frames.Opened(2, [frames.OpenedSpace(_id(8), Role.READ, "", 17, _id(16)),
@@ -87,6 +88,7 @@ FRAMES: tuple[frames.ClientFrame | frames.RelayFrame, ...] = (
     frames.Resumed(17, [frames.Ahead(0, 19)], [frames.Lost(2, "rotated")], _id(32)),
     frames.Met(_id(15), [_id(number) for number in range(LEAST_PROOFS)]),
     frames.Ephemeral(_id(8), bytes(140), bytes(16)),
+    frames.Usage(20, frames.Used(4096, 2**30), frames.Used(0, 8 * 2**20), frames.Used(600_000, 2**34)),
 )
 """One of each frame."""
 

@@ -118,6 +118,16 @@ async def space_checkpoint(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return None if done is None else plain(done)
 
 
+class _Usage(Placed, frozen=True, kw_only=True):
+    relay: Annotated[str, Meta(max_length=512)] | None = None
+
+
+async def space_usage(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """How much room a space takes at a relay."""
+    asked = read_params(params, _Usage)
+    return plain(await asked.of(home).usage(relay=asked.relay))
+
+
 async def space_link(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """What a member needs to find a space."""
     return {"link": read_params(params, Placed).of(home).link()}
@@ -160,5 +170,6 @@ VERBS: "Final[Mapping[str, Verb]]" = {
     "space-forget": space_forget, "space-leave": space_leave, "space-link": space_link,
     "space-member": space_member, "space-members": space_members, "space-remove": space_remove,
     "space-rename": space_rename, "space-role": space_role, "space-transfer": space_transfer,
+    "space-usage": space_usage,
 }
 """The verbs of this module."""

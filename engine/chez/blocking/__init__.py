@@ -83,6 +83,7 @@ from chez.home.sharing import Member, RoleName, Who
 from chez.home.space import Space as AsyncSpace
 from chez.home.transaction import Transaction as AsyncTransaction
 from chez.home.unlocking import Keyring as AsyncKeyring
+from chez.home.usage import Usage
 from chez.home.wiping import Wiped
 from chez.home.wiping import wipe as async_wipe
 from chez.journal import Journal as AsyncJournal
@@ -1570,6 +1571,13 @@ class Space(Front[AsyncSpace]):
         nothing to write. Raises `NotAllowed` for who may not write, and what `Home.sync` raises.
         """
         return self._portal.call(lambda call: self._inner.checkpoint(timeout=timeout))
+
+    def usage(self, *, relay: str | None = None) -> Usage:
+        """How much room it takes at a relay, and how much it may; without a name at the first that it is at.
+
+        Raises `NotFound` for a relay that it is not at, `RelayUnreachable`, `RelayRefused`.
+        """
+        return self._portal.call(lambda call: self._inner.usage(relay=relay))
 
     def move(self, *, relay: str | None = None) -> None:
         """Take it to another place at its relay, or at another one, with all that is in it; as an owner.

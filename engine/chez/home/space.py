@@ -30,6 +30,7 @@ from chez.home.invitations import WEEK, Invitation
 from chez.home.reports import CollectionInfo, SpaceStatus
 from chez.home.sharing import Member, RoleName, Sharing, Who
 from chez.home.syncing import Syncing
+from chez.home.usage import Usage, usage_at
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.query.indexes import Declared
@@ -293,6 +294,13 @@ class Space:
         nothing to write. Raises `NotAllowed` for who may not write, and what `Home.sync` raises.
         """
         return await checkpoint(self._held, self._home.syncing, timeout)
+
+    async def usage(self, *, relay: str | None = None) -> Usage:
+        """How much room it takes at a relay, and how much it may; without a name at the first that it is at.
+
+        Raises `NotFound` for a relay that it is not at, `RelayUnreachable`, `RelayRefused`.
+        """
+        return await usage_at(self._home.syncing, self._held.space, relay)
 
     async def move(self, *, relay: str | None = None) -> None:
         """Take it to another place at its relay, or at another one, with all that is in it; as an owner.

@@ -23,6 +23,7 @@ from chez.sync.events import (
     SessionKept,
     SpacesOpened,
     SpacesResumed,
+    UsageTold,
 )
 from chez.sync.following import Following, check_run, misbehaved
 from chez.sync.resuming import Reading, resumed
@@ -156,6 +157,9 @@ class Answers:
                 if len(held) != self._answered(ref, frames.ChunksHeld).count:
                     misbehaved("the relay answered about other chunks than were asked about")
                 return ChunksFound(ref, tuple(held), drop)
+            case frames.Usage(ref, entries, control, chunks):
+                self._answered(ref, frames.Usage)
+                return UsageTold(ref, entries, control, chunks)
             case frames.Packet(ref, box):
                 self._answered(ref, frames.Packet)
                 return PacketArrived(ref, box)

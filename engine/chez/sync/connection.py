@@ -34,6 +34,7 @@ from chez.sync.events import (
     Refused,
     RolesEnded,
     SpacesOpened,
+    UsageTold,
     Welcomed,
 )
 from chez.sync.meeting import Acquaintances, Near
@@ -232,6 +233,10 @@ class RelayConnection:
     async def has_chunks(self, handle: bytes, chunks: Sequence[bytes]) -> tuple[bool, ...]:
         """Which of up to 1024 chunks the relay holds."""
         return (await self._ask(self._session.has_chunks(handle, chunks), ChunksFound)).held
+
+    async def usage(self, handle: bytes) -> UsageTold:
+        """How much room a space takes at the relay."""
+        return await self._ask(self._session.usage(handle), UsageTold)
 
     # --- what comes by itself ------------------------------------------------------------
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from chez_wire.frames import Dropped, Entry, InboxItem, OpenedSpace
+from chez_wire.frames import Dropped, Entry, InboxItem, OpenedSpace, Used
 
 __all__ = ("AppendDone", "ChunkArrived", "ChunksFound", "Completed", "EntriesArrived", "EphemeralArrived", "Event",
            "InboxArrived", "PacketArrived", "Refused", "ResumedSpace", "RolesEnded", "SessionKept", "SpaceResumed",
-           "SpacesOpened", "SpacesResumed", "Welcomed")
+           "SpacesOpened", "SpacesResumed", "UsageTold", "Welcomed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,18 @@ class Refused:
     retry: bool
 
 
+@dataclass(frozen=True, slots=True)
+class UsageTold:
+    """How much room a space takes at the relay: its entries, its control entries, its chunks."""
+
+    ref: int
+    entries: Used
+    control: Used
+    chunks: Used
+
+
 Event = (
     Welcomed | SpacesOpened | AppendDone | EntriesArrived | InboxArrived | ChunkArrived | ChunksFound | PacketArrived
     | RolesEnded | Completed | Refused | SessionKept | SpacesResumed | SpaceResumed | EphemeralArrived
+    | UsageTold
 )

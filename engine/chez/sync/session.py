@@ -75,7 +75,8 @@ class State(enum.Enum):
 
 
 _ANSWERS = (frames.Done, frames.Opened, frames.Appended, frames.Entries, frames.InboxItems, frames.Chunk,
-            frames.ChunksHeld, frames.Packet, frames.Ended, frames.Kept, frames.Resumed, frames.Ephemeral)
+            frames.ChunksHeld, frames.Packet, frames.Ended, frames.Kept, frames.Resumed, frames.Ephemeral,
+            frames.Usage)
 
 TRANSITIONS: Final[Mapping[State, Mapping[type[Any], State]]] = MappingProxyType({
     # A `Failed` with ref 0 is about the connection; one with a ref changes no state.
@@ -347,6 +348,11 @@ class ClientSession:
             raise InvalidValue(f"one request asks about 1 to {MAX_CHUNK_IDS} chunks, not {len(chunks)}")
         ref = self._answers.expect(Asked(frames.ChunksHeld, handle, count=len(chunks)))
         return self._request(ref, lambda: frames.HasChunks(ref, handle, list(chunks)))
+
+    def usage(self, handle: bytes) -> int:
+        """Ask how much room a space takes, with role read -> `UsageTold`."""
+        ref = self._answers.expect(Asked(frames.Usage, handle))
+        return self._request(ref, lambda: frames.GetUsage(ref, handle))
 
     # --- what arrives -------------------------------------------------------------------
 

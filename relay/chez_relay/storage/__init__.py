@@ -50,6 +50,7 @@ from chez_relay.storage.requests import (
     ReadItems,
     ReadPacket,
     ReadPage,
+    ReadUsage,
     Request,
     RotateSpace,
     SpaceKeys,
@@ -68,10 +69,12 @@ from chez_relay.storage.results import (
     Refused,
     Result,
     SpaceInfo,
+    SpaceUsage,
     Stored,
 )
 from chez_wire.frames import Dropped, Entry, InboxItem, SealedPacket
 from chez_wire.limits import MAX_BLOB_BYTES, MAX_INBOX_ITEMS, MAX_SPACE_BYTES, MIB
+from chez_wire.usage import Used
 
 if TYPE_CHECKING:
     from chez_relay.fanout import Growth
@@ -80,8 +83,8 @@ __all__ = (
     "READING", "AddChunk", "AddEntry", "AddInbox", "AddItem", "AddSpace", "ChunkData", "Credentials", "Done",
     "DropEntries", "DropItems", "DropSpace", "Dropped", "Entry", "Expire", "Expired", "FindChunks", "Found",
     "FoundChunks", "Gone", "InboxInfo", "InboxItem", "ItemPage", "Lookup", "PacketData", "Page", "Quotas",
-    "ReadChunk", "ReadItems", "ReadPacket", "ReadPage", "Refused", "Request", "Result", "RotateSpace",
-    "SealedPacket", "SharedStorage", "SpaceInfo", "SpaceKeys", "Storage", "Stored",
+    "ReadChunk", "ReadItems", "ReadPacket", "ReadPage", "ReadUsage", "Refused", "Request", "Result", "RotateSpace",
+    "SealedPacket", "SharedStorage", "SpaceInfo", "SpaceKeys", "SpaceUsage", "Storage", "Stored",
 )
 
 DEFAULT_CONTROL_BYTES: Final = 8 * MIB
@@ -103,6 +106,11 @@ class Quotas:
     blob_bytes: int = MAX_BLOB_BYTES
     grace: float = DEFAULT_GRACE
     """Seconds that dropped entries and released chunks stay."""
+
+    def usage(self, entries: int, control: int, chunks: int) -> SpaceUsage:
+        """What a space with so many bytes of each takes of them."""
+        return SpaceUsage(Used(entries, self.space_bytes), Used(control, self.control_bytes),
+                          Used(chunks, self.blob_bytes))
 
 
 class Storage(Protocol):

@@ -34,6 +34,7 @@ from chez_relay.storage import (
     ReadItems,
     ReadPacket,
     ReadPage,
+    ReadUsage,
     Refused,
     Request,
     Result,
@@ -185,6 +186,9 @@ class MemoryStorage:
                 space = self._spaces[handle]
                 return FoundChunks(tuple([chunk in held and chunk not in space.releasing for chunk in chunks]),
                                    space.drop)
+            case ReadUsage(handle, under):
+                held = self._chunks(handle, under)
+                return held if isinstance(held, Refused) else self._usage(self._spaces[handle])
             case Expire():
                 for name in list(self._inboxes):
                     if self._inbox(name) is None:
@@ -192,6 +196,10 @@ class MemoryStorage:
                 for space in self._spaces.values():
                     _expire(space, self._clock())
                 return Expired(more=False)
+
+    def _usage(self, space: _Space) -> Result:
+        return self._quotas.usage(space.used[False] + len(space.packets) * PACKET_COST, space.used[True],
+                                  sum(map(len, space.chunks.values())))
 
     def _known(self, handle: bytes) -> SpaceInfo | InboxInfo | Gone | None:
         if (space := self._spaces.get(handle)) is not None:

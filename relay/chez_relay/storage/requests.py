@@ -9,8 +9,8 @@ from chez_wire.frames import Dropped, SealedPacket
 
 __all__ = (
     "READING", "AddChunk", "AddEntry", "AddInbox", "AddItem", "AddSpace", "Credentials", "DropEntries", "DropItems",
-    "DropSpace", "Expire", "FindChunks", "Lookup", "ReadChunk", "ReadItems", "ReadPacket", "ReadPage", "Request",
-    "RotateSpace", "SpaceKeys",
+    "DropSpace", "Expire", "FindChunks", "Lookup", "ReadChunk", "ReadItems", "ReadPacket", "ReadPage",
+    "ReadUsage", "Request", "RotateSpace", "SpaceKeys",
 )
 
 
@@ -200,13 +200,21 @@ class FindChunks:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadUsage:
+    """How much of its quotas a space takes -> `SpaceUsage`, or UNKNOWN, ROTATED."""
+
+    handle: bytes
+    under: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Expire:
     """Delete expired inboxes and items, a slice of what deleted spaces held and of what was dropped -> `Expired`."""
 
 
 Request = (
     AddSpace | RotateSpace | DropSpace | DropEntries | ReadPacket | Lookup | AddEntry | ReadPage | AddInbox | AddItem
-    | ReadItems | DropItems | AddChunk | ReadChunk | FindChunks | Expire
+    | ReadItems | DropItems | AddChunk | ReadChunk | FindChunks | ReadUsage | Expire
 )
-READING: Final = (Lookup, ReadPage, ReadItems, ReadChunk, FindChunks, ReadPacket)
+READING: Final = (Lookup, ReadPage, ReadItems, ReadChunk, FindChunks, ReadPacket, ReadUsage)
 """Requests that change nothing: they are answered also while nothing can be written."""

@@ -7,10 +7,11 @@ import msgspec
 from chez_relay.errors import Code
 from chez_relay.storage.requests import SpaceKeys
 from chez_wire.frames import Dropped, Entry, InboxItem
+from chez_wire.usage import Used
 
 __all__ = (
     "ChunkData", "Done", "Expired", "Found", "FoundChunks", "Gone", "InboxInfo", "ItemPage", "PacketData", "Page",
-    "Refused", "Result", "SpaceInfo", "Stored",
+    "Refused", "Result", "SpaceInfo", "SpaceUsage", "Stored",
 )
 
 
@@ -101,6 +102,15 @@ class FoundChunks:
 
 
 @dataclass(frozen=True, slots=True)
+class SpaceUsage:
+    """What a space takes of each of its quotas; its packets are counted with the entries."""
+
+    entries: Used
+    control: Used
+    chunks: Used
+
+
+@dataclass(frozen=True, slots=True)
 class PacketData:
     """The box of one packet."""
 
@@ -123,4 +133,4 @@ class Refused:
     retry: bool = False
 
 
-Result = Done | Found | Stored | Page | ItemPage | ChunkData | FoundChunks | PacketData | Expired | Refused
+Result = Done | Found | Stored | Page | ItemPage | ChunkData | FoundChunks | SpaceUsage | PacketData | Expired | Refused

@@ -33,6 +33,7 @@ from chez_relay.storage import (
     ReadItems,
     ReadPacket,
     ReadPage,
+    ReadUsage,
     Refused,
     Request,
     Result,
@@ -150,6 +151,8 @@ class Tables:
                 return self._read_chunk(request)
             case FindChunks():
                 return self._find_chunks(request)
+            case ReadUsage():
+                return self._usage(request)
             case Expire():
                 self._inboxes.expire()
                 room = slice_room()
@@ -261,7 +264,13 @@ class Tables:
         return FoundChunks(tuple([self._chunk(space, chunk) and self._dropped.kept(space, chunk)
                                   for chunk in request.chunks]), space.drop)
 
-    def _readable(self, request: ReadPage | ReadChunk | FindChunks) -> SpaceRow | Refused:
+    def _usage(self, request: ReadUsage) -> Result:
+        space = self._readable(request)
+        if isinstance(space, Refused):
+            return space
+        return self._quotas.usage(space.used, space.control_bytes, space.blob_bytes)
+
+    def _readable(self, request: ReadPage | ReadChunk | FindChunks | ReadUsage) -> SpaceRow | Refused:
         space = self._spaces.get(request.handle)
         if space is None:
             return NO_SPACE

@@ -195,6 +195,21 @@ def checkpoint(ctx: click.Context, name: str, timeout: float) -> None:
 
 @click.command()
 @click.argument("name")
+@click.option("--at", "relay", metavar="RELAY", help="Ask this relay; without, the first that the space is at.")
+@click.pass_context
+def usage(ctx: click.Context, name: str, relay: str | None) -> None:
+    """Show how much room a space takes at a relay, and how much it may."""
+    done = call(ctx, "space-usage", {"space": name, "relay": relay})
+    if settings(ctx).json:
+        json_line(done)
+        return
+    for what in ("entries", "control", "attachments"):
+        taken, limit = done[what], done[f"{what}_limit"]
+        say(f"{what:<11} {taken:>15,} of {limit:,} bytes ({taken / max(limit, 1):.0%})")
+
+
+@click.command()
+@click.argument("name")
 @click.pass_context
 def link(ctx: click.Context, name: str) -> None:
     """Show the link by which a member finds a space (`chez join`). There is no secret in it."""
@@ -230,6 +245,6 @@ def _ask(ctx: click.Context, yes: bool, question: str) -> None:
         raise NotAllowed("nothing was changed")
 
 
-COMMANDS: Final = (members, add, role, remove, leave, transfer, rename, archive, rotate, checkpoint, link, forget,
-                   delete)
+COMMANDS: Final = (members, add, role, remove, leave, transfer, rename, archive, rotate, checkpoint, usage, link,
+                   forget, delete)
 """Those of the group `space`."""

@@ -28,6 +28,7 @@ from chez_relay.storage import (
     ReadChunk,
     ReadPacket,
     ReadPage,
+    ReadUsage,
     Result,
     RotateSpace,
 )
@@ -47,7 +48,7 @@ from chez_wire.packets import PACKET_COST
 
 __all__ = ("SpaceRequest", "Spaces")
 
-Reading = ReadPage | ReadChunk | FindChunks | ReadPacket
+Reading = ReadPage | ReadChunk | FindChunks | ReadPacket | ReadUsage
 SpaceRequest = Change | Reading
 
 MAX_BLOCK: Final = 512 * 1024
@@ -246,6 +247,9 @@ class Spaces:
                 case ReadChunk(chunk=chunk):
                     data = await self._attachments.get(handle, state.store, chunk)
                     return NO_CHUNK if data is None else ChunkData(data)
+                case ReadUsage():
+                    return self._quotas.usage(state.data_bytes + state.packets * PACKET_COST, state.control_bytes,
+                                              state.blob_bytes)
                 case FindChunks(chunks=chunks):
                     drops = await Log(self._engine, self._places, handle, view).drops(state)
                     let_go = {chunk for chunk, *_ in (*drops.releasing, *drops.removing)}
