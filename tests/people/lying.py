@@ -37,8 +37,8 @@ def rewrite(folder: Path, handle: bytes, change: Callable[[list[bytes]], list[by
                        ((space << 32) + number, space, entry_id(envelope), head, envelope))
         db.execute("UPDATE spaces SET last = ?, head = ? WHERE space = ?", (len(after), head, space))
         row = db.execute("SELECT handle, space, admin_key, recovery_key, read_key, append_key, control_key, last, head,"
-                         " data_bytes, control_bytes, blob_bytes, packets, packets_hash FROM spaces WHERE space = ?",
-                         (space,)).fetchone()
+                         " data_bytes, control_bytes, blob_bytes, packets, packets_hash, last_drop FROM spaces"
+                         " WHERE space = ?", (space,)).fetchone()
         db.execute("UPDATE spaces SET seal = ? WHERE space = ?", (seal(*row), space))
 
 
