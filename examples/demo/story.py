@@ -187,7 +187,7 @@ def _job(cast: Cast) -> None:
     cast.laptop.run("job", "dry-run", BUNDLE)
     check(not cast.proxy.sent_since(before), "during the dry run not a byte was sent")
     tell("Then grants it, for a purpose, a time, a number of runs and a number of bits:")
-    cast.laptop.run("job", "grant", BUNDLE, "--days", "30", "--yes", echo=False)
+    cast.laptop.run("job", "grant", BUNDLE, "--days", "30", "--leaves", "at-once", "--yes", echo=False)
     cast.laptop.run("job", "list")
     (granted,) = cast.laptop.json("job", "list")
     cast.grant = granted["grant"]

@@ -1,5 +1,7 @@
 """Small jobs and a provider with known keys, for the tests of this folder."""
 
+from datetime import UTC, datetime
+
 from chez.crypto import SealingKey, SigningKey
 from chez_wire.login import inbox_of
 
@@ -8,6 +10,9 @@ SEALING = SealingKey.from_seed(bytes([2]) * 32)
 INBOX_OWNER = SigningKey.from_seed(bytes([3]) * 32)
 INBOX_WRITER = SigningKey.from_seed(bytes([4]) * 32)
 INBOX = inbox_of(INBOX_OWNER.public)
+
+LATER = datetime(2100, 1, 1, tzinfo=UTC)
+"""When whatever waits for its time may leave."""
 
 HEAD = """\
 chez = 1

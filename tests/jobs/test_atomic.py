@@ -17,7 +17,7 @@ from chez_sandbox.consent.run import Departure, authorise, settle, settle_all
 from chez_sandbox.job_errors import GrantEnded, GrantInvalid, VersionWentBack
 from chez_sandbox.runtime.host import Outcome, RunResult
 from tests.jobs.interleaving import Seeded
-from tests.jobs.samples import MEAN
+from tests.jobs.samples import LATER, MEAN
 from tests.jobs.test_grants import TODAY, bundle, grant, tamper
 
 ROOT = Path(__file__).parents[2]
@@ -182,7 +182,7 @@ async def test_a_message_is_delivered_once_in_the_journal(home: chez.Home, monke
         await asyncio.sleep(0)
 
     monkeypatch.setattr("chez.inboxes.put", put)
-    told = await asyncio.gather(deliver(home), deliver(home))
+    told = await asyncio.gather(deliver(home, LATER), deliver(home, LATER))
     assert sorted((one.sent, one.waiting) for one in told) == [(0, 0), (1, 0)]
     assert len(await home.journal.receipts("delivered")) == 1
 

@@ -16,6 +16,7 @@ from chez_sandbox.consent.delivery import deliver
 from chez_sandbox.consent.grants import load_grant
 from chez_sandbox.runtime.host import Runtime
 from tests.jobs.conftest import Relay
+from tests.jobs.samples import LATER
 from tests.jobs.test_grants import bundle, grant
 from tests.jobs.test_runs import SIZE, run_once
 
@@ -68,8 +69,8 @@ async def test_a_result_reaches_the_provider_once(
     given = await grant(home, signed(provider))
     departure = await run_once(home, given.grant.id, runtime)
     assert departure.result == b'{"watts":400}'
-    assert (await deliver(home)).sent == 1
-    assert (await deliver(home)).sent == 0
+    assert (await deliver(home, LATER)).sent == 1
+    assert (await deliver(home, LATER)).sent == 0
     (line,) = results(provider)
     assert (line["outcome"], line["result"], line["sequence"]) == ("result", {"watts": 400}, 1)
     assert (line["job"], line["bytes"], line["grant"]) == ("evening", len(departure.message), given.grant.id)
@@ -83,7 +84,7 @@ async def test_what_the_relay_holds_shows_nothing(
     """No value, name, field or grant id is in any byte the relay stored."""
     given = await grant(home, signed(provider))
     departure = await run_once(home, given.grant.id, runtime)
-    await deliver(home)
+    await deliver(home, LATER)
     stored = b"".join(path.read_bytes() for path in relay.data.rglob("*") if path.is_file())
     assert departure.message in stored
     for secret in (b"watts", b"evening", b"Example Advice", bytes.fromhex(given.grant.id), given.bundle.hash,
@@ -96,7 +97,7 @@ async def test_refusals_arrive_like_results(provider: Path, home: chez.Home, run
     first = await grant(home, signed(provider), 1)
     await run_once(home, first.grant.id, runtime)
     await run_once(home, first.grant.id, runtime, decline=True)
-    assert (await deliver(home)).sent == 2
+    assert (await deliver(home, LATER)).sent == 2
     lines = results(provider)
     assert [line["outcome"] for line in lines] == ["result", "none"]
     assert {line["bytes"] for line in lines} == {SIZE}
@@ -106,7 +107,7 @@ async def test_a_message_waits_for_its_relay(home: chez.Home, runtime: Runtime) 
     """With the relay out of reach the message stays in the journal, and the run still ends."""
     given = await grant(home, bundle())
     await run_once(home, given.grant.id, runtime)
-    delivery = await deliver(home)
+    delivery = await deliver(home, LATER)
     assert (delivery.sent, delivery.waiting) == (0, 1) and delivery.problem
     assert await home.journal.receipts("delivered") == []
 
@@ -162,11 +163,11 @@ async def test_the_owner_serves_the_whole_life_of_a_job(provider: Path, home: ch
     assert (dry["result"], dry["rows"]) == ('{"watts":400}', {"readings": 96})
     assert await kinds(home) == [] and results(provider, wait=0.3) == []
 
-    given = await verbs.job_grant(home, file, person)
+    given = await verbs.job_grant(home, {**file, "slots": "at-once"}, person)
     assert person.shown[-1]["job"]["job"] == "evening" and given["runs_allowed"] == 12
     done = await verbs.job_run(home, {"grant": given["grant"][:8]}, person)
     assert person.shown[-1]["preview"]["result"] == done["result"] == dry["result"]
-    assert done["delivery"] == {"sent": 1, "waiting": 0, "problem": ""}
+    assert done["delivery"] == {"sent": 1, "waiting": 0, "problem": "", "held": 0, "next": None}
     (line,) = results(provider)
     assert line["result"] == {"watts": 400}
 
@@ -202,7 +203,7 @@ async def test_an_inbox_full_of_rubbish_does_not_stop_results(
     departure = await run_once(home, given.grant.id, runtime)
     for item in (b"rubbish", departure.message[:-1] + b"\0"):
         await inboxes.put(keys.relay, keys.inbox, keys.inbox_writer, item)
-    await deliver(home)
+    await deliver(home, LATER)
     lines = results(provider)
     assert [line["outcome"] for line in lines] == ["invalid", "invalid", "result"]
     # The relay forgets what was acknowledged, so a repeat can come; it is not kept twice.

@@ -25,8 +25,9 @@ def bundle(code: bytes = MEAN, **parts: Any) -> Bundle:
 
 
 async def grant(home: chez.Home, job: Bundle, number: int = 1, **options: Any) -> Granted:
-    """Grant a job until the end of the year."""
-    seeds: dict[str, Any] = {"id": bytes([number]) * 16, "seed": bytes(32), "now": NOW, "until": date(2026, 12, 31)}
+    """Grant a job until the end of the year; unless said, its messages leave when they are made."""
+    seeds: dict[str, Any] = {"id": bytes([number]) * 16, "seed": bytes(32), "now": NOW, "until": date(2026, 12, 31),
+                             "slots": "at-once"}
     return await grant_job(home, job, **(seeds | options))
 
 
@@ -185,7 +186,7 @@ async def test_one_grant_runs_once_at_a_time(home: chez.Home) -> None:
 
 def test_a_grants_fields_are_closed() -> None:
     """A grant with a field more, or of another version, does not decode."""
-    fields = [1, "a", "b", 1, "c", "d", "e", "f", "g", "h", 1, 1.0, "show-me-first", b""]
+    fields = [1, "a", "b", 1, "c", "d", "e", "f", "g", "h", 1, 1.0, "show-me-first", b"", "hour", 0]
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(fields), type=Grant).id == "a"
     for wrong in ([*fields, 1], [2, *fields[1:]], fields[:-1]):
         with pytest.raises(msgspec.ValidationError):

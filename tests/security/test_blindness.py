@@ -10,6 +10,7 @@ import chez
 from chez.crypto import Kdf
 from chez_sandbox.consent.delivery import deliver
 from chez_sandbox.runtime.host import Runtime
+from tests.jobs.samples import LATER
 from tests.security.departing import granted_at, run_once
 from tests.security.wire import Wire
 
@@ -40,7 +41,7 @@ async def test_no_marker_reaches_the_relay(tmp_path: Path, wire: Wire, home: che
     given = await granted_at(home, wire.proxy.url, parameters=PARAMETERS)
     await home.sync(wire.proxy.url)
     await run_once(home, given.grant.id, runtime)
-    assert (await deliver(home)).sent == 1
+    assert (await deliver(home, LATER)).sent == 1
     seen = wire.seen()
     assert len(seen["wire"]) > 10_000 and any(len(data) > 4096 for data in seen.values())
     assert {name: list(search(data, MARKERS)) for name, data in seen.items()} == {name: [] for name in seen}

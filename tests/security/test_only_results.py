@@ -12,7 +12,7 @@ from chez_sandbox.consent.run import authorise
 from chez_sandbox.release.release import open_message
 from chez_sandbox.runtime.host import Runtime
 from chez_wire.frames import Append, Hello, Open, Put, decode_client
-from tests.jobs.samples import INBOX, MEAN, SEALING
+from tests.jobs.samples import INBOX, LATER, MEAN, SEALING
 from tests.jobs.test_grants import TODAY
 from tests.jobs.test_runs import SIZE
 from tests.security.departing import granted_at
@@ -37,8 +37,10 @@ JOBS = {
 ENDINGS = [*JOBS, "the person says no", "the run is left early"]
 """How a run can end: by what the job does, or, for a good one, by what the person or the program does."""
 
-RECEIPTS = 3
-"""Of every run: the debit, the departure, the delivery. Each is a commit of its own, and moves the journal's head."""
+RECEIPTS = 4
+"""Of every run: the debit, the departure, the word that it may have left, the delivery.
+
+Each is a commit of its own, and moves the journal's head."""
 
 
 async def end_run(home: chez.Home, id: str, runtime: Runtime, ending: str) -> None:
@@ -55,13 +57,13 @@ async def end_run(home: chez.Home, id: str, runtime: Runtime, ending: str) -> No
 async def test_the_wire_tells_nothing_of_how_a_run_ended(
     ending: str, home: chez.Home, runtime: Runtime, wire: Wire
 ) -> None:
-    """The same frames leave for every ending: a greeting, a proof and one message, and three heads of the journal."""
+    """The same frames leave for every ending: a greeting, a proof and one message, and four heads of the journal."""
     given = await granted_at(home, wire.proxy.url, JOBS.get(ending, JOBS["good"]).encode())
     async with home.connect(wire.proxy.url) as link:
         await link.synced(30)
         before = wire.proxy.mark()
         await end_run(home, given.grant.id, runtime, ending)
-        assert (await deliver(home)).sent == 1
+        assert (await deliver(home, LATER)).sent == 1
         await link.synced(30)
         sent = wire.proxy.sent_since(before)
     (left,) = [*await home.journal.receipts("release"), *await home.journal.receipts("refusal")]

@@ -12,6 +12,7 @@ from chez.cli.context import settings
 from chez.cli.terminal import json_line, say, table, when
 from chez.errors import InvalidValue, NotFound
 from chez_sandbox.bundle import MAX_BUNDLE
+from chez_sandbox.consent.slots import STEPS
 
 __all__ = ("job",)
 
@@ -84,6 +85,9 @@ def _preview(shown: dict[str, Any]) -> list[str]:
 @click.option("--runs", type=int, help="At most so many runs (default: what the job asks for).")
 @click.option("--bits", type=float, help="At most so many bits over all runs.")
 @click.option("--within-the-grant", is_flag=True, help="Release results without asking each time.")
+@click.option("--hold", type=int, metavar="HOURS", help="Release them by themselves unless withdrawn for so long.")
+@click.option("--leaves", type=click.Choice(list(STEPS)), default="hour", show_default=True,
+              help="When messages leave: at a fixed time of each hour or day; at once tells how long a run took.")
 @click.option("--yes", is_flag=True, help="Grant without asking (for scripts).")
 @click.pass_context
 def grant(
@@ -93,9 +97,13 @@ def grant(
     runs: int | None,
     bits: float | None,
     within_the_grant: bool,
+    hold: int | None,
+    leaves: str,
     yes: bool,
 ) -> None:
     """Allow a job to run on your data; shows what it is first, and asks."""
+    if within_the_grant and hold is not None:
+        raise InvalidValue("--hold and --within-the-grant are two ways to release", "choose one of them")
     chosen = settings(ctx)
     chosen.yes = yes
 
@@ -110,7 +118,9 @@ def grant(
             "days": days,
             "runs": runs,
             "bits": bits,
-            "review": "within-the-grant" if within_the_grant else "show-me-first",
+            "review": "hold" if hold is not None else "within-the-grant" if within_the_grant else "show-me-first",
+            "slots": leaves,
+            "hold_hours": hold or 0,
         },
         show=show,
     )
@@ -153,7 +163,11 @@ def run(ctx: click.Context, grant: str, yes: bool) -> None:
 def _delivery(told: dict[str, Any]) -> list[str]:
     if told["waiting"]:
         return [f"Waiting to be sent: {told['waiting']} ({told['problem']}). Later: chez job send"]
-    return [f"The relay has it ({told['sent']} sent)."] if told["sent"] else ["Nothing waits to be sent."]
+    sent = [f"The relay has it ({told['sent']} sent)."] if told["sent"] else []
+    if told["held"]:
+        left = f"Not left yet: {told['held']}, the next one leaves {when(told['next'])}. Till then: chez job withdraw"
+        return [*sent, left]
+    return sent or ["Nothing waits to be sent."]
 
 
 @job.command()
@@ -209,7 +223,7 @@ def show_left(ctx: click.Context, whole: bool) -> None:
         return
     for one in done["left"]:
         what = one["result"] or f'"none" ({one["reason"]})'
-        state = "" if one["delivered"] else ", still waiting here"
+        state = "" if one["delivered"] else f", still here until {when(one['leaves'])}"
         message = base64.b64decode(one["message"])
         job = f"{one['provider']}, {one['job']} {one['version']}"
         say(f"{when(one['time'])}  {job}: {what}, {len(message)} bytes{state}")
@@ -219,6 +233,16 @@ def show_left(ctx: click.Context, whole: bool) -> None:
         say(f"In all to {one['provider']}: {one['bits']:g} bits at most (ceiling {one['ceiling']:g})")
     if not done["left"]:
         say("Nothing ever left this device for a provider.")
+
+
+@job.command()
+@click.argument("grant")
+@click.pass_context
+def withdraw(ctx: click.Context, grant: str) -> None:
+    """Keep results of a grant that did not leave yet; "none" leaves in their place."""
+    done = call(ctx, "job-withdraw", {"grant": grant})
+    runs = ", ".join(map(str, done["withdrawn"]))
+    _answer(ctx, done, [f"Withdrawn: the result of run {runs} stays here; its bits stay spent."])
 
 
 @job.command()

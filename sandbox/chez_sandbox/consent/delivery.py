@@ -1,21 +1,24 @@
-"""Sending what the journal says must leave: each message to its provider's inbox.
+"""Sending what the journal says must leave: each message to its provider's inbox, at its time.
 
 A message is sent on a connection of its own, which names only the provider's inbox, so
 that the relay does not see it beside the person's spaces. It is sent until the relay says
 it is durable; a repeat is the same bytes with the same sequence, which the provider drops.
 
-Residual (issue 7): a message leaves as soon as the person says so, so *when* it leaves
-tells the provider when the job ran. Its size and that there is exactly one tell nothing.
+Before the first attempt a receipt says so ("sending"), in a transaction that looks once more whether
+the message is still the run's last word: so a result is either withdrawn or sent, whatever races.
 """
 
 import base64
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 from chez import inboxes
 from chez.crypto import SigningKey
 from chez.errors import ChezError
+from chez_sandbox.consent.leaving import Leaving, leavings
+from chez_sandbox.consent.run import withdraw_revoked
 
 if TYPE_CHECKING:
     from chez.home.home import Home
@@ -26,25 +29,32 @@ __all__ = ("Delivery", "deliver")
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What `deliver` did: messages sent, messages still waiting, and the last problem in words."""
+    """What `deliver` did: messages sent, those that could not be, and the last problem in words.
+
+    `held` are those whose time has not come, `next` is when the first of them leaves.
+    """
 
     sent: int
     waiting: int
     problem: str
+    held: int
+    next: datetime | None
 
 
-async def deliver(home: "Home") -> Delivery:
-    """Send every message that is in the journal and not yet at its relay; never raises for a relay."""
-    delivered = {(r.body["grant"], r.body["sequence"]) for r in await home.journal.receipts("delivered")}
-    departures = [*await home.journal.receipts("release"), *await home.journal.receipts("refusal")]
+async def deliver(home: "Home", now: datetime) -> Delivery:
+    """Send every message in the journal whose time has come and that no relay has yet; never raises for a relay.
+
+    What is still here of a revoked grant's results leaves as "none".
+    """
+    await withdraw_revoked(home)
+    due, held = await home.transaction(partial(_due, now=now))
     sent = waiting = 0
     problem = ""
-    for receipt in sorted(departures, key=lambda receipt: receipt.number):
-        body = receipt.body
-        grant, sequence = body["grant"], body["sequence"]
-        if (grant, sequence) in delivered:
-            continue
-        # The receipt says where to, so that a revoked or damaged grant holds nothing back.
+    for leaving in due:
+        if not await home.transaction(partial(_begin, leaving=leaving)):
+            continue  # withdrawn just now: its "none" is sent the next time
+        body = leaving.receipt.body
+        # The receipt says where to, so that a revoked or damaged grant holds no message back.
         writer = SigningKey.from_seed(bytes.fromhex(body["inbox_write_seed"]))
         message = base64.b64decode(body["message"])
         try:
@@ -52,8 +62,30 @@ async def deliver(home: "Home") -> Delivery:
         except ChezError as error:  # one provider's relay must not hold up the others
             waiting, problem = waiting + 1, str(error)
             continue
+        grant, sequence = leaving.run
         sent += await home.transaction(partial(_delivered, grant=grant, sequence=sequence))
-    return Delivery(sent, waiting, problem)
+    return Delivery(sent, waiting, problem, len(held), min((one.leaves for one in held), default=None))
+
+
+def _due(transaction: "Transaction", *, now: datetime) -> tuple[list[Leaving], list[Leaving]]:
+    """What is to be sent now, and what later. What was begun is gone on with, also when the clock went back."""
+    due: list[Leaving] = []
+    held: list[Leaving] = []
+    for leaving in leavings(transaction):
+        if not leaving.delivered and leaving.receipt.body["message"]:
+            (due if leaving.sending or leaving.leaves <= now else held).append(leaving)
+    return due, held
+
+
+def _begin(transaction: "Transaction", *, leaving: Leaving) -> bool:
+    """Receipt that a message may have left from now on; False when another one stands in its place."""
+    grant, sequence = leaving.run
+    (last,) = leavings(transaction, grant=grant, sequence=sequence)
+    if last.receipt.number != leaving.receipt.number:
+        return False
+    if not last.sending:
+        transaction.receipt("sending", {"grant": grant, "sequence": sequence})
+    return True
 
 
 def _delivered(transaction: "Transaction", *, grant: str, sequence: int) -> bool:

@@ -66,6 +66,8 @@ async def departures(home: "Home") -> list[Left]:
 
 def _of(device: str, receipts: Iterable["Receipt"], delivered: dict[tuple[str, int], str]) -> list[Left]:
     receipts = sorted(receipts, key=lambda receipt: receipt.number)
+    # What was withdrawn is followed by what leaves in its place, or by nothing that leaves.
+    last = {_run(one): one for one in receipts if one.kind in ("release", "refusal")}
     bits = {_run(one): one.body["bits"] for one in receipts if one.kind == "run"}
     return [
         Left(
@@ -86,8 +88,8 @@ def _of(device: str, receipts: Iterable["Receipt"], delivered: dict[tuple[str, i
             delivered=delivered.get(_run(one)),
             message=base64.b64decode(one.body["message"]),
         )
-        for one in receipts
-        if one.kind in ("release", "refusal")
+        for one in last.values()
+        if one.body["message"]
     ]
 
 

@@ -32,7 +32,7 @@ def _release(body: Body, names: Names) -> str:
 
 NONE: Final = {
     "declined": "you said no", "job": "the job gave nothing that may leave", "revoked": "the grant was revoked",
-    "interrupted": "the run was cut off",
+    "interrupted": "the run was cut off", "withdrawn": "you withdrew the result before it left",
 }
 """Why a run's message says "none", by the reason in the receipt."""
 
@@ -46,6 +46,11 @@ def _delivered(body: Body, names: Names) -> str:
     return f"The message of run {body['sequence']} by grant {body['grant'][:SHORT]} was delivered to its provider."
 
 
+def _sending(body: Body, names: Names) -> str:
+    run = f"run {body['sequence']} by grant {body['grant'][:SHORT]}"
+    return f"The message of {run} begins to be sent: its time has come."
+
+
 def _revocation(body: Body, names: Names) -> str:
     job = f" of the job {body['job']!r}" if "job" in body else ", whose record was damaged"
     return f"You revoked grant {body['grant'][:SHORT]}{job}."
@@ -57,6 +62,6 @@ def _runs(number: int) -> str:
 
 SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
     "delivered": _delivered, "grant": _grant, "refusal": _refusal, "release": _release, "revocation": _revocation,
-    "run": _run,
+    "run": _run, "sending": _sending,
 })
 """The sentence of each kind of receipt that jobs write."""

@@ -24,6 +24,7 @@ from chez.crypto import CryptoFailed, hash_fields, verify
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.bundle import Bundle, open_bundle
 from chez_sandbox.consent.accounts import account_names
+from chez_sandbox.consent.slots import Slots
 from chez_sandbox.job_errors import BundleInvalid, GrantEnded, GrantInvalid, ManifestInvalid, VersionWentBack
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "COLLECTION",
+    "MAX_HOLD",
     "MAX_STORED_BUNDLE",
     "Grant",
     "Granted",
@@ -54,7 +56,11 @@ SIGNED: Final = f"chez/1 application {CONTEXT}"
 MAX_STORED_BUNDLE: Final = 512 * 1024
 """Bytes of a bundle that is kept in its grant's record: it must fit one change."""
 
-Review = Literal["show-me-first", "within-the-grant"]
+Review = Literal["show-me-first", "within-the-grant", "hold"]
+"""Whether the person sees each result first, lets them leave, or lets them leave if not withdrawn for some hours."""
+
+MAX_HOLD: Final = 24 * 30
+"""Hours that a result may be held at most."""
 
 State = Literal["running", "revoked", "elsewhere", "ended", "used-up"]
 """What a grant is worth on a device: "running" may run there now; "elsewhere" is bound to another device."""
@@ -83,7 +89,11 @@ class Grant(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     bits: float
     review: Review
     seed: bytes
-    """32 random bytes: the job's random numbers follow from it and the run's number."""
+    """32 random bytes: the job's random numbers follow from it and the run's number, the slots from it alone."""
+    slots: Slots
+    """At which times messages leave."""
+    hold_hours: int
+    """For the review "hold": for how many hours a message stays, and may be withdrawn; else 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,23 +139,19 @@ async def grant_job(
     runs: int | None = None,
     bits: float | None = None,
     review: Review = "show-me-first",
+    slots: Slots = "hour",
+    hold_hours: int = 0,
 ) -> Granted:
     """Record the person's consent to a job, on this device.
 
     `runs` and `bits` may be fewer than the manifest asks for, never more. Raises
     `VersionWentBack` for an older version than was ever granted, or other bytes under the
-    same version; `NotAllowed`, `InvalidValue` for more than the manifest asks for.
+    same version; `NotAllowed`, `InvalidValue` for more than the manifest asks for, or hours of
+    hold without the review "hold" (and the reverse).
     """
     manifest, asked = bundle.manifest, bundle.manifest.budget
     runs, bits = asked.runs if runs is None else runs, asked.bits if bits is None else bits
-    if not 1 <= runs <= asked.runs or not manifest.schema.bits <= bits <= asked.bits:
-        raise InvalidValue(
-            f"the job asks for {asked.runs} runs and {asked.bits:g} bits, "
-            f"and needs {manifest.schema.bits:.2f} bits a run",
-            "grant that, or less",
-        )
-    if len(bundle.encoded) > MAX_STORED_BUNDLE:
-        raise NotAllowed(f"the bundle has {len(bundle.encoded)} bytes", f"at most {MAX_STORED_BUNDLE} can be granted")
+    _require_fitting(bundle, runs, bits, review, hold_hours)
     grant = Grant(
         1,
         id.hex(),
@@ -161,6 +167,8 @@ async def grant_job(
         bits,
         review,
         seed,
+        slots,
+        hold_hours,
     )
     body = msgspec.msgpack.encode(grant)
     record = {"body": body, "signature": home.sign(CONTEXT, body), "bundle": bundle.encoded, "revoked": False}
@@ -175,6 +183,24 @@ async def grant_job(
 
     await home.transaction(work)
     return Granted(grant, bundle, False)
+
+
+def _require_fitting(bundle: Bundle, runs: int, bits: float, review: Review, hold_hours: int) -> None:
+    """Raise unless the person may grant this: what the manifest asks for or less, and what can be stored."""
+    manifest, asked = bundle.manifest, bundle.manifest.budget
+    if not 1 <= runs <= asked.runs or not manifest.schema.bits <= bits <= asked.bits:
+        raise InvalidValue(
+            f"the job asks for {asked.runs} runs and {asked.bits:g} bits, "
+            f"and needs {manifest.schema.bits:.2f} bits a run",
+            "grant that, or less",
+        )
+    if not (1 <= hold_hours <= MAX_HOLD if review == "hold" else hold_hours == 0):
+        raise InvalidValue(
+            f"{hold_hours} hours of hold do not fit the review {review!r}",
+            f'the review "hold" takes from 1 to {MAX_HOLD} hours, any other none',
+        )
+    if len(bundle.encoded) > MAX_STORED_BUNDLE:
+        raise NotAllowed(f"the bundle has {len(bundle.encoded)} bytes", f"at most {MAX_STORED_BUNDLE} can be granted")
 
 
 def _receipt(grant: Grant, bundle: Bundle, body: bytes) -> dict[str, Any]:
@@ -192,6 +218,8 @@ def _receipt(grant: Grant, bundle: Bundle, body: bytes) -> dict[str, Any]:
         "runs": grant.runs,
         "bits": grant.bits,
         "review": grant.review,
+        "slots": grant.slots,
+        "hold_hours": grant.hold_hours,
         "hash": hash_fields(CONTEXT, body).hex(),
     }
 

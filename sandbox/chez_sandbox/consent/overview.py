@@ -49,6 +49,8 @@ def listed(granted: Granted, runs: int, spent: float) -> dict[str, Any]:
         "bits": round(spent, 2),
         "bits_allowed": grant.bits,
         "review": grant.review,
+        "slots": grant.slots,
+        "hold_hours": grant.hold_hours,
         "device": grant.device,
     }
 

@@ -10,7 +10,8 @@ exactly one message of the job's constant size; what crashed in between is settl
 "none" before the next run, of any grant (`settle`). Each step is one transaction, which checks
 what it stands on in the journal, so that release, refusal and settling exclude each other
 and a revocation that was there first is heeded. A message is in the journal before it is
-sent, and sent again, as the same bytes, until the relay has it.
+sent, and sent again, as the same bytes, until the relay has it. It leaves at a fixed time
+(`slots`); until then a result may be withdrawn, and "none" leaves in its place.
 """
 
 import base64
@@ -19,7 +20,7 @@ import fcntl
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -30,7 +31,9 @@ from chez.errors import NotAllowed, NotFound
 from chez_sandbox.consent.accounts import Ceilings, accounts_of
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.grants import Granted, current_grant, load_grant
+from chez_sandbox.consent.leaving import leavings, run_of
 from chez_sandbox.consent.scope import granted_tables
+from chez_sandbox.consent.slots import Plan, make_plan
 from chez_sandbox.job_errors import BudgetSpent, GrantInvalid
 from chez_sandbox.release.release import Address, build_message
 from chez_sandbox.runtime.host import Runtime
@@ -40,11 +43,11 @@ if TYPE_CHECKING:
     from chez.home.transaction import Transaction
     from chez.journal import Receipt
 
-__all__ = ("Departure", "GrantedRun", "authorise", "settle", "settle_all")
+__all__ = ("Departure", "GrantedRun", "authorise", "plan_of", "settle", "settle_all", "withdraw", "withdraw_revoked")
 
 _MINT: Final = object()
 
-Reason = Literal["", "declined", "job", "revoked", "interrupted"]
+Reason = Literal["", "declined", "job", "revoked", "interrupted", "withdrawn"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class GrantedRun:
             "date": self.today.isoformat(),
             "seed": seed.hex(),
             "bits": bundle.manifest.schema.bits,
+            "leaves": asdict(plan_of(self.granted)),
             "rows": {table.name: len(table.rows) for table in tables},
         }
         await self.home.transaction(lambda transaction: self._debit(transaction, body))
@@ -190,15 +194,80 @@ async def settle_all(home: "Home", today: date) -> list[Departure]:
 
 def _due(transaction: "Transaction", **fields: str) -> dict[tuple[str, int], str]:
     """The runs that were debited and have not left: (grant, sequence) -> day."""
-    runs = {_run_of(receipt): receipt.body["date"] for receipt in transaction.receipts("run", **fields)}
+    runs = {run_of(receipt): receipt.body["date"] for receipt in transaction.receipts("run", **fields)}
     for kind in ("release", "refusal"):
         for receipt in transaction.receipts(kind, **fields):
-            runs.pop(_run_of(receipt), None)
+            runs.pop(run_of(receipt), None)
     return runs
 
 
-def _run_of(receipt: "Receipt") -> tuple[str, int]:
-    return receipt.body["grant"], receipt.body["sequence"]
+def plan_of(granted: Granted) -> Plan:
+    """When the messages of a grant's runs leave."""
+    grant, limits = granted.grant, granted.bundle.manifest.limits
+    return make_plan(
+        grant.slots,
+        grant.seed,
+        seconds=limits.seconds,
+        asked=grant.review == "show-me-first",
+        hold_hours=grant.hold_hours,
+    )
+
+
+async def withdraw(home: "Home", id: str) -> list[Departure]:
+    """Have every result of a grant that is still here leave as "none", at its time; `id` may be a unique beginning.
+
+    What it spent stays spent. Raises `NotFound`, and `NotAllowed` when nothing is here that could be withdrawn.
+    """
+
+    def work(transaction: "Transaction") -> list[Departure]:
+        grants = {grant for grant, _ in map(run_of, transaction.receipts("run")) if id and grant.startswith(id)}
+        if len(grants) != 1:
+            raise NotFound(f"{'several grants' if grants else 'no grant'} with a run begin with {id!r}")
+        return _withdraw(home, transaction, *grants)
+
+    if not (made := await home.transaction(work)):
+        raise NotAllowed("no result of this grant is here any more", "chez job show-left shows what left, and when")
+    return made
+
+
+async def withdraw_revoked(home: "Home") -> list[Departure]:
+    """Withdraw the results that are still here of every grant that was revoked, on whichever device."""
+
+    def work(transaction: "Transaction") -> list[Departure]:
+        held = {leaving.run[0] for leaving in leavings(transaction) if leaving.may_be_withdrawn}
+        revoked = [id for id in sorted(held) if _revoked(home, transaction, id)]
+        return [made for id in revoked for made in _withdraw(home, transaction, id)]
+
+    return await home.transaction(work)
+
+
+def _revoked(home: "Home", transaction: "Transaction", id: str) -> bool:
+    try:
+        return current_grant(home, transaction, id).revoked
+    except (GrantInvalid, NotFound):  # its record is of no use; the journal still is
+        return bool(transaction.receipts("revocation", grant=id))
+
+
+def _withdraw(home: "Home", transaction: "Transaction", id: str) -> list[Departure]:
+    return [
+        _write_instead(home, transaction, leaving.receipt)
+        for leaving in leavings(transaction, grant=id)
+        if leaving.may_be_withdrawn
+    ]
+
+
+def _write_instead(home: "Home", transaction: "Transaction", release: "Receipt") -> Departure:
+    """A "none" in a result's place. Of a grant whose record was changed nothing can be sealed: nothing leaves."""
+    grant, sequence = run_of(release)
+    (run,) = transaction.receipts("run", grant=grant, sequence=sequence)
+    try:
+        granted = current_grant(home, transaction, grant)
+    except (GrantInvalid, NotFound):
+        gone = {"outcome": "none", "result": None, "reason": "withdrawn", "message": "", "instead": release.time}
+        transaction.receipt("refusal", {**release.body, **gone})
+        return Departure(grant, sequence, "none", None, b"")
+    day = date.fromisoformat(run.body["date"])
+    return _write(home, transaction, granted, sequence, day, None, "withdrawn", instead=release.time)
 
 
 def _write(
@@ -209,7 +278,9 @@ def _write(
     run_date: date,
     result: bytes | None,
     reason: Reason,
+    instead: str | None = None,
 ) -> Departure:
+    """Seal a message and receipt it; `instead` is the time of the one in whose place it leaves."""
     grant, manifest = granted.grant, granted.bundle.manifest
     # A key for this grant alone: providers can't compare pseudonyms, nor can one provider
     # tell that two of its grants are the same person's.
@@ -239,6 +310,7 @@ def _write(
         "inbox": manifest.provider.inbox,
         "inbox_write_seed": manifest.provider.inbox_write_seed,
         "message": base64.b64encode(message).decode(),
+        **({} if instead is None else {"instead": instead}),
     }
     transaction.receipt("refusal" if result is None else "release", body)
     return Departure(grant.id, sequence, "none" if result is None else "result", result, message)

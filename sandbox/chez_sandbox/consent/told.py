@@ -22,6 +22,13 @@ _STATES: Final[Mapping[str, str]] = {
 }
 
 
+_REVIEWS: Final[Mapping[str, str]] = {
+    "show-me-first": "you see each result before it leaves",
+    "within-the-grant": "results leave unseen",
+    "hold": "results leave unseen, after {hours} h in which you may withdraw them",
+}
+
+
 def bits_words(bits: float) -> str:
     """What so many bits are about as much as; never said to be less than they are.
 
@@ -54,7 +61,7 @@ def grant_words(one: Mapping[str, Any]) -> list[str]:
     lines += [
         f"  a run tells at most {bits:g} bits: about as much as {bits_words(bits)}",
         f"  used {_runs(one['runs'])} of {one['runs_allowed']:,}, {one['bits']:g} bits of {one['bits_allowed']:g}; "
-        + ("you see each result before it leaves" if one["review"] == "show-me-first" else "results leave unseen"),
+        + _REVIEWS[one["review"]].format(hours=one["hold_hours"]),
     ]
     return lines
 

@@ -26,9 +26,11 @@ from chez_sandbox.consent.diary import SENTENCES
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.grants import Review, grant_job, list_grants, load_grant, revoke_grant
 from chez_sandbox.consent.inspect import describe, plain_words
+from chez_sandbox.consent.leaving import leavings
 from chez_sandbox.consent.overview import all_grants, listed, told_in_all
-from chez_sandbox.consent.run import Departure, GrantedRun, authorise, settle_all
+from chez_sandbox.consent.run import Departure, GrantedRun, authorise, settle_all, withdraw, withdraw_revoked
 from chez_sandbox.consent.scope import granted_tables
+from chez_sandbox.consent.slots import Slots
 from chez_sandbox.consent.told import grant_words, left_words, spent_words
 from chez_sandbox.release.release import message_size
 from chez_sandbox.runtime.host import Runtime, doctor
@@ -57,6 +59,8 @@ class _Grant(_Bundle, frozen=True, kw_only=True):
     runs: int | None = None
     bits: float | None = None
     review: Review = "show-me-first"
+    slots: Slots = "hour"
+    hold_hours: int = 0
 
 
 class _Id(_Params, frozen=True, kw_only=True):
@@ -135,6 +139,8 @@ async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
         runs=asked.runs,
         bits=asked.bits,
         review=asked.review,
+        slots=asked.slots,
+        hold_hours=asked.hold_hours,
     )
     return listed(granted, 0, 0.0)
 
@@ -160,7 +166,7 @@ async def job_run(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 async def _review(run: GrantedRun, execution: Execution, ui: Ui) -> Departure:
     """The person's word, where it is asked for; a failed run needs none, there is nothing to release."""
-    if execution.admitted is None or run.granted.grant.review == "within-the-grant":
+    if execution.admitted is None or run.granted.grant.review != "show-me-first":
         return await run.release(execution)
     question = f"Release {execution.admitted.encoded.decode()} to {run.granted.bundle.manifest.provider.name}? [y/N]"
     if (await ui.ask(question, default="n")).strip().lower() in YES:
@@ -179,11 +185,17 @@ def _departed(departure: Departure) -> dict[str, Any]:
 
 
 def _told(delivery: Delivery) -> dict[str, Any]:
-    return {"sent": delivery.sent, "waiting": delivery.waiting, "problem": delivery.problem}
+    return {
+        "sent": delivery.sent,
+        "waiting": delivery.waiting,
+        "problem": delivery.problem,
+        "held": delivery.held,
+        "next": None if delivery.next is None else delivery.next.isoformat(timespec="seconds"),
+    }
 
 
 async def job_send(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """Send the messages that could not be sent yet."""
+    """Send the messages whose time has come."""
     _read(params, _Params)
     return _told(await _deliver(home))
 
@@ -191,7 +203,7 @@ async def job_send(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 async def _deliver(home: "Home") -> Delivery:
     """Send what is due, the "none" of runs that a killed process left behind included."""
     await settle_all(home, date.today())
-    return await deliver(home)
+    return await deliver(home, datetime.now(UTC))
 
 
 async def job_list(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -222,10 +234,10 @@ async def job_left(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 
 async def job_show_left(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """Everything that ever left this device for a provider, with the exact bytes."""
+    """Everything that ever left this device for a provider, or will, with the exact bytes."""
     _read(params, _Params)
-    delivered = {(r.body["grant"], r.body["sequence"]) for r in await home.journal.receipts("delivered")}
-    left = [*await home.journal.receipts("release"), *await home.journal.receipts("refusal")]
+    messages = [one for one in await home.transaction(leavings) if one.receipt.body["message"]]
+    left = [message.receipt for message in messages]
     rows = [
         {
             "time": receipt.time,
@@ -238,9 +250,10 @@ async def job_show_left(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
             "result": receipt.body["result"],
             "reason": receipt.body["reason"],
             "message": receipt.body["message"],
-            "delivered": (receipt.body["grant"], receipt.body["sequence"]) in delivered,
+            "leaves": message.leaves.isoformat(timespec="seconds"),
+            "delivered": message.delivered,
         }
-        for receipt in sorted(left, key=lambda receipt: receipt.number)
+        for message, receipt in zip(messages, left, strict=True)
     ]
     providers = {receipt.body["provider"]: receipt.body["provider_name"] for receipt in left}
     spent = [
@@ -254,9 +267,16 @@ async def job_show_left(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return {"left": rows, "spent": spent}
 
 
+async def job_withdraw(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Have the results of a grant that are still here leave as "none", at their time."""
+    made = await withdraw(home, _read(params, _Id).grant)
+    return {"grant": made[0].grant, "withdrawn": [one.sequence for one in made]}
+
+
 async def job_revoke(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """End a grant for good; a run in progress then leaves "none"."""
+    """End a grant for good; a run in progress, and a result that is still here, then leave "none"."""
     grant = await revoke_grant(home, _read(params, _Id).grant)
+    await withdraw_revoked(home)
     return {"grant": grant.id, "job": grant.job, "revoked": True}
 
 
@@ -312,5 +332,6 @@ VERBS: Final[Mapping[str, Verb]] = {
     "job-send": job_send,
     "job-show-grant": job_show_grant,
     "job-show-left": job_show_left,
+    "job-withdraw": job_withdraw,
 }
 """Found by the owner of a home through the entry point group `chez.verbs`."""

@@ -1,0 +1,74 @@
+"""The messages of this device's runs on their way out: each one's last word, and when it leaves.
+
+The journal has it all. A run's receipt has its plan (`slots`), a release or refusal the message.
+A result that is withdrawn before it leaves is followed by a refusal of the same run, whose
+message leaves at the same time in its place. "sending" is written before the first attempt to
+send: what may have left can't be withdrawn any more, whatever a crash or the clock does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from chez_sandbox.consent.slots import Plan, leaves_at
+
+if TYPE_CHECKING:
+    from chez.home.transaction import Transaction
+    from chez.journal import Receipt
+
+__all__ = ("Leaving", "leavings", "run_of")
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """One run's message: its receipt (release or refusal), when it leaves, and how far that is."""
+
+    receipt: "Receipt" = field(repr=False)
+    leaves: datetime
+    sending: bool
+    """Whether it was tried to send it, so that it may have left."""
+    delivered: bool
+
+    @property
+    def may_be_withdrawn(self) -> bool:
+        """Whether it is a result that surely did not leave yet."""
+        return self.receipt.kind == "release" and not self.sending
+
+    @property
+    def run(self) -> tuple[str, int]:
+        """The grant's id and the run's number."""
+        return run_of(self.receipt)
+
+
+def leavings(transaction: "Transaction", **fields: str | int) -> list[Leaving]:
+    """The message of each run that has one, in the order they were made; `fields` of the run, where given."""
+
+    def runs(kind: str) -> "Sequence[Receipt]":
+        return transaction.receipts(kind, **fields)
+
+    begun = {run_of(receipt): receipt for receipt in runs("run")}
+    sending, delivered = ({run_of(receipt) for receipt in runs(kind)} for kind in ("sending", "delivered"))
+    last = {}
+    for receipt in sorted((*runs("release"), *runs("refusal")), key=lambda receipt: receipt.number):
+        last[run_of(receipt)] = receipt
+    return [
+        Leaving(receipt, _time(begun[run], receipt), run in sending, run in delivered)
+        for run, receipt in sorted(last.items(), key=lambda item: item[1].number)
+    ]
+
+
+def run_of(receipt: "Receipt") -> tuple[str, int]:
+    """The run that a receipt is of: its grant's id and its number."""
+    return receipt.body["grant"], receipt.body["sequence"]
+
+
+def _time(begun: "Receipt", made: "Receipt") -> datetime:
+    # A withdrawal takes the place of what would have left: its own time must not show.
+    moment = made.body.get("instead", made.time)
+    leaves = leaves_at(Plan(**begun.body["leaves"]), _milliseconds(begun.time), _milliseconds(moment))
+    return datetime.fromtimestamp(leaves / 1000, UTC)
+
+
+def _milliseconds(time: str) -> int:
+    return round(datetime.fromisoformat(time).timestamp() * 1000)

@@ -1,0 +1,164 @@
+"""Messages on their way out: they leave at their time, and a result may be withdrawn until then."""
+
+import asyncio
+import base64
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+import chez
+from chez.errors import InvalidValue, NotAllowed, NotFound, RelayUnreachable
+from chez_sandbox.consent.delivery import deliver
+from chez_sandbox.consent.departures import departures
+from chez_sandbox.consent.grants import COLLECTION, revoke_grant
+from chez_sandbox.consent.leaving import Leaving, leavings
+from chez_sandbox.consent.run import authorise, withdraw
+from chez_sandbox.release.release import open_message
+from tests.jobs.interleaving import Seeded
+from tests.jobs.samples import INBOX, LATER, SEALING
+from tests.jobs.test_atomic import INSTANT
+from tests.jobs.test_grants import TODAY, bundle, grant, tamper
+
+SECOND = timedelta(seconds=1)
+
+
+class Relay:
+    """Stands for `inboxes.put`: keeps what it gets, or fails as told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.items: list[bytes] = []
+        self.failure: BaseException | None = None
+        monkeypatch.setattr("chez.inboxes.put", self.put)
+
+    async def put(self, relay: Any, inbox: bytes, writer: Any, item: bytes) -> None:
+        """Take an item, and then fail if told so: the answer may be lost after it came."""
+        self.items.append(item)
+        if self.failure is not None:
+            raise self.failure
+
+    def outcomes(self) -> list[str]:
+        """What the provider reads."""
+        return [open_message(item, SEALING, INBOX).outcome for item in self.items]
+
+
+@pytest.fixture
+def relay(monkeypatch: pytest.MonkeyPatch) -> Relay:
+    """A relay that takes everything."""
+    return Relay(monkeypatch)
+
+
+async def run_held(home: chez.Home, number: int = 1, *, decline: bool = False, **options: Any) -> Leaving:
+    """One run under a grant that holds its messages for three hours (or has other options); its message."""
+    held: dict[str, Any] = {"review": "hold", "hold_hours": 3, "slots": "hour"}
+    given = await grant(home, bundle(), number, **(held | options))
+    async with authorise(home, given.grant.id, TODAY) as run:
+        execution = await run.execute(INSTANT)
+        await (run.decline() if decline else run.release(execution))
+    (leaving,) = await home.transaction(lambda transaction: leavings(transaction, grant=given.grant.id))
+    return leaving
+
+
+async def test_a_held_result_leaves_by_itself_at_its_time(home: chez.Home, relay: Relay) -> None:
+    """Nothing is sent a second before, the result at its time, and nothing again after."""
+    leaving = await run_held(home)
+    begun = datetime.fromisoformat((await home.journal.receipts("run"))[0].time)
+    assert timedelta(hours=3) < leaving.leaves - begun < timedelta(hours=4, minutes=2)
+    early = await deliver(home, leaving.leaves - SECOND)
+    assert (early.sent, early.held, early.next) == (0, 1, leaving.leaves) and relay.items == []
+    assert (await deliver(home, leaving.leaves)).sent == 1 and relay.outcomes() == ["result"]
+    assert await deliver(home, LATER) == await deliver(home, LATER)
+    assert len(relay.items) == 1 and (await home.journal.verify()).ok
+
+
+async def test_a_result_and_a_refusal_leave_at_one_time(home: chez.Home) -> None:
+    """Under one plan, a released, a declined and a withdrawn run's message leave as long after their beginnings."""
+    released, declined = await run_held(home, 1), await run_held(home, 2, decline=True)
+    withdrawn = await run_held(home, 3)
+    await withdraw(home, withdrawn.run[0])
+    (instead,) = await home.transaction(lambda transaction: leavings(transaction, grant=withdrawn.run[0]))
+    assert instead.leaves == withdrawn.leaves
+    # One seed, so one grid; the three runs began within a moment, or two neighbouring slots.
+    assert {(one.leaves - released.leaves) % timedelta(hours=1) for one in (declined, instead)} == {timedelta()}
+
+
+async def test_what_was_withdrawn_leaves_as_none_in_its_place(home: chez.Home, relay: Relay) -> None:
+    """The provider reads "none" once, in as many bytes, at the same time; the bits stay spent."""
+    leaving = await run_held(home)
+    (made,) = await withdraw(home, leaving.run[0][:6])
+    assert (made.outcome, made.sequence) == ("none", 1)
+    assert len(made.message) == len(base64.b64decode(leaving.receipt.body["message"]))
+    assert (await deliver(home, leaving.leaves - SECOND)).sent == 0
+    assert (await deliver(home, leaving.leaves)).sent == 1 and relay.items == [made.message]
+    assert await home.journal.spent("grant:" + "01" * 16) == pytest.approx(bundle().manifest.schema.bits)
+    assert [(left.outcome, left.message) for left in await departures(home)] == [("none", made.message)]
+    with pytest.raises(NotAllowed, match="no result"):
+        await withdraw(home, leaving.run[0])
+    with pytest.raises(NotFound):
+        await withdraw(home, "ffff")
+
+
+@pytest.mark.parametrize("failure", [RelayUnreachable("no answer"), asyncio.CancelledError()], ids=["relay", "ended"])
+async def test_what_may_have_left_is_not_withdrawn(home: chez.Home, relay: Relay, failure: BaseException) -> None:
+    """After one attempt without an answer, also when the clock went back, the same bytes are sent again."""
+    leaving = await run_held(home)
+    relay.failure = failure
+    if isinstance(failure, asyncio.CancelledError):
+        with pytest.raises(asyncio.CancelledError):
+            await deliver(home, leaving.leaves)
+    else:
+        assert (await deliver(home, leaving.leaves)).waiting == 1
+    with pytest.raises(NotAllowed, match="no result"):
+        await withdraw(home, leaving.run[0])
+    relay.failure = None
+    assert (await deliver(home, leaving.leaves - 3 * SECOND)).sent == 1
+    assert relay.items == [base64.b64decode(leaving.receipt.body["message"])] * 2
+    assert len(await home.journal.receipts("sending")) == 1
+
+
+async def test_a_revocation_withdraws_what_is_still_here(home: chez.Home, relay: Relay) -> None:
+    """Of a revoked grant "none" leaves; also when another device revoked it by the mark on its record alone."""
+    for number in (1, 2):
+        await run_held(home, number)
+    await revoke_grant(home, "01" * 16)
+    await tamper(home, "02" * 16, revoked=True)
+    await deliver(home, LATER)
+    assert relay.outcomes() == ["none", "none"]
+
+
+async def test_of_a_damaged_grant_that_was_revoked_nothing_leaves(home: chez.Home, relay: Relay) -> None:
+    """Nobody knows for whom to seal a "none": the result stays here all the same, and other grants' messages go."""
+    await run_held(home, 1)
+    await home.collection(COLLECTION).delete("01" * 16)
+    (made,) = await withdraw(home, "01" * 16)
+    assert (made.outcome, made.message) == ("none", b"") and await departures(home) == []
+    await run_held(home, 2)
+    assert (await deliver(home, LATER)).sent == 1 and relay.outcomes() == ["result"]
+    assert len(await home.journal.receipts("sending")) == 1
+
+
+async def test_a_result_is_withdrawn_or_sent_whatever_races(
+    home: chez.Home, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In every order of steps, what `withdraw` said stays here did not leave, and one message leaves in all."""
+    seeded, told = Seeded(monkeypatch), set()
+    for seed in range(1, 31):
+        relay.items.clear()
+        leaving = await run_held(home, seed)
+        sent, withdrawn = await seeded.run(seed, deliver(home, LATER), withdraw(home, leaving.run[0]))
+        assert not isinstance(sent, BaseException)
+        await deliver(home, LATER)
+        assert relay.outcomes() == (["result"] if isinstance(withdrawn, NotAllowed) else ["none"])
+        told.add(relay.outcomes()[0])
+    assert told == {"result", "none"}
+
+
+HOURS = [("hold", 0), ("hold", 721), ("show-me-first", 1), ("within-the-grant", 5)]
+
+
+@pytest.mark.parametrize(("review", "hours"), HOURS)
+async def test_hours_of_hold_fit_the_review(home: chez.Home, review: str, hours: int) -> None:
+    """A hold without hours, for longer than a month, or under another review is refused, and nothing is granted."""
+    with pytest.raises(InvalidValue, match="hold"):
+        await grant(home, bundle(), review=review, hold_hours=hours)
+    assert await home.journal.receipts("grant") == []
