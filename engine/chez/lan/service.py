@@ -28,6 +28,8 @@ from chez_wire.meeting import fresh
 
 __all__ = ("Links", "Service")
 
+_ALIVE: Final = ("syncing", "synced")
+
 OPEN_SECONDS: Final = 5.0
 """For somebody on the same network to answer."""
 
@@ -239,8 +241,13 @@ class Service:
         """Meet somebody who is announced; then keep in step with it."""
         try:
             url, incarnation = await self._meet(neighbour)
-            if self._child is None or incarnation != self._child.incarnation:  # else: what it was announced as before
-                for former in [peer for peer in self.peers if peer.incarnation == incarnation]:
+            same = [peer for peer in self.peers if peer.incarnation == incarnation and not peer.own]
+            if any(peer.link.status in _ALIVE for peer in same):
+                # Who began anew has no connection left. Another one would be put out by whoever knows a space in common
+                # and says to have its store.
+                self._policy.away(neighbour.instance, self._now)
+            elif self._child is None or incarnation != self._child.incarnation:  # else: announced as that before
+                for former in same:
                     await self._part(former)
                 peer = await self._keep_in_step(neighbour.instance, incarnation, url)
                 self._policy.linked(neighbour.instance)

@@ -1,0 +1,96 @@
+"""Who is kept in step with on a network, when several say to be the same."""
+
+import asyncio
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from chez.lan.discovery import Neighbour
+from chez.lan.policy import Policy
+from chez.lan.service import Service
+from chez.sync.link import Link
+from chez.sync.meeting import Acquaintances
+from tests.lan.street import Street
+from tests.lan.support import child, secrets
+from tests.relay.support import Space
+
+SPACE = Space("common")
+FIRST, SECOND = (bytes((number,)) * 32 for number in (200, 201))
+
+
+@dataclass
+class Standing:
+    """A link that stands until it is said to be cut."""
+
+    url: str
+    status: str = "synced"
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def turn(self) -> None:
+        """Wait until something happens to it."""
+        await self.news.wait()
+        self.news.clear()
+
+    def cut(self) -> None:
+        """Its other end is gone."""
+        self.status = "connecting"
+        self.news.set()
+
+
+class Kept:
+    """The links that a home keeps, as they are made and let go."""
+
+    def __init__(self) -> None:
+        self.now: list[Standing] = []
+        self.changed = asyncio.Event()
+
+    async def meet(self, url: str, label: str, known: Acquaintances) -> Link:
+        """See `Links`."""
+        self.now.append(Standing(url))
+        self.changed.set()
+        return cast("Link", self.now[-1])
+
+    async def part(self, link: Any) -> None:
+        """See `Links`."""
+        self.now.remove(link)
+
+    async def until(self, url: str) -> Standing:
+        """Wait for the link to this relay; no other may be there."""
+        async with asyncio.timeout(30):
+            while [one.url for one in self.now] != [url]:
+                self.changed.clear()
+                await self.changed.wait()
+        return self.now[0]
+
+
+async def test_nobody_puts_another_out_by_saying_to_have_its_store(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two relays with one incarnation that both prove a space, the second waits until the first one's link is cut,
+    as it is when a device began anew."""
+    async with child(tmp_path / "first", SPACE):
+        pass
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    waits, away = asyncio.Event(), Policy.away
+    monkeypatch.setattr(Policy, "away", lambda *given: (away(*given), waits.set()))
+    street, kept = Street(), Kept()
+    service = Service(tmp_path / "own", tmp_path / "blobs", lambda: secrets(SPACE), kept, street.looker(), "127.0.0.1",
+                      bytes)
+    async with child(tmp_path / "first", SPACE) as first, child(tmp_path / "second", SPACE) as second:
+        assert first.listening is not None and second.listening is not None
+        assert first.listening.incarnation == second.listening.incarnation
+        running = asyncio.create_task(service.run())
+        street.announce(Neighbour(FIRST, ("127.0.0.1",), first.listening.port))
+        link = await kept.until(first.url)
+        street.announce(Neighbour(SECOND, ("127.0.0.1",), second.listening.port))
+        async with asyncio.timeout(30):
+            await waits.wait()
+        assert kept.now == [link]
+        link.cut()
+        street.leave(FIRST)
+        await kept.until(second.url)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert kept.now == []
