@@ -1,6 +1,7 @@
 """What answers at a relay's address, and what is said of it when that is no relay."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -8,6 +9,7 @@ import pytest
 
 from chez.errors import NotARelay, RelayUnreachable
 from chez.sync.connection import connect, open_socket
+from chez.sync.failures import why
 from tests.people.proxy import Proxy
 from tests.relay.support import Process
 
@@ -124,7 +126,7 @@ async def test_a_proxy_is_used_where_one_is_named(server: Process, monkeypatch: 
 
 
 @pytest.mark.parametrize(("named", "match"), [
-    ("http://127.0.0.1:1", "no connection"), ("nonsense", "through the proxy"), ("ftp://x:1", "through the proxy")])
+    ("http://127.0.0.1:1", "none to the proxy"), ("nonsense", "through the proxy"), ("ftp://x:1", "through the proxy")])
 async def test_a_proxy_that_is_none_is_told(named: str, match: str, server: Process,
                                             monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is not there, or is called something that is no proxy, is a typed error, and nothing goes past it."""
@@ -139,3 +141,23 @@ async def test_a_proxy_that_refuses_is_told(server: Process, monkeypatch: pytest
         monkeypatch.setenv("CHEZ_PROXY", proxy.url)
         with pytest.raises(RelayUnreachable, match="407"):
             await open_socket(server.url)
+
+
+async def test_what_keeps_a_connection_from_being_made_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens, nobody knows the name, or it is the proxy that is not there: no number of an error is shown."""
+    for url, words in (("ws://127.0.0.1:1", "nothing listens there"), ("ws://relay.invalid", "nobody knows its name")):
+        with pytest.raises(RelayUnreachable, match=words) as caught:
+            await open_socket(url)
+        assert "Errno" not in str(caught.value) and caught.value.hint.endswith("relay runs.")
+    monkeypatch.setenv("CHEZ_PROXY", "http://user:secret@127.0.0.1:1")
+    with pytest.raises(RelayUnreachable, match="none to the proxy: nothing listens there") as caught:
+        await open_socket("ws://relay.invalid")
+    assert "CHEZ_PROXY" in caught.value.hint and "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("code", "word"), [(9, "clock"), (10, "clock"), (18, "SSL_CERT_FILE")])
+def test_a_wrong_clock_is_thought_of_where_dates_do_not_fit(code: int, word: str) -> None:
+    """A certificate that is not valid yet, or no more, may be right while this device's clock is wrong."""
+    error = ssl.SSLCertVerificationError("x")
+    error.verify_code, error.verify_message = code, "certificate has expired"
+    assert word in why(error, "relay.example").hint

@@ -4,6 +4,9 @@ Where something answers that is no relay, that is told apart (`NotARelay`): most
 page of a network that wants one to log in, and not a relay that is down.
 """
 
+import errno
+import os
+import socket
 import ssl
 from typing import Final
 
@@ -25,36 +28,45 @@ DIALLING: Final = (OSError, TimeoutError, InvalidHandshake, InvalidProxy, Import
 LOGIN_WANTED: Final = 511
 """Network Authentication Required (RFC 6585): of a network, never of a relay."""
 
-_TRY: Final = "check the address and that the relay runs"
-_PORTAL: Final = ("a network that wants you to log in answers in a relay's place: open a page in a browser; "
-                  "or the address is that of something else")
+_TRY: Final = "Check the address and that the relay runs."
+_PROXY: Final = "CHEZ_PROXY names it: check that, and that it runs."
+_PORTAL: Final = ("A network that wants you to log in answers in a relay's place: open a page in a browser; "
+                  "or the address is that of something else.")
+_DATES: Final = (9, 10)
+"""What OpenSSL calls a certificate that is not valid yet, or no more."""
+
+_NO_NETWORK: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL)
 
 
-def why(error: Exception, name: str) -> RelayUnreachable:
-    """What is raised instead of an error of the library, while `name` was dialled."""
+def why(error: Exception, name: str, *, proxy: bool = False) -> RelayUnreachable:
+    """What is raised instead of an error of the library, while `name` was dialled, by a proxy or straight."""
     match error:
         case TimeoutError():
             return RelayUnreachable(f"there is no connection to {name}: it did not answer in time", _TRY)
         case ForeignKey() | CertificateError():
             return WrongPin(
                 f"what answers at {name} has another key than those pinned for it, and was told nothing",
-                "if its operator has a new key, hear its pin from them by another way than this network, and say it "
-                "with `chez relay pin`; else somebody is between")
+                "If its operator has a new key, hear its pin from them by another way than this network, and say it "
+                "with `chez relay pin`; else somebody is between.")
+        case ssl.SSLCertVerificationError(verify_code=code) if code in _DATES:
+            return NotARelay(f"the certificate of {name} is not to be trusted: {error.verify_message}",
+                             "Look at the clock of this device first; if it is right, the relay's operator has to "
+                             "renew the certificate.")
         case ssl.SSLCertVerificationError():
             return NotARelay(
                 f"the certificate of {name} is not to be trusted: {error.verify_message}",
-                "for a relay with an authority of its own, SSL_CERT_FILE names that one's certificate; or a network "
-                "that wants you to log in answers in its place")
+                "For a relay with an authority of its own, SSL_CERT_FILE names that one's certificate; or a network "
+                "that wants you to log in answers in its place.")
         case ssl.SSLError():
             return NotARelay(f"what answers at {name} speaks no TLS", _PORTAL)
         case InvalidProxyStatus():
             return RelayUnreachable(f"the proxy lets nothing through to {name} (HTTP {error.response.status_code})",
-                                    "CHEZ_PROXY names it, with a user's name and password where it wants them")
+                                    "CHEZ_PROXY names it, with a user's name and password where it wants them.")
         case ProxyError() | InvalidProxy() | ImportError():
             return RelayUnreachable(f"there is no way to {name} through the proxy ({error})",
-                                    "CHEZ_PROXY looks like http://host:port; socks5:// needs python-socks")
+                                    "CHEZ_PROXY looks like http://host:port; socks5:// needs python-socks.")
         case InvalidStatus(response=response) if response.status_code == 429:
-            return RelayUnreachable(f"{name} has as many connections from here as it takes", "try again later")
+            return RelayUnreachable(f"{name} has as many connections from here as it takes", "Try again later.")
         case InvalidStatus(response=response) if response.status_code >= 500 and response.status_code != LOGIN_WANTED:
             return RelayUnreachable(f"there is no connection to {name}: something before the relay answers in its "
                                     f"place (HTTP {response.status_code})", _TRY)
@@ -64,5 +76,23 @@ def why(error: Exception, name: str) -> RelayUnreachable:
             return RelayUnreachable(f"there is no connection to {name}: it hung up", _TRY)
         case InvalidHandshake():
             return NotARelay(f"what answers at {name} is no relay ({error})", _PORTAL)
+        case _ if proxy:
+            return RelayUnreachable(f"there is no way to {name}, for there is none to the proxy: {_plainly(error)}",
+                                    _PROXY)
         case _:
-            return RelayUnreachable(f"there is no connection to {name}: {error}", _TRY)
+            return RelayUnreachable(f"there is no connection to {name}: {_plainly(error)}", _TRY)
+
+
+def _plainly(error: Exception) -> str:
+    """What the system says of a connection that was not made, in words for people."""
+    match error:
+        case ConnectionRefusedError():
+            return "nothing listens there"
+        case socket.gaierror():
+            return "nobody knows its name, or there is no network"
+        case OSError(errno=number) if number in _NO_NETWORK:
+            return "there is no way there from this network, or no network"
+        case OSError(errno=number) if number:
+            return os.strerror(number).lower()
+        case _:
+            return str(error)

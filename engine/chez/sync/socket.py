@@ -149,7 +149,7 @@ async def open_socket(url: str, name: str, open_timeout: float, tls: ssl.SSLCont
                 ssl=tls or ((_any_certificate() if near else True) if urlsplit(url).scheme == "wss" else None),
             )
     except DIALLING as error:
-        raise why(error, name) from error
+        raise why(error, name, proxy=not near and isinstance(_proxy(), str)) from error
     return Socket(opened, pulse)
 
 
