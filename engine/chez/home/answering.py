@@ -87,8 +87,10 @@ class Answering:
                            lambda: self._stands(self._relay_of(held.space)))
 
     def _stands(self, url: str | None) -> bool:
+        """Whether a link answers at a relay, or is about to: it connects for the first time, and did not fail yet."""
         link = self._kept.get(url or "")
-        return link is not None and link.status in ("syncing", "synced")
+        return link is not None and (link.status in ("syncing", "synced")
+                                     or (link.status == "connecting" and link.error is None))
 
     def let_in(self) -> tuple[Admitted, ...]:
         """Who came in here since this was asked last, of very many the last."""
@@ -108,14 +110,17 @@ class Answering:
         return named and (f"more came by an invitation to {named} than one sync looks at: sync again, and revoke an "
                           "invitation whose link somebody uses to fill it")
 
-    async def keep(self, link: Link) -> None:
-        """Answer whatever comes to a link's relay, until cancelled."""
-        self._kept[link.url] = link
-        try:
-            await self._keep(link)
-        finally:
+    def keep(self, link: Link) -> "asyncio.Task[None]":
+        """Begin to answer whatever comes to a link's relay; the task ends when it is cancelled."""
+        self._kept[link.url] = link  # at once: whoever invites in the next moment counts on it
+
+        def ended(_: "asyncio.Task[None]") -> None:
             if self._kept.get(link.url) is link:  # else a later link to that relay is there already
                 del self._kept[link.url]
+
+        task = asyncio.create_task(self._keep(link))
+        task.add_done_callback(ended)
+        return task
 
     async def _keep(self, link: Link) -> None:
         pause = FIRST_PAUSE

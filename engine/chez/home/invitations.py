@@ -106,7 +106,7 @@ class Ready:
 class Invitations:
     """The invitations of one space; `relay` gives where it is kept in step, `now` Unix milliseconds.
 
-    `answered` tells whether a connection that stands answers who comes by an invitation to the space.
+    `answered` tells whether a connection answers who comes by an invitation to the space, or is about to.
     """
 
     def __init__(self, database: Database, spaces: HeldSpaces, held: Held, device: DeviceKeys, sharing: Sharing,

@@ -259,7 +259,7 @@ class Syncing:
         running.stack.push_async_callback(self._end, link)
         link.start()
         if running.retry and self._answering is not None:
-            running.answers[link] = asyncio.create_task(self._answering.keep(link))
+            running.answers[link] = self._answering.keep(link)
         return link
 
     async def _end(self, link: Link) -> None:

@@ -314,7 +314,8 @@ class RelayConnection:
         match event:
             case Welcomed(incarnation):
                 self.incarnation, self.met = incarnation, event.met
-                self._welcomed.set_result(None)
+                if not self._welcomed.done():  # cancelled: whoever connects gave up in this very moment
+                    self._welcomed.set_result(None)
             case Refused(ref=0):
                 self._fail(_refusal(event))
             case Refused(ref=ref):
