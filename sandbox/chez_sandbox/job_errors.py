@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from chez.errors import InvalidValue, NotAllowed, Untrusted
 
 __all__ = (
+    "AlreadyAnswered",
     "BudgetSpent",
     "BundleForged",
     "BundleInvalid",
@@ -138,6 +139,10 @@ class VersionWentBack(NotAllowed):
 
 class GrantEnded(NotAllowed):
     """The grant is revoked, past its day, used up, or bound to another device."""
+
+
+class AlreadyAnswered(NotAllowed):
+    """The provider was told a result over this window under this grant: it is not computed again."""
 
 
 class BudgetSpent(NotAllowed):

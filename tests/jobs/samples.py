@@ -46,6 +46,9 @@ where = [{ field = "flow", value = "consumption" }]
 window = { field = "local", last = 365, until = "latest" }
 """
 
+WHOLE = READS.replace('window = { field = "local", last = 365, until = "latest" }\n', "")
+"""The same without a window: each run is another question, for nothing says that the rows are all there."""
+
 RESULT = """
 [parameters]
 note = "none"

@@ -95,11 +95,11 @@ async def test_what_the_relay_holds_shows_nothing(
 async def test_refusals_arrive_like_results(provider: Path, home: chez.Home, runtime: Runtime) -> None:
     """A declined run and a broken job each put one message of the same length into the inbox."""
     first = await grant(home, signed(provider), 1)
-    await run_once(home, first.grant.id, runtime)
     await run_once(home, first.grant.id, runtime, decline=True)
+    await run_once(home, first.grant.id, runtime)
     assert (await deliver(home, LATER)).sent == 2
     lines = results(provider)
-    assert [line["outcome"] for line in lines] == ["result", "none"]
+    assert [line["outcome"] for line in lines] == ["none", "result"]
     assert {line["bytes"] for line in lines} == {SIZE}
 
 
@@ -165,20 +165,27 @@ async def test_the_owner_serves_the_whole_life_of_a_job(provider: Path, home: ch
 
     given = await verbs.job_grant(home, {**file, "slots": "at-once"}, person)
     assert person.shown[-1]["job"]["job"] == "evening" and given["runs_allowed"] == 12
+    person.answer = "no"
+    declined = await verbs.job_run(home, {"grant": given["grant"]}, person)
+    assert (declined["outcome"], declined["delivery"]["sent"]) == ("none", 1)
+    (line,) = results(provider)
+    assert line["outcome"] == "none"
+    person.answer = "yes"
     done = await verbs.job_run(home, {"grant": given["grant"][:8]}, person)
     assert person.shown[-1]["preview"]["result"] == done["result"] == dry["result"]
     assert done["delivery"] == {"sent": 1, "waiting": 0, "problem": "", "held": 0, "next": None}
     (line,) = results(provider)
     assert line["result"] == {"watts": 400}
 
-    person.answer = "no"
-    declined = await verbs.job_run(home, {"grant": given["grant"]}, person)
-    assert (declined["outcome"], len(declined["message"])) == ("none", len(done["message"]))
+    again = await verbs.job_run(home, {"grant": given["grant"]}, person)
+    nothing = {**done["delivery"], "sent": 0}
+    assert again == {**done, "again": True, "delivery": nothing} and len(declined["message"]) == len(done["message"])
+    assert results(provider, wait=0.3) == []
     (one,) = await verbs.job_list(home, {}, person)
     assert (one["runs"], one["revoked"]) == (2, False)
     left = await verbs.job_show_left(home, {}, person)
     assert [(row["outcome"], row["reason"], row["delivered"]) for row in left["left"]] == [
-        ("result", "", True), ("none", "declined", True)]  # fmt: skip
+        ("none", "declined", True), ("result", "", True)]  # fmt: skip
     await verbs.job_revoke(home, {"grant": given["grant"]}, person)
     assert (await load_grant(home, given["grant"])).revoked
     assert (await home.journal.verify()).ok

@@ -8,13 +8,13 @@ import pytest
 import chez
 from chez.errors import NotAllowed
 from chez_sandbox.consent.accounts import Ceilings
-from chez_sandbox.consent.run import Departure, authorise
+from chez_sandbox.consent.run import Departure, authorise, withdraw
 from chez_sandbox.consent.scope import granted_tables
-from chez_sandbox.job_errors import BudgetSpent, GrantEnded
+from chez_sandbox.job_errors import AlreadyAnswered, BudgetSpent, GrantEnded
 from chez_sandbox.manifest import parse_manifest
 from chez_sandbox.release.release import message_size, open_message
 from chez_sandbox.runtime.host import Runtime
-from tests.jobs.samples import INBOX, MEAN, READS, RESULT, SEALING, manifest_text
+from tests.jobs.samples import INBOX, MEAN, READS, RESULT, SEALING, WHOLE, manifest_text
 from tests.jobs.test_grants import TODAY, bundle, grant
 
 SIZE = message_size(bundle().manifest.schema)
@@ -129,7 +129,8 @@ async def test_a_run_that_is_left_early_is_declined(home: chez.Home, runtime: Ru
 async def test_a_run_that_was_killed_is_settled_before_the_next(home: chez.Home, runtime: Runtime) -> None:
     """A debit without a message (the process was killed) becomes a "none" before anything else runs."""
     given = await grant(home, bundle())
-    body = {"grant": given.grant.id, "sequence": 1, "date": "2026-11-23"}
+    body = {"grant": given.grant.id, "sequence": 1, "date": "2026-11-23", "windows": [None],
+            "leaves": {"step": 0, "offset": 0, "wait": 0}}
     await home.journal.reserve({}, 1.0, "run", body)
     departure = await run_once(home, given.grant.id, runtime)
     assert departure.sequence == 2
@@ -140,7 +141,7 @@ async def test_a_run_that_was_killed_is_settled_before_the_next(home: chez.Home,
 async def test_a_spent_budget_is_a_typed_refusal(home: chez.Home, runtime: Runtime) -> None:
     """When an account has fewer bits than a run can carry, nothing runs and nothing leaves."""
     bits = bundle().manifest.schema.bits
-    given = await grant(home, bundle(), bits=1.5 * bits)
+    given = await grant(home, bundle(reads=WHOLE), bits=1.5 * bits)
     await run_once(home, given.grant.id, runtime)
     with pytest.raises(BudgetSpent, match="budget"):
         await run_once(home, given.grant.id, runtime)
@@ -176,7 +177,7 @@ async def test_a_grant_revoked_during_its_run_releases_nothing(home: chez.Home, 
 
 async def test_providers_can_not_compare_pseudonyms(home: chez.Home, runtime: Runtime) -> None:
     """Two grants of one person are signed by unlinked keys; runs of one grant by the same."""
-    first, second = await grant(home, bundle(), 1), await grant(home, bundle(), 2)
+    first, second = await grant(home, bundle(reads=WHOLE), 1), await grant(home, bundle(reads=WHOLE), 2)
     departures = [await run_once(home, one.grant.id, runtime) for one in (first, first, second)]
     pseudonyms = [opened(departure).pseudonym for departure in departures]
     assert pseudonyms[0] == pseudonyms[1] != pseudonyms[2]
@@ -185,7 +186,7 @@ async def test_providers_can_not_compare_pseudonyms(home: chez.Home, runtime: Ru
 
 async def test_the_same_rows_give_the_same_result_bytes(home: chez.Home, runtime: Runtime) -> None:
     """What is previewed is what is released: a second execution of the same rows is equal."""
-    given = await grant(home, bundle())
+    given = await grant(home, bundle(reads=WHOLE))
     results = {(await run_once(home, given.grant.id, runtime)).result for _ in range(2)}
     assert len(results) == 1
 
@@ -217,3 +218,48 @@ async def test_a_job_gets_the_granted_rows_and_no_others(name: str, home: chez.H
 def test_the_sample_job_is_the_one_tested() -> None:
     """The helper grants the job these tests reason about."""
     assert bundle().code == MEAN
+
+
+async def test_a_window_is_answered_once(home: chez.Home, runtime: Runtime) -> None:
+    """What was released over a window is its answer, in the same bytes, though rows came late; nothing is debited."""
+    given = await grant(home, bundle())
+    first = await run_once(home, given.grant.id, runtime)
+    spent = await home.journal.spent(f"grant:{given.grant.id}")
+    late = {"flow": "consumption", "local": "2026-11-20T23:59", "watts": 10_000}
+    await home.collection("readings").put(late)
+    async with authorise(home, given.grant.id, TODAY) as run:
+        assert await run.answered() == first
+        with pytest.raises(AlreadyAnswered):
+            await run.execute(runtime)
+    assert await home.journal.spent(f"grant:{given.grant.id}") == spent
+    assert len(await home.journal.receipts("run")) == len(await home.journal.receipts("release")) == 1
+    # A new day moves the window: another question.
+    await home.collection("readings").put({**late, "local": "2026-11-22T12:00"})
+    assert (await run_once(home, given.grant.id, runtime)).sequence == 2
+
+
+async def test_a_none_answers_nothing(home: chez.Home, runtime: Runtime) -> None:
+    """A declined, a withdrawn or an interrupted run leaves the window open: the next is run, and debited, anew."""
+    given = await grant(home, bundle())
+    await run_once(home, given.grant.id, runtime, decline=True)
+    await run_once(home, given.grant.id, runtime)
+    await withdraw(home, given.grant.id)
+    with pytest.raises(RuntimeError):
+        async with authorise(home, given.grant.id, TODAY) as run:
+            await run.execute(runtime)
+            raise RuntimeError
+    async with authorise(home, given.grant.id, TODAY) as run:
+        assert await run.answered() is None
+        last = await run.release(await run.execute(runtime))
+    assert (last.sequence, last.outcome) == (4, "result")
+    bits = given.bundle.manifest.schema.bits
+    assert await home.journal.spent(f"grant:{given.grant.id}") == pytest.approx(4 * bits)
+
+
+async def test_what_has_no_window_is_asked_anew(home: chez.Home, runtime: Runtime) -> None:
+    """Without a window there is no telling that all rows are there: each run is another question, and is debited."""
+    given = await grant(home, bundle(reads=WHOLE))
+    for sequence in (1, 2):
+        async with authorise(home, given.grant.id, TODAY) as run:
+            assert await run.answered() is None
+            assert (await run.release(await run.execute(runtime))).sequence == sequence

@@ -17,6 +17,7 @@ from chez_sandbox.consent.grants import revoke_grant
 from chez_sandbox.consent.overview import all_grants
 from chez_sandbox.consent.told import bits_words, result_words
 from chez_sandbox.runtime.host import Runtime
+from tests.jobs.samples import WHOLE
 from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import TODAY, bundle, grant, tamper
 from tests.jobs.test_runs import SIZE, run_once
@@ -49,7 +50,7 @@ async def test_every_grant_is_told_with_its_state(home: chez.Home) -> None:
 async def test_what_left_is_told_with_its_bytes(home: chez.Home, runtime: Runtime) -> None:
     """A result and a "none" each: to whom, what exactly, in how many bytes, whether it is still here."""
     assert "Nothing ever left" in await words(home, verbs.job_left)
-    given = await grant(home, bundle())
+    given = await grant(home, bundle(reads=WHOLE))
     released = await run_once(home, given.grant.id, runtime)
     declined = await run_once(home, given.grant.id, runtime, decline=True)
     first, second = await departures(home)

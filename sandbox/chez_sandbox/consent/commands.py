@@ -18,6 +18,8 @@ __all__ = ("job",)
 
 BUNDLE: Final = click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False))
 
+AGAIN: Final = "That was before: over the same window nothing runs, leaves or is debited again."
+
 
 @click.group()
 def job() -> None:
@@ -155,6 +157,7 @@ def run(ctx: click.Context, grant: str, yes: bool) -> None:
     left = f"released {done['result']}" if done["result"] else 'told the provider "none"'
     words = [
         f"Run {done['sequence']}: {left}, as one sealed message of {size} bytes.",
+        *([AGAIN] if done["again"] else []),
         *_delivery(done["delivery"]),
     ]
     _answer(ctx, done, words)

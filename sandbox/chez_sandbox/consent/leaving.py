@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from chez.home.transaction import Transaction
     from chez.journal import Receipt
 
-__all__ = ("Leaving", "leavings", "run_of")
+__all__ = ("Leaving", "answer_over", "leavings", "run_of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,20 @@ def leavings(transaction: "Transaction", **fields: str | int) -> list[Leaving]:
         Leaving(receipt, _time(begun[run], receipt), run in sending, run in delivered)
         for run, receipt in sorted(last.items(), key=lambda item: item[1].number)
     ]
+
+
+def answer_over(transaction: "Transaction", grant: str, windows: Sequence[Sequence[str] | None]) -> Leaving | None:
+    """The result that was released over exactly these windows, under this grant, or None.
+
+    A "none" is no answer: nothing was told. Nor is there one where something is read without a window.
+    """
+    if None in windows or not windows:
+        return None
+    same = {
+        run_of(receipt) for receipt in transaction.receipts("run", grant=grant) if receipt.body["windows"] == windows
+    }
+    told = [one for one in leavings(transaction, grant=grant) if one.run in same and one.receipt.kind == "release"]
+    return told[0] if told else None
 
 
 def run_of(receipt: "Receipt") -> tuple[str, int]:

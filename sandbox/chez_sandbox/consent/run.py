@@ -31,10 +31,10 @@ from chez.errors import NotAllowed, NotFound
 from chez_sandbox.consent.accounts import Ceilings, accounts_of
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.grants import Granted, current_grant, load_grant
-from chez_sandbox.consent.leaving import leavings, run_of
-from chez_sandbox.consent.scope import granted_tables
+from chez_sandbox.consent.leaving import answer_over, leavings, run_of
+from chez_sandbox.consent.scope import granted_scope, read_windows
 from chez_sandbox.consent.slots import Plan, make_plan
-from chez_sandbox.job_errors import BudgetSpent, GrantInvalid
+from chez_sandbox.job_errors import AlreadyAnswered, BudgetSpent, GrantInvalid
 from chez_sandbox.release.release import Address, build_message
 from chez_sandbox.runtime.host import Runtime
 
@@ -78,14 +78,33 @@ class GrantedRun:
         if self.mint is not _MINT:
             raise NotAllowed("a run comes from a grant", "see chez_sandbox.consent.run.authorise")
 
+    async def answered(self) -> Departure | None:
+        """The message by which a result over today's window was released before, under this grant, or None.
+
+        That is then the answer, and stays it: nothing runs, nothing is debited, and nothing leaves again, for
+        the provider has these bytes, or gets them at their time. A second result over the same window, from
+        rows that came late or noise that was drawn anew, would tell what is between the two. The provider
+        can't even see that it was asked again.
+        """
+        id = self.granted.grant.id
+        windows = await read_windows(self.home, self.granted.bundle.manifest, self.today)
+        said = [between and list(between) for between in windows]
+        answer = await self.home.transaction(lambda transaction: answer_over(transaction, id, said))
+        if answer is None:
+            return None
+        body = answer.receipt.body
+        return Departure(
+            id, answer.run[1], "result", body["result"].encode(), base64.b64decode(body["message"])
+        )
+
     async def execute(self, runtime: Runtime, on_progress: Callable[[int, int], None] | None = None) -> Execution:
         """Debit the run's bits, receipt it, and run the code on the granted rows.
 
-        Raises `BudgetSpent`, and `GrantEnded` when the grant was revoked meanwhile; nothing
-        ran then and nothing leaves. Once per GrantedRun.
+        Raises `BudgetSpent`, `AlreadyAnswered` (see `answered`), and `GrantEnded` when the grant was
+        revoked meanwhile; nothing ran then and nothing leaves. Once per GrantedRun.
         """
         grant, bundle = self.granted.grant, self.granted.bundle
-        tables = await granted_tables(self.home, bundle.manifest, self.today)
+        tables, windows = await granted_scope(self.home, bundle.manifest, self.today)
         seed = derive(grant.seed, f"chez/1 run seed {self.sequence}")
         body: dict[str, Any] = {
             "grant": grant.id,
@@ -100,6 +119,7 @@ class GrantedRun:
             "bits": bundle.manifest.schema.bits,
             "leaves": asdict(plan_of(self.granted)),
             "rows": {table.name: len(table.rows) for table in tables},
+            "windows": [between and list(between) for between in windows],
         }
         await self.home.transaction(lambda transaction: self._debit(transaction, body))
         return await execute(runtime, bundle, tables, seed, self.today.isoformat(), on_progress)
@@ -110,6 +130,11 @@ class GrantedRun:
         if self.ended or done >= self.sequence:
             raise NotAllowed("this run was executed before, or its block was left", "authorise another one")
         current_grant(self.home, transaction, grant.id).require_running(self.home.device_id, self.today, done)
+        if answer := answer_over(transaction, grant.id, body["windows"]):
+            raise AlreadyAnswered(
+                f"run {answer.run[1]} of this grant told the provider its result over this window",
+                "a window is computed once: it runs again when there is a new one",
+            )
         accounts = accounts_of(grant.id, manifest, grant.bits, self.ceilings)
         try:
             transaction.reserve(accounts, manifest.schema.bits, "run", body)

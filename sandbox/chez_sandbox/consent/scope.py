@@ -13,7 +13,16 @@ from chez_sandbox.consent.period import Period, bounds, closed_day, day_of, peri
 from chez_sandbox.manifest import Filter, Manifest, Read, Window
 from chez_sandbox.runtime.host import Table
 
-__all__ = ("MAX_CELLS", "MAX_ROWS", "Source", "granted_tables", "too_few_rows")
+__all__ = (
+    "MAX_CELLS",
+    "MAX_ROWS",
+    "Between",
+    "Source",
+    "granted_scope",
+    "granted_tables",
+    "read_windows",
+    "too_few_rows",
+)
 
 MAX_ROWS: Final = 2_000_000
 """Rows of one table: four years of minutes; more is a mistake, or an attack on memory."""
@@ -38,20 +47,48 @@ class Source(Protocol):
         """Rows (`columns`, `rows`) of one read-only statement over a view per collection."""
 
 
-async def granted_tables(source: Source, manifest: Manifest, today: date) -> list[Table]:
-    """The tables a run gets. A collection or field there is none of gives no rows, or nulls.
+Between = tuple[str, str]
+"""The texts between which a window's field lies: from the first, to before the second."""
 
-    The rows are in a fixed order, so that the same rows give the same run everywhere. Raises
-    `NotAllowed` when they are more than a run can be given, or a window's zone is not known here.
+
+async def granted_scope(
+    source: Source, manifest: Manifest, today: date
+) -> tuple[list[Table], list[Between | None]]:
+    """The tables a run gets, and the window that each was read by: None where there is none.
+
+    A collection or field there is none of gives no rows, or nulls. The rows are in a fixed order, so
+    that the same rows give the same run everywhere. Raises `NotAllowed` when they are more than a run
+    can be given, or a window's zone is not known here.
     """
     known = {info.name for info in await source.collections()}
     tables: list[Table] = []
+    windows: list[Between | None] = []
     left = MAX_CELLS
     for read in manifest.reads:
         width = len(read.fields)
-        table = await _table(source, read, today, read.collection in known, min(MAX_ROWS, left // width))
+        table, between = await _table(source, read, today, read.collection in known, min(MAX_ROWS, left // width))
         left -= width * len(table.rows)
         tables.append(table)
+        windows.append(between)
+    return tables, windows
+
+
+async def read_windows(source: Source, manifest: Manifest, today: date) -> list[Between | None]:
+    """The windows that `granted_scope` would read by now, without the rows; raises like it."""
+    known = {info.name for info in await source.collections()}
+    windows: list[Between | None] = []
+    for read in manifest.reads:
+        if read.window is None or read.collection not in known:
+            windows.append(None)
+            continue
+        view = await _view(source, read)
+        windows.append(await _between(source, read, read.window, view, today, *_conditions(source, read, view)))
+    return windows
+
+
+async def granted_tables(source: Source, manifest: Manifest, today: date) -> list[Table]:
+    """The tables of `granted_scope` alone; raises like it."""
+    tables, _ = await granted_scope(source, manifest, today)
     return tables
 
 
@@ -63,17 +100,18 @@ def too_few_rows(manifest: Manifest, tables: Sequence[Table]) -> str:
     return ""
 
 
-async def _table(source: Source, read: Read, today: date, known: bool, most: int) -> Table:
+async def _table(source: Source, read: Read, today: date, known: bool, most: int) -> tuple[Table, Between | None]:
     columns = tuple(read.fields)
     if not known:
-        return Table(read.collection, columns, [])
-    view = set((await source.sql(f"select * from {_quoted(read.collection)} limit 1")).columns)
+        return Table(read.collection, columns, []), None
+    view = await _view(source, read)
     # SQLite takes a quoted name it does not know for a text, so names are looked up first.
     conditions, values = _conditions(source, read, view)
+    between = None
     if read.window is not None:
         between = await _between(source, read, read.window, view, today, conditions, values)
         if between is None:
-            return Table(read.collection, columns, [])
+            return Table(read.collection, columns, []), None
         conditions = [*conditions, f"{_quoted(read.window.field)} >= ?", f"{_quoted(read.window.field)} < ?"]
         values = [*values, *between]
     chosen = [_quoted(field) if field in view else "null" for field in columns]
@@ -87,7 +125,11 @@ async def _table(source: Source, read: Read, today: date, known: bool, most: int
             f"a run gets at most {MAX_ROWS} rows of a collection and {MAX_CELLS} values in all: "
             "grant a version with a shorter window or fewer fields",
         )
-    return Table(read.collection, columns, rows.rows)
+    return Table(read.collection, columns, rows.rows), between
+
+
+async def _view(source: Source, read: Read) -> set[str]:
+    return set((await source.sql(f"select * from {_quoted(read.collection)} limit 1")).columns)
 
 
 async def _between(
@@ -98,8 +140,8 @@ async def _between(
     today: date,
     conditions: list[str],
     values: list[Any],
-) -> tuple[str, str] | None:
-    """The texts between which the window's field lies; None when there is no such window."""
+) -> Between | None:
+    """None when there is no such window."""
     if window.field not in view:
         return None
     end = closed_day(window, today)

@@ -154,14 +154,20 @@ async def job_run(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
         )
     try:
         async with _runtime(home, ui) as runtime, authorise(home, asked.grant, today) as run:
-            async with _progress(ui, "run") as progress:
-                execution = await run.execute(runtime, progress)
-            await ui.show({"preview": _previewed(run.granted.bundle, execution)})
-            departure = await _review(run, execution, ui)
+            answer = await run.answered()
+            departure = answer or await _run(run, runtime, ui)
     finally:
         # Also when the person went away: the message of an interrupted run is due.
         delivery = await _deliver(home)
-    return {**_departed(departure), "delivery": _told(delivery)}
+    return {**_departed(departure), "again": answer is not None, "delivery": _told(delivery)}
+
+
+async def _run(run: GrantedRun, runtime: Runtime, ui: Ui) -> Departure:
+    """Run, show what would leave, and let it leave, or "none"."""
+    async with _progress(ui, "run") as progress:
+        execution = await run.execute(runtime, progress)
+    await ui.show({"preview": _previewed(run.granted.bundle, execution)})
+    return await _review(run, execution, ui)
 
 
 async def _review(run: GrantedRun, execution: Execution, ui: Ui) -> Departure:
