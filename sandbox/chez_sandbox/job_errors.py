@@ -14,6 +14,7 @@
     └── MessageInvalid    a message in a provider's inbox is no release
     NotAllowed
     ├── VersionWentBack   an older version, or other bytes under the same version
+    ├── AlreadyAnswered   the provider has a result over this window
     ├── GrantEnded        revoked, expired, used up, or another device's
     └── BudgetSpent       the run could carry more bits than are left
 

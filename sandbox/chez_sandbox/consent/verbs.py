@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -30,6 +31,7 @@ from chez_sandbox.consent.leaving import leavings
 from chez_sandbox.consent.overview import all_grants, listed, told_in_all
 from chez_sandbox.consent.run import Departure, GrantedRun, authorise, settle_all, withdraw, withdraw_revoked
 from chez_sandbox.consent.scope import granted_tables
+from chez_sandbox.consent.sender import sender
 from chez_sandbox.consent.slots import Slots
 from chez_sandbox.consent.told import grant_words, left_words, spent_words
 from chez_sandbox.release.release import message_size
@@ -207,7 +209,14 @@ async def job_send(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 
 async def _deliver(home: "Home") -> Delivery:
-    """Send what is due, the "none" of runs that a killed process left behind included."""
+    """Send what is due, the "none" of runs that a killed process left behind included, and the rest at its time."""
+    told = await _send_due(home)
+    later = await home.shared("sender", lambda: sender(partial(_send_due, home), partial(datetime.now, UTC)))
+    later.nudge(told)
+    return told
+
+
+async def _send_due(home: "Home") -> Delivery:
     await settle_all(home, date.today())
     return await deliver(home, datetime.now(UTC))
 
