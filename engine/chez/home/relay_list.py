@@ -175,8 +175,10 @@ class RelayList:
         before = _row(db, url)
         if before.here == _ONLY_HERE or (kept and not before.beside and not _room(db)):
             return
-        _set(db, url, pins=pins, token=token, **({} if before.here else {"beside": int(kept)}))
-        after = _row(db, url)
+        after = _Row(before.beside if before.here else kept, before.here, pins, token)
+        if after == before:
+            return
+        _set(db, url, beside=int(after.beside), pins=pins, token=token)
         if after.beside != before.beside and url != _home(db, self._space):
             self._tell(db, url, url, "added" if after.beside else "removed")
         elif after.pins != before.pins:

@@ -112,13 +112,16 @@ class Relays:
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
         """Do so while the block lasts, whenever there is something new. Called when the home opens."""
-        await self.follow()
+        async def take_over() -> None:
+            with suppress(ChezError):  # a full disk keeps no home from opening: the next news or opening tries again
+                await self.follow()
 
         async def listen() -> None:
             with self._spaces.news.follow(COLLECTION) as follower:
                 while await follower.news():
-                    with suppress(ChezError):  # a full disk: the next news, or the next opening, tries again
-                        await self.follow()
+                    await take_over()
+
+        await take_over()
 
         task = asyncio.create_task(listen())
         try:
