@@ -16,6 +16,7 @@
     ├── VersionWentBack   an older version, or other bytes under the same version
     ├── AlreadyAnswered   the provider has a result over this window
     ├── GrantEnded        revoked, expired, used up, or another device's
+    ├── GrantPaused       the person paused it
     └── BudgetSpent       the run could carry more bits than are left
 
 Each carries `message` and `hint` like every `ChezError`; those about a field, its `path`.
@@ -35,6 +36,7 @@ __all__ = (
     "BundleUnsigned",
     "GrantEnded",
     "GrantInvalid",
+    "GrantPaused",
     "ManifestInvalid",
     "MessageInvalid",
     "Problem",
@@ -144,6 +146,12 @@ class GrantEnded(NotAllowed):
 
 class AlreadyAnswered(NotAllowed):
     """The provider was told a result over this window under this grant: it is not computed again."""
+
+
+class GrantPaused(NotAllowed):
+    """The person paused the grant; it runs again when they resume it."""
+
+    recoverable = True
 
 
 class BudgetSpent(NotAllowed):

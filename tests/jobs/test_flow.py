@@ -192,10 +192,10 @@ async def test_the_owner_serves_the_whole_life_of_a_job(provider: Path, home: ch
 
 
 async def test_saying_no_grants_nothing(provider: Path, home: chez.Home) -> None:
-    """A grant that is not wanted leaves no record and no receipt."""
+    """A grant that is not wanted leaves no record, and one receipt that says so."""
     done = await verbs.job_grant(home, {"bundle": signed(provider).encoded}, Person("n"))
     assert done == {"grant": None}
-    assert await kinds(home) == []
+    assert await kinds(home) == ["grant-refused"] and await verbs.job_list(home, {}, Person("n")) == []
 
 
 async def test_an_inbox_full_of_rubbish_does_not_stop_results(

@@ -19,6 +19,10 @@ __all__ = ("job",)
 BUNDLE: Final = click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False))
 
 AGAIN: Final = "That was before: over the same window nothing runs, leaves or is debited again."
+DROP: Final = click.option("--drop-field", "drop", multiple=True, metavar="COLLECTION.FIELD",
+                           help="Leave this field out: the job sees nothing there.")  # fmt: skip
+WINDOW: Final = click.option("--window", "windows", multiple=True, metavar="COLLECTION=NUMBER",
+                             help="Give only so many days (weeks, months) of a collection.")  # fmt: skip
 
 
 @click.group()
@@ -55,10 +59,12 @@ def inspect(ctx: click.Context, bundle: Path) -> None:
 @job.command("dry-run")
 @BUNDLE
 @click.option("--log", is_flag=True, help="Also show what the job wrote to its log, which never leaves.")
+@DROP
+@WINDOW
 @click.pass_context
-def dry_run(ctx: click.Context, bundle: Path, log: bool) -> None:
+def dry_run(ctx: click.Context, bundle: Path, log: bool, drop: tuple[str, ...], windows: tuple[str, ...]) -> None:
     """Run a job on your data and show exactly what would leave. Nothing leaves."""
-    done = call(ctx, "job-dry-run", {"bundle": _bundle(bundle)})
+    done = call(ctx, "job-dry-run", {"bundle": _bundle(bundle), "drop": drop, "windows": windows})
     read = ", ".join(f"{count:,} of {name}" for name, count in done["rows"].items())
     _answer(
         ctx,
@@ -86,6 +92,8 @@ def _preview(shown: dict[str, Any]) -> list[str]:
 @click.option("--days", type=int, default=365, show_default=True, help="For how many days from today.")
 @click.option("--runs", type=int, help="At most so many runs (default: what the job asks for).")
 @click.option("--bits", type=float, help="At most so many bits over all runs.")
+@DROP
+@WINDOW
 @click.option("--within-the-grant", is_flag=True, help="Release results without asking each time.")
 @click.option("--hold", type=int, metavar="HOURS", help="Release them by themselves unless withdrawn for so long.")
 @click.option("--leaves", type=click.Choice(list(STEPS)), default="hour", show_default=True,
@@ -98,12 +106,14 @@ def grant(
     days: int,
     runs: int | None,
     bits: float | None,
+    drop: tuple[str, ...],
+    windows: tuple[str, ...],
     within_the_grant: bool,
     hold: int | None,
     leaves: str,
     yes: bool,
 ) -> None:
-    """Allow a job to run on your data; shows what it is first, and asks."""
+    """Allow a job to run on your data, or less than it asks for; shows what it is first, and asks."""
     if within_the_grant and hold is not None:
         raise InvalidValue("--hold and --within-the-grant are two ways to release", "choose one of them")
     chosen = settings(ctx)
@@ -120,6 +130,8 @@ def grant(
             "days": days,
             "runs": runs,
             "bits": bits,
+            "drop": drop,
+            "windows": windows,
             "review": "hold" if hold is not None else "within-the-grant" if within_the_grant else "show-me-first",
             "slots": leaves,
             "hold_hours": hold or 0,
@@ -199,7 +211,7 @@ def list_(ctx: click.Context) -> None:
                 one["until"],
                 f"{one['runs']} of {one['runs_allowed']}",
                 f"{one['bits']:g} of {one['bits_allowed']:g}",
-                "revoked" if one["revoked"] else one["review"],
+                "revoked" if one["revoked"] else "paused" if one["paused"] else one["review"],
             )
             for one in grants
         ],
@@ -251,8 +263,26 @@ def withdraw(ctx: click.Context, grant: str) -> None:
 @job.command()
 @click.argument("grant")
 @click.pass_context
+def pause(ctx: click.Context, grant: str) -> None:
+    """Let a grant run nothing until you resume it; from any of your devices."""
+    done = call(ctx, "job-pause", {"grant": grant})
+    _answer(ctx, done, [f"Paused: {done['job']}. Again with: chez job resume {done['grant'][:8]}"])
+
+
+@job.command()
+@click.argument("grant")
+@click.pass_context
+def resume(ctx: click.Context, grant: str) -> None:
+    """Let a paused grant run again; on the device that runs it."""
+    done = call(ctx, "job-resume", {"grant": grant})
+    _answer(ctx, done, [f"Resumed: {done['job']} ({done['grant'][:8]}) may run again."])
+
+
+@job.command()
+@click.argument("grant")
+@click.pass_context
 def revoke(ctx: click.Context, grant: str) -> None:
-    """End a grant for good."""
+    """End a grant for good; a run in progress is stopped."""
     done = call(ctx, "job-revoke", {"grant": grant})
     _answer(ctx, done, [f"Revoked: {done['job']} ({done['grant'][:8]}) will not run again."])
 

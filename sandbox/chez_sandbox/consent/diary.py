@@ -56,12 +56,24 @@ def _revocation(body: Body, names: Names) -> str:
     return f"You revoked grant {body['grant'][:SHORT]}{job}."
 
 
+def _grant_refused(body: Body, names: Names) -> str:
+    return f"You refused {body['provider_name']!r} the job {body['job']!r}, version {body['version']}."
+
+
+def _pause(body: Body, names: Names) -> str:
+    return f"You paused grant {body['grant'][:SHORT]} of the job {body['job']!r}."
+
+
+def _resumption(body: Body, names: Names) -> str:
+    return f"You let grant {body['grant'][:SHORT]} of the job {body['job']!r} run again."
+
+
 def _runs(number: int) -> str:
     return "1 run" if number == 1 else f"{number:,} runs"
 
 
 SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
-    "delivered": _delivered, "grant": _grant, "refusal": _refusal, "release": _release, "revocation": _revocation,
-    "run": _run, "sending": _sending,
+    "delivered": _delivered, "grant": _grant, "grant-refused": _grant_refused, "pause": _pause, "refusal": _refusal,
+    "release": _release, "resumption": _resumption, "revocation": _revocation, "run": _run, "sending": _sending,
 })
 """The sentence of each kind of receipt that jobs write."""

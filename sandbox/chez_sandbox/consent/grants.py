@@ -13,7 +13,7 @@ Record and receipt are written in one transaction, with the conditions they stan
 that nothing that races or crashes leaves one without the other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -24,8 +24,17 @@ from chez.crypto import CryptoFailed, hash_fields, verify
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.bundle import Bundle, open_bundle
 from chez_sandbox.consent.accounts import account_names
+from chez_sandbox.consent.narrowing import WHOLE, Narrowing, narrow
+from chez_sandbox.consent.pauses import standing
 from chez_sandbox.consent.slots import Slots
-from chez_sandbox.job_errors import BundleInvalid, GrantEnded, GrantInvalid, ManifestInvalid, VersionWentBack
+from chez_sandbox.job_errors import (
+    BundleInvalid,
+    GrantEnded,
+    GrantInvalid,
+    GrantPaused,
+    ManifestInvalid,
+    VersionWentBack,
+)
 
 if TYPE_CHECKING:
     from chez.home.home import Home
@@ -62,7 +71,7 @@ Review = Literal["show-me-first", "within-the-grant", "hold"]
 MAX_HOLD: Final = 24 * 30
 """Hours that a result may be held at most."""
 
-State = Literal["running", "revoked", "elsewhere", "ended", "used-up"]
+State = Literal["running", "revoked", "elsewhere", "ended", "used-up", "paused"]
 """What a grant is worth on a device: "running" may run there now; "elsewhere" is bound to another device."""
 
 
@@ -94,6 +103,8 @@ class Grant(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     """At which times messages leave."""
     hold_hours: int
     """For the review "hold": for how many hours a message stays, and may be withdrawn; else 0."""
+    narrowed: Narrowing = WHOLE
+    """What the person took away from what the job asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +114,8 @@ class Granted:
     grant: Grant
     bundle: Bundle
     revoked: bool
+    pauses: frozenset[str] = frozenset()
+    """The ids of the pauses that stand: it runs when there is none."""
 
     def state(self, device: bytes, today: date, done: int) -> State:
         """What the grant is worth on a device today, after `done` runs."""
@@ -112,10 +125,12 @@ class Granted:
             return "elsewhere"
         if today.isoformat() > self.grant.until:
             return "ended"
-        return "used-up" if done >= self.grant.runs else "running"
+        if done >= self.grant.runs:
+            return "used-up"
+        return "paused" if self.pauses else "running"
 
     def require_running(self, device: bytes, today: date, done: int) -> None:
-        """Raise `GrantEnded` unless this device may run it today, after `done` runs."""
+        """Raise `GrantEnded` or `GrantPaused` unless this device may run it today, after `done` runs."""
         again = "grant the job again if you want it to run"
         match self.state(device, today, done):
             case "revoked":
@@ -126,6 +141,8 @@ class Granted:
                 raise GrantEnded(f"this grant ended on {self.grant.until}", again)
             case "used-up":
                 raise GrantEnded(f"all {self.grant.runs} runs of this grant are used", "grant the job again for more")
+            case "paused":
+                raise GrantPaused("this grant is paused", f"chez job resume {self.grant.id[:8]} lets it run again")
 
 
 async def grant_job(
@@ -141,10 +158,12 @@ async def grant_job(
     review: Review = "show-me-first",
     slots: Slots = "hour",
     hold_hours: int = 0,
+    narrowing: Narrowing = WHOLE,
 ) -> Granted:
     """Record the person's consent to a job, on this device.
 
-    `runs` and `bits` may be fewer than the manifest asks for, never more. Raises
+    `runs` and `bits` may be fewer than the manifest asks for, never more, and `narrowing` takes
+    fields and days away. Raises
     `VersionWentBack` for an older version than was ever granted, or other bytes under the
     same version; `NotAllowed`, `InvalidValue` for more than the manifest asks for, or hours of
     hold without the review "hold" (and the reverse).
@@ -152,6 +171,7 @@ async def grant_job(
     manifest, asked = bundle.manifest, bundle.manifest.budget
     runs, bits = asked.runs if runs is None else runs, asked.bits if bits is None else bits
     _require_fitting(bundle, runs, bits, review, hold_hours)
+    narrow(manifest, narrowing)
     grant = Grant(
         1,
         id.hex(),
@@ -169,9 +189,18 @@ async def grant_job(
         seed,
         slots,
         hold_hours,
+        narrowing,
     )
     body = msgspec.msgpack.encode(grant)
-    record = {"body": body, "signature": home.sign(CONTEXT, body), "bundle": bundle.encoded, "revoked": False}
+    record = {
+        "body": body,
+        "signature": home.sign(CONTEXT, body),
+        "bundle": bundle.encoded,
+        "revoked": False,
+        # There from the beginning, so that what two devices put into them at once merges.
+        "pauses": {},
+        "resumptions": {},
+    }
 
     def work(transaction: "Transaction") -> None:
         job = {"provider": grant.provider, "job": grant.job}
@@ -248,14 +277,19 @@ async def load_grant(home: "Home", id: str) -> Granted:
     """
     full = await _find(home, id)
     record = await home.collection(COLLECTION).get(full)
-    revoked = {receipt.body["grant"] for receipt in await home.journal.receipts("revocation")}
-    return _verify(full, record.value, full in revoked)
+    revoked = bool(await home.journal.receipts("revocation", grant=full))
+    return _verify(full, record.value, revoked, _paused(await home.journal.receipts("pause", grant=full)))
 
 
 def current_grant(home: "Home", transaction: "Transaction", id: str) -> Granted:
     """The grant with this whole id as it stands in a transaction; raises like `load_grant`."""
     record = transaction.get(home.collection(COLLECTION), id)
-    return _verify(id, record.value, bool(transaction.receipts("revocation", grant=id)))
+    revoked = bool(transaction.receipts("revocation", grant=id))
+    return _verify(id, record.value, revoked, _paused(transaction.receipts("pause", grant=id)))
+
+
+def _paused(receipts: Iterable["Receipt"]) -> frozenset[str]:
+    return frozenset(receipt.body["pause"] for receipt in receipts)
 
 
 async def list_grants(home: "Home") -> list[Granted]:
@@ -271,8 +305,14 @@ async def damaged_grants(home: "Home") -> dict[str, GrantInvalid]:
 
 async def _read_all(home: "Home") -> dict[str, Granted | GrantInvalid]:
     revoked = {receipt.body["grant"] for receipt in await home.journal.receipts("revocation")}
+    pauses = await home.journal.receipts("pause")
     return {
-        record.id: _verified(record.id, record.value, record.id in revoked)
+        record.id: _verified(
+            record.id,
+            record.value,
+            record.id in revoked,
+            _paused(receipt for receipt in pauses if receipt.body["grant"] == record.id),
+        )
         async for record in home.collection(COLLECTION)
     }
 
@@ -294,7 +334,7 @@ def _revoke(home: "Home", transaction: "Transaction", id: str) -> Grant | GrantI
     """Write of a revocation what is not there yet."""
     grants = home.collection(COLLECTION)
     record = transaction.get(grants, id).value
-    body, found = {"grant": id}, _verified(id, record, True)
+    body, found = {"grant": id}, _verified(id, record, True, frozenset())
     if isinstance(found, Granted):
         body |= {"job": found.grant.job, "provider": found.grant.provider}
     if not transaction.receipts("revocation", grant=id):
@@ -304,9 +344,11 @@ def _revoke(home: "Home", transaction: "Transaction", id: str) -> Grant | GrantI
     return found.grant if isinstance(found, Granted) else found
 
 
-def _verified(id: str, record: Mapping[str, Any], revoked: bool) -> Granted | GrantInvalid:
+def _verified(
+    id: str, record: Mapping[str, Any], revoked: bool, paused: frozenset[str]
+) -> Granted | GrantInvalid:
     try:
-        return _verify(id, record, revoked)
+        return _verify(id, record, revoked, paused)
     except GrantInvalid as error:
         return error
 
@@ -319,7 +361,8 @@ async def _find(home: "Home", id: str) -> str:
     return matches[0]
 
 
-def _verify(id: str, value: Mapping[str, Any], revoked: bool) -> Granted:
+def _verify(id: str, value: Mapping[str, Any], revoked: bool, paused: frozenset[str]) -> Granted:
+    """The grant of a record; `revoked` and `paused` (ids of pauses) are what the journal here says."""
     hint = "it was changed after you gave it; grant the job again"
     try:
         body, signature, encoded = value["body"], value["signature"], value["bundle"]
@@ -332,4 +375,5 @@ def _verify(id: str, value: Mapping[str, Any], revoked: bool) -> Granted:
         raise GrantInvalid(f"the grant {id[:8]} is not readable", hint) from None
     if grant.id != id or grant.bundle != bundle.hash.hex():
         raise GrantInvalid(f"the grant {id[:8]} was given for another job", hint)
-    return Granted(grant, bundle, revoked or value.get("revoked") is not False)
+    pauses = standing(id, bytes.fromhex(grant.device), value, paused)
+    return Granted(grant, bundle, revoked or value.get("revoked") is not False, pauses)

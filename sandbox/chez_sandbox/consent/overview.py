@@ -8,6 +8,7 @@ from chez_sandbox.consent.accounts import grant_account, provider_account
 from chez_sandbox.consent.departures import Left
 from chez_sandbox.consent.grants import Granted, damaged_grants, list_grants
 from chez_sandbox.consent.inspect import describe
+from chez_sandbox.consent.narrowing import narrowed_words
 
 if TYPE_CHECKING:
     from chez.home.home import Home
@@ -26,7 +27,9 @@ async def all_grants(home: "Home", today: date) -> list[dict[str, Any]]:
         id = granted.grant.id
         done, spent = runs.count(id), await home.journal.spent(grant_account(id))
         state = granted.state(home.device_id, today, done)
-        found.append({**listed(granted, done, spent), "state": state, "shown": describe(granted.bundle)})
+        less = narrowed_words(granted.bundle.manifest, granted.grant.narrowed)
+        more = {"state": state, "shown": describe(granted.bundle), "narrowed": less}
+        found.append({**listed(granted, done, spent), **more})
     for id, error in (await damaged_grants(home)).items():
         found.append({"grant": id, "state": "damaged", "problem": str(error)})
     return found
@@ -44,6 +47,7 @@ def listed(granted: Granted, runs: int, spent: float) -> dict[str, Any]:
         "granted": grant.granted,
         "until": grant.until,
         "revoked": granted.revoked,
+        "paused": bool(granted.pauses),
         "runs": runs,
         "runs_allowed": grant.runs,
         "bits": round(spent, 2),

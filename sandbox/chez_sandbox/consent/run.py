@@ -87,7 +87,8 @@ class GrantedRun:
         can't even see that it was asked again.
         """
         id = self.granted.grant.id
-        windows = await read_windows(self.home, self.granted.bundle.manifest, self.today)
+        narrowed = self.granted.grant.narrowed
+        windows = await read_windows(self.home, self.granted.bundle.manifest, self.today, narrowed)
         said = [between and list(between) for between in windows]
         answer = await self.home.transaction(lambda transaction: answer_over(transaction, id, said))
         if answer is None:
@@ -104,7 +105,7 @@ class GrantedRun:
         revoked meanwhile; nothing ran then and nothing leaves. Once per GrantedRun.
         """
         grant, bundle = self.granted.grant, self.granted.bundle
-        tables, windows = await granted_scope(self.home, bundle.manifest, self.today)
+        tables, windows = await granted_scope(self.home, bundle.manifest, self.today, grant.narrowed)
         seed = derive(grant.seed, f"chez/1 run seed {self.sequence}")
         body: dict[str, Any] = {
             "grant": grant.id,

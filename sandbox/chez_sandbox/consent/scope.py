@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from typing import Any, Final, Protocol
 
 from chez.errors import NotAllowed
+from chez_sandbox.consent.narrowing import WHOLE, Narrowing, narrow
 from chez_sandbox.consent.period import Period, bounds, closed_day, day_of, period_of
 from chez_sandbox.manifest import Filter, Manifest, Read, Window
 from chez_sandbox.runtime.host import Table
@@ -52,11 +53,12 @@ Between = tuple[str, str]
 
 
 async def granted_scope(
-    source: Source, manifest: Manifest, today: date
+    source: Source, manifest: Manifest, today: date, narrowing: Narrowing = WHOLE
 ) -> tuple[list[Table], list[Between | None]]:
     """The tables a run gets, and the window that each was read by: None where there is none.
 
-    A collection or field there is none of gives no rows, or nulls. The rows are in a fixed order, so
+    A collection or field there is none of gives no rows, or nulls; so does a field that the person left
+    out (`narrowing`), and windows are as short as they made them. The rows are in a fixed order, so
     that the same rows give the same run everywhere. Raises `NotAllowed` when they are more than a run
     can be given, or a window's zone is not known here.
     """
@@ -64,20 +66,23 @@ async def granted_scope(
     tables: list[Table] = []
     windows: list[Between | None] = []
     left = MAX_CELLS
-    for read in manifest.reads:
+    for read in narrow(manifest, narrowing).reads:
         width = len(read.fields)
-        table, between = await _table(source, read, today, read.collection in known, min(MAX_ROWS, left // width))
+        most, hidden = min(MAX_ROWS, left // width), narrowing.hidden(read.collection)
+        table, between = await _table(source, read, today, read.collection in known, most, hidden)
         left -= width * len(table.rows)
         tables.append(table)
         windows.append(between)
     return tables, windows
 
 
-async def read_windows(source: Source, manifest: Manifest, today: date) -> list[Between | None]:
+async def read_windows(
+    source: Source, manifest: Manifest, today: date, narrowing: Narrowing = WHOLE
+) -> list[Between | None]:
     """The windows that `granted_scope` would read by now, without the rows; raises like it."""
     known = {info.name for info in await source.collections()}
     windows: list[Between | None] = []
-    for read in manifest.reads:
+    for read in narrow(manifest, narrowing).reads:
         if read.window is None or read.collection not in known:
             windows.append(None)
             continue
@@ -86,9 +91,11 @@ async def read_windows(source: Source, manifest: Manifest, today: date) -> list[
     return windows
 
 
-async def granted_tables(source: Source, manifest: Manifest, today: date) -> list[Table]:
+async def granted_tables(
+    source: Source, manifest: Manifest, today: date, narrowing: Narrowing = WHOLE
+) -> list[Table]:
     """The tables of `granted_scope` alone; raises like it."""
-    tables, _ = await granted_scope(source, manifest, today)
+    tables, _ = await granted_scope(source, manifest, today, narrowing)
     return tables
 
 
@@ -100,7 +107,9 @@ def too_few_rows(manifest: Manifest, tables: Sequence[Table]) -> str:
     return ""
 
 
-async def _table(source: Source, read: Read, today: date, known: bool, most: int) -> tuple[Table, Between | None]:
+async def _table(
+    source: Source, read: Read, today: date, known: bool, most: int, hidden: frozenset[str]
+) -> tuple[Table, Between | None]:
     columns = tuple(read.fields)
     if not known:
         return Table(read.collection, columns, []), None
@@ -114,8 +123,10 @@ async def _table(source: Source, read: Read, today: date, known: bool, most: int
             return Table(read.collection, columns, []), None
         conditions = [*conditions, f"{_quoted(read.window.field)} >= ?", f"{_quoted(read.window.field)} < ?"]
         values = [*values, *between]
-    chosen = [_quoted(field) if field in view else "null" for field in columns]
-    leading = [_quoted(read.window.field)] if read.window is not None else []
+    shown = view - hidden
+    chosen = [_quoted(field) if field in shown else "null" for field in columns]
+    # The order of rows would tell of a field that is left out.
+    leading = [_quoted(read.window.field)] if read.window is not None and read.window.field in shown else []
     order = ", ".join([*leading, *(str(number) for number in range(1, len(chosen) + 1))])
     statement = f"select {', '.join(chosen)} from {_quoted(read.collection)}{_where(conditions)} order by {order}"
     rows = await source.sql(statement, values, limit=most + 1)

@@ -19,6 +19,7 @@ _STATES: Final[Mapping[str, str]] = {
     "elsewhere": "it may run until {until}, on another of your devices",
     "ended": "it ended on {until}",
     "used-up": "all its runs are used",
+    "paused": "paused: it runs when you resume it",
 }
 
 
@@ -56,6 +57,7 @@ def grant_words(one: Mapping[str, Any]) -> list[str]:
     for read in shown["reads"]:
         only = f", only where {' and '.join(read['only'])}" if read["only"] else ""
         lines.append(f"  may read {', '.join(read['fields'])} of {read['collection']}{only}; {read['window']}")
+    lines += [f"  {line}" for line in one["narrowed"]]
     bits = shown["leaves"]["bits"]
     lines += [f"  may tell {what}" for what in shown["leaves"]["what"]]
     lines += [

@@ -28,12 +28,17 @@ from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.grants import Review, grant_job, list_grants, load_grant, revoke_grant
 from chez_sandbox.consent.inspect import describe, plain_words
 from chez_sandbox.consent.leaving import leavings
+from chez_sandbox.consent.narrowing import narrowed_words, read_narrowing
 from chez_sandbox.consent.overview import all_grants, listed, told_in_all
+from chez_sandbox.consent.pausing import pause_grant, resume_grant
+from chez_sandbox.consent.refusals import refuse_job
 from chez_sandbox.consent.run import Departure, GrantedRun, authorise, settle_all, withdraw, withdraw_revoked
 from chez_sandbox.consent.scope import granted_tables
 from chez_sandbox.consent.sender import sender
 from chez_sandbox.consent.slots import Slots
+from chez_sandbox.consent.stopping import unless_revoked
 from chez_sandbox.consent.told import grant_words, left_words, spent_words
+from chez_sandbox.job_errors import GrantEnded
 from chez_sandbox.release.release import message_size
 from chez_sandbox.runtime.host import Runtime, doctor
 
@@ -56,7 +61,14 @@ class _Bundle(_Params, frozen=True, kw_only=True):
     bundle: bytes
 
 
-class _Grant(_Bundle, frozen=True, kw_only=True):
+class _Narrowed(_Bundle, frozen=True, kw_only=True):
+    drop: Annotated[list[str], Meta(max_length=1024)] = []
+    """Fields to leave out, each "collection.field"."""
+    windows: Annotated[list[str], Meta(max_length=16)] = []
+    """Shorter windows, each "collection=steps"."""
+
+
+class _Grant(_Narrowed, frozen=True, kw_only=True):
     days: Annotated[int, Meta(ge=0, le=3660)] = 365
     runs: int | None = None
     bits: float | None = None
@@ -102,9 +114,10 @@ def _described(bundle: Bundle) -> dict[str, Any]:
 
 async def job_dry_run(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Run a job on the person's data and show what would leave. Nothing leaves, nothing is spent."""
-    bundle = open_bundle(_read(params, _Bundle).bundle)
-    today = date.today()
-    tables = await granted_tables(home, bundle.manifest, today)
+    asked, today = _read(params, _Narrowed), date.today()
+    bundle = open_bundle(asked.bundle)
+    narrowing = read_narrowing(bundle.manifest, asked.drop, asked.windows)
+    tables = await granted_tables(home, bundle.manifest, today, narrowing)
     async with _runtime(home, ui) as runtime, _progress(ui, "dry run") as progress:
         execution = await execute(runtime, bundle, tables, bundle.hash, today.isoformat(), progress)
     return {**_previewed(bundle, execution), "rows": {table.name: len(table.rows) for table in tables}}
@@ -125,24 +138,28 @@ def _previewed(bundle: Bundle, execution: Execution) -> dict[str, Any]:
 
 
 async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """Show a job, ask, and record the person's consent."""
+    """Show a job, ask, and record the person's consent, or that they said no."""
     asked = _read(params, _Grant)
     bundle = open_bundle(asked.bundle)
-    await ui.show({"job": _described(bundle)})
+    narrowing, described = read_narrowing(bundle.manifest, asked.drop, asked.windows), _described(bundle)
+    described["words"] += [f"  Less     {line}" for line in narrowed_words(bundle.manifest, narrowing)]
+    await ui.show({"job": described})
     if (await ui.ask("Grant this? [y/N]", default="n")).strip().lower() not in YES:
+        await refuse_job(home, bundle)
         return {"grant": None}
     granted = await grant_job(
         home,
         bundle,
         id=secrets.token_bytes(16),
         seed=secrets.token_bytes(32),
-        now=datetime.now(UTC).isoformat(timespec="seconds"),
+        now=_now(),
         until=date.today() + timedelta(days=asked.days),
         runs=asked.runs,
         bits=asked.bits,
         review=asked.review,
         slots=asked.slots,
         hold_hours=asked.hold_hours,
+        narrowing=narrowing,
     )
     return listed(granted, 0, 0.0)
 
@@ -167,7 +184,9 @@ async def job_run(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 async def _run(run: GrantedRun, runtime: Runtime, ui: Ui) -> Departure:
     """Run, show what would leave, and let it leave, or "none"."""
     async with _progress(ui, "run") as progress:
-        execution = await run.execute(runtime, progress)
+        execution = await unless_revoked(run.home, run.granted.grant.id, lambda: run.execute(runtime, progress))
+    if execution is None:
+        raise GrantEnded("this grant was revoked while it ran", 'nothing of it leaves; what was due is "none"')
     await ui.show({"preview": _previewed(run.granted.bundle, execution)})
     return await _review(run, execution, ui)
 
@@ -295,6 +314,22 @@ async def job_revoke(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return {"grant": grant.id, "job": grant.job, "revoked": True}
 
 
+async def job_pause(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Let a grant run nothing until it is resumed."""
+    grant = await pause_grant(home, _read(params, _Id).grant, pause=secrets.token_bytes(16), now=_now())
+    return {"grant": grant.id, "job": grant.job, "paused": True}
+
+
+async def job_resume(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Let a paused grant run again, on the device that runs it."""
+    grant = await resume_grant(home, _read(params, _Id).grant, now=_now())
+    return {"grant": grant.id, "job": grant.job, "paused": False}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 async def job_show_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """What a grant was given for, as it was shown."""
     granted = await load_grant(home, _read(params, _Id).grant)
@@ -342,6 +377,8 @@ VERBS: Final[Mapping[str, Verb]] = {
     "job-inspect": job_inspect,
     "job-left": job_left,
     "job-list": job_list,
+    "job-pause": job_pause,
+    "job-resume": job_resume,
     "job-revoke": job_revoke,
     "job-run": job_run,
     "job-send": job_send,

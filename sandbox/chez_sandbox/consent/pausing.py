@@ -1,0 +1,75 @@
+"""Pausing a grant and resuming it: each a receipt and a mark in the record, in one transaction."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from chez.errors import NotAllowed
+from chez_sandbox.consent.grants import COLLECTION, Grant, current_grant, load_grant
+from chez_sandbox.consent.pauses import RESUME, UNREADABLE, Resumption
+
+if TYPE_CHECKING:
+    from chez.home.home import Home
+    from chez.home.transaction import Transaction
+
+__all__ = ("pause_grant", "resume_grant")
+
+
+async def pause_grant(home: "Home", id: str, *, pause: bytes, now: str) -> Grant:
+    """Let a grant run nothing until it is resumed; `id` may be a unique beginning, `pause` is 16 random bytes.
+
+    Works on any of the person's devices, at the one that runs it as soon as that has synced; a
+    run in progress ends as it would. A grant that is paused stays so. Raises like `load_grant`.
+    """
+    full = (await load_grant(home, id)).grant.id
+    return await home.transaction(partial(_pause, home=home, id=full, pause=pause.hex(), now=now))
+
+
+def _pause(transaction: "Transaction", *, home: "Home", id: str, pause: str, now: str) -> Grant:
+    found = current_grant(home, transaction, id)
+    grant = found.grant
+    if found.pauses:
+        return grant
+    grants = home.collection(COLLECTION)
+    record = transaction.get(grants, id).value
+    transaction.put(grants, {**record, "pauses": {**record["pauses"], pause: now}}, id=id)
+    transaction.receipt("pause", {"grant": id, "job": grant.job, "provider": grant.provider, "pause": pause})
+    return grant
+
+
+async def resume_grant(home: "Home", id: str, *, now: str) -> Grant:
+    """Lift every pause of a grant that is known here; `id` may be a unique beginning.
+
+    Raises like `load_grant`, and `NotAllowed` on another device than the one that runs it.
+    """
+    found = (await load_grant(home, id)).grant
+    if found.device != home.device_id.hex():
+        raise NotAllowed("this grant is resumed on the device that runs it", "pausing and revoking work everywhere")
+    return await home.transaction(partial(_resume, home=home, id=found.id, now=now))
+
+
+def _resume(transaction: "Transaction", *, home: "Home", id: str, now: str) -> Grant:
+    found = current_grant(home, transaction, id)
+    grant = found.grant
+    if not found.pauses:
+        return grant
+    grants = home.collection(COLLECTION)
+    record = transaction.get(grants, id).value
+    said = {pause: _signed(home, Resumption(1, id, pause, now)) for pause in found.pauses - {UNREADABLE}}
+    # A map that something else had taken away is put back: what stands is lifted by name.
+    marks = {"pauses": _map(record.get("pauses")), "resumptions": {**_map(record.get("resumptions")), **said}}
+    transaction.put(grants, {**record, **marks}, id=id)
+    pauses = sorted(found.pauses)
+    transaction.receipt("resumption", {"grant": id, "job": grant.job, "provider": grant.provider, "pauses": pauses})
+    return grant
+
+
+def _map(value: object) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _signed(home: "Home", resumption: Resumption) -> dict[str, bytes]:
+    body = msgspec.msgpack.encode(resumption)
+    return {"body": body, "signature": home.sign(RESUME, body)}

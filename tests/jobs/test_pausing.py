@@ -1,0 +1,177 @@
+"""Pausing, resuming and revoking: any device can stop a job, only the one that runs it starts it again."""
+
+from pathlib import Path
+from typing import Any
+
+import anyio.lowlevel
+import msgspec
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+
+import chez
+from chez.crypto import Kdf, SigningKey
+from chez.errors import NotAllowed
+from chez_sandbox.consent import verbs
+from chez_sandbox.consent.grants import COLLECTION, load_grant, revoke_grant
+from chez_sandbox.consent.pauses import RESUME, Resumption, standing
+from chez_sandbox.consent.pausing import pause_grant, resume_grant
+from chez_sandbox.consent.run import authorise
+from chez_sandbox.consent.stopping import unless_revoked
+from chez_sandbox.job_errors import GrantEnded, GrantPaused
+from chez_sandbox.runtime.host import Runtime
+from tests.jobs.test_flow import Person, kinds
+from tests.jobs.test_grants import NOW, TODAY, bundle, grant, tamper
+from tests.jobs.test_runs import run_once
+
+KEY = SigningKey.from_seed(bytes([7]) * 32)
+ID = "01" * 16
+
+
+async def paused(home: chez.Home) -> bool:
+    """Whether the grant refuses to run for being paused."""
+    try:
+        async with authorise(home, ID, TODAY):
+            return False
+    except GrantPaused:
+        return True
+
+
+async def test_a_paused_grant_runs_when_it_is_resumed(home: chez.Home, runtime: Runtime) -> None:
+    """Pausing twice is pausing once; resuming lets it run; both are in the journal, and the chain holds."""
+    await grant(home, bundle())
+    await pause_grant(home, ID[:6], pause=b"1" * 16, now=NOW)
+    await pause_grant(home, ID, pause=b"2" * 16, now=NOW)
+    assert await paused(home) and len((await load_grant(home, ID)).pauses) == 1
+    await resume_grant(home, ID, now=NOW)
+    await resume_grant(home, ID, now=NOW)
+    assert (await run_once(home, ID, runtime)).outcome == "result"
+    assert (await kinds(home))[:3] == ["grant", "pause", "resumption"]
+    await pause_grant(home, ID, pause=b"3" * 16, now=NOW)
+    assert await paused(home)
+
+
+async def test_a_pause_holds_whatever_becomes_of_the_record(home: chez.Home) -> None:
+    """A record whose marks were taken away, changed or forged lifts no pause that this device knows of."""
+    await grant(home, bundle())
+    await pause_grant(home, ID, pause=b"1" * 16, now=NOW)
+    name = (b"1" * 16).hex()
+    body = msgspec.msgpack.encode(Resumption(1, ID, name, NOW))
+    for marks in (
+        {"pauses": {}},
+        {"pauses": None, "resumptions": None},
+        {"pauses": {}, "resumptions": {name: resumed(name)}},
+        {"pauses": {}, "resumptions": {name: {"body": body, "signature": home.sign("grant", body)}}},
+        {"pauses": {}, "resumptions": {name: "yes"}},
+    ):
+        await tamper(home, ID, **marks)
+        assert await paused(home)
+    await resume_grant(home, ID, now=NOW)
+    assert not await paused(home)
+
+
+async def test_a_pause_by_another_device_holds_and_is_lifted_here(home: chez.Home) -> None:
+    """What arrives in the record stops the grant, until the device that runs it says otherwise."""
+    await grant(home, bundle())
+    await tamper(home, ID, pauses={"ab" * 16: NOW})
+    assert await paused(home)
+    await resume_grant(home, ID, now=NOW)
+    assert not await paused(home)
+
+
+async def test_another_device_pauses_and_does_not_resume(home: chez.Home, tmp_path: Path) -> None:
+    """On a device that does not run the grant pausing works, and resuming is refused with what works."""
+    await grant(home, bundle())
+    await home.backup(tmp_path / "backup")
+    await chez.restore(tmp_path / "backup", tmp_path / "again", passphrase="correct horse", kdf=Kdf.minimum())
+    async with chez.open(tmp_path / "again", passphrase="correct horse") as again:
+        await pause_grant(again, ID, pause=b"1" * 16, now=NOW)
+        assert (await load_grant(again, ID)).pauses
+        with pytest.raises(NotAllowed, match="on the device that runs it"):
+            await resume_grant(again, ID, now=NOW)
+
+
+def resumed(pause: str, key: SigningKey = KEY, grant: str = ID) -> dict[str, bytes]:
+    """A signed resumption."""
+    body = msgspec.msgpack.encode(Resumption(1, grant, pause, NOW))
+    return {"body": body, "signature": key.sign(f"chez/1 application {RESUME}", body)}
+
+
+@for_all(st.lists(st.tuples(st.booleans(), st.sampled_from("abcd")), max_size=12), st.randoms())
+def test_the_order_of_pauses_and_resumptions_does_not_matter(steps: list[tuple[bool, str]], chance: Any) -> None:
+    """Marks that two devices put in merge into one state in whatever order: what stands was never resumed."""
+    states = []
+    for _ in range(2):
+        pauses = {name: NOW for stop, name in steps if stop}
+        resumptions = {name: resumed(name) for stop, name in steps if not stop}
+        states.append(standing(ID, KEY.public, {"pauses": pauses, "resumptions": resumptions}, ()))
+        chance.shuffle(steps)
+    expected = {name for stop, name in steps if stop} - {name for stop, name in steps if not stop}
+    assert states == [expected, expected]
+
+
+@for_all(st.recursive(
+    st.none() | st.booleans() | st.integers() | st.binary(max_size=80) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "body", "signature"]), inner),
+    max_leaves=8,
+))  # fmt: skip
+def test_nothing_but_the_devices_own_word_lifts_a_pause(value: Any) -> None:
+    """Any value in the place of a resumption, or of all of them, and any other's signature: the pause stands."""
+    thief = SigningKey.from_seed(bytes(32))
+    others = [resumed("a", thief), resumed("b"), resumed("a", grant="02"), value]
+    for resumptions in (value, *({"a": other} for other in others)):
+        assert standing(ID, KEY.public, {"pauses": {"a": NOW}, "resumptions": resumptions}, ()) == {"a"}
+
+
+async def test_revoking_ends_a_run_in_progress(home: chez.Home, runtime: Runtime) -> None:
+    """A job that would run on is killed by a revocation that arrives, and its one message says none."""
+    code = b"def run(data, params):\n    while True: pass\n"
+    await grant(home, bundle(code))
+    async with authorise(home, ID, TODAY) as run, anyio.create_task_group() as group:
+
+        async def revoke() -> None:
+            while not await home.journal.receipts("run"):
+                await anyio.lowlevel.checkpoint()
+            await tamper(home, ID, revoked=True)
+
+        group.start_soon(revoke)
+        assert await unless_revoked(home, ID, lambda: run.execute(runtime)) is None
+    (refusal,) = await home.journal.receipts("refusal")
+    assert refusal.body["outcome"] == "none"
+    with pytest.raises(GrantEnded):
+        async with authorise(home, ID, TODAY):
+            pass
+
+
+async def test_work_that_nobody_revokes_is_left_alone(home: chez.Home) -> None:
+    """Its answer and its errors come through; a revoked grant, or one without a record, does not begin."""
+    await grant(home, bundle())
+
+    async def work() -> int:
+        return 7
+
+    async def fail() -> int:
+        raise GrantEnded("as it is")
+
+    async def wait() -> int:
+        await anyio.sleep_forever()
+        return 8
+
+    assert await unless_revoked(home, ID, work) == 7
+    with pytest.raises(GrantEnded, match="as it is"):
+        await unless_revoked(home, ID, fail)
+    await revoke_grant(home, ID)
+    assert await unless_revoked(home, ID, wait) is None
+    await home.collection(COLLECTION).delete(ID)
+    assert await unless_revoked(home, ID, wait) is None
+
+
+async def test_a_person_pauses_and_resumes_by_verbs(home: chez.Home) -> None:
+    """The verbs answer what was done, and the list of grants says it."""
+    given = await verbs.job_grant(home, {"bundle": bundle().encoded}, Person("yes"))
+    assert (await verbs.job_pause(home, {"grant": given["grant"]}, Person("")))["paused"]
+    (told,) = (await verbs.job_grants(home, {}, Person("")))["grants"]
+    assert (told["state"], told["paused"]) == ("paused", True)
+    assert not (await verbs.job_resume(home, {"grant": given["grant"]}, Person("")))["paused"]
+    (told,) = (await verbs.job_grants(home, {}, Person("")))["grants"]
+    assert told["state"] == "running"
