@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import chez
-from chez.errors import InvalidValue, NotFound
-from chez.home.relay_list import MAX_RELAYS, _sound
+from chez.errors import InvalidValue, NotFound, StorageFailed
+from chez.home.relay_list import MAX_RELAYS, RelayList, _sound
 from tests.home.pairing import paired
 from tests.people.proxy import behind, proxy
 from tests.people.support import ids, join, open_again
@@ -215,6 +215,23 @@ async def test_what_makes_no_sense_is_not_followed(tmp_path: Path, server: Proce
         assert _urls(b) == [server.url] == _urls(a)
     async with open_again(tmp_path / "b") as b:
         assert _urls(b) == [server.url]
+
+
+async def test_a_list_that_cannot_be_taken_over_keeps_no_home_from_opening(
+        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full when the home opens: it goes by the list that it had, and takes the new one over later."""
+    async with _two(tmp_path, server.url) as (a, b):
+        await a.relays.add(AWAY)
+        await a.sync()
+        await b.sync()
+
+    async def full(_: RelayList) -> None:
+        raise StorageFailed("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RelayList, "follow", full)
+        async with open_again(tmp_path / "b") as b:
+            assert _urls(b) == [server.url, AWAY]
 
 
 async def test_the_list_has_an_end(tmp_path: Path, server: Process) -> None:
