@@ -11,6 +11,7 @@
     │   └── BundleForged      the signature is not the provider's over these bytes
     ├── ResultRefused     what a job wants to hand out does not fit its schema
     ├── GrantInvalid      a stored grant fails its checks
+    ├── TransferRefused   a share of allowance is not for this device, or not its giver's
     └── MessageInvalid    a message in a provider's inbox is no release
     NotAllowed
     ├── VersionWentBack   an older version, or other bytes under the same version
@@ -42,6 +43,7 @@ __all__ = (
     "Problem",
     "ResultRefused",
     "SchemaInvalid",
+    "TransferRefused",
     "VersionWentBack",
 )
 
@@ -134,6 +136,10 @@ class GrantInvalid(Untrusted):
 
 class MessageInvalid(Untrusted):
     """What lay in an inbox does not open, or is not one release of this format."""
+
+
+class TransferRefused(Untrusted):
+    """A share of allowance is not one for this device, or not what its giver signed first."""
 
 
 class VersionWentBack(NotAllowed):

@@ -1,0 +1,150 @@
+"""Allowance in escrow: what of an account's ceiling one device may spend, without asking another.
+
+    available = what the person's first device began with (the ceiling; other devices: nothing)
+              + what others gave to this device - what it gave away - what it spent
+
+So what all devices spend together never exceeds the ceiling, however long they are apart. A share
+moves by a `Transfer` that its giver signs. The giver's side comes first: `give` takes the share from
+what is available, and the caller stores that together with the transfer before anybody sees it. The
+receiver counts a transfer once, by the giver's number for it. Whoever carries it in between, a relay
+for one, can withhold it, and then the share is nobody's; repeating, altering or inventing gives nothing.
+
+A device that was restored or copied has another id, and nothing: what it held, and what was on its
+way to it, is its former self's. A share that was lost so is lost; a ceiling is an upper bound.
+
+Residual: a disk that is put back to an earlier state *under the device's id*, and is not noticed (the
+journal's heads, which other devices keep, show it), has what it had then once more.
+
+Amounts are whole thousandths of a bit, rounded against the spender, so that sums are exact. There is
+no clock, no store and no randomness here: every function takes a `Purse` and returns the next one.
+"""
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from chez.crypto import CryptoFailed, hash_fields, verify
+from chez.errors import InvalidValue
+from chez_sandbox.job_errors import BudgetSpent, TransferRefused
+
+__all__ = ("Purse", "Transfer", "available", "credit", "give", "spend", "thousandths")
+
+CONTEXT: Final = "chez/1 allowance transfer"
+
+Device = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+Amount = Annotated[int, msgspec.Meta(ge=1, le=10**12)]
+
+
+class Transfer(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """A share of one account, from one device to another; `number` counts the giver's transfers from 1."""
+
+    version: Literal[1]
+    giver: Device
+    receiver: Device
+    number: Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
+    account: Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
+    amount: Amount
+    signature: Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
+
+    @property
+    def fields(self) -> tuple[bytes, ...]:
+        """What is signed, after the context."""
+        return _fields(self.giver, self.receiver, self.number, self.account, self.amount)
+
+
+class Purse(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """One device's part of all accounts; each function that changes something returns another one."""
+
+    device: Device
+    first: bool
+    """Whether this is the person's first device, which holds every ceiling until it gives of it."""
+    spent: dict[str, int] = {}
+    given: dict[str, int] = {}
+    received: dict[str, int] = {}
+    transfers: int = 0
+    """How many this device made."""
+    credited: dict[str, bytes] = {}
+    """The hash of each transfer that was counted, by "giver number"."""
+
+
+def thousandths(bits: float) -> int:
+    """Bits as whole thousandths, rounded up: nobody spends less than was told. Raises `InvalidValue`."""
+    if not 0 <= bits < 10**9:
+        raise InvalidValue(f"an amount is a number of bits from 0 to 10^9, not {bits}")
+    return math.ceil(bits * 1000)
+
+
+def available(purse: Purse, account: str, ceiling: int) -> int:
+    """The thousandths that this device may spend or give, of an account with this ceiling; never below 0.
+
+    A ceiling that was lowered leaves the first device what it has not used of the lower one.
+    """
+    began = ceiling if purse.first else 0
+    taken = purse.spent.get(account, 0) + purse.given.get(account, 0)
+    return max(0, began + purse.received.get(account, 0) - taken)
+
+
+def spend(purse: Purse, ceilings: Mapping[str, int], amount: int) -> Purse:
+    """Take an amount from every account (name -> ceiling), or from none. Raises `BudgetSpent`, `InvalidValue`."""
+    if amount < 0:
+        raise InvalidValue(f"a debit is a number from 0, not {amount}")
+    spent = dict(purse.spent)
+    for account, ceiling in ceilings.items():
+        if amount > (left := available(purse, account, ceiling)):
+            raise BudgetSpent(
+                f"this device may tell {left / 1000:g} bits more of {account}, this takes {amount / 1000:g}",
+                "another of your devices may hold a share that it can give",
+            )
+        spent[account] = spent.get(account, 0) + amount
+    return msgspec.structs.replace(purse, spent=spent)
+
+
+def give(
+    purse: Purse, account: str, ceiling: int, receiver: bytes, amount: int, sign: Callable[..., bytes]
+) -> tuple[Purse, Transfer]:
+    """Take a share from this device, for another one; `sign(context, *fields)` is this device's.
+
+    The purse must be durable before the transfer is shown to anybody. Raises `BudgetSpent`, `InvalidValue`.
+    """
+    if amount < 1 or receiver == purse.device:
+        raise InvalidValue("a share is more than nothing, and for another device")
+    if amount > (left := available(purse, account, ceiling)):
+        raise BudgetSpent(f"this device has {left / 1000:g} bits of {account} to give, not {amount / 1000:g}")
+    number = purse.transfers + 1
+    signature = sign(CONTEXT, *_fields(purse.device, receiver, number, account, amount))
+    transfer = Transfer(1, purse.device, receiver, number, account, amount, signature)
+    given = {**purse.given, account: purse.given.get(account, 0) + amount}
+    return msgspec.structs.replace(purse, given=given, transfers=number), transfer
+
+
+def credit(purse: Purse, transfer: Transfer, devices: Collection[bytes]) -> Purse:
+    """Count a transfer to this device; the same purse again when it was counted before.
+
+    `devices` are the person's, those that were restored since included: a share that was given counts.
+    Raises `TransferRefused` for one that is not for this device, not of a device of the person, not signed
+    by it, or another one under a number that was counted (then the giver's disk was put back).
+    """
+    if transfer.receiver != purse.device:
+        raise TransferRefused("this share of allowance is for another device")
+    if transfer.giver not in devices or transfer.giver == purse.device:
+        raise TransferRefused("this share of allowance is not of a device of this person")
+    try:
+        verify(transfer.giver, transfer.signature, CONTEXT, *transfer.fields)
+    except CryptoFailed:
+        raise TransferRefused("this share of allowance is not signed by its giver") from None
+    name, digest = f"{transfer.giver.hex()} {transfer.number}", hash_fields(CONTEXT, *transfer.fields)
+    if (before := purse.credited.get(name)) is not None:
+        if before != digest:
+            raise TransferRefused(
+                "a device gave two shares of allowance under one number",
+                "its disk was put back to an earlier state: run `chez journal verify` there",
+            )
+        return purse
+    received = {**purse.received, transfer.account: purse.received.get(transfer.account, 0) + transfer.amount}
+    return msgspec.structs.replace(purse, received=received, credited={**purse.credited, name: digest})
+
+
+def _fields(giver: bytes, receiver: bytes, number: int, account: str, amount: int) -> tuple[bytes, ...]:
+    return giver, receiver, number.to_bytes(8, "big"), account.encode(), amount.to_bytes(8, "big")
