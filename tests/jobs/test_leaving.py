@@ -9,6 +9,7 @@ import pytest
 
 import chez
 from chez.errors import InvalidValue, NotAllowed, NotFound, RelayUnreachable
+from chez_sandbox.consent import verbs
 from chez_sandbox.consent.delivery import deliver
 from chez_sandbox.consent.departures import departures
 from chez_sandbox.consent.grants import COLLECTION, revoke_grant
@@ -19,6 +20,7 @@ from tests.jobs.interleaving import Seeded
 from tests.jobs.samples import INBOX, LATER, SEALING
 from tests.jobs.test_atomic import INSTANT
 from tests.jobs.test_grants import TODAY, bundle, grant, tamper
+from tests.jobs.test_told import words
 
 SECOND = timedelta(seconds=1)
 
@@ -64,6 +66,7 @@ async def test_a_held_result_leaves_by_itself_at_its_time(home: chez.Home, relay
     leaving = await run_held(home)
     begun = datetime.fromisoformat((await home.journal.receipts("run"))[0].time)
     assert timedelta(hours=3) < leaving.leaves - begun < timedelta(hours=4, minutes=2)
+    assert f"sent from {leaving.leaves.isoformat(timespec='seconds')} on" in await words(home, verbs.job_left)
     early = await deliver(home, leaving.leaves - SECOND)
     assert (early.sent, early.held, early.next) == (0, 1, leaving.leaves) and relay.items == []
     assert (await deliver(home, leaving.leaves)).sent == 1 and relay.outcomes() == ["result"]

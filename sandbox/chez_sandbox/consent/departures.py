@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from chez_sandbox.consent.leaving import run_of, time_of
+
 if TYPE_CHECKING:
     from chez.home.home import Home
     from chez.journal import Receipt
@@ -44,6 +46,8 @@ class Left:
     relay: str
     delivered: str | None
     """When the relay had it; None while it waits here."""
+    leaves: str | None
+    """From when on it is sent; None when the run's own receipt is not in the same journal."""
     message: bytes = field(repr=False)
     """The sealed bytes, as they leave."""
 
@@ -60,15 +64,15 @@ async def departures(home: "Home") -> list[Left]:
         journals.setdefault(device.hex(), []).append(receipt)
     own = [one for kind in ("run", "release", "refusal", "delivered") for one in await home.journal.receipts(kind)]
     journals[home.device_id.hex()] = own
-    delivered = {_run(one): one.time for receipts in journals.values() for one in receipts if one.kind == "delivered"}
+    delivered = {run_of(one): one.time for receipts in journals.values() for one in receipts if one.kind == "delivered"}
     return [left for device, receipts in journals.items() for left in _of(device, receipts, delivered)]
 
 
 def _of(device: str, receipts: Iterable["Receipt"], delivered: dict[tuple[str, int], str]) -> list[Left]:
     receipts = sorted(receipts, key=lambda receipt: receipt.number)
     # What was withdrawn is followed by what leaves in its place, or by nothing that leaves.
-    last = {_run(one): one for one in receipts if one.kind in ("release", "refusal")}
-    bits = {_run(one): one.body["bits"] for one in receipts if one.kind == "run"}
+    last = {run_of(one): one for one in receipts if one.kind in ("release", "refusal")}
+    runs = {run_of(one): one for one in receipts if one.kind == "run"}
     return [
         Left(
             device=device,
@@ -83,15 +87,12 @@ def _of(device: str, receipts: Iterable["Receipt"], delivered: dict[tuple[str, i
             outcome=one.body["outcome"],
             result=one.body["result"],
             reason=one.body["reason"],
-            bits=bits.get(_run(one)),
+            bits=runs[run].body["bits"] if run in runs else None,
             relay=one.body["relay"],
-            delivered=delivered.get(_run(one)),
+            delivered=delivered.get(run),
+            leaves=time_of(runs[run], one).isoformat(timespec="seconds") if run in runs else None,
             message=base64.b64decode(one.body["message"]),
         )
-        for one in last.values()
+        for run, one in last.items()
         if one.body["message"]
     ]
-
-
-def _run(receipt: "Receipt") -> tuple[str, int]:
-    return receipt.body["grant"], receipt.body["sequence"]

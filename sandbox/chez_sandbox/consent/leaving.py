@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from chez.home.transaction import Transaction
     from chez.journal import Receipt
 
-__all__ = ("Leaving", "answer_over", "leavings", "run_of")
+__all__ = ("Leaving", "answer_over", "leavings", "run_of", "time_of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def leavings(transaction: "Transaction", **fields: str | int) -> list[Leaving]:
     for receipt in sorted((*runs("release"), *runs("refusal")), key=lambda receipt: receipt.number):
         last[run_of(receipt)] = receipt
     return [
-        Leaving(receipt, _time(begun[run], receipt), run in sending, run in delivered)
+        Leaving(receipt, time_of(begun[run], receipt), run in sending, run in delivered)
         for run, receipt in sorted(last.items(), key=lambda item: item[1].number)
     ]
 
@@ -77,7 +77,8 @@ def run_of(receipt: "Receipt") -> tuple[str, int]:
     return receipt.body["grant"], receipt.body["sequence"]
 
 
-def _time(begun: "Receipt", made: "Receipt") -> datetime:
+def time_of(begun: "Receipt", made: "Receipt") -> datetime:
+    """When a message leaves, by the receipt of its run and its own."""
     # A withdrawal takes the place of what would have left: its own time must not show.
     moment = made.body.get("instead", made.time)
     leaves = leaves_at(Plan(**begun.body["leaves"]), _milliseconds(begun.time), _milliseconds(moment))

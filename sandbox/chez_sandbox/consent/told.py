@@ -83,13 +83,17 @@ def _left(left: Left, here: str) -> list[str]:
     none = f'nothing but "none": {NONE.get(left.reason, left.reason)}'
     what = none if left.result is None else "; ".join(result_words(left.result))
     bits = "" if left.bits is None else f", at most {left.bits:.4g} bits (about as much as {bits_words(left.bits)})"
-    way = f"the relay at {left.relay} has it since {left.delivered}" if left.delivered else "still waiting here"
+    way = f"the relay at {left.relay} has it since {left.delivered}" if left.delivered else _waits(left)
     former = "" if left.device == here else f", by device {left.device[:SHORT]}, which this home was"
     return [
         f"{left.time}  to {left.provider_name}: {what}",
         f"  run {left.sequence} of {left.job}, version {left.version} (grant {left.grant[:SHORT]}){former}",
         f"  {f'exactly {left.result}, ' if left.result else ''}sealed in {len(left.message)} bytes{bits}; {way}",
     ]
+
+
+def _waits(left: Left) -> str:
+    return "still waiting here" if left.leaves is None else f"still waiting here, and sent from {left.leaves} on"
 
 
 def spent_words(spent: Sequence[Mapping[str, Any]]) -> list[str]:
