@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.conftest import Relay
+from tests.jobs.test_export import verify
 from tests.jobs.test_flow import BIN, provider, results, signed
 
 __all__ = ("provider",)  # the fixture
@@ -60,6 +61,12 @@ def test_a_person_looks_tries_grants_runs_and_revokes(provider: Path, relay: Rel
     assert done["message"] in me.chez("left", "--bytes")
     assert json.loads(me.chez("left", "--json"))["left"][0]["message"] == done["message"]
     assert "used 1 run of 12" in me.chez("grants")
+    me.chez("grants", "--export", tmp_path / "consents")
+    assert verify(json.loads((tmp_path / "consents").read_text()), tmp_path).returncode == 0
+    assert "nothing is overwritten" in me.chez("grants", "--export", tmp_path / "consents", code=1)
+    assert "Paused" in me.chez("job", "pause", granted["grant"])
+    assert "is paused" in me.chez("job", "run", granted["grant"], "--yes", code=1)
+    assert "Resumed" in me.chez("job", "resume", granted["grant"])
     assert "rlimits" in me.chez("job", "doctor")
     me.chez("job", "revoke", granted["grant"])
     assert "revoked: it never runs again" in me.chez("grants")

@@ -25,6 +25,7 @@ from chez_sandbox.consent.delivery import Delivery, deliver
 from chez_sandbox.consent.departures import departures
 from chez_sandbox.consent.diary import SENTENCES
 from chez_sandbox.consent.execution import Execution, execute
+from chez_sandbox.consent.export import export_consents
 from chez_sandbox.consent.grants import Review, grant_job, list_grants, load_grant, revoke_grant
 from chez_sandbox.consent.inspect import describe, plain_words
 from chez_sandbox.consent.leaving import leavings
@@ -267,6 +268,12 @@ async def job_left(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return {"left": rows, "spent": spent, "words": [*left_words(lefts, home.device_id.hex()), *spent_words(spent)]}
 
 
+async def job_export_consents(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Grants, refusals and departures as one signed JSON-LD document."""
+    _read(params, _Params)
+    return await export_consents(home, _now(), date.today())
+
+
 async def job_show_left(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Everything that ever left this device for a provider, or will, with the exact bytes."""
     _read(params, _Params)
@@ -372,6 +379,7 @@ async def _progress(ui: Ui, label: str) -> "AsyncIterator[Callable[[int, int], N
 VERBS: Final[Mapping[str, Verb]] = {
     "job-doctor": job_doctor,
     "job-dry-run": job_dry_run,
+    "job-export-consents": job_export_consents,
     "job-grant": job_grant,
     "job-grants": job_grants,
     "job-inspect": job_inspect,

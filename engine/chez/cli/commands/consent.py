@@ -3,13 +3,16 @@
 The words come with the owner's answer: what jobs are is known to the package that adds their verbs.
 """
 
+import os
+from pathlib import Path
 from typing import Any
 
 import click
 
 from chez.cli.client import call
 from chez.cli.context import settings
-from chez.cli.terminal import json_line, say
+from chez.cli.terminal import json_line, json_text, say
+from chez.errors import InvalidValue
 
 __all__ = ("grants", "left")
 
@@ -24,13 +27,35 @@ def _tell(ctx: click.Context, verb: str) -> dict[str, Any]:
 
 
 @click.command()
+@click.option("--export", "to", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write grants, refusals and all that left into a new file (JSON-LD, signed).")
 @click.pass_context
-def grants(ctx: click.Context) -> None:
+def grants(ctx: click.Context, to: Path | None) -> None:
     """What you allowed to whom: each grant in plain words, with what it may read and tell.
 
     All of them are shown, also those that ended, were used up or revoked, or were damaged.
     """
-    _tell(ctx, "job-grants")
+    if to is None:
+        _tell(ctx, "job-grants")
+        return
+    document = call(ctx, "job-export-consents", {})
+    _write(to, json_text(document) + "\n")
+    if settings(ctx).json:
+        json_line({"file": str(to), "records": len(document["@graph"])})
+    else:
+        say(f"Exported {len(document['@graph'])} records into {to}; docs/consent.md tells how anybody verifies them.")
+
+
+def _write(path: Path, text: str) -> None:
+    """A new file that only the person reads; nothing is overwritten."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise InvalidValue(f"{path} exists", "name a new file: nothing is overwritten") from None
+    except OSError as error:
+        raise InvalidValue(f"{path} can't be written: {error.strerror}", "name a file in a folder of yours") from None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 @click.command()

@@ -1,0 +1,189 @@
+"""Consent records and departures as JSON-LD, to keep, show or hand to an authority.
+
+The records have the parts of ISO/IEC TS 27560:2023 (who, whose data, for what, which data, how
+long, which state since when, by which notice) in the terms of the W3C Data Privacy Vocabulary.
+
+Three signatures are in the file, each checked with Ed25519 alone (docs/consent.md has the
+procedure):
+
+    the provider's   over manifest and code: its countersignature. It signs the terms before anybody
+                     consents, for everybody alike; a countersignature for each person would tell it
+                     who consented, and when, before any result leaves
+    the device's     over the grant, when it was given, which binds the bundle's hash
+    the device's     over the whole file, when it was exported: states, refusals and departures
+"""
+
+import base64
+import json
+from collections.abc import Mapping
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+from chez_sandbox.consent.departures import Left, departures
+from chez_sandbox.consent.dpv import NAMESPACE
+from chez_sandbox.consent.grants import COLLECTION, Granted, list_grants
+from chez_sandbox.consent.inspect import describe, fingerprint, plain_words
+from chez_sandbox.consent.narrowing import narrowed_words
+
+if TYPE_CHECKING:
+    from chez.home.home import Home
+
+__all__ = ("EXPORT", "canonical", "export_consents")
+
+EXPORT: Final = "consent export"
+"""The context that an export is signed under."""
+
+CONTEXT: Final[Mapping[str, str]] = {
+    "dpv": NAMESPACE,
+    "dct": "http://purl.org/dc/terms/",
+    "chez": "urn:chez:consent:1#",
+}
+
+
+def canonical(document: Mapping[str, Any]) -> bytes:
+    """What the proof of an export signs: the JSON text without the proof, ASCII, names in order, no spaces."""
+    rest = {key: value for key, value in document.items() if key != "chez:proof"}
+    return json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+async def export_consents(home: "Home", now: str, today: date) -> dict[str, Any]:
+    """All grants that verify, all refusals, and everything that left, in one signed JSON-LD document.
+
+    `now` is the RFC 3339 time that the document bears. Grants of the person's other devices are
+    in it; what left, and what was refused, is this device's to say.
+    """
+    runs = [receipt.body["grant"] for receipt in await home.journal.receipts("run")]
+    withdrawn = {one.body["grant"]: one.time for one in await home.journal.receipts("revocation")}
+    graph = []
+    for granted in await list_grants(home):
+        id = granted.grant.id
+        signed = (await home.collection(COLLECTION).get(id)).value
+        state = granted.state(home.device_id, today, runs.count(id))
+        graph.append(_record(home, granted, state, withdrawn.get(id), signed))
+    graph += [_refused(home, one.time, one.body) for one in await home.journal.receipts("grant-refused")]
+    graph += [_departure(left) for left in await departures(home)]
+    document: dict[str, Any] = {"@context": dict(CONTEXT), "dct:created": now, "@graph": graph}
+    signature = home.sign(EXPORT, canonical(document))
+    return {**document, "chez:proof": {"chez:device": home.device_id.hex(), "chez:signature": _text(signature)}}
+
+
+def _record(
+    home: "Home", granted: Granted, state: str, withdrawn: str | None, signed: Mapping[str, Any]
+) -> dict[str, Any]:
+    grant, bundle = granted.grant, granted.bundle
+    manifest, shown = bundle.manifest, describe(bundle)
+    controller = {
+        "@type": "dpv:DataController",
+        "dpv:hasName": manifest.provider.name,
+        "dpv:hasContact": manifest.provider.contact,
+        "chez:domain": manifest.provider.domain,
+        "chez:signingKey": manifest.provider.signing_key,
+        "chez:fingerprint": fingerprint(manifest.provider.signing_key),
+    }
+    process = {
+        "@type": "dpv:Process",
+        "dpv:hasPurpose": {"@type": manifest.purpose.dpv, "dct:description": manifest.purpose.plain},
+        "dpv:hasLegalBasis": {"@type": manifest.purpose.lawful_basis},
+        "dpv:hasPersonalData": [{"chez:read": read} for read in shown["reads"]],
+        "dpv:hasRecipient": controller,
+        "dpv:hasStorageCondition": {"@type": "dpv:StorageDuration", "dpv:hasDuration": f"P{manifest.retention_days}D"},
+        "chez:result": shown["leaves"],
+    }
+    return {
+        "@id": f"urn:chez:grant:{grant.id}",
+        "@type": "dpv:ConsentRecord",
+        "dct:identifier": grant.id,
+        "dct:created": grant.granted,
+        "dpv:hasDataSubject": _subject(home),
+        "dpv:hasDataController": controller,
+        "dpv:hasProcess": process,
+        "dpv:hasNotice": {"dct:identifier": grant.bundle, "chez:words": plain_words(shown)},
+        "dpv:hasConsentStatus": _states(home, granted, state, withdrawn),
+        "chez:narrowed": narrowed_words(manifest, grant.narrowed),
+        "chez:runs": grant.runs,
+        "chez:bits": grant.bits,
+        "chez:review": grant.review,
+        "chez:state": state,
+        "chez:evidence": _evidence(granted, signed),
+    }
+
+
+def _subject(home: "Home") -> dict[str, str]:
+    return {"@id": f"urn:chez:person:{home.person_id.hex()}", "@type": "dpv:DataSubject"}
+
+
+def _states(home: "Home", granted: Granted, state: str, withdrawn: str | None) -> list[dict[str, Any]]:
+    """The states in their order; the vocabulary's "revoked" is by others than the person, whose word is "withdrawn"."""
+    by = _subject(home)
+    until = {"@type": "dpv:UntilTimeDuration", "chez:lastDay": granted.grant.until}
+    given = {
+        "@type": "dpv:ConsentGiven",
+        "dpv:isIndicatedBy": by,
+        "dpv:isIndicatedAtTime": granted.grant.granted,
+        "dpv:hasIndicationMethod": f"a yes on device {granted.grant.device}, which signed it",
+        "dpv:hasDuration": until,
+    }
+    if state == "revoked":
+        # Another device of the person may have said so: then its journal has the time, not this one's.
+        time = {} if withdrawn is None else {"dpv:isIndicatedAtTime": withdrawn}
+        return [given, {"@type": "dpv:ConsentWithdrawn", "dpv:isIndicatedBy": by, **time}]
+    expired = [{"@type": "dpv:ConsentExpired", "chez:lastDay": granted.grant.until}] if state == "ended" else []
+    return [given, *expired]
+
+
+def _evidence(granted: Granted, signed: Mapping[str, Any]) -> dict[str, str]:
+    """What the two parties signed, as it was signed; bytes as base64."""
+    bundle = granted.bundle
+    # The bundle is one MessagePack array, and the last of it the provider's signature of 64 bytes.
+    return {
+        "chez:device": granted.grant.device,
+        "chez:grant": _text(signed["body"]),
+        "chez:grantSignature": _text(signed["signature"]),
+        "chez:bundle": _text(bundle.encoded),
+        "chez:kind": bundle.kind,
+        "chez:manifest": _text(bundle.manifest_text),
+        "chez:code": _text(bundle.code),
+        "chez:providerSignature": _text(bundle.encoded[-64:]),
+    }
+
+
+def _refused(home: "Home", time: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    refused = {"@type": "dpv:ConsentRefused", "dpv:isIndicatedBy": _subject(home), "dpv:isIndicatedAtTime": time}
+    return {
+        "@type": "dpv:ConsentRecord",
+        "dct:created": time,
+        "dpv:hasDataSubject": _subject(home),
+        "dpv:hasDataController": {
+            "@type": "dpv:DataController",
+            "dpv:hasName": body["provider_name"],
+            "chez:signingKey": body["provider"],
+        },
+        "dpv:hasProcess": {"@type": "dpv:Process", "dpv:hasPurpose": {"@type": body["purpose"]}},
+        "dpv:hasNotice": {"dct:identifier": body["bundle"], "chez:job": body["job"], "chez:version": body["version"]},
+        "dpv:hasConsentStatus": [refused],
+    }
+
+
+def _departure(left: Left) -> dict[str, Any]:
+    return {
+        "@id": f"urn:chez:departure:{left.grant}:{left.sequence}",
+        "@type": "chez:Departure",
+        "dct:created": left.time,
+        "dct:isPartOf": {"@id": f"urn:chez:grant:{left.grant}"},
+        "dpv:hasRecipient": {
+            "@type": "dpv:DataController", "dpv:hasName": left.provider_name, "chez:signingKey": left.provider
+        },
+        "chez:outcome": left.outcome,
+        "chez:result": left.result,
+        "chez:reason": left.reason,
+        "chez:bits": left.bits,
+        "chez:relay": left.relay,
+        "chez:delivered": left.delivered,
+        "chez:message": _text(left.message),
+        "chez:messageSha256": left.sha256,
+        "chez:receipt": {"chez:device": left.device, "chez:number": left.number},
+    }  # fmt: skip
+
+
+def _text(value: bytes) -> str:
+    return base64.b64encode(value).decode()

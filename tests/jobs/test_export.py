@@ -1,0 +1,122 @@
+"""Consent records as JSON-LD: complete, in terms that exist, and verified by whoever has the file and PyNaCl."""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import chez
+from chez_sandbox.consent import verbs
+from chez_sandbox.consent.dpv import TERMS
+from chez_sandbox.consent.export import EXPORT, canonical, export_consents
+from chez_sandbox.consent.grants import revoke_grant
+from chez_sandbox.consent.narrowing import read_narrowing
+from chez_sandbox.runtime.host import Runtime
+from tests.jobs.test_flow import Person
+from tests.jobs.test_grants import NOW, TODAY, bundle, grant
+from tests.jobs.test_runs import run_once
+
+PAGE = Path(__file__).parents[2] / "docs" / "consent.md"
+
+
+@pytest.fixture
+async def document(home: chez.Home, runtime: Runtime) -> dict[str, Any]:
+    """A grant that ran, one narrowed and revoked, one that ended, and a refusal; exported."""
+    given = await grant(home, bundle())
+    await run_once(home, given.grant.id, runtime)
+    await grant(home, bundle(), 2, narrowing=read_narrowing(given.bundle.manifest, ["readings.watts"]))
+    await revoke_grant(home, "02" * 16)
+    await grant(home, bundle(), 3, until=date(2026, 11, 1))
+    await verbs.job_grant(home, {"bundle": bundle().encoded}, Person("no"))
+    return await export_consents(home, NOW, TODAY)
+
+
+def verify(document: dict[str, Any], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the program of docs/consent.md on the file, isolated: nothing of Chez is on its path."""
+    found = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    (folder / "export.jsonld").write_text(json.dumps(document), encoding="utf-8")
+    (folder / "verify.py").write_text("import sys\nsys.modules['chez'] = None\n" + found[1], encoding="utf-8")
+    return subprocess.run([sys.executable, "-I", "verify.py", "export.jsonld"], cwd=folder, capture_output=True,
+                          text=True, timeout=60)  # fmt: skip
+
+
+def words(value: Any) -> Iterator[str]:
+    """Every name and text in a document."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from words(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from words(inner)
+    elif isinstance(value, str):
+        yield value
+
+
+async def test_an_export_is_verified_by_the_documented_program(document: dict[str, Any], tmp_path: Path) -> None:
+    """The program of the page accepts the export, and names each grant with its state."""
+    done = verify(document, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[-1] for line in done.stdout.splitlines()[:-1]] == ["running", "revoked", "ended"]
+    assert document["chez:proof"]["chez:device"] in done.stdout
+
+
+def evidence(document: dict[str, Any]) -> dict[str, str]:
+    """What was signed of the first grant."""
+    found: dict[str, str] = document["@graph"][0]["chez:evidence"]
+    return found
+
+
+FORGERIES: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "a state": lambda document: document["@graph"][1].update({"chez:state": "running"}),
+    "a departure left out": lambda document: document["@graph"].pop(),
+    "another time": lambda document: document.update({"dct:created": "2020-01-01T00:00:00Z"}),
+    "no proof of the device": lambda document: document["chez:proof"].update({"chez:device": "00" * 32}),
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+async def test_a_changed_export_is_refused(document: dict[str, Any], name: str, tmp_path: Path) -> None:
+    """Whatever is changed, the device's signature over the file does not hold."""
+    FORGERIES[name](document)
+    assert verify(document, tmp_path).returncode != 0
+
+
+@pytest.mark.parametrize("part", ["chez:grant", "chez:code", "chez:manifest", "chez:bundle", "chez:grantSignature",
+                                  "chez:providerSignature"])  # fmt: skip
+async def test_the_device_can_not_export_what_was_not_signed(
+    document: dict[str, Any], home: chez.Home, part: str, tmp_path: Path
+) -> None:
+    """A file that the device signed anew, with another grant, code or signature in it, is refused all the same."""
+    value = bytearray(base64.b64decode(evidence(document)[part]))
+    value[len(value) // 2] ^= 1
+    evidence(document)[part] = base64.b64encode(value).decode()
+    proof = base64.b64encode(home.sign(EXPORT, canonical(document))).decode()
+    document["chez:proof"]["chez:signature"] = proof
+    assert verify(document, tmp_path).returncode != 0
+
+
+async def test_only_terms_that_exist_are_used(document: dict[str, Any]) -> None:
+    """Each dpv: name is in the vendored list, but for the manifest's purpose; prefixes are declared."""
+    used = {word.removeprefix("dpv:") for word in words(document["@graph"]) if re.fullmatch(r"dpv:\w+", word)}
+    assert used - TERMS == {"ServicePersonalisation"}
+    prefixes = {key.split(":")[0] for key in words(document["@graph"]) if re.fullmatch(r"(dpv|dct|chez):\w+", key)}
+    assert prefixes <= document["@context"].keys()
+
+
+async def test_each_state_has_its_term(document: dict[str, Any]) -> None:
+    """Given, withdrawn by the person, expired, refused; and a departure names its grant and its exact result."""
+    states = [[one["@type"] for one in record["dpv:hasConsentStatus"]] for record in document["@graph"][:-1]]
+    assert states == [["dpv:ConsentGiven"], ["dpv:ConsentGiven", "dpv:ConsentWithdrawn"],
+                      ["dpv:ConsentGiven", "dpv:ConsentExpired"], ["dpv:ConsentRefused"]]  # fmt: skip
+    left = document["@graph"][-1]
+    assert left["dct:isPartOf"]["@id"] == document["@graph"][0]["@id"] and '"watts"' in left["chez:result"]
+    assert document["@graph"][1]["chez:narrowed"] == ["you leave out watts of readings: the job sees nothing there"]
