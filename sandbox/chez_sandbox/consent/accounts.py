@@ -24,7 +24,8 @@ class Ceilings:
     """The most bits that may ever leave, per provider and per collection.
 
     A thousand bits are some 120 characters: enough for years of rounded answers, far from
-    a load curve. They are the device's; sharing them between devices is issue 7.
+    a load curve. They are each device's own: two devices of a person, paired, may spend them twice.
+    `escrow` is how one ceiling is shared; runs are not debited from it yet.
     """
 
     provider: float = 1000.0

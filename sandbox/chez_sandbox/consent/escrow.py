@@ -15,6 +15,8 @@ way to it, is its former self's. A share that was lost so is lost; a ceiling is 
 Residual: a disk that is put back to an earlier state *under the device's id*, and is not noticed (the
 journal's heads, which other devices keep, show it), has what it had then once more.
 
+Runs are debited from the journal's accounts, device by device; not from a purse yet.
+
 Amounts are whole thousandths of a bit, rounded against the spender, so that sums are exact. There is
 no clock, no store and no randomness here: every function takes a `Purse` and returns the next one.
 """
