@@ -24,6 +24,7 @@ from chez_sandbox.consent.accounts import Ceilings, provider_account
 from chez_sandbox.consent.delivery import Delivery, deliver
 from chez_sandbox.consent.departures import departures
 from chez_sandbox.consent.diary import SENTENCES
+from chez_sandbox.consent.difference import news_words
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.export import export_consents
 from chez_sandbox.consent.grants import Review, grant_job, list_grants, load_grant, revoke_grant
@@ -144,6 +145,7 @@ async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     bundle = open_bundle(asked.bundle)
     narrowing, described = read_narrowing(bundle.manifest, asked.drop, asked.windows), _described(bundle)
     described["words"] += [f"  Less     {line}" for line in narrowed_words(bundle.manifest, narrowing)]
+    described["words"] += news_words(await list_grants(home), bundle)
     await ui.show({"job": described})
     if (await ui.ask("Grant this? [y/N]", default="n")).strip().lower() not in YES:
         await refuse_job(home, bundle)

@@ -1,0 +1,104 @@
+"""A provider's new version asks again, and says what it changes."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+
+import chez
+from chez.crypto import SigningKey
+from chez_sandbox.bundle import Bundle, build_bundle
+from chez_sandbox.consent import verbs
+from chez_sandbox.consent.difference import difference, foreign_keys, granted_before
+from chez_sandbox.consent.grants import list_grants, revoke_grant
+from tests.jobs.samples import MEAN, READS, SIGNING, manifest_text
+from tests.jobs.test_flow import Person
+from tests.jobs.test_grants import grant
+
+CHANGES: dict[str, tuple[str, str, str]] = {
+    "a field": ('"local", "watts"]', '"local", "watts", "meter"]', "it reads more of readings: meter"),
+    "no field": ('["local", "watts"]', '["watts"]', "it reads less of readings: no longer local"),
+    "the order": ('["local", "watts"]', '["watts", "local"]', "it reads the same fields of readings in another order"),
+    "rows": ('value = "consumption"', 'value = "production"', "it reads other rows of readings"),
+    "a window": ("last = 365", "last = 730", "it reads another time of readings: 730 whole days"),
+    "spaces": ('collection = "readings"', 'collection = "readings"\nspaces = "all"', "also what others share with you"),
+    "least rows": ('collection = "readings"', 'collection = "readings"\nmin_rows = 5', "it needs at least 5 rows"),
+    "the result": ("multipleOf = 10", "multipleOf = 1", "a run can tell more: at most 13.29 bits (before: 9.97)"),
+    "what is told": ("properties.watts", "properties.power", "it may tell what it could not: power"),
+    "runs": ("runs = 100", "runs = 200", "more runs are asked for: 200 (before: 100)"),
+    "bits": ("bits = 1000", "bits = 500", "fewer bits are asked for over all runs: 500 (before: 1000)"),
+    "keeping": ("retention_days = 30", "retention_days = 90", "more days the provider keeps results: 90 (before: 30)"),
+    "the purpose": ("on average", "at night", "it says another purpose"),
+    "parameters": ('note = "none"', 'note = "some"', "its parameters changed"),
+    "the name": ('name = "Mean power"', 'name = "Power"', "its name changed"),
+    "the place": ("ws://127.0.0.1:9", "ws://127.0.0.1:10", "results go to another place"),
+    "who": ("privacy@example.org", "sales@example.org", "its provider is now Example Energy Advice"),
+}
+
+
+def version(number: int, *changes: str, code: bytes = MEAN) -> Bundle:
+    """The sample job as a version with these changes."""
+    text = manifest_text(version=number).decode()
+    for name in changes:
+        old, new, _ = CHANGES[name]
+        assert old in text
+        text = text.replace(old, new)
+    return build_bundle(text.encode(), code, "python", SIGNING)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_each_change_has_its_sentence(name: str) -> None:
+    """Whatever a version changes of what a person is shown is said, with what it was before."""
+    assert any(CHANGES[name][2] in line for line in difference(version(1), version(2, name)))
+
+
+@for_all(st.sets(st.sampled_from([name for name in CHANGES if name not in ("no field", "the order", "a field")])))
+def test_nothing_else_is_said_to_change(names: set[str]) -> None:
+    """Every change made together is told, in at least one line each; with none, only that the text is another."""
+    lines = difference(version(1), version(2, *sorted(names)))
+    assert all(any(CHANGES[name][2].split(":")[0] in line for line in lines) for name in names)
+    if not names:
+        assert lines == ["nothing of what you are shown changed, only how its manifest is written"]
+
+
+def test_new_code_alone_is_told() -> None:
+    """The same manifest with other code says so, and a bundle does not differ from itself."""
+    assert difference(version(1), version(2, code=MEAN + b"#")) == ["its code is another"]
+    assert difference(version(1), version(1)) == []
+
+
+def test_a_collection_comes_and_goes() -> None:
+    """A whole collection more is named with its fields, and one less by its name."""
+    more = READS + READS.replace('"readings"', '"tariff_days"')
+    bundles = [build_bundle(manifest_text(reads=reads), MEAN, "python", SIGNING) for reads in (READS, more)]
+    assert difference(*bundles) == ["it reads more: tariff_days (local, watts)"]
+    assert difference(*reversed(bundles)) == ["it reads tariff_days no longer"]
+
+
+async def test_a_new_version_is_shown_with_what_it_changes(home: chez.Home) -> None:
+    """Before it asks, the screen has the changes since the newest version granted, revoked or not."""
+    await grant(home, version(1), 1)
+    await grant(home, version(2, "a field"), 2)
+    await revoke_grant(home, "02" * 16)
+    person = Person("no")
+    asked: dict[str, Any] = {"bundle": version(3, "a field", "a window").encoded}
+    assert await verbs.job_grant(home, asked, person) == {"grant": None}
+    shown = "\n".join(person.shown[-1]["job"]["words"])
+    assert "Changed  since version 2, which you granted:" in shown
+    assert "it reads another time of readings" in shown and "meter" in shown and "reads more of" not in shown
+
+
+async def test_another_key_under_the_same_name_is_loud(home: chez.Home) -> None:
+    """A provider that signs with a key it did not have before is warned of; another is not."""
+    await grant(home, version(1))
+    thief = SigningKey.from_seed(bytes([9]) * 32)
+    fake = build_bundle(manifest_text(signing=thief), MEAN, "python", thief)
+    person = Person("no")
+    await verbs.job_grant(home, {"bundle": fake.encoded}, person)
+    assert "HAD ANOTHER KEY BEFORE" in "\n".join(person.shown[-1]["job"]["words"])
+    grants = await list_grants(home)
+    assert granted_before(grants, fake) is None and foreign_keys(grants, version(2)) == []
+    text = manifest_text(signing=thief).replace(b"Example Energy Advice", b"Another")
+    other = build_bundle(text.replace(b"example.org", b"other.net"), MEAN, "python", thief)
+    assert foreign_keys(grants, other) == []
