@@ -163,7 +163,9 @@ async def test_the_owner_serves_the_whole_life_of_a_job(provider: Path, home: ch
     assert (dry["result"], dry["rows"]) == ('{"watts":400}', {"readings": 96})
     assert await kinds(home) == [] and results(provider, wait=0.3) == []
 
-    given = await verbs.job_grant(home, {**file, "slots": "at-once"}, person)
+    given = await verbs.job_grant(home, {**file, "slots": "at-once", "example": True}, person)
+    assert "  Example  on your data, today: watts: 400" in person.shown[-1]["job"]["words"]
+    assert "           about as much as a number of 3 digits," in person.shown[-1]["job"]["words"]
     assert person.shown[-1]["job"]["job"] == "evening" and given["runs_allowed"] == 12
     person.answer = "no"
     declined = await verbs.job_run(home, {"grant": given["grant"]}, person)

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 import chez
 from chez.crypto import Kdf
 from chez_sandbox.consent import verbs
+from chez_sandbox.consent.bits import bits_words
 from chez_sandbox.consent.departures import departures
 from chez_sandbox.consent.grants import revoke_grant
 from chez_sandbox.consent.overview import all_grants
-from chez_sandbox.consent.told import bits_words, result_words
+from chez_sandbox.consent.told import example_words, result_words
 from chez_sandbox.runtime.host import Runtime
 from tests.jobs.samples import WHOLE
 from tests.jobs.test_flow import Person
@@ -97,3 +98,10 @@ def test_bits_are_never_said_to_be_less_than_they_are(bits: float) -> None:
         assert number * math.log2(10) >= bits
     else:
         assert number * 8 >= bits
+
+
+def test_an_example_is_told_field_by_field_or_why_there_is_none() -> None:
+    """What a dry run gave is shown by its names; a job that gave nothing says so."""
+    told = example_words({"result": '{"watts":400,"sure":true}', "problem": ""})
+    assert [line.split()[-2:] for line in told] == [["watts:", "400"], ["sure:", "yes"]]
+    assert "gives no result now: too few" in example_words({"result": None, "problem": "too few"})[0]

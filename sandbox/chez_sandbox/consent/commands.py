@@ -98,6 +98,7 @@ def _preview(shown: dict[str, Any]) -> list[str]:
 @click.option("--hold", type=int, metavar="HOURS", help="Release them by themselves unless withdrawn for so long.")
 @click.option("--leaves", type=click.Choice(list(STEPS)), default="hour", show_default=True,
               help="When messages leave: at a fixed time of each hour or day; at once tells how long a run took.")
+@click.option("--example", is_flag=True, help="First run it on your data, and show what would leave. Nothing does.")
 @click.option("--yes", is_flag=True, help="Grant without asking (for scripts).")
 @click.pass_context
 def grant(
@@ -111,6 +112,7 @@ def grant(
     within_the_grant: bool,
     hold: int | None,
     leaves: str,
+    example: bool,
     yes: bool,
 ) -> None:
     """Allow a job to run on your data, or less than it asks for; shows what it is first, and asks."""
@@ -132,6 +134,7 @@ def grant(
             "bits": bits,
             "drop": drop,
             "windows": windows,
+            "example": example,
             "review": "hold" if hold is not None else "within-the-grant" if within_the_grant else "show-me-first",
             "slots": leaves,
             "hold_hours": hold or 0,

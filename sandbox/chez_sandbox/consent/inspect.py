@@ -12,6 +12,7 @@ from mnemonic import Mnemonic
 
 from chez.crypto import hash_fields
 from chez_sandbox.bundle import Bundle
+from chez_sandbox.consent.bits import bits_words
 from chez_sandbox.manifest import Read, Window
 from chez_sandbox.release.release import message_size
 from chez_sandbox.release.types import (
@@ -163,6 +164,7 @@ def plain_words(shown: dict[str, Any]) -> list[str]:
         lines.append(f"  {'Leaves' if not number else '':8} {line}")
     lines += [
         f"           or only that there is no result: at most {leaves['bits']} bits a run,",
+        f"           about as much as {bits_words(leaves['bits'])},",
         f"           always as one sealed message of {leaves['message_bytes']} bytes",
         f"  When     {shown['when']}",
         *(["           (no job starts by itself: nothing runs that you did not start)"] if _asks(shown) else []),

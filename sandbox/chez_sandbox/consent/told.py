@@ -1,14 +1,14 @@
 """The words in which a person is told of grants (`chez grants`) and of what left (`chez left`)."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from chez_sandbox.consent.bits import bits_words
 from chez_sandbox.consent.departures import Left
 from chez_sandbox.consent.diary import NONE
 
-__all__ = ("bits_words", "grant_words", "left_words", "result_words", "spent_words")
+__all__ = ("example_words", "grant_words", "left_words", "result_words", "spent_words")
 
 SHORT: Final = 8
 """Characters of a grant's id that are shown: what commands take as its beginning."""
@@ -28,23 +28,6 @@ _REVIEWS: Final[Mapping[str, str]] = {
     "within-the-grant": "results leave unseen",
     "hold": "results leave unseen, after {hours} h in which you may withdraw them",
 }
-
-
-def bits_words(bits: float) -> str:
-    """What so many bits are about as much as; never said to be less than they are.
-
-    A decimal digit carries log2(10) bits, a character of eight bits eight.
-    """
-    if bits <= 0:
-        return "nothing"
-    if bits <= 1:
-        return "a yes or no"
-    digits = math.ceil(bits / math.log2(10))
-    if digits == 1:
-        return "one digit"
-    if digits <= 20:
-        return f"a number of {digits} digits"
-    return f"{math.ceil(bits / 8):,} characters of text"
 
 
 def grant_words(one: Mapping[str, Any]) -> list[str]:
@@ -70,6 +53,14 @@ def grant_words(one: Mapping[str, Any]) -> list[str]:
 
 def _runs(number: int) -> str:
     return "1 run" if number == 1 else f"{number:,} runs"
+
+
+def example_words(tried: Mapping[str, Any]) -> list[str]:
+    """The lines of the screen before granting that say what a dry run on the person's own data gave."""
+    if tried["result"] is None:
+        return [f"  Example  on your data it gives no result now: {tried['problem']}"]
+    head = ("  Example  on your data, today: ", "                                 ")
+    return [f"{head[min(number, 1)]}{line}" for number, line in enumerate(result_words(tried["result"]))]
 
 
 def left_words(lefts: Sequence[Left], here: str) -> list[str]:

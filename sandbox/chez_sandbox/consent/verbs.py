@@ -11,14 +11,13 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
-from msgspec import Meta
 
 from chez.agent.ui import Ui
 from chez.agent.verbs import Verb
-from chez.errors import InvalidValue, NotAllowed
+from chez.errors import NotAllowed
 from chez_sandbox.bundle import Bundle, open_bundle
 from chez_sandbox.consent.accounts import Ceilings, provider_account
 from chez_sandbox.consent.delivery import Delivery, deliver
@@ -27,19 +26,19 @@ from chez_sandbox.consent.diary import SENTENCES
 from chez_sandbox.consent.difference import news_words
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.export import export_consents
-from chez_sandbox.consent.grants import Review, grant_job, list_grants, load_grant, revoke_grant
+from chez_sandbox.consent.grants import grant_job, list_grants, load_grant, revoke_grant
 from chez_sandbox.consent.inspect import describe, plain_words
 from chez_sandbox.consent.leaving import leavings
-from chez_sandbox.consent.narrowing import narrowed_words, read_narrowing
+from chez_sandbox.consent.narrowing import Narrowing, narrowed_words, read_narrowing
 from chez_sandbox.consent.overview import all_grants, listed, told_in_all
+from chez_sandbox.consent.params import OfBundle, OfGrant, OfId, OfNarrowed, OfRun, Params, read_params
 from chez_sandbox.consent.pausing import pause_grant, resume_grant
 from chez_sandbox.consent.refusals import refuse_job
 from chez_sandbox.consent.run import Departure, GrantedRun, authorise, settle_all, withdraw, withdraw_revoked
 from chez_sandbox.consent.scope import granted_tables
 from chez_sandbox.consent.sender import sender
-from chez_sandbox.consent.slots import Slots
 from chez_sandbox.consent.stopping import unless_revoked
-from chez_sandbox.consent.told import grant_words, left_words, spent_words
+from chez_sandbox.consent.told import example_words, grant_words, left_words, spent_words
 from chez_sandbox.job_errors import GrantEnded
 from chez_sandbox.release.release import message_size
 from chez_sandbox.runtime.host import Runtime, doctor
@@ -55,46 +54,6 @@ P = TypeVar("P", bound=msgspec.Struct)
 YES: Final = frozenset({"y", "yes", "o", "oui"})
 
 
-class _Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Parameters of a verb; a wrong or unknown one is named in the error."""
-
-
-class _Bundle(_Params, frozen=True, kw_only=True):
-    bundle: bytes
-
-
-class _Narrowed(_Bundle, frozen=True, kw_only=True):
-    drop: Annotated[list[str], Meta(max_length=1024)] = []
-    """Fields to leave out, each "collection.field"."""
-    windows: Annotated[list[str], Meta(max_length=16)] = []
-    """Shorter windows, each "collection=steps"."""
-
-
-class _Grant(_Narrowed, frozen=True, kw_only=True):
-    days: Annotated[int, Meta(ge=0, le=3660)] = 365
-    runs: int | None = None
-    bits: float | None = None
-    review: Review = "show-me-first"
-    slots: Slots = "hour"
-    hold_hours: int = 0
-
-
-class _Id(_Params, frozen=True, kw_only=True):
-    grant: Annotated[str, Meta(min_length=1, max_length=64)]
-
-
-class _Run(_Id, frozen=True, kw_only=True):
-    answers: bool = True
-    """Whether somebody is there to answer; else a run that would ask does not start."""
-
-
-def _read(params: Mapping[str, Any], kind: type[P]) -> P:
-    try:
-        return msgspec.convert(params, kind)
-    except msgspec.ValidationError as error:
-        raise InvalidValue(f"wrong parameters: {error}") from None
-
-
 @asynccontextmanager
 async def _runtime(home: "Home", ui: Ui) -> "AsyncIterator[Runtime]":
     """The home's one sandbox: made for its first job, ended when the home closes."""
@@ -106,7 +65,7 @@ async def _runtime(home: "Home", ui: Ui) -> "AsyncIterator[Runtime]":
 
 async def job_inspect(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Verify a bundle and describe it; nothing runs."""
-    return _described(open_bundle(_read(params, _Bundle).bundle))
+    return _described(open_bundle(read_params(params, OfBundle).bundle))
 
 
 def _described(bundle: Bundle) -> dict[str, Any]:
@@ -116,9 +75,13 @@ def _described(bundle: Bundle) -> dict[str, Any]:
 
 async def job_dry_run(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Run a job on the person's data and show what would leave. Nothing leaves, nothing is spent."""
-    asked, today = _read(params, _Narrowed), date.today()
+    asked = read_params(params, OfNarrowed)
     bundle = open_bundle(asked.bundle)
-    narrowing = read_narrowing(bundle.manifest, asked.drop, asked.windows)
+    return await _tried(home, bundle, read_narrowing(bundle.manifest, asked.drop, asked.windows), ui)
+
+
+async def _tried(home: "Home", bundle: Bundle, narrowing: Narrowing, ui: Ui) -> dict[str, Any]:
+    today = date.today()
     tables = await granted_tables(home, bundle.manifest, today, narrowing)
     async with _runtime(home, ui) as runtime, _progress(ui, "dry run") as progress:
         execution = await execute(runtime, bundle, tables, bundle.hash, today.isoformat(), progress)
@@ -141,11 +104,14 @@ def _previewed(bundle: Bundle, execution: Execution) -> dict[str, Any]:
 
 async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Show a job, ask, and record the person's consent, or that they said no."""
-    asked = _read(params, _Grant)
+    asked = read_params(params, OfGrant)
     bundle = open_bundle(asked.bundle)
     narrowing, described = read_narrowing(bundle.manifest, asked.drop, asked.windows), _described(bundle)
     described["words"] += [f"  Less     {line}" for line in narrowed_words(bundle.manifest, narrowing)]
     described["words"] += news_words(await list_grants(home), bundle)
+    if asked.example:
+        described["example"] = await _tried(home, bundle, narrowing, ui)
+        described["words"] += example_words(described["example"])
     await ui.show({"job": described})
     if (await ui.ask("Grant this? [y/N]", default="n")).strip().lower() not in YES:
         await refuse_job(home, bundle)
@@ -169,7 +135,7 @@ async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 async def job_run(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Run a granted job, show what would leave, ask, and let it leave (or "none")."""
-    asked, today = _read(params, _Run), date.today()
+    asked, today = read_params(params, OfRun), date.today()
     if not asked.answers and (await load_grant(home, asked.grant)).grant.review == "show-me-first":
         raise NotAllowed(
             "a person must see the result of this grant before it leaves", "run this at a terminal, or see --yes"
@@ -226,7 +192,7 @@ def _told(delivery: Delivery) -> dict[str, Any]:
 
 async def job_send(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Send the messages whose time has come."""
-    _read(params, _Params)
+    read_params(params, Params)
     return _told(await _deliver(home))
 
 
@@ -245,7 +211,7 @@ async def _send_due(home: "Home") -> Delivery:
 
 async def job_list(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """The grants, with what each has used."""
-    _read(params, _Params)
+    read_params(params, Params)
     runs = [receipt.body["grant"] for receipt in await home.journal.receipts("run")]
     return [
         listed(granted, runs.count(granted.grant.id), await home.journal.spent(f"grant:{granted.grant.id}"))
@@ -255,7 +221,7 @@ async def job_list(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 async def job_grants(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Every grant there ever was, damaged ones included, with its state today; and the words for it."""
-    _read(params, _Params)
+    read_params(params, Params)
     grants = await all_grants(home, date.today())
     words = [line for one in grants for line in grant_words(one)]
     return {"grants": grants, "words": words or ["You granted nothing to any provider."]}
@@ -263,7 +229,7 @@ async def job_grants(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 async def job_left(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Everything that ever left by this home, with the exact bytes (hexadecimal), and the words for it."""
-    _read(params, _Params)
+    read_params(params, Params)
     lefts = await departures(home)
     rows = [{**asdict(left), "message": left.message.hex(), "sha256": left.sha256} for left in lefts]
     spent = await told_in_all(home, lefts)
@@ -272,13 +238,13 @@ async def job_left(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 async def job_export_consents(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Grants, refusals and departures as one signed JSON-LD document."""
-    _read(params, _Params)
+    read_params(params, Params)
     return await export_consents(home, _now(), date.today())
 
 
 async def job_show_left(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Everything that ever left this device for a provider, or will, with the exact bytes."""
-    _read(params, _Params)
+    read_params(params, Params)
     messages = [one for one in await home.transaction(leavings) if one.receipt.body["message"]]
     left = [message.receipt for message in messages]
     rows = [
@@ -312,26 +278,26 @@ async def job_show_left(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 async def job_withdraw(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Have the results of a grant that are still here leave as "none", at their time."""
-    made = await withdraw(home, _read(params, _Id).grant)
+    made = await withdraw(home, read_params(params, OfId).grant)
     return {"grant": made[0].grant, "withdrawn": [one.sequence for one in made]}
 
 
 async def job_revoke(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """End a grant for good; a run in progress, and a result that is still here, then leave "none"."""
-    grant = await revoke_grant(home, _read(params, _Id).grant)
+    grant = await revoke_grant(home, read_params(params, OfId).grant)
     await withdraw_revoked(home)
     return {"grant": grant.id, "job": grant.job, "revoked": True}
 
 
 async def job_pause(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Let a grant run nothing until it is resumed."""
-    grant = await pause_grant(home, _read(params, _Id).grant, pause=secrets.token_bytes(16), now=_now())
+    grant = await pause_grant(home, read_params(params, OfId).grant, pause=secrets.token_bytes(16), now=_now())
     return {"grant": grant.id, "job": grant.job, "paused": True}
 
 
 async def job_resume(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Let a paused grant run again, on the device that runs it."""
-    grant = await resume_grant(home, _read(params, _Id).grant, now=_now())
+    grant = await resume_grant(home, read_params(params, OfId).grant, now=_now())
     return {"grant": grant.id, "job": grant.job, "paused": False}
 
 
@@ -341,13 +307,13 @@ def _now() -> str:
 
 async def job_show_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """What a grant was given for, as it was shown."""
-    granted = await load_grant(home, _read(params, _Id).grant)
+    granted = await load_grant(home, read_params(params, OfId).grant)
     return {**_described(granted.bundle), "grant": granted.grant.id, "revoked": granted.revoked}
 
 
 async def job_doctor(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Which walls stand around a job on this machine."""
-    _read(params, _Params)
+    read_params(params, Params)
     async with _runtime(home, ui) as runtime:
         return {"walls": list(await doctor(runtime)), "runtime": await runtime.runtime_hash()}
 

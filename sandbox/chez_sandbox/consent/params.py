@@ -1,0 +1,68 @@
+"""The parameters of the verbs of jobs: closed, typed, checked before anything is done."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from chez.errors import InvalidValue
+from chez_sandbox.consent.grants import Review
+from chez_sandbox.consent.slots import Slots
+
+__all__ = ("OfBundle", "OfGrant", "OfId", "OfNarrowed", "OfRun", "Params", "read_params")
+
+P = TypeVar("P", bound=msgspec.Struct)
+
+
+class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Parameters of a verb; a wrong or unknown one is named in the error."""
+
+
+class OfBundle(Params, frozen=True, kw_only=True):
+    """A job's file, as bytes."""
+
+    bundle: bytes
+
+
+class OfNarrowed(OfBundle, frozen=True, kw_only=True):
+    """A job's file, and what to take away of what it asks for."""
+
+    drop: Annotated[list[str], Meta(max_length=1024)] = []
+    """Fields to leave out, each "collection.field"."""
+    windows: Annotated[list[str], Meta(max_length=16)] = []
+    """Shorter windows, each "collection=steps"."""
+
+
+class OfGrant(OfNarrowed, frozen=True, kw_only=True):
+    """What a person grants."""
+
+    example: bool = False
+    """Whether to run the job first and show what would leave."""
+    days: Annotated[int, Meta(ge=0, le=3660)] = 365
+    runs: int | None = None
+    bits: float | None = None
+    review: Review = "show-me-first"
+    slots: Slots = "hour"
+    hold_hours: int = 0
+
+
+class OfId(Params, frozen=True, kw_only=True):
+    """A grant, by a beginning of its id."""
+
+    grant: Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class OfRun(OfId, frozen=True, kw_only=True):
+    """A grant to run."""
+
+    answers: bool = True
+    """Whether somebody is there to answer; else a run that would ask does not start."""
+
+
+def read_params(params: Mapping[str, Any], kind: type[P]) -> P:
+    """The parameters of a verb; raises `InvalidValue` naming what is wrong."""
+    try:
+        return msgspec.convert(params, kind)
+    except msgspec.ValidationError as error:
+        raise InvalidValue(f"wrong parameters: {error}") from None
