@@ -40,6 +40,7 @@ def test_twice_as_many_devices_need_twice_as_much() -> None:
     assert twice.stored_tb == pytest.approx(2 * once.stored_tb) and abs(twice.processes - 2 * once.processes) <= 2
 
 
+@pytest.mark.slow
 def test_the_page_tells_what_a_session_found() -> None:
     """Each constant on the page is the results' own; one that is missing is named."""
     def figure(value: float, **peers: list[float]) -> Result:

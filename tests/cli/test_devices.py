@@ -140,6 +140,7 @@ def test_a_copied_home_says_so_instead_of_forking(chez: Chez, relay: str, tmp_pa
         copy.end()
 
 
+@pytest.mark.slow
 def test_a_restored_home_that_wrote_nothing_new_is_told_too(chez: Chez, relay: str, tmp_path: Path) -> None:
     """A folder restored from yesterday finds its own later entries at the relay, and stops before it writes."""
     chez.run("relay", relay)

@@ -25,6 +25,7 @@ def apart(tmp_path: Path, fresh_pair: tuple[Path, int]) -> Iterator[tuple[Chez, 
     phone.end()
 
 
+@pytest.mark.slow
 def test_two_owners_meet_and_have_each_others_records(apart: tuple[Chez, Chez]) -> None:
     """Turned on and up, two devices in one network have what either wrote, and say in plain words that they met."""
     for device, id in zip(apart, ("of laptop", "of phone"), strict=True):

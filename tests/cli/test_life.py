@@ -76,6 +76,7 @@ def test_what_can_be_wrong_with_opening(chez: Chez, tmp_path: Path) -> None:
     assert "chmod 600" in Chez(chez.home, wrong).run("ls").stderr
 
 
+@pytest.mark.slow
 def test_every_damaged_file_is_a_typed_error(chez: Chez, tmp_path: Path) -> None:
     """Whichever file of a home is cut, emptied or flipped: noticed, and told in one line, and never a wrong answer."""
     chez.run("put", "notes", "a", "n=1")

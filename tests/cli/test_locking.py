@@ -81,6 +81,7 @@ def test_a_locked_owner_ends_when_told(chez: Chez, how: str) -> None:
     assert chez.run("status")
 
 
+@pytest.mark.slow
 def test_use_keeps_it_open(chez: Chez) -> None:
     """A command under way is use for as long as it takes: a pairing that waits for its device is not cut off."""
     up(chez)

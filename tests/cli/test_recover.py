@@ -51,6 +51,7 @@ def test_everything_comes_back_from_a_pipe(laptop: tuple[Chez, str], new: Chez, 
     assert again["code"] == "HomeExists"
 
 
+@pytest.mark.slow
 def test_shares_bring_it_back_and_the_others_go(laptop: tuple[Chez, str], new: Chez, relay: str,
                                                 tmp_path: Path) -> None:
     """Two of three shares in files, all other devices expelled: the old one is out."""
@@ -107,6 +108,7 @@ def test_what_cannot_be_is_told_before_anything_is_made(laptop: tuple[Chez, str]
     assert not new.home.exists()
 
 
+@pytest.mark.slow
 def test_a_device_that_is_left_takes_the_spaces_back(laptop: tuple[Chez, str], new: Chez, relay: str,
                                                      tmp_path: Path) -> None:
     """Another device took this one out: by the words it is out itself, and the next machine gets everything back."""

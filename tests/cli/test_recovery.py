@@ -91,6 +91,7 @@ def words(empty: Chez, tmp_path: Path) -> Path:
     return tmp_path / "words"
 
 
+@pytest.mark.slow
 def test_words_are_split_combined_and_printed(empty: Chez, words: Path, tmp_path: Path) -> None:
     """Shares of this home's words give them back, shown or in a private file; pages are private and new."""
     phrase = words.read_text().strip()

@@ -243,10 +243,11 @@ def test_not_ofx() -> None:
 
 
 @pytest.mark.parametrize("filling", [
-    b"<" * 500_000, b"<A>" * 150_000, b"x" * 4_000_000, b"<![CDATA[" * 100_000, b"<!--" * 200_000,
-    b"<A" * 200_000, b"</A>" * 150_000, b"<STMTTRN>" * 50_000, b"\n" * 2_000_000,
+    b"<" * 500_000, b"<A>" * 150_000, b"x" * 4_000_000, b"<!--" * 200_000, b"\n" * 2_000_000,
     b"<NAME>" + b"&amp;" * 500_000,
-    b"<STATUS>" * 60_000 + b"</STATUS>" * 60_000,
+    *(pytest.param(filling, marks=pytest.mark.slow) for filling in (
+        b"<![CDATA[" * 100_000, b"<A" * 200_000, b"</A>" * 150_000, b"<STMTTRN>" * 50_000,
+        b"<STATUS>" * 60_000 + b"</STATUS>" * 60_000)),
 ], ids=lambda value: value[:9].decode().strip() or "newlines")
 def test_hostile_filling_is_bounded(filling: bytes) -> None:
     """Megabytes of one pattern inside a transaction end soon; what stands around it is read."""

@@ -209,7 +209,7 @@ async def mended_after(home: Path, page: int, before: dict[tuple[str, str], Any]
     return mended
 
 
-@pytest.mark.parametrize("part", range(6))
+@pytest.mark.parametrize("part", [0, 2, 4, *(pytest.param(part, marks=pytest.mark.slow) for part in (1, 3, 5))])
 async def test_a_damaged_page(home: Path, part: int) -> None:
     """One page anywhere: that page's records at the most, none that is in an entry, and the rest goes on."""
     before = await held(home)
@@ -247,7 +247,7 @@ async def test_every_page(template: Path, tmp_path: Path) -> None:
     assert any(one is not None and one.renewed for one in outcomes)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
 async def test_random_pages(home: Path, seed: int) -> None:
     """Several pages at once, anywhere but the first: a sound home or a typed error, and the old file is still there."""
     random = Random(seed)

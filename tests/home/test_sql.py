@@ -215,6 +215,7 @@ asyncio.run(main(sys.argv[1], sys.argv[2:]))
 """
 
 
+@pytest.mark.slow
 async def test_one_step_makes_no_gigabyte(path: Path) -> None:
     """No single function, nest of them, row or answer makes a process outgrow the ceiling, and writing goes on."""
     ran = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", GROWTH, str(path), *ONE_STEP],

@@ -78,6 +78,7 @@ async def test_who_has_no_packet_or_was_taken_out_is_told(tmp_path: Path, server
             await outsider.look()
 
 
+@pytest.mark.slow
 async def test_a_relay_that_alters_what_it_has_is_named(tmp_path: Path) -> None:
     """A log cut short behind new keys, entries left out, a packet of before, of others, and of nobody."""
     async with proxy() as front:

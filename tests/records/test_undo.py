@@ -120,6 +120,7 @@ edits = st.lists(st.tuples(st.booleans(), st.dictionaries(st.sampled_from("abcd"
                            st.booleans()), max_size=8)
 
 
+@pytest.mark.slow
 @given(edits, st.integers(1, 4))
 @settings(max_examples=100, deadline=None)
 def test_a_field_that_somebody_else_set_is_left(plan: list[tuple[bool, dict[str, int], bool]], times: int) -> None:

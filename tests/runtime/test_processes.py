@@ -120,6 +120,7 @@ async def test_no_process_is_left(runtime: Runtime) -> None:
     assert workers() <= before
 
 
+@pytest.mark.slow
 async def test_a_worker_that_ignores_its_time_is_killed(runtime: Runtime) -> None:
     """A stopped worker can't end itself; the parent's clock does, and the outcome is TIME."""
     before, ends = workers(), []
