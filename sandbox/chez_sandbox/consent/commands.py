@@ -1,6 +1,7 @@
 """`chez job`: what a person does with jobs, on the command line."""
 
 import base64
+import os
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,7 @@ from chez.cli.context import settings
 from chez.cli.terminal import json_line, say, table, when
 from chez.errors import InvalidValue, NotFound
 from chez_sandbox.bundle import MAX_BUNDLE
+from chez_sandbox.consent.catalogue import Language, language_of
 from chez_sandbox.consent.slots import STEPS
 
 __all__ = ("job",)
@@ -19,6 +21,8 @@ __all__ = ("job",)
 BUNDLE: Final = click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False))
 
 AGAIN: Final = "That was before: over the same window nothing runs, leaves or is debited again."
+LANGUAGE: Final = click.option("--language", type=click.Choice(["en", "fr"]),
+                               help="Of the screen (default: by your locale).")  # fmt: skip
 DROP: Final = click.option("--drop-field", "drop", multiple=True, metavar="COLLECTION.FIELD",
                            help="Leave this field out: the job sees nothing there.")  # fmt: skip
 WINDOW: Final = click.option("--window", "windows", multiple=True, metavar="COLLECTION=NUMBER",
@@ -28,6 +32,12 @@ WINDOW: Final = click.option("--window", "windows", multiple=True, metavar="COLL
 @click.group()
 def job() -> None:
     """Services that come to your data: look at them, try them, grant, run, revoke."""
+
+
+def _spoken() -> Language:
+    """The language of the terminal that asks; the owner of a home may run under another locale."""
+    names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    return language_of(next(filter(None, names), ""))
 
 
 def _bundle(path: Path) -> bytes:
@@ -49,10 +59,11 @@ def _answer(ctx: click.Context, done: Any, words: list[str]) -> None:
 
 @job.command()
 @BUNDLE
+@LANGUAGE
 @click.pass_context
-def inspect(ctx: click.Context, bundle: Path) -> None:
+def inspect(ctx: click.Context, bundle: Path, language: Language | None) -> None:
     """Show who asks, why, what is read and what can leave. Nothing runs."""
-    shown = call(ctx, "job-inspect", {"bundle": _bundle(bundle)})
+    shown = call(ctx, "job-inspect", {"bundle": _bundle(bundle), "language": language or _spoken()})
     _answer(ctx, {key: value for key, value in shown.items() if key != "words"}, shown["words"])
 
 
@@ -98,6 +109,7 @@ def _preview(shown: dict[str, Any]) -> list[str]:
 @click.option("--hold", type=int, metavar="HOURS", help="Release them by themselves unless withdrawn for so long.")
 @click.option("--leaves", type=click.Choice(list(STEPS)), default="hour", show_default=True,
               help="When messages leave: at a fixed time of each hour or day; at once tells how long a run took.")
+@LANGUAGE
 @click.option("--example", is_flag=True, help="First run it on your data, and show what would leave. Nothing does.")
 @click.option("--yes", is_flag=True, help="Grant without asking (for scripts).")
 @click.pass_context
@@ -112,6 +124,7 @@ def grant(
     within_the_grant: bool,
     hold: int | None,
     leaves: str,
+    language: Language | None,
     example: bool,
     yes: bool,
 ) -> None:
@@ -135,6 +148,7 @@ def grant(
             "drop": drop,
             "windows": windows,
             "example": example,
+            "language": language or _spoken(),
             "review": "hold" if hold is not None else "within-the-grant" if within_the_grant else "show-me-first",
             "slots": leaves,
             "hold_hours": hold or 0,

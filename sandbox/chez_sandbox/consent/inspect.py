@@ -6,13 +6,14 @@ and the purpose, which are shown as such.
 
 import textwrap
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from mnemonic import Mnemonic
 
 from chez.crypto import hash_fields
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.bits import bits_words
+from chez_sandbox.consent.catalogue import Language, phrase
 from chez_sandbox.manifest import Read, Window
 from chez_sandbox.release.release import message_size
 from chez_sandbox.release.types import (
@@ -36,7 +37,7 @@ def fingerprint(key: str) -> str:
     return " ".join(words[(number >> 11 * place) % 2048] for place in range(6))
 
 
-def describe(bundle: Bundle) -> dict[str, Any]:
+def describe(bundle: Bundle, language: Language = "en") -> dict[str, Any]:
     """Everything about a job, JSON-able: for `--json`, and for `plain_words`."""
     manifest, provider = bundle.manifest, bundle.manifest.provider
     return {
@@ -56,10 +57,10 @@ def describe(bundle: Bundle) -> dict[str, Any]:
             "plain": manifest.purpose.plain,
             "lawful_basis": manifest.purpose.lawful_basis,
         },
-        "reads": [_read(read) for read in manifest.reads],
+        "reads": [_read(read, language) for read in manifest.reads],
         "parameters": manifest.parameters,
         "leaves": {
-            "what": _leaves(manifest.schema.root, "the result"),
+            "what": _leaves(manifest.schema.root, phrase(language, "type.result"), language),
             "results": str(manifest.schema.count),
             "bits": round(manifest.schema.bits, 2),
             "message_bytes": message_size(manifest.schema),
@@ -71,7 +72,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         },
         "budget": {"runs": manifest.budget.runs, "bits": manifest.budget.bits},
         "schedule": manifest.schedule,
-        "when": _WHEN[manifest.schedule],
+        "when": phrase(language, f"when.{manifest.schedule}"),
         "starts_by_itself": False,
         "retention_days": manifest.retention_days,
         "review": manifest.review,
@@ -82,13 +83,13 @@ def describe(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _read(read: Read) -> dict[str, Any]:
+def _read(read: Read, language: Language) -> dict[str, Any]:
     return {
         "collection": read.collection,
         "fields": list(read.fields),
         "spaces": read.spaces,
         "only": [f"{f.field} {f.op} {_value_words(f.value)}" for f in read.where],
-        "window": "all there are" if read.window is None else _window(read.window),
+        "window": phrase(language, "window.all") if read.window is None else _window(read.window, language),
         "min_rows": read.min_rows,
     }
 
@@ -97,84 +98,90 @@ def _value_words(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _window(window: Window) -> str:
-    steps = f"{window.last} whole {window.grid}s" if window.last > 1 else f"one whole {window.grid}"
-    end = "being over on the day of the run" if window.until == "run-date" else "complete by the newest row"
-    zone = "" if window.zone == "local" else f", as days go in {window.zone}"
-    return f"{steps} by {window.field}, the last one {end}{zone}"
+def _window(window: Window, language: Language) -> str:
+    name = f"window.{window.grid}" if window.last > 1 else f"window.one-{window.grid}"
+    steps = phrase(language, name, last=window.last)
+    zone = "" if window.zone == "local" else phrase(language, "window.zone", zone=window.zone)
+    return phrase(language, f"window.{window.until}", steps=steps, field=window.field) + zone
 
 
-_WHEN: Final[Mapping[str, str]] = {
-    "manual": "whenever you start it",
-    "once": "once, when you start it",
-    "daily": "when you start it; it asks to run every day",
-    "weekly": "when you start it; it asks to run every week",
-    "on-new-data": "when you start it; it asks to run when there is new data",
-}
-"""No schedule is run by itself yet: whoever consents is told so, and starts each run."""
-
-
-def _leaves(kind: Type, name: str) -> list[str]:
+def _leaves(kind: Type, name: str, language: Language) -> list[str]:
     if isinstance(kind, ObjectType):
-        return [line for field, inner in kind.fields for line in _leaves(inner, field)]
-    return [f"{name}: {_type_words(kind)}"]
+        return [line for field, inner in kind.fields for line in _leaves(inner, field, language)]
+    return [phrase(language, "type.line", name=name, what=_type_words(kind, language))]
 
 
-def _type_words(kind: Type) -> str:
+def _type_words(kind: Type, language: Language) -> str:
     match kind:
         case NumberType():
-            low, high = kind.text(kind.low), kind.text(kind.high)
-            step = "" if kind.step == 1 else f", rounded to {kind.step}"
-            return f"a number from {low} to {high}{step}"
+            said = phrase(language, "type.number", low=kind.text(kind.low), high=kind.text(kind.high))
+            return said if kind.step == 1 else said + phrase(language, "type.step", step=kind.step)
         case EnumType():
-            return "one of " + ", ".join(kind.values)
+            return phrase(language, "type.enum", values=", ".join(kind.values))
         case BooleanType():
-            return "yes or no"
+            return phrase(language, "type.boolean")
         case NullType():
-            return "nothing"
+            return phrase(language, "type.null")
         case NullableType():
-            return f"{_type_words(kind.kind)}, or nothing"
+            return phrase(language, "type.nullable", what=_type_words(kind.kind, language))
         case ArrayType():
-            return f"a list of {kind.least} to {kind.most}, each: {_type_words(kind.items)}"
+            what = _type_words(kind.items, language)
+            return phrase(language, "type.array", least=kind.least, most=kind.most, what=what)
         case ObjectType():
-            return "{" + "; ".join(f"{field}: {_type_words(inner)}" for field, inner in kind.fields) + "}"
+            inside = (
+                phrase(language, "type.line", name=field, what=_type_words(inner, language))
+                for field, inner in kind.fields
+            )
+            return "{" + "; ".join(inside) + "}"
     raise TypeError(kind)
 
 
-def plain_words(shown: dict[str, Any]) -> list[str]:
-    """The lines of the consent screen, in English."""
-    provider, leaves, budget = shown["provider"], shown["leaves"], shown["budget"]
+def plain_words(shown: dict[str, Any], language: Language = "en") -> list[str]:
+    """The lines of the consent screen; `shown` is what `describe` gave in the same language."""
+    provider, leaves, budget, purpose = (shown[key] for key in ("provider", "leaves", "budget", "purpose"))
+
+    def say(key: str, **values: Any) -> str:
+        return phrase(language, key, **values)
+
+    def line(head: str, text: str) -> str:
+        return f"  {say(head) if head else '':8} {text}"
+
     lines = [
-        f"{shown['name']} (job {shown['job']}, version {shown['version']})",
-        f"  Who      {provider['name']}, {provider['domain']}, {provider['contact']}",
-        f"           key in words: {provider['fingerprint']}",
-        *_wrapped("Why", shown["purpose"]["plain"]),
-        f"           ({shown['purpose']['term']}; lawful basis {shown['purpose']['lawful_basis']})",
+        say("title", name=shown["name"], job=shown["job"], version=shown["version"]),
+        line("head.who", f"{provider['name']}, {provider['domain']}, {provider['contact']}"),
+        line("", say("key", words=provider["fingerprint"])),
+        *_wrapped(say("head.why"), purpose["plain"]),
+        line("", say("basis", term=purpose["term"], basis=purpose["lawful_basis"])),
     ]
     for number, read in enumerate(shown["reads"]):
-        lines.append(f"  {'Reads' if not number else '':8} {read['collection']}: {', '.join(read['fields'])}")
-        if read["only"]:
-            lines.append(f"           only rows where {' and '.join(read['only'])}")
-        lines.append(f"           {read['window']}")
-        if read["spaces"] == "all":
-            lines.append("           of all your spaces, with what others share with you")
-        if read["min_rows"]:
-            lines.append(f"           not at all when these are fewer than {read['min_rows']} rows")
-    for number, line in enumerate(leaves["what"]):
-        lines.append(f"  {'Leaves' if not number else '':8} {line}")
-    lines += [
-        f"           or only that there is no result: at most {leaves['bits']} bits a run,",
-        f"           about as much as {bits_words(leaves['bits'])},",
-        f"           always as one sealed message of {leaves['message_bytes']} bytes",
-        f"  When     {shown['when']}",
-        *(["           (no job starts by itself: nothing runs that you did not start)"] if _asks(shown) else []),
-        f"  How much at most {budget['runs']} runs, {budget['bits']:g} bits in all",
-        f"  Kept     {shown['retention_days']} days by the provider (its promise)",
-        f"  Runs as  {shown['kind']} code of {shown['code_bytes']} bytes without files, network or clock,",
-        f"           at most {shown['limits']['seconds']:g} s and {shown['limits']['memory_mib']} MiB",
-        f"  Bundle   {shown['bundle']}",
+        lines.append(line("" if number else "head.reads", f"{read['collection']}: {', '.join(read['fields'])}"))
+        lines += [line("", text) for text in _scope_words(read, language)]
+    lines += [line("" if number else "head.leaves", what) for number, what in enumerate(leaves["what"])]
+    limits = shown["limits"]
+    return [
+        *lines,
+        line("", say("none", bits=leaves["bits"])),
+        line("", say("about", what=bits_words(leaves["bits"], language))),
+        line("", say("message", bytes=leaves["message_bytes"])),
+        line("head.when", shown["when"]),
+        *([line("", say("not-alone"))] if _asks(shown) else []),
+        line("head.much", say("budget", runs=budget["runs"], bits=f"{budget['bits']:g}")),
+        line("head.kept", say("kept", days=shown["retention_days"])),
+        line("head.runs", say("code", kind=shown["kind"], bytes=shown["code_bytes"])),
+        line("", say("limits", seconds=f"{limits['seconds']:g}", memory=limits["memory_mib"])),
+        line("head.bundle", shown["bundle"]),
     ]
-    return lines
+
+
+def _scope_words(read: Mapping[str, Any], language: Language) -> list[str]:
+    """What rows of a collection are read."""
+    conditions = phrase(language, "and").join(read["only"])
+    return [
+        *([phrase(language, "only", conditions=conditions)] if read["only"] else []),
+        read["window"],
+        *([phrase(language, "spaces")] if read["spaces"] == "all" else []),
+        *([phrase(language, "least", rows=read["min_rows"])] if read["min_rows"] else []),
+    ]
 
 
 def _asks(shown: dict[str, Any]) -> bool:

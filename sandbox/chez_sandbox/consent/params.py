@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from chez.errors import InvalidValue
+from chez_sandbox.consent.catalogue import Language
 from chez_sandbox.consent.grants import Review
 from chez_sandbox.consent.slots import Slots
 
@@ -23,6 +24,8 @@ class OfBundle(Params, frozen=True, kw_only=True):
     """A job's file, as bytes."""
 
     bundle: bytes
+    language: Language = "en"
+    """In which it is described."""
 
 
 class OfNarrowed(OfBundle, frozen=True, kw_only=True):

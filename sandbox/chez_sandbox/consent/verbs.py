@@ -20,6 +20,7 @@ from chez.agent.verbs import Verb
 from chez.errors import NotAllowed
 from chez_sandbox.bundle import Bundle, open_bundle
 from chez_sandbox.consent.accounts import Ceilings, provider_account
+from chez_sandbox.consent.catalogue import Language
 from chez_sandbox.consent.delivery import Delivery, deliver
 from chez_sandbox.consent.departures import departures
 from chez_sandbox.consent.diary import SENTENCES
@@ -65,12 +66,13 @@ async def _runtime(home: "Home", ui: Ui) -> "AsyncIterator[Runtime]":
 
 async def job_inspect(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Verify a bundle and describe it; nothing runs."""
-    return _described(open_bundle(read_params(params, OfBundle).bundle))
+    asked = read_params(params, OfBundle)
+    return _described(open_bundle(asked.bundle), asked.language)
 
 
-def _described(bundle: Bundle) -> dict[str, Any]:
-    shown = describe(bundle)
-    return {**shown, "words": plain_words(shown)}
+def _described(bundle: Bundle, language: Language = "en") -> dict[str, Any]:
+    shown = describe(bundle, language)
+    return {**shown, "words": plain_words(shown, language)}
 
 
 async def job_dry_run(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -106,7 +108,8 @@ async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Show a job, ask, and record the person's consent, or that they said no."""
     asked = read_params(params, OfGrant)
     bundle = open_bundle(asked.bundle)
-    narrowing, described = read_narrowing(bundle.manifest, asked.drop, asked.windows), _described(bundle)
+    narrowing = read_narrowing(bundle.manifest, asked.drop, asked.windows)
+    described = _described(bundle, asked.language)
     described["words"] += [f"  Less     {line}" for line in narrowed_words(bundle.manifest, narrowing)]
     described["words"] += news_words(await list_grants(home), bundle)
     if asked.example:
