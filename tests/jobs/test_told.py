@@ -48,6 +48,13 @@ async def test_every_grant_is_told_with_its_state(home: chez.Home) -> None:
     assert "Grant 04040404 is damaged, and never runs" in said
 
 
+async def test_a_grant_that_is_over_is_over_on_every_device(home: chez.Home) -> None:
+    """Another device's grant may run there until its last day, and ended after it, here as well."""
+    given = await grant(home, bundle())
+    assert given.state(bytes(32), date(2026, 12, 31), 0) == "elsewhere"
+    assert given.state(bytes(32), date(2027, 1, 1), 0) == "ended"
+
+
 async def test_what_left_is_told_with_its_bytes(home: chez.Home, runtime: Runtime) -> None:
     """A result and a "none" each: to whom, what exactly, in how many bytes, whether it is still here."""
     assert "Nothing ever left" in await words(home, verbs.job_left)

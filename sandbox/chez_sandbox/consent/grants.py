@@ -121,10 +121,10 @@ class Granted:
         """What the grant is worth on a device today, after `done` runs."""
         if self.revoked:
             return "revoked"
-        if self.grant.device != device.hex():
-            return "elsewhere"
         if today.isoformat() > self.grant.until:
             return "ended"
+        if self.grant.device != device.hex():
+            return "elsewhere"
         if done >= self.grant.runs:
             return "used-up"
         return "paused" if self.pauses else "running"
