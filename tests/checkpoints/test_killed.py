@@ -58,6 +58,7 @@ def test_a_device_is_killed_after_any_commit(step: int, monkeypatch: pytest.Monk
             assert device.db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] == 0, (device.name, table)
 
 
+@pytest.mark.slow
 async def test_the_relay_is_killed_while_it_lets_go(tmp_path: Path) -> None:
     """Killed again and again, it has a log without a hole each time, and a new device has everything at the end."""
     data = tmp_path / "relay"

@@ -4,6 +4,8 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.cli.support import Chez
 
 DATA = bytes(range(256)) * 3000
@@ -65,6 +67,7 @@ def test_without_a_name_it_goes_under_its_own(chez: Chez, tmp_path: Path) -> Non
     assert (folder / "letter.txt").read_text() == "Dear reader"
 
 
+@pytest.mark.slow
 def test_a_name_that_would_hide_is_not_taken(chez: Chez, tmp_path: Path) -> None:
     """What somebody else named like a program's settings, or like an option, is not written under that name."""
     (tmp_path / "x").write_text("evil")

@@ -43,6 +43,7 @@ def test_two_owners_meet_and_have_each_others_records(apart: tuple[Chez, Chez]) 
         assert "this network: in step with 1 device" in dialling.run(*command).stdout
 
 
+@pytest.mark.slow
 def test_off_takes_everything_back(apart: tuple[Chez, Chez]) -> None:
     """Turned off, the relay's process and its store are gone, and `status` is silent about the network."""
     laptop, _ = apart

@@ -71,6 +71,7 @@ def test_the_keyring_opens_the_home(ring: Path, either: Chez) -> None:
     assert either.json("keyring", "remove") == {"removed": False}
 
 
+@pytest.mark.slow
 def test_a_keyring_that_fails_is_told_and_the_passphrase_asked(chez: Chez, ring: Path,
                                                              monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a terminal the error says why; at one the person is told, and asked; a file named comes first."""

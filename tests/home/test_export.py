@@ -63,6 +63,7 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(records=st.dictionaries(st.tuples(st.sampled_from(["notes", "Notes", "été", "con", "a" * 128]), IDS), RECORDS,
                                max_size=8),

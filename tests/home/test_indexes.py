@@ -188,6 +188,7 @@ async def test_ids_need_no_declaration(plain: chez.Home, condition: Any, searche
         assert found and f"(space=? AND collection=? AND {searched})" in way and "TEMP" not in way
 
 
+@pytest.mark.slow
 async def test_the_cost_grows_with_the_answer(home: chez.Home) -> None:
     """Steps of SQLite's machine: twenty records cost the same among four thousand as among four hundred."""
     notes = home.collection("notes", indexes=("city", ("done", "n")), search=("city",))

@@ -119,6 +119,7 @@ async def test_a_repair(template: Path, tmp_path: Path, what: str) -> None:
         assert await held(path) == mended
 
 
+@pytest.mark.slow
 async def test_an_export(template: Path, tmp_path: Path) -> None:
     """The folder is not there, or whole; what was left beside it is no export."""
     shutil.copytree(template / "home", tmp_path / "home")

@@ -200,6 +200,7 @@ async def test_saying_no_grants_nothing(provider: Path, home: chez.Home) -> None
     assert await kinds(home) == ["grant-refused"] and await verbs.job_list(home, {}, Person("n")) == []
 
 
+@pytest.mark.slow
 async def test_an_inbox_full_of_rubbish_does_not_stop_results(
     provider: Path, home: chez.Home, runtime: Runtime
 ) -> None:

@@ -218,6 +218,7 @@ def test_check_tells_programs_where_a_manifest_is_wrong(tmp_path: Path) -> None:
     assert path.read_text().splitlines()[problem["line"] - 1] == "runs = 0"
 
 
+@pytest.mark.slow
 def test_test_generate_tries_a_job_without_data(tmp_path: Path, provider_cache: Path) -> None:
     """`test --generate` makes what is missing, once, and the job gives a result on it; files that are there stay."""
     chez_job(tmp_path, "new", "evening")

@@ -66,6 +66,7 @@ class Kept:
         return self.now[0]
 
 
+@pytest.mark.slow
 async def test_nobody_puts_another_out_by_saying_to_have_its_store(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two relays with one incarnation that both prove a space, the second waits until the first one's link is cut,

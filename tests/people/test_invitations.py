@@ -304,6 +304,7 @@ async def test_an_invitation_that_another_owner_repeats_is_not_answered_as_ones_
         assert await roles(trip) == {"anna": "owner", "berta": "owner"}
 
 
+@pytest.mark.slow
 async def test_a_flood_of_guests_fills_no_journal_and_keeps_nobody_out(
         tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has a link sends rubbish, requests of made persons and repeats of them: the journal tells of a few, all is

@@ -139,6 +139,7 @@ def test_convergence_of_many_runs(thousand: int) -> None:
         play(seed, 2 * STEPS)
 
 
+@pytest.mark.slow
 def test_a_seed_is_a_run() -> None:
     """One seed gives one trace, byte for byte, in any process and under any hash seed."""
     here = digest(7)

@@ -131,6 +131,7 @@ def test_what_was_known_of_changes_made_once_more_is_forgotten() -> None:
     play(1086, "lost", 600, rotates=False)  # and undone, and done again, before that too
 
 
+@pytest.mark.slow
 def test_homes_are_renewed_in_these_runs() -> None:
     """The runs above are about what they say, and a seed is a run."""
     assert sum(play(seed, "lost").renewed for seed in SEEDS[:3]) >= 3
