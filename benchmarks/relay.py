@@ -24,6 +24,7 @@ CLIENTS: Final = 50
 WINDOW: Final = 64
 APPENDS: Final = 1000
 SECONDS: Final = 4
+STEADY: Final = 10_000
 FANOUT: Final = 4000
 IDLE: Final = 1000
 
@@ -43,7 +44,11 @@ def benchmarks() -> tuple[Benchmark, ...]:
         Benchmark((
             Figure("relay.append_p99", "ms", "less", "99th percentile from when an entry is due until it is "
                    f"acknowledged, durable, at half the rate that the relay reached just before: {load}, evenly paced "
-                   f"for {SECONDS} s.", 20, {"echo": "the same frames, as fast, through a bare websocket server"}),
+                   f"for {SECONDS} s. Paced entries come one by one: less is done together than at the full rate.", 20,
+                   {"echo": "the same frames, as fast, through a bare websocket server"}),
+            Figure("relay.append_p99_steady", "ms", "less", f"The same at {STEADY:,} entries a second, half of the "
+                   "rate that `relay.append` is to reach.", None,
+                   {"echo": "the same frames, as fast, through a bare websocket server"}),
         ), _paced),
         Benchmark((
             Figure("relay.fanout", "deliveries/s", "more", f"One client appends {FANOUT:,} entries of {ENTRY_BYTES} "
@@ -129,7 +134,7 @@ def _rows(folder: Path) -> float:
 
 
 async def _paced(bench: Bench) -> dict[str, Runs]:
-    runs = Runs()
+    runs, steady = Runs(), Runs()
 
     async def p99(port: int, rate: float, relay: bool) -> float:
         found = await _load(bench, do="append", port=port, clients=CLIENTS, each=int(rate * SECONDS / CLIENTS),
@@ -143,7 +148,11 @@ async def _paced(bench: Bench) -> dict[str, Runs]:
             ours = await p99(port, half, True)
         async with _bare("echo") as (_, port):
             runs.add(ours, echo=await p99(port, half, False))
-    return {"relay.append_p99": runs}
+        async with _relay(bench) as (_, port):
+            ours = await p99(port, STEADY, True)
+        async with _bare("echo") as (_, port):
+            steady.add(ours, echo=await p99(port, STEADY, False))
+    return {"relay.append_p99": runs, "relay.append_p99_steady": steady}
 
 
 async def _fanout(bench: Bench) -> dict[str, Runs]:
