@@ -192,15 +192,7 @@ async def grant_job(
         narrowing,
     )
     body = msgspec.msgpack.encode(grant)
-    record = {
-        "body": body,
-        "signature": home.sign(CONTEXT, body),
-        "bundle": bundle.encoded,
-        "revoked": False,
-        # There from the beginning, so that what two devices put into them at once merges.
-        "pauses": {},
-        "resumptions": {},
-    }
+    record = _record(home, bundle, body)
 
     def work(transaction: "Transaction") -> None:
         job = {"provider": grant.provider, "job": grant.job}
@@ -212,6 +204,19 @@ async def grant_job(
 
     await home.transaction(work)
     return Granted(grant, bundle, False)
+
+
+def _record(home: "Home", bundle: Bundle, body: bytes) -> dict[str, Any]:
+    """What is stored of a grant: its body, signed here, and its job."""
+    return {
+        "body": body,
+        "signature": home.sign(CONTEXT, body),
+        "bundle": bundle.encoded,
+        "revoked": False,
+        # There from the beginning, so that what two devices put into them at once merges.
+        "pauses": {},
+        "resumptions": {},
+    }
 
 
 def _require_fitting(bundle: Bundle, runs: int, bits: float, review: Review, hold_hours: int) -> None:
