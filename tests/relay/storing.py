@@ -1,8 +1,12 @@
 """Requests to a relay's storage, for one space and one inbox with small quotas."""
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 from chez_relay import storage as s
+from chez_relay.storage.migrations import APPLICATION_ID, steps
 from chez_wire.chunks import chunk_id
 from chez_wire.dropping import NO_DROP, drop_hash
 from chez_wire.envelope import entry_id
@@ -22,6 +26,18 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+@contextmanager
+def new_store(path: Path) -> Iterator[sqlite3.Connection]:
+    """A new store's file, its tables made, all of it in the main file."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for step in steps():
+            db.executescript(step)
+        db.execute("INSERT INTO facts VALUES ('incarnation', ?)", (seed("incarnation"),))
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {len(steps())}")
+        yield db
 
 
 def entry(number: int, size: int = 300, *, control: bool = False, space: Space = SPACE) -> s.AddEntry:

@@ -21,11 +21,10 @@ from chez_relay.storage.checking import check
 from chez_relay.storage.copies import FILE_NAME
 from chez_relay.storage.integrity import SQLITE_ERRORS
 from chez_relay.storage.memory import MemoryStorage
-from chez_relay.storage.migrations import steps
 from chez_relay.storage.sqlite import SqliteStorage
 from chez_relay.storage.tables import Tables
 from chez_wire.login import Role
-from tests.relay.storing import INBOX, READ, SPACE, Clock, chunk, codes, create, entry, table
+from tests.relay.storing import INBOX, READ, SPACE, Clock, chunk, codes, create, entry, new_store, table
 from tests.relay.support import Space, seed
 
 OTHER = Space("other")
@@ -42,12 +41,7 @@ QUESTIONS: tuple[s.Request, ...] = (
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store's file with something of everything, all of it in the main file."""
     path = tmp_path_factory.mktemp("filled") / FILE_NAME
-    with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        for step in steps():
-            db.executescript(step)
-        db.execute("INSERT INTO facts VALUES ('incarnation', ?)", (seed("incarnation"),))
-        db.execute("PRAGMA application_id = 1128809810")
-        db.execute(f"PRAGMA user_version = {len(steps())}")
+    with new_store(path) as db:
         results = Tables(db, s.Quotas(), Clock()).perform([
             create(3), *(entry(n) for n in range(5)), entry(9, 1500), chunk(1, 9000), chunk(2), INBOX,
             s.AddItem(INBOX.inbox, b"first item"), s.AddItem(INBOX.inbox, b"second item"),

@@ -14,11 +14,9 @@ from chez_relay.errors import Code
 from chez_relay.storage.checking import check
 from chez_relay.storage.copies import FILE_NAME
 from chez_relay.storage.integrity import SQLITE_ERRORS
-from chez_relay.storage.migrations import steps
 from chez_relay.storage.space_rows import PLACES
 from chez_relay.storage.tables import Tables
-from tests.relay.storing import READ, SPACE, Clock, chunk, codes, create, drop, entry
-from tests.relay.support import seed
+from tests.relay.storing import READ, SPACE, Clock, chunk, codes, create, drop, entry, new_store
 
 QUOTAS = s.Quotas(grace=50)
 PAGE, ENTRIES = s.ReadPage(SPACE.handle, 0, 100_000, READ), 9
@@ -30,12 +28,7 @@ KEPT = [entry(n).envelope for n in (1, 5, 6, 9)]
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store that dropped two entries, and is to drop three more, and a chunk of two."""
     path = tmp_path_factory.mktemp("dropping") / FILE_NAME
-    with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        for step in steps():
-            db.executescript(step)
-        db.execute("INSERT INTO facts VALUES ('incarnation', ?)", (seed("incarnation"),))
-        db.execute("PRAGMA application_id = 1128809810")
-        db.execute(f"PRAGMA user_version = {len(steps())}")
+    with new_store(path) as db:
         clock = Clock()
         tables = Tables(db, QUOTAS, clock)
         stored = tables.perform([create(), *(entry(n) for n in range(1, ENTRIES + 1)), chunk(1), chunk(2)])
