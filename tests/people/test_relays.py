@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 import chez
 from chez.crypto import Kdf, random_bytes
 from chez.errors import InvalidValue, Misuse, NotFound, RelayMisbehaved, RelayRefused, RelayUnreachable
+from chez.sync.keeping import Keeping
 from tests.home.pairing import PASSPHRASE, paired
+from tests.people.persons import persons
 from tests.people.proxy import behind, proxy
 from tests.people.support import ids, join, raw_entries
 from tests.relay.support import Process, relay
@@ -323,3 +326,25 @@ async def test_a_relay_that_wants_a_token_takes_the_spaces_of_who_was_given_one(
             assert (await home.sync()).sent
             with pytest.raises(InvalidValue):
                 await home.relays.token(process.url, "x" * 513)
+
+
+async def test_a_relay_that_is_added_while_the_home_disconnects_is_let_go(
+        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who disconnects while a link to an added relay is being made leaves none behind, and syncs with both later."""
+    load, asked, go_on = Keeping.load.__func__, threading.Event(), threading.Event()  # type: ignore[attr-defined]
+
+    def slowly(kind: type[Keeping], *arguments: object, **named: object) -> Keeping:
+        asked.set()
+        assert go_on.wait(30)
+        return load(kind, *arguments, **named)  # type: ignore[no-any-return]
+
+    async with relay(tmp_path / "second") as second, persons(tmp_path, "a") as (a,):
+        await a.set_relay(server.url)
+        async with a.connect():
+            monkeypatch.setattr(Keeping, "load", classmethod(slowly))
+            adding = asyncio.create_task(a.relays.add(second.url))
+            await asyncio.to_thread(asked.wait, 30)
+        go_on.set()
+        await adding
+        assert [one.status for one in a.relays.list()] == ["off", "off"]
+        assert not (await a.sync(timeout=10)).problems

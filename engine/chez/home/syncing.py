@@ -242,17 +242,21 @@ class Syncing:
     async def _begin(self, url: str, spaces: list[Held]) -> None:
         """Keep these at a relay: over the link to it if there is one, for several may want it at the same time."""
         async with self._beginning:
-            if self._running is None:
+            running = self._running
+            if running is None:
                 return
             link = next((one for one in self.links if one.url == url and not one.near), None)
             if link is None:
-                link = await self._new_link(self._running, url)
+                keeping = await self._database.write(
+                    lambda db: Keeping.load(db, relay_row(db, url), asks=running.retry))
+                if self._running is not running:  # it was disconnected meanwhile: nobody would end this link
+                    return
+                link = self._new_link(running, url, keeping)
             for held in spaces:
-                held.replica.automatic = self._running.retry
+                held.replica.automatic = running.retry
                 link.add(held.replica)
 
-    async def _new_link(self, running: _Running, url: str) -> Link:
-        keeping = await self._database.write(lambda db: Keeping.load(db, relay_row(db, url), asks=running.retry))
+    def _new_link(self, running: _Running, url: str, keeping: Keeping) -> Link:
         link = Link(self._database, self._device, [], keeping.relay, url, retry=running.retry, found=self.found,
                     keeping=keeping, address=self.address(url), said=self._said)
         self.links.append(link)
