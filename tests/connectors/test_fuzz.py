@@ -11,16 +11,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chez.connectors import Connector, Found, Item, Progress, Reject, connectors, read
+from chez.connectors.household_power import HouseholdPower
 from chez.connectors.linky import Linky
 from chez.connectors.ofx import Ofx
 from chez.connectors.tempo import Tempo
 from chez.errors import ChezError
 from chez.records.types import identity_of
-from tests.connectors.support import LINKY, OFX, TEMPO, read_bytes
+from tests.connectors.support import LINKY, OFX, POWER, TEMPO, read_bytes
 
 SEEDS: dict[str, list[bytes]] = {
     "linky": [LINKY.read_bytes()[:1500], LINKY.read_bytes()[:200] + LINKY.read_bytes()[150_000:151_000]],
     "tempo": [TEMPO.read_bytes()[:400]],
+    "household-power": [POWER.read_bytes()[:700], POWER.read_bytes()[:123] + POWER.read_bytes()[450_300:450_700]],
     "ofx": [path.read_bytes() for path in sorted(OFX.rglob("*.ofx"))],
 }
 PIECES = st.sampled_from([
@@ -31,6 +33,7 @@ PIECES = st.sampled_from([
     b"T24:00:00Z;1",
     b"+23:59;1\n", b"-23:59;1\n", b"0001-01-01T00:00:00+14:00;1", b"\x1b[31m", "é٣\u202e".encode(), b"9" * 50,
     b"29/02/2023;ROUGE\r\n", b"<BALAMT>1e99999", b"<!DOCTYPE", b"\xed\xa0\x80",
+    b"29/10/2006;02:30:00;0.5;\n", b"25/3/2007;02:30:00;0.5;\n", b"?;?;", b"1/1/2199;23:59:00;9e9\n",
     b"encoding='utf-7'", b"ENCODING:",
 ])
 
@@ -113,18 +116,24 @@ def test_pieces_of_formats(data: bytes) -> None:
     check(Ofx(), b"<OFX>" + data)
     check(Tempo(), b"01/01/2024;BLEU\n" + data)
     check(Linky(), LINKY.read_bytes()[:250] + data)
+    check(HouseholdPower(), POWER.read_bytes()[:123] + data)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("connector", "repeat"), [
     (Tempo(), b"01/01/2024;BLEU\n"),
     (Linky(), b"2022-07-29T00:30:00+02:00;330\n"),
+    (HouseholdPower(), b"16/12/2006;17:24:00;4.216;0.418;\n"),
     (Ofx(), b"<STMTTRN><DTPOSTED>20240101<TRNAMT>1<NAME>x</STMTTRN>\n"),
-], ids=["tempo", "linky", "ofx"])
+], ids=["tempo", "linky", "household-power", "ofx"])
 def test_memory_does_not_grow_with_the_file(connector: Connector, repeat: bytes, tmp_path: Path) -> None:
     """Reading rows, good or repeated, takes less memory than the rows."""
-    head = {"tempo": b"", "linky": LINKY.read_bytes()[:LINKY.read_bytes().index(b"2022-07-29")], "ofx":
-            b"<OFX><STMTRS><BANKACCTFROM><ACCTID>1</BANKACCTFROM>"}[connector.name]
+    head = {
+        "tempo": b"",
+        "linky": LINKY.read_bytes()[:LINKY.read_bytes().index(b"2022-07-29")],
+        "household-power": POWER.read_bytes()[:123],
+        "ofx": b"<OFX><STMTRS><BANKACCTFROM><ACCTID>1</BANKACCTFROM>",
+    }[connector.name]
     path = tmp_path / "large"
     count = 800_000 // len(repeat)
     path.write_bytes(head + repeat * count)

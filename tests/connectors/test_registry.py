@@ -10,11 +10,12 @@ import pytest
 import chez.connectors as registry
 from chez.connectors import connectors, find, open_source, read, recognise
 from chez.errors import ChezError, InvalidValue, NotFound
-from tests.connectors.support import DATA, LINKY, OFX, TEMPO
+from tests.connectors.support import DATA, LINKY, OFX, POWER, TEMPO
 
 
 @pytest.mark.parametrize(("path", "name"), [
-    (LINKY, "linky"), (TEMPO, "tempo"), *((path, "ofx") for path in sorted(OFX.rglob("*.ofx"))),
+    (LINKY, "linky"), (TEMPO, "tempo"), (POWER, "household-power"),
+    *((path, "ofx") for path in sorted(OFX.rglob("*.ofx"))),
 ], ids=lambda value: getattr(value, "name", value))
 def test_recognises_every_real_file(path: Path, name: str) -> None:
     """Each real file is recognised by exactly its own connector."""

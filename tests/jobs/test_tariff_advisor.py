@@ -1,7 +1,6 @@
 """The example job on the real load curve, against an independent computation."""
 
 import csv
-import json
 from collections import defaultdict
 from datetime import date, datetime, timedelta
 from fractions import Fraction
@@ -10,21 +9,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import chez
-from chez.crypto import SigningKey
-from chez_sandbox.bundle import build_bundle
-from chez_sandbox.consent.execution import execute
 from chez_sandbox.consent.scope import granted_tables
-from chez_sandbox.provider.native import run_native
-from chez_sandbox.provider.project import open_project
 from chez_sandbox.runtime.host import Runtime
-from tests.runtime.conftest import ROOT
+from tests.jobs.examples import DATA as EXAMPLES_DATA
+from tests.jobs.examples import example, run_example
 
-JOB = ROOT / "examples" / "jobs" / "tariff-advisor"
-DATA = ROOT / "tests" / "data" / "energy-linky-fr"
+DATA = EXAMPLES_DATA / "energy-linky-fr"
 PARIS = ZoneInfo("Europe/Paris")
 DAY = date(2026, 11, 24)
-PLACEHOLDER = SigningKey.from_seed(bytes([1]) * 32)
-"""The key of the provider table that an unsigned folder gets (provider/project.py)."""
 
 
 def independent_costs() -> dict[str, Fraction]:
@@ -60,23 +52,17 @@ async def test_the_answer_is_that_of_an_independent_computation(runtime: Runtime
     """On the real year, sandbox, plain Python and exact arithmetic name the same tariff and saving."""
     for name in ("linky_courbe_de_charge_30min.csv", "tempo_days_2014.csv"):
         await empty_home.import_file(DATA / name)
-    project = open_project(JOB, None)
-    bundle = build_bundle(project.manifest_text, project.code, "python", PLACEHOLDER)
+    bundle = example("tariff-advisor")
     tables = await granted_tables(empty_home, bundle.manifest, DAY)
     assert [len(table.rows) for table in tables] == [17_520, 3_259]
 
     cost = sorted((euros, name) for name, euros in independent_costs().items())
     expected = {"cheapest": cost[0][1], "saving": 5 * round((cost[1][0] - cost[0][0]) / 5)}
-    done = await execute(runtime, bundle, tables, bytes(32), DAY.isoformat())
-    assert done.admitted is not None and json.loads(done.admitted.encoded) == expected
-    parameters = bundle.manifest.parameters_json
-    native = await run_native(project.code.decode(), parameters, tables, bytes(32), DAY.isoformat())
-    assert native.value == done.run.value
+    _, told = await run_example(runtime, bundle, empty_home, DAY)
+    assert told == expected
 
 
 async def test_half_a_year_gives_no_answer(runtime: Runtime, home: chez.Home) -> None:
     """With too few days the job says so, and nothing may leave."""
-    project = open_project(JOB, None)
-    bundle = build_bundle(project.manifest_text, project.code, "python", PLACEHOLDER)
-    done = await execute(runtime, bundle, await granted_tables(home, bundle.manifest, DAY), bytes(32), DAY.isoformat())
-    assert done.admitted is None and done.run.code == "not-enough-data"
+    done, told = await run_example(runtime, example("tariff-advisor"), home, DAY)
+    assert told is None and done.run.code == "not-enough-data"

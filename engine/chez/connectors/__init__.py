@@ -38,11 +38,12 @@ def connectors() -> tuple[Connector, ...]:
     """
     from importlib.metadata import entry_points
 
+    from chez.connectors.household_power import HouseholdPower
     from chez.connectors.linky import Linky
     from chez.connectors.ofx import Ofx
     from chez.connectors.tempo import Tempo
 
-    known: dict[str, Connector] = {c.name: c for c in (Linky(), Tempo(), Ofx())}
+    known: dict[str, Connector] = {c.name: c for c in (Linky(), Tempo(), Ofx(), HouseholdPower())}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         try:
             connector: Connector = entry.load()()
