@@ -346,5 +346,5 @@ async def test_a_relay_that_is_added_while_the_home_disconnects_is_let_go(
             await asyncio.to_thread(asked.wait, 30)
         go_on.set()
         await adding
-        assert [one.status for one in a.relays.list()] == ["off", "off"]
+        assert [one.link for one in a.relays.list()] == ["off", "off"]
         assert not (await a.sync(timeout=10)).problems
