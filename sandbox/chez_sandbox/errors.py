@@ -4,6 +4,7 @@
     ├── RuntimeMissing     the Python runtime was not built
     ├── BadInput           rows, source or limits can't be handed to a worker
     ├── BadComponent       a component is refused: not WebAssembly, or it imports more than `data`
+    ├── NoiseMissing       the library that noises values is not installed
     └── WorkerFailed       the worker process could not be started or broke its protocol
 
 Each has `message` and `hint`, like `chez.errors`; it is a tree of its own because the
@@ -12,7 +13,7 @@ worker must import nothing of `chez`. Neither holds rows, results or keys.
 
 from typing import ClassVar
 
-__all__ = ("BadComponent", "BadInput", "RuntimeMissing", "SandboxError", "WorkerFailed")
+__all__ = ("BadComponent", "BadInput", "NoiseMissing", "RuntimeMissing", "SandboxError", "WorkerFailed")
 
 
 class SandboxError(Exception):
@@ -46,6 +47,12 @@ class BadInput(SandboxError):
 
 class BadComponent(SandboxError):
     """A component is refused: it is not one, or it imports more than `data`."""
+
+
+class NoiseMissing(SandboxError):
+    """The library that noises values is not installed."""
+
+    recoverable = True
 
 
 class WorkerFailed(SandboxError):
