@@ -51,7 +51,7 @@ def _how_to_go_on(folder: Path) -> None:
   chez-relay serve --listen {listen} --data relay &
   chez --home laptop --passphrase-file laptop.passphrase up --detach
   chez --home laptop ls transactions
-  chez --home laptop job list
+  chez --home laptop grants
   chez --home laptop journal
   chez --home laptop lock""")
 

@@ -188,8 +188,8 @@ def _job(cast: Cast) -> None:
     check(not cast.proxy.sent_since(before), "during the dry run not a byte was sent")
     tell("Then grants it, for a purpose, a time, a number of runs and a number of bits:")
     cast.laptop.run("job", "grant", BUNDLE, "--days", "30", "--leaves", "at-once", "--yes", echo=False)
-    cast.laptop.run("job", "list")
-    (granted,) = cast.laptop.json("job", "list")
+    cast.laptop.run("grants")
+    (granted,) = cast.laptop.json("grants")["grants"]
     cast.grant = granted["grant"]
     tell("And runs it. Before anything leaves, it is shown (--yes stands for the person's word here):")
     before = cast.proxy.mark()
@@ -211,7 +211,7 @@ def _evidence(cast: Cast) -> None:
     _what_the_relay_holds(cast)
     tell("The provider opened this, and nothing else:")
     click.echo(f"    {cast.result['result']}")
-    left = cast.laptop.json("job", "show-left")["left"][0]
+    left = cast.laptop.json("left")["left"][0]
     check(msgspec.json.decode(left["result"]) == cast.result["result"], "it is what the laptop showed before it left")
     tell("The laptop's journal has a receipt of each step, each bound to the one before by its hash:")
     kinds = [receipt["kind"] for receipt in _receipts(cast.laptop)]
@@ -236,8 +236,8 @@ def _what_left(cast: Cast) -> None:
     heads = {len(payload) for frame, payload in zip(frames, cast.departed, strict=True) if isinstance(frame, Append)}
     check(len(heads) <= 1, "to the person's own devices: journal heads, all of one size whatever the job found")
     message = next(frame.item for frame in frames if isinstance(frame, Put))
-    left = cast.laptop.json("job", "show-left")["left"][0]
-    check(base64.b64decode(left["message"]) == message, "the message is, to the byte, the one in the journal")
+    left = cast.laptop.json("left")["left"][0]
+    check(bytes.fromhex(left["message"]) == message, "the message is, to the byte, the one in the journal")
     click.echo(f"    {message[:40].hex()}…  ({len(message)} bytes, sealed to the provider)")
 
 

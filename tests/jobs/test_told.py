@@ -70,7 +70,7 @@ async def test_what_left_is_told_with_its_bytes(home: chez.Home, runtime: Runtim
     assert f"watts: {json.loads(released.result)['watts']}" in said
     assert f"exactly {released.result.decode()}, sealed in {SIZE} bytes" in said
     assert 'nothing but "none": you said no' in said and "still waiting here" in said
-    assert "In all to Example Energy Advice: at most 19.94 bits" in said
+    assert "In all to Example Energy Advice: at most 19.94 bits" in said and "of 1000 that this device" in said
 
 
 async def test_what_left_before_a_restore_is_still_told(home: chez.Home, runtime: Runtime, tmp_path: Path) -> None:

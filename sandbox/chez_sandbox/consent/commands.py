@@ -1,6 +1,5 @@
 """`chez job`: what a person does with jobs, on the command line."""
 
-import base64
 import os
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ import click
 
 from chez.cli.client import call
 from chez.cli.context import settings
-from chez.cli.terminal import json_line, say, table, when
+from chez.cli.terminal import json_line, say, when
 from chez.errors import InvalidValue, NotFound
 from chez_sandbox.bundle import MAX_BUNDLE
 from chez_sandbox.consent.catalogue import Language, language_of
@@ -210,31 +209,6 @@ def send(ctx: click.Context) -> None:
     _answer(ctx, told, _delivery(told))
 
 
-@job.command("list")
-@click.pass_context
-def list_(ctx: click.Context) -> None:
-    """The grants, and what each has used."""
-    grants = call(ctx, "job-list", {})
-    if settings(ctx).json:
-        json_line(grants)
-        return
-    table(
-        ("grant", "job", "provider", "until", "runs", "bits", "state"),
-        [
-            (
-                one["grant"][:8],
-                f"{one['job']} {one['version']}",
-                one["provider"],
-                one["until"],
-                f"{one['runs']} of {one['runs_allowed']}",
-                f"{one['bits']:g} of {one['bits_allowed']:g}",
-                "revoked" if one["revoked"] else "paused" if one["paused"] else one["review"],
-            )
-            for one in grants
-        ],
-    )
-
-
 @job.command()
 @click.argument("grant")
 @click.pass_context
@@ -242,29 +216,6 @@ def show(ctx: click.Context, grant: str) -> None:
     """What a grant was given for, as it was shown then."""
     shown = call(ctx, "job-show-grant", {"grant": grant})
     _answer(ctx, {key: value for key, value in shown.items() if key != "words"}, shown["words"])
-
-
-@job.command("show-left")
-@click.option("--bytes", "whole", is_flag=True, help="Also print the bytes of each message (hexadecimal).")
-@click.pass_context
-def show_left(ctx: click.Context, whole: bool) -> None:
-    """Everything that ever left this device for a provider."""
-    done = call(ctx, "job-show-left", {})
-    if settings(ctx).json:
-        json_line(done)
-        return
-    for one in done["left"]:
-        what = one["result"] or f'"none" ({one["reason"]})'
-        state = "" if one["delivered"] else f", still here until {when(one['leaves'])}"
-        message = base64.b64decode(one["message"])
-        job = f"{one['provider']}, {one['job']} {one['version']}"
-        say(f"{when(one['time'])}  {job}: {what}, {len(message)} bytes{state}")
-        if whole:
-            click.echo(f"  {message.hex()}")
-    for one in done["spent"]:
-        say(f"In all to {one['provider']}: {one['bits']:g} bits at most (ceiling {one['ceiling']:g})")
-    if not done["left"]:
-        say("Nothing ever left this device for a provider.")
 
 
 @job.command()

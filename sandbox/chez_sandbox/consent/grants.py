@@ -362,7 +362,7 @@ async def _find(home: "Home", id: str) -> str:
     matches: list[str] = [record.id async for record in home.collection(COLLECTION) if id and record.id.startswith(id)]
     if len(matches) != 1:
         problem = "several grants begin" if matches else "no grant begins"
-        raise NotFound(f"{problem} with {id!r}", "chez job list shows them all")
+        raise NotFound(f"{problem} with {id!r}", "chez grants shows them all")
     return matches[0]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from chez_sandbox.consent.accounts import grant_account, provider_account
+from chez_sandbox.consent.accounts import Ceilings, grant_account, provider_account
 from chez_sandbox.consent.departures import Left
 from chez_sandbox.consent.grants import Granted, damaged_grants, list_grants
 from chez_sandbox.consent.inspect import describe
@@ -60,9 +60,17 @@ def listed(granted: Granted, runs: int, spent: float) -> dict[str, Any]:
 
 
 async def told_in_all(home: "Home", lefts: Iterable[Left]) -> list[dict[str, Any]]:
-    """For each provider that something left for: the most bits it was told in all, by this device's account."""
+    """For each provider that something left for: the most bits it was told in all, by this device's account.
+
+    `ceiling` is how many bits this device ever tells one provider.
+    """
     providers = {left.provider: left.provider_name for left in lefts}
     return [
-        {"provider": key, "name": name, "bits": round(await home.journal.spent(provider_account(key)), 2)}
+        {
+            "provider": key,
+            "name": name,
+            "bits": round(await home.journal.spent(provider_account(key)), 2),
+            "ceiling": Ceilings().provider,
+        }
         for key, name in providers.items()
     ]

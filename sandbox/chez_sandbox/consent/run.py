@@ -252,7 +252,7 @@ async def withdraw(home: "Home", id: str) -> list[Departure]:
         return _withdraw(home, transaction, *grants)
 
     if not (made := await home.transaction(work)):
-        raise NotAllowed("no result of this grant is here any more", "chez job show-left shows what left, and when")
+        raise NotAllowed("no result of this grant is here any more", "chez left shows what left, and when")
     return made
 
 

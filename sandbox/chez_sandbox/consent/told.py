@@ -90,7 +90,8 @@ def _waits(left: Left) -> str:
 def spent_words(spent: Sequence[Mapping[str, Any]]) -> list[str]:
     """What each provider was told in all, one line each."""
     return [
-        f"In all to {one['name']}: at most {one['bits']:g} bits (about as much as {bits_words(one['bits'])})."
+        f"In all to {one['name']}: at most {one['bits']:g} bits (about as much as {bits_words(one['bits'])}), "
+        f"of {one['ceiling']:g} that this device ever tells one provider."
         for one in spent
     ]
 

@@ -19,7 +19,6 @@ from chez.agent.ui import Ui
 from chez.agent.verbs import Verb
 from chez.errors import NotAllowed
 from chez_sandbox.bundle import Bundle, open_bundle
-from chez_sandbox.consent.accounts import Ceilings, provider_account
 from chez_sandbox.consent.catalogue import Language
 from chez_sandbox.consent.delivery import Delivery, deliver
 from chez_sandbox.consent.departures import departures
@@ -29,7 +28,6 @@ from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.export import export_consents
 from chez_sandbox.consent.grants import grant_job, list_grants, load_grant, revoke_grant
 from chez_sandbox.consent.inspect import describe, plain_words
-from chez_sandbox.consent.leaving import leavings
 from chez_sandbox.consent.narrowing import Narrowing, narrowed_words, read_narrowing
 from chez_sandbox.consent.overview import all_grants, listed, told_in_all
 from chez_sandbox.consent.params import OfBundle, OfGrant, OfId, OfNarrowed, OfRun, Params, read_params
@@ -212,16 +210,6 @@ async def _send_due(home: "Home") -> Delivery:
     return await deliver(home, datetime.now(UTC))
 
 
-async def job_list(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """The grants, with what each has used."""
-    read_params(params, Params)
-    runs = [receipt.body["grant"] for receipt in await home.journal.receipts("run")]
-    return [
-        listed(granted, runs.count(granted.grant.id), await home.journal.spent(f"grant:{granted.grant.id}"))
-        for granted in await list_grants(home)
-    ]
-
-
 async def job_grants(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Every grant there ever was, damaged ones included, with its state today; and the words for it."""
     read_params(params, Params)
@@ -243,40 +231,6 @@ async def job_export_consents(home: "Home", params: dict[str, Any], ui: Ui) -> A
     """Grants, refusals and departures as one signed JSON-LD document."""
     read_params(params, Params)
     return await export_consents(home, _now(), date.today())
-
-
-async def job_show_left(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """Everything that ever left this device for a provider, or will, with the exact bytes."""
-    read_params(params, Params)
-    messages = [one for one in await home.transaction(leavings) if one.receipt.body["message"]]
-    left = [message.receipt for message in messages]
-    rows = [
-        {
-            "time": receipt.time,
-            "grant": receipt.body["grant"],
-            "sequence": receipt.body["sequence"],
-            "job": receipt.body["job"],
-            "version": receipt.body["version"],
-            "provider": receipt.body["provider_name"],
-            "outcome": receipt.body["outcome"],
-            "result": receipt.body["result"],
-            "reason": receipt.body["reason"],
-            "message": receipt.body["message"],
-            "leaves": message.leaves.isoformat(timespec="seconds"),
-            "delivered": message.delivered,
-        }
-        for message, receipt in zip(messages, left, strict=True)
-    ]
-    providers = {receipt.body["provider"]: receipt.body["provider_name"] for receipt in left}
-    spent = [
-        {
-            "provider": name,
-            "bits": round(await home.journal.spent(provider_account(key)), 2),
-            "ceiling": Ceilings().provider,
-        }
-        for key, name in providers.items()
-    ]
-    return {"left": rows, "spent": spent}
 
 
 async def job_withdraw(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -355,14 +309,12 @@ VERBS: Final[Mapping[str, Verb]] = {
     "job-grants": job_grants,
     "job-inspect": job_inspect,
     "job-left": job_left,
-    "job-list": job_list,
     "job-pause": job_pause,
     "job-resume": job_resume,
     "job-revoke": job_revoke,
     "job-run": job_run,
     "job-send": job_send,
     "job-show-grant": job_show_grant,
-    "job-show-left": job_show_left,
     "job-withdraw": job_withdraw,
 }
 """Found by the owner of a home through the entry point group `chez.verbs`."""
