@@ -1,6 +1,5 @@
 """A real home, a real relay process and the real sandbox, for the tests of jobs."""
 
-import asyncio
 import re
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import pytest
 import chez
 from chez.crypto import Kdf
 from chez_sandbox.runtime.host import Runtime
-from tests.runtime.conftest import KEY, ROOT
+from tests.runtime.conftest import KEY, ROOT, compiled_code
 
 FOLDER = ROOT / ".cache" / "tests-runtime"
 
@@ -21,8 +20,7 @@ FOLDER = ROOT / ".cache" / "tests-runtime"
 @pytest.fixture(scope="session")
 def code_folder() -> Path:
     """The compiled code that tests/runtime keeps between test runs."""
-    subprocess.run([sys.executable, str(ROOT / "bin" / "build-runtime")], check=True)
-    return FOLDER
+    return compiled_code()
 
 
 @pytest.fixture(scope="session")
@@ -33,20 +31,8 @@ async def runtime(code_folder: Path) -> AsyncIterator[Runtime]:
         yield runtime
 
 
-@pytest.fixture(scope="session")
-def compiled(code_folder: Path) -> Path:
-    """The folder of the compiled Python runtime, for tests that have no event loop."""
-
-    async def compile_once() -> None:
-        async with Runtime(code_folder, KEY) as runtime:
-            await runtime.prepare()
-
-    asyncio.run(compile_once())
-    return code_folder
-
-
 @pytest.fixture
-def provider_cache(compiled: Path, tmp_path: Path) -> Path:
+def provider_cache(code_folder: Path, tmp_path: Path) -> Path:
     """An XDG cache folder in which chez-job finds the same compiled code."""
     (FOLDER / "key").write_bytes(KEY)
     (FOLDER / "key").chmod(0o600)

@@ -1,6 +1,7 @@
 """The real runtime: built by bin/build-runtime, compiled once, kept between test runs."""
 
 import asyncio
+import fcntl
 import hashlib
 import subprocess
 import sys
@@ -23,8 +24,22 @@ KEY = b"a key for tests, of no value...."
 @pytest.fixture(scope="session")
 def code_folder() -> Path:
     """Compiled code survives the test run: compiling the runtime takes 13 s."""
+    return compiled_code()
+
+
+def compiled_code() -> Path:
+    """The folder of compiled code, with that of the Python runtime: one of the processes that test makes it."""
     subprocess.run([sys.executable, str(ROOT / "bin" / "build-runtime")], check=True)
-    return ROOT / ".cache" / "tests-runtime"
+    folder = ROOT / ".cache" / "tests-runtime"
+
+    async def prepare() -> None:
+        async with Runtime(folder, KEY) as runtime:
+            await runtime.prepare()
+
+    with (folder.parent / "tests-runtime.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        asyncio.run(prepare())
+    return folder
 
 
 @pytest.fixture(scope="session")
