@@ -1,5 +1,6 @@
 """What every test shares."""
 
+import os
 import signal
 
 import pytest
@@ -14,6 +15,11 @@ settings.load_profile("chez")
 # do at a terminal, and can be interrupted.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: tests wait for the processes they start a third of their time."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.fixture(scope="session")
