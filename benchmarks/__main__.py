@@ -22,6 +22,7 @@ from benchmarks import (
     queries,
     reconnect,
     relay,
+    sandbox,
     store,
     stores,
     sync,
@@ -48,7 +49,7 @@ __all__ = ("every", "main", "run")
 
 def every() -> tuple[Benchmark, ...]:
     """All there is to measure, in the order of the page."""
-    themes = (store, stores, queries, live, sync, checkpoints, reconnect, relay, cluster, imports, jobs, feeds,
+    themes = (store, stores, queries, live, sync, checkpoints, reconnect, relay, cluster, imports, jobs, sandbox, feeds,
               membership, keys, texts, blobs)
     return tuple([benchmark for theme in themes for benchmark in theme.benchmarks()])
 

@@ -28,7 +28,7 @@ from chez_sandbox.provider.project import open_project
 from chez_sandbox.provider.samples import open_samples
 from chez_sandbox.runtime.host import Limits, Runtime, Table
 
-__all__ = ("benchmarks",)
+__all__ = ("INTERPRETER", "REPEATS", "benchmarks", "code_folder", "interpreter")
 
 ADVISOR: Final = ROOT / "examples" / "jobs" / "tariff-advisor"
 TEMPO: Final = LINKY.with_name("tempo_days_2014.csv")
@@ -75,7 +75,8 @@ async def _spawned(*arguments: str, log: Path) -> float:
     return taken
 
 
-async def _interpreter(log: Path) -> float:
+async def interpreter(log: Path) -> float:
+    """Milliseconds of a Python process that does nothing."""
     return median([await _spawned(sys.executable, "-c", "pass", log=log) for _ in range(REPEATS)])
 
 
@@ -91,42 +92,44 @@ async def _warm(bench: Bench) -> dict[str, Runs]:
         for _ in range(bench.runs):
             ours = [await _spawned(chez, "--home", str(folder / "home"), "get", "notes", "one", log=log)
                     for _ in range(REPEATS)]
-            runs.add(median(ours), python=await _interpreter(log))
+            runs.add(median(ours), python=await interpreter(log))
     finally:
         await _spawned(chez, "--home", str(folder / "home"), "lock", log=log)
     return {"cli.warm": runs}
 
 
-@asynccontextmanager
-async def _runtime(bench: Bench) -> AsyncIterator[Runtime]:
-    """The sandbox, its Python built and compiled (kept between sessions)."""
+async def code_folder(bench: Bench) -> Path:
+    """Where the compiled code is, kept between sessions; Python for the sandbox is built first."""
     await _spawned(sys.executable, str(ROOT / "bin" / "build-runtime"), log=bench.work / "build.log")
-    async with Runtime(_code(bench), KEY) as runtime:
-        await runtime.prepare()
-        yield runtime
-
-
-def _code(bench: Bench) -> Path:
     folder = bench.cache / "code"
     folder.mkdir(exist_ok=True)
     return folder
 
 
+@asynccontextmanager
+async def _runtime(bench: Bench) -> AsyncIterator[Runtime]:
+    """The sandbox, its Python built and compiled."""
+    async with Runtime(await code_folder(bench), KEY) as runtime:
+        await runtime.prepare()
+        yield runtime
+
+
 async def _cold(bench: Bench) -> dict[str, Runs]:
     runs, log = Runs(), bench.work / "cold.log"
+    folder = await code_folder(bench)
     async with _runtime(bench):
         pass
     for _ in range(bench.runs):
         ours = []
         for _ in range(3):
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "benchmarks.job_once", str(_code(bench)), cwd=ROOT,
+                sys.executable, "-m", "benchmarks.job_once", str(folder), cwd=ROOT,
                 stdout=asyncio.subprocess.PIPE)
             out, _ = await process.communicate()
             if process.returncode:
                 raise BenchmarkFailed(f"the job's process ended with {process.returncode}")
             ours.append(float(out))
-        runs.add(median(ours), python=await _interpreter(log))
+        runs.add(median(ours), python=await interpreter(log))
     return {"job.cold": runs}
 
 
@@ -142,7 +145,7 @@ async def _fresh(bench: Bench) -> dict[str, Runs]:
                 if result.value != b'{"answer":42}':
                     raise BenchmarkFailed(f"the job ended with {result.outcome}: {result.log}")
             if run:  # the first round warms
-                runs.add(median(ours), python=await _interpreter(log))
+                runs.add(median(ours), python=await interpreter(log))
     return {"job.fresh": runs}
 
 

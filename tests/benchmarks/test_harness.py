@@ -99,7 +99,8 @@ def test_the_real_figures_are_complete() -> None:
     named = {
         "put.bulk", "put.single", "put.concurrent64", "sync.records_1000", "sync.latency_p50",
         "sync.latency_p99", "sync.ephemeral_p50", "import.linky", "cli.warm", "job.cold", "job.fresh", "job.linky_year",
-        "job.sql_1m",
+        "job.sql_1m", "job.warm", "job.rate", "job.pool_memory", "job.hostile_lag", "job.loop_overrun",
+        "job.bomb_rss", "job.first_compile",
         "relay.bytes_per_record", "query.indexed", "query.fulltext", "query.live", "query.live_unindexed",
         "open.first_query", "scan.rss", "feed.rate", "text.trace", "text.open", "text.resume",
         *(f"store.peers.{name}" for name in ("create", "read", "query", "update", "open", "disk")),

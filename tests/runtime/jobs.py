@@ -31,9 +31,23 @@ def job(expression: str, *lines: str) -> str:
 
 
 def workers(parent: int | None = None) -> set[int]:
-    """Process ids of this process's living workers and compilers."""
-    parent = parent or os.getpid()
-    found = set()
+    """Process ids of the living workers and compilers of a process, this one by default."""
+    children = _children(parent or os.getpid())
+    forked = [set(_children(zygote)) for zygote, command in children.items() if ZYGOTE in command]
+    return {child for child, command in children.items() if ZYGOTE not in command}.union(*forked)
+
+
+def zygotes() -> set[int]:
+    """Process ids of this process's living zygotes."""
+    return {child for child, command in _children(os.getpid()).items() if ZYGOTE in command}
+
+
+ZYGOTE = b"chez_sandbox.runtime.zygote"
+
+
+def _children(parent: int) -> dict[int, bytes]:
+    """The children that are of the runtime, with their command lines."""
+    found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -43,7 +57,7 @@ def workers(parent: int | None = None) -> set[int]:
         except OSError:
             continue
         if int(fields[1]) == parent and b"chez_sandbox.runtime" in command:
-            found.add(int(entry.name))
+            found[int(entry.name)] = command
     return found
 
 

@@ -33,7 +33,7 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("module", ["worker", "compiler"])
+@pytest.mark.parametrize("module", ["worker", "compiler", "zygote"])
 def test_no_key_can_be_in_the_process(module: str) -> None:
     """The processes that meet foreign code load nothing of chez, PyNaCl, SQLCipher or Automerge."""
     code = f"import sys, chez_sandbox.runtime.{module}; print(*sys.modules)"
@@ -152,22 +152,24 @@ async def test_a_worker_that_dies_is_an_outcome(runtime: Runtime) -> None:
     assert ends == [Outcome.CRASHED]
 
 
-async def test_the_worker_dies_with_its_parent(code_folder: Path, runtime: Runtime) -> None:
-    """When the engine is killed in the middle of a run its worker does not stay."""
+@pytest.mark.parametrize("spares", [0, 1])
+async def test_the_worker_dies_with_its_parent(code_folder: Path, runtime: Runtime, spares: int) -> None:
+    """When the engine is killed in the middle of a run no worker stays, be it started or forked, nor a waiting one."""
     code = f"""
 import asyncio, pathlib
 from chez_sandbox.runtime.host import Limits, Runtime
 async def main():
-    async with Runtime(pathlib.Path({str(code_folder)!r}), {KEY!r}) as runtime:
+    async with Runtime(pathlib.Path({str(code_folder)!r}), {KEY!r}, spares={spares}) as runtime:
+        await runtime.prepare()
         await runtime.run_python({LOOP!r}, b"1", (), Limits(fuel=10**15, seconds=50), b"s", "2026-11-24")
 asyncio.run(main())
 """
     engine = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
-    await until(lambda: [w for w in workers(engine.pid) if seccomp_state(w)])
-    (worker,) = workers(engine.pid)
+    await until(lambda: len([w for w in workers(engine.pid) if seccomp_state(w)]) == 1)
+    found = workers(engine.pid)
     engine.kill()
     await engine.wait()
-    await until(lambda: not Path(f"/proc/{worker}").exists() or is_zombie(worker))
+    await until(lambda: all(not Path(f"/proc/{worker}").exists() or is_zombie(worker) for worker in found))
 
 
 def is_zombie(process: int) -> bool:

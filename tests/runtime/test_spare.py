@@ -1,4 +1,4 @@
-"""The worker that is started ahead of its job: as walled as any other, used once, never left."""
+"""Workers that are started ahead of their jobs: as walled as any other, used once, never left."""
 
 import asyncio
 import os
@@ -15,14 +15,14 @@ from chez_sandbox.runtime import walls
 from chez_sandbox.runtime.host import Limits, Outcome, Runtime, Table
 
 from .conftest import KEY
-from .jobs import READINGS, component, job, run, workers
+from .jobs import READINGS, component, job, run, workers, zygotes
 from .test_processes import LONG, LOOP, seccomp_state, until
 
 
 @pytest.fixture
 async def warm(code_folder: Path) -> AsyncIterator[Runtime]:
-    """A runtime that keeps a spare worker."""
-    async with Runtime(code_folder, KEY, spare=True) as runtime:
+    """A runtime that keeps one spare worker."""
+    async with Runtime(code_folder, KEY, spares=1) as runtime:
         await runtime.prepare()
         yield runtime
 
@@ -78,7 +78,7 @@ async def limits_while_running(runtime: Runtime) -> dict[int, int]:
 async def test_a_spare_is_held_to_the_limits_of_the_job(runtime: Runtime, code_folder: Path) -> None:
     """With the job in it, a spare has the very rlimits of a worker that was started for that job."""
     fresh = await limits_while_running(runtime)
-    async with Runtime(code_folder, KEY, spare=True) as warm:
+    async with Runtime(code_folder, KEY, spares=1) as warm:
         await warm.prepare()
         generous = limits_of(await waiting(set()))
         assert all(generous[limit] > most for limit, most in fresh.items())
@@ -133,7 +133,7 @@ async def test_no_spare_outlives_its_runtime(code_folder: Path) -> None:
     """Whether it stands, is still starting, or its taker was cancelled: closing ends it."""
     before = workers()
     for moment in ("standing", "starting", "taken"):
-        async with Runtime(code_folder, KEY, spare=True) as runtime:
+        async with Runtime(code_folder, KEY, spares=1) as runtime:
             await runtime.prepare()
             if moment == "standing":
                 await waiting(before)
@@ -143,11 +143,83 @@ async def test_no_spare_outlives_its_runtime(code_folder: Path) -> None:
                 with anyio.move_on_after(0):
                     await run(runtime, LOOP, **LONG)
         assert workers() <= before, moment
+        assert not zygotes()
+
+
+async def test_each_worker_serves_one_run_of_one_provider(code_folder: Path) -> None:
+    """Of two waiting workers each run takes one, whoever's the job is; it is gone with the run, and replaced."""
+    async with Runtime(code_folder, KEY, spares=2) as runtime:
+        await runtime.prepare()
+        served: list[int] = []
+        for provider in ("north", "south", "north"):
+            await until(lambda: len(standing()) == 2)
+            waiting_before = workers()
+            result = await run(runtime, job(f"{provider!r}"))
+            assert result.value == f'"{provider}"'.encode()
+            (taken,) = waiting_before - workers()
+            served.append(taken)
+        assert len(set(served)) == len(served)
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(lambda: run(runtime, job("1")))
+        await until(lambda: len(standing()) == 2)
+        assert len(workers()) == 2
+
+
+def standing() -> list[int]:
+    """The workers behind their walls."""
+    return [worker for worker in workers() if seccomp_state(worker)]
+
+
+async def test_the_zygote_has_nothing(warm: Runtime) -> None:
+    """What workers are forked from has one thread, no environment, no code of a job, and no door but its channel."""
+    await waiting(set())
+    (zygote,) = zygotes()
+    entry = Path("/proc") / str(zygote)
+    assert (entry / "environ").read_bytes() == b""
+    assert len(list((entry / "task").iterdir())) == 1
+    assert [os.readlink(link).partition(":")[0] for link in sorted((entry / "fd").iterdir())].count("socket") == 1
+    assert len(list((entry / "fd").iterdir())) == 4
+    assert "chez-code" not in (entry / "maps").read_text()
+
+
+async def test_a_zygote_that_died_is_replaced(warm: Runtime) -> None:
+    """Its workers end with it, none is left, and the next run starts another one."""
+    spare, (zygote,) = await waiting(set()), zygotes()
+    os.kill(zygote, signal.SIGKILL)
+    await until(lambda: not Path(f"/proc/{spare}").exists())
+    assert (await run(warm, job("1"))).outcome is Outcome.OK
+    assert zygotes() != {zygote}
+
+
+async def test_what_nobody_needs_for_a_while_ends(code_folder: Path) -> None:
+    """After the idle time no process is left; runs that come at that very moment are served all the same."""
+    async with Runtime(code_folder, KEY, spares=1, idle_seconds=0.0) as runtime:
+        for _ in range(3):
+            assert (await run(runtime, job("1"))).outcome is Outcome.OK
+            await asyncio.sleep(0)
+        await until(lambda: not workers() and not zygotes())
+        assert (await run(runtime, job("1"))).outcome is Outcome.OK
+
+
+async def test_a_start_that_is_cancelled_leaves_no_worker(code_folder: Path) -> None:
+    """Wherever a run is cancelled on the way to its forked worker, that worker is gone when the run is."""
+    binary = component()
+    async with Runtime(code_folder, KEY, spares=1) as runtime:
+        await runtime.prepare(binary)
+        await runtime.run_component(binary, b"7", (), Limits(), b"s", "2026-11-24")
+        for turns in range(12):
+            going = asyncio.create_task(runtime.run_component(binary, b"7", (), Limits(), b"s", "2026-11-24"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            going.cancel()
+            await asyncio.wait({going})
+            assert workers() == set(), turns
 
 
 async def test_a_missing_wall_stops_a_spare_too(code_folder: Path) -> None:
     """With a required wall missing no spare stays, and the run says why."""
-    async with Runtime(code_folder, KEY, required=frozenset({"moat"}), spare=True) as strict:
+    async with Runtime(code_folder, KEY, required=frozenset({"moat"}), spares=1) as strict:
         before = workers()
         await strict.prepare()
         with pytest.raises(WorkerFailed, match="moat"):

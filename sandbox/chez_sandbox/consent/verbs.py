@@ -59,7 +59,7 @@ async def _runtime(home: "Home", ui: Ui) -> "AsyncIterator[Runtime]":
     cache = home.path / "jobs" / "compiled"
     if not any(cache.glob("*.code")):
         await ui.say("Preparing the sandbox on this device, once; this takes half a minute …")
-    yield await home.shared("sandbox", lambda: Runtime(cache, home.derive_key("compiled code")))
+    yield await home.shared("sandbox", lambda: Runtime(cache, home.derive_key("compiled code"), spares=1))
 
 
 async def job_inspect(home: "Home", params: dict[str, Any], ui: Ui) -> Any:

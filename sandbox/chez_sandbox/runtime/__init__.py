@@ -1,10 +1,12 @@
 """Running foreign code: a WebAssembly component inside a walled worker process.
 
     host.py       the parent's side: `Runtime`, the public part
-    spare.py      a worker started ahead of its job
+    spare.py      workers started ahead of their jobs
+    forking.py    workers forked by a zygote
     compiled.py   native code compiled once per device, checked, in a sealed memory file
     artifact.py   where the Python runtime is
     build.py      how it is built, for bin/setup and for the wheel
+    zygote.py     the process that forks workers
     worker.py     the worker process: one run, then it ends
     walls.py      what the operating system denies the worker
     engine.py     how WebAssembly is compiled and run

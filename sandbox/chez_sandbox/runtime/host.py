@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -40,8 +41,8 @@ from chez_sandbox.runtime.messages import (
     Start,
     TableHead,
 )
-from chez_sandbox.runtime.process import Child, start
-from chez_sandbox.runtime.spare import Allowance, Spare, Standing
+from chez_sandbox.runtime.process import Child
+from chez_sandbox.runtime.spare import Allowance, Spares, Standing, start_worker
 
 __all__ = ("Limits", "Outcome", "RunResult", "Runtime", "Scalar", "Table", "doctor")
 
@@ -92,10 +93,10 @@ class Runtime:
     """Runs jobs, each in a process of its own. One per home is enough; runs may be concurrent.
 
     `cache` is a folder for compiled code, `mac_key` a secret of this device (at least 16
-    bytes) that protects it, `required` the walls without which nothing is run. With `spare`
-    a worker for the next Python job is started in advance, by `prepare` and after each run,
-    and the run need not wait for it: for a process that lives on. Without it each run
-    starts its own.
+    bytes) that protects it, `required` the walls without which nothing is run. With `spares`
+    so many workers for the next Python jobs are started in advance, by `prepare` and after each
+    run, and runs need not wait for theirs: for a process that lives on. They end after
+    `idle_seconds` without a run. Without `spares` each run starts its own.
     """
 
     def __init__(
@@ -105,14 +106,16 @@ class Runtime:
         *,
         artifact: Path | None = None,
         required: frozenset[str] = frozenset(),
-        spare: bool = False,
+        spares: int = 0,
+        idle_seconds: float = 60.0,
     ) -> None:
         if not 16 <= len(mac_key) <= 64:
             raise BadInput("The key of the code cache has 16 to 64 bytes")
         self._cache = CodeCache(cache, mac_key)
         self._artifact = artifact
         self._required = required
-        self._spare = Spare(_allowance(Limits().memory, _SPARE_SECONDS, _SPARE_CELLS)) if spare else None
+        generous = _allowance(Limits().memory, _SPARE_SECONDS, _SPARE_CELLS)
+        self._spares = Spares(spares, generous, idle_seconds) if spares else None
         self._python: tuple[bytes, str] | None = None
         self._loading = asyncio.Lock()
 
@@ -125,10 +128,10 @@ class Runtime:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Ends the spare worker and frees the compiled code held in memory."""
+        """Ends the waiting workers and frees the compiled code held in memory."""
         try:
-            if self._spare is not None:
-                await self._spare.aclose()
+            if self._spares is not None:
+                await self._spares.aclose()
         finally:
             self._cache.close()
 
@@ -138,9 +141,10 @@ class Runtime:
         Raises RuntimeMissing, BadComponent, WorkerFailed.
         """
         if component is None:
-            wasm, digest = await self._load_python()
-            await self._cache.get(wasm, digest, trusted=True)
-            self._refill(wasm, digest)
+            async with self._busy():
+                wasm, digest = await self._load_python()
+                await self._cache.get(wasm, digest, trusted=True)
+                self._refill(wasm, digest)
         else:
             await self._cache.get(component, hashlib.sha256(component).hexdigest(), trusted=False)
 
@@ -160,11 +164,12 @@ class Runtime:
         Raises RuntimeMissing, BadInput, WorkerFailed; everything the job does is an outcome.
         """
         job = _start(source, params, tables, limits, seed, run_date)
-        wasm, digest = await self._load_python()
-        try:
-            return await self._run(wasm, digest, True, job, tables, on_progress)
-        finally:
-            self._refill(wasm, digest)
+        async with self._busy():
+            wasm, digest = await self._load_python()
+            try:
+                return await self._run(wasm, digest, True, job, tables, on_progress)
+            finally:
+                self._refill(wasm, digest)
 
     async def run_component(
         self,
@@ -181,7 +186,8 @@ class Runtime:
         job = _start(None, params, tables, limits, seed, run_date)
         digest = hashlib.sha256(component).hexdigest()
         try:
-            return await self._run(component, digest, False, job, tables, on_progress)
+            async with self._busy():
+                return await self._run(component, digest, False, job, tables, on_progress)
         except BadComponent as refusal:
             return RunResult(Outcome.REFUSED, None, 0, str(refusal), digest, ())
 
@@ -208,7 +214,7 @@ class Runtime:
         on_progress: Callable[[int, int], None] | None,
     ) -> RunResult:
         allowance = _allowance_of(job)
-        standing = await self._spare.take(allowance) if self._spare is not None and trusted else None
+        standing = await self._spares.take(allowance) if self._spares is not None and trusted else None
         if standing is None:
             standing = await self._start(wasm, digest, trusted, allowance)
         if standing is None:
@@ -227,8 +233,7 @@ class Runtime:
     async def _start(self, wasm: bytes, digest: str, trusted: bool, allowance: Allowance) -> Standing | None:
         """A worker that waits for its job, all walls up; None when the code does not load here."""
         code = await self._cache.get(wasm, digest, trusted=trusted)
-        limits = (allowance.memory, allowance.address_space, allowance.cpu_seconds)
-        child = await start("chez_sandbox.runtime.worker", limits, [code])
+        child = await (start_worker if self._spares is None else self._spares.start)(allowance, code)
         try:
             walls = await self._await_walls(child)
         except BaseException:
@@ -240,9 +245,13 @@ class Runtime:
         return Standing(child, walls)
 
     def _refill(self, wasm: bytes, digest: str) -> None:
-        """Has a spare worker for the next Python job, if one is wanted."""
-        if self._spare is not None:
-            self._spare.begin(lambda allowance: self._start(wasm, digest, True, allowance))
+        """Has waiting workers for the next Python jobs, if they are wanted."""
+        if self._spares is not None:
+            self._spares.begin(lambda allowance: self._start(wasm, digest, True, allowance))
+
+    def _busy(self) -> AbstractAsyncContextManager[None]:
+        """Around a run."""
+        return nullcontext() if self._spares is None else self._spares.busy()
 
     async def _await_walls(self, child: Child) -> tuple[str, ...] | None:
         """The walls that stand, before anything of the job is sent; None when the code did not load."""

@@ -13,13 +13,15 @@ parent checks the length before it reads on, and decodes into these types only.
 
 import enum
 import os
+import struct
 from dataclasses import dataclass
 
 import msgspec
 
 __all__ = (
-    "MESSAGE_LIMIT", "PROGRESS_STEPS", "Compiled", "Done", "Failed", "FromWorker", "Go", "Limits", "Outcome",
-    "Progress", "Ready", "Refused", "Rows", "Scalar", "Start", "TableHead", "ToWorker", "receive", "send",
+    "HELLO", "MESSAGE_LIMIT", "PROGRESS_STEPS", "REQUEST", "Compiled", "Done", "Failed", "FromWorker", "Go",
+    "Limits", "Outcome", "Progress", "Ready", "Refused", "Rows", "Scalar", "Start", "TableHead", "ToWorker",
+    "receive", "send",
 )  # fmt: skip
 
 MESSAGE_LIMIT = 8 << 20
@@ -27,6 +29,12 @@ MESSAGE_LIMIT = 8 << 20
 
 PROGRESS_STEPS = 50
 """A run reports its progress at most this often."""
+
+REQUEST = struct.Struct("<QQQ")
+"""What the zygote is asked for: bytes of memory and of address space, seconds of processor."""
+
+HELLO = struct.Struct("<I")
+"""The first word of a worker that was forked: its process id. Whatever follows is as from any worker."""
 
 _PREFIX = 4
 

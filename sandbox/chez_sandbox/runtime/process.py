@@ -1,8 +1,9 @@
-"""Child processes of the runtime, from the parent's side: start, talk, end.
+"""Child processes of the runtime, from the engine's side: start, talk, end.
 
 A child gets an empty environment, no inherited descriptor but the named ones, and one
 end of a socket pair. It is started anew (never forked from a process with threads and
-keys) without `site`, which saves a quarter of the start.
+keys) without `site`, which saves a quarter of the start; or forked by one that was
+started so (`forking`).
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Protocol
 
 import anyio
 import msgspec
@@ -21,7 +23,7 @@ import msgspec
 from chez_sandbox.errors import WorkerFailed
 from chez_sandbox.runtime.messages import MESSAGE_LIMIT, FromWorker, ToWorker
 
-__all__ = ("Child", "spawn", "start")
+__all__ = ("Child", "Process", "spawn", "start")
 
 # Collecting garbage during imports costs a fifth of the start and finds none.
 _BOOT = (
@@ -30,18 +32,61 @@ _BOOT = (
 )
 
 
-class Child:
-    """A running child and the channel to it."""
+class Process(Protocol):
+    """A process that can be ended, however it came to be."""
 
-    def __init__(self, process: asyncio.subprocess.Process, channel: socket.socket) -> None:
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is known to have ended."""
+
+    async def end(self) -> None:
+        """Kills it unless it ended, waits until it is gone, and frees what was held of it."""
+
+
+class _Started:
+    """A child of this very process."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
-        self._channel = channel
         # A handle that can't come to mean another process, and whose use reaps nothing: asyncio's
         # own `kill` may, and then warns of an unknown child.
         self._handle = -1
-        if process is not None and hasattr(os, "pidfd_open"):
+        if hasattr(os, "pidfd_open"):
             with suppress(OSError):  # it ended already, or the system has no such call
                 self._handle = os.pidfd_open(process.pid)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.returncode is not None
+
+    async def end(self) -> None:
+        try:
+            if self._handle >= 0:
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            elif self._process.returncode is None:
+                self._process.kill()
+        except ProcessLookupError:
+            pass
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            os.close(handle)
+        await self._process.wait()
+
+
+class Child:
+    """A running child and the channel to it."""
+
+    def __init__(self, process: Process, channel: socket.socket) -> None:
+        self._process = process
+        self._channel = channel
         self._decoder = msgspec.msgpack.Decoder(FromWorker)
 
     @property
@@ -59,6 +104,15 @@ class Child:
         except OSError:
             raise self._gone() from None
 
+    def hand_over(self, body: bytes, descriptors: Sequence[int]) -> None:
+        """Sends a few bytes with descriptors, at once; raises WorkerFailed when the child is gone or deaf."""
+        try:
+            sent = socket.send_fds(self._channel, [body], list(descriptors))
+        except OSError:
+            raise self._gone() from None
+        if sent != len(body):
+            raise self._gone()
+
     async def receive(self) -> FromWorker:
         """The next message; raises WorkerFailed when the child is gone or talks nonsense."""
         size = int.from_bytes(await self._exactly(4), "big")
@@ -72,7 +126,7 @@ class Child:
 
     def is_quiet(self) -> bool:
         """Whether it lives and has said nothing that was not received."""
-        if self._process.returncode is not None:
+        if self._process.has_ended:
             return False
         try:
             self._channel.recv(1, socket.MSG_PEEK)
@@ -86,17 +140,7 @@ class Child:
         """Kills the child if it still runs, and waits until it is gone; not cancellable."""
         with anyio.CancelScope(shield=True):
             self._channel.close()
-            try:
-                if self._handle >= 0:
-                    signal.pidfd_send_signal(self._handle, signal.SIGKILL)
-                elif self._process.returncode is None:
-                    self._process.kill()
-            except ProcessLookupError:
-                pass
-            handle, self._handle = self._handle, -1
-            if handle >= 0:
-                os.close(handle)
-            await self._process.wait()
+            await self._process.end()
 
     async def _exactly(self, size: int) -> bytes:
         loop = asyncio.get_running_loop()
@@ -148,7 +192,7 @@ async def start(module: str, arguments: Sequence[int], descriptors: Sequence[int
         raise
     finally:
         theirs.close()
-    return Child(process, ours)
+    return Child(_Started(process), ours)
 
 
 def _search_path() -> str:

@@ -1,23 +1,30 @@
-"""One worker started ahead of its job, so that a run need not wait for a process to start.
+"""Workers started ahead of their jobs, so that a run need not wait for a process to start.
 
-It is an ordinary worker that has come as far as a worker comes without a job: the Python
-runtime loaded, every wall up, nothing received. It serves one run and ends like any other.
-Its limits on memory and processor are those of a generous job until it is taken; then they
-are lowered from outside to exactly what a worker started for this job would have. There is
-none for components of a provider: their code is not loaded before the run that needs it.
+Each is an ordinary worker that has come as far as a worker comes without a job: the Python
+runtime loaded, every wall up, nothing received. It serves one run, of one provider, and ends
+like any other. Its limits on memory and processor are those of a generous job until it is
+taken; then they are lowered from outside to exactly what a worker started for this job would
+have. There is none for components of a provider: their code is not loaded before the run that
+needs it. Where the system can hold a process by a handle, all workers are forked by a zygote.
+
+Waiting costs memory, so that after a while without a run all of it ends, zygote included; the
+next run starts it again.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
 
-from chez_sandbox.errors import SandboxError
+from chez_sandbox.errors import SandboxError, WorkerFailed
 from chez_sandbox.runtime import walls
-from chez_sandbox.runtime.process import Child
+from chez_sandbox.runtime.forking import CAN_FORK, Zygote
+from chez_sandbox.runtime.process import Child, start
 
-__all__ = ("Allowance", "Spare", "Standing")
+__all__ = ("Allowance", "Spares", "Standing", "start_worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,10 @@ class Allowance:
             and self.cpu_seconds >= other.cpu_seconds
         )
 
+    def numbers(self) -> tuple[int, int, int]:
+        """As a worker takes them."""
+        return self.memory, self.address_space, self.cpu_seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -45,64 +56,108 @@ class Standing:
     walls: tuple[str, ...]
 
 
-class Spare:
-    """At most one waiting worker; whoever takes it owns it."""
+async def start_worker(allowance: Allowance, code: int) -> Child:
+    """A worker process started anew. Raises WorkerFailed."""
+    return await start("chez_sandbox.runtime.worker", allowance.numbers(), [code])
 
-    def __init__(self, allowance: Allowance) -> None:
+
+class Spares:
+    """At most `size` waiting workers, and the zygote; whoever takes one owns it.
+
+    After `idle_seconds` without a run they end.
+    """
+
+    def __init__(self, size: int, allowance: Allowance, idle_seconds: float) -> None:
         self.allowance = allowance
-        self._task: asyncio.Task[Standing | None] | None = None
+        self._size, self._idle_seconds = size, idle_seconds
+        self._zygote = Zygote() if CAN_FORK else None
+        self._waiting: deque[asyncio.Task[Standing | None]] = deque()
+        self._runs = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._resting: asyncio.Task[None] | None = None
         self._closed = False
 
-    def begin(self, start: Callable[[Allowance], Awaitable[Standing | None]]) -> None:
-        """Starts one in the background unless there is one; a failure shows in the next ordinary start.
+    @asynccontextmanager
+    async def busy(self) -> AsyncIterator[None]:
+        """A run goes on: nothing ends by itself meanwhile. Every other method is called in such a block."""
+        self._runs += 1
+        if self._timer is not None:
+            self._timer.cancel()
+        try:
+            if self._resting is not None:  # what is ending would end the new worker too
+                await asyncio.wait({self._resting})
+            yield
+        finally:
+            self._runs -= 1
+            if not self._runs and not self._closed:
+                self._timer = asyncio.get_running_loop().call_later(self._idle_seconds, self._rest)
 
-        `start` leaves no process behind when it raises or is cancelled.
+    async def start(self, allowance: Allowance, code: int) -> Child:
+        """A worker for this one run; forked, or started anew where that fails. Raises WorkerFailed."""
+        if self._zygote is not None:
+            try:
+                return await self._zygote.fork(allowance.numbers(), code)
+            except WorkerFailed:  # it died, say for want of memory; the next one asks for a new one
+                pass
+        return await start_worker(allowance, code)
+
+    def begin(self, make: Callable[[Allowance], Awaitable[Standing | None]]) -> None:
+        """Starts what is missing in the background; a failure shows in the next ordinary start.
+
+        `make` leaves no process behind when it raises or is cancelled.
         """
-        if self._closed or self._task is not None or not walls.CAN_TIGHTEN:
-            return
 
         async def attempt() -> Standing | None:
             try:
-                return await start(self.allowance)
+                return await make(self.allowance)
             except (SandboxError, OSError):
                 return None
 
-        self._task = asyncio.create_task(attempt(), name="chez spare worker")
+        while not self._closed and walls.CAN_TIGHTEN and len(self._waiting) < self._size:
+            self._waiting.append(asyncio.create_task(attempt(), name="chez spare worker"))
 
     async def take(self, needed: Allowance) -> Standing | None:
-        """The waiting worker, held to exactly `needed`; None when there is none that will do.
+        """A waiting worker, held to exactly `needed`; None when there is none that will do.
 
         One that is still starting is waited for: it is ahead of one that would start now.
         """
-        if self._task is None or not self.allowance.covers(needed):
-            return None
-        task, self._task = self._task, None
-        try:
-            await asyncio.wait({task})
-        except BaseException:
-            await _discard(task)
-            raise
-        standing = None if task.cancelled() or task.exception() else task.result()
-        if standing is None:
-            return None
-        child = standing.child
-        # Quiet: it still lives, and has said nothing since its walls stood.
-        if child.is_quiet() and walls.tighten(
-            child.pid,
-            data=needed.memory,
-            address_space=needed.address_space,
-            cpu_seconds=needed.cpu_seconds,
-        ):
-            return standing
-        await child.end()
+        while self._waiting and self.allowance.covers(needed):
+            task = self._waiting.popleft()
+            try:
+                await asyncio.wait({task})
+            except BaseException:
+                await _discard(task)
+                raise
+            standing = None if task.cancelled() or task.exception() else task.result()
+            if standing is None:
+                continue
+            child = standing.child
+            # Quiet: it still lives, and has said nothing since its walls stood.
+            if child.is_quiet() and walls.tighten(
+                child.pid,
+                data=needed.memory,
+                address_space=needed.address_space,
+                cpu_seconds=needed.cpu_seconds,
+            ):
+                return standing
+            await child.end()
         return None
 
     async def aclose(self) -> None:
-        """Ends the waiting worker; there will be no other. Not cancellable."""
+        """Ends the waiting workers, the zygote and all that it forked; there will be no others. Not cancellable."""
         self._closed = True
-        task, self._task = self._task, None
-        if task is not None:
-            await _discard(task)
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._end()
+
+    def _rest(self) -> None:
+        self._resting = asyncio.create_task(self._end(), name="chez spare workers end")
+
+    async def _end(self) -> None:
+        while self._waiting:
+            await _discard(self._waiting.popleft())
+        if self._zygote is not None:
+            await self._zygote.aclose()
 
 
 async def _discard(task: asyncio.Task[Standing | None]) -> None:
