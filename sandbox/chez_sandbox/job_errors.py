@@ -11,6 +11,8 @@
     │   └── BundleForged      the signature is not the provider's over these bytes
     ├── ResultRefused     what a job wants to hand out does not fit its schema
     ├── GrantInvalid      a stored grant fails its checks
+    ├── CatalogueInvalid  a provider's catalogue fails its checks
+    │   └── CatalogueForked   its provider signed two lines under one number
     ├── TransferRefused   a share of allowance is not for this device, or not its giver's
     └── MessageInvalid    a message in a provider's inbox is no release
     NotAllowed
@@ -35,6 +37,8 @@ __all__ = (
     "BundleMalformed",
     "BundleTooLarge",
     "BundleUnsigned",
+    "CatalogueForked",
+    "CatalogueInvalid",
     "GrantEnded",
     "GrantInvalid",
     "GrantPaused",
@@ -136,6 +140,14 @@ class GrantInvalid(Untrusted):
 
 class MessageInvalid(Untrusted):
     """What lay in an inbox does not open, or is not one release of this format."""
+
+
+class CatalogueInvalid(Untrusted):
+    """A provider's catalogue is not one chain of its signed lines, or offers other bundles than these name."""
+
+
+class CatalogueForked(CatalogueInvalid):
+    """The provider signed two lines under one number: others may be shown another version."""
 
 
 class TransferRefused(Untrusted):

@@ -9,7 +9,7 @@ import pytest
 
 from tests.jobs.conftest import Relay
 from tests.jobs.test_export import verify
-from tests.jobs.test_flow import BIN, provider, results, signed
+from tests.jobs.test_flow import BIN, chez_job, provider, results, signed
 
 __all__ = ("provider",)  # the fixture
 
@@ -71,3 +71,31 @@ def test_a_person_looks_tries_grants_runs_and_revokes(provider: Path, relay: Rel
     assert "revoked: it never runs again" in me.chez("grants")
     assert "revoked" in me.chez("job", "run", granted["grant"], "--yes", code=1)
     assert json.loads(me.chez("journal", "verify", "--json"))["ok"]
+
+
+def test_a_job_is_published_found_and_granted_by_its_name(provider: Path, relay: Relay, tmp_path: Path) -> None:
+    """A provider publishes from its home; a person adds the address, sees the hash, compares, gets and grants it."""
+    bundle, me = signed(provider), Person(tmp_path)
+    (provider / "own").mkdir()
+    them = Person(provider / "own")
+    for one in (me, them):
+        one.chez("init", "--name", "laptop", "--words-file", one.folder / "words")
+        one.chez("relay", "set", relay.url)
+    unlock = ("--home", them.folder / "home", "--passphrase-file", them.passphrase, "--json")
+    publish = ("publish", "evening.chez", "--key", "provider.key", *unlock)
+    done = json.loads(chez_job(provider, *publish))
+    assert (done["bundle"], done["problem"], done["number"]) == (bundle.hash.hex(), "", 1)
+    shown = me.chez("job", "catalogue", "add", done["address"])
+    assert bundle.hash.hex() in shown and done["head"] in shown
+    assert "The same" in me.chez("job", "catalogue", "compare", done["head"])
+    assert "two different lines 1" in me.chez("job", "catalogue", "compare", f"1:{'0' * 64}", code=1)
+    me.chez("job", "get", "evening", "--out", tmp_path / "got.chez")
+    assert (tmp_path / "got.chez").read_bytes() == bundle.encoded
+    assert "line 1 of the catalogue" in me.chez("job", "grant", "evening", "--yes")
+    assert "there is no file" in me.chez("job", "inspect", "Evening.chez", code=1)
+    manifest = provider / "evening" / "manifest.toml"
+    manifest.write_text(manifest.read_text().replace("version = 1 ", "version = 2 "))
+    signed(provider)
+    chez_job(provider, *publish)
+    me.chez("sync")
+    assert "A new version 2 of" in me.chez("job", "catalogue")

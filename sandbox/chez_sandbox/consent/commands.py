@@ -10,10 +10,11 @@ import click
 from chez.cli.client import call
 from chez.cli.context import settings
 from chez.cli.terminal import json_line, say, when
-from chez.errors import InvalidValue, NotFound
+from chez.errors import InvalidValue
 from chez_sandbox.bundle import MAX_BUNDLE
 from chez_sandbox.consent.catalogue import Language, language_of
 from chez_sandbox.consent.slots import STEPS
+from chez_sandbox.offers.commands import catalogue, get, offered_bundle
 
 __all__ = ("job",)
 
@@ -39,12 +40,17 @@ def _spoken() -> Language:
     return language_of(next(filter(None, names), ""))
 
 
+job.add_command(catalogue)
+job.add_command(get)
+
+
 def _bundle(path: Path) -> bytes:
+    """A bundle's file, or else what a catalogue offers under this name."""
     try:
         with path.open("rb") as file:
             return file.read(MAX_BUNDLE + 1)
     except FileNotFoundError:
-        raise NotFound(f"there is no file {path}") from None
+        return offered_bundle(click.get_current_context(), os.fspath(path))
     except OSError as error:
         raise InvalidValue(f"{path} can't be read: {error.strerror}") from None
 

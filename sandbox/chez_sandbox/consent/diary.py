@@ -68,12 +68,17 @@ def _resumption(body: Body, names: Names) -> str:
     return f"You let grant {body['grant'][:SHORT]} of the job {body['job']!r} run again."
 
 
+def _offer_published(body: Body, names: Names) -> str:
+    return f"You published the job {body['job']!r}, version {body['version']}, as line {body['number']} of a catalogue."
+
+
 def _runs(number: int) -> str:
     return "1 run" if number == 1 else f"{number:,} runs"
 
 
 SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
-    "delivered": _delivered, "grant": _grant, "grant-refused": _grant_refused, "pause": _pause, "refusal": _refusal,
+    "delivered": _delivered, "grant": _grant, "grant-refused": _grant_refused,
+    "offer-published": _offer_published, "pause": _pause, "refusal": _refusal,
     "release": _release, "resumption": _resumption, "revocation": _revocation, "run": _run, "sending": _sending,
 })
 """The sentence of each kind of receipt that jobs write."""

@@ -39,6 +39,9 @@ from chez_sandbox.consent.sender import sender
 from chez_sandbox.consent.stopping import unless_revoked
 from chez_sandbox.consent.told import example_words, grant_words, left_words, spent_words
 from chez_sandbox.job_errors import GrantEnded
+from chez_sandbox.offers.following import beside_catalogues, catalogues, updates
+from chez_sandbox.offers.verbs import VERBS as OF_CATALOGUES
+from chez_sandbox.offers.verbs import update_words
 from chez_sandbox.release.release import message_size
 from chez_sandbox.runtime.host import Runtime, doctor
 
@@ -110,6 +113,8 @@ async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     described = _described(bundle, asked.language)
     described["words"] += [f"  Less     {line}" for line in narrowed_words(bundle.manifest, narrowing)]
     described["words"] += news_words(await list_grants(home), bundle)
+    if said := beside_catalogues(await catalogues(home), bundle):
+        described["words"].append(f"  Offered  {said}")
     if asked.example:
         described["example"] = await _tried(home, bundle, narrowing, ui)
         described["words"] += example_words(described["example"])
@@ -214,8 +219,9 @@ async def job_grants(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Every grant there ever was, damaged ones included, with its state today; and the words for it."""
     read_params(params, Params)
     grants = await all_grants(home, date.today())
-    words = [line for one in grants for line in grant_words(one)]
-    return {"grants": grants, "words": words or ["You granted nothing to any provider."]}
+    newer = updates(await catalogues(home), await list_grants(home))
+    words = [line for one in grants for line in grant_words(one)] or ["You granted nothing to any provider."]
+    return {"grants": grants, "updates": newer, "words": [*words, *update_words(newer)]}
 
 
 async def job_left(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -302,6 +308,7 @@ async def _progress(ui: Ui, label: str) -> "AsyncIterator[Callable[[int, int], N
 
 
 VERBS: Final[Mapping[str, Verb]] = {
+    **OF_CATALOGUES,
     "job-doctor": job_doctor,
     "job-dry-run": job_dry_run,
     "job-export-consents": job_export_consents,

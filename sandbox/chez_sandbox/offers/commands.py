@@ -1,0 +1,92 @@
+"""`chez job catalogue` and `chez job get`: what a person does with catalogues, on the command line."""
+
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from chez.cli.client import call
+from chez.cli.context import settings
+from chez.cli.terminal import json_line, say
+from chez.errors import HomeExists, NotFound, StorageFailed
+
+__all__ = ("catalogue", "get", "offered_bundle")
+
+_JOB: Final = re.compile(r"([a-z0-9.-]{1,253}/)?[a-z][a-z0-9-]{0,62}\Z")
+
+
+def offered_bundle(ctx: click.Context, job: str) -> bytes:
+    """The bytes of the bundle that a catalogue offers under a name: "ID", or "DOMAIN/ID".
+
+    Raises `NotFound` for what can't be such a name, or is not offered, and what the verb raises.
+    """
+    if not _JOB.match(job):
+        raise NotFound(f"there is no file {job}")
+    return bytes.fromhex(call(ctx, "job-offer", {"job": job})["bundle"])
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def catalogue(ctx: click.Context) -> None:
+    """What providers offer: their catalogues, each the same for everybody, and newer versions of what you granted."""
+    if ctx.invoked_subcommand is None:
+        _answer(ctx, call(ctx, "job-catalogue", {}))
+
+
+@catalogue.command()
+@click.argument("address")
+@click.pass_context
+def add(ctx: click.Context, address: str) -> None:
+    """Follow a provider's catalogue by its address (chez-public:...), and show what it offers. Nothing is granted."""
+    done = call(ctx, "job-catalogue-add", {"address": address})
+    _answer(ctx, done)
+    if done["sync"] and not settings(ctx).json:
+        say(f"Not in step now: {done['sync']}", err=True)
+
+
+@catalogue.command()
+@click.argument("head")
+@click.pass_context
+def compare(ctx: click.Context, head: str) -> None:
+    """Hold what somebody else sees as the head of a catalogue against what you see."""
+    done = call(ctx, "job-catalogue-compare", {"head": head})
+    words = {
+        "same": f"The same: {done['name']} has this line for you, too; its head is {done['head']} here.",
+        "later": "Not known yet: your copy of the catalogue does not reach so far. Sync, and compare again.",
+        "unknown": "None of the catalogues that you follow has this line.",
+    }
+    if settings(ctx).json:
+        json_line(done)
+    else:
+        say(words[done["state"]])
+    ctx.exit(0 if done["state"] == "same" else 1)
+
+
+@click.command()
+@click.argument("job")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The file (default: JOB-VERSION.chez).")
+@click.pass_context
+def get(ctx: click.Context, job: str, out: Path | None) -> None:
+    """Write the newest bundle of a job in a catalogue into a file; JOB is its id, or DOMAIN/ID. Nothing is granted."""
+    done = call(ctx, "job-offer", {"job": job})
+    target = out or Path(f"{job.rpartition('/')[2]}-{done['version']}.chez")
+    try:
+        with target.open("xb") as file:
+            file.write(bytes.fromhex(done["bundle"]))
+    except FileExistsError:
+        raise HomeExists(f"{target} exists", "nothing is overwritten: choose another name with --out") from None
+    except OSError as error:
+        raise StorageFailed(f"{target} can't be written: {error.strerror}") from None
+    shown = {"file": str(target), "hash": done["hash"], "version": done["version"]}
+    if settings(ctx).json:
+        json_line(shown)
+    else:
+        say(f"{target}: {done['hash']}")
+
+
+def _answer(ctx: click.Context, done: dict[str, Any]) -> None:
+    if settings(ctx).json:
+        json_line({name: value for name, value in done.items() if name != "words"})
+    else:
+        say("\n".join(done["words"]))

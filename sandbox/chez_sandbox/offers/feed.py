@@ -1,0 +1,230 @@
+"""The feed of a catalogue: which bundles a provider offers, in one chain that only grows.
+
+    line    MessagePack array   1, provider, number, previous, job, version, bundle
+    hash    BLAKE2b of the line ("chez/1 catalogue line hash"); `previous` is that of the line before, or zeros
+    signed  by the provider's key over the context "chez/1 catalogue line" and the line
+
+A provider's key signs one line under each number, for everybody. Two of them are its own signature
+under a special version for somebody: whoever meets both refuses the whole catalogue. So people compare
+its *head*, "NUMBER:HASH", as a dispute about any earlier line is one about the head.
+
+Nothing here reads or writes: records come in, verified values go out.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from chez.crypto import CryptoFailed, SigningKey, hash_fields, verify
+from chez.errors import InvalidValue, NotAllowed, NotFound
+from chez_sandbox.bundle import Bundle, open_bundle
+from chez_sandbox.job_errors import (
+    BundleInvalid,
+    CatalogueForked,
+    CatalogueInvalid,
+    ManifestInvalid,
+    VersionWentBack,
+)
+
+__all__ = ("COLLECTION", "MAX_LINES", "Feed", "Line", "Offer", "find", "forked", "next_line", "read_feed", "read_head")
+
+COLLECTION: Final = "chez.offers"
+CONTEXT: Final = "chez/1 catalogue line"
+
+MAX_LINES: Final = 10_000
+"""Lines of one catalogue: each costs whoever reads it a signature to check, some 100 microseconds."""
+
+_START: Final = bytes(32)
+
+Id = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+
+
+class Line(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """One line as it is signed."""
+
+    format: Literal[1]
+    provider: Id
+    """The provider's signing key."""
+    number: Annotated[int, msgspec.Meta(ge=1, le=MAX_LINES)]
+    """From 1, without a gap."""
+    previous: Id
+    """The hash of the line before; zeros for the first."""
+    job: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9-]{0,62}\Z")]
+    version: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+    bundle: Id
+    """The hash of the bundle (`Bundle.hash`)."""
+
+    @property
+    def encoded(self) -> bytes:
+        """The bytes that are signed: the one encoding there is."""
+        return msgspec.msgpack.encode(self)
+
+    @property
+    def hash(self) -> bytes:
+        """32 bytes that stand for this line and, by `previous`, for every one before it."""
+        return hash_fields("chez/1 catalogue line hash", self.encoded)
+
+    def sign(self, key: SigningKey) -> bytes:
+        """The provider's word on the line."""
+        return key.sign(CONTEXT, self.encoded)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One line whose signature and place in the chain were checked, and the bundle's bytes, which were not yet."""
+
+    line: Line
+    encoded: bytes = field(repr=False)
+
+    def open(self) -> Bundle:
+        """The bundle that the line names. Raises `CatalogueInvalid` for another one, or none."""
+        line = self.line
+        try:
+            bundle = open_bundle(self.encoded)
+        except (BundleInvalid, ManifestInvalid) as error:
+            raise _invalid(f"what it offers as {line.job} {line.version} is no bundle: {error.message}") from None
+        manifest = bundle.manifest
+        named = (manifest.id, manifest.version, manifest.provider.signing_key, bundle.hash)
+        if named != (line.job, line.version, line.provider.hex(), line.bundle):
+            raise _invalid(f"the bundle beside line {line.number} is not the one that the line names")
+        return bundle
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A whole catalogue, from its first line on; made by `read_feed`."""
+
+    offers: tuple[Offer, ...] = ()
+
+    @property
+    def provider(self) -> str | None:
+        """The key whose catalogue it is, in hexadecimal; None while nothing is offered."""
+        return self.offers[0].line.provider.hex() if self.offers else None
+
+    @property
+    def head(self) -> str:
+        """"NUMBER:HASH" of the last line, to compare with others; "0" while nothing is offered."""
+        return f"{len(self.offers)}:{self.offers[-1].line.hash.hex()}" if self.offers else "0"
+
+    @property
+    def newest(self) -> list[Offer]:
+        """The newest version of each job, in the order of their first lines."""
+        return list({offer.line.job: offer for offer in self.offers}.values())
+
+    def has(self, number: int, hash: bytes) -> bool:
+        """Whether a line of this hash stands at a number; False while the feed does not reach so far.
+
+        Raises `CatalogueForked` when another one stands there.
+        """
+        if number > len(self.offers):
+            return False
+        if (here := self.offers[number - 1].line.hash) != hash:
+            raise forked(number, here, hash)
+        return True
+
+
+def read_feed(records: Iterable[Mapping[str, Any]]) -> Feed:
+    """The feed that records make, in whatever order they come.
+
+    A record has `line`, `signature` and `bundle`, all bytes. Raises `CatalogueForked` for two lines
+    under one number, or a line after another one than the one here; `CatalogueInvalid` for a record that
+    is none, a line that is missing, another provider's, or whose version does not rise.
+    """
+    lines: dict[int, Offer] = {}
+    for record in records:
+        offer = _read(record)
+        other = lines.setdefault(offer.line.number, offer)
+        if other.line != offer.line:
+            raise forked(offer.line.number, *sorted((other.line.hash, offer.line.hash)))
+    feed = tuple(lines[number] for number in sorted(lines))
+    versions: dict[str, int] = {}
+    previous = _START
+    for number, offer in enumerate(feed, 1):
+        line = offer.line
+        if line.number != number:
+            raise _invalid(f"its line {number} is missing")
+        if line.provider != feed[0].line.provider:
+            raise _invalid(f"its line {number} is of another provider's key than its first")
+        if line.previous != previous:
+            raise forked(number - 1, previous, line.previous)
+        if line.version <= versions.get(line.job, 0):
+            raise _invalid(f"its line {number} goes back to version {line.version} of {line.job}")
+        versions[line.job], previous = line.version, line.hash
+    return Feed(feed)
+
+
+def next_line(feed: Feed, bundle: Bundle) -> Line:
+    """The line, still to be signed, that offers a bundle next.
+
+    Raises `NotAllowed` for another provider's or a full catalogue, `VersionWentBack` unless its version rises.
+    """
+    manifest, provider = bundle.manifest, bundle.manifest.provider.signing_key
+    if feed.provider not in (None, provider):
+        raise NotAllowed("this catalogue is of another provider's key", "publish into a space of its own")
+    if len(feed.offers) >= MAX_LINES:
+        raise NotAllowed(f"a catalogue has at most {MAX_LINES} lines", "begin a new one, in another space")
+    for offer in feed.newest:
+        if offer.line.job == manifest.id and offer.line.version >= manifest.version:
+            raise VersionWentBack(
+                f"version {offer.line.version} of {manifest.id} is published already, and this is {manifest.version}",
+                "give the manifest a higher version, build and sign it again",
+            )
+    previous = feed.offers[-1].line.hash if feed.offers else _START
+    return Line(1, bytes.fromhex(provider), len(feed.offers) + 1, previous, manifest.id, manifest.version, bundle.hash)
+
+
+def read_head(text: str) -> tuple[int, bytes]:
+    """The number and hash of a head, as somebody else read it out. Raises `InvalidValue`."""
+    if not re.fullmatch(r"[1-9][0-9]{0,4}:[0-9a-f]{64}", said := text.strip().lower()):
+        raise InvalidValue(f"{text!r} is no head of a catalogue", "it looks like 3:4f0c… with 64 hexadecimal digits")
+    number, _, hash = said.partition(":")
+    return int(number), bytes.fromhex(hash)
+
+
+def find(feeds: Iterable[tuple[str, Feed]], job: str) -> Offer:
+    """The newest offer of a job among catalogues by their provider's domain; `job` is "ID" or "DOMAIN/ID".
+
+    Raises `NotFound`, and `InvalidValue` when several providers offer one of that name.
+    """
+    domain, _, id = job.rpartition("/")
+    found = {
+        where: offer
+        for where, feed in feeds
+        if domain in ("", where)
+        for offer in feed.newest
+        if offer.line.job == id
+    }
+    if not found:
+        raise NotFound(f"no catalogue here offers a job {job!r}", "chez job catalogue shows what is offered")
+    if len(found) > 1:
+        named = " or ".join(f"{where}/{id}" for where in sorted(found))
+        raise InvalidValue(f"several providers offer a job {id!r}", f"say {named}")
+    (offer,) = found.values()
+    return offer
+
+
+def forked(number: int, here: bytes, there: bytes) -> CatalogueForked:
+    """That a provider signed two lines under one number."""
+    return CatalogueForked(
+        f"the provider signed two different lines {number} of its catalogue: {here.hex()[:16]} and {there.hex()[:16]}",
+        "somebody is shown another version than others: grant nothing of it, and tell others both hashes",
+    )
+
+
+def _read(record: Mapping[str, Any]) -> Offer:
+    try:
+        body, signature, encoded = record["line"], record["signature"], record["bundle"]
+        line = msgspec.msgpack.decode(body, type=Line)
+        verify(line.provider, signature, CONTEXT, body)
+    except (CryptoFailed, KeyError, TypeError, ValueError, msgspec.DecodeError):
+        raise _invalid("one of its records is no signed line") from None
+    if line.encoded != body or not isinstance(encoded, bytes):
+        raise _invalid("one of its records is no signed line")
+    return Offer(line, encoded)
+
+
+def _invalid(problem: str) -> CatalogueInvalid:
+    return CatalogueInvalid(f"the catalogue does not verify: {problem}", "nothing of it is granted; ask its provider")

@@ -1,0 +1,181 @@
+"""The person's side of catalogues: which are followed, what was seen of them, what they offer now.
+
+A catalogue is a public space that the person follows, and a record of the private space that has the
+provider's key and the hash of every line that was its last when some device of the person looked. So a
+provider that shows these devices two histories is found out; and one that keeps two catalogues, as both
+are signed by its key. What was granted from a file is held against them as well.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from chez.errors import NotAllowed, NotFound
+from chez.spaces.public import Address
+from chez_sandbox.bundle import Bundle
+from chez_sandbox.consent.difference import difference, granted_before
+from chez_sandbox.consent.grants import Granted
+from chez_sandbox.job_errors import CatalogueForked, CatalogueInvalid
+from chez_sandbox.offers.feed import Feed, find, forked
+from chez_sandbox.offers.publishing import feed_of
+
+if TYPE_CHECKING:
+    from chez.home.home import Home
+    from chez.home.space import Space
+
+__all__ = ("COLLECTION", "Catalogue", "add_catalogue", "beside_catalogues", "catalogues", "offered", "updates")
+
+COLLECTION: Final = "chez.catalogues"
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """One that the person follows, as it stands here."""
+
+    space: str
+    """The public space's id."""
+    name: str
+    provider: str
+    """The provider's signing key; empty while nothing of it came."""
+    feed: Feed
+    """What verified; nothing when there is a `problem`."""
+    bundles: tuple[Bundle, ...]
+    """The newest version of each job."""
+    problem: CatalogueInvalid | None = None
+    """Why nothing of it may be granted."""
+
+    @property
+    def domain(self) -> str:
+        """By which its jobs are named, as its newest bundle says."""
+        return self.bundles[-1].manifest.provider.domain if self.bundles else ""
+
+
+async def add_catalogue(home: "Home", address: str) -> str:
+    """Follow the catalogue at a public space's address; its space's id. Adding one twice changes nothing.
+
+    Its lines come with the next sync. Raises as `Home.follow`.
+    """
+    id = Address.read(address).space.hex()
+    if id not in {space.id for space in await home.spaces()}:
+        await home.follow(address)
+    if not home.space(id).public:
+        raise NotAllowed("this is no public space", "a catalogue is one: ask its provider for the address")
+    kept = home.collection(COLLECTION)
+    try:
+        await kept.get(id)
+    except NotFound:
+        await kept.put({"provider": "", "seen": {}}, id=id)
+    return id
+
+
+async def catalogues(home: "Home") -> list[Catalogue]:
+    """Every catalogue that is followed, verified, held against what was seen before, and noted as seen.
+
+    What is wrong with one is in it, and keeps no other from being shown.
+    """
+    spaces = {space.id: space for space in await home.spaces()}
+    records = {one.id: one.value async for one in home.collection(COLLECTION)}
+    looked = [await _look(home, spaces[id], value) for id, value in sorted(records.items()) if id in spaces]
+    return [_beside(one, looked) for one in looked]
+
+
+async def offered(home: "Home", job: str) -> Bundle:
+    """The newest bundle of a job ("ID", or "DOMAIN/ID") in the catalogues that are followed.
+
+    Raises `NotFound`, `InvalidValue` when several providers offer one of the name, and `CatalogueInvalid` of a
+    catalogue that does not verify and may be meant.
+    """
+    known = await catalogues(home)
+    try:
+        offer = find([(one.domain, one.feed) for one in known], job)
+    except NotFound:
+        for one in known:
+            if one.problem is not None:
+                raise one.problem from None
+        raise
+    return offer.open()
+
+
+def updates(known: Iterable[Catalogue], grants: Sequence[Granted]) -> list[dict[str, Any]]:
+    """The newer versions of jobs that were granted and not revoked, each with what it changes, in words."""
+    living = [one for one in grants if not one.revoked]
+    found = []
+    for bundle in (bundle for one in known for bundle in one.bundles):
+        before = granted_before(living, bundle)
+        if before is not None and before.grant.job_version < bundle.manifest.version:
+            manifest = bundle.manifest
+            found.append(
+                {
+                    "job": manifest.id,
+                    "name": manifest.name,
+                    "provider": manifest.provider.name,
+                    "version": manifest.version,
+                    "granted": before.grant.job_version,
+                    "bundle": bundle.hash.hex(),
+                    "changes": difference(before.bundle, bundle),
+                }
+            )
+    return found
+
+
+def beside_catalogues(known: Iterable[Catalogue], bundle: Bundle) -> str:
+    """What the catalogues say of a bundle that came from somewhere, in one line of words.
+
+    Empty when none that is followed is of its provider. Raises `CatalogueForked` when its provider
+    offers another bundle as this version.
+    """
+    manifest, said = bundle.manifest, ""
+    for one in known:
+        if one.provider != manifest.provider.signing_key:
+            continue
+        if one.problem is not None:
+            raise one.problem
+        said = said or f"not in the catalogue of {manifest.provider.name}: it may be made for you alone"
+        for line in (offer.line for offer in one.feed.offers):
+            if (line.job, line.version) != (manifest.id, manifest.version):
+                continue
+            if line.bundle != bundle.hash:
+                raise CatalogueForked(
+                    f"the catalogue of {manifest.provider.name} has another bundle as version {line.version} of "
+                    f"{line.job}: {line.bundle.hex()[:16]}, and this is {bundle.hash.hex()[:16]}",
+                    "this one was made for somebody: do not grant it, and ask its provider why there are two",
+                )
+            said = f"line {line.number} of the catalogue of {manifest.provider.name}, the same for everybody"
+    return said
+
+
+async def _look(home: "Home", space: "Space", kept: dict[str, Any]) -> Catalogue:
+    provider = str(kept.get("provider", ""))
+    try:
+        feed = await feed_of(space)
+        if provider and feed.provider not in (None, provider):
+            raise CatalogueInvalid(
+                "the catalogue is of another provider's key than when you added it",
+                "ask the provider by a way you know before you grant anything of it",
+            )
+        # A device that looked before may have more of it: what is still to come is no fork.
+        for number, hash in kept.get("seen", {}).items():
+            feed.has(int(number), bytes.fromhex(hash))
+        bundles = tuple(offer.open() for offer in feed.newest)
+    except CatalogueInvalid as error:
+        return Catalogue(space.id, space.name, provider, Feed(), (), error)
+    except (AttributeError, TypeError, ValueError):
+        unreadable = CatalogueInvalid("what you saw of this catalogue before is not readable", "add it again")
+        return Catalogue(space.id, space.name, provider, Feed(), (), unreadable)
+    if feed.provider is not None and str(len(feed.offers)) not in kept.get("seen", {}):
+        async with home.collection(COLLECTION).edit(space.id) as draft:
+            draft["provider"] = feed.provider
+            draft["seen"][str(len(feed.offers))] = feed.offers[-1].line.hash.hex()
+    return Catalogue(space.id, space.name, feed.provider or provider, feed, bundles)
+
+
+def _beside(one: Catalogue, looked: Sequence[Catalogue]) -> Catalogue:
+    """A catalogue held against others of the same key."""
+    for other in looked:
+        if other is one or not one.provider or other.provider != one.provider:
+            continue
+        for here, there in zip(one.feed.offers, other.feed.offers, strict=False):
+            if here.line != there.line:
+                problem = forked(here.line.number, *sorted((here.line.hash, there.line.hash)))
+                return Catalogue(one.space, one.name, one.provider, Feed(), (), problem)
+    return one

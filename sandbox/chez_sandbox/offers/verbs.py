@@ -1,0 +1,214 @@
+"""What the owner of a home does for catalogues: one small function per verb.
+
+A provider's key never comes here: the line is handed out, signed by the command, and handed back.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+from chez.agent.ui import Ui
+from chez.agent.verbs import Verb
+from chez.errors import ChezError, InvalidValue, NotFound
+from chez_sandbox.bundle import open_bundle
+from chez_sandbox.consent.grants import list_grants
+from chez_sandbox.consent.inspect import fingerprint
+from chez_sandbox.consent.params import Params, read_params
+from chez_sandbox.offers.feed import Line, Offer, read_head
+from chez_sandbox.offers.following import Catalogue, add_catalogue, catalogues, offered, updates
+from chez_sandbox.offers.publishing import compose, feed_of, make_public, publish_signed
+
+if TYPE_CHECKING:
+    from chez.home.home import Home
+    from chez.home.space import Space
+
+__all__ = ("VERBS", "update_words")
+
+
+class _Compose(Params, frozen=True, kw_only=True):
+    bundle: bytes
+    space: Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class _Publish(_Compose, frozen=True, kw_only=True):
+    line: bytes
+    signature: bytes
+
+
+async def job_compose_offer(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """The line to sign that offers a bundle in the public space of this name; `line` is None when it stands there."""
+    asked = read_params(params, _Compose)
+    space = await make_public(home, asked.space)
+    line = await compose(space, open_bundle(asked.bundle))
+    if isinstance(line, Offer):
+        return {"line": None, **await _published(home, space, line)}
+    return {"line": line.encoded.hex(), "number": line.number}
+
+
+async def job_publish(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Write a signed line, and send it."""
+    asked = read_params(params, _Publish)
+    try:
+        line = msgspec.msgpack.decode(asked.line, type=Line)
+    except msgspec.DecodeError:
+        raise InvalidValue("this is no line of a catalogue") from None
+    space = await make_public(home, asked.space)
+    offer = await publish_signed(home, space, open_bundle(asked.bundle), line, asked.signature)
+    return await _published(home, space, offer)
+
+
+async def _published(home: "Home", space: "Space", offer: Offer) -> dict[str, Any]:
+    problem, address = await _in_step(home), None
+    try:
+        address = space.address
+    except NotFound as error:
+        problem = problem or str(error)
+    line, feed = offer.line, await feed_of(space)
+    return {
+        "job": line.job,
+        "version": line.version,
+        "number": line.number,
+        "bundle": line.bundle.hex(),
+        "head": feed.head,
+        "space": space.name,
+        "address": address,
+        "problem": problem,
+    }
+
+
+async def _in_step(home: "Home") -> str:
+    """Sync; why that did not work, in words, as what is written here is durable all the same."""
+    try:
+        await home.sync()
+    except ChezError as error:
+        return str(error)
+    return ""
+
+
+class _Address(Params, frozen=True, kw_only=True):
+    address: str
+
+
+async def job_catalogue_add(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Follow a catalogue, and show what it offers."""
+    id = await add_catalogue(home, read_params(params, _Address).address)
+    problem = await _in_step(home)
+    return {**await _overview(home, [one for one in await catalogues(home) if one.space == id]), "sync": problem}
+
+
+async def job_catalogue(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """What the catalogues that are followed offer, and which granted jobs have a newer version there."""
+    read_params(params, Params)
+    return await _overview(home, await catalogues(home))
+
+
+class _Head(Params, frozen=True, kw_only=True):
+    head: str
+
+
+async def job_catalogue_compare(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Hold what somebody else sees at the end of a catalogue against those that are followed here.
+
+    `state` is "same" where one has this line, "later" where none reaches so far yet. Raises `CatalogueForked`
+    when one has another line of this number, and there is no other that it could be about.
+    """
+    number, hash = read_head(read_params(params, _Head).head)
+    known = [one for one in await catalogues(home) if one.problem is None]
+    for one in known:
+        if number <= len(one.feed.offers) and one.feed.offers[number - 1].line.hash == hash:
+            return {"state": "same", "name": one.name, "head": one.feed.head}
+    if not known:
+        raise NotFound("no catalogue is followed here that could be compared", "chez job catalogue add ADDRESS")
+    for one in known:
+        if len(known) == 1:
+            one.feed.has(number, hash)
+    return {"state": "later" if len(known) == 1 else "unknown", "name": None, "head": None}
+
+
+class _Job(Params, frozen=True, kw_only=True):
+    job: Annotated[str, Meta(min_length=1, max_length=320)]
+
+
+async def job_offer(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """The newest bundle of a job in the catalogues that are followed, as hexadecimal text."""
+    bundle = await offered(home, read_params(params, _Job).job)
+    return {"bundle": bundle.encoded.hex(), "hash": bundle.hash.hex(), "version": bundle.manifest.version}
+
+
+async def _overview(home: "Home", known: list[Catalogue]) -> dict[str, Any]:
+    newer = updates(known, await list_grants(home))
+    shown = [_shown(one) for one in known]
+    words = [line for one in shown for line in _words(one)] or ["You follow no catalogue of jobs."]
+    return {"catalogues": shown, "updates": newer, "words": [*words, *update_words(newer)]}
+
+
+def _shown(one: Catalogue) -> dict[str, Any]:
+    return {
+        "space": one.space,
+        "name": one.name,
+        "provider": one.provider,
+        "fingerprint": fingerprint(one.provider) if one.provider else None,
+        "head": one.feed.head,
+        "problem": None if one.problem is None else str(one.problem),
+        "hint": None if one.problem is None else one.problem.hint,
+        "card": None if not one.bundles else _card(one),
+        "offers": [
+            {
+                "job": bundle.manifest.id,
+                "version": bundle.manifest.version,
+                "name": bundle.manifest.name,
+                "purpose": bundle.manifest.purpose.plain,
+                "bits": round(bundle.manifest.schema.bits, 2),
+                "bundle": bundle.hash.hex(),
+            }
+            for bundle in one.bundles
+        ],
+    }
+
+
+def _card(one: Catalogue) -> dict[str, str]:
+    provider = one.bundles[-1].manifest.provider
+    return {"name": provider.name, "contact": provider.contact, "domain": provider.domain}
+
+
+def _words(one: Mapping[str, Any]) -> list[str]:
+    if one["problem"] is not None:
+        return [f"WARNING  {one['name']}: {one['problem']}", f"  {one['hint']}"]
+    if one["card"] is None:
+        return [f"{one['name']}: nothing of it is here yet"]
+    card = one["card"]
+    lines = [
+        f"{card['name']}, {card['domain']}, {card['contact']}",
+        f"  key in words: {one['fingerprint']}",
+        f"  head, the same for everybody: {one['head']}",
+    ]
+    for offer in one["offers"]:
+        lines += [
+            f"  {offer['job']} {offer['version']}: {offer['name']}",
+            f"    {offer['purpose']}",
+            f"    a run tells at most {offer['bits']:g} bits; bundle {offer['bundle']}",
+        ]
+    return lines
+
+
+def update_words(newer: list[dict[str, Any]]) -> list[str]:
+    """What a person is told of newer versions of jobs that they granted; nothing of them runs before it is granted."""
+    lines = []
+    for one in newer:
+        said = f"A new version {one['version']} of {one['name']} ({one['job']}), of which you granted {one['granted']}:"
+        lines += [said, *(f"  {change}" for change in one["changes"])]
+        lines.append(f"  Nothing of it runs before you grant it: chez job grant {one['job']}")
+    return lines
+
+
+VERBS: Final[Mapping[str, Verb]] = {
+    "job-catalogue": job_catalogue,
+    "job-catalogue-add": job_catalogue_add,
+    "job-catalogue-compare": job_catalogue_compare,
+    "job-compose-offer": job_compose_offer,
+    "job-offer": job_offer,
+    "job-publish": job_publish,
+}
+"""Among the verbs of `chez_sandbox.consent.verbs`."""

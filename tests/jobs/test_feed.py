@@ -1,0 +1,167 @@
+"""A provider's catalogue as a chain of signed lines, without a home."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from chez.crypto import SigningKey
+from chez.errors import InvalidValue, NotAllowed, NotFound
+from chez_sandbox.bundle import Bundle, build_bundle
+from chez_sandbox.job_errors import CatalogueForked, CatalogueInvalid, VersionWentBack
+from chez_sandbox.offers.feed import Feed, Line, find, next_line, read_feed, read_head
+from tests.jobs.samples import MEAN, SIGNING, manifest_text
+
+OTHER = SigningKey.from_seed(bytes([7]) * 32)
+
+Record = dict[str, Any]
+
+
+def bundle(job: str = "mean-power", version: int = 1, code: bytes = MEAN, key: SigningKey = SIGNING) -> Bundle:
+    """A signed bundle of the sample provider, or of another."""
+    return build_bundle(manifest_text(job=job, version=version, signing=key), code, "python", key)
+
+
+BUNDLES = {(job, version): bundle(job, version) for job in ("mean-power", "peak") for version in range(1, 6)}
+
+
+def record(line: Line, offered: Bundle, key: SigningKey = SIGNING) -> Record:
+    """A signed line as it is stored."""
+    return {"line": line.encoded, "signature": line.sign(key), "bundle": offered.encoded}
+
+
+def published(*bundles: Bundle, key: SigningKey = SIGNING) -> list[Record]:
+    """The records of a catalogue that offers these, in this order."""
+    records: list[Record] = []
+    for one in bundles:
+        records.append(record(next_line(read_feed(records), one), one, key))
+    return records
+
+
+@st.composite
+def catalogues(draw: st.DrawFn) -> list[Record]:
+    """A catalogue of up to two jobs, in whatever order their versions were published."""
+    jobs = draw(st.lists(st.sampled_from(["mean-power", "peak"]), min_size=1, max_size=5))
+    return published(*(BUNDLES[job, jobs[: place + 1].count(job)] for place, job in enumerate(jobs)))
+
+
+@settings(max_examples=25)
+@given(catalogues(), st.randoms())
+def test_a_feed_is_read_back_from_its_records_in_any_order(records: list[Record], random: Any) -> None:
+    """The order of records, and repeats of them, say nothing; the last line of each job is its newest version."""
+    feed = read_feed(records)
+    shuffled = [*records, records[0]]
+    random.shuffle(shuffled)
+    assert read_feed(shuffled) == feed
+    assert [offer.line.number for offer in feed.offers] == list(range(1, len(records) + 1))
+    newest = {offer.line.job: offer.line.version for offer in feed.offers}
+    assert {offer.open().manifest.id: offer.open().manifest.version for offer in feed.newest} == newest
+    number, hash = read_head(feed.head)
+    assert feed.has(number, hash) and number == len(records)
+
+
+@settings(max_examples=25)
+@given(catalogues(), st.data())
+def test_a_second_history_is_a_fork_whoever_sees_both(records: list[Record], data: st.DataObject) -> None:
+    """Another signed line under a number is refused beside the first, before a later one, and by who saw the first."""
+    number = data.draw(st.integers(1, len(records)))
+    special = bundle("special")
+    forged = record(next_line(read_feed(records[: number - 1]), special), special)
+    with pytest.raises(CatalogueForked, match=f"lines {number} of"):
+        read_feed([*records, forged])
+    for here, there in ((records, [*records[: number - 1], forged]), ([*records[: number - 1], forged], records)):
+        with pytest.raises(CatalogueForked):
+            read_feed(here).has(number, read_feed(there).offers[number - 1].line.hash)
+    if number < len(records):
+        with pytest.raises(CatalogueForked):
+            read_feed([*records[: number - 1], forged, *records[number:]])
+
+
+@settings(max_examples=25)
+@given(catalogues(), st.data())
+def test_a_part_of_a_feed_is_a_shorter_one_and_never_another(records: list[Record], data: st.DataObject) -> None:
+    """The first lines alone are a catalogue that does not reach so far yet; with a gap they are none."""
+    cut = data.draw(st.integers(0, len(records)))
+    whole, part = read_feed(records), read_feed(records[:cut])
+    assert part == Feed(whole.offers[:cut])
+    assert part.has(*read_head(whole.head)) == (cut == len(records))
+    if 0 < cut < len(records):
+        with pytest.raises(CatalogueInvalid, match=f"line {cut} is missing"):
+            read_feed([*records[: cut - 1], *records[cut:]])
+
+
+FIRST = published(BUNDLES["mean-power", 1])
+LINE = read_feed(FIRST).offers[0].line
+
+
+def _without(name: str) -> Record:
+    return {key: value for key, value in FIRST[0].items() if key != name}
+
+
+DAMAGED: dict[str, Sequence[Record]] = {
+    "no line": [_without("line")],
+    "no bundle": [_without("bundle")],
+    "text": [FIRST[0] | {"line": "text"}],
+    "signature": [FIRST[0] | {"signature": bytes(64)}],
+    "another's signature": [FIRST[0] | {"signature": LINE.sign(OTHER)}],
+    "another encoding": [FIRST[0] | {"line": b"\xdc\x00\x07" + LINE.encoded[1:]}],
+    "another key": [*FIRST, record(structs.replace(LINE, number=2, provider=OTHER.public, previous=LINE.hash),
+                                   BUNDLES["mean-power", 1], OTHER)],
+    "back": [*FIRST, record(structs.replace(LINE, number=2, previous=LINE.hash), BUNDLES["mean-power", 1])],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("records", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_record_that_is_no_signed_line_of_the_chain_is_refused(records: Sequence[Record]) -> None:
+    """What lacks a part, is signed by somebody else, is encoded otherwise or goes back makes no catalogue."""
+    with pytest.raises(CatalogueInvalid) as refused:
+        read_feed(records)
+    assert not isinstance(refused.value, CatalogueForked) and refused.value.hint
+
+
+@pytest.mark.parametrize("other", [bundle(code=MEAN + b"#").encoded, BUNDLES["peak", 1].encoded, b"", FIRST[0]["line"]])
+def test_a_line_offers_the_bundle_that_it_names_and_no_other(other: bytes) -> None:
+    """Other code under the version, another job, and what is no bundle are refused when they are opened."""
+    (offer,) = read_feed([FIRST[0] | {"bundle": other}]).offers
+    with pytest.raises(CatalogueInvalid):
+        offer.open()
+
+
+def test_what_may_be_published_next() -> None:
+    """Versions rise, one catalogue is one key's, and lines have their order; leaving numbers out is allowed."""
+    feed = read_feed(published(BUNDLES["mean-power", 2], BUNDLES["peak", 1]))
+    for refused in (BUNDLES["mean-power", 1], BUNDLES["mean-power", 2], bundle(version=2, code=MEAN + b"#")):
+        with pytest.raises(VersionWentBack):
+            next_line(feed, refused)
+    with pytest.raises(NotAllowed, match="another provider"):
+        next_line(feed, bundle("third", key=OTHER))
+    line = next_line(feed, BUNDLES["mean-power", 5])
+    assert (line.number, line.previous, line.version) == (3, feed.offers[-1].line.hash, 5)
+
+
+def test_a_job_is_found_by_its_name_and_by_its_providers_domain() -> None:
+    """One name at two providers is asked back; with the domain it is found, and what nobody offers is not."""
+    ours = read_feed(published(BUNDLES["mean-power", 1], BUNDLES["mean-power", 2]))
+    theirs = read_feed(published(bundle(key=OTHER), key=OTHER))
+    feeds = [("example.org", ours), ("example.com", theirs)]
+    assert find(feeds, "example.org/mean-power").line.version == 2
+    assert find(feeds[:1], "mean-power").line.provider == SIGNING.public
+    with pytest.raises(InvalidValue, match=r"example.com/mean-power or example.org/mean-power"):
+        find(feeds, "mean-power")
+    for name in ("peak", "example.net/mean-power", ""):
+        with pytest.raises(NotFound):
+            find(feeds, name)
+
+
+@settings(max_examples=25)
+@given(st.text(max_size=80) | st.from_regex(r"[0-9]{1,6}:[0-9a-f]{63,65}"))
+def test_a_head_is_a_number_and_a_hash(text: str) -> None:
+    """Whatever is typed as a head is read, or refused by a typed error."""
+    try:
+        number, hash = read_head(text)
+    except InvalidValue:
+        return
+    assert number >= 1 and len(hash) == 32
