@@ -33,6 +33,8 @@ _UNSIGNED = Refused(Code.DENIED, "the key it names did not sign this request")
 _UNVOUCHED = Refused(Code.DENIED, "the key it names did not vouch for this")
 _OTHER_STORE = Refused(Code.STALE, "this is another store of the relay than the one whose offsets it names")
 _NO_RANGES = Refused(Code.BAD_RANGES, "ranges rise and do not overlap, and a drop names a range or a chunk")
+_NO_TOKEN = Refused(Code.TOKEN, "this relay's operator gives out tokens for creating spaces, and none was given")
+_WRONG_TOKEN = Refused(Code.TOKEN, "the token that was given is none of those of this relay's operator")
 _DISORDER = Refused(Code.BAD_PACKETS, "packets must be in the order of their tags, each tag once")
 
 
@@ -63,7 +65,7 @@ class Signatures:
     def creation(self, frame: CreateSpace, tokens: Sequence[str]) -> AddSpace | Refused:
         """What a creation asks of the storage, if it has a token (where one is wanted) and the admin key's word."""
         if tokens and not verify.token_ok(frame.token, tokens):
-            return Refused(Code.TOKEN, "this relay's operator gives out tokens for creating spaces")
+            return _WRONG_TOKEN if frame.token else _NO_TOKEN
         if not in_order(frame.packets):
             return _DISORDER
         keys = (frame.admin_key, frame.recovery_key, frame.read_key, frame.append_key, frame.control_key)

@@ -310,16 +310,16 @@ async def test_a_lying_first_relay_raises_only_when_it_is_alone(tmp_path: Path) 
 
 
 async def test_a_relay_that_wants_a_token_takes_the_spaces_of_who_was_given_one(tmp_path: Path) -> None:
-    """Without a token and with a wrong one nothing is made there, and the person hears what to do; with it all goes."""
+    """Without a token and with a wrong one nothing is made there, and the person hears which and what to do."""
     (tmp_path / "tokens").write_text("given-to-Anna\ngiven-to-Berta\n")
     async with relay(tmp_path / "data", "--token-file", str(tmp_path / "tokens")) as process:
         await chez.create(tmp_path / "a", passphrase=PASSPHRASE, name="a", kdf=Kdf.minimum())
         async with chez.open(tmp_path / "a", passphrase=PASSPHRASE) as home:
             await home.set_relay(process.url)
             await _put(home, "one")
-            for wrong in ("", "another"):
+            for wrong, why in (("", "none was given"), ("another", "is none of those")):
                 await home.relays.token(process.url, wrong)
-                with pytest.raises(RelayRefused) as caught:
+                with pytest.raises(RelayRefused, match=why) as caught:
                     await home.sync()
                 assert caught.value.reason == "token" and "chez relay token" in caught.value.hint
             await home.relays.token(process.url, "given-to-Anna")

@@ -111,7 +111,7 @@ def test_every_request_needs_its_role() -> None:
 
 
 def test_creating_wants_the_keys_signature_and_the_operators_token() -> None:
-    """A creation signed by another key, or without the token, makes nothing; again is fine."""
+    """A creation signed by another key, without a token or with a wrong one makes nothing, and hears why."""
     world = World(8)
     link = world.connect()
     link.relay = RelaySession(names=[NAME], nonce=seed("n"), incarnation=seed("i"), tokens=["secret"])
