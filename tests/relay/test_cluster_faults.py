@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from chez_relay.cluster.nodes import Cluster
+from chez_relay import storage as s
+from chez_relay.cluster.nodes import NODES, Cluster
+from chez_relay.errors import StorageFailed
 from chez_relay.storage.jetstream.store import JetStreamStorage
 from chez_relay.storage.jetstream.streams import record
 from tests.relay.cluster_load import Load, loaded
 from tests.relay.clusters import needs_server
 from tests.relay.partition import Links, linked
+from tests.relay.storing import create, entry
 from tests.relay.support import Process, relay
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -31,12 +34,12 @@ class Scene:
     store: JetStreamStorage
     load: Load
 
-    async def leader(self, kind: str = "log") -> str:
-        """The node that leads a stream."""
+    async def leader(self) -> str:
+        """The node that leads the stream of logs."""
         async with asyncio.timeout(60):
             while True:
                 with contextlib.suppress(Exception):
-                    answer = await self.store.engine.api(f"STREAM.INFO.chez_{kind}_0")
+                    answer = await self.store.engine.api("STREAM.INFO.chez_log_0")
                     if leader := answer["cluster"].get("leader"):
                         return str(leader)
 
@@ -62,7 +65,7 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
     async with linked(cluster) as links, contextlib.AsyncExitStack() as stack:
         cluster.start()
         stack.callback(cluster.stop)
-        store = await JetStreamStorage.open(cluster.urls, shards=1)
+        store = await JetStreamStorage.open(cluster.urls, shards=1, seconds=120)
         stack.push_async_callback(store.close)
         nodes = [part for url in cluster.urls for part in ("--nats", url)]
         relays = [await stack.enter_async_context(relay(None, *nodes)) for _ in range(2)]
@@ -74,13 +77,14 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
 
 
 async def test_a_node_is_killed_and_comes_back(tmp_path: Path) -> None:
-    """kill -9 of the node that leads, then of another: appends go on each time, and all of it is there."""
+    """kill -9 of the node that leads, then of one that does not: appends go on each time, and all of it is there."""
     async with scene(tmp_path) as it:
-        for _ in range(2):
+        for leads in (True, False):
             leader = await it.leader()
-            it.cluster.stop(leader, number=signal.SIGKILL)
+            node = leader if leads else next(name for name in NODES if name != leader)
+            it.cluster.stop(node, number=signal.SIGKILL)
             await it.load.more(200)
-            it.cluster.start(leader)
+            it.cluster.start(node)
             await it.in_step()
             await it.load.more(50)
 
@@ -97,11 +101,15 @@ async def test_a_node_stands_still_and_goes_on(tmp_path: Path) -> None:
 
 
 async def test_a_node_is_parted_from_the_others(tmp_path: Path) -> None:
-    """The node that leads is cut off, relays may still reach it: it acknowledges nothing by itself, and joins again."""
+    """The node that leads is cut off: it acknowledges nothing by itself, a relay at it asks another, it joins again."""
     async with scene(tmp_path) as it:
         leader = await it.leader()
+        urls = [node.url for node in sorted(it.cluster.nodes, key=lambda node: node.name != leader)]
+        there = await JetStreamStorage.open(urls, random=bytes)  # at the first of these
         it.links.cut(leader)
-        await it.load.more(200)
+        (made, stored), _ = await asyncio.gather(there.perform([create(), entry(1)]), it.load.more(200))
+        assert made == s.Done() and isinstance(stored, s.Stored), "a relay stayed at a node that is alone"
+        await there.close()
         it.links.heal(leader)
         await it.in_step()
         await it.load.more(100)
@@ -125,3 +133,20 @@ async def test_all_nodes_are_killed_at_once(tmp_path: Path) -> None:
             it.cluster.start()
             await it.in_step()
             await it.load.more(100)
+
+
+async def test_a_relay_waits_for_a_cluster_that_starts(tmp_path: Path) -> None:
+    """Two nodes of three can't hold a store: when its patience ends, a relay says so; one that waits gets in."""
+    needs_server()
+    cluster = Cluster.at(tmp_path)
+    try:
+        cluster.start("n1", "n2")
+        with pytest.raises(StorageFailed, match=r"nodes .*run"):  # none answers yet, or they are too few
+            await JetStreamStorage.open(cluster.urls, shards=1, seconds=0.5)
+        waits = asyncio.create_task(JetStreamStorage.open(cluster.urls, shards=1, seconds=120))
+        cluster.start("n3")
+        store = await waits
+        assert await record(store.engine, "chez") is not None
+        await store.close()
+    finally:
+        cluster.stop()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ from chez.errors import RelayRefused, RelayUnreachable
 from chez.sync.connection import RelayConnection, connect
 from chez.sync.events import EntriesArrived, EphemeralArrived, RolesEnded
 from chez.sync.pushes import Push
-from chez_relay.cluster.nodes import Cluster
+from chez_relay.cluster.nodes import Cluster, free_ports
 from chez_relay.storage.jetstream.engine import Engine
 from chez_relay.storage.jetstream.ephemeral import MOST_WAITING, Ephemerals
 from chez_relay.storage.jetstream.places import Places
@@ -220,6 +221,16 @@ async def test_a_store_that_is_renewed_is_another_one_to_devices(cluster: Cluste
             assert left.incarnation == right.incarnation != before
             await log_in(right)
             assert (await right.read(SPACE.handle, 0)).end == 1
+
+
+def test_the_ports_of_a_cluster_are_none_that_another_program_gets_by_chance() -> None:
+    """A node that was stopped finds its port free again: the system gives it to nobody who asks for any port."""
+    ports = free_ports(6)
+    with socket.socket() as any_port:
+        any_port.bind(("127.0.0.1", 0))
+        first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+        assert first <= any_port.getsockname()[1] <= last
+    assert len(set(ports)) == 6 and not any(first <= port <= last for port in ports)
 
 
 async def test_a_cluster_is_started_and_ended_by_command(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ starts again as it was.
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -45,6 +46,16 @@ cluster {{
     routes: [{routes}]
 }}
 """
+
+
+LOWEST_PORT: Final = 10_000
+"""Below are the ports of well-known services."""
+
+FIRST_GIVEN: Final = 32_768
+"""Where the ports that the system gives begin, as Linux has it, where it does not say so or says something useless."""
+
+TRIED_PORTS: Final = 1_000
+"""Ports that are tried for those that are free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +175,30 @@ def find_server() -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """So many ports of loopback that are free now."""
+    """So many ports of loopback that are free now, and that the system gives to nobody who asks for any port.
+
+    So a node that was stopped finds its own free when it starts again: of those that the system gives, another
+    program's connection may have any by then. Raises `ClusterFailed` where there are not so many.
+    """
     with ExitStack() as sockets:
-        held = [sockets.enter_context(socket.socket()) for _ in range(count)]
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in held]
+        held: list[int] = []
+        candidates = range(LOWEST_PORT, _lowest_given())
+        for port in random.sample(candidates, min(len(candidates), TRIED_PORTS)):
+            if len(held) == count:
+                break
+            one = sockets.enter_context(socket.socket())
+            with suppress(OSError):
+                one.bind(("127.0.0.1", port))
+                held.append(port)
+        if len(held) < count:
+            raise ClusterFailed(f"there are no {count} free ports from {LOWEST_PORT} on", "end what holds them")
+        return held
+
+
+def _lowest_given() -> int:
+    """The first of the ports that the system gives to who asks for any (RFC 6056: ephemeral ports)."""
+    try:
+        lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        lowest = FIRST_GIVEN
+    return lowest if lowest >= LOWEST_PORT + TRIED_PORTS else FIRST_GIVEN

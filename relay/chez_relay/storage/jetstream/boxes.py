@@ -53,7 +53,7 @@ class Boxes:
 
     async def perform(self, inbox: bytes, requests: Sequence[BoxRequest]) -> list[Result]:
         """Requests to one inbox, in order. Raises `Unavailable` when the cluster gives no answer for too long."""
-        return [await patiently(lambda one=one: self._perform(inbox, one)) for one in requests]  # type: ignore[misc]
+        return [await patiently(self._engine, lambda one=one: self._perform(inbox, one)) for one in requests]  # type: ignore[misc]
 
     async def known(self, inbox: bytes) -> InboxInfo | None:
         """An inbox's credentials. Raises `Damaged`, `Unavailable`."""

@@ -8,6 +8,7 @@ stream, which may be behind (who asks says how far it must be, or checks what it
 import asyncio
 import base64
 import json
+import math
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -54,6 +55,7 @@ class Engine:
     def __init__(self, nats: Client, seconds: float = REQUEST_SECONDS) -> None:
         self._nats = nats
         self._seconds = seconds
+        self._moved = -math.inf
 
     # --- writing ------------------------------------------------------------------------
 
@@ -137,6 +139,13 @@ class Engine:
         """A request to the API of JetStream; errors stay in the answer. Raises `Unavailable`."""
         data = b"" if wanted is None else json.dumps(wanted).encode()
         return await self._ask(f"$JS.API.{name}", data, None)
+
+    async def move(self, seconds: float) -> None:
+        """Ask another node from now on, unless that was done less than `seconds` ago: many may want it at once."""
+        now = asyncio.get_running_loop().time()
+        if now - self._moved >= seconds:
+            self._moved = now
+            await self._nats.force_reconnect()
 
     async def hear(self, subject: str, heard: Callable[[Msg], Awaitable[None]], *,
                    most: int = DEFAULT_SUB_PENDING_MSGS_LIMIT) -> Callable[[], Awaitable[None]]:

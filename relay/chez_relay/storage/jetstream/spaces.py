@@ -84,7 +84,7 @@ class Spaces:
         for reading, group in groupby(requests, lambda one: isinstance(one, Reading)):
             if reading:
                 reads = [one for one in group if isinstance(one, Reading)]
-                results += await patiently(lambda reads=reads: self._read(handle, reads))  # type: ignore[misc]
+                results += await patiently(self._engine, lambda reads=reads: self._read(handle, reads))  # type: ignore[misc]
             else:
                 for batch in _batches([one for one in group if not isinstance(one, Reading)]):
                     results += await self._change(handle, batch)
@@ -130,7 +130,7 @@ class Spaces:
                     view.loaded, sure = False, False
                     raise
 
-        return await patiently(attempt)
+        return await patiently(self._engine, attempt)
 
     async def _attempt(self, handle: bytes, view: View, batch: Sequence[Change],
                        ours: set[bytes]) -> tuple[list[Result], bool]:

@@ -47,6 +47,11 @@ __all__ = ("JetStreamStorage",)
 SWEEP: Final = 16
 """Deleted lives that one `Expire` removes."""
 
+OPENING: Final = 60.0
+"""Seconds for reaching a cluster and opening its store. One that starts has its leaders in ten or so and can place
+streams when the nodes know of each other: a relay that was started with it waits for that, one to whom too few nodes
+answer says so."""
+
 LOOKUP: Final = 256
 """Spaces looked up by one request."""
 
@@ -78,14 +83,15 @@ class JetStreamStorage:
     async def open(
         cls, urls: Sequence[str], *, prefix: str = "chez", shards: int = 4, replicas: int = 3,
         quotas: Quotas | None = None, clock: Callable[[], float] = time.time,
-        random: Callable[[int], bytes] = secrets.token_bytes, seconds: float = 60.0,
+        random: Callable[[int], bytes] = secrets.token_bytes, seconds: float = OPENING,
     ) -> "JetStreamStorage":
         """Reach the cluster and open its store, made when there is none; `shards` counts only then.
 
-        Raises `StoreUnusable` when a part of the store is missing or of another make, `StorageFailed` when the
-        cluster gives no answer in time.
+        A cluster that is starting is waited for, as many seconds in all: until a node answers, it has a leader, and
+        nodes enough for `replicas`. Raises `StoreUnusable` when a part of the store is missing or of another make,
+        `StorageFailed` when the cluster gives no answer in time.
         """
-        client = Client()
+        client, end = Client(), asyncio.get_running_loop().time() + seconds
 
         async def reconnected() -> None:
             if storage:
@@ -94,15 +100,18 @@ class JetStreamStorage:
         storage: list[JetStreamStorage] = []
         try:
             async with asyncio.timeout(seconds):
-                await _dial(client, urls, reconnected)
+                await _dial(client, sorted(urls, key=lambda _: random(8)), reconnected)
         except (TimeoutError, NatsError, OSError) as error:
             raise StorageFailed("no node of the cluster answers", "are the nodes of --nats running?") from error
         engine = Engine(client)
         try:
-            known = await patiently(lambda: opened(engine, prefix, shards, replicas, random(32)), seconds)
+            left = end - asyncio.get_running_loop().time()
+            known = await patiently(engine, lambda: opened(engine, prefix, shards, replicas, random(32)), left)
         except Unavailable as error:
             await client.close()
-            raise StorageFailed(f"the cluster is not ready: {error}", "has it a quorum?") from error
+            raise StorageFailed(
+                f"the cluster is not ready after {seconds:.0f} s: {error}",
+                f"do {replicas} nodes run, as the store wants, and have they found each other?") from error
         except BaseException:
             await client.close()
             raise
@@ -137,7 +146,7 @@ class JetStreamStorage:
 
     async def renew(self) -> None:
         """Give the store another incarnation: it lost something, and devices must look at all of it."""
-        self._now(await patiently(lambda: renew(self.engine, self._places.prefix, self._random(32))))
+        self._now(await patiently(self.engine, lambda: renew(self.engine, self._places.prefix, self._random(32))))
 
     async def _look(self) -> None:
         """See whether another relay renewed the store."""
@@ -199,7 +208,7 @@ class JetStreamStorage:
         parts = [(shard, names[at:at + LOOKUP]) for shard, names in shards.items()
                  for at in range(0, len(names), LOOKUP)]
         found: dict[bytes, SpaceInfo | InboxInfo | Gone | Refused | None] = {}
-        for part in await asyncio.gather(*(patiently(lambda p=p: self._part(*p)) for p in parts)):  # type: ignore[misc]
+        for part in await asyncio.gather(*(patiently(self.engine, lambda p=p: self._part(*p)) for p in parts)):  # type: ignore[misc]
             found |= part
         return [found[handle] for handle in handles]
 
@@ -256,15 +265,17 @@ class JetStreamStorage:
                 raise Unavailable("the node that answered is behind")
             return list(found.values())
 
-        return await patiently(look)
+        return await patiently(self.engine, look)
 
 
 async def _dial(client: Client, urls: Sequence[str], reconnected: Callable[[], Awaitable[None]]) -> None:
+    """Connect to the first of these nodes that answers; when that connection ends, to those after it, in turn."""
+
     async def quiet(_: Exception) -> None:
         """Errors show where something is asked; nats-py would print them."""
 
     await client.connect(
-        list(urls), error_cb=quiet, reconnected_cb=reconnected, name="chez-relay", max_reconnect_attempts=-1,
-        reconnect_time_wait=1, connect_timeout=2, ping_interval=2, max_outstanding_pings=2)
+        list(urls), dont_randomize=True, error_cb=quiet, reconnected_cb=reconnected, name="chez-relay",
+        max_reconnect_attempts=-1, reconnect_time_wait=1, connect_timeout=2, ping_interval=2, max_outstanding_pings=2)
 
 
