@@ -114,6 +114,21 @@ async def test_any_program_reads_it(home: chez.Home, tmp_path: Path) -> None:
     assert oct((tmp_path / "out").stat().st_mode & 0o777) == "0o700"
 
 
+async def test_the_list_of_relays_neither_leaves_nor_comes(home: chez.Home, tmp_path: Path) -> None:
+    """An operator's token is in no export, with history or without, and no export leads a home to a relay."""
+    await home.set_relay("ws://127.0.0.1:9")
+    await home.relays.token("ws://127.0.0.1:9", "given-by-the-operator")
+    await home.collection("notes").put({"relay": "ws://127.0.0.1:8"}, id="home")
+    report = await home.export(tmp_path / "out", history=True)
+    files = [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    assert report.records == 1 and {file.parent.name for file in files} >= {"records", "history"}
+    assert not any(b"given-by-the-operator" in file.read_bytes() for file in files)
+    manifest = tmp_path / "out" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"notes"', '"chez-relays"'))
+    assert (await home.import_file(tmp_path / "out")).added == 0
+    assert home.relay == "ws://127.0.0.1:9"
+
+
 async def test_history_has_every_change(home: chez.Home, tmp_path: Path) -> None:
     """Each record's changes, deleted ones included, make its Automerge document, with author and time."""
     notes = home.collection("notes")

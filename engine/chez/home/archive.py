@@ -25,6 +25,8 @@ only. Integers have 64 bits: a reader that turns them into floats loses digits.
 An attachment's line: `id`, `bytes`, `sha256`. One that was not whole on the exporting
 device is not here; what only deleted records or older values hold is not either.
 
+The list of the person's relays (`chez-relays`) is in no export, and is not taken from one.
+
 Whoever made an export may have made it to do harm: a file of it is named by a pattern that
 leads nowhere else, and read only if it is a plain file of the size that its line says.
 """
@@ -41,9 +43,10 @@ import msgspec
 from msgspec import Meta
 
 from chez.errors import BadArchive
+from chez.home.relay_list import COLLECTION
 from chez.records.reference import MAX_SIZE
 
-__all__ = ("ATTACHMENTS", "CHANGES", "INDEX", "MANIFEST", "MAX_LINE", "NO_KINDS", "RECORDS", "SPACES",
+__all__ = ("ATTACHMENTS", "CHANGES", "INDEX", "LEFT_OUT", "MANIFEST", "MAX_LINE", "NO_KINDS", "RECORDS", "SPACES",
            "AttachmentLine", "ChangeLine", "File", "Holds", "Manifest", "Part", "RecordLine", "file_name", "is_export",
            "open_file", "read_manifest")
 
@@ -54,6 +57,10 @@ CHANGES: Final = "history"
 ATTACHMENTS: Final = "attachments"
 SPACES: Final = "spaces"
 INDEX: Final = f"{ATTACHMENTS}/index.jsonl"
+
+LEFT_OUT: Final = (COLLECTION,)
+"""Collections that no export holds and no import takes: where the person's devices go, with the tokens that operators
+gave them. In plain text those would let others in, and whoever made an export could lead a home to a relay of theirs."""
 
 MAX_LINE: Final = 64 * 1024 * 1024
 """Bytes of one line: a record takes at most a few changes' worth, and this is far more."""

@@ -21,6 +21,7 @@ from chez.home.archive import (
     ATTACHMENTS,
     CHANGES,
     INDEX,
+    LEFT_OUT,
     MANIFEST,
     NO_KINDS,
     RECORDS,
@@ -196,15 +197,19 @@ class _Writing:
         self._db = export.db
         self._encode = msgspec.json.Encoder().encode
         self._files: list[File] = []
-        here = "SELECT collection, count(*) FROM record WHERE space = ?{} GROUP BY collection ORDER BY collection"
-        self._here = self._db.execute(here.format(" AND deleted = 0"), (space.n,)).fetchall()
-        past = here.format(f" AND deleted <> {PURGED}")
-        self._past = self._db.execute(past, (space.n,)).fetchall() if export.history else []
+        self._here = self._counts("deleted = 0")
+        self._past = self._counts(f"deleted <> {PURGED}") if export.history else []
 
     @property
     def lines(self) -> int:
         """How many there are to write."""
         return sum(count for _, count in [*self._here, *self._past])
+
+    def _counts(self, which: str) -> list[tuple[str, int]]:
+        """The collections that are exported, each with how many records."""
+        return [(name, count) for name, count in self._db.execute(
+            f"SELECT collection, count(*) FROM record WHERE space = ? AND {which} GROUP BY collection "
+            "ORDER BY collection", (self.space.n,)) if name not in LEFT_OUT]
 
     def count(self, holds: Holds) -> int:
         """How many of a kind were written."""

@@ -20,6 +20,7 @@ from chez.connectors.api import excerpt
 from chez.errors import BadArchive, ChezError, InvalidValue
 from chez.home.archive import (
     ATTACHMENTS,
+    LEFT_OUT,
     MANIFEST,
     MAX_LINE,
     RECORDS,
@@ -96,8 +97,12 @@ class _Opened:
 
     @property
     def records(self) -> list[File]:
-        """The files of records."""
-        return [file for file in self.manifest.files if file.holds == RECORDS]
+        """The files of records, as far as they are brought home."""
+        return _records(self.manifest)
+
+
+def _records(manifest: Manifest) -> list[File]:
+    return [file for file in manifest.files if file.holds == RECORDS and file.collection not in LEFT_OUT]
 
 
 def _open(folder: Path, sha256: str) -> _Opened:
@@ -106,7 +111,7 @@ def _open(folder: Path, sha256: str) -> _Opened:
     digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
     if sha256 not in ("", digest):
         raise BadArchive(f"{folder / MANIFEST} is not what the export says: it was altered", "Export again.")
-    files = [file for file in manifest.files if file.holds == RECORDS]
+    files = _records(manifest)
     for file in files:
         check_collection(file.collection)
     return _Opened(folder, manifest, digest, sum(file.bytes for file in files) + _verify(folder, manifest.files))

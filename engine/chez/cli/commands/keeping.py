@@ -30,6 +30,7 @@ def export(ctx: click.Context, folder: Path, history: bool) -> None:
 
     Any program can read it, and chez import brings it back, here or into another home. The
     folder appears when it is complete. It is NOT encrypted; the journal notes that it was made.
+    The list of relays is not in it: their operators' tokens would be readable.
     Spaces other than the private one are folders of their own in it; --space exports one alone.
     """
     done = call(ctx, "export", {"path": os.path.abspath(folder), "history": history})
