@@ -794,7 +794,8 @@ class Home(Opened[AsyncHome]):
         """Write all records of all spaces into a new folder as plain JSON Lines, and with `history` every change.
 
         Attachments that are whole on this device are files in it; the report counts others. The list of relays,
-        with the tokens that their operators gave out, is not in it. `import_file` reads it back, in any home. The folder appears when it is whole, and shows
+        with the tokens that their operators gave out, is not in it.
+        `import_file` reads it back, in any home. The folder appears when it is whole, and shows
         one state of the home; other work goes on meanwhile. `progress(done, total)` in records.
         It is plaintext, readable by its owner only, and the journal says that it was made.
         Raises `InvalidValue` when something is there, `StorageFailed`, `Damaged`.

@@ -60,7 +60,7 @@ INDEX: Final = f"{ATTACHMENTS}/index.jsonl"
 
 LEFT_OUT: Final = (COLLECTION,)
 """Collections that no export holds and no import takes: where the person's devices go, with the tokens that operators
-gave them. In plain text those would let others in, and whoever made an export could lead a home to a relay of theirs."""
+gave them. In plain text those would let others in, and whoever made an export could lead a home to theirs."""
 
 MAX_LINE: Final = 64 * 1024 * 1024
 """Bytes of one line: a record takes at most a few changes' worth, and this is far more."""
