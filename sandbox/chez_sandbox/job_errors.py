@@ -173,4 +173,15 @@ class GrantPaused(NotAllowed):
 
 
 class BudgetSpent(NotAllowed):
-    """An account has fewer bits left than the run could carry."""
+    """An account has less left on this device than is to be debited.
+
+    `account` names it, `lacks` is what is missing, in thousandths; `shared` is whether other devices may have it.
+    """
+
+    def __init__(
+        self, message: str, hint: str = "", *, account: str = "", lacks: int = 0, shared: bool = False
+    ) -> None:
+        super().__init__(message, hint)
+        self.account = account
+        self.lacks = lacks
+        self.shared = shared

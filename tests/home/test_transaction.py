@@ -49,6 +49,25 @@ async def test_records_and_receipts_are_written_together(home: chez.Home) -> Non
     assert (await home.journal.verify()).ok
 
 
+async def test_what_is_kept_is_kept_with_the_rest(home: chez.Home) -> None:
+    """Bytes under a name are written with their transaction, or not; too many, or under no name, are refused."""
+    assert await home.transaction(lambda transaction: transaction.kept("purse")) is None
+    await home.transaction(lambda transaction: transaction.keep("purse", b"12"))
+
+    def half(transaction: chez.Transaction) -> None:
+        transaction.keep("purse", b"11")
+        assert transaction.kept("purse") == b"11"
+        raise NotAllowed("no")
+
+    with pytest.raises(NotAllowed):
+        await home.transaction(half)
+    for name, value in (("", b"1"), ("purse", bytes((1 << 20) + 1))):
+        with pytest.raises(InvalidValue):
+            await home.transaction(lambda transaction, n=name, v=value: transaction.keep(n, v))
+    assert await home.transaction(lambda transaction: transaction.kept("purse")) == b"12"
+    assert await home.saved_cursor("purse") is None
+
+
 async def test_what_raises_leaves_nothing(home: chez.Home) -> None:
     """An error at the end undoes every write before it, what is cached of them included."""
     notes = home.collection("notes")

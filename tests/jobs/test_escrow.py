@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from chez.crypto import SigningKey
 from chez.errors import InvalidValue
-from chez_sandbox.consent.escrow import Purse, Transfer, available, credit, give, spend, thousandths
+from chez_sandbox.consent.escrow import Charge, Purse, Transfer, available, credit, give, spend, thousandths
 from chez_sandbox.job_errors import BudgetSpent, TransferRefused
 
 CEILINGS = {"provider:a": 1000, "provider:b": 700, "collection:readings": 1500}
@@ -31,6 +31,10 @@ class Device:
         self.key = key_of(number)
         self.purse = Purse(self.key.public, first=number == 0)
         self.spent = dict.fromkeys(CEILINGS, 0)
+
+    def sign(self, context: str, *fields: bytes) -> bytes:
+        """What `Home.sign` does."""
+        return self.key.sign(f"chez/1 application {context}", *fields)
 
 
 class Escrow(RuleBasedStateMachine):
@@ -54,7 +58,7 @@ class Escrow(RuleBasedStateMachine):
         device = self.alive[who % len(self.alive)]
         left = min(available(device.purse, name, CEILINGS[name]) for name in accounts)
         try:
-            device.purse = spend(device.purse, {name: CEILINGS[name] for name in accounts}, amount)
+            device.purse = spend(device.purse, [Charge(name, amount, CEILINGS[name]) for name in accounts])
         except BudgetSpent:
             assert amount > left
             return
@@ -68,7 +72,7 @@ class Escrow(RuleBasedStateMachine):
         device, other = self.alive[who % len(self.alive)], self.alive[to % len(self.alive)]
         try:
             device.purse, transfer = give(
-                device.purse, account, CEILINGS[account], other.key.public, amount, device.key.sign)
+                device.purse, account, CEILINGS[account], other.key.public, amount, device.sign)
         except (BudgetSpent, InvalidValue):
             return
         self.sent.append(transfer)
@@ -106,7 +110,7 @@ class Escrow(RuleBasedStateMachine):
         }
         forged = msgspec.structs.replace(true, **changes[field])
         if field == "invented":
-            signature = stranger.sign("chez/1 allowance transfer", *forged.fields)
+            signature = stranger.sign("chez/1 application allowance transfer", *forged.fields)
             forged = msgspec.structs.replace(forged, signature=signature)
         with pytest.raises(TransferRefused):
             credit(device.purse, forged, self.people)
@@ -152,10 +156,10 @@ def test_a_share_is_counted_once() -> None:
     giver, receiver = Device(0), Device(1)
     devices = {giver.key.public, receiver.key.public}
     before = giver.purse
-    giver.purse, first = give(before, "provider:a", 1000, receiver.key.public, 400, giver.key.sign)
+    giver.purse, first = give(before, "provider:a", 1000, receiver.key.public, 400, giver.sign)
     purse = credit(receiver.purse, first, devices)
     assert credit(purse, first, devices) is purse and available(purse, "provider:a", 1000) == 400
-    _, second = give(before, "provider:a", 1000, receiver.key.public, 300, giver.key.sign)
+    _, second = give(before, "provider:a", 1000, receiver.key.public, 300, giver.sign)
     with pytest.raises(TransferRefused, match="two shares"):
         credit(purse, second, devices)
 
@@ -165,11 +169,11 @@ def test_a_share_is_more_than_nothing(amount: int) -> None:
     """Neither nothing nor less than nothing is given, nor anything to oneself; the purse is as it was."""
     giver = Device(0)
     with pytest.raises(InvalidValue):
-        give(giver.purse, "provider:a", 1000, key_of(1).public, amount, giver.key.sign)
+        give(giver.purse, "provider:a", 1000, key_of(1).public, amount, giver.sign)
     with pytest.raises(InvalidValue):
-        give(giver.purse, "provider:a", 1000, giver.key.public, 5, giver.key.sign)
+        give(giver.purse, "provider:a", 1000, giver.key.public, 5, giver.sign)
     with pytest.raises(InvalidValue):
-        spend(giver.purse, {"provider:a": 1000}, -1)
+        spend(giver.purse, [Charge("provider:a", -1, 1000)])
     assert giver.purse == Device(0).purse
 
 

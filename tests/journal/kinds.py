@@ -14,7 +14,7 @@ SKIPPED = ("blocking",)
 """Made from the rest: it hands on what it is given."""
 
 WRITERS = {"record": ("journal",), "append": ("journal",), "receipt": ("transaction", "engine"),
-           "reserve": ("journal", "transaction"), "debit": ("journal",), "write_receipt": ()}
+           "reserve": ("journal", "transaction"), "debit": ("journal",), "write_receipt": (), "charge": ()}
 """What writes a receipt, and the names of what it is a method of (none: a function)."""
 
 

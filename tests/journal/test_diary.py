@@ -16,7 +16,19 @@ TRIP, PHONE, HASH = "11" * 32, "22" * 32, "ab" * 32
 NAMES = Names({TRIP: "Trip"}, {PHONE: "phone"})
 JOB = {"grant": HASH, "sequence": 3, "job": "org.sums", "version": 2, "provider": HASH, "provider_name": "Sums Ltd"}
 
+SHARE = {"giver": HASH, "receiver": PHONE, "number": 1, "account": "collection:readings",
+         "amount": 12500, "unit": "bits"}
+
 EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
+    ("allowance-asked", {"amounts": {"collection:readings": 12500, "epsilon:collection:readings": 1000}},
+     ("You asked your other devices for 12.5 bits of collection:readings, 1 epsilon of "
+     "epsilon:collection:readings.")),
+    ("allowance-given", SHARE,
+     "You gave 12.5 bits of collection:readings to device 'phone': this one has so much less."),
+    ("allowance-received", SHARE, "This device was given 12.5 bits of collection:readings by device abababababab."),
+    ("allowance-refused", {**SHARE, "share": HASH, "why": "this share of allowance is not signed by its giver"},
+     ("A share of 12.5 bits of collection:readings, said to be of device abababababab, was not counted: this share of "
+     "allowance is not signed by its giver.")),
     ("backup", {"to": "/b", "bytes": 1234, "sha256": HASH, "verified": True},
      "You made a backup and tried it: '/b', 1,234 bytes."),
     ("contact-added", {"person": HASH, "name": "Berta"}, "You added the contact 'Berta'."),

@@ -1703,6 +1703,19 @@ class Transaction(Front[AsyncTransaction]):
         """
         self._inner.save_cursor(name, cursor)
 
+    def keep(self, name: str, value: bytes) -> None:
+        """Keep a few bytes on this device under a name; never synced, and this device's alone.
+
+        For what must be written together with a receipt, and would else be counted again from
+        all receipts. A home that was restored or copied has nothing of it. Raises
+        `InvalidValue` for a name that is none, or more than 1 MiB.
+        """
+        self._inner.keep(name, value)
+
+    def kept(self, name: str) -> bytes | None:
+        """What `keep` kept under a name, None if nothing. Raises `InvalidValue` for a name that is none."""
+        return self._inner.kept(name)
+
 
 class Typing(Front[AsyncTyping]):
     """A text being typed in; made by `Collection.typing`.

@@ -10,9 +10,9 @@ the copy, gets keys of its own, in one transaction:
 - every relay is read again from its beginning, so that what the old device sent since, or
   sends yet, comes in as any other device's entries do;
 - the journal begins anew; the old receipts stay beside it, bound by its first line;
-- the accounts are closed, also those that this home does not know yet: the device that it
-  is a copy of may spend what was left, and two must not. A grant on this device opens its
-  accounts for what it grants; those before name the device that runs them, which is not this.
+- the accounts are closed, also those that this home does not know yet, and what was kept under
+  a name (`Transaction.keep`) is gone, allowances among it: the device that this is a copy of may
+  spend what was left, and two must not. Grants name the device that runs them, which is not this.
 """
 
 from dataclasses import dataclass
@@ -110,7 +110,7 @@ def _emit(db: Connection, space: SpaceKeys, former: bytes, device: bytes) -> int
     records = _remake(db, space.n, device, behind)
     # What the former device undid is not this one's to do again, and its change feed counted on elsewhere.
     db.execute("DELETE FROM reversal WHERE record IN (SELECT n FROM record WHERE space = ?)", (space.n,))
-    db.execute("DELETE FROM meta WHERE key GLOB 'cursor *'")
+    db.execute("DELETE FROM meta WHERE key GLOB 'cursor *' OR key GLOB 'kept *'")
     db.execute("DELETE FROM sealed WHERE entry IN (SELECT n FROM entry WHERE space = ?)", (space.n,))
     db.execute(f"DELETE FROM lacking WHERE entry IN ({behind[0]})", behind[1])
     for table in ("entry", "named", "branch"):

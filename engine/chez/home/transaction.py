@@ -9,9 +9,9 @@ before.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from inspect import isawaitable, iscoroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from chez.errors import Misuse, NotAllowed, NotFound
+from chez.errors import InvalidValue, Misuse, NotAllowed, NotFound
 from chez.journal import Journal, Receipt
 from chez.records.collection import Collection
 from chez.records.engine import Engine
@@ -20,7 +20,10 @@ from chez.records.record import Record
 from chez.records.values import check_id
 from chez.store.database import Connection
 
-__all__ = ("Transaction", "cursor_key", "transact")
+__all__ = ("MAX_KEPT", "Transaction", "cursor_key", "kept_key", "transact")
+
+MAX_KEPT: Final = 1 << 20
+"""Bytes that may be kept under one name: each change writes them whole."""
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -103,6 +106,24 @@ class Transaction:
             db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
                        (cursor_key(name), cursor.encode()))
 
+    def keep(self, name: str, value: bytes) -> None:
+        """Keep a few bytes on this device under a name; never synced, and this device's alone.
+
+        For what must be written together with a receipt, and would else be counted again from
+        all receipts. A home that was restored or copied has nothing of it. Raises
+        `InvalidValue` for a name that is none, or more than 1 MiB.
+        """
+        if len(value) > MAX_KEPT:
+            raise InvalidValue(f"{len(value)} bytes are too many to keep under a name, at most {MAX_KEPT} are",
+                               "Put them into a record.")
+        with self._writing() as db:
+            db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (kept_key(name), value))
+
+    def kept(self, name: str) -> bytes | None:
+        """What `keep` kept under a name, None if nothing. Raises `InvalidValue` for a name that is none."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (kept_key(name),)).fetchone()
+        return None if row is None else bytes(row[0])
+
     def end(self) -> None:
         """Let nothing through any more."""
         self._open = None
@@ -130,6 +151,11 @@ class Transaction:
     def _check(self, collection: Collection[Any]) -> None:
         if not collection.belongs_to(self._engine):
             raise Misuse(f"the collection {collection.name!r} is another home's", "One transaction is in one home.")
+
+
+def kept_key(name: str) -> str:
+    """Where the bytes of this name are kept. Raises `InvalidValue`."""
+    return f"kept {check_id(name)}"
 
 
 def cursor_key(name: str) -> str:

@@ -1,35 +1,66 @@
-"""The accounts a run is debited from, in bits, before it starts.
+"""The accounts a run is debited from before it starts, each in bits or in epsilon.
 
-    grant:ID         what was granted to this job, over all its runs
+    grant:ID         what was granted to this job, over all its runs; the device that runs it has all of it
     provider:KEY     all that one provider may learn, across its jobs, versions and grants
     collection:NAME  all that may leave of one collection, whoever asks: a provider that
                      comes back under a new key gets no fresh budget here
+    epsilon:...      the same three, of what noised values cost
 
-A device that was restored or copied has none of this until a job is granted on it, and then
-what is granted, within the same ceilings.
-
-Declining, failing and being refused still spend: a provider must not learn for nothing.
+The last two of each are one person's, over all devices: each device spends of what it holds
+(`escrow`). Declining, failing and being refused still spend: a provider must not learn for nothing.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+from chez.errors import InvalidValue
+from chez_sandbox.consent.escrow import EPSILON, Charge, Unit, thousandths, unit_of
 from chez_sandbox.manifest import Manifest
 
-__all__ = ("Ceilings", "account_names", "accounts_of", "grant_account", "provider_account")
-
+__all__ = (
+    "Ceilings",
+    "charges_of",
+    "check_shared",
+    "grant_account",
+    "provider_account",
+    "shared_accounts",
+)
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
-    """The most bits that may ever leave, per provider and per collection.
+    """The most that may ever leave, per provider and per collection, over all of a person's devices.
 
     A thousand bits are some 120 characters: enough for years of rounded answers, far from
-    a load curve. They are each device's own: two devices of a person, paired, may spend them twice.
-    `escrow` is how one ceiling is shared; runs are not debited from it yet.
+    a load curve. Epsilon adds up, whatever is asked: at 20 in all, noise has long ceased to hide.
     """
 
     provider: float = 1000.0
     collection: float = 4000.0
+    provider_epsilon: float = 20.0
+    collection_epsilon: float = 40.0
+
+    def of(self, account: str) -> int:
+        """The ceiling of a provider's or a collection's account, in thousandths. Raises `InvalidValue`."""
+        kind, unit = account.removeprefix(EPSILON).partition(":")[0], unit_of(account)
+        match kind, unit:
+            case "provider", "bits":
+                return thousandths(self.provider)
+            case "provider", "epsilon":
+                return thousandths(self.provider_epsilon)
+            case "collection", "bits":
+                return thousandths(self.collection)
+            case "collection", "epsilon":
+                return thousandths(self.collection_epsilon)
+        raise InvalidValue(f"{account!r} is no account that devices share", "chez job allowance shows those there are")
+
+
+def check_shared(account: str) -> str:
+    """An account that devices share, as people write it. Raises `InvalidValue` for any other text."""
+    kind, _, name = account.removeprefix(EPSILON).partition(":")
+    if kind not in ("provider", "collection") or not name or len(account) > 300 or not account.isprintable():
+        raise InvalidValue(
+            f"{account!r} is no account that devices share", "provider:KEY or collection:NAME: see chez job allowance"
+        )
+    return account
 
 
 def grant_account(grant_id: str) -> str:
@@ -42,13 +73,23 @@ def provider_account(signing_key: str) -> str:
     return f"provider:{signing_key}"
 
 
-def account_names(grant_id: str, manifest: Manifest) -> tuple[str, ...]:
-    """The accounts that a run under a grant is debited from."""
+def shared_accounts(manifest: Manifest) -> tuple[str, ...]:
+    """The accounts that a job's runs are debited from, besides the grant's: the provider's and the collections'."""
     collections = [f"collection:{read.collection}" for read in manifest.reads]
-    return grant_account(grant_id), provider_account(manifest.provider.signing_key), *collections
+    return provider_account(manifest.provider.signing_key), *collections
 
 
-def accounts_of(grant_id: str, manifest: Manifest, bits: float, ceilings: Ceilings) -> Mapping[str, float]:
-    """Account names and their limits for a run under a grant of `bits`."""
-    grant, provider, *collections = account_names(grant_id, manifest)
-    return {grant: bits, provider: ceilings.provider, **dict.fromkeys(collections, ceilings.collection)}
+def charges_of(
+    grant_id: str, manifest: Manifest, *, amount: float, granted: float, ceilings: Ceilings, unit: Unit = "bits"
+) -> tuple[Charge, ...]:
+    """What a run of a grant is debited: `amount` from the grant's account of `granted` in all, and from the shared.
+
+    In bits or in epsilon; rounded up to thousandths. Raises `InvalidValue`.
+    """
+    before = EPSILON if unit == "epsilon" else ""
+    each = thousandths(amount)
+    # A grant's runs cost the same each: rounding must not take the last of those that were granted.
+    whole = int(granted / amount + 1e-9) * each if amount else 0
+    own = Charge(before + grant_account(grant_id), each, whole, own=True)
+    names = [before + name for name in shared_accounts(manifest)]
+    return own, *(Charge(name, each, ceilings.of(name)) for name in names)

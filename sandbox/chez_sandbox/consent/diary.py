@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from chez.agent.diary import Names, Sentence
+from chez_sandbox.consent.escrow import shown
 
 __all__ = ("NONE", "SENTENCES")
 
@@ -72,13 +73,36 @@ def _offer_published(body: Body, names: Names) -> str:
     return f"You published the job {body['job']!r}, version {body['version']}, as line {body['number']} of a catalogue."
 
 
+def _given(body: Body, names: Names) -> str:
+    return f"You gave {_share(body)} to {names.device({'device': body['receiver']})}: this one has so much less."
+
+
+def _received(body: Body, names: Names) -> str:
+    return f"This device was given {_share(body)} by {names.device({'device': body['giver']})}."
+
+
+def _refused(body: Body, names: Names) -> str:
+    return (f"A share of {_share(body)}, said to be of {names.device({'device': body['giver']})}, was not counted: "
+            f"{body['why']}.")
+
+
+def _asked(body: Body, names: Names) -> str:
+    wanted = ", ".join(f"{shown(amount, account)} of {account}" for account, amount in body["amounts"].items())
+    return f"You asked your other devices for {wanted}."
+
+
+def _share(body: Body) -> str:
+    return f"{shown(body['amount'], body['account'])} of {body['account']}"
+
+
 def _runs(number: int) -> str:
     return "1 run" if number == 1 else f"{number:,} runs"
 
 
 SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
-    "delivered": _delivered, "grant": _grant, "grant-refused": _grant_refused,
-    "offer-published": _offer_published, "pause": _pause, "refusal": _refusal,
-    "release": _release, "resumption": _resumption, "revocation": _revocation, "run": _run, "sending": _sending,
+    "allowance-asked": _asked, "allowance-given": _given, "allowance-received": _received,
+    "allowance-refused": _refused, "delivered": _delivered, "grant": _grant, "grant-refused": _grant_refused,
+    "offer-published": _offer_published, "pause": _pause, "refusal": _refusal, "release": _release,
+    "resumption": _resumption, "revocation": _revocation, "run": _run, "sending": _sending,
 })
 """The sentence of each kind of receipt that jobs write."""

@@ -15,14 +15,17 @@ way to it, is its former self's. A share that was lost so is lost; a ceiling is 
 Residual: a disk that is put back to an earlier state *under the device's id*, and is not noticed (the
 journal's heads, which other devices keep, show it), has what it had then once more.
 
-Runs are debited from the journal's accounts, device by device; not from a purse yet.
+A device that is dishonest, not merely out of step, can sign away more than it has: whoever runs code of
+his own on a device of the person reads the data itself.
 
-Amounts are whole thousandths of a bit, rounded against the spender, so that sums are exact. There is
-no clock, no store and no randomness here: every function takes a `Purse` and returns the next one.
+Amounts are whole thousandths of a bit (or of an epsilon: each account has one unit), rounded against the
+spender, so that sums are exact. There is no clock, no store and no randomness here: every function takes
+a `Purse` and returns the next one. `allowance` stores it, in the transaction of what it stands for.
 """
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -31,12 +34,46 @@ from chez.crypto import CryptoFailed, hash_fields, verify
 from chez.errors import InvalidValue
 from chez_sandbox.job_errors import BudgetSpent, TransferRefused
 
-__all__ = ("Purse", "Transfer", "available", "credit", "give", "spend", "thousandths")
+__all__ = (
+    "EPSILON",
+    "Charge",
+    "Purse",
+    "Transfer",
+    "Unit",
+    "available",
+    "credit",
+    "give",
+    "shown",
+    "spend",
+    "thousandths",
+    "unit_of",
+)
 
-CONTEXT: Final = "chez/1 allowance transfer"
+Unit = Literal["bits", "epsilon"]
+
+EPSILON: Final = "epsilon:"
+"""How the names of accounts begin that count epsilon; all others count bits."""
+
+CONTEXT: Final = "allowance transfer"
+"""The context that a transfer is signed under (`Home.sign`)."""
+
+SIGNED: Final = f"chez/1 application {CONTEXT}"
 
 Device = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 Amount = Annotated[int, msgspec.Meta(ge=1, le=10**12)]
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What is debited from one account, and the account's ceiling, both in thousandths.
+
+    `own` is an account that this device alone has, as a grant's is: it begins with the ceiling there.
+    """
+
+    account: str
+    amount: int
+    ceiling: int
+    own: bool = False
 
 
 class Transfer(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -72,34 +109,51 @@ class Purse(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
 
 
 def thousandths(bits: float) -> int:
-    """Bits as whole thousandths, rounded up: nobody spends less than was told. Raises `InvalidValue`."""
+    """Bits (or epsilon) as whole thousandths, rounded up: nobody spends less than was told. Raises `InvalidValue`."""
     if not 0 <= bits < 10**9:
-        raise InvalidValue(f"an amount is a number of bits from 0 to 10^9, not {bits}")
+        raise InvalidValue(f"an amount is a number from 0 to 10^9, not {bits}")
     return math.ceil(bits * 1000)
 
 
-def available(purse: Purse, account: str, ceiling: int) -> int:
+def unit_of(account: str) -> Unit:
+    """In what an account counts."""
+    return "epsilon" if account.startswith(EPSILON) else "bits"
+
+
+def shown(amount: int, account: str) -> str:
+    """An account's thousandths as people read them: "12.5 bits"."""
+    return f"{amount / 1000:,.3f}".rstrip("0").rstrip(".") + f" {unit_of(account)}"
+
+
+def available(purse: Purse, account: str, ceiling: int, *, own: bool = False) -> int:
     """The thousandths that this device may spend or give, of an account with this ceiling; never below 0.
 
     A ceiling that was lowered leaves the first device what it has not used of the lower one.
     """
-    began = ceiling if purse.first else 0
+    began = ceiling if purse.first or own else 0
     taken = purse.spent.get(account, 0) + purse.given.get(account, 0)
     return max(0, began + purse.received.get(account, 0) - taken)
 
 
-def spend(purse: Purse, ceilings: Mapping[str, int], amount: int) -> Purse:
-    """Take an amount from every account (name -> ceiling), or from none. Raises `BudgetSpent`, `InvalidValue`."""
-    if amount < 0:
-        raise InvalidValue(f"a debit is a number from 0, not {amount}")
+def spend(purse: Purse, charges: Iterable[Charge]) -> Purse:
+    """Take all charges, or none. Raises `BudgetSpent` naming the account that lacks it, and `InvalidValue`."""
     spent = dict(purse.spent)
-    for account, ceiling in ceilings.items():
-        if amount > (left := available(purse, account, ceiling)):
+    for charge in charges:
+        if charge.amount < 0:
+            raise InvalidValue(f"a debit is a number from 0, not {charge.amount}")
+        account, left = charge.account, available(purse, charge.account, charge.ceiling, own=charge.own)
+        # Two charges of one account count together.
+        before = spent.get(account, 0)
+        if charge.amount + before - purse.spent.get(account, 0) > left:
             raise BudgetSpent(
-                f"this device may tell {left / 1000:g} bits more of {account}, this takes {amount / 1000:g}",
-                "another of your devices may hold a share that it can give",
+                f"the budget of {account} has {shown(left, account)} left on this device, and this takes "
+                f"{shown(charge.amount, account)}",
+                "nothing ran and nothing left; what is spent is spent",
+                account=account,
+                lacks=charge.amount - left,
+                shared=not charge.own,
             )
-        spent[account] = spent.get(account, 0) + amount
+        spent[account] = before + charge.amount
     return msgspec.structs.replace(purse, spent=spent)
 
 
@@ -113,7 +167,7 @@ def give(
     if amount < 1 or receiver == purse.device:
         raise InvalidValue("a share is more than nothing, and for another device")
     if amount > (left := available(purse, account, ceiling)):
-        raise BudgetSpent(f"this device has {left / 1000:g} bits of {account} to give, not {amount / 1000:g}")
+        raise BudgetSpent(f"this device has {shown(left, account)} of {account} to give, not {amount / 1000}")
     number = purse.transfers + 1
     signature = sign(CONTEXT, *_fields(purse.device, receiver, number, account, amount))
     transfer = Transfer(1, purse.device, receiver, number, account, amount, signature)
@@ -133,10 +187,10 @@ def credit(purse: Purse, transfer: Transfer, devices: Collection[bytes]) -> Purs
     if transfer.giver not in devices or transfer.giver == purse.device:
         raise TransferRefused("this share of allowance is not of a device of this person")
     try:
-        verify(transfer.giver, transfer.signature, CONTEXT, *transfer.fields)
+        verify(transfer.giver, transfer.signature, SIGNED, *transfer.fields)
     except CryptoFailed:
         raise TransferRefused("this share of allowance is not signed by its giver") from None
-    name, digest = f"{transfer.giver.hex()} {transfer.number}", hash_fields(CONTEXT, *transfer.fields)
+    name, digest = f"{transfer.giver.hex()} {transfer.number}", hash_fields(SIGNED, *transfer.fields)
     if (before := purse.credited.get(name)) is not None:
         if before != digest:
             raise TransferRefused(

@@ -23,7 +23,6 @@ import msgspec
 from chez.crypto import CryptoFailed, hash_fields, verify
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.bundle import Bundle, open_bundle
-from chez_sandbox.consent.accounts import account_names
 from chez_sandbox.consent.narrowing import WHOLE, Narrowing, narrow
 from chez_sandbox.consent.pauses import standing
 from chez_sandbox.consent.slots import Slots
@@ -197,8 +196,6 @@ async def grant_job(
     def work(transaction: "Transaction") -> None:
         job = {"provider": grant.provider, "job": grant.job}
         _require_rising([*transaction.former_receipts("grant", **job), *transaction.receipts("grant", **job)], bundle)
-        # On a device that was restored or copied: what is granted there, and no more, may be spent there.
-        transaction.allow(account_names(grant.id, manifest), grant.bits)
         transaction.put(home.collection(COLLECTION), record, id=grant.id)
         transaction.receipt("grant", _receipt(grant, bundle, body))
 

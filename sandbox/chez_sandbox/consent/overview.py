@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from chez_sandbox.consent.accounts import Ceilings, grant_account, provider_account
+from chez_sandbox.consent.accounts import Ceilings
 from chez_sandbox.consent.departures import Left
 from chez_sandbox.consent.grants import Granted, damaged_grants, list_grants
 from chez_sandbox.consent.inspect import describe
@@ -21,11 +21,11 @@ async def all_grants(home: "Home", today: date) -> list[dict[str, Any]]:
 
     `state` is a `State` of a grant, or "damaged"; runs and bits are what this device's journal counts.
     """
-    runs = [receipt.body["grant"] for receipt in await home.journal.receipts("run")]
+    used = await _runs_of(home)
     found: list[dict[str, Any]] = []
     for granted in await list_grants(home):
         id = granted.grant.id
-        done, spent = runs.count(id), await home.journal.spent(grant_account(id))
+        done, spent = used.get(id, (0, 0.0))
         state = granted.state(home.device_id, today, done)
         less = narrowed_words(granted.bundle.manifest, granted.grant.narrowed)
         more = {"state": state, "shown": describe(granted.bundle), "narrowed": less}
@@ -62,15 +62,34 @@ def listed(granted: Granted, runs: int, spent: float) -> dict[str, Any]:
 async def told_in_all(home: "Home", lefts: Iterable[Left]) -> list[dict[str, Any]]:
     """For each provider that something left for: the most bits it was told in all, by this device's account.
 
-    `ceiling` is how many bits this device ever tells one provider.
+    `ceiling` is how many bits all of the person's devices ever tell one provider.
     """
     providers = {left.provider: left.provider_name for left in lefts}
+    spent = await _told_to(home)
     return [
         {
             "provider": key,
             "name": name,
-            "bits": round(await home.journal.spent(provider_account(key)), 2),
+            "bits": round(spent.get(key, 0.0), 2),
             "ceiling": Ceilings().provider,
         }
         for key, name in providers.items()
     ]
+
+
+async def _runs_of(home: "Home") -> dict[str, tuple[int, float]]:
+    """How many runs each grant had on this device, and the bits that were debited for them."""
+    used: dict[str, tuple[int, float]] = {}
+    for receipt in await home.journal.receipts("run"):
+        runs, bits = used.get(receipt.body["grant"], (0, 0.0))
+        used[receipt.body["grant"]] = runs + 1, bits + receipt.body["bits"]
+    return used
+
+
+async def _told_to(home: "Home") -> dict[str, float]:
+    """The most bits that each provider (its key) was told by this device, and those that this home was before."""
+    former = [receipt for _, receipt in await home.journal.former() if receipt.kind == "run"]
+    told: dict[str, float] = {}
+    for receipt in (*former, *await home.journal.receipts("run")):
+        told[receipt.body["provider"]] = told.get(receipt.body["provider"], 0.0) + receipt.body["bits"]
+    return told

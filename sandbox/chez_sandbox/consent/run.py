@@ -28,13 +28,15 @@ import anyio
 
 from chez.crypto import SigningKey, derive
 from chez.errors import NotAllowed, NotFound
-from chez_sandbox.consent.accounts import Ceilings, accounts_of
+from chez_sandbox.consent.accounts import Ceilings, charges_of
+from chez_sandbox.consent.allowance import charge
+from chez_sandbox.consent.asking import with_shares
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.grants import Granted, current_grant, load_grant
 from chez_sandbox.consent.leaving import answer_over, leavings, run_of
 from chez_sandbox.consent.scope import granted_scope, read_windows
 from chez_sandbox.consent.slots import Plan, make_plan
-from chez_sandbox.job_errors import AlreadyAnswered, BudgetSpent, GrantInvalid
+from chez_sandbox.job_errors import AlreadyAnswered, GrantInvalid
 from chez_sandbox.release.release import Address, build_message
 from chez_sandbox.runtime.host import Runtime
 
@@ -122,7 +124,7 @@ class GrantedRun:
             "rows": {table.name: len(table.rows) for table in tables},
             "windows": [between and list(between) for between in windows],
         }
-        await self.home.transaction(lambda transaction: self._debit(transaction, body))
+        await with_shares(self.home, lambda transaction: self._debit(transaction, body))
         return await execute(runtime, bundle, tables, seed, self.today.isoformat(), on_progress)
 
     def _debit(self, transaction: "Transaction", body: dict[str, Any]) -> None:
@@ -136,11 +138,10 @@ class GrantedRun:
                 f"run {answer.run[1]} of this grant told the provider its result over this window",
                 "a window is computed once: it runs again when there is a new one",
             )
-        accounts = accounts_of(grant.id, manifest, grant.bits, self.ceilings)
-        try:
-            transaction.reserve(accounts, manifest.schema.bits, "run", body)
-        except NotAllowed as refusal:
-            raise BudgetSpent(refusal.message, refusal.hint or "nothing ran and nothing left") from None
+        charges = charges_of(
+            grant.id, manifest, amount=manifest.schema.bits, granted=grant.bits, ceilings=self.ceilings
+        )
+        charge(self.home, transaction, charges, "run", body)
 
     async def release(self, execution: Execution) -> Departure:
         """Receipt the message with the run's result (or "none": there is none, or the grant was revoked).

@@ -1,0 +1,217 @@
+"""This device's purse: what it may spend of each account, kept in the store and moved between devices.
+
+    charge        debit a run (or a drawn noise) and write its receipt, in the caller's transaction
+    give_share    debit here, write the receipt and the signed transfer, in one transaction
+    take_shares   count what others gave to this device, each once
+    ask_share     say to the other devices what is lacking here
+    say_holding   say to them what this one has, so that a device that lacks some can tell who has it
+
+The purse (`escrow.Purse`) is kept on the device (`Transaction.keep`), is bound to its id, and
+is gone with it: a home that was restored or copied begins with nothing. Transfers, asks and
+holdings are records of the collection "chez.allowance" in the private space, each with its
+device's signature. A transfer alone moves anything; the rest is words, which is why debits need not
+be told: a relay or program that hides or changes these records can withhold a share and nothing else.
+A record that was taken away is put back by its giver, who has it in the journal.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from chez.crypto import hash_fields
+from chez.errors import InvalidValue, NotFound
+from chez_sandbox.consent.accounts import Ceilings, check_shared
+from chez_sandbox.consent.escrow import EPSILON, Charge, Purse, Transfer, available, credit, give, shown, spend, unit_of
+from chez_sandbox.consent.holdings import COLLECTION, ask_id, asks_record, holding_id, holding_record
+from chez_sandbox.job_errors import TransferRefused
+
+if TYPE_CHECKING:
+    from chez.home.home import Home
+    from chez.home.transaction import Transaction
+    from chez.journal import Receipt
+
+__all__ = ("ask_share", "charge", "give_share", "purse_in", "say_holding", "take_shares")
+
+PURSE: Final = "allowance"
+MADE: Final = "home-created"
+"""The first line in the journal of the device that the person's home was made on: it holds every ceiling."""
+
+
+def purse_in(home: "Home", transaction: "Transaction") -> Purse:
+    """This device's purse, as it stands in a transaction."""
+    kept = transaction.kept(PURSE)
+    if kept is not None:
+        return msgspec.msgpack.decode(kept, type=Purse)
+    return Purse(home.device_id, first=bool(transaction.receipts(MADE)))
+
+
+def charge(
+    home: "Home", transaction: "Transaction", charges: Iterable[Charge], kind: str, body: Mapping[str, Any]
+) -> "Receipt":
+    """Debit every charge or none, and write the receipt that says so; its "charged" names them, in thousandths.
+
+    Before whatever is paid for begins. Raises `BudgetSpent`, which leaves the transaction as it was.
+    """
+    charges = tuple(charges)
+    _keep(transaction, spend(purse_in(home, transaction), charges))
+    charged = {one.account: one.amount for one in charges}
+    return transaction.receipt(kind, {**body, "charged": charged})
+
+
+async def give_share(
+    home: "Home", device: str, amounts: Mapping[str, int], ceilings: Ceilings | None = None
+) -> list[Transfer]:
+    """Give a part of what this device holds (account -> thousandths) to another one, named as in `home.devices.find`.
+
+    It is debited here, durably, before anybody sees it. All accounts or none. Raises `NotFound` for a
+    device that is none, `BudgetSpent` for more than there is here, `InvalidValue`.
+    """
+    receiver, limits = await home.devices.find(device), ceilings or Ceilings()
+    for account in amounts:
+        check_shared(account)
+
+    def work(transaction: "Transaction") -> list[Transfer]:
+        purse, made = purse_in(home, transaction), []
+        for account, amount in sorted(amounts.items()):
+            purse, transfer = give(purse, account, limits.of(account), receiver.id, amount, home.sign)
+            transaction.receipt("allowance-given", _told(transfer) | {"signature": transfer.signature.hex()})
+            _put(home, transaction, transfer)
+            made.append(transfer)
+        _keep(transaction, purse)
+        _say(home, transaction, purse, limits)
+        return made
+
+    return await home.transaction(work)
+
+
+async def take_shares(home: "Home") -> list[Transfer]:
+    """Count the shares that reached this device, each once, and put back the records of its own that are gone.
+
+    What is for this device and not what its giver signed is refused, with a receipt, once.
+    """
+    devices = {info.id for info in await home.devices.all()}
+    found = [
+        record.value["transfer"]
+        async for record in home.collection(COLLECTION)
+        if isinstance(record.value.get("transfer"), bytes)
+    ]
+
+    def work(transaction: "Transaction") -> list[Transfer]:
+        before = purse = purse_in(home, transaction)
+        taken = []
+        for encoded in found:
+            purse, transfer = _counted(home, transaction, purse, encoded, devices)
+            taken += [transfer] if transfer is not None else []
+        if purse != before:
+            _keep(transaction, purse)
+            _say(home, transaction, purse, Ceilings())
+            _answered(home, transaction)
+        _put_back(home, transaction, found)
+        return taken
+
+    return await home.transaction(work)
+
+
+async def ask_share(home: "Home", amounts: Mapping[str, int], *, now: str) -> None:
+    """Say to the person's other devices what is lacking here (account -> thousandths); the last word counts.
+
+    `now` is an RFC 3339 time. Raises `InvalidValue`.
+    """
+    for account, amount in amounts.items():
+        if not 1 <= amount <= 10**12:
+            raise InvalidValue(f"{shown(amount, account)} of {check_shared(account)} can't be asked for")
+    record = asks_record(home, amounts, now)
+    await home.transaction(lambda transaction: _ask(home, transaction, record, amounts))
+
+
+async def say_holding(home: "Home", ceilings: Ceilings | None = None) -> None:
+    """Say to the person's other devices what this one holds and has spent, when that is news."""
+    limits = ceilings or Ceilings()
+    await home.transaction(lambda transaction: _say(home, transaction, purse_in(home, transaction), limits))
+
+
+def _ask(home: "Home", transaction: "Transaction", record: Mapping[str, Any], amounts: Mapping[str, int]) -> None:
+    transaction.put(home.collection(COLLECTION), dict(record), id=ask_id(home.device_id))
+    transaction.receipt("allowance-asked", {"amounts": dict(amounts)})
+
+
+def _counted(
+    home: "Home", transaction: "Transaction", purse: Purse, encoded: bytes, devices: Collection[bytes]
+) -> tuple[Purse, Transfer | None]:
+    """The purse with one more share, and the share if it is new and right."""
+    try:
+        transfer = msgspec.msgpack.decode(encoded, type=Transfer)
+    except msgspec.DecodeError:
+        return purse, None  # nobody's: what it was, its giver puts back
+    if transfer.receiver != home.device_id:
+        return purse, None
+    try:
+        check_shared(transfer.account)
+        after = credit(purse, transfer, devices)
+    except (TransferRefused, InvalidValue) as error:
+        mark = hash_fields("chez/1 allowance refused", encoded).hex()
+        if not transaction.receipts("allowance-refused", share=mark):
+            transaction.receipt("allowance-refused", _told(transfer) | {"share": mark, "why": error.message})
+        return purse, None
+    if after is purse:
+        return purse, None
+    transaction.receipt("allowance-received", _told(transfer))
+    return after, transfer
+
+
+def _told(transfer: Transfer) -> dict[str, Any]:
+    """What receipts say of a share; the amount in thousandths."""
+    return {
+        "giver": transfer.giver.hex(),
+        "receiver": transfer.receiver.hex(),
+        "number": transfer.number,
+        "account": transfer.account,
+        "amount": transfer.amount,
+        "unit": unit_of(transfer.account),
+    }
+
+
+def _put(home: "Home", transaction: "Transaction", transfer: Transfer) -> None:
+    id = f"share {transfer.giver.hex()} {transfer.number}"
+    transaction.put(home.collection(COLLECTION), {"transfer": msgspec.msgpack.encode(transfer)}, id=id)
+
+
+def _put_back(home: "Home", transaction: "Transaction", found: Collection[bytes]) -> None:
+    """Write the transfers of this device again that something took away or changed."""
+    there = set(found)
+    for receipt in transaction.receipts("allowance-given"):
+        body = receipt.body
+        giver, receiver, signature = (bytes.fromhex(body[name]) for name in ("giver", "receiver", "signature"))
+        transfer = Transfer(1, giver, receiver, body["number"], body["account"], body["amount"], signature)
+        if msgspec.msgpack.encode(transfer) not in there:
+            _put(home, transaction, transfer)
+
+
+def _answered(home: "Home", transaction: "Transaction") -> None:
+    """What came answers what was asked for; what is lacking still is asked for again."""
+    try:
+        transaction.delete(home.collection(COLLECTION), ask_id(home.device_id))
+    except NotFound:
+        return
+
+
+def _keep(transaction: "Transaction", purse: Purse) -> None:
+    transaction.keep(PURSE, msgspec.msgpack.encode(purse))
+
+
+def _say(home: "Home", transaction: "Transaction", purse: Purse, ceilings: Ceilings) -> None:
+    """Write what this device holds, if it is not what it said last."""
+    names = {*purse.spent, *purse.given, *purse.received}
+    shared = sorted(name for name in names if not name.removeprefix(EPSILON).startswith("grant:"))
+    accounts = {
+        name: (available(purse, name, ceilings.of(name)), purse.spent.get(name, 0)) for name in shared
+    }
+    record = holding_record(home, purse.first, accounts)
+    collection, id = home.collection(COLLECTION), holding_id(home.device_id)
+    try:
+        if transaction.get(collection, id).value == record:
+            return
+    except NotFound:
+        pass
+    transaction.put(collection, record, id=id)
