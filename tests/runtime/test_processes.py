@@ -44,7 +44,7 @@ def test_no_key_can_be_in_the_process(module: str) -> None:
 
 
 async def test_the_worker_inherits_nothing(runtime: Runtime) -> None:
-    """A worker has an empty environment; open are three null streams, its channel and the sealed code."""
+    """A worker has an empty environment; open are three null streams, its channel and the sealed code. It yields."""
     secret = os.open("/etc/passwd", os.O_RDONLY)
     os.set_inheritable(secret, True)
     before = workers()
@@ -58,6 +58,11 @@ async def test_the_worker_inherits_nothing(runtime: Runtime) -> None:
             assert (entry / "environ").read_bytes() == b""
             links = sorted(os.readlink(link) for link in (entry / "fd").iterdir())
             assert [link.partition(":")[0] for link in links] == ["/dev/null"] * 3 + ["/memfd", "socket"]
+            # The thread that runs the job yields to the engine; the one with the clock does not.
+            ours = os.getpriority(os.PRIO_PROCESS, 0)
+            (clock,) = {int(thread.name) for thread in (entry / "task").iterdir()} - {worker}
+            assert os.getpriority(os.PRIO_PROCESS, worker) == min(19, ours + 5)
+            assert os.getpriority(os.PRIO_PROCESS, clock) == ours
             group.cancel_scope.cancel()
     finally:
         os.close(secret)
@@ -97,6 +102,53 @@ async def test_runs_are_concurrent(runtime: Runtime) -> None:
         for number in range(4):
             group.start_soon(one, number)
     assert results == {number: str(number * 2).encode() for number in range(4)}
+
+
+async def test_no_more_than_four_runs_at_once(runtime: Runtime) -> None:
+    """Of six endless jobs four have a worker and two wait; cancelled, none leaves one."""
+    before = workers()
+    async with anyio.create_task_group() as group:
+        for _ in range(6):
+            group.start_soon(lambda: run(runtime, LOOP, **LONG))
+        await until(lambda: len([w for w in workers() - before if seccomp_state(w)]) == 4)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert len(workers() - before) == 4
+        group.cancel_scope.cancel()
+    assert workers() <= before
+
+
+@pytest.mark.slow
+async def test_a_bomb_is_held_to_its_memory(runtime: Runtime) -> None:
+    """A job that fills its memory and then asks SQL for a giant sort stays within its limit and 100 MB."""
+    most, limit = [0], 64 << 20
+    source = (
+        "def run(data, params):\n    held = []\n    try:\n        while True: held.append(bytearray(1 << 20))\n"
+        "    except MemoryError: pass\n    data.query('select group_concat(a.at) as g from readings a, readings b "
+        "group by a.at order by g')\n"
+    )
+    ends: list[Outcome] = []
+
+    async def bomb() -> None:
+        ends.append((await run(runtime, source, memory=limit, fuel=10**13, seconds=50.0)).outcome)
+
+    before = workers()
+    async with anyio.create_task_group() as group:
+        group.start_soon(bomb)
+        while not ends:
+            most.extend(peak(worker) for worker in workers() - before)
+            await asyncio.sleep(0.005)
+    assert ends == [Outcome.MEMORY]
+    assert limit < max(most) < limit + 100_000_000
+
+
+def peak(worker: int) -> int:
+    """The most bytes of memory that a worker had."""
+    try:
+        status = (Path("/proc") / str(worker) / "status").read_text()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
 async def test_cancelling_kills_the_worker(runtime: Runtime) -> None:

@@ -19,7 +19,8 @@ from chez_sandbox.runtime.messages import Limits, Outcome, Scalar, TableHead
 __all__ = ("Budget", "Refusal", "Stop", "Tables")
 
 _STEP = 1000  # machine instructions between two looks at the budget
-_HEAP_FLOOR = 64 << 20  # bytes: SQLite's own, beside the rows
+_HEAP_TIMES = 3  # the rows themselves, sorted, and grouped
+_HEAP_FLOOR = 24 << 20  # bytes: SQLite's own, beside the rows; measured, the process grows by twice as much
 
 # Deterministic, cheap, and without a view of the machine. Not here: random, the date
 # functions (they know 'now'), load_extension, everything about the schema.
@@ -179,7 +180,7 @@ class Tables:
             database.executemany(f"INSERT INTO {name} VALUES ({marks})", table.rows)
             database.execute("COMMIT")
         pages = database.execute("PRAGMA page_count").fetchone()[0]
-        heap = pages * 4096 + _HEAP_FLOOR + self._budget.limits.memory
+        heap = _HEAP_TIMES * pages * 4096 + _HEAP_FLOOR
         database.execute(f"PRAGMA hard_heap_limit = {heap}")
         for which, most in _SQLITE_LIMITS:
             database.setlimit(which, most)
