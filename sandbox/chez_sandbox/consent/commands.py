@@ -12,6 +12,7 @@ from chez.cli.context import settings
 from chez.cli.terminal import json_line, say, when
 from chez.errors import InvalidValue
 from chez_sandbox.bundle import MAX_BUNDLE
+from chez_sandbox.consent.allowance_commands import allowance
 from chez_sandbox.consent.catalogue import Language, language_of
 from chez_sandbox.consent.slots import STEPS
 from chez_sandbox.offers.commands import catalogue, get, offered_bundle
@@ -40,6 +41,7 @@ def _spoken() -> Language:
     return language_of(next(filter(None, names), ""))
 
 
+job.add_command(allowance)
 job.add_command(catalogue)
 job.add_command(get)
 

@@ -19,6 +19,7 @@ from chez.agent.ui import Ui
 from chez.agent.verbs import Verb
 from chez.errors import NotAllowed
 from chez_sandbox.bundle import Bundle, open_bundle
+from chez_sandbox.consent.allowance import say_holding
 from chez_sandbox.consent.catalogue import Language
 from chez_sandbox.consent.delivery import Delivery, deliver
 from chez_sandbox.consent.departures import departures
@@ -36,6 +37,7 @@ from chez_sandbox.consent.refusals import refuse_job
 from chez_sandbox.consent.run import Departure, GrantedRun, authorise, settle_all, withdraw, withdraw_revoked
 from chez_sandbox.consent.scope import granted_tables
 from chez_sandbox.consent.sender import sender
+from chez_sandbox.consent.sharing import VERBS as OF_ALLOWANCE
 from chez_sandbox.consent.stopping import unless_revoked
 from chez_sandbox.consent.told import example_words, grant_words, left_words, spent_words
 from chez_sandbox.job_errors import GrantEnded
@@ -212,7 +214,10 @@ async def _deliver(home: "Home") -> Delivery:
 
 async def _send_due(home: "Home") -> Delivery:
     await settle_all(home, date.today())
-    return await deliver(home, datetime.now(UTC))
+    told = await deliver(home, datetime.now(UTC))
+    if told.sent:  # an entry at the relay tells it no more than the message just did
+        await say_holding(home)
+    return told
 
 
 async def job_grants(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -308,6 +313,7 @@ async def _progress(ui: Ui, label: str) -> "AsyncIterator[Callable[[int, int], N
 
 
 VERBS: Final[Mapping[str, Verb]] = {
+    **OF_ALLOWANCE,
     **OF_CATALOGUES,
     "job-doctor": job_doctor,
     "job-dry-run": job_dry_run,

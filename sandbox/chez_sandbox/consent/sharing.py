@@ -1,0 +1,182 @@
+"""`chez job allowance`: which device holds what of each account, and moving it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from msgspec import Meta
+
+from chez.agent.ui import Ui
+from chez.agent.verbs import Verb
+from chez.errors import InvalidValue, NotFound
+from chez_sandbox.consent.accounts import Ceilings, charges_of, check_shared
+from chez_sandbox.consent.allowance import ask_share, give_share, say_holding, take_shares
+from chez_sandbox.consent.escrow import shown, thousandths, unit_of
+from chez_sandbox.consent.grants import Granted, list_grants, load_grant
+from chez_sandbox.consent.holdings import Holder, holders
+from chez_sandbox.consent.params import Params, read_params
+
+if TYPE_CHECKING:
+    from chez.home.home import Home
+
+__all__ = ("VERBS",)
+
+YES: Final = frozenset({"y", "yes", "o", "oui"})
+Account = Annotated[str, Meta(min_length=1, max_length=300)]
+More = Annotated[float, Meta(gt=0, lt=10**9)]
+
+
+class _Gift(Params, frozen=True, kw_only=True):
+    """What to give to which device; without an account, what it asks for."""
+
+    device: Annotated[str, Meta(min_length=1, max_length=128)]
+    account: Account | None = None
+    amount: More | None = None
+
+
+class _Ask(Params, frozen=True, kw_only=True):
+    """What to ask for: so much of an account, or what the runs of a grant take."""
+
+    what: Account
+    amount: More | None = None
+    runs: Annotated[int, Meta(ge=1, le=10**6)] = 1
+
+
+async def job_allowance(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """What each device holds of each account, and asks for; shares that wait for this one are counted first."""
+    read_params(params, Params)
+    taken = await take_shares(home)
+    await say_holding(home)
+    devices, grants = await holders(home), await list_grants(home)
+    accounts = _accounts(devices, grants)
+    names = _names(grants)
+    return {
+        "taken": [{"from": one.giver.hex(), "account": one.account, "amount": one.amount / 1000} for one in taken],
+        "devices": [_device(one) for one in devices],
+        "accounts": [_account(account, devices, names) for account in accounts],
+        "words": [
+            *(f"A share came: {shown(one.amount, one.account)} of {one.account}." for one in taken),
+            *(line for account in accounts for line in _account_words(account, devices, names)),
+            *(line for one in devices if one.active and not one.own for line in _ask_words(one)),
+        ]
+        or ["Nothing was granted to any provider, and nothing spent."],
+    }
+
+
+async def job_allowance_give(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Give a part of what this device holds to another one: what is said, or what that one asks for."""
+    asked = read_params(params, _Gift)
+    await take_shares(home)
+    info = await home.devices.find(asked.device)
+    devices = await holders(home)
+    if (asked.account is None) != (asked.amount is None):
+        raise InvalidValue("an account and an amount go together", "or name the device alone, to give what it asks for")
+    if asked.account is None or asked.amount is None:
+        amounts = dict(next(one.asks for one in devices if one.id == info.id))
+        if not amounts:
+            raise NotFound(f"{info.name!r} asks for nothing that is known here", "name an account and an amount")
+        listed = ", ".join(f"{shown(amount, account)} of {account}" for account, amount in amounts.items())
+        if (await ui.ask(f"Give {listed} to {info.name!r}? [y/N]", default="n")).strip().lower() not in YES:
+            return {"given": []}
+    else:
+        amounts = {_named(asked.account, _accounts(devices, await list_grants(home))): thousandths(asked.amount)}
+    made = await give_share(home, asked.device, amounts)
+    return {"given": [{"account": one.account, "amount": one.amount / 1000, "to": info.name} for one in made]}
+
+
+async def job_allowance_ask(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Say to the other devices what this one lacks; whoever sits at one gives it, or not."""
+    asked = read_params(params, _Ask)
+    if asked.amount is None:
+        amounts = _needed(await load_grant(home, asked.what), asked.runs)
+    else:
+        accounts = _accounts(await holders(home), await list_grants(home))
+        amounts = {_named(asked.what, accounts): thousandths(asked.amount)}
+    await ask_share(home, amounts, now=datetime.now(UTC).isoformat(timespec="seconds"))
+    own = next(one.name for one in await holders(home) if one.own)
+    return {"asked": {account: amount / 1000 for account, amount in amounts.items()}, "device": own}
+
+
+def _needed(granted: Granted, runs: int) -> dict[str, int]:
+    manifest = granted.bundle.manifest
+    charges = charges_of(granted.grant.id, manifest, amount=manifest.schema.bits, granted=granted.grant.bits,
+                         ceilings=Ceilings())  # fmt: skip
+    return {one.account: one.amount * runs for one in charges if not one.own}
+
+
+def _accounts(devices: Iterable[Holder], grants: Iterable[Granted]) -> list[str]:
+    """The accounts that devices share and that there is something to say of."""
+    said = {name for one in devices for name in (*one.left, *one.spent, *one.asks)}
+    return sorted(said | {name for granted in grants for name in _needed(granted, 1)})
+
+
+def _named(text: str, accounts: Sequence[str]) -> str:
+    """The account that a text names, whole or by a unique beginning. Raises `InvalidValue`, `NotFound`."""
+    if text in accounts:
+        return text
+    found = [name for name in accounts if name.startswith(text)]
+    if len(found) > 1:
+        raise InvalidValue(f"{text!r} begins the names of {len(found)} accounts", "chez job allowance shows them")
+    if not found:
+        check_shared(text)
+        raise NotFound(f"no account is called {text!r}", "chez job allowance shows those that there are")
+    return found[0]
+
+
+def _names(grants: Iterable[Granted]) -> dict[str, str]:
+    """Providers' names by their keys."""
+    return {one.grant.provider: one.bundle.manifest.provider.name for one in grants}
+
+
+def _device(one: Holder) -> dict[str, Any]:
+    asks = {account: amount / 1000 for account, amount in one.asks.items()}
+    return {"device": one.id.hex(), "name": one.name, "own": one.own, "active": one.active, "said": one.said,
+            "first": one.first, "asks": asks}  # fmt: skip
+
+
+def _account(account: str, devices: Iterable[Holder], names: Mapping[str, str]) -> dict[str, Any]:
+    ceiling = Ceilings().of(account)
+    held = [
+        {
+            "device": one.id.hex(),
+            "left": one.left_of(account, ceiling) / 1000,
+            "spent": one.spent.get(account, 0) / 1000,
+        }
+        for one in devices
+    ]
+    return {"account": account, "unit": unit_of(account), "ceiling": ceiling / 1000, "of": _whose(account, names),
+            "held": held}  # fmt: skip
+
+
+def _whose(account: str, names: Mapping[str, str]) -> str | None:
+    return names.get(account.rpartition(":")[2])
+
+
+def _account_words(account: str, devices: Iterable[Holder], names: Mapping[str, str]) -> list[str]:
+    ceiling, whose = Ceilings().of(account), _whose(account, names)
+    lines = [f"{account}{f' ({whose})' if whose else ''}: {shown(ceiling, account)} over all your devices"]
+    for one in devices:
+        left, spent = one.left_of(account, ceiling), one.spent.get(account, 0)
+        if not left and not spent and not one.own:
+            continue
+        notes = [note for note, holds in (
+            ("this device", one.own), ("removed: what it has is lost", not one.active),
+            ("it has not said so yet", not one.said),
+        ) if holds]  # fmt: skip
+        told = f" ({'; '.join(notes)})" if notes else ""
+        lines.append(f"  {one.name!r}{told}: {shown(left, account)} left, {shown(spent, account)} spent")
+    return lines
+
+
+def _ask_words(one: Holder) -> list[str]:
+    if not one.asks:
+        return []
+    wanted = ", ".join(f"{shown(amount, account)} of {account}" for account, amount in one.asks.items())
+    return [f"{one.name!r} asks for {wanted}. To give it: chez job allowance give {one.name!r}"]
+
+
+VERBS: Final[Mapping[str, Verb]] = {
+    "job-allowance": job_allowance,
+    "job-allowance-ask": job_allowance_ask,
+    "job-allowance-give": job_allowance_give,
+}

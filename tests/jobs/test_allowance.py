@@ -1,0 +1,223 @@
+"""Allowance over two devices of a person and a real relay: whatever is hidden, played again or copied,
+a ceiling is one."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import chez
+from chez.crypto import Kdf
+from chez.errors import InvalidValue, NotFound
+from chez_sandbox.consent.accounts import Ceilings
+from chez_sandbox.consent.allowance import charge, give_share, purse_in, say_holding, take_shares
+from chez_sandbox.consent.asking import with_shares
+from chez_sandbox.consent.escrow import Charge, Purse, Transfer, available, give, thousandths
+from chez_sandbox.consent.holdings import COLLECTION, holders
+from chez_sandbox.consent.verbs import VERBS
+from chez_sandbox.job_errors import BudgetSpent
+from tests.home.pairing import PASSPHRASE, paired
+from tests.jobs.test_flow import Person
+from tests.jobs.test_grants import bundle, grant
+from tests.relay.support import relay
+
+CEILING = Ceilings().of("collection:any")
+
+
+@pytest.fixture(scope="module")
+async def devices(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[chez.Home, chez.Home]]:
+    """The laptop, on which the person's home began, and a phone; they meet at a relay when they are synced."""
+    folder = tmp_path_factory.mktemp("allowance")
+    async with relay(folder / "relay") as server, paired(folder, server.url) as (laptop, phone):
+        await laptop.set_relay(server.url)
+        await phone.set_relay(server.url)
+        yield laptop, phone
+
+
+async def spends(home: chez.Home, account: str, amount: int) -> None:
+    """Debit an account of so many thousandths, as a run does."""
+    debit = [Charge(account, amount, Ceilings().of(account))]
+    await with_shares(home, lambda transaction: charge(home, transaction, debit, "run", {"bits": 0.0, "provider": ""}))
+
+
+async def left(home: chez.Home, account: str) -> int:
+    """What a device may still spend."""
+    purse = await home.transaction(lambda transaction: purse_in(home, transaction))
+    return available(purse, account, Ceilings().of(account))
+
+
+async def shares(home: chez.Home) -> dict[str, Any]:
+    """The records of transfers, by id."""
+    return {one.id: one.value async for one in home.collection(COLLECTION) if one.id.startswith("share ")}
+
+
+async def test_two_devices_apart_spend_one_ceiling(devices: tuple[chez.Home, chez.Home]) -> None:
+    """A new device has nothing and is told who has some; after a share came, both spend, never heard of each
+    other's debits, and get to the ceiling and no further; the relay may play all of it again."""
+    (laptop, phone), account = devices, "collection:apart"
+    with pytest.raises(BudgetSpent, match=r"'a', on which your home began, may have up to 4,000 bits") as refused:
+        await spends(phone, account, 10)
+    assert f"chez job allowance give 'b' {account} 0.01" in refused.value.hint
+    await spends(laptop, account, 1000)
+    (share,) = await give_share(laptop, "b", {account: 1_500_000})
+    await laptop.sync()
+    await phone.sync()
+    await spends(phone, account, 1_500_000)  # it counts what waits for it, by itself
+    with pytest.raises(BudgetSpent, match="'a' said that it has 2,499 bits"):
+        await spends(phone, account, 1)
+    await spends(laptop, account, CEILING - 1000 - 1_500_000)
+    for home in devices:
+        await home.collection(COLLECTION).put({"transfer": msgspec.msgpack.encode(share)}, id=f"share again {home}")
+        await home.sync()
+        assert await take_shares(home) == []
+        with pytest.raises(BudgetSpent):
+            await spends(home, account, 1)
+
+
+async def test_what_is_forged_or_signed_twice_is_refused_and_told(devices: tuple[chez.Home, chez.Home]) -> None:
+    """A share that its giver did not sign, one raised since, and a second one under a number that was counted (the
+    giver's disk was put back) give nothing, and stand in the journal, once each."""
+    (laptop, phone), account = devices, "collection:forged"
+    (true,) = await give_share(laptop, "b", {account: 1000})
+    raised = msgspec.structs.replace(true, amount=true.amount + 1)
+    other = msgspec.structs.replace(true, number=99, giver=bytes(32))
+    back = Purse(laptop.device_id, True, transfers=true.number - 1)
+    _, twice = give(back, account, CEILING, phone.device_id, 500, laptop.sign)
+    await laptop.sync()
+    await phone.sync()
+    assert await take_shares(phone) == [true]
+    for lie in (raised, other, twice):
+        await phone.collection(COLLECTION).put({"transfer": msgspec.msgpack.encode(lie)})
+    await phone.collection(COLLECTION).put({"transfer": b"\xc1 no transfer"})
+    assert await take_shares(phone) == await take_shares(phone) == []
+    assert await left(phone, account) == 1000
+    told = sorted(one.body["why"] for one in await phone.journal.receipts("allowance-refused", account=account))
+    assert len(told) == 3 and "one number" in told[0] and "not of a device" in told[1] and "not signed" in told[2]
+
+
+async def test_a_share_that_was_taken_away_is_put_back(devices: tuple[chez.Home, chez.Home]) -> None:
+    """Whoever deletes or alters a transfer's record withholds the share, until its giver sees that."""
+    (laptop, phone), account = devices, "collection:hidden"
+    await give_share(laptop, "b", {account: 1000})
+    ((id, value),) = [
+        (id, value) for id, value in (await shares(laptop)).items()
+        if msgspec.msgpack.decode(value["transfer"], type=Transfer).account == account
+    ]
+    await laptop.collection(COLLECTION).put({"transfer": b"nothing"}, id=id)
+    await laptop.sync()
+    await phone.sync()
+    assert await take_shares(phone) == [] and await left(laptop, account) == CEILING - 1000
+    assert await take_shares(laptop) == []
+    assert (await shares(laptop))[id] == value
+    await laptop.sync()
+    await phone.sync()
+    assert [one.amount for one in await take_shares(phone)] == [1000]
+
+
+async def test_what_is_no_share_is_refused(devices: tuple[chez.Home, chez.Home]) -> None:
+    """More than there is, of an account that is one device's, to nobody or to itself: nothing is debited or written."""
+    (laptop, _), account = devices, "collection:none"
+    before = await shares(laptop)
+    for wrong, device, amounts in (
+        (BudgetSpent, "b", {account: 5, "collection:more": CEILING + 1}),
+        (InvalidValue, "b", {"grant:" + "01" * 16: 5}),
+        (InvalidValue, "b", {"collection:": 5}),
+        (InvalidValue, "b", {account: 0}),
+        (InvalidValue, "a", {account: 5}),
+        (NotFound, "watch", {account: 5}),
+    ):
+        with pytest.raises(wrong):
+            await give_share(laptop, device, amounts)
+    assert await shares(laptop) == before and await left(laptop, account) == CEILING
+
+
+async def test_a_copied_folder_begins_with_nothing(devices: tuple[chez.Home, chez.Home], tmp_path: Path) -> None:
+    """A copy of the laptop's home that becomes a device has no allowance, nor what was on its way to the laptop, and
+    may be given some; the laptop has what it had. The journals show all of it, and hold."""
+    (laptop, phone), account = devices, "collection:copied"
+    await spends(laptop, account, 1000)
+    await give_share(laptop, "b", {account: 500})
+    await laptop.sync()
+    await phone.sync()
+    await take_shares(phone)
+    await give_share(phone, "a", {account: 200})
+    await phone.sync()
+    await laptop.sync()
+    await laptop.backup(tmp_path / "backup")
+    kept = await left(laptop, account)
+    await chez.restore(tmp_path / "backup", tmp_path / "copy", passphrase=PASSPHRASE, kdf=Kdf.minimum())
+    async with chez.open(tmp_path / "copy", passphrase=PASSPHRASE) as copy:
+        await copy.devices.rename(copy.device_id, "copy")
+        assert await take_shares(copy) == [] and await left(copy, account) == 0
+        with pytest.raises(BudgetSpent):
+            await spends(copy, account, 1)
+        await copy.sync()
+        await laptop.sync()
+        assert [one.amount for one in await take_shares(laptop)] == [200]
+        assert await left(laptop, account) == kept + 200
+        await give_share(laptop, "copy", {account: 70})
+        await laptop.sync()
+        await copy.sync()
+        await spends(copy, account, 70)
+        for home in (laptop, phone, copy):
+            assert (await home.journal.verify()).ok
+        given = [one.body["amount"] for one in await laptop.journal.receipts("allowance-given", account=account)]
+        got = [one.body["amount"] for one in await copy.journal.receipts("allowance-received", account=account)]
+        assert given == [500, 70] and got == [70]
+
+
+async def test_devices_say_what_they_hold(devices: tuple[chez.Home, chez.Home]) -> None:
+    """Each device's word on what it holds reaches the others, with its signature; another's word for it counts not."""
+    (laptop, phone), account = devices, "collection:said"
+    await spends(laptop, account, 1500)
+    await say_holding(laptop)
+    await laptop.sync()
+    await phone.sync()
+    said = next(one for one in await holders(phone) if one.id == laptop.device_id)
+    assert (said.left_of(account, CEILING), said.spent[account], said.first) == (CEILING - 1500, 1500, True)
+    records = phone.collection(COLLECTION)
+    forged = (await records.get(f"holding {phone.device_id.hex()}")).value
+    await records.put(forged, id=f"holding {laptop.device_id.hex()}")
+    said = next(one for one in await holders(phone) if one.id == laptop.device_id)
+    assert not said.said and said.spent == {}
+
+
+async def test_a_person_sees_asks_and_gives(devices: tuple[chez.Home, chez.Home]) -> None:
+    """`chez job allowance` says who has what, `ask` asks for what a grant's runs take, the laptop's person is told of
+    it and gives it with a yes, and then the phone has it; a no gives nothing, and what is no account is said so."""
+    laptop, phone = devices
+    given = await grant(phone, bundle())
+    bits = thousandths(given.bundle.manifest.schema.bits)
+    provider = f"provider:{given.grant.provider}"
+    asked = await VERBS["job-allowance-ask"](phone, {"what": given.grant.id[:8], "runs": 3}, Person(""))
+    assert asked["asked"] == {provider: 3 * bits / 1000, "collection:readings": 3 * bits / 1000}
+    await phone.sync()
+    await laptop.sync()
+    words = "\n".join((await VERBS["job-allowance"](laptop, {}, Person("")))["words"])
+    assert f"{provider} (Example Energy Advice): 1,000 bits over all your devices" in words
+    assert "'b' asks for " in words and "chez job allowance give 'b'" in words
+    assert await VERBS["job-allowance-give"](laptop, {"device": "b"}, Person("n")) == {"given": []}
+    done = await VERBS["job-allowance-give"](laptop, {"device": "b"}, Person("y"))
+    assert {one["account"] for one in done["given"]} == {provider, "collection:readings"}
+    await laptop.sync()
+    await phone.sync()
+    shown = await VERBS["job-allowance"](phone, {}, Person(""))
+    assert len(shown["taken"]) == 2 and "A share came" in shown["words"][0]
+    (account,) = [one for one in shown["accounts"] if one["account"] == provider]
+    held = {one["device"]: one["left"] for one in account["held"]}
+    assert held[phone.device_id.hex()] == 3 * bits / 1000
+    assert held[laptop.device_id.hex()] == pytest.approx(1000 - 3 * bits / 1000)
+    assert not any(one["asks"] for one in shown["devices"])
+    more = {"device": "b", "account": provider[:20], "amount": 1.5}
+    assert (await VERBS["job-allowance-give"](laptop, more, Person("")))["given"][0]["account"] == provider
+    for wrong, params in (
+        (NotFound, {"device": "b", "account": "provider:nobody", "amount": 1}),
+        (NotFound, {"device": "a"}),
+        (InvalidValue, {"device": "b", "account": provider}),
+        (InvalidValue, {"device": "b", "account": "pro", "amount": -1}),
+        (InvalidValue, {"device": "b", "account": "c", "amount": 1}),
+    ):
+        with pytest.raises(wrong):
+            await VERBS["job-allowance-give"](laptop, params, Person("y"))
