@@ -1,18 +1,33 @@
-"""The screen before consent in two languages: every sentence exists in both, with the same values."""
+"""What a person is told of jobs, in two languages: every sentence exists in both, with the same values."""
 
+import ast
 import re
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
 from string import Formatter
+from typing import Any, get_args
 
 import pytest
 
 import chez
-from chez_sandbox.consent import verbs
+from chez.cli.language import language_of
+from chez.errors import ChezError
+from chez_sandbox.consent import catalogue, verbs
 from chez_sandbox.consent.bits import bits_words
-from chez_sandbox.consent.catalogue import PHRASES, language_of
+from chez_sandbox.consent.catalogue import PHRASES, Phrase, again
+from chez_sandbox.consent.grants import Review, State
 from chez_sandbox.consent.inspect import describe, plain_words
+from chez_sandbox.consent.run import Reason
+from chez_sandbox.consent.slots import Slots
+from chez_sandbox.job_errors import GrantEnded
+from chez_sandbox.runtime.messages import Outcome
 from tests.jobs.samples import READS
 from tests.jobs.test_flow import Person
-from tests.jobs.test_grants import bundle
+from tests.jobs.test_grants import bundle, grant, tamper
+
+WORDS = re.compile(r"\b(the|runs?|only|sealed|about|whole|nothing|you|and|with|which|revoked|never|grant)\b")
+"""English that no French sentence has."""
 
 
 @pytest.mark.parametrize("name", PHRASES)
@@ -26,6 +41,43 @@ def test_every_sentence_is_in_both_languages(name: str) -> None:
         assert max(len(english), len(french)) <= 8
 
 
+def named(tree: ast.AST) -> Iterator[str]:
+    """The names of the catalogue that a module's calls name."""
+    for call in ast.walk(tree):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            continue
+        place = {"phrase": 1, "refused": 1, "Phrase": 0}.get(call.func.id)
+        if place is None or place >= len(call.args):
+            continue
+        said = call.args[place]
+        for part in (said.body, said.orelse) if isinstance(said, ast.IfExp) else (said,):
+            if isinstance(part, ast.Constant):
+                hint = call.func.id == "refused"
+                yield from (f"refused.{part.value}", f"refused.{part.value}.hint") if hint else (part.value,)
+
+
+def test_every_sentence_that_is_asked_for_is_there() -> None:
+    """Whatever the code names is in the catalogue, and so is each state, reason and outcome that there can be."""
+    folder = Path(catalogue.__file__).parent
+    names = {name for path in sorted(folder.glob("*.py")) for name in named(ast.parse(path.read_text()))}
+    assert {"ask.grant", "refused.revoked.hint", "gave-up.rows", "refused.never-ran"} <= names
+    for kind, values in (("state", get_args(State)), ("review", get_args(Review)), ("slots", get_args(Slots)),
+                         ("none", set(get_args(Reason)) - {""}), ("value", ("true", "false", "null"))):  # fmt: skip
+        names |= {f"{kind}.{value}" for value in values}
+    names |= {f"gave-up.{outcome}" for outcome in Outcome if outcome not in (Outcome.OK, Outcome.FAILED)}
+    assert names - PHRASES.keys() == set()
+
+
+def test_a_sentence_is_said_again_with_what_it_quotes() -> None:
+    """A refusal that quotes another is French throughout; what is not of the catalogue stays as it is."""
+    inner = Phrase("refused.unreadable", grant="01020304")
+    outer = Phrase("refused.damaged-revoked", problem=inner)
+    assert outer == "the grant 01020304 is not readable; it is revoked all the same"
+    assert again(outer, "en") == outer
+    assert again(outer, "fr") == "l'autorisation 01020304 n'est pas lisible ; elle est révoquée tout de même"
+    assert again("disk full", "fr") == "disk full"
+
+
 def test_the_french_screen_has_the_facts_of_the_english_one() -> None:
     """Line by line the same numbers and names stand in both, and the words differ."""
     job = bundle(reads=READS.replace('"readings"', '"readings"\nspaces = "all"\nmin_rows = 5'))
@@ -35,8 +87,7 @@ def test_the_french_screen_has_the_facts_of_the_english_one() -> None:
         assert re.findall(r"\d+", english) == re.findall(r"\d+", french)
     text = "\n".join(screens[1])
     assert "Pourquoi" in text and "un nombre de 0 à 10000, arrondi à 10" in text and "365 jours entiers" in text
-    ours = text.replace(job.manifest.purpose.plain, "")
-    assert not re.search(r"\b(the|runs?|only|sealed|about|whole|nothing)\b", ours)
+    assert not WORDS.search(text.replace(job.manifest.purpose.plain, ""))
 
 
 async def test_the_verbs_speak_the_language_that_is_asked_for(home: chez.Home) -> None:
@@ -47,6 +98,35 @@ async def test_the_verbs_speak_the_language_that_is_asked_for(home: chez.Home) -
     await verbs.job_grant(home, asked, person)
     for words in (shown["words"], person.shown[-1]["job"]["words"]):
         assert any("toujours en un message scellé" in line for line in words)
+
+
+async def test_grants_and_refusals_are_told_in_french(home: chez.Home) -> None:
+    """Whatever stands with a grant, its list and its refusal are French for whoever asks in French."""
+
+    async def said(verb: Any, **params: Any) -> str:
+        return "\n".join((await verb(home, {**params, "language": "fr"}, Person("")))["words"])
+
+    assert await said(verbs.job_grants) == "Vous n'avez rien autorisé à aucun fournisseur."
+    assert await said(verbs.job_left) == "Rien n'a jamais quitté cet appareil pour un fournisseur."
+    for number in (1, 2, 3):
+        await grant(home, bundle(), number, **({"until": date(2026, 1, 1)} if number == 2 else {}))
+    await tamper(home, "03" * 16, signature=b"")
+    await verbs.VERBS["job-pause"](home, {"grant": "01"}, Person(""))
+    told = await said(verbs.job_grants)
+    assert "en pause : elle tournera quand vous la reprendrez" in told and "elle a pris fin le 2026-01-01" in told
+    assert "L'autorisation 03030303 est abîmée" in told and not WORDS.search(told)
+    for verb, params, why in (
+        ("job-run", {"grant": "02"}, "cette autorisation a pris fin le 2026-01-01"),
+        ("job-run", {"grant": "0"}, "plusieurs autorisations commencent par « 0 »"),
+        ("job-withdraw", {"grant": "01"}, "aucune autorisation qui ait tourné ne commence par « 01 »"),
+        ("job-grant", {"bundle": bundle().encoded, "runs": 101}, "la tâche demande 100 exécutions et 1000 bits"),
+        ("job-dry-run", {"bundle": bundle().encoded, "drop": ["diary.text"]}, "la tâche ne demande pas diary.text"),
+    ):
+        with pytest.raises(ChezError) as refusal:
+            await verbs.VERBS[verb](home, {**params, "language": "fr"}, Person(""))
+        assert why in str(refusal.value) and refusal.value.hint and not WORDS.search(str(refusal.value))
+    with pytest.raises(GrantEnded, match="this grant ended on 2026-01-01"):
+        await verbs.VERBS["job-run"](home, {"grant": "02"}, Person(""))
 
 
 def test_a_locale_has_a_language() -> None:

@@ -147,7 +147,7 @@ def same_runtime(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     from contextlib import asynccontextmanager
 
     @asynccontextmanager
-    async def compiled(home: chez.Home, ui: object) -> Any:
+    async def compiled(*_: object) -> Any:
         yield runtime
 
     monkeypatch.setattr(verbs, "_runtime", compiled)

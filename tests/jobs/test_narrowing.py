@@ -53,7 +53,7 @@ async def test_a_shorter_window_gives_its_last_days(home: chez.Home) -> None:
     (["readings.meter"], [], "does not ask for readings.meter"),
     (["diary.text"], [], "does not ask for diary.text"),
     (["watts"], [], "does not ask for watts"),
-    ([], ["readings=366"], "the last 365 days"),
+    ([], ["readings=366"], "the last 365 whole days"),
     ([], ["readings=0"], "can't be held"),
     ([], ["readings=-1"], "no shorter window"),
     ([], ["readings=²"], "no shorter window"),

@@ -21,6 +21,7 @@ class Person:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.locale = "C.UTF-8"
         self.passphrase = folder / "passphrase"
         self.passphrase.write_text("correct horse battery\n")
         self.passphrase.chmod(0o600)
@@ -29,7 +30,7 @@ class Person:
         """Run one command; its standard output, or standard error when it fails."""
         done = subprocess.run(
             [BIN / "chez", "--passphrase-file", self.passphrase, *arguments], input=text, capture_output=True,
-            env={**os.environ, "CHEZ_HOME": str(self.folder / "home")}, text=True, timeout=240,
+            env={**os.environ, "CHEZ_HOME": str(self.folder / "home"), "LC_ALL": self.locale}, text=True, timeout=240,
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
@@ -63,13 +64,15 @@ def test_a_person_looks_tries_grants_runs_and_revokes(provider: Path, relay: Rel
     me.chez("grants", "--export", tmp_path / "consents")
     assert verify(json.loads((tmp_path / "consents").read_text()), tmp_path).returncode == 0
     assert "nothing is overwritten" in me.chez("grants", "--export", tmp_path / "consents", code=1)
-    assert "Paused" in me.chez("job", "pause", granted["grant"])
+    assert "En pause : evening" in me.chez("job", "pause", granted["grant"], "--language", "fr")
     assert "is paused" in me.chez("job", "run", granted["grant"], "--yes", code=1)
-    assert "Resumed" in me.chez("job", "resume", granted["grant"])
+    me.locale = "fr_FR.UTF-8"
+    assert "en pause" in me.chez("job", "run", granted["grant"], "--yes", code=1)
+    assert "Resumed" in me.chez("job", "resume", granted["grant"], "--language", "en")
     assert "rlimits" in me.chez("job", "doctor")
     me.chez("job", "revoke", granted["grant"])
-    assert "revoked: it never runs again" in me.chez("grants")
-    assert "revoked" in me.chez("job", "run", granted["grant"], "--yes", code=1)
+    assert "révoquée : elle ne tournera plus jamais" in me.chez("grants")
+    assert "autorisez la tâche de nouveau" in me.chez("job", "run", granted["grant"], "--yes", code=1)
     assert json.loads(me.chez("journal", "verify", "--json"))["ok"]
 
 

@@ -2,7 +2,8 @@
 
 import json
 import math
-from datetime import date
+import re
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import chez
 from chez.crypto import Kdf
 from chez_sandbox.consent import verbs
 from chez_sandbox.consent.bits import bits_words
+from chez_sandbox.consent.catalogue import Language
 from chez_sandbox.consent.departures import departures
 from chez_sandbox.consent.grants import revoke_grant
 from chez_sandbox.consent.overview import all_grants
-from chez_sandbox.consent.told import example_words, result_words
+from chez_sandbox.consent.slots import STEPS, Slots, leaves_at, make_plan
+from chez_sandbox.consent.told import example_words, leaving_example, leaving_words, result_words
 from chez_sandbox.runtime.host import Runtime
 from tests.jobs.samples import WHOLE
 from tests.jobs.test_flow import Person
@@ -70,7 +73,10 @@ async def test_what_left_is_told_with_its_bytes(home: chez.Home, runtime: Runtim
     assert f"watts: {json.loads(released.result)['watts']}" in said
     assert f"exactly {released.result.decode()}, sealed in {SIZE} bytes" in said
     assert 'nothing but "none": you said no' in said and "still waiting here" in said
-    assert "In all to Example Energy Advice: at most 19.94 bits" in said and "of 1000 that this device" in said
+    assert "In all to Example Energy Advice: at most 19.94 bits" in said and "of 1000 that it may ever have" in said
+    french = "\n".join((await verbs.job_left(home, {"language": "fr"}, Person("")))["words"])
+    assert "rien d'autre que « none » : vous avez dit non" in french
+    assert f"exactement {released.result.decode()}, scellé en {SIZE} octets" in french
 
 
 async def test_what_left_before_a_restore_is_still_told(home: chez.Home, runtime: Runtime, tmp_path: Path) -> None:
@@ -105,6 +111,35 @@ def test_bits_are_never_said_to_be_less_than_they_are(bits: float) -> None:
         assert number * math.log2(10) >= bits
     else:
         assert number * 8 >= bits
+
+
+NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
+
+
+@given(
+    st.sampled_from(list(STEPS)), st.binary(min_size=32, max_size=32), st.integers(0, 720), st.integers(1, 300),
+    st.sampled_from(["en", "fr"]),
+)  # fmt: skip
+def test_the_screen_says_when_a_result_leaves(
+    slots: Slots, seed: bytes, hold: int, seconds: int, language: Language
+) -> None:
+    """The time that is shown is that of a run which begins now; what has no time can't be withdrawn, and it says so."""
+    review = "hold" if hold else "show-me-first"
+    plan = make_plan(slots, seed, seconds=seconds, asked=not hold, hold_hours=hold)
+    how = leaving_words(review, slots, hold, plan, NOW, language)
+    said = leaving_example(plan, NOW, language)
+    assert (f"{hold} h" in how[0]) == bool(hold) and len(how) == 2
+    moment = round(NOW.timestamp() * 1000)
+    leaves = datetime.fromtimestamp(leaves_at(plan, moment, moment) / 1000, UTC).astimezone()
+    if slots == "at-once" and not hold:
+        assert len(said) == 1 and "job withdraw" not in said[0]
+    else:
+        assert leaves.isoformat(timespec="seconds") in said[0] and "chez job withdraw" in said[1]
+        assert leaves - NOW >= timedelta(hours=hold)
+    if slots == "hour":
+        assert re.search(rf"\b{leaves.minute}\b", how[1])
+    elif slots == "day":
+        assert leaves.strftime("%H:%M") in how[1]
 
 
 def test_an_example_is_told_field_by_field_or_why_there_is_none() -> None:

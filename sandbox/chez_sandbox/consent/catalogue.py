@@ -1,20 +1,29 @@
-"""The sentences of the screen before consent, in English and French, in one place.
+"""What a person is told of jobs, in English and French: every sentence, by a name, from one catalogue.
 
-What a provider wrote (names, purpose, fields) is shown as it stands in the signed manifest.
+The screen's sentences are here, the others in `phrases`. What a provider wrote (names, purpose,
+fields) is shown as it stands in the signed manifest. What the engine itself refuses (a locked home,
+a full disk, a relay that is away) is in English.
+
+    phrase("fr", "grants.none")          a sentence
+    refused(GrantEnded, "ended", until=day)   an error: in English, and can be said again
+    again(error.message, "fr")           the same in French
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
-__all__ = ("PHRASES", "Language", "language_of", "phrase")
+from chez.errors import ChezError
+from chez_sandbox.consent.phrases.answers import ANSWERS
+from chez_sandbox.consent.phrases.changes import CHANGES
+from chez_sandbox.consent.phrases.refused import REFUSED
+from chez_sandbox.consent.phrases.told import TOLD
+
+__all__ = ("PHRASES", "Language", "Phrase", "again", "phrase", "refused", "say_again")
 
 Language = Literal["en", "fr"]
 
-
-def language_of(locale: str) -> Language:
-    """The language of a locale's name such as "fr_FR.UTF-8"; English for whatever is not French."""
-    return "fr" if locale.split("_")[0].split(".")[0].lower() == "fr" else "en"
+E = TypeVar("E", bound=ChezError)
 
 
 def phrase(language: Language, key: str, **values: Any) -> str:
@@ -22,7 +31,45 @@ def phrase(language: Language, key: str, **values: Any) -> str:
     return PHRASES[key][language == "fr"].format(**values)
 
 
+class Phrase(str):
+    """A sentence in English that knows its name and values, so that it can be said in another language.
+
+    Whoever makes an error, deep in a run, does not know in which language somebody will read it.
+    """
+
+    __slots__ = ("key", "values")
+
+    key: str
+    values: dict[str, Any]
+
+    def __new__(cls, key: str, **values: Any) -> "Phrase":
+        """The sentence of this name."""
+        made = super().__new__(cls, phrase("en", key, **values))
+        made.key, made.values = key, values
+        return made
+
+
+def again(text: str, language: Language) -> str:
+    """A sentence in a language, with what is quoted in it; a text that is not of the catalogue stays as it is."""
+    if not isinstance(text, Phrase):
+        return text
+    values = {name: again(value, language) if isinstance(value, str) else value for name, value in text.values.items()}
+    return phrase(language, text.key, **values)
+
+
+def refused(kind: type[E], key: str, **values: Any) -> E:
+    """An error of a kind by the sentences "refused.KEY" and "refused.KEY.hint"."""
+    return kind(Phrase(f"refused.{key}", **values), Phrase(f"refused.{key}.hint", **values))
+
+
+def say_again(error: ChezError, language: Language) -> None:
+    """Put an error into a language, in place: it is on its way to the person, with its cause and traceback."""
+    error.message, error.hint = again(error.message, language), again(error.hint, language)
+    error.args = (error.message, error.hint)
+
+
 PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
+    **ANSWERS, **CHANGES, **REFUSED, **TOLD,
     # heads of at most eight characters
     "head.who": ("Who", "Qui"),
     "head.why": ("Why", "Pourquoi"),
@@ -33,6 +80,11 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "head.kept": ("Kept", "Gardé"),
     "head.runs": ("Runs as", "Tourne"),
     "head.bundle": ("Bundle", "Fichier"),
+    "head.less": ("Less", "Moins"),
+    "head.sent": ("Sent", "Envoi"),
+    "head.example": ("Example", "Exemple"),
+    "head.changed": ("Changed", "Change"),
+    "head.warning": ("WARNING", "ALERTE"),
     # the screen
     "title": ("{name} (job {job}, version {version})", "{name} (tâche {job}, version {version})"),
     "key": ("key in words: {words}", "clé en mots : {words}"),
@@ -53,6 +105,10 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "code": ("{kind} code of {bytes} bytes without files, network or clock,",
              "code {kind} de {bytes} octets sans fichiers, réseau ni horloge,"),
     "limits": ("at most {seconds} s and {memory} MiB", "au plus {seconds} s et {memory} Mio"),
+    # an example on the person's own data
+    "example": ("on your data, today: {line}", "sur vos données, ce jour : {line}"),
+    "example.none": ("on your data it gives no result now: {problem}",
+                     "sur vos données elle ne donne rien maintenant : {problem}"),
     # windows
     "window.all": ("all there are", "toutes celles qu'il y a"),
     "window.one-day": ("one whole day", "un jour entier"),

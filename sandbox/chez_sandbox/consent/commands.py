@@ -9,11 +9,12 @@ import click
 
 from chez.cli.client import call
 from chez.cli.context import settings
+from chez.cli.language import LANGUAGE
 from chez.cli.terminal import json_line, say, when
 from chez.errors import InvalidValue
 from chez_sandbox.bundle import MAX_BUNDLE
 from chez_sandbox.consent.allowance_commands import allowance
-from chez_sandbox.consent.catalogue import Language, language_of
+from chez_sandbox.consent.catalogue import Language, phrase, refused, say_again
 from chez_sandbox.consent.slots import STEPS
 from chez_sandbox.offers.commands import catalogue, get, offered_bundle
 
@@ -21,9 +22,8 @@ __all__ = ("job",)
 
 BUNDLE: Final = click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False))
 
-AGAIN: Final = "That was before: over the same window nothing runs, leaves or is debited again."
-LANGUAGE: Final = click.option("--language", type=click.Choice(["en", "fr"]),
-                               help="Of the screen (default: by your locale).")  # fmt: skip
+SHORT: Final = 8
+"""Characters of a grant's id that are shown: what commands take as its beginning."""
 DROP: Final = click.option("--drop-field", "drop", multiple=True, metavar="COLLECTION.FIELD",
                            help="Leave this field out: the job sees nothing there.")  # fmt: skip
 WINDOW: Final = click.option("--window", "windows", multiple=True, metavar="COLLECTION=NUMBER",
@@ -35,18 +35,12 @@ def job() -> None:
     """Services that come to your data: look at them, try them, grant, run, revoke."""
 
 
-def _spoken() -> Language:
-    """The language of the terminal that asks; the owner of a home may run under another locale."""
-    names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
-    return language_of(next(filter(None, names), ""))
-
-
 job.add_command(allowance)
 job.add_command(catalogue)
 job.add_command(get)
 
 
-def _bundle(path: Path) -> bytes:
+def _bundle(path: Path, language: Language) -> bytes:
     """A bundle's file, or else what a catalogue offers under this name."""
     try:
         with path.open("rb") as file:
@@ -54,7 +48,9 @@ def _bundle(path: Path) -> bytes:
     except FileNotFoundError:
         return offered_bundle(click.get_current_context(), os.fspath(path))
     except OSError as error:
-        raise InvalidValue(f"{path} can't be read: {error.strerror}") from None
+        problem = refused(InvalidValue, "unreadable-bundle", path=str(path), problem=error.strerror)
+        say_again(problem, language)
+        raise problem from None
 
 
 def _answer(ctx: click.Context, done: Any, words: list[str]) -> None:
@@ -68,9 +64,9 @@ def _answer(ctx: click.Context, done: Any, words: list[str]) -> None:
 @BUNDLE
 @LANGUAGE
 @click.pass_context
-def inspect(ctx: click.Context, bundle: Path, language: Language | None) -> None:
+def inspect(ctx: click.Context, bundle: Path, language: Language) -> None:
     """Show who asks, why, what is read and what can leave. Nothing runs."""
-    shown = call(ctx, "job-inspect", {"bundle": _bundle(bundle), "language": language or _spoken()})
+    shown = call(ctx, "job-inspect", {"bundle": _bundle(bundle, language), "language": language})
     _answer(ctx, {key: value for key, value in shown.items() if key != "words"}, shown["words"])
 
 
@@ -79,29 +75,30 @@ def inspect(ctx: click.Context, bundle: Path, language: Language | None) -> None
 @click.option("--log", is_flag=True, help="Also show what the job wrote to its log, which never leaves.")
 @DROP
 @WINDOW
+@LANGUAGE
 @click.pass_context
-def dry_run(ctx: click.Context, bundle: Path, log: bool, drop: tuple[str, ...], windows: tuple[str, ...]) -> None:
+def dry_run(
+    ctx: click.Context, bundle: Path, log: bool, drop: tuple[str, ...], windows: tuple[str, ...], language: Language
+) -> None:
     """Run a job on your data and show exactly what would leave. Nothing leaves."""
-    done = call(ctx, "job-dry-run", {"bundle": _bundle(bundle), "drop": drop, "windows": windows})
-    read = ", ".join(f"{count:,} of {name}" for name, count in done["rows"].items())
-    _answer(
-        ctx,
-        done,
-        [
-            *_preview(done),
-            f"It read {read}. Nothing left, nothing was spent.",
-            *([done["log"]] if log and done["log"] else []),
-        ],
-    )
+    asked = {"bundle": _bundle(bundle, language), "drop": drop, "windows": windows, "language": language}
+    done = call(ctx, "job-dry-run", asked)
+    rows = (phrase(language, "preview.rows", count=count, collection=name) for name, count in done["rows"].items())
+    logged = [done["log"]] if log and done["log"] else []
+    _answer(ctx, done, [*_preview(done, language), phrase(language, "preview.read", rows=", ".join(rows)), *logged])
 
 
-def _preview(shown: dict[str, Any]) -> list[str]:
-    size = f"as one sealed message of {shown['message_bytes']} bytes"
+def _preview(shown: dict[str, Any], language: Language) -> list[str]:
+    size = shown["message_bytes"]
     if shown["result"] is None:
-        return [f"No result: {shown['problem']}.", f'What would leave: the code "none", {size}.']
+        return [
+            phrase(language, "preview.problem", problem=shown["problem"]),
+            phrase(language, "preview.none", bytes=size),
+        ]
+    length, bits = len(shown["result"]), shown["bits"]
     return [
-        f"What would leave: {shown['result']}",
-        f"  {len(shown['result'])} bytes, {size}, at most {shown['bits']} bits of information.",
+        phrase(language, "preview.result", result=shown["result"]),
+        f"  {phrase(language, 'preview.size', length=length, bytes=size, bits=bits)}",
     ]
 
 
@@ -131,13 +128,15 @@ def grant(
     within_the_grant: bool,
     hold: int | None,
     leaves: str,
-    language: Language | None,
+    language: Language,
     example: bool,
     yes: bool,
 ) -> None:
     """Allow a job to run on your data, or less than it asks for; shows what it is first, and asks."""
     if within_the_grant and hold is not None:
-        raise InvalidValue("--hold and --within-the-grant are two ways to release", "choose one of them")
+        problem = refused(InvalidValue, "two-ways")
+        say_again(problem, language)
+        raise problem
     chosen = settings(ctx)
     chosen.yes = yes
 
@@ -148,14 +147,14 @@ def grant(
         ctx,
         "job-grant",
         {
-            "bundle": _bundle(bundle),
+            "bundle": _bundle(bundle, language),
             "days": days,
             "runs": runs,
             "bits": bits,
             "drop": drop,
             "windows": windows,
             "example": example,
-            "language": language or _spoken(),
+            "language": language,
             "review": "hold" if hold is not None else "within-the-grant" if within_the_grant else "show-me-first",
             "slots": leaves,
             "hold_hours": hold or 0,
@@ -163,14 +162,20 @@ def grant(
         show=show,
     )
     if done["grant"] is None:
-        _answer(ctx, done, ["Not granted."])
+        _answer(ctx, done, [phrase(language, "answer.refused")])
         ctx.exit(1)
     _answer(
         ctx,
         done,
         [
-            f"Granted until {done['until']}: {done['runs_allowed']} runs, {done['bits_allowed']:g} bits.",
-            f"Run it with: chez job run {done['grant'][:8]}",
+            phrase(
+                language,
+                "answer.granted",
+                until=done["until"],
+                runs=done["runs_allowed"],
+                bits=f"{done['bits_allowed']:g}",
+            ),
+            phrase(language, "answer.run-with", grant=done["grant"][:SHORT]),
         ],
     )
 
@@ -178,98 +183,110 @@ def grant(
 @job.command()
 @click.argument("grant")
 @click.option("--yes", is_flag=True, help="Release the result without asking (for scripts).")
+@LANGUAGE
 @click.pass_context
-def run(ctx: click.Context, grant: str, yes: bool) -> None:
+def run(ctx: click.Context, grant: str, yes: bool, language: Language) -> None:
     """Run a granted job, show exactly what would leave, and ask before it does."""
     chosen = settings(ctx)
     chosen.yes = yes
 
     def show(data: dict[str, Any]) -> None:
-        say("\n".join(_preview(data["preview"])), err=chosen.json)
+        say("\n".join(_preview(data["preview"], language)), err=chosen.json)
 
     # Asked before anything is spent, not when the answer is due.
-    done = call(ctx, "job-run", {"grant": grant, "answers": yes or sys.stdin.isatty()}, show=show)
-    size = len(done["message"]) // 2
-    left = f"released {done['result']}" if done["result"] else 'told the provider "none"'
+    answers = yes or sys.stdin.isatty()
+    done = call(ctx, "job-run", {"grant": grant, "answers": answers, "language": language}, show=show)
+    said = {"sequence": done["sequence"], "result": done["result"], "bytes": len(done["message"]) // 2}
     words = [
-        f"Run {done['sequence']}: {left}, as one sealed message of {size} bytes.",
-        *([AGAIN] if done["again"] else []),
-        *_delivery(done["delivery"]),
+        phrase(language, "answer.released" if done["result"] else "answer.none", **said),
+        *([phrase(language, "answer.again")] if done["again"] else []),
+        *_delivery(done["delivery"], language, done["grant"]),
     ]
     _answer(ctx, done, words)
 
 
-def _delivery(told: dict[str, Any]) -> list[str]:
+def _delivery(told: dict[str, Any], language: Language, grant: str = "GRANT") -> list[str]:
     if told["waiting"]:
-        return [f"Waiting to be sent: {told['waiting']} ({told['problem']}). Later: chez job send"]
-    sent = [f"The relay has it ({told['sent']} sent)."] if told["sent"] else []
+        return [phrase(language, "way.waiting", count=told["waiting"], problem=told["problem"])]
+    sent = [phrase(language, "way.sent", count=told["sent"])] if told["sent"] else []
     if told["held"]:
-        left = f"Not left yet: {told['held']}, the next one leaves {when(told['next'])}. Till then: chez job withdraw"
-        return [*sent, left]
-    return sent or ["Nothing waits to be sent."]
+        held = {"count": told["held"], "time": when(told["next"]), "grant": grant[:SHORT]}
+        return [*sent, phrase(language, "way.held", **held)]
+    return sent or [phrase(language, "way.nothing")]
 
 
 @job.command()
+@LANGUAGE
 @click.pass_context
-def send(ctx: click.Context) -> None:
+def send(ctx: click.Context, language: Language) -> None:
     """Send the messages that wait for a relay."""
-    told = call(ctx, "job-send", {})
-    _answer(ctx, told, _delivery(told))
+    told = call(ctx, "job-send", {"language": language})
+    _answer(ctx, told, _delivery(told, language))
 
 
 @job.command()
 @click.argument("grant")
+@LANGUAGE
 @click.pass_context
-def show(ctx: click.Context, grant: str) -> None:
+def show(ctx: click.Context, grant: str, language: Language) -> None:
     """What a grant was given for, as it was shown then."""
-    shown = call(ctx, "job-show-grant", {"grant": grant})
+    shown = call(ctx, "job-show-grant", {"grant": grant, "language": language})
     _answer(ctx, {key: value for key, value in shown.items() if key != "words"}, shown["words"])
 
 
 @job.command()
 @click.argument("grant")
+@LANGUAGE
 @click.pass_context
-def withdraw(ctx: click.Context, grant: str) -> None:
+def withdraw(ctx: click.Context, grant: str, language: Language) -> None:
     """Keep results of a grant that did not leave yet; "none" leaves in their place."""
-    done = call(ctx, "job-withdraw", {"grant": grant})
+    done = call(ctx, "job-withdraw", {"grant": grant, "language": language})
     runs = ", ".join(map(str, done["withdrawn"]))
-    _answer(ctx, done, [f"Withdrawn: the result of run {runs} stays here; its bits stay spent."])
+    _answer(ctx, done, [phrase(language, "answer.withdrawn", runs=runs)])
 
 
 @job.command()
 @click.argument("grant")
+@LANGUAGE
 @click.pass_context
-def pause(ctx: click.Context, grant: str) -> None:
+def pause(ctx: click.Context, grant: str, language: Language) -> None:
     """Let a grant run nothing until you resume it; from any of your devices."""
-    done = call(ctx, "job-pause", {"grant": grant})
-    _answer(ctx, done, [f"Paused: {done['job']}. Again with: chez job resume {done['grant'][:8]}"])
+    _stopped(ctx, "pause", grant, language)
 
 
 @job.command()
 @click.argument("grant")
+@LANGUAGE
 @click.pass_context
-def resume(ctx: click.Context, grant: str) -> None:
+def resume(ctx: click.Context, grant: str, language: Language) -> None:
     """Let a paused grant run again; on the device that runs it."""
-    done = call(ctx, "job-resume", {"grant": grant})
-    _answer(ctx, done, [f"Resumed: {done['job']} ({done['grant'][:8]}) may run again."])
+    _stopped(ctx, "resume", grant, language)
 
 
 @job.command()
 @click.argument("grant")
+@LANGUAGE
 @click.pass_context
-def revoke(ctx: click.Context, grant: str) -> None:
+def revoke(ctx: click.Context, grant: str, language: Language) -> None:
     """End a grant for good; a run in progress is stopped."""
-    done = call(ctx, "job-revoke", {"grant": grant})
-    _answer(ctx, done, [f"Revoked: {done['job']} ({done['grant'][:8]}) will not run again."])
+    _stopped(ctx, "revoke", grant, language)
+
+
+def _stopped(ctx: click.Context, verb: str, grant: str, language: Language) -> None:
+    done = call(ctx, f"job-{verb}", {"grant": grant, "language": language})
+    said = {"pause": "answer.paused", "resume": "answer.resumed", "revoke": "answer.revoked"}[verb]
+    _answer(ctx, done, [phrase(language, said, job=done["job"], grant=done["grant"][:SHORT])])
 
 
 @job.command()
+@LANGUAGE
 @click.pass_context
-def doctor(ctx: click.Context) -> None:
+def doctor(ctx: click.Context, language: Language) -> None:
     """Which walls stand around a job on this machine."""
-    done = call(ctx, "job-doctor", {})
+    done = call(ctx, "job-doctor", {"language": language})
+    walls = ", ".join(done["walls"]) or phrase(language, "doctor.alone")
     _answer(
         ctx,
         done,
-        [f"Walls: {', '.join(done['walls']) or 'the component alone'}", f"Runtime: {done['runtime']}"],
+        [phrase(language, "doctor.walls", walls=walls), phrase(language, "doctor.runtime", hash=done["runtime"])],
     )

@@ -5,9 +5,10 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from chez.agent.diary import Names, Sentence
+from chez_sandbox.consent.catalogue import phrase
 from chez_sandbox.consent.escrow import shown
 
-__all__ = ("NONE", "SENTENCES")
+__all__ = ("SENTENCES",)
 
 SHORT: Final = 12
 """Characters of a grant's id that are shown to people."""
@@ -31,16 +32,9 @@ def _release(body: Body, names: Names) -> str:
             f"{body['result']}")
 
 
-NONE: Final = {
-    "declined": "you said no", "job": "the job gave nothing that may leave", "revoked": "the grant was revoked",
-    "interrupted": "the run was cut off", "withdrawn": "you withdrew the result before it left",
-}
-"""Why a run's message says "none", by the reason in the receipt."""
-
-
 def _refusal(body: Body, names: Names) -> str:
     return (f"Run {body['sequence']} of {body['job']!r} tells {body['provider_name']!r} nothing but \"none\": "
-            f"{NONE[body['reason']]}.")
+            f"{phrase('en', 'none.' + body['reason'])}.")
 
 
 def _delivered(body: Body, names: Names) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chez_sandbox.bundle import Bundle
+from chez_sandbox.consent.catalogue import Phrase
 from chez_sandbox.consent.scope import too_few_rows
 from chez_sandbox.job_errors import ResultRefused
 from chez_sandbox.release.schema import Admitted
@@ -20,7 +21,7 @@ class Execution:
     """How a job ended on this device.
 
     `admitted` is the result that may leave, or None; `problem` says in words why there is
-    none. `run` holds fuel and the log, which stay here.
+    none (a `Phrase`, or empty). `run` holds fuel and the log, which stay here.
     """
 
     admitted: Admitted | None
@@ -58,19 +59,14 @@ async def execute(
             bundle.code, parameters, tables, limits, seed, run_date, on_progress=on_progress
         )
     if run.outcome is not Outcome.OK or run.value is None:
-        return Execution(None, _WORDS.get(run.outcome, str(run.outcome)).format(code=run.code), run)
+        return Execution(None, _why(run), run)
     try:
         return Execution(bundle.manifest.schema.admit(run.value), "", run)
     except ResultRefused as refusal:
-        return Execution(None, f"the result was refused: {refusal.message}", run)
+        return Execution(None, Phrase("gave-up.result", problem=refusal.message), run)
 
 
-_WORDS = {
-    Outcome.FAILED: "the job gave up ({code})",
-    Outcome.TIME: "the job took longer than it may",
-    Outcome.FUEL: "the job did more work than it may",
-    Outcome.MEMORY: "the job took more memory than it may",
-    Outcome.STACK: "the job recursed deeper than it may",
-    Outcome.REFUSED: "the job's code or output was refused",
-    Outcome.CRASHED: "the job tried something that does not exist in the sandbox, and was ended",
-}
+def _why(run: RunResult) -> Phrase:
+    if run.outcome is Outcome.FAILED:
+        return Phrase("gave-up", code=run.code)
+    return Phrase(f"gave-up.{run.outcome}")

@@ -23,6 +23,7 @@ import msgspec
 from chez.crypto import CryptoFailed, hash_fields, verify
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.bundle import Bundle, open_bundle
+from chez_sandbox.consent.catalogue import refused
 from chez_sandbox.consent.narrowing import WHOLE, Narrowing, narrow
 from chez_sandbox.consent.pauses import standing
 from chez_sandbox.consent.slots import Slots
@@ -53,6 +54,7 @@ __all__ = (
     "grant_job",
     "list_grants",
     "load_grant",
+    "require_fitting",
     "revoke_grant",
 )
 
@@ -130,18 +132,17 @@ class Granted:
 
     def require_running(self, device: bytes, today: date, done: int) -> None:
         """Raise `GrantEnded` or `GrantPaused` unless this device may run it today, after `done` runs."""
-        again = "grant the job again if you want it to run"
         match self.state(device, today, done):
             case "revoked":
-                raise GrantEnded("this grant was revoked", again)
+                raise refused(GrantEnded, "revoked")
             case "elsewhere":
-                raise GrantEnded("this grant is bound to another of your devices", "run it there, or grant it here too")
+                raise refused(GrantEnded, "elsewhere")
             case "ended":
-                raise GrantEnded(f"this grant ended on {self.grant.until}", again)
+                raise refused(GrantEnded, "ended", until=self.grant.until)
             case "used-up":
-                raise GrantEnded(f"all {self.grant.runs} runs of this grant are used", "grant the job again for more")
+                raise refused(GrantEnded, "used-up", runs=self.grant.runs)
             case "paused":
-                raise GrantPaused("this grant is paused", f"chez job resume {self.grant.id[:8]} lets it run again")
+                raise refused(GrantPaused, "paused", grant=self.grant.id[:8])
 
 
 async def grant_job(
@@ -168,8 +169,8 @@ async def grant_job(
     hold without the review "hold" (and the reverse).
     """
     manifest, asked = bundle.manifest, bundle.manifest.budget
+    require_fitting(bundle, runs, bits, review, hold_hours)
     runs, bits = asked.runs if runs is None else runs, asked.bits if bits is None else bits
-    _require_fitting(bundle, runs, bits, review, hold_hours)
     narrow(manifest, narrowing)
     grant = Grant(
         1,
@@ -216,22 +217,20 @@ def _record(home: "Home", bundle: Bundle, body: bytes) -> dict[str, Any]:
     }
 
 
-def _require_fitting(bundle: Bundle, runs: int, bits: float, review: Review, hold_hours: int) -> None:
-    """Raise unless the person may grant this: what the manifest asks for or less, and what can be stored."""
+def require_fitting(bundle: Bundle, runs: int | None, bits: float | None, review: Review, hold_hours: int) -> None:
+    """Raise `InvalidValue`, `NotAllowed` unless the person may grant this; None stands for all that is asked for.
+
+    That is what the manifest asks for or less, hours of hold that fit the review, and what can be stored.
+    """
     manifest, asked = bundle.manifest, bundle.manifest.budget
+    runs, bits = asked.runs if runs is None else runs, asked.bits if bits is None else bits
     if not 1 <= runs <= asked.runs or not manifest.schema.bits <= bits <= asked.bits:
-        raise InvalidValue(
-            f"the job asks for {asked.runs} runs and {asked.bits:g} bits, "
-            f"and needs {manifest.schema.bits:.2f} bits a run",
-            "grant that, or less",
-        )
+        least = f"{manifest.schema.bits:.2f}"
+        raise refused(InvalidValue, "too-much", runs=asked.runs, bits=f"{asked.bits:g}", least=least)
     if not (1 <= hold_hours <= MAX_HOLD if review == "hold" else hold_hours == 0):
-        raise InvalidValue(
-            f"{hold_hours} hours of hold do not fit the review {review!r}",
-            f'the review "hold" takes from 1 to {MAX_HOLD} hours, any other none',
-        )
+        raise refused(InvalidValue, "hold", hours=hold_hours, review=review, most=MAX_HOLD)
     if len(bundle.encoded) > MAX_STORED_BUNDLE:
-        raise NotAllowed(f"the bundle has {len(bundle.encoded)} bytes", f"at most {MAX_STORED_BUNDLE} can be granted")
+        raise refused(NotAllowed, "bundle-size", bytes=len(bundle.encoded), most=MAX_STORED_BUNDLE)
 
 
 def _receipt(grant: Grant, bundle: Bundle, body: bytes) -> dict[str, Any]:
@@ -261,15 +260,10 @@ def _require_rising(earlier: Sequence["Receipt"], bundle: Bundle) -> None:
     for receipt in earlier:
         before = receipt.body
         if before["version"] > manifest.version:
-            raise VersionWentBack(
-                f"version {before['version']} of {manifest.id} was granted before this {manifest.version}",
-                "ask the provider for its newest version",
-            )
+            granted = before["version"]
+            raise refused(VersionWentBack, "older", granted=granted, job=manifest.id, version=manifest.version)
         if before["version"] == manifest.version and before["bundle"] != bundle.hash.hex():
-            raise VersionWentBack(
-                f"another bundle was granted before as version {manifest.version} of {manifest.id}",
-                "one version is one bundle, for everybody: ask the provider why there are two",
-            )
+            raise refused(VersionWentBack, "same-version", job=manifest.id, version=manifest.version)
 
 
 async def load_grant(home: "Home", id: str) -> Granted:
@@ -328,7 +322,7 @@ async def revoke_grant(home: "Home", id: str) -> Grant:
     full = await _find(home, id)
     revoked = await home.transaction(lambda transaction: _revoke(home, transaction, full))
     if isinstance(revoked, GrantInvalid):
-        raise GrantInvalid(f"{revoked.message}; it is revoked all the same", revoked.hint)
+        raise refused(GrantInvalid, "damaged-revoked", problem=revoked.message)
     return revoked
 
 
@@ -358,24 +352,22 @@ def _verified(
 async def _find(home: "Home", id: str) -> str:
     matches: list[str] = [record.id async for record in home.collection(COLLECTION) if id and record.id.startswith(id)]
     if len(matches) != 1:
-        problem = "several grants begin" if matches else "no grant begins"
-        raise NotFound(f"{problem} with {id!r}", "chez grants shows them all")
+        raise refused(NotFound, "ambiguous" if matches else "unknown", id=id)
     return matches[0]
 
 
 def _verify(id: str, value: Mapping[str, Any], revoked: bool, paused: frozenset[str]) -> Granted:
     """The grant of a record; `revoked` and `paused` (ids of pauses) are what the journal here says."""
-    hint = "it was changed after you gave it; grant the job again"
     try:
         body, signature, encoded = value["body"], value["signature"], value["bundle"]
         grant = msgspec.msgpack.decode(body, type=Grant)
         verify(bytes.fromhex(grant.device), signature, SIGNED, body)
         bundle = open_bundle(encoded)
     except (CryptoFailed, BundleInvalid, ManifestInvalid) as error:
-        raise GrantInvalid(f"the grant {id[:8]} does not verify: {error}", hint) from None
+        raise refused(GrantInvalid, "unverified", grant=id[:8], problem=str(error)) from None
     except (KeyError, TypeError, ValueError, msgspec.DecodeError):
-        raise GrantInvalid(f"the grant {id[:8]} is not readable", hint) from None
+        raise refused(GrantInvalid, "unreadable", grant=id[:8]) from None
     if grant.id != id or grant.bundle != bundle.hash.hex():
-        raise GrantInvalid(f"the grant {id[:8]} was given for another job", hint)
+        raise refused(GrantInvalid, "another-job", grant=id[:8])
     pauses = standing(id, bytes.fromhex(grant.device), value, paused)
     return Granted(grant, bundle, revoked or value.get("revoked") is not False, pauses)

@@ -5,7 +5,7 @@ and the purpose, which are shown as such.
 """
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mnemonic import Mnemonic
@@ -27,7 +27,7 @@ from chez_sandbox.release.types import (
     Type,
 )
 
-__all__ = ("describe", "fingerprint", "plain_words")
+__all__ = ("describe", "fingerprint", "headed", "plain_words")
 
 
 def fingerprint(key: str) -> str:
@@ -190,5 +190,9 @@ def _asks(shown: dict[str, Any]) -> bool:
 
 
 def _wrapped(head: str, text: str) -> list[str]:
-    lines = [line for part in text.splitlines() for line in textwrap.wrap(part, 85)] or [""]
+    return headed(head, [line for part in text.splitlines() for line in textwrap.wrap(part, 85)] or [""])
+
+
+def headed(head: str, lines: Iterable[str]) -> list[str]:
+    """Lines of the screen under one head; none for none."""
     return [f"  {'' if number else head:8} {line}" for number, line in enumerate(lines)]

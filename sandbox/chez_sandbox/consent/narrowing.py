@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from chez.errors import InvalidValue
+from chez_sandbox.consent.catalogue import Language, Phrase, phrase, refused
 from chez_sandbox.manifest import Manifest, Read
 
 __all__ = ("WHOLE", "Narrowing", "narrow", "narrowed_words", "read_narrowing")
@@ -44,7 +45,7 @@ def read_narrowing(manifest: Manifest, drop: Iterable[str] = (), windows: Iterab
     for text in windows:
         collection, _, steps = text.partition("=")
         if not (steps.isascii() and steps.isdigit()) or len(steps) > 4:
-            raise InvalidValue(f"{text!r} is no shorter window", 'write COLLECTION=NUMBER, such as "readings=30"')
+            raise refused(InvalidValue, "no-window", text=text)
         last[collection] = int(steps)
     narrowing = Narrowing(tuple(sorted(dropped)), tuple(sorted(last.items())))
     narrow(manifest, narrowing)
@@ -57,12 +58,14 @@ def narrow(manifest: Manifest, narrowing: Narrowing) -> Manifest:
     for collection, field in narrowing.dropped:
         what = f"{collection}.{field}"
         if field not in _read(reads.get(collection), what, manifest).fields:
-            raise InvalidValue(f"the job does not ask for {what}", f"it asks for {_asked(manifest.reads)}")
+            raise refused(InvalidValue, "not-asked", what=what, asked=_asked(manifest.reads))
     for collection, steps in narrowing.last:
         read = _read(reads.get(collection), collection, manifest)
-        if read.window is None or not 1 <= steps <= read.window.last:
-            asked = "no window" if read.window is None else f"the last {read.window.last} {read.window.grid}s"
-            raise InvalidValue(f"{collection} can't be held to the last {steps}", f"the job asks for {asked} of it")
+        if read.window is None:
+            raise refused(InvalidValue, "windowless", collection=collection, steps=steps)
+        if not 1 <= steps <= read.window.last:
+            asked = Phrase(_steps(read.window.grid, read.window.last), last=read.window.last)
+            raise refused(InvalidValue, "wider", collection=collection, steps=steps, asked=asked)
         window = msgspec.structs.replace(read.window, last=steps)
         reads[collection] = msgspec.structs.replace(read, window=window)
     return msgspec.structs.replace(manifest, reads=[reads[read.collection] for read in manifest.reads])
@@ -70,22 +73,27 @@ def narrow(manifest: Manifest, narrowing: Narrowing) -> Manifest:
 
 def _read(read: Read | None, what: str, manifest: Manifest) -> Read:
     if read is None:
-        raise InvalidValue(f"the job does not ask for {what}", f"it asks for {_asked(manifest.reads)}")
+        raise refused(InvalidValue, "not-asked", what=what, asked=_asked(manifest.reads))
     return read
+
+
+def _steps(grid: str, number: int) -> str:
+    """The catalogue's name for so many steps of a window."""
+    return f"window.{grid}" if number > 1 else f"window.one-{grid}"
 
 
 def _asked(reads: Sequence[Read]) -> str:
     return ", ".join(f"{read.collection}.{field}" for read in reads for field in read.fields)
 
 
-def narrowed_words(manifest: Manifest, narrowing: Narrowing) -> list[str]:
+def narrowed_words(manifest: Manifest, narrowing: Narrowing, language: Language = "en") -> list[str]:
     """What was taken away, one line each; none when nothing was."""
     windows = {read.collection: read.window for read in manifest.reads}
-    lines = [f"you leave out {field} of {collection}: the job sees nothing there"
+    lines = [phrase(language, "less.field", field=field, collection=collection)
              for collection, field in narrowing.dropped]  # fmt: skip
     for collection, steps in narrowing.last:
         window = windows[collection]
         if window is not None:
-            grid = window.grid if steps == 1 else f"{window.grid}s"
-            lines.append(f"you give {steps} whole {grid} of {collection}, not {window.last}")
+            given = phrase(language, _steps(window.grid, steps), last=steps)
+            lines.append(phrase(language, "less.window", steps=given, collection=collection, whole=window.last))
     return lines

@@ -1,14 +1,17 @@
 """Where a person's grants stand: each with its state today, what it has used, and what it was given for."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from chez_sandbox.consent.accounts import Ceilings
+from chez_sandbox.consent.catalogue import Language, say_again
 from chez_sandbox.consent.departures import Left
 from chez_sandbox.consent.grants import Granted, damaged_grants, list_grants
 from chez_sandbox.consent.inspect import describe
 from chez_sandbox.consent.narrowing import narrowed_words
+from chez_sandbox.consent.run import plan_of
 
 if TYPE_CHECKING:
     from chez.home.home import Home
@@ -16,10 +19,11 @@ if TYPE_CHECKING:
 __all__ = ("all_grants", "listed", "told_in_all")
 
 
-async def all_grants(home: "Home", today: date) -> list[dict[str, Any]]:
+async def all_grants(home: "Home", today: date, language: Language = "en") -> list[dict[str, Any]]:
     """Every grant there is, oldest first, JSON-able; those that do not verify come last, with the reason.
 
-    `state` is a `State` of a grant, or "damaged"; runs and bits are what this device's journal counts.
+    `state` is a `State` of a grant, or "damaged"; runs and bits are what this device's journal counts. Words are
+    in the language.
     """
     used = await _runs_of(home)
     found: list[dict[str, Any]] = []
@@ -27,10 +31,11 @@ async def all_grants(home: "Home", today: date) -> list[dict[str, Any]]:
         id = granted.grant.id
         done, spent = used.get(id, (0, 0.0))
         state = granted.state(home.device_id, today, done)
-        less = narrowed_words(granted.bundle.manifest, granted.grant.narrowed)
-        more = {"state": state, "shown": describe(granted.bundle), "narrowed": less}
+        less = narrowed_words(granted.bundle.manifest, granted.grant.narrowed, language)
+        more = {"state": state, "shown": describe(granted.bundle, language), "narrowed": less}
         found.append({**listed(granted, done, spent), **more})
     for id, error in (await damaged_grants(home)).items():
+        say_again(error, language)
         found.append({"grant": id, "state": "damaged", "problem": str(error)})
     return found
 
@@ -55,6 +60,7 @@ def listed(granted: Granted, runs: int, spent: float) -> dict[str, Any]:
         "review": grant.review,
         "slots": grant.slots,
         "hold_hours": grant.hold_hours,
+        "leaves": asdict(plan_of(granted)),
         "device": grant.device,
     }
 

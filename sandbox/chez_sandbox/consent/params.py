@@ -19,13 +19,14 @@ P = TypeVar("P", bound=msgspec.Struct)
 class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Parameters of a verb; a wrong or unknown one is named in the error."""
 
+    language: Language = "en"
+    """In which it answers, and refuses."""
+
 
 class OfBundle(Params, frozen=True, kw_only=True):
     """A job's file, as bytes."""
 
     bundle: bytes
-    language: Language = "en"
-    """In which it is described."""
 
 
 class OfNarrowed(OfBundle, frozen=True, kw_only=True):

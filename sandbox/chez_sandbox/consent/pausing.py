@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from chez.errors import NotAllowed
+from chez_sandbox.consent.catalogue import refused
 from chez_sandbox.consent.grants import COLLECTION, Grant, current_grant, load_grant
 from chez_sandbox.consent.pauses import RESUME, UNREADABLE, Resumption
 
@@ -46,7 +47,7 @@ async def resume_grant(home: "Home", id: str, *, now: str) -> Grant:
     """
     found = (await load_grant(home, id)).grant
     if found.device != home.device_id.hex():
-        raise NotAllowed("this grant is resumed on the device that runs it", "pausing and revoking work everywhere")
+        raise refused(NotAllowed, "resume-elsewhere")
     return await home.transaction(partial(_resume, home=home, id=found.id, now=now))
 
 

@@ -11,6 +11,7 @@ from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from chez.errors import NotAllowed
+from chez_sandbox.consent.catalogue import refused
 from chez_sandbox.manifest import Window
 
 __all__ = ("Period", "bounds", "closed_day", "day_of", "on_grid", "period_of")
@@ -88,7 +89,4 @@ def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise NotAllowed(
-            f"this device does not know the time zone {name!r} of the job's window",
-            "install the system's time zones (tzdata), or ask the provider for another version",
-        ) from None
+        raise refused(NotAllowed, "zone", zone=name) from None

@@ -31,6 +31,7 @@ from chez.errors import NotAllowed, NotFound
 from chez_sandbox.consent.accounts import Ceilings, charges_of
 from chez_sandbox.consent.allowance import charge
 from chez_sandbox.consent.asking import with_shares
+from chez_sandbox.consent.catalogue import refused
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.grants import Granted, current_grant, load_grant
 from chez_sandbox.consent.leaving import answer_over, leavings, run_of
@@ -134,10 +135,7 @@ class GrantedRun:
             raise NotAllowed("this run was executed before, or its block was left", "authorise another one")
         current_grant(self.home, transaction, grant.id).require_running(self.home.device_id, self.today, done)
         if answer := answer_over(transaction, grant.id, body["windows"]):
-            raise AlreadyAnswered(
-                f"run {answer.run[1]} of this grant told the provider its result over this window",
-                "a window is computed once: it runs again when there is a new one",
-            )
+            raise refused(AlreadyAnswered, "answered", sequence=answer.run[1])
         charges = charges_of(
             grant.id, manifest, amount=manifest.schema.bits, granted=grant.bits, ceilings=self.ceilings
         )
@@ -249,11 +247,11 @@ async def withdraw(home: "Home", id: str) -> list[Departure]:
     def work(transaction: "Transaction") -> list[Departure]:
         grants = {grant for grant, _ in map(run_of, transaction.receipts("run")) if id and grant.startswith(id)}
         if len(grants) != 1:
-            raise NotFound(f"{'several grants' if grants else 'no grant'} with a run begin with {id!r}")
+            raise refused(NotFound, "ambiguous" if grants else "never-ran", id=id)
         return _withdraw(home, transaction, *grants)
 
     if not (made := await home.transaction(work)):
-        raise NotAllowed("no result of this grant is here any more", "chez left shows what left, and when")
+        raise refused(NotAllowed, "nothing-here")
     return made
 
 
@@ -360,7 +358,7 @@ class _alone:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._descriptor)
-            raise NotAllowed("this grant is running already", "wait for that run to end") from None
+            raise refused(NotAllowed, "running") from None
 
     def __exit__(self, *_: object) -> None:
         # The file stays: unlinking it would let a waiter lock a name that is gone.

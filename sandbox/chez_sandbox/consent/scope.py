@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from typing import Any, Final, Protocol
 
 from chez.errors import NotAllowed
+from chez_sandbox.consent.catalogue import Phrase, refused
 from chez_sandbox.consent.narrowing import WHOLE, Narrowing, narrow
 from chez_sandbox.consent.period import Period, bounds, closed_day, day_of, period_of
 from chez_sandbox.manifest import Filter, Manifest, Read, Window
@@ -103,7 +104,7 @@ def too_few_rows(manifest: Manifest, tables: Sequence[Table]) -> str:
     """Why a job must not run on these rows: fewer than its manifest asks for. Empty when it may."""
     for read, table in zip(manifest.reads, tables, strict=True):
         if len(table.rows) < read.min_rows:
-            return f"{read.collection} has {len(table.rows)} rows in its scope, and the job needs {read.min_rows}"
+            return Phrase("gave-up.rows", collection=read.collection, rows=len(table.rows), least=read.min_rows)
     return ""
 
 
@@ -131,11 +132,8 @@ async def _table(
     statement = f"select {', '.join(chosen)} from {_quoted(read.collection)}{_where(conditions)} order by {order}"
     rows = await source.sql(statement, values, limit=most + 1)
     if len(rows.rows) > most:
-        raise NotAllowed(
-            f"the job would read more than {most} rows of {read.collection}",
-            f"a run gets at most {MAX_ROWS} rows of a collection and {MAX_CELLS} values in all: "
-            "grant a version with a shorter window or fewer fields",
-        )
+        more = {"collection": read.collection, "most": most, "rows": MAX_ROWS, "cells": MAX_CELLS}
+        raise refused(NotAllowed, "rows", **more)
     return Table(read.collection, columns, rows.rows), between
 
 

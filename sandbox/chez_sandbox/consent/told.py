@@ -1,109 +1,153 @@
-"""The words in which a person is told of grants (`chez grants`) and of what left (`chez left`)."""
+"""The words in which a person is told of grants (`chez grants`), of what left (`chez left`), and how it leaves."""
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
+from chez.cli.terminal import when
 from chez_sandbox.consent.bits import bits_words
+from chez_sandbox.consent.catalogue import Language, phrase
 from chez_sandbox.consent.departures import Left
-from chez_sandbox.consent.diary import NONE
+from chez_sandbox.consent.slots import Plan, Slots, leaves_at, slot_after
 
-__all__ = ("example_words", "grant_words", "left_words", "result_words", "spent_words")
+__all__ = (
+    "example_words",
+    "grant_words",
+    "leaving_example",
+    "leaving_words",
+    "left_words",
+    "result_words",
+    "spent_words",
+)
 
 SHORT: Final = 8
 """Characters of a grant's id that are shown: what commands take as its beginning."""
 
-_STATES: Final[Mapping[str, str]] = {
-    "running": "it may run until {until}",
-    "revoked": "revoked: it never runs again",
-    "elsewhere": "it may run until {until}, on another of your devices",
-    "ended": "it ended on {until}",
-    "used-up": "all its runs are used",
-    "paused": "paused: it runs when you resume it",
-}
 
+def grant_words(one: Mapping[str, Any], now: datetime, language: Language = "en") -> list[str]:
+    """One grant, as `chez grants` tells it; `one` is what the verb answers for it in the same language."""
 
-_REVIEWS: Final[Mapping[str, str]] = {
-    "show-me-first": "you see each result before it leaves",
-    "within-the-grant": "results leave unseen",
-    "hold": "results leave unseen, after {hours} h in which you may withdraw them",
-}
+    def say(key: str, **values: Any) -> str:
+        return phrase(language, f"grants.{key}", **values)
 
-
-def grant_words(one: Mapping[str, Any]) -> list[str]:
-    """One grant, as `chez grants` tells it; `one` is what the verb answers for it."""
+    short = one["grant"][:SHORT]
     if one["state"] == "damaged":
-        return [f"Grant {one['grant'][:SHORT]} is damaged, and never runs: {one['problem']}"]
-    shown = one["shown"]
-    state = _STATES[one["state"]].format(until=one["until"])
-    lines = [f"{one['name']}, for {one['provider']} (grant {one['grant'][:SHORT]}): {state}"]
-    for read in shown["reads"]:
-        only = f", only where {' and '.join(read['only'])}" if read["only"] else ""
-        lines.append(f"  may read {', '.join(read['fields'])} of {read['collection']}{only}; {read['window']}")
+        return [say("damaged", grant=short, problem=one["problem"])]
+    shown, runs, bits = one["shown"], one["runs"], one["shown"]["leaves"]["bits"]
+    state = phrase(language, f"state.{one['state']}", until=one["until"])
+    lines = [say("head", name=one["name"], provider=one["provider"], grant=short, state=state)]
+    lines += [f"  {_reads(read, language)}" for read in shown["reads"]]
     lines += [f"  {line}" for line in one["narrowed"]]
-    bits = shown["leaves"]["bits"]
-    lines += [f"  may tell {what}" for what in shown["leaves"]["what"]]
-    lines += [
-        f"  a run tells at most {bits:g} bits: about as much as {bits_words(bits)}",
-        f"  used {_runs(one['runs'])} of {one['runs_allowed']:,}, {one['bits']:g} bits of {one['bits_allowed']:g}; "
-        + _REVIEWS[one["review"]].format(hours=one["hold_hours"]),
+    lines += [f"  {say('tells', what=what)}" for what in shown["leaves"]["what"]]
+    lines.append(f"  {say('bits', bits=f'{bits:g}', what=bits_words(bits, language))}")
+    spent, most = f"{one['bits']:g}", f"{one['bits_allowed']:g}"
+    used = say("used-one" if runs == 1 else "used", runs=runs, allowed=one["runs_allowed"], bits=spent, most=most)
+    lines += [f"  {used}", f"  {say('when', when=shown['when'])}"]
+    how = leaving_words(one["review"], one["slots"], one["hold_hours"], Plan(**one["leaves"]), now, language)
+    return [*lines, *(f"  {line}" for line in how)]
+
+
+def _reads(read: Mapping[str, Any], language: Language) -> str:
+    said = {"fields": ", ".join(read["fields"]), "collection": read["collection"], "window": read["window"]}
+    if not read["only"]:
+        return phrase(language, "grants.reads", **said)
+    return phrase(language, "grants.reads-only", conditions=phrase(language, "and").join(read["only"]), **said)
+
+
+def leaving_words(
+    review: str, slots: Slots, hold_hours: int, plan: Plan, now: datetime, language: Language = "en"
+) -> list[str]:
+    """How and when a grant's results leave: whether they are seen, and at which time of an hour or day.
+
+    `now` is an aware datetime: a slot is one of the clock of the wall here.
+    """
+    moment = round(now.timestamp() * 1000)
+    at = "slots.held" if hold_hours and not plan.step else f"slots.{slots}"
+    slot = datetime.fromtimestamp(slot_after(moment, plan.step * 1000, plan.offset * 1000) / 1000, UTC).astimezone()
+    return [
+        phrase(language, f"review.{review}", hours=hold_hours),
+        phrase(language, at, minute=slot.minute, time=slot.strftime("%H:%M")),
     ]
-    return lines
 
 
-def _runs(number: int) -> str:
-    return "1 run" if number == 1 else f"{number:,} runs"
+def leaving_example(plan: Plan, now: datetime, language: Language) -> list[str]:
+    """When the message of a run that began now would leave, and until when its result may be withdrawn."""
+    if plan == Plan(0, 0, 0):
+        return [phrase(language, "slots.final")]
+    moment = round(now.timestamp() * 1000)
+    leaves = datetime.fromtimestamp(leaves_at(plan, moment, moment) / 1000, UTC).isoformat(timespec="seconds")
+    return [phrase(language, "slots.example", when=when(leaves)), phrase(language, "slots.withdraw")]
 
 
-def example_words(tried: Mapping[str, Any]) -> list[str]:
+def example_words(tried: Mapping[str, Any], language: Language = "en") -> list[str]:
     """The lines of the screen before granting that say what a dry run on the person's own data gave."""
+    head = f"  {phrase(language, 'head.example'):8} "
     if tried["result"] is None:
-        return [f"  Example  on your data it gives no result now: {tried['problem']}"]
-    head = ("  Example  on your data, today: ", "                                 ")
-    return [f"{head[min(number, 1)]}{line}" for number, line in enumerate(result_words(tried["result"]))]
+        return [head + phrase(language, "example.none", problem=tried["problem"])]
+    # A result may have no field at all.
+    first, *rest = result_words(tried["result"], language) or [""]
+    line = head + phrase(language, "example", line=first)
+    return [line, *(f"{'':{len(line) - len(first)}}{more}" for more in rest)]
 
 
-def left_words(lefts: Sequence[Left], here: str) -> list[str]:
+def left_words(lefts: Sequence[Left], here: str, language: Language = "en") -> list[str]:
     """All that left, each departure in plain words with its bytes; `here` is this device's id in hexadecimal."""
     if not lefts:
-        return ["Nothing ever left this device for a provider."]
-    return [line for left in lefts for line in _left(left, here)]
+        return [phrase(language, "left.nothing")]
+    return [line for left in lefts for line in _left(left, here, language)]
 
 
-def _left(left: Left, here: str) -> list[str]:
-    none = f'nothing but "none": {NONE.get(left.reason, left.reason)}'
-    what = none if left.result is None else "; ".join(result_words(left.result))
-    bits = "" if left.bits is None else f", at most {left.bits:.4g} bits (about as much as {bits_words(left.bits)})"
-    way = f"the relay at {left.relay} has it since {left.delivered}" if left.delivered else _waits(left)
-    former = "" if left.device == here else f", by device {left.device[:SHORT]}, which this home was"
+def _left(left: Left, here: str, language: Language) -> list[str]:
+    def say(key: str, **values: Any) -> str:
+        return phrase(language, f"left.{key}", **values)
+
+    if left.result is None:
+        what = say("none", reason=phrase(language, f"none.{left.reason}"))
+        sealed = say("sealed", bytes=len(left.message))
+    else:
+        what = "; ".join(result_words(left.result, language))
+        sealed = say("exactly", result=left.result, bytes=len(left.message))
+    if left.bits is not None:
+        sealed += say("bits", bits=f"{left.bits:.4g}", what=bits_words(left.bits, language))
+    run = say("run", sequence=left.sequence, job=left.job, version=left.version, grant=left.grant[:SHORT])
+    if left.device != here:
+        run += say("former", device=left.device[:SHORT])
     return [
-        f"{left.time}  to {left.provider_name}: {what}",
-        f"  run {left.sequence} of {left.job}, version {left.version} (grant {left.grant[:SHORT]}){former}",
-        f"  {f'exactly {left.result}, ' if left.result else ''}sealed in {len(left.message)} bytes{bits}; {way}",
+        say("to", time=when(left.time), provider=left.provider_name, what=what),
+        f"  {run}",
+        f"  {sealed}; {_way(left, language)}",
     ]
 
 
-def _waits(left: Left) -> str:
-    return "still waiting here" if left.leaves is None else f"still waiting here, and sent from {left.leaves} on"
+def _way(left: Left, language: Language) -> str:
+    if left.delivered:
+        return phrase(language, "left.delivered", relay=left.relay, time=when(left.delivered))
+    if left.leaves is None:
+        return phrase(language, "left.waits")
+    return phrase(language, "left.waits-till", time=when(left.leaves))
 
 
-def spent_words(spent: Sequence[Mapping[str, Any]]) -> list[str]:
+def spent_words(spent: Sequence[Mapping[str, Any]], language: Language = "en") -> list[str]:
     """What each provider was told in all, one line each."""
     return [
-        f"In all to {one['name']}: at most {one['bits']:g} bits (about as much as {bits_words(one['bits'])}), "
-        f"of {one['ceiling']:g} that this device ever tells one provider."
+        phrase(language, "left.spent", provider=one["name"], bits=f"{one['bits']:g}",
+               what=bits_words(one["bits"], language), ceiling=f"{one['ceiling']:g}")
         for one in spent
-    ]
+    ]  # fmt: skip
 
 
-def result_words(text: str) -> list[str]:
+def result_words(text: str, language: Language = "en") -> list[str]:
     """A result's canonical JSON text as "name: value" lines, the names of what is inside joined by dots."""
-    return _lines("", json.loads(text))
+    return _lines("", json.loads(text), language)
 
 
-def _lines(name: str, value: Any) -> list[str]:
+def _lines(name: str, value: Any, language: Language) -> list[str]:
     if isinstance(value, dict):
-        return [line for key, inner in value.items() for line in _lines(f"{name}.{key}" if name else key, inner)]
-    said = "yes" if value is True else "no" if value is False else "nothing" if value is None else json.dumps(value)
-    said = value if isinstance(value, str) else said
-    return [f"{name}: {said}" if name else said]
+        inside = ((f"{name}.{key}" if name else key, inner) for key, inner in value.items())
+        return [line for key, inner in inside for line in _lines(key, inner, language)]
+    if value is None or isinstance(value, bool):
+        said = phrase(language, f"value.{json.dumps(value)}")
+    else:
+        said = value if isinstance(value, str) else json.dumps(value)
+    return [phrase(language, "type.line", name=name, what=said) if name else said]

@@ -10,25 +10,25 @@ from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
-from functools import partial
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
 from chez.agent.ui import Ui
 from chez.agent.verbs import Verb
-from chez.errors import NotAllowed
+from chez.errors import ChezError, NotAllowed
 from chez_sandbox.bundle import Bundle, open_bundle
 from chez_sandbox.consent.allowance import say_holding
-from chez_sandbox.consent.catalogue import Language
+from chez_sandbox.consent.catalogue import Language, again, phrase, refused, say_again
 from chez_sandbox.consent.delivery import Delivery, deliver
 from chez_sandbox.consent.departures import departures
 from chez_sandbox.consent.diary import SENTENCES
 from chez_sandbox.consent.difference import news_words
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.export import export_consents
-from chez_sandbox.consent.grants import grant_job, list_grants, load_grant, revoke_grant
-from chez_sandbox.consent.inspect import describe, plain_words
+from chez_sandbox.consent.grants import grant_job, list_grants, load_grant, require_fitting, revoke_grant
+from chez_sandbox.consent.inspect import describe, headed, plain_words
 from chez_sandbox.consent.narrowing import Narrowing, narrowed_words, read_narrowing
 from chez_sandbox.consent.overview import all_grants, listed, told_in_all
 from chez_sandbox.consent.params import OfBundle, OfGrant, OfId, OfNarrowed, OfRun, Params, read_params
@@ -38,8 +38,16 @@ from chez_sandbox.consent.run import Departure, GrantedRun, authorise, settle_al
 from chez_sandbox.consent.scope import granted_tables
 from chez_sandbox.consent.sender import sender
 from chez_sandbox.consent.sharing import VERBS as OF_ALLOWANCE
+from chez_sandbox.consent.slots import make_plan
 from chez_sandbox.consent.stopping import unless_revoked
-from chez_sandbox.consent.told import example_words, grant_words, left_words, spent_words
+from chez_sandbox.consent.told import (
+    example_words,
+    grant_words,
+    leaving_example,
+    leaving_words,
+    left_words,
+    spent_words,
+)
 from chez_sandbox.job_errors import GrantEnded
 from chez_sandbox.offers.following import beside_catalogues, catalogues, updates
 from chez_sandbox.offers.verbs import VERBS as OF_CATALOGUES
@@ -59,11 +67,11 @@ YES: Final = frozenset({"y", "yes", "o", "oui"})
 
 
 @asynccontextmanager
-async def _runtime(home: "Home", ui: Ui) -> "AsyncIterator[Runtime]":
+async def _runtime(home: "Home", ui: Ui, language: Language) -> "AsyncIterator[Runtime]":
     """The home's one sandbox: made for its first job, ended when the home closes."""
     cache = home.path / "jobs" / "compiled"
     if not any(cache.glob("*.code")):
-        await ui.say("Preparing the sandbox on this device, once; this takes half a minute …")
+        await ui.say(phrase(language, "say.preparing"))
     yield await home.shared("sandbox", lambda: Runtime(cache, home.derive_key("compiled code"), spares=1))
 
 
@@ -73,7 +81,7 @@ async def job_inspect(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return _described(open_bundle(asked.bundle), asked.language)
 
 
-def _described(bundle: Bundle, language: Language = "en") -> dict[str, Any]:
+def _described(bundle: Bundle, language: Language) -> dict[str, Any]:
     shown = describe(bundle, language)
     return {**shown, "words": plain_words(shown, language)}
 
@@ -82,23 +90,26 @@ async def job_dry_run(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Run a job on the person's data and show what would leave. Nothing leaves, nothing is spent."""
     asked = read_params(params, OfNarrowed)
     bundle = open_bundle(asked.bundle)
-    return await _tried(home, bundle, read_narrowing(bundle.manifest, asked.drop, asked.windows), ui)
+    return await _tried(home, bundle, read_narrowing(bundle.manifest, asked.drop, asked.windows), ui, asked.language)
 
 
-async def _tried(home: "Home", bundle: Bundle, narrowing: Narrowing, ui: Ui) -> dict[str, Any]:
+async def _tried(
+    home: "Home", bundle: Bundle, narrowing: Narrowing, ui: Ui, language: Language
+) -> dict[str, Any]:
     today = date.today()
     tables = await granted_tables(home, bundle.manifest, today, narrowing)
-    async with _runtime(home, ui) as runtime, _progress(ui, "dry run") as progress:
+    label = phrase(language, "say.dry-run")
+    async with _runtime(home, ui, language) as runtime, _progress(ui, label) as progress:
         execution = await execute(runtime, bundle, tables, bundle.hash, today.isoformat(), progress)
-    return {**_previewed(bundle, execution), "rows": {table.name: len(table.rows) for table in tables}}
+    return {**_previewed(bundle, execution, language), "rows": {table.name: len(table.rows) for table in tables}}
 
 
-def _previewed(bundle: Bundle, execution: Execution) -> dict[str, Any]:
+def _previewed(bundle: Bundle, execution: Execution, language: Language) -> dict[str, Any]:
     admitted = execution.admitted
     return {
         "outcome": "none" if admitted is None else "result",
         "result": None if admitted is None else admitted.encoded.decode(),
-        "problem": execution.problem,
+        "problem": again(execution.problem, language),
         "bits": round(bundle.manifest.schema.bits, 2),
         "message_bytes": message_size(bundle.manifest.schema),
         "fuel": execution.run.fuel,
@@ -112,23 +123,25 @@ async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     asked = read_params(params, OfGrant)
     bundle = open_bundle(asked.bundle)
     narrowing = read_narrowing(bundle.manifest, asked.drop, asked.windows)
+    require_fitting(bundle, asked.runs, asked.bits, asked.review, asked.hold_hours)
+    seed = secrets.token_bytes(32)
     described = _described(bundle, asked.language)
-    described["words"] += [f"  Less     {line}" for line in narrowed_words(bundle.manifest, narrowing)]
-    described["words"] += news_words(await list_grants(home), bundle)
+    described["words"] += _chosen(bundle, asked, narrowing, seed)
+    described["words"] += news_words(await list_grants(home), bundle, asked.language)
     if said := beside_catalogues(await catalogues(home), bundle):
         described["words"].append(f"  Offered  {said}")
     if asked.example:
-        described["example"] = await _tried(home, bundle, narrowing, ui)
-        described["words"] += example_words(described["example"])
+        described["example"] = await _tried(home, bundle, narrowing, ui, asked.language)
+        described["words"] += example_words(described["example"], asked.language)
     await ui.show({"job": described})
-    if (await ui.ask("Grant this? [y/N]", default="n")).strip().lower() not in YES:
+    if (await ui.ask(phrase(asked.language, "ask.grant"), default="n")).strip().lower() not in YES:
         await refuse_job(home, bundle)
         return {"grant": None}
     granted = await grant_job(
         home,
         bundle,
         id=secrets.token_bytes(16),
-        seed=secrets.token_bytes(32),
+        seed=seed,
         now=_now(),
         until=date.today() + timedelta(days=asked.days),
         runs=asked.runs,
@@ -141,38 +154,55 @@ async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return listed(granted, 0, 0.0)
 
 
+def _chosen(bundle: Bundle, asked: OfGrant, narrowing: Narrowing, seed: bytes) -> list[str]:
+    """The lines of the screen for what the person chose: how and when results leave, and what they take away."""
+    plan = make_plan(
+        asked.slots,
+        seed,
+        seconds=bundle.manifest.limits.seconds,
+        asked=asked.review == "show-me-first",
+        hold_hours=asked.hold_hours,
+    )
+    now, language = datetime.now(UTC), asked.language
+    sent = leaving_words(asked.review, asked.slots, asked.hold_hours, plan, now, language)
+    sent += leaving_example(plan, now, language)
+    return [
+        *headed(phrase(language, "head.sent"), sent),
+        *headed(phrase(language, "head.less"), narrowed_words(bundle.manifest, narrowing, language)),
+    ]
+
+
 async def job_run(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Run a granted job, show what would leave, ask, and let it leave (or "none")."""
     asked, today = read_params(params, OfRun), date.today()
     if not asked.answers and (await load_grant(home, asked.grant)).grant.review == "show-me-first":
-        raise NotAllowed(
-            "a person must see the result of this grant before it leaves", "run this at a terminal, or see --yes"
-        )
+        raise refused(NotAllowed, "unseen")
     try:
-        async with _runtime(home, ui) as runtime, authorise(home, asked.grant, today) as run:
+        async with _runtime(home, ui, asked.language) as runtime, authorise(home, asked.grant, today) as run:
             answer = await run.answered()
-            departure = answer or await _run(run, runtime, ui)
+            departure = answer or await _run(run, runtime, ui, asked.language)
     finally:
         # Also when the person went away: the message of an interrupted run is due.
         delivery = await _deliver(home)
     return {**_departed(departure), "again": answer is not None, "delivery": _told(delivery)}
 
 
-async def _run(run: GrantedRun, runtime: Runtime, ui: Ui) -> Departure:
+async def _run(run: GrantedRun, runtime: Runtime, ui: Ui, language: Language) -> Departure:
     """Run, show what would leave, and let it leave, or "none"."""
-    async with _progress(ui, "run") as progress:
+    async with _progress(ui, phrase(language, "say.run")) as progress:
         execution = await unless_revoked(run.home, run.granted.grant.id, lambda: run.execute(runtime, progress))
     if execution is None:
-        raise GrantEnded("this grant was revoked while it ran", 'nothing of it leaves; what was due is "none"')
-    await ui.show({"preview": _previewed(run.granted.bundle, execution)})
-    return await _review(run, execution, ui)
+        raise refused(GrantEnded, "revoked-meanwhile")
+    await ui.show({"preview": _previewed(run.granted.bundle, execution, language)})
+    return await _review(run, execution, ui, language)
 
 
-async def _review(run: GrantedRun, execution: Execution, ui: Ui) -> Departure:
+async def _review(run: GrantedRun, execution: Execution, ui: Ui, language: Language) -> Departure:
     """The person's word, where it is asked for; a failed run needs none, there is nothing to release."""
     if execution.admitted is None or run.granted.grant.review != "show-me-first":
         return await run.release(execution)
-    question = f"Release {execution.admitted.encoded.decode()} to {run.granted.bundle.manifest.provider.name}? [y/N]"
+    result, provider = execution.admitted.encoded.decode(), run.granted.bundle.manifest.provider.name
+    question = phrase(language, "ask.release", result=result, provider=provider)
     if (await ui.ask(question, default="n")).strip().lower() in YES:
         return await run.release(execution)
     return await run.decline()
@@ -222,20 +252,22 @@ async def _send_due(home: "Home") -> Delivery:
 
 async def job_grants(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Every grant there ever was, damaged ones included, with its state today; and the words for it."""
-    read_params(params, Params)
-    grants = await all_grants(home, date.today())
+    language = read_params(params, Params).language
+    grants = await all_grants(home, date.today(), language)
     newer = updates(await catalogues(home), await list_grants(home))
-    words = [line for one in grants for line in grant_words(one)] or ["You granted nothing to any provider."]
-    return {"grants": grants, "updates": newer, "words": [*words, *update_words(newer)]}
+    words = [line for one in grants for line in grant_words(one, datetime.now(UTC), language)]
+    words = [*(words or [phrase(language, "grants.none")]), *update_words(newer)]
+    return {"grants": grants, "updates": newer, "words": words}
 
 
 async def job_left(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Everything that ever left by this home, with the exact bytes (hexadecimal), and the words for it."""
-    read_params(params, Params)
+    language = read_params(params, Params).language
     lefts = await departures(home)
     rows = [{**asdict(left), "message": left.message.hex(), "sha256": left.sha256} for left in lefts]
     spent = await told_in_all(home, lefts)
-    return {"left": rows, "spent": spent, "words": [*left_words(lefts, home.device_id.hex()), *spent_words(spent)]}
+    words = [*left_words(lefts, home.device_id.hex(), language), *spent_words(spent, language)]
+    return {"left": rows, "spent": spent, "words": words}
 
 
 async def job_export_consents(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -275,14 +307,15 @@ def _now() -> str:
 
 async def job_show_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """What a grant was given for, as it was shown."""
-    granted = await load_grant(home, read_params(params, OfId).grant)
-    return {**_described(granted.bundle), "grant": granted.grant.id, "revoked": granted.revoked}
+    asked = read_params(params, OfId)
+    granted = await load_grant(home, asked.grant)
+    return {**_described(granted.bundle, asked.language), "grant": granted.grant.id, "revoked": granted.revoked}
 
 
 async def job_doctor(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Which walls stand around a job on this machine."""
-    read_params(params, Params)
-    async with _runtime(home, ui) as runtime:
+    language = read_params(params, Params).language
+    async with _runtime(home, ui, language) as runtime:
         return {"walls": list(await doctor(runtime)), "runtime": await runtime.runtime_hash()}
 
 
@@ -312,7 +345,22 @@ async def _progress(ui: Ui, label: str) -> "AsyncIterator[Callable[[int, int], N
             await task
 
 
-VERBS: Final[Mapping[str, Verb]] = {
+def _spoken(verb: Verb) -> Verb:
+    """A verb that refuses in the language that it is asked in."""
+
+    @wraps(verb)
+    async def spoken(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+        try:
+            return await verb(home, params, ui)
+        except ChezError as error:
+            if params.get("language") == "fr":
+                say_again(error, "fr")
+            raise
+
+    return spoken
+
+
+_VERBS: Final[Mapping[str, Verb]] = {
     **OF_ALLOWANCE,
     **OF_CATALOGUES,
     "job-doctor": job_doctor,
@@ -330,4 +378,6 @@ VERBS: Final[Mapping[str, Verb]] = {
     "job-show-grant": job_show_grant,
     "job-withdraw": job_withdraw,
 }
+
+VERBS: Final[Mapping[str, Verb]] = {name: _spoken(verb) for name, verb in _VERBS.items()}
 """Found by the owner of a home through the entry point group `chez.verbs`."""

@@ -11,14 +11,15 @@ import click
 
 from chez.cli.client import call
 from chez.cli.context import settings
+from chez.cli.language import LANGUAGE
 from chez.cli.terminal import json_line, json_text, say
 from chez.errors import InvalidValue
 
 __all__ = ("grants", "left")
 
 
-def _tell(ctx: click.Context, verb: str) -> dict[str, Any]:
-    told: dict[str, Any] = call(ctx, verb, {})
+def _tell(ctx: click.Context, verb: str, language: str) -> dict[str, Any]:
+    told: dict[str, Any] = call(ctx, verb, {"language": language})
     if settings(ctx).json:
         json_line({key: value for key, value in told.items() if key != "words"})
     else:
@@ -29,14 +30,15 @@ def _tell(ctx: click.Context, verb: str) -> dict[str, Any]:
 @click.command()
 @click.option("--export", "to", type=click.Path(path_type=Path), metavar="FILE",
               help="Write grants, refusals and all that left into a new file (JSON-LD, signed).")
+@LANGUAGE
 @click.pass_context
-def grants(ctx: click.Context, to: Path | None) -> None:
+def grants(ctx: click.Context, to: Path | None, language: str) -> None:
     """What you allowed to whom: each grant in plain words, with what it may read and tell.
 
     All of them are shown, also those that ended, were used up or revoked, or were damaged.
     """
     if to is None:
-        _tell(ctx, "job-grants")
+        _tell(ctx, "job-grants", language)
         return
     document = call(ctx, "job-export-consents", {})
     _write(to, json_text(document) + "\n")
@@ -60,14 +62,15 @@ def _write(path: Path, text: str) -> None:
 
 @click.command()
 @click.option("--bytes", "whole", is_flag=True, help="Also print the bytes of each message (hexadecimal).")
+@LANGUAGE
 @click.pass_context
-def left(ctx: click.Context, whole: bool) -> None:
+def left(ctx: click.Context, whole: bool, language: str) -> None:
     """Everything that ever left this device for a provider: what, to whom, when, in how many bytes.
 
     Also what said only that there is no result. What left by a device that this home was before it was
     restored is told too; each of your other devices tells of its own.
     """
-    told = _tell(ctx, "job-left")
+    told = _tell(ctx, "job-left", language)
     if whole and not settings(ctx).json:
         for one in told["left"]:
             click.echo(f"{one['grant']} {one['sequence']} {one['message']}")

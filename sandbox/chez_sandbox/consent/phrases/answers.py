@@ -1,0 +1,57 @@
+"""What the verbs of `chez job` answer and ask."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+__all__ = ("ANSWERS",)
+
+ANSWERS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
+    "ask.grant": ("Grant this? [y/N]", "L'autoriser ? [o/N]"),
+    "ask.release": ("Release {result} to {provider}? [y/N]", "Laisser partir {result} vers {provider} ? [o/N]"),
+    "say.preparing": ("Preparing the sandbox on this device, once; this takes half a minute …",
+                      "Préparation du bac à sable sur cet appareil, une seule fois : une demi-minute …"),
+    "say.dry-run": ("dry run", "essai"),
+    "say.run": ("run", "exécution"),
+    # what would leave
+    "preview.result": ("What would leave: {result}", "Ce qui partirait : {result}"),
+    "preview.size": ("{length} bytes, as one sealed message of {bytes} bytes, at most {bits} bits of information.",
+                     "{length} octets, en un message scellé de {bytes} octets, au plus {bits} bits d'information."),
+    "preview.problem": ("No result: {problem}.", "Pas de résultat : {problem}."),
+    "preview.none": ('What would leave: the code "none", as one sealed message of {bytes} bytes.',
+                     "Ce qui partirait : le code « none », en un message scellé de {bytes} octets."),
+    "preview.rows": ("{count} of {collection}", "{count} de {collection}"),
+    "preview.read": ("It read {rows}. Nothing left, nothing was spent.",
+                     "Elle a lu {rows}. Rien n'est parti, rien n'est dépensé."),
+    # granting and running
+    "answer.refused": ("Not granted. The provider is not told.", "Refusé. Le fournisseur n'en sait rien."),
+    "answer.granted": ("Granted until {until}: {runs} runs, {bits} bits.",
+                       "Autorisé jusqu'au {until} : {runs} exécutions, {bits} bits."),
+    "answer.run-with": ("Run it with: chez job run {grant}", "Pour la lancer : chez job run {grant}"),
+    "answer.released": ("Run {sequence}: released {result}, as one sealed message of {bytes} bytes.",
+                        "Exécution {sequence} : {result} est remis, en un message scellé de {bytes} octets."),
+    "answer.none": ('Run {sequence}: told the provider "none", as one sealed message of {bytes} bytes.',
+                    "Exécution {sequence} : dit « none » au fournisseur, en un message scellé de {bytes} octets."),
+    "answer.again": ("That was before: over the same window nothing runs, leaves or is debited again.",
+                     "C'était déjà dit : sur la même période rien ne tourne, ne part ni ne se dépense de nouveau."),
+    # on the way
+    "way.waiting": ("Waiting to be sent: {count} ({problem}). Later: chez job send",
+                    "En attente d'envoi : {count} ({problem}). Plus tard : chez job send"),
+    "way.sent": ("The relay has it ({count} sent).", "Le relais l'a (envoyés : {count})."),
+    "way.held": ("Not left yet: {count}; the next one leaves {time}. Till then: chez job withdraw {grant}",
+                 "Pas encore partis : {count} ; le prochain part {time}. D'ici là : chez job withdraw {grant}"),
+    "way.nothing": ("Nothing waits to be sent.", "Rien n'attend d'être envoyé."),
+    # stopping
+    "answer.withdrawn": ("Withdrawn: the result of run {runs} stays here; its bits stay spent.",
+                         "Retiré : le résultat de l'exécution {runs} reste ici ; ses bits restent dépensés."),
+    "answer.paused": ("Paused: {job}. Again with: chez job resume {grant}",
+                      "En pause : {job}. Pour reprendre : chez job resume {grant}"),
+    "answer.resumed": ("Resumed: {job} ({grant}) may run again.", "Reprise : {job} ({grant}) peut tourner de nouveau."),
+    "answer.revoked": ("Revoked: {job} ({grant}) will not run again.",
+                       "Révoquée : {job} ({grant}) ne tournera plus."),
+    # this machine
+    "doctor.walls": ("Walls: {walls}", "Murs : {walls}"),
+    "doctor.alone": ("the component alone", "le composant seul"),
+    "doctor.runtime": ("Runtime: {hash}", "Moteur : {hash}"),
+})  # fmt: skip
+"""Each sentence in English and French, by a name."""
