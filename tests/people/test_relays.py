@@ -328,9 +328,8 @@ async def test_a_relay_that_wants_a_token_takes_the_spaces_of_who_was_given_one(
                 await home.relays.token(process.url, "x" * 513)
 
 
-async def test_a_relay_that_is_added_while_the_home_disconnects_is_let_go(
-        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who disconnects while a link to an added relay is being made leaves none behind, and syncs with both later."""
+def slow_links(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Set when a link is to be made; and what it waits for then, which is set at first."""
     load, asked, go_on = Keeping.load.__func__, threading.Event(), threading.Event()  # type: ignore[attr-defined]
 
     def slowly(kind: type[Keeping], *arguments: object, **named: object) -> Keeping:
@@ -338,10 +337,49 @@ async def test_a_relay_that_is_added_while_the_home_disconnects_is_let_go(
         assert go_on.wait(30)
         return load(kind, *arguments, **named)  # type: ignore[no-any-return]
 
+    monkeypatch.setattr(Keeping, "load", classmethod(slowly))
+    go_on.set()
+    return asked, go_on
+
+
+async def test_a_sync_while_the_home_just_connects_goes_over_that_connection(
+        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits until the home is connected, and leaves it so; to connect once more is refused as ever."""
+    asked, go_on = slow_links(monkeypatch)
+    async with persons(tmp_path, "a", relay=server.url) as (a,):
+        go_on.clear()
+        connected, enough = asyncio.Event(), asyncio.Event()
+
+        async def stay() -> None:
+            async with a.connect():
+                connected.set()
+                await enough.wait()
+
+        staying = asyncio.create_task(stay())
+        await asyncio.to_thread(asked.wait, 30)
+        syncing = asyncio.create_task(a.sync())
+        await asyncio.sleep(0)  # it has begun
+        go_on.set()
+        assert not (await syncing).problems
+        await connected.wait()
+        with pytest.raises(Misuse, match="connected to"):
+            async with a.connect():
+                pass
+        await _put(a, "later")
+        await a.synced(timeout=30)
+        enough.set()
+        await staying
+
+
+async def test_a_relay_that_is_added_while_the_home_disconnects_is_let_go(
+        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who disconnects while a link to an added relay is being made leaves none behind, and syncs with both later."""
+    asked, go_on = slow_links(monkeypatch)
     async with relay(tmp_path / "second") as second, persons(tmp_path, "a") as (a,):
         await a.set_relay(server.url)
         async with a.connect():
-            monkeypatch.setattr(Keeping, "load", classmethod(slowly))
+            go_on.clear()
+            asked.clear()
             adding = asyncio.create_task(a.relays.add(second.url))
             await asyncio.to_thread(asked.wait, 30)
         go_on.set()

@@ -9,7 +9,7 @@ from chez.errors import ChezError, Misuse
 from chez.home.instep import in_step, telling
 from chez.home.lacks import with_lacks
 from chez.home.reports import SyncReport
-from chez.home.syncing import Syncing, connected_already, relay_row
+from chez.home.syncing import Syncing, relay_row
 from chez.store.database import Connection
 from chez.sync.link import Link
 from chez.sync.work import Progress
@@ -30,9 +30,9 @@ class Exchange:
         syncing = self._syncing
         if reseed:
             await self._reseed(syncing.choose(url))
-        if syncing.links:  # already kept in step in the background: wait for that
-            if url is not None and url not in syncing.urls_of(syncing.spaces.private.space):
-                raise connected_already(syncing.links[0])
+        if await syncing.under_way():  # already kept in step in the background: wait for that
+            if url is not None:
+                await syncing.be_free(url)
             begun = {link: (link.connections, replace(link.progress)) for link in syncing.links}
             async with telling(syncing.links, progress):
                 return await self._synced(begun, timeout, everywhere)
@@ -112,7 +112,9 @@ class Exchange:
             total.quarantined += now.quarantined - before.quarantined
             total.reset = total.reset or now.reset
         problems = tuple(status for status in syncing.status() if status.problem)
-        link, stand = syncing.link_of(syncing.spaces.private.space) or syncing.links[0], syncing.relays()
+        own, stand = syncing.link_of(syncing.spaces.private.space), syncing.relays()
+        if own is None:
+            raise Misuse("this home was disconnected while it synced", "Sync again.")
         relays = await syncing.database.read(lambda db: with_lacks(db, device, stand))
-        return SyncReport(link.url, total.sent, total.received, total.quarantined, link.progress.end, total.reset,
+        return SyncReport(own.url, total.sent, total.received, total.quarantined, own.progress.end, total.reset,
                           problems, unanswered, relays, syncing.answering.let_in())

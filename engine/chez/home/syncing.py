@@ -29,7 +29,7 @@ from chez.sync.meeting import Acquaintances, Near
 from chez.sync.moving import go_to, strayed
 from chez.sync.pinning import join
 
-__all__ = ("Syncing", "connected_already", "relay_row")
+__all__ = ("Syncing", "relay_row")
 
 FAREWELL: Final = 5.0
 """Seconds without headway in which a relay that is let go of, and is connected, has to take what is said of that."""
@@ -49,6 +49,8 @@ class _Running:
     """Which spaces' attachments are sent over which links."""
     answers: dict[Link, "asyncio.Task[None]"] = field(default_factory=dict)
     """What answers those who come by an invitation, over each link."""
+    steady: asyncio.Event = field(default_factory=asyncio.Event)
+    """Neither just beginning nor just ending."""
 
 
 class Syncing:
@@ -167,12 +169,11 @@ class Syncing:
     @asynccontextmanager
     async def connected(self, url: str, *, retry: bool, send: bool) -> AsyncIterator[Link]:
         """Keep all spaces in step while the block lasts; with `send` their attachments too, in the background."""
-        if self.links:
-            raise connected_already(self.links[0])
+        await self.be_free()
         spaces = list(self.spaces.all.values())  # whatever comes from here on joins by itself
         async with AsyncExitStack() as stack:
-            self._running = _Running(url, retry, send, stack)
-            stack.callback(self._stopped)
+            running = self._running = _Running(url, retry, send, stack)
+            stack.callback(self._stopped, running)
             groups: dict[str, list[Held]] = {}
             for held in spaces:
                 for at in self.urls_of(held.space):
@@ -183,7 +184,24 @@ class Syncing:
                 await self._keep_sending(held)
             if retry:
                 await stack.enter_async_context(self._also())
-            yield self.links[0]
+            running.steady.set()
+            try:
+                yield self.links[0]
+            finally:
+                running.steady.clear()
+
+    async def under_way(self) -> bool:
+        """Whether the home is connected, or syncs; what just begins or ends is waited for."""
+        while (running := self._running) is not None and not running.steady.is_set():
+            await running.steady.wait()
+        return self._running is not None
+
+    async def be_free(self, url: str | None = None) -> None:
+        """Raises `Misuse` when the home is connected: with `url`, when that is elsewhere."""
+        if await self.under_way() and (url is None or url not in self.urls_of(self.spaces.private.space)):
+            assert self._running is not None
+            raise Misuse(f"this home is connected to {self._running.url} already",
+                         "`chez relay add` keeps it in step with one more.")
 
     async def _join(self, held: Held) -> None:
         if self._running is None:
@@ -319,8 +337,9 @@ class Syncing:
         held.replica.forget()  # whoever holds it still finds that it is gone
         await held.blobs.close()
 
-    def _stopped(self) -> None:
+    def _stopped(self, running: _Running) -> None:
         self._running = None
+        running.steady.set()
 
     async def settle(self) -> None:
         """Go by what the store says of relays now: begin links, end them, and dial anew where pins changed."""
@@ -403,11 +422,6 @@ def _moved(db: Connection, held: Held) -> bool:
     if handle is not None:
         go_to(db, held.space, handle)
     return held.space.handle != before
-
-
-def connected_already(link: Link) -> Misuse:
-    """The answer to who wants to connect, or sync, to another relay."""
-    return Misuse(f"this home is connected to {link.url} already", "`chez relay add` keeps it in step with one more.")
 
 
 def relay_row(db: Connection, url: str) -> int:
