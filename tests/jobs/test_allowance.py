@@ -2,6 +2,7 @@
 a ceiling is one."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 import chez
 from chez.crypto import Kdf
-from chez.errors import InvalidValue, NotFound
+from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.consent.accounts import Ceilings
 from chez_sandbox.consent.allowance import charge, give_share, purse_in, say_holding, take_shares
 from chez_sandbox.consent.asking import with_shares
@@ -221,3 +222,37 @@ async def test_a_person_sees_asks_and_gives(devices: tuple[chez.Home, chez.Home]
     ):
         with pytest.raises(wrong):
             await VERBS["job-allowance-give"](laptop, params, Person("y"))
+
+
+async def test_a_lost_share_comes_back_by_the_persons_word(tmp_path: Path) -> None:
+    """A device that replaces a lost one has nothing until that one is removed and its share taken over, once, by a yes:
+    what it said to have left, and all of what it never touched; no more than the ceiling."""
+    await chez.create(tmp_path / "a", passphrase=PASSPHRASE, name="old", kdf=Kdf.minimum())
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(relay(tmp_path / "relay"))
+        old = await stack.enter_async_context(chez.open(tmp_path / "a", passphrase=PASSPHRASE))
+        await spends(old, "collection:used", 1000)
+        await say_holding(old)
+        await old.sync(server.url)
+        await old.backup(tmp_path / "backup")
+        await chez.restore(tmp_path / "backup", tmp_path / "b", passphrase=PASSPHRASE, kdf=Kdf.minimum())
+        new = await stack.enter_async_context(chez.open(tmp_path / "b", passphrase=PASSPHRASE))
+        await new.sync(server.url)
+        (lost,) = [one for one in await new.devices.all() if not one.own]
+        reclaim, params = VERBS["job-allowance-reclaim"], {"device": lost.id.hex()[:8]}
+        with pytest.raises(NotAllowed, match="chez device remove"):
+            await reclaim(new, params, Person("y"))
+        await new.devices.remove(lost.id)
+        assert await reclaim(new, params, Person("n")) == {"reclaimed": None}
+        assert await left(new, "collection:used") == 0
+        done = await reclaim(new, params, Person("y"))
+        assert done["reclaimed"] == {"collection:used": (CEILING - 1000) / 1000} and done["rest"]
+        assert await left(new, "collection:used") == CEILING - 1000 and await left(new, "collection:new") == CEILING
+        await spends(new, "collection:used", CEILING - 1000)
+        with pytest.raises(BudgetSpent):
+            await spends(new, "collection:used", 1)
+        with pytest.raises(NotAllowed, match="once"):
+            await reclaim(new, params, Person("y"))
+        with pytest.raises(NotFound):
+            await reclaim(new, {"device": "nobody"}, Person("y"))
+        assert (await new.journal.verify()).ok

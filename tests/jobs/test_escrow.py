@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from chez.crypto import SigningKey
 from chez.errors import InvalidValue
-from chez_sandbox.consent.escrow import Charge, Purse, Transfer, available, credit, give, spend, thousandths
+from chez_sandbox.consent.escrow import Charge, Purse, Transfer, available, credit, give, reclaim, spend, thousandths
 from chez_sandbox.job_errors import BudgetSpent, TransferRefused
 
 CEILINGS = {"provider:a": 1000, "provider:b": 700, "collection:readings": 1500}
@@ -134,6 +134,16 @@ class Escrow(RuleBasedStateMachine):
             self.alive.remove(device)
             self.gone.append(device)
         self.alive.append(new)
+
+    @rule(which=ANY, who=ANY)
+    def reclaims(self, which: int, who: int) -> None:
+        """The person says that a device which is gone for good spends no more: another one has what it had."""
+        if not self.gone:
+            return
+        lost, device = self.gone[which % len(self.gone)], self.alive[who % len(self.alive)]
+        shares = {name: (available(lost.purse, name, ceiling), ceiling) for name, ceiling in CEILINGS.items()}
+        device.purse = reclaim(device.purse, lost.purse.first, shares)
+        lost.purse = Purse(lost.key.public, first=False)
 
     @invariant()
     def no_ceiling_is_exceeded(self) -> None:

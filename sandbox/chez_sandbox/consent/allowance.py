@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from chez.home.transaction import Transaction
     from chez.journal import Receipt
 
-__all__ = ("ask_share", "charge", "give_share", "purse_in", "say_holding", "take_shares")
+__all__ = ("ask_share", "charge", "give_share", "keep_purse", "purse_in", "say_holding", "take_shares")
 
 PURSE: Final = "allowance"
 MADE: Final = "home-created"
@@ -54,7 +54,7 @@ def charge(
     Before whatever is paid for begins. Raises `BudgetSpent`, which leaves the transaction as it was.
     """
     charges = tuple(charges)
-    _keep(transaction, spend(purse_in(home, transaction), charges))
+    keep_purse(transaction, spend(purse_in(home, transaction), charges))
     charged = {one.account: one.amount for one in charges}
     return transaction.receipt(kind, {**body, "charged": charged})
 
@@ -78,7 +78,7 @@ async def give_share(
             transaction.receipt("allowance-given", _told(transfer) | {"signature": transfer.signature.hex()})
             _put(home, transaction, transfer)
             made.append(transfer)
-        _keep(transaction, purse)
+        keep_purse(transaction, purse)
         _say(home, transaction, purse, limits)
         return made
 
@@ -104,7 +104,7 @@ async def take_shares(home: "Home") -> list[Transfer]:
             purse, transfer = _counted(home, transaction, purse, encoded, devices)
             taken += [transfer] if transfer is not None else []
         if purse != before:
-            _keep(transaction, purse)
+            keep_purse(transaction, purse)
             _say(home, transaction, purse, Ceilings())
             _answered(home, transaction)
         _put_back(home, transaction, found)
@@ -196,7 +196,8 @@ def _answered(home: "Home", transaction: "Transaction") -> None:
         return
 
 
-def _keep(transaction: "Transaction", purse: Purse) -> None:
+def keep_purse(transaction: "Transaction", purse: Purse) -> None:
+    """Keep this device's purse, together with the receipt of what changed it."""
     transaction.keep(PURSE, msgspec.msgpack.encode(purse))
 
 

@@ -49,6 +49,22 @@ def ask(ctx: click.Context, what: str, amount: float | None, runs: int) -> None:
     _answer(ctx, done, [f"Asked for {wanted}.", give])
 
 
+@allowance.command()
+@click.argument("device")
+@click.option("--yes", is_flag=True, help="Do it without asking (for scripts).")
+@click.pass_context
+def reclaim(ctx: click.Context, device: str, yes: bool) -> None:
+    """Take over what a removed device held: your word that it will not spend it. Once, on one device."""
+    settings(ctx).yes = yes
+    done = call(ctx, "job-allowance-reclaim", {"device": device})
+    if done["reclaimed"] is None:
+        _answer(ctx, done, ["Nothing was taken over."])
+        ctx.exit(1)
+    words = [f"Taken over of {done['device']!r}: {amount:,g} of {name}." for name, amount in done["reclaimed"].items()]
+    rest = ["Taken over: all that it never spent or gave of."] if done["rest"] else []
+    _answer(ctx, done, [*words, *rest] or ["It held nothing."])
+
+
 def _answer(ctx: click.Context, done: Any, words: list[str]) -> None:
     if settings(ctx).json:
         json_line(done)

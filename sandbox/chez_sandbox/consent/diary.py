@@ -85,6 +85,13 @@ def _asked(body: Body, names: Names) -> str:
     return f"You asked your other devices for {wanted}."
 
 
+def _reclaimed(body: Body, names: Names) -> str:
+    amounts = [f"{shown(amount, account)} of {account}" for account, amount in body["amounts"].items()]
+    rest = ["all that it never spent or gave of"] if body["first"] else []
+    taken = ", ".join([*amounts, *rest]) or "nothing"
+    return f"You took over what {names.device(body)} held: {taken}. What it spends all the same is told besides."
+
+
 def _share(body: Body) -> str:
     return f"{shown(body['amount'], body['account'])} of {body['account']}"
 
@@ -95,7 +102,8 @@ def _runs(number: int) -> str:
 
 SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
     "allowance-asked": _asked, "allowance-given": _given, "allowance-received": _received,
-    "allowance-refused": _refused, "delivered": _delivered, "grant": _grant, "grant-refused": _grant_refused,
+    "allowance-reclaimed": _reclaimed, "allowance-refused": _refused, "delivered": _delivered,
+    "grant": _grant, "grant-refused": _grant_refused,
     "offer-published": _offer_published, "pause": _pause, "refusal": _refusal, "release": _release,
     "resumption": _resumption, "revocation": _revocation, "run": _run, "sending": _sending,
 })

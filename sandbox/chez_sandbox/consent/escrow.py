@@ -10,7 +10,8 @@ receiver counts a transfer once, by the giver's number for it. Whoever carries i
 for one, can withhold it, and then the share is nobody's; repeating, altering or inventing gives nothing.
 
 A device that was restored or copied has another id, and nothing: what it held, and what was on its
-way to it, is its former self's. A share that was lost so is lost; a ceiling is an upper bound.
+way to it, is its former self's. A share that was lost so is lost, for a ceiling is an upper bound, until
+the person says on one device that the other will spend no more (`reclaim`).
 
 Residual: a disk that is put back to an earlier state *under the device's id*, and is not noticed (the
 journal's heads, which other devices keep, show it), has what it had then once more.
@@ -24,7 +25,7 @@ a `Purse` and returns the next one. `allowance` stores it, in the transaction of
 """
 
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
@@ -43,6 +44,7 @@ __all__ = (
     "available",
     "credit",
     "give",
+    "reclaim",
     "shown",
     "spend",
     "thousandths",
@@ -200,6 +202,23 @@ def credit(purse: Purse, transfer: Transfer, devices: Collection[bytes]) -> Purs
         return purse
     received = {**purse.received, transfer.account: purse.received.get(transfer.account, 0) + transfer.amount}
     return msgspec.structs.replace(purse, received=received, credited={**purse.credited, name: digest})
+
+
+def reclaim(purse: Purse, first: bool, shares: Mapping[str, tuple[int, int]]) -> Purse:
+    """Take over what a lost device had: account -> (share, ceiling); where it was the `first`, all not named, too.
+
+    The person's word that it spends no more; nothing here can know. Raises `InvalidValue` for a share that
+    is none.
+    """
+    received, given = dict(purse.received), dict(purse.given)
+    for account, (share, ceiling) in shares.items():
+        if not 0 <= share <= ceiling:
+            raise InvalidValue(f"a share is from 0 to the ceiling, not {share} of {ceiling}")
+        received[account] = received.get(account, 0) + share
+        if first and not purse.first:
+            # The first device begins with the ceiling of each account: of these the share alone is taken over.
+            given[account] = given.get(account, 0) + ceiling
+    return msgspec.structs.replace(purse, first=purse.first or first, received=received, given=given)
 
 
 def _fields(giver: bytes, receiver: bytes, number: int, account: str, amount: int) -> tuple[bytes, ...]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 import msgspec
 
 from chez.crypto import CryptoFailed, verify
+from chez.errors import NotFound
 
 if TYPE_CHECKING:
     from chez.home.devices import DeviceInfo
@@ -25,6 +26,9 @@ __all__ = (
     "holders",
     "holding_id",
     "holding_record",
+    "reclaim_id",
+    "reclaim_record",
+    "reclaimed_by",
 )
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -32,6 +36,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 COLLECTION: Final = "chez.allowance"
 HOLDS: Final = "allowance holding"
 ASKS: Final = "allowance asked"
+RECLAIMS: Final = "allowance reclaimed"
 
 
 class _Holding(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -45,6 +50,11 @@ class _Asks(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     version: Literal[1]
     amounts: dict[str, int]
     time: str
+
+
+class _Reclaim(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    version: Literal[1]
+    lost: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +98,29 @@ def holding_record(home: "Home", first: bool, accounts: Mapping[str, tuple[int, 
 def asks_record(home: "Home", amounts: Mapping[str, int], now: str) -> dict[str, Any]:
     """The record in which a device says what it lacks."""
     return _signed(home, ASKS, _Asks(1, dict(amounts), now))
+
+
+def reclaim_id(lost: bytes) -> str:
+    """The id of the record that says that a lost device's share was taken over."""
+    return f"reclaim {lost.hex()}"
+
+
+def reclaim_record(home: "Home", lost: bytes) -> dict[str, Any]:
+    """The record in which this device says that it took over a lost device's share."""
+    return {"by": home.device_id, **_signed(home, RECLAIMS, _Reclaim(1, lost))}
+
+
+async def reclaimed_by(home: "Home", lost: bytes) -> str | None:
+    """The name of the device that took over a lost device's share, None if none said so."""
+    try:
+        record = (await home.collection(COLLECTION).get(reclaim_id(lost))).value
+    except NotFound:
+        return None
+    for info in await home.devices.all():
+        if info.id == record.get("by"):
+            said = _opened(record, info.id, RECLAIMS, _Reclaim)
+            return info.name if said is not None and said.lost == lost else None
+    return None
 
 
 async def holders(home: "Home") -> list[Holder]:

@@ -15,6 +15,7 @@ from chez_sandbox.consent.escrow import shown, thousandths, unit_of
 from chez_sandbox.consent.grants import Granted, list_grants, load_grant
 from chez_sandbox.consent.holdings import Holder, holders
 from chez_sandbox.consent.params import Params, read_params
+from chez_sandbox.consent.reclaiming import find_lost, reclaim_share
 
 if TYPE_CHECKING:
     from chez.home.home import Home
@@ -32,6 +33,12 @@ class _Gift(Params, frozen=True, kw_only=True):
     device: Annotated[str, Meta(min_length=1, max_length=128)]
     account: Account | None = None
     amount: More | None = None
+
+
+class _Lost(Params, frozen=True, kw_only=True):
+    """A device that was removed."""
+
+    device: Annotated[str, Meta(min_length=1, max_length=128)]
 
 
 class _Ask(Params, frozen=True, kw_only=True):
@@ -97,6 +104,21 @@ async def job_allowance_ask(home: "Home", params: dict[str, Any], ui: Ui) -> Any
     return {"asked": {account: amount / 1000 for account, amount in amounts.items()}, "device": own}
 
 
+async def job_allowance_reclaim(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Take over, by the person's word, what a removed device held."""
+    asked = read_params(params, _Lost)
+    lost = await find_lost(home, asked.device)
+    question = (
+        f"Take over what {lost.name!r} held? If it is used again, by whoever has it, more than the ceiling may be "
+        "told. [y/N]"
+    )
+    if (await ui.ask(question, default="n")).strip().lower() not in YES:
+        return {"reclaimed": None}
+    shares = await reclaim_share(home, lost)
+    amounts = {account: amount / 1000 for account, amount in shares.items()}
+    return {"reclaimed": amounts, "device": lost.name, "rest": lost.first}
+
+
 def _needed(granted: Granted, runs: int) -> dict[str, int]:
     manifest = granted.bundle.manifest
     charges = charges_of(granted.grant.id, manifest, amount=manifest.schema.bits, granted=granted.grant.bits,
@@ -160,7 +182,7 @@ def _account_words(account: str, devices: Iterable[Holder], names: Mapping[str, 
         if not left and not spent and not one.own:
             continue
         notes = [note for note, holds in (
-            ("this device", one.own), ("removed: what it has is lost", not one.active),
+            ("this device", one.own), ("removed", not one.active),
             ("it has not said so yet", not one.said),
         ) if holds]  # fmt: skip
         told = f" ({'; '.join(notes)})" if notes else ""
@@ -179,4 +201,5 @@ VERBS: Final[Mapping[str, Verb]] = {
     "job-allowance": job_allowance,
     "job-allowance-ask": job_allowance_ask,
     "job-allowance-give": job_allowance_give,
+    "job-allowance-reclaim": job_allowance_reclaim,
 }

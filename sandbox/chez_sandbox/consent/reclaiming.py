@@ -1,0 +1,88 @@
+"""The share of a device that is gone: lost until the person says, on one device, that it spends no more.
+
+Nothing proves that. The head of a lost device's journal stands for what was before it, and the
+device may run a job a minute later, without a network too. So this is the person's word, as a receipt,
+after the device was removed (or mended into this one). It takes over what the device said last that it
+held, less whatever all others hold and have spent. What the lost device spent since it last said so may
+be told a second time.
+
+Once for each device: a record says who did it. Two devices that do it at once, apart from each other,
+both count it: the person said so on both.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from chez.errors import InvalidValue, NotAllowed, NotFound
+from chez_sandbox.consent.accounts import Ceilings
+from chez_sandbox.consent.allowance import keep_purse, purse_in, say_holding
+from chez_sandbox.consent.escrow import reclaim
+from chez_sandbox.consent.holdings import (
+    COLLECTION,
+    Holder,
+    holders,
+    reclaim_id,
+    reclaim_record,
+    reclaimed_by,
+)
+
+if TYPE_CHECKING:
+    from chez.home.home import Home
+    from chez.home.transaction import Transaction
+
+__all__ = ("find_lost", "reclaim_share")
+
+
+async def find_lost(home: "Home", which: str) -> Holder:
+    """A removed device whose share nobody took over, by the beginning of its id or its name.
+
+    Raises `NotFound`, `InvalidValue` when several are called so, `NotAllowed` for one that is not
+    removed, or whose share was taken over.
+    """
+    devices = [one for one in await holders(home) if not one.own]
+    found = [one for one in devices if one.name == which or (len(which) >= 4 and one.id.hex().startswith(which))]
+    gone = [one for one in found if not one.active] or found
+    if not gone:
+        raise NotFound(f"no other device of yours is called {which!r}", "chez job allowance shows them")
+    if len(gone) > 1:
+        raise InvalidValue(f"{which!r} names {len(gone)} devices", "use the beginning of an id: chez device list")
+    (lost,) = gone
+    # A home that was mended in place has no other copy, and may have no relay to remove what it was at.
+    if lost.active and not await home.journal.receipts("device-renewed", former=lost.id.hex(), why="repaired"):
+        raise NotAllowed(
+            f"{lost.name!r} is a device of yours, and may spend what it has",
+            f"have it give its share; or, when it is lost, first: chez device remove {lost.name!r}",
+        )
+    if (by := await reclaimed_by(home, lost.id)) is not None:
+        raise NotAllowed(f"the share of {lost.name!r} was taken over by {by!r} before", "that happens once")
+    return lost
+
+
+async def reclaim_share(home: "Home", lost: Holder) -> Mapping[str, int]:
+    """Take over the share of a device as `find_lost` gives it; account -> thousandths, of those that it named.
+
+    Where it was the first device, all of what it did not name, too. Raises as `find_lost`.
+    """
+    limits, devices = Ceilings(), await holders(home)
+    shares = {account: (_left(account, lost, devices, limits), limits.of(account)) for account in lost.left}
+    said = {account: share for account, (share, _) in shares.items()}
+    await find_lost(home, lost.id.hex())
+
+    def work(transaction: "Transaction") -> None:
+        if transaction.receipts("allowance-reclaimed", device=lost.id.hex()):
+            raise NotAllowed(f"the share of {lost.name!r} was taken over before", "that happens once")
+        keep_purse(transaction, reclaim(purse_in(home, transaction), lost.first, shares))
+        body: dict[str, Any] = {"device": lost.id.hex(), "name": lost.name, "first": lost.first, "amounts": said}
+        transaction.receipt("allowance-reclaimed", body)
+        transaction.put(home.collection(COLLECTION), reclaim_record(home, lost.id), id=reclaim_id(lost.id))
+
+    await home.transaction(work)
+    await say_holding(home)
+    return said
+
+
+def _left(account: str, lost: Holder, devices: list[Holder], limits: Ceilings) -> int:
+    """What a lost device had, by its own word, and by what all said never more than the ceiling leaves."""
+    ceiling = limits.of(account)
+    others = sum(one.left.get(account, 0) + one.spent.get(account, 0) for one in devices if one.id != lost.id)
+    return max(0, min(lost.left[account], ceiling - others - lost.spent.get(account, 0)))
