@@ -15,6 +15,8 @@
     │   └── CatalogueForked   its provider signed two lines under one number
     ├── TransferRefused   a share of allowance is not for this device, or not its giver's
     └── MessageInvalid    a message in a provider's inbox is no release
+    Unavailable
+    └── HookFailed        where results are handed on to does not take one
     NotAllowed
     ├── VersionWentBack   an older version, or other bytes under the same version
     ├── AlreadyAnswered   the provider has a result over this window
@@ -27,7 +29,7 @@ Each carries `message` and `hint` like every `ChezError`; those about a field, i
 
 from dataclasses import dataclass
 
-from chez.errors import InvalidValue, NotAllowed, Untrusted
+from chez.errors import InvalidValue, NotAllowed, Unavailable, Untrusted
 
 __all__ = (
     "AlreadyAnswered",
@@ -42,6 +44,7 @@ __all__ = (
     "GrantEnded",
     "GrantInvalid",
     "GrantPaused",
+    "HookFailed",
     "ManifestInvalid",
     "MessageInvalid",
     "Problem",
@@ -152,6 +155,10 @@ class CatalogueForked(CatalogueInvalid):
 
 class TransferRefused(Untrusted):
     """A share of allowance is not one for this device, or not what its giver signed first."""
+
+
+class HookFailed(Unavailable):
+    """A hook did not answer that it took a result; the result stays at the relay and in the file."""
 
 
 class VersionWentBack(NotAllowed):

@@ -36,6 +36,7 @@ def compiled_code() -> Path:
         async with Runtime(folder, KEY) as runtime:
             await runtime.prepare()
 
+    folder.parent.mkdir(exist_ok=True)  # a fresh clone whose runtime was built elsewhere has none
     with (folder.parent / "tests-runtime.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         asyncio.run(prepare())

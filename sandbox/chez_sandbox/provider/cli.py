@@ -4,9 +4,7 @@ import asyncio
 import os
 import secrets
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
 
 import click
 
@@ -20,15 +18,12 @@ from chez_sandbox.form.published import schema_text
 from chez_sandbox.provider.keys import ProviderKeys, load_keys, save_keys
 from chez_sandbox.provider.project import new_project, open_project
 from chez_sandbox.provider.publishing import publish
-from chez_sandbox.provider.results import ResultBook
+from chez_sandbox.provider.receiving import KEY, results
 from chez_sandbox.provider.trying import FOLDER, JSON, bundle_at, check, read_file, test
 from chez_wire.limits import MAX_INBOX_TTL
 
 __all__ = ("cli", "main")
 
-KEY: Final = click.option(
-    "--key", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The provider's key file."
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -163,6 +158,7 @@ def inspect(path: Path, as_json: bool) -> None:
 cli.add_command(test)
 cli.add_command(check)
 cli.add_command(publish)
+cli.add_command(results)
 
 
 @cli.command()
@@ -202,72 +198,3 @@ def _write(path: Path, content: bytes) -> None:
         temporary.replace(path)
     except OSError as error:
         raise StorageFailed(f"{path} can't be written: {error.strerror}") from None
-
-
-# --- results -----------------------------------------------------------------------
-
-
-@cli.command()
-@KEY
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Where results are kept (default: results.jsonl beside the key).",
-)
-@click.option(
-    "--bundle",
-    "bundles",
-    multiple=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A bundle to hold results against; any number of times.",
-)
-@click.option("--follow", is_flag=True, help="Go on waiting for more.")
-@click.option(
-    "--wait",
-    type=float,
-    default=2.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for the first message.",
-)
-@JSON
-def results(key: Path, out: Path | None, bundles: tuple[Path, ...], follow: bool, wait: float, as_json: bool) -> None:
-    """Take results from the inbox, open and check them, keep them, print the new ones."""
-    loaded = load_keys(key)
-    known = [open_bundle(read_file(path)) for path in bundles]
-    with ResultBook(out or key.with_name("results.jsonl"), loaded, known) as book:
-        count = asyncio.run(_take(loaded, book, None if follow else wait, as_json))
-    if not as_json:
-        say(f"{count} new" if count else "nothing new", err=True)
-
-
-async def _take(loaded: ProviderKeys, book: ResultBook, wait: float | None, as_json: bool) -> int:
-    """Keep what comes; with `wait`, until nothing came for so long (then only for a moment)."""
-    await inboxes.create(loaded.relay, loaded.inbox_owner, loaded.inbox_writer.public, ttl=MAX_INBOX_TTL)
-    count = 0
-    async with inboxes.watch(loaded.relay, loaded.inbox_owner) as items:
-        waiting = aiter(items)
-        while True:
-            try:
-                item = await asyncio.wait_for(anext(waiting), wait)
-            except (TimeoutError, StopAsyncIteration):
-                return count
-            line = book.keep(item.item, datetime.now(UTC))
-            await items.ack(item.number)
-            wait = None if wait is None else min(wait, 0.3)
-            if line is not None:
-                count += 1
-                _print_result(line, as_json)
-
-
-def _print_result(line: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        json_line(line)
-    elif line["outcome"] == "invalid":
-        say(f"not a result: {line['problem']}")
-    else:
-        what = line["result"] if line["outcome"] == "result" else "none"
-        say(
-            f"{line['run_date']}  {line['job'] or line['bundle'][:16]}  run {line['sequence']} of "
-            f"{line['grant'][:8]}: {what}"
-        )

@@ -2,43 +2,101 @@
 
 Each message becomes one line of a JSON Lines file, written through to the disk before it
 is acknowledged; a message that comes twice (a lost acknowledgement, a relay that repeats)
-is recognised by grant and sequence, across restarts, and kept once. What does not open is
-kept as a line too, with the reason, and never stops what follows.
+is recognised by its id, across restarts, and kept once. What does not open is kept as a
+line too, with the reason, and never stops what follows.
+
+Whatever else results go to (a hook, tables) is filled from this file, and remembers its
+place in it: so nothing is lost between the two, whenever the process is killed.
 """
 
 import base64
+import fcntl
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Final, Self
 
-from chez.errors import StorageFailed
+from chez.crypto import hash_fields
+from chez.errors import InvalidValue, StorageFailed
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.job_errors import MessageInvalid, ResultRefused
 from chez_sandbox.provider.keys import ProviderKeys
 from chez_sandbox.release.release import Release, message_size, open_message
 from chez_sandbox.release.strict_json import read_json
+from chez_wire.limits import MAX_INBOX_ITEM
 
-__all__ = ("ResultBook",)
+__all__ = ("BEGINNING", "Kept", "Line", "Place", "ResultBook", "result_id")
+
+
+MAX_LINE: Final = 16 * MAX_INBOX_ITEM
+"""More bytes than any line has: a number's form (1e15) takes up to five times as much room in it as in an item."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place between two lines of a book: up to where something has taken it."""
+
+    offset: int
+    """In bytes."""
+    mark: str
+    """The hash of the line before it, which tells another file in the book's place; empty at the beginning."""
+
+
+BEGINNING = Place(0, "")
+"""Nothing was taken yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a book, and the place behind it."""
+
+    value: dict[str, Any]
+    end: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What became of one item of the inbox; it is durable here."""
+
+    line: dict[str, Any]
+    new: bool
+    """False for a message that was kept before."""
+    release: Release | None
+    """What the message says; None for one that does not open, or does not fit its job."""
+
+
+def result_id(release: Release) -> str:
+    """The id of a result, 32 hexadecimal digits: the same however often it comes."""
+    sequence = release.sequence.to_bytes(4, "big")
+    return hash_fields("chez/1 result id", release.pseudonym, release.grant, sequence)[:16].hex()
 
 
 class ResultBook:
-    """The file of results: `keep` is durable when it returns."""
+    """The file of results: `keep` is durable when it returns.
+
+    Raises `StorageFailed` when the file can't be opened, read or written.
+    """
 
     def __init__(self, path: Path, keys: ProviderKeys, bundles: Iterable[Bundle] = ()) -> None:
         self._path = path
         self._keys = keys
         self._bundles: Mapping[bytes, Bundle] = {bundle.hash: bundle for bundle in bundles}
-        self._seen: set[tuple[str, str, int]] = set()
+        self._seen: set[str] = set()
 
     def __enter__(self) -> Self:
         try:
             self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._read_back()
+        except BlockingIOError:
+            os.close(self._file)
+            hint = "end that one first, or name another --out"
+            raise StorageFailed(f"{self._path} is being written by another chez-job results", hint) from None
         except OSError as error:
             raise StorageFailed(f"{self._path} can't be used: {error.strerror}") from None
         return self
@@ -48,36 +106,72 @@ class ResultBook:
     ) -> None:
         os.close(self._file)
 
-    def _read_back(self) -> None:
-        text = self._path.read_bytes()
-        for line in text.splitlines():
-            try:
-                kept = json.loads(line)
-                self._seen.add((kept["pseudonym"], kept["grant"], kept["sequence"]))
-            except (ValueError, KeyError, TypeError, RecursionError):
-                continue  # a line cut by a crash, or one that did not open
-        if text and not text.endswith(b"\n"):
-            os.write(self._file, b"\n")
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
 
-    def keep(self, item: bytes, now: datetime) -> dict[str, Any] | None:
-        """Open a message and keep it; the line written, or None for one that was kept before."""
-        line: dict[str, Any] = {"received": now.astimezone(UTC).isoformat(timespec="seconds")}
+    @property
+    def bundles(self) -> Mapping[bytes, Bundle]:
+        """The bundles that results are held against, by hash."""
+        return self._bundles
+
+    def _read_back(self) -> None:
+        for line in self.lines(BEGINNING):
+            if isinstance(id := line.value.get("id"), str):
+                self._seen.add(id)
+        size = os.fstat(self._file).st_size
+        if size and os.pread(self._file, 1, size - 1) != b"\n":
+            os.write(self._file, b"\n")  # what follows shall not be one line with what a crash cut
+
+    def lines(self, after: Place) -> Iterator[Line]:
+        """The lines behind a place, whole ones only. Raises `InvalidValue` where the place is not of this file."""
         try:
-            release = open_message(item, self._keys.sealing, self._keys.inbox)
-            if (key := (release.pseudonym.hex(), release.grant.hex(), release.sequence)) in self._seen:
-                return None
-            self._seen.add(key)
-            line |= self._opened(release, len(item))
+            with self._path.open("rb") as file:
+                self._require_here(file, after)
+                end = after.offset
+                for text in file:
+                    end += len(text)
+                    if text.endswith(b"\n") and (value := _value(text)) is not None:
+                        yield Line(value, Place(end, _mark(text)))
+        except OSError as error:
+            raise StorageFailed(f"{self._path} can't be read: {error.strerror}") from None
+
+    def _require_here(self, file: BinaryIO, place: Place) -> None:
+        """Seek to a place, if it is the end of the line that it names."""
+        if place.offset:
+            file.seek(max(0, place.offset - MAX_LINE))
+            before = file.read(place.offset - file.tell())
+            begin = before.rstrip(b"\n").rfind(b"\n") + 1
+            if file.tell() != place.offset or _mark(before[begin:]) != place.mark:
+                raise InvalidValue(
+                    f"{self._path} is not the file of results that was gone on with before",
+                    "bring that one back with --out, or begin anew where the results go",
+                )
+
+    def keep(self, item: bytes, now: datetime) -> Kept:
+        """Open a message and keep it, unless it was kept before."""
+        line: dict[str, Any] = {"received": now.astimezone(UTC).isoformat(timespec="seconds")}
+        release = None
+        try:
+            opened = open_message(item, self._keys.sealing, self._keys.inbox)
+            line |= self._opened(opened, len(item))
+            release = opened
         except (MessageInvalid, ResultRefused) as error:
-            line |= {"outcome": "invalid", "problem": error.message, "item": base64.b64encode(item).decode()}
-        self._append(json.dumps(line) + "\n")
-        return line
+            id = hash_fields("chez/1 invalid item", item)[:16].hex()
+            line |= {"id": id, "outcome": "invalid", "problem": error.message}
+            line["item"] = base64.b64encode(item).decode()
+        if new := line["id"] not in self._seen:
+            self._append(json.dumps(line) + "\n")
+            self._seen.add(line["id"])
+        return Kept(line, new, release)
 
     def _opened(self, release: Release, size: int) -> dict[str, Any]:
         bundle = self._bundles.get(release.bundle)
         if bundle is not None:
             self._require_fitting(bundle, release, size)
         return {
+            "id": result_id(release),
             "outcome": release.outcome,
             "result": _plain(release.result) if release.outcome == "result" else None,
             "job": bundle.manifest.id if bundle else None,
@@ -104,6 +198,19 @@ class ResultBook:
             os.fsync(self._file)
         except OSError as error:
             raise StorageFailed(f"{self._path} can't be written: {error.strerror}") from None
+
+
+def _mark(text: bytes) -> str:
+    return hash_fields("chez/1 line of results", text)[:8].hex()
+
+
+def _value(text: bytes) -> dict[str, Any] | None:
+    """The line, or None for one cut by a crash."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _plain(result: bytes) -> object:

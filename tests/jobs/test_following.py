@@ -1,0 +1,182 @@
+"""Taking results: whatever breaks, and wherever, nothing is lost and nothing is there twice without showing it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chez.errors import InvalidValue, NotARelay, RelayUnreachable, StorageFailed
+from chez.inboxes import InboxItem
+from chez_sandbox.job_errors import HookFailed
+from chez_sandbox.provider.following import Taking, take_results
+from chez_sandbox.provider.hook import Hook
+from chez_sandbox.provider.results import BEGINNING, Kept, Place, ResultBook
+from tests.jobs.messages import BUNDLE, KEYS, message
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+class Killed(BaseException):
+    """The process ends here, as by `kill -9`."""
+
+
+class World:
+    """A relay's inbox and a provider's hook, both of which outlive the process; `fail` says what breaks when."""
+
+    def __init__(self, items: list[bytes], fail: Callable[[str], None]) -> None:
+        self.items = dict(enumerate(items, start=1))
+        self.hooked: list[str] = []
+        self.told: list[str] = []
+        self.fail = fail
+
+    @asynccontextmanager
+    async def inbox(self) -> AsyncIterator["World"]:
+        """Connect."""
+        self.fail("connect")
+        yield self
+
+    async def __aiter__(self) -> AsyncIterator[InboxItem]:
+        for number, item in list(self.items.items()):
+            self.fail("item")
+            yield InboxItem(number, item)
+        await asyncio.Event().wait()
+
+    async def ack(self, number: int) -> None:
+        """Forget, and perhaps say so."""
+        self.fail("before ack")
+        self.items = {key: item for key, item in self.items.items() if key > number}
+        self.fail("after ack")
+
+    def post(self, key: str, body: bytes) -> None:
+        """Take a result, and perhaps say so."""
+        self.fail("before post")
+        assert json.loads(body)["id"] == key
+        self.hooked.append(key)
+        self.fail("after post")
+
+    async def taken(self, kept: Kept) -> None:
+        """An item is said to be durable: it must be."""
+        self.fail("taken")
+        assert kept.release is None or kept.line["id"] in self.hooked
+        self.told.append(kept.line["id"])
+
+
+async def _no_sleep(seconds: float) -> None:
+    await asyncio.sleep(0)
+
+
+async def life(world: World, path: Path, *, attempts: int | None = 1, wait: float | None = 0.0) -> int:
+    """One life of the process, from its start to its end."""
+    with ResultBook(path, KEYS, [BUNDLE]) as book:
+        hook = Hook(book, world.post, attempts=attempts, said=lambda _: None, sleep=_no_sleep)
+        taking = Taking(book, [hook], lambda: NOW, lambda _: None, lambda _: None, world.taken, _no_sleep)
+        return await take_results(world.inbox, taking, wait)
+
+
+def lines(path: Path) -> list[dict[str, object]]:
+    """What is in the file."""
+    return [json.loads(line) for line in path.read_bytes().splitlines() if line]
+
+
+PLACES = ("connect", "item", "before post", "after post", "taken", "before ack", "after ack")
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.sampled_from(PLACES), st.integers(0, 4), st.booleans()), max_size=8),
+       st.lists(st.integers(1, 4), max_size=6))  # fmt: skip
+def test_whatever_kills_it_each_result_arrives(ends: list[tuple[str, int, bool]], sent: list[int]) -> None:
+    """Killed or cut off anywhere, each message is one line, reaches the hook, and only then leaves the relay."""
+    ends = list(ends)
+
+    def fail(place: str) -> None:
+        if ends and ends[0][0] == place:
+            where, count, kill = ends.pop(0)
+            if count:
+                ends.insert(0, (where, count - 1, kill))
+            else:
+                raise Killed if kill else RelayUnreachable("cut") if "post" not in place else HookFailed("no")
+
+    items = [message(sequence) for sequence in sent] + [b"rubbish"]
+    world = World(items, fail)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "results.jsonl"
+        for _ in range(len(ends) + 1):
+            try:
+                asyncio.run(life(world, path))
+                if not world.items:
+                    break
+            except (Killed, RelayUnreachable, HookFailed):
+                continue
+        else:
+            ends.clear()
+            asyncio.run(life(world, path))
+        kept = lines(path)
+        results = [line["id"] for line in kept if line["outcome"] == "result"]
+        assert len(kept) == len(results) + 1 and len(set(results)) == len(results) == len(set(sent))
+        assert list(dict.fromkeys(world.hooked)) == results and set(results) < set(world.told) and not world.items
+
+
+async def test_a_hook_that_refuses_keeps_the_result_at_the_relay(tmp_path: Path) -> None:
+    """What the hook does not take is not acknowledged, and the error says so after as many attempts as allowed."""
+    world, tries = World([message(1)], lambda _: None), 0
+
+    def refuse(place: str) -> None:
+        nonlocal tries
+        if place == "before post":
+            tries += 1
+            raise HookFailed("the hook answered 500")
+
+    world.fail = refuse
+    with pytest.raises(HookFailed):
+        await life(world, tmp_path / "results.jsonl", attempts=3)
+    assert (tries, len(world.items), len(lines(tmp_path / "results.jsonl"))) == (3, 1, 1)
+    world.fail = lambda _: None
+    assert await life(world, tmp_path / "results.jsonl") == 0  # no new line: the hook gets the one there is
+    assert len(world.hooked) == 1 and not world.items
+
+
+async def test_following_outlives_the_relay(tmp_path: Path) -> None:
+    """A relay that goes is tried again and again; another thing in its place is an error at once."""
+    cuts = ["connect", "item", "before ack", "connect", "connect"]
+
+    def fail(place: str) -> None:
+        if cuts and cuts[0] == place:
+            cuts.pop(0)
+            raise RelayUnreachable("cut")
+        if place == "connect" and not world.items:
+            raise NotARelay("a login page")
+        if place == "after ack" and not world.items:
+            raise RelayUnreachable("cut")
+
+    world = World([message(1), message(2)], fail)
+    with pytest.raises(NotARelay):
+        await life(world, tmp_path / "results.jsonl", attempts=None, wait=None)
+    assert len(set(world.hooked)) == 2 and not cuts
+
+
+def test_a_place_is_of_one_file(tmp_path: Path) -> None:
+    """A place in another file, beyond the end, or within a line is refused; a cut line is passed over."""
+    path = tmp_path / "results.jsonl"
+    with ResultBook(path, KEYS, [BUNDLE]) as book:
+        for sequence in (1, 2):
+            book.keep(message(sequence), NOW)
+        first, second = book.lines(BEGINNING)
+        assert [line.value["sequence"] for line in book.lines(first.end)] == [2] and not list(book.lines(second.end))
+        for wrong in (Place(first.end.offset, second.end.mark), Place(second.end.offset + 1, second.end.mark),
+                      Place(first.end.offset - 1, first.end.mark), Place(-1, "")):  # fmt: skip
+            with pytest.raises(InvalidValue):
+                list(book.lines(wrong))
+        with pytest.raises(StorageFailed, match="another chez-job results"), ResultBook(path, KEYS):
+            pass
+    with path.open("ab") as file:
+        file.write(b'{"id": "cut')
+    with ResultBook(path, KEYS, [BUNDLE]) as book:
+        assert book.keep(message(3), NOW).new and not book.keep(message(1), NOW).new
+        assert [line.value["sequence"] for line in book.lines(first.end)] == [2, 3]
