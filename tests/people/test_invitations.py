@@ -12,6 +12,7 @@ from chez import crypto, inboxes
 from chez.crypto import Kdf
 from chez.errors import BadPairing, ChezError, InvalidValue, NotAllowed, NotFound, RelayUnreachable, Unanswered
 from chez.home import answering
+from chez.home import guest as guest_module
 from chez.home import home as home_module
 from chez.home.pairing import split_code
 from chez.spaces.card import Card
@@ -46,6 +47,18 @@ async def asked(guest: chez.Home, link: str) -> None:
     """Ask to be let in while nobody answers."""
     with pytest.raises(Unanswered, match="waits at"):
         await guest.join(link, timeout=SOON)
+
+
+async def test_what_no_relay_took_is_not_said_to_wait_there(
+        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relay that answers nothing has not what was asked: the guest hears that, and not that it waits there."""
+    monkeypatch.setattr(guest_module, "REACHED_WITHIN", SOON)
+    async with (persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta),
+                await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0) as silent):
+        link = InviteLink.read(await invited(await anna.create_space("Trip"), anna))
+        there = f"ws://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+        with pytest.raises(RelayUnreachable, match="did not take"):
+            await berta.join(structs.replace(link, relay=there).text, timeout=0.1)
 
 
 async def test_a_guest_waits_for_an_owner_who_comes_later(tmp_path: Path, server: Process) -> None:

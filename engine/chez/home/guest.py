@@ -5,6 +5,7 @@ or was killed, finds there what was answered meanwhile.
 """
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -24,6 +25,8 @@ DAY: Final = 24 * 3600
 PATIENCE: Final = 8.0
 """Seconds for which a relay is asked again that knows of no such invitation."""
 FIRST_PAUSE: Final = 0.25
+REACHED_WITHIN: Final = 30.0
+"""Seconds that a relay has, at least, to take what is asked: the time in which somebody is to answer begins then."""
 _REFUSED: Final = {
     Reason.EXPIRED: "it has expired",
     Reason.USED: "it was used by as many as it was made for",
@@ -36,8 +39,8 @@ async def ask(link: InviteLink, address: str, card: Card, device: DeviceKeys, ti
     """Ask to be let in at the relay's address, and wait for the answer: the space link. `now` in Unix milliseconds.
 
     Raises `NotAllowed` with what was answered, or for an invitation that ended, `NotFound`
-    when the relay knows of none, `Unanswered` after `timeout` seconds, `InvalidValue` for a
-    person of whom too much was said, `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`.
+    when the relay knows of none, `Unanswered` when what was asked has been at the relay for `timeout` seconds,
+    `InvalidValue` for a person of whom too much was said, `RelayUnreachable`, `RelayRefused`, `RelayMisbehaved`.
     """
     name = relay_name(link.relay)
     if now >= link.expires:
@@ -46,17 +49,25 @@ async def ask(link: InviteLink, address: str, card: Card, device: DeviceKeys, ti
     reply = Reply(crypto.keyed_hash(device.secret("chez/1 invitation reply"), "chez/1 invitation reply", link.seed))
     request = seal_request(link, card, device, reply)
     left = min(MAX_INBOX_TTL, (link.expires - now) // 1000 + DAY)
+    asked, loop = False, asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(timeout), connect(address) as relay:
-            return await _ask(relay, link, reply, request, left, min(PATIENCE, timeout / 2))
+        async with asyncio.timeout(max(timeout, REACHED_WITHIN)) as limit, connect(address) as relay:
+            def there() -> None:
+                nonlocal asked
+                asked = True
+                limit.reschedule(loop.time() + timeout)
+
+            return await _ask(relay, link, reply, request, left, min(PATIENCE, timeout / 2), there)
     except TimeoutError:
+        if not asked:
+            raise RelayUnreachable(f"the relay at {name} did not take what was asked", "Try again.") from None
         raise Unanswered(f"nobody has answered yet who may let you into {link.name!r}",
                          f"What you asked waits at {name}: do the same again later. Who invited you has to be in "
                          "step with the relay once, `chez sync` there does it.") from None
 
 
 async def _ask(relay: RelayConnection, link: InviteLink, reply: Reply, request: bytes, left: int,
-               patience: float) -> str:
+               patience: float, there: Callable[[], None]) -> str:
     inbox = inbox_of(reply.inbox.public)
     await relay.create_inbox(reply.inbox, reply.put.public, left)
     (taking,) = await relay.open([(inbox, Role.TAKE, reply.inbox)])
@@ -78,6 +89,7 @@ async def _ask(relay: RelayConnection, link: InviteLink, reply: Reply, request: 
             asked = True
             await _reach(relay, link, patience)
             await relay.put(link.inbox, request)
+            there()
     raise AssertionError("arrivals end by raising")  # pragma: no cover
 
 
