@@ -53,8 +53,13 @@ async def test_what_no_relay_took_is_not_said_to_wait_there(
         tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay that answers nothing has not what was asked: the guest hears that, and not that it waits there."""
     monkeypatch.setattr(guest_module, "REACHED_WITHIN", SOON)
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
     async with (persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta),
-                await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0) as silent):
+                await asyncio.start_server(listen, "127.0.0.1", 0) as silent):
         link = InviteLink.read(await invited(await anna.create_space("Trip"), anna))
         there = f"ws://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
         with pytest.raises(RelayUnreachable, match="did not take"):
