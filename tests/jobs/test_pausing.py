@@ -23,6 +23,7 @@ from chez_sandbox.runtime.host import Runtime
 from tests.jobs.test_flow import Person, kinds
 from tests.jobs.test_grants import NOW, TODAY, bundle, grant, tamper
 from tests.jobs.test_runs import run_once
+from tests.runtime.jobs import workers
 
 KEY = SigningKey.from_seed(bytes([7]) * 32)
 ID = "01" * 16
@@ -124,7 +125,7 @@ def test_nothing_but_the_devices_own_word_lifts_a_pause(value: Any) -> None:
 
 
 async def test_revoking_ends_a_run_in_progress(home: chez.Home, runtime: Runtime) -> None:
-    """A job that would run on is killed by a revocation that arrives, and its one message says none."""
+    """A job that would run on is killed by a revocation that arrives; its one message says none, its receipt why."""
     code = b"def run(data, params):\n    while True: pass\n"
     await grant(home, bundle(code))
     async with authorise(home, ID, TODAY) as run, anyio.create_task_group() as group:
@@ -136,8 +137,9 @@ async def test_revoking_ends_a_run_in_progress(home: chez.Home, runtime: Runtime
 
         group.start_soon(revoke)
         assert await unless_revoked(home, ID, lambda: run.execute(runtime)) is None
+    assert not workers()
     (refusal,) = await home.journal.receipts("refusal")
-    assert refusal.body["outcome"] == "none"
+    assert (refusal.body["outcome"], refusal.body["reason"]) == ("none", "revoked")
     with pytest.raises(GrantEnded):
         async with authorise(home, ID, TODAY):
             pass

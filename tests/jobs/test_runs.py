@@ -1,15 +1,21 @@
 """Granted runs: debited before, one message after, whatever the job does."""
 
+import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 import chez
+from chez.crypto import Kdf
 from chez.errors import NotAllowed
 from chez_sandbox.consent.accounts import Ceilings
-from chez_sandbox.consent.run import Departure, authorise, withdraw
+from chez_sandbox.consent.run import Departure, authorise, settle_all, withdraw
 from chez_sandbox.consent.scope import granted_tables
+from chez_sandbox.errors import SandboxError
 from chez_sandbox.job_errors import AlreadyAnswered, BudgetSpent, GrantEnded
 from chez_sandbox.manifest import parse_manifest
 from chez_sandbox.release.release import message_size, open_message
@@ -17,6 +23,8 @@ from chez_sandbox.runtime.host import Runtime
 from tests.jobs.samples import INBOX, MEAN, READS, RESULT, SEALING, WHOLE, manifest_text
 from tests.jobs.spending import spent
 from tests.jobs.test_grants import TODAY, bundle, grant
+from tests.runtime.conftest import KEY
+from tests.runtime.jobs import workers, zygotes
 
 SIZE = message_size(bundle().manifest.schema)
 
@@ -264,3 +272,30 @@ async def test_what_has_no_window_is_asked_anew(home: chez.Home, runtime: Runtim
         async with authorise(home, given.grant.id, TODAY) as run:
             assert await run.answered() is None
             assert (await run.release(await run.execute(runtime))).sequence == sequence
+
+
+@pytest.mark.slow
+async def test_closing_the_home_kills_a_run(tmp_path: Path, code_folder: Path) -> None:
+    """Its worker is gone when the home is closed, and so is what waited for more; opened again, "none" is due."""
+    path = tmp_path / "home"
+    await chez.create(path, passphrase="correct horse", name="laptop", kdf=Kdf.minimum())
+    code = b"def run(data, params):\n    while True: pass\n"
+
+    async def endless(home: chez.Home, runtime: Runtime) -> None:
+        async with authorise(home, "01" * 16, TODAY) as run:
+            await run.execute(runtime)
+
+    async with chez.open(path, passphrase="correct horse") as home:
+        await grant(home, bundle(code))
+        runtime = await home.shared("sandbox", lambda: Runtime(code_folder, KEY, spares=1))
+        running = asyncio.create_task(endless(home, runtime))
+        with anyio.fail_after(30):
+            while not (await home.journal.receipts("run") and workers()):
+                await anyio.lowlevel.checkpoint()
+    assert not workers() and not zygotes()
+    with pytest.raises(SandboxError, match="closed"):
+        await running
+    async with chez.open(path, passphrase="correct horse") as home:
+        await settle_all(home, TODAY)
+        (refusal,) = await home.journal.receipts("refusal")
+        assert refusal.body["reason"] == "interrupted"

@@ -20,7 +20,7 @@ from chez_sandbox.runtime.host import Limits, Outcome, Runtime
 from chez_sandbox.runtime.process import Child
 
 from .conftest import KEY
-from .jobs import component, job, run, workers
+from .jobs import component, job, run, workers, zygotes
 
 LOOP = job("1", "while True: pass")
 LONG = {"fuel": 10**15, "seconds": 50.0}
@@ -159,6 +159,41 @@ async def test_cancelling_kills_the_worker(runtime: Runtime) -> None:
         await until(lambda: workers() - before)
         group.cancel_scope.cancel()
     assert workers() <= before
+
+
+def open_descriptors() -> list[str]:
+    """What the descriptors of this process are."""
+    folder = Path("/proc/self/fd")
+    return sorted(os.readlink(folder / name) for name in os.listdir(folder) if os.path.lexists(folder / name))
+
+
+@pytest.mark.parametrize("spares", [0, 1])
+async def test_closing_ends_what_runs(
+    code_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spares: int
+) -> None:
+    """Closed while jobs run and wait, each call says so, and no process, descriptor or file is left behind."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    descriptors, ends = open_descriptors(), []
+    async with Runtime(code_folder, KEY, spares=spares) as closing:
+        await closing.prepare()
+        before = workers()
+
+        async def endless() -> None:
+            with pytest.raises(WorkerFailed, match="closed") as end:
+                await run(closing, LOOP, **LONG)
+            ends.append(end.value.code)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(endless)
+            await until(lambda: len([w for w in workers() - before if seccomp_state(w)]) >= 3)
+            await closing.aclose()
+            assert not workers() and not zygotes()
+        with pytest.raises(WorkerFailed, match="closed"):
+            await run(closing, job("1"))
+    assert ends == ["WorkerFailed"] * 5
+    assert open_descriptors() == descriptors
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_no_process_is_left(runtime: Runtime) -> None:

@@ -192,13 +192,14 @@ async def authorise(
 
 
 async def settle(home: "Home", granted: Granted, today: date) -> list[Departure]:
-    """Make the messages of runs that were debited but never left (the process was killed)."""
+    """Make the messages of runs that were debited but never left: the process was killed, or the grant was revoked."""
     if granted.grant.device != home.device_id.hex():
         return []
 
     def work(transaction: "Transaction") -> list[Departure]:
+        why: Reason = "revoked" if _revoked(home, transaction, granted.grant.id) else "interrupted"
         return [
-            _write(home, transaction, granted, sequence, date.fromisoformat(run_date), None, "interrupted")
+            _write(home, transaction, granted, sequence, date.fromisoformat(run_date), None, why)
             for (_, sequence), run_date in _due(transaction, grant=granted.grant.id).items()
         ]
 

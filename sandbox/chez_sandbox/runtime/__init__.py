@@ -1,6 +1,7 @@
 """Running foreign code: a WebAssembly component inside a walled worker process.
 
     host.py       the parent's side: `Runtime`, the public part
+    handover.py   what a job is handed and hands back, checked
     spare.py      workers started ahead of their jobs
     forking.py    workers forked by a zygote
     compiled.py   native code compiled once per device, checked, in a sealed memory file

@@ -52,7 +52,7 @@ class CodeCache:
         async with self._locks.setdefault(digest, asyncio.Lock()):
             sealed = self._sealed.pop(digest, None)
             if sealed is None:
-                sealed = await asyncio.to_thread(self._load, digest)
+                sealed = await self._loaded(digest)
             if sealed is None:
                 sealed = await self._compile(wasm, digest, trusted)
             self._sealed[digest] = sealed  # the most recently used is the last
@@ -81,6 +81,15 @@ class CodeCache:
         mac = hashlib.blake2b(len(name).to_bytes(2, "big") + name, digest_size=_MAC, key=self._key)
         mac.update(content)
         return mac.digest()
+
+    async def _loaded(self, digest: str) -> int | None:
+        """`_load` in a thread; what a thread opens for whoever was cancelled meanwhile is closed again."""
+        loading = asyncio.ensure_future(asyncio.to_thread(self._load, digest))
+        try:
+            return await asyncio.shield(loading)
+        except asyncio.CancelledError:
+            loading.add_done_callback(_close)
+            raise
 
     def _load(self, digest: str) -> int | None:
         path = self._path(digest)
@@ -149,6 +158,11 @@ class CodeCache:
         except OSError:
             if temporary:
                 Path(temporary).unlink(missing_ok=True)
+
+
+def _close(loading: "asyncio.Future[int | None]") -> None:
+    if not loading.cancelled() and loading.exception() is None and (opened := loading.result()) is not None:
+        os.close(opened)
 
 
 def _memory_file() -> int:

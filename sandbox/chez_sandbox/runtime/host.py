@@ -11,65 +11,41 @@ the caller's input can't be handed over or the machine fails.
 
 import asyncio
 import hashlib
-import re
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import anyio
-import msgspec
 
 from chez_sandbox.errors import BadComponent, BadInput, WorkerFailed
 from chez_sandbox.runtime.artifact import find_artifact
 from chez_sandbox.runtime.compiled import CodeCache
+from chez_sandbox.runtime.handover import Table, begin, converse
 from chez_sandbox.runtime.messages import (
-    MESSAGE_LIMIT,
-    Done,
     Failed,
     FromWorker,
-    Go,
     Limits,
     Outcome,
-    Progress,
     Ready,
-    Rows,
     Scalar,
     Start,
-    TableHead,
 )
 from chez_sandbox.runtime.process import Child
 from chez_sandbox.runtime.spare import Allowance, Spares, Standing, start_worker
 
 __all__ = ("Limits", "Outcome", "RunResult", "Runtime", "Scalar", "Table", "doctor")
 
-SOURCE_LIMIT = 1 << 20
-"""Bytes of a job's source, and of its parameters."""
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
-_COLUMNS = 200
 _START_SECONDS = 30.0  # a loaded machine starts a process slowly
-_GRACE_SECONDS = 0.5  # the worker's own clock comes first; the parent's is for one that ignores it
-_ROWS_A_MESSAGE = 2000  # encoded in 2 ms: the event loop stays responsive
 _AT_ONCE = 4  # runs; the others wait for their turn: fifty at once would be fifty times a job's memory
 _BASE_MEMORY = 512 << 20  # bytes of interpreter, code and answers beside rows and linear memory
 _CODE_SPACE = 3 << 30  # address space for interpreter, code and reservations
 _SPARE_CELLS = 2_000_000  # a spare worker serves jobs of up to this many (ten years of half-hours)
 _SPARE_SECONDS = 300
-_CELLS = {type(None), bool, int, float, str}
 _CELL_MEMORY = 200  # bytes of one cell as tuple, SQLite row and JSON
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A granted table: read-only, in this order. Names are SQL identifiers, cells scalars."""
-
-    name: str
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[Scalar, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +96,9 @@ class Runtime:
         self._python: tuple[bytes, str] | None = None
         self._loading = asyncio.Lock()
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._closed = False
+        self._going: set[anyio.CancelScope] = set()
+        self._left = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         return self
@@ -130,8 +109,14 @@ class Runtime:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Ends the waiting workers and frees the compiled code held in memory."""
+        """Ends what runs (these calls raise WorkerFailed), what waits, and frees the compiled code in memory."""
+        self._closed = True
+        for scope in self._going:
+            scope.cancel()
         try:
+            while self._going:
+                self._left.clear()
+                await self._left.wait()
             if self._spares is not None:
                 await self._spares.aclose()
         finally:
@@ -148,7 +133,8 @@ class Runtime:
                 await self._cache.get(wasm, digest, trusted=True)
                 self._refill(wasm, digest)
         else:
-            await self._cache.get(component, hashlib.sha256(component).hexdigest(), trusted=False)
+            async with self._busy():
+                await self._cache.get(component, await _digest(component), trusted=False)
 
     async def run_python(
         self,
@@ -165,7 +151,7 @@ class Runtime:
 
         Raises RuntimeMissing, BadInput, WorkerFailed; everything the job does is an outcome.
         """
-        job = _start(source, params, tables, limits, seed, run_date)
+        job = begin(source, params, tables, limits, seed, run_date)
         async with self._busy():
             wasm, digest = await self._load_python()
             try:
@@ -185,9 +171,8 @@ class Runtime:
         on_progress: Callable[[int, int], None] | None = None,
     ) -> RunResult:
         """Runs a component of the world `job`; one that is refused is the outcome REFUSED."""
-        job = _start(None, params, tables, limits, seed, run_date)
-        # Megabytes take longer to hash than the event loop may wait.
-        digest = (await asyncio.to_thread(hashlib.sha256, component)).hexdigest()
+        job = begin(None, params, tables, limits, seed, run_date)
+        digest = await _digest(component)
         try:
             async with self._busy():
                 return await self._run(component, digest, False, job, tables, on_progress)
@@ -203,8 +188,7 @@ class Runtime:
             if self._python is None:
                 path = self._artifact or find_artifact()
                 wasm = await asyncio.to_thread(path.read_bytes)
-                digest = await asyncio.to_thread(lambda: hashlib.sha256(wasm).hexdigest())
-                self._python = wasm, digest
+                self._python = wasm, await _digest(wasm)
             return self._python
 
     async def _run(
@@ -240,7 +224,7 @@ class Runtime:
             self._cache.forget(digest)
             raise WorkerFailed("The compiled runtime does not load on this machine")
         try:
-            done = await _converse(standing.child, job, tables, on_progress)
+            done = await converse(standing.child, job, tables, on_progress)
         finally:
             await standing.child.end()
         return RunResult(done.outcome, done.value, done.fuel, done.log, digest, standing.walls, done.fail)
@@ -264,9 +248,21 @@ class Runtime:
         if self._spares is not None:
             self._spares.begin(lambda allowance: self._start(wasm, digest, True, allowance))
 
-    def _busy(self) -> AbstractAsyncContextManager[None]:
-        """Around a run."""
-        return nullcontext() if self._spares is None else self._spares.busy()
+    @asynccontextmanager
+    async def _busy(self) -> AsyncIterator[None]:
+        """Around whatever has processes: closing ends it. Raises WorkerFailed when it was closed."""
+        if self._closed:
+            raise _closed()
+        with anyio.CancelScope() as scope:
+            self._going.add(scope)
+            try:
+                async with nullcontext() if self._spares is None else self._spares.busy():
+                    yield
+            finally:
+                self._going.discard(scope)
+                self._left.set()
+        if scope.cancelled_caught:
+            raise _closed()
 
     async def _await_walls(self, child: Child) -> tuple[str, ...] | None:
         """The walls that stand, before anything of the job is sent; None when the code did not load."""
@@ -285,68 +281,13 @@ class Runtime:
         return message.walls
 
 
-async def _converse(
-    child: Child, job: Start, tables: Sequence[Table], on_progress: Callable[[int, int], None] | None
-) -> Done:
-    """Sends the job and its rows, then waits for the end; a worker that dies or lingers is an outcome."""
-    try:
-        await child.send(job)
-        for number, table in enumerate(tables):
-            await _send_rows(child, number, table)
-        await child.send(Go())
-        total = sum(head.rows for head in job.tables)
-        with anyio.move_on_after(job.limits.seconds + _GRACE_SECONDS):
-            while True:
-                message = await child.receive()
-                if isinstance(message, Done):
-                    return _checked(message, job.limits)
-                if not isinstance(message, Progress):
-                    raise WorkerFailed("The worker broke its protocol")
-                if on_progress is not None:
-                    on_progress(min(message.rows, total), total)
-        return Done(Outcome.TIME, log="stopped: the worker was killed when its time was over")
-    except WorkerFailed as failure:
-        return Done(Outcome.CRASHED, log=f"stopped: {failure.message}")
+def _closed() -> WorkerFailed:
+    return WorkerFailed("The sandbox was closed before the job ended", "It closes with its home: run the job again")
 
 
-def _checked(done: Done, limits: Limits) -> Done:
-    """The worker's word is foreign too: a subverted one must not hand out more than an honest one."""
-    value = done.value if done.outcome is Outcome.OK else None
-    if done.outcome is Outcome.OK and not _is_result(value, limits):
-        return Done(Outcome.REFUSED, fuel=min(max(done.fuel, 0), limits.fuel))
-    fail = done.fail if done.outcome is Outcome.FAILED else ""
-    log = done.log[: limits.log + 1000]
-    return Done(done.outcome, value, fail, min(max(done.fuel, 0), limits.fuel), log)
-
-
-def _is_result(value: bytes | None, limits: Limits) -> bool:
-    if value is None or len(value) > limits.output:
-        return False
-    try:
-        msgspec.json.decode(value)
-    except (msgspec.MsgspecError, RecursionError):
-        return False
-    return True
-
-
-async def _send_rows(child: Child, number: int, table: Table) -> None:
-    rows, size, at = table.rows, _ROWS_A_MESSAGE, 0
-    width = {len(table.columns)}
-    while at < len(rows):
-        part = [tuple(row) for row in rows[at : at + size]]
-        if not (set(map(len, part)) <= width and set(map(type, chain.from_iterable(part))) <= _CELLS):
-            raise BadInput(f"A row of {table.name} has a missing cell, or one that is not text or a number")
-        try:
-            await child.send(Rows(number, part))
-        except ValueError:
-            if len(part) == 1:
-                raise BadInput(f"A row of {table.name} is longer than {MESSAGE_LIMIT} bytes") from None
-            size = max(1, len(part) // 2)
-            continue
-        except (OverflowError, UnicodeError, msgspec.MsgspecError):
-            raise BadInput(f"A row of {table.name} holds a number beyond 64 bits or broken text") from None
-        at += len(part)
-        await asyncio.sleep(0)
+async def _digest(component: bytes) -> str:
+    """Its SHA-256; megabytes take longer to hash than the event loop may wait."""
+    return (await asyncio.to_thread(hashlib.sha256, component)).hexdigest()
 
 
 def _allowance_of(job: Start) -> Allowance:
@@ -358,39 +299,6 @@ def _allowance_of(job: Start) -> Allowance:
 def _allowance(memory: int, seconds: float, cells: int) -> Allowance:
     writable = _BASE_MEMORY + 2 * memory + cells * _CELL_MEMORY
     return Allowance(writable, _CODE_SPACE + writable, int(seconds) + 30)
-
-
-def _start(
-    source: str | None, params: bytes, tables: Sequence[Table], limits: Limits, seed: bytes, run_date: str
-) -> Start:
-    """Checks what the caller hands over; raises BadInput."""
-    try:
-        text = params.decode()
-        msgspec.json.decode(params)
-        (source or "").encode()
-    except (UnicodeError, msgspec.MsgspecError):
-        raise BadInput("The parameters must be JSON, and the source UTF-8 text") from None
-    if len(params) > SOURCE_LIMIT or len(source or "") > SOURCE_LIMIT:
-        raise BadInput(f"Source and parameters may have {SOURCE_LIMIT} bytes each")
-    if not 1 <= len(seed) <= 64 or not re.fullmatch(r"\d{4}-\d\d-\d\d", run_date):
-        raise BadInput("The seed has 1 to 64 bytes, and the date of the run is YYYY-MM-DD")
-    if not (limits.fuel > 0 and limits.seconds > 0 and 0 < limits.output <= MESSAGE_LIMIT // 4 >= limits.log):
-        raise BadInput("Limits must be positive, and output and log at most 2 MiB")
-    heads = [TableHead(table.name, tuple(table.columns), len(table.rows)) for table in tables]
-    names = [head.name.lower() for head in heads]
-    if len(set(names)) < len(names) or not all(map(_is_fine, heads)):
-        raise BadInput("Tables need different names, and columns different names, which are SQL identifiers")
-    return Start(source, text, run_date, seed, limits, heads)
-
-
-def _is_fine(head: TableHead) -> bool:
-    columns = [column.lower() for column in head.columns]
-    return (
-        all(_NAME.fullmatch(name) for name in (head.name, *columns))
-        and not head.name.lower().startswith("sqlite_")
-        and 1 <= len(columns) <= _COLUMNS
-        and len(set(columns)) == len(columns)
-    )
 
 
 async def doctor(runtime: Runtime) -> tuple[str, ...]:
