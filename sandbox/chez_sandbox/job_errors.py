@@ -22,7 +22,7 @@
     ├── AlreadyAnswered   the provider has a result over this window
     ├── GrantEnded        revoked, expired, used up, or another device's
     ├── GrantPaused       the person paused it
-    └── BudgetSpent       the run could carry more bits than are left
+    └── BudgetSpent       an account has less left than is to be debited
 
 Each carries `message` and `hint` like every `ChezError`; those about a field, its `path`.
 """

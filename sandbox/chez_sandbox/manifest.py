@@ -13,8 +13,9 @@
     [[reads]]                       # what: collection, fields, where, window, min_rows, spaces; any number
     [parameters]                    # handed to the job as they are; part of what is signed
     [result]                        # what can leave: a closed schema (release.schema)
+    [[measurements]]                # values of the result that the device computes and noises; any number
     [limits]                        # fuel, memory_mib, seconds, output_bytes
-    [budget]                        # runs, and bits over all of them
+    [budget]                        # runs, and bits over all of them; epsilon, where anything is noised
 
 Unknown fields are refused, so that nothing a person was not shown is signed or read.
 Errors are one `ManifestInvalid` that names every field that is wrong, its line, and what is
@@ -33,11 +34,13 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from chez_sandbox.form.measurements import measurement_problems
 from chez_sandbox.form.places import Path, find, places
 from chez_sandbox.form.published import msgspec_schema
 from chez_sandbox.form.rules import parameter_problems, result_problems, rule_problems
 from chez_sandbox.form.shape import path_text, shape_problems
 from chez_sandbox.job_errors import ManifestInvalid, Problem
+from chez_sandbox.privacy.statistics import Statistic
 from chez_sandbox.release.schema import Schema
 
 __all__ = (
@@ -46,6 +49,7 @@ __all__ = (
     "Filter",
     "Limits",
     "Manifest",
+    "Measurement",
     "Provider",
     "Purpose",
     "Read",
@@ -173,6 +177,37 @@ class Read(_Part, frozen=True, kw_only=True):
     """"all" also reads what others share with the person."""
 
 
+class Measurement(_Part, frozen=True, kw_only=True):
+    """One value of the result that the person's device computes from the granted rows, clamps and noises itself.
+
+    The job's code neither computes nor sees it. What a row is promised stands in docs/privacy.md.
+    """
+
+    key: Name
+    """Which value: a key of the result's outermost table."""
+    statistic: Statistic
+    """Of the rows that are read: how many; the sum, mean or a quantile of a field; how many are in each bin."""
+    collection: Name
+    """One of those that are read, by a window that ends with the run's date."""
+    field: FieldName | None = None
+    """Of which field; a count has none."""
+    epsilon: Annotated[float, Meta(ge=0.001, le=10)]
+    """How much one draw may tell of one row, in steps of 0.001: no answer is more than e^epsilon times likelier
+    with the row than without."""
+    lower: float | None = None
+    """What is less counts as this; a multiple of the step."""
+    upper: float | None = None
+    """What is more counts as this; a multiple of the step."""
+    step: Annotated[float, Meta(gt=0)] | None = None
+    """The step to which each row's value is rounded."""
+    at: Annotated[float, Meta(gt=0, le=1)] | None = None
+    """Which quantile: 0.5 is the median."""
+    edges: Annotated[list[float], Meta(max_length=257)] = []
+    """Of a histogram of numbers: where its bins begin, and where the last one ends."""
+    categories: Annotated[list[Line], Meta(max_length=256)] = []
+    """Of a histogram of texts: the text of each bin."""
+
+
 class Limits(_Part, frozen=True, kw_only=True):
     """What a run may use; the run ends when one is met."""
 
@@ -192,6 +227,8 @@ class Budget(_Part, frozen=True, kw_only=True):
     runs: Annotated[int, Meta(ge=1, le=10_000)] = 1
     bits: Annotated[float, Meta(gt=0, le=1_000_000)]
     """Bits; at least what one run can carry."""
+    epsilon: Annotated[float, Meta(gt=0, le=1000)] | None = None
+    """Over all windows that are noised; at least one window's. Only with measurements."""
 
 
 class Manifest(_Part, frozen=True, kw_only=True):
@@ -206,6 +243,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     reads: Annotated[list[Read], Meta(min_length=1, max_length=16)]
     parameters: dict[str, Any] = {}
     result: dict[str, Any]
+    measurements: Annotated[list[Measurement], Meta(max_length=16)] = []
     limits: Limits = Limits()
     budget: Budget
     schedule: Literal["manual", "once", "daily", "weekly", "on-new-data"] = "manual"
@@ -217,6 +255,20 @@ class Manifest(_Part, frozen=True, kw_only=True):
     def schema(self) -> Schema:
         """The result's schema (checked when the manifest was read)."""
         return Schema.parse(self.result)
+
+    @property
+    def own_schema(self) -> Schema | None:
+        """The schema of what the job itself hands out: without the noised values; None when nothing is left."""
+        noised = {measurement.key for measurement in self.measurements}
+        if not noised:
+            return self.schema
+        own = {key: value for key, value in self.result["properties"].items() if key not in noised}
+        return Schema.parse({"type": "object", "properties": own}) if own else None
+
+    @property
+    def epsilon(self) -> float:
+        """What one window costs at most, if each value is drawn anew; 0 when nothing is noised."""
+        return sum(round(measurement.epsilon * 1000) for measurement in self.measurements) / 1000
 
     @property
     def parameters_json(self) -> bytes:
@@ -255,6 +307,7 @@ def _read(tables: dict[str, Any]) -> Manifest:
     if not wrong:
         manifest = msgspec.convert(plain, Manifest)
         wrong += rule_problems(manifest)
+        wrong += measurement_problems(manifest)
     if wrong:
         raise ManifestInvalid(*wrong)
     return manifest

@@ -186,8 +186,8 @@ async def test_one_grant_runs_once_at_a_time(home: chez.Home) -> None:
 
 def test_a_grants_fields_are_closed() -> None:
     """A grant with a field more, or of another version, does not decode."""
-    fields = [1, "a", "b", 1, "c", "d", "e", "f", "g", "h", 1, 1.0, "show-me-first", b"", "hour", 0, [[], []]]
+    fields = [1, "a", "b", 1, "c", "d", "e", "f", "g", "h", 1, 1.0, "show-me-first", b"", "hour", 0, [[], []], 0.5]
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(fields), type=Grant).id == "a"
-    for wrong in ([*fields, 1], [2, *fields[1:]], fields[:-2], [*fields[:-1], [[], [], 1]]):
+    for wrong in ([*fields, 1], [2, *fields[1:]], fields[:-3], [*fields[:-2], [[], [], 1], 0.5]):
         with pytest.raises(msgspec.ValidationError):
             msgspec.msgpack.decode(msgspec.msgpack.encode(wrong), type=Grant)

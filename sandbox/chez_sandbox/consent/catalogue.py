@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, TypeVar
 from chez.errors import ChezError
 from chez_sandbox.consent.phrases.answers import ANSWERS
 from chez_sandbox.consent.phrases.changes import CHANGES
+from chez_sandbox.consent.phrases.noise import NOISE
 from chez_sandbox.consent.phrases.refused import REFUSED
 from chez_sandbox.consent.phrases.told import TOLD
 
@@ -69,7 +70,7 @@ def say_again(error: ChezError, language: Language) -> None:
 
 
 PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
-    **ANSWERS, **CHANGES, **REFUSED, **TOLD,
+    **ANSWERS, **CHANGES, **NOISE, **REFUSED, **TOLD,
     # heads of at most eight characters
     "head.who": ("Who", "Qui"),
     "head.why": ("Why", "Pourquoi"),

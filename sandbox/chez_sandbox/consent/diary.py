@@ -51,6 +51,16 @@ def _revocation(body: Body, names: Names) -> str:
     return f"You revoked grant {body['grant'][:SHORT]}{job}."
 
 
+def _epsilon(body: Body, names: Names) -> str:
+    return (f"Run {body['sequence']} of {body['job']!r} has values that are noised: an epsilon of "
+            f"{body['epsilon']:g} was debited.")
+
+
+def _draw(body: Body, names: Names) -> str:
+    return (f"Noise was drawn for {', '.join(sorted(body['numbers']))} of {body['job']!r}, and kept: these values stay "
+            "the same for the same days.")
+
+
 def _grant_refused(body: Body, names: Names) -> str:
     return f"You refused {body['provider_name']!r} the job {body['job']!r}, version {body['version']}."
 
@@ -103,7 +113,7 @@ def _runs(number: int) -> str:
 SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
     "allowance-asked": _asked, "allowance-given": _given, "allowance-received": _received,
     "allowance-reclaimed": _reclaimed, "allowance-refused": _refused, "delivered": _delivered,
-    "grant": _grant, "grant-refused": _grant_refused,
+    "draw": _draw, "epsilon": _epsilon, "grant": _grant, "grant-refused": _grant_refused,
     "offer-published": _offer_published, "pause": _pause, "refusal": _refusal, "release": _release,
     "resumption": _resumption, "revocation": _revocation, "run": _run, "sending": _sending,
 })

@@ -1,6 +1,7 @@
-"""One execution of a job's code on the granted rows: sandbox, rounding, schema check.
+"""One execution of a job's code on the granted rows: sandbox, rounding, schema check, noised values.
 
-Shared by dry runs and granted runs. What comes back never leaves by itself.
+Shared by dry runs and granted runs. What comes back never leaves by itself. Where every value of the result is
+noised there is nothing for the job to say, and its code does not run.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +11,8 @@ from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.catalogue import Phrase
 from chez_sandbox.consent.scope import too_few_rows
 from chez_sandbox.job_errors import ResultRefused
+from chez_sandbox.privacy.drawing import Noise, made_up
+from chez_sandbox.privacy.merging import merge
 from chez_sandbox.release.schema import Admitted
 from chez_sandbox.runtime.host import Limits, Outcome, RunResult, Runtime, Table
 
@@ -42,13 +45,20 @@ async def execute(
     seed: bytes,
     run_date: str,
     on_progress: Callable[[int, int], None] | None = None,
+    noise: Noise = made_up,
 ) -> Execution:
     """Run a job in the sandbox and check what it hands out; whatever the job does is an Execution.
 
-    With fewer rows than its manifest asks for it does not run, and ends as a job that gave up.
+    With fewer rows than its manifest asks for it does not run, and ends as a job that gave up. The values
+    that are noised are the host's: `noise` gives them, after the job has ended and only if it gave a result.
+    Unless said otherwise they are an example, for which no row was looked at.
     """
     if why := too_few_rows(bundle.manifest, tables):
         return Execution(None, why, RunResult(Outcome.FAILED, None, 0, "", "", (), "not-enough-data"))
+    own = bundle.manifest.own_schema
+    if own is None:
+        drawn = await noise(bundle.manifest, tables)
+        return Execution(merge(bundle.manifest, {}, drawn), "", RunResult(Outcome.OK, b"{}", 0, "", "", ()))
     limits, parameters = limits_of(bundle), bundle.manifest.parameters_json
     if bundle.kind == "python":
         run = await runtime.run_python(
@@ -61,9 +71,12 @@ async def execute(
     if run.outcome is not Outcome.OK or run.value is None:
         return Execution(None, _why(run), run)
     try:
-        return Execution(bundle.manifest.schema.admit(run.value), "", run)
+        admitted = own.admit(run.value)
     except ResultRefused as refusal:
         return Execution(None, Phrase("gave-up.result", problem=refusal.message), run)
+    if bundle.manifest.measurements and isinstance(admitted.value, dict):
+        admitted = merge(bundle.manifest, admitted.value, await noise(bundle.manifest, tables))
+    return Execution(admitted, "", run)
 
 
 def _why(run: RunResult) -> Phrase:

@@ -106,6 +106,8 @@ class Grant(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     """For the review "hold": for how many hours a message stays, and may be withdrawn; else 0."""
     narrowed: Narrowing = WHOLE
     """What the person took away from what the job asks for."""
+    epsilon: float = 0.0
+    """How much all values that are noised may tell of one row, over all windows; 0 where nothing is noised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,7 @@ async def grant_job(
     until: date,
     runs: int | None = None,
     bits: float | None = None,
+    epsilon: float | None = None,
     review: Review = "show-me-first",
     slots: Slots = "hour",
     hold_hours: int = 0,
@@ -162,15 +165,16 @@ async def grant_job(
 ) -> Granted:
     """Record the person's consent to a job, on this device.
 
-    `runs` and `bits` may be fewer than the manifest asks for, never more, and `narrowing` takes
+    `runs`, `bits` and `epsilon` may be fewer than the manifest asks for, never more, and `narrowing` takes
     fields and days away. Raises
     `VersionWentBack` for an older version than was ever granted, or other bytes under the
     same version; `NotAllowed`, `InvalidValue` for more than the manifest asks for, or hours of
     hold without the review "hold" (and the reverse).
     """
     manifest, asked = bundle.manifest, bundle.manifest.budget
-    require_fitting(bundle, runs, bits, review, hold_hours)
+    require_fitting(bundle, runs, bits, epsilon, review, hold_hours)
     runs, bits = asked.runs if runs is None else runs, asked.bits if bits is None else bits
+    epsilon = (asked.epsilon or 0.0) if epsilon is None else epsilon
     narrow(manifest, narrowing)
     grant = Grant(
         1,
@@ -190,6 +194,7 @@ async def grant_job(
         slots,
         hold_hours,
         narrowing,
+        epsilon,
     )
     body = msgspec.msgpack.encode(grant)
     record = _record(home, bundle, body)
@@ -217,7 +222,9 @@ def _record(home: "Home", bundle: Bundle, body: bytes) -> dict[str, Any]:
     }
 
 
-def require_fitting(bundle: Bundle, runs: int | None, bits: float | None, review: Review, hold_hours: int) -> None:
+def require_fitting(
+    bundle: Bundle, runs: int | None, bits: float | None, epsilon: float | None, review: Review, hold_hours: int
+) -> None:
     """Raise `InvalidValue`, `NotAllowed` unless the person may grant this; None stands for all that is asked for.
 
     That is what the manifest asks for or less, hours of hold that fit the review, and what can be stored.
@@ -227,6 +234,9 @@ def require_fitting(bundle: Bundle, runs: int | None, bits: float | None, review
     if not 1 <= runs <= asked.runs or not manifest.schema.bits <= bits <= asked.bits:
         least = f"{manifest.schema.bits:.2f}"
         raise refused(InvalidValue, "too-much", runs=asked.runs, bits=f"{asked.bits:g}", least=least)
+    most = asked.epsilon or 0.0
+    if not manifest.epsilon <= (most if epsilon is None else epsilon) <= most:
+        raise refused(InvalidValue, "epsilon", epsilon=f"{most:g}", least=f"{manifest.epsilon:g}")
     if not (1 <= hold_hours <= MAX_HOLD if review == "hold" else hold_hours == 0):
         raise refused(InvalidValue, "hold", hours=hold_hours, review=review, most=MAX_HOLD)
     if len(bundle.encoded) > MAX_STORED_BUNDLE:
@@ -247,6 +257,7 @@ def _receipt(grant: Grant, bundle: Bundle, body: bytes) -> dict[str, Any]:
         "until": grant.until,
         "runs": grant.runs,
         "bits": grant.bits,
+        "epsilon": grant.epsilon,
         "review": grant.review,
         "slots": grant.slots,
         "hold_hours": grant.hold_hours,

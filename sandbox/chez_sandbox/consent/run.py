@@ -18,7 +18,7 @@ import base64
 import contextlib
 import fcntl
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -35,9 +35,11 @@ from chez_sandbox.consent.catalogue import refused
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.grants import Granted, current_grant, load_grant
 from chez_sandbox.consent.leaving import answer_over, leavings, run_of
-from chez_sandbox.consent.scope import granted_scope, read_windows
+from chez_sandbox.consent.noising import charge_epsilon, noise_under, noised_windows
+from chez_sandbox.consent.scope import Between, granted_scope, read_windows
 from chez_sandbox.consent.slots import Plan, make_plan
 from chez_sandbox.job_errors import AlreadyAnswered, GrantInvalid
+from chez_sandbox.privacy.helper import require_noise
 from chez_sandbox.release.release import Address, build_message
 from chez_sandbox.runtime.host import Runtime
 
@@ -104,11 +106,16 @@ class GrantedRun:
     async def execute(self, runtime: Runtime, on_progress: Callable[[int, int], None] | None = None) -> Execution:
         """Debit the run's bits, receipt it, and run the code on the granted rows.
 
+        Values that are noised are paid for in the same debit, and drawn when the code has ended, once for a window.
+
         Raises `BudgetSpent`, `AlreadyAnswered` (see `answered`), and `GrantEnded` when the grant was
         revoked meanwhile; nothing ran then and nothing leaves. Once per GrantedRun.
         """
         grant, bundle = self.granted.grant, self.granted.bundle
+        if bundle.manifest.measurements:
+            require_noise()
         tables, windows = await granted_scope(self.home, bundle.manifest, self.today, grant.narrowed)
+        noised = noised_windows(bundle.manifest, self.today, grant.narrowed)
         seed = derive(grant.seed, f"chez/1 run seed {self.sequence}")
         body: dict[str, Any] = {
             "grant": grant.id,
@@ -125,10 +132,11 @@ class GrantedRun:
             "rows": {table.name: len(table.rows) for table in tables},
             "windows": [between and list(between) for between in windows],
         }
-        await with_shares(self.home, lambda transaction: self._debit(transaction, body))
-        return await execute(runtime, bundle, tables, seed, self.today.isoformat(), on_progress)
+        await with_shares(self.home, lambda transaction: self._debit(transaction, body, noised))
+        noise = noise_under(self.home, self.granted, self.sequence, noised)
+        return await execute(runtime, bundle, tables, seed, self.today.isoformat(), on_progress, noise)
 
-    def _debit(self, transaction: "Transaction", body: dict[str, Any]) -> None:
+    def _debit(self, transaction: "Transaction", body: dict[str, Any], noised: Mapping[str, Between]) -> None:
         grant, manifest = self.granted.grant, self.granted.bundle.manifest
         done = len(transaction.receipts("run", grant=grant.id))
         if self.ended or done >= self.sequence:
@@ -140,6 +148,7 @@ class GrantedRun:
             grant.id, manifest, amount=manifest.schema.bits, granted=grant.bits, ceilings=self.ceilings
         )
         charge(self.home, transaction, charges, "run", body)
+        charge_epsilon(self.home, transaction, self.granted, self.sequence, noised, self.ceilings)
 
     async def release(self, execution: Execution) -> Departure:
         """Receipt the message with the run's result (or "none": there is none, or the grant was revoked).

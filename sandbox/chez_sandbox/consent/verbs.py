@@ -123,7 +123,7 @@ async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     asked = read_params(params, OfGrant)
     bundle = open_bundle(asked.bundle)
     narrowing = read_narrowing(bundle.manifest, asked.drop, asked.windows)
-    require_fitting(bundle, asked.runs, asked.bits, asked.review, asked.hold_hours)
+    require_fitting(bundle, asked.runs, asked.bits, None, asked.review, asked.hold_hours)
     seed = secrets.token_bytes(32)
     described = _described(bundle, asked.language)
     described["words"] += _chosen(bundle, asked, narrowing, seed)

@@ -10,6 +10,7 @@ from chez.errors import StorageFailed
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.scope import granted_tables, too_few_rows
+from chez_sandbox.privacy.drawing import draw_from
 from chez_sandbox.provider.native import NativeRun, run_native
 from chez_sandbox.provider.project import Project
 from chez_sandbox.provider.samples import open_samples
@@ -44,12 +45,14 @@ async def run_trial(
     with open_samples(samples) as home:
         tables = await granted_tables(home, project.manifest, today)
     seed, run_date, native = bytes(32), today.isoformat(), None
-    if project.kind == "python" and not too_few_rows(project.manifest, tables):
+    runs = project.manifest.own_schema is not None
+    if runs and project.kind == "python" and not too_few_rows(project.manifest, tables):
         parameters = project.manifest.parameters_json
         native = await run_native(project.code.decode(), parameters, tables, seed, run_date, watched=watched)
     bundle = Bundle(project.manifest, project.kind, project.manifest_text, project.code, b"")
     async with Runtime(cache, _cache_key(cache)) as runtime:
-        sandbox = await execute(runtime, bundle, tables, seed, run_date)
+        # The samples are the provider's own: noise may be drawn from them as often as it likes.
+        sandbox = await execute(runtime, bundle, tables, seed, run_date, noise=draw_from)
     return Trial({table.name: len(table.rows) for table in tables}, native, sandbox)
 
 
