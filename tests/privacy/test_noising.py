@@ -199,6 +199,7 @@ import asyncio, os, signal, sys
 from datetime import date
 from pathlib import Path
 import chez
+from chez_sandbox.consent.run import authorise
 from tests.privacy.samples import Instant
 
 async def main():

@@ -16,6 +16,7 @@ from chez_sandbox.bundle import MAX_BUNDLE
 from chez_sandbox.consent.allowance_commands import allowance
 from chez_sandbox.consent.catalogue import Language, phrase, refused, say_again
 from chez_sandbox.consent.slots import STEPS
+from chez_sandbox.consent.told import noised_words
 from chez_sandbox.offers.commands import catalogue, get, offered_bundle
 
 __all__ = ("job",)
@@ -99,6 +100,7 @@ def _preview(shown: dict[str, Any], language: Language) -> list[str]:
     return [
         phrase(language, "preview.result", result=shown["result"]),
         f"  {phrase(language, 'preview.size', length=length, bytes=size, bits=bits)}",
+        *(f"  {line}" for line in noised_words(shown, language)),
     ]
 
 
@@ -107,6 +109,7 @@ def _preview(shown: dict[str, Any], language: Language) -> list[str]:
 @click.option("--days", type=int, default=365, show_default=True, help="For how many days from today.")
 @click.option("--runs", type=int, help="At most so many runs (default: what the job asks for).")
 @click.option("--bits", type=float, help="At most so many bits over all runs.")
+@click.option("--epsilon", type=float, help="At most so much epsilon over all windows, where values are noised.")
 @DROP
 @WINDOW
 @click.option("--within-the-grant", is_flag=True, help="Release results without asking each time.")
@@ -123,6 +126,7 @@ def grant(
     days: int,
     runs: int | None,
     bits: float | None,
+    epsilon: float | None,
     drop: tuple[str, ...],
     windows: tuple[str, ...],
     within_the_grant: bool,
@@ -151,6 +155,7 @@ def grant(
             "days": days,
             "runs": runs,
             "bits": bits,
+            "epsilon": epsilon,
             "drop": drop,
             "windows": windows,
             "example": example,

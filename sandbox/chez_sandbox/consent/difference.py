@@ -118,6 +118,8 @@ def _rows(say: Say, only: Sequence[str]) -> str:
 def _leaves(say: Say, old: Shown, new: Shown) -> list[str]:
     lines = [say("tells-new", what=what) for what in new["what"] if what not in old["what"]]
     lines += [say("tells-gone", what=what) for what in old["what"] if what not in new["what"]]
+    if old["noise"] and not new["noise"]:
+        lines.append(say("noise-gone"))
     return lines + _more_or_less(say, "bits", old["bits"], new["bits"])
 
 
@@ -127,6 +129,7 @@ def _terms(say: Say, old: Shown, new: Shown) -> list[str]:
         lines.append(say("purpose", plain=new["purpose"]["plain"], term=new["purpose"]["term"]))
     lines += _more_or_less(say, "runs", old["budget"]["runs"], new["budget"]["runs"])
     lines += _more_or_less(say, "budget", old["budget"]["bits"], new["budget"]["bits"])
+    lines += _more_or_less(say, "epsilon", old["budget"]["epsilon"] or 0, new["budget"]["epsilon"] or 0)
     lines += _more_or_less(say, "kept", old["retention_days"], new["retention_days"])
     for key in ("name", "when", "review", "parameters", "limits"):
         if old[key] != new[key]:

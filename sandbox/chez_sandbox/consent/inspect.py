@@ -14,18 +14,9 @@ from chez.crypto import hash_fields
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.bits import bits_words
 from chez_sandbox.consent.catalogue import Language, phrase
+from chez_sandbox.consent.leaves import leaves_words, noise_facts, noise_words
 from chez_sandbox.manifest import Read, Window
 from chez_sandbox.release.release import message_size
-from chez_sandbox.release.types import (
-    ArrayType,
-    BooleanType,
-    EnumType,
-    NullableType,
-    NullType,
-    NumberType,
-    ObjectType,
-    Type,
-)
 
 __all__ = ("describe", "fingerprint", "headed", "plain_words")
 
@@ -60,7 +51,8 @@ def describe(bundle: Bundle, language: Language = "en") -> dict[str, Any]:
         "reads": [_read(read, language) for read in manifest.reads],
         "parameters": manifest.parameters,
         "leaves": {
-            "what": _leaves(manifest.schema.root, phrase(language, "type.result"), language),
+            "what": leaves_words(manifest, language),
+            "noise": noise_facts(manifest),
             "results": str(manifest.schema.count),
             "bits": round(manifest.schema.bits, 2),
             "message_bytes": message_size(manifest.schema),
@@ -70,7 +62,7 @@ def describe(bundle: Bundle, language: Language = "en") -> dict[str, Any]:
             "memory_mib": manifest.limits.memory_mib,
             "seconds": manifest.limits.seconds,
         },
-        "budget": {"runs": manifest.budget.runs, "bits": manifest.budget.bits},
+        "budget": {"runs": manifest.budget.runs, "bits": manifest.budget.bits, "epsilon": manifest.budget.epsilon},
         "schedule": manifest.schedule,
         "when": phrase(language, f"when.{manifest.schedule}"),
         "starts_by_itself": False,
@@ -105,37 +97,6 @@ def _window(window: Window, language: Language) -> str:
     return phrase(language, f"window.{window.until}", steps=steps, field=window.field) + zone
 
 
-def _leaves(kind: Type, name: str, language: Language) -> list[str]:
-    if isinstance(kind, ObjectType):
-        return [line for field, inner in kind.fields for line in _leaves(inner, field, language)]
-    return [phrase(language, "type.line", name=name, what=_type_words(kind, language))]
-
-
-def _type_words(kind: Type, language: Language) -> str:
-    match kind:
-        case NumberType():
-            said = phrase(language, "type.number", low=kind.text(kind.low), high=kind.text(kind.high))
-            return said if kind.step == 1 else said + phrase(language, "type.step", step=kind.step)
-        case EnumType():
-            return phrase(language, "type.enum", values=", ".join(kind.values))
-        case BooleanType():
-            return phrase(language, "type.boolean")
-        case NullType():
-            return phrase(language, "type.null")
-        case NullableType():
-            return phrase(language, "type.nullable", what=_type_words(kind.kind, language))
-        case ArrayType():
-            what = _type_words(kind.items, language)
-            return phrase(language, "type.array", least=kind.least, most=kind.most, what=what)
-        case ObjectType():
-            inside = (
-                phrase(language, "type.line", name=field, what=_type_words(inner, language))
-                for field, inner in kind.fields
-            )
-            return "{" + "; ".join(inside) + "}"
-    raise TypeError(kind)
-
-
 def plain_words(shown: dict[str, Any], language: Language = "en") -> list[str]:
     """The lines of the consent screen; `shown` is what `describe` gave in the same language."""
     provider, leaves, budget, purpose = (shown[key] for key in ("provider", "leaves", "budget", "purpose"))
@@ -163,9 +124,11 @@ def plain_words(shown: dict[str, Any], language: Language = "en") -> list[str]:
         line("", say("none", bits=leaves["bits"])),
         line("", say("about", what=bits_words(leaves["bits"], language))),
         line("", say("message", bytes=leaves["message_bytes"])),
+        *(line("", text) for text in noise_words(leaves["noise"], language)),
         line("head.when", shown["when"]),
         *([line("", say("not-alone"))] if _asks(shown) else []),
         line("head.much", say("budget", runs=budget["runs"], bits=f"{budget['bits']:g}")),
+        *([line("", say("noise.budget", epsilon=f"{budget['epsilon']:g}"))] if leaves["noise"] else []),
         line("head.kept", say("kept", days=shown["retention_days"])),
         line("head.runs", say("code", kind=shown["kind"], bytes=shown["code_bytes"])),
         line("", say("limits", seconds=f"{limits['seconds']:g}", memory=limits["memory_mib"])),

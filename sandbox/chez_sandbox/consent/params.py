@@ -46,6 +46,7 @@ class OfGrant(OfNarrowed, frozen=True, kw_only=True):
     days: Annotated[int, Meta(ge=0, le=3660)] = 365
     runs: int | None = None
     bits: float | None = None
+    epsilon: float | None = None
     review: Review = "show-me-first"
     slots: Slots = "hour"
     hold_hours: int = 0

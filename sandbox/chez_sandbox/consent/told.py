@@ -17,6 +17,7 @@ __all__ = (
     "leaving_example",
     "leaving_words",
     "left_words",
+    "noised_words",
     "result_words",
     "spent_words",
 )
@@ -86,9 +87,16 @@ def example_words(tried: Mapping[str, Any], language: Language = "en") -> list[s
     if tried["result"] is None:
         return [head + phrase(language, "example.none", problem=tried["problem"])]
     # A result may have no field at all.
-    first, *rest = result_words(tried["result"], language) or [""]
+    first, *rest = [*result_words(tried["result"], language), *noised_words(tried, language)] or [""]
     line = head + phrase(language, "example", line=first)
     return [line, *(f"{'':{len(line) - len(first)}}{more}" for more in rest)]
+
+
+def noised_words(tried: Mapping[str, Any], language: Language = "en") -> list[str]:
+    """What to say beside a result that was shown, of the values in it that are noised."""
+    if not (keys := ", ".join(tried.get("noised", ()))):
+        return []
+    return [phrase(language, "noise.made-up" if tried["made_up"] else "noise.drawn", keys=keys)]
 
 
 def left_words(lefts: Sequence[Left], here: str, language: Language = "en") -> list[str]:

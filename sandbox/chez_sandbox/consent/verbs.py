@@ -101,7 +101,8 @@ async def _tried(
     label = phrase(language, "say.dry-run")
     async with _runtime(home, ui, language) as runtime, _progress(ui, label) as progress:
         execution = await execute(runtime, bundle, tables, bundle.hash, today.isoformat(), progress)
-    return {**_previewed(bundle, execution, language), "rows": {table.name: len(table.rows) for table in tables}}
+    shown = {**_previewed(bundle, execution, language), "made_up": True}
+    return {**shown, "rows": {table.name: len(table.rows) for table in tables}}
 
 
 def _previewed(bundle: Bundle, execution: Execution, language: Language) -> dict[str, Any]:
@@ -110,6 +111,8 @@ def _previewed(bundle: Bundle, execution: Execution, language: Language) -> dict
         "outcome": "none" if admitted is None else "result",
         "result": None if admitted is None else admitted.encoded.decode(),
         "problem": again(execution.problem, language),
+        "noised": [one.key for one in bundle.manifest.measurements],
+        "made_up": False,
         "bits": round(bundle.manifest.schema.bits, 2),
         "message_bytes": message_size(bundle.manifest.schema),
         "fuel": execution.run.fuel,
@@ -123,7 +126,7 @@ async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     asked = read_params(params, OfGrant)
     bundle = open_bundle(asked.bundle)
     narrowing = read_narrowing(bundle.manifest, asked.drop, asked.windows)
-    require_fitting(bundle, asked.runs, asked.bits, None, asked.review, asked.hold_hours)
+    require_fitting(bundle, asked.runs, asked.bits, asked.epsilon, asked.review, asked.hold_hours)
     seed = secrets.token_bytes(32)
     described = _described(bundle, asked.language)
     described["words"] += _chosen(bundle, asked, narrowing, seed)
@@ -146,6 +149,7 @@ async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
         until=date.today() + timedelta(days=asked.days),
         runs=asked.runs,
         bits=asked.bits,
+        epsilon=asked.epsilon,
         review=asked.review,
         slots=asked.slots,
         hold_hours=asked.hold_hours,
