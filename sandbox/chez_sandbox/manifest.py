@@ -4,7 +4,9 @@
     id = "tariff-advisor"           # with the provider's key: which job
     version = 1                     # only rises
     name = "Tariff advisor"
-    schedule = "manual"             # or "once", "daily", "weekly", "on-new-data"
+    schedule = "manual"             # or "once", "daily", "weekly", "monthly", "on-new-data"
+    catch_up = "last"               # or "all": what becomes of turns that passed while nothing could run
+    new_data = ["readings"]         # for "on-new-data": whose new rows it waits for
     retention_days = 30             # how long the provider keeps a result
     review = "show-me-first"        # or "within-the-grant": what it asks for; the person decides
 
@@ -246,8 +248,13 @@ class Manifest(_Part, frozen=True, kw_only=True):
     measurements: Annotated[list[Measurement], Meta(max_length=16)] = []
     limits: Limits = Limits()
     budget: Budget
-    schedule: Literal["manual", "once", "daily", "weekly", "on-new-data"] = "manual"
-    """When it is meant to run. A person's device starts no job by itself yet, and says so before consent."""
+    schedule: Literal["manual", "once", "daily", "weekly", "monthly", "on-new-data"] = "manual"
+    """When it runs: from "daily" on the device starts it by itself, while the home is open, as the grant says."""
+    catch_up: Literal["last", "all"] = "last"
+    """What becomes of turns that passed while nothing could run: the last one is run, or all, in their order."""
+    new_data: Annotated[list[Name], Meta(max_length=16)] = []
+    """For "on-new-data": in which collections a new step of the window must be complete; else in all that have one
+    that ends with the newest row."""
     retention_days: Annotated[int, Meta(ge=0, le=3660)]
     review: Literal["show-me-first", "within-the-grant"] = "show-me-first"
 

@@ -112,7 +112,12 @@ WEEKS = READS.replace("last = 365", 'last = 4, grid = "week"')
         ("once", READS, 1, None), ("once", READS, 2, "budget.runs"), ("manual", "", 2, "reads"),
         ("daily", READS, 2, None), ("daily", READS, 1, "budget.runs"), ("daily", WEEKS, 2, "schedule"),
         ("weekly", WEEKS, 2, None), ("on-new-data", WEEKS.replace('"week"', '"month"'), 2, None),
-        ("weekly", WEEKS.replace('"week"', '"month"'), 2, "schedule"), ("hourly", READS, 2, "schedule"),
+        ("weekly", WEEKS.replace('"week"', '"month"'), 2, "schedule"),
+        ("monthly", WEEKS.replace('"week"', '"month"'), 2, None), ("monthly", READS, 1, "budget.runs"),
+        ("on-new-data", READS.replace("latest", "run-date"), 2, "schedule"),
+        ('on-new-data"\nnew_data = ["bills"]#', READS, 2, "new_data[0]"),
+        ('daily"\nnew_data = ["readings"]#', READS, 2, "new_data"),
+        ('manual"\ncatch_up = "all"#', READS, 2, "catch_up"), ("hourly", READS, 2, "schedule"),
     ],
 )  # fmt: skip
 def test_a_schedule_fits_its_windows_and_runs(schedule: str, reads: str, runs: int, path: str | None) -> None:
@@ -128,13 +133,16 @@ def test_a_schedule_fits_its_windows_and_runs(schedule: str, reads: str, runs: i
     assert caught.value.path == path
 
 
-def test_a_schedule_is_told_to_be_the_persons_to_start() -> None:
-    """Whoever consents reads that a daily job does not start by itself; a manual one says nothing of it."""
-    daily = manifest_text().decode().replace("retention_days = 30", 'retention_days = 30\nschedule = "daily"').encode()
-    for text, words in ((daily, True), (manifest_text(), False)):
+def test_a_schedule_is_told_to_be_started_by_the_device() -> None:
+    """Whoever consents reads that a job starts by itself, when, and what waits; a manual one says nothing of it."""
+    head = 'retention_days = 30\nschedule = "on-new-data"\ncatch_up = "all"\nnew_data = ["readings"]'
+    repeated = manifest_text().decode().replace("retention_days = 30", head).encode()
+    for text, itself in ((repeated, True), (manifest_text(), False)):
         shown = describe(build_bundle(text, MEAN, "python", SIGNING))
-        assert shown["starts_by_itself"] is False
-        assert ("no job starts by itself" in "\n".join(plain_words(shown))) is words
+        words = "\n".join(plain_words(shown))
+        assert shown["starts_by_itself"] is itself
+        assert ("starts it by itself" in words and "nothing runs or leaves before you look" in words) is itself
+        assert ("when readings has a new whole step" in words and "made up for, in order" in words) is itself
 
 
 def test_bytes_that_are_no_toml_are_refused() -> None:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from chez.agent import paths
+from chez.agent import paths, verbs
 from chez.agent.owner import Owner, serving
 from chez.errors import ChezError, Unavailable
 from chez.home.lifecycle import locked, opened
@@ -28,6 +28,9 @@ __all__ = ("Become", "own")
 
 RETRY_SECONDS: Final = 30.0
 """How long after a relay's refusal the owner tries again."""
+
+WORK_AFTER: Final = 2.0
+"""Seconds from when the home answers until packages let their work go on."""
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -138,9 +141,28 @@ async def _open(path: Path, key: bytes, owner: Owner, ready: Callable[[], None])
     async with opened(path, key) as home, _in_step(home, owner):
         owner.open(home)
         ready()
-        await owner.ended()
-        if owner.stopped.is_set():
-            await owner.finish()
+        async with _at_work(home):
+            await owner.ended()
+            if owner.stopped.is_set():
+                await owner.finish()
+
+
+@contextlib.asynccontextmanager
+async def _at_work(home: "Home") -> AsyncIterator[None]:
+    """Let go on what installed packages do by themselves while a home is served."""
+    async def work(stack: contextlib.AsyncExitStack) -> None:
+        # Loading them takes a tenth of a second: what the owner was started for comes first.
+        await asyncio.sleep(WORK_AFTER)
+        for begin in await asyncio.to_thread(verbs.at_work):
+            await stack.enter_async_context(begin(home))
+
+    async with contextlib.AsyncExitStack() as stack:
+        beginning = asyncio.create_task(work(stack))
+        try:
+            yield
+        finally:
+            beginning.cancel()
+            await asyncio.gather(beginning, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

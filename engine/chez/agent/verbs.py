@@ -3,7 +3,9 @@
 A verb is `async def verb(home, params, ui) -> JSON-able`. The owner runs it for a client
 of its socket; with no owner the CLI runs the same function itself. Other packages add
 verbs through entry points of the group `chez.verbs`: a module with `VERBS`, loaded when
-the first of its verbs is asked for, and if it likes `SENTENCES` (diary.py).
+the first of its verbs is asked for, and if it likes `SENTENCES` (diary.py) and `at_work`, a
+function that takes a home and gives an async context manager: what goes on by itself
+while an owner serves the home.
 
 Long answers go out in pages (`ui.show({"records": [...]})`), the result says how many.
 Values are made JSON-able here, so that both ways print the same: timestamps as RFC 3339
@@ -11,7 +13,7 @@ text, bytes as base64, decimals as text.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from chez.agent.diary import Sentence
     from chez.home.home import Home
 
-__all__ = ("VERBS", "Verb", "find")
+__all__ = ("VERBS", "Verb", "at_work", "find")
 
 Verb = Callable[["Home", dict[str, Any], Ui], Awaitable[Any]]
 
@@ -315,6 +317,11 @@ def _installed() -> Iterator[Any]:
     for entry in entry_points(group="chez.verbs"):
         with suppress(ImportError):  # an extra that is not installed takes only its own verbs away
             yield entry.load()
+
+
+def at_work() -> "list[Callable[[Home], AbstractAsyncContextManager[object]]]":
+    """What installed packages let go on by itself while a home is served; loads them."""
+    return [module.at_work for module in _installed() if hasattr(module, "at_work")]
 
 
 def _sentences() -> "dict[str, Sentence]":

@@ -240,6 +240,25 @@ def show(ctx: click.Context, grant: str, language: Language) -> None:
 
 
 @job.command()
+@LANGUAGE
+@click.pass_context
+def pending(ctx: click.Context, language: Language) -> None:
+    """Runs that are due and wait for you, with what would leave. Nothing ran yet, and nothing left."""
+    found = call(ctx, "job-pending", {"language": language})
+    words = [line for one in found for line in _pending(one, language)]
+    _answer(ctx, found, words or [phrase(language, "pending.nothing")])
+
+
+def _pending(one: dict[str, Any], language: Language) -> list[str]:
+    id, windows = one["grant"][:SHORT], [f"{first} … {end}" for first, end in filter(None, one["windows"])]
+    said = {"name": one["name"], "provider": one["provider"], "grant": id, "turn": one["turn"]}
+    lines = [phrase(language, "pending.turn", **said)]
+    lines += [f"  {line}" for line in windows]
+    lines += [f"  {line}" for line in (_preview(one["preview"], language) if one["preview"] else [])]
+    return [*lines, f"  {phrase(language, 'pending.run', grant=id)}"]
+
+
+@job.command()
 @click.argument("grant")
 @LANGUAGE
 @click.pass_context

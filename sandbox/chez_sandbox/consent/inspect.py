@@ -15,7 +15,8 @@ from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.bits import bits_words
 from chez_sandbox.consent.catalogue import Language, phrase
 from chez_sandbox.consent.leaves import leaves_words, noise_facts, noise_words
-from chez_sandbox.manifest import Read, Window
+from chez_sandbox.consent.schedule import awaited, is_repeated
+from chez_sandbox.manifest import Manifest, Read, Window
 from chez_sandbox.release.release import message_size
 
 __all__ = ("describe", "fingerprint", "headed", "plain_words")
@@ -64,8 +65,8 @@ def describe(bundle: Bundle, language: Language = "en") -> dict[str, Any]:
         },
         "budget": {"runs": manifest.budget.runs, "bits": manifest.budget.bits, "epsilon": manifest.budget.epsilon},
         "schedule": manifest.schedule,
-        "when": phrase(language, f"when.{manifest.schedule}"),
-        "starts_by_itself": False,
+        "when": _when(manifest, language),
+        "starts_by_itself": is_repeated(manifest.schedule),
         "retention_days": manifest.retention_days,
         "review": manifest.review,
         "kind": bundle.kind,
@@ -126,7 +127,7 @@ def plain_words(shown: dict[str, Any], language: Language = "en") -> list[str]:
         line("", say("message", bytes=leaves["message_bytes"])),
         *(line("", text) for text in noise_words(leaves["noise"], language)),
         line("head.when", shown["when"]),
-        *([line("", say("not-alone"))] if _asks(shown) else []),
+        *([line("", say("by-itself")), line("", say("waits"))] if shown["starts_by_itself"] else []),
         line("head.much", say("budget", runs=budget["runs"], bits=f"{budget['bits']:g}")),
         *([line("", say("noise.budget", epsilon=f"{budget['epsilon']:g}"))] if leaves["noise"] else []),
         line("head.kept", say("kept", days=shown["retention_days"])),
@@ -147,9 +148,11 @@ def _scope_words(read: Mapping[str, Any], language: Language) -> list[str]:
     ]
 
 
-def _asks(shown: dict[str, Any]) -> bool:
-    """Whether the job asks to be started by a schedule."""
-    return shown["schedule"] not in ("manual", "once")
+def _when(manifest: Manifest, language: Language) -> str:
+    """The schedule in words, with what becomes of what was missed."""
+    names = ", ".join(awaited(manifest))
+    said = phrase(language, f"when.{manifest.schedule}", names=names)
+    return said + phrase(language, "when.all") if manifest.catch_up == "all" else said
 
 
 def _wrapped(head: str, text: str) -> list[str]:

@@ -20,7 +20,8 @@ from chez.agent.verbs import Verb
 from chez.errors import ChezError, NotAllowed
 from chez_sandbox.bundle import Bundle, open_bundle
 from chez_sandbox.consent.allowance import say_holding
-from chez_sandbox.consent.catalogue import Language, again, phrase, refused, say_again
+from chez_sandbox.consent.at_work import runtime_of, scheduler
+from chez_sandbox.consent.catalogue import Language, phrase, refused, say_again
 from chez_sandbox.consent.delivery import Delivery, deliver
 from chez_sandbox.consent.departures import departures
 from chez_sandbox.consent.diary import SENTENCES
@@ -33,8 +34,11 @@ from chez_sandbox.consent.narrowing import Narrowing, narrowed_words, read_narro
 from chez_sandbox.consent.overview import all_grants, listed, told_in_all
 from chez_sandbox.consent.params import OfBundle, OfGrant, OfId, OfNarrowed, OfRun, Params, read_params
 from chez_sandbox.consent.pausing import pause_grant, resume_grant
+from chez_sandbox.consent.pending import VERBS as OF_PENDING
+from chez_sandbox.consent.pending import previewed
 from chez_sandbox.consent.refusals import refuse_job
 from chez_sandbox.consent.run import Departure, GrantedRun, authorise, settle_all, withdraw, withdraw_revoked
+from chez_sandbox.consent.scheduler import turn_to_run
 from chez_sandbox.consent.scope import granted_tables
 from chez_sandbox.consent.sender import sender
 from chez_sandbox.consent.sharing import VERBS as OF_ALLOWANCE
@@ -52,7 +56,6 @@ from chez_sandbox.job_errors import GrantEnded
 from chez_sandbox.offers.following import beside_catalogues, catalogues, updates
 from chez_sandbox.offers.verbs import VERBS as OF_CATALOGUES
 from chez_sandbox.offers.verbs import update_words
-from chez_sandbox.release.release import message_size
 from chez_sandbox.runtime.host import Runtime, doctor
 
 if TYPE_CHECKING:
@@ -60,7 +63,7 @@ if TYPE_CHECKING:
 
     from chez.home.home import Home
 
-__all__ = ("SENTENCES", "VERBS")
+__all__ = ("SENTENCES", "VERBS", "at_work")
 
 P = TypeVar("P", bound=msgspec.Struct)
 YES: Final = frozenset({"y", "yes", "o", "oui"})
@@ -72,7 +75,7 @@ async def _runtime(home: "Home", ui: Ui, language: Language) -> "AsyncIterator[R
     cache = home.path / "jobs" / "compiled"
     if not any(cache.glob("*.code")):
         await ui.say(phrase(language, "say.preparing"))
-    yield await home.shared("sandbox", lambda: Runtime(cache, home.derive_key("compiled code"), spares=1))
+    yield await runtime_of(home)
 
 
 async def job_inspect(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -101,24 +104,8 @@ async def _tried(
     label = phrase(language, "say.dry-run")
     async with _runtime(home, ui, language) as runtime, _progress(ui, label) as progress:
         execution = await execute(runtime, bundle, tables, bundle.hash, today.isoformat(), progress)
-    shown = {**_previewed(bundle, execution, language), "made_up": True}
+    shown = {**previewed(bundle, execution, language), "made_up": True}
     return {**shown, "rows": {table.name: len(table.rows) for table in tables}}
-
-
-def _previewed(bundle: Bundle, execution: Execution, language: Language) -> dict[str, Any]:
-    admitted = execution.admitted
-    return {
-        "outcome": "none" if admitted is None else "result",
-        "result": None if admitted is None else admitted.encoded.decode(),
-        "problem": again(execution.problem, language),
-        "noised": [one.key for one in bundle.manifest.measurements],
-        "made_up": False,
-        "bits": round(bundle.manifest.schema.bits, 2),
-        "message_bytes": message_size(bundle.manifest.schema),
-        "fuel": execution.run.fuel,
-        "log": execution.run.log,
-        "walls": list(execution.run.walls),
-    }
 
 
 async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -178,11 +165,13 @@ def _chosen(bundle: Bundle, asked: OfGrant, narrowing: Narrowing, seed: bytes) -
 
 async def job_run(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Run a granted job, show what would leave, ask, and let it leave (or "none")."""
-    asked, today = read_params(params, OfRun), date.today()
-    if not asked.answers and (await load_grant(home, asked.grant)).grant.review == "show-me-first":
+    asked = read_params(params, OfRun)
+    granted = await load_grant(home, asked.grant)
+    if not asked.answers and granted.grant.review == "show-me-first":
         raise refused(NotAllowed, "unseen")
+    turn = await turn_to_run(home, granted, datetime.now())
     try:
-        async with _runtime(home, ui, asked.language) as runtime, authorise(home, asked.grant, today) as run:
+        async with _runtime(home, ui, asked.language) as runtime, authorise(home, asked.grant, turn) as run:
             answer = await run.answered()
             departure = answer or await _run(run, runtime, ui, asked.language)
     finally:
@@ -197,7 +186,7 @@ async def _run(run: GrantedRun, runtime: Runtime, ui: Ui, language: Language) ->
         execution = await unless_revoked(run.home, run.granted.grant.id, lambda: run.execute(runtime, progress))
     if execution is None:
         raise refused(GrantEnded, "revoked-meanwhile")
-    await ui.show({"preview": _previewed(run.granted.bundle, execution, language)})
+    await ui.show({"preview": previewed(run.granted.bundle, execution, language)})
     return await _review(run, execution, ui, language)
 
 
@@ -252,6 +241,15 @@ async def _send_due(home: "Home") -> Delivery:
     if told.sent:  # an entry at the relay tells it no more than the message just did
         await say_holding(home)
     return told
+
+
+@asynccontextmanager
+async def at_work(home: "Home") -> "AsyncIterator[None]":
+    """What goes on by itself for jobs while a home is served: messages leave at their times, and due jobs run."""
+    with contextlib.suppress(ChezError):  # a full disk, say: nothing is lost, it is all in the journal
+        await _deliver(home)
+    async with scheduler(home, lambda: runtime_of(home), lambda: _deliver(home)):
+        yield
 
 
 async def job_grants(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -367,6 +365,7 @@ def _spoken(verb: Verb) -> Verb:
 _VERBS: Final[Mapping[str, Verb]] = {
     **OF_ALLOWANCE,
     **OF_CATALOGUES,
+    **OF_PENDING,
     "job-doctor": job_doctor,
     "job-dry-run": job_dry_run,
     "job-export-consents": job_export_consents,

@@ -21,6 +21,7 @@ __all__ = ("REPEATED", "parameter_problems", "result_problems", "rule_problems")
 REPEATED: Final[Mapping[str, tuple[str, ...]]] = {
     "daily": ("day",),
     "weekly": ("day", "week"),
+    "monthly": ("day", "week", "month"),
     "on-new-data": ("day", "week", "month"),
 }
 """The schedules by which a job runs more than once, and the grids whose windows move on between two runs."""
@@ -129,7 +130,10 @@ def _schedule(manifest: "Manifest") -> Iterator[Problem]:
     runs, schedule = manifest.budget.runs, manifest.schedule
     if schedule == "once" and runs != 1:
         yield _at(("budget", "runs"), 'must be 1 when the schedule is "once"')
+    yield from _new_data(manifest)
     if (grids := REPEATED.get(schedule)) is None:
+        if manifest.catch_up != "last":
+            yield _at(("catch_up",), f"is for jobs that run more than once, and the schedule is {schedule!r}")
         return
     if runs < 2:
         yield _at(("budget", "runs"), f"is 1, but the schedule is {schedule!r}", 'ask for more runs, or run it "once"')
@@ -137,3 +141,18 @@ def _schedule(manifest: "Manifest") -> Iterator[Problem]:
         hint = f"a window whose grid is {' or '.join(grids)}"
         problem = f"is {schedule!r}, but no window moves on so often: each run would read the same"
         yield _at(("schedule",), problem, hint)
+
+
+def _new_data(manifest: "Manifest") -> Iterator[Problem]:
+    """A job that waits for new data has windows by which a device sees that there is some."""
+    latest = {one.collection for one in manifest.reads if one.window is not None and one.window.until == "latest"}
+    if manifest.schedule != "on-new-data":
+        if manifest.new_data:
+            yield _at(("new_data",), 'is for the schedule "on-new-data" alone')
+        return
+    hint = 'a window with until = "latest"'
+    for number, name in enumerate(manifest.new_data):
+        if name not in latest:
+            yield _at(("new_data", number), f"names {name!r}, which is not read by a window that new rows move", hint)
+    if not latest:
+        yield _at(("schedule",), 'is "on-new-data", but no window ends with the newest row', hint)

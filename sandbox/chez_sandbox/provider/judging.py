@@ -51,7 +51,7 @@ class Overlap:
     words: str
 
 
-_STEPS: Final[Mapping[tuple[str, str], int]] = {("weekly", "day"): 7}
+_STEPS: Final[Mapping[tuple[str, str], int]] = {("weekly", "day"): 7, ("monthly", "day"): 28, ("monthly", "week"): 4}
 """Steps of the grid by which a schedule moves a window; one for any other: also a person may start runs so often."""
 
 

@@ -41,6 +41,12 @@ ANSWERS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "way.held": ("Not left yet: {count}; the next one leaves {time}. Till then: chez job withdraw {grant}",
                  "Pas encore partis : {count} ; le prochain part {time}. D'ici là : chez job withdraw {grant}"),
     "way.nothing": ("Nothing waits to be sent.", "Rien n'attend d'être envoyé."),
+    # waiting
+    "pending.nothing": ("No run waits for you.", "Aucune exécution ne vous attend."),
+    "pending.turn": ("{name}, for {provider} (grant {grant}): due since {turn}, about",
+                     "{name}, pour {provider} (autorisation {grant}) : à lancer depuis le {turn}, sur"),
+    "pending.run": ("See it, and let it leave or not: chez job run {grant}",
+                    "La voir, et la laisser partir ou non : chez job run {grant}"),
     # stopping
     "answer.withdrawn": ("Withdrawn: the result of run {runs} stays here; its bits stay spent.",
                          "Retiré : le résultat de l'exécution {runs} reste ici ; ses bits restent dépensés."),

@@ -1,0 +1,112 @@
+"""What goes on by itself for jobs while a home is open: messages leave at their times, and due jobs run.
+
+The owner of a home enters `at_work` when it serves one (the hook of `chez.agent.verbs`); an app that embeds the SDK
+may do the same. Jobs begin only while the home is in step with its relay, so that a grant that was revoked on
+another device is known to be; a home that has no relay has no other device that could say so.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from chez.errors import ChezError
+from chez_sandbox.consent.grants import COLLECTION
+from chez_sandbox.consent.scheduler import Look, Pending, look
+from chez_sandbox.runtime.host import Runtime
+
+if TYPE_CHECKING:
+    from chez.home.home import Home
+
+__all__ = ("MOST", "OUT_OF_STEP", "Scheduler", "previews_of", "runtime_of", "scheduler", "wait")
+
+MOST: Final = 600.0
+"""Seconds between two looks, at most: clocks are set, machines sleep, and new data comes."""
+
+OUT_OF_STEP: Final = 15.0
+"""Seconds until it is looked again whether the home is in step."""
+
+
+async def runtime_of(home: "Home") -> Runtime:
+    """The home's one sandbox: made for its first job, ended when the home closes."""
+    cache = home.path / "jobs" / "compiled"
+    return await home.shared("sandbox", lambda: Runtime(cache, home.derive_key("compiled code"), spares=1))
+
+
+def wait(last: Look | None, now: datetime) -> float:
+    """Seconds until the next look; `last` is None when the home was not in step."""
+    if last is None:
+        return OUT_OF_STEP
+    return MOST if last.next is None else min(MOST, max(0.0, (last.next - now).total_seconds()))
+
+
+async def previews_of(home: "Home") -> dict[str, Pending]:
+    """The previews of turns that wait for the person, by grant; empty where no scheduler is at work."""
+    return await home.shared("previews", _previews)
+
+
+@asynccontextmanager
+async def _previews() -> AsyncIterator[dict[str, Pending]]:
+    yield {}
+
+
+class Scheduler:
+    """The looks of one home."""
+
+    def __init__(self, home: "Home", runtime: Callable[[], Awaitable[Runtime]], sent: Callable[[], Awaitable[object]],
+                 now: Callable[[], datetime]) -> None:  # fmt: skip
+        self._home, self._runtime, self._sent, self._now = home, runtime, sent, now
+        self._grants = asyncio.Event()
+
+    async def look(self) -> Look | None:
+        """Run what is due, and have it sent at its time; None when the home is not in step. Raises nothing of ours."""
+        if not await _in_step(self._home):
+            return None
+        ready = await previews_of(self._home)
+        try:
+            found = await look(self._home, self._runtime, self._now(), list(ready.values()))
+            if found.departed:
+                await self._sent()
+        except ChezError:  # a full disk, say: what is due is due at the next look
+            return Look()
+        ready.clear()
+        ready.update({one.granted.grant.id: one for one in found.pending})
+        return found
+
+    async def go_on(self) -> None:
+        """Look, whenever it is time or a grant changed, until cancelled."""
+        watching = asyncio.create_task(self._watch())
+        try:
+            while True:
+                self._grants.clear()
+                seconds = wait(await self.look(), self._now())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._grants.wait(), seconds)
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+
+    async def _watch(self) -> None:
+        async for _ in self._home.collection(COLLECTION).changes():
+            self._grants.set()
+
+
+@asynccontextmanager
+async def scheduler(home: "Home", runtime: Callable[[], Awaitable[Runtime]], sent: Callable[[], Awaitable[object]],
+                    now: Callable[[], datetime] = datetime.now) -> AsyncIterator[Scheduler]:  # fmt: skip
+    """Run what is due while the block lasts. `sent` is called to have messages leave at their times."""
+    made = Scheduler(home, runtime, sent, now)
+    task = asyncio.create_task(made.go_on())
+    try:
+        yield made
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _in_step(home: "Home") -> bool:
+    return home.relay is None or (await home.status()).link == "synced"

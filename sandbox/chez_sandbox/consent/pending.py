@@ -1,0 +1,64 @@
+"""What waits for the person before it runs, and how a result is shown before it leaves."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from chez.agent.ui import Ui
+from chez.agent.verbs import Verb
+from chez_sandbox.bundle import Bundle
+from chez_sandbox.consent.at_work import previews_of
+from chez_sandbox.consent.catalogue import Language, again
+from chez_sandbox.consent.execution import Execution
+from chez_sandbox.consent.params import Params, read_params
+from chez_sandbox.consent.scheduler import waiting_turns
+from chez_sandbox.release.release import message_size
+
+if TYPE_CHECKING:
+    from chez.home.home import Home
+
+__all__ = ("VERBS", "job_pending", "previewed")
+
+
+def previewed(bundle: Bundle, execution: Execution, language: Language) -> dict[str, Any]:
+    """What would leave of an execution, and what stays here of it, JSON-able."""
+    admitted = execution.admitted
+    return {
+        "outcome": "none" if admitted is None else "result",
+        "result": None if admitted is None else admitted.encoded.decode(),
+        "problem": again(execution.problem, language),
+        "noised": [one.key for one in bundle.manifest.measurements],
+        "made_up": False,
+        "bits": round(bundle.manifest.schema.bits, 2),
+        "message_bytes": message_size(bundle.manifest.schema),
+        "fuel": execution.run.fuel,
+        "log": execution.run.log,
+        "walls": list(execution.run.walls),
+    }
+
+
+async def job_pending(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """The turns that wait for the person, each with what would leave, where that is computed already."""
+    language = read_params(params, Params).language
+    ready, rows = await previews_of(home), []
+    for granted, turn, windows in await waiting_turns(home, datetime.now()):
+        grant, manifest = granted.grant, granted.bundle.manifest
+        known = ready.get(grant.id)
+        fresh = known is not None and (known.turn, known.windows) == (turn, windows)
+        shown = previewed(granted.bundle, known.execution, language) if known is not None and fresh else None
+        rows.append(
+            {
+                "grant": grant.id,
+                "job": grant.job,
+                "name": manifest.name,
+                "provider": manifest.provider.name,
+                "turn": turn.isoformat(),
+                "windows": windows,
+                "preview": None if shown is None else {**shown, "made_up": True},
+            }
+        )
+    return rows
+
+
+VERBS: Final[Mapping[str, Verb]] = {"job-pending": job_pending}
+"""Among the verbs of `chez_sandbox.consent.verbs`."""

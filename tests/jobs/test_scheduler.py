@@ -1,0 +1,203 @@
+"""A device runs by itself what it was let run, each period once, and has ready what its person must see first."""
+
+import asyncio
+from datetime import date, datetime
+from typing import Any
+
+import pytest
+
+import chez
+from chez.agent import running
+from chez.home.reports import HomeStatus
+from chez_sandbox.bundle import Bundle, build_bundle
+from chez_sandbox.consent import at_work, verbs
+from chez_sandbox.consent.grants import Granted, revoke_grant
+from chez_sandbox.consent.pausing import pause_grant
+from chez_sandbox.consent.pending import job_pending
+from chez_sandbox.consent.scheduler import Look, look
+from chez_sandbox.runtime.host import Runtime
+from tests.jobs.samples import MEAN, READS, SIGNING, manifest_text
+from tests.jobs.test_atomic import INSTANT
+from tests.jobs.test_flow import Person
+from tests.jobs.test_grants import NOW, bundle, grant, tamper
+
+EVENING = datetime(2026, 11, 24, 18)
+"""Of the day of the sample grants; whatever their jitter is."""
+
+DAY = READS.replace("last = 365", "last = 1")
+ON_DATE = DAY.replace('"latest"', '"run-date"')
+
+
+def scheduled(schedule: str, *, catch_up: str = "last", reads: str = DAY, version: int = 1) -> Bundle:
+    """The sample job, with a schedule, over the last day."""
+    text = manifest_text(reads=reads, version=version).decode()
+    more = f'schedule = "{schedule}"\ncatch_up = "{catch_up}"\nretention_days'
+    return build_bundle(text.replace("retention_days", more, 1).encode(), MEAN, "python", SIGNING)
+
+
+async def instant() -> Runtime:
+    """A runtime that runs nothing."""
+    made: Runtime = INSTANT
+    return made
+
+
+async def looked(home: chez.Home, now: datetime = EVENING, known: Any = ()) -> Look:
+    """One look of the device at a time."""
+    return await look(home, instant, now, known)
+
+
+async def runs(home: chez.Home) -> list[tuple[str, Any]]:
+    """The day and the window of every run, in order."""
+    return [(one.body["date"], one.body["windows"][0]) for one in await home.journal.receipts("run")]
+
+
+async def row(home: chez.Home, day: int, watts: int = 100) -> None:
+    """One more reading, at noon of a day of November."""
+    await home.collection("readings").put(
+        {"flow": "consumption", "local": f"2026-11-{day:02d}T12:00", "seconds": 1800, "watts": watts}
+    )
+
+
+async def allow(home: chez.Home, job: Bundle, number: int = 1, **options: Any) -> Granted:
+    """Grant a job whose results may leave unseen."""
+    return await grant(home, job, number, **({"review": "within-the-grant"} | options))
+
+
+@pytest.mark.parametrize(
+    ("catch_up", "days"), [("last", ["24", "28"]), ("all", ["24", "25", "26", "27", "28"])], ids=["last", "all"]
+)
+async def test_missed_turns_are_caught_up_with_as_the_manifest_says(
+    home: chez.Home, catch_up: str, days: list[str]
+) -> None:
+    """After days in which nothing ran, the last period is run or each in its order; none twice, and one debit each."""
+    given = await allow(home, scheduled("daily", catch_up=catch_up, reads=ON_DATE))
+    assert [one.sequence for one in (await looked(home)).departed] == [1]
+    for _ in range(2):
+        found = await looked(home, datetime(2026, 11, 28, 18))
+    assert found.departed == [] and found.problems == {} and found.next is not None
+    assert [day for day, _ in await runs(home)] == [f"2026-11-{day}" for day in days]
+    assert [window for _, window in await runs(home)] == [
+        [f"2026-11-{int(day) - 1:02d}", f"2026-11-{day}"] for day in days
+    ]
+    bits = given.bundle.manifest.schema.bits * len(days)
+    assert await home.journal.spent(f"grant:{given.grant.id}") == pytest.approx(bits)
+    assert len(await home.journal.receipts("release")) == len(days)
+
+
+@pytest.mark.parametrize(("catch_up", "read"), [("last", [21, 23]), ("all", [21, 22, 23])], ids=["last", "all"])
+async def test_a_job_waits_for_new_data_and_late_rows_change_nothing(
+    home: chez.Home, catch_up: str, read: list[int]
+) -> None:
+    """It runs over each step that the data completes, once; what comes late for one that was told changes nothing."""
+    await allow(home, scheduled("on-new-data", catch_up=catch_up))
+    await looked(home)
+    await looked(home, datetime(2026, 11, 25, 18))
+    assert await runs(home) == [("2026-11-24", ["2026-11-21", "2026-11-22"])]
+    for day in (22, 23):
+        await row(home, day)
+    await row(home, 21, 9999)
+    for now in (26, 26, 27):
+        await looked(home, datetime(2026, 11, now, 18))
+        await row(home, 23, 9999)
+    assert [window for _, window in await runs(home)] == [[f"2026-11-{day}", f"2026-11-{day + 1}"] for day in read]
+    assert len(await home.journal.receipts("release")) == len(read)
+
+
+async def test_what_the_person_must_see_first_waits_and_nothing_of_it_is_spent(home: chez.Home) -> None:
+    """Its result is ready and stays, the same over looks; it leaves when the person says so, as the run of its turn."""
+    given = await grant(home, scheduled("daily", reads=ON_DATE))
+    (waiting,) = (await looked(home)).pending
+    assert waiting.turn == date(2026, 11, 24) and waiting.execution.admitted is not None
+    assert (await looked(home, known=[waiting])).pending[0] is waiting
+    (later,) = (await looked(home, datetime(2026, 11, 25, 18), [waiting])).pending
+    assert later.turn == date(2026, 11, 25)
+    assert await runs(home) == [] and await home.journal.spent(f"grant:{given.grant.id}") == 0
+    assert await home.journal.receipts("release") == await home.journal.receipts("refusal") == []
+
+
+async def test_a_person_finds_what_waits_and_lets_it_leave(home: chez.Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`chez job pending` tells the turn and what would leave; running the grant answers it, and nothing waits then."""
+    monkeypatch.setattr(verbs, "runtime_of", lambda home: instant())
+    given = await grant(home, scheduled("daily", reads=ON_DATE), now=datetime.now().astimezone().isoformat(),
+                        until=date(9999, 1, 1))  # fmt: skip
+    (one,) = await job_pending(home, {}, Person(""))
+    assert (one["grant"], one["turn"], one["preview"]) == (given.grant.id, date.today().isoformat(), None)
+    ready = await at_work.previews_of(home)
+    ready.update({one.granted.grant.id: one for one in (await looked(home, datetime.now())).pending})
+    (one,) = await job_pending(home, {}, Person(""))
+    assert one["preview"]["result"] == '{"watts":150}'
+    done = await verbs.job_run(home, {"grant": given.grant.id}, Person("y"))
+    assert done["result"] == '{"watts":150}'
+    assert await job_pending(home, {}, Person("")) == []
+    assert [day for day, _ in await runs(home)] == [one["turn"]]
+
+
+async def test_nothing_runs_that_may_not(home: chez.Home) -> None:
+    """A grant that is paused, revoked, over, used up, damaged, or the person's to start runs nothing."""
+    job = scheduled("daily", reads=ON_DATE)
+    await pause_grant(home, (await allow(home, job, 1)).grant.id, pause=bytes(16), now=NOW)
+    await revoke_grant(home, (await allow(home, job, 2)).grant.id)
+    await allow(home, job, 3, until=date(2026, 11, 23))
+    await tamper(home, (await allow(home, job, 4)).grant.id, signature=b"")
+    await allow(home, bundle(version=2, reads=ON_DATE), 5)
+    assert (await looked(home)).departed == [] and await runs(home) == []
+    await allow(home, scheduled("daily", reads=ON_DATE, version=3), 6, runs=1)
+    assert len((await looked(home)).departed) == 1
+    assert (await looked(home, datetime(2026, 11, 29, 18))).departed == [] and len(await runs(home)) == 1
+
+
+async def test_one_grant_that_can_not_run_holds_up_no_other(home: chez.Home) -> None:
+    """What keeps one from running is told beside its id, and it is tried again; the others run."""
+    zoned = ON_DATE.replace("last = 1,", 'last = 1, zone = "Nowhere/Atall",')
+    broken = await allow(home, scheduled("daily", reads=zoned), 1)
+    fine = await allow(home, scheduled("daily", reads=ON_DATE, version=2), 2)
+    found = await looked(home)
+    assert list(found.problems) == [broken.grant.id] and [one.grant for one in found.departed] == [fine.grant.id]
+
+
+async def test_a_turn_whose_run_is_cut_off_is_not_run_again(home: chez.Home) -> None:
+    """A device that goes down while the code runs tells "none" of this period: the next look begins no run over it."""
+
+    class Dying:
+        async def runtime_hash(self) -> str:
+            return "00" * 32
+
+        async def run_python(self, *_: Any, **__: Any) -> None:
+            raise asyncio.CancelledError
+
+    async def dying() -> Any:
+        return Dying()
+
+    await allow(home, scheduled("daily", reads=ON_DATE))
+    with pytest.raises(asyncio.CancelledError):
+        await look(home, dying, EVENING)
+    assert (await looked(home)).departed == []
+    (left,) = await home.journal.receipts("refusal")
+    assert left.body["reason"] == "interrupted" and len(await runs(home)) == 1
+
+
+async def test_the_owner_of_a_home_lets_due_jobs_run(home: chez.Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a home is served a job that is granted begins by itself, and its message is sent; not out of step."""
+    ran, put = asyncio.Event(), asyncio.Event()
+    status = HomeStatus(0, 0, 0, "ws://127.0.0.1:9", 0, "connecting", ())
+
+    async def sent(*_: Any) -> None:
+        put.set()
+
+    async def stands() -> HomeStatus:
+        ran.set()
+        return status
+
+    monkeypatch.setattr("chez.inboxes.put", sent)
+    monkeypatch.setattr(running, "WORK_AFTER", 0.0)
+    monkeypatch.setattr(verbs, "runtime_of", lambda home: instant())
+    monkeypatch.setattr(at_work, "OUT_OF_STEP", 0.0)
+    await home.set_relay("ws://127.0.0.1:9")
+    monkeypatch.setattr(home, "status", stands)
+    await allow(home, scheduled("daily", reads=ON_DATE), now="2020-01-01T12:00:00+00:00", until=date(9999, 1, 1))
+    async with running._at_work(home):
+        await asyncio.wait_for(ran.wait(), 60)
+        assert await runs(home) == []
+        status = HomeStatus(0, 0, 0, "ws://127.0.0.1:9", 0, "synced", ())
+        await asyncio.wait_for(put.wait(), 60)
+    assert len(await runs(home)) == 1
