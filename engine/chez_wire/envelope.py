@@ -20,7 +20,8 @@ from typing import Final
 from chez_wire.errors import EnvelopeError
 from chez_wire.limits import ID_BYTES, MAX_ENVELOPE
 
-__all__ = ("GENESIS_HEAD", "HEADER_BYTES", "NONCE_BYTES", "TAG_BYTES", "VERSION", "Header", "entry_id", "fold_head")
+__all__ = ("GENESIS_HEAD", "HEADER_BYTES", "NONCE_BYTES", "TAG_BYTES", "VERSION", "Header", "entry_id", "fold_head",
+           "handle_in")
 
 MAGIC: Final = b"CZE"
 VERSION: Final = 1
@@ -52,14 +53,22 @@ class Header:
         Raises `EnvelopeError` when the bytes are too short, too long, or of another
         format or version.
         """
-        if not HEADER_BYTES + TAG_BYTES <= len(envelope) <= MAX_ENVELOPE:
-            raise EnvelopeError(f"a sealed entry has {HEADER_BYTES + TAG_BYTES} to {MAX_ENVELOPE} bytes, "
-                                f"this one {len(envelope)}")
-        if envelope[:3] != magic:
-            raise EnvelopeError("these bytes are not what they are sent as")
-        if envelope[3] != VERSION:
-            raise EnvelopeError(f"entry format {envelope[3]} is not known here (known: {VERSION})")
-        return cls(envelope[4:36], envelope[36:68], envelope[68:100], envelope[100:HEADER_BYTES])
+        return cls(handle_in(envelope, magic), envelope[36:68], envelope[68:100], envelope[100:HEADER_BYTES])
+
+
+def handle_in(envelope: bytes, magic: bytes = MAGIC) -> bytes:
+    """The handle of the space that a sealed entry is for, without the rest of its header: a relay needs no more.
+
+    Raises `EnvelopeError` as `Header.decode` does.
+    """
+    if not HEADER_BYTES + TAG_BYTES <= len(envelope) <= MAX_ENVELOPE:
+        raise EnvelopeError(f"a sealed entry has {HEADER_BYTES + TAG_BYTES} to {MAX_ENVELOPE} bytes, "
+                            f"this one {len(envelope)}")
+    if envelope[:3] != magic:
+        raise EnvelopeError("these bytes are not what they are sent as")
+    if envelope[3] != VERSION:
+        raise EnvelopeError(f"entry format {envelope[3]} is not known here (known: {VERSION})")
+    return envelope[4:36]
 
 
 def entry_id(envelope: bytes) -> bytes:

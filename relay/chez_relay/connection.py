@@ -7,6 +7,7 @@ while they wait, since only the session's cursors remember them.
 """
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final, Protocol
@@ -14,7 +15,7 @@ from typing import Final, Protocol
 from websockets.exceptions import ConnectionClosed
 
 from chez_relay.committer import Committer, cost
-from chez_relay.door import GuestConnection
+from chez_relay.door import TURN, GuestConnection
 from chez_relay.effects import Ask, Close, Effect, Follow, PassOn, Send
 from chez_relay.ephemeral import Passing
 from chez_relay.session import RelaySession, State
@@ -30,12 +31,11 @@ WINDOW: Final = 2 * MAX_FRAME
 """Load above which a connection waits: one page under way and one being prepared."""
 
 
-TURN: Final = 64
-"""Frames of one client handled before others get their turn: tiny ones come by the thousand in one read."""
-
-
 BATCH_BYTES: Final = 16 * 1024
 """Bytes of frames that go to the socket together: many answers are one write, a page is one of its own."""
+
+
+_log = logging.getLogger("chez_relay")
 
 
 class Followers(Protocol):
@@ -52,7 +52,7 @@ class Connection:
     """Drives one `RelaySession` over one websocket until it closes (`run`)."""
 
     __slots__ = ("_closing", "_committer", "_deaf", "_followers", "_held", "_load", "_outbox", "_passing", "_room",
-                 "_sending", "_sent", "_sent_before", "_session", "_socket", "_writer", "followed")
+                 "_sending", "_sent", "_sent_before", "_session", "_socket", "_soon", "_writer", "followed")
 
     def __init__(
         self, socket: GuestConnection, session: RelaySession, committer: Committer, followers: Followers
@@ -69,6 +69,7 @@ class Connection:
         self.followed: set[bytes] = set()
         self._load = 0
         self._sending = False
+        self._soon = False
         self._sent = 0
         self._sent_before = -1
         self._closing: Close | None = None
@@ -89,8 +90,12 @@ class Connection:
             if handshake is not None:  # nothing asks for the headers any more
                 handshake.headers.clear()
         handled = 0
+        self._socket.take = self._take
         try:
             async for message in self._socket:
+                while self._full:
+                    self._room = loop.create_future()
+                    await self._room
                 self._socket.taken(len(message))
                 if self._deaf:
                     continue
@@ -99,16 +104,26 @@ class Connection:
                 handled += 1
                 if handled % TURN == 0:  # the library gives what is there without waiting once
                     await asyncio.sleep(0)
-                if self._full:
-                    self._room = loop.create_future()
-                    await self._room
         except ConnectionClosed:
             pass
         finally:
             late.cancel()
+            self._socket.take = None
             self._deaf = True
             self._held.clear()
             await self._end_writing()
+
+    def _take(self, message: bytes) -> bool:
+        """Handle a message as the socket finds it, if there is room for what it asks; whether that was done."""
+        if self._full:
+            return False
+        try:
+            if not self._deaf:
+                self._apply(self._session.receive(message))
+        except Exception as error:  # the event loop would print it with what it is about
+            _log.error("a connection failed on something unexpected (%s)", type(error).__name__)
+            self.abort()
+        return True
 
     def grew(self, handle: bytes, page: Page) -> None:
         """A space grew: the new entries go out at once if this connection keeps up."""
@@ -168,10 +183,11 @@ class Connection:
                 case Send(data):
                     self._hold(len(data))
                     self._outbox.append(data)
-                    if soon:
-                        asyncio.get_running_loop().call_soon(self._begin_writing)
-                    else:
+                    if not soon:
                         self._begin_writing()
+                    elif not self._soon:
+                        self._soon = True
+                        asyncio.get_running_loop().call_soon(self._answer_soon)
                 case Ask():
                     if effect.push and self._load > WINDOW:
                         self._held.append(effect)
@@ -215,6 +231,23 @@ class Connection:
             if not self._room.done():
                 self._room.set_result(None)
             self._room = None
+
+    def _answer_soon(self) -> None:
+        asyncio.get_running_loop().call_soon(self._answer)  # what was written to others meanwhile went first
+
+    def _answer(self) -> None:
+        """Give the answers of a group to the socket, all at once; a task is made where it has to be waited for."""
+        self._soon = False
+        if self._writer is not None or not (outbox := self._outbox):
+            return
+        size = sum(map(len, outbox))
+        if size > BATCH_BYTES or self._closing is not None or not self._socket.send_at_once(outbox):
+            self._begin_writing()
+            return
+        self._outbox = []
+        self._sent += len(outbox)
+        self._hold(-size)
+        self._update_room()
 
     def _begin_writing(self) -> None:
         if self._writer is None:

@@ -12,9 +12,10 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final
 
 from websockets.asyncio.server import ServerConnection
-from websockets.frames import DATA_OPCODES, Frame
+from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
+from websockets.protocol import State
 
 from chez_relay.addresses import Account, Addresses, forwarded
 from chez_relay.counts import Counts
@@ -33,6 +34,9 @@ MAX_UNSENT: Final = 4 * MAX_FRAME
 """Bytes that the socket has not taken. The relay itself waits from 32 KiB on; pongs don't, which answer
 whoever pings and never reads."""
 
+TURN: Final = 64
+"""Frames of one client handled before others get their turn: tiny ones come by the thousand in one read."""
+
 SPARE: Final = 32
 """Connections above the limit that get an answer (HTTP 429) instead of nothing."""
 
@@ -41,7 +45,8 @@ class GuestConnection(ServerConnection):
     """A websocket that its door watches; `held` is what it makes the relay hold, in bytes."""
 
     # Places for these alone: one more in the instance's dictionary would double that.
-    __slots__ = ("_arrived", "_fragments", "_handshake", "_load", "_queued", "account", "began", "held")
+    __slots__ = ("_arrived", "_fragments", "_handshake", "_load", "_queued", "_turn", "_waiting", "account", "began",
+                 "held", "take")
 
     door: "Door"
 
@@ -53,6 +58,11 @@ class GuestConnection(ServerConnection):
         """When the frame or message began that is not whole yet."""
         self._arrived = 0
         self._queued = 0
+        self._waiting = 0
+        self._turn = 0
+        self.take: Callable[[bytes], bool] | None = None
+        """Handles a message as it is found, and says so: what it does not take, and all behind that, waits for `recv`.
+        A message that is waited for costs a task its turn, and more than all that is done with it."""
         self._load = 0
         self._fragments = 0
         self._handshake: Handshake | None = None
@@ -80,6 +90,7 @@ class GuestConnection(ServerConnection):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
+        self._turn = TURN
         super().data_received(data)
         if self.transport.get_write_buffer_size() > MAX_UNSENT:
             self.leave("never reads")
@@ -88,10 +99,14 @@ class GuestConnection(ServerConnection):
     def process_event(self, event: Any) -> None:
         """The library found a request or a frame in them."""
         if isinstance(event, Frame) and event.opcode in DATA_OPCODES:
-            self._queued += len(event.data)
+            whole = event.fin and not self._fragments
             self._fragments = 0 if event.fin else self._fragments + 1
             if event.fin:  # what lies in the buffer now is of another message
                 self.began = None
+            if whole and self._taken_at_once(event):
+                return
+            self._queued += len(event.data)
+            self._waiting += event.fin
             if self._fragments > MAX_FRAGMENTS:
                 self.leave("fragments")
         super().process_event(event)
@@ -100,6 +115,23 @@ class GuestConnection(ServerConnection):
         """The socket is closed."""
         super().connection_lost(exc)
         self.door.left(self)
+
+    def _taken_at_once(self, frame: Frame) -> bool:
+        """Have a message handled now, if none is before it and its client has not had its turn."""
+        if self.take is None or self._waiting or not self._turn or frame.opcode is not Opcode.BINARY:
+            return False
+        self._turn -= 1
+        return self.take(bytes(frame.data))
+
+    def send_at_once(self, messages: Iterable[bytes]) -> bool:
+        """Send several messages, each a frame, if the socket has taken all before them; whether it was done."""
+        if self.protocol.state is not State.OPEN or self.transport.is_closing() or (
+                self.transport.get_write_buffer_size()):
+            return False
+        for message in messages:
+            self.protocol.send_binary(message)
+        self.send_data()
+        return True
 
     async def send_all(self, messages: Iterable[bytes]) -> None:
         """Send several messages, each a frame, by one write to the socket. Raises `ConnectionClosed` as `send` does."""
@@ -117,6 +149,7 @@ class GuestConnection(ServerConnection):
     def taken(self, size: int) -> None:
         """A message of this size was handled: it is no longer held here."""
         self._queued -= size
+        self._waiting -= 1
         self._weigh()
 
     def hold(self, change: int) -> None:

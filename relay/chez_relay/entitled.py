@@ -27,7 +27,7 @@ from chez_relay.storage import (
 )
 from chez_relay.subscriptions import Subscriptions
 from chez_relay.tickets import Tickets
-from chez_wire.envelope import Header, entry_id
+from chez_wire.envelope import entry_id, handle_in
 from chez_wire.errors import EnvelopeError
 from chez_wire.frames import (
     Ack,
@@ -77,10 +77,10 @@ class Entitled:
         if frame.role not in (Role.APPEND, Role.CONTROL) or under is None:
             return self._closed(frame.ref, frame.handle, "appending needs the role append or control, opened first")
         try:
-            header = Header.decode(frame.envelope)
+            handle = handle_in(frame.envelope)
         except EnvelopeError as error:
             return fail(frame.ref, Code.BAD_ENTRY, str(error))
-        if header.handle != frame.handle:
+        if handle != frame.handle:
             return fail(frame.ref, Code.BAD_ENTRY, "the entry is sealed for another space")
         entry = entry_id(frame.envelope)
         request = AddEntry(frame.handle, entry, frame.envelope, frame.role is Role.CONTROL, under)

@@ -11,6 +11,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chez.errors import RelayRefused, RelayUnreachable
 from chez.sync.connection import RelayConnection, connect
+from chez_relay.door import TURN
+from chez_relay.errors import Code
 from chez_relay.limits import Limits
 from chez_relay.server import RelayServer, serving
 from chez_relay.storage.memory import MemoryStorage
@@ -139,6 +141,20 @@ async def test_tiny_frames_by_the_thousand_keep_nobody_waiting() -> None:
                 await log_in(device)
         flooding.cancel()
         await asyncio.gather(flooding, return_exceptions=True)
+
+
+async def test_what_is_sent_in_one_go_is_answered_in_its_order() -> None:
+    """More frames than one turn takes, some in fragments, a text among the last: none overtakes another."""
+    async with relay() as server, dial(url(server), compression=None) as client:
+        whole = [frames.encode(frames.GetUsage(ref, SPACE.handle)) for ref in range(3 * TURN)]
+        sent = [frame(BINARY, data[:9], first=0) + frame(MORE, data[9:]) if ref % 50 == 49 else frame(BINARY, data)
+                for ref, data in enumerate(whole)]
+        client.transport.write(b"".join(sent))
+        answers = [frames.decode_relay(await client.recv(decode=False)) for _ in sent]
+        client.transport.write(b"".join([*sent[:5], frame(TEXT, b"text"), *sent]))
+        answers += [frames.decode_relay(await client.recv(decode=False)) for _ in range(6)]
+        refused = [(one.ref, one.code) for one in answers if isinstance(one, frames.Failed)]
+        assert refused == [*[(ref, Code.OUT_OF_ORDER) for ref in (*range(3 * TURN), *range(5))], (0, Code.MALFORMED)]
 
 
 async def test_a_compression_bomb_meets_no_decompression() -> None:

@@ -71,7 +71,7 @@ def test_a_group_is_as_its_entries_one_by_one(groups: list[list[s.AddEntry]], re
 
 @given(st.integers(0, 300))
 def test_a_run_is_cut_into_parts_that_one_statement_writes(count: int) -> None:
-    """All are there, in order, in parts of known sizes, the largest first and at most three alone."""
+    """All are there, in order, in parts of known sizes, the largest first and at most one alone."""
     run = [s.AddEntry(b"handle", number.to_bytes(32, "big"), b"", False, b"key") for number in range(count)]
     parts = list(together(run))
     assert [one for part in parts for one in part] == run

@@ -12,9 +12,9 @@ __all__ = ("TOGETHER", "together", "values")
 
 T = TypeVar("T")
 
-TOGETHER: Final = (64, 16, 4, 1)
-"""How many rows one statement may write: few kinds of statements, which SQLite prepares once. Not more: where one entry
-is there already, those beside it are written one by one."""
+TOGETHER: Final = (64, 32, 16, 8, 4, 2, 1)
+"""How many rows one statement may write: few kinds of statements, which SQLite prepares once, and few of them for any
+number of rows. Not more rows: where one entry is there already, those beside it are written one by one."""
 
 
 def together(rows: Sequence[T]) -> Iterator[Sequence[T]]:
