@@ -114,7 +114,8 @@ class Line(asyncio.Protocol):
 class Windowed(Line):
     """Sends frames, at most `window` of them unanswered; one answer comes for each.
 
-    Paced, it sends each when it is due, whatever is unanswered; `taken` has the seconds that each took from then.
+    Paced, it sends each when it is due, whatever is unanswered; `taken` has the seconds that each took from then, the
+    line's own lateness among them, and `late` those until it was sent.
     """
 
     frames: Sequence[bytes] = ()
@@ -126,6 +127,7 @@ class Windowed(Line):
         self.sent = self.answered = 0
         self.due: deque[float] = deque()
         self.taken: list[float] = []
+        self.late: list[float] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def send(self, count: int) -> None:
@@ -142,6 +144,7 @@ class Windowed(Line):
             if (early := due - time.perf_counter()) > 0:
                 await asyncio.sleep(early)
             self.due.append(due)
+            self.late.append(time.perf_counter() - due)
             self.send(1)
 
     def took(self, messages: list[bytes], now: float) -> None:

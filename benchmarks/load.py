@@ -1,7 +1,8 @@
 """Loads a relay, or a bare websocket server, from one process: `python -m benchmarks.load '{"do": …}'`.
 
     append   so many clients, each in a space of its own, append entries one a frame, a fixed window unanswered;
-             with `rate`, so many in all each second instead, and how long each took
+             with `rate`, so many in all each second instead, how long each took from when it was due, and how late
+             this process itself was to send it
     fanout   one client appends, all others follow the space
     idle     connections that have logged in to a space and follow it stand still until standard input ends
 
@@ -10,6 +11,7 @@ is asked back from the relay before it counts.
 """
 
 import asyncio
+import gc
 import hashlib
 import os
 import sys
@@ -125,6 +127,8 @@ async def append(load: Load) -> dict[str, object]:
         handle = logins[number].keys.handle if logins else bytes(32)
         line.frames, line.kind = appends(handle, load.each), APPENDED if logins else None
         line.begin()
+    gc.collect()
+    gc.disable()  # it makes no cycles worth the while, and looking for some stops all clients at once
     began = time.perf_counter()
     if load.rate:
         gap = load.clients / load.rate
@@ -138,7 +142,8 @@ async def append(load: Load) -> dict[str, object]:
         line.frames = ()
         held = await login.open(Role.READ, create=False)
         assert held == load.each, f"the relay holds {held} of {load.each}"
-    return {"seconds": seconds, "taken": [one for line in lines for one in line.taken]}
+    return {"seconds": seconds, "taken": [one for line in lines for one in line.taken],
+            "late": [one for line in lines for one in line.late]}
 
 
 async def fanout(load: Load) -> dict[str, object]:
