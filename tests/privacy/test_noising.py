@@ -16,11 +16,12 @@ from chez_sandbox.consent import noising
 from chez_sandbox.consent.accounts import Ceilings
 from chez_sandbox.consent.execution import execute
 from chez_sandbox.consent.grants import revoke_grant
+from chez_sandbox.consent.sharing import VERBS
 from chez_sandbox.errors import NoiseMissing
 from chez_sandbox.job_errors import BudgetSpent, GrantEnded
 from chez_sandbox.privacy import helper
 from chez_sandbox.privacy.drawing import Drawn
-from chez_sandbox.runtime.host import Table
+from chez_sandbox.runtime.host import Runtime, Table
 from tests.jobs.samples import SIGNING
 from tests.jobs.spending import spent
 from tests.jobs.test_grants import TODAY, grant
@@ -141,6 +142,15 @@ async def test_epsilon_adds_up_over_jobs_versions_and_providers(home: chez.Home,
     assert drawn == [1, 2, 3]
 
 
+async def test_what_noise_takes_can_be_asked_of_another_device(home: chez.Home) -> None:
+    """A device that lacks epsilon asks for what the windows of a grant take, beside the bits of its runs."""
+    given = await grant(home, noised(**COUNTED))
+    ui: Any = None
+    asked = (await VERBS["job-allowance-ask"](home, {"what": given.grant.id, "runs": 3}, ui))["asked"]
+    assert asked[f"epsilon:provider:{given.grant.provider}"] == asked["epsilon:collection:readings"] == 1.5
+    assert len(asked) == 4
+
+
 async def test_a_restored_device_draws_for_no_former_grant(home: chez.Home, tmp_path: Path, drawn: list[int]) -> None:
     """Of two devices that hold a grant, the one it names draws; a restored one holds nothing to pay with."""
     given = await grant(home, noised(**COUNTED))
@@ -192,6 +202,22 @@ async def test_an_example_before_the_grant_looks_at_no_row() -> None:
     assert made.admitted is not None
     value = result(made.admitted.encoded)
     assert abs(value["rows"] - 1000) <= 100 and abs(value["mean"] - 500) <= 200 and sum(value["rates"]) > 800
+
+
+MIXED = b"""
+def run(data, params):
+    rows = list(data.rows("readings"))
+    return {"ok": len(rows) == 96 and all(row["watts"] >= 100 for row in rows)}
+"""
+
+
+@pytest.mark.slow
+async def test_a_real_job_says_its_part_beside_what_is_noised(home: chez.Home, runtime: Runtime) -> None:
+    """In the real sandbox the job sees the rows and says its own value; the host's stands beside it."""
+    given = await grant(home, noised(MIXED, **COUNTED))
+    left = result((await run_once(home, given.grant.id, runtime)).result)
+    # An epsilon of 0.5 is off by more than 60 once in 10^13 times.
+    assert left["ok"] is True and abs(left["rows"] - 96) <= 60
 
 
 KILLED = """

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from chez.home.transaction import Transaction
     from chez_sandbox.runtime.host import Table
 
-__all__ = ("charge_epsilon", "kept_draws", "noise_under", "noised_windows")
+__all__ = ("charge_epsilon", "epsilon_charges", "kept_draws", "noise_under", "noised_windows")
 
 Windows = Mapping[str, Between]
 """Over which texts of its window's field each noised value is drawn."""
@@ -78,11 +78,13 @@ def charge_epsilon(
         "epsilon": _thousandths(owed) / 1000,
         "windows": {one.key: list(windows[one.key]) for one in owed},
     }
-    charge(home, transaction, _charges(grant, owed, ceilings), "epsilon", body)
+    charge(home, transaction, epsilon_charges(grant, owed, ceilings), "epsilon", body)
 
 
-def _charges(grant: Grant, owed: Sequence[Measurement], ceilings: Ceilings) -> list[Charge]:
+def epsilon_charges(grant: Grant, owed: Sequence[Measurement], ceilings: Ceilings) -> list[Charge]:
     """A grant and a provider are charged for all that is drawn, a collection for what is drawn of it."""
+    if not owed:
+        return []
     own, provider = EPSILON + grant_account(grant.id), EPSILON + provider_account(grant.provider)
     # A manifest's epsilons are whole thousandths, so that nothing is lost or gained by rounding; a person's are cut.
     limit = int(grant.epsilon * 1000 + 1e-6)

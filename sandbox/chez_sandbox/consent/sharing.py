@@ -14,6 +14,7 @@ from chez_sandbox.consent.allowance import ask_share, give_share, say_holding, t
 from chez_sandbox.consent.escrow import shown, thousandths, unit_of
 from chez_sandbox.consent.grants import Granted, list_grants, load_grant
 from chez_sandbox.consent.holdings import Holder, holders
+from chez_sandbox.consent.noising import epsilon_charges
 from chez_sandbox.consent.params import Params, read_params
 from chez_sandbox.consent.reclaiming import find_lost, reclaim_share
 
@@ -123,6 +124,7 @@ def _needed(granted: Granted, runs: int) -> dict[str, int]:
     manifest = granted.bundle.manifest
     charges = charges_of(granted.grant.id, manifest, amount=manifest.schema.bits, granted=granted.grant.bits,
                          ceilings=Ceilings())  # fmt: skip
+    charges += tuple(epsilon_charges(granted.grant, manifest.measurements, Ceilings()))
     return {one.account: one.amount * runs for one in charges if not one.own}
 
 

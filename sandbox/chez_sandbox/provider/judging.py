@@ -14,6 +14,7 @@ from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.accounts import Ceilings
 from chez_sandbox.consent.inspect import describe, plain_words
 from chez_sandbox.manifest import Manifest, Read
+from chez_sandbox.provider.noise import noise_facts, noise_lines, noise_warnings
 from chez_sandbox.provider.trial import Trial
 from chez_sandbox.release.release import message_size
 from chez_sandbox.release.types import ArrayType, NullableType, ObjectType, Type
@@ -81,6 +82,8 @@ def _overlap(manifest: Manifest, read: Read) -> Overlap:
 def findings(manifest: Manifest, trial: Trial | None) -> list[Finding]:
     """Everything there is to say, refusals first."""
     found = [*_result(manifest.schema.root, "result"), *_budget(manifest), *_differences(manifest)]
+    rows = None if trial is None else trial.rows
+    found += [Finding("warning", place, words) for place, words in noise_warnings(manifest, rows)]
     if trial is not None:
         found += _trial(manifest, trial)
     return sorted(found, key=lambda one: one.level)
@@ -147,9 +150,13 @@ def unread(manifest: Manifest, trial: Trial | None) -> dict[str, list[str]] | No
 
     Known of Python that came to its end: a component's rows are text to the host.
     """
-    if trial is None or trial.native is None or trial.native.value is None:
+    noised = {(one.collection, one.field) for one in manifest.measurements if one.field is not None}
+    if manifest.own_schema is None:
+        used = frozenset(noised)  # the code does not run
+    elif trial is None or trial.native is None or trial.native.value is None:
         return None
-    used = trial.native.used
+    else:
+        used = trial.native.used | noised
     left = {
         read.collection: [name for name in read.fields if (read.collection, name) not in used]
         for read in manifest.reads
@@ -178,6 +185,7 @@ def check_facts(bundle: Bundle, trial: Trial | None, signed: bool) -> dict[str, 
         "rows": None if trial is None else trial.rows,
         "result": None if trial is None or trial.sandbox.admitted is None else trial.sandbox.admitted.encoded.decode(),
         "unread": unread(manifest, trial),
+        "noise": noise_facts(manifest, None if trial is None else trial.rows),
         "differencing": [
             {"collection": one.collection, "risk": one.risk, "words": one.words} for one in overlaps(manifest)
         ],
@@ -206,6 +214,7 @@ def check_words(facts: Mapping[str, Any]) -> list[str]:
         share = facts["fuel"] / facts["fuel_limit"]
         lines.append(f"  fuel     {facts['fuel']:,} of {facts['fuel_limit']:,} on the sample data ({share:.1%})")
         lines.append(f"  result   {facts['result'] or 'none'}")
+    lines += noise_lines(facts["noise"])
     if facts["unread"] is None:
         lines.append("  unread   not known: only Python that comes to its end on sample data can be watched")
     else:
