@@ -22,9 +22,10 @@ BUNDLE = bundle()
 """A job of theirs whose result is `{"watts": 0 ... 10000}`."""
 
 
-def message(sequence: int, *, watts: int | None = 300, of: Bundle = BUNDLE, keys: ProviderKeys = KEYS) -> bytes:
+def message(
+    sequence: int, *, result: bytes | None = b'{"watts":300}', of: Bundle = BUNDLE, keys: ProviderKeys = KEYS
+) -> bytes:
     """The message of one run of one person; None for "none"."""
-    result = None if watts is None else b'{"watts":%d}' % watts
     address, pseudonym = Address(keys.sealing.public, keys.inbox), SigningKey.from_seed(bytes([7]) * 32)
     return build_message(
         of.manifest.schema, address, pseudonym, grant=bytes(16), sequence=sequence, run_date=date(2026, 11, 24),

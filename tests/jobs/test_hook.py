@@ -151,12 +151,14 @@ def test_kill_9_loses_nothing(provider: Path, listener: tuple[Listener, str]) ->
 
 @pytest.mark.slow
 def test_what_a_hook_refuses_is_offered_again(provider: Path, listener: tuple[Listener, str]) -> None:
-    """A hook that may not be is refused before anything is taken; one that is busy gets the result later."""
+    """A hook that may not be is refused before anything is taken; one that is busy gets it later, as a table does."""
     listening, url = listener
     job, keys = signed(provider), load_keys(provider / "provider.key")
     put(keys, message(1, of=job, keys=keys))
     arguments = ("results", "--key", "provider.key", "--wait", "20", "--hook")
     assert "not this machine" in chez_job(provider, *arguments, "http://example.org/", code=1)
     listening.statuses = [503]
-    chez_job(provider, *arguments, url)
-    assert [body["sequence"] for _, body in listening.came] == [1] and not listening.statuses
+    chez_job(provider, *arguments, url, "--bundle", "evening.chez", "--parquet", "tables")
+    (table,) = (provider / "tables").glob("evening-1-*/*.parquet")
+    assert table.stat().st_size > 0 and not listening.statuses
+    assert [body["sequence"] for _, body in listening.came] == [1]

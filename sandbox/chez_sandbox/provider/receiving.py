@@ -18,6 +18,7 @@ from chez_sandbox.provider.following import Items, Sink, Taking, take_results
 from chez_sandbox.provider.hook import Hook, HookAddress, hook_address, post
 from chez_sandbox.provider.keys import ProviderKeys, load_keys
 from chez_sandbox.provider.results import Kept, ResultBook
+from chez_sandbox.provider.tables import ROWS, Tables
 from chez_sandbox.provider.trying import JSON, read_file
 from chez_wire.limits import MAX_INBOX_TTL
 
@@ -56,6 +57,15 @@ ATTEMPTS: Final = 5
 )
 @click.option("--hook", metavar="URL", help="POST each result to this program too, until it answers 2xx.")
 @click.option("--hook-anywhere", is_flag=True, help="Let the hook be on another machine, by https.")
+@click.option(
+    "--parquet",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Write Parquet files into this folder too: each hour, or full.",
+)
+@click.option(
+    "--rows", type=click.IntRange(1, 1_000_000), default=ROWS, show_default=True, help="Results of a full Parquet file."
+)
 @JSON
 def results(
     key: Path,
@@ -65,6 +75,8 @@ def results(
     wait: float,
     hook: str | None,
     hook_anywhere: bool,
+    parquet: Path | None,
+    rows: int,
     as_json: bool,
 ) -> None:
     """Take results from the inbox, open and check them, keep them, print the new ones.
@@ -75,7 +87,8 @@ def results(
     loaded = load_keys(key)
     known = [open_bundle(read_file(path)) for path in bundles]
     with ResultBook(out or key.with_name("results.jsonl"), loaded, known) as book:
-        sinks = [] if address is None else [_hook(book, address, follow)]
+        sinks: list[Sink] = [] if parquet is None else [Tables(book, parquet, _now, rows=rows)]
+        sinks += [] if address is None else [_hook(book, address, follow)]
         taking = Taking(book, sinks, _now, partial(_print_result, as_json=as_json), _say_problem)
         count = asyncio.run(take_results(partial(_inbox, loaded), taking, None if follow else wait))
     if not as_json:
