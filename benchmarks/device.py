@@ -23,6 +23,9 @@ from chez.errors import BlobMissing
 POLL: float = 0.001
 """Seconds between two looks of a device that waits: what is reported is late by at most this."""
 
+AT_ONCE: int = 512
+"""Tasks that put at once where a value is large: each holds one."""
+
 BLOCK: int = 500
 """Records that are filled in together: a device keeps the documents of about so many loaded."""
 
@@ -96,9 +99,9 @@ class Device:
             await asyncio.sleep(POLL)
         return {"at": time.monotonic_ns()}
 
-    async def one(self) -> dict[str, Any]:
-        """Make the record that `edit` changes and `watch` watches."""
-        await self.home.collection("ticks").put({"n": 0}, id="tick")
+    async def one(self, text: bool = False) -> dict[str, Any]:
+        """Make the record that `edit` changes and `watch` watches; with an empty text beside its number."""
+        await self.home.collection("ticks").put({"n": 0, "t": ""} if text else {"n": 0}, id="tick")
         return {}
 
     async def edit(self, count: int, gap: float) -> dict[str, Any]:
@@ -116,6 +119,19 @@ class Device:
         """Set the record's field `count` times, each a change of its own; answers when the first began."""
         ticks, began = self.home.collection("ticks"), time.monotonic_ns()
         await asyncio.gather(*(ticks.put({"n": number}, id="tick") for number in range(1, count + 1)))
+        return {"began": began, "durable": time.monotonic_ns()}
+
+    async def wide(self, count: int, first: int, keys: int) -> dict[str, Any]:
+        """As `changes` from `first` on, each of which sets one more field, of so many in turn; some tasks at once."""
+        ticks, value, numbers = self.home.collection("ticks"), {"n": first, "t": ""}, iter(range(1, count + 1))
+
+        async def some() -> None:
+            for number in numbers:
+                value["n"], value[f"k{number % keys}"] = first + number, number
+                await ticks.put(dict(value), id="tick")
+
+        began = time.monotonic_ns()
+        await asyncio.gather(*(some() for _ in range(AT_ONCE)))
         return {"began": began, "durable": time.monotonic_ns()}
 
     async def history(self) -> dict[str, Any]:

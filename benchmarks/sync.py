@@ -15,7 +15,7 @@ import msgspec
 import websockets
 
 from benchmarks.harness import Bench, Benchmark, BenchmarkFailed, Figure, Runs
-from benchmarks.peers.repo import attempt, installed
+from benchmarks.peers.repo import EARLIER_GAP, attempt, installed
 from benchmarks.processes import Talker, command, free_port, start, talk, wait_for_port
 from benchmarks.store import document, six_fields
 
@@ -24,6 +24,9 @@ __all__ = ("benchmarks", "python")
 RECORDS: Final = 1000
 CHANGES: Final = 200
 MANY: Final = 10_000
+HELD: Final = 1000
+EARLIER: Final = 240
+KEYS: Final = 1000
 GAP: Final = 0.03
 REPO_CHANGES: Final = 60
 REPO_GAP: Final = 0.3
@@ -71,6 +74,16 @@ def benchmarks() -> tuple[Benchmark, ...]:
                    {"automerge_repo": "automerge-repo 2.5.6: as many changes of one document, its network given its "
                                       "turn after every ten; plaintext, no fsync"}, {"automerge_repo": 1 / 6}),
         ), _changes),
+        Benchmark((
+            Figure("sync.changes_wide", "s", "less", "The same under the conditions of the driver whose figure the "
+                   f"goal was set by: both devices hold {HELD:,} six-field records, the record has {EARLIER} earlier "
+                   f"changes, and each of the {MANY:,} puts changes two fields: a number, and one of {KEYS:,} others "
+                   f"in turn, so that the record comes to have {KEYS + 2:,}. By tasks that hold one value each.", None,
+                   {"automerge_repo": f"automerge-repo 2.5.6 under the same conditions: {HELD:,} documents, {EARLIER} "
+                                      "earlier changes, two fields a change, all in one tick (with turns for its "
+                                      "network in between it takes longer); plaintext, no fsync"},
+                   {"automerge_repo": 1 / 6}),
+        ), _wide),
     )
 
 
@@ -188,6 +201,29 @@ async def _changes(bench: Bench) -> dict[str, Runs]:
         if found := await attempt(bench, peer, lambda repo: repo.changes(MANY)):
             seconds.peers.setdefault("automerge_repo", []).append(found)
     return {"sync.changes_10000": seconds}
+
+
+async def _wide(bench: Bench) -> dict[str, Runs]:
+    seconds = Runs()
+    peer = await installed(bench)
+    for _ in range(bench.runs):
+        async with trio(bench) as three:
+            await three.b.send("wait", count=HELD)
+            await three.a.ask("puts", count=HELD)
+            await three.b.answer()
+            await three.a.ask("one", text=True)
+            await three.b.ask("has")
+            await three.b.send("watch", upto=EARLIER + MANY)
+            await three.a.ask("edit", count=EARLIER, gap=EARLIER_GAP)
+            began = (await three.a.ask("wide", count=MANY, first=EARLIER, keys=KEYS))["began"]
+            seen = (await three.b.answer())["seen"]
+            held = (await three.b.ask("history"))["count"]
+            if held != MANY + EARLIER + 1:
+                raise BenchmarkFailed(f"B's history has {held} changes")
+            seconds.add((seen[-1][1] - began) / 1e9)
+        if found := await attempt(bench, peer, lambda repo: repo.wide(MANY, HELD, EARLIER, KEYS)):
+            seconds.peers.setdefault("automerge_repo", []).append(found)
+    return {"sync.changes_wide": seconds}
 
 
 def _p99(values: list[float]) -> float:

@@ -15,12 +15,14 @@ from typing import Final, TypeVar
 from benchmarks.harness import ROOT, Bench, BenchmarkFailed, say
 from benchmarks.processes import Talker, free_port, start, talk, wait_for_port
 
-__all__ = ("Repo", "attempt", "installed")
+__all__ = ("EARLIER_GAP", "Repo", "attempt", "installed")
 
 T = TypeVar("T")
 
 SOURCE: Final = ROOT / "benchmarks" / "peers" / "automerge_repo"
 ASK_AFTER: Final = 1.0
+EARLIER_GAP: Final = 0.02
+"""Seconds between the earlier changes of a document."""
 MOST_SECONDS: Final = 60.0
 """A run of the peer that takes longer (documents that never become available) is left out."""
 
@@ -70,17 +72,13 @@ class Repo:
         a, b = await self.client("a"), await self.client("b")
         urls: list[str] = []
 
-        async def ask(url: str) -> None:
-            await asyncio.sleep(ASK_AFTER)
-            await b.send("find", url=url)
-
         async with asyncio.TaskGroup() as group:
             found = group.create_task(_last_found(b, count))
             await a.send("create", count=count)
             began = (await a.answer())["began"]
             for _ in range(count):
                 urls.append((await a.answer())["url"])
-                group.create_task(ask(urls[-1]))
+                group.create_task(_asked(b, urls[-1]))
         live = (found.result() - began) / 1e9
         c = await self.client("c")
         began = asyncio.get_running_loop().time()
@@ -110,6 +108,33 @@ class Repo:
         began = (await a.ask("changes", count=count))["began"]
         seen = (await b.answer())["seen"]
         return float(seen[-1][1] - began) / 1e9
+
+
+    async def wide(self, count: int, held: int, earlier: int, keys: int) -> float:
+        """As `changes`, in one tick, each of which sets one more field, of so many in turn.
+
+        Both clients hold so many documents before, and the document has so many earlier changes.
+        """
+        a, b = await self.client("a"), await self.client("b")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_last_found(b, held))
+            await a.ask("create", count=held)
+            for _ in range(held):
+                group.create_task(_asked(b, (await a.answer())["url"]))
+        url = (await a.ask("one", text=True))["url"]
+        await asyncio.sleep(ASK_AFTER)
+        await b.ask("watch", url=url, upto=earlier + count)
+        await a.ask("edit", count=earlier, gap=EARLIER_GAP)
+        await asyncio.sleep(ASK_AFTER)
+        began = (await a.ask("wide", count=count, first=earlier, keys=keys))["began"]
+        seen = (await b.answer())["seen"]
+        return float(seen[-1][1] - began) / 1e9
+
+
+async def _asked(client: Talker, url: str) -> None:
+    """Let a client ask for a document some time after it was made."""
+    await asyncio.sleep(ASK_AFTER)
+    await client.send("find", url=url)
 
 
 async def attempt(bench: Bench, folder: Path | None, work: Callable[["Repo"], Awaitable[T]]) -> T | None:

@@ -106,7 +106,7 @@ def test_the_real_figures_are_complete() -> None:
         *(f"store.peers.{name}" for name in ("create", "read", "query", "update", "open", "disk")),
         "keys.join", "keys.epoch_1000", "keys.membership_verify", "keys.recover",
         "relay.append", "relay.append_cluster", "relay.append_p99",
-        "relay.append_p99_steady", "relay.fanout", "relay.idle_memory",
+        "relay.append_p99_steady", "relay.fanout", "relay.idle_memory", "sync.changes_wide",
         "sync.changes_10000", "sync.bootstrap_100k", "sync.idle_reconnect", "relay.bytes_checkpointed"}
     assert named <= set(ids)
     assert all(f.what.endswith(".") and f.better in ("less", "more") for f in figures)

@@ -41,7 +41,7 @@ const verbs = {
     }
   },
   find({ url }) { find(url) },
-  one() { handle = repo.create({ n: 0 }); say({ url: handle.url }) },
+  one({ text }) { handle = repo.create(text ? { n: 0, t: '' } : { n: 0 }); say({ url: handle.url }) },
   async watch({ url, upto }) {
     handle = await repo.find(url)
     const seen = []
@@ -59,6 +59,10 @@ const verbs = {
       handle.change(doc => { doc.n = n })
       if (n % 10 === 0) await sleep(0) // let the network have its turn
     }
+  },
+  wide({ count, first, keys }) { // all in one tick: the network has its turn afterwards
+    say({ began: now() })
+    for (let n = 1; n <= count; n++) handle.change(doc => { doc.n = first + n; doc[`k${n % keys}`] = n })
   },
   async edit({ count, gap }) {
     const sent = []
