@@ -15,6 +15,9 @@ from tests.jobs.examples import DATA, example, run_example, sample_folder
 
 BANK = DATA / "bank-mesinfos" / "bank.json"
 
+pytestmark = pytest.mark.timeout(180)
+"""Each run starts processes, on machines that may have other work."""
+
 SUMS = """
     select
         case
@@ -42,7 +45,6 @@ def independent(lines: list[dict[str, object]], month: str) -> dict[str, int]:
     return kinds | found
 
 
-@pytest.mark.timeout(180)
 async def test_each_month_is_that_of_an_independent_computation(runtime: Runtime, empty_home: chez.Home) -> None:
     """Three months of the account give, in the sandbox and in plain Python, the sums that SQL gives."""
     lines = [line for line in json.loads(BANK.read_text()) if line["docType"] == "BankOperation"]

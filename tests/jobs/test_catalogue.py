@@ -21,6 +21,7 @@ from chez_sandbox.consent.inspect import describe, plain_words
 from chez_sandbox.consent.run import Reason
 from chez_sandbox.consent.slots import Slots
 from chez_sandbox.job_errors import GrantEnded
+from chez_sandbox.runtime.guest.chez_job import CODES
 from chez_sandbox.runtime.messages import Outcome
 from tests.jobs.samples import READS
 from tests.jobs.test_flow import Person
@@ -65,6 +66,7 @@ def test_every_sentence_that_is_asked_for_is_there() -> None:
                          ("none", set(get_args(Reason)) - {""}), ("value", ("true", "false", "null"))):  # fmt: skip
         names |= {f"{kind}.{value}" for value in values}
     names |= {f"gave-up.{outcome}" for outcome in Outcome if outcome not in (Outcome.OK, Outcome.FAILED)}
+    names |= {f"gave-up.{code}" for code in CODES}
     assert names - PHRASES.keys() == set()
 
 
@@ -109,7 +111,7 @@ async def test_grants_and_refusals_are_told_in_french(home: chez.Home) -> None:
     assert await said(verbs.job_grants) == "Vous n'avez rien autorisé à aucun fournisseur."
     assert await said(verbs.job_left) == "Rien n'a jamais quitté cet appareil pour un fournisseur."
     for number in (1, 2, 3):
-        await grant(home, bundle(), number, **({"until": date(2026, 1, 1)} if number == 2 else {}))
+        await grant(home, bundle(), number, until=date(2026 if number == 2 else 2100, 1, 1))
     await tamper(home, "03" * 16, signature=b"")
     await verbs.VERBS["job-pause"](home, {"grant": "01"}, Person(""))
     told = await said(verbs.job_grants)

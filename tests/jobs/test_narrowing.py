@@ -109,3 +109,4 @@ async def test_the_person_is_shown_what_they_take_away(home: chez.Home) -> None:
     for words in (shown, listed):
         assert "you leave out watts of readings: the job sees nothing there" in words
         assert "you give 30 whole days of readings, not 365" in words
+    assert "may read local of readings, only where flow = consumption; 30 whole days by local" in listed

@@ -14,6 +14,9 @@ from chez_sandbox.runtime.host import Runtime
 from tests.jobs.examples import DATA, example, run_example, sample_folder
 
 FILE = DATA / "energy-uci-sceaux" / "household_power_consumption_excerpt.txt"
+pytestmark = pytest.mark.timeout(180)
+"""Each run starts processes, on machines that may have other work."""
+
 DAY = date(2026, 11, 24)
 
 
@@ -34,7 +37,6 @@ def independent() -> tuple[Fraction, Fraction]:
     return median(nights), sum(watts.values(), Fraction()) / len(watts)
 
 
-@pytest.mark.timeout(180)
 async def test_the_answer_is_that_of_an_independent_computation(runtime: Runtime, empty_home: chez.Home) -> None:
     """On the real minutes, sandbox, plain Python and exact arithmetic give the same standby and share."""
     await empty_home.import_file(FILE)
@@ -50,13 +52,10 @@ async def test_the_answer_is_that_of_an_independent_computation(runtime: Runtime
 
 
 async def test_the_sample_is_a_whole_month_and_half_of_it_is_none(runtime: Runtime) -> None:
-    """Half-hours do as well as minutes; a month that is not over, or has four nights, gives no answer."""
+    """Half-hours do as well as minutes; while the month is not over there are too few nights for an answer."""
     bundle = example("standby-power")
     with open_samples(sample_folder("standby-power")) as november:
-        _, told = await run_example(runtime, bundle, november, DAY)
-        assert told is None
+        early, told = await run_example(runtime, bundle, november, DAY)
+        assert told is None and early.run.code == "not-enough-data"
         _, told = await run_example(runtime, bundle, november, date(2026, 12, 2))
         assert told == {"kwh": 110, "share": 35}
-        few, _ = await run_example(runtime, example("standby-power", {"least_nights = 5": "least_nights = 31"}),
-                                   november, date(2026, 12, 2))  # fmt: skip
-        assert few.run.code == "not-enough-data"

@@ -19,7 +19,7 @@ from chez_sandbox.consent.departures import departures
 from chez_sandbox.consent.grants import revoke_grant
 from chez_sandbox.consent.overview import all_grants
 from chez_sandbox.consent.slots import STEPS, Slots, leaves_at, make_plan
-from chez_sandbox.consent.told import example_words, leaving_example, leaving_words, result_words
+from chez_sandbox.consent.told import example_words, leaving_example, leaving_words, left_words, result_words
 from chez_sandbox.runtime.host import Runtime
 from tests.jobs.samples import WHOLE
 from tests.jobs.test_flow import Person
@@ -34,7 +34,7 @@ async def words(home: chez.Home, verb: Any) -> str:
 
 async def test_every_grant_is_told_with_its_state(home: chez.Home) -> None:
     """Running, ended, revoked, damaged: all are listed, oldest first, the damaged ones with the reason last."""
-    await grant(home, bundle(), 1)
+    await grant(home, bundle(), 1, until=date(2100, 1, 1))
     await grant(home, bundle(), 2, until=date(2026, 11, 1))
     await grant(home, bundle(), 3)
     await grant(home, bundle(), 4)
@@ -45,7 +45,8 @@ async def test_every_grant_is_told_with_its_state(home: chez.Home) -> None:
         ("01", "running"), ("02", "ended"), ("03", "revoked"), ("04", "damaged")]  # fmt: skip
     said = await words(home, verbs.job_grants)
     assert "Mean power, for Example Energy Advice (grant 01010101)" in said
-    assert "may read local, watts of readings, only where flow = consumption" in said
+    # Of what is over, no more than that.
+    assert said.count("may read local, watts of readings, only where flow = consumption") == 1
     assert "may tell watts: a number from 0 to 10000, rounded to 10" in said
     assert "it ended on 2026-11-01" in said and "revoked: it never runs again" in said
     assert "Grant 04040404 is damaged, and never runs" in said
@@ -91,6 +92,34 @@ async def test_what_left_before_a_restore_is_still_told(home: chez.Home, runtime
         assert f"by device {home.device_id.hex()[:8]}, which this home was" in await words(again, verbs.job_left)
 
 
+async def test_what_waits_for_its_time_is_said_to_be_here(home: chez.Home, runtime: Runtime) -> None:
+    """A message of a slot that is still to come has not left yet; when it has come, it is said to wait."""
+    given = await grant(home, bundle(), slots="hour", review="hold", hold_hours=1)
+    await run_once(home, given.grant.id, runtime)
+    lefts = await departures(home)
+    assert lefts[0].leaves is not None
+    leaves = datetime.fromisoformat(lefts[0].leaves)
+    for now, said in ((leaves - timedelta(minutes=1), "  not left yet, to Example"), (leaves, "  to Example")):
+        assert said in left_words(lefts, home.device_id.hex(), now)[0]
+
+
+async def test_the_screen_says_what_is_given_and_what_stands(home: chez.Home) -> None:
+    """Before granting, the screen has days, runs and bits of this very grant, and the grants of the job there are."""
+    person = Person("yes")
+    asked: dict[str, Any] = {"bundle": bundle().encoded, "days": 3, "runs": 2, "bits": 25.5}
+    first = await verbs.job_grant(home, asked, person)
+    until = first["until"]
+    assert "  Already " not in "\n".join(person.shown[-1]["job"]["words"])
+    await verbs.job_grant(home, asked, person)
+    shown = person.shown[-1]["job"]["words"]
+    assert f"  You give until {until}: at most 2 runs, 25.5 bits in all" in shown
+    (line,) = (line for line in shown if line.startswith("  Already "))
+    assert first["grant"][:8] in line and until in line
+    await verbs.job_revoke(home, {"grant": first["grant"]}, person)
+    await verbs.job_grant(home, asked, person)
+    assert first["grant"][:8] not in "\n".join(person.shown[-1]["job"]["words"])
+
+
 def test_a_result_is_told_by_its_names() -> None:
     """Nested names are joined; truth, absence, texts and lists have words of their own."""
     assert result_words('{"a":{"b":1,"c":true},"d":null,"e":"x","f":[1,2]}') == [
@@ -134,7 +163,7 @@ def test_the_screen_says_when_a_result_leaves(
     if slots == "at-once" and not hold:
         assert len(said) == 1 and "job withdraw" not in said[0]
     else:
-        assert leaves.isoformat(timespec="seconds") in said[0] and "chez job withdraw" in said[1]
+        assert leaves.strftime("%Y-%m-%d %H:%M") in said[0] and "chez job withdraw" in said[1]
         assert leaves - NOW >= timedelta(hours=hold)
     if slots == "hour":
         assert re.search(rf"\b{leaves.minute}\b", how[1])

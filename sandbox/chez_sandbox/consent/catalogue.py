@@ -82,6 +82,8 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "head.runs": ("Runs as", "Tourne"),
     "head.bundle": ("Bundle", "Fichier"),
     "head.less": ("Less", "Moins"),
+    "head.given": ("You give", "Donné"),
+    "head.already": ("Already", "Déjà"),
     "head.sent": ("Sent", "Envoi"),
     "head.example": ("Example", "Exemple"),
     "head.changed": ("Changed", "Change"),
@@ -108,6 +110,11 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "code": ("{kind} code of {bytes} bytes without files, network or clock,",
              "code {kind} de {bytes} octets sans fichiers, réseau ni horloge,"),
     "limits": ("at most {seconds} s and {memory} MiB", "au plus {seconds} s et {memory} Mio"),
+    # what the person chose, and what stands already
+    "given": ("until {until}: at most {runs} runs, {bits} bits in all",
+              "jusqu'au {until} : au plus {runs} exécutions, {bits} bits en tout"),
+    "standing": ("grant {grant} of this job, version {version}, stands until {until}: this would be another beside it",
+                 "l'autorisation {grant} de cette tâche, version {version}, vaut jusqu'au {until} : une de plus"),
     # an example on the person's own data
     "example": ("on your data, today: {line}", "sur vos données, ce jour : {line}"),
     "example.none": ("on your data it gives no result now: {problem}",

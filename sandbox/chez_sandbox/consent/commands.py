@@ -10,21 +10,18 @@ import click
 from chez.cli.client import call
 from chez.cli.context import settings
 from chez.cli.language import LANGUAGE
-from chez.cli.terminal import json_line, say, when
+from chez.cli.terminal import json_line, say
 from chez.errors import InvalidValue
 from chez_sandbox.bundle import MAX_BUNDLE
 from chez_sandbox.consent.allowance_commands import allowance
 from chez_sandbox.consent.catalogue import Language, phrase, refused, say_again
 from chez_sandbox.consent.slots import STEPS
-from chez_sandbox.consent.told import noised_words
+from chez_sandbox.consent.told import SHORT, noised_words, shown_time
 from chez_sandbox.offers.commands import catalogue, get, offered_bundle
 
 __all__ = ("job",)
 
 BUNDLE: Final = click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False))
-
-SHORT: Final = 8
-"""Characters of a grant's id that are shown: what commands take as its beginning."""
 DROP: Final = click.option("--drop-field", "drop", multiple=True, metavar="COLLECTION.FIELD",
                            help="Leave this field out: the job sees nothing there.")  # fmt: skip
 WINDOW: Final = click.option("--window", "windows", multiple=True, metavar="COLLECTION=NUMBER",
@@ -215,7 +212,7 @@ def _delivery(told: dict[str, Any], language: Language, grant: str = "GRANT") ->
         return [phrase(language, "way.waiting", count=told["waiting"], problem=told["problem"])]
     sent = [phrase(language, "way.sent", count=told["sent"])] if told["sent"] else []
     if told["held"]:
-        held = {"count": told["held"], "time": when(told["next"]), "grant": grant[:SHORT]}
+        held = {"count": told["held"], "time": shown_time(told["next"]), "grant": grant[:SHORT]}
         return [*sent, phrase(language, "way.held", **held)]
     return sent or [phrase(language, "way.nothing")]
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chez_sandbox.bundle import Bundle
-from chez_sandbox.consent.catalogue import Phrase
+from chez_sandbox.consent.catalogue import PHRASES, Phrase
 from chez_sandbox.consent.scope import too_few_rows
 from chez_sandbox.job_errors import ResultRefused
 from chez_sandbox.privacy.drawing import Noise, made_up
@@ -81,5 +81,7 @@ async def execute(
 
 def _why(run: RunResult) -> Phrase:
     if run.outcome is Outcome.FAILED:
-        return Phrase("gave-up", code=run.code)
+        # The word comes from the worker, which the job may have taken over.
+        known = f"gave-up.{run.code}"
+        return Phrase(known if known in PHRASES else "gave-up.internal")
     return Phrase(f"gave-up.{run.outcome}")

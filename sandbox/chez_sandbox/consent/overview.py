@@ -1,7 +1,7 @@
 """Where a person's grants stand: each with its state today, what it has used, and what it was given for."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from chez_sandbox.consent.catalogue import Language, say_again
 from chez_sandbox.consent.departures import Left
 from chez_sandbox.consent.grants import Granted, damaged_grants, list_grants
 from chez_sandbox.consent.inspect import describe
-from chez_sandbox.consent.narrowing import narrowed_words
+from chez_sandbox.consent.narrowing import narrow, narrowed_words
 from chez_sandbox.consent.run import plan_of
 
 if TYPE_CHECKING:
@@ -32,12 +32,22 @@ async def all_grants(home: "Home", today: date, language: Language = "en") -> li
         done, spent = used.get(id, (0, 0.0))
         state = granted.state(home.device_id, today, done)
         less = narrowed_words(granted.bundle.manifest, granted.grant.narrowed, language)
-        more = {"state": state, "shown": describe(granted.bundle, language), "narrowed": less}
-        found.append({**listed(granted, done, spent), **more})
+        words = {"shown": describe(granted.bundle, language), "reads": _reads(granted, language), "narrowed": less}
+        found.append({**listed(granted, done, spent), "state": state, **words})
     for id, error in (await damaged_grants(home)).items():
         say_again(error, language)
         found.append({"grant": id, "state": "damaged", "problem": str(error)})
     return found
+
+
+def _reads(granted: Granted, language: Language) -> list[dict[str, Any]]:
+    """What the job may read by this grant, as `describe` says it: without what the person took away."""
+    bundle, narrowed = granted.bundle, granted.grant.narrowed
+    reads = describe(replace(bundle, manifest=narrow(bundle.manifest, narrowed)), language)["reads"]
+    return [
+        {**read, "fields": [field for field in read["fields"] if field not in narrowed.hidden(read["collection"])]}
+        for read in reads
+    ]
 
 
 def listed(granted: Granted, runs: int, spent: float) -> dict[str, Any]:

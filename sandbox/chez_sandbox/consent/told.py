@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from chez.cli.terminal import when
 from chez_sandbox.consent.bits import bits_words
 from chez_sandbox.consent.catalogue import Language, phrase
 from chez_sandbox.consent.departures import Left
 from chez_sandbox.consent.slots import Plan, Slots, leaves_at, slot_after
 
 __all__ = (
+    "SHORT",
     "example_words",
     "grant_words",
     "leaving_example",
@@ -19,6 +19,7 @@ __all__ = (
     "left_words",
     "noised_words",
     "result_words",
+    "shown_time",
     "spent_words",
 )
 
@@ -38,15 +39,22 @@ def grant_words(one: Mapping[str, Any], now: datetime, language: Language = "en"
     shown, runs, bits = one["shown"], one["runs"], one["shown"]["leaves"]["bits"]
     state = phrase(language, f"state.{one['state']}", until=one["until"])
     lines = [say("head", name=one["name"], provider=one["provider"], grant=short, state=state)]
-    lines += [f"  {_reads(read, language)}" for read in shown["reads"]]
+    spent, most = f"{one['bits']:g}", f"{one['bits_allowed']:g}"
+    used = say("used-one" if runs == 1 else "used", runs=runs, allowed=one["runs_allowed"], bits=spent, most=most)
+    if one["state"] in ("revoked", "ended"):
+        return [*lines, f"  {used}"]
+    lines += [f"  {_reads(read, language)}" for read in one["reads"]]
     lines += [f"  {line}" for line in one["narrowed"]]
     lines += [f"  {say('tells', what=what)}" for what in shown["leaves"]["what"]]
     lines.append(f"  {say('bits', bits=f'{bits:g}', what=bits_words(bits, language))}")
-    spent, most = f"{one['bits']:g}", f"{one['bits_allowed']:g}"
-    used = say("used-one" if runs == 1 else "used", runs=runs, allowed=one["runs_allowed"], bits=spent, most=most)
     lines += [f"  {used}", f"  {say('when', when=shown['when'])}"]
     how = leaving_words(one["review"], one["slots"], one["hold_hours"], Plan(**one["leaves"]), now, language)
     return [*lines, *(f"  {line}" for line in how)]
+
+
+def shown_time(time: str) -> str:
+    """A time (RFC 3339) as a person reads it, on the clock of the wall: "2026-11-26 17:27"."""
+    return datetime.fromisoformat(time).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def _reads(read: Mapping[str, Any], language: Language) -> str:
@@ -78,7 +86,7 @@ def leaving_example(plan: Plan, now: datetime, language: Language) -> list[str]:
         return [phrase(language, "slots.final")]
     moment = round(now.timestamp() * 1000)
     leaves = datetime.fromtimestamp(leaves_at(plan, moment, moment) / 1000, UTC).isoformat(timespec="seconds")
-    return [phrase(language, "slots.example", when=when(leaves)), phrase(language, "slots.withdraw")]
+    return [phrase(language, "slots.example", when=shown_time(leaves)), phrase(language, "slots.withdraw")]
 
 
 def example_words(tried: Mapping[str, Any], language: Language = "en") -> list[str]:
@@ -99,14 +107,17 @@ def noised_words(tried: Mapping[str, Any], language: Language = "en") -> list[st
     return [phrase(language, "noise.made-up" if tried["made_up"] else "noise.drawn", keys=keys)]
 
 
-def left_words(lefts: Sequence[Left], here: str, language: Language = "en") -> list[str]:
-    """All that left, each departure in plain words with its bytes; `here` is this device's id in hexadecimal."""
+def left_words(lefts: Sequence[Left], here: str, now: datetime, language: Language = "en") -> list[str]:
+    """All that left, each departure in plain words with its bytes; `here` is this device's id in hexadecimal.
+
+    `now` is an aware datetime: what leaves later is said to be here.
+    """
     if not lefts:
         return [phrase(language, "left.nothing")]
-    return [line for left in lefts for line in _left(left, here, language)]
+    return [line for left in lefts for line in _left(left, here, now, language)]
 
 
-def _left(left: Left, here: str, language: Language) -> list[str]:
+def _left(left: Left, here: str, now: datetime, language: Language) -> list[str]:
     def say(key: str, **values: Any) -> str:
         return phrase(language, f"left.{key}", **values)
 
@@ -121,19 +132,20 @@ def _left(left: Left, here: str, language: Language) -> list[str]:
     run = say("run", sequence=left.sequence, job=left.job, version=left.version, grant=left.grant[:SHORT])
     if left.device != here:
         run += say("former", device=left.device[:SHORT])
+    later = left.delivered is None and left.leaves is not None and datetime.fromisoformat(left.leaves) > now
     return [
-        say("to", time=when(left.time), provider=left.provider_name, what=what),
+        say("not-yet" if later else "to", time=shown_time(left.time), provider=left.provider_name, what=what),
         f"  {run}",
-        f"  {sealed}; {_way(left, language)}",
+        f"  {say('way', sealed=sealed, way=_way(left, language))}",
     ]
 
 
 def _way(left: Left, language: Language) -> str:
     if left.delivered:
-        return phrase(language, "left.delivered", relay=left.relay, time=when(left.delivered))
+        return phrase(language, "left.delivered", relay=left.relay, time=shown_time(left.delivered))
     if left.leaves is None:
         return phrase(language, "left.waits")
-    return phrase(language, "left.waits-till", time=when(left.leaves))
+    return phrase(language, "left.waits-till", time=shown_time(left.leaves))
 
 
 def spent_words(spent: Sequence[Mapping[str, Any]], language: Language = "en") -> list[str]:

@@ -29,8 +29,8 @@ from chez_sandbox.consent.difference import news_words
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.export import export_consents
 from chez_sandbox.consent.grants import grant_job, list_grants, load_grant, require_fitting, revoke_grant
-from chez_sandbox.consent.inspect import describe, headed, plain_words
-from chez_sandbox.consent.narrowing import Narrowing, narrowed_words, read_narrowing
+from chez_sandbox.consent.inspect import describe, plain_words
+from chez_sandbox.consent.narrowing import Narrowing, read_narrowing
 from chez_sandbox.consent.overview import all_grants, listed, told_in_all
 from chez_sandbox.consent.params import OfBundle, OfGrant, OfId, OfNarrowed, OfRun, Params, read_params
 from chez_sandbox.consent.pausing import pause_grant, resume_grant
@@ -40,15 +40,13 @@ from chez_sandbox.consent.refusals import refuse_job
 from chez_sandbox.consent.run import Departure, GrantedRun, authorise, settle_all, withdraw, withdraw_revoked
 from chez_sandbox.consent.scheduler import turn_to_run
 from chez_sandbox.consent.scope import granted_tables
+from chez_sandbox.consent.screen import Choice, chosen_words, standing_words
 from chez_sandbox.consent.sender import sender
 from chez_sandbox.consent.sharing import VERBS as OF_ALLOWANCE
-from chez_sandbox.consent.slots import make_plan
 from chez_sandbox.consent.stopping import unless_revoked
 from chez_sandbox.consent.told import (
     example_words,
     grant_words,
-    leaving_example,
-    leaving_words,
     left_words,
     spent_words,
 )
@@ -116,8 +114,10 @@ async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     require_fitting(bundle, asked.runs, asked.bits, asked.epsilon, asked.review, asked.hold_hours)
     seed = secrets.token_bytes(32)
     described = _described(bundle, asked.language)
-    described["words"] += _chosen(bundle, asked, narrowing, seed)
-    described["words"] += news_words(await list_grants(home), bundle, asked.language)
+    described["words"] += chosen_words(Choice(bundle, asked, narrowing), seed, datetime.now(UTC), date.today())
+    grants = await list_grants(home)
+    described["words"] += standing_words(grants, bundle, date.today(), asked.language)
+    described["words"] += news_words(grants, bundle, asked.language)
     if said := beside_catalogues(await catalogues(home), bundle):
         described["words"].append(f"  Offered  {said}")
     if asked.example:
@@ -143,24 +143,6 @@ async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
         narrowing=narrowing,
     )
     return listed(granted, 0, 0.0)
-
-
-def _chosen(bundle: Bundle, asked: OfGrant, narrowing: Narrowing, seed: bytes) -> list[str]:
-    """The lines of the screen for what the person chose: how and when results leave, and what they take away."""
-    plan = make_plan(
-        asked.slots,
-        seed,
-        seconds=bundle.manifest.limits.seconds,
-        asked=asked.review == "show-me-first",
-        hold_hours=asked.hold_hours,
-    )
-    now, language = datetime.now(UTC), asked.language
-    sent = leaving_words(asked.review, asked.slots, asked.hold_hours, plan, now, language)
-    sent += leaving_example(plan, now, language)
-    return [
-        *headed(phrase(language, "head.sent"), sent),
-        *headed(phrase(language, "head.less"), narrowed_words(bundle.manifest, narrowing, language)),
-    ]
 
 
 async def job_run(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -268,7 +250,7 @@ async def job_left(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     lefts = await departures(home)
     rows = [{**asdict(left), "message": left.message.hex(), "sha256": left.sha256} for left in lefts]
     spent = await told_in_all(home, lefts)
-    words = [*left_words(lefts, home.device_id.hex(), language), *spent_words(spent, language)]
+    words = [*left_words(lefts, home.device_id.hex(), datetime.now(UTC), language), *spent_words(spent, language)]
     return {"left": rows, "spent": spent, "words": words}
 
 

@@ -53,6 +53,7 @@ TOLD: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     # what left
     "left.nothing": ("Nothing ever left this device for a provider.",
                      "Rien n'a jamais quitté cet appareil pour un fournisseur."),
+    "left.not-yet": ("{time}  not left yet, to {provider}: {what}", "{time}  pas encore parti, à {provider} : {what}"),
     "left.to": ("{time}  to {provider}: {what}", "{time}  à {provider} : {what}"),
     "left.none": ('nothing but "none": {reason}', "rien d'autre que « none » : {reason}"),
     "left.run": ("run {sequence} of {job}, version {version} (grant {grant})",
@@ -60,6 +61,7 @@ TOLD: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "left.former": (", by device {device}, which this home was", ", par l'appareil {device}, que ce foyer était"),
     "left.exactly": ("exactly {result}, sealed in {bytes} bytes", "exactement {result}, scellé en {bytes} octets"),
     "left.sealed": ("sealed in {bytes} bytes", "scellé en {bytes} octets"),
+    "left.way": ("{sealed}; {way}", "{sealed} ; {way}"),
     "left.bits": (", at most {bits} bits (about as much as {what})", ", au plus {bits} bits (à peu près {what})"),
     "left.delivered": ("the relay at {relay} has it since {time}", "le relais {relay} l'a depuis {time}"),
     "left.waits": ("still waiting here", "attend encore ici"),

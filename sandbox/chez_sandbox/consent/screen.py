@@ -1,0 +1,60 @@
+"""What the screen before granting adds to a job's own description: what the person chose, and what stands already."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from chez_sandbox.bundle import Bundle
+from chez_sandbox.consent.catalogue import Language, phrase
+from chez_sandbox.consent.grants import Granted
+from chez_sandbox.consent.inspect import headed
+from chez_sandbox.consent.narrowing import Narrowing, narrowed_words
+from chez_sandbox.consent.slots import make_plan
+from chez_sandbox.consent.told import SHORT, leaving_example, leaving_words
+
+if TYPE_CHECKING:
+    from chez_sandbox.consent.params import OfGrant
+
+__all__ = ("Choice", "chosen_words", "standing_words")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a person is about to grant: the job, and what they ask for of it."""
+
+    bundle: Bundle
+    asked: "OfGrant"
+    narrowing: Narrowing
+
+
+def chosen_words(choice: Choice, seed: bytes, now: datetime, today: date) -> list[str]:
+    """How long, how often and how much; how and when results leave; what the person takes away.
+
+    `seed` is the grant's to be, from which its slots follow.
+    """
+    asked, manifest, language = choice.asked, choice.bundle.manifest, choice.asked.language
+    runs = manifest.budget.runs if asked.runs is None else asked.runs
+    bits = manifest.budget.bits if asked.bits is None else asked.bits
+    given = {"until": (today + timedelta(days=asked.days)).isoformat(), "runs": runs, "bits": f"{bits:g}"}
+    seen = asked.review == "show-me-first"
+    plan = make_plan(
+        asked.slots, seed, seconds=manifest.limits.seconds, asked=seen, hold_hours=asked.hold_hours
+    )
+    sent = leaving_words(asked.review, asked.slots, asked.hold_hours, plan, now, language)
+    return [
+        *headed(phrase(language, "head.given"), [phrase(language, "given", **given)]),
+        *headed(phrase(language, "head.sent"), [*sent, *leaving_example(plan, now, language)]),
+        *headed(phrase(language, "head.less"), narrowed_words(manifest, choice.narrowing, language)),
+    ]
+
+
+def standing_words(grants: Iterable[Granted], bundle: Bundle, today: date, language: Language) -> list[str]:
+    """The grants of this very job that stand already: another one beside them is more than the person may mean."""
+    job = (bundle.manifest.provider.signing_key, bundle.manifest.id)
+    standing = [
+        phrase(language, "standing", grant=one.grant.id[:SHORT], version=one.grant.job_version, until=one.grant.until)
+        for one in grants
+        if (one.grant.provider, one.grant.job) == job and not one.revoked and one.grant.until >= today.isoformat()
+    ]
+    return headed(phrase(language, "head.already"), standing)
