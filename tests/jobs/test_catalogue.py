@@ -15,12 +15,13 @@ from chez.cli.language import language_of
 from chez.errors import ChezError
 from chez_sandbox.consent import catalogue, verbs
 from chez_sandbox.consent.bits import bits_words
-from chez_sandbox.consent.catalogue import PHRASES, Phrase, again
+from chez_sandbox.consent.catalogue import PHRASES, Phrase, again, say_again
+from chez_sandbox.consent.escrow import Charge, Purse, spend
 from chez_sandbox.consent.grants import Review, State
 from chez_sandbox.consent.inspect import describe, plain_words
 from chez_sandbox.consent.run import Reason
 from chez_sandbox.consent.slots import Slots
-from chez_sandbox.job_errors import GrantEnded
+from chez_sandbox.job_errors import BudgetSpent, GrantEnded
 from chez_sandbox.runtime.guest.chez_job import CODES
 from chez_sandbox.runtime.messages import Outcome
 from tests.jobs.samples import READS
@@ -78,6 +79,16 @@ def test_a_sentence_is_said_again_with_what_it_quotes() -> None:
     assert again(outer, "en") == outer
     assert again(outer, "fr") == "l'autorisation 01020304 n'est pas lisible ; elle est révoquée tout de même"
     assert again("disk full", "fr") == "disk full"
+
+
+def test_a_budget_that_is_spent_is_refused_in_french() -> None:
+    """The refusal of a debit keeps its account and what is lacking, and says in French what it said in English."""
+    charge = Charge("provider:ab", 2000, 1000, own=False)
+    with pytest.raises(BudgetSpent, match="the budget of provider:ab has 1 bits left on this device") as refusal:
+        spend(Purse(bytes(32), True), [charge])
+    say_again(refusal.value, "fr")
+    assert "le budget de provider:ab a encore 1 bits sur cet appareil, et ceci en prend 2 bits" in str(refusal.value)
+    assert (refusal.value.account, refusal.value.lacks, refusal.value.shared) == ("provider:ab", 1000, True)
 
 
 def test_the_french_screen_has_the_facts_of_the_english_one() -> None:

@@ -1,10 +1,12 @@
 """A debit that this device has no allowance for: shares that are here are counted, or it says who has one."""
 
 from collections.abc import Callable
+from functools import reduce
 from typing import TYPE_CHECKING, TypeVar
 
 from chez_sandbox.consent.accounts import Ceilings
 from chez_sandbox.consent.allowance import take_shares
+from chez_sandbox.consent.catalogue import Phrase
 from chez_sandbox.consent.escrow import shown
 from chez_sandbox.consent.holdings import Holder, holders
 from chez_sandbox.job_errors import BudgetSpent
@@ -45,15 +47,14 @@ async def _explained(home: "Home", error: BudgetSpent) -> BudgetSpent:
     others.sort(key=lambda one: one.left_of(error.account, ceiling), reverse=True)
     if not others:
         return error
-    said = "; ".join(_has(one, error.account, ceiling) for one in others)
-    what = f"{error.account} {error.lacks / 1000}"
-    give = f"chez job allowance give {own.name!r} {what}"
-    hint = f"{said}. There: {give}. Or ask for it here: chez job allowance ask {what}"
+    said = reduce(
+        lambda one, other: Phrase("budget.and", one=one, other=other),
+        (_has(one, error.account, ceiling) for one in others),
+    )
+    hint = Phrase("budget.ask", said=said, name=repr(own.name), what=f"{error.account} {error.lacks / 1000}")
     return BudgetSpent(error.message, hint, account=error.account, lacks=error.lacks, shared=True)
 
 
-def _has(device: Holder, account: str, ceiling: int) -> str:
+def _has(device: Holder, account: str, ceiling: int) -> Phrase:
     has = shown(device.left_of(account, ceiling), account)
-    if device.said:
-        return f"your device {device.name!r} said that it has {has}"
-    return f"your device {device.name!r}, on which your home began, may have up to {has}"
+    return Phrase("budget.said" if device.said else "budget.may-have", name=device.name, has=has)

@@ -17,6 +17,7 @@ from chez.errors import ChezError
 from chez_sandbox.consent.phrases.answers import ANSWERS
 from chez_sandbox.consent.phrases.changes import CHANGES
 from chez_sandbox.consent.phrases.noise import NOISE
+from chez_sandbox.consent.phrases.offers import OFFERS
 from chez_sandbox.consent.phrases.refused import REFUSED
 from chez_sandbox.consent.phrases.told import TOLD
 
@@ -70,7 +71,7 @@ def say_again(error: ChezError, language: Language) -> None:
 
 
 PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
-    **ANSWERS, **CHANGES, **NOISE, **REFUSED, **TOLD,
+    **ANSWERS, **CHANGES, **NOISE, **OFFERS, **REFUSED, **TOLD,
     # heads of at most eight characters
     "head.who": ("Who", "Qui"),
     "head.why": ("Why", "Pourquoi"),
@@ -84,6 +85,7 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "head.less": ("Less", "Moins"),
     "head.given": ("You give", "Donné"),
     "head.already": ("Already", "Déjà"),
+    "head.offered": ("Offered", "Offre"),
     "head.sent": ("Sent", "Envoi"),
     "head.example": ("Example", "Exemple"),
     "head.changed": ("Changed", "Change"),

@@ -33,6 +33,7 @@ import msgspec
 
 from chez.crypto import CryptoFailed, hash_fields, verify
 from chez.errors import InvalidValue
+from chez_sandbox.consent.catalogue import Phrase
 from chez_sandbox.job_errors import BudgetSpent, TransferRefused
 
 __all__ = (
@@ -147,10 +148,10 @@ def spend(purse: Purse, charges: Iterable[Charge]) -> Purse:
         # Two charges of one account count together.
         before = spent.get(account, 0)
         if charge.amount + before - purse.spent.get(account, 0) > left:
+            takes = shown(charge.amount, account)
             raise BudgetSpent(
-                f"the budget of {account} has {shown(left, account)} left on this device, and this takes "
-                f"{shown(charge.amount, account)}",
-                "nothing ran and nothing left; what is spent is spent",
+                Phrase("refused.budget", account=account, left=shown(left, account), takes=takes),
+                Phrase("refused.budget.hint"),
                 account=account,
                 lacks=charge.amount - left,
                 shared=not charge.own,

@@ -29,7 +29,7 @@ from chez_sandbox.consent.difference import news_words
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.export import export_consents
 from chez_sandbox.consent.grants import grant_job, list_grants, load_grant, require_fitting, revoke_grant
-from chez_sandbox.consent.inspect import describe, plain_words
+from chez_sandbox.consent.inspect import describe, headed, plain_words
 from chez_sandbox.consent.narrowing import Narrowing, read_narrowing
 from chez_sandbox.consent.overview import all_grants, listed, told_in_all
 from chez_sandbox.consent.params import OfBundle, OfGrant, OfId, OfNarrowed, OfRun, Params, read_params
@@ -118,8 +118,8 @@ async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     grants = await list_grants(home)
     described["words"] += standing_words(grants, bundle, date.today(), asked.language)
     described["words"] += news_words(grants, bundle, asked.language)
-    if said := beside_catalogues(await catalogues(home), bundle):
-        described["words"].append(f"  Offered  {said}")
+    if said := beside_catalogues(await catalogues(home), bundle, asked.language):
+        described["words"] += headed(phrase(asked.language, "head.offered"), [said])
     if asked.example:
         described["example"] = await _tried(home, bundle, narrowing, ui, asked.language)
         described["words"] += example_words(described["example"], asked.language)
@@ -238,9 +238,9 @@ async def job_grants(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Every grant there ever was, damaged ones included, with its state today; and the words for it."""
     language = read_params(params, Params).language
     grants = await all_grants(home, date.today(), language)
-    newer = updates(await catalogues(home), await list_grants(home))
+    newer = updates(await catalogues(home), await list_grants(home), language)
     words = [line for one in grants for line in grant_words(one, datetime.now(UTC), language)]
-    words = [*(words or [phrase(language, "grants.none")]), *update_words(newer)]
+    words = [*(words or [phrase(language, "grants.none")]), *update_words(newer, language)]
     return {"grants": grants, "updates": newer, "words": words}
 
 

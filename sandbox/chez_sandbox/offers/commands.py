@@ -8,6 +8,7 @@ import click
 
 from chez.cli.client import call
 from chez.cli.context import settings
+from chez.cli.language import LANGUAGE
 from chez.cli.terminal import json_line, say
 from chez.errors import HomeExists, NotFound, StorageFailed
 
@@ -27,19 +28,21 @@ def offered_bundle(ctx: click.Context, job: str) -> bytes:
 
 
 @click.group(invoke_without_command=True)
+@LANGUAGE
 @click.pass_context
-def catalogue(ctx: click.Context) -> None:
+def catalogue(ctx: click.Context, language: str) -> None:
     """What providers offer: their catalogues, each the same for everybody, and newer versions of what you granted."""
     if ctx.invoked_subcommand is None:
-        _answer(ctx, call(ctx, "job-catalogue", {}))
+        _answer(ctx, call(ctx, "job-catalogue", {"language": language}))
 
 
 @catalogue.command()
 @click.argument("address")
+@LANGUAGE
 @click.pass_context
-def add(ctx: click.Context, address: str) -> None:
+def add(ctx: click.Context, address: str, language: str) -> None:
     """Follow a provider's catalogue by its address (chez-public:...), and show what it offers. Nothing is granted."""
-    done = call(ctx, "job-catalogue-add", {"address": address})
+    done = call(ctx, "job-catalogue-add", {"address": address, "language": language})
     _answer(ctx, done)
     if done["sync"] and not settings(ctx).json:
         say(f"Not in step now: {done['sync']}", err=True)

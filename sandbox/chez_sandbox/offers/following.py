@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from chez.errors import NotAllowed, NotFound
 from chez.spaces.public import Address
 from chez_sandbox.bundle import Bundle
+from chez_sandbox.consent.catalogue import Language, phrase, refused
 from chez_sandbox.consent.difference import difference, granted_before
 from chez_sandbox.consent.grants import Granted
 from chez_sandbox.job_errors import CatalogueForked, CatalogueInvalid
@@ -96,7 +97,9 @@ async def offered(home: "Home", job: str) -> Bundle:
     return offer.open()
 
 
-def updates(known: Iterable[Catalogue], grants: Sequence[Granted]) -> list[dict[str, Any]]:
+def updates(
+    known: Iterable[Catalogue], grants: Sequence[Granted], language: Language = "en"
+) -> list[dict[str, Any]]:
     """The newer versions of jobs that were granted and not revoked, each with what it changes, in words."""
     living = [one for one in grants if not one.revoked]
     found = []
@@ -112,13 +115,13 @@ def updates(known: Iterable[Catalogue], grants: Sequence[Granted]) -> list[dict[
                     "version": manifest.version,
                     "granted": before.grant.job_version,
                     "bundle": bundle.hash.hex(),
-                    "changes": difference(before.bundle, bundle),
+                    "changes": difference(before.bundle, bundle, language),
                 }
             )
     return found
 
 
-def beside_catalogues(known: Iterable[Catalogue], bundle: Bundle) -> str:
+def beside_catalogues(known: Iterable[Catalogue], bundle: Bundle, language: Language = "en") -> str:
     """What the catalogues say of a bundle that came from somewhere, in one line of words.
 
     Empty when none that is followed is of its provider. Raises `CatalogueForked` when its provider
@@ -130,17 +133,15 @@ def beside_catalogues(known: Iterable[Catalogue], bundle: Bundle) -> str:
             continue
         if one.problem is not None:
             raise one.problem
-        said = said or f"not in the catalogue of {manifest.provider.name}: it may be made for you alone"
+        said = said or phrase(language, "offers.absent", name=manifest.provider.name)
         for line in (offer.line for offer in one.feed.offers):
             if (line.job, line.version) != (manifest.id, manifest.version):
                 continue
             if line.bundle != bundle.hash:
-                raise CatalogueForked(
-                    f"the catalogue of {manifest.provider.name} has another bundle as version {line.version} of "
-                    f"{line.job}: {line.bundle.hex()[:16]}, and this is {bundle.hash.hex()[:16]}",
-                    "this one was made for somebody: do not grant it, and ask its provider why there are two",
-                )
-            said = f"line {line.number} of the catalogue of {manifest.provider.name}, the same for everybody"
+                which = {"name": manifest.provider.name, "version": line.version, "job": line.job}
+                hashes = {"theirs": line.bundle.hex()[:16], "ours": bundle.hash.hex()[:16]}
+                raise refused(CatalogueForked, "another-offer", **which, **hashes)
+            said = phrase(language, "offers.line", number=line.number, name=manifest.provider.name)
     return said
 
 

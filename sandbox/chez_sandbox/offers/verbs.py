@@ -13,6 +13,7 @@ from chez.agent.ui import Ui
 from chez.agent.verbs import Verb
 from chez.errors import ChezError, InvalidValue, NotFound
 from chez_sandbox.bundle import open_bundle
+from chez_sandbox.consent.catalogue import Language, phrase, say_again
 from chez_sandbox.consent.grants import list_grants
 from chez_sandbox.consent.inspect import fingerprint
 from chez_sandbox.consent.params import Params, read_params
@@ -93,15 +94,16 @@ class _Address(Params, frozen=True, kw_only=True):
 
 async def job_catalogue_add(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Follow a catalogue, and show what it offers."""
-    id = await add_catalogue(home, read_params(params, _Address).address)
+    asked = read_params(params, _Address)
+    id = await add_catalogue(home, asked.address)
     problem = await _in_step(home)
-    return {**await _overview(home, [one for one in await catalogues(home) if one.space == id]), "sync": problem}
+    followed = [one for one in await catalogues(home) if one.space == id]
+    return {**await _overview(home, followed, asked.language), "sync": problem}
 
 
 async def job_catalogue(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """What the catalogues that are followed offer, and which granted jobs have a newer version there."""
-    read_params(params, Params)
-    return await _overview(home, await catalogues(home))
+    return await _overview(home, await catalogues(home), read_params(params, Params).language)
 
 
 class _Head(Params, frozen=True, kw_only=True):
@@ -137,14 +139,16 @@ async def job_offer(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return {"bundle": bundle.encoded.hex(), "hash": bundle.hash.hex(), "version": bundle.manifest.version}
 
 
-async def _overview(home: "Home", known: list[Catalogue]) -> dict[str, Any]:
-    newer = updates(known, await list_grants(home))
-    shown = [_shown(one) for one in known]
-    words = [line for one in shown for line in _words(one)] or ["You follow no catalogue of jobs."]
-    return {"catalogues": shown, "updates": newer, "words": [*words, *update_words(newer)]}
+async def _overview(home: "Home", known: list[Catalogue], language: Language) -> dict[str, Any]:
+    newer = updates(known, await list_grants(home), language)
+    shown = [_shown(one, language) for one in known]
+    words = [line for one in shown for line in _words(one, language)] or [phrase(language, "offers.none")]
+    return {"catalogues": shown, "updates": newer, "words": [*words, *update_words(newer, language)]}
 
 
-def _shown(one: Catalogue) -> dict[str, Any]:
+def _shown(one: Catalogue, language: Language) -> dict[str, Any]:
+    if one.problem is not None:
+        say_again(one.problem, language)
     return {
         "space": one.space,
         "name": one.name,
@@ -173,33 +177,34 @@ def _card(one: Catalogue) -> dict[str, str]:
     return {"name": provider.name, "contact": provider.contact, "domain": provider.domain}
 
 
-def _words(one: Mapping[str, Any]) -> list[str]:
+def _words(one: Mapping[str, Any], language: Language) -> list[str]:
     if one["problem"] is not None:
-        return [f"WARNING  {one['name']}: {one['problem']}", f"  {one['hint']}"]
+        warning = phrase(language, "offers.warning", name=one["name"], problem=one["problem"])
+        return [warning, f"  {one['hint']}"]
     if one["card"] is None:
-        return [f"{one['name']}: nothing of it is here yet"]
+        return [phrase(language, "offers.empty", name=one["name"])]
     card = one["card"]
     lines = [
         f"{card['name']}, {card['domain']}, {card['contact']}",
-        f"  key in words: {one['fingerprint']}",
-        f"  head, the same for everybody: {one['head']}",
+        f"  {phrase(language, 'key', words=one['fingerprint'])}",
+        f"  {phrase(language, 'offers.head', head=one['head'])}",
     ]
     for offer in one["offers"]:
         lines += [
-            f"  {offer['job']} {offer['version']}: {offer['name']}",
+            f"  {phrase(language, 'offers.job', job=offer['job'], version=offer['version'], name=offer['name'])}",
             f"    {offer['purpose']}",
-            f"    a run tells at most {offer['bits']:g} bits; bundle {offer['bundle']}",
+            f"    {phrase(language, 'offers.bits', bits=format(offer['bits'], 'g'), bundle=offer['bundle'])}",
         ]
     return lines
 
 
-def update_words(newer: list[dict[str, Any]]) -> list[str]:
+def update_words(newer: list[dict[str, Any]], language: Language = "en") -> list[str]:
     """What a person is told of newer versions of jobs that they granted; nothing of them runs before it is granted."""
     lines = []
     for one in newer:
-        said = f"A new version {one['version']} of {one['name']} ({one['job']}), of which you granted {one['granted']}:"
-        lines += [said, *(f"  {change}" for change in one["changes"])]
-        lines.append(f"  Nothing of it runs before you grant it: chez job grant {one['job']}")
+        said = {key: one[key] for key in ("version", "name", "job", "granted")}
+        lines += [phrase(language, "offers.newer", **said), *(f"  {change}" for change in one["changes"])]
+        lines.append(f"  {phrase(language, 'offers.not-yet', job=one['job'])}")
     return lines
 
 
