@@ -102,3 +102,6 @@ def test_a_job_is_published_found_and_granted_by_its_name(provider: Path, relay:
     chez_job(provider, *publish)
     me.chez("sync")
     assert "A new version 2 of" in me.chez("job", "catalogue")
+    (provider / "results.jsonl").write_text(json.dumps({"id": "ab" * 16, "outcome": "result"}) + "\n")
+    acknowledged = chez_job(provider, "acknowledge", "--key", "provider.key", *unlock)
+    assert json.loads(acknowledged) == {"messages": 1, "problem": ""}

@@ -68,11 +68,16 @@ asyncio.run(main())
 
 def keys_at(relay: str) -> ProviderKeys:
     """The sample provider's key file."""
-    seeds = (SIGNING.seed, SEALING.seed, INBOX_OWNER.seed, INBOX_WRITER.seed)
-    names = ("signing_seed", "sealing_seed", "inbox_owner_seed", "inbox_writer_seed")
-    named = {name: seed.hex() for name, seed in zip(names, seeds, strict=True)}
-    card = {"name": "Example Energy Advice", "contact": "privacy@example.org", "domain": "example.org", "relay": relay}
-    return ProviderKeys(**card, **named)
+    return ProviderKeys(
+        name="Example Energy Advice",
+        contact="privacy@example.org",
+        domain="example.org",
+        relay=relay,
+        signing_seed=SIGNING.seed.hex(),
+        sealing_seed=SEALING.seed.hex(),
+        inbox_owner_seed=INBOX_OWNER.seed.hex(),
+        inbox_writer_seed=INBOX_WRITER.seed.hex(),
+    )
 
 
 async def take(relay: str, book: ResultBook, wait: float) -> list[dict[str, Any]]:

@@ -50,6 +50,8 @@ class Left:
     """From when on it is sent; None when the run's own receipt is not in the same journal."""
     message: bytes = field(repr=False)
     """The sealed bytes, as they leave."""
+    received: str | None = None
+    """The day on which the provider says to have received it (`offers.acknowledged`)."""
 
     @property
     def sha256(self) -> str:

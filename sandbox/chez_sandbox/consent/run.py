@@ -48,7 +48,17 @@ if TYPE_CHECKING:
     from chez.home.transaction import Transaction
     from chez.journal import Receipt
 
-__all__ = ("Departure", "GrantedRun", "authorise", "plan_of", "settle", "settle_all", "withdraw", "withdraw_revoked")
+__all__ = (
+    "Departure",
+    "GrantedRun",
+    "authorise",
+    "plan_of",
+    "pseudonym_of",
+    "settle",
+    "settle_all",
+    "withdraw",
+    "withdraw_revoked",
+)
 
 _MINT: Final = object()
 
@@ -236,6 +246,15 @@ def _due(transaction: "Transaction", **fields: str) -> dict[tuple[str, int], str
     return runs
 
 
+def pseudonym_of(home: "Home", grant: str) -> SigningKey:
+    """The key that signs a grant's messages, by the grant's whole id.
+
+    It is for this grant alone: providers can't compare pseudonyms, nor can one provider tell that two
+    of its grants are the same person's.
+    """
+    return SigningKey.from_seed(home.derive_key(f"grant pseudonym {grant}"))
+
+
 def plan_of(granted: Granted) -> Plan:
     """When the messages of a grant's runs leave."""
     grant, limits = granted.grant, granted.bundle.manifest.limits
@@ -317,9 +336,7 @@ def _write(
 ) -> Departure:
     """Seal a message and receipt it; `instead` is the time of the one in whose place it leaves."""
     grant, manifest = granted.grant, granted.bundle.manifest
-    # A key for this grant alone: providers can't compare pseudonyms, nor can one provider
-    # tell that two of its grants are the same person's.
-    pseudonym = SigningKey.from_seed(home.derive_key(f"grant pseudonym {grant.id}"))
+    pseudonym = pseudonym_of(home, grant.id)
     address = Address(bytes.fromhex(manifest.provider.sealing_key), bytes.fromhex(manifest.provider.inbox))
     message = build_message(
         manifest.schema,

@@ -141,6 +141,8 @@ def _left(left: Left, here: str, now: datetime, language: Language) -> list[str]
 
 
 def _way(left: Left, language: Language) -> str:
+    if left.received:
+        return phrase(language, "left.received", day=left.received)
     if left.delivered:
         return phrase(language, "left.delivered", relay=left.relay, time=shown_time(left.delivered))
     if left.leaves is None:

@@ -51,6 +51,7 @@ from chez_sandbox.consent.told import (
     spent_words,
 )
 from chez_sandbox.job_errors import GrantEnded
+from chez_sandbox.offers.acknowledged import with_received
 from chez_sandbox.offers.following import beside_catalogues, catalogues, updates
 from chez_sandbox.offers.verbs import VERBS as OF_CATALOGUES
 from chez_sandbox.offers.verbs import update_words
@@ -247,7 +248,7 @@ async def job_grants(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 async def job_left(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Everything that ever left by this home, with the exact bytes (hexadecimal), and the words for it."""
     language = read_params(params, Params).language
-    lefts = await departures(home)
+    lefts = await with_received(home, await departures(home))
     rows = [{**asdict(left), "message": left.message.hex(), "sha256": left.sha256} for left in lefts]
     spent = await told_in_all(home, lefts)
     words = [*left_words(lefts, home.device_id.hex(), datetime.now(UTC), language), *spent_words(spent, language)]

@@ -3,7 +3,9 @@
 A provider's key never comes here: the line is handed out, signed by the command, and handed back.
 """
 
+import secrets
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -17,6 +19,7 @@ from chez_sandbox.consent.catalogue import Language, phrase, say_again
 from chez_sandbox.consent.grants import list_grants
 from chez_sandbox.consent.inspect import fingerprint
 from chez_sandbox.consent.params import Params, read_params
+from chez_sandbox.offers.acknowledged import BATCH, Batch, acknowledge, batches_of, compose_batches
 from chez_sandbox.offers.feed import Line, Offer, read_head
 from chez_sandbox.offers.following import Catalogue, add_catalogue, catalogues, offered, updates
 from chez_sandbox.offers.publishing import compose, feed_of, make_public, publish_signed
@@ -86,6 +89,38 @@ async def _in_step(home: "Home") -> str:
     except ChezError as error:
         return str(error)
     return ""
+
+
+class _Tokens(Params, frozen=True, kw_only=True):
+    space: Annotated[str, Meta(min_length=1, max_length=64)]
+    provider: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    tokens: Annotated[list[bytes], Meta(max_length=4096)]
+
+
+class _Batches(Params, frozen=True, kw_only=True):
+    space: Annotated[str, Meta(min_length=1, max_length=64)]
+    batches: Annotated[list[tuple[bytes, bytes]], Meta(max_length=64)]
+
+
+async def job_compose_acknowledgements(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """The batches to sign that acknowledge messages by their tokens; none for those that are acknowledged."""
+    asked = read_params(params, _Tokens)
+    known = await batches_of(await make_public(home, asked.space), asked.provider)
+    fresh = [token for token in asked.tokens if token not in known]
+    made_up = [secrets.token_bytes(16) for _ in range(BATCH)]
+    batches = compose_batches(asked.provider, datetime.now(UTC).date(), fresh, made_up)
+    return {"batches": [batch.encoded.hex() for batch in batches], "messages": len(set(fresh))}
+
+
+async def job_acknowledge(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Write signed batches of acknowledgements, and send them."""
+    asked = read_params(params, _Batches)
+    try:
+        batches = [(msgspec.msgpack.decode(body, type=Batch), signature) for body, signature in asked.batches]
+    except msgspec.DecodeError:
+        raise InvalidValue("this is no batch of acknowledgements") from None
+    await acknowledge(home, await make_public(home, asked.space), batches)
+    return {"batches": len(batches), "problem": await _in_step(home)}
 
 
 class _Address(Params, frozen=True, kw_only=True):
@@ -209,9 +244,11 @@ def update_words(newer: list[dict[str, Any]], language: Language = "en") -> list
 
 
 VERBS: Final[Mapping[str, Verb]] = {
+    "job-acknowledge": job_acknowledge,
     "job-catalogue": job_catalogue,
     "job-catalogue-add": job_catalogue_add,
     "job-catalogue-compare": job_catalogue_compare,
+    "job-compose-acknowledgements": job_compose_acknowledgements,
     "job-compose-offer": job_compose_offer,
     "job-offer": job_offer,
     "job-publish": job_publish,

@@ -17,7 +17,7 @@ from chez_sandbox.errors import SandboxError
 from chez_sandbox.form.published import schema_text
 from chez_sandbox.provider.keys import ProviderKeys, load_keys, save_keys
 from chez_sandbox.provider.project import new_project, open_project
-from chez_sandbox.provider.publishing import publish
+from chez_sandbox.provider.publishing import acknowledge, publish
 from chez_sandbox.provider.receiving import KEY, results
 from chez_sandbox.provider.trying import FOLDER, JSON, bundle_at, check, read_file, test
 from chez_wire.limits import MAX_INBOX_TTL
@@ -158,6 +158,7 @@ def inspect(path: Path, as_json: bool) -> None:
 cli.add_command(test)
 cli.add_command(check)
 cli.add_command(publish)
+cli.add_command(acknowledge)
 cli.add_command(results)
 
 

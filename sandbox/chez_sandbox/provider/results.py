@@ -26,7 +26,7 @@ from chez.errors import InvalidValue, StorageFailed
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.job_errors import MessageInvalid, ResultRefused
 from chez_sandbox.provider.keys import ProviderKeys
-from chez_sandbox.release.release import Release, message_size, open_message
+from chez_sandbox.release.release import Release, message_id, message_size, open_message
 from chez_sandbox.release.strict_json import read_json
 from chez_wire.limits import MAX_INBOX_ITEM
 
@@ -72,8 +72,7 @@ class Kept:
 
 def result_id(release: Release) -> str:
     """The id of a result, 32 hexadecimal digits: the same however often it comes."""
-    sequence = release.sequence.to_bytes(4, "big")
-    return hash_fields("chez/1 result id", release.pseudonym, release.grant, sequence)[:16].hex()
+    return message_id(release.pseudonym, release.grant, release.sequence).hex()
 
 
 class ResultBook:

@@ -27,6 +27,7 @@ from chez.crypto import (
     CryptoFailed,
     SealingKey,
     SigningKey,
+    hash_fields,
     seal_to,
     verify,
 )
@@ -34,7 +35,7 @@ from chez_sandbox.job_errors import MessageInvalid
 from chez_sandbox.release.padding import pad, padded_size, unpad
 from chez_sandbox.release.schema import Schema
 
-__all__ = ("Address", "Release", "build_message", "message_size", "open_message")
+__all__ = ("Address", "Release", "build_message", "message_id", "message_size", "open_message")
 
 CONTEXT: Final = "chez/1 release"
 
@@ -78,6 +79,11 @@ def _padded(schema: Schema) -> int:
 def message_size(schema: Schema) -> int:
     """Bytes of every message of a job with this schema."""
     return SEALED_BOX_OVERHEAD + SIGNATURE_BYTES + _padded(schema)
+
+
+def message_id(pseudonym: bytes, grant: bytes, sequence: int) -> bytes:
+    """The id of a run's message, 16 bytes: the same however often it is sent, and known to whom it is sealed alone."""
+    return hash_fields("chez/1 result id", pseudonym, grant, sequence.to_bytes(4, "big"))[:16]
 
 
 def build_message(

@@ -64,6 +64,7 @@ TOLD: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "left.way": ("{sealed}; {way}", "{sealed} ; {way}"),
     "left.bits": (", at most {bits} bits (about as much as {what})", ", au plus {bits} bits (à peu près {what})"),
     "left.delivered": ("the relay at {relay} has it since {time}", "le relais {relay} l'a depuis {time}"),
+    "left.received": ("received by the provider on {day}, it says", "reçu par le fournisseur le {day}, dit-il"),
     "left.waits": ("still waiting here", "attend encore ici"),
     "left.waits-till": ("still waiting here, and sent from {time} on", "attend encore ici, envoyé à partir de {time}"),
     "left.spent": ("In all to {provider}: at most {bits} bits ({what}), of {ceiling} that it may ever have.",

@@ -1,0 +1,112 @@
+"""A person sees that a provider took a result, and nobody else sees whose it was."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chez import inboxes
+from chez.crypto import SigningKey
+from chez.errors import InvalidValue
+from chez_sandbox.consent import verbs
+from chez_sandbox.consent.delivery import deliver
+from chez_sandbox.consent.run import authorise
+from chez_sandbox.offers.acknowledged import BATCH, Batch, compose_batches, read_batches, token_of
+from chez_sandbox.offers.following import add_catalogue, catalogues
+from chez_sandbox.provider.results import ResultBook
+from tests.jobs.conftest import Relay
+from tests.jobs.samples import INBOX_OWNER, INBOX_WRITER, LATER, SIGNING, WHOLE
+from tests.jobs.test_atomic import INSTANT
+from tests.jobs.test_flow import Person
+from tests.jobs.test_grants import TODAY, grant
+from tests.jobs.test_offers import Two, bundle, offer, two
+from tests.jobs.test_retries import keys_at, take
+
+__all__ = ("two",)  # the fixture
+
+DAY = date(2026, 11, 26)
+MADE_UP = [bytes([255, number]) * 8 for number in range(BATCH)]
+
+tokens = st.sets(st.integers(0, 400), max_size=200).map(lambda found: [token_of(b"%d" % number) for number in found])
+
+
+def signed(batch: Batch, key: SigningKey = SIGNING) -> dict[str, Any]:
+    """A batch as it is stored."""
+    return {"batch": batch.encoded, "signature": batch.sign(key)}
+
+
+@settings(max_examples=40)
+@given(tokens)
+def test_batches_have_one_size_and_every_token(found: list[bytes]) -> None:
+    """However many messages there are, each is acknowledged, no batch is shorter, and order tells nothing."""
+    batches = compose_batches(SIGNING.public, DAY, found, MADE_UP)
+    assert len(batches) == -(-len(found) // BATCH)
+    assert len({len(batch.encoded) for batch in batches}) <= 1
+    assert all(list(batch.tokens) == sorted(batch.tokens) for batch in batches)
+    said = read_batches(map(signed, batches), SIGNING.public)
+    assert set(found) <= set(said) and set(said) - set(found) <= set(MADE_UP) and len(said) == BATCH * len(batches)
+    assert set(said.values()) <= {"2026-11-26"}
+    if batches and len(found) % BATCH:
+        with pytest.raises(InvalidValue):
+            compose_batches(SIGNING.public, DAY, found, [])
+
+
+def test_what_the_provider_did_not_sign_says_nothing() -> None:
+    """Another key's batch, a changed one and what is none leave the provider's own word; the first day counts."""
+    (batch,) = compose_batches(SIGNING.public, DAY, [bytes(16)], MADE_UP)
+    (later,) = compose_batches(SIGNING.public, date(2026, 11, 27), [bytes(16)], MADE_UP)
+    other = SigningKey.from_seed(bytes([9]) * 32)
+    (foreign,) = compose_batches(other.public, DAY, [bytes(16)], MADE_UP)
+    wrong: list[dict[str, Any]] = [
+        signed(foreign, other), signed(batch, other), signed(batch) | {"signature": bytes(64)}, {}, {"batch": b"1"},
+        signed(batch) | {"batch": batch.encoded + b"1"}, signed(batch) | {"batch": 7},
+    ]  # fmt: skip
+    assert read_batches(wrong, SIGNING.public) == {}
+    assert read_batches([signed(later), *wrong, signed(batch)], SIGNING.public)[bytes(16)] == "2026-11-26"
+
+
+@pytest.mark.slow
+async def test_a_person_sees_what_was_received_and_writes_nothing_of_it(
+    two: Two, relay: Relay, tmp_path: Path
+) -> None:
+    """Once the provider acknowledges what it took, `chez left` says so for these messages, not for one that is
+    still here; the device of the person sends nothing because of it. What is acknowledged is not so again."""
+    provider, anna = two
+    await inboxes.create(relay.url, INBOX_OWNER, INBOX_WRITER.public, ttl=86_400)
+    job = bundle(relay=relay.url, reads=WHOLE)
+    await add_catalogue(anna, await offer(provider, job))
+    await anna.sync()
+    await catalogues(anna)
+    for number in (1, 2):
+        given = await grant(anna, job, number)
+        async with authorise(anna, given.grant.id, TODAY) as run:
+            await run.release(await run.execute(INSTANT))
+        if number == 1:
+            await deliver(anna, LATER)
+    with ResultBook(tmp_path / "results.jsonl", keys_at(relay.url), [job]) as book:
+        (line,) = await take(relay.url, book, 30.0)
+    asked = {"space": "Jobs", "provider": SIGNING.public, "tokens": [token_of(bytes.fromhex(line["id"]))]}
+    made = await verbs.VERBS["job-compose-acknowledgements"](provider, asked, Person(""))
+    (body,) = made["batches"]
+    batches = [(bytes.fromhex(body), SIGNING.sign("chez/1 acknowledgements", bytes.fromhex(body)))]
+    day = msgspec.msgpack.decode(bytes.fromhex(body), type=Batch).day
+    with pytest.raises(InvalidValue, match="not signed"):
+        forged = {"space": "Jobs", "batches": [(bytes.fromhex(body), bytes(64))]}
+        await verbs.VERBS["job-acknowledge"](provider, forged, Person(""))
+    await verbs.VERBS["job-acknowledge"](provider, {"space": "Jobs", "batches": batches}, Person(""))
+    again = await verbs.VERBS["job-compose-acknowledgements"](provider, asked, Person(""))
+    assert again == {"batches": [], "messages": 0}
+
+    before = await verbs.job_left(anna, {}, Person(""))
+    assert [row["received"] for row in before["left"]] == [None, None]
+    await anna.sync()
+    receipts, offset = len(await anna.journal.receipts()), (await anna.status()).offset
+    told = await verbs.job_left(anna, {}, Person(""))
+    assert [row["received"] for row in told["left"]] == [day, None]
+    assert "received by the provider on" in "\n".join(told["words"])
+    await anna.sync()
+    assert (len(await anna.journal.receipts()), (await anna.status()).offset) == (receipts, offset)
