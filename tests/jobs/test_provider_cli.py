@@ -1,14 +1,16 @@
 """`chez-job` through its command line, from an empty folder."""
 
 import json
+import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from chez_sandbox.bundle import open_bundle
 from tests.jobs.conftest import Relay
-from tests.jobs.test_flow import chez_job, provider
+from tests.jobs.test_flow import BIN, chez_job, provider
 
 __all__ = ("provider",)  # the fixture
 
@@ -41,6 +43,7 @@ def test_editors_find_the_schema(tmp_path: Path) -> None:
     assert (tmp_path / "my-job" / first.removeprefix("#:schema ")).read_text() == printed
 
 
+ENDLESS = "def run(data, params):\n    while True:\n        pass\n"
 BROKEN = {
     "def run(data, params):\n    return 1 // 0\n": "ZeroDivisionError",
     "def run(data, params):\n    return {'watts': 'free text'}\n": "the result was refused",
@@ -48,24 +51,24 @@ BROKEN = {
     "def run(data, params:\n": "SyntaxError",
     "import socket\n": "not available to jobs",
     "def run(data, params):\n    data.fail('not-applicable', 'because')\n": "not-applicable because",
+    ENDLESS: "did not end within 2 s",
 }
 
 
-@pytest.mark.parametrize("code", BROKEN)
+@pytest.mark.parametrize("code", [pytest.param(code, marks=[pytest.mark.slow] * (code == ENDLESS)) for code in BROKEN])
 def test_a_broken_job_fails_its_test_with_a_reason(code: str, tmp_path: Path, provider_cache: Path) -> None:
     """`chez-job test` exits with 1 and shows the traceback or the refusal."""
     chez_job(tmp_path, "new", "broken")
     (tmp_path / "broken" / "job.py").write_text(code)
-    import os
-    import subprocess
-
-    from tests.jobs.test_flow import BIN
-
+    if code == ENDLESS:
+        manifest = tmp_path / "broken" / "manifest.toml"
+        manifest.write_text(manifest.read_text().replace("seconds = 20", "seconds = 2"))
     done = subprocess.run(
         [BIN / "chez-job", "test", "broken"], cwd=tmp_path, env={**os.environ, "XDG_CACHE_HOME": str(provider_cache)},
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 1 and BROKEN[code] in done.stdout
+    assert "chez_job.py" not in done.stdout, "the traceback is the job's alone"
 
 
 def test_mistakes_are_one_line_and_a_hint(provider: Path) -> None:
@@ -75,6 +78,10 @@ def test_mistakes_are_one_line_and_a_hint(provider: Path) -> None:
     assert "can't be a job's id" in chez_job(provider, "new", "My Job", code=1)
     assert "no date" in chez_job(provider, "test", "job", "--date", "today", code=1)
     assert "chez-job new" in chez_job(provider, "test", "nowhere", code=1)
+    assert "no folder samples" in chez_job(provider, "test", "job", "--sample", "samples", code=1)
+    (provider / "job" / "job.py").rename(provider / "job.py")
+    assert "job.wat" in chez_job(provider, "test", "job", code=1)
+    (provider / "job.py").rename(provider / "job" / "job.py")
     assert "no bundle" in chez_job(provider, "check", "provider.key", code=1)
     assert "never overwritten" in chez_job(provider, "keys", "new", "--relay", "ws://127.0.0.1:1", "--out",
                                            "provider.key", "--name", "x", "--contact", "y", code=1)  # fmt: skip

@@ -186,7 +186,7 @@ def build(folder: Path, key: Path, out: Path | None, also_sign: bool) -> None:
 @click.argument("bundle", type=click.Path(path_type=Path, dir_okay=False))
 @KEY
 def sign(bundle: Path, key: Path) -> None:
-    """Sign a bundle, in place, after showing nothing but its hash."""
+    """Sign a bundle in place, and print its hash."""
     signed = sign_bundle(read_file(bundle), load_keys(key).signing)
     _write(bundle, signed.encoded)
     say(f"{bundle}: signed, {signed.hash.hex()}")

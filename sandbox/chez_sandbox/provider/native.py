@@ -8,11 +8,12 @@ computer's files and network: it is the author's own code, run at the author's w
 
 import asyncio
 import linecache
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 import msgspec
 
@@ -29,12 +30,16 @@ __all__ = ("NativeRun", "main", "run_native")
 
 T = TypeVar("T")
 
+GRACE: Final = 20.0
+"""Seconds after its time in which the process may still start, read its rows and say how it ended."""
+
 
 class _Order(msgspec.Struct, frozen=True):
     source: str
     params: str
     seed: bytes
     run_date: str
+    seconds: float
     tables: list[tuple[str, list[str], list[list[bool | int | float | str | None]]]]
     watched: bool
 
@@ -96,16 +101,32 @@ class _Host:
 
 
 async def run_native(
-    source: str, params: bytes, tables: Sequence[Table], seed: bytes, run_date: str, *, watched: bool = False
+    source: str,
+    params: bytes,
+    tables: Sequence[Table],
+    seed: bytes,
+    run_date: str,
+    *,
+    seconds: float = 300.0,
+    watched: bool = False,
 ) -> NativeRun:
-    """Run a job's source under plain CPython in a process of its own; `watched`, it tells which columns were read."""
+    """Run a job's source under plain CPython in a process of its own; `watched`, it tells which columns were read.
+
+    After `seconds` it is interrupted where it is, so that the traceback shows it.
+    """
     rows = [(table.name, list(table.columns), [list(row) for row in table.rows]) for table in tables]
-    order = _Order(source, params.decode(), seed, run_date, rows, watched)
+    order = _Order(source, params.decode(), seed, run_date, seconds, rows, watched)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "chez_sandbox.provider.native",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    output, _ = await process.communicate(msgspec.msgpack.encode(order))
+    try:
+        async with asyncio.timeout(seconds + GRACE):
+            output, _ = await process.communicate(msgspec.msgpack.encode(order))
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return NativeRun(None, "internal", "", f"the process had to be ended: {_late(seconds)}")
     if process.returncode != 0:
         return NativeRun(None, "internal", "", f"the process ended with {process.returncode}")
     return msgspec.msgpack.decode(output, type=NativeRun)
@@ -116,13 +137,37 @@ def _run(order: _Order) -> NativeRun:
     # Tracebacks show the lines of a file that is not there.
     linecache.cache["job.py"] = (len(order.source), None, order.source.splitlines(keepends=True), "job.py")
     value, code, trace = None, "", ""
+
+    def late(*_: object) -> NoReturn:
+        raise TimeoutError(_late(order.seconds))
+
+    signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, order.seconds)
     try:
         value = execute(order.source, order.params, host).encode()
     except JobFailed as failure:
         code, trace = failure.code, f"the job gave up: {failure.code} {failure.args[1]}".rstrip()
-    except BaseException:
-        code, trace = "internal", traceback.format_exc()
+    except BaseException as error:
+        code, trace = "internal", _trace(error)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
     return NativeRun(value, code, "\n".join(host.lines), trace, host.named())
+
+
+def _late(seconds: float) -> str:
+    return f"the job did not end within {seconds:g} s (limits.seconds)"
+
+
+def _trace(error: BaseException) -> str:
+    """The traceback without the frames that are ours, above and below the job's."""
+    shown = traceback.TracebackException.from_exception(error)
+    part: traceback.TracebackException | None = shown
+    while part is not None:
+        part.stack = traceback.StackSummary.from_list([frame for frame in part.stack if frame.filename == "job.py"])
+        part = part.__cause__ or part.__context__
+    text = "".join(shown.format())
+    # With no frame of the job's (what it returned is no JSON, say) there is nothing to trace.
+    return text if shown.stack else "".join(shown.format_exception_only())
 
 
 def main() -> None:

@@ -49,6 +49,8 @@ def _code(folder: Path) -> tuple[bytes, Kind]:
         return _file(folder / "job.wasm"), "component"
     if (folder / "job.wat").exists():
         return _assembled(folder / "job.wat"), "component"
+    if not (folder / "job.py").exists():
+        raise NotFound(f"{folder} has no code", "a job's code is job.py, or job.wasm or job.wat for a component")
     return _file(folder / "job.py"), "python"
 
 

@@ -48,7 +48,10 @@ async def run_trial(
     runs = project.manifest.own_schema is not None
     if runs and project.kind == "python" and not too_few_rows(project.manifest, tables):
         parameters = project.manifest.parameters_json
-        native = await run_native(project.code.decode(), parameters, tables, seed, run_date, watched=watched)
+        native = await run_native(
+            project.code.decode(), parameters, tables, seed, run_date, seconds=project.manifest.limits.seconds,
+            watched=watched,
+        )  # fmt: skip
     bundle = Bundle(project.manifest, project.kind, project.manifest_text, project.code, b"")
     async with Runtime(cache, _cache_key(cache)) as runtime:
         # The samples are the provider's own: noise may be drawn from them as often as it likes.

@@ -111,6 +111,8 @@ def _day(text: str | None) -> date:
 
 
 def _try(project: Project, samples: Path, day: date, *, watched: bool) -> Trial:
+    if not samples.is_dir() and samples != project.folder / "sample":
+        raise NotFound(f"there is no folder {samples}", "sample data is one file of JSON lines for each collection")
     cache = cache_folder()
     if not any(cache.glob("*.code")):
         say("Preparing the sandbox on this machine, once; this takes half a minute …", err=True)
@@ -178,16 +180,22 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode(errors="replace")
 
 
+def _indented(text: str) -> list[str]:
+    return [f"              {line}" for line in text.splitlines()]
+
+
 def _trial_words(project: Project, trial: Trial) -> list[str]:
     facts = _trial_facts(project, trial)
     read = ", ".join(f"{count:,} rows of {name}" for name, count in facts["rows"].items())
     lines = [f"{project.manifest.id} {project.manifest.version}, on {read}"]
+    if not all(facts["rows"].values()):
+        lines.append("              (chez-job test --generate makes sample data for collections that have none)")
     if facts["native"] is not None:
         lines.append(f"plain Python  {facts['native']['value'] or facts['native']['trace'].rstrip()}")
     sandbox = facts["sandbox"]
     lines.append(f"sandbox       {sandbox['value'] or sandbox['outcome'] + ' ' + sandbox['code']}")
-    if sandbox["value"] is None and sandbox["log"]:
-        lines.append(sandbox["log"])
+    if sandbox["log"]:
+        lines += ["printed       (it stays on the person's device)", *_indented(sandbox["log"])]
     if not facts["same"]:
         lines.append("DIFFERENT     the two runs disagree")
     lines.append(f"what leaves   {facts['result'] or 'nothing but the code none: ' + facts['problem']}")
