@@ -57,6 +57,7 @@ def test_a_person_looks_tries_grants_runs_and_revokes(provider: Path, relay: Rel
     assert (done["result"], done["delivery"]["sent"]) == ('{"watts":1850}', 1)
     (line,) = results(provider)
     assert line["result"] == {"watts": 1850}
+    assert "byte for byte" in me.chez("job", "replay", granted["grant"], "--run", "1")
     assert "watts: 1850" in me.chez("left")
     assert done["message"] in me.chez("left", "--bytes")
     assert json.loads(me.chez("left", "--json"))["left"][0]["message"] == done["message"]

@@ -763,6 +763,10 @@ class Home(Opened[AsyncHome]):
         """
         return Items(self._portal, lambda: self._inner.changes(since, live=live), ends=live)
 
+    def cursor_now(self) -> str:
+        """The cursor after all that there is: `changes(since=...)` gives what changes from now on."""
+        return self._portal.call(lambda call: self._inner.cursor_now())
+
     def saved_cursor(self, name: str) -> str | None:
         """The cursor that `Transaction.save_cursor` kept under a name on this device, None if there is none."""
         return self._portal.call(lambda call: self._inner.saved_cursor(name))

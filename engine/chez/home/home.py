@@ -40,7 +40,7 @@ from chez.keys.device import DeviceKeys
 from chez.query.indexes import Declared
 from chez.query.sql import Rows, run_sql
 from chez.records.collection import Collection
-from chez.records.feed import Feed, FeedPage, Source
+from chez.records.feed import Feed, FeedPage, Source, cursor_now
 from chez.records.typed import Migration
 from chez.records.values import time_text
 from chez.spaces.public import Address
@@ -234,6 +234,10 @@ class Home:
         feed = Feed(self._database, self._spaces.news, None, self.device_id, None, source)
         async for page in feed.pages(since, live):
             yield page
+
+    async def cursor_now(self) -> str:
+        """The cursor after all that there is: `changes(since=...)` gives what changes from now on."""
+        return await self._database.read(lambda db: cursor_now(db, self.device_id))
 
     async def saved_cursor(self, name: str) -> str | None:
         """The cursor that `Transaction.save_cursor` kept under a name on this device, None if there is none."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from chez.records.news import News
     from chez.records.record import Record
 
-__all__ = ("Changed", "Feed", "FeedPage", "Source", "check_cursor")
+__all__ = ("Changed", "Feed", "FeedPage", "Source", "check_cursor", "cursor_now")
 
 T = TypeVar("T")
 PAGE: Final = 1000
@@ -128,6 +128,12 @@ class Feed(Generic[T]):
         return Changed(collection, id, kind if state == HERE else "deleted",
                        source.record((id, json, kinds)) if state == HERE else None, device, source.name_of(device),
                        space.hex())
+
+
+def cursor_now(db: Connection, device: bytes) -> str:
+    """The cursor of somebody who has read everything that there is."""
+    (upto,) = db.execute("SELECT coalesce(max(changed), 0) FROM record").fetchone()
+    return f"1.{device[:8].hex()}.{upto}.{upto}"
 
 
 _CURSOR: Final = re.compile(r"1\.([0-9a-f]{16})\.([0-9]{1,18})\.([0-9]{1,18})")

@@ -19,6 +19,7 @@ from chez_sandbox.consent.phrases.changes import CHANGES
 from chez_sandbox.consent.phrases.noise import NOISE
 from chez_sandbox.consent.phrases.offers import OFFERS
 from chez_sandbox.consent.phrases.refused import REFUSED
+from chez_sandbox.consent.phrases.replays import REPLAYS
 from chez_sandbox.consent.phrases.told import TOLD
 
 __all__ = ("PHRASES", "Language", "Phrase", "again", "phrase", "refused", "say_again")
@@ -71,7 +72,7 @@ def say_again(error: ChezError, language: Language) -> None:
 
 
 PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
-    **ANSWERS, **CHANGES, **NOISE, **OFFERS, **REFUSED, **TOLD,
+    **ANSWERS, **CHANGES, **NOISE, **OFFERS, **REFUSED, **REPLAYS, **TOLD,
     # heads of at most eight characters
     "head.who": ("Who", "Qui"),
     "head.why": ("Why", "Pourquoi"),

@@ -300,6 +300,19 @@ def _stopped(ctx: click.Context, verb: str, grant: str, language: Language) -> N
 
 
 @job.command()
+@click.argument("grant")
+@click.option("--run", "sequence", type=click.IntRange(min=1), help="Which run of the grant (default: the last).")
+@LANGUAGE
+@click.pass_context
+def replay(ctx: click.Context, grant: str, sequence: int | None, language: Language) -> None:
+    """Run a past run again on the same rows and compare the bytes; or say which rows changed. Nothing leaves."""
+    done = call(ctx, "job-replay", {"grant": grant, "sequence": sequence, "language": language})
+    _answer(ctx, {key: value for key, value in done.items() if key != "words"}, done["words"])
+    if done["verdict"] == "different":
+        ctx.exit(1)
+
+
+@job.command()
 @LANGUAGE
 @click.pass_context
 def doctor(ctx: click.Context, language: Language) -> None:

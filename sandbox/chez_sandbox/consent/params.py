@@ -11,7 +11,7 @@ from chez_sandbox.consent.catalogue import Language
 from chez_sandbox.consent.grants import Review
 from chez_sandbox.consent.slots import Slots
 
-__all__ = ("OfBundle", "OfGrant", "OfId", "OfNarrowed", "OfRun", "Params", "read_params")
+__all__ = ("OfBundle", "OfGrant", "OfId", "OfNarrowed", "OfReplay", "OfRun", "Params", "read_params")
 
 P = TypeVar("P", bound=msgspec.Struct)
 
@@ -63,6 +63,12 @@ class OfRun(OfId, frozen=True, kw_only=True):
 
     answers: bool = True
     """Whether somebody is there to answer; else a run that would ask does not start."""
+
+
+class OfReplay(OfId, frozen=True, kw_only=True):
+    """A run to repeat: the last one of its grant unless said."""
+
+    sequence: Annotated[int, Meta(ge=1)] | None = None
 
 
 def read_params(params: Mapping[str, Any], kind: type[P]) -> P:

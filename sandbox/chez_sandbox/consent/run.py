@@ -34,6 +34,7 @@ from chez_sandbox.consent.asking import with_shares
 from chez_sandbox.consent.catalogue import refused
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.grants import Granted, current_grant, load_grant
+from chez_sandbox.consent.handed import digests, machinery
 from chez_sandbox.consent.leaving import answer_over, leavings, run_of
 from chez_sandbox.consent.noising import charge_epsilon, noise_under, noised_windows
 from chez_sandbox.consent.scope import Between, granted_scope, read_windows
@@ -124,6 +125,7 @@ class GrantedRun:
         grant, bundle = self.granted.grant, self.granted.bundle
         if bundle.manifest.measurements:
             require_noise()
+        since = await self.home.cursor_now()
         tables, windows = await granted_scope(self.home, bundle.manifest, self.today, grant.narrowed)
         noised = noised_windows(bundle.manifest, self.today, grant.narrowed)
         seed = derive(grant.seed, f"chez/1 run seed {self.sequence}")
@@ -134,12 +136,14 @@ class GrantedRun:
             "version": grant.job_version,
             "provider": grant.provider,
             "bundle": grant.bundle,
-            "runtime": await _runtime_hash(runtime, bundle.kind),
+            **await machinery(runtime, bundle),
             "date": self.today.isoformat(),
             "seed": seed.hex(),
             "bits": bundle.manifest.schema.bits,
             "leaves": asdict(plan_of(self.granted)),
             "rows": {table.name: len(table.rows) for table in tables},
+            "tables": await digests(tables),
+            "cursor": since,
             "windows": [between and list(between) for between in windows],
         }
         await with_shares(self.home, lambda transaction: self._debit(transaction, body, noised))
@@ -366,10 +370,6 @@ def _write(
     }
     transaction.receipt("refusal" if result is None else "release", body)
     return Departure(grant.id, sequence, "none" if result is None else "result", result, message)
-
-
-async def _runtime_hash(runtime: Runtime, kind: str) -> str | None:
-    return await runtime.runtime_hash() if kind == "python" else None
 
 
 class _alone:

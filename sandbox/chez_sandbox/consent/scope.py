@@ -52,25 +52,34 @@ class Source(Protocol):
 Between = tuple[str, str]
 """The texts between which a window's field lies: from the first, to before the second."""
 
+_UNSAID: Final[Between] = ("", "")
+"""By the window of today, which is found when the rows are read."""
+
 
 async def granted_scope(
-    source: Source, manifest: Manifest, today: date, narrowing: Narrowing = WHOLE
+    source: Source,
+    manifest: Manifest,
+    today: date,
+    narrowing: Narrowing = WHOLE,
+    said: Sequence[Between | None] | None = None,
 ) -> tuple[list[Table], list[Between | None]]:
     """The tables a run gets, and the window that each was read by: None where there is none.
 
     A collection or field there is none of gives no rows, or nulls; so does a field that the person left
     out (`narrowing`), and windows are as short as they made them. The rows are in a fixed order, so
-    that the same rows give the same run everywhere. Raises `NotAllowed` when they are more than a run
-    can be given, or a window's zone is not known here.
+    that the same rows give the same run everywhere. With `said` they are read by these windows, those of
+    an earlier run. Raises `NotAllowed` when they are more than a run can be given, or a window's zone is
+    not known here.
     """
     known = {info.name for info in await source.collections()}
     tables: list[Table] = []
     windows: list[Between | None] = []
     left = MAX_CELLS
-    for read in narrow(manifest, narrowing).reads:
+    for number, read in enumerate(narrow(manifest, narrowing).reads):
         width = len(read.fields)
         most, hidden = min(MAX_ROWS, left // width), narrowing.hidden(read.collection)
-        table, between = await _table(source, read, today, read.collection in known, most, hidden)
+        window = _UNSAID if said is None else said[number]
+        table, between = await _table(source, read, today, read.collection in known, most, hidden, window)
         left -= width * len(table.rows)
         tables.append(table)
         windows.append(between)
@@ -109,7 +118,13 @@ def too_few_rows(manifest: Manifest, tables: Sequence[Table]) -> str:
 
 
 async def _table(
-    source: Source, read: Read, today: date, known: bool, most: int, hidden: frozenset[str]
+    source: Source,
+    read: Read,
+    today: date,
+    known: bool,
+    most: int,
+    hidden: frozenset[str],
+    said: Between | None,
 ) -> tuple[Table, Between | None]:
     columns = tuple(read.fields)
     if not known:
@@ -119,7 +134,9 @@ async def _table(
     conditions, values = _conditions(source, read, view)
     between = None
     if read.window is not None:
-        between = await _between(source, read, read.window, view, today, conditions, values)
+        between = said
+        if said is _UNSAID:
+            between = await _between(source, read, read.window, view, today, conditions, values)
         if between is None:
             return Table(read.collection, columns, []), None
         conditions = [*conditions, f"{_quoted(read.window.field)} >= ?", f"{_quoted(read.window.field)} < ?"]

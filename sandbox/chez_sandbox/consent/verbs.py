@@ -32,11 +32,12 @@ from chez_sandbox.consent.grants import grant_job, list_grants, load_grant, requ
 from chez_sandbox.consent.inspect import describe, headed, plain_words
 from chez_sandbox.consent.narrowing import Narrowing, read_narrowing
 from chez_sandbox.consent.overview import all_grants, listed, told_in_all
-from chez_sandbox.consent.params import OfBundle, OfGrant, OfId, OfNarrowed, OfRun, Params, read_params
+from chez_sandbox.consent.params import OfBundle, OfGrant, OfId, OfNarrowed, OfReplay, OfRun, Params, read_params
 from chez_sandbox.consent.pausing import pause_grant, resume_grant
 from chez_sandbox.consent.pending import VERBS as OF_PENDING
 from chez_sandbox.consent.pending import previewed
 from chez_sandbox.consent.refusals import refuse_job
+from chez_sandbox.consent.replaying import replay, replay_words
 from chez_sandbox.consent.run import Departure, GrantedRun, authorise, settle_all, withdraw, withdraw_revoked
 from chez_sandbox.consent.scheduler import turn_to_run
 from chez_sandbox.consent.scope import granted_tables
@@ -297,6 +298,15 @@ async def job_show_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return {**_described(granted.bundle, asked.language), "grant": granted.grant.id, "revoked": granted.revoked}
 
 
+async def job_replay(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Run a receipted run again and compare. Nothing leaves, nothing is debited."""
+    asked = read_params(params, OfReplay)
+    label = phrase(asked.language, "say.replay")
+    async with _runtime(home, ui, asked.language) as runtime, _progress(ui, label) as progress:
+        found = await replay(home, runtime, asked.grant, asked.sequence, progress)
+    return {**asdict(found), "words": replay_words(found, asked.language)}
+
+
 async def job_doctor(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Which walls stand around a job on this machine."""
     language = read_params(params, Params).language
@@ -357,6 +367,7 @@ _VERBS: Final[Mapping[str, Verb]] = {
     "job-inspect": job_inspect,
     "job-left": job_left,
     "job-pause": job_pause,
+    "job-replay": job_replay,
     "job-resume": job_resume,
     "job-revoke": job_revoke,
     "job-run": job_run,

@@ -1,0 +1,157 @@
+"""A run again from the journal: the same rows give the same bytes, on every device; other rows are told."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import settings
+from hypothesis import strategies as st
+
+import chez
+from chez.crypto import Kdf
+from chez.errors import NotFound
+from chez_sandbox.consent import handed, replaying, verbs
+from chez_sandbox.consent.execution import execute
+from chez_sandbox.consent.handed import digests
+from chez_sandbox.consent.replaying import Replay, replay, replay_words
+from chez_sandbox.consent.run import authorise
+from chez_sandbox.runtime.host import Runtime, Table
+from tests.jobs.test_flow import Person, same_runtime
+from tests.jobs.test_grants import TODAY, bundle, grant
+from tests.jobs.test_runs import run_once
+from tests.runtime.conftest import KEY
+
+__all__ = ("same_runtime",)
+
+ID = "01" * 16
+CHANCE = b"""
+import random
+def run(data, params):
+    names = {str(row["watts"]) + row["local"] for row in data.rows("readings")}
+    return {"watts": (len("".join(names)) + random.randrange(1000)) % 400}
+"""
+
+
+async def test_a_replay_proves_the_released_bytes(home: chez.Home, runtime: Runtime) -> None:
+    """From the receipt alone the run gives its released bytes again; nothing is written, debited or sent."""
+    await grant(home, bundle(CHANCE))
+    left = await run_once(home, ID, runtime)
+    assert left.result is not None
+    before = await home.journal.receipts()
+    again = await replay(home, runtime, ID[:6])
+    assert again == Replay(ID, 1, "same", left.result.decode(), left.result.decode())
+    assert await home.journal.receipts() == before
+
+
+async def test_newer_rows_do_not_keep_a_run_from_being_repeated(home: chez.Home, runtime: Runtime) -> None:
+    """Rows beyond the run's window, which has moved on meanwhile, change nothing."""
+    await grant(home, bundle(CHANCE))
+    await run_once(home, ID, runtime)
+    later = {"meter": "0", "flow": "consumption", "local": "2026-11-23T00:00", "seconds": 1800, "watts": 9}
+    await home.collection("readings").put(later)
+    assert (await replay(home, runtime, ID)).verdict == "same"
+
+
+async def test_rows_that_changed_are_named(home: chez.Home, runtime: Runtime) -> None:
+    """When a row of the run is another one now nothing runs, and its record is named; put back, it is the same."""
+    readings = home.collection("readings")
+    await grant(home, bundle(CHANCE))
+    await run_once(home, ID, runtime)
+    record = await anext(aiter(readings))
+    await readings.put({**record.value, "watts": 1}, id=record.id)
+    again = await replay(home, runtime, ID)
+    assert (again.verdict, again.tables, again.changed) == (
+        "rows-changed", ("readings",), (("readings", record.id),))  # fmt: skip
+    assert record.id in "\n".join(replay_words(again, "fr"))
+    await readings.put(record.value, id=record.id)
+    assert (await replay(home, runtime, ID)).verdict == "same"
+
+
+async def test_what_gave_nothing_or_was_declined_is_told_so(home: chez.Home, runtime: Runtime) -> None:
+    """A run that gave nothing gives nothing again; of one that was declined there are no bytes to compare with."""
+    await grant(home, bundle(b"def run(data, params):\n    return {'watts': 'many'}\n"))
+    assert (await run_once(home, ID, runtime)).result is None
+    assert (await replay(home, runtime, ID)).verdict == "same"
+    await grant(home, bundle(CHANCE, version=2), number=2)
+    async with authorise(home, "02" * 16, TODAY) as run:
+        execution = await run.execute(runtime)
+        await run.decline()
+    again = await replay(home, runtime, "02" * 16, 1)
+    assert again.verdict == "untold" and execution.admitted is not None
+    assert again.result == execution.admitted.encoded.decode()
+    with pytest.raises(NotFound):
+        await replay(home, runtime, "02" * 16, 2)
+
+
+async def test_another_result_is_told(home: chez.Home, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose bytes are not those that were released is "different", with both."""
+    await grant(home, bundle(CHANCE))
+    left = await run_once(home, ID, runtime)
+
+    async def other(runtime: Runtime, bundle: Any, tables: Any, seed: bytes, *rest: Any) -> Any:
+        return await execute(runtime, bundle, tables, bytes(32), *rest)
+
+    monkeypatch.setattr(replaying, "execute", other)
+    again = await replay(home, runtime, ID)
+    assert left.result is not None and again.result is not None
+    assert (again.verdict, again.released) == ("different", left.result.decode())
+    assert again.result in replay_words(again, "en")[0]
+
+
+async def test_another_version_of_the_sandbox_is_told(
+    home: chez.Home, runtime: Runtime, same_runtime: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With another wasmtime than the receipt's nothing runs, and the verb says why in the person's language."""
+    await grant(home, bundle())
+    await run_once(home, ID, runtime)
+    monkeypatch.setattr(handed, "version", lambda _: "0.0")
+    done = await verbs.job_replay(home, {"grant": ID, "language": "fr"}, Person(""))
+    assert done["verdict"] == "other-machinery"
+    assert done["words"] == ["Exécution 1 impossible à refaire : autre version du bac à sable ici."]
+
+
+@pytest.fixture
+async def second(tmp_path: Path, home: chez.Home) -> AsyncIterator[chez.Home]:
+    """Another device with the same readings, put in the other order."""
+    path = tmp_path / "second"
+    await chez.create(path, passphrase="correct horse", name="phone", kdf=Kdf.minimum())
+    async with chez.open(path, passphrase="correct horse") as other:
+        rows = [record.value async for record in home.collection("readings")]
+        await other.collection("readings").put_many(rows[::-1])
+        yield other
+
+
+async def test_two_devices_give_the_same_bytes(
+    home: chez.Home, second: chez.Home, runtime: Runtime, code_folder: Path
+) -> None:
+    """Same rows, seed, parameters and code: same bytes, receipts of the rows and seed; started anew or forked."""
+    for device in (home, second):
+        await grant(device, bundle(CHANCE))
+    async with Runtime(code_folder, KEY, spares=1) as forked:
+        left = [await run_once(home, ID, runtime), await run_once(second, ID, forked)]
+    assert left[0].result == left[1].result is not None
+    bodies = [(await device.journal.receipts("run"))[0].body for device in (home, second)]
+    same = ("tables", "seed", "bundle", "runtime", "wasmtime", "date", "windows", "rows")
+    assert [bodies[0][key] for key in same] == [bodies[1][key] for key in same]
+
+
+CELLS = st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-1, 1) | st.text(max_size=2)
+TABLES = st.tuples(st.sampled_from("ab"), st.lists(st.tuples(CELLS, CELLS), max_size=3))
+
+
+@settings(max_examples=50, deadline=None)
+@for_all(TABLES, TABLES)
+def test_a_digest_is_of_exactly_these_rows(one: Any, other: Any) -> None:
+    """Two tables have one hash when name, columns, and every row in its order are the same, to the type."""
+    tables = [Table(name, ("x", "y"), rows) for name, rows in (one, other)]
+    hashes = [asyncio.run(digests([table]))[table.name] for table in tables]
+    assert (hashes[0] == hashes[1]) == (typed(one) == typed(other))
+
+
+def typed(table: Any) -> str:
+    """A text that tells 1 from 1.0 and True, and 0.0 from -0.0."""
+    return json.dumps([table[0], [[repr(cell) for cell in row] for row in table[1]]])
