@@ -27,6 +27,7 @@ from chez_sandbox.job_errors import (
     Problem,
 )
 from chez_sandbox.manifest import MAX_MANIFEST, Manifest, parse_manifest
+from chez_sandbox.succession import check_succession
 
 __all__ = (
     "MAX_BUNDLE",
@@ -138,6 +139,7 @@ def open_bundle(encoded: bytes) -> Bundle:
             "the signature is not the provider's over this manifest and code",
             "the bundle was changed, or signed with another key: do not grant it",
         ) from None
+    check_succession(manifest.provider)
     _check_code(file.code, file.kind)
     return Bundle(manifest, file.kind, file.manifest, file.code, encoded)
 

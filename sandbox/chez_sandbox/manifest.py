@@ -52,6 +52,7 @@ __all__ = (
     "Limits",
     "Manifest",
     "Measurement",
+    "Predecessor",
     "Provider",
     "Purpose",
     "Read",
@@ -109,6 +110,13 @@ class Purpose(_Part, frozen=True, kw_only=True):
     ] = "dpv:Consent"
 
 
+class Predecessor(_Part, frozen=True, kw_only=True):
+    """A key that the provider had before, and its word for the next one (`succession`)."""
+
+    key: Key
+    signature: Annotated[str, Meta(pattern=r"^[0-9a-f]{128}\Z", description="64 bytes as 128 hexadecimal digits")]
+
+
 class Provider(_Part, frozen=True, kw_only=True):
     """Who gets the result, and how it travels. Grants bind every field of it."""
 
@@ -127,6 +135,8 @@ class Provider(_Part, frozen=True, kw_only=True):
     """The relay's name of the inbox: the hash of its owner's key."""
     inbox_write_seed: Key
     """Whoever has the bundle may write here: the inbox's quota, not this seed, keeps order."""
+    formerly: Annotated[list[Predecessor], Meta(max_length=8)] = []
+    """The keys that it had before, oldest first, each with its signature over the next one."""
 
 
 class Filter(_Part, frozen=True, kw_only=True):

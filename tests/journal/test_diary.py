@@ -57,6 +57,8 @@ EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
      ("A checkpoint of 'Trip' by device 'phone' was refused, and changed nothing: a checkpoint leaves a change out.")),
     ("chunks-released", {"url": "wss://r", "space": TRIP},
      "You had the relay at wss://r let go of what 'Trip' does not need there any more."),
+    ("draw", {"grant": HASH, "sequence": 3, "job": "org.sums", "windows": {"n": ["a", "b"]}, "numbers": {"n": [1]}},
+     "Noise was drawn for n of 'org.sums', and kept: these values stay the same for the same days."),
     ("entries-dropped", {"url": "wss://r", "space": TRIP},
      ("You had the relay at wss://r drop entries of 'Trip' that a checkpoint stands for.")),
     ("entries-missing", {"url": "wss://r", "from": 7},
@@ -69,6 +71,8 @@ EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
      ("You picked entry abababababab of device abababababab in a space that is not here any more (abababababab), of "
      "those under number 5.")),
     ("epoch-started", {"number": 2}, "You started epoch 2 in your private space: what is written since has new keys."),
+    ("epsilon", {**JOB, "epsilon": 0.5, "windows": {"n": ["a", "b"]}},
+     "Run 3 of 'org.sums' has values that are noised: an epsilon of 0.5 was debited."),
     ("equivocation", {"device": PHONE, "name": "tablet", "from": 5},
      ("In your private space device 'tablet' wrote different entries under number 5: from there on nothing of it "
      "counts, until an owner picks one (chez space audit).")),
@@ -78,7 +82,7 @@ EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
      "The export into '/x' was complete: 1 record, 0 attachments."),
     ("export-removed", {"folder": "/x.part"}, "What an export that was cut off had left in '/x.part' was removed."),
     ("grant", {**JOB, "purpose": "p", "bundle": HASH, "code": HASH, "until": "2027-01-01", "runs": 4, "bits": 12.5,
-               "review": "each", "hash": HASH},
+               "review": "each", "hash": HASH, "accounts": [HASH]},
      ("You granted 'Sums Ltd' the job 'org.sums', version 2: at most 4 runs and 12.5 bits, until 2027-01-01 "
      "(grant abababababab).")),
     ("grant-refused", {"job": "org.sums", "version": 2, "name": "Sums", "provider": HASH, "provider_name": "Sums Ltd",
@@ -124,6 +128,9 @@ EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
      "You changed the passphrase; each guess costs 256 MiB."),
     ("pause", {"grant": HASH, "job": "org.sums", "provider": HASH, "pause": HASH},
      "You paused grant abababababab of the job 'org.sums'."),
+    ("pause", {"grant": PHONE, "cause": HASH, "pause": HASH},
+     ("Grant 222222222222 was suspended: grant abababababab is of another key under the provider's name, which the "
+     "key before did not sign.")),
     ("public-space-created", {"name": "News", "space": TRIP}, "You made the public space 'News'."),
     ("purge", {"collection": "notes", "id": "a"},
      "You purged the record 'a' of 'notes' in your private space: its content is erased."),

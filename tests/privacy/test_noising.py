@@ -134,6 +134,7 @@ async def test_epsilon_adds_up_over_jobs_versions_and_providers(home: chez.Home,
     for number in (4, 5):
         text = noised_manifest(rest=COUNTED["rest"], job=f"job-{number}").replace(
             SIGNING.public.hex().encode(), foreign.public.hex().encode())
+        text = text.replace(b"Example Energy Advice", b"Another").replace(b'"example.org"', b'"other.net"')
         given = await grant(home, build_bundle(text, b"pass", "python", foreign), number)
         if number == 4:
             await run_once(home, given.grant.id, Instant(), ceilings=ceilings)

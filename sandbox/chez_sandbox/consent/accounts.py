@@ -10,6 +10,7 @@ The last two of each are one person's, over all devices: each device spends of w
 (`escrow`). Declining, failing and being refused still spend: a provider must not learn for nothing.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from chez.errors import InvalidValue
@@ -22,7 +23,6 @@ __all__ = (
     "check_shared",
     "grant_account",
     "provider_account",
-    "shared_accounts",
 )
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +73,26 @@ def provider_account(signing_key: str) -> str:
     return f"provider:{signing_key}"
 
 
-def shared_accounts(manifest: Manifest) -> tuple[str, ...]:
-    """The accounts that a job's runs are debited from, besides the grant's: the provider's and the collections'."""
-    collections = [f"collection:{read.collection}" for read in manifest.reads]
-    return provider_account(manifest.provider.signing_key), *collections
-
-
 def charges_of(
-    grant_id: str, manifest: Manifest, *, amount: float, granted: float, ceilings: Ceilings, unit: Unit = "bits"
+    grant_id: str,
+    manifest: Manifest,
+    *,
+    amount: float,
+    granted: float,
+    ceilings: Ceilings,
+    unit: Unit = "bits",
+    providers: Iterable[str] = (),
 ) -> tuple[Charge, ...]:
     """What a run of a grant is debited: `amount` from the grant's account of `granted` in all, and from the shared.
 
-    In bits or in epsilon; rounded up to thousandths. Raises `InvalidValue`.
+    Those are the collections' and the providers' (`Identity.accounts`, as the receipt of the grant has them; else
+    the manifest's own). In bits or in epsilon; rounded up to thousandths. Raises `InvalidValue`.
     """
     before = EPSILON if unit == "epsilon" else ""
     each = thousandths(amount)
     # A grant's runs cost the same each: rounding must not take the last of those that were granted.
     whole = int(granted / amount + 1e-9) * each if amount else 0
     own = Charge(before + grant_account(grant_id), each, whole, own=True)
-    names = [before + name for name in shared_accounts(manifest)]
-    return own, *(Charge(name, each, ceilings.of(name)) for name in names)
+    keys = dict.fromkeys(providers) or [manifest.provider.signing_key]
+    names = [*map(provider_account, keys), *(f"collection:{read.collection}" for read in manifest.reads)]
+    return own, *(Charge(before + name, each, ceilings.of(before + name)) for name in names)

@@ -177,7 +177,9 @@ def grant(
                 runs=done["runs_allowed"],
                 bits=f"{done['bits_allowed']:g}",
             ),
-            phrase(language, "answer.run-with", grant=done["grant"][:SHORT]),
+            phrase(
+                language, "answer.suspended" if done["paused"] else "answer.run-with", grant=done["grant"][:SHORT]
+            ),
         ],
     )
 

@@ -66,6 +66,9 @@ def _grant_refused(body: Body, names: Names) -> str:
 
 
 def _pause(body: Body, names: Names) -> str:
+    if "cause" in body:
+        return (f"Grant {body['grant'][:SHORT]} was suspended: grant {body['cause'][:SHORT]} is of another key under "
+                "the provider's name, which the key before did not sign.")
     return f"You paused grant {body['grant'][:SHORT]} of the job {body['job']!r}."
 
 

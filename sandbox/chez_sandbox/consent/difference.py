@@ -10,6 +10,7 @@ from typing import Any
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.catalogue import Language, phrase
 from chez_sandbox.consent.grants import Granted
+from chez_sandbox.consent.identity import identify
 from chez_sandbox.consent.inspect import describe, fingerprint
 
 __all__ = ("difference", "foreign_keys", "granted_before", "news_words")
@@ -23,28 +24,25 @@ Shown = Mapping[str, Any]
 
 def granted_before(grants: Iterable[Granted], bundle: Bundle) -> Granted | None:
     """The newest version of this provider's job that was ever granted, whatever became of the grant."""
-    manifest = bundle.manifest
-    job = (manifest.provider.signing_key, manifest.id)
-    same = (one for one in grants if (one.grant.provider, one.grant.job) == job)
+    grants, job = list(grants), bundle.manifest.id
+    keys = identify(bundle, grants).keys
+    same = (one for one in grants if one.grant.provider in keys and one.grant.job == job)
     return max(same, key=lambda one: (one.grant.job_version, one.grant.granted), default=None)
 
 
 def foreign_keys(grants: Iterable[Granted], bundle: Bundle, language: Language = "en") -> list[str]:
-    """Loud sentences when a provider that goes by the same name or domain had another key before."""
-    provider = bundle.manifest.provider
-    others = {
-        one.grant.provider
-        for one in grants
-        if one.grant.provider != provider.signing_key
-        and (
-            one.bundle.manifest.provider.domain == provider.domain
-            or one.bundle.manifest.provider.name.casefold() == provider.name.casefold()
-        )
-    }
-    return [
-        phrase(language, "changed.key", name=provider.name, domain=provider.domain, words=fingerprint(key))
-        for key in sorted(others)
-    ]
+    """Loud sentences when a provider that goes by the same name or domain had another key before, which did not
+    sign this one; and a plain one when the key is new and was signed."""
+    provider, grants = bundle.manifest.provider, list(grants)
+    found = identify(bundle, grants)
+
+    def say(key: str, old: str) -> str:
+        return phrase(language, key, name=provider.name, domain=provider.domain, words=fingerprint(old))
+
+    before = {one.grant.provider for one in grants if one.grant.provider in found.keys}
+    signed = sorted(before - {provider.signing_key}) if provider.signing_key not in before else []
+    loud = [say("changed.key", key) for key in found.foreign]
+    return [*loud, *(say("changed.key-signed", key) for key in signed)]
 
 
 def difference(before: Bundle, after: Bundle, language: Language = "en") -> list[str]:
@@ -71,6 +69,8 @@ def news_words(grants: Sequence[Granted], bundle: Bundle, language: Language = "
     """What the screen before granting adds for somebody who granted this job, or this provider's namesake, before."""
     warning = phrase(language, "head.warning")
     lines = [f"  {warning:8} {line}" for line in foreign_keys(grants, bundle, language)]
+    if identify(bundle, grants).foreign:
+        lines.append(f"  {'':8} {phrase(language, 'changed.suspends')}")
     last = granted_before(grants, bundle)
     if last is not None and (changes := difference(last.bundle, bundle, language)):
         since = phrase(language, "changed.since", version=last.grant.job_version)

@@ -13,7 +13,7 @@ Record and receipt are written in one transaction, with the conditions they stan
 that nothing that races or crashes leaves one without the other.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -24,16 +24,18 @@ from chez.crypto import CryptoFailed, hash_fields, verify
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.bundle import Bundle, open_bundle
 from chez_sandbox.consent.catalogue import refused
+from chez_sandbox.consent.identity import identify
 from chez_sandbox.consent.narrowing import WHOLE, Narrowing, narrow
 from chez_sandbox.consent.pauses import standing
 from chez_sandbox.consent.slots import Slots
+from chez_sandbox.consent.suspending import suspend
+from chez_sandbox.consent.versions import require_rising
 from chez_sandbox.job_errors import (
     BundleInvalid,
     GrantEnded,
     GrantInvalid,
     GrantPaused,
     ManifestInvalid,
-    VersionWentBack,
 )
 
 if TYPE_CHECKING:
@@ -166,7 +168,8 @@ async def grant_job(
     """Record the person's consent to a job, on this device.
 
     `runs`, `bits` and `epsilon` may be fewer than the manifest asks for, never more, and `narrowing` takes
-    fields and days away. Raises
+    fields and days away. Where the provider's key is another than it had, and not signed by that
+    one, it begins suspended, as do the other key's grants (`identity`). Raises
     `VersionWentBack` for an older version than was ever granted, or other bytes under the
     same version; `NotAllowed`, `InvalidValue` for more than the manifest asks for, or hours of
     hold without the review "hold" (and the reverse).
@@ -197,16 +200,22 @@ async def grant_job(
         epsilon,
     )
     body = msgspec.msgpack.encode(grant)
-    record = _record(home, bundle, body)
+    record, grants = _record(home, bundle, body), home.collection(COLLECTION)
+    others = await list_grants(home)
+    provider = identify(bundle, others)
 
-    def work(transaction: "Transaction") -> None:
-        job = {"provider": grant.provider, "job": grant.job}
-        _require_rising([*transaction.former_receipts("grant", **job), *transaction.receipts("grant", **job)], bundle)
-        transaction.put(home.collection(COLLECTION), record, id=grant.id)
-        transaction.receipt("grant", _receipt(grant, bundle, body))
+    def work(transaction: "Transaction") -> frozenset[str]:
+        require_rising(transaction, provider.keys, bundle)
+        transaction.put(grants, record, id=grant.id)
+        transaction.receipt("grant", {**_receipt(grant, bundle, body), "accounts": list(provider.accounts)})
+        if not provider.foreign:
+            return frozenset()
+        for other in others:
+            if other.grant.provider in provider.foreign and not other.revoked:
+                suspend(transaction, grants, other.grant.id, grant.id, now)
+        return frozenset({suspend(transaction, grants, grant.id, grant.id, now)})
 
-    await home.transaction(work)
-    return Granted(grant, bundle, False)
+    return Granted(grant, bundle, False, await home.transaction(work))
 
 
 def _record(home: "Home", bundle: Bundle, body: bytes) -> dict[str, Any]:
@@ -263,18 +272,6 @@ def _receipt(grant: Grant, bundle: Bundle, body: bytes) -> dict[str, Any]:
         "hold_hours": grant.hold_hours,
         "hash": hash_fields(CONTEXT, body).hex(),
     }
-
-
-def _require_rising(earlier: Sequence["Receipt"], bundle: Bundle) -> None:
-    """`earlier` are the grants there were of this provider's job."""
-    manifest = bundle.manifest
-    for receipt in earlier:
-        before = receipt.body
-        if before["version"] > manifest.version:
-            granted = before["version"]
-            raise refused(VersionWentBack, "older", granted=granted, job=manifest.id, version=manifest.version)
-        if before["version"] == manifest.version and before["bundle"] != bundle.hash.hex():
-            raise refused(VersionWentBack, "same-version", job=manifest.id, version=manifest.version)
 
 
 async def load_grant(home: "Home", id: str) -> Granted:

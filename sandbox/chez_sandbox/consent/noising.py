@@ -17,7 +17,7 @@ charged with, whose days are in a few windows only. OpenDP's own filters and odo
 end with it, so the accounts are Chez's own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -78,18 +78,23 @@ def charge_epsilon(
         "epsilon": _thousandths(owed) / 1000,
         "windows": {one.key: list(windows[one.key]) for one in owed},
     }
-    charge(home, transaction, epsilon_charges(grant, owed, ceilings), "epsilon", body)
+    (given,) = transaction.receipts("grant", grant=grant.id)
+    charges = epsilon_charges(grant, owed, ceilings, given.body["accounts"])
+    charge(home, transaction, charges, "epsilon", body)
 
 
-def epsilon_charges(grant: Grant, owed: Sequence[Measurement], ceilings: Ceilings) -> list[Charge]:
-    """A grant and a provider are charged for all that is drawn, a collection for what is drawn of it."""
+def epsilon_charges(
+    grant: Grant, owed: Sequence[Measurement], ceilings: Ceilings, providers: Iterable[str]
+) -> list[Charge]:
+    """A grant and its providers (`Identity.accounts`) are charged for all that is drawn, a collection for what is
+    drawn of it."""
     if not owed:
         return []
-    own, provider = EPSILON + grant_account(grant.id), EPSILON + provider_account(grant.provider)
+    own, names = EPSILON + grant_account(grant.id), [EPSILON + provider_account(key) for key in providers]
     # A manifest's epsilons are whole thousandths, so that nothing is lost or gained by rounding; a person's are cut.
     limit = int(grant.epsilon * 1000 + 1e-6)
     whole = _thousandths(owed)
-    charges = [Charge(own, whole, limit, own=True), Charge(provider, whole, ceilings.of(provider))]
+    charges = [Charge(own, whole, limit, own=True), *(Charge(name, whole, ceilings.of(name)) for name in names)]
     for collection in sorted({one.collection for one in owed}):
         name = f"{EPSILON}collection:{collection}"
         amount = _thousandths([one for one in owed if one.collection == collection])

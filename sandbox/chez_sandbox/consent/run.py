@@ -158,8 +158,14 @@ class GrantedRun:
         current_grant(self.home, transaction, grant.id).require_running(self.home.device_id, self.today, done)
         if answer := answer_over(transaction, grant.id, body["windows"]):
             raise refused(AlreadyAnswered, "answered", sequence=answer.run[1])
+        (given,) = transaction.receipts("grant", grant=grant.id)
         charges = charges_of(
-            grant.id, manifest, amount=manifest.schema.bits, granted=grant.bits, ceilings=self.ceilings
+            grant.id,
+            manifest,
+            amount=manifest.schema.bits,
+            granted=grant.bits,
+            ceilings=self.ceilings,
+            providers=given.body["accounts"],
         )
         charge(self.home, transaction, charges, "run", body)
         charge_epsilon(self.home, transaction, self.granted, self.sequence, noised, self.ceilings)

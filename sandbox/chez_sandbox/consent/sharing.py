@@ -14,6 +14,7 @@ from chez_sandbox.consent.allowance import ask_share, give_share, say_holding, t
 from chez_sandbox.consent.escrow import shown, thousandths, unit_of
 from chez_sandbox.consent.grants import Granted, list_grants, load_grant
 from chez_sandbox.consent.holdings import Holder, holders
+from chez_sandbox.consent.identity import identify
 from chez_sandbox.consent.noising import epsilon_charges
 from chez_sandbox.consent.params import Params, read_params
 from chez_sandbox.consent.reclaiming import find_lost, reclaim_share
@@ -96,7 +97,7 @@ async def job_allowance_ask(home: "Home", params: dict[str, Any], ui: Ui) -> Any
     """Say to the other devices what this one lacks; whoever sits at one gives it, or not."""
     asked = read_params(params, _Ask)
     if asked.amount is None:
-        amounts = _needed(await load_grant(home, asked.what), asked.runs)
+        amounts = _needed(await load_grant(home, asked.what), await list_grants(home), asked.runs)
     else:
         accounts = _accounts(await holders(home), await list_grants(home))
         amounts = {_named(asked.what, accounts): thousandths(asked.amount)}
@@ -120,18 +121,19 @@ async def job_allowance_reclaim(home: "Home", params: dict[str, Any], ui: Ui) ->
     return {"reclaimed": amounts, "device": lost.name, "rest": lost.first}
 
 
-def _needed(granted: Granted, runs: int) -> dict[str, int]:
-    manifest = granted.bundle.manifest
-    charges = charges_of(granted.grant.id, manifest, amount=manifest.schema.bits, granted=granted.grant.bits,
-                         ceilings=Ceilings())  # fmt: skip
-    charges += tuple(epsilon_charges(granted.grant, manifest.measurements, Ceilings()))
+def _needed(granted: Granted, grants: Iterable[Granted], runs: int) -> dict[str, int]:
+    grant, manifest = granted.grant, granted.bundle.manifest
+    providers = identify(granted.bundle, [one for one in grants if one.grant.granted <= grant.granted]).accounts
+    charges = charges_of(grant.id, manifest, amount=manifest.schema.bits, granted=grant.bits,
+                         ceilings=Ceilings(), providers=providers)  # fmt: skip
+    charges += tuple(epsilon_charges(grant, manifest.measurements, Ceilings(), providers))
     return {one.account: one.amount * runs for one in charges if not one.own}
 
 
-def _accounts(devices: Iterable[Holder], grants: Iterable[Granted]) -> list[str]:
+def _accounts(devices: Iterable[Holder], grants: Sequence[Granted]) -> list[str]:
     """The accounts that devices share and that there is something to say of."""
     said = {name for one in devices for name in (*one.left, *one.spent, *one.asks)}
-    return sorted(said | {name for granted in grants for name in _needed(granted, 1)})
+    return sorted(said | {name for granted in grants for name in _needed(granted, grants, 1)})
 
 
 def _named(text: str, accounts: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import click
+import msgspec
 
 from chez import inboxes
 from chez.cli.terminal import json_line, say
@@ -94,6 +95,20 @@ def keys_renew(key: Path, as_json: bool) -> None:
     _card(loaded, as_json)
 
 
+@keys.command("rotate")
+@KEY
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The new key file.")
+@JSON
+def keys_rotate(key: Path, out: Path, as_json: bool) -> None:
+    """Make a new signing key that the old one signs: people's grants and budgets stay what they are.
+
+    Sealing key and inbox stay. Build and sign with the new file from now on; keep the old one safe, or destroy it.
+    """
+    made = load_keys(key).rotated(secrets.token_bytes(32))
+    save_keys(out, made)
+    _card(made, as_json)
+
+
 @keys.command("card")
 @KEY
 @JSON
@@ -110,11 +125,12 @@ def _card(loaded: ProviderKeys, as_json: bool) -> None:
     card = loaded.card
     words = fingerprint(card.signing_key)
     if as_json:
-        json_line({**{name: getattr(card, name) for name in card.__struct_fields__}, "fingerprint": words})
+        json_line({**msgspec.to_builtins(card), "fingerprint": words})
         return
     say(
         f"{card.name} ({card.domain}, {card.contact})\nkey       {card.signing_key}\nin words  {words}\n"
         f"inbox     {card.inbox} at {card.relay}"
+        + "".join(f"\nbefore    {fingerprint(one.key)}" for one in reversed(card.formerly))
     )
 
 

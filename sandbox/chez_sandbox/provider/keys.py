@@ -10,17 +10,21 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from chez.crypto import SealingKey, SigningKey
 from chez.errors import HomeExists, InvalidValue, NotAllowed, NotFound, StorageFailed
-from chez_sandbox.manifest import Provider
+from chez_sandbox.manifest import Predecessor, Provider
 from chez_sandbox.provider.toml_text import quoted
+from chez_sandbox.succession import succeed
 from chez_wire.login import inbox_of
 
 __all__ = ("ProviderKeys", "load_keys", "save_keys")
+
+MAX_FORMERLY: Final = 8
+"""Former keys that a card may name; the manifest says the same."""
 
 Seed = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
@@ -37,6 +41,8 @@ class ProviderKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     sealing_seed: Seed
     inbox_owner_seed: Seed
     inbox_writer_seed: Seed
+    formerly: tuple[Predecessor, ...] = ()
+    """The keys that the provider had before, each with its signature over the next one."""
 
     @property
     def signing(self) -> SigningKey:
@@ -75,13 +81,33 @@ class ProviderKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             relay=self.relay,
             inbox=self.inbox.hex(),
             inbox_write_seed=self.inbox_writer_seed,
+            formerly=list(self.formerly),
         )
+
+    def rotated(self, seed: bytes) -> "ProviderKeys":
+        """The same provider with a new signing key, from 32 random bytes, which the one it had signs.
+
+        Sealing key and inbox stay: what was granted goes on, and its results open. Raises `InvalidValue` for the
+        same key, or when the card would name more keys than it may.
+        """
+        new = SigningKey.from_seed(seed)
+        if new.public == self.signing.public:
+            raise InvalidValue("a key can't succeed itself")
+        if len(self.formerly) >= MAX_FORMERLY:
+            raise InvalidValue(
+                f"a card names at most {MAX_FORMERLY} former keys",
+                "a further one is a new provider to everybody: say so by other ways",
+            )
+        chain = (*self.formerly, succeed(self.signing, new.public))
+        return msgspec.structs.replace(self, signing_seed=seed.hex(), formerly=chain)
 
     @property
     def card_text(self) -> bytes:
         """The card as the [provider] table of a manifest."""
         fields = msgspec.to_builtins(self.card)
-        lines = [f"{name} = {quoted(value)}" for name, value in fields.items()]
+        words = [f"{{ key = {quoted(one.key)}, signature = {quoted(one.signature)} }}" for one in self.formerly]
+        lines = [f"{name} = {quoted(value)}" for name, value in fields.items() if isinstance(value, str)]
+        lines += [f"formerly = [{', '.join(words)}]"] if words else []
         return ("\n[provider]\n" + "\n".join(lines) + "\n").encode()
 
 

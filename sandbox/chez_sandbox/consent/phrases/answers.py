@@ -28,6 +28,8 @@ ANSWERS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "answer.granted": ("Granted until {until}: {runs} runs, {bits} bits.",
                        "Autorisé jusqu'au {until} : {runs} exécutions, {bits} bits."),
     "answer.run-with": ("Run it with: chez job run {grant}", "Pour la lancer : chez job run {grant}"),
+    "answer.suspended": ("It is suspended: the provider's key is another. When you know why: chez job resume {grant}",
+                         "Elle est suspendue : la clé du fournisseur a changé. Une fois sûr : chez job resume {grant}"),
     "answer.released": ("Run {sequence}: released {result}, as one sealed message of {bytes} bytes.",
                         "Exécution {sequence} : {result} est remis, en un message scellé de {bytes} octets."),
     "answer.none": ('Run {sequence}: told the provider "none", as one sealed message of {bytes} bytes.',
