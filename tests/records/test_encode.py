@@ -40,21 +40,22 @@ def test_first_and_second_changes_are_the_bindings(first: dict[str, Any], second
         assert theirs == encode_fields(b"B" * 32, 1, len(first) + 1, (made.hash,), more).bytes
 
 
-@given(flat, st.data())
-def test_changes_of_the_same_fields_are_the_bindings(first: dict[str, Any], data: st.DataObject) -> None:
-    """Fields that a device set, set by it again and again, one or more at a time, are byte for byte the binding's."""
+@given(flat, flat, st.data())
+def test_changes_of_the_same_fields_are_the_bindings(first: dict[str, Any], new: dict[str, Any],
+                                                     data: st.DataObject) -> None:
+    """Fields that a device set, set by it again and again, some of them new, are byte for byte the binding's."""
     document = automerge.new(ACTOR)
     last, value = encode_fields(ACTOR, 1, 1, (), first), first
     write_difference(document, {}, first)
     stands = dict(zip(first, range(1, len(first) + 1), strict=True))
     for sequence in range(2, 5):
-        chosen = data.draw(st.lists(st.sampled_from(list(first)), min_size=1, unique=True))
+        chosen = data.draw(st.lists(st.sampled_from(list(first | new)), min_size=1, unique=True))
         after = value | check_value({key: data.draw(scalars) for key in chosen})
-        changed = {key: item for key, item in after.items() if not same(value[key], item)}
+        changed = {key: item for key, item in after.items() if key not in value or not same(value[key], item)}
         theirs = write_difference(document, value, after)
         if theirs is None:
             return
-        made = encode_again(ACTOR, sequence, last.last + 1, last.hash, changed, [stands[key] for key in changed])
+        made = encode_again(ACTOR, sequence, last.last + 1, last.hash, changed, [stands.get(key) for key in changed])
         assert theirs == made.bytes and automerge.read_change(theirs) == made
         stands.update(zip(changed, range(made.first, made.last + 1), strict=True))
         last, value = made, after

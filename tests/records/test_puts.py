@@ -14,7 +14,7 @@ from chez.records import automerge, puts
 from chez.records.automerge import BadChange
 from chez.records.puts import Put
 from chez.records.typed import Form
-from tests.records.pair import NAMES, Device
+from tests.records.pair import NAMES, Device, meet
 
 _scalars = st.one_of(st.integers(-3, 3), st.sampled_from(("", "a", "b" * 70, b"", b"x", 1.5, 1.0, True, None,
                                                           datetime(2026, 5, 1, tzinfo=UTC))))
@@ -22,6 +22,8 @@ _values = st.dictionaries(st.sampled_from(("n", "m", "k")), _scalars, max_size=3
 _odd = st.fixed_dictionaries({"n": st.one_of(
     st.lists(st.integers(0, 2), max_size=2), st.just({"a": 1}), st.sampled_from((chez.Text("te"), chez.Counter(2))))})
 _steps = st.lists(st.tuples(st.sampled_from("rs"), st.one_of(_values, _values, _values, _odd)), min_size=1, max_size=14)
+_rounds = st.lists(st.tuples(st.lists(_values, min_size=1, max_size=5), st.sampled_from(
+    ("", "edit", "list", "delete", "theirs", "forget"))), min_size=2, max_size=6)
 _LOG = "SELECT hash, bytes, sequence, last, weight, state, origin, batch, time FROM change WHERE record = ? ORDER BY n"
 
 
@@ -71,6 +73,43 @@ def test_puts_together_are_the_changes_that_they_are_alone(
         together.edit(lambda draft: draft.update({"more": 1}), id)()
         alone.edit(lambda draft: draft.update({"more": 1}), id)()
     assert _all_of(together) == _all_of(alone)
+
+
+@given(_rounds)
+def test_what_stands_is_known_in_the_next_transaction_unless_somebody_else_wrote(
+        rounds: list[tuple[list[dict[str, Any]], str]]) -> None:
+    """Whatever is written in between, here or elsewhere, puts together make the very changes that they make alone."""
+    alone, together = Device(NAMES[0]), Device(NAMES[0])
+    pairs = (alone, Device(NAMES[1])), (together, Device(NAMES[1]))
+    form = Form("notes", None, 1, None)
+    for values, then in rounds:
+        for value in values:
+            alone.put(value, "r", form)
+        together.store.put_all(together.db, _puts([("r", value) for value in values], form))
+        for device, other in pairs:
+            if then in ("edit", "list"):
+                device.edit(lambda draft, then=then: draft.update({"n": [1] if then == "list" else 7}))()
+            elif then == "delete":
+                device.store.delete(device.db, 1, "notes", "r")
+            elif then == "theirs":
+                other.put({"n": 9, "k": 9}, "r", form)  # upon what it had before: a conflict
+                meet(device, other)
+            elif then == "forget":
+                device.store.forget()
+        assert _all_of(together) == _all_of(alone)
+
+
+def test_fields_set_in_turn_are_asked_of_the_library_once_a_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New fields, and those that a transaction before set, are written as those that this one set."""
+    device, asked = Device(NAMES[0]), []
+    write = puts.encode_again
+    monkeypatch.setattr(puts, "encode_again", lambda *given: asked.append(given) or write(*given))
+    value: dict[str, Any] = {"n": 0}
+    device.put(value)
+    for first in range(1, 200, 50):
+        values = [value := value | {"n": n, f"k{n % 70}": n} for n in range(first, first + 50)]
+        device.store.put_all(device.db, _puts([("r", value) for value in values], Form("notes", None, 1, None)))
+    assert len(asked) == 4 * 49 and device.stored() == value
 
 
 def test_many_puts_of_one_record_are_hardly_asked_of_the_library(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,8 +25,8 @@ from chez.records.text import Mark, Text
 from chez.records.values import MAX_DEPTH, Value
 
 __all__ = ("ROOT", "BadChange", "Document", "Held", "RawChange", "applied", "changes_of", "character", "characters",
-           "content", "contents", "extract", "history", "inside", "last_change", "length", "load", "merged", "new",
-           "plain", "read_change", "saved", "since", "splice", "text_at", "transaction", "written_by")
+           "content", "contents", "extract", "has", "history", "inside", "last_change", "length", "load", "merged",
+           "new", "plain", "read_change", "saved", "since", "splice", "text_at", "transaction", "written_by")
 
 Document = core.Document
 ROOT: Final = core.ROOT
@@ -227,6 +227,12 @@ def written_by(document: Document, field: str) -> tuple[bytes, int] | None:
     with _boundary("the document's value can't be read"):
         found = document.get(ROOT, field)
         return None if found is None else operation(found[1])
+
+
+def has(document: Document, field: str) -> bool:
+    """Whether an operation stands at a field of a document."""
+    with _boundary("the document's value can't be read"):
+        return document.get(ROOT, field) is not None
 
 
 def text_at(document: Document, path: Sequence[str | int]) -> bytes | None:

@@ -6,8 +6,11 @@ of one list, both keep their work. In the place of a text, a str is the smallest
 it; in the place of a counter, a whole number adds the difference.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import compress
+from operator import is_not
 from typing import Any, Final
 
 from automerge.core import ExpandMark, ObjType, ScalarType
@@ -56,7 +59,7 @@ def same(a: Value, b: Value) -> bool:
     if type(a) is not type(b):
         return _same_plain(a, b)
     if type(a) is dict:
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in _unlike(a, b))
     if type(a) is list:
         return len(a) == len(b) and all(map(same, a, b))
     if type(a) is Text:
@@ -64,6 +67,13 @@ def same(a: Value, b: Value) -> bool:
     if type(a) is Counter:
         return int(a) == int(b)
     return bool(a == b)
+
+
+def _unlike(a: dict[str, Value], b: dict[str, Value]) -> Iterable[str]:
+    """The keys of two maps, but where both hold the very same scalar: nearly all, in a large value that was edited."""
+    if not _SCALARS.keys() >= set(map(type, a.values())):
+        return a
+    return compress(a, map(is_not, a.values(), map(b.get, a)))
 
 
 def _same_plain(a: Value, b: Value) -> bool:

@@ -71,21 +71,25 @@ def encode_fields(actor: bytes, sequence: int, start: int, dependencies: Sequenc
 
 
 def encode_again(actor: bytes, sequence: int, start: int, previous: bytes, fields: dict[str, Value],
-                 replaced: Sequence[int]) -> RawChange:
-    """The change by which `actor` sets fields again, upon its own change `previous`, which is the document's one head.
+                 replaced: Sequence[int | None]) -> RawChange:
+    """The change by which `actor` sets fields upon its own change `previous`, which is the document's one head.
 
-    `replaced` has for each field the number of the one operation that stands there, which is the actor's.
+    `replaced` has for each field the number of the one operation that stands there, which is the actor's; None
+    where none does.
     """
+    standing = [number for number in replaced if number is not None]
+    if not standing:
+        return encode_fields(actor, sequence, start, (previous,), fields)
     meta, raw = _values(fields)
     before, keys, _ = _shape(tuple(fields))
     count = len(fields)
-    groups, who = _again(count)
-    numbers = _rle([now - last for last, now in pairwise((0, *replaced))], sleb)
+    groups, who = _again(tuple([number is not None for number in replaced]))
+    numbers = _rle([now - last for last, now in pairwise((0, *standing))], sleb)
     widths = b"".join((uleb(_META), uleb(len(meta)), uleb(_RAW) + uleb(len(raw)) if raw else b"",
                        uleb(_PREDECESSORS), uleb(len(groups)), uleb(_WHO), uleb(len(who)),
                        uleb(_NUMBER), uleb(len(numbers))))
     columns = b"".join((b"\x08" if raw else b"\x07", before, widths, keys, meta, raw, groups, who, numbers))
-    return _change(actor, sequence, start, (previous,), count, 2 * count, columns)
+    return _change(actor, sequence, start, (previous,), count, count + len(standing), columns)
 
 
 def _change(actor: bytes, sequence: int, start: int, dependencies: Sequence[bytes], count: int, weight: int,
@@ -112,9 +116,9 @@ def _values(fields: dict[str, Value]) -> tuple[bytes, bytes]:
 
 
 @lru_cache(maxsize=64)
-def _again(count: int) -> tuple[bytes, bytes]:
-    """Each of so many operations replaces one, all of which are the change's actor's."""
-    return _run(1, count), _run(0, count)
+def _again(replaces: tuple[bool, ...]) -> tuple[bytes, bytes]:
+    """Which operations replace one, and that all of those are the change's actor's."""
+    return _rle(list(replaces), uleb), _run(0, sum(replaces))
 
 
 @lru_cache(maxsize=1024)

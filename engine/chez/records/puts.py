@@ -3,20 +3,23 @@
 Tasks that put values side by side share a commit (`store.writes`), and some of them put the
 same record again and again. Each put is a change of its own. The first is made by the document
 library, and so it tells which operation now stands at each field it set: this device's own, and
-no other, for an edit replaces all it found there. As long as the next puts set only such fields,
+no other, for an edit replaces all it found there. As long as the next puts set only such fields, or new ones,
 to scalars, their bytes are written here (`encode.encode_again`), the document takes them in
-together, and the projection is written once. Anything else is left to the library.
+together, and the projection is written once. Anything else is left to the library. What stands where is kept
+with the document for the next transaction: it holds for as long as each change builds on the one before alone.
 
 Should the document refuse what was written here, all of it is undone, and done again one by one.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress, repeat
+from operator import is_not
 from typing import Final
 
 from chez.errors import InvalidValue
 from chez.records import automerge
-from chez.records.automerge import RawChange
+from chez.records.automerge import Document, RawChange
 from chez.records.diff import same
 from chez.records.encode import FLAT, encode_again
 from chez.records.operations import SET, decode
@@ -47,16 +50,21 @@ Alone = Callable[[Put], RawChange | None]
 """Does one put by itself; the change that it made, None if that is not all it did."""
 
 _ROOT: Final = None
+_ABSENT: Final = object()
 
 
 @dataclass(slots=True)
 class _Streak:
-    """Puts of one record that follow each other; `stands` has the number of the operation at each field known."""
+    """Puts of one record that follow each other; `stands` has the number of the operation at each field known.
+
+    `document` is the record's before them, without what is `made`; None where it is not loaded.
+    """
 
     row: Row
     value: dict[str, Value]
     stands: dict[str, int]
     last: RawChange
+    document: Document | None
     made: list[RawChange] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
 
@@ -95,9 +103,14 @@ def _begin(rows: Rows, db: Connection, put: Put, last: RawChange) -> _Streak | N
     row = rows.find(db, put.space, put.collection, put.id)
     if row is None or row.state != HERE or not is_plain(row.value):
         return None
-    stands = {one.key: one.id[0] for one in decode(last)
-              if one.obj is _ROOT and isinstance(one.key, str) and one.action == SET}
-    return _Streak(row, row.value, stands, last)
+    stands = rows.standing(row.n, last.dependencies)
+    for one in decode(last):
+        if one.obj is _ROOT and isinstance(one.key, str):
+            if one.action == SET:
+                stands[one.key] = one.id[0]
+            else:
+                stands.pop(one.key, None)
+    return _Streak(row, row.value, stands, last, rows.warm(row.n))
 
 
 def _goes_on(rows: Rows, put: Put, streak: _Streak) -> bool:
@@ -109,7 +122,7 @@ def _goes_on(rows: Rows, put: Put, streak: _Streak) -> bool:
     if changed:
         last = streak.last
         change = encode_again(rows.actor, last.sequence + 1, last.last + 1, last.hash, changed,
-                              [streak.stands[key] for key in changed])
+                              [streak.stands.get(key) for key in changed])
         check_size(change)
         streak.made.append(change)
         streak.times.append(rows.now())
@@ -120,19 +133,28 @@ def _goes_on(rows: Rows, put: Put, streak: _Streak) -> bool:
 
 def _changed(streak: _Streak, after: dict[str, Value]) -> dict[str, Value] | None:
     """The fields that differ, in the order of `after`; None if one of them is not for us to write."""
-    if after.keys() != streak.value.keys():
+    before = streak.value
+    if not before.keys() <= after.keys():
         return None
+    # What is the very same, as most of a large value, is plain: all of `before` is.
+    olds = map(before.get, after, repeat(_ABSENT))
     changed = {}
-    for key, item in after.items():
-        old = streak.value[key]
-        if same(old, item):
+    for key in compress(after, map(is_not, after.values(), olds)):
+        old, item = before.get(key, _ABSENT), after[key]
+        if old is not _ABSENT and same(old, item):
             if type(item) not in FLAT and not is_plain(item):
                 return None
-        elif key in streak.stands and key[0] != "_" and type(item) in FLAT and type(old) in FLAT:
+        elif key[0] != "_" and type(item) in FLAT and (
+                _is_new(streak, key) if old is _ABSENT else key in streak.stands and type(old) in FLAT):
             changed[key] = item
         else:
             return None
     return changed
+
+
+def _is_new(streak: _Streak, key: str) -> bool:
+    """Whether no operation stands at a field that the value does not have."""
+    return streak.document is not None and not automerge.has(streak.document, key)
 
 
 def _settle(rows: Rows, db: Connection, streak: _Streak) -> None:
@@ -142,5 +164,6 @@ def _settle(rows: Rows, db: Connection, streak: _Streak) -> None:
     row, document = streak.row, rows.warm(streak.row.n)
     if document is not None:
         rows.keep(row.n, automerge.applied(document, streak.made), partless=rows.partless(row.n))
+        rows.stands(row.n, streak.last.hash, streak.stands)
     rows.log_made(db, row.n, streak.made, streak.times)
     rows.project(db, row, streak.value, row.tail + len(streak.made))

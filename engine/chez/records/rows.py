@@ -76,6 +76,8 @@ class _Warm:
     """The number and hash of this device's last change, once they were asked for."""
     partless: set[bytes] = field(default_factory=set)
     """The maps of the document that are known to hold no part of a counter."""
+    stands: tuple[bytes, dict[str, int]] = (b"", {})
+    """Of the document with this one head: fields where one operation stands, this device's, and its number."""
 
 
 @dataclass(slots=True)
@@ -303,6 +305,18 @@ class Rows:
     def partless(self, n: int) -> set[bytes]:
         """The maps of a record's document, which is loaded, that are known to hold no part of a counter."""
         return self._warm[n].partless
+
+    def standing(self, n: int, heads: tuple[bytes, ...]) -> dict[str, int]:
+        """At which fields of a record, as it was at these heads, one operation of this device's stands, and its number.
+
+        As far as it is known.
+        """
+        warm = self._warm.get(n)
+        return dict(warm.stands[1]) if warm is not None and heads == (warm.stands[0],) else {}
+
+    def stands(self, n: int, head: bytes, numbers: dict[str, int]) -> None:
+        """Keep that, of a record that is loaded, as it is at one head."""
+        self._warm[n].stands = head, numbers
 
     def drop(self, n: int) -> None:
         """Keep nothing of a record loaded: its log was written anew."""

@@ -134,7 +134,7 @@ class Form(Generic[T]):
         """Lay an encoded value over what a record holds; without an edit nothing is migrated."""
         if shape is not None:
             carry(shape, plain, migrated)
-        after = {key: item for key, item in migrated.items() if key.startswith("_")} | plain
+        after = {key: item for key, item in migrated.items() if key[:1] == "_"} | plain
         if same(migrated, after):
             return Wanted(stored)
         begun = beginnings(shape, migrated, after) if shape is not None else {}

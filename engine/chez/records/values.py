@@ -39,6 +39,8 @@ EARLIEST: Final = datetime(1, 1, 2, tzinfo=UTC)
 """The first time that can be stored: the document library reads none before it."""
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
+_RARE: Final = frozenset(("", "_"))
+"""How keys begin that are looked at."""
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
 
@@ -68,10 +70,6 @@ def check_value(value: object) -> dict[str, Value]:
     """Check a record's value and return it in stored form. Raises `InvalidValue` naming the field."""
     if not isinstance(value, dict):
         raise InvalidValue(f"a record is a map of fields, not {type(value).__name__}")
-    for key in value:
-        if isinstance(key, str) and key.startswith("_"):
-            raise InvalidValue(f"field {key!r}: names that begin with '_' are kept for Chez",
-                               "Choose a name that begins with a letter.")
     return _map(value, "", 0)
 
 
@@ -80,13 +78,26 @@ def _map(value: dict[Any, Any], path: str, depth: int) -> dict[str, Value]:
         raise InvalidValue(f"field {path!r} is nested more than {MAX_DEPTH} levels deep")
     out = {}
     for key, item in value.items():
-        if not isinstance(key, str) or not key:
-            raise InvalidValue(f"field {path or '(top)'!r}: a key must be a non-empty text, not {key!r}")
-        if key[0] == "_" and key.startswith(COUNTER):
-            raise InvalidValue(f"field {path!r}: keys that begin with {COUNTER!r} are kept for counters",
-                               "Put a `chez.Counter` under a name of your own.")
-        out[key] = _check(item, f"{path}.{key}" if path else key, depth + 1)
+        if type(key) is not str or key[:1] in _RARE:
+            _check_key(key, path, depth)
+        kind = type(item)
+        # What most fields hold is seen here: a call for each would take most of the time of a large value.
+        if (kind is int and _INT_MIN <= item <= _INT_MAX) or (kind is str and item.isascii()):
+            out[key] = item
+        else:
+            out[key] = _check(item, f"{path}.{key}" if path else key, depth + 1)
     return out
+
+
+def _check_key(key: object, path: str, depth: int) -> None:
+    if not isinstance(key, str) or not key:
+        raise InvalidValue(f"field {path or '(top)'!r}: a key must be a non-empty text, not {key!r}")
+    if key[0] == "_" and not depth:
+        raise InvalidValue(f"field {key!r}: names that begin with '_' are kept for Chez",
+                           "Choose a name that begins with a letter.")
+    if key.startswith(COUNTER):
+        raise InvalidValue(f"field {path!r}: keys that begin with {COUNTER!r} are kept for counters",
+                           "Put a `chez.Counter` under a name of your own.")
 
 
 def _check(value: Any, path: str, depth: int) -> Value:
