@@ -61,7 +61,8 @@ def named(tree: ast.AST) -> Iterator[str]:
 def test_every_sentence_that_is_asked_for_is_there() -> None:
     """Whatever the code names is in the catalogue, and so is each state, reason and outcome that there can be."""
     folder = Path(catalogue.__file__).parent
-    names = {name for path in sorted(folder.glob("*.py")) for name in named(ast.parse(path.read_text()))}
+    modules = [*folder.glob("*.py"), *(folder.parent / "offers").glob("*.py")]
+    names = {name for path in modules for name in named(ast.parse(path.read_text()))}
     assert {"ask.grant", "refused.revoked.hint", "gave-up.rows", "refused.never-ran"} <= names
     for kind, values in (("state", get_args(State)), ("review", get_args(Review)), ("slots", get_args(Slots)),
                          ("none", set(get_args(Reason)) - {""}), ("value", ("true", "false", "null"))):  # fmt: skip
