@@ -82,6 +82,8 @@ async def test_a_relay_that_moves_takes_all_devices_with_it(tmp_path: Path, serv
     async with relay(tmp_path / "second") as second, _two(tmp_path, server.url) as (a, b):
         await a.set_relay(second.url)
         assert _urls(a) == [second.url, server.url]  # others may hear of it there only
+        assert await a.relays.remove(server.url) == ("b",)  # who would be left behind is named
+        await a.relays.add(server.url)
         await a.sync()
         await b.sync()
         assert b.relay == second.url and _urls(b) == [second.url, server.url]
@@ -94,6 +96,8 @@ async def test_a_relay_that_moves_takes_all_devices_with_it(tmp_path: Path, serv
         await b.sync()
         await a.sync()
         assert await ids(a) == {"of b"}
+        await a.relays.add(server.url)
+        assert await a.relays.remove(server.url) == ()
 
 
 async def test_the_relay_moves_while_devices_are_connected(tmp_path: Path, server: Process) -> None:

@@ -78,8 +78,8 @@ async def relay_token(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 async def relay_remove(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Keep in step with a relay no more."""
     asked = read_params(params, _Url)
-    await home.relays.remove(asked.url, here=asked.here)
-    return {"relays": plain((await home.status()).relays)}
+    unheard = await home.relays.remove(asked.url, here=asked.here)
+    return {"relays": plain((await home.status()).relays), "unheard": list(unheard)}
 
 
 VERBS: Final[Mapping[str, "Verb"]] = {

@@ -1344,13 +1344,15 @@ class Relays(Front[AsyncRelays]):
         """What is dialled to reach a relay: its URL, with the pins that this home has for it behind a `#`."""
         return self._portal.do(lambda: self._inner.address(url))
 
-    def remove(self, url: str, *, here: bool = False) -> None:
+    def remove(self, url: str, *, here: bool = False) -> tuple[str, ...]:
         """Keep in step with a relay no more; what it has stays there.
 
-        While connected to it, that is said there first. Raises `NotFound` for one that was not added, `InvalidValue`
-        for the home's own.
+        While connected to it, that is said there first. Returns the names of this person's other devices of which
+        nothing came since the home's relay was set: one that was away since, and knows of this relay alone, would hear
+        of nothing more, until the relay is set on it (or `add` brings this one back). Raises `NotFound` for one that
+        was not added, `InvalidValue` for the home's own.
         """
-        self._portal.call(lambda call: self._inner.remove(url, here=here))
+        return self._portal.call(lambda call: self._inner.remove(url, here=here))
 
     def follow(self) -> None:
         """Go by what other devices of the person said of relays, as far as it is here."""

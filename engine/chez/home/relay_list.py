@@ -23,6 +23,7 @@ from chez.records.values import MAX_ID
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection, Database
 from chez.sync.connection import relay_name
+from chez.sync.entry import read_kept
 from chez.sync.pairing import RelayTold
 from chez.sync.pinning import check_pins
 from chez_wire.limits import MAX_TEXT
@@ -125,6 +126,13 @@ class RelayList:
 
         await self._write(work)
 
+    async def unheard(self, own: bytes) -> tuple[str, ...]:
+        """The person's devices beside `own`, by name, that wrote nothing which came since the home's relay was set.
+
+        By the clocks of those who wrote: it is told, and nothing follows from it.
+        """
+        return await self._database.read(lambda db: self._unheard(db, own))
+
     async def follow(self) -> None:
         """Take over what other devices of the person said."""
         await self._database.write(self._follow)
@@ -140,6 +148,12 @@ class RelayList:
             return transact(self._private.engine, self._journal, lambda transaction: work(transaction, db))(db)
 
         return await self._database.write(whole)
+
+    def _unheard(self, db: Connection, own: bytes) -> tuple[str, ...]:
+        (since,) = db.execute("SELECT max(time) FROM change JOIN record ON record.n = change.record WHERE space = ? "
+                              "AND collection = ? AND id = ?", (self._space.n, COLLECTION, _HOME)).fetchone()
+        others = [device for device in self._space.membership.state.devices.values() if device.id != own]
+        return tuple([one.name for one in others if since and _last_written(db, self._space.n, one.id) < since])
 
     def _shared(self, db: Connection, url: str) -> bool:
         """Whether anybody is to be told: there are other devices, or something of it was said already."""
@@ -199,6 +213,13 @@ class RelayList:
                          "AND collection = ? AND id = ?", (self._space.n, COLLECTION, id)).fetchone()
         if row is not None:
             self._journal.record(db, "relay-changed", {"url": url, "what": what, "device": row[0].hex(), **more})
+
+
+def _last_written(db: Connection, space: int, device: bytes) -> int:
+    """When a device made its last entry that is here, Unix milliseconds by its clock; 0 for none."""
+    row = db.execute("SELECT inner FROM entry WHERE space = ? AND author = ? ORDER BY sequence DESC LIMIT 1",
+                     (space, device)).fetchone()
+    return 0 if row is None else read_kept(row[0]).inner.time
 
 
 def told(db: Connection) -> list[RelayTold]:

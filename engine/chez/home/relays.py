@@ -92,17 +92,20 @@ class Relays:
         """What is dialled to reach a relay: its URL, with the pins that this home has for it behind a `#`."""
         return self._syncing.address(url)
 
-    async def remove(self, url: str, *, here: bool = False) -> None:
+    async def remove(self, url: str, *, here: bool = False) -> tuple[str, ...]:
         """Keep in step with a relay no more; what it has stays there.
 
-        While connected to it, that is said there first. Raises `NotFound` for one that was not added, `InvalidValue`
-        for the home's own.
+        While connected to it, that is said there first. Returns the names of this person's other devices of which
+        nothing came since the home's relay was set: one that was away since, and knows of this relay alone, would hear
+        of nothing more, until the relay is set on it (or `add` brings this one back). Raises `NotFound` for one that
+        was not added, `InvalidValue` for the home's own.
         """
         if url == self._syncing.choose(None):
             raise InvalidValue(f"{url} is the relay that this home is known by", "Set another one first.")
         if not await self._list.let_go(url, here=here):
             raise NotFound(f"this home is not kept at {url}", "`chez relay list` tells where it is.")
         await self._syncing.settle()
+        return () if here else await self._list.unheard(self._syncing.device)
 
     async def follow(self) -> None:
         """Go by what other devices of the person said of relays, as far as it is here."""

@@ -84,8 +84,15 @@ def pin(ctx: click.Context, url: str, pins: tuple[str, ...]) -> None:
 @_here
 @click.pass_context
 def remove(ctx: click.Context, url: str, here: bool) -> None:
-    """Keep in step with a relay no more; what it has stays there. Your other devices follow."""
-    _show(ctx, call(ctx, "relay-remove", {"url": url, "here": here}))
+    """Keep in step with a relay no more; what it has stays there. Your other devices follow.
+
+    Devices of which nothing came since the home's relay was set are named: they may know of this one alone.
+    """
+    done = call(ctx, "relay-remove", {"url": url, "here": here})
+    _show(ctx, done)
+    if done["unheard"] and not settings(ctx).json:
+        say(f"of {', '.join(done['unheard'])} nothing came since the home's relay was set: a device that was away "
+            f"looks for the others at {url} only. Add it again until it came, or set the relay on that device")
 
 
 @relay.command()
