@@ -16,11 +16,14 @@ believes nothing nevertheless: each length lies within what contains it.
 import base64
 import binascii
 import hashlib
-from typing import Final
+from collections.abc import Iterable
+from typing import Annotated, Final
+
+from msgspec import Meta
 
 from chez_wire.errors import WireError
 
-__all__ = ("MAX_PINS", "CertificateError", "check_pin", "pin_of")
+__all__ = ("MAX_PINS", "CertificateError", "PinHash", "check_pin", "hashes", "pin_of", "pins_from")
 
 MAX_PINS: Final = 8
 """Of one relay: the key in use, one for the next, and some for a relay of several processes."""
@@ -30,6 +33,10 @@ _SEQUENCE: Final = 0x30
 _VERSION: Final = 0xA0
 _BEFORE_KEY: Final = 5
 """Fields between the version and the key."""
+
+
+PinHash = Annotated[bytes, Meta(min_length=32, max_length=32)]
+"""A pin where it is not read by people: the hash alone."""
 
 
 class CertificateError(WireError):
@@ -51,6 +58,16 @@ def check_pin(text: str) -> str:
     if prefix != "sha256" or len(digest) != hashlib.sha256().digest_size:
         raise WireError("a pin is sha256: and 32 bytes in base64")
     return _PREFIX + base64.b64encode(digest).decode()
+
+
+def hashes(pins: Iterable[str]) -> tuple[bytes, ...]:
+    """The hashes of pins."""
+    return tuple([base64.b64decode(pin.removeprefix(_PREFIX)) for pin in pins])
+
+
+def pins_from(hashes: Iterable[bytes]) -> tuple[str, ...]:
+    """Undo `hashes`."""
+    return tuple([_PREFIX + base64.b64encode(hash).decode() for hash in hashes])
 
 
 def _public_key(certificate: bytes) -> bytes:

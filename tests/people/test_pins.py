@@ -4,13 +4,15 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import chez
 from chez.crypto import Kdf
-from chez.errors import InvalidValue, RelayUnreachable, WrongPin
+from chez.errors import InvalidValue, NotFound, RelayUnreachable, WrongPin
+from chez.spaces.link import SpaceLink
 from chez_relay.tls import pin_in
 from tests.home.pairing import PASSPHRASE
 from tests.relay.certificates import Authority
@@ -121,3 +123,29 @@ async def test_what_can_be_no_pin_is_refused(tmp_path: Path) -> None:
             with pytest.raises(InvalidValue, match="with pins"):
                 await call(f"wss://relay.example#{good}")
         assert [one.pins for one in home.relays.list()] == [()]
+
+
+async def test_who_is_invited_by_a_pinned_relay_dials_no_other(tmp_path: Path, authority: Authority) -> None:
+    """An invitation and a space link carry the inviter's pins: who comes by them goes by these, where it had none."""
+    chain, key = authority.issue()
+    ours, other = pin_in(chain), "sha256:" + "A" * 43 + "="
+    async with relay(tmp_path / "data", *_served((chain, key))) as server, _home(tmp_path / "a") as home:
+        await home.set_relay(server.url, pins=[ours])
+        space = await home.create_space("trip")
+        async with _home(tmp_path / "b") as guest, home.connect():
+            invitation = await space.invite()
+            assert invitation.link is not None
+            joined = await guest.join(invitation.link)
+            assert joined.name == "trip" and guest.relays.pins(server.url) == (ours,)
+            await home.relays.pin(server.url, [ours, other])
+            assert SpaceLink.read(space.link()).pins == (ours, other)
+            assert guest.relays.pins(server.url) == (ours,)
+        async with _home(tmp_path / "c") as stranger:
+            wrong = replace(SpaceLink.read(space.link()), pins=(other,)).text
+            with pytest.raises(WrongPin):
+                await stranger.join(wrong)
+            with pytest.raises(InvalidValue):
+                await stranger.join(replace(SpaceLink.read(wrong), relay="ws://127.0.0.1:9").text)
+            await stranger.set_relay(server.url, pins=[ours])
+            with pytest.raises(NotFound):  # its own pins count: the relay is asked, and has no keys for it
+                await stranger.join(wrong)

@@ -59,15 +59,19 @@ class _Seen:
 
 
 class Answering:
-    """The devices' side of invitations; `relay_of` tells where a space is, `now` Unix milliseconds."""
+    """The devices' side of invitations; `relay_of` tells where a space is, `pins` what a relay's key is to be, `now`
+    Unix milliseconds.
+    """
 
     def __init__(self, database: Database, spaces: HeldSpaces, device: DeviceKeys, person: bytes,
-                 relay_of: Callable[[SpaceKeys], str | None], now: Callable[[], int]) -> None:
+                 relay_of: Callable[[SpaceKeys], str | None], pins: Callable[[str | None], tuple[str, ...]],
+                 now: Callable[[], int]) -> None:
         self._database = database
         self._spaces = spaces
         self._device = device
         self._person = person
         self._relay_of = relay_of
+        self._pins = pins
         self._now = now
         self._own: dict[str, _Seen] = {}
         """By space, the invitations that are answered here."""
@@ -83,7 +87,8 @@ class Answering:
         """The invitations of a space."""
         sharing = Sharing(self._database, self._spaces, held, self._device, self._person)
         return Invitations(self._database, self._spaces, held, self._device, sharing,
-                           lambda: self._relay_of(held.space), self._now, self._ready,
+                           lambda: self._relay_of(held.space), lambda: self._pins(self._relay_of(held.space)),
+                           self._now, self._ready,
                            lambda: self._stands(self._relay_of(held.space)))
 
     def _stands(self, url: str | None) -> bool:

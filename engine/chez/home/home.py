@@ -86,7 +86,8 @@ class Home:
         self._syncing = Syncing(database, device.id, lambda: self.relay)
         self._spaces = HeldSpaces(path, database, device, self.journal, spaces, unix_milliseconds,
                                   self._syncing.nearest)
-        answering = Answering(database, self._spaces, device, person, self._syncing.relay_of, unix_milliseconds)
+        answering = Answering(database, self._spaces, device, person, self._syncing.relay_of,
+                              self._syncing.pins, unix_milliseconds)
         self._ephemerals = Ephemerals(device, self._syncing.links, crypto.random_bytes)
         self._syncing.serve(self._spaces, answering, self._ephemerals.heard)
         self._backlog = Backlog(database, self._spaces.replicas, self._spaces.records, self._syncing.found)

@@ -20,6 +20,7 @@ from chez.spaces.permits import check_owner
 from chez.store.database import Connection, Database
 from chez.sync.codes import mailbox, new_code
 from chez.sync.introducing import Guest, Host
+from chez.sync.pinning import split
 
 __all__ = ("Hosting", "host", "visit")
 
@@ -79,7 +80,7 @@ class Hosting:
         try:
             member = await self._database.write(lambda db: self._admit(db, card))
             await self._in_step()
-            welcome = self._machine.welcome(self._sharing.link(self._url))
+            welcome = self._machine.welcome(self._sharing.link(self._url, split(self._address)[1]))
         except ChezError:
             with suppress(ChezError):  # the guest need not wait; why it failed is told here
                 await self._tell(self._machine.refuse())

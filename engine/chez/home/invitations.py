@@ -104,19 +104,22 @@ class Ready:
 
 
 class Invitations:
-    """The invitations of one space; `relay` gives where it is kept in step, `now` Unix milliseconds.
+    """The invitations of one space; `relay` gives where it is kept in step, `pins` what its key is to be, `now` Unix
+    milliseconds.
 
     `answered` tells whether a connection answers who comes by an invitation to the space, or is about to.
     """
 
     def __init__(self, database: Database, spaces: HeldSpaces, held: Held, device: DeviceKeys, sharing: Sharing,
-                 relay: Callable[[], str | None], now: Now, ready: Ready, answered: Callable[[], bool]) -> None:
+                 relay: Callable[[], str | None], pins: Callable[[], tuple[str, ...]], now: Now, ready: Ready,
+                 answered: Callable[[], bool]) -> None:
         self._database = database
         self._spaces = spaces
         self._held = held
         self._device = device
         self._sharing = sharing
         self._relay = relay
+        self._pins = pins
         self._now = now
         self._ready = ready
         self._answered = answered
@@ -165,7 +168,7 @@ class Invitations:
             if verdict is Verdict.ADMIT:
                 member = self._sharing.admit(db, request.card, role_name(one.invite.role), one.hash)
                 came = Admitted(self._held.space.name, member.name, member.role)
-            return Welcome(self._sharing.link(self._relay())), came
+            return Welcome(self._sharing.link(self._relay(), self._pins())), came
         if tell:
             self._note(db, "invitation-refused", one.hash, {
                 "name": request.card.name, "person": request.card.person.hex(), "reason": verdict.value})
@@ -201,7 +204,8 @@ class Invitations:
             ended = "used"
         elif self._now() >= invite.expires:
             ended = "expired"
-        link = None if keys is None or relay is None else keys.link(invite, relay, self._held.space.name).text
+        link = None if keys is None or relay is None else keys.link(
+            invite, relay, self._held.space.name, self._pins()).text
         return Invitation(statement.hash.hex(), role_name(invite.role), invite.uses, came,
                           _time(invite.expires), ended,
                           "" if device is None else device.name, keys is not None, link,

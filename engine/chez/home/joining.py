@@ -26,6 +26,7 @@ from chez.spaces.statements import Kind
 from chez.store.database import Connection
 from chez.sync.connection import relay_name
 from chez.sync.moving import go_to
+from chez.sync.pinning import check_pins, join
 from chez.sync.survey import Survey
 from chez.sync.surveyor import survey
 from chez_wire.login import handle_of
@@ -60,7 +61,7 @@ async def _by_invitation(home: OpenHome, invitation: InviteLink, timeout: float,
     card = await home.database.read(lambda db: own_card(db, home.spaces.private.replica, home.person))
     await home.journal.append("invitation-asked", {"name": invitation.name, "space": invitation.space.hex(),
                                                    "relay": invitation.relay})
-    address = home.syncing.address(invitation.relay)
+    address = _address(home, invitation)
     link = SpaceLink.read(await ask(invitation, address, card, home.device, timeout, now))
     if link.space != invitation.space:
         raise InvalidValue(f"what answered the invitation to {invitation.name!r} names another space",
@@ -110,8 +111,29 @@ async def follow_space(home: OpenHome, address: Address) -> int:
     return await _keep(home, address, found, "space-followed")
 
 
+def _address(home: OpenHome, where: SpaceLink | InviteLink | Address) -> str:
+    """What is dialled to reach the relay of a link: with the pins that this home has for it, else with the link's own.
+
+    Raises `InvalidValue` for pins of a relay that has no certificate.
+    """
+    known = home.syncing.pins(where.relay)
+    if known or isinstance(where, Address):
+        return home.syncing.address(where.relay)
+    return join(where.relay, check_pins(where.relay, where.pins))
+
+
+async def _keep_pins(home: OpenHome, where: SpaceLink | Address) -> None:
+    """Go by a link's pins from now on, if this device knew nothing of the relay: no link tells it of one that it uses
+    already which keys that may have.
+    """
+    if isinstance(where, SpaceLink) and where.pins:
+        row = where.relay, ",".join(where.pins)
+        await home.database.write(lambda db: db.execute("INSERT OR IGNORE INTO relay (url, pins) VALUES (?, ?)", row))
+        await home.syncing.settle()
+
+
 async def _survey(home: OpenHome, where: SpaceLink | Address, key: SealingKey) -> Survey:
-    return await survey(home.syncing.address(where.relay), where.handle, tag_of(where.space, key.public), key,
+    return await survey(_address(home, where), where.handle, tag_of(where.space, key.public), key,
                         space=where.space)
 
 
@@ -124,6 +146,7 @@ async def _keep(home: OpenHome, where: SpaceLink | Address, found: Survey, kind:
                                        "relay": where.relay})
         return n
 
+    await _keep_pins(home, where)
     held = _held(home, where.space)
     if held is None:
         n = await home.database.write(work)

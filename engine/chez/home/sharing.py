@@ -5,7 +5,7 @@ which entries count from then on, and the receipt. It is in effect on this devic
 returns; the relay and the others hear of it with the next sync.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
@@ -149,15 +149,15 @@ class Sharing:
             db.execute("UPDATE space SET relay = ? WHERE n = ?", (relay, space.n))
         self._receipt(db, "space-moved", {"name": space.name, "relay": relay or space.relay or ""})
 
-    def link(self, relay: str | None) -> str:
-        """The space link; see `Space.link`."""
+    def link(self, relay: str | None, pins: Sequence[str]) -> str:
+        """The space link, with the pins that this home has for the relay; see `Space.link`."""
         space = self._space
         if space.private:
             raise NotAllowed("the private space is yours alone", "Make one to share: `chez space create NAME`.")
         if relay is None:
             raise NotFound("this space is at no relay, so there is nothing to link to",
                            "Set the home's relay: `chez relay URL`.")
-        return SpaceLink(space.id, space.handle, relay, space.name).text
+        return SpaceLink(space.id, space.handle, relay, space.name, tuple(pins)).text
 
     async def _write(self, work: Callable[[Connection], T]) -> T:
         """Do something in a transaction of its own, on the members as they are, and count anew by what it said."""

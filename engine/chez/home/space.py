@@ -335,7 +335,9 @@ class Space:
 
         Raises `NotFound` while the space is at no relay, `NotAllowed` for the private one.
         """
-        return self._sharing.link(self._home.syncing.relay_of(self._held.space))
+        syncing = self._home.syncing
+        relay = syncing.relay_of(self._held.space)
+        return self._sharing.link(relay, syncing.pins(relay))
 
 
     # --- invitations ----------------------------------------------------------------------

@@ -162,9 +162,13 @@ class Syncing:
         ordered = urls if best is None else [best.url, *(url for url in urls if url != best.url)]
         return [*here, *(self.address(url) for url in ordered)]
 
+    def pins(self, url: str | None) -> tuple[str, ...]:
+        """The pins that are known of a relay's key."""
+        return self._pins.get(url or "", ())
+
     def address(self, url: str) -> str:
         """What is dialled to reach a relay: its URL, and the pins that are known of its key."""
-        return join(url, self._pins.get(url, ()))
+        return join(url, self.pins(url))
 
     @asynccontextmanager
     async def connected(self, url: str, *, retry: bool, send: bool) -> AsyncIterator[Link]:

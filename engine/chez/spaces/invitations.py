@@ -6,7 +6,8 @@
              one that puts requests into the inbox
     sealing  of the root: requests are sealed to it. Guests who share a link can't read each other's
     inbox    of the root: takes the requests, at the relay of the space
-    link     chez-invite: base64url of MessagePack [1, seed, sealing, inbox, space, relay, name, role, expires]
+    link     chez-invite: base64url of MessagePack [1, seed, sealing, inbox, space, relay, name, role, expires,
+             pins]
     request  sealed box of: length (4 bytes), MessagePack [1, person, statements, device, reply, signature by the
              invitation's key, signature by the device], zeros up to a multiple of 4 KiB
     answer   nonce and XChaCha20-Poly1305 of: length (2 bytes), MessagePack [1, space link] or [2, reason], zeros up
@@ -36,6 +37,7 @@ from chez.spaces.statements import MAX_STATEMENT, Invite, Role, Signed
 from chez.spaces.texts import from_text, to_text
 from chez_wire.limits import MAX_INBOX_ITEM, MAX_TEXT
 from chez_wire.login import inbox_of
+from chez_wire.pins import MAX_PINS, PinHash, hashes, pins_from
 
 __all__ = ("InviteKeys", "InviteLink", "Reason", "Refusal", "Reply", "Request", "Verdict", "Welcome", "judge",
            "keys_of", "open_request", "request_plain", "seal_request", "shown_card", "used")
@@ -77,10 +79,10 @@ class InviteKeys:
         """What puts requests into the inbox."""
         return _put(self.seed)
 
-    def link(self, invite: Invite, relay: str, name: str) -> "InviteLink":
-        """The link to give away."""
+    def link(self, invite: Invite, relay: str, name: str, pins: Iterable[str] = ()) -> "InviteLink":
+        """The link to give away, with the pins that the inviter has for the relay."""
         return InviteLink(self.seed, self.sealing.public, inbox_of(self.inbox.public), invite.space, relay, name,
-                          invite.role, invite.expires)
+                          invite.role, invite.expires, hashes(pins))
 
 
 def keys_of(epochs: Iterable[Epoch], invite: Invite) -> InviteKeys | None:
@@ -110,6 +112,12 @@ class InviteLink(msgspec.Struct, array_like=True, frozen=True, tag=1, forbid_unk
     name: Annotated[str, Meta(min_length=1, max_length=128)]
     role: Role
     expires: Annotated[int, Meta(ge=0, le=2**62)]
+    relay_keys: Annotated[tuple[PinHash, ...], Meta(max_length=MAX_PINS)] = ()
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """The pins of the relay's key, as far as the inviter had any."""
+        return pins_from(self.relay_keys)
 
     def __repr__(self) -> str:
         return f"<invitation to {self.name!r}>"
