@@ -291,6 +291,7 @@ def test_golden_vectors_hold() -> None:
     assert vectors() == GOLDEN
     link = InviteLink.read(GOLDEN["link"]["text"])
     assert (link.seed.hex(), link.role, link.expires) == (GOLDEN["keys"]["seed"], INVITE.role, INVITE.expires)
+    assert link.pins == (GOLDEN["link"]["pin"],)
     plain = bytes.fromhex(GOLDEN["request"]["plain"]).ljust(int(GOLDEN["request"]["size"]), b"\0")
     request = open_request(crypto.seal_to(link.sealing, plain), KEYS, link.space)
     assert isinstance(request, Request) and request.card == CARD and request.device == LAPTOP.id

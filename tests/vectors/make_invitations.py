@@ -13,6 +13,7 @@ from chez.spaces.invitations import InviteKeys, Reason, Refusal, Reply, Welcome,
 from chez.spaces.statements import Invite, Role
 from chez.sync.codes import mailbox, new_code
 from chez.sync.introducing import Guest, Host
+from chez_wire.pins import pins_from
 from tests.vectors.fixed import CERTIFY, CREATE, ENROL, EPOCH, LAPTOP, NEW_EPOCH, filled
 
 __all__ = ("CARD", "CODE", "INVITE", "KEYS", "REPLY", "guest", "host", "vectors")
@@ -22,7 +23,7 @@ INVITE = Invite(CREATE.hash, [NEW_EPOCH.hash], LAPTOP.id, KEYS.proof.public, Rol
                 filled(0x71))
 CARD = Card.of(ENROL.issuer, [ENROL, CERTIFY])
 REPLY = Reply(filled(0x72))
-_LINK = KEYS.link(INVITE, "wss://relay.example", "Trip")
+_LINK = KEYS.link(INVITE, "wss://relay.example", "Trip", pins_from([filled(0x77)]))
 _PLAIN = request_plain(_LINK, CARD, LAPTOP, REPLY)
 
 
@@ -54,7 +55,7 @@ def vectors() -> dict[str, dict[str, str]]:
         "keys": {"epoch_secret": EPOCH.secret.hex(), "space": CREATE.hash.hex(), "nonce": filled(0x71).hex(),
                  "seed": KEYS.seed.hex(), "proof": KEYS.proof.public.hex(), "put": KEYS.put.public.hex(),
                  "sealing": KEYS.sealing.public.hex(), "inbox": KEYS.inbox.public.hex()},
-        "link": {"relay": _LINK.relay, "name": _LINK.name, "text": _LINK.text},
+        "link": {"relay": _LINK.relay, "name": _LINK.name, "pin": _LINK.pins[0], "text": _LINK.text},
         "request": {"reply": REPLY.secret.hex(), "inbox": REPLY.inbox.public.hex(), "put": REPLY.put.public.hex(),
                     "size": str(len(_PLAIN)), "plain": _PLAIN.rstrip(b"\0").hex()},
         "code": _by_code(),
