@@ -116,6 +116,8 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     # what the person chose, and what stands already
     "given": ("until {until}: at most {runs} runs, {bits} bits in all",
               "jusqu'au {until} : au plus {runs} exécutions, {bits} bits en tout"),
+    "given.epsilon": ("for what is noised, epsilon {epsilon} in all",
+                      "pour ce qui est bruité, epsilon {epsilon} en tout"),
     "standing": ("grant {grant} of this job, version {version}, stands until {until}: this would be another beside it",
                  "l'autorisation {grant} de cette tâche, version {version}, vaut jusqu'au {until} : une de plus"),
     # an example on the person's own data

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.catalogue import Language, phrase
 from chez_sandbox.consent.grants import Granted
+from chez_sandbox.consent.identity import identify
 from chez_sandbox.consent.inspect import headed
 from chez_sandbox.consent.narrowing import Narrowing, narrowed_words
 from chez_sandbox.consent.slots import make_plan
@@ -36,14 +37,17 @@ def chosen_words(choice: Choice, seed: bytes, now: datetime, today: date) -> lis
     asked, manifest, language = choice.asked, choice.bundle.manifest, choice.asked.language
     runs = manifest.budget.runs if asked.runs is None else asked.runs
     bits = manifest.budget.bits if asked.bits is None else asked.bits
-    given = {"until": (today + timedelta(days=asked.days)).isoformat(), "runs": runs, "bits": f"{bits:g}"}
+    given = [phrase(language, "given", until=today + timedelta(days=asked.days), runs=runs, bits=f"{bits:g}")]
+    if manifest.measurements:
+        epsilon = manifest.budget.epsilon if asked.epsilon is None else asked.epsilon
+        given.append(phrase(language, "given.epsilon", epsilon=f"{epsilon or 0:g}"))
     seen = asked.review == "show-me-first"
     plan = make_plan(
         asked.slots, seed, seconds=manifest.limits.seconds, asked=seen, hold_hours=asked.hold_hours
     )
     sent = leaving_words(asked.review, asked.slots, asked.hold_hours, plan, now, language)
     return [
-        *headed(phrase(language, "head.given"), [phrase(language, "given", **given)]),
+        *headed(phrase(language, "head.given"), given),
         *headed(phrase(language, "head.sent"), [*sent, *leaving_example(plan, now, language)]),
         *headed(phrase(language, "head.less"), narrowed_words(manifest, choice.narrowing, language)),
     ]
@@ -51,10 +55,15 @@ def chosen_words(choice: Choice, seed: bytes, now: datetime, today: date) -> lis
 
 def standing_words(grants: Iterable[Granted], bundle: Bundle, today: date, language: Language) -> list[str]:
     """The grants of this very job that stand already: another one beside them is more than the person may mean."""
-    job = (bundle.manifest.provider.signing_key, bundle.manifest.id)
+    grants, job = list(grants), bundle.manifest.id
+    # A provider whose old key signed this one is the same.
+    keys = identify(bundle, grants).keys
     standing = [
         phrase(language, "standing", grant=one.grant.id[:SHORT], version=one.grant.job_version, until=one.grant.until)
         for one in grants
-        if (one.grant.provider, one.grant.job) == job and not one.revoked and one.grant.until >= today.isoformat()
+        if one.grant.provider in keys
+        and one.grant.job == job
+        and not one.revoked
+        and one.grant.until >= today.isoformat()
     ]
     return headed(phrase(language, "head.already"), standing)
