@@ -54,8 +54,8 @@ def benchmarks() -> tuple[Benchmark, ...]:
         Benchmark((Figure(
             "job.linky_year", "s", "less", "tariff-advisor on a year of half-hours and the Tempo calendar: "
             "granted rows to the worker process, the job, its result checked against the schema.", None,
-            {"cpython": "the same source in plain CPython, a process of its own given the same rows"}),
-            ), _linky_year),
+            {"cpython": "the same source in plain CPython, a process of its own given the same rows"},
+            {"cpython": 3}), ), _linky_year),
         Benchmark((Figure(
             "job.sql_1m", "s", "less", "One SQL aggregation by day over 1,000,000 granted rows of three fields: "
             "from the rows in memory to a started worker process, the job, its result.", None,

@@ -3,10 +3,13 @@
 from dataclasses import fields
 
 import pytest
+import wasmtime
+from wasmtime import component as wc
 
 from chez_sandbox.runtime.host import Limits, Outcome, Runtime, Table
 
 from .jobs import READINGS, component, job, run
+from .test_hostile_jobs import run_bare
 
 TABLE_GROWTH = component(
     extra="(table 1 funcref)",
@@ -39,6 +42,16 @@ async def test_a_limit_that_is_met_ends_the_run(runtime: Runtime, limit: str) ->
     assert (result := await run(runtime, source, **room)).outcome is Outcome.OK, result.log
     result = await run(runtime, source, **{**room, limit: met})
     assert (result.outcome, result.value) == (outcome, None), result.log
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", CASES)
+def test_a_limit_holds_in_the_component_alone(bare: tuple[wasmtime.Engine, wc.Component], limit: str) -> None:
+    """With no process and no operating system's wall around, the same limit ends the run in the same outcome."""
+    source, _, met, outcome = CASES[limit]
+    limits = Limits(**{"fuel": 10**11, limit: met})  # type: ignore[arg-type]
+    done = run_bare(*bare, source, limits)
+    assert (done.outcome, done.value) == (outcome, None), done.log
 
 
 async def test_the_log_is_cut(runtime: Runtime) -> None:

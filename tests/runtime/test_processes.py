@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez_sandbox.errors import WorkerFailed
+from chez_sandbox.runtime import walls
 from chez_sandbox.runtime.artifact import find_artifact
-from chez_sandbox.runtime.host import Limits, Outcome, Runtime
+from chez_sandbox.runtime.host import Limits, Outcome, Runtime, doctor
 from chez_sandbox.runtime.process import Child
 
 from .conftest import KEY
@@ -104,6 +105,7 @@ async def test_runs_are_concurrent(runtime: Runtime) -> None:
     assert results == {number: str(number * 2).encode() for number in range(4)}
 
 
+@pytest.mark.slow
 async def test_no_more_than_four_runs_at_once(runtime: Runtime) -> None:
     """Of six endless jobs four have a worker and two wait; cancelled, none leaves one."""
     before = workers()
@@ -167,7 +169,7 @@ def open_descriptors() -> list[str]:
     return sorted(os.readlink(folder / name) for name in os.listdir(folder) if os.path.lexists(folder / name))
 
 
-@pytest.mark.parametrize("spares", [0, 1])
+@pytest.mark.parametrize("spares", [pytest.param(0, marks=pytest.mark.slow), 1])
 async def test_closing_ends_what_runs(
     code_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spares: int
 ) -> None:
@@ -239,7 +241,7 @@ async def test_a_worker_that_dies_is_an_outcome(runtime: Runtime) -> None:
     assert ends == [Outcome.CRASHED]
 
 
-@pytest.mark.parametrize("spares", [0, 1])
+@pytest.mark.parametrize("spares", [0, pytest.param(1, marks=pytest.mark.slow)])
 async def test_the_worker_dies_with_its_parent(code_folder: Path, runtime: Runtime, spares: int) -> None:
     """When the engine is killed in the middle of a run no worker stays, be it started or forked, nor a waiting one."""
     code = f"""
@@ -267,10 +269,11 @@ def is_zombie(process: int) -> bool:
 
 
 async def test_a_required_wall_that_is_missing_stops_everything(code_folder: Path) -> None:
-    """With a policy that wants a wall this system lacks, nothing of the job is sent."""
+    """With a policy that wants a wall this system lacks, nothing of the job is sent; which walls stand is told."""
     async with Runtime(code_folder, KEY, required=frozenset({"seccomp", "moat"})) as strict:
-        with pytest.raises(WorkerFailed, match="moat"):
+        with pytest.raises(WorkerFailed, match="required: moat"):
             await run(strict, job("1"))
+        assert set(await doctor(strict)) == set(walls.ALL)
 
 
 async def test_code_that_does_not_load_is_compiled_anew(tmp_path: Path) -> None:

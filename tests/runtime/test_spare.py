@@ -183,6 +183,7 @@ async def test_the_zygote_has_nothing(warm: Runtime) -> None:
     assert "chez-code" not in (entry / "maps").read_text()
 
 
+@pytest.mark.slow
 async def test_a_zygote_that_died_is_replaced(warm: Runtime) -> None:
     """Its workers end with it, none is left, and the next run starts another one."""
     spare, (zygote,) = await waiting(set()), zygotes()
@@ -202,6 +203,7 @@ async def test_what_nobody_needs_for_a_while_ends(code_folder: Path) -> None:
         assert (await run(runtime, job("1"))).outcome is Outcome.OK
 
 
+@pytest.mark.slow
 async def test_a_start_that_is_cancelled_leaves_no_worker(code_folder: Path) -> None:
     """Wherever a run is cancelled on the way to its forked worker, that worker is gone when the run is."""
     binary = component()

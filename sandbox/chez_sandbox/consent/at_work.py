@@ -16,6 +16,7 @@ from chez.errors import ChezError
 from chez_sandbox.consent.grants import COLLECTION
 from chez_sandbox.consent.scheduler import Look, Pending, look
 from chez_sandbox.runtime.host import Runtime
+from chez_sandbox.runtime.walls import REQUIRED
 
 if TYPE_CHECKING:
     from chez.home.home import Home
@@ -32,7 +33,8 @@ OUT_OF_STEP: Final = 15.0
 async def runtime_of(home: "Home") -> Runtime:
     """The home's one sandbox: made for its first job, ended when the home closes."""
     cache = home.path / "jobs" / "compiled"
-    return await home.shared("sandbox", lambda: Runtime(cache, home.derive_key("compiled code"), spares=1))
+    key = home.derive_key("compiled code")
+    return await home.shared("sandbox", lambda: Runtime(cache, key, required=REQUIRED, spares=1))
 
 
 def wait(last: Look | None, now: datetime) -> float:

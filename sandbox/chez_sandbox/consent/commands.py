@@ -16,7 +16,7 @@ from chez_sandbox.bundle import MAX_BUNDLE
 from chez_sandbox.consent.allowance_commands import allowance
 from chez_sandbox.consent.catalogue import Language, phrase, refused, say_again
 from chez_sandbox.consent.slots import STEPS
-from chez_sandbox.consent.told import SHORT, noised_words, shown_time
+from chez_sandbox.consent.told import SHORT, doctor_words, noised_words, shown_time
 from chez_sandbox.offers.commands import catalogue, get, offered_bundle
 
 __all__ = ("job",)
@@ -320,9 +320,6 @@ def replay(ctx: click.Context, grant: str, sequence: int | None, language: Langu
 def doctor(ctx: click.Context, language: Language) -> None:
     """Which walls stand around a job on this machine."""
     done = call(ctx, "job-doctor", {"language": language})
-    walls = ", ".join(done["walls"]) or phrase(language, "doctor.alone")
-    _answer(
-        ctx,
-        done,
-        [phrase(language, "doctor.walls", walls=walls), phrase(language, "doctor.runtime", hash=done["runtime"])],
-    )
+    _answer(ctx, done, doctor_words(done, language))
+    if done["refuses"]:
+        ctx.exit(1)

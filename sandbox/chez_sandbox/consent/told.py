@@ -12,6 +12,7 @@ from chez_sandbox.consent.slots import Plan, Slots, leaves_at, slot_after
 
 __all__ = (
     "SHORT",
+    "doctor_words",
     "example_words",
     "grant_words",
     "leaving_example",
@@ -173,3 +174,13 @@ def _lines(name: str, value: Any, language: Language) -> list[str]:
     else:
         said = value if isinstance(value, str) else json.dumps(value)
     return [phrase(language, "type.line", name=name, what=said) if name else said]
+
+
+def doctor_words(found: Mapping[str, Any], language: Language) -> list[str]:
+    """Which walls stand around a job, each with what it does; `found` is what the verb answers."""
+    standing, missing = ("component", *found["walls"]), found["missing"]
+    words = [phrase(language, "doctor.stands", what=phrase(language, f"wall.{wall}")) for wall in standing]
+    words += [phrase(language, "doctor.missing", what=phrase(language, f"wall.{wall}")) for wall in missing]
+    if found["refuses"]:
+        words.append(phrase(language, "doctor.refuses", walls=", ".join(found["refuses"])))
+    return [*words, phrase(language, "doctor.runtime", hash=found["runtime"])]

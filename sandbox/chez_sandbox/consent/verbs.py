@@ -57,6 +57,7 @@ from chez_sandbox.offers.following import beside_catalogues, catalogues, updates
 from chez_sandbox.offers.verbs import VERBS as OF_CATALOGUES
 from chez_sandbox.offers.verbs import update_words
 from chez_sandbox.runtime.host import Runtime, doctor
+from chez_sandbox.runtime.walls import ALL, REQUIRED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -311,7 +312,11 @@ async def job_doctor(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Which walls stand around a job on this machine."""
     language = read_params(params, Params).language
     async with _runtime(home, ui, language) as runtime:
-        return {"walls": list(await doctor(runtime)), "runtime": await runtime.runtime_hash()}
+        standing = await doctor(runtime)
+        missing = [wall for wall in ALL if wall not in standing]
+        hash = await runtime.runtime_hash()
+    refuses = sorted(REQUIRED.intersection(missing))
+    return {"walls": list(standing), "missing": missing, "refuses": refuses, "runtime": hash}
 
 
 @asynccontextmanager

@@ -179,6 +179,16 @@ class Runtime:
         except BadComponent as refusal:
             return RunResult(Outcome.REFUSED, None, 0, str(refusal), digest, ())
 
+    async def standing_walls(self) -> tuple[str, ...]:
+        """The walls of a worker that was started for this question and gets no job, whatever is required."""
+        async with self._busy():
+            wasm, digest = await self._load_python()
+            standing = await self._start(wasm, digest, True, _allowance(0, 0, 0), frozenset())
+        if standing is None:
+            raise WorkerFailed("The compiled runtime does not load on this machine")
+        await standing.child.end()
+        return standing.walls
+
     async def runtime_hash(self) -> str:
         """The SHA-256 of the Python runtime, as receipts name it; raises RuntimeMissing."""
         return (await self._load_python())[1]
@@ -229,12 +239,14 @@ class Runtime:
             await standing.child.end()
         return RunResult(done.outcome, done.value, done.fuel, done.log, digest, standing.walls, done.fail)
 
-    async def _start(self, wasm: bytes, digest: str, trusted: bool, allowance: Allowance) -> Standing | None:
+    async def _start(
+        self, wasm: bytes, digest: str, trusted: bool, allowance: Allowance, required: frozenset[str] | None = None
+    ) -> Standing | None:
         """A worker that waits for its job, all walls up; None when the code does not load here."""
         code = await self._cache.get(wasm, digest, trusted=trusted)
         child = await (start_worker if self._spares is None else self._spares.start)(allowance, code)
         try:
-            walls = await self._await_walls(child)
+            walls = await _await_walls(child, self._required if required is None else required)
         except BaseException:
             await child.end()
             raise
@@ -264,21 +276,22 @@ class Runtime:
         if scope.cancelled_caught:
             raise _closed()
 
-    async def _await_walls(self, child: Child) -> tuple[str, ...] | None:
-        """The walls that stand, before anything of the job is sent; None when the code did not load."""
-        message: FromWorker | None = None
-        with anyio.move_on_after(_START_SECONDS):
-            message = await child.receive()
-        if isinstance(message, Failed):
-            return None
-        if not isinstance(message, Ready):
-            raise WorkerFailed("The worker process did not start in time", "The machine may be too busy")
-        missing = sorted(self._required - set(message.walls))
-        if missing:
-            raise WorkerFailed(
-                f"This system lacks walls that are required: {', '.join(missing)}", "See `chez job doctor`"
-            )
-        return message.walls
+
+async def _await_walls(child: Child, required: frozenset[str]) -> tuple[str, ...] | None:
+    """The walls that stand, before anything of the job is sent; None when the code did not load."""
+    message: FromWorker | None = None
+    with anyio.move_on_after(_START_SECONDS):
+        message = await child.receive()
+    if isinstance(message, Failed):
+        return None
+    if not isinstance(message, Ready):
+        raise WorkerFailed("The worker process did not start in time", "The machine may be too busy")
+    missing = sorted(required - set(message.walls))
+    if missing:
+        raise WorkerFailed(
+            f"This system lacks walls that are required: {', '.join(missing)}", "See `chez job doctor`"
+        )
+    return message.walls
 
 
 def _closed() -> WorkerFailed:
@@ -302,10 +315,8 @@ def _allowance(memory: int, seconds: float, cells: int) -> Allowance:
 
 
 async def doctor(runtime: Runtime) -> tuple[str, ...]:
-    """Which walls stand on this machine, found by running an empty job behind them."""
-    result = await runtime.run_python(
-        "def run(data, params):\n    return None\n", b"null", (), Limits(), b"doctor", "2000-01-01"
-    )
-    if result.outcome is not Outcome.OK:
-        raise WorkerFailed(f"An empty job ended as {result.outcome}", result.log)
-    return result.walls
+    """Which walls stand on this machine, found by starting a worker; also when required ones are missing.
+
+    Raises RuntimeMissing, WorkerFailed.
+    """
+    return await runtime.standing_walls()

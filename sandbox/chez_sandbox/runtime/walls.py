@@ -16,7 +16,7 @@ import sys
 from typing import Any
 
 __all__ = (
-    "CAN_TIGHTEN", "DUMPABLE", "LANDLOCK", "NO_NEW_PRIVS", "RLIMITS", "SECCOMP",
+    "ALL", "CAN_TIGHTEN", "DUMPABLE", "LANDLOCK", "NO_NEW_PRIVS", "REQUIRED", "RLIMITS", "SECCOMP",
     "close_door", "die_with_parent", "limit", "lock_files", "tighten",
 )  # fmt: skip
 
@@ -25,6 +25,13 @@ NO_NEW_PRIVS = "no-new-privs"
 DUMPABLE = "not-dumpable"
 LANDLOCK = "landlock"
 SECCOMP = "seccomp"
+
+ALL = (SECCOMP, LANDLOCK, RLIMITS, NO_NEW_PRIVS, DUMPABLE)
+"""The strongest first."""
+
+REQUIRED = frozenset({RLIMITS, SECCOMP} if sys.platform.startswith("linux") else ())
+"""The walls without which a home runs no job. Where Linux has them: together they leave memory and computing.
+Elsewhere there are none to require, and the component is the only wall."""
 
 CAN_TIGHTEN = hasattr(resource, "prlimit")
 """Whether `tighten` exists on this system (Linux)."""
