@@ -4,6 +4,9 @@ import asyncio
 import os
 import resource
 import signal
+import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,10 +16,12 @@ import pytest
 from chez_sandbox.errors import WorkerFailed
 from chez_sandbox.runtime import walls
 from chez_sandbox.runtime.host import Limits, Outcome, Runtime, Table
+from chez_sandbox.runtime.messages import REQUEST
 
 from .conftest import KEY
 from .jobs import READINGS, component, job, run, workers, zygotes
 from .test_processes import LONG, LOOP, seccomp_state, until
+from .test_walls import SANDBOX
 
 
 @pytest.fixture
@@ -191,6 +196,30 @@ async def test_a_zygote_that_died_is_replaced(warm: Runtime) -> None:
     await until(lambda: not Path(f"/proc/{spare}").exists())
     assert (await run(warm, job("1"))).outcome is Outcome.OK
     assert zygotes() != {zygote}
+
+
+def test_a_zygote_that_can_not_fork_lives_on() -> None:
+    """Without memory for another process whoever asked hears the end of its channel, each time; workers stay."""
+    ours, theirs = socket.socketpair()
+    code = (
+        "import os, sys; sys.path[:0] = sys.argv[1].split('|')\n"
+        "def fork(): raise OSError(12, 'no memory')\n"
+        "os.fork = fork\n"
+        "from chez_sandbox.runtime.zygote import main; main(sys.argv[2:])"
+    )
+    arguments = [sys.executable, "-c", code, str(SANDBOX), str(theirs.fileno()), str(os.getpid())]
+    with ours, subprocess.Popen(arguments, pass_fds=(theirs.fileno(),)) as zygote:
+        theirs.close()
+        for _ in range(2):
+            channel, other = socket.socketpair()
+            with channel, other:
+                socket.send_fds(ours, [REQUEST.pack(1, 2, 3)], [other.fileno(), other.fileno()])
+                other.close()
+                channel.settimeout(60)
+                assert channel.recv(1) == b""
+        assert zygote.poll() is None
+        ours.close()
+        assert zygote.wait(60) == 0
 
 
 async def test_what_nobody_needs_for_a_while_ends(code_folder: Path) -> None:

@@ -34,7 +34,11 @@ class _Forked:
 
     @property
     def has_ended(self) -> bool:
-        return self._handle < 0 or bool(select.select([self._handle], (), (), 0)[0])
+        if self._handle < 0:
+            return True
+        poll = select.poll()  # select() knows no descriptor from 1024 on
+        poll.register(self._handle, select.POLLIN)
+        return bool(poll.poll(0))
 
     async def end(self) -> None:
         handle, self._handle = self._handle, -1

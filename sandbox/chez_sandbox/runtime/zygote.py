@@ -36,7 +36,11 @@ def main(arguments: list[str]) -> None:
         body, descriptors, _, _ = socket.recv_fds(control, REQUEST.size, 2)
         if len(body) != REQUEST.size or len(descriptors) != 2:
             return
-        if os.fork() == 0:
+        try:
+            forked = os.fork()
+        except OSError:  # no memory: whoever asked sees its channel end; workers that run must not end with it
+            forked = -1
+        if forked == 0:
             try:
                 control.close()
                 _become_worker(descriptors[0], descriptors[1], zygote, REQUEST.unpack(body))
