@@ -1,6 +1,8 @@
 """A device runs by itself what it was let run, each period once, and has ready what its person must see first."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import date, datetime
 from typing import Any
 
@@ -202,3 +204,22 @@ async def test_the_owner_of_a_home_lets_due_jobs_run(home: chez.Home, monkeypatc
         status = HomeStatus(0, 0, 0, "ws://127.0.0.1:9", 0, "synced", ())
         await asyncio.wait_for(put.wait(), 60)
     assert len(await runs(home)) == 1
+
+
+async def test_what_breaks_in_a_packages_work_ends_nothing_else(
+    home: chez.Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package whose work fails keeps no home from closing; its error is kept for whoever looks."""
+    begun = asyncio.Event()
+
+    @asynccontextmanager
+    async def breaking(home: chez.Home) -> AsyncIterator[None]:
+        begun.set()
+        yield
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("chez.agent.verbs.at_work", lambda: [breaking])
+    monkeypatch.setattr(running, "WORK_AFTER", 0.0)
+    async with running._at_work(home):
+        await asyncio.wait_for(begun.wait(), 60)
+    assert "ZeroDivisionError" in (home.path / "unexpected.txt").read_text()

@@ -11,11 +11,12 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from chez.agent import paths, verbs
+from chez.agent import paths, reports, verbs
 from chez.agent.owner import Owner, serving
 from chez.errors import ChezError, Unavailable
 from chez.home.lifecycle import locked, opened
@@ -149,20 +150,25 @@ async def _open(path: Path, key: bytes, owner: Owner, ready: Callable[[], None])
 
 @contextlib.asynccontextmanager
 async def _at_work(home: "Home") -> AsyncIterator[None]:
-    """Let go on what installed packages do by themselves while a home is served."""
-    async def work(stack: contextlib.AsyncExitStack) -> None:
+    """Let go on what installed packages do by themselves while a home is served; what breaks there ends no more."""
+    stack = contextlib.AsyncExitStack()
+
+    async def work() -> None:
         # Loading them takes a tenth of a second: what the owner was started for comes first.
         await asyncio.sleep(WORK_AFTER)
         for begin in await asyncio.to_thread(verbs.at_work):
             await stack.enter_async_context(begin(home))
 
-    async with contextlib.AsyncExitStack() as stack:
-        beginning = asyncio.create_task(work(stack))
-        try:
-            yield
-        finally:
-            beginning.cancel()
-            await asyncio.gather(beginning, return_exceptions=True)
+    beginning = asyncio.create_task(work())
+    try:
+        yield
+    finally:
+        beginning.cancel()
+        begun = await asyncio.gather(beginning, return_exceptions=True)
+        ended = await asyncio.gather(stack.aclose(), return_exceptions=True)
+        for error in (*begun, *ended):
+            if isinstance(error, Exception):
+                reports.write(home.path, error, datetime.now(UTC).isoformat())
 
 
 @contextlib.asynccontextmanager
