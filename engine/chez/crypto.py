@@ -46,7 +46,7 @@ def random_bytes(count: int) -> bytes:
 def _encode(context: str, fields: tuple[bytes, ...]) -> bytes:
     # Length-prefixed, so that no two lists of fields encode alike; the context comes
     # first, so that bytes signed for one purpose never verify for another.
-    return b"".join(len(f).to_bytes(4, "big") + f for f in (context.encode(), *fields))
+    return b"".join([len(f).to_bytes(4, "big") + f for f in (context.encode(), *fields)])
 
 
 def hash_fields(context: str, *fields: bytes) -> bytes:

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from chez.errors import NotFound
 from chez.records import automerge
-from chez.records.encode import encode_fields
+from chez.records.encode import encode_again, encode_fields
 from chez.records.imported import identity_change, record_id
 from chez.records.store import Incoming, RecordStore
 from chez.store.database import Connection, connect, migrate
@@ -33,6 +36,30 @@ def _waiting(store: RecordStore, db: Connection) -> None:
     values = encode_fields(OTHER, 1, 3, (first.hash,), {"watts": 2.5})
     assert store.merge(db, 1, [Incoming("readings", ID, values, 1)]) == []
     assert _shown(db) == []
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 12)), min_size=1, max_size=5))
+def test_many_changes_at_once_are_logged_as_one_by_one(groups: list[tuple[int, int]]) -> None:
+    """However many changes of a record come together, some of them again, the log and the value are as one by one."""
+    changes = [encode_fields(OTHER, 1, 1, (), {"n": 0})]
+    for n in range(1, sum(size for size, _ in groups)):
+        last = changes[-1]
+        changes.append(encode_again(OTHER, n + 1, n + 1, last.hash, {"n": n}, [n]))
+    alone, together = _device(b"a" * 32), _device(b"a" * 32)
+    for db, store in (alone, together):
+        store.put(db, 1, "notes", "r", {"mine": 1})
+    for change in changes:
+        assert alone[1].merge(alone[0], 1, [Incoming("notes", "r", change, 1, None, 5)]) == []
+    at = 0
+    for size, again in groups:
+        some = changes[max(0, at - again) : at + size]
+        at += size
+        assert together[1].merge(together[0], 1, [Incoming("notes", "r", one, 1, None, 5) for one in some]) == []
+    log = "SELECT hash, bytes, sequence, last, weight, entry, state, origin, batch, time FROM change ORDER BY n"
+    assert together[0].execute(log).fetchall() == alone[0].execute(log).fetchall()
+    assert _shown(together[0]) == _shown(alone[0])
+    assert automerge.extract(together[1].rows.load(together[0], 1)) == {"mine": 1, "n": at - 1}
 
 
 def test_an_import_is_not_lost_on_a_record_that_waits() -> None:

@@ -87,8 +87,12 @@ def check_columns(data: bytes, at: int) -> tuple[int, int, int]:
     count, at = read_uleb(data, at)
     columns = []
     for _ in range(count):
-        kind, at = read_uleb(data, at)
-        size, at = read_uleb(data, at)
+        kind, size = data[at], data[at + 1]
+        if kind < 0x80 and size < 0x80:  # a call for each number takes most of the time of a small change
+            at += 2
+        else:
+            kind, at = read_uleb(data, at)
+            size, at = read_uleb(data, at)
         columns.append((kind, size))
     runs: tuple[tuple[int, int], ...] = ()
     operations = replaced = 0

@@ -85,9 +85,8 @@ def encode_again(actor: bytes, sequence: int, start: int, previous: bytes, field
     count = len(fields)
     groups, who = _again(tuple([number is not None for number in replaced]))
     numbers = _rle([now - last for last, now in pairwise((0, *standing))], sleb)
-    widths = b"".join((uleb(_META), uleb(len(meta)), uleb(_RAW) + uleb(len(raw)) if raw else b"",
-                       uleb(_PREDECESSORS), uleb(len(groups)), uleb(_WHO), uleb(len(who)),
-                       uleb(_NUMBER), uleb(len(numbers))))
+    sized = [(_META, meta), *([(_RAW, raw)] if raw else ()), (_PREDECESSORS, groups), (_WHO, who), (_NUMBER, numbers)]
+    widths = b"".join([_width(id, len(data)) for id, data in sized])
     columns = b"".join((b"\x08" if raw else b"\x07", before, widths, keys, meta, raw, groups, who, numbers))
     return _change(actor, sequence, start, (previous,), count, count + len(standing), columns)
 
@@ -174,6 +173,11 @@ def sleb(value: int) -> bytes:
     return bytes(out)
 
 
+def _width(id: int, size: int) -> bytes:
+    """A column's id, of one byte as all are, and how long it is."""
+    return bytes((id, size)) if size < 0x80 else bytes((id,)) + uleb(size)
+
+
 def _run(value: int, count: int) -> bytes:
     """Run-length encoding of one number repeated; a run of one is a literal."""
     return sleb(count if count > 1 else -1) + uleb(value)
@@ -181,6 +185,8 @@ def _run(value: int, count: int) -> bytes:
 
 def _rle(values: list[int], number: Callable[[int], bytes]) -> bytes:
     """Run-length encoding: repeats as (count, value), stretches without as (-count, values...)."""
+    if len(values) == 1:
+        return b"\x7f" + number(values[0])  # one literal
     out: list[bytes] = []
     literal: list[int] = []
     at = 0

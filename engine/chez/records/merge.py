@@ -28,6 +28,9 @@ from chez.store.database import Connection
 
 __all__ = ("Incoming", "Refusal", "merge", "work_off")
 
+_MANY: Final = 8
+"""Changes of a record from which on they are asked for, and logged, together."""
+
 _NUMBER: Final = "the change does not carry its author's next number in this record"
 
 
@@ -82,6 +85,7 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
         return []
     step = _Step(rows, db, space, collection, id, row, budget)
     previous: dict[bytes, bytes] = {}
+    step.look_up([item.change.hash for item in items])
     fresh, strange = _numbered(rows.actor, step.tips, items, step.known, previous)
     for item in items:
         if row is not None and item.entry is not None and len(item.change.actor) == REMADE and (
@@ -129,6 +133,11 @@ class _Step:
         if hash not in self._states:
             self._states[hash] = self._rows.logged(self._db, self._n, hash)
         return self._states[hash]
+
+    def look_up(self, hashes: list[bytes]) -> None:
+        """Ask at once for what `known` will be asked for."""
+        if self._n is not None and len(hashes) >= _MANY:
+            self._states |= dict.fromkeys(hashes) | self._rows.all_logged(self._db, self._n, hashes)
 
     def run(self, fresh: list[Incoming], previous: dict[bytes, bytes]) -> list[Refusal]:
         """Merge what is new and what is due; what waits for a change that is refused is refused too."""
@@ -181,8 +190,12 @@ class _Step:
         """Write what became of each change: applied (in causal order), refused, or waiting."""
         db, n = self._db, self.record
         nodes = {node.hash: node for node in graph.nodes}
-        for item in done:
-            self._write(nodes[item.change.hash], OUTBOX if item.entry is None else IN_ENTRY)
+        if len(done) >= _MANY and all(nodes[item.change.hash].row is None for item in done):
+            self._rows.log_all(db, n, [(item.change, OUTBOX if item.entry is None else IN_ENTRY, item.origin,
+                                        item.entry, item.time) for item in done])
+        else:
+            for item in done:
+                self._write(nodes[item.change.hash], OUTBOX if item.entry is None else IN_ENTRY)
         applied = {item.change.hash for item in done}
         for hash, node in nodes.items():
             change = node.item.change

@@ -198,8 +198,12 @@ def header(data: bytes) -> tuple[list[bytes], dict[int, bytes]]:
     count, at = read_uleb(data, at)
     widths = []
     for _ in range(count):
-        kind, at = read_uleb(data, at)
-        size, at = read_uleb(data, at)
+        kind, size = data[at], data[at + 1]
+        if kind < 0x80 and size < 0x80:
+            at += 2
+        else:
+            kind, at = read_uleb(data, at)
+            size, at = read_uleb(data, at)
         widths.append((kind, size))
     columns = {}
     for kind, size in widths:

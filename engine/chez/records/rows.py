@@ -38,6 +38,10 @@ HERE, DELETED, ABSENT, PURGED = 0, 1, 2, 3
 _LOG: Final = ("INSERT INTO change (record, hash, bytes, sequence, last, weight, entry, state, origin, batch, time) "
                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
 
+_ASKED: Final = 64
+"""Changes that are looked for in a log at once."""
+_ALL_LOGGED: Final = f"SELECT hash, state, last FROM change WHERE record = ? AND hash IN ({', '.join('?' * _ASKED)})"
+
 _NEXT: Final = "(SELECT coalesce(max(changed), 0) + 1 FROM record)"
 """The next number of a write. No record's row is ever taken away, so none is given twice."""
 
@@ -206,13 +210,25 @@ class Rows:
 
         `time` is now, without. One that is not `counted` is kept, and takes none of its author's numbers.
         """
-        sequence = change.sequence if counted and len(change.actor) == DEVICE_ID else 0
-        batch = self.batch if state == OUTBOX else None
-        row: int = db.execute(_LOG, (n, change.hash, change.bytes, sequence, change.last, change.weight, entry, state,
-                                     origin, batch, self.now() if time is None else time)).lastrowid
+        row: int = db.execute(_LOG, self._line(n, change, state, origin, entry, time, counted)).lastrowid
         if change.actor == self.actor and counted:
             self._count(n, change)
         return row
+
+    def log_all(self, db: Connection, n: int, lines: Sequence[tuple[RawChange, int, str | None, int | None,
+                                                                    int | None]]) -> None:
+        """As `log` of each: change, state, origin, entry, time. One statement for all takes a quarter of theirs."""
+        db.executemany(_LOG, [self._line(n, *line, True) for line in lines])
+        for change, *_ in lines:
+            if change.actor == self.actor:
+                self._count(n, change)
+
+    def _line(self, n: int, change: RawChange, state: int, origin: str | None, entry: int | None, time: int | None,
+              counted: bool) -> tuple[object, ...]:
+        sequence = change.sequence if counted and len(change.actor) == DEVICE_ID else 0
+        batch = self.batch if state == OUTBOX else None
+        return (n, change.hash, change.bytes, sequence, change.last, change.weight, entry, state, origin, batch,
+                self.now() if time is None else time)
 
     def log_made(self, db: Connection, n: int, changes: Sequence[RawChange], times: Sequence[int]) -> None:
         """Add changes that this device made to a record's log: they wait to be sent. `times` is when each was made."""
@@ -231,6 +247,15 @@ class Rows:
             return None
         row = db.execute("SELECT state, last FROM change WHERE record = ? AND hash = ?", (n, hash)).fetchone()
         return None if row is None else (row[0], row[1])
+
+    def all_logged(self, db: Connection, n: int, hashes: Sequence[bytes]) -> dict[bytes, tuple[int, int]]:
+        """As `logged`, of those of some changes that ever came."""
+        found: dict[bytes, tuple[int, int]] = {}
+        for at in range(0, len(hashes), _ASKED):
+            some = hashes[at : at + _ASKED]  # filled up, so that there is one statement to prepare
+            found |= {hash: (state, last) for hash, state, last in db.execute(
+                _ALL_LOGGED, (n, *some, *[some[0]] * (_ASKED - len(some))))}
+        return found
 
     def unlog(self, db: Connection, row: int) -> None:
         """Take a waiting change, by its row, out of a record's log, to be put in again as what it became."""

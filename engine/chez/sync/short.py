@@ -50,9 +50,10 @@ def shortened(changes: Iterable[bytes]) -> list[bytes]:
         short = None
         if (head is not None and before is not None and head.builds_on == before.hash and head.actor == before.actor
                 and head.start > before.start):
-            short = _SHORT + uleb(head.start - before.start) + data[head.end :]
-            if _whole(short, before)[0] != data:
-                short = None
+            # What is read again must be these very bytes: numbers may have been written longer than they need be.
+            if data[4:8] == head.hash[:4] and data[8:] == _tail(
+                    before.hash, before.actor, before.sequence + 1, head.start, data[head.end :])[0]:
+                short = _SHORT + uleb(head.start - before.start) + data[head.end :]
         out.append(data if short is None else short)
         before = head
     return out
@@ -98,9 +99,13 @@ def _whole(short: bytes, before: _Head) -> tuple[bytes, _Head]:
     except IndexError:
         raise ValueError("a change is cut short") from None
     sequence, start = before.sequence + 1, before.start + step
-    head = b"".join((b"\1", before.hash, uleb(DEVICE_ID), before.actor, uleb(sequence), uleb(start)))
-    size = uleb(len(head) + len(short) - at)
-    tail = b"".join((b"\1", size, head, short[at:]))
+    tail, end = _tail(before.hash, before.actor, sequence, start, short[at:])
     digest = hashlib.sha256(tail).digest()
-    return _MAGIC + digest[:4] + tail, _Head(digest, before.actor, sequence, start, before.hash,
-                                             9 + len(size) + len(head))
+    return _MAGIC + digest[:4] + tail, _Head(digest, before.actor, sequence, start, before.hash, 8 + end)
+
+
+def _tail(hash: bytes, actor: bytes, sequence: int, start: int, rest: bytes) -> tuple[bytes, int]:
+    """A change from its type on, that builds on one of its actor's, and where in it the rest begins."""
+    head = b"".join((b"\1", hash, uleb(DEVICE_ID), actor, uleb(sequence), uleb(start)))
+    size = uleb(len(head) + len(rest))
+    return b"".join((b"\1", size, head, rest)), 1 + len(size) + len(head)
