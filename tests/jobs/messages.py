@@ -23,13 +23,18 @@ BUNDLE = bundle()
 
 
 def message(
-    sequence: int, *, result: bytes | None = b'{"watts":300}', of: Bundle = BUNDLE, keys: ProviderKeys = KEYS
+    sequence: int,
+    *,
+    result: bytes | None = b'{"watts":300}',
+    of: Bundle = BUNDLE,
+    keys: ProviderKeys = KEYS,
+    consent: bytes = bytes([5]) * 32,
 ) -> bytes:
     """The message of one run of one person; None for "none"."""
     address, pseudonym = Address(keys.sealing.public, keys.inbox), SigningKey.from_seed(bytes([7]) * 32)
     return build_message(
         of.manifest.schema, address, pseudonym, grant=bytes(16), sequence=sequence, run_date=date(2026, 11, 24),
-        bundle=of.hash, result=result,
+        bundle=of.hash, consent=consent, result=result,
     )  # fmt: skip
 
 

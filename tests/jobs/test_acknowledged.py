@@ -1,5 +1,6 @@
 """A person sees that a provider took a result, and nobody else sees whose it was."""
 
+from base64 import b64encode
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from chez.crypto import SigningKey
 from chez.errors import InvalidValue
 from chez_sandbox.consent import verbs
 from chez_sandbox.consent.delivery import deliver
+from chez_sandbox.consent.export import EXPORT, canonical, export_consents
 from chez_sandbox.consent.run import authorise
 from chez_sandbox.offers.acknowledged import BATCH, Batch, compose_batches, read_batches, token_of
 from chez_sandbox.offers.following import add_catalogue, catalogues
@@ -21,8 +23,9 @@ from chez_sandbox.provider.results import ResultBook
 from tests.jobs.conftest import Relay
 from tests.jobs.samples import INBOX_OWNER, INBOX_WRITER, LATER, SIGNING, WHOLE
 from tests.jobs.test_atomic import INSTANT
+from tests.jobs.test_export import verify
 from tests.jobs.test_flow import Person
-from tests.jobs.test_grants import TODAY, grant
+from tests.jobs.test_grants import NOW, TODAY, grant
 from tests.jobs.test_offers import Two, bundle, offer, two
 from tests.jobs.test_retries import keys_at, take
 
@@ -74,7 +77,7 @@ async def test_a_person_sees_what_was_received_and_writes_nothing_of_it(
     two: Two, relay: Relay, tmp_path: Path
 ) -> None:
     """Once the provider acknowledges what it took, `chez left` says so for these messages, not for one that is
-    still here; the device of the person sends nothing because of it. What is acknowledged is not so again."""
+    still here, and an export proves it of that consent and no other; the device sends nothing because of it."""
     provider, anna = two
     await inboxes.create(relay.url, INBOX_OWNER, INBOX_WRITER.public, ttl=86_400)
     job = bundle(relay=relay.url, reads=WHOLE)
@@ -110,3 +113,12 @@ async def test_a_person_sees_what_was_received_and_writes_nothing_of_it(
     assert "received by the provider on" in "\n".join(told["words"])
     await anna.sync()
     assert (len(await anna.journal.receipts()), (await anna.status()).offset) == (receipts, offset)
+
+    document = await export_consents(anna, NOW, TODAY)
+    assert [record["chez:countersignature"] is None for record in document["@graph"][:2]] == [False, True]
+    done = verify(document, tmp_path)
+    assert done.returncode == 0 and done.stdout.count("countersigned, running") == 1, done.stdout + done.stderr
+    # A device that lies: a word on one consent is none on another.
+    document["@graph"][1]["chez:countersignature"] = document["@graph"][0]["chez:countersignature"]
+    document["chez:proof"]["chez:signature"] = b64encode(anna.sign(EXPORT, canonical(document))).decode()
+    assert "AssertionError" in verify(document, tmp_path).stderr

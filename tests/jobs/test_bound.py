@@ -25,7 +25,7 @@ def views(schema: Schema, texts: list[str], sequence: int) -> set[tuple[int, str
     for result in (None, *(schema.admit(text.encode()).encoded for text in texts)):
         message = build_message(
             schema, Address(SEALING.public, INBOX), PSEUDONYM, grant=bytes(16), sequence=sequence,
-            run_date=date(2026, 11, 24), bundle=bytes(32), result=result,
+            run_date=date(2026, 11, 24), bundle=bytes(32), consent=bytes(32), result=result,
         )  # fmt: skip
         release = open_message(message, SEALING, INBOX)
         assert (release.sequence, release.run_date, len(message)) == (sequence, "2026-11-24", message_size(schema))

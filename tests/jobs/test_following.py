@@ -161,6 +161,15 @@ async def test_following_outlives_the_relay(tmp_path: Path) -> None:
     assert len(set(world.hooked)) == 2 and not cuts
 
 
+def test_a_grant_has_one_consent(tmp_path: Path) -> None:
+    """A message that names another consent than those before it of its grant is no result, also after a restart."""
+    path = tmp_path / "results.jsonl"
+    for sequence, consent, outcome in ((1, 5, "result"), (2, 6, "invalid"), (3, 5, "result")):
+        with ResultBook(path, KEYS, [BUNDLE]) as book:
+            kept = book.keep(message(sequence, consent=bytes([consent]) * 32), NOW)
+            assert (kept.line["outcome"], kept.release is None) == (outcome, outcome == "invalid")
+
+
 def test_a_place_is_of_one_file(tmp_path: Path) -> None:
     """A place in another file, beyond the end, or within a line is refused; a cut line is passed over."""
     path = tmp_path / "results.jsonl"

@@ -31,6 +31,7 @@ def message(result: bytes | None, sequence: int = 1, address: Address | None = N
         sequence=sequence,
         run_date=date(2026, 11, 24),
         bundle=bytes(32),
+        consent=bytes([5]) * 32,
         result=result,
     )
 

@@ -24,9 +24,10 @@ from tests.parsers.mutations import MESSAGEPACK, attempt, beginnings, bytes_like
 MANIFEST = manifest_text()
 BUNDLE = build_bundle(MANIFEST, MEAN, "python", SIGNING)
 PSEUDONYM = SigningKey.from_seed(bytes([9]) * 32)
-RELEASE = Release(1, "result", PSEUDONYM.public, bytes(16), 1, "2026-11-24", bytes(32), b'{"watts":310}')
+RELEASE = Release(1, "result", PSEUDONYM.public, bytes(16), 1, "2026-11-24", bytes(32), bytes(32),
+                  b'{"watts":310}')
 MESSAGE = build_message(BUNDLE.manifest.schema, Address(SEALING.public, INBOX), PSEUDONYM, grant=bytes(16), sequence=1,
-                        run_date=date(2026, 11, 24), bundle=bytes(32), result=b'{"watts":310}')
+                        run_date=date(2026, 11, 24), bundle=bytes(32), consent=bytes(32), result=b'{"watts":310}')
 KEYS = ProviderKeys(name="x", contact="y", domain="example.org", relay="wss://relay.example",
                     signing_seed=SIGNING.seed.hex(), sealing_seed=SEALING.seed.hex(),
                     inbox_owner_seed=INBOX_OWNER.seed.hex(), inbox_writer_seed=INBOX_WRITER.seed.hex())

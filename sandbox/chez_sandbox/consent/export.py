@@ -3,12 +3,13 @@
 The records have the parts of ISO/IEC TS 27560:2023 (who, whose data, for what, which data, how
 long, which state since when, by which notice) in the terms of the W3C Data Privacy Vocabulary.
 
-Three signatures are in the file, each checked with Ed25519 alone (docs/consent.md has the
+Four signatures are in the file, each checked with Ed25519 alone (docs/consent.md has the
 procedure):
 
-    the provider's   over manifest and code: its countersignature. It signs the terms before anybody
-                     consents, for everybody alike; a countersignature for each person would tell it
-                     who consented, and when, before any result leaves
+    the provider's   over manifest and code: it signs the terms before anybody consents, for
+                     everybody alike
+    the provider's   over the hash of the consent, in the token by which it acknowledges a result. Earlier it
+                     could not be without telling the provider who consented, and when, before any result leaves
     the device's     over the grant, when it was given, which binds the bundle's hash
     the device's     over the whole file, when it was exported: states, refusals and departures
 """
@@ -24,6 +25,7 @@ from chez_sandbox.consent.dpv import NAMESPACE
 from chez_sandbox.consent.grants import COLLECTION, Granted, list_grants
 from chez_sandbox.consent.inspect import describe, fingerprint, plain_words
 from chez_sandbox.consent.narrowing import narrowed_words
+from chez_sandbox.offers.acknowledged import Word, words_of_providers
 
 if TYPE_CHECKING:
     from chez.home.home import Home
@@ -54,14 +56,17 @@ async def export_consents(home: "Home", now: str, today: date) -> dict[str, Any]
     """
     runs = [receipt.body["grant"] for receipt in await home.journal.receipts("run")]
     withdrawn = {one.body["grant"]: one.time for one in await home.journal.receipts("revocation")}
+    lefts = await departures(home)
+    words = {one.grant: one for one in reversed(await words_of_providers(home, lefts))}
     graph = []
     for granted in await list_grants(home):
         id = granted.grant.id
         signed = (await home.collection(COLLECTION).get(id)).value
         state = granted.state(home.device_id, today, runs.count(id))
-        graph.append(_record(home, granted, state, withdrawn.get(id), signed))
+        record = _record(home, granted, state, withdrawn.get(id), signed)
+        graph.append(record | {"chez:countersignature": _countersignature(words.get(id))})
     graph += [_refused(home, one.time, one.body) for one in await home.journal.receipts("grant-refused")]
-    graph += [_departure(left) for left in await departures(home)]
+    graph += [_departure(left) for left in lefts]
     document: dict[str, Any] = {"@context": dict(CONTEXT), "dct:created": now, "@graph": graph}
     signature = home.sign(EXPORT, canonical(document))
     return {**document, "chez:proof": {"chez:device": home.device_id.hex(), "chez:signature": _text(signature)}}
@@ -144,6 +149,19 @@ def _evidence(granted: Granted, signed: Mapping[str, Any]) -> dict[str, str]:
         "chez:manifest": _text(bundle.manifest_text),
         "chez:code": _text(bundle.code),
         "chez:providerSignature": _text(bundle.encoded[-64:]),
+    }
+
+
+def _countersignature(word: Word | None) -> dict[str, Any] | None:
+    """What the provider signed that follows from this consent, and what else it follows from."""
+    if word is None:
+        return None
+    return {
+        "chez:pseudonym": word.pseudonym.hex(),
+        "chez:sequence": word.sequence,
+        "chez:day": word.day,
+        "chez:batch": _text(word.batch),
+        "chez:signature": _text(word.signature),
     }
 
 

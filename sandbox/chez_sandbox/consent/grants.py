@@ -111,6 +111,16 @@ class Grant(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     epsilon: float = 0.0
     """How much all values that are noised may tell of one row, over all windows; 0 where nothing is noised."""
 
+    @property
+    def body(self) -> bytes:
+        """The bytes that the device signed."""
+        return msgspec.msgpack.encode(self)
+
+    @property
+    def hash(self) -> bytes:
+        """What its receipt and its messages name it by: the hash of its body, which nobody can guess (`seed`)."""
+        return hash_fields(CONTEXT, self.body)
+
 
 @dataclass(frozen=True, slots=True)
 class Granted:
@@ -199,7 +209,7 @@ async def grant_job(
         narrowing,
         epsilon,
     )
-    body = msgspec.msgpack.encode(grant)
+    body = grant.body
     record, grants = _record(home, bundle, body), home.collection(COLLECTION)
     others = await list_grants(home)
     provider = identify(bundle, others)
@@ -375,6 +385,8 @@ def _verify(id: str, value: Mapping[str, Any], revoked: bool, paused: frozenset[
         raise refused(GrantInvalid, "unverified", grant=id[:8], problem=str(error)) from None
     except (KeyError, TypeError, ValueError, msgspec.DecodeError):
         raise refused(GrantInvalid, "unreadable", grant=id[:8]) from None
+    if grant.body != body:
+        raise refused(GrantInvalid, "unreadable", grant=id[:8])
     if grant.id != id or grant.bundle != bundle.hash.hex():
         raise refused(GrantInvalid, "another-job", grant=id[:8])
     pauses = standing(id, bytes.fromhex(grant.device), value, paused)

@@ -356,6 +356,7 @@ def _write(
         sequence=sequence,
         run_date=run_date,
         bundle=granted.bundle.hash,
+        consent=grant.hash,
         result=result,
     )
     body = {

@@ -1,7 +1,8 @@
 """What a provider took of its inbox, said in its catalogue's space so that only who sent it can tell.
 
     token   16 bytes: BLAKE2b of a message's id ("chez/1 acknowledgement"); the id follows from what is sealed inside
-            the message, 16 random bytes of the grant among it: nobody but sender and provider knows it
+            the message, 16 random bytes of the grant and the hash of the consent among it: nobody but sender and
+            provider knows it, and by it the provider countersigns the consent
     batch   MessagePack array   1, provider, day, 64 tokens in order; those that are too few are made up at random
     signed  by the provider's key over the context "chez/1 acknowledgements" and the batch
 
@@ -11,8 +12,8 @@ that there were at most so many results. A person's device writes nothing about 
 entry that follows a batch would tell the relay whose results were in it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -34,12 +35,15 @@ __all__ = (
     "BATCH",
     "COLLECTION",
     "Batch",
+    "Word",
     "acknowledge",
     "batches_of",
     "compose_batches",
     "read_batches",
+    "signed_batches",
     "token_of",
     "with_received",
+    "words_of_providers",
 )
 
 COLLECTION: Final = "chez.acknowledgements"
@@ -92,6 +96,14 @@ def compose_batches(provider: bytes, day: date, tokens: Iterable[bytes], made_up
 def read_batches(records: Iterable[Mapping[str, Any]], provider: bytes) -> dict[bytes, str]:
     """The tokens of a provider's batches, each with its first day. What it did not sign, or is none, says nothing."""
     found: dict[bytes, str] = {}
+    for batch, _, _ in signed_batches(records, provider):
+        for token in batch.tokens:
+            found[token] = min(batch.day, found.get(token, batch.day))
+    return found
+
+
+def signed_batches(records: Iterable[Mapping[str, Any]], provider: bytes) -> Iterator[tuple[Batch, bytes, bytes]]:
+    """The batches that a provider signed, each with the bytes that it signed and its signature."""
     for record in records:
         try:
             body, signature = record["batch"], record["signature"]
@@ -100,9 +112,7 @@ def read_batches(records: Iterable[Mapping[str, Any]], provider: bytes) -> dict[
         except (CryptoFailed, KeyError, TypeError, ValueError, msgspec.DecodeError):
             continue
         if batch.provider == provider:
-            for token in batch.tokens:
-                found[token] = min(batch.day, found.get(token, batch.day))
-    return found
+            yield batch, body, signature
 
 
 async def batches_of(space: "Space", provider: bytes) -> dict[bytes, str]:
@@ -129,27 +139,50 @@ async def with_received(home: "Home", lefts: Sequence[Left]) -> list[Left]:
 
     It says so in a catalogue that this person follows; only messages of this home as it is now are looked for.
     """
-    days = await _acknowledged(home, {left.provider for left in lefts})
-    return [
-        replace(left, received=day)
-        if left.provider in days and (day := days[left.provider].get(_token(home, left))) is not None
-        else left
-        for left in lefts
-    ]
+    words = {(one.grant, one.sequence): one.day for one in await words_of_providers(home, lefts)}
+    return [replace(left, received=words.get((left.grant, left.sequence), left.received)) for left in lefts]
 
 
-async def _acknowledged(home: "Home", providers: set[str]) -> dict[str, dict[bytes, str]]:
-    spaces = {space.id: space for space in await home.spaces()}
-    found: dict[str, dict[bytes, str]] = {}
-    async for record in home.collection(CATALOGUES):
-        provider = record.value.get("provider")
-        if provider in providers and record.id in spaces:
-            for token, day in (await batches_of(spaces[record.id], bytes.fromhex(provider))).items():
-                days = found.setdefault(provider, {})
-                days[token] = min(day, days.get(token, day))
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What a provider signed of one message: that it has it, and by its token the consent that the message names."""
+
+    grant: str
+    sequence: int
+    pseudonym: bytes
+    day: str
+    batch: bytes
+    """The bytes that are signed."""
+    signature: bytes
+
+
+async def words_of_providers(home: "Home", lefts: Sequence[Left]) -> list[Word]:
+    """The provider's earliest word of each departure that it acknowledged in a catalogue that is followed here."""
+    # The hash of what was signed when the job was granted: tokens cover it.
+    consents = {one.body["grant"]: bytes.fromhex(one.body["hash"]) for one in await home.journal.receipts("grant")}
+    said = await _acknowledged(home, {left.provider for left in lefts})
+    found = []
+    for left in lefts:
+        if left.provider not in said or left.grant not in consents:
+            continue
+        pseudonym = pseudonym_of(home, left.grant).public
+        token = token_of(message_id(pseudonym, bytes.fromhex(left.grant), left.sequence, consents[left.grant]))
+        if (word := said[left.provider].get(token)) is not None:
+            batch, body, signature = word
+            found.append(Word(left.grant, left.sequence, pseudonym, batch.day, body, signature))
     return found
 
 
-def _token(home: "Home", left: Left) -> bytes:
-    pseudonym = pseudonym_of(home, left.grant).public
-    return token_of(message_id(pseudonym, bytes.fromhex(left.grant), left.sequence))
+async def _acknowledged(home: "Home", providers: set[str]) -> dict[str, dict[bytes, tuple[Batch, bytes, bytes]]]:
+    """For each of the providers its tokens, each with the earliest batch that has it."""
+    spaces = {space.id: space for space in await home.spaces()}
+    found: dict[str, dict[bytes, tuple[Batch, bytes, bytes]]] = {}
+    async for record in home.collection(CATALOGUES):
+        provider = record.value.get("provider")
+        if provider in providers and record.id in spaces:
+            records = [one.value async for one in spaces[record.id].collection(COLLECTION)]
+            words = found.setdefault(provider, {})
+            for word in signed_batches(records, bytes.fromhex(provider)):
+                for token in word[0].tokens:
+                    words[token] = min(word, words.get(token, word), key=lambda one: one[0].day)
+    return found

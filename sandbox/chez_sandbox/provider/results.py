@@ -72,7 +72,7 @@ class Kept:
 
 def result_id(release: Release) -> str:
     """The id of a result, 32 hexadecimal digits: the same however often it comes."""
-    return message_id(release.pseudonym, release.grant, release.sequence).hex()
+    return message_id(release.pseudonym, release.grant, release.sequence, release.consent).hex()
 
 
 class ResultBook:
@@ -86,6 +86,7 @@ class ResultBook:
         self._keys = keys
         self._bundles: Mapping[bytes, Bundle] = {bundle.hash: bundle for bundle in bundles}
         self._seen: set[str] = set()
+        self._consents: dict[tuple[str, str], str] = {}
 
     def __enter__(self) -> Self:
         try:
@@ -118,7 +119,7 @@ class ResultBook:
     def _read_back(self) -> None:
         for line in self.lines(BEGINNING):
             if isinstance(id := line.value.get("id"), str):
-                self._seen.add(id)
+                self._note(line.value, id)
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":
             os.write(self._file, b"\n")  # what follows shall not be one line with what a crash cut
@@ -162,13 +163,21 @@ class ResultBook:
             line["item"] = base64.b64encode(item).decode()
         if new := line["id"] not in self._seen:
             self._append(json.dumps(line) + "\n")
-            self._seen.add(line["id"])
+            self._note(line, line["id"])
         return Kept(line, new, release)
+
+    def _note(self, line: Mapping[str, Any], id: str) -> None:
+        self._seen.add(id)
+        if (consent := line.get("consent")) is not None:
+            self._consents[line["pseudonym"], line["grant"]] = consent
 
     def _opened(self, release: Release, size: int) -> dict[str, Any]:
         bundle = self._bundles.get(release.bundle)
         if bundle is not None:
             self._require_fitting(bundle, release, size)
+        person, consent = (release.pseudonym.hex(), release.grant.hex()), release.consent.hex()
+        if self._consents.get(person, consent) != consent:
+            raise MessageInvalid("the message names another consent than those before it of the same grant")
         return {
             "id": result_id(release),
             "outcome": release.outcome,
@@ -180,6 +189,7 @@ class ResultBook:
             "grant": release.grant.hex(),
             "pseudonym": release.pseudonym.hex(),
             "bundle": release.bundle.hex(),
+            "consent": consent,
             "bytes": size,
         }
 

@@ -3,13 +3,15 @@
     sealed box (X25519, the provider's)
       └─ signature 64 │ padded: length 4 │ MessagePack array │ zeros
 
-    array   version 1, outcome, pseudonym, grant, sequence, run date, bundle hash, result
+    array   version 1, outcome, pseudonym, grant, sequence, run date, bundle hash, consent, result
 
 `outcome` is "result" or "none"; "none" stands alike for a job that failed, a result that
 was refused, a person who said no. A sealed box authenticates nobody, so the padded bytes
 are signed, together with the inbox they are for, by a *pseudonym*: an Ed25519 key made for
 one grant, so that two providers can't tell that they serve one person. `sequence` counts
-the grant's runs from 1: a relay that repeats a message is found out.
+the grant's runs from 1: a relay that repeats a message is found out. `consent` is the hash of
+what the person's device signed when it was granted, 32 random bytes among it: so it tells the
+provider nothing, and what the provider says of the message it says of that consent, too.
 
 Every field but `result` has the same length in every message, so the length is a function
 of the schema: `message_size(schema)`.
@@ -40,7 +42,7 @@ __all__ = ("Address", "Release", "build_message", "message_id", "message_size", 
 CONTEXT: Final = "chez/1 release"
 
 _FIELDS_BYTES: Final = 160
-"""More than all fields but the result take: 3 ids of 34 bytes, date, counters, headers."""
+"""More than all fields but the result take: 4 ids, of 34 bytes or 18, date, counters, headers."""
 
 Id = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 
@@ -56,6 +58,8 @@ class Release(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_field
     sequence: Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
     run_date: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}\Z")]
     bundle: Id
+    consent: Id
+    """The hash of the grant as it was signed (`consent.grants.Grant.hash`)."""
     result: bytes
     """Canonical JSON (release.schema), empty when the outcome is "none"."""
 
@@ -81,9 +85,9 @@ def message_size(schema: Schema) -> int:
     return SEALED_BOX_OVERHEAD + SIGNATURE_BYTES + _padded(schema)
 
 
-def message_id(pseudonym: bytes, grant: bytes, sequence: int) -> bytes:
+def message_id(pseudonym: bytes, grant: bytes, sequence: int, consent: bytes) -> bytes:
     """The id of a run's message, 16 bytes: the same however often it is sent, and known to whom it is sealed alone."""
-    return hash_fields("chez/1 result id", pseudonym, grant, sequence.to_bytes(4, "big"))[:16]
+    return hash_fields("chez/1 result id", pseudonym, grant, sequence.to_bytes(4, "big"), consent)[:16]
 
 
 def build_message(
@@ -95,6 +99,7 @@ def build_message(
     sequence: int,
     run_date: date,
     bundle: bytes,
+    consent: bytes,
     result: bytes | None,
 ) -> bytes:
     """The message of one run: `result` is canonical bytes that the schema admitted, or None."""
@@ -106,6 +111,7 @@ def build_message(
         sequence,
         run_date.isoformat(),
         bundle,
+        consent,
         result or b"",
     )
     padded = pad(_encoder.encode(release), _padded(schema))
