@@ -10,7 +10,7 @@ import chez
 from chez.errors import NotAllowed, NotFound
 from chez_sandbox.bundle import Bundle, build_bundle
 from chez_sandbox.consent import verbs
-from chez_sandbox.consent.grants import list_grants
+from chez_sandbox.consent.grants import list_grants, revoke_grant
 from chez_sandbox.job_errors import CatalogueForked, CatalogueInvalid
 from chez_sandbox.offers import feed, following
 from chez_sandbox.offers.following import add_catalogue, catalogues, offered
@@ -20,6 +20,7 @@ from tests.jobs.samples import MEAN, READS, SIGNING, manifest_text
 from tests.jobs.test_feed import OTHER, record
 from tests.jobs.test_feed import bundle as keyed
 from tests.jobs.test_flow import Person
+from tests.jobs.test_grants import grant
 from tests.people.persons import persons
 
 Two = tuple[chez.Home, chez.Home]
@@ -111,7 +112,8 @@ async def test_a_forked_catalogue_is_refused_loudly(two: Two) -> None:
         assert isinstance(after.problem, CatalogueForked) and after.bundles == ()
         with pytest.raises(CatalogueForked):
             await offered(anna, "mean-power")
-        assert "WARNING" in "\n".join((await shown(anna))["words"])
+        for verb in ("job-catalogue", "job-grants"):
+            assert "WARNING" in "\n".join((await verbs.VERBS[verb](anna, {}, Person("")))["words"])
         with pytest.raises(CatalogueForked):
             await verbs.job_grant(anna, {"bundle": bundle().encoded}, Person("y"))
     assert await list_grants(anna) == [] and id == after.space
@@ -131,6 +133,19 @@ async def test_two_catalogues_of_one_key_are_held_against_each_other(two: Two) -
     await add_catalogue(anna, other.address)
     await anna.sync()
     assert [isinstance(one.problem, CatalogueForked) for one in await catalogues(anna)] == [True, True]
+
+
+@pytest.mark.slow
+async def test_what_was_granted_from_a_file_is_held_against_a_catalogue_that_comes_later(two: Two) -> None:
+    """A grant of another bundle than the catalogue has as this version makes it refused; of the same one, nothing."""
+    provider, anna = two
+    await grant(anna, bundle(code=MEAN + b"#"))
+    await add_catalogue(anna, await offer(provider, bundle()))
+    await anna.sync()
+    (told,) = await catalogues(anna)
+    assert isinstance(told.problem, CatalogueForked) and "another bundle as version 1" in str(told.problem)
+    await revoke_grant(anna, "01" * 16)
+    assert [one.problem for one in await catalogues(anna)] == [None]
 
 
 @pytest.mark.slow

@@ -67,7 +67,9 @@ async def allow(home: chez.Home, job: Bundle, number: int = 1, **options: Any) -
 
 
 @pytest.mark.parametrize(
-    ("catch_up", "days"), [("last", ["24", "28"]), ("all", ["24", "25", "26", "27", "28"])], ids=["last", "all"]
+    ("catch_up", "days"),
+    [pytest.param("last", ["24", "28"], marks=pytest.mark.slow), ("all", ["24", "25", "26", "27", "28"])],
+    ids=["last", "all"],
 )
 async def test_missed_turns_are_caught_up_with_as_the_manifest_says(
     home: chez.Home, catch_up: str, days: list[str]
@@ -87,7 +89,11 @@ async def test_missed_turns_are_caught_up_with_as_the_manifest_says(
     assert len(await home.journal.receipts("release")) == len(days)
 
 
-@pytest.mark.parametrize(("catch_up", "read"), [("last", [21, 23]), ("all", [21, 22, 23])], ids=["last", "all"])
+@pytest.mark.parametrize(
+    ("catch_up", "read"),
+    [pytest.param("last", [21, 23], marks=pytest.mark.slow), ("all", [21, 22, 23])],
+    ids=["last", "all"],
+)
 async def test_a_job_waits_for_new_data_and_late_rows_change_nothing(
     home: chez.Home, catch_up: str, read: list[int]
 ) -> None:

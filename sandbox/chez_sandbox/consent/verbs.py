@@ -55,7 +55,7 @@ from chez_sandbox.job_errors import GrantEnded
 from chez_sandbox.offers.acknowledged import with_received
 from chez_sandbox.offers.following import beside_catalogues, catalogues, updates
 from chez_sandbox.offers.verbs import VERBS as OF_CATALOGUES
-from chez_sandbox.offers.verbs import update_words
+from chez_sandbox.offers.verbs import update_words, warning_words
 from chez_sandbox.runtime.host import Runtime, doctor
 from chez_sandbox.runtime.walls import ALL, REQUIRED
 
@@ -241,9 +241,11 @@ async def job_grants(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Every grant there ever was, damaged ones included, with its state today; and the words for it."""
     language = read_params(params, Params).language
     grants = await all_grants(home, date.today(), language)
-    newer = updates(await catalogues(home), await list_grants(home), language)
+    known = await catalogues(home)
+    newer = updates(known, await list_grants(home), language)
     words = [line for one in grants for line in grant_words(one, datetime.now(UTC), language)]
     words = [*(words or [phrase(language, "grants.none")]), *update_words(newer, language)]
+    words += warning_words(known, language)
     return {"grants": grants, "updates": newer, "words": words}
 
 

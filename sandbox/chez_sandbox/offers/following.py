@@ -15,7 +15,7 @@ from chez.spaces.public import Address
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.catalogue import Language, phrase, refused
 from chez_sandbox.consent.difference import difference, granted_before
-from chez_sandbox.consent.grants import Granted
+from chez_sandbox.consent.grants import Granted, list_grants
 from chez_sandbox.job_errors import CatalogueForked, CatalogueInvalid
 from chez_sandbox.offers.feed import Feed, find, forked
 from chez_sandbox.offers.publishing import feed_of
@@ -77,7 +77,8 @@ async def catalogues(home: "Home") -> list[Catalogue]:
     spaces = {space.id: space for space in await home.spaces()}
     records = {one.id: one.value async for one in home.collection(COLLECTION)}
     looked = [await _look(home, spaces[id], value) for id, value in sorted(records.items()) if id in spaces]
-    return [_beside(one, looked) for one in looked]
+    grants = [one for one in await list_grants(home) if not one.revoked]
+    return [_granted(_beside(one, looked), grants) for one in looked]
 
 
 async def offered(home: "Home", job: str) -> Bundle:
@@ -134,15 +135,22 @@ def beside_catalogues(known: Iterable[Catalogue], bundle: Bundle, language: Lang
         if one.problem is not None:
             raise one.problem
         said = said or phrase(language, "offers.absent", name=manifest.provider.name)
-        for line in (offer.line for offer in one.feed.offers):
-            if (line.job, line.version) != (manifest.id, manifest.version):
-                continue
-            if line.bundle != bundle.hash:
-                which = {"name": manifest.provider.name, "version": line.version, "job": line.job}
-                hashes = {"theirs": line.bundle.hex()[:16], "ours": bundle.hash.hex()[:16]}
-                raise refused(CatalogueForked, "another-offer", **which, **hashes)
-            said = phrase(language, "offers.line", number=line.number, name=manifest.provider.name)
+        if (number := _number_of(one.feed, bundle)) is not None:
+            said = phrase(language, "offers.line", number=number, name=manifest.provider.name)
     return said
+
+
+def _number_of(feed: Feed, bundle: Bundle) -> int | None:
+    """The line by which a bundle is offered. Raises `CatalogueForked` when another one is, as its version."""
+    manifest = bundle.manifest
+    for line in (offer.line for offer in feed.offers):
+        if (line.job, line.version) == (manifest.id, manifest.version):
+            if line.bundle == bundle.hash:
+                return line.number
+            which = {"name": manifest.provider.name, "version": line.version, "job": line.job}
+            hashes = {"theirs": line.bundle.hex()[:16], "ours": bundle.hash.hex()[:16]}
+            raise refused(CatalogueForked, "another-offer", **which, **hashes)
+    return None
 
 
 async def _look(home: "Home", space: "Space", kept: dict[str, Any]) -> Catalogue:
@@ -179,4 +187,15 @@ def _beside(one: Catalogue, looked: Sequence[Catalogue]) -> Catalogue:
             if here.line != there.line:
                 problem = forked(here.line.number, *sorted((here.line.hash, there.line.hash)))
                 return Catalogue(one.space, one.name, one.provider, Feed(), (), problem)
+    return one
+
+
+def _granted(one: Catalogue, grants: Iterable[Granted]) -> Catalogue:
+    """A catalogue held against what was granted of its provider, from whichever file."""
+    try:
+        for granted in grants:
+            if granted.grant.provider == one.provider:
+                _number_of(one.feed, granted.bundle)
+    except CatalogueForked as problem:
+        return Catalogue(one.space, one.name, one.provider, Feed(), (), problem)
     return one

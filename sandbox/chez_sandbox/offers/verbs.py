@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from chez.home.home import Home
     from chez.home.space import Space
 
-__all__ = ("VERBS", "update_words")
+__all__ = ("VERBS", "update_words", "warning_words")
 
 
 class _Compose(Params, frozen=True, kw_only=True):
@@ -210,6 +210,12 @@ def _shown(one: Catalogue, language: Language) -> dict[str, Any]:
 def _card(one: Catalogue) -> dict[str, str]:
     provider = one.bundles[-1].manifest.provider
     return {"name": provider.name, "contact": provider.contact, "domain": provider.domain}
+
+
+def warning_words(known: list[Catalogue], language: Language) -> list[str]:
+    """The loud lines about catalogues that do not verify."""
+    shown = [_shown(one, language) for one in known if one.problem is not None]
+    return [line for one in shown for line in _words(one, language)]
 
 
 def _words(one: Mapping[str, Any], language: Language) -> list[str]:
