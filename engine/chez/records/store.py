@@ -119,7 +119,8 @@ class RecordStore:
         """Take in a draft that `change` turned into `after`; it merges with what arrived meanwhile."""
         self.permit(space)
         info = automerge.read_change(change)
-        self._take(db, space, draft.collection, draft.id, draft.first)
+        if draft.first:
+            self._take(db, space, draft.collection, draft.id, draft.first)
         row = self._rows.find(db, space, draft.collection, draft.id)
         _not_purged(row)
         if row is None:
@@ -277,7 +278,8 @@ class RecordStore:
         What the budget leaves over is `owed`.
         """
         refused = merge(self._rows, db, space, incoming, budget)
-        self._set_aside(db, space, refused)
+        if refused:
+            self._set_aside(db, space, refused)
         return refused
 
     def owed(self, db: Connection, space: int) -> bool:
