@@ -131,8 +131,7 @@ async def test_a_person_finds_what_waits_and_lets_it_leave(home: chez.Home, monk
                         until=date(9999, 1, 1))  # fmt: skip
     (one,) = await job_pending(home, {}, Person(""))
     assert (one["grant"], one["preview"]) == (given.grant.id, None)
-    ready = await at_work.previews_of(home)
-    ready.update({one.granted.grant.id: one for one in (await looked(home, datetime.now())).pending})
+    (await at_work.standing_of(home)).take(await looked(home, datetime.now()))
     (one,) = await job_pending(home, {}, Person(""))
     assert one["preview"]["result"] == '{"watts":150}'
     done = await verbs.job_run(home, {"grant": given.grant.id}, Person("y"))
@@ -161,6 +160,9 @@ async def test_one_grant_that_can_not_run_holds_up_no_other(home: chez.Home) -> 
     broken = await allow(home, scheduled("daily", reads=zoned), 1)
     fine = await allow(home, scheduled("daily", reads=ON_DATE, version=2), 2)
     found = await looked(home)
+    (await at_work.standing_of(home)).take(found)
+    (told,) = await job_pending(home, {}, Person(""))
+    assert told["grant"] == broken.grant.id and "Nowhere/Atall" in told["problem"]
     assert list(found.problems) == [broken.grant.id] and [one.grant for one in found.departed] == [fine.grant.id]
 
 

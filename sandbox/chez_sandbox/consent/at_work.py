@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +22,7 @@ from chez_sandbox.runtime.walls import REQUIRED
 if TYPE_CHECKING:
     from chez.home.home import Home
 
-__all__ = ("MOST", "OUT_OF_STEP", "Scheduler", "previews_of", "runtime_of", "scheduler", "wait")
+__all__ = ("MOST", "OUT_OF_STEP", "Scheduler", "Standing", "runtime_of", "scheduler", "standing_of", "wait")
 
 MOST: Final = 600.0
 """Seconds between two looks, at most: clocks are set, machines sleep, and new data comes."""
@@ -44,14 +45,29 @@ def wait(last: Look | None, now: datetime) -> float:
     return MOST if last.next is None else min(MOST, max(0.0, (last.next - now).total_seconds()))
 
 
-async def previews_of(home: "Home") -> dict[str, Pending]:
-    """The previews of turns that wait for the person, by grant; empty where no scheduler is at work."""
-    return await home.shared("previews", _previews)
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the last look of a home's scheduler came to, by grant; empty where none is at work."""
+
+    pending: dict[str, Pending] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def take(self, found: Look) -> None:
+        """Stand as after this look."""
+        self.pending.clear()
+        self.pending.update({one.granted.grant.id: one for one in found.pending})
+        self.problems.clear()
+        self.problems.update(found.problems)
+
+
+async def standing_of(home: "Home") -> Standing:
+    """How the jobs that a home runs by itself stand."""
+    return await home.shared("scheduled", _standing)
 
 
 @asynccontextmanager
-async def _previews() -> AsyncIterator[dict[str, Pending]]:
-    yield {}
+async def _standing() -> AsyncIterator[Standing]:
+    yield Standing()
 
 
 class Scheduler:
@@ -66,15 +82,14 @@ class Scheduler:
         """Run what is due, and have it sent at its time; None when the home is not in step. Raises nothing of ours."""
         if not await _in_step(self._home):
             return None
-        ready = await previews_of(self._home)
+        standing = await standing_of(self._home)
         try:
-            found = await look(self._home, self._runtime, self._now(), list(ready.values()))
+            found = await look(self._home, self._runtime, self._now(), list(standing.pending.values()))
             if found.departed:
                 await self._sent()
         except ChezError:  # a full disk, say: what is due is due at the next look
             return Look()
-        ready.clear()
-        ready.update({one.granted.grant.id: one for one in found.pending})
+        standing.take(found)
         return found
 
     async def go_on(self) -> None:

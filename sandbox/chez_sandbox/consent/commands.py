@@ -249,6 +249,9 @@ def pending(ctx: click.Context, language: Language) -> None:
 
 
 def _pending(one: dict[str, Any], language: Language) -> list[str]:
+    if one["problem"]:
+        said = {"name": one["name"], "provider": one["provider"], "grant": one["grant"][:SHORT]}
+        return [phrase(language, "pending.problem", problem=one["problem"], **said)]
     id, windows = one["grant"][:SHORT], [f"{first} … {end}" for first, end in filter(None, one["windows"])]
     said = {"name": one["name"], "provider": one["provider"], "grant": id, "turn": one["turn"]}
     lines = [phrase(language, "pending.turn", **said)]

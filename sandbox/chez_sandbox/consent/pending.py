@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 from chez.agent.ui import Ui
 from chez.agent.verbs import Verb
 from chez_sandbox.bundle import Bundle
-from chez_sandbox.consent.at_work import previews_of
+from chez_sandbox.consent.at_work import standing_of
 from chez_sandbox.consent.catalogue import Language, again
 from chez_sandbox.consent.execution import Execution
+from chez_sandbox.consent.grants import Granted, list_grants
 from chez_sandbox.consent.params import Params, read_params
 from chez_sandbox.consent.scheduler import waiting_turns
 from chez_sandbox.release.release import message_size
@@ -38,26 +39,34 @@ def previewed(bundle: Bundle, execution: Execution, language: Language) -> dict[
 
 
 async def job_pending(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """The turns that wait for the person, each with what would leave, where that is computed already."""
+    """The turns that wait for the person, and those that could not be run, each with what is known of it.
+
+    `preview` is what would leave, where that is computed already; `problem` is why a run by itself did not begin.
+    """
     language = read_params(params, Params).language
-    ready, rows = await previews_of(home), []
+    standing, rows = await standing_of(home), []
     for granted, turn, windows in await waiting_turns(home, datetime.now()):
-        grant, manifest = granted.grant, granted.bundle.manifest
-        known = ready.get(grant.id)
+        known = standing.pending.get(granted.grant.id)
         fresh = known is not None and (known.turn, known.windows) == (turn, windows)
         shown = previewed(granted.bundle, known.execution, language) if known is not None and fresh else None
-        rows.append(
-            {
-                "grant": grant.id,
-                "job": grant.job,
-                "name": manifest.name,
-                "provider": manifest.provider.name,
-                "turn": turn.isoformat(),
-                "windows": windows,
-                "preview": None if shown is None else {**shown, "made_up": True},
-            }
-        )
+        preview = None if shown is None else {**shown, "made_up": True}
+        rows.append(_row(granted, turn=turn.isoformat(), windows=windows, preview=preview, problem=None))
+    for granted in await list_grants(home):
+        if (problem := standing.problems.get(granted.grant.id)) is not None:
+            said = again(problem, language)
+            rows.append(_row(granted, turn=None, windows=[], preview=None, problem=said))
     return rows
+
+
+def _row(granted: Granted, **known: Any) -> dict[str, Any]:
+    grant, manifest = granted.grant, granted.bundle.manifest
+    return {
+        "grant": grant.id,
+        "job": grant.job,
+        "name": manifest.name,
+        "provider": manifest.provider.name,
+        **known,
+    }
 
 
 VERBS: Final[Mapping[str, Verb]] = {"job-pending": job_pending}

@@ -104,7 +104,7 @@ async def look(
         try:
             await _take(home, granted, runtime, now, known, found)
         except ChezError as problem:  # one grant must not hold up the others
-            found.problems[granted.grant.id] = str(problem)
+            found.problems[granted.grant.id] = problem.message
     return Look(found.departed, found.pending, found.problems, min(times, default=None))
 
 

@@ -47,6 +47,8 @@ ANSWERS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "pending.nothing": ("No run waits for you.", "Aucune exécution ne vous attend."),
     "pending.turn": ("{name}, for {provider} (grant {grant}): due since {turn}, about",
                      "{name}, pour {provider} (autorisation {grant}) : à lancer depuis le {turn}, sur"),
+    "pending.problem": ("{name}, for {provider} (grant {grant}) is due and did not run: {problem}",
+                        "{name}, pour {provider} (autorisation {grant}) est à lancer et n'a pas tourné : {problem}"),
     "pending.run": ("See it, and let it leave or not: chez job run {grant}",
                     "La voir, et la laisser partir ou non : chez job run {grant}"),
     # stopping
