@@ -17,10 +17,11 @@ from chez_sandbox.consent.grants import Granted, revoke_grant
 from chez_sandbox.consent.pausing import pause_grant
 from chez_sandbox.consent.pending import job_pending
 from chez_sandbox.consent.scheduler import Look, look
+from chez_sandbox.errors import WorkerFailed
 from chez_sandbox.runtime.host import Runtime
 from tests.jobs.samples import MEAN, READS, SIGNING, manifest_text
 from tests.jobs.spending import spent
-from tests.jobs.test_atomic import INSTANT
+from tests.jobs.test_atomic import INSTANT, Instant
 from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import NOW, bundle, grant, tamper
 
@@ -164,6 +165,24 @@ async def test_one_grant_that_can_not_run_holds_up_no_other(home: chez.Home) -> 
     (told,) = await job_pending(home, {}, Person(""))
     assert told["grant"] == broken.grant.id and "Nowhere/Atall" in told["problem"]
     assert list(found.problems) == [broken.grant.id] and [one.grant for one in found.departed] == [fine.grant.id]
+
+
+async def test_a_sandbox_that_fails_is_told_and_ends_no_look(home: chez.Home) -> None:
+    """A worker that can't be started is the grant's problem, whose turn told "none"; the next turn is run again."""
+
+    async def failing() -> Any:
+        class Failing(Instant):
+            async def run_python(self, *_: Any, **__: Any) -> Any:
+                raise WorkerFailed("no worker")
+
+        return Failing()
+
+    given = await allow(home, scheduled("daily", reads=ON_DATE))
+    found = await look(home, failing, EVENING)
+    assert found.problems == {given.grant.id: "no worker"} and found.next is not None
+    assert [one.body["reason"] for one in await home.journal.receipts("refusal")] == ["interrupted"]
+    assert (await looked(home)).departed == []
+    assert len((await looked(home, datetime(2026, 11, 25, 18))).departed) == 1
 
 
 async def test_a_turn_whose_run_is_cut_off_is_not_run_again(home: chez.Home) -> None:

@@ -18,6 +18,7 @@ from chez_sandbox.consent.run import Departure, authorise
 from chez_sandbox.consent.schedule import awaited, due, is_repeated, jitter, next_due
 from chez_sandbox.consent.scope import granted_tables, read_windows
 from chez_sandbox.consent.stopping import unless_revoked
+from chez_sandbox.errors import SandboxError
 from chez_sandbox.manifest import Manifest
 from chez_sandbox.runtime.host import Runtime
 
@@ -103,7 +104,7 @@ async def look(
         times.append(next_due(schedule, now=now, after=jitter(granted.grant.seed)))
         try:
             await _take(home, granted, runtime, now, known, found)
-        except ChezError as problem:  # one grant must not hold up the others
+        except (ChezError, SandboxError) as problem:  # one grant must not hold up the others
             found.problems[granted.grant.id] = problem.message
     return Look(found.departed, found.pending, found.problems, min(times, default=None))
 
