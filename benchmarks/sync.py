@@ -68,11 +68,13 @@ def benchmarks() -> tuple[Benchmark, ...]:
                    {"echo": ECHO}),
         ), _ephemeral),
         Benchmark((
-            Figure("sync.changes_10000", "s", "less", f"From the first of {MANY:,} puts that each change one field of "
-                   "one record, issued by concurrent tasks on A, until B's live answer has the last; each a change of "
-                   "its own in the record's history at both, durable as above.", None,
-                   {"automerge_repo": "automerge-repo 2.5.6: as many changes of one document, its network given its "
-                                      "turn after every ten; plaintext, no fsync"}, {"automerge_repo": 1 / 6}),
+            Figure("sync.changes_10000", "s", "less", f"From the first of {MANY:,} puts that each change the one "
+                   "field of a new record beside which nothing is held (other conditions: sync.changes_wide), by "
+                   "concurrent tasks on A, until B's live answer has the last; each a change of its own in the "
+                   "record's history at both, durable as above.", None,
+                   {"automerge_repo": "automerge-repo 2.5.6: as many changes of one field of a new document, its "
+                                      "network given its turn after every ten; plaintext, no fsync"},
+                   {"automerge_repo": 1 / 6}),
         ), _changes),
         Benchmark((
             Figure("sync.changes_wide", "s", "less", "The same under the conditions of the driver whose figure the "
