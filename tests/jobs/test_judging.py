@@ -11,14 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chez_sandbox.bundle import build_bundle
+from chez_sandbox.bundle import Bundle, build_bundle
 from chez_sandbox.consent.scope import granted_tables
 from chez_sandbox.manifest import Manifest, parse_manifest
 from chez_sandbox.provider.generate import ROWS, generate
-from chez_sandbox.provider.judging import check_facts, findings, overlaps
+from chez_sandbox.provider.judging import check_facts, check_words, findings, overlaps
+from chez_sandbox.provider.keys import save_keys
 from chez_sandbox.provider.native import run_native
 from chez_sandbox.provider.samples import open_samples
+from chez_sandbox.provider.versions import version_findings
 from chez_sandbox.runtime.host import Table
+from tests.jobs.messages import KEYS
 from tests.jobs.samples import MEAN, READS, RESULT, SIGNING, manifest_text
 from tests.jobs.test_flow import BIN, chez_job
 
@@ -55,6 +58,62 @@ def test_result_fields_that_can_carry_an_identifier_are_found(field: str) -> Non
     """A number as fine as an account's, a name that promises one, a list that spells it: each at its field."""
     found = [one for one in findings(manifest(rest=result(field)), None) if one.path.startswith("result.")]
     assert [(one.level, one.path) for one in found] == ([] if CARRIERS[field] is None else [CARRIERS[field]])
+
+
+@pytest.fixture
+def provider_key(tmp_path: Path) -> Path:
+    """A provider's key file, whose inbox no test needs."""
+    save_keys(tmp_path / "provider.key", KEYS)
+    return tmp_path / "provider.key"
+
+
+FEW = RESULT.replace("runs = 100", "runs = 10")
+
+
+def version(number: int, code: bytes = MEAN, **parts: Any) -> Bundle:
+    """A signed version of the sample job."""
+    parts = {"rest": FEW} | parts
+    return build_bundle(manifest_text(version=number, **parts), code, "python", SIGNING)
+
+
+VERSIONS: dict[str, tuple[Bundle, list[tuple[str, str]]]] = {
+    "the same bundle": (version(2), []),
+    "other code": (version(3, MEAN + b"#"), []),
+    "other code, same number": (version(2, MEAN + b"#"), [("refused", "version")]),
+    "an older one": (version(1), [("refused", "version")]),
+    "another job": (version(3, job="another"), [("refused", "id")]),
+    "fewer days": (version(3, reads=READS.replace("365", "364")), [("warning", "reads[0]")]),
+    "other rows": (version(3, reads=READS.replace("consumption", "production")), [("warning", "reads[0]")]),
+    "more fields": (version(3, reads=READS.replace('["local"', '["meter", "local"')), []),
+    "another parameter": (version(3, rest=FEW.replace('"none"', '"some"')), [("warning", "parameters")]),
+    "more runs": (version(3, rest=RESULT), [("warning", "budget.bits")]),
+}
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+def test_a_version_is_held_against_an_older_one(name: str) -> None:
+    """What devices refuse, and what two versions' results tell when compared, is found at its place."""
+    before, (after, found) = version(2), VERSIONS[name]
+    assert [(level, path) for level, path, _ in version_findings(before, after)] == found
+    facts = check_facts(after, None, True, before)
+    assert facts["against"] == 2 and bool(facts["changes"]) == (name != "the same bundle")
+    assert facts["ok"] == (("refused" in dict(found)) is False)
+    assert ("           nothing" in check_words(facts)) == (name == "the same bundle")
+
+
+@pytest.mark.slow
+def test_a_folder_is_held_against_what_was_built_of_it(tmp_path: Path, provider_key: Path) -> None:
+    """`check --against` takes a folder for the same provider's: unchanged it is the same, changed it needs a number."""
+    chez_job(tmp_path, "new", "job")
+    chez_job(tmp_path, "build", "job", "--key", provider_key, "--out", "job.chez", "--sign")
+    arguments = ("check", "job", "--no-run", "--against", "job.chez", "--json")
+    facts = json.loads(chez_job(tmp_path, *arguments))
+    assert facts["ok"] and facts["changes"] == []
+    manifest = tmp_path / "job" / "manifest.toml"
+    manifest.write_text(manifest.read_text().replace("last = 30", "last = 31"))
+    arguments = ("check", "job", "--no-run", "--against", "job.chez")
+    done = subprocess.run([BIN / "chez-job", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "raise it" in done.stdout and "the window changed" in done.stdout
 
 
 OVERLAPS = {

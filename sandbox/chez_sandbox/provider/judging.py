@@ -16,6 +16,7 @@ from chez_sandbox.consent.inspect import describe, plain_words
 from chez_sandbox.manifest import Manifest, Read
 from chez_sandbox.provider.noise import noise_facts, noise_lines, noise_warnings
 from chez_sandbox.provider.trial import Trial
+from chez_sandbox.provider.versions import version_changes, version_findings
 from chez_sandbox.release.release import message_size
 from chez_sandbox.release.types import ArrayType, NullableType, ObjectType, Type
 
@@ -80,7 +81,7 @@ def _overlap(manifest: Manifest, read: Read) -> Overlap:
 
 
 def findings(manifest: Manifest, trial: Trial | None) -> list[Finding]:
-    """Everything there is to say, refusals first."""
+    """Everything there is to say of this version alone, refusals first."""
     found = [*_result(manifest.schema.root, "result"), *_budget(manifest), *_differences(manifest)]
     rows = None if trial is None else trial.rows
     found += [Finding("warning", place, words) for place, words in noise_warnings(manifest, rows)]
@@ -164,10 +165,13 @@ def unread(manifest: Manifest, trial: Trial | None) -> dict[str, list[str]] | No
     return {collection: fields for collection, fields in left.items() if fields}
 
 
-def check_facts(bundle: Bundle, trial: Trial | None, signed: bool) -> dict[str, Any]:
-    """Everything, JSON-able."""
+def check_facts(bundle: Bundle, trial: Trial | None, signed: bool, before: Bundle | None = None) -> dict[str, Any]:
+    """Everything, JSON-able; `before` is an older version to hold this one against."""
     manifest, schema, limits = bundle.manifest, bundle.manifest.schema, bundle.manifest.limits
     found = findings(manifest, trial)
+    if before is not None:
+        found += [Finding(*one) for one in version_findings(before, bundle, signed=signed)]
+        found.sort(key=lambda one: one.level)
     shown = describe(bundle)
     return {
         "job": manifest.id,
@@ -190,6 +194,8 @@ def check_facts(bundle: Bundle, trial: Trial | None, signed: bool) -> dict[str, 
             {"collection": one.collection, "risk": one.risk, "words": one.words} for one in overlaps(manifest)
         ],
         "findings": [{"level": one.level, "path": one.path, "words": one.words} for one in found],
+        "against": None if before is None else before.manifest.version,
+        "changes": None if before is None else version_changes(before, bundle, signed=signed),
         "consent": shown,
         "preview": plain_words(shown),
     }
@@ -220,6 +226,9 @@ def check_words(facts: Mapping[str, Any]) -> list[str]:
     else:
         fields = [f"{collection}: {', '.join(names)}" for collection, names in facts["unread"].items()]
         lines.append(f"  unread   {'; '.join(fields) or 'nothing: every field asked for is looked at'}")
+    if facts["against"] is not None:
+        lines.append(f"  changes  since version {facts['against']}, as people who granted that one will read:")
+        lines += [f"           {line}" for line in facts["changes"] or ["nothing"]]
     # The others are among the findings.
     quiet = [one for one in facts["differencing"] if one["risk"] == "none"]
     lines += [f"  compare  {one['collection']}: {one['words']}" for one in quiet]

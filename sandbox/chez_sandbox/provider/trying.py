@@ -64,6 +64,12 @@ def test(
 @SAMPLE
 @DATE
 @click.option("--strict", is_flag=True, help="Fail on warnings, too.")
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="BUNDLE",
+    help="An older version: what changes, and what results of both tell.",
+)
 @click.option("--no-run", is_flag=True, help="Look at the manifest alone, and run nothing.")
 @JSON
 @click.pass_context
@@ -73,6 +79,7 @@ def check(
     sample: Path | None,
     run_date: str | None,
     strict: bool,
+    against: Path | None,
     no_run: bool,
     as_json: bool,
 ) -> None:
@@ -82,6 +89,7 @@ def check(
     """
     try:
         bundle, trial = bundle_at(path), None
+        before = None if against is None else open_bundle(read_file(against))
     except ManifestInvalid as error:
         if not as_json:
             raise
@@ -91,7 +99,7 @@ def check(
     if samples is not None and not no_run and any(samples.glob("*.jsonl")):
         project = Project(path, bundle.manifest_text, bundle.manifest, bundle.code, bundle.kind)
         trial = _try(project, samples, _day(run_date), watched=True)
-    facts = check_facts(bundle, trial, signed=not path.is_dir())
+    facts = check_facts(bundle, trial, signed=not path.is_dir(), before=before)
     if as_json:
         json_line(facts)
     else:
