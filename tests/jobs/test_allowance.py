@@ -3,6 +3,7 @@ a ceiling is one."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,16 @@ from chez_sandbox.consent.allowance import charge, give_share, purse_in, say_hol
 from chez_sandbox.consent.asking import with_shares
 from chez_sandbox.consent.escrow import Charge, Purse, Transfer, available, give, thousandths
 from chez_sandbox.consent.holdings import COLLECTION, holders
+from chez_sandbox.consent.overview import all_grants
+from chez_sandbox.consent.told import grant_words
 from chez_sandbox.consent.verbs import VERBS
 from chez_sandbox.job_errors import BudgetSpent
 from tests.home.pairing import PASSPHRASE, paired
 from tests.jobs.test_flow import Person
-from tests.jobs.test_grants import bundle, grant
+from tests.jobs.test_grants import TODAY, bundle, grant
 from tests.relay.support import relay
 
+RUN = {"grant": "00" * 16, "provider": "", "bits": 0.0}
 CEILING = Ceilings().of("collection:any")
 
 
@@ -40,7 +44,7 @@ async def devices(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tup
 async def spends(home: chez.Home, account: str, amount: int) -> None:
     """Debit an account of so many thousandths, as a run does."""
     debit = [Charge(account, amount, Ceilings().of(account))]
-    await with_shares(home, lambda transaction: charge(home, transaction, debit, "run", {"bits": 0.0, "provider": ""}))
+    await with_shares(home, lambda transaction: charge(home, transaction, debit, "run", RUN))
 
 
 async def left(home: chez.Home, account: str) -> int:
@@ -95,7 +99,8 @@ async def test_what_is_forged_or_signed_twice_is_refused_and_told(devices: tuple
     assert await take_shares(phone) == await take_shares(phone) == []
     assert await left(phone, account) == 1000
     told = sorted(one.body["why"] for one in await phone.journal.receipts("allowance-refused", account=account))
-    assert len(told) == 3 and "one number" in told[0] and "not of a device" in told[1] and "not signed" in told[2]
+    assert len(told) == 3
+    assert "one number" in told[0] and "not of a device that may give" in told[1] and "not signed" in told[2]
 
 
 async def test_a_share_that_was_taken_away_is_put_back(devices: tuple[chez.Home, chez.Home]) -> None:
@@ -190,6 +195,10 @@ async def test_a_person_sees_asks_and_gives(devices: tuple[chez.Home, chez.Home]
     it and gives it with a yes, and then the phone has it; a no gives nothing, and what is no account is said so."""
     laptop, phone = devices
     given = await grant(phone, bundle())
+    await phone.sync()
+    await laptop.sync()
+    (told,) = [one for one in await all_grants(laptop, TODAY) if one["grant"] == given.grant.id]
+    assert "on your device 'b' alone" in "\n".join(grant_words(told, datetime(2026, 11, 24, tzinfo=UTC)))
     bits = thousandths(given.bundle.manifest.schema.bits)
     provider = f"provider:{given.grant.provider}"
     asked = await VERBS["job-allowance-ask"](phone, {"what": given.grant.id[:8], "runs": 3}, Person(""))
@@ -255,4 +264,10 @@ async def test_a_lost_share_comes_back_by_the_persons_word(tmp_path: Path) -> No
             await reclaim(new, params, Person("y"))
         with pytest.raises(NotFound):
             await reclaim(new, {"device": "nobody"}, Person("y"))
+        late = Transfer(1, lost.id, new.device_id, 1, "collection:used", 5, bytes(64))
+        late = msgspec.structs.replace(late, signature=old.sign("allowance transfer", *late.fields))
+        await new.collection(COLLECTION).put({"transfer": msgspec.msgpack.encode(late)})
+        assert await take_shares(new) == [] and await left(new, "collection:used") == 0
+        (receipt,) = await new.journal.receipts("allowance-refused")
+        assert "may give" in receipt.body["why"]
         assert (await new.journal.verify()).ok

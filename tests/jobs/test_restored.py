@@ -32,7 +32,7 @@ async def test_a_restored_device_runs_nothing_that_was_granted_elsewhere(home: c
     await chez.restore(tmp_path / "backup", tmp_path / "again", passphrase="correct horse", kdf=Kdf.minimum())
     async with chez.open(tmp_path / "again", passphrase="correct horse") as again:
         assert (await load_grant(again, given.grant.id)).grant == given.grant
-        with pytest.raises(GrantEnded):
+        with pytest.raises(GrantEnded, match=r"on your device 'laptop' alone.*chez job revoke"):
             async with authorise(again, given.grant.id, TODAY):
                 pass
         assert await settle_all(again, TODAY) == []

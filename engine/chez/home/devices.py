@@ -42,7 +42,7 @@ class DeviceInfo:
     none is. `let_in_by` is the name of the device that certified it, None for the root; `let_in`
     are the ids of the active devices that it certified, or that those did, and so on. `own` says
     that it is this one, `active` that it was not taken out, `removed_by` by which device it was,
-    if that is known.
+    if that is known; `founder` that the person's home was made on it.
     """
 
     id: bytes = field(repr=False)
@@ -54,6 +54,7 @@ class DeviceInfo:
     active: bool
     let_in: tuple[bytes, ...] = field(default=(), repr=False)
     removed_by: str | None = None
+    founder: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +249,8 @@ class Devices:
         by = None if active else removed_by(space, id)
         return DeviceInfo(id, device.name, fingerprint(id), _seen(db, space.n, id),
                           None if issuer is None else issuer.name, own, active, let_in,
-                          None if by is None else name_of(state, by, {device.person}))
+                          None if by is None else name_of(state, by, {device.person}),
+                          state.create is not None and state.create.issuer == id)
 
     def _find(self, space: SpaceKeys, which: str | bytes) -> bytes:
         """A device that is not taken out, by its id, the beginning of that in hexadecimal, or its name."""

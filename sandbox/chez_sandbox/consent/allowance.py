@@ -23,7 +23,7 @@ from chez.crypto import hash_fields
 from chez.errors import InvalidValue, NotFound
 from chez_sandbox.consent.accounts import Ceilings, check_shared
 from chez_sandbox.consent.escrow import EPSILON, Charge, Purse, Transfer, available, credit, give, shown, spend, unit_of
-from chez_sandbox.consent.holdings import COLLECTION, ask_id, asks_record, holding_id, holding_record
+from chez_sandbox.consent.holdings import COLLECTION, ask_id, asks_record, holding_id, holding_record, reclaimed
 from chez_sandbox.job_errors import TransferRefused
 
 if TYPE_CHECKING:
@@ -88,9 +88,11 @@ async def give_share(
 async def take_shares(home: "Home") -> list[Transfer]:
     """Count the shares that reached this device, each once, and put back the records of its own that are gone.
 
-    What is for this device and not what its giver signed is refused, with a receipt, once.
+    What is for this device and not what its giver signed is refused, with a receipt, once; so is a share whose
+    giver was lost, and all it had taken over before this came.
     """
-    devices = {info.id for info in await home.devices.all()}
+    lost = await reclaimed(home)
+    devices = {info.id for info in await home.devices.all()} - lost.keys()
     found = [
         record.value["transfer"]
         async for record in home.collection(COLLECTION)

@@ -181,26 +181,27 @@ def give(
 def credit(purse: Purse, transfer: Transfer, devices: Collection[bytes]) -> Purse:
     """Count a transfer to this device; the same purse again when it was counted before.
 
-    `devices` are the person's, those that were restored since included: a share that was given counts.
+    `devices` are the person's, those that were restored since included, for a share that was given counts; but
+    without those whose share was taken over (`reclaim`).
     Raises `TransferRefused` for one that is not for this device, not of a device of the person, not signed
     by it, or another one under a number that was counted (then the giver's disk was put back).
     """
     if transfer.receiver != purse.device:
         raise TransferRefused("this share of allowance is for another device")
+    name, digest = f"{transfer.giver.hex()} {transfer.number}", hash_fields(SIGNED, *transfer.fields)
+    if (before := purse.credited.get(name)) == digest:
+        return purse
     if transfer.giver not in devices or transfer.giver == purse.device:
-        raise TransferRefused("this share of allowance is not of a device of this person")
+        raise TransferRefused("this share of allowance is not of a device that may give one")
     try:
         verify(transfer.giver, transfer.signature, SIGNED, *transfer.fields)
     except CryptoFailed:
         raise TransferRefused("this share of allowance is not signed by its giver") from None
-    name, digest = f"{transfer.giver.hex()} {transfer.number}", hash_fields(SIGNED, *transfer.fields)
-    if (before := purse.credited.get(name)) is not None:
-        if before != digest:
-            raise TransferRefused(
-                "a device gave two shares of allowance under one number",
-                "its disk was put back to an earlier state: run `chez journal verify` there",
-            )
-        return purse
+    if before is not None:
+        raise TransferRefused(
+            "a device gave two shares of allowance under one number",
+            "its disk was put back to an earlier state: run `chez journal verify` there",
+        )
     received = {**purse.received, transfer.account: purse.received.get(transfer.account, 0) + transfer.amount}
     return msgspec.structs.replace(purse, received=received, credited={**purse.credited, name: digest})
 

@@ -28,7 +28,7 @@ __all__ = (
     "holding_record",
     "reclaim_id",
     "reclaim_record",
-    "reclaimed_by",
+    "reclaimed",
 )
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -110,17 +110,20 @@ def reclaim_record(home: "Home", lost: bytes) -> dict[str, Any]:
     return {"by": home.device_id, **_signed(home, RECLAIMS, _Reclaim(1, lost))}
 
 
-async def reclaimed_by(home: "Home", lost: bytes) -> str | None:
-    """The name of the device that took over a lost device's share, None if none said so."""
-    try:
-        record = (await home.collection(COLLECTION).get(reclaim_id(lost))).value
-    except NotFound:
-        return None
-    for info in await home.devices.all():
-        if info.id == record.get("by"):
-            said = _opened(record, info.id, RECLAIMS, _Reclaim)
-            return info.name if said is not None and said.lost == lost else None
-    return None
+async def reclaimed(home: "Home") -> dict[bytes, str]:
+    """The devices whose share was taken over, by id, and the name of the one that said that it did so."""
+    names = {info.id: info.name for info in await home.devices.all()}
+    found = {}
+    for lost in names:
+        try:
+            record = (await home.collection(COLLECTION).get(reclaim_id(lost))).value
+        except NotFound:
+            continue
+        by = record.get("by")
+        said = _opened(record, by, RECLAIMS, _Reclaim) if isinstance(by, bytes) and by in names else None
+        if isinstance(by, bytes) and said is not None and said.lost == lost:
+            found[lost] = names[by]
+    return found
 
 
 async def holders(home: "Home") -> list[Holder]:
@@ -139,8 +142,7 @@ def _holder(records: Mapping[str, Mapping[str, Any]], info: "DeviceInfo") -> Hol
         info.own,
         info.active,
         holding is not None,
-        # One that said nothing and was let in by the root is where the home was made, or recovered.
-        holding.first if holding is not None else info.let_in_by is None,
+        holding.first if holding is not None else info.founder,
         {name: left for name, (left, _) in accounts.items()},
         {name: spent for name, (_, spent) in accounts.items()},
         asks.amounts if asks is not None else {},

@@ -9,6 +9,7 @@ from chez_sandbox.consent.accounts import Ceilings
 from chez_sandbox.consent.catalogue import Language, say_again
 from chez_sandbox.consent.departures import Left
 from chez_sandbox.consent.grants import Granted, damaged_grants, list_grants
+from chez_sandbox.consent.here import device_names
 from chez_sandbox.consent.inspect import describe
 from chez_sandbox.consent.narrowing import narrow, narrowed_words
 from chez_sandbox.consent.run import plan_of
@@ -26,6 +27,7 @@ async def all_grants(home: "Home", today: date, language: Language = "en") -> li
     in the language.
     """
     used = await _runs_of(home)
+    names = await device_names(home)
     found: list[dict[str, Any]] = []
     for granted in await list_grants(home):
         id = granted.grant.id
@@ -33,7 +35,8 @@ async def all_grants(home: "Home", today: date, language: Language = "en") -> li
         state = granted.state(home.device_id, today, done)
         less = narrowed_words(granted.bundle.manifest, granted.grant.narrowed, language)
         words = {"shown": describe(granted.bundle, language), "reads": _reads(granted, language), "narrowed": less}
-        found.append({**listed(granted, done, spent), "state": state, **words})
+        device = names.get(granted.grant.device, granted.grant.device[:8])
+        found.append({**listed(granted, done, spent), "state": state, "device_name": device, **words})
     for id, error in (await damaged_grants(home)).items():
         say_again(error, language)
         found.append({"grant": id, "state": "damaged", "problem": str(error)})

@@ -4,7 +4,8 @@ Nothing proves that. The head of a lost device's journal stands for what was bef
 device may run a job a minute later, without a network too. So this is the person's word, as a receipt,
 after the device was removed (or mended into this one). It takes over what the device said last that it
 held, less whatever all others hold and have spent. What the lost device spent since it last said so may
-be told a second time.
+be told a second time. A transfer of its own that comes only now is counted by nobody any more: what it
+was of may have been taken over.
 
 Once for each device: a record says who did it. Two devices that do it at once, apart from each other,
 both count it: the person said so on both.
@@ -23,7 +24,7 @@ from chez_sandbox.consent.holdings import (
     holders,
     reclaim_id,
     reclaim_record,
-    reclaimed_by,
+    reclaimed,
 )
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ async def find_lost(home: "Home", which: str) -> Holder:
             f"{lost.name!r} is a device of yours, and may spend what it has",
             f"have it give its share; or, when it is lost, first: chez device remove {lost.name!r}",
         )
-    if (by := await reclaimed_by(home, lost.id)) is not None:
+    if (by := (await reclaimed(home)).get(lost.id)) is not None:
         raise NotAllowed(f"the share of {lost.name!r} was taken over by {by!r} before", "that happens once")
     return lost
 

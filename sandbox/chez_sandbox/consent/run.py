@@ -35,6 +35,7 @@ from chez_sandbox.consent.catalogue import refused
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.grants import Granted, current_grant, load_grant
 from chez_sandbox.consent.handed import digests, machinery
+from chez_sandbox.consent.here import require_here
 from chez_sandbox.consent.leaving import answer_over, leavings, run_of
 from chez_sandbox.consent.noising import charge_epsilon, noise_under, noised_windows
 from chez_sandbox.consent.scope import Between, granted_scope, read_windows
@@ -159,14 +160,8 @@ class GrantedRun:
         if answer := answer_over(transaction, grant.id, body["windows"]):
             raise refused(AlreadyAnswered, "answered", sequence=answer.run[1])
         (given,) = transaction.receipts("grant", grant=grant.id)
-        charges = charges_of(
-            grant.id,
-            manifest,
-            amount=manifest.schema.bits,
-            granted=grant.bits,
-            ceilings=self.ceilings,
-            providers=given.body["accounts"],
-        )
+        charges = charges_of(grant.id, manifest, amount=manifest.schema.bits, granted=grant.bits,
+                             ceilings=self.ceilings, providers=given.body["accounts"])  # fmt: skip
         charge(self.home, transaction, charges, "run", body)
         charge_epsilon(self.home, transaction, self.granted, self.sequence, noised, self.ceilings)
 
@@ -206,6 +201,7 @@ async def authorise(
     Raises `GrantInvalid`, `GrantEnded`, `NotFound`; `NotAllowed` while it is running.
     """
     granted = await load_grant(home, grant_id)
+    await require_here(home, granted, today)
     with _alone(home, granted.grant.id):
         await settle(home, granted, today)
         done = len(await home.journal.receipts("run", grant=granted.grant.id))

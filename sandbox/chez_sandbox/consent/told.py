@@ -38,7 +38,7 @@ def grant_words(one: Mapping[str, Any], now: datetime, language: Language = "en"
     if one["state"] == "damaged":
         return [say("damaged", grant=short, problem=one["problem"])]
     shown, runs, bits = one["shown"], one["runs"], one["shown"]["leaves"]["bits"]
-    state = phrase(language, f"state.{one['state']}", until=one["until"])
+    state = phrase(language, f"state.{one['state']}", until=one["until"], device=one["device_name"])
     lines = [say("head", name=one["name"], provider=one["provider"], grant=short, state=state)]
     spent, most = f"{one['bits']:g}", f"{one['bits_allowed']:g}"
     used = say("used-one" if runs == 1 else "used", runs=runs, allowed=one["runs_allowed"], bits=spent, most=most)

@@ -10,8 +10,8 @@ TOLD: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     # where a grant stands
     "state.running": ("it may run until {until}", "elle vaut jusqu'au {until}"),
     "state.revoked": ("revoked: it never runs again", "révoquée : elle ne tournera plus jamais"),
-    "state.elsewhere": ("it may run until {until}, on another of your devices",
-                        "elle vaut jusqu'au {until}, sur un autre de vos appareils"),
+    "state.elsewhere": ("it may run until {until}, on your device '{device}' alone",
+                        "elle vaut jusqu'au {until}, sur votre appareil « {device} » seulement"),
     "state.ended": ("it ended on {until}", "elle a pris fin le {until}"),
     "state.used-up": ("all its runs are used", "toutes ses exécutions sont faites"),
     "state.paused": ("paused: it runs when you resume it", "en pause : elle tournera quand vous la reprendrez"),
