@@ -62,10 +62,8 @@ def test_a_person_looks_tries_grants_runs_and_revokes(provider: Path, relay: Rel
     assert done["message"] in me.chez("left", "--bytes")
     assert json.loads(me.chez("left", "--json"))["left"][0]["message"] == done["message"]
     assert "used 1 run of 12" in me.chez("grants")
-    assert "collection:readings: 4,000 bits over all your devices" in me.chez("job", "allowance")
-    held = json.loads(me.chez("job", "allowance", "--json"))
-    assert {one["held"][0]["spent"] for one in held["accounts"]} == {8.652}
-    assert "no device of yours" in me.chez("job", "allowance", "give", "phone", "collection:readings", "5", code=1)
+    held = me.chez("job", "allowance")
+    assert "collection:readings: 4,000 bits over all your devices" in held and "8.652 bits spent" in held
     me.chez("grants", "--export", tmp_path / "consents")
     assert verify(json.loads((tmp_path / "consents").read_text()), tmp_path).returncode == 0
     assert "nothing is overwritten" in me.chez("grants", "--export", tmp_path / "consents", code=1)
