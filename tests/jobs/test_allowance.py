@@ -257,6 +257,10 @@ async def test_a_lost_share_comes_back_by_the_persons_word(tmp_path: Path) -> No
         done = await reclaim(new, params, Person("y"))
         assert done["reclaimed"] == {"collection:used": (CEILING - 1000) / 1000} and done["rest"]
         assert await left(new, "collection:used") == CEILING - 1000 and await left(new, "collection:new") == CEILING
+        # What the lost one said that it had counts no more: else whoever took over from this one would get nothing.
+        former = next(one for one in await holders(new) if one.id == lost.id)
+        assert former.left_of("collection:used", CEILING) == former.left_of("collection:new", CEILING) == 0
+        assert former.spent["collection:used"] == 1000
         await spends(new, "collection:used", CEILING - 1000)
         with pytest.raises(BudgetSpent):
             await spends(new, "collection:used", 1)

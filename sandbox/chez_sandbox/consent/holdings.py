@@ -127,12 +127,16 @@ async def reclaimed(home: "Home") -> dict[bytes, str]:
 
 
 async def holders(home: "Home") -> list[Holder]:
-    """The person's devices that are or were, this one first, each with what it said last and signed."""
+    """The person's devices that are or were, this one first, each with what it said last and signed.
+
+    Of one whose share was taken over, what it spent is all that counts.
+    """
     records = {record.id: record.value async for record in home.collection(COLLECTION)}
-    return [_holder(records, info) for info in await home.devices.all()]
+    gone = await reclaimed(home)
+    return [_holder(records, info, info.id in gone) for info in await home.devices.all()]
 
 
-def _holder(records: Mapping[str, Mapping[str, Any]], info: "DeviceInfo") -> Holder:
+def _holder(records: Mapping[str, Mapping[str, Any]], info: "DeviceInfo", gone: bool) -> Holder:
     holding = _opened(records.get(holding_id(info.id)), info.id, HOLDS, _Holding)
     asks = _opened(records.get(ask_id(info.id)), info.id, ASKS, _Asks)
     accounts = holding.accounts if holding is not None else {}
@@ -142,8 +146,8 @@ def _holder(records: Mapping[str, Mapping[str, Any]], info: "DeviceInfo") -> Hol
         info.own,
         info.active,
         holding is not None,
-        holding.first if holding is not None else info.founder,
-        {name: left for name, (left, _) in accounts.items()},
+        not gone and (holding.first if holding is not None else info.founder),
+        {name: 0 if gone else left for name, (left, _) in accounts.items()},
         {name: spent for name, (_, spent) in accounts.items()},
         asks.amounts if asks is not None else {},
     )
