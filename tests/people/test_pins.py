@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import ClientConnection
 
 import chez
 from chez.crypto import Kdf
@@ -149,3 +150,24 @@ async def test_who_is_invited_by_a_pinned_relay_dials_no_other(tmp_path: Path, a
             await stranger.set_relay(server.url, pins=[ours])
             with pytest.raises(NotFound):  # its own pins count: the relay is asked, and has no keys for it
                 await stranger.join(wrong)
+
+
+async def test_a_home_is_left_while_a_connection_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The former connection is closed first: who leaves meanwhile waits for no goodbye of a relay, and is gone."""
+    plain, closing = ClientConnection.close, asyncio.Event()
+
+    async def close(self: ClientConnection, code: int = 1000) -> None:
+        if not closing.is_set():
+            closing.set()
+            await asyncio.Event().wait()
+        await plain(self, code)
+
+    async with relay(tmp_path / "data") as server, _home(tmp_path / "a") as home:
+        await home.set_relay(server.url)
+        async with asyncio.timeout(50):
+            async with home.connect():
+                await home.synced()
+                monkeypatch.setattr(ClientConnection, "close", close)
+                home._syncing.links[0].begin_anew()
+                await closing.wait()
+        assert home.relays.list()[0].link == "off"

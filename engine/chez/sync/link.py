@@ -392,8 +392,7 @@ class Link:
         finally:
             self._socket = None
             reader.cancel()
-            with suppress(asyncio.CancelledError):
-                await socket.close()
+            await socket.close()
 
     async def _send(self, lanes: Lanes, socket: "Socket") -> None:
         sealed, self._sealed = self._sealed, []

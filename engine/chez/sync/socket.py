@@ -122,8 +122,12 @@ class Socket:
     async def close(self, code: int = 1000) -> None:
         """Close it, whatever state it is in."""
         self._asking.cancel()
-        with suppress(ConnectionClosed, OSError):
-            await self._socket.close(code)
+        try:
+            with suppress(ConnectionClosed, OSError):
+                await self._socket.close(code)
+        except asyncio.CancelledError:
+            self._socket.transport.abort()  # nobody waits for the other side's goodbye any more
+            raise
 
 
 async def open_socket(url: str, name: str, open_timeout: float, tls: ssl.SSLContext | None = None, *,
