@@ -31,7 +31,8 @@ async def document(home: chez.Home, runtime: Runtime) -> dict[str, Any]:
     """A grant that ran, one narrowed and revoked, one that ended, and a refusal; exported."""
     given = await grant(home, bundle())
     await run_once(home, given.grant.id, runtime)
-    await grant(home, bundle(), 2, narrowing=read_narrowing(given.bundle.manifest, ["readings.watts"]))
+    less = read_narrowing(given.bundle.manifest, ["readings.watts"], ["readings=30"])
+    await grant(home, bundle(), 2, narrowing=less, review="hold", hold_hours=5, slots="day")
     await revoke_grant(home, "02" * 16)
     await grant(home, bundle(), 3, until=date(2026, 11, 1))
     await verbs.job_grant(home, {"bundle": bundle().encoded}, Person("no"))
@@ -119,4 +120,72 @@ async def test_each_state_has_its_term(document: dict[str, Any]) -> None:
                       ["dpv:ConsentGiven", "dpv:ConsentExpired"], ["dpv:ConsentRefused"]]  # fmt: skip
     left = document["@graph"][-1]
     assert left["dct:isPartOf"]["@id"] == document["@graph"][0]["@id"] and '"watts"' in left["chez:result"]
-    assert document["@graph"][1]["chez:narrowed"] == ["you leave out watts of readings: the job sees nothing there"]
+
+
+async def test_a_record_says_what_was_given_and_not_what_was_asked(document: dict[str, Any]) -> None:
+    """What was taken away is not among the data; slots, hours of hold and epsilon are the grant's own."""
+    whole, less = (record["dpv:hasProcess"]["dpv:hasPersonalData"][0]["chez:read"] for record in document["@graph"][:2])
+    assert (whole["fields"], less["fields"]) == (["local", "watts"], ["local"])
+    assert whole["window"].startswith("365 whole days") and less["window"].startswith("30 whole days")
+    record = document["@graph"][1]
+    assert "you leave out watts of readings: the job sees nothing there" in record["chez:narrowed"]
+    assert (record["chez:slots"], record["chez:holdHours"], record["chez:epsilon"]) == ("day", 5, 0.0)
+
+
+def expanded(value: Any, context: dict[str, str]) -> Any:
+    """Expansion (JSON-LD 1.1, section 5) as far as an export needs it: names become IRIs, and what has none is lost."""
+    if isinstance(value, list):
+        return [expanded(inner, context) for inner in value if inner is not None]
+    if not isinstance(value, dict):
+        return value
+    found = {}
+    for key, inner in value.items():
+        prefix, colon, name = key.partition(":")
+        vocabulary = context.get(prefix) if colon else context.get("@vocab")
+        if inner is None or (vocabulary is None and not key.startswith("@")):
+            continue
+        found[key if key.startswith("@") else f"{vocabulary}{name if colon else key}"] = expanded(inner, context)
+    return found
+
+
+def size(value: Any) -> int:
+    """How many keys and values there are."""
+    if isinstance(value, dict):
+        return sum(1 + size(inner) for inner in value.values())
+    return sum(map(size, value)) if isinstance(value, list) else 1
+
+
+async def test_nothing_is_lost_on_expansion(document: dict[str, Any]) -> None:
+    """Read as JSON-LD, each key has an IRI and no value is dropped; without the vocabulary some would be."""
+    context = document.pop("@context")
+    assert size(expanded(document, context)) == size(document)
+    assert size(expanded(document, {**context, "@vocab": None})) < size(document)
+    terms = [word for word in words(expanded(document, context)) if word.endswith("#collection")]
+    assert terms[0] == "urn:chez:consent:1#collection"
+
+
+def parts(record: dict[str, Any]) -> dict[str, Any]:
+    """The parts of ISO/IEC TS 27560:2023 that a record has, by the standard's names."""
+    process, party, event = record["dpv:hasProcess"], record["dpv:hasDataController"], record["dpv:hasConsentStatus"][0]
+    return {
+        "record_id": record["dct:identifier"], "pii_principal_id": record["dpv:hasDataSubject"]["@id"],
+        "privacy_notice": record["dpv:hasNotice"], "purposes": process["dpv:hasPurpose"],
+        "lawful_basis": process["dpv:hasLegalBasis"], "pii_information": process["dpv:hasPersonalData"],
+        "retention_period": process["dpv:hasStorageCondition"]["dpv:hasDuration"],
+        "recipient_third_parties": process["dpv:hasRecipient"], "pii_controllers": party,
+        "party_id": party["chez:signingKey"], "party_name": party["dpv:hasName"],
+        "party_contact": party["dpv:hasContact"], "event_type": event["@type"],
+        "event_time": event["dpv:isIndicatedAtTime"], "validity_duration": event["dpv:hasDuration"],
+        "entity_id": event["dpv:isIndicatedBy"]["@id"],
+    }  # fmt: skip
+
+
+async def test_the_parts_of_the_standard_are_there_by_name(document: dict[str, Any]) -> None:
+    """Each grant's record has each part that the page says it has, and the page names no other."""
+    table = PAGE.read_text(encoding="utf-8").partition("| part | where |\n|---|---|\n")[2].partition("\n\n")[0]
+    named = {name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+    for record in document["@graph"][:3]:
+        assert all(parts(record).values()) and {*parts(record), "schema_version"} == named
+    assert parts(document["@graph"][0])["retention_period"] == "P30D"
+    assert parts(document["@graph"][0])["validity_duration"]["chez:lastDay"] == "2026-12-31"
+    assert document["@context"]["@vocab"] == "urn:chez:consent:1#"

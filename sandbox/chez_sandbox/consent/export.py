@@ -2,6 +2,7 @@
 
 The records have the parts of ISO/IEC TS 27560:2023 (who, whose data, for what, which data, how
 long, which state since when, by which notice) in the terms of the W3C Data Privacy Vocabulary.
+docs/consent.md names the parts that are there, and those that are not.
 
 Four signatures are in the file, each checked with Ed25519 alone (docs/consent.md has the
 procedure):
@@ -25,6 +26,7 @@ from chez_sandbox.consent.dpv import NAMESPACE
 from chez_sandbox.consent.grants import COLLECTION, Granted, list_grants
 from chez_sandbox.consent.inspect import describe, fingerprint, plain_words
 from chez_sandbox.consent.narrowing import narrowed_words
+from chez_sandbox.consent.overview import granted_reads
 from chez_sandbox.offers.acknowledged import Word, words_of_providers
 
 if TYPE_CHECKING:
@@ -35,10 +37,14 @@ __all__ = ("EXPORT", "canonical", "export_consents")
 EXPORT: Final = "consent export"
 """The context that an export is signed under."""
 
+OWN: Final = "urn:chez:consent:1#"
+
 CONTEXT: Final[Mapping[str, str]] = {
+    # Names without a prefix are ours: without a vocabulary, expansion drops them and what they hold.
+    "@vocab": OWN,
     "dpv": NAMESPACE,
     "dct": "http://purl.org/dc/terms/",
-    "chez": "urn:chez:consent:1#",
+    "chez": OWN,
 }
 
 
@@ -67,7 +73,7 @@ async def export_consents(home: "Home", now: str, today: date) -> dict[str, Any]
         graph.append(record | {"chez:countersignature": _countersignature(words.get(id))})
     graph += [_refused(home, one.time, one.body) for one in await home.journal.receipts("grant-refused")]
     graph += [_departure(left) for left in lefts]
-    document: dict[str, Any] = {"@context": dict(CONTEXT), "dct:created": now, "@graph": graph}
+    document: dict[str, Any] = {"@context": dict(CONTEXT), "dct:created": now, "@graph": _without_nulls(graph)}
     signature = home.sign(EXPORT, canonical(document))
     return {**document, "chez:proof": {"chez:device": home.device_id.hex(), "chez:signature": _text(signature)}}
 
@@ -89,7 +95,7 @@ def _record(
         "@type": "dpv:Process",
         "dpv:hasPurpose": {"@type": manifest.purpose.dpv, "dct:description": manifest.purpose.plain},
         "dpv:hasLegalBasis": {"@type": manifest.purpose.lawful_basis},
-        "dpv:hasPersonalData": [{"chez:read": read} for read in shown["reads"]],
+        "dpv:hasPersonalData": [{"chez:read": read} for read in granted_reads(granted)],
         "dpv:hasRecipient": controller,
         "dpv:hasStorageCondition": {"@type": "dpv:StorageDuration", "dpv:hasDuration": f"P{manifest.retention_days}D"},
         "chez:result": shown["leaves"],
@@ -107,7 +113,10 @@ def _record(
         "chez:narrowed": narrowed_words(manifest, grant.narrowed),
         "chez:runs": grant.runs,
         "chez:bits": grant.bits,
+        "chez:epsilon": grant.epsilon,
         "chez:review": grant.review,
+        "chez:slots": grant.slots,
+        "chez:holdHours": grant.hold_hours,
         "chez:state": state,
         "chez:evidence": _evidence(granted, signed),
     }
@@ -201,6 +210,13 @@ def _departure(left: Left) -> dict[str, Any]:
         "chez:messageSha256": left.sha256,
         "chez:receipt": {"chez:device": left.device, "chez:number": left.number},
     }  # fmt: skip
+
+
+def _without_nulls(value: Any) -> Any:
+    """The same without what is null: to JSON-LD a null is nothing at all, so the file says as much as its expansion."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _text(value: bytes) -> str:

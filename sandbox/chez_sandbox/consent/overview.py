@@ -17,7 +17,7 @@ from chez_sandbox.consent.run import plan_of
 if TYPE_CHECKING:
     from chez.home.home import Home
 
-__all__ = ("all_grants", "listed", "told_in_all")
+__all__ = ("all_grants", "granted_reads", "listed", "told_in_all")
 
 
 async def all_grants(home: "Home", today: date, language: Language = "en") -> list[dict[str, Any]]:
@@ -34,7 +34,8 @@ async def all_grants(home: "Home", today: date, language: Language = "en") -> li
         done, spent = used.get(id, (0, 0.0))
         state = granted.state(home.device_id, today, done)
         less = narrowed_words(granted.bundle.manifest, granted.grant.narrowed, language)
-        words = {"shown": describe(granted.bundle, language), "reads": _reads(granted, language), "narrowed": less}
+        reads = granted_reads(granted, language)
+        words = {"shown": describe(granted.bundle, language), "reads": reads, "narrowed": less}
         device = names.get(granted.grant.device, granted.grant.device[:8])
         found.append({**listed(granted, done, spent), "state": state, "device_name": device, **words})
     for id, error in (await damaged_grants(home)).items():
@@ -43,7 +44,7 @@ async def all_grants(home: "Home", today: date, language: Language = "en") -> li
     return found
 
 
-def _reads(granted: Granted, language: Language) -> list[dict[str, Any]]:
+def granted_reads(granted: Granted, language: Language = "en") -> list[dict[str, Any]]:
     """What the job may read by this grant, as `describe` says it: without what the person took away."""
     bundle, narrowed = granted.bundle, granted.grant.narrowed
     reads = describe(replace(bundle, manifest=narrow(bundle.manifest, narrowed)), language)["reads"]
