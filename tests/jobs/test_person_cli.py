@@ -48,7 +48,8 @@ def test_a_person_looks_tries_grants_runs_and_revokes(provider: Path, relay: Rel
         me.chez("put", "readings", json.dumps(value))
     assert "at most 8.65 bits a run" in me.chez("job", "inspect", bundle)
     assert '{"watts":1850}' in me.chez("job", "dry-run", bundle)
-    assert "a person must answer" in me.chez("job", "grant", bundle, code=1)
+    asked = me.chez("job", "grant", bundle, "--json", code=1)
+    assert "on your data, today: watts: 1850" in asked and "a person must answer" in asked
     granted = json.loads(me.chez("job", "grant", bundle, "--leaves", "at-once", "--yes", "--json"))
     assert granted["grant"][:8] in me.chez("grants")
     assert "a person must see" in me.chez("job", "run", granted["grant"], code=1)

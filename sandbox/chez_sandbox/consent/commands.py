@@ -114,7 +114,9 @@ def _preview(shown: dict[str, Any], language: Language) -> list[str]:
 @click.option("--leaves", type=click.Choice(list(STEPS)), default="hour", show_default=True,
               help="When messages leave: at a fixed time of each hour or day; at once tells how long a run took.")
 @LANGUAGE
-@click.option("--example", is_flag=True, help="First run it on your data, and show what would leave. Nothing does.")
+@click.option("--example/--no-example", default=None,
+              help="Whether to run it on your data first, and show what would leave (nothing does). "
+                   "It does unless --yes is given, when nobody looks.")
 @click.option("--yes", is_flag=True, help="Grant without asking (for scripts).")
 @click.pass_context
 def grant(
@@ -130,7 +132,7 @@ def grant(
     hold: int | None,
     leaves: str,
     language: Language,
-    example: bool,
+    example: bool | None,
     yes: bool,
 ) -> None:
     """Allow a job to run on your data, or less than it asks for; shows what it is first, and asks."""
@@ -155,7 +157,7 @@ def grant(
             "epsilon": epsilon,
             "drop": drop,
             "windows": windows,
-            "example": example,
+            "example": not yes if example is None else example,
             "language": language,
             "review": "hold" if hold is not None else "within-the-grant" if within_the_grant else "show-me-first",
             "slots": leaves,

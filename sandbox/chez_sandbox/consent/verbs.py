@@ -21,7 +21,7 @@ from chez.errors import ChezError, NotAllowed
 from chez_sandbox.bundle import Bundle, open_bundle
 from chez_sandbox.consent.allowance import say_holding
 from chez_sandbox.consent.at_work import runtime_of, scheduler
-from chez_sandbox.consent.catalogue import Language, phrase, refused, say_again
+from chez_sandbox.consent.catalogue import Language, again, phrase, refused, say_again
 from chez_sandbox.consent.delivery import Delivery, deliver
 from chez_sandbox.consent.departures import departures
 from chez_sandbox.consent.diary import SENTENCES
@@ -97,6 +97,16 @@ async def job_dry_run(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return await _tried(home, bundle, read_narrowing(bundle.manifest, asked.drop, asked.windows), ui, asked.language)
 
 
+async def _example(
+    home: "Home", bundle: Bundle, narrowing: Narrowing, ui: Ui, language: Language
+) -> dict[str, Any]:
+    """A dry run for the screen before granting; what keeps it from running now is said there, and keeps no grant."""
+    try:
+        return await _tried(home, bundle, narrowing, ui, language)
+    except ChezError as error:
+        return {"result": None, "problem": again(error.message, language)}
+
+
 async def _tried(
     home: "Home", bundle: Bundle, narrowing: Narrowing, ui: Ui, language: Language
 ) -> dict[str, Any]:
@@ -124,7 +134,7 @@ async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     if said := beside_catalogues(await catalogues(home), bundle, asked.language):
         described["words"] += headed(phrase(asked.language, "head.offered"), [said])
     if asked.example:
-        described["example"] = await _tried(home, bundle, narrowing, ui, asked.language)
+        described["example"] = await _example(home, bundle, narrowing, ui, asked.language)
         described["words"] += example_words(described["example"], asked.language)
     await ui.show({"job": described})
     if (await ui.ask(phrase(asked.language, "ask.grant"), default="n")).strip().lower() not in YES:
