@@ -228,7 +228,7 @@ class Limits(_Part, frozen=True, kw_only=True):
     memory_mib: Annotated[int, Meta(ge=32, le=1024)] = 128
     """Memory of the component; the Python runtime alone takes 16 MiB."""
     seconds: Annotated[float, Meta(gt=0, le=300)] = 20.0
-    """Wall time, all included."""
+    """Wall time of the code and its queries, once the rows are handed over."""
     output_bytes: Annotated[int, Meta(ge=16, le=1 << 20)] = 64 * 1024
     """JSON text of a result, before it is checked."""
 

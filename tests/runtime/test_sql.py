@@ -1,5 +1,6 @@
 """What SQL a job may run: attacked through the runtime and by generated statements."""
 
+import sqlite3
 from typing import Any
 
 import msgspec
@@ -119,6 +120,112 @@ def test_a_bomb_meets_a_limit(sql: str) -> None:
     """Joins that multiply are stopped by steps, rows or bytes."""
     with pytest.raises((Stop, Refusal)):
         granted(500, query_steps=10**6).query(sql, "[]")
+
+
+LONG = "a" * 90_000  # more than a value made by a query has where rows are short
+
+
+def with_texts(text: str, rows: int = 1, looks: float = float("inf")) -> tuple[Tables, Budget]:
+    """A table of long texts, and time for so many looks at the clock."""
+
+    def expired() -> bool:
+        nonlocal looks
+        looks -= 1
+        return looks < 0
+
+    budget = Budget(Limits(), expired)
+    tables = Tables([TableHead("t", ("n", "x"), rows)], budget)
+    tables.add(0, [(n, text) for n in range(rows)])
+    return tables, budget
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "instr(x, substr(x, 1, 45000) || 'b')",
+        "replace(x, substr(x, 1, 45000) || 'b', '')",
+        "trim(x, x)",
+        "ltrim(x, upper(x))",
+        "rtrim(x, hex(x))",
+        "x like '%' || substr(x, 1, 95) || 'b'",
+        "like('%' || substr(x, 1, 95) || 'b', x, '!')",
+        "x glob '*' || substr(x, 1, 95) || 'b'",
+    ],
+)
+def test_no_call_compares_two_long_texts(call: str) -> None:
+    """A call whose work is the product of two long texts is refused with words, before it is made."""
+    tables, budget = with_texts(LONG)
+    with pytest.raises(Refusal, match="too long"):
+        tables.query(f"select {call} as v from t", "[]")
+    assert budget.steps < 1000
+
+
+@pytest.mark.parametrize("call", ["instr(x, 'b')", "replace(x, 'b', 'c')", "x like '%aab'", "trim(x || n, 'abc')"])
+def test_work_in_a_call_is_counted_and_ended(call: str) -> None:
+    """What a call compares counts as steps, and the clock is looked at after each call."""
+    tables, budget = with_texts(LONG, rows=40)
+    tables.query(f"select count({call}) as v from t", "[]")
+    assert budget.steps > 40 * len(LONG) // 512
+    tables, late = with_texts(LONG, rows=40, looks=3)
+    with pytest.raises(Stop, match="outlived"):
+        tables.query(f"select count({call}) as v from t", "[]")
+    assert late.steps < budget.steps / 5
+
+
+def test_the_longer_the_values_the_more_often_the_clock_is_looked_at() -> None:
+    """A call over one text is an instruction as any other: fewer of them go by where texts are long."""
+    for text, most in (("a", 500), (LONG, 150), (LONG * 10, 20)):
+        tables, budget = with_texts(text, rows=3, looks=1)
+        with pytest.raises(Stop, match="outlived"):
+            tables.query("select count(hex(a.x)) as v from t a, t b, t c, t d, t e", "[]")
+        assert budget.steps <= most
+
+
+def test_long_rows_are_read_and_longer_values_are_not_made() -> None:
+    """A granted text of a megabyte is read, joined, sorted and searched; where rows are short, no value gets long."""
+    tables, _ = with_texts(LONG * 10, rows=2)
+    sql = "select instr(a.x, ?) as at, length(b.x) as n from t a, t b order by a.x || b.n, b.x limit 1"
+    assert tables.query(sql, '["ab"]') == '[{"at":0,"n":900000}]'
+    assert len(tables.query("select x from t limit 1", "[]")) > 900_000
+    long = "hex(" * 8 + "1234567890" + ")" * 8
+    for made in (
+        "select group_concat(a.watts) as v from readings a, readings b",
+        f"select length(replace(x, '3', x)) as v from (select {long} as x)",
+    ):
+        with pytest.raises(Refusal, match="too big"):
+            granted(500).query(made, "[]")
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text("aAbé%_*[]-\x00", max_size=12),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(VALUES, min_size=3, max_size=3))
+def test_counted_functions_are_sqlites(values: list[Any]) -> None:
+    """Functions whose work is counted give what SQLite gives, errors included."""
+    calls = ["instr(?1, ?2)", "replace(?1, ?2, ?3)", "?1 like ?2", "like(?1, ?2, ?3)", "?1 glob ?2"]
+    calls += [f"{trim}(?1, ?2)" for trim in ("trim", "ltrim", "rtrim")]
+    tables, own = granted(), sqlite3.connect(":memory:")
+    for call in calls:
+        sql = f"select {call} as v, typeof({call}) as t, ?3 as unused"
+        try:
+            expected: Any = [list(own.execute(sql, values).fetchone())]
+        except sqlite3.Error as problem:
+            expected = str(problem)
+        try:
+            found = [list(row.values()) for row in msgspec.json.decode(tables.query(sql, _json(values)))]
+        except Refusal as refusal:
+            found = str(refusal)  # type: ignore[assignment]
+        assert found == expected, call
+
+
+def _json(values: list[Any]) -> str:
+    return msgspec.json.encode(values).decode()
 
 
 def test_what_is_allowed(tables: Tables) -> None:

@@ -4,7 +4,8 @@ The keys and the real store are in another process. Here a database of the grant
 is made when the first query comes; an authorizer lets through SELECT over the granted
 tables with a list of harmless functions, and nothing else: no ATTACH, PRAGMA, schema
 tables, table-valued functions, recursion, extension or write. Work is bounded by steps
-of SQLite's machine, rows, bytes and heap.
+of SQLite's machine, rows, bytes and heap; the work of one step by the length of a value, and
+where it is more than that length by functions.py.
 """
 
 import sqlite3
@@ -14,11 +15,13 @@ from itertools import chain
 
 import msgspec
 
+from chez_sandbox.runtime.functions import bound_functions
 from chez_sandbox.runtime.messages import Limits, Outcome, Scalar, TableHead
 
 __all__ = ("Budget", "Refusal", "Stop", "Tables")
 
-_STEP = 1000  # machine instructions between two looks at the budget
+_STEP = 250  # machine instructions between two looks at the budget, while values are short
+_SHORT = 64 << 10  # bytes: a value made by a query, where the granted rows are short
 _HEAP_TIMES = 3  # the rows themselves, sorted, and grouped
 _HEAP_FLOOR = 24 << 20  # bytes: SQLite's own, beside the rows; measured, the process grows by twice as much
 
@@ -53,6 +56,8 @@ class Budget:
     calls: int = 0
     data: int = 0
     steps: int = 0
+    objection: str = ""
+    """Why a function of a query refused; SQLite itself says only that one did."""
 
     def call(self) -> None:
         """Counts one host call; raises Stop."""
@@ -67,10 +72,14 @@ class Budget:
             raise Stop(Outcome.FUEL, f"more than {self.limits.data} bytes of rows read")
         return text.decode()
 
-    def step(self) -> int:
-        """SQLite's progress handler: non-zero interrupts the statement."""
-        self.steps += _STEP
-        return int(self.steps > self.limits.query_steps or self.expired())
+    def spend(self, steps: int) -> bool:
+        """Counts instructions of SQLite's machine, or as much work; whether the statement may go on."""
+        self.steps += steps
+        return self.steps <= self.limits.query_steps and not self.expired()
+
+    def refuse(self, why: str) -> None:
+        """Keeps a function's reason for the job's author."""
+        self.objection = why
 
 
 @dataclass(slots=True)
@@ -88,6 +97,7 @@ class Tables:
         self._order = [head.name for head in heads]
         self._budget = budget
         self._database: sqlite3.Connection | None = None
+        self._longest = 0  # bytes: no granted row is longer
         self.asked: set[tuple[str, str]] = set()
         """(table, column) of all that statements named, for a provider's `chez-job check`."""
 
@@ -98,6 +108,7 @@ class Tables:
         if any(len(row) != width for row in rows):
             raise ValueError("a row is not as long as its table has columns")
         target.rows += rows
+        self._longest = max(self._longest, sum(map(_longest_text, zip(*rows, strict=True))))
 
     @property
     def served(self) -> int:
@@ -130,6 +141,7 @@ class Tables:
             values = msgspec.json.decode(parameters, type=list[Scalar])
         except msgspec.MsgspecError:
             raise Refusal("parameters must be a list of strings, numbers, booleans and None") from None
+        self._budget.objection = ""
         try:
             return self._select(sql, values)
         except MemoryError:
@@ -139,7 +151,7 @@ class Tables:
                 raise Stop(Outcome.FUEL, "queries took too many steps") from None
             if self._budget.expired():
                 raise Stop(Outcome.TIME, "a query outlived the run's time") from None
-            raise Refusal(f"{problem}") from None
+            raise Refusal(self._budget.objection or f"{problem}") from None
 
     def _select(self, sql: str, values: list[Scalar]) -> str:
         limits = self._budget.limits
@@ -182,40 +194,59 @@ class Tables:
         pages = database.execute("PRAGMA page_count").fetchone()[0]
         heap = _HEAP_TIMES * pages * 4096 + _HEAP_FLOOR
         database.execute(f"PRAGMA hard_heap_limit = {heap}")
-        for which, most in _SQLITE_LIMITS:
+        length = _SHORT + 2 * self._longest  # a join of two of the longest rows can be sorted
+        limits = (*_SQLITE_LIMITS, (sqlite3.SQLITE_LIMIT_LENGTH, length))
+        for which, most in limits:
             database.setlimit(which, most)
-        database.set_progress_handler(self._budget.step, _STEP)
-        database.set_authorizer(self._authorize)
+        bound_functions(database, limits, self._budget.spend, self._budget.refuse)
+        # A call of a function is one instruction, and takes as long as its texts are: looks come more often then.
+        step = max(1, _STEP * _SHORT // length)
+        # What the connection calls must not lead back to it: it is freed by counting references alone, and
+        # the limit of the heap is the process's.
+        spend = self._budget.spend
+        database.set_progress_handler(lambda: not spend(step), step)
+        database.set_authorizer(_authorizer(frozenset(self._tables), self.asked))
         self._database = database
         return database
 
-    def _authorize(
-        self, action: int, first: str | None, second: str | None, _database: str | None, _trigger: str | None
+
+def _authorizer(tables: frozenset[str], asked: set[tuple[str, str]]) -> Callable[..., int]:
+    """What SQLite asks while it compiles a statement; whatever is not named here is denied."""
+
+    def authorize(
+        action: int, first: str | None, second: str | None, _database: str | None, _trigger: str | None
     ) -> int:
-        """SQLite asks while it compiles a statement; whatever is not named here is denied."""
         if action == sqlite3.SQLITE_SELECT:
             return sqlite3.SQLITE_OK
-        if action == sqlite3.SQLITE_READ and first in self._tables:
-            self.asked.add((first, second or ""))
+        if action == sqlite3.SQLITE_READ and first in tables:
+            asked.add((first, second or ""))
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _FUNCTIONS:
             return sqlite3.SQLITE_OK
         return sqlite3.SQLITE_DENY
 
+    return authorize
+
 
 _SQLITE_LIMITS = (
-    (sqlite3.SQLITE_LIMIT_LENGTH, 4 << 20),  # bytes of a value or row
     (sqlite3.SQLITE_LIMIT_SQL_LENGTH, 100_000),
     (sqlite3.SQLITE_LIMIT_COLUMN, 256),
     (sqlite3.SQLITE_LIMIT_EXPR_DEPTH, 100),
     (sqlite3.SQLITE_LIMIT_COMPOUND_SELECT, 50),
     (sqlite3.SQLITE_LIMIT_VDBE_OP, 250_000),
-    (sqlite3.SQLITE_LIMIT_FUNCTION_ARG, 64),
+    (sqlite3.SQLITE_LIMIT_FUNCTION_ARG, 16),  # json_extract searches once for each
     (sqlite3.SQLITE_LIMIT_ATTACHED, 0),
     (sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 100),  # matching is quadratic in it
     (sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 1000),
     (sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0),
 )
+
+
+def _longest_text(column: tuple[Scalar, ...]) -> int:
+    """Bytes of the column's longest value, numbers as the longest there are."""
+    if str not in set(map(type, column)):
+        return 9
+    return max(len(cell.encode()) for cell in column if type(cell) is str) + 9
 
 
 def _quoted(name: str) -> str:
