@@ -14,8 +14,9 @@ import chez
 from chez.crypto import Kdf
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.consent.accounts import Ceilings
-from chez_sandbox.consent.allowance import charge, give_share, purse_in, say_holding, take_shares
+from chez_sandbox.consent.allowance import charge, give_share, purse_in, say_holding, set_ceiling, take_shares
 from chez_sandbox.consent.asking import with_shares
+from chez_sandbox.consent.catalogue import say_again
 from chez_sandbox.consent.escrow import Charge, Purse, Transfer, available, give, thousandths
 from chez_sandbox.consent.holdings import COLLECTION, holders
 from chez_sandbox.consent.overview import all_grants
@@ -202,7 +203,8 @@ async def test_a_person_sees_asks_and_gives(devices: tuple[chez.Home, chez.Home]
     bits = thousandths(given.bundle.manifest.schema.bits)
     provider = f"provider:{given.grant.provider}"
     asked = await VERBS["job-allowance-ask"](phone, {"what": given.grant.id[:8], "runs": 3}, Person(""))
-    assert asked["asked"] == {provider: 3 * bits / 1000, "collection:readings": 3 * bits / 1000}
+    each = {provider, "collection:readings", f"runs:{provider}"}
+    assert asked["asked"] == {provider: 3 * bits / 1000, "collection:readings": 3 * bits / 1000, f"runs:{provider}": 3}
     await phone.sync()
     await laptop.sync()
     words = "\n".join((await VERBS["job-allowance"](laptop, {}, Person("")))["words"])
@@ -210,11 +212,11 @@ async def test_a_person_sees_asks_and_gives(devices: tuple[chez.Home, chez.Home]
     assert "'b' asks for " in words and "chez job allowance give 'b'" in words
     assert await VERBS["job-allowance-give"](laptop, {"device": "b"}, Person("n")) == {"given": []}
     done = await VERBS["job-allowance-give"](laptop, {"device": "b"}, Person("y"))
-    assert {one["account"] for one in done["given"]} == {provider, "collection:readings"}
+    assert {one["account"] for one in done["given"]} == each
     await laptop.sync()
     await phone.sync()
     shown = await VERBS["job-allowance"](phone, {}, Person(""))
-    assert len(shown["taken"]) == 2 and "A share came" in shown["words"][0]
+    assert len(shown["taken"]) == 3 and "A share came" in shown["words"][0]
     (account,) = [one for one in shown["accounts"] if one["account"] == provider]
     held = {one["device"]: one["left"] for one in account["held"]}
     assert held[phone.device_id.hex()] == 3 * bits / 1000
@@ -233,6 +235,43 @@ async def test_a_person_sees_asks_and_gives(devices: tuple[chez.Home, chez.Home]
             await VERBS["job-allowance-give"](laptop, params, Person("y"))
 
 
+async def test_runs_of_a_provider_are_one_number_that_the_person_sets(devices: tuple[chez.Home, chez.Home]) -> None:
+    """Of runs a person sets how many there are, on the device that has the rest, more with a yes; below it each
+    device runs what it has, past it none does; the words say so in both languages."""
+    (laptop, phone), account = devices, "runs:provider:counted"
+    await spends(laptop, account, 2000)
+    await say_holding(laptop)
+    ceiling = VERBS["job-allowance-ceiling"]
+    assert (await ceiling(laptop, {"account": account, "runs": 401}, Person("n")))["ceiling"] is None
+    assert (await ceiling(laptop, {"account": account, "runs": 5}, Person("")))["ceiling"] == 5
+    await give_share(laptop, "b", {account: 1000})
+    await laptop.sync()
+    await phone.sync()
+    await spends(phone, account, 1000)
+    with pytest.raises(BudgetSpent, match="'a' said that it has 2 runs"):
+        await spends(phone, account, 1000)
+    await spends(laptop, account, 2000)
+    with pytest.raises(BudgetSpent, match="has 0 runs left on this device, and this takes 1 run") as refused:
+        await spends(laptop, account, 1000)
+    say_again(refused.value, "fr")
+    assert "a encore 0 exécutions sur cet appareil, et ceci en prend 1 exécution" in refused.value.message
+    said = "\n".join((await VERBS["job-allowance"](phone, {"language": "fr"}, Person("")))["words"])
+    assert f"{account} : 5 exécutions sur tous vos appareils" in said and "chez job allowance ceiling" in said
+    with pytest.raises(NotAllowed, match="holds what nobody was given"):
+        await ceiling(phone, {"account": account, "runs": 1}, Person(""))
+    for wrong, params in ((InvalidValue, {"account": account, "runs": -1}),
+                          (NotFound, {"account": "runs:provider:nobody", "runs": 1}),
+                          (InvalidValue, {"account": "runs:collection:readings", "runs": 1})):  # fmt: skip
+        with pytest.raises(wrong):
+            await ceiling(laptop, params, Person("y"))
+    with pytest.raises(InvalidValue, match="can't be set"):
+        await set_ceiling(laptop, "collection:readings", 5)
+    assert (await ceiling(laptop, {"account": account, "runs": 6}, Person("y")))["ceiling"] == 6
+    assert await left(laptop, account) == 1000 and await left(phone, account) == 0
+    told = [(one.body["before"], one.body["amount"]) for one in await laptop.journal.receipts("allowance-ceiling")]
+    assert told == [(400_000, 5000), (5000, 6000)]
+
+
 async def test_a_lost_share_comes_back_by_the_persons_word(tmp_path: Path) -> None:
     """A device that replaces a lost one has nothing until that one is removed and its share taken over, once, by a yes:
     what it said to have left, and all of what it never touched; no more than the ceiling."""
@@ -241,7 +280,7 @@ async def test_a_lost_share_comes_back_by_the_persons_word(tmp_path: Path) -> No
         server = await stack.enter_async_context(relay(tmp_path / "relay"))
         old = await stack.enter_async_context(chez.open(tmp_path / "a", passphrase=PASSPHRASE))
         await spends(old, "collection:used", 1000)
-        await say_holding(old)
+        await set_ceiling(old, "runs:provider:few", 7)
         await old.sync(server.url)
         await old.backup(tmp_path / "backup")
         await chez.restore(tmp_path / "backup", tmp_path / "b", passphrase=PASSPHRASE, kdf=Kdf.minimum())
@@ -255,7 +294,9 @@ async def test_a_lost_share_comes_back_by_the_persons_word(tmp_path: Path) -> No
         assert await reclaim(new, params, Person("n")) == {"reclaimed": None}
         assert await left(new, "collection:used") == 0
         done = await reclaim(new, params, Person("y"))
-        assert done["reclaimed"] == {"collection:used": (CEILING - 1000) / 1000} and done["rest"]
+        assert done["reclaimed"] == {"collection:used": (CEILING - 1000) / 1000, "runs:provider:few": 7}
+        assert done["rest"]
+        assert await left(new, "runs:provider:few") == 7000
         assert await left(new, "collection:used") == CEILING - 1000 and await left(new, "collection:new") == CEILING
         # What the lost one said that it had counts no more: else whoever took over from this one would get nothing.
         former = next(one for one in await holders(new) if one.id == lost.id)

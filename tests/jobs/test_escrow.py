@@ -10,7 +10,18 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from chez.crypto import SigningKey
 from chez.errors import InvalidValue
-from chez_sandbox.consent.escrow import Charge, Purse, Transfer, available, credit, give, reclaim, spend, thousandths
+from chez_sandbox.consent.escrow import (
+    Charge,
+    Purse,
+    Transfer,
+    available,
+    credit,
+    give,
+    limit,
+    reclaim,
+    spend,
+    thousandths,
+)
 from chez_sandbox.job_errors import BudgetSpent, TransferRefused
 
 CEILINGS = {"provider:a": 1000, "provider:b": 700, "collection:readings": 1500}
@@ -46,6 +57,7 @@ class Escrow(RuleBasedStateMachine):
         self.gone: list[Device] = []
         self.sent: list[Transfer] = []
         self.came: set[Transfer] = set()
+        self.most = dict(CEILINGS)
 
     @property
     def people(self) -> set[bytes]:
@@ -135,14 +147,31 @@ class Escrow(RuleBasedStateMachine):
             self.gone.append(device)
         self.alive.append(new)
 
+    @rule(account=ACCOUNTS, more=st.integers(0, 400))
+    def limits(self, account: str, more: int) -> None:
+        """The person sets a ceiling, higher or lower, down to what the first device used of it; others can't."""
+        for device in self.alive:
+            purse = device.purse
+            if not purse.first:
+                with pytest.raises(InvalidValue):
+                    limit(purse, account, more)
+                continue
+            used = purse.spent.get(account, 0) + purse.given.get(account, 0) - purse.received.get(account, 0)
+            self.most[account] = max(0, used) + more
+            device.purse = limit(purse, account, self.most[account])
+
     @rule(which=ANY, who=ANY)
     def reclaims(self, which: int, who: int) -> None:
         """The person says that a device which is gone for good spends no more: another one has what it had."""
         if not self.gone:
             return
         lost, device = self.gone[which % len(self.gone)], self.alive[who % len(self.alive)]
-        shares = {name: (available(lost.purse, name, ceiling), ceiling) for name, ceiling in CEILINGS.items()}
-        device.purse = reclaim(device.purse, lost.purse.first, shares)
+        set_there = lost.purse.ceilings
+        shares = {
+            name: (available(lost.purse, name, ceiling), set_there.get(name, ceiling))
+            for name, ceiling in CEILINGS.items()
+        }
+        device.purse = reclaim(device.purse, lost.purse.first, shares, set_there)
         lost.purse = Purse(lost.key.public, first=False)
 
     @invariant()
@@ -153,8 +182,8 @@ class Escrow(RuleBasedStateMachine):
             spent = sum(device.spent[name] for device in everybody)
             left = sum(available(device.purse, name, ceiling) for device in everybody)
             under_way = sum(one.amount for one in self.sent if one.account == name and one not in self.came)
-            assert spent <= ceiling
-            assert spent + left + under_way == ceiling
+            assert spent <= self.most[name]
+            assert spent + left + under_way == self.most[name]
 
 
 TestEscrow = Escrow.TestCase

@@ -157,8 +157,12 @@ async def test_a_spent_budget_is_a_typed_refusal(home: chez.Home, runtime: Runti
     assert len(await home.journal.receipts("run")) == 1
     # The provider's account goes on across its jobs and grants, a collection's across providers.
     other = await grant(home, bundle(job="other-job"), 2)
-    for ceilings in (Ceilings(provider=1.5 * bits), Ceilings(collection=1.5 * bits)):
-        with pytest.raises(BudgetSpent):
+    for ceilings, account in (
+        (Ceilings(provider=1.5 * bits), "of provider:"),
+        (Ceilings(collection=1.5 * bits), "of collection:"),
+        (Ceilings(provider_runs=1), "of runs:provider:.* has 0 runs left"),
+    ):
+        with pytest.raises(BudgetSpent, match=account):
             async with authorise(home, other.grant.id, TODAY, ceilings) as run:
                 await run.execute(runtime)
     assert len(await home.journal.receipts("run")) == 1

@@ -3,10 +3,12 @@
 from datetime import UTC, date, datetime
 
 import chez
+from chez_sandbox.consent.allowance import set_ceiling
 from chez_sandbox.consent.grants import list_grants, revoke_grant
+from chez_sandbox.consent.holdings import holders
 from chez_sandbox.consent.narrowing import WHOLE
 from chez_sandbox.consent.params import OfGrant
-from chez_sandbox.consent.screen import Choice, chosen_words, standing_words
+from chez_sandbox.consent.screen import Choice, chosen_words, standing_words, together_words
 from tests.jobs.samples import SIGNING
 from tests.jobs.test_grants import TODAY, bundle, grant
 from tests.jobs.test_identity import NEXT, STRANGER, of
@@ -27,6 +29,17 @@ async def test_what_stands_is_of_the_same_provider_and_job(home: chez.Home) -> N
     assert standing_words(grants, of(SIGNING), date(2027, 1, 1), "en") == []
     await revoke_grant(home, first.grant.id)
     assert standing_words(await list_grants(home), of(SIGNING), TODAY, "en") == []
+
+
+async def test_all_runs_of_a_provider_are_said_whoever_signs_next(home: chez.Home) -> None:
+    """The screen says how often all jobs of a provider may run: what the person set, also under its next key."""
+    await grant(home, of(SIGNING))
+    await set_ceiling(home, f"runs:provider:{SIGNING.public.hex()}", 3)
+    grants, devices = await list_grants(home), await holders(home)
+    (line,) = together_words(grants, of(NEXT, SIGNING, version=2), devices, "en")
+    assert line == "  Together all jobs of this provider, over all your devices: at most 3 runs, ever"
+    (line,) = together_words(grants, of(STRANGER, domain="other.net"), devices, "fr")
+    assert line.startswith("  Ensemble ") and "au plus 400 exécutions" in line
 
 
 def test_what_is_given_is_said_with_epsilon_where_there_is_noise() -> None:

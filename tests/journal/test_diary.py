@@ -23,6 +23,8 @@ EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
     ("allowance-asked", {"amounts": {"collection:readings": 12500, "epsilon:collection:readings": 1000}},
      ("You asked your other devices for 12.5 bits of collection:readings, 1 epsilon of "
      "epsilon:collection:readings.")),
+    ("allowance-ceiling", {"account": "runs:provider:ab", "amount": 1000, "before": 400_000},
+     "You let runs:provider:ab have 1 run over all your devices; it had 400 runs."),
     ("allowance-given", SHARE,
      "You gave 12.5 bits of collection:readings to device 'phone': this one has so much less."),
     ("allowance-received", SHARE, "This device was given 12.5 bits of collection:readings by device abababababab."),

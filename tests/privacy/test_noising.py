@@ -149,7 +149,7 @@ async def test_what_noise_takes_can_be_asked_of_another_device(home: chez.Home) 
     ui: Any = None
     asked = (await VERBS["job-allowance-ask"](home, {"what": given.grant.id, "runs": 3}, ui))["asked"]
     assert asked[f"epsilon:provider:{given.grant.provider}"] == asked["epsilon:collection:readings"] == 1.5
-    assert len(asked) == 4
+    assert asked[f"runs:provider:{given.grant.provider}"] == 3 and len(asked) == 5
 
 
 async def test_a_restored_device_draws_for_no_former_grant(home: chez.Home, tmp_path: Path, drawn: list[int]) -> None:

@@ -1,12 +1,13 @@
-"""The accounts a run is debited from before it starts, each in bits or in epsilon.
+"""The accounts a run is debited from before it starts, each in bits, in epsilon or in runs.
 
     grant:ID         what was granted to this job, over all its runs; the device that runs it has all of it
     provider:KEY     all that one provider may learn, across its jobs, versions and grants
     collection:NAME  all that may leave of one collection, whoever asks: a provider that
                      comes back under a new key gets no fresh budget here
     epsilon:...      the same three, of what noised values cost
+    runs:provider:KEY  how often all that one provider was granted runs, however little a run tells
 
-The last two of each are one person's, over all devices: each device spends of what it holds
+Those of providers and collections are one person's, over all devices: each device spends of what it holds
 (`escrow`). Declining, failing and being refused still spend: a provider must not learn for nothing.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from chez.errors import InvalidValue
-from chez_sandbox.consent.escrow import EPSILON, Charge, Unit, thousandths, unit_of
+from chez_sandbox.consent.escrow import EPSILON, RUNS, Charge, Unit, bare, thousandths, unit_of
 from chez_sandbox.manifest import Manifest
 
 __all__ = (
@@ -23,6 +24,7 @@ __all__ = (
     "check_shared",
     "grant_account",
     "provider_account",
+    "runs_charges",
 )
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +32,19 @@ class Ceilings:
     """The most that may ever leave, per provider and per collection, over all of a person's devices.
 
     A thousand bits are some 120 characters: enough for years of rounded answers, far from
-    a load curve. Epsilon adds up, whatever is asked: at 20 in all, noise has long ceased to hide.
+    a load curve. Epsilon adds up, whatever is asked: at 20 in all, noise has long ceased to hide. Of runs, a
+    day's job has enough for a year and a month; a person may set another number.
     """
 
     provider: float = 1000.0
     collection: float = 4000.0
     provider_epsilon: float = 20.0
     collection_epsilon: float = 40.0
+    provider_runs: int = 400
 
     def of(self, account: str) -> int:
         """The ceiling of a provider's or a collection's account, in thousandths. Raises `InvalidValue`."""
-        kind, unit = account.removeprefix(EPSILON).partition(":")[0], unit_of(account)
+        kind, unit = bare(account).partition(":")[0], unit_of(account)
         match kind, unit:
             case "provider", "bits":
                 return thousandths(self.provider)
@@ -50,13 +54,16 @@ class Ceilings:
                 return thousandths(self.collection)
             case "collection", "epsilon":
                 return thousandths(self.collection_epsilon)
+            case "provider", "runs":
+                return thousandths(self.provider_runs)
         raise InvalidValue(f"{account!r} is no account that devices share", "chez job allowance shows those there are")
 
 
 def check_shared(account: str) -> str:
     """An account that devices share, as people write it. Raises `InvalidValue` for any other text."""
-    kind, _, name = account.removeprefix(EPSILON).partition(":")
-    if kind not in ("provider", "collection") or not name or len(account) > 300 or not account.isprintable():
+    kind, _, name = bare(account).partition(":")
+    kinds = ("provider",) if unit_of(account) == "runs" else ("provider", "collection")
+    if kind not in kinds or not name or len(account) > 300 or not account.isprintable():
         raise InvalidValue(
             f"{account!r} is no account that devices share", "provider:KEY or collection:NAME: see chez job allowance"
         )
@@ -96,3 +103,10 @@ def charges_of(
     keys = dict.fromkeys(providers) or [manifest.provider.signing_key]
     names = [*map(provider_account, keys), *(f"collection:{read.collection}" for read in manifest.reads)]
     return own, *(Charge(before + name, each, ceilings.of(before + name)) for name in names)
+
+
+def runs_charges(manifest: Manifest, ceilings: Ceilings, providers: Iterable[str] = ()) -> tuple[Charge, ...]:
+    """One run, of each account of runs that it is debited from; providers as for `charges_of`."""
+    keys = dict.fromkeys(providers) or [manifest.provider.signing_key]
+    names = [RUNS + provider_account(key) for key in keys]
+    return tuple(Charge(name, thousandths(1), ceilings.of(name)) for name in names)

@@ -5,6 +5,7 @@
     take_shares   count what others gave to this device, each once
     ask_share     say to the other devices what is lacking here
     say_holding   say to them what this one has, so that a device that lacks some can tell who has it
+    set_ceiling   how often a provider's jobs may run, over all devices: the person's own number
 
 The purse (`escrow.Purse`) is kept on the device (`Transaction.keep`), is bound to its id, and
 is gone with it: a home that was restored or copied begins with nothing. Transfers, asks and
@@ -20,9 +21,23 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from chez.crypto import hash_fields
-from chez.errors import InvalidValue, NotFound
+from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.consent.accounts import Ceilings, check_shared
-from chez_sandbox.consent.escrow import EPSILON, Charge, Purse, Transfer, available, credit, give, shown, spend, unit_of
+from chez_sandbox.consent.escrow import (
+    Charge,
+    Purse,
+    Transfer,
+    available,
+    bare,
+    ceiling_of,
+    credit,
+    give,
+    limit,
+    shown,
+    spend,
+    thousandths,
+    unit_of,
+)
 from chez_sandbox.consent.holdings import COLLECTION, ask_id, asks_record, holding_id, holding_record, reclaimed
 from chez_sandbox.job_errors import TransferRefused
 
@@ -31,7 +46,7 @@ if TYPE_CHECKING:
     from chez.home.transaction import Transaction
     from chez.journal import Receipt
 
-__all__ = ("ask_share", "charge", "give_share", "keep_purse", "purse_in", "say_holding", "take_shares")
+__all__ = ("ask_share", "charge", "give_share", "keep_purse", "purse_in", "say_holding", "set_ceiling", "take_shares")
 
 PURSE: Final = "allowance"
 MADE: Final = "home-created"
@@ -133,6 +148,36 @@ async def say_holding(home: "Home", ceilings: Ceilings | None = None) -> None:
     await home.transaction(lambda transaction: _say(home, transaction, purse_in(home, transaction), limits))
 
 
+async def set_ceiling(home: "Home", account: str, runs: int, ceilings: Ceilings | None = None) -> int:
+    """Set the most runs of an account of runs, over all devices; what it was, in thousandths.
+
+    On the device that has what is left of it: a ceiling that two devices set apart would be none. Raises
+    `NotAllowed` on another, `InvalidValue` for an account of something else or a number that is none.
+    """
+    limits = ceilings or Ceilings()
+    if unit_of(check_shared(account)) != "runs":
+        raise InvalidValue(
+            f"the ceiling of {account} can't be set", "that of runs:provider:KEY can: see chez job allowance"
+        )
+
+    def work(transaction: "Transaction") -> int:
+        purse = purse_in(home, transaction)
+        if not purse.first:
+            raise NotAllowed(
+                "a ceiling is set on the device that holds what nobody was given",
+                "that is where your home began, or which took its share over: see chez job allowance",
+            )
+        before = ceiling_of(purse, account, limits.of(account))
+        purse = limit(purse, account, thousandths(runs))
+        keep_purse(transaction, purse)
+        body = {"account": account, "amount": purse.ceilings[account], "before": before}
+        transaction.receipt("allowance-ceiling", body)
+        _say(home, transaction, purse, limits)
+        return before
+
+    return await home.transaction(work)
+
+
 def _ask(home: "Home", transaction: "Transaction", record: Mapping[str, Any], amounts: Mapping[str, int]) -> None:
     transaction.put(home.collection(COLLECTION), dict(record), id=ask_id(home.device_id))
     transaction.receipt("allowance-asked", {"amounts": dict(amounts)})
@@ -205,12 +250,12 @@ def keep_purse(transaction: "Transaction", purse: Purse) -> None:
 
 def _say(home: "Home", transaction: "Transaction", purse: Purse, ceilings: Ceilings) -> None:
     """Write what this device holds, if it is not what it said last."""
-    names = {*purse.spent, *purse.given, *purse.received}
-    shared = sorted(name for name in names if not name.removeprefix(EPSILON).startswith("grant:"))
+    names = {*purse.spent, *purse.given, *purse.received, *purse.ceilings}
+    shared = sorted(name for name in names if not bare(name).startswith("grant:"))
     accounts = {
         name: (available(purse, name, ceilings.of(name)), purse.spent.get(name, 0)) for name in shared
     }
-    record = holding_record(home, purse.first, accounts)
+    record = holding_record(home, purse.first, accounts, purse.ceilings)
     collection, id = home.collection(COLLECTION), holding_id(home.device_id)
     try:
         if transaction.get(collection, id).value == record:

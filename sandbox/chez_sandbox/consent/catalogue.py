@@ -85,6 +85,7 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "head.bundle": ("Bundle", "Fichier"),
     "head.less": ("Less", "Moins"),
     "head.given": ("You give", "Donné"),
+    "head.together": ("Together", "Ensemble"),
     "head.already": ("Already", "Déjà"),
     "head.offered": ("Offered", "Offre"),
     "head.sent": ("Sent", "Envoi"),
@@ -118,6 +119,8 @@ PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
               "jusqu'au {until} : au plus {runs} exécutions, {bits} bits en tout"),
     "given.epsilon": ("for what is noised, epsilon {epsilon} in all",
                       "pour ce qui est bruité, epsilon {epsilon} en tout"),
+    "given.together": ("all jobs of this provider, over all your devices: at most {runs}, ever",
+                       "toutes les tâches de ce fournisseur, sur tous vos appareils : au plus {runs}, à jamais"),
     "standing": ("grant {grant} of this job, version {version}, stands until {until}: this would be another beside it",
                  "l'autorisation {grant} de cette tâche, version {version}, vaut jusqu'au {until} : une de plus"),
     # an example on the person's own data

@@ -105,6 +105,11 @@ def _reclaimed(body: Body, names: Names) -> str:
     return f"You took over what {names.device(body)} held: {taken}. What it spends all the same is told besides."
 
 
+def _ceiling(body: Body, names: Names) -> str:
+    most, before = (shown(body[key], body["account"]) for key in ("amount", "before"))
+    return f"You let {body['account']} have {most} over all your devices; it had {before}."
+
+
 def _share(body: Body) -> str:
     return f"{shown(body['amount'], body['account'])} of {body['account']}"
 
@@ -114,9 +119,9 @@ def _runs(number: int) -> str:
 
 
 SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
-    "allowance-asked": _asked, "allowance-given": _given, "allowance-received": _received,
-    "allowance-reclaimed": _reclaimed, "allowance-refused": _refused, "delivered": _delivered,
-    "draw": _draw, "epsilon": _epsilon, "grant": _grant, "grant-refused": _grant_refused,
+    "allowance-asked": _asked, "allowance-ceiling": _ceiling, "allowance-given": _given,
+    "allowance-received": _received, "allowance-reclaimed": _reclaimed, "allowance-refused": _refused,
+    "delivered": _delivered, "draw": _draw, "epsilon": _epsilon, "grant": _grant, "grant-refused": _grant_refused,
     "offer-published": _offer_published, "pause": _pause, "refusal": _refusal, "release": _release,
     "resumption": _resumption, "revocation": _revocation, "run": _run, "sending": _sending,
 })

@@ -19,7 +19,7 @@ journal's heads, which other devices keep, show it), has what it had then once m
 A device that is dishonest, not merely out of step, can sign away more than it has: whoever runs code of
 his own on a device of the person reads the data itself.
 
-Amounts are whole thousandths of a bit (or of an epsilon: each account has one unit), rounded against the
+Amounts are whole thousandths of a bit (or of an epsilon, or of a run: each account has one unit), rounded against the
 spender, so that sums are exact. There is no clock, no store and no randomness here: every function takes
 a `Purse` and returns the next one. `allowance` stores it, in the transaction of what it stands for.
 """
@@ -38,13 +38,17 @@ from chez_sandbox.job_errors import BudgetSpent, TransferRefused
 
 __all__ = (
     "EPSILON",
+    "RUNS",
     "Charge",
     "Purse",
     "Transfer",
     "Unit",
     "available",
+    "bare",
+    "ceiling_of",
     "credit",
     "give",
+    "limit",
     "reclaim",
     "shown",
     "spend",
@@ -52,10 +56,13 @@ __all__ = (
     "unit_of",
 )
 
-Unit = Literal["bits", "epsilon"]
+Unit = Literal["bits", "epsilon", "runs"]
 
 EPSILON: Final = "epsilon:"
-"""How the names of accounts begin that count epsilon; all others count bits."""
+"""How the names of accounts begin that count epsilon."""
+
+RUNS: Final = "runs:"
+"""How the names of accounts begin that count runs; what begins otherwise counts bits."""
 
 CONTEXT: Final = "allowance transfer"
 """The context that a transfer is signed under (`Home.sign`)."""
@@ -109,6 +116,8 @@ class Purse(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     """How many this device made."""
     credited: dict[str, bytes] = {}
     """The hash of each transfer that was counted, by "giver number"."""
+    ceilings: dict[str, int] = {}
+    """The ceilings that the person set, on the first device, in place of those that accounts have."""
 
 
 def thousandths(bits: float) -> int:
@@ -120,12 +129,25 @@ def thousandths(bits: float) -> int:
 
 def unit_of(account: str) -> Unit:
     """In what an account counts."""
-    return "epsilon" if account.startswith(EPSILON) else "bits"
+    return "epsilon" if account.startswith(EPSILON) else "runs" if account.startswith(RUNS) else "bits"
+
+
+def bare(account: str) -> str:
+    """An account's name without what says its unit."""
+    return account.removeprefix(EPSILON).removeprefix(RUNS)
 
 
 def shown(amount: int, account: str) -> str:
-    """An account's thousandths as people read them: "12.5 bits"."""
-    return f"{amount / 1000:,.3f}".rstrip("0").rstrip(".") + f" {unit_of(account)}"
+    """An account's thousandths as people read them: "12.5 bits"; runs can be said in another language (`again`)."""
+    number = f"{amount / 1000:,.3f}".rstrip("0").rstrip(".")
+    if unit_of(account) == "runs":
+        return Phrase("unit.run" if amount == 1000 else "unit.runs", number=number)
+    return f"{number} {unit_of(account)}"
+
+
+def ceiling_of(purse: Purse, account: str, ceiling: int) -> int:
+    """The ceiling of an account: what the person set, or else what it has, both in thousandths."""
+    return purse.ceilings.get(account, ceiling)
 
 
 def available(purse: Purse, account: str, ceiling: int, *, own: bool = False) -> int:
@@ -133,7 +155,7 @@ def available(purse: Purse, account: str, ceiling: int, *, own: bool = False) ->
 
     A ceiling that was lowered leaves the first device what it has not used of the lower one.
     """
-    began = ceiling if purse.first or own else 0
+    began = ceiling_of(purse, account, ceiling) if purse.first or own else 0
     taken = purse.spent.get(account, 0) + purse.given.get(account, 0)
     return max(0, began + purse.received.get(account, 0) - taken)
 
@@ -206,11 +228,23 @@ def credit(purse: Purse, transfer: Transfer, devices: Collection[bytes]) -> Purs
     return msgspec.structs.replace(purse, received=received, credited={**purse.credited, name: digest})
 
 
-def reclaim(purse: Purse, first: bool, shares: Mapping[str, tuple[int, int]]) -> Purse:
+def limit(purse: Purse, account: str, ceiling: int) -> Purse:
+    """Set an account's ceiling (thousandths), on the first device: what it has is what is left below it.
+
+    What other devices were given of a higher one they keep. Raises `InvalidValue`, on other devices too.
+    """
+    if not purse.first or not 0 <= ceiling <= 10**12:
+        raise InvalidValue(f"{ceiling} can't be the ceiling of {account} on this device")
+    return msgspec.structs.replace(purse, ceilings={**purse.ceilings, account: ceiling})
+
+
+def reclaim(
+    purse: Purse, first: bool, shares: Mapping[str, tuple[int, int]], ceilings: Mapping[str, int] | None = None
+) -> Purse:
     """Take over what a lost device had: account -> (share, ceiling); where it was the `first`, all not named, too.
 
-    The person's word that it spends no more; nothing here can know. Raises `InvalidValue` for a share that
-    is none.
+    `ceilings` are those that were set on it, which hold on here. The person's word that it spends no more;
+    nothing here can know. Raises `InvalidValue` for a share that is none.
     """
     received, given = dict(purse.received), dict(purse.given)
     for account, (share, ceiling) in shares.items():
@@ -220,7 +254,10 @@ def reclaim(purse: Purse, first: bool, shares: Mapping[str, tuple[int, int]]) ->
         if first and not purse.first:
             # The first device begins with the ceiling of each account: of these the share alone is taken over.
             given[account] = given.get(account, 0) + ceiling
-    return msgspec.structs.replace(purse, first=purse.first or first, received=received, given=given)
+    limits = {**(ceilings or {}), **purse.ceilings} if first and not purse.first else purse.ceilings
+    return msgspec.structs.replace(
+        purse, first=purse.first or first, received=received, given=given, ceilings=limits
+    )
 
 
 def _fields(giver: bytes, receiver: bytes, number: int, account: str, amount: int) -> tuple[bytes, ...]:

@@ -5,7 +5,7 @@ says what it holds when shares move, when it is asked to (`chez job allowance`),
 sent: never when a run starts, for an entry at the relay then would tell when that was.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
@@ -23,6 +23,7 @@ __all__ = (
     "Holder",
     "ask_id",
     "asks_record",
+    "ceiling_said",
     "holders",
     "holding_id",
     "holding_record",
@@ -44,6 +45,8 @@ class _Holding(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fiel
     first: bool
     accounts: dict[str, tuple[int, int]]
     """What is left and what was spent, in thousandths."""
+    ceilings: dict[str, int] = {}
+    """What the person set on the first device in place of an account's own ceiling."""
 
 
 class _Asks(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +77,7 @@ class Holder:
     left: Mapping[str, int]
     spent: Mapping[str, int]
     asks: Mapping[str, int]
+    ceilings: Mapping[str, int]
 
     def left_of(self, account: str, ceiling: int) -> int:
         """What it said to have of an account with this ceiling, or has if it never spent or gave of it."""
@@ -90,9 +94,16 @@ def ask_id(device: bytes) -> str:
     return f"ask {device.hex()}"
 
 
-def holding_record(home: "Home", first: bool, accounts: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
-    """The record in which a device says what it holds: account -> (left, spent)."""
-    return _signed(home, HOLDS, _Holding(1, first, dict(accounts)))
+def ceiling_said(devices: Iterable[Holder], account: str, ceiling: int) -> int:
+    """An account's ceiling, as the first device said that it was set; or the one that it has."""
+    return next((one.ceilings[account] for one in devices if one.first and account in one.ceilings), ceiling)
+
+
+def holding_record(
+    home: "Home", first: bool, accounts: Mapping[str, tuple[int, int]], ceilings: Mapping[str, int]
+) -> dict[str, Any]:
+    """The record in which a device says what it holds: account -> (left, spent); and the ceilings set there."""
+    return _signed(home, HOLDS, _Holding(1, first, dict(accounts), dict(ceilings)))
 
 
 def asks_record(home: "Home", amounts: Mapping[str, int], now: str) -> dict[str, Any]:
@@ -150,6 +161,7 @@ def _holder(records: Mapping[str, Mapping[str, Any]], info: "DeviceInfo", gone: 
         {name: 0 if gone else left for name, (left, _) in accounts.items()},
         {name: spent for name, (_, spent) in accounts.items()},
         asks.amounts if asks is not None else {},
+        holding.ceilings if holding is not None else {},
     )
 
 

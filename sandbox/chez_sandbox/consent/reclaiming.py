@@ -65,14 +65,15 @@ async def reclaim_share(home: "Home", lost: Holder) -> Mapping[str, int]:
     Where it was the first device, all of what it did not name, too. Raises as `find_lost`.
     """
     limits, devices = Ceilings(), await holders(home)
-    shares = {account: (_left(account, lost, devices, limits), limits.of(account)) for account in lost.left}
+    most = {account: lost.ceilings.get(account, limits.of(account)) for account in lost.left}
+    shares = {account: (_left(account, lost, devices, ceiling), ceiling) for account, ceiling in most.items()}
     said = {account: share for account, (share, _) in shares.items()}
     await find_lost(home, lost.id.hex())
 
     def work(transaction: "Transaction") -> None:
         if transaction.receipts("allowance-reclaimed", device=lost.id.hex()):
             raise NotAllowed(f"the share of {lost.name!r} was taken over before", "that happens once")
-        keep_purse(transaction, reclaim(purse_in(home, transaction), lost.first, shares))
+        keep_purse(transaction, reclaim(purse_in(home, transaction), lost.first, shares, lost.ceilings))
         body: dict[str, Any] = {"device": lost.id.hex(), "name": lost.name, "first": lost.first, "amounts": said}
         transaction.receipt("allowance-reclaimed", body)
         transaction.put(home.collection(COLLECTION), reclaim_record(home, lost.id), id=reclaim_id(lost.id))
@@ -82,8 +83,7 @@ async def reclaim_share(home: "Home", lost: Holder) -> Mapping[str, int]:
     return said
 
 
-def _left(account: str, lost: Holder, devices: list[Holder], limits: Ceilings) -> int:
+def _left(account: str, lost: Holder, devices: list[Holder], ceiling: int) -> int:
     """What a lost device had, by its own word, and by what all said never more than the ceiling leaves."""
-    ceiling = limits.of(account)
     others = sum(one.left.get(account, 0) + one.spent.get(account, 0) for one in devices if one.id != lost.id)
     return max(0, min(lost.left[account], ceiling - others - lost.spent.get(account, 0)))

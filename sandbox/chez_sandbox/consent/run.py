@@ -28,7 +28,7 @@ import anyio
 
 from chez.crypto import SigningKey, derive
 from chez.errors import NotAllowed, NotFound
-from chez_sandbox.consent.accounts import Ceilings, charges_of
+from chez_sandbox.consent.accounts import Ceilings, charges_of, runs_charges
 from chez_sandbox.consent.allowance import charge
 from chez_sandbox.consent.asking import with_shares
 from chez_sandbox.consent.catalogue import refused
@@ -116,7 +116,7 @@ class GrantedRun:
         )
 
     async def execute(self, runtime: Runtime, on_progress: Callable[[int, int], None] | None = None) -> Execution:
-        """Debit the run's bits, receipt it, and run the code on the granted rows.
+        """Debit the run and its bits, receipt it, and run the code on the granted rows.
 
         Values that are noised are paid for in the same debit, and drawn when the code has ended, once for a window.
 
@@ -162,6 +162,7 @@ class GrantedRun:
         (given,) = transaction.receipts("grant", grant=grant.id)
         charges = charges_of(grant.id, manifest, amount=manifest.schema.bits, granted=grant.bits,
                              ceilings=self.ceilings, providers=given.body["accounts"])  # fmt: skip
+        charges += runs_charges(manifest, self.ceilings, given.body["accounts"])
         charge(self.home, transaction, charges, "run", body)
         charge_epsilon(self.home, transaction, self.granted, self.sequence, noised, self.ceilings)
 

@@ -1,13 +1,16 @@
 """What the screen before granting adds to a job's own description: what the person chose, and what stands already."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from chez_sandbox.bundle import Bundle
-from chez_sandbox.consent.catalogue import Language, phrase
+from chez_sandbox.consent.accounts import Ceilings, provider_account
+from chez_sandbox.consent.catalogue import Language, again, phrase
+from chez_sandbox.consent.escrow import RUNS, shown
 from chez_sandbox.consent.grants import Granted
+from chez_sandbox.consent.holdings import Holder, ceiling_said
 from chez_sandbox.consent.identity import identify
 from chez_sandbox.consent.inspect import headed
 from chez_sandbox.consent.narrowing import Narrowing, narrowed_words
@@ -17,7 +20,7 @@ from chez_sandbox.consent.told import SHORT, leaving_example, leaving_words
 if TYPE_CHECKING:
     from chez_sandbox.consent.params import OfGrant
 
-__all__ = ("Choice", "chosen_words", "standing_words")
+__all__ = ("Choice", "chosen_words", "standing_words", "together_words")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +70,13 @@ def standing_words(grants: Iterable[Granted], bundle: Bundle, today: date, langu
         and one.grant.until >= today.isoformat()
     ]
     return headed(phrase(language, "head.already"), standing)
+
+
+def together_words(
+    grants: Iterable[Granted], bundle: Bundle, devices: Sequence[Holder], language: Language
+) -> list[str]:
+    """How often all jobs of this provider may run in all, however often this one may."""
+    accounts = [RUNS + provider_account(key) for key in identify(bundle, grants).accounts]
+    ceiling, account = min((ceiling_said(devices, name, Ceilings().of(name)), name) for name in accounts)
+    words = phrase(language, "given.together", runs=again(shown(ceiling, account), language))
+    return headed(phrase(language, "head.together"), [words])

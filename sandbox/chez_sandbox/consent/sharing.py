@@ -9,11 +9,12 @@ from msgspec import Meta
 from chez.agent.ui import Ui
 from chez.agent.verbs import Verb
 from chez.errors import InvalidValue, NotFound
-from chez_sandbox.consent.accounts import Ceilings, charges_of, check_shared
-from chez_sandbox.consent.allowance import ask_share, give_share, say_holding, take_shares
-from chez_sandbox.consent.escrow import shown, thousandths, unit_of
+from chez_sandbox.consent.accounts import Ceilings, charges_of, check_shared, runs_charges
+from chez_sandbox.consent.allowance import ask_share, give_share, say_holding, set_ceiling, take_shares
+from chez_sandbox.consent.catalogue import Language, again, phrase
+from chez_sandbox.consent.escrow import Transfer, shown, thousandths, unit_of
 from chez_sandbox.consent.grants import Granted, list_grants, load_grant
-from chez_sandbox.consent.holdings import Holder, holders
+from chez_sandbox.consent.holdings import Holder, ceiling_said, holders
 from chez_sandbox.consent.identity import identify
 from chez_sandbox.consent.noising import epsilon_charges
 from chez_sandbox.consent.params import Params, read_params
@@ -43,6 +44,13 @@ class _Lost(Params, frozen=True, kw_only=True):
     device: Annotated[str, Meta(min_length=1, max_length=128)]
 
 
+class _Limit(Params, frozen=True, kw_only=True):
+    """The most runs of a provider, over all devices."""
+
+    account: Account
+    runs: Annotated[int, Meta(ge=0, le=10**6)]
+
+
 class _Ask(Params, frozen=True, kw_only=True):
     """What to ask for: so much of an account, or what the runs of a grant take."""
 
@@ -53,7 +61,7 @@ class _Ask(Params, frozen=True, kw_only=True):
 
 async def job_allowance(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """What each device holds of each account, and asks for; shares that wait for this one are counted first."""
-    read_params(params, Params)
+    language = read_params(params, Params).language
     taken = await take_shares(home)
     await say_holding(home)
     devices, grants = await holders(home), await list_grants(home)
@@ -64,11 +72,11 @@ async def job_allowance(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
         "devices": [_device(one) for one in devices],
         "accounts": [_account(account, devices, names) for account in accounts],
         "words": [
-            *(f"A share came: {shown(one.amount, one.account)} of {one.account}." for one in taken),
-            *(line for account in accounts for line in _account_words(account, devices, names)),
-            *(line for one in devices if one.active and not one.own for line in _ask_words(one)),
+            *(phrase(language, "allowance.came", **_share(one, language)) for one in taken),
+            *(line for account in accounts for line in _account_words(account, devices, names, language)),
+            *(line for one in devices if one.active and not one.own for line in _ask_words(one, language)),
         ]
-        or ["Nothing was granted to any provider, and nothing spent."],
+        or [phrase(language, "allowance.nothing")],
     }
 
 
@@ -121,11 +129,31 @@ async def job_allowance_reclaim(home: "Home", params: dict[str, Any], ui: Ui) ->
     return {"reclaimed": amounts, "device": lost.name, "rest": lost.first}
 
 
+async def job_allowance_ceiling(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Set how often a provider's jobs may run, over all devices; more than before takes a yes."""
+    asked = read_params(params, _Limit)
+    devices, language = await holders(home), asked.language
+    account = _named(asked.account, _accounts(devices, await list_grants(home)))
+    ceiling, before = thousandths(asked.runs), ceiling_said(devices, account, Ceilings().of(account))
+    said = {
+        "account": account,
+        "ceiling": _shown(ceiling, account, language),
+        "before": _shown(before, account, language),
+    }
+    if ceiling > before:
+        question = phrase(language, "allowance.raise", **said)
+        if (await ui.ask(question, default="n")).strip().lower() not in YES:
+            return {"account": account, "ceiling": None, "words": [phrase(language, "allowance.not-set")]}
+    await set_ceiling(home, account, asked.runs)
+    return {"account": account, "ceiling": asked.runs, "words": [phrase(language, "allowance.is-set", **said)]}
+
+
 def _needed(granted: Granted, grants: Iterable[Granted], runs: int) -> dict[str, int]:
     grant, manifest = granted.grant, granted.bundle.manifest
     providers = identify(granted.bundle, [one for one in grants if one.grant.granted <= grant.granted]).accounts
     charges = charges_of(grant.id, manifest, amount=manifest.schema.bits, granted=grant.bits,
                          ceilings=Ceilings(), providers=providers)  # fmt: skip
+    charges += runs_charges(manifest, Ceilings(), providers)
     charges += tuple(epsilon_charges(grant, manifest.measurements, Ceilings(), providers))
     return {one.account: one.amount * runs for one in charges if not one.own}
 
@@ -161,7 +189,8 @@ def _device(one: Holder) -> dict[str, Any]:
 
 
 def _account(account: str, devices: Iterable[Holder], names: Mapping[str, str]) -> dict[str, Any]:
-    ceiling = Ceilings().of(account)
+    devices = list(devices)
+    ceiling = ceiling_said(devices, account, Ceilings().of(account))
     held = [
         {
             "device": one.id.hex(),
@@ -178,32 +207,50 @@ def _whose(account: str, names: Mapping[str, str]) -> str | None:
     return names.get(account.rpartition(":")[2])
 
 
-def _account_words(account: str, devices: Iterable[Holder], names: Mapping[str, str]) -> list[str]:
-    ceiling, whose = Ceilings().of(account), _whose(account, names)
-    lines = [f"{account}{f' ({whose})' if whose else ''}: {shown(ceiling, account)} over all your devices"]
+def _shown(amount: int, account: str, language: Language) -> str:
+    return again(shown(amount, account), language)
+
+
+def _share(one: Transfer, language: Language) -> dict[str, str]:
+    return {"amount": _shown(one.amount, one.account, language), "account": one.account}
+
+
+def _account_words(
+    account: str, devices: Sequence[Holder], names: Mapping[str, str], language: Language
+) -> list[str]:
+    ceiling, whose = ceiling_said(devices, account, Ceilings().of(account)), _whose(account, names)
+    said = {"account": account, "ceiling": _shown(ceiling, account, language), "whose": whose}
+    lines = [phrase(language, "allowance.account-of" if whose else "allowance.account", **said)]
     for one in devices:
         left, spent = one.left_of(account, ceiling), one.spent.get(account, 0)
         if not left and not spent and not one.own:
             continue
-        notes = [note for note, holds in (
-            ("this device", one.own), ("removed", not one.active),
-            ("it has not said so yet", not one.said),
+        notes = [phrase(language, f"allowance.{note}") for note, holds in (
+            ("own", one.own), ("removed", not one.active), ("unsaid", not one.said),
         ) if holds]  # fmt: skip
-        told = f" ({'; '.join(notes)})" if notes else ""
-        lines.append(f"  {one.name!r}{told}: {shown(left, account)} left, {shown(spent, account)} spent")
+        held = phrase(language, "allowance.device-so" if notes else "allowance.device", name=one.name,
+                      notes="; ".join(notes), left=_shown(left, account, language),
+                      spent=_shown(spent, account, language))  # fmt: skip
+        lines.append(f"  {held}")
+    if unit_of(account) == "runs":
+        lines.append(f"  {phrase(language, 'allowance.set', account=account)}")
     return lines
 
 
-def _ask_words(one: Holder) -> list[str]:
+def _ask_words(one: Holder, language: Language) -> list[str]:
     if not one.asks:
         return []
-    wanted = ", ".join(f"{shown(amount, account)} of {account}" for account, amount in one.asks.items())
-    return [f"{one.name!r} asks for {wanted}. To give it: chez job allowance give {one.name!r}"]
+    wanted = ", ".join(
+        phrase(language, "allowance.amount", amount=_shown(amount, account, language), account=account)
+        for account, amount in one.asks.items()
+    )
+    return [phrase(language, "allowance.asks", name=one.name, device=repr(one.name), wanted=wanted)]
 
 
 VERBS: Final[Mapping[str, Verb]] = {
     "job-allowance": job_allowance,
     "job-allowance-ask": job_allowance_ask,
+    "job-allowance-ceiling": job_allowance_ceiling,
     "job-allowance-give": job_allowance_give,
     "job-allowance-reclaim": job_allowance_reclaim,
 }

@@ -29,6 +29,7 @@ from chez_sandbox.consent.difference import news_words
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.export import export_consents
 from chez_sandbox.consent.grants import grant_job, list_grants, load_grant, require_fitting, revoke_grant
+from chez_sandbox.consent.holdings import holders
 from chez_sandbox.consent.inspect import describe, headed, plain_words
 from chez_sandbox.consent.narrowing import Narrowing, read_narrowing
 from chez_sandbox.consent.overview import all_grants, listed, told_in_all
@@ -41,7 +42,7 @@ from chez_sandbox.consent.replaying import replay, replay_words
 from chez_sandbox.consent.run import Departure, GrantedRun, authorise, settle_all, withdraw, withdraw_revoked
 from chez_sandbox.consent.scheduler import turn_to_run
 from chez_sandbox.consent.scope import granted_tables
-from chez_sandbox.consent.screen import Choice, chosen_words, standing_words
+from chez_sandbox.consent.screen import Choice, chosen_words, standing_words, together_words
 from chez_sandbox.consent.sender import sender
 from chez_sandbox.consent.sharing import VERBS as OF_ALLOWANCE
 from chez_sandbox.consent.stopping import unless_revoked
@@ -129,6 +130,7 @@ async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     described = _described(bundle, asked.language)
     described["words"] += chosen_words(Choice(bundle, asked, narrowing), seed, datetime.now(UTC), date.today())
     grants = await list_grants(home)
+    described["words"] += together_words(grants, bundle, await holders(home), asked.language)
     described["words"] += standing_words(grants, bundle, date.today(), asked.language)
     described["words"] += news_words(grants, bundle, asked.language)
     if said := beside_catalogues(await catalogues(home), bundle, asked.language):
