@@ -53,6 +53,12 @@ async def empty_home(tmp_path: Path) -> AsyncIterator[chez.Home]:
 @pytest.fixture
 async def home(empty_home: chez.Home) -> chez.Home:
     """A home with two days of half-hours: 100 W, and 400 W from 18:00 to 22:00."""
+    await fill(empty_home)
+    return empty_home
+
+
+async def fill(home: chez.Home) -> None:
+    """Write what the home of these tests has."""
     halves = [(day, half) for day in (20, 21) for half in range(48)]
     readings = [
         {
@@ -64,9 +70,8 @@ async def home(empty_home: chez.Home) -> chez.Home:
         }
         for day, half in halves
     ]
-    await empty_home.collection("readings").put_many(readings)
-    await empty_home.collection("diary").put({"text": "met Alice at the station"})
-    return empty_home
+    await home.collection("readings").put_many(readings)
+    await home.collection("diary").put({"text": "met Alice at the station"})
 
 
 @dataclass(frozen=True, slots=True)

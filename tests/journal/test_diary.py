@@ -61,6 +61,8 @@ EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
      "You had the relay at wss://r let go of what 'Trip' does not need there any more."),
     ("draw", {"grant": HASH, "sequence": 3, "job": "org.sums", "windows": {"n": ["a", "b"]}, "numbers": {"n": [1]}},
      "Noise was drawn for n of 'org.sums', and kept: these values stay the same for the same days."),
+    ("drawn-before", {"grant": HASH, "sequence": 4, "job": "org.sums", "keys": ["m", "n"]},
+     "Run 4 of 'org.sums' drew nothing anew: what was drawn for m, n over the same days stands."),
     ("entries-dropped", {"url": "wss://r", "space": TRIP},
      ("You had the relay at wss://r drop entries of 'Trip' that a checkpoint stands for.")),
     ("entries-missing", {"url": "wss://r", "from": 7},

@@ -61,6 +61,11 @@ def _draw(body: Body, names: Names) -> str:
             "the same for the same days.")
 
 
+def _drawn_before(body: Body, names: Names) -> str:
+    return (f"Run {body['sequence']} of {body['job']!r} drew nothing anew: what was drawn for "
+            f"{', '.join(body['keys'])} over the same days stands.")
+
+
 def _grant_refused(body: Body, names: Names) -> str:
     return f"You refused {body['provider_name']!r} the job {body['job']!r}, version {body['version']}."
 
@@ -121,7 +126,8 @@ def _runs(number: int) -> str:
 SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
     "allowance-asked": _asked, "allowance-ceiling": _ceiling, "allowance-given": _given,
     "allowance-received": _received, "allowance-reclaimed": _reclaimed, "allowance-refused": _refused,
-    "delivered": _delivered, "draw": _draw, "epsilon": _epsilon, "grant": _grant, "grant-refused": _grant_refused,
+    "delivered": _delivered, "draw": _draw, "drawn-before": _drawn_before, "epsilon": _epsilon, "grant": _grant,
+    "grant-refused": _grant_refused,
     "offer-published": _offer_published, "pause": _pause, "refusal": _refusal, "release": _release,
     "resumption": _resumption, "revocation": _revocation, "run": _run, "sending": _sending,
 })

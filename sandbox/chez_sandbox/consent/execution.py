@@ -50,14 +50,15 @@ async def execute(
     """Run a job in the sandbox and check what it hands out; whatever the job does is an Execution.
 
     With fewer rows than its manifest asks for it does not run, and ends as a job that gave up. The values
-    that are noised are the host's: `noise` gives them, after the job has ended and only if it gave a result.
-    Unless said otherwise they are an example, for which no row was looked at.
+    that are noised are the host's: `noise` gives them, before the job begins and whatever comes of it. Unless
+    said otherwise they are an example, for which no row was looked at. Raises what `noise` does.
     """
+    # A draw is kept, which a relay sees: done only for jobs that give a result, it would tell which do.
+    drawn = await noise(bundle.manifest, tables) if bundle.manifest.measurements else {}
     if why := too_few_rows(bundle.manifest, tables):
         return Execution(None, why, RunResult(Outcome.FAILED, None, 0, "", "", (), "not-enough-data"))
     own = bundle.manifest.own_schema
     if own is None:
-        drawn = await noise(bundle.manifest, tables)
         return Execution(merge(bundle.manifest, {}, drawn), "", RunResult(Outcome.OK, b"{}", 0, "", "", ()))
     limits, parameters = limits_of(bundle), bundle.manifest.parameters_json
     if bundle.kind == "python":
@@ -74,8 +75,8 @@ async def execute(
         admitted = own.admit(run.value)
     except ResultRefused as refusal:
         return Execution(None, Phrase("gave-up.result", problem=refusal.message), run)
-    if bundle.manifest.measurements and isinstance(admitted.value, dict):
-        admitted = merge(bundle.manifest, admitted.value, await noise(bundle.manifest, tables))
+    if drawn and isinstance(admitted.value, dict):
+        admitted = merge(bundle.manifest, admitted.value, drawn)
     return Execution(admitted, "", run)
 
 

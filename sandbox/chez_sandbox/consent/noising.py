@@ -6,6 +6,9 @@ once and drawn once, under one grant: whatever runs again, after a kill, a "no",
 the receipt. A debit without a draw is a process that was killed between both: nobody saw anything, and the next
 run draws without paying again.
 
+A run writes one such receipt between its debit and its code, whatever comes of it: "draw", or "drawn-before" where
+all there is to draw is kept. So a relay, which sees an entry for it, can't tell one run from another by their number.
+
 Epsilons add up (basic composition: Dwork et al. 2006), over windows, jobs, versions and grants, in accounts
 
     epsilon:grant:ID         over all windows of this grant
@@ -19,7 +22,7 @@ end with it, so the accounts are Chez's own.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from chez.errors import NotAllowed
 from chez_sandbox.consent.accounts import Ceilings, grant_account, provider_account
@@ -126,13 +129,15 @@ def kept_draws(transaction: "Transaction", grant: str, windows: Windows) -> dict
 
 
 def noise_under(home: "Home", granted: Granted, sequence: int, windows: Windows) -> Noise:
-    """The noised values of a run that was debited: what is kept, and drawn and kept first where nothing is."""
+    """The noised values of a run that was debited: what is kept, and drawn and kept first where nothing is.
+
+    Raises `GrantEnded` when the grant was revoked meanwhile or is another device's, and like `draw_from`.
+    """
 
     async def noise(manifest: Manifest, tables: "Sequence[Table]") -> Drawn:
         kept = await home.transaction(lambda transaction: kept_draws(transaction, granted.grant.id, windows))
-        if not (missing := windows.keys() - kept.keys()):
-            return kept
-        drawn = await draw_from(manifest, tables, missing)
+        missing = windows.keys() - kept.keys()
+        drawn = await draw_from(manifest, tables, missing) if missing else {}
         return await home.transaction(lambda transaction: _keep(home, transaction, granted, sequence, windows, drawn))
 
     return noise
@@ -141,7 +146,10 @@ def noise_under(home: "Home", granted: Granted, sequence: int, windows: Windows)
 def _keep(
     home: "Home", transaction: "Transaction", granted: Granted, sequence: int, windows: Windows, drawn: Drawn
 ) -> dict[str, list[int]]:
-    """Keep what was drawn, unless there is a draw by now: then that one holds, and this one was never seen."""
+    """Keep what was drawn, unless there is a draw by now: then that one holds, and this one was never seen.
+
+    Either way there is one receipt.
+    """
     grant = granted.grant
     if current_grant(home, transaction, grant.id).revoked or grant.device != home.device_id.hex():
         raise GrantEnded("this grant was revoked, or is another device's", "nothing was drawn for it")
@@ -149,13 +157,10 @@ def _keep(
     new = {key: list(numbers) for key, numbers in drawn.items() if key not in kept}
     if not new.keys() <= _paid(transaction, grant.id, windows):
         raise NotAllowed("these values were not paid for", "a draw follows its debit: run the grant again")
+    said = {"grant": grant.id, "sequence": sequence, "job": grant.job}
     if new:
-        body: dict[str, Any] = {
-            "grant": grant.id,
-            "sequence": sequence,
-            "job": grant.job,
-            "windows": {key: list(windows[key]) for key in new},
-            "numbers": new,
-        }
-        transaction.receipt("draw", body)
+        drawn_over = {key: list(windows[key]) for key in new}
+        transaction.receipt("draw", {**said, "windows": drawn_over, "numbers": new})
+    else:
+        transaction.receipt("drawn-before", {**said, "keys": sorted(kept)})
     return {**kept, **new}

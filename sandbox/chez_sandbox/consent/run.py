@@ -118,7 +118,7 @@ class GrantedRun:
     async def execute(self, runtime: Runtime, on_progress: Callable[[int, int], None] | None = None) -> Execution:
         """Debit the run and its bits, receipt it, and run the code on the granted rows.
 
-        Values that are noised are paid for in the same debit, and drawn when the code has ended, once for a window.
+        Values that are noised are paid for in the same debit, and drawn before the code begins, once for a window.
 
         Raises `BudgetSpent`, `AlreadyAnswered` (see `answered`), and `GrantEnded` when the grant was
         revoked meanwhile; nothing ran then and nothing leaves. Once per GrantedRun.
