@@ -11,6 +11,7 @@ from msgspec import structs
 from chez.crypto import SigningKey
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.bundle import Bundle, build_bundle
+from chez_sandbox.consent.inspect import fingerprint
 from chez_sandbox.job_errors import CatalogueForked, CatalogueInvalid, VersionWentBack
 from chez_sandbox.offers.feed import Feed, Line, find, next_line, read_feed, read_head
 from tests.jobs.samples import MEAN, SIGNING, manifest_text
@@ -154,6 +155,26 @@ def test_a_job_is_found_by_its_name_and_by_its_providers_domain() -> None:
     for name in ("peak", "example.net/mean-power", ""):
         with pytest.raises(NotFound):
             find(feeds, name)
+
+
+def test_a_domain_that_two_keys_say_to_have_names_neither() -> None:
+    """Two keys of one domain are told apart by their keys alone, with the words to compare of both, and another domain
+    that looks like a key is none; two catalogues of one key are no doubt, and the longer one counts."""
+    ours = read_feed(published(BUNDLES["mean-power", 1]))
+    longer = read_feed(published(BUNDLES["mean-power", 1], BUNDLES["mean-power", 2]))
+    theirs = read_feed(published(bundle(version=9, key=OTHER), key=OTHER))
+    for order in (1, -1):
+        feeds = [("example.org", ours), ("example.org", longer), ("example.org", theirs)][::order]
+        for name in ("mean-power", "example.org/mean-power"):
+            with pytest.raises(InvalidValue) as refused:
+                find(feeds, name)
+            said = str(refused.value) + str(refused.value.hint)
+            for key in (SIGNING.public.hex(), OTHER.public.hex()):
+                assert fingerprint(key) in said and f"{key}/mean-power" in said
+        assert find(feeds, f"{SIGNING.public.hex()}/mean-power").line.version == 2
+        assert find(feeds, f"{OTHER.public.hex()}/mean-power").line.version == 9
+    posing = [("example.org", ours), (SIGNING.public.hex(), theirs)]
+    assert find(posing, f"{SIGNING.public.hex()}/mean-power").line.provider == SIGNING.public
 
 
 @settings(max_examples=25)

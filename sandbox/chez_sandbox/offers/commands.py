@@ -18,7 +18,7 @@ _JOB: Final = re.compile(r"([a-z0-9.-]{1,253}/)?[a-z][a-z0-9-]{0,62}\Z")
 
 
 def offered_bundle(ctx: click.Context, job: str) -> bytes:
-    """The bytes of the bundle that a catalogue offers under a name: "ID", or "DOMAIN/ID".
+    """The bytes of the bundle that a catalogue offers under a name: "ID", "DOMAIN/ID" or "KEY/ID".
 
     Raises `NotFound` for what can't be such a name, or is not offered, and what the verb raises.
     """
@@ -71,7 +71,10 @@ def compare(ctx: click.Context, head: str) -> None:
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The file (default: JOB-VERSION.chez).")
 @click.pass_context
 def get(ctx: click.Context, job: str, out: Path | None) -> None:
-    """Write the newest bundle of a job in a catalogue into a file; JOB is its id, or DOMAIN/ID. Nothing is granted."""
+    """Write the newest bundle of a job in a catalogue into a file; JOB is its id, DOMAIN/ID or KEY/ID.
+
+    Nothing is granted.
+    """
     done = call(ctx, "job-offer", {"job": job})
     target = out or Path(f"{job.rpartition('/')[2]}-{done['version']}.chez")
     try:

@@ -21,6 +21,7 @@ import msgspec
 from chez.crypto import CryptoFailed, SigningKey, hash_fields, verify
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.bundle import Bundle, open_bundle
+from chez_sandbox.consent.inspect import fingerprint
 from chez_sandbox.job_errors import (
     BundleInvalid,
     CatalogueForked,
@@ -38,6 +39,8 @@ MAX_LINES: Final = 10_000
 """Lines of one catalogue: each costs whoever reads it a signature to check, some 100 microseconds."""
 
 _START: Final = bytes(32)
+
+_KEY: Final = re.compile("[0-9a-f]{64}")
 
 Id = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 
@@ -185,25 +188,42 @@ def read_head(text: str) -> tuple[int, bytes]:
 
 
 def find(feeds: Iterable[tuple[str, Feed]], job: str) -> Offer:
-    """The newest offer of a job among catalogues by their provider's domain; `job` is "ID" or "DOMAIN/ID".
+    """The newest offer of a job among catalogues by their provider's domain; `job` is "ID", "DOMAIN/ID" or "KEY/ID".
 
-    Raises `NotFound`, and `InvalidValue` when several providers offer one of that name.
+    A domain is what a provider says of itself, so it tells two keys apart only while they say different ones. Raises
+    `NotFound`, and `InvalidValue` when several keys offer one of that name, which names each as it can be asked for.
     """
-    domain, _, id = job.rpartition("/")
-    found = {
-        where: offer
-        for where, feed in feeds
-        if domain in ("", where)
-        for offer in feed.newest
-        if offer.line.job == id
-    }
+    place, _, id = job.rpartition("/")
+    found: dict[bytes, tuple[str, Offer]] = {}
+    for where, feed in feeds:
+        # A domain of 64 hexadecimal digits is nobody's: it could only pass for another's key.
+        if place in ("", feed.provider if _KEY.fullmatch(place) else where):
+            for offer in (one for one in feed.newest if one.line.job == id):
+                # Two catalogues of one key that verified have one history: the longer one has the newer version.
+                known = found.get(offer.line.provider)
+                if known is None or known[1].line.version < offer.line.version:
+                    found[offer.line.provider] = (where, offer)
     if not found:
         raise NotFound(f"no catalogue here offers a job {job!r}", "chez job catalogue shows what is offered")
     if len(found) > 1:
-        named = " or ".join(f"{where}/{id}" for where in sorted(found))
-        raise InvalidValue(f"several providers offer a job {id!r}", f"say {named}")
-    (offer,) = found.values()
+        raise _several(id, {key: where for key, (where, _) in found.items()})
+    ((_, offer),) = found.values()
     return offer
+
+
+def _several(id: str, found: Mapping[bytes, str]) -> InvalidValue:
+    """That several keys offer a job; those of one domain are told apart by their keys."""
+    domains = sorted(found.values())
+    if len(set(domains)) == len(domains):
+        named = " or ".join(f"{where}/{id}" for where in domains)
+        return InvalidValue(f"several providers offer a job {id!r}", f"say {named}")
+    keys = sorted(found, key=lambda key: (found[key], key))
+    who = "; ".join(f"{found[key]} with the key {fingerprint(key.hex())}" for key in keys)
+    named = " or ".join(f"{key.hex()}/{id}" for key in keys)
+    return InvalidValue(
+        f"several providers offer a job {id!r}, and one may be an impostor of another: {who}",
+        f"ask the provider, by a way you know, which words are of its key, then say {named}",
+    )
 
 
 def forked(number: int, here: bytes, there: bytes) -> CatalogueForked:

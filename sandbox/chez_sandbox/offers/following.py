@@ -82,7 +82,7 @@ async def catalogues(home: "Home") -> list[Catalogue]:
 
 
 async def offered(home: "Home", job: str) -> Bundle:
-    """The newest bundle of a job ("ID", or "DOMAIN/ID") in the catalogues that are followed.
+    """The newest bundle of a job ("ID", "DOMAIN/ID" or "KEY/ID") in the catalogues that are followed.
 
     Raises `NotFound`, `InvalidValue` when several providers offer one of the name, and `CatalogueInvalid` of a
     catalogue that does not verify and may be meant.
