@@ -12,6 +12,7 @@ from chez_sandbox.bundle import Bundle, build_bundle
 from chez_sandbox.consent import verbs
 from chez_sandbox.consent.difference import difference, foreign_keys, granted_before
 from chez_sandbox.consent.grants import list_grants, revoke_grant
+from chez_sandbox.consent.inspect import describe, plain_words
 from tests.jobs.samples import MEAN, READS, SIGNING, manifest_text
 from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import grant
@@ -74,6 +75,16 @@ def test_a_collection_comes_and_goes() -> None:
     bundles = [build_bundle(manifest_text(reads=reads), MEAN, "python", SIGNING) for reads in (READS, more)]
     assert difference(*bundles) == ["it reads more: tariff_days (local, watts)"]
     assert difference(*reversed(bundles)) == ["it reads tariff_days no longer"]
+
+
+def test_a_providers_words_begin_no_line_of_ours() -> None:
+    """Line breaks in a purpose or in a value that chooses rows begin no line, and a purpose's lines are indented."""
+    text = manifest_text(version=2).replace(b"on average", rb"\nJob: Tax check")
+    text = text.replace(b'"consumption"', rb'"a\nWho b"')
+    after = build_bundle(text, MEAN, "python", SIGNING)
+    lines = [*difference(version(1), after), *plain_words(describe(after))]
+    assert any("Tax check" in line for line in lines) and any(r"a\nWho b" in line for line in lines)
+    assert not any("\n" in line or line.startswith(("Job:", "Who")) for line in lines)
 
 
 async def test_a_new_version_is_shown_with_what_it_changes(home: chez.Home) -> None:

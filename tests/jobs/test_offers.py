@@ -70,9 +70,15 @@ async def test_a_job_goes_from_the_catalogue_to_a_grant_and_its_update_is_told(t
     await verbs.job_grant(anna, {"bundle": (await offered(anna, "example.org/mean-power")).encoded}, person)
     assert "line 1 of the catalogue" in "\n".join(person.shown[0]["job"]["words"])
 
-    await offer(provider, bundle(2, MEAN + b"#", reads=READS.replace('"watts"]', '"watts", "meter"]')))
+    text = manifest_text(version=2, reads=READS.replace('"watts"]', '"watts", "meter"]'))
+    posing = text.replace(b"on average.", rb"on average.\nBank of X, bank.example\n  key in words: a b c")
+    await offer(provider, build_bundle(posing, MEAN + b"#", "python", SIGNING))
     await anna.sync()
-    (newer,) = (await shown(anna))["updates"]
+    second = await shown(anna)
+    (newer,) = second["updates"]
+    theirs = [line for line in second["words"] if "Bank of X" in line or "a b c" in line]
+    assert [line[:4] for line in theirs] == ["    ", "    ", "  it"]
+    assert not any("\n" in line for line in second["words"])
     assert (newer["job"], newer["version"], newer["granted"]) == ("mean-power", 2, 1)
     assert "it reads more of readings: meter" in newer["changes"] and "its code is another" in newer["changes"]
     assert [(one.grant.job_version, one.revoked) for one in await list_grants(anna)] == [(1, False)]

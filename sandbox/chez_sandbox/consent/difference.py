@@ -126,7 +126,8 @@ def _leaves(say: Say, old: Shown, new: Shown) -> list[str]:
 def _terms(say: Say, old: Shown, new: Shown) -> list[str]:
     lines = []
     if old["purpose"] != new["purpose"]:
-        lines.append(say("purpose", plain=new["purpose"]["plain"], term=new["purpose"]["term"]))
+        # One sentence, one line: a provider's words begin none of their own.
+        lines.append(say("purpose", plain=" ".join(new["purpose"]["plain"].split()), term=new["purpose"]["term"]))
     lines += _more_or_less(say, "runs", old["budget"]["runs"], new["budget"]["runs"])
     lines += _more_or_less(say, "budget", old["budget"]["bits"], new["budget"]["bits"])
     lines += _more_or_less(say, "epsilon", old["budget"]["epsilon"] or 0, new["budget"]["epsilon"] or 0)

@@ -19,7 +19,7 @@ from chez_sandbox.consent.schedule import awaited, is_repeated
 from chez_sandbox.manifest import Manifest, Read, Window
 from chez_sandbox.release.release import message_size
 
-__all__ = ("describe", "fingerprint", "headed", "plain_words")
+__all__ = ("describe", "fingerprint", "headed", "plain_words", "prose")
 
 
 def fingerprint(key: str) -> str:
@@ -88,7 +88,9 @@ def _read(read: Read, language: Language) -> dict[str, Any]:
 
 
 def _value_words(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    said = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    # Rows may be chosen by whatever text they hold; on a screen a line break in it would begin a line of its own.
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in said)
 
 
 def _window(window: Window, language: Language) -> str:
@@ -155,8 +157,13 @@ def _when(manifest: Manifest, language: Language) -> str:
     return said + phrase(language, "when.all") if manifest.catch_up == "all" else said
 
 
+def prose(text: str) -> list[str]:
+    """A provider's words as lines to indent: each that they break off is one, so none can pass for one of ours."""
+    return [line for part in text.splitlines() for line in textwrap.wrap(part, 85)] or [""]
+
+
 def _wrapped(head: str, text: str) -> list[str]:
-    return headed(head, [line for part in text.splitlines() for line in textwrap.wrap(part, 85)] or [""])
+    return headed(head, prose(text))
 
 
 def headed(head: str, lines: Iterable[str]) -> list[str]:

@@ -17,7 +17,7 @@ from chez.errors import ChezError, InvalidValue, NotFound
 from chez_sandbox.bundle import open_bundle
 from chez_sandbox.consent.catalogue import Language, phrase, say_again
 from chez_sandbox.consent.grants import list_grants
-from chez_sandbox.consent.inspect import fingerprint
+from chez_sandbox.consent.inspect import fingerprint, prose
 from chez_sandbox.consent.params import Params, read_params
 from chez_sandbox.offers.acknowledged import BATCH, Batch, acknowledge, batches_of, compose_batches
 from chez_sandbox.offers.feed import Line, Offer, read_head
@@ -233,7 +233,7 @@ def _words(one: Mapping[str, Any], language: Language) -> list[str]:
     for offer in one["offers"]:
         lines += [
             f"  {phrase(language, 'offers.job', job=offer['job'], version=offer['version'], name=offer['name'])}",
-            f"    {offer['purpose']}",
+            *(f"    {line}" for line in prose(offer["purpose"])),
             f"    {phrase(language, 'offers.bits', bits=format(offer['bits'], 'g'), bundle=offer['bundle'])}",
         ]
     return lines
