@@ -127,6 +127,24 @@ def test_a_chain_of_keys_is_signed_link_by_link() -> None:
                      SIGNING)
 
 
+@pytest.mark.parametrize(("name", "domain", "same"), [
+    ("\u00c9nergie Conseil", "x.example", True), ("e\u0301NERGIE conseil", "x.example", True),
+    (" \u00c9nergie  Conseil ", "x.example", True), ("\u00c9nergie \uff23onseil", "x.example", True),
+    ("Other", "example.org.", True), ("Other", ".example.org", True),
+    ("\u00c9nergi\u0435 Conseil", "x.example", False), ("\u00c9nergie Conseils", "example.com", False),
+])  # fmt: skip
+def test_a_name_is_compared_as_it_looks(name: str, domain: str, same: bool) -> None:
+    """Another form, case or spacing of a name, or a dot at a domain's end, is the same; another letter is not, nor one
+    of another script that looks like it (a residual)."""
+    def named(key: SigningKey, name: str, domain: str) -> Bundle:
+        text = manifest_text(signing=key).decode().replace("Example Energy Advice", name)
+        return build_bundle(text.replace('"example.org"', f'"{domain}"').encode(), MEAN, "python", key)
+
+    known: list[Any] = [_Given(named(SIGNING, "\u00c9nergie Conseil", "example.org"))]
+    found = identify(named(STRANGER, name, domain), known)
+    assert bool(found.foreign) is same and (SIGNING.public.hex() in found.accounts) is same
+
+
 KEYS = [SigningKey.from_seed(bytes([50 + number]) * 32) for number in range(3)]
 CHAINS = st.lists(st.lists(st.sampled_from(range(3)), min_size=1, max_size=3, unique=True), max_size=4)
 

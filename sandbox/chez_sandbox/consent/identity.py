@@ -9,8 +9,12 @@ either may be the impostor. What it is granted begins suspended, and so is what 
 until the person resumes each; and what it is told is debited from the other's accounts, too. So a provider
 that comes back under a new key finds the budget as it left it. Under a new name as well, it finds
 what is left of the collections.
+
+Names are compared as they look: compatibility forms (Unicode NFKC, UAX 15), case and space tell nothing apart, nor
+do dots at a domain's ends. Letters of two scripts that look the same do: such a name is a new one here.
 """
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -50,7 +54,13 @@ def identify(bundle: Bundle, grants: Iterable["Granted"]) -> Identity:
 
 
 def _namesakes(one: Provider, other: Provider) -> bool:
-    return one.domain == other.domain or one.name.casefold() == other.name.casefold()
+    return one.domain.strip(".") == other.domain.strip(".") or _plain(one.name) == _plain(other.name)
+
+
+def _plain(name: str) -> str:
+    """A name without what is hardly seen of it. Folding case can undo the normal form, so that is made twice."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return " ".join(folded.split())
 
 
 def _chain(card: Provider) -> list[str]:
