@@ -17,7 +17,7 @@ from chez_sandbox.consent.accounts import Ceilings
 from chez_sandbox.consent.allowance import charge, give_share, purse_in, say_holding, set_ceiling, take_shares
 from chez_sandbox.consent.asking import with_shares
 from chez_sandbox.consent.catalogue import say_again
-from chez_sandbox.consent.escrow import Charge, Purse, Transfer, available, give, thousandths
+from chez_sandbox.consent.escrow import Charge, Purse, Transfer, available, give, shown, thousandths
 from chez_sandbox.consent.holdings import COLLECTION, holders
 from chez_sandbox.consent.overview import all_grants
 from chez_sandbox.consent.told import grant_words
@@ -59,23 +59,28 @@ async def shares(home: chez.Home) -> dict[str, Any]:
     return {one.id: one.value async for one in home.collection(COLLECTION) if one.id.startswith("share ")}
 
 
-async def test_two_devices_apart_spend_one_ceiling(devices: tuple[chez.Home, chez.Home]) -> None:
+@pytest.mark.parametrize("account", ["collection:apart", "epsilon:collection:apart"])
+async def test_two_devices_apart_spend_one_ceiling(devices: tuple[chez.Home, chez.Home], account: str) -> None:
     """A new device has nothing and is told who has some; after a share came, both spend, never heard of each
-    other's debits, and get to the ceiling and no further; the relay may play all of it again."""
-    (laptop, phone), account = devices, "collection:apart"
-    with pytest.raises(BudgetSpent, match=r"'a', on which your home began, may have up to 4,000 bits") as refused:
+    other's debits, and get to the ceiling and no further, in bits as in epsilon; the relay may play it all again."""
+    laptop, phone = devices
+    ceiling = Ceilings().of(account)
+    part = ceiling * 3 // 8
+    with pytest.raises(BudgetSpent, match=rf"'a'.* {shown(ceiling, account)}") as refused:
         await spends(phone, account, 10)
     assert f"chez job allowance give 'b' {account} 0.01" in refused.value.hint
     await spends(laptop, account, 1000)
-    (share,) = await give_share(laptop, "b", {account: 1_500_000})
+    (share,) = await give_share(laptop, "b", {account: part})
     await laptop.sync()
     await phone.sync()
-    await spends(phone, account, 1_500_000)  # it counts what waits for it, by itself
-    with pytest.raises(BudgetSpent, match="'a' said that it has 2,499 bits"):
+    await spends(phone, account, part)  # it counts what waits for it, by itself
+    rest = ceiling - 1000 - part
+    with pytest.raises(BudgetSpent, match=f"'a' said that it has {shown(rest, account)}"):
         await spends(phone, account, 1)
-    await spends(laptop, account, CEILING - 1000 - 1_500_000)
+    await spends(laptop, account, rest)
     for home in devices:
-        await home.collection(COLLECTION).put({"transfer": msgspec.msgpack.encode(share)}, id=f"share again {home}")
+        again = msgspec.msgpack.encode(share)
+        await home.collection(COLLECTION).put({"transfer": again}, id=f"share again {account} {home}")
         await home.sync()
         assert await take_shares(home) == []
         with pytest.raises(BudgetSpent):

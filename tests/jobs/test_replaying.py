@@ -14,16 +14,19 @@ from hypothesis import strategies as st
 import chez
 from chez.crypto import Kdf
 from chez.errors import NotFound
+from chez_sandbox.bundle import build_bundle
 from chez_sandbox.consent import handed, replaying, verbs
 from chez_sandbox.consent.execution import execute
 from chez_sandbox.consent.handed import digests
 from chez_sandbox.consent.replaying import Replay, replay, replay_words
 from chez_sandbox.consent.run import authorise
 from chez_sandbox.runtime.host import Runtime, Table
+from tests.jobs.samples import SIGNING, manifest_text
 from tests.jobs.test_flow import Person, same_runtime
 from tests.jobs.test_grants import TODAY, bundle, grant
 from tests.jobs.test_runs import run_once
 from tests.runtime.conftest import KEY
+from tests.runtime.jobs import component
 
 __all__ = ("same_runtime",)
 
@@ -45,6 +48,18 @@ async def test_a_replay_proves_the_released_bytes(home: chez.Home, runtime: Runt
     again = await replay(home, runtime, ID[:6])
     assert again == Replay(ID, 1, "same", left.result.decode(), left.result.decode())
     assert await home.journal.receipts() == before
+
+
+async def test_a_components_run_is_repeated_like_pythons(home: chez.Home, runtime: Runtime) -> None:
+    """A run of plain WebAssembly, which has no Python in its receipt, gives its bytes again; other rows are told."""
+    text = manifest_text().decode().replace('note = "none"', "watts = 1234").encode()
+    await grant(home, build_bundle(text, component(), "component", SIGNING))
+    left = await run_once(home, ID, runtime)
+    assert await replay(home, runtime, ID) == Replay(ID, 1, "same", '{"watts":1230}', '{"watts":1230}')
+    assert left.result == b'{"watts":1230}'
+    record = await anext(aiter(home.collection("readings")))
+    await home.collection("readings").put({**record.value, "watts": 1}, id=record.id)
+    assert (await replay(home, runtime, ID)).verdict == "rows-changed"
 
 
 async def test_newer_rows_do_not_keep_a_run_from_being_repeated(home: chez.Home, runtime: Runtime) -> None:

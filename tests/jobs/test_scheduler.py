@@ -90,6 +90,24 @@ async def test_missed_turns_are_caught_up_with_as_the_manifest_says(
     assert len(await home.journal.receipts("release")) == len(days)
 
 
+@pytest.mark.parametrize(("schedule", "last", "turns"), [
+    ("weekly", datetime(2026, 12, 9, 18), ["2026-11-23", "2026-11-30", "2026-12-07"]),
+    ("monthly", datetime(2027, 1, 2, 18), ["2026-11-01", "2026-12-01", "2027-01-01"]),
+])  # fmt: skip
+async def test_a_week_and_a_month_are_each_run_once(
+    home: chez.Home, schedule: str, last: datetime, turns: list[str]
+) -> None:
+    """From the week or month of the grant on, each is run once, as on its Monday or its first day; none twice."""
+    job = scheduled(schedule, catch_up="all", reads=ON_DATE)
+    given = await allow(home, job, until=date(2027, 12, 31))
+    for now in (EVENING, EVENING, last, last):
+        found = await looked(home, now)
+    assert [day for day, _ in await runs(home)] == turns and found.problems == {}
+    assert found.next is not None and found.next.date().isoformat() == {"weekly": "2026-12-14"}.get(
+        schedule, "2027-02-01")  # fmt: skip
+    assert await spent(home, f"runs:provider:{given.grant.provider}") == 3
+
+
 @pytest.mark.parametrize(
     ("catch_up", "read"),
     [pytest.param("last", [21, 23], marks=pytest.mark.slow), ("all", [21, 22, 23])],

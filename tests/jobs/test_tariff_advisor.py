@@ -1,6 +1,7 @@
 """The example job on the real load curve, against an independent computation."""
 
 import csv
+import math
 from collections import defaultdict
 from datetime import date, datetime, timedelta
 from fractions import Fraction
@@ -53,6 +54,7 @@ async def test_the_answer_is_that_of_an_independent_computation(runtime: Runtime
     for name in ("linky_courbe_de_charge_30min.csv", "tempo_days_2014.csv"):
         await empty_home.import_file(DATA / name)
     bundle = example("tariff-advisor")
+    assert (bundle.manifest.schema.count, bundle.manifest.schema.bits) == (3 * 401, math.log2(3 * 401 + 1))
     tables = await granted_tables(empty_home, bundle.manifest, DAY)
     assert [len(table.rows) for table in tables] == [17_520, 3_259]
 

@@ -243,16 +243,20 @@ asyncio.run(main())
 
 @pytest.mark.slow
 async def test_a_draw_outlives_the_process_that_was_killed_before_it_showed_it(tmp_path: Path) -> None:
-    """`kill -9` between the draw and the screen: the next run shows that draw, which nobody saw, and no other."""
+    """`kill -9` between the draw and the screen: the next run shows that draw, which nobody saw, and no other;
+    what was debited for it is debited still, and once."""
     folder = tmp_path / "killed"
     await chez.create(folder, passphrase="correct horse", kdf=Kdf.minimum())
     async with chez.open(folder, passphrase="correct horse") as home:
         given = await grant(home, noised(rest=rest(COUNT, own=OWN).replace("epsilon = 0.5", "epsilon = 0.001")))
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, folder, given.grant.id, cwd=ROOT)
     assert await process.wait() == -9
+    accounts = [f"epsilon:grant:{given.grant.id}", f"epsilon:provider:{given.grant.provider}"]
     async with chez.open(folder, passphrase="correct horse") as home:
+        assert [await spent(home, account) for account in accounts] == [0.001, 0.001]
         (draw,) = await home.journal.receipts("draw")
         departure = await run_once(home, given.grant.id, Instant())
         (number,) = draw.body["numbers"]["rows"]
         assert result(departure.result)["rows"] == min(max(number, 0), 1000)
         assert len(await home.journal.receipts("draw")) == 1
+        assert [await spent(home, account) for account in accounts] == [0.001, 0.001]
