@@ -76,6 +76,19 @@ def evidence(document: dict[str, Any]) -> dict[str, str]:
     return found
 
 
+async def test_who_has_an_export_has_no_seed(home: chez.Home) -> None:
+    """A grant's seed, from which its slots, turns and runs' random numbers follow, is nowhere in its export."""
+    given = await grant(home, bundle(), seed=bytes(range(100, 132)))
+    document = await export_consents(home, NOW, TODAY)
+    body = base64.b64decode(evidence(document)["chez:grant"])
+    assert body == given.grant.body and given.grant.seed_hash in body
+    texts = [text.encode() for text in words(document)]
+    decoded = [base64.b64decode(text) for text in texts if re.fullmatch(rb"([A-Za-z0-9+/]{4})*[A-Za-z0-9+/=]{4}", text)]
+    shown = b" ".join([*texts, *decoded])
+    assert given.grant.seed_hash in shown
+    assert given.seed not in shown and given.seed.hex().encode() not in shown
+
+
 FORGERIES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "a state": lambda document: document["@graph"][1].update({"chez:state": "running"}),
     "a departure left out": lambda document: document["@graph"].pop(),

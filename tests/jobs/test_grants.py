@@ -70,7 +70,7 @@ async def test_a_wider_scope_is_refused(home: chez.Home) -> None:
 
 
 async def test_a_grant_can_not_be_forged_or_stretched(home: chez.Home) -> None:
-    """A changed body, another device's signature, a foreign or missing signature: all refused."""
+    """A changed body or seed, another device's signature, a foreign or missing signature: all refused."""
     given = await grant(home, bundle())
     body = msgspec.msgpack.encode(given.grant)
     richer = msgspec.structs.replace(given.grant, bits=1e9, runs=10**6)
@@ -85,6 +85,8 @@ async def test_a_grant_can_not_be_forged_or_stretched(home: chez.Home) -> None:
         {"signature": "text"},
         {"body": 7},
         {"bundle": b"\x96"},
+        {"seed": bytes(31) + b"\1"},
+        {"seed": "text"},
     ]
     record = dict((await home.collection(COLLECTION).get(given.grant.id)).value)
     for forgery in forgeries:

@@ -14,7 +14,7 @@ that nothing that races or crashes leaves one without the other.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -62,6 +62,7 @@ __all__ = (
 
 COLLECTION: Final = "chez.grants"
 CONTEXT: Final = "grant"
+SEED: Final = "chez/1 grant seed"
 SIGNED: Final = f"chez/1 application {CONTEXT}"
 """What `Home.sign` makes of the context."""
 
@@ -100,8 +101,8 @@ class Grant(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     runs: int
     bits: float
     review: Review
-    seed: bytes
-    """32 random bytes: the job's random numbers follow from it and the run's number, the slots from it alone."""
+    seed_hash: bytes
+    """Hash of the grant's seed (`Granted.seed`). What is signed is handed to others, the seed never."""
     slots: Slots
     """At which times messages leave."""
     hold_hours: int
@@ -118,7 +119,7 @@ class Grant(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
 
     @property
     def hash(self) -> bytes:
-        """What its receipt and its messages name it by: the hash of its body, which nobody can guess (`seed`)."""
+        """What its receipt and its messages name it by: the hash of its body, which nobody can guess (`seed_hash`)."""
         return hash_fields(CONTEXT, self.body)
 
 
@@ -129,6 +130,8 @@ class Granted:
     grant: Grant
     bundle: Bundle
     revoked: bool
+    seed: bytes = field(repr=False)
+    """32 random bytes: the job's random numbers follow from it and the run's number, the slots from it alone."""
     pauses: frozenset[str] = frozenset()
     """The ids of the pauses that stand: it runs when there is none."""
 
@@ -203,14 +206,14 @@ async def grant_job(
         runs,
         bits,
         review,
-        seed,
+        hash_fields(SEED, seed),
         slots,
         hold_hours,
         narrowing,
         epsilon,
     )
     body = grant.body
-    record, grants = _record(home, bundle, body), home.collection(COLLECTION)
+    record, grants = _record(home, bundle, body, seed), home.collection(COLLECTION)
     others = await list_grants(home)
     provider = identify(bundle, others)
 
@@ -225,15 +228,16 @@ async def grant_job(
                 suspend(transaction, grants, other.grant.id, grant.id, now)
         return frozenset({suspend(transaction, grants, grant.id, grant.id, now)})
 
-    return Granted(grant, bundle, False, await home.transaction(work))
+    return Granted(grant, bundle, False, seed, await home.transaction(work))
 
 
-def _record(home: "Home", bundle: Bundle, body: bytes) -> dict[str, Any]:
-    """What is stored of a grant: its body, signed here, and its job."""
+def _record(home: "Home", bundle: Bundle, body: bytes, seed: bytes) -> dict[str, Any]:
+    """What is stored of a grant: its body, signed here, its job, and the seed whose hash is signed."""
     return {
         "body": body,
         "signature": home.sign(CONTEXT, body),
         "bundle": bundle.encoded,
+        "seed": seed,
         "revoked": False,
         # There from the beginning, so that what two devices put into them at once merges.
         "pauses": {},
@@ -377,17 +381,17 @@ async def _find(home: "Home", id: str) -> str:
 def _verify(id: str, value: Mapping[str, Any], revoked: bool, paused: frozenset[str]) -> Granted:
     """The grant of a record; `revoked` and `paused` (ids of pauses) are what the journal here says."""
     try:
-        body, signature, encoded = value["body"], value["signature"], value["bundle"]
+        body, signature, encoded, seed = value["body"], value["signature"], value["bundle"], value["seed"]
         grant = msgspec.msgpack.decode(body, type=Grant)
         verify(bytes.fromhex(grant.device), signature, SIGNED, body)
-        bundle = open_bundle(encoded)
+        bundle, seed_hash = open_bundle(encoded), hash_fields(SEED, seed)
     except (CryptoFailed, BundleInvalid, ManifestInvalid) as error:
         raise refused(GrantInvalid, "unverified", grant=id[:8], problem=str(error)) from None
     except (KeyError, TypeError, ValueError, msgspec.DecodeError):
         raise refused(GrantInvalid, "unreadable", grant=id[:8]) from None
-    if grant.body != body:
+    if grant.body != body or grant.seed_hash != seed_hash:
         raise refused(GrantInvalid, "unreadable", grant=id[:8])
     if grant.id != id or grant.bundle != bundle.hash.hex():
         raise refused(GrantInvalid, "another-job", grant=id[:8])
     pauses = standing(id, bytes.fromhex(grant.device), value, paused)
-    return Granted(grant, bundle, revoked or value.get("revoked") is not False, pauses)
+    return Granted(grant, bundle, revoked or value.get("revoked") is not False, seed, pauses)

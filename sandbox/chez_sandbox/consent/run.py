@@ -129,7 +129,7 @@ class GrantedRun:
         since = await self.home.cursor_now()
         tables, windows = await granted_scope(self.home, bundle.manifest, self.today, grant.narrowed)
         noised = noised_windows(bundle.manifest, self.today, grant.narrowed)
-        seed = derive(grant.seed, f"chez/1 run seed {self.sequence}")
+        seed = derive(self.granted.seed, f"chez/1 run seed {self.sequence}")
         body: dict[str, Any] = {
             "grant": grant.id,
             "sequence": self.sequence,
@@ -267,7 +267,7 @@ def plan_of(granted: Granted) -> Plan:
     grant, limits = granted.grant, granted.bundle.manifest.limits
     return make_plan(
         grant.slots,
-        grant.seed,
+        granted.seed,
         seconds=limits.seconds,
         asked=grant.review == "show-me-first",
         hold_hours=grant.hold_hours,

@@ -47,7 +47,7 @@ def is_repeated(schedule: str) -> bool:
 
 
 def jitter(seed: bytes) -> timedelta:
-    """How long after midnight the turns of a grant begin; follows from the grant's seed, which nobody else knows."""
+    """How long after midnight a grant's turns begin; follows from its seed, which only the person's devices know."""
     return timedelta(seconds=int.from_bytes(derive(seed, "chez/1 schedule jitter"), "big") % JITTER)
 
 

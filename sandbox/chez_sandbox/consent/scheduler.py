@@ -69,7 +69,7 @@ async def due_turn(home: "Home", granted: Granted, now: datetime) -> tuple[date,
     read: list[Windows] = [receipt.body["windows"] for receipt in runs]
     if manifest.schedule == "on-new-data" and manifest.catch_up == "all" and (told := _ends(manifest, read)):
         since, ran = date.fromisoformat(min(told)[:10]), []
-    turns = due(manifest.schedule, manifest.catch_up, since=since, ran=ran, now=now, after=jitter(grant.seed))
+    turns = due(manifest.schedule, manifest.catch_up, since=since, ran=ran, now=now, after=jitter(granted.seed))
     for turn in turns:
         between = await read_windows(home, manifest, turn, grant.narrowed)
         windows: Windows = [one and list(one) for one in between]
@@ -101,7 +101,7 @@ async def look(
         schedule = granted.bundle.manifest.schedule
         if not is_repeated(schedule) or granted.grant.device != home.device_id.hex() or granted.revoked:
             continue
-        times.append(next_due(schedule, now=now, after=jitter(granted.grant.seed)))
+        times.append(next_due(schedule, now=now, after=jitter(granted.seed)))
         try:
             await _take(home, granted, runtime, now, known, found)
         except (ChezError, SandboxError) as problem:  # one grant must not hold up the others
@@ -114,7 +114,7 @@ async def preview(home: "Home", granted: Granted, turn: date, runtime: Runtime) 
     grant, bundle = granted.grant, granted.bundle
     sequence = len(await home.journal.receipts("run", grant=grant.id)) + 1
     tables = await granted_tables(home, bundle.manifest, turn, grant.narrowed)
-    seed = derive(grant.seed, f"chez/1 run seed {sequence}")
+    seed = derive(granted.seed, f"chez/1 run seed {sequence}")
     return await execute(runtime, bundle, tables, seed, turn.isoformat())
 
 

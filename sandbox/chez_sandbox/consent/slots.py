@@ -48,7 +48,7 @@ class Plan:
 def make_plan(slots: Slots, seed: bytes, *, seconds: float, asked: bool, hold_hours: int) -> Plan:
     """The plan of a grant's run.
 
-    `seed` is the grant's, which nobody else knows: the slots follow from it. `seconds` is the longest the
+    `seed` is the grant's, which only the person's devices know: the slots follow from it. `seconds` is the longest the
     code may run, `asked` whether the person is shown the result first, `hold_hours` how long it is held.
     """
     step = STEPS[slots]
