@@ -1,5 +1,6 @@
 """Pausing, resuming and revoking: any device can stop a job, only the one that runs it starts it again."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from chez.crypto import Kdf, SigningKey
 from chez.errors import NotAllowed
 from chez_sandbox.consent import verbs
 from chez_sandbox.consent.grants import COLLECTION, load_grant, revoke_grant
+from chez_sandbox.consent.heeding import heed_all
 from chez_sandbox.consent.pauses import RESUME, Resumption, standing
 from chez_sandbox.consent.pausing import pause_grant, resume_grant
 from chez_sandbox.consent.run import authorise
@@ -35,6 +37,15 @@ async def paused(home: chez.Home) -> bool:
         async with authorise(home, ID, TODAY):
             return False
     except GrantPaused:
+        return True
+
+
+async def refused(home: chez.Home) -> bool:
+    """Whether a run is refused, for whichever reason."""
+    try:
+        async with authorise(home, ID, TODAY):
+            return False
+    except (GrantEnded, GrantPaused):
         return True
 
 
@@ -78,6 +89,39 @@ async def test_a_pause_by_another_device_holds_and_is_lifted_here(home: chez.Hom
     assert await paused(home)
     await resume_grant(home, ID, now=NOW)
     assert not await paused(home)
+
+
+@pytest.mark.parametrize("heeding", [refused, heed_all])
+@pytest.mark.parametrize("mark", [{"revoked": True}, {"pauses": {"ab" * 16: NOW}}], ids=["revoked", "paused"])
+async def test_a_mark_that_was_heeded_stands_when_it_is_taken_away(
+    home: chez.Home, mark: dict[str, Any], heeding: Callable[[chez.Home], Awaitable[object]]
+) -> None:
+    """What a run or a look was refused for is in the journal, once: the record set back as it was starts nothing."""
+    id = (await grant(home, bundle())).grant.id
+    before = dict((await home.collection(COLLECTION).get(id)).value)
+    for _ in range(2):
+        await tamper(home, id, **mark)
+        await heeding(home)
+        await home.collection(COLLECTION).put(before, id=id)
+        assert await refused(home)
+    (receipt,) = await home.journal.receipts("revocation" if "revoked" in mark else "pause")
+    assert receipt.body["from"] == "record"
+    if "pauses" in mark:
+        await resume_grant(home, id, now=NOW)
+        async with authorise(home, id, TODAY):
+            pass
+
+
+async def test_what_is_no_pauses_id_fills_no_journal(home: chez.Home) -> None:
+    """However many pauses a program writes into a record, one is kept; other words pause while they stand there."""
+    id = (await grant(home, bundle())).grant.id
+    await tamper(home, id, pauses={"x" * 9000: NOW})
+    await heed_all(home)
+    assert await paused(home) and await home.journal.receipts("pause") == []
+    await tamper(home, id, pauses={f"{number:032x}": NOW for number in range(50)})
+    await heed_all(home)
+    await heed_all(home)
+    assert len(await home.journal.receipts("pause")) == 1
 
 
 async def test_another_device_pauses_and_does_not_resume(home: chez.Home, tmp_path: Path) -> None:

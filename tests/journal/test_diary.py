@@ -132,6 +132,9 @@ EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
      "You changed the passphrase; each guess costs 256 MiB."),
     ("pause", {"grant": HASH, "job": "org.sums", "provider": HASH, "pause": HASH},
      "You paused grant abababababab of the job 'org.sums'."),
+    ("pause", {"grant": HASH, "job": "org.sums", "provider": HASH, "pause": HASH, "from": "record"},
+     ("This device found grant abababababab of the job 'org.sums' paused elsewhere, and keeps to that till you resume "
+      "it.")),
     ("pause", {"grant": PHONE, "cause": HASH, "pause": HASH},
      ("Grant 222222222222 was suspended: grant abababababab is of another key under the provider's name, which the "
      "key before did not sign.")),
@@ -158,6 +161,8 @@ EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
      "You let grant abababababab of the job 'org.sums' run again."),
     ("revocation", {"grant": HASH, "job": "org.sums", "provider": HASH},
      "You revoked grant abababababab of the job 'org.sums'."),
+    ("revocation", {"grant": HASH, "job": "org.sums", "provider": HASH, "from": "record"},
+     "This device found grant abababababab of the job 'org.sums' revoked elsewhere, and keeps to it."),
     ("run", {**JOB, "bits": 2.0, "rows": {"notes": 1}},
      "Run 3 of the job 'org.sums' was given 1 row; 2 bits were debited, whatever comes of it."),
     ("refusal", {**JOB, "outcome": "none", "result": None, "reason": "withdrawn"},

@@ -48,6 +48,8 @@ def _sending(body: Body, names: Names) -> str:
 
 def _revocation(body: Body, names: Names) -> str:
     job = f" of the job {body['job']!r}" if "job" in body else ", whose record was damaged"
+    if "from" in body:
+        return f"This device found grant {body['grant'][:SHORT]}{job} revoked elsewhere, and keeps to it."
     return f"You revoked grant {body['grant'][:SHORT]}{job}."
 
 
@@ -74,6 +76,9 @@ def _pause(body: Body, names: Names) -> str:
     if "cause" in body:
         return (f"Grant {body['grant'][:SHORT]} was suspended: grant {body['cause'][:SHORT]} is of another key under "
                 "the provider's name, which the key before did not sign.")
+    if "from" in body:
+        return (f"This device found grant {body['grant'][:SHORT]} of the job {body['job']!r} paused elsewhere, and "
+                "keeps to that till you resume it.")
     return f"You paused grant {body['grant'][:SHORT]} of the job {body['job']!r}."
 
 

@@ -35,6 +35,7 @@ from chez_sandbox.consent.catalogue import refused
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.grants import Granted, current_grant, load_grant
 from chez_sandbox.consent.handed import digests, machinery
+from chez_sandbox.consent.heeding import heed, is_revoked
 from chez_sandbox.consent.here import require_here
 from chez_sandbox.consent.leaving import answer_over, leavings, run_of
 from chez_sandbox.consent.noising import charge_epsilon, noise_under, noised_windows
@@ -174,6 +175,7 @@ class GrantedRun:
         admitted = execution.admitted
 
         def work(transaction: "Transaction") -> Departure:
+            heed(self.home, transaction, [self.granted.grant.id])
             if current_grant(self.home, transaction, self.granted.grant.id).revoked:
                 return self._depart(transaction, None, "revoked")
             if admitted is None:
@@ -223,7 +225,7 @@ async def settle(home: "Home", granted: Granted, today: date) -> list[Departure]
         return []
 
     def work(transaction: "Transaction") -> list[Departure]:
-        why: Reason = "revoked" if _revoked(home, transaction, granted.grant.id) else "interrupted"
+        why: Reason = "revoked" if is_revoked(home, transaction, granted.grant.id) else "interrupted"
         return [
             _write(home, transaction, granted, sequence, date.fromisoformat(run_date), None, why)
             for (_, sequence), run_date in _due(transaction, grant=granted.grant.id).items()
@@ -296,17 +298,10 @@ async def withdraw_revoked(home: "Home") -> list[Departure]:
 
     def work(transaction: "Transaction") -> list[Departure]:
         held = {leaving.run[0] for leaving in leavings(transaction) if leaving.may_be_withdrawn}
-        revoked = [id for id in sorted(held) if _revoked(home, transaction, id)]
+        revoked = [id for id in sorted(held) if is_revoked(home, transaction, id)]
         return [made for id in revoked for made in _withdraw(home, transaction, id)]
 
     return await home.transaction(work)
-
-
-def _revoked(home: "Home", transaction: "Transaction", id: str) -> bool:
-    try:
-        return current_grant(home, transaction, id).revoked
-    except (GrantInvalid, NotFound):  # its record is of no use; the journal still is
-        return bool(transaction.receipts("revocation", grant=id))
 
 
 def _withdraw(home: "Home", transaction: "Transaction", id: str) -> list[Departure]:

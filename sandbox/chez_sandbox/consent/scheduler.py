@@ -14,6 +14,7 @@ from chez.crypto import derive
 from chez.errors import ChezError
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.grants import Granted, list_grants, load_grant
+from chez_sandbox.consent.heeding import heed_all
 from chez_sandbox.consent.run import Departure, authorise
 from chez_sandbox.consent.schedule import awaited, due, is_repeated, jitter, next_due
 from chez_sandbox.consent.scope import granted_tables, read_windows
@@ -97,6 +98,7 @@ async def look(
     """Run what is due. `known` are the previews there were: what they say still holds for the same turn and windows."""
     found = Look()
     times = []
+    await heed_all(home)
     for granted in await list_grants(home):
         schedule = granted.bundle.manifest.schedule
         if not is_repeated(schedule) or granted.grant.device != home.device_id.hex() or granted.revoked:
