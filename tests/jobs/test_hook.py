@@ -1,6 +1,8 @@
 """A hook: where it may be, what it must answer, and `chez-job results --hook` killed for real."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -15,7 +17,7 @@ from chez_sandbox.job_errors import HookFailed
 from chez_sandbox.provider.hook import hook_address, post
 from chez_sandbox.provider.keys import load_keys
 from tests.jobs.messages import message, put
-from tests.jobs.test_flow import chez_job, provider, signed
+from tests.jobs.test_flow import BIN, chez_job, provider, results, signed
 
 __all__ = ("provider",)  # the fixture
 
@@ -162,3 +164,24 @@ def test_what_a_hook_refuses_is_offered_again(provider: Path, listener: tuple[Li
     (table,) = (provider / "tables").glob("evening-1-*/*.parquet")
     assert table.stat().st_size > 0 and not listening.statuses
     assert [body["sequence"] for _, body in listening.came] == [1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_results_are_followed_until_the_command_is_ended(provider: Path) -> None:
+    """`results --follow` prints what waits and what comes later, until SIGTERM; what it printed is kept, not new."""
+    job, keys = signed(provider), load_keys(provider / "provider.key")
+    put(keys, message(1, of=job, keys=keys))
+    command = [BIN / "chez-job", "results", "--key", "provider.key", "--bundle", "evening.chez", "--follow", "--json"]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(provider / "cache")}
+    with subprocess.Popen(command, cwd=provider, env=environment, stdout=subprocess.PIPE, text=True) as following:
+        assert following.stdout is not None
+        shown = [json.loads(following.stdout.readline())]
+        put(keys, message(2, of=job, keys=keys))
+        shown.append(json.loads(following.stdout.readline()))
+        assert following.poll() is None
+        following.send_signal(signal.SIGTERM)
+        assert (following.stdout.read(), following.wait()) == ("", -signal.SIGTERM)
+    assert [line["sequence"] for line in shown] == [1, 2]
+    assert [json.loads(line) for line in (provider / "results.jsonl").read_text().splitlines()] == shown
+    assert results(provider, wait=0.3) == []
