@@ -56,6 +56,7 @@ MISTAKES = {
     'high"]\nepsilon = 0.5': ('high"]\nepsilon = 0.0015', "measurements[4].epsilon", "in thousandths"),
     "epsilon = 5.0": ("epsilon = 2.0", "budget.epsilon", "one window costs 2.5"),
     "\nepsilon = 5.0": ("", "budget.epsilon", "is missing"),
+    "[[reads]]\n": ('[[reads]]\nspaces = "all"\n', "reads[0].spaces", 'must be "private"'),
 }  # fmt: skip
 
 

@@ -52,7 +52,7 @@ def _at(path: Path, problem: str, hint: str = "") -> Problem:
 
 
 def _rows(manifest: "Manifest") -> Iterator[Problem]:
-    """Which rows count must be known without looking at them, so that it depends on no row."""
+    """Which rows count must be known without looking at them, so that it depends on no row; all are the person's."""
     noised = {one.collection for one in manifest.measurements}
     for number, read in enumerate(manifest.reads):
         if read.collection in noised and (read.window is None or read.window.until != "run-date"):
@@ -61,6 +61,9 @@ def _rows(manifest: "Manifest") -> Iterator[Problem]:
         if read.collection in noised and read.min_rows:
             hint = "whether a result comes would tell how many rows there are, without any noise"
             yield _at(("reads", number, "min_rows"), "must be 0, for its rows are noised", hint)
+        if read.collection in noised and read.spaces != "private":
+            hint = "rows of others would be counted, and they did not consent"
+            yield _at(("reads", number, "spaces"), 'must be "private", for its rows are noised', hint)
 
 
 def _source(manifest: "Manifest", one: "Measurement", path: Path) -> Iterator[Problem]:
