@@ -16,6 +16,7 @@ from chez_sandbox.consent import at_work, verbs
 from chez_sandbox.consent.grants import Granted, revoke_grant
 from chez_sandbox.consent.pausing import pause_grant
 from chez_sandbox.consent.pending import job_pending
+from chez_sandbox.consent.run import authorise
 from chez_sandbox.consent.scheduler import Look, look
 from chez_sandbox.errors import WorkerFailed
 from chez_sandbox.runtime.host import Runtime
@@ -201,6 +202,22 @@ async def test_a_sandbox_that_fails_is_told_and_ends_no_look(home: chez.Home) ->
     assert [one.body["reason"] for one in await home.journal.receipts("refusal")] == ["interrupted"]
     assert (await looked(home)).departed == []
     assert len((await looked(home, datetime(2026, 11, 25, 18))).departed) == 1
+
+
+async def test_a_turn_that_its_person_takes_meanwhile_is_not_run_again(home: chez.Home) -> None:
+    """Between the look's question and its run the person runs the turn and declines: that stays the one answer."""
+    given = await allow(home, scheduled("daily", reads=ON_DATE))
+
+    async def meanwhile() -> Runtime:
+        async with authorise(home, given.grant.id, EVENING.date()) as run:
+            await run.execute(INSTANT)
+            await run.decline()
+        return await instant()
+
+    found = await look(home, meanwhile, EVENING)
+    assert found.departed == [] and found.problems == {} and len(await runs(home)) == 1
+    assert [one.body["reason"] for one in await home.journal.receipts("refusal")] == ["declined"]
+    assert await home.journal.receipts("release") == []
 
 
 async def test_a_turn_whose_run_is_cut_off_is_not_run_again(home: chez.Home) -> None:

@@ -137,17 +137,21 @@ async def _take(
                 ready = Pending(granted, turn, windows, await preview(home, granted, turn, await runtime()))
             found.pending.append(ready)
             return
-        departure = await _run(home, granted, turn, await runtime())
+        departure = await _run(home, granted, turn, now, await runtime())
         if departure is None:
             return
         found.departed.append(departure)
         granted = await load_grant(home, granted.grant.id)
 
 
-async def _run(home: "Home", granted: Granted, turn: date, runtime: Runtime) -> Departure | None:
-    """One run by itself; None when the grant was revoked meanwhile: what was due then says "none"."""
+async def _run(home: "Home", granted: Granted, turn: date, now: datetime, runtime: Runtime) -> Departure | None:
+    """One run by itself; None when its turn was taken or its grant revoked meanwhile: what was due then says "none"."""
     id = granted.grant.id
     async with authorise(home, id, turn) as run:
+        # Asked again, now that nobody else may run it: the person, or another process, may have just done so.
+        first = await due_turn(home, run.granted, now)
+        if first is None or first[0] != turn:
+            return None
         execution = await unless_revoked(home, id, lambda: run.execute(runtime))
         return None if execution is None else await run.release(execution)
 
