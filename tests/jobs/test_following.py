@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from chez.errors import InvalidValue, NotARelay, RelayUnreachable, StorageFailed
 from chez.inboxes import InboxItem
+from chez_sandbox.bundle import Bundle
 from chez_sandbox.job_errors import HookFailed
 from chez_sandbox.provider.following import Taking, take_results
 from chez_sandbox.provider.hook import Hook
 from chez_sandbox.provider.results import BEGINNING, Kept, Place, ResultBook
 from tests.jobs.messages import BUNDLE, KEYS, message
+from tests.jobs.test_grants import bundle
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -168,6 +170,32 @@ def test_a_grant_has_one_consent(tmp_path: Path) -> None:
         with ResultBook(path, KEYS, [BUNDLE]) as book:
             kept = book.keep(message(sequence, consent=bytes([consent]) * 32), NOW)
             assert (kept.line["outcome"], kept.release is None) == (outcome, outcome == "invalid")
+
+
+def test_a_message_of_a_bundle_that_is_not_held_is_no_result_until_it_is(tmp_path: Path) -> None:
+    """Beside bundles that are given, a message of another one is set aside, whatever is in it, and reaches no hook;
+    given later, its bundle makes a result of it, once, with the time it came, if it fits."""
+    path, hooked = tmp_path / "results.jsonl", list[str]()
+    other = bundle(job="another-job")
+    items = [message(1), message(2, of=other), message(3, of=other, result=b'{"anything":"x"}')]
+
+    def taken(*held: Bundle, day: int) -> list[dict[str, object]]:
+        with ResultBook(path, KEYS, held) as book:
+            for item in items if day < 3 else []:
+                book.keep(item, NOW.replace(day=day))
+            asyncio.run(Hook(book, lambda key, body: hooked.append(key), attempts=1, said=lambda _: None).take())
+            return [line.value for line in book.lines(BEGINNING)]
+
+    first = taken(BUNDLE, day=1)
+    assert [one["outcome"] for one in first] == ["result", "invalid", "invalid"] and hooked == [first[0]["id"]]
+    assert other.hash.hex() in str(first[1]["problem"])
+    assert taken(BUNDLE, day=2) == first
+    for day in (3, 4):
+        late = taken(BUNDLE, other, day=day)
+        assert late[:3] == first and [(one["job"], one["received"]) for one in late[3:]] == [
+            ("another-job", first[0]["received"])
+        ]
+    assert hooked == [first[0]["id"], late[3]["id"]]
 
 
 def test_a_place_is_of_one_file(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_every_result_is_kept_as_strict_json(named: bytes, tmp_path: Path) -> No
                                                                       sequence=number)), 12_288))
              for number, result in enumerate(RESULTS, start=1)]
     for _ in range(2):  # the second time they are known, or invalid again
-        with ResultBook(path, KEYS, [BUNDLE]) as book:
+        with ResultBook(path, KEYS, [BUNDLE] if named == BUNDLE.hash else []) as book:
             for item in items:
                 book.keep(item, NOW)
 

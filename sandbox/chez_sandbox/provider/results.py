@@ -5,6 +5,9 @@ is acknowledged; a message that comes twice (a lost acknowledgement, a relay tha
 is recognised by its id, across restarts, and kept once. What does not open is kept as a
 line too, with the reason, and never stops what follows.
 
+Where bundles are given, a message of another one is no result: anybody with a bundle can write it, and no schema says
+what may be in it. Its line keeps it whole, and it is opened again when the file is opened with its bundle.
+
 Whatever else results go to (a hook, tables) is filled from this file, and remembers its
 place in it: so nothing is lost between the two, whenever the process is killed.
 """
@@ -92,7 +95,8 @@ class ResultBook:
         try:
             self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._read_back()
+            for item, received in self._read_back():
+                self.keep(item, received)
         except BlockingIOError:
             os.close(self._file)
             hint = "end that one first, or name another --out"
@@ -116,13 +120,26 @@ class ResultBook:
         """The bundles that results are held against, by hash."""
         return self._bundles
 
-    def _read_back(self) -> None:
+    def _read_back(self) -> list[tuple[bytes, datetime]]:
+        """Note what is there. Gives the messages, and when they came, that wait for a bundle which is held now."""
+        waiting = []
         for line in self.lines(BEGINNING):
             if isinstance(id := line.value.get("id"), str):
                 self._note(line.value, id)
+            if (item := self._waiting(line.value)) is not None:
+                waiting.append(item)
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":
             os.write(self._file, b"\n")  # what follows shall not be one line with what a crash cut
+        return waiting
+
+    def _waiting(self, line: Mapping[str, Any]) -> tuple[bytes, datetime] | None:
+        try:
+            if line["outcome"] != "invalid" or bytes.fromhex(line["bundle"]) not in self._bundles:
+                return None
+            return base64.b64decode(line["item"]), datetime.fromisoformat(line["received"]).astimezone(UTC)
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return None
 
     def lines(self, after: Place) -> Iterator[Line]:
         """The lines behind a place, whole ones only. Raises `InvalidValue` where the place is not of this file."""
@@ -152,7 +169,7 @@ class ResultBook:
     def keep(self, item: bytes, now: datetime) -> Kept:
         """Open a message and keep it, unless it was kept before."""
         line: dict[str, Any] = {"received": now.astimezone(UTC).isoformat(timespec="seconds")}
-        release = None
+        opened = release = None
         try:
             opened = open_message(item, self._keys.sealing, self._keys.inbox)
             line |= self._opened(opened, len(item))
@@ -161,6 +178,8 @@ class ResultBook:
             id = hash_fields("chez/1 invalid item", item)[:16].hex()
             line |= {"id": id, "outcome": "invalid", "problem": error.message}
             line["item"] = base64.b64encode(item).decode()
+            if opened is not None and self._unheld(opened):
+                line["bundle"] = opened.bundle.hex()
         if new := line["id"] not in self._seen:
             self._append(json.dumps(line) + "\n")
             self._note(line, line["id"])
@@ -171,7 +190,13 @@ class ResultBook:
         if (consent := line.get("consent")) is not None:
             self._consents[line["pseudonym"], line["grant"]] = consent
 
+    def _unheld(self, release: Release) -> bool:
+        """Whether there are bundles to hold results against, and this one's is none of them."""
+        return bool(self._bundles) and release.bundle not in self._bundles
+
     def _opened(self, release: Release, size: int) -> dict[str, Any]:
+        if self._unheld(release):
+            raise MessageInvalid(f"the message is of the bundle {release.bundle.hex()}, which is none of those given")
         bundle = self._bundles.get(release.bundle)
         if bundle is not None:
             self._require_fitting(bundle, release, size)
