@@ -74,3 +74,29 @@ def test_a_row_is_in_one_bin_or_none() -> None:
     numbers, texts = KINDS[4:]
     assert contributions(numbers, [-0.1, 0, 0.49, 0.5, 99.9, 100, math.nan]) == [0, 0, 1, 1]
     assert contributions(texts, ["rent", "food", "Rent", 1]) == [1, 0] and question(texts).high == 1
+
+
+class Compared(float):
+    """A number that counts how often it is held against another."""
+
+    times = 0
+
+    def __lt__(self, other: float) -> bool:
+        Compared.times += 1
+        return float(self) < other
+
+    def __ge__(self, other: float) -> bool:
+        Compared.times += 1
+        return float(self) >= other
+
+
+@given(st.sets(st.floats(-1e6, 1e6), min_size=2, max_size=257), st.lists(st.floats(-1e6, 1e6), max_size=8))
+def test_a_row_is_not_held_against_every_bin(edges: set[float], cells: list[float]) -> None:
+    """The bin is the one that the edges say, and found by halving."""
+    bounds = tuple(sorted(edges))
+    expected = [
+        number for cell in cells for number in range(len(bounds) - 1) if bounds[number] <= cell < bounds[number + 1]
+    ]
+    Compared.times = 0
+    found = contributions(Measured("histogram", edges=bounds), [Compared(cell) for cell in cells])
+    assert found == expected and Compared.times <= (2 + len(bounds).bit_length()) * len(cells)

@@ -8,7 +8,8 @@ Each row gives at most one number, by itself: what one row adds or takes away is
 less, whatever the other rows are. That is what the promise for a row rests on.
 """
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final, Literal, Protocol, TypeGuard
@@ -82,7 +83,7 @@ def contributions(measured: Measured, cells: Iterable[object]) -> list[int]:
         case "count":
             return [0 for _ in cells]
         case "histogram":
-            return [bin for cell in cells if (bin := _bin(measured, cell)) is not None]
+            return list(_bins(measured, cells))
         case _:
             step = float(measured.step or 1)
             return [_whole(cell, step) for cell in cells if _is_number(cell)]
@@ -126,10 +127,13 @@ def _whole(cell: int | float, step: float) -> int:
         return _FAR if cell > 0 else -_FAR
 
 
-def _bin(measured: Measured, cell: object) -> int | None:
+def _bins(measured: Measured, cells: Iterable[object]) -> Iterator[int]:
+    # Hundreds of bins and a million rows: a row must not be held against every bin.
     if measured.categories:
-        return measured.categories.index(cell) if isinstance(cell, str) and cell in measured.categories else None
-    edges = measured.edges
-    if not _is_number(cell) or not edges[0] <= cell < edges[-1]:
-        return None
-    return next(number for number, edge in enumerate(edges[1:]) if cell < edge)
+        places = {category: number for number, category in enumerate(measured.categories)}
+        yield from (places[cell] for cell in cells if isinstance(cell, str) and cell in places)
+        return
+    edges = list(measured.edges)
+    for cell in cells:
+        if _is_number(cell) and edges[0] <= cell < edges[-1]:
+            yield bisect_right(edges, cell) - 1
