@@ -13,11 +13,13 @@ from chez.agent import running
 from chez.home.reports import HomeStatus
 from chez_sandbox.bundle import Bundle, build_bundle
 from chez_sandbox.consent import at_work, verbs
+from chez_sandbox.consent import scheduler as scheduling
 from chez_sandbox.consent.grants import Granted, revoke_grant
 from chez_sandbox.consent.pausing import pause_grant
 from chez_sandbox.consent.pending import job_pending
 from chez_sandbox.consent.run import authorise
 from chez_sandbox.consent.scheduler import Look, look
+from chez_sandbox.consent.scope import read_windows
 from chez_sandbox.errors import WorkerFailed
 from chez_sandbox.runtime.host import Runtime
 from tests.jobs.samples import MEAN, READS, SIGNING, manifest_text
@@ -202,6 +204,33 @@ async def test_a_sandbox_that_fails_is_told_and_ends_no_look(home: chez.Home) ->
     assert [one.body["reason"] for one in await home.journal.receipts("refusal")] == ["interrupted"]
     assert (await looked(home)).departed == []
     assert len((await looked(home, datetime(2026, 11, 25, 18))).departed) == 1
+
+
+async def test_what_nobody_foresaw_ends_no_look(home: chez.Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that is none of ours is told beside its grant, without its words, and its like in sending ends no look:
+    the others run, it is tried again, and the home's file of such errors names both."""
+    broken = await allow(home, scheduled("daily", reads=ON_DATE), 1)
+    await allow(home, scheduled("daily", reads=ON_DATE, version=2), 2)
+
+    async def failing(*asked: Any) -> Any:
+        if asked[1].version == 1:
+            raise OSError("Marie's rent")
+        return await read_windows(*asked)
+
+    async def sent() -> None:
+        raise ZeroDivisionError
+
+    made = at_work.Scheduler(home, instant, sent, lambda: EVENING)
+    with monkeypatch.context() as patched:
+        patched.setattr(scheduling, "read_windows", failing)
+        assert await made.look() == Look()
+    (told,) = await job_pending(home, {"language": "fr"}, Person(""))
+    assert told["grant"] == broken.grant.id and "erreur imprévue (OSError)" in told["problem"]
+    kept = (home.path / "unexpected.txt").read_text()
+    assert "OSError" in kept and "ZeroDivisionError" in kept and "Marie" not in kept + str(told)
+    assert len(await runs(home)) == 1
+    await made.look()
+    assert len(await runs(home)) == 2 and await job_pending(home, {}, Person("")) == []
 
 
 async def test_a_turn_that_its_person_takes_meanwhile_is_not_run_again(home: chez.Home) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from chez.agent.reports import write
 from chez.errors import ChezError
 from chez_sandbox.consent.grants import COLLECTION
 from chez_sandbox.consent.scheduler import Look, Pending, look
@@ -79,17 +80,20 @@ class Scheduler:
         self._grants = asyncio.Event()
 
     async def look(self) -> Look | None:
-        """Run what is due, and have it sent at its time; None when the home is not in step. Raises nothing of ours."""
-        if not await _in_step(self._home):
-            return None
-        standing = await standing_of(self._home)
+        """Run what is due, and have it sent at its time; None when the home is not in step. Raises no error."""
         try:
+            if not await _in_step(self._home):
+                return None
+            standing = await standing_of(self._home)
             found = await look(self._home, self._runtime, self._now(), list(standing.pending.values()))
+            standing.take(found)
             if found.departed:
                 await self._sent()
         except ChezError:  # a full disk, say: what is due is due at the next look
             return Look()
-        standing.take(found)
+        except Exception as problem:  # a home must not stop looking for what nobody foresaw
+            write(self._home.path, problem, self._now().isoformat())
+            return Look()
         return found
 
     async def go_on(self) -> None:

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+from chez.agent.reports import FILE_NAME, write
 from chez.crypto import derive
 from chez.errors import ChezError
+from chez_sandbox.consent.catalogue import Phrase
 from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.grants import Granted, list_grants, load_grant
 from chez_sandbox.consent.heeding import heed_all
@@ -108,6 +110,9 @@ async def look(
             await _take(home, granted, runtime, now, known, found)
         except (ChezError, SandboxError) as problem:  # one grant must not hold up the others
             found.problems[granted.grant.id] = problem.message
+        except Exception as problem:  # nor must what nobody foresaw
+            write(home.path, problem, now.isoformat())
+            found.problems[granted.grant.id] = Phrase("pending.unexpected", kind=type(problem).__name__, file=FILE_NAME)
     return Look(found.departed, found.pending, found.problems, min(times, default=None))
 
 

@@ -49,6 +49,8 @@ ANSWERS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
                      "{name}, pour {provider} (autorisation {grant}) : à lancer depuis le {turn}, sur"),
     "pending.problem": ("{name}, for {provider} (grant {grant}) is due and did not run: {problem}",
                         "{name}, pour {provider} (autorisation {grant}) est à lancer et n'a pas tourné : {problem}"),
+    "pending.unexpected": ("an error that nobody foresaw ({kind}); what is known of it is in the home's {file}",
+                           "une erreur imprévue ({kind}) ; ce qu'on en sait est dans le fichier {file} du foyer"),
     "pending.run": ("See it, and let it leave or not: chez job run {grant}",
                     "La voir, et la laisser partir ou non : chez job run {grant}"),
     # stopping
