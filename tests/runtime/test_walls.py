@@ -71,6 +71,8 @@ TRIES = {
 }
 out = int(sys.argv[2]); which = sys.argv[3].split(",")
 standing = list(walls.lock_files()) if "files" in which else []
+PR_SET_NO_NEW_PRIVS = 38
+if "privileges" in which and libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0: standing.append("no-new-privs")
 if "rlimits" in which and walls.limit(data=400 << 20, address_space=1 << 32, cpu_seconds=20):
     standing.append("rlimits")
 if "seccomp" in which and walls.close_door((out,), (out,)): standing.append("seccomp")
@@ -114,8 +116,8 @@ def test_all_walls_together_leave_nothing() -> None:
 
 def test_seccomp_alone_denies_every_call() -> None:
     """Without Landlock and rlimits the filter alone stops everything but memory."""
-    standing, report = probe("files,seccomp")  # it needs no_new_privs when not root
-    assert walls.SECCOMP in standing
+    standing, report = probe("privileges,seccomp")  # it needs no_new_privs when not root
+    assert standing == [walls.NO_NEW_PRIVS, walls.SECCOMP]
     assert {name for name, end in report.items() if end == "done"} == ALLOWED_BY_NATURE
     assert {report[name] for name in ("open", "socket", "fork", "exec", "ptrace")} <= {"PermissionError"}
 
@@ -123,7 +125,7 @@ def test_seccomp_alone_denies_every_call() -> None:
 def test_landlock_alone_denies_files_and_network() -> None:
     """Without the filter Landlock alone stops opening, listing, creating, executing, TCP and signals."""
     standing, report = probe("files")
-    assert walls.LANDLOCK in standing
+    assert set(standing) == {walls.DUMPABLE, walls.NO_NEW_PRIVS, walls.LANDLOCK}
     for name in ("open", "create", "list", "exec", "connect", "bind", "abstract", "kill"):
         assert report[name] == "PermissionError" or (name == "abstract" and report[name] != "done"), name
     assert report["stat"] == "done"  # metadata is what Landlock leaves; seccomp takes it
