@@ -13,13 +13,14 @@ import chez
 from chez.crypto import Kdf
 from chez.errors import NotAllowed
 from chez_sandbox.consent.accounts import Ceilings
+from chez_sandbox.consent.execution import execute
 from chez_sandbox.consent.run import Departure, authorise, settle_all, withdraw
 from chez_sandbox.consent.scope import granted_tables
 from chez_sandbox.errors import SandboxError
 from chez_sandbox.job_errors import AlreadyAnswered, BudgetSpent, GrantEnded
 from chez_sandbox.manifest import parse_manifest
 from chez_sandbox.release.release import message_size, open_message
-from chez_sandbox.runtime.host import Runtime
+from chez_sandbox.runtime.host import Outcome, Runtime, Table
 from tests.jobs.samples import INBOX, MEAN, READS, RESULT, SEALING, WHOLE, manifest_text
 from tests.jobs.spending import spent
 from tests.jobs.test_grants import TODAY, bundle, grant
@@ -55,6 +56,17 @@ HOSTILE = {
     "exits": "raise SystemExit(3)",
     "gives up": "data.fail('not-applicable')",
 }
+
+
+# limit of the manifest: (what the job does, generous, met, how the run ends then)
+LIMITED: dict[str, tuple[str, int, float, Outcome]] = {
+    "fuel": ("sum(range(10**5))", 10**9, 10**6, Outcome.FUEL),
+    "memory_mib": ("len(bytearray(120 << 20))", 256, 128, Outcome.MEMORY),
+    "seconds": ("sum(range(10**6))", 300, 0.02, Outcome.TIME),
+    "output_bytes": ("pass", 64, 16, Outcome.REFUSED),
+}
+
+ROW = Table("readings", ("local", "watts"), (("2026-11-20T00:00", 100),))
 
 
 async def run_once(home: chez.Home, id: str, runtime: Runtime, *, decline: bool = False) -> Departure:
@@ -98,6 +110,18 @@ async def test_a_hostile_job_leaves_one_message_of_the_same_length(
     assert (release.outcome, release.result) == ("none", b"")
     assert len(await home.journal.receipts("refusal")) == 1 and not await home.journal.receipts("release")
     assert "Alice" not in json.dumps([receipt.body for receipt in await home.journal.receipts()])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", LIMITED)
+async def test_the_manifests_limits_are_the_sandboxs(limit: str, runtime: Runtime) -> None:
+    """A job that succeeds with a limit of its manifest generous ends in that limit's outcome where it is less."""
+    work, generous, met, ending = LIMITED[limit]
+    code = f"def run(data, params):\n    {work}\n    return {{'watts': 301 / 3}}\n".encode()
+    for given, outcome in ((generous, Outcome.OK), (met, ending)):
+        job = bundle(code, rest=f"{RESULT}[limits]\n{limit} = {given}\n")
+        ended = await execute(runtime, job, (ROW,), bytes(32), "2026-11-24")
+        assert (ended.run.outcome, ended.admitted is None) == (outcome, outcome is not Outcome.OK), ended.run.log
 
 
 async def test_a_declined_run_looks_like_a_failed_one_and_spends(home: chez.Home, runtime: Runtime) -> None:
