@@ -1,14 +1,20 @@
 """Jobs that are components: a few hundred bytes of WebAssembly text each."""
 
 import pytest
+import wasmtime
+from wasmtime import component as wc
 
 from chez_sandbox.errors import BadComponent
 from chez_sandbox.runtime.artifact import find_artifact
 from chez_sandbox.runtime.compiled import COMPONENT_LIMIT
+from chez_sandbox.runtime.engine import make_engine
 from chez_sandbox.runtime.host import Limits, Outcome, RunResult, Runtime
+from chez_sandbox.runtime.messages import Done
 from chez_sandbox.runtime.worker import FAILS
 
 from .jobs import READINGS, component
+from .test_hostile_jobs import run_bare
+from .test_limits import TABLE_GROWTH
 
 DATA = """
   (import "chez:job/data@0.1.0" (instance $data
@@ -23,6 +29,17 @@ RANDOM = {
 
 async def run(runtime: Runtime, binary: bytes, params: bytes = b'{"a":1}', **limits: int) -> RunResult:
     return await runtime.run_component(binary, params, (READINGS,), Limits(**limits), b"s", "2026-11-24")
+
+
+def run_alone(engine: wasmtime.Engine, binary: bytes, params: str = '{"a":1}', **limits: int) -> Done:
+    """The component in this very process, compiled here: no wall but itself."""
+    return run_bare(engine, wc.Component(engine, binary), None, Limits(**limits), params)
+
+
+@pytest.fixture(scope="module")
+def alone() -> wasmtime.Engine:
+    """An engine in this process."""
+    return make_engine()
 
 
 async def test_a_component_of_a_few_hundred_bytes_runs(runtime: Runtime) -> None:
@@ -90,6 +107,22 @@ async def test_a_hostile_component_ends_in_its_outcome(runtime: Runtime, name: s
     assert (result.outcome, result.value) == (outcome, None), result.log
 
 
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_hostile_component_ends_without_any_other_wall(alone: wasmtime.Engine, name: str) -> None:
+    """With no process and no operating system's wall around, each ends in the same outcome."""
+    binary, limits, outcome = ATTACKS[name]
+    done = run_alone(alone, binary, **limits)  # type: ignore[arg-type]
+    assert (done.outcome, done.value) == (outcome, None), done.log
+
+
+def test_tables_and_instances_are_limited_without_any_other_wall(alone: wasmtime.Engine) -> None:
+    """A table does not grow beyond its limit, nor has a component more instances, in the component alone."""
+    assert run_alone(alone, TABLE_GROWTH, "1", tables=200_000).outcome is Outcome.OK
+    assert run_alone(alone, TABLE_GROWTH, "1").outcome is Outcome.CRASHED
+    assert run_alone(alone, component(), instances=2).outcome is Outcome.OK
+    assert run_alone(alone, component(), instances=0).outcome is Outcome.REFUSED
+
+
 def importing(name: str, kind: str = '(instance (export "get-random-u64" (func (result u64))))') -> bytes:
     return component(imports=f'(import "{name}" {kind})')
 
@@ -106,6 +139,8 @@ REFUSED = {
         imports='(import "chez:job/data@0.1.0" (instance (export "now" (func (result u64)))))'),
     "a function of another type": component(
         imports='(import "chez:job/data@0.1.0" (instance (export "run-date" (func (result u64)))))'),
+    "a shared memory": component(memory="1 1 shared"),
+    "a thread": component(extra="(func (drop (i32.atomic.load (i32.const 0))))"),
     "a core module": b"\0asm\x01\0\0\0",
     "text": b"(component)",
     "nothing": b"",
@@ -123,6 +158,24 @@ async def test_a_component_of_another_world_is_refused_at_load(runtime: Runtime,
     assert (result.outcome, result.value, result.fuel) == (Outcome.REFUSED, None, 0), result.log
     assert "refused: " in result.log
     assert "not permitted" not in result.log  # by our word, not by an accident of a wall
+
+
+UNCOMPILED = {"a shared memory", "a thread", "a core module", "nothing", "noise", "half", "too large"}
+
+
+@pytest.mark.parametrize("name", sorted(UNCOMPILED))
+def test_the_engine_compiles_no_threads_and_no_noise(alone: wasmtime.Engine, name: str) -> None:
+    """Shared memory and its instructions, or what is no component, do not become code at all."""
+    with pytest.raises(wasmtime.WasmtimeError):
+        wc.Component(alone, REFUSED[name])
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED.keys() - UNCOMPILED))
+def test_the_list_of_imports_holds_without_any_other_wall(alone: wasmtime.Engine, name: str) -> None:
+    """A component of another world is refused by the list of imports itself, before anything of it runs."""
+    done = run_alone(alone, REFUSED[name])
+    assert (done.outcome, done.value, done.fuel) == (Outcome.REFUSED, None, 0), done.log
+    assert "refused: " in done.log
 
 
 @pytest.mark.parametrize("name", ["random", "files", "nothing", "half", "too large"])

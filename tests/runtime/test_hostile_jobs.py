@@ -33,6 +33,13 @@ ATTACKS = {
     "imports the WIT bindings": ("import wit_world\n" + job("1"), {}, Outcome.FAILED),
     "imports through importlib's own loader": (
         job("m('socket')", "m = __builtins__['__loader__'].load_module"), {}, Outcome.FAILED),
+    "imports threading": ("import threading\n" + job("1"), {}, Outcome.FAILED),
+    "starts a thread behind the builtins": (
+        job("m('_thread').start_new_thread(print, ())", "m = __builtins__['__loader__'].load_module"),
+        {}, Outcome.FAILED),
+    "reads the environment": ("import os\n" + job("os.environ['HOME']"), {}, Outcome.FAILED),
+    "reads the environment of a module it may have": (
+        "import random\n" + job("random._os.environ['HOME']"), {}, Outcome.FAILED),
     "takes os from a module it may have": (
         "import random\n" + job("random._os.listdir('/')"), {}, Outcome.CRASHED),
     "asks os for a process": (
@@ -83,11 +90,14 @@ def test_the_component_is_a_wall_by_itself(bare: tuple[wasmtime.Engine, wc.Compo
     check(name, run_bare(*bare, source, limits), expected)
 
 
-def run_bare(engine: wasmtime.Engine, component: wc.Component, source: str, limits: Limits) -> Done:
+def run_bare(
+    engine: wasmtime.Engine, component: wc.Component, source: str | None, limits: Limits, params: str = "null"
+) -> Done:
+    """One run in this very process; without a source the component is the job."""
     heads = [TableHead(READINGS.name, READINGS.columns, len(READINGS.rows))]
     ticker = Ticker(engine)
     budget = Budget(limits, lambda: ticker.expired)
     tables = Tables(heads, budget)
     tables.add(0, list(READINGS.rows))
-    start = Start(source, "null", "2026-11-24", b"s", limits, heads)
+    start = Start(source, params, "2026-11-24", b"s", limits, heads)
     return execute(engine, component, start, tables, budget, ticker)
