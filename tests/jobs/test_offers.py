@@ -13,11 +13,11 @@ from chez_sandbox.consent import verbs
 from chez_sandbox.consent.grants import list_grants, revoke_grant
 from chez_sandbox.job_errors import CatalogueForked, CatalogueInvalid
 from chez_sandbox.offers import feed, following
-from chez_sandbox.offers.following import add_catalogue, catalogues, offered
+from chez_sandbox.offers.following import add_catalogue, beside_catalogues, catalogues, offered
 from chez_sandbox.offers.publishing import make_public, publish, publish_signed
 from tests.jobs.conftest import Relay
 from tests.jobs.samples import MEAN, READS, SIGNING, manifest_text
-from tests.jobs.test_feed import OTHER, record
+from tests.jobs.test_feed import OTHER, published, record
 from tests.jobs.test_feed import bundle as keyed
 from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import grant
@@ -125,6 +125,28 @@ async def test_a_forked_catalogue_is_refused_loudly(two: Two) -> None:
     assert await list_grants(anna) == [] and id == after.space
 
 
+async def test_a_line_that_was_taken_back_is_warned_of(home: chez.Home) -> None:
+    """Where fewer lines stand than a device saw, the catalogue and the screen before granting warn, and refuse nothing:
+    an older version is the newest again, or lines are still to come. What was seen and is not readable is told."""
+    space = await home.create_space("Jobs", public=True)
+    for number, one in enumerate(published(keyed(), keyed(version=2))):
+        await space.collection(feed.COLLECTION).put(one, id=str(number))
+    kept = home.collection(following.COLLECTION)
+    await kept.put({"provider": "", "seen": {}}, id=space.id)
+    (whole,) = await catalogues(home)
+    assert (whole.missing, "WARNING" in "\n".join((await shown(home))["words"])) == (0, False)
+    await space.collection(feed.COLLECTION).delete("1")
+    for _ in range(2):  # what is seen now makes nobody forget what was
+        (short,) = await catalogues(home)
+        assert (short.missing, short.problem, short.bundles[0].manifest.version) == (1, None, 1)
+        assert "taken back" in beside_catalogues([short], keyed())
+        assert "saw 1 more at its end" in "\n".join((await shown(home))["words"])
+    for damaged in ({"provider": ""}, {"provider": "", "seen": {"0": "00"}}, {"provider": "", "seen": {"99999": "00"}}):
+        await kept.put(damaged, id=space.id)
+        (told,) = (await shown(home))["catalogues"]
+        assert "not readable" in str(told["problem"])
+
+
 @pytest.mark.slow
 async def test_two_catalogues_of_one_key_are_held_against_each_other(two: Two) -> None:
     """One key has one history, in whichever spaces: both are refused, and its own home refuses to write another."""
@@ -175,7 +197,8 @@ async def test_what_others_see_is_compared(two: Two) -> None:
 async def test_a_catalogue_of_another_key_and_a_record_that_was_changed_are_told(two: Two) -> None:
     """The key is pinned when something of a catalogue was seen; what was seen and is not readable is no catalogue."""
     provider, anna = two
-    id = await add_catalogue(anna, await offer(provider, bundle()))
+    address = await offer(provider, bundle())
+    id = await add_catalogue(anna, address)
     await anna.sync()
     await catalogues(anna)
     space, other = provider.space("Jobs"), keyed(key=OTHER)
@@ -190,3 +213,5 @@ async def test_a_catalogue_of_another_key_and_a_record_that_was_changed_are_told
     await anna.collection(following.COLLECTION).put({"provider": "", "seen": {"1": 7}}, id=id)
     (told,) = await catalogues(anna)
     assert told.problem is not None and "not readable" in str(told.problem)
+    await add_catalogue(anna, address)
+    assert [one.problem for one in await catalogues(anna)] == [None]

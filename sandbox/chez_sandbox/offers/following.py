@@ -6,7 +6,7 @@ provider that shows these devices two histories is found out; and one that keeps
 are signed by its key. What was granted from a file is held against them as well.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +17,7 @@ from chez_sandbox.consent.catalogue import Language, phrase, refused
 from chez_sandbox.consent.difference import difference, granted_before
 from chez_sandbox.consent.grants import Granted, list_grants
 from chez_sandbox.job_errors import CatalogueForked, CatalogueInvalid
-from chez_sandbox.offers.feed import Feed, find, forked
+from chez_sandbox.offers.feed import MAX_LINES, Feed, find, forked
 from chez_sandbox.offers.publishing import feed_of
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ class Catalogue:
     """The newest version of each job."""
     problem: CatalogueInvalid | None = None
     """Why nothing of it may be granted."""
+    missing: int = 0
+    """Lines at its end that some device of the person saw and that are not here: they are still to come, or its
+    provider took them back."""
 
     @property
     def domain(self) -> str:
@@ -54,7 +57,7 @@ class Catalogue:
 async def add_catalogue(home: "Home", address: str) -> str:
     """Follow the catalogue at a public space's address; its space's id. Adding one twice changes nothing.
 
-    Its lines come with the next sync. Raises as `Home.follow`.
+    Its lines come with the next sync. What was seen of it and is not readable is forgotten. Raises as `Home.follow`.
     """
     id = Address.read(address).space.hex()
     if id not in {space.id for space in await home.spaces()}:
@@ -63,8 +66,8 @@ async def add_catalogue(home: "Home", address: str) -> str:
         raise NotAllowed("this is no public space", "a catalogue is one: ask its provider for the address")
     kept = home.collection(COLLECTION)
     try:
-        await kept.get(id)
-    except NotFound:
+        _seen((await kept.get(id)).value)
+    except (NotFound, CatalogueInvalid):
         await kept.put({"provider": "", "seen": {}}, id=id)
     return id
 
@@ -137,6 +140,8 @@ def beside_catalogues(known: Iterable[Catalogue], bundle: Bundle, language: Lang
         said = said or phrase(language, "offers.absent", name=manifest.provider.name)
         if (number := _number_of(one.feed, bundle)) is not None:
             said = phrase(language, "offers.line", number=number, name=manifest.provider.name)
+        if one.missing:
+            return f"{said}; {phrase(language, 'offers.missing', lines=one.missing)}"
     return said
 
 
@@ -163,19 +168,29 @@ async def _look(home: "Home", space: "Space", kept: dict[str, Any]) -> Catalogue
                 "ask the provider by a way you know before you grant anything of it",
             )
         # A device that looked before may have more of it: what is still to come is no fork.
-        for number, hash in kept.get("seen", {}).items():
-            feed.has(int(number), bytes.fromhex(hash))
+        for number, hash in (seen := _seen(kept)).items():
+            feed.has(number, hash)
         bundles = tuple(offer.open() for offer in feed.newest)
     except CatalogueInvalid as error:
         return Catalogue(space.id, space.name, provider, Feed(), (), error)
-    except (AttributeError, TypeError, ValueError):
-        unreadable = CatalogueInvalid("what you saw of this catalogue before is not readable", "add it again")
-        return Catalogue(space.id, space.name, provider, Feed(), (), unreadable)
-    if feed.provider is not None and str(len(feed.offers)) not in kept.get("seen", {}):
+    here = len(feed.offers)
+    if feed.provider is not None and here not in seen:
         async with home.collection(COLLECTION).edit(space.id) as draft:
             draft["provider"] = feed.provider
-            draft["seen"][str(len(feed.offers))] = feed.offers[-1].line.hash.hex()
-    return Catalogue(space.id, space.name, feed.provider or provider, feed, bundles)
+            draft["seen"][str(here)] = feed.offers[-1].line.hash.hex()
+    missing = max(0, max(seen, default=0) - here)
+    return Catalogue(space.id, space.name, feed.provider or provider, feed, bundles, missing=missing)
+
+
+def _seen(kept: Mapping[str, Any]) -> dict[int, bytes]:
+    """The lines that were the last when somebody looked: their hashes by their numbers. Raises `CatalogueInvalid`."""
+    try:
+        seen = {int(number): bytes.fromhex(hash) for number, hash in kept["seen"].items()}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        seen = {0: b""}
+    if not all(1 <= number <= MAX_LINES for number in seen):
+        raise CatalogueInvalid("what you saw of this catalogue before is not readable", "add it again")
+    return seen
 
 
 def _beside(one: Catalogue, looked: Sequence[Catalogue]) -> Catalogue:

@@ -190,6 +190,7 @@ def _shown(one: Catalogue, language: Language) -> dict[str, Any]:
         "provider": one.provider,
         "fingerprint": fingerprint(one.provider) if one.provider else None,
         "head": one.feed.head,
+        "missing": one.missing,
         "problem": None if one.problem is None else str(one.problem),
         "hint": None if one.problem is None else one.problem.hint,
         "card": None if not one.bundles else _card(one),
@@ -222,13 +223,15 @@ def _words(one: Mapping[str, Any], language: Language) -> list[str]:
     if one["problem"] is not None:
         warning = phrase(language, "offers.warning", name=one["name"], problem=one["problem"])
         return [warning, f"  {one['hint']}"]
+    missing = [f"  {phrase(language, 'offers.missing', lines=one['missing'])}"] if one["missing"] else []
     if one["card"] is None:
-        return [phrase(language, "offers.empty", name=one["name"])]
+        return [phrase(language, "offers.empty", name=one["name"]), *missing]
     card = one["card"]
     lines = [
         f"{card['name']}, {card['domain']}, {card['contact']}",
         f"  {phrase(language, 'key', words=one['fingerprint'])}",
         f"  {phrase(language, 'offers.head', head=one['head'])}",
+        *missing,
     ]
     for offer in one["offers"]:
         lines += [

@@ -25,6 +25,9 @@ OFFERS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
                     "ligne {number} du catalogue de {name}, la même pour tous"),
     "offers.absent": ("not in the catalogue of {name}: it may be made for you alone",
                       "absente du catalogue de {name} : elle peut être faite pour vous seul"),
+    "offers.missing": (
+        "WARNING: one of your devices saw {lines} more at its end: still to come, or taken back by the provider",
+        "ALERTE : un de vos appareils y a vu {lines} de plus à la fin : à venir, ou retirées par le fournisseur"),
     "refused.another-offer": (
         "the catalogue of {name} has another bundle as version {version} of {job}: {theirs}, not {ours}",
         "le catalogue de {name} a un autre fichier comme version {version} de {job} : {theirs}, non {ours}"),
