@@ -17,6 +17,8 @@ from chez_sandbox.errors import WorkerFailed
 from chez_sandbox.runtime import walls
 from chez_sandbox.runtime.host import Limits, Outcome, Runtime, Table
 from chez_sandbox.runtime.messages import REQUEST
+from chez_sandbox.runtime.process import Child
+from chez_sandbox.runtime.spare import Allowance, Spares, Standing
 
 from .conftest import KEY
 from .jobs import READINGS, component, job, run, workers, zygotes
@@ -256,6 +258,46 @@ async def test_a_missing_wall_stops_a_spare_too(code_folder: Path) -> None:
         with pytest.raises(WorkerFailed, match="moat"):
             await run(strict, job("1"), tables=(Table("t", ("a",), ()),))
     assert workers() <= before
+
+
+class Ended:
+    """A process that was ended when it was asked to."""
+
+    pid, has_ended, awaited = -1, False, False
+
+    async def end(self) -> None:
+        self.awaited = True
+
+
+async def test_a_spare_that_ends_while_it_is_held_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits go by the process id: if a worker ended meanwhile they may be another's; the next one is taken."""
+    generous, processes = Allowance(3, 3, 3), [Ended(), Ended()]
+    pairs = [socket.socketpair() for _ in processes]
+    standing = []
+    for process, (ours, _) in zip(processes, pairs, strict=True):
+        ours.setblocking(False)
+        standing.append(Standing(Child(process, ours), ()))
+
+    def first_ends(_process: int, **_limits: int) -> bool:
+        pairs[0][1].close()
+        return True
+
+    monkeypatch.setattr(walls, "CAN_TIGHTEN", True)
+    monkeypatch.setattr(walls, "tighten", first_ends)
+
+    async def make(_allowance: Allowance) -> Standing:
+        return ready.pop(0)
+
+    ready, spares = list(standing), Spares(2, generous, 60.0)
+    try:
+        async with spares.busy():
+            spares.begin(make)
+            assert await spares.take(generous) is standing[1]
+        assert [process.awaited for process in processes] == [True, False]
+    finally:
+        await standing[1].child.end()
+        pairs[1][1].close()
+        await spares.aclose()
 
 
 async def test_limits_are_lowered_only(warm: Runtime) -> None:

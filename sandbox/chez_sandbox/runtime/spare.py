@@ -132,13 +132,9 @@ class Spares:
             if standing is None:
                 continue
             child = standing.child
-            # Quiet: it still lives, and has said nothing since its walls stood.
-            if child.is_quiet() and walls.tighten(
-                child.pid,
-                data=needed.memory,
-                address_space=needed.address_space,
-                cpu_seconds=needed.cpu_seconds,
-            ):
+            # Quiet: it still lives, and has said nothing since its walls stood. Limits go by the process id, which
+            # a worker that ends loses at once: asked again, it had it all the while, and the limits are its own.
+            if child.is_quiet() and _hold(child, needed) and child.is_quiet():
                 return standing
             await child.end()
         return None
@@ -158,6 +154,15 @@ class Spares:
             await _discard(self._waiting.popleft())
         if self._zygote is not None:
             await self._zygote.aclose()
+
+
+def _hold(child: Child, needed: Allowance) -> bool:
+    return walls.tighten(
+        child.pid,
+        data=needed.memory,
+        address_space=needed.address_space,
+        cpu_seconds=needed.cpu_seconds,
+    )
 
 
 async def _discard(task: asyncio.Task[Standing | None]) -> None:
