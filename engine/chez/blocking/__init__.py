@@ -1679,9 +1679,14 @@ class Transaction(Front[AsyncTransaction]):
         """The receipts in order; of one kind, and whose body has these values, where given."""
         return self._inner.receipts(kind, **fields)
 
-    def receipt(self, kind: str, body: Mapping[str, Any]) -> Receipt:
-        """Write a receipt; `body` is JSON-able. Raises `InvalidValue`."""
-        return self._inner.receipt(kind, body)
+    def receipt(self, kind: str, body: Mapping[str, Any], *, waits: bool = False) -> Receipt:
+        """Write a receipt; `body` is JSON-able. Raises `InvalidValue`.
+
+        The journal's head goes to the person's other devices at once, as an entry, by which a relay sees that
+        something was done. Of one that `waits` they are told with the next one that doesn't: for what must not
+        show when it was done.
+        """
+        return self._inner.receipt(kind, body, waits=waits)
 
     def reserve(self, accounts: Mapping[str, float], bits: float, kind: str, body: Mapping[str, Any]) -> Receipt:
         """Debit `bits` from every account (name -> limit) and write the receipt, like `Journal.reserve`.

@@ -70,10 +70,15 @@ class Transaction:
         """The receipts in order; of one kind, and whose body has these values, where given."""
         return self._journal.find(self._db, kind, fields)
 
-    def receipt(self, kind: str, body: Mapping[str, Any]) -> Receipt:
-        """Write a receipt; `body` is JSON-able. Raises `InvalidValue`."""
+    def receipt(self, kind: str, body: Mapping[str, Any], *, waits: bool = False) -> Receipt:
+        """Write a receipt; `body` is JSON-able. Raises `InvalidValue`.
+
+        The journal's head goes to the person's other devices at once, as an entry, by which a relay sees that
+        something was done. Of one that `waits` they are told with the next one that doesn't: for what must not
+        show when it was done.
+        """
         with self._writing() as db:
-            return self._journal.record(db, kind, body)
+            return self._journal.record(db, kind, body, waits=waits)
 
     def reserve(self, accounts: Mapping[str, float], bits: float, kind: str, body: Mapping[str, Any]) -> Receipt:
         """Debit `bits` from every account (name -> limit) and write the receipt, like `Journal.reserve`.

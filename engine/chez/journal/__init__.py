@@ -160,9 +160,9 @@ class Journal:
                        "ON CONFLICT (name) DO UPDATE SET allowed = allowed + excluded.allowed",
                        [(name, bits) for name in accounts])
 
-    def record(self, db: Connection, kind: str, body: Mapping[str, Any]) -> Receipt:
+    def record(self, db: Connection, kind: str, body: Mapping[str, Any], *, waits: bool = False) -> Receipt:
         """Write a receipt."""
-        return write_receipt(db, self._device, self._now(), kind, body)
+        return write_receipt(db, self._device, self._now(), kind, body, waits=waits)
 
     def _spent(self, db: Connection, account: str) -> float:
         row = db.execute("SELECT spent FROM account WHERE name = ?", (account,)).fetchone()
@@ -181,8 +181,12 @@ def _find(db: Connection, table: str, order: str, kind: str | None, fields: Mapp
             for n, time, what, body, previous, hash in rows]
 
 
-def write_receipt(db: Connection, device: DeviceKeys, now: int, kind: str, body: Mapping[str, Any]) -> Receipt:
-    """Write a receipt of a device, in an open transaction; `now` is in Unix milliseconds. Raises `InvalidValue`."""
+def write_receipt(db: Connection, device: DeviceKeys, now: int, kind: str, body: Mapping[str, Any], *,
+                  waits: bool = False) -> Receipt:
+    """Write a receipt of a device, in an open transaction; `now` is in Unix milliseconds. Raises `InvalidValue`.
+
+    Of one that `waits` other devices are told together with the next one that doesn't.
+    """
     last = db.execute("SELECT number, hash FROM receipt ORDER BY number DESC LIMIT 1").fetchone()
     number, previous = (last[0] + 1, last[1]) if last is not None else (1, GENESIS)
     time = datetime.fromtimestamp(now / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -191,9 +195,9 @@ def write_receipt(db: Connection, device: DeviceKeys, now: int, kind: str, body:
     except (TypeError, ValueError) as error:
         raise InvalidValue(f"a receipt holds JSON values only: {error}") from None
     digest = _hash(number, time, kind, text, previous)
-    db.execute("INSERT INTO receipt (number, time, kind, body, previous, hash, signature) "
-               "VALUES (?, ?, ?, ?, ?, ?, ?)",
-               (number, time, kind, text, previous, digest, device.signing.sign("chez/1 receipt", digest)))
+    db.execute("INSERT INTO receipt (number, time, kind, body, previous, hash, signature, waits) "
+               "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+               (number, time, kind, text, previous, digest, device.signing.sign("chez/1 receipt", digest), waits))
     return Receipt(number, time, kind, dict(body), previous, digest)
 
 

@@ -31,7 +31,7 @@ def waiting_spaces(db: Connection, device: bytes) -> set[int]:
         "SELECT EXISTS (SELECT 1 FROM statement WHERE sent = 0), EXISTS (SELECT 1 FROM change WHERE state = 1), "
         "(SELECT space.n FROM meta CROSS JOIN space ON space.n = meta.value WHERE key = 'private' AND ("
         "EXISTS (SELECT 1 FROM space WHERE announce = 1) OR EXISTS (SELECT 1 FROM gone WHERE told = 0) "
-        "OR coalesce((SELECT max(number) FROM receipt), 0) > "
+        "OR coalesce((SELECT number FROM receipt WHERE waits = 0 ORDER BY number DESC LIMIT 1), 0) > "
         "coalesce((SELECT number FROM witness WHERE witness.space = space.n AND author = ?), 0)))",
         (device,)).fetchone()
     found = set() if private is None else {private}
@@ -121,9 +121,12 @@ def offers(db: Connection) -> list[Item]:
 
 
 def journal_head(db: Connection, space: int, device: bytes) -> list[Item]:
-    """The head of a device's journal, when it moved since an entry of the private space last said it."""
+    """The head of a device's journal, when it moved since an entry of the private space last said it.
+
+    Receipts at its end that wait are left out, also beside other changes, whose size would tell of them.
+    """
     row = db.execute("SELECT number, hash, (SELECT number FROM witness WHERE space = ? AND author = ?) "
-                     "FROM receipt ORDER BY number DESC LIMIT 1", (space, device)).fetchone()
+                     "FROM receipt WHERE waits = 0 ORDER BY number DESC LIMIT 1", (space, device)).fetchone()
     if row is None or (row[2] is not None and row[2] >= row[0]):
         return []
     head = row[:2]

@@ -320,7 +320,7 @@ def _write_instead(home: "Home", transaction: "Transaction", release: "Receipt")
         granted = current_grant(home, transaction, grant)
     except (GrantInvalid, NotFound):
         gone = {"outcome": "none", "result": None, "reason": "withdrawn", "message": "", "instead": release.time}
-        transaction.receipt("refusal", {**release.body, **gone})
+        transaction.receipt("refusal", {**release.body, **gone}, waits=True)
         return Departure(grant, sequence, "none", None, b"")
     day = date.fromisoformat(run.body["date"])
     return _write(home, transaction, granted, sequence, day, None, "withdrawn", instead=release.time)
@@ -367,7 +367,8 @@ def _write(
         "message": base64.b64encode(message).decode(),
         **({} if instead is None else {"instead": instead}),
     }
-    transaction.receipt("refusal" if result is None else "release", body)
+    # An entry for it would tell a relay when the run ended; the one before it is sent, at its slot, is for both.
+    transaction.receipt("refusal" if result is None else "release", body, waits=True)
     return Departure(grant.id, sequence, "none" if result is None else "result", result, message)
 
 

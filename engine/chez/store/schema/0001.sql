@@ -458,7 +458,8 @@ CREATE TABLE receipt (
     body      TEXT NOT NULL,
     previous  BLOB NOT NULL,
     hash      BLOB NOT NULL,
-    signature BLOB NOT NULL
+    signature BLOB NOT NULL,
+    waits     INTEGER NOT NULL DEFAULT 0    -- 1: other devices are told of it with the next one that does not wait
 );
 
 CREATE TABLE former_receipt (         -- the journals of the devices that this home was before
