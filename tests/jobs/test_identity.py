@@ -15,10 +15,11 @@ import chez
 from chez.crypto import SigningKey
 from chez.errors import InvalidValue
 from chez_sandbox.bundle import Bundle, build_bundle, open_bundle
+from chez_sandbox.consent import verbs
 from chez_sandbox.consent.accounts import Ceilings, charges_of
 from chez_sandbox.consent.allowance import charge
 from chez_sandbox.consent.difference import granted_before, news_words
-from chez_sandbox.consent.grants import Granted, list_grants, load_grant
+from chez_sandbox.consent.grants import COLLECTION, Granted, list_grants, load_grant
 from chez_sandbox.consent.identity import identify
 from chez_sandbox.consent.pausing import resume_grant
 from chez_sandbox.consent.run import authorise
@@ -27,6 +28,7 @@ from chez_sandbox.provider.cli import cli
 from chez_sandbox.provider.keys import MAX_FORMERLY, ProviderKeys, load_keys, save_keys
 from chez_sandbox.succession import succeed
 from tests.jobs.samples import MEAN, SIGNING, manifest_text
+from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import NOW, TODAY, grant
 
 NEXT, THIRD, STRANGER = (SigningKey.from_seed(bytes([number]) * 32) for number in (21, 22, 23))
@@ -95,6 +97,28 @@ async def test_an_unsigned_key_is_suspended_and_finds_the_budget_as_it_left_it(h
         await debit(home, new, 1)
     assert len(await home.journal.receipts("pause", cause=new.grant.id)) == 2
     assert (await home.journal.verify()).ok
+
+
+async def test_a_name_is_known_from_the_journal_when_its_record_is_gone(home: chez.Home) -> None:
+    """With the old keys' records deleted the new one is loud, suspended and finds their root's account all the same;
+    and a record that is put back comes back suspended."""
+    old = await grant(home, of(NEXT, SIGNING))
+    await debit(home, old, 990)
+    record = (await home.collection(COLLECTION).get(old.grant.id)).value
+    await home.collection(COLLECTION).delete(old.grant.id)
+    person = Person("no")
+    await verbs.job_grant(home, {"bundle": of(STRANGER).encoded}, person)
+    assert "HAD ANOTHER KEY BEFORE" in "\n".join(person.shown[-1]["job"]["words"])
+    new = await grant(home, of(STRANGER), 2)
+    assert new.pauses
+    with pytest.raises(BudgetSpent, match=f"provider:{SIGNING.public.hex()}"):
+        await debit(home, new, 11)
+    await home.collection(COLLECTION).put(dict(record), id=old.grant.id)
+    assert (await load_grant(home, old.grant.id)).pauses
+    signed = await grant(home, of(THIRD, NEXT, version=2, domain="other.example"), 3)
+    assert not signed.pauses
+    with pytest.raises(BudgetSpent, match=f"provider:{SIGNING.public.hex()}"):
+        await debit(home, signed, 11)
 
 
 async def test_an_unsigned_key_under_a_new_name_finds_the_collections(home: chez.Home) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.catalogue import Language, phrase
 from chez_sandbox.consent.grants import Granted
-from chez_sandbox.consent.identity import identify
+from chez_sandbox.consent.identity import Card, identify
 from chez_sandbox.consent.inspect import describe, fingerprint
 
 __all__ = ("difference", "foreign_keys", "granted_before", "news_words")
@@ -30,16 +30,19 @@ def granted_before(grants: Iterable[Granted], bundle: Bundle) -> Granted | None:
     return max(same, key=lambda one: (one.grant.job_version, one.grant.granted), default=None)
 
 
-def foreign_keys(grants: Iterable[Granted], bundle: Bundle, language: Language = "en") -> list[str]:
+def foreign_keys(
+    grants: Iterable[Granted], bundle: Bundle, language: Language = "en", receipts: Sequence[Card] = ()
+) -> list[str]:
     """Loud sentences when a provider that goes by the same name or domain had another key before, which did not
-    sign this one; and a plain one when the key is new and was signed."""
+    sign this one; and a plain one when the key is new and was signed. `receipts` as in `identify`."""
     provider, grants = bundle.manifest.provider, list(grants)
-    found = identify(bundle, grants)
+    found = identify(bundle, grants, receipts)
 
     def say(key: str, old: str) -> str:
         return phrase(language, key, name=provider.name, domain=provider.domain, words=fingerprint(old))
 
-    before = {one.grant.provider for one in grants if one.grant.provider in found.keys}
+    granted = {*(one.grant.provider for one in grants), *(one.key for one in receipts)}
+    before = granted & found.keys
     signed = sorted(before - {provider.signing_key}) if provider.signing_key not in before else []
     loud = [say("changed.key", key) for key in found.foreign]
     return [*loud, *(say("changed.key-signed", key) for key in signed)]
@@ -65,11 +68,16 @@ def difference(before: Bundle, after: Bundle, language: Language = "en") -> list
     return lines or [say("form")]
 
 
-def news_words(grants: Sequence[Granted], bundle: Bundle, language: Language = "en") -> list[str]:
-    """What the screen before granting adds for somebody who granted this job, or this provider's namesake, before."""
+def news_words(
+    grants: Sequence[Granted], bundle: Bundle, language: Language = "en", receipts: Sequence[Card] = ()
+) -> list[str]:
+    """What the screen before granting adds for somebody who granted this job, or this provider's namesake, before.
+
+    `receipts` as in `identify`.
+    """
     warning = phrase(language, "head.warning")
-    lines = [f"  {warning:8} {line}" for line in foreign_keys(grants, bundle, language)]
-    if identify(bundle, grants).foreign:
+    lines = [f"  {warning:8} {line}" for line in foreign_keys(grants, bundle, language, receipts)]
+    if identify(bundle, grants, receipts).foreign:
         lines.append(f"  {'':8} {phrase(language, 'changed.suspends')}")
     last = granted_before(grants, bundle)
     if last is not None and (changes := difference(last.bundle, bundle, language)):

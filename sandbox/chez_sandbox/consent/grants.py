@@ -24,11 +24,11 @@ from chez.crypto import CryptoFailed, hash_fields, verify
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.bundle import Bundle, open_bundle
 from chez_sandbox.consent.catalogue import refused
-from chez_sandbox.consent.identity import identify
+from chez_sandbox.consent.identity import identify, receipted, said_of
 from chez_sandbox.consent.narrowing import WHOLE, Narrowing, narrow
 from chez_sandbox.consent.pauses import standing
 from chez_sandbox.consent.slots import Slots
-from chez_sandbox.consent.suspending import suspend
+from chez_sandbox.consent.suspending import suspend, suspend_keys
 from chez_sandbox.consent.versions import require_rising
 from chez_sandbox.job_errors import (
     BundleInvalid,
@@ -215,17 +215,15 @@ async def grant_job(
     body = grant.body
     record, grants = _record(home, bundle, body, seed), home.collection(COLLECTION)
     others = await list_grants(home)
-    provider = identify(bundle, others)
 
     def work(transaction: "Transaction") -> frozenset[str]:
+        provider = identify(bundle, others, receipted(transaction))
         require_rising(transaction, provider.keys, bundle)
         transaction.put(grants, record, id=grant.id)
         transaction.receipt("grant", {**_receipt(grant, bundle, body), "accounts": list(provider.accounts)})
         if not provider.foreign:
             return frozenset()
-        for other in others:
-            if other.grant.provider in provider.foreign and not other.revoked:
-                suspend(transaction, grants, other.grant.id, grant.id, now)
+        suspend_keys(transaction, grants, others, provider.foreign, grant.id, now)
         return frozenset({suspend(transaction, grants, grant.id, grant.id, now)})
 
     return Granted(grant, bundle, False, seed, await home.transaction(work))
@@ -273,7 +271,7 @@ def _receipt(grant: Grant, bundle: Bundle, body: bytes) -> dict[str, Any]:
         "job": grant.job,
         "version": grant.job_version,
         "provider": grant.provider,
-        "provider_name": manifest.provider.name,
+        **said_of(bundle),
         "purpose": manifest.purpose.dpv,
         "bundle": grant.bundle,
         "code": grant.code,

@@ -30,6 +30,7 @@ from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.export import export_consents
 from chez_sandbox.consent.grants import grant_job, list_grants, load_grant, require_fitting, revoke_grant
 from chez_sandbox.consent.holdings import holders
+from chez_sandbox.consent.identity import receipted
 from chez_sandbox.consent.inspect import describe, headed, plain_words
 from chez_sandbox.consent.narrowing import Narrowing, read_narrowing
 from chez_sandbox.consent.overview import all_grants, listed, told_in_all
@@ -108,9 +109,7 @@ async def _example(
         return {"result": None, "problem": again(error.message, language)}
 
 
-async def _tried(
-    home: "Home", bundle: Bundle, narrowing: Narrowing, ui: Ui, language: Language
-) -> dict[str, Any]:
+async def _tried(home: "Home", bundle: Bundle, narrowing: Narrowing, ui: Ui, language: Language) -> dict[str, Any]:
     today = date.today()
     tables = await granted_tables(home, bundle.manifest, today, narrowing)
     label = phrase(language, "say.dry-run")
@@ -132,7 +131,7 @@ async def job_grant(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     grants = await list_grants(home)
     described["words"] += together_words(grants, bundle, await holders(home), asked.language)
     described["words"] += standing_words(grants, bundle, date.today(), asked.language)
-    described["words"] += news_words(grants, bundle, asked.language)
+    described["words"] += news_words(grants, bundle, asked.language, await home.transaction(receipted))
     if said := beside_catalogues(await catalogues(home), bundle, asked.language):
         described["words"] += headed(phrase(asked.language, "head.offered"), [said])
     if asked.example:
