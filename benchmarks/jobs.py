@@ -45,7 +45,7 @@ def benchmarks() -> tuple[Benchmark, ...]:
             300, {"python": INTERPRETER}),), _warm),
         Benchmark((Figure(
             "job.cold", "ms", "less", "The first run of a trivial job in a new process, compiled code on "
-            "disk but not in the system's cache: from importing the sandbox to the result.", None,
+            "disk but not in the system's cache: from importing the sandbox to the result.", 250,
             {"python": INTERPRETER}),), _cold),
         Benchmark((Figure(
             "job.fresh", "ms", "less", "A trivial job from the call to its result, in a worker process "

@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from statistics import median, quantiles
@@ -176,8 +177,25 @@ async def _p99_lag(work: Awaitable[None]) -> float:
     return quantiles([max(0.0, after - before - asked) * 1e3 for before, after in pairwise(late)], n=100)[98]
 
 
+def _files(work: Path) -> set[str]:
+    """The files where a job's could be left: the benchmark's folder and the system's for temporary ones."""
+    places = (*work.rglob("*"), *Path(tempfile.gettempdir()).glob("chez*"))
+    return {str(place) for place in places if place.is_file()}
+
+
+def _descriptors() -> set[str]:
+    """This process's open descriptors, with what each leads to."""
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # that of the listing itself is gone by then
+            found.add(f"{entry.name}: {entry.readlink()}")
+    return found
+
+
 async def _hostile_lag(bench: Bench) -> dict[str, Runs]:
     runs = Runs()
+    await code_folder(bench)
+    files, descriptors = _files(bench.work), _descriptors()
     async with _living(bench) as runtime:
 
         async def attack() -> None:
@@ -189,6 +207,10 @@ async def _hostile_lag(bench: Bench) -> dict[str, Runs]:
             runs.add(await _p99_lag(attack()), quiet=quiet)
     if left := _family():
         raise BenchmarkFailed(f"{len(left)} processes were left behind")
+    if new := _files(bench.work) - files:
+        raise BenchmarkFailed(f"files were left behind: {', '.join(sorted(new))}")
+    if opened := _descriptors() - descriptors:
+        raise BenchmarkFailed(f"descriptors were left open: {', '.join(sorted(opened))}")
     return {"job.hostile_lag": runs}
 
 
