@@ -181,7 +181,8 @@ async def test_a_copied_folder_begins_with_nothing(devices: tuple[chez.Home, che
 
 
 async def test_devices_say_what_they_hold(devices: tuple[chez.Home, chez.Home]) -> None:
-    """Each device's word on what it holds reaches the others, with its signature; another's word for it counts not."""
+    """Each device's word on what it holds reaches the others, with its signature; another's word for it counts not,
+    and takes away nothing that was heard; nor does an older word of its own."""
     (laptop, phone), account = devices, "collection:said"
     await spends(laptop, account, 1500)
     await say_holding(laptop)
@@ -189,11 +190,17 @@ async def test_devices_say_what_they_hold(devices: tuple[chez.Home, chez.Home]) 
     await phone.sync()
     said = next(one for one in await holders(phone) if one.id == laptop.device_id)
     assert (said.left_of(account, CEILING), said.spent[account], said.first) == (CEILING - 1500, 1500, True)
-    records = phone.collection(COLLECTION)
-    forged = (await records.get(f"holding {phone.device_id.hex()}")).value
-    await records.put(forged, id=f"holding {laptop.device_id.hex()}")
-    said = next(one for one in await holders(phone) if one.id == laptop.device_id)
-    assert not said.said and said.spent == {}
+    records, id = phone.collection(COLLECTION), f"holding {laptop.device_id.hex()}"
+    forged, older = (await records.get(f"holding {phone.device_id.hex()}")).value, (await records.get(id)).value
+    await spends(laptop, account, 20)
+    await say_holding(laptop)
+    await laptop.sync()
+    await phone.sync()
+    await holders(phone)
+    for lie in (older, forged):
+        await records.put(lie, id=id)
+        said = next(one for one in await holders(phone) if one.id == laptop.device_id)
+        assert said.said and said.spent[account] == 1520
 
 
 async def test_a_person_sees_asks_and_gives(devices: tuple[chez.Home, chez.Home]) -> None:

@@ -16,6 +16,7 @@ from chez_sandbox.consent.escrow import (
     Transfer,
     available,
     credit,
+    forgo,
     give,
     limit,
     reclaim,
@@ -157,12 +158,13 @@ class Escrow(RuleBasedStateMachine):
                     limit(purse, account, more)
                 continue
             used = purse.spent.get(account, 0) + purse.given.get(account, 0) - purse.received.get(account, 0)
-            self.most[account] = max(0, used) + more
+            self.most[account] = max(0, used + purse.apart.get(account, 0)) + more
             device.purse = limit(purse, account, self.most[account])
 
-    @rule(which=ANY, who=ANY)
-    def reclaims(self, which: int, who: int) -> None:
-        """The person says that a device which is gone for good spends no more: another one has what it had."""
+    @rule(which=ANY, who=ANY, also=ANY)
+    def reclaims(self, which: int, who: int, also: int) -> None:
+        """The person says that a device which is gone for good spends no more: another one has what it had; a second
+        one, of which the person said so too, lets it go again."""
         if not self.gone:
             return
         lost, device = self.gone[which % len(self.gone)], self.alive[who % len(self.alive)]
@@ -172,6 +174,10 @@ class Escrow(RuleBasedStateMachine):
             for name, ceiling in CEILINGS.items()
         }
         device.purse = reclaim(device.purse, lost.purse.first, shares, set_there)
+        second = self.alive[also % len(self.alive)]
+        twice = reclaim(second.purse, lost.purse.first, shares, set_there)
+        amounts = {name: share for name, (share, _) in shares.items()}
+        second.purse = forgo(twice, lost.purse.first and second is not device, amounts)
         lost.purse = Purse(lost.key.public, first=False)
 
     @invariant()

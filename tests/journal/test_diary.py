@@ -34,6 +34,10 @@ EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
     ("allowance-refused", {**SHARE, "share": HASH, "why": "this share of allowance is not signed by its giver"},
      ("A share of 12.5 bits of collection:readings, said to be of device abababababab, was not counted: this share of "
      "allowance is not signed by its giver.")),
+    ("allowance-yielded",
+     {"device": PHONE, "name": "phone", "by": HASH, "first": True, "amounts": {"collection:readings": 500}},
+     ("This device let go of what device 'phone' held (0.5 bits of collection:readings, all that it never spent or "
+      "gave of): device abababababab had taken it over as well.")),
     ("backup", {"to": "/b", "bytes": 1234, "sha256": HASH, "verified": True},
      "You made a backup and tried it: '/b', 1,234 bytes."),
     ("contact-added", {"person": HASH, "name": "Berta"}, "You added the contact 'Berta'."),

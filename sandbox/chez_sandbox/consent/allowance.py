@@ -11,17 +11,19 @@ The purse (`escrow.Purse`) is kept on the device (`Transaction.keep`), is bound 
 is gone with it: a home that was restored or copied begins with nothing. Transfers, asks and
 holdings are records of the collection "chez.allowance" in the private space, each with its
 device's signature. A transfer alone moves anything; the rest is words, which is why debits need not
-be told: a relay or program that hides or changes these records can withhold a share and nothing else.
-A record that was taken away is put back by its giver, who has it in the journal.
+be told: a relay or program that hides or changes these records can withhold a share and nothing else,
+as long as no share is taken over (`reclaiming` has what is left then). A record that was taken away is put back
+by its giver, who has it in the journal; one that was purged stays away.
 """
 
+import contextlib
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from chez.crypto import hash_fields
-from chez.errors import InvalidValue, NotAllowed, NotFound
+from chez.errors import InvalidValue, NotAllowed, NotFound, RecordPurged
 from chez_sandbox.consent.accounts import Ceilings, check_shared
 from chez_sandbox.consent.escrow import (
     Charge,
@@ -31,6 +33,7 @@ from chez_sandbox.consent.escrow import (
     bare,
     ceiling_of,
     credit,
+    forgo,
     give,
     limit,
     shown,
@@ -38,7 +41,17 @@ from chez_sandbox.consent.escrow import (
     thousandths,
     unit_of,
 )
-from chez_sandbox.consent.holdings import COLLECTION, ask_id, asks_record, holding_id, holding_record, reclaimed
+from chez_sandbox.consent.holdings import (
+    COLLECTION,
+    Heard,
+    ask_id,
+    asks_record,
+    hear,
+    holding_id,
+    holding_record,
+    reclaim_id,
+    reclaim_record,
+)
 from chez_sandbox.job_errors import TransferRefused
 
 if TYPE_CHECKING:
@@ -104,10 +117,11 @@ async def take_shares(home: "Home") -> list[Transfer]:
     """Count the shares that reached this device, each once, and put back the records of its own that are gone.
 
     What is for this device and not what its giver signed is refused, with a receipt, once; so is a share whose
-    giver was lost, and all it had taken over before this came.
+    giver was lost, and all it had taken over before this came. Of a lost device's share that another one took over,
+    too, apart from this one, this one lets go unless it has the lower id.
     """
-    lost = await reclaimed(home)
-    devices = {info.id for info in await home.devices.all()} - lost.keys()
+    heard = await hear(home)
+    devices = {info.id for info in await home.devices.all()} - heard.claims.keys()
     found = [
         record.value["transfer"]
         async for record in home.collection(COLLECTION)
@@ -120,11 +134,14 @@ async def take_shares(home: "Home") -> list[Transfer]:
         for encoded in found:
             purse, transfer = _counted(home, transaction, purse, encoded, devices)
             taken += [transfer] if transfer is not None else []
+        purse = _yielded(home, transaction, purse, heard)
         if purse != before:
             keep_purse(transaction, purse)
             _say(home, transaction, purse, Ceilings())
+        if taken:
             _answered(home, transaction)
         _put_back(home, transaction, found)
+        _claim_again(home, transaction)
         return taken
 
     return await home.transaction(work)
@@ -145,6 +162,7 @@ async def ask_share(home: "Home", amounts: Mapping[str, int], *, now: str) -> No
 async def say_holding(home: "Home", ceilings: Ceilings | None = None) -> None:
     """Say to the person's other devices what this one holds and has spent, when that is news."""
     limits = ceilings or Ceilings()
+    await hear(home)
     await home.transaction(lambda transaction: _say(home, transaction, purse_in(home, transaction), limits))
 
 
@@ -221,7 +239,7 @@ def _told(transfer: Transfer) -> dict[str, Any]:
 
 def _put(home: "Home", transaction: "Transaction", transfer: Transfer) -> None:
     id = f"share {transfer.giver.hex()} {transfer.number}"
-    transaction.put(home.collection(COLLECTION), {"transfer": msgspec.msgpack.encode(transfer)}, id=id)
+    _write(home, transaction, {"transfer": msgspec.msgpack.encode(transfer)}, id)
 
 
 def _put_back(home: "Home", transaction: "Transaction", found: Collection[bytes]) -> None:
@@ -233,6 +251,31 @@ def _put_back(home: "Home", transaction: "Transaction", found: Collection[bytes]
         transfer = Transfer(1, giver, receiver, body["number"], body["account"], body["amount"], signature)
         if msgspec.msgpack.encode(transfer) not in there:
             _put(home, transaction, transfer)
+
+
+def _yielded(home: "Home", transaction: "Transaction", purse: Purse, heard: Heard) -> Purse:
+    """The purse without what this device took over and another one, of a lower id, did as well; with its receipts."""
+    claims = [one.body for one in transaction.receipts("allowance-reclaimed")]
+    yielded = {one.body["device"] for one in transaction.receipts("allowance-yielded")}
+    firsts = {body["device"] for body in claims if body["first"]} - yielded
+    for body in claims:
+        lost = body["device"]
+        by = heard.claims.get(bytes.fromhex(lost), [home.device_id])[0]
+        if lost in yielded or by == home.device_id:
+            continue
+        was = lost in firsts
+        firsts.discard(lost)
+        purse = forgo(purse, was and not firsts and not transaction.receipts(MADE), body["amounts"])
+        told = {"device": lost, "name": body["name"], "by": by.hex(), "first": was, "amounts": body["amounts"]}
+        transaction.receipt("allowance-yielded", told)
+    return purse
+
+
+def _claim_again(home: "Home", transaction: "Transaction") -> None:
+    """Write again what something took away: that this device took over a share."""
+    for receipt in transaction.receipts("allowance-reclaimed"):
+        lost = bytes.fromhex(receipt.body["device"])
+        _write(home, transaction, reclaim_record(home, lost), reclaim_id(lost, home.device_id))
 
 
 def _answered(home: "Home", transaction: "Transaction") -> None:
@@ -255,11 +298,15 @@ def _say(home: "Home", transaction: "Transaction", purse: Purse, ceilings: Ceili
     accounts = {
         name: (available(purse, name, ceilings.of(name)), purse.spent.get(name, 0)) for name in shared
     }
-    record = holding_record(home, purse.first, accounts, purse.ceilings)
-    collection, id = home.collection(COLLECTION), holding_id(home.device_id)
-    try:
+    record = holding_record(home, transaction, purse.first, accounts, purse.ceilings)
+    _write(home, transaction, record, holding_id(home.device_id))
+
+
+def _write(home: "Home", transaction: "Transaction", record: dict[str, Any], id: str) -> None:
+    """Write a record unless it is there. One that was purged can't be written again: what it said is withheld."""
+    collection = home.collection(COLLECTION)
+    with contextlib.suppress(NotFound, InvalidValue):
         if transaction.get(collection, id).value == record:
             return
-    except NotFound:
-        pass
-    transaction.put(collection, record, id=id)
+    with contextlib.suppress(RecordPurged):
+        transaction.put(collection, record, id=id)

@@ -120,6 +120,14 @@ def _ceiling(body: Body, names: Names) -> str:
     return f"You let {body['account']} have {most} over all your devices; it had {before}."
 
 
+def _yielded(body: Body, names: Names) -> str:
+    amounts = [f"{shown(amount, account)} of {account}" for account, amount in body["amounts"].items()]
+    rest = ["all that it never spent or gave of"] if body["first"] else []
+    let = ", ".join([*amounts, *rest]) or "nothing"
+    return (f"This device let go of what {names.device(body)} held ({let}): {names.device({'device': body['by']})} "
+            "had taken it over as well.")
+
+
 def _share(body: Body) -> str:
     return f"{shown(body['amount'], body['account'])} of {body['account']}"
 
@@ -131,6 +139,7 @@ def _runs(number: int) -> str:
 SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
     "allowance-asked": _asked, "allowance-ceiling": _ceiling, "allowance-given": _given,
     "allowance-received": _received, "allowance-reclaimed": _reclaimed, "allowance-refused": _refused,
+    "allowance-yielded": _yielded,
     "delivered": _delivered, "draw": _draw, "drawn-before": _drawn_before, "epsilon": _epsilon, "grant": _grant,
     "grant-refused": _grant_refused,
     "offer-published": _offer_published, "pause": _pause, "refusal": _refusal, "release": _release,

@@ -47,6 +47,7 @@ __all__ = (
     "bare",
     "ceiling_of",
     "credit",
+    "forgo",
     "give",
     "limit",
     "reclaim",
@@ -118,6 +119,8 @@ class Purse(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     """The hash of each transfer that was counted, by "giver number"."""
     ceilings: dict[str, int] = {}
     """The ceilings that the person set, on the first device, in place of those that accounts have."""
+    apart: dict[str, int] = {}
+    """Of one that became the first by taking over (`reclaim`): what of an account's ceiling does not begin here."""
 
 
 def thousandths(bits: float) -> int:
@@ -155,7 +158,7 @@ def available(purse: Purse, account: str, ceiling: int, *, own: bool = False) ->
 
     A ceiling that was lowered leaves the first device what it has not used of the lower one.
     """
-    began = ceiling_of(purse, account, ceiling) if purse.first or own else 0
+    began = ceiling_of(purse, account, ceiling) - purse.apart.get(account, 0) if purse.first or own else 0
     taken = purse.spent.get(account, 0) + purse.given.get(account, 0)
     return max(0, began + purse.received.get(account, 0) - taken)
 
@@ -246,18 +249,33 @@ def reclaim(
     `ceilings` are those that were set on it, which hold on here. The person's word that it spends no more;
     nothing here can know. Raises `InvalidValue` for a share that is none.
     """
-    received, given = dict(purse.received), dict(purse.given)
+    received = dict(purse.received)
     for account, (share, ceiling) in shares.items():
         if not 0 <= share <= ceiling:
             raise InvalidValue(f"a share is from 0 to the ceiling, not {share} of {ceiling}")
         received[account] = received.get(account, 0) + share
-        if first and not purse.first:
-            # The first device begins with the ceiling of each account: of these the share alone is taken over.
-            given[account] = given.get(account, 0) + ceiling
-    limits = {**(ceilings or {}), **purse.ceilings} if first and not purse.first else purse.ceilings
+    apart, limits = purse.apart, purse.ceilings
+    if first and not purse.first:
+        # The first device begins with the ceiling of each account: of these the share alone is taken over.
+        apart = {account: ceiling for account, (_, ceiling) in shares.items()}
+        limits = {**(ceilings or {}), **limits}
     return msgspec.structs.replace(
-        purse, first=purse.first or first, received=received, given=given, ceilings=limits
+        purse, first=purse.first or first, received=received, apart=apart, ceilings=limits
     )
+
+
+def forgo(purse: Purse, first: bool, shares: Mapping[str, int]) -> Purse:
+    """Let go of what was taken over (account -> share), for another device had taken it over as well.
+
+    `first` is whether this device was the first by that alone. What was spent of it meanwhile is owed: it counts
+    against what comes later.
+    """
+    received = dict(purse.received)
+    for account, share in shares.items():
+        received[account] = received.get(account, 0) - share
+    if first:
+        return msgspec.structs.replace(purse, first=False, received=received, apart={}, ceilings={})
+    return msgspec.structs.replace(purse, received=received)
 
 
 def _fields(giver: bytes, receiver: bytes, number: int, account: str, amount: int) -> tuple[bytes, ...]:

@@ -3,8 +3,13 @@
 Words, each signed by the device that it is of; nothing is debited or credited by them. A device
 says what it holds when shares move, when it is asked to (`chez job allowance`), and when messages were
 sent: never when a run starts, for an entry at the relay then would tell when that was.
+
+Records can be deleted, and older ones put back in their place. So a device keeps what it heard (`Heard`): of each
+device the word with the highest number, and each takeover. What it has not heard yet is looked for in
+the past of the records when it matters (`dig`).
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
@@ -12,18 +17,22 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 import msgspec
 
 from chez.crypto import CryptoFailed, verify
-from chez.errors import NotFound
+from chez.errors import InvalidValue, NotFound
 
 if TYPE_CHECKING:
     from chez.home.devices import DeviceInfo
     from chez.home.home import Home
+    from chez.home.transaction import Transaction
 
 __all__ = (
     "COLLECTION",
+    "Heard",
     "Holder",
     "ask_id",
     "asks_record",
     "ceiling_said",
+    "dig",
+    "hear",
     "holders",
     "holding_id",
     "holding_record",
@@ -38,10 +47,13 @@ COLLECTION: Final = "chez.allowance"
 HOLDS: Final = "allowance holding"
 ASKS: Final = "allowance asked"
 RECLAIMS: Final = "allowance reclaimed"
+HEARD: Final = "allowance heard"
 
 
 class _Holding(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     version: Literal[1]
+    number: int
+    """Rises with each word of the device."""
     first: bool
     accounts: dict[str, tuple[int, int]]
     """What is left and what was spent, in thousandths."""
@@ -58,6 +70,13 @@ class _Asks(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
 class _Reclaim(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     version: Literal[1]
     lost: bytes
+
+
+class Heard(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """What this device heard and does not forget: devices' last words, and who took over from whom (sorted ids)."""
+
+    words: dict[bytes, bytes] = {}
+    claims: dict[bytes, list[bytes]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +119,23 @@ def ceiling_said(devices: Iterable[Holder], account: str, ceiling: int) -> int:
 
 
 def holding_record(
-    home: "Home", first: bool, accounts: Mapping[str, tuple[int, int]], ceilings: Mapping[str, int]
+    home: "Home",
+    transaction: "Transaction",
+    first: bool,
+    accounts: Mapping[str, tuple[int, int]],
+    ceilings: Mapping[str, int],
 ) -> dict[str, Any]:
-    """The record in which a device says what it holds: account -> (left, spent); and the ceilings set there."""
-    return _signed(home, HOLDS, _Holding(1, first, dict(accounts), dict(ceilings)))
+    """The record in which a device says what it holds: account -> (left, spent); and the ceilings set there.
+
+    The last one again, when that is no news.
+    """
+    heard = _heard(transaction)
+    last = _holding(heard.words.get(home.device_id))
+    if last is None or (last.first, last.accounts, last.ceilings) != (first, accounts, ceilings):
+        last = _Holding(1, last.number + 1 if last is not None else 1, first, dict(accounts), dict(ceilings))
+        words = {**heard.words, home.device_id: msgspec.msgpack.encode(last)}
+        transaction.keep(HEARD, msgspec.msgpack.encode(msgspec.structs.replace(heard, words=words)))
+    return {"by": home.device_id, **_signed(home, HOLDS, last)}
 
 
 def asks_record(home: "Home", amounts: Mapping[str, int], now: str) -> dict[str, Any]:
@@ -111,9 +143,9 @@ def asks_record(home: "Home", amounts: Mapping[str, int], now: str) -> dict[str,
     return _signed(home, ASKS, _Asks(1, dict(amounts), now))
 
 
-def reclaim_id(lost: bytes) -> str:
-    """The id of the record that says that a lost device's share was taken over."""
-    return f"reclaim {lost.hex()}"
+def reclaim_id(lost: bytes, by: bytes) -> str:
+    """The id of the record in which a device says that it took over a lost device's share."""
+    return f"reclaim {lost.hex()} {by[:16].hex()}"
 
 
 def reclaim_record(home: "Home", lost: bytes) -> dict[str, Any]:
@@ -121,20 +153,28 @@ def reclaim_record(home: "Home", lost: bytes) -> dict[str, Any]:
     return {"by": home.device_id, **_signed(home, RECLAIMS, _Reclaim(1, lost))}
 
 
+async def hear(home: "Home") -> Heard:
+    """What the person's devices said, here now or ever heard here; kept, so that no record takes it back."""
+    records = [record.value async for record in home.collection(COLLECTION)]
+    return await _keep_heard(home, records)
+
+
+async def dig(home: "Home", lost: bytes) -> Heard:
+    """As `hear`, with all that a device said, and others of its share, in the past of their records."""
+    records = await _past(home, holding_id(lost), lost)
+    for info in await home.devices.all():
+        records += await _past(home, reclaim_id(lost, info.id), info.id)
+    await _keep_heard(home, records)
+    return await hear(home)
+
+
 async def reclaimed(home: "Home") -> dict[bytes, str]:
-    """The devices whose share was taken over, by id, and the name of the one that said that it did so."""
+    """The devices whose share was taken over, by id, and the name of the one that has it.
+
+    Of several that did so apart from each other it is the one with the lowest id.
+    """
     names = {info.id: info.name for info in await home.devices.all()}
-    found = {}
-    for lost in names:
-        try:
-            record = (await home.collection(COLLECTION).get(reclaim_id(lost))).value
-        except NotFound:
-            continue
-        by = record.get("by")
-        said = _opened(record, by, RECLAIMS, _Reclaim) if isinstance(by, bytes) and by in names else None
-        if isinstance(by, bytes) and said is not None and said.lost == lost:
-            found[lost] = names[by]
-    return found
+    return {lost: names.get(by[0], by[0].hex()) for lost, by in (await hear(home)).claims.items()}
 
 
 async def holders(home: "Home") -> list[Holder]:
@@ -143,12 +183,12 @@ async def holders(home: "Home") -> list[Holder]:
     Of one whose share was taken over, what it spent is all that counts.
     """
     records = {record.id: record.value async for record in home.collection(COLLECTION)}
-    gone = await reclaimed(home)
-    return [_holder(records, info, info.id in gone) for info in await home.devices.all()]
+    heard = await _keep_heard(home, records.values())
+    return [_holder(records, info, heard) for info in await home.devices.all()]
 
 
-def _holder(records: Mapping[str, Mapping[str, Any]], info: "DeviceInfo", gone: bool) -> Holder:
-    holding = _opened(records.get(holding_id(info.id)), info.id, HOLDS, _Holding)
+def _holder(records: Mapping[str, Mapping[str, Any]], info: "DeviceInfo", heard: Heard) -> Holder:
+    holding, gone = _holding(heard.words.get(info.id)), info.id in heard.claims
     asks = _opened(records.get(ask_id(info.id)), info.id, ASKS, _Asks)
     accounts = holding.accounts if holding is not None else {}
     return Holder(
@@ -163,6 +203,67 @@ def _holder(records: Mapping[str, Mapping[str, Any]], info: "DeviceInfo", gone: 
         asks.amounts if asks is not None else {},
         holding.ceilings if holding is not None else {},
     )
+
+
+async def _keep_heard(home: "Home", records: Iterable[Mapping[str, Any]]) -> Heard:
+    devices, found = {info.id for info in await home.devices.all()}, list(records)
+
+    def work(transaction: "Transaction") -> Heard:
+        before = _heard(transaction)
+        own = {bytes.fromhex(one.body["device"]) for one in transaction.receipts("allowance-reclaimed")}
+        after = _merged(before, devices, found, [(lost, home.device_id) for lost in own])
+        if after != before:
+            transaction.keep(HEARD, msgspec.msgpack.encode(after))
+        return after
+
+    return await home.transaction(work)
+
+
+def _merged(
+    heard: Heard, devices: set[bytes], records: Iterable[Mapping[str, Any]], own: Iterable[tuple[bytes, bytes]]
+) -> Heard:
+    """What was heard, with what records say that their devices signed; in whatever order they come."""
+    words, claims = dict(heard.words), {lost: set(by) for lost, by in heard.claims.items()}
+    for lost, by in own:
+        claims.setdefault(lost, set()).add(by)
+    for record in records:
+        device = record.get("by")
+        if not isinstance(device, bytes) or device not in devices:
+            continue
+        if (claim := _opened(record, device, RECLAIMS, _Reclaim)) is not None and claim.lost in devices:
+            claims.setdefault(claim.lost, set()).add(device)
+        elif (said := _opened(record, device, HOLDS, _Holding)) is not None:
+            last = _holding(words.get(device))
+            if last is None or _rank(said) > _rank(last):
+                words[device] = msgspec.msgpack.encode(said)
+    return Heard(words, {lost: sorted(by) for lost, by in claims.items()})
+
+
+def _rank(said: _Holding) -> tuple[int, int]:
+    """Which of a device's words is the later one; of two under one number (its disk was put back), who spent more."""
+    return said.number, sum(spent for _, spent in said.accounts.values())
+
+
+async def _past(home: "Home", id: str, device: bytes) -> list[Mapping[str, Any]]:
+    """The values that a device ever gave to a record, also to one that is deleted; of a purged one there are none."""
+    collection, found, before = home.collection(COLLECTION), list[Mapping[str, Any]](), None
+    with contextlib.suppress(NotFound):
+        while page := await collection.history(id, before=before):
+            for change in page:
+                if change.device == device:
+                    with contextlib.suppress(NotFound, InvalidValue):  # it deleted it then
+                        found.append(await collection.at(id, change.hash))
+            before = page[-1].oldest
+    return found
+
+
+def _heard(transaction: "Transaction") -> Heard:
+    kept = transaction.kept(HEARD)
+    return Heard() if kept is None else msgspec.msgpack.decode(kept, type=Heard)
+
+
+def _holding(kept: bytes | None) -> _Holding | None:
+    return None if kept is None else msgspec.msgpack.decode(kept, type=_Holding)
 
 
 def _signed(home: "Home", context: str, said: msgspec.Struct) -> dict[str, Any]:

@@ -7,11 +7,18 @@ held, less whatever all others hold and have spent. What the lost device spent s
 be told a second time. A transfer of its own that comes only now is counted by nobody any more: what it
 was of may have been taken over.
 
-Once for each device: a record says who did it. Two devices that do it at once, apart from each other,
-both count it: the person said so on both.
+Its last word is the one with the highest number that this device ever heard or finds in the past of its
+record: deleting the record, or putting an older one back, changes nothing. Only a purge of it before it
+was heard, or a relay that hid it, does. Then a first device has said nothing, and holds all of each account by that,
+but of what others say to have; the person is told so and asked for it apart.
+
+Once for each device: a record says who did it, which its device puts back. Two devices that do it at
+once, apart from each other, both count it, until they hear of each other: then the one with the lower id
+goes on (`allowance.take_shares`). What both spent until then is told besides.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chez.errors import InvalidValue, NotAllowed, NotFound
@@ -21,6 +28,7 @@ from chez_sandbox.consent.escrow import reclaim
 from chez_sandbox.consent.holdings import (
     COLLECTION,
     Holder,
+    dig,
     holders,
     reclaim_id,
     reclaim_record,
@@ -31,7 +39,15 @@ if TYPE_CHECKING:
     from chez.home.home import Home
     from chez.home.transaction import Transaction
 
-__all__ = ("find_lost", "reclaim_share")
+__all__ = ("Takeover", "find_lost", "reclaim_share")
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """What was taken over of accounts that are named, in thousandths; `rest` is whether all else was, too."""
+
+    amounts: Mapping[str, int]
+    rest: bool
 
 
 async def find_lost(home: "Home", which: str) -> Holder:
@@ -54,36 +70,47 @@ async def find_lost(home: "Home", which: str) -> Holder:
             f"{lost.name!r} is a device of yours, and may spend what it has",
             f"have it give its share; or, when it is lost, first: chez device remove {lost.name!r}",
         )
+    await dig(home, lost.id)
     if (by := (await reclaimed(home)).get(lost.id)) is not None:
         raise NotAllowed(f"the share of {lost.name!r} was taken over by {by!r} before", "that happens once")
-    return lost
+    return next(one for one in await holders(home) if one.id == lost.id)
 
 
-async def reclaim_share(home: "Home", lost: Holder) -> Mapping[str, int]:
-    """Take over the share of a device as `find_lost` gives it; account -> thousandths, of those that it named.
+async def reclaim_share(home: "Home", lost: Holder) -> Takeover:
+    """Take over the share of a device as `find_lost` gives it.
 
-    Where it was the first device, all of what it did not name, too. Raises as `find_lost`.
+    Where it was the first device, all of what nobody named, too, unless another one says that it is. Raises as
+    `find_lost`.
     """
-    limits, devices = Ceilings(), await holders(home)
-    most = {account: lost.ceilings.get(account, limits.of(account)) for account in lost.left}
+    await say_holding(home)  # what this one has is counted as it is now
+    lost, limits = await find_lost(home, lost.id.hex()), Ceilings()
+    devices = await holders(home)
+    rest = lost.first and not any(one.first for one in devices if one.id != lost.id and not one.own)
+    accounts = _named(devices) if lost.first else set(lost.left)
+    most = {account: lost.ceilings.get(account, limits.of(account)) for account in sorted(accounts)}
     shares = {account: (_left(account, lost, devices, ceiling), ceiling) for account, ceiling in most.items()}
     said = {account: share for account, (share, _) in shares.items()}
-    await find_lost(home, lost.id.hex())
 
     def work(transaction: "Transaction") -> None:
         if transaction.receipts("allowance-reclaimed", device=lost.id.hex()):
             raise NotAllowed(f"the share of {lost.name!r} was taken over before", "that happens once")
-        keep_purse(transaction, reclaim(purse_in(home, transaction), lost.first, shares, lost.ceilings))
-        body: dict[str, Any] = {"device": lost.id.hex(), "name": lost.name, "first": lost.first, "amounts": said}
+        keep_purse(transaction, reclaim(purse_in(home, transaction), rest, shares, lost.ceilings))
+        body: dict[str, Any] = {"device": lost.id.hex(), "name": lost.name, "first": rest, "amounts": said}
         transaction.receipt("allowance-reclaimed", body)
-        transaction.put(home.collection(COLLECTION), reclaim_record(home, lost.id), id=reclaim_id(lost.id))
+        transaction.put(home.collection(COLLECTION), reclaim_record(home, lost.id),
+                        id=reclaim_id(lost.id, home.device_id))
 
     await home.transaction(work)
     await say_holding(home)
-    return said
+    return Takeover(said, rest)
+
+
+def _named(devices: Iterable[Holder]) -> set[str]:
+    """The accounts that any device said to have something of, or to have spent."""
+    return {account for one in devices for account in (*one.left, *one.spent)}
 
 
 def _left(account: str, lost: Holder, devices: list[Holder], ceiling: int) -> int:
     """What a lost device had, by its own word, and by what all said never more than the ceiling leaves."""
-    others = sum(one.left.get(account, 0) + one.spent.get(account, 0) for one in devices if one.id != lost.id)
-    return max(0, min(lost.left[account], ceiling - others - lost.spent.get(account, 0)))
+    others = sum(one.left_of(account, ceiling) + one.spent.get(account, 0) for one in devices if one.id != lost.id)
+    return max(0, min(lost.left_of(account, ceiling), ceiling - others - lost.spent.get(account, 0)))

@@ -122,11 +122,19 @@ async def job_allowance_reclaim(home: "Home", params: dict[str, Any], ui: Ui) ->
         f"Take over what {lost.name!r} held? If it is used again, by whoever has it, more than the ceiling may be "
         "told. [y/N]"
     )
-    if (await ui.ask(question, default="n")).strip().lower() not in YES:
-        return {"reclaimed": None}
-    shares = await reclaim_share(home, lost)
-    amounts = {account: amount / 1000 for account, amount in shares.items()}
-    return {"reclaimed": amounts, "device": lost.name, "rest": lost.first}
+    questions = [question]
+    if lost.first and not lost.said:
+        questions.append(
+            f"Nothing is known here of what {lost.name!r} spent, and your home began on it: it held all that your "
+            "other devices don't have. If it ever ran a job, or something took its word away, all of that may be "
+            "told a second time. Take it over as untouched? [y/N]"
+        )
+    for asked_too in questions:
+        if (await ui.ask(asked_too, default="n")).strip().lower() not in YES:
+            return {"reclaimed": None}
+    taken = await reclaim_share(home, lost)
+    amounts = {account: amount / 1000 for account, amount in taken.amounts.items()}
+    return {"reclaimed": amounts, "device": lost.name, "rest": taken.rest}
 
 
 async def job_allowance_ceiling(home: "Home", params: dict[str, Any], ui: Ui) -> Any:

@@ -1,0 +1,115 @@
+"""A lost device's share is taken over once, whatever is deleted, put back or done twice apart."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+import chez
+from chez.crypto import Kdf
+from chez.errors import NotAllowed
+from chez_sandbox.consent.allowance import give_share, say_holding, take_shares
+from chez_sandbox.consent.holdings import COLLECTION, holding_id, reclaim_id
+from chez_sandbox.consent.verbs import VERBS
+from chez_sandbox.job_errors import BudgetSpent
+from tests.home.pairing import PASSPHRASE
+from tests.jobs.test_allowance import CEILING, left, spends
+from tests.jobs.test_flow import Person
+from tests.relay.support import relay
+
+RECLAIM = VERBS["job-allowance-reclaim"]
+USED, NEW = "collection:used", "collection:new"
+
+
+async def meet(*homes: chez.Home) -> None:
+    """Have each home know what the others have."""
+    for home in (*homes, *homes):
+        await home.sync()
+
+
+@asynccontextmanager
+async def replaced(folder: Path, *names: str, told: bool = True) -> AsyncIterator[tuple[bytes, list[chez.Home]]]:
+    """The id of a first device that is gone and removed, and homes that were restored from its backup.
+
+    Twice it said what it spent of an account, all of it the second time, before the backup; or it said nothing.
+    """
+    await chez.create(folder / "old", passphrase=PASSPHRASE, name="old", kdf=Kdf.minimum())
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(relay(folder / "relay"))
+        async with chez.open(folder / "old", passphrase=PASSPHRASE) as old:
+            await old.set_relay(server.url)
+            for amount in (1000, CEILING - 1000) if told else ():
+                await spends(old, USED, amount)
+                await say_holding(old)
+            await old.sync()
+            await old.backup(folder / "backup")
+            lost = old.device_id
+        homes = []
+        for name in names:
+            await chez.restore(folder / "backup", folder / name, passphrase=PASSPHRASE, kdf=Kdf.minimum())
+            home = await stack.enter_async_context(chez.open(folder / name, passphrase=PASSPHRASE))
+            await home.devices.rename(home.device_id, name)
+            await home.set_relay(server.url)
+            homes.append(home)
+        await meet(*homes)
+        await homes[0].devices.remove(lost)
+        await meet(*homes)
+        yield lost, homes
+
+
+async def test_a_lost_devices_last_word_is_found_whatever_became_of_its_record(tmp_path: Path) -> None:
+    """A device that never looked before takes over what the lost one said last, though an older word of it was put
+    back and then all of it deleted; and what was spent stays spent."""
+    async with replaced(tmp_path, "b") as (lost, (home,)):
+        records, id = home.collection(COLLECTION), holding_id(lost)
+        first = (await records.history(id))[-1].hash
+        await records.put(await records.at(id, first), id=id)
+        await records.delete(id)
+        done = await RECLAIM(home, {"device": lost.hex()[:8]}, person := Person("y"))
+        assert done["reclaimed"] == {USED: 0} and done["rest"] and len(person.asked) == 1
+        assert await left(home, USED) == 0 and await left(home, NEW) == CEILING
+
+
+async def test_what_a_first_device_never_said_is_asked_for_apart(tmp_path: Path) -> None:
+    """Of a first device of which no word is known the person is asked in other words, and what others hold is theirs;
+    a second device takes over nothing after it, also when the record of that is deleted, and it is put back."""
+    async with replaced(tmp_path, "b", "c", told=False) as (lost, (home, other)):
+        params, id = {"device": lost.hex()[:8]}, reclaim_id(lost, home.device_id)
+        assert await RECLAIM(home, params, person := Person("y")) == {"reclaimed": {}, "device": "old", "rest": True}
+        assert len(person.asked) == 2 and "Nothing is known here" in person.asked[1]
+        await spends(home, USED, 500)
+        await give_share(home, "c", {USED: 70})
+        await meet(home, other)
+        await other.collection(COLLECTION).delete(id)
+        await meet(home, other)
+        with pytest.raises(NotAllowed, match="by 'b' before"):
+            await RECLAIM(other, params, Person("y"))
+        assert [one.amount for one in await take_shares(other)] == [70] and await left(other, NEW) == 0
+        await take_shares(home)
+        assert (await home.collection(COLLECTION).get(id)).value["by"] == home.device_id
+
+
+async def test_of_two_that_took_over_apart_one_lets_go(tmp_path: Path) -> None:
+    """Two devices that took over one share, not hearing of each other, both have it until they meet: then the one with
+    the higher id has nothing of it, owes what it spent, and its journal says so, once."""
+    async with replaced(tmp_path, "b", "c") as (lost, homes):
+        keeps, yields = sorted(homes, key=lambda home: home.device_id)
+        for home in homes:
+            await RECLAIM(home, {"device": lost.hex()[:8]}, Person("y"))
+            assert await left(home, NEW) == CEILING
+        await spends(yields, NEW, 100)
+        await meet(*homes)
+        for home in (yields, keeps, yields):
+            await take_shares(home)
+        assert await left(keeps, NEW) == CEILING and await left(yields, NEW) == 0
+        with pytest.raises(BudgetSpent):
+            await spends(yields, "collection:third", 1)
+        (receipt,) = await yields.journal.receipts("allowance-yielded")
+        assert receipt.body["by"] == keeps.device_id.hex() and receipt.body["first"]
+        assert await keeps.journal.receipts("allowance-yielded") == []
+        name = next(one.name for one in await keeps.devices.all() if one.id == yields.device_id)
+        await give_share(keeps, name, {NEW: 150})
+        await meet(*homes)
+        await take_shares(yields)
+        assert await left(yields, NEW) == 50
