@@ -1,6 +1,7 @@
 """What SQL a job may run: attacked through the runtime and by generated statements."""
 
 import sqlite3
+import weakref
 from typing import Any
 
 import msgspec
@@ -194,6 +195,15 @@ def test_long_rows_are_read_and_longer_values_are_not_made() -> None:
     ):
         with pytest.raises(Refusal, match="too big"):
             granted(500).query(made, "[]")
+
+
+def test_tables_are_freed_with_their_last_reference() -> None:
+    """Nothing that SQLite calls leads back to the tables: the limit of its heap is the whole process's."""
+    tables = granted()
+    tables.query("select instr(watts, 1) as v from readings", "[]")
+    freed = weakref.ref(tables)
+    del tables
+    assert freed() is None
 
 
 VALUES = st.one_of(
