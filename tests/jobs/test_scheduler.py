@@ -206,6 +206,26 @@ async def test_a_sandbox_that_fails_is_told_and_ends_no_look(home: chez.Home) ->
     assert len((await looked(home, datetime(2026, 11, 25, 18))).departed) == 1
 
 
+async def test_a_clock_that_is_set_ahead_runs_no_turn_to_come(home: chez.Home) -> None:
+    """Five weeks ahead for a look nothing begins, and it is said why; put right, today's turn runs and no other."""
+    given = await allow(home, scheduled("daily", catch_up="all", reads=ON_DATE))
+    now = EVENING
+
+    async def sent() -> None:
+        pass
+
+    made = at_work.Scheduler(home, instant, sent, lambda: now, lambda: 7.0)
+    await made.look()
+    now = datetime(2026, 12, 31, 12)
+    await made.look()
+    (told,) = await job_pending(home, {}, Person(""))
+    assert told["grant"] == given.grant.id and "was set ahead, to 2026-12-31 12:00" in told["problem"]
+    assert [day for day, _ in await runs(home)] == ["2026-11-24"]
+    now = datetime(2026, 11, 24, 19)
+    await made.look()
+    assert await job_pending(home, {}, Person("")) == [] and len(await runs(home)) == 1
+
+
 async def test_what_nobody_foresaw_ends_no_look(home: chez.Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error that is none of ours is told beside its grant, without its words, and its like in sending ends no look:
     the others run, it is tried again, and the home's file of such errors names both."""

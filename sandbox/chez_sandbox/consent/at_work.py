@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from chez.agent.idle import awake_clock
 from chez.agent.reports import write
 from chez.errors import ChezError
+from chez_sandbox.consent.clocks import WallClock
 from chez_sandbox.consent.grants import COLLECTION
 from chez_sandbox.consent.scheduler import Look, Pending, look
 from chez_sandbox.runtime.host import Runtime
@@ -75,17 +77,21 @@ class Scheduler:
     """The looks of one home."""
 
     def __init__(self, home: "Home", runtime: Callable[[], Awaitable[Runtime]], sent: Callable[[], Awaitable[object]],
-                 now: Callable[[], datetime]) -> None:  # fmt: skip
-        self._home, self._runtime, self._sent, self._now = home, runtime, sent, now
+                 now: Callable[[], datetime], boot: Callable[[], float] = awake_clock) -> None:  # fmt: skip
+        self._home, self._runtime, self._sent, self._now, self._boot = home, runtime, sent, now, boot
+        self._clock = WallClock()
         self._grants = asyncio.Event()
 
     async def look(self) -> Look | None:
         """Run what is due, and have it sent at its time; None when the home is not in step. Raises no error."""
         try:
+            now = self._now()
+            believed = self._clock.believed(now.timestamp(), self._boot())
             if not await _in_step(self._home):
                 return None
             standing = await standing_of(self._home)
-            found = await look(self._home, self._runtime, self._now(), list(standing.pending.values()))
+            known = list(standing.pending.values())
+            found = await look(self._home, self._runtime, now, known, believed=believed)
             standing.take(found)
             if found.departed:
                 await self._sent()

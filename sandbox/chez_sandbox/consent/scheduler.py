@@ -95,9 +95,17 @@ async def waiting_turns(home: "Home", now: datetime) -> list[tuple[Granted, date
 
 
 async def look(
-    home: "Home", runtime: Callable[[], Awaitable[Runtime]], now: datetime, known: Sequence[Pending] = ()
+    home: "Home",
+    runtime: Callable[[], Awaitable[Runtime]],
+    now: datetime,
+    known: Sequence[Pending] = (),
+    *,
+    believed: bool = True,
 ) -> Look:
-    """Run what is due. `known` are the previews there were: what they say still holds for the same turn and windows."""
+    """Run what is due. `known` are the previews there were: what they say still holds for the same turn and windows.
+
+    Nothing begins, and that is said beside each grant, where `now` is not `believed` (`clocks`).
+    """
     found = Look()
     times = []
     await heed_all(home)
@@ -107,7 +115,10 @@ async def look(
             continue
         times.append(next_due(schedule, now=now, after=jitter(granted.seed)))
         try:
-            await _take(home, granted, runtime, now, known, found)
+            if believed:
+                await _take(home, granted, runtime, now, known, found)
+            elif await due_turn(home, granted, now) is not None:
+                found.problems[granted.grant.id] = Phrase("pending.clock", time=f"{now:%Y-%m-%d %H:%M}")
         except (ChezError, SandboxError) as problem:  # one grant must not hold up the others
             found.problems[granted.grant.id] = problem.message
         except Exception as problem:  # nor must what nobody foresaw

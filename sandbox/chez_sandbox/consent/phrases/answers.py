@@ -51,6 +51,8 @@ ANSWERS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
                         "{name}, pour {provider} (autorisation {grant}) est à lancer et n'a pas tourné : {problem}"),
     "pending.unexpected": ("an error that nobody foresaw ({kind}); what is known of it is in the home's {file}",
                            "une erreur imprévue ({kind}) ; ce qu'on en sait est dans le fichier {file} du foyer"),
+    "pending.clock": ("this device's clock was set ahead, to {time}; once right, or after an hour, it goes on",
+                      "l'horloge d'ici a été avancée, à {time} ; une fois juste, ou dans une heure, cela reprend"),
     "pending.run": ("See it, and let it leave or not: chez job run {grant}",
                     "La voir, et la laisser partir ou non : chez job run {grant}"),
     # stopping

@@ -1,0 +1,42 @@
+"""The wall's clock is believed as long as one that nobody sets lets it be."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chez_sandbox.consent.clocks import AHEAD, HOLD, WallClock
+
+STEPS = st.lists(st.tuples(st.integers(0, 10**6), st.integers(-(10**6), int(AHEAD))), max_size=8)
+"""By how much the clock that nobody sets goes on from one reading to the next, and the wall's beside it."""
+
+
+def read_on(clock: WallClock, wall: int, boot: int, steps: list[tuple[int, int]]) -> tuple[int, int]:
+    """Read both clocks after each step; they are at last where this says."""
+    assert clock.believed(wall, boot)
+    for passed, set_by in steps:
+        boot, wall = boot + passed, wall + passed + set_by
+        assert clock.believed(wall, boot)
+    return wall, boot
+
+
+@given(STEPS)
+def test_a_clock_that_is_put_right_or_back_is_believed(steps: list[tuple[int, int]]) -> None:
+    """However long it sleeps, drifts or is set back, and ahead by an hour at most: turns begin."""
+    read_on(WallClock(), 10**9, 50, steps)
+
+
+@given(STEPS, st.integers(1, 10**9), st.lists(st.integers(0, int(HOLD)), max_size=5))
+def test_a_clock_that_is_set_ahead_is_not_believed_until_it_stood_so(
+    steps: list[tuple[int, int]], ahead: int, looks: list[int]
+) -> None:
+    """Whatever was before, it is not believed within the hold, however often it is read; then it is, and at once when
+    it is put right before."""
+    clock = WallClock()
+    wall, boot = read_on(clock, 10**9, 50, steps)
+    jumped = wall + int(AHEAD) + ahead
+    for passed in [0, *sorted(passed for passed in looks if passed < HOLD)]:
+        assert not clock.believed(jumped + passed, boot + passed)
+    if len(looks) % 2:
+        assert clock.believed(wall + HOLD, boot + HOLD)
+        assert not clock.believed(jumped + HOLD, boot + HOLD)
+    else:
+        assert clock.believed(jumped + HOLD, boot + HOLD)
