@@ -10,14 +10,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import chez
 from chez import inboxes
 from chez.crypto import SigningKey
-from chez.errors import InvalidValue
+from chez.errors import InvalidValue, NotAllowed
 from chez_sandbox.consent import verbs
 from chez_sandbox.consent.delivery import deliver
 from chez_sandbox.consent.export import EXPORT, canonical, export_consents
 from chez_sandbox.consent.run import authorise
-from chez_sandbox.offers.acknowledged import BATCH, Batch, compose_batches, read_batches, token_of
+from chez_sandbox.offers import acknowledged
+from chez_sandbox.offers.acknowledged import (
+    BATCH,
+    Batch,
+    acknowledge,
+    batches_of,
+    compose_batches,
+    read_batches,
+    token_of,
+)
 from chez_sandbox.offers.following import add_catalogue, catalogues
 from chez_sandbox.provider.results import ResultBook
 from tests.jobs.conftest import Relay
@@ -59,7 +69,8 @@ def test_batches_have_one_size_and_every_token(found: list[bytes]) -> None:
 
 
 def test_what_the_provider_did_not_sign_says_nothing() -> None:
-    """Another key's batch, a changed one and what is none leave the provider's own word; the first day counts."""
+    """Another key's batch, a changed one, one of no real day and what is none leave the provider's own word; its first
+    day counts."""
     (batch,) = compose_batches(SIGNING.public, DAY, [bytes(16)], MADE_UP)
     (later,) = compose_batches(SIGNING.public, date(2026, 11, 27), [bytes(16)], MADE_UP)
     other = SigningKey.from_seed(bytes([9]) * 32)
@@ -67,9 +78,32 @@ def test_what_the_provider_did_not_sign_says_nothing() -> None:
     wrong: list[dict[str, Any]] = [
         signed(foreign, other), signed(batch, other), signed(batch) | {"signature": bytes(64)}, {}, {"batch": b"1"},
         signed(batch) | {"batch": batch.encoded + b"1"}, signed(batch) | {"batch": 7},
+        *(signed(msgspec.structs.replace(batch, day=day)) for day in ("0000-99-99", "2026-02-30")),
     ]  # fmt: skip
     assert read_batches(wrong, SIGNING.public) == {}
     assert read_batches([signed(later), *wrong, signed(batch)], SIGNING.public)[bytes(16)] == "2026-11-26"
+
+
+async def test_a_token_is_in_one_batch(home: chez.Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches that were composed of the same messages twice are not both written, as what they share is real; nor is
+    more than is read."""
+    space = await home.create_space("Jobs", public=True)
+    found = [token_of(b"%d" % number) for number in range(3)]
+    first, second, third = (
+        compose_batches(SIGNING.public, DAY, tokens, [bytes([number, place]) * 8 for place in range(BATCH)])[0]
+        for number, tokens in enumerate((found, found[:2], [token_of(b"9")]), start=1)
+    )
+    for refused in ([first, second], [first, first]):
+        with pytest.raises(NotAllowed, match="already"):
+            await acknowledge(home, space, [(batch, batch.sign(SIGNING)) for batch in refused])
+    await acknowledge(home, space, [(first, first.sign(SIGNING))])
+    with pytest.raises(NotAllowed, match="already"):
+        await acknowledge(home, space, [(second, second.sign(SIGNING))])
+    monkeypatch.setattr(acknowledged, "MAX_BATCHES", 1)
+    with pytest.raises(NotAllowed, match="at most 1 batches"):
+        await acknowledge(home, space, [(third, third.sign(SIGNING))])
+    assert set(await batches_of(space, SIGNING.public)) == set(first.tokens)
+    assert len(read_batches(map(signed, (first, third)), SIGNING.public)) == BATCH
 
 
 @pytest.mark.slow

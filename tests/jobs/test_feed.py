@@ -157,6 +157,22 @@ def test_a_job_is_found_by_its_name_and_by_its_providers_domain() -> None:
             find(feeds, name)
 
 
+@pytest.mark.parametrize(("limit", "value"), [("MAX_JOBS", 1), ("MAX_RECORDS", 2), ("MAX_BYTES", 2500)])
+def test_a_catalogue_is_bounded(limit: str, value: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More jobs, records or bytes than whoever looks can be made to work through are refused, and not published."""
+    first, second, _ = records = published(bundle(), bundle("peak"), bundle("peak", 2))
+    monkeypatch.setattr(f"chez_sandbox.offers.feed.{limit}", value)
+    assert len(first["bundle"]) < 2500 < len(first["bundle"]) + len(second["bundle"])
+    with pytest.raises(CatalogueInvalid, match=str(value) if limit != "MAX_JOBS" else "2 jobs"):
+        read_feed(records)
+    if limit == "MAX_RECORDS":
+        with pytest.raises(CatalogueInvalid):
+            read_feed([first] * 3)
+    else:
+        with pytest.raises(NotAllowed, match="at most 1 jobs" if limit == "MAX_JOBS" else "2500 bytes"):
+            next_line(read_feed([first]), bundle("peak"))
+
+
 def test_a_domain_that_two_keys_say_to_have_names_neither() -> None:
     """Two keys of one domain are told apart by their keys alone, with the words to compare of both, and another domain
     that looks like a key is none; two catalogues of one key are no doubt, and the longer one counts."""

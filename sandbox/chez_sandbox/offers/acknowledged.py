@@ -12,15 +12,17 @@ that there were at most so many results. A person's device writes nothing about 
 entry that follows a batch would tell the relay whose results were in it.
 """
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 
 from chez.crypto import CryptoFailed, SigningKey, hash_fields, verify
-from chez.errors import InvalidValue
+from chez.errors import InvalidValue, NotAllowed
 from chez_sandbox.consent.departures import Left
 from chez_sandbox.consent.run import pseudonym_of
 from chez_sandbox.offers.following import COLLECTION as CATALOGUES
@@ -51,6 +53,9 @@ CONTEXT: Final = "chez/1 acknowledgements"
 
 BATCH: Final = 64
 """Tokens of every batch."""
+
+MAX_BATCHES: Final = 10_000
+"""Batches of one catalogue: each costs whoever reads it a signature to check; what is beyond is not read."""
 
 Token = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 
@@ -104,10 +109,11 @@ def read_batches(records: Iterable[Mapping[str, Any]], provider: bytes) -> dict[
 
 def signed_batches(records: Iterable[Mapping[str, Any]], provider: bytes) -> Iterator[tuple[Batch, bytes, bytes]]:
     """The batches that a provider signed, each with the bytes that it signed and its signature."""
-    for record in records:
+    for record in islice(records, MAX_BATCHES):
         try:
             body, signature = record["batch"], record["signature"]
             batch = msgspec.msgpack.decode(body, type=Batch)
+            date.fromisoformat(batch.day)
             verify(batch.provider, signature, CONTEXT, body)
         except (CryptoFailed, KeyError, TypeError, ValueError, msgspec.DecodeError):
             continue
@@ -117,15 +123,27 @@ def signed_batches(records: Iterable[Mapping[str, Any]], provider: bytes) -> Ite
 
 async def batches_of(space: "Space", provider: bytes) -> dict[bytes, str]:
     """What a provider acknowledged in a space: tokens, with their days."""
-    return read_batches([record.value async for record in space.collection(COLLECTION)], provider)
+    records = [record.value async for record in space.collection(COLLECTION)]
+    return await asyncio.to_thread(read_batches, records, provider)
 
 
 async def acknowledge(home: "Home", space: "Space", signed: Sequence[tuple[Batch, bytes]]) -> None:
-    """Write signed batches, all or none; durable when this returns. Raises `InvalidValue` for an unsigned one."""
+    """Write signed batches, all or none; durable when this returns.
+
+    Raises `InvalidValue` for an unsigned one, and `NotAllowed` for a token that a batch has already, as what two
+    batches share is not made up; and for a full catalogue.
+    """
     records = [{"batch": batch.encoded, "signature": signature} for batch, signature in signed]
     for (batch, _), record in zip(signed, records, strict=True):
         if not read_batches([record], batch.provider):
             raise InvalidValue("a batch of acknowledgements is not signed by its provider", "compose it again")
+    every = [token for batch, _ in signed for token in batch.tokens]
+    for provider in {batch.provider for batch, _ in signed}:
+        every += await batches_of(space, provider)
+    if len(set(every)) < len(every):
+        raise NotAllowed("a message is acknowledged already, in another batch", "compose again: what is new is left")
+    if len(every) > BATCH * MAX_BATCHES:
+        raise NotAllowed(f"a catalogue has at most {MAX_BATCHES} batches of acknowledgements", "no more are read")
 
     def work(transaction: "Transaction") -> None:
         for record in records:
@@ -179,10 +197,16 @@ async def _acknowledged(home: "Home", providers: set[str]) -> dict[str, dict[byt
     found: dict[str, dict[bytes, tuple[Batch, bytes, bytes]]] = {}
     async for record in home.collection(CATALOGUES):
         provider = record.value.get("provider")
-        if provider in providers and record.id in spaces:
+        if isinstance(provider, str) and provider in providers and record.id in spaces:
             records = [one.value async for one in spaces[record.id].collection(COLLECTION)]
             words = found.setdefault(provider, {})
-            for word in signed_batches(records, bytes.fromhex(provider)):
-                for token in word[0].tokens:
-                    words[token] = min(word, words.get(token, word), key=lambda one: one[0].day)
+            await asyncio.to_thread(_add_words, words, records, provider)
     return found
+
+
+def _add_words(
+    words: dict[bytes, tuple[Batch, bytes, bytes]], records: Iterable[Mapping[str, Any]], provider: str
+) -> None:
+    for word in signed_batches(records, bytes.fromhex(provider)):
+        for token in word[0].tokens:
+            words[token] = min(word, words.get(token, word), key=lambda one: one[0].day)

@@ -30,13 +30,36 @@ from chez_sandbox.job_errors import (
     VersionWentBack,
 )
 
-__all__ = ("COLLECTION", "MAX_LINES", "Feed", "Line", "Offer", "find", "forked", "next_line", "read_feed", "read_head")
+__all__ = (
+    "COLLECTION",
+    "MAX_BYTES",
+    "MAX_JOBS",
+    "MAX_LINES",
+    "MAX_RECORDS",
+    "Feed",
+    "Line",
+    "Offer",
+    "find",
+    "forked",
+    "next_line",
+    "read_feed",
+    "read_head",
+)
 
 COLLECTION: Final = "chez.offers"
 CONTEXT: Final = "chez/1 catalogue line"
 
 MAX_LINES: Final = 10_000
 """Lines of one catalogue: each costs whoever reads it a signature to check, some 100 microseconds."""
+
+MAX_JOBS: Final = 64
+"""Jobs of one catalogue: the newest bundle of each is opened whenever it is looked at, up to 25 milliseconds each."""
+
+MAX_RECORDS: Final = 2 * MAX_LINES
+"""Records of one catalogue, repeats of a line among them."""
+
+MAX_BYTES: Final = 256 * 1024 * 1024
+"""Bytes of all its bundles: a reader holds them in memory."""
 
 _START: Final = bytes(32)
 
@@ -134,11 +157,16 @@ def read_feed(records: Iterable[Mapping[str, Any]]) -> Feed:
 
     A record has `line`, `signature` and `bundle`, all bytes. Raises `CatalogueForked` for two lines
     under one number, or a line after another one than the one here; `CatalogueInvalid` for a record that
-    is none, a line that is missing, another provider's, or whose version does not rise.
+    is none, a line that is missing, another provider's, or whose version does not rise; and for more of anything
+    than a catalogue has.
     """
     lines: dict[int, Offer] = {}
-    for record in records:
+    size = 0
+    for count, record in enumerate(records, 1):
         offer = _read(record)
+        size += len(offer.encoded)
+        if count > MAX_RECORDS or size > MAX_BYTES:
+            raise _invalid(f"it has more than {MAX_RECORDS} records, or {MAX_BYTES} bytes of bundles")
         other = lines.setdefault(offer.line.number, offer)
         if other.line != offer.line:
             raise forked(offer.line.number, *sorted((other.line.hash, offer.line.hash)))
@@ -156,6 +184,8 @@ def read_feed(records: Iterable[Mapping[str, Any]]) -> Feed:
         if line.version <= versions.get(line.job, 0):
             raise _invalid(f"its line {number} goes back to version {line.version} of {line.job}")
         versions[line.job], previous = line.version, line.hash
+    if len(versions) > MAX_JOBS:
+        raise _invalid(f"it has {len(versions)} jobs, and at most {MAX_JOBS} are looked at")
     return Feed(feed)
 
 
@@ -168,7 +198,13 @@ def next_line(feed: Feed, bundle: Bundle) -> Line:
     if feed.provider not in (None, provider):
         raise NotAllowed("this catalogue is of another provider's key", "publish into a space of its own")
     if len(feed.offers) >= MAX_LINES:
-        raise NotAllowed(f"a catalogue has at most {MAX_LINES} lines", "begin a new one, in another space")
+        raise NotAllowed(f"a catalogue has at most {MAX_LINES} lines", "begin a new one, with another key")
+    size = len(bundle.encoded) + sum(len(offer.encoded) for offer in feed.offers)
+    if size > MAX_BYTES or len({manifest.id, *(offer.line.job for offer in feed.newest)}) > MAX_JOBS:
+        raise NotAllowed(
+            f"a catalogue has at most {MAX_JOBS} jobs, and {MAX_BYTES} bytes of bundles",
+            "begin a new one, with another key",
+        )
     for offer in feed.newest:
         if offer.line.job == manifest.id and offer.line.version >= manifest.version:
             raise VersionWentBack(
