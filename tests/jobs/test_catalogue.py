@@ -21,7 +21,8 @@ from chez_sandbox.consent.grants import Review, State
 from chez_sandbox.consent.inspect import describe, plain_words
 from chez_sandbox.consent.run import Reason
 from chez_sandbox.consent.slots import Slots
-from chez_sandbox.job_errors import BudgetSpent, GrantEnded
+from chez_sandbox.errors import SandboxError
+from chez_sandbox.job_errors import BudgetSpent, BundleForged, BundleInvalid, GrantEnded, ManifestInvalid
 from chez_sandbox.runtime.guest.chez_job import CODES
 from chez_sandbox.runtime.messages import Outcome
 from tests.jobs.samples import READS
@@ -88,6 +89,18 @@ def test_a_budget_that_is_spent_is_refused_in_french() -> None:
     say_again(refusal.value, "fr")
     assert "le budget de provider:ab a encore 1 bits sur cet appareil, et ceci en prend 2 bits" in str(refusal.value)
     assert (refusal.value.account, refusal.value.lacks, refusal.value.shared) == ("provider:ab", 1000, True)
+
+
+async def test_a_broken_file_is_refused_in_french() -> None:
+    """Each error of a job's file and of what runs it is said in French by its code, with its own words quoted."""
+    nobody: Any = None
+    forged = bundle().encoded[:-1] + b"!"
+    for language, why in (("en", "^the signature is not the provider's"), ("fr", "^la signature de ce fichier n'est")):
+        with pytest.raises(BundleForged, match=why) as refusal:
+            await verbs.VERBS["job-inspect"](nobody, {"bundle": forged, "language": language}, Person(""))
+        assert "the signature is not the provider's over this" in refusal.value.message
+    kinds: list[type[Exception]] = [ManifestInvalid, *BundleInvalid.__subclasses__(), *SandboxError.__subclasses__()]
+    assert {f"error.{kind.__name__}" for kind in kinds} <= PHRASES.keys()
 
 
 def test_the_french_screen_has_the_facts_of_the_english_one() -> None:

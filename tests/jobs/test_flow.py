@@ -119,12 +119,14 @@ class Person:
         self.answer = answer
         self.shown: list[dict[str, Any]] = []
         self.asked: list[str] = []
+        self.heard: list[tuple[int, int, str]] = []
 
     async def say(self, text: str) -> None:
         """Forget it."""
 
     async def progress(self, done: int, total: int, label: str) -> None:
-        """Forget it."""
+        """Remember it."""
+        self.heard.append((done, total, label))
 
     async def ask(self, question: str, *, default: str | None = None) -> str:
         """Answer as told."""
@@ -175,6 +177,7 @@ async def test_the_owner_serves_the_whole_life_of_a_job(provider: Path, home: ch
     person.answer = "yes"
     done = await verbs.job_run(home, {"grant": given["grant"][:8]}, person)
     assert person.shown[-1]["preview"]["result"] == done["result"] == dry["result"]
+    assert person.heard[-1] == (96, 96, "run"), "how far the run is"
     assert done["delivery"] == {"sent": 1, "waiting": 0, "problem": "", "held": 0, "next": None}
     (line,) = results(provider)
     assert line["result"] == {"watts": 400}

@@ -15,12 +15,14 @@ from typing import Any, Final, Literal, TypeVar
 
 from chez.errors import ChezError
 from chez_sandbox.consent.phrases.answers import ANSWERS
+from chez_sandbox.consent.phrases.broken import BROKEN
 from chez_sandbox.consent.phrases.changes import CHANGES
 from chez_sandbox.consent.phrases.noise import NOISE
 from chez_sandbox.consent.phrases.offers import OFFERS
 from chez_sandbox.consent.phrases.refused import REFUSED
 from chez_sandbox.consent.phrases.replays import REPLAYS
 from chez_sandbox.consent.phrases.told import TOLD
+from chez_sandbox.errors import SandboxError
 
 __all__ = ("PHRASES", "Language", "Phrase", "again", "phrase", "refused", "say_again")
 
@@ -65,14 +67,20 @@ def refused(kind: type[E], key: str, **values: Any) -> E:
     return kind(Phrase(f"refused.{key}", **values), Phrase(f"refused.{key}.hint", **values))
 
 
-def say_again(error: ChezError, language: Language) -> None:
-    """Put an error into a language, in place: it is on its way to the person, with its cause and traceback."""
+def say_again(error: ChezError | SandboxError, language: Language) -> None:
+    """Put an error into a language, in place: it is on its way to the person, with its cause and traceback.
+
+    What checks files and runs jobs knows no catalogue: those errors are said by their code, and quoted.
+    """
+    name = f"error.{error.code}"
+    if language != "en" and name in PHRASES and not isinstance(error.message, Phrase):
+        error.message, error.hint = Phrase(name, said=error.message), Phrase(f"{name}.hint")
     error.message, error.hint = again(error.message, language), again(error.hint, language)
     error.args = (error.message, error.hint)
 
 
 PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
-    **ANSWERS, **CHANGES, **NOISE, **OFFERS, **REFUSED, **REPLAYS, **TOLD,
+    **ANSWERS, **BROKEN, **CHANGES, **NOISE, **OFFERS, **REFUSED, **REPLAYS, **TOLD,
     # heads of at most eight characters
     "head.who": ("Who", "Qui"),
     "head.why": ("Why", "Pourquoi"),

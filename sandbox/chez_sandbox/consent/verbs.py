@@ -21,7 +21,7 @@ from chez.errors import ChezError, NotAllowed
 from chez_sandbox.bundle import Bundle, open_bundle
 from chez_sandbox.consent.allowance import say_holding
 from chez_sandbox.consent.at_work import runtime_of, scheduler
-from chez_sandbox.consent.catalogue import Language, again, phrase, refused, say_again
+from chez_sandbox.consent.catalogue import Language, phrase, refused, say_again
 from chez_sandbox.consent.delivery import Delivery, deliver
 from chez_sandbox.consent.departures import departures
 from chez_sandbox.consent.diary import SENTENCES
@@ -47,12 +47,8 @@ from chez_sandbox.consent.screen import Choice, chosen_words, standing_words, to
 from chez_sandbox.consent.sender import sender
 from chez_sandbox.consent.sharing import VERBS as OF_ALLOWANCE
 from chez_sandbox.consent.stopping import unless_revoked
-from chez_sandbox.consent.told import (
-    example_words,
-    grant_words,
-    left_words,
-    spent_words,
-)
+from chez_sandbox.consent.told import example_words, grant_words, left_words, spent_words
+from chez_sandbox.errors import SandboxError
 from chez_sandbox.job_errors import GrantEnded
 from chez_sandbox.offers.acknowledged import with_received
 from chez_sandbox.offers.following import beside_catalogues, catalogues, updates
@@ -105,8 +101,9 @@ async def _example(
     """A dry run for the screen before granting; what keeps it from running now is said there, and keeps no grant."""
     try:
         return await _tried(home, bundle, narrowing, ui, language)
-    except ChezError as error:
-        return {"result": None, "problem": again(error.message, language)}
+    except (ChezError, SandboxError) as error:
+        say_again(error, language)
+        return {"result": None, "problem": error.message}
 
 
 async def _tried(home: "Home", bundle: Bundle, narrowing: Narrowing, ui: Ui, language: Language) -> dict[str, Any]:
@@ -352,6 +349,8 @@ async def _progress(ui: Ui, label: str) -> "AsyncIterator[Callable[[int, int], N
     task = asyncio.create_task(pump())
     try:
         yield note
+        if news.is_set():  # the last rows and the result may have come in one piece
+            await ui.progress(*latest, label)
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -365,7 +364,7 @@ def _spoken(verb: Verb) -> Verb:
     async def spoken(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
         try:
             return await verb(home, params, ui)
-        except ChezError as error:
+        except (ChezError, SandboxError) as error:
             if params.get("language") == "fr":
                 say_again(error, "fr")
             raise
