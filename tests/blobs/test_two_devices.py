@@ -159,6 +159,7 @@ async def test_a_relay_that_lost_its_store_gets_all_again(tmp_path: Path) -> Non
                 assert await read(home, blob) == data
 
 
+@pytest.mark.slow
 async def test_sending_resumes_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay killed in the middle of an upload: what it acknowledged is not sent again, and the rest follows."""
     data, half, loop = content(24 * CHUNK), asyncio.Event(), asyncio.get_running_loop()
@@ -222,6 +223,7 @@ async def test_a_relay_that_alters_chunks_is_caught(tmp_path: Path, change: str)
         await _altered(tmp_path, server, change, RelayMisbehaved)
 
 
+@pytest.mark.slow
 @ALTERED
 async def test_a_relay_whose_disk_alters_chunks_says_so(tmp_path: Path, server: Process, change: str) -> None:
     """An honest relay hands nothing of it out: the reader is told that it is damaged there."""

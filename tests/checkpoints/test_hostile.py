@@ -66,6 +66,7 @@ async def test_a_bad_checkpoint_is_refused_and_told(tmp_path: Path, server: Proc
             assert await shown(phone.space("Trip")) == before
 
 
+@pytest.mark.slow
 async def test_ones_own_second_device_is_no_independent_word(tmp_path: Path, server: Process,
                                                              monkeypatch: pytest.MonkeyPatch) -> None:
     """A vouch by a device of the maker's own person is not counted where there is another person."""
@@ -117,6 +118,7 @@ async def test_nothing_is_released_on_anothers_word(tmp_path: Path, server: Proc
         assert census(server.data).chunks == held.chunks
 
 
+@pytest.mark.slow
 async def test_a_gap_that_nobody_vouched_for_is_told(tmp_path: Path, server: Process,
                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     """An owner and its relay drop on the maker's own word: who comes later has what the checkpoint has, and is told."""

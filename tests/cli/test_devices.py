@@ -17,6 +17,7 @@ def test_the_relay_is_set_and_shown(either: Chez) -> None:
     assert either.json("relay") == {"relay": "ws://127.0.0.1:1"}
 
 
+@pytest.mark.slow
 def test_relays_are_added_listed_and_removed(either: Chez, relay: str) -> None:
     """One more relay is kept beside the home's; a sync that reaches one of them is done, and says which is away."""
     assert either.error("relay", "add", relay)["code"] == "NotFound"
@@ -40,6 +41,7 @@ def test_sync_without_a_relay_says_what_to_do(either: Chez) -> None:
     assert either.run("put", "notes", "a=1").stdout
 
 
+@pytest.mark.slow
 def test_a_second_device_joins_and_both_converge(chez: Chez, phone: Chez, relay: str) -> None:
     """pair and join bring everything over; edits on both meet at the relay."""
     chez.run("put", "notes", "tea", "title=Tea", "cups=2")
@@ -55,6 +57,7 @@ def test_a_second_device_joins_and_both_converge(chez: Chez, phone: Chez, relay:
     assert phone.json("get", "notes", "tea")["value"] == chez.json("get", "notes", "tea")["value"] == both
 
 
+@pytest.mark.slow
 def test_owners_keep_in_step_by_themselves(chez: Chez, phone: Chez, relay: str) -> None:
     """With an owner on both devices a put here is there without anybody asking."""
     chez.up()
@@ -86,6 +89,7 @@ def test_pairing_asks_the_person(chez: Chez, phone: Chez, relay: str) -> None:
         assert joining.wait(timeout=40) == 1
 
 
+@pytest.mark.slow
 def test_a_wrong_code_does_not_join(chez: Chez, phone: Chez, relay: str) -> None:
     """A made-up code ends in a typed error, and no half-made home stays in the way."""
     chez.run("relay", relay)
@@ -154,6 +158,7 @@ def test_a_restored_home_that_wrote_nothing_new_is_told_too(chez: Chez, relay: s
     assert old.json("get", "notes", "a")["value"] == {"n": 1}
 
 
+@pytest.mark.slow
 def test_a_pairing_code_is_shown_as_a_qr_code(chez: Chez, phone: Chez, relay: str) -> None:
     """--qr shows the same text in blocks, dark on light at a terminal; join takes what a camera reads there."""
     from chez.qr import blocks

@@ -74,6 +74,7 @@ def test_with_an_owner_running_guests_are_answered_at_once(chez: Chez, guest: Ch
     assert chez.error("space", "invite", "private")["code"] == "NotAllowed"
 
 
+@pytest.mark.slow
 def test_an_invitation_by_a_code(chez: Chez, guest: Chez) -> None:
     """The owner sees who comes, with what devices, and says yes; the guest, with a home of its own, is in."""
     chez.up()
@@ -89,6 +90,7 @@ def test_an_invitation_by_a_code(chez: Chez, guest: Chez) -> None:
         assert json.loads(coming.stdout.read())["role"] == "writer"
 
 
+@pytest.mark.slow
 def test_a_public_space_is_followed(chez: Chez, guest: Chez) -> None:
     """An address is shown, somebody else follows it and reads, over a sync, and can write nothing."""
     chez.up()
@@ -112,6 +114,7 @@ def test_a_link_needs_a_home(empty: Chez) -> None:
         assert refused["code"] == "HomeMissing" and not empty.home.exists()
 
 
+@pytest.mark.slow
 def test_what_is_neither_a_link_nor_a_code_is_refused_in_words(chez: Chez) -> None:
     """Whatever was pasted, the answer says what is expected, and where one gets it."""
     refused = chez.error("join", "hello")

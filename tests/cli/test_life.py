@@ -40,6 +40,7 @@ def test_words_go_to_an_owner_only_file(empty: Chez, tmp_path: Path) -> None:
     assert not other.home.exists() and file.read_text().split() == words
 
 
+@pytest.mark.slow
 def test_a_passphrase_is_typed_at_the_terminal(empty: Chez) -> None:
     """init asks twice and never echoes; later commands ask once."""
     terminal = Terminal(empty.arguments("init", "--kdf", "minimum", "--no-confirm", passphrase=False))
@@ -54,6 +55,7 @@ def test_a_passphrase_is_typed_at_the_terminal(empty: Chez) -> None:
     assert terminal.finish() == 0 and "typed secret" not in terminal.seen
 
 
+@pytest.mark.slow
 def test_what_can_be_wrong_with_opening(chez: Chez, tmp_path: Path) -> None:
     """Wrong passphrase, no passphrase, no home, bad file: each its own error."""
     wrong = tmp_path / "wrong"
@@ -175,6 +177,7 @@ def test_the_socket_is_private(owned: Chez) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_owner_in_the_foreground_ends_by_signal(chez: Chez, number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM close the home and leave no socket."""

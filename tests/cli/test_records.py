@@ -5,6 +5,8 @@ import stat
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.cli.support import Chez, Terminal
 
 
@@ -70,6 +72,7 @@ def test_a_wrong_command_line_is_exit_code_2(empty: Chez) -> None:
         assert "usage: chez" in empty.run(*words, code=2).stderr
 
 
+@pytest.mark.slow
 def test_many_records_from_a_file_and_back(owned: Chez, tmp_path: Path) -> None:
     """JSON Lines go in in batches, come out in pages, whole; tables stop at 100 and say so."""
     rows = [{"n": n, "text": f"number {n} " + "x" * 300} for n in range(2500)]

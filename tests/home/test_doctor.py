@@ -217,6 +217,7 @@ async def test_a_damaged_page(home: Path, part: int) -> None:
     await mended_after(home, here[part * len(here) // 6], before)
 
 
+@pytest.mark.slow
 async def test_a_lost_account_is_nothing_to_spend_again(home: Path) -> None:
     """A home that forgot what it had spent becomes a new device: no grant of before runs on it."""
     async with chez.open(home, passphrase=PASSPHRASE) as opened:
@@ -306,6 +307,7 @@ async def met(pair: Pair) -> AsyncIterator[Pair]:
     yield pair
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whose", ["own", "other"])
 async def test_lost_entries_are_fetched_again(met: Pair, tmp_path: Path, whose: str) -> None:
     """A damaged entry, of the other device or its own: the relay has it still, and the repair reads it again."""

@@ -67,6 +67,7 @@ async def test_what_a_lost_device_had_not_sent_arrives(offline: Pair, tmp_path: 
         assert set((await offline.phone.status()).devices) == {"laptop", "phone", "again"}
 
 
+@pytest.mark.slow
 async def test_what_the_lost_device_sent_after_all_is_not_there_twice(offline: Pair, tmp_path: Path) -> None:
     """The laptop sent its work after the backup was made: nothing is doubled, and edits made meanwhile stay."""
     before = await everything(offline.laptop)
@@ -79,6 +80,7 @@ async def test_what_the_lost_device_sent_after_all_is_not_there_twice(offline: P
         assert {**found, ("notes", "sent"): None} == {**before, ("notes", "sent"): None}
 
 
+@pytest.mark.slow
 async def test_an_edit_that_is_open_while_the_work_arrives_is_kept(offline: Pair, tmp_path: Path) -> None:
     """What the edit builds on is made anew under it; what the person changed is there all the same."""
     async with chez.open(await again(tmp_path), passphrase=PASSPHRASE) as home:
@@ -91,6 +93,7 @@ async def test_an_edit_that_is_open_while_the_work_arrives_is_kept(offline: Pair
         assert found["notes", "sent"][0] == {"list": ["first", "unsent"], "title": "Tea", "cups": 3, "more": True}
 
 
+@pytest.mark.slow
 async def test_what_was_undone_before_the_work_arrived_can_be_undone_after_it(offline: Pair, tmp_path: Path) -> None:
     """The edit that was undone and done again is made anew beneath the person: undo takes that back, redo brings it."""
     async with chez.open(await again(tmp_path), passphrase=PASSPHRASE) as home:
@@ -123,6 +126,7 @@ async def test_both_go_on(offline: Pair, tmp_path: Path) -> None:
             assert (await one.journal.verify()).ok
 
 
+@pytest.mark.slow
 async def test_one_backup_restored_twice_says_its_work_once(pair: Pair, tmp_path: Path) -> None:
     """Two devices restored from one backup both send its unsent work: it is there once, and edits of both merge."""
     notes = pair.laptop.collection("notes")
@@ -165,6 +169,7 @@ async def test_one_backup_restored_twice_says_its_work_once(pair: Pair, tmp_path
             assert (await home.status()).pending == 0
 
 
+@pytest.mark.slow
 async def test_the_second_copy_restored_later_still_says_nothing_twice(pair: Pair, tmp_path: Path) -> None:
     """What the first copy sent is known everywhere, and edited, before the second copy comes with the same work."""
     notes = pair.laptop.collection("notes")

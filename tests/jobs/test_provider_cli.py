@@ -109,6 +109,7 @@ def test_a_key_is_not_made_without_its_inbox(tmp_path: Path) -> None:
     assert not (tmp_path / "k").exists()
 
 
+@pytest.mark.slow
 def test_an_inbox_can_be_renewed(provider: Path, relay: Relay) -> None:
     """Renewing keeps keys and inbox as they are."""
     card = chez_job(provider, "keys", "card", "--key", "provider.key", "--json")

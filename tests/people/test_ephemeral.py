@@ -200,6 +200,7 @@ async def test_a_slow_app_keeps_the_newest_and_is_told_what_it_missed(tmp_path: 
         assert [(one.value, one.missed) for one in got] == [(8, 7), (9, 0), (10, 0)]
 
 
+@pytest.mark.slow
 async def test_it_goes_over_several_relays_and_is_heard_once(tmp_path: Path, server: Process) -> None:
     """Two relays get it and the other device hears it once; when one of them goes it is heard all the same."""
     async with relay(tmp_path / "second") as second, company(tmp_path, server.url) as ((ada, tab, _), (hers, his, _)):
@@ -220,6 +221,7 @@ async def test_it_goes_over_several_relays_and_is_heard_once(tmp_path: Path, ser
             assert set(await ear.until("end")) <= {"one left", "end"}
 
 
+@pytest.mark.slow
 async def test_after_a_cut_it_goes_on(tmp_path: Path) -> None:
     """Connections are cut and taken up again: what is said then is heard, in order, by who listened before."""
     async with proxy() as front, behind(front, tmp_path / "r"), three(tmp_path, front.url) as (homes, (ada, _, ben)):
@@ -238,6 +240,7 @@ async def test_after_a_cut_it_goes_on(tmp_path: Path) -> None:
         assert await ear.until("end") == ["after", "end"]
 
 
+@pytest.mark.slow
 async def test_a_new_epoch_interrupts_nobody_who_stays(tmp_path: Path, server: Process) -> None:
     """After a removal those who stay hear each other; who was taken out hears nothing, and nobody hears it."""
     async with three(tmp_path, server.url) as ((ada, tab, ben), (hers, other, his)):
@@ -291,6 +294,7 @@ async def test_a_relay_that_plays_again_reorders_alters_or_forges_is_not_heard(t
             assert await ear.until("end") == ["end"]
 
 
+@pytest.mark.slow
 async def test_questions_go_to_whom_they_are_for(tmp_path: Path, server: Process) -> None:
     """At a first word all who listen ask its author, and nobody else hears that: only what is said, and the answers."""
     async with three(tmp_path, server.url) as ((ada, _, _), (hers, other, his)):
@@ -306,6 +310,7 @@ async def test_questions_go_to_whom_they_are_for(tmp_path: Path, server: Process
             assert {ear for message in heard for ear in message.heard} and not any(one.wanted for one in heard)
 
 
+@pytest.mark.slow
 async def test_a_session_that_ended_is_not_heard_by_who_comes_after(tmp_path: Path, server: Process) -> None:
     """All that a device said, played to one that was started since, or came again, tells it nothing."""
     async with company(tmp_path, server.url) as ((ada, tab, ben), (hers, other, his)):
@@ -331,6 +336,7 @@ async def test_a_session_that_ended_is_not_heard_by_who_comes_after(tmp_path: Pa
                 assert await fresh.until("end") == ["end"]
 
 
+@pytest.mark.slow
 async def test_a_flood_holds_up_neither_records_nor_what_is_said(tmp_path: Path) -> None:
     """Thousands of messages of no worth: entries arrive as ever, and what a member says is heard."""
     free = [part for name in ("ephemeral_burst", "ephemeral_burst_per_address")

@@ -61,6 +61,7 @@ async def test_a_device_that_met_no_relay_starts_an_epoch(tmp_path: Path, server
             assert phone._replica.space.epoch == berta._replica.space.epoch
 
 
+@pytest.mark.slow
 async def test_nobody_is_taken_out_by_a_device_that_read_nothing_yet(tmp_path: Path, server: Process) -> None:
     """Before its first sync a new device takes nobody out: all that they had written would count for nothing."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
@@ -91,6 +92,7 @@ async def test_who_left_and_did_not_say_so_yet_does_not_come_in_again(tmp_path: 
         assert hers.role is None and len(await berta.journal.receipts("space-joined")) == 1
 
 
+@pytest.mark.slow
 async def test_keys_of_who_is_an_owner_no_more_are_replaced_at_the_relay(tmp_path: Path, server: Process) -> None:
     """An owner's epoch reaches the relay first, and is void by another's word: the epoch after it replaces its keys.
 
@@ -112,6 +114,7 @@ async def test_keys_of_who_is_an_owner_no_more_are_replaced_at_the_relay(tmp_pat
             assert space._held.space.epoch.id == trip._held.space.epoch.id
 
 
+@pytest.mark.slow
 async def test_an_epoch_of_who_is_an_owner_no_more_is_followed(tmp_path: Path, server: Process) -> None:
     """Anna starts an epoch; apart from that Carl transfers the space to Berta, and comes to the relay second.
 
@@ -135,6 +138,7 @@ async def test_an_epoch_of_who_is_an_owner_no_more_is_followed(tmp_path: Path, s
         assert not hers._held.space.membership.state.rotation_owed
 
 
+@pytest.mark.slow
 async def test_what_is_under_a_void_epoch_is_read_by_whoever_comes_later(tmp_path: Path, server: Process) -> None:
     """Written under an epoch whose author was no owner any more, as it turned out: newcomers read it all the same."""
     async with persons(tmp_path, "anna", "berta", "carl", "dora", relay=server.url) as (anna, berta, carl, dora):
@@ -155,6 +159,7 @@ async def test_what_is_under_a_void_epoch_is_read_by_whoever_comes_later(tmp_pat
             assert not space._held.space.membership.state.rotation_owed
 
 
+@pytest.mark.slow
 async def test_what_a_leaving_owner_had_not_sent_is_read(tmp_path: Path, server: Process) -> None:
     """An owner writes, rotates and leaves while apart, and its other device rotates meanwhile: what it wrote shows.
 
@@ -199,6 +204,7 @@ async def test_what_owners_wrote_who_transfer_apart_is_read(tmp_path: Path, serv
             assert not space._held.space.membership.state.rotation_owed
 
 
+@pytest.mark.slow
 async def test_a_name_that_waited_for_keys_is_seen_at_once(tmp_path: Path, server: Process) -> None:
     """A new name arrives under keys that come later in the same sync: the space is called so after it."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):

@@ -352,6 +352,7 @@ async def test_a_flood_of_guests_fills_no_journal_and_keeps_nobody_out(
             await clara.join(link)
 
 
+@pytest.mark.slow
 async def test_an_inbox_full_of_rubbish_is_emptied_by_one_sync(
         tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many pages of large items, in two inboxes: each item is looked at once, and who asks after them is let in."""

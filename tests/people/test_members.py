@@ -85,6 +85,7 @@ async def test_what_a_removed_member_goes_on_writing_counts_for_nothing(tmp_path
             assert [(one.kind, one.name) for one in evidence] == [("late", "berta")]
 
 
+@pytest.mark.slow
 async def test_a_removed_member_comes_back(tmp_path: Path, server: Process) -> None:
     """Let in again, who was removed goes on with what it has by the same link, reads what it missed, and writes."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
@@ -174,6 +175,7 @@ async def test_two_owners_remove_each_other(tmp_path: Path, server: Process, mon
             assert await values(space) == {} and space.status().removed and space.role is None
 
 
+@pytest.mark.slow
 async def test_of_two_owners_who_remove_each_other_the_first_to_arrive_stays(tmp_path: Path, server: Process) -> None:
     """Once the relay's keys changed, the other's word reaches nobody: it is out, and told that it is."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
@@ -190,6 +192,7 @@ async def test_of_two_owners_who_remove_each_other_the_first_to_arrive_stays(tmp
         assert problem.name == "Trip" and "no more" in problem.problem
 
 
+@pytest.mark.slow
 async def test_a_removal_said_offline_meets_an_addition(tmp_path: Path, server: Process) -> None:
     """Offline one owner removes a member, another lets one in: both stand, the newcomer reads, one epoch leads."""
     async with persons(tmp_path, "anna", "berta", "carl", "dora", relay=server.url) as (anna, berta, carl, dora):
@@ -214,6 +217,7 @@ async def test_a_removal_said_offline_meets_an_addition(tmp_path: Path, server: 
         assert his.status().removed and await values(his) == {}
 
 
+@pytest.mark.slow
 async def test_the_epoch_owed_by_a_removal_is_started_by_another_owner(
         tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     """An owner's removal arrives, the new keys never do: another owner's device starts the epoch."""
@@ -269,6 +273,7 @@ async def test_two_removals_in_a_row_leave_nothing_unreadable(tmp_path: Path, se
         assert held == set(range(1, trip._held.space.epoch.number + 1))
 
 
+@pytest.mark.slow
 async def test_a_demoted_writer_keeps_what_it_had_not_sent(tmp_path: Path, server: Process) -> None:
     """Work that was unsent when its author became a reader stays there, and goes out when it may write again."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
@@ -327,6 +332,7 @@ async def test_what_is_written_in_the_same_breath_as_leaving_arrives(tmp_path: P
         assert await anna.audit() == []
 
 
+@pytest.mark.slow
 async def test_a_reader_brings_a_new_device(tmp_path: Path, server: Process) -> None:
     """A reader's later device is certified in the space by the reader's own word, and gets the keys of later epochs."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):

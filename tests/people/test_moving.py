@@ -77,6 +77,7 @@ async def test_a_leaving_owner_who_takes_the_place_over_wins_nothing(tmp_path: P
             assert [await home.audit() for home in (anna, carl, phone)] == [[], [], []]
 
 
+@pytest.mark.slow
 async def test_a_handover_that_has_no_room_for_the_move_leads_to_the_new_place(
         tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     """A space of many statements is handed over without the last ones, the move among them: the person's other device
@@ -152,6 +153,7 @@ async def test_who_may_not_moves_nothing(tmp_path: Path, server: Process) -> Non
         assert trip.link() == hers.link() == link
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("out", [True, False])
 async def test_who_made_a_space_and_was_taken_out_has_no_say_where_it_goes(
         tmp_path: Path, server: Process, out: bool) -> None:
@@ -171,6 +173,7 @@ async def test_who_made_a_space_and_was_taken_out_has_no_say_where_it_goes(
         assert key == state.persons[other if out else mine].relay_recovery
 
 
+@pytest.mark.slow
 async def test_a_removed_owners_own_move_leads_nobody_astray(tmp_path: Path, server: Process) -> None:
     """It moves the space for itself, with all members in it: who knows of its removal does not follow."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
@@ -190,6 +193,7 @@ async def test_a_removed_owners_own_move_leads_nobody_astray(tmp_path: Path, ser
         assert set(await values(his)) == {"a"} and his.link() == trip.link()
 
 
+@pytest.mark.slow
 async def test_who_moved_a_space_and_lost_the_right_to_at_the_same_time_comes_back(
         tmp_path: Path, server: Process) -> None:
     """Another owner takes the right before it hears of the move: that is void, and the old link leads back there."""

@@ -77,6 +77,7 @@ async def _until(done: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 async def test_a_relay_that_moves_takes_all_devices_with_it(tmp_path: Path, server: Process) -> None:
     """The home's relay is set anew on one device: the others hear of it at the former one, and go on without that."""
     async with relay(tmp_path / "second") as second, _two(tmp_path, server.url) as (a, b):
@@ -100,6 +101,7 @@ async def test_a_relay_that_moves_takes_all_devices_with_it(tmp_path: Path, serv
         assert await a.relays.remove(server.url) == ()
 
 
+@pytest.mark.slow
 async def test_the_relay_moves_while_devices_are_connected(tmp_path: Path, server: Process) -> None:
     """The link to the new relay is begun on both devices without a connection of the home being ended."""
     async with relay(tmp_path / "second") as second, _two(tmp_path, server.url) as (a, b):
@@ -136,6 +138,7 @@ async def _token(home: chez.Home, url: str) -> str:
     return str(token)
 
 
+@pytest.mark.slow
 async def test_what_is_said_for_here_stays_here(tmp_path: Path, server: Process) -> None:
     """A relay of one device alone is not told; one that a device does without is kept by the others."""
     async with relay(tmp_path / "second") as second, _two(tmp_path, server.url) as (a, b):
@@ -175,6 +178,7 @@ async def test_a_device_that_is_let_in_has_the_list_at_once(tmp_path: Path) -> N
             assert (await c.sync()).relay == second.url
 
 
+@pytest.mark.slow
 async def test_two_devices_that_say_different_things_come_to_one(tmp_path: Path, server: Process) -> None:
     """Apart, one adds a relay and the other another one, and both set the home's: afterwards their lists are alike."""
     async with relay(tmp_path / "second") as second, relay(tmp_path / "third") as third, _two(
@@ -188,6 +192,7 @@ async def test_two_devices_that_say_different_things_come_to_one(tmp_path: Path,
         assert a.relay == b.relay and set(_urls(a)) == set(_urls(b)) == {server.url, second.url, third.url}
 
 
+@pytest.mark.slow
 async def test_members_of_a_shared_space_lead_nobody_elsewhere(tmp_path: Path, server: Process) -> None:
     """A collection of the list's name in a space that is shared means nothing, whoever writes it."""
     async with paired(tmp_path / "anna", server.url) as (anna, _), paired(tmp_path / "mallory", server.url) as (m, _):
@@ -266,6 +271,7 @@ def test_any_record_is_a_relay_or_none(url: str, value: dict[str, object]) -> No
         assert url.startswith(("ws://", "wss://")) and (not said[1] or url.startswith("wss://"))
 
 
+@pytest.mark.slow
 async def test_recovery_brings_the_list(tmp_path: Path, server: Process) -> None:
     """A device that comes by another one's hand finds the list in the private space too, not only in the pairing."""
     async with relay(tmp_path / "second") as second, _two(tmp_path, server.url) as (a, _):

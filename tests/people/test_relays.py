@@ -132,6 +132,7 @@ async def test_a_relay_that_lies_is_named_while_the_other_goes_on(tmp_path: Path
                 assert await ids(c) == {"early", "late"}
 
 
+@pytest.mark.slow
 async def test_a_device_carries_between_relays_that_do_not_share_all_devices(tmp_path: Path, server: Process) -> None:
     """What came from one relay and the other does not show after a while, the device that knows both gives to it."""
     async with relay(tmp_path / "second") as second, paired(tmp_path, server.url) as (a, b):
@@ -155,6 +156,7 @@ async def test_a_device_carries_between_relays_that_do_not_share_all_devices(tmp
             assert await ids(c) == {"of b"}
 
 
+@pytest.mark.slow
 async def test_with_no_relay_left_the_error_is_that_of_the_first(tmp_path: Path) -> None:
     """Only when no relay at all has what was written does a sync raise; it waits, and leaves with the next."""
     async with proxy() as front, behind(front, tmp_path / "r") as first, relay(tmp_path / "second") as second:
@@ -170,6 +172,7 @@ async def test_with_no_relay_left_the_error_is_that_of_the_first(tmp_path: Path)
                 assert (await a.sync()).sent == 1
 
 
+@pytest.mark.slow
 async def test_everywhere_is_more_than_somewhere(tmp_path: Path) -> None:
     """One relay that has everything is enough, unless it is to be at each; what the others lack is said, and is true.
     """
@@ -195,6 +198,7 @@ async def _lacks(home: chez.Home) -> dict[str, int | None]:
     return {one.url: one.lacks for one in (await home.status()).relays}
 
 
+@pytest.mark.slow
 async def test_who_is_connected_waits_for_one_relay_or_for_all(tmp_path: Path) -> None:
     """While connected, `synced` returns when one relay has everything; for `everywhere` it takes the other one too."""
     async with (proxy() as front, behind(front, tmp_path / "r") as first, relay(tmp_path / "second") as second,
@@ -218,6 +222,7 @@ async def test_who_is_connected_waits_for_one_relay_or_for_all(tmp_path: Path) -
                 assert await _lacks(a) == {front.url: 0, second.url: 0}
 
 
+@pytest.mark.slow
 async def test_a_sync_tells_how_far_it_is(tmp_path: Path, server: Process) -> None:
     """What is done only grows, is never more than the whole, and is the whole at the end."""
     async with paired(tmp_path, server.url) as (a, b):
@@ -230,6 +235,7 @@ async def test_a_sync_tells_how_far_it_is(tmp_path: Path, server: Process) -> No
             assert steps[-1][0] == steps[-1][1] >= 6
 
 
+@pytest.mark.slow
 async def test_relays_are_named_and_let_go(tmp_path: Path, server: Process) -> None:
     """The list is kept with the home; one that is removed gets nothing more, also while connected."""
     async with relay(tmp_path / "second") as second, paired(tmp_path, server.url) as (a, _):
@@ -259,6 +265,7 @@ async def test_relays_are_named_and_let_go(tmp_path: Path, server: Process) -> N
             await a.relays.remove("ws://127.0.0.1:1")
 
 
+@pytest.mark.slow
 async def test_a_relay_added_while_connected_does_not_hide_another_spaces_own(tmp_path: Path, server: Process) -> None:
     """A sync over links that stand waits for the relay of each space, in whatever order they came."""
     async with (relay(tmp_path / "own") as own, relay(tmp_path / "beside") as beside,
@@ -278,6 +285,7 @@ async def test_a_relay_added_while_connected_does_not_hide_another_spaces_own(tm
         assert {one.url for one in a.relays.list()} == {server.url, own.url, beside.url}
 
 
+@pytest.mark.slow
 async def test_attachments_are_at_each_relay(tmp_path: Path, server: Process) -> None:
     """A file that was added is fetched from whichever relay is left."""
     async with relay(tmp_path / "second") as second, paired(tmp_path, server.url) as (a, b):
@@ -292,6 +300,7 @@ async def test_attachments_are_at_each_relay(tmp_path: Path, server: Process) ->
             assert b"".join([part async for part in b.blobs.read(blob)]) == b"x" * 100_000
 
 
+@pytest.mark.slow
 async def test_a_lying_first_relay_raises_only_when_it_is_alone(tmp_path: Path) -> None:
     """The home's own relay may be the one that lies: the one beside it keeps the home in step."""
     async with (proxy() as front, behind(front, tmp_path / "r") as first, relay(tmp_path / "second") as second,

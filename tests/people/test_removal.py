@@ -97,6 +97,7 @@ async def test_a_device_that_was_away_gets_the_keys_of_every_epoch_it_missed(
         assert b._replica.space.epoch.number == 4
 
 
+@pytest.mark.slow
 async def test_a_rotation_while_others_are_connected_interrupts_nobody(tmp_path: Path, server: Process) -> None:
     """Live links on both sides go on through rotations made on either, with changes under way."""
     async with paired(tmp_path, server.url) as (a, b), a.connect(server.url) as one, b.connect(server.url) as two:
@@ -157,6 +158,7 @@ async def test_a_removal_made_offline_is_carried_out_at_the_next_contact(tmp_pat
         assert await ids(b) == set() and (await b.status()).removed
 
 
+@pytest.mark.slow
 async def test_a_space_whose_keys_changed_goes_to_another_relay(tmp_path: Path, server: Process) -> None:
     """A relay that never had a space, or lost it, gets it in its newest epoch; all devices meet there."""
     async with paired(tmp_path, server.url) as (a, b), relay(tmp_path / "other") as other:

@@ -94,6 +94,7 @@ async def test_what_a_thief_locked_is_taken_back_by_a_device_that_is_left(
     await _all_comes_back(tmp_path / "c", words, server.url, here | {"after"}, {"trip", "unsent"})
 
 
+@pytest.mark.slow
 async def test_a_thief_that_took_out_the_others_first_is_out_itself(
         tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     """They heard of it, and the words find noise: by the root the removal never was, and both are in again."""
@@ -126,6 +127,7 @@ async def test_a_thief_that_took_out_the_others_first_is_out_itself(
     await _all_comes_back(tmp_path / "c", words, server.url, {"unsent", "other"}, {"trip"})
 
 
+@pytest.mark.slow
 async def test_two_that_took_each_other_out_are_told_apart_by_the_words(tmp_path: Path, server: Process) -> None:
     """The owner removes the thief, the thief the owner, at the same time: both are out until the root says who."""
     async with founded(tmp_path, server.url, "thief") as (thief, words):
@@ -146,6 +148,7 @@ async def test_two_that_took_each_other_out_are_told_apart_by_the_words(tmp_path
     await _all_comes_back(tmp_path / "c", words, server.url, {"unsent"}, {"trip"})
 
 
+@pytest.mark.slow
 async def test_what_a_thief_deleted_at_the_relay_comes_back(tmp_path: Path, server: Process) -> None:
     """It deletes the private space: the words make it anew, and the device sends all that it has.
 
@@ -170,6 +173,7 @@ async def test_what_a_thief_deleted_at_the_relay_comes_back(tmp_path: Path, serv
     await _all_comes_back(tmp_path / "c", words, server.url, {"before"}, {"trip"}, incomplete=True)
 
 
+@pytest.mark.slow
 async def test_what_another_device_wrote_under_the_thiefs_keys_comes_when_it_comes(
         tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     """The thief locked out one device and the words, not the third one: its next sync brings what nobody could read."""
@@ -197,6 +201,7 @@ async def test_what_another_device_wrote_under_the_thiefs_keys_comes_when_it_com
     await _all_comes_back(tmp_path / "c", words, server.url, {"other"}, {"trip"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["said", "half"])
 async def test_killed_in_the_middle_it_is_run_again(
         tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
@@ -244,6 +249,7 @@ async def test_what_cannot_be_changes_nothing(tmp_path: Path, server: Process) -
     assert again.expelled == () and again.problem == ""
 
 
+@pytest.mark.slow
 async def test_the_person_is_asked_which_devices_go(tmp_path: Path, server: Process) -> None:
     """By name, fingerprint shown; "none" takes out none, a name that one."""
     asked: list[str] = []
@@ -267,6 +273,7 @@ async def test_the_person_is_asked_which_devices_go(tmp_path: Path, server: Proc
     assert {info.name: info.active for info in result.devices} == {"b": False, "c": True}
 
 
+@pytest.mark.slow
 async def test_whom_a_thief_let_in_goes_with_it_if_that_is_said(tmp_path: Path, server: Process) -> None:
     """An accomplice's device stays one of the person's until it is named too; then neither has a part in anything."""
     async with founded(tmp_path, server.url) as (a, words), join(a, tmp_path / "thief", "thief", server.url) as thief:

@@ -108,6 +108,7 @@ async def test_an_acknowledged_rotation_survives_a_kill(tmp_path: Path) -> None:
         assert census(tmp_path).packets == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("questions", [0, 1, 2, None], ids=str)
 async def test_a_kill_between_rotation_and_answer_is_made_good(tmp_path: Path, questions: int | None) -> None:
     """Killed at any instant of a rotation with the largest table: it happened or not, whole; repeated it is done.

@@ -45,6 +45,7 @@ async def test_a_flipped_byte_is_compiled_anew(tmp_path: Path, where: str) -> No
     assert path.read_bytes()[at] == good[at]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"x" * 31, b"x" * 32, b"x" * 10_000, None])
 async def test_any_damage_is_compiled_anew(tmp_path: Path, content: bytes | None) -> None:
     """An empty, short, foreign or cut file costs a compilation, nothing else."""
@@ -97,6 +98,7 @@ async def test_the_files_are_private(tmp_path: Path) -> None:
     assert only(tmp_path / "code").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.slow
 async def test_descriptors_are_given_back(tmp_path: Path) -> None:
     """Many components and many runs leave no open file behind."""
     before = len(os.listdir("/proc/self/fd"))

@@ -125,6 +125,7 @@ def test_convergence_of_restored_and_copied_homes(seed: int, fate: Fate) -> None
     play(seed, fate)
 
 
+@pytest.mark.slow
 def test_what_was_known_of_changes_made_once_more_is_forgotten() -> None:
     """Runs in which an edit was undone of a record whose changes had been made once more as others arrived."""
     play(1014, "lost", 450, rotates=False)
