@@ -11,6 +11,7 @@ import pytest
 import chez
 from chez.agent import running
 from chez.home.reports import HomeStatus
+from chez.records.collection import Collection
 from chez_sandbox.bundle import Bundle, build_bundle
 from chez_sandbox.consent import at_work, verbs
 from chez_sandbox.consent import scheduler as scheduling
@@ -251,6 +252,26 @@ async def test_what_nobody_foresaw_ends_no_look(home: chez.Home, monkeypatch: py
     assert len(await runs(home)) == 1
     await made.look()
     assert len(await runs(home)) == 2 and await job_pending(home, {}, Person("")) == []
+
+
+async def test_a_scheduler_that_can_not_watch_its_grants_looks_all_the_same(
+    home: chez.Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What breaks the feed of grants keeps no due job from running and no home from closing, and is kept."""
+    put = asyncio.Event()
+
+    async def breaking(*_: Any, **__: Any) -> AsyncIterator[None]:
+        raise OSError
+        yield
+
+    async def sent() -> None:
+        put.set()
+
+    await allow(home, scheduled("daily", reads=ON_DATE))
+    monkeypatch.setattr(Collection, "changes", breaking)
+    async with at_work.scheduler(home, instant, sent, lambda: EVENING):
+        await asyncio.wait_for(put.wait(), 60)
+    assert len(await runs(home)) == 1 and "OSError" in (home.path / "unexpected.txt").read_text()
 
 
 async def test_a_turn_that_its_person_takes_meanwhile_is_not_run_again(home: chez.Home) -> None:

@@ -117,8 +117,11 @@ class Scheduler:
                 await watching
 
     async def _watch(self) -> None:
-        async for _ in self._home.collection(COLLECTION).changes():
-            self._grants.set()
+        try:
+            async for _ in self._home.collection(COLLECTION).changes():
+                self._grants.set()
+        except Exception as problem:  # a look comes in its time all the same
+            write(self._home.path, problem, self._now().isoformat())
 
 
 @asynccontextmanager
