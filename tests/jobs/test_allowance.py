@@ -13,6 +13,7 @@ import pytest
 import chez
 from chez.crypto import Kdf
 from chez.errors import InvalidValue, NotAllowed, NotFound
+from chez.keys import new_words
 from chez_sandbox.consent.accounts import Ceilings
 from chez_sandbox.consent.allowance import charge, give_share, purse_in, say_holding, set_ceiling, take_shares
 from chez_sandbox.consent.asking import with_shares
@@ -178,6 +179,16 @@ async def test_a_copied_folder_begins_with_nothing(devices: tuple[chez.Home, che
         given = [one.body["amount"] for one in await laptop.journal.receipts("allowance-given", account=account)]
         got = [one.body["amount"] for one in await copy.journal.receipts("allowance-received", account=account)]
         assert given == [500, 70] and got == [70]
+
+
+async def test_a_home_made_again_of_the_words_begins_with_nothing(tmp_path: Path) -> None:
+    """Words that were just made are a person's first home, with every ceiling; a second home made of the same words,
+    never heard of by the first, may spend nothing."""
+    words = new_words(bytes(32))
+    for name, fresh, has in (("first", True, CEILING), ("again", False, 0)):
+        await chez.create(tmp_path / name, passphrase=PASSPHRASE, words=words, fresh=fresh, kdf=Kdf.minimum())
+        async with chez.open(tmp_path / name, passphrase=PASSPHRASE) as home:
+            assert await left(home, "collection:words") == has
 
 
 async def test_devices_say_what_they_hold(devices: tuple[chez.Home, chez.Home]) -> None:

@@ -96,6 +96,7 @@ EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
     ("grant-refused", {"job": "org.sums", "version": 2, "name": "Sums", "provider": HASH, "provider_name": "Sums Ltd",
                        "purpose": "p", "bundle": HASH}, "You refused 'Sums Ltd' the job 'org.sums', version 2."),
     ("home-created", {"name": "laptop"}, "You made this home, as device 'laptop'."),
+    ("home-created-again", {"name": "laptop"}, "You made this home of 24 words that you had, as device 'laptop'."),
     ("home-joined", {"name": "phone"}, "This home joined your others, as device 'phone'."),
     ("home-recovered", {"name": "new", "relay": "wss://r"},
      "This home was recovered from your 24 words and wss://r, as device 'new'."),

@@ -247,6 +247,7 @@ SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
     "export-complete": _export_complete,
     "export-removed": _says("What an export that was cut off had left in {folder!r} was removed."),
     "home-created": _says("You made this home, as device {name!r}."),
+    "home-created-again": _says("You made this home of 24 words that you had, as device {name!r}."),
     "home-joined": _says("This home joined your others, as device {name!r}."),
     "home-recovered": _home_recovered,
     "home-taken-back": _says("You took your spaces back by your 24 words, at {relay}."),

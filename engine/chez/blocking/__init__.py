@@ -1845,15 +1845,21 @@ def create(
     name: str = "device",
     person: str | None = None,
     words: str | None = None,
+    fresh: bool = False,
     kdf: crypto.Kdf | None = None,
 ) -> str:
     """Make a home for a new person (or for the one of `words`) and return the 24 words.
 
     The words are nowhere else: show them once. `name` is what this device is called, `person`
     what others who share a space see its person called (for good; as the device, unless given).
-    Raises `HomeExists`, `InvalidValue`, `StorageFailed`.
+    `fresh` says that the `words` were just made (`new_words`) and no home is of them: only a person's first home
+    has allowance for jobs. Raises `HomeExists`, `InvalidValue`, `StorageFailed`.
     """
-    return alone(lambda call: async_create(path, passphrase=passphrase, name=name, person=person, words=words, kdf=kdf))
+    return alone(
+        lambda call: async_create(
+            path, passphrase=passphrase, name=name, person=person, words=words, fresh=fresh, kdf=kdf
+        )
+    )
 
 
 def doctor(

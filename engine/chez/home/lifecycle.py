@@ -63,12 +63,13 @@ JOIN_SECONDS: Final = 600
 
 
 async def create(path: Path | str, *, passphrase: str, name: str = "device", person: str | None = None,
-                 words: str | None = None, kdf: crypto.Kdf | None = None) -> str:
+                 words: str | None = None, fresh: bool = False, kdf: crypto.Kdf | None = None) -> str:
     """Make a home for a new person (or for the one of `words`) and return the 24 words.
 
     The words are nowhere else: show them once. `name` is what this device is called, `person`
     what others who share a space see its person called (for good; as the device, unless given).
-    Raises `HomeExists`, `InvalidValue`, `StorageFailed`.
+    `fresh` says that the `words` were just made (`new_words`) and no home is of them: only a person's first home
+    has allowance for jobs. Raises `HomeExists`, `InvalidValue`, `StorageFailed`.
     """
     check_name(name, "device")
     if person is not None:
@@ -84,7 +85,7 @@ async def create(path: Path | str, *, passphrase: str, name: str = "device", per
         return store_space(db, id, "private", statements, [epoch], handle_of(keys.admin.public), sent=False)
 
     await _make(Path(path), passphrase, kdf, device, name, keys.root.public, None, fill,
-                "home-created", {"name": name})
+                "home-created" if words is None or fresh else "home-created-again", {"name": name})
     return phrase
 
 

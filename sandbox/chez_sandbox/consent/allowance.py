@@ -8,7 +8,7 @@
     set_ceiling   how often a provider's jobs may run, over all devices: the person's own number
 
 The purse (`escrow.Purse`) is kept on the device (`Transaction.keep`), is bound to its id, and
-is gone with it: a home that was restored or copied begins with nothing. Transfers, asks and
+is gone with it: a home that was restored, or made again of a person's words, begins with nothing. Transfers, asks and
 holdings are records of the collection "chez.allowance" in the private space, each with its
 device's signature. A transfer alone moves anything; the rest is words, which is why debits need not
 be told: a relay or program that hides or changes these records can withhold a share and nothing else,

@@ -9,12 +9,13 @@ what is available, and the caller stores that together with the transfer before 
 receiver counts a transfer once, by the giver's number for it. Whoever carries it in between, a relay
 for one, can withhold it, and then the share is nobody's; repeating, altering or inventing gives nothing.
 
-A device that was restored or copied has another id, and nothing: what it held, and what was on its
-way to it, is its former self's. A share that was lost so is lost, for a ceiling is an upper bound, until
-the person says on one device that the other will spend no more (`reclaim`).
+A device that was restored has another id, and nothing; so has a copied one, once it was made a device of its own:
+what it held, and what was on its way to it, is its former self's. A share that was lost so is lost, for a
+ceiling is an upper bound, until the person says on one device that the other will spend no more (`reclaim`).
 
 Residual: a disk that is put back to an earlier state *under the device's id*, and is not noticed (the
-journal's heads, which other devices keep, show it), has what it had then once more.
+journal's heads, which other devices keep, show it), has what it had then once more. So has a folder that was copied
+by hand: both copies are one device until the second of them syncs, and each spends what that one had.
 
 A device that is dishonest, not merely out of step, can sign away more than it has: whoever runs code of
 his own on a device of the person reads the data itself.

@@ -49,7 +49,7 @@ def init(ctx: click.Context, name: str | None, person: str | None, words_file: P
         words.confirm_words(phrase)
     cost = Kdf.minimum() if kdf == "minimum" else Kdf.moderate()
     asyncio.run(chez.create(chosen.path, passphrase=passphrase, name=name or device_name(), person=person, words=phrase,
-                            kdf=cost))
+                            fresh=True, kdf=cost))
     if words_file is not None:
         _write_words(words_file, phrase)
     if chosen.json:
