@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,6 +87,27 @@ def test_a_hook_elsewhere_is_reached_by_https_alone() -> None:
     assert hook_address("https://example.org/x", anywhere=True).port == 443
     with pytest.raises(InvalidValue, match="in the clear"):
         hook_address("http://example.org/x", anywhere=True)
+
+
+def test_no_resolver_says_where_localhost_is(
+    listener: tuple[Listener, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hook at "localhost" is reached at loopback whatever a resolver says, and hears nothing in the clear where
+    its address says https."""
+    listening, url = listener
+    look_up, named = socket.getaddrinfo, url.replace("127.0.0.1", "localhost")
+
+    def numbers_alone(host: str, *rest: Any, **more: Any) -> Any:
+        assert host in ("127.0.0.1", "::1")
+        return look_up(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", numbers_alone)
+    post(hook_address(named), "key", b"{}")
+    with pytest.raises(HookFailed, match="can't be reached"):
+        post(hook_address(named.replace("http:", "https:")), "secret", b"{}")
+    assert [key for key, _ in listening.came] == ["key"]
+    with pytest.raises(HookFailed, match="can't be reached"):
+        post(hook_address("http://localhost:1/"), "key", b"{}")
 
 
 def test_only_a_2xx_takes_a_result(listener: tuple[Listener, str]) -> None:

@@ -18,6 +18,8 @@ import http.client
 import ipaddress
 import json
 import os
+import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -97,10 +99,15 @@ def hook_waits() -> list[float]:
 
 def post(address: HookAddress, key: str, body: bytes) -> None:
     """One attempt. Raises `HookFailed` unless the answer says that it was taken; follows no redirection."""
-    make = http.client.HTTPSConnection if address.secure else http.client.HTTPConnection
-    connection = make(address.host, address.port, timeout=TIMEOUT)
+    connection = http.client.HTTPConnection(address.host, address.port)
     try:
-        headers = {"Content-Type": "application/json", "Idempotency-Key": key, "Connection": "close"}
+        connection.sock = _connected(address)
+        headers = {
+            "Host": urlsplit(address.url).netloc,
+            "Content-Type": "application/json",
+            "Idempotency-Key": key,
+            "Connection": "close",
+        }
         connection.request("POST", address.path, body, headers)
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
@@ -113,6 +120,24 @@ def post(address: HookAddress, key: str, body: bytes) -> None:
             f"the hook {address.url} answered {status} to the result {key}",
             "it is tried again, and holds up what follows, until the answer is 2xx",
         )
+
+
+def _connected(address: HookAddress) -> socket.socket:
+    """A connection to a hook. No resolver is asked where "localhost" is, for it may answer with another machine."""
+    first, *others = ("127.0.0.1", "::1") if address.host == "localhost" else (address.host,)
+    try:
+        opened = socket.create_connection((first, address.port), TIMEOUT)
+    except OSError:
+        if not others:
+            raise
+        opened = socket.create_connection((others[0], address.port), TIMEOUT)
+    if not address.secure:
+        return opened
+    try:
+        return ssl.create_default_context().wrap_socket(opened, server_hostname=address.host)
+    except BaseException:
+        opened.close()
+        raise
 
 
 class Hook:
