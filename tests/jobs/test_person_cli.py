@@ -2,18 +2,21 @@
 
 import json
 import os
+import signal
 import subprocess
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from tests.cli.support import until
 from tests.jobs.conftest import Relay
 from tests.jobs.test_export import verify
 from tests.jobs.test_flow import BIN, chez_job, provider, results, signed
 
 __all__ = ("provider",)  # the fixture
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 class Person:
@@ -26,21 +29,38 @@ class Person:
         self.passphrase.write_text("correct horse battery\n")
         self.passphrase.chmod(0o600)
 
+    @property
+    def command(self) -> list[str | Path]:
+        """`chez`, and what opens the home."""
+        return [BIN / "chez", "--passphrase-file", self.passphrase]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Its environment: which home, which language."""
+        return {**os.environ, "CHEZ_HOME": str(self.folder / "home"), "LC_ALL": self.locale}
+
     def chez(self, *arguments: str | Path, code: int = 0, text: str = "") -> str:
         """Run one command; its standard output, or standard error when it fails."""
-        done = subprocess.run(
-            [BIN / "chez", "--passphrase-file", self.passphrase, *arguments], input=text, capture_output=True,
-            env={**os.environ, "CHEZ_HOME": str(self.folder / "home"), "LC_ALL": self.locale}, text=True, timeout=240,
-        )  # fmt: skip
+        done = subprocess.run([*self.command, *arguments], input=text, capture_output=True, env=self.environment,
+                              text=True, timeout=240)  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done.stdout if code == 0 else done.stderr
 
 
+def daily_job(provider: Path) -> Path:
+    """The template's job, to run every day, with one field more to read than it needs."""
+    chez_job(provider, "new", "evening")
+    manifest = provider / "evening" / "manifest.toml"
+    text = manifest.read_text().replace('schedule = "manual"', 'schedule = "daily"')
+    manifest.write_text(text.replace('["local", "watts"]', '["local", "watts", "meter"]'))
+    signed(provider)
+    return provider / "evening.chez"
+
+
 def test_a_person_looks_tries_grants_runs_and_revokes(provider: Path, relay: Relay, tmp_path: Path) -> None:
     """The commands of the tutorial, in their order, each with its word on what happened."""
-    signed(provider)
-    bundle = provider / "evening.chez"
+    bundle = daily_job(provider)
     me = Person(tmp_path)
     me.chez("init", "--name", "laptop", "--words-file", tmp_path / "words")
     for hour in (17, 18, 19):
@@ -51,6 +71,9 @@ def test_a_person_looks_tries_grants_runs_and_revokes(provider: Path, relay: Rel
     asked = me.chez("job", "grant", bundle, "--json", code=1)
     assert "on your data, today: watts: 1850" in asked and "a person must answer" in asked
     granted = json.loads(me.chez("job", "grant", bundle, "--leaves", "at-once", "--yes", "--json"))
+    # A turn begins at some time of the night's first four hours, which the grant's seed says.
+    if datetime.fromisoformat(granted["granted"]).astimezone().hour >= 4:
+        assert f"(grant {granted['grant'][:8]}): due since" in me.chez("job", "pending")
     assert granted["grant"][:8] in me.chez("grants")
     assert "a person must see" in me.chez("job", "run", granted["grant"], code=1)
     assert json.loads(me.chez("grants", "--json"))["grants"][0]["runs"] == 0
@@ -77,7 +100,63 @@ def test_a_person_looks_tries_grants_runs_and_revokes(provider: Path, relay: Rel
     me.chez("job", "revoke", granted["grant"])
     assert "révoquée : elle ne tournera plus jamais" in me.chez("grants")
     assert "autorisez la tâche de nouveau" in me.chez("job", "run", granted["grant"], "--yes", code=1)
+    grants_less_and_withdraws(me, bundle)
+    interrupts(me, provider)
     assert json.loads(me.chez("journal", "verify", "--json"))["ok"]
+
+
+ENDLESS = """
+def run(data, params):
+    for row in data.rows("readings"):
+        pass
+    while True:
+        pass
+"""
+
+
+def group_lives(group: int) -> bool:
+    """Whether any process of a group is there."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def interrupts(me: Person, provider: Path) -> None:
+    """At a terminal a run shows how far it is; Ctrl-C ends it, all its processes, and "none" leaves."""
+    manifest = provider / "evening" / "manifest.toml"
+    manifest.write_text(manifest.read_text().replace("version = 1 ", "version = 2 "))
+    signed(provider, ENDLESS)
+    granted = json.loads(me.chez("job", "grant", provider / "evening.chez", "--leaves", "at-once", "--yes", "--json"))
+    terminal, face = os.openpty()
+    with subprocess.Popen([*me.command, "job", "run", granted["grant"], "--yes"], env=me.environment, stderr=face,
+                          stdout=subprocess.DEVNULL, start_new_session=True) as running:  # fmt: skip
+        os.close(face)
+        seen = b""
+        while b"3 of 3" not in seen:
+            seen += os.read(terminal, 4096)
+        os.killpg(running.pid, signal.SIGINT)
+        assert running.wait() == 130
+    os.close(terminal)
+    until(lambda: not group_lives(running.pid))
+    last = json.loads(me.chez("left", "--json"))["left"][-1]
+    assert (last["grant"], last["outcome"], last["reason"]) == (granted["grant"], "none", "interrupted")
+
+
+def grants_less_and_withdraws(me: Person, bundle: Path) -> None:
+    """A field left out, fewer days, hours of hold: each is in force, and a held result is withdrawn."""
+    me.locale = "C.UTF-8"
+    blind = json.loads(me.chez("job", "dry-run", bundle, "--drop-field", "readings.watts", "--json"))
+    assert (blind["result"], blind["rows"]) == (None, {"readings": 3})
+    less = ("--drop-field", "readings.meter", "--window", "readings=7", "--hold", "5", "--yes", "--json")
+    granted = json.loads(me.chez("job", "grant", bundle, *less))
+    assert (granted["review"], granted["hold_hours"]) == ("hold", 5)
+    done = json.loads(me.chez("job", "run", granted["grant"], "--json"))
+    assert (done["result"], done["delivery"]["held"]) == ('{"watts":1850}', 1)
+    told = json.loads(me.chez("grants", "--json"))["grants"][-1]
+    assert told["reads"][0]["fields"] == ["local", "watts"] and told["reads"][0]["window"].startswith("7 whole days")
+    assert "[1]" in me.chez("job", "withdraw", granted["grant"], "--json")
 
 
 def test_a_job_is_published_found_and_granted_by_its_name(provider: Path, relay: Relay, tmp_path: Path) -> None:
