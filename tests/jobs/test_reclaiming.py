@@ -73,7 +73,8 @@ async def test_a_lost_devices_last_word_is_found_whatever_became_of_its_record(t
 
 async def test_what_a_first_device_never_said_is_asked_for_apart(tmp_path: Path) -> None:
     """Of a first device of which no word is known the person is asked in other words, and what others hold is theirs;
-    a second device takes over nothing after it, also when the record of that is deleted, and it is put back."""
+    a second device takes over nothing after it, also when the record of that is deleted (it is put back)
+    or purged."""
     async with replaced(tmp_path, "b", "c", told=False) as (lost, (home, other)):
         params, id = {"device": lost.hex()[:8]}, reclaim_id(lost, home.device_id)
         assert await RECLAIM(home, params, person := Person("y")) == {"reclaimed": {}, "device": "old", "rest": True}
@@ -88,6 +89,14 @@ async def test_what_a_first_device_never_said_is_asked_for_apart(tmp_path: Path)
         assert [one.amount for one in await take_shares(other)] == [70] and await left(other, NEW) == 0
         await take_shares(home)
         assert (await home.collection(COLLECTION).get(id)).value["by"] == home.device_id
+        for purged in (id, holding_id(home.device_id)):
+            await home.collection(COLLECTION).purge(purged)
+        await spends(home, USED, 1)
+        await say_holding(home)  # neither can be written any more: that withholds a word, and nothing fails by it
+        assert await take_shares(home) == [] and await left(home, USED) == CEILING - 571
+        await meet(home, other)
+        with pytest.raises(NotAllowed, match="by 'b' before"):
+            await RECLAIM(other, params, Person("y"))
 
 
 async def test_of_two_that_took_over_apart_one_lets_go(tmp_path: Path) -> None:
