@@ -15,6 +15,7 @@ from chez_sandbox.job_errors import CatalogueForked, CatalogueInvalid
 from chez_sandbox.offers import feed, following
 from chez_sandbox.offers.following import add_catalogue, beside_catalogues, catalogues, offered
 from chez_sandbox.offers.publishing import make_public, publish, publish_signed
+from chez_sandbox.offers.verbs import warning_words
 from tests.jobs.conftest import Relay
 from tests.jobs.samples import MEAN, READS, SIGNING, manifest_text
 from tests.jobs.test_feed import OTHER, published, record
@@ -123,6 +124,13 @@ async def test_a_forked_catalogue_is_refused_loudly(two: Two) -> None:
         with pytest.raises(CatalogueForked):
             await verbs.job_grant(anna, {"bundle": bundle().encoded}, Person("y"))
     assert await list_grants(anna) == [] and id == after.space
+
+
+def test_a_warning_is_of_one_catalogue_only() -> None:
+    """The name that a provider gave its space, and what of a manifest a problem quotes, begin no line of their own."""
+    wrong = CatalogueInvalid("it quotes\nBank of X, bank.example", "ask\n  its key")
+    lines = warning_words([following.Catalogue("", "Jobs\nBank of X", "", feed.Feed(), (), wrong)], "en")
+    assert [line[:9] for line in lines] == ["WARNING  ", "  ask its"] and not any("\n" in line for line in lines)
 
 
 async def test_a_line_that_was_taken_back_is_warned_of(home: chez.Home) -> None:

@@ -219,13 +219,19 @@ def warning_words(known: list[Catalogue], language: Language) -> list[str]:
     return [line for one in shown for line in _words(one, language)]
 
 
+def _in_one_line(text: str) -> str:
+    """What came from others without its line breaks: a space's name, what of a manifest a problem quotes."""
+    return " ".join(text.split())
+
+
 def _words(one: Mapping[str, Any], language: Language) -> list[str]:
+    name = _in_one_line(one["name"])
     if one["problem"] is not None:
-        warning = phrase(language, "offers.warning", name=one["name"], problem=one["problem"])
-        return [warning, f"  {one['hint']}"]
+        warning = phrase(language, "offers.warning", name=name, problem=_in_one_line(one["problem"]))
+        return [warning, f"  {_in_one_line(one['hint'])}"]
     missing = [f"  {phrase(language, 'offers.missing', lines=one['missing'])}"] if one["missing"] else []
     if one["card"] is None:
-        return [phrase(language, "offers.empty", name=one["name"]), *missing]
+        return [phrase(language, "offers.empty", name=name), *missing]
     card = one["card"]
     lines = [
         f"{card['name']}, {card['domain']}, {card['contact']}",
