@@ -25,8 +25,11 @@ from chez_sandbox.consent.told import grant_words
 from chez_sandbox.consent.verbs import VERBS
 from chez_sandbox.job_errors import BudgetSpent
 from tests.home.pairing import PASSPHRASE, paired
+from tests.jobs.samples import WHOLE
+from tests.jobs.test_atomic import INSTANT
 from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import TODAY, bundle, grant
+from tests.jobs.test_runs import run_once
 from tests.relay.support import relay
 
 RUN = {"grant": "00" * 16, "provider": "", "bits": 0.0}
@@ -44,9 +47,9 @@ async def devices(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tup
 
 
 async def spends(home: chez.Home, account: str, amount: int) -> None:
-    """Debit an account of so many thousandths, as a run does."""
+    """Debit an account of so many thousandths, as a run does, whose receipt has more to say."""
     debit = [Charge(account, amount, Ceilings().of(account))]
-    await with_shares(home, lambda transaction: charge(home, transaction, debit, "run", RUN))
+    await with_shares(home, lambda transaction: charge(home, transaction, debit, "debit", RUN))
 
 
 async def left(home: chez.Home, account: str) -> int:
@@ -293,6 +296,43 @@ async def test_runs_of_a_provider_are_one_number_that_the_person_sets(devices: t
     assert await left(laptop, account) == 1000 and await left(phone, account) == 0
     told = [(one.body["before"], one.body["amount"]) for one in await laptop.journal.receipts("allowance-ceiling")]
     assert told == [(400_000, 5000), (5000, 6000)]
+
+
+async def test_what_another_device_sent_is_told_by_all(
+    devices: tuple[chez.Home, chez.Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When messages are gone the device says so, signed, in words that show nothing of what they told; the others
+    tell of it, and where to ask for more; a record of another's making is told by none."""
+
+    async def put(*_: Any) -> None:
+        pass
+
+    monkeypatch.setattr("chez.inboxes.put", put)
+    laptop, phone = devices
+    given = await grant(laptop, bundle(reads=WHOLE), 7)
+    for declined in (False, True):
+        await run_once(laptop, given.grant.id, INSTANT, decline=declined)
+    assert (await VERBS["job-send"](laptop, {}, Person("")))["sent"] == 2
+    here = await VERBS["job-left"](laptop, {}, Person(""))
+    assert here["elsewhere"] == [] and any(one.startswith("'b' has not said that it sent any") for one in here["words"])
+    await laptop.sync()
+    await phone.sync()
+    there = await VERBS["job-left"](phone, {}, Person(""))
+    assert there["left"] == [] and [one["sha256"] for one in there["elsewhere"]] == [
+        one["sha256"] for one in here["left"]]  # fmt: skip
+    assert {(one["device_name"], one["grant"]) for one in there["elsewhere"]} == {("a", given.grant.id)}
+    said = "\n".join((await VERBS["job-left"](phone, {"language": "fr"}, Person("")))["words"])
+    assert "à Example Energy Advice, par votre appareil « a »" in said and "« a » l'a dit à sa dernière" in said
+    records = phone.collection("chez.left")
+    lies = [record async for record in records]
+    assert len({len(msgspec.msgpack.encode(record.value)) for record in lies}) == 1
+    for record in lies:
+        await records.put({**record.value, "device": phone.device_id}, id=f"{record.id} again")
+        await records.put({**record.value, "body": record.value["body"][:-1] + b"x"}, id=record.id)
+    await phone.sync()
+    await laptop.sync()
+    assert (await VERBS["job-left"](laptop, {}, Person("")))["elsewhere"] == []
+    assert (await VERBS["job-left"](phone, {}, Person("")))["elsewhere"] == []
 
 
 async def test_a_lost_share_comes_back_by_the_persons_word(tmp_path: Path) -> None:

@@ -36,9 +36,11 @@ __all__ = (
     "holders",
     "holding_id",
     "holding_record",
+    "opened_record",
     "reclaim_id",
     "reclaim_record",
     "reclaimed",
+    "signed_record",
 )
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -135,12 +137,12 @@ def holding_record(
         last = _Holding(1, last.number + 1 if last is not None else 1, first, dict(accounts), dict(ceilings))
         words = {**heard.words, home.device_id: msgspec.msgpack.encode(last)}
         transaction.keep(HEARD, msgspec.msgpack.encode(msgspec.structs.replace(heard, words=words)))
-    return {"by": home.device_id, **_signed(home, HOLDS, last)}
+    return {"by": home.device_id, **signed_record(home, HOLDS, last)}
 
 
 def asks_record(home: "Home", amounts: Mapping[str, int], now: str) -> dict[str, Any]:
     """The record in which a device says what it lacks."""
-    return _signed(home, ASKS, _Asks(1, dict(amounts), now))
+    return signed_record(home, ASKS, _Asks(1, dict(amounts), now))
 
 
 def reclaim_id(lost: bytes, by: bytes) -> str:
@@ -150,7 +152,7 @@ def reclaim_id(lost: bytes, by: bytes) -> str:
 
 def reclaim_record(home: "Home", lost: bytes) -> dict[str, Any]:
     """The record in which this device says that it took over a lost device's share."""
-    return {"by": home.device_id, **_signed(home, RECLAIMS, _Reclaim(1, lost))}
+    return {"by": home.device_id, **signed_record(home, RECLAIMS, _Reclaim(1, lost))}
 
 
 async def hear(home: "Home") -> Heard:
@@ -189,7 +191,7 @@ async def holders(home: "Home") -> list[Holder]:
 
 def _holder(records: Mapping[str, Mapping[str, Any]], info: "DeviceInfo", heard: Heard) -> Holder:
     holding, gone = _holding(heard.words.get(info.id)), info.id in heard.claims
-    asks = _opened(records.get(ask_id(info.id)), info.id, ASKS, _Asks)
+    asks = opened_record(records.get(ask_id(info.id)), info.id, ASKS, _Asks)
     accounts = holding.accounts if holding is not None else {}
     return Holder(
         info.id,
@@ -230,9 +232,9 @@ def _merged(
         device = record.get("by")
         if not isinstance(device, bytes) or device not in devices:
             continue
-        if (claim := _opened(record, device, RECLAIMS, _Reclaim)) is not None and claim.lost in devices:
+        if (claim := opened_record(record, device, RECLAIMS, _Reclaim)) is not None and claim.lost in devices:
             claims.setdefault(claim.lost, set()).add(device)
-        elif (said := _opened(record, device, HOLDS, _Holding)) is not None:
+        elif (said := opened_record(record, device, HOLDS, _Holding)) is not None:
             last = _holding(words.get(device))
             if last is None or _rank(said) > _rank(last):
                 words[device] = msgspec.msgpack.encode(said)
@@ -266,13 +268,14 @@ def _holding(kept: bytes | None) -> _Holding | None:
     return None if kept is None else msgspec.msgpack.decode(kept, type=_Holding)
 
 
-def _signed(home: "Home", context: str, said: msgspec.Struct) -> dict[str, Any]:
+def signed_record(home: "Home", context: str, said: msgspec.Struct) -> dict[str, Any]:
+    """What this device says, with its signature: the fields of a record."""
     body = msgspec.msgpack.encode(said)
     return {"body": body, "signature": home.sign(context, body)}
 
 
-def _opened(record: Mapping[str, Any] | None, device: bytes, context: str, kind: type[S]) -> S | None:
-    """What a device said, or None when it did not say it."""
+def opened_record(record: Mapping[str, Any] | None, device: bytes, context: str, kind: type[S]) -> S | None:
+    """What a record says of a device under its signature, or None when that one did not say it."""
     if record is None:
         return None
     body, signature = record.get("body"), record.get("signature")

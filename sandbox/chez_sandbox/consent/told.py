@@ -8,11 +8,13 @@ from typing import Any, Final
 from chez_sandbox.consent.bits import bits_words
 from chez_sandbox.consent.catalogue import Language, phrase
 from chez_sandbox.consent.departures import Left
+from chez_sandbox.consent.sent import Elsewhere
 from chez_sandbox.consent.slots import Plan, Slots, leaves_at, slot_after
 
 __all__ = (
     "SHORT",
     "doctor_words",
+    "elsewhere_words",
     "example_words",
     "grant_words",
     "leaving_example",
@@ -149,6 +151,22 @@ def _way(left: Left, language: Language) -> str:
     if left.leaves is None:
         return phrase(language, "left.waits")
     return phrase(language, "left.waits-till", time=shown_time(left.leaves))
+
+
+def elsewhere_words(sent: Sequence[Elsewhere], active: Mapping[str, str], language: Language = "en") -> list[str]:
+    """What other devices say to have sent, and that those in use (id -> name) are to be asked for more."""
+    words = []
+    for one in sent:
+        run = phrase(language, "left.run", sequence=one.sequence, job=one.job, version=one.version,
+                     grant=one.grant[:SHORT])  # fmt: skip
+        said = {"time": shown_time(one.time), "provider": one.provider_name, "device": one.device_name}
+        words.append(phrase(language, "left.elsewhere", **said))
+        bits = phrase(language, "left.bits", bits=f"{one.bits:.4g}", what=bits_words(one.bits, language))
+        words.append(f"  {run}{bits}")
+    said_so = {one.device for one in sent}
+    for id, name in active.items():
+        words.append(phrase(language, "left.ask-there" if id in said_so else "left.elsewhere-no", name=name))
+    return words
 
 
 def spent_words(spent: Sequence[Mapping[str, Any]], language: Language = "en") -> list[str]:

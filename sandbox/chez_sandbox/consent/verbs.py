@@ -19,7 +19,6 @@ from chez.agent.ui import Ui
 from chez.agent.verbs import Verb
 from chez.errors import ChezError, NotAllowed
 from chez_sandbox.bundle import Bundle, open_bundle
-from chez_sandbox.consent.allowance import say_holding
 from chez_sandbox.consent.at_work import runtime_of, scheduler
 from chez_sandbox.consent.catalogue import Language, phrase, refused, say_again
 from chez_sandbox.consent.delivery import Delivery, deliver
@@ -45,9 +44,10 @@ from chez_sandbox.consent.scheduler import turn_to_run
 from chez_sandbox.consent.scope import granted_tables
 from chez_sandbox.consent.screen import Choice, chosen_words, standing_words, together_words
 from chez_sandbox.consent.sender import sender
+from chez_sandbox.consent.sent import say_sent, sent_elsewhere
 from chez_sandbox.consent.sharing import VERBS as OF_ALLOWANCE
 from chez_sandbox.consent.stopping import unless_revoked
-from chez_sandbox.consent.told import example_words, grant_words, left_words, spent_words
+from chez_sandbox.consent.told import elsewhere_words, example_words, grant_words, left_words, spent_words
 from chez_sandbox.errors import SandboxError
 from chez_sandbox.job_errors import GrantEnded
 from chez_sandbox.offers.acknowledged import with_received
@@ -231,8 +231,7 @@ async def _deliver(home: "Home") -> Delivery:
 async def _send_due(home: "Home") -> Delivery:
     await settle_all(home, date.today())
     told = await deliver(home, datetime.now(UTC))
-    if told.sent:  # an entry at the relay tells it no more than the message just did
-        await say_holding(home)
+    await say_sent(home)  # an entry at the relay tells it no more than the message just did
     return told
 
 
@@ -258,13 +257,19 @@ async def job_grants(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 
 async def job_left(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """Everything that ever left by this home, with the exact bytes (hexadecimal), and the words for it."""
+    """Everything that ever left by this home, with the exact bytes (hexadecimal), and the words for it.
+
+    What other devices say to have sent comes after it, without bytes.
+    """
     language = read_params(params, Params).language
     lefts = await with_received(home, await departures(home))
     rows = [{**asdict(left), "message": left.message.hex(), "sha256": left.sha256} for left in lefts]
     spent = await told_in_all(home, lefts)
     words = [*left_words(lefts, home.device_id.hex(), datetime.now(UTC), language), *spent_words(spent, language)]
-    return {"left": rows, "spent": spent, "words": words}
+    others = await sent_elsewhere(home, {(one.device, one.grant, one.sequence) for one in lefts})
+    active = {info.id.hex(): info.name for info in await home.devices.all() if info.active and not info.own}
+    words += elsewhere_words(others, active, language)
+    return {"left": rows, "spent": spent, "elsewhere": [asdict(one) for one in others], "words": words}
 
 
 async def job_export_consents(home: "Home", params: dict[str, Any], ui: Ui) -> Any:

@@ -69,6 +69,12 @@ TOLD: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "left.waits-till": ("still waiting here, and sent from {time} on", "attend encore ici, envoyé à partir de {time}"),
     "left.spent": ("In all to {provider}: at most {bits} bits ({what}), of {ceiling} that it may ever have.",
                    "En tout à {provider} : au plus {bits} bits ({what}), sur {ceiling} qu'il aura jamais."),
+    "left.elsewhere": ("{time}  to {provider}, by your device '{device}': a message, as that device says",
+                       "{time}  à {provider}, par votre appareil « {device} » : un message, dit cet appareil"),
+    "left.elsewhere-no": ("'{name}' has not said that it sent any; what waits there: chez left, on that device",
+                          "« {name} » n'a rien dit avoir envoyé ; ce qui attend là-bas : chez left, sur cet appareil"),
+    "left.ask-there": ("'{name}' said so by its last sync; what exactly it was: chez left, on that device",
+                       "« {name} » l'a dit à sa dernière synchro ; quoi au juste : chez left, sur cet appareil"),
     # why a message says "none"
     "none.declined": ("you said no", "vous avez dit non"),
     "none.job": ("the job gave nothing that may leave", "la tâche n'a rien donné qui puisse sortir"),
