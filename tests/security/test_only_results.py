@@ -185,7 +185,8 @@ async def test_the_wire_tells_nothing_of_how_a_run_ended(ending: str, standing: 
 
 @pytest.mark.usefixtures("same_runtime")
 async def test_through_the_verb_the_wire_tells_no_more(home: chez.Home, wire: Wire) -> None:
-    """`chez job run` sends the same for a yes, a no and a failure: one entry more, of what this device holds."""
+    """`chez job run` sends the same for a yes, a no and a failure: two entries more, of what this device holds
+    and of which run the message was."""
     url, seen = wire.proxy.url, []
     await inboxes.create(url, INBOX_OWNER, INBOX_WRITER.public, ttl=3600)
     async with home.connect(url) as link:
@@ -201,4 +202,4 @@ async def test_through_the_verb_the_wire_tells_no_more(home: chez.Home, wire: Wi
     (_, (to_provider, entries)) = seen[0]
     assert [outcome for outcome, _ in seen] == ["result", "none", "none"]
     assert seen == [(outcome, (to_provider, entries)) for outcome, _ in seen]
-    assert to_provider == toward(wire, message_size(bundle().manifest.schema)) and len(entries) == RECEIPTS + 1
+    assert to_provider == toward(wire, message_size(bundle().manifest.schema)) and len(entries) == RECEIPTS + 2

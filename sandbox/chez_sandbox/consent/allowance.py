@@ -59,8 +59,7 @@ if TYPE_CHECKING:
     from chez.home.transaction import Transaction
     from chez.journal import Receipt
 
-__all__ = ("ask_share", "charge", "give_share", "keep_purse", "purse_in", "say_held", "say_holding", "set_ceiling",
-           "take_shares")
+__all__ = ("ask_share", "charge", "give_share", "keep_purse", "purse_in", "say_holding", "set_ceiling", "take_shares")
 
 PURSE: Final = "allowance"
 MADE: Final = "home-created"

@@ -12,17 +12,19 @@ import base64
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from chez_sandbox.consent.allowance import say_held
+from chez_sandbox.consent.allowance import say_holding
 from chez_sandbox.consent.holdings import opened_record, signed_record
 from chez_sandbox.consent.leaving import run_of
 
 if TYPE_CHECKING:
     from chez.home.home import Home
     from chez.home.transaction import Transaction
+    from chez.journal import Receipt
 
 __all__ = ("Elsewhere", "say_sent", "sent_elsewhere")
 
@@ -38,7 +40,7 @@ class _Sent(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
     sequence: int
     job: str
     job_version: int
-    provider: str
+    provider: bytes
     provider_name: str
     time: str
     bits: float
@@ -66,29 +68,36 @@ class Elsewhere:
 
 
 async def say_sent(home: "Home") -> int:
-    """Tell the person's other devices of the messages that relays have since it was last said; how many those are."""
-    return await home.transaction(lambda transaction: _say_sent(home, transaction))
+    """Tell the person's other devices of the messages that relays have since it was last said; how many those are.
 
-
-def _say_sent(home: "Home", transaction: "Transaction") -> int:
-    said = int(transaction.kept(SAID) or b"0")
-    new = [one for one in transaction.receipts("delivered") if one.number > said]
-    if not new:
-        return 0
-    say_held(home, transaction)
+    What is left of the allowance is said with them. Each in a transaction, and so an entry, of its own: its padded
+    length is then the same for all.
+    """
+    new = await home.transaction(_unsaid)
+    if new:
+        await say_holding(home)
     for delivered in new:
-        grant, sequence = run_of(delivered)
-        (run,) = transaction.receipts("run", grant=grant, sequence=sequence)
-        made = [one for kind in ("release", "refusal") for one in transaction.receipts(kind, grant=grant,
-                                                                                        sequence=sequence)]
-        body = max(made, key=lambda one: one.number).body
-        digest = hashlib.sha256(base64.b64decode(body["message"])).digest()
-        told = _Sent(1, grant, sequence, body["job"], body["version"], body["provider"], body["provider_name"],
-                     delivered.time, run.body["bits"], digest)  # fmt: skip
-        record = {"device": home.device_id, **signed_record(home, CONTEXT, told)}
-        transaction.put(home.collection(COLLECTION), record, id=f"{home.device_id.hex()} {grant} {sequence}")
-    transaction.keep(SAID, str(max(one.number for one in new)).encode())
+        await home.transaction(partial(_say, home, delivered=delivered))
     return len(new)
+
+
+def _unsaid(transaction: "Transaction") -> "list[Receipt]":
+    said = int(transaction.kept(SAID) or b"0")
+    return [one for one in transaction.receipts("delivered") if one.number > said]
+
+
+def _say(home: "Home", transaction: "Transaction", *, delivered: "Receipt") -> None:
+    grant, sequence = run_of(delivered)
+    (run,) = transaction.receipts("run", grant=grant, sequence=sequence)
+    kinds = ("release", "refusal")
+    made = [one for kind in kinds for one in transaction.receipts(kind, grant=grant, sequence=sequence)]
+    body = max(made, key=lambda one: one.number).body
+    digest = hashlib.sha256(base64.b64decode(body["message"])).digest()
+    told = _Sent(1, grant, sequence, body["job"], body["version"], bytes.fromhex(body["provider"]),
+                 body["provider_name"], delivered.time, run.body["bits"], digest)  # fmt: skip
+    record = {"device": home.device_id, **signed_record(home, CONTEXT, told)}
+    transaction.put(home.collection(COLLECTION), record, id=f"{grant} {sequence}")
+    transaction.keep(SAID, str(delivered.number).encode())
 
 
 async def sent_elsewhere(home: "Home", here: Collection[tuple[str, str, int]]) -> Sequence[Elsewhere]:
@@ -103,6 +112,6 @@ async def sent_elsewhere(home: "Home", here: Collection[tuple[str, str, int]]) -
         if said is None or (run := (device.hex(), said.grant, said.sequence)) in here:
             continue
         found[run] = Elsewhere(device.hex(), names[device], said.time, said.grant, said.sequence, said.job,
-                               said.job_version, said.provider, said.provider_name, said.bits,
+                               said.job_version, said.provider.hex(), said.provider_name, said.bits,
                                said.sha256.hex())  # fmt: skip
     return sorted(found.values(), key=lambda one: (one.time, one.device, one.grant, one.sequence))
