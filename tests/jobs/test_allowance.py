@@ -250,6 +250,8 @@ async def test_a_person_sees_asks_and_gives(devices: tuple[chez.Home, chez.Home]
     assert not any(one["asks"] for one in shown["devices"])
     more = {"device": "b", "account": provider[:20], "amount": 1.5}
     assert (await VERBS["job-allowance-give"](laptop, more, Person("")))["given"][0]["account"] == provider
+    await spends(laptop, "collection:another", 1)  # a second one that begins with "c", whatever ran before
+    await say_holding(laptop)
     for wrong, params in (
         (NotFound, {"device": "b", "account": "provider:nobody", "amount": 1}),
         (NotFound, {"device": "a"}),

@@ -257,10 +257,7 @@ async def job_grants(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 
 async def job_left(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """Everything that ever left by this home, with the exact bytes (hexadecimal), and the words for it.
-
-    What other devices say to have sent comes after it, without bytes.
-    """
+    """All that ever left by this home, with the exact bytes (hexadecimal); what others say to have sent; the words."""
     language = read_params(params, Params).language
     lefts = await with_received(home, await departures(home))
     rows = [{**asdict(left), "message": left.message.hex(), "sha256": left.sha256} for left in lefts]
