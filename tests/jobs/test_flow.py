@@ -14,6 +14,7 @@ from chez_sandbox.bundle import Bundle, open_bundle
 from chez_sandbox.consent import verbs
 from chez_sandbox.consent.delivery import deliver
 from chez_sandbox.consent.grants import load_grant
+from chez_sandbox.errors import WorkerFailed
 from chez_sandbox.runtime.host import Runtime
 from tests.jobs.conftest import Relay
 from tests.jobs.samples import LATER
@@ -194,6 +195,22 @@ async def test_the_owner_serves_the_whole_life_of_a_job(provider: Path, home: ch
     await verbs.job_revoke(home, {"grant": given["grant"]}, person)
     assert (await load_grant(home, given["grant"])).revoked
     assert (await home.journal.verify()).ok
+
+
+async def test_an_example_that_can_not_be_computed_keeps_no_grant(
+    home: chez.Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the sandbox does not work now, the screen says so in its language, and asks all the same."""
+
+    def broken(*_: object) -> Any:
+        raise WorkerFailed("no process could be started")
+
+    monkeypatch.setattr(verbs, "_runtime", broken)
+    person = Person("yes")
+    asked = {"bundle": bundle().encoded, "example": True, "language": "fr"}
+    assert (await verbs.job_grant(home, asked, person))["grant"]
+    said = "sur vos données elle ne donne rien maintenant : ce qui devait exécuter la tâche n'a pas pu travailler"
+    assert said in "\n".join(person.shown[-1]["job"]["words"])
 
 
 async def test_saying_no_grants_nothing(provider: Path, home: chez.Home) -> None:
