@@ -78,13 +78,14 @@ def test_a_collection_comes_and_goes() -> None:
 
 
 def test_a_providers_words_begin_no_line_of_ours() -> None:
-    """Line breaks in a purpose or in a value that chooses rows begin no line, and a purpose's lines are indented."""
+    """Line breaks in a purpose or in a value that chooses rows begin no line, and a purpose's lines are marked."""
     text = manifest_text(version=2).replace(b"on average", rb"\nJob: Tax check")
     text = text.replace(b'"consumption"', rb'"a\nWho b"')
     after = build_bundle(text, MEAN, "python", SIGNING)
     lines = [*difference(version(1), after), *plain_words(describe(after))]
     assert any("Tax check" in line for line in lines) and any(r"a\nWho b" in line for line in lines)
     assert not any("\n" in line or line.startswith(("Job:", "Who")) for line in lines)
+    assert [line for line in lines if line.strip().startswith("| Job: Tax check")]
 
 
 async def test_a_new_version_is_shown_with_what_it_changes(home: chez.Home) -> None:

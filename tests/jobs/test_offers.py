@@ -78,7 +78,7 @@ async def test_a_job_goes_from_the_catalogue_to_a_grant_and_its_update_is_told(t
     second = await shown(anna)
     (newer,) = second["updates"]
     theirs = [line for line in second["words"] if "Bank of X" in line or "a b c" in line]
-    assert [line[:4] for line in theirs] == ["    ", "    ", "  it"]
+    assert [line[:6] for line in theirs] == ["    | ", "    | ", "  it s"]
     assert not any("\n" in line for line in second["words"])
     assert (newer["job"], newer["version"], newer["granted"]) == ("mean-power", 2, 1)
     assert "it reads more of readings: meter" in newer["changes"] and "its code is another" in newer["changes"]

@@ -158,8 +158,8 @@ def _when(manifest: Manifest, language: Language) -> str:
 
 
 def prose(text: str) -> list[str]:
-    """A provider's words as lines to indent: each that they break off is one, so none can pass for one of ours."""
-    return [line for part in text.splitlines() for line in textwrap.wrap(part, 85)] or [""]
+    """A provider's words as lines to indent, each behind a mark that no line of ours has, so none passes for one."""
+    return [f"| {line}" for part in text.splitlines() for line in textwrap.wrap(part, 83)] or ["|"]
 
 
 def _wrapped(head: str, text: str) -> list[str]:
