@@ -142,10 +142,10 @@ async def test_a_run_that_is_cancelled_in_a_step_departs_once(
     task: asyncio.Task[None]
     loop, record = asyncio.get_running_loop(), Journal.record
 
-    def cancelling(journal: Journal, db: Any, kind: str, body: Any) -> Receipt:
+    def cancelling(journal: Journal, db: Any, kind: str, body: Any, **how: Any) -> Receipt:
         if kind == step:
             loop.call_soon_threadsafe(task.cancel)
-        return record(journal, db, kind, body)
+        return record(journal, db, kind, body, **how)
 
     async def once() -> None:
         async with authorise(home, given.grant.id, TODAY) as run:
@@ -238,8 +238,8 @@ from tests.jobs.test_atomic import step_of
 
 record = Journal.record
 
-def dying(journal, db, kind, body):
-    receipt = record(journal, db, kind, body)
+def dying(journal, db, kind, body, **how):
+    receipt = record(journal, db, kind, body, **how)
     if kind == sys.argv[2]:
         os.kill(os.getpid(), signal.SIGKILL)
     return receipt
@@ -261,8 +261,8 @@ async def test_a_step_that_fails_in_its_midst_leaves_nothing(
     await grant(home, bundle())
     record, broken = Journal.record, True
 
-    def failing(journal: Journal, db: Any, kind: str, body: Any) -> Receipt:
-        receipt = record(journal, db, kind, body)
+    def failing(journal: Journal, db: Any, kind: str, body: Any, **how: Any) -> Receipt:
+        receipt = record(journal, db, kind, body, **how)
         if broken and kind in (step, "refusal"):
             raise OSError("the power went")
         return receipt
