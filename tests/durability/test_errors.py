@@ -34,7 +34,7 @@ def test_an_error_throughout(bench: Bench) -> None:
     assert at > 5
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(300)
 @every_scenario
 def test_a_full_disk_at_boundaries_that_need_room(bench: Bench) -> None:

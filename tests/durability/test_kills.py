@@ -34,7 +34,7 @@ def test_a_kill_throughout(bench: Bench) -> None:
     assert at > 5
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(300)
 @every_scenario
 def test_a_kill_in_the_middle_of_writes(bench: Bench) -> None:

@@ -62,7 +62,7 @@ def test_a_power_cut_after_an_fsync_that_failed(bench: Bench) -> None:
     fails_to_sync(bench, [places[number - 1] for number in sample(f"{bench.name} sync", len(places), 1)])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(300)
 @every_scenario
 def test_a_power_cut_after_fsyncs_that_failed(bench: Bench) -> None:

@@ -90,6 +90,9 @@ async def written(a: chez.Home, b: chez.Home, url: str) -> set[str]:
     return {f"{name}{number}" for name in "ab" for number in range(8)}
 
 
+WHERE = {"the stream": "*/streams/chez_log_0/msgs/*.blk", "all blocks": "**/*.blk", "all files": "**/*.[bdi]*"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("lost", [slice(-12, -11), slice(-4, None), slice(-14, -6)], ids=["one", "the last", "many"])
 async def test_what_the_engine_lost_devices_bring_back(cluster: Cluster, tmp_path: Path, lost: slice) -> None:
@@ -107,11 +110,12 @@ async def test_what_the_engine_lost_devices_bring_back(cluster: Cluster, tmp_pat
             assert await ids(new) == everything
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("where", ["*/streams/chez_log_0/msgs/*.blk", "**/*.blk", "**/*.[bdi]*"],
-                         ids=["the stream", "all blocks", "all files"])
-@pytest.mark.parametrize("damage", [flipped, truncated, emptied])
+@pytest.mark.parametrize(("damage", "where"), [
+    pytest.param(damage, where, id=f"{damage.__name__}, {name}",
+                 marks=pytest.mark.slow if number == other else pytest.mark.exhaustive)
+    for number, damage in enumerate((flipped, truncated, emptied))
+    for other, (name, where) in enumerate(WHERE.items())])
 async def test_a_damaged_node_that_leads_loses_nothing_for_good(
         tmp_path: Path, damage: Callable[[bytes], bytes], where: str) -> None:
     """Its blocks are damaged while it is down; it comes back and leads; in the end the space is whole at the relay."""

@@ -70,9 +70,9 @@ def test_a_drop_rests_on_nothing_that_another_one_released(seed: int) -> None:
     play(seed, 800)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("thousand", range(1, 3))
+@pytest.mark.parametrize("thousand", [
+    pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.exhaustive)])
 def test_devices_agree_in_many_runs(thousand: int) -> None:
     """The same for fifteen more seeds each, with longer runs."""
     for seed in range(thousand * 1000, thousand * 1000 + 15):

@@ -130,9 +130,9 @@ def test_convergence_in_small_turns(seed: int, monkeypatch: pytest.MonkeyPatch) 
     play(seed)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("thousand", range(1, 5))
+@pytest.mark.parametrize("thousand", [
+    pytest.param(number, marks=pytest.mark.exhaustive if number > 1 else pytest.mark.slow) for number in range(1, 5)])
 def test_convergence_of_many_runs(thousand: int) -> None:
     """The same for twenty-five more seeds each, with longer runs."""
     for seed in range(thousand * 1000, thousand * 1000 + 25):
