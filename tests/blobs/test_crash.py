@@ -82,6 +82,7 @@ async def test_many_kills_of_one_home(path: Path) -> None:
     await rounds(path, [random.randint(1, 40) for _ in range(12)])
 
 
+@pytest.mark.slow
 async def test_killed_while_it_sends(path: Path, tmp_path: Path, server: Process) -> None:
     """Killed in the middle of sending, twice: after one sync another device reads all that records hold."""
     acknowledged = await killed(path, "a", 6, server.url)

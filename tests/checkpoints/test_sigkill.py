@@ -62,6 +62,7 @@ async def killings(tmp_path: Path, server: Process, kills: tuple[Kill, ...], mon
             assert await shown(phone.space()) == expected
 
 
+@pytest.mark.slow
 async def test_a_device_is_killed_where_a_checkpoint_becomes_one(
         tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between what its store says and what the relay has: it goes on from there."""
@@ -102,6 +103,7 @@ async def caught_up(tmp_path: Path, server: Process, kills: tuple[Kill, ...], mo
             assert "entries-missing" not in kinds and "checkpoint-refused" not in kinds
 
 
+@pytest.mark.slow
 async def test_a_device_that_was_away_is_killed_while_it_catches_up(
         tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it took in is whole, what it wrote is sent after it; it begins where it was."""

@@ -54,6 +54,7 @@ def test_mistakes_are_named(owned: Chez, tmp_path: Path) -> None:
     assert not (tmp_path / "y").exists()
 
 
+@pytest.mark.slow
 def test_without_a_name_it_goes_under_its_own(chez: Chez, tmp_path: Path) -> None:
     """fetch without FILE writes into the folder where it was called, under the attachment's name."""
     (tmp_path / "letter.txt").write_text("Dear reader")

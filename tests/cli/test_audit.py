@@ -4,6 +4,8 @@ import asyncio
 import shutil
 from pathlib import Path
 
+import pytest
+
 import chez
 from chez.spaces.space import keep_statement
 from chez.spaces.statements import Add, Role, sign_statement
@@ -24,6 +26,7 @@ def test_a_quiet_home_has_nothing_to_tell(either: Chez) -> None:
     assert either.error("space", "pick", "00")["code"] == "InvalidValue"
 
 
+@pytest.mark.slow
 def test_what_a_removed_device_wrote_unseen_is_told(two: Pair) -> None:
     """What it sent while its removal was on its way counts for nothing, and the audit says of whom and how much."""
     two.phone.run("put", "notes", "late", "n=1")

@@ -31,6 +31,7 @@ def guest(tmp_path: Path, somebody: Path, chez: Chez, relay: str) -> Iterator[Ch
     other.end()
 
 
+@pytest.mark.slow
 def test_an_invitation_from_link_to_records(chez: Chez, guest: Chez) -> None:
     """Without an owner running the guest waits, and is let in by the next sync; people see what is going on."""
     chez.run("space", "create", "Trip")

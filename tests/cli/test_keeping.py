@@ -63,6 +63,7 @@ def test_backup_and_restore(either: Chez, tmp_path: Path) -> None:
     assert "new device" in text and "chez sync" in text
 
 
+@pytest.mark.slow
 def test_doctor_finds_explains_and_repairs(either: Chez) -> None:
     """A sound home, then a damaged one: told beside an owner too, mended without one, exit code 1 while it is wrong."""
     either.run("put", "notes", "tea", "title=Tea")

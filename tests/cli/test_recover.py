@@ -92,6 +92,7 @@ def test_at_a_terminal_words_are_typed_unseen_and_the_person_is_asked(
     assert " ".join(words.split()[5:8]) not in shown + terminal.seen
 
 
+@pytest.mark.slow
 def test_what_cannot_be_is_told_before_anything_is_made(laptop: tuple[Chez, str], new: Chez, relay: str,
                                                         tmp_path: Path) -> None:
     """Words of nobody, no words, too few shares, no relay: one line each, and no home."""
@@ -131,6 +132,7 @@ def test_a_device_that_is_left_takes_the_spaces_back(laptop: tuple[Chez, str], n
     third.end()
 
 
+@pytest.mark.slow
 def test_at_a_terminal_the_person_says_who_goes(laptop: tuple[Chez, str], new: Chez, relay: str) -> None:
     """The other devices are named, and the one that is typed is out; it is told in words what the relay has now."""
     old, words = laptop

@@ -126,6 +126,7 @@ def test_pages_of_all_shares_at_once(empty: Chez, words: Path, tmp_path: Path) -
     assert "academic" not in found.stdout and "NOT encrypted" in found.stdout
 
 
+@pytest.mark.slow
 def test_words_of_another_home_are_noticed(empty: Chez, words: Path) -> None:
     """Words that are not this home's are not split unawares, and say so when they are checked; nor are none at all."""
     given = OTHER.encode()

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.support import Chez
 
 
@@ -20,6 +22,7 @@ def test_a_space_from_create_to_show(either: Chez) -> None:
         assert "Trip to Rome" in people and made["id"][:12] in people and "{" not in people
 
 
+@pytest.mark.slow
 def test_commands_about_records_take_a_space(either: Chez, tmp_path: Path) -> None:
     """Each command that reads or writes records means the space that is named, the private one by default."""
     either.run("space", "create", "Trip")

@@ -27,6 +27,7 @@ def other(tmp_path: Path) -> Path:
     return tmp_path / "other"
 
 
+@pytest.mark.slow
 def test_the_passphrase_is_changed(either: Chez, other: Path) -> None:
     """With the old one and a new one, alone and through an owner; a wrong old one or an empty new one is refused."""
     either.run("passphrase", "change", "--new-passphrase-file", str(other))
@@ -54,6 +55,7 @@ def test_a_new_passphrase_is_typed_twice(chez: Chez) -> None:
     chez.run("status")
 
 
+@pytest.mark.slow
 def test_the_keyring_opens_the_home(ring: Path, either: Chez) -> None:
     """After add no command needs a passphrase, nor does an owner; after remove each does again."""
     assert either.json("keyring", "status", passphrase=False) == {

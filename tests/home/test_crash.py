@@ -107,6 +107,7 @@ async def test_the_check_sees_a_projection_that_differs(home: chez.Home) -> None
     assert len(await home._database.read(lambda db: problems(db, home.device_id))) == 1
 
 
+@pytest.mark.slow
 async def test_a_home_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
     """An app killed while it makes homes: those that were acknowledged open, the one in flight opens or is absent."""
     for number, after in enumerate((1, 3, 7)):

@@ -112,6 +112,7 @@ DAMAGES: dict[str, tuple[str, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DAMAGES)
 async def test_damage_inside_the_store(home: Path, name: str) -> None:
     """Rows changed behind Chez's back are found and told, and after the repair every record is as it was."""

@@ -122,6 +122,7 @@ async def test_a_cursor_of_elsewhere_is_refused(home: chez.Home) -> None:
     assert await home.saved_cursor("other") is None
 
 
+@pytest.mark.slow
 async def test_each_change_is_used_exactly_once_through_kills(path: Path) -> None:
     """An app that keeps the cursor in the transaction with what it made of a page, killed and killed again."""
     for number, lines in enumerate((1, 40, 7, 90)):

@@ -15,6 +15,7 @@ from tests.jobs.test_flow import BIN, chez_job, provider
 __all__ = ("provider",)  # the fixture
 
 
+@pytest.mark.slow
 def test_from_an_empty_folder_to_a_signed_bundle(provider: Path, provider_cache: Path) -> None:
     """Keys, new, test, check, build, sign: each step works as the README of the template says."""
     assert stat.S_IMODE((provider / "provider.key").stat().st_mode) == 0o600

@@ -118,6 +118,7 @@ async def turned(home: chez.Home) -> None:
             wait.cancel()
 
 
+@pytest.mark.slow
 async def test_a_removed_device_is_a_stranger(tmp_path: Path) -> None:
     """A device that was taken out is neither let in nor told anything, and what is written then never reaches it."""
     async with alone(tmp_path) as (a, b):
@@ -295,6 +296,7 @@ async def test_what_is_said_just_now_is_heard_on_the_network(tmp_path: Path) -> 
         assert set(heard["a"]) == set(heard["b"]) == {"last"}
 
 
+@pytest.mark.slow
 async def test_attachments_come_from_who_has_them(tmp_path: Path) -> None:
     """An attachment that no relay has is fetched from the device that added it, whichever of the two dialled."""
     async with alone(tmp_path) as (a, b), on_street(Street(), a, b):
@@ -319,6 +321,7 @@ def stored(store: Path) -> int:
         return found
 
 
+@pytest.mark.slow
 async def test_a_device_that_missed_a_removal_is_still_known(tmp_path: Path) -> None:
     """A device is taken out while another is away: they meet for the first time since, with no other relay, and it gets
     the new keys; the one that was taken out gets nothing that is written since."""
@@ -337,6 +340,7 @@ async def test_a_device_that_missed_a_removal_is_still_known(tmp_path: Path) -> 
             assert await ids(c) == set()
 
 
+@pytest.mark.slow
 async def test_a_wiped_home_leaves_nothing_of_it(tmp_path: Path) -> None:
     """What a home's relay stored goes with the home."""
     async with alone(tmp_path) as (a, b):

@@ -12,6 +12,7 @@ from tests.people.support import join, open_again
 from tests.relay.support import Process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["removed", "left"])
 async def test_a_device_paired_after_the_end_is_told(tmp_path: Path, server: Process, how: str) -> None:
     """The one that lets it in found a farewell, or left: the new one shows the space as over, and writes nothing there;

@@ -38,6 +38,7 @@ async def test_a_thief_that_rotates_meanwhile_is_out_all_the_same(tmp_path: Path
         await _recovered_and_out(tmp_path, words, server, a, thief)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", ["nothing", "reading", "reading, long before"])
 async def test_a_thief_that_keeps_keys_from_the_recovery_packet_comes_too_late(
         tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch, kept: str) -> None:

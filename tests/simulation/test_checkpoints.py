@@ -39,6 +39,7 @@ def said(world: World, state: int) -> list[Vouch]:
     return [vouch for n in device.replicas for _, _, vouch, now in vouches(device.db, n) if now == state]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", (0, 5, 6))
 def test_devices_agree_while_what_they_wrote_is_checkpointed_and_dropped(seed: int) -> None:
     """At any moment a device may make a checkpoint, and the relay let go of what it stands for, or lose it all."""

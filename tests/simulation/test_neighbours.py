@@ -17,6 +17,7 @@ def play(seed: int, steps: int = STEPS) -> Neighbours:
     return world
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 3032])
 def test_what_is_promised_of_any_relay_holds_of_a_neighbours(seed: int) -> None:
     """After cuts, crashes, rotations and lost stores, with a meeting before each connection, all have every write."""

@@ -118,6 +118,7 @@ def play(seed: int, fate: Fate, steps: int = STEPS, *, rotates: bool = True) -> 
     return world
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fate", get_args(Fate))
 @pytest.mark.parametrize("seed", SEEDS)
 def test_convergence_of_restored_and_copied_homes(seed: int, fate: Fate) -> None:
