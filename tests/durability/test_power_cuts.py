@@ -38,7 +38,7 @@ def test_a_power_cut_throughout(bench: Bench, how: How) -> None:
             at += STEP
     else:
         at = bench.cut_everywhere(how, 1)
-    assert at > 1
+    assert at > 1 or (STEP > 1 and at == 1)  # in steps, one folder may stand for all that nothing loose is left of
 
 
 def fails_to_sync(bench: Bench, boundaries: list[int]) -> None:

@@ -233,7 +233,7 @@ async def test_a_lost_account_is_nothing_to_spend_again(home: Path) -> None:
         assert opened.device_id != device
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(900)
 async def test_every_page(template: Path, tmp_path: Path) -> None:
     """The same for each page of the file in turn; few of them hold the keys, some this device's own entries."""

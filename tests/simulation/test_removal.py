@@ -200,9 +200,9 @@ def test_a_relay_gets_no_keys_of_an_epoch_that_nobody_says(seed: int) -> None:
     world.check()
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("thousand", range(1, 3))
+@pytest.mark.parametrize("thousand", [
+    pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.exhaustive)])
 def test_who_remains_agrees_in_many_runs(thousand: int) -> None:
     """The same for twenty-five more seeds each, with longer runs."""
     for seed in range(thousand * 1000, thousand * 1000 + 25):

@@ -140,9 +140,10 @@ def test_homes_are_renewed_in_these_runs() -> None:
     assert play(3, "copied").trace == play(3, "copied").trace
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("fate", get_args(Fate))
+@pytest.mark.parametrize("fate", [
+    pytest.param(fate, marks=pytest.mark.exhaustive if number else pytest.mark.slow)
+    for number, fate in enumerate(get_args(Fate))])
 def test_convergence_of_many_runs(fate: Fate) -> None:
     """The same for twenty-five more seeds, with longer runs."""
     for seed in range(1000, 1025):
