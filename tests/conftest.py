@@ -1,7 +1,10 @@
 """What every test shares."""
 
+import _sqlite3
+import ctypes
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -26,3 +29,14 @@ def pytest_xdist_auto_num_workers() -> int:
 def anyio_backend() -> str:
     """Everything asynchronous runs on asyncio, which websockets and aiosqlite need."""
     return "asyncio"
+
+
+_limit_heap = ctypes.CDLL(_sqlite3.__file__).sqlite3_hard_heap_limit64
+_limit_heap.argtypes, _limit_heap.restype = [ctypes.c_int64], ctypes.c_int64
+
+
+@pytest.fixture(autouse=True)
+def heap_of_its_own() -> Iterator[None]:
+    """SQLite's limit of memory is the whole process's, and SQL can only lower it: no test is held to another's."""
+    yield
+    _limit_heap(0)

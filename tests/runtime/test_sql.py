@@ -129,9 +129,7 @@ LONG = "a" * 90_000  # more than a value made by a query has where rows are shor
 
 def with_texts(text: str, rows: int = 1, looks: float = float("inf")) -> tuple[Tables, Budget]:
     """A table of long texts, and time for so many looks at the clock."""
-    # SQLite's limit of memory is the process's and can't be raised again: tables that are kept by the tracebacks of
-    # queries that were refused would count.
-    gc.collect()
+    gc.collect()  # tables that are kept by tracebacks of refused queries would count in the limit of the heap
 
     def expired() -> bool:
         nonlocal looks
