@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import msgspec
 
-from chez.crypto import CryptoFailed, verify
 from chez.errors import InvalidValue, NotFound
+from chez_sandbox.consent.signed import opened_record, signed_record
 
 if TYPE_CHECKING:
     from chez.home.devices import DeviceInfo
@@ -36,11 +36,9 @@ __all__ = (
     "holders",
     "holding_id",
     "holding_record",
-    "opened_record",
     "reclaim_id",
     "reclaim_record",
     "reclaimed",
-    "signed_record",
 )
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -266,23 +264,3 @@ def _heard(transaction: "Transaction") -> Heard:
 
 def _holding(kept: bytes | None) -> _Holding | None:
     return None if kept is None else msgspec.msgpack.decode(kept, type=_Holding)
-
-
-def signed_record(home: "Home", context: str, said: msgspec.Struct) -> dict[str, Any]:
-    """What this device says, with its signature: the fields of a record."""
-    body = msgspec.msgpack.encode(said)
-    return {"body": body, "signature": home.sign(context, body)}
-
-
-def opened_record(record: Mapping[str, Any] | None, device: bytes, context: str, kind: type[S]) -> S | None:
-    """What a record says of a device under its signature, or None when that one did not say it."""
-    if record is None:
-        return None
-    body, signature = record.get("body"), record.get("signature")
-    if not isinstance(body, bytes) or not isinstance(signature, bytes):
-        return None
-    try:
-        verify(device, signature, f"chez/1 application {context}", body)
-        return msgspec.msgpack.decode(body, type=kind)
-    except (CryptoFailed, msgspec.DecodeError):
-        return None

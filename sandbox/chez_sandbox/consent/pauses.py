@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from chez.crypto import CryptoFailed, verify
+from chez_sandbox.consent.signed import opened_record
 
 __all__ = ("RESUME", "UNREADABLE", "Resumption", "standing")
 
@@ -51,14 +51,5 @@ def standing(grant: str, device: bytes, record: Mapping[str, Any], own: Iterable
 
 
 def _lifts(grant: str, device: bytes, pause: str, said: object) -> bool:
-    if not isinstance(said, Mapping):
-        return False
-    body, signature = said.get("body"), said.get("signature")
-    if not isinstance(body, bytes) or not isinstance(signature, bytes):
-        return False
-    try:
-        verify(device, signature, f"chez/1 application {RESUME}", body)
-        resumption = msgspec.msgpack.decode(body, type=Resumption)
-    except (CryptoFailed, msgspec.DecodeError):
-        return False
-    return (resumption.grant, resumption.pause) == (grant, pause)
+    resumption = opened_record(said if isinstance(said, Mapping) else None, device, RESUME, Resumption)
+    return resumption is not None and (resumption.grant, resumption.pause) == (grant, pause)

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from chez.errors import NotAllowed
 from chez_sandbox.consent.catalogue import refused
 from chez_sandbox.consent.grants import COLLECTION, Grant, current_grant, load_grant
 from chez_sandbox.consent.pauses import RESUME, UNREADABLE, Resumption
+from chez_sandbox.consent.signed import signed_record
 
 if TYPE_CHECKING:
     from chez.home.home import Home
@@ -58,7 +57,7 @@ def _resume(transaction: "Transaction", *, home: "Home", id: str, now: str) -> G
         return grant
     grants = home.collection(COLLECTION)
     record = transaction.get(grants, id).value
-    said = {pause: _signed(home, Resumption(1, id, pause, now)) for pause in found.pauses - {UNREADABLE}}
+    said = {pause: signed_record(home, RESUME, Resumption(1, id, pause, now)) for pause in found.pauses - {UNREADABLE}}
     # A map that something else had taken away is put back: what stands is lifted by name.
     marks = {"pauses": _map(record.get("pauses")), "resumptions": {**_map(record.get("resumptions")), **said}}
     transaction.put(grants, {**record, **marks}, id=id)
@@ -69,8 +68,3 @@ def _resume(transaction: "Transaction", *, home: "Home", id: str, now: str) -> G
 
 def _map(value: object) -> dict[str, Any]:
     return dict(value) if isinstance(value, Mapping) else {}
-
-
-def _signed(home: "Home", resumption: Resumption) -> dict[str, bytes]:
-    body = msgspec.msgpack.encode(resumption)
-    return {"body": body, "signature": home.sign(RESUME, body)}

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from chez_sandbox.consent.allowance import say_holding
-from chez_sandbox.consent.holdings import opened_record, signed_record
 from chez_sandbox.consent.leaving import run_of
+from chez_sandbox.consent.signed import opened_record, signed_record
 
 if TYPE_CHECKING:
     from chez.home.home import Home
