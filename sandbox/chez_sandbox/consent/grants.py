@@ -13,9 +13,10 @@ Record and receipt are written in one transaction, with the conditions they stan
 that nothing that races or crashes leaves one without the other.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -212,21 +213,24 @@ async def grant_job(
         narrowing,
         epsilon,
     )
-    body = grant.body
-    record, grants = _record(home, bundle, body, seed), home.collection(COLLECTION)
     others = await list_grants(home)
-
-    def work(transaction: "Transaction") -> frozenset[str]:
-        provider = identify(bundle, others, receipted(transaction))
-        require_rising(transaction, provider.keys, bundle)
-        transaction.put(grants, record, id=grant.id)
-        transaction.receipt("grant", {**_receipt(grant, bundle, body), "accounts": list(provider.accounts)})
-        if not provider.foreign:
-            return frozenset()
-        suspend_keys(transaction, grants, others, provider.foreign, grant.id, now)
-        return frozenset({suspend(transaction, grants, grant.id, grant.id, now)})
-
+    work = partial(_put_grant, home, bundle=bundle, grant=grant, seed=seed, others=others)
     return Granted(grant, bundle, False, seed, await home.transaction(work))
+
+
+def _put_grant(
+    home: "Home", transaction: "Transaction", *, bundle: Bundle, grant: Grant, seed: bytes, others: Sequence[Granted]
+) -> frozenset[str]:
+    """Store a grant with its receipt; the pauses that it begins with, for the sake of another key's."""
+    grants, body = home.collection(COLLECTION), grant.body
+    provider = identify(bundle, others, receipted(transaction))
+    require_rising(transaction, provider.keys, bundle)
+    transaction.put(grants, _record(home, bundle, body, seed), id=grant.id)
+    transaction.receipt("grant", {**_receipt(grant, bundle, body), "accounts": list(provider.accounts)})
+    if not provider.foreign:
+        return frozenset()
+    suspend_keys(transaction, grants, others, provider.foreign, grant.id, grant.granted)
+    return frozenset({suspend(transaction, grants, grant.id, grant.id, grant.granted)})
 
 
 def _record(home: "Home", bundle: Bundle, body: bytes, seed: bytes) -> dict[str, Any]:
