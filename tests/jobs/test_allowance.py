@@ -236,9 +236,13 @@ async def test_a_person_sees_asks_and_gives(devices: tuple[chez.Home, chez.Home]
     words = "\n".join((await VERBS["job-allowance"](laptop, {}, Person("")))["words"])
     assert f"{provider} (Example Energy Advice): 1,000 bits over all your devices" in words
     assert "'b' asks for " in words and "chez job allowance give 'b'" in words
-    assert await VERBS["job-allowance-give"](laptop, {"device": "b"}, Person("n")) == {"given": []}
+    unwilling = Person("n")
+    asked = await VERBS["job-allowance-give"](laptop, {"device": "b", "language": "fr"}, unwilling)
+    assert asked == {"given": [], "words": ["Rien n'est donné."]}
+    assert unwilling.asked[0].startswith("Donner ") and "à « b » ? [o/N]" in unwilling.asked[0]
     done = await VERBS["job-allowance-give"](laptop, {"device": "b"}, Person("y"))
     assert {one["account"] for one in done["given"]} == each
+    assert done["words"][-2:] == [f"Given to 'b': 3 runs of runs:{provider}.", "It counts there when both have synced."]
     await laptop.sync()
     await phone.sync()
     shown = await VERBS["job-allowance"](phone, {}, Person(""))
@@ -356,7 +360,9 @@ async def test_a_lost_share_comes_back_by_the_persons_word(tmp_path: Path) -> No
         with pytest.raises(NotAllowed, match="chez device remove"):
             await reclaim(new, params, Person("y"))
         await new.devices.remove(lost.id)
-        assert await reclaim(new, params, Person("n")) == {"reclaimed": None}
+        done = await reclaim(new, {**params, "language": "fr"}, person := Person("n"))
+        assert done == {"reclaimed": None, "words": ["Rien n'est repris."]}
+        assert person.asked[0].startswith("Reprendre ce qu'avait « old » ?")
         assert await left(new, "collection:used") == 0
         done = await reclaim(new, params, Person("y"))
         assert done["reclaimed"] == {"collection:used": (CEILING - 1000) / 1000, "runs:provider:few": 7}

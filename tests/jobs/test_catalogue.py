@@ -13,6 +13,7 @@ import pytest
 import chez
 from chez.cli.language import language_of
 from chez.errors import ChezError
+from chez_sandbox import errors, job_errors
 from chez_sandbox.consent import catalogue, verbs
 from chez_sandbox.consent.bits import bits_words
 from chez_sandbox.consent.catalogue import PHRASES, Phrase, again, say_again
@@ -67,8 +68,45 @@ def test_every_sentence_that_is_asked_for_is_there() -> None:
                          ("none", set(get_args(Reason)) - {""}), ("value", ("true", "false", "null"))):  # fmt: skip
         names |= {f"{kind}.{value}" for value in values}
     names |= {f"gave-up.{outcome}" for outcome in Outcome if outcome not in (Outcome.OK, Outcome.FAILED)}
-    names |= {f"gave-up.{code}" for code in CODES}
+    names |= {f"gave-up.{code}" for code in CODES} | {f"compared.{state}" for state in ("same", "later", "unknown")}
     assert names - PHRASES.keys() == set()
+
+
+NOT_FOR_A_PERSON = {
+    "params.read_params", "run.__post_init__", "run._debit", "run._depart", "noising._keep", "escrow.limit",
+    "escrow.reclaim", "escrow.spend",  # the author of a program, who called something wrongly
+    "escrow.credit",  # the journal, whose sentences are in English
+    "feed.next_line", "verbs.job_publish", "verbs.job_acknowledge",  # a provider
+}  # fmt: skip
+"""Which functions say something in English alone, and to whom."""
+
+
+def in_english(module: str, tree: ast.AST) -> Iterator[str]:
+    """The functions of a module that make an error, ask or say something by a sentence of no catalogue."""
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
+            name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+            literals = [part for part in call.args if isinstance(part, ast.Constant | ast.JoinedStr)]
+            parts = (inner.value for part in literals for inner in ast.walk(part) if isinstance(inner, ast.Constant))
+            text = "".join(part for part in parts if isinstance(part, str))
+            if (name in ERRORS or name in ("ask", "say", "show")) and re.search(r"[a-z]{2} [a-z]", text):
+                yield f"{module}.{function.name}"
+
+
+ERRORS = {
+    name for module in (chez.errors, job_errors, errors) for name in module.__all__ if f"error.{name}" not in PHRASES
+}
+
+
+def test_no_person_is_told_anything_in_english_alone() -> None:
+    """Every refusal, question and answer of what a person uses is of the catalogue, or said in French by its code."""
+    folder = Path(catalogue.__file__).parent
+    offers = [folder.parent / "offers" / f"{name}.py" for name in ("commands", "feed", "following", "verbs")]
+    trees = {path.stem: ast.parse(path.read_text()) for path in (*folder.glob("*.py"), *offers)}
+    found = {name for module, tree in trees.items() for name in in_english(module, tree)}
+    assert found == NOT_FOR_A_PERSON
 
 
 def test_a_sentence_is_said_again_with_what_it_quotes() -> None:
@@ -152,6 +190,31 @@ async def test_grants_and_refusals_are_told_in_french(home: chez.Home) -> None:
         assert why in str(refusal.value) and refusal.value.hint and not WORDS.search(str(refusal.value))
     with pytest.raises(GrantEnded, match="this grant ended on 2026-01-01"):
         await verbs.VERBS["job-run"](home, {"grant": "02"}, Person(""))
+
+
+async def test_what_moves_allowance_and_compares_catalogues_is_french(home: chez.Home) -> None:
+    """Asking, giving and taking over are answered in French, and each refusal of theirs is French, with a hint."""
+    await grant(home, bundle())
+
+    async def said(verb: str, **params: Any) -> str:
+        return "\n".join((await verbs.VERBS[verb](home, {**params, "language": "fr"}, Person("")))["words"])
+
+    told = await said("job-allowance-ask", what="01", runs=2)
+    assert "2 exécutions de runs:provider:" in told and "Sur un appareil qui l'a" in told
+    assert not WORDS.search(told.replace("runs:", ""))
+    for verb, params, why in (
+        ("job-allowance-ask", {"what": "nobody", "amount": 1.0}, "« nobody » n'est pas un compte"),
+        ("job-allowance-ask", {"what": "collection:none", "amount": 1.0}, "aucun compte ne s'appelle"),
+        ("job-allowance-reclaim", {"device": "phone"}, "aucun autre de vos appareils ne s'appelle « phone »"),
+        ("job-allowance-ceiling", {"account": "collection:readings", "runs": 1}, "ne se règle pas"),
+        ("job-catalogue-compare", {"head": "3"}, "n'est pas la tête d'un catalogue"),
+        ("job-catalogue-compare", {"head": f"3:{'0' * 64}"}, "aucun catalogue suivi ici ne peut être comparé"),
+        ("job-offer", {"job": "evening"}, "aucun catalogue d'ici n'offre de tâche « evening »"),
+    ):
+        with pytest.raises(ChezError) as refusal:
+            await verbs.VERBS[verb](home, {**params, "language": "fr"}, Person(""))
+        assert why in str(refusal.value) and refusal.value.hint
+        assert not WORDS.search(str(refusal.value).replace("runs:", ""))
 
 
 def test_a_locale_has_a_language() -> None:

@@ -77,7 +77,9 @@ async def test_what_a_first_device_never_said_is_asked_for_apart(tmp_path: Path)
     or purged."""
     async with replaced(tmp_path, "b", "c", told=False) as (lost, (home, other)):
         params, id = {"device": lost.hex()[:8]}, reclaim_id(lost, home.device_id)
-        assert await RECLAIM(home, params, person := Person("y")) == {"reclaimed": {}, "device": "old", "rest": True}
+        done = await RECLAIM(home, params, person := Person("y"))
+        assert (done["reclaimed"], done["device"], done["rest"]) == ({}, "old", True)
+        assert done["words"] == ["Taken over: all that it never spent or gave of."]
         assert len(person.asked) == 2 and "Nothing is known here" in person.asked[1]
         await spends(home, USED, 500)
         await give_share(home, "c", {USED: 70})

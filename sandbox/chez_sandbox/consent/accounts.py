@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from chez.errors import InvalidValue
+from chez_sandbox.consent.catalogue import refused
 from chez_sandbox.consent.escrow import EPSILON, RUNS, Charge, Unit, bare, thousandths, unit_of
 from chez_sandbox.manifest import Manifest
 
@@ -56,7 +57,7 @@ class Ceilings:
                 return thousandths(self.collection_epsilon)
             case "provider", "runs":
                 return thousandths(self.provider_runs)
-        raise InvalidValue(f"{account!r} is no account that devices share", "chez job allowance shows those there are")
+        raise refused(InvalidValue, "account", account=account)
 
 
 def check_shared(account: str) -> str:
@@ -64,9 +65,7 @@ def check_shared(account: str) -> str:
     kind, _, name = bare(account).partition(":")
     kinds = ("provider",) if unit_of(account) == "runs" else ("provider", "collection")
     if kind not in kinds or not name or len(account) > 300 or not account.isprintable():
-        raise InvalidValue(
-            f"{account!r} is no account that devices share", "provider:KEY or collection:NAME: see chez job allowance"
-        )
+        raise refused(InvalidValue, "account", account=account)
     return account
 
 

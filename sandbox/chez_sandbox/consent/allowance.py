@@ -25,6 +25,7 @@ import msgspec
 from chez.crypto import hash_fields
 from chez.errors import InvalidValue, NotAllowed, NotFound, RecordPurged
 from chez_sandbox.consent.accounts import Ceilings, check_shared
+from chez_sandbox.consent.catalogue import refused
 from chez_sandbox.consent.escrow import (
     Charge,
     Purse,
@@ -154,7 +155,8 @@ async def ask_share(home: "Home", amounts: Mapping[str, int], *, now: str) -> No
     """
     for account, amount in amounts.items():
         if not 1 <= amount <= 10**12:
-            raise InvalidValue(f"{shown(amount, account)} of {check_shared(account)} can't be asked for")
+            said = {"amount": shown(amount, account), "account": check_shared(account)}
+            raise refused(InvalidValue, "cant-ask", **said)
     record = asks_record(home, amounts, now)
     await home.transaction(lambda transaction: _ask(home, transaction, record, amounts))
 
@@ -174,17 +176,12 @@ async def set_ceiling(home: "Home", account: str, runs: int, ceilings: Ceilings 
     """
     limits = ceilings or Ceilings()
     if unit_of(check_shared(account)) != "runs":
-        raise InvalidValue(
-            f"the ceiling of {account} can't be set", "that of runs:provider:KEY can: see chez job allowance"
-        )
+        raise refused(InvalidValue, "ceiling", account=account)
 
     def work(transaction: "Transaction") -> int:
         purse = purse_in(home, transaction)
         if not purse.first:
-            raise NotAllowed(
-                "a ceiling is set on the device that holds what nobody was given",
-                "that is where your home began, or which took its share over: see chez job allowance",
-            )
+            raise refused(NotAllowed, "ceiling-here")
         before = ceiling_of(purse, account, limits.of(account))
         purse = limit(purse, account, thousandths(runs))
         keep_purse(transaction, purse)
@@ -217,7 +214,7 @@ def _counted(
     except (TransferRefused, InvalidValue) as error:
         mark = hash_fields("chez/1 allowance refused", encoded).hex()
         if not transaction.receipts("allowance-refused", share=mark):
-            transaction.receipt("allowance-refused", _told(transfer) | {"share": mark, "why": error.message})
+            transaction.receipt("allowance-refused", _told(transfer) | {"share": mark, "why": str(error.message)})
         return purse, None
     if after is purse:
         return purse, None

@@ -19,8 +19,7 @@ __all__ = ("allowance",)
 def allowance(ctx: click.Context, language: Language) -> None:
     """What each of your devices may still let out of each account, and moving it between them."""
     if ctx.invoked_subcommand is None:
-        done = call(ctx, "job-allowance", {"language": language})
-        _answer(ctx, {key: value for key, value in done.items() if key != "words"}, done["words"])
+        _answer(ctx, call(ctx, "job-allowance", {"language": language}))
 
 
 @allowance.command()
@@ -28,14 +27,17 @@ def allowance(ctx: click.Context, language: Language) -> None:
 @click.argument("account", required=False)
 @click.argument("amount", type=float, required=False)
 @click.option("--yes", is_flag=True, help="Give what the device asks for without asking you (for scripts).")
+@LANGUAGE
 @click.pass_context
-def give(ctx: click.Context, device: str, account: str | None, amount: float | None, yes: bool) -> None:
+def give(
+    ctx: click.Context, device: str, account: str | None, amount: float | None, yes: bool, language: Language
+) -> None:
     """Give another device so much of an account (bits, epsilon or runs), or all that it asks for."""
     settings(ctx).yes = yes
-    done = call(ctx, "job-allowance-give", {"device": device, "account": account, "amount": amount})
-    words = [f"Given to {one['to']!r}: {one['amount']:,g} of {one['account']}." for one in done["given"]]
-    _answer(ctx, done, [*words, "It counts there when both have synced."] if words else ["Not given."])
-    if not words:
+    asked = {"device": device, "account": account, "amount": amount, "language": language}
+    done = call(ctx, "job-allowance-give", asked)
+    _answer(ctx, done)
+    if not done["given"]:
         ctx.exit(1)
 
 
@@ -43,29 +45,26 @@ def give(ctx: click.Context, device: str, account: str | None, amount: float | N
 @click.argument("what")
 @click.argument("amount", type=float, required=False)
 @click.option("--runs", type=int, default=1, show_default=True, help="For so many runs of the grant.")
+@LANGUAGE
 @click.pass_context
-def ask(ctx: click.Context, what: str, amount: float | None, runs: int) -> None:
+def ask(ctx: click.Context, what: str, amount: float | None, runs: int, language: Language) -> None:
     """Ask your other devices for so much of an account, or for what runs of a grant (by its id) take."""
-    done = call(ctx, "job-allowance-ask", {"what": what, "amount": amount, "runs": runs})
-    wanted = ", ".join(f"{amount:,g} of {account}" for account, amount in done["asked"].items())
-    give = f"On one that has it, when both have synced: chez job allowance give {done['device']!r}"
-    _answer(ctx, done, [f"Asked for {wanted}.", give])
+    asked = {"what": what, "amount": amount, "runs": runs, "language": language}
+    _answer(ctx, call(ctx, "job-allowance-ask", asked))
 
 
 @allowance.command()
 @click.argument("device")
 @click.option("--yes", is_flag=True, help="Do it without asking (for scripts).")
+@LANGUAGE
 @click.pass_context
-def reclaim(ctx: click.Context, device: str, yes: bool) -> None:
+def reclaim(ctx: click.Context, device: str, yes: bool, language: Language) -> None:
     """Take over what a removed device held: your word that it will not spend it. Once, on one device."""
     settings(ctx).yes = yes
-    done = call(ctx, "job-allowance-reclaim", {"device": device})
+    done = call(ctx, "job-allowance-reclaim", {"device": device, "language": language})
+    _answer(ctx, done)
     if done["reclaimed"] is None:
-        _answer(ctx, done, ["Nothing was taken over."])
         ctx.exit(1)
-    words = [f"Taken over of {done['device']!r}: {amount:,g} of {name}." for name, amount in done["reclaimed"].items()]
-    rest = ["Taken over: all that it never spent or gave of."] if done["rest"] else []
-    _answer(ctx, done, [*words, *rest] or ["It held nothing."])
 
 
 @allowance.command()
@@ -78,13 +77,13 @@ def ceiling(ctx: click.Context, account: str, runs: int, yes: bool, language: La
     """Set how often all jobs of a provider may run, over all your devices; on the one that holds the rest."""
     settings(ctx).yes = yes
     done = call(ctx, "job-allowance-ceiling", {"account": account, "runs": runs, "language": language})
-    _answer(ctx, {key: value for key, value in done.items() if key != "words"}, done["words"])
+    _answer(ctx, done)
     if done["ceiling"] is None:
         ctx.exit(1)
 
 
-def _answer(ctx: click.Context, done: Any, words: list[str]) -> None:
+def _answer(ctx: click.Context, done: dict[str, Any]) -> None:
     if settings(ctx).json:
-        json_line(done)
+        json_line({key: value for key, value in done.items() if key != "words"})
     else:
-        say("\n".join(words))
+        say("\n".join(done["words"]))

@@ -17,6 +17,7 @@ from chez.errors import ChezError
 from chez_sandbox.consent.phrases.answers import ANSWERS
 from chez_sandbox.consent.phrases.broken import BROKEN
 from chez_sandbox.consent.phrases.changes import CHANGES
+from chez_sandbox.consent.phrases.moving import MOVING
 from chez_sandbox.consent.phrases.noise import NOISE
 from chez_sandbox.consent.phrases.offers import OFFERS
 from chez_sandbox.consent.phrases.refused import REFUSED
@@ -80,7 +81,7 @@ def say_again(error: ChezError | SandboxError, language: Language) -> None:
 
 
 PHRASES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
-    **ANSWERS, **BROKEN, **CHANGES, **NOISE, **OFFERS, **REFUSED, **REPLAYS, **TOLD,
+    **ANSWERS, **BROKEN, **CHANGES, **MOVING, **NOISE, **OFFERS, **REFUSED, **REPLAYS, **TOLD,
     # heads of at most eight characters
     "head.who": ("Who", "Qui"),
     "head.why": ("Why", "Pourquoi"),

@@ -44,7 +44,7 @@ def _bundle(path: Path, language: Language) -> bytes:
         with path.open("rb") as file:
             return file.read(MAX_BUNDLE + 1)
     except FileNotFoundError:
-        return offered_bundle(click.get_current_context(), os.fspath(path))
+        return offered_bundle(click.get_current_context(), os.fspath(path), language)
     except OSError as error:
         problem = refused(InvalidValue, "unreadable-bundle", path=str(path), problem=error.strerror)
         say_again(problem, language)

@@ -34,7 +34,7 @@ import msgspec
 
 from chez.crypto import CryptoFailed, hash_fields, verify
 from chez.errors import InvalidValue
-from chez_sandbox.consent.catalogue import Phrase
+from chez_sandbox.consent.catalogue import Phrase, refused
 from chez_sandbox.job_errors import BudgetSpent, TransferRefused
 
 __all__ = (
@@ -127,7 +127,7 @@ class Purse(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=
 def thousandths(bits: float) -> int:
     """Bits (or epsilon) as whole thousandths, rounded up: nobody spends less than was told. Raises `InvalidValue`."""
     if not 0 <= bits < 10**9:
-        raise InvalidValue(f"an amount is a number from 0 to 10^9, not {bits}")
+        raise refused(InvalidValue, "amount", amount=bits)
     return math.ceil(bits * 1000)
 
 
@@ -194,9 +194,10 @@ def give(
     The purse must be durable before the transfer is shown to anybody. Raises `BudgetSpent`, `InvalidValue`.
     """
     if amount < 1 or receiver == purse.device:
-        raise InvalidValue("a share is more than nothing, and for another device")
+        raise refused(InvalidValue, "share")
     if amount > (left := available(purse, account, ceiling)):
-        raise BudgetSpent(f"this device has {shown(left, account)} of {account} to give, not {amount / 1000}")
+        has = {"left": shown(left, account), "account": account, "amount": shown(amount, account)}
+        raise refused(BudgetSpent, "lacks", **has)
     number = purse.transfers + 1
     signature = sign(CONTEXT, *_fields(purse.device, receiver, number, account, amount))
     transfer = Transfer(1, purse.device, receiver, number, account, amount, signature)

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 from chez.errors import NotAllowed
 from chez_sandbox.consent.accounts import Ceilings, grant_account, provider_account
 from chez_sandbox.consent.allowance import charge
+from chez_sandbox.consent.catalogue import refused
 from chez_sandbox.consent.escrow import EPSILON, Charge
 from chez_sandbox.consent.grants import Grant, Granted, current_grant
 from chez_sandbox.consent.narrowing import WHOLE, Narrowing, narrow
@@ -152,7 +153,7 @@ def _keep(
     """
     grant = granted.grant
     if current_grant(home, transaction, grant.id).revoked or grant.device != home.device_id.hex():
-        raise GrantEnded("this grant was revoked, or is another device's", "nothing was drawn for it")
+        raise refused(GrantEnded, "not-drawn")
     kept = kept_draws(transaction, grant.id, windows)
     new = {key: list(numbers) for key, numbers in drawn.items() if key not in kept}
     if not new.keys() <= _paid(transaction, grant.id, windows):

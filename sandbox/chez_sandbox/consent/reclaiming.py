@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.consent.accounts import Ceilings
 from chez_sandbox.consent.allowance import keep_purse, purse_in, say_holding
+from chez_sandbox.consent.catalogue import refused
 from chez_sandbox.consent.escrow import reclaim
 from chez_sandbox.consent.holdings import (
     COLLECTION,
@@ -60,19 +61,16 @@ async def find_lost(home: "Home", which: str) -> Holder:
     found = [one for one in devices if one.name == which or (len(which) >= 4 and one.id.hex().startswith(which))]
     gone = [one for one in found if not one.active] or found
     if not gone:
-        raise NotFound(f"no other device of yours is called {which!r}", "chez job allowance shows them")
+        raise refused(NotFound, "no-device", name=which)
     if len(gone) > 1:
-        raise InvalidValue(f"{which!r} names {len(gone)} devices", "use the beginning of an id: chez device list")
+        raise refused(InvalidValue, "devices", name=which, count=len(gone))
     (lost,) = gone
     # A home that was mended in place has no other copy, and may have no relay to remove what it was at.
     if lost.active and not await home.journal.receipts("device-renewed", former=lost.id.hex(), why="repaired"):
-        raise NotAllowed(
-            f"{lost.name!r} is a device of yours, and may spend what it has",
-            f"have it give its share; or, when it is lost, first: chez device remove {lost.name!r}",
-        )
+        raise refused(NotAllowed, "active", name=lost.name, device=repr(lost.name))
     await dig(home, lost.id)
     if (by := (await reclaimed(home)).get(lost.id)) is not None:
-        raise NotAllowed(f"the share of {lost.name!r} was taken over by {by!r} before", "that happens once")
+        raise refused(NotAllowed, "taken-by", name=lost.name, by=by)
     return next(one for one in await holders(home) if one.id == lost.id)
 
 
@@ -93,7 +91,7 @@ async def reclaim_share(home: "Home", lost: Holder) -> Takeover:
 
     def work(transaction: "Transaction") -> None:
         if transaction.receipts("allowance-reclaimed", device=lost.id.hex()):
-            raise NotAllowed(f"the share of {lost.name!r} was taken over before", "that happens once")
+            raise refused(NotAllowed, "taken", name=lost.name)
         keep_purse(transaction, reclaim(purse_in(home, transaction), rest, shares, lost.ceilings))
         body: dict[str, Any] = {"device": lost.id.hex(), "name": lost.name, "first": rest, "amounts": said}
         transaction.receipt("allowance-reclaimed", body)

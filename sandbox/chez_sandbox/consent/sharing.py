@@ -11,7 +11,7 @@ from chez.agent.verbs import Verb
 from chez.errors import InvalidValue, NotFound
 from chez_sandbox.consent.accounts import Ceilings, charges_of, check_shared, runs_charges
 from chez_sandbox.consent.allowance import ask_share, give_share, say_holding, set_ceiling, take_shares
-from chez_sandbox.consent.catalogue import Language, again, phrase
+from chez_sandbox.consent.catalogue import Language, again, phrase, refused
 from chez_sandbox.consent.escrow import Transfer, shown, thousandths, unit_of
 from chez_sandbox.consent.grants import Granted, list_grants, load_grant
 from chez_sandbox.consent.holdings import Holder, ceiling_said, holders
@@ -83,22 +83,27 @@ async def job_allowance(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 async def job_allowance_give(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Give a part of what this device holds to another one: what is said, or what that one asks for."""
     asked = read_params(params, _Gift)
+    language = asked.language
     await take_shares(home)
     info = await home.devices.find(asked.device)
     devices = await holders(home)
     if (asked.account is None) != (asked.amount is None):
-        raise InvalidValue("an account and an amount go together", "or name the device alone, to give what it asks for")
+        raise refused(InvalidValue, "half")
     if asked.account is None or asked.amount is None:
         amounts = dict(next(one.asks for one in devices if one.id == info.id))
         if not amounts:
-            raise NotFound(f"{info.name!r} asks for nothing that is known here", "name an account and an amount")
-        listed = ", ".join(f"{shown(amount, account)} of {account}" for account, amount in amounts.items())
-        if (await ui.ask(f"Give {listed} to {info.name!r}? [y/N]", default="n")).strip().lower() not in YES:
-            return {"given": []}
+            raise refused(NotFound, "asks-nothing", name=info.name)
+        question = phrase(language, "give.ask", listed=_listed(amounts, language), name=info.name)
+        if (await ui.ask(question, default="n")).strip().lower() not in YES:
+            return {"given": [], "words": [phrase(language, "give.not")]}
     else:
         amounts = {_named(asked.account, _accounts(devices, await list_grants(home))): thousandths(asked.amount)}
     made = await give_share(home, asked.device, amounts)
-    return {"given": [{"account": one.account, "amount": one.amount / 1000, "to": info.name} for one in made]}
+    words = [phrase(language, "give.given", name=info.name, **_share(one, language)) for one in made]
+    return {
+        "given": [{"account": one.account, "amount": one.amount / 1000, "to": info.name} for one in made],
+        "words": [*words, phrase(language, "give.counts")],
+    }
 
 
 async def job_allowance_ask(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -111,30 +116,31 @@ async def job_allowance_ask(home: "Home", params: dict[str, Any], ui: Ui) -> Any
         amounts = {_named(asked.what, accounts): thousandths(asked.amount)}
     await ask_share(home, amounts, now=datetime.now(UTC).isoformat(timespec="seconds"))
     own = next(one.name for one in await holders(home) if one.own)
-    return {"asked": {account: amount / 1000 for account, amount in amounts.items()}, "device": own}
+    words = [
+        phrase(asked.language, "ask.asked", wanted=_listed(amounts, asked.language)),
+        phrase(asked.language, "ask.there", device=repr(own)),
+    ]
+    said = {account: amount / 1000 for account, amount in amounts.items()}
+    return {"asked": said, "device": own, "words": words}
 
 
 async def job_allowance_reclaim(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Take over, by the person's word, what a removed device held."""
     asked = read_params(params, _Lost)
     lost = await find_lost(home, asked.device)
-    question = (
-        f"Take over what {lost.name!r} held? If it is used again, by whoever has it, more than the ceiling may be "
-        "told. [y/N]"
-    )
-    questions = [question]
-    if lost.first and not lost.said:
-        questions.append(
-            f"Nothing is known here of what {lost.name!r} spent, and your home began on it: it held all that your "
-            "other devices don't have. If it ever ran a job, or something took its word away, all of that may be "
-            "told a second time. Take it over as untouched? [y/N]"
-        )
-    for asked_too in questions:
-        if (await ui.ask(asked_too, default="n")).strip().lower() not in YES:
-            return {"reclaimed": None}
+    language = asked.language
+    for question in ("reclaim.ask", *(["reclaim.ask-first"] if lost.first and not lost.said else [])):
+        if (await ui.ask(phrase(language, question, name=lost.name), default="n")).strip().lower() not in YES:
+            return {"reclaimed": None, "words": [phrase(language, "reclaim.not")]}
     taken = await reclaim_share(home, lost)
+    words = [
+        phrase(language, "reclaim.taken", name=lost.name, amount=_shown(amount, account, language), account=account)
+        for account, amount in taken.amounts.items()
+    ]
+    words += [phrase(language, "reclaim.rest")] if taken.rest else []
     amounts = {account: amount / 1000 for account, amount in taken.amounts.items()}
-    return {"reclaimed": amounts, "device": lost.name, "rest": taken.rest}
+    said = words or [phrase(language, "reclaim.empty")]
+    return {"reclaimed": amounts, "device": lost.name, "rest": taken.rest, "words": said}
 
 
 async def job_allowance_ceiling(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -178,10 +184,10 @@ def _named(text: str, accounts: Sequence[str]) -> str:
         return text
     found = [name for name in accounts if name.startswith(text)]
     if len(found) > 1:
-        raise InvalidValue(f"{text!r} begins the names of {len(found)} accounts", "chez job allowance shows them")
+        raise refused(InvalidValue, "accounts", account=text, count=len(found))
     if not found:
         check_shared(text)
-        raise NotFound(f"no account is called {text!r}", "chez job allowance shows those that there are")
+        raise refused(NotFound, "no-account", account=text)
     return found[0]
 
 
@@ -219,6 +225,13 @@ def _shown(amount: int, account: str, language: Language) -> str:
     return again(shown(amount, account), language)
 
 
+def _listed(amounts: Mapping[str, int], language: Language) -> str:
+    return ", ".join(
+        phrase(language, "allowance.amount", amount=_shown(amount, account, language), account=account)
+        for account, amount in amounts.items()
+    )
+
+
 def _share(one: Transfer, language: Language) -> dict[str, str]:
     return {"amount": _shown(one.amount, one.account, language), "account": one.account}
 
@@ -248,10 +261,7 @@ def _account_words(
 def _ask_words(one: Holder, language: Language) -> list[str]:
     if not one.asks:
         return []
-    wanted = ", ".join(
-        phrase(language, "allowance.amount", amount=_shown(amount, account, language), account=account)
-        for account, amount in one.asks.items()
-    )
+    wanted = _listed(one.asks, language)
     return [phrase(language, "allowance.asks", name=one.name, device=repr(one.name), wanted=wanted)]
 
 

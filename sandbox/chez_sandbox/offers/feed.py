@@ -14,6 +14,7 @@ Nothing here reads or writes: records come in, verified values go out.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -21,6 +22,7 @@ import msgspec
 from chez.crypto import CryptoFailed, SigningKey, hash_fields, verify
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez_sandbox.bundle import Bundle, open_bundle
+from chez_sandbox.consent.catalogue import Phrase, refused
 from chez_sandbox.consent.inspect import fingerprint
 from chez_sandbox.job_errors import (
     BundleInvalid,
@@ -218,7 +220,7 @@ def next_line(feed: Feed, bundle: Bundle) -> Line:
 def read_head(text: str) -> tuple[int, bytes]:
     """The number and hash of a head, as somebody else read it out. Raises `InvalidValue`."""
     if not re.fullmatch(r"[1-9][0-9]{0,4}:[0-9a-f]{64}", said := text.strip().lower()):
-        raise InvalidValue(f"{text!r} is no head of a catalogue", "it looks like 3:4f0c… with 64 hexadecimal digits")
+        raise refused(InvalidValue, "head", text=text)
     number, _, hash = said.partition(":")
     return int(number), bytes.fromhex(hash)
 
@@ -240,7 +242,7 @@ def find(feeds: Iterable[tuple[str, Feed]], job: str) -> Offer:
                 if known is None or known[1].line.version < offer.line.version:
                     found[offer.line.provider] = (where, offer)
     if not found:
-        raise NotFound(f"no catalogue here offers a job {job!r}", "chez job catalogue shows what is offered")
+        raise refused(NotFound, "not-offered", job=job)
     if len(found) > 1:
         raise _several(id, {key: where for key, (where, _) in found.items()})
     ((_, offer),) = found.values()
@@ -251,23 +253,22 @@ def _several(id: str, found: Mapping[bytes, str]) -> InvalidValue:
     """That several keys offer a job; those of one domain are told apart by their keys."""
     domains = sorted(found.values())
     if len(set(domains)) == len(domains):
-        named = " or ".join(f"{where}/{id}" for where in domains)
-        return InvalidValue(f"several providers offer a job {id!r}", f"say {named}")
+        named = _either(f"{where}/{id}" for where in domains)
+        return refused(InvalidValue, "several", job=id, named=named)
     keys = sorted(found, key=lambda key: (found[key], key))
-    who = "; ".join(f"{found[key]} with the key {fingerprint(key.hex())}" for key in keys)
-    named = " or ".join(f"{key.hex()}/{id}" for key in keys)
-    return InvalidValue(
-        f"several providers offer a job {id!r}, and one may be an impostor of another: {who}",
-        f"ask the provider, by a way you know, which words are of its key, then say {named}",
-    )
+    who = "; ".join(f"{found[key]}: {fingerprint(key.hex())}" for key in keys)
+    named = _either(f"{key.hex()}/{id}" for key in keys)
+    return refused(InvalidValue, "impostor", job=id, who=who, named=named)
+
+
+def _either(names: Iterable[str]) -> Phrase | str:
+    first, *rest = names
+    return reduce(lambda one, other: Phrase("offers.either", one=one, other=other), rest, first)
 
 
 def forked(number: int, here: bytes, there: bytes) -> CatalogueForked:
     """That a provider signed two lines under one number."""
-    return CatalogueForked(
-        f"the provider signed two different lines {number} of its catalogue: {here.hex()[:16]} and {there.hex()[:16]}",
-        "somebody is shown another version than others: grant nothing of it, and tell others both hashes",
-    )
+    return refused(CatalogueForked, "forked", number=number, here=here.hex()[:16], there=there.hex()[:16])
 
 
 def _read(record: Mapping[str, Any]) -> Offer:
@@ -283,4 +284,4 @@ def _read(record: Mapping[str, Any]) -> Offer:
 
 
 def _invalid(problem: str) -> CatalogueInvalid:
-    return CatalogueInvalid(f"the catalogue does not verify: {problem}", "nothing of it is granted; ask its provider")
+    return refused(CatalogueInvalid, "catalogue", problem=problem)

@@ -64,7 +64,7 @@ async def add_catalogue(home: "Home", address: str) -> str:
     if id not in {space.id for space in await home.spaces()}:
         await home.follow(address)
     if not home.space(id).public:
-        raise NotAllowed("this is no public space", "a catalogue is one: ask its provider for the address")
+        raise refused(NotAllowed, "not-public")
     kept = home.collection(COLLECTION)
     try:
         _seen((await kept.get(id)).value)
@@ -164,10 +164,7 @@ async def _look(home: "Home", space: "Space", kept: dict[str, Any]) -> Catalogue
     try:
         feed = await feed_of(space)
         if provider and feed.provider not in (None, provider):
-            raise CatalogueInvalid(
-                "the catalogue is of another provider's key than when you added it",
-                "ask the provider by a way you know before you grant anything of it",
-            )
+            raise refused(CatalogueInvalid, "another-key")
         # A device that looked before may have more of it: what is still to come is no fork.
         for number, hash in (seen := _seen(kept)).items():
             feed.has(number, hash)
@@ -191,7 +188,7 @@ def _seen(kept: Mapping[str, Any]) -> dict[int, bytes]:
     except (AttributeError, KeyError, TypeError, ValueError):
         seen = {0: b""}
     if not all(1 <= number <= MAX_LINES for number in seen):
-        raise CatalogueInvalid("what you saw of this catalogue before is not readable", "add it again")
+        raise refused(CatalogueInvalid, "seen")
     return seen
 
 

@@ -15,7 +15,7 @@ from chez.agent.ui import Ui
 from chez.agent.verbs import Verb
 from chez.errors import ChezError, InvalidValue, NotFound
 from chez_sandbox.bundle import open_bundle
-from chez_sandbox.consent.catalogue import Language, phrase, say_again
+from chez_sandbox.consent.catalogue import Language, phrase, refused, say_again
 from chez_sandbox.consent.grants import list_grants
 from chez_sandbox.consent.inspect import fingerprint, prose
 from chez_sandbox.consent.params import Params, read_params
@@ -151,17 +151,23 @@ async def job_catalogue_compare(home: "Home", params: dict[str, Any], ui: Ui) ->
     `state` is "same" where one has this line, "later" where none reaches so far yet. Raises `CatalogueForked`
     when one has another line of this number, and there is no other that it could be about.
     """
-    number, hash = read_head(read_params(params, _Head).head)
+    asked = read_params(params, _Head)
+    number, hash = read_head(asked.head)
+
+    def told(state: str, name: str | None = None, head: str | None = None) -> dict[str, Any]:
+        words = phrase(asked.language, f"compared.{state}", name=_in_one_line(name or ""), head=head)
+        return {"state": state, "name": name, "head": head, "words": [words]}
+
     known = [one for one in await catalogues(home) if one.problem is None]
     for one in known:
         if number <= len(one.feed.offers) and one.feed.offers[number - 1].line.hash == hash:
-            return {"state": "same", "name": one.name, "head": one.feed.head}
+            return told("same", one.name, one.feed.head)
     if not known:
-        raise NotFound("no catalogue is followed here that could be compared", "chez job catalogue add ADDRESS")
+        raise refused(NotFound, "nothing-to-compare")
     for one in known:
         if len(known) == 1:
             one.feed.has(number, hash)
-    return {"state": "later" if len(known) == 1 else "unknown", "name": None, "head": None}
+    return told("later" if len(known) == 1 else "unknown")
 
 
 class _Job(Params, frozen=True, kw_only=True):
