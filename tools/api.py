@@ -26,7 +26,8 @@ HEAD: Final = """\
 *Generated from the docstrings by `python -m tools.api`; change them, not this page.*
 
 `import chez` is asynchronous (asyncio); [`chez.blocking`](#chezblocking) is the same without an
-event loop. What is not on this page is not public. Types are complete: the packages are marked
+event loop; the types of record that apps have in common are [`chez.vocabulary`](vocabulary.md).
+What is on neither page is not public. Types are complete: the packages are marked
 `py.typed`, and `home.collection(Note)` is a `Collection[Note]`. The `repr` of an object helps
 to tell what it is, and shows no key, no passphrase, no code and nothing that records contain:
 it may stand in a log.

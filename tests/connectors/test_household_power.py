@@ -8,7 +8,7 @@ import pytest
 from chez.connectors import Found, read
 from chez.connectors.household_power import HouseholdPower
 from chez.errors import InvalidValue
-from chez.records.types import Reading
+from chez.vocabulary import Reading
 from tests.connectors.support import POWER, read_bytes, records, rejects
 
 HEADER = POWER.read_bytes()[:123].decode()

@@ -9,7 +9,8 @@ import pytest
 from chez.connectors import Found, Reject, read
 from chez.connectors.ofx import Ofx
 from chez.errors import InvalidValue
-from chez.records.types import Account, Transaction, identity_of
+from chez.records.types import identity_of
+from chez.vocabulary import Account, Transaction
 from tests.connectors.support import OFX, read_bytes, records, rejects
 
 EXPECTED = {

@@ -11,7 +11,8 @@ from chez.connectors.lines import MAX_LINE
 from chez.connectors.linky import Linky
 from chez.connectors.tempo import Tempo
 from chez.errors import InvalidValue
-from chez.records.types import Reading, TariffDay, identity_of
+from chez.records.types import identity_of
+from chez.vocabulary import Reading, TariffDay
 from tests.connectors.support import LINKY, TEMPO, read_bytes, records, rejects
 
 HEADER = ("Identifiant PRM;Type de donnees;Date de debut;Date de fin;Grandeur physique;Grandeur metier;"

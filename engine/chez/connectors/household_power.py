@@ -25,7 +25,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from chez.connectors.api import MAX_YEAR, MIN_YEAR, Found, Item, Reject, Source, excerpt
 from chez.connectors.lines import Line, columns, lines
 from chez.errors import InvalidValue, NotAllowed
-from chez.records.types import Reading
+from chez.vocabulary import Reading
 
 __all__ = ("HouseholdPower",)
 

@@ -29,7 +29,7 @@ from typing import BinaryIO, Final
 from chez.connectors.api import MAX_YEAR, MIN_YEAR, Found, Item, Progress, Reject, Source, excerpt
 from chez.connectors.lines import Line, columns, lines
 from chez.errors import InvalidValue
-from chez.records.types import Flow, Reading
+from chez.vocabulary import Flow, Reading
 
 __all__ = ("Linky",)
 

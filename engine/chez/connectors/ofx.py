@@ -29,7 +29,7 @@ import msgspec
 from chez.connectors.api import HEAD_BYTES, MAX_YEAR, MIN_YEAR, Found, Item, Progress, Reject, Source, excerpt
 from chez.connectors.sgml import MAX_TEXT, Block, Tag, blocks, tags
 from chez.errors import InvalidValue
-from chez.records.types import Account, Transaction
+from chez.vocabulary import Account, Transaction
 
 __all__ = ("Ofx",)
 

@@ -11,7 +11,7 @@ from typing import BinaryIO, Final
 
 from chez.connectors.api import Found, Item, Reject, Source, excerpt
 from chez.connectors.lines import Line, columns, decimal_day, lines
-from chez.records.types import Colour, TariffDay
+from chez.vocabulary import Colour, TariffDay
 
 __all__ = ("Tempo",)
 

@@ -18,8 +18,9 @@ import msgspec
 import msgspec.inspect
 
 from chez.query.paths import column, place
-from chez.records.types import VOCABULARY, collection_of
+from chez.records.types import collection_of
 from chez.store.database import Connection
+from chez.vocabulary import VOCABULARY
 
 __all__ = ("compare", "decimal_column", "declare", "declared", "equip", "exact", "fields_of", "number_of")
 

@@ -1,6 +1,6 @@
 """Sample data made from a manifest, so that a job can be tried before there is real data.
 
-Of a collection that a connector fills, the records are of its type (`chez.records.types`);
+Of a collection that a connector fills, the records are of its type (`chez.vocabulary`);
 of any other, a field gets the type of the filters on it, a time if it is the window's, else
 a number. Four of five rows pass the filters, and all lie in the window; rows before and
 after it are there too, so that a job that would read them is found out. The same manifest,
@@ -16,7 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
-from chez.records.types import VOCABULARY, collection_of
+from chez.records.types import collection_of
+from chez.vocabulary import VOCABULARY
 from chez_sandbox.consent.period import closed_day, period_of
 from chez_sandbox.manifest import Filter, Manifest, Read
 
@@ -119,6 +120,10 @@ def _typed(name: str, kind: Any) -> Callable[[_Row], Any]:
         case msgspec.inspect.IntType():
             constant = _NUMBERS.get(name)
             return lambda row: row.draw.randrange(1000) if constant is None else constant
+        case msgspec.inspect.BoolType():
+            return lambda row: row.draw.random() < 0.5
+        case msgspec.inspect.ListType():
+            return lambda row: [_word(row)]
         case msgspec.inspect.FloatType():
             return lambda row: row.draw.randrange(50, 3000)
         case msgspec.inspect.DecimalType():

@@ -1,0 +1,1 @@
+"""The record types that jobs and apps have in common."""
