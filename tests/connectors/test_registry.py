@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+import subprocess
+import sys
+import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 
 import chez.connectors as registry
 from chez.connectors import connectors, find, open_source, read, recognise
+from chez.connectors.registry import BUILT_IN
 from chez.errors import ChezError, InvalidValue, NotFound
 from tests.connectors.support import DATA, LINKY, OFX, POWER, TEMPO
 
@@ -37,7 +41,7 @@ def test_the_files_are_the_ones_attributed() -> None:
 
 
 @pytest.mark.parametrize("content", [
-    b"hello", b"a,b,c\n1,2,3\n", b"PK\x03\x04" + bytes(100), b"<html><body>OFX</body></html>",
+    b"hello", b"a,b,c\n1,2,3\n", b"<html><body>OFX</body></html>",
     LINKY.read_text("utf-8-sig").encode("utf-16"), bytes(1000), b"<?xml version='1.0'?><feed/>",
 ])
 def test_an_unknown_format_names_the_known_ones(tmp_path: Path, content: bytes) -> None:
@@ -97,7 +101,7 @@ def broken() -> _Broken:
 
 
 def test_installed_connectors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A package adds a connector by entry point; its failure is a typed error with its name."""
+    """A package adds a connector by entry point; its failure while reading is a typed error with its name."""
     entry = EntryPoint("broken", "tests.connectors.test_registry:broken", registry.GROUP)
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [entry])
     path = tmp_path / "file"
@@ -105,7 +109,66 @@ def test_installed_connectors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     assert recognise(path).name == "broken"
     with pytest.raises(ChezError, match="'broken' failed"):
         list(read(path))
-    missing = EntryPoint("gone", "no_such_module:thing", registry.GROUP)
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [missing])
-    with pytest.raises(InvalidValue, match="'gone'"):
-        connectors()
+
+
+@pytest.mark.parametrize("place", ["no_such_module:thing", "tests.connectors.test_registry:nothing",
+                                   "tests.connectors.test_registry:raising", "tests.connectors.test_registry:TEMPO"])
+def test_a_broken_package_hinders_no_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str) -> None:
+    """What does not load is told with its name and why, where something is not found; all others work."""
+    entry = EntryPoint("gone", place, registry.GROUP)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [entry])
+    assert recognise(TEMPO).name == "tempo" and "gone" not in [c.name for c in connectors()]
+    [told] = registry.broken()
+    assert (told.name, told.place) == ("gone", place) and told.reason
+    (tmp_path / "noise").write_bytes(b"noise")
+    with pytest.raises(InvalidValue) as caught:
+        recognise(tmp_path / "noise")
+    assert "'gone'" in caught.value.hint and place in caught.value.hint
+    with pytest.raises(NotFound) as unknown:
+        find("gone")
+    assert "'gone'" in unknown.value.hint
+
+
+class _Deaf(_Broken):
+    """One that fails when it is asked whether it knows a file, and takes a name that is taken."""
+
+    def recognise(self, head: bytes, name: str) -> bool:
+        raise RuntimeError("oops")
+
+    recognise_members = recognise
+
+
+class _Thief(_Broken):
+    name, title = "tempo", "the same name"
+
+
+def raising() -> _Broken:
+    """An entry point that raises."""
+    raise RuntimeError("oops")
+
+
+def test_one_that_raises_when_asked_knows_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A `recognise` that raises counts as a no, and nobody takes the name of a built-in connector."""
+    entries = [EntryPoint(kind.__name__, f"tests.connectors.test_registry:{kind.__name__}", registry.GROUP)
+               for kind in (_Deaf, _Thief)]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: entries)
+    (tmp_path / "noise").write_bytes(b"PK\x03\x04 noise")
+    with pytest.raises(ChezError):
+        recognise(tmp_path / "noise")
+    assert type(find("tempo")).__module__ == "chez.connectors.tempo"
+
+
+def test_the_built_in_ones_are_entry_points() -> None:
+    """pyproject.toml and the registry name the same connectors, in the same places."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert project["project"]["entry-points"][registry.GROUP] == dict(BUILT_IN)
+    assert [c.name for c in connectors()][: len(BUILT_IN)] == [name for name, _ in BUILT_IN]
+
+
+def test_to_recognise_loads_no_parser() -> None:
+    """Asking which connector knows a file imports none of the libraries that parse."""
+    libraries = ("gpxpy", "icalendar", "ijson", "lxml", "mt940", "ofxtools", "vobject", "xml.etree.ElementTree")
+    code = (f"import sys; from pathlib import Path; from chez.connectors import recognise; "
+            f"recognise(Path({str(TEMPO)!r})); print([m for m in {libraries!r} if m in sys.modules])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
+    assert done.stdout.strip() == "[]"

@@ -17,10 +17,11 @@ What every connector promises (tests/connectors holds the built-in ones to it):
 
 An installed package adds connectors through the entry point group `chez.connectors`;
 each entry point names a callable without arguments that returns a `Connector`.
+docs/connectors.md tells all of it on a page.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
@@ -30,8 +31,8 @@ import msgspec
 from chez.errors import InvalidValue, NotFound, StorageFailed
 
 __all__ = (
-    "HEAD_BYTES", "MAX_EXCERPT", "MAX_YEAR", "MIN_YEAR", "Connector", "Found", "Item", "Progress", "Reject",
-    "Source", "excerpt", "open_source",
+    "HEAD_BYTES", "MAX_EXCERPT", "MAX_YEAR", "MIN_YEAR", "ArchiveConnector", "Connector", "Found", "Item", "Progress",
+    "Reject", "Source", "excerpt", "open_source",
 )
 
 HEAD_BYTES: Final = 64 * 1024
@@ -47,7 +48,10 @@ MAX_YEAR: Final = 2200
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The file that is read: its name (no folder), SHA-256 (32 bytes) and size in bytes."""
+    """The file that is read: its name (no folder), SHA-256 (32 bytes) and size in bytes.
+
+    Of a member of an archive: the member's name and size, and the archive's SHA-256.
+    """
 
     name: str
     sha256: bytes
@@ -56,19 +60,29 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One record, and the line of the file (from 1) on which it began."""
+    """One record, and the line of the file (from 1) on which it began.
+
+    In an archive `member` is the file in it that has the row, and `by` ("linky/1") the connector
+    that read it, where another one was asked; both are empty otherwise.
+    """
 
     record: msgspec.Struct = field(repr=False)
     row: int
+    member: str = ""
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A row that could not be read: its line (from 1), why, and its beginning, escaped."""
+    """A row that could not be read: its line (from 1), why, and its beginning, escaped.
+
+    `member` is the file of an archive that has the row.
+    """
 
     line: int
     reason: str = field(repr=False)
     text: str = field(repr=False)
+    member: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +116,13 @@ class Connector(Protocol):
 
     def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
         """Read a file from its beginning. Raises `InvalidValue` when it is not this format."""
+
+
+class ArchiveConnector(Connector, Protocol):
+    """Reads a whole zip, whose files belong together: `read` gets the archive (see `chez.connectors.archive`)."""
+
+    def recognise_members(self, names: Sequence[str]) -> bool:
+        """Tell from the names of an archive's files, folders before them, whether it is this format."""
 
 
 def excerpt(text: str | bytes) -> str:

@@ -118,7 +118,9 @@ def _prepare(found: Found, key: bytes, provenance: str) -> _Prepared:
     identity = {name: plain.pop(name) for name in sorted(names)}
     collection = collection_of(kind)
     id = record_id(key, collection, identity)
-    return _Prepared(kind, collection, id, identity, plain, f"{provenance} {found.row}")
+    by, _, file = provenance.partition(" ")
+    where = f"{found.member}:{found.row}" if found.member else str(found.row)
+    return _Prepared(kind, collection, id, identity, plain, f"{found.by or by} {file} {where}")
 
 
 def _writing(engine: Engine, prepared: list[_Prepared], origin: str) -> Callable[[Connection], list[str]]:

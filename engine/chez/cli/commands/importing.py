@@ -61,6 +61,7 @@ def _tell(path: Path, report: dict[str, Any], rejects: list[dict[str, Any]]) -> 
         click.echo(f"  space {safe(name)!r} is not on this device: left out. Make it, and import its folder (spaces/…) "
                    "with --space.", err=True)
     for reject in rejects[:REJECTS_SHOWN]:
-        click.echo(f"  line {reject.get('line', '?')}: {safe(str(reject.get('reason', '')))}", err=True)
+        where = f"{safe(str(reject['member']))}, " if reject.get("member") else ""
+        click.echo(f"  {where}line {reject.get('line', '?')}: {safe(str(reject.get('reason', '')))}", err=True)
     if (more := report["rejected"] - REJECTS_SHOWN) > 0:
         click.echo(f"  … and {more} more (--json lists them)", err=True)

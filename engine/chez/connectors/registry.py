@@ -1,0 +1,174 @@
+"""Which connectors there are, and which one reads a file.
+
+They are found by entry points of the group `chez.connectors`: `name = "module:callable"`,
+the callable without arguments giving a `Connector`. Those that come with Chez are entry
+points like any other, in pyproject.toml and in `BUILT_IN`: what an installation knows of
+a checkout is as old as the last `bin/setup`, and a checkout must not lack its own parts.
+A package that fails to load, or whose `recognise` raises, hinders no other.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from chez.connectors.api import HEAD_BYTES, Connector, Source, excerpt, open_source
+from chez.connectors.archive import Archive, is_archive
+from chez.connectors.zipped import Zipped
+from chez.errors import BadArchive, InvalidValue, NotFound
+
+__all__ = (
+    "BUILT_IN", "GROUP", "Broken", "Registered", "broken", "connectors", "find", "recognise", "recognise_open",
+    "registered",
+)
+
+GROUP: Final = "chez.connectors"
+
+BUILT_IN: Final = (
+    ("linky", "chez.connectors.linky:Linky"),
+    ("tempo", "chez.connectors.tempo:Tempo"),
+    ("ofx", "chez.connectors.ofx:Ofx"),
+    ("household-power", "chez.connectors.household_power:HouseholdPower"),
+)
+"""Name and place of each connector that comes with Chez, in the order in which they are asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A connector, and where it is: "module:callable"."""
+
+    connector: Connector
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """An entry point that gives no connector, and why."""
+
+    name: str
+    place: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the connector {self.name!r} ({self.place}) does not load: {self.reason}"
+
+
+def registered() -> tuple[Registered, ...]:
+    """The connectors that load, built-in ones first, then those of installed packages by name.
+
+    An installed one never replaces a built-in one, nor one before it.
+    """
+    return _look()[0]
+
+
+def connectors() -> tuple[Connector, ...]:
+    """The connectors that load, in the order in which they are asked."""
+    return tuple(one.connector for one in registered())
+
+
+def broken() -> tuple[Broken, ...]:
+    """Entry points of installed packages that give no connector."""
+    return _look()[1]
+
+
+def _look() -> tuple[tuple[Registered, ...], tuple[Broken, ...]]:
+    known: dict[str, Registered] = {}
+    failed: list[Broken] = []
+    for entry in _entries():
+        try:
+            connector: Connector = entry.load()()
+            if not (isinstance(connector.name, str) and connector.name.isprintable()
+                    and isinstance(connector.version, int) and isinstance(connector.title, str)):
+                raise TypeError("its name, version or title is none")
+            known.setdefault(connector.name, Registered(connector, entry.value))
+        except Exception as error:  # the boundary to code that is not ours
+            failed.append(Broken(entry.name, entry.value, f"{type(error).__name__}: {excerpt(str(error))}"))
+    return tuple(known.values()), tuple(failed)
+
+
+def _entries() -> Iterator[EntryPoint]:
+    from importlib.metadata import entry_points
+
+    own = {value for _, value in BUILT_IN}
+    yield from (EntryPoint(name, value, GROUP) for name, value in BUILT_IN)
+    yield from sorted((entry for entry in entry_points(group=GROUP) if entry.value not in own),
+                      key=lambda entry: (entry.name, entry.value))
+
+
+def find(name: str) -> Connector:
+    """The connector of this name. Raises `NotFound` with the names there are, and what is broken."""
+    known, failed = _look()
+    for one in known:
+        if one.connector.name == name:
+            return one.connector
+    hint = " ".join([f"Known: {', '.join(one.connector.name for one in known)}.", *_complaints(failed)])
+    raise NotFound(f"there is no connector {name!r}", hint)
+
+
+def recognise(path: Path) -> Connector:
+    """The connector that reads a file; of a zip, the one that knows it whole, else a `Zipped`.
+
+    Raises `NotFound` (no such file), `StorageFailed` (unreadable), `BadArchive` (a zip that
+    can't be read) or `InvalidValue` (not a file, empty, or of no known format; the formats
+    and the connectors that are broken are named).
+    """
+    file, source = open_source(path)
+    with file:
+        return recognise_open(file, source)
+
+
+def recognise_open(file: BinaryIO, source: Source) -> Connector:
+    """The same for an open file, which is at its beginning again afterwards."""
+    known, failed = _look()
+    ours = tuple(one.connector for one in known)
+    head = file.read(HEAD_BYTES)
+    chosen = _asked(ours, head, source.name)
+    if chosen is None and is_archive(head):
+        chosen = _of_archive(ours, file, source)
+    file.seek(0)
+    if chosen is None:
+        hint = [f"Known: {'; '.join(f'{c.name} ({c.title})' for c in ours)}.", *_complaints(failed)]
+        raise InvalidValue(_unknown(source.name, head), " ".join(hint))
+    return chosen
+
+
+def _unknown(name: str, head: bytes) -> str:
+    return f"{name!r} has no file in a format known here" if is_archive(head) else \
+        f"{name!r} is in no format known here"
+
+
+def _complaints(failed: Sequence[Broken]) -> list[str]:
+    return [f"Left out: {one}." for one in failed]
+
+
+def _asked(known: Sequence[Connector], head: bytes, name: str) -> Connector | None:
+    for connector in known:
+        try:
+            if connector.recognise(head, name):
+                return connector
+        except Exception:  # one that raises does not know the file
+            continue
+    return None
+
+
+def _of_archive(known: Sequence[Connector], file: BinaryIO, source: Source) -> Connector | None:
+    """Who reads a zip: one that knows its names, or those that know its members by their heads."""
+    archive = Archive(file, source.size)
+    names = [member.name for member in archive.members]
+    for connector in known:
+        try:
+            if getattr(connector, "recognise_members", lambda names: False)(names):
+                return connector
+        except Exception:  # the boundary to code that is not ours
+            continue
+    plan: dict[str, Connector] = {}
+    for name in names:
+        try:
+            with archive.open(name) as member:
+                head = member.read(HEAD_BYTES)
+        except BadArchive:
+            continue  # reading tells of it
+        if not is_archive(head) and (chosen := _asked(known, head, name.rpartition("/")[2])) is not None:
+            plan[name] = chosen
+    return Zipped(plan) if plan else None
