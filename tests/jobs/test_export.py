@@ -8,16 +8,17 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 import chez
 from chez_sandbox.consent import verbs
-from chez_sandbox.consent.dpv import TERMS
+from chez_sandbox.consent.dpv import BASES, TERMS
 from chez_sandbox.consent.export import EXPORT, canonical, export_consents
 from chez_sandbox.consent.grants import revoke_grant
 from chez_sandbox.consent.narrowing import read_narrowing
+from chez_sandbox.manifest import Purpose
 from chez_sandbox.runtime.host import Runtime
 from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import NOW, TODAY, bundle, grant
@@ -118,19 +119,34 @@ async def test_the_device_can_not_export_what_was_not_signed(
     assert verify(document, tmp_path).returncode != 0
 
 
+def texts_that_name(value: Any, key: str = "") -> Iterator[str]:
+    """Terms of the vocabulary that stand as texts, which say nothing to who reads the file as JSON-LD."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from texts_that_name(inner, name)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts_that_name(inner, key)
+    elif isinstance(value, str) and value.startswith("dpv:") and key not in ("@id", "@type"):
+        yield value
+
+
 async def test_only_terms_that_exist_are_used(document: dict[str, Any]) -> None:
-    """Each dpv: name is in the vendored list, but for the manifest's purpose; prefixes are declared."""
-    used = {word.removeprefix("dpv:") for word in words(document["@graph"]) if re.fullmatch(r"dpv:\w+", word)}
-    assert used - TERMS == {"ServicePersonalisation"}
-    prefixes = {key.split(":")[0] for key in words(document["@graph"]) if re.fullmatch(r"(dpv|dct|chez):\w+", key)}
-    assert prefixes <= document["@context"].keys()
+    """The dpv: names of an export are those of the list from the vocabulary, beside the manifest's purpose and basis;
+    prefixes are declared, and every term that stands for something is a reference, not a text."""
+    found = [word for word in words(document["@graph"]) if re.fullmatch(r"dpv:\w+", word)]
+    assert {word.removeprefix("dpv:") for word in found} == TERMS | {"ServicePersonalisation", "Consent"}
+    assert set(get_args(get_type_hints(Purpose)["lawful_basis"])) == {f"dpv:{name}" for name in BASES}
+    prefixes = {key.split(":")[0] for key in words(document["@graph"]) if re.fullmatch(r"[a-z]+:[A-Za-z]+", key)}
+    assert prefixes == document["@context"].keys() - {"@vocab"}
+    assert not list(texts_that_name(document["@graph"]))
 
 
 async def test_each_state_has_its_term(document: dict[str, Any]) -> None:
     """Given, withdrawn by the person, expired, refused; and a departure names its grant and its exact result."""
     states = [[one["@type"] for one in record["dpv:hasConsentStatus"]] for record in document["@graph"][:-1]]
-    assert states == [["dpv:ConsentGiven"], ["dpv:ConsentGiven", "dpv:ConsentWithdrawn"],
-                      ["dpv:ConsentGiven", "dpv:ConsentExpired"], ["dpv:ConsentRefused"]]  # fmt: skip
+    given = ["dpv:ConsentGiven", "dpv:ExplicitlyExpressedConsent"]
+    assert states == [[given], [given, "dpv:ConsentWithdrawn"], [given, "dpv:ConsentExpired"], ["dpv:ConsentRefused"]]
     left = document["@graph"][-1]
     assert left["dct:isPartOf"]["@id"] == document["@graph"][0]["@id"] and '"watts"' in left["chez:result"]
 
@@ -178,16 +194,22 @@ async def test_nothing_is_lost_on_expansion(document: dict[str, Any]) -> None:
 
 
 def parts(record: dict[str, Any]) -> dict[str, Any]:
-    """The parts of ISO/IEC TS 27560:2023 that a record has, by the standard's names."""
-    process, party, event = record["dpv:hasProcess"], record["dpv:hasDataController"], record["dpv:hasConsentStatus"][0]
+    """The parts of ISO/IEC TS 27560:2023 that a record has, where the guide of the vocabulary's group puts each."""
+    process, event = record["dpv:hasProcess"], record["dpv:hasConsentStatus"][0]
+    party, purpose = process["dpv:hasDataController"], process["dpv:hasPurpose"]
+    state, kind = event["@type"]
     return {
+        "schema_version": record["dct:conformsTo"], "language": record["dpv:hasNotice"]["dct:language"],
         "record_id": record["dct:identifier"], "pii_principal_id": record["dpv:hasDataSubject"]["@id"],
-        "privacy_notice": record["dpv:hasNotice"], "purposes": process["dpv:hasPurpose"],
+        "privacy_notice": record["dpv:hasNotice"]["@type"] == "dpv:ConsentNotice",
+        "purposes": purpose["dct:description"], "purpose_type": purpose["skos:broader"]["@id"],
+        "service": process["dpv:hasService"]["dct:title"], "withdrawal_method": process["dpv:hasConsentControl"],
+        "processing_locations": process["dpv:hasProcessingCondition"]["dpv:hasLocation"],
         "lawful_basis": process["dpv:hasLegalBasis"], "pii_information": process["dpv:hasPersonalData"],
         "retention_period": process["dpv:hasStorageCondition"]["dpv:hasDuration"],
         "recipient_third_parties": process["dpv:hasRecipient"], "pii_controllers": party,
-        "party_id": party["chez:signingKey"], "party_name": party["dpv:hasName"],
-        "party_contact": party["dpv:hasContact"], "event_type": event["@type"],
+        "party_id": party["dpv:hasIdentifier"], "party_name": party["dpv:hasName"], "party_role": party["@type"],
+        "party_contact": party["dpv:hasContact"], "event_state": state, "event_type": kind,
         "event_time": event["dpv:isIndicatedAtTime"], "validity_duration": event["dpv:hasDuration"],
         "entity_id": event["dpv:isIndicatedBy"]["@id"],
     }  # fmt: skip
@@ -198,7 +220,8 @@ async def test_the_parts_of_the_standard_are_there_by_name(document: dict[str, A
     table = PAGE.read_text(encoding="utf-8").partition("| part | where |\n|---|---|\n")[2].partition("\n\n")[0]
     named = {name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])}
     for record in document["@graph"][:3]:
-        assert all(parts(record).values()) and {*parts(record), "schema_version"} == named
+        assert all(parts(record).values()) and parts(record).keys() == named
     assert parts(document["@graph"][0])["retention_period"] == "P30D"
-    assert parts(document["@graph"][0])["validity_duration"]["chez:lastDay"] == "2026-12-31"
+    until = parts(document["@graph"][0])["validity_duration"]
+    assert until["rdf:value"] == {"@type": "xsd:date", "@value": "2026-12-31"}
     assert document["@context"]["@vocab"] == "urn:chez:consent:1#"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from datetime import date
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez_sandbox.bundle import Bundle, build_bundle
+from chez_sandbox.consent.dpv import PURPOSES
 from chez_sandbox.consent.scope import granted_tables
 from chez_sandbox.manifest import Manifest, parse_manifest
 from chez_sandbox.provider.generate import ROWS, generate
@@ -51,6 +53,15 @@ CARRIERS = {
     "valid = { type = \"boolean\" }": None,
     'paid = { type = "integer", minimum = 0, maximum = 99999 }': None,
 }  # fmt: skip
+
+
+def test_a_purpose_that_the_vocabulary_does_not_have_is_warned_of() -> None:
+    """A term of the right form that is no purpose of the DPV is warned of; each example has one that is."""
+    made_up = manifest_text(reads=READS, rest=RESULT).replace(b"dpv:ServicePersonalisation", b"dpv:HomeEnergyAdvice")
+    assert [one.path for one in findings(parse_manifest(made_up), None) if "Vocabulary" in one.words] == ["purpose.dpv"]
+    examples = Path(__file__).parents[2] / "examples" / "jobs"
+    named = {re.search(r'dpv = "dpv:(\w+)"', path.read_text())[1] for path in examples.glob("*/manifest.toml")}  # type: ignore[index]
+    assert named and named | {"ServicePersonalisation"} <= PURPOSES
 
 
 @pytest.mark.parametrize("field", CARRIERS)

@@ -1,8 +1,9 @@
 """Consent records and departures as JSON-LD, to keep, show or hand to an authority.
 
 The records have the parts of ISO/IEC TS 27560:2023 (who, whose data, for what, which data, how
-long, which state since when, by which notice) in the terms of the W3C Data Privacy Vocabulary.
-docs/consent.md names the parts that are there, and those that are not.
+long, which state since when, by which notice) in the terms of the W3C Data Privacy Vocabulary, as the guide
+of that vocabulary's group lays them out (`consent.dpv`). docs/consent.md names the parts that are there, and
+those that are not.
 
 Four signatures are in the file, each checked with Ed25519 alone (docs/consent.md has the
 procedure):
@@ -37,13 +38,19 @@ __all__ = ("EXPORT", "canonical", "export_consents")
 EXPORT: Final = "consent export"
 """The context that an export is signed under."""
 
-OWN: Final = "urn:chez:consent:1#"
+SCHEMA: Final = "urn:chez:consent:1"
+"""The form of a record. Not the IRI of the guide's profile, which demands parts that nobody knows here."""
+
+OWN: Final = f"{SCHEMA}#"
 
 CONTEXT: Final[Mapping[str, str]] = {
     # Names without a prefix are ours: without a vocabulary, expansion drops them and what they hold.
     "@vocab": OWN,
     "dpv": NAMESPACE,
     "dct": "http://purl.org/dc/terms/",
+    "skos": "http://www.w3.org/2004/02/skos/core#",
+    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "xsd": "http://www.w3.org/2001/XMLSchema#",
     "chez": OWN,
 }
 
@@ -83,32 +90,20 @@ def _record(
 ) -> dict[str, Any]:
     grant, bundle = granted.grant, granted.bundle
     manifest, shown = bundle.manifest, describe(bundle)
-    controller = {
-        "@type": "dpv:DataController",
-        "dpv:hasName": manifest.provider.name,
-        "dpv:hasContact": manifest.provider.contact,
-        "chez:domain": manifest.provider.domain,
-        "chez:signingKey": manifest.provider.signing_key,
-        "chez:fingerprint": fingerprint(manifest.provider.signing_key),
-    }
-    process = {
-        "@type": "dpv:Process",
-        "dpv:hasPurpose": {"@type": manifest.purpose.dpv, "dct:description": manifest.purpose.plain},
-        "dpv:hasLegalBasis": {"@type": manifest.purpose.lawful_basis},
-        "dpv:hasPersonalData": [{"chez:read": read} for read in granted_reads(granted)],
-        "dpv:hasRecipient": controller,
-        "dpv:hasStorageCondition": {"@type": "dpv:StorageDuration", "dpv:hasDuration": f"P{manifest.retention_days}D"},
-        "chez:result": shown["leaves"],
-    }
     return {
         "@id": f"urn:chez:grant:{grant.id}",
         "@type": "dpv:ConsentRecord",
+        "dct:conformsTo": {"@id": SCHEMA},
         "dct:identifier": grant.id,
         "dct:created": grant.granted,
         "dpv:hasDataSubject": _subject(home),
-        "dpv:hasDataController": controller,
-        "dpv:hasProcess": process,
-        "dpv:hasNotice": {"dct:identifier": grant.bundle, "chez:words": plain_words(shown)},
+        "dpv:hasProcess": _process(granted) | {"chez:result": shown["leaves"]},
+        "dpv:hasNotice": {
+            "@type": "dpv:ConsentNotice",
+            "dct:identifier": grant.bundle,
+            "dct:language": "en",
+            "chez:words": plain_words(shown),
+        },
         "dpv:hasConsentStatus": _states(home, granted, state, withdrawn),
         "chez:narrowed": narrowed_words(manifest, grant.narrowed),
         "chez:runs": grant.runs,
@@ -122,6 +117,47 @@ def _record(
     }
 
 
+def _process(granted: Granted) -> dict[str, Any]:
+    manifest = granted.bundle.manifest
+    provider = manifest.provider
+    controller = _controller(provider.signing_key, provider.name) | {
+        "dpv:hasContact": provider.contact,
+        "chez:domain": provider.domain,
+        "chez:fingerprint": fingerprint(provider.signing_key),
+    }
+    return {
+        "@type": "dpv:Process",
+        "dpv:hasPurpose": _purpose(manifest.purpose.dpv) | {"dct:description": manifest.purpose.plain},
+        "dpv:hasService": {"@type": "dpv:Service", "dct:identifier": manifest.id, "dct:title": manifest.name},
+        "dpv:hasLegalBasis": {"@id": manifest.purpose.lawful_basis},
+        "dpv:hasPersonalData": [{"@type": "dpv:PersonalData", "chez:read": read} for read in granted_reads(granted)],
+        "dpv:hasDataController": controller,
+        # The controller is no third party: to the vocabulary it is a recipient all the same.
+        "dpv:hasRecipient": {"@id": controller["@id"]},
+        "dpv:hasProcessingCondition": {
+            "@type": "dpv:ProcessingLocation", "dpv:hasLocation": {"@id": "dpv:WithinDevice"}
+        },
+        "dpv:hasStorageCondition": {"@type": "dpv:StorageDuration", "dpv:hasDuration": f"P{manifest.retention_days}D"},
+        "dpv:hasConsentControl": {
+            "@type": "dpv:WithdrawConsent",
+            "dpv:isExercisedAt": f"chez job revoke {granted.grant.id}, on any device of the person",
+        },
+    }
+
+
+def _controller(key: str, name: str) -> dict[str, Any]:
+    return {
+        "@id": f"urn:chez:provider:{key}",
+        "@type": "dpv:DataController",
+        "dpv:hasIdentifier": key,
+        "dpv:hasName": name,
+    }
+
+
+def _purpose(term: str) -> dict[str, Any]:
+    return {"@type": "dpv:Purpose", "skos:broader": {"@id": term}}
+
+
 def _subject(home: "Home") -> dict[str, str]:
     return {"@id": f"urn:chez:person:{home.person_id.hex()}", "@type": "dpv:DataSubject"}
 
@@ -129,9 +165,11 @@ def _subject(home: "Home") -> dict[str, str]:
 def _states(home: "Home", granted: Granted, state: str, withdrawn: str | None) -> list[dict[str, Any]]:
     """The states in their order; the vocabulary's "revoked" is by others than the person, whose word is "withdrawn"."""
     by = _subject(home)
-    until = {"@type": "dpv:UntilTimeDuration", "chez:lastDay": granted.grant.until}
+    day = {"@type": "xsd:date", "@value": granted.grant.until}
+    until = {"@type": "dpv:UntilTimeDuration", "rdf:value": day}
     given = {
-        "@type": "dpv:ConsentGiven",
+        # A yes to one question about nothing else: the vocabulary's "explicitly expressed".
+        "@type": ["dpv:ConsentGiven", "dpv:ExplicitlyExpressedConsent"],
         "dpv:isIndicatedBy": by,
         "dpv:isIndicatedAtTime": granted.grant.granted,
         "dpv:hasIndicationMethod": f"a yes on device {granted.grant.device}, which signed it",
@@ -141,7 +179,7 @@ def _states(home: "Home", granted: Granted, state: str, withdrawn: str | None) -
         # Another device of the person may have said so: then its journal has the time, not this one's.
         time = {} if withdrawn is None else {"dpv:isIndicatedAtTime": withdrawn}
         return [given, {"@type": "dpv:ConsentWithdrawn", "dpv:isIndicatedBy": by, **time}]
-    expired = [{"@type": "dpv:ConsentExpired", "chez:lastDay": granted.grant.until}] if state == "ended" else []
+    expired = [{"@type": "dpv:ConsentExpired", "rdf:value": day}] if state == "ended" else []
     return [given, *expired]
 
 
@@ -178,15 +216,18 @@ def _refused(home: "Home", time: str, body: Mapping[str, Any]) -> dict[str, Any]
     refused = {"@type": "dpv:ConsentRefused", "dpv:isIndicatedBy": _subject(home), "dpv:isIndicatedAtTime": time}
     return {
         "@type": "dpv:ConsentRecord",
+        "dct:conformsTo": {"@id": SCHEMA},
         "dct:created": time,
         "dpv:hasDataSubject": _subject(home),
-        "dpv:hasDataController": {
-            "@type": "dpv:DataController",
-            "dpv:hasName": body["provider_name"],
-            "chez:signingKey": body["provider"],
+        "dpv:hasProcess": {
+            "@type": "dpv:Process",
+            "dpv:hasPurpose": _purpose(body["purpose"]),
+            "dpv:hasService": {"@type": "dpv:Service", "dct:identifier": body["job"]},
+            "dpv:hasDataController": _controller(body["provider"], body["provider_name"]),
         },
-        "dpv:hasProcess": {"@type": "dpv:Process", "dpv:hasPurpose": {"@type": body["purpose"]}},
-        "dpv:hasNotice": {"dct:identifier": body["bundle"], "chez:job": body["job"], "chez:version": body["version"]},
+        "dpv:hasNotice": {
+            "@type": "dpv:ConsentNotice", "dct:identifier": body["bundle"], "chez:version": body["version"]
+        },
         "dpv:hasConsentStatus": [refused],
     }
 
@@ -197,9 +238,7 @@ def _departure(left: Left) -> dict[str, Any]:
         "@type": "chez:Departure",
         "dct:created": left.time,
         "dct:isPartOf": {"@id": f"urn:chez:grant:{left.grant}"},
-        "dpv:hasRecipient": {
-            "@type": "dpv:DataController", "dpv:hasName": left.provider_name, "chez:signingKey": left.provider
-        },
+        "dpv:hasRecipient": _controller(left.provider, left.provider_name),
         "chez:outcome": left.outcome,
         "chez:result": left.result,
         "chez:reason": left.reason,

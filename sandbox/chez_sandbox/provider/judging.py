@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.accounts import Ceilings
+from chez_sandbox.consent.dpv import PURPOSES
 from chez_sandbox.consent.inspect import describe, plain_words
 from chez_sandbox.manifest import Manifest, Read
 from chez_sandbox.provider.noise import noise_facts, noise_lines, noise_warnings
@@ -82,12 +83,18 @@ def _overlap(manifest: Manifest, read: Read) -> Overlap:
 
 def findings(manifest: Manifest, trial: Trial | None) -> list[Finding]:
     """Everything there is to say of this version alone, refusals first."""
-    found = [*_result(manifest.schema.root, "result"), *_budget(manifest), *_differences(manifest)]
+    found = [*_purpose(manifest), *_result(manifest.schema.root, "result"), *_budget(manifest), *_differences(manifest)]
     rows = None if trial is None else trial.rows
     found += [Finding("warning", place, words) for place, words in noise_warnings(manifest, rows)]
     if trial is not None:
         found += _trial(manifest, trial)
     return sorted(found, key=lambda one: one.level)
+
+
+def _purpose(manifest: Manifest) -> Iterator[Finding]:
+    if manifest.purpose.dpv.removeprefix("dpv:") not in PURPOSES:
+        words = f"{manifest.purpose.dpv} is no purpose of the Data Privacy Vocabulary 2.3 (https://w3id.org/dpv/purposes)"
+        yield Finding("warning", "purpose.dpv", words)
 
 
 def _result(kind: Type, path: str) -> Iterator[Finding]:
