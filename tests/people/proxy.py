@@ -18,6 +18,9 @@ class Proxy:
         """Whether what comes is swallowed: a network that is there no more, and tells nobody."""
         self.drips = False
         """Whether what comes goes on byte by byte, with pauses: a relay that wants to be waited for."""
+        self.passes = asyncio.Event()
+        """Until this is set, what comes waits: a relay that answers after another one."""
+        self.passes.set()
         self.carried = 0
         """Bytes both ways."""
         self._sides: set[asyncio.StreamWriter] = set()
@@ -52,6 +55,7 @@ class Proxy:
         with suppress(OSError):
             while data := await reader.read(65536):
                 self.carried += len(data)
+                await self.passes.wait()
                 if self.frozen:
                     continue
                 for piece in (data[n:n + 1] for n in range(len(data))) if self.drips else (data,):

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import chez
 from chez.crypto import Kdf, random_bytes
 from chez.errors import InvalidValue, Misuse, NotFound, RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.sync.keeping import Keeping
+from chez.sync.link import Link
 from tests.home.pairing import PASSPHRASE, paired
 from tests.people.persons import persons
 from tests.people.proxy import behind, proxy
@@ -192,6 +194,35 @@ async def test_everywhere_is_more_than_somewhere(tmp_path: Path) -> None:
         async with behind(front, tmp_path / "r"):
             await a.sync(everywhere=True)
             assert await _lacks(a) == {front.url: 0, second.url: 0}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stays", [False, True], ids=["once", "connected"])
+async def test_what_a_slow_relay_brings_the_others_have_too_at_the_end(tmp_path: Path, stays: bool) -> None:
+    """A relay that was read before another one brought another device's work lacks none of it when each is waited for.
+    """
+    async with (proxy() as front, behind(front, tmp_path / "r"), relay(tmp_path / "second") as second,
+                paired(tmp_path, front.url) as (a, b)):
+        await _both(a, front.url, second.url)
+        await _put(b, "of b")
+        await b.sync(front.url)  # b knows of no other yet
+        front.passes.clear()
+        async with a.connect() if stays else nullcontext():
+            waiting = asyncio.create_task(a.synced(everywhere=True, timeout=60) if stays else a.sync(everywhere=True))
+            await (await _link(a, second.url)).synced(60)
+            front.passes.set()
+            await waiting
+            assert await _lacks(a) == {front.url: 0, second.url: 0}
+            assert await ids(a) == {"of b"}
+
+
+async def _link(home: chez.Home, url: str) -> Link:
+    """The link to a relay, once it is begun."""
+    while True:
+        for link in home._syncing.links:
+            if link.url == url:
+                return link
+        await asyncio.sleep(0)
 
 
 async def _lacks(home: chez.Home) -> dict[str, int | None]:

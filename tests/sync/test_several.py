@@ -208,6 +208,16 @@ def test_what_one_relay_brought_is_given_to_the_other_at_the_second_look() -> No
     assert reader.count("lacking") == reader.count("sealed") == 0
 
 
+def test_who_waits_for_it_has_what_one_relay_brought_given_to_the_other_at_once() -> None:
+    """At the first look, when that is asked for: all that the other relay lacks is sealed for it, once."""
+    reader, replica, _ = brought_by_one(Family())
+    assert replica.overdue(reader.db, 1, at_once=True) == []
+    (late,) = replica.overdue(reader.db, 2, at_once=True)
+    assert replica.overdue(reader.db, 2, at_once=True) == replica.overdue(reader.db, 2) == []
+    replica.acknowledged(reader.db, 2, late, None)
+    assert reader.count("lacking") == reader.count("sealed") == 0
+
+
 def test_what_the_other_relay_shows_in_time_is_not_given_to_it() -> None:
     """The author's own copy arrives there between two looks: nothing is sent."""
     family = Family()

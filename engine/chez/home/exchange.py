@@ -41,13 +41,29 @@ class Exchange:
 
     async def own_in_step(self, timeout: float | None, *, everywhere: bool) -> None:
         """Wait until the private space is in step; see `Home.synced`."""
-        syncing = self._syncing
-        own = syncing.links_of(syncing.spaces.private.space)
+        stand = await self._own_in_step(timeout, everywhere)
+        if everywhere:
+            await self._even(stand, timeout, everywhere)
+
+    async def _own_in_step(self, timeout: float | None, everywhere: bool) -> list[Link]:
+        """Wait until the private space is in step; the links over which it is."""
+        own = self._syncing.links_of(self._syncing.spaces.private.space)
         if not own:
             raise Misuse("this home is not connected", "Wait inside `async with home.connect()`, or call `sync`.")
-        failed = await in_step(own, timeout, everywhere=everywhere)
-        if all(failed) or (everywhere and any(failed)):
-            raise next(error for error in failed if error is not None)
+        return await _stand(own, timeout, everywhere)
+
+    async def _even(self, links: list[Link], timeout: float | None, everywhere: bool) -> None:
+        """Have each relay of the private space given what another one brought after it was read itself.
+
+        While connected that is done after a while (`Several.overdue`); after a sync, nothing more comes of this device.
+        """
+        own = self._syncing.links_of(self._syncing.spaces.private.space)
+        links = [link for link in links if link in own]
+        for link in links:
+            with suppress(ChezError):  # raised below
+                await link.synced(timeout)
+                link.forward(at_once=True)
+        await _stand(links, timeout, everywhere)
 
     async def _reseed(self, url: str) -> None:
         """Read each space's relay from its beginning, and send it what it lacks, with the next connection."""
@@ -67,7 +83,7 @@ class Exchange:
     async def _synced(self, begun: dict[Link, tuple[int, Progress]], timeout: float, everywhere: bool) -> SyncReport:
         syncing = self._syncing
         own = syncing.links_of(syncing.spaces.private.space)
-        await self.own_in_step(timeout, everywhere=everywhere)
+        stand = await self._own_in_step(timeout, everywhere)
         if self._follow is not None:
             await self._follow()
         waited = [*syncing.near, *own]
@@ -76,6 +92,9 @@ class Exchange:
             waited.append(link)
             with suppress(ChezError):  # told below
                 await link.synced(timeout)
+                stand.append(link)
+        if everywhere or not syncing.stays:
+            await self._even(stand, timeout, everywhere)
         for held in list(syncing.spaces.all.values()):
             there = [link for link in syncing.links_of(held.space)
                      if held.space.id not in link.problems and link.status not in ("connecting", "failed")]
@@ -118,3 +137,12 @@ class Exchange:
         relays = await syncing.database.read(lambda db: with_lacks(db, device, stand))
         return SyncReport(own.url, total.sent, total.received, total.quarantined, own.progress.end, total.reset,
                           problems, unanswered, relays, syncing.answering.let_in())
+
+
+async def _stand(links: list[Link], timeout: float | None, everywhere: bool) -> list[Link]:
+    """Wait for links (`in_step`); those that are in step. Raises what kept all of them, or `everywhere` one, from it.
+    """
+    failed = await in_step(links, timeout, everywhere=everywhere)
+    if failed and (all(failed) or (everywhere and any(failed))):
+        raise next(error for error in failed if error is not None)
+    return [link for link, error in zip(links, failed, strict=True) if error is None]

@@ -180,11 +180,14 @@ class Lanes:
         lane.channel.broadcast(lane.replica.space.handle, message, to)
         return True
 
-    def forward(self) -> None:
-        """Give the relay what other relays brought a while ago, and it does not show: to be called now and then."""
+    def forward(self, *, at_once: bool = False) -> None:
+        """Give the relay what other relays brought a while ago, and it does not show: to be called now and then.
+
+        `at_once`: what they brought just now too, though its author may be about to bring it.
+        """
         for lane in self.all:
             if lane.idle:
-                lane.works += lane.machine.forward()
+                lane.works += lane.machine.forward(at_once=at_once)
 
     def again(self, lane: Lane) -> None:
         """Begin a lane that rests anew."""

@@ -355,8 +355,12 @@ class Link:
         """Now and then; `changed`: the device slept, or is in another network."""
         if changed:
             self.check()
+        self.forward(at_once=False)
+
+    def forward(self, *, at_once: bool) -> None:
+        """Give the relay what others brought, and it does not show: a while ago, or `at_once` at any time."""
         if self._lanes is not None:
-            self._lanes.forward()
+            self._lanes.forward(at_once=at_once)
             self._news.set()
 
     def _disconnected(self) -> None:

@@ -178,10 +178,11 @@ class SyncMachine:
         self._flush()
         return self._rotate()
 
-    def forward(self) -> list[Work]:
-        """Give the relay what another one brought a while ago, and this one does not show."""
+    def forward(self, *, at_once: bool) -> list[Work]:
+        """Give the relay what another one brought a while ago, or `at_once` at any time, and this one does not show."""
         alone = len(self.replica.relays.kept) < 2
-        return [] if alone or not self.idle else [Work(lambda db: self.replica.overdue(db, self.relay), self._send)]
+        return [] if alone or not self.idle else [
+            Work(lambda db: self.replica.overdue(db, self.relay, at_once=at_once), self._send)]
 
     def _flush(self) -> list[Work]:
         ready = self.phase is Phase.FOLLOWING and self.progress.position >= self._until and not self._behind

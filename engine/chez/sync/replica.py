@@ -221,9 +221,12 @@ class Replica:
             self._seal(db, relay, *one)
         return sealed_for(db, self.space.n, relay)
 
-    def overdue(self, db: Connection, relay: int) -> list[Sealed]:
-        """What another relay brought a while ago and this one does not show, sealed for it; nothing for who is mute."""
-        late = self.relays.overdue(db, self.space.n, relay)
+    def overdue(self, db: Connection, relay: int, *, at_once: bool = False) -> list[Sealed]:
+        """What another relay brought a while ago, or `at_once` at any time, and this one does not show, sealed for it.
+
+        Nothing for who is mute.
+        """
+        late = self.relays.overdue(db, self.space.n, relay, at_once=at_once)
         return [self._seal(db, relay, *one) for one in self._signed(late) if not self.mute]
 
     def _signed(self, entries: list[tuple[int, bytes, int]]) -> list[tuple[int, bytes, int]]:

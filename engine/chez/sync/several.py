@@ -3,8 +3,8 @@
 Each relay has a log of its own, a cursor, and its own sealed bytes. What is put into an entry
 is sealed for every relay that takes entries as they are made, in one transaction. An entry of
 somebody else that came from one relay counts as lacking at the others until they show it; one
-that does not for too long is given it (`overdue`), so a device that knows several relays also
-carries between those that do not share all their devices.
+that does not for too long, or at the end of an exchange that is waited for, is given it (`overdue`),
+so a device that knows several relays also carries between those that do not share all their devices.
 """
 
 from collections.abc import Iterable
@@ -94,10 +94,11 @@ class Several:
                        "WHERE entry.n > ? AND entry.space = ? AND cursor.space = entry.space AND cursor.relay = ?",
                        (after, space, other))
 
-    def overdue(self, db: Connection, space: int, relay: int) -> list[tuple[int, bytes, int]]:
-        """What a relay lacked at the last look, and lacks still: it is given that now."""
+    def overdue(self, db: Connection, space: int, relay: int, *, at_once: bool) -> list[tuple[int, bytes, int]]:
+        """What a relay lacked at the last look, and lacks still, or `at_once` all that it lacks: it is given that now.
+        """
         now = {entry[0]: entry for entry in lacking(db, space, relay)} if len(self.kept) > 1 else {}
-        late = [now[row] for row in sorted(self._late.get(relay, set()) & now.keys())]
+        late = [now[row] for row in sorted(now.keys() if at_once else self._late.get(relay, set()) & now.keys())]
         self._late[relay] = set(now) - {row for row, _, _ in late}
         db.executemany("DELETE FROM lacking WHERE relay = ? AND entry = ?", [(relay, row) for row, _, _ in late])
         return late
