@@ -74,6 +74,24 @@ async def test_attacks(notes: chez.Home, query: str) -> None:
     assert (await notes.collection("notes").get("wine")).value["price"] == 8
 
 
+async def test_an_earlier_state_is_asked_and_nothing_else_is(notes: chez.Home) -> None:
+    """At a cursor a query sees records as they were, and can do no more than it could; what is no state is refused."""
+    before = await notes.cursor_now()
+    await notes.collection("notes").put({"title": "Wine", "price": 9}, id="wine")
+    await notes.collection("notes").delete("bread")
+    for query in ATTACKS:
+        with pytest.raises(InvalidValue):
+            await notes.sql(query, as_of=before)
+    query = "SELECT _id, price FROM notes WHERE price > ? ORDER BY price"
+    assert (await notes.sql(query, [1], as_of=before)).rows == [("bread", 3), ("wine", 8)]
+    assert (await notes.sql(query, [1])).rows == [("wine", 9)]
+    (page,) = [page async for page in notes.changes(live=False)]
+    for wrong in (page.cursor, "1.0000000000000000.1.1.1", "yesterday"):
+        with pytest.raises(InvalidValue):
+            await notes.sql(query, [1], as_of=wrong)
+    assert [page async for page in notes.changes(await notes.cursor_now(), live=False)] == []
+
+
 async def test_a_collection_named_like_a_table(notes: chez.Home) -> None:
     """A collection may have the name of one of the store's tables; its own records are what one sees."""
     assert (await notes.sql("SELECT _id, name FROM epoch")).rows == [("stone", "stone age")]

@@ -51,7 +51,7 @@ async def test_a_replay_proves_the_released_bytes(home: chez.Home, runtime: Runt
 
 
 async def test_a_components_run_is_repeated_like_pythons(home: chez.Home, runtime: Runtime) -> None:
-    """A run of plain WebAssembly, which has no Python in its receipt, gives its bytes again; other rows are told."""
+    """A run of plain WebAssembly, which has no Python in its receipt, gives its bytes again, from the rows of then."""
     text = manifest_text().decode().replace('note = "none"', "watts = 1234").encode()
     await grant(home, build_bundle(text, component(), "component", SIGNING))
     left = await run_once(home, ID, runtime)
@@ -59,7 +59,7 @@ async def test_a_components_run_is_repeated_like_pythons(home: chez.Home, runtim
     assert left.result == b'{"watts":1230}'
     record = await anext(aiter(home.collection("readings")))
     await home.collection("readings").put({**record.value, "watts": 1}, id=record.id)
-    assert (await replay(home, runtime, ID)).verdict == "rows-changed"
+    assert (await replay(home, runtime, ID)).verdict == "same"
 
 
 async def test_newer_rows_do_not_keep_a_run_from_being_repeated(home: chez.Home, runtime: Runtime) -> None:
@@ -71,19 +71,58 @@ async def test_newer_rows_do_not_keep_a_run_from_being_repeated(home: chez.Home,
     assert (await replay(home, runtime, ID)).verdict == "same"
 
 
-async def test_rows_that_changed_are_named(home: chez.Home, runtime: Runtime) -> None:
-    """When a row of the run is another one now nothing runs, and its record is named; put back, it is the same."""
+async def test_a_run_is_proven_also_after_its_rows_changed(home: chez.Home, runtime: Runtime) -> None:
+    """When rows of the run were changed, deleted, undone and added since, those of then are rebuilt from their history,
+    the same bytes come of them, and what changed is named."""
+    readings = home.collection("readings")
+    await grant(home, bundle(CHANCE))
+    left = await run_once(home, ID, runtime)
+    first, second, third = [record async for record in readings][:3]
+    await readings.put({**first.value, "watts": 1}, id=first.id)
+    await readings.delete(second.id)
+    await readings.put({**third.value, "watts": 9}, id=third.id)
+    await readings.undo(third.id)
+    await readings.put({**third.value, "watts": 77}, id="one-more")
+    again = await replay(home, runtime, ID)
+    assert left.result is not None and (again.verdict, again.result) == ("same", left.result.decode())
+    assert again.tables == ("readings",) and again.purged == ()
+    assert set(again.changed) == {("readings", id) for id in (first.id, second.id, third.id, "one-more")}
+    words = "\n".join(replay_words(again, "fr"))
+    assert "elles sont reconstituées telles qu'alors" in words and first.id in words
+
+
+async def test_what_was_purged_since_is_named(home: chez.Home, runtime: Runtime) -> None:
+    """When a record of the run was purged nothing runs, and it is named as that beside what only changed."""
     readings = home.collection("readings")
     await grant(home, bundle(CHANCE))
     await run_once(home, ID, runtime)
-    record = await anext(aiter(readings))
-    await readings.put({**record.value, "watts": 1}, id=record.id)
+    changed, purged, deleted = [record async for record in readings][:3]
+    await readings.put({**changed.value, "watts": 1}, id=changed.id)
+    await readings.purge(purged.id)
+    await readings.delete(deleted.id)
     again = await replay(home, runtime, ID)
-    assert (again.verdict, again.tables, again.changed) == (
-        "rows-changed", ("readings",), (("readings", record.id),))  # fmt: skip
-    assert record.id in "\n".join(replay_words(again, "fr"))
-    await readings.put(record.value, id=record.id)
-    assert (await replay(home, runtime, ID)).verdict == "same"
+    assert (again.verdict, again.result, again.purged) == ("rows-changed", None, (("readings", purged.id),))
+    assert set(again.changed) == {("readings", id) for id in (changed.id, purged.id, deleted.id)}
+    words = replay_words(again, "en")
+    assert [purged.id in line for line in words if line.startswith("  purged since")] == [True]
+
+
+async def test_a_journal_of_another_store_rebuilds_nothing(
+    home: chez.Home, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a run whose cursor another store gave, as after a restore, it is said that rows changed, and none is named."""
+    await grant(home, bundle(CHANCE))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(home), "cursor_now", elsewhere)
+        await run_once(home, ID, runtime)
+    record = await anext(aiter(home.collection("readings")))
+    await home.collection("readings").put({**record.value, "watts": 1}, id=record.id)
+    assert await replay(home, runtime, ID) == Replay(ID, 1, "rows-changed", tables=("readings",))
+
+
+async def elsewhere(home: chez.Home) -> str:
+    """The cursor of another device's store."""
+    return f"1.{'0' * 16}.1.1.1"
 
 
 async def test_what_gave_nothing_or_was_declined_is_told_so(home: chez.Home, runtime: Runtime) -> None:

@@ -771,13 +771,21 @@ class Home(Opened[AsyncHome]):
         """The cursor that `Transaction.save_cursor` kept under a name on this device, None if there is none."""
         return self._portal.call(lambda call: self._inner.saved_cursor(name))
 
-    def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] = (), *, limit: int = 10000) -> Rows:
+    def sql(
+        self,
+        query: str,
+        params: Sequence[Any] | Mapping[str, Any] = (),
+        *,
+        limit: int = 10000,
+        as_of: str | None = None,
+    ) -> Rows:
         """Run one SELECT over the collections: one view each over all spaces, with `_id`, `_space` and `_space_id`.
 
-        Raises `InvalidValue` with SQLite's reason, also for anything but reading, and for what
-        takes too long or too much memory.
+        `as_of` is a cursor of `cursor_now`: then records are as this store had them, rebuilt from their history; those
+        purged since are missing. Raises `InvalidValue` with SQLite's reason, also for anything but reading,
+        for what takes too long or too much memory, and for a cursor that is none of this store's states.
         """
-        return self._portal.call(lambda call: self._inner.sql(query, params, limit=limit))
+        return self._portal.call(lambda call: self._inner.sql(query, params, limit=limit, as_of=as_of))
 
     def import_file(
         self, path: Path | str, *, connector: Connector | str | None = None, progress: OnProgress | None = None

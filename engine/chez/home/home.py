@@ -38,9 +38,9 @@ from chez.home.unlocking import Keyring, change_key_file
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.query.indexes import Declared
-from chez.query.sql import Rows, run_sql
+from chez.query.sql import AsOf, Rows, run_sql
 from chez.records.collection import Collection
-from chez.records.feed import Feed, FeedPage, Source, cursor_now
+from chez.records.feed import Feed, FeedPage, Source, cursor_now, state_of
 from chez.records.typed import Migration
 from chez.records.values import time_text
 from chez.spaces.public import Address
@@ -246,13 +246,16 @@ class Home:
             "SELECT value FROM meta WHERE key = ?", (cursor_key(name),)).fetchone())
         return None if row is None else row[0].decode()
 
-    async def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] = (), *, limit: int = 10_000) -> Rows:
+    async def sql(self, query: str, params: Sequence[Any] | Mapping[str, Any] = (), *, limit: int = 10_000,
+                  as_of: str | None = None) -> Rows:
         """Run one SELECT over the collections: one view each over all spaces, with `_id`, `_space` and `_space_id`.
 
-        Raises `InvalidValue` with SQLite's reason, also for anything but reading, and for what
-        takes too long or too much memory.
+        `as_of` is a cursor of `cursor_now`: then records are as this store had them, rebuilt from their history; those
+        purged since are missing. Raises `InvalidValue` with SQLite's reason, also for anything but reading,
+        for what takes too long or too much memory, and for a cursor that is none of this store's states.
         """
-        return await self._database.ask(lambda db: run_sql(db, query, params, limit))
+        then = None if as_of is None else AsOf(state_of(as_of, self.device_id), self.device_id)
+        return await self._database.ask(lambda db: run_sql(db, query, params, limit, then))
 
     async def import_file(self, path: Path | str, *, connector: Connector | str | None = None,
                           progress: OnProgress | None = None) -> ImportReport:

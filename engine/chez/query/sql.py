@@ -14,11 +14,14 @@ PRAGMA, no ATTACH.
 SQLite tells the authorizer through which view a table is read, but takes the name of a
 common table expression or of a subquery for one too. So each view stands on a second
 one whose name is random and lives for one statement: a query can't borrow that name.
+
+A statement may be asked of an earlier state (`records.then`): under the views lie then the records that were not
+written since, and a temporary table of the others as they were.
 """
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,13 +32,16 @@ from chez.errors import InvalidValue
 from chez.query import decimals
 from chez.query.decimals import decimal_column
 from chez.query.paths import column, quote, steps
+from chez.records.then import State, records_then
 from chez.shown import listed
 from chez.store.ceilings import VALUE, little_heap
 from chez.store.database import Connection
 
-__all__ = ("Rows", "run_sql")
+__all__ = ("AsOf", "Rows", "run_sql")
 
 _SELECT, _READ, _FUNCTION, _RECURSIVE = 21, 20, 31, 33  # sqlite3.h, action codes
+_THEN: Final = "chez then "
+"""How the names of temporary tables begin; those of views do not."""
 _DENIED: Final = frozenset((
     "load_extension", "fts3_tokenizer", "fts5", "sqlcipher_export", "readfile", "writefile", "edit"))
 STEPS: Final = 2_000_000_000
@@ -58,12 +64,34 @@ class Rows:
         return f"<Rows: {len(self.rows):,}{' and more' if self.truncated else ''} of ({listed(self.columns)})>"
 
 
-def run_sql(db: Connection, query: str, params: Sequence[Any] | Mapping[str, Any], limit: int) -> Rows:
+@dataclass(frozen=True, slots=True)
+class AsOf:
+    """An earlier state that a statement is asked of, on the device of this id."""
+
+    state: State
+    device: bytes
+
+
+def run_sql(db: Connection, query: str, params: Sequence[Any] | Mapping[str, Any], limit: int,
+            as_of: AsOf | None = None) -> Rows:
     """Run one SELECT on the views. Raises `InvalidValue` with SQLite's reason."""
+    if as_of is None:
+        return _run_sql(db, query, params, limit, None)
+    # What was written since, and what was not, are asked in several statements: of one state of the file.
+    db.execute("BEGIN")
+    try:
+        return _run_sql(db, query, params, limit, as_of)
+    finally:
+        if db.in_transaction:  # SQLite ends it itself when it is out of memory
+            db.execute("ROLLBACK")
+
+
+def _run_sql(db: Connection, query: str, params: Sequence[Any] | Mapping[str, Any], limit: int,
+             as_of: AsOf | None) -> Rows:
     watch = _Watch()
     hidden: dict[str, str] = {}
     try:
-        _create(db, query, hidden)
+        _create(db, query, hidden, as_of)
         views = frozenset(name.lower() for name in hidden)
         db.set_authorizer(_authorizer(views, frozenset(hidden.values()), _tables(db)))
         db.set_progress_handler(watch.over, _TICK)
@@ -94,7 +122,8 @@ def run_sql(db: Connection, query: str, params: Sequence[Any] | Mapping[str, Any
     finally:
         for pair in hidden.items():
             for view in pair:
-                db.execute(f"DROP VIEW IF EXISTS temp.{quote(view, chr(34))}")
+                kind = "TABLE" if view.startswith(_THEN) else "VIEW"
+                db.execute(f"DROP {kind} IF EXISTS temp.{quote(view, chr(34))}")
     if not columns:
         raise InvalidValue("this statement reads nothing", "Use SELECT on the collections' names.")
     return Rows(columns, found[:limit], len(found) > limit)
@@ -132,7 +161,7 @@ def _answer(db: Connection, query: str, params: Sequence[Any] | Mapping[str, Any
         cursor.close()
 
 
-def _create(db: Connection, query: str, hidden: dict[str, str]) -> None:
+def _create(db: Connection, query: str, hidden: dict[str, str], as_of: AsOf | None) -> None:
     """Make the views that a query can mean.
 
     `hidden` gets their names and those of the hidden ones under them before each is
@@ -147,14 +176,30 @@ def _create(db: Connection, query: str, hidden: dict[str, str]) -> None:
     if names := ", ".join(sorted(name for name in fields if folded[_fold(name)] > 1)):
         raise InvalidValue(f"some of these collections differ by upper and lower case only: {names}",
                            "SQL can't tell them apart; use filters on the collection instead.")
+    source = "main.record" if as_of is None else _then(db, fields, hidden, as_of)
     for name, known in fields.items():
         columns = ["record.id AS _id", "space.name AS _space", "lower(hex(space.id)) AS _space_id",
                    *_columns(known, decimals.declared(db, name))]
         under = hidden[name] = f"chez {random_bytes(16).hex()}"
         db.execute(f"CREATE TEMP VIEW {quote(under, chr(34))} AS SELECT {', '.join(columns)} "
-                   "FROM main.record JOIN main.space ON space.n = record.space "
+                   f"FROM {source} AS record JOIN main.space ON space.n = record.space "
                    f"WHERE collection = {quote(name, chr(39))} AND deleted = 0")
         db.execute(f"CREATE TEMP VIEW {quote(name, chr(34))} AS SELECT * FROM temp.{quote(under, chr(34))}")
+
+
+def _then(db: Connection, collections: Collection[str], hidden: dict[str, str], as_of: AsOf) -> str:
+    """A view of the records as they were, made and named in `hidden`; its name as SQL writes it."""
+    table, view = f"{_THEN}{random_bytes(16).hex()}", f"chez {random_bytes(16).hex()}"
+    hidden[table] = view  # nobody who asks knows either name
+    db.execute(f"CREATE TEMP TABLE {quote(table, chr(34))} (space INTEGER, collection TEXT, id TEXT, json TEXT)")
+    db.executemany(f"INSERT INTO temp.{quote(table, chr(34))} VALUES (?, ?, ?, ?)", (
+        (was.space, was.collection, was.id, was.json)
+        for was in records_then(db, as_of.state, collections, as_of.device)))
+    db.execute(f"CREATE TEMP VIEW {quote(view, chr(34))} AS "
+               "SELECT space, collection, id, json, deleted FROM main.record "
+               f"WHERE changed <= {as_of.state.written} "
+               f"UNION ALL SELECT space, collection, id, json, 0 FROM temp.{quote(table, chr(34))}")
+    return f"temp.{quote(view, chr(34))}"
 
 
 def _columns(fields: list[str], declared: frozenset[str]) -> list[str]:

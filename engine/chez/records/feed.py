@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 from chez.errors import InvalidValue
 from chez.records.past import NameOf
 from chez.records.rows import ABSENT, HERE
+from chez.records.then import State
 from chez.store.database import Connection, Database
 
 if TYPE_CHECKING:
     from chez.records.news import News
     from chez.records.record import Record
 
-__all__ = ("Changed", "Feed", "FeedPage", "Source", "check_cursor", "cursor_now")
+__all__ = ("Changed", "Feed", "FeedPage", "Source", "check_cursor", "cursor_now", "state_of")
 
 T = TypeVar("T")
 PAGE: Final = 1000
@@ -131,20 +132,35 @@ class Feed(Generic[T]):
 
 
 def cursor_now(db: Connection, device: bytes) -> str:
-    """The cursor of somebody who has read everything that there is."""
-    (upto,) = db.execute("SELECT coalesce(max(changed), 0) FROM record").fetchone()
-    return f"1.{device[:8].hex()}.{upto}.{upto}"
+    """The cursor of somebody who has read everything that there is: it stands for a whole state."""
+    upto, logged = db.execute("SELECT (SELECT coalesce(max(changed), 0) FROM record), "
+                              "(SELECT coalesce(max(n), 0) FROM change)").fetchone()
+    return f"1.{device[:8].hex()}.{upto}.{upto}.{logged}"
 
 
-_CURSOR: Final = re.compile(r"1\.([0-9a-f]{16})\.([0-9]{1,18})\.([0-9]{1,18})")
+_CURSOR: Final = re.compile(r"1\.([0-9a-f]{16})\.([0-9]{1,18})\.([0-9]{1,18})(?:\.([0-9]{1,18}))?")
 
 
 def check_cursor(cursor: str, device: bytes) -> tuple[int, int]:
     """The numbers in a cursor of this device's store: what was read, and when all was. Raises `InvalidValue`."""
+    found = _numbers(cursor, device)
+    return int(found[2]), int(found[3])
+
+
+def state_of(cursor: str, device: bytes) -> State:
+    """The state that a cursor of `cursor_now` stands for. Raises `InvalidValue`, also for one that came with a page."""
+    found = _numbers(cursor, device)
+    if found[4] is None:
+        raise InvalidValue(f"{cursor!r} stands for no whole state: it came with a page of changes",
+                           "Give one that cursor_now() gave.")
+    return State(int(found[2]), int(found[4]))
+
+
+def _numbers(cursor: str, device: bytes) -> "re.Match[str]":
     found = _CURSOR.fullmatch(cursor) if isinstance(cursor, str) else None
     if found is None:
         raise InvalidValue(f"{cursor!r} is no cursor of a change feed", "Give what a page had as `cursor`, or None.")
     if found[1] != device[:8].hex():
         raise InvalidValue("this cursor is another device's: each counts its own changes",
                            "Read from the beginning: changes() without a cursor.")
-    return int(found[2]), int(found[3])
+    return found

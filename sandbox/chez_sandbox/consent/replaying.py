@@ -1,17 +1,18 @@
 """A run again, from its receipt: the same rows, seed, parameters and code give the same bytes, or it is said why not.
 
 A receipt has a hash of each table that was handed over, not the rows. They are read again, by the windows of
-that run; when their hashes are the same, they are the same rows. Otherwise nothing runs, and the records that
-changed since are named: what they held then is in their history (`chez history`).
+that run; when their hashes are the same, they are the same rows. Otherwise they are rebuilt from the records'
+history as they were at the receipt's cursor, and held against the hashes again. Where these still differ (a record was
+purged since, or rows came while the run read them) nothing runs, and what changed since is named.
 
 Nothing leaves, nothing is debited, no receipt is written. Values that the host noised are left out on both sides:
 noise is drawn once.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -23,15 +24,17 @@ from chez_sandbox.consent.grants import load_grant
 from chez_sandbox.consent.handed import digests, machinery
 from chez_sandbox.consent.leaving import run_of
 from chez_sandbox.consent.scope import granted_scope
-from chez_sandbox.runtime.host import Runtime
+from chez_sandbox.runtime.host import Runtime, Table
 
 if TYPE_CHECKING:
     from chez.home.home import Home
     from chez.home.transaction import Transaction
     from chez.journal import Receipt
+    from chez.records.feed import Changed
 
 __all__ = ("Replay", "replay", "replay_words")
 
+Names = tuple[tuple[str, str], ...]
 Verdict = Literal["same", "different", "rows-changed", "other-machinery", "untold"]
 
 SHOWN: Final = 20
@@ -56,9 +59,11 @@ class Replay:
     """What was released then."""
     problem: str = field(default="", repr=False)
     tables: tuple[str, ...] = ()
-    """The tables whose rows are not those of the run."""
+    """The tables whose rows are other ones now; the run was repeated all the same if they could be rebuilt."""
     changed: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Records (collection, id) of these tables that changed since, the first `SHOWN`."""
+    purged: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Those of them of which nothing is left."""
 
 
 async def replay(
@@ -85,12 +90,43 @@ async def replay(
     windows = [between and (between[0], between[1]) for between in body["windows"]]
     day, narrowing = date.fromisoformat(body["date"]), granted.grant.narrowed
     tables, _ = await granted_scope(home, bundle.manifest, day, narrowing, windows)
-    found = await digests(tables)
-    if others := tuple(sorted(name for name in found if found[name] != body["tables"].get(name))):
-        return Replay(*run, "rows-changed", tables=others, changed=await _changed(home, body["cursor"], others))
+    told = Replay(*run, "rows-changed")
+    if others := await _others(tables, body):
+        changed, purged = await _changed(home, body["cursor"], others)
+        told = replace(told, tables=others, changed=changed, purged=purged)
+        try:
+            then = _Then(home, body["cursor"])
+            tables, _ = await granted_scope(then, bundle.manifest, day, narrowing, windows)
+        except InvalidValue:  # the journal is older than this store, which was restored; or too much changed
+            return told
+        if await _others(tables, body):
+            return told
     seed = bytes.fromhex(body["seed"])
     execution = await execute(runtime, bundle, tables, seed, body["date"], on_progress)
-    return _compared(run, bundle, execution, ended)
+    return _compared(told, bundle, execution, ended)
+
+
+@dataclass(frozen=True, slots=True)
+class _Then:
+    """The home as it was at a cursor, for `granted_scope`."""
+
+    home: "Home"
+    cursor: str
+
+    async def collections(self) -> Sequence[Any]:
+        return await self.home.collections()
+
+    def space(self) -> Any:
+        return self.home.space()
+
+    async def sql(self, query: str, params: Sequence[Any] = (), /, *, limit: int = 10_000) -> Any:
+        return await self.home.sql(query, params, limit=limit, as_of=self.cursor)
+
+
+async def _others(tables: Sequence[Table], body: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tables whose rows are not those of a receipt."""
+    found = await digests(tables)
+    return tuple(sorted(name for name in found if found[name] != body["tables"].get(name)))
 
 
 def _receipts(transaction: "Transaction", id: str, sequence: int | None) -> "tuple[Receipt, Receipt | None]":
@@ -106,29 +142,44 @@ def _receipts(transaction: "Transaction", id: str, sequence: int | None) -> "tup
     return begun, min(ends, key=lambda one: one.number, default=None)
 
 
-async def _changed(home: "Home", since: str, collections: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """The first records of these collections that changed since then; none when this store counts anew."""
-    found: list[tuple[str, str]] = []
+async def _changed(home: "Home", since: str, collections: Sequence[str]) -> tuple[Names, Names]:
+    """The first records of these collections that changed since then; none when this store counts anew.
+
+    And those of them that were purged.
+    """
+    found: list[Changed[Any]] = []
     try:
         async for page in home.changes(since, live=False):
-            found += [(one.collection, one.id) for one in page.changes if one.collection in collections]
+            found += [one for one in page.changes if one.collection in collections]
             if len(found) >= SHOWN:
                 break
     except InvalidValue:  # the journal is older than this store: it was restored
-        return ()
-    return tuple(found[:SHOWN])
+        return (), ()
+    named = tuple((one.collection, one.id) for one in found[:SHOWN])
+    return named, tuple([(one.collection, one.id) for one in found[:SHOWN] if await _purged(home, one)])
 
 
-def _compared(run: tuple[str, int], bundle: Bundle, execution: Execution, ended: "Receipt | None") -> Replay:
+async def _purged(home: "Home", one: "Changed[Any]") -> bool:
+    if one.kind != "deleted":
+        return False
+    try:
+        await home.space(one.space).collection(one.collection).history(one.id, limit=1)
+    except NotFound:
+        return True
+    return False
+
+
+def _compared(told: Replay, bundle: Bundle, execution: Execution, ended: "Receipt | None") -> Replay:
     admitted = execution.admitted
     result = None if admitted is None else _own(bundle, admitted.encoded.decode())
+    released: str | None = None
+    verdict: Verdict = "untold"
     if ended is not None and ended.kind == "release":
         released = _own(bundle, ended.body["result"])
-        verdict: Verdict = "same" if result == released else "different"
-        return Replay(*run, verdict, result, released, execution.problem)
-    if ended is not None and ended.body["reason"] == "job":
-        return Replay(*run, "same" if result is None else "different", result, None, execution.problem)
-    return Replay(*run, "untold", result, None, execution.problem)
+        verdict = "same" if result == released else "different"
+    elif ended is not None and ended.body["reason"] == "job":
+        verdict = "same" if result is None else "different"
+    return replace(told, verdict=verdict, result=result, released=released, problem=execution.problem)
 
 
 def _own(bundle: Bundle, result: str) -> str:
@@ -145,7 +196,11 @@ def replay_words(one: Replay, language: Language) -> list[str]:
     values = {"sequence": one.sequence, "tables": ", ".join(one.tables), "result": one.result or "none",
               "released": one.released or "none"}  # fmt: skip
     words = [phrase(language, f"replay.{one.verdict}", **values)]
-    words += [phrase(language, "replay.changed", collection=name, id=id) for name, id in one.changed]
+    if one.changed and one.verdict != "rows-changed":
+        words.append(phrase(language, "replay.rebuilt", tables=values["tables"]))
+    for name, id in one.changed:
+        gone = (name, id) in one.purged
+        words.append(phrase(language, "replay.purged" if gone else "replay.changed", collection=name, id=id))
     if one.problem:
         said = again(one.problem, language) if isinstance(one.problem, Phrase) else one.problem
         words.append(phrase(language, "preview.problem", problem=said))

@@ -14,8 +14,14 @@ REPLAYS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
                          "Exécution {sequence} refaite, mêmes lignes, autre résultat : {result}, et non {released}"),
     "replay.untold": ("Run {sequence} again, on the same rows, gives {result}; nothing was released to compare with.",
                       "Exécution {sequence} refaite, mêmes lignes : {result} ; rien n'était parti à quoi comparer."),
-    "replay.rows-changed": ("Run {sequence} can't be repeated: rows of {tables} changed since. Nothing ran.",
-                            "Exécution {sequence} impossible à refaire : {tables} a changé depuis. Rien n'a tourné."),
+    "replay.rows-changed": (
+        "Run {sequence} can't be repeated: rows of {tables} changed since, and can't all be rebuilt. Nothing ran.",
+        ("Exécution {sequence} impossible à refaire : {tables} a changé depuis, et ne peut être reconstitué. Rien n'a "
+        "tourné.")),
+    "replay.rebuilt": ("Rows of {tables} changed since: they were rebuilt from their history, as they were then.",
+                       "Des lignes de {tables} ont changé depuis : elles sont reconstituées telles qu'alors."),
+    "replay.purged": ("  purged since, so that nothing is left of it: {collection} {id}",
+                      "  effacé depuis, il n'en reste rien : {collection} {id}"),
     "replay.changed": ("  changed since: {collection} {id} (chez history {collection} {id})",
                        "  changé depuis : {collection} {id} (chez history {collection} {id})"),
     "replay.other-machinery": ("Run {sequence} can't be repeated: the sandbox here is another version. Nothing ran.",
