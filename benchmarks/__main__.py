@@ -13,6 +13,7 @@ from benchmarks import (
     blobs,
     checkpoints,
     cluster,
+    connectors,
     feeds,
     imports,
     jobs,
@@ -49,8 +50,8 @@ __all__ = ("every", "main", "run")
 
 def every() -> tuple[Benchmark, ...]:
     """All there is to measure, in the order of the page."""
-    themes = (store, stores, queries, live, sync, checkpoints, reconnect, relay, cluster, imports, jobs, sandbox, feeds,
-              membership, keys, texts, blobs)
+    themes = (store, stores, queries, live, sync, checkpoints, reconnect, relay, cluster, imports, connectors, jobs,
+              sandbox, feeds, membership, keys, texts, blobs)
     return tuple([benchmark for theme in themes for benchmark in theme.benchmarks()])
 
 

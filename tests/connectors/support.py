@@ -9,6 +9,7 @@ DATA = Path(__file__).parent.parent / "data"
 LINKY = DATA / "energy-linky-fr" / "linky_courbe_de_charge_30min.csv"
 TEMPO = DATA / "energy-linky-fr" / "tempo_days_2014.csv"
 OFX = DATA / "bank-ofx"
+CAMT = DATA / "bank-camt053"
 POWER = DATA / "energy-uci-sceaux" / "household_power_consumption_excerpt.txt"
 
 

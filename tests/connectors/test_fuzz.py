@@ -17,12 +17,13 @@ from chez.connectors.ofx import Ofx
 from chez.connectors.tempo import Tempo
 from chez.errors import ChezError
 from chez.records.types import identity_of
-from tests.connectors.support import LINKY, OFX, POWER, TEMPO, read_bytes
+from tests.connectors.support import CAMT, LINKY, OFX, POWER, TEMPO, read_bytes
 
 SEEDS: dict[str, list[bytes]] = {
     "linky": [LINKY.read_bytes()[:1500], LINKY.read_bytes()[:200] + LINKY.read_bytes()[150_000:151_000]],
     "tempo": [TEMPO.read_bytes()[:400]],
     "household-power": [POWER.read_bytes()[:700], POWER.read_bytes()[:123] + POWER.read_bytes()[450_300:450_700]],
+    "camt": [path.read_bytes() for path in sorted(CAMT.glob("*.xml"))],
     "ofx": [path.read_bytes() for path in sorted(OFX.rglob("*.ofx"))],
 }
 PIECES = st.sampled_from([
@@ -35,6 +36,7 @@ PIECES = st.sampled_from([
     b"29/02/2023;ROUGE\r\n", b"<BALAMT>1e99999", b"<!DOCTYPE", b"\xed\xa0\x80",
     b"29/10/2006;02:30:00;0.5;\n", b"25/3/2007;02:30:00;0.5;\n", b"?;?;", b"1/1/2199;23:59:00;9e9\n",
     b"encoding='utf-7'", b"ENCODING:",
+    b"<Ntry>", b"</Ntry>", b"</Stmt>", b"<Acct>", b"<IBAN>", b"<Amt Ccy='EUR'>-1</Amt>", b"<DtTm>2024-02-30T",
 ])
 
 

@@ -24,9 +24,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, BinaryIO, Final, TypeVar
 
-import msgspec
-
 from chez.connectors.api import HEAD_BYTES, MAX_YEAR, MIN_YEAR, Found, Item, Progress, Reject, Source, excerpt
+from chez.connectors.references import MAX_SEEN, References, content_of
 from chez.connectors.sgml import MAX_TEXT, Block, Tag, blocks, tags
 from chez.errors import InvalidValue
 from chez.vocabulary import Account, Transaction
@@ -43,8 +42,6 @@ PARENTS: Final = frozenset({"OFX", "BANKTRANLIST", "INVTRANLIST", "STMTTRNRS", "
                             "BANKMSGSRSV1", "CREDITCARDMSGSRSV1", "INVSTMTMSGSRSV1", *STATEMENTS})
 AMOUNT: Final = re.compile(r"[+-]?\d{1,24}(?:[.,]\d{0,12})?|[+-]?[.,]\d{1,12}", re.ASCII)
 CURRENCY: Final = re.compile(r"[A-Z]{3}", re.ASCII)
-MAX_SEEN: Final = 1_000_000
-"""Transactions of one file whose ids are remembered; some hundred bytes each."""
 
 T = TypeVar("T")
 
@@ -67,7 +64,7 @@ class _State:
     organisation: str = ""
     statement: _Statement | None = None
     seen: dict[bytes, bytes] = field(default_factory=dict)
-    repeats: dict[bytes, int] = field(default_factory=dict)
+    references: References = field(default_factory=References)
 
 
 class Ofx:
@@ -247,15 +244,11 @@ def _reference(state: _State, record: Transaction, given: str) -> str:
     Raises `ValueError` when the id was seen in this file already: a repeated row, or a
     second row that would overwrite the first.
     """
-    # These fields by name: ids must not change when the type grows.
-    said = (record.account, record.posted, record.amount, record.currency, record.kind, record.name,
-            record.memo, record.check_number)
-    content = hashlib.blake2b(msgspec.json.encode(said), digest_size=16).digest()
-    if len(state.seen) + len(state.repeats) >= MAX_SEEN:
-        raise InvalidValue(f"the file has more than {MAX_SEEN} transactions", "Export a shorter period.")
     if not given:
-        number = state.repeats[content] = state.repeats.get(content, 0) + 1
-        return f"row:{content.hex()}:{number}"
+        return state.references.numbered(record)
+    if len(state.seen) >= MAX_SEEN:
+        raise InvalidValue(f"the file has more than {MAX_SEEN} transactions", "Export a shorter period.")
+    content = content_of(record)
     key = hashlib.blake2b(f"{record.account}\n{given}".encode(), digest_size=16).digest()
     earlier = state.seen.setdefault(key, content)
     if earlier is not content:

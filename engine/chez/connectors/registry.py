@@ -30,6 +30,7 @@ BUILT_IN: Final = (
     ("tempo", "chez.connectors.tempo:Tempo"),
     ("ofx", "chez.connectors.ofx:Ofx"),
     ("household-power", "chez.connectors.household_power:HouseholdPower"),
+    ("camt", "chez.connectors.camt:Camt"),
 )
 """Name and place of each connector that comes with Chez, in the order in which they are asked."""
 

@@ -47,7 +47,7 @@ class Balance(msgspec.Struct, kw_only=True):
     """
 
     __collection__: ClassVar[str] = "balances"
-    __identity__: ClassVar[tuple[str, ...]] = ("account", "kind", "date")
+    __identity__: ClassVar[tuple[str, ...]] = ("account", "kind", "date", "currency")
     __version__: ClassVar[int] = 1
 
     account: str
@@ -56,10 +56,10 @@ class Balance(msgspec.Struct, kw_only=True):
     """"opening" or "closing" (booked), "available", "forward", ...; lower case."""
     date: date
     """The day that it ends or begins, on the institution's calendar."""
+    currency: str
+    """ISO 4217 code of `amount`; an account may hold several."""
     amount: Decimal
     """In `currency`; negative is owed to the institution."""
-    currency: str | None
-    """ISO 4217 code of `amount`."""
 
 
 class Transaction(msgspec.Struct, kw_only=True):
@@ -75,7 +75,8 @@ class Transaction(msgspec.Struct, kw_only=True):
     account: str
     """The account's identity as text: "institution/number"."""
     reference: str
-    """The institution's id of the line; else "row:" with a hash of what the line says."""
+    """The institution's id of the line, followed by day and amount where such ids repeat; else "row:" with a hash of
+    what the line says and, of equal lines, which one it is."""
     posted: date
     """The day the institution booked it, on its own calendar."""
     amount: Decimal

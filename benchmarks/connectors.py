@@ -1,0 +1,107 @@
+"""connector.<name>: rows that a connector reads in a second, beside the bare library that it stands on.
+
+The bare side reads the same bytes into Python values with the library alone and takes the same
+fields, unchecked: no identity, no bounds, no rejects, no typed record.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Final
+
+from benchmarks.harness import ROOT, Bench, Benchmark, BenchmarkFailed, Figure, Runs
+from chez.connectors import Found, Source, find
+from chez.errors import ChezError
+
+__all__ = ("CASES", "Case", "benchmarks")
+
+DATA: Final = ROOT / "tests" / "data"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One connector: a large file made from a real one, its rows, and how the bare library reads them."""
+
+    name: str
+    what: str
+    peer: str
+    make: Callable[[], bytes]
+    rows: int
+    bare: Callable[[bytes], int]
+
+
+def benchmarks() -> tuple[Benchmark, ...]:
+    """The figures of this theme."""
+    return tuple(Benchmark((_figure(case),), _measuring(case)) for case in CASES)
+
+
+def _figure(case: Case) -> Figure:
+    return Figure(f"connector.{case.name}", "rows/s", "more", f"{case.what}: bytes into checked, typed records.",
+                  peers={"bare": case.peer}, times={"bare": 0.5})
+
+
+def _measuring(case: Case) -> Callable[[Bench], Awaitable[dict[str, Runs]]]:
+    async def measure(bench: Bench) -> dict[str, Runs]:
+        data, runs = case.make(), Runs()
+        for _ in range(bench.runs):
+            ours = _rate(case, _read, data)
+            theirs = _rate(case, lambda _, data: case.bare(data), data)
+            runs.add(ours, bare=theirs)
+        return {f"connector.{case.name}": runs}
+
+    return measure
+
+
+def _read(case: Case, data: bytes) -> int:
+    """Rows that the connector finds; each file has a few records beside them, such as the account."""
+    try:
+        items = find(case.name).read(BytesIO(data), Source(case.name, bytes(32), len(data)))
+        return min(case.rows, sum(isinstance(item, Found) for item in items))
+    except ChezError as error:
+        raise BenchmarkFailed(f"{case.name}: {error}") from error
+
+
+def _rate(case: Case, read: Callable[[Case, bytes], int], data: bytes) -> float:
+    began = time.perf_counter()
+    rows = read(case, data)
+    seconds = time.perf_counter() - began
+    if rows != case.rows:
+        raise BenchmarkFailed(f"{case.name}: {rows} rows instead of {case.rows}")
+    return rows / seconds
+
+
+# --- camt ---------------------------------------------------------------------------------------
+
+_ENTRIES: Final = 5_000
+
+
+def _camt() -> bytes:
+    text = (DATA / "bank-camt053" / "camt053.v3.xml").read_text(encoding="utf-8")
+    begin, end = text.index("            <Ntry>"), text.index("            <AddtlStmtInf>")
+    entry = text[begin:end]
+    entries = [entry.replace("EUR</AcctSvcrRef>", f"{at}</AcctSvcrRef>") for at in range(_ENTRIES)]
+    return (text[:begin] + "".join(entries) + text[end:]).encode()
+
+
+def _bare_camt(data: bytes) -> int:
+    from decimal import Decimal
+    from xml.etree.ElementTree import iterparse
+
+    details = "{*}NtryDtls/{*}TxDtls/"
+    rows = []
+    for _, entry in iterparse(BytesIO(data)):
+        if entry.tag.endswith("}Ntry"):
+            amount = entry.find("{*}Amt")
+            rows.append((None if amount is None else Decimal(amount.text or ""), entry.findtext("{*}CdtDbtInd"),
+                         entry.findtext("{*}BookgDt/{*}Dt"), entry.findtext("{*}AcctSvcrRef"),
+                         entry.findtext(details + "{*}RltdPties/{*}Dbtr/{*}Nm"),
+                         entry.findtext(details + "{*}RmtInf/{*}Strd/{*}CdtrRefInf/{*}Ref")))
+            entry.clear()
+    return len(rows)
+
+
+CASES: Final = (
+    Case("camt", f"{_ENTRIES:,} entries of an ISO 20022 statement, 20 MB", "the standard library's `iterparse`, each "
+         "entry found and cleared, six of its fields taken", _camt, _ENTRIES, _bare_camt),
+)

@@ -1,0 +1,57 @@
+"""Days, amounts and codes as banks write them, checked; each raises `ValueError` with a reason for people."""
+
+import re
+from datetime import date
+from decimal import Decimal
+from typing import Final
+
+from chez.connectors.api import MAX_YEAR, MIN_YEAR
+
+__all__ = ("MAX_AMOUNT_DIGITS", "amount", "currency", "iban", "iso_day", "some_day")
+
+MAX_AMOUNT_DIGITS: Final = 18
+"""Digits of an amount before its point, as ISO 20022 has them."""
+_AMOUNT: Final = re.compile(r"[+-]?\d{1,18}(?:[.,]\d{0,12})?", re.ASCII)
+_DAY: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:$|[T Z+-])", re.ASCII)
+_CURRENCY: Final = re.compile(r"[A-Z]{3}", re.ASCII)
+_IBAN: Final = re.compile(r"[A-Z]{2}\d\d[A-Z0-9]{10,30}", re.ASCII)
+
+
+def some_day(year: int, month: int, day: int) -> date:
+    """A day of the calendar between the years that exports have."""
+    if not MIN_YEAR <= year <= MAX_YEAR:
+        raise ValueError(f"the year is not between {MIN_YEAR} and {MAX_YEAR}")
+    try:
+        return date(year, month, day)
+    except ValueError:
+        raise ValueError("there is no such day") from None
+
+
+def iso_day(text: str) -> date:
+    """The day of an ISO 8601 date or time, on the calendar of whoever wrote it: no clock is turned."""
+    found = _DAY.match(text)
+    if found is None:
+        raise ValueError("the date is not like 2024-01-31")
+    return some_day(int(found[1]), int(found[2]), int(found[3]))
+
+
+def amount(text: str) -> Decimal:
+    """An amount of money with a decimal point or comma."""
+    if not _AMOUNT.fullmatch(text):
+        raise ValueError("the amount is not a plain number")
+    return Decimal(text.replace(",", "."))
+
+
+def currency(text: str) -> str:
+    """An ISO 4217 code, by its form."""
+    if not _CURRENCY.fullmatch(text):
+        raise ValueError("the currency is no ISO 4217 code")
+    return text
+
+
+def iban(text: str) -> str | None:
+    """An account's number without blanks if it is an IBAN, by form and check digits (ISO 13616), else None."""
+    packed = text.replace(" ", "").upper()
+    if not _IBAN.fullmatch(packed):
+        return None
+    return packed if int("".join(str(int(char, 36)) for char in packed[4:] + packed[:4])) % 97 == 1 else None
