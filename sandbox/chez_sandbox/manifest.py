@@ -110,6 +110,10 @@ class Purpose(_Part, frozen=True, kw_only=True):
     ] = "dpv:Consent"
 
 
+MAX_FORMERLY: Final = 8
+"""Former keys that a card may name: each costs whoever reads it a signature to check."""
+
+
 class Predecessor(_Part, frozen=True, kw_only=True):
     """A key that the provider had before, and its word for the next one (`succession`)."""
 
@@ -135,7 +139,7 @@ class Provider(_Part, frozen=True, kw_only=True):
     """The relay's name of the inbox: the hash of its owner's key."""
     inbox_write_seed: Key
     """Whoever has the bundle may write here: the inbox's quota, not this seed, keeps order."""
-    formerly: Annotated[list[Predecessor], Meta(max_length=8)] = []
+    formerly: Annotated[list[Predecessor], Meta(max_length=MAX_FORMERLY)] = []
     """The keys that it had before, oldest first, each with its signature over the next one."""
 
 

@@ -15,7 +15,9 @@ from chez_sandbox.consent.inspect import fingerprint
 from chez_sandbox.job_errors import CatalogueForked, CatalogueInvalid, VersionWentBack
 from chez_sandbox.offers.feed import Feed, Line, find, next_line, read_feed, read_head
 from tests.jobs.samples import MEAN, SIGNING, manifest_text
+from tests.jobs.test_identity import NEXT, THIRD, of
 
+FOURTH = SigningKey.from_seed(bytes([24]) * 32)
 OTHER = SigningKey.from_seed(bytes([7]) * 32)
 
 Record = dict[str, Any]
@@ -141,6 +143,57 @@ def test_what_may_be_published_next() -> None:
         next_line(feed, bundle("third", key=OTHER))
     line = next_line(feed, BUNDLES["mean-power", 5])
     assert (line.number, line.previous, line.version) == (3, feed.offers[-1].line.hash, 5)
+
+
+def lines(*signed: tuple[Bundle, SigningKey]) -> list[Record]:
+    """The records of a catalogue whose lines are signed by these keys."""
+    records: list[Record] = []
+    for one, key in signed:
+        records.append(record(next_line(read_feed(records), one), one, key))
+    return records
+
+
+def test_a_key_that_the_old_one_signed_goes_on_with_the_chain() -> None:
+    """The head stays one line for everybody across new keys, versions go on, and the job is found by either key; of two
+    keys that follow at once, and of the old key's further lines, each is refused."""
+    old, new = of(SIGNING), of(NEXT, SIGNING, version=2)
+    twice = of(FOURTH, SIGNING, NEXT, THIRD, version=3)  # THIRD never signed a line
+    records = lines((old, SIGNING), (new, NEXT), (twice, FOURTH))
+    feed = read_feed(records[::-1])
+    assert feed.keys == tuple(key.public.hex() for key in (SIGNING, NEXT, THIRD, FOURTH))
+    assert [offer.open().manifest.version for offer in feed.offers] == [1, 2, 3]
+    assert feed.has(*read_head(read_feed(records[:1]).head)) and feed.provider == FOURTH.public.hex()
+    for feeds in ([feed], [read_feed(records[:1]), feed], [feed, read_feed(records[:2])]):
+        for key in (SIGNING, NEXT, FOURTH):
+            named = [("example.org", one) for one in feeds]
+            assert find(named, f"{key.public.hex()}/mean-power").line.version == 3
+        assert find([("example.org", one) for one in feeds], "mean-power").line.version == 3
+    beside = of(THIRD, SIGNING, version=2)
+    with pytest.raises(CatalogueForked, match="lines 2 of"):
+        read_feed([*records[:2], *lines((old, SIGNING), (beside, THIRD))[1:]])
+    with pytest.raises(VersionWentBack):
+        next_line(feed, of(FOURTH, SIGNING, NEXT, THIRD, version=2))
+    for late, key in ((of(SIGNING, version=4), SIGNING), (of(SIGNING, NEXT, version=4), SIGNING)):
+        line = Line(1, key.public, 3, read_feed(records[:2]).offers[-1].line.hash, "mean-power", 4, late.hash)
+        with pytest.raises(CatalogueInvalid, match="another key"):
+            read_feed([*records[:2], record(line, late, key)])
+    with pytest.raises(NotAllowed, match="or of a newer one"):
+        next_line(read_feed(records[:2]), of(SIGNING, version=4))
+
+
+def test_a_key_that_nobody_signed_and_too_many_of_them_go_on_with_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stranger's bundle after the provider's is no further line, nor is that of a successor of somebody else; and a
+    catalogue has so many keys at most, for each costs its readers a bundle to open."""
+    records = lines((of(SIGNING), SIGNING))
+    before = read_feed(records).offers[0].line.hash
+    for stranger in (of(NEXT, version=2), of(NEXT, THIRD, version=2)):
+        line = Line(1, NEXT.public, 2, before, "mean-power", 2, stranger.hash)
+        with pytest.raises(CatalogueInvalid, match="did not sign"):
+            read_feed([*records, record(line, stranger, NEXT)])
+    records = lines((of(SIGNING), SIGNING), (of(NEXT, SIGNING, version=2), NEXT))
+    monkeypatch.setattr("chez_sandbox.offers.feed.MAX_FORMERLY", 0)
+    with pytest.raises(CatalogueInvalid, match="more than 0 keys"):
+        read_feed(records)
 
 
 def test_a_job_is_found_by_its_name_and_by_its_providers_domain() -> None:

@@ -11,6 +11,7 @@ from chez.errors import NotAllowed, NotFound
 from chez_sandbox.bundle import Bundle, build_bundle
 from chez_sandbox.consent import verbs
 from chez_sandbox.consent.grants import list_grants, revoke_grant
+from chez_sandbox.consent.inspect import fingerprint
 from chez_sandbox.job_errors import CatalogueForked, CatalogueInvalid
 from chez_sandbox.offers import feed, following
 from chez_sandbox.offers.following import add_catalogue, beside_catalogues, catalogues, offered
@@ -22,6 +23,7 @@ from tests.jobs.test_feed import OTHER, published, record
 from tests.jobs.test_feed import bundle as keyed
 from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import grant
+from tests.jobs.test_identity import NEXT, of
 from tests.people.persons import persons
 
 Two = tuple[chez.Home, chez.Home]
@@ -129,7 +131,7 @@ async def test_a_forked_catalogue_is_refused_loudly(two: Two) -> None:
 def test_a_warning_is_of_one_catalogue_only() -> None:
     """The name that a provider gave its space, and what of a manifest a problem quotes, begin no line of their own."""
     wrong = CatalogueInvalid("it quotes\nBank of X, bank.example", "ask\n  its key")
-    lines = warning_words([following.Catalogue("", "Jobs\nBank of X", "", feed.Feed(), (), wrong)], "en")
+    lines = warning_words([following.Catalogue("", "Jobs\nBank of X", (), feed.Feed(), (), wrong)], "en")
     assert [line[:9] for line in lines] == ["WARNING  ", "  ask its"] and not any("\n" in line for line in lines)
 
 
@@ -140,7 +142,7 @@ async def test_a_line_that_was_taken_back_is_warned_of(home: chez.Home) -> None:
     for number, one in enumerate(published(keyed(), keyed(version=2))):
         await space.collection(feed.COLLECTION).put(one, id=str(number))
     kept = home.collection(following.COLLECTION)
-    await kept.put({"provider": "", "seen": {}}, id=space.id)
+    await kept.put({"keys": {}, "seen": {}}, id=space.id)
     (whole,) = await catalogues(home)
     assert (whole.missing, "WARNING" in "\n".join((await shown(home))["words"])) == (0, False)
     await space.collection(feed.COLLECTION).delete("1")
@@ -149,7 +151,8 @@ async def test_a_line_that_was_taken_back_is_warned_of(home: chez.Home) -> None:
         assert (short.missing, short.problem, short.bundles[0].manifest.version) == (1, None, 1)
         assert "taken back" in beside_catalogues([short], keyed())
         assert "saw 1 more at its end" in "\n".join((await shown(home))["words"])
-    for damaged in ({"provider": ""}, {"provider": "", "seen": {"0": "00"}}, {"provider": "", "seen": {"99999": "00"}}):
+    for damaged in ({"keys": {}}, {"keys": {}, "seen": {"0": "00"}}, {"keys": {}, "seen": {"99999": "00"}},
+                    {"seen": {}}, {"keys": {"00": "first"}, "seen": {}}):
         await kept.put(damaged, id=space.id)
         (told,) = (await shown(home))["catalogues"]
         assert "not readable" in str(told["problem"])
@@ -182,6 +185,44 @@ async def test_what_was_granted_from_a_file_is_held_against_a_catalogue_that_com
     assert isinstance(told.problem, CatalogueForked) and "another bundle as version 1" in str(told.problem)
     await revoke_grant(anna, "01" * 16)
     assert [one.problem for one in await catalogues(anna)] == [None]
+
+
+@pytest.mark.slow
+async def test_a_new_key_keeps_its_followers(two: Two) -> None:
+    """A follower finds what a key publishes that the old one signed, in the same catalogue under one head, and is told
+    of the update and of the key in a plain line; the old key's publishing and a second catalogue of
+    either are refused."""
+    provider, anna = two
+    address = await offer(provider, of(SIGNING))
+    await add_catalogue(anna, address)
+    await anna.sync()
+    await grant(anna, (await offered(anna, "mean-power")))
+    first = (await catalogues(anna))[0].feed.head
+    space = provider.space("Jobs")
+    line = (await publish(provider, space, of(NEXT, SIGNING, version=2), NEXT)).line
+    assert (line.number, line.previous.hex()) == (2, first.partition(":")[2])
+    with pytest.raises(NotAllowed, match="or of a newer one"):
+        await publish(provider, space, of(SIGNING, version=3), SIGNING)
+    elsewhere = await make_public(provider, "Other")
+    with pytest.raises(NotAllowed, match="one catalogue"):
+        await publish(provider, elsewhere, of(SIGNING, version=3), SIGNING)
+    await provider.sync()
+    await anna.sync()
+    told = await shown(anna)
+    (one,), (update,) = told["catalogues"], told["updates"]
+    assert (one["problem"], one["provider"], one["formerly"]) == (
+        None, NEXT.public.hex(), [fingerprint(SIGNING.public.hex())])  # fmt: skip
+    assert (update["version"], update["granted"]) == (2, 1)
+    assert "a key before, which signed" in "\n".join(told["words"])
+    assert (await offered(anna, f"{SIGNING.public.hex()}/mean-power")).manifest.version == 2
+    compared = await verbs.VERBS["job-catalogue-compare"](anna, {"head": first}, Person(""))
+    assert compared["state"] == "same"
+    special = of(SIGNING, version=9)
+    await elsewhere.collection(feed.COLLECTION).put(record(feed.next_line(feed.Feed(), special), special))
+    await provider.sync()
+    await add_catalogue(anna, elsewhere.address)
+    await anna.sync()
+    assert [isinstance(found.problem, CatalogueForked) for found in await catalogues(anna)] == [True, True]
 
 
 @pytest.mark.slow
@@ -218,7 +259,7 @@ async def test_a_catalogue_of_another_key_and_a_record_that_was_changed_are_told
     await anna.sync()
     (told,) = await catalogues(anna)
     assert told.problem is not None and "another provider's key" in str(told.problem)
-    await anna.collection(following.COLLECTION).put({"provider": "", "seen": {"1": 7}}, id=id)
+    await anna.collection(following.COLLECTION).put({"keys": {}, "seen": {"1": 7}}, id=id)
     (told,) = await catalogues(anna)
     assert told.problem is not None and "not readable" in str(told.problem)
     await add_catalogue(anna, address)

@@ -209,6 +209,10 @@ def _countersignature(word: Word | None) -> dict[str, Any] | None:
         "chez:day": word.day,
         "chez:batch": _text(word.batch),
         "chez:signature": _text(word.signature),
+        # Where a later key of the provider signed: how it follows from the one that the consent names.
+        "chez:succession": [
+            {"chez:key": key, "chez:signature": _text(bytes.fromhex(signature))} for key, signature in word.succession
+        ],
     }
 
 

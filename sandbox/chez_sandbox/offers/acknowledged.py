@@ -25,7 +25,11 @@ from chez.crypto import CryptoFailed, SigningKey, hash_fields, verify
 from chez.errors import InvalidValue, NotAllowed
 from chez_sandbox.consent.departures import Left
 from chez_sandbox.consent.run import pseudonym_of
+from chez_sandbox.job_errors import CatalogueInvalid
+from chez_sandbox.manifest import Predecessor
 from chez_sandbox.offers.following import COLLECTION as CATALOGUES
+from chez_sandbox.offers.following import pinned_keys
+from chez_sandbox.offers.publishing import feed_of
 from chez_sandbox.release.release import message_id
 
 if TYPE_CHECKING:
@@ -98,17 +102,17 @@ def compose_batches(provider: bytes, day: date, tokens: Iterable[bytes], made_up
     return [Batch(1, provider, day.isoformat(), tuple(full[place::count])) for place in range(count)]
 
 
-def read_batches(records: Iterable[Mapping[str, Any]], provider: bytes) -> dict[bytes, str]:
-    """The tokens of a provider's batches, each with its first day. What it did not sign, or is none, says nothing."""
+def read_batches(records: Iterable[Mapping[str, Any]]) -> dict[bytes, str]:
+    """The tokens of signed batches, whoever signed them, each with its first day. What is none says nothing."""
     found: dict[bytes, str] = {}
-    for batch, _, _ in signed_batches(records, provider):
+    for batch, _, _ in signed_batches(records):
         for token in batch.tokens:
             found[token] = min(batch.day, found.get(token, batch.day))
     return found
 
 
-def signed_batches(records: Iterable[Mapping[str, Any]], provider: bytes) -> Iterator[tuple[Batch, bytes, bytes]]:
-    """The batches that a provider signed, each with the bytes that it signed and its signature."""
+def signed_batches(records: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Batch, bytes, bytes]]:
+    """The batches that are signed by the key that they name, each with the bytes that it signed and its signature."""
     for record in islice(records, MAX_BATCHES):
         try:
             body, signature = record["batch"], record["signature"]
@@ -117,14 +121,13 @@ def signed_batches(records: Iterable[Mapping[str, Any]], provider: bytes) -> Ite
             verify(batch.provider, signature, CONTEXT, body)
         except (CryptoFailed, KeyError, TypeError, ValueError, msgspec.DecodeError):
             continue
-        if batch.provider == provider:
-            yield batch, body, signature
+        yield batch, body, signature
 
 
-async def batches_of(space: "Space", provider: bytes) -> dict[bytes, str]:
-    """What a provider acknowledged in a space: tokens, with their days."""
+async def batches_of(space: "Space") -> dict[bytes, str]:
+    """What was acknowledged in a space, by whichever of its provider's keys: tokens, with their days."""
     records = [record.value async for record in space.collection(COLLECTION)]
-    return await asyncio.to_thread(read_batches, records, provider)
+    return await asyncio.to_thread(read_batches, records)
 
 
 async def acknowledge(home: "Home", space: "Space", signed: Sequence[tuple[Batch, bytes]]) -> None:
@@ -134,12 +137,10 @@ async def acknowledge(home: "Home", space: "Space", signed: Sequence[tuple[Batch
     batches share is not made up; and for a full catalogue.
     """
     records = [{"batch": batch.encoded, "signature": signature} for batch, signature in signed]
-    for (batch, _), record in zip(signed, records, strict=True):
-        if not read_batches([record], batch.provider):
+    for record in records:
+        if not read_batches([record]):
             raise InvalidValue("a batch of acknowledgements is not signed by its provider", "compose it again")
-    every = [token for batch, _ in signed for token in batch.tokens]
-    for provider in {batch.provider for batch, _ in signed}:
-        every += await batches_of(space, provider)
+    every = [*(token for batch, _ in signed for token in batch.tokens), *await batches_of(space)]
     if len(set(every)) < len(every):
         raise NotAllowed("a message is acknowledged already, in another batch", "compose again: what is new is left")
     if len(every) > BATCH * MAX_BATCHES:
@@ -172,6 +173,9 @@ class Word:
     batch: bytes
     """The bytes that are signed."""
     signature: bytes
+    succession: tuple[tuple[str, str], ...] = ()
+    """From the key that the consent names to the one that signed this: each key, and the signature on it by the one
+    before. All hexadecimal; nothing where it is one key."""
 
 
 async def words_of_providers(home: "Home", lefts: Sequence[Left]) -> list[Word]:
@@ -186,27 +190,51 @@ async def words_of_providers(home: "Home", lefts: Sequence[Left]) -> list[Word]:
         pseudonym = pseudonym_of(home, left.grant).public
         token = token_of(message_id(pseudonym, bytes.fromhex(left.grant), left.sequence, consents[left.grant]))
         if (word := said[left.provider].get(token)) is not None:
-            batch, body, signature = word
-            found.append(Word(left.grant, left.sequence, pseudonym, batch.day, body, signature))
+            batch, body, signature, succession = word
+            found.append(Word(left.grant, left.sequence, pseudonym, batch.day, body, signature, succession))
     return found
 
 
-async def _acknowledged(home: "Home", providers: set[str]) -> dict[str, dict[bytes, tuple[Batch, bytes, bytes]]]:
-    """For each of the providers its tokens, each with the earliest batch that has it."""
+Said = tuple[Batch, bytes, bytes, tuple[tuple[str, str], ...]]
+
+
+async def _acknowledged(home: "Home", providers: set[str]) -> dict[str, dict[bytes, Said]]:
+    """For each of the providers its tokens, each with the earliest batch that has it: its own, or of a later key."""
     spaces = {space.id: space for space in await home.spaces()}
-    found: dict[str, dict[bytes, tuple[Batch, bytes, bytes]]] = {}
+    found: dict[str, dict[bytes, Said]] = {}
     async for record in home.collection(CATALOGUES):
-        provider = record.value.get("provider")
-        if isinstance(provider, str) and provider in providers and record.id in spaces:
-            records = [one.value async for one in spaces[record.id].collection(COLLECTION)]
+        wanted = providers.intersection(pinned_keys(record.value))
+        if not wanted or record.id not in spaces:
+            continue
+        try:
+            formerly = (feed := await feed_of(spaces[record.id])).formerly
+            keys = feed.keys
+        except CatalogueInvalid:  # whatever became of it, what the key itself signed is its word
+            formerly, keys = (), ()
+        records = [one.value async for one in spaces[record.id].collection(COLLECTION)]
+        for provider in wanted:
             words = found.setdefault(provider, {})
-            await asyncio.to_thread(_add_words, words, records, provider)
+            await asyncio.to_thread(_add_words, words, records, _successions(provider, formerly, keys))
     return found
+
+
+def _successions(
+    provider: str, formerly: Sequence[Predecessor], keys: Sequence[str]
+) -> dict[bytes, tuple[tuple[str, str], ...]]:
+    """The keys that may sign for a provider: its own and, by the words of a catalogue, those that follow it."""
+    steps = [(key, one.signature) for one, key in zip(formerly, keys[1:], strict=False)]
+    begins = keys.index(provider) if provider in keys else len(keys)
+    later = {bytes.fromhex(keys[at]): tuple(steps[begins:at]) for at in range(begins + 1, len(keys))}
+    return {bytes.fromhex(provider): (), **later}
 
 
 def _add_words(
-    words: dict[bytes, tuple[Batch, bytes, bytes]], records: Iterable[Mapping[str, Any]], provider: str
+    words: dict[bytes, Said],
+    records: Iterable[Mapping[str, Any]],
+    signers: Mapping[bytes, tuple[tuple[str, str], ...]],
 ) -> None:
-    for word in signed_batches(records, bytes.fromhex(provider)):
-        for token in word[0].tokens:
-            words[token] = min(word, words.get(token, word), key=lambda one: one[0].day)
+    for batch, body, signature in signed_batches(records):
+        if batch.provider in signers:
+            word = (batch, body, signature, signers[batch.provider])
+            for token in batch.tokens:
+                words[token] = min(word, words.get(token, word), key=lambda one: one[0].day)

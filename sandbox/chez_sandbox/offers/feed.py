@@ -4,15 +4,18 @@
     hash    BLAKE2b of the line ("chez/1 catalogue line hash"); `previous` is that of the line before, or zeros
     signed  by the provider's key over the context "chez/1 catalogue line" and the line
 
-A provider's key signs one line under each number, for everybody. Two of them are its own signature
+A provider signs one line under each number, for everybody. Two of them are its own signature
 under a special version for somebody: whoever meets both refuses the whole catalogue. So people compare
 its *head*, "NUMBER:HASH", as a dispute about any earlier line is one about the head.
+
+A new key goes on with the chain of the one before: the first line that it signs offers a bundle whose card has the
+old key's word on it (`succession`). From then on the old key signs no more.
 
 Nothing here reads or writes: records come in, verified values go out.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Annotated, Any, Final, Literal
@@ -31,6 +34,7 @@ from chez_sandbox.job_errors import (
     ManifestInvalid,
     VersionWentBack,
 )
+from chez_sandbox.manifest import MAX_FORMERLY, Predecessor
 
 __all__ = (
     "COLLECTION",
@@ -126,11 +130,18 @@ class Feed:
     """A whole catalogue, from its first line on; made by `read_feed`."""
 
     offers: tuple[Offer, ...] = ()
+    formerly: tuple[Predecessor, ...] = ()
+    """The keys that it was of before, oldest first, each with its signature over the next one."""
 
     @property
     def provider(self) -> str | None:
-        """The key whose catalogue it is, in hexadecimal; None while nothing is offered."""
-        return self.offers[0].line.provider.hex() if self.offers else None
+        """The key whose catalogue it is now, in hexadecimal; None while nothing is offered."""
+        return self.offers[-1].line.provider.hex() if self.offers else None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Every key that it is or was of, the newest one last."""
+        return (*(one.key for one in self.formerly), *([] if self.provider is None else [self.provider]))
 
     @property
     def head(self) -> str:
@@ -174,13 +185,15 @@ def read_feed(records: Iterable[Mapping[str, Any]]) -> Feed:
             raise forked(offer.line.number, *sorted((other.line.hash, offer.line.hash)))
     feed = tuple(lines[number] for number in sorted(lines))
     versions: dict[str, int] = {}
-    previous = _START
+    previous, provider = _START, feed[0].line.provider if feed else b""
+    formerly: tuple[Predecessor, ...] = ()
     for number, offer in enumerate(feed, 1):
         line = offer.line
         if line.number != number:
             raise _invalid(f"its line {number} is missing")
-        if line.provider != feed[0].line.provider:
-            raise _invalid(f"its line {number} is of another provider's key than its first")
+        if line.provider != provider:
+            formerly += _succession(offer, provider, formerly)
+            provider = line.provider
         if line.previous != previous:
             raise forked(number - 1, previous, line.previous)
         if line.version <= versions.get(line.job, 0):
@@ -188,7 +201,20 @@ def read_feed(records: Iterable[Mapping[str, Any]]) -> Feed:
         versions[line.job], previous = line.version, line.hash
     if len(versions) > MAX_JOBS:
         raise _invalid(f"it has {len(versions)} jobs, and at most {MAX_JOBS} are looked at")
-    return Feed(feed)
+    return Feed(feed, formerly)
+
+
+def _succession(offer: Offer, provider: bytes, formerly: Sequence[Predecessor]) -> tuple[Predecessor, ...]:
+    """The words that lead from the key of a catalogue to that of its next line. Raises `CatalogueInvalid`."""
+    line, known = offer.line, {one.key for one in formerly} | {provider.hex()}
+    chain = offer.open().manifest.provider.formerly  # each of them signed the next one, or the bundle does not open
+    place = next((at for at, one in enumerate(chain) if one.key == provider.hex()), len(chain))
+    added = tuple(chain[place:])
+    if not added or line.provider.hex() in known or not known.isdisjoint(one.key for one in added[1:]):
+        raise _invalid(f"its line {line.number} is of another key, which the one before it did not sign")
+    if len(formerly) + len(added) > MAX_FORMERLY:
+        raise _invalid(f"it was of more than {MAX_FORMERLY} keys before")
+    return added
 
 
 def next_line(feed: Feed, bundle: Bundle) -> Line:
@@ -197,8 +223,11 @@ def next_line(feed: Feed, bundle: Bundle) -> Line:
     Raises `NotAllowed` for another provider's or a full catalogue, `VersionWentBack` unless its version rises.
     """
     manifest, provider = bundle.manifest, bundle.manifest.provider.signing_key
-    if feed.provider not in (None, provider):
-        raise NotAllowed("this catalogue is of another provider's key", "publish into a space of its own")
+    if feed.provider not in (None, provider, *(one.key for one in manifest.provider.formerly)):
+        raise NotAllowed(
+            "this catalogue is of another provider's key, or of a newer one",
+            "publish with the key that chez-job keys rotate made last, or into a space of its own",
+        )
     if len(feed.offers) >= MAX_LINES:
         raise NotAllowed(f"a catalogue has at most {MAX_LINES} lines", "begin a new one, with another key")
     size = len(bundle.encoded) + sum(len(offer.encoded) for offer in feed.offers)
@@ -232,32 +261,32 @@ def find(feeds: Iterable[tuple[str, Feed]], job: str) -> Offer:
     `NotFound`, and `InvalidValue` when several keys offer one of that name, which names each as it can be asked for.
     """
     place, _, id = job.rpartition("/")
-    found: dict[bytes, tuple[str, Offer]] = {}
+    found: dict[str, tuple[str, Feed, Offer]] = {}
     for where, feed in feeds:
         # A domain of 64 hexadecimal digits is nobody's: it could only pass for another's key.
-        if place in ("", feed.provider if _KEY.fullmatch(place) else where):
+        if place == "" or (place in feed.keys if _KEY.fullmatch(place) else place == where):
             for offer in (one for one in feed.newest if one.line.job == id):
-                # Two catalogues of one key that verified have one history: the longer one has the newer version.
-                known = found.get(offer.line.provider)
-                if known is None or known[1].line.version < offer.line.version:
-                    found[offer.line.provider] = (where, offer)
+                # Two catalogues of one first key that verified have one history: the longer one has the newer version.
+                known = found.get(feed.keys[0])
+                if known is None or len(known[1].offers) < len(feed.offers):
+                    found[feed.keys[0]] = (where, feed, offer)
     if not found:
         raise refused(NotFound, "not-offered", job=job)
     if len(found) > 1:
-        raise _several(id, {key: where for key, (where, _) in found.items()})
-    ((_, offer),) = found.values()
+        raise _several(id, {feed.keys[-1]: where for where, feed, _ in found.values()})
+    ((_, _, offer),) = found.values()
     return offer
 
 
-def _several(id: str, found: Mapping[bytes, str]) -> InvalidValue:
+def _several(id: str, found: Mapping[str, str]) -> InvalidValue:
     """That several keys offer a job; those of one domain are told apart by their keys."""
     domains = sorted(found.values())
     if len(set(domains)) == len(domains):
         named = _either(f"{where}/{id}" for where in domains)
         return refused(InvalidValue, "several", job=id, named=named)
     keys = sorted(found, key=lambda key: (found[key], key))
-    who = "; ".join(f"{found[key]}: {fingerprint(key.hex())}" for key in keys)
-    named = _either(f"{key.hex()}/{id}" for key in keys)
+    who = "; ".join(f"{found[key]}: {fingerprint(key)}" for key in keys)
+    named = _either(f"{key}/{id}" for key in keys)
     return refused(InvalidValue, "impostor", job=id, who=who, named=named)
 
 

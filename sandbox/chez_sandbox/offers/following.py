@@ -1,7 +1,8 @@
 """The person's side of catalogues: which are followed, what was seen of them, what they offer now.
 
 A catalogue is a public space that the person follows, and a record of the private space that has the
-provider's key and the hash of every line that was its last when some device of the person looked. So a
+provider's keys (each with its place among them) and the hash of every line that was its last when
+some device of the person looked. So a
 provider that shows these devices two histories is found out; and one that keeps two catalogues, as both
 are signed by its key. What was granted from a file is held against them as well.
 """
@@ -25,7 +26,16 @@ if TYPE_CHECKING:
     from chez.home.home import Home
     from chez.home.space import Space
 
-__all__ = ("COLLECTION", "Catalogue", "add_catalogue", "beside_catalogues", "catalogues", "offered", "updates")
+__all__ = (
+    "COLLECTION",
+    "Catalogue",
+    "add_catalogue",
+    "beside_catalogues",
+    "catalogues",
+    "offered",
+    "pinned_keys",
+    "updates",
+)
 
 COLLECTION: Final = "chez.catalogues"
 
@@ -37,8 +47,8 @@ class Catalogue:
     space: str
     """The public space's id."""
     name: str
-    provider: str
-    """The provider's signing key; empty while nothing of it came."""
+    keys: tuple[str, ...]
+    """The provider's signing keys, the newest one last; none while nothing of it came."""
     feed: Feed
     """What verified; nothing when there is a `problem`."""
     bundles: tuple[Bundle, ...]
@@ -48,6 +58,11 @@ class Catalogue:
     missing: int = 0
     """Lines at its end that some device of the person saw and that are not here: they are still to come, or its
     provider took them back."""
+
+    @property
+    def provider(self) -> str:
+        """The provider's signing key; empty while nothing of it came."""
+        return self.keys[-1] if self.keys else ""
 
     @property
     def domain(self) -> str:
@@ -69,7 +84,7 @@ async def add_catalogue(home: "Home", address: str) -> str:
     try:
         _seen((await kept.get(id)).value)
     except (NotFound, CatalogueInvalid):
-        await kept.put({"provider": "", "seen": {}}, id=id)
+        await kept.put({"keys": {}, "seen": {}}, id=id)
     return id
 
 
@@ -133,8 +148,9 @@ def beside_catalogues(known: Iterable[Catalogue], bundle: Bundle, language: Lang
     offers another bundle as this version.
     """
     manifest, said = bundle.manifest, ""
+    keys = {manifest.provider.signing_key, *(former.key for former in manifest.provider.formerly)}
     for one in known:
-        if one.provider != manifest.provider.signing_key:
+        if keys.isdisjoint(one.keys):
             continue
         if one.problem is not None:
             raise one.problem
@@ -160,10 +176,10 @@ def _number_of(feed: Feed, bundle: Bundle) -> int | None:
 
 
 async def _look(home: "Home", space: "Space", kept: dict[str, Any]) -> Catalogue:
-    provider = str(kept.get("provider", ""))
+    keys = pinned_keys(kept)
     try:
         feed = await feed_of(space)
-        if provider and feed.provider not in (None, provider):
+        if keys and feed.keys and feed.keys[0] != keys[0]:
             raise refused(CatalogueInvalid, "another-key")
         # A device that looked before may have more of it: what is still to come is no fork.
         for number, hash in (seen := _seen(kept)).items():
@@ -171,14 +187,26 @@ async def _look(home: "Home", space: "Space", kept: dict[str, Any]) -> Catalogue
         # A manifest of the largest size takes 25 milliseconds to read, and the home answers others meanwhile.
         bundles = await asyncio.to_thread(lambda: tuple(offer.open() for offer in feed.newest))
     except CatalogueInvalid as error:
-        return Catalogue(space.id, space.name, provider, Feed(), (), error)
+        return Catalogue(space.id, space.name, keys, Feed(), (), error)
     here = len(feed.offers)
     if feed.provider is not None and here not in seen:
         async with home.collection(COLLECTION).edit(space.id) as draft:
-            draft["provider"] = feed.provider
+            for place, key in enumerate(feed.keys):
+                draft["keys"][key] = place
             draft["seen"][str(here)] = feed.offers[-1].line.hash.hex()
     missing = max(0, max(seen, default=0) - here)
-    return Catalogue(space.id, space.name, feed.provider or provider, feed, bundles, missing=missing)
+    return Catalogue(space.id, space.name, feed.keys or keys, feed, bundles, missing=missing)
+
+
+def pinned_keys(kept: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys of a catalogue as some device of the person saw them, the newest one last; none where unreadable."""
+    keys = _keys(kept) or {}
+    return tuple(sorted(keys, key=lambda key: (keys[key], key)))
+
+
+def _keys(kept: Mapping[str, Any]) -> Mapping[str, int] | None:
+    keys = kept.get("keys")
+    return keys if isinstance(keys, Mapping) and all(type(place) is int for place in keys.values()) else None
 
 
 def _seen(kept: Mapping[str, Any]) -> dict[int, bytes]:
@@ -187,20 +215,20 @@ def _seen(kept: Mapping[str, Any]) -> dict[int, bytes]:
         seen = {int(number): bytes.fromhex(hash) for number, hash in kept["seen"].items()}
     except (AttributeError, KeyError, TypeError, ValueError):
         seen = {0: b""}
-    if not all(1 <= number <= MAX_LINES for number in seen):
+    if not all(1 <= number <= MAX_LINES for number in seen) or _keys(kept) is None:
         raise refused(CatalogueInvalid, "seen")
     return seen
 
 
 def _beside(one: Catalogue, looked: Sequence[Catalogue]) -> Catalogue:
-    """A catalogue held against others of the same key."""
+    """A catalogue held against others of a same key."""
     for other in looked:
-        if other is one or not one.provider or other.provider != one.provider:
+        if other is one or set(one.keys).isdisjoint(other.keys):
             continue
         for here, there in zip(one.feed.offers, other.feed.offers, strict=False):
             if here.line != there.line:
                 problem = forked(here.line.number, *sorted((here.line.hash, there.line.hash)))
-                return Catalogue(one.space, one.name, one.provider, Feed(), (), problem)
+                return Catalogue(one.space, one.name, one.keys, Feed(), (), problem)
     return one
 
 
@@ -208,8 +236,8 @@ def _granted(one: Catalogue, grants: Iterable[Granted]) -> Catalogue:
     """A catalogue held against what was granted of its provider, from whichever file."""
     try:
         for granted in grants:
-            if granted.grant.provider == one.provider:
+            if granted.grant.provider in one.keys:
                 _number_of(one.feed, granted.bundle)
     except CatalogueForked as problem:
-        return Catalogue(one.space, one.name, one.provider, Feed(), (), problem)
+        return Catalogue(one.space, one.name, one.keys, Feed(), (), problem)
     return one

@@ -64,7 +64,8 @@ async def publish_signed(home: "Home", space: "Space", bundle: Bundle, line: Lin
     """
     record = {"line": line.encoded, "signature": signature, "bundle": bundle.encoded}
     before = [one.value async for one in space.collection(COLLECTION)]
-    last = (await asyncio.to_thread(read_feed, [*before, record])).offers[-1]
+    feed = await asyncio.to_thread(read_feed, [*before, record])
+    last = feed.offers[-1]
     if last.line != line or last.open().hash != bundle.hash:
         raise CatalogueInvalid("this line is not the catalogue's last one", "compose and sign it again")
     body = {
@@ -78,7 +79,7 @@ async def publish_signed(home: "Home", space: "Space", bundle: Bundle, line: Lin
     }
 
     def work(transaction: "Transaction") -> None:
-        if transaction.receipts("offer-published", provider=line.provider.hex(), number=line.number):
+        if any(transaction.receipts("offer-published", provider=key, number=line.number) for key in feed.keys):
             raise NotAllowed(
                 f"a line {line.number} was signed here with this key before", "publish again; a key has one catalogue"
             )

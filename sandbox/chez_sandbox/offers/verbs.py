@@ -105,7 +105,7 @@ class _Batches(Params, frozen=True, kw_only=True):
 async def job_compose_acknowledgements(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """The batches to sign that acknowledge messages by their tokens; none for those that are acknowledged."""
     asked = read_params(params, _Tokens)
-    known = await batches_of(await make_public(home, asked.space), asked.provider)
+    known = await batches_of(await make_public(home, asked.space))
     fresh = [token for token in asked.tokens if token not in known]
     made_up = [secrets.token_bytes(16) for _ in range(BATCH)]
     batches = compose_batches(asked.provider, datetime.now(UTC).date(), fresh, made_up)
@@ -195,6 +195,7 @@ def _shown(one: Catalogue, language: Language) -> dict[str, Any]:
         "name": one.name,
         "provider": one.provider,
         "fingerprint": fingerprint(one.provider) if one.provider else None,
+        "formerly": [fingerprint(key) for key in one.keys[:-1]],
         "head": one.feed.head,
         "missing": one.missing,
         "problem": None if one.problem is None else str(one.problem),
@@ -242,6 +243,7 @@ def _words(one: Mapping[str, Any], language: Language) -> list[str]:
     lines = [
         f"{card['name']}, {card['domain']}, {card['contact']}",
         f"  {phrase(language, 'key', words=one['fingerprint'])}",
+        *(f"  {phrase(language, 'offers.formerly', words=words)}" for words in reversed(one["formerly"])),
         f"  {phrase(language, 'offers.head', head=one['head'])}",
         *missing,
     ]

@@ -10,21 +10,18 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from chez.crypto import SealingKey, SigningKey
 from chez.errors import HomeExists, InvalidValue, NotAllowed, NotFound, StorageFailed
-from chez_sandbox.manifest import Predecessor, Provider
+from chez_sandbox.manifest import MAX_FORMERLY, Predecessor, Provider
 from chez_sandbox.provider.toml_text import quoted
 from chez_sandbox.succession import succeed
 from chez_wire.login import inbox_of
 
 __all__ = ("ProviderKeys", "load_keys", "save_keys")
-
-MAX_FORMERLY: Final = 8
-"""Former keys that a card may name; the manifest says the same."""
 
 Seed = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 

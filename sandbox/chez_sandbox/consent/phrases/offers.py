@@ -11,6 +11,8 @@ OFFERS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "offers.none": ("You follow no catalogue of jobs.", "Vous ne suivez aucun catalogue de tâches."),
     "offers.warning": ("WARNING  {name}: {problem}", "ALERTE  {name} : {problem}"),
     "offers.empty": ("{name}: nothing of it is here yet", "{name} : rien n'en est encore ici"),
+    "offers.formerly": ("a key before, which signed the next one: {words}",
+                        "une clé d'avant, qui a signé la suivante : {words}"),
     "offers.head": ("head, the same for everybody: {head}", "tête, la même pour tous : {head}"),
     "offers.job": ("{job} {version}: {name}", "{job} {version} : {name}"),
     "offers.bits": ("a run tells at most {bits} bits; bundle {bundle}",
