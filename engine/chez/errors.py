@@ -15,6 +15,7 @@
     │   ├── KeyringUnavailable  the operating system's keyring is missing, locked or refuses
     │   ├── BlobMissing         an attachment is not on this device, and can't be fetched now
     │   ├── StorageFailed       disk full, read-only, unreadable
+    │   ├── WallMissing         nothing on this system keeps foreign bytes apart as it must be
     │   ├── RelayUnreachable    no connection, or it broke
     │   │   └── NotARelay         something else answers there: a network's login page, a web server
     │   │       └── WrongPin        what answers there has a key that is none of those pinned
@@ -25,6 +26,7 @@
         ├── Damaged             a file of the home fails its checks
         ├── BadEntry            an entry fails its checks; it is set aside
         ├── BadArchive          an export or a backup is incomplete or was altered
+        ├── ImportStopped       reading a file met a limit, or its process broke its word; what came before stays
         ├── BlobDamaged         an attachment, or a piece of it, fails its checks
         ├── HomeCopied          another copy of this home writes in its name
         ├── BadPairing          a pairing failed its proof; the code is burnt
@@ -39,10 +41,10 @@ from typing import ClassVar
 
 __all__ = (
     "BadArchive", "BadEntry", "BadPairing", "BlobDamaged", "BlobMissing", "ChezError", "Damaged", "HomeBusy",
-    "HomeCopied", "HomeExists", "HomeLocked", "HomeMissing", "InvalidValue", "KeyringUnavailable", "LockedOut",
-    "MigrationFailed", "Misuse", "NotARelay", "NotAllowed", "NotFound", "RecordPurged", "RelayMisbehaved",
-    "RelayRefused", "RelayUnreachable", "StorageFailed", "Unanswered", "Unavailable", "Untrusted", "WrongPassphrase",
-    "WrongPin",
+    "HomeCopied", "HomeExists", "HomeLocked", "HomeMissing", "ImportStopped", "InvalidValue", "KeyringUnavailable",
+    "LockedOut", "MigrationFailed", "Misuse", "NotARelay", "NotAllowed", "NotFound", "RecordPurged",
+    "RelayMisbehaved", "RelayRefused", "RelayUnreachable", "StorageFailed", "Unanswered", "Unavailable",
+    "Untrusted", "WallMissing", "WrongPassphrase", "WrongPin",
 )
 
 
@@ -127,6 +129,10 @@ class StorageFailed(Unavailable):
     """The disk is full, read-only or failing."""
 
 
+class WallMissing(Unavailable):
+    """Foreign bytes are read in a process that the system walls in, and here it can't."""
+
+
 class RelayUnreachable(Unavailable):
     """There is no connection to the relay."""
 
@@ -165,6 +171,10 @@ class Damaged(Untrusted):
 
 class BadArchive(Untrusted):
     """An export or a backup is incomplete, or was altered."""
+
+
+class ImportStopped(Untrusted):
+    """Reading a file met a limit of time, memory or output, or its process broke its word. What came before stays."""
 
 
 class BadEntry(Untrusted):

@@ -180,7 +180,8 @@ def _invitation_refused(body: Body, names: Names) -> str:
 def _import(body: Body, names: Names) -> str:
     outcomes = ("added", "updated", "unchanged", "purged", "rejected")
     counts = [f"{body[outcome]:,} {outcome}" for outcome in outcomes if body[outcome]]
-    return f"You imported {body['file']!r} ({body['connector']}): {', '.join(counts) or 'nothing'}."
+    end = " Reading it was stopped: import it again." if "stopped" in body else ""
+    return f"You imported {body['file']!r} ({body['connector']}): {', '.join(counts) or 'nothing'}.{end}"
 
 
 def _export(body: Body, names: Names) -> str:

@@ -788,18 +788,29 @@ class Home(Opened[AsyncHome]):
         return self._portal.call(lambda call: self._inner.sql(query, params, limit=limit, as_of=as_of))
 
     def import_file(
-        self, path: Path | str, *, connector: Connector | str | None = None, progress: OnProgress | None = None
+        self,
+        path: Path | str,
+        *,
+        connector: Connector | str | None = None,
+        in_process: bool = False,
+        progress: OnProgress | None = None,
     ) -> ImportReport:
         """Bring an outside file home, or a folder that `export` wrote; doing it again changes nothing.
 
         Records come into the private space; those of other spaces in an export into these, where
-        they are here. A file's format is recognised unless a connector is given.
+        they are here. A file's format is recognised unless a connector is given. It is parsed in a
+        process that the system walls in, without network, files and keys, unless `in_process` asks
+        for this one: for a connector of your own that another process can't import, on files of
+        your own. What an import that was cut off had written is not written again.
         `progress(done, total)` in bytes. Of an export every record becomes as it was then, those
         deleted since included; other records stay. Raises `NotFound`, `InvalidValue` for a file
-        of no known format, `BadArchive` for an export that is incomplete or was altered.
+        of no known format, `BadArchive` for an export or a zip that is incomplete or was altered,
+        `ImportStopped` when the parser met a limit (what came before stays), `WallMissing`.
         """
         return self._portal.call(
-            lambda call: self._inner.import_file(path, connector=connector, progress=call.told(progress))
+            lambda call: self._inner.import_file(
+                path, connector=connector, in_process=in_process, progress=call.told(progress)
+            )
         )
 
     def export(self, path: Path | str, *, history: bool = False, progress: OnProgress | None = None) -> ExportReport:
@@ -1158,6 +1169,10 @@ class Link(Front[AsyncLink]):
         """
         self._portal.call(lambda call: self._inner.reached(space, timeout))
 
+    def forward(self, *, at_once: bool) -> None:
+        """Give the relay what others brought, and it does not show: a while ago, or `at_once` at any time."""
+        self._portal.do(lambda: self._inner.forward(at_once=at_once))
+
 
 class Owner(Front[AsyncOwner]):
     """A running server: `path` of its socket, `stopped` set once it was told to end."""
@@ -1475,11 +1490,18 @@ class Space(Front[AsyncSpace]):
         return Items(self._portal, lambda: self._inner.changes(since, live=live), ends=live)
 
     def import_file(
-        self, path: Path | str, *, connector: Connector | str | None = None, progress: OnProgress | None = None
+        self,
+        path: Path | str,
+        *,
+        connector: Connector | str | None = None,
+        in_process: bool = False,
+        progress: OnProgress | None = None,
     ) -> ImportReport:
         """Bring an outside file, or a folder that `export` wrote, into this space; see `Home.import_file`."""
         return self._portal.call(
-            lambda call: self._inner.import_file(path, connector=connector, progress=call.told(progress))
+            lambda call: self._inner.import_file(
+                path, connector=connector, in_process=in_process, progress=call.told(progress)
+            )
         )
 
     def export(self, path: Path | str, *, history: bool = False, progress: OnProgress | None = None) -> ExportReport:

@@ -258,16 +258,20 @@ class Home:
         return await self._database.ask(lambda db: run_sql(db, query, params, limit, then))
 
     async def import_file(self, path: Path | str, *, connector: Connector | str | None = None,
-                          progress: OnProgress | None = None) -> ImportReport:
+                          in_process: bool = False, progress: OnProgress | None = None) -> ImportReport:
         """Bring an outside file home, or a folder that `export` wrote; doing it again changes nothing.
 
         Records come into the private space; those of other spaces in an export into these, where
-        they are here. A file's format is recognised unless a connector is given.
+        they are here. A file's format is recognised unless a connector is given. It is parsed in a
+        process that the system walls in, without network, files and keys, unless `in_process` asks
+        for this one: for a connector of your own that another process can't import, on files of
+        your own. What an import that was cut off had written is not written again.
         `progress(done, total)` in bytes. Of an export every record becomes as it was then, those
         deleted since included; other records stay. Raises `NotFound`, `InvalidValue` for a file
-        of no known format, `BadArchive` for an export that is incomplete or was altered.
+        of no known format, `BadArchive` for an export or a zip that is incomplete or was altered,
+        `ImportStopped` when the parser met a limit (what came before stays), `WallMissing`.
         """
-        return await self._private.import_file(path, connector=connector, progress=progress)
+        return await self._private.import_file(path, connector=connector, in_process=in_process, progress=progress)
 
     async def export(self, path: Path | str, *, history: bool = False,
                      progress: OnProgress | None = None) -> ExportReport:

@@ -1,47 +1,56 @@
 """The import engine: what a connector finds becomes records, idempotently, with provenance.
 
 A record's id comes from its identity, so importing a file again, or an overlapping
-export, finds the same records and changes only what differs. Rows are parsed in a
-thread and written in batches, each durable by itself: an import that was cut off is
-finished by running it again.
+export, finds the same records and changes only what differs. Rows are parsed in a walled
+process (`chez.connectors.walled`) and written in batches, each durable by itself, with how
+far the file was read: an import that was cut off goes on from there when it is run again.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 
 from chez import connectors
-from chez.connectors import Connector, Found, Progress, Reject
+from chez.connectors import Connector, Found, Item, Progress, Reject, Source
+from chez.connectors.walled import WalledReading
+from chez.connectors.zipped import Zipped
+from chez.errors import ChezError, ImportStopped, InvalidValue
+from chez.home.importing_rows import Prepared, prepare, writing
 from chez.journal import Journal
-from chez.query import decimals
 from chez.records.engine import Engine
-from chez.records.imported import record_id
-from chez.records.types import collection_of
-from chez.records.values import Value, check_value
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
 
-__all__ = ("BATCH", "ImportReport", "OnProgress", "import_file", "reject")
+__all__ = ("BATCH", "ImportReport", "Importer", "OnProgress", "reject")
 
 OnProgress = Callable[[int, int], None]
 BATCH: Final = 512
 """Records in one transaction: under a tenth of a second, so that others get their turn."""
 
+BATCH_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of rows in one transaction, roughly: a few that are as large as may be are not held together."""
+
 MAX_REJECTS: Final = 10_000
 """Rejected rows that a report keeps; the rest are counted (a wrong file has nothing else)."""
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(slots=True)
 class ImportReport:
     """What an import did. `rejects` has the rows that could not be read, with reasons.
 
-    `purged` records were in the source, and are not brought back. `skipped` are the spaces in
-    an export, by name, that are not on this device: nothing of them was brought home.
+    `resumed` of the `unchanged` records had come with an import of this file that was cut off.
+    `purged` records were in the source, and are not brought back. `kept` says whether the file
+    itself is kept. `skipped` are the spaces in an export, by name, that are not on this device:
+    nothing of them was brought home.
     """
 
     connector: str
@@ -49,35 +58,12 @@ class ImportReport:
     added: int = 0
     updated: int = 0
     unchanged: int = 0
+    resumed: int = 0
     purged: int = 0
     rejected: int = 0
+    kept: bool = False
     rejects: list[Reject] = field(default_factory=list, repr=False)
     skipped: list[str] = field(default_factory=list)
-
-
-async def import_file(engine: Engine, journal: Journal, space: SpaceKeys, path: Path, connector: Connector | str | None,
-                      progress: OnProgress | None) -> ImportReport:
-    """Import one file; see `Home.import_file`."""
-    chosen = connectors.find(connector) if isinstance(connector, str) else connector
-    if chosen is None:
-        chosen = await asyncio.to_thread(connectors.recognise, path)
-    file, source = await asyncio.to_thread(connectors.open_source, path)
-    report = ImportReport(chosen.name, source.name)
-    digest = source.sha256.hex()
-    provenance = f"{chosen.name}/{chosen.version} {digest[:16]}"
-    with file:
-        items = connectors.read_open(chosen, file, source)
-        while batch := await asyncio.to_thread(_batch, items, report, progress, source.size):
-            prepared = [_prepare(found, space.record_key, provenance) for found in batch]
-            for outcome in await engine.database.write(_writing(engine, prepared, provenance)):
-                setattr(report, outcome, getattr(report, outcome) + 1)
-    if progress is not None:
-        progress(source.size, source.size)
-    await journal.append("import", {
-        "connector": chosen.name, "version": chosen.version, "file": source.name, "sha256": digest,
-        "added": report.added, "updated": report.updated, "unchanged": report.unchanged, "purged": report.purged,
-        "rejected": report.rejected})
-    return report
 
 
 def reject(report: ImportReport, item: Reject) -> None:
@@ -87,50 +73,166 @@ def reject(report: ImportReport, item: Reject) -> None:
         report.rejects.append(item)
 
 
-def _batch(items: Iterator[Any], report: ImportReport, progress: OnProgress | None, size: int) -> list[Found]:
-    found: list[Found] = []
-    for item in items:
-        if isinstance(item, Found):
-            found.append(item)
-            if len(found) == BATCH:
-                break
-        elif isinstance(item, Reject):
-            reject(report, item)
-        elif isinstance(item, Progress) and progress is not None:
-            progress(item.done, size)
-    return found
+class Importer:
+    """Brings files into one space."""
+
+    def __init__(self, engine: Engine, journal: Journal, space: SpaceKeys) -> None:
+        self._engine, self._journal, self._space = engine, journal, space
+
+    async def import_file(self, path: Path, connector: Connector | str | None, progress: OnProgress | None,
+                          in_process: bool) -> ImportReport:
+        """Import one file; see `Home.import_file`."""
+        named = connectors.find(connector) if isinstance(connector, str) else connector
+        file, source = await asyncio.to_thread(connectors.open_source, path)
+        with file:
+            return await self.import_open(file, source, named, progress, in_process)
+
+    async def import_open(self, file: BinaryIO, source: Source, connector: Connector | None,
+                          progress: OnProgress | None, in_process: bool = False) -> ImportReport:
+        """Import a file that is open at its beginning, and stays the caller's to close."""
+        chosen = connector
+        if chosen is None:
+            chosen = await asyncio.to_thread(connectors.recognise_open, file, source)
+        report = ImportReport(chosen.name, source.name)
+        mark = _mark(self._engine.space, chosen, source)
+        there = await self._engine.database.read(partial(_marked, mark=mark))
+        report.resumed = report.unchanged = there
+        try:
+            async with _reading(chosen, file, source, in_process) as items:
+                batches = _Batches(items, report, progress, source.size, there)
+                while batch := await asyncio.to_thread(batches.next):
+                    await self._keep(batch, f"{chosen.name}/{chosen.version} {source.sha256.hex()[:16]}", mark, report)
+        except ImportStopped as stop:
+            await self._receipt(chosen, source, report, {"stopped": stop.message})
+            raise
+        if progress is not None:
+            progress(source.size, source.size)
+        await self._receipt(chosen, source, report, {})
+        await self._engine.database.write(lambda db: _forget(db, mark))
+        return report
+
+    async def _receipt(self, connector: Connector, source: Source, report: ImportReport, more: dict[str, str]) -> None:
+        await self._journal.append("import", {
+            "connector": connector.name, "version": connector.version, "file": source.name,
+            "sha256": source.sha256.hex(), "added": report.added, "updated": report.updated,
+            "unchanged": report.unchanged, "purged": report.purged, "rejected": report.rejected, **more})
+
+    async def _keep(self, batch: list[Found], provenance: str, mark: str, report: ImportReport) -> None:
+        """Write a batch. What the store does not take (a reserved name, a record too large) costs itself alone."""
+        prepared: list[Prepared] = []
+        for found in batch:
+            try:
+                prepared.append(prepare(found, self._space.record_key, provenance))
+            except InvalidValue as error:
+                reject(report, Reject(found.row, error.message, "", found.member))
+        parts = [prepared]
+        try:
+            await self._write(prepared, provenance, mark, len(batch), report)
+        except InvalidValue:
+            parts = [[one] for one in prepared]
+            for part in parts:
+                try:
+                    await self._write(part, provenance, mark, 0, report)
+                except InvalidValue as error:
+                    reject(report, Reject(part[0].row, error.message, "", part[0].member))
+            await self._engine.database.write(lambda db: _advance(db, mark, len(batch)))
+
+    async def _write(self, prepared: list[Prepared], provenance: str, mark: str, count: int,
+                     report: ImportReport) -> None:
+        work = writing(self._engine, prepared, provenance)
+
+        def both(db: Connection) -> list[str]:
+            outcomes = work(db)
+            _advance(db, mark, count)
+            return outcomes
+
+        for outcome in await self._engine.database.write(both):
+            setattr(report, outcome, getattr(report, outcome) + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    kind: type[msgspec.Struct]
-    collection: str
-    id: str
-    identity: dict[str, Value]
-    values: dict[str, Value]
-    source: str
+class _Batches:
+    """The items of a file as batches of records; everything else is told on the way."""
+
+    def __init__(self, items: Iterator[Item], report: ImportReport, progress: OnProgress | None, size: int,
+                 skip: int) -> None:
+        self._items, self._report, self._progress, self._size, self._skip = items, report, progress, size, skip
+        self._error: ChezError | None = None
+
+    def next(self) -> list[Found]:
+        """The next records, none at the end. Raises what reading raises, after the records before it."""
+        if self._error is not None:
+            raise self._error
+        found: list[Found] = []
+        try:
+            self._fill(found)
+        except ChezError as error:
+            if not found:
+                raise
+            self._error = error
+        return found
+
+    def _fill(self, found: list[Found]) -> None:
+        size = 0
+        for item in self._items:
+            if isinstance(item, Found):
+                if self._skip:
+                    self._skip -= 1
+                    continue
+                found.append(item)
+                size += len(_encode(item.record))
+                if len(found) == BATCH or size >= BATCH_BYTES:
+                    break
+            elif isinstance(item, Reject):
+                reject(self._report, item)
+            elif isinstance(item, Progress) and self._progress is not None:
+                self._progress(item.done, self._size)
 
 
-def _prepare(found: Found, key: bytes, provenance: str) -> _Prepared:
-    kind = type(found.record)
-    plain = check_value(msgspec.to_builtins(found.record, builtin_types=(bytes, datetime)))
-    names = kind.__identity__  # type: ignore[attr-defined]
-    identity = {name: plain.pop(name) for name in sorted(names)}
-    collection = collection_of(kind)
-    id = record_id(key, collection, identity)
-    by, _, file = provenance.partition(" ")
-    where = f"{found.member}:{found.row}" if found.member else str(found.row)
-    return _Prepared(kind, collection, id, identity, plain, f"{found.by or by} {file} {where}")
+@asynccontextmanager
+async def _reading(connector: Connector, file: BinaryIO, source: Source,
+                   in_process: bool) -> AsyncIterator[Iterator[Item]]:
+    """What a connector finds in a file, behind walls unless it is to be read here."""
+    if in_process:
+        yield connectors.read_open(connector, file, source)
+        return
+    starting = asyncio.ensure_future(asyncio.to_thread(WalledReading, connector, file, source))
+    try:
+        reading = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        starting.add_done_callback(_close)
+        raise
+    try:
+        yield reading
+    finally:
+        # A thread that waits for the next item hears the end of it.
+        reading.close()
 
 
-def _writing(engine: Engine, prepared: list[_Prepared], origin: str) -> Callable[[Connection], list[str]]:
-    numeric = {collection: decimals.fields_of(kind) for collection, kind in
-               {item.collection: item.kind for item in prepared}.items()}
+def _close(starting: "asyncio.Future[WalledReading]") -> None:
+    if not starting.cancelled() and starting.exception() is None:
+        starting.result().close()
 
-    def work(db: Connection) -> list[str]:
-        for collection, names in numeric.items():
-            decimals.declare(db, collection, names)
-        return [engine.records.put_imported(db, engine.space, item.collection, item.id, item.identity, item.values,
-                                            item.source, origin) for item in prepared]
 
-    return work
+# --- how far a file was read ---------------------------------------------------------------
+
+
+def _mark(space: int, connector: Connector, source: Source) -> str:
+    """The setting that says how many records of this file, read in this very way, are written."""
+    plan = connector.plan.items() if isinstance(connector, Zipped) else ()
+    way = repr([(connector.name, connector.version), *sorted((member, c.name, c.version) for member, c in plan)])
+    return f"import.{space}.{hashlib.sha256(source.sha256 + way.encode()).hexdigest()[:32]}"
+
+
+def _marked(db: Connection, mark: str) -> int:
+    row: Any = db.execute("SELECT value FROM meta WHERE key = ?", (mark,)).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _advance(db: Connection, mark: str, count: int) -> None:
+    if count:
+        db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+                   (mark, str(_marked(db, mark) + count).encode()))
+
+
+def _forget(db: Connection, mark: str) -> None:
+    db.execute("DELETE FROM meta WHERE key = ?", (mark,))

@@ -24,7 +24,7 @@ from chez.home.exporting import Exported, Exporter, ExportReport
 from chez.home.forgetting import delete_space, forget_space
 from chez.home.held import Held, HeldSpaces
 from chez.home.hosting import Hosting, host
-from chez.home.importing import ImportReport, OnProgress, import_file
+from chez.home.importing import Importer, ImportReport, OnProgress
 from chez.home.importing_export import import_export
 from chez.home.invitations import WEEK, Invitation
 from chez.home.reports import CollectionInfo, SpaceStatus
@@ -163,12 +163,13 @@ class Space:
             yield page
 
     async def import_file(self, path: Path | str, *, connector: Connector | str | None = None,
-                          progress: OnProgress | None = None) -> ImportReport:
+                          in_process: bool = False, progress: OnProgress | None = None) -> ImportReport:
         """Bring an outside file, or a folder that `export` wrote, into this space; see `Home.import_file`."""
         chosen, held, home = Path(path), self._held, self._home
         if connector is None and is_export(chosen):
             return await import_export(held.engine, home.journal, held.blobs, home.spaces.into, chosen, progress)
-        return await import_file(held.engine, home.journal, held.space, chosen, connector, progress)
+        importer = Importer(held.engine, home.journal, held.space)
+        return await importer.import_file(chosen, connector, progress, in_process)
 
     async def export(self, path: Path | str, *, history: bool = False,
                      progress: OnProgress | None = None) -> ExportReport:

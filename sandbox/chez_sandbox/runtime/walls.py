@@ -147,7 +147,7 @@ def _landlock(libc: ctypes.CDLL) -> bool:
 # its own, ending. Reading and writing are further down: on the one channel only. Nothing
 # opens, connects, forks, executes, traces, or asks for entropy.
 _X86_64: dict[str, Any] = {
-    "arch": 0xC000003E, "seccomp": 317, "read": 0, "write": 1, "mmap": 9, "mprotect": 10,
+    "arch": 0xC000003E, "seccomp": 317, "read": 0, "write": 1, "lseek": 8, "mmap": 9, "mprotect": 10,
     "plain": {
         "close": 3, "munmap": 11, "brk": 12, "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15,
         "sched_yield": 24, "mremap": 25, "madvise": 28, "exit": 60, "sigaltstack": 131, "gettid": 186,
@@ -155,7 +155,7 @@ _X86_64: dict[str, Any] = {
     },
 }  # fmt: skip
 _AARCH64: dict[str, Any] = {
-    "arch": 0xC00000B7, "seccomp": 277, "read": 63, "write": 64, "mmap": 222, "mprotect": 226,
+    "arch": 0xC00000B7, "seccomp": 277, "read": 63, "write": 64, "lseek": 62, "mmap": 222, "mprotect": 226,
     "plain": {
         "close": 57, "munmap": 215, "brk": 214, "rt_sigaction": 134, "rt_sigprocmask": 135,
         "rt_sigreturn": 139, "sched_yield": 124, "mremap": 216, "madvise": 233, "exit": 93,
@@ -172,11 +172,15 @@ _SET_MODE_FILTER, _FLAG_TSYNC = 1, 1
 
 
 def close_door(
-    readable: tuple[int, ...], writable: tuple[int, ...], *, executable: bool = False
+    readable: tuple[int, ...],
+    writable: tuple[int, ...],
+    *,
+    seekable: tuple[int, ...] = (),
+    executable: bool = False,
 ) -> bool:
     """The seccomp filter, on every thread: a short list of calls, all else EPERM.
 
-    `read` works on the descriptors given only, `write` likewise; no memory can be made
+    `read` works on the descriptors given only, `write` and `lseek` likewise; no memory can be made
     executable any more (the compiled code is mapped already) unless `executable`, which
     the compiler needs: wasmtime maps what it compiled before it hands it out.
     """
@@ -185,7 +189,7 @@ def close_door(
     table = {"x86_64": _X86_64, "aarch64": _AARCH64}.get(os.uname().machine)
     if table is None or ctypes.sizeof(ctypes.c_void_p) != 8:
         return False
-    program = _program(table, readable, writable, executable)
+    program = _program(table, readable, writable, seekable, executable)
 
     class Program(ctypes.Structure):
         _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
@@ -196,7 +200,11 @@ def close_door(
 
 
 def _program(
-    table: dict[str, Any], readable: tuple[int, ...], writable: tuple[int, ...], executable: bool
+    table: dict[str, Any],
+    readable: tuple[int, ...],
+    writable: tuple[int, ...],
+    seekable: tuple[int, ...],
+    executable: bool,
 ) -> bytes:
     """BPF: each rule is a block that ends in ALLOW or DENY, or falls through to the next."""
 
@@ -220,6 +228,7 @@ def _program(
     memory = allow if executable else protection + instruction(_ANY_BIT, _PROT_EXEC, 0, 1) + deny + allow
     program = instruction(_LOAD, _ARCH) + instruction(_EQUAL, table["arch"], 1, 0) + deny
     program += block(table["read"], on(readable)) + block(table["write"], on(writable))
+    program += block(table["lseek"], on(seekable))
     program += block(table["mmap"], memory) + block(table["mprotect"], memory)
     for number in table["plain"].values():
         program += block(number, allow)

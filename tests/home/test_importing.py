@@ -1,0 +1,135 @@
+"""Importing as an app does it: behind walls, cut off and gone on with, hostile files included."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+
+import chez
+from chez.connectors import Found, Item, Progress, Source, wall
+from chez.errors import ImportStopped, InvalidValue
+from chez.home.importing import BATCH
+from chez.vocabulary import TariffDay
+from tests.connectors.attackers import Attacker
+from tests.connectors.test_archive import CURVE, TABLE, packed
+
+ROWS = 3 * BATCH + 100
+
+
+class Days:
+    """A connector of this test's own: a day a line, as long as `mood` lets it."""
+
+    name, version, title = "days", 1, "days"
+    mood = "good"
+
+    def recognise(self, head: bytes, name: str) -> bool:
+        return False
+
+    def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
+        for row in range(1, ROWS + 1):
+            if row == 2 * BATCH + 50 and Days.mood == "bad":
+                raise RuntimeError("oops")
+            scheme = "" if Days.mood == "odd" and row == 7 else "tempo"
+            day = date(2000, 1, 1) + timedelta(days=row)
+            yield Found(TariffDay(scheme=scheme, date=day, colour="blue"), row)
+            yield Progress(row)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Some file."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * ROWS)
+    return path
+
+
+async def test_an_import_that_was_cut_off_goes_on(home: chez.Home, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written before is there, is not written again, and is told; the end is as if nothing had happened."""
+    monkeypatch.setattr(Days, "mood", "bad")
+    with pytest.raises(InvalidValue, match="'days' failed"):
+        await home.import_file(file, connector=Days(), in_process=True)
+    before = 2 * BATCH + 49
+    assert len([record async for record in home.collection(TariffDay)]) == before
+    monkeypatch.setattr(Days, "mood", "good")
+    done = await home.import_file(file, connector=Days(), in_process=True)
+    assert (done.resumed, done.unchanged, done.added) == (before, before, ROWS - before)
+    again = await home.import_file(file, connector=Days(), in_process=True)
+    assert (again.resumed, again.unchanged, again.added) == (0, ROWS, 0)
+    assert len([record async for record in home.collection(TariffDay)]) == ROWS
+
+
+async def test_a_newer_connector_does_not_go_on_where_an_older_one_was(
+        home: chez.Home, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another version may find other records: it reads the file from its beginning."""
+    monkeypatch.setattr(Days, "mood", "bad")
+    with pytest.raises(InvalidValue):
+        await home.import_file(file, connector=Days(), in_process=True)
+    monkeypatch.setattr(Days, "mood", "good")
+    monkeypatch.setattr(Days, "version", 2)
+    done = await home.import_file(file, connector=Days(), in_process=True)
+    assert done.resumed == 0 and done.unchanged == 2 * BATCH + 49
+
+
+async def test_a_record_that_the_store_refuses_costs_itself(home: chez.Home, file: Path,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """One record of a batch that can't be kept is a reject with its row; the others of the batch are kept."""
+    monkeypatch.setattr("chez.home.importing_rows.record_id", _no_id_for_nameless)
+    monkeypatch.setattr(Days, "mood", "odd")
+    done = await home.import_file(file, connector=Days(), in_process=True)
+    assert done.added == ROWS - 1 and [(one.line, one.reason) for one in done.rejects] == [(7, "no name")]
+
+
+def _no_id_for_nameless(key: bytes, collection: str, identity: dict[str, Any]) -> str:
+    if not identity["scheme"]:
+        raise InvalidValue("no name")
+    return f"id-{identity['date']}"
+
+
+async def test_a_hostile_file_stops_and_what_came_before_stays(home: chez.Home, tmp_path: Path) -> None:
+    """A parser that dies is ImportStopped; its good record is kept, and the journal says that reading was stopped."""
+    path = tmp_path / "attack"
+    path.write_text("attack exit")
+    with pytest.raises(ImportStopped, match="code 3"):
+        await home.import_file(path, connector=Attacker())
+    assert len([record async for record in home.collection(TariffDay)]) == 1
+    [receipt] = await home.journal.receipts("import")
+    assert receipt.body["added"] == 1 and "code 3" in receipt.body["stopped"]
+
+
+async def test_cancelling_ends_the_process(home: chez.Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cancelling while a parser is busy ends its process, at once."""
+    launch, started = wall.find_wall(), []
+
+    def watched(order: wall.Order) -> wall.Walled:
+        started.append(launch(order))
+        return started[-1]
+
+    monkeypatch.setattr("chez.connectors.walled.find_wall", lambda: watched)
+    path = tmp_path / "attack"
+    path.write_text("attack loop")
+    heard = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    task = asyncio.create_task(home.import_file(
+        path, connector=Attacker(), progress=lambda done, total: loop.call_soon_threadsafe(heard.set)))
+    await heard.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert started[0]._process.returncode is not None
+    assert started[0].read(1, 60.0) == b""
+
+
+async def test_provenance_in_a_zip(home: chez.Home, tmp_path: Path) -> None:
+    """A record from a zip says who read it, the zip's hash, the member and its row; the file alone makes the same."""
+    path = tmp_path / "export.zip"
+    path.write_bytes(packed({"data/days.csv": TABLE, "curve.csv": CURVE}))
+    done = await home.import_file(path)
+    sources = [record.source or "" async for record in home.collection(TariffDay)]
+    assert done.connector == "zip" and len(sources) == TABLE.count(b"\n")
+    [receipt] = await home.journal.receipts("import")
+    assert min(sources) == f"tempo/1 {receipt.body['sha256'][:16]} data/days.csv:1"
+    (tmp_path / "days.csv").write_bytes(TABLE)
+    assert (await home.import_file(tmp_path / "days.csv")).unchanged == len(sources)
