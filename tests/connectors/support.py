@@ -10,6 +10,7 @@ LINKY = DATA / "energy-linky-fr" / "linky_courbe_de_charge_30min.csv"
 TEMPO = DATA / "energy-linky-fr" / "tempo_days_2014.csv"
 OFX = DATA / "bank-ofx"
 CAMT = DATA / "bank-camt053"
+MT940 = DATA / "bank-mt940"
 POWER = DATA / "energy-uci-sceaux" / "household_power_consumption_excerpt.txt"
 
 

@@ -14,13 +14,14 @@ import chez.connectors as registry
 from chez.connectors import connectors, find, open_source, read, recognise
 from chez.connectors.registry import BUILT_IN
 from chez.errors import ChezError, InvalidValue, NotFound
-from tests.connectors.support import CAMT, DATA, LINKY, OFX, POWER, TEMPO
+from tests.connectors.support import CAMT, DATA, LINKY, MT940, OFX, POWER, TEMPO
 
 
 @pytest.mark.parametrize(("path", "name"), [
     (LINKY, "linky"), (TEMPO, "tempo"), (POWER, "household-power"),
     *((path, "ofx") for path in sorted(OFX.rglob("*.ofx"))),
     *((path, "camt") for path in sorted(CAMT.glob("*.xml"))),
+    *((path, "mt940") for path in sorted(MT940.glob("*.sta"))),
 ], ids=lambda value: getattr(value, "name", value))
 def test_recognises_every_real_file(path: Path, name: str) -> None:
     """Each real file is recognised by exactly its own connector."""

@@ -31,6 +31,7 @@ BUILT_IN: Final = (
     ("ofx", "chez.connectors.ofx:Ofx"),
     ("household-power", "chez.connectors.household_power:HouseholdPower"),
     ("camt", "chez.connectors.camt:Camt"),
+    ("mt940", "chez.connectors.mt940:Mt940"),
 )
 """Name and place of each connector that comes with Chez, in the order in which they are asked."""
 

@@ -26,7 +26,7 @@ from chez.errors import InvalidValue
 
 __all__ = ("MAX_BLOCK", "MAX_DEPTH", "MAX_NAMES", "MAX_TEXT", "MAX_TOKEN", "Block", "Leaf", "Mark", "blocks")
 
-CHUNK: Final = 64 * 1024
+CHUNK: Final = 16 * 1024
 MAX_TOKEN: Final = 1024 * 1024
 """Bytes of one tag or comment."""
 MAX_TEXT: Final = 4096
