@@ -298,8 +298,11 @@ class _Library:
     def line(self, text: str) -> dict[str, Any]:
         """The fields of one :61: with its :86:. Raises `ValueError`."""
         found: dict[str, Any] = {}
-        for one in self._parsed(text).transactions[-1:]:
+        rows = self._parsed(text).transactions
+        for one in rows[-1:]:
             found = one.data
+        # Rows and their list name each other: without this they would wait for the collector.
+        rows.clear()
         if "amount" not in found or "date" not in found:
             raise ValueError("it is not a statement line (:61:)")
         return found
