@@ -1,4 +1,4 @@
-"""A home, and a relay process, for the tests of this folder."""
+"""A home, and a relay, for the tests of this folder."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 import chez
 from chez.crypto import Kdf
-from tests.relay.support import Process, relay
+from tests.relay.within import Within, relay
 
 PASSPHRASE = "correct horse"
 
@@ -27,7 +27,7 @@ async def home(path: Path) -> AsyncIterator[chez.Home]:
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Process]:
-    """A relay as a process of its own."""
+async def server(tmp_path: Path) -> AsyncIterator[Within]:
+    """A relay within this process."""
     async with relay(tmp_path / "relay") as running:
         yield running

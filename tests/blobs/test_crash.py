@@ -12,7 +12,7 @@ import chez
 from tests.blobs.conftest import PASSPHRASE
 from tests.blobs.crashing import expected
 from tests.blobs.support import files, joined, read, settled
-from tests.relay.support import Process
+from tests.relay.within import Within
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -83,7 +83,7 @@ async def test_many_kills_of_one_home(path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_killed_while_it_sends(path: Path, tmp_path: Path, server: Process) -> None:
+async def test_killed_while_it_sends(path: Path, tmp_path: Path, server: Within) -> None:
     """Killed in the middle of sending, twice: after one sync another device reads all that records hold."""
     acknowledged = await killed(path, "a", 6, server.url)
     acknowledged += await killed(path, "b", 9, server.url)

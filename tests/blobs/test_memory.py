@@ -3,11 +3,12 @@
 import asyncio
 import shutil
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.relay.support import Process
+from tests.relay.support import Process, relay
 
 ROOT = Path(__file__).resolve().parents[2]
 KIB_MORE = 24 * 1024
@@ -28,6 +29,13 @@ def peak(pid: int) -> int:
     """The most memory that a process has had, in KiB."""
     (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1])
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Process]:
+    """A relay as a process of its own, whose memory is its alone."""
+    async with relay(tmp_path / "relay") as running:
+        yield running
 
 
 @pytest.mark.slow

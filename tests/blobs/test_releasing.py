@@ -12,7 +12,7 @@ from tests.blobs.support import read, settled
 from tests.checkpoints.conftest import AT_ONCE
 from tests.people.persons import persons
 from tests.people.support import join, open_again
-from tests.relay.support import Process, relay
+from tests.relay.within import Within, relay
 
 PHOTO = bytes(range(256)) * 5000
 CHUNKS = 4
@@ -20,13 +20,13 @@ CHUNKS = 4
 
 
 @pytest.fixture
-async def quick(tmp_path: Path) -> AsyncIterator[Process]:
+async def quick(tmp_path: Path) -> AsyncIterator[Within]:
     """A relay that lets go at once of what is dropped."""
     async with relay(tmp_path / "quick", *AT_ONCE) as running:
         yield running
 
 
-async def held(server: Process, upto: int | None = None) -> int:
+async def held(server: Within, upto: int | None = None) -> int:
     """The chunks that a relay holds; waited for until they are no more than that."""
     assert server.data is not None
     for _ in range(100):
@@ -72,7 +72,7 @@ async def releases(home: chez.Home) -> int:
     return [receipt.kind for receipt in await home.journal.receipts()].count("chunks-released")
 
 
-async def test_what_no_record_holds_leaves_the_relay(tmp_path: Path, quick: Process) -> None:
+async def test_what_no_record_holds_leaves_the_relay(tmp_path: Path, quick: Within) -> None:
     """With one device: after it was freed here, it is released in step, and the relay's room is given back."""
     async with persons(tmp_path, "anna", relay=quick.url) as (anna,):
         await attached(anna)
@@ -90,7 +90,7 @@ async def test_what_no_record_holds_leaves_the_relay(tmp_path: Path, quick: Proc
         assert await held(quick) == CHUNKS and await read(anna, photo) == PHOTO
 
 
-async def test_it_stays_until_every_device_has_seen_it_gone(tmp_path: Path, quick: Process) -> None:
+async def test_it_stays_until_every_device_has_seen_it_gone(tmp_path: Path, quick: Within) -> None:
     """Another device's unsent note holds it: it stays while that is away, and as long as one of them may name it."""
     async with persons(tmp_path, "anna", relay=quick.url) as (anna,):
         photo = await attached(anna)
@@ -117,7 +117,7 @@ async def test_it_stays_until_every_device_has_seen_it_gone(tmp_path: Path, quic
         assert await releases(anna) == 1 and await held(quick, 0) == 0
 
 
-async def test_who_names_it_again_sends_it_again(tmp_path: Path, quick: Process) -> None:
+async def test_who_names_it_again_sends_it_again(tmp_path: Path, quick: Within) -> None:
     """A device that has the content still, and puts it into a record after all released it, brings it back."""
     async with persons(tmp_path, "anna", relay=quick.url) as (anna,):
         photo = await attached(anna)

@@ -24,7 +24,9 @@ from chez.sync.entry import padded_size
 from chez_wire.chunks import chunk_id
 from chez_wire.login import Role
 from tests.blobs.support import CHUNK, content, drop, files, joined, made, read, settled
-from tests.relay.support import Process, relay
+from tests.relay.support import Process
+from tests.relay.support import relay as relay_process
+from tests.relay.within import Within, relay
 from tests.security.wire import recorded_relay
 from tests.vectors.fixed import filled
 
@@ -48,7 +50,7 @@ async def attached(home: chez.Home, data: bytes, id: str = "a", **options: str) 
     return blob
 
 
-async def test_another_device_fetches_what_it_reads(tmp_path: Path, server: Process) -> None:
+async def test_another_device_fetches_what_it_reads(tmp_path: Path, server: Within) -> None:
     """The reference arrives with the record, content when it is read, and then it is there without the relay."""
     data = content(5 * CHUNK + 7)
     async with made(tmp_path / "laptop", server.url) as laptop, joined(tmp_path / "phone", laptop) as phone:
@@ -73,7 +75,7 @@ async def test_another_device_fetches_what_it_reads(tmp_path: Path, server: Proc
         assert await read(phone, found) == data
 
 
-async def test_it_is_given_up_and_fetched_again(tmp_path: Path, server: Process) -> None:
+async def test_it_is_given_up_and_fetched_again(tmp_path: Path, server: Within) -> None:
     """Evicting frees the disk, reading fetches it again, pinning does so at once and keeps it."""
     data = content(3 * CHUNK)
     async with made(tmp_path / "laptop", server.url) as home:
@@ -92,7 +94,7 @@ async def test_it_is_given_up_and_fetched_again(tmp_path: Path, server: Process)
         assert await read(home, blob) == data and files(home.path) == whole
 
 
-async def test_what_is_not_sent_yet_is_missing_and_then_comes(tmp_path: Path, server: Process) -> None:
+async def test_what_is_not_sent_yet_is_missing_and_then_comes(tmp_path: Path, server: Within) -> None:
     """A device that is told of an attachment before its content is at the relay says so, and gets it later."""
     async with made(tmp_path / "laptop", server.url) as laptop, joined(tmp_path / "phone", laptop) as phone:
         blob = await attached(laptop, content(CHUNK + 1))
@@ -108,7 +110,7 @@ async def test_what_is_not_sent_yet_is_missing_and_then_comes(tmp_path: Path, se
         assert await read(phone, blob) == content(CHUNK + 1)
 
 
-async def test_no_relay_in_reach_is_missing(tmp_path: Path, server: Process) -> None:
+async def test_no_relay_in_reach_is_missing(tmp_path: Path, server: Within) -> None:
     """Fetching with the relay gone is a typed, recoverable error; what was here meanwhile is read."""
     async with made(tmp_path / "laptop", server.url) as home:
         blob = await attached(home, content(2 * CHUNK))
@@ -120,7 +122,7 @@ async def test_no_relay_in_reach_is_missing(tmp_path: Path, server: Process) -> 
             await read(home, blob)
 
 
-async def test_in_the_background(tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_in_the_background(tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """While connected, what is attached leaves by itself once a record holds it, and not before."""
     left, send = asyncio.Event(), Sender.send_waiting
 
@@ -219,19 +221,19 @@ ALTERED = pytest.mark.parametrize("change", [
 @ALTERED
 async def test_a_relay_that_alters_chunks_is_caught(tmp_path: Path, change: str) -> None:
     """Cut, longer, flipped or swapped: none of it is given to the reader, and the relay is named."""
-    async with relay(tmp_path / "relay", command=(sys.executable, "-m", "tests.blobs.lying")) as server:
+    async with relay_process(tmp_path / "relay", command=(sys.executable, "-m", "tests.blobs.lying")) as server:
         await _altered(tmp_path, server, change, RelayMisbehaved)
 
 
 @pytest.mark.slow
 @ALTERED
-async def test_a_relay_whose_disk_alters_chunks_says_so(tmp_path: Path, server: Process, change: str) -> None:
+async def test_a_relay_whose_disk_alters_chunks_says_so(tmp_path: Path, server: Within, change: str) -> None:
     """An honest relay hands nothing of it out: the reader is told that it is damaged there."""
     refused = await _altered(tmp_path, server, change, RelayRefused)
     assert isinstance(refused, RelayRefused) and refused.reason == "damaged"
 
 
-async def _altered(tmp_path: Path, server: Process, change: str, error: type[ChezError]) -> ChezError:
+async def _altered(tmp_path: Path, server: Process | Within, change: str, error: type[ChezError]) -> ChezError:
     async with made(tmp_path / "laptop", server.url) as home:
         blob = await attached(home, content(3 * CHUNK))
         await home.sync()
@@ -246,7 +248,7 @@ async def _altered(tmp_path: Path, server: Process, change: str, error: type[Che
         return caught.value
 
 
-async def test_a_relay_that_withholds_a_chunk(tmp_path: Path, server: Process) -> None:
+async def test_a_relay_that_withholds_a_chunk(tmp_path: Path, server: Within) -> None:
     """A chunk that the relay deleted is missing by name; a device that has it still does."""
     async with made(tmp_path / "laptop", server.url) as laptop, joined(tmp_path / "phone", laptop) as phone:
         blob = await attached(laptop, content(3 * CHUNK))
@@ -258,7 +260,7 @@ async def test_a_relay_that_withholds_a_chunk(tmp_path: Path, server: Process) -
         assert await read(laptop, blob) == content(3 * CHUNK)
 
 
-async def test_a_piece_damaged_here_is_fetched_again(tmp_path: Path, server: Process) -> None:
+async def test_a_piece_damaged_here_is_fetched_again(tmp_path: Path, server: Within) -> None:
     """A flipped bit on the disk costs a fetch, and the file is kept aside."""
     data = content(3 * CHUNK)
     async with made(tmp_path / "laptop", server.url) as home:
@@ -271,7 +273,7 @@ async def test_a_piece_damaged_here_is_fetched_again(tmp_path: Path, server: Pro
         assert (await home.blobs.info(blob)).complete
 
 
-async def test_a_member_that_lies_about_the_content_is_caught(tmp_path: Path, server: Process) -> None:
+async def test_a_member_that_lies_about_the_content_is_caught(tmp_path: Path, server: Within) -> None:
     """A manifest whose hash of the content is another's: reading it whole ends in an error, and it is no twin."""
     async with made(tmp_path / "laptop", server.url) as laptop, joined(tmp_path / "phone", laptop) as phone:
         lie = format.Content()
@@ -318,7 +320,7 @@ async def test_the_relay_learns_padded_sizes_and_nothing_else(tmp_path: Path) ->
     assert padded > len(data) and not re.search(str(len(data)).encode(), seen["log"])
 
 
-async def test_what_is_still_on_the_disk_is_not_fetched(tmp_path: Path, server: Process) -> None:
+async def test_what_is_still_on_the_disk_is_not_fetched(tmp_path: Path, server: Within) -> None:
     """Read right after it was given up, before its files are gone: they serve, and nothing is asked of the relay."""
     async with made(tmp_path / "laptop", server.url) as home:
         blob = await attached(home, content(9 * CHUNK))

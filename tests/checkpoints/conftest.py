@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.relay.support import Process, relay
+from tests.relay.within import Within, relay
 
 AT_ONCE = ("--set", "quotas.grace=0.001", "--set", "limits.expiry_interval=0.05")
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Process]:
-    """A relay as a process of its own."""
+async def server(tmp_path: Path) -> AsyncIterator[Within]:
+    """A relay within this process."""
     async with relay(tmp_path / "relay", *AT_ONCE) as running:
         yield running

@@ -7,10 +7,10 @@ import pytest
 
 from tests.checkpoints.test_homes import written
 from tests.people.persons import persons
-from tests.relay.support import Process
+from tests.relay.within import Within
 
 
-async def test_a_home_in_the_background_makes_one_when_it_is_worth_it(tmp_path: Path, server: Process,
+async def test_a_home_in_the_background_makes_one_when_it_is_worth_it(tmp_path: Path, server: Within,
                                                                       monkeypatch: pytest.MonkeyPatch) -> None:
     """With the next connection after enough was written, one is made, read back and dropped; nobody asked."""
     monkeypatch.setattr("chez.sync.checkpoints.policy.ENOUGH", 4096)

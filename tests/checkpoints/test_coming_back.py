@@ -8,10 +8,10 @@ from tests.checkpoints.conftest import AT_ONCE
 from tests.checkpoints.test_homes import shown, shrunk, written
 from tests.people.recovering import back, founded
 from tests.people.support import join, open_again
-from tests.relay.support import Process, relay
+from tests.relay.within import Within, relay
 
 
-async def _dropped(anna: chez.Home, server: Process) -> None:
+async def _dropped(anna: chez.Home, server: Within) -> None:
     """Notes of which the relay has a checkpoint alone, and some after it."""
     for _ in range(8):
         await written(anna.space(), "anna", 3)
@@ -24,7 +24,7 @@ async def _dropped(anna: chez.Home, server: Process) -> None:
     await anna.sync()
 
 
-async def test_the_24_words_bring_back_what_only_a_checkpoint_has(tmp_path: Path, server: Process) -> None:
+async def test_the_24_words_bring_back_what_only_a_checkpoint_has(tmp_path: Path, server: Within) -> None:
     """A home that comes back from the words has what was dropped, nothing is wrong with its store, and it writes on."""
     async with founded(tmp_path, server.url) as (anna, words):
         await _dropped(anna, server)
@@ -39,7 +39,7 @@ async def test_the_24_words_bring_back_what_only_a_checkpoint_has(tmp_path: Path
         assert len(await shown(home.space())) > len(expected)
 
 
-async def test_an_empty_relay_is_filled_by_who_came_by_a_checkpoint(tmp_path: Path, server: Process) -> None:
+async def test_an_empty_relay_is_filled_by_who_came_by_a_checkpoint(tmp_path: Path, server: Within) -> None:
     """Without the entries' signatures it sends a checkpoint of its own, and whoever comes next has everything."""
     async with founded(tmp_path, server.url) as (anna, _):
         await _dropped(anna, server)

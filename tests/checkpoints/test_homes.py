@@ -11,7 +11,7 @@ from chez.errors import NotAllowed
 from chez_relay.storage.census import census
 from tests.people.persons import persons, shared
 from tests.people.support import join
-from tests.relay.support import Process
+from tests.relay.within import Within
 
 _numbers = count(1)
 
@@ -28,7 +28,7 @@ async def shown(space: chez.Space) -> dict[str, object]:
     return {note.id: note.value async for note in space.collection("notes")}
 
 
-async def shrunk(server: Process, before: int) -> int:
+async def shrunk(server: Within, before: int) -> int:
     """The bytes of entries that the relay holds, once they are fewer than before."""
     for _ in range(200):
         now = census(server.data).bytes
@@ -38,7 +38,7 @@ async def shrunk(server: Process, before: int) -> int:
     raise AssertionError(f"the relay still holds {now} bytes")
 
 
-async def test_a_space_of_one_person_is_written_smaller(tmp_path: Path, server: Process) -> None:
+async def test_a_space_of_one_person_is_written_smaller(tmp_path: Path, server: Within) -> None:
     """One device makes, reads back, vouches and has dropped; a new device has all of it, and what came after."""
     async with persons(tmp_path, "anna", relay=server.url) as (anna,):
         space = anna.space()
@@ -63,7 +63,7 @@ async def test_a_space_of_one_person_is_written_smaller(tmp_path: Path, server: 
             assert await phone.audit() == []
 
 
-async def test_another_person_vouches_where_there_is_one(tmp_path: Path, server: Process) -> None:
+async def test_another_person_vouches_where_there_is_one(tmp_path: Path, server: Within) -> None:
     """The maker's own word drops nothing; once the other was there, who was away and wrote meanwhile has everything."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
         trip = await anna.create_space("Trip")

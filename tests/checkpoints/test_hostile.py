@@ -15,7 +15,7 @@ from chez_wire.dropping import NO_DROP
 from tests.checkpoints.test_homes import shown, shrunk, written
 from tests.people.persons import persons, shared
 from tests.people.support import join
-from tests.relay.support import Process
+from tests.relay.within import Within
 
 _record, _independent = Forms.record, Site.independent
 
@@ -35,7 +35,7 @@ async def _filled(anna: chez.Home, berta: chez.Home) -> tuple[chez.Space, chez.S
 
 
 @pytest.mark.parametrize("fault", ["omits", "alters", "adds", "reorders"])
-async def test_a_bad_checkpoint_is_refused_and_told(tmp_path: Path, server: Process, fault: str,
+async def test_a_bad_checkpoint_is_refused_and_told(tmp_path: Path, server: Within, fault: str,
                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     """Who reads it back finds that it is not what its authors signed: nobody vouches, nothing is dropped or lost."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
@@ -67,7 +67,7 @@ async def test_a_bad_checkpoint_is_refused_and_told(tmp_path: Path, server: Proc
 
 
 @pytest.mark.slow
-async def test_ones_own_second_device_is_no_independent_word(tmp_path: Path, server: Process,
+async def test_ones_own_second_device_is_no_independent_word(tmp_path: Path, server: Within,
                                                              monkeypatch: pytest.MonkeyPatch) -> None:
     """A vouch by a device of the maker's own person is not counted where there is another person."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
@@ -87,7 +87,7 @@ async def test_ones_own_second_device_is_no_independent_word(tmp_path: Path, ser
 
 
 @pytest.mark.parametrize("ranges", [False, True])
-async def test_nothing_is_released_on_anothers_word(tmp_path: Path, server: Process, ranges: bool,
+async def test_nothing_is_released_on_anothers_word(tmp_path: Path, server: Within, ranges: bool,
                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     """A member says that the segments of the last checkpoint may go, by themselves or with entries: no owner asks."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
@@ -119,7 +119,7 @@ async def test_nothing_is_released_on_anothers_word(tmp_path: Path, server: Proc
 
 
 @pytest.mark.slow
-async def test_a_gap_that_nobody_vouched_for_is_told(tmp_path: Path, server: Process,
+async def test_a_gap_that_nobody_vouched_for_is_told(tmp_path: Path, server: Within,
                                                      monkeypatch: pytest.MonkeyPatch) -> None:
     """An owner and its relay drop on the maker's own word: who comes later has what the checkpoint has, and is told."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):

@@ -9,10 +9,10 @@ from chez_relay.storage.census import census
 from tests.checkpoints.test_homes import shown, written
 from tests.people.persons import persons, shared
 from tests.people.support import join
-from tests.relay.support import Process
+from tests.relay.within import Within
 
 
-async def released(server: Process, upto: int) -> int:
+async def released(server: Within, upto: int) -> int:
     """The bytes of chunks that the relay holds, once they are no more than that."""
     assert server.data is not None
     for _ in range(200):
@@ -23,7 +23,7 @@ async def released(server: Process, upto: int) -> int:
     raise AssertionError(f"the relay still holds {now} bytes of chunks")
 
 
-async def test_what_is_written_anew_is_released(tmp_path: Path, server: Process,
+async def test_what_is_written_anew_is_released(tmp_path: Path, server: Within,
                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     """After several checkpoints the relay holds the segments of the last one alone; a newcomer has everything."""
     monkeypatch.setattr("chez.sync.checkpoints.drafting.LEAST", 1024)
@@ -43,7 +43,7 @@ async def test_what_is_written_anew_is_released(tmp_path: Path, server: Process,
 
 
 async def test_what_another_person_never_vouched_for_is_released_after_a_later_drop(
-        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """Checkpoints made while the other person was away go once a later one stands; both hold the same all the while."""
     monkeypatch.setattr("chez.sync.checkpoints.drafting.LEAST", 1024)
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):

@@ -12,10 +12,10 @@ from tests.checkpoints.conftest import AT_ONCE
 from tests.checkpoints.test_homes import shown, written
 from tests.people.persons import persons
 from tests.people.support import join, open_again
-from tests.relay.support import Process, relay
+from tests.relay.within import Within, relay
 
 
-async def gapped(*relays: Process) -> None:
+async def gapped(*relays: Within) -> None:
     """One of the relays let go of entries."""
     for _ in range(200):
         for one in relays:
@@ -27,7 +27,7 @@ async def gapped(*relays: Process) -> None:
     raise AssertionError("no relay let go of anything")
 
 
-async def test_who_was_away_catches_up_at_two_relays(tmp_path: Path, server: Process,
+async def test_who_was_away_catches_up_at_two_relays(tmp_path: Path, server: Within,
                                                       monkeypatch: pytest.MonkeyPatch) -> None:
     """The log of one has a gap, and its checkpoint's segments are at that one alone; nothing is refused or lacking."""
     monkeypatch.setattr("chez.sync.checkpoints.drafting.LEAST", 1024)

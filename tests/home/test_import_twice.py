@@ -13,7 +13,7 @@ import chez
 from chez.crypto import Kdf
 from tests.home.conftest import PASSPHRASE
 from tests.home.consistency import problems
-from tests.relay.support import relay
+from tests.relay.within import relay
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 LINKY = DATA / "energy-linky-fr" / "linky_courbe_de_charge_30min.csv"

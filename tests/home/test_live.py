@@ -16,7 +16,7 @@ from chez.crypto import Kdf
 from chez.errors import InvalidValue
 from chez.records.news import News
 from tests.home.pairing import PASSPHRASE, paired
-from tests.relay.support import relay as running_relay
+from tests.relay.within import relay as running_relay
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 
 import chez
 from tests.home.pairing import paired
-from tests.relay.support import relay as running_relay
+from tests.relay.within import relay as running_relay
 
 
 def _newer(value: dict[str, Any]) -> dict[str, Any]:

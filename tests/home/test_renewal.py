@@ -198,7 +198,7 @@ async def test_the_second_copy_restored_later_still_says_nothing_twice(pair: Pai
 
 async def test_a_home_that_never_met_a_relay(home: chez.Home, tmp_path: Path) -> None:
     """All of it is unsent: it goes out in the new device's name, its beginning included, and another joins."""
-    from tests.relay.support import relay
+    from tests.relay.within import relay
 
     await home.collection("notes").put({"list": [1]}, id="a")
     await home.import_file(BANK)

@@ -14,7 +14,7 @@ from chez.crypto import Kdf
 from chez.errors import InvalidValue, Misuse
 from chez.query import fulltext
 from tests.home.conftest import PASSPHRASE
-from tests.relay.support import relay as running_relay
+from tests.relay.within import relay as running_relay
 
 FRESH = count()
 

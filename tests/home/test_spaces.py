@@ -10,12 +10,12 @@ import chez
 from chez.crypto import Kdf
 from chez.errors import InvalidValue, NotFound, RelayRefused
 from tests.home.pairing import PASSPHRASE, paired
-from tests.relay.support import Process
 from tests.relay.support import relay as running_relay
+from tests.relay.within import Within
 
 
 @pytest.fixture
-async def relay(tmp_path: Path) -> AsyncIterator[Process]:
+async def relay(tmp_path: Path) -> AsyncIterator[Within]:
     """A relay process."""
     async with running_relay(tmp_path / "relay") as process:
         yield process
@@ -100,7 +100,7 @@ async def test_one_transaction_writes_into_several_spaces(home: chez.Home) -> No
     assert [record.id async for record in ours] == ["a"] and await mine.count() == 0
 
 
-async def test_devices_that_were_there_and_one_that_comes_have_every_space(tmp_path: Path, relay: Process) -> None:
+async def test_devices_that_were_there_and_one_that_comes_have_every_space(tmp_path: Path, relay: Within) -> None:
     """A space made on one device is opened by a device paired before, and by one paired after, each both ways."""
     async with paired(tmp_path, relay.url) as (a, b):
         trip = await a.create_space("Trip")
@@ -125,7 +125,7 @@ async def test_devices_that_were_there_and_one_that_comes_have_every_space(tmp_p
             assert (await a.status()).quarantined == 0
 
 
-async def test_a_device_is_let_in_by_one_that_knew_less(tmp_path: Path, relay: Process) -> None:
+async def test_a_device_is_let_in_by_one_that_knew_less(tmp_path: Path, relay: Within) -> None:
     """A device finds a space that the device which let it in did not know yet, and is believed there."""
     async with paired(tmp_path, relay.url) as (a, b):
         trip = await a.create_space("Trip")  # before b hears of it, b lets c in
@@ -141,7 +141,7 @@ async def test_a_device_is_let_in_by_one_that_knew_less(tmp_path: Path, relay: P
             assert (await a.status()).quarantined == 0
 
 
-async def test_a_space_made_while_connected_goes_over_the_connection(tmp_path: Path, relay: Process) -> None:
+async def test_a_space_made_while_connected_goes_over_the_connection(tmp_path: Path, relay: Within) -> None:
     """Two connected devices: one makes a space, and the other shows its records, on the connections that stand."""
     async with paired(tmp_path, relay.url) as (a, b), a.connect(relay.url) as here, b.connect(relay.url) as there:
         await here.synced(10)
@@ -162,7 +162,7 @@ async def test_a_space_made_while_connected_goes_over_the_connection(tmp_path: P
             ("private", "synced", ""), ("Trip", "synced", "")]
 
 
-async def test_a_space_that_the_relay_refuses_stops_no_other(tmp_path: Path, relay: Process) -> None:
+async def test_a_space_that_the_relay_refuses_stops_no_other(tmp_path: Path, relay: Within) -> None:
     """What a relay says no to is told of that space alone; the others are in step."""
     async with paired(tmp_path, relay.url) as (a, b):
         await a.create_space("Trip")
@@ -186,7 +186,7 @@ async def test_a_space_that_the_relay_refuses_stops_no_other(tmp_path: Path, rel
             assert [type(error) for error in link.problems.values()] == [RelayRefused]
 
 
-async def test_attachments_are_of_their_space(tmp_path: Path, relay: Process) -> None:
+async def test_attachments_are_of_their_space(tmp_path: Path, relay: Within) -> None:
     """An attachment of a space reaches the other device by that space, and reads there only."""
     async with paired(tmp_path, relay.url) as (a, b):
         trip = await a.create_space("Trip")
@@ -201,7 +201,7 @@ async def test_attachments_are_of_their_space(tmp_path: Path, relay: Process) ->
         assert (await a.status()).attachments == 0
 
 
-async def test_the_home_and_a_space_have_relays_of_their_own(tmp_path: Path, relay: Process) -> None:
+async def test_the_home_and_a_space_have_relays_of_their_own(tmp_path: Path, relay: Within) -> None:
     """A space that is kept at another relay goes there, and a device told of it finds it there."""
     async with running_relay(tmp_path / "second") as second, paired(tmp_path, relay.url) as (a, b):
         trip = await a.create_space("Trip", relay=second.url)
@@ -291,7 +291,7 @@ async def test_one_space_is_exported_alone(home: chez.Home, tmp_path: Path) -> N
     assert "secret" not in "".join(path.read_text() for path in (tmp_path / "trip").rglob("*") if path.is_file())
 
 
-async def test_a_backup_and_a_new_device_keep_every_space(tmp_path: Path, relay: Process) -> None:
+async def test_a_backup_and_a_new_device_keep_every_space(tmp_path: Path, relay: Within) -> None:
     """A restored home has its spaces, is a device of each, and what was not sent there goes out."""
     async with paired(tmp_path, relay.url) as (a, b):
         trip = await a.create_space("Trip")
@@ -308,7 +308,7 @@ async def test_a_backup_and_a_new_device_keep_every_space(tmp_path: Path, relay:
             assert (await b.status()).quarantined == 0
 
 
-async def test_a_device_that_is_taken_out_is_out_of_every_space(tmp_path: Path, relay: Process) -> None:
+async def test_a_device_that_is_taken_out_is_out_of_every_space(tmp_path: Path, relay: Within) -> None:
     """Taking a device out starts a new epoch in each space, and what it writes there afterwards is not read."""
     async with paired(tmp_path, relay.url) as (a, b):
         trip = await a.create_space("Trip")

@@ -11,7 +11,7 @@ import chez
 from chez.crypto import Kdf
 from chez.errors import InvalidValue, Misuse, NotAllowed, NotFound
 from tests.home.pairing import paired
-from tests.relay.support import relay as running_relay
+from tests.relay.within import relay as running_relay
 
 HUGE = "x" * (2 << 20)
 """More than one change may hold."""

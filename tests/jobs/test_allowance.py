@@ -30,7 +30,7 @@ from tests.jobs.test_atomic import INSTANT
 from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import TODAY, bundle, grant
 from tests.jobs.test_runs import run_once
-from tests.relay.support import relay
+from tests.relay.within import relay
 
 RUN = {"grant": "00" * 16, "provider": "", "bits": 0.0}
 CEILING = Ceilings().of("collection:any")

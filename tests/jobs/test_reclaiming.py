@@ -16,7 +16,7 @@ from chez_sandbox.job_errors import BudgetSpent
 from tests.home.pairing import PASSPHRASE
 from tests.jobs.test_allowance import CEILING, left, spends
 from tests.jobs.test_flow import Person
-from tests.relay.support import relay
+from tests.relay.within import relay
 
 RECLAIM = VERBS["job-allowance-reclaim"]
 USED, NEW = "collection:used", "collection:new"

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from tests.relay.support import Process, relay
+from tests.relay.within import Within, relay
 
 
 class Proxy:
@@ -77,7 +77,7 @@ async def proxy() -> AsyncIterator[Proxy]:
 
 
 @asynccontextmanager
-async def behind(front: Proxy, data: Path, *others: Proxy) -> AsyncIterator[Process]:
+async def behind(front: Proxy, data: Path, *others: Proxy) -> AsyncIterator[Within]:
     """A relay over `data`, to which the proxy leads from now on, and these others."""
     names = [option for each in (front, *others) for option in ("--name", each.name)]
     async with relay(data, *names) as server:

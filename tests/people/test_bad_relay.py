@@ -10,7 +10,7 @@ from chez.errors import RelayMisbehaved
 from tests.home.pairing import paired
 from tests.people.proxy import behind, proxy
 from tests.people.support import ids, join
-from tests.relay.support import Process, relay
+from tests.relay.within import Within, relay
 
 
 async def _put(home: chez.Home, id: str, url: str | None = None) -> None:
@@ -19,7 +19,7 @@ async def _put(home: chez.Home, id: str, url: str | None = None) -> None:
         await home.sync(url)
 
 
-async def _copied(server: Process, folder: Path) -> None:
+async def _copied(server: Within, folder: Path) -> None:
     """The store of a running relay, as it is now."""
     await server.kill()
     shutil.copytree(server.data, folder)
@@ -105,7 +105,7 @@ async def test_a_relay_that_lost_everything_is_filled_again_by_one_device(tmp_pa
                 assert await ids(c) == {"of a", "of b"}
 
 
-async def test_nothing_is_sent_twice_by_reseeding_a_whole_relay(tmp_path: Path, server: Process) -> None:
+async def test_nothing_is_sent_twice_by_reseeding_a_whole_relay(tmp_path: Path, server: Within) -> None:
     """A relay that lacks nothing is read again, and sent nothing."""
     async with paired(tmp_path, server.url) as (a, b):
         await _put(a, "one", server.url)
@@ -115,7 +115,7 @@ async def test_nothing_is_sent_twice_by_reseeding_a_whole_relay(tmp_path: Path, 
         assert report.sent == 0 and report.offset == before and await ids(a) == {"one"}
 
 
-async def test_a_live_link_is_begun_anew_by_reseeding(tmp_path: Path, server: Process) -> None:
+async def test_a_live_link_is_begun_anew_by_reseeding(tmp_path: Path, server: Within) -> None:
     """With a link open reseeding reads everything again over a new connection, and the link goes on."""
     async with paired(tmp_path, server.url) as (a, b), a.connect(server.url) as link:
         await _put(a, "one")

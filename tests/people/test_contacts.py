@@ -11,11 +11,11 @@ from chez.spaces.card import Card
 from tests.home.pairing import PASSPHRASE
 from tests.people.persons import in_step, persons, shared
 from tests.people.support import join, open_again
-from tests.relay.support import Process
+from tests.relay.within import Within
 from tests.spaces.people import Person
 
 
-async def test_two_people_see_the_same_words_whatever_devices_come_and_go(tmp_path: Path, server: Process) -> None:
+async def test_two_people_see_the_same_words_whatever_devices_come_and_go(tmp_path: Path, server: Within) -> None:
     """The words are the same on both sides and stay so; they differ for anybody else."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
         await anna.contacts.add(await berta.card(), "Berta B.")
@@ -31,7 +31,7 @@ async def test_two_people_see_the_same_words_whatever_devices_come_and_go(tmp_pa
         assert await anna.contacts.words("carl") != words
 
 
-async def test_contacts_are_on_all_devices_of_a_person(tmp_path: Path, server: Process) -> None:
+async def test_contacts_are_on_all_devices_of_a_person(tmp_path: Path, server: Within) -> None:
     """What one device adds, verifies and forgets, the other has, renames and forgets, too."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         async with join(anna, tmp_path / "phone", "phone", server.url) as phone:
@@ -54,7 +54,7 @@ async def test_contacts_are_on_all_devices_of_a_person(tmp_path: Path, server: P
             assert kinds == ["contact-added", "contact-verified", "contact-doubted", "contact-removed"]
 
 
-async def test_a_newer_card_adds_and_an_older_one_takes_nothing_away(tmp_path: Path, server: Process) -> None:
+async def test_a_newer_card_adds_and_an_older_one_takes_nothing_away(tmp_path: Path, server: Within) -> None:
     """Two cards of a person are joined: each device it has, and each that it took out, whichever card comes last."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         old = await berta.card()
@@ -148,7 +148,7 @@ async def test_records_that_are_no_contacts_are_left_out(tmp_path: Path) -> None
         assert not (await anna.contacts.find("berta")).verified
 
 
-async def test_members_go_by_what_one_calls_them(tmp_path: Path, server: Process) -> None:
+async def test_members_go_by_what_one_calls_them(tmp_path: Path, server: Within) -> None:
     """A contact is let in, given roles and taken out by its name, which never means who merely calls itself so."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
         trip = await anna.create_space("Trip")

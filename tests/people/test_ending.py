@@ -12,7 +12,7 @@ from chez_relay.storage.sqlite import FILE_NAME
 from tests.home.pairing import PASSPHRASE, paired
 from tests.people.persons import in_step, persons, shared, values
 from tests.people.support import open_again
-from tests.relay.support import Process, relay
+from tests.relay.within import Within, relay
 
 
 async def rows_of(home: chez.Home, n: int) -> dict[str, int]:
@@ -29,7 +29,7 @@ async def rows_of(home: chez.Home, n: int) -> dict[str, int]:
     return await home._database.read(count)
 
 
-async def test_who_left_forgets_the_space_here_alone(tmp_path: Path, server: Process) -> None:
+async def test_who_left_forgets_the_space_here_alone(tmp_path: Path, server: Within) -> None:
     """Nothing of it is left in the store, searches and attachments included; others keep all; it stays gone."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
@@ -70,7 +70,7 @@ async def _findings(home: chez.Home):  # type: ignore[no-untyped-def]
         yield finding
 
 
-async def test_who_was_taken_out_forgets_and_may_come_back(tmp_path: Path, server: Process) -> None:
+async def test_who_was_taken_out_forgets_and_may_come_back(tmp_path: Path, server: Within) -> None:
     """After a removal the space is forgotten; let in again, the person joins it by the link and reads all of it."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
@@ -90,7 +90,7 @@ async def test_who_was_taken_out_forgets_and_may_come_back(tmp_path: Path, serve
         assert set(await values(trip)) == {"a", "b"} and await anna.audit() == []
 
 
-async def test_a_space_is_deleted_everywhere(tmp_path: Path, server: Process) -> None:
+async def test_a_space_is_deleted_everywhere(tmp_path: Path, server: Within) -> None:
     """Its only member deletes it: the relay has nothing of it, both devices forget it, and it does not come back."""
     async with paired(tmp_path, server.url) as (a, b):
         await a.set_relay(server.url)
@@ -136,7 +136,7 @@ async def test_deleting_needs_the_relay_and_to_be_alone(tmp_path: Path) -> None:
         assert [space.name for space in await anna.spaces()] == ["private", "Trip"]
 
 
-async def test_a_new_device_comes_back_into_a_space_that_the_former_forgot(tmp_path: Path, server: Process) -> None:
+async def test_a_new_device_comes_back_into_a_space_that_the_former_forgot(tmp_path: Path, server: Within) -> None:
     """A home that forgot a space, and became a new device, joins it as that one, and waits for nothing."""
     async with persons(tmp_path, "anna", relay=server.url) as (anna,):
         trip = await anna.create_space("Trip")
@@ -160,7 +160,7 @@ async def test_a_new_device_comes_back_into_a_space_that_the_former_forgot(tmp_p
             assert set(await values(trip)) == set(await values(again)) == {"a", "b"}
 
 
-async def test_a_space_that_came_back_is_read_before_it_is_written(tmp_path: Path, server: Process) -> None:
+async def test_a_space_that_came_back_is_read_before_it_is_written(tmp_path: Path, server: Within) -> None:
     """Until this device's own entries were read again nothing is written in a space that it had forgotten."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")

@@ -19,7 +19,7 @@ from chez_wire.login import Role
 from tests.people.persons import in_step, persons, shared
 from tests.people.proxy import behind, proxy
 from tests.people.support import join
-from tests.relay.support import Process, relay
+from tests.relay.within import Within, relay
 
 
 class Ear:
@@ -109,7 +109,7 @@ def digests(*folders: Path) -> dict[Path, str]:
             if file.is_file() and not file.name.endswith("-shm")}
 
 
-async def test_all_devices_hear_it_once_and_no_file_changes(tmp_path: Path, server: Process) -> None:
+async def test_all_devices_hear_it_once_and_no_file_changes(tmp_path: Path, server: Within) -> None:
     """Two persons, three devices: each hears the others, a reader is heard too, and neither store nor log changes."""
     async with three(tmp_path, server.url, "reader") as (homes, spaces):
         ears = [Ear(space) for space in spaces]
@@ -131,7 +131,7 @@ async def test_all_devices_hear_it_once_and_no_file_changes(tmp_path: Path, serv
         assert digests(tmp_path) == before
 
 
-async def test_topics_are_told_apart_and_come_in_order(tmp_path: Path, server: Process) -> None:
+async def test_topics_are_told_apart_and_come_in_order(tmp_path: Path, server: Within) -> None:
     """Who listens on a topic hears that alone, who listens on any hears all, each device's in the order it spoke."""
     async with three(tmp_path, server.url) as (_, (ada, _, ben)):
         here, all_of_it = Ear(ben, "presence"), Ear(ben)
@@ -141,7 +141,7 @@ async def test_topics_are_told_apart_and_come_in_order(tmp_path: Path, server: P
         assert await all_of_it.until(39) == list(range(40))
 
 
-async def test_without_a_connection_it_is_lost(tmp_path: Path, server: Process) -> None:
+async def test_without_a_connection_it_is_lost(tmp_path: Path, server: Within) -> None:
     """Said while not connected it goes to no relay, now or later; who is not connected never hears it."""
     async with company(tmp_path, server.url) as ((ada, _, ben), (hers, _, his)):
         ear = Ear(his)
@@ -154,7 +154,7 @@ async def test_without_a_connection_it_is_lost(tmp_path: Path, server: Process) 
                 assert await ear.until("both") == ["both"]
 
 
-async def test_what_can_not_be_said_is_refused(tmp_path: Path, server: Process) -> None:
+async def test_what_can_not_be_said_is_refused(tmp_path: Path, server: Within) -> None:
     """Too large, no JSON or no topic is a typed error; so is a space that one merely reads, or was taken out of."""
     async with persons(tmp_path, "Ada", "Ben", relay=server.url) as (ada, ben):
         space = await ada.create_space("Trip")
@@ -186,7 +186,7 @@ async def test_what_can_not_be_said_is_refused(tmp_path: Path, server: Process) 
                 await anext(none.ephemeral())
 
 
-async def test_a_slow_app_keeps_the_newest_and_is_told_what_it_missed(tmp_path: Path, server: Process) -> None:
+async def test_a_slow_app_keeps_the_newest_and_is_told_what_it_missed(tmp_path: Path, server: Within) -> None:
     """Of more than there is room for the oldest go; the next one counts them, and nobody else is held up."""
     async with three(tmp_path, server.url) as (_, (ada, _, ben)):
         slow, quick = ben.ephemeral(room=3), Ear(ben)
@@ -201,7 +201,7 @@ async def test_a_slow_app_keeps_the_newest_and_is_told_what_it_missed(tmp_path: 
 
 
 @pytest.mark.slow
-async def test_it_goes_over_several_relays_and_is_heard_once(tmp_path: Path, server: Process) -> None:
+async def test_it_goes_over_several_relays_and_is_heard_once(tmp_path: Path, server: Within) -> None:
     """Two relays get it and the other device hears it once; when one of them goes it is heard all the same."""
     async with relay(tmp_path / "second") as second, company(tmp_path, server.url) as ((ada, tab, _), (hers, his, _)):
         for home in (ada, tab):
@@ -241,7 +241,7 @@ async def test_after_a_cut_it_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_a_new_epoch_interrupts_nobody_who_stays(tmp_path: Path, server: Process) -> None:
+async def test_a_new_epoch_interrupts_nobody_who_stays(tmp_path: Path, server: Within) -> None:
     """After a removal those who stay hear each other; who was taken out hears nothing, and nobody hears it."""
     async with three(tmp_path, server.url) as ((ada, tab, ben), (hers, other, his)):
         ears, stranger = [Ear(hers), Ear(other)], Ear(his)
@@ -268,7 +268,7 @@ async def recorded_none(hand: RelayConnection) -> None:
     await hand.open([])
 
 
-async def test_a_relay_that_plays_again_reorders_alters_or_forges_is_not_heard(tmp_path: Path, server: Process) -> None:
+async def test_a_relay_that_plays_again_reorders_alters_or_forges_is_not_heard(tmp_path: Path, server: Within) -> None:
     """What was said is heard once and in order, whatever else is sealed alike, or is of another space or kind."""
     async with three(tmp_path, server.url) as ((ada, _, _), (hers, _, his)):
         other = await ada.create_space("Other")
@@ -295,7 +295,7 @@ async def test_a_relay_that_plays_again_reorders_alters_or_forges_is_not_heard(t
 
 
 @pytest.mark.slow
-async def test_questions_go_to_whom_they_are_for(tmp_path: Path, server: Process) -> None:
+async def test_questions_go_to_whom_they_are_for(tmp_path: Path, server: Within) -> None:
     """At a first word all who listen ask its author, and nobody else hears that: only what is said, and the answers."""
     async with three(tmp_path, server.url) as ((ada, _, _), (hers, other, his)):
         space = hers._held.space
@@ -311,7 +311,7 @@ async def test_questions_go_to_whom_they_are_for(tmp_path: Path, server: Process
 
 
 @pytest.mark.slow
-async def test_a_session_that_ended_is_not_heard_by_who_comes_after(tmp_path: Path, server: Process) -> None:
+async def test_a_session_that_ended_is_not_heard_by_who_comes_after(tmp_path: Path, server: Within) -> None:
     """All that a device said, played to one that was started since, or came again, tells it nothing."""
     async with company(tmp_path, server.url) as ((ada, tab, ben), (hers, other, his)):
         async with relays_hand(server.url, hers) as hand, connected(tab):
@@ -361,7 +361,7 @@ async def test_a_flood_holds_up_neither_records_nor_what_is_said(tmp_path: Path)
         assert set(found) <= {"first", "end"}
 
 
-async def test_it_ends_with_the_home(tmp_path: Path, server: Process) -> None:
+async def test_it_ends_with_the_home(tmp_path: Path, server: Within) -> None:
     """Who listens is done when the home closes, after what had come already."""
     async with persons(tmp_path, "Ada", relay=server.url) as (ada,):
         space = await ada.create_space("Trip")

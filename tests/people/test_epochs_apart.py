@@ -11,7 +11,7 @@ from chez.errors import NotAllowed
 from tests.home.pairing import PASSPHRASE
 from tests.people.persons import in_step, persons, roles, shared, values
 from tests.people.support import ids, open_again
-from tests.relay.support import Process
+from tests.relay.within import Within
 
 
 async def paired_apart(home: chez.Home, folder: Path, url: str, name: str) -> None:
@@ -23,7 +23,7 @@ async def paired_apart(home: chez.Home, folder: Path, url: str, name: str) -> No
         await joined
 
 
-async def test_a_device_that_an_epoch_missed_gets_its_keys(tmp_path: Path, server: Process) -> None:
+async def test_a_device_that_an_epoch_missed_gets_its_keys(tmp_path: Path, server: Within) -> None:
     """An owner starts an epoch before it hears of a member's new device: the member's other device hands on the keys.
 
     Once only, and the new device reads and writes as any.
@@ -46,7 +46,7 @@ async def test_a_device_that_an_epoch_missed_gets_its_keys(tmp_path: Path, serve
             assert sent == [0, 0, 0]
 
 
-async def test_a_device_that_met_no_relay_starts_an_epoch(tmp_path: Path, server: Process) -> None:
+async def test_a_device_that_met_no_relay_starts_an_epoch(tmp_path: Path, server: Within) -> None:
     """Just paired, a device starts two epochs and only then meets the relay, which has the keys of before."""
     async with persons(tmp_path, "berta", relay=server.url) as (berta,):
         await berta.collection("notes").put({"n": 1}, id="a")
@@ -62,7 +62,7 @@ async def test_a_device_that_met_no_relay_starts_an_epoch(tmp_path: Path, server
 
 
 @pytest.mark.slow
-async def test_nobody_is_taken_out_by_a_device_that_read_nothing_yet(tmp_path: Path, server: Process) -> None:
+async def test_nobody_is_taken_out_by_a_device_that_read_nothing_yet(tmp_path: Path, server: Within) -> None:
     """Before its first sync a new device takes nobody out: all that they had written would count for nothing."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
@@ -81,7 +81,7 @@ async def test_nobody_is_taken_out_by_a_device_that_read_nothing_yet(tmp_path: P
             assert await ids(phone) == {"a"} and await values(phone.space("Trip")) == {"a": {"n": 1}}
 
 
-async def test_who_left_and_did_not_say_so_yet_does_not_come_in_again(tmp_path: Path, server: Process) -> None:
+async def test_who_left_and_did_not_say_so_yet_does_not_come_in_again(tmp_path: Path, server: Within) -> None:
     """Left, and not in step since: the link leads nowhere, though the relay still has keys."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
@@ -93,7 +93,7 @@ async def test_who_left_and_did_not_say_so_yet_does_not_come_in_again(tmp_path: 
 
 
 @pytest.mark.slow
-async def test_keys_of_who_is_an_owner_no_more_are_replaced_at_the_relay(tmp_path: Path, server: Process) -> None:
+async def test_keys_of_who_is_an_owner_no_more_are_replaced_at_the_relay(tmp_path: Path, server: Within) -> None:
     """An owner's epoch reaches the relay first, and is void by another's word: the epoch after it replaces its keys.
 
     All read what is written then, also who had to ask for the keys of it.
@@ -115,7 +115,7 @@ async def test_keys_of_who_is_an_owner_no_more_are_replaced_at_the_relay(tmp_pat
 
 
 @pytest.mark.slow
-async def test_an_epoch_of_who_is_an_owner_no_more_is_followed(tmp_path: Path, server: Process) -> None:
+async def test_an_epoch_of_who_is_an_owner_no_more_is_followed(tmp_path: Path, server: Within) -> None:
     """Anna starts an epoch; apart from that Carl transfers the space to Berta, and comes to the relay second.
 
     His epoch stands beside Anna's, and only he has its keys, who can start none any more: the
@@ -139,7 +139,7 @@ async def test_an_epoch_of_who_is_an_owner_no_more_is_followed(tmp_path: Path, s
 
 
 @pytest.mark.slow
-async def test_what_is_under_a_void_epoch_is_read_by_whoever_comes_later(tmp_path: Path, server: Process) -> None:
+async def test_what_is_under_a_void_epoch_is_read_by_whoever_comes_later(tmp_path: Path, server: Within) -> None:
     """Written under an epoch whose author was no owner any more, as it turned out: newcomers read it all the same."""
     async with persons(tmp_path, "anna", "berta", "carl", "dora", relay=server.url) as (anna, berta, carl, dora):
         trip = await anna.create_space("Trip")
@@ -160,7 +160,7 @@ async def test_what_is_under_a_void_epoch_is_read_by_whoever_comes_later(tmp_pat
 
 
 @pytest.mark.slow
-async def test_what_a_leaving_owner_had_not_sent_is_read(tmp_path: Path, server: Process) -> None:
+async def test_what_a_leaving_owner_had_not_sent_is_read(tmp_path: Path, server: Within) -> None:
     """An owner writes, rotates and leaves while apart, and its other device rotates meanwhile: what it wrote shows.
 
     Its other device's epoch is void by the leaving, so what leaves is sealed under its own, of
@@ -182,7 +182,7 @@ async def test_what_a_leaving_owner_had_not_sent_is_read(tmp_path: Path, server:
 
 
 @pytest.mark.parametrize("first", ["anna", "carl"])
-async def test_what_owners_wrote_who_transfer_apart_is_read(tmp_path: Path, server: Process, first: str) -> None:
+async def test_what_owners_wrote_who_transfer_apart_is_read(tmp_path: Path, server: Within, first: str) -> None:
     """Two owners write and hand their roles on, apart: whoever is second at the relay is read as well, and goes on."""
     async with persons(tmp_path, "anna", "berta", "carl", "dora", relay=server.url) as (anna, berta, carl, dora):
         trip = await anna.create_space("Trip")
@@ -205,7 +205,7 @@ async def test_what_owners_wrote_who_transfer_apart_is_read(tmp_path: Path, serv
 
 
 @pytest.mark.slow
-async def test_a_name_that_waited_for_keys_is_seen_at_once(tmp_path: Path, server: Process) -> None:
+async def test_a_name_that_waited_for_keys_is_seen_at_once(tmp_path: Path, server: Within) -> None:
     """A new name arrives under keys that come later in the same sync: the space is called so after it."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")

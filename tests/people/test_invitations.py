@@ -29,7 +29,7 @@ from chez_wire.login import inbox_of
 from tests.home.pairing import PASSPHRASE
 from tests.people.persons import in_step, persons, roles, shared, values
 from tests.people.support import join, open_again
-from tests.relay.support import Process
+from tests.relay.within import Within
 from tests.spaces.people import Person
 
 SOON = 0.4
@@ -50,7 +50,7 @@ async def asked(guest: chez.Home, link: str) -> None:
 
 
 async def test_what_no_relay_took_is_not_said_to_wait_there(
-        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relay that answers nothing has not what was asked: the guest hears that, and not that it waits there."""
     monkeypatch.setattr(guest_module, "REACHED_WITHIN", SOON)
 
@@ -66,7 +66,7 @@ async def test_what_no_relay_took_is_not_said_to_wait_there(
             await berta.join(structs.replace(link, relay=there).text, timeout=0.1)
 
 
-async def test_a_guest_waits_for_an_owner_who_comes_later(tmp_path: Path, server: Process) -> None:
+async def test_a_guest_waits_for_an_owner_who_comes_later(tmp_path: Path, server: Within) -> None:
     """The guest asks while the owner is away; the owner's next sync lets it in; asked again it has the space, reads
     all there is and writes; the journals of both tell of it."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
@@ -95,7 +95,7 @@ async def test_a_guest_waits_for_an_owner_who_comes_later(tmp_path: Path, server
             await berta.join(link)
 
 
-async def test_a_connected_owner_answers_at_once(tmp_path: Path, server: Process) -> None:
+async def test_a_connected_owner_answers_at_once(tmp_path: Path, server: Within) -> None:
     """While the owner's home is connected, invitations made before and meanwhile are answered as guests come."""
     async with persons(tmp_path, "anna", "berta", "clara", relay=server.url) as (anna, berta, clara):
         trip = await anna.create_space("Trip")
@@ -108,7 +108,7 @@ async def test_a_connected_owner_answers_at_once(tmp_path: Path, server: Process
             assert await roles(trip) == {"anna": "owner", "berta": "reader", "clara": "owner"}
 
 
-async def test_any_device_of_who_invited_answers(tmp_path: Path, server: Process) -> None:
+async def test_any_device_of_who_invited_answers(tmp_path: Path, server: Within) -> None:
     """The second device of the owner, paired before, lets the guest in; the first one then answers as well, alike."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         async with join(anna, tmp_path / "phone", "phone", server.url) as phone:
@@ -126,7 +126,7 @@ async def test_any_device_of_who_invited_answers(tmp_path: Path, server: Process
 
 
 async def test_an_answer_that_did_not_leave_leaves_later(
-        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """The owner's device is cut off after it let the guest in and before it answered, and the home is opened anew: the
     sync tells of it, the next one answers, and the invitation was used once."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
@@ -147,7 +147,7 @@ async def test_an_answer_that_did_not_leave_leaves_later(
         assert [one.used for one in await anna.space("Trip").invitations()] == [1]
 
 
-async def test_another_owner_sees_an_invitation_and_has_no_part_in_it(tmp_path: Path, server: Process) -> None:
+async def test_another_owner_sees_an_invitation_and_has_no_part_in_it(tmp_path: Path, server: Within) -> None:
     """A second owner is shown the invitation without its link, does not answer, and can revoke it."""
     async with persons(tmp_path, "anna", "berta", "clara", relay=server.url) as (anna, berta, clara):
         trip = await anna.create_space("Trip")
@@ -171,7 +171,7 @@ async def test_another_owner_sees_an_invitation_and_has_no_part_in_it(tmp_path: 
         assert set(await roles(trip)) == {"anna", "berta"}
 
 
-async def test_of_two_guests_with_one_use_the_first_comes_in(tmp_path: Path, server: Process) -> None:
+async def test_of_two_guests_with_one_use_the_first_comes_in(tmp_path: Path, server: Within) -> None:
     """Both ask while the owner is away: who asked first is let in, the other is told that the invitation is used up."""
     async with persons(tmp_path, "anna", "berta", "clara", relay=server.url) as (anna, berta, clara):
         trip = await anna.create_space("Trip")
@@ -188,7 +188,7 @@ async def test_of_two_guests_with_one_use_the_first_comes_in(tmp_path: Path, ser
 
 
 async def test_an_invitation_that_expired_or_was_revoked_lets_nobody_in(
-        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked in time and answered too late, or after it was revoked: refused, and said so; afterwards the guest's own
     device knows, and a relay that never heard of it is told apart."""
     async with persons(tmp_path, "anna", "berta", "clara", relay=server.url) as (anna, berta, clara):
@@ -214,7 +214,7 @@ async def test_an_invitation_that_expired_or_was_revoked_lets_nobody_in(
             await berta.join(link)
 
 
-async def test_who_may_not_invite_is_refused(tmp_path: Path, server: Process) -> None:
+async def test_who_may_not_invite_is_refused(tmp_path: Path, server: Within) -> None:
     """A writer makes, revokes and hosts none; nor is one made for a private space, on odd terms, or at no relay."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
@@ -243,7 +243,7 @@ async def test_who_may_not_invite_is_refused(tmp_path: Path, server: Process) ->
             await (await dora.create_space("Away")).invite()
 
 
-async def test_a_stolen_card_and_a_replayed_request_let_nobody_in(tmp_path: Path, server: Process) -> None:
+async def test_a_stolen_card_and_a_replayed_request_let_nobody_in(tmp_path: Path, server: Within) -> None:
     """A thief has the link and Berta's card: without her device nothing comes of it, and the journal says so once. A
     relay that repeats Berta's request, after she was taken out, brings nobody back."""
     async with persons(tmp_path, "anna", "berta", "mallory", relay=server.url) as (anna, berta, mallory):
@@ -275,7 +275,7 @@ async def test_a_stolen_card_and_a_replayed_request_let_nobody_in(tmp_path: Path
             await mallory.join(trip.link())
 
 
-async def test_an_invitation_that_came_to_nothing_is_answered(tmp_path: Path, server: Process) -> None:
+async def test_an_invitation_that_came_to_nothing_is_answered(tmp_path: Path, server: Within) -> None:
     """Another owner takes the role from who invites at the same time, so that the invitation takes no effect: the guest
     who had asked hears that, and it is shown so, also when the role was given back."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
@@ -296,7 +296,7 @@ async def test_an_invitation_that_came_to_nothing_is_answered(tmp_path: Path, se
 
 
 async def test_an_invitation_that_another_owner_repeats_is_not_answered_as_ones_own(
-        tmp_path: Path, server: Process) -> None:
+        tmp_path: Path, server: Within) -> None:
     """Another owner says Anna's invitation again, for more and as owners, when she has revoked it: her link is worth
     nothing still, and she is shown no link for the other's."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
@@ -324,7 +324,7 @@ async def test_an_invitation_that_another_owner_repeats_is_not_answered_as_ones_
 
 @pytest.mark.slow
 async def test_a_flood_of_guests_fills_no_journal_and_keeps_nobody_out(
-        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has a link sends rubbish, requests of made persons and repeats of them: the journal tells of a few, all is
     taken out of the inbox, and an honest guest who comes after it is answered."""
     monkeypatch.setattr(answering, "MOST_TOLD", 3)
@@ -354,7 +354,7 @@ async def test_a_flood_of_guests_fills_no_journal_and_keeps_nobody_out(
 
 @pytest.mark.slow
 async def test_an_inbox_full_of_rubbish_is_emptied_by_one_sync(
-        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many pages of large items, in two inboxes: each item is looked at once, and who asks after them is let in."""
     looked_at: list[int] = []
 
@@ -377,7 +377,7 @@ async def test_an_inbox_full_of_rubbish_is_emptied_by_one_sync(
 
 
 async def test_an_inbox_with_more_than_there_is_room_for_is_worked_off(
-        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """Items come faster than they are looked at: those there was no room for come again, and each is looked at once."""
     looked_at: list[int] = []
 
@@ -401,7 +401,7 @@ async def test_an_inbox_with_more_than_there_is_room_for_is_worked_off(
 
 
 async def test_who_refills_an_inbox_without_pause_keeps_no_sync(
-        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sync looks at as much as an inbox has room for, brings the spaces in step, and says where more is; guests of
     other invitations are let in meanwhile."""
     monkeypatch.setattr(answering, "MOST_LOOKED_AT", 40)
@@ -425,7 +425,7 @@ async def test_who_refills_an_inbox_without_pause_keeps_no_sync(
         assert (await berta.join(link)).role == "writer"
 
 
-async def test_a_sync_tells_whom_it_let_in(tmp_path: Path, server: Process) -> None:
+async def test_a_sync_tells_whom_it_let_in(tmp_path: Path, server: Within) -> None:
     """By name, space and role, each once; what a connected home does in between is told by its next sync."""
     async with persons(tmp_path, "anna", "berta", "clara", relay=server.url) as (anna, berta, clara):
         trip = await anna.create_space("Trip")
@@ -440,7 +440,7 @@ async def test_a_sync_tells_whom_it_let_in(tmp_path: Path, server: Process) -> N
         assert (await anna.sync()).let_in == ()
 
 
-async def test_an_invitation_made_while_connected_works_at_once(tmp_path: Path, server: Process) -> None:
+async def test_an_invitation_made_while_connected_works_at_once(tmp_path: Path, server: Within) -> None:
     """When it is made the relay knows of it, and says so; offline it says that it is not ready."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
@@ -457,7 +457,7 @@ async def test_an_invitation_made_while_connected_works_at_once(tmp_path: Path, 
             assert (await berta.join(made.link)).role == "writer"
 
 
-async def test_a_guest_who_is_early_waits_a_little(tmp_path: Path, server: Process) -> None:
+async def test_a_guest_who_is_early_waits_a_little(tmp_path: Path, server: Within) -> None:
     """Asked before the relay knows of the invitation, the guest comes in when it does."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
@@ -472,7 +472,7 @@ async def test_a_guest_who_is_early_waits_a_little(tmp_path: Path, server: Proce
             assert (await coming).role == "writer"
 
 
-async def test_who_was_taken_out_answers_those_whom_it_invited(tmp_path: Path, server: Process) -> None:
+async def test_who_was_taken_out_answers_those_whom_it_invited(tmp_path: Path, server: Within) -> None:
     """The device of an owner who is in the space no more tells its guests so, instead of letting them wait."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
         trip = await anna.create_space("Trip")
@@ -488,7 +488,7 @@ async def test_who_was_taken_out_answers_those_whom_it_invited(tmp_path: Path, s
         assert await roles(trip) == {"anna": "owner"}
 
 
-async def test_by_code_while_both_are_there(tmp_path: Path, server: Process) -> None:
+async def test_by_code_while_both_are_there(tmp_path: Path, server: Within) -> None:
     """The guest types the code, the owner says yes, and the guest has the space at once; connected or not."""
     async def yes(question: str, *, default: str = "") -> str:
         assert "'berta'" in question and "'Trip'" in question
@@ -511,7 +511,7 @@ async def test_by_code_while_both_are_there(tmp_path: Path, server: Process) -> 
             assert (await coming).role == "writer"
 
 
-async def test_a_wrong_code_is_burnt_and_no_is_no(tmp_path: Path, server: Process) -> None:
+async def test_a_wrong_code_is_burnt_and_no_is_no(tmp_path: Path, server: Within) -> None:
     """A guess burns the code and is told to both; a person who says no lets nobody in; a code that is over is so."""
     async def no(question: str, *, default: str = "") -> str:
         return "no"
@@ -549,7 +549,7 @@ async def test_a_wrong_code_is_burnt_and_no_is_no(tmp_path: Path, server: Proces
                 pass
 
 
-async def test_a_guest_by_code_who_cannot_be_let_in_does_not_wait(tmp_path: Path, server: Process) -> None:
+async def test_a_guest_by_code_who_cannot_be_let_in_does_not_wait(tmp_path: Path, server: Within) -> None:
     """The host is an owner no more when the guest types the code: both are told at once, and the guest is not in. A
     code that pairs devices is none for guests, and what it may be is said."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
@@ -575,7 +575,7 @@ async def test_a_guest_by_code_who_cannot_be_let_in_does_not_wait(tmp_path: Path
             assert "guest" in refused.value.hint and not (tmp_path / "new").exists()
 
 
-async def test_who_types_a_code_wrong_or_too_late_does_not_wait(tmp_path: Path, server: Process) -> None:
+async def test_who_types_a_code_wrong_or_too_late_does_not_wait(tmp_path: Path, server: Within) -> None:
     """The guest hears at once that the code was not the right one, and of one that its host took back, that it is over;
     the next code works."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):

@@ -10,10 +10,10 @@ from chez.errors import InvalidValue, NotAllowed, NotFound, RelayUnreachable
 from chez.spaces.link import SpaceLink
 from tests.people.persons import persons, roles, shared, values
 from tests.people.support import join, open_again
-from tests.relay.support import Process
+from tests.relay.within import Within
 
 
-async def test_a_newcomer_reads_everything_at_once_and_both_write(tmp_path: Path, server: Process) -> None:
+async def test_a_newcomer_reads_everything_at_once_and_both_write(tmp_path: Path, server: Within) -> None:
     """After several epochs a newcomer reads what was written under each, with no edit by anybody; then both write."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
@@ -40,7 +40,7 @@ async def test_a_newcomer_reads_everything_at_once_and_both_write(tmp_path: Path
         assert receipt.body == {"name": "Trip", "space": trip.id, "relay": server.url}
 
 
-async def test_all_devices_of_both_have_the_space(tmp_path: Path, server: Process) -> None:
+async def test_all_devices_of_both_have_the_space(tmp_path: Path, server: Within) -> None:
     """Each person's second device finds the space by itself, reads all of it, and writes in it."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
@@ -61,7 +61,7 @@ async def test_all_devices_of_both_have_the_space(tmp_path: Path, server: Proces
                 assert [await home.audit() for home in (anna, berta, phone, tablet)] == [[], [], [], []]
 
 
-async def test_people_follow_a_shared_space_while_connected(tmp_path: Path, server: Process) -> None:
+async def test_people_follow_a_shared_space_while_connected(tmp_path: Path, server: Within) -> None:
     """Connected the whole time, a newcomer joins, and what each writes shows at the other."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
@@ -79,7 +79,7 @@ async def test_people_follow_a_shared_space_while_connected(tmp_path: Path, serv
                         break
 
 
-async def test_a_link_without_membership_opens_nothing(tmp_path: Path, server: Process) -> None:
+async def test_a_link_without_membership_opens_nothing(tmp_path: Path, server: Within) -> None:
     """Before one is let in, or while who did so was not in step, the relay has no keys; then the same link works."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
         trip = await anna.create_space("Trip")
@@ -100,7 +100,7 @@ async def test_a_link_without_membership_opens_nothing(tmp_path: Path, server: P
         assert len(await carl.spaces()) == 1 and len(await berta.journal.receipts("space-joined")) == 1
 
 
-async def test_what_is_no_link_of_the_space_is_refused(tmp_path: Path, server: Process) -> None:
+async def test_what_is_no_link_of_the_space_is_refused(tmp_path: Path, server: Within) -> None:
     """A link to another relay, with another space's id or place, or to nothing: refused in words, nothing is kept."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip, house = await anna.create_space("Trip"), await anna.create_space("House")
@@ -121,7 +121,7 @@ async def test_what_is_no_link_of_the_space_is_refused(tmp_path: Path, server: P
         assert {space.name for space in await berta.spaces()} == {"private", "House"}
 
 
-async def test_a_joined_space_survives_the_home(tmp_path: Path, server: Process) -> None:
+async def test_a_joined_space_survives_the_home(tmp_path: Path, server: Within) -> None:
     """Joined and not synced yet, the home is closed and opened again: then the space is there and comes in step."""
     async with persons(tmp_path, "anna", relay=server.url) as (anna,):
         trip = await anna.create_space("Trip")

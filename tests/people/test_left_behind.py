@@ -11,10 +11,10 @@ from chez.errors import RelayRefused
 from tests.home.pairing import PASSPHRASE, paired
 from tests.people.recovering import back, founded
 from tests.people.support import ids, join, open_again
-from tests.relay.support import Process
+from tests.relay.within import Within
 
 
-async def test_a_device_let_in_while_another_started_an_epoch(tmp_path: Path, server: Process) -> None:
+async def test_a_device_let_in_while_another_started_an_epoch(tmp_path: Path, server: Within) -> None:
     """Who let it in starts one that includes it; until then the relay refuses it, and nothing is lost."""
     async with paired(tmp_path, server.url) as (a, b), a.pair(server.url) as pairing:
         joining = asyncio.create_task(chez.join(tmp_path / "c", pairing.code, passphrase=PASSPHRASE, name="c",
@@ -38,7 +38,7 @@ async def test_a_device_let_in_while_another_started_an_epoch(tmp_path: Path, se
             assert b._replica.space.epoch.number == 3
 
 
-async def test_a_backup_from_before_an_epoch_comes_back(tmp_path: Path, server: Process) -> None:
+async def test_a_backup_from_before_an_epoch_comes_back(tmp_path: Path, server: Within) -> None:
     """Its device is a new one, which nobody knows; what was sealed to the former one leads on."""
     async with founded(tmp_path, server.url) as (a, _), join(a, tmp_path / "b", "b", server.url) as b:
         await a.collection("notes").put({"n": 1}, id="before")
@@ -57,7 +57,7 @@ async def test_a_backup_from_before_an_epoch_comes_back(tmp_path: Path, server: 
             assert (await c.status()).removed is False and c._replica.space.epoch.number == 3
 
 
-async def test_a_device_that_starts_an_epoch_while_it_is_taken_out_is_out(tmp_path: Path, server: Process) -> None:
+async def test_a_device_that_starts_an_epoch_while_it_is_taken_out_is_out(tmp_path: Path, server: Within) -> None:
     """Its epoch, which the relay had first, takes no effect: the relay gets the other's, and newcomers read all."""
     async with founded(tmp_path, server.url) as (a, words), join(a, tmp_path / "b", "b", server.url) as b:
         await b.devices.rotate()
@@ -78,7 +78,7 @@ async def test_a_device_that_starts_an_epoch_while_it_is_taken_out_is_out(tmp_pa
         assert (await back(tmp_path / "d", words, server.url)).records == 2
 
 
-async def test_keys_come_to_a_relay_behind_the_word_of_how_they_began(tmp_path: Path, server: Process) -> None:
+async def test_keys_come_to_a_relay_behind_the_word_of_how_they_began(tmp_path: Path, server: Within) -> None:
     """A rotation that ends just after the relay has new keys leaves a log from which the words read everything."""
     async with founded(tmp_path, server.url) as (a, words), join(a, tmp_path / "b", "b", server.url) as b:
         # Both start an epoch, so that the one after them is started while the relay is read.

@@ -14,10 +14,10 @@ from chez_wire.envelope import Header
 from tests.home.pairing import PASSPHRASE
 from tests.people.persons import crooked_put, in_step, persons, roles, shared, values
 from tests.people.support import join, open_again, raw_entries
-from tests.relay.support import Process
+from tests.relay.within import Within
 
 
-async def test_a_reader_reads_and_each_device_alone_refuses_what_it_writes(tmp_path: Path, server: Process) -> None:
+async def test_a_reader_reads_and_each_device_alone_refuses_what_it_writes(tmp_path: Path, server: Within) -> None:
     """A reader reads all; what it appends with a stolen credential shows on no other device, and is told of."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
         trip = await anna.create_space("Trip")
@@ -38,7 +38,7 @@ async def test_a_reader_reads_and_each_device_alone_refuses_what_it_writes(tmp_p
             assert any("read here, not write" in reason for (reason,) in reasons)
 
 
-async def test_a_removed_member_is_sent_no_later_key_and_nothing_it_could_read(tmp_path: Path, server: Process) -> None:
+async def test_a_removed_member_is_sent_no_later_key_and_nothing_it_could_read(tmp_path: Path, server: Within) -> None:
     """All that the relay hands out after a removal, tried with every key of the removed: nothing opens."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
         trip = await anna.create_space("Trip")
@@ -68,7 +68,7 @@ async def test_a_removed_member_is_sent_no_later_key_and_nothing_it_could_read(t
             assert trip._held.space.epoch.id not in held
 
 
-async def test_what_a_removed_member_goes_on_writing_counts_for_nothing(tmp_path: Path, server: Process) -> None:
+async def test_what_a_removed_member_goes_on_writing_counts_for_nothing(tmp_path: Path, server: Within) -> None:
     """A removed member with credentials that somebody leaked to it: no device shows what it writes."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
         trip = await anna.create_space("Trip")
@@ -86,7 +86,7 @@ async def test_what_a_removed_member_goes_on_writing_counts_for_nothing(tmp_path
 
 
 @pytest.mark.slow
-async def test_a_removed_member_comes_back(tmp_path: Path, server: Process) -> None:
+async def test_a_removed_member_comes_back(tmp_path: Path, server: Within) -> None:
     """Let in again, who was removed goes on with what it has by the same link, reads what it missed, and writes."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
@@ -111,7 +111,7 @@ async def test_a_removed_member_comes_back(tmp_path: Path, server: Process) -> N
         assert await anna.audit() == await berta.audit() == []
 
 
-async def test_who_leaves_is_gone_everywhere_and_what_it_wrote_stays(tmp_path: Path, server: Process) -> None:
+async def test_who_leaves_is_gone_everywhere_and_what_it_wrote_stays(tmp_path: Path, server: Within) -> None:
     """A member leaves with work unsent: that counts; an owner's device starts the epoch that is owed."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
         trip = await anna.create_space("Trip")
@@ -134,7 +134,7 @@ async def test_who_leaves_is_gone_everywhere_and_what_it_wrote_stays(tmp_path: P
         assert report.problems == ()  # it is out of the space, as it wanted
 
 
-async def test_an_owner_leaves_and_the_others_go_on(tmp_path: Path, server: Process) -> None:
+async def test_an_owner_leaves_and_the_others_go_on(tmp_path: Path, server: Within) -> None:
     """The owner who made the space leaves; the other owner's second device starts the epoch, and lets people in."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
         trip = await anna.create_space("Trip")
@@ -153,7 +153,7 @@ async def test_an_owner_leaves_and_the_others_go_on(tmp_path: Path, server: Proc
             assert await values(trip) == {}
 
 
-async def test_two_owners_remove_each_other(tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_two_owners_remove_each_other(tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both removals arrive before the relay's keys change: both owners are out everywhere, the third one goes on."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
         trip = await anna.create_space("Trip")
@@ -176,7 +176,7 @@ async def test_two_owners_remove_each_other(tmp_path: Path, server: Process, mon
 
 
 @pytest.mark.slow
-async def test_of_two_owners_who_remove_each_other_the_first_to_arrive_stays(tmp_path: Path, server: Process) -> None:
+async def test_of_two_owners_who_remove_each_other_the_first_to_arrive_stays(tmp_path: Path, server: Within) -> None:
     """Once the relay's keys changed, the other's word reaches nobody: it is out, and told that it is."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
         trip = await anna.create_space("Trip")
@@ -193,7 +193,7 @@ async def test_of_two_owners_who_remove_each_other_the_first_to_arrive_stays(tmp
 
 
 @pytest.mark.slow
-async def test_a_removal_said_offline_meets_an_addition(tmp_path: Path, server: Process) -> None:
+async def test_a_removal_said_offline_meets_an_addition(tmp_path: Path, server: Within) -> None:
     """Offline one owner removes a member, another lets one in: both stand, the newcomer reads, one epoch leads."""
     async with persons(tmp_path, "anna", "berta", "carl", "dora", relay=server.url) as (anna, berta, carl, dora):
         trip = await anna.create_space("Trip")
@@ -219,7 +219,7 @@ async def test_a_removal_said_offline_meets_an_addition(tmp_path: Path, server: 
 
 @pytest.mark.slow
 async def test_the_epoch_owed_by_a_removal_is_started_by_another_owner(
-        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """An owner's removal arrives, the new keys never do: another owner's device starts the epoch."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
         trip = await anna.create_space("Trip")
@@ -242,7 +242,7 @@ async def test_the_epoch_owed_by_a_removal_is_started_by_another_owner(
         assert trip._held.space.epoch == hers._held.space.epoch and set(await values(trip)) == {"secret"}
 
 
-async def test_who_calls_itself_by_anothers_id_is_not_taken_for_that_one(tmp_path: Path, server: Process) -> None:
+async def test_who_calls_itself_by_anothers_id_is_not_taken_for_that_one(tmp_path: Path, server: Within) -> None:
     """A guest's name is the beginning of a member's id: neither is meant by it, and each by more of its own id."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
@@ -258,7 +258,7 @@ async def test_who_calls_itself_by_anothers_id_is_not_taken_for_that_one(tmp_pat
                 assert (await trip.set_role(home.person_id.hex()[:start], "writer")).id == home.person_id
 
 
-async def test_two_removals_in_a_row_leave_nothing_unreadable(tmp_path: Path, server: Process) -> None:
+async def test_two_removals_in_a_row_leave_nothing_unreadable(tmp_path: Path, server: Within) -> None:
     """Two members are removed before a relay hears of either: who is let in then reads all of every epoch."""
     async with persons(tmp_path, "anna", "berta", "carl", "dora", relay=server.url) as (anna, berta, carl, dora):
         trip = await anna.create_space("Trip")
@@ -274,7 +274,7 @@ async def test_two_removals_in_a_row_leave_nothing_unreadable(tmp_path: Path, se
 
 
 @pytest.mark.slow
-async def test_a_demoted_writer_keeps_what_it_had_not_sent(tmp_path: Path, server: Process) -> None:
+async def test_a_demoted_writer_keeps_what_it_had_not_sent(tmp_path: Path, server: Within) -> None:
     """Work that was unsent when its author became a reader stays there, and goes out when it may write again."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
@@ -294,7 +294,7 @@ async def test_a_demoted_writer_keeps_what_it_had_not_sent(tmp_path: Path, serve
         assert [(await home.status()).quarantined for home in (anna, berta)] == [0, 0]
 
 
-async def test_a_space_is_transferred(tmp_path: Path, server: Process) -> None:
+async def test_a_space_is_transferred(tmp_path: Path, server: Within) -> None:
     """The new owner lets people in and names the space; the former one writes, and may do neither."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
         trip = await anna.create_space("Trip")
@@ -316,7 +316,7 @@ async def test_a_space_is_transferred(tmp_path: Path, server: Process) -> None:
                 await space.collection("notes").put({"n": 2}, id="a")
 
 
-async def test_what_is_written_in_the_same_breath_as_leaving_arrives(tmp_path: Path, server: Process) -> None:
+async def test_what_is_written_in_the_same_breath_as_leaving_arrives(tmp_path: Path, server: Within) -> None:
     """Connected, a member writes and leaves in one commit: what it wrote is there for the others, and it is gone."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
@@ -333,7 +333,7 @@ async def test_what_is_written_in_the_same_breath_as_leaving_arrives(tmp_path: P
 
 
 @pytest.mark.slow
-async def test_a_reader_brings_a_new_device(tmp_path: Path, server: Process) -> None:
+async def test_a_reader_brings_a_new_device(tmp_path: Path, server: Within) -> None:
     """A reader's later device is certified in the space by the reader's own word, and gets the keys of later epochs."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
         trip = await anna.create_space("Trip")

@@ -16,7 +16,7 @@ from chez.sync.rotating import rotation_at
 from chez_relay.storage.sqlite import FILE_NAME
 from tests.people.persons import in_step, persons, roles, shared, values
 from tests.people.support import join
-from tests.relay.support import Process, relay
+from tests.relay.within import Within, relay
 
 
 async def take_over(space: chez.Space, thief: chez.Home) -> None:
@@ -35,7 +35,7 @@ async def take_over(space: chez.Space, thief: chez.Home) -> None:
         await opened.rotate(replica.space.handle, signer, replace(rotation, packets=()))
 
 
-async def test_a_leaving_owner_who_takes_the_place_over_wins_nothing(tmp_path: Path, server: Process) -> None:
+async def test_a_leaving_owner_who_takes_the_place_over_wins_nothing(tmp_path: Path, server: Within) -> None:
     """It is removed and locks the relay: another owner moves the space; all members go on, it is left with the old."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
         trip = await anna.create_space("Trip")
@@ -79,7 +79,7 @@ async def test_a_leaving_owner_who_takes_the_place_over_wins_nothing(tmp_path: P
 
 @pytest.mark.slow
 async def test_a_handover_that_has_no_room_for_the_move_leads_to_the_new_place(
-        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """A space of many statements is handed over without the last ones, the move among them: the person's other device
     finds it where it is now, and so does one that is paired later."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
@@ -110,7 +110,7 @@ async def test_a_handover_that_has_no_room_for_the_move_leads_to_the_new_place(
                 assert set(await values(tablet.space("Trip"))) == {"before", "after"}
 
 
-async def test_a_space_goes_to_another_relay(tmp_path: Path, server: Process) -> None:
+async def test_a_space_goes_to_another_relay(tmp_path: Path, server: Within) -> None:
     """Moved while connected, the space is at the other relay with all of it; a newcomer and members join there."""
     async with (persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl),
                 relay(tmp_path / "other") as other):
@@ -137,7 +137,7 @@ async def test_a_space_goes_to_another_relay(tmp_path: Path, server: Process) ->
         assert receipt.body["relay"] == other.url
 
 
-async def test_who_may_not_moves_nothing(tmp_path: Path, server: Process) -> None:
+async def test_who_may_not_moves_nothing(tmp_path: Path, server: Within) -> None:
     """A writer, the private space, a relay that is none: refused, and all stays where it is."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
@@ -156,7 +156,7 @@ async def test_who_may_not_moves_nothing(tmp_path: Path, server: Process) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("out", [True, False])
 async def test_who_made_a_space_and_was_taken_out_has_no_say_where_it_goes(
-        tmp_path: Path, server: Process, out: bool) -> None:
+        tmp_path: Path, server: Within, out: bool) -> None:
     """Its 24 words outrank owners at the relay where it made the space; at the next place those of who moved it do."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
@@ -174,7 +174,7 @@ async def test_who_made_a_space_and_was_taken_out_has_no_say_where_it_goes(
 
 
 @pytest.mark.slow
-async def test_a_removed_owners_own_move_leads_nobody_astray(tmp_path: Path, server: Process) -> None:
+async def test_a_removed_owners_own_move_leads_nobody_astray(tmp_path: Path, server: Within) -> None:
     """It moves the space for itself, with all members in it: who knows of its removal does not follow."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
         trip = await anna.create_space("Trip")
@@ -195,7 +195,7 @@ async def test_a_removed_owners_own_move_leads_nobody_astray(tmp_path: Path, ser
 
 @pytest.mark.slow
 async def test_who_moved_a_space_and_lost_the_right_to_at_the_same_time_comes_back(
-        tmp_path: Path, server: Process) -> None:
+        tmp_path: Path, server: Within) -> None:
     """Another owner takes the right before it hears of the move: that is void, and the old link leads back there."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
         trip = await anna.create_space("Trip")

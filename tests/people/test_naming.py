@@ -9,7 +9,7 @@ from chez.spaces.saying import say
 from chez.spaces.statements import Rename
 from tests.home.pairing import paired
 from tests.people.persons import persons
-from tests.relay.support import Process
+from tests.relay.within import Within
 
 
 async def test_a_space_called_private_is_not_the_private_one(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ async def test_a_space_called_private_is_not_the_private_one(tmp_path: Path) -> 
         assert anna.space(mine.id) == mine
 
 
-async def test_a_thief_calls_another_device_by_the_stolen_ones_id(tmp_path: Path, server: Process) -> None:
+async def test_a_thief_calls_another_device_by_the_stolen_ones_id(tmp_path: Path, server: Within) -> None:
     """Whoever removes the stolen device by the beginning of its id does not remove the other one in its place."""
     async with paired(tmp_path, server.url) as (a, b):
         await b.devices.rename(a.device_id, b.device_id.hex()[:8])

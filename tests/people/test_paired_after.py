@@ -9,12 +9,12 @@ from chez.errors import NotAllowed
 from chez.home.syncing import Syncing
 from tests.people.persons import in_step, persons, shared, values
 from tests.people.support import join, open_again
-from tests.relay.support import Process
+from tests.relay.within import Within
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["removed", "left"])
-async def test_a_device_paired_after_the_end_is_told(tmp_path: Path, server: Process, how: str) -> None:
+async def test_a_device_paired_after_the_end_is_told(tmp_path: Path, server: Within, how: str) -> None:
     """The one that lets it in found a farewell, or left: the new one shows the space as over, and writes nothing there;
     let in again, both go on."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
@@ -47,7 +47,7 @@ async def test_a_device_paired_after_the_end_is_told(tmp_path: Path, server: Pro
             assert set(await values(trip)) == set(await values(hers)) == {"before", "after"}
 
 
-async def test_a_device_paired_after_a_move_finds_the_space_at_its_place(tmp_path: Path, server: Process) -> None:
+async def test_a_device_paired_after_a_move_finds_the_space_at_its_place(tmp_path: Path, server: Within) -> None:
     """The private space tells of both places, one after the other: the new device is at the one that counts."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         trip = await anna.create_space("Trip")
@@ -67,7 +67,7 @@ async def test_a_device_paired_after_a_move_finds_the_space_at_its_place(tmp_pat
 
 
 async def test_killed_after_it_was_told_of_a_space_it_finds_it_at_its_place(
-        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was told of both places is durable, and the space was never opened: the next start has it where it is."""
     async def nothing(self: Syncing, n: int) -> None:
         """The process is killed before it gets there."""

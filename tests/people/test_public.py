@@ -22,7 +22,7 @@ from chez_wire.login import Role
 from tests.home.pairing import paired
 from tests.people.persons import persons, roles, shared, values
 from tests.people.support import join, open_again
-from tests.relay.support import Process
+from tests.relay.within import Within
 
 
 async def outcome(relay: RelayConnection, address: Address, role: Role, key: object) -> str:
@@ -31,7 +31,7 @@ async def outcome(relay: RelayConnection, address: Address, role: Role, key: obj
     return answer.error
 
 
-async def test_an_address_opens_the_log_and_no_way_to_post_anything(tmp_path: Path, server: Process) -> None:
+async def test_an_address_opens_the_log_and_no_way_to_post_anything(tmp_path: Path, server: Within) -> None:
     """With the address alone the newest epoch is found at the relay, over rotations; its secret reads, and is refused
     for appending, and for what members of other spaces may post too."""
     async with paired(tmp_path, server.url) as (a, b):
@@ -62,7 +62,7 @@ async def test_an_address_opens_the_log_and_no_way_to_post_anything(tmp_path: Pa
         assert epoch.number == 2
 
 
-async def test_only_a_public_space_at_a_relay_has_an_address(tmp_path: Path, server: Process) -> None:
+async def test_only_a_public_space_at_a_relay_has_an_address(tmp_path: Path, server: Within) -> None:
     """A shared space, and a public one that no relay has, have none; the name in it is the space's."""
     async with paired(tmp_path, server.url) as (a, _):
         with pytest.raises(NotAllowed):
@@ -74,7 +74,7 @@ async def test_only_a_public_space_at_a_relay_has_an_address(tmp_path: Path, ser
         assert Address.read(news.address).name == "News"
 
 
-async def test_followers_read_on_over_rotations_and_write_nothing(tmp_path: Path, server: Process) -> None:
+async def test_followers_read_on_over_rotations_and_write_nothing(tmp_path: Path, server: Within) -> None:
     """A follower, its second device, and one who comes later read all that members write, under each epoch; what they
     may not do is refused before anything is written; nobody is a member by it."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
@@ -114,7 +114,7 @@ async def test_followers_read_on_over_rotations_and_write_nothing(tmp_path: Path
         await berta.sync()
 
 
-async def test_a_follower_hears_of_news_while_connected(tmp_path: Path, server: Process) -> None:
+async def test_a_follower_hears_of_news_while_connected(tmp_path: Path, server: Within) -> None:
     """Connected, a follower reads what is written, also after the keys were replaced while it was."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         news = await anna.create_space("News", public=True)
@@ -131,7 +131,7 @@ async def test_a_follower_hears_of_news_while_connected(tmp_path: Path, server: 
             assert link.problems == {}
 
 
-async def test_a_follower_becomes_a_writer_and_a_follower_again(tmp_path: Path, server: Process) -> None:
+async def test_a_follower_becomes_a_writer_and_a_follower_again(tmp_path: Path, server: Within) -> None:
     """An owner lets a follower in, who writes by the next sync, with or without the space link; taken out, it reads
     on like anybody."""
     async with persons(tmp_path, "anna", "berta", "clara", relay=server.url) as (anna, berta, clara):
@@ -161,7 +161,7 @@ async def test_a_follower_becomes_a_writer_and_a_follower_again(tmp_path: Path, 
             await hers.collection("notes").put({"n": 2})
 
 
-async def test_stolen_credentials_write_nothing_anywhere(tmp_path: Path, server: Process) -> None:
+async def test_stolen_credentials_write_nothing_anywhere(tmp_path: Path, server: Within) -> None:
     """A follower with the stolen key for appending, as with a relay on its side, posts a change, and a statement that
     makes it an owner: every device sets the one aside, and heeds the other not."""
     async with persons(tmp_path, "anna", "berta", "clara", relay=server.url) as (anna, berta, clara):
@@ -199,7 +199,7 @@ async def _posted(thief: chez.Home, handle: bytes, key: crypto.SigningKey, url: 
             await relay.append(handle, Role.APPEND, seal(signed.packed, handle, space.epoch, crypto.random_bytes(24)))
 
 
-async def test_an_address_leads_no_member_elsewhere(tmp_path: Path, server: Process) -> None:
+async def test_an_address_leads_no_member_elsewhere(tmp_path: Path, server: Within) -> None:
     """Its own address, or one that somebody made with the relay of his choice, is refused to a publisher and to a
     writer, whose spaces stay where they are; nothing is told in the journal."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
@@ -215,7 +215,7 @@ async def test_an_address_leads_no_member_elsewhere(tmp_path: Path, server: Proc
             assert await home.journal.receipts("space-followed") == []
 
 
-async def test_addresses_that_lead_elsewhere_are_refused(tmp_path: Path, server: Process) -> None:
+async def test_addresses_that_lead_elsewhere_are_refused(tmp_path: Path, server: Within) -> None:
     """An address with another nonce, of a space that is not public, or that gives a space another's place at the relay
     opens nothing; nor does one of a space that the relay does not have."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):

@@ -15,12 +15,12 @@ from tests.people.persons import persons, shared, values
 from tests.people.recovering import back, founded
 from tests.people.support import ids, join, open_again, raw_entries
 from tests.people.test_moving import take_over
-from tests.relay.support import Process, relay
+from tests.relay.within import Within, relay
 
 LINKY = Path(__file__).resolve().parents[1] / "data" / "energy-linky-fr" / "linky_courbe_de_charge_30min.csv"
 
 
-async def test_everything_comes_back(tmp_path: Path, server: Process) -> None:
+async def test_everything_comes_back(tmp_path: Path, server: Within) -> None:
     """Records, attachments, imports and spaces written under several epochs on two devices; nothing is set aside."""
     content = random_bytes(700_000)
     async with founded(tmp_path, server.url) as (a, words), join(a, tmp_path / "b", "b", server.url) as b:
@@ -55,7 +55,7 @@ async def test_everything_comes_back(tmp_path: Path, server: Process) -> None:
         assert (await c.journal.verify()).ok
 
 
-async def test_the_devices_that_were_go_on(tmp_path: Path, server: Process) -> None:
+async def test_the_devices_that_were_go_on(tmp_path: Path, server: Within) -> None:
     """Unless they are expelled they see the new device, and each gets what the other writes, in every space."""
     async with founded(tmp_path, server.url) as (a, words):
         await a.create_space("Trip")
@@ -75,7 +75,7 @@ async def test_the_devices_that_were_go_on(tmp_path: Path, server: Process) -> N
             assert a._replica.space.epoch == c._replica.space.epoch
 
 
-async def test_expelled_devices_are_sent_nothing_any_more(tmp_path: Path, server: Process) -> None:
+async def test_expelled_devices_are_sent_nothing_any_more(tmp_path: Path, server: Within) -> None:
     """With all their keys, what the relay hands out afterwards does not open; what they write counts nowhere."""
     async with founded(tmp_path, server.url) as (a, words), join(a, tmp_path / "b", "b", server.url) as b:
         await a.create_space("Trip")
@@ -108,7 +108,7 @@ async def test_expelled_devices_are_sent_nothing_any_more(tmp_path: Path, server
                 unseal(entry, handle, held[handle])
 
 
-async def test_the_person_is_asked_about_the_others_by_name(tmp_path: Path, server: Process) -> None:
+async def test_the_person_is_asked_about_the_others_by_name(tmp_path: Path, server: Within) -> None:
     """Anything but a yes leaves them in; where there are no others nobody is asked."""
     asked: list[str] = []
 
@@ -128,7 +128,7 @@ async def test_the_person_is_asked_about_the_others_by_name(tmp_path: Path, serv
     assert len(asked) == 2
 
 
-async def test_spaces_of_others_come_back_too(tmp_path: Path, server: Process) -> None:
+async def test_spaces_of_others_come_back_too(tmp_path: Path, server: Within) -> None:
     """With what was written there meanwhile under epochs that the lost device never had; their owner hears of all."""
     async with persons(tmp_path, "berta", relay=server.url) as (berta,):
         async with founded(tmp_path, server.url) as (a, words):
@@ -159,7 +159,7 @@ async def test_spaces_of_others_come_back_too(tmp_path: Path, server: Process) -
             assert "d" not in await values(a.space("Club"))
 
 
-async def test_a_space_at_a_relay_of_its_own(tmp_path: Path, server: Process) -> None:
+async def test_a_space_at_a_relay_of_its_own(tmp_path: Path, server: Within) -> None:
     """It is read there; where that relay is gone the space is told of, and comes with a later sync."""
     async with relay(tmp_path / "second") as second, founded(tmp_path, server.url) as (a, words):
         far = await a.create_space("Far", relay=second.url)
@@ -174,7 +174,7 @@ async def test_a_space_at_a_relay_of_its_own(tmp_path: Path, server: Process) ->
         assert [bool(space.problem) for space in result.spaces] == [False, True] and result.problem == ""
 
 
-async def test_words_that_lead_nowhere(tmp_path: Path, server: Process) -> None:
+async def test_words_that_lead_nowhere(tmp_path: Path, server: Within) -> None:
     """No words, another person's, another relay, none at all, a place that is taken: each is told, nothing is made."""
     async with founded(tmp_path, server.url) as (_, words), relay(tmp_path / "other") as other:
         stranger = new_words(random_bytes(32))
@@ -195,7 +195,7 @@ async def test_words_that_lead_nowhere(tmp_path: Path, server: Process) -> None:
 
 
 async def test_a_thief_who_replaces_the_relays_keys_meanwhile_is_shut_out_all_the_same(
-        tmp_path: Path, server: Process) -> None:
+        tmp_path: Path, server: Within) -> None:
     """The stolen device starts an epoch while the person is asked, with keys for itself alone: the words outrank it."""
     async with founded(tmp_path, server.url) as (a, words):
         trip = await a.create_space("Trip")

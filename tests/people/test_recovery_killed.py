@@ -12,7 +12,7 @@ from chez.errors import HomeExists, RelayRefused
 from chez_relay.storage.sqlite import FILE_NAME
 from tests.people.recovering import DIED, back, founded
 from tests.people.support import ids, open_again, raw_entries
-from tests.relay.support import Process
+from tests.relay.within import Within
 
 
 async def _begun(path: Path, words: str, url: str, how: str) -> asyncio.subprocess.Process:
@@ -43,7 +43,7 @@ def _read_key(folder: Path) -> bytes:
         return bytes(key)
 
 
-async def test_killed_before_the_home_has_its_place_it_never_was(tmp_path: Path, server: Process) -> None:
+async def test_killed_before_the_home_has_its_place_it_never_was(tmp_path: Path, server: Within) -> None:
     """Killed while it reads and while it asks: nothing at the path, nothing new at the relay; then it succeeds."""
     path = tmp_path / "new" / "c"
     async with founded(tmp_path, server.url) as (a, words):
@@ -62,7 +62,7 @@ async def test_killed_before_the_home_has_its_place_it_never_was(tmp_path: Path,
         assert [info.name for info in await c.devices.all()] == ["new", "a"]
 
 
-async def test_killed_just_after_the_home_is_whole(tmp_path: Path, server: Process) -> None:
+async def test_killed_just_after_the_home_is_whole(tmp_path: Path, server: Within) -> None:
     """What was decided stands in the home: its next sync tells the relay, and the old devices are out."""
     path = tmp_path / "c"
     async with founded(tmp_path, server.url) as (a, words):
@@ -84,7 +84,7 @@ async def test_killed_just_after_the_home_is_whole(tmp_path: Path, server: Proce
             await a.sync()
 
 
-async def test_two_at_once_make_one_home(tmp_path: Path, server: Process) -> None:
+async def test_two_at_once_make_one_home(tmp_path: Path, server: Within) -> None:
     """A second recovery of the same home leaves the first one's folder alone; one of them has the place."""
     path = tmp_path / "c"
     async with founded(tmp_path, server.url) as (_, words):

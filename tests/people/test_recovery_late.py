@@ -10,7 +10,7 @@ from chez.home import recovery
 from chez.home.returning import kept
 from tests.people.recovering import back, founded
 from tests.people.support import ids, open_again
-from tests.relay.support import Process
+from tests.relay.within import Within
 
 
 async def _cut_off(*_: object, **__: object) -> None:
@@ -23,7 +23,7 @@ async def _keeps(home: chez.Home) -> bool:
 
 @pytest.mark.parametrize("out", [False, True])
 async def test_who_rotates_before_the_relay_heard_locks_nobody_out(
-        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch, out: bool) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch, out: bool) -> None:
     """The home finds the new keys by the recovery key, which it keeps until the relay has heard of it."""
     async with founded(tmp_path, server.url) as (a, words):
         trip = await a.create_space("Trip")
@@ -54,7 +54,7 @@ async def test_who_rotates_before_the_relay_heard_locks_nobody_out(
         assert not await _keeps(c) and not (await c.sync()).problems
 
 
-async def test_a_recovery_that_ends_well_keeps_no_key(tmp_path: Path, server: Process) -> None:
+async def test_a_recovery_that_ends_well_keeps_no_key(tmp_path: Path, server: Within) -> None:
     """The first sync told the relay: nothing of the words is in the store."""
     async with founded(tmp_path, server.url) as (_, words):
         assert (await back(tmp_path / "c", words, server.url)).problem == ""

@@ -18,10 +18,10 @@ from chez.store.database import Connection
 from chez.sync import rotating
 from tests.people.recovering import back, founded
 from tests.people.support import ids, join, open_again
-from tests.relay.support import Process
+from tests.relay.within import Within
 
 
-async def test_a_thief_that_rotates_meanwhile_is_out_all_the_same(tmp_path: Path, server: Process) -> None:
+async def test_a_thief_that_rotates_meanwhile_is_out_all_the_same(tmp_path: Path, server: Within) -> None:
     """After the person's yes: what it started is void, the relay has the new device's keys, the words go on working."""
     async with founded(tmp_path, server.url) as (a, words):
         trip = await a.create_space("Trip")
@@ -41,7 +41,7 @@ async def test_a_thief_that_rotates_meanwhile_is_out_all_the_same(tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.parametrize("kept", ["nothing", "reading", "reading, long before"])
 async def test_a_thief_that_keeps_keys_from_the_recovery_packet_comes_too_late(
-        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch, kept: str) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch, kept: str) -> None:
     """It leaves the packet away, or puts into it what only reads: the relay recovery key replaces its keys."""
     async with founded(tmp_path, server.url) as (a, words):
         await a.collection("notes").put({"n": 1}, id="mine")
@@ -72,7 +72,7 @@ async def _yes(question: str, *, default: str | None = None) -> str:
     return "yes"
 
 
-async def _recovered_and_out(folder: Path, words: str, server: Process, a: chez.Home, thief: Any) -> None:
+async def _recovered_and_out(folder: Path, words: str, server: Within, a: chez.Home, thief: Any) -> None:
     result = await back(folder / "c", words, server.url, ask=thief)
     assert [info.name for info in result.expelled] == ["a"] and result.problem == ""
     with pytest.raises(RelayRefused):
@@ -87,7 +87,7 @@ async def _recovered_and_out(folder: Path, words: str, server: Process, a: chez.
         assert await ids(d) == {"mine", "after"}
 
 
-async def test_a_private_space_has_one_place_whatever_a_device_says(tmp_path: Path, server: Process) -> None:
+async def test_a_private_space_has_one_place_whatever_a_device_says(tmp_path: Path, server: Within) -> None:
     """A thief's word that it moved is void: the other devices and the words find it where it always was."""
     async with founded(tmp_path, server.url) as (a, words):
         async with join(a, tmp_path / "b", "b", server.url) as b:

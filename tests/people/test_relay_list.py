@@ -15,7 +15,7 @@ from chez.home.relay_list import MAX_RELAYS, RelayList, _sound
 from tests.home.pairing import paired
 from tests.people.proxy import behind, proxy
 from tests.people.support import ids, join, open_again
-from tests.relay.support import Process, relay
+from tests.relay.within import Within, relay
 
 PIN = "sha256:" + "A" * 43 + "="
 AWAY = "ws://127.0.0.1:1"
@@ -38,7 +38,7 @@ async def _texts(home: chez.Home) -> list[str]:
             if "device" in one.body]
 
 
-async def test_what_one_device_says_the_others_follow(tmp_path: Path, server: Process) -> None:
+async def test_what_one_device_says_the_others_follow(tmp_path: Path, server: Within) -> None:
     """A relay that is added, or removed, on one device is so on the other after both were in step, with a receipt."""
     async with relay(tmp_path / "second") as second, _two(tmp_path, server.url) as (a, b):
         await a.relays.add(second.url)
@@ -58,7 +58,7 @@ async def test_what_one_device_says_the_others_follow(tmp_path: Path, server: Pr
         assert _urls(b) == [server.url]
 
 
-async def test_who_is_connected_follows_at_once(tmp_path: Path, server: Process) -> None:
+async def test_who_is_connected_follows_at_once(tmp_path: Path, server: Within) -> None:
     """Both connected: the other device begins a link to the relay that was added, and ends it when it is removed."""
     async with relay(tmp_path / "second") as second, _two(tmp_path, server.url) as (a, b):
         async with a.connect(), b.connect():
@@ -78,7 +78,7 @@ async def _until(done: Callable[[], bool]) -> None:
 
 
 @pytest.mark.slow
-async def test_a_relay_that_moves_takes_all_devices_with_it(tmp_path: Path, server: Process) -> None:
+async def test_a_relay_that_moves_takes_all_devices_with_it(tmp_path: Path, server: Within) -> None:
     """The home's relay is set anew on one device: the others hear of it at the former one, and go on without that."""
     async with relay(tmp_path / "second") as second, _two(tmp_path, server.url) as (a, b):
         await a.set_relay(second.url)
@@ -102,7 +102,7 @@ async def test_a_relay_that_moves_takes_all_devices_with_it(tmp_path: Path, serv
 
 
 @pytest.mark.slow
-async def test_the_relay_moves_while_devices_are_connected(tmp_path: Path, server: Process) -> None:
+async def test_the_relay_moves_while_devices_are_connected(tmp_path: Path, server: Within) -> None:
     """The link to the new relay is begun on both devices without a connection of the home being ended."""
     async with relay(tmp_path / "second") as second, _two(tmp_path, server.url) as (a, b):
         async with a.connect(), b.connect():
@@ -118,7 +118,7 @@ async def test_the_relay_moves_while_devices_are_connected(tmp_path: Path, serve
                         break
 
 
-async def test_pins_and_tokens_go_along(tmp_path: Path, server: Process) -> None:
+async def test_pins_and_tokens_go_along(tmp_path: Path, server: Within) -> None:
     """A device has the pins and the token of a relay that another one added, and they change with it."""
     async with _two(tmp_path, server.url) as (a, b):
         await a.relays.add("wss://relay.invalid", pins=[PIN])
@@ -139,7 +139,7 @@ async def _token(home: chez.Home, url: str) -> str:
 
 
 @pytest.mark.slow
-async def test_what_is_said_for_here_stays_here(tmp_path: Path, server: Process) -> None:
+async def test_what_is_said_for_here_stays_here(tmp_path: Path, server: Within) -> None:
     """A relay of one device alone is not told; one that a device does without is kept by the others."""
     async with relay(tmp_path / "second") as second, _two(tmp_path, server.url) as (a, b):
         await a.relays.add(AWAY, here=True)
@@ -179,7 +179,7 @@ async def test_a_device_that_is_let_in_has_the_list_at_once(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-async def test_two_devices_that_say_different_things_come_to_one(tmp_path: Path, server: Process) -> None:
+async def test_two_devices_that_say_different_things_come_to_one(tmp_path: Path, server: Within) -> None:
     """Apart, one adds a relay and the other another one, and both set the home's: afterwards their lists are alike."""
     async with relay(tmp_path / "second") as second, relay(tmp_path / "third") as third, _two(
             tmp_path, server.url) as (a, b):
@@ -193,7 +193,7 @@ async def test_two_devices_that_say_different_things_come_to_one(tmp_path: Path,
 
 
 @pytest.mark.slow
-async def test_members_of_a_shared_space_lead_nobody_elsewhere(tmp_path: Path, server: Process) -> None:
+async def test_members_of_a_shared_space_lead_nobody_elsewhere(tmp_path: Path, server: Within) -> None:
     """A collection of the list's name in a space that is shared means nothing, whoever writes it."""
     async with paired(tmp_path / "anna", server.url) as (anna, _), paired(tmp_path / "mallory", server.url) as (m, _):
         await anna.set_relay(server.url)
@@ -210,7 +210,7 @@ async def test_members_of_a_shared_space_lead_nobody_elsewhere(tmp_path: Path, s
         assert _urls(anna) == [server.url] and not await _texts(anna)
 
 
-async def test_what_makes_no_sense_is_not_followed(tmp_path: Path, server: Process) -> None:
+async def test_what_makes_no_sense_is_not_followed(tmp_path: Path, server: Within) -> None:
     """Records of the list may be written by anything: what is no relay is left alone, and a home opens with it."""
     async with _two(tmp_path, server.url) as (a, b):
         records = a.collection("chez-relays")
@@ -227,7 +227,7 @@ async def test_what_makes_no_sense_is_not_followed(tmp_path: Path, server: Proce
 
 
 async def test_a_list_that_cannot_be_taken_over_keeps_no_home_from_opening(
-        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is full when the home opens: it goes by the list that it had, and takes the new one over later."""
     async with _two(tmp_path, server.url) as (a, b):
         await a.relays.add(AWAY)
@@ -243,7 +243,7 @@ async def test_a_list_that_cannot_be_taken_over_keeps_no_home_from_opening(
             assert _urls(b) == [server.url, AWAY]
 
 
-async def test_the_list_has_an_end(tmp_path: Path, server: Process) -> None:
+async def test_the_list_has_an_end(tmp_path: Path, server: Within) -> None:
     """So many relays and no more, said or followed; what can't be told to others is refused, and can be had here."""
     async with _two(tmp_path, server.url) as (a, b):
         for number in range(MAX_RELAYS):
@@ -272,7 +272,7 @@ def test_any_record_is_a_relay_or_none(url: str, value: dict[str, object]) -> No
 
 
 @pytest.mark.slow
-async def test_recovery_brings_the_list(tmp_path: Path, server: Process) -> None:
+async def test_recovery_brings_the_list(tmp_path: Path, server: Within) -> None:
     """A device that comes by another one's hand finds the list in the private space too, not only in the pairing."""
     async with relay(tmp_path / "second") as second, _two(tmp_path, server.url) as (a, _):
         async with join(a, tmp_path / "c", "c", server.url) as c:

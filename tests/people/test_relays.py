@@ -17,7 +17,7 @@ from tests.home.pairing import PASSPHRASE, paired
 from tests.people.persons import persons
 from tests.people.proxy import behind, proxy
 from tests.people.support import ids, join, raw_entries
-from tests.relay.support import Process, relay
+from tests.relay.within import Within, relay
 
 
 async def _put(home: chez.Home, *ids: str) -> None:
@@ -31,7 +31,7 @@ async def _both(home: chez.Home, one: str, two: str) -> None:
     await home.relays.add(two)
 
 
-async def test_each_relay_has_all_of_it(tmp_path: Path, server: Process) -> None:
+async def test_each_relay_has_all_of_it(tmp_path: Path, server: Within) -> None:
     """A relay that is added is filled, and either alone brings a new device everything there is."""
     async with relay(tmp_path / "second") as second, paired(tmp_path, server.url) as (a, b):
         await _put(a, "before")
@@ -135,7 +135,7 @@ async def test_a_relay_that_lies_is_named_while_the_other_goes_on(tmp_path: Path
 
 
 @pytest.mark.slow
-async def test_a_device_carries_between_relays_that_do_not_share_all_devices(tmp_path: Path, server: Process) -> None:
+async def test_a_device_carries_between_relays_that_do_not_share_all_devices(tmp_path: Path, server: Within) -> None:
     """What came from one relay and the other does not show after a while, the device that knows both gives to it."""
     async with relay(tmp_path / "second") as second, paired(tmp_path, server.url) as (a, b):
         await a.set_relay(server.url)
@@ -254,7 +254,7 @@ async def test_who_is_connected_waits_for_one_relay_or_for_all(tmp_path: Path) -
 
 
 @pytest.mark.slow
-async def test_a_sync_tells_how_far_it_is(tmp_path: Path, server: Process) -> None:
+async def test_a_sync_tells_how_far_it_is(tmp_path: Path, server: Within) -> None:
     """What is done only grows, is never more than the whole, and is the whole at the end."""
     async with paired(tmp_path, server.url) as (a, b):
         for number in range(12):
@@ -267,7 +267,7 @@ async def test_a_sync_tells_how_far_it_is(tmp_path: Path, server: Process) -> No
 
 
 @pytest.mark.slow
-async def test_relays_are_named_and_let_go(tmp_path: Path, server: Process) -> None:
+async def test_relays_are_named_and_let_go(tmp_path: Path, server: Within) -> None:
     """The list is kept with the home; one that is removed gets nothing more, also while connected."""
     async with relay(tmp_path / "second") as second, paired(tmp_path, server.url) as (a, _):
         with pytest.raises(NotFound):
@@ -297,7 +297,7 @@ async def test_relays_are_named_and_let_go(tmp_path: Path, server: Process) -> N
 
 
 @pytest.mark.slow
-async def test_a_relay_added_while_connected_does_not_hide_another_spaces_own(tmp_path: Path, server: Process) -> None:
+async def test_a_relay_added_while_connected_does_not_hide_another_spaces_own(tmp_path: Path, server: Within) -> None:
     """A sync over links that stand waits for the relay of each space, in whatever order they came."""
     async with (relay(tmp_path / "own") as own, relay(tmp_path / "beside") as beside,
                 paired(tmp_path, server.url) as (a, b)):
@@ -317,7 +317,7 @@ async def test_a_relay_added_while_connected_does_not_hide_another_spaces_own(tm
 
 
 @pytest.mark.slow
-async def test_attachments_are_at_each_relay(tmp_path: Path, server: Process) -> None:
+async def test_attachments_are_at_each_relay(tmp_path: Path, server: Within) -> None:
     """A file that was added is fetched from whichever relay is left."""
     async with relay(tmp_path / "second") as second, paired(tmp_path, server.url) as (a, b):
         for home in (a, b):
@@ -383,7 +383,7 @@ def slow_links(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, thread
 
 
 async def test_a_sync_while_the_home_just_connects_goes_over_that_connection(
-        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits until the home is connected, and leaves it so; to connect once more is refused as ever."""
     asked, go_on = slow_links(monkeypatch)
     async with persons(tmp_path, "a", relay=server.url) as (a,):
@@ -412,7 +412,7 @@ async def test_a_sync_while_the_home_just_connects_goes_over_that_connection(
 
 
 async def test_a_relay_that_is_added_while_the_home_disconnects_is_let_go(
-        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who disconnects while a link to an added relay is being made leaves none behind, and syncs with both later."""
     asked, go_on = slow_links(monkeypatch)
     async with relay(tmp_path / "second") as second, persons(tmp_path, "a") as (a,):

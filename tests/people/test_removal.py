@@ -14,10 +14,10 @@ from chez_wire.envelope import Header
 from chez_wire.login import Role
 from tests.home.pairing import paired
 from tests.people.support import ids, join, open_again, raw_entries
-from tests.relay.support import Process, relay
+from tests.relay.within import Within, relay
 
 
-async def test_devices_are_listed_named_and_found(tmp_path: Path, server: Process) -> None:
+async def test_devices_are_listed_named_and_found(tmp_path: Path, server: Within) -> None:
     """Both devices show both, with who let in whom and when they were last seen; a new name arrives everywhere."""
     async with paired(tmp_path, server.url) as (a, b):
         await b.collection("notes").put({"n": 1})
@@ -38,7 +38,7 @@ async def test_devices_are_listed_named_and_found(tmp_path: Path, server: Proces
 
 
 async def test_a_removed_device_is_sent_no_later_key_and_nothing_it_could_read(
-        tmp_path: Path, server: Process) -> None:
+        tmp_path: Path, server: Within) -> None:
     """All that the relay hands out after the removal, tried with every key the removed device has: nothing opens."""
     async with paired(tmp_path, server.url) as (a, b):
         notes = a.collection("notes")
@@ -63,7 +63,7 @@ async def test_a_removed_device_is_sent_no_later_key_and_nothing_it_could_read(
         assert not any(epoch.id in known for epoch in a._replica.space.epochs.values() if epoch.number == 2)
 
 
-async def test_a_removed_device_hears_of_it(tmp_path: Path, server: Process) -> None:
+async def test_a_removed_device_hears_of_it(tmp_path: Path, server: Within) -> None:
     """Connected or not, the removed device learns that it was taken out, can't act for the person, keeps its data."""
     async with paired(tmp_path, server.url) as (a, b), b.connect(server.url) as link:
         await link.synced(20)
@@ -80,7 +80,7 @@ async def test_a_removed_device_hears_of_it(tmp_path: Path, server: Process) -> 
 
 
 async def test_a_device_that_was_away_gets_the_keys_of_every_epoch_it_missed(
-        tmp_path: Path, server: Process) -> None:
+        tmp_path: Path, server: Within) -> None:
     """Three rotations and changes under each pass while a device is away: at its next contact it reads all of them."""
     async with paired(tmp_path, server.url) as (a, b):
         notes = a.collection("notes")
@@ -98,7 +98,7 @@ async def test_a_device_that_was_away_gets_the_keys_of_every_epoch_it_missed(
 
 
 @pytest.mark.slow
-async def test_a_rotation_while_others_are_connected_interrupts_nobody(tmp_path: Path, server: Process) -> None:
+async def test_a_rotation_while_others_are_connected_interrupts_nobody(tmp_path: Path, server: Within) -> None:
     """Live links on both sides go on through rotations made on either, with changes under way."""
     async with paired(tmp_path, server.url) as (a, b), a.connect(server.url) as one, b.connect(server.url) as two:
         for number in range(6):
@@ -116,7 +116,7 @@ async def test_a_rotation_while_others_are_connected_interrupts_nobody(tmp_path:
         assert one.error is None and two.error is None
 
 
-async def test_two_owners_rotate_at_once_and_a_merge_follows(tmp_path: Path, server: Process) -> None:
+async def test_two_owners_rotate_at_once_and_a_merge_follows(tmp_path: Path, server: Within) -> None:
     """Two epochs started apart both stand until a device that knows both starts one after them."""
     async with paired(tmp_path, server.url) as (a, b):
         await a.devices.rotate()
@@ -132,7 +132,7 @@ async def test_two_owners_rotate_at_once_and_a_merge_follows(tmp_path: Path, ser
         assert a._replica.space.epoch == b._replica.space.epoch and a._replica.space.epoch.number == 3
 
 
-async def test_a_newcomer_reads_everything_at_once(tmp_path: Path, server: Process) -> None:
+async def test_a_newcomer_reads_everything_at_once(tmp_path: Path, server: Within) -> None:
     """A device paired after several epochs reads what was written under each, with no edit by anybody."""
     async with paired(tmp_path, server.url) as (a, _):
         for number in range(3):
@@ -144,7 +144,7 @@ async def test_a_newcomer_reads_everything_at_once(tmp_path: Path, server: Proce
             assert await ids(c) == {"n0", "n1", "n2"}
 
 
-async def test_a_removal_made_offline_is_carried_out_at_the_next_contact(tmp_path: Path, server: Process) -> None:
+async def test_a_removal_made_offline_is_carried_out_at_the_next_contact(tmp_path: Path, server: Within) -> None:
     """A removal made without a relay, the home closed and reopened: then the relay's keys are replaced."""
     async with paired(tmp_path, server.url) as (a, _):
         await a.devices.remove("b")
@@ -159,7 +159,7 @@ async def test_a_removal_made_offline_is_carried_out_at_the_next_contact(tmp_pat
 
 
 @pytest.mark.slow
-async def test_a_space_whose_keys_changed_goes_to_another_relay(tmp_path: Path, server: Process) -> None:
+async def test_a_space_whose_keys_changed_goes_to_another_relay(tmp_path: Path, server: Within) -> None:
     """A relay that never had a space, or lost it, gets it in its newest epoch; all devices meet there."""
     async with paired(tmp_path, server.url) as (a, b), relay(tmp_path / "other") as other:
         await a.collection("notes").put({"n": 1}, id="one")
@@ -176,7 +176,7 @@ async def test_a_space_whose_keys_changed_goes_to_another_relay(tmp_path: Path, 
             assert outcome.error == "denied"
 
 
-async def test_a_new_epoch_in_one_space_or_in_all_that_are_ones_own(tmp_path: Path, server: Process) -> None:
+async def test_a_new_epoch_in_one_space_or_in_all_that_are_ones_own(tmp_path: Path, server: Within) -> None:
     """`rotate` means the private space, another by its name, or each that one owns; a removed device starts none."""
     async with paired(tmp_path, server.url) as (a, b):
         trip = await a.create_space("Trip")
@@ -199,7 +199,7 @@ async def test_a_new_epoch_in_one_space_or_in_all_that_are_ones_own(tmp_path: Pa
             await a.devices.rotate(everywhere=True)
 
 
-async def test_the_journal_tells_who_was_taken_out(tmp_path: Path, server: Process) -> None:
+async def test_the_journal_tells_who_was_taken_out(tmp_path: Path, server: Within) -> None:
     """A removal, a new name and a new epoch are receipts."""
     async with paired(tmp_path, server.url) as (a, _):
         await a.devices.rename("b", "phone")
@@ -209,7 +209,7 @@ async def test_the_journal_tells_who_was_taken_out(tmp_path: Path, server: Proce
         assert kinds[-3:] == ["device-renamed", "epoch-started", "device-removed"]
 
 
-async def test_who_heard_that_it_is_out_says_nothing_more_in_its_private_space(tmp_path: Path, server: Process) -> None:
+async def test_who_heard_that_it_is_out_says_nothing_more_in_its_private_space(tmp_path: Path, server: Within) -> None:
     """Its removal arrived and the new keys did not yet: what it wrote stays with it, and others set nothing aside."""
     async with paired(tmp_path, server.url) as (a, b):
         for home in (a, b):

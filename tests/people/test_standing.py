@@ -15,11 +15,11 @@ from chez_wire.frames import Entry
 from tests.home.pairing import paired
 from tests.people.persons import persons, shared
 from tests.people.support import ids, open_again
-from tests.relay.support import Process, relay
+from tests.relay.within import Within, relay
 
 
 async def test_what_a_removed_device_sent_beyond_what_was_accepted_does_not_count(
-        tmp_path: Path, server: Process) -> None:
+        tmp_path: Path, server: Within) -> None:
     """What it wrote while its removal was on its way, and what a relay hands out of it after that, changes nothing.
 
     The owner's journal and `audit` tell of it; the device itself keeps what it has.
@@ -64,7 +64,7 @@ async def _handed_out(a: chez.Home, b: chez.Home) -> None:
     await a._database.write(arrive)
 
 
-async def test_a_copied_home_that_writes_twice_is_a_fork_until_its_owner_picks(tmp_path: Path, server: Process) -> None:
+async def test_a_copied_home_that_writes_twice_is_a_fork_until_its_owner_picks(tmp_path: Path, server: Within) -> None:
     """Two copies of a home write at two relays: neither counts, both are told, and one `pick` settles it."""
     async with paired(tmp_path, server.url) as (a, b):
         await b.collection("notes").put({"n": 1}, id="before")
@@ -100,7 +100,7 @@ async def test_a_copied_home_that_writes_twice_is_a_fork_until_its_owner_picks(t
             await b.sync(server.url)
 
 
-async def test_an_entry_that_broke_a_rule_is_shown_and_cannot_be_picked(tmp_path: Path, server: Process) -> None:
+async def test_an_entry_that_broke_a_rule_is_shown_and_cannot_be_picked(tmp_path: Path, server: Within) -> None:
     """Beside a good entry a broken one of the same number: both are evidence, and only the good one can be picked."""
     async with paired(tmp_path, server.url) as (a, b):
         await b.sync(server.url)
@@ -132,7 +132,7 @@ async def test_an_entry_that_broke_a_rule_is_shown_and_cannot_be_picked(tmp_path
         assert {receipt.body["entry"] for receipt in await a.journal.receipts("entry-picked")} == {good.entry}
 
 
-async def test_a_new_epoch_that_is_owed_is_told(tmp_path: Path, server: Process) -> None:
+async def test_a_new_epoch_that_is_owed_is_told(tmp_path: Path, server: Within) -> None:
     """A member leaves: until an owner's device was there, the space says at the others that its leaver still reads."""
     async with persons(tmp_path, "anna", "berta", "carl", relay=server.url) as (anna, berta, carl):
         trip = await anna.create_space("Trip")

@@ -17,7 +17,7 @@ from tests.home.pairing import paired
 from tests.people.lying import packets, rewrite, set_packet
 from tests.people.persons import persons
 from tests.people.proxy import behind, proxy
-from tests.relay.support import Process
+from tests.relay.within import Within
 
 
 class Outsider:
@@ -42,7 +42,7 @@ async def _written(a: chez.Home, b: chez.Home, url: str, epochs: int) -> None:
             await home.sync(url)
 
 
-async def test_a_space_is_read_from_its_beginning(tmp_path: Path, server: Process) -> None:
+async def test_a_space_is_read_from_its_beginning(tmp_path: Path, server: Within) -> None:
     """Over several epochs all statements and keys come out, with or without knowing which space it is."""
     async with paired(tmp_path, server.url) as (a, b):
         await _written(a, b, server.url, 3)
@@ -59,7 +59,7 @@ async def test_a_space_is_read_from_its_beginning(tmp_path: Path, server: Proces
         assert (await outsider.look(mine.id)).entries == found.entries
 
 
-async def test_who_has_no_packet_or_was_taken_out_is_told(tmp_path: Path, server: Process) -> None:
+async def test_who_has_no_packet_or_was_taken_out_is_told(tmp_path: Path, server: Within) -> None:
     """No packet under the tag, an unknown space, a farewell, and a relay that has other keys are told apart."""
     async with paired(tmp_path, server.url) as (a, b):
         outsider = Outsider(b, server.url)

@@ -22,7 +22,7 @@ from chez.sync.connection import connect
 from tests.home.pairing import PASSPHRASE
 from tests.people.recovering import back, founded
 from tests.people.support import ids, join, open_again
-from tests.relay.support import Process
+from tests.relay.within import Within
 
 
 async def taken_back(folder: Path, words: str, **rest: Any) -> chez.TakenBack:
@@ -58,7 +58,7 @@ async def _all_comes_back(folder: Path, words: str, url: str, expected: set[str]
 
 @pytest.mark.parametrize("out", ["the words", "everybody"])
 async def test_what_a_thief_locked_is_taken_back_by_a_device_that_is_left(
-        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch, out: str) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch, out: str) -> None:
     """Noise for the words, or for the other device too: recovery says so and names the way out, which works."""
     async with founded(tmp_path, server.url, "thief") as (thief, words):
         trip = await thief.create_space("Trip")
@@ -96,7 +96,7 @@ async def test_what_a_thief_locked_is_taken_back_by_a_device_that_is_left(
 
 @pytest.mark.slow
 async def test_a_thief_that_took_out_the_others_first_is_out_itself(
-        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """They heard of it, and the words find noise: by the root the removal never was, and both are in again."""
     async with founded(tmp_path, server.url, "thief") as (thief, words):
         await (await thief.create_space("Trip")).collection("notes").put({"n": 1}, id="trip")
@@ -128,7 +128,7 @@ async def test_a_thief_that_took_out_the_others_first_is_out_itself(
 
 
 @pytest.mark.slow
-async def test_two_that_took_each_other_out_are_told_apart_by_the_words(tmp_path: Path, server: Process) -> None:
+async def test_two_that_took_each_other_out_are_told_apart_by_the_words(tmp_path: Path, server: Within) -> None:
     """The owner removes the thief, the thief the owner, at the same time: both are out until the root says who."""
     async with founded(tmp_path, server.url, "thief") as (thief, words):
         await (await thief.create_space("Trip")).collection("notes").put({"n": 1}, id="trip")
@@ -149,7 +149,7 @@ async def test_two_that_took_each_other_out_are_told_apart_by_the_words(tmp_path
 
 
 @pytest.mark.slow
-async def test_what_a_thief_deleted_at_the_relay_comes_back(tmp_path: Path, server: Process) -> None:
+async def test_what_a_thief_deleted_at_the_relay_comes_back(tmp_path: Path, server: Within) -> None:
     """It deletes the private space: the words make it anew, and the device sends all that it has.
 
     The log is another one than entries in it speak of: who recovers from it is told that, and takes it as it is.
@@ -175,7 +175,7 @@ async def test_what_a_thief_deleted_at_the_relay_comes_back(tmp_path: Path, serv
 
 @pytest.mark.slow
 async def test_what_another_device_wrote_under_the_thiefs_keys_comes_when_it_comes(
-        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """The thief locked out one device and the words, not the third one: its next sync brings what nobody could read."""
     async with founded(tmp_path, server.url, "thief") as (thief, words):
         await (await thief.create_space("Trip")).collection("notes").put({"n": 1}, id="trip")
@@ -204,7 +204,7 @@ async def test_what_another_device_wrote_under_the_thiefs_keys_comes_when_it_com
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["said", "half"])
 async def test_killed_in_the_middle_it_is_run_again(
-        tmp_path: Path, server: Process, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+        tmp_path: Path, server: Within, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """SIGKILL before the relay heard anything, and between the new keys and the rest: the second run ends it."""
     async with founded(tmp_path, server.url, "thief") as (thief, words):
         trip = await thief.create_space("Trip")
@@ -234,7 +234,7 @@ async def test_killed_in_the_middle_it_is_run_again(
     await _all_comes_back(tmp_path / "c", words, server.url, {"unsent"}, {"trip"})
 
 
-async def test_what_cannot_be_changes_nothing(tmp_path: Path, server: Process) -> None:
+async def test_what_cannot_be_changes_nothing(tmp_path: Path, server: Within) -> None:
     """Another person's words, a device that is not there, no relay: told, and the home is as it was."""
     async with founded(tmp_path, server.url) as (_, words):
         pass
@@ -250,7 +250,7 @@ async def test_what_cannot_be_changes_nothing(tmp_path: Path, server: Process) -
 
 
 @pytest.mark.slow
-async def test_the_person_is_asked_which_devices_go(tmp_path: Path, server: Process) -> None:
+async def test_the_person_is_asked_which_devices_go(tmp_path: Path, server: Within) -> None:
     """By name, fingerprint shown; "none" takes out none, a name that one."""
     asked: list[str] = []
 
@@ -274,7 +274,7 @@ async def test_the_person_is_asked_which_devices_go(tmp_path: Path, server: Proc
 
 
 @pytest.mark.slow
-async def test_whom_a_thief_let_in_goes_with_it_if_that_is_said(tmp_path: Path, server: Process) -> None:
+async def test_whom_a_thief_let_in_goes_with_it_if_that_is_said(tmp_path: Path, server: Within) -> None:
     """An accomplice's device stays one of the person's until it is named too; then neither has a part in anything."""
     async with founded(tmp_path, server.url) as (a, words), join(a, tmp_path / "thief", "thief", server.url) as thief:
         async with join(thief, tmp_path / "other", "other", server.url) as other:
@@ -288,7 +288,7 @@ async def test_whom_a_thief_let_in_goes_with_it_if_that_is_said(tmp_path: Path, 
             await other.sync()
 
 
-async def test_a_deleted_space_comes_back_by_a_reseed_alone(tmp_path: Path, server: Process) -> None:
+async def test_a_deleted_space_comes_back_by_a_reseed_alone(tmp_path: Path, server: Within) -> None:
     """On the device that made it, which has the key that names it: without that being asked for it stays deleted."""
     async with founded(tmp_path, server.url) as (a, words):
         await a.collection("notes").put({"n": 1}, id="before")

@@ -7,7 +7,7 @@ import pytest
 import chez
 from chez.errors import NotFound
 from tests.people.persons import persons, shared
-from tests.relay.support import Process, relay
+from tests.relay.within import Within, relay
 
 
 async def test_usage_grows_and_is_given_back(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ async def test_usage_grows_and_is_given_back(tmp_path: Path) -> None:
             await anna.sync()
 
 
-async def test_members_ask_and_others_do_not(tmp_path: Path, server: Process) -> None:
+async def test_members_ask_and_others_do_not(tmp_path: Path, server: Within) -> None:
     """A reader sees it as an owner does; a relay that the space is not at is told apart."""
     async with persons(tmp_path, "anna", "berta", relay=server.url) as (anna, berta):
         hers = await anna.create_space("Trip")

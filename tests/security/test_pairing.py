@@ -16,7 +16,7 @@ from chez.journal import write_receipt
 from chez.sync.codes import mailbox
 from chez.sync.pairing import NewDevice
 from tests.home.conftest import PASSPHRASE
-from tests.relay.support import relay
+from tests.relay.within import relay
 
 
 @pytest.fixture

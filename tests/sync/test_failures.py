@@ -11,7 +11,7 @@ from chez.errors import NotARelay, RelayUnreachable
 from chez.sync.connection import connect, open_socket
 from chez.sync.failures import why
 from tests.people.proxy import Proxy
-from tests.relay.support import Process
+from tests.relay.within import Within
 
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nlogin"
 
@@ -113,7 +113,7 @@ async def tunnel(target: str, status: bytes = b"200 OK") -> AsyncIterator[Tunnel
         server.close()
 
 
-async def test_a_proxy_is_used_where_one_is_named(server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_is_used_where_one_is_named(server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through an HTTP proxy that is named the relay is reached; without, none is asked, whatever the system says."""
     async with tunnel(server.url) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
@@ -127,7 +127,7 @@ async def test_a_proxy_is_used_where_one_is_named(server: Process, monkeypatch: 
 
 @pytest.mark.parametrize(("named", "match"), [
     ("http://127.0.0.1:1", "none to the proxy"), ("nonsense", "through the proxy"), ("ftp://x:1", "through the proxy")])
-async def test_a_proxy_that_is_none_is_told(named: str, match: str, server: Process,
+async def test_a_proxy_that_is_none_is_told(named: str, match: str, server: Within,
                                             monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is not there, or is called something that is no proxy, is a typed error, and nothing goes past it."""
     monkeypatch.setenv("CHEZ_PROXY", named)
@@ -135,7 +135,7 @@ async def test_a_proxy_that_is_none_is_told(named: str, match: str, server: Proc
         await open_socket(server.url)
 
 
-async def test_a_proxy_that_refuses_is_told(server: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_that_refuses_is_told(server: Within, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy that wants a login says so in its status, which is shown."""
     async with tunnel(server.url, b"407 Proxy Authentication Required") as proxy:
         monkeypatch.setenv("CHEZ_PROXY", proxy.url)
