@@ -1,8 +1,5 @@
 """A home for programs without an event loop."""
 
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +7,7 @@ import pytest
 
 from chez import blocking
 from chez.crypto import Kdf
+from tests.relay.within import relay_beside
 
 PASSPHRASE = "correct horse"
 
@@ -30,16 +28,6 @@ def home(path: Path) -> Iterator[blocking.Home]:
 
 @pytest.fixture
 def relay(tmp_path: Path) -> Iterator[str]:
-    """The URL of a relay process."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "chez_relay", "serve", "--listen", "127.0.0.1:0", "--data", tmp_path / "relay"],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None
-    try:
-        found = re.search(r"ws://\S+", process.stdout.readline())
-        assert found is not None
-        yield found[0]
-    finally:
-        process.terminate()
-        process.wait(10)
-        process.stdout.close()
+    """The URL of a relay."""
+    with relay_beside(tmp_path / "relay") as url:
+        yield url

@@ -92,7 +92,6 @@ def two(tmp_path: Path, fresh_pair: tuple[Path, int]) -> Iterator[Pair]:
     """Two paired devices without owners, and their relay."""
     shutil.copytree(fresh_pair[0], tmp_path / "two")
     laptop, phone = (another(tmp_path / "two", name, PASSPHRASE) for name in ("laptop", "phone"))
-    laptop.inside = phone.inside = True
     with running_relay(tmp_path / "two" / "relay", fresh_pair[1]) as url:
         yield Pair(laptop, phone, url)
         laptop.end()

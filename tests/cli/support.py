@@ -1,4 +1,4 @@
-"""`chez` as real processes."""
+"""`chez` in the tests' own process, or as processes of their own, and at a terminal."""
 
 import io
 import json
@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from tests.relay.within import relay_beside
+
 PASSPHRASE = "correct horse battery staple"
 
 
@@ -28,8 +30,10 @@ class Chez:
     home: Path
     passphrase_file: Path
     made: list[int] = field(default_factory=list)
-    inside: bool = False
-    """Whether commands run in the tests' own process: a fifth of the time, where the process is not what is tested."""
+    inside: bool = True
+    """Whether commands run in the tests' own process: a fifth of the time, where the process is not what is tested.
+
+    Those with an environment of their own never do, nor does an owner."""
 
     def arguments(self, *words: str, passphrase: bool = True) -> list[str]:
         """The command line of one invocation."""
@@ -126,20 +130,9 @@ def free_port() -> int:
 
 @contextmanager
 def running_relay(data: Path, port: int) -> Iterator[str]:
-    """A relay process over `data` while the block lasts; its URL."""
-    def answers() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    process = subprocess.Popen(
-        [sys.executable, "-m", "chez_relay", "serve", "--listen", f"127.0.0.1:{port}", "--data", str(data)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        until(answers)
-        yield f"ws://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+    """A relay over `data` while the block lasts; its URL."""
+    with relay_beside(data, "--listen", f"127.0.0.1:{port}") as url:
+        yield url
 
 
 def another(folder: Path, name: str, passphrase: str = "another passphrase") -> Chez:

@@ -1,4 +1,4 @@
-"""attach, fetch, blob: through real processes, with an owner and without."""
+"""attach, fetch, blob, with an owner and without."""
 
 import json
 import subprocess

@@ -18,7 +18,6 @@ from tests.people.persons import crooked_put, in_step, persons, shared
 
 def test_a_quiet_home_has_nothing_to_tell(either: Chez) -> None:
     """Where everything counts the audit says so; a space that is not there is named."""
-    either.inside = True
     assert either.lines("space", "audit") == []
     assert "every entry counts" in either.run("space", "audit", "private").stdout
     assert either.error("space", "audit", "Nowhere")["code"] == "NotFound"
@@ -45,7 +44,6 @@ def test_a_copied_device_is_a_fork_until_its_owner_picks(two: Pair, tmp_path: Pa
     laptop, phone = two.laptop, two.phone
     copy = another(tmp_path, "copy", PASSPHRASE)
     shutil.copytree(phone.home, copy.home)
-    copy.inside = True
     phone.run("put", "notes", "here", "n=1")
     phone.run("sync")
     copy.run("put", "notes", "there", "n=2")
@@ -73,7 +71,6 @@ def test_members_who_break_the_rules_are_told(tmp_path: Path) -> None:
     with running_relay(tmp_path / "relay", free_port()) as url:
         asyncio.run(_break_rules(tmp_path, url))
     anna = another(tmp_path, "anna", SHORT)
-    anna.inside = True
     found = {one["kind"]: one for one in anna.lines("space", "audit", "Trip")}
     assert set(found) == {"refused", "void"}
     assert (found["refused"]["name"], found["void"]["name"], found["void"]["said"]) == ("berta", "carl", "Add")
@@ -108,7 +105,6 @@ def test_a_relay_that_shows_two_logs_is_told(tmp_path: Path, fresh_pair: tuple[P
     shutil.copytree(fresh_pair[0], tmp_path / "two")
     shutil.copytree(tmp_path / "two" / "relay", tmp_path / "fork")
     laptop, phone = (another(tmp_path / "two", name, PASSPHRASE) for name in ("laptop", "phone"))
-    laptop.inside = phone.inside = True
     for device, store in ((laptop, tmp_path / "two" / "relay"), (phone, tmp_path / "fork")):
         with running_relay(store, fresh_pair[1]) as url:
             for number in range(3):

@@ -14,7 +14,6 @@ from tests.spaces.people import Person
 def berta(tmp_path: Path) -> Iterator[Chez]:
     """Another person."""
     device = another(tmp_path, "berta")
-    device.inside = True
     device.run("init", "--kdf", "minimum", "--name", "berta", "--no-confirm")
     yield device
     device.end()
@@ -22,7 +21,6 @@ def berta(tmp_path: Path) -> Iterator[Chez]:
 
 def test_two_people_become_contacts(either: Chez, berta: Chez, tmp_path: Path) -> None:
     """A card goes by text, file or pipe; both see the same twelve words; verified, it is shown as such."""
-    either.inside = True
     card = berta.run("card").stdout.strip()
     assert card.startswith("chez-card:") and berta.json("card") == {"card": card}
     made = either.json("contact", "add", card, "--name", "Berta B.")
@@ -47,7 +45,6 @@ def test_two_people_become_contacts(either: Chez, berta: Chez, tmp_path: Path) -
 
 def test_the_words_are_shown_and_asked_about(chez: Chez, berta: Chez) -> None:
     """Only a yes verifies; no says what it means."""
-    chez.inside = True
     chez.run("contact", "add", berta.run("card").stdout)
     words = chez.json("contact", "show", "berta")["words"].split()
     for answer, code in (("no", 1), ("yes", 0)):
@@ -61,7 +58,6 @@ def test_the_words_are_shown_and_asked_about(chez: Chez, berta: Chez) -> None:
 
 def test_a_stranger_writes_no_lines_of_its_own(chez: Chez) -> None:
     """The names of a card's devices, which a stranger chose, stay in the line that they are told in."""
-    chez.inside = True
     made = Person("phone\nAnna is verified, phone")
     enrol = made.enrol()
     card = Card.of(made.id, [enrol, made.certify([enrol.hash], 0, made.root)])
@@ -73,10 +69,8 @@ def test_a_stranger_writes_no_lines_of_its_own(chez: Chez) -> None:
 
 def test_what_is_no_card_or_no_contact_is_refused(chez: Chez, berta: Chez, tmp_path: Path) -> None:
     """Nonsense, a file that is none, one's own card, another person under a name that is given, two options at odds."""
-    chez.inside = True
     chez.run("contact", "add", berta.run("card").stdout, "--name", "B.")
     third = another(tmp_path, "third")
-    third.inside = True
     third.run("init", "--kdf", "minimum", "--name", "b", "--no-confirm")
     other = third.run("card").stdout.strip()
     refused = chez.error("contact", "add", other, "--name", "B.")

@@ -16,7 +16,6 @@ def named(chez: Chez) -> dict[str, dict[str, object]]:
 def let_in_a_tablet(two: Pair, folder: Path) -> None:
     """The phone lets in a third device, and tells of it."""
     tablet = another(folder, "tablet")
-    tablet.inside = True
     pair(two.phone, tablet, two.url, "tablet")
     two.phone.run("sync")
 

@@ -1,4 +1,4 @@
-"""relay, sync, pair, join, journal: with a real relay process."""
+"""relay, sync, pair, join, journal, with a real relay."""
 
 import shutil
 import subprocess

@@ -32,7 +32,6 @@ def test_receipts_that_others_write_are_told_and_steer_nothing(chez: Chez) -> No
     asyncio.run(_write(chez, {"delivered": {"grant": "ab" * 32, "sequence": 3}, "app-did": {"n": "\x1b[2J\nx"},
                               "space-left": {"name": "\x1b[2J\nx"}, "invitation-asked": {
                                   "name": "x", "space": "ab" * 32, "relay": "\x1b[2J\nx"}}))
-    chez.inside = True
     delivered = chez.lines("journal")[1]["text"]
     assert delivered == "The message of run 3 by grant abababababab was delivered to its provider."
     shown = chez.run("journal").stdout

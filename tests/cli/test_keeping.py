@@ -1,4 +1,4 @@
-"""chez export, backup, and back, through real processes."""
+"""chez export, backup, and back."""
 
 import json
 from pathlib import Path

@@ -16,6 +16,13 @@ from chez.agent import paths
 from tests.cli.support import PASSPHRASE, Chez, Terminal, alive, until
 
 
+@pytest.fixture
+def empty(empty: Chez) -> Chez:
+    """Here each command is a process, as it is for people."""
+    empty.inside = False
+    return empty
+
+
 def test_init_shows_24_words_once(empty: Chez) -> None:
     """A new home is private, says its words once with a warning, and is not made twice."""
     shown = empty.run("init", "--kdf", "minimum").stdout

@@ -1,4 +1,4 @@
-"""history, undo, redo, conflicts, resolve, trash, undelete, purge: through real processes."""
+"""history, undo, redo, conflicts, resolve, trash, undelete, purge."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""put, get, edit, rm, ls, sql: through real processes, with and without an owner."""
+"""put, get, edit, rm, ls, sql, with and without an owner."""
 
 import json
 import stat
@@ -11,7 +11,8 @@ from tests.cli.support import Chez, Terminal
 
 
 def test_a_record_from_put_to_rm(either: Chez) -> None:
-    """A record is put, shown, edited, listed, asked for in SQL, deleted, and then unknown."""
+    """A record is put, shown, edited, listed, asked for in SQL, deleted, and then unknown: each time by a process."""
+    either.inside = False
     put = either.json("put", "notes", "monday", '{"title": "Tea", "cups": 2}')
     assert put == {"collection": "notes", "id": "monday"}
     assert either.json("get", "notes", "monday")["value"] == {"title": "Tea", "cups": 2}

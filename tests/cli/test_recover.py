@@ -1,4 +1,4 @@
-"""`chez recover`: everything back on a new machine, from words or shares, with a real relay process."""
+"""`chez recover`: everything back on a new machine, from words or shares, with a real relay."""
 
 import asyncio
 from collections.abc import Iterator

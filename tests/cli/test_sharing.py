@@ -28,7 +28,6 @@ def berta(tmp_path: Path, relay: str) -> Iterator[Chez]:
 
 def _person(folder: Path, name: str, url: str, *, owned: bool = False, space: str | None = None) -> Iterator[Chez]:
     device = another(folder, name)
-    device.inside = True
     device.run("init", "--kdf", "minimum", "--name", name, "--no-confirm")
     if owned:
         device.up()

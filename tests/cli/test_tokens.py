@@ -8,7 +8,6 @@ from tests.cli.support import another
 def test_a_token_is_read_from_a_file_or_standard_input_and_shown_nowhere(tmp_path: Path) -> None:
     """Either way it is kept for the relay; no output repeats it, and what is no relay's address is refused."""
     device = another(tmp_path, "anna")
-    device.inside = True
     device.run("init", "--kdf", "minimum", "--name", "anna", "--no-confirm")
     url = "ws://relay.example:8787"
     (tmp_path / "token").write_text("a-given-token\n")

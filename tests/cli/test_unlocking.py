@@ -11,6 +11,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
+def empty(empty: Chez) -> Chez:
+    """Commands run as processes: `keyring` keeps the first backend that a process asked for."""
+    empty.inside = False
+    return empty
+
+
+@pytest.fixture
 def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A keyring that all processes of a test share; keyring's own variable names it."""
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "tests.home.rings.FileRing")

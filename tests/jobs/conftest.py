@@ -1,8 +1,5 @@
-"""A real home, a real relay process and the real sandbox, for the tests of jobs."""
+"""A real home, a real relay and the real sandbox, for the tests of jobs."""
 
-import re
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +9,7 @@ import pytest
 import chez
 from chez.crypto import Kdf
 from chez_sandbox.runtime.host import Runtime
+from tests.relay.within import relay_beside
 from tests.runtime.conftest import KEY, ROOT, compiled_code
 
 FOLDER = ROOT / ".cache" / "tests-runtime"
@@ -76,7 +74,7 @@ async def fill(home: chez.Home) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """A relay process: where it listens, and where it keeps its store."""
+    """A relay: where it listens, and where it keeps its store."""
 
     url: str
     data: Path
@@ -84,18 +82,6 @@ class Relay:
 
 @pytest.fixture
 def relay(tmp_path: Path) -> Iterator[Relay]:
-    """`chez-relay serve` on a free port of loopback."""
-    data = tmp_path / "relay"
-    process = subprocess.Popen(
-        [Path(sys.executable).with_name("chez-relay"), "serve", "--listen", "127.0.0.1:0", "--data", data],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    try:
-        found = re.search(r"ws://\S+", process.stdout.readline())
-        assert found is not None
-        yield Relay(found[0], data)
-    finally:
-        process.terminate()
-        process.wait(10)
-        process.stdout.close()
+    """A relay on a free port of loopback."""
+    with relay_beside(tmp_path / "relay") as url:
+        yield Relay(url, tmp_path / "relay")

@@ -3,8 +3,10 @@
 It is made of the same settings, store and server as `chez-relay serve`, which takes a fifth of a second to start.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,3 +55,29 @@ async def relay(data: Path, *options: str) -> AsyncIterator[Within]:
         server = await stack.enter_async_context(serving(
             storage, host, port, names=settings["names"], tokens=settings.tokens(), limits=settings.limits))
         yield Within(f"ws://127.0.0.1:{server.port}", data, server, stack)
+
+
+@contextmanager
+def relay_beside(data: Path, *options: str) -> Iterator[str]:
+    """The URL of such a relay on a thread of its own, for tests that wait without an event loop."""
+    ready: Future[tuple[str, Callable[[], object]]] = Future()
+
+    async def run() -> None:
+        ended, loop = asyncio.Event(), asyncio.get_running_loop()
+        try:
+            async with relay(data, *options) as running:
+                ready.set_result((running.url, lambda: loop.call_soon_threadsafe(ended.set)))
+                await ended.wait()
+        except Exception as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+    with ThreadPoolExecutor(1) as threads:
+        done = threads.submit(lambda: asyncio.run(run()))
+        url, end = ready.result()
+        try:
+            yield url
+        finally:
+            end()
+            done.result()

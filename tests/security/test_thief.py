@@ -18,7 +18,7 @@ SECRETS = [*MARKERS, PASSPHRASE.encode()]
 @pytest.fixture
 def chez(tmp_path: Path) -> Iterator[Chez]:
     """A home with its data on disk, held by an owner that runs in the background."""
-    made = Chez(tmp_path / "home", tmp_path / "passphrase")
+    made = Chez(tmp_path / "home", tmp_path / "passphrase", inside=False)
     made.passphrase_file.write_text(PASSPHRASE + "\n")
     made.passphrase_file.chmod(0o600)
     made.run("init", "--kdf", "minimum", "--name", "MARKER-laptop-5a")
