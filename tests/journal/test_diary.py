@@ -131,6 +131,8 @@ EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
     ("offer-published", {"space": TRIP, "provider": HASH, "number": 3, "job": "sums", "version": 2, "bundle": HASH,
                          "line": HASH},
      "You published the job 'sums', version 2, as line 3 of a catalogue."),
+    ("data-published", {"space": TRIP, "dataset": "velov", "publisher": HASH, "number": 3, "rows": 342, "edition": HASH},
+     "You published version 3 of the open data 'velov': 342 rows in all."),
     ("pairing-refused", {"reason": "wrong code"}, "Somebody tried a wrong pairing code, which was burnt."),
     ("pairing-refused", {"reason": "the person said no", "name": "x"}, "You did not let in 'x' as a device of yours."),
     ("passphrase-changed", {"passes": 3, "memory": 256 << 20},

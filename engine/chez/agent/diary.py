@@ -266,6 +266,7 @@ SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
     "member-role": _member_role,
     "pairing-refused": _pairing_refused,
     "passphrase-changed": _passphrase_changed,
+    "data-published": _says("You published version {number} of the open data {dataset!r}: {rows} rows in all."),
     "public-space-created": _says("You made the public space {name!r}."),
     "purge": _says("You purged the record {id!r} of {collection!r} in {where}: its content is erased."),
     "relay-changed": _relay_changed,

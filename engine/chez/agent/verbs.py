@@ -292,6 +292,7 @@ def find(name: str) -> Verb:
         inviting,
         keeping,
         lans,
+        opendata,
         pasts,
         relays,
         sharing,
@@ -300,7 +301,7 @@ def find(name: str) -> Verb:
     )
 
     for table in (keeping.VERBS, attachments.VERBS, pasts.VERBS, devices.VERBS, contacts.VERBS, spaces.VERBS,
-                  sharing.VERBS, inviting.VERBS, unlocking.VERBS, relays.VERBS, lans.VERBS):
+                  sharing.VERBS, inviting.VERBS, unlocking.VERBS, relays.VERBS, lans.VERBS, opendata.VERBS):
         if (verb := table.get(name)) is not None:
             return verb
     for module in _installed():

@@ -63,6 +63,8 @@ COMMANDS: Final = {
     "keyring": _AT + "unlocking:keyring",
     "space": _AT + "spaces:space",
     "follow": _AT + "inviting:follow",
+    "data": _AT + "data:data",
+    "publisher": _AT + "publisher:publisher",
     "card": _AT + "contacts:card",
     "contact": _AT + "contacts:contact",
     "grants": _AT + "consent:grants",

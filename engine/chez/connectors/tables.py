@@ -1,0 +1,337 @@
+"""Tables of text as rows, however hostile: delimiter and encoding found, columns named and typed.
+
+What a file does not say, and how it is settled here:
+
+- Text is UTF-8 if all of the file is, with or without BOM; else it is Windows-1252, which has every
+  Latin-1 text as well.
+- The delimiter is the one of `, ; TAB |` by which most of the first lines have as many cells as the header.
+- A cell may have line breaks inside quotes. A quote that does not end within `MAX_LINES` lines was none:
+  its line is rejected, and reading goes on with the next one.
+- A column is a number if every cell of it that is not empty is one, written as numbers are: `02010` has a zero
+  in front that a number would lose, so it is text. A decimal comma counts where the delimiter is none.
+
+Source: RFC 4180 for quotes; the rest is what people export.
+"""
+
+import csv
+import keyword
+import re
+import unicodedata
+from codecs import getincrementaldecoder
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from io import SEEK_SET
+from typing import Any, BinaryIO, Final, Literal
+
+import msgspec
+
+from chez.connectors.api import Progress, Reject, excerpt
+from chez.crypto import hash_fields
+from chez.errors import InvalidValue
+
+__all__ = (
+    "MAX_COLUMNS", "Cells", "ColumnType", "Dialect", "RowKeys", "Typing", "cells", "column_names", "dialect_of",
+    "row_type", "slug", "typed",
+)
+
+MAX_COLUMNS: Final = 200
+"""Columns of one table: SQLite reads some more, nobody does."""
+
+MAX_RECORD: Final = 32 * 1024
+"""Bytes of one row, over all its lines."""
+
+MAX_LINES: Final = 64
+"""Lines that one row may have."""
+
+MAX_NAME: Final = 48
+"""Characters of a column's name."""
+
+SAMPLE: Final = 32
+"""Lines by which a delimiter is found."""
+
+PROGRESS_ROWS: Final = 512
+
+DELIMITERS: Final = (",", ";", "\t", "|")
+
+ColumnType = Literal["integer", "number", "text"]
+"""What the cells of a column are."""
+
+_INTEGER: Final = re.compile(r"-?(?:0|[1-9]\d{0,14})", re.ASCII)
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,17})?", re.ASCII)
+_COMMA: Final = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:,\d{1,17})?", re.ASCII)
+_PYTHON: Final[Mapping[ColumnType, Any]] = {"integer": int | None, "number": float | None, "text": str | None}
+_CHUNK: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a table is written: its delimiter, and the codec of its text."""
+
+    delimiter: str
+    codec: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """One row: the number of its first line, from 1, and its cells."""
+
+    line: int
+    values: list[str] = field(repr=False)
+
+
+def dialect_of(file: BinaryIO, delimiter: str | None = None, codec: str | None = None) -> Dialect:
+    """How a file is written, as far as it is not declared; leaves the file at its beginning.
+
+    Raises `InvalidValue` for what is no table with two columns or more, unless the delimiter is declared.
+    """
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n\0'):
+        raise InvalidValue(f"{delimiter!r} can't be a delimiter", "Use one character, such as ; or a tab.")
+    found = _codec(file) if codec is None else codec
+    if found not in ("utf-8", "cp1252"):
+        raise InvalidValue(f"{found!r} is no encoding of a table here", "Use utf-8 or cp1252.")
+    if delimiter is None:
+        delimiter = _delimiter(file, found)
+    file.seek(0, SEEK_SET)
+    return Dialect(delimiter, found)
+
+
+def _codec(file: BinaryIO) -> str:
+    file.seek(0, SEEK_SET)
+    head = file.read(2)
+    if head in (b"\xff\xfe", b"\xfe\xff"):
+        raise InvalidValue("the table is UTF-16 text", "Save it as UTF-8.")
+    file.seek(0, SEEK_SET)
+    decoder = getincrementaldecoder("utf-8")()
+    try:
+        while chunk := file.read(_CHUNK):
+            decoder.decode(chunk)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return "cp1252"
+    return "utf-8"
+
+
+def _delimiter(file: BinaryIO, codec: str) -> str:
+    best = (0.0, 0, "")
+    for at, delimiter in enumerate(DELIMITERS):
+        file.seek(0, SEEK_SET)
+        rows = [row for row, _ in zip((one for one in cells(file, Dialect(delimiter, codec)) if isinstance(one, Cells)),
+                                      range(SAMPLE), strict=False)]
+        width = len(rows[0].values) if rows else 0
+        if width > 1:
+            same = sum(len(row.values) == width for row in rows) / len(rows)
+            best = max(best, (same, width, DELIMITERS[at]), key=lambda one: one[:2])
+    if not best[2]:
+        raise InvalidValue("the file is no table: no delimiter gives its first line two columns",
+                           "If it has one column only, say which delimiter to take.")
+    return best[2]
+
+
+class _Lines:
+    """The lines of a file, taken by the row that needs them and given back by one that ends nowhere."""
+
+    def __init__(self, file: BinaryIO, codec: str) -> None:
+        self.file, self.codec = file, codec
+        self.number = self.done = self.size = 0
+        self.again: deque[tuple[int, str]] = deque()
+        self.taken: list[tuple[int, str]] = []
+        self.rejects: list[Reject] = []
+        self.ended = False
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if len(self.taken) >= MAX_LINES or self.size > MAX_RECORD:
+            raise ValueError("the row does not end: a quote is opened and not closed")
+        while True:
+            if self.again:
+                number, text = self.again.popleft()
+            elif (one := self._read()) is not None:
+                number, text = one
+            else:
+                continue
+            self.taken.append((number, text))
+            self.size += len(text)
+            return text
+
+    def _read(self) -> tuple[int, str] | None:
+        raw = self.file.readline(MAX_RECORD + 1)
+        if not raw:
+            self.ended = True
+            raise StopIteration
+        self.number += 1
+        self.done += len(raw)
+        if len(raw) > MAX_RECORD:
+            while not raw.endswith(b"\n") and (rest := self.file.readline(MAX_RECORD)):
+                self.done += len(rest)
+                raw = raw[:200] + rest[-1:]
+            self.rejects.append(Reject(self.number, f"the line is longer than {MAX_RECORD} bytes", excerpt(raw)))
+            return None
+        if self.number == 1:
+            raw = raw.removeprefix(b"\xef\xbb\xbf")
+        try:
+            text = raw.decode(self.codec)
+        except UnicodeDecodeError:
+            self.rejects.append(Reject(self.number, f"the line is not {self.codec} text", excerpt(raw)))
+            return None
+        if "\0" in text:
+            self.rejects.append(Reject(self.number, "the line has a zero byte", excerpt(raw)))
+            return None
+        return self.number, text
+
+    def give_back(self) -> tuple[int, str]:
+        """All lines of the row but its first, which is returned: they are read again."""
+        first, *rest = self.taken
+        self.again.extendleft(reversed(rest))
+        return first
+
+
+def cells(file: BinaryIO, dialect: Dialect) -> Iterator[Cells | Reject | Progress]:
+    """The rows of a table from where the file stands, its header first; empty lines are left out."""
+    source = _Lines(file, dialect.codec)
+    reader, count = csv.reader(source, delimiter=dialect.delimiter), 0
+    while True:
+        source.taken, source.size, problem = [], 0, ""
+        values: list[str] | None = None
+        was_ended = source.ended
+        try:
+            values = next(reader, None)
+        except (ValueError, csv.Error) as error:
+            problem = str(error)
+        yield from source.rejects
+        source.rejects = []
+        if not source.taken:
+            break
+        if not problem and source.ended and not was_ended and len(source.taken) > 1:
+            problem = "the row does not end: a quote is opened and not closed"
+        if problem:
+            number, text = source.give_back()
+            source.ended = False
+            reader = csv.reader(source, delimiter=dialect.delimiter)
+            yield Reject(number, problem, excerpt(text))
+        elif values is not None and any(value.strip() for value in values):
+            yield Cells(source.taken[0][0], values)
+        count += 1
+        if count % PROGRESS_ROWS == 0:
+            yield Progress(source.done)
+    yield Progress(source.done)
+
+
+# --- columns -----------------------------------------------------------------------
+
+
+def slug(text: str, otherwise: str = "") -> str:
+    """A name for SQL of what people call something: small letters, digits and `_`, beginning with a letter.
+
+    `otherwise` where nothing of it is left.
+    """
+    plain = unicodedata.normalize("NFKD", text[:4 * MAX_NAME]).encode("ascii", "ignore").decode().lower()
+    name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:MAX_NAME].rstrip("_")
+    if not name:
+        return otherwise
+    if name[0].isdigit():
+        name = f"c_{name}"
+    return f"{name}_" if keyword.iskeyword(name) else name
+
+
+def column_names(header: Sequence[str], taken: Iterable[str] = ()) -> tuple[str, ...]:
+    """A name for each column, all different. Raises `InvalidValue` for more than `MAX_COLUMNS`, or none."""
+    if not 1 <= len(header) <= MAX_COLUMNS:
+        raise InvalidValue(f"the table has {len(header)} columns", f"A table has 1 to {MAX_COLUMNS}.")
+    names: dict[str, None] = {}
+    known = set(taken)
+    for number, title in enumerate(header, 1):
+        wanted = name = slug(title, f"column_{number}")
+        count = 1
+        while name in names or name in known:
+            count += 1
+            name = f"{wanted}_{count}"
+        names[name] = None
+    return tuple(names)
+
+
+class Typing:
+    """What the columns of a table are, from all cells that were looked at."""
+
+    def __init__(self, width: int, *, comma: bool) -> None:
+        self._numeric: list[re.Pattern[str] | None] = [_INTEGER] * width
+        self._any = [False] * width
+        self._decimal = _COMMA if comma else _NUMBER
+
+    def look(self, values: Sequence[str]) -> None:
+        """Take a row's cells into account."""
+        for at, value in enumerate(values):
+            pattern = self._numeric[at]
+            if pattern is None or not (value := value.strip()):
+                continue
+            self._any[at] = True
+            if pattern.fullmatch(value) is None:
+                other = pattern is _INTEGER and self._decimal.fullmatch(value) is not None
+                # A column that began with whole numbers has decimals: all of it is to fit them.
+                self._numeric[at] = self._decimal if other else self._plain_or_none(pattern, value)
+
+    def _plain_or_none(self, pattern: re.Pattern[str], value: str) -> re.Pattern[str] | None:
+        return _NUMBER if pattern is _INTEGER and _NUMBER.fullmatch(value) else None
+
+    @property
+    def types(self) -> tuple[ColumnType, ...]:
+        """The types found; a column without any value is text."""
+        return tuple("text" if pattern is None or not there else "integer" if pattern is _INTEGER else "number"
+                     for pattern, there in zip(self._numeric, self._any, strict=True))
+
+
+def typed(value: str, kind: ColumnType) -> str | int | float | None:
+    """A cell as its column's type has it; None for an empty one. Raises `ValueError`."""
+    value = value.strip()
+    if not value:
+        return None
+    if kind == "text":
+        return value
+    if kind == "integer":
+        if _INTEGER.fullmatch(value) is None:
+            raise ValueError("a cell is no whole number, and its column is of such")
+        return int(value)
+    if _NUMBER.fullmatch(value) is None and _COMMA.fullmatch(value) is None:
+        raise ValueError("a cell is no number, and its column is of such")
+    return float(value.replace(",", "."))
+
+
+# --- rows as records ---------------------------------------------------------------
+
+
+@lru_cache(maxsize=64)
+def row_type(
+    collection: str, columns: tuple[tuple[str, ColumnType], ...], key: tuple[str, ...]
+) -> type[msgspec.Struct]:
+    """The type of a table's rows, the same one for the same columns; `key` names those that identify a row."""
+    fields = [(name, _PYTHON[kind]) for name, kind in columns]
+    return msgspec.defstruct("Row", fields, namespace={"__collection__": collection, "__identity__": key},
+                             kw_only=True, module=__name__)
+
+
+class RowKeys:
+    """Tells rows with one key apart from rows that stand twice, and names those that have no key."""
+
+    def __init__(self) -> None:
+        self._seen: dict[bytes, int] = {}
+
+    def claim(self, key: Sequence[object], line: int) -> None:
+        """Note that a row has a key. Raises `ValueError` for an empty one, and one that another row has."""
+        if any(part is None for part in key):
+            raise ValueError("the row's key is empty")
+        first = self._seen.setdefault(_digest(key), line)
+        if first != line:
+            raise ValueError(f"the row's key is given already on line {first}")
+
+    def name(self, values: Sequence[object]) -> str:
+        """A name that follows from what a row says, and from how many before it say the same."""
+        digest = _digest(values)
+        count = self._seen[digest] = self._seen.get(digest, 0) + 1
+        return f"row:{digest.hex()}" + (f":{count}" if count > 1 else "")
+
+
+def _digest(values: Sequence[object]) -> bytes:
+    return hash_fields("chez/1 table row", msgspec.json.encode(list(values)))[:16]

@@ -1,0 +1,372 @@
+"""The person's side: which catalogues and datasets are followed, how they stand, and what was seen of them.
+
+Each is a public space that the person follows, and a record of the private space, so that all devices of the person
+have it: the publisher's key, and the newest editions that some device saw, by number and hash. So a publisher that
+tells these devices different things is found out, and so is a relay that goes back. A catalogue is read whole and
+searched here; a dataset's space is fetched when it is subscribed, and read whole as well. Nobody learns what is
+looked up.
+
+What is wrong with one is in it, and keeps no other from being shown.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from chez.errors import ChezError, InvalidValue, NotAllowed, NotFound
+from chez.opendata.editions import COLLECTION as EDITIONS
+from chez.opendata.editions import Chain, invalid
+from chez.opendata.errors import DataInvalid
+from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, Card, Metadata, read_card, read_metadata
+from chez.opendata.publishing import CATALOGUE, chain_of, content_of
+from chez.opendata.rows import Content, undone
+from chez.spaces.public import Address
+
+if TYPE_CHECKING:
+    from chez.home.home import Home
+    from chez.home.space import Space
+
+__all__ = ("COLLECTION", "Catalogue", "Dataset", "Listed", "Standing", "add_catalogue", "catalogues", "find", "named",
+           "rows_at", "settle", "subscribe", "subscribed", "unsubscribe")
+
+COLLECTION: Final = "chez.open_data"
+"""The private space's collection of what is followed, by the spaces' ids."""
+
+SEEN: Final = 8
+"""Editions whose hashes are kept: the newest."""
+
+Kind = Literal["catalogue", "dataset"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a followed space stands here."""
+
+    space: str
+    """The public space's id."""
+    name: str
+    publisher: str
+    """The publisher's key, in hexadecimal; empty while nothing of it came."""
+    chain: Chain
+    """What verified; nothing where there is a `problem`."""
+    problem: DataInvalid | None = None
+    """Why it is not to be relied on."""
+    missing: int = 0
+    """Editions at its end that some device of the person saw, or the catalogue tells of, and that are not here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """A catalogue that is followed."""
+
+    standing: Standing
+    card: Card | None = None
+    datasets: Mapping[str, Metadata] = field(default_factory=dict, repr=False)
+    unreadable: int = 0
+    """Datasets of which it says nothing that is readable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A dataset of a catalogue."""
+
+    catalogue: Catalogue
+    metadata: Metadata
+
+    @property
+    def name(self) -> str:
+        """What it is called in commands: DATASET, with the catalogue's beginning before it where that is needed."""
+        return self.metadata.id
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A dataset that is subscribed."""
+
+    id: str
+    standing: Standing
+    listed: Listed | None
+    """What its catalogue says of it; None where that is not followed, or does not list it any more."""
+    here: bool
+    """Whether its space is on this device."""
+    rows: int = 0
+    """Rows that were checked against the newest edition; 0 where they were not asked for."""
+
+
+async def add_catalogue(home: "Home", address: str) -> str:
+    """Follow the catalogue at a public space's address; its space's id. Adding one twice changes nothing.
+
+    What it lists comes with the next sync. Raises as `Home.follow`.
+    """
+    return await _follow(home, address, "catalogue", {})
+
+
+async def catalogues(home: "Home") -> list[Catalogue]:
+    """Every catalogue that is followed, verified, held against what was seen before, and noted as seen."""
+    spaces = {space.id: space for space in await home.spaces()}
+    kept = await _kept(home, "catalogue")
+    return [await _catalogue(home, spaces[id], value) for id, value in kept.items() if id in spaces]
+
+
+async def find(home: "Home", name: str) -> Listed:
+    """The dataset of this name in the catalogues: "DATASET", or "CATALOGUE/DATASET" by the beginning of a space's id.
+
+    Raises `NotFound`, `InvalidValue` where several have one of this name, and `DataInvalid` of a catalogue that may
+    be meant and does not verify.
+    """
+    place, _, id = name.rpartition("/")
+    known = [one for one in await catalogues(home) if one.standing.space.startswith(place)]
+    found = [Listed(one, one.datasets[id]) for one in known if id in one.datasets]
+    if not found:
+        for one in known:
+            if one.standing.problem is not None:
+                raise one.standing.problem
+        raise NotFound(f"no catalogue here lists a dataset {name!r}", "`chez data search` shows what there is.")
+    if len(found) > 1:
+        names = " or ".join(f"{one.catalogue.standing.space[:8]}/{id}" for one in found)
+        raise InvalidValue(f"several catalogues list a dataset {id!r}", f"Say {names}.")
+    return found[0]
+
+
+async def subscribe(home: "Home", name: str) -> str:
+    """Follow the space with a dataset's data, on all devices of the person; its id. Its rows come with the next sync.
+
+    Raises as `find` and `Home.follow`; `NotFound` for one without data, `NotAllowed` where another dataset that is
+    subscribed has a table of the same name, for SQL would read both as one.
+    """
+    listed = await find(home, name)
+    metadata, publisher = listed.metadata, listed.catalogue.standing.publisher
+    if metadata.address is None:
+        raise NotFound(f"there is no data of {metadata.id!r} here, only what is said of it",
+                       metadata.download or metadata.landing_page or "Ask its publisher.")
+    mine = {table.name for table in metadata.tables}
+    id = Address.read(metadata.address).space.hex()
+    for other in await subscribed(home):
+        last = other.standing.chain.last
+        if other.standing.space != id and last is not None and mine & set(last.tables):
+            raise NotAllowed(f"the dataset {other.id!r}, which you subscribed, has a table of the same name",
+                             "Unsubscribe one of them.")
+    return await _follow(home, metadata.address, "dataset", {
+        "dataset": metadata.id, "catalogue": listed.catalogue.standing.space, "publisher": publisher})
+
+
+async def unsubscribe(home: "Home", name: str) -> str:
+    """Free a dataset's space here, and on the other devices of the person when they look next; its id.
+
+    Raises `NotFound` for one that is not subscribed.
+    """
+    one = await named(home, name)
+    async with home.collection(COLLECTION).edit(one.standing.space) as draft:
+        draft["wanted"] = False
+    if one.here and (space := home.space(one.standing.space)).role is None:
+        await space.forget()
+    return one.standing.space
+
+
+async def subscribed(home: "Home", *, check: bool = False) -> list[Dataset]:
+    """Every dataset that is subscribed, its editions verified and noted as seen; with `check` its rows as well."""
+    spaces = {space.id: space for space in await home.spaces()}
+    known = {one.standing.space: one for one in await catalogues(home)}
+    found = []
+    for id, value in (await _kept(home, "dataset")).items():
+        catalogue, dataset = known.get(str(value.get("catalogue"))), str(value.get("dataset"))
+        metadata = catalogue.datasets.get(dataset) if catalogue is not None else None
+        listed = Listed(catalogue, metadata) if catalogue is not None and metadata is not None else None
+        if id not in spaces:
+            standing = Standing(id, dataset, str(value.get("publisher", "")), Chain())
+            found.append(Dataset(dataset, standing, listed, False))
+        else:
+            found.append(await _dataset(home, spaces[id], dataset, value, listed, check=check))
+    return found
+
+
+async def named(home: "Home", name: str, *, check: bool = False) -> Dataset:
+    """The subscribed dataset of a name, as `find` reads it. Raises `NotFound`, `InvalidValue`."""
+    place, _, id = name.rpartition("/")
+    found = [one for one in await subscribed(home, check=check) if one.id == id and (
+        not place or (one.listed is not None and one.listed.catalogue.standing.space.startswith(place)))]
+    if not found:
+        raise NotFound(f"you did not subscribe a dataset {name!r}", "`chez data list` shows which you did.")
+    if len(found) > 1:
+        raise InvalidValue(f"you subscribed several datasets {id!r}",
+                           "Say CATALOGUE/DATASET, as `chez data list` does.")
+    return found[0]
+
+
+async def settle(home: "Home") -> list[str]:
+    """Let this device have what the person's devices subscribed, and nothing that they unsubscribed.
+
+    What could not be done now, in words: it is tried again when this is called next.
+    """
+    spaces = {space.id: space for space in await home.spaces()}
+    problems = []
+    async for record in home.collection(COLLECTION):
+        wanted = record.value.get("wanted") is True
+        try:
+            if wanted and record.id not in spaces:
+                address = Address.read(str(record.value.get("address")))
+                if address.space.hex() == record.id:
+                    await home.follow(address.text)
+            elif not wanted and record.id in spaces and spaces[record.id].role is None:
+                await spaces[record.id].forget()
+        except ChezError as error:
+            problems.append(str(error))
+    return problems
+
+
+async def rows_at(home: "Home", name: str, number: int) -> Content:
+    """All rows of a subscribed dataset as its publisher signed them under a number.
+
+    Raises `NotFound` for an edition that one can't go back to, and `DataInvalid` for rows that are not what was signed.
+    """
+    one = await named(home, name)
+    if one.standing.problem is not None:
+        raise one.standing.problem
+    chain, last = one.standing.chain, one.standing.chain.last
+    if last is None or chain.find(number) is None:
+        raise NotFound(f"the edition {number} of {one.id!r} is not here", "`chez data versions` shows which are.")
+    content = await content_of(home.space(one.standing.space), last.tables)
+    return await asyncio.to_thread(_back, content, chain, number)
+
+
+def _back(content: Content, chain: Chain, number: int) -> Content:
+    at = chain.number
+    while True:
+        signed = chain.find(at)
+        if signed is None or (at > number and not signed.before):
+            raise NotFound(f"one can't go back beyond the edition {at}",
+                           "It was too large a change, or the publisher keeps no older ones.")
+        if at == number:
+            if content.hash != signed.edition.content:
+                raise invalid(f"the rows of edition {at} are not what the publisher signed")
+            return content
+        content = undone(content, signed.before)
+        at -= 1
+
+
+# --- looking -------------------------------------------------------------------------
+
+
+async def _catalogue(home: "Home", space: "Space", kept: Mapping[str, Any]) -> Catalogue:
+    standing, content = await _look(home, space, kept, CATALOGUE, lambda names: names <= {DATASETS, PUBLISHER},
+                                    check=True)
+    if standing.problem is not None or content is None:
+        return Catalogue(standing)
+    datasets, unreadable, card = {}, 0, None
+    for row in content:
+        if row.table == PUBLISHER and row.id == CARD:
+            card = read_card(row.value)
+        elif row.table == DATASETS:
+            if (one := read_metadata(row.id, row.value)) is None:
+                unreadable += 1
+            else:
+                datasets[row.id] = one
+    return Catalogue(standing, card, datasets, unreadable)
+
+
+async def _dataset(home: "Home", space: "Space", dataset: str, kept: Mapping[str, Any], listed: Listed | None, *,
+                   check: bool) -> Dataset:
+    standing, content = await _look(home, space, kept, dataset, lambda names: all(map(_is_open, names)), check=check)
+    if standing.problem is None and listed is not None:
+        standing = _beside(standing, listed.metadata)
+    return Dataset(dataset, standing, listed, True, 0 if content is None else len(content))
+
+
+def _is_open(name: str) -> bool:
+    return name.startswith("open_")
+
+
+async def _look(home: "Home", space: "Space", kept: Mapping[str, Any], dataset: str,
+                allowed: Callable[[set[str]], bool], *, check: bool) -> tuple[Standing, Content | None]:
+    publisher, content = str(kept.get("publisher", "")), None
+    try:
+        seen = _seen(kept)
+        chain, content = await _read(space, check=check)
+        last = chain.last
+        names = {info.name for info in await space.collections()} - {EDITIONS}
+        if not allowed(names | set(last.tables if last else ())):
+            raise invalid("it has collections that could pass for others")
+        if last is not None:
+            if last.dataset != dataset or (publisher and last.publisher.hex() != publisher):
+                raise invalid("it is of another dataset, or another publisher's key, than when you added it")
+            for number, hash in seen.items():
+                chain.holds(number, hash)
+            if not names <= set(last.tables):
+                raise invalid("it has rows in tables that its newest edition does not name")
+            if content is not None and await asyncio.to_thread(lambda: content.hash) != last.content:
+                raise invalid("its rows are not what the publisher signed")
+    except DataInvalid as error:
+        return Standing(space.id, space.name, publisher, Chain(), error), None
+    if last is not None and chain.number not in seen and chain.number > max(seen, default=0):
+        await _note(home, space.id, last.publisher.hex(), chain)
+    missing = max(0, max(seen, default=0) - chain.number)
+    return Standing(space.id, space.name, last.publisher.hex() if last else publisher, chain, None, missing), content
+
+
+async def _read(space: "Space", *, check: bool) -> tuple[Chain, Content | None]:
+    """The editions of a space and its rows: both of one moment, for rows change with an edition only."""
+    chain = await chain_of(space)
+    while check:
+        content = await content_of(space, chain.last.tables if chain.last else ())
+        again = await chain_of(space)
+        if again.head == chain.head:
+            return chain, content
+        chain = again
+    return chain, None
+
+
+def _beside(standing: Standing, said: Metadata) -> Standing:
+    """A dataset held against what its catalogue says of it."""
+    chain = standing.chain
+    there = chain.find(said.edition)
+    if there is not None and said.content is not None and there.edition.content.hex() != said.content:
+        problem = invalid(f"its edition {said.edition} is another than the catalogue tells of")
+        return Standing(standing.space, standing.name, standing.publisher, Chain(), problem)
+    missing = max(standing.missing, said.edition - chain.number)
+    return Standing(standing.space, standing.name, standing.publisher, chain, None, missing)
+
+
+# --- what is kept of it ----------------------------------------------------------------
+
+
+async def _kept(home: "Home", kind: Kind) -> dict[str, dict[str, Any]]:
+    return {record.id: record.value async for record in home.collection(COLLECTION)
+            if record.value.get("kind") == kind and record.value.get("wanted") is True}
+
+
+async def _follow(home: "Home", address: str, kind: Kind, more: Mapping[str, Any]) -> str:
+    id = Address.read(address).space.hex()
+    if id not in {space.id for space in await home.spaces()}:
+        await home.follow(address)
+    if not home.space(id).public:
+        raise NotAllowed("this is no public space", "A catalogue is one: ask its publisher for the address.")
+    kept = home.collection(COLLECTION)
+    try:
+        value = (await kept.get(id)).value
+        _seen(value)
+    except (NotFound, DataInvalid):
+        value = {"seen": {}, "publisher": ""}
+    await kept.put({**value, **more, "kind": kind, "wanted": True, "address": address}, id=id)
+    return id
+
+
+async def _note(home: "Home", id: str, publisher: str, chain: Chain) -> None:
+    """Note the newest edition as seen. It is a record, so the person's other devices hold theirs against it."""
+    last = chain.last
+    if last is None:
+        return
+    async with home.collection(COLLECTION).edit(id) as draft:
+        draft["publisher"] = publisher
+        draft["seen"][str(last.number)] = last.hash.hex()
+        for number in sorted(draft["seen"], key=int)[:-SEEN]:
+            del draft["seen"][number]
+
+
+def _seen(kept: Mapping[str, Any]) -> dict[int, bytes]:
+    """The editions that were the newest when somebody looked: their hashes by their numbers. Raises `DataInvalid`."""
+    try:
+        seen = {int(number): bytes.fromhex(hash) for number, hash in kept["seen"].items()}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise DataInvalid("what you saw of this before is not readable", "Add it again.") from None
+    return seen

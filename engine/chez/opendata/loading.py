@@ -1,0 +1,147 @@
+"""A publisher's file as rows: by a connector, with what is declared of it, and what the catalogue then says of it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from chez import connectors
+from chez.connectors import Connector, Found, Reject
+from chez.connectors.csv_table import CsvTable
+from chez.connectors.tables import ColumnType, slug
+from chez.errors import InvalidValue
+from chez.opendata.errors import DataInvalid
+from chez.opendata.metadata import About, Distribution, Field, Metadata, Table
+from chez.opendata.rows import Content, Row, canonical, row_id
+from chez.records.types import collection_of
+
+__all__ = ("Loaded", "load", "metadata_of", "table_name", "tables_of")
+
+MAX_REJECTS: Final = 100
+"""Rejected rows that are kept to be shown; the rest are counted."""
+
+ROWS: Final = "rows"
+"""What a table of text calls its collection here: it has one, and needs no name beside the dataset's."""
+
+FORMATS: Final = {".csv": ("CSV", "text/csv"), ".tsv": ("TSV", "text/tab-separated-values"),
+                  ".geojson": ("GEOJSON", "application/geo+json"), ".json": ("JSON", "application/json"),
+                  ".zip": ("GTFS", "application/zip")}
+"""Codes of the EU's vocabulary of file types, and IANA's media types, by a file's ending."""
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A file that was read."""
+
+    content: Content
+    distribution: Distribution
+    rejected: int = 0
+    rejects: list[Reject] = field(default_factory=list, repr=False)
+
+
+def load(path: Path, about: About, known: Sequence[Table] = ()) -> Loaded:
+    """Read a file into the rows of a dataset; blocks.
+
+    A table of text is read by `about`'s identity and types; columns that the dataset had before keep the type that they had
+    (`known`), so that one odd cell does not change every row. Raises as `connectors.read`, and `InvalidValue` for
+    rows that are no open data, or too many.
+    """
+    connector = _connector(path, about, known)
+    file, source = connectors.open_source(path)
+    kind, media = FORMATS.get(path.suffix.lower(), ("OCTET", "application/octet-stream"))
+    found = Loaded(Content(), Distribution(format=kind, media_type=media, bytes=source.size,
+                                           sha256=source.sha256.hex()))
+    with file:
+        for item in connectors.read_open(connector, file, source):
+            if isinstance(item, Found):
+                _take(found, item, about)
+            elif isinstance(item, Reject):
+                _reject(found, item)
+    tables = found.content.tables
+    if not tables:
+        raise InvalidValue(f"{path.name} has no row that can be published", "Nothing was changed.")
+    return found
+
+
+def _connector(path: Path, about: About, known: Sequence[Table]) -> Connector:
+    if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+        before: dict[str, ColumnType] = {}
+        for one in (one for table in known for one in table.fields):
+            if one.type in ("integer", "number", "text"):
+                before[one.name] = one.type
+        return CsvTable(identity=about.identity, types=about.types, before=before, collection=ROWS)
+    return connectors.recognise(path)
+
+
+def _take(found: Loaded, item: Found, about: About) -> None:
+    identity = set(type(item.record).__identity__)  # type: ignore[attr-defined]
+    value: dict[str, Any] = msgspec.to_builtins(item.record)
+    value = {name: one for name, one in value.items() if one is not None}
+    id = row_id({name: value[name] for name in sorted(identity) if name in value})
+    table = table_name(about.id, collection_of(type(item.record)))
+    if found.content.get(table, id) is not None:
+        _reject(found, Reject(item.row, "another row has the same key", ""))
+        return
+    try:
+        row = Row(table, id, canonical(value))
+    except DataInvalid as error:
+        _reject(found, Reject(item.row, error.message, ""))
+        return
+    try:
+        found.content.add(row)
+    except DataInvalid as error:
+        raise InvalidValue(error.message, error.hint) from None
+
+
+def _reject(found: Loaded, item: Reject) -> None:
+    found.rejected += 1
+    if len(found.rejects) < MAX_REJECTS:
+        found.rejects.append(item)
+
+
+def table_name(dataset: str, collection: str) -> str:
+    """The collection in which rows of a dataset are: of several, each has its own name after the dataset's."""
+    base = f"open_{slug(dataset)}"
+    return base if collection == ROWS else f"{base}_{slug(collection)}"
+
+
+def tables_of(content: Content) -> tuple[Table, ...]:
+    """What the catalogue says of a dataset's tables."""
+    rows: dict[str, int] = {}
+    types: dict[str, dict[str, str]] = {}
+    for row in content:
+        rows[row.table] = rows.get(row.table, 0) + 1
+        known = types.setdefault(row.table, {})
+        for name, value in row.value.items():
+            kind = _kind(value)
+            known[name] = kind if known.get(name, kind) == kind else _both(known[name], kind)
+    return tuple(Table(name=name, rows=rows[name], fields=tuple(_fields(types[name]))) for name in sorted(rows))
+
+
+def _fields(types: dict[str, str]) -> Iterator[Field]:
+    for name, kind in sorted(types.items()):
+        yield msgspec.convert({"name": name, "type": kind}, Field)
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    return "number" if isinstance(value, float) else "text" if isinstance(value, str) else "mixed"
+
+
+def _both(one: str, other: str) -> str:
+    return "number" if {one, other} == {"integer", "number"} else "mixed"
+
+
+def metadata_of(about: About, loaded: Loaded | None, before: Metadata | None) -> Metadata:
+    """What the catalogue says: what the publisher wrote, and what follows from the file, or else was said before."""
+    said = {name: getattr(about, name) for name in About.__struct_fields__}
+    own = ("modified", "distributions", "tables", "address", "edition", "content")
+    kept = {} if before is None else {name: getattr(before, name) for name in own}
+    if loaded is not None:
+        kept |= {"distributions": (loaded.distribution,), "tables": tables_of(loaded.content)}
+    return Metadata(**said, **kept)

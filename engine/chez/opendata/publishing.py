@@ -1,0 +1,281 @@
+"""The publisher's side: a file becomes the next edition of a dataset, and what is said of it one of the catalogue.
+
+The key never comes into the home. So it goes in two steps, each a function of the same file: `compose` writes nothing
+and gives the editions to sign; `publish` composes again, and if the very same editions come out, writes rows, editions
+and receipts in one transaction. Devices see all of that, or nothing. What was killed between the two is begun again.
+
+A large change is written `AT_ONCE` rows at a time, each an edition of its own: until the last one it is not `whole`.
+Publish from one device of the home at a time: another's editions are known when they have come.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from chez.connectors import Reject
+from chez.errors import InvalidValue, NotAllowed, NotFound
+from chez.opendata.editions import COLLECTION, KEPT, Chain, Edition, before_hash, read_chain, record_of
+from chez.opendata.loading import Loaded, load, metadata_of
+from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, About, Card, Metadata, read_metadata
+from chez.opendata.rows import MAX_ROWS, Change, Content, Row, canonical, changes, pack_before
+
+if TYPE_CHECKING:
+    from chez.home.home import Home
+    from chez.home.space import Space
+    from chez.home.transaction import Transaction
+
+__all__ = ("AT_ONCE", "CATALOGUE", "MAX_DATASETS", "Draft", "Part", "Said", "chain_of", "compose",
+           "content_of", "make_public", "publish")
+
+CATALOGUE: Final = "catalogue"
+"""What a catalogue is called as a dataset."""
+
+AT_ONCE: Final = 5_000
+"""Rows of one transaction: it holds the home up for a second or two."""
+
+_LIVE: Final = ("1MIN", "10MIN", "12HRS", "15MIN", "CONT", "DAILY_2", "HOURLY", "TRIHOURLY", "UPDATE_CONT")
+
+MAX_DATASETS: Final = 5_000
+"""Datasets of one catalogue: everybody reads all that is said of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What is published: by whom, in which catalogue, about which datasets, and from which file the data of one."""
+
+    publisher: bytes
+    card: Card
+    catalogue: str
+    abouts: tuple[About, ...] = ()
+    withdrawn: tuple[str, ...] = ()
+    file: Path | None = None
+    partly: bool = False
+    """Whether a file is published although some of its rows can't be read."""
+    at_once: int = AT_ONCE
+    """Rows of one edition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The next edition of one space: what is written, and what is signed."""
+
+    space: "Space"
+    edition: Edition
+    made: tuple[Change, ...] = field(repr=False)
+    before: bytes = field(repr=False)
+    pruned: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What would be published: for each space that changes its next edition."""
+
+    parts: tuple[Part, ...]
+    whole: bool = True
+    """Whether nothing is left to publish after this."""
+    rejected: int = 0
+    rejects: tuple[Reject, ...] = field(default=(), repr=False)
+
+    @property
+    def editions(self) -> tuple[Edition, ...]:
+        """What is to be signed."""
+        return tuple(part.edition for part in self.parts)
+
+
+async def make_public(home: "Home", name: str) -> "Space":
+    """The public space of this name, which is made if there is none.
+
+    Raises `NotAllowed` for one that is not public, or that this home can't write in.
+    """
+    try:
+        space = home.space(name)
+    except NotFound:
+        return await home.create_space(name, public=True)
+    if not space.public or space.role not in ("owner", "writer"):
+        raise NotAllowed(f"{name!r} is no public space of yours", "Choose another name.")
+    return space
+
+
+async def chain_of(space: "Space") -> Chain:
+    """The editions of a space, verified in a thread: a hostile one takes a while. Raises `DataInvalid`."""
+    records = [record.value async for record in space.collection(COLLECTION)]
+    return await asyncio.to_thread(read_chain, records, bytes.fromhex(space.id))
+
+
+async def content_of(space: "Space", tables: Iterable[str]) -> Content:
+    """The rows that are in these collections of a space. Raises `DataInvalid` for what is more than a dataset holds."""
+    found: list[tuple[str, str, dict[str, Any]]] = []
+    for table in tables:
+        async for record in space.collection(table):
+            found.append((table, record.id, record.value))
+            if len(found) > MAX_ROWS:
+                break
+    return await asyncio.to_thread(
+        lambda: Content(Row(table, id, canonical(value)) for table, id, value in found))
+
+
+async def compose(home: "Home", said: Said, time: int) -> Draft:
+    """The next editions, still to be signed; `time` in Unix seconds. Nothing but empty spaces is written.
+
+    A file with rows that can't be read gives no edition, unless it is published `partly`. Raises `InvalidValue` for
+    what can't be published, `NotAllowed` for another publisher's space, `NotFound` while the home has no relay, and
+    as `connectors.read`.
+    """
+    catalogue = await make_public(home, said.catalogue)
+    there = await chain_of(catalogue)
+    _check_publisher(there, said, CATALOGUE)
+    listed = await content_of(catalogue, (DATASETS, PUBLISHER))
+    parts: list[Part] = []
+    loaded, whole = None, True
+    known = {about.id: _before(listed, about.id) for about in said.abouts}
+    wanted: dict[str, Metadata] = {}
+    for about in said.abouts:
+        before = known[about.id]
+        if said.file is not None:
+            loaded = await asyncio.to_thread(load, said.file, about, before.tables if before else ())
+            if loaded.rejected and not said.partly:
+                return Draft((), False, loaded.rejected, tuple(loaded.rejects))
+        wanted[about.id] = metadata_of(about, loaded, before)
+        if loaded is not None:
+            part, whole, after = await _data(home, said, about, loaded, wanted[about.id], time)
+            wanted[about.id] = before if before is not None and _stands(before, after) else after
+            parts += [part] if part else []
+    if whole and (part := _listing(catalogue, there, listed, said, wanted, time)) is not None:
+        parts.append(part)
+    rejected, rejects = (loaded.rejected, tuple(loaded.rejects)) if loaded else (0, ())
+    return Draft(tuple(parts), whole, rejected, rejects)
+
+
+async def publish(
+    home: "Home", said: Said, time: int, signed: Sequence[tuple[bytes, bytes]]
+) -> Draft:
+    """Write editions, as they were composed at that time, each with its signature; durable when this returns.
+
+    Raises as `compose`; `NotAllowed` when others come out now than were signed, `DataInvalid` for one that is not
+    signed.
+    """
+    draft = await compose(home, said, time)
+    if [edition.encoded for edition in draft.editions] != [body for body, _ in signed]:
+        raise NotAllowed("what would be published is not what was signed",
+                         "The file, or the catalogue, changed meanwhile: publish again.")
+    records = [record_of(part.edition, signature, part.before)
+               for part, (_, signature) in zip(draft.parts, signed, strict=True)]
+
+    def work(transaction: "Transaction") -> None:
+        for part, record in zip(draft.parts, records, strict=True):
+            _write(transaction, part, record)
+
+    await home.transaction(work)
+    return draft
+
+
+def _write(transaction: "Transaction", part: Part, record: Mapping[str, Any]) -> None:
+    edition, space = part.edition, part.space
+    if transaction.receipts("data-published", space=space.id, number=edition.number):
+        raise NotAllowed(f"an edition {edition.number} of {edition.dataset} was signed here before",
+                         "Sync, so that it is here again, and publish once more.")
+    for one in part.made:
+        collection = space.collection(one.table)
+        if one.after is None:
+            transaction.delete(collection, one.id)
+        else:
+            transaction.put(collection, msgspec.json.decode(one.after), id=one.id)
+    editions = space.collection(COLLECTION)
+    transaction.put(editions, dict(record), id=_edition_id(edition.number))
+    for id in part.pruned:
+        transaction.delete(editions, id)
+    transaction.receipt("data-published", {
+        "space": space.id, "dataset": edition.dataset, "publisher": edition.publisher.hex(), "number": edition.number,
+        "rows": edition.rows, "edition": edition.hash.hex()})
+
+
+def _edition_id(number: int) -> str:
+    return f"{number:016d}"
+
+
+def _check_publisher(chain: Chain, said: Said, dataset: str) -> None:
+    last = chain.last
+    if last is not None and (last.publisher, last.dataset) != (said.publisher, dataset):
+        raise NotAllowed(f"this space has editions of {last.dataset} by another key, or is of another dataset",
+                         "Publish with the key that signed them, or under another name.")
+
+
+def _stands(before: Metadata, after: Metadata) -> bool:
+    """Whether what the catalogue says may stay: of data that is never the same, it tells the newest edition once a day.
+
+    Everybody reads the catalogue, and few the data.
+    """
+    now = msgspec.structs.replace(after, edition=before.edition, content=before.content, tables=before.tables,
+                                  distributions=before.distributions)
+    return after.frequency in _LIVE and now == before
+
+
+def _before(listed: Content, id: str) -> Metadata | None:
+    json = listed.get(DATASETS, id)
+    return None if json is None else read_metadata(id, msgspec.json.decode(json))
+
+
+async def _data(
+    home: "Home", said: Said, about: About, loaded: Loaded, metadata: Metadata, time: int
+) -> tuple[Part | None, bool, Metadata]:
+    """The next edition of a dataset's space, whether that is all, and what is said of it then."""
+    space = await make_public(home, about.id)
+    chain = await chain_of(space)
+    _check_publisher(chain, said, about.id)
+    last = chain.last
+    tables = sorted({*loaded.content.tables, *(last.tables if last else ())})
+    here = await content_of(space, tables)
+    part, whole = await asyncio.to_thread(_part, space, chain, here, loaded.content, said, about.id, time,
+                                        said.at_once)
+    edition = last if part is None else part.edition
+    metadata = msgspec.structs.replace(
+        metadata, address=space.address, edition=0 if edition is None else edition.number,
+        content=None if edition is None else edition.content.hex(),
+        modified=datetime.fromtimestamp(time, UTC).date().isoformat() if part else metadata.modified)
+    return part, whole, metadata
+
+
+def _listing(catalogue: "Space", chain: Chain, listed: Content, said: Said, metadata: Mapping[str, Metadata],
+             time: int) -> Part | None:
+    """The next edition of the catalogue, None when nothing in it changes."""
+    if missing := [id for id in said.withdrawn if listed.get(DATASETS, id) is None]:
+        raise NotFound(f"the catalogue has no dataset {missing[0]!r}")
+    rows = {(row.table, row.id): row.json for row in listed}
+    rows[PUBLISHER, CARD] = canonical(msgspec.to_builtins(said.card))
+    for id, one in metadata.items():
+        rows[DATASETS, id] = canonical(msgspec.to_builtins(one))
+    for id in said.withdrawn:
+        del rows[DATASETS, id]
+    if len(rows) > MAX_DATASETS:
+        raise InvalidValue(f"a catalogue has at most {MAX_DATASETS} datasets", "Begin another one.")
+    wanted = Content(Row(table, id, json) for (table, id), json in rows.items())
+    part, _ = _part(catalogue, chain, listed, wanted, said, CATALOGUE, time, MAX_DATASETS)
+    return part
+
+
+def _part(space: "Space", chain: Chain, here: Content, wanted: Content, said: Said, dataset: str, time: int,
+          at_once: int) -> tuple[Part | None, bool]:
+    """The next edition of a space, None when it has all of it, and whether that leaves nothing."""
+    last, every = chain.last, changes(here, wanted)
+    made = every[:at_once]
+    whole = len(made) == len(every)
+    if not made and last is not None and last.whole and last.content == wanted.hash:
+        return None, True
+    after = wanted if whole else here.with_changes(made)
+    # One goes back to what an edition was of: not to rows that were never in one, and not before the first whole one.
+    known = last is not None and last.content == here.hash and any(one.edition.whole for one in chain.signed)
+    before = pack_before(made) if known else b""
+    tables = after.tables if whole else tuple(sorted({*after.tables, *wanted.tables}))
+    edition = chain.next(
+        publisher=said.publisher, space=bytes.fromhex(space.id), dataset=dataset, content=after.hash,
+        before=before_hash(before), tables=tables, rows=len(after),
+        added=sum(one.before is None for one in made), changed=sum(None not in (one.before, one.after) for one in made),
+        removed=sum(one.after is None for one in made), whole=whole, time=time)
+    kept = [one.edition.number for one in chain.signed]
+    pruned = tuple(_edition_id(number) for number in kept if number <= edition.number - KEPT)
+    return Part(space, edition, tuple(made), before, pruned), whole

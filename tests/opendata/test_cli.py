@@ -1,0 +1,84 @@
+"""A city and a person, each at a command line."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import Chez, free_port, running_relay
+from tests.opendata.support import LICENCE, stations, table
+
+
+@pytest.fixture
+def city(tmp_path: Path) -> Iterator[Chez]:
+    """The publisher's home, in this process."""
+    yield from home(tmp_path, "city")
+
+
+@pytest.fixture
+def anna(tmp_path: Path) -> Iterator[Chez]:
+    """A person's home, in this process."""
+    yield from home(tmp_path, "anna")
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    """A relay's."""
+    with running_relay(tmp_path / "relay", free_port()) as running:
+        yield running
+
+
+def home(folder: Path, name: str) -> Iterator[Chez]:
+    """A fresh home."""
+    made = Chez(folder / name, folder / f"{name}-passphrase", inside=True)
+    made.init()
+    yield made
+    made.end()
+
+
+def test_a_city_publishes_and_a_person_looks_up(city: Chez, anna: Chez, url: str, tmp_path: Path) -> None:
+    """With the commands alone a dataset is described, published, found, shown, subscribed, queried, updated, gone back in,
+    exported and left; a file with broken rows is refused with their lines, and a terminal is steered by nothing in it."""
+    for one in (city, anna):
+        one.run("relay", "set", url)
+    key, about = tmp_path / "key", tmp_path / "velov.toml"
+    said = city.json("publisher", "new-key", "--out", str(key), "--title", "Données", "--name", "Grand Lyon", "--contact",
+                     "data@example.org", "--language", "fr")
+    assert city.json("publisher", "show-key", "--key", str(key)) == said
+    about.write_text(f'id = "velov"\ntitle = "Stations Vélo\'v"\ndescription = "Where bikes\\u001b[31m are."\n'
+                     f'licence = "{LICENCE}"\nthemes = ["TRAN"]\nidentity = ["id"]\n', "utf-8")
+    described = city.json("publisher", "describe", str(about), "--key", str(key))
+    assert described["published"][0]["rows"] == 2 and described["sync"] == ""
+    anna.run("data", "add", described["address"])
+    assert "not here" in anna.run("data", "search", "VELO").stdout
+    assert anna.error("data", "subscribe", "velov")["code"] == "NotFound"
+
+    publish = ("publisher", "publish", str(table(tmp_path, [*stations(9), ("x",)])), "--about", str(about), "--key", str(key))
+    refused = city.run(*publish, code=1).stderr
+    assert "line 11: the row has 1 cells" in refused and "nothing was published" in refused
+    assert "9 rows: 9 added" in city.run(*publish, "--partly").stdout
+    assert "Nothing changed" in city.run(*publish, "--partly").stdout
+    anna.run("data", "update")
+    (hit,) = anna.lines("data", "search", "stat", "vélo", "--theme", "tran")
+    assert (hit["id"], hit["rows"], hit["subscribed"]) == ("velov", 9, False)
+    assert anna.lines("data", "search", "nothing") == []
+    assert "version 1, 9 rows in open_velov" in anna.run("data", "subscribe", "velov").stdout
+    shown = anna.run("data", "show", "velov")
+    assert said["words"] in shown.stdout and "\x1b" not in shown.stdout and "open_velov, 9 rows" in shown.stdout
+    assert "Station 3" in anna.run("sql", "select name from open_velov where bikes = 3").stdout
+
+    table(tmp_path, stations(10, n3=55))
+    assert "1 added, 1 changed, 0 removed" in city.run(*publish).stdout
+    assert "version 2, 10 rows" in anna.run("data", "update").stdout
+    assert [one["number"] for one in anna.json("data", "versions", "velov")["editions"]] == [2, 1]
+    old = [json.loads(line)["value"] for line in anna.run("data", "versions", "velov", "--at", "1").stdout.splitlines()]
+    assert sorted(row["id"] for row in old) == list(range(9)) and all(row["bikes"] != 55 for row in old)
+    (exported,) = anna.lines("data", "export")
+    assert exported["dcat:dataset"][0]["dcat:version"] == "2"
+    assert "velov: unsubscribed" in anna.run("data", "unsubscribe", "velov").stdout
+    assert anna.json("data", "list")["datasets"] == []
+    assert city.json("publisher", "withdraw", "velov", "--key", str(key))["published"][0]["removed"] == 1
+    anna.run("data", "update")
+    assert anna.error("data", "show", "velov")["code"] == "NotFound"
+    assert city.error("publisher", "withdraw", "velov", "--key", str(key))["code"] == "NotFound"

@@ -1,0 +1,204 @@
+"""From a publisher's file to a query on a person's device, with a real relay between them."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import chez
+from chez.errors import NotAllowed, NotFound
+from chez.opendata import publishing
+from chez.opendata.errors import DataForked, DataInvalid
+from chez.opendata.following import (
+    add_catalogue,
+    catalogues,
+    find,
+    named,
+    rows_at,
+    settle,
+    subscribe,
+    subscribed,
+    unsubscribe,
+)
+from tests.opendata.support import CARD, KEY, OTHER, TIME, about, address, put_up, stations, table
+from tests.people.persons import persons
+from tests.people.support import join, open_again
+from tests.relay.support import Process
+
+Two = tuple[chez.Home, chez.Home]
+
+
+@pytest.fixture
+async def two(server: Process, tmp_path: Path) -> AsyncIterator[Two]:
+    """The homes of a city and of a person, at one relay."""
+    async with persons(tmp_path, "city", "anna", relay=server.url) as (city, anna):
+        yield city, anna
+
+
+async def follow(city: chez.Home, anna: chez.Home, name: str = "velov") -> str:
+    """Anna follows the city's catalogue, and subscribes a dataset; its space."""
+    await add_catalogue(anna, address(city))
+    await anna.sync()
+    id = await subscribe(anna, name)
+    await anna.sync()
+    return id
+
+
+async def test_a_table_is_found_subscribed_joined_updated_and_left(two: Two, tmp_path: Path) -> None:
+    """A published table is found in the catalogue, subscribed, and joined with private records by SQL; a new version
+    changes what changed, the old one can be told, and unsubscribing frees the space."""
+    city, anna = two
+    await put_up(city, about(keywords=("vélo", "bikes"), themes=("TRAN",)), file=table(tmp_path, stations(40)))
+    id = await follow(city, anna)
+    (one,) = await catalogues(anna)
+    assert one.card is not None and one.card.name == "Grand Lyon"
+    said = (await find(anna, "velov")).metadata
+    assert (said.rows, [field.type for field in said.tables[0].fields]) == (40, ["integer", "integer", "text"])
+    here = await named(anna, "velov", check=True)
+    assert (here.rows, here.standing.problem, here.standing.missing) == (40, None, 0)
+    await anna.collection("visits").put({"station": 7, "when": "2026-09-01"})
+    joined = "SELECT name, bikes FROM visits JOIN open_velov ON open_velov.id = visits.station"
+    assert (await anna.sql(joined)).rows == [("Station 7", 7)]
+
+    changed = [*stations(39, n7=99), (77, "New", 1)]
+    (draft,) = await put_up(city, about(), file=table(tmp_path, changed), time=TIME + 60)
+    edition = draft.parts[0].edition
+    assert (edition.number, edition.added, edition.changed, edition.removed) == (2, 1, 1, 1)
+    await anna.sync()
+    assert (await anna.sql(joined)).rows == [("Station 7", 99)]
+    assert (await named(anna, "velov", check=True)).standing.chain.head == f"2:{edition.hash.hex()}"
+    old = {row.value["id"]: row.value for row in await rows_at(anna, "velov", 1)}
+    assert (len(old), old[7]["bikes"], 77 in old) == (40, 7, False)
+    assert len(await rows_at(anna, "velov", 2)) == 40
+    with pytest.raises(NotFound):
+        await rows_at(anna, "velov", 3)
+
+    with pytest.raises(NotAllowed):
+        await anna.space(id).collection("open_velov").put({"id": 1})
+    assert await put_up(city, about(), file=table(tmp_path, changed), time=TIME + 90) == []
+    await unsubscribe(anna, "velov")
+    assert id not in {space.id for space in await anna.spaces()} and await subscribed(anna) == []
+    assert [info.name for info in await anna.collections() if info.name.startswith("open_")] == []
+    assert await follow(city, anna) == id and (await anna.sql(joined)).rows == [("Station 7", 99)]
+
+
+async def test_all_devices_of_a_person_have_what_one_subscribed(two: Two, server: Process, tmp_path: Path) -> None:
+    """A second device has catalogue and dataset by its next sync; what one unsubscribes is freed on the other when it
+    updates, and comes back when it is subscribed again; a restart changes nothing."""
+    city, anna = two
+    await put_up(city, about(), file=table(tmp_path, stations(5)))
+    async with join(anna, tmp_path / "phone", "phone", server.url) as phone:
+        id = await follow(city, anna)
+        for _ in range(2):
+            await phone.sync()
+        assert (await named(phone, "velov", check=True)).rows == 5
+        await unsubscribe(phone, "velov")
+        await phone.sync()
+        await anna.sync()
+        assert await settle(anna) == [] and id not in {space.id for space in await anna.spaces()}
+        await subscribe(anna, "velov")
+        await anna.sync()
+        await phone.sync()
+        assert await settle(phone) == []
+        await phone.sync()
+        assert (await named(phone, "velov", check=True)).rows == 5
+    async with open_again(tmp_path / "phone") as phone:
+        assert (await named(phone, "velov", check=True)).rows == 5 and len(await catalogues(phone)) == 1
+
+
+async def test_a_publisher_that_says_two_things_or_alters_rows_is_found_out(two: Two, tmp_path: Path) -> None:
+    """Rows that were not signed, an edition under another key, a second one under a number that was seen, and rows in
+    collections that could pass for others are each told, and nothing of the dataset is relied on."""
+    city, anna = two
+    await put_up(city, about(), file=table(tmp_path, stations(3)))
+    id = await follow(city, anna)
+    assert (await named(anna, "velov", check=True)).standing.problem is None
+    space = city.space("velov")
+    (first,) = [record async for record in space.collection("chez.editions")]
+
+    async def problem() -> DataInvalid:
+        await city.sync()
+        await anna.sync()
+        found = (await named(anna, "velov", check=True)).standing.problem
+        assert found is not None
+        with pytest.raises(DataInvalid):
+            await rows_at(anna, "velov", 1)
+        return found
+
+    await space.collection("open_velov").put({"id": 9}, id="bent")
+    assert "rows are not what" in (await problem()).message
+    await space.collection("open_velov").delete("bent")
+    await space.collection("transactions").put({"amount": "1"}, id="bent")
+    assert "could pass for others" in (await problem()).message
+    await space.collection("transactions").delete("bent")
+    last = (await publishing.chain_of(space)).last
+    assert last is not None
+    for other, key, words in (({"time": 5}, KEY, "two different editions"), ({"publisher": OTHER.public}, OTHER, "key")):
+        edition = type(last)(**{name: getattr(last, name) for name in last.__struct_fields__} | other)
+        await space.collection("chez.editions").put(
+            {"edition": edition.encoded, "signature": edition.sign(key)}, id=first.id)
+        found = await problem()
+        assert words in found.message and isinstance(found, DataForked) == (key is KEY)
+    await space.collection("chez.editions").put(first.value, id=first.id)
+    await city.sync()
+    await anna.sync()
+    assert (await named(anna, "velov", check=True)).standing.problem is None and anna.space(id).name == "velov"
+
+
+async def test_what_a_relay_holds_back_is_known_of(two: Two, tmp_path: Path) -> None:
+    """Where the catalogue tells of a newer version than the dataset's space has, or a device of the person saw one that
+    is not there any more, so many are missing."""
+    city, anna = two
+    await put_up(city, about(), file=table(tmp_path, stations(3)))
+    await follow(city, anna)
+    await put_up(city, about(), file=table(tmp_path, stations(4)), time=TIME + 60)
+    editions = city.space("velov").collection("chez.editions")
+    (newest,) = [record.value async for record in editions if record.id.endswith("2")]
+    rows = [record.id async for record in city.space("velov").collection("open_velov") if record.value["id"] == 3]
+    await editions.delete(f"{2:016d}")
+    await city.space("velov").collection("open_velov").delete(rows[0])
+    await city.sync()
+    await anna.sync()
+    here = await named(anna, "velov", check=True)
+    assert (here.standing.problem, here.standing.chain.number, here.standing.missing, here.rows) == (None, 1, 1, 3)
+    assert newest["signature"]
+
+
+async def test_two_tables_of_one_name_are_not_read_as_one(two: Two, server: Process, tmp_path: Path) -> None:
+    """A dataset whose table is called as that of another one that is subscribed is refused; a dataset that is only
+    described has nothing to subscribe."""
+    city, anna = two
+    await put_up(city, about(), file=table(tmp_path, stations(3)))
+    await put_up(city, about("plan"), time=TIME + 1)
+    await follow(city, anna)
+    with pytest.raises(NotFound, match="only what is said"):
+        await subscribe(anna, "plan")
+    async with persons(tmp_path, "posing", relay=server.url) as (posing,):
+        await put_up(posing, about(), file=table(tmp_path, stations(2)), key=OTHER)
+        id = await add_catalogue(anna, address(posing))
+        await anna.sync()
+        with pytest.raises(NotAllowed, match="table of the same name"):
+            await subscribe(anna, f"{id[:8]}/velov")
+
+
+async def test_a_publisher_killed_between_steps_goes_on(two: Two, tmp_path: Path) -> None:
+    """A dataset that takes several editions shows signed states only; whoever published half of it goes on where it
+    was, and what is composed of another file than was signed is refused."""
+    city, anna = two
+    path = table(tmp_path, stations(25))
+    said = publishing.Said(KEY.public, CARD, "Open data", (about(),), (), path, at_once=10)
+    draft = await publishing.compose(city, said, TIME)
+    signed = [(edition.encoded, edition.sign(KEY)) for edition in draft.editions]
+    assert (await publishing.publish(city, said, TIME, signed)).whole is False
+    with pytest.raises(NotAllowed, match="not what was signed"):
+        await publishing.publish(city, said, TIME, signed)
+    drafts = await put_up(city, about(), file=path, time=TIME + 5, at_once=10)
+    assert [draft.editions[0].rows for draft in drafts] == [20, 25]
+    await follow(city, anna)
+    here = await named(anna, "velov", check=True)
+    assert (here.rows, here.standing.chain.number, here.standing.problem) == (25, 3, None)
+    await put_up(city, about(), file=table(tmp_path, stations(25, n3=9)), time=TIME + 9)
+    await anna.sync()
+    assert len(await rows_at(anna, "velov", 3)) == 25
+    with pytest.raises(NotFound, match="beyond"):
+        await rows_at(anna, "velov", 2)

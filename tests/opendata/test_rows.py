@@ -1,0 +1,74 @@
+"""What an edition is of: rows, the hash of them all, and the ways between two states."""
+
+import zlib
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chez.opendata.errors import DataInvalid
+from chez.opendata.rows import MAX_FIELDS, MAX_ROW, Content, Row, canonical, changes, pack_before, row_id, undone
+
+VALUES = st.dictionaries(st.sampled_from(["a", "b", "name"]), st.one_of(
+    st.none(), st.booleans(), st.integers(-2**40, 2**40), st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=5)), max_size=3)
+CONTENTS = st.dictionaries(st.tuples(st.sampled_from(["open_a", "open_b"]), st.sampled_from("pqrs")), VALUES)
+Given = dict[tuple[str, str], dict[str, Any]]
+
+
+def content(rows: Given) -> Content:
+    """The content that has these rows."""
+    return Content(Row(table, id, canonical(value)) for (table, id), value in rows.items())
+
+
+@given(CONTENTS, CONTENTS)
+@settings(max_examples=50, deadline=None)
+def test_changes_lead_from_one_state_to_the_other_and_back(one: Given, other: Given) -> None:
+    """The changes between two states make the one the other, what is kept of them leads back, and there are none exactly
+    where the hashes are the same."""
+    here, wanted = content(one), content(other)
+    made = changes(here, wanted)
+    assert here.with_changes(made).hash == wanted.hash
+    assert undone(wanted, pack_before(made)).hash == here.hash
+    assert (here.hash == wanted.hash) == (not made)
+
+
+@given(CONTENTS)
+def test_the_hash_is_of_the_rows_and_not_of_their_order(rows: Given) -> None:
+    """Rows in any order, and their fields in any order, have one hash."""
+    turned = {key: dict(reversed(value.items())) for key, value in reversed(rows.items())}
+    assert content(turned).hash == content(rows).hash
+
+
+@given(st.binary(max_size=200))
+def test_what_leads_nowhere_back_is_refused(before: bytes) -> None:
+    """Bytes that lead back to no state are a typed error."""
+    with pytest.raises(DataInvalid):
+        undone(Content(), before)
+
+
+def test_bombs_and_giants_are_refused() -> None:
+    """What unpacks to more than there can be, a row or a table that is too wide, and values that are none of open data
+    are refused."""
+    bomb = zlib.compress(msgspec.msgpack.encode([("open_a", "p", bytes(1 << 25))]), 9)
+    with pytest.raises(DataInvalid):
+        undone(Content(), bomb)
+    with pytest.raises(DataInvalid, match="bytes"):
+        canonical({"a": "x" * MAX_ROW})
+    with pytest.raises(DataInvalid, match="fields"):
+        Content(Row("open_a", str(n), canonical({f"f{n}": 1})) for n in range(MAX_FIELDS + 1))
+    deep: list[Any] = []
+    for _ in range(10_000):
+        deep = [deep]
+    for odd in ({"a": object()}, {"a": deep}):
+        with pytest.raises(DataInvalid):
+            canonical(odd)
+    with pytest.raises(DataInvalid, match="one id"):
+        Content([Row("open_a", "p", b"{}"), Row("open_a", "p", b"{}")])
+
+
+def test_a_row_id_follows_from_the_identity() -> None:
+    """The same identity gives the same id in any order of its fields, another gives another."""
+    assert row_id({"a": 1, "b": "x"}) == row_id({"b": "x", "a": 1}) != row_id({"a": 1, "b": "y"})
