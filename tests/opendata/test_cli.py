@@ -38,13 +38,14 @@ def home(folder: Path, name: str) -> Iterator[Chez]:
 
 
 def test_a_city_publishes_and_a_person_looks_up(city: Chez, anna: Chez, url: str, tmp_path: Path) -> None:
-    """With the commands alone a dataset is described, published, found, shown, subscribed, queried, updated, gone back in,
-    exported and left; a file with broken rows is refused with their lines, and a terminal is steered by nothing in it."""
+    """With the commands alone a dataset is described, published, found, shown, subscribed, queried, updated, gone back
+    in, exported and left; a file with broken rows is refused with their lines, and a terminal is steered by nothing in
+    it."""
     for one in (city, anna):
         one.run("relay", "set", url)
     key, about = tmp_path / "key", tmp_path / "velov.toml"
-    said = city.json("publisher", "new-key", "--out", str(key), "--title", "Données", "--name", "Grand Lyon", "--contact",
-                     "data@example.org", "--language", "fr")
+    said = city.json("publisher", "new-key", "--out", str(key), "--title", "Données", "--name", "Grand Lyon",
+                     "--contact", "data@example.org", "--language", "fr")
     assert city.json("publisher", "show-key", "--key", str(key)) == said
     about.write_text(f'id = "velov"\ntitle = "Stations Vélo\'v"\ndescription = "Where bikes\\u001b[31m are."\n'
                      f'licence = "{LICENCE}"\nthemes = ["TRAN"]\nidentity = ["id"]\n', "utf-8")
@@ -54,7 +55,8 @@ def test_a_city_publishes_and_a_person_looks_up(city: Chez, anna: Chez, url: str
     assert "not here" in anna.run("data", "search", "VELO").stdout
     assert anna.error("data", "subscribe", "velov")["code"] == "NotFound"
 
-    publish = ("publisher", "publish", str(table(tmp_path, [*stations(9), ("x",)])), "--about", str(about), "--key", str(key))
+    path = table(tmp_path, [*stations(9), ("x",)])
+    publish = ("publisher", "publish", str(path), "--about", str(about), "--key", str(key))
     refused = city.run(*publish, code=1).stderr
     assert "line 11: the row has 1 cells" in refused and "nothing was published" in refused
     assert "9 rows: 9 added" in city.run(*publish, "--partly").stdout

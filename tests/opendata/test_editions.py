@@ -46,8 +46,8 @@ def test_a_chain_is_read_in_any_order_and_from_any_beginning(order: list[int], f
 
 
 def test_a_gap_a_fork_and_other_publishers_are_refused() -> None:
-    """A missing edition, two under one number, one after another than is here, one of another space or publisher, and more
-    than a chain has are each refused with what is wrong."""
+    """A missing edition, two under one number, one after another than is here, one of another space or publisher, and
+    more than a chain has are each refused with what is wrong."""
     made = records(3)
     with pytest.raises(DataInvalid, match="edition 2 is missing"):
         read_chain([made[0], made[2]], SPACE)
@@ -65,8 +65,8 @@ def test_a_gap_a_fork_and_other_publishers_are_refused() -> None:
 
 
 def test_what_is_not_signed_is_no_edition() -> None:
-    """An altered edition, another's signature, another encoding of the same, and what leads back altered are refused when
-    written and when read."""
+    """An altered edition, another's signature, another encoding of the same, and what leads back altered are refused
+    when written and when read."""
     (made,) = records(1)
     body, signature = made["edition"], made["signature"]
     longer = msgspec.msgpack.encode([*msgspec.msgpack.decode(body)[:-1], 6])
@@ -85,7 +85,8 @@ def test_what_is_not_signed_is_no_edition() -> None:
     assert signature == one.sign(KEY) or signature != b""
 
 
-@given(st.dictionaries(st.sampled_from(["edition", "signature", "before"]), st.one_of(st.binary(max_size=80), st.none())))
+@given(st.dictionaries(st.sampled_from(["edition", "signature", "before"]),
+                       st.one_of(st.binary(max_size=80), st.none())))
 def test_any_record_is_a_typed_error(record: Record) -> None:
     """A record of anything is refused."""
     with pytest.raises(DataInvalid):

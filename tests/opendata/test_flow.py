@@ -133,7 +133,8 @@ async def test_a_publisher_that_says_two_things_or_alters_rows_is_found_out(two:
     await space.collection("transactions").delete("bent")
     last = (await publishing.chain_of(space)).last
     assert last is not None
-    for other, key, words in (({"time": 5}, KEY, "two different editions"), ({"publisher": OTHER.public}, OTHER, "key")):
+    theirs = {"publisher": OTHER.public}
+    for other, key, words in (({"time": 5}, KEY, "two different editions"), (theirs, OTHER, "key")):
         edition = type(last)(**{name: getattr(last, name) for name in last.__struct_fields__} | other)
         await space.collection("chez.editions").put(
             {"edition": edition.encoded, "signature": edition.sign(key)}, id=first.id)

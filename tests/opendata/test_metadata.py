@@ -32,14 +32,15 @@ types = {number = "text"}
 
 
 def test_an_about_is_read_and_its_mistakes_are_named() -> None:
-    """A whole about.toml is read; a field that is unknown, missing or wrong, a code that is none, a day that there is not
-    and half a box are each named."""
+    """A whole about.toml is read; a field that is unknown, missing or wrong, a code that is none, a day that there is
+    not and half a box are each named."""
     read = read_about(ABOUT)
     assert (read.id, read.identity, read.types, read.spatial and read.spatial.name) == (
         "velov-stations", ("number",), {"number": "text"}, "Lyon")
     for old, new, words in (
-        ("title =", "titel =", "titel"), ('licence = "https', 'licence = "javascript', "licence"), ("TRAN", "BIKE", "BIKE"),
-        ("DAILY", "SOON", "SOON"), ("2026-01-01", "2026-02-30", "2026-02-30"), (", north = 45.9", "", "four sides"),
+        ("title =", "titel =", "titel"), ('licence = "https', 'licence = "javascript', "licence"),
+        ("TRAN", "BIKE", "BIKE"), ("DAILY", "SOON", "SOON"), ("2026-01-01", "2026-02-30", "2026-02-30"),
+        (", north = 45.9", "", "four sides"),
         ("45.6", "95.6", "south"), ('id = "velov', 'id = "Velo v', "id"), ("[", "[[", "TOML")):
         with pytest.raises(InvalidValue, match=words):
             read_about(ABOUT.replace(old, new, 1))
@@ -59,15 +60,16 @@ def whole() -> Metadata:
     return Metadata(
         **{name: getattr(read_about(ABOUT), name) for name in ("id", "title", "description", "licence", "themes",
                                                                "keywords", "frequency", "begins", "spatial")},
-        landing_page="https://data.example.org/velov", download="https://data.example.org/velov.csv", issued="2026-01-02",
-        modified="2026-02-03", notes="New stations.", edition=3, content="ab" * 32, address="chez-public:abc",
+        landing_page="https://data.example.org/velov", download="https://data.example.org/velov.csv",
+        issued="2026-01-02", modified="2026-02-03", notes="New stations.", edition=3, content="ab" * 32,
+        address="chez-public:abc",
         distributions=(Distribution(format="CSV", media_type="text/csv", bytes=5, sha256="cd" * 32),),
         tables=(Table(name="open_velov", rows=2),))
 
 
 def test_a_record_of_the_catalogue_is_read_back_and_what_is_bent_is_not() -> None:
-    """What is said comes back from its record; under another id, with unknown fields, giants, or line breaks where one line
-    is, it says nothing."""
+    """What is said comes back from its record; under another id, with unknown fields, giants, or line breaks where one
+    line is, it says nothing."""
     value: dict[str, Any] = msgspec.to_builtins(whole())
     assert read_metadata("velov-stations", value) == whole() and whole().rows == 2
     assert read_metadata("other", value) is None
@@ -78,8 +80,8 @@ def test_a_record_of_the_catalogue_is_read_back_and_what_is_bent_is_not() -> Non
 
 
 def test_the_export_has_the_terms_of_dcat_ap() -> None:
-    """What DCAT-AP 3 asks of a catalogue, a dataset and a distribution is in the export, each term of a known vocabulary,
-    themes and frequencies by the EU's addresses; a dataset that says least has no empty term."""
+    """What DCAT-AP 3 asks of a catalogue, a dataset and a distribution is in the export, each term of a known
+    vocabulary, themes and frequencies by the EU's addresses; a dataset that says least has no empty term."""
     found = jsonld(CARD, KEY.public.hex(), [whole(), Metadata(**msgspec.structs.asdict(about()))])
     assert (found["@type"], found["dct:publisher"]["foaf:name"]) == ("dcat:Catalog", "Grand Lyon")
     dataset, least = found["dcat:dataset"]
@@ -96,7 +98,8 @@ def test_the_export_has_the_terms_of_dcat_ap() -> None:
         if isinstance(node, list):
             return [term for one in node for term in terms(one)]
         if isinstance(node, dict):
-            return [*(key for key in node if not key.startswith("@")), *(t for one in node.values() for t in terms(one))]
+            own = [key for key in node if not key.startswith("@")]
+            return own + [term for one in node.values() for term in terms(one)]
         return []
 
     assert {term.partition(":")[0] for term in terms({**found, "@context": None})} <= CONTEXT.keys()
@@ -104,8 +107,8 @@ def test_the_export_has_the_terms_of_dcat_ap() -> None:
 
 
 def test_a_key_file_is_its_owners_alone(tmp_path: Path) -> None:
-    """A key is written once, readable by its owner only, and read back; one that others may read, none, and what is no key
-    are refused; its repr shows no seed."""
+    """A key is written once, readable by its owner only, and read back; one that others may read, none, and what is no
+    key are refused; its repr shows no seed."""
     path = tmp_path / "key"
     key = PublisherKey(card=CARD, seed=KEY.seed.hex())
     save_key(path, key)

@@ -26,8 +26,8 @@ def content(rows: Given) -> Content:
 @given(CONTENTS, CONTENTS)
 @settings(max_examples=50, deadline=None)
 def test_changes_lead_from_one_state_to_the_other_and_back(one: Given, other: Given) -> None:
-    """The changes between two states make the one the other, what is kept of them leads back, and there are none exactly
-    where the hashes are the same."""
+    """The changes between two states make the one the other, what is kept of them leads back, and there are none
+    exactly where the hashes are the same."""
     here, wanted = content(one), content(other)
     made = changes(here, wanted)
     assert here.with_changes(made).hash == wanted.hash

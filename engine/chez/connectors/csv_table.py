@@ -1,7 +1,7 @@
 """Any table of text with a header: the columns become the records' fields.
 
-It recognises nothing: every export of a service is a table, and has a connector that knows what it means. So it is
-asked for by its name, or made with what is declared of a table (`CsvTable(identity=...)`), as publishers of open data do.
+It is no entry point and recognises nothing: every export of a service is a table, and has a connector that knows what
+it means. Publishers of open data read with it, and say what a table is: `CsvTable(identity=("number",))`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -44,12 +44,11 @@ class _Shape:
 
 @dataclass(frozen=True, slots=True)
 class CsvTable:
-    """Reads a table into records of its own columns, in the collection `table_` and the file's name.
+    """Reads a table into records of its own columns, in `collection`, or else `table_` and the file's name.
 
-    `identity` names the columns that identify a row, as the file does or as SQL will; without, a row is identified by all
-    that it says. `types` declares columns; others are what all their cells are. `before` has types that columns had,
-    and keep if they are there.
-    """
+    `identity` names the columns that identify a row, as the file does or as SQL will; without, a row is identified by
+    all that it says. `types` declares columns; others are what all their cells are. `before` has types that columns
+    had, and keep if they are there. """
 
     identity: tuple[str, ...] = ()
     types: Mapping[str, ColumnType] = field(default_factory=dict)
@@ -60,7 +59,7 @@ class CsvTable:
 
     name = "csv"
     version = 1
-    title = "any table of text with a header (name it: --connector csv)"
+    title = "any table of text with a header"
 
     def recognise(self, head: bytes, name: str) -> bool:
         """Never: what a table means is not in it."""

@@ -44,10 +44,9 @@ class Loaded:
 def load(path: Path, about: About, known: Sequence[Table] = ()) -> Loaded:
     """Read a file into the rows of a dataset; blocks.
 
-    A table of text is read by `about`'s identity and types; columns that the dataset had before keep the type that they had
-    (`known`), so that one odd cell does not change every row. Raises as `connectors.read`, and `InvalidValue` for
-    rows that are no open data, or too many.
-    """
+    A table of text is read by `about`'s identity and types; columns that the dataset had before keep the type that
+    they had (`known`), so that one odd cell does not change every row. Raises as `connectors.read`, and `InvalidValue`
+    for rows that are no open data, or too many. """
     connector = _connector(path, about, known)
     file, source = connectors.open_source(path)
     kind, media = FORMATS.get(path.suffix.lower(), ("OCTET", "application/octet-stream"))

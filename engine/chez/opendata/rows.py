@@ -13,7 +13,6 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from chez.crypto import hash_fields
-from chez.errors import InvalidValue
 from chez.opendata.errors import DataInvalid
 from chez.records.values import MAX_ID
 
@@ -188,9 +187,3 @@ def undone(content: Content, before: bytes) -> Content:
     except (zlib.error, ValueError, msgspec.DecodeError):
         raise DataInvalid("what leads back to the edition before is not readable") from None
 
-
-def check_table(name: str) -> str:
-    """A table's name, as SQL has it: `open_` and small letters, digits, `_`. Raises `InvalidValue`."""
-    if not name.startswith("open_") or not name.replace("_", "a").isalnum() or not name.isascii() or len(name) > MAX_ID:
-        raise InvalidValue(f"{name!r} can't be a table of open data", "It begins with open_, in letters and digits.")
-    return name
