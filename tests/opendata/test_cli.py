@@ -37,6 +37,7 @@ def home(folder: Path, name: str) -> Iterator[Chez]:
     made.end()
 
 
+@pytest.mark.slow
 def test_a_city_publishes_and_a_person_looks_up(city: Chez, anna: Chez, url: str, tmp_path: Path) -> None:
     """With the commands alone a dataset is described, published, found, shown, subscribed, queried, updated, gone back
     in, exported and left; a file with broken rows is refused with their lines, and a terminal is steered by nothing in

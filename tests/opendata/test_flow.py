@@ -82,6 +82,7 @@ async def test_a_table_is_found_subscribed_joined_updated_and_left(two: Two, tmp
     assert await follow(city, anna) == id and (await anna.sql(joined)).rows == [("Station 7", 99)]
 
 
+@pytest.mark.slow
 async def test_all_devices_of_a_person_have_what_one_subscribed(two: Two, server: Process, tmp_path: Path) -> None:
     """A second device has catalogue and dataset by its next sync; what one unsubscribes is freed on the other when it
     updates, and comes back when it is subscribed again; a restart changes nothing."""
@@ -165,6 +166,7 @@ async def test_what_a_relay_holds_back_is_known_of(two: Two, tmp_path: Path) -> 
     assert newest["signature"]
 
 
+@pytest.mark.slow
 async def test_two_tables_of_one_name_are_not_read_as_one(two: Two, server: Process, tmp_path: Path) -> None:
     """A dataset whose table is called as that of another one that is subscribed is refused; a dataset that is only
     described has nothing to subscribe."""
@@ -182,6 +184,7 @@ async def test_two_tables_of_one_name_are_not_read_as_one(two: Two, server: Proc
             await subscribe(anna, f"{id[:8]}/velov")
 
 
+@pytest.mark.slow
 async def test_a_publisher_killed_between_steps_goes_on(two: Two, tmp_path: Path) -> None:
     """A dataset that takes several editions shows signed states only; whoever published half of it goes on where it
     was, and what is composed of another file than was signed is refused."""

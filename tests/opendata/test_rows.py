@@ -36,6 +36,7 @@ def test_changes_lead_from_one_state_to_the_other_and_back(one: Given, other: Gi
 
 
 @given(CONTENTS)
+@settings(max_examples=30, deadline=None)
 def test_the_hash_is_of_the_rows_and_not_of_their_order(rows: Given) -> None:
     """Rows in any order, and their fields in any order, have one hash."""
     turned = {key: dict(reversed(value.items())) for key, value in reversed(rows.items())}
@@ -43,6 +44,7 @@ def test_the_hash_is_of_the_rows_and_not_of_their_order(rows: Given) -> None:
 
 
 @given(st.binary(max_size=200))
+@settings(max_examples=50, deadline=None)
 def test_what_leads_nowhere_back_is_refused(before: bytes) -> None:
     """Bytes that lead back to no state are a typed error."""
     with pytest.raises(DataInvalid):
