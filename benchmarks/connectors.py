@@ -121,9 +121,32 @@ def _bare_mt940(data: bytes) -> int:
                 for one in mt940.parse(data.decode())])
 
 
+# --- caisse-epargne -----------------------------------------------------------------------------
+
+_LINES_CSV: Final = 20_000
+
+
+def _caisse_epargne() -> bytes:
+    head, *rows = (DATA / "bank-csv-fr" / "caisse_epargne.csv").read_text(encoding="utf-8").splitlines()
+    return "\r\n".join([head, *(rows[at % len(rows)].replace("ACHAT", f"ACHAT {at}")
+                                 for at in range(_LINES_CSV))]).encode()
+
+
+def _bare_csv(data: bytes) -> int:
+    import csv
+    from datetime import datetime
+    from decimal import Decimal
+
+    rows = csv.DictReader(data.decode().splitlines(), delimiter=";")
+    return len([(datetime.strptime(row["Date de comptabilisation"], "%d/%m/%Y").date(),
+                 Decimal(row["Debit"] or row["Credit"]), row["Libelle operation"], row["Reference"]) for row in rows])
+
+
 CASES: Final = (
     Case("camt", f"{_ENTRIES:,} entries of an ISO 20022 statement, 20 MB", "the standard library's `iterparse`, each "
          "entry found and cleared, six of its fields taken", _camt, _ENTRIES, _bare_camt),
     Case("mt940", f"{_STATEMENTS * _LINES:,} lines of SEPA statements in MT940", "`mt-940` reading the file whole, "
          "four fields taken", _mt940, _STATEMENTS * _LINES, _bare_mt940),
+    Case("caisse-epargne", f"{_LINES_CSV:,} lines of an account in CSV", "the standard library's `csv.DictReader`, "
+         "day and amount converted", _caisse_epargne, _LINES_CSV, _bare_csv),
 )

@@ -11,6 +11,7 @@ TEMPO = DATA / "energy-linky-fr" / "tempo_days_2014.csv"
 OFX = DATA / "bank-ofx"
 CAMT = DATA / "bank-camt053"
 MT940 = DATA / "bank-mt940"
+CAISSE_EPARGNE = DATA / "bank-csv-fr" / "caisse_epargne.csv"
 POWER = DATA / "energy-uci-sceaux" / "household_power_consumption_excerpt.txt"
 
 

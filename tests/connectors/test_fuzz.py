@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chez.connectors import Connector, Found, Item, Progress, Reject, connectors, read
+from chez.connectors.caisse_epargne import CaisseEpargne
 from chez.connectors.camt import Camt
 from chez.connectors.household_power import HouseholdPower
 from chez.connectors.linky import Linky
@@ -19,12 +20,13 @@ from chez.connectors.ofx import Ofx
 from chez.connectors.tempo import Tempo
 from chez.errors import ChezError
 from chez.records.types import identity_of
-from tests.connectors.support import CAMT, LINKY, MT940, OFX, POWER, TEMPO, read_bytes
+from tests.connectors.support import CAISSE_EPARGNE, CAMT, LINKY, MT940, OFX, POWER, TEMPO, read_bytes
 
 SEEDS: dict[str, list[bytes]] = {
     "linky": [LINKY.read_bytes()[:1500], LINKY.read_bytes()[:200] + LINKY.read_bytes()[150_000:151_000]],
     "tempo": [TEMPO.read_bytes()[:400]],
     "household-power": [POWER.read_bytes()[:700], POWER.read_bytes()[:123] + POWER.read_bytes()[450_300:450_700]],
+    "caisse-epargne": [CAISSE_EPARGNE.read_bytes()],
     "camt": [path.read_bytes() for path in sorted(CAMT.glob("*.xml"))],
     "mt940": [path.read_bytes()[:1200] for path in sorted(MT940.glob("*.sta"))],
     "ofx": [path.read_bytes() for path in sorted(OFX.rglob("*.ofx"))],
@@ -39,6 +41,7 @@ PIECES = st.sampled_from([
     b"29/02/2023;ROUGE\r\n", b"<BALAMT>1e99999", b"<!DOCTYPE", b"\xed\xa0\x80",
     b"29/10/2006;02:30:00;0.5;\n", b"25/3/2007;02:30:00;0.5;\n", b"?;?;", b"1/1/2199;23:59:00;9e9\n",
     b"encoding='utf-7'", b"ENCODING:",
+    b'"', b"31/12/2023;a;b;c;;;;;;1e9;;;0\n", b"1/1/2024;;;;;;;;-1,5;;;;0\n",
     b":20:", b":25:", b":28C:1\n", b":60F:C240131EUR1,\n", b":61:2402300101RC,", b":86:105?00?20SVWZ+?", b"\n-\n",
     b"<Ntry>", b"</Ntry>", b"</Stmt>", b"<Acct>", b"<IBAN>", b"<Amt Ccy='EUR'>-1</Amt>", b"<DtTm>2024-02-30T",
 ])
@@ -132,6 +135,7 @@ def test_pieces_of_formats(data: bytes) -> None:
     (HouseholdPower(), b"16/12/2006;17:24:00;4.216;0.418;\n"),
     (Ofx(), b"<STMTTRN><DTPOSTED>20240101<TRNAMT>1<NAME>x</STMTTRN>\n"),
     (Camt(), b"<Ntry><Amt Ccy='EUR'>1</Amt><CdtDbtInd>DBIT</CdtDbtInd><ValDt><Dt>2024-01-31</Dt></ValDt></Ntry>\n"),
+    (CaisseEpargne(), b"17/4/2020;;a;;;;;;-14.9;;17/4/2020;17/4/2020;0\n"),
     (Mt940(), b":61:2401310131D1,NMSCNONREF\n:86:" + (b"x" * 60 + b"\n") * 60),
 ], ids=lambda value: getattr(value, "name", ""))
 def test_memory_does_not_grow_with_the_file(connector: Connector, repeat: bytes, tmp_path: Path) -> None:
@@ -141,6 +145,7 @@ def test_memory_does_not_grow_with_the_file(connector: Connector, repeat: bytes,
         "linky": LINKY.read_bytes()[:LINKY.read_bytes().index(b"2022-07-29")],
         "household-power": POWER.read_bytes()[:123],
         "camt": b"<Document><Stmt><Acct><Id><IBAN>1</IBAN></Id></Acct>",
+        "caisse-epargne": CAISSE_EPARGNE.read_bytes()[:CAISSE_EPARGNE.read_bytes().index(b"17/4")],
         "mt940": b":20:S\n:25:1\n",
         "ofx": b"<OFX><STMTRS><BANKACCTFROM><ACCTID>1</BANKACCTFROM>",
     }[connector.name]

@@ -14,11 +14,12 @@ import chez.connectors as registry
 from chez.connectors import connectors, find, open_source, read, recognise
 from chez.connectors.registry import BUILT_IN
 from chez.errors import ChezError, InvalidValue, NotFound
-from tests.connectors.support import CAMT, DATA, LINKY, MT940, OFX, POWER, TEMPO
+from tests.connectors.support import CAISSE_EPARGNE, CAMT, DATA, LINKY, MT940, OFX, POWER, TEMPO
 
 
 @pytest.mark.parametrize(("path", "name"), [
     (LINKY, "linky"), (TEMPO, "tempo"), (POWER, "household-power"),
+    (CAISSE_EPARGNE, "caisse-epargne"),
     *((path, "ofx") for path in sorted(OFX.rglob("*.ofx"))),
     *((path, "camt") for path in sorted(CAMT.glob("*.xml"))),
     *((path, "mt940") for path in sorted(MT940.glob("*.sta"))),

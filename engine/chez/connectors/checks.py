@@ -3,16 +3,18 @@
 import re
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from chez.connectors.api import MAX_YEAR, MIN_YEAR
 
-__all__ = ("MAX_AMOUNT_DIGITS", "amount", "currency", "iban", "iso_day", "some_day")
+__all__ = ("MAX_AMOUNT_DIGITS", "amount", "currency", "iban", "iso_day", "slashed_day", "some_day")
 
 MAX_AMOUNT_DIGITS: Final = 18
 """Digits of an amount before its point, as ISO 20022 has them."""
 _AMOUNT: Final = re.compile(r"[+-]?\d{1,18}(?:[.,]\d{0,12})?", re.ASCII)
 _DAY: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:$|[T Z+-])", re.ASCII)
+_SLASHED: Final = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})", re.ASCII)
 _CURRENCY: Final = re.compile(r"[A-Z]{3}", re.ASCII)
 _IBAN: Final = re.compile(r"[A-Z]{2}\d\d[A-Z0-9]{10,30}", re.ASCII)
 
@@ -33,6 +35,15 @@ def iso_day(text: str) -> date:
     if found is None:
         raise ValueError("the date is not like 2024-01-31")
     return some_day(int(found[1]), int(found[2]), int(found[3]))
+
+
+@lru_cache(maxsize=1024)
+def slashed_day(text: str) -> date:
+    """A day written 31/1/2024, with or without zeros before day and month."""
+    found = _SLASHED.fullmatch(text)
+    if found is None:
+        raise ValueError("the date is not like 31/1/2024")
+    return some_day(int(found[3]), int(found[2]), int(found[1]))
 
 
 def amount(text: str) -> Decimal:

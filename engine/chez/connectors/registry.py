@@ -32,6 +32,7 @@ BUILT_IN: Final = (
     ("household-power", "chez.connectors.household_power:HouseholdPower"),
     ("camt", "chez.connectors.camt:Camt"),
     ("mt940", "chez.connectors.mt940:Mt940"),
+    ("caisse-epargne", "chez.connectors.caisse_epargne:CaisseEpargne"),
 )
 """Name and place of each connector that comes with Chez, in the order in which they are asked."""
 
