@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from chez_relay.cluster.nodes import NODES, Cluster, find_server
 from chez_relay.errors import ClusterFailed
 from chez_relay.storage.jetstream.engine import Kept
+from chez_relay.storage.jetstream.patience import patiently
 from chez_relay.storage.jetstream.store import JetStreamStorage
 
 
@@ -43,18 +44,34 @@ async def emptied(cluster: Cluster, **options: Any) -> AsyncIterator[JetStreamSt
     store = await JetStreamStorage.open(cluster.urls, shards=1, **options)
     try:
         for kind in ("log", "blob", "box"):
-            await store.engine.purge(f"{options.get('prefix', 'chez')}_{kind}_0", ">")
+            stream = f"{options.get('prefix', 'chez')}_{kind}_0"
+            await patiently(store.engine, lambda stream=stream: store.engine.purge(stream, ">"))  # type: ignore[misc]
         yield store
     finally:
         await store.close()
 
 
-async def lose(store: JetStreamStorage, lost: Sequence[Kept]) -> None:
+async def lose(cluster: Cluster, store: JetStreamStorage, lost: Sequence[Kept]) -> None:
     """Remove messages from the stream of logs, and wait until no node has them: each applies that in its own time."""
     for kept in lost:
-        await store.engine.delete("chez_log_0", kept.seq)
-    for kept in lost:
-        without = 0
-        while without < 16:
-            found = await store.engine.run("chez_log_0", ">", kept.seq, size=1, count=1)
-            without = 0 if any(one.seq == kept.seq for one in found) else without + 1
+        await patiently(store.engine, lambda kept=kept: store.engine.delete("chez_log_0", kept.seq))  # type: ignore[misc]
+    async with AsyncExitStack() as stack:
+        for url in cluster.urls:  # which node answers a read is the choice of the one that is asked
+            there = await JetStreamStorage.open([url])
+            stack.push_async_callback(there.close)
+            for kept in lost:
+                await _without(there, kept)
+
+
+async def blocks(store: JetStreamStorage, subject: str) -> list[Kept]:
+    """All that the stream of logs has under a subject."""
+    return await patiently(store.engine, lambda: store.engine.run("chez_log_0", subject, 1, size=2**22))
+
+
+async def _without(store: JetStreamStorage, lost: Kept) -> None:
+    """Wait until a message is not found so often that no node can have it."""
+    without = 0
+    while without < 16:
+        found = await patiently(
+            store.engine, lambda: store.engine.run("chez_log_0", ">", lost.seq, size=1, count=1))
+        without = 0 if any(one.seq == lost.seq for one in found) else without + 1

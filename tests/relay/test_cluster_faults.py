@@ -13,6 +13,8 @@ import pytest
 from chez_relay import storage as s
 from chez_relay.cluster.nodes import NODES, Cluster
 from chez_relay.errors import StorageFailed
+from chez_relay.storage.jetstream.engine import Unavailable
+from chez_relay.storage.jetstream.patience import patiently
 from chez_relay.storage.jetstream.store import JetStreamStorage
 from chez_relay.storage.jetstream.streams import record
 from tests.relay.cluster_load import Load, loaded
@@ -36,19 +38,20 @@ class Scene:
 
     async def leader(self) -> str:
         """The node that leads the stream of logs."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while True:
-                with contextlib.suppress(Exception):
+                with contextlib.suppress(Unavailable, KeyError):
                     answer = await self.store.engine.api("STREAM.INFO.chez_log_0")
                     if leader := answer["cluster"].get("leader"):
                         return str(leader)
+                await asyncio.sleep(0.1)
 
     async def in_step(self) -> None:
         """Wait until each stream has a leader and two nodes that are in step with it."""
         async with asyncio.timeout(120):
             while True:
-                with contextlib.suppress(Exception):
-                    names = [f"chez_{kind}_0" for kind in ("log", "box", "blob")]
+                with contextlib.suppress(Unavailable, KeyError):
+                    names = [f"chez_{kind}_0" for kind in ("log", "box", "blob")] + ["chez_store"]
                     infos = [await self.store.engine.api(f"STREAM.INFO.{name}") for name in names]
                     if all(info["cluster"].get("leader") and sum(
                             one["current"] and not one.get("offline") for one in info["cluster"]["replicas"]) == 2
@@ -72,7 +75,7 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
         async with loaded([one.url for one in relays]) as load:
             yield Scene(cluster, links, relays, store, load)
             await load.more(100)
-        known = await record(store.engine, "chez")
+        known = await patiently(store.engine, lambda: record(store.engine, "chez"), 120)
         assert known is not None and known.incarnation == store.incarnation, "a relay took for lost what was not"
 
 
@@ -146,7 +149,7 @@ async def test_a_relay_waits_for_a_cluster_that_starts(tmp_path: Path) -> None:
         waits = asyncio.create_task(JetStreamStorage.open(cluster.urls, shards=1, seconds=120))
         cluster.start("n3")
         store = await waits
-        assert await record(store.engine, "chez") is not None
+        assert await patiently(store.engine, lambda: record(store.engine, "chez"), 60) is not None
         await store.close()
     finally:
         cluster.stop()

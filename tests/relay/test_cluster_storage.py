@@ -16,7 +16,7 @@ from chez_relay.storage.jetstream.engine import Unavailable
 from chez_relay.storage.jetstream.store import JetStreamStorage
 from chez_relay.storage.memory import MemoryStorage
 from chez_wire.envelope import GENESIS_HEAD, fold_head
-from tests.relay.clusters import emptied, lose
+from tests.relay.clusters import blocks, emptied, lose
 from tests.relay.storing import QUOTAS, READ, SPACE, Clock, chunk, codes, create, drop, entry, rotate
 from tests.relay.support import Space, packet, seed
 from tests.relay.test_storage import GROUPS, headed
@@ -191,14 +191,38 @@ async def test_a_chunk_that_is_put_while_it_is_removed_stays(cluster: Cluster, m
         await other.close()
 
 
+async def test_where_a_space_ends_is_not_told_before_what_is_lost(cluster: Cluster) -> None:
+    """The last block is gone from the cluster: who looks the space up is told to come again, and finds another store.
+
+    By its end in the store as it was, a device would call the relay one that hides entries.
+    """
+    async with emptied(cluster) as store:
+        await store.perform([create(), entry(1), entry(2)])
+        await store.perform([entry(3)])
+        found = await blocks(store, f"chez.log.0.s.{SPACE.handle.hex()}")
+        before = store.incarnation
+        assert await ends(store) == [3]
+        await lose(cluster, store, found[-1:])
+        assert codes(await store.perform([s.Lookup((SPACE.handle,))])) == [Code.STORAGE]
+        assert store.incarnation != before
+        assert await ends(store) == [2]
+
+
+async def ends(store: s.Storage) -> list[int]:
+    """Where the space ends, as a lookup has it."""
+    (found,) = await store.perform([s.Lookup((SPACE.handle,))])
+    assert isinstance(found, s.Found)
+    return [one.offset for one in found.known if isinstance(one, s.SpaceInfo)]
+
+
 async def test_a_hole_in_a_log_is_closed_and_what_is_left_is_kept(cluster: Cluster) -> None:
     """A block of the middle is gone from the cluster: what is left is a log, and takes what is missing."""
     async with emptied(cluster) as store:
         await store.perform([create(2), chunk(1)])
         for number in range(6):
             await store.perform([entry(number, control=number == 5)])
-        found = await store.engine.run("chez_log_0", f"chez.log.0.s.{SPACE.handle.hex()}", 1, size=2**20)
-        await lose(store, found[4:5])
+        found = await blocks(store, f"chez.log.0.s.{SPACE.handle.hex()}")
+        await lose(cluster, store, found[4:5])
         read = s.ReadPage(SPACE.handle, 0, 2**20, READ)
         other = await JetStreamStorage.open(cluster.urls)
         (page,) = await other.perform([read])

@@ -183,7 +183,9 @@ class JetStreamStorage:
         try:
             match first:
                 case Lookup(handles):
-                    return [Found(tuple(await self._found(handles)))]
+                    incarnation, found = self._incarnation, await self._found(handles)
+                    # Who asks was greeted by a store that had more: it is to hear of another one first.
+                    return [Found(tuple(found)) if incarnation == self._incarnation else _NO_ANSWER]
                 case Expire():
                     return [await self._expire()]
                 case AddInbox() | AddItem() | ReadItems() | DropItems():
@@ -222,7 +224,8 @@ class JetStreamStorage:
 
         async def one(handle: bytes) -> SpaceInfo | InboxInfo | Gone | Refused | None:
             kept = near.get(subjects[handle]) if upto >= agreed else None
-            block = None if kept is None else decode_block(kept.data, kept.seq)
+            behind = kept is None or self.spaces.views.behind(handle, kept.seq)
+            block = None if kept is None or behind else decode_block(kept.data, kept.seq)
             try:
                 state = await self.spaces.known(handle) if block is None else block.state
                 if state is not None and state.alive:

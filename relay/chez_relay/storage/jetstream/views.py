@@ -51,6 +51,11 @@ class Views:
         self._views.move_to_end(handle)
         return view
 
+    def behind(self, handle: bytes, seq: int) -> bool:
+        """Whether this relay saw a later block of a space than the one at a sequence."""
+        view = self._views.get(handle)
+        return view is not None and seq < view.seen
+
     async def load(self, handle: bytes) -> View:
         """Take a space as the stream's leader has it."""
         view = self.view(handle)
