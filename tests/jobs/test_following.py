@@ -18,7 +18,7 @@ from chez_sandbox.bundle import Bundle
 from chez_sandbox.job_errors import HookFailed
 from chez_sandbox.provider.following import Taking, take_results
 from chez_sandbox.provider.hook import Hook
-from chez_sandbox.provider.results import BEGINNING, Kept, Place, ResultBook
+from chez_sandbox.provider.results import BEGINNING, Place, ResultBook
 from tests.jobs.messages import BUNDLE, KEYS, message
 from tests.jobs.test_grants import bundle
 
@@ -63,11 +63,26 @@ class World:
         self.hooked.append(key)
         self.fail("after post")
 
-    async def taken(self, kept: Kept) -> None:
-        """An item is said to be durable: it must be."""
-        self.fail("taken")
-        assert kept.release is None or kept.line["id"] in self.hooked
-        self.told.append(kept.line["id"])
+
+class Told:
+    """A sink behind the hook, which hears of what is durable: it must be."""
+
+    def __init__(self, world: World, book: ResultBook) -> None:
+        self.world, self.book, self.place = world, book, BEGINNING
+
+    async def take(self) -> None:
+        """What is in the book more is with the hook."""
+        for line in self.book.lines(self.place):
+            self.world.fail("taken")
+            assert line.value["outcome"] == "invalid" or line.value["id"] in self.world.hooked
+            self.world.told.append(line.value["id"])
+            self.place = line.end
+
+    def due(self) -> None:
+        """Never."""
+
+    async def close(self) -> None:
+        """Nothing is left."""
 
 
 async def _no_sleep(seconds: float) -> None:
@@ -78,7 +93,8 @@ async def life(world: World, path: Path, *, attempts: int | None = 1, wait: floa
     """One life of the process, from its start to its end."""
     with ResultBook(path, KEYS, [BUNDLE]) as book:
         hook = Hook(book, world.post, attempts=attempts, said=lambda _: None, sleep=_no_sleep)
-        taking = Taking(book, [hook], lambda: NOW, lambda _: None, lambda _: None, world.taken, _no_sleep)
+        sinks = [hook, Told(world, book)]
+        taking = Taking(book, sinks, lambda: NOW, lambda _: None, lambda _: None, _no_sleep)
         return await take_results(world.inbox, taking, wait)
 
 

@@ -160,7 +160,8 @@ def grants_less_and_withdraws(me: Person, bundle: Path) -> None:
 
 
 def test_a_job_is_published_found_and_granted_by_its_name(provider: Path, relay: Relay, tmp_path: Path) -> None:
-    """A provider publishes from its home; a person adds the address, sees the hash, compares, gets and grants it."""
+    """A provider publishes from its home; a person adds the address, sees the hash, compares, gets and grants it; what
+    the provider took is acknowledged once, whether as it is taken or after."""
     bundle, me = signed(provider), Person(tmp_path)
     (provider / "own").mkdir()
     them = Person(provider / "own")
@@ -186,5 +187,8 @@ def test_a_job_is_published_found_and_granted_by_its_name(provider: Path, relay:
     me.chez("sync")
     assert "A new version 2 of" in me.chez("job", "catalogue")
     (provider / "results.jsonl").write_text(json.dumps({"id": "ab" * 16, "outcome": "result"}) + "\n")
+    chez_job(provider, "results", "--key", "provider.key", "--acknowledge", "--wait", "0.1", *unlock)
+    with (provider / "results.jsonl").open("a") as file:
+        file.write(json.dumps({"id": "cd" * 16, "outcome": "none"}) + "\n")
     acknowledged = chez_job(provider, "acknowledge", "--key", "provider.key", *unlock)
     assert json.loads(acknowledged) == {"messages": 1, "problem": ""}

@@ -1,6 +1,6 @@
 """From the inbox to wherever results go: take, keep, hand on, and only then let the relay forget.
 
-    relay ── item ──> book (a line, durable) ──> sinks ──> `taken` ──> acknowledged at the relay
+    relay ── item ──> book (a line, durable) ──> sinks ──> acknowledged at the relay
 
 Killed at any of these arrows, the next start goes on there: the relay repeats what was not acknowledged, the
 book knows it by its id, and each sink knows its own place in the book.
@@ -56,10 +56,6 @@ Inbox = Callable[[], AbstractAsyncContextManager[Items]]
 """Connects to the relay, renews the inbox, and watches it."""
 
 
-async def _nothing(kept: Kept) -> None:
-    """Nobody is told."""
-
-
 @dataclass(frozen=True, slots=True)
 class Taking:
     """What `take_results` works with."""
@@ -71,9 +67,6 @@ class Taking:
     """Hears of each item that is new."""
     lost: Callable[[RelayUnreachable], None]
     """Hears why the relay can't be reached, before it is tried again."""
-    taken: Callable[[Kept], Awaitable[None]] = _nothing
-    """Called when an item is durable here and in all sinks, before the relay may forget it: perhaps again
-    after a crash, for one that is not new. What it raises ends the taking, and the item stays."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
@@ -81,7 +74,7 @@ async def take_results(inbox: Inbox, taking: Taking, wait: float | None) -> int:
     """Take what comes; returns how many were new.
 
     With `wait`, until nothing came for so many seconds; without, for ever, through losses of the
-    relay. Raises what the relay, the book, a sink or `taken` raises.
+    relay. Raises what the relay, the book or a sink raises.
     """
     count = tried = 0
     while True:
@@ -121,7 +114,6 @@ async def _from_one(items: Items, taking: Taking, wait: float | None) -> AsyncIt
         if kept.new:
             taking.shown(kept)
         await _fill(taking)
-        await taking.taken(kept)
         await items.ack(item.number)
         wait = None if wait is None else min(wait, A_MOMENT)
         yield int(kept.new)

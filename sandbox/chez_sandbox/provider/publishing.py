@@ -1,5 +1,6 @@
 """`chez-job publish` and `chez-job acknowledge`: what a provider says in the catalogue of its own home."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,13 +13,14 @@ from chez.cli.terminal import json_line, say
 from chez.errors import InvalidValue
 from chez_sandbox.bundle import open_bundle
 from chez_sandbox.job_errors import CatalogueInvalid
-from chez_sandbox.offers.acknowledged import BATCH, Batch, token_of
+from chez_sandbox.offers.acknowledged import Batch
 from chez_sandbox.offers.feed import Line as CatalogueLine
-from chez_sandbox.provider.keys import load_keys
-from chez_sandbox.provider.results import BEGINNING, Line, ResultBook
+from chez_sandbox.provider.acknowledging import AT_ONCE, token_in
+from chez_sandbox.provider.keys import ProviderKeys, load_keys
+from chez_sandbox.provider.results import BEGINNING, ResultBook
 from chez_sandbox.provider.trying import read_file
 
-__all__ = ("acknowledge", "publish")
+__all__ = ("SPACE", "acknowledge", "publish", "tell")
 
 KEY: Final = click.option(
     "--key", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The provider's key file."
@@ -27,9 +29,6 @@ SPACE: Final = click.option(
     "--space", default="Jobs", show_default=True, metavar="NAME",
     help="The public space of your home that is the catalogue; made if there is none.",
 )  # fmt: skip
-
-AT_ONCE: Final = 64 * BATCH
-"""Messages that are acknowledged in one call."""
 
 
 @add_common
@@ -70,18 +69,11 @@ def acknowledge(ctx: click.Context, key: Path, space: str, path: Path | None) ->
     """Tell people that you received their results, so that each sees it of their own, and nobody of others'."""
     keys = load_keys(key)
     book = ResultBook(path or key.with_name("results.jsonl"), keys)
-    tokens = [token_of(bytes.fromhex(line.value["id"])) for line in book.lines(BEGINNING) if _is_result(line)]
+    tokens = [token for line in book.lines(BEGINNING) if (token := token_in(line.value)) is not None]
     messages, problem = 0, ""
     for at in range(0, len(tokens), AT_ONCE):
-        asked = {"space": space, "provider": keys.signing.public, "tokens": tokens[at : at + AT_ONCE]}
-        made = call(ctx, "job-compose-acknowledgements", asked)
-        batches = [msgspec.msgpack.decode(bytes.fromhex(body), type=Batch) for body in made["batches"]]
-        if any(batch.provider != keys.signing.public for batch in batches):
-            raise CatalogueInvalid("the home gave another provider's batch to sign", "nothing was signed")
-        signed = [(batch.encoded, batch.sign(keys.signing)) for batch in batches]
-        if signed:
-            problem = call(ctx, "job-acknowledge", {"space": space, "batches": signed})["problem"]
-        messages += made["messages"]
+        count, said = tell(ctx, keys, space, tokens[at : at + AT_ONCE])
+        messages, problem = messages + count, said or problem
     if settings(ctx).json:
         json_line({"messages": messages, "problem": problem})
         return
@@ -90,5 +82,13 @@ def acknowledge(ctx: click.Context, key: Path, space: str, path: Path | None) ->
         say(f"Not at the relay yet: {problem}", err=True)
 
 
-def _is_result(line: Line) -> bool:
-    return line.value.get("outcome") in ("result", "none") and isinstance(line.value.get("id"), str)
+def tell(ctx: click.Context, keys: ProviderKeys, space: str, tokens: Sequence[bytes]) -> tuple[int, str]:
+    """Acknowledge messages by their tokens, at most `AT_ONCE`: how many were new, and why they are not at the relay."""
+    asked = {"space": space, "provider": keys.signing.public, "tokens": list(tokens)}
+    made = call(ctx, "job-compose-acknowledgements", asked)
+    batches = [msgspec.msgpack.decode(bytes.fromhex(body), type=Batch) for body in made["batches"]]
+    if any(batch.provider != keys.signing.public for batch in batches):
+        raise CatalogueInvalid("the home gave another provider's batch to sign", "nothing was signed")
+    signed = [(batch.encoded, batch.sign(keys.signing)) for batch in batches]
+    problem = call(ctx, "job-acknowledge", {"space": space, "batches": signed})["problem"] if signed else ""
+    return made["messages"], problem

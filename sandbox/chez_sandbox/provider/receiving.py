@@ -1,7 +1,8 @@
 """`chez-job results`: take results from the inbox, and hand them on."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -11,12 +12,15 @@ from typing import Final
 import click
 
 from chez import inboxes
+from chez.cli.context import add_common
 from chez.cli.terminal import json_line, say
 from chez.errors import ChezError
 from chez_sandbox.bundle import open_bundle
+from chez_sandbox.provider.acknowledging import Acknowledging
 from chez_sandbox.provider.following import Items, Sink, Taking, take_results
 from chez_sandbox.provider.hook import Hook, HookAddress, hook_address, post
 from chez_sandbox.provider.keys import ProviderKeys, load_keys
+from chez_sandbox.provider.publishing import SPACE, tell
 from chez_sandbox.provider.results import Kept, ResultBook
 from chez_sandbox.provider.tables import ROWS, Tables
 from chez_sandbox.provider.trying import JSON, read_file
@@ -32,6 +36,7 @@ ATTEMPTS: Final = 5
 """How often one result is offered to a hook, unless results are followed: then for ever."""
 
 
+@add_common
 @click.command()
 @KEY
 @click.option(
@@ -66,8 +71,12 @@ ATTEMPTS: Final = 5
 @click.option(
     "--rows", type=click.IntRange(1, 1_000_000), default=ROWS, show_default=True, help="Results of a full Parquet file."
 )
+@click.option("--acknowledge", is_flag=True, help="Tell people that you have them: 64 at once, each hour, at the end.")
+@SPACE
 @JSON
+@click.pass_context
 def results(
+    ctx: click.Context,
     key: Path,
     out: Path | None,
     bundles: tuple[Path, ...],
@@ -77,6 +86,8 @@ def results(
     hook_anywhere: bool,
     parquet: Path | None,
     rows: int,
+    acknowledge: bool,
+    space: str,
     as_json: bool,
 ) -> None:
     """Take results from the inbox, open and check them, keep them, print the new ones.
@@ -89,10 +100,20 @@ def results(
     with ResultBook(out or key.with_name("results.jsonl"), loaded, known) as book:
         sinks: list[Sink] = [] if parquet is None else [Tables(book, parquet, _now, rows=rows)]
         sinks += [] if address is None else [_hook(book, address, follow)]
+        if acknowledge:
+            told = partial(_tell, ctx, loaded, space)
+            sinks.append(Acknowledging(book, told, _say_problem, time.monotonic))
         taking = Taking(book, sinks, _now, partial(_print_result, as_json=as_json), _say_problem)
         count = asyncio.run(take_results(partial(_inbox, loaded), taking, None if follow else wait))
     if not as_json:
         say(f"{count} new" if count else "nothing new", err=True)
+
+
+def _tell(ctx: click.Context, keys: ProviderKeys, space: str, tokens: Sequence[bytes]) -> None:
+    """Runs in a thread: a home that no owner has open is opened for it."""
+    count, problem = tell(ctx, keys, space, tokens)
+    if count:
+        say(f"{count} acknowledged" + (f", not at the relay yet: {problem}" if problem else ""), err=True)
 
 
 def _hook(book: ResultBook, address: HookAddress, follow: bool) -> Sink:
