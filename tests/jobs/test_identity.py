@@ -201,6 +201,16 @@ class _Given:
         self.bundle = bundle
 
 
+async def test_what_a_run_takes_is_asked_for_whatever_became_of_records(home: chez.Home) -> None:
+    """A grant beside a namesake's is debited from both, and asking for its runs asks for both, also when the record of
+    the namesake's grant is gone: the receipt says so."""
+    await grant(home, of(SIGNING))
+    await grant(home, of(STRANGER), 2)
+    await home.collection(COLLECTION).purge("01" * 16)
+    asked = await verbs.VERBS["job-allowance-ask"](home, {"what": "02"}, Person(""))
+    assert {f"provider:{key.public.hex()}" for key in (SIGNING, STRANGER)} <= asked["asked"].keys()
+
+
 def test_a_key_file_is_rotated(tmp_path: Path) -> None:
     """The new file has another signing key, the rest as it was, and a card whose bundles open; after eight no more."""
     seeds = [bytes([number]).hex() * 32 for number in range(1, 5)]

@@ -110,7 +110,11 @@ async def job_allowance_ask(home: "Home", params: dict[str, Any], ui: Ui) -> Any
     """Say to the other devices what this one lacks; whoever sits at one gives it, or not."""
     asked = read_params(params, _Ask)
     if asked.amount is None:
-        amounts = _needed(await load_grant(home, asked.what), await list_grants(home), asked.runs)
+        granted = await load_grant(home, asked.what)
+        # What a run debits stands in the receipt of its grant, whatever became of the records since.
+        receipts = await home.journal.receipts("grant", grant=granted.grant.id)
+        providers = receipts[0].body["accounts"] if receipts else _providers(granted, await list_grants(home))
+        amounts = _needed(granted, providers, asked.runs)
     else:
         accounts = _accounts(await holders(home), await list_grants(home))
         amounts = {_named(asked.what, accounts): thousandths(asked.amount)}
@@ -162,9 +166,14 @@ async def job_allowance_ceiling(home: "Home", params: dict[str, Any], ui: Ui) ->
     return {"account": account, "ceiling": asked.runs, "words": [phrase(language, "allowance.is-set", **said)]}
 
 
-def _needed(granted: Granted, grants: Iterable[Granted], runs: int) -> dict[str, int]:
+def _providers(granted: Granted, grants: Iterable[Granted]) -> Sequence[str]:
+    """Whose accounts a grant of another device is debited from, by the records that there are."""
+    before = [one for one in grants if one.grant.granted <= granted.grant.granted]
+    return identify(granted.bundle, before).accounts
+
+
+def _needed(granted: Granted, providers: Sequence[str], runs: int) -> dict[str, int]:
     grant, manifest = granted.grant, granted.bundle.manifest
-    providers = identify(granted.bundle, [one for one in grants if one.grant.granted <= grant.granted]).accounts
     charges = charges_of(grant.id, manifest, amount=manifest.schema.bits, granted=grant.bits,
                          ceilings=Ceilings(), providers=providers)  # fmt: skip
     charges += runs_charges(manifest, Ceilings(), providers)
@@ -175,7 +184,7 @@ def _needed(granted: Granted, grants: Iterable[Granted], runs: int) -> dict[str,
 def _accounts(devices: Iterable[Holder], grants: Sequence[Granted]) -> list[str]:
     """The accounts that devices share and that there is something to say of."""
     said = {name for one in devices for name in (*one.left, *one.spent, *one.asks)}
-    return sorted(said | {name for granted in grants for name in _needed(granted, grants, 1)})
+    return sorted(said | {name for granted in grants for name in _needed(granted, _providers(granted, grants), 1)})
 
 
 def _named(text: str, accounts: Sequence[str]) -> str:
