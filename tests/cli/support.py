@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import signal
 import socket
@@ -166,8 +167,12 @@ class Terminal:
 
     def expect(self, text: str) -> None:
         """Read until the terminal has shown this text."""
+        self.expect_like(re.escape(text))
+
+    def expect_like(self, pattern: str) -> None:
+        """Read until the terminal has shown what a regular expression finds."""
         for _ in self._read():
-            if text in self.seen:
+            if re.search(pattern, self.seen):
                 return
         raise AssertionError(self.seen)
 
@@ -175,14 +180,17 @@ class Terminal:
         """Type."""
         os.write(self._terminal, text.encode())
 
-    def interrupt(self) -> None:
-        """Press Ctrl-C until the command ends.
+    def interrupt(self, *, group: bool = False) -> None:
+        """Press Ctrl-C until the command ends; with `group` its children hear it too, as they do at a real terminal.
 
         Python does not hear one that comes after its last look at signals and before it waits for
         a line, so that here, where nobody's finger is between prompt and key, one may get lost.
         """
         while self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+            if group:
+                os.killpg(self.process.pid, signal.SIGINT)
+            else:
+                self.process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(1)
 

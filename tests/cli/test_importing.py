@@ -1,5 +1,7 @@
 """chez import, on the real files."""
 
+import json
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,54 @@ def test_a_bar_at_the_terminal(chez: Chez) -> None:
     terminal = Terminal(chez.arguments("import", str(TEMPO)))
     assert terminal.finish() == 0
     assert "100 %" in terminal.seen and "█" in terminal.seen
+
+
+def test_keep_read_again_and_list(owned: Chez, tmp_path: Path) -> None:
+    """--keep keeps the file, --again reads it when it is gone, and `chez imports` lists both imports."""
+    file = tmp_path / "days.csv"
+    file.write_text("".join(TEMPO.read_text().splitlines(keepends=True)[:20]))
+    assert owned.run("import", "--keep", str(file)).stdout.strip().endswith("20 added, 0 updated, 0 unchanged, "
+                                                                           "0 rejected, kept")
+    file.unlink()
+    [again] = owned.lines("import", "--again")
+    assert (again["file"], again["unchanged"], again["added"]) == ("days.csv", 20, 0)
+    first, second = owned.lines("imports")
+    assert (first["file"], first["connector"], first["added"], second["unchanged"]) == ("days.csv", "tempo", 20, 20)
+    shown = owned.run("imports").stdout
+    assert "days.csv" in shown and "tempo/1" in shown and first["sha256"][:12] in shown
+
+
+def test_rejects_go_into_a_file(owned: Chez, tmp_path: Path) -> None:
+    """--rejects writes every rejected row with file, line and reason, for its owner alone, and overwrites nothing."""
+    file, rejects = tmp_path / "days.csv", tmp_path / "rejects.jsonl"
+    file.write_text(TEMPO.read_text()[:200] + "\nno day\n" * 25)
+    owned.run("import", "--rejects", str(rejects), str(file))
+    found = [json.loads(line) for line in rejects.read_text().splitlines()]
+    assert len(found) >= 25 and {one["file"] for one in found} == {str(file)}
+    assert all(one["line"] > 1 and one["reason"] for one in found) and rejects.stat().st_mode & 0o77 == 0
+    assert owned.error("import", "--rejects", str(rejects), str(file))["code"] == "InvalidValue"
+
+
+def test_files_or_again(owned: Chez, tmp_path: Path) -> None:
+    """Neither files nor --again, or both, is a mistake of the command line; nothing kept is told."""
+    owned.run("import", code=2)
+    owned.run("import", "--again", "--keep", code=2)
+    assert "no export is kept" in owned.run("import", "--again").stderr
+
+
+@pytest.mark.slow
+def test_ctrl_c_and_on_again(chez: Chez, tmp_path: Path) -> None:
+    """Interrupted in the middle, an import ends with 130, and the next one goes on from there and says so."""
+    rows, start = 15_000, date(1950, 1, 1)
+    file = tmp_path / "days.csv"
+    file.write_text("".join(f"{start + timedelta(days=n):%d/%m/%Y};BLEU\n" for n in range(rows)))
+    terminal = Terminal(chez.arguments("import", str(file)))
+    terminal.expect_like(r"\b[1-9]\d %")
+    terminal.interrupt(group=True)
+    assert terminal.finish() == 130
+    report = chez.json("import", str(file))
+    assert 0 < report["resumed"] <= report["unchanged"] < rows
+    assert report["added"] + report["unchanged"] == rows
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from datetime import date, timedelta
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -10,7 +11,7 @@ import pytest
 
 import chez
 from chez.connectors import Found, Item, Progress, Source, wall
-from chez.errors import ImportStopped, InvalidValue
+from chez.errors import ImportStopped, InvalidValue, NotFound
 from chez.home.importing import BATCH
 from chez.vocabulary import TariffDay
 from tests.connectors.attackers import Attacker
@@ -133,3 +134,46 @@ async def test_provenance_in_a_zip(home: chez.Home, tmp_path: Path) -> None:
     assert min(sources) == f"tempo/1 {receipt.body['sha256'][:16]} data/days.csv:1"
     (tmp_path / "days.csv").write_bytes(TABLE)
     assert (await home.import_file(tmp_path / "days.csv")).unchanged == len(sources)
+
+
+def _installed(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """As if a package had brought this connector."""
+    entry = EntryPoint("days", f"tests.connectors.made:{kind}", "chez.connectors")
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [entry] if group == entry.group else [])
+
+
+async def test_a_better_parser_reads_what_was_kept(home: chez.Home, tmp_path: Path,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kept export is read again by a newer connector: what it reads differently is updated, the rest unchanged."""
+    path = tmp_path / "export.days"
+    path.write_bytes(b"days\n2024-01-01 blue\n2024-01-02 red\n2024-01-03 white\nno day\n")
+    _installed(monkeypatch, "Days")
+    done = await home.import_file(path, keep=True)
+    assert (done.added, done.rejected, done.kept) == (3, 1, True)
+    path.unlink()
+    _installed(monkeypatch, "BetterDays")
+    [kept] = await home.kept_exports()
+    assert (kept.file, kept.connector, kept.version, kept.size) == ("export.days", "days", 1, 60)
+    again = await home.import_again(kept.sha256)
+    assert (again.version, again.updated, again.unchanged, again.rejected) == (2, 2, 1, 1)
+    assert {str(record.value["date"]): record.value["colour"] async for record in home.collection("tariff_days")} == {
+        "2024-01-01": "blue", "2024-01-02": "red", "2024-01-03": "white"}
+    [kept] = await home.kept_exports()
+    assert kept.version == 2
+    first, second = await home.imports()
+    assert (first.version, first.added, second.version, second.updated) == (1, 3, 2, 2)
+    assert first.sha256 == second.sha256 == kept.sha256 and first.time <= second.time and first.stopped == ""
+
+
+async def test_keeping_twice_keeps_once(home: chez.Home, tmp_path: Path) -> None:
+    """The same file kept again is there once; a record made by hand in its place is told, not believed."""
+    (tmp_path / "days.csv").write_bytes(TABLE)
+    for _ in range(2):
+        await home.import_file(tmp_path / "days.csv", keep=True)
+    [kept] = await home.kept_exports()
+    await home.collection("kept_exports").put({"file": "forged"}, id="forged")
+    assert await home.kept_exports() == [kept]
+    with pytest.raises(InvalidValue, match="no kept export"):
+        await home.import_again("forged")
+    with pytest.raises(NotFound):
+        await home.import_again("0" * 64)

@@ -26,6 +26,7 @@ from chez.errors import NotFound
 if TYPE_CHECKING:
     from chez.agent.diary import Sentence
     from chez.home.home import Home
+    from chez.home.importing import ImportReport
 
 __all__ = ("VERBS", "Verb", "at_work", "find")
 
@@ -190,17 +191,47 @@ def _record(record: Any) -> dict[str, Any]:
 class _Import(Placed, frozen=True, kw_only=True):
     path: str
     connector: str | None = None
+    keep: bool = False
 
 
 async def import_file(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Import a file (an absolute path); the rejects go out in pages, the first so many of them."""
     asked = read_params(params, _Import)
     async with reporting(ui, "import") as progress:
-        report = await asked.of(home).import_file(asked.path, connector=asked.connector, progress=progress)
+        report = await asked.of(home).import_file(asked.path, connector=asked.connector, keep=asked.keep,
+                                                  progress=progress)
+    return await _report(report, ui)
+
+
+class _Again(Placed, frozen=True, kw_only=True):
+    sha256: Name
+
+
+async def import_again(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Read a kept export again, as `import` reads a file."""
+    asked = read_params(params, _Again)
+    async with reporting(ui, "import") as progress:
+        report = await asked.of(home).import_again(asked.sha256, progress=progress)
+    return await _report(report, ui)
+
+
+async def _report(report: "ImportReport", ui: Ui) -> dict[str, Any]:
     await paged(ui, "rejects", report.rejects)
-    return {"connector": report.connector, "source": str(report.source), "added": report.added,
-            "updated": report.updated, "unchanged": report.unchanged, "purged": report.purged,
-            "rejected": report.rejected, "skipped": report.skipped}
+    return {"connector": report.connector, "version": report.version, "source": str(report.source),
+            "added": report.added, "updated": report.updated, "unchanged": report.unchanged,
+            "resumed": report.resumed, "purged": report.purged, "rejected": report.rejected, "kept": report.kept,
+            "skipped": report.skipped}
+
+
+async def kept_exports(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """The exports that are kept."""
+    return [plain(one) for one in await read_params(params, Placed).of(home).kept_exports()]
+
+
+async def imports(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """What was imported, in pages, oldest first."""
+    read_params(params, Params)
+    return {"imports": await paged(ui, "imports", await home.imports())}
 
 
 # --- relay and devices -------------------------------------------------------------
@@ -274,8 +305,9 @@ async def journal_verify(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 
 
 VERBS: Final[Mapping[str, Verb]] = {
-    "collections": collections, "edit": edit, "get": get, "import": import_file, "journal": journal,
-    "journal-verify": journal_verify, "ls": ls, "pair": pair, "put": put, "put-many": put_many,
+    "collections": collections, "edit": edit, "get": get, "import": import_file,
+    "import-again": import_again, "imports": imports, "journal": journal, "journal-verify": journal_verify,
+    "kept-exports": kept_exports, "ls": ls, "pair": pair, "put": put, "put-many": put_many,
     "rm": rm, "search": search, "sql": sql, "status": status, "sync": sync,
 }
 """The built-in verbs. `lock` and `owner` are answered by the owner itself (owner.py)."""

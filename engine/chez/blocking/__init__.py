@@ -61,6 +61,7 @@ from chez.home.home import Home as AsyncHome
 from chez.home.hosting import Hosting as AsyncHosting
 from chez.home.importing import ImportReport
 from chez.home.invitations import WEEK, Invitation
+from chez.home.kept_exports import KeptExport
 from chez.home.lan import Lan as AsyncLan
 from chez.home.lan import LanStatus
 from chez.home.lifecycle import create as async_create
@@ -75,7 +76,7 @@ from chez.home.relays import Relays as AsyncRelays
 from chez.home.remaining import TakenBack
 from chez.home.remaining import take_back as async_take_back
 from chez.home.renewal import Renewal
-from chez.home.reports import Admitted, CollectionInfo, HomeStatus, RelayStatus, SpaceStatus, SyncReport
+from chez.home.reports import Admitted, CollectionInfo, HomeStatus, Imported, RelayStatus, SpaceStatus, SyncReport
 from chez.home.restoring import Restored
 from chez.home.restoring import become_new_device as async_become_new_device
 from chez.home.restoring import restore as async_restore
@@ -792,6 +793,7 @@ class Home(Opened[AsyncHome]):
         path: Path | str,
         *,
         connector: Connector | str | None = None,
+        keep: bool = False,
         in_process: bool = False,
         progress: OnProgress | None = None,
     ) -> ImportReport:
@@ -801,7 +803,8 @@ class Home(Opened[AsyncHome]):
         they are here. A file's format is recognised unless a connector is given. It is parsed in a
         process that the system walls in, without network, files and keys, unless `in_process` asks
         for this one: for a connector of your own that another process can't import, on files of
-        your own. What an import that was cut off had written is not written again.
+        your own. What an import that was cut off had written is not written again. With `keep` the
+        file itself is kept as an attachment, so that `import_again` can read it by a better connector.
         `progress(done, total)` in bytes. Of an export every record becomes as it was then, those
         deleted since included; other records stay. Raises `NotFound`, `InvalidValue` for a file
         of no known format, `BadArchive` for an export or a zip that is incomplete or was altered,
@@ -809,9 +812,21 @@ class Home(Opened[AsyncHome]):
         """
         return self._portal.call(
             lambda call: self._inner.import_file(
-                path, connector=connector, in_process=in_process, progress=call.told(progress)
+                path, connector=connector, keep=keep, in_process=in_process, progress=call.told(progress)
             )
         )
+
+    def imports(self) -> list[Imported]:
+        """What was imported on this device, oldest first, as the journal has it."""
+        return self._portal.call(lambda call: self._inner.imports())
+
+    def kept_exports(self) -> list[KeptExport]:
+        """The files that `import_file(..., keep=True)` kept in the private space, by name."""
+        return self._portal.call(lambda call: self._inner.kept_exports())
+
+    def import_again(self, sha256: str, *, progress: OnProgress | None = None) -> ImportReport:
+        """Read a kept export of the private space as today's connectors do; see `Space.import_again`."""
+        return self._portal.call(lambda call: self._inner.import_again(sha256, progress=call.told(progress)))
 
     def export(self, path: Path | str, *, history: bool = False, progress: OnProgress | None = None) -> ExportReport:
         """Write all records of all spaces into a new folder as plain JSON Lines, and with `history` every change.
@@ -1494,15 +1509,28 @@ class Space(Front[AsyncSpace]):
         path: Path | str,
         *,
         connector: Connector | str | None = None,
+        keep: bool = False,
         in_process: bool = False,
         progress: OnProgress | None = None,
     ) -> ImportReport:
         """Bring an outside file, or a folder that `export` wrote, into this space; see `Home.import_file`."""
         return self._portal.call(
             lambda call: self._inner.import_file(
-                path, connector=connector, in_process=in_process, progress=call.told(progress)
+                path, connector=connector, keep=keep, in_process=in_process, progress=call.told(progress)
             )
         )
+
+    def kept_exports(self) -> list[KeptExport]:
+        """The files that `import_file(..., keep=True)` kept in this space, by name."""
+        return self._portal.call(lambda call: self._inner.kept_exports())
+
+    def import_again(self, sha256: str, *, progress: OnProgress | None = None) -> ImportReport:
+        """Read a kept export as today's connectors do; what a newer one reads differently is updated.
+
+        Raises `NotFound`, `BlobMissing` where the file is not on this device and can't be fetched, and what
+        `import_file` raises.
+        """
+        return self._portal.call(lambda call: self._inner.import_again(sha256, progress=call.told(progress)))
 
     def export(self, path: Path | str, *, history: bool = False, progress: OnProgress | None = None) -> ExportReport:
         """Write all records of this space into a new folder; see `Home.export`."""

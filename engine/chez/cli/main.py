@@ -45,6 +45,7 @@ COMMANDS: Final = {
     "fetch": _AT + "attachments:fetch",
     "blob": _AT + "attachments:blob",
     "import": _AT + "importing:import_files",
+    "imports": _AT + "importing:imports",
     "export": _AT + "keeping:export",
     "backup": _AT + "keeping:backup",
     "restore": _AT + "keeping:restore",

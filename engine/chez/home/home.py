@@ -24,11 +24,12 @@ from chez.home.founding import found_space
 from chez.home.held import HeldSpaces
 from chez.home.importing import ImportReport, OnProgress
 from chez.home.joining import come_in, follow_space
+from chez.home.kept_exports import KeptExport
 from chez.home.lacks import with_lacks
 from chez.home.lan import Lan, Network
 from chez.home.pairing import Pairing, pair
 from chez.home.relays import Relays
-from chez.home.reports import CollectionInfo, HomeStatus, SyncReport, home_status
+from chez.home.reports import CollectionInfo, HomeStatus, Imported, SyncReport, home_status
 from chez.home.returning import forget_when_heard
 from chez.home.sharing import own_card
 from chez.home.space import OpenHome, Space, collection_in
@@ -257,7 +258,7 @@ class Home:
         then = None if as_of is None else AsOf(state_of(as_of, self.device_id), self.device_id)
         return await self._database.ask(lambda db: run_sql(db, query, params, limit, then))
 
-    async def import_file(self, path: Path | str, *, connector: Connector | str | None = None,
+    async def import_file(self, path: Path | str, *, connector: Connector | str | None = None, keep: bool = False,
                           in_process: bool = False, progress: OnProgress | None = None) -> ImportReport:
         """Bring an outside file home, or a folder that `export` wrote; doing it again changes nothing.
 
@@ -265,13 +266,29 @@ class Home:
         they are here. A file's format is recognised unless a connector is given. It is parsed in a
         process that the system walls in, without network, files and keys, unless `in_process` asks
         for this one: for a connector of your own that another process can't import, on files of
-        your own. What an import that was cut off had written is not written again.
+        your own. What an import that was cut off had written is not written again. With `keep` the
+        file itself is kept as an attachment, so that `import_again` can read it by a better connector.
         `progress(done, total)` in bytes. Of an export every record becomes as it was then, those
         deleted since included; other records stay. Raises `NotFound`, `InvalidValue` for a file
         of no known format, `BadArchive` for an export or a zip that is incomplete or was altered,
         `ImportStopped` when the parser met a limit (what came before stays), `WallMissing`.
         """
-        return await self._private.import_file(path, connector=connector, in_process=in_process, progress=progress)
+        return await self._private.import_file(path, connector=connector, keep=keep, in_process=in_process,
+                                               progress=progress)
+
+    async def imports(self) -> list[Imported]:
+        """What was imported on this device, oldest first, as the journal has it."""
+        fields = Imported.__dataclass_fields__
+        return [Imported(one.time, **{name: value for name, value in one.body.items() if name in fields})
+                for one in await self.journal.receipts("import")]
+
+    async def kept_exports(self) -> list[KeptExport]:
+        """The files that `import_file(..., keep=True)` kept in the private space, by name."""
+        return await self._private.kept_exports()
+
+    async def import_again(self, sha256: str, *, progress: OnProgress | None = None) -> ImportReport:
+        """Read a kept export of the private space as today's connectors do; see `Space.import_again`."""
+        return await self._private.import_again(sha256, progress=progress)
 
     async def export(self, path: Path | str, *, history: bool = False,
                      progress: OnProgress | None = None) -> ExportReport:

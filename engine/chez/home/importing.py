@@ -8,7 +8,7 @@ far the file was read: an import that was cut off goes on from there when it is 
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,7 +28,7 @@ from chez.records.engine import Engine
 from chez.spaces.space import SpaceKeys
 from chez.store.database import Connection
 
-__all__ = ("BATCH", "ImportReport", "Importer", "OnProgress", "reject")
+__all__ = ("BATCH", "ImportReport", "Importer", "Keep", "OnProgress", "reject")
 
 OnProgress = Callable[[int, int], None]
 BATCH: Final = 512
@@ -48,13 +48,14 @@ class ImportReport:
     """What an import did. `rejects` has the rows that could not be read, with reasons.
 
     `resumed` of the `unchanged` records had come with an import of this file that was cut off.
-    `purged` records were in the source, and are not brought back. `kept` says whether the file
-    itself is kept. `skipped` are the spaces in an export, by name, that are not on this device:
-    nothing of them was brought home.
+    `purged` records were in the source, and are not brought back. `version` is the connector's;
+    `kept` says whether the file itself is kept. `skipped` are the spaces in an export, by name, that
+    are not on this device: nothing of them was brought home.
     """
 
     connector: str
     source: str
+    version: int = 0
     added: int = 0
     updated: int = 0
     unchanged: int = 0
@@ -73,6 +74,10 @@ def reject(report: ImportReport, item: Reject) -> None:
         report.rejects.append(item)
 
 
+Keep = Callable[[BinaryIO, Source, ImportReport], Awaitable[None]]
+"""What keeps an open file that was imported."""
+
+
 class Importer:
     """Brings files into one space."""
 
@@ -80,12 +85,15 @@ class Importer:
         self._engine, self._journal, self._space = engine, journal, space
 
     async def import_file(self, path: Path, connector: Connector | str | None, progress: OnProgress | None,
-                          in_process: bool) -> ImportReport:
-        """Import one file; see `Home.import_file`."""
+                          in_process: bool, keep: Keep | None) -> ImportReport:
+        """Import one file, and give it to `keep` afterwards; see `Home.import_file`."""
         named = connectors.find(connector) if isinstance(connector, str) else connector
         file, source = await asyncio.to_thread(connectors.open_source, path)
         with file:
-            return await self.import_open(file, source, named, progress, in_process)
+            report = await self.import_open(file, source, named, progress, in_process)
+            if keep is not None:
+                await keep(file, source, report)
+            return report
 
     async def import_open(self, file: BinaryIO, source: Source, connector: Connector | None,
                           progress: OnProgress | None, in_process: bool = False) -> ImportReport:
@@ -93,7 +101,7 @@ class Importer:
         chosen = connector
         if chosen is None:
             chosen = await asyncio.to_thread(connectors.recognise_open, file, source)
-        report = ImportReport(chosen.name, source.name)
+        report = ImportReport(chosen.name, source.name, chosen.version)
         mark = _mark(self._engine.space, chosen, source)
         there = await self._engine.database.read(partial(_marked, mark=mark))
         report.resumed = report.unchanged = there

@@ -60,7 +60,7 @@ async def import_export(engine: Engine, journal: Journal, blobs: Blobs, into: In
     """
     folder = path if path.is_dir() else path.parent
     first = await asyncio.to_thread(_open, folder, "")
-    report = ImportReport(CONNECTOR, folder.name)
+    report = ImportReport(CONNECTOR, folder.name, first.manifest.version)
     exports = [(first, engine, blobs)]
     for part in first.manifest.spaces:
         if (there := into(part.id)) is None:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from chez.blobs.tables import totals
 from chez.store.database import Connection
 
-__all__ = ("Admitted", "CollectionInfo", "HomeStatus", "RelayStatus", "SpaceStatus", "SyncReport", "home_status")
+__all__ = (
+    "Admitted", "CollectionInfo", "HomeStatus", "Imported", "RelayStatus", "SpaceStatus", "SyncReport", "home_status",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,26 @@ class CollectionInfo:
 
     name: str
     records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """An import as the journal has it: when (RFC 3339), of which file (SHA-256 in hexadecimal), by whom, and counts.
+
+    `stopped` says why reading ended before the file did; it is empty otherwise.
+    """
+
+    time: str
+    file: str
+    sha256: str
+    connector: str
+    version: int
+    added: int
+    updated: int
+    unchanged: int
+    purged: int
+    rejected: int
+    stopped: str = ""
 
 
 @dataclass(frozen=True, slots=True)

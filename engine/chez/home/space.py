@@ -27,6 +27,8 @@ from chez.home.hosting import Hosting, host
 from chez.home.importing import Importer, ImportReport, OnProgress
 from chez.home.importing_export import import_export
 from chez.home.invitations import WEEK, Invitation
+from chez.home.kept_exports import COLLECTION as KEPT
+from chez.home.kept_exports import KeptExport, KeptExports
 from chez.home.reports import CollectionInfo, SpaceStatus
 from chez.home.sharing import Member, RoleName, Sharing, Who
 from chez.home.syncing import Syncing
@@ -162,14 +164,32 @@ class Space:
         async for page in self._held.engine.feed(None, record).pages(since, live):
             yield page
 
-    async def import_file(self, path: Path | str, *, connector: Connector | str | None = None,
+    async def import_file(self, path: Path | str, *, connector: Connector | str | None = None, keep: bool = False,
                           in_process: bool = False, progress: OnProgress | None = None) -> ImportReport:
         """Bring an outside file, or a folder that `export` wrote, into this space; see `Home.import_file`."""
         chosen, held, home = Path(path), self._held, self._home
         if connector is None and is_export(chosen):
             return await import_export(held.engine, home.journal, held.blobs, home.spaces.into, chosen, progress)
-        importer = Importer(held.engine, home.journal, held.space)
-        return await importer.import_file(chosen, connector, progress, in_process)
+        keeping = self._kept().keep if keep else None
+        return await self._importer().import_file(chosen, connector, progress, in_process, keeping)
+
+    async def kept_exports(self) -> list[KeptExport]:
+        """The files that `import_file(..., keep=True)` kept in this space, by name."""
+        return await self._kept().all()
+
+    async def import_again(self, sha256: str, *, progress: OnProgress | None = None) -> ImportReport:
+        """Read a kept export as today's connectors do; what a newer one reads differently is updated.
+
+        Raises `NotFound`, `BlobMissing` where the file is not on this device and can't be fetched, and what
+        `import_file` raises.
+        """
+        return await self._kept().read_again(sha256, progress)
+
+    def _importer(self) -> Importer:
+        return Importer(self._held.engine, self._home.journal, self._held.space)
+
+    def _kept(self) -> KeptExports:
+        return KeptExports(self._held.blobs, self.collection(KEPT), self._importer())
 
     async def export(self, path: Path | str, *, history: bool = False,
                      progress: OnProgress | None = None) -> ExportReport:

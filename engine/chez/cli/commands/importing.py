@@ -1,67 +1,158 @@
-"""import: data from files, with a report of what could not be read."""
+"""import, imports: data from files, with a report of what could not be read, and what was brought home."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import click
 
 from chez.cli.client import call
 from chez.cli.context import in_space, settings
-from chez.cli.terminal import error, json_line, safe, say
-from chez.errors import ChezError, InvalidValue, NotFound
+from chez.cli.terminal import error, json_line, json_text, safe, say, table, when
+from chez.errors import ChezError, InvalidValue, NotFound, StorageFailed
 
-__all__ = ("import_files",)
+__all__ = ("import_files", "imports")
 
 REJECTS_SHOWN: Final = 20
+SHORT: Final = 12
+"""Digits of a file's hash that are shown to people."""
 
 
 @click.command("import")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--connector", help="Read the files as this kind instead of recognising it.")
+@click.option("--keep", is_flag=True, help="Keep the files themselves, encrypted, so that --again can read them.")
+@click.option("--again", is_flag=True, help="Read all kept files again, by the connectors there are now.")
+@click.option("--rejects", type=click.Path(path_type=Path), metavar="FILE",
+              help="Write all rejected rows into a new file, one JSON object a line.")
 @in_space
 @click.pass_context
-def import_files(ctx: click.Context, files: tuple[Path, ...], connector: str | None) -> None:
+def import_files(ctx: click.Context, files: tuple[Path, ...], connector: str | None, keep: bool, again: bool,
+                 rejects: Path | None) -> None:
     """Bring data home from files that services export, or from a folder that chez export wrote.
 
-    The kind of each file is recognised. Importing a file again changes nothing. Rows that
-    can't be read are listed with line and reason; the others are kept.
+    The kind of each file is recognised, also of files in a zip. Importing a file again changes
+    nothing, and after an interruption it goes on where it was. Rows that can't be read are listed with line and
+    reason; the others are kept.
     """
-    failed = sum(not _import(ctx, path, connector) for path in files)
+    if bool(files) == again or (again and (keep or connector)):
+        raise click.UsageError("name files, or give --again alone")
+    sink = _Rejects(ctx, rejects)
+    try:
+        work = _kept(ctx) if again else [(str(path), _import(ctx, path, connector, keep)) for path in files]
+        failed = sum(not _report(ctx, name, run, sink) for name, run in work)
+    finally:
+        sink.close()
     if failed:
         ctx.exit(1)
 
 
-def _import(ctx: click.Context, path: Path, connector: str | None) -> bool:
-    """Import one file; False when nothing of it could be read."""
-    rejects: list[dict[str, Any]] = []
-    try:
+Run = Callable[[Callable[[dict[str, Any]], None]], dict[str, Any]]
+"""One import; what it is given gets the pages of rejects."""
+
+
+def _import(ctx: click.Context, path: Path, connector: str | None, keep: bool) -> Run:
+    def run(show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         # The owner has another working directory, and it must not be told to read what we can't.
         if not os.path.exists(path):
             raise NotFound(f"there is no file {path}")
         if not os.access(path, os.R_OK):
             raise InvalidValue(f"{path} can't be read", "check its permissions")
-        report = call(ctx, "import", {"path": os.path.abspath(path), "connector": connector},
-                      show=lambda data: rejects.extend(data["rejects"]))
+        found: dict[str, Any] = call(ctx, "import", {"path": os.path.abspath(path), "connector": connector,
+                                                     "keep": keep}, show=show)
+        return found
+
+    return run
+
+
+def _kept(ctx: click.Context) -> list[tuple[str, Run]]:
+    """Each kept export, and how it is read again."""
+    def again(sha256: str) -> Run:
+        return lambda show: call(ctx, "import-again", {"sha256": sha256}, show=show)
+
+    kept = call(ctx, "kept-exports", {})
+    if not kept:
+        say("no export is kept here: chez import --keep FILE keeps one", err=True)
+    return [(one["file"], again(one["sha256"])) for one in kept]
+
+
+def _report(ctx: click.Context, name: str, run: Run, sink: "_Rejects") -> bool:
+    """Run one import and tell of it; False when nothing of it could be read."""
+    rejects: list[dict[str, Any]] = []
+    try:
+        report = run(lambda data: rejects.extend(data["rejects"]))
     except ChezError as problem:
-        error(settings(ctx), problem.code, f"{path}: {problem.message}", problem.hint)
+        error(settings(ctx), problem.code, f"{name}: {problem.message}", problem.hint)
         return False
+    sink.write(name, rejects)
     if settings(ctx).json:
-        json_line({**report, "file": str(path), "rejects": rejects})
+        json_line({**report, "file": name, "rejects": rejects})
     else:
-        _tell(path, report, rejects)
+        _tell(name, report, rejects)
     return not report["rejected"] or report["added"] + report["updated"] + report["unchanged"] + report["purged"] > 0
 
 
-def _tell(path: Path, report: dict[str, Any], rejects: list[dict[str, Any]]) -> None:
-    say(f"{path.name}: {report['connector']}, {report['added']} added, {report['updated']} updated, "
-        f"{report['unchanged']} unchanged, {report['rejected']} rejected"
-        + (f", {report['purged']} purged before and not brought back" if report["purged"] else ""))
-    for name in report["skipped"]:
-        click.echo(f"  space {safe(name)!r} is not on this device: left out. Make it, and import its folder (spaces/…) "
-                   "with --space.", err=True)
+def _tell(name: str, report: dict[str, Any], rejects: list[dict[str, Any]]) -> None:
+    resumed = f" ({report['resumed']:,} from before it was cut off)" if report["resumed"] else ""
+    say(f"{Path(name).name}: {report['connector']}, {report['added']} added, {report['updated']} updated, "
+        f"{report['unchanged']} unchanged{resumed}, {report['rejected']} rejected"
+        + (f", {report['purged']} purged before and not brought back" if report["purged"] else "")
+        + (", kept" if report["kept"] else ""))
+    for space in report["skipped"]:
+        click.echo(f"  space {safe(space)!r} is not on this device: left out. Make it, and import its folder "
+                   "(spaces/…) with --space.", err=True)
     for reject in rejects[:REJECTS_SHOWN]:
         where = f"{safe(str(reject['member']))}, " if reject.get("member") else ""
         click.echo(f"  {where}line {reject.get('line', '?')}: {safe(str(reject.get('reason', '')))}", err=True)
     if (more := report["rejected"] - REJECTS_SHOWN) > 0:
-        click.echo(f"  … and {more} more (--json lists them)", err=True)
+        click.echo(f"  … and {more} more (--rejects FILE lists them)", err=True)
+
+
+class _Rejects:
+    """The file that `--rejects` names: new, its owner's alone, for rows are content."""
+
+    def __init__(self, ctx: click.Context, path: Path | None) -> None:
+        self._file: TextIO | None = None
+        if path is None:
+            return
+        try:
+            self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
+        except FileExistsError:
+            raise InvalidValue(f"{path} is there already", "Name a new file for the rejected rows.") from None
+        except OSError as failure:
+            raise StorageFailed(f"{path} can't be written: {failure.strerror}") from None
+
+    def write(self, name: str, rejects: list[dict[str, Any]]) -> None:
+        """Add a file's rejects."""
+        if self._file is not None:
+            self._file.writelines(json_text({"file": name, **reject}) + "\n" for reject in rejects)
+
+    def close(self) -> None:
+        """The file is whole."""
+        if self._file is not None:
+            self._file.close()
+
+
+@click.command()
+@click.pass_context
+def imports(ctx: click.Context) -> None:
+    """List what was imported on this device: which file, by which connector and version, when, and the counts.
+
+    The list is in the journal, and stays when the records go. `chez journal` has what came from other tools.
+    """
+    rows: list[list[Any]] = []
+
+    def page(data: dict[str, Any]) -> None:
+        for one in data["imports"]:
+            if settings(ctx).json:
+                json_line(one)
+            else:
+                rows.append([when(one["time"]), one["file"], f"{one['connector']}/{one['version']}",
+                             one["sha256"][:SHORT], one["added"], one["updated"], one["unchanged"], one["rejected"],
+                             "stopped" if one["stopped"] else ""])
+
+    call(ctx, "imports", {}, show=page)
+    if not settings(ctx).json:
+        table(("time", "file", "connector", "hash", "added", "updated", "unchanged", "rejected", ""), rows,
+              right=("added", "updated", "unchanged", "rejected"))
