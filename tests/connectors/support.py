@@ -1,6 +1,7 @@
 """What the connector tests share."""
 
 import io
+import zipfile
 from pathlib import Path
 
 from chez.connectors import Connector, Found, Item, Reject, Source
@@ -10,6 +11,7 @@ LINKY = DATA / "energy-linky-fr" / "linky_courbe_de_charge_30min.csv"
 TEMPO = DATA / "energy-linky-fr" / "tempo_days_2014.csv"
 OFX = DATA / "bank-ofx"
 CAMT = DATA / "bank-camt053"
+VELOV = DATA / "mobility-velov"
 MT940 = DATA / "bank-mt940"
 CAISSE_EPARGNE = DATA / "bank-csv-fr" / "caisse_epargne.csv"
 POWER = DATA / "energy-uci-sceaux" / "household_power_consumption_excerpt.txt"
@@ -28,3 +30,28 @@ def records(items: list[Item]) -> list[object]:
 def rejects(items: list[Item]) -> list[tuple[int, str]]:
     """Line and reason of each reject among the items."""
     return [(item.line, item.reason) for item in items if isinstance(item, Reject)]
+
+
+FEED = {
+    "agency.txt": "agency_id,agency_name\nTCL,Transports\n",
+    "stops.txt": "\ufeffstop_id,stop_name,stop_lat,stop_lon\n"
+                 "S1,\"Bellecour, place\",45.757,4.832\nS2,Perrache,45.748,4.825\n",
+    "routes.txt": "route_id,route_short_name,route_long_name,route_type\nA,A,Perrache - Vaulx,1\n",
+    "trips.txt": "route_id,service_id,trip_id,trip_headsign,direction_id\nA,week,T1,Vaulx,0\n",
+    "stop_times.txt": "trip_id,arrival_time,departure_time,stop_id,stop_sequence\n"
+                      "T1,25:35:00,25:36:00,S1,1\nT1,,,S2,5\n",
+    "calendar.txt": "service_id,monday,tuesday,wednesday,thursday,friday,saturday,sunday,start_date,end_date\n"
+                    "week,1,1,1,1,1,0,0,20260101,20261231\n",
+    "calendar_dates.txt": "service_id,date,exception_type\nweek,20260714,2\n",
+    "shapes.txt": "shape_id\nX\n",
+}
+"""The tables of a small timetable."""
+
+
+def feed(folder: str = "", **changed: str) -> bytes:
+    """A zip of `FEED`; `stops="..."` puts another table in the place of one."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as made:
+        for name, text in FEED.items():
+            made.writestr(folder + name, changed.get(name.removesuffix(".txt"), text))
+    return out.getvalue()

@@ -20,7 +20,7 @@ from chez.connectors.ofx import Ofx
 from chez.connectors.tempo import Tempo
 from chez.errors import ChezError
 from chez.records.types import identity_of
-from tests.connectors.support import CAISSE_EPARGNE, CAMT, LINKY, MT940, OFX, POWER, TEMPO, read_bytes
+from tests.connectors.support import CAISSE_EPARGNE, CAMT, LINKY, MT940, OFX, POWER, TEMPO, VELOV, feed, read_bytes
 
 SEEDS: dict[str, list[bytes]] = {
     "linky": [LINKY.read_bytes()[:1500], LINKY.read_bytes()[:200] + LINKY.read_bytes()[150_000:151_000]],
@@ -28,6 +28,10 @@ SEEDS: dict[str, list[bytes]] = {
     "household-power": [POWER.read_bytes()[:700], POWER.read_bytes()[:123] + POWER.read_bytes()[450_300:450_700]],
     "caisse-epargne": [CAISSE_EPARGNE.read_bytes()],
     "camt": [path.read_bytes() for path in sorted(CAMT.glob("*.xml"))],
+    "geojson": [(VELOV / "lyon_velov.geojson").read_bytes()[:1500] + b"]}"],
+    "gbfs": [(VELOV / "Lyon.json").read_bytes()[:1200],
+             b'{"ttl": 5, "data": {"stations": [{"station_id": "7", "num_bikes_available": 3, "is_renting": 1}]}}'],
+    "gtfs": [feed()],
     "mt940": [path.read_bytes()[:1200] for path in sorted(MT940.glob("*.sta"))],
     "ofx": [path.read_bytes() for path in sorted(OFX.rglob("*.ofx"))],
 }
@@ -75,7 +79,7 @@ def check(connector: Connector, data: bytes) -> None:
         assert error.message.isprintable()
         return
     assert items == read_bytes(connector, data)
-    most = data.count(b"\n") + data.count(b"\r") + 4 * data.count(b"<") + 4
+    most = sum(data.count(sign) for sign in (b"\n", b"\r", b"{", b",")) + 4 * data.count(b"<") + 4
     assert len(items) <= most
     for item in items:
         check_item(item, data)
@@ -95,7 +99,7 @@ def check_item(item: Item, data: bytes) -> None:
         assert msgspec.convert(plain, type(item.record)) == item.record
         assert len(msgspec.json.encode(item.record)) < 64 * 1024
         for value in msgspec.structs.asdict(item.record).values():
-            assert isinstance(value, str | int | float | date | datetime | Decimal | None)
+            assert isinstance(value, str | int | float | date | datetime | Decimal | dict | None)
             if isinstance(value, date):
                 assert 1899 <= value.year <= 2201
 

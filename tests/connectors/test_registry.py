@@ -14,7 +14,7 @@ import chez.connectors as registry
 from chez.connectors import connectors, find, open_source, read, recognise
 from chez.connectors.registry import BUILT_IN
 from chez.errors import ChezError, InvalidValue, NotFound
-from tests.connectors.support import CAISSE_EPARGNE, CAMT, DATA, LINKY, MT940, OFX, POWER, TEMPO
+from tests.connectors.support import CAISSE_EPARGNE, CAMT, DATA, LINKY, MT940, OFX, POWER, TEMPO, VELOV
 
 
 @pytest.mark.parametrize(("path", "name"), [
@@ -22,6 +22,7 @@ from tests.connectors.support import CAISSE_EPARGNE, CAMT, DATA, LINKY, MT940, O
     (CAISSE_EPARGNE, "caisse-epargne"),
     *((path, "ofx") for path in sorted(OFX.rglob("*.ofx"))),
     *((path, "camt") for path in sorted(CAMT.glob("*.xml"))),
+    (VELOV / "Lyon.json", "gbfs"), (VELOV / "lyon_velov.geojson", "geojson"),
     *((path, "mt940") for path in sorted(MT940.glob("*.sta"))),
 ], ids=lambda value: getattr(value, "name", value))
 def test_recognises_every_real_file(path: Path, name: str) -> None:

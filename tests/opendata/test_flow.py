@@ -20,6 +20,7 @@ from chez.opendata.following import (
     subscribed,
     unsubscribe,
 )
+from tests.connectors.support import VELOV, feed
 from tests.opendata.support import CARD, KEY, OTHER, TIME, about, address, put_up, stations, table
 from tests.people.persons import persons
 from tests.people.support import join, open_again
@@ -206,3 +207,30 @@ async def test_a_publisher_killed_between_steps_goes_on(two: Two, tmp_path: Path
     assert len(await rows_at(anna, "velov", 3)) == 25
     with pytest.raises(NotFound, match="beyond"):
         await rows_at(anna, "velov", 2)
+
+
+@pytest.mark.slow
+async def test_what_cities_publish_is_queried_by_table(two: Two, tmp_path: Path) -> None:
+    """Vélo'v's stations as JSON and as GeoJSON, and a timetable, are published as they are; each type of record is a
+    table, what is said of a feature its columns, and a file by another name changes nothing."""
+    city, anna = two
+    (tmp_path / "gtfs.zip").write_bytes(feed())
+    for id, path in (("velov", VELOV / "Lyon.json"), ("velov-map", VELOV / "lyon_velov.geojson"),
+                     ("tcl", tmp_path / "gtfs.zip")):
+        await put_up(city, about(id, identity=()), file=path)
+    await add_catalogue(anna, address(city))
+    await anna.sync()
+    for id in ("velov", "velov-map", "tcl"):
+        await subscribe(anna, id)
+    await anna.sync()
+    found = await anna.sql("SELECT count(*), min(name) FROM open_velov_stations WHERE kind = 'bike'")
+    assert found.rows[0][0] == 345
+    points = await anna.sql("SELECT count(*) FROM open_velov_map JOIN open_velov_stations USING (latitude, longitude)")
+    assert points.rows == [(345,)]
+    first = ("SELECT s.name FROM open_tcl_transit_stop_times t JOIN open_tcl_stations s ON s.number = t.stop "
+             "WHERE arrives > 86400")
+    assert (await anna.sql(first)).rows == [("Bellecour, place",)]
+    said = (await find(anna, "velov")).metadata
+    assert (said.distributions[0].format, said.distributions[0].bytes) == ("JSON", 42850)
+    (tmp_path / "other-name.json").write_bytes((VELOV / "Lyon.json").read_bytes())
+    assert await put_up(city, about("velov", identity=()), file=tmp_path / "other-name.json", time=TIME + 5) == []

@@ -33,6 +33,9 @@ BUILT_IN: Final = (
     ("camt", "chez.connectors.camt:Camt"),
     ("mt940", "chez.connectors.mt940:Mt940"),
     ("caisse-epargne", "chez.connectors.caisse_epargne:CaisseEpargne"),
+    ("geojson", "chez.connectors.geojson:GeoJson"),
+    ("gbfs", "chez.connectors.gbfs:Gbfs"),
+    ("gtfs", "chez.connectors.gtfs:Gtfs"),
 )
 """Name and place of each connector that comes with Chez, in the order in which they are asked."""
 

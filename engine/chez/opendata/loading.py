@@ -1,7 +1,7 @@
 """A publisher's file as rows: by a connector, with what is declared of it, and what the catalogue then says of it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +10,8 @@ import msgspec
 from chez import connectors
 from chez.connectors import Connector, Found, Reject
 from chez.connectors.csv_table import CsvTable
-from chez.connectors.tables import ColumnType, slug
+from chez.connectors.geojson import Feature
+from chez.connectors.tables import ColumnType, column_names, slug
 from chez.errors import InvalidValue
 from chez.opendata.errors import DataInvalid
 from chez.opendata.metadata import About, Distribution, Field, Metadata, Table
@@ -49,6 +50,8 @@ def load(path: Path, about: About, known: Sequence[Table] = ()) -> Loaded:
     for rows that are no open data, or too many. """
     connector = _connector(path, about, known)
     file, source = connectors.open_source(path)
+    # Some formats are of a network that only the file's name tells: here it is the dataset, whatever that name is.
+    source = replace(source, name=f"{about.id}{path.suffix.lower()}")
     kind, media = FORMATS.get(path.suffix.lower(), ("OCTET", "application/octet-stream"))
     found = Loaded(Content(), Distribution(format=kind, media_type=media, bytes=source.size,
                                            sha256=source.sha256.hex()))
@@ -76,8 +79,7 @@ def _connector(path: Path, about: About, known: Sequence[Table]) -> Connector:
 
 def _take(found: Loaded, item: Found, about: About) -> None:
     identity = set(type(item.record).__identity__)  # type: ignore[attr-defined]
-    value: dict[str, Any] = msgspec.to_builtins(item.record)
-    value = {name: one for name, one in value.items() if one is not None}
+    value = _plain(item.record)
     id = row_id({name: value[name] for name in sorted(identity) if name in value})
     table = table_name(about.id, collection_of(type(item.record)))
     if found.content.get(table, id) is not None:
@@ -94,6 +96,15 @@ def _take(found: Loaded, item: Found, about: About) -> None:
         raise InvalidValue(error.message, error.hint) from None
 
 
+def _plain(record: msgspec.Struct) -> dict[str, Any]:
+    """A record's fields, those that are said of a feature among them, without the empty ones."""
+    value: dict[str, Any] = msgspec.to_builtins(record)
+    if isinstance(said := value.get("properties"), dict):
+        del value["properties"]
+        value |= dict(zip(column_names(list(said), value), said.values(), strict=True)) if said else {}
+    return {name: one for name, one in value.items() if one not in (None, "")}
+
+
 def _reject(found: Loaded, item: Reject) -> None:
     found.rejected += 1
     if len(found.rejects) < MAX_REJECTS:
@@ -103,7 +114,7 @@ def _reject(found: Loaded, item: Reject) -> None:
 def table_name(dataset: str, collection: str) -> str:
     """The collection in which rows of a dataset are: of several, each has its own name after the dataset's."""
     base = f"open_{slug(dataset)}"
-    return base if collection == ROWS else f"{base}_{slug(collection)}"
+    return base if collection in (ROWS, Feature.__collection__) else f"{base}_{slug(collection)}"
 
 
 def tables_of(content: Content) -> tuple[Table, ...]:

@@ -1,0 +1,302 @@
+"""A timetable of public transport: a GTFS feed, which is a zip of tables.
+
+`stops.txt` become stations, `routes.txt`, `trips.txt`, `stop_times.txt`, `calendar.txt` and `calendar_dates.txt`
+records of their own. Other files are left. Source: the GTFS Schedule reference (gtfs.org), revision of April 2026.
+
+- The feed's name is its first agency's id, or else the agency's name: ids of stops and trips are each feed's own.
+- A time counts from noon minus twelve hours of the service day, so 25:35:00 is after midnight: seconds are kept.
+- Days are written yyyymmdd there, and kept as days.
+
+A large network has millions of stop times: `chez import` takes them as they are; published as open data they are too
+many. """
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
+from typing import BinaryIO, ClassVar, Final
+
+import msgspec
+
+from chez.connectors.api import MAX_YEAR, MIN_YEAR, Found, Item, Reject, Source, excerpt
+from chez.connectors.archive import Archive, Member
+from chez.connectors.tables import Cells, Dialect, cells, slug
+from chez.errors import InvalidValue
+from chez.vocabulary import Station
+
+__all__ = ("Gtfs", "TransitDay", "TransitRoute", "TransitService", "TransitStopTime", "TransitTrip")
+
+MAX_TEXT: Final = 500
+_DIALECT: Final = Dialect(",", "utf-8")
+_TIME: Final = re.compile(r"(\d{1,3}):([0-5]\d):([0-5]\d)", re.ASCII)
+_DAY: Final = re.compile(r"\d{8}", re.ASCII)
+_NUMBER: Final = re.compile(r"-?\d{1,3}(?:\.\d{1,20})?", re.ASCII)
+_WEEK: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_NEEDED: Final = frozenset(("agency.txt", "routes.txt", "trips.txt", "stop_times.txt"))
+
+
+class TransitRoute(msgspec.Struct, kw_only=True):
+    """A line, as its operator calls it."""
+
+    __collection__: ClassVar[str] = "transit_routes"
+    __identity__: ClassVar[tuple[str, ...]] = ("feed", "route")
+
+    feed: str
+    """The feed's name."""
+    route: str
+    """The route's id in the feed."""
+    name: str
+    """Its short name, else its long one."""
+    long_name: str = ""
+    """Its long name."""
+    kind: int | None = None
+    """GTFS route_type: 0 tram, 1 metro, 2 rail, 3 bus, 4 ferry, ..."""
+
+
+class TransitTrip(msgspec.Struct, kw_only=True):
+    """One journey of a vehicle, on the days of its service."""
+
+    __collection__: ClassVar[str] = "transit_trips"
+    __identity__: ClassVar[tuple[str, ...]] = ("feed", "trip")
+
+    feed: str
+    """The feed's name."""
+    trip: str
+    """The trip's id in the feed."""
+    route: str
+    """The route's id."""
+    service: str
+    """The id of the days on which it goes."""
+    headsign: str = ""
+    """Where the vehicle says it goes."""
+    direction: int | None = None
+    """0 or 1, the feed's own."""
+
+
+class TransitStopTime(msgspec.Struct, kw_only=True):
+    """When a trip is at a stop."""
+
+    __collection__: ClassVar[str] = "transit_stop_times"
+    __identity__: ClassVar[tuple[str, ...]] = ("feed", "trip", "sequence")
+
+    feed: str
+    """The feed's name."""
+    trip: str
+    """The trip's id."""
+    sequence: int
+    """The order of stops on the trip; not every number is there."""
+    stop: str
+    """The stop's id: a station's number."""
+    arrives: int | None = None
+    """Seconds after noon minus twelve hours of the service day; 86,400 and more is the next day."""
+    departs: int | None = None
+    """Likewise."""
+
+
+class TransitService(msgspec.Struct, kw_only=True):
+    """The days of the week on which trips go, within a period."""
+
+    __collection__: ClassVar[str] = "transit_services"
+    __identity__: ClassVar[tuple[str, ...]] = ("feed", "service")
+
+    feed: str
+    """The feed's name."""
+    service: str
+    """The service's id in the feed."""
+    begins: date
+    """First day."""
+    ends: date
+    """Last day."""
+    days: str
+    """Seven digits from Monday on, 1 where it goes: "1111100"."""
+
+
+class TransitDay(msgspec.Struct, kw_only=True):
+    """A day on which a service goes, or does not, whatever its week says."""
+
+    __collection__: ClassVar[str] = "transit_days"
+    __identity__: ClassVar[tuple[str, ...]] = ("feed", "service", "day")
+
+    feed: str
+    """The feed's name."""
+    service: str
+    """The service's id."""
+    day: date
+    """The day."""
+    goes: bool
+    """Whether it goes on it."""
+
+
+Row = Mapping[str, str]
+Make = Callable[[str, Row], msgspec.Struct]
+
+
+class Gtfs:
+    """Reads a feed's zip."""
+
+    name = "gtfs"
+    version = 1
+    title = "GTFS, a timetable of public transport (zip)"
+    types = (TransitRoute, TransitTrip, TransitStopTime, TransitService, TransitDay)
+
+    def recognise(self, head: bytes, name: str) -> bool:
+        """Never a single file: a feed is a zip."""
+        return False
+
+    def recognise_members(self, names: Sequence[str]) -> bool:
+        """The tables that each feed has, all in one folder."""
+        folders = {name.rpartition("/")[0] for name in names if name.rpartition("/")[2] == "stop_times.txt"}
+        return any(_NEEDED <= {name.rpartition("/")[2] for name in names if name.rpartition("/")[0] == folder}
+                   for folder in folders)
+
+    def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
+        """The records of all tables. Raises `BadArchive`, and `InvalidValue` for a zip that is no feed."""
+        archive = Archive(file, source.size)
+        folder = next((one.name.rpartition("/")[0] for one in archive.members
+                       if one.name.rpartition("/")[2] == "stop_times.txt"), None)
+        if folder is None:
+            raise InvalidValue("the zip is no GTFS feed: it has no stop_times.txt", "Take the schedule, not real time.")
+        here = {one.name.rpartition("/")[2]: one for one in archive.members if one.name.rpartition("/")[0] == folder}
+        feed = _feed(archive, here.get("agency.txt"))
+        for name, make in _TABLES.items():
+            if (member := here.get(name)) is not None:
+                yield from archive.items(member, source, _reader(feed, make))
+        yield from archive.rejects
+
+
+def _reader(feed: str, make: Make) -> Callable[[BinaryIO, Source], Iterator[Item]]:
+    def read(file: BinaryIO, about: Source) -> Iterator[Item]:
+        for row in _rows(file):
+            if not isinstance(row, tuple):
+                yield row
+                continue
+            line, values = row
+            try:
+                yield Found(make(feed, values), line)
+            except ValueError as error:
+                yield Reject(line, str(error), excerpt(",".join(values.values())))
+
+    return read
+
+
+def _rows(file: BinaryIO) -> Iterator[tuple[int, Row] | Item]:
+    """The rows of a table by column."""
+    header: list[str] | None = None
+    for one in cells(file, _DIALECT):
+        if not isinstance(one, Cells):
+            yield one
+        elif header is None:
+            header = [title.strip().lower() for title in one.values]
+        elif len(one.values) != len(header):
+            yield Reject(one.line, f"the row has {len(one.values)} cells, and the header {len(header)}",
+                         excerpt(",".join(one.values)))
+        else:
+            yield one.line, dict(zip(header, (value.strip() for value in one.values), strict=True))
+
+
+def _feed(archive: Archive, agency: Member | None) -> str:
+    if agency is not None:
+        with archive.open(agency.name) as file:
+            for row in _rows(file):
+                if isinstance(row, tuple):
+                    return slug(row[1].get("agency_id") or row[1].get("agency_name", ""), "gtfs")
+    return "gtfs"
+
+
+# --- rows ------------------------------------------------------------------------------
+
+
+def _stop(feed: str, row: Row) -> Station:
+    return Station(network=feed, number=_id(row, "stop_id"), kind="stop", name=_text(row, "stop_name"),
+                   latitude=_degrees(row, "stop_lat", 90), longitude=_degrees(row, "stop_lon", 180))
+
+
+def _route(feed: str, row: Row) -> TransitRoute:
+    short, long = _text(row, "route_short_name"), _text(row, "route_long_name")
+    return TransitRoute(feed=feed, route=_id(row, "route_id"), name=short or long, long_name=long,
+                        kind=_whole(row, "route_type", 2000))
+
+
+def _trip(feed: str, row: Row) -> TransitTrip:
+    return TransitTrip(feed=feed, trip=_id(row, "trip_id"), route=_id(row, "route_id"), service=_id(row, "service_id"),
+                       headsign=_text(row, "trip_headsign"), direction=_whole(row, "direction_id", 1))
+
+
+def _stop_time(feed: str, row: Row) -> TransitStopTime:
+    sequence = _whole(row, "stop_sequence", 10**6)
+    if sequence is None:
+        raise ValueError("there is no stop_sequence")
+    return TransitStopTime(feed=feed, trip=_id(row, "trip_id"), sequence=sequence, stop=_id(row, "stop_id"),
+                           arrives=_seconds(row, "arrival_time"), departs=_seconds(row, "departure_time"))
+
+
+def _service(feed: str, row: Row) -> TransitService:
+    days = "".join(row.get(day, "") for day in _WEEK)
+    if not re.fullmatch("[01]{7}", days):
+        raise ValueError("the days of the week are not seven times 0 or 1")
+    return TransitService(feed=feed, service=_id(row, "service_id"), begins=_day(row, "start_date"),
+                          ends=_day(row, "end_date"), days=days)
+
+
+def _day_of(feed: str, row: Row) -> TransitDay:
+    kind = row.get("exception_type")
+    if kind not in ("1", "2"):
+        raise ValueError("exception_type is neither 1 nor 2")
+    return TransitDay(feed=feed, service=_id(row, "service_id"), day=_day(row, "date"), goes=kind == "1")
+
+
+_TABLES: Final[Mapping[str, Make]] = {
+    "stops.txt": _stop, "routes.txt": _route, "trips.txt": _trip, "stop_times.txt": _stop_time,
+    "calendar.txt": _service, "calendar_dates.txt": _day_of,
+}
+
+
+def _id(row: Row, name: str) -> str:
+    text = row.get(name, "")
+    if not 1 <= len(text) <= 200:
+        raise ValueError(f"there is no {name}")
+    return text
+
+
+def _text(row: Row, name: str) -> str:
+    text = row.get(name, "")
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"{name} is longer than {MAX_TEXT} characters")
+    return text
+
+
+def _whole(row: Row, name: str, most: int) -> int | None:
+    text = row.get(name, "")
+    if not text:
+        return None
+    if not re.fullmatch("[0-9]{1,7}", text) or int(text) > most:
+        raise ValueError(f"{name} is no whole number up to {most}")
+    return int(text)
+
+
+def _degrees(row: Row, name: str, most: int) -> float | None:
+    text = row.get(name, "")
+    if not text:
+        return None
+    if not _NUMBER.fullmatch(text) or abs(float(text)) > most:
+        raise ValueError(f"{name} is not on earth, in degrees")
+    return float(text)
+
+
+def _seconds(row: Row, name: str) -> int | None:
+    text = row.get(name, "")
+    if not text:
+        return None
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{name} is not like 25:35:00")
+    return int(found[1]) * 3600 + int(found[2]) * 60 + int(found[3])
+
+
+def _day(row: Row, name: str) -> date:
+    text = row.get(name, "")
+    if not _DAY.fullmatch(text) or not MIN_YEAR < int(text[:4]) < MAX_YEAR:
+        raise ValueError(f"{name} is no day like 20260131")
+    try:
+        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+    except ValueError:
+        raise ValueError(f"{name} is a day that there is not") from None
