@@ -23,9 +23,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from chez import blocking
     from chez.agent.owner import serve
+    from chez.deposits.address import Quota
+    from chez.deposits.types import RecordType
     from chez.errors import ChezError
     from chez.home.backup import BackupReport
     from chez.home.contacts import Contact, Contacts
+    from chez.home.deposits.desk import Deposits
+    from chez.home.deposits.reports import Deposit, DepositAddress, DepositsReport
     from chez.home.devices import DeviceInfo, Devices
     from chez.home.diagnosis import Diagnosis, doctor
     from chez.home.ephemeral import EphemeralMessage
@@ -67,12 +71,13 @@ if TYPE_CHECKING:
 
 __all__ = (
     "Admitted", "Alarm", "BackupReport", "Blob", "Change", "Changed", "ChezError", "Collection", "Conflict", "Contact",
-    "Contacts", "Counter", "DeviceInfo", "Devices", "Diagnosis", "Difference", "EphemeralMessage", "Evidence",
-    "ExportReport", "FeedPage", "Finding", "Hit", "Home", "HomeStatus", "ImportReport", "Invitation", "Mark", "Member",
-    "Migrated", "Query", "Record", "Recovered", "RelayStatus", "Renewal", "Restored", "Reversal", "Rows", "Space",
-    "SpaceStatus", "Splice", "SyncReport", "TakenBack", "Text", "Transaction", "Trashed", "Typing", "Version",
-    "Wiped", "become_new_device", "blocking", "change_passphrase", "count", "create", "doctor", "field", "join",
-    "open", "recover", "restore", "serve", "take_back", "wipe",
+    "Contacts", "Counter", "Deposit", "DepositAddress", "Deposits", "DepositsReport", "DeviceInfo", "Devices",
+    "Diagnosis", "Difference", "EphemeralMessage", "Evidence", "ExportReport", "FeedPage", "Finding", "Hit", "Home",
+    "HomeStatus", "ImportReport", "Invitation", "Mark", "Member", "Migrated", "Query", "Quota", "Record", "RecordType",
+    "Recovered", "RelayStatus", "Renewal", "Restored", "Reversal", "Rows", "Space", "SpaceStatus", "Splice",
+    "SyncReport", "TakenBack", "Text", "Transaction", "Trashed", "Typing", "Version", "Wiped", "become_new_device",
+    "blocking", "change_passphrase", "count", "create", "doctor", "field", "join", "open", "recover", "restore",
+    "serve", "take_back", "wipe",
 )
 
 _MODULES = {
@@ -80,6 +85,10 @@ _MODULES = {
     "chez.errors": ("ChezError",),
     "chez.home.backup": ("BackupReport",),
     "chez.home.contacts": ("Contact", "Contacts"),
+    "chez.deposits.address": ("Quota",),
+    "chez.deposits.types": ("RecordType",),
+    "chez.home.deposits.desk": ("Deposits",),
+    "chez.home.deposits.reports": ("Deposit", "DepositAddress", "DepositsReport"),
     "chez.home.devices": ("DeviceInfo", "Devices"),
     "chez.home.diagnosis": ("Diagnosis", "doctor"),
     "chez.home.ephemeral": ("EphemeralMessage",),

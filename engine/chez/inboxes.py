@@ -61,6 +61,9 @@ class InboxItems:
     def __aiter__(self) -> AsyncIterator[InboxItem]:
         return self._items
 
+    async def __anext__(self) -> InboxItem:
+        return await anext(self._items)
+
     async def ack(self, number: int) -> None:
         """Delete the items numbered up to `number` at the relay."""
         await self._relay.ack(self._inbox, number)

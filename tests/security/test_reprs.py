@@ -30,6 +30,9 @@ LONGEST = 1000
 
 SECRET_NAMES = {"seed", "_secret", "secret", "key", "append_seed", "passphrase", "words", "phrase", "epochs"}
 PUBLIC_KEYS = {
+    "chez.agent.depositing._Allow.words": "of an organisation's public key",
+    "chez.home.deposits.reports.Applicant.words": "of an organisation's public key",
+    "chez.home.deposits.reports.DepositAddress.words": "of an address's public key",
     "chez.agent.verbs._Search.words": "what a person looks for, in a request that nothing logs",
     "chez.home.examine.Finding.key": "which record or chain a finding is about",
     "chez.query.conditions.Bound.key": "a field's name",

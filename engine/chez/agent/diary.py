@@ -184,6 +184,31 @@ def _import(body: Body, names: Names) -> str:
     return f"You imported {body['file']!r} ({body['connector']}): {', '.join(counts) or 'nothing'}.{end}"
 
 
+def _deposit_address_made(body: Body, names: Names) -> str:
+    whose = f"for {body['organisation']!r}" if body["organisation"] else "for nobody yet"
+    return f"You made the deposit address {body['label']!r}, {whose}: it takes {', '.join(body['collections'])}."
+
+
+def _deposit_taken(body: Body, names: Names) -> str:
+    outcomes = {"added": "added", "updated": "updated", "unchanged": "unchanged", "kept": "kept as they were",
+                "purged": "purged before", "refused": "refused"}
+    counts = [f"{body[outcome]:,} {said}" for outcome, said in outcomes.items() if body[outcome]]
+    return f"{body['organisation']!r} left records for you ({body['label']!r}): {', '.join(counts)}."
+
+
+_NOT_TAKEN: Final = {"too-large": "it has more than the address takes in a day"}
+"""Why a message was not taken, by the reason in the receipt."""
+
+
+def _deposit_refused(body: Body, names: Names) -> str:
+    return f"A message of {body['organisation']!r} ({body['label']!r}) was not taken: {_NOT_TAKEN[body['why']]}."
+
+
+def _deposit_dropped(body: Body, names: Names) -> str:
+    return (f"At the deposit address {body['label']!r} {_count(body['count'], 'message')} came that the organisation "
+            "did not sign for it, or signed twice under one number: nothing of it was taken.")
+
+
 def _export(body: Body, names: Names) -> str:
     spaces = body["spaces"]
     what = f"the space {spaces[0]!r}" if len(spaces) == 1 else _count(len(spaces), "space")
@@ -232,6 +257,13 @@ SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
     "contact-doubted": _says("You took back that you compared safety words with {name!r}."),
     "contact-removed": _says("You forgot the contact {name!r}."),
     "contact-verified": _says("You compared safety words with {name!r}: they were the same."),
+    "deposit-address-allowed": _says("You said that the deposit address {label!r} is for {organisation!r}, whose words "
+                                     "are: {words}."),
+    "deposit-address-made": _deposit_address_made,
+    "deposit-address-revoked": _says("You revoked the deposit address {label!r}: nothing is taken there any more."),
+    "deposit-dropped": _deposit_dropped,
+    "deposit-refused": _deposit_refused,
+    "deposit-taken": _deposit_taken,
     "device-added": _says("You let in {name!r} as a device of yours."),
     "device-removed": _says("You removed device {name!r} from all your spaces."),
     "device-renamed": _device_renamed,

@@ -320,6 +320,7 @@ def find(name: str) -> Verb:
     from chez.agent import (
         attachments,
         contacts,
+        depositing,
         devices,
         inviting,
         keeping,
@@ -333,7 +334,8 @@ def find(name: str) -> Verb:
     )
 
     for table in (keeping.VERBS, attachments.VERBS, pasts.VERBS, devices.VERBS, contacts.VERBS, spaces.VERBS,
-                  sharing.VERBS, inviting.VERBS, unlocking.VERBS, relays.VERBS, lans.VERBS, opendata.VERBS):
+                  sharing.VERBS, inviting.VERBS, unlocking.VERBS, relays.VERBS, lans.VERBS, opendata.VERBS,
+                  depositing.VERBS):
         if (verb := table.get(name)) is not None:
             return verb
     for module in _installed():

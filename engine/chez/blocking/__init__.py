@@ -44,11 +44,17 @@ from chez.blobs.reports import BlobInfo, BlobStatus
 from chez.blocking.calls import Ask, Source
 from chez.blocking.shapes import BATCH, Block, Event, Front, Items, Opened, alone, inside, same
 from chez.connectors.api import Connector
+from chez.deposits.address import Quota
+from chez.deposits.types import RecordType
 from chez.errors import ChezError
 from chez.home.backup import BackupReport
 from chez.home.checkpointing import Checkpoint
 from chez.home.contacts import Contact
 from chez.home.contacts import Contacts as AsyncContacts
+from chez.home.deposits.addresses import Acks
+from chez.home.deposits.desk import YEAR
+from chez.home.deposits.desk import Deposits as AsyncDeposits
+from chez.home.deposits.reports import Deposit, DepositAddress, DepositsReport
 from chez.home.devices import DeviceInfo, Rotated
 from chez.home.devices import Devices as AsyncDevices
 from chez.home.diagnosis import Diagnosis
@@ -131,6 +137,10 @@ __all__ = (
     "Contact",
     "Contacts",
     "Counter",
+    "Deposit",
+    "DepositAddress",
+    "Deposits",
+    "DepositsReport",
     "DeviceInfo",
     "Devices",
     "Diagnosis",
@@ -157,7 +167,9 @@ __all__ = (
     "Owner",
     "Pairing",
     "Query",
+    "Quota",
     "Record",
+    "RecordType",
     "Recovered",
     "RelayStatus",
     "Relays",
@@ -528,6 +540,67 @@ class Contacts(Front[AsyncContacts]):
         return self._portal.call(lambda call: self._inner.verify(which, verified))
 
 
+class Deposits(Front[AsyncDeposits]):
+    """What organisations may leave in a home, and did: `home.deposits`."""
+
+    def new(
+        self,
+        label: str,
+        types: Sequence[str | RecordType],
+        *,
+        card: str | None = None,
+        quota: Quota | None = None,
+        expires: timedelta = YEAR,
+        acks: Acks = "later",
+    ) -> DepositAddress:
+        """Make an address for one organisation: `text` is what it is given.
+
+        `label` is what the person calls it; `types` are collections of the vocabulary, or types of one's own
+        (`RecordType`). With the organisation's `card` nobody else can ever leave anything; without, the first message
+        waits until the person says whose it is (`allow`). `quota` is for a day, `expires` a minute to ten years;
+        `acks` says when messages are acknowledged: "soon", "later" (some time within a day), or "none". It takes
+        messages after the next sync. Raises `InvalidValue`, and `NotFound` for a collection that the vocabulary has
+        not, or where the home has no relay.
+        """
+        return self._portal.call(
+            lambda call: self._inner.new(label, types, card=card, quota=quota, expires=expires, acks=acks)
+        )
+
+    def addresses(self) -> list[DepositAddress]:
+        """Every address, the oldest first, with those that ended."""
+        return self._portal.call(lambda call: self._inner.addresses())
+
+    def address(self, which: str) -> DepositAddress:
+        """An address by its label, or by the beginning of its id (4 digits or more).
+
+        Raises `NotFound`, `InvalidValue` when several are called so.
+        """
+        return self._portal.call(lambda call: self._inner.address(which))
+
+    def revoke(self, which: str) -> DepositAddress:
+        """Take nothing more at an address; what was taken stays. The relay forgets what lies there, at the next sync.
+
+        Raises as `address`.
+        """
+        return self._portal.call(lambda call: self._inner.revoke(which))
+
+    def allow(self, which: str, words: str) -> DepositAddress:
+        """Say that an address is for the organisation whose key has these words (`DepositAddress.applicants`).
+
+        What it left is taken at the next sync; who else left something is forgotten. Raises `NotFound` for words that
+        nobody has who left something, `NotAllowed` for an address that is somebody's already, or was revoked.
+        """
+        return self._portal.call(lambda call: self._inner.allow(which, words))
+
+    def all(self, which: str | None = None) -> list[Deposit]:
+        """What came, the first first: at one address, or at all. Raises as `address`."""
+        return self._portal.call(lambda call: self._inner.all(which))
+
+    def take(self) -> DepositsReport:
+        """Look at the inboxes now, as each sync does; never raises for a relay (`DepositsReport.problems`)."""
+        return self._portal.call(lambda call: self._inner.take())
+
+
 class Devices(Front[AsyncDevices]):
     """The devices of a home's person: `home.devices`."""
 
@@ -639,6 +712,11 @@ class Home(Opened[AsyncHome]):
     def lan(self) -> Lan:
         """Sync with devices on the same network."""
         return Lan(self._portal, self._inner.lan)
+
+    @property
+    def deposits(self) -> Deposits:
+        """What organisations may leave here, and did."""
+        return Deposits(self._portal, self._inner.deposits)
 
     @property
     def blobs(self) -> Blobs:
@@ -893,7 +971,8 @@ class Home(Opened[AsyncHome]):
         With `reseed` relays are read from their beginning, and sent every entry that they lack,
         whoever wrote it: for one that lost some, or that shows devices different logs. Spaces
         that have no relay of their own go where the private one goes. What keeps one of them
-        from being in step is in the report (`problems`), and stops no other. Raises for the private one,
+        from being in step is in the report (`problems`), and stops no other; so is what organisations
+        left (`deposits`), which is taken at each sync. Raises for the private one,
         where no relay has it (`everywhere`: where one has not), `RelayUnreachable`, `RelayRefused`,
         `RelayMisbehaved`; what is here stays.
         """

@@ -68,6 +68,8 @@ COMMANDS: Final = {
     "publisher": _AT + "publisher:publisher",
     "card": _AT + "contacts:card",
     "contact": _AT + "contacts:contact",
+    "deposit-address": _AT + "depositing:deposit_address",
+    "deposits": _AT + "depositing:deposits",
     "grants": _AT + "consent:grants",
     "left": _AT + "consent:left",
     "journal": _AT + "journal:journal",

@@ -14,6 +14,8 @@ from chez.connectors import Connector
 from chez.home.answering import Answering
 from chez.home.backup import About, Backup, BackupReport
 from chez.home.contacts import Contacts
+from chez.home.deposits.desk import Deposits
+from chez.home.deposits.syncing import following, sync_and_take
 from chez.home.devices import Devices
 from chez.home.ephemeral import Ephemerals
 from chez.home.evidence import Evidence, audit, pick, told
@@ -119,6 +121,10 @@ class Home:
         self._syncing.also(self._network.running, self._network.places)
         self.lan = Lan(self._network)
         """Sync with devices on the same network."""
+        self._addresses_changed = asyncio.Event()
+        self.deposits = Deposits(database, self._spaces.private, self._syncing.chosen, unix_milliseconds,
+                                 self._addresses_changed.set)
+        """What organisations may leave here, and did."""
         self.blobs: Blobs = self._private.blobs
         """Attachments of the private space: files beside records."""
 
@@ -363,11 +369,13 @@ class Home:
         With `reseed` relays are read from their beginning, and sent every entry that they lack,
         whoever wrote it: for one that lost some, or that shows devices different logs. Spaces
         that have no relay of their own go where the private one goes. What keeps one of them
-        from being in step is in the report (`problems`), and stops no other. Raises for the private one,
+        from being in step is in the report (`problems`), and stops no other; so is what organisations
+        left (`deposits`), which is taken at each sync. Raises for the private one,
         where no relay has it (`everywhere`: where one has not), `RelayUnreachable`, `RelayRefused`,
         `RelayMisbehaved`; what is here stays.
         """
-        report = await self._exchange.sync(timeout, url, reseed=reseed, everywhere=everywhere, progress=progress)
+        report = await sync_and_take(self._exchange, self.deposits, timeout, url, reseed=reseed, everywhere=everywhere,
+                                     progress=progress)
         await forget_when_heard(self._database, self._spaces, self.device_id)
         return report
 
@@ -400,7 +408,8 @@ class Home:
 
         Gives the link of the private one to `url` or the home's relay; `relays` tells of all.
         """
-        async with self._syncing.connected(self._syncing.choose(url), retry=True, send=True) as link:
+        async with (self._syncing.connected(self._syncing.choose(url), retry=True, send=True) as link,
+                    following(self.deposits, self._addresses_changed, self.synced)):
             yield link
 
     async def status(self) -> HomeStatus:

@@ -1,9 +1,10 @@
 """What a home says of itself: its collections, how it stands, what a sync did."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chez.blobs.tables import totals
+from chez.home.deposits.reports import DepositsReport
 from chez.store.database import Connection
 
 __all__ = (
@@ -103,6 +104,7 @@ class SyncReport:
     `problems` are the spaces, other than the private one, that could not be brought in step;
     a space that this person left is none. `unanswered` tells why those who came by an invitation
     got no answer, empty if they did; `let_in` those who did come in by one, since the last report.
+    `deposits` tells what organisations left and was taken.
     `relay` is the first that the home is in step with now, `relays` tells how it stands with each.
     """
 
@@ -116,6 +118,7 @@ class SyncReport:
     unanswered: str = ""
     relays: tuple[RelayStatus, ...] = ()
     let_in: tuple[Admitted, ...] = ()
+    deposits: DepositsReport = field(default_factory=DepositsReport)
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,11 @@ class Syncing:
         relay_name(chosen)
         return chosen
 
+    def chosen(self) -> tuple[str, tuple[str, ...]]:
+        """The home's relay, and the pins that are known of its key. Raises `NotFound`."""
+        url = self.choose(None)
+        return url, self.pins(url)
+
     def relay_of(self, space: SpaceKeys) -> str | None:
         """Where a space is kept in step: now, or when the home connects."""
         return next(iter(self.urls_of(space)), None)

@@ -18,7 +18,7 @@ from mnemonic import Mnemonic
 
 from chez import crypto
 
-__all__ = ("safety_words",)
+__all__ = ("safety_words", "words_of")
 
 EACH: Final = 6
 """Words for one person."""
@@ -28,11 +28,15 @@ _BITS: Final = 11
 
 def safety_words(one: bytes, other: bytes) -> str:
     """The twelve words of two persons, by their ids, whichever comes first."""
+    return " ".join(words_of("chez/1 safety words", id) for id in sorted((one, other)))
+
+
+def words_of(label: str, id: bytes) -> str:
+    """The six words of an id of any kind; each kind has a label of its own."""
     words = Mnemonic("english").wordlist
-    return " ".join(words[number] for id in sorted((one, other)) for number in _numbers(id))
+    return " ".join(words[number] for number in _numbers(label, id))
 
 
-def _numbers(id: bytes) -> list[int]:
-    """Which words of the list are a person's."""
-    digest = int.from_bytes(crypto.hash_fields("chez/1 safety words", id), "big")
+def _numbers(label: str, id: bytes) -> list[int]:
+    digest = int.from_bytes(crypto.hash_fields(label, id), "big")
     return [digest >> 256 - _BITS * place & (1 << _BITS) - 1 for place in range(1, EACH + 1)]

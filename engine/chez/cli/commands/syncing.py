@@ -6,6 +6,7 @@ from typing import Any, TextIO
 import click
 
 from chez.cli.client import call
+from chez.cli.commands.depositing import show_deposits
 from chez.cli.context import settings
 from chez.cli.terminal import json_line, say, table
 
@@ -172,6 +173,7 @@ def sync(ctx: click.Context, url: str | None, timeout: float, everywhere: bool, 
         say(f"in step with {report['relay']}: {report['sent']} sent, {report['received']} received")
         for one in report["let_in"]:
             say(f"let in by an invitation: {one['name']!r} into {one['space']!r} as {one['role']}")
+        show_deposits(report["deposits"])
         for space in report["problems"]:
             say(f"not in step: space {space['name']!r}: {space['problem']}", err=True)
         for one in report["relays"]:

@@ -570,3 +570,25 @@ CREATE TRIGGER relay_changed AFTER UPDATE OF incarnation ON cursor WHEN OLD.inca
     DELETE FROM blob_relay WHERE relay = NEW.relay AND blob IN (SELECT n FROM blob WHERE space = NEW.space);
     DELETE FROM parted WHERE relay = NEW.relay AND parting IN (SELECT n FROM parting WHERE space = NEW.space);
 END;
+
+-- Deposits -----------------------------------------------------------------------------
+
+CREATE TABLE deposit_applicant (      -- who left something at an address that is for nobody yet
+    address BLOB NOT NULL,
+    key     BLOB NOT NULL,            -- the organisation's
+    card    TEXT NOT NULL,
+    seen    INTEGER NOT NULL,         -- when first, Unix milliseconds
+    PRIMARY KEY (address, key)
+) WITHOUT ROWID;
+
+CREATE TABLE deposit_ack (            -- what this device is still to tell organisations
+    n       INTEGER PRIMARY KEY,
+    address BLOB NOT NULL,
+    era     INTEGER NOT NULL,
+    number  INTEGER NOT NULL,
+    hash    BLOB NOT NULL,            -- of the message
+    outcome TEXT NOT NULL,
+    refused INTEGER NOT NULL,         -- records of it that are none of the address's types
+    due     INTEGER NOT NULL,         -- when it may leave, Unix milliseconds
+    UNIQUE (address, era, number, hash)
+);

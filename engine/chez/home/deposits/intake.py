@@ -1,0 +1,231 @@
+"""One message from an organisation becomes records of the private space: in one transaction, or not at all.
+
+    item ── opened, signed for this address ──> by whom? ── new? ── within the day's quota? ──> records, line, receipt
+
+What came is a record too (`chez-deposits`, under a keyed hash of address, era and number), so that each device of the
+person knows a message that another took, and a quota counts what all of them did. A record's `_source` says where it
+is from: "deposit/1", the organisation's key and the address (16 hexadecimal digits each), era.number.row, and a hash
+of what was said. By it
+
+- what was not from this organisation is never touched, whoever guesses its identity ("kept");
+- a message that comes late changes nothing that a later one said;
+- what is said again, word for word, leaves the person's own changes as they are.
+"""
+
+import enum
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from chez import crypto
+from chez.connectors.api import excerpt
+from chez.deposits.ack import Outcome
+from chez.deposits.address import AddressKeys
+from chez.deposits.card import read_card
+from chez.deposits.message import Deposit, deposit_hash, open_deposit
+from chez.deposits.types import Checked, RecordType
+from chez.errors import BadEntry, InvalidValue
+from chez.home.deposits.addresses import AddressBook, Stored, moment
+from chez.home.held import Held
+from chez.query import decimals
+from chez.records.imported import record_id
+from chez.records.rows import ABSENT, HERE, PURGED, Row
+from chez.records.values import to_json
+from chez.store.database import Connection
+from chez_wire.login import inbox_of
+
+__all__ = ("COLLECTION", "MAX_REJECTS", "Intake", "Verdict")
+
+COLLECTION: Final = "chez-deposits"
+"""Where the lines about messages are kept in the private space."""
+
+MAX_REJECTS: Final = 20
+"""Records of one message that were not taken of which the line about it tells."""
+
+_DAY: Final = 24 * 3600 * 1000
+
+
+class Verdict(enum.Enum):
+    """What became of an item; all but the last two may be deleted at the relay."""
+
+    TAKEN = "taken"
+    REPEATED = "repeated"
+    REFUSED = "refused"
+    DROPPED = "dropped"
+    UNALLOWED = "nobody said yet whose address it is"
+    TOMORROW = "more came today than the address takes"
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A message of the right organisation."""
+
+    stored: Stored
+    keys: AddressKeys
+    deposit: Deposit
+    organisation: bytes
+    hash: bytes
+
+    @property
+    def name(self) -> str:
+        """The organisation's."""
+        return "" if self.stored.card is None else self.stored.card.name
+
+
+class Intake:
+    """Takes items in, in the database thread; `later` gives the milliseconds until an acknowledgement may leave."""
+
+    def __init__(self, private: Held, book: AddressBook, later: Callable[[str], int]) -> None:
+        self._private = private
+        self._engine = private.engine
+        self._book = book
+        self._later = later
+
+    def take(self, db: Connection, stored: Stored, keys: AddressKeys, item: bytes,
+             now: int) -> tuple[Verdict, Counter[str]]:
+        """Take one item in at a time (Unix milliseconds); what became of it, and of its records."""
+        try:
+            came = self._opened(db, stored, keys, item, now)
+        except BadEntry:
+            return Verdict.DROPPED, Counter()
+        if came is None:
+            return Verdict.UNALLOWED, Counter()
+        known = self._known(db, came)
+        if known is not None:
+            if known.state == PURGED or known.value.get("hash") == came.hash.hex():
+                self._acknowledge(db, came, "taken", int(known.value.get("refused", 0)), now)
+                return Verdict.REPEATED, Counter()
+            self._acknowledge(db, came, "number-used", 0, now)
+            return Verdict.DROPPED, Counter()
+        quota, deposit = stored.quota, came.deposit
+        if deposit.count > quota.records or deposit.size > quota.bytes:
+            self._note(db, came, "too-large", Counter(), [], now)
+            return Verdict.REFUSED, Counter()
+        records, size = self._today(db, stored, now)
+        if records + deposit.count > quota.records or size + deposit.size > quota.bytes:
+            return Verdict.TOMORROW, Counter()
+        outcomes: Counter[str] = Counter()
+        rejects: list[dict[str, Any]] = []
+        with self._engine.records.together(db):
+            self._write(db, came, outcomes, rejects)
+            self._note(db, came, "taken", outcomes, rejects, now)
+        return Verdict.TAKEN, outcomes
+
+    def _opened(self, db: Connection, stored: Stored, keys: AddressKeys, item: bytes, now: int) -> _Open | None:
+        """What an item is; None while nobody said whose the address is. Raises `BadEntry`."""
+        deposit = open_deposit(item, keys.sealing, inbox_of(keys.inbox.public))
+        if deposit.address != keys.id:
+            raise BadEntry("this deposit is for another address")
+        if stored.card is None:
+            try:
+                card = read_card(deposit.card)
+            except InvalidValue as error:
+                raise BadEntry(error.message) from None
+            if card.key != deposit.key:
+                raise BadEntry("this deposit has another organisation's card with it")
+            self._book.apply(db, stored.id, card, now)
+            return None
+        if deposit.key != stored.card.key:
+            raise BadEntry("this deposit is of an organisation that the address is not for")
+        return _Open(stored, keys, deposit, deposit.key, deposit_hash(deposit))
+
+    # --- what came before -------------------------------------------------------------------
+
+    def _identity(self, came: _Open) -> dict[str, Any]:
+        return {"address": came.stored.id.hex(), "era": came.deposit.era, "number": came.deposit.number}
+
+    def _known(self, db: Connection, came: _Open) -> Row | None:
+        id = record_id(self._private.space.record_key, COLLECTION, self._identity(came))
+        row = self._engine.records.rows.find(db, self._engine.space, COLLECTION, id)
+        return None if row is None or row.state == ABSENT else row
+
+    def _today(self, db: Connection, stored: Stored, now: int) -> tuple[int, int]:
+        """Records and bytes that were taken at an address since midnight (UTC), by all devices as far as known here."""
+        since = moment(now // _DAY * _DAY).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        row = db.execute(
+            "SELECT coalesce(sum(json_extract(json, '$.records')), 0), coalesce(sum(json_extract(json, '$.bytes')), 0) "
+            "FROM record WHERE space = ? AND collection = ? AND json_extract(json, '$.address') = ? "
+            "AND json_extract(json, '$.outcome') = 'taken' AND json_extract(json, '$.taken') >= ?",
+            (self._engine.space, COLLECTION, stored.id.hex(), since)).fetchone()
+        return int(row[0]), int(row[1])
+
+    # --- records ----------------------------------------------------------------------------
+
+    def _write(self, db: Connection, came: _Open, outcomes: "Counter[str]", rejects: list[dict[str, Any]]) -> None:
+        key, declared = self._private.space.record_key, set[str]()
+        for row, collection, line in came.deposit.records():
+            try:
+                kind = came.stored.type_of(collection)
+                if kind is None:
+                    raise InvalidValue(f"this address takes no records of {collection!r}")
+                checked = kind.check(line)
+            except InvalidValue as error:
+                outcomes["refused"] += 1
+                if len(rejects) < MAX_REJECTS:
+                    rejects.append({"row": row, "collection": excerpt(collection), "reason": error.message,
+                                    "text": excerpt(line)})
+                continue
+            if collection not in declared:
+                declared.add(collection)
+                decimals.declare(db, collection, checked.decimals)
+            id = record_id(key, collection, checked.identity)
+            outcomes[self._put(db, came, row, kind, id, checked)] += 1
+
+    def _put(self, db: Connection, came: _Open, row: int, kind: RecordType, id: str, checked: Checked) -> str:
+        engine, deposit, collection, values = self._engine, came.deposit, kind.collection, checked.values
+        digest = crypto.hash_fields("chez/1 deposited values", to_json(checked.values)[0].encode())[:8].hex()
+        whose = f"deposit/1 {came.organisation.hex()[:16]} "
+        here = f"{whose}{came.stored.id.hex()[:16]} "
+        known = engine.records.rows.find(db, engine.space, collection, id)
+        if known is not None and known.state == HERE:
+            source = str(known.value.get("_source", ""))
+            if not source.startswith(whose):
+                return "kept"
+            said = source.split(" ")
+            if said[-1] == digest:
+                return "unchanged"
+            if source.startswith(here) and _order(said[-2]) > (deposit.era, deposit.number, row):
+                return "unchanged"
+            # What is left out now was said before: a correction takes it back.
+            left = kind.fields.keys() & known.value.keys() - checked.identity.keys()
+            values = dict.fromkeys(sorted(left)) | values
+        source = f"{here}{deposit.era}.{deposit.number}.{row} {digest}"
+        return engine.records.put_imported(db, engine.space, collection, id, checked.identity, values, source,
+                                           source.rpartition(" ")[0])
+
+    # --- what is said of it -----------------------------------------------------------------
+
+    def _note(self, db: Connection, came: _Open, outcome: Outcome, outcomes: "Counter[str]",
+              rejects: list[dict[str, Any]], now: int) -> None:
+        """Write the line about a message and its receipt, and let it be acknowledged."""
+        engine, deposit, identity = self._engine, came.deposit, self._identity(came)
+        counts = {name: outcomes[name] for name in ("added", "updated", "unchanged", "kept", "purged", "refused")}
+        values = {**counts, "hash": came.hash.hex(), "taken": moment(now), "records": deposit.count,
+                  "bytes": deposit.size, "outcome": outcome, "label": came.stored.label, "organisation": came.name,
+                  "rejects": rejects}
+        id = record_id(self._private.space.record_key, COLLECTION, identity)
+        engine.records.put_imported(db, engine.space, COLLECTION, id, identity, values, "deposit/1", "deposit/1")
+        about = {"address": came.stored.id.hex(), "label": came.stored.label, "organisation": came.name}
+        if outcome == "taken":
+            engine.receipt(db, "deposit-taken", {**about, **counts})
+        else:
+            engine.receipt(db, "deposit-refused", {**about, "why": outcome})
+        self._acknowledge(db, came, outcome, counts["refused"], now)
+
+    def _acknowledge(self, db: Connection, came: _Open, outcome: Outcome, refused: int, now: int) -> None:
+        acks = came.stored.form.acks
+        if acks == "none":
+            return
+        db.execute("INSERT OR IGNORE INTO deposit_ack (address, era, number, hash, outcome, refused, due) "
+                   "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                   (came.stored.id, came.deposit.era, came.deposit.number, came.hash, outcome, refused,
+                    now + self._later(acks)))
+
+
+def _order(said: str) -> tuple[int, ...]:
+    """Era, number and row of a source; before all others where it says nothing readable."""
+    parts = said.split(".")
+    return tuple(map(int, parts)) if len(parts) == 3 and all(part.isdecimal() for part in parts) else (0, 0, 0)
+
+

@@ -1,0 +1,189 @@
+"""Puts what is queued into the customers' inboxes, at whichever relays these are.
+
+A message counts as sent when the relay says that it is durable. To one customer they go one after the other; many
+customers share a connection: a relay sees which inboxes one sender fills, and neither who that is nor whose they are.
+A connection that breaks is made again; what was not answered is put again, the same bytes, which a relay keeps once.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from chez import inboxes
+from chez.deposits.address import Address, read_address
+from chez.errors import ChezError, RelayRefused, RelayUnreachable
+from chez.sync.connection import RelayConnection, connect
+from chez.sync.pinning import join
+from chez_deposit.book import Book, State
+from chez_deposit.keys import OrganisationKeys
+from chez_wire.limits import MAX_INBOX_TTL
+from chez_wire.login import Role
+
+__all__ = ("Sent", "send")
+
+PORTION: Final = 1000
+"""Customers over one connection: a relay lets one hold a few thousand inboxes open."""
+
+AT_ONCE: Final = 32
+"""Customers to whom messages are under way at one time."""
+
+STEP: Final = 256
+"""Messages between two commits of what was sent."""
+
+ATTEMPTS: Final = 4
+"""How often one connection is made again before the rest is left for the next time."""
+
+PATIENCE: Final = 30 * 24 * 3600
+"""Seconds for which an inbox that no relay knows is tried: a new address is opened when its device comes to the relay,
+and one that was revoked, or has expired, never is."""
+
+
+@dataclass(slots=True)
+class Sent:
+    """What one go did: messages that are durable at relays, those still queued, those given up; why, in words."""
+
+    sent: int = 0
+    queued: int = 0
+    gone: int = 0
+    problems: dict[str, int] = field(default_factory=dict)
+
+    def note(self, why: str) -> None:
+        """Count a problem."""
+        self.problems[why] = self.problems.get(why, 0) + 1
+
+
+@dataclass(slots=True)
+class _Customer:
+    address: Address
+    messages: deque[tuple[int, int]]
+    """Row and time of each that is queued."""
+
+
+async def send(book: Book, keys: OrganisationKeys, *, now: Callable[[], int],
+               progress: Callable[[int, int], None] | None = None) -> Sent:
+    """Send what is queued, each customer once; `now` gives Unix seconds, `progress(done, total)` counts messages.
+
+    The inbox for acknowledgements is opened, or kept open, first. Never raises for a relay: what could not be sent
+    stays queued.
+    """
+    report = Sent()
+    try:
+        await inboxes.create(keys.relay, keys.inbox_owner, keys.inbox_writer.public, ttl=MAX_INBOX_TTL)
+    except ChezError as error:
+        report.note(f"no inbox for acknowledgements: {error.message}")
+    (total,) = book.db.execute("SELECT count(*) FROM message WHERE state = ?", (State.QUEUED,)).fetchone()
+    for dialled, customers in _portions(book):
+        marks = _Marks(book, now, report, lambda: progress and progress(report.sent, total))
+        for attempt in range(ATTEMPTS + 1):
+            try:
+                async with connect(dialled) as relay:
+                    await _portion(relay, customers, marks)
+                break
+            except RelayUnreachable as error:
+                if attempt == ATTEMPTS:
+                    report.note(error.message)
+                else:
+                    await asyncio.sleep(0.25 * 2**attempt)
+            except ChezError as error:
+                report.note(error.message)
+                break
+            finally:
+                marks.write()
+    (report.queued,) = book.db.execute("SELECT count(*) FROM message WHERE state = ?", (State.QUEUED,)).fetchone()
+    return report
+
+
+def _portions(book: Book) -> Iterator[tuple[str, list[_Customer]]]:
+    """What is queued, by the address that is dialled, in portions of so many customers."""
+    relays: dict[str, list[tuple[int, str]]] = {}
+    for n, text in book.db.execute("SELECT n, address FROM customer WHERE n IN (SELECT customer FROM message "
+                                   "WHERE state = ?) ORDER BY n", (State.QUEUED,)).fetchall():
+        address = read_address(text)
+        relays.setdefault(join(address.relay, address.pins), []).append((n, text))
+    for dialled, found in relays.items():
+        for start in range(0, len(found), PORTION):
+            yield dialled, [
+                _Customer(read_address(text), deque(book.db.execute(
+                    "SELECT n, at FROM message WHERE state = ? AND customer = ? ORDER BY n",
+                    (State.QUEUED, n)).fetchall()))
+                for n, text in found[start:start + PORTION]]
+
+
+class _Marks:
+    """What was sent, written a few at a time: a mark that is lost costs a repeat."""
+
+    def __init__(self, book: Book, now: Callable[[], int], report: Sent, told: Callable[[], object]) -> None:
+        self.book = book
+        self.now = now
+        self.report = report
+        self._told = told
+        self._sent: list[tuple[int, bool]] = []
+        self._gone: list[tuple[int, str]] = []
+
+    def sent(self, n: int, acknowledged: bool) -> None:
+        """A message is durable at its relay; where it is acknowledged its bytes are kept until then."""
+        self._sent.append((n, acknowledged))
+        self.report.sent += 1
+        if len(self._sent) >= STEP:
+            self.write()
+
+    def failed(self, customer: _Customer, error: RelayRefused) -> None:
+        """A relay said no to a customer's next message."""
+        ended = error.reason == "denied"
+        for n, at in customer.messages:
+            if ended or (error.reason == "unknown" and at + PATIENCE < self.now()):
+                self._gone.append((n, f"the relay no longer takes anything at this address ({error.reason})"))
+                self.report.gone += 1
+        self.report.note(f"{error.reason}: {error.message}")
+
+    def write(self) -> None:
+        """Let what was noted be durable."""
+        now = self.now()
+        with self.book.writing() as db:
+            db.executemany("UPDATE message SET state = ?, at = ?, item = CASE WHEN ? THEN item END WHERE n = ? "
+                           "AND state = ?", [(State.SENT, now, kept, n, State.QUEUED) for n, kept in self._sent])
+            db.executemany("UPDATE message SET state = ?, at = ?, item = NULL, note = ? WHERE n = ?",
+                           [(State.GONE, now, why, n) for n, why in self._gone])
+        self._sent.clear()
+        self._gone.clear()
+        self._told()
+
+
+async def _portion(relay: RelayConnection, customers: list[_Customer], marks: _Marks) -> None:
+    """Send to these customers over one connection. Raises what broke it."""
+    waiting = deque(one for one in customers if one.messages)
+    outcomes = await relay.open([(one.address.inbox, Role.PUT, one.address.writer) for one in waiting])
+    for one, outcome in zip(list(waiting), outcomes, strict=True):
+        if outcome.error:
+            waiting.remove(one)
+            unknown = outcome.error == "unknown"
+            text = "the relay has no such inbox, or it has expired" if unknown else "the relay refused the key"
+            marks.failed(one, RelayRefused(text, reason=outcome.error))
+            one.messages.clear()
+    tasks = [asyncio.create_task(_work(relay, waiting, marks)) for _ in range(min(AT_ONCE, len(waiting)))]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _work(relay: RelayConnection, waiting: deque[_Customer], marks: _Marks) -> None:
+    while waiting:
+        customer = waiting.popleft()
+        address = customer.address
+        try:
+            while customer.messages:
+                n, _ = customer.messages[0]
+                row = marks.book.db.execute("SELECT item FROM message WHERE n = ?", (n,)).fetchone()
+                await relay.put(address.inbox, row[0])
+                customer.messages.popleft()
+                marks.sent(n, address.acknowledged)
+        except RelayRefused as error:
+            marks.failed(customer, error)
+            customer.messages.clear()
+
+

@@ -1,0 +1,1 @@
+"""Deposits: organisations give records back, people take them in."""

@@ -1,0 +1,168 @@
+"""Cards, addresses, messages and acknowledgements, byte by byte; no home, no relay."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chez.deposits.ack import Acknowledgement, open_ack, seal_ack
+from chez.deposits.address import read_address
+from chez.deposits.card import read_card
+from chez.deposits.message import MAX_RECORDS, SIZES, Section, open_deposit, seal_deposit
+from chez.deposits.types import KINDS, RecordType, check_types, described, read_type
+from chez.errors import BadEntry, InvalidValue
+from chez.vocabulary import VOCABULARY
+from chez_wire.login import inbox_of
+from tests.deposits.support import POLICIES, TRANSACTIONS, address, address_keys, message, organisation, policy
+from tests.relay.support import seed
+
+KEYS, ADDRESS, INSURER = address_keys(), address(), organisation()
+INBOX = inbox_of(KEYS.inbox.public)
+ACK = Acknowledgement(1, KEYS.id, 1, 2, seed("hash"), "taken", 3)
+
+
+def swapped(text: str, at: int) -> str:
+    """A text with one of its characters after the colon replaced by another."""
+    start = text.index(":") + 1
+    place = start + at % (len(text) - start)
+    return text[:place] + ("A" if text[place] != "A" else "B") + text[place + 1:]
+
+
+def test_an_address_says_the_same_on_each_device() -> None:
+    """An address read from its text is the one that was made, and making it again gives the same text."""
+    assert read_address(ADDRESS.text) == ADDRESS and address().text == ADDRESS.text
+    assert read_address(ADDRESS.text).types == (POLICIES,) and len(ADDRESS.words.split()) == 6
+
+
+@given(st.integers(0, 2000))
+@settings(max_examples=40)
+def test_what_was_changed_on_its_way_is_no_address_and_no_card(at: int) -> None:
+    """Any character of an address or of a card replaced by another is refused: terms can't be altered on the way."""
+    for text, read in ((ADDRESS.text, read_address), (INSURER.card.text, read_card)):
+        with pytest.raises(InvalidValue):
+            read(swapped(text, at))  # type: ignore[operator]
+
+
+def test_two_addresses_of_one_person_have_no_key_in_common() -> None:
+    """Whatever of an address is a key, a name at the relay or a signature is another in each address."""
+    one, other = address("one"), address("other")
+    for name in ("key", "sealing", "inbox", "put", "signature"):
+        assert getattr(one, name) != getattr(other, name)
+
+
+@given(st.lists(st.integers(0, 3000), min_size=1, max_size=20))
+@settings(max_examples=30)
+def test_a_message_opens_as_it_was_made_in_one_of_five_sizes(sizes: list[int]) -> None:
+    """What is sealed opens, row by row, and its size is one of five whatever is in it."""
+    records = [policy(n, note="x" * size) for n, size in enumerate(sizes)]
+    item = message(ADDRESS, INSURER, records)
+    deposit = open_deposit(item, KEYS.sealing, INBOX)
+    assert len(item) in SIZES and deposit.key == INSURER.signing.public and deposit.address == KEYS.id
+    assert [(row, json.loads(line)) for row, _, line in deposit.records()] == list(enumerate(records, 1))
+    assert deposit.count == len(records)
+
+
+@given(st.integers(0, 4095), st.integers(1, 255))
+@settings(max_examples=40)
+def test_a_message_or_acknowledgement_altered_anywhere_is_refused(at: int, flip: int) -> None:
+    """Any byte changed by a relay makes a message, or an acknowledgement, worth nothing."""
+    item = bytearray(message(ADDRESS, INSURER, [policy(1)]))
+    ack = bytearray(seal_ack(ACK, KEYS.signing, INSURER.card))
+    item[at % len(item)] ^= flip
+    ack[at % len(ack)] ^= flip
+    with pytest.raises(BadEntry):
+        open_deposit(bytes(item), KEYS.sealing, INBOX)
+    with pytest.raises(BadEntry):
+        open_ack(bytes(ack), INSURER.sealing, INSURER.inbox)
+
+
+def test_a_message_is_worth_nothing_in_another_inbox() -> None:
+    """The signature names the inbox: what one customer opened can't be sealed to another and put there."""
+    item = message(ADDRESS, INSURER, [policy(1)])
+    with pytest.raises(BadEntry, match="not signed"):
+        open_deposit(item, KEYS.sealing, seed("another inbox"))
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=50)
+def test_any_bytes_are_refused_by_a_typed_error(data: bytes) -> None:
+    """Whatever lies in an inbox, or is sealed to it by somebody else, raises `BadEntry` and nothing else."""
+    from chez.crypto import seal_to
+
+    for item in (data, seal_to(KEYS.sealing.public, data), seal_to(KEYS.sealing.public, bytes(64) + data)):
+        with pytest.raises(BadEntry):
+            open_deposit(item, KEYS.sealing, INBOX)
+        with pytest.raises(BadEntry):
+            open_ack(item, KEYS.sealing, INBOX)
+
+
+def test_what_does_not_fit_a_message_is_refused() -> None:
+    """More records or bytes than a message has room for are refused before anything is sealed."""
+    for lines in (b"\n".join([b"{}"] * (MAX_RECORDS + 1)), b"x" * 70_000):
+        with pytest.raises(InvalidValue, match="message"):
+            seal_deposit(ADDRESS, INSURER.signing, 1, 1, [Section("policies", lines)])
+
+
+def test_an_acknowledgement_says_what_was_said_in_one_size() -> None:
+    """It opens as it was sealed; all have the same length, whatever they say."""
+    others = [Acknowledgement(1, KEYS.id, era, number, seed("other"), "number-used", refused)
+              for era, number, refused in ((1, 1, 0), (2**53 - 1, 2**31 - 1, 2**31 - 1))]
+    sealed = [seal_ack(one, KEYS.signing, INSURER.card) for one in (ACK, *others)]
+    assert [open_ack(one, INSURER.sealing, INSURER.inbox) for one in sealed] == [ACK, *others]
+    assert len({len(one) for one in sealed}) == 1
+
+
+@pytest.mark.parametrize("kind", VOCABULARY, ids=lambda kind: kind.__name__)
+def test_the_vocabularys_types_are_told_by_an_address(kind: type[Any]) -> None:
+    """Each type of the vocabulary can be told by an address, and takes an identity that is always there."""
+    found = described(kind)
+    assert check_types([found]) == (found,) and {one.rstrip("?") for one in found.fields.values()} <= set(KINDS)
+    assert read_address(address(types=[found]).text).types == (found,)
+
+
+GOOD = {"account": "b/1", "reference": "r", "posted": "2026-01-31", "amount": "1.50", "currency": "EUR", "kind": "fee"}
+
+
+@pytest.mark.parametrize(("change", "why"), [
+    ({"amount": 1.5}, "no decimal"), ({"amount": "1e400"}, "no decimal"), ({"amount": "NaN"}, "no decimal"),
+    ({"posted": "31/01/2026"}, "no date"), ({"posted": "2026-02-30"}, "no date"), ({"posted": None}, "missing"),
+    ({"reference": ""}, "what it is about"), ({"reference": 5}, "no text"), ({"iban": "x"}, "which this type has not"),
+    ({"_source": "me"}, "which this type has not"), ({"amount": 10**70}, "no decimal"),
+])
+def test_a_record_of_another_form_is_refused_with_a_reason(change: dict[str, Any], why: str) -> None:
+    """A field that is missing, unknown, or of another kind costs that record, and the reason names it."""
+    assert TRANSACTIONS.check(json.dumps(GOOD).encode()).values["amount"] == "1.50"
+    with pytest.raises(InvalidValue, match=why):
+        TRANSACTIONS.check(json.dumps(GOOD | change).encode())
+
+
+TEXTS = st.sampled_from(("", "a", "_", "_blob", "1.5", "2026-01-31", "2026-01-31T00:00:00Z", "\x00", "\ud800", "true"))
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | TEXTS,
+                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+                    max_leaves=5), st.sampled_from(KINDS))
+@settings(max_examples=80)
+def test_whatever_a_field_holds_is_taken_or_refused(item: Any, kind: Any) -> None:
+    """Any JSON in a field of any kind is a value that a record may hold, or an `InvalidValue`."""
+    one = RecordType("things", ("id",), {"id": "text", "field": kind})
+    try:
+        checked = one.check(json.dumps({"id": "1", "field": item}).encode())
+    except InvalidValue:
+        return
+    assert checked.identity == {"id": "1"} and checked.values.keys() == {"field"}
+
+
+@pytest.mark.parametrize("wrong", [
+    {"collection": "chez-contacts"}, {"collection": "Chez.offers"}, {"collection": "sqlite_x"}, {"identity": []},
+    {"identity": ["until"]}, {"identity": ["nothing"]}, {"fields": {"number": "json"}}, {"fields": {"_id": "text"}},
+    {"collection": "transactions"}, {"more": 1},
+])
+def test_a_type_that_nobody_may_leave_is_refused(wrong: dict[str, Any]) -> None:
+    """Chez's own collections, those of the vocabulary under other fields, and identities that may be missing."""
+    good = {"collection": "policies", "identity": ["number"], "fields": {"number": "text", "until": "date?"}}
+    assert read_type(json.dumps(good).encode()).collection == "policies"
+    with pytest.raises(InvalidValue):
+        read_type(json.dumps(good | wrong).encode())

@@ -1,0 +1,182 @@
+"""What a device makes of messages, one at a time and at any time; no relay between."""
+
+from typing import Any
+
+import pytest
+
+import chez
+from chez.deposits.address import Quota, read_address
+from chez.home.deposits.intake import Verdict
+from chez.records.imported import record_id
+from tests.deposits.support import (
+    TRANSACTIONS,
+    Insurer,
+    given,
+    judged,
+    message,
+    organisation,
+    policy,
+    values,
+)
+
+
+@pytest.fixture(scope="module")
+def url() -> str:
+    """Nobody listens there: no test of this module needs a relay."""
+    return "ws://127.0.0.1:1"
+
+
+NOON = 1_800_000_000_000 // 86_400_000 * 86_400_000 + 43_200_000
+"""The noon of some day, Unix milliseconds."""
+
+DAY = 86_400_000
+
+
+async def test_records_become_records_with_their_source(home: chez.Home, insurer: Insurer) -> None:
+    """Records are there under the organisation's name, exact amounts included; what is no record is told with why."""
+    to = await given(home, insurer, "source")
+    said: list[dict[str, Any] | bytes] = [policy("s1", "12.30"), policy("s2", "abc"), b"no JSON"]
+    verdict, counts = await judged(home, to, message(to, insurer.keys, said), NOON)
+    assert verdict is Verdict.TAKEN and counts == {"added": 1, "refused": 2}
+    (record,) = await home.collection("policies").where(number="s1").all()
+    assert record.source is not None and record.source.startswith(f"deposit/1 {insurer.keys.signing.public.hex()[:16]}")
+    (told,) = await home.deposits.all("source")
+    assert (told.organisation, told.added, told.refused, told.records) == ("Insurer SA", 1, 2, 3)
+    assert [(one.row, one.reason) for one in told.rejects] == [(2, "its field 'premium' is no decimal"),
+                                                               (3, "it is no JSON object")]
+    rows = await home.sql("SELECT sum(premium) AS total FROM policies WHERE number = 's1'")
+    assert [str(total) for (total,) in rows.rows] == ["12.3"]
+
+
+async def test_what_is_not_the_organisations_word_is_dropped(home: chez.Home, insurer: Insurer) -> None:
+    """Another organisation's message, one for another address of the same person, and bytes change nothing."""
+    to, beside = await given(home, insurer, "forged"), await given(home, insurer, "beside")
+    for item in (message(to, organisation("Forger"), [policy("f1")]), message(beside, insurer.keys, [policy("f1")]),
+                 b"", bytes(4096)):
+        assert await judged(home, to, item, NOON) == (Verdict.DROPPED, {})
+    assert "f1" not in await values(home)
+
+
+async def test_a_collection_that_the_address_does_not_name_is_not_written(home: chez.Home, insurer: Insurer) -> None:
+    """Contacts, Chez's own lists and other types can't be written, whatever the organisation signs."""
+    to = await given(home, insurer, "other types")
+    for number, collection in enumerate(("transactions", "chez-contacts", "chez-deposit-addresses", "x\x1b[31m"), 1):
+        item = message(to, insurer.keys, [policy("o1")], number=number, collection=collection)
+        assert (await judged(home, to, item, NOON))[1] == {"refused": 1}
+    assert all(one.refused == 1 and "takes no records" in one.rejects[0].reason
+               for one in await home.deposits.all("other types"))
+    assert {one.label for one in await home.deposits.addresses()} >= {"other types"}
+
+
+async def test_a_message_is_taken_once(home: chez.Home, insurer: Insurer) -> None:
+    """Repeated by the organisation or a relay it changes nothing, whatever the person did since; a number that was
+    used is worth nothing for another message."""
+    to = await given(home, insurer, "once")
+    item = message(to, insurer.keys, [policy("n1", "1.00")])
+    assert (await judged(home, to, item, NOON))[0] is Verdict.TAKEN
+    policies = home.collection("policies")
+    (record,) = await policies.where(number="n1").all()
+    await policies.put({"number": "n1", "premium": "9.00", "until": None}, id=record.id)
+    assert (await judged(home, to, item, NOON + 9 * DAY))[0] is Verdict.REPEATED
+    other = message(to, insurer.keys, [policy("n1", "5.00")])
+    assert (await judged(home, to, other, NOON))[0] is Verdict.DROPPED
+    assert (await values(home))["n1"]["premium"] == "9.00" and len(await home.deposits.all("once")) == 1
+
+
+async def test_a_correction_replaces_what_was_said_before(home: chez.Home, insurer: Insurer) -> None:
+    """The same identity again is the same record: what is said anew is changed, what is left out is taken back, what
+    the person added stays; a message that comes late changes nothing."""
+    to = await given(home, insurer, "correction")
+    first, second, third = (message(to, insurer.keys, [record], number=number) for number, record in enumerate((
+        policy("c1", "1.00", note="old"), policy("c1", "2.00"), policy("c1", "3.00", note="new")), 1))
+    assert (await judged(home, to, first, NOON))[1] == {"added": 1}
+    policies = home.collection("policies")
+    (record,) = await policies.where(number="c1").all()
+    await policies.put({**record.value, "mine": "a word of my own"}, id=record.id)
+    assert (await judged(home, to, third, NOON))[1] == {"updated": 1}
+    assert (await judged(home, to, second, NOON))[1] == {"unchanged": 1}  # sent before the third
+    assert (await values(home))["c1"] == policy("c1", "3.00", note="new") | {"mine": "a word of my own"}
+    fourth = message(to, insurer.keys, [policy("c1", "4.00")], number=4)
+    assert (await judged(home, to, fourth, NOON))[1] == {"updated": 1}
+    assert (await values(home))["c1"] == policy("c1", "4.00") | {"mine": "a word of my own"}
+
+
+async def test_the_persons_own_word_stays_where_nothing_new_is_said(home: chez.Home, insurer: Insurer) -> None:
+    """A nightly batch that says the same again leaves what the person corrected; what it deleted stays deleted, what
+    it purged is not brought back."""
+    to = await given(home, insurer, "own word")
+    said = [policy("w1", "1.00"), policy("w2"), policy("w3")]
+    await judged(home, to, message(to, insurer.keys, said), NOON)
+    policies = home.collection("policies")
+    found = {record.value["number"]: record.id async for record in policies}
+    await policies.put({"number": "w1", "premium": "1.05"}, id=found["w1"])
+    await policies.delete(found["w2"])
+    await policies.purge(found["w3"])
+    again = message(to, insurer.keys, said, number=2)
+    assert (await judged(home, to, again, NOON))[1] == {"unchanged": 2, "purged": 1}
+    now = await values(home)
+    assert now["w1"]["premium"] == "1.05" and "w2" not in now and "w3" not in now
+
+
+async def test_what_is_from_elsewhere_is_never_touched(home: chez.Home, insurer: Insurer) -> None:
+    """A record that another organisation left, or a file brought, stays as it is, whoever guesses its identity."""
+    to = await given(home, insurer, "first")
+    await judged(home, to, message(to, insurer.keys, [policy("e1", "1.00")]), NOON)
+    rival = organisation("Rival SA")
+    made = await home.deposits.new("second", list(to.types), card=rival.card.text)
+    assert made.text is not None
+    theirs = read_address(made.text)
+    assert (await judged(home, theirs, message(theirs, rival, [policy("e1", "999.00")]), NOON))[1] == {"kept": 1}
+    assert (await values(home))["e1"] == policy("e1", "1.00")
+
+
+async def test_a_deposit_is_the_record_that_an_import_makes(home: chez.Home, insurer: Insurer) -> None:
+    """A transaction that a bank leaves has the id that a connector gives the same line: no file doubles it."""
+    made = await home.deposits.new("bank", ["transactions"], card=insurer.keys.card.text)
+    assert made.text is not None
+    to = read_address(made.text)
+    assert to.types == (TRANSACTIONS,)
+    line = {"account": "b/1", "reference": "r1", "posted": "2026-01-31", "amount": "-4.20", "currency": "EUR",
+            "kind": "fee"}
+    await judged(home, to, message(to, insurer.keys, [line], collection="transactions"), NOON)
+    (record,) = await home.collection("transactions").where(reference="r1").all()
+    key = home._spaces.private.space.record_key
+    assert record.id == record_id(key, "transactions", {"account": "b/1", "reference": "r1"})
+
+
+async def test_more_than_a_day_takes_waits_until_tomorrow(home: chez.Home, insurer: Insurer) -> None:
+    """Beyond the day's records or bytes a message is not taken, and is the next day; one that no day has room for is
+    refused for good, and the person hears of it."""
+    to = await given(home, insurer, "quota", quota=Quota(records=3, bytes=1024))
+    two = [message(to, insurer.keys, [policy(f"q{n}"), policy(f"r{n}")], number=n) for n in (1, 2)]
+    assert (await judged(home, to, two[0], NOON))[0] is Verdict.TAKEN
+    assert (await judged(home, to, two[1], NOON))[0] is Verdict.TOMORROW
+    assert (await judged(home, to, two[1], NOON + DAY))[0] is Verdict.TAKEN
+    large = message(to, insurer.keys, [policy("q9", note="x" * 1000)], number=3)
+    many = message(to, insurer.keys, [policy(f"z{n}") for n in range(4)], number=4)
+    assert [(await judged(home, to, item, NOON + 2 * DAY))[0] for item in (large, many)] == [Verdict.REFUSED] * 2
+    refused = await home.journal.receipts("deposit-refused", label="quota")
+    assert [one.body["why"] for one in refused] == ["too-large"] * 2 and "q9" not in await values(home)
+
+
+async def test_what_did_not_come_is_told(home: chez.Home, insurer: Insurer) -> None:
+    """A relay that keeps a message back is seen by the number that is missing; when it comes, nothing is."""
+    to = await given(home, insurer, "gap")
+    one, two, three = (message(to, insurer.keys, [policy(f"g{n}")], number=n) for n in (1, 2, 3))
+    for item in (one, three):
+        await judged(home, to, item, NOON)
+    assert [(each.number, each.missing) for each in await home.deposits.all("gap")] == [(1, 0), (3, 1)]
+    await judged(home, to, two, NOON)
+    assert {each.missing for each in await home.deposits.all("gap")} == {0}
+
+
+async def test_an_acknowledgement_tells_nothing_of_the_home(home: chez.Home, insurer: Insurer) -> None:
+    """What an organisation hears of a message is the same whether its records were new, known, deleted or another's."""
+    to = await given(home, insurer, "silent")
+    await judged(home, to, message(to, insurer.keys, [policy("a1")]), NOON)
+    (record,) = await home.collection("policies").where(number="a1").all()
+    await home.collection("policies").purge(record.id)
+    await judged(home, to, message(to, insurer.keys, [policy("a1")], number=2), NOON)
+    said = await home._database.read(lambda db: db.execute(
+        "SELECT outcome, refused FROM deposit_ack WHERE address = ? ORDER BY number", (to.key,)).fetchall())
+    assert said == [("taken", 0), ("taken", 0)]

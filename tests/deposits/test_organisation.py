@@ -1,0 +1,189 @@
+"""The organisation's side by itself: its key, its book, files read and made into messages."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chez.deposits.address import Quota
+from chez.deposits.message import open_deposit
+from chez.errors import HomeExists, InvalidValue, NotAllowed, NotFound, StorageFailed
+from chez_deposit import Book, build, load_keys, save_keys, stage
+from chez_deposit import reading as reading_module
+from chez_deposit.book import State
+from chez_wire.login import inbox_of
+from tests.deposits.support import NOW, POLICIES, TRANSACTIONS, address, address_keys, lines, organisation, policy
+
+KEYS = organisation()
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Iterator[Book]:
+    """A book with two customers, whose addresses are at no relay."""
+    with Book(tmp_path / "book", KEYS, now=NOW) as made:
+        made.add_customer("anna", address("anna", whose=KEYS).text)
+        made.add_customer("berta", address("berta", types=(POLICIES, TRANSACTIONS)).text)
+        yield made
+
+
+def batch(book: Book, text: str, **options: Any) -> tuple[int, int, int]:
+    """Stage and build a file; its records, rejected lines and messages."""
+    file = Path(book._path).with_name("batch")
+    file.write_text(text)
+    staged = stage(book, file, **options)
+    return staged.records, staged.rejected, build(book, KEYS, staged.batch, now=NOW).messages
+
+
+def sealed(book: Book, name: str) -> list[list[dict[str, Any]]]:
+    """What the queued messages of a customer say, each as its device opens it."""
+    keys, (n, _) = address_keys(name), book.customer(name)
+    items = book.db.execute("SELECT item, number FROM message WHERE customer = ? AND state = ? ORDER BY number",
+                            (n, State.QUEUED)).fetchall()
+    opened = [open_deposit(item, keys.sealing, inbox_of(keys.inbox.public)) for item, _ in items]
+    assert [one.number for one in opened] == list(range(1, len(opened) + 1))
+    return [[json.loads(line) for _, _, line in one.records()] for one in opened]
+
+
+def test_a_key_file_is_the_owners_alone_and_never_overwritten(tmp_path: Path) -> None:
+    """What is saved is loaded; a file that others may read, is none, or is missing is refused by a typed error."""
+    path = tmp_path / "insurer.key"
+    save_keys(path, KEYS)
+    assert load_keys(path) == KEYS and path.stat().st_mode & 0o077 == 0
+    with pytest.raises(HomeExists):
+        save_keys(path, KEYS)
+    path.chmod(0o644)
+    with pytest.raises(NotAllowed, match="others"):
+        load_keys(path)
+    path.chmod(0o600)
+    path.write_text("{}")
+    with pytest.raises(InvalidValue):
+        load_keys(path)
+    with pytest.raises(NotFound):
+        load_keys(tmp_path / "nothing")
+
+
+def test_a_file_is_one_batch_however_often_it_is_given(book: Book) -> None:
+    """The same file again makes nothing; another file under its name is refused; the same records under another name
+    are a new batch, with the numbers that follow."""
+    text = lines("anna", [policy(1), policy(2)]) + lines("berta", [policy(3)])
+    assert batch(book, text, batch="january") == (3, 0, 2)
+    assert batch(book, text, batch="january") == (3, 0, 0)
+    with pytest.raises(InvalidValue, match="was another file"):
+        batch(book, lines("anna", [policy(9)]), batch="january")
+    assert batch(book, text, batch="february") == (3, 0, 2)
+    assert sealed(book, "anna") == [[policy(1), policy(2)]] * 2
+
+
+def test_a_line_that_can_not_be_sent_costs_that_line(book: Book) -> None:
+    """Unknown customers, collections that an address does not take, records of another form, lines that are none:
+    each is told with its number and the reason, the others go."""
+    text = (lines("anna", [policy(1)]) + lines("nobody", [policy(2)]) + lines("anna", [GOOD], "transactions")
+            + "no JSON\n" + lines("anna", [policy(3, "a lot")]) + "x" * 60_000 + "\n" + lines("berta", [policy(4)]))
+    assert batch(book, text, batch="b") == (2, 5, 2)
+    assert [line for line, _ in book.rejects("b")] == [2, 3, 4, 5, 6]
+    reasons = " ".join(reason for _, reason in book.rejects("b"))
+    for said in ("no customer is called 'nobody'", "takes no records of 'transactions'", "no line of a batch",
+                 "'premium' is no decimal", "bytes"):
+        assert said in reasons
+
+
+GOOD = {"account": "b/1", "reference": "r", "posted": "2026-01-31", "amount": "1.50", "currency": "EUR", "kind": "fee"}
+
+
+def test_csv_is_read_by_the_fields_of_the_address(book: Book) -> None:
+    """Columns are fields, an empty cell is left out; a line with other columns is told."""
+    head = "customer;number;premium;until;note\n"
+    text = head + 'anna;1;10.00;2027-01-31;"a; b"\nanna;2;11;;\nanna;3\nanna;;1.00;;\n'
+    assert batch(book, text, batch="csv", collection="policies") == (2, 2, 1)
+    assert sealed(book, "anna") == [[policy(1, until="2027-01-31", note="a; b"), policy(2, "11")]]
+    with pytest.raises(InvalidValue, match="no column `customer`"):
+        batch(book, "number;premium\n1;2\n", batch="other", collection="policies")
+
+
+def test_reading_goes_on_where_it_was_killed(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut off between two commits, a file is read on from there: no line twice, none lost, and none made before."""
+    monkeypatch.setattr(reading_module, "STEP", 10)
+    file = Path(book._path).with_name("batch")
+    file.write_text(lines("anna", [policy(n) for n in range(35)]))
+    real, commits = book.writing, iter(range(100))
+
+    def writing() -> Any:
+        if next(commits) == 3:
+            raise StorageFailed("the disk is full")
+        return real()
+
+    monkeypatch.setattr(book, "writing", writing)
+    with pytest.raises(StorageFailed):
+        stage(book, file, batch="b")
+    with pytest.raises(InvalidValue, match="not read to its end"):
+        build(book, KEYS, "b", now=NOW)
+    assert stage(book, file, batch="b").records == 35
+    build(book, KEYS, "b", now=NOW)
+    assert sealed(book, "anna") == [[policy(n) for n in range(35)]]
+
+
+@given(sizes=st.lists(st.integers(0, 9000), min_size=1, max_size=40), most=st.integers(1, 30))
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_records_fill_as_many_messages_as_they_need(tmp_path: Path, sizes: list[int], most: int) -> None:
+    """However large and many the records are, messages have all of them in order, none more than a day takes."""
+    path = tmp_path / f"book {os.urandom(4).hex()}"
+    records = [policy(n, note="x" * size) for n, size in enumerate(sizes)]
+    with Book(path, KEYS, now=NOW) as book:
+        book.add_customer("anna", address("anna", quota=Quota(records=most)).text)
+        batch(book, lines("anna", records), batch="b")
+        messages = sealed(book, "anna")
+    assert [one for each in messages for one in each] == records and max(map(len, messages)) <= most
+
+
+def test_a_customer_may_change_its_address(book: Book) -> None:
+    """What was queued for the former address is given up, and told; what follows goes to the new one, from one on."""
+    batch(book, lines("anna", [policy(1)]), batch="one")
+    book.add_customer("anna", address("anna", whose=KEYS).text)  # the same again changes nothing
+    assert book.standing().queued == 1
+    book.add_customer("anna", address("anna anew", whose=KEYS).text)
+    assert (book.standing().queued, book.standing().gone) == (0, 1)
+    batch(book, lines("anna", [policy(2)]), batch="two")
+    keys = address_keys("anna anew")
+    ((item,),) = book.db.execute("SELECT item FROM message WHERE state = ?", (State.QUEUED,))
+    assert open_deposit(item, keys.sealing, inbox_of(keys.inbox.public)).number == 1
+
+
+def test_addresses_that_are_of_no_use_are_refused(book: Book) -> None:
+    """Another organisation's, one that a customer gave already, and what is none; an address that has ended costs its
+    customer's records, and nobody else's."""
+    for ref, text, why in (("carl", address("carl", whose=organisation("Rival")).text, "another organisation"),
+                           ("carl", address("anna", whose=KEYS).text, "already"),
+                           ("carl", "chez-deposit:AAAA", "not a deposit address"), ("a\nb", "", "can't name")):
+        with pytest.raises(InvalidValue, match=why):
+            book.add_customer(ref, text)
+    book.add_customer("dora", address("dora", until=(NOW - 1) * 1000).text)
+    file = Path(book._path).with_name("batch")
+    file.write_text(lines("dora", [policy(1)]) + lines("anna", [policy(2)]))
+    built = build(book, KEYS, stage(book, file, batch="b").batch, now=NOW)
+    assert (built.messages, built.ended) == (1, 1)
+
+
+def test_a_book_is_one_organisations_and_one_processs(book: Book, tmp_path: Path) -> None:
+    """It opens for nobody else's key, nor while it is open; a file that is none is refused; others can't read it."""
+    with pytest.raises(StorageFailed, match="in use"):
+        Book(tmp_path / "book", KEYS, now=NOW)
+    book.db.close()
+    with pytest.raises(InvalidValue, match="another key"):
+        Book(tmp_path / "book", organisation("Rival"), now=NOW)
+    (tmp_path / "none").write_bytes(b"no database, and longer than its header is" * 9)
+    with pytest.raises(InvalidValue, match="no book"):
+        Book(tmp_path / "none", KEYS, now=NOW)
+    assert (tmp_path / "book").stat().st_mode & 0o077 == 0
+
+
+def test_a_book_put_back_from_a_copy_begins_a_later_era(book: Book) -> None:
+    """In a new era numbers begin anew, and are another's than those that were given."""
+    batch(book, lines("anna", [policy(1)]), batch="one")
+    assert book.renew(NOW - 5) == NOW + 1
+    batch(book, lines("anna", [policy(1)]), batch="two")
+    assert book.db.execute("SELECT era, number FROM message ORDER BY n").fetchall() == [(NOW, 1), (NOW + 1, 1)]
