@@ -1,11 +1,15 @@
 """From a granted run through a real relay to the provider's opened result."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -15,6 +19,7 @@ from chez_sandbox.consent import verbs
 from chez_sandbox.consent.delivery import deliver
 from chez_sandbox.consent.grants import load_grant
 from chez_sandbox.errors import WorkerFailed
+from chez_sandbox.provider.cli import main
 from chez_sandbox.runtime.host import Runtime
 from tests.jobs.conftest import Relay
 from tests.jobs.samples import LATER
@@ -24,15 +29,39 @@ from tests.jobs.test_runs import SIZE, run_once
 BIN = Path(sys.executable).parent
 
 
-def chez_job(folder: Path, *arguments: str | Path, code: int = 0, cache: Path | None = None) -> str:
-    """Run `chez-job` in a folder as a provider would; its standard output (and error, when it fails)."""
-    environment = {**os.environ, "XDG_CACHE_HOME": str(cache or folder / "cache")}
-    done = subprocess.run(
-        [BIN / "chez-job", *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
-    )
+def chez_job(folder: Path, *arguments: str | Path, code: int = 0, cache: Path | None = None,
+             process: bool = False) -> str:
+    """Run `chez-job` in a folder as a provider would; its standard output (and error, when it fails).
+
+    As a process of its own only where that is told: it takes longer to start than most commands take.
+    """
+    run = beside if process else within
+    done = run(folder, *map(str, arguments), cache=cache or folder / "cache")
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout if code == 0 else done.stderr
+
+
+def beside(folder: Path, *arguments: str, cache: Path) -> "subprocess.CompletedProcess[str]":
+    """Run the program `chez-job`."""
+    return subprocess.run([BIN / "chez-job", *arguments], cwd=folder, env={**os.environ, "XDG_CACHE_HOME": str(cache)},
+                          capture_output=True, text=True, timeout=120)
+
+
+def within(folder: Path, *arguments: str, cache: Path) -> "subprocess.CompletedProcess[str]":
+    """Run `chez-job` in this process, on a thread: the test may have an event loop of its own."""
+    out, err = io.StringIO(), io.StringIO()
+
+    def run() -> object:
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        return ended.value.code
+
+    with (chdir(folder), patch.dict(os.environ, XDG_CACHE_HOME=str(cache)), redirect_stdout(out), redirect_stderr(err),
+          ThreadPoolExecutor(1) as threads):
+        code = threads.submit(run).result()
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(["chez-job", *arguments], code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture

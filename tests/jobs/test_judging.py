@@ -1,9 +1,7 @@
 """`chez-job check`, and sample data made from a manifest."""
 
 import json
-import os
 import re
-import subprocess
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,7 @@ from chez_sandbox.provider.versions import version_findings
 from chez_sandbox.runtime.host import Table
 from tests.jobs.messages import KEYS
 from tests.jobs.samples import MEAN, READS, RESULT, SIGNING, manifest_text
-from tests.jobs.test_flow import BIN, chez_job
+from tests.jobs.test_flow import chez_job, within
 
 DAY = date(2026, 11, 26)
 
@@ -123,7 +121,7 @@ def test_a_folder_is_held_against_what_was_built_of_it(tmp_path: Path, provider_
     manifest = tmp_path / "job" / "manifest.toml"
     manifest.write_text(manifest.read_text().replace("last = 30", "last = 31"))
     arguments = ("check", "job", "--no-run", "--against", "job.chez")
-    done = subprocess.run([BIN / "chez-job", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = within(tmp_path, *arguments, cache=tmp_path / "cache")
     assert done.returncode == 1 and "raise it" in done.stdout and "the window changed" in done.stdout
 
 
@@ -247,10 +245,7 @@ async def test_a_job_finds_made_samples(number: int, tmp_path: Path) -> None:
 
 def facts(folder: Path, *arguments: str, cache: Path, code: int = 0) -> dict[str, Any]:
     """What `chez-job check --json` says."""
-    done = subprocess.run(
-        [BIN / "chez-job", "check", "--json", *arguments], cwd=folder, capture_output=True, text=True, timeout=60,
-        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
-    )  # fmt: skip
+    done = within(folder, "check", "--json", *arguments, cache=cache)
     assert done.returncode == code, done.stdout + done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found

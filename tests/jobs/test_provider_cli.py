@@ -1,16 +1,14 @@
 """`chez-job` through its command line, from an empty folder."""
 
 import json
-import os
 import stat
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from chez_sandbox.bundle import open_bundle
 from tests.jobs.conftest import Relay
-from tests.jobs.test_flow import BIN, chez_job, provider
+from tests.jobs.test_flow import chez_job, provider, within
 
 __all__ = ("provider",)  # the fixture
 
@@ -36,9 +34,9 @@ def test_from_an_empty_folder_to_a_signed_bundle(provider: Path, provider_cache:
 
 def test_editors_find_the_schema(tmp_path: Path) -> None:
     """`schema` prints the published schema, and a new job's manifest names the copy of it in its folder."""
-    printed = chez_job(tmp_path, "schema")
+    printed = chez_job(tmp_path, "schema", process=True)
     assert json.loads(printed)["$schema"].endswith("2020-12/schema")
-    chez_job(tmp_path, "new", "my-job")
+    chez_job(tmp_path, "new", "my-job", process=True)
     first = (tmp_path / "my-job" / "manifest.toml").read_text().splitlines()[0]
     assert first.startswith("#:schema ")
     assert (tmp_path / "my-job" / first.removeprefix("#:schema ")).read_text() == printed
@@ -64,10 +62,7 @@ def test_a_broken_job_fails_its_test_with_a_reason(code: str, tmp_path: Path, pr
     if code == ENDLESS:
         manifest = tmp_path / "broken" / "manifest.toml"
         manifest.write_text(manifest.read_text().replace("seconds = 20", "seconds = 2"))
-    done = subprocess.run(
-        [BIN / "chez-job", "test", "broken"], cwd=tmp_path, env={**os.environ, "XDG_CACHE_HOME": str(provider_cache)},
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    done = within(tmp_path, "test", "broken", cache=provider_cache)
     assert done.returncode == 1 and BROKEN[code] in done.stdout
     assert "chez_job.py" not in done.stdout, "the traceback is the job's alone"
 
