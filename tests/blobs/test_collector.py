@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from chez.blobs import collector, tables
 from chez.blobs.format import MANIFEST
-from chez.store.database import connect, migrate
 from chez_wire.chunks import chunk_id
+from tests.store.blank import blank
 
 NAMES = st.integers(0, 4)
 RECORDS = st.integers(1, 3)
@@ -23,8 +23,7 @@ class Freeing(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.db = connect(":memory:", bytes(32))
-        migrate(self.db)
+        self.db = blank()
         self.db.execute("INSERT INTO space (n, id, name, handle) VALUES (1, x'00', 'private', x'00')")
         self.db.execute("INSERT INTO relay (n, url) VALUES (1, 'ws://relay.test')")
         self.files: set[bytes] = set()

@@ -6,12 +6,13 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chez.store.database import Connection, connect, migrate
+from chez.store.database import Connection
 from chez.sync.checkpoints.format import BundleNote, Manifest, Upto, Vouch
 from chez.sync.checkpoints.heard import ASKED, LATE, OPEN, vouches
 from chez.sync.checkpoints.order import goes_as_far, last_known, learn, standing
 from chez.sync.entry import CHANGES
 from chez_wire.dropping import NO_DROP, Dropped, drop_hash
+from tests.store.blank import blank
 
 LOG = b"l" * 32
 AUTHOR = b"a" * 32
@@ -55,8 +56,7 @@ def manifest(sequence: int) -> Manifest:
 
 def store(said: Said, heard: set[int]) -> Connection:
     """A device that heard of some of them."""
-    db = connect(":memory:", bytes(32))
-    migrate(db)
+    db = blank()
     db.execute("INSERT INTO space (n, id, name, handle) VALUES (1, x'00', 'private', x'00')")
     for n, vouch in enumerate(said.vouches):
         db.execute("INSERT INTO checkpoint (space, entry, author, body, state, position) VALUES (1, ?, ?, ?, 0, ?)",

@@ -11,7 +11,8 @@ from chez.records.store import Incoming, RecordStore
 from chez.records.text import Text
 from chez.records.typed import Form
 from chez.records.values import from_json
-from chez.store.database import Connection, connect, migrate
+from chez.store.database import Connection
+from tests.store.blank import blank
 
 NAMES = b"a" * 32, b"b" * 32
 
@@ -26,8 +27,7 @@ class Device:
     given: set[tuple[str, bytes]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.db = connect(":memory:", bytes(32))
-        migrate(self.db)
+        self.db = blank()
         self.db.execute("INSERT INTO space (n, id, name, handle) VALUES (1, x'00', 'private', x'00')")
         for n, author in enumerate(NAMES, 1):
             self.db.execute("INSERT INTO entry (n, space, author, sequence, hash, kind, inner) "

@@ -11,7 +11,7 @@ from chez.records.diff import write_difference
 from chez.records.encode import _MAGIC, _run, sleb, uleb
 from chez.records.rows import SNAPSHOT_AFTER
 from chez.records.store import Incoming, RecordStore
-from chez.store.database import connect, migrate
+from tests.store.blank import blank
 
 
 def _bomb(count: int) -> bytes:
@@ -70,8 +70,7 @@ def _by_hand(actor: bytes) -> automerge.RawChange:
 def test_a_record_with_a_change_encoded_by_hand_outlives_its_snapshots() -> None:
     """What does not load from its saved form is kept as changes: after many edits the record opens and is written."""
     other = b"b" * 32
-    db = connect(":memory:", bytes(32))
-    migrate(db)
+    db = blank()
     db.execute("INSERT INTO space (n, id, name, handle) VALUES (1, x'00', 'private', x'00')")
     db.execute("INSERT INTO entry (n, space, author, sequence, hash, kind, inner) "
                "VALUES (1, 1, ?, 1, x'00', 0, x'00')", (other,))

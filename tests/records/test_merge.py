@@ -10,7 +10,8 @@ from chez.records import automerge
 from chez.records.encode import encode_again, encode_fields
 from chez.records.imported import identity_change, record_id
 from chez.records.store import Incoming, RecordStore
-from chez.store.database import Connection, connect, migrate
+from chez.store.database import Connection
+from tests.store.blank import blank
 
 IDENTITY = {"meter": "m", "number": 7}
 ID = record_id(bytes(32), "readings", IDENTITY)
@@ -18,8 +19,7 @@ OTHER = b"b" * 32
 
 
 def _device(actor: bytes) -> tuple[Connection, RecordStore]:
-    db = connect(":memory:", bytes(32))
-    migrate(db)
+    db = blank()
     db.execute("INSERT INTO space (n, id, name, handle) VALUES (1, x'00', 'private', x'00')")
     db.execute("INSERT INTO entry (n, space, author, sequence, hash, kind, inner) "
                "VALUES (1, 1, ?, 1, x'00', 0, x'00')", (OTHER,))

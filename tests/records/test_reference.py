@@ -15,7 +15,8 @@ from chez.records.automerge import read_change
 from chez.records.diff import write_difference
 from chez.records.reference import Blob, field_of, revived
 from chez.records.store import RecordStore
-from chez.store.database import Connection, connect, migrate
+from chez.store.database import Connection
+from tests.store.blank import blank
 
 IDS = [f"{n:064x}" for n in range(4)]
 BLOBS = st.builds(Blob, id=st.sampled_from(IDS), size=st.integers(0, 2**45), name=st.sampled_from(["", "a.png", "é"]),
@@ -69,8 +70,7 @@ async def test_a_reference_is_a_value_of_a_record(home: chez.Home) -> None:
 
 
 def _store() -> tuple[Connection, RecordStore]:
-    db = connect(":memory:", bytes(32))
-    migrate(db)
+    db = blank()
     db.execute("INSERT INTO space (n, id, name, handle) VALUES (1, x'00', 'private', x'00')")
     return db, RecordStore(b"a" * 32)
 

@@ -19,8 +19,9 @@ from chez.records.puts import Put
 from chez.records.store import Incoming, RecordStore
 from chez.records.typed import Form
 from chez.records.values import from_json
-from chez.store.database import Connection, connect, migrate
+from chez.store.database import Connection
 from tests.records.pair import typed
+from tests.store.blank import blank
 
 NAMES = b"a" * 32, b"b" * 32, b"c" * 32
 FORM: Form[Any] = Form("notes", None, 1, None)
@@ -42,8 +43,7 @@ class Device:
     said: int = 0
 
     def __post_init__(self) -> None:
-        self.db = connect(":memory:", bytes(32))
-        migrate(self.db)
+        self.db = blank()
         self.db.execute("INSERT INTO space (n, id, name, handle) VALUES (1, x'00', 'private', x'00')")
         for n, author in enumerate(NAMES, 1):
             self.db.execute("INSERT INTO entry (n, space, author, sequence, hash, kind, inner) "

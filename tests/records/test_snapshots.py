@@ -3,12 +3,12 @@
 from chez.records import automerge
 from chez.records.rows import SNAPSHOT_AFTER
 from chez.records.store import Incoming, RecordStore
-from chez.store.database import Connection, connect, migrate
+from chez.store.database import Connection
+from tests.store.blank import blank
 
 
 def _device(actor: bytes) -> tuple[Connection, RecordStore]:
-    db = connect(":memory:", bytes(32))
-    migrate(db)
+    db = blank()
     db.execute("INSERT INTO space (n, id, name, handle) VALUES (1, x'00', 'private', x'00')")
     db.execute("INSERT INTO entry (n, space, author, sequence, hash, kind, inner) "
                "VALUES (1, 1, ?, 1, x'00', 0, x'00')", (b"a" * 32,))

@@ -13,8 +13,9 @@ from chez.records.automerge import RawChange
 from chez.records.encode import encode_fields
 from chez.records.store import Incoming, RecordStore
 from chez.records.waiting import Budget
-from chez.store.database import Connection, connect, migrate
+from chez.store.database import Connection
 from tests.security.crooked import crooked
+from tests.store.blank import blank
 
 AUTHORS = [bytes((n,)) * 32 for n in (1, 2, 3)]
 
@@ -23,8 +24,7 @@ class Store:
     """A device that merges what others wrote, a page at a time."""
 
     def __init__(self) -> None:
-        self.db: Connection = connect(":memory:", bytes(32))
-        migrate(self.db)
+        self.db: Connection = blank()
         self.db.execute("INSERT INTO space (n, id, name, handle) VALUES (1, x'00', 'private', x'00')")
         for n, author in enumerate(AUTHORS, 1):
             self.db.execute("INSERT INTO entry (n, space, author, sequence, hash, kind, inner) "

@@ -15,9 +15,10 @@ from chez.spaces.handover import announce
 from chez.spaces.membership import Membership
 from chez.spaces.space import SpaceKeys, create_space, load_space, store_space
 from chez.spaces.statements import Kind, Signed
-from chez.store.database import Connection, connect, migrate
+from chez.store.database import Connection
 from chez.sync.replica import Replica
 from chez_wire.login import handle_of
+from tests.store.blank import blank
 
 __all__ = ("NOW", "Household", "Member", "certificate", "household")
 
@@ -53,9 +54,8 @@ class Household:
 
     def store(self, member: Member, key: bytes) -> Connection:
         """A new store of this device, in memory, with the space in it and one relay known."""
-        db = connect(":memory:", key)
+        db = blank(key)
         db.execute("PRAGMA synchronous = OFF")
-        migrate(db)
         db.execute("BEGIN")
         store_space(db, self.space, "private", member.statements, member.epochs, self.handle, sent=False)
         db.execute("INSERT INTO relay (n, url) VALUES (1, 'ws://relay.test:8787')")
