@@ -142,6 +142,33 @@ def _bare_csv(data: bytes) -> int:
                  Decimal(row["Debit"] or row["Credit"]), row["Libelle operation"], row["Reference"]) for row in rows])
 
 
+# --- mesinfos -----------------------------------------------------------------------------------
+
+_COPIES: Final = 60
+_OPERATIONS: Final = 167
+"""Operations of the real file whose day exists."""
+
+
+def _mesinfos() -> bytes:
+    text = (DATA / "bank-mesinfos" / "bank.json").read_text(encoding="utf-8").strip()[1:-1]
+    return ("[" + ",".join(text.replace("CARTE", f"CARTE {at}") for at in range(_COPIES)) + "]").encode()
+
+
+def _bare_ijson(data: bytes) -> int:
+    from datetime import date
+
+    import ijson
+
+    rows = []
+    for one in ijson.items(BytesIO(data), "item"):
+        if one["docType"] == "BankOperation":
+            try:
+                rows.append((date.fromisoformat(one["date"][:10]), one["amount"], one["raw"], one["title"]))
+            except ValueError:
+                continue  # 30 February
+    return len(rows)
+
+
 CASES: Final = (
     Case("camt", f"{_ENTRIES:,} entries of an ISO 20022 statement, 20 MB", "the standard library's `iterparse`, each "
          "entry found and cleared, six of its fields taken", _camt, _ENTRIES, _bare_camt),
@@ -149,4 +176,6 @@ CASES: Final = (
          "four fields taken", _mt940, _STATEMENTS * _LINES, _bare_mt940),
     Case("caisse-epargne", f"{_LINES_CSV:,} lines of an account in CSV", "the standard library's `csv.DictReader`, "
          "day and amount converted", _caisse_epargne, _LINES_CSV, _bare_csv),
+    Case("mesinfos", f"{_COPIES * _OPERATIONS:,} bank operations of the MesInfos pilot in JSON", "`ijson.items` (yajl, "
+         "in C), the day converted, four fields taken", _mesinfos, _COPIES * _OPERATIONS, _bare_ijson),
 )

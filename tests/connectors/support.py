@@ -14,6 +14,8 @@ CAMT = DATA / "bank-camt053"
 VELOV = DATA / "mobility-velov"
 MT940 = DATA / "bank-mt940"
 CAISSE_EPARGNE = DATA / "bank-csv-fr" / "caisse_epargne.csv"
+MESINFOS = (DATA / "bank-mesinfos" / "bank.json", DATA / "mesinfos" / "receiptdetail.json",
+            DATA / "mesinfos" / "videoondemand.json")
 POWER = DATA / "energy-uci-sceaux" / "household_power_consumption_excerpt.txt"
 
 

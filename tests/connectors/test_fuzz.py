@@ -20,7 +20,19 @@ from chez.connectors.ofx import Ofx
 from chez.connectors.tempo import Tempo
 from chez.errors import ChezError
 from chez.records.types import identity_of
-from tests.connectors.support import CAISSE_EPARGNE, CAMT, LINKY, MT940, OFX, POWER, TEMPO, VELOV, feed, read_bytes
+from tests.connectors.support import (
+    CAISSE_EPARGNE,
+    CAMT,
+    LINKY,
+    MESINFOS,
+    MT940,
+    OFX,
+    POWER,
+    TEMPO,
+    VELOV,
+    feed,
+    read_bytes,
+)
 
 SEEDS: dict[str, list[bytes]] = {
     "linky": [LINKY.read_bytes()[:1500], LINKY.read_bytes()[:200] + LINKY.read_bytes()[150_000:151_000]],
@@ -28,6 +40,7 @@ SEEDS: dict[str, list[bytes]] = {
     "household-power": [POWER.read_bytes()[:700], POWER.read_bytes()[:123] + POWER.read_bytes()[450_300:450_700]],
     "caisse-epargne": [CAISSE_EPARGNE.read_bytes()],
     "camt": [path.read_bytes() for path in sorted(CAMT.glob("*.xml"))],
+    "mesinfos": [b"[" + b",".join(path.read_bytes()[1:-2].split(b",\n{")[:2]) + b"}]" for path in MESINFOS],
     "geojson": [(VELOV / "lyon_velov.geojson").read_bytes()[:1500] + b"]}"],
     "gbfs": [(VELOV / "Lyon.json").read_bytes()[:1200],
              b'{"ttl": 5, "data": {"stations": [{"station_id": "7", "num_bikes_available": 3, "is_renting": 1}]}}'],
@@ -46,6 +59,7 @@ PIECES = st.sampled_from([
     b"29/10/2006;02:30:00;0.5;\n", b"25/3/2007;02:30:00;0.5;\n", b"?;?;", b"1/1/2199;23:59:00;9e9\n",
     b"encoding='utf-7'", b"ENCODING:",
     b'"', b"31/12/2023;a;b;c;;;;;;1e9;;;0\n", b"1/1/2024;;;;;;;;-1,5;;;;0\n",
+    b"{", b"}", b"[", b"]", b"\\", b'"docType":"BankAccount"', b"1e999999999", b"null",
     b":20:", b":25:", b":28C:1\n", b":60F:C240131EUR1,\n", b":61:2402300101RC,", b":86:105?00?20SVWZ+?", b"\n-\n",
     b"<Ntry>", b"</Ntry>", b"</Stmt>", b"<Acct>", b"<IBAN>", b"<Amt Ccy='EUR'>-1</Amt>", b"<DtTm>2024-02-30T",
 ])

@@ -8,7 +8,7 @@ from typing import Final
 
 from chez.connectors.api import MAX_YEAR, MIN_YEAR
 
-__all__ = ("MAX_AMOUNT_DIGITS", "amount", "currency", "iban", "iso_day", "slashed_day", "some_day")
+__all__ = ("MAX_AMOUNT_DIGITS", "amount", "currency", "iban", "iso_day", "number", "slashed_day", "some_day")
 
 MAX_AMOUNT_DIGITS: Final = 18
 """Digits of an amount before its point, as ISO 20022 has them."""
@@ -29,6 +29,7 @@ def some_day(year: int, month: int, day: int) -> date:
         raise ValueError("there is no such day") from None
 
 
+@lru_cache(maxsize=1024)
 def iso_day(text: str) -> date:
     """The day of an ISO 8601 date or time, on the calendar of whoever wrote it: no clock is turned."""
     found = _DAY.match(text)
@@ -51,6 +52,13 @@ def amount(text: str) -> Decimal:
     if not _AMOUNT.fullmatch(text):
         raise ValueError("the amount is not a plain number")
     return Decimal(text.replace(",", "."))
+
+
+def number(value: Decimal) -> Decimal:
+    """A decimal of a size that is written out: `1e999999999` has few digits, and none has as many as its text."""
+    if not value.is_finite() or not -12 <= value.adjusted() < MAX_AMOUNT_DIGITS or len(str(value)) > 32:
+        raise ValueError("the amount is not a plain number")
+    return value
 
 
 def currency(text: str) -> str:

@@ -57,5 +57,7 @@ def content_of(record: Transaction) -> bytes:
 
 def plain(amount: Decimal) -> str:
     """An amount in one spelling for each value: `7`, `7.0` and `7.00` are `7`."""
-    text = f"{amount:f}" if amount else "0"
+    text = str(amount) if amount else "0"
+    if "E" in text:
+        text = f"{amount:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

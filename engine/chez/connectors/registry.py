@@ -33,6 +33,7 @@ BUILT_IN: Final = (
     ("camt", "chez.connectors.camt:Camt"),
     ("mt940", "chez.connectors.mt940:Mt940"),
     ("caisse-epargne", "chez.connectors.caisse_epargne:CaisseEpargne"),
+    ("mesinfos", "chez.connectors.mesinfos:MesInfos"),
     ("geojson", "chez.connectors.geojson:GeoJson"),
     ("gbfs", "chez.connectors.gbfs:Gbfs"),
     ("gtfs", "chez.connectors.gtfs:Gtfs"),

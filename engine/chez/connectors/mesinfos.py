@@ -1,0 +1,184 @@
+"""What the partners of the MesInfos pilot (2013 to 2014, Fing) gave back: bank, receipts, video on demand.
+
+Each file is a JSON list of documents, each with a `docType`. Dates and times end in "Z", and those
+of receipts show that they mean it: the till's afternoons are those of Paris.
+
+What the files do not say, and how it is settled here:
+
+- The bank is not named: accounts are of "mesinfos". Where an account's number is that of another with a zero
+  before it, somebody's spreadsheet ate the zero: numbers are filled up to ten digits.
+- A bank's line has no id: `chez.connectors.references`. Its short title is the bank's own work, and says nothing of
+  which line it is.
+- Currency: the euro, but for video on demand, which names it.
+- A receipt's lines name their receipt by a number that lacks, for most, its last digit. Both are kept as written.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import BinaryIO, Final
+
+import msgspec
+
+from chez.connectors.api import MAX_YEAR, MIN_YEAR, Found, Item, Reject, Source, excerpt
+from chez.connectors.checks import iso_day, number
+from chez.connectors.objects import Object, objects
+from chez.connectors.references import References
+from chez.errors import InvalidValue
+from chez.vocabulary import Account, Receipt, ReceiptLine, Transaction, Viewing
+
+__all__ = ("MesInfos",)
+
+INSTITUTION: Final = "mesinfos"
+EURO: Final = "EUR"
+DOCUMENT: Final = re.compile(rb'(?:\xef\xbb\xbf)?\s{0,99}\[\s{0,99}\{.{0,4000}?"docType"\s{0,9}:\s{0,9}'
+                             rb'"(?:BankOperation|BankAccount|Receipt|ReceiptDetail|VideoOnDemand)"', re.S)
+DIGITS: Final = 10
+SAVINGS: Final = ("livret", "pel", "cel", "ldd", "lep")
+"""How the titles of French savings accounts begin."""
+
+
+class _Document(msgspec.Struct, tag_field="docType"):
+    """What all documents have in common."""
+
+
+class _Operation(_Document, tag="BankOperation"):
+    account: str = msgspec.field(name="bankAcount")  # the pilot's spelling
+    raw: str
+    title: str
+    amount: Decimal
+    date: str
+
+
+class _Account(_Document, tag="BankAccount"):
+    number: str = msgspec.field(name="accountNumber")
+    title: str
+
+
+class _Receipt(_Document, tag="Receipt"):
+    origin: str
+    id: str = msgspec.field(name="receiptId")
+    at: datetime = msgspec.field(name="timestamp")
+    amount: Decimal
+    total: Decimal | None = None
+    articles: int | None = msgspec.field(name="articlesCount", default=None)
+    points: Decimal | None = msgspec.field(name="acquiredPoints", default=None)
+    shop: str = msgspec.field(name="intermarcheShopId", default="")
+    online: bool = msgspec.field(name="isOnline", default=False)
+
+
+class _Line(_Document, tag="ReceiptDetail"):
+    origin: str
+    receipt: str = msgspec.field(name="receiptId")
+    order: int
+    at: datetime = msgspec.field(name="timestamp")
+    amount: Decimal
+    price: Decimal
+    label: str = ""
+    barcode: str = ""
+    section: str = msgspec.field(name="sectionLabel", default="")
+    family: str = msgspec.field(name="familyLabel", default="")
+    kind: str = msgspec.field(name="typeLabel", default="")
+
+
+class _Video(_Document, tag="VideoOnDemand"):
+    origin: str
+    order: str = msgspec.field(name="orderId")
+    at: datetime = msgspec.field(name="timestamp")
+    video: str = msgspec.field(name="videoId")
+    price: Decimal
+    currency: str
+    status: str = ""
+
+
+class MesInfos:
+    """Reads the pilot's documents into transactions, accounts, receipts with their lines, and viewings."""
+
+    name = "mesinfos"
+    version = 1
+    title = "MesInfos pilot 2013-2014 (bank, receipts, video on demand), JSON"
+
+    def recognise(self, head: bytes, name: str) -> bool:
+        """A list whose first document is of one of the types read here."""
+        return DOCUMENT.match(head) is not None
+
+    def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
+        """One record for each document.
+
+        Raises `InvalidValue` when there is no document in the file, or as `chez.connectors.references` does.
+        """
+        decoder = msgspec.json.Decoder(_Operation | _Account | _Receipt | _Line | _Video)
+        references = References()
+        seen = False
+        for item in objects(file):
+            if not isinstance(item, Object):
+                yield item
+                continue
+            seen = True
+            try:
+                yield Found(_record(decoder.decode(item.bytes), references), item.line)
+            except (msgspec.MsgspecError, RecursionError) as error:
+                yield Reject(item.line, f"it is no document that is read here: {excerpt(str(error))}",
+                             excerpt(item.bytes))
+            except ValueError as error:
+                yield Reject(item.line, str(error), excerpt(item.bytes))
+        if not seen:
+            raise InvalidValue(f"{source.name!r} holds no document of the MesInfos pilot")
+
+
+def _record(document: _Document, references: References) -> msgspec.Struct:
+    match document:
+        case _Operation():
+            return _transaction(document, references)
+        case _Account():
+            savings = document.title.lower().startswith(SAVINGS)
+            return Account(institution=INSTITUTION, number=_filled(document.number),
+                           kind="savings" if savings else "checking", currency=EURO)
+        case _Receipt():
+            return Receipt(seller=document.origin, reference=_id(document.id), at=_instant(document.at),
+                           total=number(document.amount), currency=EURO, full=_optional(document.total),
+                           points=_optional(document.points), articles=document.articles, shop=document.shop,
+                           online=document.online)
+        case _Line():
+            return ReceiptLine(seller=document.origin, receipt=_id(document.receipt), number=document.order,
+                               at=_instant(document.at), label=document.label, barcode=document.barcode,
+                               quantity=number(document.amount), price=number(document.price), currency=EURO,
+                               section=document.section, family=document.family, kind=document.kind.lower())
+        case _Video():
+            return Viewing(service=document.origin, reference=_id(document.order), at=_instant(document.at),
+                           work=document.video, kind="video", price=number(document.price),
+                           currency=document.currency, status=document.status)
+    raise AssertionError(document)
+
+
+def _transaction(document: _Operation, references: References) -> Transaction:
+    amount = number(document.amount)
+    record = Transaction(account=f"{INSTITUTION}/{_filled(document.account)}", reference="",
+                         posted=iso_day(document.date), amount=amount, currency=EURO, kind="", memo=document.raw)
+    record.reference = references.numbered(record)
+    record.kind = "debit" if amount < 0 else "credit"
+    record.name = document.title
+    return record
+
+
+def _filled(account: str) -> str:
+    return _id(account).zfill(DIGITS)
+
+
+def _id(text: str) -> str:
+    if not text:
+        raise ValueError("a number that says what it is about is empty")
+    return text
+
+
+def _optional(value: Decimal | None) -> Decimal | None:
+    return None if value is None else number(value)
+
+
+def _instant(at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise ValueError("the time has no time zone")
+    if not MIN_YEAR < at.year < MAX_YEAR:
+        raise ValueError(f"the year is not between {MIN_YEAR} and {MAX_YEAR}")
+    return at.astimezone(UTC)

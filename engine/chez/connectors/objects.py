@@ -1,0 +1,138 @@
+"""The objects in a large JSON file, one at a time, in bounded memory and linear time.
+
+A parser of JSON stops at the first mistake, and one that streams gathers a string of any length. Here
+the file is only cut: at the braces that stand in no string (RFC 8259), at one depth, which is where
+the format keeps its records. Each object is then parsed by itself, so that a bad one costs itself,
+and nothing that is longer than `MAX_OBJECT` or deeper than `MAX_DEPTH` is ever held.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import BinaryIO, Final, NamedTuple, cast
+
+from chez.connectors.api import Progress, Reject, excerpt
+
+__all__ = ("MAX_DEPTH", "MAX_OBJECT", "Object", "objects")
+
+CHUNK: Final = 64 * 1024
+MAX_OBJECT: Final = 64 * 1024
+"""Bytes of one object."""
+MAX_DEPTH: Final = 64
+"""Brackets inside each other."""
+# Possessive throughout (*+): nothing is tried twice, so that a match costs what it is long.
+STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+OUTSIDE: Final = re.compile(STRING + rb'|["{}\[\]]', re.S)
+"""What matters outside of strings: a whole string, the beginning of one that goes on in the next chunk, a bracket."""
+FLAT: Final = re.compile(rb'[\s,]*+(\{[^"{}\[\]]*+(?:' + STRING + rb'[^"{}\[\]]*+)*+\})', re.S)
+"""The next whole object, if there are no lists or objects in it, which is so for most: found at once."""
+REST: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+("?)', re.S)
+"""What is left of a string that began in an earlier chunk."""
+TOO_DEEP: Final = f"it is deeper than {MAX_DEPTH} brackets"
+BOM: Final = b"\xef\xbb\xbf"
+
+
+class Object(NamedTuple):
+    """The bytes of one object, and the line of the file (from 1) on which it begins."""
+
+    line: int
+    bytes: bytes
+
+    def __repr__(self) -> str:
+        return f"Object(line={self.line})"
+
+
+def objects(file: BinaryIO, depth: int = 1) -> Iterator[Object | Reject | Progress]:
+    """The objects of a file that stand in so many brackets: 1 for the items of an array.
+
+    An object that is too long or too deep is a reject, and so is the end of the file inside one.
+    Whether an object is JSON is for its parser to say.
+    """
+    cutter = _Cutter(depth)
+    done = 0
+    while chunk := file.read(CHUNK):
+        if not done:
+            chunk = chunk.removeprefix(BOM)
+        yield from cutter.feed(chunk)
+        done += len(chunk)
+        yield Progress(done)
+    yield from cutter.end()
+
+
+class _Cutter:
+    """Where in the file the cutting is: how deep, in a string or not, and what there is of the object begun."""
+
+    __slots__ = ("_at", "_begun", "_depth", "_escaped", "_inside", "_line", "_parts", "_problem", "_size", "_string")
+
+    def __init__(self, at: int) -> None:
+        self._at = at
+        self._depth = 0
+        self._string = self._escaped = self._inside = False
+        self._line = self._begun = 1
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._problem = ""
+
+    def feed(self, chunk: bytes) -> Iterator[Object | Reject]:
+        """Go on with some more bytes."""
+        begin = counted = 0
+        at = self._string_ended(chunk)
+        while not self._string:
+            while self._depth == self._at and (flat := FLAT.match(chunk, at)) is not None:
+                begin, at = flat.span(1)
+                self._line += chunk.count(b"\n", counted, begin)
+                counted, self._begun = begin, self._line
+                yield self._ended(flat[1])
+            if (found := OUTSIDE.search(chunk, at)) is None:
+                break
+            at = found.end()
+            token = chunk[at - 1]
+            if token == 0x22:
+                if at - found.start() == 1:
+                    self._string = True
+                    self._string_ended(chunk, at)
+            elif token in b"{[":
+                if token == 0x7B and self._depth == self._at:
+                    begin = at - 1
+                    self._line += chunk.count(b"\n", counted, begin)
+                    counted, self._begun, self._inside = begin, self._line, True
+                self._depth += 1
+                if self._depth - self._at > MAX_DEPTH:
+                    self._problem = TOO_DEEP
+            else:
+                self._depth = max(0, self._depth - 1)
+                if self._inside and self._depth <= self._at:
+                    yield self._ended(chunk[begin:at])
+        if self._inside:
+            self._keep(chunk[begin:])
+        self._line += chunk.count(b"\n", counted)
+
+    def _string_ended(self, chunk: bytes, at: int = 0) -> int:
+        """Past the end of the string that is open, if it is in the chunk; a backslash may be the chunk's last byte."""
+        if not self._string:
+            return at
+        rest = cast("re.Match[bytes]", REST.match(chunk, at + self._escaped))  # it matches nothing, too
+        self._string = not rest[1]
+        self._escaped = self._string and rest.end() < len(chunk)
+        return rest.end()
+
+    def end(self) -> Iterator[Reject]:
+        """The file is over."""
+        if self._inside or self._depth or self._string:
+            yield Reject(self._begun if self._inside else self._line,
+                         "the file ends inside an object or a list: a part is missing", excerpt(b"".join(self._parts)))
+
+    def _keep(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size > MAX_OBJECT:
+            self._problem = self._problem or f"it is longer than {MAX_OBJECT} bytes"
+            self._parts[1:] = []
+        if not self._problem or not self._parts:
+            self._parts.append(part[:MAX_OBJECT])
+
+    def _ended(self, part: bytes) -> Object | Reject:
+        self._keep(part)
+        whole, problem = b"".join(self._parts), self._problem
+        self._inside = False
+        self._parts.clear()
+        self._size, self._problem = 0, ""
+        return Reject(self._begun, problem, excerpt(whole)) if problem else Object(self._begun, whole)

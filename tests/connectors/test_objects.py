@@ -1,0 +1,93 @@
+"""The objects of a JSON file: cut where they are, whatever is in them, and never held beyond their bounds."""
+
+import io
+import json
+import tracemalloc
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chez.connectors.api import Progress, Reject
+from chez.connectors.objects import MAX_DEPTH, MAX_OBJECT, Object, objects
+
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.sampled_from('a"\\{}[],:\n é\u2028'), max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('k"\\{', max_size=3), inner, max_size=3),
+    max_leaves=8)
+DOCUMENTS = st.lists(st.dictionaries(st.text("ab", max_size=2), VALUES, max_size=3), max_size=5)
+
+
+class _Dripping(io.BytesIO):
+    """A file that gives few bytes at a time."""
+
+    def __init__(self, data: bytes, most: int) -> None:
+        super().__init__(data)
+        self.most = most
+
+    def read(self, size: int | None = -1) -> bytes:
+        """At most so many bytes, whatever is asked for."""
+        return super().read(self.most)
+
+
+def read(data: bytes, depth: int = 1, most: int = 1 << 20) -> list[Object | Reject]:
+    """The objects in these bytes."""
+    return [item for item in objects(_Dripping(data, most), depth) if not isinstance(item, Progress)]
+
+
+@given(DOCUMENTS, st.sampled_from([None, 1, "\t"]), st.booleans(), st.integers(1, 60))
+@settings(max_examples=100, deadline=None)
+def test_each_object_is_cut_out_whole(documents: list[Any], indent: Any, ascii: bool, most: int) -> None:
+    """However a list is laid out and wherever it is parted for reading, its objects and their lines come back."""
+    text = json.dumps(documents, indent=indent, ensure_ascii=ascii)
+    found = read(text.encode(), most=most)
+    assert all(isinstance(item, Object) for item in found)
+    cut = [item for item in found if isinstance(item, Object)]
+    assert [json.loads(item.bytes) for item in cut] == documents
+    rest, line = text, 1
+    for item in cut:
+        before, rest = rest.split(item.bytes.decode(), 1)
+        line += before.count("\n")
+        assert item.line == line
+        line += item.bytes.count(b"\n")
+
+
+def test_objects_at_another_depth() -> None:
+    """Records that a format keeps deeper are cut there, past a BOM and whatever stands around."""
+    data = b'\xef\xbb\xbf{"a": "}{", "rows": [{"x": 1}, 7, {"y": {"z": 2}}], "b": {"c": 3}}'
+    assert [item.bytes for item in read(data, depth=2) if isinstance(item, Object)] == [b'{"x": 1}', b'{"y": {"z": 2}}']
+    assert read(b"") == read(b"[]") == read(b"[1, 2]") == read(b"]]}}") == []
+
+
+def test_a_bad_object_costs_itself() -> None:
+    """One that is too long or too deep is a reject with its line; one that is no JSON is left to its parser."""
+    long = b'{"a": "' + b"x" * MAX_OBJECT + b'"}'
+    deep = b'{"a": ' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}"
+    items = read(b"[\n{1},\n" + long + b",\n" + deep + b",\n{2}\n]")
+    assert [(type(item).__name__, item.line) for item in items] == [
+        ("Object", 2), ("Reject", 3), ("Reject", 4), ("Object", 5)]
+    assert "longer than" in str(items[1].reason) and "deeper than" in str(items[2].reason)  # type: ignore[union-attr]
+
+
+def test_the_end_inside_an_object_is_told() -> None:
+    """Half a file gives its whole objects, and one reject with the line on which the broken one began."""
+    for tail in (b'{"b": 1', b'{"b": "1}]', b'{"b": "\\'):
+        whole, broken = read(b'[{"a": 1},\n' + tail)
+        assert isinstance(whole, Object) and isinstance(broken, Reject) and broken.line == 2
+    assert [type(item) for item in read(b'[{"a": 1},\n')] == [Object, Reject]
+
+
+def test_memory_is_that_of_one_object() -> None:
+    """A string without end, brackets without end and many objects are held in part only."""
+    many = b'{"a": "' + b"x" * 1000 + b'"},'
+    for data in (b'[{"a": "' + b"x" * 2_000_000, b'[{"a": [' + b'"x",' * 50_000, b"[" + many * 2_000,
+                 b'[{"a":"' + b"\\" * 2_000_000):
+        file = io.BytesIO(data)
+        tracemalloc.start()
+        try:
+            for _ in objects(file):
+                pass
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 1_000_000, (data[:20], peak)
