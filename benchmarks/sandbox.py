@@ -22,6 +22,8 @@ SPARES: Final = 1
 """Workers that a home has waiting."""
 STANDS: Final = 0.3
 """Seconds between two jobs of a person: the next worker stands by then."""
+IDLE: Final = 3.0
+"""Seconds after which a system may have taken back what nobody touched."""
 IN_A_ROW: Final = 60
 HOSTILE: Final = 50
 LIMIT: Final = 128 << 20
@@ -44,10 +46,14 @@ ATTACKS: Final = (
 def benchmarks() -> tuple[Benchmark, ...]:
     """The figures of this theme."""
     return (
-        Benchmark((Figure(
-            "job.warm", "ms", "less", "A trivial Python job from the call to its result, in a worker that waits for "
-            "one and serves this run only; the next call comes when another one stands.", 15,
-            {"python": INTERPRETER}),), _warm),
+        Benchmark((
+            Figure(
+                "job.warm", "ms", "less", "A trivial Python job from the call to its result, in a worker that waits "
+                "for one and serves this run only; the next call comes when another one stands.", 15,
+                {"python": INTERPRETER}),
+            Figure(
+                "job.warm_idle", "ms", "less", f"The same after {IDLE:.0f} seconds in which nothing was asked."),
+        ), _warm),
         Benchmark((Figure(
             "job.rate", "runs/s", "more", f"{IN_A_ROW} trivial Python jobs one after the other, each in a worker of "
             "its own; starting them included.", 20),), _rate),
@@ -90,16 +96,21 @@ async def _trivial(runtime: Runtime) -> float:
 
 
 async def _warm(bench: Bench) -> dict[str, Runs]:
-    runs, log = Runs(), bench.work / "warm.log"
+    runs, idle, log = Runs(), Runs(), bench.work / "warm.log"
     async with _living(bench) as runtime:
         for run in range(bench.runs + 1):
-            ours = []
-            for _ in range(REPEATS):
-                await asyncio.sleep(STANDS)
-                ours.append(await _trivial(runtime))
+            ours = [await _after(runtime, STANDS) for _ in range(REPEATS)]
             if run:  # the first round warms
+                later = [await _after(runtime, IDLE) for _ in range(3)]
                 runs.add(median(ours), python=await interpreter(log))
-    return {"job.warm": runs}
+                idle.add(median(later))
+    return {"job.warm": runs, "job.warm_idle": idle}
+
+
+async def _after(runtime: Runtime, seconds: float) -> float:
+    """Milliseconds of one trivial job after so long a time without any."""
+    await asyncio.sleep(seconds)
+    return await _trivial(runtime)
 
 
 async def _rate(bench: Bench) -> dict[str, Runs]:

@@ -8,9 +8,9 @@ from chez_sandbox.errors import BadComponent
 from chez_sandbox.runtime.artifact import find_artifact
 from chez_sandbox.runtime.compiled import COMPONENT_LIMIT
 from chez_sandbox.runtime.engine import make_engine
+from chez_sandbox.runtime.execution import FAILS
 from chez_sandbox.runtime.host import Limits, Outcome, RunResult, Runtime
 from chez_sandbox.runtime.messages import Done
-from chez_sandbox.runtime.worker import FAILS
 
 from .jobs import READINGS, component
 from .test_hostile_jobs import run_bare

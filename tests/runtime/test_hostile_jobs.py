@@ -4,10 +4,11 @@ import pytest
 import wasmtime
 from wasmtime import component as wc
 
+from chez_sandbox.runtime.execution import Instance, execute
 from chez_sandbox.runtime.host import Limits, Outcome, RunResult, Runtime
 from chez_sandbox.runtime.messages import Done, Start, TableHead
 from chez_sandbox.runtime.tables import Budget, Tables
-from chez_sandbox.runtime.worker import Ticker, execute
+from chez_sandbox.runtime.worker import Ticker
 
 from .jobs import READINGS, job, run
 
@@ -91,7 +92,12 @@ def test_the_component_is_a_wall_by_itself(bare: tuple[wasmtime.Engine, wc.Compo
 
 
 def run_bare(
-    engine: wasmtime.Engine, component: wc.Component, source: str | None, limits: Limits, params: str = "null"
+    engine: wasmtime.Engine,
+    component: wc.Component,
+    source: str | None,
+    limits: Limits,
+    params: str = "null",
+    ahead: Instance | None = None,
 ) -> Done:
     """One run in this very process; without a source the component is the job."""
     heads = [TableHead(READINGS.name, READINGS.columns, len(READINGS.rows))]
@@ -100,4 +106,4 @@ def run_bare(
     tables = Tables(heads, budget)
     tables.add(0, list(READINGS.rows))
     start = Start(source, params, "2026-11-24", b"s", limits, heads)
-    return execute(engine, component, start, tables, budget, ticker)
+    return execute(engine, component, start, tables, budget, ticker, ahead=ahead)

@@ -70,7 +70,10 @@ async def test_the_worker_inherits_nothing(runtime: Runtime) -> None:
 
 
 def seccomp_state(worker: int) -> str:
-    status = (Path("/proc") / str(worker) / "status").read_text()
+    try:
+        status = (Path("/proc") / str(worker) / "status").read_text()
+    except OSError:  # one that was killed is gone by now
+        return ""
     return "seccomp" if "Seccomp:\t2" in status and "NoNewPrivs:\t1" in status else ""
 
 
@@ -199,14 +202,14 @@ async def test_closing_ends_what_runs(
 
 
 async def test_no_process_is_left(runtime: Runtime) -> None:
-    """After runs of every kind there is no worker, and no zombie."""
+    """After runs of every kind there is soon no worker, and no zombie: none waits for another run to be cleared."""
     before = workers()
     await run(runtime, job("1"))
     await run(runtime, job("1 / 0"))
     await run(runtime, LOOP, fuel=10**8)
     await run(runtime, LOOP, fuel=10**15, seconds=0.2)
     await runtime.run_component(b"nonsense", b"1", (), Limits(), b"s", "2026-11-24")
-    assert workers() <= before
+    await until(lambda: workers() <= before)
 
 
 @pytest.mark.slow
@@ -223,7 +226,7 @@ async def test_a_worker_that_ignores_its_time_is_killed(runtime: Runtime) -> Non
         (worker,) = workers() - before
         os.kill(worker, signal.SIGSTOP)
     assert ends == [Outcome.TIME]
-    assert workers() <= before
+    await until(lambda: workers() <= before)
 
 
 async def test_a_worker_that_dies_is_an_outcome(runtime: Runtime) -> None:

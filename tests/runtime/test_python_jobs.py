@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from chez_sandbox.errors import BadInput
+from chez_sandbox.runtime.execution import FAILS
 from chez_sandbox.runtime.guest.chez_job import CODES, MODULES
 from chez_sandbox.runtime.host import Limits, Outcome, RunResult, Runtime, Table, doctor
-from chez_sandbox.runtime.worker import FAILS
 
 from .jobs import READINGS, job, run
 

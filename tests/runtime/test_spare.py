@@ -36,9 +36,26 @@ async def warm(code_folder: Path) -> AsyncIterator[Runtime]:
 
 async def waiting(before: set[int]) -> int:
     """The spare's process id, once it stands behind its walls."""
-    await until(lambda: [worker for worker in workers() - before if seccomp_state(worker)])
-    (worker,) = workers() - before
-    return worker
+    found: list[int] = []
+
+    def stands_alone() -> bool:
+        found[:] = workers() - before
+        return len(found) == 1 and bool(seccomp_state(found[0]))
+
+    await until(stands_alone)
+    return found[0]
+
+
+def open_files(worker: int) -> list[str]:
+    """What a worker's descriptors lead to."""
+    return sorted(os.readlink(link) for link in (Path("/proc") / str(worker) / "fd").iterdir())
+
+
+async def stood_by() -> int:
+    """The spare's process id, once it went through its rehearsal."""
+    spare = await waiting(set())
+    await until(lambda: "/proc" not in " ".join(open_files(spare)))
+    return spare
 
 
 async def test_a_spare_serves_one_run_only(warm: Runtime) -> None:
@@ -59,13 +76,13 @@ def limits_of(worker: int) -> dict[int, int]:
     return {limit: resource.prlimit(worker, limit)[1] for limit in which}
 
 
-async def limits_while_running(runtime: Runtime) -> dict[int, int]:
+async def limits_while_running(runtime: Runtime, spare: int = 0) -> dict[int, int]:
     """The limits of the one worker of a long run, once the job is in it."""
-    seen = asyncio.Event()
+    seen, others = asyncio.Event(), workers() - {spare}
     found: dict[int, int] = {}
 
     def progress(_rows: int, _all: int) -> None:
-        (worker,) = workers()
+        (worker,) = workers() - others
         found.update(limits_of(worker))
         seen.set()
 
@@ -87,15 +104,16 @@ async def test_a_spare_is_held_to_the_limits_of_the_job(runtime: Runtime, code_f
     fresh = await limits_while_running(runtime)
     async with Runtime(code_folder, KEY, spares=1) as warm:
         await warm.prepare()
-        generous = limits_of(await waiting(set()))
+        spare = await waiting(set())
+        generous = limits_of(spare)
         assert all(generous[limit] > most for limit, most in fresh.items())
-        assert await limits_while_running(warm) == fresh
+        assert await limits_while_running(warm, spare) == fresh
 
 
 async def test_a_spare_gives_the_same_result(runtime: Runtime, warm: Runtime) -> None:
-    """Value, fuel, log and walls are those of a worker started for the run."""
+    """Value, fuel, log and walls are those of a worker that was started for the run and rehearsed nothing."""
     source = "import random\n" + job("[random.random(), sum(r['at'] for r in data.rows('readings'))]", "print('x')")
-    await waiting(set())
+    await stood_by()
     assert await run(warm, source) == await run(runtime, source)
 
 
@@ -104,7 +122,7 @@ async def test_nothing_passes_from_one_run_to_the_next(warm: Runtime) -> None:
     leave = "import json\n" + job("1", "json.left = 1", "json.dumps.__defaults__ = None", "__builtins__['left'] = 1")
     await run(warm, leave)
     look = "import json\n" + job("[hasattr(json, 'left'), 'left' in __builtins__]")
-    await waiting(set())
+    await stood_by()
     assert (await run(warm, look)).value == b"[false,false]"
 
 
@@ -123,7 +141,7 @@ async def test_a_component_never_meets_a_spare(warm: Runtime) -> None:
     await warm.prepare(binary)
     result = await warm.run_component(binary, b"7", (), Limits(), b"s", "2026-11-24")
     assert result.value == b"7"
-    assert workers() == {spare}
+    await until(lambda: workers() == {spare})
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
@@ -163,14 +181,14 @@ async def test_each_worker_serves_one_run_of_one_provider(code_folder: Path) -> 
             waiting_before = workers()
             result = await run(runtime, job(f"{provider!r}"))
             assert result.value == f'"{provider}"'.encode()
+            await until(lambda before=waiting_before: before - workers())  # type: ignore[misc]
             (taken,) = waiting_before - workers()
             served.append(taken)
         assert len(set(served)) == len(served)
         async with anyio.create_task_group() as group:
             for _ in range(5):
                 group.start_soon(lambda: run(runtime, job("1")))
-        await until(lambda: len(standing()) == 2)
-        assert len(workers()) == 2
+        await until(lambda: len(standing()) == 2 == len(workers()))
 
 
 def standing() -> list[int]:
@@ -215,7 +233,7 @@ def test_a_zygote_that_can_not_fork_lives_on() -> None:
         for _ in range(2):
             channel, other = socket.socketpair()
             with channel, other:
-                socket.send_fds(ours, [REQUEST.pack(1, 2, 3)], [other.fileno(), other.fileno()])
+                socket.send_fds(ours, [REQUEST.pack(1, 2, 3, 0)], [other.fileno(), other.fileno()])
                 other.close()
                 channel.settimeout(60)
                 assert channel.recv(1) == b""
@@ -241,6 +259,7 @@ async def test_a_start_that_is_cancelled_leaves_no_worker(code_folder: Path) -> 
     async with Runtime(code_folder, KEY, spares=1) as runtime:
         await runtime.prepare(binary)
         await runtime.run_component(binary, b"7", (), Limits(), b"s", "2026-11-24")
+        await until(lambda: not workers())
         for turns in range(12):
             going = asyncio.create_task(runtime.run_component(binary, b"7", (), Limits(), b"s", "2026-11-24"))
             for _ in range(turns):
@@ -264,6 +283,9 @@ class Ended:
     """A process that was ended when it was asked to."""
 
     pid, has_ended, awaited = -1, False, False
+
+    def kill(self) -> None:
+        """It ended."""
 
     async def end(self) -> None:
         self.awaited = True

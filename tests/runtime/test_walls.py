@@ -23,6 +23,7 @@ from chez_sandbox.runtime import walls
 libc = ctypes.CDLL(None, use_errno=True)
 inet, other, unix = socket.socket(), socket.socket(), socket.socket(socket.AF_UNIX)
 spare = os.open("/dev/null", os.O_RDWR)
+maps = os.open("/proc/self/maps", os.O_RDONLY)
 host = socket.socket()
 host.bind(("127.0.0.1", 0)); host.listen()
 
@@ -65,6 +66,8 @@ TRIES = {
     "keyring": lambda: syscall(250, 0, 0, 0),
     "write elsewhere": lambda: os.write(spare, b"x"),
     "read elsewhere": lambda: os.read(spare, 1),
+    "seek elsewhere": lambda: os.lseek(spare, 0, 0),
+    "look at its own maps": lambda: os.lseek(maps, 0, 0) or os.read(maps, 1),
     "memory": lambda: bytearray(1 << 30),
     "regain": lambda: walls.limit(data=1 << 40, address_space=1 << 40, cpu_seconds=99) or 1 / 0,
     "ptrace": lambda: syscall(101, 0, 0, 0, 0),
@@ -75,7 +78,9 @@ PR_SET_NO_NEW_PRIVS = 38
 if "privileges" in which and libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0: standing.append("no-new-privs")
 if "rlimits" in which and walls.limit(data=400 << 20, address_space=1 << 32, cpu_seconds=20):
     standing.append("rlimits")
-if "seccomp" in which and walls.close_door((out,), (out,)): standing.append("seccomp")
+looked_at = (maps,) if "looking" in which else ()
+if "seccomp" in which and walls.close_door((out, *looked_at), (out,), seekable=looked_at):
+    standing.append("seccomp")
 report = {}
 for name, attempt in TRIES.items():
     try: attempt(); report[name] = "done"
@@ -122,6 +127,12 @@ def test_seccomp_alone_denies_every_call() -> None:
     assert {report[name] for name in ("open", "socket", "fork", "exec", "ptrace")} <= {"PermissionError"}
 
 
+def test_a_worker_that_waits_may_look_at_its_own_maps_only() -> None:
+    """The descriptors that a rehearsal needs can be read and sought in, and no other can."""
+    _, report = probe("files,rlimits,seccomp,looking")
+    assert {name for name, end in report.items() if end == "done"} == {"look at its own maps"}
+
+
 def test_landlock_alone_denies_files_and_network() -> None:
     """Without the filter Landlock alone stops opening, listing, creating, executing, TCP and signals."""
     standing, report = probe("files")
@@ -146,7 +157,7 @@ def test_the_probe_can_do_it_without_walls() -> None:
     able = {
         "open", "create", "list", "stat", "socket", "connect", "bind", "abstract", "exec", "fork",
         "thread", "kill", "map code", "entropy",
-        "write elsewhere", "read elsewhere", "memory",
+        "write elsewhere", "read elsewhere", "seek elsewhere", "look at its own maps", "memory",
     }  # fmt: skip
     assert able <= {name for name, end in report.items() if end == "done"}
     Path("/tmp/chez-probe").unlink()

@@ -64,7 +64,7 @@ class _Host:
         for number, (_, _, rows) in enumerate(order.tables):
             self._tables.add(number, [tuple(row) for row in rows])
         self._order = order
-        # As the worker draws them (runtime/worker.py).
+        # As the worker draws them (runtime/execution.py).
         self._key = blake2b(order.seed, digest_size=32, person=b"chez-job-random").digest()
         self._drawn = 0
         self.lines: list[str] = []

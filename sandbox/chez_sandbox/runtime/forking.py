@@ -40,13 +40,17 @@ class _Forked:
         poll.register(self._handle, select.POLLIN)
         return bool(poll.poll(0))
 
+    def kill(self) -> None:
+        if self._handle >= 0:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+
     async def end(self) -> None:
+        self.kill()
         handle, self._handle = self._handle, -1
         if handle < 0:
             return
         try:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
             await _readable(handle)
         finally:
             os.close(handle)
@@ -59,7 +63,7 @@ class Zygote:
         self._child: Child | None = None
         self._turn = asyncio.Lock()
 
-    async def fork(self, limits: tuple[int, int, int], code: int) -> Child:
+    async def fork(self, limits: tuple[int, int, int, int], code: int) -> Child:
         """A new worker with these limits (see `worker`), its code from the descriptor `code`.
 
         Whoever gets it calls its `end`. Raises WorkerFailed; cancelled, it leaves no worker behind.

@@ -5,8 +5,9 @@
 
 A run is a function of source, rows, parameters, seed and date: the same ones give the
 same bytes and the same outcome (TIME aside, which is the machine's). Whatever the job
-does, the call returns a `RunResult` in bounded time; it raises SandboxError only when
-the caller's input can't be handed over or the machine fails.
+does, the call returns a `RunResult` in bounded time, its worker killed by then and gone soon
+after, or when the runtime is closed; it raises SandboxError only when the caller's input can't
+be handed over or the machine fails.
 """
 
 import asyncio
@@ -99,6 +100,7 @@ class Runtime:
         self._closed = False
         self._going: set[anyio.CancelScope] = set()
         self._left = asyncio.Event()
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -117,6 +119,8 @@ class Runtime:
             while self._going:
                 self._left.clear()
                 await self._left.wait()
+            while self._ending:
+                await asyncio.wait(set(self._ending))
             if self._spares is not None:
                 await self._spares.aclose()
         finally:
@@ -210,19 +214,33 @@ class Runtime:
         tables: Sequence[Table],
         on_progress: Callable[[int, int], None] | None,
     ) -> RunResult:
-        async with self._turns:
-            return await self._run_alone(wasm, digest, trusted, job, tables, on_progress)
+        await self._turns.acquire()
+        child: Child | None = None
+        try:
+            standing = await self._stand(wasm, digest, trusted, _allowance_of(job))
+            child = standing.child
+            done = await converse(child, job, tables, on_progress)
+        except BaseException:
+            if child is not None:
+                await child.end()
+            self._turns.release()
+            raise
+        # Killed it is at once. That it is gone is the next run's concern: on a busy machine a dying process waits
+        # as long for the processor as a living one.
+        child.kill()
+        ending = asyncio.create_task(self._end(child), name="chez worker ends")
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        return RunResult(done.outcome, done.value, done.fuel, done.log, digest, standing.walls, done.fail)
 
-    async def _run_alone(
-        self,
-        wasm: bytes,
-        digest: str,
-        trusted: bool,
-        job: Start,
-        tables: Sequence[Table],
-        on_progress: Callable[[int, int], None] | None,
-    ) -> RunResult:
-        allowance = _allowance_of(job)
+    async def _end(self, child: Child) -> None:
+        try:
+            await child.end()
+        finally:
+            self._turns.release()
+
+    async def _stand(self, wasm: bytes, digest: str, trusted: bool, allowance: Allowance) -> Standing:
+        """A worker with these limits: one that waits, or one started now."""
         standing = await self._spares.take(allowance) if self._spares is not None and trusted else None
         if standing is None:
             standing = await self._start(wasm, digest, trusted, allowance)
@@ -233,18 +251,22 @@ class Runtime:
         if standing is None:
             self._cache.forget(digest)
             raise WorkerFailed("The compiled runtime does not load on this machine")
-        try:
-            done = await converse(standing.child, job, tables, on_progress)
-        finally:
-            await standing.child.end()
-        return RunResult(done.outcome, done.value, done.fuel, done.log, digest, standing.walls, done.fail)
+        return standing
 
     async def _start(
-        self, wasm: bytes, digest: str, trusted: bool, allowance: Allowance, required: frozenset[str] | None = None
+        self,
+        wasm: bytes,
+        digest: str,
+        trusted: bool,
+        allowance: Allowance,
+        required: frozenset[str] | None = None,
+        *,
+        waits: bool = False,
     ) -> Standing | None:
-        """A worker that waits for its job, all walls up; None when the code does not load here."""
+        """A worker for a job, all walls up; None when the code does not load here. See `Spares` for one that waits."""
         code = await self._cache.get(wasm, digest, trusted=trusted)
-        child = await (start_worker if self._spares is None else self._spares.start)(allowance, code)
+        begin = start_worker if self._spares is None else self._spares.start
+        child = await begin(allowance, code, waits=waits)
         try:
             walls = await _await_walls(child, self._required if required is None else required)
         except BaseException:
@@ -258,7 +280,7 @@ class Runtime:
     def _refill(self, wasm: bytes, digest: str) -> None:
         """Has waiting workers for the next Python jobs, if they are wanted."""
         if self._spares is not None:
-            self._spares.begin(lambda allowance: self._start(wasm, digest, True, allowance))
+            self._spares.begin(lambda allowance: self._start(wasm, digest, True, allowance, waits=True))
 
     @asynccontextmanager
     async def _busy(self) -> AsyncIterator[None]:

@@ -3,6 +3,7 @@
     parent                               worker
                                          (loads the component, raises the walls)
                           <- Ready       or Failed: nothing was received yet
+    StandBy               ->             perhaps, to one that is started ahead: no answer
     Start, Rows..., Go    ->
                           <- Progress... at most `PROGRESS_STEPS`
                           <- Done        and the process ends
@@ -20,7 +21,7 @@ import msgspec
 
 __all__ = (
     "HELLO", "MESSAGE_LIMIT", "PROGRESS_STEPS", "REQUEST", "Compiled", "Done", "Failed", "FromWorker", "Go",
-    "Limits", "Outcome", "Progress", "Ready", "Refused", "Rows", "Scalar", "Start", "TableHead", "ToWorker",
+    "Limits", "Outcome", "Progress", "Ready", "Refused", "Rows", "Scalar", "StandBy", "Start", "TableHead", "ToWorker",
     "receive", "send",
 )  # fmt: skip
 
@@ -30,8 +31,8 @@ MESSAGE_LIMIT = 8 << 20
 PROGRESS_STEPS = 50
 """A run reports its progress at most this often."""
 
-REQUEST = struct.Struct("<QQQ")
-"""What the zygote is asked for: bytes of memory and of address space, seconds of processor."""
+REQUEST = struct.Struct("<QQQQ")
+"""What the zygote is asked for: bytes of memory and of address space, seconds of processor, 1 for one that waits."""
 
 HELLO = struct.Struct("<I")
 """The first word of a worker that was forked: its process id. Whatever follows is as from any worker."""
@@ -103,6 +104,10 @@ class Go(msgspec.Struct, frozen=True, tag="go"):
     """All rows were sent: run."""
 
 
+class StandBy(msgspec.Struct, frozen=True, tag="stand-by"):
+    """No job is there yet: do in the meantime what a job of ours shows to be needed."""
+
+
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
     """The component is loaded and these walls stand."""
 
@@ -141,7 +146,7 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     reason: str
 
 
-ToWorker = Start | Rows | Go
+ToWorker = StandBy | Start | Rows | Go
 FromWorker = Ready | Failed | Progress | Done | Compiled | Refused
 
 

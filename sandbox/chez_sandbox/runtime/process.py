@@ -43,6 +43,9 @@ class Process(Protocol):
     def has_ended(self) -> bool:
         """Whether it is known to have ended."""
 
+    def kill(self) -> None:
+        """Kills it unless it ended; `end` is still to be called."""
+
     async def end(self) -> None:
         """Kills it unless it ended, waits until it is gone, and frees what was held of it."""
 
@@ -67,14 +70,15 @@ class _Started:
     def has_ended(self) -> bool:
         return self._process.returncode is not None
 
-    async def end(self) -> None:
-        try:
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
             if self._handle >= 0:
                 signal.pidfd_send_signal(self._handle, signal.SIGKILL)
             elif self._process.returncode is None:
                 self._process.kill()
-        except ProcessLookupError:
-            pass
+
+    async def end(self) -> None:
+        self.kill()
         handle, self._handle = self._handle, -1
         if handle >= 0:
             os.close(handle)
@@ -103,6 +107,12 @@ class Child:
             await asyncio.get_running_loop().sock_sendall(self._channel, len(body).to_bytes(4, "big") + body)
         except OSError:
             raise self._gone() from None
+
+    def tell(self, message: ToWorker) -> None:
+        """Sends a short message at once, or not at all: a child that is gone or deaf shows when it is used."""
+        body = msgspec.msgpack.encode(message)
+        with suppress(OSError):
+            self._channel.send(len(body).to_bytes(4, "big") + body)
 
     def hand_over(self, body: bytes, descriptors: Sequence[int]) -> None:
         """Sends a few bytes with descriptors, at once; raises WorkerFailed when the child is gone or deaf."""
@@ -135,6 +145,10 @@ class Child:
         except OSError:
             pass
         return False
+
+    def kill(self) -> None:
+        """From now on it runs nothing any more; `end` is still to be called."""
+        self._process.kill()
 
     async def end(self) -> None:
         """Kills the child if it still runs, and waits until it is gone; not cancellable."""

@@ -1,7 +1,8 @@
 """Workers started ahead of their jobs, so that a run need not wait for a process to start.
 
 Each is an ordinary worker that has come as far as a worker comes without a job: the Python
-runtime loaded, every wall up, nothing received. It serves one run, of one provider, and ends
+runtime loaded, every wall up, nothing received; and then, while nobody waits for it, through a
+rehearsal (`rehearsal`). It serves one run, of one provider, and ends
 like any other. Its limits on memory and processor are those of a generous job until it is
 taken; then they are lowered from outside to exactly what a worker started for this job would
 have. There is none for components of a provider: their code is not loaded before the run that
@@ -22,6 +23,7 @@ import anyio
 from chez_sandbox.errors import SandboxError, WorkerFailed
 from chez_sandbox.runtime import walls
 from chez_sandbox.runtime.forking import CAN_FORK, Zygote
+from chez_sandbox.runtime.messages import StandBy
 from chez_sandbox.runtime.process import Child, start
 
 __all__ = ("Allowance", "Spares", "Standing", "start_worker")
@@ -43,9 +45,9 @@ class Allowance:
             and self.cpu_seconds >= other.cpu_seconds
         )
 
-    def numbers(self) -> tuple[int, int, int]:
-        """As a worker takes them."""
-        return self.memory, self.address_space, self.cpu_seconds
+    def numbers(self, waits: bool) -> tuple[int, int, int, int]:
+        """As a worker takes them, and whether it may have to stand by."""
+        return self.memory, self.address_space, self.cpu_seconds, int(waits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +58,9 @@ class Standing:
     walls: tuple[str, ...]
 
 
-async def start_worker(allowance: Allowance, code: int) -> Child:
-    """A worker process started anew. Raises WorkerFailed."""
-    return await start("chez_sandbox.runtime.worker", allowance.numbers(), [code])
+async def start_worker(allowance: Allowance, code: int, *, waits: bool = False) -> Child:
+    """A worker process started anew; one that `waits` may be told to stand by. Raises WorkerFailed."""
+    return await start("chez_sandbox.runtime.worker", allowance.numbers(waits), [code])
 
 
 class Spares:
@@ -92,14 +94,14 @@ class Spares:
             if not self._runs and not self._closed:
                 self._timer = asyncio.get_running_loop().call_later(self._idle_seconds, self._rest)
 
-    async def start(self, allowance: Allowance, code: int) -> Child:
-        """A worker for this one run; forked, or started anew where that fails. Raises WorkerFailed."""
+    async def start(self, allowance: Allowance, code: int, *, waits: bool = False) -> Child:
+        """A worker for one run; forked, or started anew where that fails. Raises WorkerFailed."""
         if self._zygote is not None:
             try:
-                return await self._zygote.fork(allowance.numbers(), code)
+                return await self._zygote.fork(allowance.numbers(waits), code)
             except WorkerFailed:  # it died, say for want of memory; the next one asks for a new one
                 pass
-        return await start_worker(allowance, code)
+        return await start_worker(allowance, code, waits=waits)
 
     def begin(self, make: Callable[[Allowance], Awaitable[Standing | None]]) -> None:
         """Starts what is missing in the background; a failure shows in the next ordinary start.
@@ -109,9 +111,13 @@ class Spares:
 
         async def attempt() -> Standing | None:
             try:
-                return await make(self.allowance)
+                standing = await make(self.allowance)
             except (SandboxError, OSError):
                 return None
+            # A run that waits for it already would wait for that, too.
+            if standing is not None and asyncio.current_task() in self._waiting:
+                standing.child.tell(StandBy())
+            return standing
 
         while not self._closed and walls.CAN_TIGHTEN and len(self._waiting) < self._size:
             self._waiting.append(asyncio.create_task(attempt(), name="chez spare worker"))
