@@ -91,6 +91,29 @@ async def test_a_run_is_proven_also_after_its_rows_changed(home: chez.Home, runt
     assert "elles sont reconstituées telles qu'alors" in words and first.id in words
 
 
+async def test_a_run_reads_one_state_whatever_is_written_meanwhile(
+    home: chez.Home, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that is written between a run's cursor and its reading is not read by it, and is no row of its replay."""
+    cursor_now, readings = type(home).cursor_now, home.collection("readings")
+    record = await anext(aiter(readings))
+
+    async def written(home: chez.Home) -> str:
+        found = await cursor_now(home)
+        await readings.put({**record.value, "watts": 9_999}, id=record.id)
+        await readings.put({**record.value, "watts": 9_999}, id="one-more")
+        return found
+
+    await grant(home, bundle(CHANCE))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(home), "cursor_now", written)
+        left = await run_once(home, ID, runtime)
+    (begun,) = await home.journal.receipts("run")
+    assert begun.body["rows"] == {"readings": 96}
+    again = await replay(home, runtime, ID)
+    assert left.result is not None and (again.verdict, again.result) == ("same", left.result.decode())
+
+
 async def test_what_was_purged_since_is_named(home: chez.Home, runtime: Runtime) -> None:
     """When a record of the run was purged nothing runs, and it is named as that beside what only changed."""
     readings = home.collection("readings")

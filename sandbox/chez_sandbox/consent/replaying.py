@@ -2,8 +2,8 @@
 
 A receipt has a hash of each table that was handed over, not the rows. They are read again, by the windows of
 that run; when their hashes are the same, they are the same rows. Otherwise they are rebuilt from the records'
-history as they were at the receipt's cursor, and held against the hashes again. Where these still differ (a record was
-purged since, or rows came while the run read them) nothing runs, and what changed since is named.
+history as they were at the receipt's cursor, at which the run read them, and held against the hashes again. Where these
+still differ (a record was purged since) nothing runs, and what changed since is named.
 
 Nothing leaves, nothing is debited, no receipt is written. Values that the host noised are left out on both sides:
 noise is drawn once.
@@ -23,7 +23,7 @@ from chez_sandbox.consent.execution import Execution, execute
 from chez_sandbox.consent.grants import load_grant
 from chez_sandbox.consent.handed import digests, machinery
 from chez_sandbox.consent.leaving import run_of
-from chez_sandbox.consent.scope import granted_scope
+from chez_sandbox.consent.scope import Then, granted_scope
 from chez_sandbox.runtime.host import Runtime, Table
 
 if TYPE_CHECKING:
@@ -95,8 +95,7 @@ async def replay(
         changed, purged = await _changed(home, body["cursor"], others)
         told = replace(told, tables=others, changed=changed, purged=purged)
         try:
-            then = _Then(home, body["cursor"])
-            tables, _ = await granted_scope(then, bundle.manifest, day, narrowing, windows)
+            tables, _ = await granted_scope(Then(home, body["cursor"]), bundle.manifest, day, narrowing, windows)
         except InvalidValue:  # the journal is older than this store, which was restored; or too much changed
             return told
         if await _others(tables, body):
@@ -104,23 +103,6 @@ async def replay(
     seed = bytes.fromhex(body["seed"])
     execution = await execute(runtime, bundle, tables, seed, body["date"], on_progress)
     return _compared(told, bundle, execution, ended)
-
-
-@dataclass(frozen=True, slots=True)
-class _Then:
-    """The home as it was at a cursor, for `granted_scope`."""
-
-    home: "Home"
-    cursor: str
-
-    async def collections(self) -> Sequence[Any]:
-        return await self.home.collections()
-
-    def space(self) -> Any:
-        return self.home.space()
-
-    async def sql(self, query: str, params: Sequence[Any] = (), /, *, limit: int = 10_000) -> Any:
-        return await self.home.sql(query, params, limit=limit, as_of=self.cursor)
 
 
 async def _others(tables: Sequence[Table], body: Mapping[str, Any]) -> tuple[str, ...]:

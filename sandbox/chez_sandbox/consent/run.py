@@ -39,7 +39,7 @@ from chez_sandbox.consent.heeding import heed, is_revoked
 from chez_sandbox.consent.here import require_here
 from chez_sandbox.consent.leaving import answer_over, leavings, run_of
 from chez_sandbox.consent.noising import charge_epsilon, noise_under, noised_windows
-from chez_sandbox.consent.scope import Between, granted_scope, read_windows
+from chez_sandbox.consent.scope import Between, read_windows, scope_at
 from chez_sandbox.consent.slots import Plan, make_plan
 from chez_sandbox.job_errors import AlreadyAnswered, GrantInvalid
 from chez_sandbox.privacy.helper import require_noise
@@ -128,7 +128,7 @@ class GrantedRun:
         if bundle.manifest.measurements:
             require_noise()
         since = await self.home.cursor_now()
-        tables, windows = await granted_scope(self.home, bundle.manifest, self.today, grant.narrowed)
+        tables, windows = await scope_at(self.home, since, bundle.manifest, self.today, grant.narrowed)
         noised = noised_windows(bundle.manifest, self.today, grant.narrowed)
         seed = derive(self.granted.seed, f"chez/1 run seed {self.sequence}")
         body: dict[str, Any] = {

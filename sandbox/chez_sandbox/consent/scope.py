@@ -5,24 +5,30 @@ are bound. The job's own SQL runs in the worker, on a copy of these rows alone.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from chez.errors import NotAllowed
+from chez.errors import InvalidValue, NotAllowed
 from chez_sandbox.consent.catalogue import Phrase, refused
 from chez_sandbox.consent.narrowing import WHOLE, Narrowing, narrow
 from chez_sandbox.consent.period import Period, bounds, closed_day, day_of, period_of
 from chez_sandbox.manifest import Filter, Manifest, Read, Window
 from chez_sandbox.runtime.host import Table
 
+if TYPE_CHECKING:
+    from chez.home.home import Home
+
 __all__ = (
     "MAX_CELLS",
     "MAX_ROWS",
     "Between",
     "Source",
+    "Then",
     "granted_scope",
     "granted_tables",
     "read_windows",
+    "scope_at",
     "too_few_rows",
 )
 
@@ -47,6 +53,26 @@ class Source(Protocol):
 
     async def sql(self, query: str, params: Sequence[Any] = (), /, *, limit: int = 10_000) -> Any:
         """Rows (`columns`, `rows`) of one read-only statement over a view per collection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """A home as it was at a cursor: several statements read one state, and a run can be repeated on it."""
+
+    home: "Home"
+    cursor: str
+
+    async def collections(self) -> Sequence[Any]:
+        """What there is now: a collection that came since has no record then."""
+        return await self.home.collections()
+
+    def space(self) -> Any:
+        """The private space."""
+        return self.home.space()
+
+    async def sql(self, query: str, params: Sequence[Any] = (), /, *, limit: int = 10_000) -> Any:
+        """Rows of then. Raises `InvalidValue` also when too much was written since."""
+        return await self.home.sql(query, params, limit=limit, as_of=self.cursor)
 
 
 Between = tuple[str, str]
@@ -84,6 +110,16 @@ async def granted_scope(
         tables.append(table)
         windows.append(between)
     return tables, windows
+
+
+async def scope_at(
+    home: "Home", cursor: str, manifest: Manifest, today: date, narrowing: Narrowing
+) -> tuple[list[Table], list[Between | None]]:
+    """`granted_scope` of a home as of a cursor of now: a replay finds the same rows, whatever is written meanwhile."""
+    try:
+        return await granted_scope(Then(home, cursor), manifest, today, narrowing)
+    except InvalidValue:  # more was written meanwhile than is rebuilt
+        return await granted_scope(home, manifest, today, narrowing)
 
 
 async def read_windows(
