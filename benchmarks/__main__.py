@@ -20,6 +20,7 @@ from benchmarks import (
     keys,
     live,
     membership,
+    opendata,
     queries,
     reconnect,
     relay,
@@ -51,7 +52,7 @@ __all__ = ("every", "main", "run")
 def every() -> tuple[Benchmark, ...]:
     """All there is to measure, in the order of the page."""
     themes = (store, stores, queries, live, sync, checkpoints, reconnect, relay, cluster, imports, connectors, jobs,
-              sandbox, feeds, membership, keys, texts, blobs)
+              sandbox, feeds, membership, keys, texts, blobs, opendata)
     return tuple([benchmark for theme in themes for benchmark in theme.benchmarks()])
 
 

@@ -1,6 +1,7 @@
 """A city and a person, each at a command line."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,3 +86,27 @@ def test_a_city_publishes_and_a_person_looks_up(city: Chez, anna: Chez, url: str
     anna.run("data", "update")
     assert anna.error("data", "show", "velov")["code"] == "NotFound"
     assert city.error("publisher", "withdraw", "velov", "--key", str(key))["code"] == "NotFound"
+
+
+@pytest.mark.slow
+def test_a_publisher_that_is_killed_publishes_again(city: Chez, anna: Chez, url: str, tmp_path: Path) -> None:
+    """Killed after the first of several versions of a large table was written, the command is run again and goes on
+    from there; who subscribed in between had what was signed, and has all of it then."""
+    for one in (city, anna):
+        one.run("relay", "set", url)
+    key, about = tmp_path / "key", tmp_path / "large.toml"
+    city.run("publisher", "new-key", "--out", str(key), "--title", "Data", "--name", "City", "--contact", "x@y.org")
+    about.write_text(f'id = "large"\ntitle = "A large table"\ndescription = "Rows."\nlicence = "{LICENCE}"\n'
+                     'identity = ["id"]\n')
+    path = table(tmp_path, stations(6_000))
+    command = city.arguments("publisher", "publish", str(path), "--about", str(about), "--key", str(key))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+        assert running.stdout is not None
+        assert b"version 1, 5000 rows" in running.stdout.readline()
+        running.kill()
+    done = city.lines("publisher", "publish", str(path), "--about", str(about), "--key", str(key))
+    numbers = [part["number"] for one in done for part in one["published"] if part["dataset"] == "large"]
+    assert numbers in ([2], [])  # it may have been quicker than its end
+    anna.run("data", "add", city.run("space", "address", "Open data").stdout.strip())
+    assert anna.json("data", "subscribe", "large")["rows"] == 6_000
+    assert anna.json("data", "show", "large")["here"]["problem"] is None
