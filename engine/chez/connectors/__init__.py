@@ -8,6 +8,8 @@
     archive.py     zips, bounded
     zipped.py      a zip whose files belong to several connectors
     lines.py, sgml.py   what several connectors share
+    wall.py, worker.py, frames.py, walled.py    reading in a process that the system walls in
+    kit.py         the acceptance suite that every connector passes
     linky.py, ...  one module for each format
 """
 

@@ -7,7 +7,7 @@ home. The import engine turns `Found` into records whose ids come from their ide
 (`chez.records.types.identity_of`), and attaches the provenance: connector and version,
 the file's SHA-256, the row.
 
-What every connector promises (tests/connectors holds the built-in ones to it):
+What every connector promises (`chez.connectors.kit` checks it):
 
 - any bytes end in `Found`, `Reject`, `Progress` or a `ChezError`, in time linear in the
   file's size and in memory that does not grow with it beyond a small set of seen ids;
