@@ -1,6 +1,7 @@
 """Declared indexes are what queries go by: the plans of the statements that SQLite really ran."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
@@ -65,20 +66,28 @@ async def fill(home: chez.Home) -> None:
     await home.collection("Notes").put({"cups": 3})
 
 
-@pytest.fixture
-async def filled(home: chez.Home) -> chez.Home:
-    """A home of the test's own, filled."""
-    await fill(home)
-    return home
-
-
 @pytest.fixture(scope="module")
-async def plain(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[chez.Home]:
-    """A filled home, for tests that only read; no index is declared before `answers` has asked without one."""
-    path = tmp_path_factory.mktemp("plain") / "home"
+async def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a filled home that is not open, to be copied: filling one takes most of a second."""
+    path = tmp_path_factory.mktemp("once") / "home"
     await chez.create(path, passphrase=PASSPHRASE, kdf=Kdf.minimum())
     async with chez.open(path, passphrase=PASSPHRASE) as home:
         await fill(home)
+    return path
+
+
+@pytest.fixture
+async def filled(once: Path, tmp_path: Path) -> AsyncIterator[chez.Home]:
+    """A home of the test's own, filled."""
+    async with chez.open(shutil.copytree(once, tmp_path / "filled"), passphrase=PASSPHRASE) as home:
+        yield home
+
+
+@pytest.fixture(scope="module")
+async def plain(once: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[chez.Home]:
+    """A filled home, for tests that only read; no index is declared before `answers` has asked without one."""
+    path = shutil.copytree(once, tmp_path_factory.mktemp("plain") / "home")
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
         yield home
 
 

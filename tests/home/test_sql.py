@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
@@ -55,23 +56,38 @@ ATTACKS = (
 )
 
 
-@pytest.fixture
-async def notes(home: chez.Home) -> chez.Home:
-    """A home with two collections, one of which has the name of a table of the store."""
+async def fill(home: chez.Home) -> None:
+    """Write two collections, one of which has the name of a table of the store."""
     await home.collection("notes").put({"title": "Bread", "price": 3, "tags": ["a", "b"]}, id="bread")
     await home.collection("notes").put({"title": "Wine", "price": 8}, id="wine")
     await home.collection("epoch").put({"name": "stone age"}, id="stone")
     assert len(await home.collection("notes", search=("title",)).search("bread")) == 1
+
+
+@pytest.fixture
+async def notes(home: chez.Home) -> chez.Home:
+    """A home of the test's own with them."""
+    await fill(home)
     return home
 
 
+@pytest.fixture(scope="module")
+async def attacked(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[chez.Home]:
+    """A home with them that stands all attacks, one after the other."""
+    path = tmp_path_factory.mktemp("attacked") / "home"
+    await chez.create(path, passphrase=PASSPHRASE, kdf=Kdf.minimum())
+    async with chez.open(path, passphrase=PASSPHRASE) as home:
+        await fill(home)
+        yield home
+
+
 @pytest.mark.parametrize("query", ATTACKS)
-async def test_attacks(notes: chez.Home, query: str) -> None:
+async def test_attacks(attacked: chez.Home, query: str) -> None:
     """Keys, other tables, writes and settings are refused with one typed error, and sql goes on working."""
     with pytest.raises(InvalidValue):
-        await notes.sql(query)
-    assert (await notes.sql("SELECT count(*) FROM notes")).rows == [(2,)]
-    assert (await notes.collection("notes").get("wine")).value["price"] == 8
+        await attacked.sql(query)
+    assert (await attacked.sql("SELECT count(*) FROM notes")).rows == [(2,)]
+    assert (await attacked.collection("notes").get("wine")).value["price"] == 8
 
 
 async def test_an_earlier_state_is_asked_and_nothing_else_is(notes: chez.Home) -> None:

@@ -5,7 +5,8 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from copy import deepcopy
 from datetime import date
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -13,6 +14,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 import chez
+from chez.crypto import Kdf
 from chez_sandbox.consent import verbs
 from chez_sandbox.consent.dpv import BASES, TERMS
 from chez_sandbox.consent.export import EXPORT, canonical, export_consents
@@ -20,6 +22,7 @@ from chez_sandbox.consent.grants import revoke_grant
 from chez_sandbox.consent.narrowing import read_narrowing
 from chez_sandbox.manifest import Purpose
 from chez_sandbox.runtime.host import Runtime
+from tests.jobs.conftest import fill
 from tests.jobs.test_flow import Person
 from tests.jobs.test_grants import NOW, TODAY, bundle, grant
 from tests.jobs.test_runs import run_once
@@ -27,17 +30,33 @@ from tests.jobs.test_runs import run_once
 PAGE = Path(__file__).parents[2] / "docs" / "consent.md"
 
 
+@pytest.fixture(scope="module")
+async def device(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[chez.Home]:
+    """The home that `document` is of."""
+    path = tmp_path_factory.mktemp("device") / "home"
+    await chez.create(path, passphrase="correct horse", name="laptop", kdf=Kdf.minimum())
+    async with chez.open(path, passphrase="correct horse") as home:
+        await fill(home)
+        yield home
+
+
 @pytest.fixture
-async def document(home: chez.Home, runtime: Runtime) -> dict[str, Any]:
+def document(exported: dict[str, Any]) -> dict[str, Any]:
+    """An export that a test may change."""
+    return deepcopy(exported)
+
+
+@pytest.fixture(scope="module")
+async def exported(device: chez.Home, runtime: Runtime) -> dict[str, Any]:
     """A grant that ran, one narrowed and revoked, one that ended, and a refusal; exported."""
-    given = await grant(home, bundle())
-    await run_once(home, given.grant.id, runtime)
+    given = await grant(device, bundle())
+    await run_once(device, given.grant.id, runtime)
     less = read_narrowing(given.bundle.manifest, ["readings.watts"], ["readings=30"])
-    await grant(home, bundle(), 2, narrowing=less, review="hold", hold_hours=5, slots="day")
-    await revoke_grant(home, "02" * 16)
-    await grant(home, bundle(), 3, until=date(2026, 11, 1))
-    await verbs.job_grant(home, {"bundle": bundle().encoded}, Person("no"))
-    return await export_consents(home, NOW, TODAY)
+    await grant(device, bundle(), 2, narrowing=less, review="hold", hold_hours=5, slots="day")
+    await revoke_grant(device, "02" * 16)
+    await grant(device, bundle(), 3, until=date(2026, 11, 1))
+    await verbs.job_grant(device, {"bundle": bundle().encoded}, Person("no"))
+    return await export_consents(device, NOW, TODAY)
 
 
 def verify(document: dict[str, Any], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -108,13 +127,13 @@ async def test_a_changed_export_is_refused(document: dict[str, Any], name: str, 
 @pytest.mark.parametrize("part", ["chez:grant", "chez:code", "chez:manifest", "chez:bundle", "chez:grantSignature",
                                   "chez:providerSignature"])  # fmt: skip
 async def test_the_device_can_not_export_what_was_not_signed(
-    document: dict[str, Any], home: chez.Home, part: str, tmp_path: Path
+    document: dict[str, Any], device: chez.Home, part: str, tmp_path: Path
 ) -> None:
     """A file that the device signed anew, with another grant, code or signature in it, is refused all the same."""
     value = bytearray(base64.b64decode(evidence(document)[part]))
     value[len(value) // 2] ^= 1
     evidence(document)[part] = base64.b64encode(value).decode()
-    proof = base64.b64encode(home.sign(EXPORT, canonical(document))).decode()
+    proof = base64.b64encode(device.sign(EXPORT, canonical(document))).decode()
     document["chez:proof"]["chez:signature"] = proof
     assert verify(document, tmp_path).returncode != 0
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from chez.crypto import SigningKey
@@ -24,6 +25,7 @@ def seed(name: str) -> bytes:
     return hashlib.blake2b(name.encode(), digest_size=32).digest()
 
 
+@cache
 def key(name: str) -> SigningKey:
     """A signing key that depends on the name alone."""
     return SigningKey.from_seed(seed(name))
