@@ -14,6 +14,7 @@ from benchmarks import (
     checkpoints,
     cluster,
     connectors,
+    deposits,
     feeds,
     imports,
     jobs,
@@ -51,8 +52,8 @@ __all__ = ("every", "main", "run")
 
 def every() -> tuple[Benchmark, ...]:
     """All there is to measure, in the order of the page."""
-    themes = (store, stores, queries, live, sync, checkpoints, reconnect, relay, cluster, imports, connectors, jobs,
-              sandbox, feeds, membership, keys, texts, blobs, opendata)
+    themes = (store, stores, queries, live, sync, checkpoints, reconnect, relay, cluster, imports, connectors, deposits,
+              jobs, sandbox, feeds, membership, keys, texts, blobs, opendata)
     return tuple([benchmark for theme in themes for benchmark in theme.benchmarks()])
 
 

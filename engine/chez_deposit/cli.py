@@ -183,9 +183,11 @@ def send_file(file: Path | None, batch: str | None, collection: str | None, key:
         json_line({**told, **msgspec.to_builtins(sent)})
     else:
         if told:
-            say(f"batch {told['batch']}: {told['records']:,} records, {told['rejected']:,} lines rejected"
-                + (f", {told['ended']:,} customers whose address has ended" if told["ended"] else ""))
-        say(f"{sent.sent:,} messages sent, {sent.queued:,} queued" + (f", {sent.gone:,} given up" if sent.gone else ""))
+            say(f"batch {told['batch']}: {_count(told['records'], 'record')}, "
+                f"{_count(told['rejected'], 'line')} rejected"
+                + (f", {_count(told['ended'], 'customer')} whose address has ended" if told["ended"] else ""))
+        say(f"{_count(sent.sent, 'message')} sent, {sent.queued:,} queued"
+            + (f", {sent.gone:,} given up" if sent.gone else ""))
         for why, count in sent.problems.items():
             say(f"  {count:,} times: {why}", err=True)
     if sent.queued:
@@ -233,7 +235,7 @@ def again(older: str, key: Path, book: Path | None) -> None:
     """Queue again what was sent long ago and is not acknowledged: relays let go of what nobody takes."""
     with _book(key, book) as (_, opened):
         count = opened.unacknowledged(_now() - int(duration(older)), _now())
-    say(f"{count:,} messages queued: chez-deposit send")
+    say(f"{_count(count, 'message')} queued: chez-deposit send")
 
 
 @cli.command("renew")
@@ -276,6 +278,10 @@ class _Opened:
 
 
 _book = _Opened
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _now() -> int:

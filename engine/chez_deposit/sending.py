@@ -74,7 +74,10 @@ async def send(book: Book, keys: OrganisationKeys, *, now: Callable[[], int],
     except ChezError as error:
         report.note(f"no inbox for acknowledgements: {error.message}")
     (total,) = book.db.execute("SELECT count(*) FROM message WHERE state = ?", (State.QUEUED,)).fetchone()
+    away: set[str] = set()
     for dialled, customers in _portions(book):
+        if dialled in away:
+            continue
         marks = _Marks(book, now, report, lambda: progress and progress(report.sent, total))
         for attempt in range(ATTEMPTS + 1):
             try:
@@ -84,6 +87,7 @@ async def send(book: Book, keys: OrganisationKeys, *, now: Callable[[], int],
             except RelayUnreachable as error:
                 if attempt == ATTEMPTS:
                     report.note(error.message)
+                    away.add(dialled)
                 else:
                     await asyncio.sleep(0.25 * 2**attempt)
             except ChezError as error:

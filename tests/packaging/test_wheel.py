@@ -90,7 +90,8 @@ def test_the_wheel_has_every_file_and_the_runtime(wheel: Path) -> None:
     assert runtimes == [f"chez_sandbox/runtime/_built/{artifact.name}"]
     for name in ("chez_sandbox/wit/job.wit", "chez_sandbox/runtime/guest/app.py", "chez/store/schema/0001.sql",
                  "chez_relay/storage/schema/0001.sql", "chez_sandbox/provider/template/job.py.template",
-                 "chez/py.typed", "chez_wire/py.typed", "chez_relay/py.typed", "chez_sandbox/py.typed"):
+                 "chez/py.typed", "chez_deposit/py.typed", "chez_wire/py.typed", "chez_relay/py.typed",
+                 "chez_sandbox/py.typed"):
         assert name in wanted
 
 
@@ -118,8 +119,8 @@ def test_an_installed_wheel_is_typed(installed: Installed) -> None:
 
 
 def test_the_programs_of_an_installed_wheel(installed: Installed) -> None:
-    """The three programs answer, the sandbox's commands inside `chez` included, and a home can be made."""
-    for program in ("chez", "chez-relay", "chez-job"):
+    """The four programs answer, the sandbox's commands inside `chez` included, and a home can be made."""
+    for program in ("chez", "chez-relay", "chez-job", "chez-deposit"):
         assert "Usage: " in installed.run(program, "--help")
     assert "grant" in installed.run("chez", "job", "--help")
     passphrase = installed.folder / "passphrase"

@@ -31,10 +31,10 @@ from chez_wire.login import Role, inbox_of
 __all__ = ("Taking",)
 
 MOST_SECONDS: Final = 120.0
-"""For one inbox at one time: a relay that gives item after item keeps nobody from the other inboxes."""
+"""That nothing comes of one inbox before the next one is looked at."""
 
 MOST_ITEMS: Final = 2 * MAX_INBOX_ITEMS
-"""Items of one inbox looked at in one go."""
+"""Items of one inbox looked at in one go: a relay that gives item after item keeps nobody from the other inboxes."""
 
 MOST_ACKS: Final = 256
 """Acknowledgements sent in one go."""
@@ -49,6 +49,12 @@ class _Tally:
     counts: Counter[str] = field(default_factory=Counter)
     waiting: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    limit: asyncio.Timeout | None = None
+
+    def got_on(self) -> None:
+        """Something came of the inbox that is looked at: it has its time anew."""
+        if self.limit is not None:
+            self.limit.reschedule(asyncio.get_running_loop().time() + MOST_SECONDS)
 
     def report(self) -> DepositsReport:
         """It as a value."""
@@ -86,7 +92,7 @@ class Taking:
     async def _guarded(self, tally: _Tally, what: str, work: Callable[[_Tally, Stored], Awaitable[None]],
                        stored: Stored) -> None:
         try:
-            async with asyncio.timeout(MOST_SECONDS):
+            async with asyncio.timeout(MOST_SECONDS) as tally.limit:
                 await work(tally, stored)
         except TimeoutError:
             tally.problems.append(f"{what}: its relay did not do its part within {MOST_SECONDS:g} seconds")
@@ -114,6 +120,7 @@ class Taking:
                 dropped += refused
                 if taken:
                     await relay.ack(inbox, taken)
+                tally.got_on()
                 if not goes_on:
                     break
                 looked, done = looked + len(items), max(done, event.items[-1].number)
