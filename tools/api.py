@@ -18,6 +18,9 @@ __all__ = ("reference", "undocumented")
 MODULES: Final = ("chez.errors", "chez.connectors.api")
 """Public modules beside `chez` itself: what programs catch, and what connectors are written with."""
 
+OPEN_DATA: Final = ("chez.opendata.following", "chez.opendata.publishing")
+"""Public modules that stand above the SDK: functions on an open home."""
+
 WIDTH: Final = 100
 
 HEAD: Final = """\
@@ -47,7 +50,7 @@ def reference() -> str:
     parts += [_class(one) for one in reached]
     parts.append("\n## Names in signatures\n\n")
     parts += [_alias(one) for one in aliases()]
-    parts += [_blocking(), _errors(), _connectors()]
+    parts += [_blocking(), _errors(), _connectors(), *map(_opendata, OPEN_DATA)]
     return "".join(parts).rstrip() + "\n"
 
 
@@ -185,6 +188,18 @@ def _connectors() -> str:
     for name in module.__all__:
         found: Any = find(getattr(module, name))
         if isinstance(found, Class):
+            text += _class(found)
+    return text
+
+
+def _opendata(name: str) -> str:
+    module = importlib.import_module(name)
+    text = f"\n## `{name}`\n\n{inspect.cleandoc(module.__doc__ or '')}\n"
+    for one in module.__all__:
+        found: Any = find(getattr(module, one))
+        if isinstance(found, Function):
+            text += _function(found, 3)
+        elif isinstance(found, Class):
             text += _class(found)
     return text
 

@@ -86,6 +86,9 @@ def test_a_city_publishes_and_a_person_looks_up(city: Chez, anna: Chez, url: str
     anna.run("data", "update")
     assert anna.error("data", "show", "velov")["code"] == "NotFound"
     assert city.error("publisher", "withdraw", "velov", "--key", str(key))["code"] == "NotFound"
+    assert anna.error("data", "remove", "Nothing")["code"] == "NotFound"
+    anna.run("data", "remove", "Open data")
+    assert anna.json("data", "update")["catalogues"] == [] and "Open data" not in anna.run("space", "list").stdout
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from chez.opendata.following import (
     catalogues,
     find,
     named,
+    remove_catalogue,
     rows_at,
     settle,
     subscribe,
@@ -58,6 +59,11 @@ async def data_add(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return {**_catalogue(one), "sync": problem}
 
 
+async def data_remove(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Follow a catalogue no more."""
+    return {"space": await remove_catalogue(home, read_params(params, _Named).name)}
+
+
 class _Search(Params, frozen=True, kw_only=True):
     query: Annotated[str, Meta(max_length=400)] = ""
     theme: str | None = None
@@ -80,10 +86,12 @@ async def data_search(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
 async def data_show(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """What a catalogue says of a dataset; for one that is subscribed also how it stands here, its rows checked."""
     asked = read_params(params, _Named)
-    here = [one for one in await subscribed(home) if one.id == asked.name.rpartition("/")[2]]
-    one = await named(home, asked.name, check=True) if here else None
-    listed = (one.listed if one is not None else None) or await find(home, asked.name)
+    listed = await find(home, asked.name)
     catalogue = listed.catalogue
+    place = (catalogue.standing.space, listed.metadata.id)
+    mine = any(one.listed is not None and (one.listed.catalogue.standing.space, one.id) == place
+               for one in await subscribed(home))
+    one = await named(home, "/".join(place), check=True) if mine else None
     return {**plain(listed.metadata), "rows": listed.metadata.rows, "catalogue": catalogue.standing.space,
             "publisher": catalogue.standing.publisher, "words": _words(catalogue.standing),
             "by": catalogue.card.name if catalogue.card else None, "here": None if one is None else _dataset(one)}
@@ -246,8 +254,8 @@ def _dataset(one: Dataset) -> dict[str, Any]:
 
 
 VERBS: "Final[Mapping[str, Verb]]" = {
-    "data-add": data_add, "data-export": data_export, "data-list": data_list, "data-rows": data_rows,
-    "data-search": data_search, "data-show": data_show, "data-subscribe": data_subscribe,
+    "data-add": data_add, "data-export": data_export, "data-list": data_list, "data-remove": data_remove,
+    "data-rows": data_rows, "data-search": data_search, "data-show": data_show, "data-subscribe": data_subscribe,
     "data-unsubscribe": data_unsubscribe, "data-update": data_update, "data-versions": data_versions,
     "publisher-compose": publisher_compose, "publisher-publish": publisher_publish,
 }

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from chez.home.space import Space
 
 __all__ = ("COLLECTION", "Catalogue", "Dataset", "Listed", "Standing", "add_catalogue", "catalogues", "find", "named",
-           "rows_at", "settle", "subscribe", "subscribed", "unsubscribe")
+           "remove_catalogue", "rows_at", "settle", "subscribe", "subscribed", "unsubscribe")
 
 COLLECTION: Final = "chez.open_data"
 """The private space's collection of what is followed, by the spaces' ids."""
@@ -74,11 +74,6 @@ class Listed:
     catalogue: Catalogue
     metadata: Metadata
 
-    @property
-    def name(self) -> str:
-        """What it is called in commands: DATASET, with the catalogue's beginning before it where that is needed."""
-        return self.metadata.id
-
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
@@ -100,6 +95,20 @@ async def add_catalogue(home: "Home", address: str) -> str:
     What it lists comes with the next sync. Raises as `Home.follow`.
     """
     return await _follow(home, address, "catalogue", {})
+
+
+async def remove_catalogue(home: "Home", what: str) -> str:
+    """Follow a catalogue no more, on all devices of the person when they look next; its space's id.
+
+    `what` is its name, or the beginning of its space's id. Datasets that are subscribed stay, and nothing tells of
+    newer versions of them beforehand. Raises `NotFound`, `InvalidValue` where several are called so. """
+    known = [one.standing for one in await catalogues(home)]
+    found = [one for one in known if what in (one.name, one.space) or (len(what) >= 8 and one.space.startswith(what))]
+    if not found:
+        raise NotFound(f"you follow no catalogue {what!r}", "`chez data list` shows which you do.")
+    if len(found) > 1:
+        raise InvalidValue(f"you follow several catalogues {what!r}", "Say which by the beginning of its space's id.")
+    return await _let_go(home, found[0].space)
 
 
 async def catalogues(home: "Home") -> list[Catalogue]:
@@ -157,11 +166,7 @@ async def unsubscribe(home: "Home", name: str) -> str:
     Raises `NotFound` for one that is not subscribed.
     """
     one = await named(home, name)
-    async with home.collection(COLLECTION).edit(one.standing.space) as draft:
-        draft["wanted"] = False
-    if one.here and (space := home.space(one.standing.space)).role is None:
-        await space.forget()
-    return one.standing.space
+    return await _let_go(home, one.standing.space)
 
 
 async def subscribed(home: "Home", *, check: bool = False) -> list[Dataset]:
@@ -348,6 +353,15 @@ async def _follow(home: "Home", address: str, kind: Kind, more: Mapping[str, Any
     except (NotFound, DataInvalid):
         value = {"seen": {}, "publisher": ""}
     await kept.put({**value, **more, "kind": kind, "wanted": True, "address": address}, id=id)
+    return id
+
+
+async def _let_go(home: "Home", id: str) -> str:
+    async with home.collection(COLLECTION).edit(id) as draft:
+        draft["wanted"] = False
+    # A publisher's own space stays: it is followed by nobody's leave, and written here.
+    if any(space.id == id and space.role is None for space in await home.spaces()):
+        await home.space(id).forget()
     return id
 
 

@@ -19,10 +19,10 @@ import msgspec
 
 from chez.connectors import Reject
 from chez.errors import InvalidValue, NotAllowed, NotFound
-from chez.opendata.editions import COLLECTION, KEPT, Chain, Edition, before_hash, read_chain, record_of
+from chez.opendata.editions import COLLECTION, KEPT, MAX_EDITIONS, Chain, Edition, before_hash, read_chain, record_of
 from chez.opendata.loading import Loaded, load, metadata_of
 from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, About, Card, Metadata, read_metadata
-from chez.opendata.rows import MAX_ROWS, Change, Content, Row, canonical, changes, pack_before
+from chez.opendata.rows import Change, Content, Row, canonical, changes, pack_before
 
 if TYPE_CHECKING:
     from chez.home.home import Home
@@ -39,6 +39,8 @@ AT_ONCE: Final = 5_000
 """Rows of one transaction: it holds the home up for a second or two."""
 
 _LIVE: Final = ("1MIN", "10MIN", "12HRS", "15MIN", "CONT", "DAILY_2", "HOURLY", "TRIHOURLY", "UPDATE_CONT")
+
+_BATCH: Final = 1_000
 
 MAX_DATASETS: Final = 5_000
 """Datasets of one catalogue: everybody reads all that is said of them."""
@@ -103,20 +105,31 @@ async def make_public(home: "Home", name: str) -> "Space":
 
 async def chain_of(space: "Space") -> Chain:
     """The editions of a space, verified in a thread: a hostile one takes a while. Raises `DataInvalid`."""
-    records = [record.value async for record in space.collection(COLLECTION)]
+    records: list[dict[str, Any]] = []
+    async for record in space.collection(COLLECTION):
+        records.append(record.value)
+        if len(records) > 2 * MAX_EDITIONS:
+            break  # too many, as the reader says
     return await asyncio.to_thread(read_chain, records, bytes.fromhex(space.id))
 
 
 async def content_of(space: "Space", tables: Iterable[str]) -> Content:
     """The rows that are in these collections of a space. Raises `DataInvalid` for what is more than a dataset holds."""
-    found: list[tuple[str, str, dict[str, Any]]] = []
+    content, batch = Content(), list[tuple[str, dict[str, Any]]]()
     for table in tables:
         async for record in space.collection(table):
-            found.append((table, record.id, record.value))
-            if len(found) > MAX_ROWS:
-                break
-    return await asyncio.to_thread(
-        lambda: Content(Row(table, id, canonical(value)) for table, id, value in found))
+            batch.append((record.id, record.value))
+            if len(batch) == _BATCH:  # it ends at the first one beyond the bounds, however many there are
+                await asyncio.to_thread(_fill, content, table, batch)
+                batch.clear()
+        await asyncio.to_thread(_fill, content, table, batch)
+        batch.clear()
+    return content
+
+
+def _fill(content: Content, table: str, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
+    for id, value in rows:
+        content.add(Row(table, id, canonical(value)))
 
 
 async def compose(home: "Home", said: Said, time: int) -> Draft:

@@ -35,6 +35,18 @@ def add(ctx: click.Context, address: str) -> None:
 
 
 @data.command()
+@click.argument("catalogue")
+@click.pass_context
+def remove(ctx: click.Context, catalogue: str) -> None:
+    """Follow a CATALOGUE no more, by its name or the beginning of its id. What you subscribed of it stays."""
+    done = call(ctx, "data-remove", {"name": catalogue})
+    if settings(ctx).json:
+        json_line(done)
+    else:
+        say(f"{catalogue}: not followed any more")
+
+
+@data.command()
 @click.argument("words", nargs=-1)
 @click.option("--theme", metavar="CODE", help="Only of this theme, such as TRAN, ENVI or ENER.")
 @click.option("--limit", type=click.IntRange(1, 5000), default=20, show_default=True, help="At most so many.")
