@@ -169,6 +169,34 @@ def _bare_ijson(data: bytes) -> int:
     return len(rows)
 
 
+# --- green-button -------------------------------------------------------------------------------
+
+_INTERVALS: Final = 362
+_MONTHS: Final = 40
+
+
+def _green_button() -> bytes:
+    text = (DATA / "energy-greenbutton" / "sample_greenbutton_data.xml").read_text(encoding="utf-8")
+    begin, end = text.index("    <IntervalReading>"), text.index("</IntervalBlock>")
+    rows = text[begin:end]
+    return (text[:begin] + "".join(rows.replace("<start>129", f"<start>1{at:02d}") for at in range(_MONTHS))
+            + text[end:]).encode()
+
+
+def _bare_green_button(data: bytes) -> int:
+    from datetime import UTC, datetime
+    from xml.etree.ElementTree import iterparse
+
+    rows = []
+    for _, reading in iterparse(BytesIO(data)):
+        if reading.tag.endswith("}IntervalReading"):
+            rows.append((datetime.fromtimestamp(int(reading.findtext("{*}timePeriod/{*}start") or ""), UTC),
+                         int(reading.findtext("{*}timePeriod/{*}duration") or ""),
+                         int(reading.findtext("{*}value") or "")))
+            reading.clear()
+    return len(rows)
+
+
 CASES: Final = (
     Case("camt", f"{_ENTRIES:,} entries of an ISO 20022 statement, 20 MB", "the standard library's `iterparse`, each "
          "entry found and cleared, six of its fields taken", _camt, _ENTRIES, _bare_camt),
@@ -178,4 +206,7 @@ CASES: Final = (
          "day and amount converted", _caisse_epargne, _LINES_CSV, _bare_csv),
     Case("mesinfos", f"{_COPIES * _OPERATIONS:,} bank operations of the MesInfos pilot in JSON", "`ijson.items` (yajl, "
          "in C), the day converted, four fields taken", _mesinfos, _COPIES * _OPERATIONS, _bare_ijson),
+    Case("green-button", f"{_MONTHS * _INTERVALS:,} hours of a Green Button feed, which is read twice", "the standard "
+         "library's `iterparse`, once, start, duration and value taken", _green_button, _MONTHS * _INTERVALS,
+         _bare_green_button),
 )

@@ -23,6 +23,7 @@ from chez.records.types import identity_of
 from tests.connectors.support import (
     CAISSE_EPARGNE,
     CAMT,
+    GREEN_BUTTON,
     LINKY,
     MESINFOS,
     MT940,
@@ -40,6 +41,8 @@ SEEDS: dict[str, list[bytes]] = {
     "household-power": [POWER.read_bytes()[:700], POWER.read_bytes()[:123] + POWER.read_bytes()[450_300:450_700]],
     "caisse-epargne": [CAISSE_EPARGNE.read_bytes()],
     "camt": [path.read_bytes() for path in sorted(CAMT.glob("*.xml"))],
+    "green-button": [b"<feed>" + GREEN_BUTTON.read_bytes().partition(b"<feed")[2].partition(b">")[2][:7000].rpartition(
+        b"<IntervalReading>")[0] + b"</IntervalBlock></content></entry></feed>"],
     "mesinfos": [b"[" + b",".join(path.read_bytes()[1:-2].split(b",\n{")[:2]) + b"}]" for path in MESINFOS],
     "geojson": [(VELOV / "lyon_velov.geojson").read_bytes()[:1500] + b"]}"],
     "gbfs": [(VELOV / "Lyon.json").read_bytes()[:1200],
@@ -61,6 +64,8 @@ PIECES = st.sampled_from([
     b'"', b"31/12/2023;a;b;c;;;;;;1e9;;;0\n", b"1/1/2024;;;;;;;;-1,5;;;;0\n",
     b"{", b"}", b"[", b"]", b"\\", b'"docType":"BankAccount"', b"1e999999999", b"null",
     b":20:", b":25:", b":28C:1\n", b":60F:C240131EUR1,\n", b":61:2402300101RC,", b":86:105?00?20SVWZ+?", b"\n-\n",
+    b"<IntervalReading>", b"<start>99999999999</start>", b"<cost>-1</cost>", b"<tzOffset>9</tzOffset>", b"</entry>",
+    b"<link rel='related' href='ReadingType/07'/>",
     b"<Ntry>", b"</Ntry>", b"</Stmt>", b"<Acct>", b"<IBAN>", b"<Amt Ccy='EUR'>-1</Amt>", b"<DtTm>2024-02-30T",
 ])
 

@@ -14,11 +14,24 @@ import chez.connectors as registry
 from chez.connectors import connectors, find, open_source, read, recognise
 from chez.connectors.registry import BUILT_IN
 from chez.errors import ChezError, InvalidValue, NotFound
-from tests.connectors.support import CAISSE_EPARGNE, CAMT, DATA, LINKY, MESINFOS, MT940, OFX, POWER, TEMPO, VELOV
+from tests.connectors.support import (
+    CAISSE_EPARGNE,
+    CAMT,
+    DATA,
+    GREEN_BUTTON,
+    LINKY,
+    MESINFOS,
+    MT940,
+    OFX,
+    POWER,
+    TEMPO,
+    VELOV,
+)
 
 
 @pytest.mark.parametrize(("path", "name"), [
-    (LINKY, "linky"), (TEMPO, "tempo"), (POWER, "household-power"), *((path, "mesinfos") for path in MESINFOS),
+    (LINKY, "linky"), (TEMPO, "tempo"), (POWER, "household-power"),
+    (GREEN_BUTTON, "green-button"), *((path, "mesinfos") for path in MESINFOS),
     (CAISSE_EPARGNE, "caisse-epargne"),
     *((path, "ofx") for path in sorted(OFX.rglob("*.ofx"))),
     *((path, "camt") for path in sorted(CAMT.glob("*.xml"))),

@@ -34,6 +34,7 @@ BUILT_IN: Final = (
     ("mt940", "chez.connectors.mt940:Mt940"),
     ("caisse-epargne", "chez.connectors.caisse_epargne:CaisseEpargne"),
     ("mesinfos", "chez.connectors.mesinfos:MesInfos"),
+    ("green-button", "chez.connectors.green_button:GreenButton"),
     ("geojson", "chez.connectors.geojson:GeoJson"),
     ("gbfs", "chez.connectors.gbfs:Gbfs"),
     ("gtfs", "chez.connectors.gtfs:Gtfs"),

@@ -121,13 +121,14 @@ class _Reader:
     """What expat calls; it does so for each tag, hence the care for what a call costs."""
 
     __slots__ = ("_above", "_attributes", "_block", "_depth", "_dropped", "_interned", "_known", "_leaf", "_marks",
-                 "_names", "_out", "_parser", "_place", "_places", "_size", "_texts", "_top")
+                 "_names", "_out", "_parser", "_passed", "_place", "_places", "_size", "_texts", "_top")
 
     def __init__(self, names: Collection[str], marks: Collection[str]) -> None:
         self._names, self._marks = frozenset(names), frozenset(marks)
         self._out: list[Block | Mark] = []
         self._interned: dict[str, Any] = {}
         self._known = 0
+        self._passed: set[str] = set()
         self._depth = 0
         self._block: Block | None = None
         self._top = self._place = _Place("")
@@ -190,6 +191,8 @@ class _Reader:
             self._dropped = 0
             self._texts.clear()
             return
+        if name in self._passed:
+            return
         local = name.rpartition("}")[2]
         if local in self._names:
             self._block = Block(local, self._parser.CurrentLineNumber, attributes, [])
@@ -199,6 +202,8 @@ class _Reader:
             self._parser.CharacterDataHandler = self._texts.append
         elif local in self._marks:
             self._out.append(Mark(local, False, self._parser.CurrentLineNumber, attributes))
+        else:
+            self._passed.add(name)
 
     def _below(self, name: str) -> _Place:
         """A place that was not seen yet; past a bound it is forgotten again, so that places can't fill memory."""
@@ -213,8 +218,7 @@ class _Reader:
         self._depth -= 1
         block = self._block
         if block is None:
-            local = name.rpartition("}")[2]
-            if local in self._marks:
+            if name not in self._passed and (local := name.rpartition("}")[2]) in self._marks:
                 self._out.append(Mark(local, True, self._parser.CurrentLineNumber, {}))
         elif self._above:
             if self._leaf:

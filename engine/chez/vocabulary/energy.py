@@ -45,7 +45,7 @@ class Consumption(msgspec.Struct, kw_only=True):
     """
 
     __collection__: ClassVar[str] = "consumptions"
-    __identity__: ClassVar[tuple[str, ...]] = ("provider", "subject", "commodity", "start")
+    __identity__: ClassVar[tuple[str, ...]] = ("provider", "subject", "commodity", "start", "end")
     __version__: ClassVar[int] = 1
 
     provider: str
