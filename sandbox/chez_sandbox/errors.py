@@ -6,6 +6,7 @@
     ├── BadComponent       a component is refused: not WebAssembly, or it imports more than `data`
     ├── NoiseMissing       the library that noises values is not installed
     └── WorkerFailed       the worker process could not be started or broke its protocol
+        └── WallsMissing   this system lacks walls that a home requires
 
 Each has `message` and `hint`, like `chez.errors`; it is a tree of its own because the
 worker must import nothing of `chez`. Neither holds rows, results or keys.
@@ -13,7 +14,15 @@ worker must import nothing of `chez`. Neither holds rows, results or keys.
 
 from typing import ClassVar
 
-__all__ = ("BadComponent", "BadInput", "NoiseMissing", "RuntimeMissing", "SandboxError", "WorkerFailed")
+__all__ = (
+    "BadComponent",
+    "BadInput",
+    "NoiseMissing",
+    "RuntimeMissing",
+    "SandboxError",
+    "WallsMissing",
+    "WorkerFailed",
+)
 
 
 class SandboxError(Exception):
@@ -59,3 +68,9 @@ class WorkerFailed(SandboxError):
     """The worker process could not be started, or broke its protocol."""
 
     recoverable = True
+
+
+class WallsMissing(WorkerFailed):
+    """This system lacks walls that are required around a worker: no job runs here."""
+
+    recoverable = False

@@ -22,7 +22,6 @@ from chez_sandbox.consent.grants import Review, State
 from chez_sandbox.consent.inspect import describe, plain_words
 from chez_sandbox.consent.run import Reason
 from chez_sandbox.consent.slots import Slots
-from chez_sandbox.errors import SandboxError
 from chez_sandbox.job_errors import BudgetSpent, BundleForged, BundleInvalid, GrantEnded, ManifestInvalid
 from chez_sandbox.runtime.guest.chez_job import CODES
 from chez_sandbox.runtime.messages import Outcome
@@ -137,8 +136,11 @@ async def test_a_broken_file_is_refused_in_french() -> None:
         with pytest.raises(BundleForged, match=why) as refusal:
             await verbs.VERBS["job-inspect"](nobody, {"bundle": forged, "language": language}, Person(""))
         assert "the signature is not the provider's over this" in refusal.value.message
-    kinds: list[type[Exception]] = [ManifestInvalid, *BundleInvalid.__subclasses__(), *SandboxError.__subclasses__()]
-    assert {f"error.{kind.__name__}" for kind in kinds} <= PHRASES.keys()
+    kinds = [ManifestInvalid.__name__, *(kind.__name__ for kind in BundleInvalid.__subclasses__())]
+    kinds += [name for name in errors.__all__ if name != "SandboxError"]
+    assert {f"error.{name}{part}" for name in kinds for part in ("", ".hint")} <= PHRASES.keys()
+    say_again(missing := errors.WallsMissing("This system lacks walls that are required: seccomp"), "fr")
+    assert "murs qu'il faut" in missing.message and "seccomp" in missing.message and "chez job doctor" in missing.hint
 
 
 def test_the_french_screen_has_the_facts_of_the_english_one() -> None:

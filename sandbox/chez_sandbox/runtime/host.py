@@ -21,7 +21,7 @@ from typing import Self
 
 import anyio
 
-from chez_sandbox.errors import BadComponent, BadInput, WorkerFailed
+from chez_sandbox.errors import BadComponent, BadInput, WallsMissing, WorkerFailed
 from chez_sandbox.runtime.artifact import find_artifact
 from chez_sandbox.runtime.compiled import CodeCache
 from chez_sandbox.runtime.handover import Table, begin, converse
@@ -310,7 +310,7 @@ async def _await_walls(child: Child, required: frozenset[str]) -> tuple[str, ...
         raise WorkerFailed("The worker process did not start in time", "The machine may be too busy")
     missing = sorted(required - set(message.walls))
     if missing:
-        raise WorkerFailed(
+        raise WallsMissing(
             f"This system lacks walls that are required: {', '.join(missing)}", "See `chez job doctor`"
         )
     return message.walls

@@ -24,12 +24,15 @@ BROKEN: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
     "error.RuntimeMissing": ("{said}", "le Python des tâches n'est pas installé ici ({said})"),
     "error.RuntimeMissing.hint": ("install Chez anew", "réinstallez Chez"),
     "error.BadInput": ("{said}", "ces données ne peuvent pas être données à la tâche ({said})"),
-    "error.BadInput.hint": ASK_AGAIN,
+    "error.BadInput.hint": ("leave that field out, or grant a shorter window",
+                            "retirez ce champ, ou donnez une période plus courte"),
     "error.BadComponent": ("{said}", "le code de cette tâche est refusé ({said})"),
     "error.BadComponent.hint": NOT_GRANT,
     "error.NoiseMissing": ("{said}", "ce qui bruite les valeurs (OpenDP) n'est pas installé ici ({said})"),
     "error.NoiseMissing.hint": ("install it to run such jobs", "installez-le pour lancer de telles tâches"),
     "error.WorkerFailed": ("{said}", "ce qui devait exécuter la tâche n'a pas pu travailler ({said})"),
     "error.WorkerFailed.hint": LATER,
+    "error.WallsMissing": ("{said}", "ce système n'a pas les murs qu'il faut autour d'une tâche ({said})"),
+    "error.WallsMissing.hint": ("see chez job doctor", "voyez chez job doctor"),
 })  # fmt: skip
 """Each sentence in English and French, by a name; `said` is the error's own message."""
