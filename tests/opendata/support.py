@@ -36,9 +36,9 @@ def stations(count: int, **changed: int) -> list[tuple[object, ...]]:
 
 
 async def put_up(home: chez.Home, *abouts: About, file: Path | None = None, key: SigningKey = KEY, time: int = TIME,
-                 withdrawn: tuple[str, ...] = (), at_once: int = AT_ONCE) -> list[Draft]:
+                 withdrawn: tuple[str, ...] = (), at_once: int = AT_ONCE, anew: bool = False) -> list[Draft]:
     """Compose, sign and publish until nothing is left, as the command does; what was published."""
-    said = Said(key.public, CARD, "Open data", abouts, withdrawn, file, at_once=at_once)
+    said = Said(key.public, CARD, "Open data", abouts, withdrawn, file, anew=anew, at_once=at_once)
     drafts = []
     while True:
         draft = await compose(home, said, time)

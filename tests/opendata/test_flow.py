@@ -20,6 +20,7 @@ from chez.opendata.following import (
     subscribed,
     unsubscribe,
 )
+from chez.opendata.rows import canonical
 from tests.connectors.support import VELOV, feed
 from tests.opendata.support import CARD, KEY, OTHER, TIME, about, address, put_up, stations, table
 from tests.people.persons import persons
@@ -165,6 +166,41 @@ async def test_what_a_relay_holds_back_is_known_of(two: Two, tmp_path: Path) -> 
     here = await named(anna, "velov", check=True)
     assert (here.standing.problem, here.standing.chain.number, here.standing.missing, here.rows) == (None, 1, 1, 3)
     assert newest["signature"]
+
+
+@pytest.mark.slow
+async def test_what_two_devices_published_at_once_is_begun_anew(two: Two, tmp_path: Path) -> None:
+    """A chain that is not readable any more keeps its publisher from going on, until it is begun anew after its
+    numbers; then devices that saw the old one read the new one."""
+    city, anna = two
+    await put_up(city, about(), file=table(tmp_path, stations(3)))
+    await follow(city, anna)
+    await city.space("velov").collection("chez.editions").put({"edition": b"of another"}, id=f"{2:016d}")
+    path = table(tmp_path, stations(4))
+    with pytest.raises(NotAllowed, match="can't be gone on with"):
+        await put_up(city, about(), file=path, time=TIME + 1)
+    await city.sync()
+    await anna.sync()
+    assert (await named(anna, "velov")).standing.problem is not None
+    await put_up(city, about(), file=path, time=TIME + 1, anew=True)
+    await anna.sync()
+    here = await named(anna, "velov", check=True)
+    assert (here.standing.problem, here.standing.chain.number, here.standing.missing, here.rows) == (None, 3, 0, 4)
+    await put_up(city, about(), file=table(tmp_path, stations(5)), time=TIME + 2)
+    await anna.sync()
+    assert len(await rows_at(anna, "velov", 3)) == 4
+
+
+async def test_rows_read_back_are_those_that_were_signed(tmp_path: Path) -> None:
+    """Whatever a row may hold has the same bytes, which are signed, before and after it was a record."""
+    odd = {"a": -0.0, "b": 5e-324, "c": 1e308, "d": 0.1, "e": 1e22, "f": 3.0, "g": 2**63 - 1, "h": -2**63, "i": "",
+           "j": "\u2028é",
+           "k": True, "l": [1, 1.0, "x", {"m": None}], "n": {"o": False}, "p": "\U0001f6b2", "q": 123456789012345680.0}
+    async with persons(tmp_path, "city") as (city,):
+        space = await city.create_space("odd", public=True)
+        await space.collection("open_odd").put(odd, id="x")
+        (row,) = await publishing.content_of(space, ["open_odd"])
+        assert row.json == canonical(odd)
 
 
 @pytest.mark.slow

@@ -175,6 +175,7 @@ class _Compose(Params, frozen=True, kw_only=True):
     withdrawn: list[str] = msgspec.field(default_factory=list)
     file: str | None = None
     partly: bool = False
+    anew: bool = False
     time: Annotated[int, Meta(ge=0)]
 
     @property
@@ -183,7 +184,7 @@ class _Compose(Params, frozen=True, kw_only=True):
         if self.file is not None and len(self.abouts) != 1:
             raise InvalidValue("a file is the data of one dataset", "Say what it is with one about.toml.")
         return Said(self.publisher, self.card, self.catalogue, tuple(self.abouts), tuple(self.withdrawn),
-                    None if self.file is None else Path(self.file), self.partly)
+                    None if self.file is None else Path(self.file), self.partly, self.anew)
 
 
 class _Publish(_Compose, frozen=True, kw_only=True):

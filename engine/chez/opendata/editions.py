@@ -107,6 +107,8 @@ class Chain:
     """The editions of a dataset that are here, the oldest first; made by `read_chain`."""
 
     signed: tuple[Signed, ...] = ()
+    after: int = 0
+    """The number after which an empty one begins: of a chain that was not readable any more, and is begun anew."""
 
     @property
     def last(self) -> Edition | None:
@@ -116,7 +118,7 @@ class Chain:
     @property
     def number(self) -> int:
         """The newest edition's number; 0 while there is none."""
-        return self.signed[-1].edition.number if self.signed else 0
+        return self.signed[-1].edition.number if self.signed else self.after
 
     @property
     def head(self) -> str:

@@ -20,6 +20,7 @@ import msgspec
 from chez.connectors import Reject
 from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.opendata.editions import COLLECTION, KEPT, MAX_EDITIONS, Chain, Edition, before_hash, read_chain, record_of
+from chez.opendata.errors import DataInvalid
 from chez.opendata.loading import Loaded, load, metadata_of
 from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, About, Card, Metadata, read_metadata
 from chez.opendata.rows import Change, Content, Row, canonical, changes, pack_before
@@ -58,6 +59,8 @@ class Said:
     file: Path | None = None
     partly: bool = False
     """Whether a file is published although some of its rows can't be read."""
+    anew: bool = False
+    """Whether a chain of editions that is not readable any more is let go, and a new one begun after its numbers."""
     at_once: int = AT_ONCE
     """Rows of one edition."""
 
@@ -70,7 +73,6 @@ class Part:
     edition: Edition
     made: tuple[Change, ...] = field(repr=False)
     before: bytes = field(repr=False)
-    pruned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +141,10 @@ async def compose(home: "Home", said: Said, time: int) -> Draft:
     what can't be published, `NotAllowed` for another publisher's space, `NotFound` while the home has no relay, and
     as `connectors.read`.
     """
+    if said.file is not None and any(about.id == said.catalogue for about in said.abouts):
+        raise InvalidValue(f"{said.catalogue!r} is the catalogue, and can't be a dataset too", "Give it another id.")
     catalogue = await make_public(home, said.catalogue)
-    there = await chain_of(catalogue)
-    _check_publisher(there, said, CATALOGUE)
+    there = await _own_chain(catalogue, said, CATALOGUE)
     listed = await content_of(catalogue, (DATASETS, PUBLISHER))
     parts: list[Part] = []
     loaded, whole = None, True
@@ -179,15 +182,17 @@ async def publish(
     records = [record_of(part.edition, signature, part.before)
                for part, (_, signature) in zip(draft.parts, signed, strict=True)]
 
+    pruned = [await _pruned(part) for part in draft.parts]
+
     def work(transaction: "Transaction") -> None:
-        for part, record in zip(draft.parts, records, strict=True):
-            _write(transaction, part, record)
+        for part, record, gone in zip(draft.parts, records, pruned, strict=True):
+            _write(transaction, part, record, gone)
 
     await home.transaction(work)
     return draft
 
 
-def _write(transaction: "Transaction", part: Part, record: Mapping[str, Any]) -> None:
+def _write(transaction: "Transaction", part: Part, record: Mapping[str, Any], pruned: Iterable[str]) -> None:
     edition, space = part.edition, part.space
     if transaction.receipts("data-published", space=space.id, number=edition.number):
         raise NotAllowed(f"an edition {edition.number} of {edition.dataset} was signed here before",
@@ -200,22 +205,42 @@ def _write(transaction: "Transaction", part: Part, record: Mapping[str, Any]) ->
             transaction.put(collection, msgspec.json.decode(one.after), id=one.id)
     editions = space.collection(COLLECTION)
     transaction.put(editions, dict(record), id=_edition_id(edition.number))
-    for id in part.pruned:
+    for id in pruned:
         transaction.delete(editions, id)
     transaction.receipt("data-published", {
         "space": space.id, "dataset": edition.dataset, "publisher": edition.publisher.hex(), "number": edition.number,
         "rows": edition.rows, "edition": edition.hash.hex()})
 
 
+async def _pruned(part: Part) -> list[str]:
+    """The editions that go with this one: the oldest, or all where a chain is begun anew."""
+    edition = part.edition
+    oldest = edition.number if edition.previous == bytes(32) else edition.number - KEPT + 1
+    return [id for id in await _edition_ids(part.space) if not id.isdecimal() or int(id) < oldest]
+
+
 def _edition_id(number: int) -> str:
     return f"{number:016d}"
 
 
-def _check_publisher(chain: Chain, said: Said, dataset: str) -> None:
+async def _own_chain(space: "Space", said: Said, dataset: str) -> Chain:
+    """The chain that is gone on with. Two devices that published at once leave one that nobody can read."""
+    try:
+        chain = await chain_of(space)
+    except DataInvalid as error:
+        if not said.anew:
+            raise NotAllowed(f"the versions of {dataset} can't be gone on with: {error.message}",
+                             "If two devices published at once, publish with --anew from one of them.") from None
+        return Chain(after=max([int(id) for id in await _edition_ids(space) if id.isdecimal()], default=0))
     last = chain.last
     if last is not None and (last.publisher, last.dataset) != (said.publisher, dataset):
         raise NotAllowed(f"this space has editions of {last.dataset} by another key, or is of another dataset",
                          "Publish with the key that signed them, or under another name.")
+    return chain
+
+
+async def _edition_ids(space: "Space") -> list[str]:
+    return [record.id async for record in space.collection(COLLECTION)]
 
 
 def _stands(before: Metadata, after: Metadata) -> bool:
@@ -238,8 +263,7 @@ async def _data(
 ) -> tuple[Part | None, bool, Metadata]:
     """The next edition of a dataset's space, whether that is all, and what is said of it then."""
     space = await make_public(home, about.id)
-    chain = await chain_of(space)
-    _check_publisher(chain, said, about.id)
+    chain = await _own_chain(space, said, about.id)
     last = chain.last
     tables = sorted({*loaded.content.tables, *(last.tables if last else ())})
     here = await content_of(space, tables)
@@ -289,6 +313,4 @@ def _part(space: "Space", chain: Chain, here: Content, wanted: Content, said: Sa
         before=before_hash(before), tables=tables, rows=len(after),
         added=sum(one.before is None for one in made), changed=sum(None not in (one.before, one.after) for one in made),
         removed=sum(one.after is None for one in made), whole=whole, time=time)
-    kept = [one.edition.number for one in chain.signed]
-    pruned = tuple(_edition_id(number) for number in kept if number <= edition.number - KEPT)
-    return Part(space, edition, tuple(made), before, pruned), whole
+    return Part(space, edition, tuple(made), before), whole

@@ -91,15 +91,16 @@ def describe(ctx: click.Context, abouts: tuple[Path, ...], key: Path, catalogue:
 @KEY
 @CATALOGUE
 @click.option("--partly", is_flag=True, help="Publish although some rows can't be read.")
+@click.option("--anew", is_flag=True, help="Begin its versions anew, where two devices published at once.")
 @click.pass_context
-def publish(ctx: click.Context, file: Path, about: Path, key: Path, catalogue: str, partly: bool) -> None:
+def publish(ctx: click.Context, file: Path, about: Path, key: Path, catalogue: str, partly: bool, anew: bool) -> None:
     """Publish a FILE (CSV, GeoJSON, GTFS or GBFS) as the newest version of a dataset: what changed is sent."""
     from chez.opendata.keys import load_key
 
     if not os.access(file, os.R_OK):
         raise NotFound(f"there is no file {file} that can be read")
     _publish(ctx, load_key(key), {"catalogue": catalogue, "abouts": _plain([_about(about)]),
-                                  "file": os.path.abspath(file), "partly": partly})
+                                  "file": os.path.abspath(file), "partly": partly, "anew": anew})
 
 
 @publisher.command()
