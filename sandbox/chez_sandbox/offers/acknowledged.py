@@ -4,7 +4,8 @@
             the message, 16 random bytes of the grant and the hash of the consent among it: nobody but sender and
             provider knows it, and by it the provider countersigns the consent
     batch   MessagePack array   1, provider, day, 64 tokens in order; those that are too few are made up at random
-    signed  by the provider's key over the context "chez/1 acknowledgements" and the batch
+    signed  by the provider's key over the context "chez/1 acknowledgements" and the batch; by a later one of its
+            catalogue (`feed`) for what was granted under a key before
 
 A public space, and no inbox of the person's: there the relay would see who gets word, and when. Here everybody
 gets the same batches with the catalogue, and the relay sees the provider write. Who has the catalogue's address learns
