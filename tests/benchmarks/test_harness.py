@@ -150,7 +150,7 @@ def test_ended_from_outside_it_ends() -> None:
         try:
             assert process.stdout is not None and b"measuring" in process.stdout.readline()
             process.terminate()
-            words, _ = process.communicate(timeout=30)
+            words, _ = process.communicate(timeout=90)
         finally:
             process.kill()
     assert process.returncode == 1 and b"Aborted" in words

@@ -36,7 +36,7 @@ def test_a_store_does_the_whole_work(program: tuple[str, ...], tmp_path: Path) -
     found = {}
     for verb in ("fill", "open"):
         ended = subprocess.run([sys.executable, *program, verb, str(tmp_path)], cwd=ROOT, capture_output=True,
-                               text=True, timeout=50, check=True)
+                               text=True, timeout=250, check=True)
         found |= json.loads(ended.stdout)
     assert {f"{stores.FAMILY}.{name}" for name in found} == FIGURES.keys() - {f"{stores.FAMILY}.disk"}
     assert all(value > 0 for value in found.values())

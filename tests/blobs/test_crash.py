@@ -74,12 +74,13 @@ async def test_nothing_acknowledged_is_lost_when_the_app_is_killed(path: Path) -
     await rounds(path, [1, 9])
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-async def test_many_kills_of_one_home(path: Path) -> None:
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kills", [pytest.param(4, marks=pytest.mark.slow),
+                                   pytest.param(12, marks=pytest.mark.exhaustive)])
+async def test_many_kills_of_one_home(path: Path, kills: int) -> None:
     """The same for more rounds."""
     random = Random(3)
-    await rounds(path, [random.randint(1, 40) for _ in range(12)])
+    await rounds(path, [random.randint(1, 40) for _ in range(kills)])
 
 
 @pytest.mark.slow

@@ -134,10 +134,10 @@ async def test_in_the_background(tmp_path: Path, server: Within, monkeypatch: py
 
     monkeypatch.setattr(Sender, "send_waiting", sending)
     async with made(tmp_path / "laptop", server.url) as home, home.connect() as link:
-        await link.synced(20)
+        await link.synced(90)
         unused, used = await home.blobs.add(content(CHUNK, 1)), await home.blobs.add(content(CHUNK, 2))
         await home.collection("notes").put({"photo": used}, id="a")
-        await asyncio.wait_for(left.wait(), 20)
+        await asyncio.wait_for(left.wait(), 90)
         assert (await home.blobs.info(used)).at_relay
         assert not (await home.blobs.info(unused)).at_relay
         await home.collection("notes").put({"photo": unused}, id="b")
@@ -179,7 +179,7 @@ async def test_sending_resumes_where_it_was(tmp_path: Path, monkeypatch: pytest.
         async with made(tmp_path / "laptop", first.url) as home:
             blob = await attached(home, data)
             syncing = asyncio.create_task(home.sync())
-            await asyncio.wait_for(half.wait(), 20)
+            await asyncio.wait_for(half.wait(), 90)
             await first.kill()
             with pytest.raises(RelayUnreachable):
                 await syncing

@@ -74,7 +74,7 @@ def test_closing_ends_what_other_threads_do(path: Path) -> None:
             with notes.edit("tea") as draft:
                 draft["cups"] = 2
                 editing.set()
-                closed.wait(20)
+                closed.wait(90)
         except StorageFailed as error:
             outcomes.append(error.message)
 
@@ -87,12 +87,12 @@ def test_closing_ends_what_other_threads_do(path: Path) -> None:
 
     first, second = threading.Thread(target=edit), threading.Thread(target=wait)
     first.start()
-    editing.wait(20)
+    editing.wait(90)
     second.start()
     home.close()
     closed.set()
-    first.join(20)
-    second.join(20)
+    first.join(90)
+    second.join(90)
     assert outcomes == ["this home is closed"] * 2
     with blocking.open(path, passphrase=PASSPHRASE) as again:
         assert again.collection("notes").get("tea").value == {"cups": 1}
@@ -150,7 +150,7 @@ def test_a_home_freed_anywhere_is_closed(tmp_path: Path) -> None:
             forgotten.clear()
 
     forgotten[0]._portal.do(free)
-    thread.join(20)
+    thread.join(90)
     assert not thread.is_alive()
 
 
@@ -208,7 +208,7 @@ def test_an_interrupted_opening_leaves_the_home_closed(path: Path, monkeypatch: 
     monkeypatch.setattr(lifecycle, "database_key", slow)
 
     def send() -> None:
-        begun.wait(20)
+        begun.wait(90)
         os.kill(os.getpid(), signal.SIGINT)
 
     sender = threading.Thread(target=send)
@@ -228,7 +228,7 @@ def test_a_home_that_is_forgotten_is_closed_and_said(path: Path) -> None:
     with pytest.warns(ResourceWarning, match="never closed"):
         del home
         gc.collect()
-    thread.join(20)
+    thread.join(90)
     assert not thread.is_alive()
 
 
@@ -247,7 +247,7 @@ if sys.argv[3] == "wait":
 def test_a_program_that_forgets_its_home_ends(path: Path) -> None:
     """A script that neither closes its home nor uses a block ends by itself, cleanly and with its writes kept."""
     done = subprocess.run([sys.executable, "-c", PROGRAM, path, PASSPHRASE, "end"], capture_output=True, text=True,
-                          timeout=40, check=False)
+                          timeout=90, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "written\n", "")
     with blocking.open(path, passphrase=PASSPHRASE) as home:
         assert home.collection("notes").get("tea").value == {"title": "Tea"}
@@ -262,6 +262,6 @@ def test_ctrl_c_ends_a_program_that_waits(path: Path) -> None:
         assert [program.stdout.readline(), program.stdout.readline()] == ["written\n", "waiting\n"]
         program.send_signal(signal.SIGINT)
         said = program.stderr.read()
-        assert program.wait(20) == -signal.SIGINT
+        assert program.wait(90) == -signal.SIGINT
     assert said.rstrip().endswith("KeyboardInterrupt") and said.count("Traceback") == 1
     blocking.open(path, passphrase=PASSPHRASE).close()

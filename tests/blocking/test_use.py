@@ -253,13 +253,13 @@ def test_two_devices_pair_and_sync(home: blocking.Home, relay: str, tmp_path: Pa
         notes = phone.collection("notes")
         assert notes.get("tea").value == {"title": "Tea"}
         with home.connect(relay) as ours, phone.connect() as theirs:
-            theirs.synced(20)
+            theirs.synced(90)
             answers = notes.live("tea")
             assert next(answers) is not None
             home.collection("notes").put({"title": "Green tea"}, id="tea")
             changed = next(answers)
             assert changed is not None and changed.value == {"title": "Green tea"}
-            ours.synced(20)
+            ours.synced(90)
             assert ours.status == "synced" and ours.error is None
     with pytest.raises(Misuse):
         with home.connect(relay), home.connect(relay):
@@ -289,5 +289,5 @@ def test_what_is_said_just_now(home: blocking.Home) -> None:
     listening = threading.Thread(target=listen)
     listening.start()
     home.close()
-    listening.join(20)
+    listening.join(90)
     assert not listening.is_alive() and heard == []

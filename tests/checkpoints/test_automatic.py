@@ -20,7 +20,7 @@ async def test_a_home_in_the_background_makes_one_when_it_is_worth_it(tmp_path: 
             await anna.sync()
         assert not [one for one in await anna.journal.receipts() if one.kind == "checkpoint-made"]
         async with anna.connect() as link:
-            await link.synced(timeout=30)
+            await link.synced(timeout=90)
             kinds: set[str] = set()
             for _ in range(100):
                 kinds = {one.kind for one in await anna.journal.receipts()}

@@ -48,7 +48,7 @@ class Chez:
         if self.inside and env is None:
             text = within(arguments, stdin)
         else:
-            done = subprocess.run(arguments, input=stdin, timeout=50, capture_output=True,
+            done = subprocess.run(arguments, input=stdin, timeout=250, capture_output=True,
                                   env={**os.environ, **(env or {})}, check=False)
             text = subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
         assert text.returncode == code, (text.returncode, text.stdout, text.stderr)
@@ -113,7 +113,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def until(condition: Callable[[], bool], seconds: float = 90) -> None:
     """Wait for a condition."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -150,7 +150,7 @@ def pair(laptop: Chez, phone: Chez, url: str, name: str = "phone") -> None:
         assert showing.stdout is not None
         code = json.loads(showing.stdout.readline())["code"]
         phone.run("join", code, "--kdf", "minimum", "--relay", url, "--name", name)
-        assert showing.wait(timeout=40) == 0
+        assert showing.wait(timeout=90) == 0
 
 
 class Terminal:
@@ -199,11 +199,11 @@ class Terminal:
         for _ in self._read():
             pass
         os.close(self._terminal)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=90)
 
     def _read(self) -> Iterator[None]:
         yield
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 90
         while select.select([self._terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
             try:
                 data = os.read(self._terminal, 65536)

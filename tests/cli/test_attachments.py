@@ -63,7 +63,7 @@ def test_without_a_name_it_goes_under_its_own(chez: Chez, tmp_path: Path) -> Non
     folder = tmp_path / "here"
     folder.mkdir()
     done = subprocess.run(chez.arguments("fetch", "notes", "tea", "letter"), cwd=folder, capture_output=True,
-                          timeout=50, check=True)
+                          timeout=250, check=True)
     assert "11 bytes" in done.stdout.decode()
     assert (folder / "letter.txt").read_text() == "Dear reader"
 
@@ -78,6 +78,6 @@ def test_a_name_that_would_hide_is_not_taken(chez: Chez, tmp_path: Path) -> None
     for name in (".bashrc", "-rf"):
         chez.run("attach", "notes", "tea", "file", str(tmp_path / "x"), f"--name={name}")
         done = subprocess.run(chez.arguments("--json", "fetch", "notes", "tea", "file"), cwd=folder,
-                              capture_output=True, timeout=50, check=False)
+                              capture_output=True, timeout=250, check=False)
         assert json.loads(done.stderr)["error"]["code"] == "InvalidValue"
     assert not list(folder.iterdir())

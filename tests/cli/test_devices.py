@@ -67,7 +67,7 @@ def test_owners_keep_in_step_by_themselves(chez: Chez, phone: Chez, relay: str) 
     chez.run("put", "notes", "live", "n=1")
 
     def arrived() -> bool:
-        done = subprocess.run(phone.arguments("get", "notes", "live"), capture_output=True, timeout=30)
+        done = subprocess.run(phone.arguments("get", "notes", "live"), capture_output=True, timeout=90)
         return done.returncode == 0
 
     until(arrived)
@@ -86,7 +86,7 @@ def test_pairing_asks_the_person(chez: Chez, phone: Chez, relay: str) -> None:
     terminal.type("no\n")
     assert terminal.finish() == 1
     with joining:
-        assert joining.wait(timeout=40) == 1
+        assert joining.wait(timeout=90) == 1
 
 
 @pytest.mark.slow

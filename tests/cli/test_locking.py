@@ -56,7 +56,7 @@ def test_an_owner_locks_itself_and_opens_again(chez: Chez, tmp_path: Path) -> No
     link.close()  # who hangs up before the answer ends nothing
     until(lambda: wrong.error("unlock")["code"] == "WrongPassphrase")
     assert alive(pid) and locked(chez)
-    until(lambda: subprocess.run(chez.arguments("unlock"), capture_output=True, timeout=50).returncode == 0)
+    until(lambda: subprocess.run(chez.arguments("unlock"), capture_output=True, timeout=250).returncode == 0)
     assert chez.json("get", "notes", "a", passphrase=False)["value"] == {"n": 1}
     assert chez.json("unlock") == {"unlocked": False}
     until(lambda: locked(chez))  # once more, from the second program on
@@ -137,7 +137,7 @@ def test_locked_it_holds_no_secret_anywhere(chez: Chez, tmp_path: Path) -> None:
         chez.run("unlock")
         assert "the signing key" in held(owner.pid, secrets)
         owner.terminate()
-        assert owner.wait(timeout=30) == 0
+        assert owner.wait(timeout=90) == 0
 
 
 @pytest.mark.parametrize("word", ["", "15", "m", "0s", "-1s", "1e9s", "367d", "15 minutes", "nan"])

@@ -151,7 +151,7 @@ async def ask(home: FakeHome, verb: str, face: Face | None = None, **params: Any
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for a condition, at most some seconds."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(90):
         while not condition():  # noqa: ASYNC110 - a state with no event of its own
             await asyncio.sleep(0.005)
 
@@ -216,7 +216,7 @@ async def test_hanging_up_cancels_the_verb(home: FakeHome, owner: Owner) -> None
     link.sendall(protocol.encode(protocol.Request("wait", {})))
     await home.entered.wait()
     link.close()
-    with anyio.fail_after(20):
+    with anyio.fail_after(90):
         await home.cancelled.wait()
     assert await ask(home, "echo", n=1) == {"n": 1}
 

@@ -20,7 +20,7 @@ GRANT = "$(sed -n 's/^Run it with: chez job run //p' ../log)"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_from_an_empty_folder_to_the_first_result(tmp_path: Path) -> None:
     """The page's commands, in order and in one shell, end with the job's result in the provider's file."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -42,7 +42,7 @@ def test_from_an_empty_folder_to_the_first_result(tmp_path: Path) -> None:
     finally:
         # Not the relay alone: the owner, should a command before `lock` have failed.
         subprocess.run([sys.executable, "-m", "chez.cli", "--home", "person", "lock"], cwd=place,
-                       capture_output=True, timeout=30, check=False)  # fmt: skip
+                       capture_output=True, timeout=90, check=False)  # fmt: skip
         with suppress(ProcessLookupError):
             os.killpg(shell.pid, signal.SIGTERM)
     said = (tmp_path / "log").read_text()

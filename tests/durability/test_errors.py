@@ -24,7 +24,7 @@ def test_some_errors(bench: Bench) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @every_scenario
 def test_an_error_throughout(bench: Bench) -> None:
     """EIO at each (in steps of `STEP`), until the scenario ends without meeting the fault."""
@@ -35,7 +35,7 @@ def test_an_error_throughout(bench: Bench) -> None:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @every_scenario
 def test_a_full_disk_at_boundaries_that_need_room(bench: Bench) -> None:
     """ENOSPC from there on, until the program hears of it: at every third, for it goes on with the next."""

@@ -24,7 +24,7 @@ def test_some_kills(bench: Bench) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @every_scenario
 def test_a_kill_throughout(bench: Bench) -> None:
     """Before each change (in steps of `STEP`), until the scenario ends without meeting the fault."""
@@ -35,7 +35,7 @@ def test_a_kill_throughout(bench: Bench) -> None:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @every_scenario
 def test_a_kill_in_the_middle_of_writes(bench: Bench) -> None:
     """When half of it is done (in steps of `STEP`); other changes have no middle."""

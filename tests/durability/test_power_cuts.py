@@ -27,7 +27,7 @@ def test_some_power_cuts(bench: Bench) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("how", HOWS[:2])
 @every_scenario
 def test_a_power_cut_throughout(bench: Bench, how: How) -> None:
@@ -63,7 +63,7 @@ def test_a_power_cut_after_an_fsync_that_failed(bench: Bench) -> None:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @every_scenario
 def test_a_power_cut_after_fsyncs_that_failed(bench: Bench) -> None:
     """The same for the fsyncs of each scenario, in steps of `STEP`."""

@@ -36,7 +36,7 @@ async def play(pilot: Pilot[Any], app: NotesApp, there: chez.Collection[Note]) -
     status = app.query_one("#sync", Static)
 
     async def until(what: str, done: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while not done():
                 await pilot.pause()
         print("done:", what)  # noqa: T201

@@ -40,7 +40,7 @@ def test_its_cells_run_inside_a_loop(monkeypatch: pytest.MonkeyPatch, capsys: py
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_it_runs_in_jupyter_and_draws(examples_python: Path, tmp_path: Path) -> None:
     """A real kernel executes every cell, and the last shows a picture."""
     out = tmp_path / "out.ipynb"

@@ -63,7 +63,7 @@ def test_a_position_is_a_line_and_a_column(text: str, data: st.DataObject) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_the_app_shows_what_another_device_writes(examples_python: Path, relay: str, tmp_path: Path) -> None:
     """Played by Textual's pilot: notes are made, written by two devices at once, listed and deleted; the sync shows."""
     done = subprocess.run(

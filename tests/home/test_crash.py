@@ -89,12 +89,13 @@ async def test_nothing_acknowledged_is_lost_when_the_app_is_killed(path: Path) -
     await rounds(path, "quick", [1, *(random.randint(2, 400) for _ in range(4))])
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-async def test_many_kills_of_one_home(path: Path) -> None:
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kills", [pytest.param(2, marks=pytest.mark.slow),
+                                   pytest.param(8, marks=pytest.mark.exhaustive)])
+async def test_many_kills_of_one_home(path: Path, kills: int) -> None:
     """The same for more rounds, one of them long enough for records to get snapshots."""
     random = Random(2)
-    await rounds(path, "slow", [*(int(10 ** random.uniform(0, 3)) for _ in range(8)), 2500, 1, 50])
+    await rounds(path, "slow", [*(int(10 ** random.uniform(0, 3)) for _ in range(kills)), 2500, 1, 50])
     async with chez.open(path, passphrase=PASSPHRASE) as home:
         assert await home._database.read(lambda db: db.execute("SELECT count(*) FROM snapshot").fetchone()) > (0,)
 

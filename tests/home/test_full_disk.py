@@ -30,7 +30,7 @@ def small_disk(folder: Path) -> list[str]:
 def fill(folder: Path, how: str, *before: str) -> None:
     """Run the app; it ends with a traceback if something it asserts does not hold."""
     words = [*before, sys.executable, "-m", "tests.home.filling", str(folder), how]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=50)
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr
 
 
@@ -38,7 +38,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     """Writes raise StorageFailed and reads go on; after room was made, writing does too, open or reopened."""
     disk = small_disk(tmp_path)
     try:
-        possible = subprocess.run([*disk, "true"], capture_output=True, text=True, timeout=20)
+        possible = subprocess.run([*disk, "true"], capture_output=True, text=True, timeout=90)
     except FileNotFoundError:
         pytest.skip("there is no unshare here")
     if possible.returncode != 0:

@@ -191,7 +191,7 @@ async def test_a_transaction_is_in_an_answer_whole_or_not_at_all(home: chez.Home
         moved.set()
 
     mover = asyncio.create_task(move())
-    async with asyncio.timeout(40), aclosing(accounts.where().order_by("amount").live()) as answers:
+    async with asyncio.timeout(90), aclosing(accounts.where().order_by("amount").live()) as answers:
         async for records in answers:
             assert sum(record.value["amount"] for record in records) == 0
             if any(record.id == "end" for record in records):

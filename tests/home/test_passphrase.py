@@ -112,7 +112,7 @@ async def test_killed_at_any_call_one_of_the_two_opens(path: Path, tmp_path: Pat
     folder = tmp_path / "killed"
     folder.mkdir()
     words = [sys.executable, "-m", "tests.home.changing", "change", str(path), str(folder)]
-    await asyncio.to_thread(subprocess.run, words, check=True, timeout=50, cwd=ROOT)
+    await asyncio.to_thread(subprocess.run, words, check=True, timeout=250, cwd=ROOT)
     found = {}
     for copy in sorted(folder.iterdir()):
         old, new = await opens(copy, OLD), await opens(copy, NEW)

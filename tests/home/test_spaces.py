@@ -144,11 +144,11 @@ async def test_a_device_is_let_in_by_one_that_knew_less(tmp_path: Path, relay: W
 async def test_a_space_made_while_connected_goes_over_the_connection(tmp_path: Path, relay: Within) -> None:
     """Two connected devices: one makes a space, and the other shows its records, on the connections that stand."""
     async with paired(tmp_path, relay.url) as (a, b), a.connect(relay.url) as here, b.connect(relay.url) as there:
-        await here.synced(10)
-        await there.synced(10)
+        await here.synced(90)
+        await there.synced(90)
         trip = await a.create_space("Trip")
         await trip.collection("notes").put({"n": 1}, id="a")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             while names(await b.spaces()) != ["private", "Trip"]:
                 await there.turn()
             async for record in b.space("Trip").collection("notes").live("a"):
@@ -156,7 +156,7 @@ async def test_a_space_made_while_connected_goes_over_the_connection(tmp_path: P
                     break
         assert record is not None and record.value == {"n": 1}
         assert (here.connections, there.connections) == (1, 1)
-        await there.synced(10)
+        await there.synced(90)
         status = await b.status()
         assert [(space.name, space.link, space.problem) for space in status.spaces] == [
             ("private", "synced", ""), ("Trip", "synced", "")]
@@ -182,7 +182,7 @@ async def test_a_space_that_the_relay_refuses_stops_no_other(tmp_path: Path, rel
         await b.sync(relay.url)
         assert await b.space("Garden").collection("notes").count() == await b.collection("notes").count() == 1
         async with a.connect(relay.url) as link:
-            await link.synced(10)
+            await link.synced(90)
             assert [type(error) for error in link.problems.values()] == [RelayRefused]
 
 

@@ -184,8 +184,8 @@ async def test_a_transaction_shows_elsewhere_together(tmp_path: Path) -> None:
             transaction.put(tasks, {"done": False}, id="one")
 
         async with a.connect(relay.url) as theirs, b.connect(relay.url) as ours:
-            await theirs.synced(30)
-            await ours.synced(30)
+            await theirs.synced(90)
+            await ours.synced(90)
             answers = b.collection("notes").where().live()
             async with aclosing(answers):
                 assert await anext(answers) == []

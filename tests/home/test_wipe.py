@@ -116,7 +116,7 @@ async def test_killed_at_any_call_it_never_opens_again(path: Path, tmp_path: Pat
     folder = tmp_path / "killed"
     folder.mkdir()
     words = [sys.executable, "-m", "tests.home.changing", "wipe", str(path), str(folder)]
-    await asyncio.to_thread(subprocess.run, words, check=True, timeout=50, cwd=ROOT)
+    await asyncio.to_thread(subprocess.run, words, check=True, timeout=250, cwd=ROOT)
     opened = 0
     numbered = [f"{when}-{n}" for when in ("before", "after") for n in range(1, 100)]
     copies = [copy for name in numbered if (copy := folder / name).exists()]

@@ -15,7 +15,7 @@ from tests.jobs.examples import DATA, example, run_example, sample_folder
 
 BANK = DATA / "bank-mesinfos" / "bank.json"
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(900)
 """Each run starts processes, on machines that may have other work."""
 
 SUMS = """

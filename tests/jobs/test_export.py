@@ -66,7 +66,7 @@ def verify(document: dict[str, Any], folder: Path) -> subprocess.CompletedProces
     (folder / "export.jsonld").write_text(json.dumps(document), encoding="utf-8")
     (folder / "verify.py").write_text("import sys\nsys.modules['chez'] = None\n" + found[1], encoding="utf-8")
     return subprocess.run([sys.executable, "-I", "verify.py", "export.jsonld"], cwd=folder, capture_output=True,
-                          text=True, timeout=60)  # fmt: skip
+                          text=True, timeout=250)  # fmt: skip
 
 
 def words(value: Any) -> Iterator[str]:

@@ -161,7 +161,7 @@ def test_kill_9_loses_nothing(provider: Path, listener: tuple[Listener, str]) ->
     for number, place in enumerate(DEATHS, start=1):
         put(keys, message(number, of=job, keys=keys))
         done = subprocess.run([sys.executable, "-c", KILLED, place, *arguments], cwd=provider, capture_output=True,
-                              text=True, timeout=60)  # fmt: skip
+                              text=True, timeout=250)  # fmt: skip
         assert done.returncode == -9, (place, done.stderr)
     put(keys, message(len(DEATHS) + 1, of=job, keys=keys))
     chez_job(provider, *arguments)
@@ -190,7 +190,7 @@ def test_what_a_hook_refuses_is_offered_again(provider: Path, listener: tuple[Li
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_results_are_followed_until_the_command_is_ended(provider: Path) -> None:
     """`results --follow` prints what waits and what comes later, until SIGTERM; what it printed is kept, not new."""
     job, keys = signed(provider), load_keys(provider / "provider.key")

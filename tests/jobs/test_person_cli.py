@@ -62,7 +62,7 @@ def test_a_person_looks_tries_grants_runs_and_revokes(provider: Path, relay: Rel
     """The commands of the tutorial, in their order, each with its word on what happened."""
     bundle = daily_job(provider)
     me = Person(tmp_path)
-    me.chez("init", "--name", "laptop", "--words-file", tmp_path / "words")
+    me.chez("init", "--kdf", "minimum", "--name", "laptop", "--words-file", tmp_path / "words")
     for hour in (17, 18, 19):
         value = {"flow": "consumption", "local": f"2026-11-20T{hour}:00", "watts": 100 * hour}
         me.chez("put", "readings", json.dumps(value))
@@ -166,7 +166,7 @@ def test_a_job_is_published_found_and_granted_by_its_name(provider: Path, relay:
     (provider / "own").mkdir()
     them = Person(provider / "own")
     for one in (me, them):
-        one.chez("init", "--name", "laptop", "--words-file", one.folder / "words")
+        one.chez("init", "--kdf", "minimum", "--name", "laptop", "--words-file", one.folder / "words")
         one.chez("relay", "set", relay.url)
     unlock = ("--home", them.folder / "home", "--passphrase-file", them.passphrase, "--json")
     publish = ("publish", "evening.chez", "--key", "provider.key", *unlock)

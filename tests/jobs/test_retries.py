@@ -97,7 +97,7 @@ async def take(relay: str, book: ResultBook, wait: float) -> list[dict[str, Any]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_a_result_is_counted_once_wherever_the_device_is_killed(relay: Relay, tmp_path: Path) -> None:
     """`kill -9` while the code runs, before sending, while it is sent and after the relay has it: the provider, which
     may have taken it before it comes again, counts one message of each run, and each run was debited once."""

@@ -317,7 +317,7 @@ async def test_closing_the_home_kills_a_run(tmp_path: Path, code_folder: Path) -
         await grant(home, bundle(code))
         runtime = await home.shared("sandbox", lambda: Runtime(code_folder, KEY, spares=1))
         running = asyncio.create_task(endless(home, runtime))
-        with anyio.fail_after(30):
+        with anyio.fail_after(90):
             while not (await home.journal.receipts("run") and workers()):
                 await anyio.lowlevel.checkpoint()
     assert not workers() and not zygotes()

@@ -14,7 +14,7 @@ from chez_sandbox.runtime.host import Runtime
 from tests.jobs.examples import DATA, example, run_example, sample_folder
 
 FILE = DATA / "energy-uci-sceaux" / "household_power_consumption_excerpt.txt"
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(900)
 """Each run starts processes, on machines that may have other work."""
 
 DAY = date(2026, 11, 24)

@@ -76,4 +76,4 @@ async def child(data: Path, *spaces: Space, epoch: str = "") -> AsyncIterator[Ch
     finally:
         if process.stdin is not None:
             process.stdin.close()
-        await asyncio.wait_for(process.wait(), 20)
+        await asyncio.wait_for(process.wait(), 90)

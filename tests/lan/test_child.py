@@ -238,7 +238,7 @@ async def test_it_ends_when_its_home_is_killed(tmp_path: Path) -> None:
     try:
         parent.send_signal(signal.SIGKILL)
         await parent.wait()
-        await asyncio.wait_for(gone, 20)
+        await asyncio.wait_for(gone, 90)
     finally:
         asyncio.get_running_loop().remove_reader(watched)
         os.close(watched)

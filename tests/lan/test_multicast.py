@@ -35,7 +35,7 @@ class Heard:
         self.news.set()
 
     async def until(self, wanted: Callable[[Neighbour | bytes], bool]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while not any(wanted(one) for one in self.told):
                 self.news.clear()
                 await self.news.wait()
@@ -134,7 +134,7 @@ async def test_made_up_names_are_not_all_asked_about(monkeypatch: pytest.MonkeyP
             out.add_answer_at_time(DNSPointer(SERVICE, _TYPE_PTR, _CLASS_IN, 4500, name), 0)
         for packet in out.packets():
             zeroconf.record_manager.async_updates_from_response(DNSIncoming(packet))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             await asked.wait()
         assert len(discovery._asking) == 3
 

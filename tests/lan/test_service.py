@@ -59,7 +59,7 @@ class Kept:
 
     async def until(self, url: str) -> Standing:
         """Wait for the link to this relay; no other may be there."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while [one.url for one in self.now] != [url]:
                 self.changed.clear()
                 await self.changed.wait()
@@ -86,7 +86,7 @@ async def test_nobody_puts_another_out_by_saying_to_have_its_store(
         street.announce(Neighbour(FIRST, ("127.0.0.1",), first.listening.port))
         link = await kept.until(first.url)
         street.announce(Neighbour(SECOND, ("127.0.0.1",), second.listening.port))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             await waits.wait()
         assert kept.now == [link]
         link.cut()

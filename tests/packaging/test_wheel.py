@@ -17,7 +17,7 @@ from chez_sandbox.runtime.artifact import find_artifact
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("engine/chez", "engine/chez_wire", "relay/chez_relay", "sandbox/chez_sandbox")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def call(*words: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:

@@ -119,9 +119,9 @@ async def test_a_live_link_is_begun_anew_by_reseeding(tmp_path: Path, server: Wi
     """With a link open reseeding reads everything again over a new connection, and the link goes on."""
     async with paired(tmp_path, server.url) as (a, b), a.connect(server.url) as link:
         await _put(a, "one")
-        await link.synced(20)
+        await link.synced(90)
         await a.sync(server.url, reseed=True)
         await _put(a, "two")
-        await link.synced(20)
+        await link.synced(90)
         await b.sync(server.url)
         assert await ids(b) == {"one", "two"}

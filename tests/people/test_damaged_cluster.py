@@ -110,7 +110,7 @@ async def test_what_the_engine_lost_devices_bring_back(cluster: Cluster, tmp_pat
             assert await ids(new) == everything
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("damage", "where"), [
     pytest.param(damage, where, id=f"{damage.__name__}, {name}",
                  marks=pytest.mark.slow if number == other else pytest.mark.exhaustive)

@@ -38,13 +38,13 @@ class Ear:
 
     async def upto(self, count: int) -> list[chez.EphemeralMessage]:
         """So many messages, once they were heard."""
-        async with asyncio.timeout(20), self._news:
+        async with asyncio.timeout(90), self._news:
             await self._news.wait_for(lambda: len(self.heard) >= count)
         return self.heard
 
     async def until(self, *last: Any) -> list[Any]:
         """The values that were heard, once all of these were; they are forgotten then."""
-        async with asyncio.timeout(20), self._news:
+        async with asyncio.timeout(90), self._news:
             await self._news.wait_for(lambda: all(one in [message.value for message in self.heard] for one in last))
         found, self.heard = [message.value for message in self.heard], []
         return found
@@ -56,7 +56,7 @@ async def connected(*homes: chez.Home) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         links = [await stack.enter_async_context(home.connect()) for home in homes]
         for link in links:
-            await link.synced(30)
+            await link.synced(90)
         yield
 
 
@@ -94,7 +94,7 @@ async def relays_hand(url: str, space: chez.Space) -> AsyncIterator[RelayConnect
 async def recorded(hand: RelayConnection, count: int) -> list[bytes]:
     """So many sealed messages, as they come."""
     found: list[bytes] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         async for event in hand.arrivals():
             if isinstance(event, EphemeralArrived):
                 found.append(event.message)
@@ -209,7 +209,7 @@ async def test_it_goes_over_several_relays_and_is_heard_once(tmp_path: Path, ser
             await home.sync()
         async with connected(ada, tab):
             for link in (*ada._syncing.links, *tab._syncing.links):
-                await link.synced(20)
+                await link.synced(90)
             ear = Ear(his)
             for number in range(20):
                 assert await hers.broadcast("t", number) == 2
@@ -234,7 +234,7 @@ async def test_after_a_cut_it_goes_on(tmp_path: Path) -> None:
                 while link.connections < 2:
                     link.check()
                     await link.turn()
-                await link.synced(20)
+                await link.synced(90)
         await ada.broadcast("t", "after")
         await ada.broadcast("t", "end")
         assert await ear.until("end") == ["after", "end"]
@@ -349,7 +349,7 @@ async def test_a_flood_holds_up_neither_records_nor_what_is_said(tmp_path: Path)
             for number in range(5000):
                 hand.broadcast(handle, real[:100] + number.to_bytes(24, "big") + real[124:])
             await hers.collection("notes").put({"n": 1}, id="tea")
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 async for note in his.collection("notes").live("tea"):
                     if note is not None:
                         break
@@ -368,6 +368,6 @@ async def test_it_ends_with_the_home(tmp_path: Path, server: Within) -> None:
         ear = Ear(space)
         await asyncio.sleep(0)
         await ada.end_shared()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             await ear.task
         assert ear.heard == [] and encode_value(1) == b"1"

@@ -322,9 +322,10 @@ def test_people_agree() -> None:
         max_examples=6, stateful_step_count=12, deadline=None, derandomize=True, suppress_health_check=QUIET))
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_people_agree_through_long_histories() -> None:
-    """In many longer ones, the same each time."""
+@pytest.mark.parametrize("histories", [pytest.param(12, marks=pytest.mark.slow),
+                                       pytest.param(40, marks=pytest.mark.exhaustive)])
+def test_people_agree_through_long_histories(histories: int) -> None:
+    """In some longer ones, and in many, the same each time."""
     run_state_machine_as_test(People, settings=settings(
-        max_examples=40, stateful_step_count=30, deadline=None, derandomize=True, suppress_health_check=QUIET))
+        max_examples=histories, stateful_step_count=30, deadline=None, derandomize=True, suppress_health_check=QUIET))

@@ -322,11 +322,11 @@ async def test_what_is_written_in_the_same_breath_as_leaving_arrives(tmp_path: P
         trip = await anna.create_space("Trip")
         (hers,) = await shared(trip, anna, berta)
         async with berta.connect() as link:
-            await link.synced(20)
+            await link.synced(90)
             records, n = berta._spaces.records, hers._held.space.n
             await asyncio.gather(
                 berta._database.write(lambda db: records.put(db, n, "notes", "last", {"n": 1})), hers.leave())
-            await link.synced(20)
+            await link.synced(90)
             await in_step(anna)
             assert set(await values(trip)) == {"last"} and await roles(trip) == {"anna": "owner"}
         assert await anna.audit() == []

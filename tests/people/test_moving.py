@@ -119,7 +119,7 @@ async def test_a_space_goes_to_another_relay(tmp_path: Path, server: Within) -> 
         await hers.collection("notes").put({"n": 1}, id="a")
         await in_step(berta, anna)
         async with anna.connect() as link:
-            await link.synced(20)
+            await link.synced(90)
             await trip.move(relay=other.url)
             await trip.collection("notes").put({"n": 2}, id="b")
             await trip.add(await carl.card())

@@ -99,15 +99,15 @@ async def test_a_link_that_stands_is_dialled_anew_when_pins_come(tmp_path: Path,
     async with relay(tmp_path / "data", *_served((chain, key))) as server, _home(tmp_path / "a") as home:
         await home.set_relay(server.url)
         async with home.connect() as link:
-            await link.synced(20)
+            await link.synced(90)
             await home.relays.pin(server.url, ["sha256:" + "A" * 43 + "="])
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 while not isinstance(link.error, WrongPin):
                     await link.turn()
             assert link.status == "connecting" and (await home.status()).relays[0].problem.startswith("what answers")
             await home.relays.pin(server.url, [pin_in(chain)])
             link.check()
-            await link.synced(20)
+            await link.synced(90)
 
 
 async def test_what_can_be_no_pin_is_refused(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ async def test_a_home_is_left_while_a_connection_is_begun_anew(tmp_path: Path, m
 
     async with relay(tmp_path / "data") as server, _home(tmp_path / "a") as home:
         await home.set_relay(server.url)
-        async with asyncio.timeout(50):
+        async with asyncio.timeout(90):
             async with home.connect():
                 await home.synced()
                 monkeypatch.setattr(ClientConnection, "close", close)

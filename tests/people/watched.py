@@ -157,7 +157,7 @@ class Watched(RuleBasedStateMachine):
             await self._join(device)
         private = self.books.of(self.private[device.person])
         try:
-            report = await device.home.sync(timeout=20)
+            report = await device.home.sync(timeout=90)
         except RelayRefused as error:
             assert private.out(device.id), f"{device.name}: {error}"
             await self._looked(device)

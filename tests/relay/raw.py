@@ -27,13 +27,13 @@ class Raw:
         lines = ("GET / HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {key}",
                  "Sec-WebSocket-Version: 13", *headers, "", "")
         self.send("\r\n".join(lines).encode())
-        return await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 20)
+        return await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 90)
 
     async def ended(self) -> bytes:
         """What comes until the other side closes."""
         data = b""
         try:
-            while chunk := await asyncio.wait_for(self.reader.read(65536), 20):
+            while chunk := await asyncio.wait_for(self.reader.read(65536), 90):
                 data += chunk
         except ConnectionError:
             pass
@@ -68,6 +68,6 @@ async def raw(port: int) -> AsyncIterator[Raw]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until a callable says yes, 20 seconds at most."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while not condition():  # noqa: ASYNC110 (nothing announces it)
             await asyncio.sleep(0.01)

@@ -122,10 +122,10 @@ async def relay(data: Path | None, *options: str, command: Sequence[str] = ()) -
     )
     assert process.stdout is not None
     try:
-        line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+        line = (await asyncio.wait_for(process.stdout.readline(), 90)).decode()
         assert line.startswith(("chez-relay: listening on ws://", "chez-relay: listening on wss://")), line
         yield Process(process, line.split()[-1], data)
     finally:
         if process.returncode is None:
             process.terminate()
-        await asyncio.wait_for(process.communicate(), 20)
+        await asyncio.wait_for(process.communicate(), 90)

@@ -102,7 +102,7 @@ async def test_whoever_ends_each_frame_in_time_is_not_slow() -> None:
         await client.reader.read(1)
         for _ in range(10):
             client.send(asked[20:] + asked[:20])
-            assert await asyncio.wait_for(client.reader.readuntil(b"not_subscribed"), 20)
+            assert await asyncio.wait_for(client.reader.readuntil(b"not_subscribed"), 90)
             clock.now += 6
             server.door.drop_slow_frames()
         assert server.counts.let_go["slow frame"] == 0
@@ -349,4 +349,4 @@ async def test_a_frame_after_the_end_is_not_read() -> None:
         with pytest.raises(ConnectionClosed):
             for _ in range(100):
                 await client.send(frames.encode(frames.Hello([1], seed("c"), f"127.0.0.1:{server.port}")))
-                await asyncio.wait_for(client.recv(), 10)
+                await asyncio.wait_for(client.recv(), 90)

@@ -23,7 +23,7 @@ from tests.relay.partition import Links, linked
 from tests.relay.storing import create, entry
 from tests.relay.support import Process, relay
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @dataclass

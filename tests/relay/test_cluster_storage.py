@@ -41,7 +41,7 @@ async def answer_alike(cluster: Cluster, groups: Sequence[Sequence[s.Request]], 
             await other.close()
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(GROUPS)
 async def test_relays_in_turn_answer_as_one_store_would(
         cluster: Cluster, groups: Sequence[Sequence[s.Request]]) -> None:
@@ -49,6 +49,7 @@ async def test_relays_in_turn_answer_as_one_store_would(
     await answer_alike(cluster, groups, 2)
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(GROUPS)
 async def test_many_relays_in_turn_answer_as_one_store_would(

@@ -158,7 +158,7 @@ async def log_in(device: RelayConnection, *roles: Role, follow: bool = True) -> 
 async def hear(device: RelayConnection, count: int) -> list[bytes]:
     """So many messages, as they come."""
     found: list[bytes] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         async for event in device.arrivals():
             if isinstance(event, EphemeralArrived):
                 found.append(event.message)
@@ -247,11 +247,11 @@ async def test_nothing_of_a_space_comes_behind_the_end_of_its_roles() -> None:
             writer.transport.resume_reading()  # type: ignore[attr-defined]
             data = b""
             while b"rotated" not in data:
-                data = data[-100:] + await asyncio.wait_for(reader.read(65536), 20)
+                data = data[-100:] + await asyncio.wait_for(reader.read(65536), 90)
             await until(lambda: server.load == 0)
             writer.write(websocket_frame(8))
             rest = data.split(b"rotated")[1]
-            while more := await asyncio.wait_for(reader.read(65536), 20):
+            while more := await asyncio.wait_for(reader.read(65536), 90):
                 rest += more
             assert b"CZM" not in rest
         writer.transport.abort()

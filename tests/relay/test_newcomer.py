@@ -14,7 +14,7 @@ from tests.relay.support import relay
 def chez_relay(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command in an empty folder, to its end."""
     command = (sys.executable, "-m", "chez_relay", *arguments)
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=90, check=False)
 
 
 @pytest.mark.parametrize(("arguments", "said"), [

@@ -43,7 +43,7 @@ SAMPLE = re.compile(r"chez_relay_[a-z_]+(\{[a-z]+=\"[A-Za-z0-9_.+-]+\"\})? -?[0-
 async def status(process: Process) -> str:
     """Where the pages of a relay are."""
     assert process.process.stdout is not None
-    line = (await asyncio.wait_for(process.process.stdout.readline(), 20)).decode()
+    line = (await asyncio.wait_for(process.process.stdout.readline(), 90)).decode()
     return line.split()[-1]
 
 
@@ -51,7 +51,7 @@ async def fetched(url: str) -> tuple[int, str]:
     """One page: its code and text."""
     def fetch() -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
+            with urllib.request.urlopen(url, timeout=90) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

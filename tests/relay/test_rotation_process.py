@@ -60,7 +60,7 @@ async def test_open_roles_end_at_once_on_all_connections(tmp_path: Path) -> None
         assert await opens(owner, NEXT, Role.READ, Role.APPEND) == ["", ""]
         await owner.append(HANDLE, Role.APPEND, SPACE.envelope(2))
         for connection in (owner, follower, quiet, stranger):
-            assert await asyncio.wait_for(ended(connection), 10) == RolesEnded(HANDLE, "rotated")
+            assert await asyncio.wait_for(ended(connection), 90) == RolesEnded(HANDLE, "rotated")
         for connection in (follower, quiet, stranger):
             assert await code(connection.read(HANDLE, 0)) == "rotated"  # type: ignore[arg-type]
             assert await opens(connection, SPACE, Role.READ) == ["denied"]
@@ -82,7 +82,7 @@ async def test_deletion_ends_all_and_survives(tmp_path: Path) -> None:
         await opens(member, SPACE, Role.READ)
         await owner.delete_space(HANDLE, SPACE.admin)
         await owner.delete_space(HANDLE, SPACE.admin)
-        assert await asyncio.wait_for(ended(member), 10) == RolesEnded(HANDLE, "deleted")
+        assert await asyncio.wait_for(ended(member), 90) == RolesEnded(HANDLE, "deleted")
         await process.kill()
     async with relay(tmp_path) as process, connect(process.url) as member:
         assert await opens(member, SPACE, Role.READ) == ["deleted"]

@@ -89,7 +89,7 @@ async def test_a_replaced_certificate_is_taken_up_on_sighup(tmp_path: Path) -> N
 async def reloaded(process: Process, log: Path, said: str) -> None:
     """Send SIGHUP, and wait until the log says what came of it."""
     process.process.send_signal(signal.SIGHUP)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while said not in log.read_text():  # noqa: ASYNC110 (a file announces nothing)
             await asyncio.sleep(0.01)
 

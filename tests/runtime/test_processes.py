@@ -29,7 +29,7 @@ LONG = {"fuel": 10**15, "seconds": 50.0}
 
 async def until(condition: Callable[[], object]) -> None:
     """Waits for a condition, at most 20 s."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(90):
         while not condition():  # noqa: ASYNC110 - what is awaited happens in another process
             await asyncio.sleep(0.01)
 

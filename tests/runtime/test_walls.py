@@ -99,7 +99,7 @@ def probe(which: str) -> tuple[list[str], dict[str, str]]:
     listener.listen()
     try:
         command = [sys.executable, "-I", "-S", "-c", PROBE, str(SANDBOX), str(writing), which, name]
-        subprocess.run(command, check=True, pass_fds=(writing,), env={}, timeout=30)
+        subprocess.run(command, check=True, pass_fds=(writing,), env={}, timeout=90)
     finally:
         listener.close()
         os.close(writing)

@@ -158,13 +158,13 @@ async def test_the_wire_tells_nothing_of_how_a_run_ended(ending: str, standing: 
         await end_run(home, given.grant.id, runtime, "the run is left early")
         await deliver(home, LATER)
     async with home.connect(wire.proxy.url) as link:
-        await link.synced(30)
+        await link.synced(90)
         before = wire.proxy.mark()
         await end_run(home, given.grant.id, runtime, ending)
-        await link.synced(30)
+        await link.synced(90)
         begun = shapes(wire.proxy.sent_since(before))
         assert (await deliver(home, LATER)).sent == 1
-        await link.synced(30)
+        await link.synced(90)
         sent = wire.proxy.sent_since(before)
     left = [one for kind in ("release", "refusal") for one in await home.journal.receipts(kind, grant=given.grant.id)]
     message = base64.b64decode(max(left, key=lambda one: one.number).body["message"])
@@ -193,11 +193,11 @@ async def test_through_the_verb_the_wire_tells_no_more(home: chez.Home, wire: Wi
         for number, (ending, answer) in enumerate((("good", "y"), ("good", "n"), ("gives up", "y")), 1):
             run = bundle(JOBS[ending].encode(), job=f"job-{number}", relay=url, reads=WHOLE, rest=RESULT + LIMITS)
             given = await grant(home, run, number, until=date(9999, 1, 1))
-            await link.synced(30)
+            await link.synced(90)
             before = wire.proxy.mark()
             done = await verbs.job_run(home, {"grant": given.grant.id}, Person(answer))
             assert done["delivery"]["sent"] == 1
-            await link.synced(30)
+            await link.synced(90)
             seen.append((done["outcome"], shapes(wire.proxy.sent_since(before))))
     (_, (to_provider, entries)) = seen[0]
     assert [outcome for outcome, _ in seen] == ["result", "none", "none"]

@@ -64,7 +64,7 @@ def test_where_an_entry_was_at_a_former_store_says_nothing_of_the_present_one() 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", (1080, 1098))
 def test_a_drop_rests_on_nothing_that_another_one_released(seed: int) -> None:
     """With these seeds a newcomer lacked entries while drops had no order, each of which released segments."""
@@ -72,11 +72,12 @@ def test_a_drop_rests_on_nothing_that_another_one_released(seed: int) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("thousand", [
-    pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.exhaustive)])
-def test_devices_agree_in_many_runs(thousand: int) -> None:
-    """The same for fifteen more seeds each, with longer runs."""
-    for seed in range(thousand * 1000, thousand * 1000 + 15):
+@pytest.mark.parametrize(("thousand", "seeds"), [
+    pytest.param(1, 5, marks=pytest.mark.slow),
+    *(pytest.param(number, 15, marks=pytest.mark.exhaustive) for number in (1, 2))])
+def test_devices_agree_in_many_runs(thousand: int, seeds: int) -> None:
+    """The same for more seeds, fifteen each, with longer runs; CI has time for the first five."""
+    for seed in range(thousand * 1000, thousand * 1000 + seeds):
         play(seed, 800)
 
 

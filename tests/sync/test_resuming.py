@@ -26,7 +26,7 @@ def received(wire: Wire, kind: type) -> list:  # type: ignore[type-arg]
     return [frame for frame in map(decode_relay, wire.down) if isinstance(frame, kind)]
 
 
-@pytest.mark.parametrize("spaces", [1, 50, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("spaces", [1, 50, pytest.param(1000, marks=pytest.mark.exhaustive)])
 def test_coming_again_is_one_round_trip_after_the_greeting(spaces: int) -> None:
     """However many spaces there are, two frames each way open and follow them, in some bytes for each."""
     wire = kept(spaces)

@@ -42,7 +42,7 @@ class Watch:
 
     async def until(self, sent: int, acknowledged: int) -> None:
         """Wait until so many were sent and acknowledged."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while (self.sent, self.acknowledged) < (sent, acknowledged):  # noqa: ASYNC110 - the loop goes round
                 await asyncio.sleep(0)
 
@@ -56,7 +56,7 @@ async def test_an_entry_does_not_wait_for_the_acknowledgement_of_the_one_before(
                 home.connect(f"ws://127.0.0.1:{server.port}") as link):
         notes, gates = home.collection("notes"), [threading.Event(), threading.Event()]
         await notes.put({"n": 0}, id="r")
-        await link.synced(20)
+        await link.synced(90)
         watch = Watch(monkeypatch)
 
         def held(gate: threading.Event) -> "asyncio.Future[bool]":
@@ -83,5 +83,5 @@ async def test_an_entry_does_not_wait_for_the_acknowledgement_of_the_one_before(
         assert not waits[1].done()
         gates[1].set()
         assert all(await asyncio.gather(*waits))
-        await link.synced(20)
+        await link.synced(90)
         assert watch.acknowledged == 2
