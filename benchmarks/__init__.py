@@ -4,7 +4,7 @@
     report.py    the table on the terminal, and docs/benchmarks.md
     side_by_side.py plot.py numbers.py    the stores' table and plot on that page
     store.py stores.py queries.py live.py sync.py     what is measured, by theme
-    imports.py jobs.py sandbox.py feeds.py membership.py reconnect.py
+    imports.py gigabyte.py jobs.py sandbox.py feeds.py membership.py reconnect.py
     device.py echo.py job_once.py query_once.py store_once.py    processes that the themes start
     peers/       other software doing the same work, installed on first use
 """

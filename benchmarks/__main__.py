@@ -16,6 +16,7 @@ from benchmarks import (
     connectors,
     deposits,
     feeds,
+    gigabyte,
     imports,
     jobs,
     keys,
@@ -52,8 +53,8 @@ __all__ = ("every", "main", "run")
 
 def every() -> tuple[Benchmark, ...]:
     """All there is to measure, in the order of the page."""
-    themes = (store, stores, queries, live, sync, checkpoints, reconnect, relay, cluster, imports, connectors, deposits,
-              jobs, sandbox, feeds, membership, keys, texts, blobs, opendata)
+    themes = (store, stores, queries, live, sync, checkpoints, reconnect, relay, cluster, imports, gigabyte, connectors,
+              deposits, jobs, sandbox, feeds, membership, keys, texts, blobs, opendata)
     return tuple([benchmark for theme in themes for benchmark in theme.benchmarks()])
 
 

@@ -47,8 +47,12 @@ def attacked(folder: Path, word: str) -> tuple[list[Item], ChezError | None]:
 
 
 def test_behind_walls_a_file_says_the_same() -> None:
-    """A real file gives equal items in the same order behind the walls and in the open."""
-    assert list(walled(TEMPO)) == list(read(TEMPO))
+    """A real file gives equal items in the same order behind the walls and in the open, wherever it stood before."""
+    file, source = open_source(TEMPO)
+    with file:
+        file.read(100)
+        with WalledReading(recognise(TEMPO), file, source) as items:
+            assert list(items) == list(read(TEMPO))
 
 
 def test_behind_walls_a_zip_says_the_same(tmp_path: Path) -> None:

@@ -177,3 +177,14 @@ async def test_keeping_twice_keeps_once(home: chez.Home, tmp_path: Path) -> None
         await home.import_again("forged")
     with pytest.raises(NotFound):
         await home.import_again("0" * 64)
+
+
+async def test_two_imports_of_one_file_at_once(home: chez.Home, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both cut off: the next one skips no more than what is written, and the end is whole."""
+    monkeypatch.setattr(Days, "mood", "bad")
+    await asyncio.gather(*(home.import_file(file, connector=Days(), in_process=True) for _ in range(2)),
+                         return_exceptions=True)
+    monkeypatch.setattr(Days, "mood", "good")
+    done = await home.import_file(file, connector=Days(), in_process=True)
+    assert done.resumed == 2 * BATCH + 49 and done.added == ROWS - done.resumed
+    assert len([record async for record in home.collection(TariffDay)]) == ROWS

@@ -68,7 +68,7 @@ class WalledReading:
 
     def __init__(self, connector: Connector, file: BinaryIO, source: Source, limits: Limits = Limits(),
                  launch: Launch | None = None) -> None:
-        """Start reading an open file at its position; returns when the walls stand.
+        """Start reading an open file from its beginning; returns when the walls stand.
 
         Raises `WallMissing`, and `InvalidValue` for a connector that can't be found from another process.
         """

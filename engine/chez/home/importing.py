@@ -109,7 +109,8 @@ class Importer:
             async with _reading(chosen, file, source, in_process) as items:
                 batches = _Batches(items, report, progress, source.size, there)
                 while batch := await asyncio.to_thread(batches.next):
-                    await self._keep(batch, f"{chosen.name}/{chosen.version} {source.sha256.hex()[:16]}", mark, report)
+                    await self._keep(batch, f"{chosen.name}/{chosen.version} {source.sha256.hex()[:16]}",
+                                     _Mark(mark, batches.taken), report)
         except ImportStopped as stop:
             await self._receipt(chosen, source, report, {"stopped": stop.message})
             raise
@@ -125,7 +126,7 @@ class Importer:
             "sha256": source.sha256.hex(), "added": report.added, "updated": report.updated,
             "unchanged": report.unchanged, "purged": report.purged, "rejected": report.rejected, **more})
 
-    async def _keep(self, batch: list[Found], provenance: str, mark: str, report: ImportReport) -> None:
+    async def _keep(self, batch: list[Found], provenance: str, mark: "_Mark", report: ImportReport) -> None:
         """Write a batch. What the store does not take (a reserved name, a record too large) costs itself alone."""
         prepared: list[Prepared] = []
         for found in batch:
@@ -133,25 +134,24 @@ class Importer:
                 prepared.append(prepare(found, self._space.record_key, provenance))
             except InvalidValue as error:
                 reject(report, Reject(found.row, error.message, "", found.member))
-        parts = [prepared]
         try:
-            await self._write(prepared, provenance, mark, len(batch), report)
+            await self._write(prepared, provenance, mark, report)
         except InvalidValue:
-            parts = [[one] for one in prepared]
-            for part in parts:
+            for one in prepared:
                 try:
-                    await self._write(part, provenance, mark, 0, report)
+                    await self._write([one], provenance, None, report)
                 except InvalidValue as error:
-                    reject(report, Reject(part[0].row, error.message, "", part[0].member))
-            await self._engine.database.write(lambda db: _advance(db, mark, len(batch)))
+                    reject(report, Reject(one.row, error.message, "", one.member))
+            await self._write([], provenance, mark, report)
 
-    async def _write(self, prepared: list[Prepared], provenance: str, mark: str, count: int,
+    async def _write(self, prepared: list[Prepared], provenance: str, mark: "_Mark | None",
                      report: ImportReport) -> None:
         work = writing(self._engine, prepared, provenance)
 
         def both(db: Connection) -> list[str]:
             outcomes = work(db)
-            _advance(db, mark, count)
+            if mark is not None:
+                mark.set(db)
             return outcomes
 
         for outcome in await self._engine.database.write(both):
@@ -165,6 +165,8 @@ class _Batches:
                  skip: int) -> None:
         self._items, self._report, self._progress, self._size, self._skip = items, report, progress, size, skip
         self._error: ChezError | None = None
+        self.taken = 0
+        """Records that came so far, those skipped included."""
 
     def next(self) -> list[Found]:
         """The next records, none at the end. Raises what reading raises, after the records before it."""
@@ -183,8 +185,8 @@ class _Batches:
         size = 0
         for item in self._items:
             if isinstance(item, Found):
-                if self._skip:
-                    self._skip -= 1
+                self.taken += 1
+                if self.taken <= self._skip:
                     continue
                 found.append(item)
                 size += len(_encode(item.record))
@@ -231,15 +233,23 @@ def _mark(space: int, connector: Connector, source: Source) -> str:
     return f"import.{space}.{hashlib.sha256(source.sha256 + way.encode()).hexdigest()[:32]}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """How many records of a file are written once a transaction is."""
+
+    key: str
+    position: int
+
+    def set(self, db: Connection) -> None:
+        """Only ever further: another import of this file may go on at the same time."""
+        if self.position > _marked(db, self.key):
+            db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+                       (self.key, str(self.position).encode()))
+
+
 def _marked(db: Connection, mark: str) -> int:
     row: Any = db.execute("SELECT value FROM meta WHERE key = ?", (mark,)).fetchone()
     return 0 if row is None else int(row[0])
-
-
-def _advance(db: Connection, mark: str, count: int) -> None:
-    if count:
-        db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
-                   (mark, str(_marked(db, mark) + count).encode()))
 
 
 def _forget(db: Connection, mark: str) -> None:
