@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chez.crypto import seal_to
 from chez.deposits.ack import Acknowledgement, open_ack, seal_ack
 from chez.deposits.address import read_address
 from chez.deposits.card import read_card
@@ -17,6 +18,8 @@ from chez.vocabulary import VOCABULARY
 from chez_wire.login import inbox_of
 from tests.deposits.support import POLICIES, TRANSACTIONS, address, address_keys, message, organisation, policy
 from tests.relay.support import seed
+from tests.vectors import make_deposits as made
+from tests.vectors.golden import golden
 
 KEYS, ADDRESS, INSURER = address_keys(), address(), organisation()
 INBOX = inbox_of(KEYS.inbox.public)
@@ -89,8 +92,6 @@ def test_a_message_is_worth_nothing_in_another_inbox() -> None:
 @settings(max_examples=50)
 def test_any_bytes_are_refused_by_a_typed_error(data: bytes) -> None:
     """Whatever lies in an inbox, or is sealed to it by somebody else, raises `BadEntry` and nothing else."""
-    from chez.crypto import seal_to
-
     for item in (data, seal_to(KEYS.sealing.public, data), seal_to(KEYS.sealing.public, bytes(64) + data)):
         with pytest.raises(BadEntry):
             open_deposit(item, KEYS.sealing, INBOX)
@@ -158,7 +159,7 @@ def test_whatever_a_field_holds_is_taken_or_refused(item: Any, kind: Any) -> Non
 @pytest.mark.parametrize("wrong", [
     {"collection": "chez-contacts"}, {"collection": "Chez.offers"}, {"collection": "sqlite_x"}, {"identity": []},
     {"identity": ["until"]}, {"identity": ["nothing"]}, {"fields": {"number": "json"}}, {"fields": {"_id": "text"}},
-    {"collection": "transactions"}, {"more": 1},
+    {"collection": "transactions"}, {"more": 1}, {"fields": {"number": "text", "a\nb": "text"}},
 ])
 def test_a_type_that_nobody_may_leave_is_refused(wrong: dict[str, Any]) -> None:
     """Chez's own collections, those of the vocabulary under other fields, and identities that may be missing."""
@@ -166,3 +167,14 @@ def test_a_type_that_nobody_may_leave_is_refused(wrong: dict[str, Any]) -> None:
     assert read_type(json.dumps(good).encode()).collection == "policies"
     with pytest.raises(InvalidValue):
         read_type(json.dumps(good | wrong).encode())
+
+
+def test_the_golden_files_say_what_is_made_now() -> None:
+    """Keys, address, card, and what is inside both messages are what another implementation was told."""
+    assert golden("deposits") == made.vectors()
+    pinned = golden("deposits")
+    assert read_address(pinned["address"]["text"]) == made.ADDRESS and read_card(pinned["card"]["text"]) == made.CARD
+    whole = bytes.fromhex(pinned["deposit"]["plain"]).ljust(int(pinned["deposit"]["size"]), b"\0")
+    assert open_deposit(seal_to(made.KEYS.sealing.public, whole), made.KEYS.sealing, made.ADDRESS.inbox) == made.DEPOSIT
+    whole = bytes.fromhex(pinned["ack"]["plain"]).ljust(int(pinned["ack"]["size"]), b"\0")
+    assert open_ack(seal_to(made.SEALING.public, whole), made.SEALING, made.CARD.inbox) == made.SAID

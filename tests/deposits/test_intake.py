@@ -63,8 +63,9 @@ async def test_a_collection_that_the_address_does_not_name_is_not_written(home: 
     for number, collection in enumerate(("transactions", "chez-contacts", "chez-deposit-addresses", "x\x1b[31m"), 1):
         item = message(to, insurer.keys, [policy("o1")], number=number, collection=collection)
         assert (await judged(home, to, item, NOON))[1] == {"refused": 1}
-    assert all(one.refused == 1 and "takes no records" in one.rejects[0].reason
-               for one in await home.deposits.all("other types"))
+    told = await home.deposits.all("other types")
+    assert all(one.refused == 1 and "takes no records" in one.rejects[0].reason for one in told)
+    assert all(text.isprintable() for one in told for each in one.rejects for text in (each.reason, each.collection))
     assert {one.label for one in await home.deposits.addresses()} >= {"other types"}
 
 

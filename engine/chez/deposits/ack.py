@@ -20,7 +20,7 @@ from chez.crypto import SIGNATURE_BYTES, CryptoFailed, SealingKey, SigningKey
 from chez.deposits.card import Organisation
 from chez.errors import BadEntry
 
-__all__ = ("Acknowledgement", "Outcome", "open_ack", "seal_ack")
+__all__ = ("Acknowledgement", "Outcome", "ack_plain", "open_ack", "seal_ack")
 
 _CONTEXT: Final = "chez/1 deposit ack"
 _PADDED: Final = 256
@@ -46,12 +46,17 @@ class Acknowledgement(msgspec.Struct, array_like=True, frozen=True, forbid_unkno
 
 def seal_ack(said: Acknowledgement, signing: SigningKey, to: Organisation) -> bytes:
     """The sealed item. Raises `BadEntry` where the organisation's sealing key is none."""
-    plain = msgspec.msgpack.encode(said)
-    padded = len(plain).to_bytes(_LENGTH, "big") + plain + bytes(_PADDED - _LENGTH - len(plain))
     try:
-        return crypto.seal_to(to.sealing, signing.sign(_CONTEXT, to.inbox, padded) + padded)
+        return crypto.seal_to(to.sealing, ack_plain(said, signing, to.inbox))
     except CryptoFailed:
         raise BadEntry("the organisation's sealing key is none: everybody could read what is sealed to it") from None
+
+
+def ack_plain(said: Acknowledgement, signing: SigningKey, inbox: bytes) -> bytes:
+    """What is sealed: the signature, and the padded word."""
+    plain = msgspec.msgpack.encode(said)
+    padded = len(plain).to_bytes(_LENGTH, "big") + plain + bytes(_PADDED - _LENGTH - len(plain))
+    return signing.sign(_CONTEXT, inbox, padded) + padded
 
 
 def open_ack(item: bytes, sealing: SealingKey, inbox: bytes) -> Acknowledgement:

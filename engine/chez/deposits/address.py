@@ -184,6 +184,8 @@ def read_address(text: str) -> Address:
                            "Ask the person for it again.") from None
     if len(address.organisation) not in (0, 32):
         raise InvalidValue("this deposit address names an organisation by what is no key")
+    if not address.label.isprintable():
+        raise InvalidValue("this deposit address has a name that can't be shown")
     address.types  # noqa: B018 - refused here rather than at the first record
     return address
 

@@ -26,8 +26,8 @@ from chez.deposits.address import Address
 from chez.errors import BadEntry, InvalidValue
 from chez_wire.limits import KIB, MAX_INBOX_ITEM
 
-__all__ = ("MAX_ERA", "MAX_NUMBER", "MAX_RECORDS", "ROOM", "Deposit", "Section", "deposit_hash", "open_deposit",
-           "seal_deposit")
+__all__ = ("MAX_ERA", "MAX_NUMBER", "MAX_RECORDS", "ROOM", "Deposit", "Section", "deposit_hash", "deposit_plain",
+           "open_deposit", "seal_deposit")
 
 _CONTEXT: Final = "chez/1 deposit"
 _OVERHEAD: Final = SEALED_BOX_OVERHEAD + SIGNATURE_BYTES
@@ -99,6 +99,15 @@ def seal_deposit(address: Address, signing: SigningKey, era: int, number: int, s
                  card: str = "") -> tuple[bytes, bytes]:
     """A message for an address, and its hash. Raises `InvalidValue` for what does not fit one."""
     deposit = Deposit(1, address.key, signing.public, era, number, card, list(sections))
+    plain = deposit_plain(deposit, signing, address.inbox)
+    try:
+        return crypto.seal_to(address.sealing, plain), deposit_hash(deposit)
+    except CryptoFailed:
+        raise InvalidValue("the address's sealing key is none: everybody could read what is sealed to it") from None
+
+
+def deposit_plain(deposit: Deposit, signing: SigningKey, inbox: bytes) -> bytes:
+    """What is sealed: the signature, and the padded message. Raises `InvalidValue` for what does not fit one."""
     if not 1 <= deposit.count <= MAX_RECORDS:
         raise InvalidValue(f"a message has 1 to {MAX_RECORDS} records, not {deposit.count}")
     plain = _encoder.encode(deposit)
@@ -108,11 +117,7 @@ def seal_deposit(address: Address, signing: SigningKey, era: int, number: int, s
         raise InvalidValue(f"these records take {needed:,} bytes as a message, at most {SIZES[-1]:,} fit one",
                            "Send fewer at a time.")
     padded = len(plain).to_bytes(_LENGTH, "big") + plain + bytes(size - needed)
-    signature = signing.sign(_CONTEXT, address.inbox, padded)
-    try:
-        return crypto.seal_to(address.sealing, signature + padded), deposit_hash(deposit)
-    except CryptoFailed:
-        raise InvalidValue("the address's sealing key is none: everybody could read what is sealed to it") from None
+    return signing.sign(_CONTEXT, inbox, padded) + padded
 
 
 def open_deposit(item: bytes, sealing: SealingKey, inbox: bytes) -> Deposit:

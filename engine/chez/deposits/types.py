@@ -91,7 +91,12 @@ class RecordType(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def known_type(collection: str) -> type[msgspec.Struct] | None:
     """The vocabulary's type of a collection, None for one that it does not know."""
-    return next((kind for kind in VOCABULARY if collection_of(kind) == collection), None)
+    return _vocabulary().get(collection)
+
+
+@cache
+def _vocabulary() -> dict[str, type[msgspec.Struct]]:
+    return {collection_of(kind): kind for kind in VOCABULARY}
 
 
 @cache
@@ -112,8 +117,8 @@ def type_named(collection: str) -> RecordType:
     known = known_type(collection)
     if known is None:
         raise NotFound(f"the vocabulary has no collection {collection!r}",
-                       f"It has {', '.join(sorted(collection_of(kind) for kind in VOCABULARY))}; describe other types "
-                       "in a file (docs/deposits.md).")
+                       f"It has {', '.join(sorted(_vocabulary()))}; describe other types in a file "
+                       "(docs/deposits.md).")
     return described(known)
 
 
@@ -152,6 +157,8 @@ def _check_type(one: RecordType) -> None:
     for name in one.fields:
         if name.startswith("_"):
             raise InvalidValue(f"field {name!r}: names that begin with '_' are kept for Chez")
+        if not name.isprintable():  # they are listed where somebody says yes
+            raise InvalidValue(f"field {name!r}: a name is made of printable characters")
     for name in one.identity:
         kind = one.fields.get(name)
         if kind is None or kind.endswith("?") or kind == "data":

@@ -68,7 +68,9 @@ def new(ctx: click.Context, name: str, types: tuple[str, ...], describe: tuple[P
         for line in blocks(made["text"]):
             click.echo(line)
     say(f"Give this to the organisation. Its words, if you want to compare them there: {made['words']}", err=True)
-    if not made["organisation"]:
+    if made["organisation"]:
+        say(f"It is for {made['organisation']}, whose words are: {made['organisation_words']}", err=True)
+    else:
         say("It is for nobody yet: what comes first waits until you say whose it is.", err=True)
     say("It takes messages after `chez sync`, unless `chez up` runs here.", err=True)
 

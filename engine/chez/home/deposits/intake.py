@@ -163,7 +163,7 @@ class Intake:
             except InvalidValue as error:
                 outcomes["refused"] += 1
                 if len(rejects) < MAX_REJECTS:
-                    rejects.append({"row": row, "collection": excerpt(collection), "reason": error.message,
+                    rejects.append({"row": row, "collection": excerpt(collection), "reason": excerpt(error.message),
                                     "text": excerpt(line)})
                 continue
             if collection not in declared:

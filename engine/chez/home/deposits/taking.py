@@ -36,10 +36,13 @@ MOST_SECONDS: Final = 120.0
 MOST_ITEMS: Final = 2 * MAX_INBOX_ITEMS
 """Items of one inbox looked at in one go: a relay that gives item after item keeps nobody from the other inboxes."""
 
+LONGEST: Final = 90 * 24 * 3600 * 1000
+"""Milliseconds for which an acknowledgement is tried: an organisation may be gone, with its inbox."""
+
 MOST_ACKS: Final = 256
 """Acknowledgements sent in one go."""
 
-_Due = tuple[int, bytes, int, int, bytes, str, int]
+_Due = tuple[int, bytes, int, int, bytes, str, int, int]
 
 
 @dataclass(slots=True)
@@ -189,15 +192,15 @@ class Taking:
 
     async def _acknowledge(self, tally: _Tally) -> None:
         due: list[_Due] = await self._database.read(lambda db: db.execute(
-            "SELECT n, address, era, number, hash, outcome, refused FROM deposit_ack WHERE due <= ? ORDER BY n LIMIT ?",
-            (self._now(), MOST_ACKS)).fetchall())
+            "SELECT n, address, era, number, hash, outcome, refused, due FROM deposit_ack WHERE due <= ? ORDER BY n "
+            "LIMIT ?", (self._now(), MOST_ACKS)).fetchall())
         groups: dict[bytes, list[_Due]] = {}
         for one in due:
             groups.setdefault(one[1], []).append(one)
         for address, said in groups.items():
             stored = await self._database.read(lambda db, id=address: self._book.by_id(db, id))  # type: ignore[misc]
-            if stored is None or stored.card is None:
-                await self._sent(said)  # whose word it would be is gone
+            if stored is None or stored.card is None or said[0][-1] < self._now() - LONGEST:
+                await self._sent(said)  # whose word it would be is gone, or who would hear it
                 continue
             try:
                 async with asyncio.timeout(MOST_SECONDS):
@@ -212,7 +215,7 @@ class Taking:
             return 0
         async with connect(card.relay) as relay:
             await _open(relay, card.inbox, Role.PUT, card.writer)
-            for _, _, era, number, hash, outcome, refused in said:
+            for _, _, era, number, hash, outcome, refused, _ in said:
                 ack = Acknowledgement(1, keys.id, era, number, hash, outcome, refused)  # type: ignore[arg-type]
                 await relay.put(card.inbox, seal_ack(ack, keys.signing, card))
         await self._sent(said)
