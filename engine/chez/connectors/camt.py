@@ -23,6 +23,7 @@ from typing import BinaryIO, Final
 from chez.connectors import xml
 from chez.connectors.api import Found, Item, Reject, Source, excerpt
 from chez.connectors.checks import amount, currency, iban, iso_day
+from chez.connectors.holdings import Holdings
 from chez.connectors.references import References
 from chez.errors import InvalidValue
 from chez.vocabulary import Account, Balance, Transaction
@@ -55,6 +56,7 @@ class _State:
     """What is known so far of the file."""
 
     references: References = field(default_factory=References)
+    holdings: Holdings = field(default_factory=Holdings)
     account: Account | None = None
     line: int = 0
     closed: date | None = None
@@ -73,7 +75,7 @@ class Camt:
         return MESSAGE.search(head) is not None and b"<" in head[:999]
 
     def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
-        """Transactions and balances; each account follows its own.
+        """Transactions, then balances and accounts.
 
         Raises `InvalidValue` when there is no statement in the file, or as `chez.connectors.xml` and
         `chez.connectors.references` do.
@@ -90,6 +92,7 @@ class Camt:
             else:
                 yield item
         yield from _close(state)
+        yield from state.holdings.found()
         if not seen:
             raise InvalidValue(f"{source.name!r} holds no statement of an account", "Download it again from the bank.")
 
@@ -97,7 +100,7 @@ class Camt:
 def _close(state: _State) -> Iterator[Item]:
     account, state.account, state.closed = state.account, None, None
     if account is not None:
-        yield Found(account, state.line)
+        yield from state.holdings.add(account, state.line)
 
 
 def _block(state: _State, block: xml.Block) -> Iterator[Item]:
@@ -110,7 +113,7 @@ def _block(state: _State, block: xml.Block) -> Iterator[Item]:
         elif state.account is None:
             raise ValueError(f"<{block.name}> belongs to no account")
         elif block.name == "Bal":
-            yield Found(_balance(state, state.account, block), block.line)
+            state.holdings.balance(_balance(state, state.account, block), block.line)
         else:
             yield Found(_transaction(state, state.account, block), block.line)
     except ValueError as error:

@@ -31,6 +31,7 @@ from typing import Any, BinaryIO, Final
 
 from chez.connectors.api import Found, Item, Progress, Reject, Source, excerpt
 from chez.connectors.checks import currency, iban
+from chez.connectors.holdings import Holdings
 from chez.connectors.references import References
 from chez.errors import InvalidValue
 from chez.vocabulary import Account, Balance, Transaction
@@ -87,6 +88,7 @@ class _State:
 
     library: "_Library"
     references: References = field(default_factory=References)
+    holdings: Holdings = field(default_factory=Holdings)
     statements: int = 0
     line: int = 0
     """Where the statement began; 0 between statements."""
@@ -109,7 +111,7 @@ class Mt940:
         return BEGINNING.search(head) is not None
 
     def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
-        """Transactions and balances; each account follows its statement's.
+        """Transactions, then balances and accounts.
 
         Raises `InvalidValue` when there is no statement in the file, or more than `References` tells apart.
         """
@@ -120,6 +122,7 @@ class Mt940:
             else:
                 yield item
         yield from _close(state)
+        yield from state.holdings.found()
         if not state.statements:
             raise InvalidValue(f"{source.name!r} holds no statement of an account", "Download it again from the bank.")
 
@@ -215,7 +218,7 @@ def _said(state: _State, account: Account, part: _Part) -> Iterator[Item]:
     if part.tag == "61":
         yield Found(_transaction(state, account, part), part.line)
     elif part.tag in BALANCES:
-        yield Found(_balance(state, account, part), part.line)
+        state.holdings.balance(_balance(state, account, part), part.line)
     elif part.tag == "60M":
         account.currency = currency(part.text[7:10])
 
@@ -223,7 +226,7 @@ def _said(state: _State, account: Account, part: _Part) -> Iterator[Item]:
 def _close(state: _State) -> Iterator[Item]:
     account, state.account, state.closed = state.account, None, None
     if account is not None:
-        yield Found(account, state.line)
+        yield from state.holdings.add(account, state.line)
 
 
 def _account(written: str) -> Account:
