@@ -103,8 +103,7 @@ async def _batch(bench: Bench) -> dict[str, Runs]:
     async with _relay(bench) as (url, data):
         await _open_inboxes(url)
         with Book(folder / "bank.key.book", _organisation(url, folder), now=_NOW) as book:
-            for n in range(CUSTOMERS):
-                book.add_customer(f"C{n:05}", _address(n, url).text)
+            book.add_customers((f"C{n:05}", _address(n, url).text) for n in range(CUSTOMERS))
         for run in range(bench.runs):
             file = folder / f"{run}.jsonl"
             _write(file, f"run {run}", CUSTOMERS)

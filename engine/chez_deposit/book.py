@@ -11,9 +11,10 @@ when, the same bytes are sent again, which relay and device know.
 import enum
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -78,6 +79,9 @@ CREATE INDEX message_by_batch ON message (batch, state);
 """
 
 _VERSION: Final = "1"
+
+STEP: Final = 2048
+"""Customers in one transaction, where many are added."""
 
 
 class State(enum.IntEnum):
@@ -177,23 +181,45 @@ class Book:
         What is queued for the former one is gone: it is sealed to that. Raises `InvalidValue` for what is no address,
         one that is for another organisation, or that another customer gave.
         """
+        customer = self._checked(ref, text)
+        with self.writing() as db:
+            self._keep(db, customer)
+        return customer
+
+    def add_customers(self, given: Iterable[tuple[str, str]]) -> dict[str, str]:
+        """Keep many customers' addresses, thousands in a transaction; why each of the others was refused."""
+        refused: dict[str, str] = {}
+        rows = iter(given)
+        while part := list(islice(rows, STEP)):
+            with self.writing() as db:
+                for ref, text in part:
+                    try:
+                        self._keep(db, self._checked(ref, text))
+                    except InvalidValue as error:
+                        refused[ref] = error.message
+        return refused
+
+    def _checked(self, ref: str, text: str) -> Customer:
         if not 1 <= len(ref) <= 128 or not ref.isprintable():
             raise InvalidValue(f"{ref[:64]!r} can't name a customer", "Use 1 to 128 printable characters.")
         address = read_address(text)
         if address.organisation and address.organisation.hex() != self._meta("key"):
             raise InvalidValue("this deposit address is for another organisation",
                                "Ask the customer for one that was made with your card.")
-        with self.writing() as db:
-            other = db.execute("SELECT ref FROM customer WHERE id = ? AND ref <> ?", (address.key, ref)).fetchone()
-            if other is not None:
-                raise InvalidValue(f"this deposit address is customer {other[0]!r}'s already")
-            db.execute("INSERT INTO customer (ref, address, id, next) VALUES (?, ?, ?, 1) ON CONFLICT (ref) DO UPDATE "
-                       "SET address = excluded.address, id = excluded.id, next = CASE WHEN id = excluded.id THEN next "
-                       "ELSE 1 END", (ref, address.text, address.key))
-            db.execute("UPDATE message SET state = ?, item = NULL, note = 'the customer has another address' "
-                       "WHERE state = ? AND address <> ? AND customer = (SELECT n FROM customer WHERE ref = ?)",
-                       (State.GONE, State.QUEUED, address.key, ref))
         return Customer(ref, address)
+
+    def _keep(self, db: sqlite3.Connection, customer: Customer) -> None:
+        """Raises `InvalidValue`, having changed nothing, when another customer gave this address."""
+        ref, address = customer.ref, customer.address
+        other = db.execute("SELECT ref FROM customer WHERE id = ? AND ref <> ?", (address.key, ref)).fetchone()
+        if other is not None:
+            raise InvalidValue(f"this deposit address is customer {other[0]!r}'s already")
+        db.execute("INSERT INTO customer (ref, address, id, next) VALUES (?, ?, ?, 1) ON CONFLICT (ref) DO UPDATE "
+                   "SET address = excluded.address, id = excluded.id, next = CASE WHEN id = excluded.id THEN next "
+                   "ELSE 1 END", (ref, address.text, address.key))
+        db.execute("UPDATE message SET state = ?, item = NULL, note = 'the customer has another address' "
+                   "WHERE state = ? AND address <> ? AND customer = (SELECT n FROM customer WHERE ref = ?)",
+                   (State.GONE, State.QUEUED, address.key, ref))
 
     def customers(self) -> Iterator[Customer]:
         """Every customer, by name."""

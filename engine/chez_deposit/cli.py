@@ -4,9 +4,10 @@ import asyncio
 import secrets
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import click
 import msgspec
@@ -140,6 +141,41 @@ def customer_add(ref: str, address: str, key: Path, book: Path | None) -> None:
     say(f"{ref}: {', '.join(one.collection for one in added.address.types)}")
 
 
+@customer.command("import")
+@click.argument("file", type=click.File(encoding="utf-8"))
+@KEY
+@BOOK
+@JSON
+def customer_import(file: TextIO, key: Path, book: Path | None, as_json: bool) -> None:
+    """Keep the addresses in FILE (- for standard input): lines of {"customer": ..., "address": ...}.
+
+    What is wrong with a line is told; the others are kept. Ends with 1 when a line was refused.
+    """
+    count = 0
+
+    def lines() -> Iterator[tuple[str, str]]:
+        nonlocal count
+        for count, line in enumerate(file, 1):
+            try:
+                found = msgspec.json.decode(line, type=_Given)
+            except (msgspec.DecodeError, UnicodeError):
+                refused[f"line {count}"] = "it is no customer with an address"
+                continue
+            yield found.customer, found.address
+
+    refused: dict[str, str] = {}
+    with _book(key, book) as (_, opened):
+        refused |= opened.add_customers(lines())
+    if as_json:
+        json_line({"kept": count - len(refused), "refused": refused})
+    else:
+        say(f"{_count(count - len(refused), 'customer')} kept")
+        for ref, why in refused.items():
+            say(f"  {ref}: {why}", err=True)
+    if refused:
+        click.get_current_context().exit(1)
+
+
 @customer.command("list")
 @KEY
 @BOOK
@@ -261,6 +297,11 @@ def status(batch: str | None, key: Path, book: Path | None, as_json: bool) -> No
         json_line(found)
     else:
         say("\n".join(f"{name.replace('_', ' '):16} {count:>12,}" for name, count in found.items()))
+
+
+class _Given(msgspec.Struct, forbid_unknown_fields=True):
+    customer: str
+    address: str
 
 
 class _Opened:

@@ -15,7 +15,7 @@ POLICY = {"collection": "policies", "identity": ["number"], "fields": {"number":
 
 
 def organisation(folder: Path, *words: str, code: int = 0, stdin: str = "") -> str:
-    """Run `chez-deposit` with the key of a folder; its standard output, or error when it fails."""
+    """Run `chez-deposit` with the key of a folder; its standard output, or error when there is none."""
     from chez_deposit.cli import main
 
     key = () if words[0] in ("keys", "check") else ("--key", str(folder / "insurer.key"))
@@ -27,7 +27,7 @@ def organisation(folder: Path, *words: str, code: int = 0, stdin: str = "") -> s
     finally:
         sys.stdin = before
     assert ended.value.code == code, out.getvalue() + err.getvalue()
-    return out.getvalue() if code == 0 else err.getvalue()
+    return out.getvalue() if code == 0 or out.getvalue() else err.getvalue()
 
 
 def told(folder: Path, *words: str, **options: Any) -> dict[str, Any]:
@@ -92,6 +92,9 @@ def test_whose_an_address_is_is_said_by_words(chez: Chez, relay: str, tmp_path: 
     chez.run("sync")
     organisation(tmp_path, "customer", "add", "C1", made.stdout.strip())
     assert told(tmp_path, "customer", "list")["customer"] == "C1"
+    file = tmp_path / "addresses"
+    file.write_text(json.dumps({"customer": "C1", "address": made.stdout.strip()}) + "\n{}\n")
+    assert told(tmp_path, "customer", "import", str(file), code=1)["kept"] == 1
     organisation(tmp_path, "send", policies(tmp_path, "1"))
     assert "more lies at the deposit address 'Insurer'" in chez.run("sync").stderr
     shown = chez.run("deposit-address", "show", "Insurer").stdout

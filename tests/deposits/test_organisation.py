@@ -168,6 +168,14 @@ def test_addresses_that_are_of_no_use_are_refused(book: Book) -> None:
     assert (built.messages, built.ended) == (1, 1)
 
 
+def test_many_customers_are_kept_at_once(book: Book) -> None:
+    """Thousands of addresses come in a few transactions; each that is refused is told, and costs no other."""
+    given = [(f"c{n}", address(f"c{n % 40}").text if n < 41 else "nonsense") for n in range(42)]
+    refused = book.add_customers(given)
+    assert set(refused) == {"c40", "c41"} and "c0" in refused["c40"]
+    assert {one.ref for one in book.customers()} == {"anna", "berta", *(f"c{n}" for n in range(40))}
+
+
 def test_a_book_is_one_organisations_and_one_processs(book: Book, tmp_path: Path) -> None:
     """It opens for nobody else's key, nor while it is open; a file that is none is refused; others can't read it."""
     with pytest.raises(StorageFailed, match="in use"):
