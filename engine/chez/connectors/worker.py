@@ -25,6 +25,7 @@ from chez.connectors.frames import (
     kinds_of,
 )
 from chez.connectors.reading import read_open
+from chez.connectors.registry import load
 from chez.connectors.zipped import Zipped
 from chez.errors import ChezError
 
@@ -70,9 +71,7 @@ def prepare(argument: bytes, file: BinaryIO, pipe: int) -> Callable[[], None]:
 
 
 def _load(name: str, place: str) -> Connector:
-    from importlib.metadata import EntryPoint
-
-    connector: Connector = EntryPoint(name, place, "").load()()
+    connector = load(place)
     if connector.name != name:
         raise LookupError(f"{place} is {connector.name!r} and not {name!r}")
     return connector
