@@ -48,7 +48,8 @@ class CsvTable:
 
     `identity` names the columns that identify a row, as the file does or as SQL will; without, a row is identified by
     all that it says. `types` declares columns; others are what all their cells are. `before` has types that columns
-    had, and keep if they are there. """
+    had, and keep if they are there.
+    """
 
     identity: tuple[str, ...] = ()
     types: Mapping[str, ColumnType] = field(default_factory=dict)

@@ -2,7 +2,8 @@
 
 What is bounded: the values of an element (`MAX_VALUES`), its depth, and the depth of the file. An element beyond that
 is a `Reject`, and reading goes on after it. Text and numbers are ijson's, which reads in C; a single string may be as
-long as the file. Source: RFC 8259. """
+long as the file. Source: RFC 8259.
+"""
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field

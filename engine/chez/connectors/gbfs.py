@@ -11,7 +11,8 @@ are text, and in names that are a list of translations. Source: GBFS 2.3 and 3.0
 
 A GBFS file does not say of which network it is: `network` is the part of the file's name before `station_` there, and
 the file's name for JCDecaux, whose files are called by the contract ("Lyon.json"). A number stands before its
-station's name, often with zeros in front: it is left out of the name. """
+station's name, often with zeros in front: it is left out of the name.
+"""
 
 import re
 from collections.abc import Iterator

@@ -8,7 +8,8 @@ records of their own. Other files are left. Source: the GTFS Schedule reference 
 - Days are written yyyymmdd there, and kept as days.
 
 A large network has millions of stop times: `chez import` takes them as they are; published as open data they are too
-many. """
+many.
+"""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence

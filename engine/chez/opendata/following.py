@@ -101,7 +101,8 @@ async def remove_catalogue(home: "Home", what: str) -> str:
     """Follow a catalogue no more, on all devices of the person when they look next; its space's id.
 
     `what` is its name, or the beginning of its space's id. Datasets that are subscribed stay, and nothing tells of
-    newer versions of them beforehand. Raises `NotFound`, `InvalidValue` where several are called so. """
+    newer versions of them beforehand. Raises `NotFound`, `InvalidValue` where several are called so.
+    """
     known = [one.standing for one in await catalogues(home)]
     found = [one for one in known if what in (one.name, one.space) or (len(what) >= 8 and one.space.startswith(what))]
     if not found:
@@ -195,7 +196,7 @@ async def named(home: "Home", name: str, *, check: bool = False) -> Dataset:
         raise NotFound(f"you did not subscribe a dataset {name!r}", "`chez data list` shows which you did.")
     if len(found) > 1:
         raise InvalidValue(f"you subscribed several datasets {id!r}",
-                           "Say CATALOGUE/DATASET, as `chez data list` does.")
+                           "Say CATALOGUE/DATASET, by the id of its catalogue that `chez data list` shows.")
     return found[0]
 
 
@@ -228,10 +229,11 @@ async def rows_at(home: "Home", name: str, number: int) -> Content:
     one = await named(home, name)
     if one.standing.problem is not None:
         raise one.standing.problem
-    chain, last = one.standing.chain, one.standing.chain.last
-    if last is None or chain.find(number) is None:
+    chain, content = one.standing.chain, None
+    if one.here:
+        chain, content = await _read(home.space(one.standing.space), check=True)
+    if content is None or chain.find(number) is None:
         raise NotFound(f"the edition {number} of {one.id!r} is not here", "`chez data versions` shows which are.")
-    content = await content_of(home.space(one.standing.space), last.tables)
     return await asyncio.to_thread(_back, content, chain, number)
 
 

@@ -47,7 +47,8 @@ def load(path: Path, about: About, known: Sequence[Table] = ()) -> Loaded:
 
     A table of text is read by `about`'s identity and types; columns that the dataset had before keep the type that
     they had (`known`), so that one odd cell does not change every row. Raises as `connectors.read`, and `InvalidValue`
-    for rows that are no open data, or too many. """
+    for rows that are no open data, or too many.
+    """
     connector = _connector(path, about, known)
     file, source = connectors.open_source(path)
     # Some formats are of a network that only the file's name tells: here it is the dataset, whatever that name is.

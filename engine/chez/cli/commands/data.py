@@ -214,7 +214,7 @@ def _tell_catalogue(one: dict[str, Any]) -> None:
         say(f"{_line(one['name'])}: nothing of it is here yet")
         return
     say(f"{_line(one['title'])}: {one['datasets']} datasets, by {_line(one['by'])} ({_line(one['contact'])})")
-    say(f"  key in words: {one['words']}")
+    say(f"  key in words: {one['words']}\n  id: {one['space'][:8]}")
     if one["unreadable"]:
         say(f"  {one['unreadable']} more say nothing readable of themselves")
     _tell_missing(one)
