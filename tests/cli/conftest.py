@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import PASSPHRASE, Chez, another, free_port, pair, running_relay
+from tests.cli.support import PASSPHRASE, Chez, another, pair, running_relay
+from tests.ports import free_port
 
 
 @pytest.fixture

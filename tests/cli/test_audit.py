@@ -11,9 +11,10 @@ from chez.spaces.space import keep_statement
 from chez.spaces.statements import Add, Role, sign_statement
 from chez.store.database import Connection
 from tests.cli.conftest import Pair
-from tests.cli.support import PASSPHRASE, Chez, another, free_port, running_relay
+from tests.cli.support import PASSPHRASE, Chez, another, running_relay
 from tests.home.pairing import PASSPHRASE as SHORT
 from tests.people.persons import crooked_put, in_step, persons, shared
+from tests.ports import free_port
 
 
 def test_a_quiet_home_has_nothing_to_tell(either: Chez) -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.demo.test_readme import ROOT, WAIT
+from tests.ports import free_port
 
 PAGE = (ROOT / "docs" / "quickstart-provider.md").read_text()
 GRANT = "$(sed -n 's/^Run it with: chez job run //p' ../log)"
@@ -23,8 +23,7 @@ GRANT = "$(sed -n 's/^Run it with: chez job run //p' ../log)"
 @pytest.mark.timeout(900)
 def test_from_an_empty_folder_to_the_first_result(tmp_path: Path) -> None:
     """The page's commands, in order and in one shell, end with the job's result in the provider's file."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     relay, *rest = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     relay = relay.replace("serve ", f"serve --listen 127.0.0.1:{port} ")
     rest = [block.replace("8787", port).replace("GRANT", GRANT) for block in rest]
@@ -38,7 +37,7 @@ def test_from_an_empty_folder_to_the_first_result(tmp_path: Path) -> None:
                  "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         )  # fmt: skip
     try:
-        shell.wait(360)
+        shell.wait(800)
     finally:
         # Not the relay alone: the owner, should a command before `lock` have failed.
         subprocess.run([sys.executable, "-m", "chez.cli", "--home", "person", "lock"], cwd=place,

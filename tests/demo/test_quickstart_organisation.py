@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -12,17 +11,17 @@ from pathlib import Path
 import pytest
 
 from tests.demo.test_readme import ROOT, WAIT
+from tests.ports import free_port
 
 PAGE = (ROOT / "docs" / "quickstart-organisation.md").read_text()
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_from_an_empty_folder_to_the_customers_record(tmp_path: Path) -> None:
     """The page's commands, in order and in one shell, end with two of three records at the customer's, and the
     organisation knows it."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = str(probe.getsockname()[1])
+    port = str(free_port())
     relay, *rest = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     relay = relay.replace("serve ", f"serve --listen 127.0.0.1:{port} ")
     rest = [block.replace("8787", port) for block in rest]
@@ -39,11 +38,11 @@ def test_from_an_empty_folder_to_the_customers_record(tmp_path: Path) -> None:
             env={**os.environ, "XDG_CACHE_HOME": str(tmp_path), "LANG": "C", "LC_ALL": "C",
                  "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"})
     try:
-        shell.wait(240)
+        shell.wait(800)
     finally:
         # Not the relay alone: the owner, should a command before `lock` have failed.
         subprocess.run([sys.executable, "-m", "chez.cli", "--home", "person", "lock"], cwd=place,
-                       capture_output=True, timeout=30, check=False)
+                       capture_output=True, timeout=90, check=False)
         with suppress(ProcessLookupError):
             os.killpg(shell.pid, signal.SIGTERM)
     said = (tmp_path / "log").read_text()

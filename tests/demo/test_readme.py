@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -11,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 WAIT = f"""{sys.executable} - <<'END'
 import socket, time
-for _ in range(300):
+for _ in range(1800):
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", PORT)) == 0:
             break
@@ -32,8 +33,7 @@ def blocks(language: str) -> list[str]:
 @pytest.mark.timeout(900)
 def test_the_tutorials_run(tmp_path: Path) -> None:
     """Each reader's commands do what README says, in order, in one shell; the app's program too."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     path, *tutorials = [block.replace("127.0.0.1:8787", f"127.0.0.1:{port}") for block in blocks("sh")]
     (app,) = blocks("python")
     (tmp_path / "app.py").write_text(app.replace("127.0.0.1:8787", f"127.0.0.1:{port}"))
@@ -47,7 +47,7 @@ def test_the_tutorials_run(tmp_path: Path) -> None:
             env={**os.environ, "CHEZ": str(ROOT), "PLACE": str(tmp_path)}, start_new_session=True,
         )  # fmt: skip
     try:
-        shell.wait(150)
+        shell.wait(800)
     finally:
         # Not the relay alone: the owner, should a command before `lock` have failed.
         subprocess.run([sys.executable, "-m", "chez.cli", "--home", "laptop", "lock"], cwd=tmp_path,

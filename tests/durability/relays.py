@@ -5,7 +5,6 @@ Devices know a relay by its address, so that of a prepared folder is kept in it.
 
 import asyncio
 import multiprocessing
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from chez_relay.server import serving
 from chez_relay.storage.sqlite import SqliteStorage
+from tests.ports import free_port
 
 __all__ = ("relay",)
 
@@ -23,7 +23,7 @@ _PORT = "port"
 @contextmanager
 def relay(data: Path) -> Iterator[str]:
     """A relay over `data` while the block lasts: its address. It is killed at the end."""
-    port = int((data / _PORT).read_text()) if (data / _PORT).exists() else _free_port()
+    port = int((data / _PORT).read_text()) if (data / _PORT).exists() else free_port()
     here, there = _PROCESSES.Pipe()
     process = _PROCESSES.Process(target=_run, args=(data, port, there), daemon=True)
     process.start()
@@ -36,12 +36,6 @@ def relay(data: Path) -> Iterator[str]:
         process.kill()
         process.join()
         here.close()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _run(data: Path, port: int, told: Connection) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import Chez, free_port, running_relay
+from tests.cli.support import Chez, running_relay
 from tests.opendata.support import LICENCE, stations, table
+from tests.ports import free_port
 
 
 @pytest.fixture

@@ -107,10 +107,11 @@ async def test_a_greeting_in_drops_is_let_go(tmp_path: Path) -> None:
 
 async def test_whoever_agrees_and_says_nothing_is_let_go(tmp_path: Path) -> None:
     """After TLS the websocket's handshake has its own time: silence, or half a request, ends the connection."""
-    async with relay(tmp_path, hello=0.5) as (server, trusting):
-        for begun in (b"", b"GET / HT"):
-            reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=trusting)
+    async with relay(tmp_path, hello=2.0) as (server, trusting):
+        opened = [await asyncio.open_connection("127.0.0.1", server.port, ssl=trusting) for _ in range(2)]
+        for (_, writer), begun in zip(opened, (b"", b"GET / HT"), strict=True):
             writer.write(begun)
+        for reader, writer in opened:
             await Raw(reader, writer).ended()
             writer.transport.abort()
         assert server.counts.handshakes_failed == 0

@@ -1,6 +1,5 @@
 """A real relay process behind a recording proxy."""
 
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from examples.demo.proxy import RecordingProxy
+
+from tests.ports import free_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,7 @@ class Wire:
 @contextmanager
 def recorded_relay(folder: Path) -> Iterator[Wire]:
     """Start both; end both with the block."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     with RecordingProxy(port) as proxy:
         wire = Wire(proxy, folder / "relay", folder / "relay.log")
         process = subprocess.Popen(
