@@ -71,7 +71,7 @@ class Ofx:
     """Reads OFX statements into accounts and transactions."""
 
     name = "ofx"
-    version = 1
+    version = 2
     title = "OFX 1 and 2 statements of banks, cards and brokers"
 
     def recognise(self, head: bytes, name: str) -> bool:
