@@ -48,3 +48,5 @@ async def test_a_catalogue_of_many_datasets_is_cheap_and_looking_costs_nothing(t
         quiet = front.carried
         assert (await anna.sql("SELECT count(*) FROM open_dataset_3 WHERE bikes = 99")).rows == [(2,)]
         assert (await named(anna, first.id, check=True)).rows == 3000 and front.carried == quiet
+        # Nor does a look leave anything that a later sync would send.
+        assert (await anna.status()).pending == 0

@@ -56,7 +56,7 @@ async def test_a_table_is_found_subscribed_joined_updated_and_left(two: Two, tmp
     assert one.card is not None and one.card.name == "Grand Lyon"
     said = (await find(anna, "velov")).metadata
     assert (said.rows, [field.type for field in said.tables[0].fields]) == (40, ["integer", "integer", "text"])
-    here = await named(anna, "velov", check=True)
+    here = await named(anna, "velov", check=True, note=True)
     assert (here.rows, here.standing.problem, here.standing.missing) == (40, None, 0)
     await anna.collection("visits").put({"station": 7, "when": "2026-09-01"})
     joined = "SELECT name, bikes FROM visits JOIN open_velov ON open_velov.id = visits.station"
@@ -68,7 +68,7 @@ async def test_a_table_is_found_subscribed_joined_updated_and_left(two: Two, tmp
     assert (edition.number, edition.added, edition.changed, edition.removed) == (2, 1, 1, 1)
     await anna.sync()
     assert (await anna.sql(joined)).rows == [("Station 7", 99)]
-    assert (await named(anna, "velov", check=True)).standing.chain.head == f"2:{edition.hash.hex()}"
+    assert (await named(anna, "velov", check=True, note=True)).standing.chain.head == f"2:{edition.hash.hex()}"
     old = {row.value["id"]: row.value for row in await rows_at(anna, "velov", 1)}
     assert (len(old), old[7]["bikes"], 77 in old) == (40, 7, False)
     assert len(await rows_at(anna, "velov", 2)) == 40
@@ -115,14 +115,14 @@ async def test_a_publisher_that_says_two_things_or_alters_rows_is_found_out(two:
     city, anna = two
     await put_up(city, about(), file=table(tmp_path, stations(3)))
     id = await follow(city, anna)
-    assert (await named(anna, "velov", check=True)).standing.problem is None
+    assert (await named(anna, "velov", check=True, note=True)).standing.problem is None
     space = city.space("velov")
     (first,) = [record async for record in space.collection("chez.editions")]
 
     async def problem() -> DataInvalid:
         await city.sync()
         await anna.sync()
-        found = (await named(anna, "velov", check=True)).standing.problem
+        found = (await named(anna, "velov", check=True, note=True)).standing.problem
         assert found is not None
         with pytest.raises(DataInvalid):
             await rows_at(anna, "velov", 1)
@@ -163,7 +163,7 @@ async def test_what_a_relay_holds_back_is_known_of(two: Two, tmp_path: Path) -> 
     await city.space("velov").collection("open_velov").delete(rows[0])
     await city.sync()
     await anna.sync()
-    here = await named(anna, "velov", check=True)
+    here = await named(anna, "velov", check=True, note=True)
     assert (here.standing.problem, here.standing.chain.number, here.standing.missing, here.rows) == (None, 1, 1, 3)
     assert newest["signature"]
 
@@ -184,7 +184,7 @@ async def test_what_two_devices_published_at_once_is_begun_anew(two: Two, tmp_pa
     assert (await named(anna, "velov")).standing.problem is not None
     await put_up(city, about(), file=path, time=TIME + 1, anew=True)
     await anna.sync()
-    here = await named(anna, "velov", check=True)
+    here = await named(anna, "velov", check=True, note=True)
     assert (here.standing.problem, here.standing.chain.number, here.standing.missing, here.rows) == (None, 3, 0, 4)
     await put_up(city, about(), file=table(tmp_path, stations(5)), time=TIME + 2)
     await anna.sync()
@@ -236,7 +236,7 @@ async def test_a_publisher_killed_between_steps_goes_on(two: Two, tmp_path: Path
     drafts = await put_up(city, about(), file=path, time=TIME + 5, at_once=10)
     assert [draft.editions[0].rows for draft in drafts] == [20, 25]
     await follow(city, anna)
-    here = await named(anna, "velov", check=True)
+    here = await named(anna, "velov", check=True, note=True)
     assert (here.rows, here.standing.chain.number, here.standing.problem) == (25, 3, None)
     await put_up(city, about(), file=table(tmp_path, stations(25, n3=9)), time=TIME + 9)
     await anna.sync()

@@ -55,7 +55,7 @@ async def data_add(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Follow a catalogue, and fetch it."""
     id = await add_catalogue(home, read_params(params, _Address).address)
     problem = await _in_step(home)
-    (one,) = [one for one in await catalogues(home) if one.standing.space == id]
+    (one,) = [one for one in await catalogues(home, note=True) if one.standing.space == id]
     return {**_catalogue(one), "sync": problem}
 
 
@@ -109,7 +109,7 @@ async def data_subscribe(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     name = read_params(params, _Named).name
     await subscribe(home, name)
     problem = await _in_step(home)
-    return {**_dataset(await named(home, name, check=True)), "sync": problem}
+    return {**_dataset(await named(home, name, check=True, note=True)), "sync": problem}
 
 
 async def data_unsubscribe(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -123,7 +123,7 @@ async def data_update(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     problem = await _in_step(home)
     problems = await settle(home)
     again = await _in_step(home)
-    return {"datasets": [_dataset(one) for one in await subscribed(home, check=True)],
+    return {"datasets": [_dataset(one) for one in await subscribed(home, check=True, note=True)],
             "catalogues": [_catalogue(one) for one in await catalogues(home)],
             "sync": again or problem, "problems": problems}
 

@@ -6,7 +6,8 @@ tells these devices different things is found out, and so is a relay that goes b
 searched here; a dataset's space is fetched when it is subscribed, and read whole as well. Nobody learns what is
 looked up.
 
-What is wrong with one is in it, and keeps no other from being shown.
+What is wrong with one is in it, and keeps no other from being shown. What is seen is noted where that is asked for,
+beside a sync: a note is an entry in the private space, and one that follows a look would tell the relay of it.
 """
 
 import asyncio
@@ -112,21 +113,21 @@ async def remove_catalogue(home: "Home", what: str) -> str:
     return await _let_go(home, found[0].space)
 
 
-async def catalogues(home: "Home") -> list[Catalogue]:
-    """Every catalogue that is followed, verified, held against what was seen before, and noted as seen."""
+async def catalogues(home: "Home", *, note: bool = False) -> list[Catalogue]:
+    """Every catalogue that is followed, verified, and held against what was seen before; with `note` noted as seen."""
     spaces = {space.id: space for space in await home.spaces()}
     kept = await _kept(home, "catalogue")
-    return [await _catalogue(home, spaces[id], value) for id, value in kept.items() if id in spaces]
+    return [await _catalogue(home, spaces[id], value, note=note) for id, value in kept.items() if id in spaces]
 
 
-async def find(home: "Home", name: str) -> Listed:
+async def find(home: "Home", name: str, *, note: bool = False) -> Listed:
     """The dataset of this name in the catalogues: "DATASET", or "CATALOGUE/DATASET" by the beginning of a space's id.
 
     Raises `NotFound`, `InvalidValue` where several have one of this name, and `DataInvalid` of a catalogue that may
     be meant and does not verify.
     """
     place, _, id = name.rpartition("/")
-    known = [one for one in await catalogues(home) if one.standing.space.startswith(place)]
+    known = [one for one in await catalogues(home, note=note) if one.standing.space.startswith(place)]
     found = [Listed(one, one.datasets[id]) for one in known if id in one.datasets]
     if not found:
         for one in known:
@@ -145,7 +146,7 @@ async def subscribe(home: "Home", name: str) -> str:
     Raises as `find` and `Home.follow`; `NotFound` for one without data, `NotAllowed` where another dataset that is
     subscribed has a table of the same name, for SQL would read both as one.
     """
-    listed = await find(home, name)
+    listed = await find(home, name, note=True)  # it writes anyway
     metadata, publisher = listed.metadata, listed.catalogue.standing.publisher
     if metadata.address is None:
         raise NotFound(f"there is no data of {metadata.id!r} here, only what is said of it",
@@ -170,10 +171,13 @@ async def unsubscribe(home: "Home", name: str) -> str:
     return await _let_go(home, one.standing.space)
 
 
-async def subscribed(home: "Home", *, check: bool = False) -> list[Dataset]:
-    """Every dataset that is subscribed, its editions verified and noted as seen; with `check` its rows as well."""
+async def subscribed(home: "Home", *, check: bool = False, note: bool = False) -> list[Dataset]:
+    """Every dataset that is subscribed, its editions verified.
+
+    With `check` its rows are as well; with `note` what was seen is noted, as an entry of the private space.
+    """
     spaces = {space.id: space for space in await home.spaces()}
-    known = {one.standing.space: one for one in await catalogues(home)}
+    known = {one.standing.space: one for one in await catalogues(home, note=note)}
     found = []
     for id, value in (await _kept(home, "dataset")).items():
         catalogue, dataset = known.get(str(value.get("catalogue"))), str(value.get("dataset"))
@@ -183,14 +187,14 @@ async def subscribed(home: "Home", *, check: bool = False) -> list[Dataset]:
             standing = Standing(id, dataset, str(value.get("publisher", "")), Chain())
             found.append(Dataset(dataset, standing, listed, False))
         else:
-            found.append(await _dataset(home, spaces[id], dataset, value, listed, check=check))
+            found.append(await _dataset(home, spaces[id], dataset, value, listed, check=check, note=note))
     return found
 
 
-async def named(home: "Home", name: str, *, check: bool = False) -> Dataset:
+async def named(home: "Home", name: str, *, check: bool = False, note: bool = False) -> Dataset:
     """The subscribed dataset of a name, as `find` reads it. Raises `NotFound`, `InvalidValue`."""
     place, _, id = name.rpartition("/")
-    found = [one for one in await subscribed(home, check=check) if one.id == id and (
+    found = [one for one in await subscribed(home, check=check, note=note) if one.id == id and (
         not place or (one.listed is not None and one.listed.catalogue.standing.space.startswith(place)))]
     if not found:
         raise NotFound(f"you did not subscribe a dataset {name!r}", "`chez data list` shows which you did.")
@@ -255,9 +259,9 @@ def _back(content: Content, chain: Chain, number: int) -> Content:
 # --- looking -------------------------------------------------------------------------
 
 
-async def _catalogue(home: "Home", space: "Space", kept: Mapping[str, Any]) -> Catalogue:
+async def _catalogue(home: "Home", space: "Space", kept: Mapping[str, Any], *, note: bool) -> Catalogue:
     standing, content = await _look(home, space, kept, CATALOGUE, lambda names: names <= {DATASETS, PUBLISHER},
-                                    check=True)
+                                    check=True, note=note)
     if standing.problem is not None or content is None:
         return Catalogue(standing)
     datasets, unreadable, card = {}, 0, None
@@ -273,8 +277,9 @@ async def _catalogue(home: "Home", space: "Space", kept: Mapping[str, Any]) -> C
 
 
 async def _dataset(home: "Home", space: "Space", dataset: str, kept: Mapping[str, Any], listed: Listed | None, *,
-                   check: bool) -> Dataset:
-    standing, content = await _look(home, space, kept, dataset, lambda names: all(map(_is_open, names)), check=check)
+                   check: bool, note: bool) -> Dataset:
+    standing, content = await _look(home, space, kept, dataset, lambda names: all(map(_is_open, names)), check=check,
+                                    note=note)
     if standing.problem is None and listed is not None:
         standing = _beside(standing, listed.metadata)
     return Dataset(dataset, standing, listed, True, 0 if content is None else len(content))
@@ -285,7 +290,7 @@ def _is_open(name: str) -> bool:
 
 
 async def _look(home: "Home", space: "Space", kept: Mapping[str, Any], dataset: str,
-                allowed: Callable[[set[str]], bool], *, check: bool) -> tuple[Standing, Content | None]:
+                allowed: Callable[[set[str]], bool], *, check: bool, note: bool) -> tuple[Standing, Content | None]:
     publisher, content = str(kept.get("publisher", "")), None
     try:
         seen = _seen(kept)
@@ -305,7 +310,7 @@ async def _look(home: "Home", space: "Space", kept: Mapping[str, Any], dataset: 
                 raise invalid("its rows are not what the publisher signed")
     except DataInvalid as error:
         return Standing(space.id, space.name, publisher, Chain(), error), None
-    if last is not None and chain.number not in seen and chain.number > max(seen, default=0):
+    if note and last is not None and chain.number not in seen and chain.number > max(seen, default=0):
         await _note(home, space.id, last.publisher.hex(), chain)
     missing = max(0, max(seen, default=0) - chain.number)
     return Standing(space.id, space.name, last.publisher.hex() if last else publisher, chain, None, missing), content
