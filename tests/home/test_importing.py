@@ -179,6 +179,30 @@ async def test_keeping_twice_keeps_once(home: chez.Home, tmp_path: Path) -> None
         await home.import_again("0" * 64)
 
 
+class Growing(Days):
+    """A connector whose file grows while it is read, as one does that is still being downloaded."""
+
+    path = Path()
+
+    def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
+        with Growing.path.open("ab") as more:
+            more.write(b"more")
+        yield Found(TariffDay(scheme="tempo", date=date(2024, 1, 1), colour="blue"), 1)
+
+
+async def test_what_is_kept_is_what_was_imported(home: chez.Home, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that changed meanwhile is imported and not kept, with a word; one too large to be read again is told."""
+    monkeypatch.setattr(Growing, "path", file)
+    with pytest.raises(InvalidValue, match="changed while it was imported"):
+        await home.import_file(file, connector=Growing(), in_process=True, keep=True)
+    assert await home.kept_exports() == [] and len(await home.imports()) == 1
+    await home.import_file(file, connector=Days(), in_process=True, keep=True)
+    [kept] = await home.kept_exports()
+    monkeypatch.setattr("chez.home.kept_exports.MAX_AGAIN", 10)
+    with pytest.raises(InvalidValue, match="at most 10 are read again"):
+        await home.import_again(kept.sha256)
+
+
 async def test_two_imports_of_one_file_at_once(home: chez.Home, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both cut off: the next one skips no more than what is written, and the end is whole."""
     monkeypatch.setattr(Days, "mood", "bad")

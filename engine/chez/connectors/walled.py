@@ -162,7 +162,7 @@ class WalledReading:
         if frame.code == "TypeError":
             return InvalidValue(f"the connector {self._connector.name!r} gave a record of a type it does not declare: "
                                 f"{message}", "Its author adds the type to its `types`.")
-        return self._stopped(f"it tried what no parser may ({message})")
+        return self._stopped(f"it was refused ({message}): a parser may read its file, and no more")
 
     def _stopped(self, why: str) -> ImportStopped:
         return ImportStopped(f"reading {excerpt(self._source.name)!r} by {self._connector.name!r} was stopped: {why}",
