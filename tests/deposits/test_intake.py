@@ -1,8 +1,12 @@
 """What a device makes of messages, one at a time and at any time; no relay between."""
 
+from itertools import count
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 
 import chez
 from chez.deposits.address import Quota, read_address
@@ -100,6 +104,30 @@ async def test_a_correction_replaces_what_was_said_before(home: chez.Home, insur
     fourth = message(to, insurer.keys, [policy("c1", "4.00")], number=4)
     assert (await judged(home, to, fourth, NOON))[1] == {"updated": 1}
     assert (await values(home))["c1"] == policy("c1", "4.00") | {"mine": "a word of my own"}
+
+
+COUNT = count()
+WORDS = st.sampled_from(("1.00", "2.00", "2.00 note", ""))
+"""What a message says of one policy: nothing, a premium, or a premium and a note."""
+
+
+@hypothesis.given(said=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=5), drawn=st.lists(
+    st.integers(0, 4), max_size=8))
+@hypothesis.example(said=[("1.00", ""), ("2.00", ""), ("1.00", "")], drawn=[0, 2, 1])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_the_last_word_counts_in_whatever_order_it_comes(
+        home: chez.Home, insurer: Insurer, said: list[tuple[str, ...]], drawn: list[int]) -> None:
+    """Messages in any order, some of them more than once, leave what the last one that says anything says of each."""
+    order = [number for number in drawn if number < len(said)]
+    order += [number for number in range(len(said)) if number not in order]
+    name = f"order {next(COUNT)}"
+    to = await given(home, insurer, name)
+    records = [[policy(f"{name}-{n}", *word.split(" ")[:1], **({"note": word} if "note" in word else {}))
+                for n, word in enumerate(words) if word] or [policy(f"{name}-x")] for words in said]
+    for number in order:
+        await judged(home, to, message(to, insurer.keys, records[number], number=number + 1), NOON)
+    last = {one["number"]: one for each in records for one in each}
+    assert {number: one for number, one in (await values(home)).items() if number.startswith(f"{name}-")} == last
 
 
 async def test_the_persons_own_word_stays_where_nothing_new_is_said(home: chez.Home, insurer: Insurer) -> None:

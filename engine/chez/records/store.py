@@ -248,6 +248,12 @@ class RecordStore:
         self._begin(db, space, collection, id, row, identity | rest, [first, second], origin)
         return "added"
 
+    def mark_source(self, db: Connection, space: int, collection: str, id: str, source: str, origin: str) -> None:
+        """Say that a record that is here came from another place of its source, which said the same again."""
+        self.permit(space)
+        row = self._here(db, space, collection, id)
+        self._edit(db, row, row.value | {"_source": source}, origin)
+
     @contextmanager
     def together(self, db: Connection) -> Iterator[None]:
         """What is written inside is sent as one, and becomes visible elsewhere together. Raises `InvalidValue`."""

@@ -8,7 +8,7 @@ is from: "deposit/1", the organisation's key and the address (16 hexadecimal dig
 of what was said. By it
 
 - what was not from this organisation is never touched, whoever guesses its identity ("kept");
-- a message that comes late changes nothing that a later one said;
+- a message that comes late changes nothing that a later one said, also where that one said nothing new;
 - what is said again, word for word, leaves the person's own changes as they are.
 """
 
@@ -66,6 +66,8 @@ class _Open:
     deposit: Deposit
     organisation: bytes
     hash: bytes
+    awaited: bool
+    """Whether an earlier message of its era did not come yet, and may come late."""
 
     @property
     def name(self) -> str:
@@ -128,7 +130,7 @@ class Intake:
             return None
         if deposit.key != stored.card.key:
             raise BadEntry("this deposit is of an organisation that the address is not for")
-        return _Open(stored, keys, deposit, deposit.key, deposit_hash(deposit))
+        return _Open(stored, keys, deposit, deposit.key, deposit_hash(deposit), self._awaited(db, stored, deposit))
 
     # --- what came before -------------------------------------------------------------------
 
@@ -139,6 +141,13 @@ class Intake:
         id = record_id(self._private.space.record_key, COLLECTION, self._identity(came))
         row = self._engine.records.rows.find(db, self._engine.space, COLLECTION, id)
         return None if row is None or row.state == ABSENT else row
+
+    def _awaited(self, db: Connection, stored: Stored, deposit: Deposit) -> bool:
+        (before,) = db.execute(
+            "SELECT count(*) FROM record WHERE space = ? AND collection = ? AND json_extract(json, '$.address') = ? "
+            "AND json_extract(json, '$.era') = ? AND json_extract(json, '$.number') < ?",
+            (self._engine.space, COLLECTION, stored.id.hex(), deposit.era, deposit.number)).fetchone()
+        return int(before) < deposit.number - 1
 
     def _today(self, db: Connection, stored: Stored, now: int) -> tuple[int, int]:
         """Records and bytes that were taken at an address since midnight (UTC), by all devices as far as known here."""
@@ -183,9 +192,12 @@ class Intake:
             if not source.startswith(whose):
                 return "kept"
             said = source.split(" ")
-            if said[-1] == digest:
-                return "unchanged"
-            if source.startswith(here) and _order(said[-2]) > (deposit.era, deposit.number, row):
+            late = source.startswith(here) and _order(said[-2]) > (deposit.era, deposit.number, row)
+            if late or said[-1] == digest:
+                if came.awaited and not late:
+                    # What is still to come was said before this: it must not count as the last word.
+                    source = f"{here}{deposit.era}.{deposit.number}.{row} {digest}"
+                    engine.records.mark_source(db, engine.space, collection, id, source, source.rpartition(" ")[0])
                 return "unchanged"
             # What is left out now was said before: a correction takes it back.
             left = kind.fields.keys() & known.value.keys() - checked.identity.keys()
