@@ -2,7 +2,6 @@
 
 import asyncio
 import fcntl
-import hashlib
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -13,7 +12,7 @@ import wasmtime
 from wasmtime import component as wc
 
 from chez_sandbox.runtime.artifact import find_artifact
-from chez_sandbox.runtime.compiled import CodeCache
+from chez_sandbox.runtime.compiled import Binary, CodeCache
 from chez_sandbox.runtime.engine import make_engine
 from chez_sandbox.runtime.host import Runtime
 
@@ -57,8 +56,7 @@ def bare(code_folder: Path) -> tuple[wasmtime.Engine, wc.Component]:
 
     async def load() -> tuple[wasmtime.Engine, wc.Component]:
         cache = CodeCache(code_folder, KEY)
-        wasm = find_artifact().read_bytes()
-        code = await cache.get(wasm, hashlib.sha256(wasm).hexdigest(), trusted=True)
+        code = await cache.get(await Binary.of(find_artifact(), trusted=True))
         engine = make_engine()
         component = wc.Component.deserialize_file(engine, f"/dev/fd/{code}")
         cache.close()

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from chez_sandbox.errors import BadInput, RuntimeMissing
+from chez_sandbox.errors import BadInput, RuntimeMissing, WorkerFailed
+from chez_sandbox.runtime import host
+from chez_sandbox.runtime.compiled import Binary
 from chez_sandbox.runtime.host import Limits, Outcome, Runtime
+from chez_sandbox.runtime.process import Child
+from chez_sandbox.runtime.spare import Allowance, start_worker
 
 from .jobs import component, job, run
 
@@ -115,9 +119,44 @@ async def test_a_missing_runtime_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     async with Runtime(tmp_path, b"k" * 32) as runtime:
         with pytest.raises(RuntimeMissing, match="bin/build-runtime"):
             await run(runtime, job("1"))
+    async with Runtime(tmp_path, b"k" * 32, artifact=tmp_path / "gone") as runtime:
+        with pytest.raises(RuntimeMissing, match="read"):
+            await run(runtime, job("1"))
 
 
 def test_a_short_key_is_refused(tmp_path: Path) -> None:
     """The cache's key has at least 16 bytes."""
     with pytest.raises(BadInput):
         Runtime(tmp_path, b"short")
+
+
+async def test_code_that_gave_way_while_its_worker_started_is_handed_over_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other jobs may use up the descriptors that are kept meanwhile; the worker gets its own code, never another's."""
+    async with Runtime(tmp_path, b"k" * 32) as runtime:
+        await runtime.prepare(BINARY)
+
+        async def crowded(allowance: Allowance, *, waits: bool) -> Child:
+            child = await start_worker(allowance, waits=waits)
+            runtime._cache.close()
+            return child
+
+        monkeypatch.setattr(host, "start_worker", crowded)
+        result = await runtime.run_component(BINARY, b"7", (), Limits(), b"s", "2026-11-24")
+    assert (result.outcome, result.value) == (Outcome.OK, b"7"), result.log
+
+
+async def test_a_runtime_that_was_replaced_meanwhile_is_not_compiled_under_the_old_hash(tmp_path: Path) -> None:
+    """The file is hashed once and read when it has to be compiled: other content, or none, is a typed error."""
+    path = tmp_path / "python.wasm"
+    path.write_bytes(BINARY)
+    binary = await Binary.of(path, trusted=True)
+    assert binary.read() == BINARY
+    assert binary.digest == (await Binary.of(BINARY, trusted=True)).digest
+    path.write_bytes(BINARY + b"\0")
+    with pytest.raises(WorkerFailed, match="replaced"):
+        binary.read()
+    path.unlink()
+    with pytest.raises(WorkerFailed, match="read"):
+        binary.read()

@@ -233,7 +233,7 @@ def test_a_zygote_that_can_not_fork_lives_on() -> None:
         for _ in range(2):
             channel, other = socket.socketpair()
             with channel, other:
-                socket.send_fds(ours, [REQUEST.pack(1, 2, 3, 0)], [other.fileno(), other.fileno()])
+                socket.send_fds(ours, [REQUEST.pack(1, 2, 3, 0)], [other.fileno()])
                 other.close()
                 channel.settimeout(60)
                 assert channel.recv(1) == b""

@@ -17,6 +17,8 @@ import mmap
 import os
 import platform
 import tempfile
+from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from chez_sandbox.errors import BadComponent, WorkerFailed
 from chez_sandbox.runtime.messages import Compiled, Refused
 from chez_sandbox.runtime.process import spawn
 
-__all__ = ("COMPONENT_LIMIT", "CodeCache")
+__all__ = ("COMPONENT_LIMIT", "Binary", "CodeCache")
 
 COMPONENT_LIMIT = 32 << 20
 """Bytes of a component: the Python runtime has 19 MB."""
@@ -33,6 +35,39 @@ _MAC = 32
 _OPEN = 8  # sealed files kept open
 _ENGINE = Path(__file__).with_name("engine.py")
 _SEALS = 0x01 | 0x02 | 0x04 | 0x08  # F_SEAL_SEAL, SHRINK, GROW, WRITE
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """A component: the SHA-256 of its bytes, whether it is ours, and the bytes or the file that has them."""
+
+    digest: str
+    trusted: bool
+    content: bytes | Path = field(repr=False)
+
+    @classmethod
+    async def of(cls, content: bytes | Path, *, trusted: bool) -> "Binary":
+        """Hashed in a thread: megabytes take longer than the event loop may wait. Raises OSError."""
+        return cls(await asyncio.to_thread(_digest, content), trusted, content)
+
+    def read(self) -> bytes:
+        """The bytes; raises WorkerFailed when the file has others by now, or is gone."""
+        if isinstance(self.content, bytes):
+            return self.content
+        try:
+            content = self.content.read_bytes()
+        except OSError as error:
+            raise WorkerFailed(f"The Python runtime of jobs can't be read ({error.strerror})") from None
+        if _digest(content) != self.digest:
+            raise WorkerFailed("The Python runtime of jobs was replaced meanwhile", "Start the program again")
+        return content
+
+
+def _digest(content: bytes | Path) -> str:
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    with content.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class CodeCache:
@@ -44,17 +79,22 @@ class CodeCache:
         self._sealed: dict[str, int] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def get(self, wasm: bytes, digest: str, *, trusted: bool) -> int:
+    def has(self, binary: Binary) -> bool:
+        """Whether there is code of it, genuine or not."""
+        return binary.digest in self._sealed or self._path(binary.digest).exists()
+
+    async def get(self, binary: Binary) -> int:
         """A descriptor of the sealed code, which stays ours; compiles when there is none.
 
         Raises BadComponent when it is refused, WorkerFailed when the compiler broke.
         """
+        digest = binary.digest
         async with self._locks.setdefault(digest, asyncio.Lock()):
             sealed = self._sealed.pop(digest, None)
             if sealed is None:
                 sealed = await self._loaded(digest)
             if sealed is None:
-                sealed = await self._compile(wasm, digest, trusted)
+                sealed = await self._compile(binary)
             self._sealed[digest] = sealed  # the most recently used is the last
             for old in list(self._sealed)[:-_OPEN]:
                 os.close(self._sealed.pop(old))
@@ -73,8 +113,13 @@ class CodeCache:
             os.close(self._sealed.popitem()[1])
 
     def _path(self, digest: str) -> Path:
+        return self._folder / f"{digest}-{self._profile}.code"
+
+    @cached_property
+    def _profile(self) -> str:
+        """What compiled the code, and for what."""
         settings = hashlib.sha256(_ENGINE.read_bytes()).hexdigest()[:16]
-        return self._folder / f"{digest}-wasmtime{version('wasmtime')}-{settings}-{platform.machine()}.code"
+        return f"wasmtime{version('wasmtime')}-{settings}-{platform.machine()}"
 
     def _mac(self, path: Path, content: mmap.mmap | memoryview) -> bytes:
         name = path.name.encode()
@@ -116,19 +161,20 @@ class CodeCache:
             return None
         return readable
 
-    async def _compile(self, wasm: bytes, digest: str, trusted: bool) -> int:
+    async def _compile(self, binary: Binary) -> int:
+        wasm = await asyncio.to_thread(binary.read)
         if not 0 < len(wasm) <= COMPONENT_LIMIT:
             size = f"it has {len(wasm)} bytes, not 1 to {COMPONENT_LIMIT}"
             raise BadComponent(f"The component is refused: {size}")
         source, target = _memory_file(), _memory_file()
         try:
             await asyncio.to_thread(_write, source, wasm)
-            async with spawn("chez_sandbox.runtime.compiler", [int(trusted)], [source, target]) as child:
+            async with spawn("chez_sandbox.runtime.compiler", [int(binary.trusted)], [source, target]) as child:
                 try:
                     answer = await child.receive()
                 except WorkerFailed:
                     # Out of memory or time is the component's doing; ours is known to compile.
-                    if trusted:
+                    if binary.trusted:
                         raise
                     raise BadComponent("The component can't be compiled within the limits") from None
             if isinstance(answer, Refused):
@@ -137,7 +183,7 @@ class CodeCache:
                 raise WorkerFailed("The compiler broke its protocol")
             readable = _seal(target)
             target = -1
-            await asyncio.to_thread(self._store, digest, readable)
+            await asyncio.to_thread(self._store, binary.digest, readable)
             return readable
         finally:
             os.close(source)

@@ -63,8 +63,8 @@ class Zygote:
         self._child: Child | None = None
         self._turn = asyncio.Lock()
 
-    async def fork(self, limits: tuple[int, int, int, int], code: int) -> Child:
-        """A new worker with these limits (see `worker`), its code from the descriptor `code`.
+    async def fork(self, limits: tuple[int, int, int, int]) -> Child:
+        """A new worker with these limits (see `worker`), its code to be handed over (`CODE`).
 
         Whoever gets it calls its `end`. Raises WorkerFailed; cancelled, it leaves no worker behind.
         """
@@ -76,7 +76,7 @@ class Zygote:
             ours.setblocking(False)
             with theirs:
                 try:
-                    self._child.hand_over(REQUEST.pack(*limits), (theirs.fileno(), code))
+                    self._child.hand_over(REQUEST.pack(*limits), (theirs.fileno(),))
                 except BaseException:
                     ours.close()
                     raise

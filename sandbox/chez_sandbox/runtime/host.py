@@ -11,7 +11,6 @@ be handed over or the machine fails.
 """
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
@@ -21,11 +20,12 @@ from typing import Self
 
 import anyio
 
-from chez_sandbox.errors import BadComponent, BadInput, WallsMissing, WorkerFailed
+from chez_sandbox.errors import BadComponent, BadInput, RuntimeMissing, WallsMissing, WorkerFailed
 from chez_sandbox.runtime.artifact import find_artifact
-from chez_sandbox.runtime.compiled import CodeCache
+from chez_sandbox.runtime.compiled import Binary, CodeCache
 from chez_sandbox.runtime.handover import Table, begin, converse
 from chez_sandbox.runtime.messages import (
+    CODE,
     Failed,
     FromWorker,
     Limits,
@@ -94,7 +94,7 @@ class Runtime:
         self._required = required
         generous = _allowance(Limits().memory, _SPARE_SECONDS, _SPARE_CELLS)
         self._spares = Spares(spares, generous, idle_seconds) if spares else None
-        self._python: tuple[bytes, str] | None = None
+        self._python: Binary | None = None
         self._loading = asyncio.Lock()
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._closed = False
@@ -133,12 +133,12 @@ class Runtime:
         """
         if component is None:
             async with self._busy():
-                wasm, digest = await self._load_python()
-                await self._cache.get(wasm, digest, trusted=True)
-                self._refill(wasm, digest)
+                python = await self._load_python()
+                await self._cache.get(python)
+                self._refill(python)
         else:
             async with self._busy():
-                await self._cache.get(component, await _digest(component), trusted=False)
+                await self._cache.get(await Binary.of(component, trusted=False))
 
     async def run_python(
         self,
@@ -157,11 +157,11 @@ class Runtime:
         """
         job = begin(source, params, tables, limits, seed, run_date)
         async with self._busy():
-            wasm, digest = await self._load_python()
+            python = await self._load_python()
             try:
-                return await self._run(wasm, digest, True, job, tables, on_progress)
+                return await self._run(python, job, tables, on_progress)
             finally:
-                self._refill(wasm, digest)
+                self._refill(python)
 
     async def run_component(
         self,
@@ -176,18 +176,18 @@ class Runtime:
     ) -> RunResult:
         """Runs a component of the world `job`; one that is refused is the outcome REFUSED."""
         job = begin(None, params, tables, limits, seed, run_date)
-        digest = await _digest(component)
+        binary = await Binary.of(component, trusted=False)
         try:
             async with self._busy():
-                return await self._run(component, digest, False, job, tables, on_progress)
+                return await self._run(binary, job, tables, on_progress)
         except BadComponent as refusal:
-            return RunResult(Outcome.REFUSED, None, 0, str(refusal), digest, ())
+            return RunResult(Outcome.REFUSED, None, 0, str(refusal), binary.digest, ())
 
     async def standing_walls(self) -> tuple[str, ...]:
         """The walls of a worker that was started for this question and gets no job, whatever is required."""
         async with self._busy():
-            wasm, digest = await self._load_python()
-            standing = await self._start(wasm, digest, True, _allowance(0, 0, 0), frozenset())
+            python = await self._load_python()
+            standing = await self._start(python, _allowance(0, 0, 0), frozenset())
         if standing is None:
             raise WorkerFailed("The compiled runtime does not load on this machine")
         await standing.child.end()
@@ -195,21 +195,22 @@ class Runtime:
 
     async def runtime_hash(self) -> str:
         """The SHA-256 of the Python runtime, as receipts name it; raises RuntimeMissing."""
-        return (await self._load_python())[1]
+        return (await self._load_python()).digest
 
-    async def _load_python(self) -> tuple[bytes, str]:
+    async def _load_python(self) -> Binary:
         async with self._loading:
             if self._python is None:
-                path = self._artifact or find_artifact()
-                wasm = await asyncio.to_thread(path.read_bytes)
-                self._python = wasm, await _digest(wasm)
+                try:
+                    self._python = await Binary.of(self._artifact or find_artifact(), trusted=True)
+                except OSError as error:
+                    raise RuntimeMissing(
+                        f"The Python runtime of jobs can't be read ({error.strerror})", "Run bin/build-runtime"
+                    ) from None
             return self._python
 
     async def _run(
         self,
-        wasm: bytes,
-        digest: str,
-        trusted: bool,
+        binary: Binary,
         job: Start,
         tables: Sequence[Table],
         on_progress: Callable[[int, int], None] | None,
@@ -217,7 +218,7 @@ class Runtime:
         await self._turns.acquire()
         child: Child | None = None
         try:
-            standing = await self._stand(wasm, digest, trusted, _allowance_of(job))
+            standing = await self._stand(binary, _allowance_of(job))
             child = standing.child
             done = await converse(child, job, tables, on_progress)
         except BaseException:
@@ -231,7 +232,7 @@ class Runtime:
         ending = asyncio.create_task(self._end(child), name="chez worker ends")
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
-        return RunResult(done.outcome, done.value, done.fuel, done.log, digest, standing.walls, done.fail)
+        return RunResult(done.outcome, done.value, done.fuel, done.log, binary.digest, standing.walls, done.fail)
 
     async def _end(self, child: Child) -> None:
         try:
@@ -239,34 +240,25 @@ class Runtime:
         finally:
             self._turns.release()
 
-    async def _stand(self, wasm: bytes, digest: str, trusted: bool, allowance: Allowance) -> Standing:
+    async def _stand(self, binary: Binary, allowance: Allowance) -> Standing:
         """A worker with these limits: one that waits, or one started now."""
-        standing = await self._spares.take(allowance) if self._spares is not None and trusted else None
+        standing = await self._spares.take(allowance) if self._spares is not None and binary.trusted else None
         if standing is None:
-            standing = await self._start(wasm, digest, trusted, allowance)
+            standing = await self._start(binary, allowance)
         if standing is None:
             # Genuine code that does not load: a home moved to another processor. Compile anew, once.
-            self._cache.forget(digest)
-            standing = await self._start(wasm, digest, trusted, allowance)
+            self._cache.forget(binary.digest)
+            standing = await self._start(binary, allowance)
         if standing is None:
-            self._cache.forget(digest)
+            self._cache.forget(binary.digest)
             raise WorkerFailed("The compiled runtime does not load on this machine")
         return standing
 
     async def _start(
-        self,
-        wasm: bytes,
-        digest: str,
-        trusted: bool,
-        allowance: Allowance,
-        required: frozenset[str] | None = None,
-        *,
-        waits: bool = False,
+        self, binary: Binary, allowance: Allowance, required: frozenset[str] | None = None, *, waits: bool = False
     ) -> Standing | None:
         """A worker for a job, all walls up; None when the code does not load here. See `Spares` for one that waits."""
-        code = await self._cache.get(wasm, digest, trusted=trusted)
-        begin = start_worker if self._spares is None else self._spares.start
-        child = await begin(allowance, code, waits=waits)
+        child = await self._begin(binary, allowance, waits)
         try:
             walls = await _await_walls(child, self._required if required is None else required)
         except BaseException:
@@ -277,10 +269,30 @@ class Runtime:
             return None
         return Standing(child, walls)
 
-    def _refill(self, wasm: bytes, digest: str) -> None:
+    async def _begin(self, binary: Binary, allowance: Allowance, waits: bool) -> Child:
+        """A worker that has its code. Where that is on the disk, it is read and checked while the process starts."""
+        if not self._cache.has(binary):
+            await self._cache.get(binary)  # seconds, and it may be refused
+        start = start_worker if self._spares is None else self._spares.start
+        starting = asyncio.create_task(start(allowance, waits=waits), name="chez worker starts")
+        try:
+            await self._cache.get(binary)
+            child = await asyncio.shield(starting)
+            # Asked again: meanwhile the code of others may have taken its place, and then the number is another's.
+            child.hand_over(CODE, (await self._cache.get(binary),))
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                starting.cancel()
+                await asyncio.wait({starting})
+                if not starting.cancelled() and starting.exception() is None:
+                    await starting.result().end()
+            raise
+        return child
+
+    def _refill(self, python: Binary) -> None:
         """Has waiting workers for the next Python jobs, if they are wanted."""
         if self._spares is not None:
-            self._spares.begin(lambda allowance: self._start(wasm, digest, True, allowance, waits=True))
+            self._spares.begin(lambda allowance: self._start(python, allowance, waits=True))
 
     @asynccontextmanager
     async def _busy(self) -> AsyncIterator[None]:
@@ -318,11 +330,6 @@ async def _await_walls(child: Child, required: frozenset[str]) -> tuple[str, ...
 
 def _closed() -> WorkerFailed:
     return WorkerFailed("The sandbox was closed before the job ended", "It closes with its home: run the job again")
-
-
-async def _digest(component: bytes) -> str:
-    """Its SHA-256; megabytes take longer to hash than the event loop may wait."""
-    return (await asyncio.to_thread(hashlib.sha256, component)).hexdigest()
 
 
 def _allowance_of(job: Start) -> Allowance:

@@ -1,6 +1,7 @@
 """What parent and worker tell each other: length-prefixed MessagePack over one socket pair.
 
     parent                               worker
+    CODE, with a descriptor ->
                                          (loads the component, raises the walls)
                           <- Ready       or Failed: nothing was received yet
     StandBy               ->             perhaps, to one that is started ahead: no answer
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 import msgspec
 
 __all__ = (
-    "HELLO", "MESSAGE_LIMIT", "PROGRESS_STEPS", "REQUEST", "Compiled", "Done", "Failed", "FromWorker", "Go",
+    "CODE", "HELLO", "MESSAGE_LIMIT", "PROGRESS_STEPS", "REQUEST", "Compiled", "Done", "Failed", "FromWorker", "Go",
     "Limits", "Outcome", "Progress", "Ready", "Refused", "Rows", "Scalar", "StandBy", "Start", "TableHead", "ToWorker",
     "receive", "send",
 )  # fmt: skip
@@ -36,6 +37,9 @@ REQUEST = struct.Struct("<QQQQ")
 
 HELLO = struct.Struct("<I")
 """The first word of a worker that was forked: its process id. Whatever follows is as from any worker."""
+
+CODE = b"c"
+"""What a worker's code comes with, the descriptor of a sealed file: before any message."""
 
 _PREFIX = 4
 

@@ -58,9 +58,12 @@ class Standing:
     walls: tuple[str, ...]
 
 
-async def start_worker(allowance: Allowance, code: int, *, waits: bool = False) -> Child:
-    """A worker process started anew; one that `waits` may be told to stand by. Raises WorkerFailed."""
-    return await start("chez_sandbox.runtime.worker", allowance.numbers(waits), [code])
+async def start_worker(allowance: Allowance, *, waits: bool = False) -> Child:
+    """A worker process started anew, its code to be handed over (`CODE`); raises WorkerFailed.
+
+    One that `waits` may be told to stand by.
+    """
+    return await start("chez_sandbox.runtime.worker", allowance.numbers(waits), ())
 
 
 class Spares:
@@ -94,14 +97,14 @@ class Spares:
             if not self._runs and not self._closed:
                 self._timer = asyncio.get_running_loop().call_later(self._idle_seconds, self._rest)
 
-    async def start(self, allowance: Allowance, code: int, *, waits: bool = False) -> Child:
-        """A worker for one run; forked, or started anew where that fails. Raises WorkerFailed."""
+    async def start(self, allowance: Allowance, *, waits: bool = False) -> Child:
+        """As `start_worker`, for one run; forked, or started anew where that fails. Raises WorkerFailed."""
         if self._zygote is not None:
             try:
-                return await self._zygote.fork(allowance.numbers(waits), code)
+                return await self._zygote.fork(allowance.numbers(waits))
             except WorkerFailed:  # it died, say for want of memory; the next one asks for a new one
                 pass
-        return await start_worker(allowance, code, waits=waits)
+        return await start_worker(allowance, waits=waits)
 
     def begin(self, make: Callable[[Allowance], Awaitable[Standing | None]]) -> None:
         """Starts what is missing in the background; a failure shows in the next ordinary start.

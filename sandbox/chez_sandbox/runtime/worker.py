@@ -6,12 +6,13 @@ by in between (`rehearsal`). Nothing of `chez`, PyNaCl, SQLCipher or Automerge i
 an import contract and a test hold that.
 
 Started by host.py as `python -I -S -c <BOOT>` with an empty environment; its arguments
-are the channel's descriptor, the code's descriptor, the parent's process id, bytes of
-memory and of address space to allow, seconds of processor, and 1 if it may have to stand by.
+are the channel's descriptor, the parent's process id, bytes of memory and of address space to
+allow, seconds of processor, and 1 if it may have to stand by.
 """
 
 import gc
 import os
+import socket
 import sys
 import threading
 
@@ -23,6 +24,7 @@ from chez_sandbox.runtime import walls
 from chez_sandbox.runtime.engine import make_engine
 from chez_sandbox.runtime.execution import execute
 from chez_sandbox.runtime.messages import (
+    CODE,
     PROGRESS_STEPS,
     Failed,
     Go,
@@ -76,12 +78,13 @@ class Ticker:
 
 def main(arguments: list[str]) -> None:
     """The process: see the module's word on the order."""
-    channel, code, parent, memory, address_space, cpu_seconds, waits = map(int, arguments)
+    channel, parent, memory, address_space, cpu_seconds, waits = map(int, arguments)
     walls.die_with_parent(parent)
     gc.freeze()
     gc.set_threshold(_GARBAGE)
     gc.enable()
     engine = make_engine()
+    code = _receive_code(channel)
     try:
         component = wc.Component.deserialize_file(engine, f"/dev/fd/{code}")
     except wasmtime.WasmtimeError as error:
@@ -121,6 +124,13 @@ def main(arguments: list[str]) -> None:
     send(channel, execute(engine, component, start, tables, budget, ticker, progress, ahead))
     # Nothing is left to tidy that ending does not free, and less code runs after foreign code.
     os._exit(0)
+
+
+def _receive_code(channel: int) -> int:
+    door = socket.socket(fileno=channel)
+    _, (code,), _, _ = socket.recv_fds(door, len(CODE), 1, socket.MSG_CMSG_CLOEXEC)
+    door.detach()
+    return code
 
 
 def _receive_job(

@@ -6,9 +6,9 @@ no compiled code of one; it never hears from a worker. A worker that it forks go
 as one that was started anew (`worker.main`): loads its code, raises its walls, says so, serves
 one run. docs/decisions/0028 weighs what the two have in common and what not.
 
-A request (`REQUEST`) comes with two descriptors: the worker's end of its channel, and the code.
-The first thing on that channel is `HELLO` with a handle of the worker, by which it can be killed
-and awaited by whoever is not its parent.
+A request (`REQUEST`) comes with a descriptor: the worker's end of its channel. The first thing on
+that channel is `HELLO` with a handle of the worker, by which it can be killed and awaited by
+whoever is not its parent.
 """
 
 import gc
@@ -33,8 +33,8 @@ def main(arguments: list[str]) -> None:
     gc.freeze()  # what is here is shared with every worker until somebody writes to it
     control, zygote = socket.socket(fileno=channel), os.getpid()
     while True:
-        body, descriptors, _, _ = socket.recv_fds(control, REQUEST.size, 2)
-        if len(body) != REQUEST.size or len(descriptors) != 2:
+        body, descriptors, _, _ = socket.recv_fds(control, REQUEST.size, 1)
+        if len(body) != REQUEST.size or len(descriptors) != 1:
             return
         try:
             forked = os.fork()
@@ -43,17 +43,17 @@ def main(arguments: list[str]) -> None:
         if forked == 0:
             try:
                 control.close()
-                _become_worker(descriptors[0], descriptors[1], zygote, REQUEST.unpack(body))
+                _become_worker(descriptors[0], zygote, REQUEST.unpack(body))
             finally:
                 os._exit(1)  # whatever went wrong, a worker never goes on as the zygote
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def _become_worker(channel: int, code: int, zygote: int, limits: tuple[int, ...]) -> None:
+def _become_worker(channel: int, zygote: int, limits: tuple[int, ...]) -> None:
     handle = os.pidfd_open(os.getpid())
     door = socket.socket(fileno=channel)
     socket.send_fds(door, [HELLO.pack(os.getpid())], [handle])
     door.detach()
     os.close(handle)
-    worker.main([*map(str, (channel, code, zygote, *limits))])
+    worker.main([*map(str, (channel, zygote, *limits))])
