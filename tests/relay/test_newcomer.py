@@ -3,11 +3,13 @@
 import socket
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import chdir, closing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from chez_relay.cli import main
 from tests.relay.support import relay
 
 
@@ -31,8 +33,9 @@ def chez_relay(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
 ])
 def test_an_error_names_what_it_is_about_and_what_to_do(tmp_path: Path, arguments: str, said: tuple[str, ...]) -> None:
     """One line on standard error and 1 at the end; nothing is made that was not there."""
-    found = chez_relay(tmp_path, *arguments.split())
-    assert found.returncode == 1 and not found.stdout
+    with chdir(tmp_path):
+        found = CliRunner().invoke(main, arguments.split(), prog_name="chez-relay")
+    assert found.exit_code == 1 and not found.stdout
     assert len(found.stderr.splitlines()) == 1 and all(part in found.stderr for part in said), found.stderr
     assert list(tmp_path.iterdir()) == []
 
