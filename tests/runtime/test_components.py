@@ -50,6 +50,43 @@ async def test_a_component_of_a_few_hundred_bytes_runs(runtime: Runtime) -> None
     assert (result.outcome, result.value) == (Outcome.OK, b'{"a":1}'), result.log
 
 
+def with_one_code(code: str, answer: bytes) -> bytes:
+    """The least component: one code of failure, and always this answer (a tag, then a code or a text at 12)."""
+    data = "".join(f"\\{byte:02x}" for byte in answer)
+    return bytes(
+        wasmtime.wat2wasm(f"""
+    (component
+      (core module
+        (memory (export "m") 1)
+        (data (i32.const 0) "{data}")
+        (func (export "a") (param i32 i32 i32 i32) (result i32) (i32.const 64))
+        (func (export "r") (param i32 i32) (result i32) (i32.const 0)))
+      (core instance (instantiate 0))
+      (type (enum "{code}"))
+      (export "fail" (type 0))
+      (func (param "params" string) (result (result string (error 1)))
+        (canon lift (core func 0 "r") (memory (core memory 0 "m")) (realloc (core func 0 "a"))))
+      (export "run" (func 0)))
+    """)
+    )
+
+
+SAYS_ONE = bytes((0, 0, 0, 0, 12, 0, 0, 0, 1, 0, 0, 0)) + b"1"
+FAILS_WITH_IT = bytes((1, 0, 0, 0, 0))
+
+
+def test_a_component_of_less_than_200_bytes_runs(alone: wasmtime.Engine) -> None:
+    """It may name fewer codes than the world has; one that the world lacks is never handed out."""
+    least = with_one_code("internal", SAYS_ONE)
+    assert len(least) < 200
+    done = run_alone(alone, least)
+    assert (done.outcome, done.value) == (Outcome.OK, b"1"), done.log
+    done = run_alone(alone, with_one_code("internal", FAILS_WITH_IT))
+    assert (done.outcome, done.value, done.fail) == (Outcome.FAILED, None, "internal")
+    done = run_alone(alone, with_one_code("the-names-of-my-rows", FAILS_WITH_IT))
+    assert (done.outcome, done.value, done.fail) == (Outcome.REFUSED, None, "")
+
+
 async def test_a_component_calls_the_host(runtime: Runtime) -> None:
     """It may import `data`, or a part of it; the random numbers are those of the seed."""
     digit = """

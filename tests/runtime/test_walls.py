@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -148,6 +149,39 @@ def test_rlimits_alone_deny_files_and_memory() -> None:
     assert standing == [walls.RLIMITS]
     assert {report[name] for name in ("open", "create", "socket")} == {"OSError"}
     assert report["memory"] == "MemoryError"
+
+
+LIMITED = r"""
+import sys; sys.path.insert(0, sys.argv[1])
+import os, tempfile
+from chez_sandbox.runtime import walls
+file = tempfile.TemporaryFile()
+assert walls.limit(data=400 << 20, address_space=1 << 32, cpu_seconds=int(sys.argv[2]), file_size=int(sys.argv[3]))
+turns = 0
+while turns < 10**6 or sys.argv[4] == "for ever": turns += 1
+try: written = os.write(file.fileno(), bytes(1000))
+except OSError as problem: written = type(problem).__name__
+print(written)
+"""
+
+
+def limited(cpu_seconds: int, file_size: int, turns: str = "a while") -> tuple[int, str]:
+    """How a process under these two rlimits ends, and how much of a file of 1,000 bytes it wrote."""
+    command = [sys.executable, "-I", "-S", "-c", LIMITED, str(SANDBOX), str(cpu_seconds), str(file_size), turns]
+    done = subprocess.run(command, env={}, timeout=120, capture_output=True, text=True)
+    return done.returncode, done.stdout.strip()
+
+
+def test_the_limit_of_the_processor_alone_ends_a_loop() -> None:
+    """A process that computes beyond its seconds of processor is killed by the kernel, whatever it catches."""
+    assert limited(1, 1000, "for ever") in [(-signal.SIGKILL, ""), (-signal.SIGXCPU, "")]
+
+
+def test_the_limit_of_a_files_size_alone_stops_a_write() -> None:
+    """Into a file that is open already nothing is written beyond the size; within both limits a process ends well."""
+    assert limited(60, 1000) == (0, "1000")
+    assert limited(60, 999) == (0, "999")
+    assert limited(60, 0) == (0, "OSError")
 
 
 def test_the_probe_can_do_it_without_walls() -> None:
