@@ -83,6 +83,13 @@ def test_a_name_that_leads_out_costs_itself(name: str) -> None:
     assert "name" in bad.reason and bad.member.isprintable() and len(bad.member) <= 120
 
 
+def test_a_member_without_a_name_costs_itself() -> None:
+    """A name that a zero byte cuts to nothing is a reject; the others are read."""
+    archive = opened(packed({"abc": TABLE, "days.csv": TABLE}).replace(b"abc", b"\x00bc"))
+    assert [member.name for member in archive.members] == ["days.csv"]
+    assert [bad.reason for bad in archive.rejects] == ["its name leads out of the archive"]
+
+
 def _encrypted() -> bytes:
     data = bytearray(packed({"days.csv": TABLE}, "stored"))
     for at in (6, data.index(b"PK\x01\x02") + 8):

@@ -72,7 +72,8 @@ class Archive:
             self._zip = zipfile.ZipFile(_Careful(file))
         except _BROKEN as error:
             raise BadArchive(f"the archive can't be read: {_why(error)}", _AGAIN) from None
-        files = [info for info in self._zip.infolist() if not info.is_dir()]
+        # Not `is_dir`, which looks at a name's last character, also where a name has none.
+        files = [info for info in self._zip.infolist() if not info.filename.endswith("/")]
         if len(files) > MAX_MEMBERS:
             raise BadArchive(f"the archive has {len(files):,} files; at most {MAX_MEMBERS:,} are read",
                              "Unpack it, and import the files of it that you want.")
