@@ -197,6 +197,25 @@ def _bare_green_button(data: bytes) -> int:
     return len(rows)
 
 
+# --- icalendar ----------------------------------------------------------------------------------
+
+_EVENTS: Final = 2_000
+
+
+def _icalendar() -> bytes:
+    text = (DATA / "calendar-ics" / "x_location.ics").read_text(encoding="utf-8")
+    begin, end = text.index("BEGIN:VEVENT"), text.index("END:VCALENDAR")
+    return (text[:begin] + "".join(text[begin:end].replace("UID:", f"UID:{at}") for at in range(_EVENTS))
+            + text[end:]).encode()
+
+
+def _bare_icalendar(data: bytes) -> int:
+    from icalendar import Calendar
+
+    return len([(str(event["uid"]), str(event["summary"]), event["dtstart"].dt, event["dtend"].dt,
+                 event["rrule"].to_ical()) for event in Calendar.from_ical(data).walk("VEVENT")])
+
+
 CASES: Final = (
     Case("camt", f"{_ENTRIES:,} entries of an ISO 20022 statement, 20 MB", "the standard library's `iterparse`, each "
          "entry found and cleared, six of its fields taken", _camt, _ENTRIES, _bare_camt),
@@ -209,4 +228,6 @@ CASES: Final = (
     Case("green-button", f"{_MONTHS * _INTERVALS:,} hours of a Green Button feed, which is read twice", "the standard "
          "library's `iterparse`, once, start, duration and value taken", _green_button, _MONTHS * _INTERVALS,
          _bare_green_button),
+    Case("icalendar", f"{_EVENTS:,} events of a calendar", "`icalendar` reading the file whole, five fields taken",
+         _icalendar, _EVENTS, _bare_icalendar),
 )

@@ -17,6 +17,7 @@ CAISSE_EPARGNE = DATA / "bank-csv-fr" / "caisse_epargne.csv"
 MESINFOS = (DATA / "bank-mesinfos" / "bank.json", DATA / "mesinfos" / "receiptdetail.json",
             DATA / "mesinfos" / "videoondemand.json")
 GREEN_BUTTON = DATA / "energy-greenbutton" / "sample_greenbutton_data.xml"
+CALENDARS = DATA / "calendar-ics"
 POWER = DATA / "energy-uci-sceaux" / "household_power_consumption_excerpt.txt"
 
 

@@ -22,6 +22,7 @@ from chez.errors import ChezError
 from chez.records.types import identity_of
 from tests.connectors.support import (
     CAISSE_EPARGNE,
+    CALENDARS,
     CAMT,
     GREEN_BUTTON,
     LINKY,
@@ -48,6 +49,7 @@ SEEDS: dict[str, list[bytes]] = {
     "gbfs": [(VELOV / "Lyon.json").read_bytes()[:1200],
              b'{"ttl": 5, "data": {"stations": [{"station_id": "7", "num_bikes_available": 3, "is_renting": 1}]}}'],
     "gtfs": [feed()],
+    "icalendar": [path.read_bytes()[-1500:] for path in sorted(CALENDARS.glob("*.ics"))],
     "mt940": [path.read_bytes()[:1200] for path in sorted(MT940.glob("*.sta"))],
     "ofx": [path.read_bytes() for path in sorted(OFX.rglob("*.ofx"))],
 }
@@ -66,6 +68,7 @@ PIECES = st.sampled_from([
     b":20:", b":25:", b":28C:1\n", b":60F:C240131EUR1,\n", b":61:2402300101RC,", b":86:105?00?20SVWZ+?", b"\n-\n",
     b"<IntervalReading>", b"<start>99999999999</start>", b"<cost>-1</cost>", b"<tzOffset>9</tzOffset>", b"</entry>",
     b"<link rel='related' href='ReadingType/07'/>",
+    b"BEGIN:VEVENT\n", b"END:VEVENT\n", b"DTSTART;TZID=Home:20240331T023000\n", b"RRULE:FREQ=YEARLY;UNTIL=1\n", b"\n ",
     b"<Ntry>", b"</Ntry>", b"</Stmt>", b"<Acct>", b"<IBAN>", b"<Amt Ccy='EUR'>-1</Amt>", b"<DtTm>2024-02-30T",
 ])
 
@@ -118,7 +121,7 @@ def check_item(item: Item, data: bytes) -> None:
         assert msgspec.convert(plain, type(item.record)) == item.record
         assert len(msgspec.json.encode(item.record)) < 64 * 1024
         for value in msgspec.structs.asdict(item.record).values():
-            assert isinstance(value, str | int | float | date | datetime | Decimal | dict | None)
+            assert isinstance(value, str | int | float | date | datetime | Decimal | dict | list | None)
             if isinstance(value, date):
                 assert 1899 <= value.year <= 2201
 

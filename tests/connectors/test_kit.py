@@ -41,6 +41,22 @@ def _ofx() -> Sample:
                   lambda n: file(list(islice(cycle(whole), n))))
 
 
+def _blocks(path: Path, begin: bytes, end: bytes, *, mark: bytes, broken: bytes, counted: bytes) -> Sample:
+    """A sample of a format whose records each stand between two lines: five copies of one, told apart by a number."""
+    data = path.read_bytes()
+    start, stop = data.index(begin), data.index(end) + len(end)
+    record = data[start:stop]
+    assert mark in record and counted in record
+
+    def file(rows: range) -> bytes:
+        copies = (record.replace(counted, counted + b"%d" % at) for at in rows)
+        return data[:start] + b"".join(copies) + data[stop:]
+
+    whole = file(range(5))
+    damaged = whole[: len(whole) // 2] + whole[len(whole) // 2 :].replace(mark, broken, 1)
+    return Sample(whole, path.name, (file(range(3)), file(range(2, 5))), damaged, 1, lambda n: file(range(n)))
+
+
 KNOWN: dict[str, Callable[[], Sample]] = {
     "linky": lambda: kit.table(_top(LINKY, 3), "courbe.csv", head=3),
     "tempo": lambda: kit.table(_top(TEMPO, 0), "tempo.csv"),
@@ -49,6 +65,8 @@ KNOWN: dict[str, Callable[[], Sample]] = {
     "gtfs": lambda: Sample(feed(), "gtfs.zip"),
     # Which network it is, a GBFS file says nowhere else.
     "gbfs": lambda: Sample(Gbfs.example, "station_information.json", named=True),
+    "icalendar": lambda: _blocks(DATA / "calendar-ics" / "x_location.ics", b"BEGIN:VEVENT", b"END:VEVENT\n",
+                                 mark=b"DTSTART;", broken=b"DTSTART;VALUE=X:y\nX-", counted=b"UID:"),
 }
 """Samples with all that is known of them."""
 

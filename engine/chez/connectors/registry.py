@@ -38,6 +38,7 @@ BUILT_IN: Final = (
     ("geojson", "chez.connectors.geojson:GeoJson"),
     ("gbfs", "chez.connectors.gbfs:Gbfs"),
     ("gtfs", "chez.connectors.gtfs:Gtfs"),
+    ("icalendar", "chez.connectors.icalendar:ICalendar"),
 )
 """Name and place of each connector that comes with Chez, in the order in which they are asked."""
 

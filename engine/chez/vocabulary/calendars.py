@@ -17,7 +17,7 @@ class Event(msgspec.Struct, kw_only=True):
 
     __collection__: ClassVar[str] = "events"
     __identity__: ClassVar[tuple[str, ...]] = ("recurrence", "uid")
-    __version__: ClassVar[int] = 1
+    __version__: ClassVar[int] = 2
 
     uid: str
     """RFC 5545 `UID`; else "row:" with a hash of what the event says."""
@@ -53,6 +53,10 @@ class Event(msgspec.Struct, kw_only=True):
     """The calendar's name."""
     categories: list[str] = []
     """`CATEGORIES`."""
+    added: list[str] = []
+    """Times at which it recurs beside its rule, as in the file (`RDATE`): "20240131T080000Z", "TZID=...:..."."""
+    dropped: list[str] = []
+    """Times of its rule at which it does not take place, as in the file (`EXDATE`)."""
 
 
 class Day(msgspec.Struct, kw_only=True):
