@@ -2,9 +2,10 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
-from contextlib import closing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,9 +16,11 @@ import chez
 from chez.deposits.address import Quota, read_address
 from chez.errors import InvalidValue, NotAllowed, NotFound, RelayRefused
 from chez.home import home as home_module
-from chez.home.deposits import syncing
+from chez.home.deposits import syncing, taking
 from chez.sync.connection import connect
+from chez.sync.events import InboxArrived
 from chez_relay.storage.sqlite import FILE_NAME
+from chez_wire.frames import InboxItem, OpenedSpace
 from chez_wire.login import Role
 from tests.deposits.support import (
     POLICIES,
@@ -129,6 +132,7 @@ async def test_an_address_that_ended_takes_nothing(
         monkeypatch.setattr(part, "_now", lambda: later)
     assert (await home.deposits.take()).messages == 0 and "x1" not in await values(home)
     assert (await home.deposits.address("ended")).state == "expired"
+    await home.deposits.revoke("ended")  # by the true clock it is open still, for the tests that follow
 
 
 @pytest.mark.slow
@@ -222,6 +226,55 @@ async def test_the_relay_learns_no_word_of_it(home: chez.Home, insurer: Insurer,
         assert secret not in stored
     mine = [row for row in rows if row[0] in (to.inbox, beside.inbox)]
     assert len(mine) == 2 and not set(mine[0]) & set(mine[1])
+
+
+class Endless:
+    """A relay that has an item more whenever it is asked, or the same one again and again."""
+
+    unread = False
+
+    def __init__(self, rises: bool) -> None:
+        self.rises, self.asked, self.inbox = rises, 0, b""
+
+    async def create_inbox(self, *_: object) -> None:
+        """It takes any."""
+
+    async def open(self, claims: list[tuple[bytes, Role, object]]) -> tuple[OpenedSpace, ...]:
+        """And opens it."""
+        return tuple(OpenedSpace(inbox, role, "", 0, bytes(32)) for inbox, role, _ in claims)
+
+    async def watch(self, inbox: bytes, after: int) -> None:
+        """Another page is asked for."""
+        self.asked, self.inbox = self.asked + 1, inbox
+
+    async def ack(self, *_: object) -> None:
+        """It deletes nothing."""
+
+    async def put(self, *_: object) -> None:
+        """Acknowledgements of other tests may be due."""
+
+    async def arrivals(self) -> AsyncIterator[InboxArrived]:
+        """Junk, without end."""
+        for number in count(1):
+            yield InboxArrived(0, self.inbox, (InboxItem(number if self.rises else 1, b"junk"),) * 30)
+
+
+@pytest.mark.parametrize("rises", [True, False])
+async def test_a_relay_that_never_comes_to_an_end_is_left(
+        home: chez.Home, insurer: Insurer, monkeypatch: pytest.MonkeyPatch, rises: bool) -> None:
+    """Of an inbox in which there is always more, as many items are looked at as can have waited, and then no more."""
+    endless = Endless(rises)
+
+    @asynccontextmanager
+    async def connect(_: str) -> AsyncIterator[Endless]:
+        yield endless
+
+    await given(home, insurer, f"endless {rises}")
+    monkeypatch.setattr(taking, "connect", connect)
+    monkeypatch.setattr(taking, "MOST_ITEMS", 150)
+    before = len(await home.deposits.addresses())
+    report = await home.deposits.take()
+    assert (report.messages, report.problems) == (0, ()) and endless.asked <= 10 * before
 
 
 async def test_no_address_is_made_that_could_not_be_kept(home: chez.Home, insurer: Insurer) -> None:

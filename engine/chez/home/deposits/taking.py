@@ -8,7 +8,7 @@ organisation that is told something. An item is deleted at the relay when it is 
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -38,6 +38,9 @@ MOST_ITEMS: Final = 2 * MAX_INBOX_ITEMS
 
 LONGEST: Final = 90 * 24 * 3600 * 1000
 """Milliseconds for which an acknowledgement is tried: an organisation may be gone, with its inbox."""
+
+TOGETHER: Final = 64
+"""Items judged in one transaction, as long as none is taken: a flood of junk costs few commits."""
 
 MOST_ACKS: Final = 256
 """Acknowledgements sent in one go."""
@@ -80,6 +83,8 @@ class Taking:
         """Look at every inbox once, and send the acknowledgements that are due; never raises for a relay."""
         async with self._alone:
             tally = _Tally()
+            if self._private.replica.removed:  # what it took would reach nobody
+                return tally.report()
             known = await self._database.read(self._book.all)
             now = self._now()
             live = [one for one in known if one.live(now)]
@@ -123,10 +128,11 @@ class Taking:
                 dropped += refused
                 if taken:
                     await relay.ack(inbox, taken)
-                tally.got_on()
                 if not goes_on:
                     break
-                looked, done = looked + len(items), max(done, event.items[-1].number)
+                if items:
+                    tally.got_on()
+                looked, done = looked + len(event.items), max(done, event.items[-1].number)
                 if not relay.unread:  # what is under way comes by itself
                     await relay.watch(inbox, done)
         if dropped:
@@ -134,37 +140,45 @@ class Taking:
                 db, "deposit-dropped", {"address": stored.id.hex(), "label": stored.label, "count": dropped}))
 
     async def _take(self, tally: _Tally, stored: Stored, keys: AddressKeys,
-                    items: Iterable[InboxItem]) -> tuple[int, int, bool]:
+                    items: list[InboxItem]) -> tuple[int, int, bool]:
         """Take items in: up to which number they may be deleted, how many were dropped, whether to go on."""
-        upto = dropped = 0
+        upto = dropped = at = 0
         allowed = True
-        for item in items:
-            verdict, outcomes = await self._database.write(
-                lambda db, item=item: self._judged(db, stored, keys, item.item))  # type: ignore[misc]
-            match verdict:
-                case Verdict.TOMORROW:
-                    tally.waiting.append(stored.label)
-                    return upto, dropped, False
-                case Verdict.UNALLOWED:  # the others that ask there are to be shown, too
-                    if allowed:
+        while at < len(items):
+            part = items[at:at + TOGETHER]
+            judged = await self._database.write(lambda db, part=part: self._judged(db, stored, keys, part))  # type: ignore[misc]
+            for item, (verdict, outcomes) in zip(part, judged, strict=False):
+                match verdict:
+                    case Verdict.TOMORROW:
                         tally.waiting.append(stored.label)
-                    allowed = False
-                case Verdict.TAKEN:
-                    tally.counts.update({"messages": 1, **outcomes})
-                case Verdict.DROPPED | Verdict.REFUSED:
-                    dropped += verdict is Verdict.DROPPED
-                    tally.counts["dropped"] += 1
-            if allowed:
-                upto = item.number
-        return upto, dropped if allowed else 0, allowed
+                        return upto, dropped, False
+                    case Verdict.UNALLOWED:  # the others that ask there are to be shown, too
+                        if allowed:
+                            tally.waiting.append(stored.label)
+                        allowed = False
+                    case Verdict.TAKEN:
+                        tally.counts.update({"messages": 1, **outcomes})
+                    case Verdict.DROPPED | Verdict.REFUSED if allowed:
+                        dropped += verdict is Verdict.DROPPED
+                        tally.counts["dropped"] += 1
+                if allowed:
+                    upto = item.number
+            at += len(judged)
+        return upto, dropped, allowed
 
     def _judged(self, db: Connection, stored: Stored, keys: AddressKeys,
-                item: bytes) -> tuple[Verdict, Counter[str]]:
+                items: list[InboxItem]) -> list[tuple[Verdict, Counter[str]]]:
+        """What becomes of items, up to the first that was taken: a transaction holds one message's records."""
         # Read again in the transaction that writes: it may have been revoked, or be somebody's, since.
         now, current = self._now(), self._book.by_id(db, stored.id)
         if current is None or not current.live(now):
             raise RelayUnreachable("the address was revoked meanwhile")
-        return self._intake.take(db, current, keys, item, now)
+        judged = []
+        for item in items:
+            judged.append(self._intake.take(db, current, keys, item.item, now))
+            if judged[-1][0] in (Verdict.TAKEN, Verdict.TOMORROW):
+                break
+        return judged
 
     async def _close(self, tally: _Tally, stored: Stored) -> None:
         """Let a revoked address's inbox end, with all in it: from then on the relay knows no such inbox."""
