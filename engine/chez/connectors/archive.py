@@ -14,6 +14,7 @@ costs itself: it is a `Reject`. Source: APPNOTE.TXT 6.3.10 (PKWARE).
 """
 
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -50,7 +51,7 @@ _BUFFER: Final = 64 * 1024
 _AGAIN: Final = "Download it again from the service."
 _ENCRYPTED: Final = 0x1
 _BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError,
-                  OSError, KeyError, OverflowError)
+                  OSError, LookupError, OverflowError, struct.error)
 """What `zipfile` raises on bytes that are no archive, as seen and as fuzzed."""
 
 
