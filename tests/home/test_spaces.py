@@ -10,13 +10,13 @@ import chez
 from chez.crypto import Kdf
 from chez.errors import InvalidValue, NotFound, RelayRefused
 from tests.home.pairing import PASSPHRASE, paired
-from tests.relay.support import relay as running_relay
 from tests.relay.within import Within
+from tests.relay.within import relay as running_relay
 
 
 @pytest.fixture
 async def relay(tmp_path: Path) -> AsyncIterator[Within]:
-    """A relay process."""
+    """A relay."""
     async with running_relay(tmp_path / "relay") as process:
         yield process
 
