@@ -216,6 +216,24 @@ def _bare_icalendar(data: bytes) -> int:
                  event["rrule"].to_ical()) for event in Calendar.from_ical(data).walk("VEVENT")])
 
 
+# --- vcard --------------------------------------------------------------------------------------
+
+_CARDS: Final = 3_000
+
+
+def _vcard() -> bytes:
+    text = (DATA / "contacts-vcard" / "John_Doe_EVOLUTION.vcf").read_text(encoding="utf-8")
+    return "\r\n".join(text.replace("\nUID:", f"\nUID:{at}") for at in range(_CARDS)).encode()
+
+
+def _bare_vcard(data: bytes) -> int:
+    import vobject
+
+    return len([(card.uid.value, card.fn.value, [one.value for one in card.email_list],
+                 [one.value for one in card.tel_list], card.org.value)
+                for card in vobject.readComponents(data.decode())])
+
+
 CASES: Final = (
     Case("camt", f"{_ENTRIES:,} entries of an ISO 20022 statement, 20 MB", "the standard library's `iterparse`, each "
          "entry found and cleared, six of its fields taken", _camt, _ENTRIES, _bare_camt),
@@ -230,4 +248,6 @@ CASES: Final = (
          _bare_green_button),
     Case("icalendar", f"{_EVENTS:,} events of a calendar", "`icalendar` reading the file whole, five fields taken",
          _icalendar, _EVENTS, _bare_icalendar),
+    Case("vcard", f"{_CARDS:,} cards of an address book", "`vobject` reading all cards, five fields taken", _vcard,
+         _CARDS, _bare_vcard),
 )

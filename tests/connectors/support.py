@@ -18,6 +18,7 @@ MESINFOS = (DATA / "bank-mesinfos" / "bank.json", DATA / "mesinfos" / "receiptde
             DATA / "mesinfos" / "videoondemand.json")
 GREEN_BUTTON = DATA / "energy-greenbutton" / "sample_greenbutton_data.xml"
 CALENDARS = DATA / "calendar-ics"
+CARDS = DATA / "contacts-vcard"
 POWER = DATA / "energy-uci-sceaux" / "household_power_consumption_excerpt.txt"
 
 

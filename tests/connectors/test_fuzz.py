@@ -24,6 +24,7 @@ from tests.connectors.support import (
     CAISSE_EPARGNE,
     CALENDARS,
     CAMT,
+    CARDS,
     GREEN_BUTTON,
     LINKY,
     MESINFOS,
@@ -50,6 +51,7 @@ SEEDS: dict[str, list[bytes]] = {
              b'{"ttl": 5, "data": {"stations": [{"station_id": "7", "num_bikes_available": 3, "is_renting": 1}]}}'],
     "gtfs": [feed()],
     "icalendar": [path.read_bytes()[-1500:] for path in sorted(CALENDARS.glob("*.ics"))],
+    "vcard": [path.read_bytes()[:1500] for path in sorted(CARDS.glob("*.vcf"))],
     "mt940": [path.read_bytes()[:1200] for path in sorted(MT940.glob("*.sta"))],
     "ofx": [path.read_bytes() for path in sorted(OFX.rglob("*.ofx"))],
 }
@@ -68,6 +70,7 @@ PIECES = st.sampled_from([
     b":20:", b":25:", b":28C:1\n", b":60F:C240131EUR1,\n", b":61:2402300101RC,", b":86:105?00?20SVWZ+?", b"\n-\n",
     b"<IntervalReading>", b"<start>99999999999</start>", b"<cost>-1</cost>", b"<tzOffset>9</tzOffset>", b"</entry>",
     b"<link rel='related' href='ReadingType/07'/>",
+    b"BEGIN:VCARD\r\n", b"END:VCARD\r\n", b"TEL;PREF=1;ENCODING=QUOTED-PRINTABLE:=\r\n", b"AGENT:\r\n", b"=", b":",
     b"BEGIN:VEVENT\n", b"END:VEVENT\n", b"DTSTART;TZID=Home:20240331T023000\n", b"RRULE:FREQ=YEARLY;UNTIL=1\n", b"\n ",
     b"<Ntry>", b"</Ntry>", b"</Stmt>", b"<Acct>", b"<IBAN>", b"<Amt Ccy='EUR'>-1</Amt>", b"<DtTm>2024-02-30T",
 ])

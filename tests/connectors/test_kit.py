@@ -45,12 +45,12 @@ def _blocks(path: Path, begin: bytes, end: bytes, *, mark: bytes, broken: bytes,
     """A sample of a format whose records each stand between two lines: five copies of one, told apart by a number."""
     data = path.read_bytes()
     start, stop = data.index(begin), data.index(end) + len(end)
-    record = data[start:stop]
+    record = data[start:stop] + b"\n"
     assert mark in record and counted in record
 
     def file(rows: range) -> bytes:
         copies = (record.replace(counted, counted + b"%d" % at) for at in rows)
-        return data[:start] + b"".join(copies) + data[stop:]
+        return data[:start] + b"".join(copies) + data[stop:].lstrip()
 
     whole = file(range(5))
     damaged = whole[: len(whole) // 2] + whole[len(whole) // 2 :].replace(mark, broken, 1)
@@ -65,8 +65,10 @@ KNOWN: dict[str, Callable[[], Sample]] = {
     "gtfs": lambda: Sample(feed(), "gtfs.zip"),
     # Which network it is, a GBFS file says nowhere else.
     "gbfs": lambda: Sample(Gbfs.example, "station_information.json", named=True),
-    "icalendar": lambda: _blocks(DATA / "calendar-ics" / "x_location.ics", b"BEGIN:VEVENT", b"END:VEVENT\n",
+    "icalendar": lambda: _blocks(DATA / "calendar-ics" / "x_location.ics", b"BEGIN:VEVENT", b"END:VEVENT",
                                  mark=b"DTSTART;", broken=b"DTSTART;VALUE=X:y\nX-", counted=b"UID:"),
+    "vcard": lambda: _blocks(DATA / "contacts-vcard" / "gmail-list.vcf", b"BEGIN:VCARD", b"END:VCARD",
+                             mark=b"EMAIL;", broken=b"EMAIL", counted=b"FN:"),
 }
 """Samples with all that is known of them."""
 

@@ -39,6 +39,7 @@ BUILT_IN: Final = (
     ("gbfs", "chez.connectors.gbfs:Gbfs"),
     ("gtfs", "chez.connectors.gtfs:Gtfs"),
     ("icalendar", "chez.connectors.icalendar:ICalendar"),
+    ("vcard", "chez.connectors.vcard:VCard"),
 )
 """Name and place of each connector that comes with Chez, in the order in which they are asked."""
 
