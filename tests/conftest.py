@@ -10,8 +10,10 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-# An example's time says how busy the machine is: a test has its limit as a whole (`timeout`).
-settings.register_profile("chez", deadline=None)
+# An example's time says how busy the machine is: a test has its limit as a whole (`timeout`). Each run tries the same
+# examples, so that what fails is what was changed; who looks for new ones has --hypothesis-profile=explore.
+settings.register_profile("explore", deadline=None, derandomize=False)
+settings.register_profile("chez", deadline=None, derandomize=True)
 settings.load_profile("chez")
 
 # A shell starts what it runs in the background with interrupts ignored, and children inherit
