@@ -46,7 +46,7 @@ def test_it_runs_in_jupyter_and_draws(examples_python: Path, tmp_path: Path) -> 
     out = tmp_path / "out.ipynb"
     done = subprocess.run(
         [examples_python, Path(__file__).with_name("notebook.py"), NOTEBOOK, out], capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "engine")}, timeout=200, check=False)
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'engine'}:{ROOT / 'sandbox'}"}, timeout=800, check=False)
     assert done.returncode == 0, done.stderr
     (plot,) = (cell for cell in cells(out) if cell["id"] == "plot")
     assert [len(one["data"]["image/png"]) > 10_000 for one in plot["outputs"] if "data" in one] == [True]
