@@ -234,6 +234,28 @@ def _bare_vcard(data: bytes) -> int:
                 for card in vobject.readComponents(data.decode())])
 
 
+# --- gpx ----------------------------------------------------------------------------------------
+
+_TRACKS: Final = 100
+_POINTS: Final = 104
+"""Points of the real track."""
+
+
+def _gpx() -> bytes:
+    text = (DATA / "mobility-gpx" / "around-visnjan-with-car.gpx").read_text(encoding="utf-8")
+    begin, end = text.index("<trk>"), text.index("</gpx>")
+    return (text[:begin] + "".join(text[begin:end].replace("2020", f"{2000 + at}") for at in range(_TRACKS))
+            + text[end:]).encode()
+
+
+def _bare_gpx(data: bytes) -> int:
+    import gpxpy
+
+    return len([(track.name, track.length_2d(), track.get_time_bounds().start_time,
+                 [(point.latitude, point.longitude, point.time) for part in track.segments for point in part.points])
+                for track in gpxpy.parse(data.decode()).tracks])
+
+
 CASES: Final = (
     Case("camt", f"{_ENTRIES:,} entries of an ISO 20022 statement, 20 MB", "the standard library's `iterparse`, each "
          "entry found and cleared, six of its fields taken", _camt, _ENTRIES, _bare_camt),
@@ -250,4 +272,6 @@ CASES: Final = (
          _icalendar, _EVENTS, _bare_icalendar),
     Case("vcard", f"{_CARDS:,} cards of an address book", "`vobject` reading all cards, five fields taken", _vcard,
          _CARDS, _bare_vcard),
+    Case("gpx", f"{_TRACKS} tracks with {_POINTS} points each, where a row is a track", "`gpxpy` reading the file "
+         "whole, length and times of each track and all its points taken", _gpx, _TRACKS, _bare_gpx),
 )

@@ -19,6 +19,7 @@ MESINFOS = (DATA / "bank-mesinfos" / "bank.json", DATA / "mesinfos" / "receiptde
 GREEN_BUTTON = DATA / "energy-greenbutton" / "sample_greenbutton_data.xml"
 CALENDARS = DATA / "calendar-ics"
 CARDS = DATA / "contacts-vcard"
+TRACKS = DATA / "mobility-gpx"
 POWER = DATA / "energy-uci-sceaux" / "household_power_consumption_excerpt.txt"
 
 

@@ -32,6 +32,7 @@ from tests.connectors.support import (
     OFX,
     POWER,
     TEMPO,
+    TRACKS,
     VELOV,
     feed,
     read_bytes,
@@ -51,6 +52,7 @@ SEEDS: dict[str, list[bytes]] = {
              b'{"ttl": 5, "data": {"stations": [{"station_id": "7", "num_bikes_available": 3, "is_renting": 1}]}}'],
     "gtfs": [feed()],
     "icalendar": [path.read_bytes()[-1500:] for path in sorted(CALENDARS.glob("*.ics"))],
+    "gpx": [path.read_bytes()[:2500] for path in sorted(TRACKS.glob("*.gpx"))],
     "vcard": [path.read_bytes()[:1500] for path in sorted(CARDS.glob("*.vcf"))],
     "mt940": [path.read_bytes()[:1200] for path in sorted(MT940.glob("*.sta"))],
     "ofx": [path.read_bytes() for path in sorted(OFX.rglob("*.ofx"))],
@@ -71,6 +73,7 @@ PIECES = st.sampled_from([
     b"<IntervalReading>", b"<start>99999999999</start>", b"<cost>-1</cost>", b"<tzOffset>9</tzOffset>", b"</entry>",
     b"<link rel='related' href='ReadingType/07'/>",
     b"BEGIN:VCARD\r\n", b"END:VCARD\r\n", b"TEL;PREF=1;ENCODING=QUOTED-PRINTABLE:=\r\n", b"AGENT:\r\n", b"=", b":",
+    b"<trk>", b"</trkseg><trkseg>", b"<trkpt lat='1e9' lon='-0'/>", b"<time>1601-01-01T00:00:00+23:59</time>",
     b"BEGIN:VEVENT\n", b"END:VEVENT\n", b"DTSTART;TZID=Home:20240331T023000\n", b"RRULE:FREQ=YEARLY;UNTIL=1\n", b"\n ",
     b"<Ntry>", b"</Ntry>", b"</Stmt>", b"<Acct>", b"<IBAN>", b"<Amt Ccy='EUR'>-1</Amt>", b"<DtTm>2024-02-30T",
 ])

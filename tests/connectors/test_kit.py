@@ -57,6 +57,18 @@ def _blocks(path: Path, begin: bytes, end: bytes, *, mark: bytes, broken: bytes,
     return Sample(whole, path.name, (file(range(3)), file(range(2, 5))), damaged, 1, lambda n: file(range(n)))
 
 
+def _gpx() -> Sample:
+    def track(at: int, lat: str = "45.5") -> str:
+        point = f"<trkpt lat='{lat}' lon='{at / 1e5:.5f}'><time>2024-01-31T08:00:{at % 60:02}Z</time></trkpt>"
+        return f"<trk><name>{at}</name><trkseg>{point}</trkseg></trk>\n"
+
+    def file(rows: range, bad: str = "") -> bytes:
+        return f"<gpx version='1.1'>\n{''.join(map(track, rows))}{bad}</gpx>\n".encode()
+
+    return Sample(file(range(9)), "way.gpx", (file(range(6)), file(range(4, 9))), file(range(8), track(8, "x")), 1,
+                  lambda n: file(range(n)))
+
+
 KNOWN: dict[str, Callable[[], Sample]] = {
     "linky": lambda: kit.table(_top(LINKY, 3), "courbe.csv", head=3),
     "tempo": lambda: kit.table(_top(TEMPO, 0), "tempo.csv"),
@@ -67,6 +79,7 @@ KNOWN: dict[str, Callable[[], Sample]] = {
     "gbfs": lambda: Sample(Gbfs.example, "station_information.json", named=True),
     "icalendar": lambda: _blocks(DATA / "calendar-ics" / "x_location.ics", b"BEGIN:VEVENT", b"END:VEVENT",
                                  mark=b"DTSTART;", broken=b"DTSTART;VALUE=X:y\nX-", counted=b"UID:"),
+    "gpx": _gpx,
     "vcard": lambda: _blocks(DATA / "contacts-vcard" / "gmail-list.vcf", b"BEGIN:VCARD", b"END:VCARD",
                              mark=b"EMAIL;", broken=b"EMAIL", counted=b"FN:"),
 }

@@ -40,6 +40,7 @@ BUILT_IN: Final = (
     ("gtfs", "chez.connectors.gtfs:Gtfs"),
     ("icalendar", "chez.connectors.icalendar:ICalendar"),
     ("vcard", "chez.connectors.vcard:VCard"),
+    ("gpx", "chez.connectors.gpx:Gpx"),
 )
 """Name and place of each connector that comes with Chez, in the order in which they are asked."""
 

@@ -49,13 +49,17 @@ Leaf = tuple[str, str, dict[str, str]]
 
 @dataclass(slots=True)
 class Block:
-    """One element and the leaves in it, in order; `problem` says, for people, why it is not whole."""
+    """One element and the leaves in it, in order; `problem` says, for people, why it is not whole.
+
+    `text` is its own, stripped, when there is no element in it; a long one is cut.
+    """
 
     name: str
     line: int
     attributes: dict[str, str] = field(repr=False)
     leaves: list[Leaf] = field(repr=False)
     problem: str = ""
+    text: str = field(default="", repr=False)
     _texts: dict[str, str] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -226,6 +230,8 @@ class _Reader:
                 self._leaf = False
             self._place = self._above.pop()
         else:
+            if self._texts and not block.leaves:
+                block.text = "".join(self._texts)[:MAX_TEXT].strip()
             self._out.append(block)
             self._block = None
             self._parser.CharacterDataHandler = None
