@@ -169,9 +169,11 @@ async def test_what_waits_for_tomorrow_stays_at_the_relay(
     to = await given(home, insurer, "slow", quota=Quota(records=1))
     await home.deposits.take()
     await put(to, *(message(to, insurer.keys, [policy(f"d{n}")], number=n) for n in (1, 2)))
+    noon = home_module.unix_milliseconds() // 86_400_000 * 86_400_000 + 43_200_000
+    monkeypatch.setattr(home.deposits._taking, "_now", lambda: noon)  # so that no midnight falls between two messages
     first = (await home.sync()).deposits
     assert (first.messages, first.waiting) == (1, ("slow",))
-    tomorrow = home_module.unix_milliseconds() + 86_400_000
+    tomorrow = noon + 86_400_000
     monkeypatch.setattr(home.deposits._taking, "_now", lambda: tomorrow)
     second = (await home.sync()).deposits
     assert (second.messages, second.waiting) == (1, ()) and {"d1", "d2"} <= (await values(home)).keys()
@@ -181,17 +183,18 @@ async def test_what_waits_for_tomorrow_stays_at_the_relay(
 async def test_an_acknowledgement_leaves_when_the_address_says(
         home: chez.Home, insurer: Insurer, monkeypatch: pytest.MonkeyPatch) -> None:
     """"later" is some time within a day, "none" never: an organisation can't tell when a device was there."""
-    for label, acks in (("later", "later"), ("never", "none")):
-        to = await given(home, insurer, label, acks=acks)
-        assert to.acknowledged is (acks == "later")
+    later = await given(home, insurer, "later", acks="later")
+    never = await given(home, insurer, "never", acks="none")
+    assert later.acknowledged and not never.acknowledged
     await home.deposits.take()
     for label in ("later", "never"):
         await insurer.leave(label, [policy(label)], label)
     report = (await home.sync()).deposits
-    due = await home._database.read(lambda db: db.execute("SELECT due FROM deposit_ack").fetchall())
+    due = await home._database.read(lambda db: db.execute(
+        "SELECT due FROM deposit_ack WHERE address IN (?, ?)", (later.key, never.key)).fetchall())
     assert (report.messages, len(due)) == (2, 1)
     monkeypatch.setattr(home.deposits._taking, "_now", lambda: due[0][0])
-    assert (await home.deposits.take()).acknowledged == 1
+    assert (await home.deposits.take()).acknowledged >= 1  # others' too, if any wait
     assert (await insurer.collect()).taken == 1 and insurer.book.standing("never").sent == 1
 
 
