@@ -191,14 +191,21 @@ def _record(record: Any) -> dict[str, Any]:
 class _Import(Placed, frozen=True, kw_only=True):
     path: str
     connector: str | None = None
+    mapping: str | None = None
     keep: bool = False
 
 
 async def import_file(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
-    """Import a file (an absolute path); the rejects go out in pages, the first so many of them."""
+    """Import a file (an absolute path), by a mapping's text if there is one; the rejects go out in pages, the first so
+    many of them."""
     asked = read_params(params, _Import)
+    connector: Any = asked.connector
+    if asked.mapping is not None:
+        from chez.connectors.mapped import Mapped
+
+        connector = Mapped(asked.mapping.encode())
     async with reporting(ui, "import") as progress:
-        report = await asked.of(home).import_file(asked.path, connector=asked.connector, keep=asked.keep,
+        report = await asked.of(home).import_file(asked.path, connector=connector, keep=asked.keep,
                                                   progress=progress)
     return await _report(report, ui)
 

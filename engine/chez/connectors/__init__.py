@@ -10,6 +10,7 @@
     lines.py, sgml.py   what several connectors share
     wall.py, worker.py, frames.py, walled.py    reading in a process that the system walls in
     kit.py         the acceptance suite that every connector passes
+    mapping.py, mapped.py, exploring.py, pieces.py, pages.py    what no connector knows: looked into, mapped, read
     linky.py, ...  one module for each format
 """
 

@@ -18,7 +18,7 @@ from chez.vocabulary import VOCABULARY
 
 __all__ = (
     "MAX_MESSAGE", "MAX_RECORD", "EndFrame", "FailedFrame", "FoundFrame", "Frame", "ProgressFrame", "RejectFrame",
-    "kind_of", "kinds_of", "readers_of",
+    "configuration_of", "kind_of", "kinds_of", "readers_of",
 )
 
 MAX_RECORD: Final = 512 * 1024
@@ -77,6 +77,12 @@ def readers_of(connector: Connector) -> tuple[Connector, ...]:
     if isinstance(connector, Zipped):
         return tuple({one.name: one for one in connector.plan.values()}.values())
     return (connector,)
+
+
+def configuration_of(connector: Connector) -> bytes:
+    """What a connector that is not made of nothing is made of, in the process that reads as well."""
+    configuration: bytes = getattr(connector, "configuration", b"")
+    return configuration
 
 
 def kind_of(kind: type) -> str:

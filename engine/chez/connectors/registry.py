@@ -98,13 +98,16 @@ def _look() -> tuple[tuple[Registered, ...], tuple[Broken, ...]]:
     return tuple(known.values()), tuple(failed)
 
 
-def load(place: str) -> Connector:
-    """The connector that is at "module:callable". Raises whatever the package raises."""
+def load(place: str, configuration: bytes = b"") -> Connector:
+    """The connector that is at "module:callable", made of its configuration if it has one.
+
+    Raises whatever the package raises.
+    """
     module, _, path = place.partition(":")
     found: Any = import_module(module)
     for part in path.split("."):
         found = getattr(found, part)
-    connector: Connector = found()
+    connector: Connector = found(configuration) if configuration else found()
     return connector
 
 

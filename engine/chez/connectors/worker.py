@@ -21,6 +21,7 @@ from chez.connectors.frames import (
     Frame,
     ProgressFrame,
     RejectFrame,
+    configuration_of,
     kind_of,
     kinds_of,
 )
@@ -44,19 +45,23 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 class Task(msgspec.Struct, frozen=True):
-    """Which file is read by whom: connectors as name to "module:callable"; in a zip, members as name to connector."""
+    """Which file is read by whom: connectors as name to "module:callable"; in a zip, members as name to connector.
+
+    `configuration` is what the one connector is made of, where it is not made of nothing.
+    """
 
     name: str
     sha256: bytes
     size: int
     connectors: dict[str, str]
     plan: dict[str, str] | None
+    configuration: bytes = b""
 
 
 def prepare(argument: bytes, file: BinaryIO, pipe: int) -> Callable[[], None]:
     """Load what is needed for a `Task`; what is returned reads the file into the pipe. Raises what loading raises."""
     task = msgspec.msgpack.decode(argument, type=Task)
-    loaded = {name: _load(name, place) for name, place in task.connectors.items()}
+    loaded = {name: _load(name, place, task.configuration) for name, place in task.connectors.items()}
     for connector in loaded.values():
         _warm(connector)
     chosen: Connector
@@ -70,8 +75,8 @@ def prepare(argument: bytes, file: BinaryIO, pipe: int) -> Callable[[], None]:
     return lambda: _read(chosen, file, source, kinds, pipe)
 
 
-def _load(name: str, place: str) -> Connector:
-    connector = load(place)
+def _load(name: str, place: str, configuration: bytes) -> Connector:
+    connector = load(place, configuration)
     if connector.name != name:
         raise LookupError(f"{place} is {connector.name!r} and not {name!r}")
     return connector
@@ -146,4 +151,4 @@ def _write(pipe: int, batch: list[Any]) -> None:
 def task_of(name: str, sha256: bytes, size: int, connector: Connector, places: Mapping[str, str]) -> bytes:
     """The argument of an order."""
     plan = {member: one.name for member, one in connector.plan.items()} if isinstance(connector, Zipped) else None
-    return _encode(Task(name, sha256, size, dict(places), plan))
+    return _encode(Task(name, sha256, size, dict(places), plan, configuration_of(connector)))

@@ -19,6 +19,7 @@ import msgspec
 
 from chez import connectors
 from chez.connectors import Connector, Found, Item, Progress, Reject, Source
+from chez.connectors.frames import configuration_of
 from chez.connectors.walled import WalledReading
 from chez.connectors.zipped import Zipped
 from chez.errors import ChezError, ImportStopped, InvalidValue
@@ -229,7 +230,8 @@ def _close(starting: "asyncio.Future[WalledReading]") -> None:
 def _mark(space: int, connector: Connector, source: Source) -> str:
     """The setting that says how many records of this file, read in this very way, are written."""
     plan = connector.plan.items() if isinstance(connector, Zipped) else ()
-    way = repr([(connector.name, connector.version), *sorted((member, c.name, c.version) for member, c in plan)])
+    way = repr([(connector.name, connector.version, configuration_of(connector)),
+                *sorted((member, c.name, c.version) for member, c in plan)])
     return f"import.{space}.{hashlib.sha256(source.sha256 + way.encode()).hexdigest()[:32]}"
 
 

@@ -1,6 +1,7 @@
 """import, imports: data from files, with a report of what could not be read, and what was brought home."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -22,25 +23,39 @@ SHORT: Final = 12
 @click.command("import")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--connector", help="Read the files as this kind instead of recognising it.")
+@click.option("--explore", "looking", is_flag=True,
+              help="List what is in one export that no connector knows, and write a mapping for it.")
+@click.option("--mapping", type=click.Path(path_type=Path), metavar="FILE",
+              help="Read the files by this mapping; with --explore, write it there.")
 @click.option("--keep", is_flag=True, help="Keep the files themselves, encrypted, so that --again can read them.")
 @click.option("--again", is_flag=True, help="Read all kept files again, by the connectors there are now.")
 @click.option("--rejects", type=click.Path(path_type=Path), metavar="FILE",
               help="Write all rejected rows into a new file, one JSON object a line.")
 @in_space
 @click.pass_context
-def import_files(ctx: click.Context, files: tuple[Path, ...], connector: str | None, keep: bool, again: bool,
-                 rejects: Path | None) -> None:
+def import_files(ctx: click.Context, files: tuple[Path, ...], connector: str | None, looking: bool,
+                 mapping: Path | None, keep: bool, again: bool, rejects: Path | None) -> None:
     """Bring data home from files that services export, or from a folder that chez export wrote.
 
     The kind of each file is recognised, also of files in a zip. Importing a file again changes
     nothing, and after an interruption it goes on where it was. Rows that can't be read are listed with line and
     reason; the others are kept.
+
+    Any other export, a zip or a file of JSON, CSV or HTML tables, is imported by a mapping: --explore shows what is in
+    it and, at a terminal, asks what is to become of each table; whoever has the same service's export can use the
+    mapping.
     """
     if bool(files) == again or (again and (keep or connector)):
         raise click.UsageError("name files, or give --again alone")
+    if (looking or mapping) and (keep or again or connector):
+        raise click.UsageError("--explore and --mapping stand without --keep, --again and --connector")
+    if looking:
+        _explored(ctx, files, mapping)
+        return
+    text = None if mapping is None else _mapping(mapping)
     sink = _Rejects(ctx, rejects)
     try:
-        work = _kept(ctx) if again else [(str(path), _import(ctx, path, connector, keep)) for path in files]
+        work = _kept(ctx) if again else [(str(path), _import(ctx, path, connector, text, keep)) for path in files]
         failed = sum(not _report(ctx, name, run, sink) for name, run in work)
     finally:
         sink.close()
@@ -52,7 +67,27 @@ Run = Callable[[Callable[[dict[str, Any]], None]], dict[str, Any]]
 """One import; what it is given gets the pages of rejects."""
 
 
-def _import(ctx: click.Context, path: Path, connector: str | None, keep: bool) -> Run:
+def _explored(ctx: click.Context, files: tuple[Path, ...], mapping: Path | None) -> None:
+    """Explore one export; at a terminal, import it by the mapping that comes of it if the person says so."""
+    if len(files) != 1:
+        raise click.UsageError("--explore looks into one file")
+    from chez.cli.commands.exploring import explore  # what parses is loaded by who explores
+
+    written = explore(files[0], mapping, as_json=settings(ctx).json)
+    if written is None or settings(ctx).json or not sys.stdin.isatty():
+        return
+    if click.confirm("Import it now?", default=True, err=True) and not _report(
+            ctx, str(files[0]), _import(ctx, files[0], None, _mapping(written), False), _Rejects(ctx, None)):
+        ctx.exit(1)
+
+
+def _mapping(path: Path) -> str:
+    from chez.cli.commands.exploring import mapping_in
+
+    return mapping_in(path)
+
+
+def _import(ctx: click.Context, path: Path, connector: str | None, mapping: str | None, keep: bool) -> Run:
     def run(show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         # The owner has another working directory, and it must not be told to read what we can't.
         if not os.path.exists(path):
@@ -60,7 +95,7 @@ def _import(ctx: click.Context, path: Path, connector: str | None, keep: bool) -
         if not os.access(path, os.R_OK):
             raise InvalidValue(f"{path} can't be read", "check its permissions")
         found: dict[str, Any] = call(ctx, "import", {"path": os.path.abspath(path), "connector": connector,
-                                                     "keep": keep}, show=show)
+                                                     "mapping": mapping, "keep": keep}, show=show)
         return found
 
     return run

@@ -1,0 +1,138 @@
+"""import --explore: what is in an export that no connector knows, and the questions by which it becomes a mapping."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+
+from chez.cli.terminal import json_line, safe, say, table
+from chez.connectors import Found, Reject, open_source
+from chez.connectors.exploring import Explorer, TableSeen, propose
+from chez.connectors.mapping import MAX_MAPPING, Mapping, TableMapping, mapping_text, read_mapping
+from chez.connectors.walled import WalledReading
+from chez.errors import InvalidValue, NotFound, StorageFailed
+
+__all__ = ("explore", "mapping_in")
+
+REJECTS_SHOWN: Final = 20
+COLUMNS_SHOWN: Final = 40
+
+
+def mapping_in(path: Path) -> str:
+    """The text of a mapping's file. Raises `NotFound`, `StorageFailed`, `InvalidValue`."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_MAPPING + 1)
+    except FileNotFoundError:
+        raise NotFound(f"there is no file {path}") from None
+    except OSError as failure:
+        raise StorageFailed(f"{path} can't be read: {failure.strerror}") from None
+    read_mapping(data)
+    return data.decode()
+
+
+def explore(path: Path, into: Path | None, *, as_json: bool) -> Path | None:
+    """Show what is in an export; at a terminal ask what is to become of it, and else take the proposal.
+
+    Writes the mapping into a new file, and returns it; without a name and a terminal nothing is written.
+    Raises what reading raises.
+    """
+    if into is not None and into.exists():
+        raise _there(into)
+    seen, rejects = _look(path)
+    asking = not as_json and sys.stdin.isatty() and sys.stdout.isatty()
+    mapping = propose(path.stem, seen)
+    if as_json:
+        json_line({"tables": msgspec.to_builtins(seen), "rejects": msgspec.to_builtins(rejects)})
+    else:
+        _show(seen, mapping.tables, rejects)
+    if asking:
+        mapping = _asked(mapping, seen)
+        into = into or Path(click.prompt("Write the mapping into", default=f"{mapping.name}.mapping.toml", err=True))
+    if into is None:
+        return None
+    _write(into, mapping_text(mapping))
+    say(f"{into}: the mapping of {len(mapping.tables)} tables. Import with it: chez import --mapping {into} {path}",
+        err=True)
+    return into
+
+
+def _look(path: Path) -> tuple[list[TableSeen], list[Reject]]:
+    file, source = open_source(path)
+    with file, WalledReading(Explorer(), file, source) as items:
+        found = list(items)
+    seen = [one.record for one in found if isinstance(one, Found) and isinstance(one.record, TableSeen)]
+    return seen, [one for one in found if isinstance(one, Reject)]
+
+
+def _show(seen: Sequence[TableSeen], tables: Sequence[TableMapping], rejects: Sequence[Reject]) -> None:
+    for number, (one, mapped) in enumerate(zip(seen, tables, strict=True), 1):
+        where = f", {safe(one.path)}" if one.path else ""
+        say(f"{number}. {safe(one.files)}{where}: {one.rows:,} {one.shape} in {one.members:,} files "
+            f"-> {mapped.collection}")
+        table(("field", "type", "filled", "for example"),
+              [(column.name, column.type, found.filled, safe(" · ".join(found.samples)))
+               for column, found in list(zip(mapped.columns, one.columns, strict=True))[:COLUMNS_SHOWN]],
+              right=("filled",))
+        if (more := len(one.columns) - COLUMNS_SHOWN) > 0:
+            say(f"   … and {more} more columns")
+        say(f"   identity: {', '.join(mapped.identity) or 'all that a row says'}; time: {mapped.time or 'none'}")
+    for reject in rejects[:REJECTS_SHOWN]:
+        say(f"not read: {safe(reject.member)}, line {reject.line}: {safe(reject.reason)}", err=True)
+    if (rest := len(rejects) - REJECTS_SHOWN) > 0:
+        say(f"… and {rest} more that are not read", err=True)
+
+
+def _asked(mapping: Mapping, seen: Sequence[TableSeen]) -> Mapping:
+    """What the person makes of the proposal, table by table; each answer is checked, and asked for again."""
+    name = click.prompt("Name of the service", default=mapping.name, err=True)
+    if name != mapping.name:
+        mapping = propose(name, seen)
+    for at in range(len(mapping.tables)):
+        while True:
+            changed = msgspec.structs.replace(mapping, tables=(
+                *mapping.tables[:at], _table(mapping, at), *mapping.tables[at + 1:]))
+            try:
+                mapping = read_mapping(mapping_text(changed).encode())
+                break
+            except InvalidValue as error:
+                say(f"{error.message}: once more", err=True)
+    return mapping
+
+
+def _table(mapping: Mapping, at: int) -> TableMapping:
+    one = mapping.tables[at]
+    if not click.confirm(f"{at + 1}. Take {one.collection}?", default=True, err=True):
+        return msgspec.structs.replace(one, drop=True)
+    collection = click.prompt("   collection", default=one.collection, err=True)
+    if not click.confirm("   As proposed?", default=True, err=True):
+        fields = ", ".join(column.name for column in one.columns)
+        identity = _words(click.prompt(f"   identity, of {fields} (- for all)", default=" ".join(one.identity) or "-",
+                                       err=True))
+        time = _words(click.prompt("   time (- for none)", default=one.time or "-", err=True))
+        dropped = _words(click.prompt("   fields to leave out (- for none)", default="-", err=True))
+        columns = tuple(msgspec.structs.replace(column, drop=column.name in dropped) for column in one.columns)
+        one = msgspec.structs.replace(one, identity=tuple(identity), time=" ".join(time), columns=columns)
+    return msgspec.structs.replace(one, collection=collection)
+
+
+def _words(answer: str) -> list[str]:
+    return [] if answer.strip() == "-" else answer.replace(",", " ").split()
+
+
+def _there(path: Path) -> InvalidValue:
+    return InvalidValue(f"{path} is there already", "Name a new file for the mapping.")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise _there(path) from None
+    except OSError as failure:
+        raise StorageFailed(f"{path} can't be written: {failure.strerror}") from None

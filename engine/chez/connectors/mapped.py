@@ -1,0 +1,237 @@
+"""Reading an export by a mapping: the connector of what has no connector.
+
+It is no entry point and recognises nothing: a person chooses the mapping. Everything in the export is accounted for:
+a row is a record or a reject; a file, a table or a column that the mapping does not know, or leaves out, is a reject
+of its own, once in each file.
+"""
+
+import codecs
+import io
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, BinaryIO, Final
+
+import msgspec
+
+from chez.connectors.api import MAX_YEAR, MIN_YEAR, Found, Item, Progress, Reject, Source, excerpt
+from chez.connectors.archive import Archive, is_archive
+from chez.connectors.mapping import Column, ColumnKind, Form, Mapping, TableMapping, mapping_text, read_mapping
+from chez.connectors.pieces import Piece, form_of, pieces
+from chez.connectors.tables import RowKeys, typed
+
+__all__ = ("EXAMPLE", "NOT_READ", "Mapped", "instant", "is_named", "row_kind", "warm")
+
+NOT_READ: Final = "only JSON, CSV and HTML are read of it"
+_PYTHON: Final[dict[ColumnKind, Any]] = {
+    "text": str | None, "integer": int | None, "number": float | None, "boolean": bool | None, "json": Any,
+}
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?)?",
+                          re.ASCII)
+_MILLISECONDS: Final = 10**11
+"""From here on a number that is a time counts milliseconds, not seconds, since 1970."""
+
+
+def _example() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, text in (("a.json", '[{"at": "2024-01-31"}]'), ("b.csv", "a,b\n1,\xe9\n"), ("c.html", "<p>&eacute;")):
+            made.writestr(zipfile.ZipInfo(name), text.encode("cp1252"))
+    return out.getvalue()
+
+
+EXAMPLE: Final = _example()
+"""A tiny export with each form of file, one of them in Windows text."""
+
+
+def warm() -> None:
+    """Load the codecs that files may need: behind the walls nothing is loaded any more."""
+    for name in ("cp1252", "cp437", "utf-8"):
+        codecs.lookup(name)
+
+
+@dataclass(slots=True)
+class _Table:
+    """A table of the mapping while it is read."""
+
+    mapping: TableMapping
+    kind: type[msgspec.Struct]
+    columns: dict[str, Column] = field(repr=False)
+    keys: RowKeys = field(default_factory=RowKeys, repr=False)
+
+
+class Mapped:
+    """Reads an export, a zip or a single file, by a mapping: the value, or the bytes of its file."""
+
+    version: int
+    example = EXAMPLE
+
+    def __init__(self, mapping: Mapping | bytes) -> None:
+        """Raises `InvalidValue` for bytes that are no mapping, and for a value that is not valid."""
+        self._mapping = read_mapping(mapping if isinstance(mapping, bytes) else mapping_text(mapping).encode())
+        self.configuration = mapping_text(self._mapping).encode()
+        """What another process makes the same connector of."""
+        self.name = f"mapped-{self._mapping.name}"
+        self.version = self._mapping.version
+        self.title = self._mapping.title or f"an export of {self._mapping.name}, as mapped"
+        self._kinds = {table.collection: row_kind(table) for table in self._mapping.tables}
+        self.types: tuple[type[msgspec.Struct], ...] = tuple(self._kinds.values())
+
+    def recognise(self, head: bytes, name: str) -> bool:
+        """Never: whose export it is, a person says."""
+        return False
+
+    def recognise_members(self, names: Sequence[str]) -> bool:
+        """Never, in the same way."""
+        return False
+
+    def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
+        """One record a row. Raises `BadArchive`."""
+        warm()
+        tables = [_Table(table, self._kinds[table.collection], {one.source: one for one in table.columns})
+                  for table in self._mapping.tables]
+        head = file.read(4)
+        file.seek(0)
+        if not is_archive(head):
+            yield from _Reading(tables, source.name).read(file, source)
+            return
+        archive = Archive(file, source.size)
+        yield from archive.rejects
+        for member in archive.members:
+            yield from archive.items(member, source, _Reading(tables, member.name).read)
+        yield Progress(source.size)
+
+
+class _Reading:
+    """One file of the export."""
+
+    def __init__(self, tables: Sequence[_Table], name: str) -> None:
+        self._form: Form | None = form_of(name)
+        self._tables = {one.mapping.path: one for one in reversed(tables)
+                        if one.mapping.form == self._form and is_named(name, one.mapping.files)}
+        self._told: set[tuple[str, str]] = set()
+
+    def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
+        """Its rows as records, and all that is not read."""
+        if self._form is None:
+            yield Reject(1, f"the file is not read: {NOT_READ}", "")
+            return
+        if not self._tables:
+            yield Reject(1, "the file is not read: the mapping does not know it", "")
+            return
+        if all(table.mapping.drop for table in self._tables.values()):
+            yield Reject(1, "the file is not read: the mapping leaves it out", "")
+            return
+        seen = False
+        for piece in pieces(file, source, self._form, {path: one.mapping.shape for path, one in self._tables.items()}):
+            if not isinstance(piece, Piece):
+                seen = seen or isinstance(piece, Reject)
+                yield piece
+                continue
+            seen = True
+            yield from self._piece(piece)
+        if not seen:
+            yield Reject(1, "there are no rows in the file", "")
+
+    def _piece(self, piece: Piece) -> Iterator[Item]:
+        table = self._tables.get(piece.path)
+        if table is None or table.mapping.drop:
+            why = "leaves it out" if table else "does not know it"
+            yield from self._once(piece, "", f"the table {excerpt(piece.path)!r} is not read: the mapping {why}")
+            return
+        for name in piece.values:
+            if name not in table.columns:
+                yield from self._once(piece, name,
+                                      f"the column {excerpt(name)!r} is not read: the mapping does not know it")
+        try:
+            yield Found(_record(table, piece), piece.line)
+        except ValueError as error:
+            yield Reject(piece.line, str(error), excerpt(str(list(piece.values.values())[:8])[:400]))
+
+    def _once(self, piece: Piece, column: str, reason: str) -> Iterator[Reject]:
+        if (piece.path, column) not in self._told:
+            self._told.add((piece.path, column))
+            yield Reject(piece.line, reason, "")
+
+
+def _record(table: _Table, piece: Piece) -> msgspec.Struct:
+    said = {one.name: _value(piece.values.get(one.source), one, piece)
+            for one in table.mapping.columns if not one.drop}
+    values: dict[str, Any] = dict(said)
+    if table.mapping.time:
+        values["at"] = instant(said[table.mapping.time])
+    if table.mapping.identity:
+        table.keys.claim([said[name] for name in table.mapping.identity], piece.line)
+    else:
+        values["row"] = table.keys.name(list(said.values()))
+    return table.kind(**values)
+
+
+def _value(value: Any, column: Column, piece: Piece) -> Any:
+    if value is None or column.type == "json":
+        return value
+    if piece.text and (column.type == "text" or column.type == "integer" or column.type == "number"):
+        if column.type == "number" and "," in value and not piece.comma:
+            raise ValueError(f"the column {excerpt(column.source)!r} has a value that is not number")
+        return typed(value, column.type)
+    if column.type == "number" and type(value) is int and float(value) == value:
+        return float(value)
+    wanted = {"text": str, "integer": int, "number": float, "boolean": bool}[column.type]
+    if type(value) is not wanted:
+        raise ValueError(f"the column {excerpt(column.source)!r} has a value that is not {column.type}")
+    return value
+
+
+def row_kind(table: TableMapping) -> type[msgspec.Struct]:
+    """The type of a table's records, called like its collection."""
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    if not table.identity:
+        fields.append(("row", str))
+    fields += [(one.name, _PYTHON[one.type], None) for one in table.columns if not one.drop]
+    if table.time:
+        fields.append(("at", datetime | None, None))
+    return msgspec.defstruct(table.collection, fields, kw_only=True, module=__name__, namespace={
+        "__collection__": table.collection, "__identity__": table.identity or ("row",)})
+
+
+def instant(value: Any) -> datetime | None:
+    """The instant that a value says in UTC, or None: ISO 8601, without a zone taken for UTC, or seconds or
+    milliseconds since 1970.
+    """
+    try:
+        if isinstance(value, str):
+            if not _TIME.fullmatch(value):
+                return None
+            found = datetime.fromisoformat(value.replace(" UTC", "+00:00").replace(",", "."))
+            at = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            at = datetime.fromtimestamp(value / 1000 if abs(value) >= _MILLISECONDS else value, UTC)
+        else:
+            return None
+    except (ValueError, OverflowError, OSError):
+        return None
+    return at if MIN_YEAR <= at.year <= MAX_YEAR else None
+
+
+def is_named(name: str, pattern: str) -> bool:
+    """Whether a file's name is one that a pattern means: `*` stands for anything but "/"."""
+    parts, wanted = name.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(map(_fits, parts, wanted))
+
+
+def _fits(part: str, pattern: str) -> bool:
+    first, *middle = pattern.split("*")
+    if not middle:
+        return part == first
+    *middle, last = middle
+    if len(part) < len(first) + len(last) or not part.startswith(first) or not part.endswith(last):
+        return False
+    at, end = len(first), len(part) - len(last)
+    for text in middle:
+        found = part.find(text, at, end)
+        if found < 0:
+            return False
+        at = found + len(text)
+    return True
