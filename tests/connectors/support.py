@@ -1,7 +1,9 @@
 """What the connector tests share."""
 
 import io
+import json
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from chez.connectors import Connector, Found, Item, Reject, Source
@@ -21,6 +23,16 @@ CALENDARS = DATA / "calendar-ics"
 CARDS = DATA / "contacts-vcard"
 TRACKS = DATA / "mobility-gpx"
 POWER = DATA / "energy-uci-sceaux" / "household_power_consumption_excerpt.txt"
+
+TWITTER = DATA / "social-twitter"
+
+
+def tweets(numbers: Iterable[int], *more: str) -> bytes:
+    """A file of an archive with so many tweets, and what else is to stand in its list."""
+    made = (json.dumps({"tweet": {"id_str": str(10**15 + n), "full_text": f"fish &amp; chips {n} \u00e9", "lang": "en",
+                                  "created_at": f"Wed Jan 31 08:{n // 60 % 60:02}:{n % 60:02} +0000 2024",
+                                  "favorite_count": str(n), "retweet_count": "0"}}) for n in numbers)
+    return f"window.YTD.tweets.part0 = [ {', '.join((*made, *more))} ]".replace("}}, ", "}},\n").encode()
 
 
 def read_bytes(connector: Connector, data: bytes) -> list[Item]:

@@ -33,12 +33,15 @@ from tests.connectors.support import (
     POWER,
     TEMPO,
     TRACKS,
+    TWITTER,
     VELOV,
     feed,
     read_bytes,
+    tweets,
 )
 
 SEEDS: dict[str, list[bytes]] = {
+    "twitter": [path.read_bytes() for path in sorted(TWITTER.glob("*.js"))] + [tweets(range(2))],
     "linky": [LINKY.read_bytes()[:1500], LINKY.read_bytes()[:200] + LINKY.read_bytes()[150_000:151_000]],
     "tempo": [TEMPO.read_bytes()[:400]],
     "household-power": [POWER.read_bytes()[:700], POWER.read_bytes()[:123] + POWER.read_bytes()[450_300:450_700]],

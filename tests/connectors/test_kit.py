@@ -17,7 +17,7 @@ from chez.connectors.kit import CHECKS, Check, KitFailed, Sample
 from chez.connectors.registry import recognise_open
 from chez.errors import ChezError
 from chez.vocabulary import TariffDay
-from tests.connectors.support import DATA, LINKY, OFX, POWER, TEMPO, feed
+from tests.connectors.support import DATA, LINKY, OFX, POWER, TEMPO, feed, tweets
 
 ROWS = 120
 
@@ -70,6 +70,8 @@ def _gpx() -> Sample:
 
 
 KNOWN: dict[str, Callable[[], Sample]] = {
+    "twitter": lambda: Sample(tweets(range(9)), "tweets.js", (tweets(range(6)), tweets(range(4, 9))),
+                              tweets(range(8), '{"tweet": {"id_str": 1}}'), 1, lambda n: tweets(range(n))),
     "linky": lambda: kit.table(_top(LINKY, 3), "courbe.csv", head=3),
     "tempo": lambda: kit.table(_top(TEMPO, 0), "tempo.csv"),
     "household-power": lambda: kit.table(_top(POWER, 1), "power.txt", head=1),

@@ -41,6 +41,7 @@ BUILT_IN: Final = (
     ("icalendar", "chez.connectors.icalendar:ICalendar"),
     ("vcard", "chez.connectors.vcard:VCard"),
     ("gpx", "chez.connectors.gpx:Gpx"),
+    ("twitter", "chez.connectors.twitter:Twitter"),
 )
 """Name and place of each connector that comes with Chez, in the order in which they are asked."""
 
