@@ -70,7 +70,8 @@ def test_the_pages_that_were_written_are_found_and_copied_elsewhere(numbers: set
         (job("1"), {"tables": 10}),
         (job("1"), {"fuel": 1}),
         (job("1"), {"fuel": 5_000_000}),
-        (job("while True: pass", "x = 1"), {"fuel": 10**8}),
+        (job("1", "while True: pass"), {"fuel": 10**8}),
+        (job("return"), {}),
     ],
 )
 def test_an_instance_made_ahead_shows_nowhere(
@@ -87,8 +88,10 @@ def test_an_instance_made_ahead_uses_fuel_that_is_counted(bare: tuple[wasmtime.E
     """What making the instance took is the same each time, and part of the run's fuel."""
     fuel = {make_ahead(*bare).fuel for _ in range(3)}
     assert len(fuel) == 1
-    done = run_bare(*bare, job("1"), Limits(), ahead=make_ahead(*bare))
+    made, limits = make_ahead(*bare), Limits()
+    done = run_bare(*bare, job("1"), limits, ahead=made)
     assert done.outcome is Outcome.OK and done.fuel > fuel.pop()
+    assert made.store.get_fuel() == limits.fuel - done.fuel  # it is this instance that ran
 
 
 async def test_a_waiting_worker_closes_what_it_looked_at(warm: Runtime) -> None:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -48,7 +49,11 @@ async def waiting(before: set[int]) -> int:
 
 def open_files(worker: int) -> list[str]:
     """What a worker's descriptors lead to."""
-    return sorted(os.readlink(link) for link in (Path("/proc") / str(worker) / "fd").iterdir())
+    found = []
+    for link in (Path("/proc") / str(worker) / "fd").iterdir():
+        with suppress(OSError):  # it was closed meanwhile
+            found.append(os.readlink(link))
+    return sorted(found)
 
 
 async def stood_by() -> int:

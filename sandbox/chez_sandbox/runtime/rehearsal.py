@@ -44,7 +44,7 @@ _PRESENT, _OF_FILE = 1 << 63, 1 << 61
 class Pages:
     """The pages of this process that are mapped, for writing, from the file of compiled code."""
 
-    def __init__(self, file: int, maps: int, pagemap: int) -> None:
+    def __init__(self, file: tuple[str, int], maps: int, pagemap: int) -> None:
         self._file, self._maps, self._pagemap = file, maps, pagemap
 
     @classmethod
@@ -53,11 +53,13 @@ class Pages:
         maps = -1
         try:
             maps = os.open("/proc/self/maps", os.O_RDONLY | os.O_CLOEXEC)
-            return cls(os.fstat(code).st_ino, maps, os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC))
+            pagemap = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             if maps >= 0:
                 os.close(maps)
             return None
+        about = os.fstat(code)
+        return cls((f"{os.major(about.st_dev):02x}:{os.minor(about.st_dev):02x}", about.st_ino), maps, pagemap)
 
     @property
     def descriptors(self) -> tuple[int, int]:
@@ -101,8 +103,8 @@ class Pages:
         while piece := os.read(self._maps, 1 << 16):
             text += piece
         for line in text.decode(errors="replace").splitlines():
-            addresses, rights, offset, _, inode, *_ = line.split()
-            if int(inode) == self._file and rights.startswith("rw"):
+            addresses, rights, offset, device, inode, *_ = line.split()
+            if (device, int(inode)) == self._file and rights.startswith("rw"):
                 first, _, last = addresses.partition("-")
                 yield int(first, 16), int(last, 16), int(offset, 16)
 
