@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.cli.support import until
 from tests.jobs.conftest import Relay
 from tests.jobs.test_export import verify
 from tests.jobs.test_flow import BIN, chez_job, provider, results, signed
+from tests.runtime.jobs import workers
 
 __all__ = ("provider",)  # the fixture
 
@@ -124,24 +126,47 @@ def group_lives(group: int) -> bool:
 
 
 def interrupts(me: Person, provider: Path) -> None:
-    """At a terminal a run shows how far it is; Ctrl-C ends it, all its processes, and "none" leaves."""
+    """At a terminal a run shows how far it is; Ctrl-C ends it, all its processes, and "none" leaves: with an owner
+    that goes on as without."""
     manifest = provider / "evening" / "manifest.toml"
     manifest.write_text(manifest.read_text().replace("version = 1 ", "version = 2 "))
     signed(provider, ENDLESS)
     granted = json.loads(me.chez("job", "grant", provider / "evening.chez", "--leaves", "at-once", "--yes", "--json"))
+    group = interrupted(me, granted["grant"], set)
+    until(lambda: not group_lives(group))
+    assert last_left(me, granted["grant"], 1) == ("none", "interrupted")
+    owner = json.loads(me.chez("up", "--detach", "--json"))["pid"]
+    mine: set[int] = set()
+    group = interrupted(me, granted["grant"], lambda: mine.update(workers(owner)))
+    assert len(mine) == 1
+    until(lambda: not group_lives(group) and not mine & workers(owner))
+    assert last_left(me, granted["grant"], 2) == ("none", "interrupted")
+    assert f"process {owner} has closed" in me.chez("lock")
+
+
+def interrupted(me: Person, grant: str, seen: Callable[[], object]) -> int:
+    """Start a run at a terminal, look once it has its rows, press Ctrl-C there; the group of its processes."""
     terminal, face = os.openpty()
-    with subprocess.Popen([*me.command, "job", "run", granted["grant"], "--yes"], env=me.environment, stderr=face,
+    with subprocess.Popen([*me.command, "job", "run", grant, "--yes"], env=me.environment, stderr=face,
                           stdout=subprocess.DEVNULL, start_new_session=True) as running:  # fmt: skip
         os.close(face)
-        seen = b""
-        while b"3 of 3" not in seen:
-            seen += os.read(terminal, 4096)
+        shown = b""
+        while b"3 of 3" not in shown:
+            shown += os.read(terminal, 4096)
+        seen()
         os.killpg(running.pid, signal.SIGINT)
         assert running.wait() == 130
     os.close(terminal)
-    until(lambda: not group_lives(running.pid))
-    last = json.loads(me.chez("left", "--json"))["left"][-1]
-    assert (last["grant"], last["outcome"], last["reason"]) == (granted["grant"], "none", "interrupted")
+    return running.pid
+
+
+def last_left(me: Person, grant: str, count: int) -> tuple[str, str]:
+    """What left last of this grant, and why, once so many messages are written down."""
+    def messages() -> list[dict[str, str]]:
+        return [one for one in json.loads(me.chez("left", "--json"))["left"] if one["grant"] == grant]
+
+    until(lambda: len(messages()) == count)
+    return messages()[-1]["outcome"], messages()[-1]["reason"]
 
 
 def grants_less_and_withdraws(me: Person, bundle: Path) -> None:
