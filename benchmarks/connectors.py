@@ -256,6 +256,28 @@ def _bare_gpx(data: bytes) -> int:
                 for track in gpxpy.parse(data.decode()).tracks])
 
 
+# --- mail ---------------------------------------------------------------------------------------
+
+_LETTERS: Final = 2_000
+
+
+def _mail() -> bytes:
+    text = (DATA / "mail-eml" / "attachment_with_encoded_name.eml").read_bytes()
+    return b"".join(text.replace(b"eaaa17b@", b"%d@" % at) + b"\n" for at in range(_LETTERS))
+
+
+def _bare_mail(data: bytes) -> int:
+    from email import message_from_bytes, policy
+
+    rows = []
+    for letter in data[5:].split(b"\nFrom "):
+        message = message_from_bytes(letter.partition(b"\n")[2], policy=policy.default)
+        body = message.get_body(("plain", "html"))  # type: ignore[attr-defined]
+        rows.append((message["Message-ID"], message["Date"], message["From"], message["To"], message["Subject"],
+                     body and body.get_content(), [part.get_payload(decode=True) for part in message.walk()]))
+    return len(rows)
+
+
 CASES: Final = (
     Case("camt", f"{_ENTRIES:,} entries of an ISO 20022 statement, 20 MB", "the standard library's `iterparse`, each "
          "entry found and cleared, six of its fields taken", _camt, _ENTRIES, _bare_camt),
@@ -274,4 +296,6 @@ CASES: Final = (
          _CARDS, _bare_vcard),
     Case("gpx", f"{_TRACKS} tracks with {_POINTS} points each, where a row is a track", "`gpxpy` reading the file "
          "whole, length and times of each track and all its points taken", _gpx, _TRACKS, _bare_gpx),
+    Case("mail", f"{_LETTERS:,} messages with an attachment in a mailbox", "the standard library's `email`, each "
+         "message cut out and parsed, five headers, text and attachments taken", _mail, _LETTERS, _bare_mail),
 )

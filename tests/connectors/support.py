@@ -22,6 +22,7 @@ GREEN_BUTTON = DATA / "energy-greenbutton" / "sample_greenbutton_data.xml"
 CALENDARS = DATA / "calendar-ics"
 CARDS = DATA / "contacts-vcard"
 TRACKS = DATA / "mobility-gpx"
+LETTERS = DATA / "mail-eml"
 POWER = DATA / "energy-uci-sceaux" / "household_power_consumption_excerpt.txt"
 
 TWITTER = DATA / "social-twitter"

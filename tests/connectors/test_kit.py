@@ -69,6 +69,19 @@ def _gpx() -> Sample:
                   lambda n: file(range(n)))
 
 
+def _mail() -> Sample:
+    def letter(at: int) -> bytes:
+        return (b"From a@x.fr Thu Jan  1 00:00:00 2026\nFrom: A <a@x.fr>\nMessage-ID: <%d@x.fr>\n"
+                b"Date: Thu, 1 Jan 2026 00:00:00 +0100\n\nText of %d.\n\n" % (at, at))
+
+    def file(rows: range) -> bytes:
+        return b"".join(map(letter, rows))
+
+    bad = letter(3).partition(b"\n")[0] + b"\n\nText without head.\n\n"
+    return Sample(file(range(9)), "all.mbox", (file(range(6)), file(range(4, 9))), file(range(8)) + bad, 1,
+                  lambda n: file(range(n)))
+
+
 KNOWN: dict[str, Callable[[], Sample]] = {
     "twitter": lambda: Sample(tweets(range(9)), "tweets.js", (tweets(range(6)), tweets(range(4, 9))),
                               tweets(range(8), '{"tweet": {"id_str": 1}}'), 1, lambda n: tweets(range(n))),
@@ -82,6 +95,7 @@ KNOWN: dict[str, Callable[[], Sample]] = {
     "icalendar": lambda: _blocks(DATA / "calendar-ics" / "x_location.ics", b"BEGIN:VEVENT", b"END:VEVENT",
                                  mark=b"DTSTART;", broken=b"DTSTART;VALUE=X:y\nX-", counted=b"UID:"),
     "gpx": _gpx,
+    "mail": _mail,
     "vcard": lambda: _blocks(DATA / "contacts-vcard" / "gmail-list.vcf", b"BEGIN:VCARD", b"END:VCARD",
                              mark=b"EMAIL;", broken=b"EMAIL", counted=b"FN:"),
 }

@@ -42,6 +42,7 @@ BUILT_IN: Final = (
     ("vcard", "chez.connectors.vcard:VCard"),
     ("gpx", "chez.connectors.gpx:Gpx"),
     ("twitter", "chez.connectors.twitter:Twitter"),
+    ("mail", "chez.connectors.mail:Mail"),
 )
 """Name and place of each connector that comes with Chez, in the order in which they are asked."""
 

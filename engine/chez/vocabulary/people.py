@@ -58,7 +58,7 @@ class Message(msgspec.Struct, kw_only=True):
 
     __collection__: ClassVar[str] = "messages"
     __identity__: ClassVar[tuple[str, ...]] = ("service", "id")
-    __version__: ClassVar[int] = 1
+    __version__: ClassVar[int] = 2
 
     service: str
     """"mail", "sms", "twitter", ..."""
@@ -82,6 +82,8 @@ class Message(msgspec.Struct, kw_only=True):
     """Where it lay: a mailbox's or a conversation's name."""
     attachments: list[str] = []
     """The names of files that came with it."""
+    contents: list[str] = []
+    """Of each attachment, in the same order: its size in bytes and its SHA-256, parted by a blank."""
 
 
 class Profile(msgspec.Struct, kw_only=True):
