@@ -111,7 +111,7 @@ async def test_asking_near_does_not_stop_the_home() -> None:
     class Slow(Face):
         def ask(self, question: str, default: str | None) -> str:
             asked.set()
-            assert answered.wait(20)
+            assert answered.wait(90)
             return "yes"
 
     task = asyncio.create_task(NearUi(Slow()).ask("sure?"))

@@ -29,7 +29,7 @@ def relay(data: Path) -> Iterator[str]:
     process.start()
     there.close()
     try:
-        assert here.poll(20) and here.recv() == "listening"
+        assert here.poll(90) and here.recv() == "listening"
         (data / _PORT).write_text(str(port))
         yield f"ws://127.0.0.1:{port}"
     finally:

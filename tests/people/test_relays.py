@@ -374,7 +374,7 @@ def slow_links(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, thread
 
     def slowly(kind: type[Keeping], *arguments: object, **named: object) -> Keeping:
         asked.set()
-        assert go_on.wait(30)
+        assert go_on.wait(90)
         return load(kind, *arguments, **named)  # type: ignore[no-any-return]
 
     monkeypatch.setattr(Keeping, "load", classmethod(slowly))
@@ -396,7 +396,7 @@ async def test_a_sync_while_the_home_just_connects_goes_over_that_connection(
                 await enough.wait()
 
         staying = asyncio.create_task(stay())
-        await asyncio.to_thread(asked.wait, 30)
+        await asyncio.to_thread(asked.wait, 90)
         syncing = asyncio.create_task(a.sync())
         await asyncio.sleep(0)  # it has begun
         go_on.set()
@@ -421,7 +421,7 @@ async def test_a_relay_that_is_added_while_the_home_disconnects_is_let_go(
             go_on.clear()
             asked.clear()
             adding = asyncio.create_task(a.relays.add(second.url))
-            await asyncio.to_thread(asked.wait, 30)
+            await asyncio.to_thread(asked.wait, 90)
         go_on.set()
         await adding
         assert [one.link for one in a.relays.list()] == ["off", "off"]

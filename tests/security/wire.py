@@ -43,5 +43,5 @@ def recorded_relay(folder: Path) -> Iterator[Wire]:
             yield wire
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(90)
             process.stdout.close()

@@ -207,7 +207,7 @@ async def test_a_glance_is_taken_only_while_the_writer_has_nothing_to_do(databas
 
     def long(_: Connection) -> None:
         begun.set()
-        end.wait(30)
+        end.wait(90)
 
     assert database.glance(here) == threading.get_ident()
     written = database.submit(here)

@@ -61,7 +61,7 @@ async def test_an_entry_does_not_wait_for_the_acknowledgement_of_the_one_before(
 
         def held(gate: threading.Event) -> "asyncio.Future[bool]":
             def work(_: Connection) -> bool:
-                return gate.wait(30)
+                return gate.wait(90)
 
             return home._database.submit(work)
 
