@@ -1,0 +1,1 @@
+"""Three small applications that cross what came home from different places."""
