@@ -21,6 +21,7 @@ from chez.opendata.following import (
     unsubscribe,
 )
 from chez.opendata.rows import canonical
+from chez.query.sql import FOLLOWED
 from tests.connectors.support import VELOV, feed
 from tests.opendata.support import CARD, KEY, OTHER, TIME, about, address, put_up, stations, table
 from tests.people.persons import persons
@@ -111,7 +112,8 @@ async def test_all_devices_of_a_person_have_what_one_subscribed(two: Two, server
 
 async def test_a_publisher_that_says_two_things_or_alters_rows_is_found_out(two: Two, tmp_path: Path) -> None:
     """Rows that were not signed, an edition under another key, a second one under a number that was seen, and rows in
-    collections that could pass for others are each told, and nothing of the dataset is relied on."""
+    collections that could pass for others are each told, and nothing of the dataset is relied on. SQL reads none of
+    those that could pass for the person's own, told or not; what a member of a shared space writes hides nothing."""
     city, anna = two
     await put_up(city, about(), file=table(tmp_path, stations(3)))
     id = await follow(city, anna)
@@ -132,6 +134,14 @@ async def test_a_publisher_that_says_two_things_or_alters_rows_is_found_out(two:
     assert "rows are not what" in (await problem()).message
     await space.collection("open_velov").delete("bent")
     await space.collection("transactions").put({"amount": "1"}, id="bent")
+    await anna.collection("transactions").put({"amount": "2"})
+    await (await anna.create_space("shared")).collection(FOLLOWED).put({"wanted": True}, id=anna.space().id)
+    now = await anna.cursor_now()
+    await city.sync()
+    await anna.sync()
+    for as_of in (None, now, await anna.cursor_now()):
+        assert (await anna.sql("SELECT amount FROM Transactions", as_of=as_of)).rows == [(2.0,)]
+    assert len((await anna.sql("SELECT id FROM open_velov")).rows) == 3
     assert "could pass for others" in (await problem()).message
     await space.collection("transactions").delete("bent")
     last = (await publishing.chain_of(space)).last

@@ -27,7 +27,7 @@ STEPS = st.one_of(
 def asked(device: Device, cursor: str | None = None) -> list[tuple[Any, ...]]:
     """The records as a query shows them, now or at a cursor."""
     as_of = None if cursor is None else AsOf(state_of(cursor, device.actor), device.actor)
-    return run_sql(device.db, QUERY, (), 100, as_of).rows
+    return run_sql(device.db, QUERY, (), 100, as_of, private=1).rows
 
 
 def step(device: Device, kind: str, id: str, value: int) -> None:

@@ -261,8 +261,9 @@ class Home:
         purged since are missing. Raises `InvalidValue` with SQLite's reason, also for anything but reading,
         for what takes too long or too much memory, and for a cursor that is none of this store's states.
         """
+        private = self._engine.space
         then = None if as_of is None else AsOf(state_of(as_of, self.device_id), self.device_id)
-        return await self._database.ask(lambda db: run_sql(db, query, params, limit, then))
+        return await self._database.ask(lambda db: run_sql(db, query, params, limit, then, private=private))
 
     async def import_file(self, path: Path | str, *, connector: Connector | str | None = None, keep: bool = False,
                           in_process: bool = False, progress: OnProgress | None = None) -> ImportReport:

@@ -22,6 +22,7 @@ from chez.opendata.errors import DataInvalid
 from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, Card, Metadata, read_card, read_metadata
 from chez.opendata.publishing import CATALOGUE, chain_of, content_of
 from chez.opendata.rows import Content, undone
+from chez.query.sql import FOLLOWED
 from chez.spaces.public import Address
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ("COLLECTION", "Catalogue", "Dataset", "Listed", "Standing", "add_catalogue", "catalogues", "find", "named",
            "remove_catalogue", "rows_at", "settle", "subscribe", "subscribed", "unsubscribe")
 
-COLLECTION: Final = "chez.open_data"
+COLLECTION: Final = FOLLOWED
 """The private space's collection of what is followed, by the spaces' ids."""
 
 SEEN: Final = 8

@@ -15,6 +15,9 @@ SQLite tells the authorizer through which view a table is read, but takes the na
 common table expression or of a subquery for one too. So each view stands on a second
 one whose name is random and lives for one statement: a query can't borrow that name.
 
+What is followed as open data answers for collections that begin with `open_` and for no other: its publisher decides
+what they are called, and must not put rows among the person's own.
+
 A statement may be asked of an earlier state (`records.then`): under the views lie then the records that were not
 written since, and a temporary table of the others as they were.
 """
@@ -37,7 +40,12 @@ from chez.shown import listed
 from chez.store.ceilings import VALUE, little_heap
 from chez.store.database import Connection
 
-__all__ = ("AsOf", "Rows", "run_sql")
+__all__ = ("FOLLOWED", "AsOf", "Rows", "run_sql")
+
+FOLLOWED: Final = "chez.open_data"
+"""The private space's collection of what is followed as open data, by the spaces' ids (`chez.opendata.following`)."""
+OPEN: Final = "open_"
+"""How the collections of open data begin."""
 
 _SELECT, _READ, _FUNCTION, _RECURSIVE = 21, 20, 31, 33  # sqlite3.h, action codes
 _THEN: Final = "chez then "
@@ -73,25 +81,26 @@ class AsOf:
 
 
 def run_sql(db: Connection, query: str, params: Sequence[Any] | Mapping[str, Any], limit: int,
-            as_of: AsOf | None = None) -> Rows:
-    """Run one SELECT on the views. Raises `InvalidValue` with SQLite's reason."""
+            as_of: AsOf | None = None, *, private: int) -> Rows:
+    """Run one SELECT on the views; `private` is the number of the private space. Raises `InvalidValue` with SQLite's
+    reason."""
     if as_of is None:
-        return _run_sql(db, query, params, limit, None)
+        return _run_sql(db, query, params, limit, None, private)
     # What was written since, and what was not, are asked in several statements: of one state of the file.
     db.execute("BEGIN")
     try:
-        return _run_sql(db, query, params, limit, as_of)
+        return _run_sql(db, query, params, limit, as_of, private)
     finally:
         if db.in_transaction:  # SQLite ends it itself when it is out of memory
             db.execute("ROLLBACK")
 
 
 def _run_sql(db: Connection, query: str, params: Sequence[Any] | Mapping[str, Any], limit: int,
-             as_of: AsOf | None) -> Rows:
+             as_of: AsOf | None, private: int) -> Rows:
     watch = _Watch()
     hidden: dict[str, str] = {}
     try:
-        _create(db, query, hidden, as_of)
+        _create(db, query, hidden, as_of, private)
         views = frozenset(name.lower() for name in hidden)
         db.set_authorizer(_authorizer(views, frozenset(hidden.values()), _tables(db)))
         db.set_progress_handler(watch.over, _TICK)
@@ -161,7 +170,7 @@ def _answer(db: Connection, query: str, params: Sequence[Any] | Mapping[str, Any
         cursor.close()
 
 
-def _create(db: Connection, query: str, hidden: dict[str, str], as_of: AsOf | None) -> None:
+def _create(db: Connection, query: str, hidden: dict[str, str], as_of: AsOf | None, private: int) -> None:
     """Make the views that a query can mean.
 
     `hidden` gets their names and those of the hidden ones under them before each is
@@ -176,6 +185,7 @@ def _create(db: Connection, query: str, hidden: dict[str, str], as_of: AsOf | No
     if names := ", ".join(sorted(name for name in fields if folded[_fold(name)] > 1)):
         raise InvalidValue(f"some of these collections differ by upper and lower case only: {names}",
                            "SQL can't tell them apart; use filters on the collection instead.")
+    foreign = _followed(db, private)
     source = "main.record" if as_of is None else _then(db, fields, hidden, as_of)
     for name, known in fields.items():
         columns = ["record.id AS _id", "space.name AS _space", "lower(hex(space.id)) AS _space_id",
@@ -183,8 +193,18 @@ def _create(db: Connection, query: str, hidden: dict[str, str], as_of: AsOf | No
         under = hidden[name] = f"chez {random_bytes(16).hex()}"
         db.execute(f"CREATE TEMP VIEW {quote(under, chr(34))} AS SELECT {', '.join(columns)} "
                    f"FROM {source} AS record JOIN main.space ON space.n = record.space "
-                   f"WHERE collection = {quote(name, chr(39))} AND deleted = 0")
+                   f"WHERE collection = {quote(name, chr(39))} AND deleted = 0"
+                   f"{'' if _fold(name).startswith(OPEN) else foreign}")
         db.execute(f"CREATE TEMP VIEW {quote(name, chr(34))} AS SELECT * FROM temp.{quote(under, chr(34))}")
+
+
+def _followed(db: Connection, private: int) -> str:
+    """The condition that leaves out the spaces that are followed as open data; empty where none is."""
+    # In the private space alone: a member of a shared one could else hide any space's rows.
+    found = db.execute("SELECT n FROM space WHERE n != ? AND lower(hex(id)) IN "
+                       "(SELECT id FROM record WHERE space = ? AND collection = ?)", (private, private, FOLLOWED))
+    numbers = ", ".join(str(int(n)) for (n,) in found)
+    return f" AND record.space NOT IN ({numbers})" if numbers else ""
 
 
 def _then(db: Connection, collections: Collection[str], hidden: dict[str, str], as_of: AsOf) -> str:
