@@ -175,7 +175,7 @@ async def test_a_deposit_is_the_record_that_an_import_makes(home: chez.Home, ins
 
 async def test_more_than_a_day_takes_waits_until_tomorrow(home: chez.Home, insurer: Insurer) -> None:
     """Beyond the day's records or bytes a message is not taken, and is the next day; one that no day has room for is
-    refused for good, and the person hears of it."""
+    refused for good, and the person hears of it, of as many a day as records may come."""
     to = await given(home, insurer, "quota", quota=Quota(records=3, bytes=1024))
     two = [message(to, insurer.keys, [policy(f"q{n}"), policy(f"r{n}")], number=n) for n in (1, 2)]
     assert (await judged(home, to, two[0], NOON))[0] is Verdict.TAKEN
@@ -186,6 +186,9 @@ async def test_more_than_a_day_takes_waits_until_tomorrow(home: chez.Home, insur
     assert [(await judged(home, to, item, NOON + 2 * DAY))[0] for item in (large, many)] == [Verdict.REFUSED] * 2
     refused = await home.journal.receipts("deposit-refused", label="quota")
     assert [one.body["why"] for one in refused] == ["too-large"] * 2 and "q9" not in await values(home)
+    flood = [message(to, insurer.keys, [policy("q9", note="x" * 1000)], number=n) for n in (5, 6)]
+    assert [(await judged(home, to, item, NOON + 2 * DAY))[0] for item in flood] == [Verdict.REFUSED, Verdict.TOMORROW]
+    assert (await judged(home, to, flood[1], NOON + 3 * DAY))[0] is Verdict.REFUSED
 
 
 async def test_what_did_not_come_is_told(home: chez.Home, insurer: Insurer) -> None:

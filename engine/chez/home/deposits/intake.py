@@ -101,10 +101,12 @@ class Intake:
             self._acknowledge(db, came, "number-used", 0, now)
             return Verdict.DROPPED, Counter()
         quota, deposit = stored.quota, came.deposit
+        records, size = self._today(db, stored, now)
         if deposit.count > quota.records or deposit.size > quota.bytes:
+            if records >= quota.records:  # it would leave a line and a receipt, which are to have an end as well
+                return Verdict.TOMORROW, Counter()
             self._note(db, came, "too-large", Counter(), [], now)
             return Verdict.REFUSED, Counter()
-        records, size = self._today(db, stored, now)
         if records + deposit.count > quota.records or size + deposit.size > quota.bytes:
             return Verdict.TOMORROW, Counter()
         outcomes: Counter[str] = Counter()
@@ -150,12 +152,17 @@ class Intake:
         return int(before) < deposit.number - 1
 
     def _today(self, db: Connection, stored: Stored, now: int) -> tuple[int, int]:
-        """Records and bytes that were taken at an address since midnight (UTC), by all devices as far as known here."""
+        """Records and bytes that were taken at an address since midnight (UTC), by all devices as far as known here.
+
+        A message that was too large counts as one record.
+        """
         since = moment(now // _DAY * _DAY).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         row = db.execute(
-            "SELECT coalesce(sum(json_extract(json, '$.records')), 0), coalesce(sum(json_extract(json, '$.bytes')), 0) "
-            "FROM record WHERE space = ? AND collection = ? AND json_extract(json, '$.address') = ? "
-            "AND json_extract(json, '$.outcome') = 'taken' AND json_extract(json, '$.taken') >= ?",
+            "SELECT coalesce(sum(iif(taken, json_extract(json, '$.records'), 1)), 0), "
+            "coalesce(sum(iif(taken, json_extract(json, '$.bytes'), 0)), 0) "
+            "FROM (SELECT json, json_extract(json, '$.outcome') = 'taken' AS taken FROM record "
+            "WHERE space = ? AND collection = ? AND json_extract(json, '$.address') = ? "
+            "AND json_extract(json, '$.taken') >= ?)",
             (self._engine.space, COLLECTION, stored.id.hex(), since)).fetchone()
         return int(row[0]), int(row[1])
 
