@@ -189,8 +189,14 @@ class _Batches:
                 self.taken += 1
                 if self.taken <= self._skip:
                     continue
+                try:
+                    size += len(_encode(item.record))
+                except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+                    # Decoding takes what encoding does not: a time whose offset leads out of the calendar.
+                    reject(self._report, Reject(item.row, f"the record can't be kept: {type(error).__name__}", "",
+                                                item.member))
+                    continue
                 found.append(item)
-                size += len(_encode(item.record))
                 if len(found) == BATCH or size >= BATCH_BYTES:
                     break
             elif isinstance(item, Reject):
