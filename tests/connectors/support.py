@@ -26,6 +26,7 @@ LETTERS = DATA / "mail-eml"
 POWER = DATA / "energy-uci-sceaux" / "household_power_consumption_excerpt.txt"
 
 TWITTER = DATA / "social-twitter"
+HEALTH = DATA / "health-apple" / "export.xml"
 
 
 def tweets(numbers: Iterable[int], *more: str) -> bytes:
@@ -34,6 +35,19 @@ def tweets(numbers: Iterable[int], *more: str) -> bytes:
                                   "created_at": f"Wed Jan 31 08:{n // 60 % 60:02}:{n % 60:02} +0000 2024",
                                   "favorite_count": str(n), "retweet_count": "0"}}) for n in numbers)
     return f"window.YTD.tweets.part0 = [ {', '.join((*made, *more))} ]".replace("}}, ", "}},\n").encode()
+
+
+def health(numbers: Iterable[int], *more: str) -> bytes:
+    """An export of Apple Health with so many heart rates, and what else is to stand in it."""
+    made = (f'<Record type="HKQuantityTypeIdentifierHeartRate" sourceName="Watch" unit="count/min" '
+            f'value="{60 + n % 60}" startDate="2024-01-31 {n // 3600 % 24:02}:{n // 60 % 60:02}:{n % 60:02} +0100" '
+            f'endDate="2024-01-31 {n // 3600 % 24:02}:{n // 60 % 60:02}:{n % 60:02} +0100"/>' for n in numbers)
+    return "\n".join(("<?xml version='1.0'?>", HEALTH_TYPE, "<HealthData>", *made, *more, "</HealthData>")).encode()
+
+
+HEALTH_TYPE = """<!DOCTYPE HealthData [<!-- HealthKit Export Version: 14 -->
+<!ELEMENT HealthData (ExportDate,Me,(Record|Workout)*)>
+<!ATTLIST HealthData locale CDATA #REQUIRED unit CDATA #IMPLIED>]>"""
 
 
 def read_bytes(connector: Connector, data: bytes) -> list[Item]:

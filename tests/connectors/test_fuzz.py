@@ -26,6 +26,7 @@ from tests.connectors.support import (
     CAMT,
     CARDS,
     GREEN_BUTTON,
+    HEALTH,
     LETTERS,
     LINKY,
     MESINFOS,
@@ -37,11 +38,13 @@ from tests.connectors.support import (
     TWITTER,
     VELOV,
     feed,
+    health,
     read_bytes,
     tweets,
 )
 
 SEEDS: dict[str, list[bytes]] = {
+    "apple-health": [HEALTH.read_bytes(), health(range(2))],
     "twitter": [path.read_bytes() for path in sorted(TWITTER.glob("*.js"))] + [tweets(range(2))],
     "linky": [LINKY.read_bytes()[:1500], LINKY.read_bytes()[:200] + LINKY.read_bytes()[150_000:151_000]],
     "tempo": [TEMPO.read_bytes()[:400]],

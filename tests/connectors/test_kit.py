@@ -17,7 +17,7 @@ from chez.connectors.kit import CHECKS, Check, KitFailed, Sample
 from chez.connectors.registry import recognise_open
 from chez.errors import ChezError
 from chez.vocabulary import TariffDay
-from tests.connectors.support import DATA, LINKY, OFX, POWER, TEMPO, feed, tweets
+from tests.connectors.support import DATA, LINKY, OFX, POWER, TEMPO, feed, health, tweets
 
 ROWS = 120
 
@@ -83,6 +83,8 @@ def _mail() -> Sample:
 
 
 KNOWN: dict[str, Callable[[], Sample]] = {
+    "apple-health": lambda: Sample(health(range(9)), "export.xml", (health(range(6)), health(range(4, 9))),
+                                   health(range(8), '<Record type="HKDataType"/>'), 1, lambda n: health(range(n))),
     "twitter": lambda: Sample(tweets(range(9)), "tweets.js", (tweets(range(6)), tweets(range(4, 9))),
                               tweets(range(8), '{"tweet": {"id_str": 1}}'), 1, lambda n: tweets(range(n))),
     "linky": lambda: kit.table(_top(LINKY, 3), "courbe.csv", head=3),

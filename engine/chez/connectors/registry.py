@@ -43,6 +43,7 @@ BUILT_IN: Final = (
     ("gpx", "chez.connectors.gpx:Gpx"),
     ("twitter", "chez.connectors.twitter:Twitter"),
     ("mail", "chez.connectors.mail:Mail"),
+    ("apple-health", "chez.connectors.apple_health:AppleHealth"),
 )
 """Name and place of each connector that comes with Chez, in the order in which they are asked."""
 

@@ -7,7 +7,8 @@ their namespace, which differs from version to version of the formats.
 The parser is the standard library's expat. What a hostile file could do with it, and what is
 done against that (W3C XML 1.0; CWE-776, CWE-611):
 
-- entities: a document type declaration, the only place where they are declared, is refused as it begins;
+- entities: a document type declaration, the only place where they are declared, is refused as it begins; for a
+  format that has one, what is in it that could expand is refused, and an address outside;
 - one endless tag, comment or attribute, which expat would gather whole: refused after `MAX_TOKEN` bytes;
 - a block without end, an endless text: cut, and given with its problem;
 - endless nesting: refused after `MAX_DEPTH`; endless new or long names, which expat remembers:
@@ -24,7 +25,8 @@ from xml.parsers import expat
 from chez.connectors.api import Progress, Reject
 from chez.errors import InvalidValue
 
-__all__ = ("MAX_BLOCK", "MAX_DEPTH", "MAX_NAMES", "MAX_TEXT", "MAX_TOKEN", "Block", "Leaf", "Mark", "blocks")
+__all__ = ("MAX_BLOCK", "MAX_DEPTH", "MAX_DOCTYPE", "MAX_NAMES", "MAX_TEXT", "MAX_TOKEN", "Block", "Leaf",
+           "Mark", "blocks")
 
 CHUNK: Final = 16 * 1024
 MAX_TOKEN: Final = 1024 * 1024
@@ -35,6 +37,8 @@ MAX_BLOCK: Final = 64 * 1024
 """Characters of a block: its texts, and its paths and attributes."""
 MAX_DEPTH: Final = 64
 """Elements inside each other; the formats read here have a dozen."""
+MAX_DOCTYPE: Final = 64 * 1024
+"""Bytes of a document type where one is allowed: Apple's has twelve thousand."""
 MAX_NAMES: Final = 4096
 """Different names of elements, attributes and prefixes in one file."""
 MAX_NAME: Final = 512
@@ -91,12 +95,13 @@ class Mark(NamedTuple):
 
 
 def blocks(file: BinaryIO, names: Collection[str],
-           marks: Collection[str]) -> Iterator[Block | Mark | Reject | Progress]:
+           marks: Collection[str], *, doctype: bool = False) -> Iterator[Block | Mark | Reject | Progress]:
     """Read a file's elements called `names` and `marks`, where they are not inside a block.
 
-    Raises `InvalidValue` when the file declares a document type, or goes beyond a bound of this module.
+    Raises `InvalidValue` when the file declares a document type, or goes beyond a bound of this module. With `doctype`
+    it may declare one in itself, of at most `MAX_DOCTYPE` bytes, with neither entities nor values of attributes.
     """
-    reader = _Reader(names, marks)
+    reader = _Reader(names, marks, doctype)
     done = 0
     while True:
         chunk = file.read(CHUNK)
@@ -124,10 +129,10 @@ class _Place:
 class _Reader:
     """What expat calls; it does so for each tag, hence the care for what a call costs."""
 
-    __slots__ = ("_above", "_attributes", "_block", "_depth", "_dropped", "_interned", "_known", "_leaf", "_marks",
-                 "_names", "_out", "_parser", "_passed", "_place", "_places", "_size", "_texts", "_top")
+    __slots__ = ("_above", "_attributes", "_block", "_declaring", "_depth", "_dropped", "_interned", "_known", "_leaf",
+                 "_marks", "_names", "_out", "_parser", "_passed", "_place", "_places", "_size", "_texts", "_top")
 
-    def __init__(self, names: Collection[str], marks: Collection[str]) -> None:
+    def __init__(self, names: Collection[str], marks: Collection[str], doctype: bool) -> None:
         self._names, self._marks = frozenset(names), frozenset(marks)
         self._out: list[Block | Mark] = []
         self._interned: dict[str, Any] = {}
@@ -147,7 +152,12 @@ class _Reader:
         parser.buffer_size = MAX_TEXT
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
-        parser.StartDoctypeDeclHandler = self._doctype
+        self._declaring = -1
+        if doctype:
+            parser.StartDoctypeDeclHandler, parser.EndDoctypeDeclHandler = self._declares, self._declared
+            parser.EntityDeclHandler, parser.AttlistDeclHandler = self._expands, self._attribute
+        else:
+            parser.StartDoctypeDeclHandler = self._doctype
         parser.StartNamespaceDeclHandler = lambda prefix, uri: None  # so that these are among the interned names
 
     def feed(self, chunk: bytes, done: int) -> Reject | None:
@@ -160,6 +170,8 @@ class _Reader:
                           f"the file is not well-formed XML from here on: {expat.ErrorString(error.code)}", "")
         except (UnicodeDecodeError, LookupError, ValueError):
             return Reject(max(1, parser.CurrentLineNumber), "the file's encoding is not one that is read here", "")
+        if self._declaring >= 0 and done - self._declaring > MAX_DOCTYPE:
+            raise InvalidValue(f"the document type that the file declares is longer than {MAX_DOCTYPE} bytes")
         if done - parser.CurrentByteIndex > MAX_TOKEN:
             raise InvalidValue(f"a tag or comment on line {parser.CurrentLineNumber} is longer than {MAX_TOKEN} bytes")
         if len(self._interned) != self._known:
@@ -251,6 +263,22 @@ class _Reader:
             block.problem = block.problem or f"{path} is longer than {MAX_TEXT} characters"
             text = text[:MAX_TEXT]
         block.leaves.append((path, text.strip(), self._attributes))
+
+    def _declares(self, name: str, system: str | None, public: str | None, internal: bool) -> None:
+        if system is not None or public is not None:
+            self._doctype()
+        self._declaring = self._parser.CurrentByteIndex
+
+    def _declared(self) -> None:
+        self._declaring = -1
+
+    def _attribute(self, element: str, name: str, kind: str, default: str | None, required: bool) -> None:
+        if default is not None:  # a few bytes would be as many values as there are elements
+            self._expands()
+
+    def _expands(self, *_: object) -> None:
+        raise InvalidValue(f"the file declares entities or values on line {self._parser.CurrentLineNumber}",
+                           "No service's export does; download it again from the service itself.")
 
     def _doctype(self, *_: object) -> None:
         raise InvalidValue(f"the file declares a document type on line {self._parser.CurrentLineNumber}",
