@@ -278,6 +278,34 @@ def _bare_mail(data: bytes) -> int:
     return len(rows)
 
 
+# --- google-location ----------------------------------------------------------------------------
+
+_DAYS: Final = 50
+_FIXES: Final = 1_000
+
+
+def _google_location() -> bytes:
+    points = (f'{{"timestampMs": "{1_437_264_000_000 + day * 86_400_000 + at * 60_000}", '
+              f'"latitudeE7": {376_955_289 + at}, "longitudeE7": -1219287261, "accuracy": 45}}'
+              for day in range(_DAYS) for at in range(_FIXES))
+    return ('{"locations": [' + ",\n".join(points) + "]}").encode()
+
+
+def _bare_google_location(data: bytes) -> int:
+    from itertools import pairwise
+
+    import ijson
+
+    from chez.vocabulary.track import Point, distance
+
+    days: dict[int, list[tuple[int, float, float]]] = {}
+    for one in ijson.items(BytesIO(data), "locations.item"):
+        ms = int(one["timestampMs"])
+        days.setdefault(ms // 86_400_000, []).append((ms, one["latitudeE7"] / 1e7, one["longitudeE7"] / 1e7))
+    return len([sum(distance(Point(*one[1:]), Point(*other[1:])) for one, other in pairwise(sorted(day)))
+                for day in days.values()])
+
+
 CASES: Final = (
     Case("camt", f"{_ENTRIES:,} entries of an ISO 20022 statement, 20 MB", "the standard library's `iterparse`, each "
          "entry found and cleared, six of its fields taken", _camt, _ENTRIES, _bare_camt),
@@ -298,4 +326,7 @@ CASES: Final = (
          "whole, length and times of each track and all its points taken", _gpx, _TRACKS, _bare_gpx),
     Case("mail", f"{_LETTERS:,} messages with an attachment in a mailbox", "the standard library's `email`, each "
          "message cut out and parsed, five headers, text and attachments taken", _mail, _LETTERS, _bare_mail),
+    Case("google-location", f"{_DAYS} days with {_FIXES:,} points each of a location history, where a row is a day",
+         "`ijson.items` (yajl, in C), time and place of each point kept, length of each day by Chez", _google_location,
+         _DAYS, _bare_google_location),
 )

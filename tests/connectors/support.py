@@ -23,6 +23,7 @@ CALENDARS = DATA / "calendar-ics"
 CARDS = DATA / "contacts-vcard"
 TRACKS = DATA / "mobility-gpx"
 LETTERS = DATA / "mail-eml"
+GOOGLE = DATA / "location-google"
 POWER = DATA / "energy-uci-sceaux" / "household_power_consumption_excerpt.txt"
 
 TWITTER = DATA / "social-twitter"

@@ -69,6 +69,18 @@ def _gpx() -> Sample:
                   lambda n: file(range(n)))
 
 
+def _google() -> Sample:
+    def point(at: int) -> str:
+        return f'{{"timestampMs": "{1_437_000_000_000 + at * 43_200_000}", "latitudeE7": 1, "longitudeE7": {at}}}'
+
+    def file(rows: range, *more: str) -> bytes:
+        return ('{"locations": [\n' + ",\n".join((*map(point, rows), *more)) + "\n]}").encode()
+
+    # Days begin with the odd points: exports that overlap share whole days.
+    return Sample(file(range(1, 21)), "Records.json", (file(range(1, 13)), file(range(7, 21))),
+                  file(range(1, 21), '{"latitudeE7": "x"}'), 0, lambda n: file(range(1, 2 * n)))
+
+
 def _mail() -> Sample:
     def letter(at: int) -> bytes:
         return (b"From a@x.fr Thu Jan  1 00:00:00 2026\nFrom: A <a@x.fr>\nMessage-ID: <%d@x.fr>\n"
@@ -97,13 +109,14 @@ KNOWN: dict[str, Callable[[], Sample]] = {
     "icalendar": lambda: _blocks(DATA / "calendar-ics" / "x_location.ics", b"BEGIN:VEVENT", b"END:VEVENT",
                                  mark=b"DTSTART;", broken=b"DTSTART;VALUE=X:y\nX-", counted=b"UID:"),
     "gpx": _gpx,
+    "google-location": _google,
     "mail": _mail,
     "vcard": lambda: _blocks(DATA / "contacts-vcard" / "gmail-list.vcf", b"BEGIN:VCARD", b"END:VCARD",
                              mark=b"EMAIL;", broken=b"EMAIL", counted=b"FN:"),
 }
 """Samples with all that is known of them."""
 
-AS_THEY_ARE = ("caisse-epargne", "camt", "geojson", "green-button", "mesinfos", "mt940")
+AS_THEY_ARE = ("caisse-epargne", "camt", "geojson", "google-activity", "green-button", "mesinfos", "mt940")
 """Connectors whose real files in tests/data are taken as they are; a new connector joins here, or above."""
 
 HELD = sorted((*KNOWN, *AS_THEY_ARE))

@@ -49,7 +49,7 @@ def test_the_files_are_the_ones_attributed() -> None:
     """tests/data/SOURCES.md names every data file with its hash, and nothing else lies there."""
     listed = {}
     for line in (DATA / "SOURCES.md").read_text().splitlines():
-        parts = line.split()
+        parts = line.split(maxsplit=2)  # names may have blanks
         if len(parts) == 3 and len(parts[0]) == 64:
             listed[parts[2]] = parts[0]
     files = [path for path in DATA.glob("*/**/*") if path.is_file()]

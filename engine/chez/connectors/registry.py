@@ -44,6 +44,8 @@ BUILT_IN: Final = (
     ("twitter", "chez.connectors.twitter:Twitter"),
     ("mail", "chez.connectors.mail:Mail"),
     ("apple-health", "chez.connectors.apple_health:AppleHealth"),
+    ("google-location", "chez.connectors.google_location:GoogleLocation"),
+    ("google-activity", "chez.connectors.google_activity:GoogleActivity"),
 )
 """Name and place of each connector that comes with Chez, in the order in which they are asked."""
 

@@ -1,0 +1,79 @@
+"""What somebody did with Google's services: Takeout's "My Activity" in JSON, one file for each service.
+
+What the file does not say, and how it is settled here: what was done has no id, and is told by service, time and what
+it says. Its kind is read from the English beginnings of titles ("Searched for ..."); in other languages it stays empty.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import BinaryIO, Final
+
+import msgspec
+
+from chez.connectors.api import MAX_YEAR, MIN_YEAR, Found, Item, Reject, Source, excerpt
+from chez.connectors.objects import Object, objects
+from chez.errors import InvalidValue
+from chez.vocabulary import Activity
+
+__all__ = ("GoogleActivity",)
+
+BEGINNING: Final = re.compile(rb'(?:\xef\xbb\xbf)?\s{0,64}\[\s{0,64}\{\s{0,64}"header"\s{0,9}:\s{0,9}"[^"]{0,200}",'
+                              rb'\s{0,64}"title"\s{0,9}:')
+KINDS: Final = {"Searched": "search", "Visited": "visit", "Viewed": "visit", "Watched": "watch", "Used": "app",
+                "Directions": "directions", "Listened": "listen"}
+MAX_TEXT: Final = 2048
+
+
+class _Entry(msgspec.Struct):
+    """One thing that was done."""
+
+    header: str
+    title: str
+    time: datetime
+    link: str = msgspec.field(name="titleUrl", default="")
+
+
+class GoogleActivity:
+    """Reads My Activity into activities."""
+
+    name = "google-activity"
+    version = 1
+    title = "Google My Activity (Takeout), JSON"
+    example = b'[{"header":"Search","title":"Searched for x","time":"2024-01-31T08:00:00.000Z"}]'
+
+    def recognise(self, head: bytes, name: str) -> bool:
+        """A list of objects that begin with a header and a title."""
+        return BEGINNING.match(head) is not None
+
+    def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
+        """One `Activity` for each object. Raises `InvalidValue` when there is none in the file."""
+        decoder = msgspec.json.Decoder(_Entry)
+        seen = False
+        for item in objects(file):
+            if not isinstance(item, Object):
+                yield item
+                continue
+            seen = True
+            try:
+                yield Found(_record(decoder.decode(item.bytes)), item.line)
+            except (msgspec.MsgspecError, RecursionError) as error:
+                yield Reject(item.line, f"it is nothing that is read here: {excerpt(str(error))}", excerpt(item.bytes))
+            except ValueError as error:
+                yield Reject(item.line, str(error), excerpt(item.bytes))
+        if not seen:
+            raise InvalidValue(f"{source.name!r} holds no activity", "Export it again from Google.")
+
+
+def _record(entry: _Entry) -> Activity:
+    if entry.time.tzinfo is None:
+        raise ValueError("the time has no time zone")
+    if not MIN_YEAR < entry.time.year < MAX_YEAR:
+        raise ValueError(f"the year is not between {MIN_YEAR} and {MAX_YEAR}")
+    at = entry.time.astimezone(UTC)
+    said = msgspec.json.encode([entry.header, at.isoformat(), entry.title, entry.link])
+    return Activity(
+        service="google", reference=f"row:{hashlib.blake2b(said, digest_size=16).hexdigest()}", at=at,
+        kind=KINDS.get(entry.title.partition(" ")[0], ""), title=entry.title[:MAX_TEXT], link=entry.link[:MAX_TEXT],
+        product=entry.header[:256])
