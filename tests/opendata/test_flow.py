@@ -21,7 +21,7 @@ from chez.opendata.following import (
     unsubscribe,
 )
 from chez.opendata.rows import canonical
-from chez.query.sql import FOLLOWED
+from chez.query.sql import CATALOGUES, FOLLOWED
 from tests.connectors.support import VELOV, feed
 from tests.opendata.support import CARD, KEY, OTHER, TIME, about, address, put_up, stations, table
 from tests.people.persons import persons
@@ -157,6 +157,8 @@ async def test_a_publisher_that_says_two_things_or_alters_rows_is_found_out(two:
     await city.sync()
     await anna.sync()
     assert (await named(anna, "velov", check=True)).standing.problem is None and anna.space(id).name == "velov"
+    await anna.collection(CATALOGUES).put({}, id=id)  # a provider's catalogue has no rows for anybody
+    assert (await anna.sql("SELECT id FROM open_velov")).rows == []
 
 
 async def test_what_a_relay_holds_back_is_known_of(two: Two, tmp_path: Path) -> None:

@@ -133,9 +133,12 @@ class Chain:
     def holds(self, number: int, hash: bytes) -> bool:
         """Whether the edition of a number has this hash; False when it is not here.
 
-        Raises `DataForked` when it has another one.
+        Raises `DataForked` when it has another one, or what is here goes on from another one.
         """
         found = self.find(number)
+        first = self.signed[0].edition if self.signed else None
+        if first is not None and number == first.number - 1 and first.previous not in (_START, hash):
+            raise forked(number, first.previous, hash)
         if found is not None and found.edition.hash != hash:
             raise forked(number, found.edition.hash, hash)
         return found is not None

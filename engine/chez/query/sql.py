@@ -15,8 +15,9 @@ SQLite tells the authorizer through which view a table is read, but takes the na
 common table expression or of a subquery for one too. So each view stands on a second
 one whose name is random and lives for one statement: a query can't borrow that name.
 
-What is followed as open data answers for collections that begin with `open_` and for no other: its publisher decides
-what they are called, and must not put rows among the person's own.
+What is followed as open data answers for collections that begin with `open_` and for no other, and a provider's
+catalogue for none: who writes there decides what they are called, and must not put rows among the person's own, which
+a job may read.
 
 A statement may be asked of an earlier state (`records.then`): under the views lie then the records that were not
 written since, and a temporary table of the others as they were.
@@ -40,10 +41,12 @@ from chez.shown import listed
 from chez.store.ceilings import VALUE, little_heap
 from chez.store.database import Connection
 
-__all__ = ("FOLLOWED", "AsOf", "Rows", "run_sql")
+__all__ = ("CATALOGUES", "FOLLOWED", "AsOf", "Rows", "run_sql")
 
 FOLLOWED: Final = "chez.open_data"
 """The private space's collection of what is followed as open data, by the spaces' ids (`chez.opendata.following`)."""
+CATALOGUES: Final = "chez.catalogues"
+"""That of providers' catalogues (`chez_sandbox.offers.following`)."""
 OPEN: Final = "open_"
 """How the collections of open data begin."""
 
@@ -185,7 +188,8 @@ def _create(db: Connection, query: str, hidden: dict[str, str], as_of: AsOf | No
     if names := ", ".join(sorted(name for name in fields if folded[_fold(name)] > 1)):
         raise InvalidValue(f"some of these collections differ by upper and lower case only: {names}",
                            "SQL can't tell them apart; use filters on the collection instead.")
-    foreign = _followed(db, private)
+    offers = _outside(db, private, CATALOGUES)
+    foreign = offers + _outside(db, private, FOLLOWED)
     source = "main.record" if as_of is None else _then(db, fields, hidden, as_of)
     for name, known in fields.items():
         columns = ["record.id AS _id", "space.name AS _space", "lower(hex(space.id)) AS _space_id",
@@ -194,15 +198,16 @@ def _create(db: Connection, query: str, hidden: dict[str, str], as_of: AsOf | No
         db.execute(f"CREATE TEMP VIEW {quote(under, chr(34))} AS SELECT {', '.join(columns)} "
                    f"FROM {source} AS record JOIN main.space ON space.n = record.space "
                    f"WHERE collection = {quote(name, chr(39))} AND deleted = 0"
-                   f"{'' if _fold(name).startswith(OPEN) else foreign}")
+                   f"{offers if _fold(name).startswith(OPEN) else foreign}")
         db.execute(f"CREATE TEMP VIEW {quote(name, chr(34))} AS SELECT * FROM temp.{quote(under, chr(34))}")
 
 
-def _followed(db: Connection, private: int) -> str:
-    """The condition that leaves out the spaces that are followed as open data; empty where none is."""
+def _outside(db: Connection, private: int, followed: str) -> str:
+    """The condition that leaves out the spaces that a collection of the private space names; empty where there are
+    none."""
     # In the private space alone: a member of a shared one could else hide any space's rows.
     found = db.execute("SELECT n FROM space WHERE n != ? AND lower(hex(id)) IN "
-                       "(SELECT id FROM record WHERE space = ? AND collection = ?)", (private, private, FOLLOWED))
+                       "(SELECT id FROM record WHERE space = ? AND collection = ?)", (private, private, followed))
     numbers = ", ".join(str(int(n)) for (n,) in found)
     return f" AND record.space NOT IN ({numbers})" if numbers else ""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from chez.errors import NotAllowed, NotFound
+from chez.query.sql import CATALOGUES
 from chez.spaces.public import Address
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.catalogue import Language, phrase, refused
@@ -37,7 +38,7 @@ __all__ = (
     "updates",
 )
 
-COLLECTION: Final = "chez.catalogues"
+COLLECTION: Final = CATALOGUES
 
 
 @dataclass(frozen=True, slots=True)
