@@ -1,6 +1,7 @@
 """Importing as an app does it: behind walls, cut off and gone on with, hostile files included."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from importlib.metadata import EntryPoint
@@ -205,6 +206,14 @@ async def test_what_is_kept_is_what_was_imported(home: chez.Home, file: Path, mo
     monkeypatch.setattr("chez.home.kept_exports.MAX_AGAIN", 10)
     with pytest.raises(InvalidValue, match="at most 10 are read again"):
         await home.import_again(kept.sha256)
+
+
+async def test_a_file_whose_name_is_no_text(home: chez.Home, tmp_path: Path) -> None:
+    """A file with a name in Latin-1, as old zips unpack to, is imported and kept as any other."""
+    path = tmp_path / os.fsdecode(b"caf\xe9.xls")
+    path.write_bytes(TABLE)
+    done = await home.import_file(path, keep=True)
+    assert done.added + done.unchanged > 0 and done.kept and done.source == "caf?.xls"
 
 
 async def test_two_imports_of_one_file_at_once(home: chez.Home, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

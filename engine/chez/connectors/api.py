@@ -165,4 +165,5 @@ def open_source(path: Path) -> tuple[BinaryIO, Source]:
     if not size:
         file.close()
         raise InvalidValue(f"{path} is empty", "Download it again from the service.")
-    return file, Source(path.name, digest, size)
+    # A name need not be text: one that an old zip brought in Latin-1, say. What is kept and told of it has to be.
+    return file, Source(path.name.encode("utf-8", "replace").decode(), digest, size)
