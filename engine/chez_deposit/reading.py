@@ -10,14 +10,14 @@ lines, with the place up to which that is: a reading that was killed goes on the
 import csv
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import msgspec
 
-from chez.deposits.types import RecordType
+from chez.deposits.types import Checked, RecordType
 from chez.errors import InvalidValue, NotFound, StorageFailed
 from chez_deposit.book import Book
 
@@ -124,20 +124,23 @@ class _Known:
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        self._found: dict[str, tuple[int, dict[str, RecordType]]] = {}
+        self._found: dict[str, tuple[int, dict[str, tuple[RecordType, Callable[[bytes], Checked]]]]] = {}
 
-    def type_of(self, ref: str, collection: str) -> tuple[int, RecordType]:
-        """A customer's row, and the type of a collection. Raises `NotFound`, `InvalidValue`."""
+    def type_of(self, ref: str, collection: str) -> tuple[int, RecordType, Callable[[bytes], Checked]]:
+        """A customer's row, the type of a collection, and what checks a record of it.
+
+        Raises `NotFound`, `InvalidValue`.
+        """
         found = self._found.get(ref)
         if found is None:
             if len(self._found) >= MAX_KNOWN:
                 self._found.clear()
             n, customer = self._book.customer(ref)
-            found = self._found[ref] = n, {one.collection: one for one in customer.address.types}
+            found = self._found[ref] = n, {one.collection: (one, one.checker()) for one in customer.address.types}
         kind = found[1].get(collection)
         if kind is None:
             raise InvalidValue(f"the address of {ref!r} takes no records of {collection[:64]!r}")
-        return found[0], kind
+        return found[0], *kind
 
 
 class _Json:
@@ -155,9 +158,9 @@ class _Json:
             line = self._decoder.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidValue(f"it is no line of a batch: {error}") from None
-        n, kind = self._known.type_of(line.customer, line.collection)
+        n, _, check = self._known.type_of(line.customer, line.collection)
         record = bytes(line.record)
-        kind.check(record)
+        check(record)
         return n, line.collection, record
 
 
@@ -185,10 +188,10 @@ class _Csv:
         if len(cells) != len(self._columns):
             raise InvalidValue(f"it has {len(cells)} columns, the first line {len(self._columns)}")
         row = dict(zip(self._columns, cells, strict=True))
-        n, kind = self._known.type_of(row.pop("customer"), self._collection)
+        n, kind, check = self._known.type_of(row.pop("customer"), self._collection)
         record = msgspec.json.encode({name: _value(kind.fields.get(name, "text"), cell)
                                       for name, cell in row.items() if cell != ""})
-        kind.check(record)
+        check(record)
         return n, self._collection, record
 
 

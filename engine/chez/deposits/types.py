@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -56,11 +56,10 @@ Kind = Literal[
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """A record that passed: what identifies it, all else, and which of its fields are decimals."""
+    """A record that passed: what identifies it, and all else."""
 
     identity: dict[str, Value]
     values: dict[str, Value]
-    decimals: frozenset[str]
 
     def __repr__(self) -> str:
         return f"<a record of {len(self.identity) + len(self.values)} fields>"
@@ -73,25 +72,69 @@ class RecordType(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=8)]
     fields: Annotated[dict[Name, Kind], Meta(min_length=1, max_length=MAX_FIELDS)]
 
+    @property
+    def decimals(self) -> frozenset[str]:
+        """Its fields that are exact numbers."""
+        return frozenset(name for name, kind in self.fields.items() if kind.rstrip("?") == "decimal")
+
     def check(self, line: bytes) -> Checked:
         """One record, as a JSON object. Raises `InvalidValue` saying what is wrong with it."""
-        given = _object(line)
+        return self.checker()(line)
+
+    def checker(self) -> Callable[[bytes], Checked]:
+        """What `check` does, made ready for many records."""
+        known = known_type(self.collection)
+        plain = self._plain if known is None else partial(self._as_known, known, _decoder(known), self._exact())
+        identity = tuple(sorted(self.identity))
+
+        def check(line: bytes) -> Checked:
+            whole = check_value(plain(line, _object(line)))
+            about = {name: whole.pop(name, None) for name in identity}
+            for name, item in about.items():
+                if item is None or item == "":
+                    raise InvalidValue(f"its field {name!r} is empty, which says what it is about")
+            return Checked(about, whole)
+
+        return check
+
+    def _plain(self, line: bytes, given: Mapping[str, Any]) -> dict[str, Value]:
+        """A record's fields as they are kept, without what is left out."""
         for name in given:
             if name not in self.fields:
                 raise InvalidValue(f"it has a field {name[:64]!r}, which this type has not")
-        plain = {name: item for name, kind in self.fields.items() if (item := _field(name, kind, given)) is not None}
-        for name in self.identity:
-            if plain.get(name) in (None, ""):
-                raise InvalidValue(f"its field {name!r} is empty, which says what it is about")
-        known = known_type(self.collection)
-        decimals = frozenset(name for name, kind in self.fields.items() if kind.rstrip("?") == "decimal")
-        whole = check_value(plain if known is None else _as_known(known, line))
-        return Checked({name: whole.pop(name) for name in sorted(self.identity)}, whole, decimals)
+        return {name: item for name, kind in self.fields.items() if (item := _field(name, kind, given)) is not None}
+
+    def _exact(self) -> tuple[tuple[str, Callable[[Any], Value]], ...]:
+        """The fields of which a Struct takes more than an address does."""
+        return tuple((name, _READ[kind.rstrip("?")]) for name, kind in self.fields.items()
+                     if kind.rstrip("?") in ("decimal", "time"))
+
+    def _as_known(self, known: type[msgspec.Struct], decoder: "msgspec.json.Decoder[msgspec.Struct]",
+                  exact: tuple[tuple[str, Callable[[Any], Value]], ...], line: bytes,
+                  given: Mapping[str, Any]) -> dict[str, Value]:
+        """A record of the vocabulary's type, with every field."""
+        try:
+            record = decoder.decode(line)
+            for name, read in exact:
+                if (item := given.get(name)) is not None:
+                    read(item)
+        except (ValueError, OverflowError, InvalidOperation, ChezError) as error:
+            self._plain(line, given)  # says which field it is, in the address's own terms
+            raise InvalidValue(f"it is none of the vocabulary: {error}") from None
+        if not given.keys() <= self.fields.keys():
+            self._plain(line, given)
+        plain: dict[str, Value] = msgspec.to_builtins(record, builtin_types=(bytes, datetime))
+        return plain
 
 
 def known_type(collection: str) -> type[msgspec.Struct] | None:
     """The vocabulary's type of a collection, None for one that it does not know."""
     return _vocabulary().get(collection)
+
+
+@cache
+def _decoder(kind: type[msgspec.Struct]) -> "msgspec.json.Decoder[msgspec.Struct]":
+    return msgspec.json.Decoder(kind)
 
 
 @cache
@@ -170,15 +213,6 @@ def _object(line: bytes) -> dict[str, Any]:
         return msgspec.json.decode(line, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
         raise InvalidValue("it is no JSON object") from None
-
-
-def _as_known(known: type[msgspec.Struct], line: bytes) -> dict[str, Any]:
-    try:
-        record = msgspec.json.decode(line, type=known)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise InvalidValue(f"it is none of the vocabulary: {error}") from None
-    plain: dict[str, Any] = msgspec.to_builtins(record, builtin_types=(bytes, datetime))
-    return plain
 
 
 def _field(name: str, kind: str, given: Mapping[str, Any]) -> Value:

@@ -169,22 +169,22 @@ class Intake:
     # --- records ----------------------------------------------------------------------------
 
     def _write(self, db: Connection, came: _Open, outcomes: "Counter[str]", rejects: list[dict[str, Any]]) -> None:
-        key, declared = self._private.space.record_key, set[str]()
+        key, checks = self._private.space.record_key, dict[str, Callable[[bytes], Checked]]()
         for row, collection, line in came.deposit.records():
             try:
                 kind = came.stored.type_of(collection)
                 if kind is None:
                     raise InvalidValue(f"this address takes no records of {collection!r}")
-                checked = kind.check(line)
+                if collection not in checks:
+                    checks[collection] = kind.checker()
+                    decimals.declare(db, collection, kind.decimals)
+                checked = checks[collection](line)
             except InvalidValue as error:
                 outcomes["refused"] += 1
                 if len(rejects) < MAX_REJECTS:
                     rejects.append({"row": row, "collection": excerpt(collection), "reason": excerpt(error.message),
                                     "text": excerpt(line)})
                 continue
-            if collection not in declared:
-                declared.add(collection)
-                decimals.declare(db, collection, checked.decimals)
             id = record_id(key, collection, checked.identity)
             outcomes[self._put(db, came, row, kind, id, checked)] += 1
 
