@@ -14,15 +14,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chez.connectors import Found, Item, Reject, kit
-from chez.connectors.exploring import Explorer, TableSeen, propose
+from chez.connectors import Found, Item, Reject, connectors, kit
+from chez.connectors.exploring import ColumnSeen, Explorer, TableSeen, propose
 from chez.connectors.mapped import Mapped, instant, is_named
-from chez.connectors.mapping import Mapping, mapping_text, read_mapping, schema
+from chez.connectors.mapping import TAKEN, Mapping, mapping_text, read_mapping, schema
 from chez.connectors.pages import MAX_DEPTH, MAX_TOKEN
 from chez.connectors.pieces import MAX_LINE
 from chez.errors import ChezError, InvalidValue
+from chez.vocabulary import VOCABULARY
 
 PAGES = 800
+TINY = ('format = 1\nname = "dating"\nversion = 1\n[[tables]]\nfiles = "x.jsonl"\nform = "lines"\n'
+        'collection = "dating_x"\nidentity = ["n"]\ncolumns = [{ from = "n", name = "n", type = "integer" }]\n')
+"""A mapping of one table."""
 PROFILE = {
     "Profile": {"name": "Ada", "age": 36, "pos": {"lat": 45.75, "lon": 4.85}, "tags": ["a", "b"]},
     "Usage": {"opens": {"2024-01-01": 3, "2024-01-02": 5}},
@@ -146,6 +150,20 @@ def test_a_mapping_that_is_none_is_refused(mapping: Mapping, old: str, new: str,
     with pytest.raises(InvalidValue, match=why):
         read_mapping(text.replace(old, new, 1).encode() if why != "neither identifies" else
                      text.replace(old, new).encode())
+
+
+def test_no_mapping_writes_where_something_else_lives() -> None:
+    """No collection of the vocabulary, of a connector or of the home begins as that of any mapping may."""
+    kinds: list[Any] = [*VOCABULARY, *(kind for one in connectors() for kind in getattr(one, "types", ()))]
+    for name in ("kept_exports", "table_stops", *(kind.__collection__ for kind in kinds)):
+        parts = name.split("_")
+        services = {"_".join(parts[:count]) for count in range(1, len(parts))}
+        assert len(parts) == 1 or services & TAKEN, name
+        for service in services & TAKEN:
+            with pytest.raises(InvalidValue, match="begin so"):
+                read_mapping(TINY.replace("dating", service).encode())
+    seen = TableSeen("a.csv", "csv", "rows", "", 1, 1, [ColumnSeen("a", "text", 1, [], False, False)])
+    assert propose("Kept!", [seen]).name == "my_kept"
 
 
 # --- nothing is lost -----------------------------------------------------------------------

@@ -11,12 +11,14 @@ from typing import Any, BinaryIO
 import pytest
 
 import chez
-from chez.connectors import Found, Item, Progress, Source, wall
+from chez.connectors import Found, Item, Progress, Source, mapped, wall
+from chez.connectors.mapped import Mapped
 from chez.errors import ImportStopped, InvalidValue, NotFound
 from chez.home.importing import BATCH
 from chez.vocabulary import Event, TariffDay
 from tests.connectors.attackers import Attacker
 from tests.connectors.test_archive import CURVE, TABLE, packed
+from tests.connectors.test_mapped import TINY
 
 ROWS = 3 * BATCH + 100
 
@@ -225,3 +227,25 @@ async def test_two_imports_of_one_file_at_once(home: chez.Home, file: Path, monk
     done = await home.import_file(file, connector=Days(), in_process=True)
     assert done.resumed == 2 * BATCH + 49 and done.added == ROWS - done.resumed
     assert len([record async for record in home.collection(TariffDay)]) == ROWS
+
+
+async def test_an_import_that_was_cut_off_goes_on_under_the_same_mapping(
+        home: chez.Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written is not written again; another mapping begins at the first row, for it may say something else."""
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(f'{{"n": {n}}}\n' for n in range(BATCH + 90)))
+    real, count = mapped._record, iter(range(BATCH + 50))
+
+    def cut(table: Any, piece: Any) -> Any:
+        if next(count, None) is None:
+            raise RuntimeError("cut off")
+        return real(table, piece)
+
+    with monkeypatch.context() as patch, pytest.raises(InvalidValue, match="failed"):
+        patch.setattr(mapped, "_record", cut)
+        await home.import_file(path, connector=Mapped(TINY.encode()), in_process=True)
+    other = TINY.replace("version = 1", "version = 1\ntitle = 'another'")
+    for text, resumed, added in ((other, 0, 40), (TINY, BATCH + 50, 0)):
+        done = await home.import_file(path, connector=Mapped(text.encode()), in_process=True)
+        assert (done.resumed, done.added, done.unchanged) == (resumed, added, BATCH + 90 - added)
+    assert await home.collection("dating_x").count() == BATCH + 90

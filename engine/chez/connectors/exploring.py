@@ -16,7 +16,17 @@ import msgspec
 from chez.connectors.api import Found, Item, Progress, Reject, Source, excerpt
 from chez.connectors.archive import Archive, is_archive
 from chez.connectors.mapped import EXAMPLE, NOT_READ, instant, warm
-from chez.connectors.mapping import FORMAT, RESERVED, Column, ColumnKind, Form, Mapping, Shape, TableMapping
+from chez.connectors.mapping import (
+    FORMAT,
+    RESERVED,
+    TAKEN,
+    Column,
+    ColumnKind,
+    Form,
+    Mapping,
+    Shape,
+    TableMapping,
+)
 from chez.connectors.pieces import Piece, form_of, pieces
 from chez.connectors.tables import MAX_COLUMNS, Typing, column_names, slug
 from chez.crypto import hash_fields
@@ -48,6 +58,9 @@ class ColumnSeen(msgspec.Struct, frozen=True):
     samples: list[str]
     unique: bool
     times: bool
+
+    def __repr__(self) -> str:
+        return f"<ColumnSeen {self.type}, {self.filled} filled>"
 
 
 class TableSeen(msgspec.Struct, frozen=True):
@@ -226,6 +239,8 @@ def propose(name: str, tables: Iterable[TableSeen]) -> Mapping:
     service = slug(name)[:32].strip("_")
     if not service:
         raise InvalidValue(f"{name!r} has no letters or digits for a name", "Name the service, as in `dating`.")
+    if service in TAKEN:
+        service = f"my_{service}"
     taken: Counter[str] = Counter()
     mapped = tuple(_table(service, one, taken) for one in tables)
     if not mapped:

@@ -15,7 +15,7 @@ import msgspec
 from chez.errors import InvalidValue
 
 __all__ = (
-    "FORMAT", "MAX_MAPPING", "RESERVED", "Column", "ColumnKind", "Form", "Mapping", "Shape", "TableMapping",
+    "FORMAT", "MAX_MAPPING", "RESERVED", "TAKEN", "Column", "ColumnKind", "Form", "Mapping", "Shape", "TableMapping",
     "mapping_text", "read_mapping", "schema",
 )
 
@@ -24,6 +24,9 @@ FORMAT: Final = 1
 
 MAX_MAPPING: Final = 512 * 1024
 """Bytes of one mapping."""
+
+TAKEN: Final = frozenset(("kept", "receipt", "station", "table", "tariff", "tables", "transit"))
+"""What no service is called: collections that mean something already begin so (`kept_exports`, `tariff_days`)."""
 
 RESERVED: Final = ("row", "at")
 """Fields that reading adds: what identifies a row without identity, and the instant that `time` names."""
@@ -105,6 +108,8 @@ def read_mapping(data: bytes) -> Mapping:
 
 def _check(mapping: Mapping) -> None:
     seen: set[str] = set()
+    if mapping.name in TAKEN:
+        raise InvalidValue(f"a mapping can't be called {mapping.name!r}: collections of Chez begin so", _HINT)
     for table in mapping.tables:
         name = table.collection
         if not name.startswith(f"{mapping.name}_"):

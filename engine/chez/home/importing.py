@@ -245,14 +245,14 @@ def _mark(space: int, connector: Connector, source: Source) -> str:
 class _Mark:
     """How many records of a file are written once a transaction is."""
 
-    key: str
+    setting: str
     position: int
 
     def set(self, db: Connection) -> None:
         """Only ever further: another import of this file may go on at the same time."""
-        if self.position > _marked(db, self.key):
+        if self.position > _marked(db, self.setting):
             db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
-                       (self.key, str(self.position).encode()))
+                       (self.setting, str(self.position).encode()))
 
 
 def _marked(db: Connection, mark: str) -> int:
