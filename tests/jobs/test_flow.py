@@ -260,7 +260,7 @@ async def test_an_inbox_full_of_rubbish_does_not_stop_results(
     keys = load_keys(provider / "provider.key")
     given = await grant(home, signed(provider))
     departure = await run_once(home, given.grant.id, runtime)
-    for item in (b"rubbish", departure.message[:-1] + b"\0"):
+    for item in (b"rubbish", departure.message[:-1] + bytes([departure.message[-1] ^ 1])):
         await inboxes.put(keys.relay, keys.inbox, keys.inbox_writer, item)
     await deliver(home, LATER)
     lines = results(provider)

@@ -253,6 +253,7 @@ def test_a_false_link_and_a_false_packet_lead_nowhere() -> None:
     box = packets[tag_of(world.space, world.bob.devices[0].sealing.public)]
     with pytest.raises(BadEntry, match="another space"):
         accept_packet(bytes(32), box, world.bob.devices[0].sealing)
-    for bad in (b"", box[:-1], box[:-1] + b"\0", crypto.seal_to(world.bob.devices[0].sealing.public, b"")):
+    altered = box[:-1] + bytes([box[-1] ^ 1])
+    for bad in (b"", box[:-1], altered, crypto.seal_to(world.bob.devices[0].sealing.public, b"")):
         with pytest.raises(BadEntry):
             accept_packet(world.space, bad, world.bob.devices[0].sealing)

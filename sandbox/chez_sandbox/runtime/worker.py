@@ -96,7 +96,7 @@ def main(arguments: list[str]) -> None:
     standing = list(walls.lock_files())
     ticker = Ticker(engine)  # a thread: after Landlock, which it inherits, and before seccomp, which it gets
     # Of this thread alone: the engine goes first, and so does the clock that ends the run.
-    os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+    os.setpriority(os.PRIO_PROCESS, 0, min(19, os.getpriority(os.PRIO_PROCESS, 0) + _NICE))
     if walls.limit(data=memory, address_space=address_space, cpu_seconds=cpu_seconds):
         standing.append(walls.RLIMITS)
     looked_at = pages.descriptors if pages else ()
