@@ -306,6 +306,25 @@ def _bare_google_location(data: bytes) -> int:
                 for day in days.values()])
 
 
+# --- school-holidays ----------------------------------------------------------------------------
+
+_HOLIDAYS: Final = 14_047
+"""Days without school, each zone's."""
+
+
+def _school_holidays() -> bytes:
+    return (DATA / "calendar-school-holidays-fr" / "data.csv").read_bytes()
+
+
+def _bare_holidays(data: bytes) -> int:
+    import csv
+    from datetime import date
+
+    return len([(date.fromisoformat(row["date"]), zone, row["nom_vacances"])
+                for row in csv.DictReader(data.decode().splitlines())
+                for zone in "abc" if row[f"vacances_zone_{zone}"] == "True"])
+
+
 CASES: Final = (
     Case("camt", f"{_ENTRIES:,} entries of an ISO 20022 statement, 20 MB", "the standard library's `iterparse`, each "
          "entry found and cleared, six of its fields taken", _camt, _ENTRIES, _bare_camt),
@@ -329,4 +348,6 @@ CASES: Final = (
     Case("google-location", f"{_DAYS} days with {_FIXES:,} points each of a location history, where a row is a day",
          "`ijson.items` (yajl, in C), time and place of each point kept, length of each day by Chez", _google_location,
          _DAYS, _bare_google_location),
+    Case("school-holidays", f"{_HOLIDAYS:,} holidays in a calendar of 14,245 days", "the standard library's "
+         "`csv.DictReader`, the day converted", _school_holidays, _HOLIDAYS, _bare_holidays),
 )

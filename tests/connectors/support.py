@@ -24,6 +24,7 @@ CARDS = DATA / "contacts-vcard"
 TRACKS = DATA / "mobility-gpx"
 LETTERS = DATA / "mail-eml"
 GOOGLE = DATA / "location-google"
+HOLIDAYS = DATA / "calendar-school-holidays-fr" / "data.csv"
 POWER = DATA / "energy-uci-sceaux" / "household_power_consumption_excerpt.txt"
 
 TWITTER = DATA / "social-twitter"

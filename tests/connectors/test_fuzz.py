@@ -28,6 +28,7 @@ from tests.connectors.support import (
     GOOGLE,
     GREEN_BUTTON,
     HEALTH,
+    HOLIDAYS,
     LETTERS,
     LINKY,
     MESINFOS,
@@ -65,6 +66,7 @@ SEEDS: dict[str, list[bytes]] = {
     "google-location": [(GOOGLE / "Takeout" / "Location History" / "Location History.json").read_bytes(),
                         (GOOGLE / "device_timeline_2024.json").read_bytes()[:1600]],
     "google-activity": [(GOOGLE / "Takeout" / "My Activity" / "Maps" / "My Activity.json").read_bytes()],
+    "school-holidays": [HOLIDAYS.read_bytes()[:70] + HOLIDAYS.read_bytes()[10_900:11_600]],
     "vcard": [path.read_bytes()[:1500] for path in sorted(CARDS.glob("*.vcf"))],
     "mt940": [path.read_bytes()[:1200] for path in sorted(MT940.glob("*.sta"))],
     "ofx": [path.read_bytes() for path in sorted(OFX.rglob("*.ofx"))],
@@ -89,6 +91,7 @@ PIECES = st.sampled_from([
     b"\n\nFrom x 00:00\n", b"\n--x\n", b"Content-Type: multipart/x; boundary=x\n\n", b"=?utf-7?q?+-?=",
     b"=?utf-8?b?=?=", b"Content-Transfer-Encoding: base64\n", b"Date: Thu, 99 Foo 0000 99:99:99 +9999\n", b"(", b",",
     b'"latitudeE7": 4294967295,', b'"startTime": "0001-01-01T00:00:00+14:00",', b'"probability": 1e308,', b'"geo:1,1"',
+    b"2024-02-30,True,True,True,x\n",
     b"BEGIN:VEVENT\n", b"END:VEVENT\n", b"DTSTART;TZID=Home:20240331T023000\n", b"RRULE:FREQ=YEARLY;UNTIL=1\n", b"\n ",
     b"<Ntry>", b"</Ntry>", b"</Stmt>", b"<Acct>", b"<IBAN>", b"<Amt Ccy='EUR'>-1</Amt>", b"<DtTm>2024-02-30T",
 ])

@@ -17,7 +17,7 @@ from chez.connectors.kit import CHECKS, Check, KitFailed, Sample
 from chez.connectors.registry import recognise_open
 from chez.errors import ChezError
 from chez.vocabulary import TariffDay
-from tests.connectors.support import DATA, LINKY, OFX, POWER, TEMPO, feed, health, tweets
+from tests.connectors.support import DATA, HOLIDAYS, LINKY, OFX, POWER, TEMPO, feed, health, tweets
 
 ROWS = 120
 
@@ -81,6 +81,12 @@ def _google() -> Sample:
                   file(range(1, 21), '{"latitudeE7": "x"}'), 0, lambda n: file(range(1, 2 * n)))
 
 
+def _holidays() -> Sample:
+    head, *rows = HOLIDAYS.read_bytes().splitlines(keepends=True)
+    sample = kit.table(head + b"".join(rows[300 : 300 + ROWS]), "data.csv", head=1)
+    return replace(sample, lost=3)  # a row is a day in three zones
+
+
 def _mail() -> Sample:
     def letter(at: int) -> bytes:
         return (b"From a@x.fr Thu Jan  1 00:00:00 2026\nFrom: A <a@x.fr>\nMessage-ID: <%d@x.fr>\n"
@@ -110,6 +116,7 @@ KNOWN: dict[str, Callable[[], Sample]] = {
                                  mark=b"DTSTART;", broken=b"DTSTART;VALUE=X:y\nX-", counted=b"UID:"),
     "gpx": _gpx,
     "google-location": _google,
+    "school-holidays": _holidays,
     "mail": _mail,
     "vcard": lambda: _blocks(DATA / "contacts-vcard" / "gmail-list.vcf", b"BEGIN:VCARD", b"END:VCARD",
                              mark=b"EMAIL;", broken=b"EMAIL", counted=b"FN:"),

@@ -46,6 +46,7 @@ BUILT_IN: Final = (
     ("apple-health", "chez.connectors.apple_health:AppleHealth"),
     ("google-location", "chez.connectors.google_location:GoogleLocation"),
     ("google-activity", "chez.connectors.google_activity:GoogleActivity"),
+    ("school-holidays", "chez.connectors.school_holidays:SchoolHolidays"),
 )
 """Name and place of each connector that comes with Chez, in the order in which they are asked."""
 
