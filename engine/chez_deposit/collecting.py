@@ -10,12 +10,16 @@ from chez.deposits.ack import open_ack
 from chez.errors import BadEntry
 from chez_deposit.book import Book, State
 from chez_deposit.keys import OrganisationKeys
-from chez_wire.limits import MAX_INBOX_TTL
+from chez_wire.limits import MAX_INBOX_ITEMS, MAX_INBOX_TTL
 
 __all__ = ("Collected", "collect")
 
 _QUIET: Final = 1.0
 """Seconds without another one after which all that waited is there."""
+
+MOST_ITEMS: Final = 64 * MAX_INBOX_ITEMS
+"""Items that one go looks at, as long as it is to end: whoever has the card may fill the inbox while it is emptied, and
+a relay may repeat what is in it."""
 
 
 @dataclass(slots=True)
@@ -37,12 +41,13 @@ async def collect(book: Book, keys: OrganisationKeys, *, now: Callable[[], int],
     report = Collected()
     await inboxes.create(keys.relay, keys.inbox_owner, keys.inbox_writer.public, ttl=MAX_INBOX_TTL)
     async with inboxes.watch(keys.relay, keys.inbox_owner) as items:
-        timeout, last = wait, 0
-        while True:
+        timeout, last, looked = wait, 0, 0
+        while wait is None or looked < MOST_ITEMS:
             try:
                 item = await asyncio.wait_for(anext(items), timeout)
             except TimeoutError:
                 return report
+            looked += 1
             if item.number > last:
                 last = item.number
                 _note(book, keys, item.item, now(), report)
@@ -50,6 +55,7 @@ async def collect(book: Book, keys: OrganisationKeys, *, now: Callable[[], int],
                 if told is not None:
                     told(report)
             timeout = None if wait is None else min(_QUIET, wait)
+    return report
 
 
 def _note(book: Book, keys: OrganisationKeys, item: bytes, now: int, report: Collected) -> None:

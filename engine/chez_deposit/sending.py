@@ -7,13 +7,14 @@ A connection that breaks is made again; what was not answered is put again, the 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from chez import inboxes
 from chez.deposits.address import Address, read_address
-from chez.errors import ChezError, RelayRefused, RelayUnreachable
+from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable
 from chez.sync.connection import RelayConnection, connect
 from chez.sync.pinning import join
 from chez_deposit.book import Book, State
@@ -34,6 +35,9 @@ STEP: Final = 256
 
 ATTEMPTS: Final = 4
 """How often one connection is made again before the rest is left for the next time."""
+
+SILENCE: Final = 120.0
+"""Seconds for which an answer is waited for. Customers choose the relays: one that says nothing is left."""
 
 PATIENCE: Final = 30 * 24 * 3600
 """Seconds for which an inbox that no relay knows is tried: a new address is opened when its device comes to the relay,
@@ -92,6 +96,8 @@ async def send(book: Book, keys: OrganisationKeys, *, now: Callable[[], int],
                     await asyncio.sleep(0.25 * 2**attempt)
             except ChezError as error:
                 report.note(error.message)
+                if isinstance(error, RelayMisbehaved):
+                    away.add(dialled)
                 break
             finally:
                 marks.write()
@@ -158,7 +164,8 @@ class _Marks:
 async def _portion(relay: RelayConnection, customers: list[_Customer], marks: _Marks) -> None:
     """Send to these customers over one connection. Raises what broke it."""
     waiting = deque(one for one in customers if one.messages)
-    outcomes = await relay.open([(one.address.inbox, Role.PUT, one.address.writer) for one in waiting])
+    async with _answered():
+        outcomes = await relay.open([(one.address.inbox, Role.PUT, one.address.writer) for one in waiting])
     for one, outcome in zip(list(waiting), outcomes, strict=True):
         if outcome.error:
             waiting.remove(one)
@@ -175,6 +182,16 @@ async def _portion(relay: RelayConnection, customers: list[_Customer], marks: _M
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+@asynccontextmanager
+async def _answered() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(SILENCE):
+            yield
+    except TimeoutError:
+        raise RelayMisbehaved(f"a relay said nothing for {SILENCE:g} seconds",
+                              "What is queued is sent next time.") from None
+
+
 async def _work(relay: RelayConnection, waiting: deque[_Customer], marks: _Marks) -> None:
     while waiting:
         customer = waiting.popleft()
@@ -183,7 +200,8 @@ async def _work(relay: RelayConnection, waiting: deque[_Customer], marks: _Marks
             while customer.messages:
                 n, _ = customer.messages[0]
                 row = marks.book.db.execute("SELECT item FROM message WHERE n = ?", (n,)).fetchone()
-                await relay.put(address.inbox, row[0])
+                async with _answered():
+                    await relay.put(address.inbox, row[0])
                 customer.messages.popleft()
                 marks.sent(n, address.acknowledged)
         except RelayRefused as error:

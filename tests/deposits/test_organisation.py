@@ -1,8 +1,10 @@
 """The organisation's side by itself: its key, its book, files read and made into messages."""
 
+import asyncio
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chez import inboxes
 from chez.deposits.address import Quota
 from chez.deposits.message import open_deposit
 from chez.errors import HomeExists, InvalidValue, NotAllowed, NotFound, StorageFailed
-from chez_deposit import Book, build, load_keys, save_keys, stage
+from chez_deposit import Book, Sent, build, collect, load_keys, save_keys, send, stage
+from chez_deposit import collecting as collecting_module
 from chez_deposit import reading as reading_module
+from chez_deposit import sending as sending_module
 from chez_deposit.book import State
-from chez_wire.login import inbox_of
+from chez_wire.frames import InboxItem, OpenedSpace
+from chez_wire.login import Role, inbox_of
 from tests.deposits.support import NOW, POLICIES, TRANSACTIONS, address, address_keys, lines, organisation, policy
 
 KEYS = organisation()
@@ -195,3 +201,72 @@ def test_a_book_put_back_from_a_copy_begins_a_later_era(book: Book) -> None:
     assert book.renew(NOW - 5) == NOW + 1
     batch(book, lines("anna", [policy(1)]), batch="two")
     assert book.db.execute("SELECT era, number FROM message ORDER BY n").fetchall() == [(NOW, 1), (NOW + 1, 1)]
+
+
+class Relay:
+    """A relay that takes whatever comes, or says no word to it."""
+
+    def __init__(self, silent: bool) -> None:
+        self.silent = silent
+
+    async def open(self, claims: list[tuple[bytes, Role, object]]) -> tuple[OpenedSpace, ...]:
+        """It opens any inbox."""
+        return tuple(OpenedSpace(inbox, role, "", 0, bytes(32)) for inbox, role, _ in claims)
+
+    async def put(self, *_: object) -> None:
+        """Durable, or never answered."""
+        if self.silent:
+            await asyncio.Event().wait()
+
+
+async def test_a_relay_that_says_nothing_keeps_no_other_customer_waiting(
+        book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A customer whose relay opens the inbox and never answers again is left for the next time, and the others have
+    what is theirs."""
+    dialled: list[str] = []
+
+    @asynccontextmanager
+    async def connect(url: str) -> AsyncIterator[Relay]:
+        dialled.append(url)
+        yield Relay("mute" in url)
+
+    async def none(*_: object, **__: object) -> None:
+        """No inbox of the organisation's own is made."""
+
+    book.add_customer("0-mute", address("mute", relay="ws://mute.example:1").text)
+    batch(book, lines("0-mute", [policy(1)]) + lines("anna", [policy(1)]))
+    monkeypatch.setattr(sending_module, "connect", connect)
+    monkeypatch.setattr(inboxes, "create", none)
+    monkeypatch.setattr(sending_module, "SILENCE", 0.01)
+    assert await send(book, KEYS, now=lambda: NOW) == Sent(
+        sent=1, queued=1, problems={"a relay said nothing for 0.01 seconds": 1})
+    assert sorted(dialled) == ["ws://127.0.0.1:1", "ws://mute.example:1"]
+
+
+@pytest.mark.parametrize("rises", [True, False])
+async def test_an_inbox_that_never_ends_is_left(book: Book, monkeypatch: pytest.MonkeyPatch, rises: bool) -> None:
+    """Of acknowledgements that never end, new junk or the same item again, one go looks at so many."""
+    acknowledged: list[int] = []
+
+    class Items:
+        number = 0
+
+        async def __anext__(self) -> InboxItem:
+            Items.number += rises or not Items.number
+            return InboxItem(Items.number, b"junk")
+
+        async def ack(self, number: int) -> None:
+            acknowledged.append(number)
+
+    @asynccontextmanager
+    async def watch(*_: object) -> AsyncIterator[Items]:
+        yield Items()
+
+    async def none(*_: object, **__: object) -> None:
+        """It is there."""
+
+    monkeypatch.setattr(inboxes, "create", none)
+    monkeypatch.setattr(inboxes, "watch", watch)
+    monkeypatch.setattr(collecting_module, "MOST_ITEMS", 50)
+    found = await collect(book, KEYS, now=lambda: NOW, wait=60)
+    assert (found.taken, found.dropped, acknowledged[-1]) == ((0, 50, 50) if rises else (0, 1, 1))
