@@ -203,7 +203,8 @@ async def test_what_did_not_come_is_told(home: chez.Home, insurer: Insurer) -> N
 
 
 async def test_an_acknowledgement_tells_nothing_of_the_home(home: chez.Home, insurer: Insurer) -> None:
-    """What an organisation hears of a message is the same whether its records were new, known, deleted or another's."""
+    """What an organisation hears of a message is the same whether its records were new, known, deleted or another's.
+    Whether the person purged the line about it can't be asked by sending again."""
     to = await given(home, insurer, "silent")
     await judged(home, to, message(to, insurer.keys, [policy("a1")]), NOON)
     (record,) = await home.collection("policies").where(number="a1").all()
@@ -212,3 +213,11 @@ async def test_an_acknowledgement_tells_nothing_of_the_home(home: chez.Home, ins
     said = await home._database.read(lambda db: db.execute(
         "SELECT outcome, refused FROM deposit_ack WHERE address = ? ORDER BY number", (to.key,)).fetchall())
     assert said == [("taken", 0), ("taken", 0)]
+    asking = message(to, insurer.keys, [{}], number=3)
+    await judged(home, to, asking, NOON)
+    for line in [one.id async for one in home.collection("chez-deposits") if one.value["number"] == 3]:
+        await home.collection("chez-deposits").purge(line)
+    await home._database.write(lambda db: db.execute("DELETE FROM deposit_ack"))
+    for item in (asking, message(to, insurer.keys, [policy("a2")], number=3)):
+        assert (await judged(home, to, item, NOON))[0] is Verdict.REPEATED
+    assert await home._database.read(lambda db: db.execute("SELECT n FROM deposit_ack").fetchall()) == []

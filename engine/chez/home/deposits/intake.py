@@ -95,7 +95,10 @@ class Intake:
             return Verdict.UNALLOWED, Counter()
         known = self._known(db, came)
         if known is not None:
-            if known.state == PURGED or known.value.get("hash") == came.hash.hex():
+            if known.state == PURGED:
+                # What was said of it is gone, and anything else would tell of that; it was said when it was taken.
+                return Verdict.REPEATED, Counter()
+            if known.value.get("hash") == came.hash.hex():
                 self._acknowledge(db, came, "taken", int(known.value.get("refused", 0)), now)
                 return Verdict.REPEATED, Counter()
             self._acknowledge(db, came, "number-used", 0, now)
