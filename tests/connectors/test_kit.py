@@ -90,7 +90,8 @@ def _holidays() -> Sample:
 def _mail() -> Sample:
     def letter(at: int) -> bytes:
         return (b"From a@x.fr Thu Jan  1 00:00:00 2026\nFrom: A <a@x.fr>\nMessage-ID: <%d@x.fr>\n"
-                b"Date: Thu, 1 Jan 2026 00:00:00 +0100\n\nText of %d.\n\n" % (at, at))
+                b"Date: Thu, 1 Jan 2026 00:00:00 +0100\nContent-Type: text/plain; charset=none; name*=none''a\n\n"
+                b"Text of %d.\n\n" % (at, at))
 
     def file(rows: range) -> bytes:
         return b"".join(map(letter, rows))

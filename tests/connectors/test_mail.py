@@ -85,8 +85,8 @@ def test_texts_and_encodings() -> None:
              b"Content-Type: text/html\n\n<p>no\n--x\nContent-Type: text/plain; charset=latin-1\n"
              b"Content-Transfer-Encoding: quoted-printable\n\n=E9t=\n=E9\n--x--\nafter\n")
     assert one(HEAD + parts).text == "été"
-    html = b"Content-Type: text/html; charset=none\n\n<style>p {}</style><p>a &lt; b<br>caf\xe9 <!-- <p>x -->\n"
-    assert one(HEAD + html).text == "a < b\ncafé"
+    html = b"<style>p {<b>}</style><p>a &lt; b<br>caf\xe9 <!-- <p>x --><i>!</i>\n"
+    assert one(HEAD + b"Content-Type: text/html; charset=none\n\n" + html).text == "a < b\ncafé !"
     assert one(HEAD + b"Content-Transfer-Encoding: base64\n\nw6l0w6k=\n").text == "été"
     assert len(one(HEAD + b"\n" + b"x" * 200_000).text) == MAX_TEXT
 

@@ -47,7 +47,7 @@ MODES: Final = {
     "in_subway": "metro", "in_train": "train", "in_ferry": "ferry", "flying": "plane", "motorcycling": "motorcycle"}
 KINDS: Final = {"inferred_home": "home", "inferred_work": "work", "type_home": "home", "type_work": "work",
                 "unknown": "", "type_unknown": ""}
-MAX_DAY: Final = 50_000
+MAX_DAY: Final = 20_000
 """Points of one day: when there are more, every second one is dropped."""
 MAX_DEVICES: Final = 16
 DAY_MS: Final = 86_400_000

@@ -15,11 +15,13 @@ import codecs
 import hashlib
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.errors import HeaderParseError
 from email.header import decode_header
 from email.utils import getaddresses, parsedate_to_datetime
+from encodings import normalize_encoding
+from encodings.aliases import aliases
 from functools import cache
 from typing import BinaryIO, Final
 
@@ -37,8 +39,10 @@ HEADS: Final = re.compile(rb"^(from|to|date|subject|message-id|received|return-p
 FIRST: Final = re.compile(rb"(?:\xef\xbb\xbf)?[!-9;-~]{1,80}[ \t]*:")
 END_OF_HEAD: Final = re.compile(rb"\r?\n\r?\n")
 MESSAGE_ID: Final = re.compile(r"<([^<>\s]{1,512})>")
-MARKUP: Final = re.compile(r"<(style|script|head)\b[^>]*+>.*?</\1\s*+>|<[^>]*+>|<!--.*?-->", re.S | re.I)
-LINES: Final = re.compile(r"<(?:br|p|div|tr|li|h\d)\b[^>]*+>", re.I)
+MARKUP: Final = re.compile(r"<!--|-->|<(/?)([a-z][a-z0-9]*+)[^<>]*+>|<[^<>]*+>", re.I)
+"""None of it looks further than the next sign of markup, so that a text costs what it is long."""
+UNSEEN: Final = frozenset({"style", "script", "head"})
+LINES: Final = frozenset({"br", "p", "div", "tr", "li", "table", "ul", *(f"h{at}" for at in range(1, 7))})
 MAX_TEXT: Final = 12 * 1024
 """Characters of a message's text."""
 MAX_NAME: Final = 256
@@ -92,9 +96,14 @@ class Mail:
 
 
 @cache
-def _codecs() -> frozenset[str]:
-    """The encodings that are read, found once: behind the walls none can be imported."""
-    return frozenset(codecs.lookup(name).name for name in CODECS)
+def _codecs() -> Mapping[str, codecs.CodecInfo]:
+    """The encodings that are read, found once: behind the walls none can be imported, nor looked for."""
+    return {_known(name): codecs.lookup(name) for name in CODECS}
+
+
+def _known(charset: str) -> str:
+    name = normalize_encoding(charset).lower()
+    return aliases.get(name, name)
 
 
 def _message(letter: Letter) -> Message:
@@ -154,11 +163,11 @@ def _words(written: str) -> str:
 
 def _decoded(data: bytes, charset: str) -> str:
     try:
-        codec = codecs.lookup(charset) if charset else None
-        if codec is not None and codec.name in _codecs():
+        codec = _codecs().get(_known(charset)) if charset else None
+        if codec is not None:
             return codec.decode(data, "strict")[0].replace("\0", "")
-    except (LookupError, ValueError, OSError, ImportError):
-        pass  # it is not that encoding, or none that there is
+    except ValueError:
+        pass  # it is not in that encoding
     return decoded(data)
 
 
@@ -173,5 +182,22 @@ def _text(parts: list[Part]) -> str:
 
 def _plain(written: str) -> str:
     """HTML without its markup, its blank lines and its indents."""
-    text = html.unescape(MARKUP.sub(" ", LINES.sub("\n", written)))
+    pieces, at, until = [], 0, ""
+    for found in MARKUP.finditer(written):
+        if not until:
+            pieces.append(written[at : found.start()])
+        at = found.end()
+        name = (found[2] or "").lower()
+        if until:
+            if found[0] == until or (found[1] and name == until):
+                until = ""
+        elif found[0] == "<!--":
+            until = "-->"
+        elif name in UNSEEN and not found[1]:
+            until = name
+        else:
+            pieces.append("\n" if name in LINES else " ")
+    if not until:
+        pieces.append(written[at:])
+    text = html.unescape("".join(pieces))
     return "\n".join(filter(None, (" ".join(line.split()) for line in text.replace("\0", "").splitlines())))

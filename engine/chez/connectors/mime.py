@@ -25,6 +25,8 @@ __all__ = ("FROM_LINE", "MAX_TEXT", "Letter", "Part", "letters")
 CHUNK: Final = 16 * 1024
 MAX_HEADER: Final = 8 * 1024
 """Bytes of one header that are held."""
+MAX_PARAMETERS: Final = 1024
+"""Characters of a header with parameters: the standard library counts quotes again at each semicolon."""
 MAX_HEADERS: Final = 200
 MAX_TEXT: Final = 48 * 1024
 """Bytes of all texts of a message that are held, as they are in the file."""
@@ -188,7 +190,7 @@ class _Reader:
         said = Message()
         for name in ("content-type", "content-disposition"):
             if name in headers:
-                said[name] = headers[name]
+                said[name] = headers[name][:MAX_PARAMETERS]
         kind = said.get_content_type()
         boundary = said.get_boundary("") if kind.startswith("multipart/") else ""
         if boundary and len(self._boundaries) < MAX_DEPTH:
