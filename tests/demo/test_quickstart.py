@@ -38,13 +38,13 @@ def test_from_an_empty_folder_to_the_first_result(tmp_path: Path) -> None:
         )  # fmt: skip
     try:
         shell.wait(800)
+        said = (tmp_path / "log").read_text()  # before the relay has a word on its own end
     finally:
         # Not the relay alone: the owner, should a command before `lock` have failed.
         subprocess.run([sys.executable, "-m", "chez.cli", "--home", "person", "lock"], cwd=place,
                        capture_output=True, timeout=90, check=False)  # fmt: skip
         with suppress(ProcessLookupError):
             os.killpg(shell.pid, signal.SIGTERM)
-    said = (tmp_path / "log").read_text()
     assert said.endswith("the end\n"), said
     (line,) = (place / "results.jsonl").read_text().splitlines()
     assert json.loads(line)["result"] == {"watts": 1100} and line in said

@@ -39,13 +39,13 @@ def test_from_an_empty_folder_to_the_customers_record(tmp_path: Path) -> None:
                  "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}"})
     try:
         shell.wait(800)
+        said = (tmp_path / "log").read_text()  # before the relay has a word on its own end
     finally:
         # Not the relay alone: the owner, should a command before `lock` have failed.
         subprocess.run([sys.executable, "-m", "chez.cli", "--home", "person", "lock"], cwd=place,
                        capture_output=True, timeout=90, check=False)
         with suppress(ProcessLookupError):
             os.killpg(shell.pid, signal.SIGTERM)
-    said = (tmp_path / "log").read_text()
     assert said.endswith("the end\n"), said
     for line in ("batch january: 2 records, 1 line rejected", "1 message sent, 0 queued",
                  "line 3: its field 'kind' is missing", "1 taken, 0 refused"):

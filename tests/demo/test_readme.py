@@ -48,13 +48,13 @@ def test_the_tutorials_run(tmp_path: Path) -> None:
         )  # fmt: skip
     try:
         shell.wait(800)
+        said = log.read_text()  # before the relay has a word on its own end
     finally:
         # Not the relay alone: the owner, should a command before `lock` have failed.
         subprocess.run([sys.executable, "-m", "chez.cli", "--home", "laptop", "lock"], cwd=tmp_path,
                        capture_output=True, timeout=90, check=False)
         with suppress(ProcessLookupError):
             os.killpg(shell.pid, signal.SIGTERM)
-    said = log.read_text()
     assert said.endswith("tea {'title': 'Tea', 'cups': 3}\nsent 2\nthe end\n"), said
 
 
