@@ -144,6 +144,9 @@ async def test_a_publisher_that_says_two_things_or_alters_rows_is_found_out(two:
     assert len((await anna.sql("SELECT id FROM open_velov")).rows) == 3
     assert "could pass for others" in (await problem()).message
     await space.collection("transactions").delete("bent")
+    await space.collection("open_metro").put({"id": 1}, id="bent")  # another dataset's table
+    assert "could pass for others" in (await problem()).message
+    await space.collection("open_metro").delete("bent")
     last = (await publishing.chain_of(space)).last
     assert last is not None
     theirs = {"publisher": OTHER.public}

@@ -19,6 +19,7 @@ from chez.errors import ChezError, InvalidValue, NotAllowed, NotFound
 from chez.opendata.editions import COLLECTION as EDITIONS
 from chez.opendata.editions import Chain, invalid
 from chez.opendata.errors import DataInvalid
+from chez.opendata.loading import ROWS, table_name
 from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, Card, Metadata, read_card, read_metadata
 from chez.opendata.publishing import CATALOGUE, chain_of, content_of
 from chez.opendata.rows import Content, undone
@@ -279,15 +280,17 @@ async def _catalogue(home: "Home", space: "Space", kept: Mapping[str, Any], *, n
 
 async def _dataset(home: "Home", space: "Space", dataset: str, kept: Mapping[str, Any], listed: Listed | None, *,
                    check: bool, note: bool) -> Dataset:
-    standing, content = await _look(home, space, kept, dataset, lambda names: all(map(_is_open, names)), check=check,
-                                    note=note)
+    standing, content = await _look(home, space, kept, dataset,
+                                    lambda names: all(_is_its(name, dataset) for name in names), check=check, note=note)
     if standing.problem is None and listed is not None:
         standing = _beside(standing, listed.metadata)
     return Dataset(dataset, standing, listed, True, 0 if content is None else len(content))
 
 
-def _is_open(name: str) -> bool:
-    return name.startswith("open_")
+def _is_its(name: str, dataset: str) -> bool:
+    """Whether a collection is called as tables of a dataset are: another's SQL would read as well."""
+    base = table_name(dataset, ROWS)
+    return name == base or name.startswith(f"{base}_")
 
 
 async def _look(home: "Home", space: "Space", kept: Mapping[str, Any], dataset: str,

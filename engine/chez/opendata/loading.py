@@ -18,7 +18,7 @@ from chez.opendata.metadata import About, Distribution, Field, Metadata, Table
 from chez.opendata.rows import Content, Row, canonical, row_id
 from chez.records.types import collection_of
 
-__all__ = ("Loaded", "load", "metadata_of", "table_name", "tables_of")
+__all__ = ("ROWS", "Loaded", "load", "metadata_of", "table_name", "tables_of")
 
 MAX_REJECTS: Final = 100
 """Rejected rows that are kept to be shown; the rest are counted."""
