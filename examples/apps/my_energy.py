@@ -49,8 +49,8 @@ async def measured(home: chez.Home) -> Used:
     found = await home.sql("""
         select date(local, '-6 hours') as day, substr(local, 12, 2) between '06' and '21' as peak,
                sum(watts * seconds) / 3.6e6 as kwh
-        from readings where flow = 'consumption' group by day, peak order by day, peak
-    """)
+        from readings where flow = 'consumption' and date(local) is not null group by day, peak order by day, peak
+    """, limit=100_000)
     used: dict[date, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for day, peak, kwh in found.rows:
         used[date.fromisoformat(day)][peak] = kwh
