@@ -4,6 +4,7 @@ The bare side reads the same bytes into Python values with the library alone and
 fields, unchecked: no identity, no bounds, no rejects, no typed record.
 """
 
+import json
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from io import BytesIO
 from typing import Final
 
 from benchmarks.harness import ROOT, Bench, Benchmark, BenchmarkFailed, Figure, Runs
-from chez.connectors import Found, Source, find
+from chez.connectors import Connector, Found, Source, find
 from chez.errors import ChezError
 
 __all__ = ("CASES", "Case", "benchmarks")
@@ -29,6 +30,10 @@ class Case:
     make: Callable[[], bytes]
     rows: int
     bare: Callable[[bytes], int]
+    connector: Callable[[], Connector] | None = None
+    """What reads it, where that is none that is registered."""
+    share: float | None = 0.5
+    """Of the bare library's speed, what is promised; None where nothing is yet: the figure is told all the same."""
 
 
 def benchmarks() -> tuple[Benchmark, ...]:
@@ -38,14 +43,15 @@ def benchmarks() -> tuple[Benchmark, ...]:
 
 def _figure(case: Case) -> Figure:
     return Figure(f"connector.{case.name}", "rows/s", "more", f"{case.what}: bytes into checked, typed records.",
-                  peers={"bare": case.peer}, times={"bare": 0.5})
+                  peers={"bare": case.peer}, times={} if case.share is None else {"bare": case.share})
 
 
 def _measuring(case: Case) -> Callable[[Bench], Awaitable[dict[str, Runs]]]:
     async def measure(bench: Bench) -> dict[str, Runs]:
         data, runs = case.make(), Runs()
+        connector = find(case.name) if case.connector is None else case.connector()
         for _ in range(bench.runs):
-            ours = _rate(case, _read, data)
+            ours = _rate(case, lambda case, data: _read(case, connector, data), data)
             theirs = _rate(case, lambda _, data: case.bare(data), data)
             runs.add(ours, bare=theirs)
         return {f"connector.{case.name}": runs}
@@ -53,10 +59,10 @@ def _measuring(case: Case) -> Callable[[Bench], Awaitable[dict[str, Runs]]]:
     return measure
 
 
-def _read(case: Case, data: bytes) -> int:
+def _read(case: Case, connector: Connector, data: bytes) -> int:
     """Rows that the connector finds; each file has a few records beside them, such as the account."""
     try:
-        items = find(case.name).read(BytesIO(data), Source(case.name, bytes(32), len(data)))
+        items = connector.read(BytesIO(data), Source(f"{case.name}.json", bytes(32), len(data)))
         return min(case.rows, sum(isinstance(item, Found) for item in items))
     except ChezError as error:
         raise BenchmarkFailed(f"{case.name}: {error}") from error
@@ -325,6 +331,83 @@ def _bare_holidays(data: bytes) -> int:
                 for zone in "abc" if row[f"vacances_zone_{zone}"] == "True"])
 
 
+# --- twitter ------------------------------------------------------------------------------------
+
+_TWEETS: Final = 20_000
+
+
+def _twitter() -> bytes:
+    tweets = [{"tweet": {"id_str": str(10**15 + at), "full_text": f"fish &amp; chips {at}", "lang": "en",
+                         "created_at": f"Wed Jan 31 08:{at // 60 % 60:02}:{at % 60:02} +0000 2024",
+                         "favorite_count": str(at), "retweet_count": "0", "entities": {"urls": [], "hashtags": []}}}
+              for at in range(_TWEETS)]
+    return b"window.YTD.tweets.part0 = " + json.dumps(tweets, indent=2).encode()
+
+
+def _bare_tweets(data: bytes) -> int:
+    from datetime import datetime
+
+    return len([(one["tweet"]["id_str"], one["tweet"]["full_text"], one["tweet"]["lang"],
+                 datetime.strptime(one["tweet"]["created_at"], "%a %b %d %H:%M:%S %z %Y"))
+                for one in json.loads(data.partition(b"=")[2])])
+
+
+# --- apple-health -------------------------------------------------------------------------------
+
+_BEATS: Final = 30_000
+
+
+def _apple_health() -> bytes:
+    text = (DATA / "health-apple" / "export.xml").read_text(encoding="utf-8")
+    begin = text.index('    <Record type="HKQuantityTypeIdentifierHeartRate"')
+    end = text.index("    <Workout ")
+    record = text[begin:end].replace("2018-09-10 02:28:55", "{}")
+    return "".join((text[:begin], *(record.replace("{}", f"20{10 + at // 8640:02}-09-10 {at // 360 % 24:02}:"
+                                                         f"{at // 6 % 60:02}:{at % 6 * 10:02}")
+                                    for at in range(_BEATS)), "</HealthData>")).encode()
+
+
+def _bare_health(data: bytes) -> int:
+    from datetime import datetime
+    from xml.etree.ElementTree import iterparse
+
+    rows = []
+    for _, one in iterparse(BytesIO(data)):
+        if one.tag == "Record":
+            rows.append((one.get("type"), one.get("sourceName"), float(one.get("value") or ""), one.get("unit"),
+                         datetime.strptime(one.get("startDate") or "", "%Y-%m-%d %H:%M:%S %z"),
+                         datetime.strptime(one.get("endDate") or "", "%Y-%m-%d %H:%M:%S %z")))
+            one.clear()
+    return len(rows) - 1
+
+
+# --- mapped -------------------------------------------------------------------------------------
+
+_MESSAGES: Final = 20_000
+
+
+def _mapped() -> bytes:
+    return json.dumps([{"id": f"m{at}", "from": {"name": f"user {at % 50}"}, "text": f"message {at}", "likes": at % 7,
+                        "sent": f"2024-01-31T08:{at // 60 % 60:02}:{at % 60:02}Z"} for at in range(_MESSAGES)]).encode()
+
+
+def _by_mapping() -> Connector:
+    from chez.connectors.exploring import Explorer, TableSeen, propose
+    from chez.connectors.mapped import Mapped
+
+    data = _mapped()
+    items = Explorer().read(BytesIO(data), Source("mapped.json", bytes(32), len(data)))
+    return Mapped(propose("dating", [one.record for one in items
+                                     if isinstance(one, Found) and isinstance(one.record, TableSeen)]))
+
+
+def _bare_json(data: bytes) -> int:
+    from datetime import datetime
+
+    return len([{"id": one["id"], "from_name": one["from"]["name"], "text": one["text"], "likes": one["likes"],
+                 "sent": one["sent"], "at": datetime.fromisoformat(one["sent"])} for one in json.loads(data)])
+
+
 CASES: Final = (
     Case("camt", f"{_ENTRIES:,} entries of an ISO 20022 statement, 20 MB", "the standard library's `iterparse`, each "
          "entry found and cleared, six of its fields taken", _camt, _ENTRIES, _bare_camt),
@@ -345,6 +428,13 @@ CASES: Final = (
          "whole, length and times of each track and all its points taken", _gpx, _TRACKS, _bare_gpx),
     Case("mail", f"{_LETTERS:,} messages with an attachment in a mailbox", "the standard library's `email`, each "
          "message cut out and parsed, five headers, text and attachments taken", _mail, _LETTERS, _bare_mail),
+    Case("twitter", f"{_TWEETS:,} tweets of an archive", "the standard library's `json` reading the file whole, four "
+         "fields taken, the time converted", _twitter, _TWEETS, _bare_tweets),
+    Case("apple-health", f"{_BEATS:,} heart rates of an export", "the standard library's `iterparse`, each record "
+         "found and cleared, six attributes taken, value and times converted", _apple_health, _BEATS, _bare_health),
+    Case("mapped", f"{_MESSAGES:,} messages of a JSON list, by the mapping that is proposed for it", "the standard "
+         "library's `json` reading the file whole, each made flat, the time converted", _mapped, _MESSAGES, _bare_json,
+         _by_mapping, None),
     Case("google-location", f"{_DAYS} days with {_FIXES:,} points each of a location history, where a row is a day",
          "`ijson.items` (yajl, in C), time and place of each point kept, length of each day by Chez", _google_location,
          _DAYS, _bare_google_location),
