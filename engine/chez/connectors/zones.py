@@ -15,7 +15,7 @@ from typing import Final
 
 __all__ = ("MAX_CHANGES", "Change", "OwnZone", "change", "known_zones", "zone_named")
 
-MAX_CHANGES: Final = 256
+MAX_CHANGES: Final = 128
 """Changes of one zone that a file defines; the longest real ones have less than a hundred."""
 OFFSET: Final = re.compile(r"([+-])(\d\d)(\d\d)(\d\d)?", re.ASCII)
 LOCAL: Final = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d))?", re.ASCII)
