@@ -259,6 +259,7 @@ def test_hostile_exports_are_bounded() -> None:
         "line.jsonl": '{"a": "' + "x" * MAX_LINE + '"}\n{"a": 1}\n', "tag.html": "<a " + "x" * (2 * MAX_TOKEN),
         "tables.html": "<table><tr><td>" * (MAX_DEPTH + 1), "cells.html": "<table><tr>" + "<td>1" * 1000,
         "entity.html": '<!DOCTYPE x [<!ENTITY a "boom">]><table><tr><td>&a;</table>', "good.json": '[{"a": 1}]',
+        "font.html": f"<style>{'x' * 200_000}</style><table><tr><td>kept</table>",
     }
     data = zipped(files)
     mapping, seen, rejects = looked(data)
@@ -268,6 +269,7 @@ def test_hostile_exports_are_bounded() -> None:
     assert {one.files: one.shape for one in seen}["wide.json"] == "whole"
     items = kit.items_of(Mapped(mapping), data, "x.zip")
     assert len(rows(items, "dating_map")) == 3000 and len(rows(items, "dating_wide")[0]["value"]) == 3000
+    assert rows(items, "dating_font")[0]["column_1"] == "kept"
     assert rows(items, "dating_entity")[0]["column_1"] == "&a;" and rows(items, "dating_good")[0]["a"] == 1
     with pytest.raises(ChezError, match="no table"):
         looked(b"\x00\x01", "x.bin")

@@ -1,7 +1,7 @@
 """The tables in a page of HTML, row by row, in bounded memory.
 
 The parser is the standard library's, which follows nothing, runs nothing and expands no entity that a page
-declares. What a hostile page could do with it, and what is done against that: one endless tag or comment, which
+declares. What a hostile page could do with it, and what is done against that: one endless tag, comment or script, which
 it would gather whole, is refused after `MAX_TOKEN` characters; tables inside tables after `MAX_DEPTH`; a cell or a
 row that is too long costs its row.
 
@@ -19,9 +19,9 @@ from chez.errors import InvalidValue
 
 __all__ = ("MAX_CELL", "MAX_DEPTH", "MAX_TOKEN", "PageRow", "page_rows")
 
-CHUNK: Final = 16 * 1024
-MAX_TOKEN: Final = 64 * 1024
-"""Characters of one tag or comment."""
+CHUNK: Final = 64 * 1024
+MAX_TOKEN: Final = 1024 * 1024
+"""Characters of one tag, comment, script or style: pages have pictures and fonts inside them."""
 MAX_CELL: Final = 64 * 1024
 """Characters of one row's cells."""
 MAX_DEPTH: Final = 16
@@ -47,7 +47,7 @@ def page_rows(file: BinaryIO) -> Iterator[PageRow | Reject | Progress]:
     while chunk := file.read(CHUNK):
         parser.feed(decode(chunk))
         if len(parser.rawdata) > MAX_TOKEN:
-            raise InvalidValue(f"a tag or comment of the page is longer than {MAX_TOKEN} characters")
+            raise InvalidValue(f"a tag, comment or script of the page is longer than {MAX_TOKEN} characters")
         done += len(chunk)
         yield from parser.taken()
         yield Progress(done)
