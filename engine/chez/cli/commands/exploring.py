@@ -11,7 +11,7 @@ import msgspec
 
 from chez.cli.terminal import json_line, safe, say, table
 from chez.connectors import Found, Reject, open_source
-from chez.connectors.exploring import Explorer, TableSeen, propose
+from chez.connectors.exploring import MAX_TABLES, Explorer, TableSeen, propose
 from chez.connectors.mapping import MAX_MAPPING, Mapping, TableMapping, mapping_text, read_mapping
 from chez.connectors.walled import WalledReading
 from chez.errors import InvalidValue, NotFound, StorageFailed
@@ -19,6 +19,8 @@ from chez.errors import InvalidValue, NotFound, StorageFailed
 __all__ = ("explore", "mapping_in")
 
 REJECTS_SHOWN: Final = 20
+MAX_REJECTS: Final = 10_000
+"""Rejects that are kept, as in the report of an import: a wrong file has nothing else."""
 COLUMNS_SHOWN: Final = 40
 
 
@@ -62,11 +64,16 @@ def explore(path: Path, into: Path | None, *, as_json: bool) -> Path | None:
 
 
 def _look(path: Path) -> tuple[list[TableSeen], list[Reject]]:
+    seen: list[TableSeen] = []
+    rejects: list[Reject] = []
     file, source = open_source(path)
     with file, WalledReading(Explorer(), file, source) as items:
-        found = list(items)
-    seen = [one.record for one in found if isinstance(one, Found) and isinstance(one.record, TableSeen)]
-    return seen, [one for one in found if isinstance(one, Reject)]
+        for one in items:
+            if isinstance(one, Found) and isinstance(one.record, TableSeen) and len(seen) < MAX_TABLES:
+                seen.append(one.record)
+            elif isinstance(one, Reject) and len(rejects) < MAX_REJECTS:
+                rejects.append(one)
+    return seen, rejects
 
 
 def _show(seen: Sequence[TableSeen], tables: Sequence[TableMapping], rejects: Sequence[Reject]) -> None:
