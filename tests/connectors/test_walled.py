@@ -239,6 +239,7 @@ def test_silence_ends_reading() -> None:
 def test_no_wall_no_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing offers walls, or those required do not stand, nothing is read: WallMissing says what lacks."""
     monkeypatch.setattr("chez.connectors.wall.OWN", ("gone", "no_such_module:launch"))
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [])
     with pytest.raises(WallMissing, match="no_such_module"):
         find_wall()
     monkeypatch.undo()
