@@ -1,16 +1,17 @@
 """Puts what is queued into the customers' inboxes, at whichever relays these are.
 
-A message counts as sent when the relay says that it is durable. To one customer they go one after the other; many
-customers share a connection: a relay sees which inboxes one sender fills, and neither who that is nor whose they are.
+A message counts as sent when the relay says that it is durable. A few relays are served at once. To one customer
+messages go one after the other; many customers share a connection: a relay sees which inboxes one sender fills, and
+neither who that is nor whose they are.
 A connection that breaks is made again; what was not answered is put again, the same bytes, which a relay keeps once.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from chez import inboxes
 from chez.deposits.address import Address, read_address
@@ -27,8 +28,11 @@ __all__ = ("Sent", "send")
 PORTION: Final = 1000
 """Customers over one connection: a relay lets one hold a few thousand inboxes open."""
 
+RELAYS: Final = 8
+"""Relays that are served at one time: customers choose them, and each that is silent holds one place for `SILENCE`."""
+
 AT_ONCE: Final = 32
-"""Customers to whom messages are under way at one time."""
+"""Customers to whom messages are under way at one time, over one connection."""
 
 STEP: Final = 256
 """Messages between two commits of what was sent."""
@@ -78,11 +82,46 @@ async def send(book: Book, keys: OrganisationKeys, *, now: Callable[[], int],
     except ChezError as error:
         report.note(f"no inbox for acknowledgements: {error.message}")
     (total,) = book.db.execute("SELECT count(*) FROM message WHERE state = ?", (State.QUEUED,)).fetchone()
-    away: set[str] = set()
-    for dialled, customers in _portions(book):
-        if dialled in away:
-            continue
-        marks = _Marks(book, now, report, lambda: progress and progress(report.sent, total))
+    relays = deque(_relays(book))
+
+    async def serve() -> None:
+        while relays:
+            dialled, customers = relays.popleft()
+            await _relay(dialled, _portions(book, customers), lambda: _Marks(
+                book, now, report, lambda: progress and progress(report.sent, total)))
+
+    await _together(serve() for _ in range(min(RELAYS, len(relays))))
+    (report.queued,) = book.db.execute("SELECT count(*) FROM message WHERE state = ?", (State.QUEUED,)).fetchone()
+    return report
+
+
+def _relays(book: Book) -> list[tuple[str, list[tuple[int, Address]]]]:
+    """The customers for whom something is queued, by the address that is dialled.
+
+    Those of most customers come first: a relay that is somebody's alone, to be silent there, keeps few waiting.
+    """
+    relays: dict[str, list[tuple[int, Address]]] = {}
+    for n, text in book.db.execute("SELECT n, address FROM customer WHERE n IN (SELECT customer FROM message "
+                                   "WHERE state = ?) ORDER BY n", (State.QUEUED,)).fetchall():
+        address = read_address(text)
+        relays.setdefault(join(address.relay, address.pins), []).append((n, address))
+    return sorted(relays.items(), key=lambda one: -len(one[1]))
+
+
+def _portions(book: Book, customers: list[tuple[int, Address]]) -> Iterator[list[_Customer]]:
+    """What is queued for one relay's customers, in portions of so many."""
+    for start in range(0, len(customers), PORTION):
+        yield [
+            _Customer(address, deque(book.db.execute(
+                "SELECT n, at FROM message WHERE state = ? AND customer = ? ORDER BY n",
+                (State.QUEUED, n)).fetchall()))
+            for n, address in customers[start:start + PORTION]]
+
+
+async def _relay(dialled: str, portions: Iterator[list[_Customer]], made: Callable[[], "_Marks"]) -> None:
+    """Serve one relay, a portion after the other, until it is away; what keeps it is counted."""
+    for customers in portions:
+        marks, away = made(), False
         for attempt in range(ATTEMPTS + 1):
             try:
                 async with connect(dialled) as relay:
@@ -90,35 +129,29 @@ async def send(book: Book, keys: OrganisationKeys, *, now: Callable[[], int],
                 break
             except RelayUnreachable as error:
                 if attempt == ATTEMPTS:
-                    report.note(error.message)
-                    away.add(dialled)
+                    marks.report.note(error.message)
+                    away = True
                 else:
                     await asyncio.sleep(0.25 * 2**attempt)
             except ChezError as error:
-                report.note(error.message)
-                if isinstance(error, RelayMisbehaved):
-                    away.add(dialled)
+                marks.report.note(error.message)
+                away = isinstance(error, RelayMisbehaved)
                 break
             finally:
                 marks.write()
-    (report.queued,) = book.db.execute("SELECT count(*) FROM message WHERE state = ?", (State.QUEUED,)).fetchone()
-    return report
+        if away:
+            return
 
 
-def _portions(book: Book) -> Iterator[tuple[str, list[_Customer]]]:
-    """What is queued, by the address that is dialled, in portions of so many customers."""
-    relays: dict[str, list[tuple[int, str]]] = {}
-    for n, text in book.db.execute("SELECT n, address FROM customer WHERE n IN (SELECT customer FROM message "
-                                   "WHERE state = ?) ORDER BY n", (State.QUEUED,)).fetchall():
-        address = read_address(text)
-        relays.setdefault(join(address.relay, address.pins), []).append((n, text))
-    for dialled, found in relays.items():
-        for start in range(0, len(found), PORTION):
-            yield dialled, [
-                _Customer(read_address(text), deque(book.db.execute(
-                    "SELECT n, at FROM message WHERE state = ? AND customer = ? ORDER BY n",
-                    (State.QUEUED, n)).fetchall()))
-                for n, text in found[start:start + PORTION]]
+async def _together(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all of these at once; the first that fails ends the others, and is raised."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Marks:
@@ -173,13 +206,7 @@ async def _portion(relay: RelayConnection, customers: list[_Customer], marks: _M
             text = "the relay has no such inbox, or it has expired" if unknown else "the relay refused the key"
             marks.failed(one, RelayRefused(text, reason=outcome.error))
             one.messages.clear()
-    tasks = [asyncio.create_task(_work(relay, waiting, marks)) for _ in range(min(AT_ONCE, len(waiting)))]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    await _together(_work(relay, waiting, marks) for _ in range(min(AT_ONCE, len(waiting))))
 
 
 @asynccontextmanager

@@ -243,6 +243,50 @@ async def test_a_relay_that_says_nothing_keeps_no_other_customer_waiting(
     assert sorted(dialled) == ["ws://127.0.0.1:1", "ws://mute.example:1"]
 
 
+async def test_relays_are_served_at_once_and_a_few_at_a_time(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many relays as there are places are served together and no more, that of most customers among the first; a
+    customer's messages come in their order."""
+    under_way, most, first, came = 0, 0, list[str](), dict[str, list[bytes]]()
+    full = asyncio.Event()
+
+    class Counted(Relay):
+        def __init__(self, url: str) -> None:
+            super().__init__(silent=False)
+            self.url = url
+
+        async def put(self, inbox: bytes, item: bytes) -> None:
+            """Durable when as many relays as may be are under way."""
+            await full.wait()
+            came.setdefault(f"{self.url} {inbox.hex()}", []).append(item)
+
+    @asynccontextmanager
+    async def connect(url: str) -> AsyncIterator[Relay]:
+        nonlocal under_way, most
+        first.append(url)
+        under_way += 1
+        most = max(most, under_way)
+        if under_way == 3:
+            full.set()
+        yield Counted(url)
+        under_way -= 1
+
+    async def none(*_: object, **__: object) -> None:
+        """No inbox of the organisation's own is made."""
+
+    for n in range(6):
+        book.add_customer(f"0-{n}", address(f"own {n}", relay=f"ws://r{n}.example:1").text)
+    everybody = [one.ref for one in book.customers()]
+    for part in range(3):
+        batch(book, "".join(lines(who, [policy(part)]) for who in everybody), batch=f"part {part}")
+    queued = [item for (item,) in book.db.execute("SELECT item FROM message ORDER BY n")]
+    monkeypatch.setattr(sending_module, "connect", connect)
+    monkeypatch.setattr(inboxes, "create", none)
+    monkeypatch.setattr(sending_module, "RELAYS", 3)
+    assert await send(book, KEYS, now=lambda: NOW) == Sent(sent=24)
+    assert most == 3 and under_way == 0 and len(first) == 7 and "ws://127.0.0.1:1" in first[:3]
+    assert all(len(items) == 3 and items == sorted(items, key=queued.index) for items in came.values())
+
+
 @pytest.mark.parametrize("rises", [True, False])
 async def test_an_inbox_that_never_ends_is_left(book: Book, monkeypatch: pytest.MonkeyPatch, rises: bool) -> None:
     """Of acknowledgements that never end, new junk or the same item again, one go looks at so many."""
