@@ -175,20 +175,68 @@ async def test_a_deposit_is_the_record_that_an_import_makes(home: chez.Home, ins
 
 async def test_more_than_a_day_takes_waits_until_tomorrow(home: chez.Home, insurer: Insurer) -> None:
     """Beyond the day's records or bytes a message is not taken, and is the next day; one that no day has room for is
-    refused for good, and the person hears of it, of as many a day as records may come."""
-    to = await given(home, insurer, "quota", quota=Quota(records=3, bytes=1024))
-    two = [message(to, insurer.keys, [policy(f"q{n}"), policy(f"r{n}")], number=n) for n in (1, 2)]
-    assert (await judged(home, to, two[0], NOON))[0] is Verdict.TAKEN
-    assert (await judged(home, to, two[1], NOON))[0] is Verdict.TOMORROW
-    assert (await judged(home, to, two[1], NOON + DAY))[0] is Verdict.TAKEN
-    large = message(to, insurer.keys, [policy("q9", note="x" * 1000)], number=3)
-    many = message(to, insurer.keys, [policy(f"z{n}") for n in range(4)], number=4)
+    refused for good, and the person hears of it, of as many a day as messages may come."""
+    to = await given(home, insurer, "quota", quota=Quota(records=25, bytes=1024))
+    small = [message(to, insurer.keys, [policy(f"q{n}"), policy(f"r{n}")], number=n) for n in (1, 2, 3)]
+    assert [(await judged(home, to, item, NOON))[0] for item in small] == [Verdict.TAKEN] * 2 + [Verdict.TOMORROW]
+    assert (await judged(home, to, small[2], NOON + DAY))[0] is Verdict.TAKEN
+    large = message(to, insurer.keys, [policy("q9", note="x" * 1000)], number=4)
+    many = message(to, insurer.keys, [{}] * 26, number=5)
     assert [(await judged(home, to, item, NOON + 2 * DAY))[0] for item in (large, many)] == [Verdict.REFUSED] * 2
     refused = await home.journal.receipts("deposit-refused", label="quota")
     assert [one.body["why"] for one in refused] == ["too-large"] * 2 and "q9" not in await values(home)
-    flood = [message(to, insurer.keys, [policy("q9", note="x" * 1000)], number=n) for n in (5, 6)]
+    flood = [message(to, insurer.keys, [policy("q9", note="x" * 1000)], number=n) for n in (6, 7)]
     assert [(await judged(home, to, item, NOON + 2 * DAY))[0] for item in flood] == [Verdict.REFUSED, Verdict.TOMORROW]
     assert (await judged(home, to, flood[1], NOON + 3 * DAY))[0] is Verdict.REFUSED
+
+
+@pytest.mark.parametrize(("records", "came", "taken"), [(30, [1, 1, 1, 1], 3), (30, [20, 11], 1), (30, [20, 10], 2),
+                                                        (5, [5, 1], 1), (1, [1, 1], 1)])
+async def test_a_message_counts_as_ten_records(home: chez.Home, insurer: Insurer, records: int, came: list[int],
+                                               taken: int) -> None:
+    """However few records a message has it uses ten of the day's; the day's first is taken where there are fewer."""
+    to = await given(home, insurer, f"ten {records} {came}", quota=Quota(records, 1 << 20))
+    said = [(await judged(home, to, message(to, insurer.keys, [{}] * count, number=n), NOON))[0]
+            for n, count in enumerate(came, 1)]
+    assert said == [Verdict.TAKEN] * taken + [Verdict.TOMORROW] * (len(came) - taken)
+
+
+async def test_what_came_on_other_days_costs_a_message_nothing(home: chez.Home, insurer: Insurer) -> None:
+    """The database takes as many steps for a message after thousands of others as before them."""
+    to = await given(home, insurer, "steps")
+    desk, items = home.deposits, [message(to, insurer.keys, [{}], number=n) for n in (1, 2, 3)]
+
+    class Undone(Exception):
+        """The lines of this test stay in no home."""
+
+    def work(db: Any) -> None:
+        stored = desk._book.by_id(db, to.key)
+        assert stored is not None
+        keys = desk._book.keys(stored)
+        assert keys is not None
+
+        def steps(item: bytes) -> int:
+            taken = count()
+            db.set_progress_handler(lambda: next(taken) and 0, 100)
+            try:
+                assert desk._taking._intake.take(db, stored, keys, item, NOON)[0] is Verdict.TAKEN
+            finally:
+                db.set_progress_handler(None, 0)
+            return next(taken)
+
+        steps(items[0])  # what is made once
+        before = steps(items[1])
+        (space, last) = desk._private.engine.space, db.execute("SELECT max(changed) FROM record").fetchone()[0]
+        db.execute(
+            "WITH RECURSIVE line (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM line WHERE i < 3000) INSERT INTO record "
+            "(space, collection, id, json, deleted, tail, changed, born) SELECT ?, 'chez-deposits', 'old ' || i, "
+            "json_object('address', ?, 'era', 1, 'number', i, 'taken', '2020-01-01T00:00:00.000Z', 'outcome', 'taken', "
+            "'records', 1, 'bytes', 10), 0, 0, ? + i, ? + i FROM line", (space, to.key.hex(), last, last))
+        assert steps(items[2]) < 2 * before + 10  # a hundred steps each; every line looked at were a multiple
+        raise Undone
+
+    with pytest.raises(Undone):
+        await desk._database.write(work)
 
 
 async def test_what_did_not_come_is_told(home: chez.Home, insurer: Insurer) -> None:

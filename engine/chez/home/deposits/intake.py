@@ -35,15 +35,21 @@ from chez.records.values import to_json
 from chez.store.database import Connection
 from chez_wire.login import inbox_of
 
-__all__ = ("COLLECTION", "MAX_REJECTS", "Intake", "Verdict")
+__all__ = ("COLLECTION", "LEAST_COST", "MAX_REJECTS", "Intake", "Verdict")
 
 COLLECTION: Final = "chez-deposits"
-"""Where the lines about messages are kept in the private space."""
+"""Where the lines about messages are kept in the private space; the store has an index of them by this name."""
+
+LEAST_COST: Final = 10
+"""Records of the day's quota that a message uses at least: it leaves a line, which every device has, and a receipt."""
 
 MAX_REJECTS: Final = 20
 """Records of one message that were not taken of which the line about it tells."""
 
 _DAY: Final = 24 * 3600 * 1000
+
+# The collection is no parameter: SQLite takes a partial index only for a condition that it can read.
+_LINES: Final = f"space = ? AND collection = '{COLLECTION}' AND json_extract(json, '$.address') = ?"
 
 
 class Verdict(enum.Enum):
@@ -110,7 +116,8 @@ class Intake:
                 return Verdict.TOMORROW, Counter()
             self._note(db, came, "too-large", Counter(), [], now)
             return Verdict.REFUSED, Counter()
-        if records + deposit.count > quota.records or size + deposit.size > quota.bytes:
+        # The day's first message is taken also where the quota is less than a message costs.
+        if records and (records + max(deposit.count, LEAST_COST) > quota.records or size + deposit.size > quota.bytes):
             return Verdict.TOMORROW, Counter()
         outcomes: Counter[str] = Counter()
         rejects: list[dict[str, Any]] = []
@@ -149,24 +156,23 @@ class Intake:
 
     def _awaited(self, db: Connection, stored: Stored, deposit: Deposit) -> bool:
         (before,) = db.execute(
-            "SELECT count(*) FROM record WHERE space = ? AND collection = ? AND json_extract(json, '$.address') = ? "
-            "AND json_extract(json, '$.era') = ? AND json_extract(json, '$.number') < ?",
-            (self._engine.space, COLLECTION, stored.id.hex(), deposit.era, deposit.number)).fetchone()
+            f"SELECT count(*) FROM record WHERE {_LINES} AND json_extract(json, '$.era') = ? "
+            "AND json_extract(json, '$.number') < ?",
+            (self._engine.space, stored.id.hex(), deposit.era, deposit.number)).fetchone()
         return int(before) < deposit.number - 1
 
     def _today(self, db: Connection, stored: Stored, now: int) -> tuple[int, int]:
         """Records and bytes that were taken at an address since midnight (UTC), by all devices as far as known here.
 
-        A message that was too large counts as one record.
+        Each message counts as `LEAST_COST` records at least, one that was too large as just these.
         """
         since = moment(now // _DAY * _DAY).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         row = db.execute(
-            "SELECT coalesce(sum(iif(taken, json_extract(json, '$.records'), 1)), 0), "
+            "SELECT coalesce(sum(iif(taken, max(?, json_extract(json, '$.records')), ?)), 0), "
             "coalesce(sum(iif(taken, json_extract(json, '$.bytes'), 0)), 0) "
             "FROM (SELECT json, json_extract(json, '$.outcome') = 'taken' AS taken FROM record "
-            "WHERE space = ? AND collection = ? AND json_extract(json, '$.address') = ? "
-            "AND json_extract(json, '$.taken') >= ?)",
-            (self._engine.space, COLLECTION, stored.id.hex(), since)).fetchone()
+            f"WHERE {_LINES} AND json_extract(json, '$.taken') >= ?)",
+            (LEAST_COST, LEAST_COST, self._engine.space, stored.id.hex(), since)).fetchone()
         return int(row[0]), int(row[1])
 
     # --- records ----------------------------------------------------------------------------

@@ -592,3 +592,10 @@ CREATE TABLE deposit_ack (            -- what this device is still to tell organ
     due     INTEGER NOT NULL,         -- when it may leave, Unix milliseconds
     UNIQUE (address, era, number, hash)
 );
+
+-- The lines about messages, by what a message that comes is judged by: how much came at its address today, and which
+-- numbers of its era did. An organisation may leave many, and each is judged in the database thread.
+CREATE INDEX deposit_by_time ON record (space, json_extract(json, '$.address'), json_extract(json, '$.taken'))
+    WHERE collection = 'chez-deposits';
+CREATE INDEX deposit_by_number ON record (space, json_extract(json, '$.address'), json_extract(json, '$.era'),
+                                          json_extract(json, '$.number')) WHERE collection = 'chez-deposits';
