@@ -39,6 +39,7 @@ class Attacker:
     """A connector for files that say what to try, one word a line; it yields one good record first."""
 
     name, version, title = "attacker", 1, "an attacker"
+    types = (TariffDay,)
 
     def recognise(self, head: bytes, name: str) -> bool:
         return head.startswith(b"attack ")
@@ -101,6 +102,7 @@ class Lazy:
 
     name, version, title = "lazy", 1, "one that imports late"
     example = b"lazy"
+    types = (TariffDay,)
 
     def recognise(self, head: bytes, name: str) -> bool:
         return head.startswith(b"lazy")

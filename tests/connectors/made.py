@@ -12,6 +12,7 @@ class Days:
     """Takes every day for blue."""
 
     name, version, title = "days", 1, "days"
+    types = (TariffDay,)
 
     def recognise(self, head: bytes, name: str) -> bool:
         return head.startswith(b"days\n")

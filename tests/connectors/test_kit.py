@@ -172,6 +172,7 @@ class Days:
     """A connector that keeps every promise: a line is a day and a colour."""
 
     name, version, title = "days", 1, "days"
+    types = (TariffDay,)
 
     def recognise(self, head: bytes, name: str) -> bool:
         return head.startswith(b"2024-")

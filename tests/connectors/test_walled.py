@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 
 from chez.connectors import Connector, Found, Item, Progress, Reject, Source, open_source, read, recognise
 from chez.connectors.frames import MAX_MESSAGE, MAX_RECORD
+from chez.connectors.registry import find
 from chez.connectors.wall import Order, find_wall
 from chez.connectors.walled import Limits, WalledReading
 from chez.errors import BadArchive, ChezError, ImportStopped, InvalidValue, WallMissing
-from chez.vocabulary import TariffDay
+from chez.vocabulary import TariffDay, Transaction
 from chez_sandbox.runtime import walls
 from tests.connectors.attackers import GOOD, TRIES, Attacker, Declared, Lazy, Own, Renamed, Undeclared
 from tests.connectors.support import OFX, TEMPO
@@ -168,6 +170,19 @@ def test_a_false_word_ends_reading(data: bytes) -> None:
     assert caught.value.message.isprintable()
 
 
+def test_a_parser_gives_no_records_but_of_its_connectors_types() -> None:
+    """A taken-over parser can't write what another connector writes: a valid record of a type of the vocabulary that
+    its own does not declare ends reading."""
+    line = Transaction(account="x/1", reference="1", posted=date(2024, 1, 1), amount=Decimal(9), currency="EUR",
+                       kind="fee")
+    kind = f"{Transaction.__module__}:Transaction"
+    words = said([["f", kind, 1, msgspec.to_builtins(line), "", ""]], [END])
+    assert heard(words, find("ofx")) == [Found(line, 1)]
+    for connector in (find("icalendar"), Undeclared()):
+        with pytest.raises(ImportStopped, match="broke its word"):
+            heard(words, connector)
+
+
 def test_texts_are_escaped_and_records_held_to_their_type() -> None:
     """Escapes in reasons, excerpts and errors arrive escaped; a record with other fields or values is a reject."""
     [item] = heard(said([["r", 1, "\x1b[2J", "\x1b[2J", ""], END]))
@@ -278,7 +293,7 @@ def test_a_connector_that_another_process_can_not_find(tmp_path: Path) -> None:
 
 
 def test_types_of_a_connectors_own_are_declared(tmp_path: Path) -> None:
-    """Records come in types of the vocabulary, and in those that the connector declares in `types`."""
+    """Records come in types that the connector declares in `types`; one of another type is told to its author."""
     path = tmp_path / "own"
     path.write_text("x")
     with pytest.raises(InvalidValue, match="does not declare"):

@@ -27,6 +27,7 @@ class Days:
     """A connector of this test's own: a day a line, as long as `mood` lets it."""
 
     name, version, title = "days", 1, "days"
+    types = (Event, TariffDay)
     mood = "good"
 
     def recognise(self, head: bytes, name: str) -> bool:

@@ -97,7 +97,11 @@ Item = Found | Reject | Progress
 
 
 class Connector(Protocol):
-    """Reads one format."""
+    """Reads one format.
+
+    It also has `types`, a tuple of the Structs that its records are (in `chez.vocabulary` or its own): read behind
+    walls, a record of another type ends reading.
+    """
 
     @property
     def name(self) -> str:

@@ -76,6 +76,7 @@ class AppleHealth:
     name = "apple-health"
     version = 1
     title = "Apple Health export, XML"
+    types = (Measurement, Profile, Workout)
 
     example = (b'<!DOCTYPE HealthData [<!ELEMENT HealthData ANY>]><HealthData>'
                b'<Record type="HKQuantityTypeIdentifierHeight" sourceName="a" value="170" unit="cm"'

@@ -45,6 +45,7 @@ class CaisseEpargne:
     name = "caisse-epargne"
     version = 1
     title = "Caisse d'Épargne account lines, CSV"
+    types = (Transaction,)
 
     def recognise(self, head: bytes, name: str) -> bool:
         """The first two columns have the bank's names, with or without accents."""

@@ -69,6 +69,7 @@ class Camt:
     name = "camt"
     version = 1
     title = "ISO 20022 statements and notices of banks (camt.053, camt.054), XML"
+    types = (Account, Balance, Transaction)
 
     def recognise(self, head: bytes, name: str) -> bool:
         """The namespace is that of one of the messages."""

@@ -14,7 +14,6 @@ import msgspec
 from chez.connectors.api import Connector
 from chez.connectors.zipped import Zipped
 from chez.errors import InvalidValue
-from chez.vocabulary import VOCABULARY
 
 __all__ = (
     "MAX_MESSAGE", "MAX_RECORD", "EndFrame", "FailedFrame", "FoundFrame", "Frame", "ProgressFrame", "RejectFrame",
@@ -91,11 +90,12 @@ def kind_of(kind: type) -> str:
 
 
 def kinds_of(connector: Connector) -> dict[str, type[msgspec.Struct]]:
-    """The types that may come, by name: the vocabulary, and those that a connector declares in `types`.
+    """The types that may come, by name: those that the connectors that read declare in `types`, and no others.
 
-    Raises `InvalidValue` when `types` is no tuple of Structs.
+    A type of the vocabulary is declared as any other: a calendar's parser that was taken over must not write a
+    bank's transactions. Raises `InvalidValue` when `types` is no tuple of Structs.
     """
-    kinds: dict[str, type[msgspec.Struct]] = {kind_of(kind): kind for kind in VOCABULARY}
+    kinds: dict[str, type[msgspec.Struct]] = {}
     for reader in readers_of(connector):
         types = getattr(reader, "types", ())
         if not isinstance(types, tuple) or not all(map(_is_struct, types)):

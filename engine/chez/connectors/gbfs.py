@@ -60,7 +60,7 @@ class Gbfs:
     name = "gbfs"
     version = 1
     title = "stations of shared bikes: GBFS station_information or station_status, JCDecaux's list"
-    types = (StationStatus,)
+    types = (Station, StationStatus)
     example = b'{"last_updated": 1, "data": {"stations": [{"station_id": "1", "name": "\xc3\xa9", "lat": 1.5}]}}'
 
     def recognise(self, head: bytes, name: str) -> bool:

@@ -41,6 +41,7 @@ class GoogleActivity:
     name = "google-activity"
     version = 1
     title = "Google My Activity (Takeout), JSON"
+    types = (Activity,)
     example = b'[{"header":"Search","title":"Searched for x","time":"2024-01-31T08:00:00.000Z"}]'
 
     def recognise(self, head: bytes, name: str) -> bool:

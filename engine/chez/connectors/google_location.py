@@ -76,6 +76,7 @@ class GoogleLocation:
     name = "google-location"
     version = 1
     title = "Google location history (Takeout) and timeline (phone), JSON"
+    types = (Trip, Visit)
     example = b'{"locations":[{"timestampMs":"1437263846012","latitudeE7":376955289,"longitudeE7":-1219287261}]}'
 
     def recognise(self, head: bytes, name: str) -> bool:

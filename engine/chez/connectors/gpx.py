@@ -70,6 +70,7 @@ class Gpx:
     name = "gpx"
     version = 1
     title = "GPX 1.0 and 1.1, tracks of a GPS receiver"
+    types = (Trip, Visit)
     example = (b'<gpx><trk><name>x</name><trkseg><trkpt lat="45.7" lon="4.8"><ele>1</ele>'
                b"<time>2024-01-31T08:00:00Z</time></trkpt></trkseg></trk></gpx>")
 

@@ -122,6 +122,7 @@ class GreenButton:
     name = "green-button"
     version = 1
     title = "Green Button (NAESB ESPI), XML"
+    types = (Consumption, Reading)
 
     def recognise(self, head: bytes, name: str) -> bool:
         """An Atom feed with ESPI's namespace near its beginning."""

@@ -137,7 +137,7 @@ class Gtfs:
     name = "gtfs"
     version = 1
     title = "GTFS, a timetable of public transport (zip)"
-    types = (TransitRoute, TransitTrip, TransitStopTime, TransitService, TransitDay)
+    types = (Station, TransitRoute, TransitTrip, TransitStopTime, TransitService, TransitDay)
 
     def recognise(self, head: bytes, name: str) -> bool:
         """Never a single file: a feed is a zip."""

@@ -47,6 +47,7 @@ class HouseholdPower:
     name = "household-power"
     version = 1
     title = "household power by the minute (UCI 235), Date;Time;Global_active_power"
+    types = (Reading,)
 
     def recognise(self, head: bytes, name: str) -> bool:
         """The first three columns have the data set's names."""

@@ -81,6 +81,7 @@ class ICalendar:
     name = "icalendar"
     version = 1
     title = "iCalendar (.ics)"
+    types = (Event,)
     example = (b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART;TZID=Romance Standard Time:20240331T020000\r\n"
                b"SUMMARY:\xe9t\xe9\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n")
 

@@ -102,7 +102,7 @@ def is_registered(connector: Connector, sample: Sample) -> None:
     _hold(isinstance(connector.version, int) and connector.version >= 1, "a version is a number from 1")
     _hold(bool(connector.title) and connector.title.isprintable(), "a title can be shown")
     _hold(connector.name in {one.connector.name for one in registered()}, "it is found by an entry point")
-    kinds_of(connector)
+    _hold(bool(kinds_of(connector)), "the types of its records are declared in `types`")
     source = Source(sample.name, bytes(32), len(sample.data))
     try:
         chosen = recognise_open(io.BytesIO(sample.data), source)
@@ -265,7 +265,7 @@ def _sound(connector: Connector, item: Item, size: int) -> None:
     else:
         _hold(item.row >= 1, "a record has a row")
         kind = type(item.record)
-        _hold(kind_of(kind) in kinds_of(connector), f"a record's type is of the vocabulary or in `types`: {kind}")
+        _hold(kind_of(kind) in kinds_of(connector), f"a record's type is declared in `types`: {kind}")
         _hold(any(identity_of(item.record)), f"a {kind.__name__} has an identity")
         data = msgspec.msgpack.encode(item.record)
         _hold(len(data) <= MAX_RECORD, f"a record has at most {MAX_RECORD:,} bytes")

@@ -70,6 +70,7 @@ class Linky:
     name = "linky"
     version = 1
     title = "Enedis load curve (courbe de charge), CSV"
+    types = (Reading,)
 
     def recognise(self, head: bytes, name: str) -> bool:
         """The first column is the meter's number, in Enedis's words, and it is a load curve."""

@@ -59,6 +59,7 @@ class Mail:
     name = "mail"
     version = 1
     title = "mail: mbox and .eml"
+    types = (Message,)
     example = (b"From a@x.fr Thu Jan  1 00:00:00 2026\nFrom: =?iso-2022-jp?q?=C9?= <a@x.fr>\nTo: b@x.fr\n"
                b"Date: Thu, 1 Jan 2026 00:00:00 +0100\nContent-Type: multipart/mixed; boundary=x\n\n--x\n"
                b"Content-Type: text/html\nContent-Transfer-Encoding: quoted-printable\n\n<p>=C3=A9&eacute;\n--x\n"

@@ -98,6 +98,7 @@ class MesInfos:
     name = "mesinfos"
     version = 1
     title = "MesInfos pilot 2013-2014 (bank, receipts, video on demand), JSON"
+    types = (Account, Receipt, ReceiptLine, Transaction, Viewing)
 
     def recognise(self, head: bytes, name: str) -> bool:
         """A list whose first document is of one of the types read here."""

@@ -105,6 +105,7 @@ class Mt940:
     name = "mt940"
     version = 1
     title = "SWIFT MT940 statements of banks"
+    types = (Account, Balance, Transaction)
 
     def recognise(self, head: bytes, name: str) -> bool:
         """A statement begins in it: :20:, the account :25:, the number :28:."""

@@ -73,6 +73,7 @@ class Ofx:
     name = "ofx"
     version = 2
     title = "OFX 1 and 2 statements of banks, cards and brokers"
+    types = (Account, Transaction)
 
     def recognise(self, head: bytes, name: str) -> bool:
         """It begins like OFX, with or without header, and has the root element."""

@@ -35,6 +35,7 @@ class SchoolHolidays:
     name = "school-holidays"
     version = 1
     title = "school holidays of France, CSV"
+    types = (Day,)
 
     def recognise(self, head: bytes, name: str) -> bool:
         """The five columns are in its first line."""

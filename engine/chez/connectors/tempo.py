@@ -25,6 +25,7 @@ class Tempo:
     name = "tempo"
     version = 1
     title = "Tempo day colours, dd/mm/yyyy;BLEU|BLANC|ROUGE"
+    types = (TariffDay,)
 
     def recognise(self, head: bytes, name: str) -> bool:
         """The first line is a day and a colour."""

@@ -141,6 +141,7 @@ class Twitter:
     name = "twitter"
     version = 1
     title = "Twitter (X) archive, JavaScript"
+    types = (Activity, Follow, Post, Profile)
 
     example = (b'window.YTD.tweets.part0 = [ {"tweet": {"id_str": "1", "full_text": "a",'
                b' "created_at": "Wed Nov 15 13:18:50 +0000 2006"}} ]')

@@ -70,6 +70,7 @@ class VCard:
     name = "vcard"
     version = 1
     title = "vCard 2.1 to 4.0 (.vcf)"
+    types = (Contact,)
     example = (b"BEGIN:VCARD\r\nVERSION:2.1\r\nFN;ENCODING=QUOTED-PRINTABLE:=C9=\r\nt\xe9\r\nTEL;CELL:1\r\n"
                b"BDAY:1980-01-31\r\nREV:20240131T000000Z\r\nEND:VCARD\r\n")
 

@@ -5,7 +5,7 @@
 
 The process may be anybody's by the time it speaks: a file can be made to take a parser
 over. So each message is bounded before it is read, each item decoded into its one type,
-each record into a type that may come here, each text escaped, and what all of it may
+each record into a type that its connector declares, each text escaped, and what all of it may
 amount to is bounded by the file's size. It can still say false things about the file, as
 the file itself could.
 """
