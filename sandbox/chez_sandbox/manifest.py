@@ -190,7 +190,8 @@ class Read(_Part, frozen=True, kw_only=True):
     min_rows: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     """With fewer rows the job does not run, and what leaves is the code "none"."""
     spaces: Literal["private", "all"] = "private"
-    """"all" also reads what others share with the person."""
+    """"all" reads every space in which the person has a role, and so what others share with them; of collections that
+    begin with `open_` also the open data that they follow. No other public space that they follow is read."""
 
 
 class Measurement(_Part, frozen=True, kw_only=True):

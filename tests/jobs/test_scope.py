@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 import chez
 from chez.errors import NotAllowed
+from chez.query.sql import FOLLOWED
 from chez_sandbox.consent import scope
 from chez_sandbox.consent.execution import execute
 from chez_sandbox.consent.scope import granted_tables
@@ -22,6 +24,8 @@ from chez_sandbox.runtime.tables import Budget, Refusal, Stop, Tables
 from tests.jobs.samples import READS, RESULT, manifest_text
 from tests.jobs.test_grants import TODAY, bundle, grant
 from tests.jobs.test_runs import opened, run_once
+from tests.people.persons import persons
+from tests.relay.within import relay
 
 
 async def rows(home: chez.Home, reads: str, today: date = TODAY) -> Sequence[tuple[Any, ...]]:
@@ -91,6 +95,30 @@ async def test_shared_spaces_are_read_only_when_granted(empty_home: chez.Home) -
     assert both == [("mine", "private", "a"), ("ours", "family", "b")]
     where = 'spaces = "all"\nwhere = [{ field = "_space", value = "family" }]'
     assert await rows(empty_home, reading(fields=fields, rest=where)) == [("ours", "family", "b")]
+
+
+async def test_a_publisher_puts_no_rows_among_those_a_job_reads(tmp_path: Path) -> None:
+    """With "all" a job reads no row of a public space that the person follows as nobody's member, whatever its
+    collections are called; once it is followed as open data, its `open_` collections alone."""
+    everything = 'spaces = "all"'
+    async with relay(tmp_path) as server, persons(tmp_path, "city", "anna", relay=server.url) as (city, anna):
+        space = await city.create_space("Offers", public=True)
+        for collection in ("things", "open_things"):
+            await space.collection(collection).put({"at": "theirs", "n": 2})
+        await space.collection(FOLLOWED).put({}, id=space.id)
+        await anna.collection("things").put({"at": "mine", "n": 1})
+        await city.sync()
+        await anna.follow(space.address)
+        await anna.sync()
+        own = await anna.sql("select n from things")
+        assert sorted(own.rows) == [(1,), (2,)], "the person's own questions read what they follow"
+        latest = f'{everything}\nwindow = {{ field = "at", last = 1, until = "latest" }}'
+        assert await rows(anna, reading(rest=everything)) == [("mine", 1)]
+        assert await rows(anna, reading("open_things", rest=everything)) == []
+        assert await rows(anna, reading("open_things", rest=latest)) == []
+        await anna.collection(FOLLOWED).put({"kind": "dataset"}, id=space.id)
+        assert await rows(anna, reading(rest=everything)) == [("mine", 1)]
+        assert await rows(anna, reading("open_things", rest=everything)) == [("theirs", 2)]
 
 
 async def test_too_few_rows_do_not_run_and_leave_none(home: chez.Home, runtime: Runtime) -> None:

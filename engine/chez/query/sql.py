@@ -16,8 +16,9 @@ common table expression or of a subquery for one too. So each view stands on a s
 one whose name is random and lives for one statement: a query can't borrow that name.
 
 What is followed as open data answers for collections that begin with `open_` and for no other, and a provider's
-catalogue for none: who writes there decides what they are called, and must not put rows among the person's own, which
-a job may read.
+catalogue for none: who writes there decides what they are called, and must not put rows among the person's own. Any
+other public space that the person follows is in the views, for the person's own questions: a job is given no row of it
+(`chez_sandbox.consent.scope`).
 
 A statement may be asked of an earlier state (`records.then`): under the views lie then the records that were not
 written since, and a temporary table of the others as they were.
@@ -41,7 +42,7 @@ from chez.shown import listed
 from chez.store.ceilings import VALUE, little_heap
 from chez.store.database import Connection
 
-__all__ = ("CATALOGUES", "FOLLOWED", "AsOf", "Rows", "run_sql")
+__all__ = ("CATALOGUES", "FOLLOWED", "OPEN", "AsOf", "Rows", "run_sql")
 
 FOLLOWED: Final = "chez.open_data"
 """The private space's collection of what is followed as open data, by the spaces' ids (`chez.opendata.following`)."""

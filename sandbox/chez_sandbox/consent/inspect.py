@@ -11,6 +11,7 @@ from typing import Any
 from mnemonic import Mnemonic
 
 from chez.crypto import hash_fields
+from chez.query.sql import OPEN
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.bits import bits_words
 from chez_sandbox.consent.catalogue import Language, phrase
@@ -145,7 +146,8 @@ def _scope_words(read: Mapping[str, Any], language: Language) -> list[str]:
     return [
         *([phrase(language, "only", conditions=conditions)] if read["only"] else []),
         read["window"],
-        *([phrase(language, "spaces")] if read["spaces"] == "all" else []),
+        *([phrase(language, f"spaces{'.open' * read['collection'].startswith(OPEN)}")]
+          if read["spaces"] == "all" else []),
         *([phrase(language, "least", rows=read["min_rows"])] if read["min_rows"] else []),
     ]
 

@@ -2,14 +2,20 @@
 
 Everything here is composed by the host from a checked manifest; names are quoted, values
 are bound. The job's own SQL runs in the worker, on a copy of these rows alone.
+
+`spaces = "all"` means the spaces in which the person has a role, as it is now; of collections that begin with
+`open_` also what they follow as open data. Any other public space that they follow is not among them: its publisher
+decides what its collections are called, and must not put rows among those that a job reads as the person's.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from chez.errors import InvalidValue, NotAllowed
+from chez.query.sql import FOLLOWED, OPEN
 from chez_sandbox.consent.catalogue import Phrase, refused
 from chez_sandbox.consent.narrowing import WHOLE, Narrowing, narrow
 from chez_sandbox.consent.period import Period, bounds, closed_day, day_of, period_of
@@ -51,6 +57,12 @@ class Source(Protocol):
     def space(self) -> Any:
         """The private space; it has an `id`."""
 
+    async def spaces(self) -> Sequence[Any]:
+        """All of them; each has an `id`, and a `role`, which is None where the person has no part."""
+
+    def collection(self, name: str, /) -> AsyncIterable[Any]:
+        """The private space's records of a collection; each has an `id`."""
+
     async def sql(self, query: str, params: Sequence[Any] = (), /, *, limit: int = 10_000) -> Any:
         """Rows (`columns`, `rows`) of one read-only statement over a view per collection."""
 
@@ -69,6 +81,14 @@ class Then:
     def space(self) -> Any:
         """The private space."""
         return self.home.space()
+
+    async def spaces(self) -> Sequence[Any]:
+        """All of them now, with the roles of now: who was taken out of a space has it read no more."""
+        return await self.home.spaces()
+
+    def collection(self, name: str, /) -> AsyncIterable[Any]:
+        """The private space's records now."""
+        return self.home.collection(name)
 
     async def sql(self, query: str, params: Sequence[Any] = (), /, *, limit: int = 10_000) -> Any:
         """Rows of then. Raises `InvalidValue` also when too much was written since."""
@@ -133,7 +153,8 @@ async def read_windows(
             windows.append(None)
             continue
         view = await _view(source, read)
-        windows.append(await _between(source, read, read.window, view, today, *_conditions(source, read, view)))
+        conditions, values = await _conditions(source, read, view)
+        windows.append(await _between(source, read, read.window, view, today, conditions, values))
     return windows
 
 
@@ -167,7 +188,7 @@ async def _table(
         return Table(read.collection, columns, []), None
     view = await _view(source, read)
     # SQLite takes a quoted name it does not know for a text, so names are looked up first.
-    conditions, values = _conditions(source, read, view)
+    conditions, values = await _conditions(source, read, view)
     between = None
     if read.window is not None:
         between = said
@@ -223,12 +244,16 @@ async def _between(
         return None
 
 
-def _conditions(source: Source, read: Read, view: set[str]) -> tuple[list[str], list[Any]]:
+async def _conditions(source: Source, read: Read, view: set[str]) -> tuple[list[str], list[Any]]:
     conditions: list[str] = []
     values: list[Any] = []
     if read.spaces == "private":
         conditions.append("_space_id = ?")
         values.append(source.space().id)
+    else:
+        # One value however many spaces: SQLite bounds how many a statement may have.
+        conditions.append("_space_id in (select value from json_each(?))")
+        values.append(json.dumps(await _all_spaces(source, read.collection)))
     for row_filter in read.where:
         wanted = _wanted(row_filter)
         # Without its type SQLite holds every text to be greater than every number.
@@ -238,6 +263,14 @@ def _conditions(source: Source, read: Read, view: set[str]) -> tuple[list[str], 
         conditions.append(f"typeof({field}) in {kind} and {field} {row_filter.op} {marks}")
         values.extend(wanted)
     return conditions, values
+
+
+async def _all_spaces(source: Source, collection: str) -> list[str]:
+    """The ids of what `spaces = "all"` means for a collection."""
+    found = [space.id for space in await source.spaces() if space.role is not None]
+    if collection.startswith(OPEN):
+        found += [record.id async for record in source.collection(FOLLOWED)]
+    return found
 
 
 def _wanted(row_filter: Filter) -> list[Any]:

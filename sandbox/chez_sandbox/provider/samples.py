@@ -8,7 +8,7 @@ it is, and in `_space` in which space; otherwise it is in the private one.
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +30,7 @@ class _Info:
 @dataclass(frozen=True, slots=True)
 class _Space:
     id: str
+    role: str = "owner"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,17 @@ class SampleHome:
     def space(self) -> _Space:
         """The private space."""
         return _Space(PRIVATE)
+
+    async def spaces(self) -> list[_Space]:
+        """Those that the records name: whoever made the samples has a role in each."""
+        rows = (self._database.execute(f'select distinct _space_id from "{name}"') for name in self._names)
+        return [_Space(id) for id in sorted({id for found in rows for (id,) in found})]
+
+    async def collection(self, name: str, /) -> AsyncIterator[Any]:
+        """None: what is followed is among the records as any other space is."""
+        nothing: tuple[Any, ...] = ()
+        for record in nothing:
+            yield record
 
     async def sql(self, query: str, params: Sequence[Any] = (), /, *, limit: int = 10_000) -> _Rows:
         """Rows of one statement."""
