@@ -198,11 +198,13 @@ def customer_list(key: Path, book: Path | None, as_json: bool) -> None:
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--batch", metavar="NAME", help="What to call it. Default: after the file's content.")
 @click.option("--csv", "collection", metavar="COLLECTION", help="The file is CSV, with records of this collection.")
+@click.option("--relays", metavar="URL", multiple=True,
+              help="Dial no customer's relay but this one; once for each. What is for others stays queued.")
 @KEY
 @BOOK
 @JSON
-def send_file(file: Path | None, batch: str | None, collection: str | None, key: Path, book: Path | None,
-              as_json: bool) -> None:
+def send_file(file: Path | None, batch: str | None, collection: str | None, relays: tuple[str, ...], key: Path,
+              book: Path | None, as_json: bool) -> None:
     """Send the records in FILE, or without one what is still queued.
 
     A line of the file is {"customer": ..., "collection": ..., "record": {...}}. The same file
@@ -214,7 +216,7 @@ def send_file(file: Path | None, batch: str | None, collection: str | None, key:
             staged = stage(opened, file, batch=batch, collection=collection)
             built = build(opened, loaded, staged.batch, now=_now())
             told = {**msgspec.to_builtins(staged), **msgspec.to_builtins(built)}
-        sent = asyncio.run(send(opened, loaded, now=_now))
+        sent = asyncio.run(send(opened, loaded, now=_now, relays=relays))
     if as_json:
         json_line({**told, **msgspec.to_builtins(sent)})
     else:

@@ -8,7 +8,7 @@ A connection that breaks is made again; what was not answered is put again, the 
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -57,9 +57,9 @@ class Sent:
     gone: int = 0
     problems: dict[str, int] = field(default_factory=dict)
 
-    def note(self, why: str) -> None:
+    def note(self, why: str, count: int = 1) -> None:
         """Count a problem."""
-        self.problems[why] = self.problems.get(why, 0) + 1
+        self.problems[why] = self.problems.get(why, 0) + count
 
 
 @dataclass(slots=True)
@@ -70,9 +70,10 @@ class _Customer:
 
 
 async def send(book: Book, keys: OrganisationKeys, *, now: Callable[[], int],
-               progress: Callable[[int, int], None] | None = None) -> Sent:
+               progress: Callable[[int, int], None] | None = None, relays: Collection[str] = ()) -> Sent:
     """Send what is queued, each customer once; `now` gives Unix seconds, `progress(done, total)` counts messages.
 
+    With `relays` no customer's relay is dialled but these, each written as the address writes it, without its pins.
     The inbox for acknowledgements is opened, or kept open, first. Never raises for a relay: what could not be sent
     stays queued.
     """
@@ -82,15 +83,20 @@ async def send(book: Book, keys: OrganisationKeys, *, now: Callable[[], int],
     except ChezError as error:
         report.note(f"no inbox for acknowledgements: {error.message}")
     (total,) = book.db.execute("SELECT count(*) FROM message WHERE state = ?", (State.QUEUED,)).fetchone()
-    relays = deque(_relays(book))
+    waiting = deque[tuple[str, list[tuple[int, Address]]]]()
+    for dialled, customers in _relays(book):
+        if relays and customers[0][1].relay not in relays:
+            report.note("a customer's relay is none of those that may be dialled", len(customers))
+        else:
+            waiting.append((dialled, customers))
 
     async def serve() -> None:
-        while relays:
-            dialled, customers = relays.popleft()
+        while waiting:
+            dialled, customers = waiting.popleft()
             await _relay(dialled, _portions(book, customers), lambda: _Marks(
                 book, now, report, lambda: progress and progress(report.sent, total)))
 
-    await _together(serve() for _ in range(min(RELAYS, len(relays))))
+    await _together(serve() for _ in range(min(RELAYS, len(waiting))))
     (report.queued,) = book.db.execute("SELECT count(*) FROM message WHERE state = ?", (State.QUEUED,)).fetchone()
     return report
 

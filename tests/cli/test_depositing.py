@@ -66,7 +66,7 @@ def test_a_person_and_an_organisation_at_the_command_line(chez: Chez, relay: str
     assert "takes policies: number (text)" in organisation(tmp_path, "check", address.strip())
     assert organisation(tmp_path, "customer", "add", "C1", "-", stdin=address) == "C1: policies\n"
     batch = policies(tmp_path, "1", "2", "")
-    sent = told(tmp_path, "send", batch, "--batch", "january")
+    sent = told(tmp_path, "send", batch, "--batch", "january", "--relays", relay)
     assert (sent["records"], sent["rejected"], sent["sent"], sent["queued"]) == (2, 1, 1, 0)
     assert "line 3: its field 'number' is empty" in organisation(tmp_path, "rejects", "january")
     assert told(tmp_path, "send", batch, "--batch", "january")["sent"] == 0

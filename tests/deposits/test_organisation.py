@@ -287,6 +287,28 @@ async def test_relays_are_served_at_once_and_a_few_at_a_time(book: Book, monkeyp
     assert all(len(items) == 3 and items == sorted(items, key=queued.index) for items in came.values())
 
 
+async def test_no_relay_is_dialled_but_those_that_are_named(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a list of relays whoever is elsewhere is left queued and told, and nothing connects there."""
+    dialled: list[str] = []
+
+    @asynccontextmanager
+    async def connect(url: str) -> AsyncIterator[Relay]:
+        dialled.append(url)
+        yield Relay(silent=False)
+
+    async def none(*_: object, **__: object) -> None:
+        """No inbox of the organisation's own is made."""
+
+    for name in ("inside", "beside"):
+        book.add_customer(name, address(name, relay="ws://10.0.0.1:1").text)
+    batch(book, "".join(lines(who, [policy(1)]) for who in ("inside", "anna", "beside")))
+    monkeypatch.setattr(sending_module, "connect", connect)
+    monkeypatch.setattr(inboxes, "create", none)
+    assert await send(book, KEYS, now=lambda: NOW, relays=["ws://127.0.0.1:1", "ws://other.example:1"]) == Sent(
+        sent=1, queued=2, problems={"a customer's relay is none of those that may be dialled": 2})
+    assert dialled == ["ws://127.0.0.1:1"]
+
+
 @pytest.mark.parametrize("rises", [True, False])
 async def test_an_inbox_that_never_ends_is_left(book: Book, monkeypatch: pytest.MonkeyPatch, rises: bool) -> None:
     """Of acknowledgements that never end, new junk or the same item again, one go looks at so many."""
