@@ -162,6 +162,7 @@ def _mesinfos() -> bytes:
 
 def _bare_ijson(data: bytes) -> int:
     from datetime import date
+    from decimal import Decimal
 
     import ijson
 
@@ -169,7 +170,8 @@ def _bare_ijson(data: bytes) -> int:
     for one in ijson.items(BytesIO(data), "item"):
         if one["docType"] == "BankOperation":
             try:
-                rows.append((date.fromisoformat(one["date"][:10]), one["amount"], one["raw"], one["title"]))
+                rows.append((one["bankAcount"], date.fromisoformat(one["date"][:10]), Decimal(one["amount"]),
+                             one["raw"], one["title"]))
             except ValueError:
                 continue  # 30 February
     return len(rows)
@@ -416,7 +418,7 @@ CASES: Final = (
     Case("caisse-epargne", f"{_LINES_CSV:,} lines of an account in CSV", "the standard library's `csv.DictReader`, "
          "day and amount converted", _caisse_epargne, _LINES_CSV, _bare_csv),
     Case("mesinfos", f"{_COPIES * _OPERATIONS:,} bank operations of the MesInfos pilot in JSON", "`ijson.items` (yajl, "
-         "in C), the day converted, four fields taken", _mesinfos, _COPIES * _OPERATIONS, _bare_ijson),
+         "in C), day and amount converted, five fields taken", _mesinfos, _COPIES * _OPERATIONS, _bare_ijson),
     Case("green-button", f"{_MONTHS * _INTERVALS:,} hours of a Green Button feed, which is read twice", "the standard "
          "library's `iterparse`, once, start, duration and value taken", _green_button, _MONTHS * _INTERVALS,
          _bare_green_button),

@@ -17,6 +17,9 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     max_leaves=8)
 DOCUMENTS = st.lists(st.dictionaries(st.text("ab", max_size=2), VALUES, max_size=3), max_size=5)
 
+PARTS = st.lists(st.sampled_from(
+    ['{"a": 1}', '{"": "}"}', '{"\\\\": "\\""}', "{", "}", "[", "]", '"', "\\", ",", "\n", " ", "a"]), max_size=24)
+
 
 class _Dripping(io.BytesIO):
     """A file that gives few bytes at a time."""
@@ -50,6 +53,14 @@ def test_each_object_is_cut_out_whole(documents: list[Any], indent: Any, ascii: 
         line += before.count("\n")
         assert item.line == line
         line += item.bytes.count(b"\n")
+
+
+@given(PARTS, st.integers(1, 9), st.integers(0, 2))
+@settings(max_examples=100, deadline=None)
+def test_what_is_cut_at_once_is_what_is_cut_in_pieces(parts: list[str], most: int, depth: int) -> None:
+    """Whatever the bytes are, JSON or not, a file that is read whole has the items of one that comes in drops."""
+    data = "".join(parts).encode()
+    assert read(data, depth) == read(data, depth, most)
 
 
 def test_objects_at_another_depth() -> None:

@@ -115,8 +115,12 @@ class Archive:
                         part = min(item.done, member.size) * member.packed // max(1, member.size)
                         yield Progress(min(before + part, source.size))
                         continue
-                    line = item.row if isinstance(item, Found) else item.line
-                    yield replace(item, member=member.name)
+                    if isinstance(item, Found):
+                        line = item.row
+                        yield Found(item.record, line, member.name, item.by)
+                    else:
+                        line = item.line
+                        yield replace(item, member=member.name)
         except (BadArchive, InvalidValue) as error:
             yield Reject(line, error.message, "", member.name)
 

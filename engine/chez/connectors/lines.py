@@ -6,9 +6,10 @@ a `Reject`, and reading goes on with the next line.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from typing import BinaryIO, Final
+
+import msgspec
 
 from chez.connectors.api import MAX_YEAR, MIN_YEAR, Progress, Reject, excerpt
 
@@ -26,12 +27,14 @@ PROGRESS_LINES: Final = 512
 """Lines between two reports of progress."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """One line without its end, and its number from 1."""
 
     number: int
     text: str
+
+    def __repr__(self) -> str:
+        return f"Line(number={self.number})"
 
 
 def lines(file: BinaryIO) -> Iterator[Line | Reject | Progress]:

@@ -28,6 +28,7 @@ NOT_READ: Final = "only JSON, CSV and HTML are read of it"
 _PYTHON: Final[dict[ColumnKind, Any]] = {
     "text": str | None, "integer": int | None, "number": float | None, "boolean": bool | None, "json": Any,
 }
+_PLAIN: Final[dict[ColumnKind, type]] = {"text": str, "integer": int, "number": float, "boolean": bool}
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?)?",
                           re.ASCII)
 _MILLISECONDS: Final = 10**11
@@ -59,6 +60,8 @@ class _Table:
     mapping: TableMapping
     kind: type[msgspec.Struct]
     columns: dict[str, Column] = field(repr=False)
+    kept: tuple[tuple[str, str, type | None, Column], ...] = field(repr=False)
+    """Of each column that is kept: the field, the name in the export, the type its values have in Python."""
     keys: RowKeys = field(default_factory=RowKeys, repr=False)
 
 
@@ -90,7 +93,9 @@ class Mapped:
     def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
         """One record a row. Raises `BadArchive`."""
         warm()
-        tables = [_Table(table, self._kinds[table.collection], {one.source: one for one in table.columns})
+        tables = [_Table(table, self._kinds[table.collection], {one.source: one for one in table.columns},
+                         tuple((one.name, one.source, _PLAIN.get(one.type), one)
+                               for one in table.columns if not one.drop))
                   for table in self._mapping.tables]
         head = file.read(4)
         file.seek(0)
@@ -131,11 +136,16 @@ class _Reading:
                 yield piece
                 continue
             seen = True
-            yield from self._piece(piece)
+            table = self._tables.get(piece.path)
+            if table is not None and not table.mapping.drop and piece.values.keys() <= table.columns.keys():
+                yield _row(table, piece)
+            else:
+                yield from self._piece(piece)
         if not seen:
             yield Reject(1, "there are no rows in the file", "")
 
     def _piece(self, piece: Piece) -> Iterator[Item]:
+        """What there is to tell of a row of a table that is not read, or that has columns which are not."""
         table = self._tables.get(piece.path)
         if table is None or table.mapping.drop:
             why = "leaves it out" if table else "does not know it"
@@ -145,10 +155,7 @@ class _Reading:
             if name not in table.columns:
                 yield from self._once(piece, name,
                                       f"the column {excerpt(name)!r} is not read: the mapping does not know it")
-        try:
-            yield Found(_record(table, piece), piece.line)
-        except ValueError as error:
-            yield Reject(piece.line, str(error), excerpt(str(list(piece.values.values())[:8])[:400]))
+        yield _row(table, piece)
 
     def _once(self, piece: Piece, column: str, reason: str) -> Iterator[Reject]:
         if (piece.path, column) not in self._told:
@@ -156,16 +163,27 @@ class _Reading:
             yield Reject(piece.line, reason, "")
 
 
+def _row(table: _Table, piece: Piece) -> Found | Reject:
+    try:
+        return Found(_record(table, piece), piece.line)
+    except ValueError as error:
+        return Reject(piece.line, str(error), excerpt(str(list(piece.values.values())[:8])[:400]))
+
+
 def _record(table: _Table, piece: Piece) -> msgspec.Struct:
-    said = {one.name: _value(piece.values.get(one.source), one, piece)
-            for one in table.mapping.columns if not one.drop}
-    values: dict[str, Any] = dict(said)
+    get = piece.values.get
+    values: dict[str, Any] = {}
+    for name, source, wanted, column in table.kept:
+        value = get(source)
+        # Most values of JSON are what they are to be; text is looked at in any case.
+        values[name] = value if type(value) is wanted and not piece.text else _value(value, column, piece)
+    said = list(values.values())
     if table.mapping.time:
-        values["at"] = instant(said[table.mapping.time])
+        values["at"] = instant(values[table.mapping.time])
     if table.mapping.identity:
-        table.keys.claim([said[name] for name in table.mapping.identity], piece.line)
+        table.keys.claim([values[name] for name in table.mapping.identity], piece.line)
     else:
-        values["row"] = table.keys.name(list(said.values()))
+        values["row"] = table.keys.name(said)
     return table.kind(**values)
 
 
@@ -178,8 +196,7 @@ def _value(value: Any, column: Column, piece: Piece) -> Any:
         return typed(value, column.type)
     if column.type == "number" and type(value) is int and float(value) == value:
         return float(value)
-    wanted = {"text": str, "integer": int, "number": float, "boolean": bool}[column.type]
-    if type(value) is not wanted:
+    if type(value) is not _PLAIN[column.type]:
         raise ValueError(f"the column {excerpt(column.source)!r} has a value that is not {column.type}")
     return value
 

@@ -8,7 +8,9 @@ and nothing that is longer than `MAX_OBJECT` or deeper than `MAX_DEPTH` is ever 
 
 import re
 from collections.abc import Iterator
-from typing import BinaryIO, Final, NamedTuple, cast
+from typing import BinaryIO, Final, cast
+
+import msgspec
 
 from chez.connectors.api import Progress, Reject, excerpt
 
@@ -25,13 +27,19 @@ OUTSIDE: Final = re.compile(STRING + rb'|["{}\[\]]', re.S)
 """What matters outside of strings: a whole string, the beginning of one that goes on in the next chunk, a bracket."""
 FLAT: Final = re.compile(rb'[\s,]*+(\{[^"{}\[\]]*+(?:' + STRING + rb'[^"{}\[\]]*+)*+\})', re.S)
 """The next whole object, if there are no lists or objects in it, which is so for most: found at once."""
+BETWEEN: Final = b" \t\n\r\f\v,"
+"""What may stand between two objects: a comma, and what `\\s` is in bytes."""
+UNMARKED: Final = bytes(set(range(256)) - set(b'"\\{}[]'))
+GAP: Final = 64
+NEAR: Final = 4096
+"""How far ahead the beginning and the end of an object are looked for at once."""
 REST: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+("?)', re.S)
 """What is left of a string that began in an earlier chunk."""
 TOO_DEEP: Final = f"it is deeper than {MAX_DEPTH} brackets"
 BOM: Final = b"\xef\xbb\xbf"
 
 
-class Object(NamedTuple):
+class Object(msgspec.Struct, frozen=True):
     """The bytes of one object, and the line of the file (from 1) on which it begins."""
 
     line: int
@@ -58,6 +66,23 @@ def objects(file: BinaryIO, depth: int = 1) -> Iterator[Object | Reject | Progre
     yield from cutter.end()
 
 
+def _plain(chunk: bytes, at: int) -> tuple[int, int] | None:
+    """The span that `_flat` finds, in half the time, where no escape and no other bracket is near."""
+    # Bounded, so that what is looked at in vain is not looked at again for each of many small pieces.
+    begin = chunk.find(b"{", at, at + GAP)
+    end = chunk.find(b"}", begin, begin + NEAR) + 1 if begin >= 0 else 0
+    if not end or chunk[at:begin].strip(BETWEEN):
+        return None
+    marks = chunk[begin:end].translate(None, UNMARKED)
+    quotes = len(marks) - 2
+    return None if quotes & 1 or marks.count(b'"') != quotes else (begin, end)
+
+
+def _flat(chunk: bytes, at: int) -> tuple[int, int] | None:
+    found = FLAT.match(chunk, at)
+    return None if found is None else found.span(1)
+
+
 class _Cutter:
     """Where in the file the cutting is: how deep, in a string or not, and what there is of the object begun."""
 
@@ -77,11 +102,14 @@ class _Cutter:
         begin = counted = 0
         at = self._string_ended(chunk)
         while not self._string:
-            while self._depth == self._at and (flat := FLAT.match(chunk, at)) is not None:
-                begin, at = flat.span(1)
+            while self._depth == self._at and (flat := _plain(chunk, at) or _flat(chunk, at)) is not None:
+                begin, at = flat
                 self._line += chunk.count(b"\n", counted, begin)
                 counted, self._begun = begin, self._line
-                yield self._ended(flat[1])
+                if self._problem or at - begin > MAX_OBJECT:
+                    yield self._ended(chunk[begin:at])
+                else:
+                    yield Object(self._line, chunk[begin:at])
             if (found := OUTSIDE.search(chunk, at)) is None:
                 break
             at = found.end()

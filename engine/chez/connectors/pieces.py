@@ -13,7 +13,6 @@ has; where it does not know the path, these rules say it.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final
 
 import msgspec
@@ -53,18 +52,20 @@ _TOO_LONG: Final = f"a name in it is longer than {MAX_TITLE} characters"
 _BAD_JSON: Final = (msgspec.MsgspecError, RecursionError, ValueError)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True):
     """A row of a table: the table's path and shape, the row's line or number, its values by column."""
 
     path: str
     shape: Shape
     line: int
-    values: dict[str, Any] = field(repr=False)
+    values: dict[str, Any]
     text: bool = False
     """Whether all values are text, whatever they say."""
     comma: bool = False
     """Whether a comma in a number is a decimal one."""
+
+    def __repr__(self) -> str:
+        return f"Piece(path={self.path!r}, shape={self.shape!r}, line={self.line})"
 
 
 def form_of(name: str) -> Form | None:
@@ -220,7 +221,7 @@ def _row(value: Any, path: str, shape: Shape, line: int) -> Piece | Reject:
 def _flatten(value: dict[str, Any], before: str, depth: int, out: dict[str, Any]) -> bool:
     """Columns of an object, whose objects are columns; False when a name is too long."""
     for name, one in value.items():
-        column = before + _token(name)
+        column = before + (_token(name) if "~" in name or "/" in name else name)
         if len(column) > MAX_TITLE:
             return False
         if isinstance(one, dict) and one and depth > 1:

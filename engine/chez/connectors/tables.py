@@ -20,7 +20,7 @@ import unicodedata
 from codecs import getincrementaldecoder
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from io import SEEK_SET
 from typing import Any, BinaryIO, Final, Literal
@@ -73,12 +73,14 @@ class Dialect:
     codec: str
 
 
-@dataclass(frozen=True, slots=True)
-class Cells:
+class Cells(msgspec.Struct, frozen=True):
     """One row: the number of its first line, from 1, and its cells."""
 
     line: int
-    values: list[str] = field(repr=False)
+    values: list[str]
+
+    def __repr__(self) -> str:
+        return f"Cells(line={self.line})"
 
 
 def dialect_of(file: BinaryIO, delimiter: str | None = None, codec: str | None = None) -> Dialect:
@@ -334,4 +336,4 @@ class RowKeys:
 
 
 def _digest(values: Sequence[object]) -> bytes:
-    return hash_fields("chez/1 table row", msgspec.json.encode(list(values)))[:16]
+    return hash_fields("chez/1 table row", msgspec.json.encode(values))[:16]
