@@ -300,17 +300,19 @@ def _google_location() -> bytes:
 
 
 def _bare_google_location(data: bytes) -> int:
+    from datetime import UTC, datetime
     from itertools import pairwise
 
     import ijson
 
     from chez.vocabulary.track import Point, distance
 
-    days: dict[int, list[tuple[int, float, float]]] = {}
+    days: dict[int, list[tuple[int, Point]]] = {}
     for one in ijson.items(BytesIO(data), "locations.item"):
         ms = int(one["timestampMs"])
-        days.setdefault(ms // 86_400_000, []).append((ms, one["latitudeE7"] / 1e7, one["longitudeE7"] / 1e7))
-    return len([sum(distance(Point(*one[1:]), Point(*other[1:])) for one, other in pairwise(sorted(day)))
+        days.setdefault(ms // 86_400_000, []).append(
+            (ms, Point(one["latitudeE7"] / 1e7, one["longitudeE7"] / 1e7, datetime.fromtimestamp(ms / 1000, UTC))))
+    return len([sum(distance(one, other) for (_, one), (_, other) in pairwise(sorted(day, key=lambda point: point[0])))
                 for day in days.values()])
 
 

@@ -146,10 +146,10 @@ class _Days:
 
 
 def _day_trip(device: int, day: _Day) -> Found:
-    track = Track()
-    for ms, latitude, longitude in sorted(day.points):
+    track, points = Track(), sorted(day.points)
+    for ms, latitude, longitude in points:
         track.add(Point(latitude, longitude, datetime.fromtimestamp(ms / 1000, UTC)))
-    first, last = min(day.points), max(day.points)
+    first, last = points[0], points[-1]
     name = date(1970, 1, 1) + timedelta(days=day.number)
     return Found(Trip(
         service=SERVICE, reference=f"day:{name}" + (f":{device}" if device else ""), start=track.start,

@@ -9,9 +9,10 @@ equal points give equal text. Length and number are those of all points.
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
+
+import msgspec
 
 from chez.errors import InvalidValue
 
@@ -24,13 +25,15 @@ EARTH: Final = 6_371_008.8
 """Mean radius of the Earth in metres (IUGG)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(msgspec.Struct, frozen=True):
     """Where (WGS 84, degrees) and, if it is known, when (UTC) somebody was."""
 
-    latitude: float = field(repr=False)
-    longitude: float = field(repr=False)
-    at: datetime | None = field(default=None, repr=False)
+    latitude: float
+    longitude: float
+    at: datetime | None = None
+
+    def __repr__(self) -> str:
+        return "Point()"
 
 
 class Track:
@@ -110,4 +113,5 @@ def distance(one: Point, other: Point) -> float:
 
 
 def _degrees(value: float) -> str:
-    return f"{round(value, 5) + 0.0:.5f}"  # + 0.0: no "-0.00000" beside "0.00000"
+    text = f"{value:.5f}"  # rounds as `round` does
+    return "0.00000" if text == "-0.00000" else text
