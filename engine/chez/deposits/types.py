@@ -41,6 +41,10 @@ MAX_TYPES: Final = 16
 MAX_FIELDS: Final = 64
 """Fields of one type."""
 
+_MAY_BE_EMPTY: Final = frozenset({
+    ("accounts", "institution"), ("consumptions", "provider"), ("days", "area"), ("events", "recurrence")})
+"""Identity that the vocabulary may have empty: an IBAN, say, tells its bank by itself."""
+
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}\Z", re.ASCII)
 _NUMBER: Final = re.compile(r"[+-]?\d{1,64}(\.\d{1,64})?\Z", re.ASCII)
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
@@ -91,7 +95,7 @@ class RecordType(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             whole = check_value(plain(line, _object(line)))
             about = {name: whole.pop(name, None) for name in identity}
             for name, item in about.items():
-                if item is None or item == "":
+                if item is None or (item == "" and (self.collection, name) not in _MAY_BE_EMPTY):
                     raise InvalidValue(f"its field {name!r} is empty, which says what it is about")
             return Checked(about, whole)
 

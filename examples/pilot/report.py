@@ -1,0 +1,116 @@
+"""What each party saw, in words and tables."""
+
+import json
+from collections.abc import Iterator
+from statistics import median
+from typing import Any, Final
+
+from examples.pilot.lives import SOURCES
+from examples.pilot.plan import SERVICES, PilotFailed, Places
+from examples.pilot.story import Outcome
+
+__all__ = ("check", "figures", "lines")
+
+PLURAL: Final = {"bank": "bank", "insurer": "insurer", "energy": "energy", "shop": "shop", "phone": "own"}
+
+
+def check(outcome: Outcome) -> None:
+    """Everybody's is at home, each organisation has its own alone, and nobody else anything. Raises `PilotFailed`."""
+    wanted = {source: len(texts) for source, texts in outcome.wanted.texts.items()}
+    for found in (outcome.relay_before, *outcome.found):
+        expected = {source: count for source, count in wanted.items()
+                    if found.place == "the people, in their homes" or found.place == f"the {source}"}
+        got = {source: count for source, count in found.texts.items() if count}
+        if got != expected:
+            raise PilotFailed(f"{found.place}: found {got}, not {expected}")
+    if outcome.messages != len(outcome.wanted.people):
+        raise PilotFailed(f"{outcome.messages} of {len(outcome.wanted.people)} sealed results were at the relay")
+
+
+def results(places: Places) -> dict[str, list[dict[str, Any]]]:
+    """What each service has in its file."""
+    found = {}
+    for service in SERVICES:
+        path = places.service(service.job) / "results.jsonl"
+        found[service.job] = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return found
+
+
+def figures(outcome: Outcome) -> dict[str, float]:
+    """Seconds of the whole pilot and bytes between people and relay, by person; and what stays of one."""
+    people = outcome.plan.people
+    shared = sum(step.seconds for name, step in outcome.steps.items() if name != "prepare")
+    return {
+        "seconds": shared / people,
+        "wire": sum(step.bytes for name, step in outcome.steps.items() if name != "prepare") / people,
+        "relay": outcome.relay_bytes / people,
+        "disk": sum(one.disk for one in outcome.lived) / people,
+        "relay_cpu": outcome.relay_cpu / people,
+    }
+
+
+def lines(outcome: Outcome, places: Places) -> Iterator[str]:
+    """The whole report."""
+    yield from _people(outcome)
+    yield ""
+    yield from _whose(outcome)
+    yield ""
+    yield from _services(places)
+    yield ""
+    yield from _costs(outcome)
+
+
+def _people(outcome: Outcome) -> Iterator[str]:
+    records: dict[str, int] = {}
+    for one in outcome.lived:
+        for name, count in one.records.items():
+            records[name] = records.get(name, 0) + count
+    yield f"What {outcome.plan.people:,} people have at home now, and nobody else has together:"
+    for name, count in sorted(records.items(), key=lambda item: -item[1]):
+        if not name.startswith("chez"):
+            yield f"  {name:22} {count:12,} records"
+
+
+def _whose(outcome: Outcome) -> Iterator[str]:
+    wanted = outcome.wanted
+    yield (f"Whose values are where: {wanted.total:,} texts of {len(wanted.people)} people, each of one source, looked "
+           "for in all files,")
+    yield "as they are and in UTF-16, hexadecimal and base64:"
+    yield "  " + " " * 34 + "".join(f"{PLURAL[source]:>9}" for source in SOURCES) + "    bytes searched"
+    yield "  " + f"{'there are':34}" + "".join(f"{len(wanted.texts[source]):9,}" for source in SOURCES)
+    before = outcome.relay_before
+    for name, found in [("the relay, with all in it", before), *((found.place, found) for found in outcome.found)]:
+        counts = "".join(f"{found.texts[source]:9,}" for source in SOURCES)
+        yield f"  {name:34}{counts}{found.bytes:18,}"
+    yield (f"  The search finds what was hidden on purpose in the relay's store, and {outcome.messages} of "
+           f"{len(wanted.people)} sealed results lay there.")
+
+
+def _services(places: Places) -> Iterator[str]:
+    yield "What the services know, and no more:"
+    for service in SERVICES:
+        found = results(places)[service.job]
+        told = [line["result"] for line in found if line["outcome"] == "result"]
+        yield f"  {service.name} ({service.job}): {len(found)} results, {len(found) - len(told)} of them \"none\""
+        for line in told[:2]:
+            yield f"    {json.dumps(line)}"
+        if told:
+            middle = {name: median(line[name] for line in told) for name in told[0]}
+            yield f"    the middle of all: {json.dumps(middle)}"
+
+
+def _costs(outcome: Outcome) -> Iterator[str]:
+    people = outcome.plan.people
+    yield f"What it cost, of each of {people:,} people:"
+    for name, step in outcome.steps.items():
+        yield (f"  {name:10} {step.seconds / people:8.2f} s {step.bytes / people / 1e3:10.1f} KB to and from the relay "
+               f"{step.connections / people:7.1f} connections")
+    cost = figures(outcome)
+    yield f"  at the relay {cost['relay'] / 1e3:,.0f} KB and {cost['relay_cpu'] * 1e3:,.0f} ms of a processor"
+    yield f"  at home      {cost['disk'] / 1e3:,.0f} KB of disk"
+    yield "Where a device's time goes, in the middle:"
+    for title, every in (("arrive", outcome.arrived), ("live", outcome.lived)):
+        names = every[0].seconds if every else {}
+        steps = ", ".join(f"{name} {median(one.seconds.get(name, 0.0) for one in every) * 1e3:.0f} ms"
+                          for name in names)
+        yield f"  {title}: {steps}"
