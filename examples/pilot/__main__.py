@@ -39,10 +39,12 @@ def main(people: int, seed: int, workers: int, folder: Path | None, keep: bool) 
     except KeyboardInterrupt:
         click.echo(f"\nInterrupted. To go on: --people {people} --seed {seed} --folder {places.folder}", err=True)
         sys.exit(130)
-    except BaseExceptionGroup as group:
-        _failed(places, _first(group))
-    except (PilotFailed, ChezError, SandboxError, OSError) as error:
-        _failed(places, error)
+    except Exception as error:
+        known = _known(error)
+        if known is None:
+            raise
+        click.secho(f"\nThe pilot failed: {known}\nWhat there is of it is in {places.folder}.", fg="red", err=True)
+        sys.exit(1)
     if keep:
         click.echo(f"\nEverything is in {places.folder}. The passphrase of every home is in the file passphrase.")
     else:
@@ -77,16 +79,11 @@ def _free_port() -> int:
     return port
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
+def _known(error: BaseException) -> BaseException | None:
+    """What went wrong, where the pilot can say it in words; a group is told by its first one."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return error
-
-
-def _failed(places: Places, error: BaseException) -> None:
-    click.secho(f"\nThe pilot failed: {error}\nWhat there is of it is in {places.folder}.", fg="red", err=True)
-    sys.exit(1)
+    return error if isinstance(error, PilotFailed | ChezError | SandboxError | OSError) else None
 
 
 if __name__ == "__main__":

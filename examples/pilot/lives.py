@@ -5,7 +5,7 @@ looked for wherever it should not be. Nothing happens at
 the full or half hour, when meters measure.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any, Final
@@ -29,11 +29,9 @@ _SHOPS: Final = ("CARREFOUR", "LIDL", "MONOPRIX", "SNCF", "RATP", "TOTAL", "ORAN
 _SECTIONS: Final = ("EPICERIE", "CREMERIE LS", "FRUITS", "BAZAR", "PHARMACIE", "OPTIQUE", "REPARATION")
 
 
-def life(plan: Plan, number: int) -> dict[str, Records]:
-    """What is known of a person, by source: the same for the same plan and number."""
-    draw = Random(f"{plan.seed} {number}")
-    makers = {"bank": _bank, "insurer": _insurer, "energy": _energy, "shop": _shop, OWN: _phone}
-    return {source: list(makers[source](draw, plan.month)) for source in SOURCES}
+def life(plan: Plan, number: int, source: str) -> Records:
+    """What a source has of a person: the same for the same plan, number and source."""
+    return list(_MAKERS[source](Random(f"{plan.seed} {number} {source}"), plan.month))
 
 
 def _code(draw: Random, prefix: str) -> str:
@@ -121,3 +119,7 @@ def _phone(draw: Random, month: date) -> Iterator[tuple[str, dict[str, Any]]]:
             "from_latitude": round(south, 5), "from_longitude": round(west, 5),
             "to_latitude": round(south + draw.uniform(-0.02, 0.02), 5),
             "to_longitude": round(west + draw.uniform(-0.02, 0.02), 5)}
+
+
+_MAKERS: Final[Mapping[str, Callable[[Random, date], Iterator[tuple[str, dict[str, Any]]]]]] = {
+    "bank": _bank, "insurer": _insurer, "energy": _energy, "shop": _shop, OWN: _phone}

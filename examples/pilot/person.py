@@ -124,7 +124,7 @@ class Person:
             with watch("deposits"):
                 await self._sync(home)
             with watch("own"):
-                trips = [msgspec.convert(record, Trip) for _, record in life(self.plan, self.number)[OWN]]
+                trips = [msgspec.convert(record, Trip) for _, record in life(self.plan, self.number, OWN)]
                 await home.collection(Trip).put_many(trips, ids=[trip.reference for trip in trips])
             outcome, message = await self._job(home, runtime, watch)
             with watch("sync"):

@@ -11,7 +11,8 @@ from examples.pilot.story import Outcome
 
 __all__ = ("check", "figures", "lines")
 
-PLURAL: Final = {"bank": "bank", "insurer": "insurer", "energy": "energy", "shop": "shop", "phone": "own"}
+GROWING: Final = ("arrive", "deposit", "live")
+"""The steps that take longer the more people there are."""
 
 
 def check(outcome: Outcome) -> None:
@@ -23,6 +24,9 @@ def check(outcome: Outcome) -> None:
         got = {source: count for source, count in found.texts.items() if count}
         if got != expected:
             raise PilotFailed(f"{found.place}: found {got}, not {expected}")
+    for key, standing in outcome.standing.items():
+        if not standing.taken or standing.queued or standing.sent or standing.refused or standing.gone:
+            raise PilotFailed(f"the {key}: not every message was taken: {standing}")
     if outcome.messages != len(outcome.wanted.people):
         raise PilotFailed(f"{outcome.messages} of {len(outcome.wanted.people)} sealed results were at the relay")
 
@@ -37,12 +41,11 @@ def results(places: Places) -> dict[str, list[dict[str, Any]]]:
 
 
 def figures(outcome: Outcome) -> dict[str, float]:
-    """Seconds of the whole pilot and bytes between people and relay, by person; and what stays of one."""
+    """Of each person: seconds and bytes on the wire of the steps that grow with their number, and what stays."""
     people = outcome.plan.people
-    shared = sum(step.seconds for name, step in outcome.steps.items() if name != "prepare")
     return {
-        "seconds": shared / people,
-        "wire": sum(step.bytes for name, step in outcome.steps.items() if name != "prepare") / people,
+        "seconds": sum(outcome.steps[name].seconds for name in GROWING) / people,
+        "wire": sum(outcome.steps[name].bytes for name in GROWING) / people,
         "relay": outcome.relay_bytes / people,
         "disk": sum(one.disk for one in outcome.lived) / people,
         "relay_cpu": outcome.relay_cpu / people,
@@ -55,7 +58,7 @@ def lines(outcome: Outcome, places: Places) -> Iterator[str]:
     yield ""
     yield from _whose(outcome)
     yield ""
-    yield from _services(places)
+    yield from _services(outcome, places)
     yield ""
     yield from _costs(outcome)
 
@@ -76,7 +79,7 @@ def _whose(outcome: Outcome) -> Iterator[str]:
     yield (f"Whose values are where: {wanted.total:,} texts of {len(wanted.people)} people, each of one source, looked "
            "for in all files,")
     yield "as they are and in UTF-16, hexadecimal and base64:"
-    yield "  " + " " * 34 + "".join(f"{PLURAL[source]:>9}" for source in SOURCES) + "    bytes searched"
+    yield "  " + " " * 34 + "".join(f"{source:>9}" for source in SOURCES) + "    bytes searched"
     yield "  " + f"{'there are':34}" + "".join(f"{len(wanted.texts[source]):9,}" for source in SOURCES)
     before = outcome.relay_before
     for name, found in [("the relay, with all in it", before), *((found.place, found) for found in outcome.found)]:
@@ -84,14 +87,20 @@ def _whose(outcome: Outcome) -> Iterator[str]:
         yield f"  {name:34}{counts}{found.bytes:18,}"
     yield (f"  The search finds what was hidden on purpose in the relay's store, and {outcome.messages} of "
            f"{len(wanted.people)} sealed results lay there.")
+    yield "What the relay's operator can count (`chez-relay inspect`):"
+    yield from (f"  {line}" for line in outcome.counted.splitlines())
 
 
-def _services(places: Places) -> Iterator[str]:
+def _services(outcome: Outcome, places: Places) -> Iterator[str]:
+    yield "What the organisations heard of it: that their messages are on a device,"
+    yield "  " + ", ".join(f"the {key} of {one.taken:,}" for key, one in outcome.standing.items())
     yield "What the services know, and no more:"
     for service in SERVICES:
         found = results(places)[service.job]
         told = [line["result"] for line in found if line["outcome"] == "result"]
-        yield f"  {service.name} ({service.job}): {len(found)} results, {len(found) - len(told)} of them \"none\""
+        none = len(found) - len(told)
+        yield (f"  {service.name} ({service.job}): {len(told)} results"
+               + (f', and {none} times "none"' if none else ""))
         for line in told[:2]:
             yield f"    {json.dumps(line)}"
         if told:

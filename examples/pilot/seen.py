@@ -63,13 +63,14 @@ def needles(plan: Plan) -> Needles:
     people = tuple(sorted({number * plan.people // SAMPLE for number in range(SAMPLE)}))
     texts: dict[str, set[str]] = {source: set() for source in SOURCES}
     for number in people:
-        for source, records in life(plan, number).items():
-            texts[source] |= {text for _, record in records for text in _texts(record)}
+        for source in SOURCES:
+            texts[source] |= {text for _, record in life(plan, number, source) for text in _texts(record)}
     programs = b"".join(path.read_bytes() for folder in _OWN for path in sorted(folder.rglob("*")) if path.is_file())
+    known = set(Search(text.encode() for found in texts.values() for text in found)(programs))
     alone = {}
     for source, mine in texts.items():
         others = set().union(*(found for other, found in texts.items() if other != source))
-        alone[source] = frozenset(text for text in mine - others if text.encode() not in programs)
+        alone[source] = frozenset(text for text in mine - others if text.encode() not in known)
         if not alone[source]:
             raise PilotFailed(f"nothing is of {source} alone: there is nothing to look for")
     return Needles(people, alone)
@@ -110,7 +111,7 @@ async def at_home(places: Places, plan: Plan, wanted: Needles) -> Found:
     for number in wanted.people:
         passphrase = places.passphrase.read_text().strip()
         async with chez.open(places.person(number) / "home", passphrase=passphrase) as home:
-            for collection in {name for records in life(plan, number).values() for name, _ in records}:
+            for collection in {name for source in SOURCES for name, _ in life(plan, number, source)}:
                 rows = await home.sql(f'SELECT * FROM "{collection}"', limit=1_000_000)
                 texts = {value for row in rows.rows for value in row if isinstance(value, str)}
                 for source, mine in wanted.texts.items():

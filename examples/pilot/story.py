@@ -3,9 +3,10 @@
 import asyncio
 import base64
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -20,6 +21,8 @@ from examples.pilot.person import ARRIVED, LIVED, Arrived, Lived
 from examples.pilot.plan import ORGANISATIONS, SERVICES, PilotFailed, Places, Plan, keep
 from examples.pilot.programs import run
 from examples.pilot.wire import Wire, counted
+
+from chez_deposit import Standing
 
 __all__ = ("Outcome", "Step", "Told", "play")
 
@@ -56,6 +59,10 @@ class Outcome:
     """Of the sealed results of the people that were looked at, how many were found, as bytes, in the relay's store."""
     arrived: list[Arrived] = field(repr=False)
     lived: list[Lived] = field(repr=False)
+    counted: str
+    """What the relay's operator counts in its store."""
+    standing: dict[str, Standing]
+    """How each organisation's messages stand."""
     relay_bytes: int = 0
     relay_cpu: float = 0.0
 
@@ -70,21 +77,17 @@ async def play(places: Places, plan: Plan, workers: int, told: Told) -> Outcome:
         with book.step("prepare", wire):
             told.title("A relay, a city that publishes its stations, four organisations, four services")
             await parties.publish(places, plan)
-            for partner in ORGANISATIONS:
-                await parties.found_organisation(places, plan, partner)
-            for service in SERVICES:
-                await parties.found_service(places, plan, service)
+            await asyncio.gather(*(parties.found_organisation(places, plan, one) for one in ORGANISATIONS),
+                                 *(parties.found_service(places, plan, one) for one in SERVICES))
         with book.step("arrive", wire):
             told.title(f"{plan.people:,} people make a home, four addresses, and subscribe the city's data")
             await crew(places, plan, "arrive", ARRIVED, workers, told.progress)
         with book.step("deposit", wire):
             told.title("Each organisation gives every customer back what it holds, in one batch")
-            for partner in ORGANISATIONS:
-                await parties.deposit(places, plan, partner)
+            await asyncio.gather(*(parties.deposit(places, plan, partner) for partner in ORGANISATIONS))
         with book.step("live", wire):
             told.title("Everybody takes it home, grants a job, runs it, and sends the result")
-            async with parties.acknowledged(places):
-                await crew(places, plan, "live", LIVED, workers, told.progress)
+            await crew(places, plan, "live", LIVED, workers, told.progress)
         return await _evidence(places, plan, relay, wire, book, told)
 
 
@@ -102,12 +105,12 @@ async def _evidence(places: Places, plan: Plan, relay: int, wire: Wire, book: "_
     found += [await asyncio.to_thread(seen.hunt, place, folders, wanted)
               for place, folders in seen.parties(places, wanted)]
     people = [places.person(number) for number in range(plan.people)]
-    outcome = Outcome(
+    return Outcome(
         plan, book.steps, wanted, before, found, there,
         [msgspec.json.decode((folder / ARRIVED).read_bytes(), type=Arrived) for folder in people],
         [msgspec.json.decode((folder / LIVED).read_bytes(), type=Lived) for folder in people],
-        sum(path.stat().st_size for path in (places.relay / "store").rglob("*")), _cpu(relay))
-    return outcome
+        await parties.counted(places), {partner.key: parties.standing(places, partner) for partner in ORGANISATIONS},
+        _used(places.relay / "store" / "relay.sqlite"), _cpu(relay))
 
 
 def _control(places: Places, wanted: seen.Needles) -> None:
@@ -126,6 +129,14 @@ def _sealed(places: Places, wanted: seen.Needles) -> int:
     stored = b"".join(path.read_bytes() for path in sorted((places.relay / "store").glob("relay.sqlite*")))
     # SQLite parts a long item; its beginning is in one piece.
     return sum(message[:64] in stored for message in seen.messages(places, wanted))
+
+
+def _used(store: Path) -> int:
+    """Bytes of the relay's store that hold something: the file does not shrink when deposits have been taken."""
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as db:
+        pages, free, size = (db.execute(f"PRAGMA {name}").fetchone()[0]
+                             for name in ("page_count", "freelist_count", "page_size"))
+    return int((pages - free) * size)
 
 
 def _cpu(process: int) -> float:

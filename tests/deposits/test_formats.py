@@ -12,7 +12,7 @@ from chez.deposits.ack import Acknowledgement, open_ack, seal_ack
 from chez.deposits.address import read_address
 from chez.deposits.card import read_card
 from chez.deposits.message import MAX_RECORDS, SIZES, Section, open_deposit, seal_deposit
-from chez.deposits.types import KINDS, RecordType, check_types, described, read_type
+from chez.deposits.types import KINDS, RecordType, check_types, described, read_type, type_named
 from chez.errors import BadEntry, InvalidValue
 from chez.vocabulary import VOCABULARY
 from chez_wire.login import inbox_of
@@ -137,6 +137,15 @@ def test_a_record_of_another_form_is_refused_with_a_reason(change: dict[str, Any
     assert TRANSACTIONS.check(json.dumps(GOOD).encode()).values["amount"] == "1.50"
     with pytest.raises(InvalidValue, match=why):
         TRANSACTIONS.check(json.dumps(GOOD | change).encode())
+
+
+def test_an_identity_that_the_vocabulary_has_empty_is_taken() -> None:
+    """An account whose IBAN says the bank is taken, as a connector makes it; one without a number is not."""
+    account = {"institution": "", "number": "FR7612345678901234567890123", "kind": "checking", "currency": "EUR"}
+    taken = type_named("accounts").check(json.dumps(account).encode())
+    assert taken.identity == {"institution": "", "number": account["number"]}
+    with pytest.raises(InvalidValue, match="what it is about"):
+        type_named("accounts").check(json.dumps(account | {"number": ""}).encode())
 
 
 TEXTS = st.sampled_from(("", "a", "_", "_blob", "1.5", "2026-01-31", "2026-01-31T00:00:00Z", "\x00", "\ud800", "true"))
