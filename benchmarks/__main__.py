@@ -23,6 +23,7 @@ from benchmarks import (
     live,
     membership,
     opendata,
+    pilot,
     queries,
     reconnect,
     relay,
@@ -54,7 +55,8 @@ __all__ = ("every", "main", "run")
 def every() -> tuple[Benchmark, ...]:
     """All there is to measure, in the order of the page."""
     themes = (store, stores, queries, live, sync, checkpoints, reconnect, relay, cluster, imports, gigabyte, connectors,
-              deposits, jobs, sandbox, feeds, membership, keys, texts, blobs, opendata)
+              deposits, jobs, sandbox, feeds, membership, keys, texts, blobs, opendata,
+              pilot)
     return tuple([benchmark for theme in themes for benchmark in theme.benchmarks()])
 
 

@@ -55,7 +55,7 @@ async def _pilot(places: Places, plan: Plan, workers: int) -> None:
     outcome = await play(places, plan, workers, Told(_title, _progress))
     report.check(outcome)
     _title("What each party saw")
-    for line in report.lines(outcome, places):
+    for line in report.lines(outcome):
         click.echo(line)
     left, journal = await words_of(places, 0)
     _title("What one person reads at home: `chez left` and `chez journal`")

@@ -16,7 +16,8 @@ from examples.pilot.programs import run, serving
 
 from chez_deposit import Book, Standing, load_keys
 
-__all__ = ("counted", "deposit", "found_organisation", "found_service", "publish", "relay", "results", "standing")
+__all__ = ("counted", "deposit", "found_organisation", "found_service", "publish", "relay", "results", "standing",
+           "told")
 
 STATIONS: Final = ROOT / "tests" / "data" / "mobility-velov" / "Lyon.json"
 ABOUT: Final = """\
@@ -125,6 +126,11 @@ async def results(places: Places) -> None:
         *(run(places.organisation(one.key), "chez-deposit", "acks", "--key", "key") for one in ORGANISATIONS),
         *(run(places.service(one.job), "chez-job", "results", "--key", "key", "--bundle", "job.chez")
           for one in SERVICES))
+
+
+def told(places: Places, service: Service) -> list[dict[str, Any]]:
+    """What a service has in its file of results."""
+    return [json.loads(line) for line in (places.service(service.job) / "results.jsonl").read_text().splitlines()]
 
 
 def standing(places: Places, partner: Organisation) -> Standing:

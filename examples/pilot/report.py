@@ -3,10 +3,10 @@
 import json
 from collections.abc import Iterator
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 from examples.pilot.lives import SOURCES
-from examples.pilot.plan import SERVICES, PilotFailed, Places
+from examples.pilot.plan import SERVICES, PilotFailed
 from examples.pilot.story import Outcome
 
 __all__ = ("check", "figures", "lines")
@@ -16,7 +16,8 @@ GROWING: Final = ("arrive", "deposit", "live")
 
 
 def check(outcome: Outcome) -> None:
-    """Everybody's is at home, each organisation has its own alone, and nobody else anything. Raises `PilotFailed`."""
+    """Everybody's is at home, each organisation has its own alone, each service a result of each of its people, and
+    nobody else anything. Raises `PilotFailed`."""
     wanted = {source: len(texts) for source, texts in outcome.wanted.texts.items()}
     for found in (outcome.relay_before, *outcome.found):
         expected = {source: count for source, count in wanted.items()
@@ -27,17 +28,11 @@ def check(outcome: Outcome) -> None:
     for key, standing in outcome.standing.items():
         if not standing.taken or standing.queued or standing.sent or standing.refused or standing.gone:
             raise PilotFailed(f"the {key}: not every message was taken: {standing}")
+    told = {line["pseudonym"] for lines in outcome.results.values() for line in lines}
+    if len(told) != outcome.plan.people:
+        raise PilotFailed(f"the services have results of {len(told)} people, not of {outcome.plan.people}")
     if outcome.messages != len(outcome.wanted.people):
         raise PilotFailed(f"{outcome.messages} of {len(outcome.wanted.people)} sealed results were at the relay")
-
-
-def results(places: Places) -> dict[str, list[dict[str, Any]]]:
-    """What each service has in its file."""
-    found = {}
-    for service in SERVICES:
-        path = places.service(service.job) / "results.jsonl"
-        found[service.job] = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return found
 
 
 def figures(outcome: Outcome) -> dict[str, float]:
@@ -52,13 +47,13 @@ def figures(outcome: Outcome) -> dict[str, float]:
     }
 
 
-def lines(outcome: Outcome, places: Places) -> Iterator[str]:
+def lines(outcome: Outcome) -> Iterator[str]:
     """The whole report."""
     yield from _people(outcome)
     yield ""
     yield from _whose(outcome)
     yield ""
-    yield from _services(outcome, places)
+    yield from _services(outcome)
     yield ""
     yield from _costs(outcome)
 
@@ -91,12 +86,12 @@ def _whose(outcome: Outcome) -> Iterator[str]:
     yield from (f"  {line}" for line in outcome.counted.splitlines())
 
 
-def _services(outcome: Outcome, places: Places) -> Iterator[str]:
+def _services(outcome: Outcome) -> Iterator[str]:
     yield "What the organisations heard of it: that their messages are on a device,"
     yield "  " + ", ".join(f"the {key} of {one.taken:,}" for key, one in outcome.standing.items())
     yield "What the services know, and no more:"
     for service in SERVICES:
-        found = results(places)[service.job]
+        found = outcome.results[service.job]
         told = [line["result"] for line in found if line["outcome"] == "result"]
         none = len(found) - len(told)
         yield (f"  {service.name} ({service.job}): {len(told)} results"

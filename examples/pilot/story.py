@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from examples.demo.search import search
@@ -63,6 +63,8 @@ class Outcome:
     """What the relay's operator counts in its store."""
     standing: dict[str, Standing]
     """How each organisation's messages stand."""
+    results: dict[str, list[dict[str, Any]]] = field(repr=False)
+    """What each service has, by its job."""
     relay_bytes: int = 0
     relay_cpu: float = 0.0
 
@@ -110,6 +112,7 @@ async def _evidence(places: Places, plan: Plan, relay: int, wire: Wire, book: "_
         [msgspec.json.decode((folder / ARRIVED).read_bytes(), type=Arrived) for folder in people],
         [msgspec.json.decode((folder / LIVED).read_bytes(), type=Lived) for folder in people],
         await parties.counted(places), {partner.key: parties.standing(places, partner) for partner in ORGANISATIONS},
+        {service.job: parties.told(places, service) for service in SERVICES},
         _used(places.relay / "store" / "relay.sqlite"), _cpu(relay))
 
 

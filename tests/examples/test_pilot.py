@@ -86,7 +86,7 @@ def outcome(**changed: dict[str, int]) -> Outcome:
               **{f"the {source}": nothing | {source: every[source]} for source in SOURCES if source != "phone"}}
     found = [seen.Found(place, 1, changed.get(place.split()[1], texts)) for place, texts in places.items()]
     return Outcome(PLAN, {}, wanted, seen.Found("the relay", 1, nothing), found, len(wanted.people), [], [], "",
-                   {"bank": Standing(3, 0, 0, 3, 0, 0, 3, 0)})
+                   {"bank": Standing(3, 0, 0, 3, 0, 0, 3, 0)}, {"job": [{"pseudonym": n} for n in range(PLAN.people)]})
 
 
 def test_a_value_that_is_where_it_should_not_be_fails_the_pilot() -> None:
@@ -98,6 +98,10 @@ def test_a_value_that_is_where_it_should_not_be_fails_the_pilot() -> None:
                   {"bank": nothing | {"bank": every["bank"], "shop": 1}}, {"people,": every | {"phone": 1}}):
         with pytest.raises(PilotFailed, match="found"):
             report.check(outcome(**wrong))
+    one_less = outcome()
+    one_less.results["job"].pop()
+    with pytest.raises(PilotFailed, match="results of 2 people"):
+        report.check(one_less)
 
 
 @pytest.mark.slow

@@ -1,0 +1,45 @@
+"""pilot.2000: what each person of the pilot in a box costs, from an empty folder to a result at a service."""
+
+from datetime import date
+from typing import Final
+
+from examples.pilot.plan import Places, Plan, open_plan
+from examples.pilot.report import check, figures
+from examples.pilot.story import Told, play
+
+from benchmarks.harness import Bench, Benchmark, Figure, Runs
+from benchmarks.processes import free_port
+
+__all__ = ("benchmarks",)
+
+PEOPLE: Final = 24
+"""In one run: enough that processes, which are started once, weigh little."""
+
+WORKERS: Final = 2
+
+_WHAT: Final = f"of each of {PEOPLE} people of `python -m examples.pilot`: 2,000 take longer than a figure may"
+
+
+def benchmarks() -> tuple[Benchmark, ...]:
+    """The figures of this theme."""
+    return (Benchmark((
+        Figure("pilot.2000", "s", "less", f"Seconds {_WHAT}; {WORKERS} processes play their devices. A home, "
+               "four deposit addresses, the city's data; what four organisations deposit (some 1,600 records), "
+               "taken; one's own trips; a job granted, run in the sandbox, its result sent. Keys from passphrases at "
+               "the least cost."),
+        Figure("pilot.2000.bytes", "KB", "less", f"Bytes both ways to and from the relay in that, {_WHAT}; the "
+               "organisations' deposits included."),
+    ), _measured),)
+
+
+async def _measured(bench: Bench) -> dict[str, Runs]:
+    seconds, size = Runs(), Runs()
+    for _ in range(bench.runs):
+        places = Places(bench.folder("pilot"))
+        plan = open_plan(places, Plan(PEOPLE, 1, date.today(), free_port(), free_port()))
+        outcome = await play(places, plan, WORKERS, Told(lambda _: None, lambda *_: None))
+        check(outcome)
+        cost = figures(outcome)
+        seconds.add(cost["seconds"])
+        size.add(cost["wire"] / 1e3)
+    return {"pilot.2000": seconds, "pilot.2000.bytes": size}
