@@ -12,8 +12,8 @@ __all__ = ("MOST_PEOPLE", "ORGANISATIONS", "ROOT", "SERVICES", "Organisation", "
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
-MOST_PEOPLE: Final = 4000
-"""A service's inbox holds 1,024 results, and a quarter of the people use each."""
+MOST_PEOPLE: Final = 100_000
+"""Five digits name a person."""
 
 
 class PilotFailed(Exception):

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import mmap
 import os
 import sqlite3
 import time
@@ -27,6 +28,7 @@ from chez_deposit import Standing
 __all__ = ("Outcome", "Step", "Told", "play")
 
 STEPS: Final = "steps.json"
+BEFORE: Final = "before.json"
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -96,9 +98,7 @@ async def play(places: Places, plan: Plan, workers: int, told: Told) -> Outcome:
 async def _evidence(places: Places, plan: Plan, relay: int, wire: Wire, book: "_Steps", told: Told) -> Outcome:
     wanted = seen.needles(plan)
     told.title("What the relay holds, before the services fetch their results")
-    before = await asyncio.to_thread(seen.hunt, "the relay", (places.relay,), wanted)
-    await asyncio.to_thread(_control, places, wanted)
-    there = await asyncio.to_thread(_sealed, places, wanted)
+    before = await asyncio.to_thread(_before, places, wanted)
     with book.step("collect", wire):
         told.title("The services take their results")
         await parties.results(places)
@@ -108,7 +108,7 @@ async def _evidence(places: Places, plan: Plan, relay: int, wire: Wire, book: "_
               for place, folders in seen.parties(places, wanted)]
     people = [places.person(number) for number in range(plan.people)]
     return Outcome(
-        plan, book.steps, wanted, before, found, there,
+        plan, book.steps, wanted, before.found, found, before.messages,
         [msgspec.json.decode((folder / ARRIVED).read_bytes(), type=Arrived) for folder in people],
         [msgspec.json.decode((folder / LIVED).read_bytes(), type=Lived) for folder in people],
         await parties.counted(places), {partner.key: parties.standing(places, partner) for partner in ORGANISATIONS},
@@ -116,9 +116,29 @@ async def _evidence(places: Places, plan: Plan, relay: int, wire: Wire, book: "_
         _used(places.relay / "store" / "relay.sqlite"), _cpu(relay))
 
 
+class _Before(msgspec.Struct, frozen=True):
+    """What was found at the relay while everything lay there; `messages` as in `Outcome`."""
+
+    found: seen.Found
+    messages: int
+
+
+def _before(places: Places, wanted: seen.Needles) -> _Before:
+    """Look at the relay, once: when a pilot is gone on with, its services may have fetched what lay there."""
+    path = places.folder / BEFORE
+    if path.exists():
+        return msgspec.json.decode(path.read_bytes(), type=_Before)
+    found = seen.hunt("the relay", (places.relay,), wanted)
+    _control(places, wanted)
+    before = _Before(found, _sealed(places, wanted))
+    keep(path, msgspec.json.encode(before))
+    return before
+
+
 def _control(places: Places, wanted: seen.Needles) -> None:
     """That the search would find a value in the relay's store, were one there. Raises `PilotFailed`."""
-    store = (places.relay / "store" / "relay.sqlite").read_bytes()[: 1 << 20]
+    with (places.relay / "store" / "relay.sqlite").open("rb") as file:
+        store = file.read(1 << 20)
     draw = Random(len(store))
     for text in sorted(min(texts) for texts in wanted.texts.values()):
         at = draw.randrange(len(store))
@@ -129,9 +149,14 @@ def _control(places: Places, wanted: seen.Needles) -> None:
 
 def _sealed(places: Places, wanted: seen.Needles) -> int:
     """How many of the sealed results lie at the relay: what is looked at is what the relay keeps."""
-    stored = b"".join(path.read_bytes() for path in sorted((places.relay / "store").glob("relay.sqlite*")))
     # SQLite parts a long item; its beginning is in one piece.
-    return sum(message[:64] in stored for message in seen.messages(places, wanted))
+    missing = {message[:64] for message in seen.messages(places, wanted)}
+    count = len(missing)
+    for path in sorted((places.relay / "store").glob("relay.sqlite*")):
+        if path.stat().st_size:
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stored:
+                missing = {one for one in missing if stored.find(one) < 0}
+    return count - len(missing)
 
 
 def _used(store: Path) -> int:
