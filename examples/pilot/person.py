@@ -25,14 +25,21 @@ from chez_sandbox.bundle import Bundle, open_bundle
 from chez_sandbox.consent.delivery import deliver
 from chez_sandbox.consent.grants import grant_job, list_grants
 from chez_sandbox.consent.run import authorise
+from chez_sandbox.provider.trial import cache_folder, cache_key
 from chez_sandbox.runtime.host import Runtime
 
-__all__ = ("ARRIVED", "LIVED", "Arrived", "Lived", "Person")
+__all__ = ("ARRIVED", "LIVED", "Arrived", "Lived", "Person", "sandbox")
 
 ARRIVED: Final = "arrived.json"
 LIVED: Final = "lived.json"
 
 DATASET: Final = "velov"
+
+
+def sandbox() -> Runtime:
+    """A sandbox for any number of homes: what each device compiles once is that of `chez-job` here, for all of them."""
+    cache = cache_folder()
+    return Runtime(cache, cache_key(cache))
 
 
 class Arrived(msgspec.Struct, frozen=True):

@@ -16,9 +16,8 @@ from typing import Any, Final
 import msgspec
 from examples.demo.search import search
 from examples.pilot import parties, seen
-from examples.pilot.code import prepare
 from examples.pilot.crew import crew
-from examples.pilot.person import ARRIVED, LIVED, Arrived, Lived
+from examples.pilot.person import ARRIVED, LIVED, Arrived, Lived, sandbox
 from examples.pilot.plan import ORGANISATIONS, SERVICES, PilotFailed, Places, Plan, keep
 from examples.pilot.programs import run
 from examples.pilot.wire import Wire, counted
@@ -76,7 +75,8 @@ async def play(places: Places, plan: Plan, workers: int, told: Told) -> Outcome:
     book = _Steps(places)
     keep(places.passphrase, b"everybody in this pilot has the same one\n")
     told.title("The sandbox that jobs run in (compiled once)")
-    await prepare()
+    async with sandbox() as runtime:
+        await runtime.prepare()
     async with counted(plan.port, plan.relay_port) as wire, parties.relay(places, plan) as relay:
         with book.step("prepare", wire):
             told.title("A relay, a city that publishes its stations, four organisations, four services")

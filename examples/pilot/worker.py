@@ -11,8 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
-from examples.pilot.code import code_folder, code_key
-from examples.pilot.person import Person
+from examples.pilot.person import Person, sandbox
 from examples.pilot.plan import PilotFailed, Places, Plan
 
 from chez.errors import ChezError
@@ -50,7 +49,7 @@ async def _sandbox(step: str) -> AsyncIterator[Runtime | None]:
     if step == "arrive":
         yield None
         return
-    async with Runtime(code_folder(), code_key()) as runtime:
+    async with sandbox() as runtime:
         yield runtime
 
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from chez.deposits.types import type_named
 from chez_deposit import Standing
+from tests.runtime.conftest import KEY, compiled_code
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAN = Plan(people=3, seed=7, day=date(2026, 11, 26), relay_port=1, port=2)
@@ -104,23 +105,35 @@ def test_a_value_that_is_where_it_should_not_be_fails_the_pilot() -> None:
         report.check(one_less)
 
 
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """A cache of `chez-job` with the compiled code that other tests keep."""
+    code, folder = compiled_code(), tmp_path / "cache"
+    (code / "key").write_bytes(KEY)
+    (code / "key").chmod(0o600)
+    folder.mkdir()
+    (folder / "chez-job").symlink_to(code)
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_pilot_plays_to_its_end_after_it_was_interrupted(tmp_path: Path) -> None:
+def test_the_pilot_plays_to_its_end_after_it_was_interrupted(tmp_path: Path, cache: Path) -> None:
     """Three people, interrupted when the first has a home: the same command goes on, what each party saw is as
     promised, and the folder is gone."""
     command = [sys.executable, "-m", "examples.pilot", "--people", "3", "--workers", "1", "--folder",
                str(tmp_path / "pilot")]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "XDG_CACHE_HOME": str(cache)}
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          env={**os.environ, "PYTHONUNBUFFERED": "1"}) as first:
+                          env=environment) as first:
         assert first.stdout is not None and first.stderr is not None
         assert any("1 of 3 people" in line for line in first.stdout), first.stderr.read()
         first.send_signal(signal.SIGINT)
         said = first.communicate(timeout=120)[1]
         assert (first.returncode, "To go on" in said) == (130, True), said
     assert (tmp_path / "pilot" / "people" / "00000" / "arrived.json").exists()
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=800, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=800, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr
     assert "1 of 2 people" in done.stdout or "1 of 3 people" in done.stdout
     assert "3 of 3 sealed results lay there" in done.stdout and "'Energie Exemple' left records for you" in done.stdout
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [cache]

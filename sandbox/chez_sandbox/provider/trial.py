@@ -16,7 +16,7 @@ from chez_sandbox.provider.project import Project
 from chez_sandbox.provider.samples import open_samples
 from chez_sandbox.runtime.host import Runtime
 
-__all__ = ("Trial", "cache_folder", "run_trial")
+__all__ = ("Trial", "cache_folder", "cache_key", "run_trial")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ async def run_trial(
             watched=watched,
         )  # fmt: skip
     bundle = Bundle(project.manifest, project.kind, project.manifest_text, project.code, b"")
-    async with Runtime(cache, _cache_key(cache)) as runtime:
+    async with Runtime(cache, cache_key(cache)) as runtime:
         # The samples are the provider's own: noise may be drawn from them as often as it likes.
         sandbox = await execute(runtime, bundle, tables, seed, run_date, noise=draw_from)
     return Trial({table.name: len(table.rows) for table in tables}, native, sandbox)
@@ -64,8 +64,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "chez-job"
 
 
-def _cache_key(cache: Path) -> bytes:
-    """The secret that protects compiled code: native code that others could write would be theirs."""
+def cache_key(cache: Path) -> bytes:
+    """The secret that protects compiled code, made with the first: native code that others could write would be theirs.
+
+    Raises `StorageFailed`.
+    """
     path = cache / "key"
     try:
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
