@@ -68,6 +68,7 @@ class Outcome:
     """What each service has, by its job."""
     relay_bytes: int = 0
     relay_cpu: float = 0.0
+    """Seconds of processor since the relay was started last."""
 
 
 async def play(places: Places, plan: Plan, workers: int, told: Told) -> Outcome:

@@ -11,8 +11,9 @@
     data        anything                                  itself
 
 A kind with a `?` behind it may be left out, or be null. The fields of `identity` say which thing in the world a record
-is about; they are never left out. A type that the vocabulary knows (`chez.vocabulary`) is checked by that as well,
-so that a deposited record is the one that a connector makes of the same thing.
+is about; they are never left out, nor empty but where the vocabulary says so. A type that the vocabulary knows
+(`chez.vocabulary`) is checked by that as well, so that a deposited record is the one that a connector makes of the same
+thing.
 """
 
 import re
