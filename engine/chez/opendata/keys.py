@@ -4,16 +4,14 @@ It is JSON, readable by its owner only; a file that others may read is refused, 
 what the home composes, the command signs.
 """
 
-import os
-import stat
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 from mnemonic import Mnemonic
 
 from chez.crypto import SigningKey, hash_fields
-from chez.errors import HomeExists, InvalidValue, NotAllowed, NotFound, StorageFailed
+from chez.keyfiles import Seed, load_key_file, save_key_file
 from chez.opendata.metadata import Card
 
 __all__ = ("PublisherKey", "key_words", "load_key", "save_key")
@@ -24,7 +22,7 @@ class PublisherKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     chez_publisher_key: Literal[1] = 1
     card: Card
-    seed: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    seed: Seed
 
     def __repr__(self) -> str:
         return f"<publisher's key of {self.card.name!r}>"
@@ -44,32 +42,9 @@ def key_words(public: bytes) -> str:
 
 def save_key(path: Path, key: PublisherKey) -> None:
     """Write a new key file, readable by its owner only. Never overwrites one (`HomeExists`). Raises `StorageFailed`."""
-    text = msgspec.json.format(msgspec.json.encode(key), indent=1) + b"\n"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-    except FileExistsError:
-        raise HomeExists(f"{path} exists", "A key is never overwritten: choose another name.") from None
-    except OSError as error:
-        raise StorageFailed(f"{path} can't be written: {error.strerror}") from None
+    save_key_file(path, key)
 
 
 def load_key(path: Path) -> PublisherKey:
     """Read a key file. Raises `NotFound`, `NotAllowed` (others may read it), `InvalidValue`, `StorageFailed`."""
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            text = file.read(64 * 1024)
-    except FileNotFoundError:
-        raise NotFound(f"there is no key file {path}", "`chez publisher new-key` makes one.") from None
-    except OSError as error:
-        raise StorageFailed(f"{path} can't be read: {error.strerror}") from None
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise NotAllowed(f"{path} can be read by others", f"chmod 600 {path}; if others had it, make a new key.")
-    try:
-        return msgspec.json.decode(text, type=PublisherKey)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise InvalidValue(f"{path} is not a publisher's key file") from None
+    return load_key_file(path, PublisherKey, whose="a publisher's", made_by="chez publisher new-key")

@@ -6,24 +6,20 @@ relay) and the inbox writer's key (goes into every bundle). It is JSON, readable
 owner only; a file that others may read is refused, as ssh does.
 """
 
-import json
-import os
-import stat
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
 from chez.crypto import SealingKey, SigningKey
-from chez.errors import HomeExists, InvalidValue, NotAllowed, NotFound, StorageFailed
+from chez.errors import InvalidValue
+from chez.keyfiles import Seed, load_key_file, save_key_file
 from chez_sandbox.manifest import MAX_FORMERLY, Predecessor, Provider
 from chez_sandbox.provider.toml_text import quoted
 from chez_sandbox.succession import succeed
 from chez_wire.login import inbox_of
 
 __all__ = ("ProviderKeys", "load_keys", "save_keys")
-
-Seed = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class ProviderKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -110,32 +106,9 @@ class ProviderKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 def save_keys(path: Path, keys: ProviderKeys) -> None:
     """Write a new key file, readable by its owner only. Never overwrites one (`HomeExists`)."""
-    text = json.dumps(msgspec.to_builtins(keys), indent=1) + "\n"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-    except FileExistsError:
-        raise HomeExists(f"{path} exists", "a key is never overwritten: choose another name") from None
-    except OSError as error:
-        raise StorageFailed(f"{path} can't be written: {error.strerror}") from None
+    save_key_file(path, keys)
 
 
 def load_keys(path: Path) -> ProviderKeys:
     """Read a key file. Raises `NotFound`, `NotAllowed` (others may read it), `InvalidValue`."""
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            text = file.read(64 * 1024)
-    except FileNotFoundError:
-        raise NotFound(f"there is no key file {path}", "chez-job keys new makes one") from None
-    except OSError as error:
-        raise StorageFailed(f"{path} can't be read: {error.strerror}") from None
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise NotAllowed(f"{path} can be read by others", f"chmod 600 {path}; if others had it, make a new key")
-    try:
-        return msgspec.json.decode(text, type=ProviderKeys)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise InvalidValue(f"{path} is not a provider's key file") from None
+    return load_key_file(path, ProviderKeys, whose="a provider's", made_by="chez-job keys new")
