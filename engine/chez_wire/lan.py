@@ -6,7 +6,7 @@ in base64, as msgspec writes them.
 """
 
 import ipaddress
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -15,6 +15,9 @@ from chez_wire.fields import Id
 from chez_wire.limits import MAX_SPACES_PER_CONNECTION
 
 __all__ = ("Guests", "Listening", "MeetingSecret", "Report", "Secrets", "is_near")
+
+_NEAR_V6: Final = tuple(map(ipaddress.IPv6Network, ("fc00::/7", "fe80::/10", "::1/128")))
+"""What Python calls private is more: Teredo (RFC 4380) leads through the internet, for one."""
 
 
 class MeetingSecret(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -67,9 +70,11 @@ def is_near(host: str) -> bool:
     Who is met on a network has such a one; others are neither dialled nor let in.
     """
     try:
-        address = ipaddress.ip_address(host.partition("%")[0])
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is None:
+            return any(address in network for network in _NEAR_V6)
         address = address.ipv4_mapped
     return address.is_private and not address.is_unspecified

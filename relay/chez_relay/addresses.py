@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from chez_relay.buckets import Bucket
 from chez_relay.limits import Limits
 
-__all__ = ("Account", "Addresses", "Guest", "address_of", "forwarded")
+__all__ = ("PREFIX", "Account", "Addresses", "Guest", "address_of", "forwarded")
 
 PREFIX: Final = 64
 """Bits of an IPv6 address that tell customers apart: each has 2^64 addresses at least (RFC 6177)."""
@@ -28,8 +28,11 @@ class Guest(Protocol):
         """End it at once, for a reason that is counted."""
 
 
-def address_of(host: str) -> str:
-    """What stands for everybody who can have this address; the text itself where it is no IP address."""
+def address_of(host: str, prefix: int = PREFIX) -> str:
+    """What stands for everybody who can have this address; the text itself where it is no IP address.
+
+    `prefix` is how many bits of an IPv6 address tell them apart.
+    """
     try:
         found = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -37,7 +40,7 @@ def address_of(host: str) -> str:
     if isinstance(found, ipaddress.IPv6Address):
         if found.ipv4_mapped is not None:
             return str(found.ipv4_mapped)
-        return str(ipaddress.IPv6Network((int(found) >> 64 << 64, PREFIX)))
+        return str(ipaddress.IPv6Network((found, prefix), strict=False))
     return str(found)
 
 
@@ -73,10 +76,11 @@ class Account:
 
 
 class Addresses:
-    """All accounts of one relay, and what they hold together."""
+    """All accounts of one relay, and what they hold together; `prefix` as in `address_of`."""
 
-    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+    def __init__(self, limits: Limits, clock: Callable[[], float], prefix: int = PREFIX) -> None:
         self._limits = limits
+        self._prefix = prefix
         self._clock = clock
         self._accounts: dict[str, Account] = {}
         self.held = 0
@@ -86,7 +90,7 @@ class Addresses:
 
     def at(self, host: str) -> Account:
         """The account of an address."""
-        name, most = address_of(host), self._limits
+        name, most = address_of(host, self._prefix), self._limits
         account = self._accounts.get(name)
         if account is None:
             account = self._accounts[name] = Account(

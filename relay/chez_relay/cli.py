@@ -96,7 +96,7 @@ def serve(settings: Configuration) -> None:
 @click.option("--data", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder for the store.")
 @click.option("--pieces", type=click.Path(file_okay=False, path_type=Path),
               help="Folder with the pieces of attachments, which is read.")
-@click.option("--listen", default="0.0.0.0:0", show_default=True, metavar="HOST:PORT", help="Address to listen on.")
+@click.option("--listen", default="[::]:0", show_default=True, metavar="HOST:PORT", help="Address to listen on.")
 def lan(data: Path, pieces: Path | None, listen: str) -> None:
     """Serve the devices on this network that keep a space of this home: run by `chez up`, not by hand.
 

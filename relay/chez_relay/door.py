@@ -17,7 +17,7 @@ from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 from websockets.protocol import State
 
-from chez_relay.addresses import Account, Addresses, forwarded
+from chez_relay.addresses import PREFIX, Account, Addresses, forwarded
 from chez_relay.counts import Counts
 from chez_relay.handshake import Handshake
 from chez_relay.limits import Limits
@@ -194,7 +194,8 @@ class Door:
         self, limits: Limits, clock: Callable[[], float], counts: Counts, *, trusted: Collection[str], header: str,
         tls: ssl.SSLContext | None = None, near: bool = False,
     ) -> None:
-        self.addresses = Addresses(limits, clock)
+        # On one network all share a prefix: each device has its whole address there.
+        self.addresses = Addresses(limits, clock, 128 if near else PREFIX)
         self.clock = clock
         self.counts = counts
         self._limits = limits

@@ -6,6 +6,7 @@ Logs count and never identify: no handle, address, key or content is written any
 import asyncio
 import logging
 import secrets
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
@@ -190,7 +191,7 @@ class RelayServer:
 
     def _names_for(self, websocket: ServerConnection) -> frozenset[str]:
         """What a client may have dialled: on its own network a relay has the address that it was reached at."""
-        return self.names if self._known is None else _names((), *websocket.local_address[:2])
+        return self.names if self._known is None else _names((), *_reached_at(websocket))
 
     def renew(self, secrets: Mapping[bytes, Collection[bytes]]) -> None:
         """Serve these spaces from now on, each with its meeting secrets: where known devices alone are served.
@@ -290,6 +291,12 @@ class RelayServer:
             connection.abort()
 
 
+def _reached_at(websocket: ServerConnection) -> tuple[str, int]:
+    """The address and port of this side, as they were dialled: a socket for both families maps those of IPv4."""
+    host, port = websocket.local_address[:2]
+    return host.removeprefix("::ffff:") if "." in host else host, port
+
+
 def _names(given: Collection[str], host: str, port: int) -> frozenset[str]:
     """The names a relay answers to: those given, else the listen address and loopback's."""
     local = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
@@ -303,11 +310,12 @@ async def serving(
     limits: Limits | None = None, random: Callable[[int], bytes] = secrets.token_bytes,
     clock: Callable[[], float] = time.monotonic, tls: ssl.SSLContext | None = None,
     trusted: Collection[str] = (), header: str = "X-Forwarded-For", known: Acquaintances | None = None,
+    listening: socket.socket | None = None,
 ) -> AsyncIterator[RelayServer]:
     """Serve `storage` on host and port (0: any free one, see `.port`) while the context is open; with `tls`, wss://.
 
     With `known` it is a home's own relay on its network: for who proves to keep a space that it has, and for
-    addresses of such a network alone.
+    addresses of such a network alone. `listening` is a socket that is bound already; host and port name it then.
 
     Leaving it stops accepting, answers what was asked, closes the connections; the
     storage stays open. Raises OSError when the address can't be bound.
@@ -318,7 +326,7 @@ async def serving(
     quiet = logging.getLogger("chez_relay.websocket")
     quiet.disabled = True  # websockets would log peers' addresses and headers
     async with serve(
-        server.handle, host, port, process_request=server.door.admit,
+        server.handle, *((host, port) if listening is None else ()), sock=listening, process_request=server.door.admit,
         create_connection=server.door.factory(), compression=None, max_size=MAX_FRAME,
         max_queue=4, ping_interval=limits.ping_interval, ping_timeout=limits.ping_timeout,
         open_timeout=limits.hello, close_timeout=limits.drain, server_header=None, logger=quiet,

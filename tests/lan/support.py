@@ -1,13 +1,16 @@
 """A home's relay on its network as a process, without the home."""
 
 import asyncio
+import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import msgspec
+import pytest
 
 from chez.sync.meeting import Acquaintances
 from chez_wire.lan import Guests, Listening, MeetingSecret, Report, Secrets
@@ -22,6 +25,18 @@ def secrets(*spaces: Space, epoch: str = "") -> dict[bytes, tuple[bytes, ...]]:
 def known(*spaces: Space, epoch: str = "", instance: bytes = bytes(32)) -> Acquaintances:
     """What a device would prove that keeps these."""
     return Acquaintances(secrets(*spaces, epoch=epoch), instance)
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has the IPv6 address of loopback."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+needs_ipv6: Final = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 
 
 @dataclass
@@ -60,11 +75,11 @@ class Child:
 
 
 @asynccontextmanager
-async def child(data: Path, *spaces: Space, epoch: str = "") -> AsyncIterator[Child]:
+async def child(data: Path, *spaces: Space, epoch: str = "", listen: str = "127.0.0.1:0") -> AsyncIterator[Child]:
     """A relay that serves these spaces on loopback; at the end its input ends, and it must be gone then."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "chez_relay", "lan", "--data", str(data), "--pieces", str(data.parent / "blobs"),
-        "--listen", "127.0.0.1:0",
+        "--listen", listen,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
     running = Child(process)
     try:

@@ -1,11 +1,14 @@
 """`chez-relay lan` over real sockets: whom it serves, whom it tells nothing, and that it ends with its home."""
 
 import asyncio
+import errno
 import os
 import signal
+import socket
 import ssl
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect as dial
@@ -13,15 +16,18 @@ from websockets.exceptions import ConnectionClosed
 
 from chez.blobs.files import PieceFiles
 from chez.errors import ChezError, RelayRefused, RelayUnreachable
+from chez.lan.discovery import Neighbour
+from chez.lan.multicast import own_addresses
 from chez.sync.connection import connect
 from chez_relay.lan.certificate import channel
+from chez_relay.lan.process import _bound
 from chez_relay.storage.copies import FILE_NAME
 from chez_wire import frames
 from chez_wire.chunks import chunk_id
 from chez_wire.lan import is_near
 from chez_wire.login import Role
 from chez_wire.meeting import LEAST_PROOFS
-from tests.lan.support import child, known, secrets
+from tests.lan.support import child, known, needs_ipv6, secrets
 from tests.relay.support import Space, seed
 
 HOME, SHARED = Space("home"), Space("shared")
@@ -259,7 +265,44 @@ async def test_a_flood_of_strangers_keeps_nobody_out_of_another_address(tmp_path
 @pytest.mark.parametrize(("host", "near"), [
     ("192.168.1.5", True), ("10.0.0.1", True), ("169.254.3.4", True), ("127.0.0.1", True), ("fe80::1%eth0", True),
     ("fd12::1", True), ("::ffff:192.168.1.5", True), ("8.8.8.8", False), ("2a01:e0a::1", False), ("0.0.0.0", False),
-    ("::ffff:8.8.8.8", False), ("example.org", False), ("", False)])
+    ("::ffff:8.8.8.8", False), ("::1", True), ("2001:0:4136:e378:8000:63bf:3fff:fdd2", False), ("ff02::fb", False),
+    ("::", False), ("::192.168.1.5", False), ("example.org", False), ("", False)])
 def test_only_addresses_of_a_network_at_hand_are_near(host: str, near: bool) -> None:
     """What the internet routes, and what is no address, is neither dialled nor let in."""
     assert is_near(host) is near
+
+
+def link_local() -> list[str]:
+    """The link-local addresses of this machine, if it has any, each with its interface."""
+    return [address for address in own_addresses() if address.startswith("fe80:")]
+
+
+@needs_ipv6
+async def test_one_port_is_met_at_by_both_families(tmp_path: Path) -> None:
+    """A relay on all addresses is dialled by IPv4, IPv6, and over a link with its interface: each time both sides prove
+    the space, under the name that was dialled, in which no interface is told; a stranger is refused by all."""
+    async with child(tmp_path / "lan", HOME, listen="[::]:0") as running:
+        assert running.listening is not None
+        for url in Neighbour(seed("it"), ("127.0.0.1", "::1", *link_local()), running.listening.port).urls:
+            async with connect(url, known=known(HOME)) as guest:
+                assert guest.met == {HOME.handle} and "%" not in guest.relay
+            with pytest.raises(RelayRefused):
+                async with connect(url, known=known(SHARED)):
+                    pass
+
+
+async def test_without_the_newer_family_the_older_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the kernel has no IPv6, all addresses are those of IPv4."""
+    made = socket.create_server
+
+    def create(address: tuple[str, int], *, family: int = socket.AF_INET, **options: Any) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "no IPv6")
+        return made(address, family=family, **options)
+
+    monkeypatch.setattr(socket, "create_server", create)
+    bound = _bound("::", 0)
+    assert bound is not None
+    with bound:
+        assert bound.family is socket.AF_INET and bound.getsockname()[0] == "0.0.0.0"
+    assert _bound("127.0.0.1", 0) is None

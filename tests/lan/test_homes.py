@@ -15,6 +15,7 @@ from chez.sync.link import Link
 from chez.sync.meeting import Acquaintances
 from tests.home.pairing import paired
 from tests.lan.street import Street
+from tests.lan.support import needs_ipv6
 from tests.people.persons import persons, shared
 from tests.people.support import ids, join
 from tests.relay.support import relay, seed
@@ -70,6 +71,18 @@ async def test_two_devices_meet_and_have_each_others_records(tmp_path: Path) -> 
             await a.collection("notes").put({}, id="last")
             await here(b, "last")
         assert await ids(a) == await ids(b) == {"of a", "of b", "later", "last"}
+
+
+@needs_ipv6
+async def test_two_devices_meet_by_the_newer_family_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where devices are announced by IPv6 only they meet as well, and each has what the other wrote."""
+    monkeypatch.setenv("CHEZ_LAN", "::1")
+    async with alone(tmp_path) as (a, b):
+        await a.collection("notes").put({}, id="of a")
+        await b.collection("notes").put({}, id="of b")
+        async with on_street(Street("::1"), a, b):
+            await here(a, "of b")
+            await here(b, "of a")
 
 
 @pytest.mark.slow

@@ -5,15 +5,18 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from typing import Any
 
 import pytest
-from zeroconf import DNSIncoming, DNSOutgoing, DNSPointer
+from zeroconf import DNSAddress, DNSIncoming, DNSOutgoing, DNSPointer, DNSService, DNSText
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
-from zeroconf.const import _CLASS_IN, _FLAGS_QR_RESPONSE, _TYPE_PTR
+from zeroconf.const import _CLASS_IN, _FLAGS_QR_RESPONSE, _TYPE_A, _TYPE_AAAA, _TYPE_PTR, _TYPE_SRV, _TYPE_TXT
 
 from chez.errors import Unavailable
 from chez.lan.discovery import Neighbour
 from chez.lan.multicast import SERVICE, Multicast, _label, own_addresses
+from tests.lan.support import needs_ipv6
 from tests.relay.support import seed
 
 
@@ -84,6 +87,57 @@ async def test_what_is_announced_names_nobody() -> None:
     name = socket.gethostname().encode()
     assert packets
     assert not any(name in packet for packet in packets)
+
+
+@needs_ipv6
+async def test_both_families_are_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device with addresses of both is told with both."""
+    monkeypatch.setenv("CHEZ_LAN", "127.0.0.1,::1")
+    async with looking() as (_, heard), looking() as (other, _):
+        await other.announce(seed("one"), 4711)
+        await heard.until(lambda one: one == Neighbour(seed("one"), ("127.0.0.1", "::1"), 4711))
+
+
+def announcement(*addresses: str, port: int = 4711, text: bytes = b"") -> list[bytes]:
+    """The packets of an announcement as anybody may write them."""
+    name, server = f"{_label(seed('hostile'))}.{SERVICE}", "hostile.local."
+    out = DNSOutgoing(_FLAGS_QR_RESPONSE)
+    out.add_answer_at_time(DNSPointer(SERVICE, _TYPE_PTR, _CLASS_IN, 4500, name), 0)
+    out.add_answer_at_time(DNSService(name, _TYPE_SRV, _CLASS_IN, 4500, 0, 0, port, server), 0)
+    out.add_answer_at_time(DNSText(name, _TYPE_TXT, _CLASS_IN, 4500, text), 0)
+    for one in map(ip_address, addresses):
+        out.add_answer_at_time(
+            DNSAddress(server, _TYPE_AAAA if one.version == 6 else _TYPE_A, _CLASS_IN, 4500, one.packed), 0)
+    return out.packets()
+
+
+@pytest.mark.parametrize(("packets", "found"), [
+    (announcement("10.0.0.7", text=b"\xff" + b"x" * 255 + b"\xfe" * 8000), ("10.0.0.7",)),
+    (announcement("8.8.8.8", "2a01:e0a::1", "::ffff:8.8.8.8", "ff02::1"), None),
+    (announcement("10.0.0.7", port=22), None),
+    (announcement("10.0.0.7", port=0), None),
+    (announcement("fe80::1"), ("fe80::1%4",)),
+], ids=["giant text", "foreign addresses", "another service's port", "no port", "a link's address"])
+async def test_a_hostile_announcement(
+        packets: list[bytes], found: tuple[str, ...] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text, however much, is passed over; foreign addresses and other services' ports are nobody's; and an address of
+    a link gets the interface that the packet came by, for it says none itself."""
+    async with looking() as (discovery, heard):
+        assert discovery._zeroconf is not None
+        ask, asked = discovery._ask, asyncio.Event()
+
+        async def to_the_end(*about: Any) -> None:
+            await ask(*about)
+            asked.set()
+
+        monkeypatch.setattr(discovery, "_ask", to_the_end)
+        for packet in packets:
+            discovery._zeroconf.zeroconf.record_manager.async_updates_from_response(
+                DNSIncoming(packet, ("fe80::9", 5353), scope_id=4))
+        async with asyncio.timeout(90):
+            await asked.wait()
+        told = [one for one in heard.told if isinstance(one, Neighbour)]
+        assert [one.addresses for one in told[-1:]] == ([] if found is None else [found])
 
 
 @pytest.mark.slow

@@ -34,6 +34,14 @@ def test_an_address_stands_for_all_that_one_customer_has(host: str, name: str) -
     assert address_of(host) == name
 
 
+@pytest.mark.parametrize(("host", "name"), [
+    ("fe80::1%4", "fe80::1/128"), ("fd12::7", "fd12::7/128"), ("::ffff:10.0.0.7", "10.0.0.7")])
+def test_on_one_network_each_device_is_a_customer(host: str, name: str) -> None:
+    """There all devices share a prefix, and one of them must not use up what is for the others."""
+    assert address_of(host, 128) == name
+    assert Addresses(SMALL, Clock(), 128).at(host).name == name
+
+
 HOSTS = st.sampled_from(["a", "b", "c", "proxy", "other proxy", ""])
 
 

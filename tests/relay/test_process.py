@@ -281,6 +281,7 @@ async def test_a_relay_that_is_not_there_is_a_typed_error() -> None:
             relay_name(url)
     assert relay_name("wss://Relay.Example") == "relay.example:443"
     assert relay_name("ws://[::1]:9") == "[::1]:9"
+    assert relay_name("wss://[fe80::1%4]:9") == "[fe80::1]:9"
 
 
 async def test_requests_end_with_the_connection(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ class Network:
             return
         named = own_addresses() if os.environ.get(INTERFACES) else []
         self._service = Service(self._store, self._pieces, self._secrets, self._syncing, self.find(),
-                                named[0] if len(named) == 1 else "0.0.0.0", crypto.random_bytes)
+                                named[0] if len(named) == 1 else "::", crypto.random_bytes)
         self._task = asyncio.create_task(self._service.run())
         self._loop = asyncio.get_running_loop()
 

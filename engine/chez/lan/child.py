@@ -73,7 +73,7 @@ class Child:
 
 async def start(folder: Path, pieces: Path, secrets: Mapping[bytes, Collection[bytes]], host: str, *,
                 command: Sequence[str] = _COMMAND) -> Child:
-    """Start the relay with its store in a folder, on an address of this device and any free port.
+    """Start the relay with its store in a folder, on an address of this device (`::`: all) and any free port.
 
     `pieces` is the folder with the sealed pieces of attachments, which it reads.
 
@@ -81,7 +81,8 @@ async def start(folder: Path, pieces: Path, secrets: Mapping[bytes, Collection[b
     """
     try:
         process = await asyncio.create_subprocess_exec(
-            *command, "--data", str(folder), "--pieces", str(pieces), "--listen", f"{host}:0", limit=1 << 20,
+            *command, "--data", str(folder), "--pieces", str(pieces), "--listen",
+            f"{f'[{host}]' if ':' in host else host}:0", limit=1 << 20,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             env={name: os.environ[name] for name in _KEPT if name in os.environ})
     except OSError as error:

@@ -1,7 +1,7 @@
 """Discovery by multicast DNS (RFC 6762) and DNS-SD (RFC 6763), with python-zeroconf: `pip install chez[lan]`.
 
-What is announced: that somebody here speaks `_chez._tcp`, at which addresses and port. The name and the
-host's name are drawn anew for each run, and no text goes with it. The library is imported when it is used.
+What is announced: that somebody here speaks `_chez._tcp`, at which addresses and port, by IPv4 and IPv6. The name
+and the host's name are drawn anew for each run, and no text goes with it. The library is imported when it is used.
 """
 
 import asyncio
@@ -9,10 +9,11 @@ import base64
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 from chez.errors import Unavailable
-from chez.lan.discovery import Neighbour
+from chez.lan.discovery import Neighbour, announced_at
 from chez_wire.lan import is_near
 from chez_wire.limits import ID_BYTES
 
@@ -35,14 +36,31 @@ _ASKING: Final = 64
 
 
 def own_addresses() -> list[str]:
-    """The IPv4 addresses of this device on networks at hand; those of loopback only where `CHEZ_LAN` names them."""
+    """The addresses of this device on networks at hand, a link-local one of IPv6 with its interface (`fe80::1%4`).
+
+    Those of loopback only where `CHEZ_LAN` names them.
+    """
     named = os.environ.get(INTERFACES, "")
     if named:
         return [address for part in named.split(",") if is_near(address := part.strip())]
     import ifaddr
 
-    found = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips if isinstance(ip.ip, str)]
-    return [address for address in found if is_near(address) and not address.startswith("127.")]
+    found = []
+    for adapter in ifaddr.get_adapters():
+        for ip in adapter.ips:
+            address = ip.ip if isinstance(ip.ip, str) else ip.ip[0]
+            on_link = ":" in address and ip_address(address).is_link_local
+            found.append(f"{address}%{adapter.index}" if on_link else address)
+    return [address for address in found if is_near(address) and not ip_address(address).is_loopback]
+
+
+def _spoken_at(addresses: list[str]) -> list[str]:
+    """Where multicast is sent from: all of IPv4, and of IPv6 those that tell an interface (RFC 6762, 15), if any do.
+
+    A packet from another address does not tell who hears it the interface, so nobody could dial what is link-local.
+    """
+    newer = [one for one in addresses if ":" in one]
+    return [one for one in addresses if ":" not in one] + ([one for one in newer if "%" in one] or newer)
 
 
 class Multicast:
@@ -58,8 +76,8 @@ class Multicast:
     async def begin(self, seen: Callable[[Neighbour], None], gone: Callable[[bytes], None]) -> None:
         """See `Discovery`."""
         try:
-            from zeroconf import IPVersion, ServiceStateChange
-            from zeroconf.asyncio import AsyncServiceBrowser, AsyncZeroconf
+            from zeroconf import ServiceStateChange
+            from zeroconf.asyncio import AsyncServiceBrowser
         except ImportError:
             raise Unavailable("this installation can't look for devices on a network",
                               "pip install chez[lan]") from None
@@ -67,10 +85,7 @@ class Multicast:
         if not self._addresses:
             raise Unavailable("this device is in no network that devices are looked for in",
                               "It is looked for again when there is one.")
-        try:
-            self._zeroconf = AsyncZeroconf(interfaces=self._addresses, ip_version=IPVersion.V4Only)
-        except OSError as error:
-            raise Unavailable(f"devices can't be looked for on this network: {error.strerror or error}") from error
+        self._zeroconf = _speaking(self._addresses)
 
         def changed(zeroconf: "Zeroconf", service_type: str, name: str, state_change: Any) -> None:
             instance = _instance(name)
@@ -89,8 +104,6 @@ class Multicast:
 
     async def announce(self, instance: bytes, port: int) -> None:
         """See `Discovery`."""
-        from ipaddress import ip_address
-
         from zeroconf import Error
         from zeroconf.asyncio import AsyncServiceInfo
 
@@ -131,8 +144,30 @@ class Multicast:
         from zeroconf.asyncio import AsyncServiceInfo
 
         info = AsyncServiceInfo(SERVICE, name)
-        if await info.async_request(zeroconf, _ASK_MILLISECONDS) and info.port:
-            seen(Neighbour(instance, tuple(info.parsed_addresses()), info.port))
+        if await info.async_request(zeroconf, _ASK_MILLISECONDS):
+            loopback = any(ip_address(one).is_loopback for one in self._addresses)
+            neighbour = announced_at(instance, info.parsed_scoped_addresses(), info.port or 0, loopback=loopback)
+            if neighbour is not None:
+                seen(neighbour)
+
+
+def _speaking(addresses: list[str]) -> "AsyncZeroconf":
+    """Multicast on the networks of these addresses; by IPv4 alone where IPv6 can't be. Raises `Unavailable`."""
+    from zeroconf import IPVersion
+    from zeroconf.asyncio import AsyncZeroconf
+
+    spoken = _spoken_at(addresses)
+    older = [one for one in spoken if ":" not in one]
+    tries = [(spoken, IPVersion.V4Only if older == spoken else IPVersion.All if older else IPVersion.V6Only)]
+    if older and older != spoken:
+        tries.append((older, IPVersion.V4Only))
+    problem = ""
+    for interfaces, version in tries:
+        try:
+            return AsyncZeroconf(interfaces=interfaces, ip_version=version)
+        except (OSError, RuntimeError) as error:  # the latter: an address went meanwhile
+            problem = getattr(error, "strerror", None) or str(error)
+    raise Unavailable(f"devices can't be looked for on this network: {problem}")
 
 
 def _label(instance: bytes) -> str:

@@ -64,7 +64,8 @@ class Service:
     """One home on a network, from `run` until that is cancelled.
 
     `folder` is for the relay's store, `pieces` has those of attachments, `secrets` gives the meeting secrets of the
-    home's spaces, by handle; `host` is the address that the relay listens on. `entropy` gives random bytes.
+    home's spaces, by handle; `host` is the address that the relay listens on, `::` for all that this device has.
+    `entropy` gives random bytes.
     """
 
     folder: Path
@@ -106,7 +107,8 @@ class Service:
     def places(self) -> list[Near]:
         """Where pieces of attachments can be asked for: at those that were met, whoever of the two dialled."""
         dialled = [link.url for link in self.met if link.status in ("synced", "syncing")]
-        came = [found.urls[0] for one in self._guests if (found := self._policy.neighbour(one)) is not None]
+        came = [url for one in self._guests if (found := self._policy.neighbour(one)) is not None
+                for url in found.urls[:2]]  # one of each family
         return [Near(url, self._known) for url in (*dialled, *came)]
 
     @property
@@ -174,8 +176,8 @@ class Service:
             self._note_guests(guests)
             if guests - self._policy.own and not any(peer.own for peer in self.peers):
                 # Others are here: what they are to have, and what they bring, goes through it.
-                address = "127.0.0.1" if self.host == "0.0.0.0" else self.host
-                await self._keep_in_step(bytes(ID_BYTES), child.incarnation, f"wss://{address}:{child.port}")
+                own = Neighbour(bytes(ID_BYTES), ("127.0.0.1" if self.host == "::" else self.host,), child.port)
+                await self._keep_in_step(own.instance, child.incarnation, own.urls[0])
         said = await child.ended()
         raise Unavailable("the relay for this network ended, and is started again" + (f" ({said})" if said else ""))
 

@@ -60,6 +60,7 @@ _E = TypeVar("_E", bound=Event)
 def relay_name(url: str) -> str:
     """The name that logins are bound to: "host:port" of a ws:// or wss:// URL.
 
+    Without the interface of a link-local address (`%4`), which means something on this device alone (RFC 4007, 11.2).
     Raises `InvalidValue` for anything else.
     """
     try:
@@ -72,6 +73,7 @@ def relay_name(url: str) -> str:
                            "`chez relay add` and `chez relay set` take pins.")
     if parts.scheme not in ("ws", "wss") or not host:
         raise InvalidValue(f"{url!r} is no relay's address", "it looks like ws://127.0.0.1:8787 or wss://host")
+    host = host.partition("%")[0]
     shown = f"[{host}]" if ":" in host else host
     return f"{shown}:{port or (443 if parts.scheme == 'wss' else 80)}"
 

@@ -143,18 +143,34 @@ async def open_socket(url: str, name: str, open_timeout: float, tls: ssl.SSLCont
     pulse = pulse or Pulse()
     pulse.longest = longest_from(os.environ.get(PING), pulse.longest)
     connection = type("Pinned", (_Pinned,), {"pins": pins}) if pins else ClientConnection
+    told, scoped = _scoped(url)
     try:
         async with asyncio.timeout(open_timeout):
             opened = await _Dial(
-                url, compression=None, max_size=MAX_FRAME, max_queue=4, open_timeout=None,
-                proxy=None if near else _proxy(),
+                told, compression=None, max_size=MAX_FRAME, max_queue=4, open_timeout=None,
+                proxy=None if near or scoped else _proxy(),
                 ping_interval=None, user_agent_header=None,
                 create_connection=connection,
                 ssl=tls or ((_any_certificate() if near else True) if urlsplit(url).scheme == "wss" else None),
+                **scoped,
             )
     except DIALLING as error:
         raise why(error, name, proxy=not near and isinstance(_proxy(), str)) from error
     return Socket(opened, pulse)
+
+
+def _scoped(url: str) -> tuple[str, dict[str, Any]]:
+    """What a relay is told to be called, and where the socket goes if that has to be said apart.
+
+    The interface of a link-local address is this device's own affair: it is said to nobody (RFC 4007, 11.2), and no
+    proxy can use it.
+    """
+    parts = urlsplit(url)
+    host, scope, _ = (parts.hostname or "").partition("%")
+    if not scope:
+        return url, {}
+    at = parts.port or (443 if parts.scheme == "wss" else 80)
+    return f"{parts.scheme}://[{host}]:{at}{parts.path}", {"host": parts.hostname, "port": at}
 
 
 def _proxy() -> str | Literal[True] | None:

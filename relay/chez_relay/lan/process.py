@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import sys
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -49,6 +50,8 @@ _log = logging.getLogger("chez_relay")
 def run(data: Path, pieces: Path | None, host: str, port: int) -> None:
     """Serve on an address (port 0: any free one) until standard input ends; `pieces` has those of attachments.
 
+    On `::` all addresses of both families are served, or those of IPv4 where there is no other.
+
     Raises `RelayError`.
     """
     logs.begin("text", "")
@@ -73,7 +76,7 @@ async def _serve(data: Path, pieces: Path | None, host: str, port: int) -> None:
         known.changed = lambda: _say(Guests(sorted(known.instances)))
         try:
             server = await stack.enter_async_context(
-                serving(storage, host, port, limits=LIMITS, tls=context, known=known))
+                serving(storage, host, port, limits=LIMITS, tls=context, known=known, listening=_bound(host, port)))
         except OSError as error:
             raise BadConfiguration(f"{host}:{port} can't be used: {error.strerror or error}") from error
         _say(Listening(server.port, storage.incarnation))
@@ -84,6 +87,18 @@ async def _serve(data: Path, pieces: Path | None, host: str, port: int) -> None:
         if hearing.done():
             hearing.result()
         hearing.cancel()
+
+
+def _bound(host: str, port: int) -> socket.socket | None:
+    """One socket for both families, on one port, where all addresses are asked for; None: `host` alone will do.
+
+    Raises OSError.
+    """
+    if host != "::":
+        return None
+    with suppress(OSError):  # a kernel without IPv6
+        return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("0.0.0.0", port))
 
 
 async def _hear(lines: asyncio.StreamReader, server: RelayServer) -> None:
