@@ -1,6 +1,7 @@
 """chez import, on the real files."""
 
 import json
+import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -90,6 +91,25 @@ def test_files_or_again(owned: Chez, tmp_path: Path) -> None:
     owned.run("import", code=2)
     owned.run("import", "--again", "--keep", code=2)
     assert "no export is kept" in owned.run("import", "--again").stderr
+
+
+def test_a_folder_is_the_zip_that_was_unpacked_into_it(owned: Chez, tmp_path: Path) -> None:
+    """A folder's files come home with their place in it, are kept as a zip, and are there when the zip is imported; a
+    foreign manifest.json makes no export of Chez of it."""
+    folder = tmp_path / "bank"
+    (folder / "2014").mkdir(parents=True)
+    (folder / "2014" / "days.csv").write_text("".join(TEMPO.read_text().splitlines(keepends=True)[:20]))
+    (folder / "manifest.json").write_text("{}")
+    (folder / "away").symlink_to(BANK, target_is_directory=True)
+    report = owned.json("import", "--keep", str(folder))
+    assert (report["connector"], report["added"], report["kept"]) == ("zip", 20, True)
+    assert {one["member"]: one["reason"] for one in report["rejects"]} == {
+        "away": "it is a link, and links are not followed", "manifest.json": "no connector knows this file"}
+    packed = shutil.make_archive(str(tmp_path / "bank"), "zip", folder / "2014", ".")
+    assert owned.json("import", packed)["unchanged"] == 20
+    shutil.rmtree(folder)
+    [again] = owned.lines("import", "--again")
+    assert (again["file"], again["unchanged"], again["rejected"]) == ("bank", 20, 1)
 
 
 @pytest.mark.slow

@@ -6,9 +6,10 @@
     registry.py    which there are, by entry points; which one knows a file
     reading.py     the boundary to a connector's code
     archive.py     zips, bounded
+    folders.py     a folder as the zip that it would be
     zipped.py      a zip whose files belong to several connectors
     lines.py, sgml.py   what several connectors share
-    wall.py, worker.py, frames.py, walled.py    reading in a process that the system walls in
+    wall.py, worker.py, frames.py, serving.py, walled.py    reading in a process that the system walls in
     kit.py         the acceptance suite that every connector passes
     mapping.py, mapped.py, exploring.py, pieces.py, pages.py    what no connector knows: looked into, mapped, read
     linky.py, ...  one module for each format
@@ -28,12 +29,13 @@ from chez.connectors.api import (
     Source,
     open_source,
 )
+from chez.connectors.folders import open_export
 from chez.connectors.reading import read_open
 from chez.connectors.registry import GROUP, broken, connectors, find, recognise, recognise_open
 
 __all__ = (
     "GROUP", "HEAD_BYTES", "ArchiveConnector", "Connector", "Found", "Item", "Progress", "Reject", "Source", "broken",
-    "connectors", "find", "open_source", "read", "read_open", "recognise", "recognise_open",
+    "connectors", "find", "open_export", "open_source", "read", "read_open", "recognise", "recognise_open",
 )
 
 

@@ -3,6 +3,8 @@
     4 bytes, big-endian: length of what follows, at most MAX_MESSAGE
     [item, ...]         each an array whose first element is its kind
 
+One that reads a folder asks for its bytes between them (`chez.connectors.serving`).
+
 The parent believes nothing of it. Records are bytes until their type was found among those
 that may come; then they are decoded into that type, which checks every field.
 """
@@ -16,8 +18,8 @@ from chez.connectors.zipped import Zipped
 from chez.errors import InvalidValue
 
 __all__ = (
-    "MAX_MESSAGE", "MAX_RECORD", "EndFrame", "FailedFrame", "FoundFrame", "Frame", "ProgressFrame", "RejectFrame",
-    "configuration_of", "kind_of", "kinds_of", "readers_of",
+    "MAX_ASKED", "MAX_MESSAGE", "MAX_RECORD", "AskFrame", "EndFrame", "FailedFrame", "FoundFrame", "Frame",
+    "ProgressFrame", "RejectFrame", "configuration_of", "kind_of", "kinds_of", "readers_of",
 )
 
 MAX_RECORD: Final = 512 * 1024
@@ -25,6 +27,9 @@ MAX_RECORD: Final = 512 * 1024
 
 MAX_MESSAGE: Final = 2 * MAX_RECORD
 """Bytes of one message: a batch that is full, and one record more."""
+
+MAX_ASKED: Final = 256 * 1024
+"""Bytes of a folder that are asked for at once."""
 
 _Row = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 _Name = Annotated[str, msgspec.Meta(max_length=512)]
@@ -64,11 +69,19 @@ class FailedFrame(msgspec.Struct, frozen=True, array_like=True, tag="x"):
     hint: _Text
 
 
+class AskFrame(msgspec.Struct, frozen=True, array_like=True, tag="a"):
+    """Bytes of a folder's zip, from an offset, are waited for: they come over the file's descriptor, as many as there
+    are of them after their number (4 bytes, big-endian)."""
+
+    offset: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    size: Annotated[int, msgspec.Meta(ge=1, le=MAX_ASKED)]
+
+
 class EndFrame(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     """The last item: the file was read to its end."""
 
 
-Frame = FoundFrame | RejectFrame | ProgressFrame | FailedFrame | EndFrame
+Frame = FoundFrame | RejectFrame | ProgressFrame | FailedFrame | EndFrame | AskFrame
 
 
 def readers_of(connector: Connector) -> tuple[Connector, ...]:

@@ -158,7 +158,8 @@ def recognise_open(file: BinaryIO, source: Source) -> Connector:
         chosen = _of_archive(ours, file, source)
     file.seek(0)
     if chosen is None:
-        hint = [f"Known: {'; '.join(f'{c.name} ({c.title})' for c in ours)}.", *_complaints(failed)]
+        hint = ["What is in it, and a mapping for it: chez import --explore.",
+                f"Known: {'; '.join(f'{c.name} ({c.title})' for c in ours)}.", *_complaints(failed)]
         raise InvalidValue(_unknown(source.name, head), " ".join(hint))
     return chosen
 

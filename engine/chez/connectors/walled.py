@@ -19,8 +19,10 @@ import msgspec
 
 from chez.connectors.api import Connector, Found, Item, Progress, Reject, Source, excerpt
 from chez.connectors.archive import MAX_RATIO
+from chez.connectors.folders import folder_of
 from chez.connectors.frames import (
     MAX_MESSAGE,
+    AskFrame,
     EndFrame,
     FailedFrame,
     FoundFrame,
@@ -30,7 +32,8 @@ from chez.connectors.frames import (
     readers_of,
 )
 from chez.connectors.registry import registered
-from chez.connectors.wall import Launch, Order, find_wall
+from chez.connectors.serving import Serving
+from chez.connectors.wall import Launch, Order, Walled, find_wall
 from chez.connectors.worker import TARGET, task_of
 from chez.connectors.zipped import Zipped
 from chez.errors import BadArchive, ChezError, ImportStopped, InvalidValue
@@ -78,11 +81,25 @@ class WalledReading:
         self._readers = {"", *(f"{one.name}/{one.version}" for one in readers_of(connector))}
         size = source.size * (MAX_RATIO if isinstance(connector, Zipped) or _reads_archives(connector) else 1)
         self._left = limits.spare + limits.factor * size
-        argument = task_of(source.name, source.sha256, source.size, connector, places_of(connector))
-        self._process = (launch or find_wall())(Order(
-            TARGET, argument, file.fileno(), limits.memory, limits.cpu_spare + size // limits.cpu_bytes))
+        folder = folder_of(file)
+        argument = task_of(source, connector, places_of(connector), folder=folder is not None)
+        cpu = limits.cpu_spare + size // limits.cpu_bytes
+        self._serving = None if folder is None else Serving(folder)
+        self._process = self._start(launch or find_wall(), argument, file, cpu)
         self.walls = self._process.walls
         self._items = self._all()
+
+    def _start(self, launch: Launch, argument: bytes, file: BinaryIO, cpu: int) -> Walled:
+        if self._serving is None:
+            return launch(Order(TARGET, argument, file.fileno(), self._limits.memory, cpu))
+        try:
+            process = launch(Order(TARGET, argument, self._serving.descriptor, self._limits.memory, cpu))
+        except BaseException:
+            self._serving.close()
+            raise
+        finally:
+            self._serving.started()
+        return process
 
     def __enter__(self) -> Self:
         return self
@@ -100,6 +117,8 @@ class WalledReading:
     def close(self) -> None:
         """End the process, however far it is; from any thread."""
         self._process.end()
+        if self._serving is not None:
+            self._serving.close()
 
     def _all(self) -> Iterator[Item]:
         while True:
@@ -108,7 +127,19 @@ class WalledReading:
                     return
                 if isinstance(frame, FailedFrame):
                     raise self._error(frame)
-                yield self._item(frame)
+                if isinstance(frame, AskFrame):
+                    self._give(frame)
+                else:
+                    yield self._item(frame)
+
+    def _give(self, asked: AskFrame) -> None:
+        if self._serving is None:
+            raise self._stopped("it broke its word")
+        try:
+            if not self._serving.give(asked, self._limits.silence):
+                raise self._stopped("it read more than a folder of this size has")
+        except TimeoutError:
+            raise self._stopped(f"it did not take what it asked for in {self._limits.silence:g} seconds") from None
 
     def _message(self) -> list[Frame]:
         size = int.from_bytes(self._exactly(4), "big")

@@ -14,6 +14,7 @@ import msgspec
 
 from chez.connectors.api import Connector, Found, Item, Progress, Reject, Source
 from chez.connectors.frames import (
+    MAX_ASKED,
     MAX_RECORD,
     EndFrame,
     FailedFrame,
@@ -27,6 +28,7 @@ from chez.connectors.frames import (
 )
 from chez.connectors.reading import read_open
 from chez.connectors.registry import load
+from chez.connectors.serving import Asking
 from chez.connectors.zipped import Zipped
 from chez.errors import ChezError
 
@@ -56,6 +58,8 @@ class Task(msgspec.Struct, frozen=True):
     connectors: dict[str, str]
     plan: dict[str, str] | None
     configuration: bytes = b""
+    folder: bool = False
+    """Whether the file is a folder's zip, which is asked for."""
 
 
 def prepare(argument: bytes, file: BinaryIO, pipe: int) -> Callable[[], None]:
@@ -72,7 +76,9 @@ def prepare(argument: bytes, file: BinaryIO, pipe: int) -> Callable[[], None]:
         chosen = Zipped({member: loaded[name] for member, name in task.plan.items()})
     kinds = {kind: name for name, kind in kinds_of(chosen).items()}
     source = Source(task.name, task.sha256, task.size)
-    return lambda: _read(chosen, file, source, kinds, pipe)
+    read: BinaryIO = file if not task.folder else io.BufferedReader(
+        Asking(file.fileno(), task.size, lambda frame: _write(pipe, [frame])), MAX_ASKED)
+    return lambda: _read(chosen, read, source, kinds, pipe)
 
 
 def _load(name: str, place: str, configuration: bytes) -> Connector:
@@ -148,7 +154,8 @@ def _write(pipe: int, batch: list[Any]) -> None:
         view = view[os.write(pipe, view) :]
 
 
-def task_of(name: str, sha256: bytes, size: int, connector: Connector, places: Mapping[str, str]) -> bytes:
+def task_of(source: Source, connector: Connector, places: Mapping[str, str], *, folder: bool = False) -> bytes:
     """The argument of an order."""
     plan = {member: one.name for member, one in connector.plan.items()} if isinstance(connector, Zipped) else None
-    return _encode(Task(name, sha256, size, dict(places), plan, configuration_of(connector)))
+    return _encode(Task(source.name, source.sha256, source.size, dict(places), plan, configuration_of(connector),
+                        folder))

@@ -71,6 +71,9 @@ MAX_MANIFEST: Final = 64 * 1024 * 1024
 NO_KINDS: Final = msgspec.Raw(b"")
 """`kinds` of a record whose value is plain JSON."""
 
+_HEAD: Final = 4096
+"""Bytes in which a manifest says what it is."""
+
 _PLAIN: Final = re.compile(r"[a-z][a-z0-9_.-]{0,99}")
 _DEVICES: Final = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 _PATH: Final = re.compile(r"(records|history)/[a-z~][a-z0-9_.~-]{0,127}\.jsonl|attachments/index\.jsonl")
@@ -171,8 +174,19 @@ def file_name(collection: str) -> str:
 
 
 def is_export(path: Path) -> bool:
-    """Whether a path names an export, whole or not: its folder or its manifest."""
-    return path.is_dir() or path.name == MANIFEST
+    """Whether a path names an export, whole or not: its folder or its manifest.
+
+    A folder that another service's export was unpacked into is none, also where that has a file of this name.
+    """
+    if not path.is_dir():
+        return path.name == MANIFEST
+    try:
+        with (path / MANIFEST).open("rb") as file:
+            if FORMAT.encode() in file.read(_HEAD):
+                return True
+    except OSError:
+        pass
+    return any((path / RECORDS).glob("*.jsonl"))  # one whose manifest was lost or altered
 
 
 def read_manifest(folder: Path) -> Manifest:

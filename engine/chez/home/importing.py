@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -19,6 +20,7 @@ import msgspec
 
 from chez import connectors
 from chez.connectors import Connector, Found, Item, Progress, Reject, Source
+from chez.connectors.folders import left_out
 from chez.connectors.frames import configuration_of
 from chez.connectors.walled import WalledReading
 from chez.connectors.zipped import Zipped
@@ -87,9 +89,9 @@ class Importer:
 
     async def import_file(self, path: Path, connector: Connector | str | None, progress: OnProgress | None,
                           in_process: bool, keep: Keep | None) -> ImportReport:
-        """Import one file, and give it to `keep` afterwards; see `Home.import_file`."""
+        """Import a file or a folder, and give it to `keep` afterwards; see `Home.import_file`."""
         named = connectors.find(connector) if isinstance(connector, str) else connector
-        file, source = await asyncio.to_thread(connectors.open_source, path)
+        file, source = await asyncio.to_thread(connectors.open_export, path)
         with file:
             report = await self.import_open(file, source, named, progress, in_process)
             if keep is not None:
@@ -108,7 +110,7 @@ class Importer:
         report.resumed = report.unchanged = there
         try:
             async with _reading(chosen, file, source, in_process) as items:
-                batches = _Batches(items, report, progress, source.size, there)
+                batches = _Batches(chain(left_out(file), items), report, progress, source.size, there)
                 while batch := await asyncio.to_thread(batches.next):
                     await self._keep(batch, f"{chosen.name}/{chosen.version} {source.sha256.hex()[:16]}",
                                      _Mark(mark, batches.taken), report)

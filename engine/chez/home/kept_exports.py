@@ -2,7 +2,7 @@
 
 A kept export is a record of the collection `kept_exports` with the file as its attachment,
 known by the file's hash: kept twice, it is there once, and it goes to all devices that are
-in the space. It may be deleted like any record.
+in the space. It may be deleted like any record. A folder is kept as the zip that it would be.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final
 from chez import connectors
 from chez.blobs.attachments import Blobs
 from chez.connectors import Connector, Source
+from chez.connectors.folders import folder_of
 from chez.errors import InvalidValue
 from chez.home.importing import Importer, ImportReport, OnProgress
 from chez.records.collection import Collection
@@ -61,7 +62,8 @@ class KeptExports:
                 raise InvalidValue(f"{source.name!r} changed while it was imported, and is not kept",
                                    "Import it again.")
 
-        blob = await self._blobs.add(parts(), name=_plain(source.name))
+        name = source.name if folder_of(file) is None else f"{source.name}.zip"
+        blob = await self._blobs.add(parts(), name=_plain(name))
         await self._collection.put({
             "file": source.name, "sha256": source.sha256.hex(), "connector": report.connector,
             "version": report.version, "export": blob}, id=source.sha256.hex())

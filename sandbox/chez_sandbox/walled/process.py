@@ -15,6 +15,7 @@ import gc
 import importlib
 import os
 import signal
+import stat
 import struct
 from collections.abc import Callable
 
@@ -77,7 +78,8 @@ def _prepare(target: str, file: int, pipe: int) -> Callable[[], None]:
     while part := os.read(0, 1 << 16):
         order += part
     os.close(0)
-    os.lseek(file, 0, os.SEEK_SET)  # where the parent's own reading ahead left it says nothing
+    if stat.S_ISREG(os.fstat(file).st_mode):  # and not a pipe, over which a folder's bytes come
+        os.lseek(file, 0, os.SEEK_SET)  # where the parent's own reading ahead left it says nothing
     module, _, name = target.partition(":")
     prepare = getattr(importlib.import_module(module), name)
     work: Callable[[], None] = prepare(bytes(order), os.fdopen(file, "rb", closefd=False), pipe)

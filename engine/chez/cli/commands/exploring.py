@@ -10,8 +10,9 @@ import click
 import msgspec
 
 from chez.cli.terminal import json_line, safe, say, table
-from chez.connectors import Found, Reject, open_source
+from chez.connectors import Found, Reject, open_export
 from chez.connectors.exploring import MAX_TABLES, Explorer, TableSeen, propose
+from chez.connectors.folders import left_out
 from chez.connectors.mapping import MAX_MAPPING, Mapping, TableMapping, mapping_text, read_mapping
 from chez.connectors.walled import WalledReading
 from chez.errors import InvalidValue, NotFound, StorageFailed
@@ -65,8 +66,8 @@ def explore(path: Path, into: Path | None, *, as_json: bool) -> Path | None:
 
 def _look(path: Path) -> tuple[list[TableSeen], list[Reject]]:
     seen: list[TableSeen] = []
-    rejects: list[Reject] = []
-    file, source = open_source(path)
+    file, source = open_export(path)
+    rejects = list(left_out(file))
     with file, WalledReading(Explorer(), file, source) as items:
         for one in items:
             if isinstance(one, Found) and isinstance(one.record, TableSeen) and len(seen) < MAX_TABLES:

@@ -37,13 +37,14 @@ def import_files(ctx: click.Context, files: tuple[Path, ...], connector: str | N
                  mapping: Path | None, keep: bool, again: bool, rejects: Path | None) -> None:
     """Bring data home from files that services export, or from a folder that chez export wrote.
 
-    The kind of each file is recognised, also of files in a zip. Importing a file again changes
+    The kind of each file is recognised, also of files in a zip, or in a folder that one was unpacked into.
+    Importing a file again changes
     nothing, and after an interruption it goes on where it was. Rows that can't be read are listed with line and
     reason; the others are kept.
 
-    Any other export, a zip or a file of JSON, CSV or HTML tables, is imported by a mapping: --explore shows what is in
-    it and, at a terminal, asks what is to become of each table; whoever has the same service's export can use the
-    mapping.
+    Any other export, a zip, a folder or a file of JSON, CSV or HTML tables, is imported by a mapping: --explore shows
+    what is in it and, at a terminal, asks what is to become of each table; whoever has the same service's export can
+    use the mapping.
     """
     if bool(files) == again or (again and (keep or connector)):
         raise click.UsageError("name files, or give --again alone")
