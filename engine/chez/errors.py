@@ -20,6 +20,7 @@
     │   │   └── NotARelay         something else answers there: a network's login page, a web server
     │   │       └── WrongPin        what answers there has a key that is none of those pinned
     │   ├── RelayRefused        the relay answered, with a refusal
+    │   ├── SpaceFull           a public space that is followed takes all the room that it has on this device
     │   └── Unanswered          nobody answered yet: an owner's device is not in step with the relay
     └── Untrusted             bytes from outside, or from a damaged disk, fail a check
         ├── WrongPassphrase     the key file does not open with it
@@ -43,7 +44,7 @@ __all__ = (
     "BadArchive", "BadEntry", "BadPairing", "BlobDamaged", "BlobMissing", "ChezError", "Damaged", "HomeBusy",
     "HomeCopied", "HomeExists", "HomeLocked", "HomeMissing", "ImportStopped", "InvalidValue", "KeyringUnavailable",
     "LockedOut", "MigrationFailed", "Misuse", "NotARelay", "NotAllowed", "NotFound", "RecordPurged",
-    "RelayMisbehaved", "RelayRefused", "RelayUnreachable", "StorageFailed", "Unanswered", "Unavailable",
+    "RelayMisbehaved", "RelayRefused", "RelayUnreachable", "SpaceFull", "StorageFailed", "Unanswered", "Unavailable",
     "Untrusted", "WallMissing", "WrongPassphrase", "WrongPin",
 )
 
@@ -151,6 +152,12 @@ class RelayRefused(Unavailable):
     def __init__(self, message: str, hint: str = "", *, reason: str = "") -> None:
         super().__init__(message, hint)
         self.reason = reason
+
+
+class SpaceFull(Unavailable):
+    """A public space that is followed takes all the room that it has on this device; other spaces go on."""
+
+    recoverable = False
 
 
 class Unanswered(Unavailable):

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from chez.agent.asking import Params, paged, plain, read_params
 from chez.agent.ui import Ui
-from chez.errors import ChezError, InvalidValue
+from chez.errors import ChezError, InvalidValue, NotFound
 from chez.opendata.dcat import jsonld
 from chez.opendata.finding import search
 from chez.opendata.following import (
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ("VERBS",)
 
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
+Bytes = Annotated[int, Meta(ge=1, le=2**53)]
 
 
 class _Address(Params, frozen=True, kw_only=True):
@@ -92,7 +93,8 @@ async def data_show(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     mine = any(one.listed is not None and (one.listed.catalogue.standing.space, one.id) == place
                for one in await subscribed(home))
     one = await named(home, "/".join(place), check=True) if mine else None
-    return {**plain(listed.metadata), "rows": listed.metadata.rows, "catalogue": catalogue.standing.space,
+    return {**plain(listed.metadata), "rows": listed.metadata.rows, "takes": listed.metadata.takes,
+            "catalogue": catalogue.standing.space,
             "publisher": catalogue.standing.publisher, "words": _words(catalogue.standing),
             "by": catalogue.card.name if catalogue.card else None, "here": None if one is None else _dataset(one)}
 
@@ -104,10 +106,15 @@ async def data_list(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
             "catalogues": [_catalogue(one) for one in await catalogues(home)]}
 
 
+class _Subscribe(_Named, frozen=True, kw_only=True):
+    room: Bytes | None = None
+
+
 async def data_subscribe(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Subscribe a dataset, and fetch it."""
-    name = read_params(params, _Named).name
-    await subscribe(home, name)
+    asked = read_params(params, _Subscribe)
+    name = asked.name
+    await subscribe(home, name, room=asked.room)
     problem = await _in_step(home)
     return {**_dataset(await named(home, name, check=True, note=True)), "sync": problem}
 
@@ -126,6 +133,28 @@ async def data_update(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     return {"datasets": [_dataset(one) for one in await subscribed(home, check=True, note=True)],
             "catalogues": [_catalogue(one) for one in await catalogues(home)],
             "sync": again or problem, "problems": problems}
+
+
+class _Room(_Named, frozen=True, kw_only=True):
+    bytes: Bytes | None = None
+    records: Annotated[int, Meta(ge=1, le=2**53)] | None = None
+
+
+async def data_room(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """How much of this device a followed space takes and may take, of a dataset, a catalogue or any other; or more."""
+    asked = read_params(params, _Room)
+    try:
+        space = home.space((await named(home, asked.name)).standing.space)
+    except NotFound:
+        space = home.space(asked.name)
+    problem = ""
+    if asked.bytes is not None or asked.records is not None:
+        await space.give_room(bytes=asked.bytes, records=asked.records)
+        problem = await _in_step(home)
+    room = await space.room()
+    if room is None:
+        raise NotFound(f"the space {space.name!r} has no bound", "Spaces that you follow have one.")
+    return {"space": space.id, "name": space.name, **plain(room), "sync": problem}
 
 
 async def data_versions(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
@@ -240,14 +269,15 @@ def _stands(standing: Standing) -> dict[str, Any]:
 
 def _catalogue(one: Catalogue) -> dict[str, Any]:
     card = one.card
-    return {**_stands(one.standing), "name": one.standing.name, "publisher": one.standing.publisher,
-            "words": _words(one.standing), "by": card.name if card else None, "contact": card.contact if card else None,
+    return {**_stands(one.standing), "full": plain(one.full), "name": one.standing.name,
+            "publisher": one.standing.publisher, "words": _words(one.standing), "by": card.name if card else None,
+            "contact": card.contact if card else None,
             "title": card.title if card else None, "datasets": len(one.datasets), "unreadable": one.unreadable}
 
 
 def _dataset(one: Dataset) -> dict[str, Any]:
     last = one.standing.chain.last
-    return {**_stands(one.standing), "dataset": one.id, "here": one.here,
+    return {**_stands(one.standing), "full": plain(one.full), "dataset": one.id, "here": one.here,
             "catalogue": None if one.listed is None else one.listed.catalogue.standing.space,
             "title": None if one.listed is None else one.listed.metadata.title,
             "edition": one.standing.chain.number, "rows": 0 if last is None else last.rows,
@@ -256,7 +286,8 @@ def _dataset(one: Dataset) -> dict[str, Any]:
 
 VERBS: "Final[Mapping[str, Verb]]" = {
     "data-add": data_add, "data-export": data_export, "data-list": data_list, "data-remove": data_remove,
-    "data-rows": data_rows, "data-search": data_search, "data-show": data_show, "data-subscribe": data_subscribe,
+    "data-room": data_room, "data-rows": data_rows, "data-search": data_search, "data-show": data_show,
+    "data-subscribe": data_subscribe,
     "data-unsubscribe": data_unsubscribe, "data-update": data_update, "data-versions": data_versions,
     "publisher-compose": publisher_compose, "publisher-publish": publisher_publish,
 }

@@ -121,6 +121,7 @@ from chez.records.values import Value
 from chez.store.keyring import KeyringStatus
 from chez.sync.heads import Alarm
 from chez.sync.link import Link as AsyncLink
+from chez.sync.room import Room
 from chez.sync.work import Progress
 
 __all__ = (
@@ -1222,6 +1223,11 @@ class Link(Front[AsyncLink]):
         """The spaces, by id, that are not in step although the relay can be reached, and why."""
         return self._inner.problems
 
+    @property
+    def ended(self) -> bool:
+        """Whether it ended by itself, and begins no connection any more."""
+        return self._inner.ended
+
     def wake(self, space: bytes) -> None:
         """Something of a space, by its id, is left to do that did not come over this link (`Replica.hear`)."""
         self._portal.do(lambda: self._inner.wake(space))
@@ -1723,6 +1729,18 @@ class Space(Front[AsyncSpace]):
         Raises `NotFound` for a relay that it is not at, `RelayUnreachable`, `RelayRefused`.
         """
         return self._portal.call(lambda call: self._inner.usage(relay=relay))
+
+    def room(self) -> Room | None:
+        """How much of this device it takes and may take, of a public space that is followed; None for any other."""
+        return self._portal.call(lambda call: self._inner.room())
+
+    def give_room(self, *, bytes: int | None = None, records: int | None = None) -> Room:
+        """Let a followed space take so much of this device: bytes of the store, and records that ever came.
+
+        What came is not taken away; one that stood at its bound goes on. Nothing is said to other devices.
+        Raises `NotAllowed` for a space that is not followed, which has no bound, and `InvalidValue`.
+        """
+        return self._portal.call(lambda call: self._inner.give_room(bytes=bytes, records=records))
 
     def move(self, *, relay: str | None = None) -> None:
         """Take it to another place at its relay, or at another one, with all that is in it; as an owner.

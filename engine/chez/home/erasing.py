@@ -21,7 +21,7 @@ _OF_ENTRIES: Final = ("lacking", "sealed", "aside")
 _OF_SPACES: Final = ("entry", "named", "branch", "recount", "parked", "locked", "set_aside", "quarantine", "cursor",
                      "relay_head", "gap", "claim", "alarm", "witness", "checkpoint", "vouch", "fetching",
                      "draft", "draft_author", "gathered", "drafted", "segment",
-                     "parting", "statement", "epoch")
+                     "parting", "statement", "epoch", "room")
 
 
 def erase(db: Connection, n: int, touch: Callable[[str, str], None]) -> None:

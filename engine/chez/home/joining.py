@@ -27,6 +27,7 @@ from chez.store.database import Connection
 from chez.sync.connection import relay_name
 from chez.sync.moving import go_to
 from chez.sync.pinning import check_pins, join
+from chez.sync.room import let_go
 from chez.sync.survey import Survey
 from chez.sync.surveyor import survey
 from chez_wire.login import handle_of
@@ -142,6 +143,8 @@ async def _keep(home: OpenHome, where: SpaceLink | Address, found: Survey, kind:
     def work(db: Connection) -> int:
         n = _take_in(db, where, found)
         copy_person(db, n, found.membership)
+        if isinstance(where, SpaceLink):
+            let_go(db, n)  # of one that was followed before
         home.journal.record(db, kind, {"name": found.membership.state.name, "space": where.space.hex(),
                                        "relay": where.relay})
         return n

@@ -46,6 +46,7 @@ from chez.records.values import check_collection, time_text
 from chez.spaces.public import Address
 from chez.store.database import Connection, Database
 from chez.sync.connection import relay_name
+from chez.sync.room import LEAST_BYTES, Room, give_room, room_of
 
 __all__ = ("OpenHome", "Space", "collection_in")
 
@@ -322,6 +323,25 @@ class Space:
         Raises `NotFound` for a relay that it is not at, `RelayUnreachable`, `RelayRefused`.
         """
         return await usage_at(self._home.syncing, self._held.space, relay)
+
+    async def room(self) -> Room | None:
+        """How much of this device it takes and may take, of a public space that is followed; None for any other."""
+        replica = self._held.replica
+        return await self._home.database.read(
+            lambda db: room_of(db, replica.space.n) or (Room() if replica.follows else None))
+
+    async def give_room(self, *, bytes: int | None = None, records: int | None = None) -> Room:
+        """Let a followed space take so much of this device: bytes of the store, and records that ever came.
+
+        What came is not taken away; one that stood at its bound goes on. Nothing is said to other devices.
+        Raises `NotAllowed` for a space that is not followed, which has no bound, and `InvalidValue`.
+        """
+        if await self.room() is None:
+            raise NotAllowed(f"the space {self.name!r} has no bound", "Spaces that you follow have one.")
+        if (bytes is not None and bytes < LEAST_BYTES) or (records is not None and records < 1):
+            raise InvalidValue("this is no room for a space", f"It has {LEAST_BYTES:,} bytes and a record at least.")
+        n = self._held.space.n
+        return await self._home.syncing.replace(self._held, lambda db: give_room(db, n, bytes, records))
 
     async def move(self, *, relay: str | None = None) -> None:
         """Take it to another place at its relay, or at another one, with all that is in it; as an owner.

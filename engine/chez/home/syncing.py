@@ -260,6 +260,8 @@ class Syncing:
         try:
             return await self._database.write(whole)
         finally:
+            for link in [link for link in self.links if link.ended]:  # that of a relay where nothing else is
+                await self._end(link)
             await self._join(held)
 
     def _leave(self, held: Held) -> None:
@@ -405,8 +407,9 @@ class Syncing:
         """How a space stands with its relay."""
         link, stands = self.link_of(held.space), standing(held, self._device)
         if link is None:
-            return SpaceStatus(held.id, held.space.name, self.relay_of(held.space), "off", "", *stands)
-        error = link.problems.get(held.space.id) or link.error
+            full = "" if held.replica.full is None else str(held.replica.full)
+            return SpaceStatus(held.id, held.space.name, self.relay_of(held.space), "off", full, *stands)
+        error = held.replica.full or link.problems.get(held.space.id) or link.error
         each = tuple(RelayStatus(one.url, one.status_of(held.space.id), one.since,
                                  str(one.problems.get(held.space.id) or one.error or ""), one.next_try)
                      for one in self.links_of(held.space))

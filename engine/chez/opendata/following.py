@@ -25,6 +25,7 @@ from chez.opendata.publishing import CATALOGUE, chain_of, content_of
 from chez.opendata.rows import Content, undone
 from chez.query.sql import FOLLOWED
 from chez.spaces.public import Address
+from chez.sync.room import DEFAULT_BYTES, LEAST_BYTES, Room
 
 if TYPE_CHECKING:
     from chez.home.home import Home
@@ -68,6 +69,8 @@ class Catalogue:
     datasets: Mapping[str, Metadata] = field(default_factory=dict, repr=False)
     unreadable: int = 0
     """Datasets of which it says nothing that is readable."""
+    full: Room | None = None
+    """As of a dataset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,8 @@ class Dataset:
     """Whether its space is on this device."""
     rows: int = 0
     """Rows that were checked against the newest edition; 0 where they were not asked for."""
+    full: Room | None = None
+    """The room that it has on this device, where it takes all of that, and nothing newer comes."""
 
 
 async def add_catalogue(home: "Home", address: str) -> str:
@@ -142,17 +147,20 @@ async def find(home: "Home", name: str, *, note: bool = False) -> Listed:
     return found[0]
 
 
-async def subscribe(home: "Home", name: str) -> str:
+async def subscribe(home: "Home", name: str, *, room: int | None = None) -> str:
     """Follow the space with a dataset's data, on all devices of the person; its id. Its rows come with the next sync.
 
-    Raises as `find` and `Home.follow`; `NotFound` for one without data, `NotAllowed` where another dataset that is
-    subscribed has a table of the same name, for SQL would read both as one.
+    `room` is how many bytes of this device it may take, else what any followed space may (`Space.room`). Raises as
+    `find` and `Home.follow`; `NotFound` for one without data, `NotAllowed` where another dataset that is subscribed has
+    a table of the same name, for SQL would read both as one, and for one that takes more than its room by what its
+    publisher says.
     """
     listed = await find(home, name, note=True)  # it writes anyway
     metadata, publisher = listed.metadata, listed.catalogue.standing.publisher
     if metadata.address is None:
         raise NotFound(f"there is no data of {metadata.id!r} here, only what is said of it",
                        metadata.download or metadata.landing_page or "Ask its publisher.")
+    _check_room(metadata, room)
     mine = {table.name for table in metadata.tables}
     id = Address.read(metadata.address).space.hex()
     for other in await subscribed(home):
@@ -160,8 +168,22 @@ async def subscribe(home: "Home", name: str) -> str:
         if other.standing.space != id and last is not None and mine & set(last.tables):
             raise NotAllowed(f"the dataset {other.id!r}, which you subscribed, has a table of the same name",
                              "Unsubscribe one of them.")
-    return await _follow(home, metadata.address, "dataset", {
+    await _follow(home, metadata.address, "dataset", {
         "dataset": metadata.id, "catalogue": listed.catalogue.standing.space, "publisher": publisher})
+    if room is not None and await home.space(id).room() is not None:
+        await home.space(id).give_room(bytes=room)
+    return id
+
+
+def _check_room(metadata: Metadata, room: int | None) -> None:
+    """Raise `NotAllowed` for a dataset that will not fit, by what is said of it: it would stop half-way."""
+    mib = -(-metadata.takes // 2**20)
+    if room is None and metadata.takes > DEFAULT_BYTES:
+        raise NotAllowed(f"the dataset {metadata.id!r} takes about {mib:,} MiB of this device, with {metadata.rows:,} "
+                         f"rows, which is more than a followed space has ({DEFAULT_BYTES // 2**20} MiB)",
+                         f"Give it more if you want it: `chez data subscribe {metadata.id} --room {mib + mib // 4}`.")
+    if room is not None and room < LEAST_BYTES:
+        raise InvalidValue("this is no room for a dataset", f"It has {LEAST_BYTES // 2**20} MiB at least.")
 
 
 async def unsubscribe(home: "Home", name: str) -> str:
@@ -265,7 +287,7 @@ async def _catalogue(home: "Home", space: "Space", kept: Mapping[str, Any], *, n
     standing, content = await _look(home, space, kept, CATALOGUE, lambda names: names <= {DATASETS, PUBLISHER},
                                     check=True, note=note)
     if standing.problem is not None or content is None:
-        return Catalogue(standing)
+        return Catalogue(standing, full=await _full(space))
     datasets, unreadable, card = {}, 0, None
     for row in content:
         if row.table == PUBLISHER and row.id == CARD:
@@ -275,7 +297,13 @@ async def _catalogue(home: "Home", space: "Space", kept: Mapping[str, Any], *, n
                 unreadable += 1
             else:
                 datasets[row.id] = one
-    return Catalogue(standing, card, datasets, unreadable)
+    return Catalogue(standing, card, datasets, unreadable, await _full(space))
+
+
+async def _full(space: "Space") -> Room | None:
+    """The room of a space that takes all of it."""
+    room = await space.room()
+    return room if room is not None and room.full else None
 
 
 async def _dataset(home: "Home", space: "Space", dataset: str, kept: Mapping[str, Any], listed: Listed | None, *,
@@ -284,7 +312,7 @@ async def _dataset(home: "Home", space: "Space", dataset: str, kept: Mapping[str
                                     lambda names: all(_is_its(name, dataset) for name in names), check=check, note=note)
     if standing.problem is None and listed is not None:
         standing = _beside(standing, listed.metadata)
-    return Dataset(dataset, standing, listed, True, 0 if content is None else len(content))
+    return Dataset(dataset, standing, listed, True, 0 if content is None else len(content), await _full(space))
 
 
 def _is_its(name: str, dataset: str) -> bool:

@@ -151,8 +151,9 @@ def _both(one: str, other: str) -> str:
 def metadata_of(about: About, loaded: Loaded | None, before: Metadata | None) -> Metadata:
     """What the catalogue says: what the publisher wrote, and what follows from the file, or else was said before."""
     said = {name: getattr(about, name) for name in About.__struct_fields__}
-    own = ("modified", "distributions", "tables", "address", "edition", "content")
+    own = ("modified", "distributions", "tables", "address", "size", "edition", "content")
     kept = {} if before is None else {name: getattr(before, name) for name in own}
     if loaded is not None:
-        kept |= {"distributions": (loaded.distribution,), "tables": tables_of(loaded.content)}
+        kept |= {"distributions": (loaded.distribution,), "tables": tables_of(loaded.content),
+                 "size": loaded.content.size}
     return Metadata(**said, **kept)

@@ -42,6 +42,12 @@ FREQUENCIES: Final = (
 )
 """Codes of the EU's vocabulary of frequencies."""
 
+EACH_ROW: Final = 700
+"""Bytes of a device's store that a row takes beside what it says."""
+
+COPIES: Final = 3
+"""How often what a row says is in a device's store: in its entry, its document and its projection."""
+
 MAX_ABOUT: Final = 64 * 1024
 """Bytes of an about.toml."""
 
@@ -143,6 +149,8 @@ class Metadata(About, frozen=True):
     tables: Annotated[tuple[Table, ...], Meta(max_length=16)] = ()
     address: Annotated[str, Meta(max_length=1024)] | None = None
     """The address of the public space with the data; None while there is no data here."""
+    size: Annotated[int, Meta(ge=0)] = 0
+    """Bytes of all rows as JSON; 0 where that is not said."""
     edition: Annotated[int, Meta(ge=0)] = 0
     """The edition that there is at least."""
     content: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")] | None = None
@@ -152,6 +160,11 @@ class Metadata(About, frozen=True):
     def rows(self) -> int:
         """The rows of all tables."""
         return sum(table.rows for table in self.tables)
+
+    @property
+    def takes(self) -> int:
+        """Bytes that it takes about on the device of who subscribes it, as the publisher says (docs/opendata.md)."""
+        return self.rows * EACH_ROW + self.size * COPIES
 
 
 def read_about(text: str) -> About:

@@ -249,7 +249,7 @@ def _stands(before: Metadata, after: Metadata) -> bool:
     Everybody reads the catalogue, and few the data.
     """
     now = msgspec.structs.replace(after, edition=before.edition, content=before.content, tables=before.tables,
-                                  distributions=before.distributions)
+                                  distributions=before.distributions, size=before.size)
     return after.frequency in _LIVE and now == before
 
 

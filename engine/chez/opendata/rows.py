@@ -99,6 +99,11 @@ class Content:
     def __iter__(self) -> Iterator[Row]:
         return (Row(table, id, json) for (table, id), json in self._rows.items())
 
+    @property
+    def size(self) -> int:
+        """Bytes of all rows as JSON."""
+        return self._size
+
     def get(self, table: str, id: str) -> bytes | None:
         """The JSON of a row, None if there is none."""
         return self._rows.get((table, id))

@@ -12,7 +12,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from chez.errors import ChezError
+from chez.errors import ChezError, SpaceFull
 from chez.records.store import RecordStore
 from chez.records.waiting import Budget
 from chez.store.database import Database
@@ -71,7 +71,11 @@ class Backlog:
 
     async def _turn(self, replica: Replica) -> bool:
         """One turn of one space; whether something is left over there."""
-        received = await self._database.submit(lambda db: replica.go_on(db, Budget(TURN)))
+        try:
+            received = await self._database.submit(lambda db: replica.go_on(db, Budget(TURN)))
+        except SpaceFull:  # of this space alone: others have their turn
+            await self._database.submit(replica.stand)
+            return False
         for n in received.spaces:
             await self._found(n)
         return received.left

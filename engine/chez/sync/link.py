@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from chez import crypto
-from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable
+from chez.errors import ChezError, RelayMisbehaved, RelayRefused, RelayUnreachable, SpaceFull
 from chez.store.database import Connection, Database
 from chez.sync.connection import open_socket, relay_name
 from chez.sync.keeping import Keeping
@@ -128,6 +128,11 @@ class Link:
     def problems(self) -> dict[bytes, ChezError]:
         """The spaces, by id, that are not in step although the relay can be reached, and why."""
         return self._problems if self._lanes is None else self._lanes.problems
+
+    @property
+    def ended(self) -> bool:
+        """Whether it ended by itself, and begins no connection any more."""
+        return self._ended
 
     @property
     def relay(self) -> int:
@@ -431,6 +436,8 @@ class Link:
             try:
                 result = await self._committed(done, lanes, socket)
             except ChezError as error:
+                if isinstance(error, SpaceFull):
+                    await self._database.write(job.lane.replica.stand)
                 lanes.failed(job, error)
             else:
                 lanes.done(job, result)

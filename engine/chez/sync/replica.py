@@ -9,10 +9,12 @@ the cursor that says how far it was read.
 Time and randomness are arguments, so that a simulation replays exactly.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from chez import crypto
+from chez.errors import SpaceFull
 from chez.keys.device import DeviceKeys
 from chez.keys.epochs import Epoch
 from chez.keys.person import Person
@@ -61,6 +63,7 @@ from chez.sync.planning import by_epoch, plan
 from chez.sync.received import Received
 from chez.sync.requests import Rotation
 from chez.sync.retiring import retire_expelled
+from chez.sync.room import full, measured, room_of, stand
 from chez.sync.rotating import (
     Creation,
     creation_of,
@@ -116,6 +119,8 @@ class Replica:
         """Whether a relay passed over entries that are not here yet, when it was met last."""
         self.automatic = False
         """Whether a checkpoint is made unasked when there is so much that it is worth it (`checkpoints.policy`)."""
+        self.full: SpaceFull | None = None
+        """Why nothing more of a followed space is taken in, once it takes its room, as was seen last."""
         self.checkpoint_wanted = False
         """Whether a checkpoint is to be made of what is here."""
 
@@ -334,7 +339,9 @@ class Replica:
         epoch = take_packet(db, self.space, box, self._device, self.recovery)
         received = Received()
         if epoch is not None:
-            self._unlock(db, relay, under, received)
+            budget = Budget(TURN) if self.bounded(db) else None
+            with self.within_room(db, budget):
+                self._unlock(db, relay, under, received, budget)
             note_placed(db, self.space.n, received.placed)
         self.current = self.space.epoch
         return epoch, received
@@ -359,6 +366,7 @@ class Replica:
         who wrote it may not come again.
         """
         self.refresh(db)
+        self._check_room(db)
         copy_person(db, self.space.n, self.space.membership)
         self._left = self.leaves(db)
         self.gapped = self.behind(db, relay)
@@ -391,9 +399,14 @@ class Replica:
                  budget: Budget | None = None) -> Received:
         """Take in entries that follow the cursor, as far as the budget goes, and move it to the last one taken.
 
-        `head` is the relay's head after all of them; empty where a range that was dropped follows.
+        `head` is the relay's head after all of them; empty where a range that was dropped follows. Raises `SpaceFull`.
         """
         self.refresh(db)
+        with self.within_room(db, budget):
+            return self._incoming(db, relay, entries, head, budget)
+
+    def _incoming(self, db: Connection, relay: int, entries: Sequence[Entry], head: bytes,
+                  budget: Budget | None) -> Received:
         received = Received()
         if entries:
             (before,) = db.execute("SELECT head FROM cursor WHERE space = ? AND relay = ?",
@@ -412,18 +425,49 @@ class Replica:
                 advance(db, self.space.n, relay, entries[-1].offset + 1, there)
         return received
 
+    def bounded(self, db: Connection) -> bool:
+        """Whether what comes of the space is held to its room: it is followed."""
+        return self.space.public and (self.follows or room_of(db, self.space.n) is not None)
+
+    @contextmanager
+    def within_room(self, db: Connection, budget: Budget | None = None) -> Iterator[None]:
+        """Take something in that a relay has of the space, as far as there is room. Raises `SpaceFull`."""
+        if not self.bounded(db):
+            yield
+            return
+        self._check_room(db)
+        with measured(db, self.space.n, self.space.name, budget):
+            yield
+
+    def stand(self, db: Connection) -> None:
+        """Work raised `SpaceFull`, and was undone: nothing more of the space is taken in."""
+        stand(db, self.space.n)
+        self._left = self._left and not self._is_full(db)
+
+    def _is_full(self, db: Connection) -> bool:
+        self.full = full(db, self.space.n, self.space.name) if self.space.public else None
+        return self.full is not None
+
+    def _check_room(self, db: Connection) -> None:
+        if self._is_full(db) and self.full is not None:
+            raise SpaceFull(self.full.message, self.full.hint)
+
     def leaves(self, db: Connection) -> bool:
         """Whether something that came before waits for its turn (`go_on`)."""
-        return Intake(db, 0, self.space, self._device.id, self._records).left()
+        return not self._is_full(db) and Intake(db, 0, self.space, self._device.id, self._records).left()
 
     def go_on(self, db: Connection, budget: Budget) -> Received:
         """Take in what is `left`, as far as the budget goes. Raises `HomeCopied`."""
         self._heard = False
         self.refresh(db)
-        intake = Intake(db, 0, self.space, self._device.id, self._records, budget, now=self._now())
-        received = self._taken(db, 0, intake.go_on(), budget)
-        note_placed(db, self.space.n, received.placed)
-        return received
+        if self._is_full(db):  # what waits here has its turn when there is room
+            self._left = False
+            return Received()
+        with self.within_room(db, budget):
+            intake = Intake(db, 0, self.space, self._device.id, self._records, budget, now=self._now())
+            received = self._taken(db, 0, intake.go_on(), budget)
+            note_placed(db, self.space.n, received.placed)
+            return received
 
     def read_checkpoint(self, db: Connection, relay: int, reading: Reading) -> Received:
         """One turn on the entries of a checkpoint whose chains were folded. Raises `HomeCopied`."""

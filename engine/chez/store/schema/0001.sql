@@ -283,6 +283,15 @@ CREATE TABLE cursor (                 -- one relay's log of one space: what was 
     PRIMARY KEY (space, relay)
 ) WITHOUT ROWID;
 
+CREATE TABLE room (                   -- public spaces that are followed: what they take here, and may (sync/room.py)
+    space         INTEGER PRIMARY KEY REFERENCES space,
+    bytes         INTEGER NOT NULL DEFAULT 0,
+    bytes_limit   INTEGER NOT NULL,
+    records       INTEGER NOT NULL DEFAULT 0, -- that ever came, removed ones too
+    records_limit INTEGER NOT NULL,
+    full          INTEGER NOT NULL DEFAULT 0  -- 1: nothing more is taken in
+);
+
 CREATE TABLE kept (                   -- what a relay keeps of this device's last connection to it (sync/keeping.py)
     relay  INTEGER PRIMARY KEY REFERENCES relay,
     seed   BLOB NOT NULL,             -- of the key that takes it up

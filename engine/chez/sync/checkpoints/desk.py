@@ -69,14 +69,15 @@ class Desk:
         self.dropping = Dropping(self.site)
 
     def step(self, db: Connection) -> Errand:
-        """The next thing to do. Raises `HomeCopied`."""
+        """The next thing to do. Raises `HomeCopied`, `SpaceFull`."""
         replica, space, site = self.replica, self.replica.space, self.site
         replica.refresh(db)
         answer, self.answer = self.answer, None
         if answer is not None and answer.drop:
             learn(db, space.n, site.log(db), answer.drop)
         if (now := taking.reading(db, space, self.relay)) is not None:
-            return self._read(db, now)
+            with replica.within_room(db):
+                return self._read(db, now)
         known = manifests(db, space.n, HEARD, MADE, SOUND, TAKEN)
         lacking = next((entry for entry, _, manifest in known
                         if entry not in site.lacking and not site.holds(db, manifest)), None)
@@ -97,12 +98,13 @@ class Desk:
         now = taking.reading(db, self.replica.space, self.relay)
         if now is None:
             return
-        try:
-            now.arrived(segments)
-        except UnknownEpoch:
-            self.missing(db)
-        except BadEntry as error:
-            self._refuse(db, now.checkpoint, error)
+        with self.replica.within_room(db):
+            try:
+                now.arrived(segments)
+            except UnknownEpoch:
+                self.missing(db)
+            except BadEntry as error:
+                self._refuse(db, now.checkpoint, error)
 
     def missing(self, db: Connection) -> None:
         """The checkpoint that is being read can't be, at this relay and now."""
