@@ -15,11 +15,11 @@ killed at any point and repeated; nothing is lost by that or sent twice. `chez-d
 from chez_deposit.book import Book, Customer, Standing
 from chez_deposit.building import Built, build
 from chez_deposit.collecting import Collected, collect
-from chez_deposit.keys import OrganisationKeys, load_keys, new_keys, save_keys
+from chez_deposit.keys import OrganisationKeys, load_keys, new_keys, replace_keys, save_keys, succeeding_keys
 from chez_deposit.reading import Staged, stage
 from chez_deposit.sending import Sent, send
 
 __all__ = (
     "Book", "Built", "Collected", "Customer", "OrganisationKeys", "Sent", "Staged", "Standing", "build", "collect",
-    "load_keys", "new_keys", "save_keys", "send", "stage",
+    "load_keys", "new_keys", "replace_keys", "save_keys", "send", "stage", "succeeding_keys",
 )

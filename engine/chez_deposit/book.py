@@ -119,12 +119,14 @@ class Standing:
 class Book:
     """The book in a file, made when it is not there; it is one organisation's, by its key.
 
-    Raises `InvalidValue` for a file that is none or another's, `StorageFailed` while another process has it.
+    A key that succeeds the book's goes on with it. Raises `InvalidValue` for a file that is none or another's,
+    `StorageFailed` while another process has it.
     `now` is the time (Unix seconds) of the first era, when it is made.
     """
 
     def __init__(self, path: Path, keys: OrganisationKeys, *, now: int) -> None:
         self._path = path
+        self._own = keys.own
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self.db = sqlite3.connect(path, timeout=0.2, isolation_level=None)
@@ -203,7 +205,7 @@ class Book:
         if not 1 <= len(ref) <= 128 or not ref.isprintable():
             raise InvalidValue(f"{ref[:64]!r} can't name a customer", "Use 1 to 128 printable characters.")
         address = read_address(text)
-        if address.organisation and address.organisation.hex() != self._meta("key"):
+        if address.organisation and address.organisation not in self._own:
             raise InvalidValue("this deposit address is for another organisation",
                                "Ask the customer for one that was made with your card.")
         return Customer(ref, address)
@@ -261,11 +263,22 @@ class Book:
         yield from self.db.execute("SELECT line, reason FROM reject WHERE batch = ? ORDER BY line",
                                    (self.batch(batch),))
 
-    def unacknowledged(self, before: int, now: int) -> int:
-        """Queue again what was sent before a time and is not acknowledged; how many messages that are."""
+    def unacknowledged(self, before: int, now: int) -> tuple[int, int]:
+        """Queue again what was sent before a time and is not acknowledged.
+
+        How many messages that are, and how many are given up: those that a former key signed, to customers who were
+        sent something by its successor since, whose devices take nothing of the former any more.
+        """
+        late = (State.SENT, before, int(self._meta("succeeded") or 0))
         with self.writing() as db:
-            return db.execute("UPDATE message SET state = ?, at = ? WHERE state = ? AND at < ? AND item IS NOT NULL",
-                              (State.QUEUED, now, State.SENT, before)).rowcount
+            gone = db.execute(
+                "UPDATE message SET state = ?, at = ?, item = NULL, note = 'signed by the key before' "
+                "WHERE state = ? AND at < ? AND n <= ? AND EXISTS (SELECT 1 FROM message AS later WHERE later.customer "
+                "= message.customer AND later.n > ? AND later.state <> ?)",
+                (State.GONE, now, *late, late[-1], State.QUEUED)).rowcount
+            queued = db.execute("UPDATE message SET state = ?, at = ? WHERE state = ? AND at < ? AND item IS NOT NULL",
+                                (State.QUEUED, now, *late[:2])).rowcount
+        return queued, gone
 
     def _meta(self, key: str) -> str:
         row = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
@@ -279,8 +292,13 @@ class Book:
                            (("version", _VERSION), ("key", key), ("era", str(max(1, now)))))
         if self._meta("version") != _VERSION:
             raise InvalidValue(f"{self._path} is no book of a version that is known here")
-        if self._meta("key") != key:
+        if self._meta("key") == key:
+            return
+        if bytes.fromhex(self._meta("key")) not in self._own:
             raise InvalidValue(f"{self._path} is the book of another key", "Each key has a book of its own.")
+        # Up to here messages are signed by the key before: devices take them until they heard of this one.
+        db.execute("INSERT OR REPLACE INTO meta (key, value) SELECT 'succeeded', coalesce(max(n), 0) FROM message")
+        db.execute("UPDATE meta SET value = ? WHERE key = 'key'", (key,))
 
 
 def _failed(path: Path, error: sqlite3.Error) -> Exception:

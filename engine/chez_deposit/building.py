@@ -54,9 +54,9 @@ def build(book: Book, keys: OrganisationKeys, batch: str, *, now: int) -> Built:
                 if address.until <= now * 1000:
                     ended += 1
                     continue
-                for number, sections in enumerate(_messages(address, rows), begin):
-                    item, hash = seal_deposit(address, signing, era, number, sections,
-                                              "" if address.organisation else card)
+                with_it = "" if address.organisation == signing.public else card
+                for number, sections in enumerate(_messages(address, rows, ROOM - len(with_it)), begin):
+                    item, hash = seal_deposit(address, signing, era, number, sections, with_it)
                     db.execute("INSERT INTO message (customer, batch, address, era, number, hash, records, item, state,"
                                " at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                                (customer, n, address.key, era, number, hash,
@@ -65,9 +65,9 @@ def build(book: Book, keys: OrganisationKeys, batch: str, *, now: int) -> Built:
                     db.execute("UPDATE customer SET next = ? WHERE n = ?", (number + 1, customer))
 
 
-def _messages(address: Address, rows: list[_Row]) -> Iterator[list[Section]]:
-    """Records in as many messages as it takes, none larger than what fits one, or than a day's quota."""
-    most, room = min(MAX_RECORDS, address.most_records), min(ROOM, address.most_bytes)
+def _messages(address: Address, rows: list[_Row], room: int) -> Iterator[list[Section]]:
+    """Records in as many messages as it takes, none larger than its room, or than a day's quota."""
+    most, room = min(MAX_RECORDS, address.most_records), min(room, address.most_bytes)
     found: dict[str, list[bytes]] = {}
     count = size = 0
     for _, collection, record in rows:

@@ -19,7 +19,7 @@ from chez.errors import ChezError, InvalidValue, StorageFailed
 from chez_deposit.book import Book
 from chez_deposit.building import build
 from chez_deposit.collecting import Collected, collect
-from chez_deposit.keys import OrganisationKeys, load_keys, new_keys, save_keys
+from chez_deposit.keys import OrganisationKeys, load_keys, new_keys, replace_keys, save_keys, succeeding_keys
 from chez_deposit.reading import stage
 from chez_deposit.sending import send
 
@@ -79,6 +79,24 @@ def keys_new(relay: str, out: Path, name: str, contact: str, domain: str) -> Non
     """Make keys, and show the card and its words. Keep the file: people know you by it."""
     made = new_keys(name, contact, domain, relay, secrets.token_bytes)
     save_keys(out, made)
+    _show_card(made, False)
+
+
+@keys.command("succeed")
+@KEY
+@click.option("--keep", required=True, type=click.Path(path_type=Path, dir_okay=False),
+              help="Where the former key file goes on to be: a new name.")
+@click.option("--relay", default="", metavar="URL", help="Where acknowledgements wait from now on. Default: as before.")
+def keys_succeed(key: Path, keep: Path, relay: str) -> None:
+    """Go on with a new key, which the former one signs: customers keep their addresses.
+
+    The new key takes the place of the file, with the same book; each customer's device follows with
+    your next message, and tells its person. Publish the new card with its new words. Who has the
+    former key could name another successor, so destroy what is at KEEP. Where somebody may have it
+    already, this is no way out: make new keys, and let customers make new addresses.
+    """
+    made = succeeding_keys(load_keys(key), secrets.token_bytes, relay=relay)
+    replace_keys(key, made, keep)
     _show_card(made, False)
 
 
@@ -263,6 +281,8 @@ def _tell(came: Collected, as_json: bool) -> None:
         json_line(msgspec.to_builtins(came))
     else:
         say(f"{came.taken:,} taken, {came.refused:,} refused")
+        for problem in came.problems:
+            say(f"  {problem}", err=True)
 
 
 @cli.command()
@@ -272,8 +292,10 @@ def _tell(came: Collected, as_json: bool) -> None:
 def again(older: str, key: Path, book: Path | None) -> None:
     """Queue again what was sent long ago and is not acknowledged: relays let go of what nobody takes."""
     with _book(key, book) as (_, opened):
-        count = opened.unacknowledged(_now() - int(duration(older)), _now())
+        count, gone = opened.unacknowledged(_now() - int(duration(older)), _now())
     say(f"{_count(count, 'message')} queued: chez-deposit send")
+    if gone:
+        say(f"{_count(gone, 'message')} given up, signed by the key before: send their records again, in a new batch")
 
 
 @cli.command("renew")

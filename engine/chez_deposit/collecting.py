@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from chez import inboxes
 from chez.deposits.ack import open_ack
-from chez.errors import BadEntry
+from chez.errors import BadEntry, ChezError
 from chez_deposit.book import Book, State
-from chez_deposit.keys import OrganisationKeys
+from chez_deposit.keys import Mailbox, OrganisationKeys
 from chez_wire.limits import MAX_INBOX_ITEMS, MAX_INBOX_TTL
 
 __all__ = ("Collected", "collect")
@@ -29,39 +29,67 @@ class Collected:
     taken: int = 0
     refused: int = 0
     dropped: int = 0
+    problems: list[str] = field(default_factory=list)
+    """Why nothing came of the inboxes of former keys."""
 
 
 async def collect(book: Book, keys: OrganisationKeys, *, now: Callable[[], int], wait: float | None = 2.0,
                   told: Callable[[Collected], None] | None = None) -> Collected:
     """Take what waits, and what comes within `wait` seconds; None goes on until it is cancelled.
 
-    An acknowledgement is deleted at the relay when it is in the book. `told` hears of each that came. Raises
-    `RelayUnreachable`, `RelayRefused`.
+    An acknowledgement is deleted at the relay when it is in the book. `told` hears of each that came. Those for former
+    keys are taken at the same time, as far as their relays let (`Collected.problems`). Raises `RelayUnreachable`,
+    `RelayRefused`.
     """
     report = Collected()
-    await inboxes.create(keys.relay, keys.inbox_owner, keys.inbox_writer.public, ttl=MAX_INBOX_TTL)
-    async with inboxes.watch(keys.relay, keys.inbox_owner) as items:
+
+    async def former(mailbox: Mailbox) -> None:
+        try:
+            await _collect(book, mailbox, now, wait, told, report)
+        except ChezError as error:
+            report.problems.append(f"the inbox of a former key: {error.message}")
+
+    async with asyncio.TaskGroup() as group:
+        others = [group.create_task(former(one.mailbox)) for one in keys.formerly]
+        try:
+            await _collect(book, keys.mailbox, now, wait, told, report)
+        except ChezError as error:
+            failed: ChezError | None = error
+        else:
+            failed = None
+        if failed is not None:
+            for other in others:
+                other.cancel()
+    if failed is not None:
+        raise failed
+    return report
+
+
+async def _collect(book: Book, mailbox: Mailbox, now: Callable[[], int], wait: float | None,
+                   told: Callable[[Collected], None] | None, report: Collected) -> None:
+    """Take what waits in one inbox, and what comes."""
+    await inboxes.create(mailbox.relay, mailbox.owner, mailbox.writer.public, ttl=MAX_INBOX_TTL)
+    async with inboxes.watch(mailbox.relay, mailbox.owner) as items:
         timeout, last, looked = wait, 0, 0
         while wait is None or looked < MOST_ITEMS:
             try:
                 item = await asyncio.wait_for(anext(items), timeout)
             except TimeoutError:
-                return report
+                return
             looked += 1
             if item.number > last:
                 last = item.number
-                _note(book, keys, item.item, now(), report)
+                _note(book, mailbox, item.item, now(), report)
                 await items.ack(item.number)
                 if told is not None:
                     told(report)
             timeout = None if wait is None else min(_QUIET, wait)
-    return report
 
 
-def _note(book: Book, keys: OrganisationKeys, item: bytes, now: int, report: Collected) -> None:
+def _note(book: Book, mailbox: Mailbox, item: bytes, now: int, report: Collected) -> None:
     """Put one acknowledgement into the book; what is none, or of no message of this book, is dropped."""
     try:
-        said = open_ack(item, keys.sealing, keys.inbox)
+        said = open_ack(item, mailbox.sealing, mailbox.inbox)
     except BadEntry:
         report.dropped += 1
         return

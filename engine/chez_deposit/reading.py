@@ -191,6 +191,8 @@ class _Csv:
         n, kind, check = self._known.type_of(row.pop("customer"), self._collection)
         record = msgspec.json.encode({name: _value(kind.fields.get(name, "text"), cell)
                                       for name, cell in row.items() if cell != ""})
+        if len(record) > MAX_LINE:  # JSON has six characters for one that is hidden: no message has room for it
+            raise InvalidValue(f"it has more than {MAX_LINE:,} bytes")
         check(record)
         return n, self._collection, record
 

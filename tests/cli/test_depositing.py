@@ -18,7 +18,7 @@ def organisation(folder: Path, *words: str, code: int = 0, stdin: str = "") -> s
     """Run `chez-deposit` with the key of a folder; its standard output, or error when there is none."""
     from chez_deposit.cli import main
 
-    key = () if words[0] in ("keys", "check") else ("--key", str(folder / "insurer.key"))
+    key = () if words[:2] == ("keys", "new") or words[0] == "check" else ("--key", str(folder / "insurer.key"))
     out, err, before = io.StringIO(), io.StringIO(), sys.stdin
     sys.stdin = io.StringIO(stdin)
     try:
@@ -77,6 +77,15 @@ def test_a_person_and_an_organisation_at_the_command_line(chez: Chez, relay: str
     assert "Insurer SA" in chez.run("deposits").stdout
     assert "'Insurer SA' left records for you ('Insurer'): 2 added." in chez.run("journal").stdout
     assert told(tmp_path, "acks")["taken"] == 1 and told(tmp_path, "status")["taken"] == 1
+    former = told(tmp_path, "card")["words"]
+    organisation(tmp_path, "keys", "succeed", "--keep", str(tmp_path / "insurer.key.1"))
+    assert "exists" in organisation(tmp_path, "keys", "succeed", "--keep", str(tmp_path / "insurer.key.1"), code=1)
+    assert (now := told(tmp_path, "card")["words"]) != former
+    assert told(tmp_path, "send", policies(tmp_path, "1", "3", name="february"))["sent"] == 1
+    assert "deposits: 1 taken, 1 added, 1 unchanged" in chez.run("sync").stdout
+    assert (f"your deposit address 'Insurer' is for 'Insurer SA' now, whose words are: {now}."
+            in chez.run("journal").stdout)
+    assert told(tmp_path, "acks")["taken"] == 1 and told(tmp_path, "status")["taken"] == 2
     assert "any more" in chez.run("deposit-address", "revoke", "Insurer").stdout
     assert chez.lines("deposit-address", "list")[0]["state"] == "revoked"
     chez.run("deposit-address", "list")

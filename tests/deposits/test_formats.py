@@ -183,6 +183,7 @@ def test_the_golden_files_say_what_is_made_now() -> None:
     assert golden("deposits") == made.vectors()
     pinned = golden("deposits")
     assert read_address(pinned["address"]["text"]) == made.ADDRESS and read_card(pinned["card"]["text"]) == made.CARD
+    assert read_card(pinned["succession"]["text"]) == made.SUCCEEDED
     whole = bytes.fromhex(pinned["deposit"]["plain"]).ljust(int(pinned["deposit"]["size"]), b"\0")
     assert open_deposit(seal_to(made.KEYS.sealing.public, whole), made.KEYS.sealing, made.ADDRESS.inbox) == made.DEPOSIT
     whole = bytes.fromhex(pinned["ack"]["plain"]).ljust(int(pinned["ack"]["size"]), b"\0")

@@ -107,6 +107,8 @@ def test_csv_is_read_by_the_fields_of_the_address(book: Book) -> None:
     text = head + 'anna;1;10.00;2027-01-31;"a; b"\nanna;2;11;;\nanna;3\nanna;;1.00;;\n'
     assert batch(book, text, batch="csv", collection="policies") == (2, 2, 1)
     assert sealed(book, "anna") == [[policy(1, until="2027-01-31", note="a; b"), policy(2, "11")]]
+    blown = head + f'anna;1;1.00;;{chr(1) * 12_000}\nanna;2;1.00;;\n'  # each is six characters of JSON
+    assert batch(book, blown, batch="blown", collection="policies") == (1, 1, 1)
     with pytest.raises(InvalidValue, match="no column `customer`"):
         batch(book, "number;premium\n1;2\n", batch="other", collection="policies")
 

@@ -53,6 +53,9 @@ EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
     ("deposit-address-allowed", {"address": HASH, "label": "Insurer", "organisation": "Insurer SA",
                                  "words": "one two three four five six"},
      "You said that the deposit address 'Insurer' is for 'Insurer SA', whose words are: one two three four five six."),
+    ("deposit-address-contested", {"address": HASH, "label": "Insurer", "organisation": "Insurer SA"},
+     ("Two keys claim to go on as 'Insurer SA', at your deposit address 'Insurer', and its own signed both: nothing is "
+      "taken there until you say which.")),
     ("deposit-address-made", {"address": HASH, "label": "Insurer", "collections": ["contracts", "claims"],
                               "organisation": "Insurer SA"},
      "You made the deposit address 'Insurer', for 'Insurer SA': it takes contracts, claims."),
@@ -60,6 +63,10 @@ EXAMPLES: list[tuple[str, dict[str, Any], str]] = [
      "You made the deposit address 'Insurer', for nobody yet: it takes contracts."),
     ("deposit-address-revoked", {"address": HASH, "label": "Insurer"},
      "You revoked the deposit address 'Insurer': nothing is taken there any more."),
+    ("deposit-address-succeeded", {"address": HASH, "label": "Insurer", "organisation": "Insurer SA",
+                                   "name": "Insurer SE", "words": "one two three four five six"},
+     ("'Insurer SA' has a new key, which the former one signed: your deposit address 'Insurer' is for 'Insurer SE' "
+      "now, whose words are: one two three four five six.")),
     ("deposit-dropped", {"address": HASH, "label": "Insurer", "count": 2},
      ("At the deposit address 'Insurer' 2 messages came that the organisation did not sign for it, or signed twice "
       "under one number: nothing of it was taken.")),

@@ -14,16 +14,22 @@ from chez.deposits.address import AddressKeys, Quota, Terms, sign_address
 from chez.deposits.card import make_card
 from chez.deposits.message import Deposit, Section, deposit_hash, deposit_plain
 from chez.deposits.types import RecordType
+from chez.succession import succeed
 from chez_wire.login import inbox_of
 from tests.vectors.fixed import EPOCH, filled
 
-__all__ = ("ADDRESS", "CARD", "DEPOSIT", "KEYS", "SAID", "SEALING", "vectors")
+__all__ = ("ADDRESS", "CARD", "DEPOSIT", "KEYS", "SAID", "SEALING", "SUCCEEDED", "vectors")
 
 KEYS = AddressKeys.derive(EPOCH, filled(0x81))
 SIGNING, SEALING = SigningKey.from_seed(filled(0x82)), SealingKey.from_seed(filled(0x83))
 CARD = make_card(SIGNING, name="Insurer", contact="dpo@insurer.example", domain="insurer.example",
                  sealing=SEALING.public, relay="wss://relay.example",
                  inbox=inbox_of(SigningKey.from_seed(filled(0x84)).public), put=filled(0x85))
+NEXT = SigningKey.from_seed(filled(0x86))
+SUCCEEDED = make_card(NEXT, name="Insurer", contact="dpo@insurer.example", domain="insurer.example",
+                      sealing=SEALING.public, relay="wss://relay.example",
+                      inbox=inbox_of(SigningKey.from_seed(filled(0x84)).public), put=filled(0x85),
+                      formerly=(succeed("organisation", SIGNING, NEXT),))
 TYPE = RecordType("policies", ("number",), {"number": "text", "premium": "decimal"})
 ADDRESS = sign_address(KEYS, Terms("My insurer", "wss://relay.example", (), (TYPE,), Quota(), True, 1_800_000_000_000,
                                    CARD.key))
@@ -39,6 +45,7 @@ def vectors() -> dict[str, dict[str, str]]:
                  "sealing": KEYS.sealing.public.hex(), "inbox": KEYS.inbox.public.hex(), "put": KEYS.put.seed.hex()},
         "address": {"text": ADDRESS.text, "words": ADDRESS.words},
         "card": {"signing_seed": filled(0x82).hex(), "text": CARD.text, "words": CARD.words},
+        "succession": {"signing_seed": filled(0x86).hex(), "text": SUCCEEDED.text, "words": SUCCEEDED.words},
         "deposit": {"inbox": ADDRESS.inbox.hex(), "hash": deposit_hash(DEPOSIT).hex(), "size": str(len(_PLAIN)),
                     "plain": _PLAIN.rstrip(b"\0").hex()},
         "ack": {"inbox": CARD.inbox.hex(), "size": str(len(_ACK)), "plain": _ACK.rstrip(b"\0").hex()},

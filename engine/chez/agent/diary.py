@@ -259,8 +259,12 @@ SENTENCES: Final[Mapping[str, Sentence]] = MappingProxyType({
     "contact-verified": _says("You compared safety words with {name!r}: they were the same."),
     "deposit-address-allowed": _says("You said that the deposit address {label!r} is for {organisation!r}, whose words "
                                      "are: {words}."),
+    "deposit-address-contested": _says("Two keys claim to go on as {organisation!r}, at your deposit address {label!r},"
+                                       " and its own signed both: nothing is taken there until you say which."),
     "deposit-address-made": _deposit_address_made,
     "deposit-address-revoked": _says("You revoked the deposit address {label!r}: nothing is taken there any more."),
+    "deposit-address-succeeded": _says("{organisation!r} has a new key, which the former one signed: your deposit "
+                                       "address {label!r} is for {name!r} now, whose words are: {words}."),
     "deposit-dropped": _deposit_dropped,
     "deposit-refused": _deposit_refused,
     "deposit-taken": _deposit_taken,

@@ -588,8 +588,9 @@ class Deposits(Front[AsyncDeposits]):
     def allow(self, which: str, words: str) -> DepositAddress:
         """Say that an address is for the organisation whose key has these words (`DepositAddress.applicants`).
 
-        What it left is taken at the next sync; who else left something is forgotten. Raises `NotFound` for words that
-        nobody has who left something, `NotAllowed` for an address that is somebody's already, or was revoked.
+        What it left is taken at the next sync; who else left something is forgotten. Of two who claim to go on as its
+        organisation it is the one that does, whatever else is signed. Raises `NotFound` for words that nobody has who
+        left something, `NotAllowed` for an address that is somebody's already, or was revoked.
         """
         return self._portal.call(lambda call: self._inner.allow(which, words))
 

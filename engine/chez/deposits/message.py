@@ -23,6 +23,7 @@ from msgspec import Meta
 from chez import crypto
 from chez.crypto import SEALED_BOX_OVERHEAD, SIGNATURE_BYTES, CryptoFailed, SealingKey, SigningKey
 from chez.deposits.address import Address
+from chez.deposits.card import MAX_CARD
 from chez.errors import BadEntry, InvalidValue
 from chez_wire.limits import KIB, MAX_INBOX_ITEM
 
@@ -40,7 +41,10 @@ MAX_RECORDS: Final = 512
 """Records of one message: a device takes them in as one transaction, which holds others up meanwhile."""
 
 ROOM: Final = SIZES[-1] - _OVERHEAD - _LENGTH - KIB
-"""Bytes that records of one message may take, with 16 for each and 256 for each section: the rest is for its fields."""
+"""Bytes that records of one message and its card may take, with 16 for each record and 256 for each section.
+
+The rest is for its fields.
+"""
 
 MAX_ERA: Final = 2**53 - 1
 MAX_NUMBER: Final = 2**31 - 1
@@ -59,14 +63,14 @@ class Section(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_field
 
 
 class Deposit(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """What is inside; `card` is the organisation's, where the address names none yet."""
+    """What is inside; `card` is the organisation's, where the address names none yet, or one of its former keys."""
 
     version: Literal[1]
     address: Id
     key: Id
     era: Annotated[int, Meta(ge=1, le=MAX_ERA)]
     number: Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
-    card: Annotated[str, Meta(max_length=4096)]
+    card: Annotated[str, Meta(max_length=MAX_CARD)]
     sections: Annotated[list[Section], Meta(max_length=64)]
 
     def __repr__(self) -> str:

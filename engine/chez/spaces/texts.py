@@ -22,8 +22,8 @@ MAX_TEXT: Final = 1 << 20
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-def to_text(scheme: str, value: msgspec.Struct) -> str:
-    """A value as text of a scheme (`chez-card`, ...)."""
+def to_text(scheme: str, value: msgspec.Struct | tuple[object, ...]) -> str:
+    """A value, or its array, as text of a scheme (`chez-card`, ...)."""
     return f"{scheme}:{base64.urlsafe_b64encode(msgspec.msgpack.encode(value)).rstrip(b'=').decode()}"
 
 

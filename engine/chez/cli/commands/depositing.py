@@ -106,8 +106,9 @@ def show(ctx: click.Context, which: str) -> None:
     say(f"  a day        {one['quota']['records']:,} records, {one['quota']['bytes'] >> 20:,} MiB")
     say(f"  acknowledges {one['acks']}")
     say(f"  words        {one['words']}")
+    claims = "claims it" if one["state"] == "contested" else "asks"
     for applicant in one["applicants"]:
-        say(f"  asks         {applicant['name']}, {applicant['domain']}, {applicant['contact']}, as it says\n"
+        say(f"  {claims:12} {applicant['name']}, {applicant['domain']}, {applicant['contact']}, as it says\n"
             f"               its words: {applicant['words']}")
     if one["text"]:
         say(one["text"])
@@ -130,7 +131,8 @@ def allow(ctx: click.Context, which: str, words: tuple[str, ...]) -> None:
     """Say that an address is for the organisation whose key has these six WORDS.
 
     `chez deposit-address show` has the words of who left something; the organisation shows
-    its own on paper or on its pages. Everybody else's messages are dropped from then on.
+    its own on paper or on its pages. Everybody else's messages are dropped from then on. So you
+    also settle whose it is when two keys claim to go on as the organisation.
     """
     done = call(ctx, "deposit-address-allow", {"which": which, "words": " ".join(words)})
     json_line(done) if settings(ctx).json else say(

@@ -17,6 +17,7 @@ from chez.deposits.address import Address, AddressKeys, Quota, Terms, address_wo
 from chez.deposits.card import Organisation, read_card
 from chez.deposits.types import RecordType, check_types
 from chez.errors import InvalidValue, NotFound
+from chez.home.deposits.heirs import Holder, holder_of
 from chez.home.deposits.reports import Applicant, DepositAddress
 from chez.home.held import Held
 from chez.records.collection import Collection
@@ -33,8 +34,18 @@ LEAST_PREFIX: Final = 4
 MOST_APPLICANTS: Final = 8
 """Who asks at one address, at most: more is a flood by somebody who found the text."""
 
+MOST_HEIRS: Final = 16
+"""Keys that succeeded the one that an address is for, or claim to, at most."""
+
 Acks = Literal["none", "soon", "later"]
 """When messages are acknowledged: never, at once, some time within a day."""
+
+
+class _Heir(msgspec.Struct, forbid_unknown_fields=False):
+    """Who claims to succeed the key that an address is for: the card, and when it came."""
+
+    card: str
+    seen: datetime
 
 
 class _Form(msgspec.Struct, forbid_unknown_fields=False):
@@ -55,18 +66,35 @@ class _Form(msgspec.Struct, forbid_unknown_fields=False):
     bound: bool = False
     revoked: datetime | None = None
     closed: bool = False
+    heirs: dict[str, _Heir] = msgspec.field(default_factory=dict)
+    settled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An address as it is kept; `card` is the organisation's, `bound` whether the address names it in its text.
+    """An address as it is kept; `holder` says whose it is, `bound` whether the address names that in its text.
 
     `closed` says that the relay was told of the revocation.
     """
 
     id: bytes
     form: "_Form"
-    card: Organisation | None
+    holder: Holder | None
+
+    @property
+    def card(self) -> Organisation | None:
+        """The organisation's, None while it is for nobody."""
+        return None if self.holder is None else self.holder.card
+
+    @property
+    def lineage(self) -> frozenset[bytes]:
+        """The organisation's keys, those that it had before too."""
+        return frozenset() if self.holder is None else self.holder.lineage
+
+    @property
+    def contested(self) -> bool:
+        """Whether two claim to go on as its organisation."""
+        return self.holder is not None and bool(self.holder.rivals)
 
     @property
     def revoked(self) -> bool:
@@ -151,22 +179,23 @@ class AddressBook:
         epoch = self._private.space.epoch
         form = _Form(label, nonce, epoch.id, relay, list(pins), list(types), quota.records, quota.bytes, acks, made,
                      until, "" if card is None else card.text, card is not None)
-        return self.put(db, Stored(AddressKeys.derive(epoch, nonce).id, form, card))
+        return self.put(db, Stored(AddressKeys.derive(epoch, nonce).id, form, holder_of(form.card, {}, "")))
 
     def address(self, stored: Stored) -> Address | None:
         """What the organisation is given, the same on each device; None while the keys are not here."""
         keys, form = self.keys(stored), stored.form
         if keys is None:
             return None
-        organisation = stored.card.key if form.bound and stored.card is not None else b""
+        organisation = stored.holder.first.key if form.bound and stored.holder is not None else b""
         return sign_address(keys, Terms(form.label, form.relay, tuple(form.pins), tuple(form.types), stored.quota,
                                         form.acks != "none", stored.until, organisation))
 
     def shown(self, db: Connection, stored: Stored, now: int) -> DepositAddress:
         """An address as people and programs see it."""
         form, card, address = stored.form, stored.card, self.address(stored)
-        applicants = tuple(self.applicants(db, stored.id)) if card is None else ()
-        state: Literal["open", "asked", "expired", "revoked"] = "asked" if applicants else "open"
+        applicants = tuple(self.applicants(db, stored))
+        state: Literal["open", "asked", "contested", "expired", "revoked"] = (
+            "contested" if stored.contested else "asked" if applicants else "open")
         if stored.revoked:
             state = "revoked"
         elif now >= stored.until:
@@ -185,15 +214,15 @@ class AddressBook:
             db.execute("INSERT OR IGNORE INTO deposit_applicant (address, key, card, seen) VALUES (?, ?, ?, ?)",
                        (id, card.key, card.text, now))
 
-    def applicants(self, db: Connection, id: bytes) -> Iterator[Applicant]:
+    def applicants(self, db: Connection, stored: Stored) -> Iterator[Applicant]:
         """Who left something, the first first."""
-        for card, seen in self._cards(db, id):
-            yield Applicant(card.key, card.name, card.contact, card.domain, card.words, moment(seen))
+        for card, seen in self._cards(db, stored):
+            yield Applicant(card.key, card.name, card.contact, card.domain, card.words, seen)
 
-    def applicant(self, db: Connection, id: bytes, words: str) -> Organisation:
+    def applicant(self, db: Connection, stored: Stored, words: str) -> Organisation:
         """The card of who left something, by the words of its key. Raises `NotFound`."""
         wanted = " ".join(words.split()).lower()
-        found = [card for card, _ in self._cards(db, id) if card.words == wanted]
+        found = [card for card, _ in self._cards(db, stored) if card.words == wanted]
         if not found:
             raise NotFound("nobody with these words left anything at this address",
                            "`chez deposit-address show` has those that did. Ask the organisation which words are its.")
@@ -203,18 +232,38 @@ class AddressBook:
         """The address is for somebody now, or for nobody any more."""
         db.execute("DELETE FROM deposit_applicant WHERE address = ?", (id,))
 
-    def _cards(self, db: Connection, id: bytes) -> Iterator[tuple[Organisation, int]]:
-        for text, seen in db.execute("SELECT card, seen FROM deposit_applicant WHERE address = ? ORDER BY seen", (id,)):
+    def _cards(self, db: Connection, stored: Stored) -> Iterator[tuple[Organisation, datetime]]:
+        if stored.holder is not None:
+            for card in stored.holder.rivals:
+                yield card, stored.form.heirs[card.key.hex()].seen
+            return
+        for text, seen in db.execute("SELECT card, seen FROM deposit_applicant WHERE address = ? ORDER BY seen",
+                                     (stored.id,)):
             with suppress(InvalidValue):
-                yield read_card(text), seen
+                yield read_card(text), moment(seen)
+
+    # --- who goes on as its organisation ------------------------------------------------------
+
+    def with_heir(self, stored: Stored, card: Organisation, now: int) -> Stored | None:
+        """An address as it is when this card claims to succeed, None where that says nothing of it or too many do."""
+        heirs = stored.form.heirs
+        if card.key.hex() in heirs or len(heirs) >= MOST_HEIRS:
+            return None
+        form = msgspec.structs.replace(stored.form, heirs=heirs | {card.key.hex(): _Heir(card.text, moment(now))})
+        changed = Stored(stored.id, form, _holder(form))
+        return None if changed.holder in (None, stored.holder) else changed
 
     def _read(self, db: Connection, id: str) -> Stored | None:
         try:
             form = msgspec.convert(self._records.get_in(db, id).value, _Form)
             check_types(form.types)
-            return Stored(bytes.fromhex(id), form, read_card(form.card) if form.card else None)
+            return Stored(bytes.fromhex(id), form, _holder(form))
         except (NotFound, InvalidValue, ValueError, msgspec.ValidationError):
             return None
+
+
+def _holder(form: _Form) -> Holder | None:
+    return holder_of(form.card, {key: heir.card for key, heir in form.heirs.items()}, form.settled)
 
 
 def moment(milliseconds: int) -> datetime:

@@ -116,15 +116,23 @@ class Deposits:
     async def allow(self, which: str, words: str) -> DepositAddress:
         """Say that an address is for the organisation whose key has these words (`DepositAddress.applicants`).
 
-        What it left is taken at the next sync; who else left something is forgotten. Raises `NotFound` for words that
-        nobody has who left something, `NotAllowed` for an address that is somebody's already, or was revoked.
+        What it left is taken at the next sync; who else left something is forgotten. Of two who claim to go on as its
+        organisation it is the one that does, whatever else is signed. Raises `NotFound` for words that nobody has who
+        left something, `NotAllowed` for an address that is somebody's already, or was revoked.
         """
         def change(db: Connection, stored: Stored) -> None:
-            if stored.card is not None or stored.revoked:
-                whose = "was revoked" if stored.card is None else f"is {stored.card.name!r}'s"
+            if stored.revoked or (stored.card is not None and not stored.contested):
+                whose = "was revoked" if stored.card is None or stored.revoked else f"is {stored.card.name!r}'s"
                 raise NotAllowed(f"the deposit address {stored.label!r} {whose}", "Make another one.")
-            card = self._book.applicant(db, stored.id, words)
-            stored.form.card = card.text
+            card = self._book.applicant(db, stored, words)
+            if stored.contested:
+                stored.form.settled = card.key.hex()
+                # What the others signed is forgotten, so that it takes no room from who comes after this one.
+                goes_on = {card.key, *(one.old for one in card.formerly)}
+                stored.form.heirs = {key: heir for key, heir in stored.form.heirs.items()
+                                     if bytes.fromhex(key) in goes_on}
+            else:
+                stored.form.card = card.text
             self._book.put(db, stored)
             self._book.forget_applicants(db, stored.id)
             self._private.engine.receipt(db, "deposit-address-allowed", {

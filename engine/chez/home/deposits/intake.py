@@ -10,12 +10,17 @@ of what was said. By it
 - what was not from this organisation is never touched, whoever guesses its identity ("kept");
 - a message that comes late changes nothing that a later one said, also where that one said nothing new;
 - what is said again, word for word, leaves the person's own changes as they are.
+
+A message that a new key of the organisation signed has its card with it: by that the address follows, in the same
+transaction (`heirs.py`), and the former key signs nothing more. A relay that keeps a message of the former key back
+until then keeps it back for good: the organisation sees that it is not acknowledged.
 """
 
 import enum
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from chez import crypto
@@ -63,7 +68,7 @@ class Verdict(enum.Enum):
     TOMORROW = "more came today than the address takes"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Open:
     """A message of the right organisation."""
 
@@ -74,6 +79,14 @@ class _Open:
     hash: bytes
     awaited: bool
     """Whether an earlier message of its era did not come yet, and may come late."""
+
+    former: bool = False
+    """Whether its key is one that another has succeeded: it signs nothing more."""
+
+    @cached_property
+    def lineage(self) -> frozenset[str]:
+        """The organisation's keys, those that it had before too, as sources name them."""
+        return frozenset(key.hex()[:16] for key in self.stored.lineage)
 
     @property
     def name(self) -> str:
@@ -100,6 +113,8 @@ class Intake:
         if came is None:
             return Verdict.UNALLOWED, Counter()
         known = self._known(db, came)
+        if came.former and (known is None or known.value.get("hash") != came.hash.hex()):
+            return Verdict.DROPPED, Counter()
         if known is not None:
             if known.state == PURGED:
                 # What was said of it is gone, and anything else would tell of that; it was said when it was taken.
@@ -140,9 +155,41 @@ class Intake:
                 raise BadEntry("this deposit has another organisation's card with it")
             self._book.apply(db, stored.id, card, now)
             return None
-        if deposit.key != stored.card.key:
+        former = not stored.contested and deposit.key != stored.card.key and deposit.key in stored.lineage
+        if stored.contested or (deposit.key != stored.card.key and not former):
+            heir = self._followed(db, stored, deposit, now)
+            if heir is None:
+                return None
+            stored = heir
+        return _Open(stored, keys, deposit, deposit.key, deposit_hash(deposit), self._awaited(db, stored, deposit),
+                     former)
+
+    def _followed(self, db: Connection, stored: Stored, deposit: Deposit, now: int) -> Stored | None:
+        """The address as it is for a key that goes on as its organisation's; None while it is contested.
+
+        Raises `BadEntry` for a key that does not.
+        """
+        holder = stored.holder
+        assert holder is not None  # who asks at an address that is for nobody was seen to
+        if deposit.key in holder.lineage or any(deposit.key == rival.key for rival in holder.rivals):
+            return None
+        try:
+            card = read_card(deposit.card)
+        except InvalidValue:
+            raise BadEntry("this deposit is of an organisation that the address is not for") from None
+        changed = self._book.with_heir(stored, card, now)
+        if card.key != deposit.key or changed is None or changed.holder is None:
             raise BadEntry("this deposit is of an organisation that the address is not for")
-        return _Open(stored, keys, deposit, deposit.key, deposit_hash(deposit), self._awaited(db, stored, deposit))
+        if not changed.contested and changed.holder.card.key != deposit.key:
+            raise BadEntry("this deposit has a card that does not lead from the organisation's key to its own")
+        self._book.put(db, changed)
+        about = {"address": stored.id.hex(), "label": stored.label, "organisation": holder.card.name}
+        if not changed.contested:
+            self._engine.receipt(db, "deposit-address-succeeded", {**about, "name": card.name, "words": card.words})
+            return changed
+        if not stored.contested:
+            self._engine.receipt(db, "deposit-address-contested", about)
+        return None
 
     # --- what came before -------------------------------------------------------------------
 
@@ -200,15 +247,14 @@ class Intake:
     def _put(self, db: Connection, came: _Open, row: int, kind: RecordType, id: str, checked: Checked) -> str:
         engine, deposit, collection, values = self._engine, came.deposit, kind.collection, checked.values
         digest = crypto.hash_fields("chez/1 deposited values", to_json(checked.values)[0].encode())[:8].hex()
-        whose = f"deposit/1 {came.organisation.hex()[:16]} "
-        here = f"{whose}{came.stored.id.hex()[:16]} "
+        where = came.stored.id.hex()[:16]
+        here = f"deposit/1 {came.organisation.hex()[:16]} {where} "
         known = engine.records.rows.find(db, engine.space, collection, id)
         if known is not None and known.state == HERE:
-            source = str(known.value.get("_source", ""))
-            if not source.startswith(whose):
+            said = str(known.value.get("_source", "")).split(" ")
+            if len(said) != 5 or said[0] != "deposit/1" or said[1] not in came.lineage:
                 return "kept"
-            said = source.split(" ")
-            late = source.startswith(here) and _order(said[-2]) > (deposit.era, deposit.number, row)
+            late = said[2] == where and _order(said[3]) > (deposit.era, deposit.number, row)
             if late or said[-1] == digest:
                 if came.awaited and not late:
                     # What is still to come was said before this: it must not count as the last word.

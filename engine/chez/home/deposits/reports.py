@@ -12,7 +12,8 @@ __all__ = ("Applicant", "Deposit", "DepositAddress", "DepositReject", "DepositsR
 
 @dataclass(frozen=True, slots=True)
 class Applicant:
-    """Who left something at an address that is for nobody yet: what it says of itself, and the words of its key."""
+    """Who left something at an address that is for nobody yet, or claims to go on as its organisation: what it says of
+    itself, and the words of its key."""
 
     key: bytes = field(repr=False)
     name: str
@@ -27,9 +28,9 @@ class DepositAddress:
     """One address: for which organisation, what it takes, until when.
 
     `text` is what the organisation is given, `words` what both sides compare. `state` is "open", "asked" (somebody left
-    something, and it is for nobody yet: `applicants`), "expired" or "revoked". `organisation` is a name, empty while
-    it is for nobody; `organisation_words` the words of its key. `acks` says when messages are acknowledged: "none",
-    "soon", "later".
+    something, and it is for nobody yet: `applicants`), "contested" (two claim to go on as its organisation, which
+    signed both: `applicants`), "expired" or "revoked". `organisation` is a name, empty while it is for nobody;
+    `organisation_words` the words of its key. `acks` says when messages are acknowledged: "none", "soon", "later".
     """
 
     id: str
@@ -43,7 +44,7 @@ class DepositAddress:
     relay: str
     made: datetime
     until: datetime
-    state: Literal["open", "asked", "expired", "revoked"]
+    state: Literal["open", "asked", "contested", "expired", "revoked"]
     applicants: tuple[Applicant, ...]
     text: str | None = field(repr=False)
 
