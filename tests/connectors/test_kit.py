@@ -14,7 +14,7 @@ import pytest
 from chez.connectors import Connector, Found, Item, Progress, Reject, Source, find, kit
 from chez.connectors.gbfs import Gbfs
 from chez.connectors.kit import CHECKS, Check, KitFailed, Sample
-from chez.connectors.registry import recognise_open
+from chez.connectors.registry import BUILT_IN, recognise_open
 from chez.errors import ChezError
 from chez.vocabulary import TariffDay
 from tests.connectors.support import DATA, HOLIDAYS, LINKY, OFX, POWER, TEMPO, feed, health, tweets
@@ -124,10 +124,8 @@ KNOWN: dict[str, Callable[[], Sample]] = {
 }
 """Samples with all that is known of them."""
 
-AS_THEY_ARE = ("caisse-epargne", "camt", "geojson", "google-activity", "green-button", "mesinfos", "mt940")
-"""Connectors whose real files in tests/data are taken as they are; a new connector joins here, or above."""
-
-HELD = sorted((*KNOWN, *AS_THEY_ARE))
+HELD = sorted(name for name, _ in BUILT_IN)
+"""All that come with Chez. One that is not in `KNOWN` is held to its real files in tests/data, else to its example."""
 
 
 @cache
@@ -152,7 +150,7 @@ def _reads(name: str, data: bytes, file: str) -> bool:
 @pytest.mark.parametrize("name", HELD)
 def test_built_in_connectors_keep_the_promises(name: str) -> None:
     """Each is registered, idempotent, merges overlapping exports, reports broken rows, and takes linear time."""
-    assert samples(name), f"{name} needs a real file in tests/data, or an example"
+    assert samples(name), f"{name} has neither a sample in KNOWN, nor a real file in tests/data, nor an example"
     for sample in samples(name):
         for check in CHECKS:
             check(find(name), sample)
