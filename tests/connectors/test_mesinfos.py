@@ -86,8 +86,8 @@ def test_overlapping_exports_merge() -> None:
     ({**OPERATION, "amount": "NaN"}, "not a plain number"), ({**OPERATION, "bankAcount": ""}, "is empty"),
     ({**VIDEO, "timestamp": "2014-01-31T22:00:00"}, "no time zone"),
     ({**VIDEO, "timestamp": "0001-01-01T00:00:00Z"}, "the year is not between"),
-    ({**VIDEO, "orderId": ""}, "is empty"), ({"docType": "PhoneCommunicationLog"}, "no document that is read here"),
-    ({"docType": "\x1b[2J"}, "no document that is read here"), ({}, "missing required field"), ("{tru}", "no document"),
+    ({**VIDEO, "orderId": ""}, "is empty"), ({"docType": "PhoneCommunicationLog"}, "nothing that is read here"),
+    ({"docType": "\x1b[2J"}, "nothing that is read here"), ({}, "missing required field"), ("{tru}", "nothing that is"),
     ('{"a":' * 70 + "1" + "}" * 70, "deeper"), ({**OPERATION, "raw": "x" * 70_000}, "longer"),
 ], ids=range(14))
 def test_a_bad_document_costs_itself(bad: Any, reason: str) -> None:

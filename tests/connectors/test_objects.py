@@ -63,6 +63,26 @@ def test_what_is_cut_at_once_is_what_is_cut_in_pieces(parts: list[str], most: in
     assert read(data, depth) == read(data, depth, most)
 
 
+LISTS = st.lists(st.sampled_from(
+    ['{"k": 1}', '{"k": {"k": [2, {"k": 3}]}}', '{ "k": "},{"}', '{"j": 1}', '{"k": "\\ud83d"}', '{"k": tru}', "7",
+     '"}"', '["k"]', '{"k": ' + "[" * 60 + "]" * 60 + "}", '{"k": [' + "[]," * 70 + "[]]}"]), max_size=12)
+
+
+@given(LISTS, st.sampled_from([",", ",\n", ", ", "\n,\n", "\n"]), st.integers(40, 400))
+@settings(max_examples=100, deadline=None)
+def test_a_run_is_cut_as_its_objects_are(parts: list[str], between: str, most: int) -> None:
+    """Objects that are told apart together are those that are told apart one by one, whatever stands among them."""
+    data = f"[{between.join(parts)}]".encode()
+    assert read(data) == read(data, most=most) == read(data, most=7)
+
+
+def test_a_deep_object_in_a_run_is_a_reject() -> None:
+    """The parser that takes a run has another bound than we have: ours holds."""
+    deep = b'{"k": ' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}"
+    items = read(b"[" + b",".join([b'{"k": 1}', deep] * 50) + b"]")
+    assert [isinstance(item, Object) for item in items] == [True, False] * 50
+
+
 def test_objects_at_another_depth() -> None:
     """Records that a format keeps deeper are cut there, past a BOM and whatever stands around."""
     data = b'\xef\xbb\xbf{"a": "}{", "rows": [{"x": 1}, 7, {"y": {"z": 2}}], "b": {"c": 3}}'

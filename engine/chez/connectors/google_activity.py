@@ -12,8 +12,8 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from chez.connectors.api import MAX_YEAR, MIN_YEAR, Found, Item, Reject, Source, excerpt
-from chez.connectors.objects import Object, objects
+from chez.connectors.api import MAX_YEAR, MIN_YEAR, Item, Source
+from chez.connectors.objects import records
 from chez.errors import InvalidValue
 from chez.vocabulary import Activity
 
@@ -50,19 +50,8 @@ class GoogleActivity:
 
     def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
         """One `Activity` for each object. Raises `InvalidValue` when there is none in the file."""
-        decoder = msgspec.json.Decoder(_Entry)
-        seen = False
-        for item in objects(file):
-            if not isinstance(item, Object):
-                yield item
-                continue
-            seen = True
-            try:
-                yield Found(_record(decoder.decode(item.bytes)), item.line)
-            except (msgspec.MsgspecError, RecursionError) as error:
-                yield Reject(item.line, f"it is nothing that is read here: {excerpt(str(error))}", excerpt(item.bytes))
-            except ValueError as error:
-                yield Reject(item.line, str(error), excerpt(item.bytes))
+        decode = msgspec.json.Decoder(_Entry).decode
+        seen = yield from records(file, lambda data: _record(decode(data)))
         if not seen:
             raise InvalidValue(f"{source.name!r} holds no activity", "Export it again from Google.")
 

@@ -17,8 +17,8 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from chez.connectors.api import MAX_YEAR, MIN_YEAR, Found, Item, Reject, Source, excerpt
-from chez.connectors.objects import Object, objects
+from chez.connectors.api import MAX_YEAR, MIN_YEAR, Item, Source
+from chez.connectors.objects import records
 from chez.errors import InvalidValue
 from chez.vocabulary import Activity, Follow, Post, Profile
 
@@ -157,17 +157,7 @@ class Twitter:
         if found is None or found[1] not in LISTS:
             raise InvalidValue(f"{source.name!r} is none of the files of a Twitter archive that are read")
         file.seek(0)
-        record = _reader(found[1])
-        for item in objects(file):
-            if not isinstance(item, Object):
-                yield item
-                continue
-            try:
-                yield Found(record(item.bytes), item.line)
-            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-                yield Reject(item.line, f"it is nothing that is read here: {excerpt(str(error))}", excerpt(item.bytes))
-            except ValueError as error:
-                yield Reject(item.line, str(error), excerpt(item.bytes))
+        yield from records(file, _reader(found[1]))
 
 
 def _reader(name: bytes) -> Callable[[bytes], msgspec.Struct]:
