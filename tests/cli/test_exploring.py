@@ -37,9 +37,32 @@ def test_explored_mapped_and_imported(owned: Chez, export: Path, tmp_path: Path)
     assert owned.json("import", "--mapping", str(mapping), str(export))["unchanged"] == 5
     [row] = owned.lines("sql", "SELECT count(*) AS n, min(at) AS first FROM dating_messages")
     assert row["n"] == 5 and row["first"].startswith("2024-01-31T00:00:00")
-    owned.run("import", "--explore", "--keep", str(export), code=2)
+    owned.run("import", "--explore", "--again", code=2)
+    owned.run("import", "--mapping", str(mapping), "--connector", "ofx", str(export), code=2)
+    assert "nothing is kept" in owned.run("import", "--explore", "--keep", str(export)).stderr
     assert owned.error("import", "--mapping", str(export), str(export))["code"] == "InvalidValue"
     assert owned.error("import", "--mapping", str(tmp_path / "none"), str(export))["code"] == "NotFound"
+
+
+def test_kept_with_its_mapping(owned: Chez, export: Path, tmp_path: Path) -> None:
+    """--keep keeps the mapping with the export: --again reads by it when both files are gone, and by a newer one of
+    the same name, which is kept in its place; a mapping of another name reads nothing that was kept."""
+    mapping, newer, other = (tmp_path / name for name in ("dating.toml", "newer.toml", "other.toml"))
+    owned.run("import", "--explore", str(export), "--mapping", str(mapping))
+    text = mapping.read_text()
+    assert owned.json("import", "--keep", "--mapping", str(mapping), str(export))["kept"]
+    export.unlink()
+    mapping.unlink()
+    [again] = owned.lines("import", "--again")
+    assert (again["connector"], again["unchanged"], again["rejected"]) == ("mapped-dating", 5, 1)
+    newer.write_text(text.replace("version = 1", "version = 2").replace('{ from = "text", name = "text" }',
+                                                                         '{ from = "text", name = "words" }'))
+    other.write_text(text.replace("dating", "other"))
+    assert "no export is kept here that was read by" in owned.run("import", "--again", "--mapping", str(other)).stderr
+    [again] = owned.lines("import", "--again", "--mapping", str(newer))
+    assert (again["version"], again["updated"]) == (2, 5)
+    [again] = owned.lines("import", "--again")
+    assert (again["version"], again["unchanged"]) == (2, 5)
 
 
 @pytest.mark.slow

@@ -199,26 +199,30 @@ async def import_file(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Import a file (an absolute path), by a mapping's text if there is one; the rejects go out in pages, the first so
     many of them."""
     asked = read_params(params, _Import)
-    connector: Any = asked.connector
-    if asked.mapping is not None:
-        from chez.connectors.mapped import Mapped
-
-        connector = Mapped(asked.mapping.encode())
+    connector: Any = asked.connector if asked.mapping is None else _mapped(asked.mapping)
     async with reporting(ui, "import") as progress:
         report = await asked.of(home).import_file(asked.path, connector=connector, keep=asked.keep,
                                                   progress=progress)
     return await _report(report, ui)
 
 
+def _mapped(text: str) -> Any:
+    from chez.connectors.mapped import Mapped
+
+    return Mapped(text.encode())
+
+
 class _Again(Placed, frozen=True, kw_only=True):
     sha256: Name
+    mapping: str | None = None
 
 
 async def import_again(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     """Read a kept export again, as `import` reads a file."""
     asked = read_params(params, _Again)
+    connector = None if asked.mapping is None else _mapped(asked.mapping)
     async with reporting(ui, "import") as progress:
-        report = await asked.of(home).import_again(asked.sha256, progress=progress)
+        report = await asked.of(home).import_again(asked.sha256, connector=connector, progress=progress)
     return await _report(report, ui)
 
 

@@ -905,9 +905,13 @@ class Home(Opened[AsyncHome]):
         """The files that `import_file(..., keep=True)` kept in the private space, by name."""
         return self._portal.call(lambda call: self._inner.kept_exports())
 
-    def import_again(self, sha256: str, *, progress: OnProgress | None = None) -> ImportReport:
+    def import_again(
+        self, sha256: str, *, connector: Connector | None = None, progress: OnProgress | None = None
+    ) -> ImportReport:
         """Read a kept export of the private space as today's connectors do; see `Space.import_again`."""
-        return self._portal.call(lambda call: self._inner.import_again(sha256, progress=call.told(progress)))
+        return self._portal.call(
+            lambda call: self._inner.import_again(sha256, connector=connector, progress=call.told(progress))
+        )
 
     def export(self, path: Path | str, *, history: bool = False, progress: OnProgress | None = None) -> ExportReport:
         """Write all records of all spaces into a new folder as plain JSON Lines, and with `history` every change.
@@ -1611,13 +1615,18 @@ class Space(Front[AsyncSpace]):
         """The files that `import_file(..., keep=True)` kept in this space, by name."""
         return self._portal.call(lambda call: self._inner.kept_exports())
 
-    def import_again(self, sha256: str, *, progress: OnProgress | None = None) -> ImportReport:
-        """Read a kept export as today's connectors do; what a newer one reads differently is updated.
+    def import_again(
+        self, sha256: str, *, connector: Connector | None = None, progress: OnProgress | None = None
+    ) -> ImportReport:
+        """Read a kept export as today's connectors do, or by the mapping that it was kept with; what a newer one reads
+        differently is updated. With a `connector` it is read by that one: a newer mapping, which is kept instead.
 
         Raises `NotFound`, `BlobMissing` where the file is not on this device and can't be fetched, and what
         `import_file` raises.
         """
-        return self._portal.call(lambda call: self._inner.import_again(sha256, progress=call.told(progress)))
+        return self._portal.call(
+            lambda call: self._inner.import_again(sha256, connector=connector, progress=call.told(progress))
+        )
 
     def export(self, path: Path | str, *, history: bool = False, progress: OnProgress | None = None) -> ExportReport:
         """Write all records of this space into a new folder; see `Home.export`."""

@@ -294,9 +294,10 @@ class Home:
         """The files that `import_file(..., keep=True)` kept in the private space, by name."""
         return await self._private.kept_exports()
 
-    async def import_again(self, sha256: str, *, progress: OnProgress | None = None) -> ImportReport:
+    async def import_again(self, sha256: str, *, connector: Connector | None = None,
+                           progress: OnProgress | None = None) -> ImportReport:
         """Read a kept export of the private space as today's connectors do; see `Space.import_again`."""
-        return await self._private.import_again(sha256, progress=progress)
+        return await self._private.import_again(sha256, connector=connector, progress=progress)
 
     async def export(self, path: Path | str, *, history: bool = False,
                      progress: OnProgress | None = None) -> ExportReport:

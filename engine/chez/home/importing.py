@@ -77,8 +77,8 @@ def reject(report: ImportReport, item: Reject) -> None:
         report.rejects.append(item)
 
 
-Keep = Callable[[BinaryIO, Source, ImportReport], Awaitable[None]]
-"""What keeps an open file that was imported."""
+Keep = Callable[[BinaryIO, Source, Connector | None, ImportReport], Awaitable[None]]
+"""What keeps an open file that was imported, by a connector that was named or by none."""
 
 
 class Importer:
@@ -95,7 +95,7 @@ class Importer:
         with file:
             report = await self.import_open(file, source, named, progress, in_process)
             if keep is not None:
-                await keep(file, source, report)
+                await keep(file, source, named, report)
             return report
 
     async def import_open(self, file: BinaryIO, source: Source, connector: Connector | None,

@@ -2,7 +2,8 @@
 
 A kept export is a record of the collection `kept_exports` with the file as its attachment,
 known by the file's hash: kept twice, it is there once, and it goes to all devices that are
-in the space. It may be deleted like any record. A folder is kept as the zip that it would be.
+in the space. It may be deleted like any record. A folder is kept as the zip that it would be, and what was
+read by a mapping with that mapping.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from chez import connectors
 from chez.blobs.attachments import Blobs
 from chez.connectors import Connector, Source
 from chez.connectors.folders import folder_of
+from chez.connectors.frames import configuration_of
 from chez.errors import InvalidValue
 from chez.home.importing import Importer, ImportReport, OnProgress
 from chez.records.collection import Collection
@@ -49,8 +51,11 @@ class KeptExports:
     def __init__(self, blobs: Blobs, collection: Collection[dict[str, Any]], importer: Importer) -> None:
         self._blobs, self._collection, self._importer = blobs, collection, importer
 
-    async def keep(self, file: BinaryIO, source: Source, report: ImportReport) -> None:
-        """Keep an open file that was imported. Raises `InvalidValue` when it is not the one that was imported."""
+    async def keep(self, file: BinaryIO, source: Source, connector: Connector | None, report: ImportReport) -> None:
+        """Keep an open file that was imported, by this connector where one was named.
+
+        Raises `InvalidValue` when it is not the one that was imported.
+        """
         digest = hashlib.sha256()
 
         async def parts() -> AsyncIterator[bytes]:
@@ -66,7 +71,7 @@ class KeptExports:
         blob = await self._blobs.add(parts(), name=_plain(name))
         await self._collection.put({
             "file": source.name, "sha256": source.sha256.hex(), "connector": report.connector,
-            "version": report.version, "export": blob}, id=source.sha256.hex())
+            "version": report.version, "export": blob, **_mapping(connector)}, id=source.sha256.hex())
         report.kept = True
 
     async def all(self) -> list[KeptExport]:
@@ -75,8 +80,11 @@ class KeptExports:
                 async for record in self._collection if _is_kept(value := record.value)]
         return sorted(kept, key=lambda one: (one.file, one.sha256))
 
-    async def read_again(self, sha256: str, progress: OnProgress | None) -> ImportReport:
-        """Import a kept export as the connectors of today read it. Raises `NotFound`, and what importing raises."""
+    async def read_again(self, sha256: str, connector: Connector | None, progress: OnProgress | None) -> ImportReport:
+        """Import a kept export by this connector, else as those of today read it, or by the mapping kept with it.
+
+        Raises `NotFound`, and what importing raises.
+        """
         record = await self._collection.get(sha256)
         if not _is_kept(value := record.value):
             raise InvalidValue(f"the record {sha256[:16]!r} of {COLLECTION!r} is no kept export")
@@ -92,14 +100,21 @@ class KeptExports:
                     file.write(part)
             file.seek(0)
             source = Source(value["file"], digest.digest(), blob.size)
-            report = await self._importer.import_open(file, source, await self._again(file, source, value), progress)
+            chosen = connector or await self._again(file, source, value)
+            report = await self._importer.import_open(file, source, chosen, progress)
         async with self._collection.edit(sha256) as draft:
             draft["connector"], draft["version"] = report.connector, report.version
+            for name, text in _mapping(chosen).items():
+                draft[name] = text
         report.kept = True
         return report
 
     async def _again(self, file: BinaryIO, source: Source, value: dict[str, Any]) -> Connector:
-        """Who reads it now: whoever knows it, else the one that was named then."""
+        """Who reads it now: its mapping, whoever knows it, else the one that was named then."""
+        if isinstance(text := value.get("mapping"), str):
+            from chez.connectors.mapped import Mapped  # what it parses with is loaded by who maps
+
+            return Mapped(text.encode())
         try:
             return await asyncio.to_thread(connectors.recognise_open, file, source)
         except InvalidValue:
@@ -120,6 +135,15 @@ def _is_kept(value: dict[str, Any]) -> bool:
     return isinstance(value.get("export"), Blob) and all(
         isinstance(value.get(name), kind) for name, kind in (("file", str), ("sha256", str), ("connector", str),
                                                               ("version", int)))
+
+
+def _mapping(connector: Connector | None) -> dict[str, str]:
+    """The mapping that a connector reads by, as a field of the record; no field for any other connector."""
+    if connector is None or not (configuration := configuration_of(connector)):
+        return {}
+    from chez.connectors.mapped import Mapped
+
+    return {"mapping": configuration.decode()} if isinstance(connector, Mapped) else {}
 
 
 def _plain(name: str) -> str:

@@ -178,13 +178,15 @@ class Space:
         """The files that `import_file(..., keep=True)` kept in this space, by name."""
         return await self._kept().all()
 
-    async def import_again(self, sha256: str, *, progress: OnProgress | None = None) -> ImportReport:
-        """Read a kept export as today's connectors do; what a newer one reads differently is updated.
+    async def import_again(self, sha256: str, *, connector: Connector | None = None,
+                           progress: OnProgress | None = None) -> ImportReport:
+        """Read a kept export as today's connectors do, or by the mapping that it was kept with; what a newer one reads
+        differently is updated. With a `connector` it is read by that one: a newer mapping, which is kept instead.
 
         Raises `NotFound`, `BlobMissing` where the file is not on this device and can't be fetched, and what
         `import_file` raises.
         """
-        return await self._kept().read_again(sha256, progress)
+        return await self._kept().read_again(sha256, connector, progress)
 
     def _importer(self) -> Importer:
         return Importer(self._held.engine, self._home.journal, self._held.space)

@@ -27,8 +27,11 @@ SHORT: Final = 12
               help="List what is in one export that no connector knows, and write a mapping for it.")
 @click.option("--mapping", type=click.Path(path_type=Path), metavar="FILE",
               help="Read the files by this mapping; with --explore, write it there.")
-@click.option("--keep", is_flag=True, help="Keep the files themselves, encrypted, so that --again can read them.")
-@click.option("--again", is_flag=True, help="Read all kept files again, by the connectors there are now.")
+@click.option("--keep", is_flag=True,
+              help="Keep the files themselves, encrypted, so that --again can read them; a mapping as well.")
+@click.option("--again", is_flag=True,
+              help="Read all kept files again, by the connectors there are now, or the mappings kept with them; with "
+                   "--mapping, those of a mapping of that name by this one.")
 @click.option("--rejects", type=click.Path(path_type=Path), metavar="FILE",
               help="Write all rejected rows into a new file, one JSON object a line.")
 @in_space
@@ -48,15 +51,17 @@ def import_files(ctx: click.Context, files: tuple[Path, ...], connector: str | N
     """
     if bool(files) == again or (again and (keep or connector)):
         raise click.UsageError("name files, or give --again alone")
-    if (looking or mapping) and (keep or again or connector):
-        raise click.UsageError("--explore and --mapping stand without --keep, --again and --connector")
+    if (looking or mapping) and connector:
+        raise click.UsageError("--explore and --mapping stand without --connector")
     if looking:
-        _explored(ctx, files, mapping)
+        if again:
+            raise click.UsageError("--explore looks into a file, and --again names none")
+        _explored(ctx, files, mapping, keep)
         return
     text = None if mapping is None else _mapping(mapping)
     sink = _Rejects(ctx, rejects)
     try:
-        work = _kept(ctx) if again else [(str(path), _import(ctx, path, connector, text, keep)) for path in files]
+        work = _kept(ctx, text) if again else [(str(path), _import(ctx, path, connector, text, keep)) for path in files]
         failed = sum(not _report(ctx, name, run, sink) for name, run in work)
     finally:
         sink.close()
@@ -68,7 +73,7 @@ Run = Callable[[Callable[[dict[str, Any]], None]], dict[str, Any]]
 """One import; what it is given gets the pages of rejects."""
 
 
-def _explored(ctx: click.Context, files: tuple[Path, ...], mapping: Path | None) -> None:
+def _explored(ctx: click.Context, files: tuple[Path, ...], mapping: Path | None, keep: bool) -> None:
     """Explore one export; at a terminal, import it by the mapping that comes of it if the person says so."""
     if len(files) != 1:
         raise click.UsageError("--explore looks into one file")
@@ -76,9 +81,11 @@ def _explored(ctx: click.Context, files: tuple[Path, ...], mapping: Path | None)
 
     written = explore(files[0], mapping, as_json=settings(ctx).json)
     if written is None or settings(ctx).json or not sys.stdin.isatty():
+        if keep:
+            say("nothing is kept: --keep keeps what is imported, and without a terminal --explore only looks", err=True)
         return
     if click.confirm("Import it now?", default=True, err=True) and not _report(
-            ctx, str(files[0]), _import(ctx, files[0], None, _mapping(written), False), _Rejects(ctx, None)):
+            ctx, str(files[0]), _import(ctx, files[0], None, _mapping(written), keep), _Rejects(ctx, None)):
         ctx.exit(1)
 
 
@@ -102,14 +109,21 @@ def _import(ctx: click.Context, path: Path, connector: str | None, mapping: str 
     return run
 
 
-def _kept(ctx: click.Context) -> list[tuple[str, Run]]:
-    """Each kept export, and how it is read again."""
+def _kept(ctx: click.Context, mapping: str | None) -> list[tuple[str, Run]]:
+    """Each kept export, and how it is read again; by a mapping those that one of its name was kept with."""
     def again(sha256: str) -> Run:
-        return lambda show: call(ctx, "import-again", {"sha256": sha256}, show=show)
+        return lambda show: call(ctx, "import-again", {"sha256": sha256, "mapping": mapping}, show=show)
 
     kept = call(ctx, "kept-exports", {})
     if not kept:
         say("no export is kept here: chez import --keep FILE keeps one", err=True)
+    elif mapping is not None:
+        from chez.connectors.mapped import Mapped
+
+        name = Mapped(mapping.encode()).name
+        kept = [one for one in kept if one["connector"] == name]
+        if not kept:
+            say(f"no export is kept here that was read by a mapping {name.removeprefix('mapped-')!r}", err=True)
     return [(one["file"], again(one["sha256"])) for one in kept]
 
 
