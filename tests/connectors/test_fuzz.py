@@ -44,10 +44,11 @@ from tests.connectors.support import (
     read_bytes,
     tweets,
 )
+from tests.connectors.test_twitter import WORDS
 
 SEEDS: dict[str, list[bytes]] = {
     "apple-health": [HEALTH.read_bytes(), health(range(2))],
-    "twitter": [path.read_bytes() for path in sorted(TWITTER.glob("*.js"))] + [tweets(range(2))],
+    "twitter": [path.read_bytes() for path in sorted(TWITTER.glob("*.js"))] + [tweets(range(2)), WORDS],
     "linky": [LINKY.read_bytes()[:1500], LINKY.read_bytes()[:200] + LINKY.read_bytes()[150_000:151_000]],
     "tempo": [TEMPO.read_bytes()[:400]],
     "household-power": [POWER.read_bytes()[:700], POWER.read_bytes()[:123] + POWER.read_bytes()[450_300:450_700]],

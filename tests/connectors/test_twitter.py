@@ -1,6 +1,7 @@
 """Twitter's archive, exactly; and what broken or hostile files of it give."""
 
 import io
+import json
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,8 +11,63 @@ import pytest
 from chez.connectors import Found, kit, read, recognise
 from chez.connectors.twitter import Twitter
 from chez.errors import InvalidValue
-from chez.vocabulary import Activity, Follow, Post, Profile
+from chez.vocabulary import Activity, Follow, Message, Post, Profile
 from tests.connectors.support import TWITTER, read_bytes, records, rejects, tweets
+
+LIKES = (b'window.YTD.like.part0 = [ {"like": {"tweetId": "9", "fullText": "tea &amp; cake",'
+         b' "expandedUrl": "https://twitter.com/i/web/status/9"}},\n{"like": {"tweetId": "10"}} ]')
+SAID = ({"reactions": [{"senderId": "2", "reactionKey": "like"}], "urls": [], "mediaUrls": ["https://t.example/1/a.jpg?x"],
+         "text": 'me: "conversationId" : "forged" &lt;3', "senderId": "10", "recipientId": "9", "id": "101",
+         "createdAt": "2024-01-31T08:00:00.000Z"},
+        {"text": "you", "senderId": "9", "recipientId": "10", "id": "102", "createdAt": "2024-01-31T08:01:00.000Z"})
+GROUP = {"text": "all", "senderId": "9", "id": "103", "createdAt": "2024-01-31T09:00:00.000Z"}
+
+
+def conversations(indent: int | None) -> bytes:
+    """Messages of two people, and of a group, as the archive lays them out or on one line."""
+    made = [{"dmConversation": {"conversationId": "9-10", "messages": [{"messageCreate": one} for one in SAID]}},
+            {"dmConversation": {"conversationId": "77", "messages": [
+                {"joinConversation": {"initiatingUserId": "9", "createdAt": "2024-01-31T08:59:00.000Z"}},
+                {"messageCreate": GROUP}, {"joinConversation": {}}]}}]
+    return b"window.YTD.direct_messages.part0 = " + json.dumps(made, indent=indent).encode()
+
+
+WORDS = conversations(2)
+
+
+def test_messages_of_two_and_of_a_group() -> None:
+    """Each message is one, with its people, its conversation and the files that came with it; what a text says of
+    conversations is text; joining is told once."""
+    items = read_bytes(Twitter(), WORDS)
+    first, second, third = records(items)
+    assert first == Message(service="twitter", id="101", at=datetime(2024, 1, 31, 8, 0, tzinfo=UTC), sender="10",
+                            recipients=["9"], text='me: "conversationId" : "forged" <3', folder="9-10",
+                            attachments=["a.jpg"])
+    assert isinstance(second, Message) and (second.sender, second.folder) == ("9", "9-10")
+    assert isinstance(third, Message) and (third.recipients, third.folder) == ([], "77")
+    assert [reason for _, reason in rejects(items)] == ["the events 'joinConversation' of conversations are not read"]
+    folders = [one.folder for one in records(read_bytes(Twitter(), conversations(None))) if isinstance(one, Message)]
+    assert folders == ["9-10", "9-10", ""]
+
+
+def test_a_long_conversation_is_streamed() -> None:
+    """A conversation of more than any object may have comes home message by message, across the chunks of the file; a
+    bad message costs itself."""
+    many = [{"messageCreate": {**SAID[1], "id": str(n), "text": "x" * 500}} for n in range(1000)]
+    many[500] = {"messageCreate": {"id": 5}}  # type: ignore[dict-item]
+    made = [{"dmConversation": {"conversationId": f"c{n}", "messages": many[n * 100:(n + 1) * 100]}} for n in range(10)]
+    items = read_bytes(Twitter(), b"window.YTD.direct_messages.part0 = " + json.dumps(made, indent=1).encode())
+    found = [one for one in records(items) if isinstance(one, Message)]
+    assert len(found) == 999 and len(rejects(items)) == 1
+    assert all(one.folder == f"c{int(one.id) // 100}" for one in found)
+
+
+def test_likes() -> None:
+    """What was liked is an activity, with the words that were, and where they are."""
+    assert records(read_bytes(Twitter(), LIKES)) == [
+        Activity(service="twitter", reference="like:9", kind="like", title="tea & cake",
+                 link="https://twitter.com/i/web/status/9"),
+        Activity(service="twitter", reference="like:10", kind="like")]
 
 
 def test_the_real_files() -> None:
@@ -49,7 +105,7 @@ def test_tweets_of_both_forms() -> None:
 @pytest.mark.parametrize("bad", [
     '{"tweet": {"id_str": "", "full_text": "x"}}',
     '{"tweet": {"id_str": "1", "created_at": "Wed Jan 99 08:00:00 +0000 2024"}}',
-    '{"tweet": {"id_str": "1", "favorite_count": "many"}}', '{"like": {"tweetId": "1"}}', '{"tweet": 1}',
+    '{"tweet": {"id_str": "1", "favorite_count": "many"}}', '{"bookmark": {"tweetId": "1"}}', '{"tweet": 1}',
     '{"tweet": {"id_str": "1", "created_at": "Wed Jan 31 08:00:00 +9999 2024"}}', '{"tweet": {"id_str": "1" "x"}}',
 ])
 def test_a_bad_tweet_costs_itself(bad: str) -> None:
@@ -65,10 +121,12 @@ def test_an_archive_is_streamed_and_all_of_it_is_told(tmp_path: Path) -> None:
         for name in ("account", "follower", "following", "saved-search", "app", "account-suspension"):
             made.write(TWITTER / f"{name}.js", f"data/{name}.js")
         made.writestr("data/tweets.js", tweets(range(20)))
-        made.writestr("data/like.js", b"window.YTD.like.part0 = []")
+        made.writestr("data/like.js", LIKES)
+        made.writestr("data/direct-messages.js", WORDS)
+        made.writestr("data/ad-impressions.js", b"window.YTD.ad_impressions.part0 = []")
         made.writestr("data/tweets_media/1.jpg", b"\xff\xd8")
     items = list(read(path, recognise(path)))
-    assert len(records(items)) == 28 and {one.by for one in items if isinstance(one, Found)} == {"twitter/1"}
-    assert len(rejects(items)) == 2
+    assert len(records(items)) == 28 + 5 and {one.by for one in items if isinstance(one, Found)} == {"twitter/2"}
+    assert len(rejects(items)) == 3
     with pytest.raises(InvalidValue, match="none of the files"):
-        list(Twitter().read(io.BytesIO(b"window.YTD.like.part0 = []"), kit.Source("like.js", bytes(32), 26)))
+        list(Twitter().read(io.BytesIO(b"window.YTD.ads.part0 = []"), kit.Source("ads.js", bytes(32), 25)))

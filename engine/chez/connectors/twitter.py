@@ -1,4 +1,5 @@
-"""Twitter's (X's) archive: the account, what it published, whom it follows and who follows it, and what was kept of it.
+"""Twitter's (X's) archive: the account, what it published and liked, its direct messages, whom it follows and who
+follows it, and what was kept of it.
 
 Each file is a script that assigns a list, `window.YTD.tweets.part0 = [...]`; large archives have several parts. It is
 read as what it says and never run. Files of an archive are recognised one by one, so a single one comes home as well.
@@ -6,7 +7,8 @@ read as what it says and never run. Files of an archive are recognised one by on
 What the files do not say, and how it is settled here:
 
 - Tweets stand in a wrapper since 2020, and stood without one before; both are read. Their text has `&`, `<` and `>`
-  escaped as for HTML, which is undone.
+  escaped as for HTML, which is undone; so has that of messages and of what was liked.
+- A like does not say when it was given.
 - A suspension has no id: it is known by its time and what was done.
 """
 
@@ -19,8 +21,10 @@ import msgspec
 
 from chez.connectors.api import MAX_YEAR, MIN_YEAR, Item, Source
 from chez.connectors.objects import records
+from chez.connectors.twitter_messages import LISTS as CONVERSATIONS
+from chez.connectors.twitter_messages import messages
 from chez.errors import InvalidValue
-from chez.vocabulary import Activity, Follow, Post, Profile
+from chez.vocabulary import Activity, Follow, Message, Post, Profile
 
 __all__ = ("Twitter",)
 
@@ -73,6 +77,12 @@ class _Suspension(msgspec.Struct, rename="camel"):
     action: str
 
 
+class _Like(msgspec.Struct, rename="camel"):
+    tweet_id: str
+    full_text: str = ""
+    expanded_url: str = ""
+
+
 class _Entry(msgspec.Struct, rename="camel"):
     """An object of any of the lists: its wrapper says which."""
 
@@ -83,6 +93,7 @@ class _Entry(msgspec.Struct, rename="camel"):
     saved_search: _Search | None = None
     app: _App | None = None
     account_suspension: _Suspension | None = None
+    like: _Like | None = None
 
 
 def _profile(one: _Account) -> Profile:
@@ -105,6 +116,11 @@ def _app(one: _App) -> Activity:
     return Activity(service=SERVICE, reference=f"app:{_id(one.app_id)}", kind="app", title=", ".join(one.app_names))
 
 
+def _like(one: _Like) -> Activity:
+    return Activity(service=SERVICE, reference=f"like:{_id(one.tweet_id)}", kind="like", title=_plain(one.full_text),
+                    link=one.expanded_url)
+
+
 def _suspension(one: _Suspension) -> Activity:
     return Activity(service=SERVICE, reference=f"suspension:{_id(one.time_stamp)}:{one.action}", kind="suspension",
                     at=_instant(one.time_stamp), title=one.action)
@@ -125,23 +141,25 @@ def _entry(one: _Entry) -> msgspec.Struct:
         return _app(one.app)
     if one.account_suspension is not None:
         return _suspension(one.account_suspension)
+    if one.like is not None:
+        return _like(one.like)
     raise ValueError("it is no entry of a kind that is read here")
 
 
 LISTS: Final = frozenset((
     b"account", b"tweet", b"tweets", b"follower", b"following", b"saved_search", b"app",
-    b"account_suspension",
+    b"account_suspension", b"like", *CONVERSATIONS,
 ))
 """The lists that are read."""
 
 
 class Twitter:
-    """Reads the files of an archive into profiles, posts, follows and activities."""
+    """Reads the files of an archive into profiles, posts, messages, follows and activities."""
 
     name = "twitter"
-    version = 1
+    version = 2
     title = "Twitter (X) archive, JavaScript"
-    types = (Activity, Follow, Post, Profile)
+    types = (Activity, Follow, Message, Post, Profile)
 
     example = (b'window.YTD.tweets.part0 = [ {"tweet": {"id_str": "1", "full_text": "a",'
                b' "created_at": "Wed Nov 15 13:18:50 +0000 2006"}} ]')
@@ -156,6 +174,9 @@ class Twitter:
         found = ASSIGNMENT.match(file.read(HEAD))
         if found is None or found[1] not in LISTS:
             raise InvalidValue(f"{source.name!r} is none of the files of a Twitter archive that are read")
+        if found[1] in CONVERSATIONS:
+            yield from messages(file, SERVICE, _instant, _plain)
+            return
         file.seek(0)
         yield from records(file, _reader(found[1]))
 
