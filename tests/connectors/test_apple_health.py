@@ -1,15 +1,16 @@
 """Apple Health's export, exactly; and what broken or hostile ones give."""
 
 import zipfile
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from chez.connectors import Found, read, recognise
+from chez.connectors import Found, apple_health, read, recognise
 from chez.connectors.apple_health import AppleHealth
 from chez.connectors.xml import MAX_BLOCK, MAX_DOCTYPE
 from chez.errors import InvalidValue
+from chez.records.types import identity_of
 from chez.vocabulary import Measurement, Profile, Workout
 from tests.connectors.support import HEALTH, TRACKS, health, read_bytes, records, rejects
 
@@ -66,6 +67,24 @@ def test_sleep_newer_workouts_and_units() -> None:
     assert isinstance(new, Workout) and (new.seconds, new.metres) == (7200, 1500)
     assert new.kind == "traditional_strength_training" and new.kilocalories == pytest.approx(100)
     assert isinstance(long, Workout) and (long.seconds, long.metres) == (7200, None) and not rejects(items)
+
+
+def test_equal_times_are_several_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two foods noted together are two records, also when they have the same value; the same ones inside a correlation
+    are these; in whatever order an export has them, and with others around, the same identities come."""
+    foods = [record("HKQuantityTypeIdentifierDietaryEnergyConsumed", value, "kcal") for value in ("100", "50", "100")]
+    other = record("HKQuantityTypeIdentifierDietaryWater", "1", "L")
+    found = [one for one in records(read_bytes(AppleHealth(), whole(
+        "".join(foods) + f"<Correlation>{''.join(foods)}</Correlation>"))) if isinstance(one, Measurement)]
+    assert [(one.value, one.start.microsecond, one.end - one.start) for one in found[:3]] == [
+        (100, 0, timedelta(minutes=30)), (50, 1, timedelta(minutes=30)), (100, 2, timedelta(minutes=30))]
+    assert found[3:] == found[:3]
+    turned = records(read_bytes(AppleHealth(), whole(foods[1] + other + foods[0] + other + foods[2])))
+    assert {identity_of(one) for one in turned if isinstance(one, Measurement) and one.unit == "kcal"} == {
+        identity_of(one) for one in found}
+    monkeypatch.setattr(apple_health, "NEAR", 2)
+    far = records(read_bytes(AppleHealth(), health([1, 2, 3, 4, 5, 1])))
+    assert len({identity_of(one) for one in far if isinstance(one, Measurement)}) == 5
 
 
 @pytest.mark.parametrize("bad", [

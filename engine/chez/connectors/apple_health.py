@@ -6,9 +6,11 @@ connector of GPX reads. The file declares its document type in itself; entities,
 
 What the file does not say, and how it is settled here:
 
-- Of two values of one kind, source, beginning and end, as when two foods are noted together, the last one counts.
+- Values of one kind, source, beginning and end, as of two foods that are noted together, are several. The format has
+  whole seconds, so each begins and ends a microsecond after the one before it in the file. They lie side by side in
+  real exports: further apart than `NEAR` values they are taken for one, of which the last counts.
 - A summary is of a day, and the zone of its day is not said: it is from midnight to midnight UTC, without an offset.
-- Records inside a correlation stand by themselves as well: both become one.
+- Records inside a correlation stand by themselves as well: both become one, the first of equal ones the first.
 
 Source: the document type that the exports themselves have.
 """
@@ -64,8 +66,13 @@ SUMMARY: Final = (("activeEnergyBurned", "daily_active_energy", "kcal"), ("apple
                   ("appleStandHours", "daily_stand_hours", "h"), ("appleMoveTime", "daily_move", "min"))
 """What of a day's summary is read: attribute, kind, unit."""
 
+NEAR: Final = 32_768
+"""Values among which equal ones are counted, at least: those of an export of years don't all fit into memory."""
+
 UNREAD: Final = ("ClinicalRecord", "Audiogram", "VisionPrescription")
 """Elements that are no measurement here: told once of each name."""
+
+CORRELATION: Final = "Correlation"
 
 Attributes = Mapping[str, str]
 
@@ -74,7 +81,7 @@ class AppleHealth:
     """Reads `export.xml` into measurements, workouts and a profile."""
 
     name = "apple-health"
-    version = 1
+    version = 2
     title = "Apple Health export, XML"
     types = (Measurement, Profile, Workout)
 
@@ -90,10 +97,14 @@ class AppleHealth:
         """One record for each measurement. Raises `InvalidValue` for a file that is not of this format."""
         seen = False
         told: set[str] = set()
-        for item in blocks(file, (*READERS, *UNREAD), ("HealthData",), doctype=True):
+        equals = outside = _Equals()
+        inside = _Equals()
+        for item in blocks(file, (*READERS, *UNREAD), ("HealthData", CORRELATION), doctype=True):
             if isinstance(item, Progress | Reject):
                 yield item
             elif not isinstance(item, Block):
+                if item.name == CORRELATION:
+                    equals = outside if item.end else inside
                 seen = True
             elif item.name in UNREAD:
                 if item.name not in told:
@@ -102,11 +113,35 @@ class AppleHealth:
             else:
                 try:
                     for record in READERS[item.name](item):
+                        if item.name == "Record" and isinstance(record, Measurement):
+                            record = equals.apart(record)
                         yield Found(record, item.line)
                 except ValueError as error:
                     yield Reject(item.line, str(error), excerpt(str(dict(list(item.attributes.items())[:8]))[:400]))
         if not seen:
             raise InvalidValue(f"{source.name!r} is no export of Apple Health: it has no element HealthData")
+
+
+class _Equals:
+    """Tells values apart that are of one kind, source, beginning and end."""
+
+    __slots__ = ("_before", "_recent")
+
+    def __init__(self) -> None:
+        self._recent: dict[int, int] = {}
+        self._before: dict[int, int] = {}
+
+    def apart(self, record: Measurement) -> Measurement:
+        """The record; one that has equals before it, so many microseconds later."""
+        key = hash((record.kind, record.source, record.start, record.end))
+        count = self._recent.get(key) or self._before.get(key, 0)
+        self._recent[key] = count + 1
+        if len(self._recent) >= NEAR:
+            self._recent, self._before = {}, self._recent
+        if not count:
+            return record
+        later = timedelta(microseconds=count)
+        return msgspec.structs.replace(record, start=record.start + later, end=record.end + later)
 
 
 def _record(block: Block) -> Iterator[msgspec.Struct]:
