@@ -91,6 +91,19 @@ def test_an_account_in_full() -> None:
                               available=Decimal("75.99"))
 
 
+def test_an_account_is_told_once() -> None:
+    """Statements of one account, in whatever order, give one account with the latest balance, after all transactions;
+    a balance without a day counts where there is no other."""
+    balance = "<LEDGERBAL><BALAMT>{}{}</LEDGERBAL>"
+    parts = [statement(row(str(n)), tail=balance.format(amount, f"<DTASOF>{day}" if day else ""))[:-6][5:]
+             for n, (amount, day) in enumerate([("1.00", ""), ("5.00", "20240331"), ("3.00", "20240229")])]
+    for number, wanted in ((1, ("1.00", None)), (3, ("5.00", date(2024, 3, 31)))):
+        found = records(read_bytes(Ofx(), b"<OFX>" + b"".join(parts[:number]) + b"</OFX>"))
+        assert [type(one) for one in found] == [Transaction] * number + [Account]
+        account = found[-1]
+        assert isinstance(account, Account) and (account.balance, account.balance_at) == (Decimal(wanted[0]), wanted[1])
+
+
 def test_the_day_is_the_banks() -> None:
     """A booking late in the evening keeps its day, whatever the offset; daylight is not UTC."""
     found = transactions(statement(row("1", posted="20240131233000.000[-5:EST]"),

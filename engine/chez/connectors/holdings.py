@@ -56,7 +56,8 @@ def _take_over(account: Account, later: Account) -> None:
     account.kind = account.kind or later.kind
     account.organisation = account.organisation or later.organisation
     account.currency = account.currency or later.currency
-    if later.balance_at is not None and (account.balance_at is None or later.balance_at >= account.balance_at):
+    newer = later.balance_at is not None and (account.balance_at is None or later.balance_at >= account.balance_at)
+    if newer or account.balance is None:
         account.balance, account.balance_at = later.balance, later.balance_at
         if later.available is not None:
             account.available = later.available

@@ -25,6 +25,7 @@ from decimal import Decimal
 from typing import Any, BinaryIO, Final, TypeVar
 
 from chez.connectors.api import HEAD_BYTES, MAX_YEAR, MIN_YEAR, Found, Item, Progress, Reject, Source, excerpt
+from chez.connectors.holdings import Holdings
 from chez.connectors.references import MAX_SEEN, References, content_of
 from chez.connectors.sgml import MAX_TEXT, Block, Tag, blocks, tags
 from chez.errors import InvalidValue
@@ -63,6 +64,7 @@ class _State:
     types: "_Types"
     organisation: str = ""
     statement: _Statement | None = None
+    holdings: Holdings = field(default_factory=Holdings)
     seen: dict[bytes, bytes] = field(default_factory=dict)
     references: References = field(default_factory=References)
 
@@ -71,7 +73,7 @@ class Ofx:
     """Reads OFX statements into accounts and transactions."""
 
     name = "ofx"
-    version = 2
+    version = 3
     title = "OFX 1 and 2 statements of banks, cards and brokers"
     types = (Account, Transaction)
 
@@ -80,7 +82,7 @@ class Ofx:
         return BEGINNING.match(head) is not None and b"<OFX>" in head.upper()
 
     def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
-        """Accounts and transactions; each account follows its transactions.
+        """Transactions, then accounts, each once: several statements of one account are one.
 
         Raises `InvalidValue` when there is no OFX in the file, when it declares a
         document type, or has more than `MAX_SEEN` transactions.
@@ -102,6 +104,7 @@ class Ofx:
                 done = at
                 yield Progress(done)
         yield from _close(state)
+        yield from state.holdings.found()
         if not opened:
             raise InvalidValue(f"{source.name!r} holds no OFX", "Download it again from the bank.")
         if not closed:
@@ -148,13 +151,13 @@ def _tag(state: _State, tag: Tag) -> Iterator[Item]:
 
 
 def _close(state: _State) -> Iterator[Item]:
-    """The statement is over: give its account, with the balances that came last."""
+    """The statement is over: note its account, with the balances that came last."""
     statement, state.statement = state.statement, None
     if statement and statement.account:
         account = statement.account
         account.currency = statement.currency
         account.organisation = state.organisation
-        yield Found(account, statement.line)
+        yield from state.holdings.add(account, statement.line)
 
 
 def _block(state: _State, block: Block) -> Iterator[Item]:
