@@ -48,6 +48,8 @@ GROUPS_AT_ONCE: Final = 32
 PACKET_MEMORY: Final = 512
 """Bytes that one packet of a request takes: its tag and box, and the objects around them."""
 
+Group = list[tuple[Request, Callable[[Result], None]]]
+
 _FAILED: Final = Refused(Code.STORAGE, "the relay's storage failed; nothing was stored", retry=True)
 _log = logging.getLogger("chez_relay")
 
@@ -109,17 +111,22 @@ class Committer:
             self._wake.clear()
             while self._waiting:
                 if not self._shared:
-                    await self._commit(self._group())
+                    answer = await self._commit(self._group())
+                    # Behind the beginning of the next group, which does not wait until everybody has been answered.
+                    asyncio.get_running_loop().call_soon(answer)
                     continue
                 self._begin(self._group())
                 await asyncio.sleep(0)  # whatever comes in meanwhile is a group again
                 while len(self._under_way) >= GROUPS_AT_ONCE:
                     await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
-            if not self._under_way:
-                self._idle.set()
+            asyncio.get_running_loop().call_soon(self._rest)
 
-    def _begin(self, group: "list[tuple[Request, Callable[[Result], None]]]") -> None:
-        task = asyncio.get_running_loop().create_task(self._commit(group))
+    def _rest(self) -> None:
+        if not (self._waiting or self._under_way):
+            self._idle.set()
+
+    def _begin(self, group: Group) -> None:
+        task = asyncio.get_running_loop().create_task(self._alone(group))
         self._under_way.add(task)
 
         def ended(_: asyncio.Task[None]) -> None:
@@ -128,22 +135,37 @@ class Committer:
 
         task.add_done_callback(ended)
 
-    def _group(self) -> "list[tuple[Request, Callable[[Result], None]]]":
-        group: list[tuple[Request, Callable[[Result], None]]] = []
+    async def _alone(self, group: Group) -> None:
+        (await self._commit(group))()
+
+    def _group(self) -> Group:
+        group: Group = []
         size = 0
         while self._waiting and len(group) < MAX_GROUP and size < MAX_GROUP_BYTES:
             group.append(self._waiting.popleft())
             size += cost(group[-1][0])
         return group
 
-    async def _commit(self, group: "list[tuple[Request, Callable[[Result], None]]]") -> None:
+    async def _commit(self, group: Group) -> Callable[[], None]:
+        """Perform a group; what tells everybody what came of it is to be called."""
         requests = [request for request, _ in group]
         begun = self._clock()
         results = await self._performed(requests)
-        self._counts.group(requests, results, self._clock() - begun)
-        for (_, done), result in zip(group, results, strict=True):
-            done(result)
-        self._grown(growth(requests, results))
+        seconds = self._clock() - begun
+
+        def answer() -> None:
+            self._counts.group(requests, results, seconds)
+            for (_, done), result in zip(group, results, strict=True):
+                try:
+                    done(result)
+                except Exception as error:
+                    _told_nobody(error)
+            try:
+                self._grown(growth(requests, results))
+            except Exception as error:
+                _told_nobody(error)
+
+        return answer
 
     async def _performed(self, requests: Sequence[Request]) -> list[Result]:
         """The storage's results; where it can't write, what only reads is still answered."""
@@ -165,3 +187,8 @@ class Committer:
             return [_FAILED] * len(requests)
         answers = iter(await self._performed(reading))
         return [next(answers) if isinstance(request, READING) else _FAILED for request in requests]
+
+
+def _told_nobody(error: Exception) -> None:
+    """A defect in what one connection does with an answer concerns no other; the text could quote what was asked."""
+    _log.error("an answer failed on something unexpected (%s)", type(error).__name__)

@@ -1,7 +1,8 @@
-"""Scenario: a relay's store, which is a SQLite of its own, under appends and chunks."""
+"""Scenarios: a relay's store, which is a SQLite of its own, under appends and chunks; and its log written back."""
 
 import sqlite3
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -9,10 +10,11 @@ from chez_relay import storage as s
 from chez_relay.errors import StorageFailed
 from chez_relay.storage.copies import FILE_NAME
 from chez_relay.storage.sqlite import SqliteStorage
+from chez_relay.storage.writeback import WriteBack
 from tests.durability.scene import Place, Scenario
 from tests.relay.test_storage import INBOX, READ, SPACE, chunk, create, entry
 
-__all__ = ("STORING",)
+__all__ = ("STORING", "WRITING_BACK")
 
 GROUPS: Final[tuple[tuple[s.Request, ...], ...]] = (
     (create(),), (entry(1),), tuple(entry(n, 1500) for n in range(2, 6)), (chunk(1, 9000), chunk(2)), (entry(6),),
@@ -82,3 +84,26 @@ async def _entries(storage: SqliteStorage) -> int:
 
 
 STORING = Scenario(_nothing, _store, _stored)
+
+
+async def _write_much(place: Place) -> None:
+    """One store, group after group: its log of a few pages is written back and begins anew every other one."""
+    opened = partial(SqliteStorage.open, place.folder / "data",
+                     writing_back=partial(WriteBack, log_pages=12, part_pages=4))
+    storage = None
+    for number, group in enumerate(GROUPS):
+        try:
+            storage = storage or await opened()
+            await storage.perform(group)
+        except StorageFailed:
+            if storage is not None:
+                await storage.close()
+            place.relieve()
+            storage = await opened()
+            await storage.perform(group)
+        place.say(f"group {number}")
+    if storage is not None:
+        await storage.close()
+
+
+WRITING_BACK = Scenario(_nothing, _write_much, _stored)

@@ -22,4 +22,5 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "receive": syncing.RECEIVING,
     "send": syncing.SENDING,
     "relay": relaying.STORING,
+    "relay log": relaying.WRITING_BACK,
 }

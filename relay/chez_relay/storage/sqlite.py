@@ -5,6 +5,7 @@ file keeps a second relay away, because spaces are remembered between commits; r
 (`census.py`, `copies.py`, `checking.py`) may open the file beside a running relay.
 """
 
+import asyncio
 import fcntl
 import os
 import secrets
@@ -23,25 +24,24 @@ from chez_relay.storage.copies import FILE_NAME, folder_synced
 from chez_relay.storage.integrity import SQLITE_ERRORS
 from chez_relay.storage.migrations import migrate, steps
 from chez_relay.storage.tables import Tables
+from chez_relay.storage.writeback import KEPT_BYTES, LOG_PAGES, PAGE_BYTES, WriteBack
 
 __all__ = ("SqliteStorage",)
 
 CACHE_KIB: Final = 16 * 1024
 
-PAGE_BYTES: Final = 2048
-"""Bytes of one page of a file that is made. A commit writes every page that it touches, and an entry touches two at
-least, one of its space and one of the index, wherever its hash lies: half of SQLite's own size is half the writing."""
-
-LOG_PAGES: Final = 2048
-"""Pages in the log (4 MiB) from which on it is written back into the file, by the commit that finds it so."""
-
 
 class SqliteStorage:
     """`Storage` on one SQLite file; make it with `SqliteStorage.open`."""
 
-    def __init__(self, db: aiosqlite.Connection, tables: Tables, incarnation: bytes, lock: int) -> None:
+    def __init__(
+        self, db: aiosqlite.Connection, raw: sqlite3.Connection, tables: Tables, incarnation: bytes, lock: int,
+        writing_back: WriteBack,
+    ) -> None:
         self._db = db
+        self._raw = raw
         self._tables = tables
+        self._writing_back = writing_back
         self._incarnation = incarnation
         self._lock = lock
 
@@ -49,6 +49,7 @@ class SqliteStorage:
     async def open(
         cls, folder: Path, *, quotas: Quotas | None = None, clock: Callable[[], float] = time.time,
         random: Callable[[int], bytes] = secrets.token_bytes,
+        writing_back: Callable[[Path], WriteBack] = WriteBack,
     ) -> "SqliteStorage":
         """Open the store in `folder`, making or migrating it.
 
@@ -85,7 +86,8 @@ class SqliteStorage:
             os.close(lock)
             raise
         raw, incarnation = opened[0]
-        return cls(db, Tables(raw, quotas or Quotas(), clock), incarnation, lock)
+        return cls(db, raw, Tables(raw, quotas or Quotas(), clock), incarnation, lock,
+                   writing_back(folder / FILE_NAME))
 
     @property
     def incarnation(self) -> bytes:
@@ -94,20 +96,34 @@ class SqliteStorage:
 
     async def perform(self, requests: Sequence[Request]) -> list[Result]:
         """As `Storage.perform`."""
-        if self._tables.unsound and not all(isinstance(request, READING) for request in requests):
-            raise StorageFailed("the disk or the store's file failed earlier: nothing is written any more",
-                                "run `chez-relay check`, and restart the relay when both are sound again")
+        reads = all(isinstance(request, READING) for request in requests)
+        if self._unsound and not reads:
+            raise _failed_earlier()
         try:
             # aiosqlite's public calls cost one thread hop for each statement; its own
             # `_execute` runs a whole group on the database's thread in one hop. This is
             # the only place that uses it.
-            return await self._db._execute(self._tables.perform, requests)  # type: ignore[no-any-return,no-untyped-call]
+            results: list[Result] = await self._db._execute(self._group, requests)  # type: ignore[no-untyped-call]
         except SQLITE_ERRORS as error:
             raise _translated(error) from error
+        if self._writing_back.unsound and not reads:
+            raise _failed_earlier()
+        return results
+
+    @property
+    def _unsound(self) -> bool:
+        return self._tables.unsound or self._writing_back.unsound
+
+    def _group(self, requests: Sequence[Request]) -> list[Result]:
+        self._writing_back.finish(self._raw)
+        results = self._tables.perform(requests)
+        self._writing_back.wrote(requests)
+        return results
 
     async def close(self) -> None:
         """Close the file and give up the lock."""
         if self._lock >= 0:
+            await asyncio.to_thread(self._writing_back.close)
             await self._db.close()
             os.close(self._lock)
             self._lock = -1
@@ -142,7 +158,9 @@ def _connect(path: Path, random: Callable[[int], bytes]) -> tuple[sqlite3.Connec
     try:
         db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
+        # `writeback` sees to the log; SQLite does where that can't keep up.
+        db.execute(f"PRAGMA wal_autocheckpoint = {4 * LOG_PAGES}")
+        db.execute(f"PRAGMA journal_size_limit = {KEPT_BYTES}")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA trusted_schema = OFF")
@@ -154,6 +172,11 @@ def _connect(path: Path, random: Callable[[int], bytes]) -> tuple[sqlite3.Connec
         db.close()
         raise
     return db, incarnation
+
+
+def _failed_earlier() -> StorageFailed:
+    return StorageFailed("the disk or the store's file failed earlier: nothing is written any more",
+                         "run `chez-relay check`, and restart the relay when both are sound again")
 
 
 def _translated(error: Exception) -> StorageFailed:

@@ -1,0 +1,110 @@
+"""The store's log is written back beside the commits: it begins anew under a load without a pause, and after a reader.
+
+(What a kill or a power cut leaves in between: the scenario "relay log" of `tests/durability`.)
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from chez_relay import storage as s
+from chez_relay.errors import StorageFailed
+from chez_relay.storage import sqlite
+from chez_relay.storage.checking import check
+from chez_relay.storage.copies import FILE_NAME, looking
+from chez_relay.storage.sqlite import SqliteStorage
+from chez_relay.storage.writeback import PAGE_BYTES, WriteBack
+from tests.relay.test_storage import READ, SPACE, create, entry
+
+LOG_PAGES = 64
+KEPT_BYTES = 2 * LOG_PAGES * PAGE_BYTES
+PATIENCE = 20_000
+
+short = partial(WriteBack, log_pages=LOG_PAGES, part_pages=16)
+
+
+class Load:
+    """Appends to a store without a pause."""
+
+    def __init__(self, store: SqliteStorage, folder: Path) -> None:
+        self._store = store
+        self._log = folder / f"{FILE_NAME}-wal"
+        self.count = 0
+
+    @property
+    def begun(self) -> int:
+        """How often the log has begun anew: its header's bytes 12 to 15 (sqlite.org/walformat.html)."""
+        with open(self._log, "rb") as file:
+            return int.from_bytes(file.read(16)[12:], "big")
+
+    @property
+    def bytes(self) -> int:
+        """How large the log's file is."""
+        return self._log.stat().st_size
+
+    async def one(self) -> None:
+        """One entry, a commit of its own."""
+        self.count += 1
+        (stored,) = await self._store.perform([entry(self.count)])
+        assert isinstance(stored, s.Stored) and stored.offset == self.count
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        """Entries until something is so."""
+        for _ in range(PATIENCE):
+            if reached():
+                return
+            await self.one()
+        raise AssertionError("it never was")
+
+
+async def test_the_log_begins_anew_under_constant_load(tmp_path: Path) -> None:
+    """Though no commit waits for the write-back, and another one always follows; all entries are in the file after."""
+    store = await SqliteStorage.open(tmp_path, writing_back=short)
+    await store.perform([create()])
+    load = Load(store, tmp_path)
+    begun = load.begun
+    await load.until(lambda: load.begun >= begun + 3)
+    await store.close()
+    assert not (tmp_path / f"{FILE_NAME}-wal").exists()
+    assert (report := check(tmp_path / FILE_NAME)).sound and report.entries == load.count
+
+
+async def test_a_reader_holds_the_log_and_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While somebody reads the log grows by what is written, and the reader sees what it saw; then the log begins anew,
+    cut to its size."""
+    monkeypatch.setattr(sqlite, "KEPT_BYTES", KEPT_BYTES)
+    store = await SqliteStorage.open(tmp_path, writing_back=short)
+    await store.perform([create()])
+    load = Load(store, tmp_path)
+    await load.one()
+    with looking(tmp_path / FILE_NAME) as reader:
+        assert reader.execute("SELECT count(*) FROM entries").fetchone() == (1,)
+        held = load.begun
+        await load.until(lambda: load.bytes > 2 * KEPT_BYTES)
+        assert reader.execute("SELECT count(*) FROM entries").fetchone() == (1,)
+        assert load.begun == held
+    await load.until(lambda: load.begun > held)
+    assert load.bytes <= KEPT_BYTES
+    (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 10_000_000, READ)])
+    assert isinstance(page, s.Page) and len(page.entries) == load.count
+    await store.close()
+
+
+async def test_after_the_disk_failed_a_write_back_nothing_is_acknowledged(tmp_path: Path) -> None:
+    """Not even what its own commit calls durable, for a failed fsync may have lost that; reading goes on."""
+    store = await SqliteStorage.open(tmp_path, writing_back=short)
+    await store.perform([create(), entry(1)])
+
+    def failed() -> None:
+        store._writing_back.unsound = True
+
+    working = store._writing_back.wrote
+    store._writing_back.wrote = lambda requests: (working(requests), failed())[0]  # type: ignore[method-assign]
+    for number in (2, 3):  # during the commit, and ever after
+        with pytest.raises(StorageFailed):
+            await store.perform([entry(number)])
+    (page,) = await store.perform([s.ReadPage(SPACE.handle, 0, 100_000, READ)])
+    assert isinstance(page, s.Page) and [one.envelope for one in page.entries][:1] == [entry(1).envelope]
+    await store.close()
