@@ -21,6 +21,7 @@ from chez.connectors.mapping import TAKEN, Mapping, mapping_text, read_mapping, 
 from chez.connectors.pages import MAX_DEPTH, MAX_TOKEN
 from chez.connectors.pieces import MAX_LINE
 from chez.errors import ChezError, InvalidValue
+from chez.records.types import identity_of
 from chez.vocabulary import VOCABULARY
 
 PAGES = 800
@@ -136,11 +137,83 @@ def test_what_a_person_leaves_out_is_left_out(export: bytes, mapping: Mapping) -
     assert sum("leaves it out" in one.reason for one in items if isinstance(one, Reject)) == 1
 
 
+CHATS = [
+    {"id": 7, "title": "Bob", "tags": ["a"], "messages": [
+        {"id": "m1", "text": "hi", "sent": "2024-01-31T10:00:00Z", "by": {"name": "Bob"}, "reactions": [
+            {"who": "Ada", "what": "+"}, {"who": "Ada", "what": "+"}]},
+        {"id": "m2", "text": "ho", "sent": "2024-01-31T10:01:00Z", "by": {"name": "Ada"}, "reactions": []}]},
+    {"id": 8, "title": "Cy", "tags": [], "messages": [
+        {"id": "m3", "text": "hi", "sent": "2024-02-01T10:00:00Z", "by": {"name": "Cy"}}]},
+    {"id": 9, "title": "Di", "tags": ["b"], "messages": []},
+]
+
+
+def test_lists_in_rows_are_rows_of_their_own() -> None:
+    """Messages of a conversation, and reactions to them, are collections whose rows say in which row they are; the same
+    again in another order, and with more of them, keeps every identity."""
+    data = json.dumps(CHATS).encode()
+    mapping, seen, _ = looked(data, "chats.json")
+    assert [(one.within, one.rows, [column.source for column in one.columns]) for one in seen] == [
+        ([], 3, ["id", "title", "tags"]), (["messages"], 3, ["id", "text", "sent", "by/name"]),
+        (["messages", "reactions"], 2, ["who", "what"])]
+    assert mapping.format == 2 and read_mapping(mapping_text(mapping).encode()) == mapping
+    items = kit.items_of(Mapped(mapping), data, "chats.json")
+    assert not [one for one in items if isinstance(one, Reject)]
+    assert [one["title"] for one in rows(items, "dating_chats")] == ["Bob", "Cy", "Di"]
+    said = rows(items, "dating_chats_messages")
+    assert [(one["parent"], one["id"], one["by_name"], one["at"].day) for one in said] == [
+        (7, "m1", "Bob", 31), (7, "m2", "Ada", 31), (8, "m3", "Cy", 1)]
+    felt = rows(items, "dating_chats_messages_reactions")
+    assert [(one["parent"], one["who"]) for one in felt] == [("m1", "Ada"), ("m1", "Ada")]
+    assert felt[0]["row"] != felt[1]["row"]
+
+    def identities(value: object) -> set[object]:
+        return {(type(one.record).__name__, identity_of(one.record))
+                for one in kit.items_of(Mapped(mapping), json.dumps(value).encode(), "chats.json")
+                if isinstance(one, Found)}
+
+    assert identities(CHATS[::-1]) == identities(CHATS)
+    more = [*CHATS[:2], {**CHATS[2], "messages": [{"id": "m4", "text": "new", "sent": "2024-03-01"}]}]
+    assert identities(CHATS) < identities(more)
+
+
+@pytest.mark.parametrize(("value", "reasons", "told"), [
+    ([{"id": 1, "x": 2, "messages": [{"id": "a"}]}, {"id": 1, "x": 2, "messages": [{"id": "b"}]}], 2,
+     ["the row's key is given already on line 1"]),
+    ([{"id": None, "x": 2, "messages": [{"id": "a"}, {"id": "b"}]}], 0,
+     ["the row's key is empty", ("the 2 rows in 'messages' are not read: nothing identifies the row that they are in "
+                                 "(the row's key is empty)")]),
+    ([{"id": 1, "x": 2, "messages": "none"}], 0, ["the column 'messages' is no list, and it is one elsewhere"]),
+    ([{"id": 1, "x": 2, "messages": [{"id": "a", "y": 1}, 5]}], 1,
+     ["the column 'y' is not read: the mapping does not know it", "it is no object, and the others of its list are"]),
+])
+def test_rows_in_odd_rows(value: object, reasons: int, told: list[str]) -> None:
+    """A row given in two parts has the rows of both; without an identity, with no list, or with something else in it,
+    each is told."""
+    text = ('format = 2\nname = "dating"\nversion = 1\n[[tables]]\nfiles = "x.json"\nform = "json"\nidentity = ["id"]\n'
+            'collection = "dating_x"\ncolumns = [{ from = "id", name = "id", type = "integer" }, '
+            '{ from = "x", name = "x", type = "integer" }]\n[[tables]]\nfiles = "x.json"\nform = "json"\n'
+            'within = ["messages"]\nidentity = ["id"]\ncollection = "dating_y"\n'
+            'columns = [{ from = "id", name = "id" }]\n')
+    items = kit.items_of(Mapped(text.encode()), json.dumps(value).encode(), "x.json")
+    assert len(rows(items, "dating_y")) == reasons
+    assert [one.reason for one in items if isinstance(one, Reject)] == told
+    dropped = text.replace('collection = "dating_x"', 'collection = "dating_x"\ndrop = true')
+    items = kit.items_of(Mapped(dropped.encode()), json.dumps(value).encode(), "x.json")
+    assert len(rows(items, "dating_y")) == reasons
+    for old, new, why in (("format = 2", "format = 1", "format = 2"), ('["messages"]', '["a", "b"]', "no table that"),
+                          ('name = "id" }]', 'name = "parent" }]', "kept for Chez")):
+        assert old in text
+        with pytest.raises(InvalidValue, match=why):
+            read_mapping(text.replace(old, new).replace('identity = ["id"]\ncollection = "dating_y"',
+                                                        'collection = "dating_y"').encode())
+
+
 @pytest.mark.parametrize(("old", "new", "why"), [
     ('"dating_page"', '"transactions"', "does not begin"), ('"dating_page"', '"dating_log"', "two tables"),
     ('name = "text"', 'name = "at"', "kept for Chez"), ('name = "text"', 'name = "date"', "one name"),
     ('time = "date"', 'time = "when"', "no field 'when'"), ('form = "html"', 'form = "exe"', "can't be read"),
-    ("format = 1", "format = 2", "can't be read"), ("version = 1", "version = 1\nrun = 'x'", "can't be read"),
+    ("format = 1", "format = 3", "can't be read"), ("version = 1", "version = 1\nrun = 'x'", "can't be read"),
     ('identity = ["id"]', 'identity = ["likes"]', "neither identifies"), ("version", "[" * 5000, "can't be read"),
 ])
 def test_a_mapping_that_is_none_is_refused(mapping: Mapping, old: str, new: str, why: str) -> None:

@@ -18,6 +18,8 @@ from chez.connectors.archive import Archive, is_archive
 from chez.connectors.mapped import EXAMPLE, NOT_READ, instant, warm
 from chez.connectors.mapping import (
     FORMAT,
+    MAX_WITHIN,
+    PARENT,
     RESERVED,
     TAKEN,
     Column,
@@ -27,7 +29,7 @@ from chez.connectors.mapping import (
     Shape,
     TableMapping,
 )
-from chez.connectors.pieces import Piece, form_of, pieces
+from chez.connectors.pieces import Piece, form_of, inner, is_rows, pieces
 from chez.connectors.tables import MAX_COLUMNS, Typing, column_names, slug
 from chez.crypto import hash_fields
 from chez.errors import InvalidValue
@@ -67,7 +69,7 @@ class TableSeen(msgspec.Struct, frozen=True):
     """A table of an export: the files that have it, where in them, what a record is, and how many there are."""
 
     __collection__: ClassVar[str] = "tables_seen"
-    __identity__: ClassVar[tuple[str, ...]] = ("files", "form", "path")
+    __identity__: ClassVar[tuple[str, ...]] = ("files", "form", "path", "within")
 
     files: str
     form: Form
@@ -76,6 +78,8 @@ class TableSeen(msgspec.Struct, frozen=True):
     rows: int
     members: int
     columns: list[ColumnSeen]
+    within: list[str] = []
+    """The columns that lead to it, where it is in lists of another table's rows."""
 
 
 @dataclass(slots=True)
@@ -89,6 +93,10 @@ class _Column:
     seen: set[bytes] | None = field(default_factory=set, repr=False)
     times: bool = True
     exact: bool = True
+    lists: bool = True
+    """Whether all values so far are lists without anything but objects."""
+    rows: bool = False
+    """Whether one has an object."""
 
     def look(self, value: Any, key: bool) -> None:
         """Take a value into account."""
@@ -99,6 +107,9 @@ class _Column:
             self.text.look([value])
             value = value.strip()
         self.kinds.add(type(value))
+        if self.lists:
+            rows = is_rows(value)
+            self.rows, self.lists = self.rows or rows, rows or value == []
         if type(value) is int and float(value) != value:
             self.exact = False
         if len(self.samples) < SAMPLES and (shown := excerpt(_shown(value))[:SAMPLE_CHARACTERS]) not in self.samples:
@@ -136,6 +147,11 @@ class _Table:
     columns: dict[str, _Column] = field(default_factory=dict, repr=False)
     wide: bool = False
 
+    def inside(self) -> list[str]:
+        """The columns whose values are tables within it; none of them where it has no other column."""
+        lists = [name for name, one in self.columns.items() if one.rows and one.lists]
+        return lists if len(lists) < len(self.columns) else []
+
     def look(self, piece: Piece, name: str) -> None:
         """Take a row into account."""
         self.rows += 1
@@ -149,6 +165,10 @@ class _Table:
                     return
                 self.columns[column] = _Column(Typing(1, comma=piece.comma) if piece.text else None)
             self.columns[column].look(value, _KEY.fullmatch(slug(column.rpartition("/")[2])) is not None)
+
+
+_Place = tuple[str, Form, str, tuple[str, ...]]
+"""Where a table is: files, form, path, and the columns that lead to it."""
 
 
 class Explorer:
@@ -171,7 +191,7 @@ class Explorer:
     def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
         """What could not be read, then one record for each table. Raises `BadArchive`."""
         warm()
-        found: dict[tuple[str, Form, str], _Table] = {}
+        found: dict[_Place, _Table] = {}
         head = file.read(4)
         file.seek(0)
         if is_archive(head):
@@ -182,14 +202,23 @@ class Explorer:
             yield Progress(source.size)
         else:
             yield from _Looking(found, source.name).read(file, source)
-        for number, ((files, form, path), table) in enumerate(found.items(), 1):
-            yield Found(_seen(files, form, path, table), number)
+        for number, place in enumerate((one for one in found if _is_table(found, one)), 1):
+            yield Found(_seen(*place, found[place]), number)
+
+
+def _is_table(found: dict[_Place, _Table], place: _Place) -> bool:
+    """Whether the rows are a table by themselves: those in lists are, where their column has nothing else."""
+    files, form, path, within = place
+    if not within:
+        return True
+    outer = found[files, form, path, within[:-1]]
+    return (not outer.wide and within[-1] in outer.inside() and _is_table(found, (files, form, path, within[:-1])))
 
 
 class _Looking:
     """One file of the export."""
 
-    def __init__(self, found: dict[tuple[str, Form, str], _Table], name: str) -> None:
+    def __init__(self, found: dict[_Place, _Table], name: str) -> None:
         self._found, self._name = found, name
         self._files = _DIGITS.sub("*", name).replace("***", "*")
 
@@ -206,29 +235,40 @@ class _Looking:
                 yield piece
                 continue
             seen = True
-            table = self._found.get((self._files, form, piece.path))
-            if table is None:
-                if len(self._found) >= MAX_TABLES:
-                    yield Reject(piece.line, f"the export has more than {MAX_TABLES} tables: others are not listed", "")
-                    return
-                table = self._found[self._files, form, piece.path] = _Table(piece.shape)
-            table.look(piece, self._name)
+            if not self._look(piece, form, piece.path, ()):
+                yield Reject(piece.line, f"the export has more than {MAX_TABLES} tables: others are not listed", "")
+                return
         if not seen:
             yield Reject(1, "there are no rows in the file", "")
+
+    def _look(self, piece: Piece, form: Form, path: str, within: tuple[str, ...]) -> bool:
+        """Take a row and the rows in its lists into account; False when these are too many tables."""
+        table = self._found.get((self._files, form, path, within))
+        if table is None:
+            if len(self._found) >= MAX_TABLES:
+                return False
+            table = self._found[self._files, form, path, within] = _Table(piece.shape)
+        table.look(piece, self._name)
+        if len(within) == MAX_WITHIN:
+            return True
+        return all(self._look(one, form, path, (*within, column))
+                   for column, value in piece.values.items() if type(value) is list and is_rows(value)
+                   for one in inner(piece, column, value) if isinstance(one, Piece))
 
 
 def _shown(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-def _seen(files: str, form: Form, path: str, table: _Table) -> TableSeen:
+def _seen(files: str, form: Form, path: str, within: tuple[str, ...], table: _Table) -> TableSeen:
+    inside = table.inside() if len(within) < MAX_WITHIN else []
     columns = [ColumnSeen(name, one.type, one.filled, one.samples, one.filled == table.rows and one.seen is not None,
-                          one.filled > 0 and one.times) for name, one in table.columns.items()]
+                          one.filled > 0 and one.times) for name, one in table.columns.items() if name not in inside]
     shape = table.shape
     if table.wide and form in ("json", "lines"):  # so many columns are no fields: each row is kept as one value
         shape = "whole"
         columns = [ColumnSeen("value", "json", table.rows, [f"more than {MAX_COLUMNS} columns"], False, False)]
-    return TableSeen(files, form, shape, path, table.rows, len(table.members), columns)
+    return TableSeen(files, form, shape, path, table.rows, len(table.members), columns, list(within))
 
 
 # --- a mapping for it ----------------------------------------------------------------
@@ -245,11 +285,12 @@ def propose(name: str, tables: Iterable[TableSeen]) -> Mapping:
     mapped = tuple(_table(service, one, taken) for one in tables)
     if not mapped:
         raise InvalidValue("there is no table in the export", f"Of an export, {NOT_READ}.")
-    return Mapping(format=FORMAT, name=service, version=1, tables=mapped)
+    # What an older Chez reads as well is not kept from it.
+    return Mapping(format=FORMAT if any(one.within for one in mapped) else 1, name=service, version=1, tables=mapped)
 
 
 def _table(service: str, seen: TableSeen, taken: "Counter[str]") -> TableMapping:
-    names = column_names([column.source for column in seen.columns], RESERVED)
+    names = column_names([column.source for column in seen.columns], (*RESERVED, *([PARENT] if seen.within else [])))
     columns = tuple(Column(column.source, name, column.type)
                     for column, name in zip(seen.columns, names, strict=True))
     pairs = list(zip(seen.columns, names, strict=True))
@@ -258,13 +299,14 @@ def _table(service: str, seen: TableSeen, taken: "Counter[str]") -> TableMapping
              and (column.type == "text" or (column.type != "json" and _TIMELY.fullmatch(name)))]
     return TableMapping(files=seen.files, form=seen.form, shape=seen.shape, path=seen.path,
                         collection=_collection(service, seen, taken), columns=columns,
-                        identity=tuple(keys[:1]), time=times[0] if times else "")
+                        identity=tuple(keys[:1]), time=times[0] if times else "", within=tuple(seen.within))
 
 
 def _collection(service: str, seen: TableSeen, taken: "Counter[str]") -> str:
-    """The service, the file's name and, in JSON, the last of the names that lead to the table."""
+    """The service, the file's name and, in JSON, the last of the names that lead to the table, and to rows in rows."""
     stem = PurePath(seen.files).stem
-    parts = [slug(stem.replace("*", " ")), slug(seen.path.rpartition("/")[2]) if seen.form == "json" else ""]
+    parts = [slug(stem.replace("*", " ")), slug(seen.path.rpartition("/")[2]) if seen.form == "json" else "",
+             *(slug(column.rpartition("/")[2]) for column in seen.within)]
     wanted = name = "_".join([service, *filter(None, parts)])[:56].rstrip("_")
     if name == service:
         wanted = name = f"{service}_rows"

@@ -18,8 +18,18 @@ import msgspec
 
 from chez.connectors.api import MAX_YEAR, MIN_YEAR, Found, Item, Progress, Reject, Source, excerpt
 from chez.connectors.archive import Archive, is_archive
-from chez.connectors.mapping import Column, ColumnKind, Form, Mapping, TableMapping, mapping_text, read_mapping
-from chez.connectors.pieces import Piece, form_of, pieces
+from chez.connectors.mapping import (
+    PARENT,
+    Column,
+    ColumnKind,
+    Form,
+    Mapping,
+    TableMapping,
+    mapping_text,
+    parent_of,
+    read_mapping,
+)
+from chez.connectors.pieces import Piece, form_of, inner, pieces
 from chez.connectors.tables import RowKeys, typed
 
 __all__ = ("EXAMPLE", "NOT_READ", "Mapped", "instant", "is_named", "row_kind", "warm")
@@ -63,6 +73,8 @@ class _Table:
     kept: tuple[tuple[str, str, type | None, Column], ...] = field(repr=False)
     """Of each column that is kept: the field, the name in the export, the type its values have in Python."""
     keys: RowKeys = field(default_factory=RowKeys, repr=False)
+    lists: "dict[str, _Table]" = field(default_factory=dict, repr=False)
+    """The tables within it, by the column that has their rows."""
 
 
 class Mapped:
@@ -79,7 +91,8 @@ class Mapped:
         self.name = f"mapped-{self._mapping.name}"
         self.version = self._mapping.version
         self.title = self._mapping.title or f"an export of {self._mapping.name}, as mapped"
-        self._kinds = {table.collection: row_kind(table) for table in self._mapping.tables}
+        self._kinds = {table.collection: row_kind(table, _parent_type(self._mapping, table))
+                       for table in self._mapping.tables}
         self.types: tuple[type[msgspec.Struct], ...] = tuple(self._kinds.values())
 
     def recognise(self, head: bytes, name: str) -> bool:
@@ -114,8 +127,14 @@ class _Reading:
 
     def __init__(self, tables: Sequence[_Table], name: str) -> None:
         self._form: Form | None = form_of(name)
-        self._tables = {one.mapping.path: one for one in reversed(tables)
-                        if one.mapping.form == self._form and is_named(name, one.mapping.files)}
+        named = [one for one in reversed(tables)
+                 if one.mapping.form == self._form and is_named(name, one.mapping.files)]
+        self._tables = {one.mapping.path: one for one in named if not one.mapping.within}
+        self._dropped = all(one.mapping.drop for one in named)
+        by_place = {(one.mapping.path, one.mapping.within): one for one in named}
+        for one in named:
+            if one.mapping.within and (outer := by_place.get((one.mapping.path, one.mapping.within[:-1]))):
+                outer.lists[one.mapping.within[-1]] = one
         self._told: set[tuple[str, str]] = set()
 
     def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
@@ -126,7 +145,7 @@ class _Reading:
         if not self._tables:
             yield Reject(1, "the file is not read: the mapping does not know it", "")
             return
-        if all(table.mapping.drop for table in self._tables.values()):
+        if self._dropped:
             yield Reject(1, "the file is not read: the mapping leaves it out", "")
             return
         seen = False
@@ -137,25 +156,70 @@ class _Reading:
                 continue
             seen = True
             table = self._tables.get(piece.path)
-            if table is not None and not table.mapping.drop and piece.values.keys() <= table.columns.keys():
+            if table is not None and table.lists:
+                yield from self._with_lists(table, piece, None)
+            elif table is not None and not table.mapping.drop and piece.values.keys() <= table.columns.keys():
                 yield _row(table, piece)
             else:
-                yield from self._piece(piece)
+                yield from self._piece(piece, table)
         if not seen:
             yield Reject(1, "there are no rows in the file", "")
 
-    def _piece(self, piece: Piece) -> Iterator[Item]:
-        """What there is to tell of a row of a table that is not read, or that has columns which are not."""
-        table = self._tables.get(piece.path)
+    def _piece(self, piece: Piece, table: _Table | None) -> Iterator[Item]:
+        """A row of a table that is not read, or that has columns which are not: that is told, and what is read."""
+        yield from self._unread(piece, table)
+        if table is not None and not table.mapping.drop:
+            yield _row(table, piece)
+
+    def _unread(self, piece: Piece, table: _Table | None) -> Iterator[Reject]:
         if table is None or table.mapping.drop:
             why = "leaves it out" if table else "does not know it"
             yield from self._once(piece, "", f"the table {excerpt(piece.path)!r} is not read: the mapping {why}")
             return
         for name in piece.values:
-            if name not in table.columns:
+            if name not in table.columns and name not in table.lists:
                 yield from self._once(piece, name,
                                       f"the column {excerpt(name)!r} is not read: the mapping does not know it")
-        yield _row(table, piece)
+
+    def _with_lists(self, table: _Table, piece: Piece, parent: Any) -> Iterator[Item]:
+        """A row, and the rows in its lists, which say in which row they are by what identifies it."""
+        yield from self._unread(piece, table)
+        key, problem = None, ""
+        try:
+            values = _values(table, piece)
+            try:
+                _identify(table, values, parent, piece.line)
+            finally:
+                # Given twice, as a conversation in two parts: the row is a reject, and whose list it has is known.
+                key = _key(table.mapping, values)
+            if not table.mapping.drop:
+                yield Found(table.kind(**values), piece.line)
+        except ValueError as error:
+            problem = str(error)
+            if not table.mapping.drop:
+                yield _reject(piece, error)
+        for column, inside in table.lists.items():
+            yield from self._list(inside, piece, column, key, problem)
+
+    def _list(self, table: _Table, piece: Piece, column: str, key: Any, problem: str) -> Iterator[Item]:
+        items = piece.values.get(column)
+        if not items:
+            return
+        if not isinstance(items, list):
+            yield Reject(piece.line, f"the column {excerpt(column)!r} is no list, and it is one elsewhere", "")
+        elif key is None:
+            yield Reject(piece.line, f"the {len(items):,} rows in {excerpt(column)!r} are not read: nothing identifies "
+                                     f"the row that they are in ({problem})", "")
+        else:
+            for one in inner(piece, column, items):
+                if isinstance(one, Reject):
+                    yield one
+                elif table.lists:
+                    yield from self._with_lists(table, one, key)
+                else:
+                    yield from self._unread(one, table)
+                    if not table.mapping.drop:
+                        yield _row(table, one, key)
 
     def _once(self, piece: Piece, column: str, reason: str) -> Iterator[Reject]:
         if (piece.path, column) not in self._told:
@@ -163,28 +227,58 @@ class _Reading:
             yield Reject(piece.line, reason, "")
 
 
-def _row(table: _Table, piece: Piece) -> Found | Reject:
+def _row(table: _Table, piece: Piece, parent: Any = None) -> Found | Reject:
     try:
-        return Found(_record(table, piece), piece.line)
+        return Found(_record(table, piece, parent), piece.line)
     except ValueError as error:
-        return Reject(piece.line, str(error), excerpt(str(list(piece.values.values())[:8])[:400]))
+        return _reject(piece, error)
 
 
-def _record(table: _Table, piece: Piece) -> msgspec.Struct:
+def _reject(piece: Piece, error: ValueError) -> Reject:
+    return Reject(piece.line, str(error), excerpt(str(list(piece.values.values())[:8])[:400]))
+
+
+def _record(table: _Table, piece: Piece, parent: Any = None) -> msgspec.Struct:
+    values = _values(table, piece)
+    _identify(table, values, parent, piece.line)
+    return table.kind(**values)
+
+
+def _values(table: _Table, piece: Piece) -> dict[str, Any]:
+    """The fields that a row says. Raises `ValueError`."""
     get = piece.values.get
     values: dict[str, Any] = {}
     for name, source, wanted, column in table.kept:
         value = get(source)
         # Most values of JSON are what they are to be; text is looked at in any case.
         values[name] = value if type(value) is wanted and not piece.text else _value(value, column, piece)
+    return values
+
+
+def _identify(table: _Table, values: dict[str, Any], parent: Any, line: int) -> None:
+    """Add the fields that reading adds. Raises `ValueError` for a row whose identity is empty, or given twice."""
+    mapping = table.mapping
     said = list(values.values())
-    if table.mapping.time:
-        values["at"] = instant(values[table.mapping.time])
-    if table.mapping.identity:
-        table.keys.claim([values[name] for name in table.mapping.identity], piece.line)
+    outer = []
+    if mapping.time:
+        values["at"] = instant(values[mapping.time])
+    if mapping.within:
+        values[PARENT] = parent
+        outer = [parent]
+    if mapping.identity:
+        table.keys.claim([*outer, *(values[name] for name in mapping.identity)], line)
     else:
-        values["row"] = table.keys.name(said)
-    return table.kind(**values)
+        values["row"] = table.keys.name([*outer, *said])
+
+
+def _key(mapping: TableMapping, values: dict[str, Any]) -> Any:
+    """What identifies a row, for the rows in it; None where nothing does."""
+    if not mapping.identity:
+        return values.get("row")
+    key = [values[name] for name in mapping.identity]
+    if None in key:
+        return None
+    return key[0] if len(key) == 1 else msgspec.json.encode(key).decode()
 
 
 def _value(value: Any, column: Column, piece: Piece) -> Any:
@@ -201,16 +295,31 @@ def _value(value: Any, column: Column, piece: Piece) -> Any:
     return value
 
 
-def row_kind(table: TableMapping) -> type[msgspec.Struct]:
-    """The type of a table's records, called like its collection."""
+def _parent_type(mapping: Mapping, table: TableMapping) -> Any:
+    """The type of what identifies a row of the table that a table is within: of several fields, their JSON."""
+    outer = parent_of(mapping, table) if table.within else None
+    if outer is None or len(outer.identity) != 1:
+        return str
+    return next(_PLAIN[one.type] for one in outer.columns if one.name == outer.identity[0])
+
+
+def row_kind(table: TableMapping, parent: Any = str) -> type[msgspec.Struct]:
+    """The type of a table's records, called like its collection; `parent` is that of the field of that name."""
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    if table.within:
+        fields.append((PARENT, parent))
     if not table.identity:
         fields.append(("row", str))
     fields += [(one.name, _PYTHON[one.type], None) for one in table.columns if not one.drop]
     if table.time:
         fields.append(("at", datetime | None, None))
     return msgspec.defstruct(table.collection, fields, kw_only=True, module=__name__, namespace={
-        "__collection__": table.collection, "__identity__": table.identity or ("row",)})
+        "__collection__": table.collection, "__identity__": _identity(table)})
+
+
+def _identity(table: TableMapping) -> tuple[str, ...]:
+    # A row's name is made of its parent as well; a column's value need not be the only one of its kind in other rows.
+    return ((PARENT, *table.identity) if table.within else table.identity) if table.identity else ("row",)
 
 
 def instant(value: Any) -> datetime | None:

@@ -15,12 +15,12 @@ import msgspec
 from chez.errors import InvalidValue
 
 __all__ = (
-    "FORMAT", "MAX_MAPPING", "RESERVED", "TAKEN", "Column", "ColumnKind", "Form", "Mapping", "Shape", "TableMapping",
-    "mapping_text", "read_mapping", "schema",
+    "FORMAT", "MAX_MAPPING", "MAX_WITHIN", "PARENT", "RESERVED", "TAKEN", "Column", "ColumnKind", "Form", "Mapping",
+    "Shape", "TableMapping", "mapping_text", "parent_of", "read_mapping", "schema",
 )
 
-FORMAT: Final = 1
-"""The form of the file: rises when an older Chez would read it wrong."""
+FORMAT: Final = 2
+"""The form of the file: rises when an older Chez would read it wrong. The first one had no lists within rows."""
 
 MAX_MAPPING: Final = 512 * 1024
 """Bytes of one mapping."""
@@ -30,6 +30,12 @@ TAKEN: Final = frozenset(("kept", "receipt", "station", "table", "tariff", "tabl
 
 RESERVED: Final = ("row", "at")
 """Fields that reading adds: what identifies a row without identity, and the instant that `time` names."""
+
+PARENT: Final = "parent"
+"""The field that says in which row a row is, where a table is within another: what identifies that one."""
+
+MAX_WITHIN: Final = 4
+"""Lists inside each other whose items are records; what is deeper is a value."""
 
 _NAME: Final = r"^[a-z][a-z0-9_]{0,63}$"
 _HINT: Final = "docs/mappings.md says what a mapping may hold; `chez import --explore` writes one."
@@ -79,12 +85,14 @@ class TableMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     """The field that says when; its instant becomes `at`."""
     drop: bool = False
     """Whether the table is left out."""
+    within: Annotated[tuple[_Said, ...], msgspec.Meta(max_length=MAX_WITHIN)] = ()
+    """The columns that lead from the rows at `path` to the list whose objects are the records, from format 2 on."""
 
 
 class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What an export of one service is read by."""
 
-    format: Literal[1]
+    format: Literal[1, 2]
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
     """The service, in small letters: the beginning of all collections, and in every record's provenance."""
     version: Annotated[int, msgspec.Meta(ge=1, le=10**6)]
@@ -118,6 +126,8 @@ def _check(mapping: Mapping) -> None:
             raise InvalidValue(f"two tables become the collection {name!r}", _HINT)
         seen.add(name)
         _check_table(table)
+        if table.within:
+            _check_within(mapping, table)
 
 
 def _check_table(table: TableMapping) -> None:
@@ -136,6 +146,25 @@ def _check_table(table: TableMapping) -> None:
             raise InvalidValue(f"{where} {name!r} is json, which neither identifies a row nor says when", _HINT)
     if len(set(table.identity)) != len(table.identity):
         raise InvalidValue(f"{where} a field of the identity stands twice", _HINT)
+
+
+def _check_within(mapping: Mapping, table: TableMapping) -> None:
+    where = f"in the table of {table.collection!r}"
+    if mapping.format < 2:
+        raise InvalidValue(f"{where} `within` needs `format = 2`", _HINT)
+    if table.form not in ("json", "lines") or table.shape != "rows":
+        raise InvalidValue(f"{where} `within` needs JSON, and `rows`", _HINT)
+    if parent_of(mapping, table) is None:
+        raise InvalidValue(f"{where} there is no table that it is within: one of the same files, form and path",
+                           "Add it; with `drop = true` if it is to be left out.")
+    if any(column.name == PARENT for column in table.columns):
+        raise InvalidValue(f"{where} a field is called {PARENT!r}, which is kept for Chez", _HINT)
+
+
+def parent_of(mapping: Mapping, table: TableMapping) -> TableMapping | None:
+    """The table in whose rows a table's lists are."""
+    return next((one for one in mapping.tables if (one.files, one.form, one.path, one.within)
+                 == (table.files, table.form, table.path, table.within[:-1])), None)
 
 
 def mapping_text(mapping: Mapping) -> str:

@@ -7,7 +7,8 @@ JSON has no tables, so what counts as one is settled here (`Shape`):
 - any other object is one row ("object") of what it holds, but for the objects and lists in it, which are tables by
   themselves, their path being the names that lead there.
 
-Inside a row objects are columns of their own ("sender/name"), lists are values. A mapping says which shape a table
+Inside a row objects are columns of their own ("sender/name"), lists are values; those of objects may be tables within
+the table (`inner`). A mapping says which shape a table
 has; where it does not know the path, these rules say it.
 """
 
@@ -24,7 +25,7 @@ from chez.connectors.pages import PageRow, page_rows
 from chez.connectors.tables import MAX_COLUMNS, Cells, cells, dialect_of
 from chez.errors import InvalidValue
 
-__all__ = ("MAX_FIELDS", "MAX_JSON", "Piece", "form_of", "pieces")
+__all__ = ("MAX_FIELDS", "MAX_JSON", "Piece", "form_of", "inner", "is_rows", "pieces")
 
 MAX_JSON: Final = 16 * 1024 * 1024
 """Bytes of a JSON document that is read as a whole; of a longer one that is a list, the objects are read one by one."""
@@ -216,6 +217,18 @@ def _row(value: Any, path: str, shape: Shape, line: int) -> Piece | Reject:
     if not _flatten(value, "", FLAT, flat):
         return Reject(line, _TOO_LONG, "")
     return Piece(path, shape, line, flat)
+
+
+def inner(piece: Piece, column: str, items: list[Any]) -> Iterator[Piece | Reject]:
+    """The objects of a list in a row, as rows of a table of their own."""
+    path = f"{piece.path}/{column}" if piece.path else column
+    for item in items:
+        yield _row(item, path, "rows", piece.line)
+
+
+def is_rows(value: Any) -> bool:
+    """Whether a value in a row is a list of objects; an empty one is none."""
+    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
 
 
 def _flatten(value: dict[str, Any], before: str, depth: int, out: dict[str, Any]) -> bool:

@@ -80,6 +80,7 @@ def _look(path: Path) -> tuple[list[TableSeen], list[Reject]]:
 def _show(seen: Sequence[TableSeen], tables: Sequence[TableMapping], rejects: Sequence[Reject]) -> None:
     for number, (one, mapped) in enumerate(zip(seen, tables, strict=True), 1):
         where = f", {safe(one.path)}" if one.path else ""
+        where += "".join(f", in each {safe(column)!r}" for column in one.within)
         say(f"{number}. {safe(one.files)}{where}: {one.rows:,} {one.shape} in {one.members:,} files "
             f"-> {mapped.collection}")
         table(("field", "type", "filled", "for example"),
@@ -88,7 +89,8 @@ def _show(seen: Sequence[TableSeen], tables: Sequence[TableMapping], rejects: Se
               right=("filled",))
         if (more := len(one.columns) - COLUMNS_SHOWN) > 0:
             say(f"   … and {more} more columns")
-        say(f"   identity: {', '.join(mapped.identity) or 'all that a row says'}; time: {mapped.time or 'none'}")
+        identity = ", ".join([*(["parent"] if mapped.within else []), *mapped.identity])
+        say(f"   identity: {identity if mapped.identity else 'all that a row says'}; time: {mapped.time or 'none'}")
     for reject in rejects[:REJECTS_SHOWN]:
         say(f"not read: {safe(reject.member)}, line {reject.line}: {safe(reject.reason)}", err=True)
     if (rest := len(rejects) - REJECTS_SHOWN) > 0:
