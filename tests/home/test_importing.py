@@ -237,10 +237,10 @@ async def test_an_import_that_was_cut_off_goes_on_under_the_same_mapping(
     path.write_text("".join(f'{{"n": {n}}}\n' for n in range(BATCH + 90)))
     real, count = mapped._record, iter(range(BATCH + 50))
 
-    def cut(table: Any, piece: Any) -> Any:
+    def cut(*given: Any) -> Any:
         if next(count, None) is None:
             raise RuntimeError("cut off")
-        return real(table, piece)
+        return real(*given)
 
     with monkeypatch.context() as patch, pytest.raises(InvalidValue, match="failed"):
         patch.setattr(mapped, "_record", cut)
