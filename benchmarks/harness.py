@@ -2,8 +2,9 @@
 
 A *figure* is one number with a unit, an id and the peers or limits it stands beside. A
 *benchmark* measures one or more figures in one go. Every figure is the median of at
-least three runs, and every ratio is this figure over the peer's, both medians of the
-same session on the same machine: below 1 is better for times, above 1 for rates.
+least three runs (of one that takes very long, and was asked for as such, of one), and
+every ratio is this figure over the peer's, both medians of the same session on the same
+machine: below 1 is better for times, above 1 for rates.
 """
 
 import asyncio
@@ -90,10 +91,14 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """Measures its figures: `measure` returns the runs of each, by id."""
+    """Measures its figures: `measure` returns the runs of each, by id.
+
+    One that is measured `once` has one run, however long it takes: it was asked for as such.
+    """
 
     figures: tuple[Figure, ...]
     measure: Callable[[Bench], Awaitable[dict[str, Runs]]]
+    once: bool = False
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -135,14 +140,15 @@ def select(
 def measure(benchmark: Benchmark, figures: tuple[Figure, ...], bench: Bench) -> dict[str, Result]:
     """Run one benchmark. Raises `BenchmarkFailed` when it fails or takes too long."""
     async def within() -> dict[str, Runs]:
-        async with asyncio.timeout(MOST_SECONDS):
+        async with asyncio.timeout(None if benchmark.once else MOST_SECONDS):
             return await benchmark.measure(bench)
 
     try:
         found = asyncio.run(within())
     except TimeoutError:
         raise BenchmarkFailed(f"took longer than {MOST_SECONDS:.0f} s") from None
-    return {figure.id: _result(figure, found.get(figure.id, Runs()), bench.runs) for figure in figures}
+    least = 1 if benchmark.once else bench.runs
+    return {figure.id: _result(figure, found.get(figure.id, Runs()), least) for figure in figures}
 
 
 def _result(figure: Figure, runs: Runs, least: int) -> Result:

@@ -6,8 +6,10 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from datetime import date
 from pathlib import Path
+from typing import Final
 
 import click
 from examples.pilot import report
@@ -16,6 +18,9 @@ from examples.pilot.story import Told, play, words_of
 
 from chez.errors import ChezError
 from chez_sandbox.errors import SandboxError
+
+EACH: Final = 6_000_000
+"""Bytes on the disk of each person: the home, what lies at the relay, what organisations keep of it."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -34,6 +39,7 @@ def main(people: int, seed: int, workers: int, folder: Path | None, keep: bool) 
         signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
     places = Places((folder or Path(tempfile.mkdtemp(prefix="chez-pilot-"))).absolute())
     try:
+        _room(places, people)
         plan = open_plan(places, Plan(people, seed, date.today(), _free_port(), _free_port()))
         asyncio.run(_pilot(places, plan, workers))
     except KeyboardInterrupt:
@@ -52,7 +58,7 @@ def main(people: int, seed: int, workers: int, folder: Path | None, keep: bool) 
 
 
 async def _pilot(places: Places, plan: Plan, workers: int) -> None:
-    outcome = await play(places, plan, workers, Told(_title, _progress))
+    outcome = await play(places, plan, workers, Told(_title, _Progress()))
     report.check(outcome)
     _title("What each party saw")
     for line in report.lines(outcome):
@@ -68,9 +74,32 @@ def _title(text: str) -> None:
     click.secho(f"\n== {text}", bold=True)
 
 
-def _progress(done: int, total: int) -> None:
-    if done == total or done % max(1, total // 20) == 0:
-        click.echo(f"   {done:,} of {total:,} people")
+class _Progress:
+    """How many people are through, and how long the others take if they take as long."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._last = 0
+
+    def __call__(self, done: int, total: int) -> None:
+        """One more of a step's people is through."""
+        if done <= self._last:
+            self._began = time.monotonic()  # the next step, from its first person on
+        self._last = done
+        if done == total or done % max(1, total // 20) == 0:
+            left = (time.monotonic() - self._began) * (total - done) / max(1, done - 1)
+            about = f", about {left / 60:.0f} minutes left of this step" if left > 90 else ""
+            click.echo(f"   {done:,} of {total:,} people{about}")
+
+
+def _room(places: Places, people: int) -> None:
+    """That a disk has room for those who have no home yet. Raises `PilotFailed`."""
+    folder = next(path for path in (places.folder, *places.folder.parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    begun = sum(1 for _ in places.homes_folder.iterdir()) if places.homes_folder.exists() else 0
+    if (needed := (people - begun) * EACH) > free:
+        raise PilotFailed(f"{people - begun:,} people need {needed / 1e9:.1f} GB, and the disk of {folder} has "
+                          f"{free / 1e9:.1f} GB: choose another --folder, or fewer people")
 
 
 def _free_port() -> int:

@@ -1,10 +1,12 @@
 """What a person of the pilot does, in two goes; each may be killed at any point and done again.
 
-`arrive`: makes a home, gives each organisation an address, and subscribes the city's data. `live`: takes what was
-left there, adds the ways that their own phone knows, grants one job, runs it, and sends the result.
+`arrive`: makes a home, gives each organisation an address, and subscribes the city's data; one in ten pairs a phone.
+`live`: takes what was left there, adds the ways that their own phone knows, grants one job, runs it, and sends the
+result. Who has a phone takes on the laptop, and does the rest on the phone, with what the laptop took.
 """
 
 import secrets
+import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -15,6 +17,7 @@ from typing import Final
 
 import msgspec
 from examples.pilot.lives import OWN, life
+from examples.pilot.phone import allowance, pair
 from examples.pilot.plan import ORGANISATIONS, PilotFailed, Places, Plan, keep
 
 import chez
@@ -61,6 +64,7 @@ class Lived(msgspec.Struct, frozen=True):
     """The sealed message that left, in hexadecimal."""
     seconds: dict[str, float]
     disk: int
+    devices: int = 1
 
     def __repr__(self) -> str:
         return f"<lived in {sum(self.seconds.values()):.1f} s>"
@@ -118,6 +122,9 @@ class Person:
                 (dataset,) = await following.subscribed(home, check=True)
                 if dataset.standing.problem is not None or not dataset.rows:
                     raise PilotFailed(f"person {self.number} has no data of the city: {dataset.standing.problem}")
+            if self.plan.two_devices(self.number):
+                with watch("pair"):
+                    await self._phone(home)
         arrived = Arrived(addresses, watch.seconds)
         keep(self.folder / ARRIVED, msgspec.json.encode(arrived))
         return arrived
@@ -127,28 +134,53 @@ class Person:
         if (self.folder / LIVED).exists():
             return msgspec.json.decode((self.folder / LIVED).read_bytes(), type=Lived)
         watch = Watch()
+        two = self.plan.two_devices(self.number)
         async with self._home(watch) as home:
             with watch("deposits"):
                 await self._sync(home)
-            with watch("own"):
-                trips = [msgspec.convert(record, Trip) for _, record in life(self.plan, self.number, OWN)]
-                await home.collection(Trip).put_many(trips, ids=[trip.reference for trip in trips])
-            outcome, message = await self._job(home, runtime, watch)
-            with watch("sync"):
-                await self._sync(home)
-            records = {one.name: one.records for one in await home.collections()}
+            if two:
+                async with self._home(watch, "phone") as phone:
+                    with watch("from the laptop"):
+                        await self._sync(phone)
+                    outcome, message = await self._day(phone, runtime, watch, laptop=home)
+                    records = await _counts(phone)
+            else:
+                outcome, message = await self._day(home, runtime, watch)
+                records = await _counts(home)
         disk = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
-        lived = Lived(records, outcome, message.hex(), watch.seconds, disk)
+        lived = Lived(records, outcome, message.hex(), watch.seconds, disk, 1 + two)
         keep(self.folder / LIVED, msgspec.json.encode(lived))
         return lived
 
+    async def _day(self, home: chez.Home, runtime: Runtime, watch: Watch, laptop: chez.Home | None = None
+                   ) -> tuple[str, bytes]:
+        """One's own ways, a job and its result: the outcome, and the sealed message."""
+        with watch("own"):
+            trips = [msgspec.convert(record, Trip) for _, record in life(self.plan, self.number, OWN)]
+            await home.collection(Trip).put_many(trips, ids=[trip.reference for trip in trips])
+        outcome, message = await self._job(home, runtime, watch, laptop)
+        with watch("sync"):
+            await self._sync(home)
+        return outcome, message
+
+    async def _phone(self, home: chez.Home) -> None:
+        """Let the phone in; one whose pairing was interrupted is left, and another is let in."""
+        phone, done = self.folder / "phone", self.folder / "paired"
+        if not done.exists():
+            shutil.rmtree(phone, ignore_errors=True)
+            await pair(home, phone, self._passphrase, self.plan.url)
+            keep(done, b"")
+        await self._sync(home)
+        async with chez.open(phone, passphrase=self._passphrase) as other:
+            await self._sync(other)
+
     @asynccontextmanager
-    async def _home(self, watch: Watch) -> AsyncIterator[chez.Home]:
-        """The home, opened."""
+    async def _home(self, watch: Watch, which: str = "home") -> AsyncIterator[chez.Home]:
+        """The home, or another device's, opened."""
         async with AsyncExitStack() as stack:
             with watch("open"):
                 home = await stack.enter_async_context(
-                    chez.open(self.folder / "home", passphrase=self._passphrase))
+                    chez.open(self.folder / which, passphrase=self._passphrase))
             yield home
             with watch("close"):
                 await stack.aclose()
@@ -176,12 +208,16 @@ class Person:
         if report.deposits.problems:
             raise PilotFailed(f"person {self.number}: {'; '.join(report.deposits.problems)}")
 
-    async def _job(self, home: chez.Home, runtime: Runtime, watch: Watch) -> tuple[str, bytes]:
+    async def _job(self, home: chez.Home, runtime: Runtime, watch: Watch, laptop: chez.Home | None
+                   ) -> tuple[str, bytes]:
         """Grant this person's job, run it, and let its result leave: the outcome, and the sealed message."""
         service = self.plan.service_of(self.number)
         bundle = open_bundle((self.places.service(service.job) / "job.chez").read_bytes())
         with watch("grant"):
             id = await self._grant(home, bundle)
+        if laptop is not None:
+            with watch("allowance"):
+                await allowance(laptop, home, id)
         with watch("run"):
             async with authorise(home, id, self.plan.day) as run:
                 departure = await run.answered() or await run.release(await run.execute(runtime))
@@ -199,3 +235,7 @@ class Person:
                 now=datetime.now(UTC).isoformat(timespec="seconds"), until=self.plan.day + timedelta(days=30),
                 slots="at-once")]
         return given[0].grant.id
+
+
+async def _counts(home: chez.Home) -> dict[str, int]:
+    return {one.name: one.records for one in await home.collections()}

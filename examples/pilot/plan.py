@@ -75,6 +75,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The first day of the last whole month."""
         return (self.day.replace(day=1) - timedelta(days=1)).replace(day=1)
 
+    def two_devices(self, number: int) -> bool:
+        """Whether a person has a phone beside the laptop: one in ten, the second one first."""
+        return number % 10 == 1
+
     def service_of(self, number: int) -> Service:
         """The service that a person uses: they take turns."""
         return SERVICES[(number + self.seed) % len(SERVICES)]
@@ -119,9 +123,18 @@ class Places:
         """A service's folder: its key, its job, its results."""
         return self.folder / f"service-{job}"
 
+    @property
+    def homes_folder(self) -> Path:
+        """Where the people's folders are."""
+        return self.folder / "people"
+
     def person(self, number: int) -> Path:
         """A person's folder: the home, and how far they came."""
-        return self.folder / "people" / f"{number:05}"
+        return self.homes_folder / f"{number:05}"
+
+    def homes(self, number: int) -> tuple[Path, ...]:
+        """The homes of a person's devices, the laptop's first."""
+        return tuple(path for name in ("home", "phone") if (path := self.person(number) / name).exists())
 
 
 def open_plan(places: Places, wanted: Plan) -> Plan:

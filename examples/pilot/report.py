@@ -63,7 +63,9 @@ def _people(outcome: Outcome) -> Iterator[str]:
     for one in outcome.lived:
         for name, count in one.records.items():
             records[name] = records.get(name, 0) + count
-    yield f"What {outcome.plan.people:,} people have at home now, and nobody else has together:"
+    two = sum(one.devices > 1 for one in outcome.lived)
+    yield (f"What {outcome.plan.people:,} people have at home now, {two:,} of them on two devices, and nobody else has "
+           "together:")
     for name, count in sorted(records.items(), key=lambda item: -item[1]):
         if not name.startswith("chez"):
             yield f"  {name:22} {count:12,} records"
@@ -114,7 +116,9 @@ def _costs(outcome: Outcome) -> Iterator[str]:
     yield f"  at home      {cost['disk'] / 1e3:,.0f} KB of disk"
     yield "Where a device's time goes, in the middle:"
     for title, every in (("arrive", outcome.arrived), ("live", outcome.lived)):
-        names = every[0].seconds if every else {}
-        steps = ", ".join(f"{name} {median(one.seconds.get(name, 0.0) for one in every) * 1e3:.0f} ms"
-                          for name in names)
+        taken: dict[str, list[float]] = {}
+        for one in every:
+            for name, seconds in one.seconds.items():
+                taken.setdefault(name, []).append(seconds)
+        steps = ", ".join(f"{name} {median(found) * 1e3:.0f} ms" for name, found in taken.items())
         yield f"  {title}: {steps}"

@@ -94,6 +94,11 @@ class Insurer:
         file.write_text(lines(customer, records, collection))
         return build(self.book, self.keys, stage(self.book, file, batch=batch).batch, now=NOW)
 
+    async def leave_file(self, file: Path) -> Sent:
+        """Send a batch in a file."""
+        build(self.book, self.keys, stage(self.book, file).batch, now=NOW)
+        return await self.send()
+
     async def send(self) -> Sent:
         """Send what is queued."""
         return await send(self.book, self.keys, now=lambda: NOW)

@@ -135,5 +135,6 @@ def test_the_pilot_plays_to_its_end_after_it_was_interrupted(tmp_path: Path, cac
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=800, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr
     assert "1 of 2 people" in done.stdout or "1 of 3 people" in done.stdout
+    assert "3 people have at home now, 1 of them on two devices" in done.stdout
     assert "3 of 3 sealed results lay there" in done.stdout and "'Energie Exemple' left records for you" in done.stdout
     assert list(tmp_path.iterdir()) == [cache]
