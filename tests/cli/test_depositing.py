@@ -112,6 +112,8 @@ def test_whose_an_address_is_is_said_by_words(chez: Chez, relay: str, tmp_path: 
     assert chez.error("deposit-address", "allow", "Insurer", *["abandon"] * 6)["code"] == "NotFound"
     assert "is for Insurer SA" in chez.run("deposit-address", "allow", "Insurer", *words.split()).stdout
     assert "1 added" in chez.run("sync").stdout
+    renewed = chez.run("deposit-address", "renew", "Insurer")
+    assert "It is for Insurer SA" in renewed.stderr and renewed.stdout.strip() != made.stdout.strip()
 
 
 def test_what_is_asked_wrongly_is_told(chez: Chez, tmp_path: Path) -> None:
@@ -124,7 +126,7 @@ def test_what_is_asked_wrongly_is_told(chez: Chez, tmp_path: Path) -> None:
                         (("--describe", str(tmp_path / "none")), "NotFound"),
                         (("--type", "accounts", "--for", "chez-card:x"), "InvalidValue")):
         assert chez.error("deposit-address", "new", "x", *wrong)["code"] == code
-    for verb in ("show", "revoke"):
+    for verb in ("show", "revoke", "renew"):
         assert chez.error("deposit-address", verb, "x")["code"] == "NotFound"
     assert chez.error("deposits", "x")["code"] == "NotFound" and chez.lines("deposits") == []
     assert "no key file" in organisation(tmp_path, "status", code=1)

@@ -64,6 +64,11 @@ async def deposit_address_revoke(home: "Home", params: dict[str, Any], ui: Ui) -
     return _shown(await home.deposits.revoke(read_params(params, _Which).which))
 
 
+async def deposit_address_renew(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
+    """Put a new deposit address in the place of one; its text is in the result."""
+    return _shown(await home.deposits.renew(read_params(params, _Which).which))
+
+
 class _Allow(_Which, frozen=True, kw_only=True):
     words: Annotated[str, Meta(min_length=1, max_length=256)]
 
@@ -92,7 +97,8 @@ def _shown(one: "DepositAddress") -> dict[str, Any]:
 
 VERBS: "Final[Mapping[str, Verb]]" = {
     "deposit-address-allow": deposit_address_allow, "deposit-address-list": deposit_address_list,
-    "deposit-address-new": deposit_address_new, "deposit-address-revoke": deposit_address_revoke,
+    "deposit-address-new": deposit_address_new, "deposit-address-renew": deposit_address_renew,
+    "deposit-address-revoke": deposit_address_revoke,
     "deposit-address-show": deposit_address_show, "deposits": deposits,
 }
 """The verbs of this module."""

@@ -63,7 +63,8 @@ async def device_remove(home: "Home", params: dict[str, Any], ui: Ui) -> Any:
     chosen = [await home.devices.find(which) for which in (asked.device, *asked.too)]
     await home.devices.remove(chosen[0].id, too=[one.id for one in chosen[1:]])
     ids = {one.id for one in chosen}
-    return {"removed": [_shown(info) for info in await home.devices.all() if info.id in ids]}
+    return {"removed": [_shown(info) for info in await home.devices.all() if info.id in ids],
+            "addresses": [one.label for one in await home.deposits.addresses() if one.readers]}
 
 
 class _Rotate(Params, frozen=True, kw_only=True):

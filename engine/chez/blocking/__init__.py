@@ -585,6 +585,15 @@ class Deposits(Front[AsyncDeposits]):
         """
         return self._portal.call(lambda call: self._inner.revoke(which))
 
+    def renew(self, which: str) -> DepositAddress:
+        """Put a new address in the place of one, for the same organisation, with the same terms, for as long again.
+
+        What lies at the former one is taken first, as far as its relay is there, and the former is revoked: give the
+        new `text` to the organisation. So no device that was removed can read what is left from then on. Raises as
+        `address`, and `NotAllowed` for one that was revoked, or is contested.
+        """
+        return self._portal.call(lambda call: self._inner.renew(which))
+
     def allow(self, which: str, words: str) -> DepositAddress:
         """Say that an address is for the organisation whose key has these words (`DepositAddress.applicants`).
 

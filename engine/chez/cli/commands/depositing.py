@@ -58,6 +58,11 @@ def new(ctx: click.Context, name: str, types: tuple[str, ...], describe: tuple[P
         "label": name, "types": list(types), "described": [_file(path) for path in describe],
         "card": None if card is None else _card(card), "records": records, "bytes": megabytes << 20,
         "seconds": duration(expires), "acks": acks})
+    _given(ctx, made, qr)
+
+
+def _given(ctx: click.Context, made: dict[str, Any], qr: bool) -> None:
+    """Show a new address, and what to do with it."""
     if settings(ctx).json:
         json_line(made)
         return
@@ -101,6 +106,8 @@ def show(ctx: click.Context, which: str) -> None:
     whose = f"{one['organisation']} ({one['organisation_words']})" if one["organisation"] else "nobody yet"
     say(f"{one['label']}: {one['state']}, until {when(one['until'])}")
     say(f"  for          {whose}")
+    for name in one["readers"]:
+        say(f"  read by      {name!r}, which you removed: chez deposit-address renew {one['label']}")
     for kind in one["types"]:
         say(f"  takes        {kind['collection']}: {', '.join(kind['fields'])}")
     say(f"  a day        {one['quota']['records']:,} records, {one['quota']['bytes'] >> 20:,} MiB")
@@ -121,6 +128,20 @@ def revoke(ctx: click.Context, which: str) -> None:
     """Take nothing more at an address. What came stays; what lies at the relay is forgotten there."""
     done = call(ctx, "deposit-address-revoke", {"which": which})
     json_line(done) if settings(ctx).json else say(f"nothing is taken at {done['label']} any more")
+
+
+@deposit_address.command()
+@click.argument("which")
+@click.option("--qr", is_flag=True, help="Show the address as a QR code, too.")
+@click.pass_context
+def renew(ctx: click.Context, which: str, qr: bool) -> None:
+    """Put a new address in the place of one, with the same terms: after you removed a device.
+
+    What lies at the former one is taken first; then nothing is taken there any more. Give the
+    new one to the organisation at once: until it has it, what it leaves at the former can be
+    read by who has the removed device.
+    """
+    _given(ctx, call(ctx, "deposit-address-renew", {"which": which}), qr)
 
 
 @deposit_address.command()

@@ -181,6 +181,10 @@ def remove(ctx: click.Context, which: str, too: tuple[str, ...], yes: bool) -> N
     for one in done["removed"]:
         say(f"{one['name']} is removed ({one['fingerprint']})")
     say("The others hear of it with the next sync: run `chez sync` now, unless `chez up` runs here.")
+    if done["addresses"]:
+        named = ", ".join(map(repr, done["addresses"]))
+        say(f"It has the keys of these deposit addresses: {named}. Make new ones of them (`chez deposit-address renew "
+            "NAME`), and give these to the organisations.")
 
 
 def _ask(chosen: Settings, found: dict[str, Any], too: list[str]) -> list[str]:

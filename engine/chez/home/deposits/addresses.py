@@ -21,6 +21,7 @@ from chez.home.deposits.heirs import Holder, holder_of
 from chez.home.deposits.reports import Applicant, DepositAddress
 from chez.home.held import Held
 from chez.records.collection import Collection
+from chez.spaces.statements import Expel
 from chez.store.database import Connection
 
 __all__ = ("COLLECTION", "Acks", "AddressBook", "Stored", "moment")
@@ -147,6 +148,16 @@ class AddressBook:
         found = [stored for id in ids if (stored := self._read(db, id)) is not None]
         return sorted(found, key=lambda one: (one.form.made, one.id))
 
+    def readers(self, stored: Stored) -> list[str]:
+        """The names of the removed devices that have an address's keys: its epoch knew nothing of their removal."""
+        members = self._private.space.membership
+        state, create = members.state, members.create
+        if create is None or stored.form.epoch not in self._private.space.epochs:
+            return []
+        known = {one.body.device for one in members.person_log(create.person)
+                 if isinstance(one.body, Expel) and members.before(one.hash, stored.form.epoch)}
+        return sorted(device.name for id in state.expelled - known if (device := state.device(id)) is not None)
+
     def find(self, db: Connection, which: str) -> Stored:
         """An address by its label or the beginning of its id. Raises `NotFound`, `InvalidValue`."""
         known = self.all(db)
@@ -203,7 +214,8 @@ class AddressBook:
         return DepositAddress(
             stored.id.hex(), form.label, address_words(stored.id), "" if card is None else card.name,
             "" if card is None else card.words, tuple(form.types), stored.quota, form.acks, form.relay, form.made,
-            form.until, state, applicants, None if address is None else address.text)
+            form.until, state, applicants, () if state == "revoked" else tuple(self.readers(stored)),
+            None if address is None else address.text)
 
     # --- who asks at an address that is for nobody yet --------------------------------------
 

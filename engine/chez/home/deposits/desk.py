@@ -77,9 +77,7 @@ class Deposits:
         def work(db: Connection) -> DepositAddress:
             stored = self._book.make(db, label, crypto.random_bytes(32), url, pins, chosen, most, acks, made,
                                      made + expires, organisation)
-            self._private.engine.receipt(db, "deposit-address-made", {
-                "address": stored.id.hex(), "label": label, "collections": [one.collection for one in chosen],
-                "organisation": "" if organisation is None else organisation.name})
+            self._receipt_made(db, stored)
             return self._book.shown(db, stored, self._now())
 
         found = await self._database.write(work)
@@ -105,13 +103,37 @@ class Deposits:
         """
         def change(db: Connection, stored: Stored) -> None:
             if stored.form.revoked is None:
-                stored.form.revoked = moment(self._now())
-                self._book.put(db, stored)
-                self._book.forget_applicants(db, stored.id)
-                self._private.engine.receipt(db, "deposit-address-revoked", {
-                    "address": stored.id.hex(), "label": stored.label})
+                self._end(db, stored)
 
         return await self._change(which, change)
+
+    async def renew(self, which: str) -> DepositAddress:
+        """Put a new address in the place of one, for the same organisation, with the same terms, for as long again.
+
+        What lies at the former one is taken first, as far as its relay is there, and the former is revoked: give the
+        new `text` to the organisation. So no device that was removed can read what is left from then on. Raises as
+        `address`, and `NotAllowed` for one that was revoked, or is contested.
+        """
+        stored = await self._database.read(lambda db: self._book.find(db, which))
+        await self.take()
+        url, pins = self._relay()
+        made = moment(self._now())
+
+        def change(db: Connection) -> DepositAddress:
+            former = self._book.by_id(db, stored.id)
+            if former is None or former.revoked or former.contested:
+                state = "is contested" if former is not None and former.contested else "was revoked"
+                raise NotAllowed(f"the deposit address {stored.label!r} {state}", "Make another one.")
+            form = former.form
+            self._end(db, former)
+            new = self._book.make(db, form.label, crypto.random_bytes(32), url, pins, tuple(form.types), former.quota,
+                                  form.acks, made, made + (form.until - form.made), former.card)
+            self._receipt_made(db, new)
+            return self._book.shown(db, new, self._now())
+
+        found = await self._database.write(change)
+        self._changed()
+        return found
 
     async def allow(self, which: str, words: str) -> DepositAddress:
         """Say that an address is for the organisation whose key has these words (`DepositAddress.applicants`).
@@ -153,6 +175,19 @@ class Deposits:
         return await self._taking.once()
 
     # --- in the database's thread -------------------------------------------------------------
+
+    def _end(self, db: Connection, stored: Stored) -> None:
+        stored.form.revoked = moment(self._now())
+        self._book.put(db, stored)
+        self._book.forget_applicants(db, stored.id)
+        self._private.engine.receipt(db, "deposit-address-revoked", {
+            "address": stored.id.hex(), "label": stored.label})
+
+    def _receipt_made(self, db: Connection, stored: Stored) -> None:
+        self._private.engine.receipt(db, "deposit-address-made", {
+            "address": stored.id.hex(), "label": stored.label,
+            "collections": [one.collection for one in stored.form.types],
+            "organisation": "" if stored.card is None else stored.card.name})
 
     async def _change(self, which: str, change: Callable[[Connection, Stored], None]) -> DepositAddress:
         def work(db: Connection) -> DepositAddress:

@@ -31,6 +31,7 @@ class DepositAddress:
     something, and it is for nobody yet: `applicants`), "contested" (two claim to go on as its organisation, which
     signed both: `applicants`), "expired" or "revoked". `organisation` is a name, empty while it is for nobody;
     `organisation_words` the words of its key. `acks` says when messages are acknowledged: "none", "soon", "later".
+    `readers` names devices of the person that were removed and have its keys (`Deposits.renew`).
     """
 
     id: str
@@ -46,6 +47,7 @@ class DepositAddress:
     until: datetime
     state: Literal["open", "asked", "contested", "expired", "revoked"]
     applicants: tuple[Applicant, ...]
+    readers: tuple[str, ...]
     text: str | None = field(repr=False)
 
 
