@@ -13,6 +13,7 @@ from benchmarks import __main__ as cli
 from benchmarks import harness, texts
 from benchmarks.harness import Bench, Benchmark, BenchmarkFailed, Figure, Runs
 from benchmarks.report import page
+from chez.connectors.registry import BUILT_IN
 from click.testing import CliRunner
 
 FAST = Figure("fake.time", "ms", "less", "A made-up time.", 5, {"peer": "a made-up peer"})
@@ -108,6 +109,7 @@ def test_the_real_figures_are_complete() -> None:
         "keys.join", "keys.epoch_1000", "keys.membership_verify", "keys.recover",
         "relay.append", "relay.append_cluster", "relay.append_p99",
         "relay.append_p99_steady", "relay.fanout", "relay.idle_memory", "sync.changes_wide",
+        *(f"connector.{name}" for name, _ in BUILT_IN),
         "sync.changes_10000", "sync.bootstrap_100k", "sync.idle_reconnect", "relay.bytes_checkpointed"}
     assert named <= set(ids)
     assert all(f.what.endswith(".") and f.better in ("less", "more") for f in figures)

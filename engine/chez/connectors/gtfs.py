@@ -30,6 +30,7 @@ MAX_TEXT: Final = 500
 _DIALECT: Final = Dialect(",", "utf-8")
 _TIME: Final = re.compile(r"(\d{1,3}):([0-5]\d):([0-5]\d)", re.ASCII)
 _DAY: Final = re.compile(r"\d{8}", re.ASCII)
+_WHOLE: Final = re.compile(r"\d{1,7}", re.ASCII)
 _NUMBER: Final = re.compile(r"-?\d{1,3}(?:\.\d{1,20})?", re.ASCII)
 _WEEK: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _NEEDED: Final = frozenset(("agency.txt", "routes.txt", "trips.txt", "stop_times.txt"))
@@ -191,7 +192,7 @@ def _rows(file: BinaryIO) -> Iterator[tuple[int, Row] | Item]:
             yield Reject(one.line, f"the row has {len(one.values)} cells, and the header {len(header)}",
                          excerpt(",".join(one.values)))
         else:
-            yield one.line, dict(zip(header, (value.strip() for value in one.values), strict=True))
+            yield one.line, dict(zip(header, map(str.strip, one.values), strict=True))
 
 
 def _feed(archive: Archive, agency: Member | None) -> str:
@@ -269,7 +270,7 @@ def _whole(row: Row, name: str, most: int) -> int | None:
     text = row.get(name, "")
     if not text:
         return None
-    if not re.fullmatch("[0-9]{1,7}", text) or int(text) > most:
+    if not _WHOLE.fullmatch(text) or int(text) > most:
         raise ValueError(f"{name} is no whole number up to {most}")
     return int(text)
 

@@ -138,5 +138,5 @@ def _reading(start: datetime, wall: datetime, fields: list[str], zone: ZoneInfo)
         raise ValueError("the value is larger than any household draws")
     offset = start.astimezone(zone).utcoffset()
     return Reading(meter=METER, flow="consumption", start=start, seconds=SECONDS, watts=round(kilowatts * 1000, 3),
-                   local=wall.strftime("%Y-%m-%dT%H:%M"),
+                   local=wall.isoformat()[:16],
                    offset=0 if offset is None else int(offset.total_seconds()) // 60)

@@ -26,6 +26,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import BinaryIO, Final
 
+import msgspec
+
 from chez.connectors.api import MAX_YEAR, MIN_YEAR, Found, Item, Progress, Reject, Source, excerpt
 from chez.connectors.lines import Line, columns, lines
 from chez.errors import InvalidValue
@@ -43,6 +45,9 @@ MAX_WATTS: Final = 1e9
 METER: Final = re.compile(r"[0-9A-Za-z]{1,32}")
 STAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:[+-]\d\d:?\d\d|Z)", re.ASCII)
 NUMBER: Final = re.compile(r"\d{1,12}(?:[.,]\d{1,6})?", re.ASCII)
+ZERO: Final = timedelta()
+SECOND: Final = timedelta(seconds=1)
+MINUTE: Final = timedelta(minutes=1)
 HOW: Final = "Download the load curve (courbe de charge) again, as CSV, from your account at Enedis."
 
 
@@ -54,8 +59,7 @@ class _Header:
     step: timedelta | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(msgspec.Struct, frozen=True):
     """A line whose stamp could be read; `watts` is None when `problem` says why there is none."""
 
     line: Line
@@ -176,7 +180,7 @@ def _readings(rows: Iterator[_Row | Item], header: _Header) -> Iterator[Item]:
     def settle() -> Item:
         nonlocal previous, step
         row = waiting.popleft()
-        if header.step is None:
+        if header.step is None and (step is None or previous is None or row.end - previous != step):
             step = _step(step, previous, [row.end, *(later.end for later in waiting)])
         before, previous = previous, row.end
         return _item(row, header, step, before)
@@ -209,11 +213,10 @@ def _item(row: _Row, header: _Header, step: timedelta | None, previous: datetime
     if row.watts is None or step is None:
         reason = row.problem or "the length of the interval is not known: no neighbour, no step in the header"
         return Reject(row.line.number, reason, excerpt(row.line.text))
-    start = row.end.astimezone(UTC) - step
+    wall = row.end - step
     # On the clock of the stamp before, if this interval begins there: clocks may change within it.
-    clock = previous if previous is not None and previous == start else row.end
-    wall = start.astimezone(clock.tzinfo)
-    offset = wall.utcoffset() or timedelta()
-    return Found(Reading(meter=header.meter, flow=header.flow, start=start, seconds=int(step.total_seconds()),
-                         watts=row.watts, local=wall.strftime("%Y-%m-%dT%H:%M"),
-                         offset=int(offset.total_seconds()) // 60), row.line.number)
+    if previous is not None and previous == wall:
+        wall = previous
+    return Found(Reading(meter=header.meter, flow=header.flow, start=wall.astimezone(UTC),
+                         seconds=step // SECOND, watts=row.watts, local=wall.isoformat()[:16],
+                         offset=(wall.utcoffset() or ZERO) // MINUTE), row.line.number)

@@ -11,6 +11,7 @@ Most chunks are a run of whole objects that look alike, which a parser in C tell
 
 import re
 from collections.abc import Callable, Generator, Iterator
+from itertools import repeat
 from typing import BinaryIO, Final, cast
 
 import msgspec
@@ -131,7 +132,7 @@ def _is_low(found: list[bytes], begin: int, end: int, chunk: bytes) -> bool:
     """Whether none of these objects can be too deep: an object has no more brackets inside each other than brackets."""
     if chunk.count(b"{", begin, end) == len(found) and chunk.find(b"[", begin, end) < 0:
         return True
-    return all(one.count(b"{") + one.count(b"[") <= MAX_DEPTH for one in found)
+    return max(map(bytes.count, found, repeat(b"{"))) + max(map(bytes.count, found, repeat(b"["))) <= MAX_DEPTH
 
 
 def _flat(chunk: bytes, at: int) -> tuple[int, int] | None:

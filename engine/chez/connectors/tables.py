@@ -203,8 +203,9 @@ def cells(file: BinaryIO, dialect: Dialect) -> Iterator[Cells | Reject | Progres
             values = next(reader, None)
         except (ValueError, csv.Error) as error:
             problem = str(error)
-        yield from source.rejects
-        source.rejects = []
+        if source.rejects:
+            yield from source.rejects
+            source.rejects = []
         if not source.taken:
             break
         if not problem and source.ended and not was_ended and len(source.taken) > 1:
@@ -214,7 +215,7 @@ def cells(file: BinaryIO, dialect: Dialect) -> Iterator[Cells | Reject | Progres
             source.ended = False
             reader = csv.reader(source, delimiter=dialect.delimiter)
             yield Reject(number, problem, excerpt(text))
-        elif values is not None and any(value.strip() for value in values):
+        elif values is not None and any(map(str.strip, values)):
             yield Cells(source.taken[0][0], values)
         count += 1
         if count % PROGRESS_ROWS == 0:
