@@ -13,8 +13,9 @@ from benchmarks import __main__ as cli
 from benchmarks import harness, texts
 from benchmarks.harness import Bench, Benchmark, BenchmarkFailed, Figure, Runs
 from benchmarks.report import page
-from chez.connectors.registry import BUILT_IN
 from click.testing import CliRunner
+
+from chez.connectors.registry import BUILT_IN
 
 FAST = Figure("fake.time", "ms", "less", "A made-up time.", 5, {"peer": "a made-up peer"})
 RATE = Figure("fake.rate", "things/s", "more", "A made-up rate.")
