@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
+from typing import Final
 
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -30,6 +31,9 @@ from chez_wire.limits import MAX_FRAME
 from chez_wire.meeting import fresh
 
 __all__ = ("RelayServer", "serving")
+
+FEW: Final = 4
+"""Followers of a space that news is written to at once; for more, tasks write while the next group is committed."""
 
 _log = logging.getLogger("chez_relay")
 
@@ -156,8 +160,9 @@ class RelayServer:
             for connection in list(self._followers.get(handle, ())):
                 connection.rotated(handle, credentials)
         for handle, page in growth.spaces.items():
-            for connection in list(self._followers.get(handle, ())):
-                connection.grew(handle, page)
+            followers = list(self._followers.get(handle, ()))
+            for connection in followers:
+                connection.grew(handle, page, few=len(followers) <= FEW)
         for inbox in growth.inboxes:
             for connection in list(self._followers.get(inbox, ())):
                 connection.inbox_grew(inbox)

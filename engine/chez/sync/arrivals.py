@@ -60,6 +60,11 @@ class Arrivals:
         """Whether all is done, what was left over before included."""
         return not (self.busy or self._queue or self.replica.left)
 
+    @property
+    def brings(self) -> bool:
+        """Whether entries of others are in the queue: acknowledgements alone show nothing."""
+        return any(isinstance(arrived, EntriesArrived) for arrived in self._queue)
+
     def page(self, event: EntriesArrived) -> None:
         """A page came. Ranges that were dropped are passed over in their turn."""
         if not event.dropped:

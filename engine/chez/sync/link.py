@@ -431,7 +431,7 @@ class Link:
         while lanes.said:
             replica, said, sender = lanes.said.pop(0)
             self._said(replica, said, partial(self.broadcast, replica.space.id, to=sender))
-        begun = [(job, self._database.submit(job.work.run, shown_first=job.work.repeatable)) for job in lanes.take()]
+        begun = [(job, self._database.submit(job.work.run, shown_first=job.work.shown_first)) for job in lanes.take()]
         for job, done in begun:
             try:
                 result = await self._committed(done, lanes, socket)

@@ -189,7 +189,7 @@ class SyncMachine:
         while ready and self._queue and (not self._flying or self._bytes < self._window):
             _, following = self._queue.popitem(last=False)
             # Who may write no more sends what it wrote before as it sends statements: its chain goes on.
-            writes = self._epoch is None or self._epoch.append is not None
+            writes = self._epoch is None or self._epoch.append_seed is not None
             role = Role.APPEND if writes and not following.control else Role.CONTROL
             self._flying[self.session.append(self.replica.space.handle, role, following.envelope)] = following
             self._bytes += len(following.envelope)
@@ -401,7 +401,7 @@ class SyncMachine:
         """The next turn of what arrived, or was left over before."""
         if self.phase not in (Phase.FOLLOWING, Phase.ROTATING) or not self.arrivals.begin():
             return []
-        return [Work(self.arrivals.turn, self._taken, repeatable=True)]
+        return [Work(self.arrivals.turn, self._taken, shown_first=self.arrivals.brings)]
 
     def _taken(self, done: list[Received | None]) -> list[Work]:
         moved = self.arrivals.end(done)
@@ -447,4 +447,4 @@ class SyncMachine:
             self.progress.sent += 1
             return self.send([])
 
-        return [Work(lambda db: self.replica.acknowledged(db, self.relay, entry, None), done, repeatable=True)]
+        return [Work(lambda db: self.replica.acknowledged(db, self.relay, entry, None), done)]

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as dial
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
+from websockets.protocol import State
 
 from chez.sync.failures import DIALLING, ForeignKey, why
 from chez.sync.pulse import Pulse, longest_from
@@ -77,6 +78,12 @@ class Socket:
 
     async def send(self, data: bytes) -> None:
         """Send a message. Raises `OSError`."""
+        socket = self._socket
+        if socket.state is State.OPEN and not socket.transport.is_closing() and (
+                not socket.transport.get_write_buffer_size()):
+            socket.protocol.send_binary(data)  # nothing before it waits, so neither does this
+            socket.send_data()
+            return
         try:
             await self._socket.send(data)
         except ConnectionClosed as error:

@@ -25,12 +25,12 @@ class Phase(enum.Enum):
 class Work:
     """`run` in one transaction, then give its result to `then`, which may return more work.
 
-    `repeatable`: if a crash undoes it, the relay leads to the same work again.
+    `shown_first`: it brings what is to be shown, and if a crash undoes it, the relay leads to the same work again.
     """
 
     run: Callable[[Connection], Any]
     then: Callable[[Any], "list[Work]"]
-    repeatable: bool = False
+    shown_first: bool = False
 
 
 @dataclass(slots=True)
