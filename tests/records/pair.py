@@ -6,7 +6,6 @@ from typing import Any
 
 from chez.records import automerge
 from chez.records.counter import Counter
-from chez.records.diff import write_difference
 from chez.records.store import Incoming, RecordStore
 from chez.records.text import Text
 from chez.records.typed import Form
@@ -58,7 +57,7 @@ class Device:
         wanted = form.close(opened)
         if wanted.migrated is not None:
             draft = draft.migrated(wanted.migrated)
-        change = write_difference(draft.document, draft.value, wanted.after)
+        change = draft.written(wanted.after)
         if change is None:
             return lambda: None
         return lambda: self.store.end_edit(self.db, 1, draft, change, wanted.after)

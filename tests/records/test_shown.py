@@ -13,7 +13,6 @@ from chez.errors import ChezError
 from chez.records import automerge
 from chez.records.automerge import RawChange
 from chez.records.conflicts import conflicts_of
-from chez.records.diff import write_difference
 from chez.records.past import open_past
 from chez.records.puts import Put
 from chez.records.store import Incoming, RecordStore
@@ -124,7 +123,7 @@ def _edit(device: Device, id: str) -> None:
     opened.value.pop("m", None)
     opened.pen.lifted = True
     wanted = FORM.close(opened)
-    change = write_difference(draft.document, draft.value, wanted.after)
+    change = draft.written(wanted.after)
     if change is not None:
         device.store.end_edit(device.db, 1, draft, change, wanted.after)
 

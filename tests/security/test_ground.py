@@ -9,7 +9,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chez.records import automerge, rows
-from chez.records.diff import write_difference
 from chez.records.encode import encode_fields, uleb
 from chez.records.imported import record_id
 from chez.records.operations import Operation, encode
@@ -49,7 +48,7 @@ def go_on(reader: Reader, random: Random) -> list[SignedEntry]:
         if state == HERE:
             draft = records.begin_edit(db, 1, COLLECTION, id)
             after = draft.value | {"edited": random.randrange(9)}
-            change = write_difference(draft.document, draft.value, after)
+            change = draft.written(after)
             assert change is not None
             records.end_edit(db, 1, draft, change, after)
             records.delete(db, 1, COLLECTION, id)

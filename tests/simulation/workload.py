@@ -6,7 +6,6 @@ from random import Random
 from typing import Any
 
 from chez.errors import NotAllowed, NotFound
-from chez.records.diff import write_difference
 from chez.records.imported import record_id
 from chez.records.rows import PURGED
 from chez.records.values import check_value, from_json
@@ -186,7 +185,7 @@ class Workload:
         kept = {name: item for name, item in before.items() if name.startswith("_")}
         public = {name: item for name, item in before.items() if name not in kept}
         after = check_value(self._mutated(public) | {mark: "edited"}) | kept
-        change = write_difference(draft.document, before, after)
+        change = draft.written(after)
         assert change is not None
         device.write(lambda db: device.records.end_edit(db, device.spaces[key[0]], draft, change, after), lose=lose)
         self.marks.add((key, mark))

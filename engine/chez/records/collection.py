@@ -13,7 +13,6 @@ from chez.query.live import live
 from chez.records import automerge
 from chez.records.conflicts import Conflict, conflicts_of
 from chez.records.cursors import FieldPath
-from chez.records.diff import write_difference
 from chez.records.draft import Draft
 from chez.records.engine import Engine
 from chez.records.feed import FeedPage
@@ -123,7 +122,7 @@ class Collection(Generic[T]):
             wanted = self._form.close(opened)
             if wanted.migrated is not None:
                 draft = draft.migrated(wanted.migrated)
-            change = write_difference(draft.document, draft.value, wanted.after, partless=draft.partless)
+            change = draft.written(wanted.after)
             if change is not None:
                 await engine.database.write(lambda db: engine.records.end_edit(
                     db, engine.space, draft, change, wanted.after))

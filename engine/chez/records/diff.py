@@ -17,14 +17,25 @@ from automerge.core import ExpandMark, ObjType, ScalarType
 
 from chez.errors import InvalidValue
 from chez.records.alignment import aligned
-from chez.records.automerge import ROOT, Document, last_change, transaction
+from chez.records.automerge import (
+    ROOT,
+    Document,
+    RawChange,
+    extract,
+    last_change,
+    load,
+    new,
+    read_change,
+    transaction,
+)
 from chez.records.counter import Counter
+from chez.records.encode import encode_fields, expanded, is_flat
 from chez.records.reference import is_reference
 from chez.records.reserved import is_reserved, operation, part_key, parts_by_name, version_key
 from chez.records.text import Marking, Splice, Text, Unmarking, splices
-from chez.records.values import Value
+from chez.records.values import Value, is_plain
 
-__all__ = ("same", "write_difference")
+__all__ = ("first_change", "same", "shown", "write_difference")
 
 _SCALARS: Final = {
     str: ScalarType.Str, int: ScalarType.Int, float: ScalarType.F64, bool: ScalarType.Boolean,
@@ -52,6 +63,22 @@ def write_difference(document: Document, before: dict[str, Value], after: dict[s
         _Writer(tx, name, set() if partless is None else partless).map(ROOT, before, after)
     # Nothing is written for a version that is known, or an edit that takes itself back.
     return None if document.get_heads() == heads else last_change(document)
+
+
+def first_change(actor: bytes, fields: dict[str, Value], after: RawChange | None, start: int) -> RawChange:
+    """A device's first change of a record, setting fields that nothing set before."""
+    kept = expanded(fields, actor)
+    if is_flat(kept):
+        return encode_fields(actor, 1, start, () if after is None else (after.hash,), kept)
+    document = new(actor) if after is None else load(after.bytes, actor)
+    change = write_difference(document, {}, fields)
+    assert change is not None  # there is at least one field
+    return read_change(change)
+
+
+def shown(document: Document, before: dict[str, Value], after: dict[str, Value]) -> dict[str, Value]:
+    """The value of a document that was edited: a text or a counter in it may not be as it was put."""
+    return after if is_plain(before) and is_plain(after) else extract(document)
 
 
 def same(a: Value, b: Value) -> bool:

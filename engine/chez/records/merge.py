@@ -22,7 +22,8 @@ from chez.records.graph import BUILDS, Graph, Incoming, Known, Node
 from chez.records.ground import Ground, is_new
 from chez.records.purging import erase, is_purge
 from chez.records.reserved import REMADE
-from chez.records.rows import ABSENT, IN_ENTRY, OUTBOX, PURGED, REFUSED, WAITING, Row, Rows, Tip
+from chez.records.rows import ABSENT, HERE, IN_ENTRY, OUTBOX, PURGED, REFUSED, WAITING, Row, Rows, Tip
+from chez.records.trail import begun
 from chez.records.waiting import Budget
 from chez.store.database import Connection
 
@@ -83,6 +84,8 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
         n = rows.insert(db, space, collection, id, value, 1, item.entry)
         rows.log(db, n, item.change, IN_ENTRY, item.origin, item.entry, item.time)
         return []
+    if row is not None and len(items) == 1 and _follows(rows, db, row, items[0]):
+        return []
     step = _Step(rows, db, space, collection, id, row, budget)
     previous: dict[bytes, bytes] = {}
     step.look_up([item.change.hash for item in items])
@@ -100,6 +103,25 @@ def _merge_record(rows: Rows, db: Connection, space: int, items: list[Incoming],
     if len(fresh) + len(strange) < len(items):
         _again(db, step, items)
     return [*[Refusal(item, _NUMBER) for item in strange], *refused]
+
+
+def _follows(rows: Rows, db: Connection, row: Row, item: Incoming) -> bool:
+    """Take in a change that goes on from its author's last one, as live edits do; False for any other.
+
+    Nothing that waits has a part in it, and what it builds on is all that the record has.
+    """
+    trail, change = rows.trail(row.n), item.change
+    if trail is None or trail.actor == rows.actor or item.entry is None or row.state != HERE:
+        return False
+    tip, value = rows.tips(db, row.n).get(change.actor), trail.told(change)
+    if value is None or tip is None or tip.hash != trail.hash or tip.refuses(change.sequence) or (
+            any(waiting.wants(db, row.n)) or rows.logged(db, row.n, change.hash) is not None):
+        return False
+    tip.sequence, tip.hash = change.sequence, change.hash
+    rows.log(db, row.n, change, IN_ENTRY, item.origin, item.entry, item.time)
+    rows.follow(row.n, change, trail.after(change, value))
+    rows.project(db, row, row.value | value, row.tail + 1, item.entry)
+    return True
 
 
 def _again(db: Connection, step: "_Step", items: list[Incoming]) -> None:
@@ -146,6 +168,8 @@ class _Step:
             graph.arrived(item, previous.get(item.change.hash), self.known)
             if self.tips.get(item.change.actor, Tip()).refuses(item.change.sequence):
                 graph.doomed[item.change.hash] = BUILDS
+        lately = self._n is not None and self._rows.is_warm(self._n)
+        before = self._rows.trail(self._n) if self._n is not None else None
         document, done, ground = self._apply(graph)
         if self._n is None:
             value = None if document is None else automerge.extract(document)
@@ -158,6 +182,8 @@ class _Step:
             if document is not None and self._row is not None:
                 # Kept first: a snapshot is taken of the document that is kept.
                 self._rows.keep(self._n, document, self.tips, ground)
+                if lately and done[-1].change.actor != self._rows.actor:  # more of it may follow
+                    self._rows.lead(self._n, begun(done[-1].change, before))
                 self._rows.project(self._db, self._row, automerge.extract(document), self._row.tail + len(done),
                                    _entry(done))
         refused = _refused(graph)

@@ -22,8 +22,8 @@ from chez.records import automerge
 from chez.records.automerge import Document, RawChange
 from chez.records.diff import same
 from chez.records.encode import FLAT, encode_again
-from chez.records.operations import SET, decode
 from chez.records.rows import HERE, Row, Rows
+from chez.records.trail import Trail, begun
 from chez.records.typed import Wanted
 from chez.records.values import Value, is_plain
 from chez.store.database import Connection
@@ -49,7 +49,6 @@ class Put:
 Alone = Callable[[Put], RawChange | None]
 """Does one put by itself; the change that it made, None if that is not all it did."""
 
-_ROOT: Final = None
 _ABSENT: Final = object()
 
 
@@ -103,14 +102,10 @@ def _begin(rows: Rows, db: Connection, put: Put, last: RawChange) -> _Streak | N
     row = rows.find(db, put.space, put.collection, put.id)
     if row is None or row.state != HERE or not is_plain(row.value):
         return None
-    stands = rows.standing(row.n, last.dependencies)
-    for one in decode(last):
-        if one.obj is _ROOT and isinstance(one.key, str):
-            if one.action == SET:
-                stands[one.key] = one.id[0]
-            else:
-                stands.pop(one.key, None)
-    return _Streak(row, row.value, stands, last, rows.warm(row.n))
+    trail = rows.trail(row.n)
+    if trail is None or trail.hash != last.hash:
+        trail = begun(last, None)
+    return None if trail is None else _Streak(row, row.value, dict(trail.stands), last, rows.warm(row.n))
 
 
 def _goes_on(rows: Rows, put: Put, streak: _Streak) -> bool:
@@ -164,6 +159,7 @@ def _settle(rows: Rows, db: Connection, streak: _Streak) -> None:
     row, document = streak.row, rows.warm(streak.row.n)
     if document is not None:
         rows.keep(row.n, automerge.applied(document, streak.made), partless=rows.partless(row.n))
-        rows.stands(row.n, streak.last.hash, streak.stands)
+        last = streak.last
+        rows.lead(row.n, Trail(last.actor, last.hash, last.sequence, last.last, streak.stands))
     rows.log_made(db, row.n, streak.made, streak.times)
     rows.project(db, row, streak.value, row.tail + len(streak.made))

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from chez.records import automerge
-from chez.records.automerge import Document, RawChange
+from chez.records.automerge import BadChange, Document, RawChange
 from chez.records.derived import DEVICE_ID
 from chez.records.ground import Ground
+from chez.records.trail import Trail
 from chez.records.values import Value, from_json, to_json
 from chez.store.database import Connection
 
@@ -37,6 +38,9 @@ HERE, DELETED, ABSENT, PURGED = 0, 1, 2, 3
 
 _LOG: Final = ("INSERT INTO change (record, hash, bytes, sequence, last, weight, entry, state, origin, batch, time) "
                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+
+_PENDING: Final = 64
+"""Changes on a trail that wait for the document to take them in: bounds how long it then takes, and what is kept."""
 
 _ASKED: Final = 64
 """Changes that are looked for in a log at once."""
@@ -80,8 +84,10 @@ class _Warm:
     """The number and hash of this device's last change, once they were asked for."""
     partless: set[bytes] = field(default_factory=set)
     """The maps of the document that are known to hold no part of a counter."""
-    stands: tuple[bytes, dict[str, int]] = (b"", {})
-    """Of the document with this one head: fields where one operation stands, this device's, and its number."""
+    trail: Trail | None = None
+    """The change that the whole history leads to, as long as nothing else came; see `Rows.trail`."""
+    pending: list[RawChange] = field(default_factory=list)
+    """What follows the document on that trail, and is to be taken in before the document is looked at."""
 
 
 @dataclass(slots=True)
@@ -310,17 +316,34 @@ class Rows:
                           "ORDER BY n", (n, upto))
         return b"".join([doc, *[data for (data,) in rows]])
 
+    def is_warm(self, n: int) -> bool:
+        """Whether a record's document is loaded."""
+        return n in self._warm
+
     def warm(self, n: int) -> Document | None:
         """A record's document, if it is loaded."""
         warm = self._warm.get(n)
+        if warm is not None and warm.pending:
+            try:
+                warm.document = automerge.applied(warm.document, warm.pending)
+                warm.pending = []
+            except BadChange:  # no trail leads there: the log has what is true
+                del self._warm[n]
+                return None
         return None if warm is None else warm.document
 
     def load(self, db: Connection, n: int) -> Document:
         """A record's document."""
-        warm = self._warm.get(n)
-        document = automerge.load(self.base(db, n), self.actor) if warm is None else warm.document
+        document = self.warm(n) or automerge.load(self.base(db, n), self.actor)
         self.keep(n, document)
         return document
+
+    def apart(self, db: Connection, n: int) -> tuple[Document, tuple[RawChange, ...]]:
+        """A record's document as it was a while ago, not to be changed, and what follows on it."""
+        if n not in self._warm:
+            return self.load(db, n), ()
+        self._warm.move_to_end(n)
+        return self._warm[n].document, tuple(self._warm[n].pending)
 
     def ground(self, n: int) -> Ground | None:
         """What is known of the operations of a record that is loaded."""
@@ -331,17 +354,26 @@ class Rows:
         """The maps of a record's document, which is loaded, that are known to hold no part of a counter."""
         return self._warm[n].partless
 
-    def standing(self, n: int, heads: tuple[bytes, ...]) -> dict[str, int]:
-        """At which fields of a record, as it was at these heads, one operation of this device's stands, and its number.
-
-        As far as it is known.
-        """
+    def trail(self, n: int) -> Trail | None:
+        """The change that the whole history of a record leads to, if it is loaded and that is known."""
         warm = self._warm.get(n)
-        return dict(warm.stands[1]) if warm is not None and heads == (warm.stands[0],) else {}
+        if warm is None or warm.trail is None or not (
+                warm.pending or warm.document.get_heads() == [warm.trail.hash]):
+            return None
+        return warm.trail
 
-    def stands(self, n: int, head: bytes, numbers: dict[str, int]) -> None:
-        """Keep that, of a record that is loaded, as it is at one head."""
-        self._warm[n].stands = head, numbers
+    def lead(self, n: int, trail: Trail | None) -> None:
+        """Keep that, of a record that is loaded."""
+        self._warm[n].trail = trail
+
+    def follow(self, n: int, change: RawChange, trail: Trail) -> None:
+        """A change goes on from where the trail of a record led, which is `trail` now."""
+        warm = self._warm[n]
+        warm.pending.append(change)
+        warm.trail = trail
+        self._warm.move_to_end(n)
+        if len(warm.pending) >= _PENDING:
+            self.warm(n)
 
     def drop(self, n: int) -> None:
         """Keep nothing of a record loaded: its log was written anew."""
@@ -355,7 +387,7 @@ class Rows:
             self._warm[n] = _Warm(document, tips, ground)
         else:
             if document is not warm.document:
-                warm.document, warm.partless = document, partless or set()
+                warm.document, warm.partless, warm.pending = document, partless or set(), []
             warm.tips = tips if tips is not None else warm.tips
             warm.ground = ground if ground is not None else warm.ground
         self._warm.move_to_end(n)

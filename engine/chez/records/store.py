@@ -16,13 +16,12 @@ from typing import Any, Final
 from chez.errors import InvalidValue, MigrationFailed, NotFound, RecordPurged
 from chez.records import automerge, scribe
 from chez.records.anew import settle
-from chez.records.automerge import BadChange, Document, RawChange
+from chez.records.automerge import BadChange, RawChange
 from chez.records.conflicts import resolution
 from chez.records.cursors import FieldPath, cursor_at, position_of
 from chez.records.derived import derive
-from chez.records.diff import same, write_difference
+from chez.records.diff import first_change, same, shown, write_difference
 from chez.records.draft import Draft
-from chez.records.encode import encode_fields, expanded, is_flat
 from chez.records.imported import identity_change
 from chez.records.merge import Incoming, Refusal, merge, work_off
 from chez.records.past import open_past
@@ -31,8 +30,9 @@ from chez.records.puts import Over, Put, check_size, put_all
 from chez.records.reserved import check_reserved
 from chez.records.reversals import Reversal, Reversals
 from chez.records.rows import ABSENT, DELETED, HERE, OUTBOX, PURGED, Row, Rows
+from chez.records.trail import Trail, begun
 from chez.records.typed import Form, Migrated
-from chez.records.values import Value, is_plain, is_settled
+from chez.records.values import Value, is_settled
 from chez.records.waiting import Budget, owed
 from chez.store.database import Connection
 from chez_wire.limits import MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_BATCH_OPERATIONS
@@ -85,7 +85,7 @@ class RecordStore:
         _not_purged(row)
         if row is None or row.state == ABSENT:
             # An empty record still needs a change that makes it exist elsewhere.
-            change = self._first_change(value or {"_deleted": False}, None, 1)
+            change = first_change(self.actor, value or {"_deleted": False}, None, 1)
             shown = value if is_settled(value) else automerge.extract(automerge.load(change.bytes, self.actor))
             self._begin(db, space, collection, id, row, shown, [change], None)
             return change if row is None else None
@@ -113,18 +113,21 @@ class RecordStore:
         """As `begin_edit`, of a record whose document is in memory: a matter of microseconds. None for another."""
         self.permit(space)
         row = self._here(db, space, collection, id)
-        return None if self._rows.warm(row.n) is None else self._draft(db, row)
+        return self._draft(db, row) if self._rows.is_warm(row.n) else None
 
-    def end_edit(self, db: Connection, space: int, draft: Draft, change: bytes, after: dict[str, Value]) -> None:
-        """Take in a draft that `change` turned into `after`; it merges with what arrived meanwhile."""
+    def end_edit(self, db: Connection, space: int, draft: Draft, info: RawChange, after: dict[str, Value]) -> None:
+        """Take in a draft that the change `info` turned into `after`; it merges with what arrived meanwhile."""
         self.permit(space)
-        info = automerge.read_change(change)
         if draft.first:
             self._take(db, space, draft.collection, draft.id, draft.first)
         row = self._rows.find(db, space, draft.collection, draft.id)
         _not_purged(row)
         if row is None:
             raise NotFound(f"there is no record {draft.id!r} in {draft.collection!r} any more")
+        trail = self._rows.trail(row.n)
+        if draft.follows and trail is not None and trail.hash == draft.heads[0]:
+            self._follow(db, row, trail, info, after)
+            return
         warm = self._rows.warm(row.n)
         if not all(self._rows.logged(db, row.n, head) for head in draft.heads):
             # What the draft builds on was made anew meanwhile (`records.anew`): field by field.
@@ -132,10 +135,11 @@ class RecordStore:
                        if key not in draft.value or not same(draft.value[key], item)}
             kept = {key: item for key, item in row.value.items() if key in after or key not in draft.value}
             self._edit(db, row, kept | changed)
-        elif warm is not None and sorted(warm.get_heads()) == sorted(draft.heads):
+        elif warm is not None and not draft.follows and sorted(warm.get_heads()) == sorted(draft.heads):
             self._log(db, row.n, info, None)
             self._rows.keep(row.n, draft.document, partless=draft.partless)
-            self._rows.project(db, row, _shown(draft.document, draft.value, after), row.tail + 1)
+            self._rows.lead(row.n, begun(info, trail))
+            self._rows.project(db, row, shown(draft.document, draft.value, after), row.tail + 1)
         elif self._rows.own_sequence(db, row.n) == info.sequence - 1:
             self._take(db, space, draft.collection, draft.id, [info])
         else:
@@ -244,7 +248,7 @@ class RecordStore:
             return "updated"
         first = identity_change(identity)
         rest = values | {"_source": source}
-        second = self._first_change(rest, first, len(identity) + 1)
+        second = first_change(self.actor, rest, first, len(identity) + 1)
         self._begin(db, space, collection, id, row, identity | rest, [first, second], origin)
         return "added"
 
@@ -330,9 +334,12 @@ class RecordStore:
         return row
 
     def _draft(self, db: Connection, row: Row) -> Draft:
-        document = self._rows.load(db, row.n).fork()
+        document, pending = self._rows.apart(db, row.n)
+        document, trail = document.fork(), self._rows.trail(row.n)
         document.set_actor(self.actor)
-        return Draft(row.collection, row.id, document, document.get_heads(), row.value,
+        heads = [pending[-1].hash] if pending else document.get_heads()
+        return Draft(row.collection, row.id, heads, row.value, document, pending,
+                     trail if trail is not None and trail.actor == self.actor else None,
                      partless=set(self._rows.partless(row.n)))
 
     def _begin(self, db: Connection, space: int, collection: str, id: str, row: Row | None, value: dict[str, Value],
@@ -358,25 +365,28 @@ class RecordStore:
         self._set_aside(db, space, refused)
         self.left = self.left or self.owed(db, space)
 
-    def _first_change(self, fields: dict[str, Value], after: RawChange | None, start: int) -> RawChange:
-        """This device's first change of a record, setting fields that nothing set before."""
-        kept = expanded(fields, self.actor)
-        if is_flat(kept):
-            return encode_fields(self.actor, 1, start, () if after is None else (after.hash,), kept)
-        document = automerge.new(self.actor) if after is None else automerge.load(after.bytes, self.actor)
-        change = write_difference(document, {}, fields)
-        assert change is not None  # there is at least one field
-        return automerge.read_change(change)
-
     def _edit(self, db: Connection, row: Row, after: dict[str, Value], origin: str | None = None) -> RawChange | None:
         if version := row.value.get("_version"):
             after = after | {"_version": max(version, after.get("_version", 1))}  # no edit lowers it
+        lately, trail = self._rows.is_warm(row.n), self._rows.trail(row.n)
+        if trail is not None and trail.actor == self.actor and (change := trail.written(row.value, after)) is not None:
+            self._follow(db, row, trail, change, after, origin)
+            return change
         document = self._rows.load(db, row.n)
         if (written := write_difference(document, row.value, after, partless=self._rows.partless(row.n))) is None:
             return None
         self._log(db, row.n, change := automerge.read_change(written), origin)
-        self._rows.project(db, row, _shown(document, row.value, after), row.tail + 1)
+        if lately:
+            self._rows.lead(row.n, begun(change, trail))
+        self._rows.project(db, row, shown(document, row.value, after), row.tail + 1)
         return change
+
+    def _follow(self, db: Connection, row: Row, trail: Trail, change: RawChange, after: dict[str, Value],
+                origin: str | None = None) -> None:
+        """Take in what was written on a record's trail."""
+        self._log(db, row.n, change, origin)
+        self._rows.follow(row.n, change, trail.after(change, trail.changed(row.value, after)))
+        self._rows.project(db, row, after, row.tail + 1)
 
     def _log(self, db: Connection, n: int, change: RawChange, origin: str | None) -> None:
         check_size(change)
@@ -387,8 +397,3 @@ def _not_purged(row: Row | None) -> None:
     if row is not None and row.state == PURGED:
         raise RecordPurged(f"a record {row.id!r} in {row.collection!r} was purged, and stays so",
                            "Put it under a new id.")
-
-
-def _shown(document: Document, before: dict[str, Value], after: dict[str, Value]) -> dict[str, Value]:
-    """The value of a document that was edited: a text or a counter in it may not be as it was put."""
-    return after if is_plain(before) and is_plain(after) else automerge.extract(document)
