@@ -6,6 +6,7 @@ from chez.records import automerge
 from chez.records.automerge import Document, RawChange
 from chez.records.derived import derive
 from chez.records.diff import write_difference
+from chez.records.rows import Row
 from chez.records.trail import Trail
 from chez.records.values import Value
 
@@ -14,15 +15,14 @@ __all__ = ("Draft",)
 
 @dataclass(slots=True)
 class Draft:
-    """A copy of a record as an edit began: its heads, its value, and its document, which may lack what is `pending`.
+    """A copy of a record as an edit began: its row, its heads, and its document, which may lack what is `pending`.
 
     `trail` is this device's, if all that the record has leads to it. `first` are the changes of a migration that the
     edit builds on, `partless` the maps of the document without a part of a counter. `follows`: the edit was written on
     the trail, and the document does not have it.
     """
 
-    collection: str
-    id: str
+    row: Row
     heads: list[bytes]
     value: dict[str, Value]
     _document: Document = field(repr=False)
@@ -31,6 +31,16 @@ class Draft:
     first: tuple[RawChange, ...] = ()
     partless: set[bytes] = field(default_factory=set)
     follows: bool = False
+
+    @property
+    def collection(self) -> str:
+        """The record's collection,"""
+        return self.row.collection
+
+    @property
+    def id(self) -> str:
+        """and its id."""
+        return self.row.id
 
     @property
     def document(self) -> Document:
@@ -43,7 +53,7 @@ class Draft:
     def migrated(self, value: dict[str, Value]) -> "Draft":
         """The same upon a migration to `value`."""
         document, first = derive(self.document, self.value, value)
-        return Draft(self.collection, self.id, document.get_heads(), automerge.extract(document), document,
+        return Draft(self.row, document.get_heads(), automerge.extract(document), document,
                      first=tuple(first))
 
     def written(self, after: dict[str, Value]) -> RawChange | None:

@@ -118,17 +118,16 @@ class RecordStore:
     def end_edit(self, db: Connection, space: int, draft: Draft, info: RawChange, after: dict[str, Value]) -> None:
         """Take in a draft that the change `info` turned into `after`; it merges with what arrived meanwhile."""
         self.permit(space)
+        if draft.follows and draft.trail is not None and draft.trail is self._rows.trail(draft.row.n):
+            self._follow(db, draft.row, draft.trail, info, after)  # nothing came in between
+            return
         if draft.first:
             self._take(db, space, draft.collection, draft.id, draft.first)
         row = self._rows.find(db, space, draft.collection, draft.id)
         _not_purged(row)
         if row is None:
             raise NotFound(f"there is no record {draft.id!r} in {draft.collection!r} any more")
-        trail = self._rows.trail(row.n)
-        if draft.follows and trail is not None and trail.hash == draft.heads[0]:
-            self._follow(db, row, trail, info, after)
-            return
-        warm = self._rows.warm(row.n)
+        trail, warm = self._rows.trail(row.n), self._rows.warm(row.n)
         if not all(self._rows.logged(db, row.n, head) for head in draft.heads):
             # What the draft builds on was made anew meanwhile (`records.anew`): field by field.
             changed = {key: item for key, item in after.items()
@@ -335,10 +334,12 @@ class RecordStore:
 
     def _draft(self, db: Connection, row: Row) -> Draft:
         document, pending = self._rows.apart(db, row.n)
-        document, trail = document.fork(), self._rows.trail(row.n)
-        document.set_actor(self.actor)
+        trail = self._rows.trail(row.n)
+        if not pending:  # else nobody changes it: it is replaced
+            document = document.fork()
+            document.set_actor(self.actor)
         heads = [pending[-1].hash] if pending else document.get_heads()
-        return Draft(row.collection, row.id, heads, row.value, document, pending,
+        return Draft(row, heads, row.value, document, pending,
                      trail if trail is not None and trail.actor == self.actor else None,
                      partless=set(self._rows.partless(row.n)))
 

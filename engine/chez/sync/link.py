@@ -23,7 +23,7 @@ from chez.sync.lanes import Lane, Lanes, State
 from chez.sync.lookout import look_out
 from chez.sync.machine import SyncMachine
 from chez.sync.meeting import Acquaintances
-from chez.sync.outbox import waiting_spaces
+from chez.sync.outbox import Waits, waits
 from chez.sync.patience import FIRST_PAUSE, LONGEST_PAUSE, Backoff
 from chez.sync.pulse import Pulse
 from chez.sync.replica import Replica
@@ -283,15 +283,15 @@ class Link:
         sealing = [] if lanes is None else [lane for lane in lanes.all if lane.seals]
         if not sealing:
             return
-        waiting = waiting_spaces(db, self._device)
+        found = waits(db, self._device, sealing[0].replica.space.n if len(sealing) == 1 else None)
         for lane in sealing:
-            if lane.replica.space.n in waiting or lane.replica.relays.owes(self._relay):
-                self._seal(db, lane)
+            if lane.replica.space.n in found.spaces or lane.replica.relays.owes(self._relay):
+                self._seal(db, lane, found)
 
-    def _seal(self, db: Connection, lane: Lane) -> None:
+    def _seal(self, db: Connection, lane: Lane, found: Waits) -> None:
         db.execute("SAVEPOINT sealing")
         try:
-            self._sealing.append((lane, lane.machine, lane.replica.outgoing(db, self._relay)))
+            self._sealing.append((lane, lane.machine, lane.replica.outgoing(db, self._relay, found)))
         except ChezError as error:
             # What can't be sent must not keep what is local from being saved.
             db.execute("ROLLBACK TO sealing")
@@ -395,6 +395,8 @@ class Link:
                                                "It is tried again.")
                     await self._news.wait()
                 self._news.clear()
+                if self._sealed:
+                    await self._send(lanes, socket)  # before what else there is to do
                 await self._round(lanes, socket)
         except OSError as error:
             raise RelayUnreachable(f"the connection to {self.url} broke ({error})", "It is tried again.") from None

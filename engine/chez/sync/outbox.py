@@ -6,6 +6,8 @@
     the journal  in the private space: its head, when it moved
 """
 
+from dataclasses import dataclass
+
 import msgspec
 
 from chez.spaces.handover import announced, hand_over
@@ -17,15 +19,28 @@ from chez.store.database import Connection
 from chez.sync.entry import CHANGE, GONE, JOURNAL_HEAD, SPACE, STATEMENTS, Item, RelayHead, log_name
 from chez.sync.planning import Waiting
 
-__all__ = ("change_items", "has_statements", "journal_head", "named_by", "offers", "put_into", "say_last", "seen_last",
-           "take_statements", "unheard", "waiting_changes", "waiting_spaces")
+__all__ = ("Waits", "change_items", "has_statements", "journal_head", "named_by", "offers", "put_into", "say_last",
+           "seen_last", "take_statements", "unheard", "waiting_changes", "waiting_spaces", "waits")
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What is in no entry of this device yet: the rows of the spaces where something waits, whether statements are
+    among it, and whether the private space has something to tell: the journal's head, or of other spaces.
+    """
+
+    spaces: set[int]
+    said: bool
+    tells: bool
 
 
 def waiting_spaces(db: Connection, device: bytes) -> set[int]:
-    """The rows of the spaces where something waits that is in no entry of this device yet.
+    """The rows of the spaces where something waits that is in no entry of this device yet."""
+    return waits(db, device).spaces
 
-    In the private space the journal's head may, and what others are to be told of a space.
-    """
+
+def waits(db: Connection, device: bytes, only: int | None = None) -> Waits:
+    """What waits in all spaces; where `only` one is asked for, changes may be another's that are said to be its."""
     # Asked of every transaction, of which most leave nothing: at once.
     said, changed, private = db.execute(
         "SELECT EXISTS (SELECT 1 FROM statement WHERE sent = 0), EXISTS (SELECT 1 FROM change WHERE state = 1), "
@@ -37,11 +52,13 @@ def waiting_spaces(db: Connection, device: bytes) -> set[int]:
     found = set() if private is None else {private}
     if said:
         found |= {n for (n,) in db.execute("SELECT DISTINCT space FROM statement WHERE sent = 0")}
-    if changed:
+    if changed and only is not None:
+        found.add(only)
+    elif changed:
         # CROSS JOIN: the few changes that wait come first, not every record.
         found |= {n for (n,) in db.execute("SELECT DISTINCT record.space FROM change INDEXED BY outbox "
                                            "CROSS JOIN record ON record.n = change.record WHERE state = 1")}
-    return found
+    return Waits(found, bool(said), private is not None)
 
 
 def take_statements(db: Connection, space: int, gone: bytes | None) -> list[bytes]:

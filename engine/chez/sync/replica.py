@@ -45,6 +45,7 @@ from chez.sync.entry import (
 from chez.sync.heads import Alarm, forget_heads, head_after, hidden, note_head, note_heads, note_placed
 from chez.sync.intake import TURN, Intake
 from chez.sync.outbox import (
+    Waits,
     change_items,
     has_statements,
     journal_head,
@@ -153,13 +154,16 @@ class Replica:
 
     # --- out ------------------------------------------------------------------------
 
-    def collect(self, db: Connection) -> list[tuple[int, SignedEntry]]:
-        """Put everything that waits into entries of this device's chain; (row, entry) each."""
+    def collect(self, db: Connection, found: Waits | None = None) -> list[tuple[int, SignedEntry]]:
+        """Put everything that waits into entries of this device's chain; (row, entry) each.
+
+        `found` is what this transaction was found to leave, if somebody asked.
+        """
         self.refresh(db)
         made: list[tuple[int, SignedEntry]] = []
         if self.mute or self.space.regains is not None:
             return made
-        if said := has_statements(db, self.space.n):
+        if said := (found is None or found.said) and has_statements(db, self.space.n):
             self._stale = unheard(db, self.space)  # an epoch among it, with its keys, is what it is sealed under
             self.refresh(db)
         now = self._now()  # one for all: an item's age counts from its entry's time
@@ -168,18 +172,19 @@ class Replica:
         statements = take_statements(db, self.space.n, gone) if said else ()
         made += [self._append(db, now, STATEMENTS, items) for items in by_epoch(statements)]
         writes = right is not None and (self.space.private or right >= Role.WRITER)
+        tells = self.space.private and (found is None or found.tells)
         for batch, part in plan(waiting_changes(db, self.space.n)) if writes else ():
-            items = change_items(db, self.space.n, batch, now) + self._journal_head(db)
+            items = change_items(db, self.space.n, batch, now) + (self._journal_head(db) if tells else [])
             made.append(self._append(db, now, CHANGES, items, part))
             put_into(db, self.space.n, batch, made[-1][0])
-        if self.space.private and right is not None:
+        if tells and right is not None:
             made += [self._append(db, now, CHANGES, [item]) for item in offers(db)]
-        if right is not None and not made and (head := self._journal_head(db)):
+        if tells and right is not None and not made and (head := self._journal_head(db)):
             made.append(self._append(db, now, CHANGES, head))  # receipts alone are witnessed too
         return made
 
     def _journal_head(self, db: Connection) -> list[Item]:
-        return journal_head(db, self.space.n, self._device.id) if self.space.private else []
+        return journal_head(db, self.space.n, self._device.id)
 
     def _append(self, db: Connection, now: int, kind: int, items: list[Item],
                 part: Part | None = None) -> tuple[int, SignedEntry]:
@@ -189,9 +194,9 @@ class Replica:
                                  heads, seen_last(db, self.space, sequence), part), self._device.signing)
         return keep_entry(db, self.space.n, entry), entry
 
-    def outgoing(self, db: Connection, relay: int) -> list[Sealed]:
-        """Collect what waits and seal it for a relay; the bytes returned are stored first."""
-        made = [(row, entry.packed, entry.inner.kind) for row, entry in self.collect(db)]
+    def outgoing(self, db: Connection, relay: int, found: Waits | None = None) -> list[Sealed]:
+        """Collect what waits and seal it for a relay; the bytes returned are stored first. `found` as for `collect`."""
+        made = [(row, entry.packed, entry.inner.kind) for row, entry in self.collect(db, found)]
         self.relays.made((one[0] for one in made), relay)
         if due := self.relays.due(relay):  # rows that were undone are not there, or are what was made just now
             wanted = due | {one[0] for one in made}
