@@ -11,7 +11,8 @@
     lines.py, sgml.py   what several connectors share
     wall.py, worker.py, frames.py, serving.py, walled.py    reading in a process that the system walls in
     kit.py         the acceptance suite that every connector passes
-    mapping.py, mapped.py, exploring.py, pieces.py, pages.py    what no connector knows: looked into, mapped, read
+    mapping.py, mapped.py, exploring.py    what no connector knows: looked into, mapped, read
+    pieces.py, pages.py, page_blocks.py    what rows there are in its JSON, text and HTML
     linky.py, ...  one module for each format
 """
 

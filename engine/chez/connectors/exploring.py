@@ -286,7 +286,8 @@ def propose(name: str, tables: Iterable[TableSeen]) -> Mapping:
     if not mapped:
         raise InvalidValue("there is no table in the export", f"Of an export, {NOT_READ}.")
     # What an older Chez reads as well is not kept from it.
-    return Mapping(format=FORMAT if any(one.within for one in mapped) else 1, name=service, version=1, tables=mapped)
+    newer = any(one.within or (one.form == "html" and one.path.startswith("<")) for one in mapped)
+    return Mapping(format=FORMAT if newer else 1, name=service, version=1, tables=mapped)
 
 
 def _table(service: str, seen: TableSeen, taken: "Counter[str]") -> TableMapping:

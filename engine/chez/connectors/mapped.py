@@ -113,19 +113,24 @@ class Mapped:
         head = file.read(4)
         file.seek(0)
         if not is_archive(head):
-            yield from _Reading(tables, source.name).read(file, source)
+            yield from self._reading(tables, source.name).read(file, source)
             return
         archive = Archive(file, source.size)
         yield from archive.rejects
         for member in archive.members:
-            yield from archive.items(member, source, _Reading(tables, member.name).read)
+            yield from archive.items(member, source, self._reading(tables, member.name).read)
         yield Progress(source.size)
 
 
-class _Reading:
-    """One file of the export."""
+    def _reading(self, tables: Sequence[_Table], name: str) -> "_Reading":
+        return _Reading(tables, name, blocks=self._mapping.format > 1)
 
-    def __init__(self, tables: Sequence[_Table], name: str) -> None:
+
+class _Reading:
+    """One file of the export; `blocks` is whether of a page more is read than its tables."""
+
+    def __init__(self, tables: Sequence[_Table], name: str, *, blocks: bool) -> None:
+        self._blocks = blocks
         self._form: Form | None = form_of(name)
         named = [one for one in reversed(tables)
                  if one.mapping.form == self._form and is_named(name, one.mapping.files)]
@@ -149,7 +154,8 @@ class _Reading:
             yield Reject(1, "the file is not read: the mapping leaves it out", "")
             return
         seen = False
-        for piece in pieces(file, source, self._form, {path: one.mapping.shape for path, one in self._tables.items()}):
+        shapes = {path: one.mapping.shape for path, one in self._tables.items()}
+        for piece in pieces(file, source, self._form, shapes, blocks=self._blocks):
             if not isinstance(piece, Piece):
                 seen = seen or isinstance(piece, Reject)
                 yield piece

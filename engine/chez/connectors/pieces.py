@@ -21,6 +21,7 @@ import msgspec
 from chez.connectors.api import Progress, Reject, Source, excerpt
 from chez.connectors.mapping import Form, Shape
 from chez.connectors.objects import Object, objects
+from chez.connectors.page_blocks import BlockRow, block_rows
 from chez.connectors.pages import PageRow, page_rows
 from chez.connectors.tables import MAX_COLUMNS, Cells, cells, dialect_of
 from chez.errors import InvalidValue
@@ -74,9 +75,10 @@ def form_of(name: str) -> Form | None:
     return FORMS.get(name.rpartition(".")[2].lower())
 
 
-def pieces(file: BinaryIO, source: Source, form: Form,
-           shapes: Mapping[str, Shape]) -> Iterator[Piece | Reject | Progress]:
-    """The rows of a file; `shapes` says for paths what a record is there. Raises `InvalidValue`."""
+def pieces(file: BinaryIO, source: Source, form: Form, shapes: Mapping[str, Shape], *,
+           blocks: bool = True) -> Iterator[Piece | Reject | Progress]:
+    """The rows of a file; `shapes` says for paths what a record is there, `blocks` whether more of pages is read than
+    tables. Raises `InvalidValue`."""
     if form == "json":
         yield from _document(file, source, shapes)
     elif form == "lines":
@@ -85,6 +87,13 @@ def pieces(file: BinaryIO, source: Source, form: Form,
         yield from _table(file)
     else:
         yield from _page(file)
+        if blocks:
+            yield from _blocks(file, source)
+
+
+def _blocks(file: BinaryIO, source: Source) -> Iterator[Piece | Reject | Progress]:
+    for row in block_rows(file, dialect_of(file, ",").codec, source.size):
+        yield Piece(row.path, "rows", row.line, dict(row.values), text=True) if isinstance(row, BlockRow) else row
 
 
 def _page(file: BinaryIO) -> Iterator[Piece | Reject | Progress]:

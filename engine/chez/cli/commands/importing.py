@@ -45,7 +45,7 @@ def import_files(ctx: click.Context, files: tuple[Path, ...], connector: str | N
     nothing, and after an interruption it goes on where it was. Rows that can't be read are listed with line and
     reason; the others are kept.
 
-    Any other export, a zip, a folder or a file of JSON, CSV or HTML tables, is imported by a mapping: --explore shows
+    Any other export, a zip, a folder or a file of JSON, CSV or HTML, is imported by a mapping: --explore shows
     what is in it and, at a terminal, asks what is to become of each table; whoever has the same service's export can
     use the mapping.
     """
