@@ -1,13 +1,15 @@
 """Calendars: the real files, exactly; times against the library `icalendar`; and what broken or hostile ones give."""
 
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chez.connectors import Item, read
+from chez.connectors import Item, read, zones
 from chez.connectors.icalendar import ICalendar
+from chez.connectors.zones import zone_named, zone_tables
 from chez.errors import InvalidValue
 from chez.vocabulary import Event
 from tests.connectors.support import CALENDARS, read_bytes, records, rejects
@@ -205,3 +207,17 @@ def test_a_zone_that_is_broken_is_told() -> None:
     assert [(event.start, event.zone) for event in events(items)] == [(None, "Home")]
     assert [told for _, told in rejects(items)] == ["the time zone's TZOFFSETFROM is not like +0100: Home"] * 2 + [
         "the time zone has no offset: Home"]
+
+
+def test_zones_are_those_of_the_system() -> None:
+    """Every zone that the system knows is known, and its clock is the same; only what is asked for is parsed."""
+    assert zone_tables().keys() == available_timezones()
+    parsed = zones._zone.cache_info().currsize
+    for name in ("Europe/Paris", "America/St_Johns", "Australia/Lord_Howe", "Etc/GMT+5", "Europe/Dublin"):
+        found = zone_named(name)
+        assert found is not None and found[0] == name
+        for month in range(1, 13):
+            local = datetime(2024, month, 15, 2, 30)
+            assert local.replace(tzinfo=found[1]).utcoffset() == local.replace(tzinfo=ZoneInfo(name)).utcoffset()
+    assert zones._zone.cache_info().currsize <= parsed + 5
+    assert zone_named("Mars/Olympus") is None and zone_named("posix/Europe/Paris") == zone_named("Europe/Paris")

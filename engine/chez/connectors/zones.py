@@ -11,9 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
+from io import BytesIO
+from os import scandir
+from pathlib import Path
 from typing import Final
 
-__all__ = ("MAX_CHANGES", "Change", "OwnZone", "change", "known_zones", "zone_named")
+__all__ = ("MAX_CHANGES", "Change", "OwnZone", "change", "zone_named", "zone_tables")
 
 MAX_CHANGES: Final = 128
 """Changes of one zone that a file defines; the longest real ones have less than a hundred."""
@@ -22,14 +25,57 @@ LOCAL: Final = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d))?", re.ASC
 BY_DAY: Final = re.compile(r"([+-]?[1-5])(MO|TU|WE|TH|FR|SA|SU)", re.ASCII)
 DAYS: Final = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 ZERO: Final = timedelta(0)
+_NO_ZONES: Final = frozenset(("right", "posix", "posixrules"))
+"""What stands among the zones and is none: other countings of leap seconds, and a copy."""
 
 
 @cache
-def known_zones() -> Mapping[str, tzinfo]:
-    """All of IANA's zones that this system or the package tzdata has; read from their files once, none later."""
-    from zoneinfo import ZoneInfo, available_timezones
+def zone_tables() -> Mapping[str, bytes]:
+    """The tables of all of IANA's zones that this system or the package tzdata has, as they are in their files
+    (RFC 8536): read once, none later, as behind the walls there are no files. Only those that are asked for are parsed.
+    """
+    from importlib.resources import files
+    from zoneinfo import TZPATH
 
-    return {name: ZoneInfo(name) for name in sorted(available_timezones())}
+    found: dict[str, bytes] = {}
+    for root in map(Path, TZPATH):
+        _gather(root, "", found)
+    try:
+        package = files("tzdata")
+        for name in (package / "zones").read_text().split():
+            if name not in found:
+                found[name] = package.joinpath("zoneinfo", *name.split("/")).read_bytes()
+    except (ModuleNotFoundError, OSError):
+        pass  # the system's are all there are
+    return found
+
+
+def _gather(folder: Path, before: str, found: dict[str, bytes]) -> None:
+    """Add what a folder of zones has to those found: of two of a name the first one counts, as for `zoneinfo`."""
+    try:
+        inside = list(scandir(folder))
+    except OSError:
+        return
+    for one in inside:
+        name = before + one.name
+        if name in _NO_ZONES or name in found:
+            continue
+        if one.is_dir(follow_symlinks=False):
+            _gather(folder / one.name, f"{name}/", found)
+            continue
+        try:
+            data = (folder / one.name).read_bytes()
+        except OSError:
+            continue
+        if data.startswith(b"TZif"):
+            found[name] = data
+
+
+@cache
+def _zone(name: str) -> tzinfo:
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo.from_file(BytesIO(zone_tables()[name]), key=name)
 
 
 @cache
@@ -41,12 +87,12 @@ def _windows() -> Mapping[str, str]:
 
 def zone_named(name: str) -> tuple[str, tzinfo] | None:
     """IANA's name of a zone and the zone: from its own name, Microsoft's, or a path that ends with IANA's."""
-    zones = known_zones()
+    zones = zone_tables()
     if name in zones:
-        return name, zones[name]
+        return name, _zone(name)
     for one in (_windows().get(name, ""), *("/".join(name.split("/")[-count:]) for count in (3, 2) if "/" in name)):
         if one in zones:
-            return one, zones[one]
+            return one, _zone(one)
     return None
 
 
