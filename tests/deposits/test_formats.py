@@ -165,6 +165,17 @@ def test_whatever_a_field_holds_is_taken_or_refused(item: Any, kind: Any) -> Non
     assert checked.identity == {"id": "1"} and checked.values.keys() == {"field"}
 
 
+@pytest.mark.parametrize("data", [
+    b'{"_blob":"' + b"ab" * 32 + b'","size":35184372088832}', b'[{"a":{"\\u005fblob":1}}]',
+])
+def test_no_deposit_refers_to_an_attachment(data: bytes) -> None:
+    """What would stand for one, however deep it lies and however it is written, is refused: none comes with it."""
+    kind = RecordType("anything", ("id",), {"id": "text", "data": "data?"})
+    assert kind.check(b'{"id":"1","data":{"blob":[{"_other":1}]}}').values
+    with pytest.raises(InvalidValue, match="attachment"):
+        kind.check(b'{"id":"1","data":' + data + b"}")
+
+
 @pytest.mark.parametrize("wrong", [
     {"collection": "chez-contacts"}, {"collection": "Chez.offers"}, {"collection": "sqlite_x"}, {"identity": []},
     {"identity": ["until"]}, {"identity": ["nothing"]}, {"fields": {"number": "json"}}, {"fields": {"_id": "text"}},

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import chez
 from chez.deposits.address import Quota, read_address
+from chez.deposits.types import RecordType
 from chez.home.deposits.intake import Verdict
 from chez.records.imported import record_id
 from tests.deposits.support import (
@@ -269,3 +270,40 @@ async def test_an_acknowledgement_tells_nothing_of_the_home(home: chez.Home, ins
     for item in (asking, message(to, insurer.keys, [policy("a2")], number=3)):
         assert (await judged(home, to, item, NOON))[0] is Verdict.REPEATED
     assert await home._database.read(lambda db: db.execute("SELECT n FROM deposit_ack").fetchall()) == []
+
+
+POISON = (
+    rb'{"key":"\ud800"}', rb'{"key":"a","data":{"\ud800":1}}', b'{"key":"a","data":' + b"[" * 900 + b"]" * 900 + b"}",
+    b'{"key":"a","data":' + b'{"a":' * 5000 + b"1" + b"}" * 5001, b'{"key":"a","number":1e999}',
+    b'{"key":"a","data":18446744073709551615}', b'{"key":"a","time":"0001-01-01T00:00:00+23:59"}',
+    b'{"key":"a","time":"9999-12-31T23:59:59.999999-23:59"}', b'{"key":"a","data":{"":1}}', b'{"key":"a","_id":"x"}',
+    b'{"key":"a","_source":"deposit/1"}', b'{"key":{}}', b"", b"[]", b"\xff\xfe",
+)
+"""Records that no home keeps."""
+
+ODD = (
+    b'{"key":"\\u0000\\u001b[31m\\u202e"}', b'{"key":"' + b"k" * 50_000 + b'"}', b'{"key":"b","number":-0.0}',
+    b'{"key":"c","decimal":"' + b"9" * 64 + b"." + b"9" * 64 + b'"}',
+    b'{"key":"d","data":[' + b",".join([b"{}"] * 15_000) + b"]}",
+)
+"""Records that a home keeps, as data."""
+
+
+async def test_no_record_keeps_those_behind_it_from_being_taken(home: chez.Home, insurer: Insurer) -> None:
+    """Whatever a record is, it costs itself at most: surrogates, depths, numbers and times that are none, Chez's own
+    fields; what is odd is kept as data, counted, asked for by SQL, and shown without a control character."""
+    kind = RecordType("anything", ("key",), {"key": "text", "data": "data?", "time": "time?", "number": "number?",
+                                             "decimal": "decimal?"})
+    made = await home.deposits.new("poison", [kind], card=insurer.keys.card.text)
+    assert made.text is not None
+    to, number = read_address(made.text), count(1)
+    for records, outcome in ((POISON, "refused"), (ODD, "added")):
+        for one in records:
+            item = message(to, insurer.keys, [one], number=next(number), collection="anything")
+            assert await judged(home, to, item, NOON) == (Verdict.TAKEN, {outcome: 1}), one[:60]
+    rows = await home.sql("SELECT count(*) AS many, sum(decimal) AS total FROM anything")
+    assert rows.rows[0][0] == len(ODD)
+    assert len(await home.collection("anything").where().all()) == len(ODD)
+    rejects = [reject for one in await home.deposits.all("poison") for reject in one.rejects]
+    assert len(rejects) == len(POISON)
+    assert all(text.isprintable() for one in rejects for text in (one.reason, one.text, one.collection))

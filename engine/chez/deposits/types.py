@@ -27,6 +27,7 @@ import msgspec
 from msgspec import Meta
 
 from chez.errors import ChezError, InvalidValue, NotFound
+from chez.records.reference import is_reference
 from chez.records.types import collection_of
 from chez.records.values import Value, check_collection, check_value
 from chez.vocabulary import VOCABULARY
@@ -94,6 +95,8 @@ class RecordType(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
         def check(line: bytes) -> Checked:
             whole = check_value(plain(line, _object(line)))
+            if any(type(item) in (dict, list) and _refers(item) for item in whole.values()):
+                raise InvalidValue("it refers to an attachment, and no deposit brings one")
             about = {name: whole.pop(name, None) for name in identity}
             for name, item in about.items():
                 if item is None or (item == "" and (self.collection, name) not in _MAY_BE_EMPTY):
@@ -211,6 +214,13 @@ def _check_type(one: RecordType) -> None:
         kind = one.fields.get(name)
         if kind is None or kind.endswith("?") or kind == "data":
             raise InvalidValue(f"{name!r} is to identify a record, so it has to be a plain field that is always there")
+
+
+def _refers(item: Value) -> bool:
+    """Whether a value holds what stands for an attachment: devices would look for it, of whatever size it says."""
+    if isinstance(item, dict):
+        return is_reference(item) or any(map(_refers, item.values()))
+    return isinstance(item, list) and any(map(_refers, item))
 
 
 def _object(line: bytes) -> dict[str, Any]:
