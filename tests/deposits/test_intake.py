@@ -1,5 +1,6 @@
 """What a device makes of messages, one at a time and at any time; no relay between."""
 
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 import chez
 from chez.deposits.address import Quota, read_address
 from chez.deposits.types import RecordType
+from chez.home.deposits.desk import _counted
 from chez.home.deposits.intake import Verdict
+from chez.home.deposits.reports import Deposit
 from chez.records.imported import record_id
 from tests.deposits.support import (
     TRANSACTIONS,
@@ -205,7 +208,7 @@ async def test_a_message_counts_as_ten_records(home: chez.Home, insurer: Insurer
 async def test_what_came_on_other_days_costs_a_message_nothing(home: chez.Home, insurer: Insurer) -> None:
     """The database takes as many steps for a message after thousands of others as before them."""
     to = await given(home, insurer, "steps")
-    desk, items = home.deposits, [message(to, insurer.keys, [{}], number=n) for n in (1, 2, 3)]
+    desk, items = home.deposits, [message(to, insurer.keys, [{}], number=n) for n in (1, 2, 3004, 3005)]
 
     class Undone(Exception):
         """The lines of this test stay in no home."""
@@ -229,11 +232,13 @@ async def test_what_came_on_other_days_costs_a_message_nothing(home: chez.Home, 
         before = steps(items[1])
         (space, last) = desk._private.engine.space, db.execute("SELECT max(changed) FROM record").fetchone()[0]
         db.execute(
-            "WITH RECURSIVE line (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM line WHERE i < 3000) INSERT INTO record "
+            "WITH RECURSIVE line (i) AS (SELECT 3 UNION ALL SELECT i + 1 FROM line WHERE i < 3002) INSERT INTO record "
             "(space, collection, id, json, deleted, tail, changed, born) SELECT ?, 'chez-deposits', 'old ' || i, "
             "json_object('address', ?, 'era', 1, 'number', i, 'taken', '2020-01-01T00:00:00.000Z', 'outcome', 'taken', "
             "'records', 1, 'bytes', 10), 0, 0, ? + i, ? + i FROM line", (space, to.key.hex(), last, last))
-        assert steps(items[2]) < 2 * before + 10  # a hundred steps each; every line looked at were a multiple
+        # A hundred steps each; every line looked at were a multiple. Of those behind a gap some are looked at.
+        gap, since = steps(items[2]), steps(items[3])
+        assert gap < 2 * before + 10 and since < 2 * before + 10
         raise Undone
 
     with pytest.raises(Undone):
@@ -249,6 +254,30 @@ async def test_what_did_not_come_is_told(home: chez.Home, insurer: Insurer) -> N
     assert [(each.number, each.missing) for each in await home.deposits.all("gap")] == [(1, 0), (3, 1)]
     await judged(home, to, two, NOON)
     assert {each.missing for each in await home.deposits.all("gap")} == {0}
+
+
+def deposit(address: str, era: int, number: int) -> Deposit:
+    """What came under a number, of which nothing is told yet."""
+    taken = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number * 7919 % 97)
+    return Deposit(address, "", "", era, number, taken, "taken", 1, 1, 0, 0, 0, 0, 0, 0, ())
+
+
+@hypothesis.given(st.sets(st.tuples(st.sampled_from("ab"), st.integers(1, 2), st.integers(1, 12))))
+@settings(max_examples=50)
+def test_what_is_missing_is_what_did_not_come_before(came: set[tuple[str, int, int]]) -> None:
+    """Each has the count of numbers of its address and era between it and the one before, in the order they came."""
+    told = _counted([deposit(*one) for one in came])
+    assert [one.taken for one in told] == sorted(one.taken for one in told) and len(told) == len(came)
+    for one in told:
+        before = [number for address, era, number in came if (address, era) == (one.address, one.era)
+                  and number < one.number]
+        assert one.missing == one.number - 1 - max(before, default=0)
+
+
+def test_many_messages_are_told_at_once() -> None:
+    """A year of as many as a day takes: looked at once each, and not once for each of the others."""
+    told = _counted([deposit("a", 1, 2 * number + 1) for number in range(100_000)])
+    assert sum(one.missing for one in told) == 99_999
 
 
 async def test_an_acknowledgement_tells_nothing_of_the_home(home: chez.Home, insurer: Insurer) -> None:

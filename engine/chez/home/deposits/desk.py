@@ -204,18 +204,17 @@ class Deposits:
     def _deposits(self, db: Connection) -> list[Deposit]:
         rows = db.execute("SELECT json, kinds FROM record WHERE space = ? AND collection = ? AND deleted = 0 ",
                           (self._private.engine.space, COLLECTION)).fetchall()
-        found = [one for json, kinds in rows if (one := _read(from_json(json, kinds))) is not None]
-        found.sort(key=lambda one: (one.taken, one.address, one.era, one.number))
-        seen: dict[tuple[str, int], set[int]] = {}
-        for one in found:
-            seen.setdefault((one.address, one.era), set()).add(one.number)
-        return [replace(one, missing=_missing(seen[one.address, one.era], one.number)) for one in found]
+        return _counted([one for json, kinds in rows if (one := _read(from_json(json, kinds))) is not None])
 
 
-def _missing(numbers: set[int], number: int) -> int:
-    """How many numbers directly before one are not there."""
-    before = max((other for other in numbers if other < number), default=0)
-    return number - before - 1
+def _counted(found: list[Deposit]) -> list[Deposit]:
+    """These in the order in which they came, each with how many numbers directly before it are not there."""
+    told, before = [], ("", 0, 0)
+    for one in sorted(found, key=lambda one: (one.address, one.era, one.number)):
+        last = before[2] if before[:2] == (one.address, one.era) else 0
+        told.append(replace(one, missing=max(0, one.number - last - 1)))
+        before = (one.address, one.era, one.number)
+    return sorted(told, key=lambda one: (one.taken, one.address, one.era, one.number))
 
 
 _COUNTS: Final = ("era", "number", "records", "added", "updated", "unchanged", "kept", "purged", "refused")

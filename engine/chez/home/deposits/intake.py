@@ -48,6 +48,9 @@ COLLECTION: Final = "chez-deposits"
 LEAST_COST: Final = 10
 """Records of the day's quota that a message uses at least: it leaves a line, which every device has, and a receipt."""
 
+LOOKED_BACK: Final = 256
+"""Lines before a message that are looked at for one that says that all before it had come, or for a gap."""
+
 MAX_REJECTS: Final = 20
 """Records of one message that were not taken of which the line about it tells."""
 
@@ -202,11 +205,19 @@ class Intake:
         return None if row is None or row.state == ABSENT else row
 
     def _awaited(self, db: Connection, stored: Stored, deposit: Deposit) -> bool:
-        (before,) = db.execute(
-            f"SELECT count(*) FROM record WHERE {_LINES} AND json_extract(json, '$.era') = ? "
-            "AND json_extract(json, '$.number') < ?",
-            (self._engine.space, stored.id.hex(), deposit.era, deposit.number)).fetchone()
-        return int(before) < deposit.number - 1
+        """Whether a message before may still come: also where that was too long ago to look, which costs little."""
+        expected = deposit.number - 1
+        for number, whole in db.execute(
+                f"SELECT json_extract(json, '$.number'), json_extract(json, '$.whole') FROM record WHERE {_LINES} "
+                "AND json_extract(json, '$.era') = ? AND json_extract(json, '$.number') < ? "
+                "ORDER BY json_extract(json, '$.number') DESC LIMIT ?",
+                (self._engine.space, stored.id.hex(), deposit.era, deposit.number, LOOKED_BACK)):
+            if number != expected:
+                return True
+            if whole:
+                return False
+            expected -= 1
+        return expected > 0
 
     def _today(self, db: Connection, stored: Stored, now: int) -> tuple[int, int]:
         """Records and bytes that were taken at an address since midnight (UTC), by all devices as far as known here.
@@ -276,8 +287,8 @@ class Intake:
         engine, deposit, identity = self._engine, came.deposit, self._identity(came)
         counts = {name: outcomes[name] for name in ("added", "updated", "unchanged", "kept", "purged", "refused")}
         values = {**counts, "hash": came.hash.hex(), "taken": moment(now), "records": deposit.count,
-                  "bytes": deposit.size, "outcome": outcome, "label": came.stored.label, "organisation": came.name,
-                  "rejects": rejects}
+                  "bytes": deposit.size, "whole": not came.awaited, "outcome": outcome, "label": came.stored.label,
+                  "organisation": came.name, "rejects": rejects}
         id = record_id(self._private.space.record_key, COLLECTION, identity)
         engine.records.put_imported(db, engine.space, COLLECTION, id, identity, values, "deposit/1", "deposit/1")
         about = {"address": came.stored.id.hex(), "label": came.stored.label, "organisation": came.name}
