@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chez.connectors import Found, Item, Reject, connectors, kit
-from chez.connectors.exploring import ColumnSeen, Explorer, TableSeen, propose
-from chez.connectors.mapped import Mapped, instant, is_named
+from chez.connectors.exploring import ColumnSeen, Explorer, TableSeen, file_patterns, propose
+from chez.connectors.mapped import Mapped, instant, is_named, root_of
 from chez.connectors.mapping import TAKEN, Mapping, mapping_text, read_mapping, schema
 from chez.connectors.pages import MAX_DEPTH, MAX_TOKEN
 from chez.connectors.pieces import MAX_LINE
@@ -175,6 +175,29 @@ def test_lists_in_rows_are_rows_of_their_own() -> None:
     assert identities(CHATS[::-1]) == identities(CHATS)
     more = [*CHATS[:2], {**CHATS[2], "messages": [{"id": "m4", "text": "new", "sent": "2024-03-01"}]}]
     assert identities(CHATS) < identities(more)
+
+
+def test_many_folders_with_one_name_are_one_table() -> None:
+    """A conversation in each of many folders is one table of all; few folders are what they are called."""
+    names = [f"inbox/friend_{who}/message_{n}.json" for who in "abcde" for n in (1, 2)]
+    few = ["ads/index.json", "likes/index.json", "index.json"]
+    patterns = file_patterns([*names, *few])
+    assert {patterns[name] for name in names} == {"inbox/*/message_*.json"}
+    assert [patterns[name] for name in few] == few
+    assert all(is_named(name, pattern) for name, pattern in patterns.items())
+    data = zipped({name: json.dumps([{"said": name, "n": 1}]) for name in names})
+    [seen] = looked(data)[1]
+    assert (seen.files, seen.rows, seen.members) == ("inbox/*/message_*.json", 10, 10)
+
+
+@pytest.mark.parametrize("names", [("a.json", "b/c.json"), ("top/a.json", "top/b/c.json"),
+                                   ("other/a.json", "other/b/c.json")])
+@pytest.mark.parametrize("patterns", [("a.json", "b/*.json"), ("top/a.json", "top/b/*.json")])
+def test_an_export_may_have_one_folder_more_or_less(names: tuple[str, ...], patterns: tuple[str, ...]) -> None:
+    """A mapping made of a zip reads the folder that it was unpacked into, and one that was packed again."""
+    cut, added = root_of(names, patterns)
+    assert all(any(is_named(added + name[cut:], pattern) for pattern in patterns) for name in names)
+    assert root_of(["x.csv"], patterns) == (0, "") and root_of([], patterns) == (0, "")
 
 
 @pytest.mark.parametrize(("value", "reasons", "told"), [

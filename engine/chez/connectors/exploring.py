@@ -34,13 +34,16 @@ from chez.connectors.tables import MAX_COLUMNS, Typing, column_names, slug
 from chez.crypto import hash_fields
 from chez.errors import InvalidValue
 
-__all__ = ("MAX_TABLES", "ColumnSeen", "Explorer", "TableSeen", "propose")
+__all__ = ("MAX_TABLES", "ColumnSeen", "Explorer", "TableSeen", "file_patterns", "propose")
 
 MAX_TABLES: Final = 400
 """Tables that one mapping may have."""
 
 MAX_KEYS: Final = 1_000_000
 """Values that are compared to find out whether a column identifies rows."""
+
+MANY: Final = 5
+"""Folders with files of one name that are taken for the same thing over and over."""
 
 SAMPLES: Final = 3
 SAMPLE_CHARACTERS: Final = 60
@@ -197,11 +200,12 @@ class Explorer:
         if is_archive(head):
             archive = Archive(file, source.size)
             yield from archive.rejects
+            patterns = file_patterns([member.name for member in archive.members])
             for member in archive.members:
-                yield from archive.items(member, source, _Looking(found, member.name).read)
+                yield from archive.items(member, source, _Looking(found, member.name, patterns[member.name]).read)
             yield Progress(source.size)
         else:
-            yield from _Looking(found, source.name).read(file, source)
+            yield from _Looking(found, source.name, file_patterns([source.name])[source.name]).read(file, source)
         for number, place in enumerate((one for one in found if _is_table(found, one)), 1):
             yield Found(_seen(*place, found[place]), number)
 
@@ -218,9 +222,8 @@ def _is_table(found: dict[_Place, _Table], place: _Place) -> bool:
 class _Looking:
     """One file of the export."""
 
-    def __init__(self, found: dict[_Place, _Table], name: str) -> None:
-        self._found, self._name = found, name
-        self._files = _DIGITS.sub("*", name).replace("***", "*")
+    def __init__(self, found: dict[_Place, _Table], name: str, files: str) -> None:
+        self._found, self._name, self._files = found, name, files
 
     def read(self, file: BinaryIO, source: Source) -> Iterator[Item]:
         """Its rejects; the rows go into the tables."""
@@ -254,6 +257,23 @@ class _Looking:
         return all(self._look(one, form, path, (*within, column))
                    for column, value in piece.values.items() if type(value) is list and is_rows(value)
                    for one in inner(piece, column, value) if isinstance(one, Piece))
+
+
+def file_patterns(names: Sequence[str]) -> dict[str, str]:
+    """Which files have the same tables, by what they are called: for each name the pattern that means them all.
+
+    Digits may differ, and a folder where `MANY` have files of one name: a conversation in each, say.
+    """
+    parts = {name: _DIGITS.sub("*", name).replace("***", "*").split("/") for name in names}
+    for level in range(max((len(one) for one in parts.values()), default=1) - 1):
+        alike: dict[tuple[str, ...], set[str]] = {}
+        for one in parts.values():
+            if level < len(one) - 1:
+                alike.setdefault((*one[:level], "", *one[level + 1:]), set()).add(one[level])
+        for one in parts.values():
+            if level < len(one) - 1 and len(alike[(*one[:level], "", *one[level + 1:])]) >= MANY:
+                one[level] = "*"
+    return {name: "/".join(one) for name, one in parts.items()}
 
 
 def _shown(value: Any) -> str:

@@ -32,7 +32,7 @@ from chez.connectors.mapping import (
 from chez.connectors.pieces import Piece, form_of, inner, pieces
 from chez.connectors.tables import RowKeys, typed
 
-__all__ = ("EXAMPLE", "NOT_READ", "Mapped", "instant", "is_named", "row_kind", "warm")
+__all__ = ("EXAMPLE", "NOT_READ", "Mapped", "instant", "is_named", "root_of", "row_kind", "warm")
 
 NOT_READ: Final = "only JSON, CSV and HTML are read of it"
 _PYTHON: Final[dict[ColumnKind, Any]] = {
@@ -41,6 +41,9 @@ _PYTHON: Final[dict[ColumnKind, Any]] = {
 _PLAIN: Final[dict[ColumnKind, type]] = {"text": str, "integer": int, "number": float, "boolean": bool}
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?)?",
                           re.ASCII)
+MAX_LOOKED: Final = 1000
+"""Files by whose names it is found out where an export begins."""
+
 _MILLISECONDS: Final = 10**11
 """From here on a number that is a time counts milliseconds, not seconds, since 1970."""
 
@@ -117,8 +120,9 @@ class Mapped:
             return
         archive = Archive(file, source.size)
         yield from archive.rejects
+        cut, added = root_of([member.name for member in archive.members], [one.files for one in self._mapping.tables])
         for member in archive.members:
-            yield from archive.items(member, source, self._reading(tables, member.name).read)
+            yield from archive.items(member, source, self._reading(tables, added + member.name[cut:]).read)
         yield Progress(source.size)
 
 
@@ -345,6 +349,26 @@ def instant(value: Any) -> datetime | None:
     except (ValueError, OverflowError, OSError):
         return None
     return at if MIN_YEAR <= at.year <= MAX_YEAR else None
+
+
+def root_of(names: Sequence[str], patterns: Sequence[str]) -> tuple[int, str]:
+    """What to cut off names, and to put before them, so that the patterns of a mapping mean any of them.
+
+    An export may lie in a folder of its own inside its zip; unpacked, or packed again, it has one folder more or less.
+    """
+    wanted = list(dict.fromkeys(patterns))
+    outer, inner = _first(names), _first(wanted)
+    cut, added = len(outer), "" if "*" in inner else inner
+    for way in ((0, ""), (cut, ""), (0, added), (cut, added)):
+        if any(is_named(way[1] + name[way[0]:], pattern) for name in names[:MAX_LOOKED] for pattern in wanted):
+            return way
+    return 0, ""
+
+
+def _first(names: Sequence[str]) -> str:
+    """The folder that all names begin with, with its slash; nothing if there is none."""
+    folders = {name[: name.find("/") + 1] for name in names}
+    return folders.pop() if len(folders) == 1 else ""
 
 
 def is_named(name: str, pattern: str) -> bool:
