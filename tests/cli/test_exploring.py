@@ -44,6 +44,20 @@ def test_explored_mapped_and_imported(owned: Chez, export: Path, tmp_path: Path)
     assert owned.error("import", "--mapping", str(tmp_path / "none"), str(export))["code"] == "NotFound"
 
 
+def test_a_folder_is_explored(owned: Chez, export: Path, tmp_path: Path) -> None:
+    """A folder is looked into as the zip that was unpacked into it, and its mapping reads both; where there is nothing
+    to map, what is not read is told before the refusal."""
+    folder, mapping = tmp_path / "dating", tmp_path / "dating.toml"
+    with zipfile.ZipFile(export) as made:
+        made.extractall(folder)
+    owned.run("import", "--explore", str(folder), "--mapping", str(mapping))
+    assert owned.json("import", "--mapping", str(mapping), str(folder))["added"] == 5
+    assert owned.json("import", "--mapping", str(mapping), str(export))["unchanged"] == 5
+    (folder / "messages.json").unlink()
+    refused = owned.run("import", "--explore", str(folder), code=1)
+    assert "not read: photo.jpg" in refused.stderr and "no table" in refused.stderr
+
+
 def test_kept_with_its_mapping(owned: Chez, export: Path, tmp_path: Path) -> None:
     """--keep keeps the mapping with the export: --again reads by it when both files are gone, and by a newer one of
     the same name, which is kept in its place; a mapping of another name reads nothing that was kept."""

@@ -48,7 +48,9 @@ def explore(path: Path, into: Path | None, *, as_json: bool) -> Path | None:
         raise _there(into)
     seen, rejects = _look(path)
     asking = not as_json and sys.stdin.isatty() and sys.stdout.isatty()
-    mapping = propose(path.stem, seen)
+    if not seen and not as_json:
+        _unread(rejects)  # before the refusal, which says that there is no table, and not why
+    mapping = propose(path.resolve().stem, seen)
     if as_json:
         json_line({"tables": msgspec.to_builtins(seen), "rejects": msgspec.to_builtins(rejects)})
     else:
@@ -91,6 +93,10 @@ def _show(seen: Sequence[TableSeen], tables: Sequence[TableMapping], rejects: Se
             say(f"   … and {more} more columns")
         identity = ", ".join([*(["parent"] if mapped.within else []), *mapped.identity])
         say(f"   identity: {identity if mapped.identity else 'all that a row says'}; time: {mapped.time or 'none'}")
+    _unread(rejects)
+
+
+def _unread(rejects: Sequence[Reject]) -> None:
     for reject in rejects[:REJECTS_SHOWN]:
         say(f"not read: {safe(reject.member)}, line {reject.line}: {safe(reject.reason)}", err=True)
     if (rest := len(rejects) - REJECTS_SHOWN) > 0:
