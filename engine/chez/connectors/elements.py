@@ -3,11 +3,17 @@
 What is bounded: the values of an element (`MAX_VALUES`), its depth, and the depth of the file. An element beyond that
 is a `Reject`, and reading goes on after it. Text and numbers are ijson's, which reads in C; a single string may be as
 long as the file. Source: RFC 8259.
+
+`objects` is another streamer, on purpose: it cuts a file at one depth, whatever the keys that lead there, drops all
+that is no object, and so outlives a broken object. Here the keys matter, values beside the arrays are wanted, an
+element that is no object is told of, and what is no JSON ends the file.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final
+
+import msgspec
 
 from chez.connectors.api import Progress, Reject
 from chez.errors import InvalidValue
@@ -20,17 +26,20 @@ MAX_VALUES: Final = 20_000
 MAX_DEPTH: Final = 24
 """Objects and arrays inside each other, in an element and around it."""
 
+_TOO_DEEP: Final = f"it is nested more than {MAX_DEPTH} deep"
 PROGRESS_ELEMENTS: Final = 256
 
 Path = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(msgspec.Struct, frozen=True):
     """One element, and its number in the array from 1."""
 
     number: int
-    value: Any = field(repr=False)
+    value: Any
+
+    def __repr__(self) -> str:
+        return f"Element(number={self.number})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,50 +48,6 @@ class Named:
 
     path: Path
     value: Any = field(repr=False)
-
-
-class _Builder:
-    """One element while it is read."""
-
-    def __init__(self) -> None:
-        self.value: Any = None
-        self.count = 0
-        self.depth = 0
-        self._open: list[Any] = []
-        self._key = ""
-
-    @property
-    def over(self) -> bool:
-        """Whether it is more than an element may be: then its rest is counted, and not kept."""
-        return self.count > MAX_VALUES
-
-    def event(self, kind: str, value: Any) -> bool:
-        """Take one event in; whether the element ended with it."""
-        self.count += 1
-        if kind in ("end_map", "end_array"):
-            self.depth -= 1
-            if not self.over:
-                self._open.pop()
-            return not self.depth
-        if kind == "map_key":
-            self._key = value
-            return False
-        made: Any = {} if kind == "start_map" else [] if kind == "start_array" else value
-        opens = kind in ("start_map", "start_array")
-        self.depth += opens
-        if not self.over:
-            self._put(made)
-            if opens:
-                self._open.append(made)
-        return not self.depth
-
-    def _put(self, made: Any) -> None:
-        if not self._open:
-            self.value = made
-        elif isinstance(self._open[-1], list):
-            self._open[-1].append(made)
-        else:
-            self._open[-1][self._key] = made
 
 
 def elements(file: BinaryIO, arrays: Collection[Path]) -> Iterator[Element | Named | Reject | Progress]:
@@ -96,7 +61,7 @@ def elements(file: BinaryIO, arrays: Collection[Path]) -> Iterator[Element | Nam
     if file.read(3) != b"\xef\xbb\xbf":
         file.seek(0)
     try:
-        for one in _read(ijson.basic_parse(file, use_float=True), arrays):
+        for one in _read(iter(ijson.basic_parse(file, use_float=True)), arrays):
             if isinstance(one, Element | Reject):
                 number += 1
                 if number % PROGRESS_ELEMENTS == 0:
@@ -115,28 +80,23 @@ def _why(error: Exception) -> str:
     return next(lines, "it ends too early")[:80]
 
 
-def _read(events: Iterable[tuple[str, Any]], arrays: Collection[Path]) -> Iterator[Element | Named | Reject]:
+def _read(events: Iterator[tuple[str, Any]], arrays: Collection[Path]) -> Iterator[Element | Named | Reject]:
     # Where we are: for each open object or array the key by which it stands in the one around it.
     at: list[str | None] = []
     key: str | None = None
     inside, number = 0, 0
-    builder: _Builder | None = None
     for kind, value in events:
-        if builder is None and inside and len(at) == inside and kind != "end_array":
-            builder, number = _Builder(), number + 1
-        if builder is not None:
-            if len(at) + builder.depth > MAX_DEPTH:
-                raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
-            if builder.event(kind, value):
-                yield (Reject(number, f"it has more than {MAX_VALUES} values", "") if builder.over
-                       else Element(number, builder.value))
-                builder = None
+        if inside and len(at) == inside and kind != "end_array":
+            number += 1
+            made, count = _built(events, kind, value, MAX_DEPTH - inside)
+            yield (Reject(number, f"it has more than {MAX_VALUES} values", "") if count > MAX_VALUES
+                   else Element(number, made))
         elif kind == "map_key":
             key = value
         elif kind in ("start_map", "start_array"):
             at.append(key)
             if len(at) > MAX_DEPTH:
-                raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
+                raise ValueError(_TOO_DEEP)
             if kind == "start_array" and tuple(one for one in at if one is not None) in arrays and not inside:
                 inside = len(at)
             key = None
@@ -147,3 +107,36 @@ def _read(events: Iterable[tuple[str, Any]], arrays: Collection[Path]) -> Iterat
             key = None
         elif key is not None:
             yield Named((*(one for one in at if one is not None), key), value)
+
+
+def _built(events: Iterator[tuple[str, Any]], kind: str, value: Any, deepest: int) -> tuple[Any, int]:
+    """The element that begins with this event, and of how many events it is: what is beyond `MAX_VALUES` is counted,
+    and not kept.
+    """
+    if kind not in ("start_map", "start_array"):
+        return value, 1
+    inner: Any = {} if kind == "start_map" else []
+    opened, key, count = [inner], "", 1
+    for kind, value in events:
+        count += 1
+        if kind == "map_key":
+            key = value
+            continue
+        if kind == "end_map" or kind == "end_array":
+            made = opened.pop()
+            if not opened:
+                return made, count
+            inner = opened[-1]
+            continue
+        one = {} if kind == "start_map" else [] if kind == "start_array" else value
+        if count <= MAX_VALUES:
+            if type(inner) is dict:
+                inner[key] = one
+            else:
+                inner.append(one)
+        if kind == "start_map" or kind == "start_array":
+            opened.append(one)
+            inner = one
+            if len(opened) > deepest:
+                raise ValueError(_TOO_DEEP)
+    raise ValueError("it ends too early")

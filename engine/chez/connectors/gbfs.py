@@ -75,6 +75,7 @@ class Gbfs:
         """One `Station` or `StationStatus` each. Raises `InvalidValue` for what lists no stations."""
         stem = PurePath(source.name).stem
         system, keys, known, told = stem.partition("station_")[0].rstrip("_-"), RowKeys(), False, None
+        network, contract = slug(system, "gbfs"), slug(stem, "jcdecaux")
         for one in elements(file, ((), ("data", "stations"))):
             if isinstance(one, Named):
                 known = known or one.path in (("last_updated",), ("ttl",))
@@ -82,7 +83,7 @@ class Gbfs:
             elif isinstance(one, Element):
                 known = True
                 try:
-                    record = _record(one.value, slug(system, "gbfs"), slug(stem, "jcdecaux"), told)
+                    record = _record(one.value, network, contract, told)
                     keys.claim([record.number], one.number)
                     yield Found(record, one.number)
                 except ValueError as error:

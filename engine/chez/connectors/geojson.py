@@ -111,8 +111,8 @@ def _properties(given: Any) -> dict[str, str | int | float | bool | None]:
     for name, value in given.items():
         if not name or name.startswith("_") or len(name) > 200 or "\0" in name:
             raise ValueError("a property has a name that no field can have")
-        kept = value if value is None or isinstance(value, str | int | float | bool) else _sorted.encode(value).decode()
-        if isinstance(kept, str) and (len(kept.encode("utf-8", "replace")) > MAX_TEXT or "\0" in kept):
+        kept = _sorted.encode(value).decode() if isinstance(value, (dict, list)) else value
+        if isinstance(kept, str) and (_is_long(kept) or "\0" in kept):
             raise ValueError(f"a property is longer than {MAX_TEXT} bytes, or has a zero byte")
         if isinstance(kept, int) and not -2**63 <= kept < 2**63:
             raise ValueError("a property is a number of more than 64 bits")
@@ -120,6 +120,10 @@ def _properties(given: Any) -> dict[str, str | int | float | bool | None]:
             raise ValueError("a property is no finite number")
         found[name] = kept
     return found
+
+
+def _is_long(text: str) -> bool:
+    return 4 * len(text) > MAX_TEXT and len(text.encode("utf-8", "replace")) > MAX_TEXT
 
 
 def _geometry(given: Any) -> tuple[str, float | None, float | None, str]:

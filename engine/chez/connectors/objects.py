@@ -7,6 +7,8 @@ and nothing that is longer than `MAX_OBJECT` or deeper than `MAX_DEPTH` is ever 
 
 Most chunks are a run of whole objects that look alike, which a parser in C tells apart at a fraction of the cost
 (`_run`). What it does not take, it takes nothing of: then the braces are counted here.
+
+Where keys say which objects are meant, or more is wanted than objects: `chez.connectors.elements`.
 """
 
 import re
