@@ -112,8 +112,11 @@ class Committer:
             while self._waiting:
                 if not self._shared:
                     answer = await self._commit(self._group())
-                    # Behind the beginning of the next group, which does not wait until everybody has been answered.
-                    asyncio.get_running_loop().call_soon(answer)
+                    if self._waiting:
+                        # Behind the beginning of the next group, which does not wait until everybody has been answered.
+                        asyncio.get_running_loop().call_soon(answer)
+                    else:
+                        answer()
                     continue
                 self._begin(self._group())
                 await asyncio.sleep(0)  # whatever comes in meanwhile is a group again
@@ -154,7 +157,6 @@ class Committer:
         seconds = self._clock() - begun
 
         def answer() -> None:
-            self._counts.group(requests, results, seconds)
             for (_, done), result in zip(group, results, strict=True):
                 try:
                     done(result)
@@ -164,6 +166,7 @@ class Committer:
                 self._grown(growth(requests, results))
             except Exception as error:
                 _told_nobody(error)
+            self._counts.group(requests, results, seconds)  # nobody waits for that
 
         return answer
 
