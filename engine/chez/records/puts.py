@@ -19,7 +19,7 @@ from typing import Final
 
 from chez.errors import InvalidValue
 from chez.records import automerge
-from chez.records.automerge import Document, RawChange
+from chez.records.automerge import RawChange
 from chez.records.diff import same
 from chez.records.encode import FLAT, encode_again
 from chez.records.rows import HERE, Row, Rows
@@ -54,16 +54,12 @@ _ABSENT: Final = object()
 
 @dataclass(slots=True)
 class _Streak:
-    """Puts of one record that follow each other; `stands` has the number of the operation at each field known.
-
-    `document` is the record's before them, without what is `made`; None where it is not loaded.
-    """
+    """Puts of one record that follow each other; `stands` has the number of the operation at each field known."""
 
     row: Row
     value: dict[str, Value]
     stands: dict[str, int]
     last: RawChange
-    document: Document | None
     made: list[RawChange] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
 
@@ -105,7 +101,7 @@ def _begin(rows: Rows, db: Connection, put: Put, last: RawChange) -> _Streak | N
     trail = rows.trail(row.n)
     if trail is None or trail.hash != last.hash:
         trail = begun(last, None)
-    return None if trail is None else _Streak(row, row.value, dict(trail.stands), last, rows.warm(row.n))
+    return None if trail is None else _Streak(row, row.value, dict(trail.stands), last)
 
 
 def _goes_on(rows: Rows, put: Put, streak: _Streak) -> bool:
@@ -113,7 +109,7 @@ def _goes_on(rows: Rows, put: Put, streak: _Streak) -> bool:
     if put.over is None:
         return False
     wanted = put.over(streak.value)
-    changed = None if wanted.migrated is not None else _changed(streak, wanted.after)
+    changed = None if wanted.migrated is not None else _changed(rows, streak, wanted.after)
     if changed:
         last = streak.last
         change = encode_again(rows.actor, last.sequence + 1, last.last + 1, last.hash, changed,
@@ -126,7 +122,7 @@ def _goes_on(rows: Rows, put: Put, streak: _Streak) -> bool:
     return changed is not None
 
 
-def _changed(streak: _Streak, after: dict[str, Value]) -> dict[str, Value] | None:
+def _changed(rows: Rows, streak: _Streak, after: dict[str, Value]) -> dict[str, Value] | None:
     """The fields that differ, in the order of `after`; None if one of them is not for us to write."""
     before = streak.value
     if not before.keys() <= after.keys():
@@ -140,26 +136,25 @@ def _changed(streak: _Streak, after: dict[str, Value]) -> dict[str, Value] | Non
             if type(item) not in FLAT and not is_plain(item):
                 return None
         elif key[0] != "_" and type(item) in FLAT and (
-                _is_new(streak, key) if old is _ABSENT else key in streak.stands and type(old) in FLAT):
+                _is_new(rows, streak, key) if old is _ABSENT else key in streak.stands and type(old) in FLAT):
             changed[key] = item
         else:
             return None
     return changed
 
 
-def _is_new(streak: _Streak, key: str) -> bool:
-    """Whether no operation stands at a field that the value does not have."""
-    return streak.document is not None and not automerge.has(streak.document, key)
+def _is_new(rows: Rows, streak: _Streak, key: str) -> bool:
+    """Whether no operation stands at a field that the value does not have, as far as the document is at hand."""
+    document = rows.warm(streak.row.n)  # without what is made, which the value has
+    return document is not None and not automerge.has(document, key)
 
 
 def _settle(rows: Rows, db: Connection, streak: _Streak) -> None:
     """Let the document take in what was written here, and show it."""
     if not streak.made:
         return
-    row, document = streak.row, rows.warm(streak.row.n)
-    if document is not None:
-        rows.keep(row.n, automerge.applied(document, streak.made), partless=rows.partless(row.n))
-        last = streak.last
+    row, last = streak.row, streak.last
+    if rows.take_in(row.n, streak.made):
         rows.lead(row.n, Trail(last.actor, last.hash, last.sequence, last.last, streak.stands))
     rows.log_made(db, row.n, streak.made, streak.times)
     rows.project(db, row, streak.value, row.tail + len(streak.made))

@@ -325,8 +325,7 @@ class Rows:
         warm = self._warm.get(n)
         if warm is not None and warm.pending:
             try:
-                warm.document = automerge.applied(warm.document, warm.pending)
-                warm.pending = []
+                self.take_in(n, ())
             except BadChange:  # no trail leads there: the log has what is true
                 del self._warm[n]
                 return None
@@ -342,7 +341,6 @@ class Rows:
         """A record's document as it was a while ago, not to be changed, and what follows on it."""
         if n not in self._warm:
             return self.load(db, n), ()
-        self._warm.move_to_end(n)
         return self._warm[n].document, tuple(self._warm[n].pending)
 
     def ground(self, n: int) -> Ground | None:
@@ -357,8 +355,7 @@ class Rows:
     def trail(self, n: int) -> Trail | None:
         """The change that the whole history of a record leads to, if it is loaded and that is known."""
         warm = self._warm.get(n)
-        if warm is None or warm.trail is None or not (
-                warm.pending or warm.document.get_heads() == [warm.trail.hash]):
+        if warm is None or warm.trail is None or not (warm.pending or warm.document.get_heads() == [warm.trail.hash]):
             return None
         return warm.trail
 
@@ -374,6 +371,14 @@ class Rows:
         self._warm.move_to_end(n)
         if len(warm.pending) >= _PENDING:
             self.warm(n)
+
+    def take_in(self, n: int, changes: Sequence[RawChange]) -> bool:
+        """Let a record's document, if it is loaded, take in what follows all it has. Raises `BadChange`."""
+        warm = self._warm.get(n)
+        if warm is not None:
+            warm.document, warm.pending = automerge.applied(warm.document, [*warm.pending, *changes]), []
+            self._warm.move_to_end(n)
+        return warm is not None
 
     def drop(self, n: int) -> None:
         """Keep nothing of a record loaded: its log was written anew."""
