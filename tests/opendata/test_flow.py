@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import chez
-from chez.errors import NotAllowed, NotFound
+from chez.errors import InvalidValue, NotAllowed, NotFound
 from chez.opendata import publishing
 from chez.opendata.errors import DataForked, DataInvalid
 from chez.opendata.following import (
@@ -285,3 +285,45 @@ async def test_what_cities_publish_is_queried_by_table(two: Two, tmp_path: Path)
     assert (said.distributions[0].format, said.distributions[0].bytes) == ("JSON", 42850)
     (tmp_path / "other-name.json").write_bytes((VELOV / "Lyon.json").read_bytes())
     assert await put_up(city, about("velov", identity=()), file=tmp_path / "other-name.json", time=TIME + 5) == []
+
+
+async def test_names_that_differ_by_case_spoil_no_query(two: Two, tmp_path: Path) -> None:
+    """A publisher whose collections differ from a person's, or from each other, by upper and lower case only spoils no
+    query of theirs, nor of another dataset: the person's own is meant, else what is spelt so."""
+    city, anna = two
+    await put_up(city, about(), file=table(tmp_path, stations(3)))
+    await follow(city, anna)
+    await anna.collection("visits").put({"station": 1})
+    space = city.space("velov")
+    for name in ("VISITS", "Visits", "open_Velov", "OPEN_VELOV"):
+        await space.collection(name).put({"station": 7, "id": 7}, id="bent")
+    await city.sync()
+    await anna.sync()
+    for name in ("visits", "Visits"):
+        assert (await anna.sql(f"SELECT station FROM {name}")).rows == [(1,)]
+    assert (await anna.sql("SELECT count(*) FROM visits JOIN open_velov ON open_velov.id = station")).rows == [(1,)]
+    await anna.collection("Visits").put({"station": 2})
+    with pytest.raises(InvalidValue, match="Visits, visits"):
+        await anna.sql("SELECT station FROM visits")
+
+
+async def test_a_space_followed_again_is_in_sql_as_what_it_is_now(two: Two, tmp_path: Path) -> None:
+    """A space that was open data and is followed for itself now has all its collections in SQL, and no update takes it
+    away; subscribed again it has those of open data alone."""
+    city, anna = two
+    await put_up(city, about(), file=table(tmp_path, stations(3)))
+    id = await follow(city, anna)
+    await named(anna, "velov", check=True, note=True)
+    await city.space("velov").collection("news").put({"text": "open late"}, id="x")
+    await city.sync()
+    await anna.sync()
+    news, rows = "SELECT text FROM news", "SELECT count(*) FROM open_velov"
+    assert (await anna.sql(news)).rows == [] and (await anna.sql(rows)).rows == [(3,)]
+    await unsubscribe(anna, "velov")
+    await anna.follow(city.space("velov").address)
+    await anna.sync()
+    assert await settle(anna) == [] and id in {space.id for space in await anna.spaces()}
+    assert (await anna.sql(news)).rows == [("open late",)] and (await anna.sql(rows)).rows == [(3,)]
+    await anna.space(id).forget()
+    assert await follow(city, anna) == id
+    assert (await anna.sql(news)).rows == [] and (await anna.sql(rows)).rows == [(3,)]

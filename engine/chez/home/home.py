@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -11,6 +11,7 @@ from typing import Any, TypeVar, overload
 from chez import crypto
 from chez.blobs.attachments import Blobs
 from chez.connectors import Connector
+from chez.errors import NotFound
 from chez.home.answering import Answering
 from chez.home.backup import About, Backup, BackupReport
 from chez.home.contacts import Contacts
@@ -41,7 +42,7 @@ from chez.home.unlocking import Keyring, change_key_file
 from chez.journal import Journal
 from chez.keys.device import DeviceKeys
 from chez.query.indexes import Declared
-from chez.query.sql import AsOf, Rows, run_sql
+from chez.query.sql import FOLLOWED, AsOf, Rows, run_sql
 from chez.records.collection import Collection
 from chez.records.feed import Feed, FeedPage, Source, cursor_now, state_of
 from chez.records.typed import Migration
@@ -193,7 +194,13 @@ class Home:
         What its members write comes with each sync; nothing can be written in it here. Raises as
         `join` does for a link.
         """
-        return Space(self._spaces.all[await follow_space(self._open, Address.read(address))], self._open)
+        space = Space(self._spaces.all[await follow_space(self._open, Address.read(address))], self._open)
+        # Of what was open data, and is that no more, all collections are in SQL, as of any public space.
+        records = self.collection(FOLLOWED)
+        with suppress(NotFound):
+            if (await records.get(space.id)).value.get("wanted") is not True:
+                await records.delete(space.id)
+        return space
 
     # --- records ------------------------------------------------------------------------
 

@@ -381,16 +381,16 @@ async def _kept(home: "Home", kind: Kind) -> dict[str, dict[str, Any]]:
 
 async def _follow(home: "Home", address: str, kind: Kind, more: Mapping[str, Any]) -> str:
     id = Address.read(address).space.hex()
+    kept = home.collection(COLLECTION)
+    try:
+        value = (await kept.get(id)).value  # before it is followed, by which it is no open data any more
+        _seen(value)
+    except (NotFound, DataInvalid):
+        value = {"seen": {}, "publisher": ""}
     if id not in {space.id for space in await home.spaces()}:
         await home.follow(address)
     if not home.space(id).public:
         raise NotAllowed("this is no public space", "A catalogue is one: ask its publisher for the address.")
-    kept = home.collection(COLLECTION)
-    try:
-        value = (await kept.get(id)).value
-        _seen(value)
-    except (NotFound, DataInvalid):
-        value = {"seen": {}, "publisher": ""}
     await kept.put({**value, **more, "kind": kind, "wanted": True, "address": address}, id=id)
     return id
 

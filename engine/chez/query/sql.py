@@ -185,10 +185,7 @@ def _create(db: Connection, query: str, hidden: dict[str, str], as_of: AsOf | No
     for collection, name in db.execute("SELECT collection, name FROM field"):
         if collection.lower() in low:
             fields.setdefault(collection, []).append(name)
-    folded = Counter(map(_fold, fields))
-    if names := ", ".join(sorted(name for name in fields if folded[_fold(name)] > 1)):
-        raise InvalidValue(f"some of these collections differ by upper and lower case only: {names}",
-                           "SQL can't tell them apart; use filters on the collection instead.")
+    _tell_apart(db, query, fields)
     offers = _outside(db, private, CATALOGUES)
     foreign = offers + _outside(db, private, FOLLOWED)
     source = "main.record" if as_of is None else _then(db, fields, hidden, as_of)
@@ -203,12 +200,43 @@ def _create(db: Connection, query: str, hidden: dict[str, str], as_of: AsOf | No
         db.execute(f"CREATE TEMP VIEW {quote(name, chr(34))} AS SELECT * FROM temp.{quote(under, chr(34))}")
 
 
+def _tell_apart(db: Connection, query: str, fields: dict[str, list[str]]) -> None:
+    """Leave one of collections that differ by upper and lower case only, which SQL can't tell apart.
+
+    Whoever publishes a space that is followed calls its collections as they like, and must not spoil queries of others:
+    those of spaces where the person belongs come first, then the one that is spelt as in the query. Raises
+    `InvalidValue` where that leaves several.
+    """
+    folded = Counter(map(_fold, fields))
+    alike: dict[str, list[str]] = {}
+    for name in fields:
+        if folded[_fold(name)] > 1:
+            alike.setdefault(_fold(name), []).append(name)
+    for names in alike.values():
+        own = [name for name in names if _is_own(db, name)]
+        spelt = own or [name for name in names if name in query] or names
+        if len(spelt) > 1:
+            raise InvalidValue(f"some of these collections differ by upper and lower case only: "
+                               f"{', '.join(sorted(spelt))}",
+                               "SQL can't tell them apart; use filters on the collection instead.")
+        for name in names:
+            if name not in spelt:
+                del fields[name]
+
+
+def _is_own(db: Connection, collection: str) -> bool:
+    """Whether a space that is not merely followed (`chez.sync.room`) has records of a collection, or had."""
+    return db.execute("SELECT 1 FROM record JOIN space ON space.n = record.space WHERE collection = ? AND space NOT IN "
+                      "(SELECT space FROM room) LIMIT 1", (collection,)).fetchone() is not None
+
+
 def _outside(db: Connection, private: int, followed: str) -> str:
     """The condition that leaves out the spaces that a collection of the private space names; empty where there are
     none."""
     # In the private space alone: a member of a shared one could else hide any space's rows.
     found = db.execute("SELECT n FROM space WHERE n != ? AND lower(hex(id)) IN "
-                       "(SELECT id FROM record WHERE space = ? AND collection = ?)", (private, private, followed))
+                       "(SELECT id FROM record WHERE space = ? AND collection = ? AND deleted IN (0, 2))",
+                       (private, private, followed))  # 2: what it says is still to come
     numbers = ", ".join(str(int(n)) for (n,) in found)
     return f" AND record.space NOT IN ({numbers})" if numbers else ""
 
