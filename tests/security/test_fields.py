@@ -1,10 +1,10 @@
 """Changes that only set fields are told by their bytes: what is told is what they do, whoever wrote them."""
 
 import tracemalloc
-from dataclasses import replace
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -80,7 +80,7 @@ def test_a_column_that_claims_much_fills_no_memory(column: int) -> None:
     head = change.bytes[8 : change.bytes.index(ACTOR) + 32]
     tail = b"".join((head, b"\2\2\0\0", uleb(len(actors)), uleb(len(columns)),
                      *[uleb(kind) + uleb(len(data)) for kind, data in columns.items()], *columns.values()))
-    claimed = replace(change, bytes=sealed(tail))
+    claimed = msgspec.structs.replace(change, bytes=sealed(tail))
     assert header(claimed.bytes) == (actors, columns)
     tracemalloc.start()
     try:

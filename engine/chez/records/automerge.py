@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import msgspec
 from automerge import core
 
 from chez.errors import BadEntry, ChezError
@@ -38,8 +39,7 @@ class BadChange(BadEntry):
     """Bytes are no change that Automerge accepts."""
 
 
-@dataclass(frozen=True, slots=True)
-class RawChange:
+class RawChange(msgspec.Struct, frozen=True, gc=False):
     """One uncompressed Automerge change and what its header says.
 
     `hash` is the change's SHA-256, `actor` its author's actor id, `sequence` counts the
@@ -54,7 +54,10 @@ class RawChange:
     first: int
     last: int
     weight: int
-    bytes: bytes = field(repr=False)
+    bytes: bytes
+
+    def __repr__(self) -> str:
+        return f"<RawChange {self.hash.hex()[:16]}, {len(self.bytes):,} bytes>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from chez.records import automerge, waiting
 from chez.records.automerge import BadChange, RawChange
 from chez.records.rows import REFUSED, WAITING
@@ -24,8 +26,7 @@ Known = Callable[[bytes], tuple[int, int] | None]
 """State and last operation of a change in the log, by its hash."""
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True, gc=False):
     """A change for one record; `entry` is the row of the entry that brought it.
 
     `time` is when its author made it (Unix milliseconds, None: now, on this device).
@@ -39,8 +40,7 @@ class Incoming:
     time: int | None = None
 
 
-@dataclass(slots=True, eq=False)
-class Node:
+class Node(msgspec.Struct, eq=False, gc=False):
     """A change; `needs` is what it builds on that was not in the document, `row` its row when it waited."""
 
     item: Incoming

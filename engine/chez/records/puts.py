@@ -17,6 +17,8 @@ from itertools import compress, repeat
 from operator import is_not
 from typing import Final
 
+import msgspec
+
 from chez.errors import InvalidValue
 from chez.records import automerge
 from chez.records.automerge import RawChange
@@ -35,15 +37,17 @@ Over = Callable[[dict[str, Value]], Wanted]
 """What a record is to hold, given what it holds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(msgspec.Struct, frozen=True, gc=False):
     """A record and what it is to hold: `value` when it is new, else what `over` says of what it holds."""
 
     space: int
     collection: str
     id: str
-    value: dict[str, Value] = field(repr=False)
+    value: dict[str, Value]
     over: Over | None = None
+
+    def __repr__(self) -> str:
+        return f"<Put of {self.id!r} of {self.collection!r}>"
 
 
 Alone = Callable[[Put], RawChange | None]

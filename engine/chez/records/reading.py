@@ -51,6 +51,9 @@ class Reader(Generic[R]):
         """The indexes that there are, and which fields are decimals; makes what was declared and is missing."""
         if self._facts is not None:
             return self._facts
+        if self._finding is None and (seen := self._database.glance(self._look)) is not None and not seen[1]:
+            self._facts = seen[0]  # mostly there is nothing to make, and nobody has to wait
+            return self._facts
         if self._finding is None:  # asked by many at once it is found out once, and not undone with the first of them
             self._finding = asyncio.create_task(self._find())
             self._finding.add_done_callback(self._found_out)

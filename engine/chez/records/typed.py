@@ -113,11 +113,7 @@ class Form(Generic[T]):
     def put(self, id: str, value: T) -> tuple[dict[str, Value], Callable[[dict[str, Value]], Wanted]]:
         """What a new record is to hold, and what one that exists already is. Raises `InvalidValue`."""
         plain, shape = self._encode(value, {})
-
-        def over(stored: dict[str, Value]) -> Wanted:
-            return self._wanted(stored, self._migrated(id, stored), plain, shape)
-
-        return (plain if self.version == 1 else plain | {"_version": self.version}), over
+        return (plain if self.version == 1 else plain | {"_version": self.version}), _Over(self, id, plain, shape)
 
     def close(self, draft: Opened[T]) -> Wanted:
         """What a record is to hold after an edit. Raises `InvalidValue`."""
@@ -128,6 +124,10 @@ class Form(Generic[T]):
         """What a record is to hold to have the present version, and nothing else new. Raises `MigrationFailed`."""
         migrated = self._migrated(id, stored)
         return Wanted(migrated | {"_version": self.version}, migrated)
+
+    def over(self, id: str, stored: dict[str, Value], plain: dict[str, Value], shape: Shape | None) -> Wanted:
+        """What a record is to hold that holds `stored`, and in which an encoded value was put."""
+        return self._wanted(stored, self._migrated(id, stored), plain, shape)
 
     def _wanted(self, stored: dict[str, Value], migrated: dict[str, Value], plain: dict[str, Value],
                 shape: Shape | None) -> Wanted:
@@ -216,6 +216,21 @@ class Form(Generic[T]):
                 raise
         # A text where the type says str, a counter where it says int: another app declares them.
         return msgspec.convert(without_kinds(value), self._type, builtin_types=_KEPT, str_keys=True, dec_hook=hook)
+
+
+class _Over(msgspec.Struct, frozen=True, gc=False):
+    """A value that is put, laid over what its record holds. Ten thousand may wait: one object, none to be searched."""
+
+    form: Form[Any]
+    id: str
+    plain: dict[str, Value]
+    shape: Shape | None
+
+    def __repr__(self) -> str:
+        return f"<_Over of {self.id!r}>"
+
+    def __call__(self, stored: dict[str, Value]) -> Wanted:
+        return self.form.over(self.id, stored, self.plain, self.shape)
 
 
 def _check_type(kind: type[Any]) -> None:

@@ -10,7 +10,6 @@ that one part fails alone.
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 from typing import Any, Final
 
@@ -30,7 +29,7 @@ Joint = Callable[[Any, Sequence[Any]], Sequence[Any]]
 class Write:
     """One that waits, and what became of it; `joint` and `part`, of one that is a part."""
 
-    work: Callable[[Any], Any]
+    work: Callable[[Any], Any] | None
     done: "asyncio.Future[Any]"
     shown_first: bool = False
     joint: Joint | None = None
@@ -38,14 +37,17 @@ class Write:
     error: BaseException | None = None
     result: Any = None
 
+    def alone(self, db: Any) -> Any:
+        """Do it by itself; what it answers. Raises as its work does."""
+        if self.joint is not None:
+            return self.joint(db, (self.part,))[0]
+        assert self.work is not None
+        return self.work(db)
+
 
 def part_of(joint: Joint, part: Any, done: "asyncio.Future[Any]") -> Write:
     """A part of some work, which can be done alone too."""
-    return Write(partial(_alone, joint, part), done, joint=joint, part=part)
-
-
-def _alone(joint: Joint, part: Any, db: Any) -> Any:
-    return joint(db, (part,))[0]
+    return Write(None, done, joint=joint, part=part)
 
 
 def carry_out(db: Any, group: Sequence[Write], undone: Callable[[], None]) -> None:
@@ -82,7 +84,7 @@ def _together(db: Any, joint: Joint, writes: list[Write], undone: Callable[[], N
 def _only(db: Any, write: Write, undone: Callable[[], None]) -> None:
     """Do what is the whole of the transaction: it is undone with that, and another one begun."""
     try:
-        write.result = write.work(db)
+        write.result = write.alone(db)
     except BaseException as error:
         write.error = storage_error(error) if isinstance(error, FROM_SQLITE) else error
         if not db.in_transaction:  # as below
@@ -95,7 +97,7 @@ def _only(db: Any, write: Write, undone: Callable[[], None]) -> None:
 def _one(db: Any, write: Write, undone: Callable[[], None]) -> None:
     db.execute("SAVEPOINT work")
     try:
-        write.result = write.work(db)
+        write.result = write.alone(db)
         db.execute("RELEASE work")
     except BaseException as error:
         write.error = storage_error(error) if isinstance(error, FROM_SQLITE) else error

@@ -56,7 +56,7 @@ Id = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Name = Annotated[str, Meta(max_length=128)]
 
 
-class Item(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+class Item(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True, gc=False):
     """One thing an entry carries: a change of a record, a journal head, a statement, another space, one that is
     gone, a checkpoint's manifest, a vouch for one.
 

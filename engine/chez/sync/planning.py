@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
+import msgspec
+
 from chez.spaces.statements import NewEpoch, Signed
 from chez.sync.entry import STATEMENT, Item, Part
 from chez_wire.limits import MAX_ENTRY_OPERATIONS, MAX_ITEMS, MAX_STATEMENTS, TARGET_INNER
@@ -20,8 +22,7 @@ __all__ = ("Waiting", "by_epoch", "plan")
 _ROOM: Final = MAX_ITEMS - 1  # an entry may carry the journal's head as well
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True, gc=False):
     """A change in the outbox: its row, its bytes with its names, who provided it, its transaction, its operations."""
 
     n: int
