@@ -15,6 +15,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, ParamSpec, TypeVar
 
+from chez.records.settings import read_settings
+
 __all__ = ("MAX_OPERATIONS", "BadColumns", "check_columns", "claims_too_much", "read_uleb")
 
 MAX_OPERATIONS: Final = 131_072
@@ -76,6 +78,9 @@ def check_columns(data: bytes, at: int) -> tuple[int, int, int]:
     Raises `BadColumns`, and IndexError when the bytes end too soon.
     """
     start, at = read_uleb(data, at)
+    if (found := read_settings(data, at)) is not None:  # nearly always
+        count = len(found[0])
+        return start, start + count - 1, 2 * count - found[3].count(0)
     _, at = read_uleb(data, at)  # time: signed, of the same length
     size, at = read_uleb(data, at)  # message
     actors, at = read_uleb(data, at + size)

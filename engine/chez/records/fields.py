@@ -30,9 +30,10 @@ from chez.records.operations import (
     read_text,
     signed,
 )
+from chez.records.settings import Settings, read_settings
 from chez.records.values import Value
 
-__all__ = ("Setting", "born", "only_sets", "sets_again")
+__all__ = ("Setting", "born", "only_sets", "sets_again", "settings")
 
 T = TypeVar("T")
 
@@ -48,11 +49,34 @@ _SHORT: Final = 1024
 """Bytes, and fields, of what is remembered: what others send must not fill memory."""
 
 
+def settings(change: RawChange) -> Settings | None:
+    """What a change sets that sets keys of the root to scalars, each new or in the place of one operation of its actor.
+
+    None for a change that does more, or is told by other bytes.
+    """
+    data, at = change.bytes, 9
+    while data[at] >= 0x80:  # its length; all of it was read before
+        at += 1
+    at += 1
+    while data[at] >= 0x80:
+        at += 1
+    at += 1 + 32 * len(change.dependencies)
+    size, at = read_uleb(data, at)
+    at += size
+    for _ in range(2):  # its actor's number, and its first operation's
+        while data[at] >= 0x80:
+            at += 1
+        at += 1
+    return read_settings(data, at)
+
+
 def only_sets(change: RawChange) -> bool:
     """Whether a change sets keys of the root to scalars, and replaces nothing: what fits any past.
 
     Records are born by these.
     """
+    if (found := settings(change)) is not None:
+        return not any(found[3])
     try:
         actors, columns = header(change.bytes)
         count = change.last - change.first + 1
@@ -67,6 +91,9 @@ def sets_again(change: RawChange) -> list[Setting] | None:
 
     None for a change that does not, or is told by other bytes.
     """
+    if (found := settings(change)) is not None:
+        again = [(name, kind, size, raw, number) for name, (size, kind), raw, number in zip(*found, strict=True)]
+        return again if all(found[3]) else None
     try:
         actors, columns = header(change.bytes)
         count = change.last - change.first + 1
