@@ -12,6 +12,7 @@ Randomness is an argument wherever a caller must be able to replay a run.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,7 +23,7 @@ import nacl.utils
 
 __all__ = (
     "KEY_BYTES", "NONCE_BYTES", "SALT_BYTES", "SEALED_BOX_OVERHEAD", "SIGNATURE_BYTES", "TAG_BYTES", "CryptoFailed",
-    "Kdf", "SealingKey", "SigningKey", "decrypt", "derive", "encrypt", "equal", "hash_fields", "keyed_hash",
+    "Kdf", "SealingKey", "SigningKey", "decrypt", "derive", "encrypt", "equal", "hash_fields", "hasher", "keyed_hash",
     "passphrase_key", "random_bytes", "seal_to", "shared", "verify",
 )
 
@@ -52,6 +53,17 @@ def _encode(context: str, fields: tuple[bytes, ...]) -> bytes:
 def hash_fields(context: str, *fields: bytes) -> bytes:
     """The 32-byte BLAKE2b hash of a context and length-prefixed fields."""
     return hashlib.blake2b(_encode(context, fields), digest_size=32).digest()
+
+
+def hasher(context: str, *fields: bytes) -> Callable[[bytes], bytes]:
+    """`hash_fields` of many that have all but their last field in common; it must be of 32 bytes."""
+    beginning = _encode(context, fields) + (32).to_bytes(4, "big")
+
+    def digest(last: bytes) -> bytes:
+        assert len(last) == 32  # its length is in the beginning
+        return hashlib.blake2b(beginning + last, digest_size=32).digest()
+
+    return digest
 
 
 def keyed_hash(key: bytes, context: str, *fields: bytes) -> bytes:

@@ -69,6 +69,8 @@ class Graph:
     """What can't be taken in, and why."""
     unreadable: bool = False
     """Whether something that waits is damaged here."""
+    follows: bool = False
+    """Whether what is ready builds on all that the document holds, each on the one before alone."""
     waits: bool = False
     """Whether something in the store waits for another change."""
     _dependents: dict[bytes, list[Node]] = field(default_factory=dict)

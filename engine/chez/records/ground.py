@@ -7,6 +7,9 @@ is loaded or already open; some are taken in, and the document can't be read aft
 two devices would differ, or lose a record. Here that is decided by the change and its
 past alone, before the library sees it.
 
+Most changes set fields of the root, each in the place of what the same device set there last (`records.settings`).
+That these fit is told by the numbers of those operations alone, which are kept.
+
 What a change tells by runs is looked at by runs (`records.runs`): whether they fit then follows from
 one of their operations and from what they name, where it goes up in step with them.
 
@@ -16,14 +19,15 @@ Of each change is kept which others are in its past: of each device the last ope
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Final
+
+import msgspec
 
 from chez.records import automerge
 from chez.records.automerge import BadChange, Document, Held, RawChange
 from chez.records.derived import DEVICE_ID
-from chez.records.fields import only_sets
+from chez.records.fields import only_sets, settings
 from chez.records.operations import (
     DELETE,
     HEAD,
@@ -53,8 +57,7 @@ def is_new(change: RawChange) -> bool:
     return not change.dependencies and change.sequence == 1 and only_sets(change)
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(msgspec.Struct, frozen=True, gc=False):
     """A change of the record, and what is in its past: each device's last operation, and the others' bits."""
 
     change: Held | RawChange
@@ -72,6 +75,7 @@ class Ground:
         self._bits: dict[bytes, int] = {}
         self._unpacked: OrderedDict[bytes, Runs] = OrderedDict()
         self._count = 0  # of what is unpacked
+        self._last: dict[bytes, dict[str, int]] = {}  # by device: the number of what it set a field of the root to last
 
     def learn(self, document: Document) -> None:
         """Take in what a record's document holds by now."""
@@ -88,17 +92,36 @@ class Ground:
 
     def take(self, change: RawChange) -> None:
         """Take in a change, all it builds on being there. Raises `BadChange` when its operations don't fit."""
+        if (found := settings(change)) is not None and self._goes_on(change, found[0], found[3]):
+            self._add(change, change.dependencies)
+            return
         seen, operations = self._seen(change, change.dependencies), unpack(change)
         _Check(self, seen, operations).all()
         self._add(change, change.dependencies)
         self._keep(change.hash, operations)  # what comes next mostly builds on it
+        if found is not None:
+            self._set(change, found[0])
+
+    def _goes_on(self, change: RawChange, names: Sequence[str], numbers: Sequence[int]) -> bool:
+        """Whether a change sets fields of the root that are new or that its device set last, and so fits."""
+        last = self._last.get(change.actor, {})
+        if len(change.actor) != DEVICE_ID or any(
+                number and last.get(name) != number for name, number in zip(names, numbers, strict=True)):
+            return False
+        self._set(change, names)
+        return True
+
+    def _set(self, change: RawChange, names: Sequence[str]) -> None:
+        if len(change.actor) == DEVICE_ID:
+            numbers = range(change.first, change.last + 1)
+            self._last.setdefault(change.actor, {}).update(zip(names, numbers, strict=True))
 
     def rest(self) -> None:
         """Let go of most of what is unpacked, until more is taken in."""
         while self._count > _KEPT:
             self._count -= len(self._unpacked.popitem(last=False)[1])
 
-    def _add(self, change: Held | RawChange, dependencies: Iterable[bytes]) -> None:
+    def _add(self, change: Held | RawChange, dependencies: tuple[bytes, ...]) -> None:
         seen = self._seen(change, dependencies)
         if len(change.actor) != DEVICE_ID:
             self._bits[change.hash] = 1 << len(self._bits)
@@ -107,9 +130,11 @@ class Ground:
         firsts.append(change.first)
         changes.append(seen)
 
-    def _seen(self, change: Held | RawChange, dependencies: Iterable[bytes]) -> _Seen:
-        needs = {hash: self._changes[hash] for hash in dependencies if hash in self._changes}
+    def _seen(self, change: Held | RawChange, dependencies: tuple[bytes, ...]) -> _Seen:
         own = self._of[change.actor][1][-1] if change.actor in self._of else None
+        if own is not None and dependencies == (own.change.hash,):  # nearly always
+            return _Seen(change, own.devices, own.others)
+        needs = {hash: self._changes[hash] for hash in dependencies if hash in self._changes}
         if own is not None and len(change.actor) == DEVICE_ID:
             needs[own.change.hash] = own  # a device's changes follow each other, whatever they say to build on
         if own is not None and len(needs) == 1 and own.change.hash in needs:

@@ -17,13 +17,16 @@ from typing import Final
 from chez.records import automerge, waiting
 from chez.records.automerge import BadChange, Document
 from chez.records.derived import DEVICE_ID
-from chez.records.fields import born
+from chez.records.encode import FLAT
+from chez.records.fields import born, settings
 from chez.records.graph import BUILDS, Graph, Incoming, Known, Node
 from chez.records.ground import Ground, is_new
+from chez.records.operations import read_scalar
 from chez.records.purging import erase, is_purge
 from chez.records.reserved import REMADE
 from chez.records.rows import ABSENT, HERE, IN_ENTRY, OUTBOX, PURGED, REFUSED, WAITING, Row, Rows, Tip
 from chez.records.trail import begun
+from chez.records.values import Value, is_plain
 from chez.records.waiting import Budget
 from chez.store.database import Connection
 
@@ -31,6 +34,8 @@ __all__ = ("Incoming", "Refusal", "merge", "work_off")
 
 _MANY: Final = 8
 """Changes of a record from which on they are asked for, and logged, together."""
+
+_ABSENT: Final = object()
 
 _NUMBER: Final = "the change does not carry its author's next number in this record"
 
@@ -184,8 +189,9 @@ class _Step:
                 self._rows.keep(self._n, document, self.tips, ground)
                 if lately and done[-1].change.actor != self._rows.actor:  # more of it may follow
                     self._rows.lead(self._n, begun(done[-1].change, before))
-                self._rows.project(self._db, self._row, automerge.extract(document), self._row.tail + len(done),
-                                   _entry(done))
+                value = _shown(self._row, done) if graph.follows and not graph.doomed else None
+                self._rows.project(self._db, self._row, automerge.extract(document) if value is None else value,
+                                   self._row.tail + len(done), _entry(done))
         refused = _refused(graph)
         while graph.doomed and not graph.unreadable:
             graph = self._graph()
@@ -304,6 +310,7 @@ def _settle(rows: Rows, db: Connection, n: int | None, graph: Graph
                 return None, [], None
         ground = (None if n is None else rows.ground(n)) or Ground()
         _stand(ground, document, graph)
+    graph.follows = document is not None and not graph.doomed and _in_a_row(document, graph.ready)
     done: list[Incoming] = []
     stack = [graph.ready]
     while stack:
@@ -340,6 +347,39 @@ def _stand(ground: Ground, document: Document | None, graph: Graph) -> None:
             except BadChange as error:
                 graph.doom(item.change.hash, error.message)
     ground.rest()
+
+
+def _in_a_row(document: Document, items: Sequence[Incoming]) -> bool:
+    """Whether each change builds on the one before alone, and the first of them on all that a document holds."""
+    heads = tuple(map(bytes, document.get_heads()))
+    for item in items:
+        if item.change.dependencies != heads:
+            return False
+        heads = (item.change.hash,)
+    return bool(items)
+
+
+def _shown(row: Row, done: Sequence[Incoming]) -> dict[str, Value] | None:
+    """What a record shows after changes in a row that give fields of it other scalars; None where that is to be asked.
+
+    Their operations have higher numbers than all that the document holds, so each shows what it sets. Asking takes
+    the longer the oftener a field was written to.
+    """
+    if row.state != HERE or not is_plain(row.value):
+        return None
+    value = dict(row.value)
+    for item in done:
+        found = settings(item.change)
+        if found is None:
+            return None
+        for name, (_, kind), raw in zip(*found[:3], strict=True):
+            old, new = value.get(name, _ABSENT), read_scalar(kind, raw)
+            # A number in the place of anything else may be the beginning of a counter that has parts.
+            if name[0] == "_" or (old is not _ABSENT and type(old) not in FLAT) or (
+                    type(new) is int and old is not _ABSENT and type(old) is not int):
+                return None
+            value[name] = new
+    return value if len(value) == len(row.value) else dict(sorted(value.items()))
 
 
 def _loads(base: bytes, actor: bytes) -> bool:

@@ -6,9 +6,7 @@ on the record as it is now.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-
-import msgspec
+from dataclasses import dataclass, field, replace
 
 from chez.records import automerge
 from chez.records.automerge import BadChange, RawChange
@@ -81,7 +79,7 @@ def put_back(rows: Rows, db: Connection, space: int, row: Row, unsent: Unsent) -
     changes: Sequence[_Waiting] = unsent.changes
     if not _fits(rows, db, row.n, changes):
         db.execute("DELETE FROM reversal WHERE record = ?", (row.n,))  # of changes that are no more
-        changes = [msgspec.structs.replace(changes[-1], change=change) for change in _anew(rows, db, row.n, now, unsent)]
+        changes = [replace(changes[-1], change=change) for change in _anew(rows, db, row.n, now, unsent)]
     merge(rows, db, space, [Incoming(row.collection, row.id, one.change, None, one.origin, one.time)
                             for one in changes])
     former: dict[int, int] = {}

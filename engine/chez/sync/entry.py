@@ -23,7 +23,7 @@ Padding is Padmé (Nikitin et al., PETS 2019, section 4), with a floor of 1 KiB.
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Final
@@ -35,8 +35,8 @@ from msgspec import Meta
 from chez import crypto
 from chez.errors import BadEntry
 from chez.keys.epochs import Epoch
-from chez.records.automerge import RawChange, read_change
-from chez.sync.short import expanded, shortened
+from chez.records.automerge import RawChange
+from chez.sync.short import read_written, shortened
 from chez_wire.envelope import HEADER_BYTES, Header
 from chez_wire.limits import MAX_CHANGE, MAX_ENVELOPE, MAX_INNER, MAX_ITEMS, MAX_PARTS, MIN_ENVELOPE
 
@@ -176,31 +176,47 @@ class SignedEntry:
 
 def item_hash(item: Item) -> bytes:
     """What an item adds to the hash of its entry (32 bytes)."""
-    # read_change has checked the bytes against this hash when an entry comes from outside.
     change = item.kind == CHANGE
     content = hashlib.sha256(item.data[8:]).digest() if change else crypto.hash_fields("chez/1 content", item.data)
-    return crypto.hash_fields("chez/1 item", bytes((item.kind,)), item.collection.encode(), item.id.encode(), content)
+    return _hasher(item.kind, item.collection, item.id)(content)
 
 
-def entry_hash(inner: Inner) -> bytes:
-    """The hash that names an entry and chains the next one to it (32 bytes)."""
+@lru_cache(maxsize=256)
+def _hasher(kind: int, collection: str, id: str) -> Callable[[bytes], bytes]:
+    return crypto.hasher("chez/1 item", bytes((kind,)), collection.encode(), id.encode())
+
+
+def _item_hashes(items: Iterable[Item], hashes: Sequence[bytes]) -> Iterator[bytes]:
+    """What each item adds; `hashes` are those of the changes among them."""
+    given = iter(hashes)
+    for item in items:
+        yield (_hasher(CHANGE, item.collection, item.id)(next(given)) if item.kind == CHANGE else item_hash(item))
+
+
+def entry_hash(inner: Inner, hashes: Sequence[bytes] = ()) -> bytes:
+    """The hash that names an entry and chains the next one to it (32 bytes).
+
+    `hashes` are those of its changes, in order, where they are known: `read_change` found them, or they are in the
+    store.
+    """
     rest = crypto.hash_fields("chez/1 rest", bytes((inner.version,)), inner.time.to_bytes(8, "big"),
                               _encoder.encode(inner.part), _encoder.encode([item.age for item in inner.items]),
                               *inner.heads)
-    items = b"".join(map(item_hash, inner.items))
+    items = b"".join(_item_hashes(inner.items, hashes) if hashes else map(item_hash, inner.items))
     return crypto.hash_fields("chez/1 entry", inner.space, inner.author, inner.sequence.to_bytes(8, "big"),
                               inner.previous, bytes((inner.kind,)), items, rest)
 
 
-def sign_entry(inner: Inner, key: crypto.SigningKey) -> SignedEntry:
-    """Sign an entry with its author's key."""
-    digest = entry_hash(inner)
-    return folded(inner, digest, key.sign("chez/1 entry", inner.space, digest, _encoder.encode(inner.relay)))
+def sign_entry(inner: Inner, key: crypto.SigningKey, hashes: Sequence[bytes] = ()) -> SignedEntry:
+    """Sign an entry with its author's key; `hashes` are those of its changes, where they are known."""
+    digest = entry_hash(inner, hashes)
+    return folded(inner, digest, key.sign("chez/1 entry", inner.space, digest, _encoder.encode(inner.relay)), hashes)
 
 
-def folded(inner: Inner, digest: bytes, signature: bytes = b"") -> SignedEntry:
+def folded(inner: Inner, digest: bytes, signature: bytes = b"", hashes: Sequence[bytes] = ()) -> SignedEntry:
     """An entry of which the hash is known; without a signature when a later one of its author's chain stands for it."""
-    signed = _Signed(_with(inner, shortened), signature)
+    written = shortened((item.data for item in inner.items if item.kind == CHANGE), hashes)
+    signed = _Signed(_with(inner, written), signature)
     return SignedEntry(inner, digest, _zstd().compressor.compress(_encoder.encode(signed)))
 
 
@@ -212,9 +228,9 @@ def check_signature(inner: Inner, digest: bytes, signature: bytes) -> None:
         raise BadEntry("the entry is not signed by its author") from None
 
 
-def _with(inner: Inner, form: Callable[[Iterable[bytes]], list[bytes]]) -> Inner:
+def _with(inner: Inner, written: Iterable[bytes]) -> Inner:
     """The same with its changes in another form."""
-    changes = iter(form(item.data for item in inner.items if item.kind == CHANGE))
+    changes = iter(written)
     items = [item if item.kind != CHANGE or (data := next(changes)) is item.data
              else Item(CHANGE, item.collection, item.id, data, item.age) for item in inner.items]
     return msgspec.structs.replace(inner, items=items)
@@ -259,11 +275,11 @@ def signature_of(packed: bytes) -> bytes:
 def _read(packed: bytes) -> tuple[_Signed, SignedEntry]:
     try:
         signed = _decoder.decode(_unpacked(packed))
-        inner = _with(signed.inner, expanded)
+        changes = tuple(read_written(item.data for item in signed.inner.items if item.kind == CHANGE))
     except (zstandard.ZstdError, ValueError, RecursionError) as error:
         raise BadEntry(f"the entry's content can't be read: {error}") from None
-    changes = tuple([read_change(item.data) for item in inner.items if item.kind == CHANGE])
-    return signed, SignedEntry(inner, entry_hash(inner), packed, changes)
+    inner = _with(signed.inner, [change.bytes for change in changes])
+    return signed, SignedEntry(inner, entry_hash(inner, [change.hash for change in changes]), packed, changes)
 
 
 def _unpacked(packed: bytes) -> bytes:

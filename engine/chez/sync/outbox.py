@@ -104,15 +104,15 @@ def waiting_changes(db: Connection, space: int) -> list[Waiting]:
         "WHERE state = 1 AND record.space = ? ORDER BY change.n", (space,))]
 
 
-def change_items(db: Connection, space: int, batch: list[Waiting], now: int) -> list[Item]:
-    """The items of an entry that carries these changes; `now` is the entry's time."""
+def change_items(db: Connection, space: int, batch: list[Waiting], now: int) -> tuple[list[Item], list[bytes]]:
+    """The items of an entry that carries these changes, and the changes' hashes; `now` is the entry's time."""
     rows = db.execute(
-        "SELECT collection, id, bytes, time FROM change INDEXED BY outbox "
+        "SELECT collection, id, bytes, time, hash FROM change INDEXED BY outbox "
         "CROSS JOIN record ON record.n = change.record "
         "WHERE state = 1 AND change.n BETWEEN ? AND ? AND record.space = ? ORDER BY change.n",
-        (batch[0].n, batch[-1].n, space))
+        (batch[0].n, batch[-1].n, space)).fetchall()
     return [Item(CHANGE, collection, id, data, max(0, now - time) if time else 0)
-            for collection, id, data, time in rows]
+            for collection, id, data, time, _ in rows], [row[4] for row in rows]
 
 
 def put_into(db: Connection, space: int, batch: list[Waiting], entry: int) -> None:

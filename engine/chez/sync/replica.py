@@ -174,8 +174,8 @@ class Replica:
         writes = right is not None and (self.space.private or right >= Role.WRITER)
         tells = self.space.private and (found is None or found.tells)
         for batch, part in plan(waiting_changes(db, self.space.n)) if writes else ():
-            items = change_items(db, self.space.n, batch, now) + (self._journal_head(db) if tells else [])
-            made.append(self._append(db, now, CHANGES, items, part))
+            items, hashes = change_items(db, self.space.n, batch, now)
+            made.append(self._append(db, now, CHANGES, items + (self._journal_head(db) if tells else []), part, hashes))
             put_into(db, self.space.n, batch, made[-1][0])
         if tells and right is not None:
             made += [self._append(db, now, CHANGES, [item]) for item in offers(db)]
@@ -187,11 +187,11 @@ class Replica:
         return journal_head(db, self.space.n, self._device.id)
 
     def _append(self, db: Connection, now: int, kind: int, items: list[Item],
-                part: Part | None = None) -> tuple[int, SignedEntry]:
+                part: Part | None = None, hashes: Sequence[bytes] = ()) -> tuple[int, SignedEntry]:
         sequence, previous, _ = last_entry(db, self.space.n, self._device.id)
         heads = named_by(self.space, self._device.id, kind, items)
         entry = sign_entry(Inner(1, self.space.id, self._device.id, sequence + 1, previous, now, kind, items,
-                                 heads, seen_last(db, self.space, sequence), part), self._device.signing)
+                                 heads, seen_last(db, self.space, sequence), part), self._device.signing, hashes)
         return keep_entry(db, self.space.n, entry), entry
 
     def outgoing(self, db: Connection, relay: int, found: Waits | None = None) -> list[Sealed]:

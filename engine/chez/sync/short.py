@@ -15,15 +15,17 @@ Source: the Automerge binary format specification, "Change chunk".
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final
 
-from chez.records.columns import BadColumns, read_uleb
+from chez.records.automerge import BadChange, RawChange, read_change
+from chez.records.columns import BadColumns, check_columns, read_uleb
 from chez.records.derived import DEVICE_ID
 from chez.records.encode import uleb
 
-__all__ = ("expanded", "shortened")
+__all__ = ("expanded", "read_written", "shortened")
 
 _MAGIC: Final = b"\x85\x6f\x4a\x83"
 _SHORT: Final = b"\0"
@@ -41,12 +43,12 @@ class _Head:
     end: int
 
 
-def shortened(changes: Iterable[bytes]) -> list[bytes]:
-    """The changes of an entry, in order, as they are written."""
+def shortened(changes: Iterable[bytes], hashes: Sequence[bytes] = ()) -> list[bytes]:
+    """The changes of an entry, in order, as they are written; `hashes` has the hash of each, where they are known."""
     out = []
     before: _Head | None = None
-    for data in changes:
-        head = _read(data)
+    for data, hash in zip(changes, hashes or repeat(None), strict=False):
+        head = _read(data, hash)
         short = None
         if (head is not None and before is not None and head.builds_on == before.hash and head.actor == before.actor
                 and head.start > before.start):
@@ -56,6 +58,19 @@ def shortened(changes: Iterable[bytes]) -> list[bytes]:
                 short = _SHORT + uleb(head.start - before.start) + data[head.end :]
         out.append(data if short is None else short)
         before = head
+    return out
+
+
+def read_written(written: Iterable[bytes]) -> list[RawChange]:
+    """The changes of an entry, each whole and read (`automerge.read_change`). Raises `ValueError`, `BadChange`."""
+    out: list[RawChange] = []
+    for data in written:
+        if data[:1] != _SHORT:
+            out.append(read_change(data))
+        elif not out or len(out[-1].actor) != DEVICE_ID:
+            raise ValueError("a change is written short, and what it goes on from is not there")
+        else:
+            out.append(_read_on(data, out[-1]))
     return out
 
 
@@ -76,7 +91,7 @@ def expanded(written: Iterable[bytes]) -> list[bytes]:
     return out
 
 
-def _read(data: bytes) -> _Head | None:
+def _read(data: bytes, hash: bytes | None = None) -> _Head | None:
     """The header of a change that another may go on from; None for one of no device, or that is none."""
     try:
         count, at = read_uleb(data, read_uleb(data, 9)[1])
@@ -89,7 +104,7 @@ def _read(data: bytes) -> _Head | None:
     if size != DEVICE_ID or len(actor) != size or data[:4] != _MAGIC:
         return None
     builds_on = data[at : at + 32] if count == 1 else None
-    return _Head(hashlib.sha256(data[8:]).digest(), actor, sequence, start, builds_on, last)
+    return _Head(hashlib.sha256(data[8:]).digest() if hash is None else hash, actor, sequence, start, builds_on, last)
 
 
 def _whole(short: bytes, before: _Head) -> tuple[bytes, _Head]:
@@ -102,6 +117,18 @@ def _whole(short: bytes, before: _Head) -> tuple[bytes, _Head]:
     tail, end = _tail(before.hash, before.actor, sequence, start, short[at:])
     digest = hashlib.sha256(tail).digest()
     return _MAGIC + digest[:4] + tail, _Head(digest, before.actor, sequence, start, before.hash, 8 + end)
+
+
+def _read_on(short: bytes, before: RawChange) -> RawChange:
+    """A short change made whole and read. Raises `ValueError`, `BadChange`."""
+    data, head = _whole(short, _Head(before.hash, before.actor, before.sequence, before.first, None, 0))
+    try:
+        first, last, weight = check_columns(data, head.end - len(uleb(head.start)))
+    except IndexError:
+        raise BadChange("a change is cut short") from None
+    except BadColumns as error:
+        raise BadChange(f"a change has {error}") from None
+    return RawChange(head.hash, head.actor, head.sequence, (before.hash,), first, last, weight, data)
 
 
 def _tail(hash: bytes, actor: bytes, sequence: int, start: int, rest: bytes) -> tuple[bytes, int]:
