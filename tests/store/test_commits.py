@@ -198,6 +198,23 @@ async def test_the_parts_of_a_commit_are_durable_when_they_answer(database: Data
     assert {key for (key,) in found} & set("01234") == set("0124")
 
 
+async def test_of_a_long_row_of_parts_a_share_is_in_each_commit(database: Database) -> None:
+    """More than others share one, the fewer the fewer are left; what is no part among them keeps them to that."""
+    puts = Puts()
+    asked = [database.submit_part(puts.all, (str(n), True)) for n in range(6000)]
+    await asyncio.gather(*asked)
+    counts = [len(call) for call in puts.calls]
+    assert counts[:3] == [1024, 1024, 988] and counts[-2] == 256 and counts == sorted(counts, reverse=True)
+    puts.calls.clear()
+    asked = [database.submit_part(puts.all, (f"a{n}", True)) for n in range(2000)]
+    await asyncio.gather(database.write(lambda db: None), *asked)
+    assert len(puts.calls[0]) == 500
+    puts.calls.clear()
+    await asyncio.gather(*[database.submit_part(puts.all, (f"b{n}", True)) if n != 300 else
+                           database.submit(lambda db: "") for n in range(2000)])
+    assert len(puts.calls[0]) == 256
+
+
 async def test_a_glance_is_taken_only_while_the_writer_has_nothing_to_do(database: Database) -> None:
     """What it works with is the writer's: not while it writes or looks, nor while it still does for one who left."""
     def here(_: Connection) -> int:

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from chez import crypto
 from chez.errors import BadEntry
+from chez.records.automerge import read_change
 from chez.records.sheet import Sheet
 from chez.records.text import Text
 from chez.sync import entry
-from chez.sync.short import expanded, shortened
+from chez.sync.short import expanded, read_written, shortened
 from tests.records.pair import NAMES, Device, pair
 
 
@@ -37,6 +38,9 @@ def test_whatever_is_written_short_comes_back_whole(steps: list[tuple[float, int
     """In the order they were made, in any other, and among bytes that are no changes."""
     changes = _type(pair()[0], steps)
     assert expanded(shortened(changes)) == changes
+    read = [read_change(data) for data in changes]
+    assert read_written(shortened(changes)) == read
+    assert shortened(changes, [change.hash for change in read]) == shortened(changes)
     random.shuffle(changes)
     changes.insert(random.randrange(len(changes) + 1), b"\x85oJ\x83 no change")
     assert expanded(shortened(changes)) == changes
@@ -60,6 +64,8 @@ def test_what_is_no_change_is_told_and_grows_little(written: list[bytes], behind
     try:
         whole = expanded(written)
     except ValueError:
+        with pytest.raises((ValueError, BadEntry)):
+            read_written(written)
         return
     assert len(whole) == len(written)
     assert all(len(after) <= len(before) + 100 for before, after in zip(written, whole, strict=True))
@@ -75,6 +81,7 @@ def test_an_entry_is_signed_over_the_whole_changes() -> None:
     inner = entry.Inner(1, bytes(32), key.public, 1, entry.GENESIS, 0, entry.CHANGES, items, [], None)
     signed = entry.sign_entry(inner, key)
     assert signed.hash == entry.entry_hash(inner)
+    assert entry.sign_entry(inner, key, [read_change(data).hash for data in _CHANGES]) == signed
     assert entry.read_signed(signed.packed).inner == inner
     short = entry.Item(entry.CHANGE, "notes", "r", shortened(_CHANGES)[1])
     torn = entry.sign_entry(entry.Inner(1, bytes(32), key.public, 1, entry.GENESIS, 0, entry.CHANGES, [short], [],

@@ -28,6 +28,10 @@ _MAGIC: Final = b"\x85\x6f\x4a\x83"
 _KEY, _INSERT, _ACTION, _META, _RAW, _PREDECESSORS = 0x15, 0x34, 0x42, 0x56, 0x57, 0x70  # column ids
 _WHO: Final = 0x71  # of the operation that is replaced: its actor,
 _NUMBER: Final = 0x73  # and its number
+_ONE_WIDTHS: Final = bytes((_PREDECESSORS, 2, _WHO, 2, _NUMBER))
+_ONE_AGAIN: Final = b"\x7f\x01\x7f\x00"
+"""One operation that replaces one, which is of the change's actor."""
+_BYTE: Final = tuple([bytes((number,)) for number in range(0x80)])
 _SET: Final = 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -77,6 +81,9 @@ def encode_again(actor: bytes, sequence: int, start: int, previous: bytes, field
     `replaced` has for each field the number of the one operation that stands there, which is the actor's; None
     where none does.
     """
+    if len(replaced) == 1 and replaced[0] is not None:
+        ((name, item),) = fields.items()
+        return _change(actor, sequence, start, (previous,), 1, 2, _one_again(name, item, replaced[0]))
     standing = [number for number in replaced if number is not None]
     if not standing:
         return encode_fields(actor, sequence, start, (previous,), fields)
@@ -89,6 +96,16 @@ def encode_again(actor: bytes, sequence: int, start: int, previous: bytes, field
     widths = b"".join([_width(id, len(data)) for id, data in sized])
     columns = b"".join((b"\x08" if raw else b"\x07", before, widths, keys, meta, raw, groups, who, numbers))
     return _change(actor, sequence, start, (previous,), count, count + len(standing), columns)
+
+
+def _one_again(name: str, item: Value, replaced: int) -> bytes:
+    """The columns of a change that sets one field in the place of one operation, as most do."""
+    kind, raw = scalar(item)
+    meta, number = b"\x7f" + uleb(len(raw) << 4 | kind), b"\x7f" + sleb(replaced)
+    before, keys, _ = _shape((name,))
+    return b"".join((b"\x08" if raw else b"\x07", before, bytes((_META, len(meta))),
+                     _width(_RAW, len(raw)) if raw else b"", _ONE_WIDTHS, bytes((len(number),)),
+                     keys, meta, raw, _ONE_AGAIN, number))
 
 
 def _change(actor: bytes, sequence: int, start: int, dependencies: Sequence[bytes], count: int, weight: int,
@@ -154,7 +171,9 @@ def scalar(value: Value) -> tuple[int, bytes]:
 def uleb(value: int) -> bytes:
     """An unsigned LEB128 number."""
     if value < 0x80:
-        return bytes((value,))
+        return _BYTE[value]
+    if value < 0x4000:
+        return bytes((value & 0x7F | 0x80, value >> 7))
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
@@ -165,6 +184,10 @@ def uleb(value: int) -> bytes:
 
 def sleb(value: int) -> bytes:
     """A signed LEB128 number."""
+    if -64 <= value < 64:
+        return _BYTE[value & 0x7F]
+    if -0x2000 <= value < 0x2000:
+        return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F))
     out = bytearray()
     while not -64 <= value < 64:
         out.append(value & 0x7F | 0x80)

@@ -35,8 +35,7 @@ Migration = Callable[[dict[str, Value]], dict[str, Value]]
 """From a record's value in one version to its value in the next: pure, so alike on every device."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True, gc=False):
     """What a record is to hold.
 
     `migrated` is what its stored value is in a newer version, if the app has one, and with

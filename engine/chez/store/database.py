@@ -44,6 +44,14 @@ P = TypeVar("P")
 GROUP: Final = 256
 """Writes in one commit: more saves no fsync worth having and delays the first."""
 
+BACKLOG: Final = 4
+"""Of parts of the same work that wait, one in so many shares the next commit, if that is more: each commit writes the
+pages anew that an index of hashes spreads its rows over. The last ones come in small groups, so that who
+receives them has little left to do after the last."""
+
+PARTS: Final = 1024
+"""But no more than these."""
+
 SCHEMA_VERSION: Final = 1
 
 
@@ -298,7 +306,8 @@ class Database:
 
     async def _commit_all(self) -> None:
         while self._queue:
-            group, self._queue = self._queue[:GROUP], self._queue[GROUP:]
+            count = self._count()
+            group, self._queue = self._queue[:count], self._queue[count:]
             try:
                 await _run(self._writer, partial(self._commit, group=group))
             except BaseException as error:
@@ -313,6 +322,13 @@ class Database:
                 else:
                     entry.done.set_result(entry.result)
         self._committer = None
+
+    def _count(self) -> int:
+        """How many of the writes that wait are in the next commit."""
+        joint, count = self._queue[0].joint, min(len(self._queue) // BACKLOG, PARTS)
+        if joint is None or count <= GROUP or any(write.joint != joint for write in self._queue[:count]):
+            return GROUP
+        return count
 
     def _commit(self, db: Connection, *, group: list[Write]) -> None:
         shown_first, log = all(entry.shown_first for entry in group), self._log

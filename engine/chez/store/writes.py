@@ -9,10 +9,10 @@ that one part fails alone.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
+import msgspec
 import sqlcipher3
 
 from chez.store.disk import storage_error
@@ -25,8 +25,7 @@ Joint = Callable[[Any, Sequence[Any]], Sequence[Any]]
 """Work that is done for several parts at once, over a connection; the result of each in order."""
 
 
-@dataclass(slots=True)
-class Write:
+class Write(msgspec.Struct, eq=False):
     """One that waits, and what became of it; `joint` and `part`, of one that is a part."""
 
     work: Callable[[Any], Any] | None

@@ -7,7 +7,6 @@ of the other.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
@@ -55,8 +54,7 @@ def plan(waiting: Iterable[Waiting]) -> Iterator[tuple[list[Waiting], Part | Non
         yield entry, None
 
 
-@dataclass(frozen=True, slots=True)
-class _Load:
+class _Load(msgspec.Struct, frozen=True, gc=False):
     """What some changes take of an entry: how many they are, their bytes, their operations."""
 
     count: int = 0
@@ -65,6 +63,8 @@ class _Load:
 
     @classmethod
     def of(cls, group: list[Waiting]) -> "_Load":
+        if len(group) == 1:
+            return cls(1, group[0].size, group[0].weight)
         return cls(len(group), sum([one.size for one in group]), sum([one.weight for one in group]))
 
     def __add__(self, other: "_Load") -> "_Load":

@@ -16,9 +16,10 @@ Source: the Automerge binary format specification, "Change chunk".
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import repeat
 from typing import Final
+
+import msgspec
 
 from chez.records.automerge import BadChange, RawChange, read_change
 from chez.records.columns import BadColumns, check_columns, read_uleb
@@ -29,10 +30,10 @@ __all__ = ("expanded", "read_written", "shortened")
 
 _MAGIC: Final = b"\x85\x6f\x4a\x83"
 _SHORT: Final = b"\0"
+_DEVICE: Final = uleb(DEVICE_ID)
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
+class _Head(msgspec.Struct, frozen=True, gc=False):
     """What a change's header says; `end` is where it ends."""
 
     hash: bytes
@@ -53,9 +54,10 @@ def shortened(changes: Iterable[bytes], hashes: Sequence[bytes] = ()) -> list[by
         if (head is not None and before is not None and head.builds_on == before.hash and head.actor == before.actor
                 and head.start > before.start):
             # What is read again must be these very bytes: numbers may have been written longer than they need be.
-            if data[4:8] == head.hash[:4] and data[8:] == _tail(
-                    before.hash, before.actor, before.sequence + 1, head.start, data[head.end :])[0]:
-                short = _SHORT + uleb(head.start - before.start) + data[head.end :]
+            rest = data[head.end :]
+            begins = _begins(before.hash, before.actor, before.sequence + 1, head.start, len(rest))
+            if data[4:8] == head.hash[:4] and data[8 : head.end] == begins:
+                short = _SHORT + uleb(head.start - before.start) + rest
         out.append(data if short is None else short)
         before = head
     return out
@@ -133,6 +135,11 @@ def _read_on(short: bytes, before: RawChange) -> RawChange:
 
 def _tail(hash: bytes, actor: bytes, sequence: int, start: int, rest: bytes) -> tuple[bytes, int]:
     """A change from its type on, that builds on one of its actor's, and where in it the rest begins."""
-    head = b"".join((b"\1", hash, uleb(DEVICE_ID), actor, uleb(sequence), uleb(start)))
-    size = uleb(len(head) + len(rest))
-    return b"".join((b"\1", size, head, rest)), 1 + len(size) + len(head)
+    begins = _begins(hash, actor, sequence, start, len(rest))
+    return begins + rest, len(begins)
+
+
+def _begins(hash: bytes, actor: bytes, sequence: int, start: int, rest: int) -> bytes:
+    """How such a change begins, from its type on, after which so many bytes come."""
+    head = b"".join((b"\1", hash, _DEVICE, actor, uleb(sequence), uleb(start)))
+    return b"".join((b"\1", uleb(len(head) + rest), head))
