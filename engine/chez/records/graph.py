@@ -14,6 +14,7 @@ import msgspec
 from chez.records import automerge, waiting
 from chez.records.automerge import BadChange, RawChange
 from chez.records.rows import REFUSED, WAITING
+from chez.records.settings import Settings
 from chez.records.waiting import Budget, Due, Wanting
 from chez.store.database import Connection
 
@@ -71,6 +72,8 @@ class Graph:
     """Whether something that waits is damaged here."""
     follows: bool = False
     """Whether what is ready builds on all that the document holds, each on the one before alone."""
+    sets: dict[bytes, Settings | None] = field(default_factory=dict)
+    """What a change sets that does nothing else, of those that were looked at."""
     waits: bool = False
     """Whether something in the store waits for another change."""
     _dependents: dict[bytes, list[Node]] = field(default_factory=dict)

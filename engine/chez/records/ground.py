@@ -40,6 +40,7 @@ from chez.records.operations import (
     OpId,
 )
 from chez.records.runs import Run, Runs, unpack
+from chez.records.settings import Settings
 
 __all__ = ("Ground", "is_new")
 
@@ -90,17 +91,21 @@ class Ground:
         """All that a record's document holds was taken in."""
         self._heads = [bytes(head) for head in document.get_heads()]
 
-    def take(self, change: RawChange) -> None:
-        """Take in a change, all it builds on being there. Raises `BadChange` when its operations don't fit."""
+    def take(self, change: RawChange) -> Settings | None:
+        """Take in a change, all it builds on being there; what it sets, if it does nothing else (`fields.settings`).
+
+        Raises `BadChange` when its operations don't fit.
+        """
         if (found := settings(change)) is not None and self._goes_on(change, found[0], found[3]):
             self._add(change, change.dependencies)
-            return
+            return found
         seen, operations = self._seen(change, change.dependencies), unpack(change)
         _Check(self, seen, operations).all()
         self._add(change, change.dependencies)
         self._keep(change.hash, operations)  # what comes next mostly builds on it
         if found is not None:
             self._set(change, found[0])
+        return found
 
     def _goes_on(self, change: RawChange, names: Sequence[str], numbers: Sequence[int]) -> bool:
         """Whether a change sets fields of the root that are new or that its device set last, and so fits."""

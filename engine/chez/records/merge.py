@@ -18,7 +18,7 @@ from chez.records import automerge, waiting
 from chez.records.automerge import BadChange, Document
 from chez.records.derived import DEVICE_ID
 from chez.records.encode import FLAT
-from chez.records.fields import born, settings
+from chez.records.fields import born
 from chez.records.graph import BUILDS, Graph, Incoming, Known, Node
 from chez.records.ground import Ground, is_new
 from chez.records.operations import read_scalar
@@ -189,7 +189,7 @@ class _Step:
                 self._rows.keep(self._n, document, self.tips, ground)
                 if lately and done[-1].change.actor != self._rows.actor:  # more of it may follow
                     self._rows.lead(self._n, begun(done[-1].change, before))
-                value = _shown(self._row, done) if graph.follows and not graph.doomed else None
+                value = _shown(self._row, graph, done)
                 self._rows.project(self._db, self._row, automerge.extract(document) if value is None else value,
                                    self._row.tail + len(done), _entry(done))
         refused = _refused(graph)
@@ -343,7 +343,7 @@ def _stand(ground: Ground, document: Document | None, graph: Graph) -> None:
     for item in graph.ready:
         if item.change.hash not in graph.doomed:
             try:
-                ground.take(item.change)
+                graph.sets[item.change.hash] = ground.take(item.change)
             except BadChange as error:
                 graph.doom(item.change.hash, error.message)
     ground.rest()
@@ -359,26 +359,28 @@ def _in_a_row(document: Document, items: Sequence[Incoming]) -> bool:
     return bool(items)
 
 
-def _shown(row: Row, done: Sequence[Incoming]) -> dict[str, Value] | None:
+def _shown(row: Row, graph: Graph, done: Sequence[Incoming]) -> dict[str, Value] | None:
     """What a record shows after changes in a row that give fields of it other scalars; None where that is to be asked.
 
     Their operations have higher numbers than all that the document holds, so each shows what it sets. Asking takes
     the longer the oftener a field was written to.
     """
-    if row.state != HERE or not is_plain(row.value):
+    if not graph.follows or graph.doomed or row.state != HERE or not is_plain(row.value):
         return None
-    value = dict(row.value)
+    last: dict[str, tuple[int, bytes]] = {}
     for item in done:
-        found = settings(item.change)
-        if found is None:
+        if (found := graph.sets.get(item.change.hash)) is None:
             return None
-        for name, (_, kind), raw in zip(*found[:3], strict=True):
-            old, new = value.get(name, _ABSENT), read_scalar(kind, raw)
-            # A number in the place of anything else may be the beginning of a counter that has parts.
-            if name[0] == "_" or (old is not _ABSENT and type(old) not in FLAT) or (
-                    type(new) is int and old is not _ABSENT and type(old) is not int):
-                return None
-            value[name] = new
+        names, kinds, raws, _ = found
+        last.update(zip(names, [(kind, raw) for (_, kind), raw in zip(kinds, raws, strict=True)], strict=True))
+    value = dict(row.value)
+    for name, (kind, raw) in last.items():
+        old, new = value.get(name, _ABSENT), read_scalar(kind, raw)
+        # A number in the place of anything else may be the beginning of a counter that has parts.
+        if name[0] == "_" or (old is not _ABSENT and type(old) not in FLAT) or (
+                type(new) is int and old is not _ABSENT and type(old) is not int):
+            return None
+        value[name] = new
     return value if len(value) == len(row.value) else dict(sorted(value.items()))
 
 

@@ -46,11 +46,11 @@ GROUP: Final = 256
 
 BACKLOG: Final = 4
 """Of parts of the same work that wait, one in so many shares the next commit, if that is more: each commit writes the
-pages anew that an index of hashes spreads its rows over. The last ones come in small groups, so that who
-receives them has little left to do after the last."""
+pages anew that an index of hashes spreads its rows over. The first ones come in small groups, and so do the last,
+so that who receives them begins soon, and has little left to do after the last."""
 
 PARTS: Final = 1024
-"""But no more than these."""
+"""But no more than these, nor than twice as many as the last time."""
 
 SCHEMA_VERSION: Final = 1
 
@@ -305,8 +305,9 @@ class Database:
         self.key[:] = bytes(len(self.key))
 
     async def _commit_all(self) -> None:
+        count = 0
         while self._queue:
-            count = self._count()
+            count = self._count(count)
             group, self._queue = self._queue[:count], self._queue[count:]
             try:
                 await _run(self._writer, partial(self._commit, group=group))
@@ -323,9 +324,9 @@ class Database:
                     entry.done.set_result(entry.result)
         self._committer = None
 
-    def _count(self) -> int:
-        """How many of the writes that wait are in the next commit."""
-        joint, count = self._queue[0].joint, min(len(self._queue) // BACKLOG, PARTS)
+    def _count(self, before: int) -> int:
+        """How many of the writes that wait are in the next commit; `before` is how many were in the last one."""
+        joint, count = self._queue[0].joint, min(len(self._queue) // BACKLOG, PARTS, 2 * before)
         if joint is None or count <= GROUP or any(write.joint != joint for write in self._queue[:count]):
             return GROUP
         return count
