@@ -234,13 +234,13 @@ async def steps(home: chez.Home, ask: Callable[[], Awaitable[Any]]) -> int:
 
 
 async def test_declaring_again_writes_nothing(filled: chez.Home) -> None:
-    """With its indexes in place a collection is read without a transaction of the writer."""
+    """With its indexes in place a collection is read without a transaction of the writer; it may look there."""
     await filled.collection("notes", indexes=("cups", ("n", "cups"))).count()
     seen: list[str] = []
     await filled._database.write(lambda db: db.set_trace_callback(seen.append))
     seen.clear()
     await filled.collection("notes", indexes=("cups", ("n", "cups"))).where(cups=3).all()
-    assert seen == []
+    assert [sql for sql in seen if not sql.startswith("SELECT")] == []
 
 
 @pytest.mark.parametrize("indexes", ["cups", [()], [("a", "a")], [""], ["a..b"], [3], ["_id"], [tuple("abcdefghi")],
