@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 __all__ = ("Search", "forms", "search")
@@ -10,6 +10,7 @@ __all__ = ("Search", "forms", "search")
 SHORTEST: Final = 5
 """Bytes of a needle: shorter ones are found by chance in megabytes of random bytes."""
 PREFIX: Final = 8
+_NONE: Final[Mapping[int, set[bytes]]] = {}
 
 
 def forms(needle: bytes) -> set[bytes]:
@@ -38,8 +39,8 @@ class Search:
 
     def __init__(self, needles: Iterable[bytes]) -> None:
         self._short: set[bytes] = set()
-        self._long: dict[bytes, list[bytes]] = {}
-        """Forms by their beginnings."""
+        self._long: dict[bytes, dict[int, set[bytes]]] = {}
+        """Forms by their beginnings, and by their lengths: a thousand may begin alike, as the hours of a month do."""
         for needle in needles:
             if len(needle) < SHORTEST:
                 raise ValueError(f"{needle!r} is too short to tell from chance")
@@ -47,7 +48,7 @@ class Search:
                 if len(form) < PREFIX:
                     self._short.add(form)
                 else:
-                    self._long.setdefault(form[:PREFIX], []).append(form)
+                    self._long.setdefault(form[:PREFIX], {}).setdefault(len(form), set()).add(form)
         self._likely = _likely(self._long)
 
     def __call__(self, data: bytes) -> Iterator[bytes]:
@@ -55,7 +56,9 @@ class Search:
         yield from (form for form in self._short if form in data)
         for found in self._likely.finditer(data):
             at = found.start()
-            yield from (form for form in self._long.get(data[at : at + PREFIX], ()) if data.startswith(form, at))
+            for length, wanted in self._long.get(data[at : at + PREFIX], _NONE).items():
+                if (form := data[at : at + length]) in wanted:
+                    yield form
 
 
 def _likely(beginnings: Collection[bytes]) -> re.Pattern[bytes]:

@@ -66,6 +66,14 @@ def test_the_search_finds_what_looking_at_each_byte_finds(noise: bytes, needles:
     assert set(Search(needles)(noise)) == expected
 
 
+def test_many_values_that_begin_alike_cost_no_more() -> None:
+    """A file full of hours, of which a month is looked for: each place is compared once, and not with each hour."""
+    hours = [f"2026-10-{day:02}T{half // 2:02}:{half % 2 * 30:02}" for day in range(1, 31) for half in range(48)]
+    noise = "".join(f'{{"local":"{hour}","watts":7}}\n' for hour in hours * 40).encode()
+    assert len(set(Search(hour.encode() for hour in hours)(noise))) == len(hours)
+    assert set(Search([b"2026-10-31T00:00"])(noise)) == set()
+
+
 def test_a_value_is_found_wherever_a_file_is_parted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A value that lies across two pieces of a file, in whichever encoding, is found once, under its source."""
     monkeypatch.setattr(seen, "PIECE", 64)
