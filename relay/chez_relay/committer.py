@@ -111,25 +111,19 @@ class Committer:
             self._wake.clear()
             while self._waiting:
                 if not self._shared:
-                    answer = await self._commit(self._group())
-                    if self._waiting:
-                        # Behind the beginning of the next group, which does not wait until everybody has been answered.
-                        asyncio.get_running_loop().call_soon(answer)
-                    else:
-                        answer()
+                    # All are answered before the next group begins. Begun before, it was smaller and had to share the
+                    # interpreter with the answers: near the most that a relay can take, everybody waited longer.
+                    await self._commit(self._group())
                     continue
                 self._begin(self._group())
                 await asyncio.sleep(0)  # whatever comes in meanwhile is a group again
                 while len(self._under_way) >= GROUPS_AT_ONCE:
                     await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
-            asyncio.get_running_loop().call_soon(self._rest)
-
-    def _rest(self) -> None:
-        if not (self._waiting or self._under_way):
-            self._idle.set()
+            if not self._under_way:
+                self._idle.set()
 
     def _begin(self, group: Group) -> None:
-        task = asyncio.get_running_loop().create_task(self._alone(group))
+        task = asyncio.get_running_loop().create_task(self._commit(group))
         self._under_way.add(task)
 
         def ended(_: asyncio.Task[None]) -> None:
@@ -137,9 +131,6 @@ class Committer:
             self._wake.set()
 
         task.add_done_callback(ended)
-
-    async def _alone(self, group: Group) -> None:
-        (await self._commit(group))()
 
     def _group(self) -> Group:
         group: Group = []
@@ -149,26 +140,21 @@ class Committer:
             size += cost(group[-1][0])
         return group
 
-    async def _commit(self, group: Group) -> Callable[[], None]:
-        """Perform a group; what tells everybody what came of it is to be called."""
+    async def _commit(self, group: Group) -> None:
         requests = [request for request, _ in group]
         begun = self._clock()
         results = await self._performed(requests)
         seconds = self._clock() - begun
-
-        def answer() -> None:
-            for (_, done), result in zip(group, results, strict=True):
-                try:
-                    done(result)
-                except Exception as error:
-                    _told_nobody(error)
+        for (_, done), result in zip(group, results, strict=True):
             try:
-                self._grown(growth(requests, results))
+                done(result)
             except Exception as error:
                 _told_nobody(error)
-            self._counts.group(requests, results, seconds)  # nobody waits for that
-
-        return answer
+        try:
+            self._grown(growth(requests, results))
+        except Exception as error:
+            _told_nobody(error)
+        self._counts.group(requests, results, seconds)  # nobody waits for that
 
     async def _performed(self, requests: Sequence[Request]) -> list[Result]:
         """The storage's results; where it can't write, what only reads is still answered."""
