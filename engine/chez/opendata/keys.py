@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-from mnemonic import Mnemonic
 
-from chez.crypto import SigningKey, hash_fields
+from chez.crypto import SigningKey
 from chez.keyfiles import Seed, load_key_file, save_key_file
 from chez.opendata.metadata import Card
 
@@ -34,10 +33,10 @@ class PublisherKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 def key_words(public: bytes) -> str:
-    """Six words that stand for a publisher's key (66 bits of its hash), to compare aloud."""
-    words = Mnemonic("english").wordlist
-    number = int.from_bytes(hash_fields("chez/1 publisher words", public), "big")
-    return " ".join(words[(number >> 11 * place) % 2048] for place in range(6))
+    """Six words that stand for a publisher's key, to compare aloud (`chez.spaces.safety`)."""
+    from chez.spaces.safety import words_of  # the list of words takes its time
+
+    return words_of("chez/1 publisher words", public)
 
 
 def save_key(path: Path, key: PublisherKey) -> None:
