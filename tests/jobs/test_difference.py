@@ -10,7 +10,8 @@ import chez
 from chez.crypto import SigningKey
 from chez_sandbox.bundle import Bundle, build_bundle
 from chez_sandbox.consent import verbs
-from chez_sandbox.consent.difference import difference, foreign_keys, granted_before
+from chez_sandbox.consent.catalogue import Language, phrase
+from chez_sandbox.consent.difference import _read, difference, foreign_keys, granted_before
 from chez_sandbox.consent.grants import list_grants, revoke_grant
 from chez_sandbox.consent.inspect import describe, plain_words
 from tests.jobs.samples import MEAN, READS, SIGNING, manifest_text
@@ -114,3 +115,15 @@ async def test_another_key_under_the_same_name_is_loud(home: chez.Home) -> None:
     text = manifest_text(signing=thief).replace(b"Example Energy Advice", b"Another")
     other = build_bundle(text.replace(b"example.org", b"other.net"), MEAN, "python", thief)
     assert foreign_keys(grants, other) == []
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "open data you follow"), ("fr", "données ouvertes suivies")])
+def test_open_data_that_a_new_version_reads_is_told(language: Language, words: str) -> None:
+    """A version that reads a city's data beside the person's own says so, in either language."""
+    def say(key: str, **values: Any) -> str:
+        return phrase(language, f"changed.{key}", **values)
+
+    old = {"collection": "open_velov", "fields": ["id"], "only": [], "window": "", "spaces": "private", "min_rows": 0}
+    (line,) = _read(say, old, old | {"spaces": "all"})
+    assert words in line
+    assert words not in _read(say, old | {"collection": "velov"}, old | {"collection": "velov", "spaces": "all"})[0]

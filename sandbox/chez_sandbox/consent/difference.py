@@ -7,6 +7,7 @@ sentence says whether it is more or less, where that can be said.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from chez.query.sql import OPEN
 from chez_sandbox.bundle import Bundle
 from chez_sandbox.consent.catalogue import Language, phrase
 from chez_sandbox.consent.grants import Granted
@@ -113,7 +114,8 @@ def _read(say: Say, old: Shown, new: Shown) -> list[str]:
     if old["window"] != new["window"]:
         lines.append(say("window", collection=name, now=new["window"], before=old["window"]))
     if old["spaces"] != new["spaces"]:
-        lines.append(say(f"spaces-{new['spaces']}", collection=name))
+        data = "-open" if new["spaces"] == "all" and name.startswith(OPEN) else ""
+        lines.append(say(f"spaces-{new['spaces']}{data}", collection=name))
     if old["min_rows"] != new["min_rows"]:
         lines.append(say("least", collection=name, now=new["min_rows"], before=old["min_rows"]))
     return lines

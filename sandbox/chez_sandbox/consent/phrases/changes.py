@@ -30,6 +30,8 @@ CHANGES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
                        "elle lit une autre période de {collection} : {now} (avant : {before})"),
     "changed.spaces-all": ("it reads of {collection}: also what others share with you",
                            "elle lit de {collection} : aussi ce que d'autres partagent avec vous"),
+    "changed.spaces-all-open": ("it reads of {collection}: also other spaces of yours, and open data you follow",
+                                "elle lit de {collection} : aussi vos autres espaces, et les données ouvertes suivies"),
     "changed.spaces-private": ("it reads of {collection}: your private space alone",
                                "elle lit de {collection} : votre espace privé seul"),
     "changed.least": ("it needs at least {now} rows of {collection} (before: {before})",
