@@ -14,7 +14,7 @@ from msgspec import Meta
 from chez_wire.fields import Id
 from chez_wire.limits import MAX_SPACES_PER_CONNECTION
 
-__all__ = ("Guests", "Listening", "MeetingSecret", "Report", "Secrets", "is_near")
+__all__ = ("Guests", "Hosted", "Listening", "MeetingSecret", "Report", "Secrets", "is_near")
 
 _NEAR_V6: Final = tuple(map(ipaddress.IPv6Network, ("fc00::/7", "fe80::/10", "::1/128")))
 """What Python calls private is more: Teredo (RFC 4380) leads through the internet, for one."""
@@ -30,10 +30,25 @@ class MeetingSecret(msgspec.Struct, array_like=True, frozen=True, forbid_unknown
         return "MeetingSecret(…)"
 
 
+class Hosted(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """A space that the relay is to have though nobody comes who could make it: its handle, and public keys."""
+
+    handle: Id
+    admin: Id
+    recovery: Id
+    read: Id
+    append: Id
+    control: Id
+
+
 class Secrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The spaces that are served from now on, and all their secrets; a line of JSON to the relay's standard input."""
+    """The spaces that are served from now on, and all their secrets; a line of JSON to the relay's standard input.
+
+    `hosted` are those of them that the relay makes by itself, where it has them not.
+    """
 
     spaces: Annotated[list[MeetingSecret], Meta(max_length=MAX_SPACES_PER_CONNECTION)]
+    hosted: Annotated[list[Hosted], Meta(max_length=MAX_SPACES_PER_CONNECTION)] = []
 
     def __repr__(self) -> str:
         return f"Secrets({len(self.spaces)} of them)"

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from chez.sync.meeting import Acquaintances
-from chez_wire.lan import Guests, Listening, MeetingSecret, Report, Secrets
+from chez_wire.lan import Guests, Hosted, Listening, MeetingSecret, Report, Secrets
 from tests.relay.support import Space, seed
 
 
@@ -52,10 +52,10 @@ class Child:
         assert self.listening is not None
         return f"wss://127.0.0.1:{self.listening.port}"
 
-    def tell(self, those: Mapping[bytes, tuple[bytes, ...]]) -> None:
-        """Serve these from now on."""
+    def tell(self, those: Mapping[bytes, tuple[bytes, ...]], *hosted: Hosted) -> None:
+        """Serve these from now on, and have those that are hosted."""
         spaces = [MeetingSecret(handle, secret) for handle, several in those.items() for secret in several]
-        self.write(msgspec.json.encode(Secrets(spaces)) + b"\n")
+        self.write(msgspec.json.encode(Secrets(spaces, list(hosted))) + b"\n")
 
     def write(self, line: bytes) -> None:
         assert self.process.stdin is not None

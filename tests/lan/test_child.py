@@ -5,8 +5,10 @@ import errno
 import os
 import signal
 import socket
+import sqlite3
 import ssl
 import sys
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from chez_relay.lan.process import _bound
 from chez_relay.storage.copies import FILE_NAME
 from chez_wire import frames
 from chez_wire.chunks import chunk_id
-from chez_wire.lan import is_near
+from chez_wire.lan import Hosted, is_near
 from chez_wire.login import Role
 from chez_wire.meeting import LEAST_PROOFS
 from tests.lan.support import child, known, needs_ipv6, secrets
@@ -306,3 +308,30 @@ async def test_without_the_newer_family_the_older_is_served(monkeypatch: pytest.
     with bound:
         assert bound.family is socket.AF_INET and bound.getsockname()[0] == "0.0.0.0"
     assert _bound("127.0.0.1", 0) is None
+
+
+async def test_a_space_that_is_hosted_needs_nobody_to_make_it(tmp_path: Path) -> None:
+    """A member opens it at once, and whoever is no member is told nothing of it; told with other keys later it keeps
+    its own, and one that is hosted without a secret is not had."""
+    keys = (SHARED.admin.public, *SHARED.others)
+    async with child(tmp_path / "lan", HOME) as running:
+        running.tell(secrets(HOME, SHARED), Hosted(SHARED.handle, *keys), Hosted(seed("another"), *keys))
+        async with asyncio.timeout(90):
+            while True:
+                with suppress(RelayRefused, RelayUnreachable):  # until the relay has heard of it
+                    async with connect(running.url, known=known(SHARED)) as guest:
+                        assert not any(space.error for space in await guest.open(SHARED.claims()))
+                        await guest.append(SHARED.handle, Role.APPEND, SHARED.envelope(1))
+                        break
+        with pytest.raises(RelayRefused):
+            async with connect(running.url, known=known(Space("another"))):
+                pass
+        running.tell(secrets(HOME, SHARED, epoch="2"), Hosted(SHARED.handle, *(seed(str(n)) for n in range(5))))
+        async with asyncio.timeout(90):
+            while True:
+                with suppress(RelayRefused, RelayUnreachable):
+                    async with connect(running.url, known=known(SHARED, epoch="2")) as guest:
+                        assert not any(space.error for space in await guest.open(SHARED.claims()))
+                        break
+    with closing(sqlite3.connect(tmp_path / "lan" / FILE_NAME)) as db:
+        assert db.execute("SELECT handle FROM spaces").fetchall() == [(SHARED.handle,)]

@@ -232,9 +232,31 @@ async def test_people_who_share_a_space_meet_in_that_alone(tmp_path: Path) -> No
         assert await ids(berta) == set()
 
 
+async def test_two_guests_need_nobody_who_made_the_space(tmp_path: Path) -> None:
+    """Two guests of a space, one of whom only reads, meet while no device of who made it is there: what either has, and
+    the one writes, is at the other. When who made it comes after all, it has everything from either."""
+    street = Street()
+    async with persons(tmp_path, "anna", "berta", "carla") as (anna, berta, carla):
+        async with relay(tmp_path / "shared") as server:
+            for home in (anna, berta, carla):
+                await home.set_relay(server.url)
+            trip = await anna.create_space("Trip")
+            (hers,) = await shared(trip, anna, berta)
+            (reads,) = await shared(trip, anna, carla, role="reader")
+            for home in (anna, berta):
+                await home.sync()
+        await hers.collection("notes").put({}, id="before they met")
+        async with on_street(street, berta, carla):
+            await arrived(reads, "before they met")
+            await hers.collection("notes").put({}, id="while together")
+            await arrived(reads, "while together")
+        async with on_street(street, carla, anna):
+            await arrived(trip, "while together")
+
+
 @pytest.mark.slow
-async def test_a_guest_waits_for_who_can_bring_a_space(tmp_path: Path) -> None:
-    """A relay of somebody who didn't make a space has nothing of it until a device of who made it comes."""
+async def test_a_guests_relay_has_the_space_before_anybody_comes(tmp_path: Path) -> None:
+    """A relay of somebody who didn't make a space has it as soon as a member comes, and who made it finds it there."""
     street = Street()
     async with sharing(tmp_path) as (anna, berta, trip, hers), on_street(street, berta):
         service = berta._network._service
@@ -243,11 +265,11 @@ async def test_a_guest_waits_for_who_can_bring_a_space(tmp_path: Path) -> None:
             while not service.port:
                 await berta.lan.status()
         url = f"wss://127.0.0.1:{service.port}"
-        async with connect(url, known=Acquaintances(dict(anna._network._secrets()))) as somebody:
+        async with connect(url, known=Acquaintances(dict(anna._network._served().secrets))) as somebody:
             assert somebody.met == {hers._held.space.handle}
             own = await filled(berta)
             async with asyncio.timeout(90):
-                while own.status_of(hers._held.space.id) != "failed":
+                while own.status_of(hers._held.space.id) != "synced":
                     await own.turn()
         async with on_street(street, anna):
             await hers.collection("notes").put({}, id="of berta")

@@ -8,6 +8,7 @@ import pytest
 
 from chez.errors import Unavailable
 from chez.lan.child import Child, start
+from chez.lan.recognition import Served
 from chez_wire.lan import Guests, Listening
 
 LISTENING = msgspec.json.encode(Listening(4711, bytes(32))).decode()
@@ -17,7 +18,8 @@ LONG = "'x' * (3 << 20)"
 
 async def running(tmp_path: Path, script: str) -> Child:
     """A process in the relay's place."""
-    return await start(tmp_path, tmp_path, {}, "127.0.0.1", command=(sys.executable, "-c", f"import sys\n{script}"))
+    command = (sys.executable, "-c", f"import sys\n{script}")
+    return await start(tmp_path, tmp_path, Served(), "127.0.0.1", command=command)
 
 
 async def test_lines_without_end_are_passed_over(tmp_path: Path) -> None:

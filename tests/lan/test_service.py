@@ -10,6 +10,7 @@ import pytest
 
 from chez.lan.discovery import Neighbour
 from chez.lan.policy import Policy
+from chez.lan.recognition import Served
 from chez.lan.service import Service
 from chez.sync.link import Link
 from chez.sync.meeting import Acquaintances
@@ -77,8 +78,8 @@ async def test_nobody_puts_another_out_by_saying_to_have_its_store(
     waits, away = asyncio.Event(), Policy.away
     monkeypatch.setattr(Policy, "away", lambda *given: (away(*given), waits.set()))
     street, kept = Street(), Kept()
-    service = Service(tmp_path / "own", tmp_path / "blobs", lambda: secrets(SPACE), kept, street.looker(), "127.0.0.1",
-                      bytes)
+    service = Service(tmp_path / "own", tmp_path / "blobs", lambda: Served(secrets(SPACE)), kept, street.looker(),
+                      "127.0.0.1", bytes)
     async with child(tmp_path / "first", SPACE) as first, child(tmp_path / "second", SPACE) as second:
         assert first.listening is not None and second.listening is not None
         assert first.listening.incarnation == second.listening.incarnation

@@ -19,7 +19,7 @@ from chez.keys.device import DeviceKeys
 from chez.lan.discovery import Discovery
 from chez.lan.memory import KEPT_SECONDS, forget_relays, met_relays
 from chez.lan.multicast import INTERFACES, Multicast, own_addresses
-from chez.lan.recognition import Recognition
+from chez.lan.recognition import Recognition, Served
 from chez.lan.service import Service
 from chez.store.database import Connection, Database
 from chez.sync.meeting import Near
@@ -162,7 +162,7 @@ class Network:
         if self._task is not None:
             return
         named = own_addresses() if os.environ.get(INTERFACES) else []
-        self._service = Service(self._store, self._pieces, self._secrets, self._syncing, self.find(),
+        self._service = Service(self._store, self._pieces, self._served, self._syncing, self.find(),
                                 named[0] if len(named) == 1 else "::", crypto.random_bytes)
         self._task = asyncio.create_task(self._service.run())
         self._loop = asyncio.get_running_loop()
@@ -177,9 +177,9 @@ class Network:
             with suppress(asyncio.CancelledError, ChezError):
                 await task
 
-    def _secrets(self) -> dict[bytes, tuple[bytes, ...]]:
+    def _served(self) -> Served:
         held = self._spaces.all.values()
-        return self._recognition.secrets(one.space for one in held if not one.replica.removed)
+        return self._recognition.served(one.space for one in held if not one.replica.removed)
 
 
 class Lan:

@@ -7,7 +7,7 @@ goes through a pipe, whose end is its end, so it never outlives this process.
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from chez.errors import Unavailable
+from chez.lan.recognition import Served
 from chez_wire.lan import Guests, Listening, MeetingSecret, Report, Secrets
 
 __all__ = ("Child", "start")
@@ -38,10 +39,10 @@ class Child:
         self.incarnation = listening.incarnation
         """That of its store."""
 
-    def tell(self, secrets: Mapping[bytes, Collection[bytes]]) -> None:
-        """Serve the spaces of these handles from now on, met by these secrets."""
+    def tell(self, served: Served) -> None:
+        """Serve these spaces from now on."""
         if (pipe := self._process.stdin) is not None and not pipe.is_closing():
-            pipe.write(_line(secrets))
+            pipe.write(_line(served))
 
     async def guests(self) -> AsyncIterator[frozenset[bytes]]:
         """The instances of those who are connected, whenever they changed; ends when the process does."""
@@ -71,7 +72,7 @@ class Child:
         await self._last
 
 
-async def start(folder: Path, pieces: Path, secrets: Mapping[bytes, Collection[bytes]], host: str, *,
+async def start(folder: Path, pieces: Path, served: Served, host: str, *,
                 command: Sequence[str] = _COMMAND) -> Child:
     """Start the relay with its store in a folder, on an address of this device (`::`: all) and any free port.
 
@@ -92,7 +93,7 @@ async def start(folder: Path, pieces: Path, secrets: Mapping[bytes, Collection[b
     listening = None
     try:
         async with asyncio.timeout(_START_SECONDS):
-            process.stdin.write(_line(secrets))
+            process.stdin.write(_line(served))
             listening = _reports.decode(await _line_of(process.stdout) or b"null")
     except (TimeoutError, OSError, msgspec.DecodeError):
         pass
@@ -124,6 +125,6 @@ async def _last_line(stream: asyncio.StreamReader) -> str:
     return last.decode(errors="replace")[:200]
 
 
-def _line(secrets: Mapping[bytes, Collection[bytes]]) -> bytes:
-    spaces = [MeetingSecret(handle, secret) for handle, several in secrets.items() for secret in several]
-    return msgspec.json.encode(Secrets(spaces)) + b"\n"
+def _line(served: Served) -> bytes:
+    spaces = [MeetingSecret(handle, secret) for handle, several in served.secrets.items() for secret in several]
+    return msgspec.json.encode(Secrets(spaces, list(served.hosted))) + b"\n"

@@ -1,14 +1,28 @@
-"""The meeting secrets of a home's spaces, as they are just now."""
+"""What a home's own relay is to serve just now: its spaces, their meeting secrets, and which of them it hosts."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 
 from chez.keys.device import DeviceKeys
 from chez.spaces.space import SpaceKeys
 from chez.sync.meeting import meeting_secret, pair_secret
+from chez.sync.rotating import hosted
+from chez_wire.lan import Hosted
 from chez_wire.limits import MAX_SPACES_PER_CONNECTION
 
-__all__ = ("Recognition",)
+__all__ = ("Recognition", "Served")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a relay on this network serves: the meeting secrets of each space, by handle.
+
+    `hosted` are the spaces that it makes by itself where it has them not.
+    """
+
+    secrets: Mapping[bytes, tuple[bytes, ...]] = field(default_factory=dict, repr=False)
+    hosted: tuple[Hosted, ...] = ()
 
 
 class Recognition:
@@ -17,18 +31,20 @@ class Recognition:
     def __init__(self, device: DeviceKeys) -> None:
         self._device = device
         self._state: tuple[tuple[bytes, bytes, int], ...] = ()
-        self._found: dict[bytes, tuple[bytes, ...]] = {}
+        self._found = Served()
 
-    def secrets(self, spaces: Iterable[SpaceKeys]) -> dict[bytes, tuple[bytes, ...]]:
-        """The secrets of each space, by handle; not of public ones, whose secret everybody has.
+    def served(self, spaces: Iterable[SpaceKeys]) -> Served:
+        """What is served of these spaces; not public ones, whose secret everybody has.
 
-        Those of epochs first, as many in all as one frame proves; then of each two devices theirs, for a device that
+        Secrets of epochs first, as many in all as one frame proves; then of each two devices theirs, for a device that
         missed a removal has the former epoch alone. Nothing is computed again while nothing changed.
         """
         held = [space for space in spaces if not space.public]
         state = tuple((space.handle, space.epoch.id, len(space.membership)) for space in held)
         if state != self._state:
-            self._state, self._found = state, self._compute(held)
+            told = (hosted(space, self._device.id) for space in held[:MAX_SPACES_PER_CONNECTION])
+            self._state = state
+            self._found = Served(self._compute(held), tuple(one for one in told if one is not None))
         return self._found
 
     def _compute(self, held: Sequence[SpaceKeys]) -> dict[bytes, tuple[bytes, ...]]:

@@ -6,7 +6,7 @@ there. The home's own relay is filled as soon as somebody has come by it, and no
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from chez.lan.child import Child, start
 from chez.lan.discovery import Discovery, Neighbour
 from chez.lan.memory import relay_label
 from chez.lan.policy import Policy
+from chez.lan.recognition import Served
 from chez.sync.connection import connect
 from chez.sync.link import Link
 from chez.sync.lookout import look_out
@@ -63,14 +64,14 @@ class _Peer:
 class Service:
     """One home on a network, from `run` until that is cancelled.
 
-    `folder` is for the relay's store, `pieces` has those of attachments, `secrets` gives the meeting secrets of the
-    home's spaces, by handle; `host` is the address that the relay listens on, `::` for all that this device has.
+    `folder` is for the relay's store, `pieces` has those of attachments, `served` gives what of the home's spaces is
+    served; `host` is the address that the relay listens on, `::` for all that this device has.
     `entropy` gives random bytes.
     """
 
     folder: Path
     pieces: Path
-    secrets: Callable[[], Mapping[bytes, Collection[bytes]]]
+    served: Callable[[], Served]
     links: Links
     discovery: Discovery
     host: str
@@ -80,6 +81,7 @@ class Service:
     peers: list[_Peer] = field(default_factory=list)
     _policy: Policy = field(default_factory=Policy)
     _known: Acquaintances = field(default_factory=Acquaintances)
+    _serves: Served = field(default_factory=Served)
     _child: Child | None = None
     _guests: frozenset[bytes] = frozenset()
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -118,7 +120,7 @@ class Service:
 
     async def run(self) -> None:
         """Be on the network until cancelled."""
-        self._known.secrets = dict(self.secrets())
+        self._serve_from_now_on(self.served())
         try:
             self._begin(self._keep_child())
             await self._look()
@@ -134,17 +136,20 @@ class Service:
 
     def renew(self) -> None:
         """The home's spaces, or their epochs, may be others: whoever is here is to know."""
-        before, now = self._known.secrets, dict(self.secrets())
+        before, now = self._serves, self.served()
         if now == before:
             return
-        self._known.secrets = now
+        self._serve_from_now_on(now)
         if self._child is not None:
             self._child.tell(now)
-        if more := fresh(before, now):
+        if more := fresh(before.secrets, now.secrets):
             self._policy.renewed(self._now)
             for peer in [peer for peer in self.peers if more - peer.link.met]:
                 peer.link.begin_anew()
         self._news.set()
+
+    def _serve_from_now_on(self, served: Served) -> None:
+        self._serves, self._known.secrets = served, dict(served.secrets)
 
     # --- the home's own relay -----------------------------------------------------------------
 
@@ -168,9 +173,9 @@ class Service:
 
     async def _serve(self) -> None:
         """Run the relay until it ends, and say so. Raises `ChezError`."""
-        self._child = child = await start(self.folder, self.pieces, self._known.secrets, self.host)
+        self._child = child = await start(self.folder, self.pieces, self._serves, self.host)
         self.port, self._relay_problem = child.port, ""
-        child.tell(self._known.secrets)  # they may have changed while it started
+        child.tell(self._serves)  # that may be another since it was started
         await self._be_announced(child)
         async for guests in child.guests():
             self._note_guests(guests)

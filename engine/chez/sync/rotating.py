@@ -29,10 +29,11 @@ from chez.store.database import Connection
 from chez.sync.requests import Rotation
 from chez.sync.sealing import seal_anew
 from chez_wire.frames import SealedPacket
+from chez_wire.lan import Hosted
 from chez_wire.login import ANY_KEY, handle_of
 
-__all__ = ("Creation", "creation_of", "learn_epochs", "mailboxes", "rotation_at", "sealed_packets", "start_epoch",
-           "take_packet", "taken_back")
+__all__ = ("Creation", "creation_of", "hosted", "learn_epochs", "mailboxes", "rotation_at", "sealed_packets",
+           "start_epoch", "take_packet", "taken_back")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,20 @@ def creation_of(db: Connection, relay: int, space: SpaceKeys, signer: crypto.Sig
         return Creation(epoch, admin, person.relay_recovery, append.public, control.public, packets, token)
     raise RelayRefused("the relay does not know this space", "Only a device of the person who made it can create it "
                        "there.", reason="unknown")
+
+
+def hosted(space: SpaceKeys, signer: bytes) -> Hosted | None:
+    """What a relay of this device's own is told of a space that only others can make at relays (`creation_of`).
+
+    Its word is the home's, so no admin key has to sign; what the public halves are, every member knows from the
+    statement of the epoch. None where this device can make it, or lacks the statement still. `signer` is the device.
+    """
+    epoch, person = space.epoch, _above(space, signer)
+    said, control = space.membership.epoch(epoch.id), space.control_of(epoch)
+    able = any(one.admin is not None and handle_of(one.admin.public) == space.handle for one in space.epochs.values())
+    if able or said is None or person is None or control is None or not space.proven(epoch):
+        return None
+    return Hosted(space.handle, said.admin, person.relay_recovery, epoch.read.public, said.append, control.public)
 
 
 def _above(space: SpaceKeys, signer: bytes) -> Enrol | None:

@@ -27,7 +27,7 @@ from chez_relay.lan.meeting import Acquaintances
 from chez_relay.lan.pieces import WithPieces
 from chez_relay.limits import Limits
 from chez_relay.server import RelayServer, serving
-from chez_relay.storage import Storage
+from chez_relay.storage import AddSpace, SpaceKeys, Storage
 from chez_relay.storage.copies import FILE_NAME, looking
 from chez_relay.storage.sqlite import SqliteStorage
 from chez_wire.lan import Guests, Listening, Report, Secrets
@@ -41,8 +41,8 @@ LIMITS: Final = Limits(
     memory=128 * MIB, memory_per_address=48 * MIB)
 """A household's devices, and no more: a device gives its neighbours this much and nothing beyond."""
 
-MAX_LINE: Final = MIB
-"""Bytes of a line from the home: the secrets of as many spaces as a home may have take half."""
+MAX_LINE: Final = 2 * MIB
+"""Bytes of a line from the home: all that may be said of as many spaces as a home may have takes less."""
 
 _log = logging.getLogger("chez_relay")
 
@@ -70,6 +70,7 @@ async def _serve(data: Path, pieces: Path | None, host: str, port: int) -> None:
     async with AsyncExitStack() as stack:
         storage: Storage = await _opened(data, set(first.by_handle))
         stack.push_async_callback(storage.close)
+        await _host(storage, first)
         if pieces is not None:
             storage = WithPieces(storage, pieces)
         known = Acquaintances(secrets.token_bytes, channel_of(certificate), first.by_handle)
@@ -80,7 +81,7 @@ async def _serve(data: Path, pieces: Path | None, host: str, port: int) -> None:
         except OSError as error:
             raise BadConfiguration(f"{host}:{port} can't be used: {error.strerror or error}") from error
         _say(Listening(server.port, storage.incarnation))
-        hearing = asyncio.create_task(_hear(lines, server))
+        hearing = asyncio.create_task(_hear(lines, server, storage))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait((hearing, stopping), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -101,10 +102,23 @@ def _bound(host: str, port: int) -> socket.socket | None:
     return socket.create_server(("0.0.0.0", port))
 
 
-async def _hear(lines: asyncio.StreamReader, server: RelayServer) -> None:
+async def _hear(lines: asyncio.StreamReader, server: RelayServer, storage: Storage) -> None:
     """Serve what the home says, until it says nothing more."""
     while (said := await _secrets(lines)) is not None:
+        await _host(storage, said)
         server.renew(said.by_handle)
+
+
+async def _host(storage: Storage, said: Secrets) -> None:
+    """Make the spaces that are hosted, where they are not here: one that is keeps the keys that it has."""
+    asked = [AddSpace(one.handle, SpaceKeys(one.admin, one.recovery, one.read, one.append, one.control))
+             for one in said.hosted if one.handle in said.by_handle]
+    if not asked:
+        return
+    try:
+        await storage.perform(asked)
+    except RelayError as error:  # a full disk: what is here is served
+        _log.warning("spaces can't be made here: %s", error)
 
 
 async def _lines() -> asyncio.StreamReader:
