@@ -1,6 +1,6 @@
 """A publisher's file as rows: by a connector, with what is declared of it, and what the catalogue then says of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -9,22 +9,20 @@ import msgspec
 
 from chez import connectors
 from chez.connectors import Connector, Found, Reject
-from chez.connectors.csv_table import CsvTable
 from chez.connectors.geojson import Feature
 from chez.connectors.tables import ColumnType, column_names, slug
-from chez.errors import InvalidValue
+from chez.connectors.walled import WalledReading
+from chez.errors import ImportStopped, InvalidValue
 from chez.opendata.errors import DataInvalid
 from chez.opendata.metadata import About, Distribution, Field, Metadata, Table
 from chez.opendata.rows import Content, Row, canonical, row_id
+from chez.opendata.table_rows import ROWS, TableRow, TableRows
 from chez.records.types import collection_of
 
 __all__ = ("ROWS", "Loaded", "load", "metadata_of", "table_name", "tables_of")
 
 MAX_REJECTS: Final = 100
 """Rejected rows that are kept to be shown; the rest are counted."""
-
-ROWS: Final = "rows"
-"""What a table of text calls its collection here: it has one, and needs no name beside the dataset's."""
 
 FORMATS: Final = {".csv": ("CSV", "text/csv"), ".tsv": ("TSV", "text/tab-separated-values"),
                   ".geojson": ("GEOJSON", "application/geo+json"), ".json": ("JSON", "application/json"),
@@ -43,11 +41,12 @@ class Loaded:
 
 
 def load(path: Path, about: About, known: Sequence[Table] = ()) -> Loaded:
-    """Read a file into the rows of a dataset; blocks.
+    """Read a file into the rows of a dataset, behind walls: often somebody else made it. Blocks.
 
     A table of text is read by `about`'s identity and types; columns that the dataset had before keep the type that
-    they had (`known`), so that one odd cell does not change every row. Raises as `connectors.read`, and `InvalidValue`
-    for rows that are no open data, or too many.
+    they had (`known`), so that one odd cell does not change every row. Raises as `connectors.read`, `WallMissing`
+    without a wall, `ImportStopped` when reading meets a limit, `InvalidValue` for rows that are no open data, or too
+    many.
     """
     connector = _connector(path, about, known)
     file, source = connectors.open_source(path)
@@ -56,12 +55,15 @@ def load(path: Path, about: About, known: Sequence[Table] = ()) -> Loaded:
     kind, media = FORMATS.get(path.suffix.lower(), ("OCTET", "application/octet-stream"))
     found = Loaded(Content(), Distribution(format=kind, media_type=media, bytes=source.size,
                                            sha256=source.sha256.hex()))
-    with file:
-        for item in connectors.read_open(connector, file, source):
-            if isinstance(item, Found):
-                _take(found, item, about)
-            elif isinstance(item, Reject):
-                _reject(found, item)
+    try:
+        with file, WalledReading(connector, file, source) as items:
+            for item in items:
+                if isinstance(item, Found):
+                    _take(found, item, about)
+                elif isinstance(item, Reject):
+                    _reject(found, item)
+    except ImportStopped as error:
+        raise ImportStopped(error.message, "Nothing was changed.") from None
     tables = found.content.tables
     if not tables:
         raise InvalidValue(f"{path.name} has no row that can be published", "Nothing was changed.")
@@ -74,13 +76,12 @@ def _connector(path: Path, about: About, known: Sequence[Table]) -> Connector:
         for one in (one for table in known for one in table.fields):
             if one.type in ("integer", "number", "text"):
                 before[one.name] = one.type
-        return CsvTable(identity=about.identity, types=about.types, before=before, collection=ROWS)
+        return TableRows.declared(tuple(about.identity), dict(about.types), before)
     return connectors.recognise(path)
 
 
 def _take(found: Loaded, item: Found, about: About) -> None:
-    identity = set(type(item.record).__identity__)  # type: ignore[attr-defined]
-    value = _plain(item.record)
+    identity, value = _said(item.record)
     id = row_id({name: value[name] for name in sorted(identity) if name in value})
     table = table_name(about.id, collection_of(type(item.record)))
     if found.content.get(table, id) is not None:
@@ -97,12 +98,18 @@ def _take(found: Loaded, item: Found, about: About) -> None:
         raise InvalidValue(error.message, error.hint) from None
 
 
-def _plain(record: msgspec.Struct) -> dict[str, Any]:
-    """A record's fields, those that are said of a feature among them, without the empty ones."""
+def _said(record: msgspec.Struct) -> tuple[set[str], dict[str, Any]]:
+    """Which fields identify a row, and all that has a value, what is said of a feature among them."""
+    if isinstance(record, TableRow):
+        return set(record.identity), _filled(record.values)
     value: dict[str, Any] = msgspec.to_builtins(record)
     if isinstance(said := value.get("properties"), dict):
         del value["properties"]
         value |= dict(zip(column_names(list(said), value), said.values(), strict=True)) if said else {}
+    return set(type(record).__identity__), _filled(value)  # type: ignore[attr-defined]
+
+
+def _filled(value: Mapping[str, Any]) -> dict[str, Any]:
     return {name: one for name, one in value.items() if one not in (None, "")}
 
 
