@@ -11,19 +11,18 @@ beside a sync: a note is an entry in the private space, and one that follows a l
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from chez.errors import ChezError, InvalidValue, NotAllowed, NotFound
-from chez.opendata.editions import COLLECTION as EDITIONS
-from chez.opendata.editions import Chain, invalid
+from chez.opendata.editions import Chain
 from chez.opendata.errors import DataInvalid
 from chez.opendata.loading import ROWS, table_name
 from chez.opendata.metadata import CARD, DATASETS, PUBLISHER, Card, Metadata, read_card, read_metadata
-from chez.opendata.publishing import CATALOGUE, chain_of, content_of
-from chez.opendata.rows import Content, undone
-from chez.query.sql import FOLLOWED
+from chez.opendata.publishing import CATALOGUE
+from chez.opendata.rows import Content
+from chez.opendata.standing import COLLECTION, Standing, back, beside, look, read, seen_of
 from chez.spaces.public import Address
 from chez.sync.room import DEFAULT_BYTES, LEAST_BYTES, Room
 
@@ -34,30 +33,7 @@ if TYPE_CHECKING:
 __all__ = ("COLLECTION", "Catalogue", "Dataset", "Listed", "Standing", "add_catalogue", "catalogues", "find", "named",
            "remove_catalogue", "rows_at", "settle", "subscribe", "subscribed", "unsubscribe")
 
-COLLECTION: Final = FOLLOWED
-"""The private space's collection of what is followed, by the spaces' ids."""
-
-SEEN: Final = 8
-"""Editions whose hashes are kept: the newest."""
-
 Kind = Literal["catalogue", "dataset"]
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a followed space stands here."""
-
-    space: str
-    """The public space's id."""
-    name: str
-    publisher: str
-    """The publisher's key, in hexadecimal; empty while nothing of it came."""
-    chain: Chain
-    """What verified; nothing where there is a `problem`."""
-    problem: DataInvalid | None = None
-    """Why it is not to be relied on."""
-    missing: int = 0
-    """Editions at its end that some device of the person saw, or the catalogue tells of, and that are not here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,32 +235,17 @@ async def rows_at(home: "Home", name: str, number: int) -> Content:
         raise one.standing.problem
     chain, content = one.standing.chain, None
     if one.here:
-        chain, content = await _read(home.space(one.standing.space), check=True)
+        chain, content = await read(home.space(one.standing.space), check=True)
     if content is None or chain.find(number) is None:
         raise NotFound(f"the edition {number} of {one.id!r} is not here", "`chez data versions` shows which are.")
-    return await asyncio.to_thread(_back, content, chain, number)
-
-
-def _back(content: Content, chain: Chain, number: int) -> Content:
-    at = chain.number
-    while True:
-        signed = chain.find(at)
-        if signed is None or (at > number and not signed.before):
-            raise NotFound(f"one can't go back beyond the edition {at}",
-                           "It was too large a change, or the publisher keeps no older ones.")
-        if at == number:
-            if content.hash != signed.edition.content:
-                raise invalid(f"the rows of edition {at} are not what the publisher signed")
-            return content
-        content = undone(content, signed.before)
-        at -= 1
+    return await asyncio.to_thread(back, content, chain, number)
 
 
 # --- looking -------------------------------------------------------------------------
 
 
 async def _catalogue(home: "Home", space: "Space", kept: Mapping[str, Any], *, note: bool) -> Catalogue:
-    standing, content = await _look(home, space, kept, CATALOGUE, lambda names: names <= {DATASETS, PUBLISHER},
+    standing, content = await look(home, space, kept, CATALOGUE, lambda names: names <= {DATASETS, PUBLISHER},
                                     check=True, note=note)
     if standing.problem is not None or content is None:
         return Catalogue(standing, full=await _full(space))
@@ -308,10 +269,10 @@ async def _full(space: "Space") -> Room | None:
 
 async def _dataset(home: "Home", space: "Space", dataset: str, kept: Mapping[str, Any], listed: Listed | None, *,
                    check: bool, note: bool) -> Dataset:
-    standing, content = await _look(home, space, kept, dataset,
+    standing, content = await look(home, space, kept, dataset,
                                     lambda names: all(_is_its(name, dataset) for name in names), check=check, note=note)
     if standing.problem is None and listed is not None:
-        standing = _beside(standing, listed.metadata)
+        standing = beside(standing, listed.metadata)
     return Dataset(dataset, standing, listed, True, 0 if content is None else len(content), await _full(space))
 
 
@@ -319,56 +280,6 @@ def _is_its(name: str, dataset: str) -> bool:
     """Whether a collection is called as tables of a dataset are: another's SQL would read as well."""
     base = table_name(dataset, ROWS)
     return name == base or name.startswith(f"{base}_")
-
-
-async def _look(home: "Home", space: "Space", kept: Mapping[str, Any], dataset: str,
-                allowed: Callable[[set[str]], bool], *, check: bool, note: bool) -> tuple[Standing, Content | None]:
-    publisher, content = str(kept.get("publisher", "")), None
-    try:
-        seen = _seen(kept)
-        chain, content = await _read(space, check=check)
-        last = chain.last
-        names = {info.name for info in await space.collections()} - {EDITIONS}
-        if not allowed(names | set(last.tables if last else ())):
-            raise invalid("it has collections that could pass for others")
-        if last is not None:
-            if last.dataset != dataset or (publisher and last.publisher.hex() != publisher):
-                raise invalid("it is of another dataset, or another publisher's key, than when you added it")
-            for number, hash in seen.items():
-                chain.holds(number, hash)
-            if not names <= set(last.tables):
-                raise invalid("it has rows in tables that its newest edition does not name")
-            if content is not None and await asyncio.to_thread(lambda: content.hash) != last.content:
-                raise invalid("its rows are not what the publisher signed")
-    except DataInvalid as error:
-        return Standing(space.id, space.name, publisher, Chain(), error), None
-    if note and last is not None and chain.number not in seen and chain.number > max(seen, default=0):
-        await _note(home, space.id, last.publisher.hex(), chain)
-    missing = max(0, max(seen, default=0) - chain.number)
-    return Standing(space.id, space.name, last.publisher.hex() if last else publisher, chain, None, missing), content
-
-
-async def _read(space: "Space", *, check: bool) -> tuple[Chain, Content | None]:
-    """The editions of a space and its rows: both of one moment, for rows change with an edition only."""
-    chain = await chain_of(space)
-    while check:
-        content = await content_of(space, chain.last.tables if chain.last else ())
-        again = await chain_of(space)
-        if again.head == chain.head:
-            return chain, content
-        chain = again
-    return chain, None
-
-
-def _beside(standing: Standing, said: Metadata) -> Standing:
-    """A dataset held against what its catalogue says of it."""
-    chain = standing.chain
-    there = chain.find(said.edition)
-    if there is not None and said.content is not None and there.edition.content.hex() != said.content:
-        problem = invalid(f"its edition {said.edition} is another than the catalogue tells of")
-        return Standing(standing.space, standing.name, standing.publisher, Chain(), problem)
-    missing = max(standing.missing, said.edition - chain.number)
-    return Standing(standing.space, standing.name, standing.publisher, chain, None, missing)
 
 
 # --- what is kept of it ----------------------------------------------------------------
@@ -384,7 +295,7 @@ async def _follow(home: "Home", address: str, kind: Kind, more: Mapping[str, Any
     kept = home.collection(COLLECTION)
     try:
         value = (await kept.get(id)).value  # before it is followed, by which it is no open data any more
-        _seen(value)
+        seen_of(value)
     except (NotFound, DataInvalid):
         value = {"seen": {}, "publisher": ""}
     if id not in {space.id for space in await home.spaces()}:
@@ -402,24 +313,3 @@ async def _let_go(home: "Home", id: str) -> str:
     if any(space.id == id and space.role is None for space in await home.spaces()):
         await home.space(id).forget()
     return id
-
-
-async def _note(home: "Home", id: str, publisher: str, chain: Chain) -> None:
-    """Note the newest edition as seen. It is a record, so the person's other devices hold theirs against it."""
-    last = chain.last
-    if last is None:
-        return
-    async with home.collection(COLLECTION).edit(id) as draft:
-        draft["publisher"] = publisher
-        draft["seen"][str(last.number)] = last.hash.hex()
-        for number in sorted(draft["seen"], key=int)[:-SEEN]:
-            del draft["seen"][number]
-
-
-def _seen(kept: Mapping[str, Any]) -> dict[int, bytes]:
-    """The editions that were the newest when somebody looked: their hashes by their numbers. Raises `DataInvalid`."""
-    try:
-        seen = {int(number): bytes.fromhex(hash) for number, hash in kept["seen"].items()}
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise DataInvalid("what you saw of this before is not readable", "Add it again.") from None
-    return seen

@@ -1,0 +1,135 @@
+"""How a followed space stands: its editions and rows, held against what was seen of it before and who publishes it."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from chez.errors import NotFound
+from chez.opendata.editions import COLLECTION as EDITIONS
+from chez.opendata.editions import Chain, invalid
+from chez.opendata.errors import DataInvalid
+from chez.opendata.metadata import Metadata
+from chez.opendata.publishing import chain_of, content_of
+from chez.opendata.rows import Content, undone
+from chez.query.sql import FOLLOWED
+
+if TYPE_CHECKING:
+    from chez.home.home import Home
+    from chez.home.space import Space
+
+__all__ = ("COLLECTION", "Standing", "back", "beside", "look", "read", "seen_of")
+
+COLLECTION: Final = FOLLOWED
+"""The private space's collection of what is followed, by the spaces' ids."""
+
+SEEN: Final = 8
+"""Editions whose hashes are kept: the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a followed space stands here."""
+
+    space: str
+    """The public space's id."""
+    name: str
+    publisher: str
+    """The publisher's key, in hexadecimal; empty while nothing of it came."""
+    chain: Chain
+    """What verified; nothing where there is a `problem`."""
+    problem: DataInvalid | None = None
+    """Why it is not to be relied on."""
+    missing: int = 0
+    """Editions at its end that some device of the person saw, or the catalogue tells of, and that are not here."""
+
+
+async def look(home: "Home", space: "Space", kept: Mapping[str, Any], dataset: str,
+                allowed: Callable[[set[str]], bool], *, check: bool, note: bool) -> tuple[Standing, Content | None]:
+    """How a space stands that is to have a dataset, and `allowed` collections alone; its rows, where they are checked.
+
+    `kept` is what the person's devices noted of it; `note` adds the newest edition to that.
+    """
+    publisher, content = str(kept.get("publisher", "")), None
+    try:
+        seen = seen_of(kept)
+        chain, content = await read(space, check=check)
+        last = chain.last
+        names = {info.name for info in await space.collections()} - {EDITIONS}
+        if not allowed(names | set(last.tables if last else ())):
+            raise invalid("it has collections that could pass for others")
+        if last is not None:
+            if last.dataset != dataset or (publisher and last.publisher.hex() != publisher):
+                raise invalid("it is of another dataset, or another publisher's key, than when you added it")
+            for number, hash in seen.items():
+                chain.holds(number, hash)
+            if not names <= set(last.tables):
+                raise invalid("it has rows in tables that its newest edition does not name")
+            if content is not None and await asyncio.to_thread(lambda: content.hash) != last.content:
+                raise invalid("its rows are not what the publisher signed")
+    except DataInvalid as error:
+        return Standing(space.id, space.name, publisher, Chain(), error), None
+    if note and last is not None and chain.number not in seen and chain.number > max(seen, default=0):
+        await _note(home, space.id, last.publisher.hex(), chain)
+    missing = max(0, max(seen, default=0) - chain.number)
+    return Standing(space.id, space.name, last.publisher.hex() if last else publisher, chain, None, missing), content
+
+
+async def read(space: "Space", *, check: bool) -> tuple[Chain, Content | None]:
+    """The editions of a space and its rows: both of one moment, for rows change with an edition only."""
+    chain = await chain_of(space)
+    while check:
+        content = await content_of(space, chain.last.tables if chain.last else ())
+        again = await chain_of(space)
+        if again.head == chain.head:
+            return chain, content
+        chain = again
+    return chain, None
+
+
+def beside(standing: Standing, said: Metadata) -> Standing:
+    """A dataset held against what its catalogue says of it."""
+    chain = standing.chain
+    there = chain.find(said.edition)
+    if there is not None and said.content is not None and there.edition.content.hex() != said.content:
+        problem = invalid(f"its edition {said.edition} is another than the catalogue tells of")
+        return Standing(standing.space, standing.name, standing.publisher, Chain(), problem)
+    missing = max(standing.missing, said.edition - chain.number)
+    return Standing(standing.space, standing.name, standing.publisher, chain, None, missing)
+
+
+def back(content: Content, chain: Chain, number: int) -> Content:
+    """The rows of an edition, by its number, from those of the newest; blocks. Raises `NotFound`, `DataInvalid`."""
+    at = chain.number
+    while True:
+        signed = chain.find(at)
+        if signed is None or (at > number and not signed.before):
+            raise NotFound(f"one can't go back beyond the edition {at}",
+                           "It was too large a change, or the publisher keeps no older ones.")
+        if at == number:
+            if content.hash != signed.edition.content:
+                raise invalid(f"the rows of edition {at} are not what the publisher signed")
+            return content
+        content = undone(content, signed.before)
+        at -= 1
+
+
+async def _note(home: "Home", id: str, publisher: str, chain: Chain) -> None:
+    """Note the newest edition as seen. It is a record, so the person's other devices hold theirs against it."""
+    last = chain.last
+    if last is None:
+        return
+    async with home.collection(COLLECTION).edit(id) as draft:
+        draft["publisher"] = publisher
+        draft["seen"][str(last.number)] = last.hash.hex()
+        for number in sorted(draft["seen"], key=int)[:-SEEN]:
+            del draft["seen"][number]
+
+
+def seen_of(kept: Mapping[str, Any]) -> dict[int, bytes]:
+    """The editions that were the newest when somebody looked: their hashes by their numbers. Raises `DataInvalid`."""
+    try:
+        seen = {int(number): bytes.fromhex(hash) for number, hash in kept["seen"].items()}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise DataInvalid("what you saw of this before is not readable", "Add it again.") from None
+    return seen
